@@ -1,0 +1,51 @@
+"""weft: deep learning on NumPy and CuPy, woven through the array API standard.
+
+The module is itself an array-API namespace, on `weft.Tensor` and differentiable: `weft.exp`, `weft.sum`, `weft.linalg`, ….
+Layers, optimizers, data and training are in `weft.layers`, `weft.optimizers`, `weft.data` and `weft.training`.
+"""
+
+from __future__ import annotations
+
+import importlib as _importlib
+import math as _math
+from typing import Any as _Any
+
+from . import backend
+from .backend import fft, linalg
+from .backend.autograd import checkpoint, enable_grad, grad, is_grad_enabled, no_grad, value_and_grad
+from .backend.creation import *
+from .backend.devices import (
+    DeviceError, device, devices, get_default_device, register_device, set_default_device, synchronize,
+)
+from .backend.dtypes import (
+    bool, complex64, complex128, float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8,
+    uint16, uint32, uint64,
+)
+from .backend.elementwise import *
+from .backend.indexing import *
+from .backend.info import __array_namespace_info__, can_cast, finfo, iinfo, isdtype, memory_summary, result_type
+from .backend.linear import matmul, tensordot, vecdot
+from .backend.manipulation import *
+from .backend.parallel import num_threads, set_num_threads
+from .backend.random import Generator, default_generator, manual_seed, rand, randint, randn, randperm
+from .backend.reductions import *
+from .backend.tensor import Parameter, Tensor, tensor
+
+__version__ = "0.1.0"
+__array_api_version__ = "2024.12"
+
+e, pi, inf, nan, newaxis = _math.e, _math.pi, _math.inf, _math.nan, None
+
+_LAZY = ("bench", "data", "kernels", "layers", "optimizers", "training")
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _LAZY:
+        return _importlib.import_module(f".{name}", __name__)
+    if name == "bfloat16":
+        return backend.dtypes.bfloat16
+    raise AttributeError(f"module 'weft' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, "bfloat16"})

@@ -1,0 +1,174 @@
+"""Devices are strings ("cpu", "cuda", "cuda:1", …); each names an array-API namespace that does the work.
+
+This is the only module that looks for a GPU. Nothing here imports CuPy until a CUDA device is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, Callable, Iterator
+
+import numpy as np
+
+__all__ = [
+    "DeviceError", "device", "devices", "get_default_device", "namespace", "namespace_of", "register_device",
+    "set_default_device", "synchronize", "to_numpy",
+]
+
+
+class DeviceError(RuntimeError):
+    """A device that is unknown, or that this machine does not have."""
+
+
+def _cupy() -> ModuleType:
+    try:
+        import ml_dtypes  # noqa: F401  (CuPy registers bfloat16 only if it is imported first)
+        import cupy
+    except ImportError as error:
+        raise DeviceError(f'`cuda` needs CuPy, which could not be imported ({error}): pip install "weft[cuda]"') from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(f"`cuda` needs an NVIDIA GPU and a driver for CUDA 13; the driver says: {error}") from None
+    if count == 0:
+        raise DeviceError("`cuda` needs an NVIDIA GPU; the driver reports none")
+    import array_api_compat.cupy as namespace
+
+    return namespace
+
+
+_openers: dict[str, Callable[[], ModuleType]] = {"cpu": lambda: np, "cuda": _cupy}
+_opened: dict[str, ModuleType] = {"cpu": np}
+_namespace_of_type: dict[type, Any] = {np.ndarray: np}
+
+
+def register_device(name: str, namespace: ModuleType) -> None:
+    """Plug in any array-API library: afterwards `weft.asarray(x, device=name)` and every layer run on it."""
+    _openers[name] = lambda: namespace
+    _opened.pop(name, None)
+
+
+def kind(name: str) -> str:
+    """"cuda:1" → "cuda"."""
+    return name.partition(":")[0]
+
+
+def canonical(name: str | None) -> str:
+    """The full name of a device that exists, or a DeviceError that says what to do; None is the default device."""
+    if name is None:
+        return get_default_device()
+    if name == "cpu":
+        return name
+    if not isinstance(name, str) or kind(name) not in _openers:
+        raise DeviceError(f"`device` must be one of {sorted(_openers)} (with an index as in 'cuda:1'), got {name!r}")
+    namespace(name)
+    if kind(name) != "cuda":
+        return name
+    index = name.partition(":")[2] or "0"
+    import cupy
+
+    count = cupy.cuda.runtime.getDeviceCount()
+    if not index.isdigit() or int(index) >= count:
+        raise DeviceError(f"`device` must be cuda:0 … cuda:{count - 1} on this machine, got {name!r}")
+    return f"cuda:{int(index)}"
+
+
+def namespace(name: str) -> Any:
+    """The array-API namespace that computes on this device (numpy for "cpu")."""
+    found = _opened.get(name)
+    if found is None:
+        family = kind(name)
+        if family not in _openers:
+            raise DeviceError(f"`device` must be one of {sorted(_openers)}, got {name!r}")
+        found = _opened[name] = _openers[family]()
+    return found
+
+
+def namespace_of(array: Any) -> Any:
+    """The array-API namespace of a raw array; Tensors answer `weft` itself, which is how derivatives nest."""
+    cls = type(array)
+    found = _namespace_of_type.get(cls)
+    if found is None:
+        from array_api_compat import array_namespace
+
+        found = _namespace_of_type[cls] = np if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
+    return found
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """Copy a raw array to the host (a NumPy array is returned as it is)."""
+    if isinstance(array, np.ndarray):
+        return array
+    if hasattr(array, "get"):  # CuPy
+        return array.get()
+    return np.asarray(array)
+
+
+class _Default(threading.local):
+    name: str | None = None
+
+
+_default = _Default()
+_process_default: list[str | None] = [None]
+
+
+def get_default_device() -> str:
+    """The device of new tensors: the innermost `with weft.device(...)`, `set_default_device`, WEFT_DEVICE, "cpu"."""
+    return _default.name or _process_default[0] or _from_environment()
+
+
+def _from_environment() -> str:
+    name = os.environ.get("WEFT_DEVICE", "cpu")
+    _process_default[0] = "cpu"  # while `canonical` looks: it must not ask again
+    try:
+        _process_default[0] = canonical(name)
+    except DeviceError as error:
+        _process_default[0] = None
+        raise DeviceError(f"WEFT_DEVICE={name}: {error}") from None
+    return _process_default[0]
+
+
+def set_default_device(name: str) -> None:
+    """Make `name` the device of all tensors created from now on without a `device=` of their own."""
+    _process_default[0] = canonical(name)
+
+
+@contextmanager
+def device(name: str) -> Iterator[str]:
+    """`with weft.device("cuda"):` creates tensors on that device inside the block (this thread only)."""
+    before, _default.name = _default.name, canonical(name)
+    try:
+        yield _default.name
+    finally:
+        _default.name = before
+
+
+def devices() -> list[str]:
+    """Names of the devices that work here.
+
+    >>> "cpu" in weft.devices()
+    True
+    """
+    found = []
+    for name in _openers:
+        try:
+            first = canonical(name)
+        except DeviceError:
+            continue
+        found.append(first)
+        if name == "cuda":
+            import cupy
+
+            found += [f"cuda:{i}" for i in range(1, cupy.cuda.runtime.getDeviceCount())]
+    return found
+
+
+def synchronize(name: str | None = None) -> None:
+    """Wait until the device has finished what was asked of it (on a CPU it always has)."""
+    if kind(canonical(name)) == "cuda":
+        import cupy
+
+        cupy.cuda.get_current_stream().synchronize()

@@ -1,0 +1,222 @@
+"""Elementwise functions of the array API, each beside its derivative.
+
+`unary(name, meaning, d)` gives dy/dx as `d(xp, x, y)`; `binary(name, meaning, d1, d2)` gives dy/dx₁ and dy/dx₂ as
+`d(xp, x1, x2, y)`. A derivative written None is 1, and 0 is zero everywhere that it exists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from . import dtypes
+from .autograd import primitive
+
+__all__ = [
+    "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
+    "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clip", "conj", "copysign", "cos", "cosh",
+    "divide", "equal", "exp", "expm1", "floor", "floor_divide", "greater", "greater_equal", "hypot", "imag", "isfinite", "isinf",
+    "isnan", "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "maximum", "minimum", "multiply", "negative", "nextafter", "not_equal", "positive", "pow", "real",
+    "reciprocal", "remainder", "round", "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
+]
+
+ZERO = 0
+
+
+def unbroadcast(xp: Any, g: Any, like: Any) -> Any:
+    """Sum a gradient over the axes along which `like` was broadcast, and give it the dtype of `like`."""
+    if g.shape != like.shape:
+        lead = g.ndim - like.ndim
+        axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(like.shape) if n == 1 and g.shape[lead + i] != 1)
+        g = xp.reshape(xp.sum(g, axis=axes), like.shape)
+    return g if g.dtype == like.dtype else xp.astype(g, like.dtype)
+
+
+def _floats(xp: Any, x: Any) -> Any:
+    """Integers become the default dtype where the function leaves them (the standard leaves this open; NumPy goes to float64)."""
+    return xp.astype(x, dtypes.native(xp, dtypes.get_default_dtype())) if dtypes.is_integral(x.dtype) else x
+
+
+def unary(name: str, meaning: str, d: Any, *, floating: bool = True) -> Callable:
+    def function(xp: Any, x: Any, /) -> Any:
+        if floating:
+            x = _floats(xp, x)
+        y = getattr(xp, name)(x)
+        if d is None:
+            return y, (lambda g: g,)
+        if d is ZERO:
+            return y, (lambda g: xp.zeros_like(g),)
+        return y, (lambda g: g * d(xp, x, y),)
+
+    return _publish(function, name, meaning)
+
+
+def binary(name: str, meaning: str, d1: Any, d2: Any, *, floating: bool = False) -> Callable:
+    def function(xp: Any, x1: Any, x2: Any, /) -> Any:
+        if floating:
+            x1, x2 = (x if isinstance(x, int | float | complex) else _floats(xp, x) for x in (x1, x2))
+        y = getattr(xp, name)(x1, x2)
+
+        def pullback(d: Any, like: Any) -> Callable:
+            if d is None:
+                return lambda g: unbroadcast(xp, g, like)
+            if d is ZERO:
+                return lambda g: xp.zeros_like(like)
+            return lambda g: unbroadcast(xp, g * d(xp, x1, x2, y), like)
+
+        return y, (pullback(d1, x1), pullback(d2, x2))
+
+    return _publish(function, name, meaning)
+
+
+def plain(name: str, meaning: str, *, arity: int) -> Callable:
+    """A function without a derivative: comparisons, logic, bits."""
+    if arity == 1:
+
+        def function(xp: Any, x: Any, /) -> Any:
+            return getattr(xp, name)(x), None
+    else:
+
+        def function(xp: Any, x1: Any, x2: Any, /) -> Any:  # type: ignore[misc]
+            return getattr(xp, name)(x1, x2), None
+
+    return _publish(function, name, meaning)
+
+
+def _publish(function: Callable, name: str, meaning: str) -> Callable:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{meaning}, elementwise (array API standard)."
+    return primitive(function)
+
+
+# --- one argument -----------------------------------------------------------------------------------------------------------
+exp = unary("exp", "eˣ", lambda xp, x, y: y)
+expm1 = unary("expm1", "eˣ − 1", lambda xp, x, y: y + 1)
+log = unary("log", "ln x", lambda xp, x, y: 1 / x)
+log1p = unary("log1p", "ln(1 + x)", lambda xp, x, y: 1 / (1 + x))
+log2 = unary("log2", "log₂ x", lambda xp, x, y: 1 / (x * math.log(2)))
+log10 = unary("log10", "log₁₀ x", lambda xp, x, y: 1 / (x * math.log(10)))
+sqrt = unary("sqrt", "√x", lambda xp, x, y: 0.5 / y)
+square = unary("square", "x²", lambda xp, x, y: 2 * x, floating=False)
+reciprocal = unary("reciprocal", "1/x", lambda xp, x, y: -y * y)
+negative = unary("negative", "−x", lambda xp, x, y: -1, floating=False)
+positive = unary("positive", "x", None, floating=False)
+abs = unary("abs", "|x|", lambda xp, x, y: xp.sign(x), floating=False)
+
+sin = unary("sin", "sin x", lambda xp, x, y: xp.cos(x))
+cos = unary("cos", "cos x", lambda xp, x, y: -xp.sin(x))
+tan = unary("tan", "tan x", lambda xp, x, y: 1 + y * y)
+asin = unary("asin", "arcsin x", lambda xp, x, y: 1 / xp.sqrt((1 - x) * (1 + x)))
+acos = unary("acos", "arccos x", lambda xp, x, y: -1 / xp.sqrt((1 - x) * (1 + x)))
+atan = unary("atan", "arctan x", lambda xp, x, y: 1 / (1 + x * x))
+sinh = unary("sinh", "sinh x", lambda xp, x, y: xp.cosh(x))
+cosh = unary("cosh", "cosh x", lambda xp, x, y: xp.sinh(x))
+tanh = unary("tanh", "tanh x", lambda xp, x, y: 1 - y * y)
+asinh = unary("asinh", "arsinh x", lambda xp, x, y: 1 / xp.hypot(xp.ones_like(x), x))
+acosh = unary("acosh", "arcosh x", lambda xp, x, y: 1 / xp.sqrt((x - 1) * (x + 1)))
+atanh = unary("atanh", "artanh x", lambda xp, x, y: 1 / ((1 - x) * (1 + x)))
+
+floor = unary("floor", "The greatest integer ≤ x", ZERO, floating=False)
+ceil = unary("ceil", "The least integer ≥ x", ZERO, floating=False)
+trunc = unary("trunc", "x without its fraction", ZERO, floating=False)
+round = unary("round", "The nearest integer, halves to even", ZERO, floating=False)
+sign = unary("sign", "−1, 0 or 1", ZERO, floating=False)
+
+conj = unary("conj", "The complex conjugate", None, floating=False)
+real = unary("real", "The real part", None, floating=False)
+imag = unary("imag", "The imaginary part", ZERO, floating=False)
+
+isfinite = plain("isfinite", "Neither infinite nor NaN", arity=1)
+isinf = plain("isinf", "Infinite", arity=1)
+isnan = plain("isnan", "Not a number", arity=1)
+signbit = plain("signbit", "Whether the sign bit is set", arity=1)
+logical_not = plain("logical_not", "not x", arity=1)
+bitwise_invert = plain("bitwise_invert", "Every bit flipped", arity=1)
+
+# --- two arguments ----------------------------------------------------------------------------------------------------------
+add = binary("add", "x₁ + x₂", None, None)
+subtract = binary("subtract", "x₁ − x₂", None, lambda xp, a, b, y: -1)
+multiply = binary("multiply", "x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a)
+divide = binary("divide", "x₁ / x₂", lambda xp, a, b, y: 1 / b, lambda xp, a, b, y: -y / b, floating=True)
+floor_divide = binary("floor_divide", "⌊x₁ / x₂⌋", ZERO, ZERO)
+remainder = binary("remainder", "x₁ − x₂ ⌊x₁/x₂⌋", None, lambda xp, a, b, y: -xp.floor_divide(a, b))
+atan2 = binary("atan2", "The angle of the point (x₂, x₁)",
+               lambda xp, a, b, y: b / (a * a + b * b), lambda xp, a, b, y: -a / (a * a + b * b))  # fmt: skip
+hypot = binary("hypot", "√(x₁² + x₂²)", lambda xp, a, b, y: a / y, lambda xp, a, b, y: b / y)
+logaddexp = binary("logaddexp", "ln(exp x₁ + exp x₂)", lambda xp, a, b, y: xp.exp(a - y), lambda xp, a, b, y: xp.exp(b - y))
+copysign = binary("copysign", "|x₁| with the sign of x₂", lambda xp, a, b, y: xp.sign(a) * xp.sign(y), ZERO)
+
+
+def _chosen(xp: Any, mine: Any, other: Any, y: Any) -> Any:
+    """1 where y came from `mine`, ½ where both are equal (as PyTorch shares it)."""
+    mine, other = (v if hasattr(v, "shape") else xp.full_like(y, v) for v in (mine, other))
+    return xp.astype(mine == y, y.dtype) / (1 + xp.astype(mine == other, y.dtype))
+
+
+maximum = binary("maximum", "The larger", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y))
+minimum = binary("minimum", "The smaller", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y))
+
+
+@primitive
+def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
+    """x₁ to the power x₂, elementwise (array API standard).
+
+    dx₁ = x₂ x₁^(x₂−1), and dx₂ = y ln x₁, which is 0 at x₁ = 0.
+    """
+    y = xp.pow(x1, x2)
+
+    def grad_x1(g: Any) -> Any:
+        # x₂ = 0 would give 0·x₁⁻¹, which is NaN at x₁ = 0
+        if not hasattr(x2, "shape"):
+            return unbroadcast(xp, g * (x2 * x1 ** (x2 - 1)) if x2 else xp.zeros_like(g), x1)
+        slope = xp.where(x2 == 0, xp.zeros_like(y), x2 * xp.pow(x1, xp.where(x2 == 0, xp.ones_like(x2), x2 - 1)))
+        return unbroadcast(xp, g * slope, x1)
+
+    def grad_x2(g: Any) -> Any:
+        base = x1 if hasattr(x1, "shape") else xp.full_like(x2, x1)
+        slope = y * xp.log(xp.where(base > 0, base, xp.ones_like(base)))
+        return unbroadcast(xp, g * slope, x2)
+
+    return y, (grad_x1, grad_x2)
+
+
+@primitive
+def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """x limited to [min, max], elementwise (array API standard). The gradient passes where x is inside, edges included.
+
+    >>> weft.clip(weft.tensor([-2.0, 0.5, 2.0]), 0, 1)
+    tensor([0. , 0.5, 1. ])
+    """
+    y = xp.clip(x, min, max)
+
+    def grad_x(g: Any) -> Any:
+        inside = xp.ones_like(y, dtype=xp.bool)
+        if min is not None:
+            inside = inside & (x >= min)
+        if max is not None:
+            inside = inside & (x <= max)
+        return unbroadcast(xp, g * xp.astype(inside, g.dtype), x)
+
+    def grad_bound(bound: Any, beyond: Callable) -> Callable:
+        return lambda g: unbroadcast(xp, g * xp.astype(beyond(x, bound), g.dtype), bound)
+
+    return y, (grad_x, grad_bound(min, lambda x, b: x < b), grad_bound(max, lambda x, b: x > b))
+
+
+nextafter = plain("nextafter", "The next number from x₁ towards x₂", arity=2)
+equal = plain("equal", "x₁ = x₂", arity=2)
+not_equal = plain("not_equal", "x₁ ≠ x₂", arity=2)
+less = plain("less", "x₁ < x₂", arity=2)
+less_equal = plain("less_equal", "x₁ ≤ x₂", arity=2)
+greater = plain("greater", "x₁ > x₂", arity=2)
+greater_equal = plain("greater_equal", "x₁ ≥ x₂", arity=2)
+logical_and = plain("logical_and", "x₁ and x₂", arity=2)
+logical_or = plain("logical_or", "x₁ or x₂", arity=2)
+logical_xor = plain("logical_xor", "Exactly one of x₁ and x₂", arity=2)
+bitwise_and = plain("bitwise_and", "Bits set in both", arity=2)
+bitwise_or = plain("bitwise_or", "Bits set in either", arity=2)
+bitwise_xor = plain("bitwise_xor", "Bits set in exactly one", arity=2)
+bitwise_left_shift = plain("bitwise_left_shift", "x₁ shifted left by x₂ bits", arity=2)
+bitwise_right_shift = plain("bitwise_right_shift", "x₁ shifted right by x₂ bits", arity=2)

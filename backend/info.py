@@ -1,0 +1,99 @@
+"""What the array API lets a program ask: dtypes and their limits, promotion, devices, capabilities; and memory in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import devices, dtypes
+from .tensor import Tensor
+
+__all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "memory_summary", "result_type"]
+
+
+def finfo(type: Any, /) -> Any:
+    """Limits of a floating-point dtype (or of a tensor's): bits, eps, max, min, smallest_normal."""
+    dtype = _dtype(type)
+    if str(dtype) == "bfloat16":
+        import ml_dtypes
+
+        return ml_dtypes.finfo(dtype)
+    return np.finfo(dtype)
+
+
+def iinfo(type: Any, /) -> Any:
+    """Limits of an integer dtype (or of a tensor's): bits, max, min."""
+    return np.iinfo(_dtype(type))
+
+
+def _dtype(x: Any) -> np.dtype:
+    return x.dtype if isinstance(x, Tensor) else np.dtype(x)
+
+
+def isdtype(dtype: Any, kind: Any) -> Any:
+    """Whether a dtype is of a kind: "bool", "integral", "real floating", "numeric", … , a dtype, or a tuple of these.
+
+    >>> weft.isdtype(weft.float32, "real floating")
+    True
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if str(np.dtype(dtype)) == "bfloat16":  # a dtype that NumPy does not know
+        return any(k in ("real floating", "numeric") or (not isinstance(k, str) and np.dtype(k) == dtype) for k in kinds)
+    return np.isdtype(np.dtype(dtype), kinds if isinstance(kind, tuple) else kind)
+
+
+def can_cast(from_: Any, to: Any, /) -> Any:
+    """Whether a dtype (or a tensor's) converts to another without loss, by the standard's promotion rules."""
+    return np.can_cast(_dtype(from_), np.dtype(to))
+
+
+def result_type(*arrays_and_dtypes: Any) -> np.dtype:
+    """The dtype that an operation on these tensors, dtypes and Python numbers gives."""
+    return np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in arrays_and_dtypes])
+
+
+class __array_namespace_info__:
+    """The standard's inspection interface.
+
+    >>> weft.__array_namespace_info__().default_dtypes()["real floating"]
+    dtype('float32')
+    """
+
+    def capabilities(self) -> dict:
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+
+    def default_device(self) -> str:
+        return devices.get_default_device()
+
+    def default_dtypes(self, *, device: str | None = None) -> dict:
+        return {"real floating": dtypes.get_default_dtype(), "complex floating": dtypes.default_complex(),
+                "integral": dtypes.int64, "indexing": dtypes.int64}  # fmt: skip
+
+    def devices(self) -> list[str]:
+        return devices.devices()
+
+    def dtypes(self, *, device: str | None = None, kind: Any = None) -> dict:
+        names = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
+                 "complex64", "complex128")  # fmt: skip
+        found = {name: getattr(dtypes, name) for name in names}
+        return {name: d for name, d in found.items() if kind is None or isdtype(d, kind)}
+
+
+def memory_summary(device: str | None = None) -> str:
+    """One line on the memory in use: the process's on a CPU, the pool's on a GPU."""
+    device = devices.canonical(device)
+    if devices.kind(device) == "cuda":
+        import cupy
+
+        pool, (free, total) = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()
+        return f"{device}: {_mib(pool.used_bytes())} in use, {_mib(pool.total_bytes())} held, {_mib(free)} of {_mib(total)} free"
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f"{device}: the process peaked at {_mib(peak)}"
+
+
+def _mib(n: int) -> str:
+    return f"{n / 2**20:,.1f} MiB"

@@ -1,0 +1,161 @@
+"""Threads for array work: one persistent pool, shared by every primitive that splits its batch.
+
+NumPy lets go of Python's global lock inside its loops and its matrix products, so plain threads scale. While they run, BLAS is held
+to one thread of its own: n threads that each wake n more would only get in each other's way.
+"""
+
+import contextvars
+import os
+import queue
+import threading
+from collections.abc import Callable
+
+_VARIABLES = ("WEFT_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+_threads = 0  # 0: not asked for yet
+_blas: list | None = None  # threadpoolctl's controllers, one for each BLAS in the process
+_tasks: queue.SimpleQueue | None = None
+_workers = 0
+_region = threading.Lock()  # held while the pool works: nested and concurrent regions run serially
+
+
+def num_threads() -> int:
+    """Number of threads that `parallel_for` spreads work over, the calling thread included.
+
+    The first of WEFT_NUM_THREADS, OMP_NUM_THREADS and OPENBLAS_NUM_THREADS that is set to a positive integer;
+    else the number of cores that the process may run on.
+    """
+    global _threads
+    if not _threads:
+        _threads = next(filter(None, map(_threads_from_environment, _VARIABLES)), 0) or _available_cores()
+    return _threads
+
+
+def set_num_threads(n: int) -> None:
+    """Let `parallel_for`, and BLAS outside of it, use `n` threads."""
+    global _threads
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"`n` must be a positive integer, got {n!r}")
+    for library in _blas_libraries():
+        library.set_num_threads(n)
+    _threads = n
+
+
+def parallel_for(fn: Callable[[int, int], object], n: int, *, grain: int = 1) -> None:
+    """Call `fn(start, stop)` on contiguous chunks that together cover `range(n)`, in parallel.
+
+    Runs as one call `fn(0, n)` in the calling thread where there is one thread to use, where `n <= grain`, and inside another
+    parallel region. How many chunks there are depends on the number of threads: `fn` must give the same result however the range
+    is cut. So a reduction makes `n` count blocks of a fixed size, keeps one partial result for each, and adds them up in order.
+
+    Parameters:
+        fn: called with `start < stop`; sees the caller's context variables (`np.errstate` among them)
+        n: length of the range
+        grain: number of items too few to be worth a second thread
+
+    The first exception, in the order of the chunks, is raised after every chunk has ended.
+
+    >>> squares = [0] * 5
+    >>> def fill(start, stop):
+    ...     for i in range(start, stop):
+    ...         squares[i] = i * i
+    >>> parallel_for(fill, 5)
+    >>> squares
+    [0, 1, 4, 9, 16]
+    """
+    if n <= 0:
+        return
+    chunks = min(num_threads(), -(-n // grain))
+    if chunks == 1 or not _region.acquire(blocking=False):
+        fn(0, n)
+        return
+    region = _region
+    limits = []
+    try:
+        for library in _blas_libraries():
+            limits.append((library, library.get_num_threads()))
+            library.set_num_threads(1)
+        bounds = [n * i // chunks for i in range(chunks + 1)]
+        _run([_Task(fn, start, stop) for start, stop in zip(bounds, bounds[1:])])
+    finally:
+        for library, limit in limits:
+            library.set_num_threads(limit)
+        region.release()
+
+
+class _Task:
+    """One chunk of a parallel region, to be run once by any thread."""
+
+    __slots__ = ("args", "context", "done", "error")
+
+    def __init__(self, *args):
+        self.args = args
+        self.context = contextvars.copy_context()
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def run(self) -> None:
+        try:
+            self.context.run(*self.args)
+        except BaseException as error:  # handed to the thread that asked
+            self.error = error
+        finally:
+            self.done.release()
+
+
+def _run(tasks: list[_Task]) -> None:
+    """Run the tasks on the pool, the first of them in this thread, and wait for all."""
+    queued = _pool(len(tasks) - 1)
+    for task in tasks[1:]:
+        queued.put(task)
+    tasks[0].run()
+    for task in tasks:
+        task.done.acquire()
+    for task in tasks:
+        if task.error is not None:
+            raise task.error
+
+
+def _pool(size: int) -> queue.SimpleQueue:
+    """The queue of a pool of at least `size` threads. Daemons: they sleep in `get` and need no farewell at exit."""
+    global _tasks, _workers
+    if _tasks is None:
+        _tasks = queue.SimpleQueue()
+    while _workers < size:
+        threading.Thread(target=_work, args=(_tasks,), name=f"weft-{_workers}", daemon=True).start()
+        _workers += 1
+    return _tasks
+
+
+def _work(tasks: queue.SimpleQueue) -> None:
+    while True:
+        tasks.get().run()
+
+
+def _blas_libraries() -> list:
+    global _blas
+    if _blas is None:
+        from threadpoolctl import ThreadpoolController  # 2 ms to look through the process's libraries: once, and not at import
+
+        _blas = ThreadpoolController().select(user_api="blas").lib_controllers
+    return _blas
+
+
+def _threads_from_environment(name: str) -> int:
+    value = os.environ.get(name, "").split(",")[0].strip()  # OpenMP allows a list, one entry for each level of nesting
+    return int(value) if value.isdecimal() else 0
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _forget_pool() -> None:
+    """A forked child has none of its parent's threads, and must not wait for a region that one of them held."""
+    global _tasks, _workers, _region
+    _tasks, _workers, _region = None, 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

@@ -1,0 +1,199 @@
+"""Counter-based random numbers: the same seed gives the same bits on every device.
+
+The words are those of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): block c of the
+stream is a pure function of (seed, c), so any device can compute any part of it. NumPy's own Philox supplies them on a CPU.
+A draw always starts at a fresh block of four 64-bit words; 32-bit draws use the low half of each word, then the high half.
+Everything after the words uses only operations that IEEE 754 rounds exactly (+ − × ÷ √), in a fixed order, hence is
+bit-equal everywhere, the normal distribution included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import creation, devices, dtypes
+from .tensor import Tensor, wrap
+
+__all__ = ["Generator", "default_generator", "manual_seed", "rand", "randint", "randn", "randperm"]
+
+BLOCK = 1 << 13  # elements of the normal transform worked on at a time: its dozen float64 temporaries stay in cache
+
+
+class Generator:
+    """A stream of random numbers, determined by `seed` and a counter of the blocks used so far.
+
+    >>> weft.Generator(1).uniform((2,), weft.float32).tolist() == weft.Generator(1).uniform((2,), weft.float32).tolist()
+    True
+    """
+
+    def __init__(self, seed: int = 0):
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from block 0 of the stream of `seed` (an integer in [0, 2¹²⁸))."""
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 1 << 128:
+            raise ValueError(f"`seed` must be an integer in [0, 2**128), got {seed!r}")
+        self.set_state({"seed": int(seed), "counter": 0})
+        return self
+
+    def get_state(self) -> dict[str, int]:
+        """{"seed", "counter"}: plain integers, fit for JSON."""
+        return {"seed": self.seed, "counter": self.counter}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continue exactly where `get_state` was called."""
+        self.seed, self.counter = int(state["seed"]), int(state["counter"])
+        self._bits = np.random.Philox(key=self.seed, counter=self.counter)
+
+    # --- raw draws (NumPy arrays) -----------------------------------------------------------------------------------------
+    def words(self, n: int) -> np.ndarray:
+        """The next n 64-bit words."""
+        blocks = -(-n // 4)
+        self.counter += blocks
+        return self._bits.random_raw(4 * blocks)[:n]
+
+    def halves(self, n: int) -> np.ndarray:
+        """The next n 32-bit words."""
+        return self.words(-(-n // 2)).astype("<u8", copy=False).view("<u4")[:n]
+
+    def uniform(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        """Uniform on [0, 1): multiples of 2⁻²⁴ (float32 and narrower) or 2⁻⁵³ (float64)."""
+        n, dtype = math.prod(shape), _float_dtype(dtype)
+        if dtype == np.float64:
+            u = (self.words(n) >> 11) * 2.0**-53
+        else:
+            u = (self.halves(n) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        return u.reshape(shape).astype(dtype, copy=False)
+
+    def normal(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        """Standard normal, by the inverse of the distribution function at the middle of a 2⁻³² (float64: 2⁻⁵³) wide cell."""
+        n, dtype = math.prod(shape), _float_dtype(dtype)
+        wide = dtype == np.float64
+        source = self.words(n) >> 11 if wide else self.halves(n)
+        cell = 2.0**-53 if wide else 2.0**-32
+        out = np.empty(n, dtype)
+        for i in range(0, n, BLOCK):
+            out[i : i + BLOCK] = normal_quantile((source[i : i + BLOCK] + 0.5) * cell)
+        return out.reshape(shape)
+
+    def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
+        """Booleans that are True with `probability`, decided on 32 bits."""
+        threshold = round(probability * 2**32)
+        bits = self.halves(math.prod(shape))
+        return (bits < threshold if threshold < 1 << 32 else np.ones(bits.shape, bool)).reshape(shape)
+
+    def integers(self, low: int, high: int, shape: Sequence[int]) -> np.ndarray:
+        """Integers in [low, high)."""
+        if high <= low:
+            raise ValueError(f"`high` must be greater than `low`, got low={low}, high={high}")
+        return (low + (self.words(math.prod(shape)) % np.uint64(high - low)).astype(np.int64)).reshape(shape)
+
+    def permutation(self, n: int) -> np.ndarray:
+        """0 … n − 1 in random order: the order that sorts n random words."""
+        return np.argsort(self.words(n), stable=True)
+
+
+def _float_dtype(dtype: Any) -> np.dtype:
+    dtype = dtypes.get_default_dtype() if dtype is None else np.dtype(dtype)
+    if not dtypes.is_real_floating(dtype):
+        raise TypeError(f"`dtype` must be a real floating-point dtype, got {dtype}")
+    return dtype
+
+
+def normal_quantile(u: np.ndarray) -> np.ndarray:
+    """Φ⁻¹(u) for u in (0, 1), relative error about 10⁻¹⁶.
+
+    Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988): a rational
+    function of r = 0.425² − q² where |q| = |u − ½| ≤ 0.425, and of √−ln min(u, 1 − u) in the tails.
+    """
+    q = u - 0.5
+    r = 0.180625 - q * q
+    z = q * (_horner(_A, r) / _horner(_B, r))
+    tail = np.flatnonzero(np.abs(q) > 0.425)
+    r = np.sqrt(-_log(np.minimum(u[tail], 1.0 - u[tail])))
+    near = r <= 5.0
+    t = np.where(near, r - 1.6, r - 5.0)
+    far = np.where(near, _horner(_C, t) / _horner(_D, t), _horner(_E, t) / _horner(_F, t))
+    z[tail] = np.where(q[tail] < 0, -far, far)
+    return z
+
+
+def _horner(coefficients: Sequence[float], x: np.ndarray) -> np.ndarray:
+    y = coefficients[-1] * x + coefficients[-2]
+    for c in coefficients[-3::-1]:
+        y *= x
+        y += c
+    return y
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    """ln x from exactly rounded operations alone: x = m 2ᵉ with m in [√½, √2), ln m = 2 artanh((m − 1)/(m + 1))."""
+    m, e = np.frexp(x)
+    low = m < math.sqrt(0.5)
+    m = np.where(low, 2.0 * m, m)
+    e = e - low
+    s = (m - 1.0) / (m + 1.0)
+    return e * math.log(2.0) + 2.0 * s * _horner([1.0 / (2 * k + 1) for k in range(12)], s * s)
+
+
+_A = (3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+      4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3)  # fmt: skip
+_B = (1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
+      2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3)  # fmt: skip
+_C = (1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+      1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4)  # fmt: skip
+_D = (1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
+      1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9)  # fmt: skip
+_E = (6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+      2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7)  # fmt: skip
+_F = (1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
+      7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15)  # fmt: skip
+
+default_generator = Generator(0)
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, which every layer, dropout and `weft.rand…` draws from; returns it."""
+    return default_generator.manual_seed(seed)
+
+
+def _place(raw: np.ndarray, device: str | None, requires_grad: bool = False) -> Tensor:
+    device = devices.canonical(device)
+    out = wrap(raw, "cpu") if device == "cpu" else creation.asarray(raw, device=device)
+    return out.requires_grad_(requires_grad)
+
+
+def _sizes(size: tuple) -> tuple:
+    return tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size
+
+
+def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: str | None = None,
+         requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """Uniform random numbers on [0, 1), as `torch.rand`.
+
+    >>> weft.rand(2, 3).shape
+    (2, 3)
+    """
+    return _place((generator or default_generator).uniform(_sizes(size), dtype), device, requires_grad)
+
+
+def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: str | None = None,
+          requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """Standard normal random numbers, as `torch.randn`."""
+    return _place((generator or default_generator).normal(_sizes(size), dtype), device, requires_grad)
+
+
+def randint(low: int, high: int, size: Sequence[int], *, generator: Generator | None = None, dtype: Any = None,
+            device: str | None = None) -> Tensor:  # fmt: skip
+    """Random integers in [low, high), as `torch.randint`."""
+    raw = (generator or default_generator).integers(low, high, tuple(size))
+    return _place(raw if dtype is None else raw.astype(dtype), device)
+
+
+def randperm(n: int, *, generator: Generator | None = None, device: str | None = None) -> Tensor:
+    """The numbers 0 … n − 1 in random order, as `torch.randperm`."""
+    return _place((generator or default_generator).permutation(n), device)

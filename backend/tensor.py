@@ -1,0 +1,287 @@
+"""Tensor: a raw array of some array-API library, the device it lives on, and its place on the tape.
+
+The mathematics is not here: operators and methods are attached by `methods.py` from the functions of the namespace.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from . import devices, dtypes
+
+__all__ = ["Parameter", "Tensor", "tensor"]
+
+
+class Tensor:
+    """An n-dimensional array that can record what is done with it.
+
+    Parameters
+    ----------
+    data : array of NumPy, CuPy or any array-API library, Tensor, or nested Python numbers
+    requires_grad : record operations on it, so that `backward` can fill `.grad`; floating-point dtypes only.
+
+    Attributes: `data` (the raw array), `device` (str), `grad` (Tensor or None), `requires_grad`, `shape`, `dtype`, `ndim`,
+    `size` (number of elements), `T`, `mT`.
+
+    While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v` rebind
+    `x` to a new array if either side is recorded, and work in place on memory otherwise (see `methods.py`).
+
+    >>> x = weft.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__", "_depth", "_node", "_saved", "data", "device", "grad", "requires_grad")
+    __array_ufunc__ = None  # `ndarray + tensor` asks the tensor, instead of looping over it
+
+    data: Any
+    grad: Tensor | None
+
+    def __init__(self, data: Any, requires_grad: bool = False):
+        if isinstance(data, Tensor):
+            data, self.device = data.data, data.device
+        elif isinstance(data, np.ndarray):
+            self.device = "cpu"
+        else:
+            self.device = device_of(data)
+            if self.device == "cpu":
+                data = from_python(data)
+        self.data = data
+        self.grad = None
+        self.requires_grad = False
+        self._node = None
+        self._depth = 0
+        self._saved = False
+        if requires_grad:
+            self.requires_grad_()
+
+    # --- shape and type -------------------------------------------------------------------------------------------------
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return dtypes.of(self.data)
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless the tensor is the result of a recorded operation."""
+        return self._node is None
+
+    def numel(self) -> int:
+        return self.data.size
+
+    def dim(self) -> int:
+        return self.data.ndim
+
+    # --- the tape -------------------------------------------------------------------------------------------------------
+    def backward(self, grad: Any = None, *, retain_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to `.grad` of every leaf that requires it.
+
+        `grad` is the gradient with respect to this tensor (ones for a scalar). The record is freed as it is used, unless
+        `retain_graph=True`.
+        """
+        from .autograd import backward
+
+        backward(self, grad, retain_graph=retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same memory, off the tape."""
+        return wrap(self.data, self.device, self._depth)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        if requires_grad and not dtypes.is_real_floating(self.dtype):
+            raise TypeError(f"`requires_grad` needs a real floating-point dtype, got {self.dtype}")
+        if self._node is not None and not requires_grad:
+            raise ValueError("`requires_grad` can only be cleared on a leaf; use .detach() to take a result off the tape")
+        self.requires_grad = requires_grad
+        return self
+
+    # --- other worlds ---------------------------------------------------------------------------------------------------
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array (shared memory on a CPU). A tensor that requires grad must be detached first."""
+        if self.requires_grad:
+            raise RuntimeError("`numpy` would lose the gradient of a tensor that requires grad: call .detach().numpy()")
+        return devices.to_numpy(innermost(self))
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self.data.size != 1:
+            raise ValueError(f"`item` needs exactly one element, got shape {self.shape}")
+        return devices.to_numpy(innermost(self)).item()
+
+    def tolist(self) -> Any:
+        return devices.to_numpy(innermost(self)).tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(devices.to_numpy(innermost(self)), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("`__dlpack__` would lose the gradient of a tensor that requires grad: call .detach() first")
+        return innermost(self).__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return innermost(self).__dlpack_device__()
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        if api_version is not None and api_version not in ("2021.12", "2022.12", "2023.12", "2024.12"):
+            raise ValueError(f"`api_version` must be 2021.12 … 2024.12, got {api_version!r}")
+        return sys.modules[__name__.split(".")[0]]
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __index__(self) -> int:
+        return self.data.__index__()
+
+    def __complex__(self) -> complex:
+        return complex(self.data)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("`len` needs at least one axis, got a 0-d tensor")
+        return self.shape[0]
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else repr(self)
+
+    __hash__ = object.__hash__  # by identity: == compares elementwise
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if self._node is not None:
+            raise RuntimeError("only leaves can be copied with `deepcopy`; call .detach() first")
+        other = type(self).__new__(type(self))
+        other.__setstate__(self.__getstate__())
+        memo[id(self)] = other
+        return other
+
+    def __getstate__(self) -> Any:
+        return {"data": devices.namespace_of(self.data).asarray(self.data, copy=True), "device": self.device,
+                "grad": None if self.grad is None else self.grad.detach(), "requires_grad": self.requires_grad}
+
+    def __setstate__(self, state: Any) -> None:
+        self.data, self.device, self.grad = state["data"], state["device"], state["grad"]
+        self.requires_grad = state["requires_grad"]
+        self._node, self._depth, self._saved = None, 0, False
+
+    def __repr__(self) -> str:
+        body = np.array2string(devices.to_numpy(innermost(self)), separator=", ", prefix="tensor(", threshold=200)
+        default = str(self.dtype) in (str(dtypes.get_default_dtype()), "int64", "bool")
+        notes = [] if default else [f"dtype={self.dtype}"]
+        notes += [f"device='{self.device}'"] if self.device != "cpu" else []
+        notes += ["requires_grad=True"] if self.requires_grad and self._node is None else []
+        notes += [f"grad_fn={self._node.name}"] if self._node is not None else []
+        return f"tensor({', '.join([body, *notes])})"
+
+
+class Parameter(Tensor):
+    """A leaf that a module learns. An optimizer may move `data`, and where the gradient is written, into its flat arena."""
+
+    __slots__ = ("_grad_view",)
+
+    def __init__(self, data: Any, requires_grad: bool = True):
+        super().__init__(data, requires_grad)
+        self._grad_view = None
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self._grad_view = None
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+
+def wrap(raw: Any, device: str, depth: int = 0) -> Tensor:
+    """A Tensor around a raw array, without checks or copies."""
+    if isinstance(raw, np.generic):  # NumPy's reductions return scalars
+        raw = np.asarray(raw)
+    out = Tensor.__new__(Tensor)
+    out.data = raw
+    out.device = device
+    out.grad = None
+    out.requires_grad = False
+    out._node = None
+    out._depth = depth
+    out._saved = False
+    return out
+
+
+def innermost(x: Any) -> Any:
+    """The raw array below any nesting of Tensors."""
+    while isinstance(x, Tensor):
+        x = x.data
+    return x
+
+
+def device_of(raw: Any) -> str:
+    """Which device a raw array lives on ("cpu" for anything that is not a known library's array)."""
+    if isinstance(raw, np.ndarray | np.generic | int | float | complex | list | tuple):
+        return "cpu"
+    if type(raw).__module__.startswith("cupy"):
+        return f"cuda:{raw.device.id}"
+    if hasattr(raw, "__array_namespace__"):
+        space = raw.__array_namespace__()
+        for name, opened in devices._opened.items():
+            if opened is space:
+                return name
+        for name, opener in devices._openers.items():
+            if name not in ("cpu", "cuda") and opener() is space:
+                return name
+    return "cpu"
+
+
+def from_python(data: Any, dtype: Any = None) -> np.ndarray:
+    """A NumPy array of Python numbers, sequences, or whatever NumPy can read; Python floats become the default dtype."""
+    typed = isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__") or hasattr(data, "__dlpack__")
+    if typed or dtype is not None:
+        return np.asarray(data, dtype=dtype)
+    if isinstance(data, list | tuple):
+        data = _without_tensors(data)
+    array = np.asarray(data)
+    if array.dtype == np.float64:
+        holds_typed = isinstance(data, list | tuple) and any(isinstance(d, np.ndarray) for d in data)
+        return array if holds_typed else array.astype(dtypes.get_default_dtype())
+    if array.dtype == np.complex128:
+        return array.astype(dtypes.default_complex())
+    if array.dtype == object or array.dtype.kind in "USV":
+        raise TypeError(f"`tensor` needs numbers in a rectangular arrangement, got {type(data).__name__}: {str(data)[:60]}")
+    return array
+
+
+def _without_tensors(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data.tolist()
+    return [_without_tensors(d) for d in data] if isinstance(data, list | tuple) else data
+
+
+def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor that owns a copy of `data` (numbers, nested sequences, arrays or tensors), as `torch.tensor`.
+
+    Python floats become the default dtype (float32); NumPy arrays keep theirs. `device=None` is the default device.
+
+    >>> weft.tensor([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    from .creation import asarray
+
+    return asarray(data, dtype=dtype, device=device, copy=True).detach().requires_grad_(requires_grad)

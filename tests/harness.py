@@ -1,0 +1,202 @@
+"""What every primitive must pass: the checks are here, the test modules hold tables of cases.
+
+    CASES = [Case(weft.exp, (x,), np.exp), ...]
+    test_primitive = harness.over(CASES)
+
+Each case runs in float32 and float64, on NumPy and on array_api_strict, against an independent float64 reference; its gradient
+against central differences along a random direction, in the generic form and in each replacement that this machine can run;
+the gradient of the gradient likewise; with non-contiguous inputs; and inputs must come out as they went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+
+import weft
+from weft.backend.autograd import PRIMITIVES
+
+weft.register_device("strict", array_api_strict)
+
+TOLERANCE = {"float32": 2e-6, "float64": 1e-12}  # relative to the largest magnitude of the reference
+DIFFERENCES = 1e-6  # central differences in float64, relative
+
+
+@dataclass
+class Case:
+    """One primitive on one input.
+
+    `args` are float64 or integer NumPy arrays, numbers or None; `grad` the positions differentiated (all float arrays unless
+    given); `tolerance` multiplies the table's; `strict=False` and `nested=False` leave out array_api_strict and second derivatives, and
+    want a reason beside them.
+    """
+
+    primitive: Callable
+    args: tuple
+    reference: Callable
+    static: dict[str, Any] = field(default_factory=dict)
+    grad: tuple[int, ...] | None = None
+    tolerance: float = 1.0
+    strict: bool = True
+    nested: bool = True
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        return next(name for name, p in PRIMITIVES.items() if p is self.primitive)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        if self.grad is not None:
+            return self.grad
+        return tuple(i for i, a in enumerate(self.args) if isinstance(a, np.ndarray) and a.dtype.kind == "f")
+
+
+def over(cases: list[Case]) -> Callable:
+    """A test function that runs every case."""
+
+    def name(case: Case) -> str:
+        shapes = "-".join("x".join(map(str, a.shape)) for a in case.args if isinstance(a, np.ndarray))
+        return f"{case.name}[{shapes}]{case.label}"
+
+    @pytest.mark.parametrize("case", cases, ids=name)
+    def test_primitive(case: Case) -> None:
+        check(case)
+
+    return test_primitive
+
+
+def check(case: Case) -> None:
+    """Run all checks on one case."""
+    expected = _tuple(case.reference(*case.args, **case.static))
+    for dtype in ("float32", "float64"):
+        for device in ["cpu", "strict"] if case.strict else ["cpu"]:
+            for layout in (np.ascontiguousarray, scattered) if device == "cpu" else (np.ascontiguousarray,):
+                _check_values(case, expected, dtype, device, layout)
+    if case.positions:
+        _check_gradients(case)
+
+
+def scattered(a: np.ndarray) -> np.ndarray:
+    """The same values, none next to the other in memory."""
+    wide = np.zeros([2 * n + 1 for n in a.shape], a.dtype)
+    view = wide[tuple(slice(1, None, 2) for _ in a.shape)]
+    view[...] = a
+    return view
+
+
+def _tuple(x: Any) -> tuple:
+    return tuple(x) if isinstance(x, tuple) else (x,)
+
+
+def _tensors(case: Case, args: Any, dtype: str, device: str, layout: Callable, *, track: bool = False) -> list:
+    out = []
+    for i, a in enumerate(args):
+        if isinstance(a, np.ndarray):
+            a = a.astype(dtype) if a.dtype.kind == "f" else a
+            raw = layout(a) if a.ndim else np.asarray(a)
+            a = weft.asarray(raw, device=device)
+            if track and i in case.positions:
+                a.requires_grad_()
+        out.append(a)
+    return out
+
+
+def _check_values(case: Case, expected: tuple, dtype: str, device: str, layout: Callable) -> None:
+    tensors = _tensors(case, case.args, dtype, device, layout, track=True)
+    before = [t.detach().numpy().copy() if isinstance(t, weft.Tensor) else t for t in tensors]
+    got = _tuple(case.primitive(*tensors, **case.static))
+    assert len(got) == len(expected)
+    for g, e in zip(got, expected):
+        where = f"{case.name} {dtype} on {device}"
+        assert g.shape == np.shape(e), where
+        assert g.device == device
+        e = np.asarray(e)
+        if e.dtype.kind == "f":
+            assert str(g.dtype) == dtype, where
+        close(g.detach().numpy(), e, TOLERANCE[dtype] * case.tolerance, where)
+    loss = [(g * 1.0).sum() for g in got if g.requires_grad]
+    if loss:
+        sum(loss[1:], loss[0]).backward()
+    for t, b in zip(tensors, before):
+        if isinstance(t, weft.Tensor):
+            np.testing.assert_array_equal(t.detach().numpy(), b, err_msg=f"{case.name} changed its input")
+            if t.requires_grad and t.grad is not None:
+                assert t.grad.shape == t.shape, case.name
+                assert t.grad.dtype == t.dtype, case.name
+
+
+def close(got: Any, expected: Any, tolerance: float, where: str = "") -> None:
+    """|got − expected| ≤ tolerance · (max |expected| or 1), with NaN and infinities in the same places."""
+    got, expected = np.asarray(got), np.asarray(expected)
+    finite = np.abs(expected[np.isfinite(expected)]) if expected.dtype.kind == "f" else np.abs(expected.astype(float))
+    scale = max(1.0, float(finite.max(initial=0.0)))
+    np.testing.assert_allclose(got, expected, rtol=0 if tolerance < 1 else tolerance, atol=tolerance * scale, err_msg=where)
+
+
+def _weights(shape: tuple, seed: int) -> np.ndarray:
+    return np.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def _scalar(case: Case, f: Callable, values: list, device: str = "cpu") -> Any:
+    """A random linear functional of the outputs, so that every output's gradient is exercised."""
+    outs = [o for o in _tuple(f(*values, **case.static)) if "float" in str(o.dtype)]
+    return sum(((o * weft.asarray(_weights(o.shape, 7 + i), device=device)).sum() for i, o in enumerate(outs)), 0.0)
+
+
+def _check_gradients(case: Case) -> None:
+    at = [np.asarray(case.args[i], dtype=np.float64) for i in case.positions]
+    directions = [_weights(a.shape, 100 + i) for i, a in enumerate(at)]
+
+    def function(f: Callable, device: str = "cpu") -> Callable:
+        def of(*xs: Any) -> Any:
+            values = [weft.asarray(a, device=device) if isinstance(a, np.ndarray) else a for a in case.args]
+            for i, x in zip(case.positions, xs):
+                values[i] = x
+            return _scalar(case, f, values, device)
+
+        return of
+
+    def slope(f: Callable, eps: float = 1e-6) -> float:
+        up = f(*[weft.asarray(a + eps * d) for a, d in zip(at, directions)])
+        down = f(*[weft.asarray(a - eps * d) for a, d in zip(at, directions)])
+        return (up.item() - down.item()) / (2 * eps)
+
+    def analytic(f: Callable, device: str = "cpu") -> float:
+        got = weft.grad(f, range(len(at)))(*[weft.asarray(a, device=device) for a in at])
+        return sum(float((g.numpy() * d).sum()) for g, d in zip(got, directions))
+
+    expected = slope(function(case.primitive))
+    tolerance = DIFFERENCES * case.tolerance
+    close(analytic(function(case.primitive)), expected, tolerance, f"gradient of {case.name}")
+    if case.primitive.impls:
+        close(analytic(function(generic_only(case.primitive))), expected, tolerance, f"gradient of generic {case.name}")
+    if case.strict:
+        close(analytic(function(case.primitive, "strict"), "strict"), expected, tolerance, f"gradient of {case.name} on strict")
+    if case.nested:
+        f = function(case.primitive)
+
+        def first(*xs: Any) -> Any:
+            gs = weft.grad(f, range(len(at)))(*xs)
+            return sum(((g * weft.asarray(_weights(g.shape, 31 + i))).sum() for i, g in enumerate(gs)), 0.0)
+
+        close(analytic(first), slope(first), 10 * tolerance, f"second derivative of {case.name}")
+
+
+def generic_only(p: Callable) -> Callable:
+    """The primitive without its replacements."""
+
+    def call(*args: Any, **static: Any) -> Any:
+        kept = dict(p.impls)
+        p.impls.clear()
+        try:
+            return p(*args, **static)
+        finally:
+            p.impls.update(kept)
+
+    return call
