@@ -1,0 +1,41 @@
+# Everything runs in its own environment, .venv; `make train` and `make test` need nothing but Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Each test process keeps to one BLAS thread: two of them share the cores.
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: train test test-all bench lint clean help
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+train: $(VENV)/train  ## set up and train a convolutional network on the digits
+	$(BIN)/weft train --out runs/digits
+
+test: $(VENV)/test  ## set up and run the tests (a few minutes)
+	$(PYTEST) -m "not slow" -n 2
+
+test-all: $(VENV)/test  ## the slow tests too: killed processes, real data sets to their accuracies
+	$(PYTEST) -n 2
+
+bench: $(VENV)/test  ## time primitives and training steps; against PyTorch where it is installed
+	$(BIN)/weft bench
+
+lint: $(VENV)/dev  ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# One stamp per extra, so that training does not wait for the tools of the tests.
+$(VENV)/%: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("weft needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+clean:  ## remove the environment and everything made
+	rm -rf $(VENV) build dist runs *.egg-info .pytest_cache .ruff_cache .mypy_cache

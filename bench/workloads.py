@@ -1,0 +1,159 @@
+"""What is measured: training steps and single operations, each as weft code, the same PyTorch code, and its matrix products.
+
+A workload has two makers, `weft()` and `torch(torch)`, that return a function without arguments doing one repetition, and
+`products`, the (M, K, N, times) of the matrix products that cannot be avoided: BLAS's own time for them is the limit that
+the repetition is held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["WORKLOADS", "Workload"]
+
+Product = tuple[int, int, int, int]
+
+
+@dataclass
+class Workload:
+    name: str
+    about: str
+    weft: Callable[[], Callable]
+    torch: Callable[[Any], Callable]
+    products: list[Product]
+    target: float | None = None  # the ratio to PyTorch, one thread, that it must reach
+
+
+def _data(shape: tuple, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal(shape).astype(np.float32), rng.integers(0, classes, shape[0])
+
+
+def _step(model: Any, loss: Any, optimizer: Any, x: Any, y: Any) -> Callable:
+    def step() -> Any:
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        optimizer.step()
+        return value
+
+    return step
+
+
+def _training(name: str, about: str, build: Callable, shape: tuple, products: list[Product], target: float | None = None) -> Workload:
+    """A full step (forward, cross-entropy, backward, Adam) of the model that `build(nn)` makes from either library's layers."""
+
+    def weft() -> Callable:
+        import weft
+
+        from ..layers import CrossEntropyLoss
+        from .. import layers, optimizers
+
+        model = build(layers)
+        x, y = map(weft.asarray, _data(shape, 10))
+        return _step(model, CrossEntropyLoss(), optimizers.Adam(model.parameters(), lr=1e-3), x, y)
+
+    def torch(torch: Any) -> Callable:
+        model = build(torch.nn)
+        x, y = map(torch.from_numpy, _data(shape, 10))
+        return _step(model, torch.nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=1e-3), x, y)
+
+    return Workload(name, about, weft, torch, products, target)
+
+
+def _mlp(*sizes: int) -> Callable:
+    def build(nn: Any) -> Any:
+        layers: list = []
+        for a, b in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(a, b), nn.ReLU()]
+        return nn.Sequential(*layers[:-1])
+
+    return build
+
+
+def _mlp_products(batch: int, *sizes: int) -> list[Product]:
+    """y = x Wᵀ, gᵀ x, and g W for all layers but the first."""
+    forward = [(batch, a, b, 1) for a, b in zip(sizes, sizes[1:])]
+    weights = [(b, batch, a, 1) for a, b in zip(sizes, sizes[1:])]
+    inputs = [(batch, b, a, 1) for a, b in list(zip(sizes, sizes[1:]))[1:]]
+    return forward + weights + inputs
+
+
+def _cnn(nn: Any) -> Any:
+    """The literature's CNN on 3×32×32: 268,650 parameters."""
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def _conv_products(n: int, pixels: int, taps: int, out: int, *, first: bool = False) -> list[Product]:
+    """Per image: columns · weights, their gradient, and (unless it is the first layer) the columns' gradient."""
+    products = [(pixels, taps, out, n), (out, pixels, taps, n)]
+    return products if first else [*products, (pixels, out, taps, n)]
+
+
+def _operation(name: str, about: str, call: Callable, *inputs: Any, products: list[Product] | None = None,
+               target: float | None = None) -> Workload:  # fmt: skip
+    """Forward and backward of `call(F, *inputs)`; float inputs get gradients, and a random one flows in from above."""
+
+    def repeat(tensors: list, f: Callable, above: Any) -> Callable:
+        def step() -> Any:
+            for t in tensors:
+                t.grad = None
+            y = f(*tensors)
+            y.backward(above if y.ndim else None)
+            return y
+
+        return step
+
+    def weft() -> Callable:
+        import weft
+
+        from ..layers import functional
+
+        tensors = [weft.asarray(a).requires_grad_(a.dtype == np.float32) for a in inputs]
+        y = call(functional, *tensors)
+        return repeat(tensors, lambda *t: call(functional, *t), weft.asarray(_data(y.shape or (1,), 1)[0].reshape(y.shape)))
+
+    def torch(torch: Any) -> Callable:
+        tensors = [torch.from_numpy(a).requires_grad_(a.dtype == np.float32) for a in inputs]
+        functional = torch.nn.functional
+        y = call(functional, *tensors)
+        above = torch.from_numpy(_data(tuple(y.shape) or (1,), 1)[0].reshape(tuple(y.shape)))
+        return repeat(tensors, lambda *t: call(functional, *t), above)
+
+    return Workload(name, about, weft, torch, products or [], target)
+
+
+def _random(*shape: int) -> np.ndarray:
+    return _data(shape, 1)[0]
+
+
+_LOGITS, _TARGETS = _data((4096, 8192), 8192)
+
+WORKLOADS = [
+    _training("mlp-tiny", "training step, MLP 16-32-10, batch 16", _mlp(16, 32, 10), (16, 16), _mlp_products(16, 16, 32, 10), 5.0),
+    _training("mlp", "training step, MLP 784-512-256-10, batch 128", _mlp(784, 512, 256, 10), (128, 784),
+              _mlp_products(128, 784, 512, 256, 10), 1.15),
+    _training("cnn", "training step, the literature's CNN on 3×32×32, batch 64", _cnn, (64, 3, 32, 32),
+              _conv_products(64, 1024, 27, 16, first=True) + _conv_products(64, 256, 144, 32) + _mlp_products(64, 2048, 128, 10)
+              + [(64, 128, 2048, 1)], 1.0),
+    _operation("cross-entropy", "cross-entropy forward + backward, 4096×8192", lambda f, x, t: f.cross_entropy(x, t), _LOGITS, _TARGETS,
+               target=2.0),
+    _operation("conv", "convolution forward + backward, 32×64×32×32 → 64, 3×3, padding 1",
+               lambda f, x, w, b: f.conv2d(x, w, b, padding=1), _random(32, 64, 32, 32), _random(64, 64, 3, 3), _random(64),
+               products=_conv_products(32, 1024, 576, 64), target=0.9),
+    _operation("batch-norm", "batch norm forward + backward, 64×32×32×32",
+               lambda f, x, m, v, w, b: f.batch_norm(x, m.detach(), v.detach(), w, b, True),
+               _random(64, 32, 32, 32), np.zeros(32, np.float32), np.ones(32, np.float32), _random(32), _random(32)),
+    _operation("layer-norm", "layer norm forward + backward, 4096×768", lambda f, x, w, b: f.layer_norm(x, (768,), w, b),
+               _random(4096, 768), _random(768), _random(768)),
+    _operation("gelu", "GELU forward + backward, 4096×1024", lambda f, x: f.gelu(x), _random(4096, 1024)),
+    _operation("max-pool", "max pooling 2×2 forward + backward, 64×16×32×32", lambda f, x: f.max_pool2d(x, 2), _random(64, 16, 32, 32)),
+]  # fmt: skip
