@@ -1,0 +1,10 @@
+"""pytest-benchmark suite: every workload of the comparison, weft alone (`pytest bench`)."""
+
+import pytest
+from weft.bench.workloads import WORKLOADS
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda w: w.name)
+def test_workload(benchmark, workload):
+    benchmark.group = workload.about
+    benchmark(workload.weft())
