@@ -1,0 +1,173 @@
+"""Data sets that are arrays in memory: `ArrayDataset`, and `DataSplits`, which holds the training and the test set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..backend.creation import asarray
+from ..backend.devices import namespace
+from ..backend.tensor import Tensor, device_of, innermost
+
+__all__ = ["ArrayDataset", "DataSplits"]
+
+
+class ArrayDataset:
+    """Arrays of equal length, indexed together: sample i is `(arrays[0][i], arrays[1][i], …)`.
+
+    PyTorch's `TensorDataset`, but indexed by whole batches: `dataset[indices]` gathers a batch in one call.
+
+    Parameters
+    ----------
+    *arrays : the inputs x, then the targets y and whatever else belongs to a sample, each (N, …): NumPy arrays,
+        arrays or Tensors on another device, or lists. They are not copied. All must lie on one device.
+
+    Attributes: `arrays`, `x` (the first), `y` (the second, or None), `device`.
+
+    A data set is read-only: its NumPy arrays are views that refuse assignment, so that a batch or an in-place transform
+    can never change the data it came from.
+
+    Raises ValueError if the lengths or the devices differ.
+
+    >>> data = ArrayDataset(np.arange(12.0).reshape(4, 3), np.array([0, 1, 0, 1]))
+    >>> len(data)
+    4
+    >>> x, y = data[np.array([3, 0])]
+    >>> x
+    array([[ 9., 10., 11.],
+           [ 0.,  1.,  2.]])
+    """
+
+    def __init__(self, *arrays: Any):
+        if not arrays:
+            raise ValueError("`arrays` must hold at least one array, got none")
+        # Each stays where it lies, whatever the default device.
+        tensors = [a if isinstance(a, Tensor) else asarray(a, device=device_of(a)) for a in arrays]
+        lengths = [t.shape[0] if t.ndim else None for t in tensors]
+        if None in lengths or len(set(lengths)) > 1:
+            shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
+            raise ValueError(f"`arrays` must agree in their first axis, the samples, got shapes {shapes}")
+        devices = sorted({t.device for t in tensors})
+        if len(devices) > 1:
+            raise ValueError(f"`arrays` must lie on one device, got {devices}; use .to(device)")
+        self.device = devices[0]
+        self.arrays = tuple(_read_only(innermost(t)) for t in tensors)
+
+    @property
+    def x(self) -> Any:
+        return self.arrays[0]
+
+    @property
+    def y(self) -> Any:
+        return self.arrays[1] if len(self.arrays) > 1 else None
+
+    def __len__(self) -> int:
+        return self.arrays[0].shape[0]
+
+    def __getitem__(self, index: Any) -> tuple[Any, ...]:
+        """One entry per array: a sample for an int, a batch for a slice or an array of integers.
+
+        On the CPU an int or a slice gives views; on other devices, and for integer arrays, the result is a copy.
+        """
+        if isinstance(index, int | np.integer):
+            return tuple(a[int(index), ...] for a in self.arrays)
+        if isinstance(index, slice):
+            if self.device == "cpu":
+                return tuple(a[index] for a in self.arrays)
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                xp, part = namespace(self.device), slice(start, max(start, stop))
+                return tuple(xp.asarray(a[part, ...], copy=True) for a in self.arrays)
+            index = np.arange(start, stop, step)
+        index = self.indices(index)
+        xp = namespace(self.device)
+        return tuple(xp.take(a, index, axis=0) for a in self.arrays)
+
+    def indices(self, index: Any) -> Any:
+        """Integer indices as an array on the device of the data; indices that are there already cost nothing."""
+        if self.device != "cpu":
+            return asarray(index, device=self.device).data
+        index = np.asarray(index)
+        if index.dtype.kind not in "iu":
+            raise TypeError(f"`index` must be an int, a slice or an array of integers, got dtype {index.dtype}")
+        return index
+
+    def subset(self, indices: Any) -> ArrayDataset:
+        """The samples at `indices` (or in a slice), as a data set of its own.
+
+        >>> ArrayDataset(np.arange(5) * 10).subset([4, 2]).x
+        array([40, 20])
+        """
+        return ArrayDataset(*self[indices])
+
+    def to(self, device: str) -> ArrayDataset:
+        """The same data resident on `device`: a loader then gathers every batch there, and the host is out of the way.
+
+        >>> ArrayDataset(np.zeros((4, 3))).to("cpu").device
+        'cpu'
+        """
+        return self if device == self.device else ArrayDataset(*(asarray(a, device=device) for a in self.arrays))
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in self.arrays)
+        return f"ArrayDataset({parts}{'' if self.device == 'cpu' else f', device={self.device!r}'})"
+
+
+def _read_only(array: Any) -> Any:
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, repr=False)
+class DataSplits:
+    """A data set with its training and test parts, perhaps a development part between them, and what is known of them.
+
+    Attributes: `train`, `test`, `dev` (ArrayDataset; `dev`, for choosing hyper-parameters, may be None), `class_names`
+    (empty where the targets are no classes), `name`.
+
+    Raises ValueError if samples of the parts differ in shape.
+
+    >>> part = ArrayDataset(np.zeros((4, 1, 8, 8), np.uint8), np.array([0, 1, 0, 1]))
+    >>> DataSplits(part, part, class_names=("cat", "dog"), name="pets")
+    pets: train 4, test 4, samples (1, 8, 8) uint8, 2 classes
+    """
+
+    train: ArrayDataset
+    test: ArrayDataset
+    dev: ArrayDataset | None = None
+    class_names: tuple[str, ...] = ()
+    name: str = "data"
+
+    def __post_init__(self) -> None:
+        for part, data in self._parts():
+            if data.x.shape[1:] != self.sample_shape:
+                raise ValueError(f"`{part}` must have samples of shape {self.sample_shape} as `train` has, "
+                                 f"got {tuple(data.x.shape[1:])}")  # fmt: skip
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one input, without the batch axis: (C, H, W) for images."""
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes there are; None where the targets are no classes."""
+        return len(self.class_names) or None
+
+    def to(self, device: str) -> DataSplits:
+        """All parts resident on `device` (see `ArrayDataset.to`)."""
+        dev = None if self.dev is None else self.dev.to(device)
+        return replace(self, train=self.train.to(device), test=self.test.to(device), dev=dev)
+
+    def _parts(self) -> list[tuple[str, ArrayDataset]]:
+        parts = [("train", self.train), ("dev", self.dev), ("test", self.test)]
+        return [(part, data) for part, data in parts if data is not None]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{part} {len(data)}" for part, data in self._parts())
+        classes = f", {self.num_classes} classes" if self.num_classes else ""
+        return f"{self.name}: {counts}, samples {self.sample_shape} {self.train.x.dtype}{classes}"

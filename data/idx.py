@@ -1,0 +1,82 @@
+"""The idx format, in which MNIST and Fashion-MNIST are published: http://yann.lecun.com/exdb/mnist (end of the page).
+
+A header of big-endian words: the magic (two zero bytes, a type code, the number of axes), then the length of each
+axis; then the elements in C order. MNIST's files have magics 2051 (0x0803: bytes, three axes) for images and 2049
+for labels.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from .arrays import ArrayDataset, DataSplits
+from .files import FilePath, fault, locate, read_bytes, require
+from .labels import check_labels
+
+__all__ = ["load_mnist", "read_idx"]
+
+_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_KINDS = {2049: "labels (magic 2049)", 2051: "images (magic 2051)"}
+
+_FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_FASHION_BEGINS = (9, 0, 0, 3, 0, 2, 7, 2, 5, 5)  # the first training labels
+
+
+def read_idx(path: FilePath, *, magic: int | None = None) -> np.ndarray:
+    """The array in an idx file, gzip or plain, in native byte order (read-only where it is one of bytes).
+
+    `magic`: what the file must be, 2051 for images, say. Raises DataError if the file is missing, is no idx file, is of
+    another kind, or holds more or fewer elements than its header promises.
+    """
+    content = read_bytes(path)
+    code, axes = content[2:4].ljust(2, b"\0")
+    start = 4 + 4 * axes
+    if content[:2] != b"\0\0" or code not in _DTYPES or len(content) < start:
+        raise fault(path, "an idx file (two zero bytes, a type, the axes)", f"{content[:4]!r}", "download it again")
+    found = 256 * code + axes
+    if magic not in (None, found):
+        expected, other = (_KINDS.get(m, f"magic {m}") for m in (magic, found))
+        raise fault(path, expected, other, "check that image and label files have their right names")
+    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", axes, 4))
+    dtype = np.dtype(_DTYPES[code])
+    promised, held = math.prod(shape) * dtype.itemsize, len(content) - start
+    if promised != held:
+        raise fault(path, f"{promised} bytes of elements for shape {shape}", f"{held}", "download it again")
+    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def load_mnist(folder: FilePath, *, num_classes: int = 10) -> DataSplits:
+    """MNIST, Fashion-MNIST or any data set in the same four files: images (N, 1, H, W) uint8, labels (N,) int64.
+
+    The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same with `t10k`, with `.gz` or without,
+    `.idx` in place of `-idx` allowed. Fashion-MNIST is told by its first labels and gets its class names.
+
+    Raises DataError if a file is missing or damaged, images and labels differ in number, or a label is out of range.
+    """
+    folder = Path(folder)
+    train, test = (_part(folder, part, num_classes) for part in ("train", "t10k"))
+    fashion = num_classes == 10 and tuple(train.y[:10]) == _FASHION_BEGINS
+    class_names = _FASHION if fashion else tuple(str(i) for i in range(num_classes))
+    return DataSplits(train, test, class_names=class_names, name="Fashion-MNIST" if fashion else "MNIST")
+
+
+def recognises(folder: Path) -> bool:
+    """True if any of the four files is there: then it is for `load_mnist` to say which are missing."""
+    return any(locate(folder, _names(part, kind)) for part in ("train", "t10k") for kind in ("images", "labels"))
+
+
+def _names(part: str, kind: str) -> list[str]:
+    axes = {"images": 3, "labels": 1}[kind]
+    return [f"{part}-{kind}{dot}idx{axes}-ubyte{suffix}" for dot in "-." for suffix in ("", ".gz")]
+
+
+def _part(folder: Path, part: str, num_classes: int) -> ArrayDataset:
+    paths = [require(folder, _names(part, kind)) for kind in ("images", "labels")]
+    images, labels = read_idx(paths[0], magic=2051), read_idx(paths[1], magic=2049)
+    if len(images) != len(labels):
+        found = f"{len(labels)} labels for {len(images)} images in `{paths[0].name}`"
+        raise fault(paths[1], "one label for every image", found, "take both files from the same data set")
+    return ArrayDataset(images[:, None], check_labels(labels, num_classes, source=str(paths[1])))

@@ -1,0 +1,63 @@
+"""Data sets in one NumPy archive, under the names that Keras made common: x_train, y_train, x_test, y_test."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .arrays import ArrayDataset, DataSplits
+from .files import FilePath, fault
+from .labels import check_labels
+
+__all__ = ["load_npz"]
+
+
+def load_npz(path: FilePath) -> DataSplits:
+    """The data set in an .npz file that holds `x_train`, `y_train`, `x_test`, `y_test`, and maybe `x_dev`, `y_dev`.
+
+    Each x is (N, …), each y is (N, …). One-dimensional integer targets are class labels: they become int64, and the
+    classes are named "0", "1", … up to the greatest label in `y_train`. All else is kept as it is.
+
+    Raises DataError if the file is missing or damaged, an array is missing, holds Python objects (which only pickle can
+    read), differs in length from its partner, or has a label that `y_train` has not.
+    """
+    arrays = _read(path)
+    missing = sorted({"x_train", "y_train", "x_test", "y_test"} - arrays.keys())
+    if missing:
+        found, fix = ", ".join(sorted(arrays)) or "nothing", "save x_train, y_train, x_test and y_test with np.savez"
+        raise fault(path, f"an array `{missing[0]}`", found, fix)
+    parts = [part for part in ("train", "dev", "test") if f"x_{part}" in arrays]
+    for part in parts:
+        x, y = (arrays.get(name, np.empty(())).shape for name in (f"x_{part}", f"y_{part}"))
+        if not x or x[:1] != y[:1]:
+            expected, fix = f"`x_{part}` and `y_{part}` of the same length", "save the targets of these samples"
+            raise fault(path, expected, f"shapes {x} and {y}", fix)
+    names: tuple[str, ...] = ()
+    if arrays["y_train"].ndim == 1 and arrays["y_train"].dtype.kind in "iu" and len(arrays["y_train"]):
+        names = tuple(str(i) for i in range(int(arrays["y_train"].max()) + 1))
+        for part in parts:
+            arrays[f"y_{part}"] = check_labels(arrays[f"y_{part}"], len(names), source=f"{path}: y_{part}")
+    data = {part: ArrayDataset(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts}
+    return DataSplits(**data, class_names=names, name=Path(path).stem)
+
+
+def _read(path: FilePath) -> dict[str, np.ndarray]:
+    name = ""
+    try:
+        # NumPy takes what is no zip for a pickle: opening it as one first says what is wrong in plain words.
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as stored:
+            arrays = {}
+            for name in stored.files:
+                arrays[name] = stored[name]
+    except OSError as error:
+        raise fault(path, "a readable file", f"{error.strerror}", "check the path") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        what = f"an intact array `{name}`" if name else "an .npz file"
+        raise fault(path, what, f"a damaged one ({error})", "save or download it again") from None
+    except ValueError as error:
+        fix = "save plain arrays of numbers"
+        raise fault(path, f"numbers in `{name}`", f"an array NumPy refuses to read ({error})", fix) from None
+    return arrays

@@ -1,0 +1,58 @@
+"""`load`: finds out what kind of data set lies in a folder, and reads it."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from . import cifar, idx
+from .arrays import DataSplits
+from .cifar import load_cifar
+from .digits import load_digits
+from .files import FilePath, fault
+from .idx import load_mnist
+from .npz import load_npz
+
+__all__ = ["load"]
+
+_LOOKED_FOR = (
+    "idx files of MNIST (train-images-idx3-ubyte[.gz], …), batches of CIFAR (data_batch_1[.bin], train[.bin], …) "
+    "or one .npz file"
+)
+
+
+def load(source: FilePath = "digits") -> DataSplits:
+    """The data set of that name, or in that file or folder.
+
+    "digits" comes with scikit-learn. A folder may hold the idx files of MNIST or Fashion-MNIST, an unpacked archive of
+    CIFAR-10 or CIFAR-100, or one .npz file, which may also be named itself: see `load_mnist`, `load_cifar`, `load_npz`.
+
+    Raises DataError if nothing of that name exists or it is none of these: the message lists what was looked for.
+
+    >>> load("digits").num_classes
+    10
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _load_folder(path)
+    if path.is_file():
+        if not zipfile.is_zipfile(path) and path.suffix != ".npz":
+            fix = "if it is an archive, unpack it and name the folder"
+            raise fault(path, "a folder or an .npz file", "another kind of file", fix)
+        return load_npz(path)
+    if str(source) == "digits":
+        return load_digits()
+    raise fault(source, "'digits', a folder or an .npz file", "nothing of that name", "check the path")
+
+
+def _load_folder(folder: Path) -> DataSplits:
+    if idx.recognises(folder):
+        return load_mnist(folder)
+    if cifar.recognises(folder):
+        return load_cifar(folder)
+    archives = sorted(folder.glob("*.npz"))
+    if len(archives) == 1:
+        return load_npz(archives[0])
+    held = [path.name for path in sorted(folder.iterdir())]
+    found = (", ".join(held[:5]) + (f" and {len(held) - 5} more" if len(held) > 5 else "")) or "an empty folder"
+    raise fault(folder, _LOOKED_FOR, found, "name the folder that holds the files themselves")

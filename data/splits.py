@@ -1,0 +1,91 @@
+"""Splits into training, development and test parts, and folds for cross-validation: thin covers of scikit-learn.
+
+Everything that chooses samples is scikit-learn's; here it learns to speak of `ArrayDataset`s. All of it raises an
+ImportError with the command to run if scikit-learn is not installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+from typing import Any
+
+import numpy as np
+
+from .arrays import ArrayDataset, DataSplits
+from .extras import sklearn
+
+__all__ = ["k_fold", "stratified_k_fold", "time_series_split", "train_dev_test_split"]
+
+Fold = tuple[np.ndarray, np.ndarray]
+
+
+def train_dev_test_split(data: ArrayDataset, *, dev: float = 0, test: float = 0.2, stratify: Any = None, seed: int = 0,
+                         class_names: tuple[str, ...] = (), name: str = "data") -> DataSplits:  # fmt: skip
+    """Shuffle the samples and share them out (sklearn.model_selection.train_test_split).
+
+    Parameters
+    ----------
+    dev, test : how many samples, as an integer, or what fraction of all, as a float below 1; `dev=0` leaves it out
+    stratify : class labels, usually `data.y`: every part then has the classes in the proportions of the whole
+    seed : the same seed gives the same split
+
+    Raises ValueError if the parts do not fit, or a class has too few samples to be in each.
+
+    >>> data = ArrayDataset(np.arange(100.0)[:, None], np.arange(100) % 4)
+    >>> train_dev_test_split(data, dev=0.1, test=0.2, stratify=data.y)
+    data: train 70, dev 10, test 20, samples (1,) float64
+    """
+    split = sklearn("model_selection", "train_dev_test_split").train_test_split
+    sizes = [_count(part, size, len(data)) for part, size in (("dev", dev), ("test", test))]
+    if sizes[1] == 0 or sum(sizes) >= len(data):
+        raise ValueError(f"`dev` and `test` must leave samples for `train`, and `test` some, "
+                         f"got dev={sizes[0]} and test={sizes[1]} of {len(data)}")  # fmt: skip
+    parts: dict[str, np.ndarray] = {}
+    rest = np.arange(len(data))
+    for part, size in (("test", sizes[1]), ("dev", sizes[0])):
+        if size:
+            classes = None if stratify is None else np.asarray(stratify)[rest]
+            rest, parts[part] = split(rest, test_size=size, random_state=seed, stratify=classes)
+    subsets = {part: data.subset(indices) for part, indices in {"train": rest, **parts}.items()}
+    return DataSplits(**subsets, class_names=class_names, name=name)
+
+
+def _count(part: str, size: float, total: int) -> int:
+    if isinstance(size, bool) or not (0 <= size < 1 or (size == int(size) and size < total)):
+        raise ValueError(f"`{part}` must be a fraction below 1 or a number of samples below {total}, got {size}")
+    return round(size * total) if size < 1 else int(size)
+
+
+def k_fold(data: Sized, n_splits: int = 5, *, shuffle: bool = True, seed: int = 0) -> Iterator[Fold]:
+    """k pairs of index arrays (train, test): each sample is in one of the k test parts (sklearn.model_selection.KFold).
+
+    >>> [test.tolist() for train, test in k_fold(range(6), 3, shuffle=False)]
+    [[0, 1], [2, 3], [4, 5]]
+    """
+    kind = sklearn("model_selection", "k_fold").KFold
+    return kind(n_splits, shuffle=shuffle, random_state=seed if shuffle else None).split(np.empty(len(data)))
+
+
+def stratified_k_fold(labels: Any, n_splits: int = 5, *, shuffle: bool = True, seed: int = 0) -> Iterator[Fold]:
+    """`k_fold` in which every part has the classes in the proportions of the whole (sklearn's StratifiedKFold).
+
+    >>> labels = np.array([0, 0, 0, 0, 1, 1])
+    >>> [np.bincount(labels[test]).tolist() for train, test in stratified_k_fold(labels, 2)]
+    [[2, 1], [2, 1]]
+    """
+    kind = sklearn("model_selection", "stratified_k_fold").StratifiedKFold
+    folds = kind(n_splits, shuffle=shuffle, random_state=seed if shuffle else None)
+    return folds.split(np.empty(len(labels)), labels)
+
+
+def time_series_split(data: Sized, n_splits: int = 5, *, gap: int = 0, test_size: int | None = None,
+                      max_train_size: int | None = None) -> Iterator[Fold]:  # fmt: skip
+    """Pairs of index arrays (train, test) in which all of train comes before all of test (sklearn's TimeSeriesSplit).
+
+    `gap` samples between the two are left out, so that no window of the test part overlaps the training part.
+
+    >>> [(train.tolist(), test.tolist()) for train, test in time_series_split(range(6), 2, test_size=1)]
+    [([0, 1, 2, 3], [4]), ([0, 1, 2, 3, 4], [5])]
+    """
+    kind = sklearn("model_selection", "time_series_split").TimeSeriesSplit
+    return kind(n_splits, gap=gap, test_size=test_size, max_train_size=max_train_size).split(np.empty(len(data)))
