@@ -12,7 +12,7 @@ from typing import Any as _Any
 
 from . import backend
 from .backend import fft, linalg
-from .backend.autograd import checkpoint, enable_grad, grad, is_grad_enabled, no_grad, value_and_grad
+from .backend.autograd import enable_grad, is_grad_enabled, no_grad
 from .backend.creation import *
 from .backend.devices import (
     DeviceError, device, devices, get_default_device, register_device, set_default_device, synchronize,
@@ -30,6 +30,7 @@ from .backend.parallel import num_threads, set_num_threads
 from .backend.random import Generator, default_generator, manual_seed, rand, randint, randn, randperm
 from .backend.reductions import *
 from .backend.tensor import Parameter, Tensor, tensor
+from .backend.transforms import checkpoint, grad, value_and_grad
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"

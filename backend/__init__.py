@@ -2,5 +2,7 @@
 
 from . import (
     autograd, creation, devices, dtypes, elementwise, gemm, indexing, linear, manipulation, parallel, random, reductions, tensor,
+    transforms,
 )
 from . import methods  # isort: skip  (attaches operators and methods to Tensor)
+from . import cpu  # isort: skip  (replaces primitives)

@@ -3,37 +3,45 @@
 A differentiable operation is one function of raw arrays that returns `(output, pullback)`, written once against the array
 API; `primitive` makes it work on Tensors. Because `weft` is itself an array-API namespace, a primitive also runs on Tensors
 *as raw arrays*: a Tensor may hold a Tensor, its pullback is then recorded too, and gradients of gradients need no code.
+
+Each `weft.grad` at work has a tape of its own, numbered by its *depth* (`backward` has tape 0). An operation belongs to the
+deepest tape among its arguments; to that tape, tensors of lesser depth are constants (see `transforms.py`).
 """
 
 from __future__ import annotations
 
 import functools
 import heapq
-import inspect
 import itertools
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .devices import kind, namespace_of
+from .devices import kind, namespace, namespace_of
 from .dtypes import is_real_floating
 from .tensor import Parameter, Tensor, innermost, wrap
 
-__all__ = ["checkpoint", "enable_grad", "grad", "is_grad_enabled", "no_grad", "value_and_grad"]
+__all__ = ["enable_grad", "is_grad_enabled", "no_grad"]
 
 PRIMITIVES: dict[str, Any] = {}  # every primitive by "module.name", for the tests that prove none is left out
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 
 class _Mode(threading.local):
-    enabled = True
+    """What this thread records."""
+
+    enabled = True  # False inside no_grad
+    level = 0  # how many `grad`s are at work
+    base = 0  # tapes below this depth are not written to: what would have been is noted in `captured`
+    nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
+    captured: list[Tensor] | None = None
 
 
 _mode = _Mode()
-_order = itertools.count()
+_order = itertools.count(0, -1)  # newer nodes have smaller numbers: the order in which a heap hands them back
 
 
 class Node:
@@ -80,35 +88,39 @@ def primitive(generic: Callable) -> Callable:
     impls: dict[str, Callable] = {}
 
     @functools.wraps(generic)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        device, depth, tracked = None, 0, False
+    def call(*args: Any, **static: Any) -> Any:
+        device, depth, tracked, mixed = None, 0, False, False
+        raw = []
         for a in args:
             if isinstance(a, Tensor):
-                if device is None:
-                    device = a.device
-                elif a.device != device:
-                    raise ValueError(f"`{name}` needs tensors on one device, got {device} and {a.device}; move one with .to()")
-                if a._depth > depth:
-                    depth = a._depth
+                raw.append(a.data)
                 if a.requires_grad:
                     tracked = True
+                if device is None:
+                    device, depth = a.device, a._depth
+                    continue
+                if a.device != device:
+                    raise ValueError(f"`{name}` needs tensors on one device, got {device} and {a.device}; move one with .to()")
+                if a._depth != depth:
+                    mixed = True
+            else:
+                raw.append(a)
         if device is None:
-            return call(_as_tensor(name, args), *args[1:], **kwargs)
-        raw = [a.data if isinstance(a, Tensor) and a._depth == depth else a for a in args]
+            return call(_as_tensor(name, args), *args[1:], **static)
+        if mixed:
+            raw, depth, tracked = _at_deepest(args)
+        nested = depth > 0 and any(isinstance(r, Tensor) for r in raw)
         result = NotImplemented
-        if impls and not depth:
-            impl = impls.get(device) or impls.get(kind(device))
-            if impl is not None:
-                result = impl(*raw, **kwargs)
-                if result is NotImplemented and report_fallbacks:
-                    shapes = ", ".join(f"{r.dtype}{list(r.shape)}" for r in raw if hasattr(r, "shape"))
-                    warnings.warn(f"`{name}` on {device} fell back to the generic form for ({shapes})")
+        if impls and not nested:
+            result = _replaced(name, impls, device, raw, static)
         if result is NotImplemented:
-            xp = namespace_of(next(r for r, a in zip(raw, args) if isinstance(a, Tensor) and a._depth == depth))
-            result = generic(xp, *raw, **kwargs)
+            xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
+            result = generic(xp, *raw, **static)
         out, pullback = result
         if tracked and pullback is not None and _mode.enabled:
-            return _record(name, out, pullback, args, device, depth)
+            if depth >= _mode.base:
+                return _record(name, out, pullback, args, device, depth)
+            _mode.captured += [a for a in args if isinstance(a, Tensor) and a.requires_grad]
         if isinstance(out, tuple):
             return _retuple(out, [wrap(o, device, depth) for o in out])
         return wrap(out, device, depth)
@@ -120,8 +132,7 @@ def primitive(generic: Callable) -> Callable:
 
         return register
 
-    parameters = list(inspect.signature(generic).parameters.values())[1:]
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__wrapped__ = functools.partial(generic, None)  # type: ignore[attr-defined]  # `help` leaves out what is bound: xp
     call.generic, call.impls, call.on = generic, impls, on  # type: ignore[attr-defined]
     PRIMITIVES[f"{generic.__module__.rpartition('.')[2]}.{name}"] = call
     return call
@@ -134,19 +145,52 @@ def _as_tensor(name: str, args: tuple) -> Tensor:
     return Tensor(args[0])
 
 
+def _at_deepest(args: tuple) -> tuple[list, int, bool]:
+    """Raw arguments, depth, and whether to record, where tensors of several depths meet: the lesser ones are constants."""
+    depth = max(a._depth for a in args if isinstance(a, Tensor))
+    nested = any(isinstance(a, Tensor) and a._depth == depth and isinstance(a.data, Tensor) for a in args)
+    raw, tracked = [], False
+    for a in args:
+        if not isinstance(a, Tensor):
+            raw.append(a)
+        elif a._depth == depth:
+            raw.append(a.data)
+            tracked |= a.requires_grad
+        elif nested:
+            raw.append(a)
+        else:
+            raw.append(innermost(a))
+            if a.requires_grad and _mode.enabled and _mode.captured is not None:
+                _mode.captured.append(a)
+    return raw, depth, tracked
+
+
+def _replaced(name: str, impls: dict[str, Callable], device: str, raw: list, static: dict) -> Any:
+    """The result of the device's own form, or NotImplemented."""
+    impl = impls.get(device) or impls.get(kind(device))
+    if impl is None:
+        return NotImplemented
+    result = impl(*raw, **static)
+    if result is NotImplemented and report_fallbacks:
+        shapes = ", ".join(f"{r.dtype}{list(r.shape)}" for r in raw if hasattr(r, "shape"))
+        warnings.warn(f"`{name}` on {device} fell back to the generic form for ({shapes})")
+    return result
+
+
 def _retuple(like: tuple, items: list) -> tuple:
     """A tuple of the same (named) kind."""
     return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
 
 
 def _record(name: str, out: Any, pullback: Any, args: tuple, device: str, depth: int) -> Any:
-    parents = []
+    parents: list[Any] = []
     for a in args:
-        if isinstance(a, Tensor) and a._depth == depth and a.requires_grad:
-            parents.append(a if a._node is None else a._node)
+        if not isinstance(a, Tensor):
+            parents.append(None)
+        elif a.requires_grad and a._depth == depth:
+            parents.append(a._node or a)
         else:
-            if isinstance(a, Tensor):
-                a._saved = True
+            a._saved = True
             parents.append(None)
     node = Node(name, pullback, parents)
     if not isinstance(out, tuple):
@@ -156,16 +200,11 @@ def _record(name: str, out: Any, pullback: Any, args: tuple, device: str, depth:
     results = [wrap(o, device, depth) for o in out]
     for i, result in enumerate(results):
         if is_real_floating(result.dtype):
-            zeros = functools.partial(_zeros, namespace_of(result.data), result.shape, result.dtype)
+            data = result.data
+            zeros = functools.partial(namespace_of(data).zeros, data.shape, dtype=data.dtype, device=data.device)
             result._node, result.requires_grad = Output(node, i, zeros), True
-    node.name = name
-    outputs = [r._node for r in results]
-    node.pullback = functools.partial(_fill_in, pullback, [o and o.zeros for o in outputs])
+    node.pullback = functools.partial(_fill_in, pullback, [r._node and r._node.zeros for r in results])
     return _retuple(out, results)
-
-
-def _zeros(xp: Any, shape: tuple, dtype: Any) -> Any:
-    return xp.zeros(shape, dtype=dtype)
 
 
 def _fill_in(pullback: Any, zeros: list, gradients: dict[int, Any], need: Any, into: Any) -> Any:
@@ -180,15 +219,16 @@ def backward(root: Tensor, gradient: Any = None, *, retain_graph: bool = False) 
     """Fill `.grad` of the leaves below `root`; see `Tensor.backward`."""
     if not root.requires_grad:
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
+    xp, dtype = namespace_of(root.data), root.data.dtype
     if gradient is None:
         if root.size != 1:
             raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {root.shape}")
-        gradient = namespace_of(root.data).ones_like(root.data)
+        gradient = xp.ones(root.shape, dtype=dtype)
     else:
-        gradient = gradient.data if isinstance(gradient, Tensor) else Tensor(gradient).data
+        gradient = xp.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, dtype=dtype)
         if gradient.shape != root.shape:
             raise ValueError(f"`grad` must have the tensor's shape {root.shape}, got {gradient.shape}")
-    _run(root, gradient, _accumulate, retain_graph=retain_graph, arena=True)
+    run([(root, gradient)], _accumulate, retain_graph=retain_graph, destinations=_destinations)
 
 
 def _accumulate(leaf: Tensor, g: Any) -> None:
@@ -205,66 +245,81 @@ def _accumulate(leaf: Tensor, g: Any) -> None:
     leaf.grad = wrap(view, leaf.device)
 
 
-def _run(root: Tensor, gradient: Any, sink: Callable, *, retain_graph: bool, arena: bool) -> None:
-    """Visit the nodes below `root`, each after all that used its output (newest first), and give leaves' gradients to `sink`."""
-    if root._node is None:
-        sink(root, gradient)
-        return
-    pending: dict[Node, Any] = {root._node: gradient}
-    queue = [(-root._node.order, root._node)]
+def _destinations(parents: Sequence[Any]) -> list:
+    """For each parent the arena's memory for its gradient, if it is a parameter whose first gradient of this step comes now."""
+    into: list[Any] = [None] * len(parents)
+    for i, p in enumerate(parents):
+        # one parameter used twice by one operation: only the first may write
+        if isinstance(p, Parameter) and p.grad is None and p._grad_view is not None and not any(p is q for q in parents[:i]):
+            into[i] = p._grad_view
+    return into
+
+
+def _nowhere(parents: Sequence[Any]) -> list:
+    return [None] * len(parents)
+
+
+def run(
+    roots: Iterable[tuple[Tensor, Any]], sink: Callable, *, retain_graph: bool = False, destinations: Callable = _nowhere
+) -> None:
+    """Send gradients back from `roots`, each a (tensor, gradient), and give what arrives at leaves to `sink(leaf, gradient)`.
+
+    Nodes are visited newest first, hence after all that used their output.
+    """
+    pending: dict[Node, Any] = {}
+    queue: list[tuple[int, Node]] = []
+
+    def send(to: Any, g: Any) -> None:
+        if isinstance(to, Tensor):
+            sink(to, g)
+        elif to in pending:
+            pending[to] = pending[to] + g
+        else:
+            pending[to] = g
+            heapq.heappush(queue, (to.order, to))
+
+    for root, g in roots:
+        send(root._node or root, g)
     while queue:
         node = heapq.heappop(queue)[1]
         g = pending.pop(node)
         if type(node) is Output:
             joint = node.parents[0]
             if joint not in pending:
-                pending[joint] = {}
-                heapq.heappush(queue, (-joint.order, joint))
+                send(joint, {})
             pending[joint][node.index] = g
             continue
         pullback, parents = node.pullback, node.parents
         if pullback is None:
             raise RuntimeError(f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there")
         if type(pullback) is tuple:
-            gradients = [None if parent is None else f(g) for f, parent in zip(pullback, parents)]
+            gradients = [f(g) if parent is not None else None for f, parent in zip(pullback, parents)]
         else:
-            need = [parent is not None for parent in parents]
-            gradients = pullback(g, need, _destinations(parents) if arena else [None] * len(need))
+            gradients = pullback(g, [parent is not None for parent in parents], destinations(parents))
         if not retain_graph:
             node.pullback = None
         for parent, gp in zip(parents, gradients):
-            if parent is None or gp is None:
-                continue
-            if isinstance(parent, Tensor):
-                sink(parent, gp)
-            elif parent in pending:
-                pending[parent] = pending[parent] + gp
-            else:
-                pending[parent] = gp
-                heapq.heappush(queue, (-parent.order, parent))
-
-
-def _destinations(parents: Sequence[Any]) -> list:
-    """For each parent the arena's memory for its gradient, if it is a parameter whose first gradient of this step comes now."""
-    into = [p._grad_view if isinstance(p, Parameter) and p.grad is None else None for p in parents]
-    for i, p in enumerate(parents):  # one parameter used twice by one operation: only the first may write
-        if into[i] is not None and any(p is q for q in parents[:i]):
-            into[i] = None
-    return into
+            if parent is not None and gp is not None:
+                send(parent, gp)
 
 
 # --- modes ----------------------------------------------------------------------------------------------------------------
 class _GradMode:
-    """Context manager and decorator."""
+    """Context manager and decorator (with or without parentheses)."""
 
     enabled: bool
 
+    def __new__(cls, f: Callable | None = None) -> Any:
+        mode = super().__new__(cls)
+        mode.before = []
+        return mode if f is None else mode(f)
+
     def __enter__(self) -> None:
-        self.before = _mode.enabled
+        self.before.append(_mode.enabled)
         _mode.enabled = self.enabled
 
     def __exit__(self, *_: Any) -> None:
-        _mode.enabled = self.before
+        _mode.enabled = self.before.pop()
 
     def __call__(self, f: Callable) -> Callable:
         @functools.wraps(f)
@@ -297,124 +352,3 @@ class enable_grad(_GradMode):
 def is_grad_enabled() -> bool:
     """Whether operations are being recorded in this thread."""
     return _mode.enabled
-
-
-# --- functional interface -------------------------------------------------------------------------------------------------
-def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """A function that returns `(f(*args), df/d(args[argnums]))`; `f` returns a scalar Tensor.
-
-    Arguments to differentiate may be Tensors or lists, tuples and dicts of Tensors. Nothing but these arguments receives a
-    gradient, and `.grad` is not touched. It nests: `weft.grad(weft.grad(f))` is the second derivative.
-
-    >>> value, slope = weft.value_and_grad(lambda x: (x**3).sum())(weft.tensor([2.0]))
-    >>> value, slope
-    (tensor(8.), tensor([12.]))
-    """
-    single = isinstance(argnums, int)
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-
-    @functools.wraps(f)
-    def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        leaves: list[Tensor] = []
-        depth = 1 + max((t._depth if _is_tracked(t) else -1 for n in numbers for t in _flatten(args[n])), default=-1)
-        new = [_map(lambda t: _leaf(t, depth, leaves), a) if i in numbers else a for i, a in enumerate(args)]
-        with enable_grad():
-            value = f(*new, **kwargs)
-        if not isinstance(value, Tensor) or value.size != 1:
-            got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            raise TypeError(f"`grad` needs a function that returns a Tensor with one element, got {got}")
-        found: dict[int, Any] = {}
-
-        def sink(leaf: Tensor, g: Any) -> None:
-            found[id(leaf)] = found[id(leaf)] + g if id(leaf) in found else g
-
-        if value.requires_grad and value._depth == depth:
-            _run(value, namespace_of(value.data).ones_like(value.data), sink, retain_graph=False, arena=False)
-        remaining = iter(leaves)
-
-        def gradient(_: Tensor) -> Tensor:
-            leaf = next(remaining)
-            g = found.get(id(leaf))
-            return _lower(namespace_of(leaf.data).zeros_like(leaf.data) if g is None else g, leaf.device)
-
-        grads = [_map(gradient, args[n]) for n in numbers]
-        return _lower(value.data, value.device) if value._depth == depth else value, grads[0] if single else tuple(grads)
-
-    return wrapped
-
-
-def grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """The gradient of a scalar function, as a function: see `value_and_grad`.
-
-    >>> cube = lambda x: x**3
-    >>> weft.grad(weft.grad(cube))(weft.tensor(2.0))
-    tensor(12.)
-    """
-    both = value_and_grad(f, argnums)
-    return functools.wraps(f)(lambda *args, **kwargs: both(*args, **kwargs)[1])
-
-
-def _is_tracked(t: Tensor) -> bool:
-    return t.requires_grad and _mode.enabled
-
-
-def _leaf(t: Tensor, depth: int, leaves: list[Tensor]) -> Tensor:
-    """A fresh leaf: around the raw array, or around the tensor itself where an outer `grad` is watching it."""
-    nested = t if depth > t._depth else t.data
-    leaf = wrap(nested, t.device, depth).requires_grad_()
-    leaves.append(leaf)
-    return leaf
-
-
-def _lower(raw: Any, device: str) -> Tensor:
-    return raw if isinstance(raw, Tensor) else wrap(raw, device)
-
-
-def _map(f: Callable, tree: Any) -> Any:
-    if isinstance(tree, Tensor):
-        return f(tree)
-    if isinstance(tree, dict):
-        return {k: _map(f, v) for k, v in tree.items()}
-    if isinstance(tree, list | tuple):
-        return _retuple(tree, [_map(f, v) for v in tree]) if isinstance(tree, tuple) else [_map(f, v) for v in tree]
-    raise TypeError(f"`grad` differentiates Tensors and lists, tuples and dicts of them, got {type(tree).__name__}")
-
-
-def _flatten(tree: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-    _map(found.append, tree)
-    return found
-
-
-def checkpoint(f: Callable, *args: Any) -> Any:
-    """f(*args), keeping nothing of its inside for the backward pass: it is computed again there.
-
-    Memory for time: only `args` and the result are held. `f` must give the same result when called again; randomness drawn
-    from the default generator is replayed. Parameters that `f` uses receive their gradients too.
-    """
-    from .random import default_generator
-
-    tensors = [a for a in args if isinstance(a, Tensor)]
-    if not _mode.enabled:
-        return f(*args)
-    state = default_generator.get_state()
-    with no_grad():
-        out = f(*args)
-    outs = out if isinstance(out, tuple) else (out,)
-
-    def vjp(g: Any, need: Any, into: Any) -> list:
-        after = default_generator.get_state()
-        default_generator.set_state(state)
-        inner = [a.detach().requires_grad_(a.requires_grad) if isinstance(a, Tensor) else a for a in args]
-        with enable_grad():
-            again = f(*inner)
-        default_generator.set_state(after)
-        for o, go in zip(again if isinstance(again, tuple) else (again,), g if isinstance(out, tuple) else (g,)):
-            if o.requires_grad:
-                _run(o, go, _accumulate, retain_graph=True, arena=True)
-        return [a.grad.data if a.grad is not None else None for a in inner if isinstance(a, Tensor)] + [None]
-
-    # A hidden last argument keeps the node on the tape where only parameters inside `f` require gradients.
-    watch = wrap(innermost(outs[0]), outs[0].device).detach().requires_grad_()
-    raw = tuple(o.data for o in outs) if isinstance(out, tuple) else out.data
-    return _record("checkpoint", raw, vjp, (*tensors, watch), outs[0].device, outs[0]._depth)

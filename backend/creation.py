@@ -25,14 +25,12 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
     >>> weft.asarray([1.5, 2.5]).dtype
     dtype('float32')
     """
-    if isinstance(obj, Tensor) and device is None:
-        device = obj.device
     source = obj.device if isinstance(obj, Tensor) else device_of(obj)
     if device is None:
-        device = source if source != "cpu" else None
+        device = source if isinstance(obj, Tensor) or source != "cpu" else None
     device = devices.canonical(device)
-    if isinstance(obj, Tensor) and device == source and not copy and (dtype is None or obj.dtype == dtype):
-        return obj
+    if isinstance(obj, Tensor) and (device == source or obj.requires_grad) and not (copy is False and device != source):
+        return _convert(obj, dtype, device, copy)
     raw = innermost(obj)
     if not isinstance(raw, np.ndarray) and source == "cpu":
         if copy is False and not (hasattr(raw, "__array__") or hasattr(raw, "__dlpack__") or hasattr(raw, "__buffer__")):
@@ -46,13 +44,25 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
     return wrap(xp.asarray(raw, dtype=dtypes.native(xp, dtype), copy=copy), device)
 
 
+def _convert(x: Tensor, dtype: Any, device: str, copy: bool | None) -> Tensor:
+    """A tensor in another dtype, copied or moved: gradients flow back to it."""
+    from .manipulation import astype
+
+    if device != x.device:
+        x, copy = x.to(device), None  # type: ignore[attr-defined]
+    if dtype is None or x.dtype == dtype:
+        return astype(x, x.dtype) if copy else x
+    if copy is False:
+        raise ValueError(f"`copy=False` cannot be kept: the tensor is {x.dtype}, and {dtype} was asked for")
+    return astype(x, dtype)
+
+
 def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
-    """A Tensor over the memory of any object with `__dlpack__` (PyTorch, JAX, CuPy, …)."""
-    kind = x.__dlpack_device__()[0]
-    source = "cpu" if kind == 1 else "cuda"  # DLPack: 1 is the CPU, 2 CUDA
-    xp = devices.namespace(source)
-    out = Tensor(xp.from_dlpack(innermost(x), copy=copy) if xp is np else xp.from_dlpack(x))
-    return out if device is None else asarray(out, device=device)
+    """A Tensor over the memory of any object with `__dlpack__` (PyTorch, JAX, CuPy, …), as `asarray` of it."""
+    if not isinstance(x, Tensor):
+        kind = x.__dlpack_device__()[0]
+        x = Tensor(devices.namespace("cpu" if kind == 1 else "cuda").from_dlpack(x))  # DLPack: 1 is the CPU, 2 CUDA
+    return asarray(x, device=device, copy=copy)
 
 
 def _floating(dtype: Any) -> Any:

@@ -57,18 +57,15 @@ def is_integral(dtype: Any) -> Any:
 
 
 def _kind(dtype: Any) -> str:
-    """"f", "c" or "i". A dict spares the parsing; only NumPy's dtypes are safe to compare with each other."""
-    known = isinstance(dtype, np.dtype)
-    if known and dtype in _kinds:
-        return _kinds[dtype]
-    text = str(dtype)
-    kind = "c" if "complex" in text else "f" if "float" in text else "i"
-    if known:
-        _kinds[dtype] = kind
-    return kind
+    """"f", "c" or "i"."""
+    found = _KINDS.get(getattr(dtype, "kind", None))
+    if found is None:  # not one of NumPy's own: bfloat16, or another library's
+        text = str(dtype)
+        found = "c" if "complex" in text else "f" if "float" in text else "i"
+    return found
 
 
-_kinds: dict[np.dtype, str] = {}
+_KINDS = {"f": "f", "c": "c", "b": "i", "i": "i", "u": "i"}
 
 
 def native(xp: Any, dtype: Any) -> Any:

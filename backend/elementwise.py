@@ -1,17 +1,19 @@
 """Elementwise functions of the array API, each beside its derivative.
 
-`unary(name, meaning, d)` gives dy/dx as `d(xp, x, y)`; `binary(name, meaning, d1, d2)` gives dy/dx₁ and dy/dx₂ as
-`d(xp, x1, x2, y)`. A derivative written None is 1, and 0 is zero everywhere that it exists.
+`unary(name, meaning, x=d)` gives dy/dx as `d(xp, x)`, and `y=d` as `d(xp, y)`: the tape then keeps no more than that. `binary(name,
+meaning, d1, d2)` gives dy/dx₁ and dy/dx₂ as `d(xp, x1, x2, y)`. A derivative that is a number is the same everywhere.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from . import dtypes
 from .autograd import primitive
+from .devices import namespace_of
 
 __all__ = [
     "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
@@ -22,7 +24,8 @@ __all__ = [
     "reciprocal", "remainder", "round", "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
 ]
 
-ZERO = 0
+INEXACT = (float, complex)
+SLOPES = {0: lambda g: namespace_of(g).zeros_like(g), 1: lambda g: g, -1: operator.neg}  # times a constant derivative
 
 
 def unbroadcast(xp: Any, g: Any, like: Any) -> Any:
@@ -39,34 +42,46 @@ def _floats(xp: Any, x: Any) -> Any:
     return xp.astype(x, dtypes.native(xp, dtypes.get_default_dtype())) if dtypes.is_integral(x.dtype) else x
 
 
-def unary(name: str, meaning: str, d: Any, *, floating: bool = True) -> Callable:
+def _operands(xp: Any, x1: Any, x2: Any) -> Any:
+    """The same for two operands: 0.5 · integers is float32, where NumPy's promotion gives float64."""
+    return [x if isinstance(x, int | float | complex) else _floats(xp, x) for x in (x1, x2)]
+
+
+def unary(name: str, meaning: str, slope: int = 0, *, x: Any = None, y: Any = None, floating: bool = True) -> Callable:
+    from_x, from_y = x, y
+
     def function(xp: Any, x: Any, /) -> Any:
-        if floating:
+        if floating and dtypes.is_integral(x.dtype):
             x = _floats(xp, x)
         y = getattr(xp, name)(x)
-        if d is None:
-            return y, (lambda g: g,)
-        if d is ZERO:
-            return y, (lambda g: xp.zeros_like(g),)
-        return y, (lambda g: g * d(xp, x, y),)
+        if from_x is not None:
+            return y, (lambda g: g * from_x(xp, x),)
+        if from_y is not None:
+            return y, (lambda g: g * from_y(xp, y),)
+        return y, (SLOPES[slope],)
 
     return _publish(function, name, meaning)
 
 
 def binary(name: str, meaning: str, d1: Any, d2: Any, *, floating: bool = False) -> Callable:
+    constant = (SLOPES[d1], SLOPES[d2]) if d1 in SLOPES and d2 in SLOPES else None
+
     def function(xp: Any, x1: Any, x2: Any, /) -> Any:
-        if floating:
-            x1, x2 = (x if isinstance(x, int | float | complex) else _floats(xp, x) for x in (x1, x2))
+        if floating or type(x1) in INEXACT or type(x2) in INEXACT:
+            x1, x2 = _operands(xp, x1, x2)
         y = getattr(xp, name)(x1, x2)
+        if constant:  # and nothing broadcast: keep neither operands nor result
+            if getattr(x1, "shape", None) == getattr(x2, "shape", None) and x1.dtype == x2.dtype:
+                return y, constant
+            return y, tuple((lambda g, s=s, x=x: unbroadcast(xp, s(g), x)) for s, x in zip(constant, (x1, x2)))
 
-        def pullback(d: Any, like: Any) -> Callable:
-            if d is None:
-                return lambda g: unbroadcast(xp, g, like)
-            if d is ZERO:
-                return lambda g: xp.zeros_like(like)
-            return lambda g: unbroadcast(xp, g * d(xp, x1, x2, y), like)
+        def vjp(g: Any, need: Any, into: Any) -> tuple:
+            def along(d: Any, x: Any) -> Any:
+                return unbroadcast(xp, g * d(xp, x1, x2, y) if callable(d) else SLOPES[d](g), x)
 
-        return y, (pullback(d1, x1), pullback(d2, x2))
+            return along(d1, x1) if need[0] else None, along(d2, x2) if need[1] else None
+
+        return y, vjp
 
     return _publish(function, name, meaning)
 
@@ -92,41 +107,47 @@ def _publish(function: Callable, name: str, meaning: str) -> Callable:
 
 
 # --- one argument -----------------------------------------------------------------------------------------------------------
-exp = unary("exp", "eˣ", lambda xp, x, y: y)
-expm1 = unary("expm1", "eˣ − 1", lambda xp, x, y: y + 1)
-log = unary("log", "ln x", lambda xp, x, y: 1 / x)
-log1p = unary("log1p", "ln(1 + x)", lambda xp, x, y: 1 / (1 + x))
-log2 = unary("log2", "log₂ x", lambda xp, x, y: 1 / (x * math.log(2)))
-log10 = unary("log10", "log₁₀ x", lambda xp, x, y: 1 / (x * math.log(10)))
-sqrt = unary("sqrt", "√x", lambda xp, x, y: 0.5 / y)
-square = unary("square", "x²", lambda xp, x, y: 2 * x, floating=False)
-reciprocal = unary("reciprocal", "1/x", lambda xp, x, y: -y * y)
-negative = unary("negative", "−x", lambda xp, x, y: -1, floating=False)
-positive = unary("positive", "x", None, floating=False)
-abs = unary("abs", "|x|", lambda xp, x, y: xp.sign(x), floating=False)
+exp = unary("exp", "eˣ", y=lambda xp, y: y)
+expm1 = unary("expm1", "eˣ − 1", y=lambda xp, y: y + 1)
+log = unary("log", "ln x", x=lambda xp, x: 1 / x)
+log1p = unary("log1p", "ln(1 + x)", x=lambda xp, x: 1 / (1 + x))
+log2 = unary("log2", "log₂ x", x=lambda xp, x: 1 / (x * math.log(2)))
+log10 = unary("log10", "log₁₀ x", x=lambda xp, x: 1 / (x * math.log(10)))
+sqrt = unary("sqrt", "√x", y=lambda xp, y: 0.5 / y)
+square = unary("square", "x²", x=lambda xp, x: 2 * x, floating=False)
+reciprocal = unary("reciprocal", "1/x", y=lambda xp, y: -y * y)
+negative = unary("negative", "−x", -1, floating=False)
+positive = unary("positive", "x", 1, floating=False)
+abs = unary("abs", "|x|", x=lambda xp, x: xp.sign(x), floating=False)
 
-sin = unary("sin", "sin x", lambda xp, x, y: xp.cos(x))
-cos = unary("cos", "cos x", lambda xp, x, y: -xp.sin(x))
-tan = unary("tan", "tan x", lambda xp, x, y: 1 + y * y)
-asin = unary("asin", "arcsin x", lambda xp, x, y: 1 / xp.sqrt((1 - x) * (1 + x)))
-acos = unary("acos", "arccos x", lambda xp, x, y: -1 / xp.sqrt((1 - x) * (1 + x)))
-atan = unary("atan", "arctan x", lambda xp, x, y: 1 / (1 + x * x))
-sinh = unary("sinh", "sinh x", lambda xp, x, y: xp.cosh(x))
-cosh = unary("cosh", "cosh x", lambda xp, x, y: xp.sinh(x))
-tanh = unary("tanh", "tanh x", lambda xp, x, y: 1 - y * y)
-asinh = unary("asinh", "arsinh x", lambda xp, x, y: 1 / xp.hypot(xp.ones_like(x), x))
-acosh = unary("acosh", "arcosh x", lambda xp, x, y: 1 / xp.sqrt((x - 1) * (x + 1)))
-atanh = unary("atanh", "artanh x", lambda xp, x, y: 1 / ((1 - x) * (1 + x)))
+sin = unary("sin", "sin x", x=lambda xp, x: xp.cos(x))
+cos = unary("cos", "cos x", x=lambda xp, x: -xp.sin(x))
+tan = unary("tan", "tan x", y=lambda xp, y: 1 + y * y)
+asin = unary("asin", "arcsin x", x=lambda xp, x: 1 / xp.sqrt((1 - x) * (1 + x)))
+acos = unary("acos", "arccos x", x=lambda xp, x: -1 / xp.sqrt((1 - x) * (1 + x)))
+atan = unary("atan", "arctan x", x=lambda xp, x: 1 / (1 + x * x))
+sinh = unary("sinh", "sinh x", x=lambda xp, x: xp.cosh(x))
+cosh = unary("cosh", "cosh x", x=lambda xp, x: xp.sinh(x))
+tanh = unary("tanh", "tanh x", y=lambda xp, y: 1 - y * y)
+asinh = unary("asinh", "arsinh x", x=lambda xp, x: 1 / xp.hypot(xp.ones_like(x), x))
+acosh = unary("acosh", "arcosh x", x=lambda xp, x: 1 / xp.sqrt((x - 1) * (x + 1)))
+atanh = unary("atanh", "artanh x", x=lambda xp, x: 1 / ((1 - x) * (1 + x)))
 
-floor = unary("floor", "The greatest integer ≤ x", ZERO, floating=False)
-ceil = unary("ceil", "The least integer ≥ x", ZERO, floating=False)
-trunc = unary("trunc", "x without its fraction", ZERO, floating=False)
-round = unary("round", "The nearest integer, halves to even", ZERO, floating=False)
-sign = unary("sign", "−1, 0 or 1", ZERO, floating=False)
+floor = unary("floor", "The greatest integer ≤ x", 0, floating=False)
+ceil = unary("ceil", "The least integer ≥ x", 0, floating=False)
+trunc = unary("trunc", "x without its fraction", 0, floating=False)
+round = unary("round", "The nearest integer, halves to even", 0, floating=False)
 
-conj = unary("conj", "The complex conjugate", None, floating=False)
-real = unary("real", "The real part", None, floating=False)
-imag = unary("imag", "The imaginary part", ZERO, floating=False)
+
+@primitive
+def sign(xp: Any, x: Any, /) -> Any:
+    """−1, 0 or 1 (z/|z| of a complex z), elementwise (array API standard)."""
+    return xp.sign(x) + 0, (SLOPES[0],)  # NumPy says −0 for −0, the standard 0
+
+
+conj = unary("conj", "The complex conjugate", 1, floating=False)
+real = unary("real", "The real part", 1, floating=False)
+imag = unary("imag", "The imaginary part", 0, floating=False)
 
 isfinite = plain("isfinite", "Neither infinite nor NaN", arity=1)
 isinf = plain("isinf", "Infinite", arity=1)
@@ -136,17 +157,18 @@ logical_not = plain("logical_not", "not x", arity=1)
 bitwise_invert = plain("bitwise_invert", "Every bit flipped", arity=1)
 
 # --- two arguments ----------------------------------------------------------------------------------------------------------
-add = binary("add", "x₁ + x₂", None, None)
-subtract = binary("subtract", "x₁ − x₂", None, lambda xp, a, b, y: -1)
+add = binary("add", "x₁ + x₂", 1, 1)
+subtract = binary("subtract", "x₁ − x₂", 1, -1)
 multiply = binary("multiply", "x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a)
 divide = binary("divide", "x₁ / x₂", lambda xp, a, b, y: 1 / b, lambda xp, a, b, y: -y / b, floating=True)
-floor_divide = binary("floor_divide", "⌊x₁ / x₂⌋", ZERO, ZERO)
-remainder = binary("remainder", "x₁ − x₂ ⌊x₁/x₂⌋", None, lambda xp, a, b, y: -xp.floor_divide(a, b))
+floor_divide = binary("floor_divide", "⌊x₁ / x₂⌋", 0, 0)
+remainder = binary("remainder", "x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, y: -xp.floor_divide(a, b))
 atan2 = binary("atan2", "The angle of the point (x₂, x₁)",
-               lambda xp, a, b, y: b / (a * a + b * b), lambda xp, a, b, y: -a / (a * a + b * b))  # fmt: skip
-hypot = binary("hypot", "√(x₁² + x₂²)", lambda xp, a, b, y: a / y, lambda xp, a, b, y: b / y)
-logaddexp = binary("logaddexp", "ln(exp x₁ + exp x₂)", lambda xp, a, b, y: xp.exp(a - y), lambda xp, a, b, y: xp.exp(b - y))
-copysign = binary("copysign", "|x₁| with the sign of x₂", lambda xp, a, b, y: xp.sign(a) * xp.sign(y), ZERO)
+               lambda xp, a, b, y: b / (a * a + b * b), lambda xp, a, b, y: -a / (a * a + b * b), floating=True)  # fmt: skip
+hypot = binary("hypot", "√(x₁² + x₂²)", lambda xp, a, b, y: a / y, lambda xp, a, b, y: b / y, floating=True)
+logaddexp = binary("logaddexp", "ln(exp x₁ + exp x₂)",
+                   lambda xp, a, b, y: xp.exp(a - y), lambda xp, a, b, y: xp.exp(b - y), floating=True)  # fmt: skip
+copysign = binary("copysign", "|x₁| with the sign of x₂", lambda xp, a, b, y: xp.sign(a) * xp.sign(y), 0, floating=True)
 
 
 def _chosen(xp: Any, mine: Any, other: Any, y: Any) -> Any:
@@ -165,6 +187,8 @@ def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
 
     dx₁ = x₂ x₁^(x₂−1), and dx₂ = y ln x₁, which is 0 at x₁ = 0.
     """
+    if type(x1) in INEXACT or type(x2) in INEXACT:
+        x1, x2 = _operands(xp, x1, x2)
     y = xp.pow(x1, x2)
 
     def grad_x1(g: Any) -> Any:
@@ -182,6 +206,18 @@ def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
     return y, (grad_x1, grad_x2)
 
 
+def _clip(xp: Any, x: Any, min: Any, max: Any) -> Any:
+    """The bounds take no part in promotion: another dtype of the same kind is compared exactly, then converted."""
+    others = [b.dtype for b in (min, max) if hasattr(b, "dtype") and b.dtype != x.dtype]
+    if not any(dtypes._kind(d) == dtypes._kind(x.dtype) for d in others):
+        return xp.clip(x, min, max)
+    for bound, beyond in (min, operator.lt), (max, operator.gt):
+        if bound is not None:
+            bound = bound if hasattr(bound, "dtype") else xp.full_like(x, bound)
+            x = xp.where(beyond(x, bound) | xp.isnan(bound), xp.astype(bound, x.dtype), x)
+    return x
+
+
 @primitive
 def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x limited to [min, max], elementwise (array API standard). The gradient passes where x is inside, edges included.
@@ -189,7 +225,9 @@ def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
     >>> weft.clip(weft.tensor([-2.0, 0.5, 2.0]), 0, 1)
     tensor([0. , 0.5, 1. ])
     """
-    y = xp.clip(x, min, max)
+    if type(min) in INEXACT or type(max) in INEXACT:
+        x = _floats(xp, x)
+    y = _clip(xp, x, min, max)
 
     def grad_x(g: Any) -> Any:
         inside = xp.ones_like(y, dtype=xp.bool)

@@ -8,6 +8,7 @@ from typing import Any
 from . import dtypes
 from .autograd import primitive
 from .devices import canonical, namespace
+from .elementwise import _floats
 from .tensor import Tensor, wrap
 
 __all__ = [
@@ -17,7 +18,7 @@ __all__ = [
 
 def _transform(name: str, meaning: str) -> Callable:
     def function(xp: Any, x: Any, /, *, n: Any = None, axis: int = -1, norm: str = "backward") -> Any:
-        return getattr(xp.fft, name)(x, n=n, axis=axis, norm=norm), None
+        return getattr(xp.fft, name)(_floats(xp, x), n=n, axis=axis, norm=norm), None
 
     return _publish(function, name, meaning)
 
@@ -26,7 +27,7 @@ def _transform_n(name: str, meaning: str) -> Callable:
     def function(xp: Any, x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
         if s is not None and axes is None:  # NumPy deprecates leaving this to be guessed
             axes = tuple(range(x.ndim - len(s), x.ndim))
-        return getattr(xp.fft, name)(x, s=s, axes=axes, norm=norm), None
+        return getattr(xp.fft, name)(_floats(xp, x), s=s, axes=axes, norm=norm), None
 
     return _publish(function, name, meaning)
 

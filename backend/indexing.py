@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from . import devices
+from . import devices, dtypes
 from .autograd import primitive
-from .elementwise import unbroadcast
-from .tensor import Tensor, wrap
+from .elementwise import INEXACT, _operands, unbroadcast
+from .info import result_type
+from .tensor import Tensor, innermost, wrap
 
 __all__ = [
-    "argsort", "nonzero", "searchsorted", "sort", "take", "take_along_axis", "unique_all", "unique_counts", "unique_inverse",
-    "unique_values", "where",
+    "argsort", "isin", "nonzero", "searchsorted", "sort", "take", "take_along_axis", "unique_all", "unique_counts",
+    "unique_inverse", "unique_values", "where",
 ]
 
 
@@ -33,7 +34,8 @@ def _scatter_add(xp: Any, values: Any, indices: Any, /, *, size: int, axis: int)
         out = np.zeros((size, *rows.shape[1:]), values.dtype)
         np.add.at(out, indices, rows)
     else:  # a matrix product with one-hot columns is all that the standard offers
-        one_hot = xp.astype(indices[None, :] == xp.arange(size, dtype=indices.dtype)[:, None], values.dtype)
+        every = xp.arange(size, dtype=indices.dtype, device=indices.device)
+        one_hot = xp.astype(indices[None, :] == every[:, None], values.dtype)
         flat = xp.reshape(rows, (rows.shape[0], math.prod(rows.shape[1:])))
         out = xp.reshape(one_hot @ flat, (size, *rows.shape[1:]))
     return xp.moveaxis(out, 0, axis), (lambda g: xp.take(g, indices, axis=axis), None)
@@ -42,6 +44,10 @@ def _scatter_add(xp: Any, values: Any, indices: Any, /, *, size: int, axis: int)
 @primitive
 def take(xp: Any, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     """The elements of x at `indices` (1-d) along `axis`, which may be left out for 1-d x."""
+    if axis is None and x.ndim != 1:
+        raise ValueError(f"`take` needs `axis` for an array with {x.ndim} axes")
+    if indices.ndim != 1:
+        raise ValueError(f"`take` needs 1-d `indices`, got shape {indices.shape}")
     along = 0 if axis is None else axis
     y = xp.take(x, indices, axis=axis)
 
@@ -60,9 +66,11 @@ def take_along_axis(xp: Any, x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 
     def grad_x(g: Any) -> Any:
         n = x.shape[axis]
-        wrapped = xp.moveaxis(xp.where(indices < 0, indices + n, indices), axis, -1)
+        wrapped = xp.broadcast_to(xp.where(indices < 0, indices + n, indices), g.shape)
+        wrapped = xp.moveaxis(wrapped, axis, -1)
         rows = math.prod(wrapped.shape[:-1])
-        flat = xp.reshape(wrapped, (rows, wrapped.shape[-1])) + xp.arange(rows, dtype=indices.dtype)[:, None] * n
+        first = xp.arange(rows, dtype=indices.dtype, device=indices.device)[:, None] * n
+        flat = xp.reshape(wrapped, (rows, wrapped.shape[-1])) + first
         g = xp.reshape(xp.moveaxis(g, axis, -1), (-1,))
         moved = xp.reshape(scatter_add(xp, g, xp.reshape(flat, (-1,)), rows * n, 0), (*wrapped.shape[:-1], n))
         return unbroadcast(xp, xp.moveaxis(moved, -1, axis), x)
@@ -71,15 +79,15 @@ def take_along_axis(xp: Any, x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 
 
 # --- x[key] and x[key] = value ----------------------------------------------------------------------------------------------
-def raw_key(key: Any, depth: int = 0) -> Any:
-    """An index with its Tensors replaced by their raw arrays."""
+def raw_key(key: Any, x: Tensor) -> Any:
+    """An index with its Tensors replaced by what x.data, which may be a Tensor itself, is indexed with."""
     if isinstance(key, tuple):
-        return tuple(raw_key(k, depth) for k in key)
+        return tuple(raw_key(k, x) for k in key)
     if isinstance(key, list):
         return np.asarray(key)
-    while isinstance(key, Tensor) and key._depth >= depth:
-        key = key.data
-    return key
+    if not isinstance(x.data, Tensor):
+        return innermost(key)
+    return key.data if isinstance(key, Tensor) and key._depth == x._depth else key
 
 
 def _is_basic(key: Any) -> bool:
@@ -92,11 +100,12 @@ def _getitem(xp: Any, x: Any, /, *, key: Any) -> Any:
     def grad_x(g: Any) -> Any:
         if _is_basic(key):
             out = xp.zeros_like(x)
-            out[key] = g
+            kept = tuple(k for k in (key if isinstance(key, tuple) else (key,)) if k is not None)  # no new axes there
+            out[kept] = xp.reshape(g, out[kept].shape)
             return out
         flat = _positions(x, key)
         g = xp.reshape(g, (-1,))
-        return xp.reshape(scatter_add(xp, g, xp.asarray(flat), math.prod(x.shape), 0), x.shape)
+        return xp.reshape(scatter_add(xp, g, xp.asarray(flat, device=g.device), math.prod(x.shape), 0), x.shape)
 
     return x[key], (grad_x,)
 
@@ -112,18 +121,29 @@ def _setitem(xp: Any, x: Any, value: Any, /, *, key: Any) -> Any:
     """A copy of x with x[key] = value."""
     out = xp.asarray(x, copy=True)
     out[key] = value
+    if not dtypes.is_real_floating(out.dtype):
+        return out, None
 
     def grad_x(g: Any) -> Any:
         rest = xp.asarray(g, copy=True)
         rest[key] = 0
         return rest
 
-    return out, (grad_x, lambda g: unbroadcast(xp, g[key], value))
+    def grad_value(g: Any) -> Any:
+        taken = g[key]
+        lead = (1,) * (value.ndim - taken.ndim)  # assignment allows what broadcasting does not: leading axes of length 1
+        return unbroadcast(xp, xp.reshape(taken, lead + taken.shape), value)
+
+    return out, (grad_x, grad_value)
 
 
 @primitive
 def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
-    """x₁ where the condition holds, x₂ elsewhere."""
+    """x₁ where the condition holds, x₂ elsewhere; Python numbers take the other's dtype (or the default one)."""
+    if type(x1) in INEXACT or type(x2) in INEXACT:
+        x1, x2 = _operands(xp, x1, x2)
+        if not hasattr(x1, "dtype") and not hasattr(x2, "dtype"):
+            x1 = xp.asarray(x1, dtype=dtypes.native(xp, result_type(x1, x2)), device=condition.device)
     y = xp.where(condition, x1, x2)
 
     def branch(like: Any, mask: Any) -> Any:
@@ -148,7 +168,7 @@ def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
 @primitive
 def searchsorted(xp: Any, x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
     """Where each x₂ would be inserted into the sorted x₁ to keep it sorted."""
-    return xp.searchsorted(x1, x2, side=side, sorter=raw_key(sorter)), None
+    return xp.searchsorted(x1, x2, side=side, sorter=innermost(sorter)), None
 
 
 @primitive
@@ -184,7 +204,17 @@ def _unique(name: str, doc: str) -> Any:
     return function
 
 
+@primitive
+def isin(xp: Any, x1: Any, x2: Any, /, *, invert: bool = False) -> Any:
+    """Whether each element of x₁ is among those of x₂ (`invert=True`: is not)."""
+    return xp.isin(x1, x2, invert=invert), None
+
+
 unique_all = _unique("unique_all", "Distinct values, their first indices, the inverse indices and the counts.")
 unique_counts = _unique("unique_counts", "Distinct values and their counts.")
 unique_inverse = _unique("unique_inverse", "Distinct values and, for each element, the index of its value.")
-unique_values = _unique("unique_values", "The distinct values of x.")
+
+
+def unique_values(x: Tensor, /) -> Tensor:
+    """The distinct values of x, ascending."""
+    return unique_counts(x).values

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import devices, dtypes
-from .tensor import Tensor
+from .tensor import Tensor, from_python
 
 __all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "memory_summary", "result_type"]
 
 
-def finfo(type: Any, /) -> Any:
-    """Limits of a floating-point dtype (or of a tensor's): bits, eps, max, min, smallest_normal."""
+@dataclass(frozen=True)
+class FloatInfo:
+    """Limits of a floating-point dtype, as Python numbers; `dtype` is that of the real part where it is complex."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: np.dtype
+
+
+def finfo(type: Any, /) -> FloatInfo:
+    """Limits of a floating-point dtype (or of a tensor's): bits, eps, max, min, smallest_normal.
+
+    >>> weft.finfo(weft.float32).bits
+    32
+    """
     dtype = _dtype(type)
     if str(dtype) == "bfloat16":
         import ml_dtypes
 
-        return ml_dtypes.finfo(dtype)
-    return np.finfo(dtype)
+        f: Any = ml_dtypes.finfo(dtype)
+    else:
+        f = np.finfo(dtype)
+    return FloatInfo(f.bits, float(f.eps), float(f.max), float(f.min), float(f.smallest_normal), f.dtype)
 
 
 def iinfo(type: Any, /) -> Any:
@@ -49,8 +68,15 @@ def can_cast(from_: Any, to: Any, /) -> Any:
 
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:
-    """The dtype that an operation on these tensors, dtypes and Python numbers gives."""
-    return np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in arrays_and_dtypes])
+    """The dtype that an operation on these tensors, dtypes and Python numbers gives.
+
+    >>> weft.result_type(weft.int8, 1)
+    dtype('int8')
+    """
+    given = [a.dtype if isinstance(a, Tensor) else a for a in arrays_and_dtypes]
+    if all(isinstance(g, int | float | complex) for g in given):
+        return from_python(given).dtype
+    return np.result_type(*given)
 
 
 class __array_namespace_info__:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from .indexing import scatter_add
 from .tensor import Tensor
 
 __all__ = [
-    "astype", "broadcast_arrays", "broadcast_to", "concat", "expand_dims", "flip", "matrix_transpose", "moveaxis",
-    "permute_dims", "repeat", "reshape", "roll", "squeeze", "stack", "tile", "unstack",
+    "astype", "broadcast_arrays", "broadcast_shapes", "broadcast_to", "concat", "expand_dims", "flip", "matrix_transpose",
+    "moveaxis", "permute_dims", "repeat", "reshape", "roll", "squeeze", "stack", "tile", "unstack",
 ]
 
 
@@ -48,9 +49,9 @@ def moveaxis(xp: Any, x: Any, source: Any, destination: Any, /) -> Any:
 
 
 @primitive
-def expand_dims(xp: Any, x: Any, /, *, axis: int = 0) -> Any:
+def expand_dims(xp: Any, x: Any, /, axis: int = 0) -> Any:
     """A new axis of length 1 at `axis`."""
-    return xp.expand_dims(x, axis=axis), (lambda g: xp.reshape(g, x.shape),)
+    return xp.expand_dims(x, axis=axis), (lambda g: xp.reshape(g, x.shape), None)
 
 
 @primitive
@@ -80,14 +81,21 @@ def broadcast_to(xp: Any, x: Any, /, shape: Any) -> Any:
 
 def broadcast_arrays(*arrays: Tensor) -> tuple[Tensor, ...]:
     """All arrays broadcast against each other."""
-    shape: tuple[int, ...] = ()
-    for a in arrays:
-        try:
-            shape = broadcast_shape(shape, a.shape)
-        except ValueError:
-            shapes = " and ".join(str(b.shape) for b in arrays)
-            raise ValueError(f"`broadcast_arrays` needs equal lengths (or 1) axis by axis, got shapes {shapes}") from None
+    shape = broadcast_shapes(*[a.shape for a in arrays])
     return tuple(a if a.shape == shape else broadcast_to(a, shape) for a in arrays)
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that arrays of these shapes broadcast to.
+
+    >>> weft.broadcast_shapes((3, 1), (4,))
+    (3, 4)
+    """
+    try:
+        return functools.reduce(broadcast_shape, shapes, ())
+    except ValueError:
+        got = " and ".join(map(str, shapes))
+        raise ValueError(f"broadcasting needs equal lengths (or 1) axis by axis, got shapes {got}") from None
 
 
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
@@ -101,20 +109,18 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @primitive
-def _concat(xp: Any, *arrays: Any, axis: int | None) -> Any:
-    if axis is None:
-        arrays = tuple(xp.reshape(a, (-1,)) for a in arrays)
-        axis = 0
+def _concat(xp: Any, *arrays: Any, axis: int) -> Any:
+    y = xp.concat(arrays, axis=axis)
     axis %= arrays[0].ndim
     ends = [0]
     for a in arrays:
         ends.append(ends[-1] + a.shape[axis])
 
     def part(i: int) -> Any:
-        where = (slice(None),) * axis + (slice(ends[i], ends[i + 1]),)
+        where = (slice(None),) * axis + (slice(ends[i], ends[i + 1]), ...)
         return lambda g: xp.astype(g[where], arrays[i].dtype, copy=False)
 
-    return xp.concat(arrays, axis=axis), tuple(part(i) for i in range(len(arrays)))
+    return y, tuple(part(i) for i in range(len(arrays)))
 
 
 def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
@@ -132,10 +138,11 @@ def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
 
 @primitive
 def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
-    axis %= arrays[0].ndim + 1
+    y = xp.stack(arrays, axis=axis)
+    axis %= y.ndim
     where = (slice(None),) * axis
-    parts = tuple((lambda g, i=i: xp.astype(g[(*where, i)], arrays[i].dtype, copy=False)) for i in range(len(arrays)))
-    return xp.stack(arrays, axis=axis), parts
+    parts = tuple((lambda g, i=i: xp.astype(g[(*where, i, ...)], arrays[i].dtype, copy=False)) for i in range(len(arrays)))
+    return y, parts
 
 
 def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
@@ -152,7 +159,7 @@ def unstack(x: Tensor, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     if not -x.ndim <= axis < x.ndim:
         raise IndexError(f"`axis` must be in [{-x.ndim}, {x.ndim}), got {axis}")
     where = (slice(None),) * (axis % x.ndim)
-    return tuple(x[(*where, i)] for i in range(x.shape[axis]))
+    return tuple(x[(*where, i, ...)] for i in range(x.shape[axis]))
 
 
 @primitive
@@ -173,12 +180,14 @@ def tile(xp: Any, x: Any, repetitions: Any, /) -> Any:
 @primitive
 def repeat(xp: Any, x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
     """Each element (along `axis`) repeated: as often as `repeats` says for all, or for each one."""
+    if hasattr(repeats, "dtype"):  # NumPy takes no uint64
+        repeats = xp.astype(repeats, xp.int64)
     y = xp.repeat(x, repeats, axis=axis)
 
     def grad_x(g: Any) -> Any:
         rows = xp.reshape(x, (-1,)) if axis is None else x
         along = 0 if axis is None else axis % x.ndim
-        came_from = xp.repeat(xp.arange(rows.shape[along]), repeats)
+        came_from = xp.repeat(xp.arange(rows.shape[along], device=x.device), repeats)
         return xp.reshape(scatter_add(xp, g, came_from, rows.shape[along], along), x.shape)
 
     return y, (grad_x, None)

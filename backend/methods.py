@@ -14,7 +14,7 @@ import numpy as np
 from . import devices, dtypes, elementwise, indexing, linear, manipulation, reductions
 from .autograd import Node, _mode
 from .creation import asarray
-from .tensor import Tensor, wrap
+from .tensor import Tensor, innermost, wrap
 
 __all__: list[str] = []
 
@@ -34,20 +34,18 @@ def _operand(x: Tensor, other: Any) -> Any:
 
 
 def _binary(f: Callable, *, reflected: bool = False) -> Callable:
-    def operator(self: Tensor, other: Any) -> Any:
+    def operator(self: Tensor, other: Any, /) -> Any:
         if not isinstance(other, Tensor):
             other = _operand(self, other)
             if other is NotImplemented:
                 return other
-            if type(other) is float and dtypes.is_integral(self.data.dtype):  # 0.5 · integers is float32, not NumPy's float64
-                self = manipulation.astype(self, dtypes.get_default_dtype())
         return f(other, self) if reflected else f(self, other)
 
     return operator
 
 
 def _inplace(f: Callable) -> Callable:
-    def operator(self: Tensor, other: Any) -> Any:
+    def operator(self: Tensor, other: Any, /) -> Any:
         other = _operand(self, other)
         if other is NotImplemented:
             return other
@@ -64,6 +62,13 @@ def _inplace(f: Callable) -> Callable:
     return operator
 
 
+def _unary(f: Callable) -> Callable:
+    def operator(self: Tensor) -> Tensor:
+        return f(self)
+
+    return operator
+
+
 def _result_dtype(x: Tensor, other: Any) -> Any:
     if isinstance(other, Tensor):
         return dtypes.of(x.data) if other.dtype == x.dtype else np.result_type(x.dtype, other.dtype)
@@ -76,11 +81,11 @@ def _rebinds(x: Tensor, other: Any = None) -> bool:
         return False
     if x.requires_grad and x._node is None:
         raise RuntimeError("a leaf that requires grad cannot be changed in place while gradients are recorded; use weft.no_grad()")
-    return x.requires_grad or x._saved or (isinstance(other, Tensor) and other.requires_grad)
+    return x.requires_grad or x._saved or (isinstance(other, Tensor) and (other.requires_grad or other._depth > x._depth))
 
 
 def _rebind(x: Tensor, new: Tensor) -> Tensor:
-    x.data, x._node, x.requires_grad, x._saved = new.data, new._node, new.requires_grad, False
+    x.data, x._depth, x._node, x.requires_grad, x._saved = new.data, new._depth, new._node, new.requires_grad, False
     return x
 
 
@@ -101,21 +106,23 @@ for name, function in {
 for name, function in {
     "neg": elementwise.negative, "pos": elementwise.positive, "abs": elementwise.abs, "invert": elementwise.bitwise_invert,
 }.items():  # fmt: skip
-    setattr(Tensor, f"__{name}__", lambda self, f=function: f(self))
+    setattr(Tensor, f"__{name}__", _unary(function))
 Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 # --- indexing ---------------------------------------------------------------------------------------------------------------
-def _getitem(self: Tensor, key: Any) -> Tensor:
-    return indexing._getitem(self, key=indexing.raw_key(key, self._depth))
+def _getitem(self: Tensor, key: Any, /) -> Tensor:
+    return indexing._getitem(self, key=indexing.raw_key(key, self))
 
 
-def _setitem(self: Tensor, key: Any, value: Any) -> None:
-    key = indexing.raw_key(key, self._depth)
+def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
+    key = indexing.raw_key(key, self)
     if _rebinds(self, value):
         _rebind(self, indexing._setitem(self, value, key=key))
-    else:
+    elif isinstance(self.data, Tensor):
         self.data[key] = value.data if isinstance(value, Tensor) and value._depth == self._depth else value
+    else:
+        self.data[key] = innermost(value)
 
 
 def _iter(self: Tensor) -> Any:
@@ -242,7 +249,7 @@ def split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     n, before = self.shape[dim], (slice(None),) * (dim % self.ndim)
     sizes = [split_size] * -(-n // split_size) if isinstance(split_size, int) else list(split_size)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return tuple(self[(*before, slice(s, s + size))] for s, size in zip(starts, sizes))  # type: ignore[index]
+    return tuple(self[(*before, slice(s, s + size), ...)] for s, size in zip(starts, sizes))  # type: ignore[index]
 
 
 @method

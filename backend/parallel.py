@@ -142,6 +142,11 @@ def _blas_libraries() -> list:
     return _blas
 
 
+def blas_architectures() -> set[str]:
+    """The processor architectures whose kernels BLAS chose, in OpenBLAS's or BLIS's words."""
+    return {library.architecture for library in _blas_libraries() if hasattr(library, "architecture")}
+
+
 def _threads_from_environment(name: str) -> int:
     value = os.environ.get(name, "").split(",")[0].strip()  # OpenMP allows a list, one entry for each level of nesting
     return int(value) if value.isdecimal() else 0

@@ -47,11 +47,13 @@ class Generator:
     def set_state(self, state: dict[str, int]) -> None:
         """Continue exactly where `get_state` was called."""
         self.seed, self.counter = int(state["seed"]), int(state["counter"])
-        self._bits = np.random.Philox(key=self.seed, counter=self.counter)
+        self._bits: Any = None  # made by the first draw: importing numpy.random takes 10 ms
 
     # --- raw draws (NumPy arrays) -----------------------------------------------------------------------------------------
     def words(self, n: int) -> np.ndarray:
         """The next n 64-bit words."""
+        if self._bits is None:
+            self._bits = np.random.Philox(key=self.seed, counter=self.counter)
         blocks = -(-n // 4)
         self.counter += blocks
         return self._bits.random_raw(4 * blocks)[:n]

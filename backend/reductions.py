@@ -8,6 +8,7 @@ from typing import Any
 
 from . import dtypes
 from .autograd import primitive
+from .elementwise import _floats
 
 __all__ = [
     "all", "any", "argmax", "argmin", "count_nonzero", "cumulative_prod", "cumulative_sum", "diff", "logsumexp", "max", "mean",
@@ -53,8 +54,7 @@ def sum(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bo
 @primitive
 def mean(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Σ x / n over `axis`; NaN over nothing. Integers are averaged in the default dtype."""
-    if dtypes.is_integral(x.dtype):
-        x = xp.astype(x, dtypes.native(xp, dtypes.get_default_dtype()))
+    x = _floats(xp, x)
     n = _count(x, axis)
     if not n:
         total = xp.sum(x, axis=axis, keepdims=keepdims)
@@ -82,8 +82,9 @@ def prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: b
 
 def _exclusive_prod(xp: Any, rows: Any) -> Any:
     """Product of everything before each element of the last axis."""
-    ones = xp.ones_like(rows[..., :1])
-    return xp.concat([ones, xp.cumulative_prod(rows, axis=-1)[..., :-1]], axis=-1) if rows.shape[-1] else rows
+    if not rows.shape[-1]:
+        return rows
+    return xp.concat([xp.ones_like(rows[..., :1]), xp.cumulative_prod(rows, axis=-1)[..., :-1]], axis=-1)
 
 
 def _extremum(name: str) -> Callable:
@@ -109,6 +110,7 @@ min = _extremum("min")
 @primitive
 def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """Σ (x − mean)² / (n − correction) over `axis` (array API: `correction` is 0 unless given, where PyTorch takes 1)."""
+    x = _floats(xp, x)
     y = xp.var(x, axis=axis, correction=correction, keepdims=keepdims)
 
     def grad_x(g: Any) -> Any:
@@ -121,6 +123,7 @@ def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdi
 @primitive
 def std(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """√var over `axis` (array API: `correction` is 0 unless given, where PyTorch takes 1)."""
+    x = _floats(xp, x)
     y = xp.std(x, axis=axis, correction=correction, keepdims=keepdims)
 
     def grad_x(g: Any) -> Any:
@@ -133,6 +136,7 @@ def std(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdi
 @primitive
 def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """ln Σ exp x over `axis`, without overflow: m + ln Σ exp(x − m) with m = max x."""
+    x = _floats(xp, x)
     m = xp.max(x, axis=axis, keepdims=True)
     m = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
     wide = m + xp.log(xp.sum(xp.exp(x - m), axis=axis, keepdims=True))
@@ -167,7 +171,7 @@ def cumulative_prod(xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any =
         rows = xp.moveaxis(x, axis, -1)
         n = rows.shape[-1]
         # between[i, j] = x_{i+1} … x_j for j ≥ i: the factors that x_i is multiplied with after its own turn
-        above = xp.triu(xp.ones((n, n), dtype=x.dtype), k=1)
+        above = xp.triu(xp.ones((n, n), dtype=x.dtype, device=x.device), k=1)
         factors = rows[..., None, :] * above + (1 - above)
         between = xp.triu(xp.cumulative_prod(factors, axis=-1))
         later = xp.sum(g[..., None, :] * between, axis=-1)
@@ -187,7 +191,7 @@ def _only_axis(name: str, x: Any, axis: int | None) -> int:
 
 
 def _drop_first(g: Any, axis: int) -> Any:
-    return g[(slice(None),) * axis + (slice(1, None),)]
+    return g[(slice(None),) * axis + (slice(1, None), ...)]
 
 
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
@@ -199,7 +203,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     axis = _only_axis("diff", x, axis)
     before = (slice(None),) * axis
     for _ in range(n):
-        later, earlier = x[(*before, slice(1, None))], x[(*before, slice(None, -1))]
+        later, earlier = x[(*before, slice(1, None), ...)], x[(*before, slice(None, -1), ...)]
         x = later != earlier if dtypes.of(x) == dtypes.bool else later - earlier
     return x
 

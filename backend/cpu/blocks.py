@@ -1,0 +1,84 @@
+"""Work on arrays a cache-sized block at a time, so that a chain of NumPy calls reads and writes main memory once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..parallel import parallel_for
+
+BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
+DOT = 1 << 13  # elements: from 10,000 on OpenBLAS spreads a dot product over its threads, and the result depends on their number
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def blockwise(kernel: Callable, outputs: int, *inputs: Any) -> list:
+    """Fresh arrays like the first input, which `kernel(*inputs, *outputs)` fills elementwise, in the input's memory order.
+
+    The kernel sees flat blocks of all arrays, or the arrays themselves where they fit in one block.
+    """
+    x = inputs[0]
+    if not x.ndim:  # NumPy's functions would return scalars, which no kernel can write to
+        return [a.reshape(()) for a in blockwise(kernel, outputs, *[a.reshape(1) for a in inputs])]
+    if x.nbytes <= BLOCK:
+        outs = [np.empty_like(x) for _ in range(outputs)]
+        kernel(*inputs, *outs)
+        return outs
+    order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
+    shape = tuple(x.shape[i] for i in order)
+    flat = [a.transpose(order).reshape(-1) for a in inputs]  # views, where the memory has no gaps
+    flat += [np.empty(x.size, x.dtype) for _ in range(outputs)]
+    step = BLOCK // x.itemsize
+
+    def run(start: int, stop: int) -> None:
+        for i in range(start * step, min(stop * step, x.size), step):
+            kernel(*[a[i : i + step] for a in flat])
+
+    parallel_for(run, -(-x.size // step))
+    back = sorted(range(x.ndim), key=order.__getitem__)
+    return [a.reshape(shape).transpose(back) for a in flat[len(inputs) :]]
+
+
+def over_rows(kernel: Callable, rows: int, row_bytes: int) -> None:
+    """Call `kernel(start, stop)` on blocks of rows whose bounds do not depend on the number of threads."""
+    step = max(1, BLOCK // max(row_bytes, 1))
+
+    def run(start: int, stop: int) -> None:
+        for i in range(start * step, min(stop * step, rows), step):
+            kernel(i, min(i + step, rows))
+
+    parallel_for(run, -(-rows // step))
+
+
+def row_sums(a: Any) -> Any:
+    """Σⱼ aᵢⱼ, shaped (rows, 1)."""
+    if a.size <= 1 << 12:
+        return np.add.reduce(a, axis=1, keepdims=True)
+    if a.shape[1] < 128:
+        return np.einsum("ij->i", a)[:, None]
+    return row_dots(a, np.ones((1, a.shape[1]), a.dtype))  # 2.5 times as fast as `sum`, and as accurate
+
+
+def row_dots(a: Any, b: Any) -> Any:
+    """Σⱼ aᵢⱼ bᵢⱼ, shaped (rows, 1)."""
+    total = np.vecdot(a[:, :DOT], b[:, :DOT])
+    for i in range(DOT, a.shape[1], DOT):
+        total += np.vecdot(a[:, i : i + DOT], b[:, i : i + DOT])
+    return total[:, None]
+
+
+def exp_rows(a: Any, out: Any) -> Any:
+    """Write exp(a − shift) and return the shift: None (that is, 0) where every |a| < 30, else the rows' maxima."""
+    if a.size <= 1 << 12:  # Σ a² bounds the largest at a third of the cost of `max`
+        bounded = np.vdot(a, a) < 30**2
+    else:
+        bounded = a.max() < 30 and a.min() > -30
+    if bounded:
+        np.exp(a, out)
+        return None
+    shift = np.maximum.reduce(a, axis=1, keepdims=True)
+    np.subtract(a, shift, out)
+    np.exp(out, out)
+    return shift

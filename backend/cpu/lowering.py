@@ -1,0 +1,289 @@
+"""Convolution as matrix products, a tile of the output at a time.
+
+Images are channel-last here, (N, H, W, C). What a tile of the output reads is copied into a small buffer, the rows of a `Product`,
+one for each pixel; the product with the kernel then makes up the tile:
+
+    Columns   im2col. Where windows may overlap (stride and dilation 1), a row holds the kernel's height only, and a window is as
+              many rows as the kernel is wide
+    Planar    im2col for few channels: the pixels of a channel lie next to each other in memory
+    Winograd  for kernels of height 3: four products where two rows of the output would need six
+
+Each is a linear map and has its adjoint, for the gradient of the weight. Buffers belong to one thread; their size does not depend on
+the batch's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..convolution import Geometry
+from .products import Product, aligned, zeros
+
+TILE_BYTES = 1 << 20  # of buffers
+TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
+
+
+class Tile(NamedTuple):
+    """Output rows `first` … `last` − 1 of the images `start` … `stop` − 1."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    def of(self, y: np.ndarray) -> np.ndarray:
+        """The tile in y (N, Ho, Wo, O)."""
+        return y[self.start : self.stop, self.first : self.last]
+
+
+class Lowering:
+    """What all three share: how the image's rows lie in the buffer, and the way into it.
+
+    A row takes `width` pixels in `padded`, the image's begin at `left`. In the product it takes `pitch` pixels, of which those from
+    `offset` on belong to the output.
+    """
+
+    per_pixel: int  # numbers in all buffers for each pixel of a tile
+    size = (0, 0)  # images and rows that the buffers are for
+    padded: np.ndarray
+    product: Product
+
+    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype, *, overlap: bool = False):
+        self.where, self.channels, self.features, self.dtype = where, channels, features, dtype
+        self.left, self.width, self.pitch, self.offset, self.span = where.before[1], where.padded[1], where.output[1], 0, 1
+        if overlap:  # what pads a row on the right is the padding on the left of the next
+            right = max(0, self.width - self.left - where.image[1])
+            self.offset, self.left = max(0, right - self.left), max(right, self.left)
+            self.width = self.pitch = self.left + where.image[1]
+            self.span = where.kernel[1]
+
+    def tiles(self, images: int) -> list[Tile]:
+        """Whole images, or runs of rows (an even number, for Winograd) of one image."""
+        rows, columns = self.where.output
+        limit = max(TILE_PIXELS, TILE_BYTES // (self.per_pixel * self.dtype.itemsize))
+        if rows * columns <= limit:
+            step = limit // (rows * columns)
+            return [Tile(i, min(i + step, images), 0, rows) for i in range(0, images, step)]
+        pieces = -(-rows * columns // limit)
+        step = 2 * -(-rows // (2 * pieces))
+        return [Tile(i, i + 1, r, min(r + step, rows)) for i in range(images) for r in range(0, rows, step)]
+
+    def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
+        """The tile of y (N, Ho, Wo, O) from x (N, H, W, C)."""
+        self.fit(tile)
+        self.gather(x, tile)
+        self.product.multiply(kernel)
+        self.scatter(tile.of(y), bias_row)
+
+    def products(self, x: np.ndarray, tile: Tile, g: np.ndarray) -> np.ndarray:
+        """What the tile of g (N, Ho, Wo, O) adds to the gradient of the kernel, (J, span, D, O)."""
+        self.fit(tile)
+        self.gather(x, tile)
+        self.spread(tile.of(g))
+        return self.product.adjoint()
+
+    def fit(self, tile: Tile) -> None:
+        """Make buffers for tiles of this size, unless the last one was."""
+        size = tile.stop - tile.start, tile.last - tile.first
+        if size != self.size:
+            self.size = size
+            self.allocate(*size)
+
+    def height(self, rows: int) -> int:
+        """Image rows that `rows` output rows read."""
+        return (rows - 1) * self.where.stride[0] + self.where.dilation[0] * (self.where.kernel[0] - 1) + 1
+
+    def fill(self, x: np.ndarray, tile: Tile) -> None:
+        """Copy what the tile reads of x (N, H, W, C) into `padded` (B, height, width, C), whose left and right are zero."""
+        padded, (h, w) = self.padded, self.where.image
+        height, width = padded.shape[1:3]
+        top = tile.first * self.where.stride[0] - self.where.before[0]
+        low = min(max(0, -top), height)
+        high = max(low, min(height, h - top))
+        left, skip = min(max(0, self.left), width), max(0, -self.left)
+        padded[:, :low] = 0
+        padded[:, high:] = 0
+        padded[:, low:high, left : left + w - skip] = x[tile.start : tile.stop, top + low : top + high, skip : skip + width - left]
+
+    def inside(self, pixels: np.ndarray, images: int) -> np.ndarray:
+        """Of (J, B·R·pitch, O), the pixels that belong to the output: a view (J, B, R, Wo, O)."""
+        j, p, o = pixels.shape
+        by_row = pixels.reshape(j, images, p // (images * self.pitch), self.pitch, o)
+        return by_row[..., self.offset : self.offset + self.where.output[1], :]
+
+
+class Columns(Lowering):
+    """im2col: in matrix g, a pixel's row is what the window sees there of the channels of group g."""
+
+    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
+        super().__init__(where, channels, features, dtype, overlap=where.kernel[1] > 1 and can_overlap(where))
+        taps = math.prod(where.kernel) // self.span
+        self.per_pixel = channels * (taps + math.prod(where.stride)) + features
+
+    def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
+        """(O, C/G, KH, KW) → (G, KW·KH·C/G, O/G)"""
+        _, c, kh, kw = weight.shape
+        by_group = weight.reshape(self.where.groups, -1, c, kh, kw)
+        return by_group.transpose(0, 4, 3, 2, 1).reshape(self.where.groups, kw * kh * c, -1)
+
+    def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
+        _, c, kh, kw = out.shape
+        g = self.where.groups
+        np.copyto(out.reshape(g, -1, c, kh, kw), total.reshape(g, kw, kh, c, -1).transpose(0, 4, 3, 2, 1))
+
+    def allocate(self, images: int, rows: int) -> None:
+        (kh, kw), (sh, sw), (dh, dw), groups = self.where.kernel, self.where.stride, self.where.dilation, self.where.groups
+        height, c, p = self.height(rows), self.channels // groups, images * rows * self.pitch
+        kw //= self.span
+        self.product = Product(groups, p, kw * kh * c, self.features // groups, self.dtype, span=self.span)
+        self.target = self.product.rows.reshape(groups, images, rows, self.pitch, kw, kh, c)
+        padded = zeros((images, height, self.width, groups, c), self.dtype)
+        image, down, across, group, channel = padded.strides
+        steps = (group, image, sh * down, sw * across, dw * across, dh * down, channel)
+        self.source = as_strided(padded, self.target.shape, steps)
+        self.padded, self.inner = padded.reshape(images, height, self.width, -1), self.inside(self.product.out, images)
+
+    def gather(self, x: np.ndarray, tile: Tile) -> None:
+        self.fill(x, tile)
+        np.copyto(self.target, self.source)
+
+    def scatter(self, y: np.ndarray, bias_row: Any) -> None:
+        if bias_row is None:
+            np.copyto(self.by_group(y), self.inner)
+        else:
+            np.add(self.inner, self.by_group(bias_row), out=self.by_group(y))
+
+    def spread(self, g: np.ndarray) -> None:
+        np.copyto(self.inner, self.by_group(g))
+
+    def by_group(self, y: np.ndarray) -> np.ndarray:
+        """(B, R, Wo, O) → (G, B, R, Wo, O/G)"""
+        return np.moveaxis(y.reshape(*y.shape[:3], self.where.groups, -1), 3, 0)
+
+
+class Planar(Columns):
+    """im2col with the pixels of a channel next to each other, and a one at the end of each row, which the bias multiplies."""
+
+    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
+        Lowering.__init__(self, where, channels, features, dtype)
+        self.per_pixel = channels * (math.prod(where.kernel) + math.prod(where.stride)) + where.groups + features
+
+    def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
+        """(O, C/G, KH, KW), (O) → (G, C/G·KH·KW + 1, O/G)"""
+        o, groups, size = weight.shape[0], self.where.groups, math.prod(weight.shape[1:])
+        kernel = np.zeros((groups, size + 1, o // groups), self.dtype)
+        kernel[:, :-1] = weight.reshape(groups, -1, size).mT
+        if bias is not None:
+            kernel[:, -1] = bias.reshape(groups, -1)
+        return kernel
+
+    def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out.reshape(self.where.groups, -1, total.shape[2] - 1), total[:, 0, :-1].mT)
+
+    def allocate(self, images: int, rows: int) -> None:
+        (kh, kw), (sh, sw), (dh, dw), groups = self.where.kernel, self.where.stride, self.where.dilation, self.where.groups
+        height, c, p = self.height(rows), self.channels // groups, images * rows * self.pitch
+        self.product = Product(groups, p, c * kh * kw + 1, self.features // groups, self.dtype, planar=True)
+        self.product.rows[..., -1] = 1
+        planes = self.product.rows[..., :-1].mT
+        self.target = planes.reshape(groups, c, kh, kw, images, rows, self.pitch)
+        padded = zeros((groups, c, images, height, self.width), self.dtype)
+        group, channel, image, down, across = padded.strides
+        steps = (group, channel, dh * down, dw * across, image, sh * down, sw * across)
+        self.source = as_strided(padded, self.target.shape, steps)
+        self.padded = padded.reshape(-1, images, height, self.width).transpose(1, 2, 3, 0)
+        self.inner = self.inside(self.product.out, images)
+
+    def scatter(self, y: np.ndarray, bias_row: Any) -> None:
+        np.copyto(self.by_group(y), self.inner)
+
+
+class Winograd(Lowering):
+    """F(2, 3) down the columns: two rows of the output from four of the image, by four products (Winograd 1980; Lavin & Gray 2016).
+
+        y₀ = m₀ + m₁ + m₂      m₀ = (d₀ − d₂) w₀     m₁ = (d₁ + d₂)(w₀ + w₁ + w₂)/2
+        y₁ = m₁ − m₂ − m₃      m₃ = (d₁ − d₃) w₂     m₂ = (d₂ − d₁)(w₀ − w₁ + w₂)/2
+
+    where d and w are rows of the image and of the kernel, and their product is the correlation along the row. A number reaches no
+    output that it does not reach without the trick, so NaN spreads no further; an infinity may come out as NaN.
+    """
+
+    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
+        super().__init__(where, channels, features, dtype, overlap=True)
+        self.per_pixel = 3 * channels + 3 * features
+
+    def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
+        """(O, C, 3, KW) → (4, KW·C, O)"""
+        w0, w1, w2 = weight.transpose(2, 3, 1, 0).reshape(3, -1, self.features)
+        sides, middle = (w0 + w2) * 0.5, w1 * 0.5
+        return np.stack([w0, sides + middle, sides - middle, w2])
+
+    def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
+        m0, m1, m2, m3 = total.transpose(0, 3, 2, 1)
+        sides = (m1 + m2) * 0.5
+        np.add(m0, sides, out=out[:, :, 0])
+        np.multiply(m1 - m2, 0.5, out=out[:, :, 1])
+        np.subtract(sides, m3, out=out[:, :, 2])
+
+    def allocate(self, images: int, rows: int) -> None:
+        pairs, line = (rows + 1) // 2, self.width * self.channels
+        self.product = Product(4, images * pairs * self.pitch, self.channels, self.features, self.dtype, span=self.span)
+        self.padded = zeros((images, 2 * pairs + 2, self.width, self.channels), self.dtype)
+        by_pair = self.padded.reshape(images, pairs + 1, 2, line)
+        self.source = by_pair[:, :-1, 0], by_pair[:, :-1, 1], by_pair[:, 1:, 0], by_pair[:, 1:, 1]
+        self.target = self.product.rows.reshape(4, images, pairs, line)
+        self.inner = self.inside(self.product.out, images)
+        self.sum = aligned(self.inner.shape[1:], self.dtype)
+
+    def gather(self, x: np.ndarray, tile: Tile) -> None:
+        self.fill(x, tile)
+        d0, d1, d2, d3 = self.source
+        t0, t1, t2, t3 = self.target
+        np.subtract(d0, d2, out=t0)
+        np.add(d1, d2, out=t1)
+        np.subtract(d2, d1, out=t2)
+        np.subtract(d1, d3, out=t3)
+
+    def scatter(self, y: np.ndarray, bias_row: Any) -> None:
+        m0, m1, m2, m3 = self.inner
+        if bias_row is not None:
+            m1 += bias_row
+        np.add(m0, m1, out=self.sum)
+        np.add(self.sum, m2, out=y[:, 0::2])
+        _, m1, m2, m3 = self.inner[:, :, : y.shape[1] // 2]
+        y1, y0_done = y[:, 1::2], self.sum[:, : y.shape[1] // 2]
+        np.subtract(m1, m2, out=y0_done)
+        np.subtract(y0_done, m3, out=y1)
+
+    def spread(self, g: np.ndarray) -> None:
+        """The adjoint of y: g₀, g₀ + g₁, g₀ − g₁, and g₁ instead of −g₁."""
+        g0, g1 = g[:, 0::2], g[:, 1::2]
+        both = g1.shape[1]
+        self.inner[0] = g0
+        self.inner[1:3, :, both:] = g0[:, both:]  # the last row of an odd number has no partner
+        self.inner[3, :, both:] = 0
+        _, z1, z2, z3 = self.inner[:, :, :both]
+        np.add(g0[:, :both], g1, out=z1)
+        np.subtract(g0[:, :both], g1, out=z2)
+        np.copyto(z3, g1)
+
+
+def can_overlap(where: Geometry) -> bool:
+    """Whether windows can overlap in memory, the padding between two rows being shared by both."""
+    (_, kw), (_, left) = where.kernel, where.before
+    right = where.padded[1] - left - where.image[1]
+    return where.stride[1] == where.dilation[1] == where.groups == 1 and 0 <= left < kw and right < kw
+
+
+def lowering(where: Geometry, channels: int, features: int, dtype: np.dtype) -> Columns | Winograd:
+    """The fastest of the three, as measured."""
+    if channels // where.groups < 16:
+        return Planar(where, channels, features, dtype)
+    rows_only = where.kernel[0] == 3 and where.stride[0] == where.dilation[0] == 1 and where.output[0] > 1
+    if rows_only and channels * features >= 1024 and can_overlap(where):
+        return Winograd(where, channels, features, dtype)
+    return Columns(where, channels, features, dtype)

@@ -1,0 +1,283 @@
+"""Normalisations on NumPy: tile by tile in cache, main memory is read twice for batch statistics, once for the others.
+
+Sums are over tiles of a fixed size, whose partial results are added in order: they do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import normalization
+from ..normalization import BatchNorm
+from ..parallel import parallel_for
+from .blocks import BLOCK, FLOATS, row_dots, row_sums
+
+
+SMALL = 1 << 14  # elements: below, the generic form's few calls take less time than the tiles' many
+
+
+def _supported(x: Any, *others: Any) -> bool:
+    return x.size >= SMALL and x.dtype in FLOATS and all(a is None or a.dtype == x.dtype for a in others)
+
+
+# --- over channels: batch normalisation -------------------------------------------------------------------------------------
+class _Channels:
+    """(N, C, …) as a matrix whose columns are (k, C, h): h = H·W pixels of channel-first memory, or k pixels of channel-last.
+
+    Long rows keep NumPy's inner loops long. Tiles are (rows, columns, channels), a block of cache each.
+    """
+
+    def __init__(self, x: Any):
+        last = np.moveaxis(x, 1, -1)
+        self.axes_last = x.ndim == 2 or (last.flags.c_contiguous and not x.flags.c_contiguous)
+        self.shape = last.shape if self.axes_last else x.shape
+        channels, pixels = x.shape[1], x.size // x.shape[1]
+        self.count, self.k, self.h = pixels, 1, 1 if self.axes_last else pixels // x.shape[0]
+        if self.axes_last:
+            while self.k * channels < 1 << 10 and pixels % (2 * self.k) == 0:
+                self.k *= 2
+        self.channels, self.columns = channels, self.k * channels * self.h
+        self.rows = x.size // self.columns
+        per_tile = channels if self.k > 1 else max(1, min(channels, (1 << 13) // self.h))
+        height = max(1, BLOCK // (x.itemsize * self.k * per_tile * self.h))
+        self.tiles = [
+            (slice(i, min(i + height, self.rows)), slice(c * self.h, (c + per_tile) * self.h) if self.k == 1 else slice(None),
+             slice(c, min(c + per_tile, channels)), i // height)
+            for i in range(0, self.rows, height) for c in range(0, channels, per_tile)
+        ]  # fmt: skip
+        self.bands = -(-self.rows // height)
+
+    def matrix(self, x: Any) -> Any:
+        return np.ascontiguousarray(np.moveaxis(x, 1, -1) if self.axes_last else x).reshape(self.rows, self.columns)
+
+    def restore(self, matrix: Any) -> Any:
+        x = matrix.reshape(self.shape)
+        return np.moveaxis(x, -1, 1) if self.axes_last else x
+
+    def expand(self, v: Any) -> Any:
+        """(C,) to one number for each column."""
+        return np.broadcast_to(v[:, None], (self.k, self.channels, self.h)).reshape(-1)
+
+    def fold(self, v: Any) -> Any:
+        """Sums over the columns of each channel in a tile."""
+        return v.reshape(self.k, -1, self.h).sum((0, 2))
+
+    def visit(self, work: Callable) -> None:
+        def run(start: int, stop: int) -> None:
+            for tile in self.tiles[start:stop]:
+                work(*tile)
+
+        parallel_for(run, len(self.tiles))
+
+
+def _moments(x: Any, over: _Channels) -> tuple[Any, Any]:
+    """Mean and biased variance (C,) by Chan, Golub & LeVeque's pairwise formula: tiles about their own means, then joined."""
+    counts, means = np.zeros((over.bands, 1)), np.empty((over.bands, over.channels))
+    squares = np.empty_like(means)
+
+    def work(rows: slice, columns: slice, channels: slice, band: int) -> None:
+        tile = x[rows, columns]
+        n = len(tile)
+        column_means = np.add.reduce(tile, axis=0) / n
+        d = tile - column_means
+        of_columns = np.einsum("ij,ij->j", d, d)
+        mean = over.fold(column_means) / (over.k * over.h)
+        spread = (column_means.reshape(over.k, -1, over.h) - mean[:, None]).reshape(-1)
+        counts[band] = n * over.k * over.h
+        means[band, channels] = mean
+        squares[band, channels] = over.fold(of_columns + n * spread * spread)
+
+    over.visit(work)
+    mean = (counts * means).sum(0) / over.count
+    return mean, (squares + counts * (means - mean) ** 2).sum(0) / over.count
+
+
+def _apply(over: _Channels, x: Any, scale: Any, shift: Any, g: Any = None, slope: Any = None) -> Any:
+    """scale · x + shift [+ slope · g], the factors (C,), as an array like x."""
+    scale, shift = over.expand(scale.astype(x.dtype)), over.expand(shift.astype(x.dtype))
+    slope = None if slope is None else over.expand(slope.astype(x.dtype))
+    out = np.empty_like(x)
+
+    def work(rows: slice, columns: slice, channels: slice, band: int) -> None:
+        tile = out[rows, columns]
+        np.multiply(x[rows, columns], scale[columns], tile)
+        tile += shift[columns]
+        if g is not None:
+            tile += g[rows, columns] * slope[columns]
+
+    over.visit(work)
+    return over.restore(out)
+
+
+@normalization.batch_norm.on("cpu")
+def _(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
+    if not _supported(x, weight, bias):
+        return NotImplemented
+    over = _Channels(x)
+    matrix = over.matrix(x)
+    mean, var = _moments(matrix, over)
+    rstd = 1 / np.sqrt(var + eps)
+    scale = rstd if weight is None else rstd * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        g_y, g_mean, g_var = over.matrix(g[0]), g[1], g[2]
+        sums = np.empty((2, over.bands, over.channels))
+        centre = over.expand(mean.astype(x.dtype))
+
+        def work(rows: slice, columns: slice, channels: slice, band: int) -> None:
+            tile = g_y[rows, columns]
+            sums[0, band, channels] = over.fold(np.add.reduce(tile, axis=0))
+            sums[1, band, channels] = over.fold(np.einsum("ij,ij->j", tile, matrix[rows, columns] - centre[columns]))
+
+        over.visit(work)
+        sum_g, sum_gd = sums.sum(1)
+        grad_x = None
+        if need[0]:
+            n = over.count
+            slope = g_var * (2 / max(1, n - 1)) - scale * rstd * rstd * sum_gd / n
+            grad_x = _apply(over, matrix, slope, (g_mean - scale * sum_g) / n - slope * mean, g_y, scale)
+        return (grad_x, *_parameters(need, into, (rstd * sum_gd, sum_g), (weight, bias)))
+
+    unbiased = var * (over.count / max(1, over.count - 1))
+    return BatchNorm(_apply(over, matrix, scale, shift), mean.astype(x.dtype), unbiased.astype(x.dtype)), vjp
+
+
+def _parameters(need: Any, into: Any, gradients: tuple, parameters: tuple) -> Iterator:
+    """Gradients (float64) of the parameters, which are the arguments from the second on, written where asked."""
+    for wanted, out, gradient, parameter in zip(need[1:], into[1:], gradients, parameters):
+        if not wanted:
+            yield None
+            continue
+        out = np.empty_like(parameter) if out is None else out
+        out[...] = gradient.reshape(out.shape)
+        yield out
+
+
+@normalization.batch_norm_inference.on("cpu")
+def _(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
+    if not _supported(x, mean, var, weight, bias):
+        return NotImplemented
+    scale = 1 / np.sqrt(var + eps) if weight is None else weight / np.sqrt(var + eps)
+    over = _Channels(x)
+    y = _apply(over, over.matrix(x), scale, -mean * scale if bias is None else bias - mean * scale)
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        _, pull = normalization.batch_norm_inference.generic(np, x, mean, var, weight, bias, eps=eps)
+        return pull(g, need, into)
+
+    return y, vjp
+
+
+# --- over rows: layer, group, instance and RMS normalisation ----------------------------------------------------------------
+class _Rows:
+    """An array as (N, K, c·h): each of N·K rows is normalised; the k-th row of a sample has c weights, for h elements each."""
+
+    def __init__(self, x: Any, groups: int, per_group: int, repeat: int):
+        self.h, self.shape = repeat, (x.size // (groups * per_group * repeat), groups, per_group * repeat)
+        n, k, row = self.shape
+        rows = max(1, BLOCK // (x.itemsize * row))
+        many, few = max(1, rows // k), min(rows, k)  # samples in a block, or, where not even one fits, rows of one sample
+        self.blocks = [
+            (slice(i, i + many), slice(j, min(j + few, k))) for i in range(0, n, many) for j in range(0, k, few)
+        ]
+
+    def expand(self, v: Any) -> Any:
+        return None if v is None else np.repeat(v.reshape(-1), self.h).reshape(self.shape[1:])
+
+    def fold(self, a: Any, b: Any = None) -> Any:
+        """Sums of a, or of a · b, for each weight, over a block (samples, groups, c·h)."""
+        if self.h == 1:
+            a = np.add.reduce(a, axis=0) if b is None else np.einsum("ijk,ijk->jk", a, b)
+            return a.reshape(-1)
+        pixels = a.reshape(-1, self.h)
+        of_rows = row_sums(pixels) if b is None else row_dots(pixels, b.reshape(-1, self.h))
+        return of_rows.reshape(len(a), -1).sum(0)
+
+    def visit(self, work: Callable) -> None:
+        def run(start: int, stop: int) -> None:
+            for index in range(start, stop):
+                work(index, *self.blocks[index])
+
+        parallel_for(run, len(self.blocks))
+
+
+def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centred: bool) -> Any:
+    n, k, row = over.shape
+    source = np.ascontiguousarray(x).reshape(over.shape)
+    y, w, b = np.empty_like(source), over.expand(weight), over.expand(bias)
+    mean, rstd = np.empty((n, k, 1), x.dtype), np.empty((n, k, 1), x.dtype)
+
+    def forward(index: int, samples: slice, groups: slice) -> None:
+        a, out = source[samples, groups], y[samples, groups]
+        centre, scale = mean[samples, groups], rstd[samples, groups]
+        if centred:
+            np.divide(row_sums(a.reshape(-1, row)).reshape(centre.shape), row, centre)
+            np.subtract(a, centre, out)
+            a = out
+        rows = a.reshape(-1, row)
+        np.divide(1, np.sqrt(row_dots(rows, rows) / row + eps).reshape(scale.shape), scale)
+        np.multiply(a, scale, out)
+        if w is not None:
+            out *= w[groups]
+        if b is not None:
+            out += b[groups]
+
+    over.visit(forward)
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        g, grad_x = np.ascontiguousarray(g).reshape(over.shape), np.empty_like(source)
+        sums = np.zeros((2, len(over.blocks), k * row // over.h))
+
+        def backward(index: int, samples: slice, groups: slice) -> None:
+            go, r, out = g[samples, groups], rstd[samples, groups], grad_x[samples, groups]
+            d = source[samples, groups]
+            d = d - mean[samples, groups] if centred else d
+            np.multiply(go, r, out)
+            if any(need[1:]):
+                of_group = slice(groups.start * row // over.h, groups.stop * row // over.h)
+                sums[0, index, of_group] = over.fold(out, d)
+                sums[1, index, of_group] = over.fold(go)
+            if w is not None:
+                out *= w[groups]
+            rows = out.reshape(-1, row)
+            c1 = row_sums(rows).reshape(r.shape) / row
+            d = np.multiply(d, row_dots(rows, d.reshape(-1, row)).reshape(r.shape) * (r * r / row), d if centred else None)
+            out -= d
+            if centred:
+                out -= c1
+
+        over.visit(backward)
+        gradients = _parameters(need, into, tuple(sums.sum(1)), (weight, bias))
+        return (grad_x.reshape(x.shape) if need[0] else None, *gradients)
+
+    return y.reshape(x.shape), vjp
+
+
+@normalization.layer_norm.on("cpu")
+def _(x: Any, weight: Any = None, bias: Any = None, /, *, normalized_ndim: int = 1, eps: float = 1e-5) -> Any:
+    if not _supported(x, weight, bias):
+        return NotImplemented
+    row = math.prod(x.shape[x.ndim - normalized_ndim :])
+    return _normalise(_Rows(x, 1, row, 1), x, weight, bias, eps, centred=True)
+
+
+@normalization.group_norm.on("cpu")
+def _(x: Any, weight: Any = None, bias: Any = None, /, *, num_groups: int, eps: float = 1e-5) -> Any:
+    if not _supported(x, weight, bias):
+        return NotImplemented
+    over = _Rows(x, num_groups, x.shape[1] // num_groups, math.prod(x.shape[2:]))
+    return _normalise(over, x, weight, bias, eps, centred=True)
+
+
+@normalization.rms_norm.on("cpu")
+def _(x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | None = None) -> Any:
+    if not _supported(x, weight):
+        return NotImplemented
+    row = math.prod(x.shape[x.ndim - normalized_ndim :])
+    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    return _normalise(_Rows(x, 1, row, 1), x, weight, None, eps, centred=False)
