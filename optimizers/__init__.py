@@ -1,0 +1,55 @@
+"""Optimizers over flat arenas, clipping, penalties; learning-rate schedules are in `weft.optimizers.schedulers`."""
+
+from . import schedulers
+from .adabound import AdaBound
+from .adadelta import Adadelta
+from .adagrad import Adagrad
+from .adam import Adam, AdamW
+from .adamax import Adamax
+from .clipping import (
+    adaptive_clip_grad_,
+    clip_grad_norm_,
+    clip_grad_norm_per_layer_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
+from .ema import EMA
+from .lion import Lion
+from .lr_finder import LRFinderResult, lr_find
+from .muon import Muon
+from .nadam import NAdam
+from .optimizer import Optimizer
+from .radam import RAdam
+from .regularization import decay_groups, l1_penalty, l2_penalty
+from .rmsprop import RMSprop
+from .sgd import SGD
+
+__all__ = [
+    "EMA",
+    "AdaBound",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "LRFinderResult",
+    "Lion",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "SGD",
+    "adaptive_clip_grad_",
+    "clip_grad_norm_",
+    "clip_grad_norm_per_layer_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "decay_groups",
+    "get_total_norm",
+    "l1_penalty",
+    "l2_penalty",
+    "lr_find",
+    "schedulers",
+]

@@ -1,0 +1,93 @@
+"""AdaBound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["AdaBound"]
+
+
+class AdaBound(Optimizer):
+    r"""Adam whose step sizes are clipped to a band that narrows to one number: it ends as SGD with momentum.
+
+        g ← g + λ p                             weight_decay λ
+        m ← m + (1−β₁)(g − m)               (1)
+        v ← v + (1−β₂)(g² − v)              (2)
+        v̂ ← max(v̂, v)  (else v̂ = v)          (3)  with amsbound
+        s = clip(η / (√v̂ + ε), lower, upper)(4)  η = lr √(1−β₂ᵗ) / (1−β₁ᵗ)
+        p ← p − s m                         (5)
+
+    with lower = lr* (1 − 1/(γt+1)), upper = lr* (1 + 1/(γt)) and lr* = final_lr · lr / base_lr, so that a schedule
+    moves the band too; base_lr is the group's lr at the start.
+
+    Parameters: as `Adam`, with `final_lr` (the SGD rate at the end), `gamma` (γ, how fast the band narrows; in (0, 1))
+    and `amsbound` (AMSBound). State: "step", "exp_avg" m, "exp_avg_sq" v, "max_exp_avg_sq" v̂.
+
+    Reference: Luo, Xiong, Liu and Sun, "Adaptive gradient methods with dynamic bound of learning rate", 2019; ε and
+    bias correction as in the authors' code.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        final_lr: float = 0.1,
+        gamma: float = 1e-3,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsbound: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "final_lr": final_lr,
+                "gamma": gamma,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsbound": amsbound,
+                "maximize": maximize,
+            },
+        )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        self.param_groups[-1].setdefault("base_lr", self.param_groups[-1]["lr"])
+
+    def slots(self, group: Group) -> dict[str, float]:
+        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsbound"] else ("exp_avg", "exp_avg_sq")
+        return dict.fromkeys(names, 0.0)
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        t, lr, γ = clock["step"], group["lr"], group["gamma"]
+        β1, β2 = group["betas"]
+        final = group["final_lr"] * (lr / group["base_lr"] if group["base_lr"] else 1.0)
+        return {
+            "α1": 1 - β1,
+            "α2": 1 - β2,
+            "η": lr * sqrt(1 - β2**t) / (1 - β1**t),
+            "ε": group["eps"],
+            "lower": final * (1 - 1 / (γ * t + 1)),
+            "upper": final * (1 + 1 / (γ * t)),
+            "λ": group["weight_decay"],
+        }
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        g = descent_direction(p, g, group, c)
+        m += (g - m) * c.α1  # (1)
+        v += (g * g - v) * c.α2  # (2)
+        if group["amsbound"]:
+            v_max = state["max_exp_avg_sq"]
+            v_max[...] = v = xp.maximum(v_max, v)  # (3)
+        s = xp.minimum(xp.maximum(c.η / (xp.sqrt(v) + c.ε), c.lower), c.upper)  # (4)
+        p -= s * m  # (5)

@@ -1,0 +1,53 @@
+"""Adadelta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["Adadelta"]
+
+
+class Adadelta(Optimizer):
+    r"""Steps in the units of the parameter: gradient times the ratio of root mean squares of steps and gradients.
+
+        g ← g + λ p                             weight_decay λ
+        v ← v + (1−ρ)(g² − v)               (1)
+        Δ = g √(u + ε) / √(v + ε)           (2)
+        u ← u + (1−ρ)(Δ² − u)               (3)
+        p ← p − lr Δ                        (4)
+
+    ε stands inside both roots. Parameters, defaults and state ("step", "square_avg" v, "acc_delta" u) as
+    `torch.optim.Adadelta`.
+
+    Reference: Zeiler, "ADADELTA: an adaptive learning rate method", 2012 (there, lr = 1).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"square_avg": 0.0, "acc_delta": 0.0}
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        return {"fresh": 1 - group["rho"], "η": group["lr"], "ε": group["eps"], "λ": group["weight_decay"]}
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        v, u = state["square_avg"], state["acc_delta"]
+        g = descent_direction(p, g, group, c)
+        v += (g * g - v) * c.fresh  # (1)
+        Δ = g * (xp.sqrt(u + c.ε) / xp.sqrt(v + c.ε))  # (2)
+        u += (Δ * Δ - u) * c.fresh  # (3)
+        p -= Δ * c.η  # (4)

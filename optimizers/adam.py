@@ -1,0 +1,133 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    r"""Adaptive moment estimation.
+
+        g ← g + λ p                             weight_decay λ ("L2"; see AdamW for the decoupled form)
+        m ← m + (1−β₁)(g − m)               (1)
+        v ← v + (1−β₂)(g² − v)              (2)
+        v̂ ← max(v̂, v)  (else v̂ = v)          (3)  with amsgrad
+        p ← p − η m / (√v̂ + ε̂)              (4)
+
+    with η = lr √(1−β₂ᵗ) / (1−β₁ᵗ) and ε̂ = ε √(1−β₂ᵗ), which is lr m̂ / (√(v̂/(1−β₂ᵗ)) + ε) of the paper's
+    bias-corrected moments with the corrections folded into two numbers per step: ε stands outside the root.
+
+    Parameters, defaults and state ("step", "exp_avg" m, "exp_avg_sq" v, "max_exp_avg_sq" v̂) as `torch.optim.Adam`.
+
+    Reference: Kingma and Ba, "Adam: a method for stochastic optimization", 2015; amsgrad: Reddi, Kale and Kumar, "On
+    the convergence of Adam and beyond", 2018 (as in PyTorch, the maximum is taken before the bias correction).
+
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = weft.optimizers.Adam([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.9, -1.9]
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ):
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
+
+    def slots(self, group: Group) -> dict[str, float]:
+        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
+        return dict.fromkeys(names, 0.0)
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        t, lr, λ = clock["step"], group["lr"], group["weight_decay"]
+        β1, β2 = group["betas"]
+        correction = sqrt(1 - β2**t)
+        return {
+            "α1": 1 - β1,
+            "α2": 1 - β2,
+            "η": lr * correction / (1 - β1**t),
+            "ε": group["eps"] * correction,
+            "λ": λ,
+            "keep": 1 - lr * λ,
+        }
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        g = descent_direction(p, g, group, c)
+        m += (g - m) * c.α1  # (1)
+        v += (g * g - v) * c.α2  # (2)
+        if group["amsgrad"]:
+            v_max = state["max_exp_avg_sq"]
+            v_max[...] = v = xp.maximum(v_max, v)  # (3)
+        p -= m / (xp.sqrt(v) + c.ε) * c.η  # (4)
+
+    def update_cpu(self, p: Any, g: Any, state: Vectors, group: Group, c: Numbers, t: Any) -> None:
+        """The same twelve operations, with the scratch vector `t` for every intermediate: 1.65 instead of 2.0 ms."""
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        g = descent_direction(p, g, group, c)
+        np.subtract(g, m, t)
+        t *= c.α1
+        m += t  # (1)
+        np.multiply(g, g, t)
+        t -= v
+        t *= c.α2
+        v += t  # (2)
+        if group["amsgrad"]:
+            v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])  # (3)
+        np.sqrt(v, t)
+        t += c.ε
+        np.divide(m, t, t)
+        t *= c.η
+        p -= t  # (4)
+
+
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay: (0) p ← (1 − lr λ) p, then `Adam`'s equations on the gradient alone.
+
+    The decay is not divided by √v, so all weights shrink at one rate. Defaults as `torch.optim.AdamW`: λ = 0.01.
+
+    Reference: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)

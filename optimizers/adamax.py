@@ -1,0 +1,54 @@
+"""Adamax."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["Adamax"]
+
+
+class Adamax(Optimizer):
+    r"""Adam with the infinity norm in place of the root mean square.
+
+        g ← g + λ p                             weight_decay λ
+        m ← m + (1−β₁)(g − m)               (1)
+        u ← max(β₂ u, |g| + ε)              (2)
+        p ← p − η m / u                     (3)  η = lr / (1−β₁ᵗ)
+
+    ε is inside the maximum. Parameters, defaults and state ("step", "exp_avg" m, "exp_inf" u) as `torch.optim.Adamax`.
+
+    Reference: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, section 7.1.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        )
+
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"exp_avg": 0.0, "exp_inf": 0.0}
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        β1, β2 = group["betas"]
+        η = group["lr"] / (1 - β1 ** clock["step"])
+        return {"α1": 1 - β1, "β2": β2, "η": η, "ε": group["eps"], "λ": group["weight_decay"]}
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        m, u = state["exp_avg"], state["exp_inf"]
+        g = descent_direction(p, g, group, c)
+        m += (g - m) * c.α1  # (1)
+        u[...] = xp.maximum(u * c.β2, xp.abs(g) + c.ε)  # (2)
+        p -= m / u * c.η  # (3)

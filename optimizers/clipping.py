@@ -1,0 +1,177 @@
+"""Gradients kept in bounds: by norm, by value, layer by layer, or relative to the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..backend import devices, dtypes
+from ..backend.tensor import Tensor, wrap
+from .arena import contiguous
+
+__all__ = [
+    "adaptive_clip_grad_",
+    "clip_grad_norm_",
+    "clip_grad_norm_per_layer_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+]
+
+_CHUNK = 4096  # elements per partial sum: short enough that BLAS takes one thread, and so one order of summation
+
+
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """(Σ |x|^p)^(1/p) over all elements of all tensors (p = norm_type, or max |x| for infinity), as a 0-d Tensor.
+
+    As `torch.nn.utils.get_total_norm`. Gradients that are neighbours in an optimizer's arena are reduced together; the
+    order of summation is fixed, whatever the number of threads. Departures: the norm of half-precision tensors is
+    float32; norm_type must be positive. Raises ValueError if it is not, RuntimeError for a norm that is not finite if
+    asked to.
+    """
+    tensors = _listed(tensors)
+    p = float(norm_type)
+    if not p > 0:
+        raise ValueError(f"`norm_type` must be > 0 (math.inf included), got {norm_type}")
+    if not tensors:
+        return Tensor(0.0)
+    first = tensors[0]
+    xp = devices.namespace_of(first.data)
+    parts = [_power_sum(x, p) for x in contiguous([t.data for t in tensors])]
+    if len({t.device for t in tensors}) > 1:
+        parts = [xp.asarray(devices.to_numpy(part)) for part in parts]
+    total = xp.max(xp.stack(parts)) if p == math.inf else xp.sum(xp.stack(parts)) ** (1.0 / p)
+    dtype = xp.float32 if dtypes.of(first.data).itemsize < 4 else first.data.dtype
+    norm = wrap(xp.astype(xp.asarray(total), dtype), first.device)
+    if error_if_nonfinite and not math.isfinite(norm.item()):
+        raise RuntimeError(
+            f"`error_if_nonfinite`: the total norm of order {norm_type} is {norm.item()}, gradients cannot be clipped "
+            "by it; look for the first layer whose gradient is not finite, or pass error_if_nonfinite=False"
+        )
+    return norm
+
+
+def _power_sum(x: Any, p: float) -> Any:
+    """Σ |x|^p (or max |x|) as a 0-d float64 array."""
+    xp = devices.namespace_of(x)
+    x = xp.reshape(x, (-1,))
+    if dtypes.of(x).itemsize < 4:
+        x = xp.astype(x, xp.float32)
+    if p == math.inf:
+        powers = xp.max(xp.abs(x)) if x.size else xp.zeros((), dtype=x.dtype)
+    elif p == 2:
+        whole = x.size // _CHUNK * _CHUNK
+        chunks, rest = xp.reshape(x[:whole], (-1, _CHUNK)), x[whole:]
+        return xp.sum(xp.vecdot(chunks, chunks), dtype=xp.float64) + xp.sum(xp.vecdot(rest, rest), dtype=xp.float64)
+    else:
+        powers = xp.sum(xp.abs(x) ** p, dtype=xp.float64)
+    return xp.astype(xp.asarray(powers), xp.float64)
+
+
+def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor) -> None:
+    """Scale all gradients by min(1, max_norm / (total_norm + 1e-6)), in place.
+
+    As `torch.nn.utils.clip_grads_with_norm_`; never waits for a GPU. Departure: a norm that is NaN scales nothing (some
+    gradient is NaN already; PyTorch makes all of them NaN).
+    """
+    max_norm = _non_negative("max_norm", max_norm)
+    for x in contiguous(_gradients(parameters)):
+        xp = devices.namespace_of(x)
+        norm = total_norm.data if devices.namespace_of(total_norm.data) is xp else xp.asarray(total_norm.numpy())
+        scale = xp.clip(max_norm / (norm + 1e-6), max=1.0)
+        scale = xp.where(xp.isnan(norm), xp.ones_like(scale), scale)  # else the arena's padding would stay NaN for good
+        if xp is np and scale == 1:
+            continue
+        x *= xp.astype(scale, x.dtype)
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Scale all gradients together, in place, so that their common norm is at most `max_norm`; returns the norm before.
+
+    As `torch.nn.utils.clip_grad_norm_`. Parameters without a gradient are passed over.
+
+    >>> p = weft.Parameter([0.0, 0.0])
+    >>> p.grad = weft.tensor([3.0, 4.0])
+    >>> weft.optimizers.clip_grad_norm_([p], max_norm=1.0)
+    tensor(5.)
+    >>> [round(g, 3) for g in p.grad.tolist()]
+    [0.6, 0.8]
+    """
+    parameters = _listed(parameters)
+    norm = get_total_norm([p.grad for p in parameters if p.grad is not None], norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(parameters, max_norm, norm)
+    return norm
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Clip every element of every gradient to [−clip_value, clip_value], in place.
+
+    As `torch.nn.utils.clip_grad_value_`.
+    """
+    bound = _non_negative("clip_value", clip_value)
+    for x in contiguous(_gradients(parameters)):
+        x[...] = devices.namespace_of(x).clip(x, min=-bound, max=bound)
+
+
+def clip_grad_norm_per_layer_(
+    layers: Iterable[Tensor | Iterable[Tensor]],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> list[Tensor]:
+    """`clip_grad_norm_` for each layer on its own; returns the layers' norms.
+
+    A layer is a Parameter or an iterable of them: `[layer.parameters() for layer in model]`. One exploding layer then
+    does not take the step from all others; the direction of the whole gradient is not kept.
+    """
+    return [clip_grad_norm_(layer, max_norm, norm_type, error_if_nonfinite) for layer in layers]
+
+
+def adaptive_clip_grad_(parameters: Tensor | Iterable[Tensor], clip_factor: float = 0.01, eps: float = 1e-3) -> None:
+    """Adaptive gradient clipping (AGC), in place: no unit's gradient exceeds `clip_factor` of the unit's weights.
+
+        Gᵢ ← Gᵢ · min(1, clip_factor · max(‖Wᵢ‖, eps) / ‖Gᵢ‖)
+
+    with a unit i for each index of the first axis (an output neuron or channel); vectors and scalars are one unit. The
+    paper leaves the last linear layer out: do not pass its parameters.
+
+    Reference: Brock, De, Smith and Simonyan, "High-performance large-scale image recognition without normalization",
+    2021.
+    """
+    factor, eps = _non_negative("clip_factor", clip_factor), _non_negative("eps", eps)
+    for p in _listed(parameters):
+        if p.grad is None:
+            continue
+        g = p.grad.data
+        xp = devices.namespace_of(g)
+        limit = factor * xp.clip(_unit_norms(xp, p.data), min=eps)
+        norms = xp.clip(_unit_norms(xp, g), min=1e-6)
+        g *= xp.astype(xp.clip(limit / norms, max=1.0), g.dtype)
+
+
+def _unit_norms(xp: Any, x: Any) -> Any:
+    """‖xᵢ‖ over all axes but the first, kept as 1; of a vector or scalar, one norm. In float32 at least."""
+    if dtypes.of(x).itemsize < 4:
+        x = xp.astype(x, xp.float32)
+    return xp.sqrt(xp.sum(x * x, axis=tuple(range(1, x.ndim)) if x.ndim > 1 else None, keepdims=True))
+
+
+def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
+    return [p.grad.data for p in _listed(parameters) if p.grad is not None]
+
+
+def _non_negative(name: str, value: float) -> float:
+    if not value >= 0:
+        raise ValueError(f"`{name}` must be ≥ 0, got {value}")
+    return float(value)

@@ -1,0 +1,103 @@
+"""Exponential moving average of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..backend.tensor import Tensor, innermost
+from .arena import Layout, contiguous, kinds
+
+__all__ = ["EMA"]
+
+
+class EMA:
+    """A moving average of parameters, corrected for its start: often better to evaluate with than the last weights.
+
+        w̄ ← w̄ + (1−β)/(1−βᵗ) · (w − w̄)     t = 1, 2, …
+
+    which is the average with weights ∝ βᵗ⁻ˢ of the parameters at all updates s ≤ t: the bias-corrected
+    (1−β) Σ βᵗ⁻ˢ wₛ / (1−βᵗ). It is kept in float32 for half-precision parameters.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameters
+    decay : β in [0, 1), the memory is about 1/(1−β) updates
+
+    >>> p = weft.Parameter([1.0])
+    >>> ema = weft.optimizers.EMA([p], decay=0.5)
+    >>> ema.update()
+    >>> p.data[...] = 4.0
+    >>> ema.update()
+    >>> with ema.averaged():
+    ...     p.tolist()  # (0.5·1 + 1·4) / 1.5
+    [3.0]
+    >>> p.tolist()
+    [4.0]
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999):
+        if not 0 <= decay < 1:
+            raise ValueError(f"`decay` must be in [0, 1), got {decay}")
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError("`parameters` must hold at least one parameter, got an empty iterable")
+        self.decay = decay
+        self.step = 0
+        self._layouts = [Layout([self.parameters[i] for i in positions]) for positions in kinds(self.parameters)]
+        self._vectors = [layout.vector(layout.state_dtype) for layout in self._layouts]
+
+    def update(self) -> None:
+        """Take the present weights into the average. Call it after the optimizer's `step`."""
+        self.step += 1
+        α = (1 - self.decay) / (1 - self.decay**self.step)
+        for layout, vector in zip(self._layouts, self._vectors):
+            weights = contiguous([p.data for p in layout.params])
+            # An optimizer over the same parameters lays them out in the same way: then all are averaged at once.
+            whole = len(weights) == 1 and weights[0].shape == vector.shape
+            averages = [vector] if whole else [layout.view(vector, i) for i in range(len(layout.params))]
+            for average, weight in zip(averages, weights if whole else [p.data for p in layout.params]):
+                average += (layout.xp.astype(weight, layout.state_dtype, copy=False) - average) * α
+
+    def averages(self) -> list[Any]:
+        """The averages (raw arrays, views), in the order of the parameters."""
+        by_id = {
+            id(p): layout.view(vector, i)
+            for layout, vector in zip(self._layouts, self._vectors)
+            for i, p in enumerate(layout.params)
+        }
+        return [by_id[id(p)] for p in self.parameters]
+
+    def copy_to(self) -> None:
+        """Overwrite the parameters with their averages. Raises RuntimeError before the first update."""
+        if not self.step:
+            raise RuntimeError("`update` must have been called before the averages are used")
+        for layout, vector in zip(self._layouts, self._vectors):
+            for i, p in enumerate(layout.params):
+                p.data[...] = layout.xp.astype(layout.view(vector, i), p.data.dtype, copy=False)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within the block the parameters are their averages; afterwards they are what they were."""
+        before = [p.data + 0 for p in self.parameters]
+        try:
+            self.copy_to()
+            yield
+        finally:
+            for p, weights in zip(self.parameters, before):
+                p.data[...] = weights
+
+    def state_dict(self) -> dict[str, Any]:
+        """`{"step": int, "averages": [array, …]}`; the arrays are copies."""
+        return {"step": self.step, "averages": [average + 0 for average in self.averages()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a `state_dict`. Raises ValueError if the shapes are not those of the parameters."""
+        averages, saved = self.averages(), [innermost(a) for a in state_dict["averages"]]
+        shapes, got = [tuple(a.shape) for a in averages], [tuple(a.shape) for a in saved]
+        if shapes != got:
+            raise ValueError(f"`state_dict` must hold averages of shapes {shapes}, got {got}")
+        self.step = int(state_dict["step"])
+        for average, value in zip(averages, saved):
+            average[...] = value

@@ -1,0 +1,59 @@
+"""Lion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["Lion"]
+
+
+class Lion(Optimizer):
+    r"""Evolved sign momentum: every weight moves by ± lr.
+
+        p ← (1 − lr λ) p                    (1)  weight_decay λ, decoupled
+        d = sign(m + (1−β₁)(g − m))         (2)
+        p ← p − lr d                        (3)
+        m ← m + (1−β₂)(g − m)               (4)
+
+    Half of Adam's memory. Its steps are larger: the authors take 3 to 10 times less lr than for AdamW, and as many
+    times more weight_decay. State: "step", "exp_avg" m.
+
+    Reference: Chen et al., "Symbolic discovery of optimization algorithms", 2023.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+                "decoupled_weight_decay": True,
+            },
+        )
+
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"exp_avg": 0.0}
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        β1, β2 = group["betas"]
+        return {"α1": 1 - β1, "α2": 1 - β2, "η": group["lr"], "keep": 1 - group["lr"] * group["weight_decay"]}
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        m = state["exp_avg"]
+        g = descent_direction(p, g, group, c)  # (1)
+        p -= xp.sign(m + (g - m) * c.α1) * c.η  # (2) (3)
+        m += (g - m) * c.α2  # (4)

@@ -1,0 +1,112 @@
+"""Muon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any
+
+from ..backend.gemm import matmul
+from .arena import Arena, Run
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers
+
+__all__ = ["Muon"]
+
+
+class Muon(Optimizer):
+    r"""Momentum, orthogonalised: all singular values of a matrix's step become about 1.
+
+        b ← b + (1−μ)(g − b)                                (1)  momentum μ
+        d = g + μ (b − g)                                   (2)  with nesterov; else d = b
+        X = d / max(‖d‖, ε), then ns_steps times:
+            A = X Xᵀ,  X ← a₀ X + (a₁ A + a₂ A²) X          (3)  Newton–Schulz, coefficients a = ns_coefficients
+        p ← (1 − lr λ) p − lr s X                           (4)  weight_decay λ, decoupled
+
+    with s = √max(1, rows/columns) ("original", the default) or 0.2 √max(rows, columns) ("match_rms_adamw", with which
+    an lr found for AdamW can be kept). For matrices of hidden layers; embeddings, the last layer, biases and gains are
+    left to another optimizer, such as AdamW.
+
+    Parameters, defaults and state ("momentum_buffer" b; "step" besides) as `torch.optim.Muon`. Departure: (3) is in
+    float32 (PyTorch: bfloat16).
+
+    References: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is
+    scalable for LLM training", 2025.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+    ):
+        if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
+            raise ValueError(f"`adjust_lr_fn` must be None, 'original' or 'match_rms_adamw', got {adjust_lr_fn!r}")
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "nesterov": nesterov,
+                "ns_coefficients": ns_coefficients,
+                "eps": eps,
+                "ns_steps": ns_steps,
+                "adjust_lr_fn": adjust_lr_fn,
+            },
+        )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        for i, p in enumerate(self.param_groups[-1]["params"]):
+            if p.ndim != 2:
+                raise ValueError(
+                    f"`params[{i}]` of Muon must be a matrix, got shape {p.shape}; give it to another optimizer"
+                )
+
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"momentum_buffer": 0.0}
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        return {
+            "μ": group["momentum"],
+            "fresh": 1 - group["momentum"],
+            "η": group["lr"],
+            "keep": 1 - group["lr"] * group["weight_decay"],
+        }
+
+    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers) -> None:
+        xp, single = arena.xp, arena.state_dtype
+        for i in range(run.start, run.stop):
+            value, b = arena.view(arena.values, i), arena.view(arena.state["momentum_buffer"], i)
+            g = xp.astype(arena.view(arena.grads, i), single, copy=False)
+            b += (g - b) * c.fresh  # (1)
+            d = g + (b - g) * c.μ if group["nesterov"] else b  # (2)
+            X = orthogonalised(xp, d, group["ns_coefficients"], group["ns_steps"], group["eps"])  # (3)
+            p = xp.astype(value, single, copy=False) * c.keep
+            value[...] = xp.astype(p - X * (c.η * _scale(group, value.shape)), value.dtype, copy=False)  # (4)
+
+
+def orthogonalised(xp: Any, d: Any, coefficients: tuple[float, float, float], steps: int, eps: float) -> Any:
+    """Roughly U Vᵀ of the matrix d = U S Vᵀ: the singular values go to between about 0.7 and 1.2."""
+    a0, a1, a2 = coefficients
+    wide = d.shape[0] <= d.shape[1]
+    X = d if wide else d.mT  # A is then the smaller of the two Gram matrices
+    X = X / xp.clip(xp.sqrt(xp.sum(X * X)), min=eps)
+    for _ in range(steps):
+        A = matmul(xp, X, X.mT)
+        X = X * a0 + matmul(xp, A * a1 + matmul(xp, A, A) * a2, X)
+    return X if wide else X.mT
+
+
+def _scale(group: Group, shape: tuple[int, int]) -> float:
+    rows, columns = shape
+    if group["adjust_lr_fn"] == "match_rms_adamw":
+        return 0.2 * sqrt(max(rows, columns))
+    return sqrt(max(1, rows / columns)) if columns else 1.0

@@ -1,0 +1,84 @@
+"""NAdam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["NAdam"]
+
+
+class NAdam(Optimizer):
+    r"""Adam with Nesterov momentum.
+
+        g ← g + λ p,  or p ← (1 − lr λ) p       weight_decay λ; decoupled_weight_decay chooses
+        m ← m + (1−β₁)(g − m)               (1)
+        v ← v + (1−β₂)(g² − v)              (2)
+        p ← p − (η_g g + η_m m) / (√v + ε̂)  (3)
+
+    with the momentum schedule μₜ = β₁ (1 − ½·0.96^(tψ)), ψ = momentum_decay, and its running product Πₜ = μ₁ … μₜ:
+
+        η_g = lr √(1−β₂ᵗ) (1−μₜ) / (1−Πₜ),  η_m = lr √(1−β₂ᵗ) μₜ₊₁ / (1−Πₜ₊₁),  ε̂ = ε √(1−β₂ᵗ).
+
+    Parameters, defaults and state ("step", "mu_product" Π, "exp_avg" m, "exp_avg_sq" v) as `torch.optim.NAdam`; Π is
+    kept in double precision.
+
+    Reference: Dozat, "Incorporating Nesterov momentum into Adam", 2016.
+    """
+
+    clock = {"step": 0, "mu_product": 1.0}
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum_decay": momentum_decay,
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "maximize": maximize,
+            },
+        )
+
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        t, lr, λ, ψ = clock["step"], group["lr"], group["weight_decay"], group["momentum_decay"]
+        β1, β2 = group["betas"]
+        μ, μ_next = (β1 * (1 - 0.5 * 0.96 ** (s * ψ)) for s in (t, t + 1))
+        Π = clock["mu_product"] = clock["mu_product"] * μ
+        correction = sqrt(1 - β2**t)
+        return {
+            "α1": 1 - β1,
+            "α2": 1 - β2,
+            "η_g": lr * correction * (1 - μ) / (1 - Π),
+            "η_m": lr * correction * μ_next / (1 - Π * μ_next),
+            "ε": group["eps"] * correction,
+            "λ": λ,
+            "keep": 1 - lr * λ,
+        }
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        g = descent_direction(p, g, group, c)
+        m += (g - m) * c.α1  # (1)
+        v += (g * g - v) * c.α2  # (2)
+        p -= (g * c.η_g + m * c.η_m) / (xp.sqrt(v) + c.ε)  # (3)

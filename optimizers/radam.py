@@ -1,0 +1,77 @@
+"""RAdam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["RAdam"]
+
+
+class RAdam(Optimizer):
+    r"""Adam that trusts the second moment only as far as its variance allows: a warm-up without a schedule.
+
+        g ← g + λ p,  or p ← (1 − lr λ) p       weight_decay λ; decoupled_weight_decay chooses
+        m ← m + (1−β₁)(g − m)               (1)
+        v ← v + (1−β₂)(g² − v)              (2)
+        p ← p − η m / (a √v + b)            (3)
+
+    With ρ_∞ = 2/(1−β₂) − 1 and ρₜ = ρ_∞ − 2t β₂ᵗ/(1−β₂ᵗ), the length of the average that v is at step t:
+
+        ρₜ > 5:  a = 1, b = ε, η = lr r √(1−β₂ᵗ) / (1−β₁ᵗ),  r² = (ρₜ−4)(ρₜ−2)ρ_∞ / ((ρ_∞−4)(ρ_∞−2)ρₜ)
+        else:    a = 0, b = 1, η = lr / (1−β₁ᵗ)              (momentum alone)
+
+    ε is added to √v before the bias correction. Parameters, defaults and state ("step", "exp_avg" m, "exp_avg_sq" v) as
+    `torch.optim.RAdam`.
+
+    Reference: Liu et al., "On the variance of the adaptive learning rate and beyond", 2020 (threshold 5 as in their
+    code).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "maximize": maximize,
+            },
+        )
+
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        t, lr, λ = clock["step"], group["lr"], group["weight_decay"]
+        β1, β2 = group["betas"]
+        a, b, η = 0.0, 1.0, lr / (1 - β1**t)
+        ρ_inf = 2 / (1 - β2) - 1
+        ρ = ρ_inf - 2 * t * β2**t / (1 - β2**t)
+        if ρ > 5:
+            r = sqrt((ρ - 4) * (ρ - 2) * ρ_inf / ((ρ_inf - 4) * (ρ_inf - 2) * ρ))
+            a, b, η = 1.0, group["eps"], η * r * sqrt(1 - β2**t)
+        return {"α1": 1 - β1, "α2": 1 - β2, "η": η, "a": a, "b": b, "λ": λ, "keep": 1 - lr * λ}
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        g = descent_direction(p, g, group, c)
+        m += (g - m) * c.α1  # (1)
+        v += (g * g - v) * c.α2  # (2)
+        p -= m * c.η / (xp.sqrt(v) * c.a + c.b)  # (3)

@@ -1,0 +1,88 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["RMSprop"]
+
+
+class RMSprop(Optimizer):
+    r"""Gradient over its root mean square.
+
+        g ← g + λ p                             weight_decay λ
+        v ← v + (1−α)(g² − v)               (1)
+        ḡ ← ḡ + (1−α)(g − ḡ),  s = v − ḡ²   (2)  with centered; else s = v
+        d = g / (√s + ε)                    (3)
+        b ← μ b + d,  d = b                 (4)  with momentum μ
+        p ← p − lr d                        (5)
+
+    ε stands outside the root. Parameters, defaults and state ("step", "square_avg" v, "grad_avg" ḡ, "momentum_buffer"
+    b) as `torch.optim.RMSprop`. Departure: s is held at ≥ 0, where rounding would have given PyTorch the root of a
+    negative number.
+
+    References: Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning", 2012; centered: Graves,
+    "Generating sequences with recurrent neural networks", 2013.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "alpha": alpha,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "centered": centered,
+                "maximize": maximize,
+            },
+        )
+
+    def slots(self, group: Group) -> dict[str, float]:
+        slots = {"square_avg": 0.0}
+        if group["momentum"]:
+            slots["momentum_buffer"] = 0.0
+        if group["centered"]:
+            slots["grad_avg"] = 0.0
+        return slots
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        return {
+            "fresh": 1 - group["alpha"],
+            "η": group["lr"],
+            "ε": group["eps"],
+            "λ": group["weight_decay"],
+            "μ": group["momentum"],
+        }
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        g = descent_direction(p, g, group, c)
+        s = v = state["square_avg"]
+        v += (g * g - v) * c.fresh  # (1)
+        if group["centered"]:
+            g_avg = state["grad_avg"]
+            g_avg += (g - g_avg) * c.fresh
+            s = xp.maximum(v - g_avg * g_avg, xp.zeros_like(v))  # (2)
+        d = g / (xp.sqrt(s) + c.ε)  # (3)
+        if group["momentum"]:
+            b = state["momentum_buffer"]
+            b *= c.μ
+            b += d
+            d = b  # (4)
+        p -= d * c.η  # (5)

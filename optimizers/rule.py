@@ -1,0 +1,28 @@
+"""The words that update rules are written in, and what most of them begin with."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+__all__ = ["Clock", "Group", "Numbers", "Vectors", "descent_direction"]
+
+Group = dict[str, Any]  # a parameter group: its options by name
+Clock = dict[str, Any]  # what is counted for a parameter: "step", …
+Vectors = dict[str, Any]  # flat state vectors by name
+Numbers = SimpleNamespace  # the coefficients of a step by name, as 0-d arrays
+
+
+def descent_direction(p: Any, g: Any, group: Group, c: Numbers) -> Any:
+    """The gradient to go down along: its sign (`maximize`), and weight decay.
+
+    Coupled decay (L2) is g ← g + λ p; decoupled decay shrinks p ← (1 − lr λ) p at once. Reads c.λ and c.keep.
+    """
+    if group["maximize"]:
+        g = -g
+    if group["weight_decay"]:
+        if group.get("decoupled_weight_decay"):
+            p *= c.keep
+        else:
+            g = g + p * c.λ
+    return g

@@ -1,0 +1,47 @@
+"""State dicts of optimizers: PyTorch's layout and names, checked before anything is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backend.tensor import innermost
+from .options import check_options
+from .rule import Clock, Group
+
+__all__ = ["read_entry", "read_groups"]
+
+_PYTORCHS_OWN = {"foreach", "fused", "capturable", "differentiable"}  # how PyTorch computes: nothing to load here
+
+
+def read_groups(groups: list[Group], saved: list[Group]) -> list[Group]:
+    """The groups with the saved options in place of their own. Raises ValueError if they do not correspond."""
+    sizes, saved_sizes = [len(g["params"]) for g in groups], [len(g["params"]) for g in saved]
+    if sizes != saved_sizes:
+        raise ValueError(f"`state_dict` must have groups of {sizes} parameters, got groups of {saved_sizes}")
+    merged = []
+    for mine, theirs in zip(groups, saved):
+        options = {name: value for name, value in theirs.items() if name not in _PYTORCHS_OWN}
+        if isinstance(options.get("betas"), list):  # JSON has no tuples
+            options["betas"] = tuple(options["betas"])
+        merged.append(mine | options | {"params": mine["params"]})
+        check_options(merged[-1])
+    return merged
+
+
+def read_entry(entry: dict[str, Any], clock: Clock, slots: dict[str, float], shape: tuple[int, ...], what: str) -> Any:
+    """One parameter's saved state as (clock, {name: array}). Raises ValueError if it is not state of this kind."""
+    entry = {name: value for name, value in entry.items() if value is not None}  # PyTorch's SGD saves empty buffers
+    arrays = {name: innermost(value) for name, value in entry.items() if name not in clock}
+    if not entry:
+        return dict(clock), {}
+    if set(arrays) != set(slots):
+        raise ValueError(
+            f"`state_dict` must hold {sorted(slots)} for {what}, got {sorted(arrays)}; was it saved by another "
+            "optimizer, or with other options?"
+        )
+    for name, array in arrays.items():
+        if tuple(array.shape) != shape:
+            raise ValueError(f"`{name}` of {what} must have shape {shape}, got {tuple(array.shape)}")
+    # PyTorch's SGD counts no steps; that there is state says that there has been one.
+    counted = {"step": 1} | {name: type(first)(float(entry[name])) for name, first in clock.items() if name in entry}
+    return clock | counted, arrays

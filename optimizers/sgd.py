@@ -1,0 +1,93 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .optimizer import Optimizer
+from .rule import Clock, Group, Numbers, Vectors, descent_direction
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    r"""Gradient descent, with momentum.
+
+        g ← g + λ p                             weight_decay λ
+        b ← μ b + (1−τ) g                   (1)  momentum μ, dampening τ; at the first step b ← g
+        d = g + μ b                         (2)  with nesterov; else d = b, and without momentum d = g
+        p ← p − lr d                        (3)
+
+    Both conventions of momentum: τ = 0 sums gradients (v = μv + g), τ = μ averages them (v = μv + (1−μ)g).
+
+    Parameters, defaults and state ("momentum_buffer" b; "step" besides) as `torch.optim.SGD`. Departure: dampening
+    applies from a parameter's second step on, also where momentum is switched on later.
+
+    References: Polyak 1964; Nesterov 1983 in the form of Sutskever et al., "On the importance of initialization and
+    momentum in deep learning", 2013.
+
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = weft.optimizers.SGD([p], lr=0.25, momentum=0.9)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    Parameter containing:
+    tensor([ 0.5, -1. ], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError(
+                f"`nesterov` needs momentum > 0 and dampening = 0, got momentum {momentum} and dampening {dampening}"
+            )
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+            },
+        )
+
+    def slots(self, group: Group) -> dict[str, float]:
+        return {"momentum_buffer": 0.0} if group["momentum"] else {}
+
+    def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        return {
+            "η": group["lr"],
+            "λ": group["weight_decay"],
+            "μ": group["momentum"],
+            "fresh": 1.0 if clock["step"] == 1 else 1 - group["dampening"],
+        }
+
+    def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
+        p -= self._direction(p, g, state, group, c) * c.η  # (3)
+
+    def update_cpu(self, p: Any, g: Any, state: Vectors, group: Group, c: Numbers, t: Any) -> None:
+        np.multiply(self._direction(p, g, state, group, c), c.η, t)
+        p -= t  # (3)
+
+    def _direction(self, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> Any:
+        g = descent_direction(p, g, group, c)
+        if not group["momentum"]:
+            return g
+        b = state["momentum_buffer"]
+        b *= c.μ
+        b += g * c.fresh if group["dampening"] else g  # (1)
+        return g + b * c.μ if group["nesterov"] else b  # (2)

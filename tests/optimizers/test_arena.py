@@ -1,0 +1,216 @@
+"""The arena: what is a view of what, and what happens when somebody takes a parameter away."""
+
+import gc
+
+import numpy as np
+import pytest
+import weft
+from weft import optimizers as optim
+from weft.optimizers.arena import ALIGNMENT, BLOCK_BYTES, Arena, Layout, Run, aligned, contiguous, kinds
+
+
+def arena_of(optimizer, k=0):
+    return optimizer._arenas[k][0]
+
+
+def step_all(*params):
+    sum((p * p).sum() for p in params).backward()
+
+
+class TestArena:
+    def test_parameters_and_gradients_are_aligned_views(self, tools, rng):
+        params = tools.parameters(rng, dtype="float32")
+        values = [tools.numbers(p) for p in params]
+        optimizer = optim.SGD(params, lr=0.0)
+        arena = arena_of(optimizer)
+        step_all(*params)
+        for p, value in zip(params, values):
+            np.testing.assert_array_equal(tools.numbers(p), value)
+            if p.size:
+                assert np.shares_memory(p.data, arena.values)
+                assert np.shares_memory(p.grad.data, arena.grads)
+                assert p.data.ctypes.data % ALIGNMENT == 0
+                assert p.grad.data.ctypes.data % ALIGNMENT == 0
+            assert p.grad.data is p._grad_view
+        assert arena.ready()
+
+    def test_one_arena_for_each_dtype_and_device(self):
+        params = [
+            weft.Parameter(np.ones(3, np.float32)), weft.Parameter(np.ones(3)), weft.Parameter(np.ones(2, np.float32)),
+            weft.Parameter(weft.asarray(np.ones(2, np.float32), device="strict")),
+        ]  # fmt: skip
+        assert kinds(params) == [[0, 2], [1], [3]]
+        optimizer = optim.Adam(params, lr=0.5)
+        for p in params:
+            p.grad = weft.ones_like(p)
+        optimizer.step()
+        for p in params:
+            np.testing.assert_allclose(p.detach().numpy(), 0.5, rtol=1e-6)
+        assert list(optimizer.state_dict()["state"]) == [0, 1, 2, 3]
+
+    def test_usually_there_is_one_run(self):
+        params = [weft.Parameter(np.ones(3, np.float32)) for _ in range(4)]
+        optimizer = optim.SGD(params)
+        arena = arena_of(optimizer)
+        step_all(*params)
+        assert arena.ready()
+        assert [(run.start, run.stop) for run, _ in arena.runs()] == [(0, 4)]
+
+    def test_runs_are_split_by_gradients_and_by_history_and_merge_again(self):
+        params = [weft.Parameter([1.0]) for _ in range(4)]
+        optimizer = optim.SGD(params, lr=0.1)
+        arena = arena_of(optimizer)
+
+        def runs(*used):
+            optimizer.zero_grad()
+            step_all(*[params[i] for i in used])
+            arena.ready()
+            found = [(run.start, run.stop) for run, _ in arena.runs()]
+            optimizer.step()
+            return found
+
+        assert runs(0, 1, 3) == [(0, 2), (3, 4)]
+        assert runs(0, 1, 2, 3) == [(0, 2), (2, 3), (3, 4)]
+        assert runs(2) == [(2, 3)]
+        assert [clock["step"] for clock in arena.clocks] == [2, 2, 2, 2]
+        assert runs(0, 1, 2, 3) == [(0, 4)]
+        assert arena.is_uniform
+
+    def test_new_data_is_taken_in(self):
+        p = weft.Parameter([1.0, 2.0])
+        optimizer = optim.SGD([p], lr=1.0)
+        p.data = np.array([5.0, 6.0], np.float32)
+        p.grad = weft.tensor([1.0, 1.0])
+        optimizer.step()
+        assert p.tolist() == [4.0, 5.0]
+        assert np.shares_memory(p.data, arena_of(optimizer).values)
+
+    def test_gradient_set_by_hand(self):
+        p = weft.Parameter([1.0, 2.0])
+        optimizer = optim.SGD([p], lr=1.0)
+        mine = p.grad = weft.asarray(np.array([1.0, -1.0]))  # float64 for a float32 parameter
+        optimizer.step()
+        assert p.tolist() == [0.0, 3.0]
+        assert p.grad is mine
+
+    def test_a_model_that_changes_its_dtype_takes_its_state_along(self):
+        p, reference = weft.Parameter([1.0, 2.0]), weft.Parameter(np.array([1.0, 2.0]))
+        optimizer, other = optim.Adam([p], lr=0.1), optim.Adam([reference], lr=0.1)
+        for k in range(4):
+            if k == 2:
+                p.data, p._grad_view = p.data.astype(np.float64), None
+            optimizer.zero_grad()
+            other.zero_grad()
+            step_all(p, reference)
+            optimizer.step()
+            other.step()
+        assert p.dtype == weft.float64
+        assert optimizer.state[p]["exp_avg"].dtype == np.float64
+        assert optimizer.state[p]["step"] == 4
+        np.testing.assert_allclose(p.data, reference.data, rtol=1e-6)
+
+    def test_a_model_that_moves_to_another_device(self):
+        p = weft.Parameter([1.0, 2.0])
+        optimizer = optim.SGD([p], lr=1.0, momentum=0.5)
+        for device in ("cpu", "strict", "cpu"):
+            moved = p.detach().to(device)
+            p.data, p.device, p._grad_view, p.grad = moved.data, moved.device, None, None
+            p.grad = weft.asarray(np.ones(2, np.float32), device=device)
+            optimizer.step()
+        assert p.tolist() == [1 - (1 + 1.5 + 1.75), 2 - (1 + 1.5 + 1.75)]
+
+    def test_a_changed_shape_is_an_error(self):
+        p = weft.Parameter([1.0, 2.0])
+        optimizer = optim.SGD([p])
+        p.data = np.zeros(3, np.float32)
+        p.grad = weft.zeros(3)
+        with pytest.raises(
+            ValueError, match=r"`params\[0\]` must keep its shape \(2,\).* \(3,\); build a new optimizer"
+        ):
+            optimizer.step()
+
+    def test_two_optimizers_over_one_parameter_take_turns(self):
+        p, q = weft.Parameter([1.0]), weft.Parameter([1.0])
+        first, second = optim.SGD([p, q], lr=0.5), optim.SGD([p], lr=0.25, momentum=0.5)
+        expected, buffer = 1.0, 0.0
+        for _ in range(3):
+            first.zero_grad()
+            step_all(p, q)
+            g = 2 * expected
+            first.step()
+            second.step()
+            buffer = 0.5 * buffer + g
+            expected = expected - 0.5 * g - 0.25 * buffer
+            assert p.item() == expected
+
+    def test_a_model_outlives_its_optimizer(self):
+        p = weft.Parameter([1.0, 2.0])
+        optimizer = optim.SGD([p], lr=1.0)
+        step_all(p)
+        grad = p.grad.data
+        assert contiguous([grad])[0] is not grad
+        del optimizer
+        gc.collect()
+        assert p.tolist() == [1.0, 2.0]
+        assert contiguous([grad])[0] is grad
+        replacement = optim.SGD([p], lr=1.0)
+        replacement.step()
+        assert p.tolist() == [-1.0, -2.0]
+
+    def test_numbers_are_published_once_per_change(self):
+        arena = arena_of(optim.SGD([weft.Parameter([1.0])]))
+        c = arena.publish({"η": 0.5, "λ": 2.0})
+        assert (float(c.η), float(c.λ), c.η.dtype, c.η.shape) == (0.5, 2.0, np.float32, ())
+        assert arena.publish({"η": 0.25, "λ": 2.0}) is c
+        assert float(c.η) == 0.25
+
+
+class TestLayout:
+    def test_views_of_a_vector(self):
+        layout = Layout([weft.Parameter(np.ones((2, 3), np.float32)), weft.Parameter(np.float32(1.0))])
+        vector = layout.vector(np.float32, 7.0)
+        assert vector.shape == (17,)  # 6 and 1, each from a multiple of 16
+        assert layout.view(vector, 0).shape == (2, 3)
+        layout.view(vector, 1)[...] = 5.0
+        assert vector[16] == 5.0
+
+
+class TestRun:
+    @pytest.mark.parametrize("n", [1, BLOCK_BYTES // 4, BLOCK_BYTES // 4 + 1, 100_000])
+    def test_blocks_cover_everything_once(self, n):
+        arena = arena_of(optim.SGD([weft.Parameter(np.zeros(n, np.float32))], momentum=0.9))
+        arena.require({"momentum_buffer": 0.0})
+        blocks = Run(arena, 0, 1).blocks
+        assert len(blocks) == -(-n * 4 // BLOCK_BYTES)
+        for p, _, state in blocks:
+            p += 1.0
+            assert state["momentum_buffer"].shape == p.shape
+        assert (arena.values == 1.0).all()
+
+
+class TestContiguous:
+    def test_neighbours_become_one(self):
+        params = [weft.Parameter(np.full(3, i, np.float32)) for i in range(5)]
+        arena = Arena(params, range(5), {"step": 0})
+        stranger = np.zeros(2)
+        views = [p.data for p in params]
+        found = contiguous([views[0], views[1], stranger, views[3], views[4], views[2]])
+        assert [len(v) for v in found] == [19, 2, 19, 3]
+        assert found[1] is stranger
+        assert all(np.shares_memory(found[i], arena.values) for i in (0, 2, 3))
+
+    def test_values_and_gradients_do_not_mix(self):
+        params = [weft.Parameter([1.0]), weft.Parameter([2.0])]
+        arena = Arena(params, range(2), {"step": 0})
+        assert len(contiguous([params[0].data, params[1]._grad_view])) == 2
+        assert len(contiguous([params[0]._grad_view, params[1]._grad_view])) == 1
+        del arena
+
+
+class TestAligned:
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    def test_on_a_cache_line(self, dtype):
+        for n in (0, 1, 31, 1025):
+            vector = aligned(n, dtype)
+            assert (vector.shape, vector.dtype) == ((n,), dtype)
+            assert n == 0 or vector.ctypes.data % ALIGNMENT == 0

@@ -1,0 +1,28 @@
+"""The public names exist, are sorted, and each has a test class of its name."""
+
+import re
+from pathlib import Path
+
+import pytest
+from weft import optimizers
+from weft.optimizers import schedulers
+
+TESTS = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+
+
+@pytest.mark.parametrize("package", [optimizers, schedulers], ids=["optimizers", "schedulers"])
+class TestAll:
+    def test_names_exist_once(self, package):
+        assert len(set(package.__all__)) == len(package.__all__)
+        assert all(hasattr(package, name) for name in package.__all__)
+
+    def test_every_name_has_a_test(self, package):
+        classes = {name.lower() for name in re.findall(r"^class Test(\w+)", TESTS, re.MULTILINE)}
+        missing = [n for n in package.__all__ if n != "schedulers" and n.replace("_", "").lower() not in
+                   {c.replace("_", "") for c in classes}]  # fmt: skip
+        assert not missing
+
+
+def test_every_optimizer_is_exported():
+    found = {cls.__name__ for cls in optimizers.Optimizer.__subclasses__() if cls.__module__.startswith("weft.")}
+    assert found <= set(optimizers.__all__)

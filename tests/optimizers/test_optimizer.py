@@ -1,0 +1,150 @@
+"""What all optimizers share: groups, the step, accumulation, threads. Expected numbers are worked out by hand."""
+
+import numpy as np
+import pytest
+import weft
+from weft import optimizers as optim
+
+
+def quadratic_step(p, target):
+    """One backward pass of Σ (p − target)²."""
+    difference = p - target
+    (difference * difference).sum().backward()
+
+
+class TestOptimizer:
+    def test_descends_a_quadratic(self, any_rule):
+        cls, options = any_rule
+        p, target = weft.Parameter(np.zeros((3, 4), np.float32)), weft.tensor([1.0, -1.0, 0.5, 0.0])
+        optimizer = cls([p], **options)
+        for _ in range(300):
+            optimizer.zero_grad()
+            quadratic_step(p, target)
+            optimizer.step()
+        assert np.abs(p.data - target.data).max() < 0.05
+
+    def test_maximize_ascends(self, any_rule):
+        cls, options = any_rule
+        p = weft.Parameter([1.0])
+        optimizer = cls([p], maximize=True, **options)
+        p.sum().backward()
+        optimizer.step()
+        assert p.item() > 1.0
+
+    def test_gradients_of_several_backwards_add_up(self):
+        x = np.arange(12, dtype=np.float32).reshape(4, 3)
+        whole, parts = weft.Parameter(np.ones((3,), np.float32)), weft.Parameter(np.ones((3,), np.float32))
+        for p, batches in ((whole, [x]), (parts, [x[:1], x[1:3], x[3:]])):
+            optimizer = optim.SGD([p], lr=0.1)
+            for batch in batches:
+                (weft.asarray(batch) * p).sum().backward()
+            assert p.grad.data is p._grad_view  # accumulated in the arena
+            optimizer.step()
+        np.testing.assert_allclose(parts.data, whole.data, rtol=1e-6)
+
+    def test_a_parameter_without_gradient_is_left_alone(self):
+        p, q = weft.Parameter([1.0]), weft.Parameter([1.0])
+        optimizer = optim.AdamW([p, q], lr=0.1, weight_decay=0.5)
+        for used in ([p, q], [p], [p, q]):
+            optimizer.zero_grad()
+            sum(u.sum() for u in used).backward()
+            optimizer.step()
+        assert [optimizer.state[u]["step"] for u in (p, q)] == [3, 2]
+        # a constant gradient makes each step of Adam lr long, after a decay by 1 − 0.05
+        assert p.item() == pytest.approx(((1 * 0.95 - 0.1) * 0.95 - 0.1) * 0.95 - 0.1, rel=1e-5)
+        assert q.item() == pytest.approx((1 * 0.95 - 0.1) * 0.95 - 0.1, rel=1e-5)
+
+    def test_groups_have_options_of_their_own(self):
+        p, q, r = (weft.Parameter([1.0]) for _ in range(3))
+        optimizer = optim.SGD([{"params": [p]}, {"params": q, "lr": 0.5}], lr=0.25)
+        optimizer.add_param_group({"params": [r], "maximize": True})
+        (p.sum() + q.sum() + r.sum()).backward()
+        optimizer.step()
+        assert [p.item(), q.item(), r.item()] == [0.75, 0.5, 1.25]
+
+    def test_named_parameters(self):
+        p, q = weft.Parameter([1.0]), weft.Parameter([1.0])
+        optimizer = optim.SGD([("weight", p), ("bias", q)])
+        assert optimizer.param_groups[0]["param_names"] == ["weight", "bias"]
+        assert optimizer.param_groups[0]["params"][1] is q
+
+    def test_a_plain_leaf_tensor_can_be_optimized(self):
+        x = weft.tensor([4.0], requires_grad=True)
+        optimizer = optim.SGD([x], lr=0.25)
+        for _ in range(2):
+            optimizer.zero_grad()
+            (x * x).sum().backward()
+            optimizer.step()
+        assert x.item() == 1.0
+
+    def test_closure(self):
+        p = weft.Parameter([2.0])
+        optimizer = optim.SGD([p], lr=0.25)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (p * p).sum()
+            loss.backward()
+            return loss
+
+        with weft.no_grad():
+            assert optimizer.step(closure).item() == 4.0
+        assert p.item() == 1.0
+        assert optimizer.step() is None
+
+    def test_zero_grad(self):
+        p, q = weft.Parameter([2.0]), weft.Parameter([2.0])
+        optimizer = optim.SGD([p, q])
+        (p * p).sum().backward()
+        optimizer.zero_grad(set_to_none=False)
+        assert p.grad.item() == 0.0
+        assert q.grad is None
+        optimizer.zero_grad()
+        assert p.grad is None
+
+    def test_the_gradient_survives_the_step(self, any_rule):
+        cls, options = any_rule
+        p = weft.Parameter(np.linspace(-1, 1, 40))
+        optimizer = cls([p], weight_decay=0.1, maximize=True, **options)
+        (p * p).sum().backward()
+        before = p.grad.data.copy()
+        optimizer.step()
+        np.testing.assert_array_equal(p.grad.data, before)
+
+    def test_neither_blocks_nor_threads_change_a_bit(self, any_rule, rng):
+        cls, options = any_rule
+        n = 200_000  # nine blocks
+        start, gradients = rng.standard_normal(n, dtype=np.float32), rng.standard_normal((2, n), dtype=np.float32)
+        results = []
+        threads = weft.num_threads()
+        for count, pieces in ((1, 1), (3, 1), (1, 4)):
+            weft.set_num_threads(count)
+            params = [weft.Parameter(part) for part in np.split(start, pieces)]
+            optimizer = cls(params, **options)
+            for g in gradients:
+                for p, part in zip(params, np.split(g, pieces)):
+                    p.grad = weft.Tensor(part)
+                optimizer.step()
+            results.append(np.concatenate([p.data for p in params]))
+        weft.set_num_threads(threads)
+        assert np.array_equal(results[0], results[1])
+        assert np.array_equal(results[0], results[2])
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_half_precision_weights_have_float32_state(self, any_rule, dtype):
+        cls, options = any_rule
+        p = weft.Parameter(weft.ones((40,), dtype=getattr(weft, dtype)))
+        optimizer = cls([p], **options)
+        p.grad = weft.ones_like(p)
+        optimizer.step()
+        state = optimizer.state[p]
+        assert {str(v.dtype) for k, v in state.items() if k not in optimizer.clock} == {"float32"}
+        assert str(p.dtype) == dtype
+        assert float(p[0].item()) < 1.0
+
+    def test_repr(self):
+        optimizer = optim.SGD([weft.Parameter([1.0, 2.0])], lr=0.5)
+        assert repr(optimizer) == (
+            "SGD (\n  group 0: 2 parameters, lr=0.5, momentum=0, dampening=0, weight_decay=0, nesterov=False, "
+            "maximize=False\n)"
+        )

@@ -1,0 +1,58 @@
+"""Errors of parameters and options, and their messages."""
+
+import numpy as np
+import pytest
+import weft
+from weft import optimizers as optim
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("params", "error", "message"),
+        [
+            (list, ValueError, "`params` must hold at least one parameter"),
+            (lambda: [{"params": []}], ValueError, "`params` must hold at least one parameter"),
+            (lambda: weft.Parameter([1.0]), TypeError, r"must be a list .* got a Parameter; pass \[tensor\]"),
+            (lambda: {weft.Parameter([1.0])}, TypeError, "got a set; a set has no order"),
+            (lambda: [np.ones(3)], TypeError, r"`params\[0\]` must be a weft.Parameter, got ndarray"),
+            (lambda: [weft.Parameter([1.0]), weft.Parameter([1.0]) * 2], ValueError, r"`params\[1\]` must be a leaf"),
+            (lambda: [weft.tensor([1, 2])], TypeError, r"`params\[0\]` must have a real .* dtype, got int64"),
+            (lambda: [weft.Parameter([[1.0]])] * 2, ValueError, r"`params\[1\]` \(shape \(1, 1\)\) must appear once"),
+            (lambda: [{"params": [p]} for p in [weft.Parameter([1.0])] * 2], ValueError, "must appear once"),
+            (lambda: [{"lr": 1.0}], TypeError, "`param_group` must be a dict with the key 'params', got"),
+        ],
+    )
+    def test_parameters(self, params, error, message):
+        with pytest.raises(error, match=message):
+            optim.SGD(params())
+
+    @pytest.mark.parametrize(
+        ("cls", "options", "message"),
+        [
+            (optim.SGD, {"lr": -1.0}, "`lr` must be ≥ 0, got -1.0"),
+            (optim.SGD, {"lr": float("nan")}, "`lr` must be ≥ 0, got nan"),
+            (optim.SGD, {"momentum": -0.5}, "`momentum` must be ≥ 0, got -0.5"),
+            (optim.SGD, {"weight_decay": -0.5}, "`weight_decay` must be ≥ 0, got -0.5"),
+            (optim.Adam, {"betas": (1.0, 0.9)}, r"`betas\[0\]` must be in \[0, 1\), got 1.0"),
+            (optim.Adam, {"betas": (0.9, -0.1)}, r"`betas\[1\]` must be in \[0, 1\), got -0.1"),
+            (optim.AdamW, {"eps": -1e-8}, "`eps` must be ≥ 0, got -1e-08"),
+            (optim.Adagrad, {"lr_decay": -1}, "`lr_decay` must be ≥ 0, got -1"),
+            (optim.Adagrad, {"initial_accumulator_value": -1}, "`initial_accumulator_value` must be ≥ 0, got -1"),
+            (optim.Adadelta, {"rho": 1.5}, r"`rho` must be in \[0, 1\], got 1.5"),
+            (optim.RMSprop, {"alpha": 1.5}, r"`alpha` must be in \[0, 1\], got 1.5"),
+            (optim.NAdam, {"momentum_decay": -1}, "`momentum_decay` must be ≥ 0, got -1"),
+            (optim.AdaBound, {"final_lr": -1}, "`final_lr` must be ≥ 0, got -1"),
+        ],
+    )
+    def test_options(self, cls, options, message):
+        with pytest.raises(ValueError, match=message):
+            cls([weft.Parameter([1.0])], **options)
+
+    def test_options_of_a_group(self):
+        with pytest.raises(ValueError, match="`lr` must be ≥ 0, got -3"):
+            optim.SGD([{"params": [weft.Parameter([1.0])], "lr": -3}])
+
+    @pytest.mark.parametrize("name", ["foreach", "fused", "capturable", "differentiable"])
+    def test_pytorchs_implementation_switches_are_unknown(self, name):
+        with pytest.raises(TypeError, match=name):
+            optim.Adam([weft.Parameter([1.0])], **{name: True})
