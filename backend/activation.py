@@ -1,7 +1,7 @@
 """Activation functions and their derivatives: PyTorch's names, arguments, defaults and semantics.
 
-Stable for any finite input: exponentials only see arguments ≤ 0, so nothing overflows, and tails keep their relative accuracy.
-`tanh` is a function of the namespace. Where a function has a kink, the derivative there is PyTorch's.
+Stable for any finite input: exponentials only see arguments ≤ 0, so nothing overflows, and tails keep their relative
+accuracy. Where a function has a kink, its derivative there is PyTorch's. `tanh` is a function of the namespace.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from .autograd import primitive
 from .elementwise import unbroadcast
 
 __all__ = [
-    "celu", "elu", "erf", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "heaviside", "leaky_relu", "log_sigmoid",
-    "log_softmax", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "swiglu",
-    "threshold",
+    "celu", "elu", "erf", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "heaviside", "leaky_relu",
+    "log_sigmoid", "log_softmax", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus",
+    "softsign", "swiglu", "threshold",
 ]  # fmt: skip
 
 # Klambauer et al., "Self-Normalizing Neural Networks" (2017): the fixed point of mean 0 and variance 1
@@ -26,8 +26,8 @@ SELU_SCALE = 1.0507009873554804934193349852946
 # Hendrycks & Gimpel, "Gaussian Error Linear Units" (2016): Φ(x) ≈ ½ (1 + tanh(x (c₀ + c₁ x²)))
 GELU_TANH = (math.sqrt(2 / math.pi), math.sqrt(2 / math.pi) * 0.044715)
 
-# W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969), in his SPECFUN's digits,
-# highest power first: erf x = x P(x²)/Q(x²) to 0.46875, and erfc x = e^(-x²) P(x)/Q(x) from there on.
+# W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969), with the digits of his
+# SPECFUN, highest power first: erf x = x P(x²)/Q(x²) to 0.46875, and erfc x = e^(-x²) P(x)/Q(x) from there on.
 ERF = (
     (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
     (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
@@ -40,7 +40,7 @@ ERFC = (
 )  # fmt: skip
 
 
-# --- piecewise linear -------------------------------------------------------------------------------------------------------
+# --- piecewise linear -------------------------------------------------------------------------------------------------
 @primitive
 def relu(xp: Any, x: Any, /) -> Any:
     """max(x, 0); the derivative at 0 is 0.
@@ -61,7 +61,7 @@ def leaky_relu(xp: Any, x: Any, /, *, negative_slope: float = 0.01) -> Any:
 
 @primitive
 def prelu(xp: Any, x: Any, weight: Any, /) -> Any:
-    """x where x > 0, w · x elsewhere, with a learned w: one of shape (1,), or (C,) for the channels on axis 1 of (N, C, …).
+    """x where x > 0, w · x elsewhere, with a learned w of shape (1,), or (C,) for the channels, axis 1 of (N, C, …).
 
     He et al., "Delving Deep into Rectifiers" (2015).
     """
@@ -95,7 +95,7 @@ def threshold(xp: Any, x: Any, /, *, threshold: float, value: float) -> Any:
 
 @primitive
 def heaviside(xp: Any, x: Any, /, *, value: float = 1.0) -> Any:
-    """The step: 0 where x < 0, 1 where x > 0, `value` at 0 (PyTorch has no default for it). The gradient is 0 everywhere."""
+    """The step: 0 where x < 0, 1 where x > 0, `value` at 0 (which has no default in PyTorch). The gradient is 0."""
     y = xp.astype(x > 0, x.dtype) + value * xp.astype(x == 0, x.dtype)
     return y, (lambda g: xp.zeros_like(g),)
 
@@ -117,7 +117,7 @@ def hardswish(xp: Any, x: Any, /) -> Any:
     return x * xp.clip(x + 3, 0, 6) / 6, (grad_x,)
 
 
-# --- exponential ------------------------------------------------------------------------------------------------------------
+# --- exponential ------------------------------------------------------------------------------------------------------
 def _elu(xp: Any, x: Any, alpha: float, scale: float = 1.0, rate: float = 1.0) -> Any:
     """scale · (x where x > 0, α (e^(rate·x) − 1) elsewhere)."""
     negative, a = xp.minimum(x, 0) * rate, scale * alpha * rate
@@ -147,7 +147,7 @@ def celu(xp: Any, x: Any, /, *, alpha: float = 1.0) -> Any:
 
 
 def _sigmoid(xp: Any, x: Any) -> Any:
-    """1 / (1 + e⁻ˣ) as e^min(x, 0) / (1 + e^-|x|): nothing overflows, both tails are accurate, and it is smooth at 0."""
+    """1 / (1 + e⁻ˣ) as e^min(x, 0) / (1 + e^-|x|): nothing overflows, both tails are accurate, 0 is no special case."""
     return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.abs(x)))
 
 
@@ -211,11 +211,11 @@ def polynomial(coefficients: Sequence[float], x: Any) -> Any:
 
 
 def _erf(xp: Any, x: Any) -> Any:
-    """Cody's two nearer intervals; his third, x > 4, matters only to the relative accuracy of erfc. Where |x| ≥ 6, erf x = ±1."""
+    """Cody's two nearer intervals: his third, x > 4, only matters to the relative accuracy of erfc."""
     small = xp.clip(x, -0.5, 0.5)
     square = small * small
     inner = small * (polynomial(ERF[0], square) / polynomial(ERF[1], square))
-    large = xp.clip(xp.abs(x), 0.25, 6.0)
+    large = xp.clip(xp.abs(x), 0.25, 6.0)  # from 6 on, erf x = 1
     erfc = xp.exp(-large * large) * (polynomial(ERFC[0], large) / polynomial(ERFC[1], large))
     return xp.where(xp.abs(x) <= 0.46875, inner, xp.sign(x) * (1 - erfc))
 
@@ -241,7 +241,7 @@ def gelu(xp: Any, x: Any, /, *, approximate: str = "none") -> Any:
     return x * Φ, (lambda g: g * (Φ + x * xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)),)
 
 
-# --- along an axis ----------------------------------------------------------------------------------------------------------
+# --- along an axis ----------------------------------------------------------------------------------------------------
 @primitive
 def softmax(xp: Any, x: Any, /, *, axis: int = -1) -> Any:
     """yᵢ = exp(xᵢ) / Σⱼ exp(xⱼ) along `axis`; dx = y (g − Σ g y).
@@ -277,6 +277,6 @@ def glu(xp: Any, x: Any, /, *, axis: int = -1) -> Any:
 
 @primitive
 def swiglu(xp: Any, x: Any, gate: Any, /) -> Any:
-    """x · silu(gate): with x = uW and gate = uV, the gated unit of Shazeer, "GLU Variants Improve Transformer" (2020)."""
+    """x · silu(gate): with x = uW and gate = uV, the unit of Shazeer, "GLU Variants Improve Transformer" (2020)."""
     s = _sigmoid(xp, gate)
     return x * (gate * s), (lambda g: g * (gate * s), lambda g: g * x * (s * (1 + gate * (1 - s))))

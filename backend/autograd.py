@@ -100,7 +100,9 @@ def primitive(generic: Callable) -> Callable:
                     device, depth = a.device, a._depth
                     continue
                 if a.device != device:
-                    raise ValueError(f"`{name}` needs tensors on one device, got {device} and {a.device}; move one with .to()")
+                    raise ValueError(
+                        f"`{name}` needs tensors on one device, got {device} and {a.device}; move one with .to()"
+                    )
                 if a._depth != depth:
                     mixed = True
             else:
@@ -250,7 +252,12 @@ def _destinations(parents: Sequence[Any]) -> list:
     into: list[Any] = [None] * len(parents)
     for i, p in enumerate(parents):
         # one parameter used twice by one operation: only the first may write
-        if isinstance(p, Parameter) and p.grad is None and p._grad_view is not None and not any(p is q for q in parents[:i]):
+        if (
+            isinstance(p, Parameter)
+            and p.grad is None
+            and p._grad_view is not None
+            and not any(p is q for q in parents[:i])
+        ):
             into[i] = p._grad_view
     return into
 
@@ -260,7 +267,11 @@ def _nowhere(parents: Sequence[Any]) -> list:
 
 
 def run(
-    roots: Iterable[tuple[Tensor, Any]], sink: Callable, *, retain_graph: bool = False, destinations: Callable = _nowhere
+    roots: Iterable[tuple[Tensor, Any]],
+    sink: Callable,
+    *,
+    retain_graph: bool = False,
+    destinations: Callable = _nowhere,
 ) -> None:
     """Send gradients back from `roots`, each a (tensor, gradient), and give what arrives at leaves to `sink(leaf, gradient)`.
 
@@ -291,7 +302,9 @@ def run(
             continue
         pullback, parents = node.pullback, node.parents
         if pullback is None:
-            raise RuntimeError(f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there")
+            raise RuntimeError(
+                f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there"
+            )
         if type(pullback) is tuple:
             gradients = [f(g) if parent is not None else None for f, parent in zip(pullback, parents)]
         else:

@@ -71,7 +71,15 @@ def transposed_geometry(
 
 @primitive
 def conv2d(
-    xp: Any, x: Any, weight: Any, bias: Any = None, /, *, stride: Pair = (1, 1), padding: Any = (0, 0), dilation: Pair = (1, 1),
+    xp: Any,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    /,
+    *,
+    stride: Pair = (1, 1),
+    padding: Any = (0, 0),
+    dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Any:
     """Cross-correlation of x (N, C, H, W) with weight (O, C/groups, KH, KW), plus bias (O): y (N, O, Ho, Wo).
@@ -86,8 +94,17 @@ def conv2d(
 
 @primitive
 def conv_transpose2d(
-    xp: Any, x: Any, weight: Any, bias: Any = None, /, *, stride: Pair = (1, 1), padding: Any = (0, 0), output_padding: Pair = (0, 0),
-    dilation: Pair = (1, 1), groups: int = 1,
+    xp: Any,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    /,
+    *,
+    stride: Pair = (1, 1),
+    padding: Any = (0, 0),
+    output_padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Any:
     """The adjoint of `conv2d` in its input: x (N, C, H, W), weight (C, O/groups, KH, KW), bias (O): y (N, O, Ho, Wo).
 
@@ -176,7 +193,9 @@ class Generic:
         padded[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
         taps = xp.stack([padded[:, :, rows, columns] for rows, columns in _taps(where)], axis=2)
         taps = xp.permute_dims(taps, (1, 2, 0, 3, 4))  # (C, KH·KW, N, Ho, Wo)
-        return xp.reshape(taps, (where.groups, c // where.groups * taps.shape[1], n * where.output[0] * where.output[1]))
+        return xp.reshape(
+            taps, (where.groups, c // where.groups * taps.shape[1], n * where.output[0] * where.output[1])
+        )
 
     def _fold(self, columns: Any, n: int, where: Geometry) -> Any:
         """col2im, the adjoint of im2col: every column's entries are added to where they were read."""

@@ -12,8 +12,22 @@ from .autograd import primitive
 from .tensor import Tensor, device_of, from_python, innermost, wrap
 
 __all__ = [
-    "arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "meshgrid", "ones",
-    "ones_like", "tril", "triu", "zeros", "zeros_like",
+    "arange",
+    "asarray",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "full",
+    "full_like",
+    "linspace",
+    "meshgrid",
+    "ones",
+    "ones_like",
+    "tril",
+    "triu",
+    "zeros",
+    "zeros_like",
 ]
 
 
@@ -33,7 +47,9 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
         return _convert(obj, dtype, device, copy)
     raw = innermost(obj)
     if not isinstance(raw, np.ndarray) and source == "cpu":
-        if copy is False and not (hasattr(raw, "__array__") or hasattr(raw, "__dlpack__") or hasattr(raw, "__buffer__")):
+        if copy is False and not (
+            hasattr(raw, "__array__") or hasattr(raw, "__dlpack__") or hasattr(raw, "__buffer__")
+        ):
             raise ValueError(f"`copy=False` cannot be kept for {type(raw).__name__}: its numbers must be copied")
         raw = from_python(raw, dtype)
     xp = devices.namespace(device)
@@ -76,8 +92,9 @@ def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtyp
     return out.requires_grad_() if requires_grad else out
 
 
-
-def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def arange(
+    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: str | None = None
+) -> Tensor:
     """start, start + step, … below stop; integers unless an argument is a float."""
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = dtypes.get_default_dtype()
@@ -85,14 +102,18 @@ def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype
     return _create("arange", device, False, *bounds, step, dtype=dtypes.int64 if dtype is None else dtype)
 
 
-def linspace(start: float, stop: float, /, num: int, *, dtype: Any = None, device: str | None = None, endpoint: bool = True) -> Tensor:
+def linspace(
+    start: float, stop: float, /, num: int, *, dtype: Any = None, device: str | None = None, endpoint: bool = True
+) -> Tensor:
     """`num` evenly spaced numbers from start to stop."""
     if dtype is None and any(isinstance(v, complex) for v in (start, stop)):
         dtype = dtypes.default_complex()
     return _create("linspace", device, False, start, stop, num, dtype=_floating(dtype), endpoint=endpoint)
 
 
-def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: str | None = None) -> Tensor:
+def eye(
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: str | None = None
+) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
     return _create("eye", device, False, n_rows, n_cols, k=k, dtype=_floating(dtype))
 
@@ -164,5 +185,3 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
         order[:2] = [1, 0]
     shaped = [reshape(a, tuple(-1 if j == order[i] else 1 for j in range(n))) for i, a in enumerate(arrays)]
     return broadcast_arrays(*shaped) if n > 1 else tuple(shaped)
-
-

@@ -14,8 +14,16 @@ from typing import Any, Callable, Iterator
 import numpy as np
 
 __all__ = [
-    "DeviceError", "device", "devices", "get_default_device", "namespace", "namespace_of", "register_device",
-    "set_default_device", "synchronize", "to_numpy",
+    "DeviceError",
+    "device",
+    "devices",
+    "get_default_device",
+    "namespace",
+    "namespace_of",
+    "register_device",
+    "set_default_device",
+    "synchronize",
+    "to_numpy",
 ]
 
 
@@ -28,7 +36,9 @@ def _cupy() -> ModuleType:
         import ml_dtypes  # noqa: F401  (CuPy registers bfloat16 only if it is imported first)
         import cupy
     except ImportError as error:
-        raise DeviceError(f'`cuda` needs CuPy, which could not be imported ({error}): pip install "weft[cuda]"') from None
+        raise DeviceError(
+            f'`cuda` needs CuPy, which could not be imported ({error}): pip install "weft[cuda]"'
+        ) from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -52,7 +62,7 @@ def register_device(name: str, namespace: ModuleType) -> None:
 
 
 def kind(name: str) -> str:
-    """"cuda:1" → "cuda"."""
+    """ "cuda:1" → "cuda"."""
     return name.partition(":")[0]
 
 
@@ -64,8 +74,10 @@ def canonical(name: str | None) -> str:
         return name
     if not isinstance(name, str) or kind(name) not in _openers:
         raise DeviceError(f"`device` must be one of {sorted(_openers)} (with an index as in 'cuda:1'), got {name!r}")
-    namespace(name)
+    namespace(kind(name))
     if kind(name) != "cuda":
+        if name != kind(name):
+            raise DeviceError(f"`device` takes an index for cuda alone, got {name!r}")
         return name
     index = name.partition(":")[2] or "0"
     import cupy
@@ -121,7 +133,7 @@ def get_default_device() -> str:
 
 
 def _from_environment() -> str:
-    name = os.environ.get("WEFT_DEVICE", "cpu")
+    name = os.environ.get("WEFT_DEVICE") or "cpu"
     _process_default[0] = "cpu"  # while `canonical` looks: it must not ask again
     try:
         _process_default[0] = canonical(name)

@@ -7,8 +7,23 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "bfloat16", "bool", "complex64", "complex128", "float16", "float32", "float64", "get_default_dtype", "int8", "int16",
-    "int32", "int64", "set_default_dtype", "uint8", "uint16", "uint32", "uint64",
+    "bfloat16",
+    "bool",
+    "complex64",
+    "complex128",
+    "float16",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "set_default_dtype",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
 ]
 
 bool = np.dtype("bool")
@@ -57,7 +72,7 @@ def is_integral(dtype: Any) -> Any:
 
 
 def _kind(dtype: Any) -> str:
-    """"f", "c" or "i"."""
+    """ "f", "c" or "i"."""
     found = _KINDS.get(getattr(dtype, "kind", None))
     if found is None:  # not one of NumPy's own: bfloat16, or another library's
         text = str(dtype)

@@ -16,12 +16,73 @@ from .autograd import primitive
 from .devices import namespace_of
 
 __all__ = [
-    "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert",
-    "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clip", "conj", "copysign", "cos", "cosh",
-    "divide", "equal", "exp", "expm1", "floor", "floor_divide", "greater", "greater_equal", "hypot", "imag", "isfinite", "isinf",
-    "isnan", "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "maximum", "minimum", "multiply", "negative", "nextafter", "not_equal", "positive", "pow", "real",
-    "reciprocal", "remainder", "round", "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "ceil",
+    "clip",
+    "conj",
+    "copysign",
+    "cos",
+    "cosh",
+    "divide",
+    "equal",
+    "exp",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "imag",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "less",
+    "less_equal",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "nextafter",
+    "not_equal",
+    "positive",
+    "pow",
+    "real",
+    "reciprocal",
+    "remainder",
+    "round",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "subtract",
+    "tan",
+    "tanh",
+    "trunc",
 ]
 
 INEXACT = (float, complex)
@@ -32,7 +93,9 @@ def unbroadcast(xp: Any, g: Any, like: Any) -> Any:
     """Sum a gradient over the axes along which `like` was broadcast, and give it the dtype of `like`."""
     if g.shape != like.shape:
         lead = g.ndim - like.ndim
-        axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(like.shape) if n == 1 and g.shape[lead + i] != 1)
+        axes = tuple(range(lead)) + tuple(
+            lead + i for i, n in enumerate(like.shape) if n == 1 and g.shape[lead + i] != 1
+        )
         g = xp.reshape(xp.sum(g, axis=axes), like.shape)
     return g if g.dtype == like.dtype else xp.astype(g, like.dtype)
 
@@ -177,8 +240,12 @@ def _chosen(xp: Any, mine: Any, other: Any, y: Any) -> Any:
     return xp.astype(mine == y, y.dtype) / (1 + xp.astype(mine == other, y.dtype))
 
 
-maximum = binary("maximum", "The larger", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y))
-minimum = binary("minimum", "The smaller", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y))
+maximum = binary(
+    "maximum", "The larger", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y)
+)
+minimum = binary(
+    "minimum", "The smaller", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y)
+)
 
 
 @primitive

@@ -14,8 +14,18 @@ from .info import result_type
 from .tensor import Tensor, innermost, wrap
 
 __all__ = [
-    "argsort", "isin", "nonzero", "searchsorted", "sort", "take", "take_along_axis", "unique_all", "unique_counts",
-    "unique_inverse", "unique_values", "where",
+    "argsort",
+    "isin",
+    "nonzero",
+    "searchsorted",
+    "sort",
+    "take",
+    "take_along_axis",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "where",
 ]
 
 
@@ -131,7 +141,9 @@ def _setitem(xp: Any, x: Any, value: Any, /, *, key: Any) -> Any:
 
     def grad_value(g: Any) -> Any:
         taken = g[key]
-        lead = (1,) * (value.ndim - taken.ndim)  # assignment allows what broadcasting does not: leading axes of length 1
+        lead = (1,) * (
+            value.ndim - taken.ndim
+        )  # assignment allows what broadcasting does not: leading axes of length 1
         return unbroadcast(xp, xp.reshape(taken, lead + taken.shape), value)
 
     return out, (grad_x, grad_value)

@@ -58,7 +58,9 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     """
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if str(np.dtype(dtype)) == "bfloat16":  # a dtype that NumPy does not know
-        return any(k in ("real floating", "numeric") or (not isinstance(k, str) and np.dtype(k) == dtype) for k in kinds)
+        return any(
+            k in ("real floating", "numeric") or (not isinstance(k, str) and np.dtype(k) == dtype) for k in kinds
+        )
     return np.isdtype(np.dtype(dtype), kinds if isinstance(kind, tuple) else kind)
 
 

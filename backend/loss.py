@@ -1,7 +1,7 @@
-"""Losses: PyTorch's names, arguments, defaults and semantics. x is the input, y the target, and ℓ the loss of one element.
+"""Losses: PyTorch's names, arguments, defaults and semantics. x is the input, y the target, ℓ the loss of one element.
 
-`reduction` is "none" (ℓ itself), "sum", "mean" (over what each docstring says) or, for `kl_div`, "batchmean". The mean of
-nothing is NaN, with gradient 0: a batch of ignored targets does no harm.
+`reduction` is "none" (ℓ itself), "sum", "mean" (over what each docstring says) or, for `kl_div`, "batchmean". The mean
+of nothing is NaN, with gradient 0: a batch of ignored targets does no harm.
 Gradients flow to input and target; class weights and other weights are constants.
 """
 
@@ -19,15 +19,18 @@ from .elementwise import unbroadcast
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "check_targets", "hinge_embedding_loss", "hinge_loss",
-    "huber_loss", "kl_div", "l1_loss", "mse_loss", "multi_margin_loss", "nll_loss", "smooth_l1_loss", "soft_margin_loss",
-    "softmax_cross_entropy",
+    "huber_loss", "kl_div", "l1_loss", "mse_loss", "multi_margin_loss", "nll_loss", "smooth_l1_loss",
+    "soft_margin_loss", "softmax_cross_entropy",
 ]  # fmt: skip
 
 
-def _reduced(xp: Any, loss: Any, reduction: str, count: Any) -> tuple[Any, Callable]:
-    """The reduced loss, and the function that turns its gradient into that of `loss`; `count` divides the sum in a mean."""
+def _reduced(xp: Any, loss: Any, reduction: str, count: Any, axis: int | None = None) -> tuple[Any, Callable]:
+    """The reduced loss, and the function that turns its gradient into that of `loss`. A mean divides by `count`.
+
+    The gradient broadcasts against the input, which has one more axis than the loss if `axis` is given.
+    """
     if reduction == "none":
-        return loss, lambda g: g
+        return loss, lambda g: g if axis is None else xp.expand_dims(g, axis=axis)
     total = xp.sum(loss)
     if reduction == "sum":
         return total, lambda g: g
@@ -39,7 +42,7 @@ def _reduced(xp: Any, loss: Any, reduction: str, count: Any) -> tuple[Any, Calla
 
 
 def _pointwise(xp: Any, loss: Any, reduction: str, *arguments: tuple[Any, Callable]) -> Any:
-    """The reduced loss and its pullbacks; `arguments` are pairs of an array and a function that computes dℓ/d(array)."""
+    """The reduced loss and its pullbacks; `arguments` are pairs of an array and a function that gives dℓ/d(array)."""
     count = (loss.shape[0] if loss.ndim else 1) if reduction == "batchmean" else math.prod(loss.shape)
     out, spread = _reduced(xp, loss, reduction, count)
 
@@ -49,7 +52,7 @@ def _pointwise(xp: Any, loss: Any, reduction: str, *arguments: tuple[Any, Callab
     return out, tuple(pullback(*a) for a in arguments)
 
 
-# --- regression -------------------------------------------------------------------------------------------------------------
+# --- regression -------------------------------------------------------------------------------------------------------
 @primitive
 def mse_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     """ℓ = (x − y)²; the mean is over all elements.
@@ -89,10 +92,12 @@ def smooth_l1_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mea
     size = xp.abs(d)
     inner = xp.minimum(size, 1.0)
     loss = beta * (inner * (size - 0.5 * inner))
-    return _pointwise(xp, loss, reduction, (input, lambda: xp.clip(d, -1.0, 1.0)), (target, lambda: -xp.clip(d, -1.0, 1.0)))
+    return _pointwise(
+        xp, loss, reduction, (input, lambda: xp.clip(d, -1.0, 1.0)), (target, lambda: -xp.clip(d, -1.0, 1.0))
+    )
 
 
-# --- distributions ----------------------------------------------------------------------------------------------------------
+# --- distributions ----------------------------------------------------------------------------------------------------
 def _log(xp: Any, x: Any) -> Any:
     """max(ln x, −100), PyTorch's floor, without asking for ln 0."""
     zero = x == 0
@@ -150,7 +155,7 @@ def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_
     return _pointwise(xp, loss, reduction, (input, lambda: -y), (target, slope_target))
 
 
-# --- margins ----------------------------------------------------------------------------------------------------------------
+# --- margins ----------------------------------------------------------------------------------------------------------
 @primitive
 def hinge_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     """ℓ = max(0, 1 − y x) with y = ±1 (not in PyTorch); the derivative at the kink is 0."""
@@ -166,7 +171,11 @@ def soft_margin_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "m
     """ℓ = ln(1 + exp(−y x)) with y = ±1."""
     z = -target * input
     return _pointwise(
-        xp, _softplus(xp, z), reduction, (input, lambda: -target * _sigmoid(xp, z)), (target, lambda: -input * _sigmoid(xp, z))
+        xp,
+        _softplus(xp, z),
+        reduction,
+        (input, lambda: -target * _sigmoid(xp, z)),
+        (target, lambda: -input * _sigmoid(xp, z)),
     )
 
 
@@ -193,17 +202,16 @@ def multi_margin_loss(
     active = xp.astype(gap > 0, input.dtype) * (1 - hot)
     scale = (1.0 if weight is None else _weight_of(xp, weight, index)) / classes
     loss = xp.sum(scale * active * gap**p, axis=axis)
-    out, spread = _reduced(xp, loss, reduction, math.prod(loss.shape))
+    out, spread = _reduced(xp, loss, reduction, math.prod(loss.shape), axis)
 
     def grad_input(g: Any) -> Any:
         slope = scale * active * (p * gap ** (p - 1))
-        slope = slope - hot * xp.sum(slope, axis=axis, keepdims=True)
-        return (xp.expand_dims(spread(g), axis=axis) if reduction == "none" else spread(g)) * slope
+        return spread(g) * (slope - hot * xp.sum(slope, axis=axis, keepdims=True))
 
     return out, (grad_input,)
 
 
-# --- classes ----------------------------------------------------------------------------------------------------------------
+# --- classes ----------------------------------------------------------------------------------------------------------
 def check_targets(target: Any, classes: int, ignore_index: int = -100) -> None:
     """Raise IndexError if a class index in a NumPy array is neither in [0, classes) nor `ignore_index`.
 
@@ -235,7 +243,7 @@ def _weight_of(xp: Any, weight: Any, index: Any) -> Any:
 
 
 def _counted(xp: Any, like: Any, target: Any, weight: Any, ignore_index: int, axis: int) -> tuple[Any, Any, Any]:
-    """For class indices: (index along `axis`, whether it counts, its weight: 0 where it does not), each with length 1 there."""
+    """(index along `axis`, whether it counts, its weight: 0 where it does not), each of length 1 along `axis`."""
     index = xp.expand_dims(xp.astype(target, xp.int64), axis=axis)
     valid = index != ignore_index
     index = xp.where(valid, index, xp.zeros_like(index))
@@ -254,13 +262,8 @@ def nll_loss(
     axis = 1 if input.ndim > 1 else 0
     index, _, own = _counted(xp, input, target, weight, ignore_index, axis)
     loss = xp.squeeze(-own * xp.take_along_axis(input, index, axis=axis), axis=axis)
-    out, spread = _reduced(xp, loss, reduction, xp.sum(own))
-
-    def grad_input(g: Any) -> Any:
-        g = xp.expand_dims(spread(g), axis=axis) if reduction == "none" else spread(g)
-        return -g * own * _one_hot(xp, input, index, axis)
-
-    return out, (grad_input,)
+    out, spread = _reduced(xp, loss, reduction, xp.sum(own), axis)
+    return out, (lambda g: -spread(g) * own * _one_hot(xp, input, index, axis),)
 
 
 @primitive
@@ -277,9 +280,9 @@ def softmax_cross_entropy(
 ) -> Any:
     """ℓ = −Σ_c w_c q_c ln softmax(x)_c, which is torch.nn.functional.cross_entropy.
 
-    x is (N, C), (C,) or (N, C, …), softmax runs over C. The target holds either class indices of shape (N), () or (N, …),
-    then q is one-hot; or probabilities q in the shape of x. Label smoothing makes q ← (1 − ε) q + ε/C.
-    The mean divides by Σ w[y] over the indices other than `ignore_index`, whose ℓ is 0; for probabilities, by their number.
+    x is (N, C), (C,) or (N, C, …), softmax runs over C. The target holds either class indices of shape (N), () or
+    (N, …), then q is one-hot; or probabilities q in the shape of x. Label smoothing makes q ← (1 − ε) q + ε/C.
+    The mean divides by Σ w[y] over the indices other than `ignore_index`, whose ℓ is 0; of probabilities, by N ….
 
     grad_x = p Σ_c w_c q_c − w q, with p = softmax(x).
     """
@@ -299,13 +302,10 @@ def softmax_cross_entropy(
         if ε:
             loss = loss - (ε / classes) * valid * xp.sum(w * log_p, axis=axis, keepdims=True)
         loss, count = xp.squeeze(loss, axis=axis), xp.sum(own)
-    out, spread = _reduced(xp, loss, reduction, count)
-
-    def spread_rows(g: Any) -> Any:
-        return xp.expand_dims(spread(g), axis=axis) if reduction == "none" else spread(g)
+    out, spread = _reduced(xp, loss, reduction, count, axis)
 
     def grad_logits(g: Any) -> Any:
         wq = q if soft else (1 - ε) * own * _one_hot(xp, logits, index, axis) + (ε / classes) * w * valid
-        return spread_rows(g) * (xp.exp(log_p) * xp.sum(wq, axis=axis, keepdims=True) - wq)
+        return spread(g) * (xp.exp(log_p) * xp.sum(wq, axis=axis, keepdims=True) - wq)
 
-    return out, (grad_logits, lambda g: (ε - 1) * spread_rows(g) * w * log_p)
+    return out, (grad_logits, lambda g: (ε - 1) * spread(g) * w * log_p)

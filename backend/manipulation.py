@@ -13,8 +13,23 @@ from .indexing import scatter_add
 from .tensor import Tensor
 
 __all__ = [
-    "astype", "broadcast_arrays", "broadcast_shapes", "broadcast_to", "concat", "expand_dims", "flip", "matrix_transpose",
-    "moveaxis", "permute_dims", "repeat", "reshape", "roll", "squeeze", "stack", "tile", "unstack",
+    "astype",
+    "broadcast_arrays",
+    "broadcast_shapes",
+    "broadcast_to",
+    "concat",
+    "expand_dims",
+    "flip",
+    "matrix_transpose",
+    "moveaxis",
+    "permute_dims",
+    "repeat",
+    "reshape",
+    "roll",
+    "squeeze",
+    "stack",
+    "tile",
+    "unstack",
 ]
 
 
@@ -141,7 +156,9 @@ def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
     y = xp.stack(arrays, axis=axis)
     axis %= y.ndim
     where = (slice(None),) * axis
-    parts = tuple((lambda g, i=i: xp.astype(g[(*where, i, ...)], arrays[i].dtype, copy=False)) for i in range(len(arrays)))
+    parts = tuple(
+        (lambda g, i=i: xp.astype(g[(*where, i, ...)], arrays[i].dtype, copy=False)) for i in range(len(arrays))
+    )
     return y, parts
 
 
@@ -204,5 +221,3 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: str | None = 
     """x converted to another dtype; with `copy=False`, x itself if it has that dtype."""
     y = x if not copy and x.dtype == dtype else _astype(x, dtype=dtype, copy=copy)
     return y if device is None else y.to(device)
-
-

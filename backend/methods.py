@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import devices, dtypes, elementwise, indexing, linear, manipulation, reductions
-from .autograd import Node, _mode
+from .autograd import _mode, primitive
 from .creation import asarray
 from .tensor import Tensor, innermost, wrap
 
@@ -23,14 +23,16 @@ NUMBERS = (int, float, complex)
 
 # --- operators --------------------------------------------------------------------------------------------------------------
 def _operand(x: Tensor, other: Any) -> Any:
-    """The other side of an operator: a Tensor, a Python number, or NotImplemented."""
+    """The other side of an operator: a Tensor (NumPy arrays go to where x is), a Python number, or NotImplemented."""
     if isinstance(other, Tensor):
         return other
     if isinstance(other, np.generic):
         other = other.item()
     if isinstance(other, NUMBERS):
         return other
-    return asarray(other, device=x.device) if isinstance(other, np.ndarray) else NotImplemented
+    if isinstance(other, np.ndarray):
+        return asarray(other, device=x.device)
+    return asarray(other) if hasattr(other, "__array_namespace__") else NotImplemented
 
 
 def _binary(f: Callable, *, reflected: bool = False) -> Callable:
@@ -49,14 +51,15 @@ def _inplace(f: Callable) -> Callable:
         other = _operand(self, other)
         if other is NotImplemented:
             return other
-        if self.dtype != _result_dtype(self, other):
-            raise TypeError(f"the result's dtype {_result_dtype(self, other)} does not fit in place into {self.dtype}; write x = x … y")
-        if _rebinds(self, other):
-            return _rebind(self, f(self, other))
-        raw = f(self.detach(), other.detach() if isinstance(other, Tensor) else other).data
-        if raw.shape != self.shape:
-            raise ValueError(f"an in-place result of shape {raw.shape} does not fit into {self.shape}; write x = x … y")
-        self.data[...] = raw
+        rebinds = _rebinds(self, other)
+        new = f(self, other)
+        if new.shape != self.shape or new.dtype != self.dtype:
+            raise ValueError(
+                f"an in-place result must fit into {self.dtype} {self.shape}, got {new.dtype} {new.shape}; write x = x … y"
+            )
+        if rebinds:
+            return _rebind(self, new)
+        self.data[...] = new.data
         return self
 
     return operator
@@ -69,19 +72,17 @@ def _unary(f: Callable) -> Callable:
     return operator
 
 
-def _result_dtype(x: Tensor, other: Any) -> Any:
-    if isinstance(other, Tensor):
-        return dtypes.of(x.data) if other.dtype == x.dtype else np.result_type(x.dtype, other.dtype)
-    return np.result_type(x.dtype, other)
-
-
 def _rebinds(x: Tensor, other: Any = None) -> bool:
     """Whether an in-place operation must leave the memory alone because something recorded may need it."""
     if not _mode.enabled:
         return False
     if x.requires_grad and x._node is None:
-        raise RuntimeError("a leaf that requires grad cannot be changed in place while gradients are recorded; use weft.no_grad()")
-    return x.requires_grad or x._saved or (isinstance(other, Tensor) and (other.requires_grad or other._depth > x._depth))
+        raise RuntimeError(
+            "a leaf that requires grad cannot be changed in place while gradients are recorded; use weft.no_grad()"
+        )
+    return (
+        x.requires_grad or x._saved or (isinstance(other, Tensor) and (other.requires_grad or other._depth > x._depth))
+    )
 
 
 def _rebind(x: Tensor, new: Tensor) -> Tensor:
@@ -112,7 +113,9 @@ Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 # --- indexing ---------------------------------------------------------------------------------------------------------------
 def _getitem(self: Tensor, key: Any, /) -> Tensor:
-    return indexing._getitem(self, key=indexing.raw_key(key, self))
+    out = indexing._getitem(self, key=indexing.raw_key(key, self))
+    out._saved = self._saved  # x[i] += 1 must not write to memory that the tape needs
+    return out
 
 
 def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
@@ -249,6 +252,8 @@ def split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     n, before = self.shape[dim], (slice(None),) * (dim % self.ndim)
     sizes = [split_size] * -(-n // split_size) if isinstance(split_size, int) else list(split_size)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    if not isinstance(split_size, int) and sum(sizes) != n:
+        raise ValueError(f"`split_size` must add up to {n}, the length of axis {dim}, got {sizes}")
     return tuple(self[(*before, slice(s, s + size), ...)] for s, size in zip(starts, sizes))  # type: ignore[index]
 
 
@@ -262,7 +267,9 @@ def clone(self: Tensor) -> Tensor:
 def contiguous(self: Tensor) -> Tensor:
     """The same values in row-major memory (itself if they are already)."""
     flags = getattr(self.data, "flags", None)
-    return self if flags is None or flags.c_contiguous else manipulation.reshape(self.clone(), self.shape)  # type: ignore[attr-defined]
+    if flags is None or flags.c_contiguous:
+        return self
+    return manipulation.reshape(manipulation.reshape(self.clone(), (self.size,)), self.shape)  # type: ignore[attr-defined]
 
 
 @method
@@ -295,7 +302,9 @@ def zero_(self: Tensor) -> Tensor:
 def _transposed(self: Tensor) -> Tensor:
     """The transpose of a matrix."""
     if self.ndim != 2:
-        raise ValueError(f"`T` is for matrices, got shape {self.shape}; use .mT for stacks of matrices, .permute(…) otherwise")
+        raise ValueError(
+            f"`T` is for matrices, got shape {self.shape}; use .mT for stacks of matrices, .permute(…) otherwise"
+        )
     return manipulation.matrix_transpose(self)
 
 
@@ -327,12 +336,17 @@ def _names_dtype(text: str) -> bool:
 def _to_device(x: Tensor, device: str) -> Tensor:
     if device == x.device:
         return x
-    out = asarray(x.detach(), device=device)
-    if x.requires_grad and _mode.enabled:
-        back = x.device
-        pull = (lambda g: asarray(wrap(g, device), device=back).data,)
-        out._node, out.requires_grad = Node("to", pull, [x if x._node is None else x._node]), True
+    out = _move(x, source=x.device, target=device)
+    out.device = device
     return out
+
+
+@primitive
+def _move(xp: Any, x: Any, /, *, source: str, target: str) -> Any:
+    def moved(a: Any, source: str, target: str) -> Any:
+        return a.to(target) if isinstance(a, Tensor) else asarray(wrap(a, source), device=target).data
+
+    return moved(x, source, target), (lambda g: moved(g, target, source),)
 
 
 @method

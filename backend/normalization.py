@@ -1,4 +1,4 @@
-"""Normalisations: x̂ = (x − mean)/√(var + ε) over some of the axes, then y = w x̂ + b. Variances are biased, as in PyTorch.
+"""Normalisations: x̂ = (x − mean)/√(var + ε) over some of the axes, then y = w x̂ + b. Variances are biased.
 
 With ĝ = w g, the gradient of each is
 
@@ -85,8 +85,10 @@ def batch_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, eps:
 
 
 @primitive
-def batch_norm_inference(xp: Any, x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
-    """w (x − mean)/√(var + ε) + b with given statistics (C,) of each channel, axis 1 of (N, C, …), which are constants."""
+def batch_norm_inference(
+    xp: Any, x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5
+) -> Any:
+    """w (x − mean)/√(var + ε) + b with given mean and var (C,) of each channel, axis 1 of (N, C, …): constants."""
     shape = (1, x.shape[1]) + (1,) * (x.ndim - 2)
     rstd = xp.reshape(1 / xp.sqrt(var + eps), shape)
     x_hat = (x - xp.reshape(mean, shape)) * rstd

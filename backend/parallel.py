@@ -136,7 +136,9 @@ def _work(tasks: queue.SimpleQueue) -> None:
 def _blas_libraries() -> list:
     global _blas
     if _blas is None:
-        from threadpoolctl import ThreadpoolController  # 2 ms to look through the process's libraries: once, and not at import
+        from threadpoolctl import (
+            ThreadpoolController,
+        )  # 2 ms to look through the process's libraries: once, and not at import
 
         _blas = ThreadpoolController().select(user_api="blas").lib_controllers
     return _blas

@@ -1,8 +1,8 @@
 """Counter-based random numbers: the same seed gives the same bits on every device.
 
-The words are those of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): block c of the
-stream is a pure function of (seed, c), so any device can compute any part of it. NumPy's own Philox supplies them on a CPU.
-A draw always starts at a fresh block of four 64-bit words; 32-bit draws use the low half of each word, then the high half.
+The words are those of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): block c = 0, 1, …
+of the stream is Philox of the 256-bit counter c + 1 under the 128-bit key `seed`, so any device can compute any part of it.
+NumPy's own Philox, which counts like this, supplies the words on a CPU. A draw always starts at a fresh block of four 64-bit words; 32-bit draws use the low half of each word, then the high half.
 Everything after the words uses only operations that IEEE 754 rounds exactly (+ − × ÷ √), in a fixed order, hence is
 bit-equal everywhere, the normal distribution included.
 """
@@ -20,6 +20,7 @@ from .tensor import Tensor, wrap
 
 __all__ = ["Generator", "default_generator", "manual_seed", "rand", "randint", "randn", "randperm"]
 
+PRECISION = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}  # bits of the significand
 BLOCK = 1 << 13  # elements of the normal transform worked on at a time: its dozen float64 temporaries stay in cache
 
 
@@ -63,20 +64,23 @@ class Generator:
         return self.words(-(-n // 2)).astype("<u8", copy=False).view("<u4")[:n]
 
     def uniform(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        """Uniform on [0, 1): multiples of 2⁻²⁴ (float32 and narrower) or 2⁻⁵³ (float64)."""
+        """Uniform on [0, 1): multiples of 2⁻ᵖ, p being the dtype's precision, from the highest p bits of a word (half, if p ≤ 32)."""
         n, dtype = math.prod(shape), _float_dtype(dtype)
-        if dtype == np.float64:
-            u = (self.words(n) >> 11) * 2.0**-53
+        p = PRECISION[dtype.name]  # fewer bits than a format can hold would waste it, more could round up to 1
+        if p > 32:
+            u = (self.words(n) >> (64 - p)) * 2.0**-p
         else:
-            u = (self.halves(n) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+            u = (self.halves(n) >> (32 - p)).astype(np.float32) * np.float32(2.0**-p)
         return u.reshape(shape).astype(dtype, copy=False)
 
     def normal(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        """Standard normal, by the inverse of the distribution function at the middle of a 2⁻³² (float64: 2⁻⁵³) wide cell."""
+        """Standard normal, by the inverse of the distribution function at the middle of a 2⁻³² (float64: 2⁻⁵²) wide cell."""
         n, dtype = math.prod(shape), _float_dtype(dtype)
         wide = dtype == np.float64
-        source = self.words(n) >> 11 if wide else self.halves(n)
-        cell = 2.0**-53 if wide else 2.0**-32
+        source = (
+            self.words(n) >> 12 if wide else self.halves(n)
+        )  # with one bit more, the middle of the last cell would round to 1
+        cell = 2.0**-52 if wide else 2.0**-32
         out = np.empty(n, dtype)
         for i in range(0, n, BLOCK):
             out[i : i + BLOCK] = normal_quantile((source[i : i + BLOCK] + 0.5) * cell)
@@ -84,6 +88,8 @@ class Generator:
 
     def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
         """Booleans that are True with `probability`, decided on 32 bits."""
+        if not 0 <= probability <= 1:
+            raise ValueError(f"`probability` must be in [0, 1], got {probability}")
         threshold = round(probability * 2**32)
         bits = self.halves(math.prod(shape))
         return (bits < threshold if threshold < 1 << 32 else np.ones(bits.shape, bool)).reshape(shape)
@@ -189,9 +195,11 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, dev
     return _place((generator or default_generator).normal(_sizes(size), dtype), device, requires_grad)
 
 
-def randint(low: int, high: int, size: Sequence[int], *, generator: Generator | None = None, dtype: Any = None,
+def randint(low: int, high: Any, size: Sequence[int] | None = None, *, generator: Generator | None = None, dtype: Any = None,
             device: str | None = None) -> Tensor:  # fmt: skip
-    """Random integers in [low, high), as `torch.randint`."""
+    """Random integers in [low, high), as `torch.randint`: called `randint(low, high, size)` or `randint(high, size)`."""
+    if size is None:
+        low, high, size = 0, low, high
     raw = (generator or default_generator).integers(low, high, tuple(size))
     return _place(raw if dtype is None else raw.astype(dtype), device)
 

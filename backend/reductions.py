@@ -11,8 +11,22 @@ from .autograd import primitive
 from .elementwise import _floats
 
 __all__ = [
-    "all", "any", "argmax", "argmin", "count_nonzero", "cumulative_prod", "cumulative_sum", "diff", "logsumexp", "max", "mean",
-    "min", "prod", "std", "sum", "var",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "cumulative_prod",
+    "cumulative_sum",
+    "diff",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "std",
+    "sum",
+    "var",
 ]
 
 
@@ -145,7 +159,9 @@ def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -
 
 
 @primitive
-def cumulative_sum(xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_sum(
+    xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """Running sums along `axis` (may be left out for 1-d); `include_initial` puts a 0 in front."""
     axis = _only_axis("cumulative_sum", x, axis)
     y = xp.cumulative_sum(x, axis=axis, dtype=dtypes.native(xp, dtype), include_initial=include_initial)
@@ -158,7 +174,9 @@ def cumulative_sum(xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = 
 
 
 @primitive
-def cumulative_prod(xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_prod(
+    xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """Running products along `axis` (may be left out for 1-d); `include_initial` puts a 1 in front.
 
     The gradient is exact with zeros too; it takes memory n² per row of n.

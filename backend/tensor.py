@@ -43,7 +43,7 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = False):
         if isinstance(data, Tensor):
-            data, self.device = data.data, data.device
+            data, self.device = innermost(data), data.device
         elif isinstance(data, np.ndarray):
             self.device = "cpu"
         else:
@@ -99,14 +99,19 @@ class Tensor:
         backward(self, grad, retain_graph=retain_graph)
 
     def detach(self) -> Tensor:
-        """The same memory, off the tape."""
-        return wrap(self.data, self.device, self._depth)
+        """The same memory, off the tape. Where the tape may still need the values, writing to the result copies them first."""
+        data = self.data.detach() if isinstance(self.data, Tensor) else self.data
+        out = wrap(data, self.device, self._depth)
+        out._saved = self._saved or self._node is not None
+        return out
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         if requires_grad and not dtypes.is_real_floating(self.dtype):
             raise TypeError(f"`requires_grad` needs a real floating-point dtype, got {self.dtype}")
         if self._node is not None and not requires_grad:
-            raise ValueError("`requires_grad` can only be cleared on a leaf; use .detach() to take a result off the tape")
+            raise ValueError(
+                "`requires_grad` can only be cleared on a leaf; use .detach() to take a result off the tape"
+            )
         self.requires_grad = requires_grad
         return self
 
@@ -127,13 +132,15 @@ class Tensor:
         return devices.to_numpy(innermost(self)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(devices.to_numpy(innermost(self)), dtype=dtype, copy=copy)
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __dlpack__(
         self, /, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
     ) -> Any:
         if self.requires_grad:
-            raise BufferError("`__dlpack__` would lose the gradient of a tensor that requires grad: call .detach() first")
+            raise BufferError(
+                "`__dlpack__` would lose the gradient of a tensor that requires grad: call .detach() first"
+            )
         given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         return innermost(self).__dlpack__(**{k: v for k, v in given.items() if v is not None})
 
@@ -146,19 +153,23 @@ class Tensor:
         return sys.modules[__name__.split(".")[0]]
 
     def __bool__(self) -> bool:
-        return bool(self.data)
+        if self.data.size != 1:
+            raise ValueError(
+                f"the truth of a tensor needs exactly one element, got shape {self.shape}; use .any() or .all()"
+            )
+        return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.data)
+        return float(self.item())
 
     def __int__(self) -> int:
-        return int(self.data)
+        return int(self.item())
 
     def __index__(self) -> int:
         return self.data.__index__()
 
     def __complex__(self) -> complex:
-        return complex(self.data)
+        return complex(self.item())
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -166,21 +177,27 @@ class Tensor:
         return self.shape[0]
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.size == 1 else repr(self)
+        return format(self.item(), spec) if spec else repr(self)
 
     __hash__ = object.__hash__  # by identity: == compares elementwise
 
     def __deepcopy__(self, memo: dict) -> Tensor:
-        if self._node is not None:
-            raise RuntimeError("only leaves can be copied with `deepcopy`; call .detach() first")
         other = type(self).__new__(type(self))
         other.__setstate__(self.__getstate__())
         memo[id(self)] = other
         return other
 
     def __getstate__(self) -> Any:
-        return {"data": devices.namespace_of(self.data).asarray(self.data, copy=True), "device": self.device,
-                "grad": None if self.grad is None else self.grad.detach(), "requires_grad": self.requires_grad}
+        if self._node is not None:
+            raise RuntimeError("only leaves can be copied or pickled; call .detach() first")
+        xp = devices.namespace_of(self.data)
+        grad = None if self.grad is None else wrap(xp.asarray(self.grad.data, copy=True), self.device)
+        return {
+            "data": xp.asarray(self.data, copy=True),
+            "device": self.device,
+            "grad": grad,
+            "requires_grad": self.requires_grad,
+        }
 
     def __setstate__(self, state: Any) -> None:
         self.data, self.device, self.grad = state["data"], state["device"], state["grad"]
@@ -190,7 +207,8 @@ class Tensor:
     def __repr__(self) -> str:
         body = np.array2string(devices.to_numpy(innermost(self)), separator=", ", prefix="tensor(", threshold=200)
         default = str(self.dtype) in (str(dtypes.get_default_dtype()), "int64", "bool")
-        notes = [] if default else [f"dtype={self.dtype}"]
+        notes = [f"shape={self.shape}"] if not self.size and self.ndim > 1 else []
+        notes += [] if default else [f"dtype={self.dtype}"]
         notes += [f"device='{self.device}'"] if self.device != "cpu" else []
         notes += ["requires_grad=True"] if self.requires_grad and self._node is None else []
         notes += [f"grad_fn={self._node.name}"] if self._node is not None else []
@@ -267,7 +285,9 @@ def from_python(data: Any, dtype: Any = None) -> np.ndarray:
     if array.dtype == np.complex128:
         return array.astype(dtypes.default_complex())
     if array.dtype == object or array.dtype.kind in "USV":
-        raise TypeError(f"`tensor` needs numbers in a rectangular arrangement, got {type(data).__name__}: {str(data)[:60]}")
+        raise TypeError(
+            f"`tensor` needs numbers in a rectangular arrangement, got {type(data).__name__}: {str(data)[:60]}"
+        )
     return array
 
 

@@ -117,7 +117,9 @@ def _tape(level: int, **state: Any) -> Iterator[None]:
         _mode.__dict__.update(before)
 
 
-def _differentiate(call: Callable, inputs: list[Tensor], *, nested: bool, captured: list | None = None) -> tuple[Tensor, ...]:
+def _differentiate(
+    call: Callable, inputs: list[Tensor], *, nested: bool, captured: list | None = None
+) -> tuple[Tensor, ...]:
     """(value, gradient for each input) of `call(leaves)`, on a new tape.
 
     Nested, the leaves hold the inputs themselves; otherwise raw arrays, and tensors from other tapes that met them are added to

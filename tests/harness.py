@@ -114,7 +114,9 @@ def _tensors(case: Case, args: Any, dtype: str, device: str, layout: Callable, *
     return out
 
 
-def _check_values(case: Case, expected: tuple, slopes: Any, dtype: str, device: str, layout: Callable, where: str) -> None:
+def _check_values(
+    case: Case, expected: tuple, slopes: Any, dtype: str, device: str, layout: Callable, where: str
+) -> None:
     tensors = _tensors(case, case.args, dtype, device, layout, track=True)
     before = [t.detach().numpy().copy() if isinstance(t, weft.Tensor) else t for t in tensors]
     got = _tuple(case.primitive(*tensors, **case.static))
@@ -173,7 +175,9 @@ def close(got: Any, expected: Any, tolerance: float, where: str = "") -> None:
     got, expected = np.asarray(got), np.asarray(expected)
     finite = np.abs(expected[np.isfinite(expected)]) if expected.dtype.kind in "fc" else np.abs(expected.astype(float))
     scale = max(1.0, float(finite.max(initial=0.0)))
-    np.testing.assert_allclose(got, expected, rtol=0 if tolerance < 1 else tolerance, atol=tolerance * scale, err_msg=where)
+    np.testing.assert_allclose(
+        got, expected, rtol=0 if tolerance < 1 else tolerance, atol=tolerance * scale, err_msg=where
+    )
 
 
 def _weights(shape: tuple, seed: int) -> np.ndarray:

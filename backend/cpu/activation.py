@@ -1,7 +1,7 @@
 """Activations on NumPy: block by block in cache, forward and slope at once.
 
-Each kernel fills y, and the slope dy/dx unless it is None, in one visit to x; backward is then a single product. That moves
-no more memory than keeping an intermediate for the backward pass would, and spends the arithmetic where x is in cache.
+Each kernel fills y, and the slope dy/dx unless it is None, in one visit to x; backward is then a single product. That
+moves no more memory than to keep an intermediate would, and does the arithmetic while x is in cache.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from ..activation import GELU_TANH
 from ..autograd import is_grad_enabled
 from .blocks import FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
-# Φ(x) = ½ (1 + tanh(x P(x²))): the polynomial closest to artanh(erf(x/√2))/x, lowest power first; the error of Φ is at most
-# 2.9e-8 (float32 rounds Φ at 6e-8) for every x, since xP(x²) keeps growing beyond |x| = 5 where the fit ends.
+# P, lowest power first, of Φ(x) = ½ (1 + tanh(x P(x²))): a minimax fit to artanh(erf(x/√2))/x, weighted by what its
+# error does to Φ. That is at most 2.9e-8 (float32 rounds Φ at 6e-8), also beyond |x| = 5, where the fit ends and xP(x²)
+# goes on growing.
 NORMAL = (7.97884941e-1, 3.63330846e-2, -3.2594979e-5, -5.53061921e-5, 3.96474407e-6, -1.32263309e-7, 1.75616981e-9)
 
+LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 ZERO_AND_INFINITY = {dtype: (np.zeros((), dtype), np.array(np.inf, dtype)) for dtype in FLOATS}
 
 
 def _product(g: Any, slope: Any) -> Any:
-    return blockwise(np.multiply, 1, g, slope)[0]
+    return blockwise(np.multiply, 1, g, slope, grain=LIGHT)[0]
 
 
 def _with_slope(kernel: Callable, x: Any) -> Any:
@@ -43,13 +45,13 @@ def _(x: Any, /) -> Any:
     if x.dtype not in FLOATS:
         return NotImplemented
     zero, infinity = ZERO_AND_INFINITY[x.dtype]
-    # `maximum` with a scalar has no vector loop, and resets the processor's floating-point flags: 3 µs a call. `clip` has one.
-    (y,) = blockwise(lambda x, y: x.clip(zero, infinity, y), 1, x)
+    # `maximum` has no vector loop for a scalar, and resets the processor's floating-point flags, which costs 3 µs
+    (y,) = blockwise(lambda x, y: x.clip(zero, infinity, y), 1, x, grain=LIGHT)
 
     def back(g: Any, y: Any, grad_x: Any) -> None:
         np.multiply(g, y > zero, grad_x)
 
-    return y, (lambda g: blockwise(back, 1, g, y)[0],)
+    return y, (lambda g: blockwise(back, 1, g, y, grain=LIGHT)[0],)
 
 
 @activation.leaky_relu.on("cpu")

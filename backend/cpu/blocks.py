@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 from ..parallel import parallel_for
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
-DOT = 1 << 13  # elements: from 10,000 on OpenBLAS spreads a dot product over its threads, and the result depends on their number
+DOT = (
+    1 << 13
+)  # elements: OpenBLAS spreads longer dot products over its threads, whose number the result then depends on
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def blockwise(kernel: Callable, outputs: int, *inputs: Any) -> list:
-    """Fresh arrays like the first input, which `kernel(*inputs, *outputs)` fills elementwise, in the input's memory order.
+def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1) -> list:
+    """Fresh arrays like the first input, which `kernel(*inputs, *outputs)` fills element by element.
 
-    The kernel sees flat blocks of all arrays, or the arrays themselves where they fit in one block.
+    The kernel sees flat blocks of all arrays, in the memory order of the first, or the arrays themselves where they fit
+    in one block. `grain` blocks are too little work for a second thread.
     """
     x = inputs[0]
     if not x.ndim:  # NumPy's functions would return scalars, which no kernel can write to
@@ -36,7 +40,7 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any) -> list:
         for i in range(start * step, min(stop * step, x.size), step):
             kernel(*[a[i : i + step] for a in flat])
 
-    parallel_for(run, -(-x.size // step))
+    parallel_for(run, -(-x.size // step), grain=grain)
     back = sorted(range(x.ndim), key=order.__getitem__)
     return [a.reshape(shape).transpose(back) for a in flat[len(inputs) :]]
 
@@ -44,6 +48,9 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any) -> list:
 def over_rows(kernel: Callable, rows: int, row_bytes: int) -> None:
     """Call `kernel(start, stop)` on blocks of rows whose bounds do not depend on the number of threads."""
     step = max(1, BLOCK // max(row_bytes, 1))
+    if rows <= step:
+        kernel(0, rows)
+        return
 
     def run(start: int, stop: int) -> None:
         for i in range(start * step, min(stop * step, rows), step):
@@ -52,13 +59,18 @@ def over_rows(kernel: Callable, rows: int, row_bytes: int) -> None:
     parallel_for(run, -(-rows // step))
 
 
+@functools.lru_cache(maxsize=64)
+def _ones(n: int, dtype: Any) -> Any:
+    return np.ones((n, 1), dtype)
+
+
 def row_sums(a: Any) -> Any:
     """Σⱼ aᵢⱼ, shaped (rows, 1)."""
-    if a.size <= 1 << 12:
-        return np.add.reduce(a, axis=1, keepdims=True)
+    if a.size <= 1 << 12:  # too small for BLAS to split over its threads
+        return a.dot(_ones(a.shape[1], a.dtype))
     if a.shape[1] < 128:
         return np.einsum("ij->i", a)[:, None]
-    return row_dots(a, np.ones((1, a.shape[1]), a.dtype))  # 2.5 times as fast as `sum`, and as accurate
+    return row_dots(a, _ones(a.shape[1], a.dtype).T)  # 2.5 times as fast as `sum`, and as accurate
 
 
 def row_dots(a: Any, b: Any) -> Any:

@@ -23,7 +23,17 @@ PARTIAL_BYTES = 1 << 26  # of partial sums of a weight's gradient
 
 
 @conv2d.on("cpu")
-def _(x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0), dilation: Any = (1, 1), groups: int = 1) -> Any:
+def _(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    /,
+    *,
+    stride: Any = (1, 1),
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    groups: int = 1,
+) -> Any:
     if not _suits(x, weight, bias):
         return NotImplemented
     return convolution(Host, x, weight, bias, geometry(x, weight, stride, padding, dilation, groups))
@@ -31,8 +41,16 @@ def _(x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding
 
 @conv_transpose2d.on("cpu")
 def _(
-    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0), output_padding: Any = (0, 0),
-    dilation: Any = (1, 1), groups: int = 1,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    /,
+    *,
+    stride: Any = (1, 1),
+    padding: Any = (0, 0),
+    output_padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    groups: int = 1,
 ) -> Any:
     if not _suits(x, weight, bias):
         return NotImplemented
@@ -50,17 +68,20 @@ class Host:
     @staticmethod
     def arrange(x: np.ndarray) -> np.ndarray:
         """x (N, C, H, W), channel-last in memory where there are many channels."""
+        n, c, h, w = x.shape
         last = x.transpose(0, 2, 3, 1)
-        if x.shape[1] < 16 or last.flags.c_contiguous:
+        if c < 16 or last.flags.c_contiguous:
             return x
         copied = aligned(last.shape, x.dtype)
 
         def run(start: int, stop: int) -> None:
+            # Channels a multiple of 4096 bytes apart would displace each other in the first-level cache.
+            staged = aligned((c, h * w + 16), x.dtype)[:, : h * w].reshape(c, h, w)
             for i in range(start, stop):
-                for c in range(0, x.shape[1], 16):  # by 16 channels, a cache line: 1.5 times faster
-                    copied[i, ..., c : c + 16] = last[i, ..., c : c + 16]
+                np.copyto(staged, x[i])
+                np.copyto(copied[i], staged.transpose(1, 2, 0))
 
-        parallel_for(run, x.shape[0])
+        parallel_for(run, n)
         return copied.transpose(0, 3, 1, 2)
 
     @staticmethod
@@ -69,7 +90,9 @@ class Host:
         plan = lowering(where, x.shape[1], o, x.dtype)
         last, y, tiles = x.transpose(0, 2, 3, 1), aligned((n, *where.output, o), x.dtype), plan.tiles(n)
         kernel = plan.kernel(weight, bias)
-        bias_row = None if bias is None else np.tile(bias, (1, 1, where.output[1], 1))  # one long sum instead of many short ones
+        bias_row = (
+            None if bias is None else np.tile(bias, (1, 1, where.output[1], 1))
+        )  # one long sum instead of many short ones
 
         def run(start: int, stop: int) -> None:
             own = copy.copy(plan)  # with this thread's buffers
@@ -82,24 +105,21 @@ class Host:
     @staticmethod
     def weight_gradient(x: np.ndarray, g: np.ndarray, where: Geometry, into: Any) -> np.ndarray:
         shape = g.shape[1], x.shape[1] // where.groups, *where.kernel
-        grad = np.zeros(shape, x.dtype) if into is None else into
+        grad = np.empty(shape, x.dtype) if into is None else into
         plan = lowering(where, x.shape[1], g.shape[1], x.dtype)
         x, g, tiles = x.transpose(0, 2, 3, 1), g.transpose(0, 2, 3, 1), plan.tiles(x.shape[0])
         # A fixed number of partial sums, whatever the number of threads: the result may not depend on it.
-        pieces = min(len(tiles), max(2, min(16, PARTIAL_BYTES // grad.nbytes)))
-        totals: list = [0] * pieces
+        pieces = max(1, min(len(tiles), max(2, min(16, PARTIAL_BYTES // grad.nbytes))))
+        totals = [np.zeros(plan.shape, x.dtype) for _ in range(pieces)]
 
         def run(start: int, stop: int) -> None:
             own = copy.copy(plan)
             for piece in range(start, stop):
                 for tile in tiles[len(tiles) * piece // pieces : len(tiles) * (piece + 1) // pieces]:
-                    totals[piece] += own.products(x, tile, g)
+                    own.adjoint(x, tile, g, totals[piece])
 
         parallel_for(run, pieces)
-        if pieces:
-            plan.kernel_adjoint(sum(totals[1:], totals[0]), grad)
-        else:
-            grad[...] = 0
+        plan.kernel_adjoint(sum(totals[1:], totals[0]), grad)
         return grad
 
     @staticmethod
@@ -111,7 +131,9 @@ class Host:
         """
         o, c, *_ = weight.shape
         by_group = weight.reshape(where.groups, o // where.groups, c, *where.kernel).swapaxes(1, 2)
-        down, across = (_phases(*axis) for axis in zip(where.image, where.kernel, where.stride, where.before, where.dilation))
+        down, across = (
+            _phases(*axis) for axis in zip(where.image, where.kernel, where.stride, where.before, where.dilation)
+        )
         image = aligned((g.shape[0], *where.image, c * where.groups), g.dtype).transpose(0, 3, 1, 2)
         for (rows, taps_h, *vertical), (columns, taps_w, *horizontal) in itertools.product(down, across):
             kernel = by_group[:, :, :, taps_h, taps_w][..., ::-1, ::-1]
@@ -149,4 +171,10 @@ def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> 
         taps = len(range(first, kernel, stride // common))
         reach = dilation // common * max(taps - 1, 0)
         padding = reach - (a + before - dilation * first) // stride
-        yield slice(a, None, stride), slice(first, None, stride // common), -(-(size - a) // stride), padding, dilation // common
+        yield (
+            slice(a, None, stride),
+            slice(first, None, stride // common),
+            -(-(size - a) // stride),
+            padding,
+            dilation // common,
+        )

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy on NumPy: one visit to the logits, one exponential each, and the gradient made while they are in cache."""
+"""Softmax cross-entropy on NumPy: the logits are visited once; their gradient is made while they are in cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import loss
 from ..autograd import is_grad_enabled
-from .blocks import FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
+from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 
 @loss.softmax_cross_entropy.on("cpu")
@@ -33,13 +33,13 @@ def _(
     valid = _valid(labels, classes, ignore_index)
     if valid is not None:
         labels = np.where(valid, labels, 0)
-    own = np.ones(labels.shape, x.dtype) if weight is None else weight[labels]
-    if valid is not None:
-        own *= valid
-    count = len(x) if valid is None and weight is None else own.sum().item()
+    own = x.dtype.type(1) if weight is None else weight[labels]  # how much each row counts
+    own = own if valid is None else own * valid
+    count = own.sum().item() if own.ndim else len(x)
     scale = 1 / count if reduction == "mean" and count else 1.0
-    hot = own * ((1 - label_smoothing) * scale)
-    even = (own > 0 if valid is None else valid) * (label_smoothing * scale / classes) if label_smoothing else None
+    hot, even = np.asarray(own * ((1 - label_smoothing) * scale), x.dtype), None
+    if label_smoothing:
+        even = np.asarray((1 if valid is None else valid) * (label_smoothing * scale / classes), x.dtype)
     losses, gradient = _visit(x, labels, hot, even, weight)
 
     def grad_logits(g: Any) -> Any:
@@ -59,8 +59,8 @@ def _(
 
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:
     """Which labels (N, 1) count, or None if all do. As unsigned numbers, negative ones are the largest."""
-    unsigned = labels.reshape(-1).view(np.uintp)
-    if not 0 <= ignore_index < classes and unsigned[unsigned.argmax()] < classes:
+    unsigned = labels.view(np.uintp)
+    if not 0 <= ignore_index < classes and unsigned.item(unsigned.argmax()) < classes:
         return None
     return labels != ignore_index
 
@@ -71,33 +71,43 @@ def _row_starts(rows: int, classes: int) -> Any:
 
 
 def _visit(x: Any, labels: Any, hot: Any, even: Any, weight: Any) -> tuple[Any, Any]:
-    """ℓ = −hot ln p_y − even Σ w ln p of each row, and dℓ/dx = p (hot + even Σ w) − hot 1_y − even w if gradients are enabled.
+    """ℓ = −hot ln p_y − even Σ w ln p of each row, and dℓ/dx = p (hot + even Σ w) − hot 1_y − even w where wanted.
 
-    x (N, C); labels, hot, even (or None for zeros) and ℓ (N, 1); w (C,) or None for ones.
+    x (N, C); labels and ℓ (N, 1); hot and even (N, 1) or (); w (C,), or None for ones; even None for 0.
     """
-    rows, classes = x.shape
-    losses, gradient = np.empty_like(hot), np.empty_like(x) if is_grad_enabled() else None
-    total_weight = classes if weight is None else weight.sum()
-    weight = np.ones(classes, x.dtype) if weight is None and even is not None else weight
+    losses, gradient = np.empty((len(x), 1), x.dtype), np.empty_like(x) if is_grad_enabled() else None
+    if x.nbytes <= BLOCK:
+        _block(x, labels, hot, even, weight, losses, gradient)
+        return losses, gradient
 
     def visit(i: int, j: int) -> None:
-        a, h = x[i:j], hot[i:j]
-        at = labels[i:j] + _row_starts(j - i, classes)
-        e = np.empty_like(a) if gradient is None else gradient[i:j]
-        shift = exp_rows(a, e)
-        s = row_sums(e)
-        if shift is None:  # ln(s/e_y), not ln s − x_y: nothing cancels where the loss is small
-            losses[i:j] = np.log(s / e.reshape(-1).take(at)) * h
-        else:
-            losses[i:j] = (np.log(s) + (shift - a.reshape(-1).take(at))) * h
-        if even is not None:
-            lse = np.log(s) + (0 if shift is None else shift)
-            losses[i:j] += even[i:j] * (total_weight * lse - row_dots(a, weight[None]))
-        if gradient is not None:
-            e *= (h if even is None else h + total_weight * even[i:j]) / s
-            e.reshape(-1)[at] -= h
-            if even is not None:
-                e -= even[i:j] * weight
+        h = hot[i:j] if hot.ndim else hot
+        r = even[i:j] if even is not None and even.ndim else even
+        _block(x[i:j], labels[i:j], h, r, weight, losses[i:j], None if gradient is None else gradient[i:j])
 
-    over_rows(visit, rows, x.itemsize * classes)
+    over_rows(visit, len(x), x.itemsize * x.shape[1])
     return losses, gradient
+
+
+def _block(x: Any, labels: Any, hot: Any, even: Any, weight: Any, losses: Any, gradient: Any) -> None:
+    rows, classes = x.shape
+    e = np.empty_like(x) if gradient is None else gradient
+    flat, at = e.reshape(-1), labels + _row_starts(rows, classes)
+    shift = exp_rows(x, e)
+    s = row_sums(e)
+    if shift is None:  # ln(s/e_y), not ln s − x_y: nothing cancels where the loss is small
+        nll = np.log(s / flat.take(at))
+    else:
+        nll = np.log(s) + (shift - x.reshape(-1).take(at))
+    np.multiply(nll, hot, losses)
+    total = hot
+    if even is not None:
+        total_weight = classes if weight is None else weight.sum()
+        lse = np.log(s) if shift is None else np.log(s) + shift
+        losses += even * (total_weight * lse - (row_sums(x) if weight is None else row_dots(x, weight[None])))
+        total = hot + total_weight * even
+    if gradient is not None:
+        e *= total / s
+        flat[at] -= hot
+        if even is not None:
+            e -= even if weight is None else even * weight

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..convolution import Geometry
-from .products import Product, aligned, zeros
+from .products import Product, aligned, blocks, zeros
 
 TILE_BYTES = 1 << 20  # of buffers
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
@@ -44,22 +44,23 @@ class Lowering:
     """What all three share: how the image's rows lie in the buffer, and the way into it.
 
     A row takes `width` pixels in `padded`, the image's begin at `left`. In the product it takes `pitch` pixels, of which those from
-    `offset` on belong to the output.
+    `offset` on belong to the output: all where the two are the same, and what pads a row on the right is the next one's padding on
+    the left.
     """
 
+    shape: tuple[int, int, int, int]  # of the product's kernel (J, span, D, O)
     per_pixel: int  # numbers in all buffers for each pixel of a tile
     size = (0, 0)  # images and rows that the buffers are for
     padded: np.ndarray
     product: Product
 
-    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype, *, overlap: bool = False):
+    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         self.where, self.channels, self.features, self.dtype = where, channels, features, dtype
-        self.left, self.width, self.pitch, self.offset, self.span = where.before[1], where.padded[1], where.output[1], 0, 1
-        if overlap:  # what pads a row on the right is the padding on the left of the next
+        self.left, self.width, self.pitch, self.offset = where.before[1], where.padded[1], where.output[1], 0
+        if shares_padding(where):
             right = max(0, self.width - self.left - where.image[1])
             self.offset, self.left = max(0, right - self.left), max(right, self.left)
             self.width = self.pitch = self.left + where.image[1]
-            self.span = where.kernel[1]
 
     def tiles(self, images: int) -> list[Tile]:
         """Whole images, or runs of rows (an even number, for Winograd) of one image."""
@@ -79,12 +80,12 @@ class Lowering:
         self.product.multiply(kernel)
         self.scatter(tile.of(y), bias_row)
 
-    def products(self, x: np.ndarray, tile: Tile, g: np.ndarray) -> np.ndarray:
-        """What the tile of g (N, Ho, Wo, O) adds to the gradient of the kernel, (J, span, D, O)."""
+    def adjoint(self, x: np.ndarray, tile: Tile, g: np.ndarray, total: np.ndarray) -> None:
+        """Add to the gradient of the kernel, (J, span, D, O), what the tile of g (N, Ho, Wo, O) contributes."""
         self.fit(tile)
         self.gather(x, tile)
         self.spread(tile.of(g))
-        return self.product.adjoint()
+        self.product.adjoint(total)
 
     def fit(self, tile: Tile) -> None:
         """Make buffers for tiles of this size, unless the last one was."""
@@ -97,6 +98,13 @@ class Lowering:
         """Image rows that `rows` output rows read."""
         return (rows - 1) * self.where.stride[0] + self.where.dilation[0] * (self.where.kernel[0] - 1) + 1
 
+    def blank(self, *shape: int) -> np.ndarray:
+        """Zeros, and some more in memory after them, into which the last windows reach that begin in the last row."""
+        size = math.prod(shape)
+        return zeros((size + self.channels * self.where.dilation[1] * self.where.kernel[1],), self.dtype)[
+            :size
+        ].reshape(shape)
+
     def fill(self, x: np.ndarray, tile: Tile) -> None:
         """Copy what the tile reads of x (N, H, W, C) into `padded` (B, height, width, C), whose left and right are zero."""
         padded, (h, w) = self.padded, self.where.image
@@ -107,7 +115,9 @@ class Lowering:
         left, skip = min(max(0, self.left), width), max(0, -self.left)
         padded[:, :low] = 0
         padded[:, high:] = 0
-        padded[:, low:high, left : left + w - skip] = x[tile.start : tile.stop, top + low : top + high, skip : skip + width - left]
+        padded[:, low:high, left : left + w - skip] = x[
+            tile.start : tile.stop, top + low : top + high, skip : skip + width - left
+        ]
 
     def inside(self, pixels: np.ndarray, images: int) -> np.ndarray:
         """Of (J, B·R·pitch, O), the pixels that belong to the output: a view (J, B, R, Wo, O)."""
@@ -120,9 +130,11 @@ class Columns(Lowering):
     """im2col: in matrix g, a pixel's row is what the window sees there of the channels of group g."""
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
-        super().__init__(where, channels, features, dtype, overlap=where.kernel[1] > 1 and can_overlap(where))
-        taps = math.prod(where.kernel) // self.span
-        self.per_pixel = channels * (taps + math.prod(where.stride)) + features
+        super().__init__(where, channels, features, dtype)
+        span = where.kernel[1] if shares_padding(where) and where.dilation[1] == where.groups == 1 else 1
+        depth = channels // where.groups * math.prod(where.kernel) // span
+        self.shape = where.groups, span, depth, features // where.groups
+        self.per_pixel = where.groups * depth + channels * math.prod(where.stride) + features
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """(O, C/G, KH, KW) → (G, KW·KH·C/G, O/G)"""
@@ -131,17 +143,23 @@ class Columns(Lowering):
         return by_group.transpose(0, 4, 3, 2, 1).reshape(self.where.groups, kw * kh * c, -1)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
+        """The gradient of the weight from that of the kernel, as (J, span, D, O)."""
         _, c, kh, kw = out.shape
         g = self.where.groups
         np.copyto(out.reshape(g, -1, c, kh, kw), total.reshape(g, kw, kh, c, -1).transpose(0, 4, 3, 2, 1))
 
     def allocate(self, images: int, rows: int) -> None:
-        (kh, kw), (sh, sw), (dh, dw), groups = self.where.kernel, self.where.stride, self.where.dilation, self.where.groups
+        (kh, kw), (sh, sw), (dh, dw), groups = (
+            self.where.kernel,
+            self.where.stride,
+            self.where.dilation,
+            self.where.groups,
+        )
         height, c, p = self.height(rows), self.channels // groups, images * rows * self.pitch
-        kw //= self.span
-        self.product = Product(groups, p, kw * kh * c, self.features // groups, self.dtype, span=self.span)
+        kw //= self.shape[1]
+        self.product = Product(self.shape, p, self.dtype)
         self.target = self.product.rows.reshape(groups, images, rows, self.pitch, kw, kh, c)
-        padded = zeros((images, height, self.width, groups, c), self.dtype)
+        padded = self.blank(images, height, self.width, groups, c)
         image, down, across, group, channel = padded.strides
         steps = (group, image, sh * down, sw * across, dw * across, dh * down, channel)
         self.source = as_strided(padded, self.target.shape, steps)
@@ -170,7 +188,9 @@ class Planar(Columns):
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         Lowering.__init__(self, where, channels, features, dtype)
-        self.per_pixel = channels * (math.prod(where.kernel) + math.prod(where.stride)) + where.groups + features
+        depth = channels // where.groups * math.prod(where.kernel) + 1
+        self.shape = where.groups, 1, depth, features // where.groups
+        self.per_pixel = where.groups * depth + channels * math.prod(where.stride) + features
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """(O, C/G, KH, KW), (O) → (G, C/G·KH·KW + 1, O/G)"""
@@ -185,13 +205,18 @@ class Planar(Columns):
         np.copyto(out.reshape(self.where.groups, -1, total.shape[2] - 1), total[:, 0, :-1].mT)
 
     def allocate(self, images: int, rows: int) -> None:
-        (kh, kw), (sh, sw), (dh, dw), groups = self.where.kernel, self.where.stride, self.where.dilation, self.where.groups
+        (kh, kw), (sh, sw), (dh, dw), groups = (
+            self.where.kernel,
+            self.where.stride,
+            self.where.dilation,
+            self.where.groups,
+        )
         height, c, p = self.height(rows), self.channels // groups, images * rows * self.pitch
-        self.product = Product(groups, p, c * kh * kw + 1, self.features // groups, self.dtype, planar=True)
+        self.product = Product(self.shape, p, self.dtype, planar=True)
         self.product.rows[..., -1] = 1
         planes = self.product.rows[..., :-1].mT
         self.target = planes.reshape(groups, c, kh, kw, images, rows, self.pitch)
-        padded = zeros((groups, c, images, height, self.width), self.dtype)
+        padded = self.blank(groups, c, images, height, self.width)
         group, channel, image, down, across = padded.strides
         steps = (group, channel, dh * down, dw * across, image, sh * down, sw * across)
         self.source = as_strided(padded, self.target.shape, steps)
@@ -213,7 +238,8 @@ class Winograd(Lowering):
     """
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
-        super().__init__(where, channels, features, dtype, overlap=True)
+        super().__init__(where, channels, features, dtype)
+        self.shape = 4, where.kernel[1], channels, features
         self.per_pixel = 3 * channels + 3 * features
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
@@ -231,7 +257,7 @@ class Winograd(Lowering):
 
     def allocate(self, images: int, rows: int) -> None:
         pairs, line = (rows + 1) // 2, self.width * self.channels
-        self.product = Product(4, images * pairs * self.pitch, self.channels, self.features, self.dtype, span=self.span)
+        self.product = Product(self.shape, images * pairs * self.pitch, self.dtype)
         self.padded = zeros((images, 2 * pairs + 2, self.width, self.channels), self.dtype)
         by_pair = self.padded.reshape(images, pairs + 1, 2, line)
         self.source = by_pair[:, :-1, 0], by_pair[:, :-1, 1], by_pair[:, 1:, 0], by_pair[:, 1:, 1]
@@ -272,18 +298,63 @@ class Winograd(Lowering):
         np.copyto(z3, g1)
 
 
-def can_overlap(where: Geometry) -> bool:
-    """Whether windows can overlap in memory, the padding between two rows being shared by both."""
-    (_, kw), (_, left) = where.kernel, where.before
+class Pointwise(Lowering):
+    """A kernel of one pixel: a product of all pixels with a matrix, with no copy."""
+
+    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
+        super().__init__(where, channels, features, dtype)
+        self.shape = 1, 1, channels, features
+        self.per_pixel = channels + features
+
+    def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
+        """(O, C, 1, 1) → (C, O)"""
+        return np.ascontiguousarray(weight[:, :, 0, 0].T)
+
+    def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out[:, :, 0, 0], total[0, 0].T)
+
+    def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
+        for pixels, results in zip(self.cut(tile.of(x)), self.cut(tile.of(y))):
+            np.matmul(pixels, kernel, out=results)
+        if bias_row is not None:
+            y = tile.of(y)
+            y += bias_row
+
+    def adjoint(self, x: np.ndarray, tile: Tile, g: np.ndarray, total: np.ndarray) -> None:
+        total, part = total[0, 0], np.empty_like(total[0, 0])
+        for some_pixels, some_g in zip(self.cut(tile.of(x)), self.cut(tile.of(g))):
+            for pixels, g_pixels in zip(some_pixels, some_g):
+                np.matmul(pixels.T, g_pixels, out=part)
+                total += part
+
+    def cut(self, x: np.ndarray) -> list[np.ndarray]:
+        """(B, R, W, C) → n blocks of m pixels, (n, m, C), and what is left."""
+        pixels = x.reshape(-1, x.shape[-1])
+        m = blocks(len(pixels), self.channels * self.features, 12)[1]
+        n = len(pixels) // m
+        left = pixels[n * m :]
+        return [pixels[: n * m].reshape(n, m, -1)] + ([left[None]] if len(left) else [])
+
+
+def shares_padding(where: Geometry) -> bool:
+    """Whether the zeros between two rows of the image can serve both, so that a window can go on from the end of one into the next."""
+    left = where.before[1]
     right = where.padded[1] - left - where.image[1]
-    return where.stride[1] == where.dilation[1] == where.groups == 1 and 0 <= left < kw and right < kw
+    return where.stride == (1, 1) and left >= 0 and right <= where.dilation[1] * (where.kernel[1] - 1)
 
 
 def lowering(where: Geometry, channels: int, features: int, dtype: np.dtype) -> Columns | Winograd:
     """The fastest of the three, as measured."""
+    if (
+        where.kernel == where.stride == (1, 1)
+        and where.groups == 1
+        and where.image == where.output
+        and where.before == (0, 0)
+    ):
+        return Pointwise(where, channels, features, dtype)
     if channels // where.groups < 16:
         return Planar(where, channels, features, dtype)
-    rows_only = where.kernel[0] == 3 and where.stride[0] == where.dilation[0] == 1 and where.output[0] > 1
-    if rows_only and channels * features >= 1024 and can_overlap(where):
+    plain = where.dilation == (1, 1) and where.groups == 1 and shares_padding(where)
+    if plain and where.kernel[0] == 3 and where.output[0] > 1 and channels * features >= 1024:
         return Winograd(where, channels, features, dtype)
     return Columns(where, channels, features, dtype)

@@ -1,6 +1,6 @@
 """Normalisations on NumPy: tile by tile in cache, main memory is read twice for batch statistics, once for the others.
 
-Sums are over tiles of a fixed size, whose partial results are added in order: they do not depend on the number of threads.
+Sums are over tiles of a fixed size, their results added in order: they do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from ..normalization import BatchNorm
 from ..parallel import parallel_for
 from .blocks import BLOCK, FLOATS, row_dots, row_sums
 
-
 SMALL = 1 << 14  # elements: below, the generic form's few calls take less time than the tiles' many
 
 
@@ -24,11 +23,11 @@ def _supported(x: Any, *others: Any) -> bool:
     return x.size >= SMALL and x.dtype in FLOATS and all(a is None or a.dtype == x.dtype for a in others)
 
 
-# --- over channels: batch normalisation -------------------------------------------------------------------------------------
+# --- over channels: batch normalisation -------------------------------------------------------------------------------
 class _Channels:
-    """(N, C, …) as a matrix whose columns are (k, C, h): h = H·W pixels of channel-first memory, or k pixels of channel-last.
+    """(N, C, …) as a matrix with columns (k, C, h): of channel-first memory h = H·W pixels, of channel-last memory k.
 
-    Long rows keep NumPy's inner loops long. Tiles are (rows, columns, channels), a block of cache each.
+    Long rows keep NumPy's inner loops long. Tiles, (rows, columns, channels, band of rows), take up a block of cache.
     """
 
     def __init__(self, x: Any):
@@ -45,10 +44,15 @@ class _Channels:
         per_tile = channels if self.k > 1 else max(1, min(channels, (1 << 13) // self.h))
         height = max(1, BLOCK // (x.itemsize * self.k * per_tile * self.h))
         self.tiles = [
-            (slice(i, min(i + height, self.rows)), slice(c * self.h, (c + per_tile) * self.h) if self.k == 1 else slice(None),
-             slice(c, min(c + per_tile, channels)), i // height)
-            for i in range(0, self.rows, height) for c in range(0, channels, per_tile)
-        ]  # fmt: skip
+            (
+                slice(i, min(i + height, self.rows)),
+                slice(c * self.h, (c + per_tile) * self.h) if self.k == 1 else slice(None),
+                slice(c, min(c + per_tile, channels)),
+                i // height,
+            )
+            for i in range(0, self.rows, height)
+            for c in range(0, channels, per_tile)
+        ]
         self.bands = -(-self.rows // height)
 
     def matrix(self, x: Any) -> Any:
@@ -75,7 +79,7 @@ class _Channels:
 
 
 def _moments(x: Any, over: _Channels) -> tuple[Any, Any]:
-    """Mean and biased variance (C,) by Chan, Golub & LeVeque's pairwise formula: tiles about their own means, then joined."""
+    """Mean and biased variance (C,) by the formula of Chan, Golub & LeVeque (1979), which joins those of the tiles."""
     counts, means = np.zeros((over.bands, 1)), np.empty((over.bands, over.channels))
     squares = np.empty_like(means)
 
@@ -173,15 +177,18 @@ def _(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, e
     return y, vjp
 
 
-# --- over rows: layer, group, instance and RMS normalisation ----------------------------------------------------------------
+# --- over rows: layer, group, instance and RMS normalisation ----------------------------------------------------------
 class _Rows:
-    """An array as (N, K, c·h): each of N·K rows is normalised; the k-th row of a sample has c weights, for h elements each."""
+    """An array as (N, K, c·h): N·K rows to normalise; the k-th row of a sample has c weights, each for h elements."""
 
     def __init__(self, x: Any, groups: int, per_group: int, repeat: int):
         self.h, self.shape = repeat, (x.size // (groups * per_group * repeat), groups, per_group * repeat)
         n, k, row = self.shape
         rows = max(1, BLOCK // (x.itemsize * row))
-        many, few = max(1, rows // k), min(rows, k)  # samples in a block, or, where not even one fits, rows of one sample
+        many, few = (
+            max(1, rows // k),
+            min(rows, k),
+        )  # samples in a block, or, where not even one fits, rows of one sample
         self.blocks = [
             (slice(i, i + many), slice(j, min(j + few, k))) for i in range(0, n, many) for j in range(0, k, few)
         ]
@@ -246,7 +253,9 @@ def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centr
                 out *= w[groups]
             rows = out.reshape(-1, row)
             c1 = row_sums(rows).reshape(r.shape) / row
-            d = np.multiply(d, row_dots(rows, d.reshape(-1, row)).reshape(r.shape) * (r * r / row), d if centred else None)
+            d = np.multiply(
+                d, row_dots(rows, d.reshape(-1, row)).reshape(r.shape) * (r * r / row), d if centred else None
+            )
             out -= d
             if centred:
                 out -= c1

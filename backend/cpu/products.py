@@ -37,10 +37,10 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return out
 
 
-def blocks(rows: int, size: int) -> tuple[int, int]:
-    """(n, m): n blocks of m rows, n·m ≥ rows, for a product that does `size` multiply-adds per row."""
+def blocks(rows: int, size: int, least: int) -> tuple[int, int]:
+    """(n, m): n blocks of m ≥ `least` rows, n·m ≥ rows, for a product that does `size` multiply-adds per row."""
     most = SMALL // size
-    if most < 16 or most >= rows or not _has_small_products():
+    if most < least or most >= rows or not _has_small_products():
         return 1, rows
     n = -(-rows // most)
     return n, -(-rows // n)
@@ -52,28 +52,33 @@ def _has_small_products() -> bool:
 
 
 class Product:
-    """out[p] = Σ_{i < span} rows[p + i] kernel[i]: rows (J, P, D), kernel (J, span·D, O), out (J, P, O); and its adjoint.
+    """out[p] = Σ_{i < span} rows[p + i] kernel[i]: rows (J, P, D), kernel (J, span, D, O), out (J, P, O); and its adjoint.
 
     In memory a row's numbers lie next to each other; if `planar`, the rows do.
     """
 
-    def __init__(self, matrices: int, pixels: int, depth: int, features: int, dtype: Any, *, span: int = 1, planar: bool = False):
-        n, m = blocks(-(-pixels // span), span * depth * features)
-        n_adjoint, m_adjoint = blocks(pixels, depth * features)
+    def __init__(self, shape: tuple[int, int, int, int], pixels: int, dtype: Any, *, planar: bool = False):
+        matrices, span, depth, features = shape
+        n, m = blocks(-(-pixels // span), span * depth * features, 12)
+        n_adjoint, m_adjoint = blocks(pixels, depth * features, 48)
         size = max(span * n * m, n_adjoint * m_adjoint)
         rows = zeros((matrices, depth, size), dtype).mT if planar else zeros((matrices, size + span, depth), dtype)
         out = zeros((matrices, size, features), dtype)
         self.rows, self.out = rows[:, :pixels], out[:, :pixels]
         j, p, e = rows.strides
         self.windows = as_strided(rows, (matrices, span, n, m, span * depth), (j, p, m * span * p, span * p, e))
-        self.shifted = as_strided(rows, (matrices, span, n_adjoint, depth, m_adjoint), (j, p, m_adjoint * p, e, p))
+        self.shifted = as_strided(rows, (n_adjoint, matrices, span, depth, m_adjoint), (m_adjoint * p, j, p, e, p))
         j, p, e = out.strides
         self.target = as_strided(out, (matrices, span, n, m, features), (j, p, m * span * p, span * p, e))
-        self.g = as_strided(out, (matrices, 1, n_adjoint, m_adjoint, features), (j, 0, m_adjoint * p, p, e))
+        self.g = as_strided(out, (n_adjoint, matrices, 1, m_adjoint, features), (m_adjoint * p, j, 0, p, e))
 
     def multiply(self, kernel: np.ndarray) -> None:
+        """Fill `out` from `rows` and the kernel, as (J, span·D, O)."""
         np.matmul(self.windows, kernel[:, None, None], out=self.target)
 
-    def adjoint(self) -> np.ndarray:
-        """Σₚ rows[p + i]ᵀ out[p], (J, span, D, O)."""
-        return np.matmul(self.shifted, self.g).sum(axis=2)
+    def adjoint(self, total: np.ndarray) -> None:
+        """Add Σₚ rows[p + i]ᵀ out[p] to total (J, span, D, O)."""
+        part = np.empty_like(total)
+        for shifted, g in zip(self.shifted, self.g):
+            np.matmul(shifted, g, out=part)
+            total += part

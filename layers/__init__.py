@@ -1,0 +1,45 @@
+"""Layers and models: `torch.nn`'s names, arguments, state and semantics, on weft's Tensors.
+
+    from weft import layers as nn
+    from weft.layers import functional as F
+
+    net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+
+Every layer takes `device=` and `dtype=` as keywords. `functional` has the functions, `init` the initial values,
+`models` a few small networks.
+"""
+
+from . import (
+    activation,
+    containers,
+    convolution,
+    dropout,
+    embedding,
+    functional,
+    init,
+    linear,
+    loss,
+    models,
+    module,
+    normalization,
+    perceptron,
+    pooling,
+)
+from .activation import *
+from .containers import *
+from .convolution import *
+from .dropout import *
+from .embedding import *
+from .linear import *
+from .loss import *
+from .module import *
+from .normalization import *
+from .perceptron import *
+from .pooling import *
+from .summary import LayerSummary, Summary, summary
+
+__all__ = [
+    *activation.__all__, *containers.__all__, *convolution.__all__, *dropout.__all__, *embedding.__all__,
+    *linear.__all__, *loss.__all__, *module.__all__, *normalization.__all__, *perceptron.__all__, *pooling.__all__,
+    "LayerSummary", "Summary", "functional", "init", "models", "summary",
+]  # fmt: skip

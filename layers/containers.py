@@ -1,0 +1,295 @@
+"""Modules made of modules, and modules that only rearrange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ..backend.manipulation import reshape
+from ..backend.tensor import Tensor
+from .module import Module, _indented, _layout
+
+__all__ = ["Flatten", "Identity", "ModuleDict", "ModuleList", "Residual", "Sequential", "Unflatten"]
+
+
+class _Indexed(Module):
+    """Modules under the names "0", "1", …: what `Sequential` and `ModuleList` share."""
+
+    def _items(self) -> list[tuple[str, Module]]:
+        return [(name, m) for name, m in vars(self).items() if isinstance(m, Module)]
+
+    def _replace(self, modules: Iterable[Module]) -> None:
+        for name, _ in self._items():
+            delattr(self, name)
+        for i, module in enumerate(modules):
+            self.add_module(str(i), module)
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter([m for _, m in self._items()])
+
+    def _name(self, index: int) -> str:
+        items = self._items()
+        if not -len(items) <= index < len(items):
+            raise IndexError(f"`index` must be in [{-len(items)}, {len(items)}), got {index}")
+        return items[index][0]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self._part(self._items()[index])
+        return vars(self)[self._name(index)]
+
+    def _part(self, items: list[tuple[str, Module]]) -> Module:
+        raise NotImplementedError
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self.add_module(self._name(index), module)
+
+    def __delitem__(self, index: Any) -> None:
+        gone = {name for name, _ in self._items()[index]} if isinstance(index, slice) else {self._name(index)}
+        kept = [(name, m) for name, m in self._items() if name not in gone]
+        if all(name.isdigit() for name, _ in kept):
+            self._replace(m for _, m in kept)
+        else:
+            for name in gone:
+                delattr(self, name)
+
+    def append(self, module: Module) -> Any:
+        """Put a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Any:
+        """Put several modules at the end."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Any:
+        """Put a module before the one at `index`."""
+        modules = list(self)
+        modules.insert(index, module)
+        self._replace(modules)
+        return self
+
+    def pop(self, index: int = -1) -> Module:
+        """Take a module out."""
+        module = self[index]
+        del self[index]
+        return module
+
+
+class Sequential(_Indexed):
+    """Modules applied one after the other, as `torch.nn.Sequential`: f = fₙ ∘ … ∘ f₁.
+
+    Takes modules, or one dict (or OrderedDict) of names to modules.
+
+    >>> from weft import layers as nn
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    >>> net(weft.ones((2, 4))).shape
+    (2, 3)
+    >>> len(net[:2]), net[-1].out_features
+    (2, 3)
+    """
+
+    def __init__(self, *args: Any):
+        named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else enumerate(args)
+        for name, module in named:
+            if not isinstance(module, Module):
+                raise TypeError(f"`Sequential` must be made of Modules, got {type(module).__name__} at {str(name)!r}")
+            self.add_module(str(name), module)
+
+    def forward(self, input: Any) -> Any:
+        for module in tuple(vars(self).values()):
+            if isinstance(module, Module):
+                input = module(input)
+        return input
+
+    def _part(self, items: list[tuple[str, Module]]) -> Sequential:
+        return Sequential(dict(items))
+
+    def __add__(self, other: Sequential) -> Sequential:
+        return Sequential(*self, *other)
+
+
+class ModuleList(_Indexed):
+    """A list of modules that counts as part of the model, as `torch.nn.ModuleList`; it has no forward of its own.
+
+    >>> from weft import layers as nn
+    >>> heads = nn.ModuleList(nn.Linear(2, n) for n in (3, 5))
+    >>> [tuple(h(weft.ones((1, 2))).shape) for h in heads]
+    [(1, 3), (1, 5)]
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None):
+        self.extend(modules or ())
+
+    def _part(self, items: list[tuple[str, Module]]) -> ModuleList:
+        return ModuleList(m for _, m in items)
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __repr__(self) -> str:
+        """Neighbours that read the same are shown once, as in PyTorch: `(0-5): 6 x Linear(…)`."""
+        runs: list[list[Any]] = []  # [first, last, text]
+        for i, text in enumerate(map(repr, self)):
+            if runs and runs[-1][2] == text:
+                runs[-1][1] = i
+            else:
+                runs.append([i, i, text])
+        lines = [_indented(f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}") for a, b, text in runs]
+        return _layout(type(self).__name__, "", lines)
+
+
+class ModuleDict(Module):
+    """A dict of modules that counts as part of the model, as `torch.nn.ModuleDict`.
+
+    >>> from weft import layers as nn
+    >>> activations = nn.ModuleDict({"relu": nn.ReLU(), "tanh": nn.Tanh()})
+    >>> activations["relu"](weft.tensor([-1.0])).tolist()
+    [0.0]
+    """
+
+    def __init__(self, modules: Any = None):
+        if modules is not None:
+            self.update(modules)
+
+    def __getitem__(self, key: str) -> Module:
+        found = vars(self).get(key)
+        if not isinstance(found, Module):
+            raise KeyError(f"`key` must be one of {list(self)}, got {key!r}")
+        return found
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        self.pop(key)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, m in vars(self).items() if isinstance(m, Module)])
+
+    def __contains__(self, key: object) -> bool:
+        return key in list(self)
+
+    def keys(self) -> list[str]:
+        return list(self)
+
+    def values(self) -> list[Module]:
+        return [self[key] for key in self]
+
+    def items(self) -> list[tuple[str, Module]]:
+        return [(key, self[key]) for key in self]
+
+    def update(self, modules: Any) -> None:
+        """Add the modules of a mapping, or of an iterable of pairs; those with known names are replaced."""
+        for key, module in modules.items() if hasattr(modules, "items") else modules:
+            self[key] = module
+
+    def pop(self, key: str) -> Module:
+        """Take a module out."""
+        module = self[key]
+        delattr(self, key)
+        return module
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        for key in self:
+            delattr(self, key)
+
+
+class Residual(Module):
+    """A residual connection: y = f(x) + s(x), where f is `module` and s is `shortcut`, the identity if None.
+
+    Give a shortcut (such as a 1×1 convolution) where f changes the shape. He et al., "Deep Residual Learning for Image
+    Recognition" (2016); theirs applies a ReLU to the sum, which is a module of its own here.
+
+    >>> from weft import layers as nn
+    >>> nn.Residual(nn.Identity())(weft.tensor([1.0, 2.0])).tolist()
+    [2.0, 4.0]
+    """
+
+    def __init__(self, module: Module, shortcut: Module | None = None):
+        self.module = module
+        self.shortcut = shortcut
+
+    def forward(self, input: Tensor) -> Tensor:
+        output = self.module(input)
+        shortcut = input if self.shortcut is None else self.shortcut(input)
+        if output.shape != shortcut.shape:
+            raise ValueError(
+                f"`shortcut` must give the shape of the module's output {output.shape}, got {shortcut.shape}; "
+                "pass one that does, such as Conv2d(in_channels, out_channels, 1, stride)"
+            )
+        return output + shortcut
+
+
+class Identity(Module):
+    """y = x, whatever the arguments, as `torch.nn.Identity`: a placeholder.
+
+    >>> from weft import layers as nn
+    >>> nn.Identity(54, unused=True)(weft.tensor([1.0])).tolist()
+    [1.0]
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        pass
+
+    def forward(self, input: Any) -> Any:
+        return input
+
+
+class Flatten(Module):
+    """Axes start_dim … end_dim merged into one, as `torch.nn.Flatten`: (N, C, H, W) → (N, C·H·W).
+
+    >>> from weft import layers as nn
+    >>> nn.Flatten()(weft.ones((2, 3, 4, 5))).shape
+    (2, 60)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.flatten(self.start_dim, self.end_dim)  # type: ignore[attr-defined]
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Axis `dim` split into axes of `unflattened_size` (one may be −1), as `torch.nn.Unflatten`.
+
+    Named dimensions, which PyTorch has here too, do not exist in weft.
+
+    >>> from weft import layers as nn
+    >>> nn.Unflatten(1, (3, -1))(weft.ones((2, 12))).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Iterable[int]):
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
+
+    def forward(self, input: Tensor) -> Tensor:
+        dim, sizes = self.dim % input.ndim, list(self.unflattened_size)
+        known = 1
+        for n in sizes:
+            known *= 1 if n == -1 else n
+        length = input.shape[dim]
+        if sizes.count(-1) == 1 and known and length % known == 0:
+            sizes[sizes.index(-1)] = length // known
+        elif known != length or -1 in sizes:
+            wanted = f"multiply to {length}, the length of axis {self.dim}"
+            raise ValueError(f"`unflattened_size` must {wanted}, got {self.unflattened_size}")
+        return reshape(input, (*input.shape[:dim], *sizes, *input.shape[dim + 1 :]))
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -1,0 +1,208 @@
+"""Convolutional layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..backend.creation import empty
+from ..backend.tensor import Parameter, Tensor
+from . import functional as F
+from . import init
+from .functional import _check as check
+from .module import Module
+
+__all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
+
+Ints = int | tuple[int, ...]
+PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+
+
+class _Conv(Module):
+    """What the convolutions share; a subclass says how many axes the kernel has."""
+
+    axes: int
+    transposed = False
+    output_padding: tuple[int, ...] = ()
+    bias: Parameter | None
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Ints, stride: Ints = 1, padding: str | Ints = 0,
+        dilation: Ints = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", *,
+        device: str | None = None, dtype: Any = None,
+    ):  # fmt: skip
+        if not isinstance(groups, int) or groups < 1 or in_channels % groups or out_channels % groups:
+            got = f"got {groups} for {in_channels} and {out_channels}"
+            raise ValueError(f"`groups` must be a positive int that divides `in_channels` and `out_channels`, {got}")
+        check.one_of("padding_mode", padding_mode, list(PADDING_MODES)[: 1 if self.transposed else None])
+        n = self.axes
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = check.several("kernel_size", kernel_size, n, 1)
+        self.stride = check.several("stride", stride, n, 1)
+        self.padding = padding if isinstance(padding, str) else check.several("padding", padding, n)
+        self.dilation = check.several("dilation", dilation, n, 1)
+        self.groups = groups
+        self.padding_mode = padding_mode
+        if isinstance(padding, str):
+            check.one_of("padding", padding, ("valid", "same"))
+            if padding == "same" and max(self.stride) > 1:
+                raise ValueError(f"`padding` may be 'same' with stride 1 alone, got stride {self.stride}")
+        first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        self.weight = Parameter(empty((first, second // groups, *self.kernel_size), device=device, dtype=dtype))
+        self.bias = Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(max(1, math.prod(self.weight.shape[1:])))
+            init.uniform_(self.bias, -bound, bound)
+
+    def _padded(self, input: Tensor) -> tuple[Tensor, Any]:
+        """The input, and the padding that is left to the convolution: all of it if it is zeros."""
+        if self.padding_mode == "zeros":
+            return input, self.padding
+        if self.padding == "valid":
+            return input, 0
+        if self.padding == "same":
+            spans = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation)]
+            sides = [(s // 2, s - s // 2) for s in spans]
+        else:
+            sides = [(p, p) for p in self.padding]  # type: ignore[misc]
+        return F.pad(input, [p for side in reversed(sides) for p in side], mode=PADDING_MODES[self.padding_mode]), 0
+
+    def extra_repr(self) -> str:
+        none = (0,) * self.axes
+        shown = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        shown += [f"padding={self.padding}"] * (self.padding != none)
+        shown += [f"dilation={self.dilation}"] * (self.dilation != (1,) * self.axes)
+        shown += [f"output_padding={self.output_padding}"] * (self.output_padding not in ((), none))
+        shown += [f"groups={self.groups}"] * (self.groups != 1)
+        shown += ["bias=False"] * (self.bias is None)
+        shown += [f"padding_mode={self.padding_mode}"] * (self.padding_mode != "zeros")
+        return ", ".join(shown)
+
+
+class Conv1d(_Conv):
+    """Cross-correlation of sequences, as `torch.nn.Conv1d`: x (N, C, L) or (C, L) → y (N, O, Lo); see `Conv2d`.
+
+    >>> from weft import layers as nn
+    >>> nn.Conv1d(3, 4, 5, padding="same")(weft.ones((2, 3, 10))).shape
+    (2, 4, 10)
+    """
+
+    axes = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        x, padding = self._padded(input)
+        return F.conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class Conv2d(_Conv):
+    """Cross-correlation of images, as `torch.nn.Conv2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo),
+
+        y[n, o, h, w] = b[o] + Σ_{c,i,j} W[o, c, i, j] · x[n, c, h·S + i·D − P, w·S + j·D − P],   Ho = ⌊(H + 2P − D(KH −
+        1) − 1)/S⌋ + 1
+
+    with `weight` W (O, C/groups, KH, KW) and `bias` b (O), both starting as U(−1/√f, 1/√f), f = C/groups · KH · KW.
+    `padding` is an int, one for each axis, "valid" or "same"; outside of the image are zeros, or what `padding_mode`
+    ("reflect", "replicate", "circular") says.
+
+    >>> from weft import layers as nn
+    >>> nn.Conv2d(3, 16, 3, padding=1)(weft.ones((2, 3, 32, 32))).shape
+    (2, 16, 32, 32)
+    """
+
+    axes = 2
+
+    def forward(self, input: Tensor) -> Tensor:
+        x, padding = self._padded(input)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class _ConvTranspose(_Conv):
+    transposed = True
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Ints, stride: Ints = 1, padding: Ints = 0,
+        output_padding: Ints = 0, groups: int = 1, bias: bool = True, dilation: Ints = 1, padding_mode: str = "zeros",
+        *, device: str | None = None, dtype: Any = None,
+    ):  # fmt: skip
+        if isinstance(padding, str):
+            raise TypeError(f"`padding` must be an int or ints for a transposed convolution, got {padding!r}")
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device=device,
+            dtype=dtype,
+        )
+        self.output_padding = check.several("output_padding", output_padding, self.axes)
+
+    def _extra(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
+        """The output padding that makes the output `output_size` large: a stride > 1 leaves several possibilities."""
+        if output_size is None:
+            return self.output_padding
+        n, extra = self.axes, []
+        lengths = zip(
+            input.shape[-n:], tuple(output_size)[-n:], self.stride, self.padding, self.dilation, self.kernel_size
+        )
+        for size, wanted, s, p, d, k in lengths:
+            least = (size - 1) * s - 2 * p + d * (k - 1) + 1  # type: ignore[operator]
+            if not least <= wanted < least + s:
+                raise ValueError(
+                    f"`output_size` must be {least} … {least + s - 1} along each axis for this input, got {wanted}"
+                )
+            extra.append(wanted - least)
+        return tuple(extra)
+
+
+class ConvTranspose1d(_ConvTranspose):
+    """Transposed convolution of sequences, as `torch.nn.ConvTranspose1d`: x (N, C, L) or (C, L) → y (N, O, Lo).
+
+    >>> from weft import layers as nn
+    >>> nn.ConvTranspose1d(3, 4, 2, stride=2)(weft.ones((2, 3, 5))).shape
+    (2, 4, 10)
+    """
+
+    axes = 1
+
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        extra = self._extra(input, output_size)
+        padding: Any = self.padding
+        return F.conv_transpose1d(
+            input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+        )
+
+
+class ConvTranspose2d(_ConvTranspose):
+    """The adjoint of `Conv2d`, as `torch.nn.ConvTranspose2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo),
+
+        Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1
+
+    with `weight` (C, O/groups, KH, KW) and `bias` (O), both starting as U(−1/√f, 1/√f), f = O/groups · KH · KW.
+    `output_padding` (or the argument `output_size` of a call) picks among the sizes that a convolution would have
+    brought to H.
+
+    >>> from weft import layers as nn
+    >>> nn.ConvTranspose2d(3, 4, 2, stride=2)(weft.ones((2, 3, 5, 5))).shape
+    (2, 4, 10, 10)
+    """
+
+    axes = 2
+
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        extra = self._extra(input, output_size)
+        padding: Any = self.padding
+        return F.conv_transpose2d(
+            input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+        )

@@ -1,0 +1,89 @@
+"""Embedding: a table of vectors, looked up by index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backend.creation import empty
+from ..backend.tensor import Parameter, Tensor
+from . import functional as F
+from . import init
+from .functional import _check as check
+from .module import Module
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Module):
+    """Row `index` of a learned table, as `torch.nn.Embedding`: indices (…) → (…, embedding_dim).
+
+    `weight` (num_embeddings, embedding_dim) starts as N(0, 1). The row `padding_idx` starts as zeros and receives no
+    gradient. The gradient of a row is the sum over its uses, in a fixed order, divided by their number if
+    `scale_grad_by_freq`. With `max_norm`, rows that are used are first shrunk, in place, to that `norm_type`-norm.
+    Gradients are always dense: `sparse` is accepted and changes nothing.
+
+    >>> from weft import layers as nn
+    >>> nn.Embedding(10, 3)(weft.tensor([[1, 2], [4, 3]])).shape
+    (2, 2, 3)
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, max_norm: float | None = None,
+        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False, _weight: Tensor | None = None,
+        _freeze: bool = False, *, device: str | None = None, dtype: Any = None,
+    ):  # fmt: skip
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(f"`padding_idx` must be in [{-num_embeddings}, {num_embeddings}), got {padding_idx}")
+            padding_idx %= num_embeddings
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
+        if _weight is None:
+            self.weight = Parameter(empty((num_embeddings, embedding_dim), device=device, dtype=dtype), not _freeze)
+            self.reset_parameters()
+        else:
+            check.shape("_weight", _weight, (num_embeddings, embedding_dim))
+            self.weight = Parameter(_weight, not _freeze)
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            self.weight.data[self.padding_idx, ...] = 0
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None, max_norm: float | None = None,
+        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+    ) -> Embedding:  # fmt: skip
+        """An embedding over a given table (its memory, not a copy), which does not learn unless `freeze=False`.
+
+        >>> from weft import layers as nn
+        >>> nn.Embedding.from_pretrained(weft.tensor([[1.0, 2.0], [3.0, 4.0]]))(weft.tensor([1])).tolist()
+        [[3.0, 4.0]]
+        """
+        if check.tensor("embeddings", embeddings).ndim != 2:
+            raise ValueError(
+                f"`embeddings` must have shape (num_embeddings, embedding_dim), got {tuple(embeddings.shape)}"
+            )
+        rows, width = embeddings.shape
+        return cls(rows, width, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.embedding(
+            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+        )
+
+    def extra_repr(self) -> str:
+        shown = [f"{self.num_embeddings}, {self.embedding_dim}"]
+        shown += [f"padding_idx={self.padding_idx}"] * (self.padding_idx is not None)
+        shown += [f"max_norm={self.max_norm}"] * (self.max_norm is not None)
+        shown += [f"norm_type={self.norm_type}"] * (self.norm_type != 2)
+        shown += ["scale_grad_by_freq=True"] * self.scale_grad_by_freq
+        shown += ["sparse=True"] * self.sparse
+        return ", ".join(shown)

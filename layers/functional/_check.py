@@ -1,0 +1,78 @@
+"""What the functions of this package ask of their arguments, in words that help. Nothing here touches the data."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from ...backend.dtypes import is_real_floating
+from ...backend.tensor import Tensor
+
+__all__: list[str] = []
+
+
+def tensor(name: str, x: Any) -> Tensor:
+    """A Tensor, or TypeError."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"`{name}` must be a weft.Tensor, got {type(x).__name__}; convert it: weft.asarray(…)")
+    return x
+
+
+def floating(name: str, x: Any) -> None:
+    """A Tensor of a real floating-point dtype, or TypeError."""
+    if not is_real_floating(tensor(name, x).data.dtype):
+        raise TypeError(f"`{name}` must have a real floating-point dtype, got {x.dtype}; convert it: {name}.float()")
+
+
+def same_dtype(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
+    """Mixed dtypes would silently be computed in the wider one, at a multiple of the cost."""
+    if x.data.dtype != other.data.dtype:
+        raise TypeError(
+            f"`{name}` must have the dtype of `{other_name}`, {other.dtype}, got {x.dtype}; "
+            f"convert it: {name}.to(weft.{other.dtype}), or the module: .double(), .float(), …"
+        )
+
+
+def shape(name: str, x: Tensor, required: Sequence[int]) -> None:
+    """Exactly this shape, or ValueError."""
+    if tuple(tensor(name, x).shape) != tuple(required):
+        raise ValueError(f"`{name}` must have shape {tuple(required)}, got {tuple(x.shape)}")
+
+
+def axis(name: str, value: int, x: Tensor) -> int:
+    """A valid axis of x, or IndexError."""
+    n = x.ndim
+    if not -n <= value < n:
+        raise IndexError(f"`{name}` must be in [{-n}, {n}) for shape {tuple(x.shape)}, got {value}")
+    return value
+
+
+def several(name: str, value: Any, n: int, least: int = 0) -> tuple[int, ...]:
+    """An int, for all axes, or n of them, as a tuple; each at least `least`."""
+    if type(value) is int and value >= least:
+        return (value,) * n
+    if type(value) is tuple and len(value) == n and all(type(v) is int and v >= least for v in value):
+        return value
+    try:
+        values = tuple(map(operator.index, value)) if isinstance(value, Sequence) else (operator.index(value),)
+    except TypeError:
+        values = ()
+    if len(values) == 1:
+        values *= n
+    if len(values) != n or min(values) < least:
+        wanted = f"an int or {n} ints, each" if n > 1 else "an int,"
+        raise ValueError(f"`{name}` must be {wanted} at least {least}, got {value!r}")
+    return values
+
+
+def probability(name: str, p: float) -> None:
+    """In [0, 1], or ValueError."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"`{name}` must be a probability in [0, 1], got {p}")
+
+
+def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    """One of a few words, or ValueError."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}")

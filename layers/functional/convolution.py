@@ -1,0 +1,156 @@
+"""Convolutions, with PyTorch's names and signatures. In one dimension they run as in two, with height 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backend import convolution as primitives
+from ...backend.tensor import Tensor
+from . import _check as check
+from ._images import as_given, as_images, check_axes
+
+__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
+
+Ints = int | tuple[int, ...]
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Any = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of x (N, C, L) or (C, L) with weight (O, C/groups, K), plus bias (O): see `conv2d`."""
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Any = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW), plus bias (O).
+
+    The result is (N, O, Ho, Wo) with Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1. `padding` is an int, one for each axis,
+    "valid" (none) or "same" (Ho = H; stride 1).
+
+    >>> from weft.layers import functional as F
+    >>> F.conv2d(weft.ones((1, 3, 8, 8)), weft.ones((4, 3, 3, 3)), padding="same").shape
+    (1, 4, 8, 8)
+    """
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_transpose1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
+    output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1,
+) -> Tensor:  # fmt: skip
+    """The adjoint of `conv1d`: x (N, C, L) or (C, L), weight (C, O/groups, K), bias (O): see `conv_transpose2d`."""
+    return _convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
+    output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1,
+) -> Tensor:  # fmt: skip
+    """The adjoint of `conv2d`: x (N, C, H, W) or (C, H, W), weight (C, O/groups, KH, KW), bias (O): y (N, O, Ho, Wo).
+
+    Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1.
+    """
+    return _convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def _check_operands(
+    n: int, input: Tensor, weight: Tensor, bias: Tensor | None, channels: int, out: int, groups: int
+) -> None:
+    check_axes(n, input)
+    if input.shape[-n - 1] != channels:
+        got = f"got {input.shape[-n - 1]}, in shape {tuple(input.shape)}"
+        raise ValueError(
+            f"`input` must have {channels} channels for `weight` {tuple(weight.shape)} and groups={groups}, {got}"
+        )
+    check.same_dtype("input", input, "weight", weight)
+    if bias is not None:
+        check.shape("bias", bias, (out,))
+
+
+def _check_weight(n: int, weight: Tensor, groups: int, names: str) -> None:
+    if check.tensor("weight", weight).ndim != n + 2:
+        raise ValueError(
+            f"`weight` must have shape ({names}, {'K' if n == 1 else 'KH, KW'}), got {tuple(weight.shape)}"
+        )
+    if not isinstance(groups, int) or groups < 1 or weight.shape[0] % groups:
+        raise ValueError(
+            f"`groups` must be a positive int that divides {weight.shape[0]}, the first axis of `weight`, got {groups}"
+        )
+
+
+def _convolve(
+    n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Any, dilation: Ints, groups: int
+) -> Tensor:
+    check.tensor("input", input)
+    _check_weight(n, weight, groups, "O, C/groups")
+    _check_operands(n, input, weight, bias, weight.shape[1] * groups, weight.shape[0], groups)
+    stride = check.several("stride", stride, n, 1)
+    dilation = check.several("dilation", dilation, n, 1)
+    image, kernel = input.shape[-n:], weight.shape[-n:]
+    if isinstance(padding, str):
+        padding = _named_padding(padding, kernel, stride, dilation)
+    else:
+        padding = tuple([(p, p) for p in check.several("padding", padding, n)])
+    for size, k, d, (before, after) in zip(image, kernel, dilation, padding):
+        if size + before + after < d * (k - 1) + 1:
+            raise ValueError(
+                f"`input` must be at least as large as the kernel, which spans {d * (k - 1) + 1}, "
+                f"got {size} + {before + after} of padding, in shape {tuple(input.shape)}"
+            )
+    if n == 1:
+        stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
+    x, w = as_images(n, input), as_images(n, weight)
+    y = primitives.conv2d(x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return as_given(n, y, input)
+
+
+def _named_padding(name: str, kernel: tuple, stride: tuple, dilation: tuple) -> tuple:
+    check.one_of("padding", name, ("valid", "same"))
+    if name == "valid":
+        return ((0, 0),) * len(kernel)
+    if max(stride) > 1:
+        raise ValueError(f"`padding` may be 'same' with stride 1 alone, got stride {stride}")
+    spans = [d * (k - 1) for k, d in zip(kernel, dilation)]
+    return tuple((s // 2, s - s // 2) for s in spans)  # PyTorch puts the odd one at the end
+
+
+def _convolve_transposed(
+    n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Ints, output_padding: Ints,
+    groups: int, dilation: Ints,
+) -> Tensor:  # fmt: skip
+    check.tensor("input", input)
+    _check_weight(n, weight, groups, "C, O/groups")
+    _check_operands(n, input, weight, bias, weight.shape[0], weight.shape[1] * groups, groups)
+    stride = check.several("stride", stride, n, 1)
+    dilation = check.several("dilation", dilation, n, 1)
+    padding = check.several("padding", padding, n)
+    output_padding = check.several("output_padding", output_padding, n)
+    if any(extra >= max(s, d) for extra, s, d in zip(output_padding, stride, dilation)):
+        got = f"got {output_padding} with stride {stride} and dilation {dilation}"
+        raise ValueError(f"`output_padding` must be less than the stride or the dilation, {got}")
+    spans = [d * (k - 1) + 1 for k, d in zip(weight.shape[-n:], dilation)]
+    lengths = zip(input.shape[-n:], stride, padding, output_padding, spans)
+    sizes = tuple((i - 1) * s - 2 * p + extra + span for i, s, p, extra, span in lengths)
+    if min(sizes) < 1:
+        raise ValueError(f"`padding` must leave something of the output, got {padding}, which gives the size {sizes}")
+    if n == 1:
+        stride, padding, output_padding, dilation = (1, *stride), (0, *padding), (0, *output_padding), (1, *dilation)
+    x, w = as_images(n, input), as_images(n, weight)
+    y = primitives.conv_transpose2d(
+        x, w, bias, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation, groups=groups
+    )
+    return as_given(n, y, input)

@@ -1,0 +1,61 @@
+"""Linear and bilinear maps, with PyTorch's names and signatures."""
+
+from __future__ import annotations
+
+from ...backend import linear as primitives
+from ...backend.tensor import Tensor
+from . import _check as check
+
+__all__ = ["bilinear", "linear"]
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = x Wᵀ + b over the last axis: x (…, in), W (out, in) or (in), b (out).
+
+    >>> from weft.layers import functional as F
+    >>> F.linear(weft.ones((2, 3)), weft.ones((4, 3))).shape
+    (2, 4)
+    """
+    try:
+        w = weight.data
+        fits = (
+            input.data.shape[-1] == w.shape[1]
+            and input.data.dtype == w.dtype
+            and (bias is None or bias.data.shape == w.shape[:1])
+        )
+    except (AttributeError, IndexError):
+        fits = False
+    return primitives.linear(input, weight, bias) if fits else _linear(input, weight, bias)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The rarer forms of `linear`, and what is wrong with the wrong ones."""
+    check.tensor("input", input)
+    if check.tensor("weight", weight).ndim == 1:
+        return linear(input, weight.reshape(1, -1), bias).squeeze(-1)  # type: ignore[attr-defined]
+    if not input.ndim or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
+        got = f"got {tuple(input.shape)} and {tuple(weight.shape)}"
+        raise ValueError(f"`input` must have shape (…, in) for a `weight` of shape (out, in), {got}")
+    check.same_dtype("input", input, "weight", weight)
+    if bias is not None:
+        check.shape("bias", bias, weight.shape[:1])
+    return primitives.linear(input, weight, bias)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y_o = x₁ᵀ W_o x₂ + b_o: x₁ (…, in1), x₂ (…, in2), W (out, in1, in2), b (out), y (…, out)."""
+    for name, x in (("input1", input1), ("input2", input2), ("weight", weight)):
+        check.tensor(name, x)
+    if weight.ndim != 3:
+        raise ValueError(f"`weight` must have shape (out, in1, in2), got {tuple(weight.shape)}")
+    out, in1, in2 = weight.shape
+    check.shape("input1", input1, (*input1.shape[:-1], in1))
+    check.shape("input2", input2, (*input1.shape[:-1], in2))
+    check.same_dtype("input1", input1, "weight", weight)
+    check.same_dtype("input2", input2, "weight", weight)
+    if bias is not None:
+        check.shape("bias", bias, (out,))
+    left = primitives.linear(input1, weight.permute(0, 2, 1).reshape(out * in2, in1), None)  # type: ignore[attr-defined]
+    left = left.reshape(*input1.shape[:-1], out, in2)  # type: ignore[attr-defined]
+    y = (left * input2.unsqueeze(-2)).sum(axis=-1)  # type: ignore[attr-defined]
+    return y if bias is None else y + bias

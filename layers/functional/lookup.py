@@ -1,0 +1,107 @@
+"""Look-ups by index, with PyTorch's names and signatures."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...backend import devices
+from ...backend import embedding as primitives
+from ...backend.creation import arange
+from ...backend.dtypes import bool as boolean
+from ...backend.dtypes import int64, is_integral
+from ...backend.elementwise import equal
+from ...backend.manipulation import astype, expand_dims
+from ...backend.tensor import Tensor, innermost, wrap
+from . import _check as check
+
+__all__ = ["embedding", "one_hot"]
+
+
+def _check_indices(name: str, x: Tensor) -> None:
+    if not is_integral(check.tensor(name, x).data.dtype) or x.dtype == boolean:
+        raise TypeError(f"`{name}` must have an integer dtype, got {x.dtype}; convert it: {name}.long()")
+
+
+def embedding(
+    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> Tensor:  # fmt: skip
+    """Rows of `weight` (V, D) at indices (…): (…, D).
+
+    The row `padding_idx` receives no gradient. With `max_norm`, rows that are used are first shrunk, in place, to that
+    `norm_type`-norm. `scale_grad_by_freq` divides a row's gradient by the number of its uses. Gradients are always
+    dense: `sparse` changes nothing. Indices are checked on a CPU, where that does not wait for anything.
+
+    >>> from weft.layers import functional as F
+    >>> F.embedding(weft.tensor([1, 0]), weft.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [[3.0, 4.0], [1.0, 2.0]]
+    """
+    _check_indices("input", input)
+    if check.tensor("weight", weight).ndim != 2:
+        raise ValueError(f"`weight` must have shape (V, D), got {tuple(weight.shape)}")
+    rows = weight.shape[0]
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise ValueError(
+                f"`padding_idx` must be in [{-rows}, {rows}) for `weight` {tuple(weight.shape)}, got {padding_idx}"
+            )
+        padding_idx %= rows
+    primitives.check_indices(innermost(input), rows)
+    if max_norm is not None:
+        _shrink(weight, input, float(max_norm), float(norm_type))
+    y = primitives.embedding(input, weight, padding_idx=padding_idx)
+    if scale_grad_by_freq:
+        y = y + (y - y.detach()) * (_share(input, y) - 1)  # type: ignore[operator]  # y, with its gradient times the share
+    return y
+
+
+def _shrink(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+    """weight[v] ← weight[v] · min(1, max_norm / ‖weight[v]‖) for the rows v that are used; off the tape."""
+    table, indices = innermost(weight), innermost(input)
+    xp = devices.namespace_of(table)
+    size = xp.abs(table)
+    norms = xp.max(size, axis=1) if norm_type == math.inf else xp.sum(size**norm_type, axis=1) ** (1 / norm_type)
+    used = _used(xp, xp.reshape(indices, (-1,)), table.shape[0])
+    factor = xp.where(used & (norms > max_norm), max_norm / (norms + 1e-7), xp.ones_like(norms))  # 1e-7 as in PyTorch
+    table *= factor[:, None]
+
+
+def _used(xp: Any, indices: Any, rows: int) -> Any:
+    """Which of the rows 0 … rows − 1 appear among the indices."""
+    if xp is np:
+        return np.bincount(indices, minlength=rows) > 0
+    return xp.any(indices[:, None] == xp.arange(rows, dtype=indices.dtype, device=indices.device), axis=0)
+
+
+def _share(input: Tensor, y: Tensor) -> Tensor:
+    """1 / (how often the index appears), for each index, in a shape that broadcasts with y."""
+    indices = innermost(input)
+    xp = devices.namespace_of(indices)
+    found = xp.unique_all(xp.reshape(indices, (-1,)))
+    counts = xp.take(found.counts, xp.reshape(found.inverse_indices, (-1,)), axis=0)
+    share = 1 / xp.astype(xp.reshape(counts, (*indices.shape, 1)), innermost(y).dtype)
+    return wrap(share, input.device)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Integers (…) → (…, num_classes): 1 where the index is, else 0; by default as many as the largest needs.
+
+    >>> from weft.layers import functional as F
+    >>> F.one_hot(weft.tensor([0, 2]), 3).tolist()
+    [[1, 0, 0], [0, 0, 1]]
+    """
+    _check_indices("tensor", tensor)
+    raw = innermost(tensor)
+    if num_classes == -1:
+        if not tensor.size:
+            raise ValueError("`num_classes` must be given for an empty tensor, got -1")
+        num_classes = int(devices.namespace_of(raw).max(raw)) + 1
+    if num_classes < 1:
+        raise ValueError(f"`num_classes` must be positive, or -1 to be found, got {num_classes}")
+    if isinstance(raw, np.ndarray) and raw.size and not 0 <= raw.min() <= raw.max() < num_classes:
+        raise IndexError(f"`tensor` must hold indices in [0, {num_classes}), got {raw.min()} … {raw.max()}")
+    classes = arange(num_classes, dtype=tensor.dtype, device=tensor.device)
+    return astype(equal(expand_dims(tensor, axis=-1), classes), int64)

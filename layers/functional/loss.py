@@ -1,0 +1,273 @@
+"""Losses, with PyTorch's names and signatures; the formulas stand with the primitives in `backend/loss.py`.
+
+`reduction` is "mean", "sum" or "none"; `size_average` and `reduce` are PyTorch's deprecated way of saying it, with its
+warning. Integer and boolean targets are converted to the input's dtype where the loss is arithmetic (PyTorch refuses
+some of them).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from ...backend import loss as primitives
+from ...backend.dtypes import is_integral, is_real_floating
+from ...backend.manipulation import astype, broadcast_shape
+from ...backend.reductions import sum
+from ...backend.tensor import Tensor
+from . import _check as check
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "hinge_embedding_loss",
+    "hinge_loss", "huber_loss", "kl_div", "l1_loss", "mse_loss", "multi_margin_loss", "nll_loss", "smooth_l1_loss",
+    "soft_margin_loss",
+]  # fmt: skip
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """What the deprecated pair of arguments means, or `reduction` if neither is given."""
+    if size_average is None and reduce is None:
+        return reduction
+    meant = "none" if reduce is False else "sum" if size_average is False else "mean"
+    warnings.warn(f"`size_average` and `reduce` are deprecated: say reduction={meant!r}", stacklevel=3)
+    return meant
+
+
+def _prepare(input: Tensor, target: Tensor, reduction: str, *, same_shape: bool, allowed: tuple = REDUCTIONS) -> Tensor:
+    """Check the arguments of a pointwise loss; the target in a floating-point dtype."""
+    if reduction not in allowed:
+        check.one_of("reduction", reduction, allowed)
+    check.floating("input", input)
+    if check.tensor("target", target).shape != input.shape:
+        if same_shape:
+            raise ValueError(
+                f"`target` must have the shape of `input`, {tuple(input.shape)}, got {tuple(target.shape)}"
+            )
+        try:
+            shape = broadcast_shape(input.shape, target.shape)
+        except ValueError:
+            wanted = f"a shape that broadcasts with that of `input`, {tuple(input.shape)}"
+            raise ValueError(f"`target` must have {wanted}, got {tuple(target.shape)}") from None
+        both = f"`target` of shape {tuple(target.shape)} and `input` of shape {tuple(input.shape)}"
+        warnings.warn(f"{both} broadcast to {shape}, which is rarely what is meant; reshape one of them", stacklevel=3)
+    return astype(target, input.dtype) if is_integral(target.data.dtype) else target
+
+
+def _weighted(loss: Tensor, weight: Tensor, total: Any, reduction: str) -> Tensor:
+    check.shape("weight", weight, loss.shape)
+    loss = loss * weight  # type: ignore[operator]
+    if reduction == "none":
+        return loss
+    return sum(loss) if reduction == "sum" else sum(loss) / total
+
+
+# --- regression -------------------------------------------------------------------------------------------------------
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """(x − y)². A `weight` multiplies each element's loss, and the mean divides by Σ weight.
+
+    The convention ½ (x − y)², whose gradient is x − y, is `0.5 * mse_loss(…)`.
+
+    >>> from weft.layers import functional as F
+    >>> F.mse_loss(weft.tensor([1.0, 2.0]), weft.tensor([1.0, 4.0])).item()
+    2.0
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    target = _prepare(input, target, reduction, same_shape=False)
+    if weight is None:
+        return primitives.mse_loss(input, target, reduction=reduction)
+    return _weighted(primitives.mse_loss(input, target, reduction="none"), weight, sum(weight), reduction)
+
+
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """|x − y|. A `weight` multiplies each element's loss, and the mean divides by Σ weight."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    target = _prepare(input, target, reduction, same_shape=False)
+    if weight is None:
+        return primitives.l1_loss(input, target, reduction=reduction)
+    return _weighted(primitives.l1_loss(input, target, reduction="none"), weight, sum(weight), reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """½ (x − y)² where |x − y| ≤ δ, δ (|x − y| − δ/2) beyond.
+
+    A `weight` multiplies each element's loss; the mean divides by the number of elements (sic: as PyTorch does here).
+    """
+    if not delta > 0:
+        raise ValueError(f"`delta` must be positive, got {delta}")
+    target = _prepare(input, target, reduction, same_shape=False)
+    if weight is None:
+        return primitives.huber_loss(input, target, reduction=reduction, delta=delta)
+    loss = primitives.huber_loss(input, target, reduction="none", delta=delta)
+    return _weighted(loss, weight, loss.size, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", beta: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """(x − y)² / (2β) where |x − y| < β, |x − y| − β/2 beyond."""
+    if beta < 0:
+        raise ValueError(f"`beta` must not be negative, got {beta}")
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return primitives.smooth_l1_loss(
+        input, _prepare(input, target, reduction, same_shape=False), reduction=reduction, beta=beta
+    )
+
+
+# --- distributions ----------------------------------------------------------------------------------------------------
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """−w (y ln x + (1 − y) ln(1 − x)) of probabilities x; of logits, the next function is more accurate."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return primitives.binary_cross_entropy(
+        input, _prepare(input, target, reduction, same_shape=True), weight, reduction=reduction
+    )
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """−w (p y ln σ(x) + (1 − y) ln(1 − σ(x))), where p, `pos_weight`, weighs the positive examples of each class."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    target = _prepare(input, target, reduction, same_shape=True)
+    return primitives.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction=reduction)
+
+
+def kl_div(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", log_target: bool = False,
+) -> Tensor:  # fmt: skip
+    """y (ln y − x) of log-probabilities x; with `log_target`, `target` is ln y.
+
+    "mean" is over all elements; "batchmean" divides the sum by the length of the first axis, which is the
+    Kullback–Leibler divergence (PyTorch warns of this at each call, weft does not).
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    target = _prepare(input, target, reduction, same_shape=False, allowed=(*REDUCTIONS, "batchmean"))
+    return primitives.kl_div(input, target, reduction=reduction, log_target=log_target)
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> None:
+    """Checks for class indices `target` of shape (N), () or (N, …) for `input` (N, C), (C,) or (N, C, …)."""
+    shape = input.shape
+    required = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    if target.shape != required:
+        wanted = f"class indices of shape {tuple(required)} for `input` of shape {tuple(shape)}"
+        raise ValueError(f"`target` must hold {wanted}, got {tuple(target.shape)}")
+    if not is_integral(target.data.dtype):
+        raise TypeError(
+            f"`target` must have an integer dtype to hold class indices, got {target.dtype}; convert it: target.long()"
+        )
+    _check_class_options(input, weight, reduction)
+    primitives.check_targets(target.data, _classes(input), ignore_index)
+
+
+def _classes(input: Tensor) -> int:
+    return input.shape[1] if input.ndim > 1 else input.shape[0]
+
+
+def _check_class_options(input: Tensor, weight: Tensor | None, reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        check.one_of("reduction", reduction, REDUCTIONS)
+    if weight is not None:
+        check.shape("weight", weight, (_classes(input),))
+
+
+def _check_input(input: Tensor, target: Tensor) -> None:
+    check.floating("input", input)
+    check.tensor("target", target)
+    if not input.ndim:
+        raise ValueError("`input` must have shape (C,), (N, C) or (N, C, …), got ()")
+
+
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """−w[y] x[y] of log-probabilities x (N, C), (C,) or (N, C, …) and class indices y; the mean divides by Σ w[y]."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    _check_input(input, target)
+    _check_classes(input, target, weight, ignore_index, reduction)
+    return primitives.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """−Σ_c w_c q_c ln softmax(x)_c of logits x (N, C), (C,) or (N, C, …).
+
+    `target` holds class indices (N), () or (N, …), or probabilities q in the shape and a floating-point dtype like x.
+
+    >>> from weft.layers import functional as F
+    >>> F.cross_entropy(weft.tensor([[0.0, 50.0]]), weft.tensor([0])).item()
+    50.0
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    _check_input(input, target)
+    if not 0 <= label_smoothing <= 1:
+        check.probability("label_smoothing", label_smoothing)
+    if target.shape == input.shape and is_real_floating(target.data.dtype):
+        _check_class_options(input, weight, reduction)
+    else:
+        _check_classes(input, target, weight, ignore_index, reduction)
+    return primitives.softmax_cross_entropy(
+        input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
+    )
+
+
+# --- margins ----------------------------------------------------------------------------------------------------------
+def hinge_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """max(0, 1 − y x) with y = ±1. (Not in PyTorch.)
+
+    >>> from weft.layers import functional as F
+    >>> F.hinge_loss(weft.tensor([0.5, 1.0]), weft.tensor([1, 1]), reduction="none")
+    tensor([0.5, 0. ])
+    """
+    return primitives.hinge_loss(input, _prepare(input, target, reduction, same_shape=True), reduction=reduction)
+
+
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
+    """ln(1 + exp(−y x)) with y = ±1."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return primitives.soft_margin_loss(input, _prepare(input, target, reduction, same_shape=True), reduction=reduction)
+
+
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """x where y = 1, max(0, margin − x) where y = −1."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    target = _prepare(input, target, reduction, same_shape=True)
+    return primitives.hinge_embedding_loss(input, target, margin=margin, reduction=reduction)
+
+
+def multi_margin_loss(
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """w[y] Σ_{j ≠ y} max(0, margin − x[y] + x[j])ᵖ / C for x (N, C) or (C,), y (N) or (); p is 1 or 2."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    check.one_of("p", p, (1, 2))
+    _check_input(input, target)
+    if input.ndim > 2:
+        raise ValueError(f"`input` must have shape (N, C) or (C,), got {tuple(input.shape)}")
+    _check_classes(input, target, weight, -100, reduction)
+    return primitives.multi_margin_loss(input, target, weight, p=p, margin=margin, reduction=reduction)

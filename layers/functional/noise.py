@@ -1,0 +1,48 @@
+"""Dropout, with PyTorch's names and signatures. Masks come from the default generator, the same on all devices.
+
+`inplace` is accepted and changes nothing.
+"""
+
+from __future__ import annotations
+
+from ...backend import dropout as primitives
+from ...backend import random
+from ...backend.creation import asarray
+from ...backend.tensor import Tensor
+from . import _check as check
+from ._images import check_axes
+
+__all__ = ["dropout", "dropout1d", "dropout2d", "drop_shared"]
+
+
+def drop_shared(input: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
+    """Dropout with a mask of `shape`, which broadcasts to that of x: what shares an entry is dropped together.
+
+    (Not in PyTorch.) (N, C, 1, 1) drops channels, (N, 1, 1, 1) examples.
+    """
+    mask = random.default_generator.bernoulli(shape, 1 - p)
+    return primitives.dropout(input, asarray(mask, device=input.device), p=p)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Training: each element 0 with probability p, else x/(1 − p). Otherwise x itself."""
+    check.probability("p", p)
+    check.floating("input", input)
+    return drop_shared(input, input.shape, p) if training and p else input
+
+
+def _dropout_channels(input: Tensor, p: float, training: bool, axes: int) -> Tensor:
+    check.probability("p", p)
+    check.floating("input", input)
+    check_axes(axes, input)
+    return drop_shared(input, (*input.shape[:-axes], *(1,) * axes), p) if training and p else input
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of x (N, C, L) or (C, L)."""
+    return _dropout_channels(input, p, training, 1)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of x (N, C, H, W) or (C, H, W)."""
+    return _dropout_channels(input, p, training, 2)

@@ -1,0 +1,131 @@
+"""Normalisations, with PyTorch's names and signatures; the formulas are in `backend/normalization.py`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ...backend import devices
+from ...backend import normalization as primitives
+from ...backend.manipulation import reshape, tile
+from ...backend.tensor import Tensor, innermost
+from . import _check as check
+
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
+
+
+def _check_channels(input: Tensor, *per_channel: tuple[str, Tensor | None]) -> None:
+    """The input is (N, C, …), and what there is for each channel has shape (C,)."""
+    check.floating("input", input)
+    shape = input.data.shape
+    if len(shape) < 2:
+        raise ValueError(f"`input` must have shape (N, C, …), got {tuple(shape)}")
+    for name, x in per_channel:
+        if x is not None and x.data.shape != shape[1:2]:
+            wanted = f"shape ({shape[1]},), one for each channel of `input` {tuple(shape)}"
+            raise ValueError(f"`{name}` must have {wanted}, got {tuple(x.shape)}")
+
+
+def _follow(running: Tensor, batch: Any, momentum: float) -> None:
+    """running ← (1 − momentum) · running + momentum · batch, in place: running statistics are not on the tape."""
+    running.data *= 1 - momentum
+    running.data += momentum * batch
+
+
+def batch_norm(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
+    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """weight · (x − μ) / √(σ² + eps) + bias of each channel of x (N, C, …).
+
+    With `training`, μ and σ² are those of the batch, and the running statistics (unless None) move towards them, in
+    place: running ← (1 − momentum) · running + momentum · batch, with the batch's unbiased variance. Without, they are
+    the running statistics.
+    """
+    running = (("running_mean", running_mean), ("running_var", running_var))
+    _check_channels(input, *running, ("weight", weight), ("bias", bias))
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("`running_mean` and `running_var` must be given with training=False, got None")
+        return primitives.batch_norm_inference(input, running_mean, running_var, weight, bias, eps=eps)
+    shape = input.data.shape
+    if math.prod(shape) == shape[1]:
+        raise ValueError(
+            f"`input` must have more than one value per channel in training, got shape {tuple(shape)}; use eval()"
+        )
+    y, mean, var = primitives.batch_norm(input, weight, bias, eps=eps)
+    if running_mean is not None and running_var is not None:
+        _follow(running_mean, innermost(mean), momentum)
+        _follow(running_var, innermost(var), momentum)
+    return y
+
+
+def instance_norm(
+    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
+    bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """`batch_norm` of each example of x (N, C, …) by itself; running statistics are of the examples' averages."""
+    running = (("running_mean", running_mean), ("running_var", running_var))
+    _check_channels(input, *running, ("weight", weight), ("bias", bias))
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    n, c = input.shape[:2]
+    if math.prod(input.shape[2:]) == 1:
+        raise ValueError(
+            f"`input` must have more than one value per channel and example in training, got shape {tuple(input.shape)}"
+        )
+    if running_mean is None or running_var is None:
+        return primitives.group_norm(input, weight, bias, num_groups=c, eps=eps)
+    w, b = (None if p is None else tile(p, (n,)) for p in (weight, bias))
+    y, mean, var = primitives.batch_norm(reshape(input, (1, n * c, *input.shape[2:])), w, b, eps=eps)
+    xp = devices.namespace_of(innermost(mean))
+    for running_, batch in ((running_mean, mean), (running_var, var)):
+        _follow(running_, xp.mean(xp.reshape(innermost(batch), (n, c)), axis=0), momentum)
+    return reshape(y, input.shape)
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """weight · (x − μ) / √(σ² + eps) + bias of each group of channels in each example of x (N, C, …)."""
+    _check_channels(input, ("weight", weight), ("bias", bias))
+    if num_groups < 1 or input.shape[1] % num_groups:
+        raise ValueError(
+            f"`num_groups` must divide the {input.shape[1]} channels of `input` {tuple(input.shape)}, got {num_groups}"
+        )
+    return primitives.group_norm(input, weight, bias, num_groups=num_groups, eps=eps)
+
+
+def _check_last(input: Tensor, normalized_shape: Sequence[int], *affine: tuple[str, Tensor | None]) -> int:
+    check.floating("input", input)
+    wanted = tuple(normalized_shape)
+    n = len(wanted)
+    if not n or input.data.shape[-n:] != wanted:
+        raise ValueError(
+            f"`input` must have a shape that ends with `normalized_shape` {wanted}, got {tuple(input.shape)}"
+        )
+    for name, x in affine:
+        if x is not None and x.data.shape != wanted:
+            check.shape(name, x, wanted)
+    return n
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """weight · (x − μ) / √(σ² + eps) + bias over the last axes, whose lengths are `normalized_shape`."""
+    n = _check_last(input, normalized_shape, ("weight", weight), ("bias", bias))
+    return primitives.layer_norm(input, weight, bias, normalized_ndim=n, eps=eps)
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """weight · x / √(mean x² + eps) over the last axes, `normalized_shape` long; eps None is that of the dtype."""
+    n = _check_last(input, normalized_shape, ("weight", weight))
+    return primitives.rms_norm(input, weight, normalized_ndim=n, eps=eps)

@@ -1,0 +1,76 @@
+"""Padding, with PyTorch's name and signature."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...backend import indexing
+from ...backend.creation import asarray, full
+from ...backend.tensor import Tensor
+from . import _check as check
+
+__all__ = ["pad"]
+
+MODES = {
+    "constant": "constant",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}  # PyTorch's word: NumPy's
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """The input with elements added on its sides: `pad` is (left, right, top, bottom, …), from the last axis backwards.
+
+    "constant" adds `value` (0), "reflect" mirrors at the edge element, "replicate" repeats it, "circular" goes around.
+    Negative numbers take elements away (mode "constant" alone). The last three modes pad any axes, in PyTorch only
+    those behind batch and channels.
+
+    >>> from weft.layers import functional as F
+    >>> F.pad(weft.tensor([1.0, 2.0, 3.0]), (2, 1), mode="reflect").tolist()
+    [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]
+    """
+    check.tensor("input", input)
+    check.one_of("mode", mode, tuple(MODES))
+    pad = tuple(map(operator.index, pad))
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise ValueError(f"`pad` must hold two ints for each of at most {input.ndim} axes, got {len(pad)} of them")
+    sides = [(0, 0)] * (input.ndim - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
+    if any(n + before + after < 0 for n, (before, after) in zip(input.shape, sides)):
+        raise ValueError(f"`pad` must leave no axis shorter than 0, got {pad} for shape {tuple(input.shape)}")
+    if mode == "constant":
+        return _constant(input, sides, 0 if value is None else value)
+    if value is not None:
+        raise ValueError(f"`value` goes with mode='constant', got value={value} with mode={mode!r}")
+    for axis, (before, after) in enumerate(sides):
+        if before or after:
+            input = _repeated(input, axis, before, after, mode)
+    return input
+
+
+def _constant(input: Tensor, sides: list[tuple[int, int]], value: float) -> Tensor:
+    kept = tuple(slice(max(0, -before), n - max(0, -after)) for n, (before, after) in zip(input.shape, sides))
+    if any(before < 0 or after < 0 for before, after in sides):
+        input = indexing._getitem(input, key=kept)
+    sides = [(max(0, before), max(0, after)) for before, after in sides]
+    if not any(map(any, sides)):
+        return input
+    shape = tuple(before + n + after for n, (before, after) in zip(input.shape, sides))
+    inside = tuple(slice(before, before + n) for n, (before, _) in zip(input.shape, sides))
+    return indexing._setitem(full(shape, value, dtype=input.dtype, device=input.device), input, key=inside)
+
+
+def _repeated(input: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
+    """NumPy's own padding of 0 … n − 1 says which elements to take."""
+    n = input.shape[axis]
+    most = {"reflect": n - 1, "circular": n, "replicate": None}[mode]
+    if not n or min(before, after) < 0 or (most is not None and max(before, after) > most):
+        limit = "" if most is None else f" and at most {most}"
+        raise ValueError(
+            f"`pad` must be at least 0{limit} for mode={mode!r} along an axis of {n}, got ({before}, {after})"
+        )
+    order = np.pad(np.arange(n), (before, after), mode=MODES[mode])  # type: ignore[call-overload]
+    return indexing.take(input, asarray(order, device=input.device), axis=axis)

@@ -1,0 +1,129 @@
+"""Pooling, with PyTorch's names and signatures. In one dimension it runs as in two, with height 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backend import pooling as primitives
+from ...backend.tensor import Tensor
+from . import _check as check
+from ._images import as_given, as_images, check_axes
+
+__all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
+
+Ints = int | tuple[int, ...]
+
+
+def max_pool1d(
+    input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """The maximum of each window of x (N, C, L) or (C, L): see `max_pool2d`."""
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(
+    input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """The maximum of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo).
+
+    Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1, or ⌈…⌉ with `ceil_mode`; the stride is the
+    kernel's size unless given. With `return_indices`, (y, positions of the maxima in the flattened (H, W)).
+
+    >>> from weft.layers import functional as F
+    >>> F.max_pool2d(weft.reshape(weft.arange(16.0), (1, 1, 4, 4)), 2).tolist()
+    [[[[5.0, 7.0], [13.0, 15.0]]]]
+    """
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def avg_pool1d(
+    input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:  # fmt: skip
+    """The mean of each window of x (N, C, L) or (C, L): see `avg_pool2d`."""
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+def avg_pool2d(
+    input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
+    """The mean of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo), sizes as for `max_pool2d`.
+
+    Zeros of the padding count unless `count_include_pad=False`; `divisor_override` replaces the count.
+    """
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """Means of `output_size` windows that cover x (N, C, L) or (C, L): see `adaptive_avg_pool2d`."""
+    return _adaptive(1, input, output_size)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """Means over windows that cover x (N, C, H, W) or (C, H, W), `output_size` of them (None: as many as in x).
+
+    Window i of n along an axis of H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉).
+    """
+    return _adaptive(2, input, output_size)
+
+
+def _windows(
+    n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints
+) -> tuple[Any, Any, Any, Any]:
+    """Kernel, stride, padding and dilation along two axes, after a check of the input and of what they do to it."""
+    check.floating("input", input)
+    check_axes(n, input)
+    kernels = check.several("kernel_size", kernel_size, n, 1)
+    strides = kernels if stride is None else check.several("stride", stride, n, 1)
+    paddings = check.several("padding", padding, n)
+    dilations = check.several("dilation", dilation, n, 1)
+    for size, k, p, d in zip(input.shape[-n:], kernels, paddings, dilations):
+        if 2 * p > k:
+            raise ValueError(f"`padding` must be at most half of `kernel_size` {kernels}, got {paddings}")
+        if size + 2 * p < d * (k - 1) + 1:
+            got = f"got {size} + {2 * p} of padding, in shape {tuple(input.shape)}"
+            raise ValueError(f"`input` must be at least as large as the window, which spans {d * (k - 1) + 1}, {got}")
+    if n == 1:
+        return (1, *kernels), (1, *strides), (0, *paddings), (1, *dilations)
+    return kernels, strides, paddings, dilations
+
+
+def _max_pool(
+    n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool,
+    return_indices: bool,
+) -> Any:  # fmt: skip
+    kernels, strides, paddings, dilations = _windows(n, input, kernel_size, stride, padding, dilation)
+    y = primitives.max_pool2d(
+        as_images(n, input), kernel_size=kernels, stride=strides, padding=paddings, dilation=dilations,
+        ceil_mode=ceil_mode, return_indices=return_indices,
+    )  # fmt: skip
+    return tuple(as_given(n, v, input) for v in y) if return_indices else as_given(n, y, input)
+
+
+def _avg_pool(
+    n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, ceil_mode: bool,
+    count_include_pad: bool, divisor_override: int | None,
+) -> Tensor:  # fmt: skip
+    kernels, strides, paddings, _ = _windows(n, input, kernel_size, stride, padding, 1)
+    if divisor_override == 0:
+        raise ValueError("`divisor_override` must not be 0, got 0")
+    y = primitives.avg_pool2d(
+        as_images(n, input), kernel_size=kernels, stride=strides, padding=paddings, ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad, divisor_override=divisor_override,
+    )  # fmt: skip
+    return as_given(n, y, input)
+
+
+def _adaptive(n: int, input: Tensor, output_size: Any) -> Tensor:
+    check.floating("input", input)
+    check_axes(n, input)
+    sizes = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
+    sizes = tuple(have if want is None else want for want, have in zip(sizes, input.shape[-n:]))
+    sizes = check.several("output_size", sizes, n, 1)
+    if not all(input.shape[-n:]):
+        raise ValueError(f"`input` must not be empty along the axes that are averaged, got shape {tuple(input.shape)}")
+    y = primitives.adaptive_avg_pool2d(as_images(n, input), output_size=sizes if n == 2 else (1, *sizes))
+    return as_given(n, y, input)

@@ -1,0 +1,201 @@
+"""Initial values, in place, as `torch.nn.init`: each function fills a tensor and returns it.
+
+Numbers come from weft's default generator (`weft.manual_seed`) or from `generator=`; the same seed gives the same
+weights on every device. Nothing is recorded on the tape. The fans of a weight (out, in, *kernel) are fan_in = in · Π
+kernel and fan_out = out · Π kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend import dtypes, random
+from ..backend.creation import asarray
+from ..backend.tensor import Tensor
+
+__all__ = [
+    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "lecun_normal_",
+    "normal_", "ones_", "orthogonal_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+]  # fmt: skip
+
+
+def _fill(tensor: Tensor, values: Any) -> Tensor:
+    tensor.data[...] = asarray(values, dtype=dtypes.of(tensor.data), device=tensor.device).data
+    return tensor
+
+
+def _generator(generator: random.Generator | None) -> random.Generator:
+    return random.default_generator if generator is None else generator
+
+
+def _working_dtype(tensor: Tensor) -> np.dtype:
+    """Numbers for half precision are drawn and scaled in float32."""
+    return dtypes.float64 if tensor.dtype == dtypes.float64 else dtypes.float32
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Every element `val`."""
+    tensor.data[...] = val
+    return tensor
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Every element 0."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Every element 1."""
+    return constant_(tensor, 1.0)
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: random.Generator | None = None) -> Tensor:
+    """U(a, b): variance (b − a)²/12."""
+    u = _generator(generator).uniform(tensor.shape, _working_dtype(tensor))
+    u *= b - a
+    u += a
+    return _fill(tensor, u)
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: random.Generator | None = None) -> Tensor:
+    """N(mean, std²)."""
+    z = _generator(generator).normal(tensor.shape, _working_dtype(tensor))
+    z *= std
+    z += mean
+    return _fill(tensor, z)
+
+
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+    generator: random.Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """N(mean, std²) given that the value lies in [a, b]: absolute limits, as in PyTorch, not multiples of std.
+
+    x = mean + std · Φ⁻¹(u), u uniform between Φ((a − mean)/std) and Φ((b − mean)/std).
+    """
+    if not a < b or not std > 0:
+        raise ValueError(f"`a` must be less than `b`, and `std` positive, got a={a}, b={b}, std={std}")
+    low, high = ((1 + math.erf((limit - mean) / std / math.sqrt(2))) / 2 for limit in (a, b))
+    if not low < high:
+        raise ValueError(f"[a, b] must have some probability under N({mean}, {std}²), got a={a}, b={b}")
+    u = low + (high - low) * _generator(generator).uniform((tensor.size,), np.float64)
+    z = random.normal_quantile(np.clip(u, 2.0**-54, 1 - 2.0**-53))  # Φ⁻¹ is infinite at 0 and 1
+    return _fill(tensor, np.clip(mean + std * z, a, b).reshape(tensor.shape))
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor that keeps the variance constant through a nonlinearity, as PyTorch gives it.
+
+    1 for linear, conv and sigmoid, 5/3 for tanh, √2 for relu, √(2/(1 + slope²)) for leaky_relu (`param` is the slope,
+    0.01 unless given), 3/4 for selu.
+
+    >>> from weft import layers as nn
+    >>> nn.init.calculate_gain("leaky_relu", 1.0)
+    1.0
+    """
+    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0), "selu": 0.75}
+    gains |= {f"{kind}{n}d": 1.0 for kind in ("conv", "conv_transpose") for n in (1, 2, 3)}
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
+    if nonlinearity not in gains:
+        raise ValueError(f"`nonlinearity` must be one of {sorted([*gains, 'leaky_relu'])}, got {nonlinearity!r}")
+    return gains[nonlinearity]
+
+
+def _fans(tensor: Tensor) -> tuple[int, int]:
+    if tensor.ndim < 2:
+        raise ValueError(
+            f"`tensor` must have at least 2 axes (out, in, …) to have a fan-in and a fan-out, got shape {tensor.shape}"
+        )
+    area = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * area, tensor.shape[0] * area
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: random.Generator | None = None) -> Tensor:
+    """U(−b, b) with b = gain √(6 / (fan_in + fan_out)). Glorot & Bengio (2010)."""
+    bound = gain * math.sqrt(6 / max(1, sum(_fans(tensor))))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: random.Generator | None = None) -> Tensor:
+    """N(0, gain² · 2 / (fan_in + fan_out)). Glorot & Bengio (2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / max(1, sum(_fans(tensor)))), generator)
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"`mode` must be 'fan_in' or 'fan_out', got {mode!r}")
+    fan = _fans(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(1, fan))
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: random.Generator | None = None,
+) -> Tensor:
+    """U(−b, b) with b = gain √(3 / fan); `a` is the slope of a leaky_relu. He et al. (2015)."""
+    bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: random.Generator | None = None,
+) -> Tensor:
+    """N(0, gain² / fan); `a` is the slope of a leaky_relu. He et al. (2015)."""
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def lecun_normal_(tensor: Tensor, generator: random.Generator | None = None) -> Tensor:
+    """N(0, 1 / fan_in), for SELU networks. LeCun et al., "Efficient BackProp" (1998). (Not in PyTorch.)"""
+    return normal_(tensor, 0.0, 1 / math.sqrt(max(1, _fans(tensor)[0])), generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: random.Generator | None = None) -> Tensor:
+    """gain · Q, with Q uniform among the matrices (out, Π rest) of orthonormal rows, or columns where these are fewer.
+
+    Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks" (2014).
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"`tensor` must have at least 2 axes, got shape {tensor.shape}")
+    if not tensor.size:
+        return tensor
+    rows = tensor.shape[0]
+    columns = tensor.size // rows
+    z = _generator(generator).normal((max(rows, columns), min(rows, columns)), np.float64)
+    q, r = np.linalg.qr(z)
+    q *= np.where(
+        np.diagonal(r) < 0, -1.0, 1.0
+    )  # QR leaves the signs to the algorithm: this makes Q unique, hence uniform
+    return _fill(tensor, gain * (q.T if rows < columns else q).reshape(tensor.shape))
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """The identity matrix."""
+    if tensor.ndim != 2:
+        raise ValueError(f"`tensor` must have 2 axes, got shape {tensor.shape}")
+    return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A kernel (out, in, *kernel) that passes as many input channels through as it can, in each group."""
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError(f"`tensor` must have 3, 4 or 5 axes, got shape {tensor.shape}")
+    if tensor.shape[0] % groups:
+        raise ValueError(f"`groups` must divide the output channels {tensor.shape[0]}, got {groups}")
+    values = np.zeros(tensor.shape)
+    per_group = tensor.shape[0] // groups
+    centre = tuple(k // 2 for k in tensor.shape[2:])
+    for g in range(groups):
+        for i in range(min(per_group, tensor.shape[1])):
+            values[(g * per_group + i, i, *centre)] = 1
+    return _fill(tensor, values)

@@ -1,0 +1,89 @@
+"""Dense layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend.creation import empty
+from ..backend.tensor import Parameter, Tensor
+from . import functional as F
+from . import init
+from .module import Module
+
+__all__ = ["Bilinear", "Linear"]
+
+
+class Linear(Module):
+    """Affine map of the last axis, as `torch.nn.Linear`: y = x Wᵀ + b.
+
+    Shapes: x (…, in_features), `weight` W (out_features, in_features), `bias` b (out_features), y (…, out_features).
+    Weight and bias start as U(−1/√in_features, 1/√in_features).
+
+    >>> from weft import layers as nn
+    >>> nn.Linear(3, 4)(weft.ones((2, 3))).shape
+    (2, 4)
+    """
+
+    bias: Parameter | None
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, device: str | None = None, dtype: Any = None
+    ):
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weight = Parameter(empty((out_features, in_features), device=device, dtype=dtype))
+        self.bias = Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(max(1, self.in_features))
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Bilinear(Module):
+    """Bilinear map of the last axes, as `torch.nn.Bilinear`: y_o = x₁ᵀ W_o x₂ + b_o.
+
+    Shapes: x₁ (…, in1_features), x₂ (…, in2_features), `weight` (out_features, in1_features, in2_features), `bias`
+    (out_features). Both start as U(−1/√in1_features, 1/√in1_features).
+
+    >>> from weft import layers as nn
+    >>> nn.Bilinear(3, 4, 5)(weft.ones((2, 3)), weft.ones((2, 4))).shape
+    (2, 5)
+    """
+
+    bias: Parameter | None
+
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, *, device: str | None = None,
+        dtype: Any = None,
+    ):  # fmt: skip
+        self.in1_features = in1_features
+        self.in2_features = in2_features
+        self.out_features = out_features
+        self.weight = Parameter(empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
+        self.bias = Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        bound = 1 / math.sqrt(max(1, self.in1_features))
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        sizes = f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"

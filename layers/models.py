@@ -1,0 +1,142 @@
+"""Small models for the command line, examples and tests; each is a function (input_shape, num_classes) → Module."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..backend.tensor import Tensor
+from . import init
+from .activation import ReLU
+from .containers import Flatten, Sequential
+from .convolution import Conv2d
+from .linear import Linear
+from .module import Module
+from .normalization import BatchNorm2d
+from .pooling import AdaptiveAvgPool2d, MaxPool2d
+
+__all__ = ["MODELS", "BasicBlock", "ResNet", "cnn", "mlp", "resnet18"]
+
+
+def mlp(
+    input_shape: Sequence[int] = (1, 28, 28), num_classes: int = 10, *, hidden: Sequence[int] = (128, 64),
+    activation: Callable[[], Module] = ReLU, device: str | None = None, dtype: Any = None,
+) -> Sequential:  # fmt: skip
+    """Flatten, then dense layers with an activation between them; logits come out.
+
+    >>> from weft.layers import models
+    >>> models.mlp((784,), 10, hidden=(32,))(weft.zeros((2, 784))).shape
+    (2, 10)
+    """
+    widths = [math.prod(input_shape), *hidden, num_classes]
+    layers: list[Module] = [Flatten()]
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
+        layers += [activation()] if i else []
+        layers.append(Linear(n_in, n_out, device=device, dtype=dtype))
+    return Sequential(*layers)
+
+
+def cnn(
+    input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10, *, device: str | None = None, dtype: Any = None
+) -> Sequential:
+    """The textbook's network: twice (3×3 convolution, ReLU, 2×2 max-pooling), 16 and 32 channels; 128 units; logits.
+
+    On 3×32×32 that is 448 + 4,640 + 262,272 + 1,290 = 268,650 parameters.
+
+    >>> from weft.layers import models
+    >>> sum(p.size for p in models.cnn().parameters())
+    268650
+    """
+    if len(input_shape) != 3 or min(input_shape[1:]) < 4:
+        raise ValueError(f"`input_shape` must be (C, H, W) with H and W at least 4, got {tuple(input_shape)}")
+    channels, height, width = input_shape
+    place = {"device": device, "dtype": dtype}
+    return Sequential(
+        Conv2d(channels, 16, 3, padding=1, **place), ReLU(), MaxPool2d(2),
+        Conv2d(16, 32, 3, padding=1, **place), ReLU(), MaxPool2d(2),
+        Flatten(),
+        Linear(32 * (height // 4) * (width // 4), 128, **place), ReLU(),
+        Linear(128, num_classes, **place),
+    )  # fmt: skip
+
+
+class BasicBlock(Module):
+    """Two 3×3 convolutions and a shortcut: y = relu(f(x) + s(x)), s being the identity or a 1×1 convolution."""
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int = 1, *, device: str | None = None, dtype: Any = None
+    ):
+        place = {"device": device, "dtype": dtype}
+        self.conv1 = Conv2d(in_channels, channels, 3, stride, padding=1, bias=False, **place)
+        self.bn1 = BatchNorm2d(channels, **place)
+        self.relu = ReLU()
+        self.conv2 = Conv2d(channels, channels, 3, padding=1, bias=False, **place)
+        self.bn2 = BatchNorm2d(channels, **place)
+        self.downsample = None
+        if stride != 1 or in_channels != channels:
+            self.downsample = Sequential(
+                Conv2d(in_channels, channels, 1, stride, bias=False, **place), BatchNorm2d(channels, **place)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(y + shortcut)
+
+
+class ResNet(Module):
+    """A residual network of `BasicBlock`s, one stage for each entry of `blocks`, with torchvision's names: its state_dicts load.
+
+    He et al., "Deep Residual Learning for Image Recognition" (2016). Convolutions start as Kaiming normal (fan_out).
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[int],
+        num_classes: int = 1000,
+        *,
+        in_channels: int = 3,
+        device: str | None = None,
+        dtype: Any = None,
+    ):
+        place = {"device": device, "dtype": dtype}
+        self.conv1 = Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False, **place)
+        self.bn1 = BatchNorm2d(64, **place)
+        self.relu = ReLU()
+        self.maxpool = MaxPool2d(3, stride=2, padding=1)
+        width = 64
+        for stage, count in enumerate(blocks):
+            channels, stride = 64 << stage, 1 if stage == 0 else 2
+            first = BasicBlock(width, channels, stride, **place)
+            rest = [BasicBlock(channels, channels, **place) for _ in range(count - 1)]
+            self.add_module(f"layer{stage + 1}", Sequential(first, *rest))
+            width = channels
+        self.avgpool = AdaptiveAvgPool2d((1, 1))
+        self.fc = Linear(width, num_classes, **place)
+        self.stages = len(blocks)
+        for module in self.modules():
+            if isinstance(module, Conv2d):
+                init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for stage in range(1, self.stages + 1):
+            x = getattr(self, f"layer{stage}")(x)
+        return self.fc(self.avgpool(x).flatten(1))  # type: ignore[attr-defined]
+
+
+def resnet18(
+    input_shape: Sequence[int] = (3, 224, 224), num_classes: int = 1000, *, device: str | None = None, dtype: Any = None
+) -> ResNet:
+    """ResNet-18: 11,689,512 parameters for 3 channels and 1000 classes.
+
+    >>> from weft.layers import models
+    >>> sum(p.size for p in models.resnet18().parameters())
+    11689512
+    """
+    return ResNet((2, 2, 2, 2), num_classes, in_channels=input_shape[0], device=device, dtype=dtype)
+
+
+MODELS: dict[str, Callable[..., Module]] = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18}

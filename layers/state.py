@@ -1,0 +1,66 @@
+"""Loading a `state_dict`: from weft, NumPy or PyTorch, completely or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..backend import dtypes
+from ..backend.creation import asarray
+from ..backend.tensor import Tensor
+
+__all__ = ["IncompatibleKeys"]
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict(strict=False)` passed over: names that the dictionary lacks, and that the module lacks."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def load(
+    name: str, own: Mapping[str, Tensor], optional: set[str], given: Mapping[str, Any], strict: bool
+) -> IncompatibleKeys:
+    """Copy `given` into the memory of `own` once all of it has been found to fit; see `Module.load_state_dict`."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"`state_dict` must be a mapping of names to arrays, got {type(given).__name__}")
+    missing = [key for key in own if key not in given and key not in optional]
+    unexpected = [key for key in given if key not in own]
+    ready, problems = {}, []
+    for key in own.keys() & given.keys():
+        value, tensor = _readable(given[key]), own[key]
+        try:
+            ready[key] = asarray(value, dtype=dtypes.of(tensor.data), device=tensor.device)
+        except (TypeError, ValueError):
+            raise TypeError(f"`state_dict[{key!r}]` must be an array of numbers, got {type(value).__name__}") from None
+    for key in own:
+        if key in ready and ready[key].shape != own[key].shape:
+            problems.append(f"shape: {key} must have {tuple(own[key].shape)}, got {tuple(ready[key].shape)}")
+    if strict:
+        problems += [f"missing: {key}" for key in missing] + [f"unexpected: {key}" for key in unexpected]
+    if problems:
+        lines = [f"`state_dict` must fit {name}, and nothing of it was loaded:", *problems, *_advice(own, unexpected)]
+        raise RuntimeError("\n  ".join(lines))
+    for key, tensor in ready.items():
+        own[key].data[...] = tensor.data
+    return IncompatibleKeys(missing, unexpected)
+
+
+def _readable(value: Any) -> Any:
+    """PyTorch's tensors as something that NumPy can read: off the tape, on the host, bfloat16 (exactly) as float32."""
+    if isinstance(value, Tensor) or not (hasattr(value, "detach") and hasattr(value, "cpu")):
+        return value
+    value = value.detach().cpu()
+    return value.float() if str(value.dtype) == "torch.bfloat16" else value
+
+
+def _advice(own: Mapping[str, Tensor], unexpected: Sequence[str]) -> list[str]:
+    """Wrappers put a prefix before every name; say so if that is all that is wrong with the names."""
+    for key in unexpected:
+        prefix = next((key[: -len(name)] for name in own if key.endswith(f".{name}")), None)
+        if prefix and all(k.startswith(prefix) and k[len(prefix) :] in own for k in unexpected):
+            return [
+                f"The names have a prefix; remove it: {{k.removeprefix({prefix!r}): v for k, v in state_dict.items()}}"
+            ]
+    return []

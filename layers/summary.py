@@ -1,0 +1,252 @@
+"""A table of what a model is made of and what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import singledispatch
+from typing import Any, NamedTuple
+
+from ..backend.autograd import no_grad
+from ..backend.creation import zeros
+from ..backend.tensor import Tensor
+from .containers import Flatten, Unflatten
+from .convolution import _Conv
+from .functional._check import several
+from .linear import Bilinear, Linear
+from .module import Module
+from .pooling import AvgPool1d, AvgPool2d, _AdaptiveAvgPool, _MaxPool
+
+__all__ = ["LayerSummary", "Summary", "mult_adds", "summary"]
+
+
+# --- what a layer costs -----------------------------------------------------------------------------------------------
+@singledispatch
+def mult_adds(module: Any, input: Any, output: Any) -> int:
+    """Multiplications with an addition in the products of a layer; work linear in input and output is left out.
+
+    Register a form for a layer of your own: `@mult_adds.register`.
+    """
+    return 0
+
+
+@mult_adds.register
+def _(module: Linear, input: Any, output: Any) -> int:
+    return output.size * module.in_features
+
+
+@mult_adds.register
+def _(module: Bilinear, input: Any, output: Any) -> int:
+    return output.size * (module.in1_features * module.in2_features + module.in2_features)
+
+
+@mult_adds.register
+def _(module: _Conv, input: Any, output: Any) -> int:
+    each = math.prod(module.weight.shape[1:])
+    return (input.size if module.transposed else output.size) * each
+
+
+# --- what a layer sees ------------------------------------------------------------------------------------------------
+class Field(NamedTuple):
+    """The part of the input that one value depends on: its size along each axis, and how far neighbours are apart."""
+
+    size: tuple[int, ...]
+    jump: tuple[int, ...]
+
+    def through(self, kernel: tuple, stride: tuple, dilation: tuple) -> Field:
+        """The field after a window: size ← size + dilation·(kernel − 1)·jump, jump ← jump·stride."""
+        size = tuple(s + d * (k - 1) * j for s, j, k, d in zip(self.size, self.jump, kernel, dilation))
+        return Field(size, tuple(j * s for j, s in zip(self.jump, stride)))
+
+
+def _is_windowed(module: Module) -> bool:
+    return isinstance(module, _MaxPool | AvgPool1d | AvgPool2d | _AdaptiveAvgPool) or (
+        isinstance(module, _Conv) and not module.transposed
+    )
+
+
+def _window(module: Any, x: Tensor, y: Tensor) -> tuple[tuple, tuple, tuple]:
+    """Kernel, stride and dilation of a layer that looks through windows."""
+    n = x.ndim - 2
+    if isinstance(module, _AdaptiveAvgPool):
+        lengths = tuple(-(-a // b) for a, b in zip(x.shape[2:], y.shape[2:]))
+        return lengths, lengths, (1,) * n
+    dilation = several("dilation", getattr(module, "dilation", 1), n)
+    return several("kernel_size", module.kernel_size, n), several("stride", module.stride, n), dilation
+
+
+def _sees_all(module: Module, y: Tensor) -> bool:
+    """Whether each output depends on every position: dense layers after flattening, global pooling."""
+    if isinstance(module, _AdaptiveAvgPool):
+        return math.prod(y.shape[2:]) == 1
+    return isinstance(module, Linear) and y.ndim == 2
+
+
+# --- the summary ------------------------------------------------------------------------------------------------------
+class LayerSummary(NamedTuple):
+    """One call of a module without modules inside, or with parameters of its own. Shapes leave out the batch axis."""
+
+    name: str
+    kind: str
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    parameters: int  # 0 at a second call, and where another layer has them already
+    mult_adds: int  # per example
+    receptive_field: tuple[int, ...] | None  # along the spatial axes; None where there are none
+    memory: int  # bytes of the output, per example
+
+
+class Summary:
+    """What `summary` returns; `print` shows it as a table.
+
+    Attributes: `layers`, `total_parameters`, `trainable_parameters`, `mult_adds` (per example), `parameter_memory`
+    (bytes), `activation_memory` (bytes of all outputs, per example: what the backward pass holds on to, at most).
+    """
+
+    def __init__(self, layers: list[LayerSummary], parameters: Sequence[Tensor]):
+        self.layers = layers
+        self.total_parameters = sum(p.size for p in parameters)
+        self.trainable_parameters = sum(p.size for p in parameters if p.requires_grad)
+        self.parameter_memory = sum(p.size * p.dtype.itemsize for p in parameters)
+
+    @property
+    def mult_adds(self) -> int:
+        return sum(layer.mult_adds for layer in self.layers)
+
+    @property
+    def activation_memory(self) -> int:
+        return sum(layer.memory for layer in self.layers)
+
+    def __str__(self) -> str:
+        header = ("layer", "output", "parameters", "mult-adds", "sees", "memory")
+        rows = [
+            (f"{x.name} {x.kind}".strip(), _times(x.output_shape), f"{x.parameters:,}", f"{x.mult_adds:,}",
+             _times(x.receptive_field or ()), _bytes(x.memory))
+            for x in self.layers
+        ]  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(header, *rows)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]).rstrip()
+            for row in (header, *rows)
+        ]
+        rule = "─" * max(map(len, lines))
+        fixed = self.total_parameters - self.trainable_parameters
+        return "\n".join([
+            lines[0], rule, *lines[1:], rule,
+            f"parameters: {self.total_parameters:,}" + (f" ({fixed:,} of them not trained)" if fixed else ""),
+            f"mult-adds:  {self.mult_adds:,}",
+            f"memory:     {_bytes(self.parameter_memory)} for parameters, {_bytes(self.activation_memory)} for outputs",
+        ])  # fmt: skip
+
+    __repr__ = __str__
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape)) or "–"
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if n < 1024:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} GiB"
+
+
+def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> Summary:
+    """Run one example of zeros through `model`, in evaluation mode, and report every layer that it passes.
+
+    `input_shape` is that of one example, (3, 32, 32); a shape that includes the batch axis is understood if the model
+    takes no other. `dtype` is the input's, by default that of the parameters: say `weft.int64` for a model that starts
+    with an embedding. The model is left as it was.
+
+    The receptive field ("sees") is the part of the input that one output value depends on, padding included: through a
+    window it grows by dilation · (kernel − 1) times the product of all strides so far. Normalisation does not count.
+    After a sum of branches it is the largest so far.
+
+    >>> from weft import layers as nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.Flatten(), nn.Linear(4096, 10))
+    >>> print(nn.summary(net, (3, 16, 16)))
+    layer        output  parameters  mult-adds   sees    memory
+    ───────────────────────────────────────────────────────────
+    0 Conv2d   16×16×16         448    110,592    3×3  16.0 KiB
+    1 Flatten      4096           0          0    3×3       0 B
+    2 Linear         10      40,970     40,960  16×16      40 B
+    ───────────────────────────────────────────────────────────
+    parameters: 41,418
+    mult-adds:  151,552
+    memory:     161.8 KiB for parameters, 16.0 KiB for outputs
+    """
+    parameters = list(model.parameters())
+    dtype = dtype or (parameters[0].dtype if parameters else None)
+    device = parameters[0].device if parameters else None
+    shape = tuple(input_shape)
+    try:
+        layers = _observe(model, zeros((1, *shape), dtype=dtype, device=device))
+    except (TypeError, ValueError, IndexError) as error:
+        try:
+            layers = _observe(model, zeros(shape, dtype=dtype, device=device))
+        except (TypeError, ValueError, IndexError):
+            raise error from None
+    return Summary(layers, parameters)
+
+
+class _Observer:
+    """Sees every call of every layer, in order, and follows the receptive field from tensor to tensor."""
+
+    def __init__(self, x: Tensor, windowed: bool):
+        self.layers: list[LayerSummary] = []
+        self.counted: set[int] = set()
+        self.spatial = x.shape[2:] if windowed else ()
+        n = len(self.spatial)
+        self.fields: dict[int, tuple[Tensor, Field]] = {
+            id(x): (x, Field((1,) * n, (1,) * n))
+        }  # the tensor keeps its id alive
+
+    def hook(self, name: str) -> Callable:
+        return lambda module, args, output: self.see(name, module, args, output)
+
+    def see(self, name: str, module: Module, args: tuple, output: Any) -> None:
+        x = next((a for a in args if isinstance(a, Tensor)), None)
+        y = next((o for o in (output if isinstance(output, tuple) else (output,)) if isinstance(o, Tensor)), None)
+        if x is None or y is None:
+            return
+        field = self.after(module, x, y)
+        self.fields[id(y)] = y, field
+        batch = max(1, x.shape[0]) if x.ndim else 1
+        new = [p for p in module.parameters(recurse=False) if id(p) not in self.counted]
+        self.counted |= {id(p) for p in new}
+        memory = 0 if y is x or isinstance(module, Flatten | Unflatten) else y.size * y.dtype.itemsize
+        self.layers.append(LayerSummary(
+            name, type(module).__name__, tuple(x.shape[1:]), tuple(y.shape[1:]), sum(p.size for p in new),
+            mult_adds(module, x, y) // batch, field.size or None, memory // batch,
+        ))  # fmt: skip
+
+    def after(self, module: Module, x: Tensor, y: Tensor) -> Field:
+        """The field of y: it may be known, from x or from a module inside this one."""
+        known = self.fields.get(id(y)) or self.fields.get(id(x))
+        field = known[1] if known else max((f for _, f in self.fields.values()), key=lambda f: f.size)
+        if _sees_all(module, y):
+            return Field(tuple(self.spatial), field.jump)
+        return (
+            field.through(*_window(module, x, y)) if _is_windowed(module) and x.ndim == len(self.spatial) + 2 else field
+        )
+
+
+@no_grad()
+def _observe(model: Module, x: Tensor) -> list[LayerSummary]:
+    observer = _Observer(x, any(map(_is_windowed, model.modules())))
+    modes = [(module, module.training) for module in model.modules()]
+    handles = [
+        module.register_forward_hook(observer.hook(name)) for name, module in model.named_modules()
+        if next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
+    ]  # fmt: skip
+    model.eval()
+    try:
+        model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes:
+            module.training = mode
+    return observer.layers

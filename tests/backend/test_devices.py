@@ -1,0 +1,201 @@
+"""Devices by name: the default one, unknown ones, and a machine without CuPy or without a GPU (simulated)."""
+
+import subprocess
+import sys
+import threading
+import types
+
+import array_api_strict
+import harness  # noqa: F401  (registers the device "strict")
+import numpy as np
+import pytest
+import weft
+from weft.backend import devices
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """No device but the CPU has been opened yet, and none stays open afterwards."""
+    monkeypatch.setattr(devices, "_opened", {"cpu": np})
+    monkeypatch.setattr(devices, "_openers", dict(devices._openers))
+    monkeypatch.setattr(devices, "_process_default", [None])
+
+
+class TestUnknown:
+    def test_everywhere(self):
+        for use in (lambda: weft.ones(2, device="gpu"), lambda: weft.ones(2).to("gpu"), lambda: weft.set_default_device("gpu"),
+                    lambda: weft.asarray([1.0], device="gpu"), lambda: weft.device("gpu").__enter__(), lambda: weft.synchronize("gpu")):  # fmt: skip
+            with pytest.raises((weft.DeviceError, TypeError), match="gpu"):
+                use()
+
+    def test_message(self):
+        with pytest.raises(
+            weft.DeviceError,
+            match=r"`device` must be one of \['cpu', 'cuda'.*\] \(with an index as in 'cuda:1'\), got 'tpu'",
+        ):
+            weft.ones(2, device="tpu")
+        with pytest.raises(weft.DeviceError, match="got 3"):
+            weft.ones(2, device=3)
+        with pytest.raises(weft.DeviceError, match="`device` takes an index for cuda alone, got 'cpu:0'"):
+            weft.ones(2, device="cpu:0")
+
+
+class TestCuda:
+    """What a machine without a GPU says: one line, and what to do."""
+
+    def complaint(self):
+        with pytest.raises(weft.DeviceError) as caught:
+            weft.ones(2, device="cuda")
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+        assert "\n" not in str(caught.value)
+        assert weft.devices()[0] == "cpu"
+        assert not any(name.startswith("cuda") for name in weft.devices())
+        return str(caught.value)
+
+    def fake(self, monkeypatch, count):
+        runtime = types.SimpleNamespace(CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}))
+
+        def get_device_count():
+            if count is None:
+                raise runtime.CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+            return count
+
+        runtime.getDeviceCount = get_device_count
+        cupy = types.ModuleType("cupy")
+        cupy.cuda = types.SimpleNamespace(runtime=runtime)
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+        namespace = types.ModuleType("array_api_compat.cupy")
+        monkeypatch.setitem(sys.modules, "array_api_compat.cupy", namespace)
+        monkeypatch.setattr("array_api_compat.cupy", namespace, raising=False)
+        return namespace
+
+    def test_without_cupy(self, monkeypatch, closed):
+        monkeypatch.setitem(sys.modules, "cupy", None)
+        assert self.complaint().startswith("`cuda` needs CuPy, which could not be imported (")
+        assert self.complaint().endswith('): pip install "weft[cuda]"')
+
+    def test_without_a_driver(self, monkeypatch, closed):
+        self.fake(monkeypatch, None)
+        assert (
+            "`cuda` needs an NVIDIA GPU and a driver for CUDA 13; the driver says: cudaErrorInsufficientDriver"
+            in self.complaint()
+        )
+
+    def test_without_a_gpu(self, monkeypatch, closed):
+        self.fake(monkeypatch, 0)
+        assert self.complaint() == "`cuda` needs an NVIDIA GPU; the driver reports none"
+
+    def test_indices(self, monkeypatch, closed):
+        namespace = self.fake(monkeypatch, 2)
+        assert devices.canonical("cuda") == "cuda:0"
+        assert devices.canonical("cuda:1") == "cuda:1"
+        assert devices.namespace("cuda:1") is namespace
+        assert [d for d in weft.devices() if d.startswith("cuda")] == ["cuda:0", "cuda:1"]
+        for name in ("cuda:2", "cuda:x", "cuda:-1"):
+            with pytest.raises(
+                weft.DeviceError, match=f"`device` must be cuda:0 … cuda:1 on this machine, got '{name}'"
+            ):
+                devices.canonical(name)
+
+
+class TestDefault:
+    def test_set(self):
+        weft.set_default_device("strict")
+        try:
+            assert weft.get_default_device() == "strict"
+            assert (
+                weft.ones(2).device
+                == weft.rand(2).device
+                == weft.tensor([1.0]).device
+                == weft.arange(3).device
+                == "strict"
+            )
+            assert weft.asarray(np.ones(2)).device == "strict"
+            assert weft.ones_like(weft.ones(2, device="cpu")).device == "cpu"
+        finally:
+            weft.set_default_device("cpu")
+
+    def test_block(self):
+        with weft.device("strict") as name:
+            assert name == "strict"
+            assert weft.ones(2).device == "strict"
+            with weft.device("cpu"):
+                assert weft.ones(2).device == "cpu"
+            assert weft.ones(2, device="cpu").device == "cpu"
+        assert weft.ones(2).device == "cpu"
+
+    def test_block_ends_with_an_exception(self):
+        with pytest.raises(KeyError), weft.device("strict"):
+            raise KeyError
+        assert weft.get_default_device() == "cpu"
+
+    def test_block_is_for_one_thread(self):
+        found = []
+        with weft.device("strict"):
+            thread = threading.Thread(target=lambda: found.append(weft.get_default_device()))
+            thread.start()
+            thread.join()
+        assert found == ["cpu"]
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            ("cpu", "cpu"),
+            ("", "cpu"),
+            ("tpu", r"DeviceError: WEFT_DEVICE=tpu: `device` must be one of ['cpu', 'cuda']"),
+        ],
+    )
+    def test_environment(self, value, expected, monkeypatch):
+        monkeypatch.setenv("WEFT_DEVICE", value)
+        run = subprocess.run(
+            [sys.executable, "-c", "import weft; print(weft.ones(2).device)"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert expected in (run.stdout if run.returncode == 0 else run.stderr.splitlines()[-1])
+
+    def test_environment_is_read_late(self, monkeypatch, closed):
+        monkeypatch.setenv("WEFT_DEVICE", "strict")
+        assert weft.get_default_device() == "strict"
+
+
+class TestRegister:
+    def test_any_array_api_library(self, closed):
+        weft.register_device("mine", array_api_strict)
+        assert "mine" in weft.devices()
+        x = weft.ones(3, device="mine", requires_grad=True)
+        assert isinstance(x.data, array_api_strict._array_object.Array)
+        weft.exp(x * 2).sum().backward()
+        assert x.grad.device == "mine"
+        np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp(np.full(3, 2.0)), rtol=1e-6)
+
+    def test_arrays_of_a_registered_library_are_recognised(self):
+        x = weft.asarray(array_api_strict.ones(3))
+        assert x.device == "strict"
+        assert weft.Tensor(array_api_strict.ones(3)).device == "strict"
+
+
+def test_moving():
+    x = weft.ones(3, requires_grad=True)
+    y = x.to("strict")
+    assert (y.device, y.is_leaf) == ("strict", False)
+    (y * 2).to("cpu").sum().backward()
+    assert x.grad.device == "cpu"
+    assert x.grad.tolist() == [2, 2, 2]
+    assert x.to("cpu") is x
+    second = weft.grad(lambda x: weft.grad(lambda x: (x.to("strict") ** 3).to("cpu").sum())(x).sum())(weft.ones(2))
+    assert second.tolist() == [6, 6]
+
+
+def test_synchronize():
+    assert weft.synchronize() is None
+    assert weft.synchronize("cpu") is None
+
+
+def test_to_numpy():
+    x = np.ones(2)
+    assert devices.to_numpy(x) is x
+    assert devices.to_numpy(array_api_strict.ones(2)).tolist() == [1, 1]
+    assert devices.to_numpy(types.SimpleNamespace(get=lambda: x)) is x

@@ -1,0 +1,56 @@
+"""normalize and cosine_similarity against np.linalg.norm."""
+
+import math
+
+import numpy as np
+import pytest
+import weft
+from weft.layers import functional as F
+
+
+class TestNormalize:
+    @pytest.mark.parametrize("p", [1, 2, 3.5, math.inf])
+    @pytest.mark.parametrize("dim", [0, 1, -1])
+    def test_values(self, rng, p, dim):
+        x = rng.standard_normal((3, 4, 5))
+        got = F.normalize(weft.tensor(x), p, dim).numpy()
+        np.testing.assert_allclose(got, x / np.linalg.norm(x, p, axis=dim, keepdims=True), atol=1e-12)
+
+    def test_several_axes(self, rng):
+        x = rng.standard_normal((3, 4, 5))
+        norm = np.sqrt((x**2).sum((1, 2), keepdims=True))
+        np.testing.assert_allclose(F.normalize(weft.tensor(x), dim=(1, 2)).numpy(), x / norm, atol=1e-12)
+
+    @pytest.mark.parametrize("p", [1, 2, 3.5, math.inf])
+    def test_zeros_stay_zeros_with_a_finite_gradient(self, p):
+        x = weft.zeros((2, 3), requires_grad=True)
+        y = F.normalize(x, p)
+        assert y.detach().tolist() == [[0.0] * 3] * 2
+        y.sum().backward()
+        assert np.isfinite(x.grad.numpy()).all()
+
+    def test_errors(self):
+        with pytest.raises(TypeError, match="`input` must have a real floating-point dtype, got int64"):
+            F.normalize(weft.tensor([[1, 2]]))
+        with pytest.raises(IndexError, match=r"`dim` must be in \[-1, 1\) for shape \(3,\), got 1"):
+            F.normalize(weft.ones(3))
+
+
+class TestCosineSimilarity:
+    def test_values(self, rng):
+        a, b = rng.standard_normal((2, 3, 4)), rng.standard_normal((3, 4))
+        expected = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+        np.testing.assert_allclose(
+            F.cosine_similarity(weft.tensor(a), weft.tensor(b), dim=-1).numpy(), expected, atol=1e-12
+        )
+
+    def test_zero_vectors_have_similarity_zero(self):
+        x = weft.zeros((1, 3), requires_grad=True)
+        y = F.cosine_similarity(x, weft.ones((1, 3)))
+        assert y.item() == 0.0
+        y.sum().backward()
+        assert np.isfinite(x.grad.numpy()).all()
+
+    def test_errors(self):
+        with pytest.raises(IndexError, match=r"`dim` must be in \[-1, 1\) for shape \(3,\), got 1"):
+            F.cosine_similarity(weft.ones(3), weft.ones(3))

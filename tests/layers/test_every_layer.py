@@ -1,0 +1,200 @@
+"""What holds for every public layer, by a table that must name them all: on every device the same numbers, gradients
+equal to finite differences, a state_dict that restores the layer, copies that stand alone.
+
+What a layer computes is tested in the module of its family.
+"""
+
+import copy
+
+import harness  # noqa: F401  (registers the device "strict")
+import numpy as np
+import pytest
+import weft
+from weft import layers as nn
+
+LABELS, SIGNS, LOGITS = np.array([0, 2, 1]), np.array([[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]), (3, 4)
+UNIT = np.array([[0.2, 0.7], [0.9, 0.4], [0.5, 0.1]])
+
+# name: (constructor, inputs: a shape means normal random numbers, output's shape)
+LAYERS = {
+    # --- maps
+    "Linear": (lambda: nn.Linear(3, 4), [(5, 3)], (5, 4)),
+    "Bilinear": (lambda: nn.Bilinear(3, 4, 2), [(5, 3), (5, 4)], (5, 2)),
+    "DropConnect": (lambda: nn.DropConnect(3, 4).eval(), [(5, 3)], (5, 4)),
+    "Embedding": (lambda: nn.Embedding(6, 3), [np.array([[0, 5], [5, 2]])], (2, 2, 3)),
+    "Conv1d": (lambda: nn.Conv1d(2, 4, 3, stride=2), [(2, 2, 9)], (2, 4, 4)),
+    "Conv2d": (lambda: nn.Conv2d(2, 4, 3, padding=1, groups=2), [(2, 2, 5, 4)], (2, 4, 5, 4)),
+    "ConvTranspose1d": (lambda: nn.ConvTranspose1d(4, 2, 2, stride=2), [(2, 4, 5)], (2, 2, 10)),
+    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 2, 3, stride=2, output_padding=1), [(1, 4, 3, 2)], (1, 2, 8, 6)),
+    # --- pooling
+    "MaxPool1d": (lambda: nn.MaxPool1d(3, 2), [(2, 2, 9)], (2, 2, 4)),
+    "MaxPool2d": (lambda: nn.MaxPool2d(2, ceil_mode=True), [(2, 2, 5, 4)], (2, 2, 3, 2)),
+    "AvgPool1d": (lambda: nn.AvgPool1d(3, 2, 1), [(2, 2, 9)], (2, 2, 5)),
+    "AvgPool2d": (lambda: nn.AvgPool2d((2, 3)), [(2, 2, 5, 6)], (2, 2, 2, 2)),
+    "AdaptiveAvgPool1d": (lambda: nn.AdaptiveAvgPool1d(4), [(2, 2, 9)], (2, 2, 4)),
+    "AdaptiveAvgPool2d": (lambda: nn.AdaptiveAvgPool2d((2, None)), [(2, 2, 5, 4)], (2, 2, 2, 4)),
+    # --- normalisation
+    "BatchNorm1d": (lambda: nn.BatchNorm1d(3), [(5, 3)], (5, 3)),
+    "BatchNorm2d": (lambda: nn.BatchNorm2d(3), [(2, 3, 4, 2)], (2, 3, 4, 2)),
+    "InstanceNorm1d": (lambda: nn.InstanceNorm1d(3, affine=True), [(2, 3, 5)], (2, 3, 5)),
+    "InstanceNorm2d": (lambda: nn.InstanceNorm2d(3, track_running_stats=True), [(2, 3, 4, 2)], (2, 3, 4, 2)),
+    "LayerNorm": (lambda: nn.LayerNorm((3, 2)), [(4, 3, 2)], (4, 3, 2)),
+    "GroupNorm": (lambda: nn.GroupNorm(2, 4), [(2, 4, 3)], (2, 4, 3)),
+    "RMSNorm": (lambda: nn.RMSNorm(3), [(4, 3)], (4, 3)),
+    # --- at random, here in evaluation; their own module has the masks
+    "Dropout": (lambda: nn.Dropout().eval(), [(4, 3)], (4, 3)),
+    "Dropout1d": (lambda: nn.Dropout1d().eval(), [(4, 3, 2)], (4, 3, 2)),
+    "Dropout2d": (lambda: nn.Dropout2d().eval(), [(4, 3, 2, 2)], (4, 3, 2, 2)),
+    "StochasticDepth": (lambda: nn.StochasticDepth(0.5).eval(), [(4, 3)], (4, 3)),
+    # --- activations
+    **{
+        name: (getattr(nn, name), [(5, 4)], (5, 4))
+        for name in [
+            "CELU", "ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Heaviside", "Identity",
+            "LeakyReLU", "LogSigmoid", "Mish", "PReLU", "ReLU", "ReLU6", "SELU", "SiLU",
+            "Sigmoid", "Softplus", "Softsign", "Swish", "Tanh",
+        ]
+    },
+    "Threshold": (lambda: nn.Threshold(0.1, -2.0), [(5, 4)], (5, 4)),
+    "Softmax": (lambda: nn.Softmax(dim=1), [(5, 4)], (5, 4)),
+    "LogSoftmax": (lambda: nn.LogSoftmax(dim=-1), [(5, 4)], (5, 4)),
+    "GLU": (nn.GLU, [(5, 4)], (5, 2)),
+    "SwiGLU": (nn.SwiGLU, [(5, 4)], (5, 2)),
+    # --- containers
+    "Sequential": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh()), [(5, 3)], (5, 4)),
+    "Residual": (lambda: nn.Residual(nn.Linear(3, 3), nn.Linear(3, 3)), [(5, 3)], (5, 3)),
+    "Flatten": (nn.Flatten, [(2, 3, 4)], (2, 12)),
+    "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), [(4, 6)], (4, 2, 3)),
+    # --- losses
+    **{
+        name: (getattr(nn, name), [(3, 2), SIGNS], ())
+        for name in [
+            "MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "HingeEmbeddingLoss", "SoftMarginLoss", "HingeLoss",
+        ]
+    },
+    "BCELoss": (nn.BCELoss, [UNIT, UNIT[::-1].copy()], ()),
+    "BCEWithLogitsLoss": (lambda: nn.BCEWithLogitsLoss(pos_weight=weft.tensor([2.0, 3.0])), [(3, 2), UNIT], ()),
+    "CrossEntropyLoss": (lambda: nn.CrossEntropyLoss(weft.ones(4)), [LOGITS, LABELS], ()),
+    "NLLLoss": (nn.NLLLoss, [LOGITS, LABELS], ()),
+    "KLDivLoss": (lambda: nn.KLDivLoss(reduction="batchmean"), [(3, 2), UNIT], ()),
+    "MultiMarginLoss": (nn.MultiMarginLoss, [LOGITS, LABELS], ()),
+}  # fmt: skip
+WITHOUT_FORWARD = {"Module", "ModuleDict", "ModuleList"}
+TESTED_ELSEWHERE = {"Perceptron", "LayerSummary", "Summary", "summary", "functional", "init", "models"}
+
+each = pytest.mark.parametrize("name", LAYERS)
+
+
+def test_the_table_names_every_layer():
+    assert set(nn.__all__) == LAYERS.keys() | WITHOUT_FORWARD | TESTED_ELSEWHERE
+    assert len(nn.__all__) == len(set(nn.__all__))
+
+
+def arrays(name):
+    rng = np.random.default_rng(1)
+    return [rng.standard_normal(a) if isinstance(a, tuple) else a for a in LAYERS[name][1]]
+
+
+def make(name, device="cpu"):
+    weft.manual_seed(2)
+    return LAYERS[name][0]().double().to(device)
+
+
+def run(layer, inputs, device="cpu", *, grad=False):
+    """The weighted sum of the output, its gradients, and the output."""
+    tensors = [weft.asarray(a, device=device) for a in inputs]
+    if grad and tensors[0].dtype == weft.float64:
+        tensors[0].requires_grad_()
+    y = layer(*tensors)
+    weights = np.random.default_rng(3).standard_normal(y.shape)
+    loss = (y * weft.asarray(weights, device=device)).sum()
+    if grad and loss.requires_grad:
+        layer.zero_grad()
+        loss.backward()
+    leaves = [t for t in [tensors[0], *layer.parameters()] if t.requires_grad]
+    return loss.item(), [t.grad.cpu().numpy() for t in leaves if t.grad is not None], y
+
+
+@each
+def test_output(name):
+    _, _, y = run(make(name), arrays(name))
+    assert y.shape == LAYERS[name][2]
+    assert y.dtype == weft.float64
+
+
+@each
+def test_gradients_are_finite_differences(name):
+    """Of the loss along one random direction of the first input and all parameters."""
+    layer, inputs = make(name), arrays(name)
+    _, gradients, _ = run(layer, inputs, grad=True)
+    rng = np.random.default_rng(4)
+    moved = ([inputs[0]] if inputs[0].dtype == float else []) + [p.data for p in layer.parameters()]
+    directions = [rng.standard_normal(a.shape) for a in moved]
+    assert len(gradients) == len(moved)
+
+    def at(step):
+        for a, d in zip(moved, directions):
+            a += step * d
+        value = run(layer, inputs)[0]
+        for a, d in zip(moved, directions):
+            a -= step * d
+        return value
+
+    expected = (at(1e-6) - at(-1e-6)) / 2e-6
+    assert sum((g * d).sum() for g, d in zip(gradients, directions)) == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+@each
+def test_any_array_library_gives_the_same(name):
+    here, there = (run(make(name, device), arrays(name), device, grad=True) for device in ("cpu", "strict"))
+    assert there[2].device == "strict"
+    assert there[0] == pytest.approx(here[0], rel=1e-12, abs=1e-12)
+    for a, b in zip(here[1], there[1]):
+        np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-12)
+
+
+@each
+def test_state_dict_restores(name):
+    layer, inputs = make(name), arrays(name)
+    run(layer, inputs)  # running statistics move
+    other = make(name)
+    for p in other.parameters():
+        nn.init.normal_(p)
+    other.load_state_dict(layer.state_dict())
+    assert run(other, inputs)[0] == run(layer, inputs)[0]
+
+
+@each
+def test_copies_stand_alone(name):
+    layer, inputs = make(name), arrays(name)
+    other = copy.deepcopy(layer)
+    before = run(other, inputs)[0]
+    for p in layer.parameters():
+        nn.init.constant_(p, 0.1)
+    other = copy.deepcopy(other)
+    assert run(other.train(layer.training), inputs)[0] == pytest.approx(before, rel=1e-12)
+
+
+@each
+def test_says_what_it_is(name):
+    layer = make(name)
+    assert repr(layer).startswith(type(layer).__name__ + "(")
+    assert type(layer).__doc__
+
+
+SIZES = {
+    "Linear": (2, 3), "Bilinear": (2, 3, 4), "DropConnect": (2, 3), "Embedding": (2, 3), "Perceptron": (2,),
+    "PReLU": (3,), "Conv1d": (2, 4, 3), "Conv2d": (2, 4, 3), "ConvTranspose1d": (2, 4, 3), "ConvTranspose2d": (2, 4, 3),
+    "BatchNorm1d": (3,), "BatchNorm2d": (3,), "InstanceNorm1d": (3,), "InstanceNorm2d": (3,), "LayerNorm": (3,),
+    "GroupNorm": (2, 4), "RMSNorm": (3,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "sizes"), SIZES.items())
+def test_device_and_dtype_are_keywords(name, sizes):
+    layer = getattr(nn, name)(*sizes, device="strict", dtype=weft.float64)
+    tensors = [*layer.parameters(), *layer.buffers()]
+    assert {t.device for t in tensors} <= {"strict"}
+    assert {str(t.dtype) for t in tensors} <= {"float64", "int64"}
+    with weft.device("strict"):
+        assert all(p.device == "strict" for p in getattr(nn, name)(*sizes).parameters())
