@@ -15,11 +15,31 @@ from .backend import fft, linalg
 from .backend.autograd import enable_grad, is_grad_enabled, no_grad
 from .backend.creation import *
 from .backend.devices import (
-    DeviceError, device, devices, get_default_device, register_device, set_default_device, synchronize,
+    DeviceError,
+    device,
+    devices,
+    get_default_device,
+    register_device,
+    set_default_device,
+    synchronize,
 )
 from .backend.dtypes import (
-    bool, complex64, complex128, float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8,
-    uint16, uint32, uint64,
+    bool,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from .backend.elementwise import *
 from .backend.indexing import *

@@ -26,10 +26,16 @@ def main(argv: list[str] | None = None) -> int:
     from .workloads import WORKLOADS
 
     names = [w.name for w in WORKLOADS]
-    parser = argparse.ArgumentParser(prog="weft bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"which to run: {', '.join(names)} (default: all)")
+    parser = argparse.ArgumentParser(
+        prog="weft bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD", help=f"which to run: {', '.join(names)} (default: all)"
+    )
     parser.add_argument("--threads", type=int, nargs="+", metavar="N", help="thread counts (default: 1 and all cores)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="time spent on each library per workload (default: 2)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="time spent on each library per workload (default: 2)"
+    )
     parser.add_argument("--save", metavar="FILE", help="write the results as JSON")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -70,11 +76,25 @@ def _ms(seconds: float) -> str:
 
 def _measure(names: list[str], threads: int, cores: list[int], seconds: float) -> Any:
     """Run the worker pinned to `cores` and yield its rows as they come."""
-    limits = {name: str(threads) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "WEFT_NUM_THREADS")}
+    limits = {
+        name: str(threads)
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "WEFT_NUM_THREADS")
+    }
     package = __package__.rpartition(".")[0]
-    command = [sys.executable, "-m", f"{package}.bench.compare", "--worker", str(threads), "--seconds", str(seconds), *names]
+    command = [
+        sys.executable,
+        "-m",
+        f"{package}.bench.compare",
+        "--worker",
+        str(threads),
+        "--seconds",
+        str(seconds),
+        *names,
+    ]
     pin = (lambda: os.sched_setaffinity(0, cores)) if hasattr(os, "sched_setaffinity") else None
-    with subprocess.Popen(command, env={**os.environ, **limits}, stdout=subprocess.PIPE, text=True, preexec_fn=pin) as process:
+    with subprocess.Popen(
+        command, env={**os.environ, **limits}, stdout=subprocess.PIPE, text=True, preexec_fn=pin
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             yield json.loads(line)

@@ -36,7 +36,9 @@ def render(text: str, folder: Path = ROOT / "bench" / "results") -> str:
     def replace(match: re.Match) -> str:
         path = folder / f"{match[2]}.json"
         if not path.is_file():
-            raise FileNotFoundError(f"README.md names results that are not there: {path}; run `weft bench --save {path}`")
+            raise FileNotFoundError(
+                f"README.md names results that are not there: {path}; run `weft bench --save {path}`"
+            )
         return match[1] + table(json.loads(path.read_text())) + match[4]
 
     return MARKED.sub(replace, text)

@@ -44,7 +44,9 @@ def _step(model: Any, loss: Any, optimizer: Any, x: Any, y: Any) -> Callable:
     return step
 
 
-def _training(name: str, about: str, build: Callable, shape: tuple, products: list[Product], target: float | None = None) -> Workload:
+def _training(
+    name: str, about: str, build: Callable, shape: tuple, products: list[Product], target: float | None = None
+) -> Workload:
     """A full step (forward, cross-entropy, backward, Adam) of the model that `build(nn)` makes from either library's layers."""
 
     def weft() -> Callable:
@@ -119,7 +121,9 @@ def _operation(name: str, about: str, call: Callable, *inputs: Any, products: li
 
         tensors = [weft.asarray(a).requires_grad_(a.dtype == np.float32) for a in inputs]
         y = call(functional, *tensors)
-        return repeat(tensors, lambda *t: call(functional, *t), weft.asarray(_data(y.shape or (1,), 1)[0].reshape(y.shape)))
+        return repeat(
+            tensors, lambda *t: call(functional, *t), weft.asarray(_data(y.shape or (1,), 1)[0].reshape(y.shape))
+        )
 
     def torch(torch: Any) -> Callable:
         tensors = [torch.from_numpy(a).requires_grad_(a.dtype == np.float32) for a in inputs]

@@ -50,5 +50,6 @@ class Adamax(Optimizer):
         m, u = state["exp_avg"], state["exp_inf"]
         g = descent_direction(p, g, group, c)
         m += (g - m) * c.α1  # (1)
-        u[...] = xp.maximum(u * c.β2, xp.abs(g) + c.ε)  # (2)
+        u *= c.β2
+        u[...] = xp.maximum(u, xp.abs(g) + c.ε)  # (2)
         p -= m / u * c.η  # (3)

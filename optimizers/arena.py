@@ -19,17 +19,19 @@ from typing import Any
 import numpy as np
 
 from ..backend import devices, dtypes
+from ..backend.cpu.products import aligned
 from ..backend.tensor import Parameter, Tensor
 from .rule import Clock, Numbers, Vectors
 
-__all__ = ["Arena", "Layout", "Run", "aligned", "contiguous", "kinds"]
+__all__ = ["Arena", "Layout", "Run", "contiguous", "kinds"]
 
 ALIGNMENT = 64  # bytes: a cache line, an AVX-512 register, four float4 loads of CUDA
 
-# A CPU updates vectors in pieces of this many bytes, so that parameter, gradient, two moments and scratch stay in an
-# L2 cache of 1 MB while the operations of an update pass over them. Adam over 535,818 float32 parameters, one core of
-# a Xeon 6248, best of 40: pieces of 32 KiB 2.05 ms, 64 KiB 1.76, 96 KiB 1.65, 128 KiB 1.63.
-BLOCK_BYTES = 96 * 1024
+# A CPU updates vectors in pieces of this many bytes: short enough that parameter, gradient, two moments and scratch
+# stay in an L2 cache of 1 MB while the operations of an update pass over them; long enough that threads, which take
+# turns between calls of NumPy, seldom wait for each other. Adam over 535,818 float32 parameters on a 2-core Xeon 6248,
+# ms with one thread, two: 96 KiB 1.85, 1.46; 192 KiB 1.66, 1.18; 256 KiB 1.70, 1.00; 1.5 MiB 2.24, 1.67.
+BLOCK_BYTES = 192 * 1024
 
 _owners: weakref.WeakValueDictionary[int, Arena] = (
     weakref.WeakValueDictionary()
@@ -57,7 +59,7 @@ class Layout:
     def vector(self, dtype: Any, fill: float = 0.0) -> Any:
         """A new vector with room for all."""
         if self.xp is np:
-            vector = aligned(self.ends[-1], dtype)
+            vector = aligned((self.ends[-1],), dtype)
             vector.fill(fill)
             return vector
         return self.xp.full((self.ends[-1],), fill, dtype=dtype, device=self.params[0].data.device)
@@ -220,14 +222,6 @@ class Arena(Layout):
                 value = value if type(value) is type(self.values) else devices.to_numpy(value)
                 value = self.xp.asarray(value, dtype=self.state_dtype, device=self.values.device)
                 self.view(self.state[name], i)[...] = value
-
-
-def aligned(size: int, dtype: Any) -> np.ndarray:
-    """An uninitialised NumPy vector on a 64-byte boundary; malloc's 16 would cost Adam 8 % in split cache lines."""
-    dtype = np.dtype(dtype)
-    memory = np.empty(size * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
 def contiguous(arrays: Sequence[Any]) -> list[Any]:

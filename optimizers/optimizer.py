@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 
 from ..backend.autograd import enable_grad
+from ..backend.cpu.products import aligned
 from ..backend.parallel import parallel_for
 from ..backend.tensor import Tensor
-from .arena import BLOCK_BYTES, Arena, Run, aligned, kinds
+from .arena import BLOCK_BYTES, Arena, Run, kinds
 from .options import check_options, check_params
 from .rule import Clock, Group, Numbers, Vectors
 from .saving import read_entry, read_groups
 
 __all__ = ["Optimizer"]
 
-# A second thread pays from this many blocks on: waking it costs about 50 µs, updating a block about 75 µs (Adam).
-_GRAIN = 4
+# Blocks too few for a second thread: waking it costs 20 µs, and some waiting for Python's lock. With two cores and
+# Adam, two whole blocks gain 1.2 times, one and a bit lose as much.
+_GRAIN = 2
 
 
 class Optimizer:
@@ -99,7 +101,8 @@ class Optimizer:
     def _settled(self, k: int) -> list[Arena]:
         """The arenas of the k-th group, laid out anew if a parameter has changed its device or dtype."""
         arenas = self._arenas[k]
-        if sum(arena.ready() for arena in arenas) == len(arenas) or not any(arena.displaced() for arena in arenas):
+        ready = [arena.ready() for arena in arenas]
+        if all(ready) or not any(arena.displaced() for arena in arenas):
             return arenas
         entries = self._read(k)
         self._arenas[k] = self._lay_out(self.param_groups[k]["params"])
@@ -238,5 +241,5 @@ def _scratch(dtype: Any) -> np.ndarray:
     """This thread's scratch vector, one block long."""
     vector = _per_thread.vectors.get(dtype)
     if vector is None:
-        vector = _per_thread.vectors[dtype] = aligned(BLOCK_BYTES // dtype.itemsize, dtype)
+        vector = _per_thread.vectors[dtype] = aligned((BLOCK_BYTES // dtype.itemsize,), dtype)
     return vector

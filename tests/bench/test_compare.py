@@ -23,12 +23,16 @@ def test_saves_what_it_prints(tmp_path, capfd):
 
 def test_alternate_takes_medians_in_turn():
     calls = []
-    times = compare.alternate({"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), time.sleep(0.02))}, 0.05)
+    times = compare.alternate(
+        {"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), time.sleep(0.02))}, 0.05
+    )
     assert times["a"] < times["b"]
     assert times["b"] >= 0.02
 
 
-@pytest.mark.parametrize(("argv", "message"), [(["nonsense"], "unknown workload 'nonsense'"), (["--threads", "0"], "must be between 1 and")])
+@pytest.mark.parametrize(
+    ("argv", "message"), [(["nonsense"], "unknown workload 'nonsense'"), (["--threads", "0"], "must be between 1 and")]
+)
 def test_bad_options_are_one_line(argv, message, capsys):
     with pytest.raises(SystemExit) as stop:
         compare.main(argv)
@@ -36,7 +40,9 @@ def test_bad_options_are_one_line(argv, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workload", [w for w in WORKLOADS if w.name in ("mlp-tiny", "max-pool", "layer-norm")], ids=lambda w: w.name)
+@pytest.mark.parametrize(
+    "workload", [w for w in WORKLOADS if w.name in ("mlp-tiny", "max-pool", "layer-norm")], ids=lambda w: w.name
+)
 def test_workloads_run(workload):
     step = workload.weft()
     step()

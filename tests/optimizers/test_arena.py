@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import weft
 from weft import optimizers as optim
-from weft.optimizers.arena import ALIGNMENT, BLOCK_BYTES, Arena, Layout, Run, aligned, contiguous, kinds
+from weft.optimizers.arena import ALIGNMENT, BLOCK_BYTES, Arena, Layout, Run, contiguous, kinds
 
 
 def arena_of(optimizer, k=0):
@@ -205,12 +205,3 @@ class TestContiguous:
         assert len(contiguous([params[0].data, params[1]._grad_view])) == 2
         assert len(contiguous([params[0]._grad_view, params[1]._grad_view])) == 1
         del arena
-
-
-class TestAligned:
-    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-    def test_on_a_cache_line(self, dtype):
-        for n in (0, 1, 31, 1025):
-            vector = aligned(n, dtype)
-            assert (vector.shape, vector.dtype) == ((n,), dtype)
-            assert n == 0 or vector.ctypes.data % ALIGNMENT == 0

@@ -113,7 +113,7 @@ class TestOptimizer:
 
     def test_neither_blocks_nor_threads_change_a_bit(self, any_rule, rng):
         cls, options = any_rule
-        n = 200_000  # nine blocks
+        n = 300_000  # five blocks
         start, gradients = rng.standard_normal(n, dtype=np.float32), rng.standard_normal((2, n), dtype=np.float32)
         results = []
         threads = weft.num_threads()
