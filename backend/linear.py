@@ -90,7 +90,7 @@ def linear(xp: Any, x: Any, weight: Any, bias: Any = None, /) -> Any:
         x2 = xp.reshape(x, (g2.shape[0], x.shape[-1]))
         grad_x = gemm(xp, g, weight) if need[0] else None
         grad_weight = gemm(xp, xp.matrix_transpose(g2), x2) if need[1] else None
-        grad_bias = xp.sum(g2, axis=0) if need[2] else None
+        grad_bias = xp.sum(g2, axis=0) if bias is not None and need[2] else None
         return grad_x, grad_weight, grad_bias
 
     return y, vjp

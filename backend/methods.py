@@ -131,7 +131,7 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
 def _iter(self: Tensor) -> Any:
     if not self.ndim:
         raise TypeError("a 0-d tensor cannot be iterated over")
-    return (self[i] for i in range(self.shape[0]))
+    return (self[i, ...] for i in range(self.shape[0]))
 
 
 Tensor.__getitem__, Tensor.__setitem__, Tensor.__iter__ = _getitem, _setitem, _iter  # type: ignore[attr-defined]

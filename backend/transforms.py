@@ -83,9 +83,9 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     Inside a nested `weft.grad`, which differentiates every step, nothing can be left out: there it is f(*args).
 
     >>> x = weft.tensor([1.0, 2.0], requires_grad=True)
-    >>> weft.checkpoint(lambda x: weft.exp(x).sum(), x).backward()
+    >>> weft.checkpoint(lambda x: (x**3).sum(), x).backward()
     >>> x.grad
-    tensor([2.7182817, 7.389056 ])
+    tensor([ 3., 12.])
     """
     if not _mode.enabled or _mode.nested:
         return f(*args)

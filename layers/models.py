@@ -87,7 +87,7 @@ class BasicBlock(Module):
 
 
 class ResNet(Module):
-    """A residual network of `BasicBlock`s, one stage for each entry of `blocks`, with torchvision's names: its state_dicts load.
+    """A residual network, one stage of `BasicBlock`s for each entry of `blocks`. torchvision's state_dicts load.
 
     He et al., "Deep Residual Learning for Image Recognition" (2016). Convolutions start as Kaiming normal (fan_out).
     """

@@ -198,10 +198,9 @@ class _Observer:
         self.layers: list[LayerSummary] = []
         self.counted: set[int] = set()
         self.spatial = x.shape[2:] if windowed else ()
-        n = len(self.spatial)
-        self.fields: dict[int, tuple[Tensor, Field]] = {
-            id(x): (x, Field((1,) * n, (1,) * n))
-        }  # the tensor keeps its id alive
+        point = (1,) * len(self.spatial)
+        # By id, with the tensor itself: as long as it lives, no other tensor has its id.
+        self.fields: dict[int, tuple[Tensor, Field]] = {id(x): (x, Field(point, point))}
 
     def hook(self, name: str) -> Callable:
         return lambda module, args, output: self.see(name, module, args, output)
@@ -228,9 +227,9 @@ class _Observer:
         field = known[1] if known else max((f for _, f in self.fields.values()), key=lambda f: f.size)
         if _sees_all(module, y):
             return Field(tuple(self.spatial), field.jump)
-        return (
-            field.through(*_window(module, x, y)) if _is_windowed(module) and x.ndim == len(self.spatial) + 2 else field
-        )
+        if _is_windowed(module) and x.ndim == len(self.spatial) + 2:
+            return field.through(*_window(module, x, y))
+        return field
 
 
 @no_grad()

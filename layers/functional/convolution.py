@@ -15,27 +15,17 @@ Ints = int | tuple[int, ...]
 
 
 def conv1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: Any = 0,
-    dilation: Ints = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1,
     groups: int = 1,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Cross-correlation of x (N, C, L) or (C, L) with weight (O, C/groups, K), plus bias (O): see `conv2d`."""
     return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: Any = 0,
-    dilation: Ints = 1,
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1,
     groups: int = 1,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Cross-correlation of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW), plus bias (O).
 
     The result is (N, O, Ho, Wo) with Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1. `padding` is an int, one for each axis,

@@ -1,0 +1,24 @@
+"""What `weft.layers` offers, and that importing it is cheap."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+from weft import layers as nn
+
+APART = {"functional", "init", "models", "hooks", "state"}  # not in the package's own namespace
+
+
+def test_all_is_what_the_modules_offer():
+    names = [m.name for m in pkgutil.iter_modules(nn.__path__) if m.name not in APART]
+    offered = {name for module in names for name in importlib.import_module(f"weft.layers.{module}").__all__}
+    assert set(nn.__all__) - {"functional", "init", "models"} == offered - {"mult_adds"}
+    assert all(hasattr(nn, name) for name in nn.__all__)
+
+
+def test_import_is_cheap():
+    heavy = "{'torch', 'cupy', 'sklearn', 'scipy', 'matplotlib', 'rich', 'safetensors', 'threadpoolctl', 'ml_dtypes'}"
+    code = f"import sys, weft.layers; loaded = {heavy} & sys.modules.keys(); sys.exit(str(loaded) if loaded else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
