@@ -1,11 +1,12 @@
 """The tape: how operations are recorded, and how gradients flow back through the record.
 
-A differentiable operation is one function of raw arrays that returns `(output, pullback)`, written once against the array
-API; `primitive` makes it work on Tensors. Because `weft` is itself an array-API namespace, a primitive also runs on Tensors
-*as raw arrays*: a Tensor may hold a Tensor, its pullback is then recorded too, and gradients of gradients need no code.
+A differentiable operation is one function of raw arrays that returns `(output, pullback)`, written once against the
+array API; `primitive` makes it work on Tensors. Because `weft` is itself an array-API namespace, a primitive also runs
+on Tensors *as raw arrays*: a Tensor may hold a Tensor, its pullback is then recorded too, and gradients of gradients
+need no code.
 
-Each `weft.grad` at work has a tape of its own, numbered by its *depth* (`backward` has tape 0). An operation belongs to the
-deepest tape among its arguments; to that tape, tensors of lesser depth are constants (see `transforms.py`).
+Each `weft.grad` at work has a tape of its own, numbered by its *depth* (`backward` has tape 0). An operation belongs to
+the deepest tape among its arguments; to that tape, tensors of lesser depth are constants (see `transforms.py`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class _Mode(threading.local):
     level = 0  # how many `grad`s are at work
     base = 0  # tapes below this depth are not written to: what would have been is noted in `captured`
     nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
-    captured: list[Tensor] | None = None
+    captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
 
 
 _mode = _Mode()
@@ -70,26 +71,26 @@ class Output(Node):
         self.zeros = zeros
 
 
-def primitive(generic: Callable) -> Callable:
+def primitive(generic: Callable) -> Any:
     """Turn `generic(xp, *arrays, **static) -> (output, pullback)` into a differentiable function of Tensors.
 
     Every positional argument may be a Tensor; keyword arguments are static. `output` is an array or a tuple of arrays.
     `pullback` is one of
 
     - a tuple with one function per positional argument, each mapping the output's gradient to that argument's;
-    - one function `vjp(g, need, into)` that returns all gradients: `need[i]` says whether the i-th is wanted, `into[i]` is
-      None or memory that it may be written to (and which is then returned);
+    - one function `vjp(g, need, into)` that returns all gradients: `need[i]` says whether the i-th is wanted, `into[i]`
+      is None or memory that it may be written to (and which is then returned);
     - None, where the operation has no derivative.
 
-    With several outputs the gradient is a tuple. `@name.on("cuda")` registers a replacement for one kind of device: the same
-    signature without `xp`. It returns NotImplemented for what it cannot do, and the generic form takes over.
+    With several outputs the gradient is a tuple. `@name.on("cuda")` registers a replacement for one kind of device: the
+    same signature without `xp`. It returns NotImplemented for what it cannot do, and the generic form takes over.
     """
     name = generic.__name__
     impls: dict[str, Callable] = {}
 
     @functools.wraps(generic)
     def call(*args: Any, **static: Any) -> Any:
-        device, depth, tracked, mixed = None, 0, False, False
+        device, depth, nested, tracked, mixed = None, 0, False, False, False
         raw = []
         for a in args:
             if isinstance(a, Tensor):
@@ -98,6 +99,7 @@ def primitive(generic: Callable) -> Callable:
                     tracked = True
                 if device is None:
                     device, depth = a.device, a._depth
+                    nested = depth > 0 and isinstance(a.data, Tensor)
                     continue
                 if a.device != device:
                     raise ValueError(
@@ -110,11 +112,14 @@ def primitive(generic: Callable) -> Callable:
         if device is None:
             return call(_as_tensor(name, args), *args[1:], **static)
         if mixed:
-            raw, depth, tracked = _at_deepest(args)
-        nested = depth > 0 and any(isinstance(r, Tensor) for r in raw)
+            raw, depth, nested, tracked = _at_deepest(args)
         result = NotImplemented
         if impls and not nested:
-            result = _replaced(name, impls, device, raw, static)
+            impl = impls.get(device) or impls.get(kind(device))
+            if impl is not None:
+                result = impl(*raw, **static)
+                if result is NotImplemented and report_fallbacks:
+                    _report_fallback(name, device, raw)
         if result is NotImplemented:
             xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
             result = generic(xp, *raw, **static)
@@ -122,7 +127,7 @@ def primitive(generic: Callable) -> Callable:
         if tracked and pullback is not None and _mode.enabled:
             if depth >= _mode.base:
                 return _record(name, out, pullback, args, device, depth)
-            _mode.captured += [a for a in args if isinstance(a, Tensor) and a.requires_grad]
+            _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
         if isinstance(out, tuple):
             return _retuple(out, [wrap(o, device, depth) for o in out])
         return wrap(out, device, depth)
@@ -134,7 +139,7 @@ def primitive(generic: Callable) -> Callable:
 
         return register
 
-    call.__wrapped__ = functools.partial(generic, None)  # type: ignore[attr-defined]  # `help` leaves out what is bound: xp
+    call.__wrapped__ = functools.partial(generic, None)  # type: ignore[attr-defined] # `help` leaves out what is bound: xp
     call.generic, call.impls, call.on = generic, impls, on  # type: ignore[attr-defined]
     PRIMITIVES[f"{generic.__module__.rpartition('.')[2]}.{name}"] = call
     return call
@@ -147,8 +152,8 @@ def _as_tensor(name: str, args: tuple) -> Tensor:
     return Tensor(args[0])
 
 
-def _at_deepest(args: tuple) -> tuple[list, int, bool]:
-    """Raw arguments, depth, and whether to record, where tensors of several depths meet: the lesser ones are constants."""
+def _at_deepest(args: tuple) -> tuple[list, int, bool, bool]:
+    """(raw arguments, depth, nested, tracked) where several depths meet: tensors of the lesser are constants."""
     depth = max(a._depth for a in args if isinstance(a, Tensor))
     nested = any(isinstance(a, Tensor) and a._depth == depth and isinstance(a.data, Tensor) for a in args)
     raw, tracked = [], False
@@ -164,19 +169,12 @@ def _at_deepest(args: tuple) -> tuple[list, int, bool]:
             raw.append(innermost(a))
             if a.requires_grad and _mode.enabled and _mode.captured is not None:
                 _mode.captured.append(a)
-    return raw, depth, tracked
+    return raw, depth, nested, tracked
 
 
-def _replaced(name: str, impls: dict[str, Callable], device: str, raw: list, static: dict) -> Any:
-    """The result of the device's own form, or NotImplemented."""
-    impl = impls.get(device) or impls.get(kind(device))
-    if impl is None:
-        return NotImplemented
-    result = impl(*raw, **static)
-    if result is NotImplemented and report_fallbacks:
-        shapes = ", ".join(f"{r.dtype}{list(r.shape)}" for r in raw if hasattr(r, "shape"))
-        warnings.warn(f"`{name}` on {device} fell back to the generic form for ({shapes})")
-    return result
+def _report_fallback(name: str, device: str, raw: list) -> None:
+    shapes = ", ".join(f"{r.dtype}{list(r.shape)}" for r in raw if hasattr(r, "shape"))
+    warnings.warn(f"`{name}` on {device} fell back to the generic form for ({shapes})", stacklevel=3)
 
 
 def _retuple(like: tuple, items: list) -> tuple:
@@ -184,7 +182,7 @@ def _retuple(like: tuple, items: list) -> tuple:
     return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
 
 
-def _record(name: str, out: Any, pullback: Any, args: tuple, device: str, depth: int) -> Any:
+def _record(name: str, out: Any, pullback: Any, args: Sequence, device: str, depth: int) -> Any:
     parents: list[Any] = []
     for a in args:
         if not isinstance(a, Tensor):
@@ -217,20 +215,24 @@ def _fill_in(pullback: Any, zeros: list, gradients: dict[int, Any], need: Any, i
     return pullback(g, need, into)
 
 
-def backward(root: Tensor, gradient: Any = None, *, retain_graph: bool = False) -> None:
-    """Fill `.grad` of the leaves below `root`; see `Tensor.backward`."""
+def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> None:
+    """Add d(self)/d(leaf) to `.grad` of every leaf that requires it.
+
+    `grad` is the gradient with respect to this tensor (ones for a scalar). The record is freed as it is used, unless
+    `retain_graph=True`.
+    """
     if not root.requires_grad:
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
-    xp, dtype = namespace_of(root.data), root.data.dtype
-    if gradient is None:
-        if root.size != 1:
-            raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {root.shape}")
-        gradient = xp.ones(root.shape, dtype=dtype)
+    xp, dtype, shape = namespace_of(root.data), root.data.dtype, root.data.shape
+    if grad is None:
+        if root.data.size != 1:
+            raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {shape}")
+        grad = xp.ones(shape, dtype=dtype) if shape else xp.asarray(1.0, dtype=dtype)  # a third of the cost
     else:
-        gradient = xp.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, dtype=dtype)
-        if gradient.shape != root.shape:
-            raise ValueError(f"`grad` must have the tensor's shape {root.shape}, got {gradient.shape}")
-    run([(root, gradient)], _accumulate, retain_graph=retain_graph, destinations=_destinations)
+        grad = xp.asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=dtype)
+        if grad.shape != shape:
+            raise ValueError(f"`grad` must have the tensor's shape {shape}, got {grad.shape}")
+    run([(root, grad)], _accumulate, retain_graph=retain_graph, destinations=_destinations)
 
 
 def _accumulate(leaf: Tensor, g: Any) -> None:
@@ -248,17 +250,15 @@ def _accumulate(leaf: Tensor, g: Any) -> None:
 
 
 def _destinations(parents: Sequence[Any]) -> list:
-    """For each parent the arena's memory for its gradient, if it is a parameter whose first gradient of this step comes now."""
+    """For each parent the arena's memory for its gradient, if this is a parameter's first gradient of the step."""
     into: list[Any] = [None] * len(parents)
+    taken: set[int] = set()
     for i, p in enumerate(parents):
-        # one parameter used twice by one operation: only the first may write
-        if (
-            isinstance(p, Parameter)
-            and p.grad is None
-            and p._grad_view is not None
-            and not any(p is q for q in parents[:i])
-        ):
+        if p is None or type(p) is Node or not isinstance(p, Parameter):
+            continue
+        if p.grad is None and id(p) not in taken:  # used twice by one operation: only the first may write
             into[i] = p._grad_view
+            taken.add(id(p))
     return into
 
 
@@ -273,7 +273,7 @@ def run(
     retain_graph: bool = False,
     destinations: Callable = _nowhere,
 ) -> None:
-    """Send gradients back from `roots`, each a (tensor, gradient), and give what arrives at leaves to `sink(leaf, gradient)`.
+    """Send gradients back from `roots`, each a (tensor, gradient), and those of leaves to `sink(leaf, gradient)`.
 
     Nodes are visited newest first, hence after all that used their output.
     """
@@ -281,46 +281,52 @@ def run(
     queue: list[tuple[int, Node]] = []
 
     def send(to: Any, g: Any) -> None:
-        if isinstance(to, Tensor):
-            sink(to, g)
-        elif to in pending:
+        if to in pending:
             pending[to] = pending[to] + g
         else:
             pending[to] = g
             heapq.heappush(queue, (to.order, to))
 
     for root, g in roots:
-        send(root._node or root, g)
+        if root._node is None:
+            sink(root, g)
+        else:
+            send(root._node, g)
     while queue:
         node = heapq.heappop(queue)[1]
         g = pending.pop(node)
+        pullback, parents = node.pullback, node.parents
         if type(node) is Output:
-            joint = node.parents[0]
+            joint = parents[0]
             if joint not in pending:
                 send(joint, {})
             pending[joint][node.index] = g
             continue
-        pullback, parents = node.pullback, node.parents
         if pullback is None:
             raise RuntimeError(
                 f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there"
             )
         if type(pullback) is tuple:
-            gradients = [f(g) if parent is not None else None for f, parent in zip(pullback, parents)]
+            gradients = [None if parent is None else f(g) for f, parent in zip(pullback, parents)]
         else:
             gradients = pullback(g, [parent is not None for parent in parents], destinations(parents))
         if not retain_graph:
             node.pullback = None
         for parent, gp in zip(parents, gradients):
-            if parent is not None and gp is not None:
+            if parent is None or gp is None:
+                continue
+            if isinstance(parent, Node):
                 send(parent, gp)
+            else:
+                sink(parent, gp)
 
 
-# --- modes ----------------------------------------------------------------------------------------------------------------
+# --- modes ------------------------------------------------------------------------------------------------------------
 class _GradMode:
     """Context manager and decorator (with or without parentheses)."""
 
     enabled: bool
+    before: list[bool]
 
     def __new__(cls, f: Callable | None = None) -> Any:
         mode = super().__new__(cls)

@@ -32,9 +32,10 @@ __all__ = [
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
-    """A Tensor of numbers, sequences, arrays of any library or Tensors; shares memory unless a copy is asked for or needed.
+    """A Tensor of numbers, sequences, Tensors or any library's arrays; memory is shared unless a copy is needed.
 
-    Python floats become the default dtype, arrays keep theirs. `copy=False` raises ValueError where a copy cannot be avoided.
+    Python floats become the default dtype, arrays keep theirs. `copy=False` raises ValueError where a copy cannot be
+    avoided.
 
     >>> weft.asarray([1.5, 2.5]).dtype
     dtype('float32')
@@ -174,7 +175,7 @@ def triu(xp: Any, x: Any, /, *, k: int = 0) -> Any:
 
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
-    """Coordinate tensors from 1-d coordinates: output i varies along the axis of input i ("xy" swaps the first two axes)."""
+    """Coordinate tensors from 1-d coordinates: output i varies along the axis of input i ("xy" swaps the first two)."""
     from .manipulation import broadcast_arrays, reshape
 
     if indexing not in ("xy", "ij"):

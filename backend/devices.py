@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class DeviceError(RuntimeError):
 
 def _cupy() -> ModuleType:
     try:
-        import ml_dtypes  # noqa: F401  (CuPy registers bfloat16 only if it is imported first)
+        import ml_dtypes  # noqa: F401, I001  (CuPy registers bfloat16 only if it is imported first)
         import cupy
     except ImportError as error:
         raise DeviceError(
@@ -136,11 +137,11 @@ def _from_environment() -> str:
     name = os.environ.get("WEFT_DEVICE") or "cpu"
     _process_default[0] = "cpu"  # while `canonical` looks: it must not ask again
     try:
-        _process_default[0] = canonical(name)
+        found = _process_default[0] = canonical(name)
     except DeviceError as error:
         _process_default[0] = None
         raise DeviceError(f"WEFT_DEVICE={name}: {error}") from None
-    return _process_default[0]
+    return found
 
 
 def set_default_device(name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "bfloat16",
+    "bfloat16",  # noqa: F822  (made by __getattr__)
     "bool",
     "complex64",
     "complex128",
@@ -54,7 +54,7 @@ def get_default_dtype() -> np.dtype:
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """Set the dtype of floating-point tensors made from Python numbers. Raises TypeError unless it is a real float dtype."""
+    """Set the dtype of floating-point tensors made from Python numbers; TypeError unless it is a real float dtype."""
     dtype = np.dtype(dtype)
     if not is_real_floating(dtype):
         raise TypeError(f"`dtype` must be a real floating-point dtype such as float32, got {dtype}")
@@ -62,18 +62,18 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def is_real_floating(dtype: Any) -> Any:
-    """True for float16, bfloat16, float32, float64: the dtypes that gradients exist for (any namespace's dtype objects)."""
-    return "f" == _kind(dtype)
+    """True for float16, bfloat16, float32, float64, which gradients exist for; takes any namespace's dtype objects."""
+    return _kind(dtype) == "f"
 
 
 def is_integral(dtype: Any) -> Any:
     """True for bool and the integers."""
-    return "i" == _kind(dtype)
+    return _kind(dtype) == "i"
 
 
 def _kind(dtype: Any) -> str:
     """ "f", "c" or "i"."""
-    found = _KINDS.get(getattr(dtype, "kind", None))
+    found = _KINDS.get(getattr(dtype, "kind", ""))
     if found is None:  # not one of NumPy's own: bfloat16, or another library's
         text = str(dtype)
         found = "c" if "complex" in text else "f" if "float" in text else "i"

@@ -1,7 +1,8 @@
 """Elementwise functions of the array API, each beside its derivative.
 
-`unary(name, meaning, x=d)` gives dy/dx as `d(xp, x)`, and `y=d` as `d(xp, y)`: the tape then keeps no more than that. `binary(name,
-meaning, d1, d2)` gives dy/dx₁ and dy/dx₂ as `d(xp, x1, x2, y)`. A derivative that is a number is the same everywhere.
+`unary(name, meaning, x=d)` gives dy/dx as `d(xp, x)`, and `y=d` as `d(xp, y)`: the tape then keeps no more than that.
+`binary(name, meaning, d1, d2)` gives dy/dx₁ and dy/dx₂ as `d(xp, x1, x2, y)`. A derivative that is a number is the same
+everywhere.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def unbroadcast(xp: Any, g: Any, like: Any) -> Any:
 
 
 def _floats(xp: Any, x: Any) -> Any:
-    """Integers become the default dtype where the function leaves them (the standard leaves this open; NumPy goes to float64)."""
+    """Integers become the default dtype where the function leaves them (the standard leaves this open)."""
     return xp.astype(x, dtypes.native(xp, dtypes.get_default_dtype())) if dtypes.is_integral(x.dtype) else x
 
 
@@ -128,23 +129,21 @@ def unary(name: str, meaning: str, slope: int = 0, *, x: Any = None, y: Any = No
 
 def binary(name: str, meaning: str, d1: Any, d2: Any, *, floating: bool = False) -> Callable:
     constant = (SLOPES[d1], SLOPES[d2]) if d1 in SLOPES and d2 in SLOPES else None
+    d1, d2 = (d if callable(d) else (lambda *_, d=d: d) for d in (d1, d2))
 
     def function(xp: Any, x1: Any, x2: Any, /) -> Any:
         if floating or type(x1) in INEXACT or type(x2) in INEXACT:
             x1, x2 = _operands(xp, x1, x2)
         y = getattr(xp, name)(x1, x2)
-        if constant:  # and nothing broadcast: keep neither operands nor result
-            if getattr(x1, "shape", None) == getattr(x2, "shape", None) and x1.dtype == x2.dtype:
-                return y, constant
-            return y, tuple((lambda g, s=s, x=x: unbroadcast(xp, s(g), x)) for s, x in zip(constant, (x1, x2)))
-
-        def vjp(g: Any, need: Any, into: Any) -> tuple:
-            def along(d: Any, x: Any) -> Any:
-                return unbroadcast(xp, g * d(xp, x1, x2, y) if callable(d) else SLOPES[d](g), x)
-
-            return along(d1, x1) if need[0] else None, along(d2, x2) if need[1] else None
-
-        return y, vjp
+        if constant is None:
+            return y, (
+                lambda g: unbroadcast(xp, g * d1(xp, x1, x2, y), x1),
+                lambda g: unbroadcast(xp, g * d2(xp, x1, x2, y), x2),
+            )
+        shape1, shape2 = getattr(x1, "shape", None), getattr(x2, "shape", None)
+        if shape1 is None or shape2 is None or (shape1 == shape2 and x1.dtype == x2.dtype):
+            return y, constant  # nothing is broadcast or promoted: keep neither operands nor result
+        return y, tuple((lambda g, s=s, x=x: unbroadcast(xp, s(g), x)) for s, x in zip(constant, (x1, x2)))
 
     return _publish(function, name, meaning)
 
@@ -169,7 +168,7 @@ def _publish(function: Callable, name: str, meaning: str) -> Callable:
     return primitive(function)
 
 
-# --- one argument -----------------------------------------------------------------------------------------------------------
+# --- one argument -----------------------------------------------------------------------------------------------------
 exp = unary("exp", "eˣ", y=lambda xp, y: y)
 expm1 = unary("expm1", "eˣ − 1", y=lambda xp, y: y + 1)
 log = unary("log", "ln x", x=lambda xp, x: 1 / x)
@@ -219,7 +218,13 @@ signbit = plain("signbit", "Whether the sign bit is set", arity=1)
 logical_not = plain("logical_not", "not x", arity=1)
 bitwise_invert = plain("bitwise_invert", "Every bit flipped", arity=1)
 
-# --- two arguments ----------------------------------------------------------------------------------------------------------
+
+def _divisor(xp: Any, x: Any) -> Any:
+    """x, but 1 where it is 0: what it divides is 0 there as well, and so shall the quotient be."""
+    return xp.where(x == 0, xp.ones_like(x), x)
+
+
+# --- two arguments ----------------------------------------------------------------------------------------------------
 add = binary("add", "x₁ + x₂", 1, 1)
 subtract = binary("subtract", "x₁ − x₂", 1, -1)
 multiply = binary("multiply", "x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a)
@@ -227,7 +232,8 @@ divide = binary("divide", "x₁ / x₂", lambda xp, a, b, y: 1 / b, lambda xp, a
 floor_divide = binary("floor_divide", "⌊x₁ / x₂⌋", 0, 0)
 remainder = binary("remainder", "x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, y: -xp.floor_divide(a, b))
 atan2 = binary("atan2", "The angle of the point (x₂, x₁)",
-               lambda xp, a, b, y: b / (a * a + b * b), lambda xp, a, b, y: -a / (a * a + b * b), floating=True)  # fmt: skip
+               lambda xp, a, b, y: b / _divisor(xp, a * a + b * b),
+               lambda xp, a, b, y: -a / _divisor(xp, a * a + b * b), floating=True)  # fmt: skip
 hypot = binary("hypot", "√(x₁² + x₂²)", lambda xp, a, b, y: a / y, lambda xp, a, b, y: b / y, floating=True)
 logaddexp = binary("logaddexp", "ln(exp x₁ + exp x₂)",
                    lambda xp, a, b, y: xp.exp(a - y), lambda xp, a, b, y: xp.exp(b - y), floating=True)  # fmt: skip

@@ -13,8 +13,8 @@ __all__ = ["matmul"]
 def matmul(xp: Any, a: Any, b: Any, *, out: Any = None) -> Any:
     """a @ b for matrices or stacks of matrices, written to `out` where the library can.
 
-    Transposes are views (`a.mT`): BLAS takes them as flags, nothing is copied. A stack times one matrix is flattened into a
-    single product (…, M, K)·(K, N) = (…·M, K)·(K, N).
+    Transposes are views (`a.mT`): BLAS takes them as flags, nothing is copied. A stack times one matrix is flattened
+    into a single product (…, M, K)·(K, N) = (…·M, K)·(K, N).
     """
     out = out if xp is np else None
     if (

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-# --- adding up what was gathered --------------------------------------------------------------------------------------------
+# --- adding up what was gathered --------------------------------------------------------------------------------------
 def scatter_add(xp: Any, values: Any, indices: Any, size: int, axis: int) -> Any:
     """The pullback of `take`: out[…, indices[j], …] += values[…, j, …] over an axis of `size`; `indices` is 1-d."""
     if isinstance(values, Tensor):
@@ -88,7 +88,7 @@ def take_along_axis(xp: Any, x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     return y, (grad_x, None)
 
 
-# --- x[key] and x[key] = value ----------------------------------------------------------------------------------------------
+# --- x[key] and x[key] = value ----------------------------------------------------------------------------------------
 def raw_key(key: Any, x: Tensor) -> Any:
     """An index with its Tensors replaced by what x.data, which may be a Tensor itself, is indexed with."""
     if isinstance(key, tuple):
@@ -121,7 +121,7 @@ def _getitem(xp: Any, x: Any, /, *, key: Any) -> Any:
 
 
 def _positions(x: Any, key: Any) -> np.ndarray:
-    """For each element of x[key], which element of the flattened x it is. NumPy's own indexing works it out, on the host."""
+    """For each element of x[key], which element of the flattened x it is: NumPy's indexing works it out on the host."""
     host = tuple(k if _is_basic(k) else devices.to_numpy(k) for k in (key if isinstance(key, tuple) else (key,)))
     return np.arange(math.prod(x.shape)).reshape(x.shape)[host].reshape(-1)
 
@@ -164,7 +164,7 @@ def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
     return y, (None, branch(x1, lambda c: c), branch(x2, lambda c: ~c))
 
 
-# --- searching and sorting --------------------------------------------------------------------------------------------------
+# --- searching and sorting --------------------------------------------------------------------------------------------
 @primitive
 def _nonzero(xp: Any, x: Any, /) -> Any:
     return tuple(xp.nonzero(x)), None
@@ -203,10 +203,10 @@ def sort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable
     return y, (lambda g: xp.take_along_axis(g, xp.argsort(order, axis=axis), axis=axis),)
 
 
-# --- sets -------------------------------------------------------------------------------------------------------------------
+# --- sets -------------------------------------------------------------------------------------------------------------
 def _unique(name: str, doc: str) -> Any:
     def function(x: Tensor, /) -> Any:
-        found = getattr(devices.namespace_of(x.data), name)(x.data)
+        found: Any = getattr(devices.namespace_of(x.data), name)(x.data)
         if not isinstance(found, tuple):
             return wrap(found, x.device)
         return type(found)(*[wrap(f, x.device) for f in found])

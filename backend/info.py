@@ -1,4 +1,4 @@
-"""What the array API lets a program ask: dtypes and their limits, promotion, devices, capabilities; and memory in use."""
+"""What the array API lets a program ask: dtypes, their limits and promotion, devices, capabilities; memory in use."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ def memory_summary(device: str | None = None) -> str:
         import cupy
 
         pool, (free, total) = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()
-        return f"{device}: {_mib(pool.used_bytes())} in use, {_mib(pool.total_bytes())} held, {_mib(free)} of {_mib(total)} free"
+        used = f"{_mib(pool.used_bytes())} in use, {_mib(pool.total_bytes())} held"
+        return f"{device}: {used}, {_mib(free)} of {_mib(total)} free"
     import resource
     import sys
 

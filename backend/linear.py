@@ -98,17 +98,20 @@ def linear(xp: Any, x: Any, weight: Any, bias: Any = None, /) -> Any:
 
 @linear.on("cpu")
 def _(x: Any, weight: Any, bias: Any = None, /) -> Any:
-    """The same with the bias added in place and gradients written straight to where they belong."""
-    if x.ndim != 2 or x.dtype != weight.dtype:
+    """The same with the bias added in place and gradients written straight to where they belong.
+
+    `ndarray.dot` and `matmul` make the same call to BLAS; `dot` gets there in half the time, which small layers feel.
+    """
+    if x.ndim != 2 or x.dtype != weight.dtype or weight.ndim != 2:
         return NotImplemented
-    y = np.matmul(x, weight.T)
+    y = x.dot(weight.T)
     if bias is not None:
         y += bias
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
-        grad_x = np.matmul(g, weight) if need[0] else None
-        grad_weight = np.matmul(g.T, x, out=into[1]) if need[1] else None
-        grad_bias = np.add.reduce(g, axis=0, out=into[2]) if bias is not None and need[2] else None
+        grad_x = g.dot(weight) if need[0] else None
+        grad_weight = g.T.dot(x, into[1]) if need[1] else None
+        grad_bias = np.add.reduce(g, 0, None, into[2]) if bias is not None and need[2] else None
         return grad_x, grad_weight, grad_bias
 
     return y, vjp

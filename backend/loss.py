@@ -296,6 +296,7 @@ def softmax_cross_entropy(
         q = w * ((1 - ε) * target + ε / classes)
         loss, count = -xp.sum(q * log_p, axis=axis), math.prod(target.shape) // classes
     else:
+        check_targets(target, classes, ignore_index)
         index, valid, own = _counted(xp, logits, target, weight, ignore_index, axis)
         # picked, not multiplied by a one-hot q: a class that is ruled out by x = −∞ would give 0 · ∞
         loss = (ε - 1) * own * xp.take_along_axis(log_p, index, axis=axis)

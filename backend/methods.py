@@ -1,7 +1,7 @@
 """Operators and methods of `Tensor`, attached from the functions of the namespace.
 
-A name that the array API has keeps the array API's meaning (`axis`, `keepdims`, `correction`); a name that only PyTorch has
-keeps PyTorch's (`transpose(d0, d1)`, `view`, `permute`, `unsqueeze`, `clone`, …).
+A name that the array API has keeps the array API's meaning (`axis`, `keepdims`, `correction`); a name that only PyTorch
+has keeps PyTorch's (`transpose(d0, d1)`, `view`, `permute`, `unsqueeze`, `clone`, …).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import devices, dtypes, elementwise, indexing, linear, manipulation, reductions
-from .autograd import _mode, primitive
+from . import devices, elementwise, indexing, linalg, linear, manipulation, reductions
+from .autograd import _mode, backward, primitive
 from .creation import asarray
 from .tensor import Tensor, innermost, wrap
 
@@ -21,7 +21,7 @@ __all__: list[str] = []
 NUMBERS = (int, float, complex)
 
 
-# --- operators --------------------------------------------------------------------------------------------------------------
+# --- operators --------------------------------------------------------------------------------------------------------
 def _operand(x: Tensor, other: Any) -> Any:
     """The other side of an operator: a Tensor (NumPy arrays go to where x is), a Python number, or NotImplemented."""
     if isinstance(other, Tensor):
@@ -53,10 +53,10 @@ def _inplace(f: Callable) -> Callable:
             return other
         rebinds = _rebinds(self, other)
         new = f(self, other)
-        if new.shape != self.shape or new.dtype != self.dtype:
-            raise ValueError(
-                f"an in-place result must fit into {self.dtype} {self.shape}, got {new.dtype} {new.shape}; write x = x … y"
-            )
+        if new.dtype != self.dtype:
+            raise TypeError(f"the result's dtype {new.dtype} does not fit in place into {self.dtype}; write x = x … y")
+        if new.shape != self.shape:
+            raise ValueError(f"an in-place result of shape {new.shape} does not fit into {self.shape}; write x = x … y")
         if rebinds:
             return _rebind(self, new)
         self.data[...] = new.data
@@ -105,13 +105,13 @@ for name, function in {
 }.items():  # fmt: skip
     setattr(Tensor, f"__{name}__", _binary(function))
 for name, function in {
-    "neg": elementwise.negative, "pos": elementwise.positive, "abs": elementwise.abs, "invert": elementwise.bitwise_invert,
+    "neg": elementwise.negative, "pos": elementwise.positive, "abs": elementwise.abs,
+    "invert": elementwise.bitwise_invert,
 }.items():  # fmt: skip
     setattr(Tensor, f"__{name}__", _unary(function))
-Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
-# --- indexing ---------------------------------------------------------------------------------------------------------------
+# --- indexing ---------------------------------------------------------------------------------------------------------
 def _getitem(self: Tensor, key: Any, /) -> Tensor:
     out = indexing._getitem(self, key=indexing.raw_key(key, self))
     out._saved = self._saved  # x[i] += 1 must not write to memory that the tape needs
@@ -134,12 +134,14 @@ def _iter(self: Tensor) -> Any:
     return (self[i, ...] for i in range(self.shape[0]))
 
 
-Tensor.__getitem__, Tensor.__setitem__, Tensor.__iter__ = _getitem, _setitem, _iter  # type: ignore[attr-defined]
+for name, function in {"getitem": _getitem, "setitem": _setitem, "iter": _iter}.items():
+    setattr(Tensor, f"__{name}__", function)
 
-# --- methods that are functions of the namespace ----------------------------------------------------------------------------
+# --- methods that are functions of the namespace ----------------------------------------------------------------------
 for module, names in {
-    elementwise: "abs acos acosh asin asinh atan atanh ceil clip conj cos cosh exp expm1 floor isfinite isinf isnan log log10 log1p "
-    "log2 logical_and logical_not logical_or maximum minimum reciprocal round sign sin sinh sqrt square tan tanh trunc pow",
+    elementwise: "abs acos acosh asin asinh atan atanh ceil clip conj cos cosh exp expm1 floor isfinite isinf isnan "
+    "log log10 log1p log2 logical_and logical_not logical_or maximum minimum pow reciprocal round sign sin sinh sqrt "
+    "square tan tanh trunc",
     reductions: "all any argmax argmin cumulative_prod cumulative_sum logsumexp count_nonzero",
     manipulation: "astype flip roll tile repeat broadcast_to",
     indexing: "argsort sort take take_along_axis nonzero",
@@ -169,6 +171,9 @@ def method(f: Callable) -> Callable:
 
 def _varargs(args: tuple) -> tuple:
     return tuple(args[0]) if len(args) == 1 and isinstance(args[0], tuple | list) else args
+
+
+method(backward)
 
 
 @method
@@ -274,8 +279,8 @@ def contiguous(self: Tensor) -> Tensor:
 
 @method
 def norm(self: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """√Σ x² over `axis`."""
-    return elementwise.sqrt(reductions.sum(self * self, axis=axis, keepdims=keepdims))  # type: ignore[operator]
+    """√Σ x² over `axis`; the gradient is 0 where the norm is."""
+    return linalg.vector_norm(self, axis=axis, keepdims=keepdims)
 
 
 @method
@@ -312,7 +317,7 @@ Tensor.T = property(_transposed)  # type: ignore[attr-defined]
 Tensor.mT = property(manipulation.matrix_transpose)  # type: ignore[attr-defined]
 
 
-# --- devices and dtypes -----------------------------------------------------------------------------------------------------
+# --- devices and dtypes -----------------------------------------------------------------------------------------------
 @method
 def to(self: Tensor, target: Any = None, dtype: Any = None, *, device: str | None = None) -> Tensor:
     """The tensor on another device and/or in another dtype (itself if nothing changes); gradients flow back."""
@@ -355,8 +360,10 @@ def to_device(self: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
     return self.to(device)  # type: ignore[attr-defined]
 
 
-for name, target in {"cpu": "cpu", "double": np.float64, "float": np.float32, "half": np.float16, "long": np.int64, "int": np.int32,
-                     "bool": np.bool_}.items():  # fmt: skip
+for name, target in {
+    "cpu": "cpu", "double": np.float64, "float": np.float32, "half": np.float16, "long": np.int64, "int": np.int32,
+    "bool": np.bool_,
+}.items():  # fmt: skip
     setattr(Tensor, name, lambda self, target=target: to(self, target))
 
 

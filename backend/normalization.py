@@ -112,8 +112,9 @@ def layer_norm(
 ) -> Any:
     """Normalise over the last `normalized_ndim` axes, whose shape weight and bias have. Ba et al. (2016).
 
-    >>> weft.backend.normalization.layer_norm(weft.tensor([[1.0, 2.0, 3.0]]), eps=0.0)
-    tensor([[-1.2247449,  0.       ,  1.2247449]])
+    >>> weft.backend.normalization.layer_norm(weft.tensor([[1.0, 3.0], [6.0, 2.0]]), eps=0.0)
+    tensor([[-1.,  1.],
+            [ 1., -1.]])
     """
     axes = tuple(range(x.ndim - normalized_ndim, x.ndim))
     y, pull, *_ = _normalised(xp, x, weight, bias, x.shape[x.ndim - normalized_ndim :], axes, eps)

@@ -1,10 +1,11 @@
 """Counter-based random numbers: the same seed gives the same bits on every device.
 
-The words are those of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): block c = 0, 1, …
-of the stream is Philox of the 256-bit counter c + 1 under the 128-bit key `seed`, so any device can compute any part of it.
-NumPy's own Philox, which counts like this, supplies the words on a CPU. A draw always starts at a fresh block of four 64-bit words; 32-bit draws use the low half of each word, then the high half.
-Everything after the words uses only operations that IEEE 754 rounds exactly (+ − × ÷ √), in a fixed order, hence is
-bit-equal everywhere, the normal distribution included.
+The words are those of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): block c =
+0, 1, … of the stream is Philox of the 256-bit counter c + 1 under the 128-bit key `seed`, so any device can compute any
+part of it. NumPy's own Philox, which counts like this, supplies the words on a CPU. A draw always starts at a fresh
+block of four 64-bit words; 32-bit draws use the low half of each word, then the high half. Everything after the words
+uses only operations that IEEE 754 rounds exactly (+ − × ÷ √), in a fixed order, hence is bit-equal everywhere, the
+normal distribution included.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Generator:
         self.seed, self.counter = int(state["seed"]), int(state["counter"])
         self._bits: Any = None  # made by the first draw: importing numpy.random takes 10 ms
 
-    # --- raw draws (NumPy arrays) -----------------------------------------------------------------------------------------
+    # --- raw draws (NumPy arrays) -------------------------------------------------------------------------------------
     def words(self, n: int) -> np.ndarray:
         """The next n 64-bit words."""
         if self._bits is None:
@@ -64,7 +65,7 @@ class Generator:
         return self.words(-(-n // 2)).astype("<u8", copy=False).view("<u4")[:n]
 
     def uniform(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        """Uniform on [0, 1): multiples of 2⁻ᵖ, p being the dtype's precision, from the highest p bits of a word (half, if p ≤ 32)."""
+        """Uniform on [0, 1): 2⁻ᵖ times the highest p bits of a word (of half, if p ≤ 32), p the dtype's precision."""
         n, dtype = math.prod(shape), _float_dtype(dtype)
         p = PRECISION[dtype.name]  # fewer bits than a format can hold would waste it, more could round up to 1
         if p > 32:
@@ -74,7 +75,7 @@ class Generator:
         return u.reshape(shape).astype(dtype, copy=False)
 
     def normal(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        """Standard normal, by the inverse of the distribution function at the middle of a 2⁻³² (float64: 2⁻⁵²) wide cell."""
+        """Standard normal: the distribution's quantile at the middle of a cell of width 2⁻³² (float64: 2⁻⁵²)."""
         n, dtype = math.prod(shape), _float_dtype(dtype)
         wide = dtype == np.float64
         source = (
@@ -115,8 +116,8 @@ def _float_dtype(dtype: Any) -> np.dtype:
 def normal_quantile(u: np.ndarray) -> np.ndarray:
     """Φ⁻¹(u) for u in (0, 1), relative error about 10⁻¹⁶.
 
-    Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988): a rational
-    function of r = 0.425² − q² where |q| = |u − ½| ≤ 0.425, and of √−ln min(u, 1 − u) in the tails.
+    Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988): a
+    rational function of r = 0.425² − q² where |q| = |u − ½| ≤ 0.425, and of √−ln min(u, 1 − u) in the tails.
     """
     q = u - 0.5
     r = 0.180625 - q * q
@@ -148,18 +149,30 @@ def _log(x: np.ndarray) -> np.ndarray:
     return e * math.log(2.0) + 2.0 * s * _horner([1.0 / (2 * k + 1) for k in range(12)], s * s)
 
 
-_A = (3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
-      4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3)  # fmt: skip
-_B = (1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
-      2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3)  # fmt: skip
-_C = (1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
-      1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4)  # fmt: skip
-_D = (1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
-      1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9)  # fmt: skip
-_E = (6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
-      2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7)  # fmt: skip
-_F = (1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
-      7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15)  # fmt: skip
+_A = (
+    3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+    4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3,
+)  # fmt: skip
+_B = (
+    1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
+    2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3,
+)  # fmt: skip
+_C = (
+    1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+    1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4,
+)  # fmt: skip
+_D = (
+    1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
+    1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9,
+)  # fmt: skip
+_E = (
+    6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+    2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7,
+)  # fmt: skip
+_F = (
+    1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
+    7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15,
+)  # fmt: skip
 
 default_generator = Generator(0)
 
@@ -195,9 +208,9 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, dev
     return _place((generator or default_generator).normal(_sizes(size), dtype), device, requires_grad)
 
 
-def randint(low: int, high: Any, size: Sequence[int] | None = None, *, generator: Generator | None = None, dtype: Any = None,
-            device: str | None = None) -> Tensor:  # fmt: skip
-    """Random integers in [low, high), as `torch.randint`: called `randint(low, high, size)` or `randint(high, size)`."""
+def randint(low: int, high: Any, size: Sequence[int] | None = None, *, generator: Generator | None = None,
+            dtype: Any = None, device: str | None = None) -> Tensor:  # fmt: skip
+    """Random integers in [low, high), as `torch.randint`: `randint(low, high, size)` or `randint(high, size)`."""
     if size is None:
         low, high, size = 0, low, high
     raw = (generator or default_generator).integers(low, high, tuple(size))

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import dtypes
 from .autograd import primitive
-from .elementwise import _floats
+from .elementwise import _divisor, _floats
 
 __all__ = [
     "all",
@@ -123,7 +123,7 @@ min = _extremum("min")
 
 @primitive
 def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """Σ (x − mean)² / (n − correction) over `axis` (array API: `correction` is 0 unless given, where PyTorch takes 1)."""
+    """Σ (x − mean)² / (n − correction) over `axis` (array API: `correction` is 0 unless given; PyTorch takes 1)."""
     x = _floats(xp, x)
     y = xp.var(x, axis=axis, correction=correction, keepdims=keepdims)
 
@@ -136,13 +136,13 @@ def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdi
 
 @primitive
 def std(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """√var over `axis` (array API: `correction` is 0 unless given, where PyTorch takes 1)."""
+    """√var over `axis` (array API: `correction` is 0 unless given; PyTorch takes 1); its gradient is 0 at 0."""
     x = _floats(xp, x)
     y = xp.std(x, axis=axis, correction=correction, keepdims=keepdims)
 
     def grad_x(g: Any) -> Any:
         centred = x - xp.mean(x, axis=axis, keepdims=True)
-        return spread(xp, g / y, x, axis, keepdims) * centred / (_count(x, axis) - correction)
+        return spread(xp, g / _divisor(xp, y), x, axis, keepdims) * centred / (_count(x, axis) - correction)
 
     return y, (grad_x,)
 

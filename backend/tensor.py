@@ -6,7 +6,7 @@ The mathematics is not here: operators and methods are attached by `methods.py` 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,11 +23,13 @@ class Tensor:
     data : array of NumPy, CuPy or any array-API library, Tensor, or nested Python numbers
     requires_grad : record operations on it, so that `backward` can fill `.grad`; floating-point dtypes only.
 
-    Attributes: `data` (the raw array), `device` (str), `grad` (Tensor or None), `requires_grad`, `shape`, `dtype`, `ndim`,
-    `size` (number of elements), `T`, `mT`.
+    Attributes: `data` (the raw array), `device` (str), `grad` (Tensor or None), `requires_grad`, `shape`, `dtype`,
+    `ndim`, `size` (number of elements), `T`, `mT`.
 
-    While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v` rebind
-    `x` to a new array if either side is recorded, and work in place on memory otherwise (see `methods.py`).
+    While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v`
+    rebind `x` to a new array if either side is recorded, and work in place on memory otherwise (see `methods.py`).
+    One thing is left to the user: a slice taken from `x` and recorded with shares the memory of `x`, which must not be
+    written to before `backward`.
 
     >>> x = weft.tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -40,6 +42,13 @@ class Tensor:
 
     data: Any
     grad: Tensor | None
+    _node: Any
+
+    if TYPE_CHECKING:  # attached by methods.py
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, key: Any, /) -> Tensor: ...
+        def __setitem__(self, key: Any, value: Any, /) -> None: ...
 
     def __init__(self, data: Any, requires_grad: bool = False):
         if isinstance(data, Tensor):
@@ -59,7 +68,7 @@ class Tensor:
         if requires_grad:
             self.requires_grad_()
 
-    # --- shape and type -------------------------------------------------------------------------------------------------
+    # --- shape and type -----------------------------------------------------------------------------------------------
     @property
     def shape(self) -> tuple[int, ...]:
         return self.data.shape
@@ -87,19 +96,9 @@ class Tensor:
     def dim(self) -> int:
         return self.data.ndim
 
-    # --- the tape -------------------------------------------------------------------------------------------------------
-    def backward(self, grad: Any = None, *, retain_graph: bool = False) -> None:
-        """Add d(self)/d(leaf) to `.grad` of every leaf that requires it.
-
-        `grad` is the gradient with respect to this tensor (ones for a scalar). The record is freed as it is used, unless
-        `retain_graph=True`.
-        """
-        from .autograd import backward
-
-        backward(self, grad, retain_graph=retain_graph)
-
+    # --- the tape -----------------------------------------------------------------------------------------------------
     def detach(self) -> Tensor:
-        """The same memory, off the tape. Where the tape may still need the values, writing to the result copies them first."""
+        """The same memory, off the tape; where the tape may need the values, writing to it copies them first."""
         data = self.data.detach() if isinstance(self.data, Tensor) else self.data
         out = wrap(data, self.device, self._depth)
         out._saved = self._saved or self._node is not None
@@ -115,7 +114,7 @@ class Tensor:
         self.requires_grad = requires_grad
         return self
 
-    # --- other worlds ---------------------------------------------------------------------------------------------------
+    # --- other worlds -------------------------------------------------------------------------------------------------
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array (shared memory on a CPU). A tensor that requires grad must be detached first."""
         if self.requires_grad:
@@ -152,6 +151,11 @@ class Tensor:
             raise ValueError(f"`api_version` must be 2021.12 … 2024.12, got {api_version!r}")
         return sys.modules[__name__.split(".")[0]]
 
+    def _only(self, what: str) -> Any:
+        if self.data.size != 1:
+            raise TypeError(f"`{what}` needs exactly one element, got shape {self.shape}")
+        return self.item()
+
     def __bool__(self) -> bool:
         if self.data.size != 1:
             raise ValueError(
@@ -160,16 +164,16 @@ class Tensor:
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._only("float"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._only("int"))
 
     def __index__(self) -> int:
         return self.data.__index__()
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._only("complex"))
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -216,7 +220,7 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A leaf that a module learns. An optimizer may move `data`, and where the gradient is written, into its flat arena."""
+    """A leaf that a module learns. An optimizer may move `data`, and where its gradient goes, into its flat arena."""
 
     __slots__ = ("_grad_view",)
 
@@ -272,7 +276,7 @@ def device_of(raw: Any) -> str:
 
 
 def from_python(data: Any, dtype: Any = None) -> np.ndarray:
-    """A NumPy array of Python numbers, sequences, or whatever NumPy can read; Python floats become the default dtype."""
+    """A NumPy array of Python numbers, sequences, or whatever NumPy can read; floats become the default dtype."""
     typed = isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__") or hasattr(data, "__dlpack__")
     if typed or dtype is not None:
         return np.asarray(data, dtype=dtype)

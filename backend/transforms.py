@@ -1,10 +1,11 @@
 """Functions of functions: `grad`, `value_and_grad`, and `checkpoint`, which trades time for memory.
 
 `grad(f)` puts its arguments on a tape of its own. The outermost one works on plain arrays, at full speed. One inside
-another holds Tensors of the outer tape, which records all it does, its pullbacks included: that is how derivatives nest.
+another holds Tensors of the outer tape, which records all it does, its pullbacks included: that is how derivatives
+nest.
 
-What an outermost `grad` returns may depend on tensors that require grad: arguments that do, and tensors that `f` merely uses,
-such as a model's parameters. Seldom is *that* derivative wanted (a penalty on gradients wants it), so nothing is
+What an outermost `grad` returns may depend on tensors that require grad: arguments that do, and tensors that `f` merely
+uses, such as a model's parameters. Seldom is *that* derivative wanted (a penalty on gradients wants it), so nothing is
 kept for it: backward runs `f` again, nested, when it gets there. `checkpoint` is the same idea for plain functions.
 """
 
@@ -28,11 +29,11 @@ NEVER = 1 << 30  # deeper than any tape: nothing is recorded
 def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     """A function that returns `(f(*args), df/d(args[argnums]))`; `f` returns a scalar Tensor.
 
-    Arguments to differentiate may be Tensors or lists, tuples and dicts of Tensors. Nothing but these arguments receives a
-    gradient, and `.grad` is not touched. It nests: `weft.grad(weft.grad(f))` is the second derivative.
+    Arguments to differentiate may be Tensors or lists, tuples and dicts of Tensors. Nothing but these arguments
+    receives a gradient, and `.grad` is not touched. It nests: `weft.grad(weft.grad(f))` is the second derivative.
 
-    Where arguments, or tensors that `f` uses, require grad, so do the results; `backward` through them calls `f` again, so it must
-    give the same result (random numbers from the default generator are replayed).
+    Where arguments, or tensors that `f` uses, require grad, so do the results; `backward` through them calls `f` again,
+    so it must give the same result (random numbers from the default generator are replayed).
 
     >>> value, slope = weft.value_and_grad(lambda x: (x**3).sum())(weft.tensor([2.0]))
     >>> value, slope
@@ -78,7 +79,8 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
 def checkpoint(f: Callable, *args: Any) -> Any:
     """f(*args), keeping nothing of its inside for the backward pass: it is computed again there.
 
-    Memory for time: only `args` and the result are held. `f` must give the same result when called again; randomness drawn
+    Memory for time: only `args` and the result are held. `f` must give the same result when called again; randomness
+    drawn
     from the default generator is replayed. Parameters and other tensors that `f` uses receive their gradients too.
     Inside a nested `weft.grad`, which differentiates every step, nothing can be left out: there it is f(*args).
 
@@ -104,7 +106,7 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     return _retuple(out, list(results)) if isinstance(out, tuple) else results[0]
 
 
-# --- one gradient -----------------------------------------------------------------------------------------------------------
+# --- one gradient -----------------------------------------------------------------------------------------------------
 @contextmanager
 def _tape(level: int, **state: Any) -> Iterator[None]:
     """Set what this thread records, within the block."""
@@ -122,8 +124,8 @@ def _differentiate(
 ) -> tuple[Tensor, ...]:
     """(value, gradient for each input) of `call(leaves)`, on a new tape.
 
-    Nested, the leaves hold the inputs themselves; otherwise raw arrays, and tensors from other tapes that met them are added to
-    `captured`.
+    Nested, the leaves hold the inputs themselves; otherwise raw arrays, and tensors from other tapes that met them are
+    added to `captured`.
     """
     depth = _mode.level + 1
     leaves = [wrap(t if nested else innermost(t), t.device, depth).requires_grad_() for t in inputs]
@@ -160,9 +162,9 @@ def _lower(raw: Any, device: str) -> Tensor:
     return raw if isinstance(raw, Tensor) else wrap(raw, device)
 
 
-# --- computing again --------------------------------------------------------------------------------------------------------
+# --- computing again --------------------------------------------------------------------------------------------------
 def _on_demand(outs: tuple, again: Callable[[], tuple], used: list[Tensor], state: dict) -> tuple:
-    """`outs` on the tape as a function of the tensors in `used`: backward calls `again()` for the same values, recorded."""
+    """`outs` on the tape as a function of the tensors in `used`: backward calls `again()` for the same, recorded."""
     used = list({id(t): t for t in used}.values())
     depth = max((t._depth for t in used), default=0)
     if not used or not _mode.enabled:
@@ -176,7 +178,7 @@ def _on_demand(outs: tuple, again: Callable[[], tuple], used: list[Tensor], stat
 
     lesser = [t for t in used if t._depth < max(depth, _mode.base)]
     if lesser:
-        _mode.captured += lesser  # type: ignore[operator]
+        _mode.captured.extend(lesser)
     if depth < _mode.base:
         return outs
     results = _record("computed again", tuple(innermost(o) for o in outs), vjp, used, outs[0].device, depth)
@@ -209,7 +211,7 @@ def _replay(state: dict) -> Iterator[None]:
         default_generator.set_state(now)
 
 
-# --- trees ------------------------------------------------------------------------------------------------------------------
+# --- trees ------------------------------------------------------------------------------------------------------------
 def _numbers(argnums: int | Sequence[int], n: int) -> list[int]:
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
     if any(not -n <= i < n for i in numbers):

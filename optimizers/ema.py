@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..backend.devices import namespace_of
 from ..backend.tensor import Tensor, innermost
 from .arena import Layout, contiguous, kinds
 
@@ -100,4 +101,5 @@ class EMA:
             raise ValueError(f"`state_dict` must hold averages of shapes {shapes}, got {got}")
         self.step = int(state_dict["step"])
         for average, value in zip(averages, saved):
-            average[...] = value
+            xp = namespace_of(average)
+            average[...] = xp.asarray(value, dtype=average.dtype, device=average.device)

@@ -3,11 +3,11 @@
     CASES = [Case(weft.exp, (x,), np.exp), ...]
     test_primitive = harness.over(CASES)
 
-Each case runs in float32 and float64, on NumPy and on array_api_strict, in the generic form and in each replacement that this
-machine can run, with contiguous and scattered inputs, against an independent float64 reference; inputs must come out as they
-went in. The float64 gradient of the generic form is compared with central differences along a random direction, all other gradients
-with that one, element by element: also those computed one at a time, and those written to an optimizer's arena. The gradient of
-the gradient is compared with central differences of the gradient.
+Each case runs in float32 and float64, on NumPy and on array_api_strict, in the generic form and in each replacement
+that this machine can run, with contiguous and scattered inputs, against an independent float64 reference; inputs must
+come out as they went in. The float64 gradient of the generic form is compared with central differences along a random
+direction, all other gradients with that one, element by element: also those computed one at a time, and those written
+to an optimizer's arena. The gradient of the gradient is compared with central differences of the gradient.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
-
 import weft
 from weft.backend.autograd import PRIMITIVES
 
@@ -34,9 +33,9 @@ DIFFERENCES = 1e-6  # central differences in float64, relative
 class Case:
     """One primitive (or function composed of primitives) on one input.
 
-    `args` are float64 or integer NumPy arrays, numbers or None; `grad` the positions differentiated (all float arrays unless
-    given); `tolerance` multiplies the table's; `strict=False` and `nested=False` leave out array_api_strict and second derivatives, and
-    want a reason beside them.
+    `args` are float64 or integer NumPy arrays, numbers or None; `grad` the positions differentiated (all float arrays
+    unless given); `tolerance` multiplies the table's; `strict=False` and `nested=False` leave out array_api_strict and
+    second derivatives, and want a reason beside them.
     """
 
     primitive: Callable

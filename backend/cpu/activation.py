@@ -23,6 +23,7 @@ from .blocks import FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 NORMAL = (7.97884941e-1, 3.63330846e-2, -3.2594979e-5, -5.53061921e-5, 3.96474407e-6, -1.32263309e-7, 1.75616981e-9)
 
 LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
+SMALL = 1 << 13  # bytes: below, a call costs more than the work
 ZERO_AND_INFINITY = {dtype: (np.zeros((), dtype), np.array(np.inf, dtype)) for dtype in FLOATS}
 
 
@@ -45,6 +46,9 @@ def _(x: Any, /) -> Any:
     if x.dtype not in FLOATS:
         return NotImplemented
     zero, infinity = ZERO_AND_INFINITY[x.dtype]
+    if x.nbytes <= SMALL:
+        y = np.maximum(x, zero)
+        return y if type(y) is np.ndarray else np.asarray(y), (lambda g: g * (y > zero),)
     # `maximum` has no vector loop for a scalar, and resets the processor's floating-point flags, which costs 3 µs
     (y,) = blockwise(lambda x, y: x.clip(zero, infinity, y), 1, x, grain=LIGHT)
 

@@ -10,10 +10,8 @@ import numpy as np
 
 from ..parallel import parallel_for
 
-BLOCK = 1 << 17  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
-DOT = (
-    1 << 13
-)  # elements: OpenBLAS spreads longer dot products over its threads, whose number the result then depends on
+BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
+DOT = 1 << 13  # elements: OpenBLAS splits longer dot products between its threads; the result depends on how many
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 

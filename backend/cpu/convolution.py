@@ -10,30 +10,24 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
 from ..parallel import parallel_for
-from .lowering import lowering
+from .lowering import Columns, Lowering, Planar, Pointwise, shares_padding
 from .products import aligned
+from .winograd import Winograd
 
-PARTIAL_BYTES = 1 << 26  # of partial sums of a weight's gradient
+PARTIAL_BYTES = 1 << 25  # of partial sums of a weight's gradient
 
 
 @conv2d.on("cpu")
 def _(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    /,
-    *,
-    stride: Any = (1, 1),
-    padding: Any = (0, 0),
-    dilation: Any = (1, 1),
+    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0), dilation: Any = (1, 1),
     groups: int = 1,
-) -> Any:
+) -> Any:  # fmt: skip
     if not _suits(x, weight, bias):
         return NotImplemented
     return convolution(Host, x, weight, bias, geometry(x, weight, stride, padding, dilation, groups))
@@ -41,17 +35,9 @@ def _(
 
 @conv_transpose2d.on("cpu")
 def _(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    /,
-    *,
-    stride: Any = (1, 1),
-    padding: Any = (0, 0),
-    output_padding: Any = (0, 0),
-    dilation: Any = (1, 1),
-    groups: int = 1,
-) -> Any:
+    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0),
+    output_padding: Any = (0, 0), dilation: Any = (1, 1), groups: int = 1,
+) -> Any:  # fmt: skip
     if not _suits(x, weight, bias):
         return NotImplemented
     where = transposed_geometry(x, weight, stride, padding, output_padding, dilation, groups)
@@ -72,17 +58,17 @@ class Host:
         last = x.transpose(0, 2, 3, 1)
         if c < 16 or last.flags.c_contiguous:
             return x
-        copied = aligned(last.shape, x.dtype)
+        moved = aligned(last.shape, x.dtype)
 
         def run(start: int, stop: int) -> None:
             # Channels a multiple of 4096 bytes apart would displace each other in the first-level cache.
             staged = aligned((c, h * w + 16), x.dtype)[:, : h * w].reshape(c, h, w)
             for i in range(start, stop):
                 np.copyto(staged, x[i])
-                np.copyto(copied[i], staged.transpose(1, 2, 0))
+                np.copyto(moved[i], staged.transpose(1, 2, 0))
 
         parallel_for(run, n)
-        return copied.transpose(0, 3, 1, 2)
+        return moved.transpose(0, 3, 1, 2)
 
     @staticmethod
     def correlate(x: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
@@ -90,9 +76,7 @@ class Host:
         plan = lowering(where, x.shape[1], o, x.dtype)
         last, y, tiles = x.transpose(0, 2, 3, 1), aligned((n, *where.output, o), x.dtype), plan.tiles(n)
         kernel = plan.kernel(weight, bias)
-        bias_row = (
-            None if bias is None else np.tile(bias, (1, 1, where.output[1], 1))
-        )  # one long sum instead of many short ones
+        bias_row = None if bias is None else np.tile(bias, (1, 1, where.output[1], 1))  # few long sums, not many short
 
         def run(start: int, stop: int) -> None:
             own = copy.copy(plan)  # with this thread's buffers
@@ -124,34 +108,19 @@ class Host:
 
     @staticmethod
     def input_gradient(g: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
-        """A correlation of g with the flipped kernel; with strides, one for each residue of the image's rows and columns.
-
-        Image row i = S·m + a takes part in output row o by kernel row k where S·o + D·k = i + P. Such k follow each other at
-        distance S/gcd(S, D), and their o at distance −D/gcd(S, D): a correlation with some of the kernel's rows.
-        """
-        o, c, *_ = weight.shape
-        by_group = weight.reshape(where.groups, o // where.groups, c, *where.kernel).swapaxes(1, 2)
-        down, across = (
-            _phases(*axis) for axis in zip(where.image, where.kernel, where.stride, where.before, where.dilation)
-        )
-        image = aligned((g.shape[0], *where.image, c * where.groups), g.dtype).transpose(0, 3, 1, 2)
-        for (rows, taps_h, *vertical), (columns, taps_w, *horizontal) in itertools.product(down, across):
-            kernel = by_group[:, :, :, taps_h, taps_w][..., ::-1, ::-1]
-            if not kernel.size:  # strides greater than the kernel: pixels that no window sees
-                image[:, :, rows, columns] = 0 if bias is None else bias[:, None, None]
-                continue
-            kernel = kernel.reshape(c * where.groups, o // where.groups, *kernel.shape[3:])
-            output, before, dilation = zip(vertical, horizontal)
-            part = Geometry(where.output, output, kernel.shape[2:], (1, 1), before, dilation, where.groups)
-            correlation = Host.correlate(g, kernel, bias, part)
-            if where.stride == (1, 1):
-                return correlation
-            image[:, :, rows, columns] = correlation
+        """A correlation of g with the flipped kernel; with strides, one for each phase of the image's rows and columns."""
+        axes = zip(where.image, where.kernel, where.stride, where.before, where.dilation)
+        phases = list(itertools.product(*(_phases(*axis) for axis in axes)))
+        if where.stride == (1, 1):
+            return _phase_gradient(g, weight, bias, where, *phases[0])
+        image = aligned((g.shape[0], *where.image, weight.shape[1] * where.groups), g.dtype).transpose(0, 3, 1, 2)
+        for down, across in phases:
+            image[:, :, down.pixels, across.pixels] = _phase_gradient(g, weight, bias, where, down, across)
         return image
 
     @staticmethod
     def bias_gradient(g: np.ndarray) -> np.ndarray:
-        """Σ over images and pixels: of each image first, which rounds less and does not depend on the number of threads."""
+        """Σ over images and pixels: of each image first, whatever the number of threads, which also rounds less."""
         last = g.transpose(0, 2, 3, 1)
         sums = np.empty((g.shape[0], g.shape[1]), g.dtype)
 
@@ -163,18 +132,54 @@ class Host:
         return sums.sum(axis=0)
 
 
-def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> Iterator[tuple]:
-    """For each residue of an axis: its part of the image and of the kernel; the size, padding and dilation of the correlation."""
+class Phase(NamedTuple):
+    """Every S-th pixel along an axis, and the correlation that gives its gradient: of which taps, and how they lie."""
+
+    pixels: slice
+    taps: slice
+    output: int
+    before: int
+    dilation: int
+
+
+def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> Iterator[Phase]:
+    """The S phases of an axis.
+
+    Pixel i = S·m + a takes part in output o by tap k where S·o + D·k = i + P. With c = gcd(S, D) such taps lie S/c apart,
+    and their outputs −D/c: a correlation, with dilation D/c, of the flipped taps.
+    """
     common = math.gcd(stride, dilation)
     for a in range(min(stride, size)):
         first = next((k for k in range(min(kernel, stride)) if (dilation * k - a - before) % stride == 0), kernel)
-        taps = len(range(first, kernel, stride // common))
-        reach = dilation // common * max(taps - 1, 0)
+        taps = slice(first, None, stride // common)
+        reach = dilation // common * (len(range(kernel)[taps]) - 1)
         padding = reach - (a + before - dilation * first) // stride
-        yield (
-            slice(a, None, stride),
-            slice(first, None, stride // common),
-            -(-(size - a) // stride),
-            padding,
-            dilation // common,
-        )
+        yield Phase(slice(a, None, stride), taps, -(-(size - a) // stride), padding, dilation // common)
+
+
+def _phase_gradient(
+    g: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry, down: Phase, across: Phase
+) -> np.ndarray | int:
+    """Gradient of one phase's pixels, plus bias."""
+    o, c, *_ = weight.shape
+    by_group = weight.reshape(where.groups, o // where.groups, c, *where.kernel).swapaxes(1, 2)
+    kernel = by_group[:, :, :, down.taps, across.taps][..., ::-1, ::-1]
+    if not kernel.size:  # strides greater than the kernel: pixels that no window sees
+        return 0 if bias is None else bias[:, None, None]
+    kernel = kernel.reshape(c * where.groups, o // where.groups, *kernel.shape[3:])
+    output, before, dilation = zip(down[2:], across[2:])
+    part = Geometry(where.output, output, kernel.shape[2:], (1, 1), before, dilation, where.groups)
+    return Host.correlate(g, kernel, bias, part)
+
+
+def lowering(where: Geometry, channels: int, features: int, dtype: np.dtype) -> Lowering:
+    """The fastest that can do it, as measured."""
+    unit_steps = where.stride == where.dilation == (1, 1) and where.groups == 1
+    if unit_steps and where.kernel == (1, 1) and where.padded == where.image and where.before == (0, 0):
+        return Pointwise(where, channels, features, dtype)
+    if channels // where.groups < 16:
+        return Planar(where, channels, features, dtype)
+    three_high = where.kernel[0] == 3 and where.output[0] > 1
+    if unit_steps and three_high and shares_padding(where) and channels * features >= 1024:
+        return Winograd(where, channels, features, dtype)
+    return Columns(where, channels, features, dtype)

@@ -60,8 +60,11 @@ def _(
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:
     """Which labels (N, 1) count, or None if all do. As unsigned numbers, negative ones are the largest."""
     unsigned = labels.view(np.uintp)
-    if not 0 <= ignore_index < classes and unsigned.item(unsigned.argmax()) < classes:
-        return None
+    if unsigned.item(unsigned.argmax()) < classes:
+        if not 0 <= ignore_index < classes:
+            return None
+    else:
+        loss.check_targets(labels, classes, ignore_index)
     return labels != ignore_index
 
 

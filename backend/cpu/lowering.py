@@ -1,12 +1,13 @@
 """Convolution as matrix products, a tile of the output at a time.
 
-Images are channel-last here, (N, H, W, C). What a tile of the output reads is copied into a small buffer, the rows of a `Product`,
-one for each pixel; the product with the kernel then makes up the tile:
+Images are channel-last here, (N, H, W, C). What a tile of the output reads is copied into a small buffer, the rows of a
+`Product`, one for each pixel; the product with the kernel then makes up the tile:
 
-    Columns   im2col. Where windows may overlap (stride and dilation 1), a row holds the kernel's height only, and a window is as
-              many rows as the kernel is wide
-    Planar    im2col for few channels: the pixels of a channel lie next to each other in memory
-    Winograd  for kernels of height 3: four products where two rows of the output would need six
+    Columns    im2col. Where windows may overlap (stride and dilation 1), a row holds the kernel's height only, and a
+               window is as many rows as the kernel is wide
+    Planar     im2col for few channels: the pixels of a channel lie next to each other in memory
+    Pointwise  a kernel of one pixel: nothing is copied
+    Winograd   (in its own module) a kernel of height 3: four products where two rows of the output would need six
 
 Each is a linear map and has its adjoint, for the gradient of the weight. Buffers belong to one thread; their size does not depend on
 the batch's.
@@ -21,9 +22,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..convolution import Geometry
-from .products import Product, aligned, blocks, zeros
+from .products import Product, aligned, blocks, copied, zeros
 
-TILE_BYTES = 1 << 20  # of buffers
+TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
 
 
@@ -140,7 +141,7 @@ class Columns(Lowering):
         """(O, C/G, KH, KW) → (G, KW·KH·C/G, O/G)"""
         _, c, kh, kw = weight.shape
         by_group = weight.reshape(self.where.groups, -1, c, kh, kw)
-        return by_group.transpose(0, 4, 3, 2, 1).reshape(self.where.groups, kw * kh * c, -1)
+        return copied(by_group.transpose(0, 4, 3, 2, 1)).reshape(self.where.groups, kw * kh * c, -1)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
         """The gradient of the weight from that of the kernel, as (J, span, D, O)."""
@@ -195,7 +196,7 @@ class Planar(Columns):
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """(O, C/G, KH, KW), (O) → (G, C/G·KH·KW + 1, O/G)"""
         o, groups, size = weight.shape[0], self.where.groups, math.prod(weight.shape[1:])
-        kernel = np.zeros((groups, size + 1, o // groups), self.dtype)
+        kernel = zeros((groups, size + 1, o // groups), self.dtype)
         kernel[:, :-1] = weight.reshape(groups, -1, size).mT
         if bias is not None:
             kernel[:, -1] = bias.reshape(groups, -1)
@@ -227,77 +228,6 @@ class Planar(Columns):
         np.copyto(self.by_group(y), self.inner)
 
 
-class Winograd(Lowering):
-    """F(2, 3) down the columns: two rows of the output from four of the image, by four products (Winograd 1980; Lavin & Gray 2016).
-
-        y₀ = m₀ + m₁ + m₂      m₀ = (d₀ − d₂) w₀     m₁ = (d₁ + d₂)(w₀ + w₁ + w₂)/2
-        y₁ = m₁ − m₂ − m₃      m₃ = (d₁ − d₃) w₂     m₂ = (d₂ − d₁)(w₀ − w₁ + w₂)/2
-
-    where d and w are rows of the image and of the kernel, and their product is the correlation along the row. A number reaches no
-    output that it does not reach without the trick, so NaN spreads no further; an infinity may come out as NaN.
-    """
-
-    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
-        super().__init__(where, channels, features, dtype)
-        self.shape = 4, where.kernel[1], channels, features
-        self.per_pixel = 3 * channels + 3 * features
-
-    def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
-        """(O, C, 3, KW) → (4, KW·C, O)"""
-        w0, w1, w2 = weight.transpose(2, 3, 1, 0).reshape(3, -1, self.features)
-        sides, middle = (w0 + w2) * 0.5, w1 * 0.5
-        return np.stack([w0, sides + middle, sides - middle, w2])
-
-    def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        m0, m1, m2, m3 = total.transpose(0, 3, 2, 1)
-        sides = (m1 + m2) * 0.5
-        np.add(m0, sides, out=out[:, :, 0])
-        np.multiply(m1 - m2, 0.5, out=out[:, :, 1])
-        np.subtract(sides, m3, out=out[:, :, 2])
-
-    def allocate(self, images: int, rows: int) -> None:
-        pairs, line = (rows + 1) // 2, self.width * self.channels
-        self.product = Product(self.shape, images * pairs * self.pitch, self.dtype)
-        self.padded = zeros((images, 2 * pairs + 2, self.width, self.channels), self.dtype)
-        by_pair = self.padded.reshape(images, pairs + 1, 2, line)
-        self.source = by_pair[:, :-1, 0], by_pair[:, :-1, 1], by_pair[:, 1:, 0], by_pair[:, 1:, 1]
-        self.target = self.product.rows.reshape(4, images, pairs, line)
-        self.inner = self.inside(self.product.out, images)
-        self.sum = aligned(self.inner.shape[1:], self.dtype)
-
-    def gather(self, x: np.ndarray, tile: Tile) -> None:
-        self.fill(x, tile)
-        d0, d1, d2, d3 = self.source
-        t0, t1, t2, t3 = self.target
-        np.subtract(d0, d2, out=t0)
-        np.add(d1, d2, out=t1)
-        np.subtract(d2, d1, out=t2)
-        np.subtract(d1, d3, out=t3)
-
-    def scatter(self, y: np.ndarray, bias_row: Any) -> None:
-        m0, m1, m2, m3 = self.inner
-        if bias_row is not None:
-            m1 += bias_row
-        np.add(m0, m1, out=self.sum)
-        np.add(self.sum, m2, out=y[:, 0::2])
-        _, m1, m2, m3 = self.inner[:, :, : y.shape[1] // 2]
-        y1, y0_done = y[:, 1::2], self.sum[:, : y.shape[1] // 2]
-        np.subtract(m1, m2, out=y0_done)
-        np.subtract(y0_done, m3, out=y1)
-
-    def spread(self, g: np.ndarray) -> None:
-        """The adjoint of y: g₀, g₀ + g₁, g₀ − g₁, and g₁ instead of −g₁."""
-        g0, g1 = g[:, 0::2], g[:, 1::2]
-        both = g1.shape[1]
-        self.inner[0] = g0
-        self.inner[1:3, :, both:] = g0[:, both:]  # the last row of an odd number has no partner
-        self.inner[3, :, both:] = 0
-        _, z1, z2, z3 = self.inner[:, :, :both]
-        np.add(g0[:, :both], g1, out=z1)
-        np.subtract(g0[:, :both], g1, out=z2)
-        np.copyto(z3, g1)
-
-
 class Pointwise(Lowering):
     """A kernel of one pixel: a product of all pixels with a matrix, with no copy."""
 
@@ -308,7 +238,7 @@ class Pointwise(Lowering):
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """(O, C, 1, 1) → (C, O)"""
-        return np.ascontiguousarray(weight[:, :, 0, 0].T)
+        return copied(weight[:, :, 0, 0].T)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
         np.copyto(out[:, :, 0, 0], total[0, 0].T)
@@ -341,20 +271,3 @@ def shares_padding(where: Geometry) -> bool:
     left = where.before[1]
     right = where.padded[1] - left - where.image[1]
     return where.stride == (1, 1) and left >= 0 and right <= where.dilation[1] * (where.kernel[1] - 1)
-
-
-def lowering(where: Geometry, channels: int, features: int, dtype: np.dtype) -> Columns | Winograd:
-    """The fastest of the three, as measured."""
-    if (
-        where.kernel == where.stride == (1, 1)
-        and where.groups == 1
-        and where.image == where.output
-        and where.before == (0, 0)
-    ):
-        return Pointwise(where, channels, features, dtype)
-    if channels // where.groups < 16:
-        return Planar(where, channels, features, dtype)
-    plain = where.dilation == (1, 1) and where.groups == 1 and shares_padding(where)
-    if plain and where.kernel[0] == 3 and where.output[0] > 1 and channels * features >= 1024:
-        return Winograd(where, channels, features, dtype)
-    return Columns(where, channels, features, dtype)

@@ -188,7 +188,7 @@ class _Rows:
         many, few = (
             max(1, rows // k),
             min(rows, k),
-        )  # samples in a block, or, where not even one fits, rows of one sample
+        )  # samples in a block, or rows of one sample where not even that fits
         self.blocks = [
             (slice(i, i + many), slice(j, min(j + few, k))) for i in range(0, n, many) for j in range(0, k, few)
         ]

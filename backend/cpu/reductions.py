@@ -1,4 +1,4 @@
-"""`sum` and `mean` for NumPy: its own `mean` and `broadcast_to` spend 20 µs and more in Python, which a small loss function feels."""
+"""`sum` and `mean` for NumPy, whose own `mean` and `broadcast_to` spend 20 µs in Python: small losses feel it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 def _(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     if x.dtype not in FLOATS or dtype is not None:
         return NotImplemented
-    y = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    y = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
     return y, (lambda g: stretched(g, x.shape, axis),)
 
 
@@ -23,7 +23,7 @@ def _(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False)
 def _(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     if x.dtype not in FLOATS or not x.size:
         return NotImplemented
-    y = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    y = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
     n = x.size // np.size(y)
     return y / x.dtype.type(n), (lambda g: stretched(g / x.dtype.type(n), x.shape, axis),)
 

@@ -161,7 +161,7 @@ def kl_div(
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
-def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> None:
+def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> None:
     """Checks for class indices `target` of shape (N), () or (N, …) for `input` (N, C), (C,) or (N, C, …)."""
     shape = input.shape
     required = shape[:1] + shape[2:] if len(shape) > 1 else ()
@@ -173,7 +173,15 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_
             f"`target` must have an integer dtype to hold class indices, got {target.dtype}; convert it: target.long()"
         )
     _check_class_options(input, weight, reduction)
-    primitives.check_targets(target.data, _classes(input), ignore_index)
+
+
+def _is_usual(input: Tensor, target: Tensor) -> bool:
+    """Whether these are logits (N, C) and indices (N), as they nearly always are: nothing to look at twice."""
+    try:
+        x, y = input.data, target.data
+        return x.ndim == 2 and y.shape == x.shape[:1] and is_real_floating(x.dtype) and is_integral(y.dtype)
+    except AttributeError:
+        return False
 
 
 def _classes(input: Tensor) -> int:
@@ -201,7 +209,8 @@ def nll_loss(
     """−w[y] x[y] of log-probabilities x (N, C), (C,) or (N, C, …) and class indices y; the mean divides by Σ w[y]."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_input(input, target)
-    _check_classes(input, target, weight, ignore_index, reduction)
+    _check_classes(input, target, weight, reduction)
+    primitives.check_targets(target.data, _classes(input), ignore_index)
     return primitives.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
@@ -218,13 +227,14 @@ def cross_entropy(
     50.0
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    _check_input(input, target)
+    if not _is_usual(input, target) or weight is not None or reduction not in REDUCTIONS:
+        _check_input(input, target)
+        if target.shape == input.shape and is_real_floating(target.data.dtype):
+            _check_class_options(input, weight, reduction)
+        else:
+            _check_classes(input, target, weight, reduction)
     if not 0 <= label_smoothing <= 1:
         check.probability("label_smoothing", label_smoothing)
-    if target.shape == input.shape and is_real_floating(target.data.dtype):
-        _check_class_options(input, weight, reduction)
-    else:
-        _check_classes(input, target, weight, ignore_index, reduction)
     return primitives.softmax_cross_entropy(
         input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
     )
@@ -269,5 +279,6 @@ def multi_margin_loss(
     _check_input(input, target)
     if input.ndim > 2:
         raise ValueError(f"`input` must have shape (N, C) or (C,), got {tuple(input.shape)}")
-    _check_classes(input, target, weight, -100, reduction)
+    _check_classes(input, target, weight, reduction)
+    primitives.check_targets(target.data, _classes(input))
     return primitives.multi_margin_loss(input, target, weight, p=p, margin=margin, reduction=reduction)

@@ -11,8 +11,10 @@ rng = np.random.default_rng(0)
 
 CASES = [
     Case(getattr(creation, name), (np.asarray(rng.standard_normal(s)),), getattr(np, name), {"k": k}, label=f" {k}")
-    for name in ("tril", "triu") for s in [(4, 4), (3, 5), (2, 4, 3), (0, 3), (33, 33)] for k in (0, 1, -2, 7)
-]  # fmt: skip
+    for name in ("tril", "triu")
+    for s in [(4, 4), (3, 5), (2, 4, 3), (0, 3), (33, 33)]
+    for k in (0, 1, -2, 7)
+]
 test_primitive = harness.over(CASES)
 
 
@@ -28,9 +30,21 @@ class TestDtypes:
 
     @pytest.mark.parametrize(
         ("data", "dtype"),
-        [([1.0, 2], "float32"), ([1, 2], "int64"), ([True], "bool"), (1.5, "float32"), (2, "int64"), (1j, "complex64"), ([], "float32"),
-         (np.ones(2), "float64"), (np.float64(1), "float64"), (np.float16(1), "float16"), ([np.ones(2), np.ones(2)], "float64"), (range(3), "int64")],
-    )  # fmt: skip
+        [
+            ([1.0, 2], "float32"),
+            ([1, 2], "int64"),
+            ([True], "bool"),
+            (1.5, "float32"),
+            (2, "int64"),
+            (1j, "complex64"),
+            ([], "float32"),
+            (np.ones(2), "float64"),
+            (np.float64(1), "float64"),
+            (np.float16(1), "float16"),
+            ([np.ones(2), np.ones(2)], "float64"),
+            (range(3), "int64"),
+        ],
+    )
     def test_of_what_is_given(self, data, dtype):
         assert weft.asarray(data).dtype == np.dtype(dtype)
         assert weft.tensor(data).dtype == np.dtype(dtype)
@@ -156,7 +170,7 @@ class TestGradients:
 class TestErrors:
     @pytest.mark.parametrize("data", [[[1, 2], [3]], "12", [object()], {"a": 1}])
     def test_not_numbers(self, data):
-        with pytest.raises((TypeError, ValueError), match="rectangular|inhomogeneous"):
+        with pytest.raises((TypeError, ValueError), match=r"rectangular|inhomogeneous"):
             weft.tensor(data)
 
     def test_nested_tensors(self):

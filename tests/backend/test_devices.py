@@ -23,8 +23,14 @@ def closed(monkeypatch):
 
 class TestUnknown:
     def test_everywhere(self):
-        for use in (lambda: weft.ones(2, device="gpu"), lambda: weft.ones(2).to("gpu"), lambda: weft.set_default_device("gpu"),
-                    lambda: weft.asarray([1.0], device="gpu"), lambda: weft.device("gpu").__enter__(), lambda: weft.synchronize("gpu")):  # fmt: skip
+        for use in (
+            lambda: weft.ones(2, device="gpu"),
+            lambda: weft.ones(2).to("gpu"),
+            lambda: weft.set_default_device("gpu"),
+            lambda: weft.asarray([1.0], device="gpu"),
+            lambda: weft.device("gpu").__enter__(),
+            lambda: weft.synchronize("gpu"),
+        ):
             with pytest.raises((weft.DeviceError, TypeError), match="gpu"):
                 use()
 

@@ -27,16 +27,44 @@ def ints(*shape, low=-9, high=9):
 
 SIZES = (0, 1, 31, 32, 33, 1025)
 DOMAINS = {
-    "exp": (-2, 2), "expm1": (-2, 2), "log": (0.1, 5), "log1p": (-0.8, 4), "log2": (0.1, 5), "log10": (0.1, 5), "sqrt": (0.1, 5),
-    "square": (-2, 2), "reciprocal": (0.3, 3), "negative": (-2, 2), "positive": (-2, 2), "abs": (0.1, 2), "sin": (-4, 4), "cos": (-4, 4),
-    "tan": (-1.2, 1.2), "asin": (-0.9, 0.9), "acos": (-0.9, 0.9), "atan": (-4, 4), "sinh": (-2, 2), "cosh": (-2, 2), "tanh": (-2, 2),
-    "asinh": (-4, 4), "acosh": (1.1, 4), "atanh": (-0.9, 0.9),
-}  # fmt: skip
+    "exp": (-2, 2),
+    "expm1": (-2, 2),
+    "log": (0.1, 5),
+    "log1p": (-0.8, 4),
+    "log2": (0.1, 5),
+    "log10": (0.1, 5),
+    "sqrt": (0.1, 5),
+    "square": (-2, 2),
+    "reciprocal": (0.3, 3),
+    "negative": (-2, 2),
+    "positive": (-2, 2),
+    "abs": (0.1, 2),
+    "sin": (-4, 4),
+    "cos": (-4, 4),
+    "tan": (-1.2, 1.2),
+    "asin": (-0.9, 0.9),
+    "acos": (-0.9, 0.9),
+    "atan": (-4, 4),
+    "sinh": (-2, 2),
+    "cosh": (-2, 2),
+    "tanh": (-2, 2),
+    "asinh": (-4, 4),
+    "acosh": (1.1, 4),
+    "atanh": (-0.9, 0.9),
+}
 NUMPY = {  # the reference, where NumPy's name differs
-    "bitwise_invert": np.invert, "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift, "atan2": np.arctan2,
-    "pow": np.power, "acos": np.arccos, "asin": np.arcsin, "atan": np.arctan, "acosh": np.arccosh, "asinh": np.arcsinh,
+    "bitwise_invert": np.invert,
+    "bitwise_left_shift": np.left_shift,
+    "bitwise_right_shift": np.right_shift,
+    "atan2": np.arctan2,
+    "pow": np.power,
+    "acos": np.arccos,
+    "asin": np.arcsin,
+    "atan": np.arctan,
+    "acosh": np.arccosh,
+    "asinh": np.arcsinh,
     "atanh": np.arctanh,
-}  # fmt: skip
+}
 
 
 def one(name, x, **kwargs):
@@ -61,42 +89,78 @@ BROADCAST = [
 FEW = [((33,), (33,)), ((3, 1), (4,)), ((), (3,)), ((0,), (1,))]
 
 CASES = [
-    *[one(name, a(*s, low=low, high=high), tolerance=4) for name, (low, high) in DOMAINS.items() for s in [(33,), (2, 3), (), (0,)]],
+    *[
+        one(name, a(*s, low=low, high=high), tolerance=4)
+        for name, (low, high) in DOMAINS.items()
+        for s in [(33,), (2, 3), (), (0,)]
+    ],
     *[one("exp", a(n)) for n in SIZES],
     *[one(name, apart(*s)) for name in ("floor", "ceil", "trunc", "round", "sign") for s in [(33,), (), (0,)]],
     *[one(name, apart(4), strict=False) for name in ("conj", "real", "imag")],  # strict: complex numbers alone
-    *[one(name, np.array([0.0, -0.0, 1.5, -2.0, np.inf, -np.inf, np.nan]), grad=()) for name in ("isfinite", "isinf", "isnan", "signbit")],
+    *[
+        one(name, np.array([0.0, -0.0, 1.5, -2.0, np.inf, -np.inf, np.nan]), grad=())
+        for name in ("isfinite", "isinf", "isnan", "signbit")
+    ],
     one("logical_not", np.array([True, False])),
     one("bitwise_invert", ints(7)),
     *[two(name, a(*s), a(*t)) for name in ("add", "subtract", "multiply") for s, t in BROADCAST],
     *[two("add", a(n), a(n)) for n in SIZES],
-    *[two(name, a(*s), a(*t, low=0.5)) for name in ("divide", "atan2", "hypot", "logaddexp", "copysign") for s, t in FEW],
+    *[
+        two(name, a(*s), a(*t, low=0.5))
+        for name in ("divide", "atan2", "hypot", "logaddexp", "copysign")
+        for s, t in FEW
+    ],
     *[two(name, a(*s), a(*t)) for name in ("maximum", "minimum") for s, t in FEW],
     *[two("pow", a(*s, low=0.3), a(*t)) for s, t in BROADCAST],
     *[two(name, apart(*s), np.ones(t)) for name in ("floor_divide", "remainder") for s, t in FEW],
     # Python numbers on either side
-    *[two(name, x, 1.5) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "pow") for x in [a(5, low=0.5)]],
-    *[two(name, 1.5, x) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "pow") for x in [a(5, low=0.5)]],
+    *[
+        two(name, x, 1.5)
+        for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "pow")
+        for x in [a(5, low=0.5)]
+    ],
+    *[
+        two(name, 1.5, x)
+        for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "pow")
+        for x in [a(5, low=0.5)]
+    ],
     *[two("pow", a(5), n) for n in (0, 1, 2, 3, -1)],
-    two("remainder", apart(5), 1.0), two("floor_divide", apart(5), 1.0),
+    two("remainder", apart(5), 1.0),
+    two("floor_divide", apart(5), 1.0),
     # integers
-    *[two(name, ints(9), ints(9, low=1)) for name in ("add", "subtract", "multiply", "floor_divide", "remainder", "maximum", "minimum")],
+    *[
+        two(name, ints(9), ints(9, low=1))
+        for name in ("add", "subtract", "multiply", "floor_divide", "remainder", "maximum", "minimum")
+    ],
     *[two(name, ints(4), 3) for name in ("add", "multiply", "floor_divide", "remainder")],
     two("pow", ints(5), ints(5, low=0, high=4)),
     *[two(name, ints(9), ints(9)) for name in ("bitwise_and", "bitwise_or", "bitwise_xor")],
     *[two(name, ints(9), ints(9, low=0, high=5)) for name in ("bitwise_left_shift", "bitwise_right_shift")],
     # comparisons and logic
-    *[two(name, np.array([1.0, 2.0, 3.0, np.nan]), np.array([2.0, 2.0, 2.0, np.nan]), grad=())
-      for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")],
-    *[two(name, np.array([True, True, False, False]), np.array([True, False, True, False]))
-      for name in ("logical_and", "logical_or", "logical_xor")],
-    Case(elementwise.nextafter, (np.array([1.0, -1.0, 0.0]), np.array([2.0, 2.0, -1.0])), lambda x, y: x, grad=(), label=" close"),
+    *[
+        two(name, np.array([1.0, 2.0, 3.0, np.nan]), np.array([2.0, 2.0, 2.0, np.nan]), grad=())
+        for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+    ],
+    *[
+        two(name, np.array([True, True, False, False]), np.array([True, False, True, False]))
+        for name in ("logical_and", "logical_or", "logical_xor")
+    ],
+    Case(
+        elementwise.nextafter,
+        (np.array([1.0, -1.0, 0.0]), np.array([2.0, 2.0, -1.0])),
+        lambda x, y: x,
+        grad=(),
+        label=" close",
+    ),
     # clip: bounds absent, numbers, arrays that broadcast
-    *[Case(elementwise.clip, (a(33), low, high), np.clip) for low, high in [(-1.0, 1.0), (None, 0.5), (-0.5, None), (None, None), (-1, 1)]],
+    *[
+        Case(elementwise.clip, (a(33), low, high), np.clip)
+        for low, high in [(-1.0, 1.0), (None, 0.5), (-0.5, None), (None, None), (-1, 1)]
+    ],
     Case(elementwise.clip, (a(3, 4), a(4, low=-1, high=-0.5), a(3, 1, low=0.5, high=1)), np.clip),
     Case(elementwise.clip, (a(), -1.0, 1.0), np.clip),
     Case(elementwise.clip, (ints(9), -3, 3), np.clip),
-]  # fmt: skip
+]
 test_primitive = harness.over(CASES)
 
 
@@ -118,6 +182,9 @@ class TestKinks:
         assert slopes(weft.abs, 0) == (0.0,)
         assert slopes(weft.abs, -3) == (-1.0,)
         assert slopes(weft.sign, 0) == (0.0,)
+
+    def test_angle_at_the_origin(self):
+        assert slopes(weft.atan2, 0, 0) == (0.0, 0.0)
 
     def test_clip_passes_the_gradient_at_its_edges(self):
         x = weft.tensor([-2.0, -1.0, 0.0, 1.0, 2.0], requires_grad=True)
@@ -188,14 +255,13 @@ def test_special_values():
 
 
 def test_derivatives_of_complex_steps():
-    """f'(x) = Im f(x + ih)/h without cancellation: the derivative formulas to full precision, where differences see 9 digits."""
+    """f'(x) = Im f(x + ih)/h cancels nothing: the derivatives' formulas to full precision."""
     for name, (low, high) in DOMAINS.items():
         if name == "abs":
             continue
-        x = a(5, low=low, high=high)
-        f = NUMPY.get(name) or getattr(np, name)
-        expected = f(x + 1e-30j).imag / 1e-30
-        got = weft.grad(lambda x, f=getattr(weft, name): f(x).sum())(weft.asarray(x)).numpy()
+        x, f = a(5, low=low, high=high), getattr(weft, name)
+        expected = (NUMPY.get(name) or getattr(np, name))(x + 1e-30j).imag / 1e-30
+        got = weft.grad(lambda x, f=f: f(x).sum())(weft.asarray(x)).numpy()
         np.testing.assert_allclose(got, expected, rtol=1e-13, err_msg=name)
 
 

@@ -43,51 +43,182 @@ def descending(f):
     return reference
 
 
-BASIC = [2, -1, slice(None), slice(1, 3), slice(None, None, 2), slice(None, None, -1), slice(3, 0, -2), slice(0, 0), ..., (..., 0), (slice(None), 1),
-         (1, 2), (1, ..., 0), (None, 2), (slice(None), None), (..., None), (None, ..., 1, None), (slice(1, 3), slice(None, None, -2)), (), None]  # fmt: skip
+BASIC = [
+    2,
+    -1,
+    slice(None),
+    slice(1, 3),
+    slice(None, None, 2),
+    slice(None, None, -1),
+    slice(3, 0, -2),
+    slice(0, 0),
+    ...,
+    (..., 0),
+    (slice(None), 1),
+    (1, 2),
+    (1, ..., 0),
+    (None, 2),
+    (slice(None), None),
+    (..., None),
+    (None, ..., 1, None),
+    (slice(1, 3), slice(None, None, -2)),
+    (),
+    None,
+]
 # array_api_strict has neither these combinations nor NumPy arrays as keys: `TestKeys` runs what it has
-ADVANCED = [np.array([0, 2, 2]), np.array([-1, 0]), np.array([[0, 1], [3, 3]]), (np.array([0, 1]), np.array([2, 2])), (slice(None), np.array([0, 0, 3])),
-            (np.array([0, 1]), None), (np.array([0, 1]), slice(1, 3)), (np.array([[0], [1]]), np.array([0, 1, 1])), np.array([], dtype=int), (..., np.array([1, 1])),
-            np.array(2)]  # fmt: skip
+ADVANCED = [
+    np.array([0, 2, 2]),
+    np.array([-1, 0]),
+    np.array([[0, 1], [3, 3]]),
+    (np.array([0, 1]), np.array([2, 2])),
+    (slice(None), np.array([0, 0, 3])),
+    (np.array([0, 1]), None),
+    (np.array([0, 1]), slice(1, 3)),
+    (np.array([[0], [1]]), np.array([0, 1, 1])),
+    np.array([], dtype=int),
+    (..., np.array([1, 1])),
+    np.array(2),
+]
 matrix, mask = a(4, 5), np.array([True, False, True, True])
 masks = [mask, (mask, 1), (slice(None), np.array([True, False, True, False, True])), matrix > 0, matrix > 9]
 
 CASES = [
-    *[Case(indexing._getitem, (matrix,), lambda x, key: x[key], {"key": key}, strict="..." in str(key), label=f" {key}") for key in BASIC],
-    *[Case(indexing._getitem, (matrix,), lambda x, key: x[key], {"key": key}, strict=False, label=f" advanced {i}") for i, key in enumerate(ADVANCED)],
-    *[Case(indexing._getitem, (matrix,), lambda x, key: x[key], {"key": key}, strict=False, label=f" mask {i}") for i, key in enumerate(masks)],
-    *[Case(indexing._getitem, (a(n),), lambda x, key: x[key], {"key": slice(None, None, -1)}, label=f" {n}") for n in SIZES],
-    Case(indexing._getitem, (a(),), lambda x, key: x[key], {"key": ()}), Case(indexing._getitem, (a(),), lambda x, key: x[key], {"key": None}),
-    *[Case(indexing._setitem, (matrix, np.asarray(a(*matrix[key].shape))), put, {"key": key}, strict="..." in str(key), label=f" {key}") for key in BASIC],
-    *[Case(indexing._setitem, (matrix, np.asarray(a(*matrix[key].shape))), put, {"key": key}, strict=False, label=f" advanced {i}")
-      for i, key in enumerate(ADVANCED) if i not in (0, 2, 4, 7, 9)],  # where an index repeats, the last value wins and all would get its gradient
-    *[Case(indexing._setitem, (matrix, np.asarray(a(*matrix[key].shape))), put, {"key": key}, strict=False, label=f" mask {i}") for i, key in enumerate(masks)],
-    *[Case(indexing._setitem, (matrix, value), put, {"key": (slice(1, 3), ...)}, label=" broadcast")
-      for value in (a(5), a(), a(2, 1), a(1, 5), a(1, 2, 5), 3.0)],
-    *[Case(indexing.take, (matrix, np.array(i)), lambda x, i, axis: np.take(x, i, axis=axis), {"axis": axis}, label=f" axis={axis}")
-      for i in ([0, 2, 2], [-1, 1, -4], [3]) for axis in (0, 1, -1)],
+    *[
+        Case(
+            indexing._getitem, (matrix,), lambda x, key: x[key], {"key": key}, strict="..." in str(key), label=f" {key}"
+        )
+        for key in BASIC
+    ],
+    *[
+        Case(indexing._getitem, (matrix,), lambda x, key: x[key], {"key": key}, strict=False, label=f" advanced {i}")
+        for i, key in enumerate(ADVANCED)
+    ],
+    *[
+        Case(indexing._getitem, (matrix,), lambda x, key: x[key], {"key": key}, strict=False, label=f" mask {i}")
+        for i, key in enumerate(masks)
+    ],
+    *[
+        Case(indexing._getitem, (a(n),), lambda x, key: x[key], {"key": slice(None, None, -1)}, label=f" {n}")
+        for n in SIZES
+    ],
+    Case(indexing._getitem, (a(),), lambda x, key: x[key], {"key": ()}),
+    Case(indexing._getitem, (a(),), lambda x, key: x[key], {"key": None}),
+    *[
+        Case(
+            indexing._setitem,
+            (matrix, np.asarray(a(*matrix[key].shape))),
+            put,
+            {"key": key},
+            strict="..." in str(key),
+            label=f" {key}",
+        )
+        for key in BASIC
+    ],
+    *[
+        Case(
+            indexing._setitem,
+            (matrix, np.asarray(a(*matrix[key].shape))),
+            put,
+            {"key": key},
+            strict=False,
+            label=f" advanced {i}",
+        )
+        for i, key in enumerate(ADVANCED)
+        if i not in (0, 2, 4, 7, 9)
+    ],  # where an index repeats, the last value wins and all would get its gradient
+    *[
+        Case(
+            indexing._setitem,
+            (matrix, np.asarray(a(*matrix[key].shape))),
+            put,
+            {"key": key},
+            strict=False,
+            label=f" mask {i}",
+        )
+        for i, key in enumerate(masks)
+    ],
+    *[
+        Case(indexing._setitem, (matrix, value), put, {"key": (slice(1, 3), ...)}, label=" broadcast")
+        for value in (a(5), a(), a(2, 1), a(1, 5), a(1, 2, 5), 3.0)
+    ],
+    *[
+        Case(
+            indexing.take,
+            (matrix, np.array(i)),
+            lambda x, i, axis: np.take(x, i, axis=axis),
+            {"axis": axis},
+            label=f" axis={axis}",
+        )
+        for i in ([0, 2, 2], [-1, 1, -4], [3])
+        for axis in (0, 1, -1)
+    ],
     *[Case(indexing.take, (a(n), ints(n, n)), np.take) for n in SIZES],
     Case(indexing.take, (a(3, 2), np.array([], dtype=int)), np.take, {"axis": 0}),
-    *[Case(indexing.take_along_axis, (matrix, ints(n, *shape)), np.take_along_axis, {"axis": axis}, label=f" axis={axis}")
-      for n, shape, axis in [(4, (3, 5), 0), (5, (4, 7), 1), (5, (4, 2), -1)]],
-    Case(indexing.take_along_axis, (matrix, np.array([[-1, -1, 0]] * 4)), np.take_along_axis, {"axis": 1}, label=" negative"),
+    *[
+        Case(
+            indexing.take_along_axis,
+            (matrix, ints(n, *shape)),
+            np.take_along_axis,
+            {"axis": axis},
+            label=f" axis={axis}",
+        )
+        for n, shape, axis in [(4, (3, 5), 0), (5, (4, 7), 1), (5, (4, 2), -1)]
+    ],
+    Case(
+        indexing.take_along_axis,
+        (matrix, np.array([[-1, -1, 0]] * 4)),
+        np.take_along_axis,
+        {"axis": 1},
+        label=" negative",
+    ),
     Case(indexing.take_along_axis, (a(2, 3, 4), ints(3, 2, 1, 4)), np.take_along_axis, {"axis": 1}),
     Case(indexing.take_along_axis, (a(1, 4), ints(4, 3, 2)), np.take_along_axis, {"axis": 1}, label=" broadcast"),
     Case(indexing.take_along_axis, (a(3, 4), ints(4, 1, 2)), np.take_along_axis, {"axis": 1}, label=" broadcast"),
-    *[Case(indexing._scatter_add, (a(4, 3), np.array(i)), scattered, {"size": 5, "axis": axis}, label=f" axis={axis}")
-      for i, axis in [([0, 4, 4, 1], 0), ([2, 2, 2], 1), ([0, 1, 3], -1)]],
-    *[Case(indexing.where, (np.asarray(rng.random(c) > 0.5), a(*s), a(*t)), np.where)
-      for c, s, t in [((33,), (33,), (33,)), ((3, 1), (4,), ()), ((4,), (3, 4), (3, 1)), ((0,), (1,), (0,)), ((), (2,), (2,))]],
-    Case(indexing.where, (mask, a(4), 0.0), np.where), Case(indexing.where, (mask, 1.5, a(4)), np.where),
+    *[
+        Case(indexing._scatter_add, (a(4, 3), np.array(i)), scattered, {"size": 5, "axis": axis}, label=f" axis={axis}")
+        for i, axis in [([0, 4, 4, 1], 0), ([2, 2, 2], 1), ([0, 1, 3], -1)]
+    ],
+    *[
+        Case(indexing.where, (np.asarray(rng.random(c) > 0.5), a(*s), a(*t)), np.where)
+        for c, s, t in [
+            ((33,), (33,), (33,)),
+            ((3, 1), (4,), ()),
+            ((4,), (3, 4), (3, 1)),
+            ((0,), (1,), (0,)),
+            ((), (2,), (2,)),
+        ]
+    ],
+    Case(indexing.where, (mask, a(4), 0.0), np.where),
+    Case(indexing.where, (mask, 1.5, a(4)), np.where),
     # sorting: with ties, in either direction
-    *[Case(f, (x,), descending(reference), {"axis": axis, "descending": down}, label=f" axis={axis} {down}", grad=() if x.dtype.kind == "i" or f is indexing.argsort else None)
-      for f, reference in ((indexing.sort, np.sort), (indexing.argsort, np.argsort)) for x in (matrix, ints(3, 4, 6)) for axis in (0, -1) for down in (False, True)],
+    *[
+        Case(
+            f,
+            (x,),
+            descending(reference),
+            {"axis": axis, "descending": down},
+            label=f" axis={axis} {down}",
+            grad=() if x.dtype.kind == "i" or f is indexing.argsort else None,
+        )
+        for f, reference in ((indexing.sort, np.sort), (indexing.argsort, np.argsort))
+        for x in (matrix, ints(3, 4, 6))
+        for axis in (0, -1)
+        for down in (False, True)
+    ],
     *[Case(indexing.sort, (a(n),), lambda x: np.sort(x)) for n in (0, *SIZES)],
-    *[Case(indexing.searchsorted, (np.sort(a(9)), a(4, 3)), np.searchsorted, {"side": side}, grad=(), label=f" {side}") for side in ("left", "right")],
+    *[
+        Case(
+            indexing.searchsorted, (np.sort(a(9)), a(4, 3)), np.searchsorted, {"side": side}, grad=(), label=f" {side}"
+        )
+        for side in ("left", "right")
+    ],
     Case(indexing.isin, (ints(9, 4, 5), np.array([1, 3])), np.isin),
-    Case(indexing.isin, (ints(9, 4, 5), np.array([1, 3])), np.isin, {"invert": True}, strict=False, label=" invert"),  # strict forgets to
-    Case(indexing._nonzero, (matrix * (matrix > 0),), np.nonzero, grad=()), Case(indexing._nonzero, (mask,), np.nonzero),
-]  # fmt: skip
+    Case(
+        indexing.isin, (ints(9, 4, 5), np.array([1, 3])), np.isin, {"invert": True}, strict=False, label=" invert"
+    ),  # strict forgets to
+    Case(indexing._nonzero, (matrix * (matrix > 0),), np.nonzero, grad=()),
+    Case(indexing._nonzero, (mask,), np.nonzero),
+]
 test_primitive = harness.over(CASES)
 
 
@@ -101,10 +232,16 @@ class TestKeys:
     def test_tensors_lists_and_numbers(self):
         x = weft.asarray(matrix)
         for key, raw in [
-            (weft.tensor([0, 2]), [0, 2]), ([0, 2], [0, 2]), (weft.tensor(1), 1), (np.int64(2), 2), (weft.tensor([True, False, True, False]), [0, 2]),
-            ((weft.tensor([0, 1]), weft.tensor([3, 3])), ([0, 1], [3, 3])), ((slice(1, 3), [0, 4]), (slice(1, 3), [0, 4])), (x > 0, matrix > 0),
+            (weft.tensor([0, 2]), [0, 2]),
+            ([0, 2], [0, 2]),
+            (weft.tensor(1), 1),
+            (np.int64(2), 2),
+            (weft.tensor([True, False, True, False]), [0, 2]),
+            ((weft.tensor([0, 1]), weft.tensor([3, 3])), ([0, 1], [3, 3])),
+            ((slice(1, 3), [0, 4]), (slice(1, 3), [0, 4])),
+            (x > 0, matrix > 0),
             ((None, weft.tensor([1])), (None, [1])),
-        ]:  # fmt: skip
+        ]:
             np.testing.assert_array_equal(x[key].numpy(), matrix[raw])
 
     def test_masks_and_integers_on_strict(self):

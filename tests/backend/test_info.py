@@ -27,10 +27,14 @@ def test_iinfo():
 
 class TestIsdtype:
     KINDS = {
-        "bool": ["bool"], "signed integer": ["int8", "int64"], "unsigned integer": ["uint8"], "integral": ["int8", "int64", "uint8"],
-        "real floating": ["float32", "float64", "bfloat16"], "complex floating": ["complex64"],
+        "bool": ["bool"],
+        "signed integer": ["int8", "int64"],
+        "unsigned integer": ["uint8"],
+        "integral": ["int8", "int64", "uint8"],
+        "real floating": ["float32", "float64", "bfloat16"],
+        "complex floating": ["complex64"],
         "numeric": ["int8", "int64", "uint8", "float32", "float64", "bfloat16", "complex64"],
-    }  # fmt: skip
+    }
 
     @pytest.mark.parametrize("name", ["bool", "int8", "int64", "uint8", "float32", "float64", "bfloat16", "complex64"])
     def test_kinds(self, name):

@@ -191,7 +191,8 @@ CASES += [
       for s, t in PLAIN[::2] for r in REDUCTIONS for w in WEIGHTS for i in (-100, 2)],
     Case(L.nll_loss, (a(5), labels(classes=5)), nll),
     *[Case(L.multi_margin_loss, (a(*s), labels(*t, classes=5), w), multi_margin, o, grad=(0,))
-      for s, t in PLAIN[:2] for w in WEIGHTS for o in [{"p": p, "margin": 0.7, **r} for p in (1, 2) for r in REDUCTIONS]],
+      for s, t in PLAIN[:2] for w in WEIGHTS for p in (1, 2)
+      for o in [{"p": p, "margin": 0.7, **r} for r in REDUCTIONS]],
 ]  # fmt: skip
 test_primitive = harness.over(CASES)
 

@@ -30,28 +30,109 @@ def joined(f):
 CASES = [
     *[case("reshape", a(3, 4), shape) for shape in [(12,), (4, 3), (2, -1), (1, 3, 2, 2), (-1,)]],
     *[case("reshape", a(n), (-1, 1)) for n in SIZES[1:]],
-    case("reshape", a(), (1, 1)), case("reshape", a(1), ()), case("reshape", a(0, 3), (3, 0)),
-    *[case("permute_dims", a(2, 3, 4), axes, reference=np.transpose) for axes in [(0, 1, 2), (2, 0, 1), (1, 2, 0), (-1, 0, 1)]],
+    case("reshape", a(), (1, 1)),
+    case("reshape", a(1), ()),
+    case("reshape", a(0, 3), (3, 0)),
+    *[
+        case("permute_dims", a(2, 3, 4), axes, reference=np.transpose)
+        for axes in [(0, 1, 2), (2, 0, 1), (1, 2, 0), (-1, 0, 1)]
+    ],
     case("permute_dims", a(), (), reference=np.transpose),
     *[case("matrix_transpose", a(*s)) for s in [(3, 4), (2, 3, 4), (0, 3), (33, 1)]],
-    *[case("moveaxis", a(2, 3, 4), source, to) for source, to in [(0, 2), (-1, 0), (1, 1), ((0, 1), (2, 0)), ((2, 0, 1), (0, 1, 2))]],
-    *[case("expand_dims", a(*s), axis=axis) for s, axis in [((3, 4), 0), ((3, 4), 1), ((3, 4), -1), ((), 0), ((0,), 1)]],
-    *[case("squeeze", a(*s), axis) for s, axis in [((1, 3, 1), 0), ((1, 3, 1), -1), ((1, 3, 1), (0, 2)), ((1,), 0), ((1, 0), 0), ((2, 3), ())]],
+    *[
+        case("moveaxis", a(2, 3, 4), source, to)
+        for source, to in [(0, 2), (-1, 0), (1, 1), ((0, 1), (2, 0)), ((2, 0, 1), (0, 1, 2))]
+    ],
+    *[
+        case("expand_dims", a(*s), axis=axis)
+        for s, axis in [((3, 4), 0), ((3, 4), 1), ((3, 4), -1), ((), 0), ((0,), 1)]
+    ],
+    *[
+        case("squeeze", a(*s), axis)
+        for s, axis in [((1, 3, 1), 0), ((1, 3, 1), -1), ((1, 3, 1), (0, 2)), ((1,), 0), ((1, 0), 0), ((2, 3), ())]
+    ],
     *[case("flip", a(2, 3, 4), axis=axis) for axis in (None, 0, -1, (0, 2), ())],
-    case("flip", a()), *[case("flip", a(n)) for n in SIZES],
-    *[case("roll", a(3, 4), shift, axis=axis) for shift, axis in [(1, None), (-2, 1), (5, 0), ((1, -1), (0, 1)), (0, 0), (7, None)]],
+    case("flip", a()),
+    *[case("flip", a(n)) for n in SIZES],
+    *[
+        case("roll", a(3, 4), shift, axis=axis)
+        for shift, axis in [(1, None), (-2, 1), (5, 0), ((1, -1), (0, 1)), (0, 0), (7, None)]
+    ],
     case("roll", a(0), 1, axis=0),
-    *[case("broadcast_to", a(*s), t) for s, t in [((3,), (2, 3)), ((3, 1), (3, 4)), ((1, 1), (2, 3)), ((), (2,)), ((2, 3), (2, 3)), ((1,), (0,)), ((0,), (2, 0))]],
-    *[case("_concat", *[a(*s) for s in shapes], axis=axis, reference=joined(np.concatenate)) for shapes, axis in [
-        ([(2, 3), (1, 3)], 0), ([(2, 3), (2, 1), (2, 2)], -1), ([(3,)], 0), ([(0, 3), (2, 3)], 0), ([(2, 2, 2), (2, 2, 2)], 1)]],
-    *[case("_stack", *[a(*s) for _ in range(n)], axis=axis, reference=joined(np.stack)) for s, n, axis in [
-        ((2, 3), 2, 0), ((2, 3), 3, -1), ((2, 3), 2, 1), ((), 3, 0), ((0,), 2, 1), ((33,), 1, 0), ((2, 3), 2, -2)]],
-    *[case("tile", a(*s), reps) for s, reps in [((3,), (2,)), ((2, 3), (2, 2)), ((3,), (2, 2)), ((2, 3), (2,)), ((), (3,)), ((2, 3), (1, 1)), ((2,), (0,))]],
-    *[case("repeat", a(*s), n, axis=axis) for s, n, axis in [((3,), 2, None), ((2, 3), 2, None), ((2, 3), 3, 0), ((2, 3), 2, -1), ((3,), 0, 0), ((33,), 2, 0)]],
-    *[Case(manipulation.repeat, (a(*s), np.array(n)), np.repeat, {"axis": axis}, label=f" each {axis}")
-      for s, n, axis in [((3,), [2, 0, 1], 0), ((2, 3), [1, 3], 0), ((2, 3), [1, 0, 2], 1), ((2, 2), [1, 2, 0, 1], None)]],
-    Case(manipulation._astype, (rng.integers(-3, 3, 5),), lambda x, dtype, copy: x != 0, {"dtype": weft.bool, "copy": True}, label=" bool"),
-]  # fmt: skip
+    *[
+        case("broadcast_to", a(*s), t)
+        for s, t in [
+            ((3,), (2, 3)),
+            ((3, 1), (3, 4)),
+            ((1, 1), (2, 3)),
+            ((), (2,)),
+            ((2, 3), (2, 3)),
+            ((1,), (0,)),
+            ((0,), (2, 0)),
+        ]
+    ],
+    *[
+        case("_concat", *[a(*s) for s in shapes], axis=axis, reference=joined(np.concatenate))
+        for shapes, axis in [
+            ([(2, 3), (1, 3)], 0),
+            ([(2, 3), (2, 1), (2, 2)], -1),
+            ([(3,)], 0),
+            ([(0, 3), (2, 3)], 0),
+            ([(2, 2, 2), (2, 2, 2)], 1),
+        ]
+    ],
+    *[
+        case("_stack", *[a(*s) for _ in range(n)], axis=axis, reference=joined(np.stack))
+        for s, n, axis in [
+            ((2, 3), 2, 0),
+            ((2, 3), 3, -1),
+            ((2, 3), 2, 1),
+            ((), 3, 0),
+            ((0,), 2, 1),
+            ((33,), 1, 0),
+            ((2, 3), 2, -2),
+        ]
+    ],
+    *[
+        case("tile", a(*s), reps)
+        for s, reps in [
+            ((3,), (2,)),
+            ((2, 3), (2, 2)),
+            ((3,), (2, 2)),
+            ((2, 3), (2,)),
+            ((), (3,)),
+            ((2, 3), (1, 1)),
+            ((2,), (0,)),
+        ]
+    ],
+    *[
+        case("repeat", a(*s), n, axis=axis)
+        for s, n, axis in [
+            ((3,), 2, None),
+            ((2, 3), 2, None),
+            ((2, 3), 3, 0),
+            ((2, 3), 2, -1),
+            ((3,), 0, 0),
+            ((33,), 2, 0),
+        ]
+    ],
+    *[
+        Case(manipulation.repeat, (a(*s), np.array(n)), np.repeat, {"axis": axis}, label=f" each {axis}")
+        for s, n, axis in [
+            ((3,), [2, 0, 1], 0),
+            ((2, 3), [1, 3], 0),
+            ((2, 3), [1, 0, 2], 1),
+            ((2, 2), [1, 2, 0, 1], None),
+        ]
+    ],
+    Case(
+        manipulation._astype,
+        (rng.integers(-3, 3, 5),),
+        lambda x, dtype, copy: x != 0,
+        {"dtype": weft.bool, "copy": True},
+        label=" bool",
+    ),
+]
 test_primitive = harness.over(CASES)
 
 

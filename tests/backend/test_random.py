@@ -237,8 +237,12 @@ class TestFunctions:
         assert set(weft.randint(2, (50,)).tolist()) == {0, 1}
 
     def test_devices_draw_the_same_bits(self):
-        for draw in (lambda d: weft.rand(5, device=d), lambda d: weft.randn(5, device=d), lambda d: weft.randperm(5, device=d),
-                     lambda d: weft.randint(0, 9, (5,), device=d)):  # fmt: skip
+        for draw in (
+            lambda d: weft.rand(5, device=d),
+            lambda d: weft.randn(5, device=d),
+            lambda d: weft.randperm(5, device=d),
+            lambda d: weft.randint(0, 9, (5,), device=d),
+        ):
             weft.manual_seed(1)
             on_cpu = draw("cpu").numpy()
             weft.manual_seed(1)

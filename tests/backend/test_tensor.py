@@ -65,7 +65,7 @@ class TestNumbers:
         ):
             bool(t == 1)
         for convert in (float, int, complex):
-            with pytest.raises(ValueError, match="exactly one element"):
+            with pytest.raises(TypeError, match=rf"`{convert.__name__}` needs exactly one element, got shape \(3,\)"):
                 convert(t)
         with pytest.raises(TypeError, match="integer"):
             [1, 2][weft.tensor(1.0)]
@@ -124,7 +124,7 @@ class TestAttributes:
     def test_namespace(self):
         assert weft.ones(2).__array_namespace__() is weft
         assert weft.ones(2).__array_namespace__(api_version="2024.12") is weft
-        with pytest.raises(ValueError, match="`api_version` must be 2021.12 … 2024.12, got '2019.01'"):
+        with pytest.raises(ValueError, match=r"`api_version` must be 2021.12 … 2024.12, got '2019.01'"):
             weft.ones(2).__array_namespace__(api_version="2019.01")
 
     def test_unknown_attributes_are_refused(self):

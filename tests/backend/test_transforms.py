@@ -466,7 +466,7 @@ class TestCheckpoint:
                 x = step(x)
             return x
 
-        x = y = tracked(0.1, 0.2)
+        y = tracked(0.1, 0.2)
         for _ in range(10):
             y = weft.checkpoint(ten, y)
         y.sum().backward()

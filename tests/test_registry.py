@@ -1,0 +1,214 @@
+"""Nothing is left out: every primitive has a case, every module a test file, every public name a place in `__all__`."""
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import harness
+import numpy as np
+import pytest
+import weft
+from weft.backend.autograd import PRIMITIVES
+
+TESTS = Path(__file__).parent
+ROOT = Path(weft.__file__).parent
+
+for info in pkgutil.walk_packages(weft.backend.__path__, "weft.backend."):
+    importlib.import_module(info.name)
+NAMES = sorted(PRIMITIVES)  # before any test defines one of its own
+
+# Primitives whose behaviour no table of values can state, and where it is tested
+OTHERWISE_TESTED = {"methods._move": "test_devices.py: what moves between devices must change device"}
+
+# Modules tested under another file's name, and why
+TESTED_IN = {
+    "__init__": "test_package.py",
+    "__main__": "test_cli.py",
+    # tools of the replacements for NumPy: the harness runs these, block edges and layouts included
+    "backend/cpu/blocks": "backend/test_activation.py",
+    "backend/cpu/lowering": "backend/test_convolution.py",
+    "backend/cpu/products": "backend/test_convolution.py",
+    # words that the rules and the metrics are written in
+    "optimizers/rule": "optimizers/test_optimizer.py",
+    "training/metric": "training/test_metrics.py",
+    # one module that gathers names, and one that has a single import in it
+    "optimizers/schedulers": "optimizers/test_schedule.py",
+    "data/extras": "data/test_digits.py",
+    # parts of the trainer and of the commands, which are run as a user runs them
+    "training/atomic": "training/test_checkpoint.py",
+    "training/predict": "training/test_trainer.py",
+    "training/recipe": "test_cli.py",
+    "training/resumable": "training/test_trainer.py",
+    "training/cli": "test_cli.py",
+    "training/cli_info": "test_cli.py",
+    "training/cli_train": "test_cli.py",
+}
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """The cases of each test module of the backend, by the name of the module that it is for."""
+    found, over = {}, harness.over
+    try:
+        for path in sorted((TESTS / "backend").rglob("test_*.py")):
+            mine = found.setdefault(path.stem.removeprefix("test_"), [])
+            harness.over = lambda cases, mine=mine: (mine.extend(cases), over(cases))[1]
+            if "harness.over" in path.read_text():
+                spec = importlib.util.spec_from_file_location(f"_cases_{path.stem}", path)
+                spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    finally:
+        harness.over = over
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_primitive_has_a_case(name, tables):
+    primitive, module = PRIMITIVES[name], name.split(".")[0]
+    mine = [case for cases in tables.values() for case in cases if case.primitive is primitive]
+    if name in OTHERWISE_TESTED:
+        assert not mine, f"{name} has a case now: take it off the list"
+        return
+    if not mine:  # perhaps inside a function composed of primitives
+        mine = [case for case in tables.get(module, []) if name.split(".")[1] in recorded(case)]
+    assert mine, f"add a row for {name} to CASES in tests/backend/test_{module}.py"
+    if not any(case.positions for case in mine):
+        assert not any(has_derivative(primitive, case) for case in mine), (
+            f"{name} has a derivative, and no case differentiates it"
+        )
+
+
+def recorded(case):
+    """Names of the operations that a case puts on the tape."""
+    if case.primitive in PRIMITIVES.values():
+        return set()
+    args = [
+        weft.asarray(a.copy()).requires_grad_(i in case.positions) if isinstance(a, np.ndarray) else a
+        for i, a in enumerate(case.args)
+    ]
+    outs = case.primitive(*args, **case.static)
+    nodes, names = [out._node for out in (outs if isinstance(outs, tuple) else (outs,))], set()
+    while nodes:
+        node = nodes.pop()
+        if node is not None and not isinstance(node, weft.Tensor):
+            names.add(node.name)
+            nodes.extend(node.parents)
+    return names
+
+
+def has_derivative(primitive, case):
+    """Whether it has one with respect to floating-point arrays of this case, which the case leaves out."""
+    floats = any(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in case.args)
+    args = [np.array(a) if isinstance(a, np.ndarray) else a for a in case.args]
+    return floats and primitive.generic(np, *args, **case.static)[1] is not None
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[0] in ("backend", "layers", "optimizers", "data", "training", "kernels", "__init__", "__main__"):
+            yield parts
+
+
+@pytest.mark.parametrize("parts", list(modules()), ids="/".join)
+def test_module_has_a_test_file(parts):
+    """tests/ mirrors the tree; packages' `__init__` and private helpers (`_check`) are tested through the rest."""
+    name = "/".join(parts)
+    if name in TESTED_IN:
+        assert (TESTS / TESTED_IN[name]).is_file()
+        return
+    if parts[-1].startswith("_"):
+        return
+    family = parts[-1].split("_")[0]  # metrics_regression may be tested with the other metrics
+    mirrored = [TESTS.joinpath(*parts[:-1], f"test_{stem}.py") for stem in (parts[-1], family)]
+    if parts[:2] == ("backend", "cpu"):  # the harness runs every replacement beside its generic form
+        mirrored.append(TESTS / "backend" / f"test_{parts[-1]}.py")
+    assert any(path.is_file() for path in mirrored), f"{mirrored[0].relative_to(TESTS)} is missing"
+
+
+PACKAGES = [
+    "weft",
+    *(
+        m.name
+        for m in pkgutil.walk_packages(weft.__path__, "weft.")
+        if m.name.split(".")[1] in (*weft._LAZY, "backend")
+    ),
+]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_all_is_true(name):
+    module = importlib.import_module(name)
+    listed = list(getattr(module, "__all__", []))
+    assert len(set(listed)) == len(listed), "names listed twice"
+    missing = [n for n in listed if not hasattr(module, n)]
+    assert not missing, f"{name}.__all__ names what does not exist: {missing}"
+
+
+@pytest.mark.parametrize(
+    "name", ["layers", "layers.functional", "optimizers", "optimizers.schedulers", "data", "training"]
+)
+def test_all_is_complete(name):
+    """Every class and function of the package that its namespace shows."""
+    package = importlib.import_module(f"weft.{name}")
+    top = name.split(".")[0]
+    shown = {
+        n
+        for n, v in vars(package).items()
+        if not n.startswith("_")
+        and (inspect.isclass(v) or inspect.isroutine(v))
+        and v.__module__.startswith(f"weft.{top}")
+    }
+    assert shown - set(package.__all__) == set()
+
+
+def test_namespace_shows_everything_the_backend_exports():
+    """What a module of the array API lists in `__all__` is in `weft` itself, as the same object."""
+    from weft.backend import creation, elementwise, indexing, manipulation, reductions, transforms
+
+    for module in (creation, elementwise, indexing, manipulation, reductions, transforms):
+        for n in module.__all__:
+            assert getattr(weft, n) is getattr(module, n), n
+
+
+def test_harness_finds_mistakes():
+    """Wrong values, wrong gradients, changed inputs, wasted arena: each makes the harness complain."""
+    x = np.array([1.0, 2.0, 3.0])
+
+    def reject(generic, match, cpu=None, reference=lambda x: 2 * x):
+        before = dict(PRIMITIVES)
+        try:
+            p = weft.backend.autograd.primitive(generic)
+            if cpu is not None:
+                p.on("cpu")(cpu)
+            with pytest.raises(AssertionError, match=match):
+                harness.check(harness.Case(p, (x,), reference))
+        finally:
+            PRIMITIVES.clear()
+            PRIMITIVES.update(before)
+
+    def right(xp, x, /):
+        return x * 2, (lambda g: g * 2,)
+
+    def wrong_gradient(xp, x, /):
+        return x * 2, (lambda g: g * 3,)
+
+    def changes_input(xp, x, /):
+        y = x * 2
+        if xp is np:
+            x *= 1.5
+        return y, (lambda g: g * 2,)
+
+    def wrong_dtype(xp, x, /):
+        return xp.astype(x * 2, xp.float64), (lambda g: xp.astype(g * 2, x.dtype),)
+
+    reject(right, "Not equal to tolerance", reference=lambda x: 2.001 * x)
+    reject(wrong_gradient, "gradient of")
+    reject(changes_input, "changes_input")
+    reject(wrong_dtype, "float32")
+    reject(right, "gradient 0 of test_registry.right float32 on cpu", cpu=lambda x: (x * 2, (lambda g: g * 3,)))
+    reject(
+        right,
+        "gradient 0 of test_registry.right float32 into the arena",
+        cpu=lambda x: (x * 2, lambda g, need, into: (g * 2 if into[0] is None else into[0],)),
+    )
