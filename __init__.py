@@ -57,7 +57,7 @@ __array_api_version__ = "2024.12"
 
 e, pi, inf, nan, newaxis = _math.e, _math.pi, _math.inf, _math.nan, None
 
-_LAZY = ("bench", "data", "kernels", "layers", "optimizers", "training")
+_LAZY = ("bench", "data", "layers", "optimizers", "training")
 
 
 def __getattr__(name: str) -> _Any:

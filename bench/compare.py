@@ -23,6 +23,7 @@ __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
+    """`weft bench`; returns the exit status."""
     from .workloads import WORKLOADS
 
     names = [w.name for w in WORKLOADS]

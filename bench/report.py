@@ -45,6 +45,7 @@ def render(text: str, folder: Path = ROOT / "bench" / "results") -> str:
 
 
 def main() -> int:
+    """Rewrite the tables in README.md; returns the exit status."""
     readme = ROOT / "README.md"
     readme.write_text(render(readme.read_text()))
     return 0

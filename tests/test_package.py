@@ -22,15 +22,14 @@ DEFERRED = (
     "concurrent.futures",
 )
 
-# kernels ← backend ← layers ← optimizers ← training; data needs the backend alone; the root knows the backend
+# backend ← layers ← optimizers ← training; data needs the backend alone; the root knows the backend
 MAY_IMPORT = {
-    "kernels": set(),
-    "backend": {"kernels"},
+    "backend": set(),
     "data": {"backend"},
-    "layers": {"kernels", "backend"},
-    "optimizers": {"kernels", "backend", "layers"},
-    "training": {"kernels", "backend", "layers", "optimizers", "data", "weft"},
-    "bench": {"kernels", "backend", "layers", "optimizers", "data", "training", "weft"},
+    "layers": {"backend"},
+    "optimizers": {"backend", "layers"},
+    "training": {"backend", "layers", "optimizers", "data", "weft"},
+    "bench": {"backend", "layers", "optimizers", "data", "training", "weft"},
     "__init__": {"backend"},
     "__main__": {"training", "bench", "weft"},
 }

@@ -106,7 +106,7 @@ def has_derivative(primitive, case):
 def modules():
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        if parts[0] in ("backend", "layers", "optimizers", "data", "training", "kernels", "__init__", "__main__"):
+        if parts[0] in ("backend", "layers", "optimizers", "data", "training", "__init__", "__main__"):
             yield parts
 
 
