@@ -1,0 +1,43 @@
+"""The command line: `weft train`, `weft bench`, `weft info`; `python -m weft` is the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+USAGE = """usage: weft {train,bench,info} [options]
+
+  weft train    train a model on a data set, and test it
+  weft bench    measure weft, and compare it with PyTorch where that is installed
+  weft info     show versions, devices, threads and memory
+
+Each has a --help of its own."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 if something failed, 2 if what was asked for cannot be done."""
+    command, *rest = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
+    if command in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if command == "--version":
+        from . import __version__
+
+        print(f"weft {__version__}")
+        return 0
+    if command == "train":
+        from .training.cli_train import main as run
+    elif command == "info":
+        from .training.cli_info import main as run
+    elif command == "bench":
+        from .bench.compare import main as run
+    else:
+        print(f"weft: unknown command {command!r}; choose from train, bench, info", file=sys.stderr)
+        return 2
+    return run(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

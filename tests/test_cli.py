@@ -1,0 +1,365 @@
+"""The command line, mostly within this process: exit status, what is printed, what is left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import weft
+from weft.__main__ import main
+from weft.training import load_checkpoint, load_model
+
+FAST = ["--model", "mlp", "--hidden", "16", "--epochs", "2", "--batch-size", "200"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch, request):
+    monkeypatch.chdir(tmp_path)
+    if "plots" not in request.fixturenames:  # they take longer than the training here
+        for name in ("plot_history", "plot_confusion"):
+            monkeypatch.setattr(f"weft.training.cli_train.{name}", lambda *_, **__: None)
+    threads = weft.num_threads()
+    yield
+    weft.set_num_threads(threads)
+
+
+@pytest.fixture
+def plots():
+    """For the tests that draw."""
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A data set of 60 samples with 4 features and 3 classes."""
+
+    def make(name="small.npz", n=60, features=4, labels=None, **changes):
+        rng = np.random.default_rng(0)
+        y = np.arange(n) % 3 if labels is None else labels
+        x = rng.standard_normal((n, features)).astype(np.float32) + 5 * np.eye(3, features)[np.arange(n) % 3]
+        arrays = {"x_train": x, "y_train": y, "x_test": x[:30], "y_test": y[:30], **changes}
+        np.savez(tmp_path / name, **{k: v for k, v in arrays.items() if v is not None})
+        return name
+
+    return make
+
+
+def weights(path):
+    return {k: v.tolist() for k, v in load_checkpoint(path, kind=("model", "checkpoint"))["model"].items()}
+
+
+def fails(capsys, *argv, status=2):
+    """Run a command that must fail with one line on standard error; returns that line."""
+    try:
+        got = main(argv)
+    except SystemExit as error:  # argparse
+        got = error.code
+    err = capsys.readouterr().err
+    assert got == status, err
+    assert err.count("\n") == 1, err
+    return err
+
+
+class TestTop:
+    def test_help(self, capsys):
+        assert main([]) == main(["--help"]) == 0
+        out = capsys.readouterr().out
+        for command in ("train", "bench", "info"):
+            assert f"weft {command} " in out
+
+    def test_version(self, capsys):
+        assert main(["--version"]) == 0
+        assert capsys.readouterr().out == f"weft {weft.__version__}\n"
+
+    def test_unknown(self, capsys):
+        assert "unknown command 'trian'; choose from train, bench, info" in fails(capsys, "trian")
+
+    @pytest.mark.parametrize("command", ["train", "info", "bench"])
+    def test_help_of_each(self, capsys, command):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+        assert f"usage: weft {command}" in capsys.readouterr().out
+
+    def test_as_a_module(self):
+        done = subprocess.run([sys.executable, "-m", "weft", "--version"], capture_output=True, text=True, check=True)
+        assert done.stdout == f"weft {weft.__version__}\n"
+
+    def test_import_weft_does_not_need_it(self):
+        code = "import sys, weft; assert not [m for m in sys.modules if m.startswith('weft.training')]"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestInfo:
+    def test_this_machine(self, capsys):
+        assert main(["info"]) == 0
+        out = capsys.readouterr().out
+        for what in (weft.__version__, np.__version__, "cpu (default)", "threads", "BLAS", "memory", "CuPy"):
+            assert what in out
+
+    def test_model(self, capsys):
+        assert main(["info", "--model", "mlp", "--input-shape", "1", "8", "8", "--classes", "3"]) == 0
+        assert "parameters: 49,923\n" in capsys.readouterr().out  # 64·256 + 256 + 256·128 + 128 + 128·3 + 3
+
+    def test_errors(self, capsys):
+        assert "--input-shape 3: `input_shape` must be (C, H, W)" in fails(
+            capsys, "info", "--model", "cnn", "--input-shape", "3"
+        )
+        assert "invalid choice: 'vgg'" in fails(capsys, "info", "--model", "vgg")
+
+
+class TestTrain:
+    def test_a_run_and_what_it_leaves(self, capsys, plots):
+        pytest.importorskip("sklearn")
+        assert main(["train", *FAST, "--epochs", "12", "--batch-size", "64", "--threads", "1"]) == 0
+        out = capsys.readouterr().out
+        folder = "runs/digits-mlp"
+        assert sorted(os.listdir(folder)) == [
+            "best.safetensors", "confusion.png", "curves.png", "last.safetensors", "log.csv", "model.json",
+            "model.safetensors",
+        ]  # fmt: skip
+        assert re.search(r"digits: train 1293, dev 144, test 360, samples \(1, 8, 8\) uint8, 10 classes\n", out)
+        assert out.count("epoch ") == 12
+        accuracy = float(re.search(r"test accuracy +(\d+\.\d+) %  \(\d+ of 360 wrong\)", out)[1])
+        assert f"{folder}/model.safetensors" in out
+
+        saved, test = load_model(f"{folder}/model.safetensors"), weft.data.load("digits").test
+        right = (saved.predict_classes(test.x) == test.y).mean()
+        assert 100 * right == pytest.approx(accuracy, abs=0.01)
+        assert right > 0.8
+        readable = json.loads(Path(f"{folder}/model.json").read_text())
+        assert readable["info"]["test_accuracy"] == pytest.approx(right)
+        assert readable["class_names"] == [str(i) for i in range(10)]
+        assert load_model(f"{folder}/best.safetensors").predict(test.x).shape == (360, 10)
+
+    def test_same_seed_same_weights_and_a_free_folder(self, small):
+        data = small()
+        for _ in range(2):
+            assert main(["train", "--data", data, *FAST, "--quiet"]) == 0
+        assert sorted(os.listdir("runs")) == ["small-mlp", "small-mlp-2"]
+        one, two = (weights(f"runs/{name}/model.safetensors") for name in ("small-mlp", "small-mlp-2"))
+        assert one == two
+        assert main(["train", "--data", data, *FAST, "--quiet", "--seed", "1", "--out", "other"]) == 0
+        assert weights("other/model.safetensors") != one
+
+    def test_quiet(self, small, capsys):
+        assert main(["train", "--data", small(), *FAST, "--quiet"]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("test accuracy")
+        assert "epoch" not in out
+
+    @pytest.mark.parametrize("schedule", ["none", "onecycle", "cosine", "step", "exponential", "plateau"])
+    def test_schedules(self, small, schedule, capsys):
+        assert main(["train", "--data", small(), *FAST, "--schedule", schedule, "--out", "r"]) == 0
+        assert main(["train", "--out", "r", "--resume"]) == 0
+        assert "at epoch 2, batch 0, step 2" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("optimizer", ["adam", "adamw", "lion", "nadam", "radam", "rmsprop", "sgd"])
+    def test_optimizers(self, small, optimizer, capsys):
+        options = ["--epochs", "30", "--batch-size", "20", "--label-smoothing", "0.05", "--clip-grad-norm", "1"]
+        assert main(["train", "--data", small(n=400), *FAST, *options, "--optimizer", optimizer, "--out", "r"]) == 0
+        assert float(re.search(r"test accuracy +(\S+) %", capsys.readouterr().out)[1]) >= 90
+
+    def test_patience(self, small, capsys):
+        options = ["--epochs", "300", "--patience", "2", "--lr", "0.1", "--schedule", "none"]
+        assert main(["train", "--data", small(), *FAST, *options]) == 0
+        assert "stopped early: val_loss has not improved for 2 epochs" in capsys.readouterr().out
+
+    def test_own_validation_part(self, small, capsys):
+        x, y = np.zeros((9, 4), np.float32), np.arange(9) % 3
+        assert main(["train", "--data", small(x_dev=x, y_dev=y), *FAST]) == 0
+        assert "train 60, dev 9, test 30" in capsys.readouterr().out
+
+    def test_without_matplotlib(self, small, capsys, monkeypatch, plots):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        assert main(["train", "--data", small(), *FAST, "--out", "r"]) == 0
+        assert 'pip install "weft[train]"' in capsys.readouterr().out
+        assert "model.safetensors" in os.listdir("r")
+
+
+class TestResume:
+    def test_stopped_by_ctrl_c(self, small):
+        """In a process of its own, as a user would; the bits are those of the run that was not stopped."""
+        options = ["--data", small(n=1000), *FAST, "--epochs", "20", "--batch-size", "10", "--threads", "1"]
+        assert main(["train", *options, "--out", "whole", "--quiet"]) == 0
+        weft.set_num_threads(2)  # resuming goes back to one
+        command = [sys.executable, "-u", "-m", "weft", "train", *options, "--out", "broken"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            while "epoch  2/20" not in process.stdout.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            err = process.communicate()[1]
+        assert process.returncode == 130
+        said = re.fullmatch(r"weft train: interrupted; saved at epoch \d+, batch \d+; go on with: (weft .*)\n", err)
+        assert said, err
+        assert main([*said[1].split()[1:], "--quiet"]) == 0
+        assert weights("broken/model.safetensors") == weights("whole/model.safetensors")
+        assert weft.num_threads() == 1
+
+    def test_more_epochs(self, small):
+        data = small()
+        options = ["--data", data, *FAST, "--schedule", "none", "--quiet"]
+        assert main(["train", *options, "--epochs", "4", "--out", "whole"]) == 0
+        assert main(["train", *options, "--out", "r"]) == 0
+        assert main(["train", "--resume", "r/last.safetensors", "--epochs", "4", "--quiet"]) == 0
+        assert weights("r/model.safetensors") == weights("whole/model.safetensors")
+
+    def test_what_cannot_change(self, small, capsys):
+        data = small()
+        assert main(["train", "--data", data, *FAST, "--out", "r", "--quiet"]) == 0
+        line = fails(capsys, "train", "--resume", "r", "--lr", "0.5")
+        assert "--lr cannot change on resuming: the run was begun with None" in line
+        assert "'onecycle' is laid out for that number" in fails(capsys, "train", "--resume", "r", "--epochs", "9")
+        other = small("other.npz", labels=(np.arange(60) + 1) % 3)
+        assert "data in other.npz are not those the run was begun with" in fails(
+            capsys, "train", "--resume", "r", "--data", other
+        )
+
+    def test_checkpoints(self, small, capsys, tmp_path):
+        assert "--resume needs a checkpoint or a folder" in fails(capsys, "train", "--resume")
+        (tmp_path / "empty").mkdir()
+        assert "expected a run with last.safetensors, found none" in fails(capsys, "train", "--resume", "empty")
+        assert "found nothing of that name" in fails(capsys, "train", "--resume", "nope.safetensors")
+        assert main(["train", "--data", small(), *FAST, "--out", "r", "--quiet"]) == 0
+        capsys.readouterr()
+        content = (tmp_path / "r" / "last.safetensors").read_bytes()
+        (tmp_path / "cut").write_bytes(content[:-10])
+        assert f"found the first {len(content) - 10} of {len(content)} bytes" in fails(
+            capsys, "train", "--resume", "cut"
+        )
+        (tmp_path / "flip").write_bytes(content[:-10] + bytes([content[-10] ^ 4]) + content[-9:])
+        assert "bytes that do not match its checksum" in fails(capsys, "train", "--resume", "flip")
+        (tmp_path / "text").write_text("hello")
+        assert "expected a safetensors file" in fails(capsys, "train", "--resume", "text")
+        assert "expected a checkpoint, found a model" in fails(capsys, "train", "--resume", "r/model.safetensors")
+        weft.training.save_checkpoint("library", {"epoch": 1})
+        assert "expected a checkpoint of `weft train`" in fails(capsys, "train", "--resume", "library")
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("argv", "message"),
+        [
+            (["--modle", "cnn"], "unrecognized arguments: --modle cnn; see weft train --help"),
+            (["--mod", "cnn"], "unrecognized arguments: --mod cnn"),
+            (["--model", "vgg"], "invalid choice: 'vgg'"),
+            (["--epochs", "0"], "argument --epochs: must be an integer at least 1, got '0'"),
+            (["--epochs", "many"], "must be an integer at least 1, got 'many'"),
+            (["--lr", "0"], "argument --lr: must be a number above 0, got '0'"),
+            (["--lr", "nan"], "must be a number above 0, got 'nan'"),
+            (["--label-smoothing", "1"], "must be a number at least 0 and below 1, got '1'"),
+            (["--validation", "1.5"], "must be a number above 0 and below 1, got '1.5'"),
+            (["--batch-size"], "expected one argument"),
+            (["--optimizer", "adagrad2"], "invalid choice: 'adagrad2'"),
+            (["--hidden", "9"], "--hidden is for --model mlp, got cnn"),
+            (["--seed", "-1"], "must be an integer at least 0"),
+            (
+                ["--data", "nowhere"],
+                "`nowhere`: expected 'digits', a folder or an .npz file, found nothing of that name",
+            ),
+            (["--device", "tpu"], "`device` must be one of"),
+        ],
+    )
+    def test_one_line(self, capsys, argv, message):
+        assert message in fails(capsys, "train", *argv)
+        assert not os.path.exists("runs")
+
+    def test_debug_shows_the_traceback(self):
+        with pytest.raises(weft.data.DataError):
+            main(["train", "--data", "nowhere", "--debug"])
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"y_test": np.arange(30) % 4}, "y_test`: expected labels 0 … 2, found 3 at position 3 (7 out of range)"),
+            ({"y_train": np.arange(60) % 3 - 1}, "expected labels 0 … 1, found -1 at position 0"),
+            (
+                {"y_train": np.zeros(60, np.float32), "y_test": np.zeros(30, np.float32)},
+                "expected integer class labels",
+            ),
+            ({"y_train": np.zeros(59, int)}, "`x_train` and `y_train` of the same length"),
+            ({"x_test": np.zeros((30, 5), np.float32)}, "must have samples of shape (4,)"),
+            ({"x_train": None}, "expected an array `x_train`"),
+            ({"x_train": np.full((60, 4), np.nan, np.float32)}, "must be finite"),
+            ({"x_train": np.full((60, 4), "a"), "x_test": np.full((30, 4), "a")}, "must be real numbers"),
+            ({"x_train": np.zeros((2, 4)), "y_train": np.arange(2), "y_test": np.zeros(30, int)}, "0.1 of 2 samples"),
+        ],
+    )
+    def test_one_line(self, small, capsys, changes, message):
+        assert message in fails(capsys, "train", "--data", small(**changes), *FAST)
+
+    def test_wrong_model_for_the_data(self, small, capsys):
+        line = fails(capsys, "train", "--data", small(), "--model", "cnn")
+        assert "--model cnn on samples of shape (4,): `input_shape` must be (C, H, W)" in line
+
+    def test_truncated(self, small, capsys, tmp_path):
+        (tmp_path / "cut.npz").write_bytes((tmp_path / small()).read_bytes()[:-100])
+        assert "`cut.npz`: expected an .npz file, found a damaged one" in fails(capsys, "train", "--data", "cut.npz")
+
+
+class TestFailures:
+    def test_loss_not_finite(self, small, capsys):
+        argv = [
+            "train",
+            "--data",
+            small(),
+            *FAST,
+            "--optimizer",
+            "sgd",
+            "--lr",
+            "1e30",
+            "--quiet",
+            "--schedule",
+            "none",
+        ]
+        with np.errstate(all="ignore"):
+            line = fails(capsys, *argv, "--epochs", "9", status=1)
+        assert re.match(r"weft train: the loss is (nan|inf) at epoch \d, batch 1: ", line)
+
+    def test_full_disk(self, small, capsys, monkeypatch, tmp_path):
+        argv = ["train", "--data", small(), *FAST, "--out", "r", "--quiet"]
+        assert main(argv) == 0
+        capsys.readouterr()
+        before = {p.name: p.read_bytes() for p in (tmp_path / "r").iterdir()}
+
+        def full(descriptor):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        line = fails(capsys, *argv, "--seed", "5", status=1)
+        assert "could not be written: No space left on device; the file that was there before is intact" in line
+        assert {p.name: p.read_bytes() for p in (tmp_path / "r").iterdir()} == before
+
+    def test_folder_that_cannot_be(self, small, capsys, tmp_path):
+        (tmp_path / "file").write_text("")
+        assert "could not be written" in fails(
+            capsys, "train", "--data", small(), *FAST, "--out", "file", "--quiet", status=1
+        )
+
+
+@pytest.mark.slow
+class TestAccuracy:
+    """What the README promises of commands without further options, on two cores."""
+
+    def accuracy(self, capsys, *argv):
+        assert main(["train", *argv]) == 0
+        return float(re.search(r"test accuracy +(\S+) %", capsys.readouterr().out)[1])
+
+    def test_default(self, capsys):
+        pytest.importorskip("sklearn")
+        started = time.perf_counter()
+        assert self.accuracy(capsys) >= 98
+        assert time.perf_counter() - started < 60
+
+    @pytest.mark.parametrize(
+        ("data", "model", "least"), [("mnist", "mlp", 98), ("mnist", "cnn", 99), ("fashion-mnist", "cnn", 91)]
+    )
+    def test_real_data(self, capsys, data_dir, data, model, least):
+        assert self.accuracy(capsys, "--data", str(data_dir / data), "--model", model) >= least

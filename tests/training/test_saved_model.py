@@ -1,0 +1,106 @@
+"""A model that was saved predicts what it predicted before, from raw inputs, with nothing but its file."""
+
+import json
+
+import numpy as np
+import pytest
+import weft
+from weft import layers as nn
+from weft.data import MinMax, PerChannel
+from weft.training import CheckpointError, build_model, load_model, model_state, save_checkpoint, save_model
+
+ARCHITECTURE = {"name": "mlp", "input_shape": [1, 4, 4], "num_classes": 3, "hidden": [5]}
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 1, 4, 4)).astype(np.uint8)
+NAMES = ("cat", "dog", "fox")
+
+
+@pytest.fixture
+def model():
+    weft.manual_seed(0)
+    return build_model(ARCHITECTURE)
+
+
+@pytest.fixture
+def path(tmp_path, model):
+    path = tmp_path / "model.safetensors"
+    normalizer = PerChannel().fit(IMAGES)
+    save_model(path, model, architecture=ARCHITECTURE, normalizer=normalizer, class_names=NAMES, info={"accuracy": 0.5})
+    return path
+
+
+class TestRoundTrip:
+    def test_predicts_the_same(self, path, model):
+        with weft.no_grad():
+            expected = model.eval()(weft.asarray(PerChannel().fit(IMAGES)(IMAGES))).numpy()
+        saved = load_model(path)
+        np.testing.assert_array_equal(saved.predict(IMAGES), expected)
+        np.testing.assert_array_equal(saved.predict([IMAGES[:7], IMAGES[7:]]).argmax(1), expected.argmax(1))
+        assert saved.predict_names(IMAGES) == [NAMES[i] for i in expected.argmax(1)]
+        np.testing.assert_allclose(saved.predict_probabilities(IMAGES).sum(1), 1)
+        assert saved.info == {"accuracy": 0.5}
+        assert not saved.model.training
+
+    def test_json_beside_it(self, path):
+        readable = json.loads(path.with_suffix(".json").read_text())
+        assert readable["architecture"] == ARCHITECTURE
+        assert readable["class_names"] == list(NAMES)
+        assert readable["weights"]["1.weight"] == "float32 (5, 16)"
+        assert readable["normalizer"] == "PerChannel()"
+
+    def test_normalizer_with_options(self, tmp_path, model):
+        normalizer = MinMax((-1, 1)).fit(IMAGES)
+        save_model(tmp_path / "m", model, architecture=ARCHITECTURE, normalizer=normalizer)
+        np.testing.assert_array_equal(load_model(tmp_path / "m").normalizer(IMAGES), normalizer(IMAGES))
+
+    def test_own_model(self, tmp_path):
+        weft.manual_seed(3)
+        save_model(tmp_path / "m.safetensors", nn.Linear(2, 2))
+        other = load_model(tmp_path / "m.safetensors", nn.Linear(2, 2))
+        weft.manual_seed(3)
+        assert other.model.weight.tolist() == nn.Linear(2, 2).weight.tolist()
+        assert other.normalizer is None
+        assert other.class_names == ()
+
+    def test_from_a_checkpoint(self, tmp_path, model):
+        save_checkpoint(tmp_path / "c", {"epoch": 3, **model_state(model, architecture=ARCHITECTURE)})
+        assert load_model(tmp_path / "c").model[1].weight.tolist() == model[1].weight.tolist()
+
+
+class TestErrors:
+    def test_unknown_architecture(self):
+        with pytest.raises(ValueError, match=r"must be one of \['cnn', 'mlp', 'resnet18'\], got 'vgg'"):
+            build_model({"name": "vgg"})
+
+    def test_weights_alone(self, tmp_path, model):
+        save_model(tmp_path / "m", model)
+        with pytest.raises(
+            CheckpointError, match=r"m`: expected a model and all that it needs, found that it holds weights alone"
+        ):
+            load_model(tmp_path / "m")
+
+    def test_other_shape(self, tmp_path, model):
+        save_model(tmp_path / "m", model)
+        with pytest.raises(
+            CheckpointError, match=r"found that .*1\.weight must have \(7, 16\), got \(5, 16\)"
+        ) as caught:
+            load_model(tmp_path / "m", build_model({**ARCHITECTURE, "hidden": [7]}))
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("change", [{"name": "vgg"}, {"unknown": 1}])
+    def test_architecture_that_cannot_be_built(self, tmp_path, model, change):
+        save_model(tmp_path / "m", model, architecture={**ARCHITECTURE, **change})
+        with pytest.raises(CheckpointError, match=r"expected a model and all that it needs, found that"):
+            load_model(tmp_path / "m")
+
+    def test_unfit_normalizer(self, tmp_path, model):
+        state = {
+            **model_state(model, architecture=ARCHITECTURE),
+            "normalizer": {"config": {"normalizer": "None"}, "state": {}},
+        }
+        save_checkpoint(tmp_path / "m", state, kind="model")
+        with pytest.raises(CheckpointError, match=r"found that `normalizer` must be one of"):
+            load_model(tmp_path / "m")
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(CheckpointError, match=r"found nothing of that name"):
+            load_model(tmp_path / "m")

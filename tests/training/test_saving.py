@@ -1,0 +1,172 @@
+"""Checkpoints written while training, and the run that goes on from them."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import weft
+from weft import layers as nn
+from weft import optimizers as optim
+from weft.data import ArrayDataset, DataLoader
+from weft.training import Callback, Checkpoint, Trainer, WriteError, load_checkpoint
+
+
+def loader():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 3)).astype(np.float32)
+    return DataLoader(ArrayDataset(x, x.sum(1, keepdims=True)), 8, shuffle=True, seed=1)
+
+
+def trainer(*callbacks, **options):
+    weft.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.1), nn.Linear(4, 1))
+    return Trainer(model, nn.MSELoss(), optim.Adam(model.parameters(), lr=0.01), callbacks=callbacks, **options)
+
+
+def weights(t):
+    return [p.tolist() for p in t.model.parameters()]
+
+
+class At(Callback):
+    """Does something at a batch."""
+
+    def __init__(self, step, action):
+        self.step, self.action = step, action
+
+    def on_batch_end(self, trainer):
+        if trainer.step == self.step:
+            self.action(trainer)
+
+
+class TestFiles:
+    def test_last_and_best(self, tmp_path):
+        checkpoint = Checkpoint(tmp_path / "run")
+        t = trainer(checkpoint)
+        t.fit(loader(), loader(), epochs=3)
+        last, best = load_checkpoint(checkpoint.last), load_checkpoint(checkpoint.best)
+        assert last["epoch"] == 3
+        losses = [row["val_loss"] for row in t.history]
+        assert best["epoch"] == 1 + int(np.argmin(losses))
+        assert last["callbacks"]["Checkpoint"]["best"] == min(losses)
+        assert sorted(p.name for p in checkpoint.folder.iterdir()) == ["best.safetensors", "last.safetensors"]
+
+    @pytest.mark.parametrize("monitor", ["val_loss", None])
+    def test_no_best_without_validation(self, tmp_path, monitor):
+        trainer(Checkpoint(tmp_path, monitor=monitor)).fit(loader(), epochs=1)
+        assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+    @pytest.mark.parametrize(("accumulate", "steps"), [(1, [2, 4, 5, 6, 8, 10, 10]), (2, [2, 3, 4, 6])])
+    def test_every_n_updates_and_announced(self, tmp_path, accumulate, steps):
+        said = []
+        trainer(Checkpoint(tmp_path, every=2, announce=said.append), accumulate=accumulate).fit(loader(), epochs=2)
+        assert [int(line.rpartition(" ")[2]) for line in said] == steps
+        assert said[0].startswith(f"saved {tmp_path / 'last.safetensors'} at epoch 0, batch {2 * accumulate}, step 2")
+
+    def test_extra_entries(self, tmp_path):
+        checkpoint = Checkpoint(tmp_path, extra={"note": "hello"})
+        trainer(checkpoint).fit(loader(), epochs=1)
+        assert load_checkpoint(checkpoint.last)["note"] == "hello"
+
+    def test_errors(self, tmp_path):
+        with pytest.raises(ValueError, match=r"`every` must be at least 1, got 0"):
+            Checkpoint(tmp_path, every=0)
+        with pytest.raises(ValueError, match=r"`monitor` must be one of .* got 'val_acc'"):
+            trainer(Checkpoint(tmp_path, monitor="val_acc")).fit(loader(), loader(), epochs=1)
+
+
+class TestResume:
+    def test_from_the_middle_of_an_epoch(self, tmp_path):
+        whole = trainer(Checkpoint(tmp_path / "a"))
+        whole.fit(loader(), loader(), epochs=3)
+
+        class Crash(Exception):
+            pass
+
+        def crash(_):
+            raise Crash
+
+        broken = trainer(At(8, crash), Checkpoint(tmp_path / "b", every=3))
+        with pytest.raises(Crash):
+            broken.fit(loader(), loader(), epochs=3)
+        checkpoint = Checkpoint(tmp_path / "b")
+        again = trainer(checkpoint)
+        again.load_state_dict(load_checkpoint(checkpoint.last))
+        assert (again.epoch, again.batch, again.step) == (1, 1, 6)
+        again.fit(loader(), loader(), epochs=3)
+        assert weights(again) == weights(whole)
+        assert checkpoint.monitor.best == min(row["val_loss"] for row in whole.history)
+
+
+class TestInterrupt:
+    def press(self, trainer):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def test_saves_and_raises(self, tmp_path):
+        checkpoint = Checkpoint(tmp_path)
+        t = trainer(At(7, self.press), checkpoint)
+        before = signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            t.fit(loader(), loader(), epochs=3)
+        assert signal.getsignal(signal.SIGINT) is before
+        assert load_checkpoint(checkpoint.last)["step"] == t.step == 7
+
+        whole, again = trainer(), trainer()
+        whole.fit(loader(), epochs=3)
+        again.load_state_dict(load_checkpoint(checkpoint.last))
+        again.fit(loader(), epochs=3)
+        assert weights(again) == weights(whole)
+
+    def test_waits_for_the_update(self, tmp_path):
+        checkpoint = Checkpoint(tmp_path)
+
+        class Press(Callback):
+            def on_batch_end(self, t):
+                if t.batch == 1:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        t = trainer(Press(), checkpoint, accumulate=3)
+        with pytest.raises(KeyboardInterrupt):
+            t.fit(loader(), epochs=3)
+        assert t.batch == 3
+        assert load_checkpoint(checkpoint.last)["batch"] == 3
+
+    def test_during_validation(self, tmp_path):
+        checkpoint = Checkpoint(tmp_path)
+
+        class Press(Callback):
+            def on_validation_begin(self, t):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            trainer(Press(), checkpoint).fit(loader(), loader(), epochs=3)
+        assert load_checkpoint(checkpoint.last)["epoch"] == 1
+
+    def test_a_second_time_does_not_wait(self, tmp_path):
+        class Press(Callback):
+            def on_batch_begin(self, t):
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            trainer(Press(), Checkpoint(tmp_path)).fit(loader(), epochs=3)
+        assert not list(tmp_path.iterdir())
+
+
+class TestFullDisk:
+    def test_previous_checkpoint_survives(self, tmp_path, monkeypatch):
+        checkpoint = Checkpoint(tmp_path, every=2)
+
+        def fill(_):
+            def full(descriptor):
+                raise OSError(28, "No space left on device")
+
+            monkeypatch.setattr(os, "fsync", full)
+
+        with pytest.raises(
+            WriteError, match=r"last\.safetensors` could not be written: No space left on device; .*intact"
+        ):
+            trainer(At(5, fill), checkpoint).fit(loader(), epochs=3)
+        monkeypatch.undo()
+        assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+        assert load_checkpoint(checkpoint.last)["step"] == 4

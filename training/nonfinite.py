@@ -1,0 +1,104 @@
+"""Where did the NaN come from? The answer is searched for only once there is one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend import random
+from ..backend.autograd import no_grad
+from ..backend.devices import kind, namespace_of
+from ..backend.dtypes import is_real_floating
+from ..backend.tensor import Tensor
+from .callbacks import Callback
+
+__all__ = ["NonFiniteError", "StopOnNaN"]
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss has become NaN or infinite; the message names the layer where it began."""
+
+
+class StopOnNaN(Callback):
+    """Raise NonFiniteError when the loss is NaN or infinite, and say where that began.
+
+    All that is done while all is well is to look at the loss: at every batch on a CPU, elsewhere at every `every`-th
+    (50 unless given), since looking waits for the device. Then:
+
+    - If a weight is not finite, the last update did it: the message names the last layer (of those in use before the
+    loss) whose gradient
+      was not finite, or says that the gradients were finite and the step was too long.
+    - Otherwise the batch is run again, with the same random numbers, and a hook on every layer: the message names the
+    first whose output
+      is not finite, or says that the inputs were not, or that it is the loss itself (the logarithm of 0, for one).
+
+    The weights are left as they are; a checkpoint from before is what to go back to.
+    """
+
+    def __init__(self, every: int | None = None):
+        if every is not None and every < 1:
+            raise ValueError(f"`every` must be at least 1, got {every}")
+        self.every = every
+        self._generator_state: dict[str, int] = {}
+
+    def on_batch_begin(self, trainer: Any) -> None:
+        self._generator_state = random.default_generator.get_state()
+
+    def on_loss(self, trainer: Any) -> None:
+        every = self.every or (1 if kind(trainer.device) == "cpu" else 50)
+        if trainer.batch % every == 0 and not math.isfinite(trainer.current_loss.item()):
+            where = f"epoch {trainer.epoch + 1}, batch {trainer.batch + 1}"
+            raise NonFiniteError(f"the loss is {trainer.current_loss.item()} at {where}: {self._explanation(trainer)}")
+
+    def _explanation(self, trainer: Any) -> str:
+        names = {id(p): name for name, p in trainer.model.named_parameters()}
+        bad = [p for p in trainer.model.parameters() if not _is_finite(p)]
+        if bad:
+            gradients = [p for p in trainer.model.parameters() if p.grad is not None and not _is_finite(p.grad)]
+            if gradients:  # NaN spreads from the loss backwards: it began nearest to the loss
+                name = names[id(gradients[-1])]
+                return f"the gradient of `{name}` was not finite at the last update; try clip_grad_norm"
+            return f"the last update made `{names[id(bad[0])]}` overflow; lower the learning rate"
+        for i, x in enumerate(trainer.current_batch):
+            if is_real_floating(x.dtype) and not _is_finite(x):
+                what = "the target" if i == len(trainer.current_batch) - 1 else "the input"
+                return f"{what} of this batch is not finite; check the data"
+        layer = self._first_bad_layer(trainer)
+        if layer is None:
+            return "all layers gave finite outputs, so it began in the loss itself"
+        return f"it began in the output of {layer}, whose inputs were finite"
+
+    def _first_bad_layer(self, trainer: Any) -> str | None:
+        """Run the current batch again, watching all modules: an outer one ends after those inside it."""
+        found: list[str] = []
+
+        def watch(name: str) -> Any:
+            def hook(module: Any, args: Any, output: Any) -> None:
+                outputs = output if isinstance(output, tuple | list) else (output,)
+                if not all(_is_finite(o) for o in outputs if isinstance(o, Tensor)):
+                    found.append(
+                        f"`{name}` ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
+                    )
+
+            return hook
+
+        handles = [module.register_forward_hook(watch(name)) for name, module in trainer.model.named_modules()]
+        after = random.default_generator.get_state()
+        random.default_generator.set_state(self._generator_state)
+        try:
+            with no_grad(), np.errstate(all="ignore"):
+                trainer.model(*trainer.current_batch[:-1])
+        finally:
+            random.default_generator.set_state(after)
+            for handle in handles:
+                handle.remove()
+        return found[0] if found else None
+
+
+def _is_finite(t: Tensor) -> bool:
+    if not is_real_floating(t.dtype):
+        return True
+    xp = namespace_of(t.data)
+    return bool(xp.all(xp.isfinite(t.data)))

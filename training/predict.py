@@ -1,0 +1,74 @@
+"""Applying a model: scores, probabilities and classes, batch by batch, without recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..backend.autograd import no_grad
+from ..backend.creation import asarray
+from ..backend.devices import canonical, to_numpy
+from ..backend.tensor import innermost
+
+__all__ = ["Predictor"]
+
+
+class Predictor:
+    """A model, where it runs, and what its inputs go through first: what `Trainer` and `SavedModel` have in common.
+
+    `data` below is an array or Tensor of inputs (N, …), or a loader: batches x, or (x, …, y), of which the last is
+    left aside. Results are NumPy arrays, in the order of the data. The model is in eval mode meanwhile, and in the
+    mode it was in afterwards.
+
+    >>> Predictor(nn.Identity()).predict_classes(np.array([[1.0, 3.0], [2.0, 0.0]]))
+    array([1, 0])
+    """
+
+    def __init__(self, model: Any, *, device: str | None = None, transform: Callable[[Any], Any] | None = None):
+        self.model, self.device, self.transform = model, canonical(device), transform
+
+    def predict(self, data: Any, *, batch_size: int = 256) -> np.ndarray:
+        """What the model gives: (N, …). Raises ValueError if there is nothing to predict."""
+        outputs = []
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with no_grad():
+                for inputs in self._inputs(data, batch_size):
+                    outputs.append(to_numpy(innermost(self.model(*inputs))))
+        finally:
+            self.model.train(was_training)
+        if not outputs:
+            raise ValueError("`data` must hold at least one sample, got none")
+        return np.concatenate(outputs)
+
+    def predict_probabilities(self, data: Any, *, batch_size: int = 256) -> np.ndarray:
+        """Softmax of the scores (N, C, …) over C; of one score (N,) or (N, 1) the sigmoid, of class 1."""
+        scores = self.predict(data, batch_size=batch_size).astype(np.float64)
+        if scores.ndim < 2 or scores.shape[1] == 1:
+            return np.exp(-np.logaddexp(0.0, -scores))
+        e = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    def predict_classes(self, data: Any, *, batch_size: int = 256, threshold: float = 0.5) -> np.ndarray:
+        """The class with the highest score, or for one score whether class 1 has a probability above `threshold`."""
+        scores = self.predict(data, batch_size=batch_size)
+        if scores.ndim < 2 or scores.shape[1] == 1:
+            return (np.exp(-np.logaddexp(0.0, -scores.astype(np.float64))) > threshold).astype(np.int64)
+        return scores.argmax(axis=1)
+
+    def _inputs(self, data: Any, batch_size: int) -> Iterator[tuple[Any, ...]]:
+        """Batches of what the model is called with: transformed, and as Tensors on the device."""
+        if hasattr(data, "shape"):
+            if not data.shape:
+                raise ValueError("`data` must be inputs (N, …), got a single number")
+            batches: Any = (data[i : i + batch_size] for i in range(0, data.shape[0], batch_size))
+        else:
+            batches = (batch[:-1] if isinstance(batch, tuple | list) and len(batch) > 1 else batch for batch in data)
+        for batch in batches:
+            inputs = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+            if self.transform is not None:
+                inputs = (self.transform(inputs[0]), *inputs[1:])
+            yield tuple(asarray(x, device=self.device) for x in inputs)

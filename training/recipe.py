@@ -1,0 +1,201 @@
+"""A training run as data: what `weft train` is told, what it makes of it, and how a resumed run is the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from .. import optimizers
+from ..backend import random
+from ..backend.devices import canonical, kind
+from ..data import (
+    ArrayDataset,
+    DataError,
+    DataLoader,
+    DataSplits,
+    Normalizer,
+    PerChannel,
+    Standardize,
+    load,
+    train_dev_test_split,
+)
+from ..layers import CrossEntropyLoss
+from ..optimizers import decay_groups, schedulers
+from .callbacks import EarlyStopping, Plateau
+from .checkpoint import array_crc
+from .cli import UsageError
+from .nonfinite import StopOnNaN
+from .saved_model import build_model
+from .trainer import Trainer
+
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "Run", "architecture"]
+
+# name → (class, lr and weight decay unless given, other arguments)
+OPTIMIZERS: dict[str, tuple[Any, float, float, dict[str, Any]]] = {
+    "adam": (optimizers.Adam, 2e-3, 0.0, {}),
+    "adamw": (optimizers.AdamW, 2e-3, 0.01, {}),
+    "lion": (optimizers.Lion, 3e-4, 0.1, {}),
+    "nadam": (optimizers.NAdam, 2e-3, 0.0, {}),
+    "radam": (optimizers.RAdam, 2e-3, 0.0, {}),
+    "rmsprop": (optimizers.RMSprop, 1e-3, 0.0, {}),
+    "sgd": (optimizers.SGD, 0.05, 5e-4, {"momentum": 0.9, "nesterov": True}),
+}
+SCHEDULES = ("none", "onecycle", "cosine", "step", "exponential", "plateau")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All options that decide what the weights will be.
+
+    The same recipe on the same data gives the same bits, on one machine with one number of threads.
+    """
+
+    data: str = "digits"
+    model: str = "cnn"
+    hidden: tuple[int, ...] = (256, 128)
+    epochs: int = 0  # 0: by the size of the training set
+    batch_size: int = 0
+    optimizer: str = "adamw"
+    lr: float | None = None
+    weight_decay: float | None = None
+    schedule: str = "onecycle"
+    label_smoothing: float = 0.1
+    clip_grad_norm: float | None = None
+    accumulate: int = 1
+    validation: float = 0.1
+    patience: int | None = None
+    seed: int = 0
+
+    def completed(self, samples: int) -> Recipe:
+        """With what depends on the size of the training set decided."""
+        epochs, batch_size = (30, 32) if samples < 10_000 else (10, 128)
+        return replace(self, epochs=self.epochs or epochs, batch_size=self.batch_size or batch_size)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(saved: dict[str, Any]) -> Recipe:
+        """The recipe in a checkpoint. Raises KeyError or TypeError if it is none."""
+        known = {field.name for field in fields(Recipe)}
+        values = {name: value for name, value in saved.items() if name in known}
+        return Recipe(**{**values, "hidden": tuple(values["hidden"])})
+
+    def resumed_with(self, given: dict[str, Any]) -> Recipe:
+        """This recipe with options given on resuming. Raises UsageError for those that would make another run of it."""
+        changed = {name: value for name, value in given.items() if getattr(self, name) != value}
+        allowed = {"data", "patience"} | ({"epochs"} if self.schedule not in ("onecycle", "cosine") else set())
+        for name in changed.keys() - allowed:
+            option = f"--{name.replace('_', '-')}"
+            why = f"; the schedule {self.schedule!r} is laid out for that number" if name == "epochs" else ""
+            raise UsageError(f"{option} cannot change on resuming: the run was begun with {getattr(self, name)}{why}")
+        return replace(self, **changed)
+
+
+def architecture(
+    model: str, input_shape: Sequence[int], num_classes: int, hidden: Sequence[int] = Recipe.hidden
+) -> dict[str, Any]:
+    """The description that `build_model` takes.
+
+    >>> architecture("mlp", (4,), 3)
+    {'name': 'mlp', 'input_shape': [4], 'num_classes': 3, 'hidden': [256, 128]}
+    """
+    described = {"name": model, "input_shape": list(input_shape), "num_classes": num_classes}
+    return described | ({"hidden": list(hidden)} if model == "mlp" else {})
+
+
+class Run:
+    """A recipe made real: the data in its parts, loaders, model and trainer."""
+
+    def __init__(self, recipe: Recipe, *, device: str | None = None):
+        self.device = canonical(device)
+        with _blaming(f"--data {recipe.data}"):
+            splits = load(recipe.data)
+            if splits.num_classes is None:
+                raise UsageError(f"expected integer class labels, found targets of {splits.train.y.dtype}")
+        with _blaming(f"--validation {recipe.validation} of {len(splits.train)} samples"):
+            self.splits = _with_validation(splits, recipe)
+        with _blaming(f"--data {recipe.data}"):
+            self.normalizer = _normalizer(self.splits.train.x)
+        self.fingerprint = _fingerprint(self.splits.train)
+        self.recipe = recipe = recipe.completed(len(self.splits.train))
+        self.architecture = architecture(recipe.model, splits.sample_shape, splits.num_classes, recipe.hidden)
+        random.manual_seed(recipe.seed)
+        with _blaming(f"--model {recipe.model} on samples of shape {splits.sample_shape}"):
+            model = build_model(self.architecture, device=self.device)
+        self.train_loader = self.loader(self.splits.train, training=True)
+        self.validation_loader = self.loader(self.splits.dev)
+        self.trainer = self._trainer(model)
+
+    def loader(self, part: Any, *, training: bool = False) -> DataLoader:
+        """Batches of one part of the data, normalised; those for training shuffled."""
+        resident = part if kind(self.device) == "cpu" else part.to(self.device)
+        batch_size = self.recipe.batch_size if training else 512
+        return DataLoader(
+            resident, batch_size, shuffle=training, seed=self.recipe.seed, device=self.device, transform=self.normalizer
+        )  # fmt: skip
+
+    def _trainer(self, model: Any) -> Trainer:
+        recipe = self.recipe
+        make, lr, decay, arguments = OPTIMIZERS[recipe.optimizer]
+        lr = lr if recipe.lr is None else recipe.lr
+        decay = decay if recipe.weight_decay is None else recipe.weight_decay
+        optimizer = make(decay_groups(model.parameters(), decay), lr=lr, **arguments)
+        updates = -(-len(self.train_loader) // recipe.accumulate) * recipe.epochs
+        scheduler, interval, callbacks = _schedule(recipe.schedule, optimizer, lr, updates, recipe.epochs)
+        if recipe.patience is not None:
+            callbacks.append(EarlyStopping(patience=recipe.patience))
+        return Trainer(
+            model, CrossEntropyLoss(label_smoothing=recipe.label_smoothing), optimizer, scheduler=scheduler,
+            scheduler_interval=interval, metrics=["accuracy"], callbacks=[*callbacks, StopOnNaN()],
+            clip_grad_norm=recipe.clip_grad_norm, accumulate=recipe.accumulate, device=self.device,
+        )  # fmt: skip
+
+
+@contextmanager
+def _blaming(option: str) -> Iterator[None]:
+    """What is not possible inside is the fault of what was asked for."""
+    try:
+        yield
+    except DataError:  # names the file already
+        raise
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def _with_validation(splits: DataSplits, recipe: Recipe) -> DataSplits:
+    """The data with a part for validation: its own, or a share of the training set, with its proportions of classes."""
+    if splits.dev is not None:
+        return splits
+    parts = train_dev_test_split(splits.train, test=recipe.validation, stratify=splits.train.y, seed=recipe.seed)
+    return DataSplits(parts.train, splits.test, parts.test, splits.class_names, splits.name)
+
+
+def _fingerprint(data: ArrayDataset) -> str:
+    """CRC-32 of a data set: a run that is resumed must be given the same."""
+    crc = 0
+    for array in data.arrays:
+        crc = array_crc(array, crc)
+    return f"{crc:08x}"
+
+
+def _normalizer(x: Any) -> Normalizer:
+    return (PerChannel() if x.ndim > 2 else Standardize()).fit(x)
+
+
+def _schedule(name: str, optimizer: Any, lr: float, updates: int, epochs: int) -> tuple[Any, str, list[Any]]:
+    """The schedule, when it steps, and the callbacks that it needs."""
+    if name == "onecycle":
+        cycle = "betas" in optimizer.defaults or "momentum" in optimizer.defaults
+        return schedulers.OneCycleLR(optimizer, lr, total_steps=updates + 1, cycle_momentum=cycle), "step", []
+    if name == "cosine":
+        return schedulers.CosineAnnealingLR(optimizer, T_max=updates), "step", []
+    if name == "step":
+        return schedulers.StepLR(optimizer, max(1, epochs // 3), gamma=0.1), "epoch", []
+    if name == "exponential":
+        return schedulers.ExponentialLR(optimizer, gamma=0.9), "epoch", []
+    if name == "plateau":
+        return None, "epoch", [Plateau(schedulers.ReduceLROnPlateau(optimizer, patience=2, factor=0.3))]
+    return None, "epoch", []

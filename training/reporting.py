@@ -1,0 +1,140 @@
+"""Callbacks that report: a CSV file, TensorBoard, a progress bar."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from typing import Any, TextIO
+
+from .atomic import write_atomically
+from .callbacks import Callback
+from .checkpoint import FilePath
+
+__all__ = ["CSVLogger", "ProgressBar", "TensorBoard"]
+
+
+class CSVLogger(Callback):
+    """Writes the history to a CSV file after each epoch: one row per epoch, numbers in full precision.
+
+    The file is written anew each time, atomically, so that it agrees with the history also after a run was broken off
+    and resumed.
+    """
+
+    order = 1
+
+    def __init__(self, path: FilePath):
+        self.path = path
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        columns = list(dict.fromkeys(name for row in trainer.history for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(trainer.history)
+        write_atomically(self.path, text.getvalue().encode())
+
+
+class TensorBoard(Callback):
+    """Gives every number of the history to `writer.add_scalar(name, value, step)`, the step being the count of updates.
+
+    `writer`: a SummaryWriter of `tensorboardX` or of `torch.utils.tensorboard`; weft depends on neither.
+    """
+
+    order = 1
+
+    def __init__(self, writer: Any):
+        self.writer = writer
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        for name, value in trainer.row.items():
+            if name not in ("epoch", "step"):
+                self.writer.add_scalar(name, value, trainer.step)
+
+    def on_fit_end(self, trainer: Any) -> None:
+        self.writer.flush()
+
+
+class ProgressBar(Callback):
+    """One line for each epoch; on a terminal also a bar with loss and throughput, ten times a second.
+
+    The bar is drawn by rich, if it is installed. `file` is where it goes, standard output unless given. Nothing is
+    read from the device more often than it is shown.
+    """
+
+    order = 1
+    interval = 0.1  # seconds between two updates of the bar
+
+    def __init__(self, file: TextIO | None = None):
+        self.file = file
+        self._bar: Any = None
+        self._due = 0.0
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        file = self.file or sys.stdout
+        if file.isatty():
+            self._bar = _make_bar(file)
+
+    def on_epoch_begin(self, trainer: Any) -> None:
+        if self._bar is not None:
+            total = len(trainer.train_loader) if hasattr(trainer.train_loader, "__len__") else None
+            self._task = self._bar.add_task(f"epoch {trainer.epoch + 1}/{trainer.epochs}", total=total, text="")
+            self._bar.start()
+
+    def on_batch_end(self, trainer: Any) -> None:
+        now = time.monotonic()
+        if self._bar is None or now < self._due:
+            return
+        self._due = now + self.interval
+        shown = {"loss": trainer.mean_loss, **trainer.metrics}
+        values = {name: value for name, metric in shown.items() if isinstance(value := metric.compute(), float)}
+        text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        speed = trainer.samples / max(trainer.seconds, 1e-9)
+        self._bar.update(self._task, completed=trainer.batch, text=f"{text}  {speed:,.0f} samples/s")
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        line = summary_line(trainer.row, trainer.epochs)
+        if self._bar is None:
+            print(line, file=self.file or sys.stdout, flush=True)
+        else:
+            self._bar.remove_task(self._task)
+            self._bar.stop()
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
+
+    def on_fit_end(self, trainer: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _make_bar(file: TextIO) -> Any:
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    except ImportError:
+        return None
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    return Progress(*columns, console=Console(file=file), transient=True)
+
+
+def summary_line(row: dict[str, Any], epochs: int) -> str:
+    """An epoch's row of the history as a line to read.
+
+    >>> row = {"epoch": 3, "step": 30, "lr": 0.001, "loss": 0.25, "samples_per_second": 5000.0, "seconds": 0.5}
+    >>> summary_line(row, epochs=10)
+    'epoch  3/10  loss 0.2500  lr 0.001  5,000 samples/s  0.5 s'
+    """
+    width = len(str(epochs))
+    parts = [f"epoch {row['epoch']:{width}}/{epochs}"]
+    parts += [f"{name} {value:.4f}" for name, value in row.items() if name not in _SHOWN_APART]
+    parts += [f"lr {row['lr']:.3g}", f"{row['samples_per_second']:,.0f} samples/s", f"{row['seconds']:.1f} s"]
+    return "  ".join(parts)
+
+
+_SHOWN_APART = ("epoch", "step", "lr", "seconds", "samples_per_second")

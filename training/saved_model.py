@@ -1,0 +1,133 @@
+"""A finished model as one file: weights, architecture, normalisation, class names. `predict` needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..data.normalize import Normalizer
+from ..layers.models import MODELS
+from .atomic import write_atomically
+from .checkpoint import CheckpointError, FilePath, load_checkpoint, save_checkpoint
+from .predict import Predictor
+
+__all__ = ["SavedModel", "build_model", "load_model", "model_state", "save_model"]
+
+
+class SavedModel(Predictor):
+    """A model that was loaded, and what it needs to be applied to raw inputs, such as uint8 images.
+
+    Attributes: `model` (in eval mode), `architecture` (see `build_model`; may be None), `normalizer` (or None),
+    `class_names`, `info` (whatever else was saved). `predict`, `predict_probabilities` and `predict_classes` normalise
+    first: give them inputs as they are in the data set.
+    """
+
+    def __init__(
+        self, model: Any, *, architecture: dict[str, Any] | None = None, normalizer: Normalizer | None = None,
+        class_names: tuple[str, ...] = (), info: dict[str, Any] | None = None, device: str | None = None,
+    ):  # fmt: skip
+        super().__init__(model.eval(), device=device, transform=normalizer)
+        self.architecture, self.normalizer, self.class_names, self.info = (
+            architecture,
+            normalizer,
+            class_names,
+            info or {},
+        )
+
+    def predict_names(self, data: Any, *, batch_size: int = 256) -> list[str]:
+        """`predict_classes`, by name."""
+        return [self.class_names[i] for i in self.predict_classes(data, batch_size=batch_size)]
+
+
+def build_model(architecture: dict[str, Any], *, device: str | None = None) -> Any:
+    """A fresh model from its description: the name of a function in `weft.layers.models`, and its arguments.
+
+    >>> build_model({"name": "mlp", "input_shape": [4], "num_classes": 3, "hidden": []})
+    Sequential(
+      (0): Flatten(start_dim=1, end_dim=-1)
+      (1): Linear(in_features=4, out_features=3, bias=True)
+    )
+    """
+    arguments = dict(architecture)
+    name = arguments.pop("name", None)
+    if name not in MODELS:
+        raise ValueError(f"`name` of the architecture must be one of {sorted(MODELS)}, got {name!r}")
+    return MODELS[name](**arguments, device=device)
+
+
+def model_state(
+    model: Any, *, architecture: dict[str, Any] | None = None, normalizer: Normalizer | None = None,
+    class_names: tuple[str, ...] = (), info: dict[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The entries of a model file. With `Checkpoint(extra=…)` checkpoints have them too, for `load_model` to read."""
+    return {
+        "model": model.state_dict(),
+        "architecture": architecture,
+        "normalizer": None if normalizer is None else {"config": normalizer.config(), "state": normalizer.state_dict()},
+        "class_names": list(class_names),
+        "info": info or {},
+    }
+
+
+def save_model(
+    path: FilePath, model: Any, *, architecture: dict[str, Any] | None = None, normalizer: Normalizer | None = None,
+    class_names: tuple[str, ...] = (), info: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Write a model to `path` (safetensors, atomically), and what there is to read of it as .json.
+
+    Parameters
+    ----------
+    architecture : how `build_model` makes it; without it `load_model` must be given a model of the same shape
+    normalizer : fitted, applied to inputs before the model
+    class_names : of the outputs
+    info : anything worth knowing about it, such as its accuracy (numbers, strings, lists and dicts of these)
+
+    The JSON file is for people and other programs; nothing in weft reads it.
+
+    >>> import tempfile
+    >>> model = nn.Linear(2, 3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(folder + "/m.safetensors", model, class_names=("a", "b", "c"))
+    ...     saved = load_model(folder + "/m.safetensors", nn.Linear(2, 3))
+    >>> saved.predict_names(np.ones((1, 2), np.float32))[0] in "abc"
+    True
+    """
+    state = model_state(model, architecture=architecture, normalizer=normalizer, class_names=class_names, info=info)
+    save_checkpoint(path, state, kind="model")
+    readable = {
+        "info": info or {},
+        "architecture": architecture,
+        "normalizer": None if normalizer is None else repr(normalizer),
+        "class_names": list(class_names),
+        "weights": {name: f"{t.dtype} {tuple(t.shape)}" for name, t in state["model"].items()},
+    }
+    text = json.dumps(readable, indent=2, ensure_ascii=False)
+    write_atomically(Path(path).with_suffix(".json"), f"{text}\n".encode())
+
+
+def load_model(path: FilePath, model: Any = None, *, device: str | None = None) -> SavedModel:
+    """The model in a file that `save_model` wrote, or in a checkpoint that holds `model_state`; ready to predict.
+
+    `model`: one of the same shape to load the weights into, where the file does not say how to build it.
+    Raises CheckpointError if the file is missing, damaged, of another kind, or does not fit.
+    """
+    state = load_checkpoint(path, kind=("model", "checkpoint"))
+    architecture, stored = state.get("architecture"), state.get("normalizer")
+    try:
+        if model is None:
+            if architecture is None:
+                raise ValueError("it holds weights alone; pass `model`")
+            model = build_model(architecture, device=device)
+        model.load_state_dict(state["model"])
+        normalizer = None
+        if stored is not None:
+            normalizer = Normalizer.from_config(stored["config"])
+            normalizer.load_state_dict(stored["state"])
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"`{path}`: expected a model and all that it needs, found that {reason}") from error
+    return SavedModel(
+        model, architecture=architecture, normalizer=normalizer, class_names=tuple(state.get("class_names", ())),
+        info=state.get("info"), device=device,
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Checkpoints while training: the last and the best, at the end of every epoch, every N updates, and on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .callbacks import Callback, Monitor
+from .checkpoint import FilePath, save_checkpoint
+
+__all__ = ["Checkpoint"]
+
+
+class Checkpoint(Callback):
+    """Saves the trainer (see `Trainer.state_dict`) in `folder`: as `last.safetensors`, and the best by `monitor` as
+    `best.safetensors`.
+
+    Parameters
+    ----------
+    folder : made if it is missing
+    every : save `last` after every so many updates too, not only at the end of each epoch
+    monitor, mode : what "best" means, as `Monitor`; without validation (or with `monitor=None`) no best is kept
+    extra : entries to save beside the trainer's, such as those that `load_model` needs (see `model_state`)
+    announce : called with one line after each save, when the file is safely on the disk
+
+    On Ctrl-C it lets the batch end, saves, and raises KeyboardInterrupt; a second Ctrl-C does not wait.
+
+    Resume with `trainer.load_state_dict(load_checkpoint(folder + "/last.safetensors"))`.
+    """
+
+    order = 2  # saves what the other callbacks have become
+
+    def __init__(
+        self, folder: FilePath, *, every: int | None = None, monitor: str | None = "val_loss", mode: str | None = None,
+        extra: dict[str, Any] | None = None, announce: Callable[[str], None] | None = None,
+    ):  # fmt: skip
+        if every is not None and every < 1:
+            raise ValueError(f"`every` must be at least 1, got {every}")
+        self.folder, self.every, self.extra, self.announce = Path(folder), every, dict(extra or {}), announce
+        self.monitor = None if monitor is None else Monitor(monitor, mode)
+        self._saved_step = -1
+        self._interrupted = False
+        self._previous_handler: Any = None
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.safetensors"
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        self._saved_step = trainer.step
+        self._interrupted = False
+        if threading.current_thread() is threading.main_thread():  # the only one that may
+            self._previous_handler = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, *_: Any) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    def on_batch_end(self, trainer: Any) -> None:
+        if not trainer.is_between_updates:
+            return
+        due = self.every is not None and trainer.step % self.every == 0 and trainer.step != self._saved_step
+        if due or self._interrupted:
+            self._save(trainer, self.last)
+        if self._interrupted:
+            trainer.stop("interrupted")
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        if self.monitor is not None and trainer.validation_loader is not None and self.monitor.improves(trainer.row):
+            self._save(trainer, self.best)
+        self._save(trainer, self.last)
+        if self._interrupted:
+            trainer.stop("interrupted")
+
+    def on_fit_end(self, trainer: Any) -> None:
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)
+            self._previous_handler = None
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    def _save(self, trainer: Any, path: Path) -> None:
+        save_checkpoint(path, {**trainer.state_dict(), **self.extra})
+        self._saved_step = trainer.step
+        if self.announce is not None:
+            self.announce(f"saved {path} at epoch {trainer.epoch}, batch {trainer.batch}, step {trainer.step}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.monitor is None else {"best": self.monitor.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.monitor is not None and "best" in state:
+            self.monitor.best = state["best"]

@@ -1,0 +1,251 @@
+"""Trainer: the loop over epochs and batches, and what is needed to break it off and go on as if it had not been."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..backend import random
+from ..backend.autograd import no_grad
+from ..backend.creation import asarray
+from ..backend.devices import canonical
+from ..backend.tensor import Tensor
+from ..optimizers.arena import contiguous
+from ..optimizers.clipping import clip_grad_norm_
+from ..optimizers.schedulers import ReduceLROnPlateau
+from .callbacks import Callback
+from .metric import Mean, Metric
+from .metrics import collect
+from .predict import Predictor
+from .resumable import Resumable
+
+__all__ = ["Trainer"]
+
+
+class Trainer(Resumable, Predictor):
+    """Trains a model on batches (x, y), and evaluates and applies it.
+
+    Parameters
+    ----------
+    model : Module
+    loss : `loss(output, target)` giving a scalar Tensor: a module such as `CrossEntropyLoss()`, or a function
+    optimizer : of the model's parameters
+    scheduler : learning-rate schedule. `scheduler_interval` says when it steps: after each "epoch" or each "step"
+        (update). `ReduceLROnPlateau`, which looks at the validation, goes into the callback `Plateau` instead.
+    metrics : names ("accuracy", see `weft.training.metrics`), Metrics, or a list or dict of these
+    callbacks : see `weft.training.callbacks`
+    clip_grad_norm : greatest norm of the whole gradient at an update
+    accumulate : batches per update. Each sample counts the same, however the batches are cut: for a loss that is a
+        mean over samples the gradient is that of one batch of all of them. The last update of an epoch takes what is
+        left.
+    device : where the model is moved to, and every batch; by default where the model is
+    seed : seeds the default generator, which dropout draws from, when the trainer is made
+
+    Attributes: `history`, a list with one dict per epoch ("epoch", "step", "lr", "loss", the metrics, "val_loss",
+    "val_…", "seconds", "samples_per_second"); `epoch`, `step`, `batch`: epochs and updates done, and batches of the
+    current epoch.
+
+    >>> x = weft.linspace(-1, 1, 64).reshape(-1, 1)
+    >>> model = nn.Linear(1, 1)
+    >>> trainer = Trainer(model, nn.MSELoss(), weft.optimizers.SGD(model.parameters(), lr=0.5))
+    >>> history = trainer.fit([(x, 2 * x + 1)], epochs=100)
+    >>> round(model.weight.item(), 3), round(model.bias.item(), 3)
+    (2.0, 1.0)
+    """
+
+    def __init__(
+        self, model: Any, loss: Any, optimizer: Any, *, scheduler: Any = None, scheduler_interval: str = "epoch",
+        metrics: Any = None, callbacks: Sequence[Callback] = (), clip_grad_norm: float | None = None,
+        accumulate: int = 1, device: str | None = None, seed: int | None = None,
+    ):  # fmt: skip
+        if scheduler_interval not in ("epoch", "step"):
+            raise ValueError(f"`scheduler_interval` must be 'epoch' or 'step', got {scheduler_interval!r}")
+        if isinstance(scheduler, ReduceLROnPlateau):
+            raise TypeError("`scheduler` must not be a ReduceLROnPlateau; pass callbacks=[Plateau(scheduler)]")
+        if not isinstance(accumulate, int) or accumulate < 1:
+            raise ValueError(f"`accumulate` must be a positive integer, got {accumulate!r}")
+        if seed is not None:
+            random.manual_seed(seed)
+        first = next(iter(model.parameters()), None)
+        device = canonical(device or (first.device if first is not None else None))
+        super().__init__(model.to(device), device=device)
+        self.loss, self.optimizer, self.scheduler = loss, optimizer, scheduler
+        self.scheduler_interval, self.clip_grad_norm, self.accumulate = scheduler_interval, clip_grad_norm, accumulate
+        self.metrics = collect(metrics)
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
+        self.history: list[dict[str, Any]] = []
+        self.epoch = self.step = self.batch = self.epochs = 0
+        self.stopping: str | None = None
+        self.train_loader: Any = None
+        self.validation_loader: Any = None
+        self.gradient_norm: Any = None  # of the last update, before clipping: a 0-d Tensor, where there is clipping
+        self._positions = None
+        self._pending = self._pending_batches = 0  # samples and batches whose gradients wait for an update
+        self._begin_epoch()
+
+    # --- training ---------------------------------------------------------------------------------------------------
+    def fit(
+        self, train_loader: Iterable[Any], validation_loader: Iterable[Any] | None = None, epochs: int = 1
+    ) -> list[dict[str, Any]]:
+        """Train until `epochs` epochs are done, counting those of earlier calls and of a resumed run; return `history`.
+
+        Loaders give batches (x, y), or (x₁, x₂, …, y) for models with several inputs: a `DataLoader`, a list, anything
+        that can be iterated anew for each epoch. After `load_state_dict`, training goes on with the very next batch.
+
+        Raises ValueError if an epoch has no batches; whatever model, loss or a callback raises.
+        """
+        if not isinstance(epochs, int) or epochs < 0:
+            raise ValueError(f"`epochs` must be an integer ≥ 0, got {epochs!r}")
+        self.train_loader, self.validation_loader = train_loader, validation_loader
+        self.epochs, self.stopping = epochs, None
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self._pending = self._pending_batches = 0
+        self._go_on()
+        self._call("on_fit_begin")
+        try:
+            while self.epoch < epochs and self.stopping is None:
+                self._fit_epoch()
+        finally:
+            self._call("on_fit_end")
+        return self.history
+
+    def stop(self, reason: str) -> None:
+        """Let `fit` return after this batch (or, called at the end of an epoch, after this epoch). For callbacks."""
+        self.stopping = reason
+
+    def log(self, **values: float) -> None:
+        """Add entries to this epoch's row of `history`. For callbacks, in `on_epoch_end` at the latest."""
+        self.row.update(values)
+
+    def _begin_epoch(self) -> None:
+        self.row: dict[str, Any] = {}
+        self.samples, self.seconds, self.mean_loss = 0, 0.0, Mean()
+        for metric in self.metrics.values():
+            metric.reset()
+
+    def _fit_epoch(self) -> None:
+        if not self.batch:
+            self._begin_epoch()
+        hooks = {name: self._overriding(name) for name in ("on_batch_begin", "on_loss", "on_gradients", "on_batch_end")}
+        batches = self._batches()
+        self.model.train()
+        self._call("on_epoch_begin")
+        self._began = time.perf_counter() - self.seconds
+        for batch in batches:
+            self._fit_batch(self._placed(batch), hooks)
+            self.seconds = time.perf_counter() - self._began
+            for callback in hooks["on_batch_end"]:
+                callback.on_batch_end(self)
+            if self.stopping is not None and self.is_between_updates:
+                self._positions = self._loader_states()
+                return
+        if not self.batch:
+            raise ValueError("`train_loader` must give batches in each epoch, got none; was it a generator, used up?")
+        if self._pending:
+            self._update(hooks["on_gradients"])
+        self._end_epoch()
+
+    def _fit_batch(self, batch: tuple[Tensor, ...], hooks: dict[str, list[Callback]]) -> None:
+        self.current_batch = batch
+        for callback in hooks["on_batch_begin"]:
+            callback.on_batch_begin(self)
+        target = batch[-1]
+        n = target.shape[0]
+        output = self.model(*batch[:-1])
+        loss = self.loss(output, target)
+        self.current_loss = loss.detach()
+        self.mean_loss.update(self.current_loss, n)
+        for callback in hooks["on_loss"]:
+            callback.on_loss(self)
+        if not self._pending:  # and not right after the update: until here the gradients it used can be looked at
+            self.optimizer.zero_grad()
+        (loss if self.accumulate == 1 else loss * n).backward()
+        self._pending += n
+        self._pending_batches += 1
+        if self._pending_batches == self.accumulate:
+            self._update(hooks["on_gradients"])
+        output = output.detach()
+        for metric in self.metrics.values():
+            metric.update(output, target)
+        self.batch += 1
+        self.samples += n
+
+    def _update(self, listeners: list[Callback]) -> None:
+        if self.accumulate > 1:
+            for g in contiguous([p.grad.data for p in self.parameters if p.grad is not None]):
+                g /= self._pending
+        if self.clip_grad_norm is not None:
+            self.gradient_norm = clip_grad_norm_(self.parameters, self.clip_grad_norm)
+        for callback in listeners:
+            callback.on_gradients(self)
+        self.optimizer.step()
+        if self.scheduler is not None and self.scheduler_interval == "step":
+            self.scheduler.step()
+        self.step += 1
+        self._pending = self._pending_batches = 0
+
+    def _end_epoch(self) -> None:
+        row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}
+        row |= {"loss": self.mean_loss.compute(), **_computed(self.metrics), **self.row}
+        self.seconds = time.perf_counter() - self._began  # computing has waited for the device
+        if self.validation_loader is not None:
+            self._call("on_validation_begin")
+            results = self.evaluate(self.validation_loader)
+            row |= {f"val_{name}": value for name, value in results.items() if isinstance(value, float)}
+        row |= {"seconds": self.seconds, "samples_per_second": self.samples / max(self.seconds, 1e-9)}
+        if self.scheduler is not None and self.scheduler_interval == "epoch":
+            self.scheduler.step()
+        self.row = row
+        self.history.append(row)
+        self.epoch += 1
+        self.batch = 0
+        self._call("on_epoch_end")
+
+    # --- evaluation -------------------------------------------------------------------------------------------------
+    def evaluate(self, loader: Iterable[Any]) -> dict[str, Any]:
+        """The loss and the metrics on all batches of `loader`, in eval mode, by name.
+
+        Raises ValueError if there are no batches.
+        """
+        metrics = {name: copy.copy(metric) for name, metric in self.metrics.items()}
+        for metric in metrics.values():
+            metric.reset()
+        mean_loss = Mean()
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with no_grad():
+                for batch in map(self._placed, loader):
+                    target = batch[-1]
+                    output = self.model(*batch[:-1])
+                    mean_loss.update(self.loss(output, target), target.shape[0])
+                    for metric in metrics.values():
+                        metric.update(output, target)
+        finally:
+            self.model.train(was_training)
+        if not mean_loss.sums["count"]:
+            raise ValueError("`loader` must give at least one batch, got none")
+        return {"loss": mean_loss.compute(), **{name: metric.compute() for name, metric in metrics.items()}}
+
+    def _placed(self, batch: Any) -> tuple[Tensor, ...]:
+        if not isinstance(batch, tuple | list) or len(batch) < 2:
+            raise TypeError(f"a loader must give batches (x, y), got {type(batch).__name__}")
+        return tuple(
+            a if type(a) is Tensor and a.device == self.device else asarray(a, device=self.device) for a in batch
+        )
+
+    # --- callbacks --------------------------------------------------------------------------------------------------
+    def _overriding(self, name: str) -> list[Callback]:
+        """The callbacks that do something at this moment: the others cost nothing in the loop over batches."""
+        return [callback for callback in self.callbacks if getattr(type(callback), name) is not getattr(Callback, name)]
+
+    def _call(self, name: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, name)(self)
+
+
+def _computed(metrics: dict[str, Metric]) -> dict[str, float]:
+    """Those that fit into one cell of the history (a confusion matrix does not)."""
+    return {name: value for name, metric in metrics.items() if isinstance(value := metric.compute(), float)}
