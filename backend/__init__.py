@@ -16,5 +16,6 @@ from . import (
     tensor,
     transforms,
 )
+
 from . import methods  # isort: skip  (attaches operators and methods to Tensor)
 from . import cpu  # isort: skip  (replaces primitives)

@@ -12,11 +12,11 @@ the deepest tape among its arguments; to that tape, tensors of lesser depth are 
 from __future__ import annotations
 
 import functools
-import heapq
 import itertools
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -251,14 +251,14 @@ def _accumulate(leaf: Tensor, g: Any) -> None:
 
 def _destinations(parents: Sequence[Any]) -> list:
     """For each parent the arena's memory for its gradient, if this is a parameter's first gradient of the step."""
-    into: list[Any] = [None] * len(parents)
+    into: list[Any] = []
     taken: set[int] = set()
-    for i, p in enumerate(parents):
-        if p is None or type(p) is Node or not isinstance(p, Parameter):
-            continue
-        if p.grad is None and id(p) not in taken:  # used twice by one operation: only the first may write
-            into[i] = p._grad_view
-            taken.add(id(p))
+    for p in parents:
+        if isinstance(p, Parameter) and p.grad is None and id(p) not in taken:
+            taken.add(id(p))  # used twice by one operation: only the first may write
+            into.append(p._grad_view)
+        else:
+            into.append(None)
     return into
 
 
@@ -279,28 +279,30 @@ def run(
     """
     pending: dict[Node, Any] = {}
     queue: list[tuple[int, Node]] = []
-
-    def send(to: Any, g: Any) -> None:
-        if to in pending:
-            pending[to] = pending[to] + g
-        else:
-            pending[to] = g
-            heapq.heappush(queue, (to.order, to))
-
-    for root, g in roots:
-        if root._node is None:
-            sink(root, g)
-        else:
-            send(root._node, g)
-    while queue:
-        node = heapq.heappop(queue)[1]
+    arriving: Iterable[tuple[Any, Any]] = [(root._node or root, g) for root, g in roots]
+    while True:
+        for to, g in arriving:
+            if to is None or g is None:
+                continue
+            if not isinstance(to, Node):
+                sink(to, g)
+            elif to in pending:
+                pending[to] = pending[to] + g
+            else:
+                pending[to] = g
+                heappush(queue, (to.order, to))
+        if not queue:
+            return
+        node = heappop(queue)[1]
         g = pending.pop(node)
         pullback, parents = node.pullback, node.parents
         if type(node) is Output:
             joint = parents[0]
             if joint not in pending:
-                send(joint, {})
+                pending[joint] = {}
+                heappush(queue, (joint.order, joint))
             pending[joint][node.index] = g
+            arriving = ()
             continue
         if pullback is None:
             raise RuntimeError(
@@ -312,13 +314,7 @@ def run(
             gradients = pullback(g, [parent is not None for parent in parents], destinations(parents))
         if not retain_graph:
             node.pullback = None
-        for parent, gp in zip(parents, gradients):
-            if parent is None or gp is None:
-                continue
-            if isinstance(parent, Node):
-                send(parent, gp)
-            else:
-                sink(parent, gp)
+        arriving = zip(parents, gradients)
 
 
 # --- modes ------------------------------------------------------------------------------------------------------------

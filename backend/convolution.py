@@ -6,8 +6,9 @@ Both are made of one linear map, the cross-correlation of images with a kernel, 
     input_gradient   (g,     weight) → image      the adjoint in the image: `conv_transpose2d`'s forward
     weight_gradient  (image, g)      → weight     the adjoint in the weight
 
-A `conv2d` runs the first and differentiates with the other two; a `conv_transpose2d` runs the second and differentiates with the
-other two. A device that has faster forms brings the three functions, and gets both primitives from `convolution` and `transposed`.
+A `conv2d` runs the first and differentiates with the other two; a `conv_transpose2d` runs the second and differentiates
+with the other two. A device that has faster forms brings the three maps (and `arrange`, which puts an array into the
+memory order that they like), and gets both primitives from `convolution` and `transposed`.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ Pair = tuple[int, int]
 
 
 class Geometry(NamedTuple):
-    """Where the kernel goes: output (h, w) reads image (h·stride + i·dilation − before), i < kernel, zero outside of the image."""
+    """Where the kernel goes: output o reads image o·stride + i·dilation − before, i < kernel, zero outside it."""
 
     image: Pair
     output: Pair
     kernel: Pair
     stride: Pair
-    before: Pair  # padding at the top and at the left; what the bottom and the right need follows from the sizes
+    before: Pair  # padding at the top and at the left; that at the bottom and the right follows from the sizes
     dilation: Pair
     groups: int
 
     @property
     def padded(self) -> Pair:
-        """Size of the part of the padded image that the kernel visits: (output − 1)·stride + dilation·(kernel − 1) + 1."""
+        """The part of the padded image that the kernel visits: (output − 1)·stride + dilation·(kernel − 1) + 1."""
         rows, columns = (
             (o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip(self.output, self.stride, self.dilation, self.kernel)
         )
@@ -57,7 +58,7 @@ def geometry(x: Any, weight: Any, stride: Pair, padding: Any, dilation: Pair, gr
 def transposed_geometry(
     x: Any, weight: Any, stride: Pair, padding: Any, output_padding: Pair, dilation: Pair, groups: int
 ) -> Geometry:
-    """Of the convolution that a transposed one of x (N, C, H, W) is the adjoint of: its output is x, its image our output.
+    """Of the convolution that a transposed one of x (N, C, H, W) is the adjoint of: x is its output, ours its image.
 
     Image size (size − 1)·stride − padding + dilation·(kernel − 1) + output_padding + 1.
     """
@@ -84,7 +85,8 @@ def conv2d(
 ) -> Any:
     """Cross-correlation of x (N, C, H, W) with weight (O, C/groups, KH, KW), plus bias (O): y (N, O, Ho, Wo).
 
-        y[n, o, h, w] = b[o] + Σ_{c,i,j} weight[o, c, i, j] · x[n, c, h·S + i·D − P, w·S + j·D − P],   Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1
+        y[n, o, h, w] = b[o] + Σ_{c,i,j} weight[o, c, i, j] · x[n, c, h·S + i·D − P, w·S + j·D − P]
+        Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1
 
     Output channels [g·O/groups, (g+1)·O/groups) see input channels [g·C/groups, (g+1)·C/groups) only.
     `padding` is (vertical, horizontal) or ((top, bottom), (left, right)).
@@ -146,7 +148,7 @@ def transposed(maps: Any, x: Any, weight: Any, bias: Any, where: Geometry) -> tu
 
 
 class Generic:
-    """The three maps in the array API: a column for every output position, holding the window it sees; then one matrix product."""
+    """The three maps in the array API: im2col, a column with the window for every output position, and a product."""
 
     def __init__(self, xp: Any):
         self.xp = xp

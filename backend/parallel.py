@@ -1,10 +1,11 @@
 """Threads for array work: one persistent pool, shared by every primitive that splits its batch.
 
-NumPy lets go of Python's global lock inside its loops and its matrix products, so plain threads scale. While they run, BLAS is held
-to one thread of its own: n threads that each wake n more would only get in each other's way.
+NumPy lets go of Python's global lock inside its loops and its matrix products, so plain threads scale. While they run,
+BLAS is held to one thread of its own: n threads that each wake n more would only get in each other's way.
 """
 
 import contextvars
+import itertools
 import os
 import queue
 import threading
@@ -44,9 +45,10 @@ def set_num_threads(n: int) -> None:
 def parallel_for(fn: Callable[[int, int], object], n: int, *, grain: int = 1) -> None:
     """Call `fn(start, stop)` on contiguous chunks that together cover `range(n)`, in parallel.
 
-    Runs as one call `fn(0, n)` in the calling thread where there is one thread to use, where `n <= grain`, and inside another
-    parallel region. How many chunks there are depends on the number of threads: `fn` must give the same result however the range
-    is cut. So a reduction makes `n` count blocks of a fixed size, keeps one partial result for each, and adds them up in order.
+    Runs as one call `fn(0, n)` in the calling thread where there is one thread to use, where `n <= grain`, and while
+    another parallel region runs (around this one, or in another thread). How many chunks there are depends on the
+    number of threads: `fn` must give the same result however the range is cut. So a reduction lets `n` count blocks of
+    a fixed size, keeps one partial result for each, and adds them up in order.
 
     Parameters:
         fn: called with `start < stop`; sees the caller's context variables (`np.errstate` among them)
@@ -76,7 +78,7 @@ def parallel_for(fn: Callable[[int, int], object], n: int, *, grain: int = 1) ->
             limits.append((library, library.get_num_threads()))
             library.set_num_threads(1)
         bounds = [n * i // chunks for i in range(chunks + 1)]
-        _run([_Task(fn, start, stop) for start, stop in zip(bounds, bounds[1:])])
+        _run([_Task(fn, start, stop) for start, stop in itertools.pairwise(bounds)])
     finally:
         for library, limit in limits:
             library.set_num_threads(limit)

@@ -121,7 +121,8 @@ def _worker(names: list[str], threads: int, seconds: float) -> int:
         if workload.products:
             runs["blas"] = _products(workload.products)
         times = alternate(runs, seconds)
-        row = {"name": workload.name, "about": workload.about, "threads": threads, "target": workload.target if threads == 1 else 0.8,
+        target = workload.target if threads == 1 else 0.8
+        row = {"name": workload.name, "about": workload.about, "threads": threads, "target": target,
                "weft_s": times["weft"], "torch_s": times.get("torch"), "blas_limit_s": times.get("blas"),
                "ratio": times["torch"] / times["weft"] if "torch" in times else None}  # fmt: skip
         print(json.dumps(row), flush=True)

@@ -1,6 +1,7 @@
 """pytest-benchmark suite: every workload of the comparison, weft alone (`pytest bench`)."""
 
 import pytest
+
 from weft.bench.workloads import WORKLOADS
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,8 @@ def _training(
     def weft() -> Callable:
         import weft
 
-        from ..layers import CrossEntropyLoss
         from .. import layers, optimizers
+        from ..layers import CrossEntropyLoss
 
         model = build(layers)
         x, y = map(weft.asarray, _data(shape, 10))
@@ -70,7 +71,7 @@ def _training(
 def _mlp(*sizes: int) -> Callable:
     def build(nn: Any) -> Any:
         layers: list = []
-        for a, b in zip(sizes, sizes[1:]):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.ReLU()]
         return nn.Sequential(*layers[:-1])
 
@@ -79,9 +80,9 @@ def _mlp(*sizes: int) -> Callable:
 
 def _mlp_products(batch: int, *sizes: int) -> list[Product]:
     """y = x Wᵀ, gᵀ x, and g W for all layers but the first."""
-    forward = [(batch, a, b, 1) for a, b in zip(sizes, sizes[1:])]
-    weights = [(b, batch, a, 1) for a, b in zip(sizes, sizes[1:])]
-    inputs = [(batch, b, a, 1) for a, b in list(zip(sizes, sizes[1:]))[1:]]
+    forward = [(batch, a, b, 1) for a, b in pairwise(sizes)]
+    weights = [(b, batch, a, 1) for a, b in pairwise(sizes)]
+    inputs = [(batch, b, a, 1) for a, b in list(pairwise(sizes))[1:]]
     return forward + weights + inputs
 
 
@@ -100,9 +101,11 @@ def _conv_products(n: int, pixels: int, taps: int, out: int, *, first: bool = Fa
     return products if first else [*products, (pixels, out, taps, n)]
 
 
-def _operation(name: str, about: str, call: Callable, *inputs: Any, products: list[Product] | None = None,
-               target: float | None = None) -> Workload:  # fmt: skip
-    """Forward and backward of `call(F, *inputs)`; float inputs get gradients, and a random one flows in from above."""
+def _operation(
+    name: str, about: str, call: Callable, inputs: Callable[[], tuple], products: list[Product] | None = None,
+    target: float | None = None,
+) -> Workload:  # fmt: skip
+    """Forward and backward of `call(F, *inputs())`; float inputs get gradients, and a random one flows in from above."""
 
     def repeat(tensors: list, f: Callable, above: Any) -> Callable:
         def step() -> Any:
@@ -119,14 +122,14 @@ def _operation(name: str, about: str, call: Callable, *inputs: Any, products: li
 
         from ..layers import functional
 
-        tensors = [weft.asarray(a).requires_grad_(a.dtype == np.float32) for a in inputs]
+        tensors = [weft.asarray(a).requires_grad_(a.dtype == np.float32) for a in inputs()]
         y = call(functional, *tensors)
         return repeat(
             tensors, lambda *t: call(functional, *t), weft.asarray(_data(y.shape or (1,), 1)[0].reshape(y.shape))
         )
 
     def torch(torch: Any) -> Callable:
-        tensors = [torch.from_numpy(a).requires_grad_(a.dtype == np.float32) for a in inputs]
+        tensors = [torch.from_numpy(a).requires_grad_(a.dtype == np.float32) for a in inputs()]
         functional = torch.nn.functional
         y = call(functional, *tensors)
         above = torch.from_numpy(_data(tuple(y.shape) or (1,), 1)[0].reshape(tuple(y.shape)))
@@ -139,25 +142,26 @@ def _random(*shape: int) -> np.ndarray:
     return _data(shape, 1)[0]
 
 
-_LOGITS, _TARGETS = _data((4096, 8192), 8192)
-
 WORKLOADS = [
-    _training("mlp-tiny", "training step, MLP 16-32-10, batch 16", _mlp(16, 32, 10), (16, 16), _mlp_products(16, 16, 32, 10), 5.0),
+    _training("mlp-tiny", "training step, MLP 16-32-10, batch 16", _mlp(16, 32, 10), (16, 16),
+              _mlp_products(16, 16, 32, 10), 5.0),
     _training("mlp", "training step, MLP 784-512-256-10, batch 128", _mlp(784, 512, 256, 10), (128, 784),
               _mlp_products(128, 784, 512, 256, 10), 1.15),
     _training("cnn", "training step, the literature's CNN on 3×32×32, batch 64", _cnn, (64, 3, 32, 32),
-              _conv_products(64, 1024, 27, 16, first=True) + _conv_products(64, 256, 144, 32) + _mlp_products(64, 2048, 128, 10)
-              + [(64, 128, 2048, 1)], 1.0),
-    _operation("cross-entropy", "cross-entropy forward + backward, 4096×8192", lambda f, x, t: f.cross_entropy(x, t), _LOGITS, _TARGETS,
-               target=2.0),
+              _conv_products(64, 1024, 27, 16, first=True) + _conv_products(64, 256, 144, 32)
+              + _mlp_products(64, 2048, 128, 10) + [(64, 128, 2048, 1)], 1.0),
+    _operation("cross-entropy", "cross-entropy forward + backward, 4096×8192",
+               lambda f, x, t: f.cross_entropy(x, t), lambda: _data((4096, 8192), 8192), target=2.0),
     _operation("conv", "convolution forward + backward, 32×64×32×32 → 64, 3×3, padding 1",
-               lambda f, x, w, b: f.conv2d(x, w, b, padding=1), _random(32, 64, 32, 32), _random(64, 64, 3, 3), _random(64),
+               lambda f, x, w, b: f.conv2d(x, w, b, padding=1),
+               lambda: (_random(32, 64, 32, 32), _random(64, 64, 3, 3), _random(64)),
                products=_conv_products(32, 1024, 576, 64), target=0.9),
     _operation("batch-norm", "batch norm forward + backward, 64×32×32×32",
                lambda f, x, m, v, w, b: f.batch_norm(x, m.detach(), v.detach(), w, b, True),
-               _random(64, 32, 32, 32), np.zeros(32, np.float32), np.ones(32, np.float32), _random(32), _random(32)),
-    _operation("layer-norm", "layer norm forward + backward, 4096×768", lambda f, x, w, b: f.layer_norm(x, (768,), w, b),
-               _random(4096, 768), _random(768), _random(768)),
-    _operation("gelu", "GELU forward + backward, 4096×1024", lambda f, x: f.gelu(x), _random(4096, 1024)),
-    _operation("max-pool", "max pooling 2×2 forward + backward, 64×16×32×32", lambda f, x: f.max_pool2d(x, 2), _random(64, 16, 32, 32)),
+               lambda: (_random(64, 32, 32, 32), np.zeros(32, np.float32), np.ones(32, np.float32), _random(32), _random(32))),
+    _operation("layer-norm", "layer norm forward + backward, 4096×768",
+               lambda f, x, w, b: f.layer_norm(x, (768,), w, b), lambda: (_random(4096, 768), _random(768), _random(768))),
+    _operation("gelu", "GELU forward + backward, 4096×1024", lambda f, x: f.gelu(x), lambda: (_random(4096, 1024),)),
+    _operation("max-pool", "max pooling 2×2 forward + backward, 64×16×32×32",
+               lambda f, x: f.max_pool2d(x, 2), lambda: (_random(64, 16, 32, 32),)),
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 os.environ.pop("WEFT_DEVICE", None)
 sys.path.insert(0, str(Path(__file__).parent))
 
-import weft  # noqa: E402
+import weft
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -19,6 +19,7 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
+
 import weft
 from weft.backend.autograd import PRIMITIVES
 

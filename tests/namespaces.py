@@ -5,6 +5,7 @@ import math
 
 import array_api_strict as strict
 import numpy as np
+
 import weft
 
 SPACES = {"": (weft, strict), "linalg": (weft.linalg, strict.linalg), "fft": (weft.fft, strict.fft)}

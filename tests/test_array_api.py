@@ -11,8 +11,9 @@ import operator
 import array_api_strict as strict
 import numpy as np
 import pytest
-import weft
 from namespaces import BINARY, DTYPES, OPERATORS, SPACES, agree, name_of, outcome
+
+import weft
 
 SWITCHES = {"ArrayAPIStrictFlags", "Device", *(n for n in strict.__all__ if n.endswith("array_api_strict_flags"))}
 FUNCTIONS = [

@@ -6,8 +6,9 @@ import operator
 import array_api_strict as strict
 import numpy as np
 import pytest
-import weft
 from namespaces import BINARY, DTYPES, OPERATORS, SPACES, UNARY, agree, outcome, special
+
+import weft
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import weft
 from weft.__main__ import main
 from weft.training import load_checkpoint, load_model

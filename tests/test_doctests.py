@@ -10,6 +10,7 @@ import pkgutil
 
 import numpy as np
 import pytest
+
 import weft
 
 MODULES = [

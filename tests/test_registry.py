@@ -8,6 +8,7 @@ from pathlib import Path
 import harness
 import numpy as np
 import pytest
+
 import weft
 from weft.backend.autograd import PRIMITIVES
 

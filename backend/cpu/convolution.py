@@ -1,7 +1,7 @@
 """Convolutions on the host: tiles of the output in parallel, each lowered to matrix products; see `lowering`.
 
-Outputs and gradients are channel-last in memory, (N, H, W, C) behind a view (N, C, H, W): products of pixels with kernels come out
-like that, and elementwise operations and pooling keep the order. Channel-first inputs are copied to it once.
+Outputs and gradients are channel-last in memory, (N, H, W, C) behind a view (N, C, H, W): products of pixels with
+kernels come out like that, and elementwise operations and pooling keep the order. Channel-first inputs are copied once.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Host:
             own = copy.copy(plan)
             for piece in range(start, stop):
                 for tile in tiles[len(tiles) * piece // pieces : len(tiles) * (piece + 1) // pieces]:
-                    own.adjoint(x, tile, g, totals[piece])
+                    own.adjoint(x, g, tile, totals[piece])
 
         parallel_for(run, pieces)
         plan.kernel_adjoint(sum(totals[1:], totals[0]), grad)
@@ -108,14 +108,19 @@ class Host:
 
     @staticmethod
     def input_gradient(g: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
-        """A correlation of g with the flipped kernel; with strides, one for each phase of the image's rows and columns."""
+        """A correlation of g with the flipped kernel: with strides, one for each phase of the rows and columns."""
         axes = zip(where.image, where.kernel, where.stride, where.before, where.dilation)
         phases = list(itertools.product(*(_phases(*axis) for axis in axes)))
+        kernels = (_flipped(weight, where.groups, down.taps, across.taps) for down, across in phases)
         if where.stride == (1, 1):
-            return _phase_gradient(g, weight, bias, where, *phases[0])
+            return Host.correlate(g, next(kernels), bias, _part(where, *phases[0]))
         image = aligned((g.shape[0], *where.image, weight.shape[1] * where.groups), g.dtype).transpose(0, 3, 1, 2)
-        for down, across in phases:
-            image[:, :, down.pixels, across.pixels] = _phase_gradient(g, weight, bias, where, down, across)
+        for (down, across), kernel in zip(phases, kernels):
+            pixels = image[:, :, down.pixels, across.pixels]
+            if kernel.size:
+                pixels[...] = Host.correlate(g, kernel, bias, _part(where, down, across))
+            else:  # strides greater than the kernel: no window sees these pixels
+                pixels[...] = 0 if bias is None else bias[:, None, None]
         return image
 
     @staticmethod
@@ -145,8 +150,8 @@ class Phase(NamedTuple):
 def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> Iterator[Phase]:
     """The S phases of an axis.
 
-    Pixel i = S·m + a takes part in output o by tap k where S·o + D·k = i + P. With c = gcd(S, D) such taps lie S/c apart,
-    and their outputs −D/c: a correlation, with dilation D/c, of the flipped taps.
+    Pixel i = S·m + a takes part in output o by tap k where S·o + D·k = i + P. With c = gcd(S, D) such taps lie S/c
+    apart, and their outputs −D/c: a correlation, with dilation D/c, of the flipped taps.
     """
     common = math.gcd(stride, dilation)
     for a in range(min(stride, size)):
@@ -157,19 +162,19 @@ def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> 
         yield Phase(slice(a, None, stride), taps, -(-(size - a) // stride), padding, dilation // common)
 
 
-def _phase_gradient(
-    g: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry, down: Phase, across: Phase
-) -> np.ndarray | int:
-    """Gradient of one phase's pixels, plus bias."""
-    o, c, *_ = weight.shape
-    by_group = weight.reshape(where.groups, o // where.groups, c, *where.kernel).swapaxes(1, 2)
-    kernel = by_group[:, :, :, down.taps, across.taps][..., ::-1, ::-1]
-    if not kernel.size:  # strides greater than the kernel: pixels that no window sees
-        return 0 if bias is None else bias[:, None, None]
-    kernel = kernel.reshape(c * where.groups, o // where.groups, *kernel.shape[3:])
+def _part(where: Geometry, down: Phase, across: Phase) -> Geometry:
+    """The correlation of one phase's pixels."""
     output, before, dilation = zip(down[2:], across[2:])
-    part = Geometry(where.output, output, kernel.shape[2:], (1, 1), before, dilation, where.groups)
-    return Host.correlate(g, kernel, bias, part)
+    kernel = len(range(where.kernel[0])[down.taps]), len(range(where.kernel[1])[across.taps])
+    return Geometry(where.output, output, kernel, (1, 1), before, dilation, where.groups)
+
+
+def _flipped(weight: np.ndarray, groups: int, rows: slice, columns: slice) -> np.ndarray:
+    """Some taps of a weight (O, C/G, KH, KW), flipped and with inputs and outputs exchanged, (C, O/G, …)."""
+    o, c, *kernel = weight.shape
+    by_group = weight.reshape(groups, o // groups, c, *kernel)[..., rows, columns]
+    exchanged = by_group[..., ::-1, ::-1].swapaxes(1, 2)
+    return exchanged.reshape(c * groups, o // groups, *exchanged.shape[3:])
 
 
 def lowering(where: Geometry, channels: int, features: int, dtype: np.dtype) -> Lowering:

@@ -12,6 +12,8 @@ from .. import loss
 from ..autograd import is_grad_enabled
 from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
+SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
+
 
 @loss.softmax_cross_entropy.on("cpu")
 def _(
@@ -26,6 +28,10 @@ def _(
 ) -> Any:
     if logits.dtype not in FLOATS or target.dtype.kind not in "iu" or not logits.size:
         return NotImplemented
+    if reduction == "mean" and weight is None and not label_smoothing and logits.ndim == 2 and logits.size <= SMALL:
+        found = _small_mean(np.ascontiguousarray(logits), target.astype(np.intp, copy=False), ignore_index)
+        if found is not None:
+            return found
     x = logits if logits.ndim < 3 else np.moveaxis(logits, 1, -1)
     shape, classes = x.shape, x.shape[-1]
     x = np.ascontiguousarray(x).reshape(-1, classes)
@@ -55,6 +61,37 @@ def _(
         return losses.reshape(target.shape), (grad_logits,)
     total = np.add.reduce(losses, axis=None)
     return total if count or reduction == "sum" else total * math.nan, (grad_logits,)
+
+
+def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
+    """The mean of −ln p_y and its pullback in as few calls as will do, for x (N, C) so small that calls are what costs.
+
+    None if a label does not count, or where exp(x) is not safe: the general form sees to that.
+    """
+    rows, classes = x.shape
+    unsigned = labels.view(np.uintp)  # negative ones are the largest
+    if not unsigned.item(unsigned.argmax()) < classes or 0 <= ignore_index < classes:
+        return None
+    flat = x.reshape(-1)
+    if not flat.dot(flat) < 30**2:
+        return None
+    column, starts, share = _constants(rows, classes, x.dtype)
+    e = np.exp(x)
+    s = e.dot(column)
+    at = labels + starts
+    loss = np.log(s.reshape(-1) / e.take(at)).dot(share)
+    if not is_grad_enabled():
+        return loss, None
+    each = share[:1].reshape(())
+    e *= each / s
+    e.reshape(-1)[at] -= each
+    return loss, (lambda g: e if g.item() == 1 else e * g,)
+
+
+@functools.lru_cache(maxsize=64)
+def _constants(rows: int, classes: int, dtype: Any) -> tuple[Any, Any, Any]:
+    """Ones (C, 1), where each row starts (N), and each row's share 1/N of a mean (N)."""
+    return np.ones((classes, 1), dtype), np.arange(0, rows * classes, classes), np.full(rows, 1 / rows, dtype)
 
 
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:

@@ -9,8 +9,8 @@ Images are channel-last here, (N, H, W, C). What a tile of the output reads is c
     Pointwise  a kernel of one pixel: nothing is copied
     Winograd   (in its own module) a kernel of height 3: four products where two rows of the output would need six
 
-Each is a linear map and has its adjoint, for the gradient of the weight. Buffers belong to one thread; their size does not depend on
-the batch's.
+Each is a linear map of the image and of the kernel; the gradient of the kernel is its adjoint. Buffers belong to one
+thread, and their size does not depend on the batch's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..convolution import Geometry
-from .products import Product, aligned, blocks, copied, zeros
+from .products import Product, blocks, copied, zeros
 
 TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
@@ -42,16 +42,16 @@ class Tile(NamedTuple):
 
 
 class Lowering:
-    """What all three share: how the image's rows lie in the buffer, and the way into it.
+    """What all share: tiles, and how the image's rows lie in a buffer.
 
-    A row takes `width` pixels in `padded`, the image's begin at `left`. In the product it takes `pitch` pixels, of which those from
-    `offset` on belong to the output: all where the two are the same, and what pads a row on the right is the next one's padding on
-    the left.
+    A row takes `width` pixels in `padded`; the image's begin at `left`. In the product it takes `pitch` pixels; the
+    output's begin at `offset`. The two are one where rows share their padding: what pads a row on the right is the
+    next one's padding on the left.
     """
 
-    shape: tuple[int, int, int, int]  # of the product's kernel (J, span, D, O)
+    shape: tuple[int, int, int, int]  # of the product's kernel: (J, span, D, O)
     per_pixel: int  # numbers in all buffers for each pixel of a tile
-    size = (0, 0)  # images and rows that the buffers are for
+    size = (0, 0)  # images and rows of the tiles that the buffers are for
     padded: np.ndarray
     product: Product
 
@@ -63,8 +63,53 @@ class Lowering:
             self.offset, self.left = max(0, right - self.left), max(right, self.left)
             self.width = self.pitch = self.left + where.image[1]
 
+    def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
+        """What the rows are multiplied with, (J, span·D, O), from a weight (O, C/G, KH, KW)."""
+        raise NotImplementedError
+
+    def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
+        """Write the gradient of the weight, given that of the kernel as (J, span, D, O)."""
+        raise NotImplementedError
+
+    def allocate(self, images: int, rows: int) -> None:
+        """Make buffers for tiles of this size."""
+        raise NotImplementedError
+
+    def gather(self, x: np.ndarray, tile: Tile) -> None:
+        """Fill the product's rows from x (N, H, W, C)."""
+        raise NotImplementedError
+
+    def scatter(self, y: np.ndarray, bias_row: Any) -> None:
+        """Make the tile y (B, R, Wo, O) up from what the product gave, and a row (1, 1, Wo, O) of biases."""
+        raise NotImplementedError
+
+    def spread(self, g: np.ndarray) -> None:
+        """The adjoint of `scatter`."""
+        raise NotImplementedError
+
+    def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
+        """The tile of y (N, Ho, Wo, O) from x (N, H, W, C)."""
+        self.fit(tile)
+        self.gather(x, tile)
+        self.product.multiply(kernel)
+        self.scatter(tile.of(y), bias_row)
+
+    def adjoint(self, x: np.ndarray, g: np.ndarray, tile: Tile, total: np.ndarray) -> None:
+        """Add to the gradient of the kernel, (J, span, D, O), what the tile of g (N, Ho, Wo, O) contributes."""
+        self.fit(tile)
+        self.gather(x, tile)
+        self.spread(tile.of(g))
+        self.product.adjoint(total)
+
+    def fit(self, tile: Tile) -> None:
+        """Have buffers for this tile; most tiles are of one size."""
+        size = tile.stop - tile.start, tile.last - tile.first
+        if size != self.size:
+            self.size = size
+            self.allocate(*size)
+
     def tiles(self, images: int) -> list[Tile]:
-        """Whole images, or runs of rows (an even number, for Winograd) of one image."""
+        """The output cut into whole images, or into runs of rows (of an even number, for Winograd) of one image."""
         rows, columns = self.where.output
         limit = max(TILE_PIXELS, TILE_BYTES // (self.per_pixel * self.dtype.itemsize))
         if rows * columns <= limit:
@@ -74,51 +119,26 @@ class Lowering:
         step = 2 * -(-rows // (2 * pieces))
         return [Tile(i, i + 1, r, min(r + step, rows)) for i in range(images) for r in range(0, rows, step)]
 
-    def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
-        """The tile of y (N, Ho, Wo, O) from x (N, H, W, C)."""
-        self.fit(tile)
-        self.gather(x, tile)
-        self.product.multiply(kernel)
-        self.scatter(tile.of(y), bias_row)
-
-    def adjoint(self, x: np.ndarray, tile: Tile, g: np.ndarray, total: np.ndarray) -> None:
-        """Add to the gradient of the kernel, (J, span, D, O), what the tile of g (N, Ho, Wo, O) contributes."""
-        self.fit(tile)
-        self.gather(x, tile)
-        self.spread(tile.of(g))
-        self.product.adjoint(total)
-
-    def fit(self, tile: Tile) -> None:
-        """Make buffers for tiles of this size, unless the last one was."""
-        size = tile.stop - tile.start, tile.last - tile.first
-        if size != self.size:
-            self.size = size
-            self.allocate(*size)
-
     def height(self, rows: int) -> int:
         """Image rows that `rows` output rows read."""
         return (rows - 1) * self.where.stride[0] + self.where.dilation[0] * (self.where.kernel[0] - 1) + 1
 
     def blank(self, *shape: int) -> np.ndarray:
-        """Zeros, and some more in memory after them, into which the last windows reach that begin in the last row."""
-        size = math.prod(shape)
-        return zeros((size + self.channels * self.where.dilation[1] * self.where.kernel[1],), self.dtype)[
-            :size
-        ].reshape(shape)
+        """Zeros, with more after them in memory, for the last windows of the last row to reach into."""
+        size, beyond = math.prod(shape), self.channels * self.where.dilation[1] * self.where.kernel[1]
+        return zeros((size + beyond,), self.dtype)[:size].reshape(shape)
 
     def fill(self, x: np.ndarray, tile: Tile) -> None:
-        """Copy what the tile reads of x (N, H, W, C) into `padded` (B, height, width, C), whose left and right are zero."""
-        padded, (h, w) = self.padded, self.where.image
-        height, width = padded.shape[1:3]
+        """Copy what the tile reads of x (N, H, W, C) into `padded` (B, height, width, C), zero left and right of it."""
+        (h, w), (height, width) = self.where.image, self.padded.shape[1:3]
         top = tile.first * self.where.stride[0] - self.where.before[0]
         low = min(max(0, -top), height)
         high = max(low, min(height, h - top))
         left, skip = min(max(0, self.left), width), max(0, -self.left)
-        padded[:, :low] = 0
-        padded[:, high:] = 0
-        padded[:, low:high, left : left + w - skip] = x[
-            tile.start : tile.stop, top + low : top + high, skip : skip + width - left
-        ]
+        self.padded[:, :low] = 0
+        self.padded[:, high:] = 0
+        image = x[tile.start : tile.stop, top + low : top + high, skip : skip + width - left]
+        self.padded[:, low:high, left : left + w - skip] = image
 
     def inside(self, pixels: np.ndarray, images: int) -> np.ndarray:
         """Of (J, B·R·pitch, O), the pixels that belong to the output: a view (J, B, R, Wo, O)."""
@@ -133,38 +153,37 @@ class Columns(Lowering):
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         super().__init__(where, channels, features, dtype)
         span = where.kernel[1] if shares_padding(where) and where.dilation[1] == where.groups == 1 else 1
-        depth = channels // where.groups * math.prod(where.kernel) // span
-        self.shape = where.groups, span, depth, features // where.groups
-        self.per_pixel = where.groups * depth + channels * math.prod(where.stride) + features
+        self.set_shape(span, channels // where.groups * math.prod(where.kernel) // span)
+
+    def set_shape(self, span: int, depth: int) -> None:
+        groups = self.where.groups
+        self.shape = groups, span, depth, self.features // groups
+        self.per_pixel = groups * depth + self.channels * math.prod(self.where.stride) + self.features
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
-        """(O, C/G, KH, KW) → (G, KW·KH·C/G, O/G)"""
+        """In the order KW, KH, C/G."""
         _, c, kh, kw = weight.shape
         by_group = weight.reshape(self.where.groups, -1, c, kh, kw)
         return copied(by_group.transpose(0, 4, 3, 2, 1)).reshape(self.where.groups, kw * kh * c, -1)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        """The gradient of the weight from that of the kernel, as (J, span, D, O)."""
         _, c, kh, kw = out.shape
-        g = self.where.groups
-        np.copyto(out.reshape(g, -1, c, kh, kw), total.reshape(g, kw, kh, c, -1).transpose(0, 4, 3, 2, 1))
+        by_group = total.reshape(self.where.groups, kw, kh, c, -1)
+        np.copyto(out, by_group.transpose(0, 4, 3, 2, 1).reshape(out.shape))
 
     def allocate(self, images: int, rows: int) -> None:
         (kh, kw), (sh, sw), (dh, dw), groups = (
-            self.where.kernel,
-            self.where.stride,
-            self.where.dilation,
-            self.where.groups,
-        )
-        height, c, p = self.height(rows), self.channels // groups, images * rows * self.pitch
-        kw //= self.shape[1]
-        self.product = Product(self.shape, p, self.dtype)
-        self.target = self.product.rows.reshape(groups, images, rows, self.pitch, kw, kh, c)
+            self.where.kernel, self.where.stride, self.where.dilation, self.where.groups,
+        )  # fmt: skip
+        height, c = self.height(rows), self.channels // groups
+        self.product = Product(self.shape, images * rows * self.pitch, self.dtype)
+        self.target = self.product.rows.reshape(groups, images, rows, self.pitch, kw // self.shape[1], kh, c)
         padded = self.blank(images, height, self.width, groups, c)
         image, down, across, group, channel = padded.strides
         steps = (group, image, sh * down, sw * across, dw * across, dh * down, channel)
         self.source = as_strided(padded, self.target.shape, steps)
-        self.padded, self.inner = padded.reshape(images, height, self.width, -1), self.inside(self.product.out, images)
+        self.padded = padded.reshape(images, height, self.width, -1)
+        self.inner = self.inside(self.product.out, images)
 
     def gather(self, x: np.ndarray, tile: Tile) -> None:
         self.fill(x, tile)
@@ -185,35 +204,30 @@ class Columns(Lowering):
 
 
 class Planar(Columns):
-    """im2col with the pixels of a channel next to each other, and a one at the end of each row, which the bias multiplies."""
+    """im2col with the pixels of a channel next to each other, and a one at the end of each row, for the bias."""
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
-        Lowering.__init__(self, where, channels, features, dtype)
-        depth = channels // where.groups * math.prod(where.kernel) + 1
-        self.shape = where.groups, 1, depth, features // where.groups
-        self.per_pixel = where.groups * depth + channels * math.prod(where.stride) + features
+        super().__init__(where, channels, features, dtype)
+        self.set_shape(1, channels // where.groups * math.prod(where.kernel) + 1)
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
-        """(O, C/G, KH, KW), (O) → (G, C/G·KH·KW + 1, O/G)"""
-        o, groups, size = weight.shape[0], self.where.groups, math.prod(weight.shape[1:])
-        kernel = zeros((groups, size + 1, o // groups), self.dtype)
-        kernel[:, :-1] = weight.reshape(groups, -1, size).mT
+        """In the order C/G, KH, KW, and then the bias."""
+        groups, _, depth, features = self.shape
+        kernel = zeros((groups, depth, features), self.dtype)
+        kernel[:, :-1] = weight.reshape(groups, features, depth - 1).mT
         if bias is not None:
-            kernel[:, -1] = bias.reshape(groups, -1)
+            kernel[:, -1] = bias.reshape(groups, features)
         return kernel
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        np.copyto(out.reshape(self.where.groups, -1, total.shape[2] - 1), total[:, 0, :-1].mT)
+        np.copyto(out, total[:, 0, :-1].mT.reshape(out.shape))
 
     def allocate(self, images: int, rows: int) -> None:
         (kh, kw), (sh, sw), (dh, dw), groups = (
-            self.where.kernel,
-            self.where.stride,
-            self.where.dilation,
-            self.where.groups,
-        )
-        height, c, p = self.height(rows), self.channels // groups, images * rows * self.pitch
-        self.product = Product(self.shape, p, self.dtype, planar=True)
+            self.where.kernel, self.where.stride, self.where.dilation, self.where.groups,
+        )  # fmt: skip
+        height, c = self.height(rows), self.channels // groups
+        self.product = Product(self.shape, images * rows * self.pitch, self.dtype, planar=True)
         self.product.rows[..., -1] = 1
         planes = self.product.rows[..., :-1].mT
         self.target = planes.reshape(groups, c, kh, kw, images, rows, self.pitch)
@@ -229,7 +243,7 @@ class Planar(Columns):
 
 
 class Pointwise(Lowering):
-    """A kernel of one pixel: a product of all pixels with a matrix, with no copy."""
+    """A kernel of one pixel: a product of all pixels with a matrix, and no buffers."""
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         super().__init__(where, channels, features, dtype)
@@ -237,37 +251,36 @@ class Pointwise(Lowering):
         self.per_pixel = channels + features
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
-        """(O, C, 1, 1) → (C, O)"""
-        return copied(weight[:, :, 0, 0].T)
+        return copied(weight[None, :, :, 0, 0].mT)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        np.copyto(out[:, :, 0, 0], total[0, 0].T)
+        np.copyto(out, total[0, 0].T[..., None, None])
 
     def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
-        for pixels, results in zip(self.cut(tile.of(x)), self.cut(tile.of(y))):
+        y = tile.of(y)
+        for pixels, results in zip(self.cut(tile.of(x)), self.cut(y)):
             np.matmul(pixels, kernel, out=results)
         if bias_row is not None:
-            y = tile.of(y)
             y += bias_row
 
-    def adjoint(self, x: np.ndarray, tile: Tile, g: np.ndarray, total: np.ndarray) -> None:
-        total, part = total[0, 0], np.empty_like(total[0, 0])
-        for some_pixels, some_g in zip(self.cut(tile.of(x)), self.cut(tile.of(g))):
-            for pixels, g_pixels in zip(some_pixels, some_g):
-                np.matmul(pixels.T, g_pixels, out=part)
+    def adjoint(self, x: np.ndarray, g: np.ndarray, tile: Tile, total: np.ndarray) -> None:
+        part = np.empty_like(total[0])
+        for pixels, results in zip(self.cut(tile.of(x)), self.cut(tile.of(g))):
+            for some_pixels, some_results in zip(pixels, results):
+                np.matmul(some_pixels.T, some_results, out=part[0])
                 total += part
 
     def cut(self, x: np.ndarray) -> list[np.ndarray]:
-        """(B, R, W, C) → n blocks of m pixels, (n, m, C), and what is left."""
+        """(B, R, W, C) → blocks of m pixels, (n, m, C), and of those left."""
         pixels = x.reshape(-1, x.shape[-1])
-        m = blocks(len(pixels), self.channels * self.features, 12)[1]
+        m = blocks(len(pixels), self.channels * self.features)[1]
         n = len(pixels) // m
-        left = pixels[n * m :]
-        return [pixels[: n * m].reshape(n, m, -1)] + ([left[None]] if len(left) else [])
+        parts = pixels[: n * m].reshape(n, m, -1), pixels[None, n * m :]
+        return [part for part in parts if part.size]
 
 
 def shares_padding(where: Geometry) -> bool:
-    """Whether the zeros between two rows of the image can serve both, so that a window can go on from the end of one into the next."""
+    """Whether the zeros between two rows can serve both: a window may reach from the end of one into the next."""
     left = where.before[1]
     right = where.padded[1] - left - where.image[1]
     return where.stride == (1, 1) and left >= 0 and right <= where.dilation[1] * (where.kernel[1] - 1)

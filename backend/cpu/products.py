@@ -1,8 +1,8 @@
 """Products of the tall matrices that convolutions make, and the memory they live in.
 
-Matrices are stacks of rows (J, P, D), one for each of P pixels. A window is `span` rows wide, and starts at every pixel: windows overlap
-in memory. BLAS demands that the rows of a matrix lie at least their own length apart, so there are `span` matrices, of every span-th
-window each. They are cut into blocks that BLAS multiplies fastest. P is rounded up for that, and what is beyond must be finite.
+Matrices are stacks of rows (J, P, D), one for each of P pixels. A window is `span` rows wide and starts at every pixel:
+windows overlap in memory. BLAS demands that the rows of a matrix lie at least their own length apart, so there are
+`span` matrices, of every span-th window each. They are cut into blocks of the size that BLAS multiplies fastest.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..parallel import blas_architectures
 
-# With AVX-512, OpenBLAS multiplies small matrices without packing them first (at most 10⁶ multiply-adds; best at this size):
-# 1.3 times faster.
+# With AVX-512, OpenBLAS multiplies matrices of at most 10⁶ multiply-adds without packing them first: at this size, and
+# with at least so many rows, 1.3 times faster than large ones.
 SMALL = 600_000
+LEAST_ROWS, LEAST_ROWS_ADJOINT = 12, 48
 WITHOUT_PACKING = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
@@ -47,8 +48,8 @@ def copied(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def blocks(rows: int, size: int, least: int) -> tuple[int, int]:
-    """(n, m): n blocks of m ≥ `least` rows, n·m ≥ rows, for a product that does `size` multiply-adds per row."""
+def blocks(rows: int, size: int, least: int = LEAST_ROWS) -> tuple[int, int]:
+    """(n, m): n blocks of m rows, n·m ≥ rows, for a product that does `size` multiply-adds per row."""
     most = SMALL // size
     if most < least or most >= rows or not _has_small_products():
         return 1, rows
@@ -62,15 +63,16 @@ def _has_small_products() -> bool:
 
 
 class Product:
-    """out[p] = Σ_{i < span} rows[p + i] kernel[i]: rows (J, P, D), kernel (J, span, D, O), out (J, P, O); and its adjoint.
+    """out[p] = Σ_{i < span} rows[p + i] kernel[i]: rows (J, P, D), kernel (J, span, D, O), out (J, P, O).
 
-    In memory a row's numbers lie next to each other; if `planar`, the rows do.
+    In memory the numbers of a row lie next to each other; if `planar`, the rows do. Both arrays go on, with zeros at
+    first, so that blocks need not fit P: what is written beyond it is never read as a result.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], pixels: int, dtype: Any, *, planar: bool = False):
         matrices, span, depth, features = shape
-        n, m = blocks(-(-pixels // span), span * depth * features, 12)
-        n_adjoint, m_adjoint = blocks(pixels, depth * features, 48)
+        n, m = blocks(-(-pixels // span), span * depth * features)
+        n_adjoint, m_adjoint = blocks(pixels, depth * features, LEAST_ROWS_ADJOINT)
         size = max(span * n * m, n_adjoint * m_adjoint)
         rows = zeros((matrices, depth, size), dtype).mT if planar else zeros((matrices, size + span, depth), dtype)
         out = zeros((matrices, size, features), dtype)
@@ -83,7 +85,7 @@ class Product:
         self.g = as_strided(out, (n_adjoint, matrices, 1, m_adjoint, features), (m_adjoint * p, j, 0, p, e))
 
     def multiply(self, kernel: np.ndarray) -> None:
-        """Fill `out` from `rows` and the kernel, as (J, span·D, O)."""
+        """Compute `out` from `rows` and the kernel, given as (J, span·D, O)."""
         np.matmul(self.windows, kernel[:, None, None], out=self.target)
 
     def adjoint(self, total: np.ndarray) -> None:

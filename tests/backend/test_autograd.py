@@ -9,6 +9,7 @@ import weakref
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 from weft.backend import autograd
 from weft.backend.autograd import PRIMITIVES, primitive

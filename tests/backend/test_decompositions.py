@@ -7,8 +7,9 @@ sym(x); vectors are unique up to their sign: `eigh` and `svd` are compared with 
 import harness
 import numpy as np
 import pytest
-import weft
 from harness import Case
+
+import weft
 from weft import linalg
 
 rng = np.random.default_rng(0)

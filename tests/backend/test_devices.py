@@ -9,6 +9,7 @@ import array_api_strict
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 from weft.backend import devices
 

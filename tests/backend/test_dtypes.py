@@ -6,6 +6,7 @@ import sys
 import array_api_strict
 import numpy as np
 import pytest
+
 import weft
 from weft.backend import dtypes
 

@@ -3,6 +3,7 @@
 import array_api_strict
 import numpy as np
 import pytest
+
 from weft.backend.gemm import matmul
 
 rng = np.random.default_rng(0)

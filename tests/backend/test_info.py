@@ -4,6 +4,7 @@ import harness  # noqa: F401  (registers the device "strict")
 import ml_dtypes
 import numpy as np
 import pytest
+
 import weft
 
 

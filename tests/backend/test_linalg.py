@@ -5,8 +5,9 @@ import math
 import harness
 import numpy as np
 import pytest
-import weft
 from harness import Case
+
+import weft
 from weft import linalg
 
 rng = np.random.default_rng(0)

@@ -2,8 +2,9 @@
 
 import harness
 import numpy as np
-import weft
 from harness import Case
+
+import weft
 from weft.backend.linear import linear
 
 rng = np.random.default_rng(0)

@@ -6,6 +6,7 @@ import array_api_strict
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 
 rng = np.random.default_rng(0)

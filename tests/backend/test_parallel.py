@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+
 import weft
 from weft.backend.parallel import parallel_for
 
@@ -67,8 +68,11 @@ def test_number_of_threads_is_checked(n):
         weft.set_num_threads(n)
 
 
-@pytest.mark.parametrize(("variable", "value", "expected"), [("WEFT_NUM_THREADS", "3", "3"), ("OMP_NUM_THREADS", "5", "5")])
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"), [("WEFT_NUM_THREADS", "3", "3"), ("OMP_NUM_THREADS", "5", "5")]
+)
 def test_environment(variable, value, expected):
-    code = f"import os; [os.environ.pop(v, 0) for v in ('WEFT_NUM_THREADS', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS')]; os.environ[{variable!r}] = {value!r}; import weft; print(weft.num_threads())"
+    unset = "[os.environ.pop(v, 0) for v in ('WEFT_NUM_THREADS', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS')]"
+    code = f"import os; {unset}; os.environ[{variable!r}] = {value!r}; import weft; print(weft.num_threads())"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == expected

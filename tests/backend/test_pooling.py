@@ -3,8 +3,9 @@
 import harness
 import numpy as np
 import pytest
-import weft
 from harness import Case
+
+import weft
 from weft.backend.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 
 rng = np.random.default_rng(0)
@@ -70,7 +71,8 @@ def options(k, s, p=(0, 0), **more):
 
 
 CASES = [
-    *[Case(max_pool2d, (a(*shape),), largest, options(*o), nested=shape[0] < 3) for shape in [(2, 3, 8, 8), (1, 1, 7, 9), (3, 2, 6, 5)]
+    *[Case(max_pool2d, (a(*shape),), largest, options(*o), nested=shape[0] < 3)
+      for shape in [(2, 3, 8, 8), (1, 1, 7, 9), (3, 2, 6, 5)]
       for o in [((2, 2), (2, 2)), ((3, 3), (2, 2), (1, 1)), ((3, 2), (1, 2)), ((1, 1), (1, 1)), ((2, 3), (3, 1), (1, 1))]],
     Case(max_pool2d, (a(2, 2, 7, 7),), largest, options((2, 2), (2, 2), ceil_mode=True)),
     Case(max_pool2d, (a(2, 2, 7, 6),), largest, options((3, 3), (2, 2), (1, 1), ceil_mode=True)),
@@ -84,7 +86,8 @@ CASES = [
     Case(avg_pool2d, (a(1, 2, 7, 6),), average, options((3, 3), (2, 2), (1, 1), ceil_mode=True, count_include_pad=False)),
     Case(avg_pool2d, (a(1, 2, 6, 6),), average, options((2, 2), (2, 2), divisor_override=3)),
     Case(avg_pool2d, (a(0, 2, 6, 6),), average, options((2, 2), (2, 2))),
-    *[Case(adaptive_avg_pool2d, (a(2, 3, 7, 10),), adaptive, {"output_size": o}) for o in [(1, 1), (7, 10), (3, 4), (5, 2), (9, 12)]],
+    *[Case(adaptive_avg_pool2d, (a(2, 3, 7, 10),), adaptive, {"output_size": o})
+      for o in [(1, 1), (7, 10), (3, 4), (5, 2), (9, 12)]],
 ]  # fmt: skip
 test_primitive = harness.over(CASES)
 

@@ -7,6 +7,7 @@ import threading
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 from weft.backend.random import normal_quantile
 

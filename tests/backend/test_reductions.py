@@ -3,8 +3,9 @@
 import harness
 import numpy as np
 import pytest
-import weft
 from harness import Case
+
+import weft
 from weft.backend import reductions
 
 rng = np.random.default_rng(0)

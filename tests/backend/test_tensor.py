@@ -6,6 +6,7 @@ import pickle
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 
 X = np.arange(6.0).reshape(2, 3)

@@ -9,6 +9,7 @@ from collections import namedtuple
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 
 

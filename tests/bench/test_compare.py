@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+
 from weft.bench import compare
 from weft.bench.workloads import WORKLOADS
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from weft.bench import report
 
 RESULTS = {

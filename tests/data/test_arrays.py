@@ -5,6 +5,7 @@ import re
 import array_api_strict
 import numpy as np
 import pytest
+
 import weft
 from weft.data import ArrayDataset, DataSplits
 

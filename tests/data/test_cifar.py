@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from weft.data import DataError, load_cifar
 
 FIVE = [f"data_batch_{i}" for i in range(1, 6)]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sklearn.datasets
+
 from weft.data import load_digits
 
 

@@ -4,6 +4,7 @@ import gzip
 import re
 
 import pytest
+
 from weft.data import DataError
 from weft.data.files import read_bytes, require
 

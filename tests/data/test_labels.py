@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+
 from weft.data import DataError, check_labels, one_hot
 
 

@@ -8,6 +8,7 @@ from itertools import chain
 import array_api_strict
 import numpy as np
 import pytest
+
 import weft
 from weft.data import ArrayDataset, DataLoader, Standardize
 

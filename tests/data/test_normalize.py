@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import sklearn.preprocessing
+
 import weft
 from weft.data import MinMax, Normalizer, PerChannel, Robust, Standardize
 from weft.data import normalize as module

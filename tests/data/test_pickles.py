@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+
 from weft.data import DataError
 from weft.data.pickles import read_pickle
 

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from weft.data.prefetch import prefetch
 
 

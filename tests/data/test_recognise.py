@@ -5,6 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
+
 from weft.data import DataError, load
 
 

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import sklearn.model_selection
+
 from weft.data import ArrayDataset, k_fold, stratified_k_fold, time_series_split, train_dev_test_split
 
 LABELS = np.repeat([0, 1, 2], [60, 30, 10])

@@ -9,6 +9,7 @@ import copy
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 from weft import layers as nn
 

@@ -3,6 +3,7 @@
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 from weft import layers as nn
 

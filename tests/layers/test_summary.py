@@ -2,6 +2,7 @@
 
 import harness  # noqa: F401  (registers the device "strict")
 import pytest
+
 import weft
 from weft import layers as nn
 from weft.layers import models

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import harness
 import numpy as np
 import pytest
+
 import weft
 from weft import optimizers as optim
 

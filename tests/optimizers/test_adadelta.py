@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from weft import optimizers as optim
 
 OPTIONS = [{}, {"rho": 0.5, "eps": 0.1}, {"lr": 0.5, "weight_decay": 0.1, "maximize": True}]

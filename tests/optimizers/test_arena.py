@@ -4,6 +4,7 @@ import gc
 
 import numpy as np
 import pytest
+
 import weft
 from weft import optimizers as optim
 from weft.optimizers.arena import ALIGNMENT, BLOCK_BYTES, Arena, Layout, Run, contiguous, kinds

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from weft import optimizers as optim
 
 OPTIONS = [{}, {"lr": 0.1, "betas": (0.5, 0.7), "weight_decay": 0.1}, {"lr": 0.1, "maximize": True}]

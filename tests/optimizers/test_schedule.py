@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 import weft
 from weft import optimizers as optim
 from weft.optimizers import schedulers

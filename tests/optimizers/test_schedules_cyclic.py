@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
+
 import weft
 from weft import optimizers as optim
 from weft.optimizers import schedulers

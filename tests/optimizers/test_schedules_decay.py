@@ -1,6 +1,7 @@
 """Schedules that only go one way, against their closed formulas; two groups, forty steps."""
 
 import pytest
+
 import weft
 from weft import optimizers as optim
 from weft.optimizers import schedulers

@@ -1,6 +1,7 @@
 """SGD against the formulas of PyTorch's documentation, per parameter in float64."""
 
 import pytest
+
 from weft import optimizers as optim
 
 OPTIONS = [

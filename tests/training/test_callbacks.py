@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 import weft
 from weft import layers as nn
 from weft import optimizers as optim

@@ -8,8 +8,9 @@ import os
 import ml_dtypes
 import numpy as np
 import pytest
-import weft
 from safetensors.numpy import load_file, save_file
+
+import weft
 from weft.training.atomic import WriteError, write_atomically
 from weft.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 

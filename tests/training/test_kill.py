@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+
 from weft.__main__ import main
 from weft.training import load_checkpoint
 

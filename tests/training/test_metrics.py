@@ -6,8 +6,9 @@ import warnings
 import array_api_strict
 import numpy as np
 import pytest
-import weft
 from sklearn import metrics as sk
+
+import weft
 from weft.training import metrics as M
 
 C, N = 5, 203

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+
 from weft.training import bias_variance, plot_confusion, plot_history
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 import weft
 from weft import layers as nn
 from weft.data import MinMax, PerChannel

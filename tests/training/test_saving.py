@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+
 import weft
 from weft import layers as nn
 from weft import optimizers as optim

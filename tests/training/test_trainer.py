@@ -3,6 +3,7 @@
 import array_api_strict
 import numpy as np
 import pytest
+
 import weft
 from weft import layers as nn
 from weft import optimizers as optim

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from weft.layers import functional as F
 from weft.layers import init
 

@@ -5,6 +5,7 @@ import math
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np
 import pytest
+
 import weft
 from weft.layers import functional as F
 
