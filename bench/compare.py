@@ -19,46 +19,47 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..training.atomic import write_atomically
+from ..training.cli import Parser, number, report
+from .workloads import WORKLOADS
+
 __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
     """`weft bench`; returns the exit status."""
-    from .workloads import WORKLOADS
-
     names = [w.name for w in WORKLOADS]
-    parser = argparse.ArgumentParser(
-        prog="weft bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "workloads", nargs="*", metavar="WORKLOAD", help=f"which to run: {', '.join(names)} (default: all)"
-    )
-    parser.add_argument("--threads", type=int, nargs="+", metavar="N", help="thread counts (default: 1 and all cores)")
-    parser.add_argument(
-        "--seconds", type=float, default=2.0, help="time spent on each library per workload (default: 2)"
-    )
-    parser.add_argument("--save", metavar="FILE", help="write the results as JSON")
-    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser = Parser(prog="weft bench", description=__doc__)
+    add = parser.add_argument
+    add("workloads", nargs="*", default=[], metavar="WORKLOAD", help=f"which to run: {', '.join(names)} (default: all)")
+    add("--threads", type=number(int, 1), nargs="+", metavar="N", help="thread counts (default: 1 and all cores)")
+    add("--seconds", type=number(float, 0, above=True), default=2.0, metavar="S", help="time for each library (2)")
+    add("--save", metavar="FILE", help="write the results as JSON")
+    add("--worker", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     for name in options.workloads:
         if name not in names:
             parser.error(f"unknown workload {name!r}; choose from {', '.join(names)}")
-    chosen = options.workloads or names
     if options.worker:
-        return _worker(chosen, options.worker, options.seconds)
+        return _worker(options.workloads, options.worker, options.seconds)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    counts = options.threads or sorted({1, len(cores)})
-    if any(not 1 <= n <= len(cores) for n in counts):
-        parser.error(f"--threads must be between 1 and {len(cores)} here, got {counts}")
+    counts = getattr(options, "threads", sorted({1, len(cores)}))
+    if max(counts) > len(cores):
+        parser.error(f"--threads must be between 1 and {len(cores)} here, got {max(counts)}")
+    save = getattr(options, "save", None)
+    return report("weft bench", lambda: _compare(options.workloads or names, counts, cores, options.seconds, save))
+
+
+def _compare(names: list[str], counts: list[int], cores: list[int], seconds: float, save: str | None) -> int:
     results = []
     for n in counts:
         print(f"\n{n} thread{'s' * (n > 1)}, float32, median times\n{HEADER}\n{'─' * len(HEADER)}", flush=True)
-        for row in _measure(chosen, n, cores[-n:], options.seconds):
+        for row in _measure(names, n, cores[-n:], seconds):
             print(_line(row), flush=True)
             results.append(row)
-    if options.save:
-        Path(options.save).write_text(json.dumps({**_machine(), "results": results}, indent=1) + "\n")
-        print(f"\nsaved {options.save}")
+    if save is not None:
+        write_atomically(save, (json.dumps({**_machine(), "results": results}, indent=1) + "\n").encode())
+        print(f"\nsaved {save}")
     return 0
 
 
@@ -104,8 +105,6 @@ def _measure(names: list[str], threads: int, cores: list[int], seconds: float) -
 
 
 def _worker(names: list[str], threads: int, seconds: float) -> int:
-    from .workloads import WORKLOADS
-
     try:
         import torch
 

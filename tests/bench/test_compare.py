@@ -32,13 +32,29 @@ def test_alternate_takes_medians_in_turn():
 
 
 @pytest.mark.parametrize(
-    ("argv", "message"), [(["nonsense"], "unknown workload 'nonsense'"), (["--threads", "0"], "must be between 1 and")]
+    ("argv", "message"),
+    [
+        (["nonsense"], "unknown workload 'nonsense'"),
+        (["--threads", "0"], "argument --threads: must be an integer at least 1, got '0'"),
+        (["--threads", "4096"], "--threads must be between 1 and"),
+        (["--seconds", "-1"], "argument --seconds: must be a number above 0, got '-1'"),
+        (["--sav", "x"], "unrecognized arguments: --sav"),
+    ],
 )
 def test_bad_options_are_one_line(argv, message, capsys):
     with pytest.raises(SystemExit) as stop:
         compare.main(argv)
     assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_results_that_cannot_be_saved_are_one_line(tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    argv = ["mlp-tiny", "--threads", "1", "--seconds", "0.01", "--save", str(tmp_path / "file" / "results.json")]
+    assert compare.main(argv) == 1
+    assert "results.json` could not be written" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
