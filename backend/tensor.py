@@ -14,6 +14,8 @@ from . import devices, dtypes
 
 __all__ = ["Parameter", "Tensor", "tensor"]
 
+_new, _ndarray = object.__new__, np.ndarray  # for `wrap`, which every operation calls
+
 
 class Tensor:
     """An n-dimensional array that can record what is done with it.
@@ -238,9 +240,9 @@ class Parameter(Tensor):
 
 def wrap(raw: Any, device: str, depth: int = 0) -> Tensor:
     """A Tensor around a raw array, without checks or copies."""
-    if isinstance(raw, np.generic):  # NumPy's reductions return scalars
+    if type(raw) is not _ndarray and isinstance(raw, np.generic):  # NumPy's reductions return scalars
         raw = np.asarray(raw)
-    out = Tensor.__new__(Tensor)
+    out = _new(Tensor)
     out.data = raw
     out.device = device
     out.grad = None

@@ -73,7 +73,7 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     if not unsigned.item(unsigned.argmax()) < classes or 0 <= ignore_index < classes:
         return None
     flat = x.reshape(-1)
-    if not flat.dot(flat) < 30**2:
+    if not (flat.item(flat.argmax()) < 30 and flat.item(flat.argmin()) > -30):  # `argmax` is faster than `max`
         return None
     column, starts, share = _constants(rows, classes, x.dtype)
     e = np.exp(x)

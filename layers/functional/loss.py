@@ -179,7 +179,7 @@ def _is_usual(input: Tensor, target: Tensor) -> bool:
     """Whether these are logits (N, C) and indices (N), as they nearly always are: nothing to look at twice."""
     try:
         x, y = input.data, target.data
-        return x.ndim == 2 and y.shape == x.shape[:1] and is_real_floating(x.dtype) and is_integral(y.dtype)
+        return x.ndim == 2 and y.shape == x.shape[:1] and x.dtype.kind == "f" and y.dtype.kind in "iu"
     except AttributeError:
         return False
 

@@ -347,3 +347,18 @@ class TestCheckTargets:
         for target in (np.array([0, 1, bad]), np.array([[0, 1], [bad, -100]])[:, ::1].T, np.array(bad, np.int32)):
             with pytest.raises(IndexError, match=message):
                 L.check_targets(target, classes)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_lean_path_for_small_means_agrees_with_the_general_one(scale, dtype):
+    """The mean of a few rows has a path of its own on NumPy; the sum of the same rows takes the general one."""
+    x, y = (scale * rng.standard_normal((16, 10))).astype(dtype), rng.integers(0, 10, 16)
+    results = []
+    for reduction, divisor in (("mean", 1), ("sum", 16)):
+        logits = weft.tensor(x, requires_grad=True)
+        loss = L.softmax_cross_entropy(logits, weft.asarray(y), reduction=reduction) / divisor
+        loss.backward()
+        results.append((loss.item(), logits.grad.numpy()))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-7)
