@@ -82,6 +82,8 @@ def primitive(generic: Callable) -> Any:
       is None or memory that it may be written to (and which is then returned);
     - None, where the operation has no derivative.
 
+    What a pullback returns is new memory, or `g` or a view of it: a leaf may keep it as its `.grad`.
+
     With several outputs the gradient is a tuple. `@name.on("cuda")` registers a replacement for one kind of device: the
     same signature without `xp`. It returns NotImplemented for what it cannot do, and the generic form takes over.
     """
@@ -235,18 +237,27 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     run([(root, grad)], _accumulate, retain_graph=retain_graph, destinations=_destinations)
 
 
-def _accumulate(leaf: Tensor, g: Any) -> None:
+def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     """Add a gradient to `leaf.grad`; the first one of a step goes into the optimizer's arena, if there is one."""
     if leaf.grad is not None:
         leaf.grad.data += g
         return
     view = leaf._grad_view if isinstance(leaf, Parameter) else None
     if view is None:
-        leaf.grad = wrap(namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True), leaf.device, leaf._depth)
+        if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
+            g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
+        leaf.grad = wrap(g, leaf.device, leaf._depth)
         return
     if g is not view:
         view[...] = g
     leaf.grad = wrap(view, leaf.device)
+
+
+def _is_alone(g: Any, others: Sequence[Any]) -> bool:
+    """Whether memory is g's own, so that a leaf may keep it: a NumPy array, shared with none of `others` but itself."""
+    if type(g) is not np.ndarray or not g.flags.writeable or 0 in g.strides:
+        return False
+    return sum(o is not None and np.may_share_memory(g, o) for o in others) == 1
 
 
 def _destinations(parents: Sequence[Any]) -> list:
@@ -273,19 +284,21 @@ def run(
     retain_graph: bool = False,
     destinations: Callable = _nowhere,
 ) -> None:
-    """Send gradients back from `roots`, each a (tensor, gradient), and those of leaves to `sink(leaf, gradient)`.
+    """Send gradients back from `roots`, each a (tensor, gradient), and those of leaves to `sink(leaf, gradient, others)`.
 
-    Nodes are visited newest first, hence after all that used their output.
+    Nodes are visited newest first, hence after all that used their output. `others` are the arrays that the gradient
+    may share memory with (itself among them), or None if there may be any.
     """
     pending: dict[Node, Any] = {}
     queue: list[tuple[int, Node]] = []
     arriving: Iterable[tuple[Any, Any]] = [(root._node or root, g) for root, g in roots]
+    others: Sequence[Any] | None = None
     while True:
         for to, g in arriving:
             if to is None or g is None:
                 continue
             if not isinstance(to, Node):
-                sink(to, g)
+                sink(to, g, others)
             elif to in pending:
                 pending[to] = pending[to] + g
             else:
@@ -294,7 +307,7 @@ def run(
         if not queue:
             return
         node = heappop(queue)[1]
-        g = pending.pop(node)
+        g = above = pending.pop(node)
         pullback, parents = node.pullback, node.parents
         if type(node) is Output:
             joint = parents[0]
@@ -314,6 +327,7 @@ def run(
             gradients = pullback(g, [parent is not None for parent in parents], destinations(parents))
         if not retain_graph:
             node.pullback = None
+        others = None if retain_graph or type(above) is dict else [above, *gradients]
         arriving = zip(parents, gradients)
 
 

@@ -150,7 +150,7 @@ class Found:
     def __init__(self) -> None:
         self.gradients: dict[int, Any] = {}
 
-    def add(self, leaf: Tensor, g: Any) -> None:
+    def add(self, leaf: Tensor, g: Any, others: Any) -> None:
         key = id(leaf)
         self.gradients[key] = self.gradients[key] + g if key in self.gradients else g
 

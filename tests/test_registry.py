@@ -30,6 +30,7 @@ TESTED_IN = {
     "backend/cpu/blocks": "backend/test_activation.py",
     "backend/cpu/lowering": "backend/test_convolution.py",
     "backend/cpu/products": "backend/test_convolution.py",
+    "backend/cpu/winograd": "backend/test_convolution.py",
     # words that the rules and the metrics are written in
     "optimizers/rule": "optimizers/test_optimizer.py",
     "training/metric": "training/test_metrics.py",

@@ -48,10 +48,10 @@ def copied(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def blocks(rows: int, size: int, least: int = LEAST_ROWS) -> tuple[int, int]:
-    """(n, m): n blocks of m rows, n·m ≥ rows, for a product that does `size` multiply-adds per row."""
+def blocks(rows: int, size: int, *, adjoint: bool = False) -> tuple[int, int]:
+    """(n, m): n blocks of m rows, n·m ≥ rows, for a product (or its adjoint) that does `size` multiply-adds per row."""
     most = SMALL // size
-    if most < least or most >= rows or not _has_small_products():
+    if most < (LEAST_ROWS_ADJOINT if adjoint else LEAST_ROWS) or most >= rows or not _has_small_products():
         return 1, rows
     n = -(-rows // most)
     return n, -(-rows // n)
@@ -72,7 +72,7 @@ class Product:
     def __init__(self, shape: tuple[int, int, int, int], pixels: int, dtype: Any, *, planar: bool = False):
         matrices, span, depth, features = shape
         n, m = blocks(-(-pixels // span), span * depth * features)
-        n_adjoint, m_adjoint = blocks(pixels, depth * features, LEAST_ROWS_ADJOINT)
+        n_adjoint, m_adjoint = blocks(pixels, depth * features, adjoint=True)
         size = max(span * n * m, n_adjoint * m_adjoint)
         rows = zeros((matrices, depth, size), dtype).mT if planar else zeros((matrices, size + span, depth), dtype)
         out = zeros((matrices, size, features), dtype)
