@@ -6,6 +6,7 @@ moves no more memory than to keep an intermediate would, and does the arithmetic
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from .. import activation
 from ..activation import GELU_TANH
 from ..autograd import is_grad_enabled
-from .blocks import FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
+from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 # P, lowest power first, of Φ(x) = ½ (1 + tanh(x P(x²))): a minimax fit to artanh(erf(x/√2))/x, weighted by what its
 # error does to Φ. That is at most 2.9e-8 (float32 rounds Φ at 6e-8), also beyond |x| = 5, where the fit ends and xP(x²)
@@ -45,17 +46,34 @@ def _with_slope(kernel: Callable, x: Any) -> Any:
 def _(x: Any, /) -> Any:
     if x.dtype not in FLOATS:
         return NotImplemented
-    zero, infinity = ZERO_AND_INFINITY[x.dtype]
+    zero = ZERO_AND_INFINITY[x.dtype][0]
     if x.nbytes <= SMALL:
         y = np.maximum(x, zero)
         return y if type(y) is np.ndarray else np.asarray(y), (lambda g: g * (y > zero),)
-    # `maximum` has no vector loop for a scalar, and resets the processor's floating-point flags, which costs 3 µs
-    (y,) = blockwise(lambda x, y: x.clip(zero, infinity, y), 1, x, grain=LIGHT)
+    (y,) = blockwise(_positive_part, 1, x, grain=LIGHT)
+    bits = np.dtype(f"i{x.itemsize}")
 
     def back(g: Any, y: Any, grad_x: Any) -> None:
-        np.multiply(g, y > zero, grad_x)
+        # a product of integers moves g's bits exactly, at two thirds of the cost of one of floats with booleans
+        chosen = grad_x.view(bits)
+        np.copyto(chosen, y > zero)
+        np.multiply(chosen, g.view(bits), out=chosen)
 
     return y, (lambda g: blockwise(back, 1, g, y, grain=LIGHT)[0],)
+
+
+def _positive_part(x: Any, y: Any) -> None:
+    """max(x, 0). `maximum` has no vector loop for a scalar; against zeros from the cache it takes half the time."""
+    if x.ndim == 1:
+        np.maximum(x, _zeros(x.dtype)[: x.size], out=y)
+    else:
+        x.clip(*ZERO_AND_INFINITY[x.dtype], y)
+
+
+@functools.lru_cache
+def _zeros(dtype: Any) -> Any:
+    """As many as a block has elements."""
+    return np.zeros(BLOCK // dtype.itemsize, dtype)
 
 
 @activation.leaky_relu.on("cpu")

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
 from ..parallel import parallel_for
-from .lowering import Columns, Lowering, Planar, Pointwise, shares_padding
+from .lowering import TILE_BYTES, Columns, Lowering, Planar, Pointwise, shares_padding
 from .products import aligned
 from .winograd import Winograd
 
@@ -125,16 +125,18 @@ class Host:
 
     @staticmethod
     def bias_gradient(g: np.ndarray) -> np.ndarray:
-        """Σ over images and pixels: of each image first, whatever the number of threads, which also rounds less."""
+        """Σ over images and pixels: of a few images first, whatever the number of threads, which also rounds less."""
         last = g.transpose(0, 2, 3, 1)
-        sums = np.empty((g.shape[0], g.shape[1]), g.dtype)
+        n, _, w, o = last.shape
+        step = max(1, TILE_BYTES * n // max(1, last.nbytes))
+        rows = np.empty((-(-n // step), w, o), g.dtype)
 
         def run(start: int, stop: int) -> None:
             for i in range(start, stop):
-                np.add.reduce(np.add.reduce(last[i]), out=sums[i])
+                np.add.reduce(last[i * step : (i + 1) * step], axis=(0, 1), out=rows[i])
 
-        parallel_for(run, g.shape[0])
-        return sums.sum(axis=0)
+        parallel_for(run, len(rows))
+        return np.add.reduce(rows, axis=(0, 1))
 
 
 class Phase(NamedTuple):

@@ -96,17 +96,20 @@ class Lowering:
 
     def adjoint(self, x: np.ndarray, g: np.ndarray, tile: Tile, total: np.ndarray) -> None:
         """Add to the gradient of the kernel, (J, span, D, O), what the tile of g (N, Ho, Wo, O) contributes."""
-        self.fit(tile)
+        if self.fit(tile):
+            self.product.clear()
         self.gather(x, tile)
         self.spread(tile.of(g))
         self.product.adjoint(total)
 
-    def fit(self, tile: Tile) -> None:
-        """Have buffers for this tile; most tiles are of one size."""
+    def fit(self, tile: Tile) -> bool:
+        """Have buffers for this tile, and tell whether they are new. Most tiles are of one size."""
         size = tile.stop - tile.start, tile.last - tile.first
-        if size != self.size:
-            self.size = size
-            self.allocate(*size)
+        if size == self.size:
+            return False
+        self.size = size
+        self.allocate(*size)
+        return True
 
     def tiles(self, images: int) -> list[Tile]:
         """The output cut into whole images, or into runs of rows (of an even number, for Winograd) of one image."""

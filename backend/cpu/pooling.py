@@ -11,7 +11,7 @@ import numpy as np
 from ..parallel import parallel_for
 from ..pooling import Axis, avg_pool2d, max_pool2d, taps, window_axes
 
-IMAGES = 1 << 17  # bytes of images worked on at a time
+IMAGES = 1 << 19  # bytes of images worked on at a time: smaller parts cost more in calls than the cache saves
 
 
 @max_pool2d.on("cpu")
@@ -27,7 +27,7 @@ def _(
     y = _like(x, (*x.shape[:2], down.output, across.output))
     rows = _like(x, (*x.shape[:2], _extent(down), across.output))  # maxima of every row's windows
 
-    def forward(start: int, stop: int) -> None:
+    def forward(start: int, stop: int, scratch: dict) -> None:
         _folded(np.maximum, _padded(x[start:stop], down, across, -math.inf), across, 3, out=rows[start:stop])
         _folded(np.maximum, rows[start:stop], down, 2, out=y[start:stop])
 
@@ -36,13 +36,14 @@ def _(
     def grad_x(g: Any) -> Any:
         grad = _like(x, x.shape)
 
-        def backward(start: int, stop: int) -> None:
+        def backward(start: int, stop: int, scratch: dict) -> None:
             image = _padded(x[start:stop], down, across, -math.inf)
-            above = _routed(g[start:stop], rows[start:stop], y[start:stop], down, 2)
-            if (down.size, across.size) == image.shape[2:]:
-                _routed(above, image, rows[start:stop], across, 3, out=grad[start:stop])
-            else:
-                grad[start:stop] = _inside(_routed(above, image, rows[start:stop], across, 3), down, across)
+            above = _scratch(scratch, "rows", rows[start:stop], x.dtype)
+            _routed(g[start:stop], rows[start:stop], y[start:stop], down, 2, above, scratch)
+            part = grad[start:stop] if image.shape[2:] == x.shape[2:] else np.empty_like(image)
+            _routed(above, image, rows[start:stop], across, 3, part, scratch)
+            if part.shape[2:] != x.shape[2:]:
+                grad[start:stop] = _inside(part, down, across)
 
         _over_images(backward, x)
         return grad
@@ -50,30 +51,40 @@ def _(
     return y, (grad_x,)
 
 
-def _routed(g: np.ndarray, source: np.ndarray, best: np.ndarray, axis: Axis, at: int, out: Any = None) -> np.ndarray:
+def _routed(
+    g: np.ndarray, source: np.ndarray, best: np.ndarray, axis: Axis, at: int, grad: np.ndarray, scratch: dict
+) -> None:
     """The gradient of maxima along one axis, each to the first element that equals it; what is left goes to the last.
 
     On the bits, as integers: a product with 0 or 1 and an exclusive or move numbers exactly, infinities too, at half the
     cost of a product of floats with booleans.
     """
     bits = np.dtype(f"i{g.itemsize}")
-    grad = np.empty_like(source) if out is None else out
     disjoint = _disjoint(axis)
     if not disjoint:
         grad.fill(0)
-    rest = g.view(bits)
+    rest, hit, mine = g.view(bits), _scratch(scratch, (at, 0), best, bool), _scratch(scratch, (at, 1), best, bits)
+    left = _scratch(scratch, (at, 2), best, bits)
     for i in range(axis.kernel):
         key = (slice(None),) * at + (axis.tap(i),)
-        mine = rest
         if i < axis.kernel - 1:
-            mine = np.equal(source[key], best).astype(bits)
+            np.equal(source[key], best, out=hit)
+            np.copyto(mine, hit)
             mine *= rest
-            rest = rest ^ mine
+            rest = np.bitwise_xor(rest, mine, out=left)
+        part = (mine if i < axis.kernel - 1 else rest).view(g.dtype)
         if disjoint:
-            grad[key] = mine.view(g.dtype)
+            grad[key] = part
         else:
-            grad[key] += mine.view(g.dtype)
-    return grad
+            grad[key] += part
+
+
+def _scratch(held: dict, name: Any, like: np.ndarray, dtype: Any) -> np.ndarray:
+    """An array like `like`, kept from one call to the next: fresh memory costs more than what is done with it."""
+    found = held.get(name)
+    if found is None or found.shape != like.shape:
+        found = held[name] = np.empty_like(like, dtype=dtype)
+    return found
 
 
 @avg_pool2d.on("cpu")
@@ -88,7 +99,7 @@ def _(
     share = (1 / (counts if divisor_override is None else np.full_like(counts, divisor_override))).astype(x.dtype)
     y = _like(x, (*x.shape[:2], down.output, across.output))
 
-    def forward(start: int, stop: int) -> None:
+    def forward(start: int, stop: int, scratch: dict) -> None:
         rows = _folded(np.add, _padded(x[start:stop], down, across, 0.0), down, 2)
         out = y[start:stop]
         _folded(np.add, rows, across, 3, out=out)
@@ -99,7 +110,7 @@ def _(
     def grad_x(g: Any) -> Any:
         grad, keys = _like(x, x.shape), taps(down, across)
 
-        def backward(start: int, stop: int) -> None:
+        def backward(start: int, stop: int, scratch: dict) -> None:
             part = _like(x, (stop - start, x.shape[1], _extent(down), _extent(across)))
             part.fill(0)
             each = g[start:stop] * share
@@ -121,14 +132,15 @@ def _like(x: np.ndarray, shape: tuple) -> np.ndarray:
     return np.empty(shape, x.dtype)
 
 
-def _over_images(run: Callable[[int, int], None], x: np.ndarray) -> None:
-    """Call `run(start, stop)` on a few images at a time, in parallel."""
+def _over_images(run: Callable[[int, int, dict], None], x: np.ndarray) -> None:
+    """Call `run(start, stop, scratch)` on a few images at a time, in parallel; each thread has a scratch dict."""
     n = x.shape[0]
     step = max(1, IMAGES * n // x.nbytes)
 
     def chunk(start: int, stop: int) -> None:
+        scratch: dict = {}
         for i in range(start * step, min(stop * step, n), step):
-            run(i, min(i + step, n))
+            run(i, min(i + step, n), scratch)
 
     parallel_for(chunk, -(-n // step))
 

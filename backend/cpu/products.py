@@ -65,8 +65,8 @@ def _has_small_products() -> bool:
 class Product:
     """out[p] = Σ_{i < span} rows[p + i] kernel[i]: rows (J, P, D), kernel (J, span, D, O), out (J, P, O).
 
-    In memory the numbers of a row lie next to each other; if `planar`, the rows do. Both arrays go on, with zeros at
-    first, so that blocks need not fit P: what is written beyond it is never read as a result.
+    In memory the numbers of a row lie next to each other; if `planar`, the rows do. Both arrays go on beyond P, so that
+    blocks need not fit it: `rows` with zeros, and `out` too where the adjoint is computed.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], pixels: int, dtype: Any, *, planar: bool = False):
@@ -74,9 +74,10 @@ class Product:
         n, m = blocks(-(-pixels // span), span * depth * features)
         n_adjoint, m_adjoint = blocks(pixels, depth * features, adjoint=True)
         size = max(span * n * m, n_adjoint * m_adjoint)
-        rows = zeros((matrices, depth, size), dtype).mT if planar else zeros((matrices, size + span, depth), dtype)
-        out = zeros((matrices, size, features), dtype)
+        rows = aligned((matrices, depth, size), dtype).mT if planar else aligned((matrices, size + span, depth), dtype)
+        self.memory = out = aligned((matrices, size, features), dtype)
         self.rows, self.out = rows[:, :pixels], out[:, :pixels]
+        rows[:, pixels:] = 0
         j, p, e = rows.strides
         self.windows = as_strided(rows, (matrices, span, n, m, span * depth), (j, p, m * span * p, span * p, e))
         self.shifted = as_strided(rows, (n_adjoint, matrices, span, depth, m_adjoint), (m_adjoint * p, j, p, e, p))
@@ -87,6 +88,10 @@ class Product:
     def multiply(self, kernel: np.ndarray) -> None:
         """Compute `out` from `rows` and the kernel, given as (J, span·D, O)."""
         np.matmul(self.windows, kernel[:, None, None], out=self.target)
+
+    def clear(self) -> None:
+        """Set `out` to zero, and what is beyond it."""
+        self.memory.fill(0)
 
     def adjoint(self, total: np.ndarray) -> None:
         """Add Σₚ rows[p + i]ᵀ out[p] to total (J, span, D, O)."""
