@@ -129,7 +129,7 @@ def _worker(names: list[str], threads: int, seconds: float) -> int:
 
 
 def alternate(runs: dict[str, Callable], seconds: float) -> dict[str, float]:
-    """Median seconds per call of each function, samples of all of them taken in turn so that noise hits all alike."""
+    """Median seconds per call of each function (of "blas" the least), sampled in turn so that noise hits all alike."""
     counts = {}
     for name, run in runs.items():
         run()
@@ -145,7 +145,8 @@ def alternate(runs: dict[str, Callable], seconds: float) -> dict[str, float]:
             for _ in range(n):
                 run()
             samples[name].append((time.perf_counter() - start) / n)
-    return {name: statistics.median(s) for name, s in samples.items()}
+    # BLAS alone is a limit, hence its best; where other libraries' idle threads spin, its median would be their doing
+    return {name: min(s) if name == "blas" else statistics.median(s) for name, s in samples.items()}
 
 
 def _products(products: list[tuple[int, int, int, int]]) -> Callable:
