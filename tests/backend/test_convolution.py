@@ -1,5 +1,8 @@
 """Against explicit loops over output positions in float64; derivatives by central differences."""
 
+import platform
+import subprocess
+import sys
 import tracemalloc
 
 import harness
@@ -271,3 +274,22 @@ def test_other_dtypes_take_the_generic_form():
     x, weight = weft.ones((1, 2, 4, 4), dtype=weft.float16), weft.ones((3, 2, 3, 3), dtype=weft.float16)
     assert conv2d.impls["cpu"](x.data, weight.data) is NotImplemented
     assert conv2d(x, weight).numpy().tolist() == np.full((1, 3, 2, 2), 18.0).tolist()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about the allocator of glibc")
+def test_memory_of_a_step_is_kept_for_the_next():
+    """In a process of its own, where nothing has been freed before."""
+    code = """
+import resource, sys
+import numpy as np
+import weft
+
+def step():
+    return [np.ones(1 << 20, np.float32) for _ in range(8)]  # 32 MiB, all freed at the end
+
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+step()
+sys.exit(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 100)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
