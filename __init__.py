@@ -12,7 +12,9 @@ from typing import Any as _Any
 
 from . import backend
 from .backend import fft, linalg
+from .backend.autocast import autocast, is_autocast_enabled
 from .backend.autograd import enable_grad, is_grad_enabled, no_grad
+from .backend.capture import capture
 from .backend.creation import *
 from .backend.devices import (
     DeviceError,
@@ -65,8 +67,10 @@ def __getattr__(name: str) -> _Any:
         return _importlib.import_module(f".{name}", __name__)
     if name == "bfloat16":
         return backend.dtypes.bfloat16
+    if name == "GradScaler":
+        return __getattr__("optimizers").GradScaler
     raise AttributeError(f"module 'weft' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "bfloat16"})
+    return sorted({*globals(), *_LAZY, "bfloat16", "GradScaler"})

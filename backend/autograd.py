@@ -39,6 +39,7 @@ class _Mode(threading.local):
     base = 0  # tapes below this depth are not written to: what would have been is noted in `captured`
     nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
     captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
+    cast: Any = None  # inside `autocast`: (name, arguments) → arguments in the dtype that the operation is to run in
 
 
 _mode = _Mode()
@@ -88,12 +89,15 @@ def primitive(generic: Callable) -> Any:
     same signature without `xp`. It returns NotImplemented for what it cannot do, and the generic form takes over.
     """
     name = generic.__name__
+    full_name = f"{generic.__module__.rpartition('.')[2]}.{name}"
     impls: dict[str, Callable] = {}
 
     @functools.wraps(generic)
     def call(*args: Any, **static: Any) -> Any:
         device, depth, nested, tracked, mixed = None, 0, False, False, False
         raw = []
+        if _mode.cast is not None:
+            args = _mode.cast(full_name, args)
         for a in args:
             if isinstance(a, Tensor):
                 raw.append(a.data)
@@ -143,7 +147,7 @@ def primitive(generic: Callable) -> Any:
 
     call.__wrapped__ = functools.partial(generic, None)  # type: ignore[attr-defined] # `help` leaves out what is bound: xp
     call.generic, call.impls, call.on = generic, impls, on  # type: ignore[attr-defined]
-    PRIMITIVES[f"{generic.__module__.rpartition('.')[2]}.{name}"] = call
+    PRIMITIVES[full_name] = call
     return call
 
 
@@ -229,7 +233,7 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     if grad is None:
         if root.data.size != 1:
             raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {shape}")
-        grad = xp.ones(shape, dtype=dtype) if shape else xp.asarray(1.0, dtype=dtype)  # a third of the cost
+        grad = np.asarray(1.0, dtype) if xp is np and not shape else xp.ones(shape, dtype=dtype)  # a third of the cost
     else:
         grad = xp.asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=dtype)
         if grad.shape != shape:

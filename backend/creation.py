@@ -57,7 +57,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
     if source != device:
         if copy is False:
             raise ValueError(f"`copy=False` cannot be kept: the data are on {source}, the tensor on {device}")
-        raw = devices.to_numpy(raw)
+        raw, copy = devices.to_numpy(raw), True
     return wrap(xp.asarray(raw, dtype=dtypes.native(xp, dtype), copy=copy), device)
 
 

@@ -1,4 +1,4 @@
-"""Devices are strings ("cpu", "cuda", "cuda:1", …); each names an array-API namespace that does the work.
+"""Devices are strings ("cpu", "cuda", "cuda:1", "emulator"); each names an array-API namespace that does the work.
 
 This is the only module that looks for a GPU. Nothing here imports CuPy until a CUDA device is asked for.
 """
@@ -43,15 +43,44 @@ def _cupy() -> ModuleType:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"`cuda` needs an NVIDIA GPU and a driver for CUDA 13; the driver says: {error}") from None
+        raise DeviceError(f"`cuda` needs an NVIDIA GPU and its driver; {_driver_trouble(cupy, error)}") from None
     if count == 0:
         raise DeviceError("`cuda` needs an NVIDIA GPU; the driver reports none")
     import array_api_compat.cupy as namespace
 
+    from . import cuda  # noqa: F401  (registers the kernels)
+
     return namespace
 
 
-_openers: dict[str, Callable[[], ModuleType]] = {"cpu": lambda: np, "cuda": _cupy}
+def _emulator() -> ModuleType:
+    from ..kernels.emulator import EmulatorError, build
+
+    try:
+        build.compiler()
+    except EmulatorError as error:
+        raise DeviceError(str(error)) from None
+    from ..kernels.emulator import Array, namespace
+    from . import cuda  # noqa: F401  (registers the kernels)
+
+    _namespace_of_type[Array] = namespace
+    return namespace
+
+
+def _driver_trouble(cupy: ModuleType, error: Exception) -> str:
+    runtime = cupy.cuda.runtime
+    supported, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion() // 1000
+    if supported == 0:
+        return "no driver is installed: see nvidia.com/drivers"
+    if supported // 1000 < needed:
+        return (
+            f"CuPy is built for CUDA {needed} and the driver supports CUDA {supported // 1000}.{supported % 1000 // 10}: "
+            "update the driver"
+        )
+    return f"the driver says: {error}"
+
+
+_openers: dict[str, Callable[[], ModuleType]] = {"cpu": lambda: np, "cuda": _cupy, "emulator": _emulator}
 _opened: dict[str, ModuleType] = {"cpu": np}
 _namespace_of_type: dict[type, Any] = {np.ndarray: np}
 
@@ -113,10 +142,10 @@ def namespace_of(array: Any) -> Any:
 
 def to_numpy(array: Any) -> np.ndarray:
     """Copy a raw array to the host (a NumPy array is returned as it is)."""
+    if hasattr(array, "get"):  # CuPy, or the emulator
+        return array.get()
     if isinstance(array, np.ndarray):
         return array
-    if hasattr(array, "get"):  # CuPy
-        return array.get()
     return np.asarray(array)
 
 

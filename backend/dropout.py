@@ -6,19 +6,28 @@ from typing import Any
 
 from .autograd import primitive
 from .elementwise import unbroadcast
+from .random import Stretch
 
 __all__ = ["dropout"]
 
 
 @primitive
-def dropout(xp: Any, x: Any, mask: Any, /, *, p: float = 0.5) -> Any:
-    """y = x · mask/(1 − p). Srivastava et al. (2014), with inverted scaling.
+def dropout(
+    xp: Any, x: Any, residual: Any = None, /, *, p: float = 0.5, shape: tuple[int, ...], stretch: Stretch
+) -> Any:
+    """y = residual + x · M/(1 − p) with a random mask M, 1 with probability 1 − p. Srivastava et al. (2014).
 
-    `mask` is a boolean array, True with probability 1 − p, that broadcasts to the shape of x: (N, C, 1, 1) drops whole
-    channels (Tompson et al., 2015), (N, 1, …) whole samples (stochastic depth). With p = 1 the result is 0.
+    The scaling is "inverted", by 1/(1 − p) in training. M has a shape that broadcasts to that of x: (N, C, 1, 1) drops
+    whole channels (Tompson et al., 2015), (N, 1, …) whole samples (stochastic depth). Its entries are the
+    `Generator.bernoulli` of `stretch`, blocks that the caller has reserved: a GPU draws them in registers, forward and
+    backward, and stores no mask. With p = 1 the first term is 0. `residual` broadcasts with x.
 
-    >>> weft.backend.dropout.dropout(weft.tensor([1.0, 2.0]), weft.tensor([True, False]), p=0.5)
-    tensor([2., 0.])
+    >>> blocks = weft.Generator(0).reserve(3, weft.bool)
+    >>> weft.backend.dropout.dropout(weft.ones(3), p=0.5, shape=(3,), stretch=blocks)
+    tensor([2., 2., 0.])
     """
+    mask = xp.asarray(stretch.bernoulli(shape, 1 - p), device=x.device)
     scale = xp.astype(mask, x.dtype) * (1 / (1 - p) if p < 1 else 0.0)
-    return x * scale, (lambda g: unbroadcast(xp, g * scale, x), None)
+    y = x * scale
+    pullbacks = (lambda g: unbroadcast(xp, g * scale, x), lambda g: unbroadcast(xp, g, residual))
+    return (y if residual is None else residual + y), pullbacks

@@ -87,7 +87,7 @@ def native(xp: Any, dtype: Any) -> Any:
     """The namespace's own object for a dtype (None stays None): some libraries accept no NumPy dtypes."""
     if dtype is None or xp is np or not isinstance(dtype, np.dtype | type):
         return dtype
-    return getattr(xp, np.dtype(dtype).name)
+    return getattr(xp, np.dtype(dtype).name, dtype)  # CuPy takes ml_dtypes' bfloat16, and has no name for it
 
 
 def of(raw: Any) -> np.dtype:

@@ -13,7 +13,7 @@ __all__ = ["check_indices", "embedding"]
 
 def check_indices(indices: Any, count: int) -> None:
     """Raise IndexError unless the integers of a NumPy array lie in [0, count). Other devices are not made to wait."""
-    if not isinstance(indices, np.ndarray) or not indices.size:
+    if type(indices) is not np.ndarray or not indices.size:
         return
     # as unsigned numbers the negative ones are the largest; `argmax` finds them faster than `max` does
     worst = indices.flat[indices.view(f"u{indices.itemsize}").argmax()]

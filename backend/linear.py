@@ -21,7 +21,7 @@ def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
 
     grad_x₁ = g x₂ᵀ, grad_x₂ = x₁ᵀ g.
     """
-    y = xp.matmul(x1, x2)
+    y = gemm(xp, x1, x2)
     a = x1 if x1.ndim > 1 else x1[None, :]
     b = x2 if x2.ndim > 1 else x2[:, None]
 

@@ -217,7 +217,7 @@ def check_targets(target: Any, classes: int, ignore_index: int = -100) -> None:
 
     Other devices are not asked: that would make them wait.
     """
-    if not isinstance(target, np.ndarray) or not target.size:
+    if type(target) is not np.ndarray or not target.size:
         return
     # As unsigned numbers the negative ones are the largest; `argmax` finds them faster than `max` does.
     unsigned = target.view(f"u{target.itemsize}")

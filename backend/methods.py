@@ -30,7 +30,7 @@ def _operand(x: Tensor, other: Any) -> Any:
         other = other.item()
     if isinstance(other, NUMBERS):
         return other
-    if isinstance(other, np.ndarray):
+    if type(other) is np.ndarray:
         return asarray(other, device=x.device)
     return asarray(other) if hasattr(other, "__array_namespace__") else NotImplemented
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .autograd import primitive
+from .gemm import matmul
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
 
@@ -151,8 +152,8 @@ def adaptive_avg_pool2d(xp: Any, x: Any, /, *, output_size: Pair) -> Any:
     y = A x Bᵀ and grad_x = Aᵀ g B.
     """
     a, b = (xp.astype(xp.asarray(_averages(n, o)), x.dtype) for n, o in zip(x.shape[2:], output_size))
-    y = xp.matmul(xp.matmul(a, x), xp.matrix_transpose(b))
-    return y, (lambda g: xp.matmul(xp.matmul(xp.matrix_transpose(a), g), b),)
+    y = matmul(xp, matmul(xp, a, x), xp.matrix_transpose(b))
+    return y, (lambda g: matmul(xp, matmul(xp, xp.matrix_transpose(a), g), b),)
 
 
 def _averages(size: int, output: int) -> np.ndarray:

@@ -11,12 +11,13 @@ normal distribution included.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import creation, devices, dtypes
+from . import devices, dtypes
+from .capture import active
 from .tensor import Tensor, wrap
 
 __all__ = ["Generator", "default_generator", "manual_seed", "rand", "randint", "randn", "randperm"]
@@ -28,11 +29,18 @@ BLOCK = 1 << 13  # elements of the normal transform worked on at a time: its doz
 class Generator:
     """A stream of random numbers, determined by `seed` and a counter of the blocks used so far.
 
+    The raw draws (`uniform`, `normal`, …) give arrays of the library that computes on `device`: a GPU makes them itself.
+
     >>> weft.Generator(1).uniform((2,), weft.float32).tolist() == weft.Generator(1).uniform((2,), weft.float32).tolist()
     True
     """
 
     def __init__(self, seed: int = 0):
+        self._bits: Any = None  # made by the first draw on a CPU: importing numpy.random takes 10 ms
+        self._position: tuple[int, int] | None = None  # seed and block that `_bits` gives next
+        # A CUDA graph replays its kernels with the counter of the capture. Who captures puts a number in device memory
+        # here, and before each replay writes to it how many blocks have been used since: kernels add it.
+        self.advance: Any = None
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -49,61 +57,137 @@ class Generator:
     def set_state(self, state: dict[str, int]) -> None:
         """Continue exactly where `get_state` was called."""
         self.seed, self.counter = int(state["seed"]), int(state["counter"])
-        self._bits: Any = None  # made by the first draw: importing numpy.random takes 10 ms
 
-    # --- raw draws (NumPy arrays) -------------------------------------------------------------------------------------
-    def words(self, n: int) -> np.ndarray:
+    def reserve(self, n: int, dtype: Any) -> Stretch:
+        """The blocks that the next n numbers of a dtype are made of: four of 8 bytes or eight others come from each."""
+        recording = active()
+        advance = self.advance if recording is None else recording.advance_of(self)
+        stretch = Stretch(self, self.seed, self.counter, advance)
+        self.counter += -(-n // (4 if dtype.itemsize == 8 else 8))
+        return stretch
+
+    # --- raw draws ----------------------------------------------------------------------------------------------------
+    def words(self, n: int, device: str = "cpu") -> Any:
         """The next n 64-bit words."""
-        if self._bits is None:
-            self._bits = np.random.Philox(key=self.seed, counter=self.counter)
-        blocks = -(-n // 4)
-        self.counter += blocks
-        return self._bits.random_raw(4 * blocks)[:n]
+        return self._draw("Words", (n,), dtypes.uint64, device)
 
     def halves(self, n: int) -> np.ndarray:
         """The next n 32-bit words."""
-        return self.words(-(-n // 2)).astype("<u8", copy=False).view("<u4")[:n]
+        return self.reserve(n, dtypes.uint32).halves(n)
 
-    def uniform(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+    def uniform(self, shape: Sequence[int], dtype: Any = None, device: str = "cpu") -> Any:
         """Uniform on [0, 1): 2⁻ᵖ times the highest p bits of a word (of half, if p ≤ 32), p the dtype's precision."""
-        n, dtype = math.prod(shape), _float_dtype(dtype)
-        p = PRECISION[dtype.name]  # fewer bits than a format can hold would waste it, more could round up to 1
-        if p > 32:
-            u = (self.words(n) >> (64 - p)) * 2.0**-p
-        else:
-            u = (self.halves(n) >> (32 - p)).astype(np.float32) * np.float32(2.0**-p)
-        return u.reshape(shape).astype(dtype, copy=False)
+        return self._draw("Uniform", shape, _float_dtype(dtype), device)
 
-    def normal(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+    def normal(self, shape: Sequence[int], dtype: Any = None, device: str = "cpu") -> Any:
         """Standard normal: the distribution's quantile at the middle of a cell of width 2⁻³² (float64: 2⁻⁵²)."""
-        n, dtype = math.prod(shape), _float_dtype(dtype)
-        wide = dtype == np.float64
-        source = (
-            self.words(n) >> 12 if wide else self.halves(n)
-        )  # with one bit more, the middle of the last cell would round to 1
-        cell = 2.0**-52 if wide else 2.0**-32
-        out = np.empty(n, dtype)
-        for i in range(0, n, BLOCK):
-            out[i : i + BLOCK] = normal_quantile((source[i : i + BLOCK] + 0.5) * cell)
-        return out.reshape(shape)
+        return self._draw("Normal", shape, _float_dtype(dtype), device)
 
-    def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
+    def bernoulli(self, shape: Sequence[int], probability: float, device: str = "cpu") -> Any:
         """Booleans that are True with `probability`, decided on 32 bits."""
-        if not 0 <= probability <= 1:
-            raise ValueError(f"`probability` must be in [0, 1], got {probability}")
-        threshold = round(probability * 2**32)
-        bits = self.halves(math.prod(shape))
-        return (bits < threshold if threshold < 1 << 32 else np.ones(bits.shape, bool)).reshape(shape)
+        return self._draw("Bernoulli", shape, dtypes.bool, device, threshold(probability))
 
-    def integers(self, low: int, high: int, shape: Sequence[int]) -> np.ndarray:
+    def integers(self, low: int, high: int, shape: Sequence[int], device: str = "cpu") -> Any:
         """Integers in [low, high)."""
         if high <= low:
             raise ValueError(f"`high` must be greater than `low`, got low={low}, high={high}")
-        return (low + (self.words(math.prod(shape)) % np.uint64(high - low)).astype(np.int64)).reshape(shape)
+        return self._draw("Integers", shape, dtypes.int64, device, high - low, low)
 
-    def permutation(self, n: int) -> np.ndarray:
+    def permutation(self, n: int, device: str = "cpu") -> Any:
         """0 … n − 1 in random order: the order that sorts n random words."""
-        return np.argsort(self.words(n), stable=True)
+        return devices.namespace(device).argsort(self.words(n, device), stable=True)
+
+    def _draw(self, what: str, shape: Sequence[int], dtype: Any, device: str, *numbers: int) -> Any:
+        n = math.prod(shape)
+        stretch = self.reserve(n, dtype)
+        fill = _kernels.get(devices.kind(device))
+        if fill is not None and self.counter < 1 << 64:  # kernels count that far
+            return fill(what, devices.namespace(device), tuple(shape), dtype, stretch, *numbers)
+        raw = _ON_HOST[what](stretch, n, dtype, *numbers).reshape(shape)
+        return raw if device == "cpu" else devices.namespace(device).asarray(raw)
+
+
+class Stretch(NamedTuple):
+    """Blocks of a generator's stream, from `counter` on, set aside for one draw.
+
+    Whoever needs the numbers makes them: a kernel in its registers, as often as it likes, or a CPU from `words`.
+    """
+
+    generator: Generator
+    seed: int
+    counter: int
+    advance: Any  # see Generator
+
+    def words(self, n: int) -> np.ndarray:
+        """The first n 64-bit words, by NumPy."""
+        g, position = self.generator, (self.seed, self.counter)
+        if g._position != position:
+            g._bits = np.random.Philox(key=self.seed, counter=self.counter)
+        blocks = -(-n // 4)
+        g._position = (self.seed, self.counter + blocks)
+        return g._bits.random_raw(4 * blocks)[:n]
+
+    def halves(self, n: int) -> np.ndarray:
+        """The first n 32-bit words, by NumPy."""
+        return self.words(-(-n // 2)).astype("<u8", copy=False).view("<u4")[:n]
+
+    def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
+        """`Generator.bernoulli` of these blocks, by NumPy."""
+        return _bernoulli(self, math.prod(shape), dtypes.bool, threshold(probability)).reshape(shape)
+
+
+def threshold(probability: float) -> int:
+    """What a 32-bit word must be less than, to be so with `probability`."""
+    if not 0 <= probability <= 1:
+        raise ValueError(f"`probability` must be in [0, 1], got {probability}")
+    return round(probability * 2**32)
+
+
+# --- numbers from words, by NumPy -------------------------------------------------------------------------------------
+def _uniform(stretch: Stretch, n: int, dtype: Any) -> np.ndarray:
+    p = PRECISION[dtype.name]  # fewer bits than a format can hold would waste it, more could round up to 1
+    if p > 32:
+        return (stretch.words(n) >> (64 - p)) * 2.0**-p
+    return ((stretch.halves(n) >> (32 - p)).astype(np.float32) * np.float32(2.0**-p)).astype(dtype, copy=False)
+
+
+def _normal(stretch: Stretch, n: int, dtype: Any) -> np.ndarray:
+    wide = dtype == np.float64
+    source = stretch.words(n) >> 12 if wide else stretch.halves(n)  # one bit more, and the last cell's middle were 1
+    cell = 2.0**-52 if wide else 2.0**-32
+    out = np.empty(n, np.float64 if wide else np.float32)
+    for i in range(0, n, BLOCK):
+        out[i : i + BLOCK] = normal_quantile((source[i : i + BLOCK] + 0.5) * cell)
+    return out.astype(dtype, copy=False)  # half precision is rounded from float32, as kernels do it
+
+
+def _bernoulli(stretch: Stretch, n: int, dtype: Any, threshold: int) -> np.ndarray:
+    bits = stretch.halves(n)
+    return bits < threshold if threshold < 1 << 32 else np.ones(bits.shape, bool)
+
+
+def _integers(stretch: Stretch, n: int, dtype: Any, width: int, low: int) -> np.ndarray:
+    return low + (stretch.words(n) % np.uint64(width)).astype(np.int64)
+
+
+_ON_HOST: dict[str, Callable] = {
+    "Words": lambda stretch, n, dtype: stretch.words(n),
+    "Uniform": _uniform,
+    "Normal": _normal,
+    "Bernoulli": _bernoulli,
+    "Integers": _integers,
+}
+_kernels: dict[str, Callable] = {}  # by kind of device: fill(what, xp, shape, dtype, stretch, *numbers)
+
+
+def on(device: str) -> Callable:
+    """Register a function that draws on one kind of device, as a replacement for NumPy."""
+
+    def register(fill: Callable) -> Callable:
+        _kernels[device] = fill
+        return fill
+
+    return register
 
 
 def _float_dtype(dtype: Any) -> np.dtype:
@@ -182,12 +266,6 @@ def manual_seed(seed: int) -> Generator:
     return default_generator.manual_seed(seed)
 
 
-def _place(raw: np.ndarray, device: str | None, requires_grad: bool = False) -> Tensor:
-    device = devices.canonical(device)
-    out = wrap(raw, "cpu") if device == "cpu" else creation.asarray(raw, device=device)
-    return out.requires_grad_(requires_grad)
-
-
 def _sizes(size: tuple) -> tuple:
     return tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size
 
@@ -199,13 +277,17 @@ def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, devi
     >>> weft.rand(2, 3).shape
     (2, 3)
     """
-    return _place((generator or default_generator).uniform(_sizes(size), dtype), device, requires_grad)
+    device = devices.canonical(device)
+    raw = (generator or default_generator).uniform(_sizes(size), dtype, device)
+    return wrap(raw, device).requires_grad_(requires_grad)
 
 
 def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: str | None = None,
           requires_grad: bool = False) -> Tensor:  # fmt: skip
     """Standard normal random numbers, as `torch.randn`."""
-    return _place((generator or default_generator).normal(_sizes(size), dtype), device, requires_grad)
+    device = devices.canonical(device)
+    raw = (generator or default_generator).normal(_sizes(size), dtype, device)
+    return wrap(raw, device).requires_grad_(requires_grad)
 
 
 def randint(low: int, high: Any, size: Sequence[int] | None = None, *, generator: Generator | None = None,
@@ -213,10 +295,13 @@ def randint(low: int, high: Any, size: Sequence[int] | None = None, *, generator
     """Random integers in [low, high), as `torch.randint`: `randint(low, high, size)` or `randint(high, size)`."""
     if size is None:
         low, high, size = 0, low, high
-    raw = (generator or default_generator).integers(low, high, tuple(size))
-    return _place(raw if dtype is None else raw.astype(dtype), device)
+    device = devices.canonical(device)
+    raw = (generator or default_generator).integers(low, high, tuple(size), device)
+    xp = devices.namespace(device)
+    return wrap(raw if dtype is None else xp.astype(raw, dtypes.native(xp, dtype)), device)
 
 
 def randperm(n: int, *, generator: Generator | None = None, device: str | None = None) -> Tensor:
     """The numbers 0 … n − 1 in random order, as `torch.randperm`."""
-    return _place((generator or default_generator).permutation(n), device)
+    device = devices.canonical(device)
+    return wrap((generator or default_generator).permutation(n, device), device)

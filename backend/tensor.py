@@ -55,7 +55,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False):
         if isinstance(data, Tensor):
             data, self.device = innermost(data), data.device
-        elif isinstance(data, np.ndarray):
+        elif type(data) is np.ndarray:
             self.device = "cpu"
         else:
             self.device = device_of(data)
@@ -262,7 +262,7 @@ def innermost(x: Any) -> Any:
 
 def device_of(raw: Any) -> str:
     """Which device a raw array lives on ("cpu" for anything that is not a known library's array)."""
-    if isinstance(raw, np.ndarray | np.generic | int | float | complex | list | tuple):
+    if type(raw) is np.ndarray or isinstance(raw, np.generic | int | float | complex | list | tuple):
         return "cpu"
     if type(raw).__module__.startswith("cupy"):
         return f"cuda:{raw.device.id}"

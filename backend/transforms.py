@@ -80,8 +80,8 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     """f(*args), keeping nothing of its inside for the backward pass: it is computed again there.
 
     Memory for time: only `args` and the result are held. `f` must give the same result when called again; randomness
-    drawn
-    from the default generator is replayed. Parameters and other tensors that `f` uses receive their gradients too.
+    drawn from the default generator is replayed, `autocast` is as it was. Parameters and other tensors that `f` uses
+    receive their gradients too.
     Inside a nested `weft.grad`, which differentiates every step, nothing can be left out: there it is f(*args).
 
     >>> x = weft.tensor([1.0, 2.0], requires_grad=True)
@@ -92,14 +92,15 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     if not _mode.enabled or _mode.nested:
         return f(*args)
     used: list[Tensor] = []
-    state = default_generator.get_state()
+    state, cast = default_generator.get_state(), _mode.cast
     with _tape(_mode.level, base=NEVER, captured=used):
         out = f(*args)
     outs = out if isinstance(out, tuple) else (out,)
     used += [o for o in outs if o.requires_grad]  # arguments that `f` returned untouched
 
     def again() -> tuple:
-        out = f(*args)
+        with _tape(_mode.level, cast=cast and cast.anew()):
+            out = f(*args)
         return out if isinstance(out, tuple) else (out,)
 
     results = _on_demand(outs, again, used, state)

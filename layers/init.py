@@ -54,7 +54,7 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: random.Generator | None = None) -> Tensor:
     """U(a, b): variance (b − a)²/12."""
-    u = _generator(generator).uniform(tensor.shape, _working_dtype(tensor))
+    u = _generator(generator).uniform(tensor.shape, _working_dtype(tensor), tensor.device)
     u *= b - a
     u += a
     return _fill(tensor, u)
@@ -62,7 +62,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: random.G
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: random.Generator | None = None) -> Tensor:
     """N(mean, std²)."""
-    z = _generator(generator).normal(tensor.shape, _working_dtype(tensor))
+    z = _generator(generator).normal(tensor.shape, _working_dtype(tensor), tensor.device)
     z *= std
     z += mean
     return _fill(tensor, z)

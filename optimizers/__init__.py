@@ -15,6 +15,7 @@ from .clipping import (
     get_total_norm,
 )
 from .ema import EMA
+from .grad_scaler import GradScaler
 from .lion import Lion
 from .lr_finder import LRFinderResult, lr_find
 from .muon import Muon
@@ -33,6 +34,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "GradScaler",
     "LRFinderResult",
     "Lion",
     "Muon",

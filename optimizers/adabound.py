@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["AdaBound"]
 
@@ -31,6 +31,8 @@ class AdaBound(Optimizer):
     Reference: Luo, Xiong, Liu and Sun, "Adaptive gradient methods with dynamic bound of learning rate", 2019; ε and
     bias correction as in the authors' code.
     """
+
+    kernel = ("AdaBound", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,
@@ -71,14 +73,14 @@ class AdaBound(Optimizer):
         t, lr, γ = clock["step"], group["lr"], group["gamma"]
         β1, β2 = group["betas"]
         final = group["final_lr"] * (lr / group["base_lr"] if group["base_lr"] else 1.0)
-        return {
+        return descent_coefficients(group) | {
             "α1": 1 - β1,
             "α2": 1 - β2,
             "η": lr * sqrt(1 - β2**t) / (1 - β1**t),
             "ε": group["eps"],
             "lower": final * (1 - 1 / (γ * t + 1)),
             "upper": final * (1 + 1 / (γ * t)),
-            "λ": group["weight_decay"],
+            "amsbound": group["amsbound"],
         }
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adadelta"]
 
@@ -26,6 +26,8 @@ class Adadelta(Optimizer):
     Reference: Zeiler, "ADADELTA: an adaptive learning rate method", 2012 (there, lr = 1).
     """
 
+    kernel = ("Adadelta", "square_avg", "acc_delta")
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -42,7 +44,7 @@ class Adadelta(Optimizer):
         return {"square_avg": 0.0, "acc_delta": 0.0}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        return {"fresh": 1 - group["rho"], "η": group["lr"], "ε": group["eps"], "λ": group["weight_decay"]}
+        return descent_coefficients(group) | {"fresh": 1 - group["rho"], "η": group["lr"], "ε": group["eps"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         v, u = state["square_avg"], state["acc_delta"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adagrad"]
 
@@ -23,6 +23,8 @@ class Adagrad(Optimizer):
     Reference: Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
     2011.
     """
+
+    kernel = ("Adagrad", "sum")
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class Adagrad(Optimizer):
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         η = group["lr"] / (1 + (clock["step"] - 1) * group["lr_decay"])
-        return {"η": η, "ε": group["eps"], "λ": group["weight_decay"]}
+        return descent_coefficients(group) | {"η": η, "ε": group["eps"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         s = state["sum"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adam", "AdamW"]
 
@@ -38,6 +38,8 @@ class Adam(Optimizer):
     >>> [round(x, 3) for x in p.tolist()]
     [0.9, -1.9]
     """
+
+    kernel = ("Adam", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,
@@ -69,16 +71,15 @@ class Adam(Optimizer):
         return dict.fromkeys(names, 0.0)
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        t, lr, λ = clock["step"], group["lr"], group["weight_decay"]
+        t = clock["step"]
         β1, β2 = group["betas"]
         correction = sqrt(1 - β2**t)
-        return {
+        return descent_coefficients(group) | {
             "α1": 1 - β1,
             "α2": 1 - β2,
-            "η": lr * correction / (1 - β1**t),
+            "η": group["lr"] * correction / (1 - β1**t),
             "ε": group["eps"] * correction,
-            "λ": λ,
-            "keep": 1 - lr * λ,
+            "amsgrad": group["amsgrad"],
         }
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:

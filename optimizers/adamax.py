@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adamax"]
 
@@ -23,6 +23,8 @@ class Adamax(Optimizer):
 
     Reference: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, section 7.1.
     """
+
+    kernel = ("Adamax", "exp_avg", "exp_inf")
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Adamax(Optimizer):
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         β1, β2 = group["betas"]
         η = group["lr"] / (1 - β1 ** clock["step"])
-        return {"α1": 1 - β1, "β2": β2, "η": η, "ε": group["eps"], "λ": group["weight_decay"]}
+        return descent_coefficients(group) | {"α1": 1 - β1, "β2": β2, "η": η, "ε": group["eps"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m, u = state["exp_avg"], state["exp_inf"]

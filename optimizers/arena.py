@@ -4,8 +4,13 @@
     grads   [ ∂W₁ ……… | ∂b₁ … | ∂W₂ …… | ∂b₂ … ]     each p._grad_view is a view: backward writes there and sets p.grad
     state   [ m₁ ………… | …                      ]      one vector per name ("exp_avg", …), in the same layout
 
-so that an update is a handful of operations on a few long vectors. Each parameter starts on a 64-byte boundary, for
-SIMD loads and for cuBLAS; the padding in between is updated like everything else, with a gradient of zero.
+so that an update is a handful of operations on a few long vectors, or one CUDA kernel. Each parameter starts on a
+64-byte boundary, for SIMD loads and for cuBLAS; the padding in between is updated like everything else, with a gradient
+of zero.
+
+Parameters of half precision have *master weights*, one more state vector in float32: what the updates add up in, so
+that steps smaller than a parameter's last bit are not lost. The parameter is its master, rounded. Where it is not, it
+has been written to by somebody else (or the master is new, and zero): then the parameter is right.
 
 Only namespaces whose slices and reshapes are views can host an arena (NumPy, CuPy, array_api_strict).
 """
@@ -23,9 +28,10 @@ from ..backend.cpu.products import aligned
 from ..backend.tensor import Parameter, Tensor
 from .rule import Clock, Numbers, Vectors
 
-__all__ = ["Arena", "Layout", "Run", "contiguous", "kinds"]
+__all__ = ["MASTER", "Arena", "Layout", "Run", "contiguous", "exact", "kinds", "runs_kernels"]
 
 ALIGNMENT = 64  # bytes: a cache line, an AVX-512 register, four float4 loads of CUDA
+MASTER = "master_param"  # the name of master weights among the state vectors
 
 # A CPU updates vectors in pieces of this many bytes: short enough that parameter, gradient, two moments and scratch
 # stay in an L2 cache of 1 MB while the operations of an update pass over them; long enough that threads, which take
@@ -72,15 +78,21 @@ class Layout:
 class Run:
     """Neighbouring parameters `start … stop-1` of an arena, updated together.
 
-    `blocks` lists flat vectors (p, g, {name: state}): pieces of BLOCK_BYTES with NumPy, one whole otherwise.
+    `blocks` lists flat vectors (p, g, {name: state}): pieces of BLOCK_BYTES for a CPU, one whole otherwise.
+    `coefficients` is the vector of what `Arena.publish` was given last, on the arena's device.
     """
 
-    __slots__ = ("blocks", "start", "stop")
+    __slots__ = ("blocks", "coefficients", "numbers", "scalars", "start", "stop")
+
+    coefficients: Any
+    scalars: Numbers
 
     def __init__(self, arena: Arena, start: int, stop: int):
         self.start, self.stop = start, stop
+        self.numbers: tuple[float, ...] = ()
         first, last = arena.offsets[start], arena.ends[stop - 1]
-        step = BLOCK_BYTES // dtypes.of(arena.values).itemsize if arena.xp is np else max(1, last - first)
+        is_cut = arena.xp is np and not arena.has_kernels
+        step = BLOCK_BYTES // dtypes.of(arena.values).itemsize if is_cut else max(1, last - first)
         cuts = [slice(i, min(i + step, last)) for i in range(first, last, step)]
         self.blocks = [(arena.values[c], arena.grads[c], {k: v[c] for k, v in arena.state.items()}) for c in cuts]
 
@@ -94,18 +106,19 @@ class Arena(Layout):
     not of its `.data`. A `p.grad` that is not the arena's view (set by hand) is copied in at the step.
 
     `clocks[i]` is a dict of what has been counted for parameter i (its "step"); parameters with one history share it.
+    `has_kernels`: CUDA kernels can update it.
     """
 
     def __init__(self, params: Sequence[Tensor], indices: Sequence[int], clock: Clock):
         super().__init__(params)
         self.indices = list(indices)  # where the parameters stand in their group
+        self.has_kernels = runs_kernels(self.device, self.dtype)
         self.values, self.grads = self.vector(self.dtype), self.vector(self.dtype)
         self.state: Vectors = {}
         self.clocks = [dict(clock)] * len(self.params)
         self.is_uniform = True  # every parameter has the same clock
         self.is_ready = False
         self._runs: dict[tuple[int, int], Run] = {}
-        self._numbers: tuple[float, ...] = ()
         self.where: dict[int, tuple[Any, int]] = {}
         self.rows = [(p, self.view(self.values, i), self.view(self.grads, i)) for i, p in enumerate(self.params)]
         for i, row in enumerate(self.rows):
@@ -121,8 +134,8 @@ class Arena(Layout):
             p._grad_view = grad
 
     def require(self, slots: dict[str, float]) -> None:
-        """Have a state vector for each name, filled with the given number where it is new."""
-        for name, fill in slots.items():
+        """Have a state vector for each name, and master weights, filled with the given number where it is new."""
+        for name, fill in (slots | {MASTER: 0.0} if self.is_half else slots).items():
             if name not in self.state:
                 self.state[name] = self.vector(self.state_dtype, fill)
                 self._runs.clear()
@@ -188,25 +201,25 @@ class Arena(Layout):
             run = self._runs[start, stop] = Run(self, start, stop)
         return run
 
-    def publish(self, coefficients: dict[str, float]) -> Numbers:
-        """The numbers of this step as 0-d arrays of the state's dtype, by name.
+    def publish(self, run: Run, coefficients: dict[str, float]) -> None:
+        """Put the numbers of this step into `run.coefficients`, and as 0-d arrays of it, by name, into `run.scalars`.
 
         Arrays, because an operation with a 0-d array costs NumPy 1 µs less than with a Python number, and because a
         CUDA graph reads them from where they are. One small copy per change.
         """
         numbers = tuple(coefficients.values())
-        if numbers != self._numbers:
-            if len(numbers) != len(self._numbers):
-                self._buffer = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
-                cells = [self.xp.reshape(self._buffer[i : i + 1], ()) for i in range(len(numbers))]
-                self._scalars = Numbers(**dict(zip(coefficients, cells)))
-            self._buffer[...] = numbers if self.xp is np else self.xp.asarray(numbers, dtype=self.state_dtype)
-            self._numbers = numbers
-        return self._scalars
+        if numbers != run.numbers:
+            if len(numbers) != len(run.numbers):
+                run.coefficients = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
+                cells = [self.xp.reshape(run.coefficients[i : i + 1], ()) for i in range(len(numbers))]
+                run.scalars = Numbers(**dict(zip(coefficients, cells)))
+            run.coefficients[...] = numbers if self.xp is np else self.xp.asarray(numbers, dtype=self.state_dtype)
+            run.numbers = numbers
 
     # --- saving -------------------------------------------------------------------------------------------------------
     def read(self, i: int, names: Iterable[str], *, copy: bool) -> tuple[Clock, Vectors]:
-        """Clock and state (in the parameter's shape) of the i-th parameter."""
+        """Clock and state (in the parameter's shape), master weights included, of the i-th parameter."""
+        names = [*names, MASTER] if self.is_half else names
         views = {name: self.view(self.state[name], i) for name in names}
         return dict(self.clocks[i]), {k: self.xp.asarray(v, copy=True) for k, v in views.items()} if copy else views
 
@@ -219,9 +232,25 @@ class Arena(Layout):
         self.is_uniform = False  # `runs` finds out
         for i, (_, vectors) in enumerate(entries):
             for name, value in vectors.items():
+                if name == MASTER and not self.is_half:  # the parameter has become float32, or was saved as a half
+                    continue
                 value = value if type(value) is type(self.values) else devices.to_numpy(value)
                 value = self.xp.asarray(value, dtype=self.state_dtype, device=self.values.device)
                 self.view(self.state[name], i)[...] = value
+
+
+def exact(xp: Any, p: Any, master: Any) -> Any:
+    """Half-precision parameters in float32: their master weights, where these round to them."""
+    return xp.where(xp.astype(master, p.dtype) == p, master, xp.astype(p, master.dtype))
+
+
+def runs_kernels(device: str, *dtypes: Any) -> bool:
+    """Whether the device runs our CUDA kernels, and they are for arrays of these dtypes."""
+    if devices.kind(device) not in ("cuda", "emulator"):
+        return False
+    from ..kernels.launch import FLOATS  # wants ml_dtypes: not before there is such a device
+
+    return all(dtype in FLOATS for dtype in dtypes)
 
 
 def contiguous(arrays: Sequence[Any]) -> list[Any]:

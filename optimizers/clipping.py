@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backend import devices, dtypes
 from ..backend.tensor import Tensor, wrap
-from .arena import contiguous
+from .arena import contiguous, runs_kernels
 
 __all__ = [
     "adaptive_clip_grad_",
@@ -40,20 +40,32 @@ def get_total_norm(
         raise ValueError(f"`norm_type` must be > 0 (math.inf included), got {norm_type}")
     if not tensors:
         return Tensor(0.0)
-    first = tensors[0]
-    xp = devices.namespace_of(first.data)
-    parts = [_power_sum(x, p) for x in contiguous([t.data for t in tensors])]
-    if len({t.device for t in tensors}) > 1:
-        parts = [xp.asarray(devices.to_numpy(part)) for part in parts]
-    total = xp.max(xp.stack(parts)) if p == math.inf else xp.sum(xp.stack(parts)) ** (1.0 / p)
-    dtype = xp.float32 if dtypes.of(first.data).itemsize < 4 else first.data.dtype
-    norm = wrap(xp.astype(xp.asarray(total), dtype), first.device)
+    arrays = contiguous([t.data for t in tensors])
+    on = {t.device for t in tensors}
+    device = tensors[0].device
+    if len(on) == 1 and runs_kernels(device, *[x.dtype for x in arrays]):
+        from ..kernels import reductions
+
+        norm = wrap(reductions.norm(arrays, p), device)
+    else:
+        norm = wrap(_norm(arrays, p, len(on) > 1), device)
     if error_if_nonfinite and not math.isfinite(norm.item()):
         raise RuntimeError(
             f"`error_if_nonfinite`: the total norm of order {norm_type} is {norm.item()}, gradients cannot be clipped "
             "by it; look for the first layer whose gradient is not finite, or pass error_if_nonfinite=False"
         )
     return norm
+
+
+def _norm(arrays: list[Any], p: float, are_scattered: bool) -> Any:
+    """The norm of arrays, perhaps of several devices, as a 0-d array on the first one's."""
+    xp = devices.namespace_of(arrays[0])
+    parts = [_power_sum(x, p) for x in arrays]
+    if are_scattered:
+        parts = [xp.asarray(devices.to_numpy(part)) for part in parts]
+    total = xp.max(xp.stack(parts)) if p == math.inf else xp.sum(xp.stack(parts)) ** (1.0 / p)
+    dtype = xp.float32 if dtypes.of(arrays[0]).itemsize < 4 else arrays[0].dtype
+    return xp.astype(xp.asarray(total), dtype)
 
 
 def _power_sum(x: Any, p: float) -> Any:
@@ -80,14 +92,49 @@ def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float
     gradient is NaN already; PyTorch makes all of them NaN).
     """
     max_norm = _non_negative("max_norm", max_norm)
-    for x in contiguous(_gradients(parameters)):
+    for x, norm, has_kernel in _with([p.grad for p in _listed(parameters) if p.grad is not None], total_norm):
         xp = devices.namespace_of(x)
-        norm = total_norm.data if devices.namespace_of(total_norm.data) is xp else xp.asarray(total_norm.numpy())
+        if has_kernel:
+            from ..kernels import reductions
+
+            reductions.clip(x, norm, max_norm)
+            continue
         scale = xp.clip(max_norm / (norm + 1e-6), max=1.0)
         scale = xp.where(xp.isnan(norm), xp.ones_like(scale), scale)  # else the arena's padding would stay NaN for good
-        if xp is np and scale == 1:
-            continue
-        x *= xp.astype(scale, x.dtype)
+        _multiply(xp, x, scale)
+
+
+def scale_(tensors: Iterable[Tensor], factor: Tensor) -> None:
+    """x ← factor · x for all tensors, in place; `factor` is 0-d, and may be beyond the range of half precision."""
+    for x, scale, has_kernel in _with(list(tensors), factor):
+        if has_kernel:
+            from ..kernels import reductions
+
+            reductions.scale(x, scale)
+        else:
+            _multiply(devices.namespace_of(x), x, scale)
+
+
+def _with(tensors: Sequence[Tensor], number: Tensor) -> Iterator[tuple[Any, Any, bool]]:
+    """(memory, the number beside it as a 0-d array, whether kernels can work on these) for all of the tensors' memory."""
+    for device in {t.device: None for t in tensors}:
+        beside = number.to(device).data
+        for x in contiguous([t.data for t in tensors if t.device == device]):
+            has_kernel = runs_kernels(device, x.dtype) and x.flags.c_contiguous
+            yield (
+                x,
+                devices.namespace_of(x).astype(beside, np.float32, copy=False) if has_kernel else beside,
+                has_kernel,
+            )
+
+
+def _multiply(xp: Any, x: Any, factor: Any) -> None:
+    if xp is np and factor == 1:
+        return
+    if dtypes.of(x).itemsize < 4:
+        x[...] = xp.astype(xp.astype(x, xp.float32) * factor, x.dtype)
+    else:
+        x *= xp.astype(factor, x.dtype)
 
 
 def clip_grad_norm_(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Lion"]
 
@@ -24,6 +24,8 @@ class Lion(Optimizer):
 
     Reference: Chen et al., "Symbolic discovery of optimization algorithms", 2023.
     """
+
+    kernel = ("Lion", "exp_avg")
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class Lion(Optimizer):
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         β1, β2 = group["betas"]
-        return {"α1": 1 - β1, "α2": 1 - β2, "η": group["lr"], "keep": 1 - group["lr"] * group["weight_decay"]}
+        return descent_coefficients(group) | {"α1": 1 - β1, "α2": 1 - β2, "η": group["lr"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m = state["exp_avg"]

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Any
 
 from ..backend.gemm import matmul
-from .arena import Arena, Run
+from .arena import MASTER, Arena, Run, exact
 from .optimizer import Optimizer
 from .rule import Clock, Group, Numbers
 
@@ -81,16 +81,20 @@ class Muon(Optimizer):
             "keep": 1 - group["lr"] * group["weight_decay"],
         }
 
-    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers) -> None:
+    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers, multiplier: Any = None) -> None:
         xp, single = arena.xp, arena.state_dtype
         for i in range(run.start, run.stop):
             value, b = arena.view(arena.values, i), arena.view(arena.state["momentum_buffer"], i)
             g = xp.astype(arena.view(arena.grads, i), single, copy=False)
+            g = g if multiplier is None else g * multiplier
             b += (g - b) * c.fresh  # (1)
             d = g + (b - g) * c.μ if group["nesterov"] else b  # (2)
             X = orthogonalised(xp, d, group["ns_coefficients"], group["ns_steps"], group["eps"])  # (3)
-            p = xp.astype(value, single, copy=False) * c.keep
-            value[...] = xp.astype(p - X * (c.η * _scale(group, value.shape)), value.dtype, copy=False)  # (4)
+            w = exact(xp, value, arena.view(arena.state[MASTER], i)) if arena.is_half else value
+            w = w * c.keep - X * (c.η * _scale(group, value.shape))  # (4)
+            if arena.is_half:
+                arena.view(arena.state[MASTER], i)[...] = w
+            value[...] = xp.astype(w, value.dtype, copy=False)
 
 
 def orthogonalised(xp: Any, d: Any, coefficients: tuple[float, float, float], steps: int, eps: float) -> Any:

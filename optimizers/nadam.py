@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["NAdam"]
 
@@ -31,6 +31,8 @@ class NAdam(Optimizer):
     """
 
     clock = {"step": 0, "mu_product": 1.0}
+
+    kernel = ("NAdam", "exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
@@ -61,19 +63,17 @@ class NAdam(Optimizer):
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        t, lr, λ, ψ = clock["step"], group["lr"], group["weight_decay"], group["momentum_decay"]
+        t, lr, ψ = clock["step"], group["lr"], group["momentum_decay"]
         β1, β2 = group["betas"]
         μ, μ_next = (β1 * (1 - 0.5 * 0.96 ** (s * ψ)) for s in (t, t + 1))
         Π = clock["mu_product"] = clock["mu_product"] * μ
         correction = sqrt(1 - β2**t)
-        return {
+        return descent_coefficients(group) | {
             "α1": 1 - β1,
             "α2": 1 - β2,
             "η_g": lr * correction * (1 - μ) / (1 - Π),
             "η_m": lr * correction * μ_next / (1 - Π * μ_next),
             "ε": group["eps"] * correction,
-            "λ": λ,
-            "keep": 1 - lr * λ,
         }
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..backend.autograd import enable_grad
+from ..backend.capture import active
 from ..backend.cpu.products import aligned
 from ..backend.parallel import parallel_for
 from ..backend.tensor import Tensor
-from .arena import BLOCK_BYTES, Arena, Run, kinds
+from .arena import BLOCK_BYTES, MASTER, Arena, Run, exact, kinds
 from .options import check_options, check_params
 from .rule import Clock, Group, Numbers, Vectors
 from .saving import read_entry, read_groups
@@ -45,11 +46,21 @@ class Optimizer:
       and finds the coefficients in `c` (0-d arrays). It must act elementwise: NumPy calls it on cache-sized pieces, on
       several threads. A rule that needs whole parameters overrides `apply`.
 
+    `kernel` names the rule in kernels/optimizers.cu that does the same on a GPU, and its state vectors in the order of
+    the kernel's arguments. It must be stated by the class that states `coefficients` or `update`: a subclass that
+    changes these and says nothing has no kernel.
+
     Raises ValueError for no, duplicate or non-leaf parameters and for options out of range; TypeError for anything but
     Tensors of a real floating-point dtype.
     """
 
     clock: Clock = {"step": 0}  # what is counted for each parameter, at the start
+    kernel: tuple[str, ...] | None = None
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if "kernel" not in vars(cls) and not {"coefficients", "update", "apply"}.isdisjoint(vars(cls)):
+            cls.kernel = None
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         if isinstance(params, Tensor | set):
@@ -80,23 +91,58 @@ class Optimizer:
         self.update(np, p, g, state, group, c)
 
     # --- the step -----------------------------------------------------------------------------------------------------
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(
+        self, closure: Callable[[], Any] | None = None, *, multiplier: Tensor | None = None, skip: Tensor | None = None
+    ) -> Any:
         """Update all parameters that have a gradient.
 
-        `closure` computes the loss, calls backward and returns the loss, which is returned.
+        `closure` computes the loss, calls backward and returns the loss, which is returned. For mixed precision, two
+        0-d Tensors, which kernels read where they are: all gradients count `multiplier` times (1/loss scale, or what
+        clips them), `.grad` staying as it is; nothing is updated if `skip` is true, though the step counts.
         """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        for arena, run, group, c in self.advance():
+            factor = None if multiplier is None else _beside(arena, multiplier, arena.state_dtype)
+            no = None if skip is None else _beside(arena, skip, arena.xp.bool)
+            if arena.has_kernels and self.kernel is not None:
+                self._launch(run, factor, no)
+            elif no is None or not no:  # looking waits for a GPU
+                self.apply(arena, run, group, c, factor)
+        return loss
+
+    def advance(self) -> list[tuple[Arena, Run, Group, Numbers]]:
+        """The host's part of a step: count it, and put its coefficients where the update reads them.
+
+        What replays the other part from a CUDA graph calls this before each replay (see `backend/capture.py`). Returns
+        what is to be updated.
+        """
+        recording = active()
+        if recording is not None:
+            recording.before_replay(self.advance)
+        is_recorded, work = recording is not None and recording.is_recording, []
         for k, group in enumerate(self.param_groups):
             slots = self.slots(group)
             for arena in self._settled(k):
                 arena.require(slots)
                 for run, clock in arena.runs():
-                    clock["step"] += 1
-                    self.apply(arena, run, group, arena.publish(self.coefficients(group, clock)))
-        return loss
+                    if not is_recorded:
+                        clock["step"] += 1
+                        arena.publish(run, self.coefficients(group, clock))
+                    work.append((arena, run, group, run.scalars))
+        return work
+
+    def _launch(self, run: Run, multiplier: Any, skip: Any) -> None:
+        from ..kernels.optimizers import update
+
+        rule, *names = self.kernel  # type: ignore[misc]
+        for p, g, state in run.blocks:
+            update(
+                rule, p, g, [state.get(name) for name in names], run.coefficients, master=state.get(MASTER),
+                multiplier=multiplier, skip=skip,
+            )  # fmt: skip
 
     def _settled(self, k: int) -> list[Arena]:
         """The arenas of the k-th group, laid out anew if a parameter has changed its device or dtype."""
@@ -109,28 +155,32 @@ class Optimizer:
         self._write(k, entries)
         return self._arenas[k]
 
-    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers) -> None:
-        """Update one run. With NumPy, block by block: all operations on one block before the next enters the cache."""
-        if arena.is_half:
-            for block in run.blocks:
-                self._update_half(arena, *block, group, c)
-        elif arena.xp is not np:
-            for block in run.blocks:
-                self.update(arena.xp, *block, group, c)
-        elif len(run.blocks) == 1:
-            self._update_blocks(run.blocks, group, c)
-        else:
-            parallel_for(lambda i, j: self._update_blocks(run.blocks[i:j], group, c), len(run.blocks), grain=_GRAIN)
+    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers, multiplier: Any = None) -> None:
+        """Update one run, its gradients times `multiplier` if that is given.
 
-    def _update_blocks(self, blocks: list[Any], group: Group, c: Numbers) -> None:
+        On a CPU, block by block: all operations on one block before the next enters the cache.
+        """
+        xp, blocks = arena.xp, run.blocks
+        if arena.is_half or xp is not np or arena.has_kernels:
+            for p, g, state in blocks:
+                g = xp.astype(g, arena.state_dtype, copy=False)
+                g = g if multiplier is None else g * multiplier
+                if arena.is_half:
+                    w = exact(xp, p, state[MASTER])
+                    self.update(xp, w, g, state, group, c)
+                    state[MASTER][...] = w
+                    p[...] = xp.astype(w, p.dtype)
+                else:
+                    self.update(xp, p, g, state, group, c)
+        elif len(blocks) == 1:
+            self._update_blocks(blocks, group, c, multiplier)
+        else:
+            parallel_for(lambda i, j: self._update_blocks(blocks[i:j], group, c, multiplier), len(blocks), grain=_GRAIN)
+
+    def _update_blocks(self, blocks: list[Any], group: Group, c: Numbers, multiplier: Any) -> None:
         scratch = _scratch(blocks[0][0].dtype)
         for p, g, state in blocks:
-            self.update_cpu(p, g, state, group, c, scratch[: p.size])
-
-    def _update_half(self, arena: Arena, p: Any, g: Any, state: Any, group: Any, c: Any) -> None:
-        single = arena.xp.astype(p, arena.state_dtype)
-        self.update(arena.xp, single, arena.xp.astype(g, arena.state_dtype), state, group, c)
-        p[...] = arena.xp.astype(single, p.dtype)
+            self.update_cpu(p, g if multiplier is None else g * multiplier, state, group, c, scratch[: p.size])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or (`set_to_none=False`) fill those that exist with zeros.
@@ -227,6 +277,12 @@ class Optimizer:
             options = ", ".join(f"{name}={v!r}" for name, v in group.items() if name not in ("params", "param_names"))
             lines.append(f"  group {k}: {sum(p.size for p in group['params']):,} parameters, {options}")
         return "\n".join([f"{type(self).__name__} (", *lines, ")"])
+
+
+def _beside(arena: Arena, value: Tensor, dtype: Any) -> Any:
+    """The raw array of a 0-d Tensor, on the arena's device and in this dtype."""
+    raw = value.data if value.device == arena.device else arena.xp.asarray(value.numpy())
+    return arena.xp.astype(raw, dtype, copy=False)
 
 
 class _PerThread(threading.local):

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["RAdam"]
 
@@ -31,6 +31,8 @@ class RAdam(Optimizer):
     Reference: Liu et al., "On the variance of the adaptive learning rate and beyond", 2020 (threshold 5 as in their
     code).
     """
+
+    kernel = ("RAdam", "exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class RAdam(Optimizer):
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        t, lr, λ = clock["step"], group["lr"], group["weight_decay"]
+        t, lr = clock["step"], group["lr"]
         β1, β2 = group["betas"]
         a, b, η = 0.0, 1.0, lr / (1 - β1**t)
         ρ_inf = 2 / (1 - β2) - 1
@@ -67,7 +69,7 @@ class RAdam(Optimizer):
         if ρ > 5:
             r = sqrt((ρ - 4) * (ρ - 2) * ρ_inf / ((ρ_inf - 4) * (ρ_inf - 2) * ρ))
             a, b, η = 1.0, group["eps"], η * r * sqrt(1 - β2**t)
-        return {"α1": 1 - β1, "α2": 1 - β2, "η": η, "a": a, "b": b, "λ": λ, "keep": 1 - lr * λ}
+        return descent_coefficients(group) | {"α1": 1 - β1, "α2": 1 - β2, "η": η, "a": a, "b": b}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m, v = state["exp_avg"], state["exp_avg_sq"]

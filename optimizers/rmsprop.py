@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["RMSprop"]
 
@@ -28,6 +28,8 @@ class RMSprop(Optimizer):
     References: Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning", 2012; centered: Graves,
     "Generating sequences with recurrent neural networks", 2013.
     """
+
+    kernel = ("RMSprop", "square_avg", "grad_avg", "momentum_buffer")
 
     def __init__(
         self,
@@ -63,12 +65,12 @@ class RMSprop(Optimizer):
         return slots
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        return {
+        return descent_coefficients(group) | {
             "fresh": 1 - group["alpha"],
             "η": group["lr"],
             "ε": group["eps"],
-            "λ": group["weight_decay"],
             "μ": group["momentum"],
+            "centered": group["centered"],
         }
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:

@@ -5,12 +5,25 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["Clock", "Group", "Numbers", "Vectors", "descent_direction"]
+__all__ = ["Clock", "Group", "Numbers", "Vectors", "descent_coefficients", "descent_direction"]
 
 Group = dict[str, Any]  # a parameter group: its options by name
 Clock = dict[str, Any]  # what is counted for a parameter: "step", …
 Vectors = dict[str, Any]  # flat state vectors by name
 Numbers = SimpleNamespace  # the coefficients of a step by name, as 0-d arrays
+
+
+def descent_coefficients(group: Group) -> dict[str, float]:
+    """What `descent_direction` needs, first among a rule's coefficients; neutral where an option is not in use.
+
+    A CUDA kernel, which knows no group, computes g ← sign g + λ p after p ← keep p.
+    """
+    λ, decoupled = group["weight_decay"], group.get("decoupled_weight_decay")
+    return {
+        "sign": -1.0 if group["maximize"] else 1.0,
+        "λ": 0.0 if decoupled else λ,
+        "keep": 1 - group["lr"] * λ if decoupled else 1.0,
+    }
 
 
 def descent_direction(p: Any, g: Any, group: Group, c: Numbers) -> Any:

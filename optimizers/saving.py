@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend.tensor import innermost
+from .arena import MASTER
 from .options import check_options
 from .rule import Clock, Group
 
@@ -34,7 +35,7 @@ def read_entry(entry: dict[str, Any], clock: Clock, slots: dict[str, float], sha
     arrays = {name: innermost(value) for name, value in entry.items() if name not in clock}
     if not entry:
         return dict(clock), {}
-    if set(arrays) != set(slots):
+    if arrays.keys() - {MASTER} != slots.keys():
         raise ValueError(
             f"`state_dict` must hold {sorted(slots)} for {what}, got {sorted(arrays)}; was it saved by another "
             "optimizer, or with other options?"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_direction
+from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["SGD"]
 
@@ -37,6 +37,8 @@ class SGD(Optimizer):
     Parameter containing:
     tensor([ 0.5, -1. ], requires_grad=True)
     """
+
+    kernel = ("SGD", "momentum_buffer")
 
     def __init__(
         self,
@@ -69,11 +71,11 @@ class SGD(Optimizer):
         return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        return {
+        return descent_coefficients(group) | {
             "η": group["lr"],
-            "λ": group["weight_decay"],
             "μ": group["momentum"],
             "fresh": 1.0 if clock["step"] == 1 else 1 - group["dampening"],
+            "nesterov": group["nesterov"],
         }
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:

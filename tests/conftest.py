@@ -35,3 +35,51 @@ def data_dir():
     if not DATA.is_dir():
         pytest.skip(f"the data sets are not at {DATA}")
     return DATA
+
+
+# --- kernels: what they take, and that none was left out ----------------------------------------------------------------
+# These hooks stand here because with pytest-xdist the process that reports collects no tests, and loads this file alone.
+_launched: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _note_launches(record_property):
+    """Which instantiations have run in the emulator, for `pytest_sessionfinish`."""
+    yield
+    emulator = sys.modules.get("weft.kernels.emulator")
+    if emulator and (new := emulator.launched - _launched):
+        _launched.update(new)
+        record_property("launched", sorted(new))
+
+
+def _properties(reporter, name):
+    reports = [r for outcome in reporter.stats.values() for r in outcome if getattr(r, "when", None) == "teardown"]
+    return [value for report in reports for key, value in report.user_properties if key == name]
+
+
+def pytest_sessionfinish(session):
+    """A run of all tests fails if there is an instantiation of a kernel that none of them has launched."""
+    config, reporter = session.config, session.config.pluginmanager.get_plugin("terminalreporter")
+    is_whole = not config.option.keyword and config.option.markexpr in ("", "not slow") and config.args == ["tests"]
+    if hasattr(config, "workerinput") or not is_whole or config.option.collectonly or config.option.maxfail:
+        return
+    from weft.kernels.compiler import families
+
+    there = {expression for expressions, _ in families().values() for expression in expressions}
+    idle = there - {name for names in _properties(reporter, "launched") for name in names}
+    if idle and "emulator" in weft.devices():
+        reporter.section("kernels that no test has launched")
+        reporter.write_line("\n".join(sorted(idle)))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Registers, shared memory and spills of all CUDA kernels, from the properties that kernels/test_compiler.py records."""
+    records = _properties(terminalreporter, "kernels")
+    if any(records):
+        from weft.kernels.compiler import Resources
+        from weft.kernels.report import table
+
+        terminalreporter.section("CUDA kernels")
+        rows = [(source, arch, Resources(**taken)) for record in records for source, arch, taken in record]
+        terminalreporter.write_line(table(rows))

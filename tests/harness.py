@@ -4,7 +4,8 @@
     test_primitive = harness.over(CASES)
 
 Each case runs in float32 and float64, on NumPy and on array_api_strict, in the generic form and in each replacement
-that this machine can run, with contiguous and scattered inputs, against an independent float64 reference; inputs must
+that this machine can run (CUDA kernels in the emulator), with contiguous and scattered inputs, against an independent
+float64 reference; inputs must
 come out as they went in. The float64 gradient of the generic form is compared with central differences along a random
 direction, all other gradients with that one, element by element: also those computed one at a time, and those written
 to an optimizer's arena. The gradient of the gradient is compared with central differences of the gradient.
@@ -24,6 +25,7 @@ import weft
 from weft.backend.autograd import PRIMITIVES
 
 weft.register_device("strict", array_api_strict)
+EMULATOR = "emulator" in weft.devices()  # there is a C++ compiler; asking has registered the kernels
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-12}  # relative to the largest magnitude of the reference
 GRADIENT = 20  # times TOLERANCE: gradients add up what values round once
@@ -79,14 +81,20 @@ def check(case: Case) -> None:
     expected = _tuple(case.reference(*case.args, **case.static))
     slopes = _check_gradients(case) if case.positions else None
     for dtype in ("float32", "float64"):
-        for device in ["cpu", "strict"] if case.strict else ["cpu"]:
-            for layout in (np.ascontiguousarray, scattered) if device == "cpu" else (np.ascontiguousarray,):
+        for device in _devices(case, dtype):
+            for layout in (np.ascontiguousarray,) if device == "strict" else (np.ascontiguousarray, scattered):
                 where = f"{case.name} {dtype} on {device}"
                 _check_values(case, expected, slopes, dtype, device, layout, where)
         if slopes:
             _check_arena(case, slopes, dtype)
     if slopes and len(slopes) > 1:
         _check_one_at_a_time(case, slopes)
+
+
+def _devices(case: Case, dtype: str) -> list[str]:
+    """Where to run it: a kernel, which is for float32 and less, beside the forms for NumPy."""
+    has_kernel = EMULATOR and dtype == "float32" and "emulator" in getattr(case.primitive, "impls", ())
+    return ["cpu", *(["strict"] if case.strict else []), *(["emulator"] if has_kernel else [])]
 
 
 def scattered(a: np.ndarray) -> np.ndarray:

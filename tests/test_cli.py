@@ -14,6 +14,7 @@ import pytest
 
 import weft
 from weft.__main__ import main
+from weft.kernels import compiler
 from weft.training import load_checkpoint, load_model
 
 FAST = ["--model", "mlp", "--hidden", "16", "--epochs", "2", "--batch-size", "200"]
@@ -112,6 +113,55 @@ class TestInfo:
             capsys, "info", "--model", "cnn", "--input-shape", "3"
         )
         assert "invalid choice: 'vgg'" in fails(capsys, "info", "--model", "vgg")
+        assert "--arch and --json go with --kernels" in fails(capsys, "info", "--json")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="there is neither CuPy nor NVRTC for macOS")
+class TestKernels:
+    @pytest.fixture
+    def family(self, monkeypatch):
+        """Of all the sources, one."""
+        source, (expressions, options) = next(iter(compiler.families().items()))
+        monkeypatch.setattr(compiler, "families", lambda: {source: (expressions, options)})
+        return source, expressions
+
+    def test_table(self, family, capsys):
+        source, expressions = family
+        assert main(["info", "--kernels", "--arch", "sm_90a", "sm_80"]) == 0
+        heading, columns, *lines = capsys.readouterr().out.splitlines()
+        assert heading.split() == ["sm_80", "sm_90a"]
+        assert columns.split() == ["regs", "smem", "stack", "spill"] * 2
+        assert lines[0] == source
+        for line, expression in zip(lines[1:], expressions):
+            assert re.fullmatch(rf"  {re.escape(expression)}(\s+\d+){{8}}", line)
+        assert lines[len(expressions) + 1] == ""
+        assert lines[len(expressions) + 2].startswith("regs: a thread's registers")
+
+    def test_json(self, family, capsys):
+        source, expressions = family
+        assert main(["info", "--kernels", "--json", "--arch", "sm_90a"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert [(row["source"], row["arch"], row["kernel"]) for row in found] == [
+            (source, "sm_90a", expression) for expression in expressions
+        ]
+        assert all(0 < row["registers"] < 256 and row["spill_stores"] == 0 for row in found)
+
+    def test_bar_on_a_terminal(self, family, capsys, monkeypatch):
+        pytest.importorskip("rich")
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        assert main(["info", "--kernels", "--arch", "sm_90a"]) == 0
+        shown = capsys.readouterr()
+        assert "compiling" in shown.err
+        assert f"{family[0]} sm_90a" in shown.err
+        assert "compiling" not in shown.out
+
+    def test_errors(self, family, capsys, monkeypatch):
+        assert "does not compile for `sm_1`" in fails(capsys, "info", "--kernels", "--arch", "sm_1")
+        monkeypatch.setattr(compiler, "families", lambda: {family[0]: (["nothing<float>"], ())})
+        assert main(["info", "--kernels", "--arch", "sm_90a"]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"weft info: `{family[0]}` does not compile for sm_90a with NVRTC ")
+        assert 'identifier "nothing" is undefined' in error
 
 
 class TestTrain:

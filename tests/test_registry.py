@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 import harness
@@ -31,6 +32,9 @@ TESTED_IN = {
     "backend/cpu/lowering": "backend/test_convolution.py",
     "backend/cpu/products": "backend/test_convolution.py",
     "backend/cpu/winograd": "backend/test_convolution.py",
+    # what all kernels are launched with and tested by
+    "kernels/launch": "kernels/test_emulator.py",
+    "kernels/emulator/build": "kernels/test_emulator.py",
     # words that the rules and the metrics are written in
     "optimizers/rule": "optimizers/test_optimizer.py",
     "training/metric": "training/test_metrics.py",
@@ -108,7 +112,7 @@ def has_derivative(primitive, case):
 def modules():
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        if parts[0] in ("backend", "layers", "optimizers", "data", "training", "__init__", "__main__"):
+        if parts[0] in ("kernels", "backend", "layers", "optimizers", "data", "training", "__init__", "__main__"):
             yield parts
 
 
@@ -123,7 +127,10 @@ def test_module_has_a_test_file(parts):
         return
     family = parts[-1].split("_")[0]  # metrics_regression may be tested with the other metrics
     mirrored = [TESTS.joinpath(*parts[:-1], f"test_{stem}.py") for stem in (parts[-1], family)]
-    if parts[:2] == ("backend", "cpu"):  # the harness runs every replacement beside its generic form
+    if parts[:2] in (
+        ("backend", "cpu"),
+        ("backend", "cuda"),
+    ):  # the harness runs every replacement beside its generic form
         mirrored.append(TESTS / "backend" / f"test_{parts[-1]}.py")
     assert any(path.is_file() for path in mirrored), f"{mirrored[0].relative_to(TESTS)} is missing"
 
@@ -133,7 +140,7 @@ PACKAGES = [
     *(
         m.name
         for m in pkgutil.walk_packages(weft.__path__, "weft.")
-        if m.name.split(".")[1] in (*weft._LAZY, "backend")
+        if m.name.split(".")[1] in (*weft._LAZY, "backend", "kernels")
     ),
 ]
 
@@ -214,3 +221,9 @@ def test_harness_finds_mistakes():
         "gradient 0 of test_registry.right float32 into the arena",
         cpu=lambda x: (x * 2, lambda g, need, into: (g * 2 if into[0] is None else into[0],)),
     )
+
+
+def test_status_lists_every_cuda_source():
+    """bench/results/STATUS.md says of each family whether it has run on a GPU."""
+    listed = set(re.findall(r"`(\w+\.cu)`", (ROOT / "bench" / "results" / "STATUS.md").read_text()))
+    assert listed == {path.name for path in (ROOT / "kernels").glob("*.cu")}

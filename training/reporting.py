@@ -74,7 +74,7 @@ class ProgressBar(Callback):
     def on_fit_begin(self, trainer: Any) -> None:
         file = self.file or sys.stdout
         if file.isatty():
-            self._bar = _make_bar(file)
+            self._bar = make_bar(file)
 
     def on_epoch_begin(self, trainer: Any) -> None:
         if self._bar is not None:
@@ -107,7 +107,8 @@ class ProgressBar(Callback):
             self._bar.stop()
 
 
-def _make_bar(file: TextIO) -> Any:
+def make_bar(file: TextIO) -> Any:
+    """A `rich.progress.Progress` whose tasks have a `text` of their own; None where rich is not installed."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -44,8 +44,10 @@ def _(
     return transposed(Host, x, weight, bias, where)
 
 
-def _suits(x: np.ndarray, *others: Any) -> bool:
-    return x.dtype in (np.float32, np.float64) and all(o is None or o.dtype == x.dtype for o in others)
+def _suits(x: np.ndarray, weight: np.ndarray, bias: Any) -> bool:
+    if not weight.size or x.dtype not in (np.float32, np.float64):
+        return False
+    return weight.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
 
 
 class Host:

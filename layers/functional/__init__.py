@@ -6,8 +6,21 @@ Arguments are checked here, once, for shapes, dtypes and options, without waitin
 the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing.
 """
 
-from . import activation, convolution, dense, lookup, loss, noise, normalization, padding, pooling, similarity
+from . import (
+    activation,
+    attention,
+    convolution,
+    dense,
+    lookup,
+    loss,
+    noise,
+    normalization,
+    padding,
+    pooling,
+    similarity,
+)
 from .activation import *
+from .attention import *
 from .convolution import *
 from .dense import *
 from .lookup import *
@@ -19,6 +32,6 @@ from .pooling import *
 from .similarity import *
 
 __all__ = [
-    *activation.__all__, *convolution.__all__, *dense.__all__, *lookup.__all__, *loss.__all__, *noise.__all__,
+    *activation.__all__, *attention.__all__, *convolution.__all__, *dense.__all__, *lookup.__all__, *loss.__all__, *noise.__all__,
     *normalization.__all__, *padding.__all__, *pooling.__all__, *similarity.__all__,
 ]  # fmt: skip

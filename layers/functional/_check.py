@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from ...backend.autocast import is_autocast_enabled
 from ...backend.dtypes import is_real_floating
 from ...backend.tensor import Tensor
 
@@ -27,7 +28,7 @@ def floating(name: str, x: Any) -> None:
 
 def same_dtype(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
     """Mixed dtypes would silently be computed in the wider one, at a multiple of the cost."""
-    if x.data.dtype != other.data.dtype:
+    if x.data.dtype != other.data.dtype and not is_autocast_enabled():
         raise TypeError(
             f"`{name}` must have the dtype of `{other_name}`, {other.dtype}, got {x.dtype}; "
             f"convert it: {name}.to(weft.{other.dtype}), or the module: .double(), .float(), …"

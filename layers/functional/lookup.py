@@ -101,7 +101,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(devices.namespace_of(raw).max(raw)) + 1
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be positive, or -1 to be found, got {num_classes}")
-    if isinstance(raw, np.ndarray) and raw.size and not 0 <= raw.min() <= raw.max() < num_classes:
+    if type(raw) is np.ndarray and raw.size and not 0 <= raw.min() <= raw.max() < num_classes:
         raise IndexError(f"`tensor` must hold indices in [0, {num_classes}), got {raw.min()} … {raw.max()}")
     classes = arange(num_classes, dtype=tensor.dtype, device=tensor.device)
     return astype(equal(expand_dims(tensor, axis=-1), classes), int64)

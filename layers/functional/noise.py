@@ -5,23 +5,26 @@
 
 from __future__ import annotations
 
+import math
+
 from ...backend import dropout as primitives
-from ...backend import random
-from ...backend.creation import asarray
+from ...backend import dtypes
+from ...backend.elementwise import add
+from ...backend.random import default_generator
 from ...backend.tensor import Tensor
 from . import _check as check
 from ._images import check_axes
 
-__all__ = ["dropout", "dropout1d", "dropout2d", "drop_shared"]
+__all__ = ["dropout", "dropout1d", "dropout2d", "dropout_add", "drop_shared"]
 
 
-def drop_shared(input: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
+def drop_shared(input: Tensor, shape: tuple[int, ...], p: float, residual: Tensor | None = None) -> Tensor:
     """Dropout with a mask of `shape`, which broadcasts to that of x: what shares an entry is dropped together.
 
-    (Not in PyTorch.) (N, C, 1, 1) drops channels, (N, 1, 1, 1) examples.
+    (Not in PyTorch.) (N, C, 1, 1) drops channels, (N, 1, 1, 1) examples. `residual` is added to the result.
     """
-    mask = random.default_generator.bernoulli(shape, 1 - p)
-    return primitives.dropout(input, asarray(mask, device=input.device), p=p)
+    stretch = default_generator.reserve(math.prod(shape), dtypes.bool)
+    return primitives.dropout(input, residual, p=p, shape=shape, stretch=stretch)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -29,6 +32,13 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     check.probability("p", p)
     check.floating("input", input)
     return drop_shared(input, input.shape, p) if training and p else input
+
+
+def dropout_add(input: Tensor, residual: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """residual + dropout(x), as a transformer's sublayers end: one pass over memory on a GPU. (Not in PyTorch.)"""
+    check.probability("p", p)
+    check.floating("input", input)
+    return drop_shared(input, input.shape, p, residual) if training and p else add(residual, input)
 
 
 def _dropout_channels(input: Tensor, p: float, training: bool, axes: int) -> Tensor:

@@ -69,6 +69,7 @@ CONVOLUTIONS = [
     ((1, 2, 5, 5), (2, 2, 1, 1), options(stride=3)),  # pixels that no window sees
     ((1, 1, 1, 1), (1, 1, 3, 3), options(padding=2)),
     ((0, 2, 4, 4), (3, 2, 3, 3), options(padding=1)),
+    ((2, 0, 4, 4), (3, 0, 3, 3), options(padding=1)),
 ]
 TRANSPOSED = [
     ((2, 3, 4, 5), (3, 2, 3, 3), options(padding=1)),

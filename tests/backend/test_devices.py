@@ -60,8 +60,9 @@ class TestCuda:
         assert not any(name.startswith("cuda") for name in weft.devices())
         return str(caught.value)
 
-    def fake(self, monkeypatch, count):
+    def fake(self, monkeypatch, count, driver=13010):
         runtime = types.SimpleNamespace(CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}))
+        runtime.driverGetVersion, runtime.runtimeGetVersion = lambda: driver, lambda: 13020
 
         def get_device_count():
             if count is None:
@@ -82,12 +83,17 @@ class TestCuda:
         assert self.complaint().startswith("`cuda` needs CuPy, which could not be imported (")
         assert self.complaint().endswith('): pip install "weft[cuda]"')
 
-    def test_without_a_driver(self, monkeypatch, closed):
-        self.fake(monkeypatch, None)
-        assert (
-            "`cuda` needs an NVIDIA GPU and a driver for CUDA 13; the driver says: cudaErrorInsufficientDriver"
-            in self.complaint()
-        )
+    @pytest.mark.parametrize(
+        ("driver", "what"),
+        [
+            (0, "no driver is installed: see nvidia.com/drivers"),
+            (12040, "CuPy is built for CUDA 13 and the driver supports CUDA 12.4: update the driver"),
+            (13010, "the driver says: cudaErrorInsufficientDriver: CUDA driver version is insufficient"),
+        ],
+    )
+    def test_driver_that_is_missing_or_too_old(self, monkeypatch, closed, driver, what):
+        self.fake(monkeypatch, None, driver)
+        assert self.complaint() == f"`cuda` needs an NVIDIA GPU and its driver; {what}"
 
     def test_without_a_gpu(self, monkeypatch, closed):
         self.fake(monkeypatch, 0)
@@ -150,7 +156,7 @@ class TestDefault:
         [
             ("cpu", "cpu"),
             ("", "cpu"),
-            ("tpu", r"DeviceError: WEFT_DEVICE=tpu: `device` must be one of ['cpu', 'cuda']"),
+            ("tpu", r"DeviceError: WEFT_DEVICE=tpu: `device` must be one of ['cpu', 'cuda', 'emulator']"),
         ],
     )
     def test_environment(self, value, expected, monkeypatch):

@@ -1,6 +1,7 @@
 """The one matrix product, against NumPy's."""
 
 import array_api_strict
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -51,3 +52,39 @@ def test_out(s, t):
     got = matmul(np, a, b, out=out)
     assert got is out or np.shares_memory(got, out)
     np.testing.assert_allclose(out, a @ b)
+
+
+@pytest.mark.parametrize(
+    ("s", "t"), [((3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5))]
+)
+@pytest.mark.parametrize("xp", [np, array_api_strict], ids=["numpy", "strict"])
+def test_accumulate(s, t, xp):
+    a, b = (xp.asarray(rng.standard_normal(shape)) for shape in (s, t))
+    out = xp.ones(np.matmul(np.asarray(a), np.asarray(b)).shape, dtype=xp.float64)
+    assert matmul(xp, a, b, out=out, accumulate=True) is out
+    np.testing.assert_allclose(np.asarray(out), 1 + np.asarray(a) @ np.asarray(b))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+class TestHalves:
+    """Sums in float32, one rounding at the end."""
+
+    def test_value(self, dtype):
+        for s, t in SHAPES:
+            a, b = rng.standard_normal(s).astype(dtype), rng.standard_normal(t).astype(dtype)
+            got = matmul(np, a, b)
+            assert got.dtype == dtype
+            exact = a.astype(np.float32) @ b.astype(np.float32)
+            np.testing.assert_array_equal(got.astype(np.float32), exact.astype(dtype).astype(np.float32))
+
+    def test_accumulate(self, dtype):
+        """To 4096, less than half a unit in the last place is added: it is lost, where float32 keeps it."""
+        a, b = np.ones((1, 4), dtype), np.ones((4, 1), dtype)
+        low, single = np.full((1, 1), 4096, dtype), np.full((1, 1), 4096, np.float32)
+        for _ in range(4):
+            assert matmul(np, a[:, :1], b[:1], out=low, accumulate=True) is low
+            assert matmul(np, a[:, :1], b[:1], out=single, accumulate=True) is single
+        assert low == 4096
+        assert single == 4100
+        if dtype is np.float16:  # four at once are a unit
+            assert matmul(np, a, b, out=low, accumulate=True) == 4100

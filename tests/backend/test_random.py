@@ -66,6 +66,24 @@ class TestWords:
         assert generator.get_state()["counter"] == counter + 2
 
 
+class TestReserve:
+    def test_blocks_set_aside_are_those_of_a_draw(self):
+        generator, other = weft.Generator(2), weft.Generator(2)
+        first, second = generator.reserve(9, weft.bool), generator.reserve(5, weft.float64)
+        expected = other.bernoulli((3, 3), 0.4), other.words(5)
+        assert generator.get_state() == other.get_state() == {"seed": 2, "counter": 4}
+        for _ in range(2):  # again and in any order
+            assert second.words(5).tolist() == expected[1].tolist()
+            np.testing.assert_array_equal(first.bernoulli((3, 3), 0.4), expected[0])
+        assert generator.words(4).tolist() == other.words(4).tolist()
+
+    def test_reserved_before_a_new_seed(self):
+        generator = weft.Generator(2)
+        stretch = generator.reserve(4, weft.uint64)
+        generator.manual_seed(3).words(1)
+        assert stretch.words(4).tolist() == weft.Generator(2).words(4).tolist()
+
+
 class TestFromWords:
     """How words become numbers, written out again in Python's exact arithmetic."""
 

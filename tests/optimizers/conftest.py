@@ -77,7 +77,7 @@ def follows():
     """follows(cls, rule, options): `rule(p, g, state, t, o)` returns the new p; two groups, some gradients missing."""
 
     def check(cls, rule, options):
-        for device, dtype in (("cpu", "float32"), ("cpu", "float64"), ("strict", "float32")):
+        for device, dtype in (("cpu", "float32"), ("cpu", "float64"), ("strict", "float32"), ("emulator", "float32")):
             _follows(cls, rule, options, device, dtype)
 
     return check

@@ -47,6 +47,29 @@ class TestDropout:
             F.dropout(weft.tensor([1]))
 
 
+class TestDropoutAdd:
+    def test_is_dropout_plus_residual(self):
+        x, residual = weft.rand(5, 7), weft.rand(5, 7)
+        weft.manual_seed(2)
+        expected = residual + F.dropout(x, 0.3)
+        weft.manual_seed(2)
+        np.testing.assert_array_equal(F.dropout_add(x, residual, 0.3).numpy(), expected.numpy())
+        np.testing.assert_array_equal(F.dropout_add(x, residual, 0.3, training=False).numpy(), (residual + x).numpy())
+
+    def test_gradients(self):
+        x, residual = weft.ones((50, 20), requires_grad=True), weft.zeros((50, 20), requires_grad=True)
+        y = F.dropout_add(x, residual)
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), y.detach().numpy())
+        np.testing.assert_array_equal(residual.grad.numpy(), 1)
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match=r"`p` must be a probability in \[0, 1\], got -1"):
+            F.dropout_add(weft.ones(3), weft.ones(3), -1)
+        with pytest.raises(TypeError, match="`input` must have a real floating-point dtype, got int64"):
+            F.dropout_add(weft.tensor([1]), weft.tensor([1]))
+
+
 class TestChannels:
     @pytest.mark.parametrize(("f", "shape", "axes"), [
         (F.dropout1d, (40, 30, 5), 1), (F.dropout2d, (40, 30, 5, 4), 2), (F.dropout1d, (900, 5), 1),

@@ -1,0 +1,284 @@
+"""A whole training step as one launch: forward, backward and update recorded once, replayed with new data.
+
+What a step asks of the device is recorded as a CUDA graph (in the emulator, as a list of operations) on fixed memory.
+Whatever changes from one step to the next must then be read from device memory:
+
+- the arguments: copied into the recorded ones before each replay;
+- the learning rate, the step count and all else that an optimizer computes on the host: `Optimizer.advance`;
+- random numbers: kernels add to their counter how many blocks were drawn since the recording.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import devices
+from .tensor import Tensor, wrap
+
+__all__ = ["active", "capture"]
+
+
+class _Active(threading.local):
+    recording: Recording | None = None
+
+
+_active = _Active()
+
+
+def active() -> Recording | None:
+    """What is being recorded, or warmed up for it, in this thread."""
+    return _active.recording
+
+
+class Recording:
+    """What a step needs before each replay: `callbacks` to call, and the random generators that it draws from."""
+
+    def __init__(self, device: str):
+        self.xp = devices.namespace(device)
+        self.is_recording = False  # False while the step is run as usual, to warm up
+        self.callbacks: list[Callable[[], Any]] = []
+        self.generators: list[Any] = []
+        self.started: list[dict[str, int]] = []  # their states when recording started
+        self.used: list[int] = []  # the blocks that a step draws from each
+        self.advances: list[Any] = []
+
+    def before_replay(self, callback: Callable[[], Any]) -> None:
+        """Have something done on the host before each replay."""
+        if self.is_recording and callback not in self.callbacks:
+            self.callbacks.append(callback)
+
+    def advance_of(self, generator: Any) -> Any:
+        """The number in device memory that kernels add to a generator's counter (None before the recording)."""
+        known = [g is generator for g in self.generators]
+        if self.is_recording:
+            if True not in known:
+                raise RuntimeError("the step draws from a random generator that it did not draw from before")
+            return self.advances[known.index(True)]
+        if True not in known:
+            self.generators.append(generator)
+        return generator.advance
+
+    def start(self) -> None:
+        self.advances = [self.xp.zeros((1,), dtype=self.xp.uint64) for _ in self.generators]
+        self.started = [g.get_state() for g in self.generators]
+        self.is_recording = True
+
+    def stop(self) -> None:
+        """Take back what the generators have counted: nothing has been drawn yet."""
+        self.is_recording = False
+        self.used = [g.counter - s["counter"] for g, s in zip(self.generators, self.started)]
+        for g, s in zip(self.generators, self.started):
+            g.set_state(s)
+
+    def is_current(self) -> bool:
+        """Whether the generators still follow the seeds that were recorded."""
+        return all(g.seed == s["seed"] for g, s in zip(self.generators, self.started))
+
+    def prepare(self) -> None:
+        """Bring everything in device memory up to the step that is about to be replayed."""
+        for g, s, used, advance in zip(self.generators, self.started, self.used, self.advances):
+            advance[...] = self.xp.asarray(np.array([(g.counter - s["counter"]) % 2**64], np.uint64))
+            g.counter += used
+        for callback in self.callbacks:
+            callback()
+
+
+class capture:
+    """`step`, recorded at first and replayed afterwards: the host's share of a training step becomes one launch.
+
+    Parameters
+    ----------
+    step : a function of Tensors (and of tuples, lists, dicts of them) on one device. All that it does must go to the
+        device in the same order each time: no `.item()`, no `if` on a computed value, no copy from the host.
+    warmup : how many calls are run as usual first, which is when optimizers allocate their state.
+
+    Calls return what `step` returns, in new memory. Arguments of other shapes, dtypes or values (those that are no
+    Tensors) are recorded on their own. On a CPU the step itself is called. A step that cannot be recorded is run as
+    usual from then on, and a RuntimeWarning says why.
+
+    >>> import weft
+    >>> double = weft.capture(lambda x: 2 * x)
+    >>> double(weft.tensor([1.0, 2.0]))
+    tensor([2., 4.])
+    """
+
+    def __init__(self, step: Callable, *, warmup: int = 2):
+        if warmup < 1:
+            raise ValueError(f"`warmup` must be at least 1, got {warmup}")
+        functools.update_wrapper(self, step, updated=())
+        self.step, self.warmup = step, warmup
+        self._steps: dict[Any, _Step] = {}
+
+    def __call__(self, *args: Any) -> Any:
+        device = _device_of(args) or devices.get_default_device()
+        if devices.kind(device) not in ("cuda", "emulator"):
+            return self.step(*args)
+        key = device, _signature(args)
+        if key not in self._steps or not self._steps[key].is_current():
+            self._steps[key] = _Step(self.step, device, self.warmup)
+        return self._steps[key](args)
+
+
+class _Step:
+    """A step for arguments of one kind: warmed up, recorded, replayed."""
+
+    def __init__(self, step: Callable, device: str, warmup: int):
+        self.step, self.device, self.warmup = step, device, warmup
+        self.recording = Recording(device)
+        self.recorder: Any = _Emulated() if devices.kind(device) == "emulator" else _Cuda()
+        self.is_possible = True
+        self.inputs: Any = None
+        self.outputs: Any = None
+        self.graph: Any = None
+
+    def is_current(self) -> bool:
+        return self.graph is None or self.recording.is_current()
+
+    def __call__(self, args: tuple) -> Any:
+        if not self.is_possible:
+            return self.step(*args)
+        if self.warmup:
+            self.warmup -= 1
+            return self._run(args)
+        if self.graph is None:
+            self.inputs = _map(lambda t: wrap(devices.namespace(self.device).zeros_like(t.data), self.device), args)
+            try:
+                self._record()
+            except Exception as error:
+                self.is_possible = False
+                warnings.warn(
+                    f"`{getattr(self.step, '__name__', 'step')}` cannot be captured and runs as usual: {error}",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+                return self.step(*args)
+        for to, given in zip(_tensors(self.inputs), _tensors(args)):
+            to.data[...] = given.data
+        self.recording.prepare()
+        self.recorder.launch(self.graph)
+        return _map(lambda t: wrap(self.recording.xp.asarray(t.data, copy=True), self.device), self.outputs)
+
+    def _run(self, args: tuple) -> Any:
+        _active.recording = self.recording
+        try:
+            with self.recorder.warming():
+                return self.step(*args)
+        finally:
+            _active.recording = None
+
+    def _record(self) -> None:
+        self.recording.start()
+        _active.recording = self.recording
+        collects = gc.isenabled()
+        gc.disable()  # what it frees might belong to the graph
+        try:
+            self.graph, self.outputs = self.recorder.record(lambda: self.step(*self.inputs))
+        finally:
+            _active.recording = None
+            self.recording.stop()
+            if collects:
+                gc.enable()
+
+
+class _Emulated:
+    """A list of operations on the emulator's memory."""
+
+    def warming(self) -> Any:
+        import contextlib
+
+        return contextlib.nullcontext()
+
+    def record(self, step: Callable[[], Any]) -> tuple[Any, Any]:
+        from ..kernels import emulator
+
+        with emulator.capture() as graph:
+            outputs = step()
+        return graph, outputs
+
+    def launch(self, graph: Any) -> None:
+        graph.launch()
+
+
+class _Cuda:
+    """A CUDA graph on a stream and a memory pool of its own, so that nobody else is given its intermediate results."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.pool = cupy.cuda.MemoryPool()
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+
+    def warming(self) -> Any:
+        return self._within()
+
+    def record(self, step: Callable[[], Any]) -> tuple[Any, Any]:
+        with self._within():
+            self.stream.begin_capture()
+            try:
+                outputs = step()
+            finally:
+                graph = self.stream.end_capture()
+        return graph, outputs
+
+    def launch(self, graph: Any) -> None:
+        import cupy
+
+        current = cupy.cuda.get_current_stream()
+        self.stream.wait_event(current.record())
+        graph.launch(self.stream)
+        current.wait_event(self.stream.record())
+
+    def _within(self) -> Any:
+        import contextlib
+
+        import cupy
+
+        @contextlib.contextmanager
+        def inside() -> Any:
+            current = cupy.cuda.get_current_stream()
+            self.stream.wait_event(current.record())
+            with cupy.cuda.using_allocator(self.pool.malloc), self.stream:
+                yield
+            current.wait_event(self.stream.record())
+
+        return inside()
+
+
+# --- arguments and results --------------------------------------------------------------------------------------------
+def _map(f: Callable[[Tensor], Any], x: Any) -> Any:
+    """x with f applied to every Tensor in it."""
+    if isinstance(x, Tensor):
+        return f(x)
+    if isinstance(x, dict):
+        return {k: _map(f, v) for k, v in x.items()}
+    if isinstance(x, tuple) and hasattr(x, "_fields"):
+        return type(x)(*(_map(f, v) for v in x))
+    return type(x)(_map(f, v) for v in x) if isinstance(x, tuple | list) else x
+
+
+def _tensors(x: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    _map(found.append, x)
+    return found
+
+
+def _device_of(args: tuple) -> str | None:
+    return next((t.device for t in _tensors(args)), None)
+
+
+def _signature(x: Any) -> Any:
+    """What a recording depends on, as a key: shapes and dtypes of Tensors, all else itself."""
+    if isinstance(x, Tensor):
+        return "tensor", x.shape, x.dtype, x.device
+    if isinstance(x, dict):
+        return "dict", tuple((k, _signature(v)) for k, v in x.items())
+    if isinstance(x, tuple | list):
+        return type(x).__name__, tuple(_signature(v) for v in x)
+    return x

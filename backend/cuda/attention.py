@@ -1,0 +1,65 @@
+"""Attention in tiles: what is kept for the backward pass grows with the sequences' lengths, not with their product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...kernels import attention as kernels
+from ...kernels.launch import FLOATS
+from .. import attention, devices
+from ..random import Stretch
+from . import replaces
+
+
+@replaces(attention.scaled_dot_product_attention)
+def _(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    /,
+    *,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    stretch: Stretch | None = None,
+) -> Any:
+    """The gradient of an additive mask is as large as all scores: the generic form makes it."""
+    if query.dtype not in FLOATS or not query.dtype == key.dtype == value.dtype or not query.shape[1]:
+        return NotImplemented
+    if max(query.shape[-1], value.shape[-1]) > kernels.WIDEST:
+        return NotImplemented
+    options = _options(query, key, dropout_p, is_causal, scale, stretch)
+    if options is None:
+        return NotImplemented
+    mask = attn_mask
+    if mask is not None and mask.dtype != np.bool_:
+        mask = mask.astype(query.dtype, copy=False)
+    out, lse = kernels.forward(query, key, value, mask, options)
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        if any(need[3:]):
+            xp = devices.namespace_of(query)
+            _, pull = attention.scaled_dot_product_attention.generic(
+                xp, query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, stretch=stretch
+            )
+            return pull(g, need, into)
+        return *kernels.backward(g, query, key, value, mask, out, lse, options, need=need[:3]), None
+
+    return out, vjp
+
+
+def _options(
+    query: Any, key: Any, dropout_p: float, is_causal: bool, scale: float | None, stretch: Stretch | None
+) -> kernels.Options | None:
+    """What the kernels are to do, None if they cannot count as far as the random stream goes."""
+    scale = attention.default_scale(query.shape[-1]) if scale is None else scale
+    if not dropout_p or stretch is None:
+        return kernels.Options(scale, is_causal)
+    shape = (*query.shape[:3], key.shape[2])
+    if stretch.counter + attention.blocks(shape) >= 1 << 64:
+        return None
+    rescale = 1 / (1 - dropout_p) if dropout_p < 1 else 0.0
+    return kernels.Options(scale, is_causal, attention.drop_threshold(dropout_p), rescale, stretch[1:])

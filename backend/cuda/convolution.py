@@ -1,0 +1,191 @@
+"""Convolutions as matrix products of columns, which exist for a piece of the batch at a time.
+
+The pieces are ranges of output positions (for the gradient of the image, of pixels) counted through the whole batch, so
+that products are as large as the workspace allows, whatever the sizes of batch and images, and their rows begin at
+multiples of 16 bytes. Sums over pieces are taken in order, in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...kernels import convolution as kernels
+from ...kernels.launch import FLOATS, empty, namespace
+from ..convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
+from ..gemm import matmul
+from . import replaces
+
+WORKSPACE = 128 << 20  # bytes of columns and their products that exist at a time
+LIMIT = 1 << 30  # pixels of a plane, or of a piece: the kernels count them in 32 bits
+
+Pair = tuple[int, int]
+
+
+@replaces(conv2d)
+def _(
+    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0), dilation: Any = (1, 1),
+    groups: int = 1,
+) -> Any:  # fmt: skip
+    where = geometry(x, weight, stride, padding, dilation, groups)
+    if not _suits(where, x, weight, bias):
+        return NotImplemented
+    return convolution(Device, x, weight, bias, where)
+
+
+@replaces(conv_transpose2d)
+def _(
+    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0),
+    output_padding: Any = (0, 0), dilation: Any = (1, 1), groups: int = 1,
+) -> Any:  # fmt: skip
+    where = transposed_geometry(x, weight, stride, padding, output_padding, dilation, groups)
+    if not _suits(where, x, weight, bias):
+        return NotImplemented
+    return transposed(Device, x, weight, bias, where)
+
+
+def _suits(where: Geometry, x: Any, *others: Any) -> bool:
+    areas = math.prod(where.image), math.prod(where.output)
+    same = x.dtype in FLOATS and all(o is None or o.dtype == x.dtype for o in others)
+    return same and min(areas) > 0 and max(areas) <= LIMIT
+
+
+class Device:
+    """The three maps of `backend.convolution`."""
+
+    @staticmethod
+    def arrange(x: Any) -> Any:
+        return namespace(x).ascontiguousarray(x)
+
+    @staticmethod
+    def correlate(x: Any, weight: Any, bias: Any, where: Geometry) -> Any:
+        (n, c), o = x.shape[:2], weight.shape[0]
+        y = empty((n, o, *where.output), x.dtype, like=x)
+        if _is_product(where, x):
+            return _multiply(weight.reshape(o, c), x, bias, y)
+        pieces = list(_ranges(n * math.prod(where.output), _positions(c, o, x.dtype, where)))
+        space, taps = Workspace(x, c, o, where, pieces), _rows(weight, where)
+        for start, stop in pieces:
+            columns, values = space.piece(stop - start)
+            kernels.im2col(x, where, start, stop, columns)
+            matmul(namespace(x), taps, _by_group(columns, where), out=_by_group(values, where))
+            kernels.col2im(values, _plain(where), y, start, stop, start, bias)
+        return y
+
+    @staticmethod
+    def input_gradient(g: Any, weight: Any, bias: Any, where: Geometry) -> Any:
+        (n, o), c = g.shape[:2], weight.shape[1] * where.groups
+        image = empty((n, c, *where.image), g.dtype, like=g)
+        if _is_product(where, g):
+            return _multiply(weight.reshape(o, c).T, g, bias, image)
+        pieces = list(_pixel_ranges(where, n, _positions(c, o, g.dtype, where)))
+        sources = [kernels.positions_of(where, *piece) for piece in pieces]
+        space, taps = Workspace(g, c, o, where, sources), _rows(weight, where).swapaxes(-1, -2)
+        for (start, stop), (first, last) in zip(pieces, sources):
+            columns, values = space.piece(last - first)
+            kernels.im2col(g, _plain(where), first, last, values)
+            matmul(namespace(g), taps, _by_group(values, where), out=_by_group(columns, where))
+            kernels.col2im(columns, where, image, start, stop, first, bias)
+        return image
+
+    @staticmethod
+    def weight_gradient(x: Any, g: Any, where: Geometry, into: Any) -> Any:
+        (n, c), o = x.shape[:2], g.shape[1]
+        shape = o, c // where.groups, *where.kernel
+        grad = empty(shape, x.dtype, like=x) if into is None or not into.flags.c_contiguous else into
+        pieces = list(_ranges(n * math.prod(where.output), _positions(c, o, x.dtype, where)))
+        total = grad if len(pieces) < 2 else empty(shape, np.float32, like=x) if x.dtype.itemsize == 2 else grad
+        if not pieces:
+            grad[...] = 0
+        space = Workspace(x, c, o, where, pieces)
+        for i, (start, stop) in enumerate(pieces):
+            columns, values = space.piece(stop - start)
+            kernels.im2col(x, where, start, stop, columns)
+            kernels.im2col(g, _plain(where), start, stop, values)
+            by_position = _by_group(columns, where).swapaxes(-1, -2)
+            matmul(namespace(x), _by_group(values, where), by_position, out=_rows(total, where), accumulate=i > 0)
+        if total is not grad:
+            grad[...] = total
+        return grad
+
+    @staticmethod
+    def bias_gradient(g: Any) -> Any:
+        return kernels.sum_channels(g)
+
+
+class Workspace:
+    """Memory for the columns of a piece, (C·KH·KW, pitch), and for what they are multiplied to or from, (O, pitch)."""
+
+    def __init__(self, like: Any, channels: int, features: int, where: Geometry, ranges: list):
+        self.rows = channels * math.prod(where.kernel), features
+        longest = kernels.pitch_of(max((stop - start for start, stop in ranges), default=0))
+        self.memory = [empty(rows * longest, like.dtype, like=like) for rows in self.rows]
+
+    def piece(self, positions: int) -> Any:
+        pitch = kernels.pitch_of(positions)
+        return (memory[: rows * pitch].reshape(rows, pitch) for rows, memory in zip(self.rows, self.memory))
+
+
+def _positions(channels: int, features: int, dtype: np.dtype, where: Geometry) -> int:
+    """How many positions the workspace has room for."""
+    each = (channels * math.prod(where.kernel) + features) * dtype.itemsize
+    return max(WORKSPACE // each // kernels.ALIGN, 1) * kernels.ALIGN
+
+
+def _ranges(total: int, step: int) -> Iterator[Pair]:
+    for start in range(0, total, step):
+        yield start, min(start + step, total)
+
+
+def _pixel_ranges(where: Geometry, batch: int, positions: int) -> Iterator[Pair]:
+    """Ranges of pixels that so many positions read: whole images, or rows of one, or parts of a row.
+
+    A part of a row may take more, as whole rows of positions read it: as many as the kernel has.
+    """
+    (h, w), (output_h, output_w) = where.image, where.output
+    images = min(positions // (output_h * output_w), LIMIT // (h * w))
+    rows, columns = (
+        n * s - d * (k - 1)
+        for n, s, d, k in zip((positions // output_w, positions), where.stride, where.dilation, where.kernel)
+    )
+    if images:
+        yield from _ranges(batch * h * w, images * h * w)
+        return
+    step, within = (rows * w, h * w) if rows > 0 else (max(columns, 1), w)
+    for first in range(0, batch * h * w, within):
+        for start, stop in _ranges(within, step):
+            yield first + start, first + stop
+
+
+def _plain(where: Geometry) -> Geometry:
+    """Of the transposition between images of outputs and their values by position."""
+    return Geometry(where.output, where.output, (1, 1), (1, 1), (0, 0), (1, 1), where.groups)
+
+
+def _rows(weight: Any, where: Geometry) -> Any:
+    """(O, C/G, KH, KW) → (G, O/G, C/G·KH·KW), without the first axis if there is one group."""
+    return _by_group(weight.reshape(weight.shape[0], math.prod(weight.shape[1:])), where)
+
+
+def _by_group(matrix: Any, where: Geometry) -> Any:
+    """(rows, columns) → (G, rows/G, columns), as it is if there is one group."""
+    rows, columns = matrix.shape
+    return matrix if where.groups == 1 else matrix.reshape(where.groups, rows // where.groups, columns)
+
+
+def _is_product(where: Geometry, x: Any) -> bool:
+    """Whether every pixel's channels are multiplied by one matrix, and the rows of pixels lie as products want them."""
+    ones = where.kernel == where.stride == (1, 1) and where.before == (0, 0) and where.output == where.image
+    return ones and where.groups == 1 and math.prod(where.image) * x.dtype.itemsize % 16 == 0
+
+
+def _multiply(matrix: Any, x: Any, bias: Any, y: Any) -> Any:
+    """y (N, O, H, W) = matrix (O, C) times x (N, C, H, W), plus bias (O), which the product is added to."""
+    if bias is not None:
+        y[...] = bias[:, None, None]
+    x, out = (a.reshape(*a.shape[:2], math.prod(a.shape[2:])) for a in (x, y))
+    matmul(namespace(x), matrix, x, out=out, accumulate=bias is not None)
+    return y

@@ -1,0 +1,22 @@
+"""Embedding: a gather, and a gradient that needs neither atomics nor the one-hot matrix of the generic form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...kernels import embedding as kernels
+from ...kernels.launch import FLOATS
+from .. import embedding
+from . import replaces
+
+
+@replaces(embedding.embedding)
+def _(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
+    if weight.dtype not in FLOATS or indices.dtype.kind not in "iu":
+        return NotImplemented
+    rows = weight.shape[0]
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        return None, kernels.backward(g, indices, rows, padding_idx=padding_idx, out=into[1]) if need[1] else None
+
+    return kernels.forward(indices, weight), vjp

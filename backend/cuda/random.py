@@ -1,0 +1,15 @@
+"""Random numbers drawn where they are needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...kernels import random as kernels
+from .. import random
+from ..random import Stretch
+
+
+@random.on("cuda")
+@random.on("emulator")
+def _(what: str, xp: Any, shape: tuple[int, ...], dtype: Any, stretch: Stretch, *numbers: int) -> Any:
+    return kernels.draw(what, xp.empty(shape, dtype=dtype), stretch[1:], *numbers)

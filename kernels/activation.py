@@ -1,0 +1,105 @@
+"""Launchers of `activation.cu`: activations with the bias before them, and sums of columns, the gradient of a bias."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from .launch import FLOATS, Kernel, aligned, empty, namespace
+
+__all__ = ["FROM_OUTPUT", "FUNCTIONS", "backward", "column_sums", "forward"]
+
+FUNCTIONS = ("Identity", "Relu", "Sigmoid", "Tanh", "Silu", "Gelu", "GeluTanh")
+FROM_OUTPUT = FUNCTIONS[:4]  # those whose derivative is a function of y, which backward is then given for x
+
+# no numbers below 2⁻¹²⁶, and quotients to two units in the last place: each would double an exponential's or quotient's cost
+_kernel = functools.partial(Kernel, "activation.cu", options=("-ftz=true", "-prec-div=false"))
+activation_forward = _kernel("activation_forward", FLOATS, FUNCTIONS)
+activation_backward = _kernel("activation_backward", FLOATS, FUNCTIONS)
+column_totals = _kernel("column_totals", FLOATS)
+
+THREADS, BATCH = 256, 2
+BLOCKS = 1056  # that share the rows when columns are summed: eight for each of an H200's 132 multiprocessors
+
+
+def forward(x: Any, function: str, bias: Any = None, *, out: Any = None) -> Any:
+    """f(x + b) for x (…, width) and b (width) or None; written to `out`, contiguous and perhaps x itself, if given.
+
+    Without a bias the result lies in memory as x does, if that fills its memory in some order of its axes.
+    """
+    axes = None if out is not None or bias is not None else _order(x)
+    x, bias = _contiguous(x, axes), _contiguous(bias)
+    y = empty(x.shape, x.dtype, like=x) if out is None else out
+    width = None if bias is None else bias.size
+    grid, sizes = _geometry(x, width, BATCH, aligned(x, bias, y))
+    activation_forward[x.dtype, function](grid, THREADS, x, bias, y, *sizes)
+    return y if axes is None else y.transpose(_inverse(axes))
+
+
+def backward(g: Any, saved: Any, function: str, bias: Any = None, *, summed: Any = False) -> tuple[Any, Any]:
+    """(grad_x, grad_b) from the gradient of y; `saved` is y for the functions in FROM_OUTPUT, x for the others.
+
+    grad_b (width) is None unless `summed`: True, or memory that it is to be written to.
+    """
+    axes = None if bias is not None or summed is not False else _order(saved)
+    g, saved = _contiguous(g, axes), _contiguous(saved, axes)
+    bias = None if function in FROM_OUTPUT else _contiguous(bias)
+    grad_x = empty(saved.shape, saved.dtype, like=saved)
+    grad_bias = _backward(g, saved, function, bias, grad_x, summed)
+    return (grad_x if axes is None else grad_x.transpose(_inverse(axes))), grad_bias
+
+
+def column_sums(g: Any, *, out: Any = None) -> Any:
+    """Σ over all axes of g (…, width) but the last, in a fixed order; written to `out` if given."""
+    return _backward(_contiguous(g), None, "Identity", None, None, True if out is None else out)
+
+
+def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed: Any) -> Any:
+    kernel, vector = activation_backward[g.dtype, function], aligned(g, saved, bias, grad_x)
+    if summed is False:
+        grid, sizes = _geometry(g, None if bias is None else bias.size, BATCH, vector)
+        kernel(grid, THREADS, g, saved, bias, grad_x, None, *sizes)
+        return None
+    width = g.shape[-1]
+    grad_bias = empty(width, g.dtype, like=g) if summed is True else summed
+    each = math.ceil(g.size / max(1, BLOCKS * THREADS * 16 // g.itemsize))
+    grid, sizes = _geometry(g, width, max(BATCH, math.ceil(each / BATCH) * BATCH), vector)
+    partial = empty((grid[0], width), np.dtype(np.float32), like=g)
+    kernel(grid, THREADS, g, saved, bias, grad_x, partial, *sizes)
+    column_totals[grad_bias.dtype](
+        math.ceil(width / 32), THREADS, partial, grad_bias, np.int32(grid[0]), np.int32(width)
+    )
+    return grad_bias
+
+
+def _geometry(x: Any, width: int | None, each: int, vector: bool) -> tuple[tuple[int, int], tuple]:
+    """Grid and (count, width, lanes, each, whole) for rows of `width`, or of any width; `each` rows to a thread."""
+    size = 16 // x.itemsize
+    if width is None:
+        width = 32 * size
+    vectors, rows = max(1, math.ceil(width / size)), math.ceil(x.size / max(1, width))
+    lanes = min(32, 1 << (vectors - 1).bit_length())
+    grid = math.ceil(rows / (THREADS // lanes * each)), math.ceil(vectors / lanes)
+    whole = vector and width % size == 0
+    return grid, (np.int64(x.size), np.int32(width), np.int32(lanes), np.int32(each), np.bool_(whole))
+
+
+def _order(x: Any) -> list[int] | None:
+    """The order of axes in which x is contiguous, if there is one and it is not the usual one."""
+    if x.flags.c_contiguous:
+        return None
+    axes = sorted(range(x.ndim), key=lambda i: -x.strides[i])
+    return axes if x.transpose(axes).flags.c_contiguous else None
+
+
+def _contiguous(x: Any, axes: list[int] | None = None) -> Any:
+    """The array, or None, with its axes in that order and its elements too."""
+    x = x if axes is None else x.transpose(axes)
+    return x if x is None or x.flags.c_contiguous else namespace(x).ascontiguousarray(x)
+
+
+def _inverse(axes: list[int]) -> list[int]:
+    return sorted(range(len(axes)), key=axes.__getitem__)

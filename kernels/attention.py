@@ -1,0 +1,201 @@
+"""Launchers of `attention.cu` and `attention_backward.cu`: attention in memory linear in the length of the sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .launch import FLOATS, Kernel, empty, namespace
+from .random import stream_arguments
+
+__all__ = ["WIDEST", "Options", "backward", "forward"]
+
+WIDTHS = (64, 128, 256)  # of tiles: head sizes are filled up with zeros to the next of these
+WIDEST = WIDTHS[-1]
+PAD = 128  # lse and delta have a multiple of so many rows
+OPTIONS = ("-ftz=true",)  # exp2f is then a single instruction; probabilities below 2⁻¹²⁶ become 0
+
+
+def _exists(dtype: Any, width: int, key: bool, value: bool) -> bool:
+    return (key and value) if width < WIDEST else key != value
+
+
+_forward = Kernel("attention.cu", "attention_forward", FLOATS, WIDTHS, (True, False), options=OPTIONS)
+_delta = Kernel("attention_backward.cu", "attention_delta", FLOATS, options=OPTIONS)
+_query = Kernel("attention_backward.cu", "attention_backward_query", FLOATS, WIDTHS, options=OPTIONS)
+_key = Kernel(
+    "attention_backward.cu",
+    "attention_backward_key",
+    FLOATS,
+    WIDTHS,
+    (True, False),
+    (True, False),
+    only=_exists,
+    options=OPTIONS,
+)
+
+
+class Options(NamedTuple):
+    """The scale of the scores, the mask j ≤ i, and dropout with the `stream` of `random.draw`.
+
+    A probability stays if its 16 bits of the stream are less than `threshold` (2¹⁶: all stay), and is multiplied by
+    `rescale`.
+    """
+
+    scale: float
+    is_causal: bool = False
+    threshold: int = 1 << 16
+    rescale: float = 1.0
+    stream: tuple[int, int, Any] = (0, 0, None)
+
+    def arguments(self) -> tuple:
+        key0, key1, counter, advance = stream_arguments(self.stream)
+        return (
+            np.float32(self.scale), np.bool_(self.is_causal), np.int32(self.threshold), np.float32(self.rescale),
+            key0, key1, counter, advance,
+        )  # fmt: skip
+
+
+def forward(query: Any, key: Any, value: Any, mask: Any, options: Options) -> tuple[Any, Any]:
+    """(out, lse) of query (B, H, L, E), key (B, G, S, E) and value (B, G, S, Eᵥ), G a divisor of H, E and Eᵥ ≤ WIDEST.
+
+    `mask` is None or broadcasts to (B, H, L, S), boolean or of the query's dtype. out (B, H, L, Eᵥ) is a view of
+    (B, L, H, Eᵥ). lse (B, H, L and some) = ln Σⱼ exp(scoreⱼ), +∞ in rows in which no key takes part.
+    """
+    inputs, mask = [_aligned(x) for x in (query, key, value)], _forwards(mask)
+    b, h, length, _ = query.shape
+    out = _rows_of_heads(b, h, length, inputs[2].shape[-1], like=query)
+    lse = empty((b, h, -(-length // PAD) * PAD), np.float32, like=query)
+    width = _tile_width(inputs)
+    plain = mask is None and options.scale > 0 and options.threshold == 1 << 16
+    warps, rows, columns = _forward_tile(width, query.dtype.itemsize, plain)
+    _forward[query.dtype, width, plain](
+        b * h * -(-length // rows), 32 * warps, *inputs, *_mask_arrays(mask), out, lse,
+        *_strides(inputs), *_mask_strides(mask, query, key), *_sizes(inputs), *options.arguments(),
+        shared=(rows + 2 * columns) * width * query.dtype.itemsize,
+    )  # fmt: skip
+    return out[..., : value.shape[-1]], lse
+
+
+def backward(
+    grad_out: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    out: Any,
+    lse: Any,
+    options: Options,
+    *,
+    need: Sequence[bool],
+) -> tuple[Any, Any, Any]:
+    """The gradients of query, key and value, shaped like them, for `out` and `lse` of `forward`.
+
+    `need` says whether that of the query is wanted, and whether those of key and value are; None for those that are not.
+    """
+    inputs, mask = [_aligned(x) for x in (query, key, value)], _forwards(mask)
+    out, grad_out = _aligned(out), _aligned(grad_out)
+    (b, h, length, _), (_, g, keys, _) = query.shape, key.shape
+    widths = [x.shape[-1] for x in inputs]
+    dtype, width = query.dtype, _tile_width(inputs)
+    delta = empty(lse.shape, np.float32, like=query)
+    _delta[dtype](
+        delta.size // 32, 256, out, grad_out, delta, *_strides([out, grad_out]), np.int32(h), np.int32(length),
+        np.int32(widths[2]),
+    )  # fmt: skip
+    warps, rows, *passing = _backward_tile(width, dtype.itemsize)
+    arrays = (*inputs, *_mask_arrays(mask), grad_out, lse, delta)
+    numbers = (
+        *_strides(inputs), *_mask_strides(mask, query, key), *_strides([grad_out]), *_sizes(inputs), *options.arguments()
+    )  # fmt: skip
+    shared = [(2 * rows + 4 * n) * width * dtype.itemsize for n in passing]
+    grad_query = grad_key = grad_value = None
+    if need[0]:
+        grad_query = _rows_of_heads(b, h, length, widths[0], like=query)
+        grid = b * h * -(-length // rows)
+        _query[dtype, width](grid, 32 * warps, *arrays, grad_query, *numbers, shared=shared[0])
+    if any(need[1:]):
+        grad_key = _rows_of_heads(b, g, keys, widths[1], like=query)
+        grad_value = _rows_of_heads(b, g, keys, widths[2], like=query)
+        grid = b * g * -(-keys // rows)
+        for parts in ((True, True), (True, False), (False, True)):
+            if _exists(dtype, width, *parts):
+                _key[dtype, width, *parts](grid, 32 * warps, *arrays, grad_key, grad_value, *numbers, shared=shared[1])
+    return _like(grad_query, query), _like(grad_key, key), _like(grad_value, value)
+
+
+# --- tiles, as the sources have them ----------------------------------------------------------------------------------
+def _tile_width(inputs: Sequence[Any]) -> int:
+    return next(w for w in WIDTHS if w >= max(x.shape[-1] for x in inputs))
+
+
+def _forward_tile(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
+    """Warps, queries and keys of a tile: `Forward` in the source."""
+    single = itemsize == 4
+    columns = {
+        64: 64 if plain else 32,
+        128: (32 if single else 48) if plain else 16,
+        256: 32 if plain and not single else 16,
+    }
+    return 8 if width > 128 else 4, 128, columns[width]
+
+
+def _backward_tile(width: int, itemsize: int) -> tuple[int, int, int, int]:
+    """Warps, rows that stay, keys and queries that pass by: `Backward` in the source."""
+    warps, passing = 4 if width * itemsize > 512 else 8, 8192 // (width * itemsize)
+    return warps, 16 * warps, 64 if width == 128 and itemsize == 2 else passing, passing
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+def _aligned(x: Any) -> Any:
+    """x itself, or a copy with rows of neighbours, 16-byte aligned, and zeros that make the last axis a multiple of 8."""
+    xp, width = namespace(x), x.shape[-1]
+    if width % 8:
+        wide = xp.zeros((*x.shape[:-1], -(-width // 8) * 8), x.dtype)
+        wide[..., :width] = x
+        return wide
+    *outer, last = x.strides
+    address = x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
+    in_rows = last == x.itemsize and all(s >= 0 and s % 16 == 0 for s in (address, *outer))
+    return x if in_rows or not x.size else xp.array(x, order="C")
+
+
+def _like(grad: Any, x: Any) -> Any:
+    """A gradient without the columns that x was filled up with."""
+    return None if grad is None else grad[..., : x.shape[-1]]
+
+
+def _forwards(mask: Any) -> Any:
+    """The mask, or a copy if it runs backwards along an axis: a launch is given the first of its bytes."""
+    return mask if mask is None or min(mask.strides, default=0) >= 0 else mask.copy()
+
+
+def _rows_of_heads(b: int, h: int, rows: int, width: int, like: Any) -> Any:
+    """(B, H, rows, width) as a view of (B, rows, H, width), which what surrounds attention reads without a copy."""
+    return empty((b, rows, h, width), like.dtype, like=like).swapaxes(1, 2)
+
+
+def _strides(arrays: Sequence[Any]) -> tuple:
+    return tuple(np.int64(s // x.itemsize) for x in arrays for s in x.strides[:3])
+
+
+def _sizes(inputs: Sequence[Any]) -> tuple:
+    (_, h, length, width), (_, g, keys, _), (*_, value_width) = (x.shape for x in inputs)
+    return tuple(np.int32(n) for n in (h, h // g, length, keys, width, value_width))
+
+
+def _mask_arrays(mask: Any) -> tuple[Any, Any]:
+    """(allowed, bias), at most one of which is there."""
+    if mask is None:
+        return None, None
+    return (mask, None) if mask.dtype == np.bool_ else (None, mask)
+
+
+def _mask_strides(mask: Any, query: Any, key: Any) -> tuple:
+    """In elements, 0 along axes that are broadcast."""
+    if mask is None:
+        return (np.int64(0),) * 4
+    full = namespace(mask).broadcast_to(mask, (*query.shape[:3], key.shape[2]))
+    return tuple(np.int64(s // mask.itemsize) for s in full.strides)

@@ -1,0 +1,210 @@
+// Convolution as a matrix product: im2col, its adjoint col2im, and the sum over images and pixels (gradient of a bias).
+//
+//     im2col   columns[(c, i, j), p] = image[n, c, h·S + i·D − P, w·S + j·D − P], 0 outside the image
+//     col2im   image[n, c, y, x] = bias[c] + Σ columns[(c, i, j), p] over the i, j and p that read this pixel
+//
+// p = (n·Ho + h)·Wo + w counts output positions, i < KH and j < KW the kernel's taps. Both take a range of positions or of
+// pixels, so that a batch goes through in pieces and the columns of all of it never exist. With KH = KW = S = 1, P = 0
+// they are the transposition (N, C, pixels) ↔ (C, positions), and col2im is what adds a bias to a product.
+//
+// Layout: images (N, C, H, W) with columns (C·KH·KW, pitch), or images channel-last, (N, H, W, C), with columns
+// (G, positions, KH·KW·C/G) for G groups (`_last`). T is float, half or bfloat16; col2im adds in float, in the order of
+// the windows, each pixel by one thread: no atomics, always the same bits.
+//
+// Geometry: a thread of im2col has 4 neighbouring positions (one access of 4 values) of every channel that blockIdx.y
+// comes to, one of col2im a pixel of 4 channels at a time (4 loads under way); index arithmetic is shared by the channels.
+// Channel-last, a thread moves V channels, 16 bytes where C/G allows. Counters of positions, pixels and taps within one
+// piece fit 31 bits (the launcher sees to it); offsets have 64.
+//
+// Cost: im2col writes KH·KW·C values per position and reads each pixel from memory once (the other KH·KW − 1 times from
+// cache); col2im reads and writes the same. A 3 × 3 kernel, 64 channels, 256 images of 56 × 56 in bfloat16: 925 MB of
+// columns and 103 MB of image, 0.24 ms at 4.3 TB/s either way. The product that uses the columns reads them once more
+// (0.22 ms) for its 2·64·576·802816 = 59 GFLOP (0.075 ms at 790 TFLOP/s): such a convolution is bound by its columns.
+#include "windows.cuh"
+
+constexpr int THREADS = 256;
+constexpr int EACH = 4;  // positions, channels or sums that a thread works on together
+constexpr int NOWHERE = -(1 << 30);  // a row that no tap brings inside an image
+
+// `image` begins with the image that position 0 is in; the columns are those of positions [first, first + positions), and
+// zeros up to `pitch`, a multiple of 4.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+im2col(const T* __restrict__ image, T* __restrict__ columns, int channels, int height, int width, int output_h, int output_w,
+       int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left, int dilation_h, int dilation_w,
+       unsigned long long by_output, unsigned long long by_output_w, int first, int positions, int pitch) {
+    const int p = (blockIdx.x * THREADS + threadIdx.x) * EACH;
+    if (p >= pitch) return;
+    int n = quotient(first + p, by_output);
+    const int rest = first + p - n * output_h * output_w;
+    int h = quotient(rest, by_output_w), w = rest - h * output_w;
+    const long long area = static_cast<long long>(height) * width;
+    int row[EACH], column[EACH];
+    long long corner[EACH];  // offset of each window's first tap in channel 0; may be outside
+#pragma unroll
+    for (int e = 0; e < EACH; ++e) {
+        row[e] = p + e < positions ? h * stride_h - top : NOWHERE;
+        column[e] = w * stride_w - left;
+        corner[e] = static_cast<long long>(n) * channels * area + static_cast<long long>(row[e]) * width + column[e];
+        if (++w == output_w) {
+            w = 0;
+            if (++h == output_h) h = 0, ++n;
+        }
+    }
+    for (int c = blockIdx.y; c < channels; c += gridDim.y) {
+        T* to = columns + static_cast<long long>(c) * kernel_h * kernel_w * pitch + p;
+        for (int i = 0; i < kernel_h; ++i) {
+            const int down = i * dilation_h;
+            const T* from = image + c * area + static_cast<long long>(down) * width;
+            for (int j = 0; j < kernel_w; ++j, to += pitch) {
+                const int across = j * dilation_w;
+                Vec<T, EACH> taps;
+#pragma unroll
+                for (int e = 0; e < EACH; ++e) {
+                    const bool inside = static_cast<unsigned>(row[e] + down) < static_cast<unsigned>(height) &&
+                                        static_cast<unsigned>(column[e] + across) < static_cast<unsigned>(width);
+                    taps.at[e] = inside ? from[corner[e] + across] : from_float<T>(0.0f);
+                }
+                store(to, taps);
+            }
+        }
+    }
+}
+
+// `image` begins with the image that pixel 0 is in; written are pixels [start, start + pixels) of every channel. Column 0
+// is that of position `first`, counted from the same image, and all that read those pixels are there. Of the windows that
+// read one pixel, neighbours are apart_h, apart_w windows and skip_h, skip_w taps apart (see windows.cuh).
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+col2im(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict__ image, int channels, int height, int width,
+       int output_h, int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left,
+       int dilation_h, int dilation_w, int apart_h, int apart_w, int skip_h, int skip_w, unsigned long long by_area,
+       unsigned long long by_width, unsigned long long by_stride_h, unsigned long long by_stride_w, int first, int start,
+       int pixels, int pitch) {
+    const int pixel = blockIdx.x * THREADS + threadIdx.x;
+    if (pixel >= pixels) return;
+    const int n = quotient(start + pixel, by_area), rest = start + pixel - n * height * width;
+    const int y = quotient(rest, by_width), x = rest - y * width;
+    int h, w, i, j, room_h, room_w;
+    find_windows(y + top, kernel_h, stride_h, dilation_h, output_h, by_stride_h, h, i, room_h);
+    find_windows(x + left, kernel_w, stride_w, dilation_w, output_w, by_stride_w, w, j, room_w);
+    const long long area = static_cast<long long>(height) * width, plane = static_cast<long long>(kernel_h) * kernel_w * pitch;
+    const long long next_row = static_cast<long long>(apart_h) * output_w - static_cast<long long>(skip_h) * kernel_w * pitch;
+    const long long next_column = apart_w - static_cast<long long>(skip_w) * pitch;
+    columns += static_cast<long long>(i * kernel_w + j) * pitch + ((n * output_h + h) * output_w + w - first);
+    image += static_cast<long long>(n) * channels * area + rest;
+    for (int c = blockIdx.y * EACH; c < channels; c += gridDim.y * EACH) {
+        float sum[EACH];
+        long long from[EACH];
+#pragma unroll
+        for (int e = 0; e < EACH; ++e) {
+            const int channel = min(c + e, channels - 1);  // past the end: the last one again, not stored
+            from[e] = channel * plane;
+            sum[e] = bias ? to_float(bias[channel]) : 0.0f;
+        }
+        const T* row = columns;
+        for (int a = 0; a <= room_h; a += apart_h, row += next_row) {
+            const T* entry = row;
+            for (int b = 0; b <= room_w; b += apart_w, entry += next_column) {
+#pragma unroll
+                for (int e = 0; e < EACH; ++e) sum[e] += to_float(entry[from[e]]);
+            }
+        }
+#pragma unroll
+        for (int e = 0; e < EACH; ++e)
+            if (c + e < channels) image[(c + e) * area] = from_float<T>(sum[e]);
+    }
+}
+
+// --- channel-last ----------------------------------------------------------------------------------------------------
+// One thread: V channels of one tap of one position. `channels` is C/G, a multiple of V; blockIdx.y is the group.
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS)
+im2col_last(const T* __restrict__ image, T* __restrict__ columns, int channels, int height, int width, int output_h,
+            int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left, int dilation_h,
+            int dilation_w, unsigned long long by_output, unsigned long long by_output_w, unsigned long long by_kernel_w,
+            unsigned long long by_taps, unsigned long long by_vectors, int first, int positions) {
+    const int vectors = channels / V, taps = kernel_h * kernel_w;
+    const long long item = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
+    if (item >= static_cast<long long>(positions) * taps * vectors) return;
+    const int entry = quotient(static_cast<int>(item), by_vectors), p = quotient(entry, by_taps), tap = entry - p * taps;
+    const int n = quotient(first + p, by_output), rest = first + p - n * output_h * output_w;
+    const int h = quotient(rest, by_output_w), i = quotient(tap, by_kernel_w);
+    const int y = h * stride_h - top + i * dilation_h;
+    const int x = (rest - h * output_w) * stride_w - left + (tap - i * kernel_w) * dilation_w;
+    Vec<T, V> v;
+#pragma unroll
+    for (int k = 0; k < V; ++k) v.at[k] = from_float<T>(0.0f);
+    if (static_cast<unsigned>(y) < static_cast<unsigned>(height) && static_cast<unsigned>(x) < static_cast<unsigned>(width)) {
+        const long long pixel = (static_cast<long long>(n) * height + y) * width + x;
+        v = load<V>(image + (pixel * gridDim.y + blockIdx.y) * channels + (item - static_cast<long long>(entry) * vectors) * V);
+    }
+    store(columns + (static_cast<long long>(blockIdx.y) * positions * taps * vectors + item) * V, v);
+}
+
+// One thread: V channels of one pixel. The other arguments are those of `col2im`, but `positions` is how many there are.
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS)
+col2im_last(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict__ image, int channels, int height,
+            int width, int output_h, int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left,
+            int dilation_h, int dilation_w, int apart_h, int apart_w, int skip_h, int skip_w, unsigned long long by_area,
+            unsigned long long by_width, unsigned long long by_stride_h, unsigned long long by_stride_w,
+            unsigned long long by_vectors, int first, int start, int pixels, int positions) {
+    const int vectors = channels / V, taps = kernel_h * kernel_w;
+    const long long item = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
+    if (item >= static_cast<long long>(pixels) * vectors) return;
+    const int pixel = quotient(static_cast<int>(item), by_vectors), c = (static_cast<int>(item) - pixel * vectors) * V;
+    const int n = quotient(start + pixel, by_area), rest = start + pixel - n * height * width;
+    const int y = quotient(rest, by_width), x = rest - y * width;
+    int h, w, i, j, room_h, room_w;
+    find_windows(y + top, kernel_h, stride_h, dilation_h, output_h, by_stride_h, h, i, room_h);
+    find_windows(x + left, kernel_w, stride_w, dilation_w, output_w, by_stride_w, w, j, room_w);
+    float sum[V];
+#pragma unroll
+    for (int k = 0; k < V; ++k) sum[k] = bias ? to_float(bias[blockIdx.y * channels + c + k]) : 0.0f;
+    for (int a = 0; a <= room_h; a += apart_h, i -= skip_h) {
+        const long long p = static_cast<long long>(blockIdx.y) * positions + (n * output_h + h + a) * output_w + w - first;
+        for (int b = 0, tap = i * kernel_w + j; b <= room_w; b += apart_w, tap -= skip_w) {
+            const Vec<T, V> v = load<V>(columns + ((p + b) * taps + tap) * channels + c);
+#pragma unroll
+            for (int k = 0; k < V; ++k) sum[k] += to_float(v.at[k]);
+        }
+    }
+    Vec<T, V> v;
+#pragma unroll
+    for (int k = 0; k < V; ++k) v.at[k] = from_float<T>(sum[k]);
+    const long long at = static_cast<long long>(start) + pixel;
+    store(image + (at * gridDim.y + blockIdx.y) * channels + c, v);
+}
+
+// --- bias ------------------------------------------------------------------------------------------------------------
+// partial[s, c] = Σ of g (N, C, pixels) over channel c of images [s·images, (s + 1)·images): block (c, s). Then the sums of
+// the partial sums, in order.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+channel_sums(const T* __restrict__ g, float* __restrict__ partial, int batch, int channels, int pixels, int images,
+             unsigned long long by_pixels) {
+    const int c = blockIdx.x, start = blockIdx.y * images, count = min(images, batch - start) * pixels;
+    const long long gap = static_cast<long long>(channels - 1) * pixels;  // between this channel in neighbouring images
+    const T* from = g + (static_cast<long long>(start) * channels + c) * pixels;
+    float sum[EACH] = {};
+    for (int at = threadIdx.x; at < count; at += EACH * THREADS) {
+#pragma unroll
+        for (int e = 0; e < EACH; ++e) {
+            const int k = at + e * THREADS;
+            if (k < count) sum[e] += to_float(from[k + quotient(k, by_pixels) * gap]);
+        }
+    }
+    const float total = block_sum<THREADS>((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    if (threadIdx.x == 0) partial[static_cast<long long>(blockIdx.y) * channels + c] = total;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+sum_partials(const float* __restrict__ partial, T* __restrict__ sums, int channels, int parts) {
+    const int c = blockIdx.x * THREADS + threadIdx.x;
+    if (c >= channels) return;
+    float sum = 0.0f;
+    for (int s = 0; s < parts; ++s) sum += partial[static_cast<long long>(s) * channels + c];
+    sums[c] = from_float<T>(sum);
+}

@@ -1,0 +1,351 @@
+// Softmax cross-entropy of class indices: the loss of every row, and the gradient of its logits in the same launch.
+//
+//     lse = ln Σ_c exp(x_c)        ℓ = (1 − ε) w_y (lse − x_y) + (ε/C) Σ_c w_c (lse − x_c)
+//     grad_x_c = s (p_c (hot + even Σ_c w_c) − hot [c = y] − even w_c)
+//     p_c = exp(x_c − lse),  hot = (1 − ε) w_y,  even = ε/C,  s = g / (Σ over the rows of w_y: for a mean)
+//
+// x is (N, C) row by row (`cross_entropy_rows`), or (N, C, D) with C in the middle (`cross_entropy_columns`). A row whose
+// target is `ignore_index` has loss and gradient 0 and is not read; one whose target is no class has loss and gradient NaN.
+// Inputs float, half or bfloat16; sums, losses and the divisor are float. The gradient may overwrite the logits.
+//
+// One pass finds the largest logit and Σ exp(x − largest) together: each thread rescales its own sum when its maximum
+// grows, and the threads of a row meet once at the end. The row is copied to shared memory, as much as the launcher has given
+// for it, by asynchronous copies that are all under way at once; the second pass finds it there, and the rest in the L2 cache.
+// Differences from the maximum are formed before anything is multiplied, so logits of ±10⁴ lose no digits.
+//
+// Geometry: rows: one warp (THREADS = 32, eight to a block), or a block of 256 or 512 threads, for each row; where a row does
+// not start on 16 bytes, its first and last few logits are kept apart from its 16-byte windows. Columns: one thread for each
+// (n, d), neighbours in d: also for C so small that a row is a few words. Limits: C < 2³¹ − 8, N·C·D < 2⁶³.
+//
+// Memory: each logit is read once and its gradient written once, which is the least possible: 2·N·C·sizeof(T) bytes. Of rows
+// above 112 KiB the rest is read again, from L2. 8192 × 50257 in bfloat16 are 1.65 GB: 0.38 ms on an H200 at 4.3 TB/s. In
+// that time the two exponentials of each logit take the special function units 60 % of their time, and its 17 instructions
+// the schedulers 65 % of theirs.
+#include "ptx.cuh"
+
+// w_y of a row: 0 if it does not count, NaN if its target is no class.
+template <typename T>
+__device__ __forceinline__ float weight_of(long long y, const T* weight, int classes, long long ignore_index) {
+    if (y == ignore_index) return 0;
+    if (y < 0 || y >= classes) return NAN;
+    return weight ? to_float(weight[y]) : 1;
+}
+
+// s: the incoming gradient of the row's loss, over the divisor of the mean (1 where that is 0: then nothing counts).
+template <typename T>
+__device__ __forceinline__ float scale_of(const float* count, const T* grad_loss, bool each, long long row) {
+    const float g = grad_loss ? to_float(grad_loss[each ? row : 0]) : 1;
+    return count && *count != 0 ? g / *count : g;
+}
+
+// The maximum, or 0 in its place while there has been nothing but −∞: what exponents are taken relative to.
+__device__ __forceinline__ float finite_top(float top) { return top == -INFINITY ? 0 : top; }
+
+// What one pass over a row finds: the sum of the exponentials relative to `finite_top(top)` and, for label smoothing alone,
+// Σ w and Σ w (x − origin).
+struct Sums {
+    float top, exponentials, weights, weighted;
+};
+
+// Σ w x is formed relative to x_y where that is finite: of large logits little would be left in the difference from lse.
+__device__ __forceinline__ float origin_of(float x_y) { return isinf(x_y) ? 0 : x_y; }
+
+__device__ __forceinline__ float loss_of(const Sums& s, float x_y, float hot, float even) {
+    const float log_sum = logf(s.exponentials), top = finite_top(s.top), loss = hot * (log_sum + (top - x_y));
+    return even != 0 ? loss + even * (s.weights * (log_sum + (top - origin_of(x_y))) - s.weighted) : loss;
+}
+
+// --- a row, and the threads that share it ----------------------------------------------------------------------------
+constexpr int BATCH = 2;  // 16-byte windows on their way to a thread at a time
+
+// A row of `classes` logits: `windows` of 16 bytes from x[head] on, and fewer than VECTOR<T> logits before and behind them,
+// which go one to a thread: `edge` is this thread's class there, or −1. The first `kept` windows stay in `cache`, where
+// each thread finds those that it has put there itself.
+template <typename T, int THREADS> struct Row {
+    static constexpr int N = VECTOR<T>;
+    const T *x, *weight;
+    T* cache;
+    int classes, head, windows, kept, thread, edge;
+
+    __device__ __forceinline__ Row(const T* x, const T* weight, T* cache, int classes, int kept)
+        : x(x), weight(weight), cache(cache), classes(classes), thread(threadIdx.x % THREADS) {
+        const int before = static_cast<int>(reinterpret_cast<unsigned long long>(x) / sizeof(T) % N);
+        head = min(classes, (N - before) % N);
+        windows = (classes - head) / N;
+        this->kept = min(kept, windows);
+        const int tail = thread + windows * N;  // counted on behind the windows
+        edge = thread < head ? thread : tail < classes ? tail : -1;
+    }
+    __device__ __forceinline__ int column(int window) const { return head + window * N; }
+    __device__ __forceinline__ float weight_at(int c) const { return weight ? to_float(weight[c]) : 1; }
+    // Of the windows of a batch those before `end` are the thread's; for the others the first stands in, unused.
+    __device__ __forceinline__ int window(int first, int b, int end) const {
+        return first + b * THREADS < end ? first + b * THREADS : first;
+    }
+};
+
+// Sum and maximum over the threads of a row, which also wait for each other.
+template <int THREADS> __device__ __forceinline__ float row_sum(float v) {
+    if constexpr (THREADS == 32) return warp_sum(v);
+    else return block_sum<THREADS>(v);
+}
+
+template <int THREADS> __device__ __forceinline__ float row_max(float v) {
+    __syncwarp();  // shuffles alone do not order memory: the target's logit is read before any gradient replaces it
+    if constexpr (THREADS == 32) return warp_max(v);
+    else return block_max<THREADS>(v);
+}
+
+// Start to copy this thread's windows from `begin` to `end` to the cache: one group of copies, all under way at once.
+template <typename T, int THREADS> __device__ __forceinline__ void fetch(const Row<T, THREADS>& row, int begin, int end) {
+    constexpr int N = VECTOR<T>;
+    for (int w = begin + row.thread; w < end; w += THREADS) cp_async_16(row.cache + w * N, row.x + row.column(w));
+    cp_async_commit();
+}
+
+// Windows of one batch: from the cache, or from memory.
+template <bool CACHED, typename T, int THREADS>
+__device__ __forceinline__ void load_batch(Vec<T, VECTOR<T>> (&v)[BATCH], const Row<T, THREADS>& row, int first, int end) {
+    constexpr int N = VECTOR<T>;
+#pragma unroll
+    for (int b = 0; b < BATCH; ++b) {
+        const int w = row.window(first, b, end);
+        v[b] = CACHED ? load<N>(row.cache + w * N) : load<N>(row.x + row.column(w));
+    }
+}
+
+// Add this thread's windows from `begin` to `end` to its sums; to Σ w and Σ w (x − origin) if `smooth`.
+template <bool CACHED, typename T, int THREADS>
+__device__ __forceinline__ void scan_windows(Sums& s, const Row<T, THREADS>& row, int begin, int end, bool smooth, float origin) {
+    constexpr int N = VECTOR<T>;
+    for (int first = begin + row.thread; first < end; first += BATCH * THREADS) {
+        Vec<T, N> v[BATCH];
+        load_batch<CACHED>(v, row, first, end);
+#pragma unroll
+        for (int b = 0; b < BATCH; ++b) {
+            if (first + b * THREADS >= end) break;
+            const float previous = s.top;
+#pragma unroll
+            for (int i = 0; i < N; ++i) s.top = fmaxf(s.top, to_float(v[b].at[i]));
+            const float top = finite_top(s.top);
+            s.exponentials *= __expf(previous - top);
+#pragma unroll
+            for (int i = 0; i < N; ++i) s.exponentials += __expf(to_float(v[b].at[i]) - top);
+            if (!smooth) continue;
+#pragma unroll
+            for (int i = 0; i < N; ++i) {
+                const float weight = row.weight_at(row.column(first + b * THREADS) + i);
+                s.weights += weight;
+                s.weighted += weight * (to_float(v[b].at[i]) - origin);
+            }
+        }
+    }
+}
+
+// The sums of this thread's share of a row. The windows that stay are asked for at once and added up as their halves arrive.
+template <typename T, int THREADS>
+__device__ __forceinline__ Sums scan(const Row<T, THREADS>& row, float edge, bool smooth, float origin) {
+    const int half = row.kept / 2 / THREADS * THREADS;
+    fetch(row, 0, half);
+    fetch(row, half, row.kept);
+    Sums s{edge, __expf(edge - finite_top(edge)), 0, 0};
+    if (smooth && row.edge >= 0) {
+        s.weights = row.weight_at(row.edge);
+        s.weighted = s.weights * (edge - origin);
+    }
+    cp_async_wait<1>();
+    scan_windows<true>(s, row, 0, half, smooth, origin);
+    cp_async_wait<0>();
+    scan_windows<true>(s, row, half, row.kept, smooth, origin);
+    scan_windows<false>(s, row, row.kept, row.windows, smooth, origin);
+    return s;
+}
+
+// What the gradient of a row is made of: grad_x_c = exp(x_c − top) total − hot [c = y] − even w_c.
+struct Gradient {
+    long long y;
+    float top, total, hot, even;
+    __device__ __forceinline__ float at(int c, float x_c, float w_c) const {
+        return __expf(x_c - top) * total - (c == y ? hot : 0) - even * w_c;
+    }
+};
+
+// The windows from `begin` to `end`, which are in the cache or are not.
+template <bool CACHED, typename T, int THREADS>
+__device__ __forceinline__ void write_windows(T* grad_x, const Row<T, THREADS>& row, const Gradient& g, int begin, int end) {
+    constexpr int N = VECTOR<T>;
+    for (int first = begin + row.thread; first < end; first += BATCH * THREADS) {
+        Vec<T, N> v[BATCH];
+        load_batch<CACHED>(v, row, first, end);
+#pragma unroll
+        for (int b = 0; b < BATCH; ++b) {
+            if (first + b * THREADS >= end) break;
+            const int c = row.column(first + b * THREADS);
+            float grad[N];
+#pragma unroll
+            for (int i = 0; i < N; ++i) grad[i] = __expf(to_float(v[b].at[i]) - g.top) * g.total;
+            if (c <= g.y && g.y < c + N) {
+#pragma unroll
+                for (int i = 0; i < N; ++i) grad[i] -= c + i == g.y ? g.hot : 0;
+            }
+            if (g.even != 0) {
+#pragma unroll
+                for (int i = 0; i < N; ++i) grad[i] -= g.even * row.weight_at(c + i);
+            }
+#pragma unroll
+            for (int i = 0; i < N; ++i) v[b].at[i] = from_float<T>(grad[i]);
+            store(grad_x + c, v[b]);
+        }
+    }
+}
+
+template <typename T, int THREADS> __device__ __forceinline__ void write_zeros(T* grad_x, const Row<T, THREADS>& row) {
+    constexpr int N = VECTOR<T>;
+    Vec<T, N> zero;
+#pragma unroll
+    for (int i = 0; i < N; ++i) zero.at[i] = from_float<T>(0);
+    for (int w = row.thread; w < row.windows; w += THREADS) store(grad_x + row.column(w), zero);
+    if (row.edge >= 0) grad_x[row.edge] = zero.at[0];
+}
+
+// logits, grad (rows, classes), grad null if not wanted; target, losses (rows), the losses before division; weight
+// (classes) or null; grad_loss (rows) if `each`, else (1), or null for 1; count (1), or null for 1. Dynamic shared memory:
+// 16·kept bytes for each row of the block, for its first `kept` windows.
+template <typename T, int THREADS>
+__global__ void __launch_bounds__(THREADS == 32 ? 256 : THREADS, THREADS == 512 ? 2 : 4)
+    cross_entropy_rows(const T* logits, const long long* target, const T* weight, const float* count, const T* grad_loss,
+                       float* losses, T* grad, long long rows, int classes, int kept, long long ignore_index,
+                       float smoothing, bool each) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    const int team = threadIdx.x / THREADS;
+    const long long i = blockIdx.x * static_cast<long long>(blockDim.x / THREADS) + team;
+    if (i >= rows) return;  // with all threads of its row: the rows of a block share no barrier
+    const Row<T, THREADS> row(logits + i * classes, weight, reinterpret_cast<T*>(memory + team * kept * 16), classes, kept);
+    T* const grad_x = grad ? grad + i * classes : nullptr;
+    const long long y = target[i];
+    if (y == ignore_index) {
+        if (row.thread == 0) losses[i] = 0;
+        if (grad_x) write_zeros(grad_x, row);
+        return;
+    }
+    const float own = weight_of(y, weight, classes, ignore_index), x_y = isnan(own) ? 0 : to_float(row.x[y]);
+    const float hot = (1 - smoothing) * own, even = smoothing / classes;
+    const float edge = row.edge >= 0 ? to_float(row.x[row.edge]) : -INFINITY;
+
+    Sums s = scan(row, edge, even != 0, origin_of(x_y));
+    const float mine = s.top;  // −∞ if this thread has seen nothing: its sum, 0, then stays 0
+    s.top = row_max<THREADS>(s.top);
+    s.exponentials = row_sum<THREADS>(s.exponentials * __expf(mine - finite_top(s.top)));
+    if (even != 0) {
+        s.weights = row_sum<THREADS>(s.weights);
+        s.weighted = row_sum<THREADS>(s.weighted);
+    }
+    if (row.thread == 0) losses[i] = loss_of(s, x_y, hot, even);
+    if (!grad_x) return;
+    const float scale = scale_of(count, grad_loss, each, i), total = scale * (hot + even * s.weights) / s.exponentials;
+    const Gradient g{y, finite_top(s.top), total, scale * hot, scale * even};
+    write_windows<true>(grad_x, row, g, 0, row.kept);
+    write_windows<false>(grad_x, row, g, row.kept, row.windows);
+    if (row.edge >= 0) grad_x[row.edge] = from_float<T>(g.at(row.edge, edge, row.weight_at(row.edge)));
+}
+
+// --- classes in the middle -------------------------------------------------------------------------------------------
+constexpr int CLASSES = 4;  // logits on their way to a thread at a time
+
+// logits, grad (N, classes, inner) with N·inner = rows; all else as above.
+template <typename T>
+__global__ void __launch_bounds__(256)
+    cross_entropy_columns(const T* logits, const long long* target, const T* weight, const float* count,
+                          const T* grad_loss, float* losses, T* grad, long long rows, int classes, long long inner,
+                          long long ignore_index, float smoothing, bool each) {
+    const long long row = blockIdx.x * 256ll + threadIdx.x;
+    if (row >= rows) return;
+    const long long start = row / inner * inner * classes + row % inner, y = target[row];
+    const T* const x = logits + start;
+    T* const grad_x = grad ? grad + start : nullptr;
+    if (y == ignore_index) {
+        losses[row] = 0;
+        for (int c = 0; grad_x && c < classes; ++c) grad_x[c * inner] = from_float<T>(0);
+        return;
+    }
+    const float own = weight_of(y, weight, classes, ignore_index), x_y = isnan(own) ? 0 : to_float(x[y * inner]);
+    const float hot = (1 - smoothing) * own, even = smoothing / classes;
+
+    Sums s{-INFINITY, 0, 0, 0};
+    float v[CLASSES];
+    for (int first = 0; first < classes; first += CLASSES) {
+        const float previous = s.top;
+#pragma unroll
+        for (int i = 0; i < CLASSES; ++i) v[i] = first + i < classes ? to_float(x[(first + i) * inner]) : -INFINITY;
+#pragma unroll
+        for (int i = 0; i < CLASSES; ++i) s.top = fmaxf(s.top, v[i]);
+        const float top = finite_top(s.top);
+        s.exponentials *= __expf(previous - top);
+#pragma unroll
+        for (int i = 0; i < CLASSES; ++i) {
+            s.exponentials += __expf(v[i] - top);
+            if (even == 0 || first + i >= classes) continue;
+            const float w = weight ? to_float(weight[first + i]) : 1;
+            s.weights += w;
+            s.weighted += w * (v[i] - origin_of(x_y));
+        }
+    }
+    losses[row] = loss_of(s, x_y, hot, even);
+    if (!grad_x) return;
+
+    const float scale = scale_of(count, grad_loss, each, row), total = scale * (hot + even * s.weights) / s.exponentials;
+    const Gradient g{y, finite_top(s.top), total, scale * hot, scale * even};
+    for (int first = 0; first < classes; first += CLASSES) {
+#pragma unroll
+        for (int i = 0; i < CLASSES; ++i) v[i] = first + i < classes ? to_float(x[(first + i) * inner]) : -INFINITY;
+#pragma unroll
+        for (int i = 0; i < CLASSES; ++i) {
+            if (first + i >= classes) continue;
+            const float w = even != 0 && weight ? to_float(weight[first + i]) : 1;
+            grad_x[(first + i) * inner] = from_float<T>(g.at(first + i, v[i], w));
+        }
+    }
+}
+
+// --- sums over the rows ----------------------------------------------------------------------------------------------
+// partial[block] = Σ w_y over the rows that are the block's; a target that is no class adds nothing.
+template <typename T>
+__global__ void __launch_bounds__(256)
+    sum_of_weights(const long long* target, const T* weight, float* partial, long long rows, int classes,
+                   long long ignore_index) {
+    float sum = 0;
+    for (long long row = blockIdx.x * 256ll + threadIdx.x; row < rows; row += gridDim.x * 256ll) {
+        const float own = weight_of(target[row], weight, classes, ignore_index);
+        sum += isnan(own) ? 0 : own;
+    }
+    sum = block_sum<256>(sum);
+    if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+// out[block] = Σ of the values that are the block's, over *count if there is one (NaN where that is 0).
+template <typename T>
+__global__ void __launch_bounds__(256) sum_of_values(const float* values, const float* count, T* out, long long n) {
+    float sum = 0;
+    for (long long i = blockIdx.x * 256ll + threadIdx.x; i < n; i += gridDim.x * 256ll) sum += values[i];
+    sum = block_sum<256>(sum);
+    if (count) sum = *count != 0 ? sum / *count : NAN;
+    if (threadIdx.x == 0) out[blockIdx.x] = from_float<T>(sum);
+}
+
+// values ← factor · values; nothing is moved where the factor is 1, as it is when the loss is what backward starts from.
+template <typename T> __global__ void __launch_bounds__(256) scale_values(T* values, const T* factor, long long n) {
+    constexpr int N = VECTOR<T>;
+    const float f = to_float(*factor);
+    if (f == 1) return;
+    const long long step = gridDim.x * 256ll * N;
+    for (long long i = (blockIdx.x * 256ll + threadIdx.x) * N; i < n; i += step) {
+        if (i + N > n) {
+            for (long long j = i; j < n; ++j) values[j] = from_float<T>(f * to_float(values[j]));
+            return;
+        }
+        Vec<T, N> v = load<N>(values + i);
+#pragma unroll
+        for (int j = 0; j < N; ++j) v.at[j] = from_float<T>(f * to_float(v.at[j]));
+        store(values + i, v);
+    }
+}

@@ -1,0 +1,37 @@
+"""Launcher of `dropout.cu`: dropout whose mask is never in memory, with a residual connection."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .launch import FLOATS, Kernel, empty, namespace
+from .random import stream_arguments
+
+__all__ = ["dropout"]
+
+THREADS = 256
+ELEMENTS = 8  # per thread
+
+_dropout = Kernel("dropout.cu", "dropout", FLOATS, (False, True))
+
+
+def dropout(
+    x: Any, residual: Any, *, threshold: int, scale: float, shared: int = 1, stream: tuple[int, int, Any]
+) -> Any:
+    """residual + x · (scale where kept, else 0): kept is what has a 32-bit word of the stream less than `threshold`.
+
+    x and residual (or None) have one shape and dtype; `shared` neighbours in x stand and fall together; `stream` as for
+    `random.draw`.
+    """
+    xp, y = namespace(x), empty(x.shape, x.dtype, like=x)
+    x = xp.ascontiguousarray(x)
+    residual = None if residual is None else xp.ascontiguousarray(residual)
+    key0, key1, counter, advance = stream_arguments(stream)
+    _dropout[x.dtype, shared != 1](
+        math.ceil(x.size / (THREADS * ELEMENTS)), THREADS, x, residual, y, np.int64(x.size), np.int64(shared),
+        np.uint64(threshold), np.float32(scale), key0, key1, counter, advance,
+    )  # fmt: skip
+    return y

@@ -1,0 +1,290 @@
+"""A GPU for machines that have none: the CUDA sources, compiled for the host, on NumPy memory.
+
+Every launch checks itself, as compute-sanitizer would, and raises a KernelFault that names the kernel, block, thread and
+line: accesses out of bounds or misaligned, reads of memory that nobody wrote, races, divergent barriers, asynchronous
+copies that were not waited for, writes through a pointer to const. `schedule` chooses the order in which blocks and
+threads run: a result that depends on it is a race that the checks did not see.
+
+    with emulator.schedule("random", seed=3):
+        layer_norm.forward(x, weight, bias, eps=1e-5)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..launch import KERNELS, Instance
+from .array import Array, CaptureError, Graph, capture, is_capturing, namespace, record
+from .build import EmulatorError, Library, library, locate
+
+__all__ = [
+    "Array", "CaptureError", "EmulatorError", "Graph", "KernelFault", "capture", "empty", "is_capturing", "launch", "launched",
+    "namespace", "schedule",
+]  # fmt: skip
+
+_ORDERS = ("forward", "reverse", "random")
+_POISON = 0x7FA5  # a NaN as half, as bfloat16 and, twice, as float
+_GUARD = 4096  # bytes between two buffers of a launch
+_ALIGNMENT = 256  # that of memory from CUDA's allocator
+_CODES = {"bfloat16": "E", "int64": "q", "uint64": "Q"}  # where NumPy's letter is not the runtime's
+
+launched: set[str] = set()  # the expressions of all instantiations that have run
+
+
+class KernelFault(RuntimeError):
+    """A kernel did what it must not. `kind` says what in one or two words; the message says where."""
+
+    def __init__(self, kind: str, message: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+class _Order(threading.local):
+    name = "forward"
+    seed = 0
+
+
+_order = _Order()
+
+
+@contextlib.contextmanager
+def schedule(order: str, seed: int = 0) -> Iterator[None]:
+    """Run blocks, and between barriers the threads of each block, "forward", in "reverse" or in "random" order."""
+    if order not in _ORDERS:
+        raise ValueError(f"`order` must be one of {_ORDERS}, got {order!r}")
+    before = _order.name, _order.seed
+    _order.name, _order.seed = order, seed
+    try:
+        yield
+    finally:
+        _order.name, _order.seed = before
+
+
+def empty(shape: Any, dtype: Any) -> np.ndarray:
+    """Memory that nobody has written: a kernel that reads it (2 bytes or more at a time) is told so."""
+    array = np.empty(shape, dtype)
+    raw = array.reshape(-1).view(np.uint8)
+    pairs = raw[: raw.size // 2 * 2].view(np.uint16)
+    pairs[...] = _POISON
+    raw[pairs.nbytes :] = 0
+    return array
+
+
+# --- the runtime's structures (runtime.cpp) ---------------------------------------------------------------------------
+class _Buffer(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64), ("element", ctypes.c_int32),
+                ("writable", ctypes.c_int32), ("argument", ctypes.c_int32)]  # fmt: skip
+
+
+class _Launch(ctypes.Structure):
+    _fields_ = [("grid", ctypes.c_uint32 * 3), ("block", ctypes.c_uint32 * 3), ("shared_bytes", ctypes.c_uint64),
+                ("args", ctypes.c_void_p), ("buffers", ctypes.c_void_p), ("buffer_count", ctypes.c_int32),
+                ("order", ctypes.c_int32), ("seed", ctypes.c_uint64), ("workers", ctypes.c_int32)]  # fmt: skip
+
+
+class _Fault(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_int32), ("argument", ctypes.c_int32), ("block", ctypes.c_uint32 * 3),
+                ("thread", ctypes.c_uint32 * 3), ("other_block", ctypes.c_uint32 * 3),
+                ("other_thread", ctypes.c_uint32 * 3), ("has_other", ctypes.c_int32), ("line", ctypes.c_int32),
+                ("other_line", ctypes.c_int32), ("bytes", ctypes.c_int32), ("wrote", ctypes.c_int32),
+                ("other_wrote", ctypes.c_int32), ("offset", ctypes.c_int64), ("size", ctypes.c_int64),
+                ("pc", ctypes.c_uint64), ("file", ctypes.c_char_p), ("what", ctypes.c_char_p),
+                ("other_file", ctypes.c_char_p)]  # fmt: skip
+
+
+# --- a launch ---------------------------------------------------------------------------------------------------------
+def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
+    """Run one instantiation on NumPy arrays, which hold the results afterwards.
+
+    Raises TypeError for arguments that the kernel does not take, ValueError for a grid or block beyond CUDA's limits,
+    KernelFault for what the checks find, EmulatorError where the emulator cannot be built.
+    """
+    record(lambda: _launch(instance, grid, block, args, shared))
+
+
+def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
+    _check_limits(instance, grid, block, shared)
+    code = library(instance.source, _expressions(instance))
+    signature = code.signatures[instance.expression]
+    if len(args) != len(signature):
+        raise TypeError(f"`{instance.expression}` takes {len(signature)} arguments, got {len(args)}")
+    memory = _Memory()
+    for i, (value, wanted) in enumerate(zip(args, signature)):
+        _check_argument(instance, i, value, wanted)
+        if isinstance(value, np.ndarray):
+            memory.add(i, value, writable=wanted[0] == "*")
+    addresses = memory.lay_out()
+    cells: list[Any] = []
+    for i, value in enumerate(args):
+        if isinstance(value, np.generic):
+            cells.append((ctypes.c_char * 8).from_buffer_copy(value.tobytes().ljust(8, b"\0")))
+        else:
+            cells.append(ctypes.c_uint64(addresses.get(i, 0)))
+    pointers = (ctypes.c_void_p * max(1, len(cells)))(*[ctypes.addressof(c) for c in cells])
+    job = _Launch(
+        grid=tuple(grid), block=tuple(block), shared_bytes=shared, args=ctypes.addressof(pointers),
+        buffers=ctypes.addressof(memory.buffers), buffer_count=len(memory.buffers), order=_ORDERS.index(_order.name),
+        seed=_order.seed, workers=_workers(),
+    )  # fmt: skip
+    fault = _Fault()
+    launched.add(instance.expression)
+    if code.run(ctypes.c_void_p(code.entries[instance.expression]), ctypes.byref(job), ctypes.byref(fault)):
+        raise _explain(instance, code, fault, args)
+    memory.copy_back()
+
+
+def _expressions(instance: Instance) -> tuple[str, ...]:
+    """All instantiations of the source: it is compiled as a whole."""
+    return tuple(
+        each.expression for kernel in KERNELS if kernel.source == instance.source for each in kernel.instances.values()
+    )
+
+
+def _workers() -> int:
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(limit) if limit.isdigit() else cores))
+
+
+def _check_limits(instance: Instance, grid: Sequence[int], block: Sequence[int], shared: int) -> None:
+    name = instance.expression
+    if not (0 < grid[0] < 2**31 and 0 < grid[1] < 2**16 and 0 < grid[2] < 2**16):
+        raise ValueError(f"the grid of `{name}` must be at most (2³¹ − 1, 65535, 65535), got {tuple(grid)}")
+    if not (min(block) > 0 and math.prod(block) <= 1024 and block[2] <= 64):
+        raise ValueError(f"the block of `{name}` must have 1 to 1024 threads, got {tuple(block)}")
+    if not 0 <= shared <= 227 * 1024:
+        raise ValueError(f"`{name}` can have at most 227 KiB of dynamic shared memory, got {shared} bytes")
+
+
+def _code(dtype: np.dtype) -> str:
+    return _CODES.get(dtype.name, dtype.char)
+
+
+def _check_argument(instance: Instance, i: int, value: Any, wanted: str) -> None:
+    where = f"argument {i} of `{instance.expression}`"
+    if len(wanted) == 2:  # a pointer
+        if value is None:
+            return
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"{where} must be an array or None, got {value!r}")
+        if wanted[1] not in ("v", _code(value.dtype)) and {wanted[1], _code(value.dtype)} != {"?", "B"}:
+            raise TypeError(f"{where} must be an array of type {wanted[1]!r} (NumPy's letter), got {value.dtype}")
+        if wanted[0] == "*" and not value.flags.writeable:
+            raise ValueError(f"{where} is written to, but the array is read-only")
+    elif not isinstance(value, np.generic) or _code(value.dtype) != wanted:
+        got = f"a {value.dtype} array" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r}"
+        raise TypeError(f"{where} must be a NumPy scalar of type {wanted!r}, got {got}")
+
+
+class _Memory:
+    """Copies of a launch's arrays, far enough apart that what leaves one does not fall into the next.
+
+    Arrays that overlap share a copy. A copy starts at the offset from a 256-byte boundary that it would have if the
+    array's own memory had come from CUDA's allocator, so that a misaligned view is one here, too.
+    """
+
+    def __init__(self) -> None:
+        self.spans: list[
+            tuple[int, int, np.ndarray, int, bool]
+        ] = []  # first and last address, array, argument, writable
+        self.buffers: Any = (_Buffer * 0)()
+        self.moves: list[tuple[int, int, int]] = []  # to be copied back: from, to, bytes
+
+    def add(self, i: int, array: np.ndarray, writable: bool) -> None:
+        low, high = np.lib.array_utils.byte_bounds(array) if array.size else (array.ctypes.data,) * 2
+        self.spans.append((low, high, array, i, writable))
+
+    def lay_out(self) -> dict[int, int]:
+        """Copy everything; the address that each argument has now."""
+        regions: list[list[Any]] = []  # low, high, array, [(argument, low)], writable, element size
+        for low, high, array, i, writable in sorted(self.spans, key=lambda s: s[:2]):
+            if regions and low < regions[-1][1]:
+                region = regions[-1]
+                region[1] = max(region[1], high)
+                region[3].append((i, low))
+                region[4] |= writable
+                region[5] = min(region[5], array.itemsize)
+            else:
+                regions.append([low, high, array, [(i, low)], writable, array.itemsize])
+        room = _GUARD + sum(high - low + _GUARD + 2 * _ALIGNMENT for low, high, *_ in regions)
+        self.block = np.full(-(-room // 2), _POISON, np.uint16)
+        end = self.block.ctypes.data + _GUARD
+        addresses: dict[int, int] = {}
+        self.buffers = (_Buffer * len(regions))()
+        for k, (low, high, array, arguments, writable, element) in enumerate(regions):
+            start = -(-end // _ALIGNMENT) * _ALIGNMENT + (low - _owner(array)) % _ALIGNMENT
+            end = start + high - low + _GUARD
+            ctypes.memmove(start, low, high - low)
+            self.buffers[k] = _Buffer(start, start + high - low, element, writable, arguments[0][0])
+            if writable:
+                self.moves.append((start, low, high - low))
+            addresses |= {i: start + at - low for i, at in arguments}
+        return addresses
+
+    def copy_back(self) -> None:
+        for here, there, size in self.moves:
+            ctypes.memmove(there, here, size)
+
+
+def _owner(array: np.ndarray) -> int:
+    """The address of the memory that an array is a view of; `launch.aligned`, which asks for 16 bytes, stays right."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array.ctypes.data // 16 * 16
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+_KINDS = ("", "out-of-bounds read", "out-of-bounds write", "write through a pointer to const", "misaligned access",
+          "uninitialised read", "race", "missing wait", "divergent barrier", "misuse", "stack overflow")  # fmt: skip
+
+
+def _explain(instance: Instance, code: Library, fault: _Fault, args: Sequence[Any]) -> KernelFault:
+    kind = _KINDS[fault.kind]
+    place = (fault.file.decode().rpartition("/")[2], fault.line) if fault.file else locate(code.path, fault.pc)
+    line = f"{place[0]}:{place[1]}" if place else f"{instance.source} (line unknown: install binutils for addr2line)"
+    block, thread = tuple(fault.block), tuple(fault.thread)
+    text = f"{kind} in `{instance.expression}` at {line}, block {block}, thread {thread}: {_detail(kind, fault, args)}"
+    return KernelFault(kind, text)
+
+
+def _detail(kind: str, fault: _Fault, args: Sequence[Any]) -> str:
+    other = f"thread {tuple(fault.other_thread)} of block {tuple(fault.other_block)}" if fault.has_other else ""
+    where = _memory_name(fault, args)
+    if kind == "divergent barrier":
+        if not other:
+            return "not all threads come here"
+        if not fault.other_file:
+            return f"{other} has returned and never comes here"
+        return f"{other} waits at {fault.other_file.decode().rpartition('/')[2]}:{fault.other_line} instead"
+    if kind == "misuse":
+        return f"{fault.what.decode()}: {fault.other_file.decode()}"
+    if kind == "stack overflow":
+        return "its local variables take more than 128 KiB"
+    verb = "writes" if fault.wrote else "reads"
+    if kind == "race":
+        past = "wrote" if fault.other_wrote else "read"
+        return f"it {verb} {where}, which {other} {past}, with no barrier in between"
+    if kind == "missing wait":
+        return f"it {verb} {where}, to which an asynchronous copy of {other} is still under way"
+    if kind == "misaligned access":
+        return f"{fault.bytes} bytes at once from an address that they do not divide, {where}"
+    return f"it {verb} {fault.bytes} bytes of {where}"
+
+
+def _memory_name(fault: _Fault, args: Sequence[Any]) -> str:
+    """The array and position of an access, in elements for arguments and in bytes for shared memory."""
+    if fault.what:
+        return f"shared memory `{fault.what.decode()}` ({fault.size} bytes) at byte {fault.offset}"
+    if fault.argument < 0:
+        return "memory that no argument points to"
+    array = args[fault.argument]
+    shape = "×".join(map(str, array.shape)) or "scalar"
+    return f"argument {fault.argument} ({array.dtype} {shape}) at element {fault.offset / array.itemsize:g}"

@@ -1,0 +1,252 @@
+"""Arrays of the emulated device: NumPy's memory and functions under CuPy's rules.
+
+What would go wrong with CuPy goes wrong here: host and device arrays do not mix, indexing and reductions give 0-d arrays
+rather than numbers, numbers leave the device by `item` or `get` alone. And as on a GPU, work can be *captured*: within
+`capture`, operations are noted down instead of done; the graph that comes out does them, as often as it is launched, on
+the memory that they were captured with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Array", "CaptureError", "Graph", "capture", "is_capturing", "namespace", "record"]
+
+
+class CaptureError(RuntimeError):
+    """Something that a captured step cannot do: to wait for the device, or to copy from the host."""
+
+
+class _Device(threading.local):
+    graph: Graph | None = None  # what is being captured
+
+
+_device = _Device()
+
+
+class Graph:
+    """A list of operations, in the order in which they were captured."""
+
+    def __init__(self) -> None:
+        self.operations: list[Callable[[], Any]] = []
+
+    def launch(self) -> None:
+        """Do them all again."""
+        with np.errstate(all="ignore"):
+            for operation in self.operations:
+                operation()
+
+
+@contextlib.contextmanager
+def capture() -> Iterator[Graph]:
+    """Note down what is asked of the device within the block, and do none of it."""
+    if _device.graph is not None:
+        raise CaptureError("a capture is under way already")
+    _device.graph = graph = Graph()
+    try:
+        yield graph
+    finally:
+        _device.graph = None
+
+
+def is_capturing() -> bool:
+    return _device.graph is not None
+
+
+def record(operation: Callable[[], Any]) -> None:
+    """Do something that writes to memory of the device; or note it down."""
+    if _device.graph is None:
+        operation()
+    else:
+        _device.graph.operations.append(operation)
+
+
+class Array(np.ndarray):
+    """An array in the emulated device's memory."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        return _call(function, inputs, options, in_place=method == "at")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return _call(function, args, options, in_place=function in _IN_PLACE)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return namespace
+
+    def __getitem__(self, key: Any) -> Any:
+        return _call(np.ndarray.__getitem__, (self, key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _call(np.ndarray.__setitem__, (self, key, value), in_place=True)
+
+    # --- what waits for the device ------------------------------------------------------------------------------------
+    def get(self) -> np.ndarray:
+        """A copy on the host."""
+        _wait("get")
+        return np.array(self.view(np.ndarray))
+
+    def item(self, *index: Any) -> Any:
+        _wait("item")
+        return self.view(np.ndarray).item(*index)
+
+    def tolist(self) -> Any:
+        _wait("tolist")
+        return self.view(np.ndarray).tolist()
+
+    def __bool__(self) -> bool:
+        _wait("bool")
+        return bool(self.view(np.ndarray))
+
+    def __int__(self) -> int:
+        _wait("int")
+        return int(self.view(np.ndarray))
+
+    def __float__(self) -> float:
+        _wait("float")
+        return float(self.view(np.ndarray))
+
+    def __complex__(self) -> complex:
+        _wait("complex")
+        return complex(self.view(np.ndarray))
+
+    def __index__(self) -> int:
+        _wait("index")
+        return self.view(np.ndarray).__index__()
+
+
+def _method(name: str, *, in_place: bool = False) -> Callable:
+    function = getattr(np.ndarray, name)
+
+    def method(self: Array, *args: Any, **options: Any) -> Any:
+        return _call(function, (self, *args), options, in_place=in_place)
+
+    return method
+
+
+for _name in ("argmax", "argmin", "argsort", "astype", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "nonzero",
+              "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "swapaxes", "take", "trace",
+              "transpose"):  # fmt: skip
+    setattr(Array, _name, _method(_name))
+for _name in ("fill", "itemset", "partition", "put", "sort"):
+    if hasattr(np.ndarray, _name):
+        setattr(Array, _name, _method(_name, in_place=True))
+
+_IN_PLACE = {np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.place, np.putmask}
+
+
+# --- operations -------------------------------------------------------------------------------------------------------
+def _call(function: Any, args: tuple, options: dict | None = None, *, in_place: bool = False) -> Any:
+    """function(*args, **options) of NumPy, on memory of the device."""
+    options = options or {}
+    raw_args, raw_options = _raw(args), {name: _raw(value) for name, value in options.items()}
+    given = options.get("out")  # an array, or of a ufunc a tuple with one or with None
+    given = given[0] if isinstance(given, tuple) and len(given) == 1 else given
+    graph = _device.graph
+    if graph is not None:
+        return _record(graph, function, raw_args, raw_options, given, in_place)
+    with np.errstate(all="ignore"):  # a GPU computes infinities and NaN without a word
+        result = function(*raw_args, **raw_options)
+    return _wrapped(result) if given is None else given
+
+
+def _record(graph: Graph, function: Any, args: tuple, options: dict, given: Any, in_place: bool) -> Any:
+    def operation() -> Any:
+        return function(*args, **options)
+
+    if in_place or given is not None:
+        graph.operations.append(operation)
+        return given
+    with np.errstate(all="ignore"):
+        result = _as_arrays(operation())  # for shapes and dtypes: what it is computed from is not there yet
+    memory, results = _arrays((args, tuple(options.values()))), _arrays(result)
+    made = [r for r in results if not any(np.may_share_memory(r, m) for m in memory)]  # the others are views
+    for array in made:
+        array[...] = np.zeros((), array.dtype)
+
+    def again() -> None:
+        for to, value in zip(results, _arrays(_as_arrays(operation()))):
+            if any(to is m for m in made):
+                np.copyto(to, value)
+
+    if made:
+        graph.operations.append(again)
+    return _wrapped(result)
+
+
+def _wait(name: str) -> None:
+    if _device.graph is not None:
+        raise CaptureError(f"it reads a value on the host (`{name}`), for which it would have to wait")
+
+
+def _raw(x: Any) -> Any:
+    """Arrays of the device as NumPy's, whatever they are inside of; TypeError for arrays of the host."""
+    if isinstance(x, Array):
+        return x.view(np.ndarray)
+    if isinstance(x, np.ndarray):
+        raise TypeError(
+            f"arrays of the host and of the device do not mix: got {type(x)} of shape {x.shape}; copy it first"
+        )
+    if type(x) in (tuple, list):
+        return type(x)(_raw(y) for y in x)
+    return x
+
+
+def _as_arrays(x: Any) -> Any:
+    """What NumPy returns, its scalars as 0-d arrays."""
+    if isinstance(x, np.generic):
+        return np.asarray(x)
+    if isinstance(x, tuple):
+        parts = [_as_arrays(y) for y in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    return [_as_arrays(y) for y in x] if isinstance(x, list) else x
+
+
+def _wrapped(x: Any) -> Any:
+    """What NumPy returns as arrays of the device: also its scalars, which CuPy has as 0-d arrays."""
+    if isinstance(x, np.ndarray | np.generic):
+        return np.asarray(x).view(Array)
+    if isinstance(x, tuple):
+        parts = [_wrapped(y) for y in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    return [_wrapped(y) for y in x] if isinstance(x, list) else x
+
+
+def _arrays(x: Any) -> list[np.ndarray]:
+    if isinstance(x, np.ndarray):
+        return [x]
+    return [a for y in x for a in _arrays(y)] if isinstance(x, tuple | list) else []
+
+
+class _Namespace:
+    """NumPy's functions for arrays of the device, as `cupy` has them: those that make arrays make them there."""
+
+    _FROM_HOST = ("array", "asarray", "from_dlpack")
+    _MAKERS = ("arange", "empty", "eye", "full", "identity", "linspace", "ones", "tri", "zeros", "ascontiguousarray",
+               "asanyarray", "asfortranarray", "indices", "meshgrid")  # fmt: skip
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np, name)
+        if name in self._FROM_HOST or name in self._MAKERS:
+            found = self._maker(found, name in self._FROM_HOST)
+        self.__dict__[name] = found
+        return found
+
+    @staticmethod
+    def _maker(function: Callable, from_host: bool) -> Callable:
+        def make(*args: Any, **options: Any) -> Any:
+            if from_host and args and not isinstance(args[0], Array):
+                if _device.graph is not None:
+                    raise CaptureError("it copies from the host: pass that as an argument, or copy it before")
+                return np.array(args[0], dtype=options.get("dtype")).view(Array)
+            return _call(function, args, options)
+
+        return make
+
+
+namespace: Any = _Namespace()

@@ -1,0 +1,173 @@
+"""From a `.cu` file to a shared library of the host: the C++ compiler, what it is given, and how lines are found again."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .. import cache
+from ..sources import FOLDER, expand
+
+__all__ = ["EmulatorError", "Library", "library", "locate"]
+
+HERE = Path(__file__).parent
+
+# The sanitizer's instrumentation without its library (runtime.cpp answers the calls); loads and stores stay as the
+# source has them (no vectors, no loops turned into memcpy), and a · b + c is rounded twice unless fmaf is asked for.
+_KERNEL = ("-O1", "-g1", "-gdwarf-4", "-fsanitize=thread", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-w")
+_GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns")
+_RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
+_COMMON = ("-std=c++17", "-fPIC")
+
+_SHARED = re.compile(
+    r"__shared__\s+(?:__align__\((\d+)\)\s+)?((?:unsigned\s+)?[\w:]+(?:<[^;]*>)?)\s+(\w+)\s*((?:\[[^\]]*\])*)\s*;"
+)
+
+
+class EmulatorError(RuntimeError):
+    """The emulator cannot be built here, or a source is not what it understands."""
+
+
+@functools.cache
+def compiler() -> tuple[str, str]:
+    """The host's C++ compiler and its version. CXX chooses it; otherwise g++, c++ or clang++."""
+    wanted = os.environ.get("CXX")
+    for name in [wanted] if wanted else ["g++", "c++", "clang++"]:
+        if found := shutil.which(name):
+            version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+            return found, version.partition("\n")[0]
+    raise EmulatorError(
+        f"`emulator` needs a C++ compiler, and {f'CXX={wanted}' if wanted else 'none of g++, c++, clang++'} was not found: "
+        "install one (Debian, Ubuntu: apt install g++; macOS: xcode-select --install) or set CXX to yours"
+    )
+
+
+def translate(text: str) -> str:
+    """Rewrite the `__shared__` declarations, the one thing that macros cannot make C++ of.
+
+    >>> from weft.kernels.emulator import build
+    >>> build.translate("extern __shared__ float x[];").strip()
+    'float* x = static_cast<float*>(emulator_dynamic_shared(alignof(float)));'
+    """
+
+    def rewrite(match: re.Match) -> str:
+        align, kind, name, dims = match.groups()
+        align = align or f"alignof({kind})"
+        if dims == "[]":
+            return f"{kind}* {name} = static_cast<{kind}*>(emulator_dynamic_shared({align}));"
+        return (
+            f"static char emulator_key_{name}; using emulator_type_{name} = {kind}{dims}; "
+            f"auto& {name} = *static_cast<emulator_type_{name}*>(emulator_shared(&emulator_key_{name}, "
+            f'sizeof(emulator_type_{name}), {align}, sizeof({kind}), "{name}"));'
+        )
+
+    lines = []
+    for line in text.split("\n"):
+        code, slashes, comment = line.partition("//")
+        if "__shared__" in code:
+            code = _SHARED.sub(rewrite, code.replace("extern __shared__", "__shared__"))
+            if "__shared__" in code:
+                raise EmulatorError(f"`__shared__` must declare one array or number in one line, got: {line.strip()}")
+        lines.append(code + slashes + comment)
+    return "\n".join(lines)
+
+
+class Library:
+    """A compiled source: the entries that launch its instantiations, by expression."""
+
+    def __init__(self, path: Path, expressions: Sequence[str]):
+        self.path = path
+        self.handle = ctypes.CDLL(str(path))
+        signatures = (ctypes.c_char * 256 * len(expressions)).in_dll(self.handle, "emulator_signatures")
+        table = (ctypes.c_void_p * 2 * len(expressions)).in_dll(self.handle, "emulator_entries")
+        self.entries = {e: ctypes.addressof(table[i]) for i, e in enumerate(expressions)}
+        self.signatures = {
+            e: re.findall(r"[*#]?.", bytes(signatures[i].value).decode()) for i, e in enumerate(expressions)
+        }
+        self.run = self.handle.emulator_run
+
+
+@functools.cache
+def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER) -> Library:
+    """All instantiations of a source, compiled by the host's C++ compiler or found in the cache."""
+    program, version = compiler()
+    body = translate(expand(source, folder))
+    entries = "".join(
+        f"static void emulator_call_{i}(void** a) {{ emulator_call({e}, a); }}\n" for i, e in enumerate(expressions)
+    )
+    table = ", ".join(f'{{emulator_call_{i}, "{e}"}}' for i, e in enumerate(expressions))
+    describe = "".join(f"    emulator_signature({e}, emulator_signatures[{i}]);\n" for i, e in enumerate(expressions))
+    text = (
+        f'#include "device.h"\n{body}\n#line 1 "instantiations"\n{entries}'
+        f'extern "C" {{\nstruct {{ void (*call)(void**); const char* name; }} emulator_entries[] = {{{table}}};\n'
+        f"char emulator_signatures[{len(expressions)}][256];\n}}\n"
+        f"__attribute__((constructor)) static void emulator_describe_all() {{\n{describe}}}\n"
+    )
+    flags = (*_COMMON, *_KERNEL, *(() if "clang" in version else _GCC))
+    parts = [(HERE / f).read_text(encoding="utf-8") for f in ("device.h", "runtime.h", "runtime.cpp", "ptx.h")]
+    name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, _RUNTIME, version)}.so"
+    with _alone(name):
+        found = cache.read(name)
+        path = found[0] if found else cache.write(name, _compile(program, source, text, flags), {})
+    return Library(path, expressions)
+
+
+def _compile(program: str, source: str, text: str, flags: Sequence[str]) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="weft-") as scratch:
+        (Path(scratch) / "kernels.cpp").write_text(text, encoding="utf-8")
+        runtime, kernels, out = (f"{scratch}/{n}" for n in ("runtime.o", "kernels.o", "library.so"))
+        _run(source, program, *_COMMON, *_RUNTIME, "-c", str(HERE / "runtime.cpp"), "-o", runtime)
+        _run(source, program, *flags, f"-I{HERE}", "-c", f"{scratch}/kernels.cpp", "-o", kernels)
+        _run(source, program, "-shared", "-Wl,-Bsymbolic", kernels, runtime, "-o", out, "-pthread")
+        return Path(out).read_bytes()
+
+
+def _run(source: str, *command: str) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise EmulatorError(
+            f"`{source}` could not be compiled for the emulator by {command[0]}:\n{result.stderr.strip()}"
+        )
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Let one process compile while others wait for what it makes."""
+    import fcntl
+
+    path = cache.folder() / f".{name}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError:  # a folder that cannot be written: `cache.write` says so
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def locate(path: Path, offset: int) -> tuple[str, int] | None:
+    """File and line of the code before a return address: the innermost line that lies in a CUDA source."""
+    tool = shutil.which("addr2line") or shutil.which("llvm-addr2line")
+    if not tool or not offset:
+        return None
+    command = [tool, "-i", "-e", str(path), hex(offset - 1)]
+    text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    for place in text.splitlines():
+        file, _, line = place.partition(" ")[0].rpartition(":")
+        file = os.path.relpath(file) if os.path.isabs(file) else file
+        if file.endswith((".cu", ".cuh")) and line.isdigit():
+            return Path(file).name, int(line)
+    return None

@@ -1,0 +1,805 @@
+// The emulated GPU: runs the threads of a block as fibers, in an order meant to hurt, and checks every memory access.
+//
+// The kernel's own code is compiled with -fsanitize=thread, which puts a call before each load and store; instead of
+// that sanitizer's library, the calls at the end of this file answer. Each access must lie in a buffer of the launch or a
+// shared array, be aligned, find memory that was written, and be ordered by barriers against the accesses of others:
+//
+//     shadow   one Cell for the last write and one for the last reads of each element (of 2 bytes, in shared memory)
+//     clock    counts the barriers and warp collectives of a block; an earlier access of thread t is ordered before ours
+//              if t is ourselves, if a barrier came in between, or, in our warp, a warp collective
+//     poison   memory starts as the 16-bit pattern 0x7fa5, a NaN in half, bfloat16 and float: to read it is a fault
+//
+// A fault abandons the launch; the fibers are dropped where they stand, since nothing on their stacks needs cleaning up.
+#include "runtime.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr uint16_t POISON = 0x7fa5;
+constexpr size_t STACK = 128 * 1024, GAP = 128;
+constexpr size_t SHARED = 512 * 1024;  // of address space for one block: its arrays, with gaps between them
+constexpr uint64_t CANARY = 0x57454654'43414e41;
+
+enum FaultKind { NONE, READ_OUTSIDE, WRITE_OUTSIDE, WRITE_CONST, MISALIGNED, UNINITIALISED, RACE, UNFINISHED_COPY, DIVERGENT, MISUSE, STACK_OVERFLOW };
+
+}  // namespace
+
+extern "C" {
+
+struct Buffer {
+    uint64_t low, high;  // addresses
+    int32_t element;     // bytes
+    int32_t writable;
+    int32_t argument;
+};
+
+struct Fault {
+    int32_t kind;
+    int32_t argument;  // index, or -1
+    uint32_t block[3], thread[3];
+    uint32_t other_block[3], other_thread[3];
+    int32_t has_other, line, other_line, bytes, wrote, other_wrote;
+    int64_t offset, size;  // of the access within the buffer or array, and its size
+    uint64_t pc;           // return address relative to the library, or 0
+    const char *file, *what, *other_file;
+};
+
+struct Launch {
+    uint32_t grid[3], block[3];
+    uint64_t shared_bytes;
+    void** args;
+    Buffer* buffers;
+    int32_t buffer_count, order;  // 0 forward, 1 reverse, 2 random
+    uint64_t seed;
+    int32_t workers;
+};
+
+struct Entry {
+    void (*call)(void**);
+    const char* name;
+};
+}
+
+namespace {
+
+using Cell = std::atomic<uint64_t>;  // block + 1: 26 bits | who: 2 | thread: 10 | clock: 26
+enum Who : uint64_t { ONE, WARP, BLOCK, MANY };  // of reads: by one thread, several of a warp, of a block, of the grid
+
+constexpr uint64_t cell(uint64_t block, uint64_t who, uint64_t thread, uint64_t clock) {
+    return (block + 1) << 38 | who << 36 | thread << 26 | (clock & 0x3ffffff);
+}
+uint64_t block_of(uint64_t c) { return (c >> 38) - 1; }
+uint64_t who_of(uint64_t c) { return c >> 36 & 3; }
+uint64_t thread_of(uint64_t c) { return c >> 26 & 1023; }
+uint64_t clock_of(uint64_t c) { return c & 0x3ffffff; }
+
+void* reserve(size_t bytes) {  // zeros, which take memory when they are touched
+    void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) std::abort();
+    return p;
+}
+
+struct Shadow {
+    Cell *writes = nullptr, *reads = nullptr;
+    size_t bytes = 0;
+    explicit Shadow(size_t cells) : bytes(std::max<size_t>(1, cells) * 2 * sizeof(Cell)) {
+        writes = static_cast<Cell*>(reserve(bytes));
+        reads = writes + std::max<size_t>(1, cells);
+    }
+    Shadow(const Shadow&) = delete;
+    ~Shadow() { munmap(writes, bytes); }
+};
+
+// What one block at a time works in; kept from launch to launch.
+struct Memory {
+    char* stacks = static_cast<char*>(reserve(STACK * 1024));
+    char* shared = static_cast<char*>(reserve(SHARED));
+    uint16_t* pending = static_cast<uint16_t*>(reserve(SHARED / 8 + 16));  // thread + 1 for each 16 bytes that a copy is under way to
+    Shadow shadow{SHARED / 2};
+    uint64_t serial = 0;  // of the blocks that have run here
+};
+
+std::mutex pool_lock;
+std::vector<std::unique_ptr<Memory>>& pool = *new std::vector<std::unique_ptr<Memory>>;
+
+std::unique_ptr<Memory> take_memory() {
+    const std::lock_guard<std::mutex> guard(pool_lock);
+    if (pool.empty()) return std::make_unique<Memory>();
+    auto last = std::move(pool.back());
+    pool.pop_back();
+    return last;
+}
+
+void give_memory(std::unique_ptr<Memory> m) {
+    const std::lock_guard<std::mutex> guard(pool_lock);
+    pool.push_back(std::move(m));
+}
+
+struct Copy {
+    void* to;
+    const void* from;
+    bool valid;
+    int group;
+};
+
+enum State { READY, AT_BARRIER, AT_WARP, DONE };
+
+struct Thread {
+    void* sp;
+    char* stack;
+    emulator_dim3 index;
+    int id;
+    State state;
+    const char* file;  // where it waits
+    int line;
+    int groups;  // of asynchronous copies, committed
+    std::vector<Copy> copies;
+
+    bool waits_elsewhere(const Thread* t, const char* at_file, int at_line) const {
+        return this != t && (line != at_line || strcmp(file, at_file));
+    }
+};
+
+struct Warp {
+    void* operands[32];
+    const Thread* first;  // of those that wait
+    int arrived;
+    uint64_t synced;  // the clock of the last collective
+};
+
+struct Array {  // in shared memory
+    const void* key;
+    size_t low, high, element;
+    const char* name;
+};
+
+struct Worker {
+    Launch* launch = nullptr;
+    Entry* entry = nullptr;
+    Thread* current = nullptr;
+    void* scheduler = nullptr;
+    std::vector<Thread> threads;
+    std::vector<Warp> warps;
+    std::vector<Array> arrays;
+    std::vector<int> order;
+    std::vector<Shadow*>* shadows = nullptr;
+    std::atomic<int>* stop = nullptr;
+    Fault* fault = nullptr;
+    std::unique_ptr<Memory> memory;
+    char *stacks = nullptr, *shared = nullptr;  // those of `memory`
+    uint16_t* pending = nullptr;
+    Shadow* shadow = nullptr;
+    size_t used = 0;
+    uint64_t serial = 0;
+    int dynamic = -1;  // which of `arrays`
+    uint64_t clock = 1, barrier = 1, random = 1;
+    emulator_dim3 block;
+    uint64_t block_id = 0;
+    int count = 0, waiting = 0, votes = 0, verdict = 0, last_buffer = 0, alive = 0;
+    bool failed = false;
+    bool quiet = false;  // the instrumented code at work is not the kernel's own
+    const Thread* first = nullptr;  // to wait at the barrier
+};
+
+__attribute__((tls_model("initial-exec"))) thread_local Worker* worker = nullptr;
+
+// --- fibers ----------------------------------------------------------------------------------------------------------
+extern "C" void emulator_switch(void** save, void* load);
+
+#if defined(__x86_64__)
+asm(R"(
+.text
+.globl emulator_switch
+.hidden emulator_switch
+.type emulator_switch, @function
+emulator_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+.size emulator_switch, . - emulator_switch
+)");
+void* fresh_stack(char* top, void (*start)()) {
+    auto* sp = reinterpret_cast<uint64_t*>(top) - 1;  // a function starts 8 bytes off a multiple of 16: SSE moves rely on it
+    *--sp = reinterpret_cast<uint64_t>(start);
+    return sp - 6;
+}
+#elif defined(__aarch64__)
+asm(R"(
+.text
+.globl emulator_switch
+.hidden emulator_switch
+.type emulator_switch, %function
+emulator_switch:
+    sub sp, sp, #160
+    stp x19, x20, [sp]
+    stp x21, x22, [sp, #16]
+    stp x23, x24, [sp, #32]
+    stp x25, x26, [sp, #48]
+    stp x27, x28, [sp, #64]
+    stp x29, x30, [sp, #80]
+    stp d8, d9, [sp, #96]
+    stp d10, d11, [sp, #112]
+    stp d12, d13, [sp, #128]
+    stp d14, d15, [sp, #144]
+    mov x2, sp
+    str x2, [x0]
+    mov sp, x1
+    ldp x19, x20, [sp]
+    ldp x21, x22, [sp, #16]
+    ldp x23, x24, [sp, #32]
+    ldp x25, x26, [sp, #48]
+    ldp x27, x28, [sp, #64]
+    ldp x29, x30, [sp, #80]
+    ldp d8, d9, [sp, #96]
+    ldp d10, d11, [sp, #112]
+    ldp d12, d13, [sp, #128]
+    ldp d14, d15, [sp, #144]
+    add sp, sp, #160
+    ret
+.size emulator_switch, . - emulator_switch
+)");
+void* fresh_stack(char* top, void (*start)()) {
+    auto* sp = reinterpret_cast<uint64_t*>(top) - 20;
+    sp[11] = reinterpret_cast<uint64_t>(start);  // x30, the return address
+    return sp;
+}
+#else
+#error "the emulator switches fibers by hand on x86-64 and AArch64: add this processor's callee-saved registers here"
+#endif
+
+void yield(Worker* w) { emulator_switch(&w->current->sp, w->scheduler); }
+
+void start() {
+    Worker* w = worker;
+    w->entry->call(w->launch->args);
+    w->current->state = DONE;
+    --w->alive;
+    yield(w);
+    std::abort();
+}
+
+// --- faults ----------------------------------------------------------------------------------------------------------
+void copy3(uint32_t (&to)[3], emulator_dim3 from) { to[0] = from.x, to[1] = from.y, to[2] = from.z; }
+
+emulator_dim3 unravel(uint64_t i, const uint32_t (&n)[3]) {
+    return {static_cast<unsigned>(i % n[0]), static_cast<unsigned>(i / n[0] % n[1]), static_cast<unsigned>(i / n[0] / n[1])};
+}
+
+struct Where {
+    const void* pc;
+    const char* file;
+    int line;
+};
+
+// The fault record, for the first fault of a launch alone; null for others.
+Fault* first_fault(Worker* w, FaultKind kind, const Thread* t, Where at) {
+    w->failed = true;
+    int none = 0;
+    if (!w->stop->compare_exchange_strong(none, 1)) return nullptr;
+    Fault* f = w->fault;
+    *f = Fault{};
+    f->kind = kind;
+    f->argument = -1;
+    copy3(f->block, w->block);
+    if (t) copy3(f->thread, t->index);
+    f->pc = reinterpret_cast<uint64_t>(at.pc);
+    f->file = at.file;
+    f->line = at.line;
+    return f;
+}
+
+[[noreturn]] void abandon(Worker* w) {
+    yield(w);
+    std::abort();  // nobody comes back to a fiber of a launch that failed
+}
+
+void describe(Worker* w, Fault* f, uint64_t p, size_t bytes, bool write) {
+    f->bytes = static_cast<int32_t>(bytes);
+    f->wrote = write;
+    const auto base = reinterpret_cast<uint64_t>(w->shared);
+    if (p >= base && p < base + SHARED) {  // the array that it hit, or is nearest to
+        const Array* best = nullptr;
+        size_t distance = SIZE_MAX;
+        for (const Array& a : w->arrays) {
+            const size_t at = p - base, d = at < a.low ? a.low - at : at >= a.high ? at - a.high + 1 : 0;
+            if (d < distance) best = &a, distance = d;
+        }
+        if (best) {
+            f->what = best->name;
+            f->offset = static_cast<int64_t>(p - base) - static_cast<int64_t>(best->low);
+            f->size = static_cast<int64_t>(best->high - best->low);
+        }
+        return;
+    }
+    uint64_t distance = UINT64_MAX;
+    for (int i = 0; i < w->launch->buffer_count; ++i) {
+        const Buffer& b = w->launch->buffers[i];
+        const uint64_t d = p < b.low ? b.low - p : p >= b.high ? p - b.high + 1 : 0;
+        if (d < distance) {
+            distance = d;
+            f->argument = b.argument;
+            f->offset = static_cast<int64_t>(p - b.low);
+            f->size = static_cast<int64_t>(b.high - b.low);
+        }
+    }
+}
+
+[[noreturn]] void fault(Worker* w, FaultKind kind, const Thread* t, uint64_t p, size_t bytes, bool write, Where at) {
+    if (Fault* f = first_fault(w, kind, t, at)) describe(w, f, p, bytes, write);
+    abandon(w);
+}
+
+// The other side of a divergent barrier: where that thread is, no file if it has returned.
+void meets(Worker* w, Fault* f, const Thread& other) {
+    f->has_other = 1;
+    copy3(f->other_block, w->block);
+    copy3(f->other_thread, other.index);
+    f->other_line = other.line;
+    f->other_file = other.state == DONE ? nullptr : other.file;
+}
+
+// --- memory accesses -------------------------------------------------------------------------------------------------
+// Whether an access that left `c` is ordered before one by `t` now, in the block `here`.
+bool ordered(const Worker* w, const Thread* t, uint64_t c, uint64_t here) {
+    if (block_of(c) != here || who_of(c) == MANY) return false;
+    if (who_of(c) == ONE && thread_of(c) == static_cast<uint64_t>(t->id)) return true;
+    if (clock_of(c) < w->barrier) return true;
+    return who_of(c) != BLOCK && thread_of(c) / 32 == static_cast<uint64_t>(t->id) / 32 && clock_of(c) < w->warps[t->id / 32].synced;
+}
+
+[[noreturn]] void race(Worker* w, const Thread* t, uint64_t c, bool other_wrote, uint64_t p, size_t bytes, bool write, Where at) {
+    if (Fault* f = first_fault(w, RACE, t, at)) {
+        describe(w, f, p, bytes, write);
+        f->has_other = 1;
+        f->other_wrote = other_wrote;
+        copy3(f->other_block, f->what ? w->block : unravel(block_of(c), w->launch->grid));
+        copy3(f->other_thread, unravel(thread_of(c), w->launch->block));
+    }
+    abandon(w);
+}
+
+// One element's shadow. `here` numbers the block; in shared memory, other numbers were left behind: as good as empty.
+void check_cell(Worker* w, const Thread* t, Cell& written, Cell& read, uint64_t here, bool shared, uint64_t p, size_t bytes, bool write, Where at) {
+    const uint64_t last_write = written.load(std::memory_order_relaxed), last_read = read.load(std::memory_order_relaxed);
+    const auto conflicts = [&](uint64_t c) { return c && !(shared && block_of(c) != here) && !ordered(w, t, c, here); };
+    const auto id = static_cast<uint64_t>(t->id);
+    if (conflicts(last_write)) race(w, t, last_write, true, p, bytes, write, at);
+    if (write) {
+        if (conflicts(last_read)) race(w, t, last_read, false, p, bytes, write, at);
+        written.store(cell(here, ONE, id, w->clock), std::memory_order_relaxed);
+        return;
+    }
+    uint64_t who = ONE;
+    if (conflicts(last_read)) {  // several readers since the last barrier
+        if (block_of(last_read) != here || who_of(last_read) == MANY)
+            who = MANY;
+        else
+            who = who_of(last_read) == BLOCK || thread_of(last_read) / 32 != id / 32 ? BLOCK : WARP;
+    }
+    read.store(cell(here, who, id, w->clock), std::memory_order_relaxed);
+}
+
+bool poisoned(const char* p, size_t bytes, size_t element) {
+    const size_t step = std::min<size_t>(element, 4);
+    if (step < 2) return false;
+    for (size_t i = 0; i + step <= bytes; i += step) {
+        uint16_t half[2] = {0, POISON};
+        memcpy(half, p + i, step);
+        if (half[0] == POISON && half[1] == POISON) return true;
+    }
+    return false;
+}
+
+void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, bool write, Where at) {
+    const size_t low = p - reinterpret_cast<uint64_t>(w->shared), high = low + bytes;
+    const Array* in = nullptr;
+    for (const Array& a : w->arrays)
+        if (low >= a.low && high <= a.high) in = &a;
+    if (!in) fault(w, write ? WRITE_OUTSIDE : READ_OUTSIDE, t, p, bytes, write, at);
+    for (size_t i = low / 16; i <= (high - 1) / 16; ++i)
+        if (w->pending[i]) {
+            if (Fault* f = first_fault(w, UNFINISHED_COPY, t, at)) {
+                describe(w, f, p, bytes, write);
+                f->has_other = 1;
+                copy3(f->other_block, w->block);
+                copy3(f->other_thread, w->threads[w->pending[i] - 1].index);
+            }
+            abandon(w);
+        }
+    if (!write && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, write, at);
+    if (bytes == 1) return;  // two threads may own neighbouring bytes; cells are of two
+    for (size_t i = low / 2; i <= (high - 1) / 2; ++i)
+        check_cell(w, t, w->shadow->writes[i], w->shadow->reads[i], w->serial, true, p, bytes, write, at);
+}
+
+int buffer_of(Worker* w, uint64_t p, size_t bytes) {
+    const Launch* l = w->launch;
+    for (int k = 0; k < l->buffer_count; ++k) {
+        const int i = (w->last_buffer + k) % l->buffer_count;
+        if (p >= l->buffers[i].low && p + bytes <= l->buffers[i].high) return w->last_buffer = i;
+    }
+    return -1;
+}
+
+extern "C" char __executable_start[] __attribute__((weak, visibility("hidden")));
+extern "C" char __ehdr_start[] __attribute__((weak, visibility("hidden")));
+extern "C" char _end[] __attribute__((weak, visibility("hidden")));
+
+bool in_library(uint64_t p) { return p >= reinterpret_cast<uint64_t>(__ehdr_start) && p < reinterpret_cast<uint64_t>(_end); }
+
+void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, bool write, Where at) {
+    const int i = buffer_of(w, p, bytes);
+    if (i < 0) {
+        if (!write && in_library(p)) return;  // a constant table
+        fault(w, write ? WRITE_OUTSIDE : READ_OUTSIDE, t, p, bytes, write, at);
+    }
+    const Buffer& b = w->launch->buffers[i];
+    if (write && !b.writable) fault(w, WRITE_CONST, t, p, bytes, write, at);
+    if (!write && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, write, at);
+    if (!b.writable) return;
+    Shadow& s = *(*w->shadows)[i];
+    for (size_t k = (p - b.low) / b.element; k <= (p + bytes - 1 - b.low) / b.element; ++k)
+        check_cell(w, t, s.writes[k], s.reads[k], w->block_id, false, p, bytes, write, at);
+}
+
+void access(Worker* w, const Thread* t, const void* address, size_t bytes, bool write, Where at) {
+    const auto p = reinterpret_cast<uint64_t>(address);
+    if (bytes <= 16 && p % bytes) fault(w, MISALIGNED, t, p, bytes, write, at);
+    if (p - reinterpret_cast<uint64_t>(w->shared) < SHARED)
+        access_shared(w, t, p, bytes, write, at);
+    else
+        access_global(w, t, p, bytes, write, at);
+}
+
+void access(const void* p, size_t bytes, bool write, const void* pc) {
+    Worker* w = worker;
+    if (!w || w->quiet || reinterpret_cast<uint64_t>(p) - reinterpret_cast<uint64_t>(w->stacks) < STACK * w->count) return;
+    if (bytes) access(w, w->current, p, bytes, write, {pc, nullptr, 0});
+}
+
+// --- a block ---------------------------------------------------------------------------------------------------------
+void release(Worker* w) {
+    w->verdict = w->votes;
+    w->votes = w->waiting = 0;
+    w->barrier = ++w->clock;
+    for (Thread& t : w->threads) t.state = READY;
+}
+
+// Nobody can go on: some wait at a barrier or for their warp, the others never come.
+void divergent(Worker* w) {
+    const Thread *waits = nullptr, *other = nullptr;
+    for (const Thread& t : w->threads)
+        if (t.state != DONE && (!waits || (t.state == AT_BARRIER && waits->state != AT_BARRIER))) waits = &t;
+    for (const Thread& t : w->threads)
+        if (t.id != waits->id && (t.state == DONE || t.state != waits->state) && (!other || t.state == DONE)) {
+            if (waits->state == AT_WARP && t.id / 32 != waits->id / 32) continue;
+            other = &t;
+        }
+    if (Fault* f = first_fault(w, DIVERGENT, waits, {nullptr, waits->file, waits->line})) {
+        if (other) meets(w, f, *other);
+    }
+}
+
+uint64_t next_random(uint64_t& s) {  // xorshift64
+    s ^= s << 13, s ^= s >> 7, s ^= s << 17;
+    return s;
+}
+
+void shuffle(std::vector<int>& v, uint64_t& s) {
+    for (size_t i = v.size(); i > 1; --i) std::swap(v[i - 1], v[next_random(s) % i]);
+}
+
+void run_block(Worker* w, uint64_t id) {
+    const Launch* l = w->launch;
+    w->block_id = id;
+    w->serial = ++w->memory->serial & 0x1ffffff;
+    w->block = unravel(id, l->grid);
+    w->clock = w->barrier = 1;
+    w->waiting = w->votes = 0;
+    w->alive = w->count;
+    w->random = (l->seed + 1) * 0x9e3779b97f4a7c15u ^ (id + 1) * 0xbf58476d1ce4e5b9u;
+    memset(w->pending, 0, (w->used / 16 + 1) * sizeof(uint16_t));
+    w->arrays.clear();
+    w->used = 0;
+    w->dynamic = -1;
+    for (Warp& warp : w->warps) warp = Warp{};
+    for (Thread& t : w->threads) {
+        t.sp = fresh_stack(t.stack + STACK, start);
+        t.state = READY;
+        t.groups = 0;
+        t.copies.clear();
+    }
+    while (w->alive) {
+        if (l->order == 2) shuffle(w->order, w->random);
+        bool moved = false;
+        for (const int i : w->order) {
+            Thread& t = w->threads[i];
+            if (t.state != READY) continue;
+            moved = true;
+            w->current = &t;
+            emulator_switch(&w->scheduler, t.sp);
+            if (w->failed) return;
+        }
+        if (!moved) return divergent(w);
+    }
+    for (const Thread& t : w->threads)
+        if (*reinterpret_cast<uint64_t*>(t.stack) != CANARY) first_fault(w, STACK_OVERFLOW, &t, {});
+}
+
+void prepare(Worker* w) {
+    const Launch* l = w->launch;
+    w->count = static_cast<int>(l->block[0] * l->block[1] * l->block[2]);
+    w->threads.resize(w->count);
+    w->warps.resize((w->count + 31) / 32);
+    w->order.resize(w->count);
+    w->memory = take_memory();
+    w->stacks = w->memory->stacks;
+    w->shared = w->memory->shared;
+    w->pending = w->memory->pending;
+    w->shadow = &w->memory->shadow;
+    w->used = SHARED;
+    for (int i = 0; i < w->count; ++i) {
+        Thread& t = w->threads[i];
+        t.id = i;
+        t.index = unravel(i, l->block);
+        t.stack = w->stacks + STACK * i;
+        *reinterpret_cast<uint64_t*>(t.stack) = CANARY;
+        w->order[i] = l->order == 1 ? w->count - 1 - i : i;
+    }
+}
+
+void run_blocks(Worker* w, const std::vector<uint64_t>& blocks, std::atomic<size_t>& next) {
+    worker = w;
+    prepare(w);
+    for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) run_block(w, blocks[i]);
+    worker = nullptr;
+    give_memory(std::move(w->memory));
+}
+
+void* allocate_shared(Worker* w, const void* key, size_t bytes, size_t align, size_t element, const char* name) {
+    const size_t step = std::max<size_t>(align, 16), low = (w->used + GAP + step - 1) / step * step;
+    if (low + bytes + GAP > SHARED) emulator_misuse(name, "a block has at most 227 KiB of shared memory", nullptr, 0);
+    const size_t from = w->used, to = (low + bytes + GAP) / 16 * 16;
+    std::fill_n(reinterpret_cast<uint16_t*>(w->shared + from), (to - from) / 2, POISON);
+    w->arrays.push_back({key, low, low + bytes, element, name});
+    w->used = to;
+    return w->shared + low;
+}
+
+}  // namespace
+
+// --- what kernels call -----------------------------------------------------------------------------------------------
+emulator_dim3 emulator_thread_index() { return worker->current->index; }
+emulator_dim3 emulator_block_index() { return worker->block; }
+emulator_dim3 emulator_block_dim() { return {worker->launch->block[0], worker->launch->block[1], worker->launch->block[2]}; }
+emulator_dim3 emulator_grid_dim() { return {worker->launch->grid[0], worker->launch->grid[1], worker->launch->grid[2]}; }
+int emulator_lane() { return worker->current->id % 32; }
+
+void* emulator_shared(const void* key, size_t bytes, size_t align, size_t element, const char* name) {
+    Worker* w = worker;
+    for (const Array& a : w->arrays)
+        if (a.key == key) return w->shared + a.low;
+    return allocate_shared(w, key, bytes, align, element, name);
+}
+
+void* emulator_dynamic_shared(size_t align) {
+    Worker* w = worker;
+    static const char key = 0;
+    return emulator_shared(&key, w->launch->shared_bytes, std::max<size_t>(align, 16), 4, "dynamic shared memory");
+}
+
+int emulator_barrier_count(int predicate, const char* file, int line) {
+    Worker* w = worker;
+    Thread* t = w->current;
+    if (!w->waiting) w->first = t;
+    if (w->first->waits_elsewhere(t, file, line)) {
+        if (Fault* f = first_fault(w, DIVERGENT, t, {nullptr, file, line})) meets(w, f, *w->first);
+        abandon(w);
+    }
+    t->file = file;
+    t->line = line;
+    w->votes += predicate != 0;
+    if (++w->waiting == w->count) {
+        release(w);
+        return w->verdict;
+    }
+    t->state = AT_BARRIER;
+    yield(w);
+    return w->verdict;
+}
+
+void emulator_barrier(const char* file, int line) { emulator_barrier_count(0, file, line); }
+
+void emulator_warp(void* operand, emulator_compute compute, const char* file, int line) {
+    Worker* w = worker;
+    Thread* t = w->current;
+    if (w->count % 32) emulator_misuse("a warp collective", "the block must consist of whole warps of 32 threads", file, line);
+    Warp& warp = w->warps[t->id / 32];
+    if (!warp.arrived) warp.first = t;
+    if (warp.first->waits_elsewhere(t, file, line)) {
+        if (Fault* f = first_fault(w, DIVERGENT, t, {nullptr, file, line})) meets(w, f, *warp.first);
+        abandon(w);
+    }
+    warp.operands[t->id % 32] = operand;
+    t->file = file;
+    t->line = line;
+    if (++warp.arrived < 32) {
+        t->state = AT_WARP;
+        yield(w);
+        return;
+    }
+    warp.arrived = 0;
+    w->quiet = true;
+    compute(warp.operands);
+    w->quiet = false;
+    warp.synced = ++w->clock;
+    for (int i = t->id / 32 * 32; i < t->id / 32 * 32 + 32; ++i) w->threads[i].state = READY;
+}
+
+void emulator_atomic(void* p, void* was, const void* argument, size_t bytes, emulator_update update, const char* file, int line) {
+    Worker* w = worker;
+    const auto at = reinterpret_cast<uint64_t>(p);
+    if (at % bytes) fault(w, MISALIGNED, w->current, at, bytes, true, {nullptr, file, line});
+    if (at - reinterpret_cast<uint64_t>(w->shared) >= SHARED) {
+        const int i = buffer_of(w, at, bytes);
+        if (i < 0) fault(w, WRITE_OUTSIDE, w->current, at, bytes, true, {nullptr, file, line});
+        if (!w->launch->buffers[i].writable) fault(w, WRITE_CONST, w->current, at, bytes, true, {nullptr, file, line});
+    } else {
+        bool inside = false;
+        for (const Array& a : w->arrays) inside |= at >= reinterpret_cast<uint64_t>(w->shared + a.low) && at + bytes <= reinterpret_cast<uint64_t>(w->shared + a.high);
+        if (!inside) fault(w, WRITE_OUTSIDE, w->current, at, bytes, true, {nullptr, file, line});
+    }
+    if (poisoned(static_cast<const char*>(p), bytes, bytes)) fault(w, UNINITIALISED, w->current, at, bytes, false, {nullptr, file, line});
+    static std::atomic_flag lock = ATOMIC_FLAG_INIT;
+    while (lock.test_and_set(std::memory_order_acquire)) {
+    }
+    char result[16];
+    memcpy(was, p, bytes);
+    w->quiet = true;
+    update(was, argument, result);
+    w->quiet = false;
+    memcpy(p, result, bytes);
+    lock.clear(std::memory_order_release);
+}
+
+void emulator_reads(const void* p, size_t bytes, int lane, const char* file, int line) {
+    Worker* w = worker;
+    const Thread* t = lane < 0 ? w->current : &w->threads[w->current->id / 32 * 32 + lane];
+    access(w, t, p, bytes, false, {nullptr, file, line});
+}
+
+void emulator_aligned(const void* p, size_t bytes, const char* file, int line) {
+    Worker* w = worker;
+    const auto at = reinterpret_cast<uint64_t>(p);
+    if (at % bytes) fault(w, MISALIGNED, w->current, at, bytes, false, {nullptr, file, line});
+}
+
+void emulator_misuse(const char* what, const char* why, const char* file, int line) {
+    Worker* w = worker;
+    if (Fault* f = first_fault(w, MISUSE, w->current, {nullptr, file, line})) {
+        f->what = what;
+        f->other_file = why;
+    }
+    abandon(w);
+}
+
+void emulator_copy_async(void* shared, const void* global, bool valid, const char* file, int line) {
+    Worker* w = worker;
+    Thread* t = w->current;
+    const Where at{nullptr, file, line};
+    const auto to = reinterpret_cast<uint64_t>(shared);
+    if (to - reinterpret_cast<uint64_t>(w->shared) >= SHARED) emulator_misuse("cp.async", "the destination must be shared memory", file, line);
+    if (valid) access(w, t, global, 16, false, at);
+    access(w, t, shared, 16, true, at);
+    w->pending[(to - reinterpret_cast<uint64_t>(w->shared)) / 16] = static_cast<uint16_t>(t->id + 1);
+    t->copies.push_back({shared, global, valid, t->groups});
+}
+
+void emulator_copy_commit() { ++worker->current->groups; }
+
+void emulator_copy_wait(int groups) {
+    Worker* w = worker;
+    Thread* t = w->current;
+    size_t kept = 0;
+    for (const Copy& c : t->copies) {
+        if (c.group >= t->groups - groups) {
+            t->copies[kept++] = c;
+            continue;
+        }
+        if (c.valid)
+            memcpy(c.to, c.from, 16);
+        else
+            memset(c.to, 0, 16);
+        w->pending[(static_cast<char*>(c.to) - w->shared) / 16] = 0;
+        access(w, t, c.to, 16, true, {});
+    }
+    t->copies.resize(kept);
+}
+
+// --- what Python calls -----------------------------------------------------------------------------------------------
+extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
+    const uint64_t count = uint64_t(launch->grid[0]) * launch->grid[1] * launch->grid[2];
+    std::vector<uint64_t> blocks(count);
+    for (uint64_t i = 0; i < count; ++i) blocks[i] = launch->order == 1 ? count - 1 - i : i;
+    if (launch->order == 2) {
+        uint64_t s = launch->seed * 0x9e3779b97f4a7c15u + 1;
+        for (uint64_t i = count; i > 1; --i) std::swap(blocks[i - 1], blocks[next_random(s) % i]);
+    }
+    std::vector<std::unique_ptr<Shadow>> own;
+    std::vector<Shadow*> shadows;
+    for (int i = 0; i < launch->buffer_count; ++i) {
+        const Buffer& b = launch->buffers[i];
+        own.push_back(b.writable ? std::make_unique<Shadow>((b.high - b.low) / b.element + 1) : nullptr);
+        shadows.push_back(own.back().get());
+    }
+    std::atomic<int> stop{0};
+    std::atomic<size_t> next{0};
+    const auto work = [&] {
+        Worker w;
+        w.launch = launch;
+        w.entry = entry;
+        w.shadows = &shadows;
+        w.stop = &stop;
+        w.fault = record;
+        run_blocks(&w, blocks, next);
+    };
+    std::vector<std::thread> helpers;
+    for (uint64_t i = 1; i < std::min<uint64_t>(launch->workers, count); ++i) helpers.emplace_back(work);
+    work();
+    for (std::thread& t : helpers) t.join();
+    if (stop && record->pc) record->pc -= reinterpret_cast<uint64_t>(__ehdr_start);
+    return stop;
+}
+
+// --- what the instrumentation calls ----------------------------------------------------------------------------------
+extern "C" {
+#define HOOKS(n)                                                                                                     \
+    void __tsan_read##n(void* p) { access(p, n, false, __builtin_return_address(0)); }                               \
+    void __tsan_write##n(void* p) { access(p, n, true, __builtin_return_address(0)); }                               \
+    void __tsan_unaligned_read##n(void* p) { access(p, n, false, __builtin_return_address(0)); }                     \
+    void __tsan_unaligned_write##n(void* p) { access(p, n, true, __builtin_return_address(0)); }                     \
+    void __tsan_volatile_read##n(void* p) { access(p, n, false, __builtin_return_address(0)); }                      \
+    void __tsan_volatile_write##n(void* p) { access(p, n, true, __builtin_return_address(0)); }
+HOOKS(1)
+HOOKS(2)
+HOOKS(4)
+HOOKS(8)
+HOOKS(16)
+void __tsan_read_range(void* p, unsigned long n) { access(p, n, false, __builtin_return_address(0)); }
+void __tsan_write_range(void* p, unsigned long n) { access(p, n, true, __builtin_return_address(0)); }
+void __tsan_init() {}
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
+void __tsan_vptr_update(void**, void*) {}
+void* __tsan_memcpy(void* to, const void* from, unsigned long n) {
+    access(from, n, false, __builtin_return_address(0));
+    access(to, n, true, __builtin_return_address(0));
+    return memcpy(to, from, n);
+}
+void* __tsan_memset(void* to, int value, unsigned long n) {
+    access(to, n, true, __builtin_return_address(0));
+    return memset(to, value, n);
+}
+}

@@ -1,0 +1,38 @@
+// What kernels, rewritten for the host, call in the emulator. The runtime itself is not instrumented.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+struct emulator_dim3 {
+    unsigned x, y, z;
+};
+
+// Constant within one thread of the grid, which is what the compiler is told.
+__attribute__((const)) emulator_dim3 emulator_thread_index();
+__attribute__((const)) emulator_dim3 emulator_block_index();
+__attribute__((const)) emulator_dim3 emulator_block_dim();
+__attribute__((const)) emulator_dim3 emulator_grid_dim();
+__attribute__((const)) int emulator_lane();
+
+void* emulator_shared(const void* key, std::size_t bytes, std::size_t align, std::size_t element, const char* name);
+void* emulator_dynamic_shared(std::size_t align);
+
+void emulator_barrier(const char* file, int line);
+int emulator_barrier_count(int predicate, const char* file, int line);
+
+// All 32 lanes meet here; the last to come runs `compute` on everybody's operand.
+using emulator_compute = void (*)(void* const* lanes);
+void emulator_warp(void* operand, emulator_compute compute, const char* file, int line);
+
+using emulator_update = void (*)(const void* old, const void* argument, void* result);
+void emulator_atomic(void* p, void* was, const void* argument, std::size_t bytes, emulator_update, const char* file, int line);
+
+// Checks of accesses that the instrumentation does not see. `lane` is whose access it is (-1: the caller's).
+void emulator_reads(const void* p, std::size_t bytes, int lane, const char* file, int line);
+void emulator_aligned(const void* p, std::size_t bytes, const char* file = __builtin_FILE(), int line = __builtin_LINE());
+[[noreturn]] void emulator_misuse(const char* what, const char* why, const char* file, int line);
+
+// Asynchronous copies: nothing lands before the wait.
+void emulator_copy_async(void* shared, const void* global, bool valid, const char* file, int line);
+void emulator_copy_commit();
+void emulator_copy_wait(int groups);

@@ -1,0 +1,109 @@
+"""Launchers of layer and RMS normalisation of x (rows, cols), over cols."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .launch import FLOATS, Kernel, aligned, empty, namespace
+
+__all__ = ["column_sums", "in_order", "norm_backward", "norm_forward"]
+
+
+def _exists(dtype: Any, centred: bool, vector: int) -> bool:
+    return vector in (1, 16 // dtype.itemsize)
+
+
+_forward = Kernel("normalization.cu", "norm_forward", FLOATS, (True, False), (1, 4, 8), only=_exists)
+_backward = Kernel("normalization.cu", "norm_backward", FLOATS, (True, False), (1, 4, 8), only=_exists)
+_column_sums = Kernel("normalization.cu", "column_sums", FLOATS)
+
+MULTIPROCESSORS = 132  # of an H100 or H200; the backward's grid is made for them, and the same everywhere
+ROWS = 8  # that a block takes one after another at least, if all have work, so that partial sums are little beside them
+
+
+def in_order(a: Any) -> Any:
+    """`a`, or a copy, with its elements in order from a 16-byte boundary on; None is None."""
+    if a is None:
+        return None
+    a = namespace(a).ascontiguousarray(a)
+    return a if aligned(a) else a.copy()
+
+
+def _lanes(chunks: int, per_thread: int, most: int) -> int:
+    """How many threads share a row of so many chunks: a power of two (no less than 4 neighbours), or whole warps."""
+    wanted = -(-chunks // per_thread)
+    if wanted <= 32:
+        return 1 << (max(wanted, min(chunks, 4)) - 1).bit_length()
+    return min(most, -(-wanted // 32) * 32)
+
+
+def norm_forward(x: Any, weight: Any, bias: Any, *, eps: float, centred: bool) -> tuple:
+    """(y, mean, rstd) of layer norm (`centred`) or RMS norm, whose mean is None; statistics are float32 (rows,).
+
+    weight and bias, (cols,) of x's dtype, may be None, and bias is for layer norm alone.
+    """
+    x, weight, bias = in_order(x), in_order(weight), in_order(bias)
+    rows, cols = x.shape
+    y, rstd = empty(x.shape, x.dtype, x), empty(rows, np.float32, x)
+    mean = empty(rows, np.float32, x) if centred else None
+    if x.size:
+        width = 16 // x.dtype.itemsize
+        vector = 1 if cols % width else width
+        lanes = _lanes(cols // vector, 16 if vector == 1 else 4, 768 if centred else 1024)
+        held = max(1, 128 // lanes)
+        _forward[x.dtype, centred, vector](
+            -(-rows // held), held * lanes, x, weight, bias, y, mean, rstd,
+            np.int32(rows), np.int32(cols), np.int32(lanes), np.float32(eps),
+        )  # fmt: skip
+    return y, mean, rstd
+
+
+def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, into: Any) -> tuple:
+    """(grad_x, grad_weight, grad_bias) where `need` says so, else None; mean is None for RMS norm.
+
+    The parameters' gradients, of x's dtype, have shape (cols,) or are written to the arrays `into[1]` and `into[2]`, if given.
+    """
+    g, x, weight = in_order(g), in_order(x), in_order(weight)
+    (rows, cols), dtype, centred = x.shape, x.dtype, mean is not None
+    grad_x = empty(x.shape, dtype, x) if need[0] else None
+    if not x.size:
+        return grad_x, *column_sums(empty((2, 0, cols), np.float32, x), dtype, need[1:], into[1:])
+    width = 16 // dtype.itemsize
+    vector = 1 if cols % width else width
+    per_thread, most = 8 if vector == 1 else 2, 768 if centred else 1024
+    lanes = _lanes(cols // vector, per_thread, most)
+    held = max(1, 256 // lanes)
+    block = held * lanes
+    turns = -(-rows // held)
+    blocks = min(MULTIPROCESSORS * (most // block), max(-(-turns // ROWS), min(turns, MULTIPROCESSORS)))
+    tiles = -(-cols // (vector * per_thread * lanes))
+    partial = empty((2, blocks if need[1] or need[2] else 0, cols), np.float32, x)
+    tile_sums = empty((rows, tiles, 2), np.float32, x) if tiles > 1 else None
+
+    def launch(known: bool) -> None:
+        outputs = known or tiles == 1
+        _backward[dtype, centred, vector](
+            (blocks, tiles), block, g, x, weight, mean, rstd, grad_x if outputs else None,
+            *(sums if outputs and wanted else None for sums, wanted in zip(partial, need[1:])),
+            tile_sums, np.bool_(known), np.int32(rows), np.int32(cols), np.int32(lanes),
+            shared=4 * per_thread * vector * dtype.itemsize * block,
+        )  # fmt: skip
+
+    if tiles > 1:
+        launch(known=False)
+    launch(known=tiles > 1)
+    return grad_x, *column_sums(partial, dtype, need[1:], into[1:])
+
+
+def column_sums(partial: Any, dtype: Any, need: Any, into: Any) -> tuple:
+    """Sums over axis 1 of partial (2, count, cols), one (cols,) of `dtype` for each that is needed, in `into` if given."""
+    if not any(need):
+        return None, None
+    count, cols = partial.shape[1:]
+    sums = tuple(
+        (empty(cols, dtype, partial) if out is None else out) if wanted else None for wanted, out in zip(need, into)
+    )
+    _column_sums[dtype]((-(-cols // 32), 2), 1024, partial, *sums, np.int32(count), np.int32(cols))
+    return sums

@@ -1,0 +1,34 @@
+"""Launcher of `optimizers.cu`: one step of an update rule over flat vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .launch import FLOATS, Kernel
+
+__all__ = ["RULES", "update"]
+
+THREADS = 256
+
+RULES = ("SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "NAdam", "RAdam", "Adamax", "AdaBound", "Lion")
+
+_step = Kernel("optimizers.cu", "step", FLOATS, RULES)
+
+
+def update(
+    rule: str, p: Any, g: Any, states: Sequence[Any], coefficients: Any, *,
+    master: Any = None, multiplier: Any = None, skip: Any = None,
+) -> None:  # fmt: skip
+    """Change parameters p and state in place, by a rule and its coefficients (float32, in the rule's order).
+
+    p and g have one of FLOATS; `states`, up to three vectors or None each, and `master` are float32, all of one length
+    and beginning on 16 bytes; `multiplier` (float32) and `skip` (bool) have one element.
+    """
+    _step[p.dtype, rule](
+        math.ceil(p.size * p.dtype.itemsize / (16 * THREADS)), THREADS, p, master, g,
+        *states, *(None,) * (3 - len(states)), np.int64(p.size), coefficients, multiplier, skip,
+    )  # fmt: skip

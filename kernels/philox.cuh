@@ -1,0 +1,42 @@
+// Philox4x64-10: four random 64-bit words from a counter and a key, the same as NumPy's, in any order, from any thread.
+//
+// Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. `backend/random.py` defines the stream: block b
+// is Philox of the 256-bit counter b + 1 under the 128-bit key `seed`; draws of 32 bits take the low half of each word,
+// then the high half. A block costs 10 rounds of two 64 × 64 → 128-bit products, about 250 instructions.
+#pragma once
+#include "common.cuh"
+
+struct Philox4x64 {
+    unsigned long long w[4];
+
+    // The i-th of the block's eight 32-bit draws; i is a compile-time constant wherever the loop around it is unrolled.
+    __device__ __forceinline__ uint32_t half(int i) const {
+        return static_cast<uint32_t>(i & 1 ? w[i / 2] >> 32 : w[i / 2]);
+    }
+};
+
+// Philox of the counter (lo, hi, 0, 0) under the key (key0, key1).
+__device__ __forceinline__ Philox4x64 philox4x64(unsigned long long lo, unsigned long long hi, unsigned long long key0,
+                                                 unsigned long long key1) {
+    constexpr unsigned long long M0 = 0xD2E7470EE14C6C93ull, M1 = 0xCA5A826395121157ull;
+    constexpr unsigned long long W0 = 0x9E3779B97F4A7C15ull, W1 = 0xBB67AE8584CAA73Bull;  // golden ratio, √3 − 1
+    Philox4x64 c{{lo, hi, 0, 0}};
+#pragma unroll
+    for (int round = 0; round < 10; ++round) {
+        c = {{__umul64hi(M1, c.w[2]) ^ c.w[1] ^ key0, M1 * c.w[2], __umul64hi(M0, c.w[0]) ^ c.w[3] ^ key1, M0 * c.w[0]}};
+        key0 += W0;
+        key1 += W1;
+    }
+    return c;
+}
+
+// Block `b` of the stream of the seed key1·2⁶⁴ + key0.
+__device__ __forceinline__ Philox4x64 philox_block(unsigned long long b, unsigned long long key0, unsigned long long key1) {
+    return philox4x64(b + 1, b + 1 == 0, key0, key1);
+}
+
+// The first block of a draw. A CUDA graph has `counter` from its capture baked in; each replay then draws anew because
+// the graph's owner keeps in `*advance` how many blocks have been used since (null: none).
+__device__ __forceinline__ unsigned long long first_block(unsigned long long counter, const unsigned long long* advance) {
+    return advance ? counter + *advance : counter;
+}

@@ -1,0 +1,152 @@
+"""Launchers of `pooling.cu`: maxima and means of windows, and their gradients.
+
+`down` and `across` are the windows along an axis each. They are hashable and have `size`, `output`, `kernel`, `stride`,
+`before`, `dilation`: window o covers o·stride + i·dilation − before, i < kernel, of an image of `size`. There are at most
+2³⁰ planes, with at most 2³⁰ pixels.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from .launch import FLOATS, Kernel, empty
+
+__all__ = [
+    "adaptive_avg_pool",
+    "adaptive_avg_pool_gradient",
+    "avg_pool",
+    "avg_pool_gradient",
+    "max_pool",
+    "max_pool_gradient",
+]
+
+THREADS = 256
+PLANES = 4  # that a thread works on together
+BLOCKS = 132 * 16  # enough to keep every multiprocessor busy: beyond that, threads share index arithmetic instead
+TAPS = (np.dtype(np.uint8), np.dtype(np.int32))  # which tap of its window a maximum was
+
+MAX_POOL = Kernel("pooling.cu", "max_pool", FLOATS, TAPS)
+MAX_POOL_GRADIENT = Kernel("pooling.cu", "max_pool_gradient", FLOATS, TAPS)
+AVG_POOL = Kernel("pooling.cu", "avg_pool", FLOATS)
+AVG_POOL_GRADIENT = Kernel("pooling.cu", "avg_pool_gradient", FLOATS)
+ADAPTIVE = Kernel("pooling.cu", "adaptive_avg_pool", FLOATS)
+ADAPTIVE_GRADIENT = Kernel("pooling.cu", "adaptive_avg_pool_gradient", FLOATS)
+
+Pair = tuple[int, int]
+
+
+def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) -> tuple[Any, Any, Any]:
+    """Maxima of the windows of contiguous x (N, C, H, W), which tap of its window each was, and (or None) which pixel.
+
+    All are (N, C, Ho, Wo), in x's dtype, uint8 (int32 if windows have more than 256 taps) and int64; pixels are counted
+    through the flattened (H, W).
+    """
+    shape = (*x.shape[:2], down.output, across.output)
+    taps_dtype = TAPS[down.kernel * across.kernel > 256]
+    y, taps = empty(shape, x.dtype, like=x), empty(shape, taps_dtype, like=x)
+    indices = empty(shape, np.int64, like=x) if return_indices else None
+    planes = math.prod(shape[:2])
+    MAX_POOL[x.dtype, taps_dtype](
+        _grid(math.prod(shape[2:]), planes), THREADS, x, y, taps, indices, np.int32(planes), *_geometry(down, across),
+    )  # fmt: skip
+    return y, taps, indices
+
+
+def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
+    """Gradient (N, C, H, W) of `max_pool` from contiguous g and taps (N, C, Ho, Wo)."""
+    grad_x, planes = _image(g, down, across)
+    MAX_POOL_GRADIENT[g.dtype, taps.dtype](
+        _grid(down.size * across.size, planes), THREADS, g, taps, grad_x, np.int32(planes), *_geometry(down, across),
+        *_steps(down, across), *_by_strides(down, across),
+    )  # fmt: skip
+    return grad_x
+
+
+def avg_pool(x: Any, down: Any, across: Any, count_include_pad: bool = True, divisor: int | None = None) -> Any:
+    """Means (N, C, Ho, Wo) of the windows of contiguous x (N, C, H, W): Σ / divisor, or / how many elements count.
+
+    Those of the padding count with `count_include_pad`, those beyond it never. The windows are not dilated.
+    """
+    y = empty((*x.shape[:2], down.output, across.output), x.dtype, like=x)
+    planes = math.prod(x.shape[:2])
+    AVG_POOL[x.dtype](
+        _grid(down.output * across.output, planes), THREADS, x, y, np.int32(planes), *_geometry(down, across)[:-2],
+        np.bool_(count_include_pad), np.int32(divisor or 0),
+    )  # fmt: skip
+    return y
+
+
+def avg_pool_gradient(
+    g: Any, down: Any, across: Any, count_include_pad: bool = True, divisor: int | None = None
+) -> Any:
+    """Gradient (N, C, H, W) of `avg_pool` from contiguous g (N, C, Ho, Wo)."""
+    grad_x, planes = _image(g, down, across)
+    AVG_POOL_GRADIENT[g.dtype](
+        _grid(down.size * across.size, planes), THREADS, g, grad_x, np.int32(planes), *_geometry(down, across)[:-2],
+        np.bool_(count_include_pad), np.int32(divisor or 0), *_by_strides(down, across),
+    )  # fmt: skip
+    return grad_x
+
+
+def adaptive_avg_pool(x: Any, output_size: Pair) -> Any:
+    """Means (N, C, Ho, Wo) over windows that cover contiguous x (N, C, H, W) evenly; H·(Ho + 1) is less than 2³¹."""
+    h, w = x.shape[2:]
+    y = empty((*x.shape[:2], *output_size), x.dtype, like=x)
+    window = (h // output_size[0] + 1) * (w // output_size[1] + 1)  # about as many elements as the windows have
+    lanes = (
+        THREADS if window >= 1024 else min(32, 1 << max(0, (window - 1).bit_length() - 1))
+    )  # two loads each, or more
+    ADAPTIVE[x.dtype](
+        math.ceil(y.size * lanes / THREADS),
+        THREADS,
+        x,
+        y,
+        np.int64(y.size),
+        *map(np.int32, (h, w, *output_size, lanes)),
+    )
+    return y
+
+
+def adaptive_avg_pool_gradient(g: Any, size: Pair) -> Any:
+    """Gradient (N, C, H, W), with (H, W) = size, of `adaptive_avg_pool` from contiguous g (N, C, Ho, Wo)."""
+    grad_x, planes = empty((*g.shape[:2], *size), g.dtype, like=g), math.prod(g.shape[:2])
+    sizes = map(np.int32, (planes, *size, *g.shape[2:]))
+    ADAPTIVE_GRADIENT[g.dtype](_grid(math.prod(size), planes), THREADS, g, grad_x, *sizes)
+    return grad_x
+
+
+def _image(g: Any, down: Any, across: Any) -> tuple[Any, int]:
+    return empty((*g.shape[:2], down.size, across.size), g.dtype, like=g), math.prod(g.shape[:2])
+
+
+def _grid(area: int, planes: int) -> Pair:
+    """Blocks along a plane (a block has several planes if these are small), and blocks that share the planes."""
+    if not area:
+        return 0, 0
+    chunks, rows = math.ceil(area / THREADS), math.ceil(planes / max(1, THREADS // area))
+    busy = max(math.ceil(rows / (4 * PLANES)), math.ceil(BLOCKS / chunks))
+    return chunks, min(math.ceil(rows / PLANES), busy, 65535)
+
+
+@functools.lru_cache(maxsize=1024)
+def _geometry(down: Any, across: Any) -> tuple[np.int32, ...]:
+    pairs = ((a.size, a.output, a.kernel, a.stride, a.before, a.dilation) for a in (down, across))
+    return tuple(np.int32(n) for pair in zip(*pairs) for n in pair)
+
+
+@functools.lru_cache(maxsize=1024)
+def _steps(down: Any, across: Any) -> tuple[np.int32, ...]:
+    """From one window that covers a pixel to the next: how many windows on, and how many taps back."""
+    common = [math.gcd(a.stride, a.dilation) for a in (down, across)]
+    apart = (a.dilation // c for a, c in zip((down, across), common))
+    skip = (a.stride // c for a, c in zip((down, across), common))
+    return tuple(np.int32(n) for n in (*apart, *skip))
+
+
+@functools.lru_cache(maxsize=1024)
+def _by_strides(down: Any, across: Any) -> tuple[np.uint64, ...]:
+    return tuple(np.uint64(((1 << 64) - 1) // a.stride) for a in (down, across))

@@ -1,0 +1,23 @@
+// Windows that slide over an axis, for convolution and pooling: window o covers o·stride + i·dilation − before, i < taps.
+//
+// The windows that read one place are found in order. Where window o reads it with tap i, the next one that does is
+// `apart` = dilation / gcd windows on and reads it with the tap `skip` = stride / gcd before, gcd being that of the two.
+#pragma once
+#include "common.cuh"
+
+// n / d for 0 ≤ n < 2³¹ by a multiplication, with reciprocal = ⌊(2⁶⁴ − 1) / d⌋ = (2⁶⁴ − r) / d, 1 ≤ r ≤ d. Exact:
+// (n + 1)·reciprocal / 2⁶⁴ is less than (n + 1)/d, but by no more than (n + 1)/2⁶⁴ < 1/d.
+__device__ __forceinline__ int quotient(int n, unsigned long long reciprocal) {
+    return static_cast<int>(__umul64hi(static_cast<unsigned long long>(n) + 1, reciprocal));
+}
+
+// For the place `at` (index + before): the first window that reads it, by which tap, and how far from that window the last
+// one may be (less than 0: no window reads it).
+__device__ __forceinline__ void find_windows(int at, int taps, int stride, int dilation, int windows,
+                                             unsigned long long by_stride, int& window, int& tap, int& room) {
+    const int reach = dilation * (taps - 1), last = min(quotient(at, by_stride), windows - 1);
+    window = at > reach ? quotient(at - reach + stride - 1, by_stride) : 0;
+    while (window <= last && (at - window * stride) % dilation != 0) ++window;  // fewer than `dilation` steps
+    tap = (at - window * stride) / dilation;
+    room = last - window;
+}

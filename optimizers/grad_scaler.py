@@ -1,0 +1,199 @@
+"""Loss scaling: gradients that float16 would round to zero are computed a power of two larger."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend.autograd import no_grad
+from ..backend.creation import asarray
+from ..backend.elementwise import isfinite, logical_not
+from ..backend.indexing import where
+from ..backend.tensor import Tensor
+from .clipping import get_total_norm, scale_
+from .optimizer import Optimizer
+
+__all__ = ["GradScaler"]
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class GradScaler:
+    r"""Scales the loss by s before backward, the gradients by 1/s at the step; finds s as training goes.
+
+    A step whose gradients are not all finite is left out, and s ← `backoff_factor` · s. After `growth_interval` steps in
+    a row that were finite, s ← `growth_factor` · s.
+
+        scaler = weft.GradScaler()
+        with weft.autocast("float16"):
+            loss = criterion(model(x), y)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)                                # only to see or clip gradients
+        optim.clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(optimizer)
+        scaler.update()
+
+    As `torch.amp.GradScaler`. All decisions are made in device memory: nothing waits for a GPU. Departures: `device` may
+    be left out (that of the first loss); without `unscale_`, `.grad` keeps the scaled gradients, which the update
+    divides as it reads them; a step that is left out counts for the optimizer's own step number.
+
+    bfloat16 has the range of float32 and needs none of this. Reference: Micikevicius et al. (2018), section 3.2.
+
+    >>> scaler = weft.GradScaler(init_scale=8.0)
+    >>> scaler.scale(weft.tensor(0.5))
+    tensor(4.)
+    """
+
+    def __init__(
+        self,
+        device: str | None = None,
+        init_scale: float = 2.0**16,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+    ):
+        if not (init_scale > 0 and math.isfinite(init_scale)):
+            raise ValueError(f"`init_scale` must be positive and finite, got {init_scale}")
+        if not growth_factor > 1:
+            raise ValueError(f"`growth_factor` must be > 1, got {growth_factor}")
+        if not 0 < backoff_factor < 1:
+            raise ValueError(f"`backoff_factor` must be between 0 and 1, got {backoff_factor}")
+        if growth_interval < 1:
+            raise ValueError(f"`growth_interval` must be at least 1, got {growth_interval}")
+        self._device, self._enabled = device, bool(enabled)
+        self._growth, self._backoff, self._interval = growth_factor, backoff_factor, growth_interval
+        self._start: tuple[float, int] = (float(init_scale), 0)
+        self._scale: Any = None  # s, and how many steps in a row were finite: 0-d, on the device
+        self._streak: Any = None
+        self._found: dict[int, tuple[Tensor, bool]] = {}  # by optimizer: (a gradient is not finite, they are unscaled)
+        self._stepped: set[int] = set()
+
+    def scale(self, outputs: Any) -> Any:
+        """s · outputs, of a Tensor or of each in a list or tuple; gradients flow back."""
+        if not self._enabled:
+            return outputs
+        if isinstance(outputs, list | tuple):
+            return type(outputs)(self.scale(o) for o in outputs)
+        if not isinstance(outputs, Tensor):
+            raise TypeError(f"`outputs` must be a Tensor, or a list or tuple of them, got {type(outputs).__name__}")
+        return outputs * self._ready(outputs.device).to(outputs.device)
+
+    def unscale_(self, optimizer: Optimizer) -> None:
+        """Divide the gradients of `optimizer` by s, so that they can be clipped or looked at before `step`.
+
+        Raises RuntimeError if that was done since the last `update`, or `step` was called.
+        """
+        if not self._enabled:
+            return
+        if id(optimizer) in self._stepped:
+            raise RuntimeError("`unscale_` must come before `step`, which was called since the last update()")
+        if self._found.get(id(optimizer), (None, False))[1]:
+            raise RuntimeError("`unscale_` was called on this optimizer since the last update()")
+        with no_grad():
+            self._found[id(optimizer)] = self._check(optimizer), True
+            gradients = _gradients(optimizer)
+            if gradients:
+                scale_(gradients, 1 / self._ready(gradients[0].device))
+
+    def step(self, optimizer: Optimizer, *args: Any, **options: Any) -> Any:
+        """`optimizer.step` with gradients divided by s, unless one of them is not finite.
+
+        Raises RuntimeError if it was called since the last `update`; ValueError for a closure.
+        """
+        if not self._enabled:
+            return optimizer.step(*args, **options)
+        if args or "closure" in options:
+            raise ValueError("`step` takes no closure: the loss of a closure would not be scaled")
+        if id(optimizer) in self._stepped:
+            raise RuntimeError("`step` was called on this optimizer since the last update()")
+        with no_grad():
+            if id(optimizer) not in self._found:
+                self._found[id(optimizer)] = self._check(optimizer), False
+            found, is_unscaled = self._found[id(optimizer)]
+            self._stepped.add(id(optimizer))
+            multiplier = None if is_unscaled else 1 / self._ready(found.device)
+        return optimizer.step(multiplier=multiplier, skip=found, **options)
+
+    def update(self, new_scale: float | Tensor | None = None) -> None:
+        """Find the scale of the next iteration, or set it. Once per iteration, after the last `step`.
+
+        Raises RuntimeError if no optimizer was stepped.
+        """
+        if not self._enabled:
+            return
+        if new_scale is not None:
+            self._start = float(new_scale.item() if isinstance(new_scale, Tensor) else new_scale), 0
+            self._scale = None
+        elif not self._found:
+            raise RuntimeError("`update` must come after a step: scaler.step(optimizer)")
+        else:
+            with no_grad():
+                self._adapt()
+        self._found.clear()
+        self._stepped.clear()
+
+    def _adapt(self) -> None:
+        scale, streak = self._scale, self._streak
+        flags = [found.to(scale.device) for found, _ in self._found.values()]
+        failed = flags[0]
+        for flag in flags[1:]:
+            failed = failed | flag
+        longer = streak + 1
+        full = longer == self._interval
+        grows = full & (scale <= _LARGEST / self._growth)  # or it would be infinite, for good
+        new = scale * where(failed, scale * 0 + self._backoff, where(grows, scale * 0 + self._growth, scale * 0 + 1))
+        scale.data[...] = new.data  # in place: a captured step reads it from where it is
+        streak.data[...] = where(failed | full, streak * 0, longer).data
+
+    def _check(self, optimizer: Optimizer) -> Tensor:
+        """Whether a gradient is not finite: a 0-d Tensor on their device."""
+        gradients = _gradients(optimizer)
+        if not gradients:
+            return asarray(False, device=self._device)
+        return logical_not(isfinite(get_total_norm(gradients, math.inf)))
+
+    def _ready(self, device: str) -> Any:
+        """s, on the device that it was first asked for on."""
+        if self._scale is None:
+            device = self._device or device
+            self._scale = asarray(np.float32(self._start[0]), device=device)
+            self._streak = asarray(np.int32(self._start[1]), device=device)
+        return self._scale
+
+    # --- looking, saving ----------------------------------------------------------------------------------------------
+    def get_scale(self) -> float:
+        """s as a number (waits for a GPU)."""
+        return (self._start[0] if self._scale is None else self._scale.item()) if self._enabled else 1.0
+
+    def is_enabled(self) -> bool:
+        return self._enabled
+
+    def state_dict(self) -> dict[str, Any]:
+        """As PyTorch's: "scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"."""
+        if not self._enabled:
+            return {}
+        streak = self._start[1] if self._streak is None else self._streak.item()
+        return {
+            "scale": self.get_scale(),
+            "growth_factor": self._growth,
+            "backoff_factor": self._backoff,
+            "growth_interval": self._interval,
+            "_growth_tracker": streak,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`. RuntimeError for that of a disabled scaler."""
+        if not self._enabled:
+            return
+        if not state:
+            raise RuntimeError("`state` must be that of an enabled GradScaler, got an empty one")
+        self._growth, self._backoff = state["growth_factor"], state["backoff_factor"]
+        self._interval, self._start = state["growth_interval"], (state["scale"], state["_growth_tracker"])
+        self._scale = self._streak = None
+
+
+def _gradients(optimizer: Optimizer) -> list[Tensor]:
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
