@@ -19,6 +19,11 @@ def matmul(xp: Any, a: Any, b: Any, *, out: Any = None, accumulate: bool = False
     into a single product (…, M, K)·(K, N) = (…·M, K)·(K, N). Products of half precision are summed in float32, with
     `out` too if it is added to, and rounded once, to the dtype of `out`: that of the factors, or float32.
     """
+    if hasattr(a, "get"):  # an array of a GPU, or of the emulator
+        from ..kernels import gemm
+
+        if gemm.suits(a, b, out):
+            return gemm.gemm(a, b, out=out, accumulate=accumulate)
     if (
         a.ndim > 2
         and b.ndim == 2
@@ -29,8 +34,8 @@ def matmul(xp: Any, a: Any, b: Any, *, out: Any = None, accumulate: bool = False
         flat = None if out is None else out.reshape(rows, columns)
         flat = matmul(xp, xp.reshape(a, (rows, a.shape[-1])), b, out=flat, accumulate=accumulate)
         return xp.reshape(flat, (*a.shape[:-1], columns)) if out is None else out
-    if isinstance(a, np.ndarray) and _are_halves(a, b):
-        return _store(xp.matmul(a, b, dtype=np.float32), out, accumulate, a.dtype)
+    if xp is np and _are_halves(a, b):
+        return _store(np.matmul(a, b, dtype=np.float32), out, accumulate, a.dtype)
     if out is not None and (accumulate or xp is not np):
         return _store(xp.matmul(a, b), out, accumulate, out.dtype)
     return xp.matmul(a, b) if out is None else np.matmul(a, b, out=out)
