@@ -162,9 +162,9 @@ class _Emulated:
     def _do(sizes: tuple, alpha: float, a: tuple, b: tuple, beta: float, c: tuple, count: int, compute: int) -> None:
         op_a, op_b, m, n, k = sizes
         wide = np.float64 if compute == _COMPUTE_64F else np.float32
-        x = _columns_first(a, op_a, m, k, count).astype(wide, copy=False)
-        y = _columns_first(b, op_b, k, n, count).astype(wide, copy=False)
-        z = _columns_first(c, _N, m, n, count)
+        x: Any = _columns_first(a, op_a, m, k, count).astype(wide, copy=False)
+        y: Any = _columns_first(b, op_b, k, n, count).astype(wide, copy=False)
+        z: Any = _columns_first(c, _N, m, n, count)
         with np.errstate(all="ignore"):
             product = alpha * np.matmul(x, y)
             z[...] = product if beta == 0 else product + beta * z.astype(wide, copy=False)
