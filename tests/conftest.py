@@ -29,6 +29,16 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture(params=["emulator", pytest.param("cuda", marks=pytest.mark.gpu)])
+def accelerator(request):
+    """Each device that runs our kernels; skips where it is not."""
+    try:
+        weft.backend.devices.canonical(request.param)
+    except weft.DeviceError as error:
+        pytest.skip(str(error))
+    return weft.backend.devices.canonical(request.param)
+
+
 @pytest.fixture
 def data_dir():
     """Where the real data sets are; skips where they are not."""

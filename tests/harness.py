@@ -26,6 +26,7 @@ from weft.backend.autograd import PRIMITIVES
 
 weft.register_device("strict", array_api_strict)
 EMULATOR = "emulator" in weft.devices()  # there is a C++ compiler; asking has registered the kernels
+CUDA = next((device for device in weft.devices() if device.startswith("cuda")), None)
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-12}  # relative to the largest magnitude of the reference
 GRADIENT = 20  # times TOLERANCE: gradients add up what values round once
@@ -69,17 +70,26 @@ def over(cases: list[Case]) -> Callable:
         shapes = "-".join("x".join(map(str, a.shape)) for a in case.args if isinstance(a, np.ndarray))
         return f"{case.name}[{shapes}]{case.label}"
 
-    @pytest.mark.parametrize("case", cases, ids=name)
-    def test_primitive(case: Case) -> None:
-        check(case)
+    every = [pytest.param(case, None, id=name(case)) for case in cases]
+    if CUDA:
+        every += [pytest.param(case, CUDA, id=f"{name(case)}-cuda", marks=pytest.mark.gpu) for case in cases]
+
+    @pytest.mark.parametrize(("case", "device"), every)
+    def test_primitive(case: Case, device: str | None) -> None:
+        check(case, device)
 
     return test_primitive
 
 
-def check(case: Case) -> None:
-    """Run all checks on one case."""
+def check(case: Case, device: str | None = None) -> None:
+    """Run all checks on one case; or, on a GPU, that values and gradients are right there."""
     expected = _tuple(case.reference(*case.args, **case.static))
     slopes = _check_gradients(case) if case.positions else None
+    if device is not None:
+        for dtype in ("float32", "float64"):
+            for layout in (np.ascontiguousarray, scattered):
+                _check_values(case, expected, slopes, dtype, device, layout, f"{case.name} {dtype} on {device}")
+        return
     for dtype in ("float32", "float64"):
         for device in _devices(case, dtype):
             for layout in (np.ascontiguousarray,) if device == "strict" else (np.ascontiguousarray, scattered):

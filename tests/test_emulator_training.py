@@ -1,4 +1,4 @@
-"""Ten training steps on the emulator, with the kernels that a GPU would run, give the CPU's losses: every layer, every
+"""Ten training steps in the emulator, with the kernels that a GPU runs, and on a GPU give the CPU's losses: every layer, every
 optimizer, and the models of the zoo, to a relative 1e-5 in float32."""
 
 import importlib.util
@@ -56,9 +56,9 @@ def losses(model, loss_of, optimizer, device, steps=10):
     return np.array(found)
 
 
-def assert_same(train):
+def assert_same(train, accelerator):
     """`train(device)` returns losses."""
-    here, there = train("cpu"), train("emulator")
+    here, there = train("cpu"), train(accelerator)
     assert np.isfinite(here).all()
     np.testing.assert_allclose(there, here, rtol=RELATIVE, atol=RELATIVE)
 
@@ -68,7 +68,7 @@ def floats(a):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_layer(name):
+def test_layer(name, accelerator):
     """The layer's parameters and its first input are trained; in training mode, so that masks are drawn, too."""
     make, inputs, _ = LAYERS[name]
     rng = np.random.default_rng(1)
@@ -93,11 +93,11 @@ def test_layer(name):
 
         return losses(layer, loss_of, optim.SGD(trained, lr=0.01), device)
 
-    assert_same(train)
+    assert_same(train, accelerator)
 
 
 @pytest.mark.parametrize(("name", "options"), [(n, o) for n, all_of in OPTIMIZERS.items() for o in all_of])
-def test_optimizer(name, options):
+def test_optimizer(name, options, accelerator):
     rng = np.random.default_rng(1)
     x, y = floats(rng.standard_normal((16, 5))), rng.integers(0, 3, 16)
 
@@ -111,7 +111,7 @@ def test_optimizer(name, options):
 
         return losses(model, loss_of, getattr(optim, name)(model.parameters(), **options), device)
 
-    assert_same(train)
+    assert_same(train, accelerator)
 
 
 def test_every_optimizer_is_in_the_table():
@@ -124,7 +124,7 @@ def test_every_optimizer_is_in_the_table():
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
-def test_model(name):
+def test_model(name, accelerator):
     """A model with clipped gradients and a schedule, on a batch of small images."""
     rng = np.random.default_rng(1)
     x, y = floats(rng.standard_normal((4, 1, 8, 8))), rng.integers(0, 10, 4)
@@ -157,4 +157,4 @@ def test_model(name):
         optimizer.step = clipped
         return losses(model, loss_of, optimizer, device)
 
-    assert_same(train)
+    assert_same(train, accelerator)

@@ -1,4 +1,4 @@
-"""Steps captured in the emulator: the same bits as steps that are run one by one, or a reason why not."""
+"""Steps captured in the emulator and on a GPU: the same bits as steps that are run one by one, or a reason why not."""
 
 import numpy as np
 import pytest
@@ -24,10 +24,10 @@ def network():
     )  # fmt: skip
 
 
-def train(captured, make_optimizer, *, scaler=None, autocast=None, clip=False, schedule=False, steps=12):
+def train(device, captured, make_optimizer, *, scaler=None, autocast=None, clip=False, schedule=False, steps=12):
     """Losses, and all parameters and buffers at the end."""
     weft.manual_seed(1)
-    model = network().to("emulator")
+    model = network().to(device)
     optimizer = make_optimizer(model.parameters())
     scheduler = optim.schedulers.ExponentialLR(optimizer, 0.8) if schedule else None
     scaler = scaler and scaler()
@@ -51,7 +51,7 @@ def train(captured, make_optimizer, *, scaler=None, autocast=None, clip=False, s
     run = weft.capture(step) if captured else step
     losses = []
     for x, y in batches(steps):
-        losses.append(run(*(weft.asarray(a, device="emulator") for a in (x, y))).item())
+        losses.append(run(*(weft.asarray(a, device=device) for a in (x, y))).item())
         if scheduler:
             scheduler.step()
     if captured:
@@ -79,9 +79,9 @@ OPTIMIZERS = {
     ids=lambda o: "-".join(o) or "plain",
 )
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_captured_steps_equal_eager_steps_bit_for_bit(name, options):
+def test_captured_steps_equal_eager_steps_bit_for_bit(name, options, accelerator):
     """Dropout's masks, running statistics, step counts and loss scales included."""
-    eager, captured = (train(c, OPTIMIZERS[name], **options) for c in (False, True))
+    eager, captured = (train(accelerator, c, OPTIMIZERS[name], **options) for c in (False, True))
     assert captured[0] == eager[0]
     assert captured[2] == eager[2]
     for a, b in zip(captured[1], eager[1]):
@@ -98,7 +98,7 @@ class TestCapture:
         assert all(c is x for c in calls)
         assert len(calls) == 4
 
-    def test_host_code_runs_while_warming_up_and_once_more(self):
+    def test_host_code_runs_while_warming_up_and_once_more(self, accelerator):
         calls = []
 
         def step(x):
@@ -109,21 +109,21 @@ class TestCapture:
         run = weft.capture(step, warmup=2)
         assert run.__doc__ == "Its documentation."
         for i in range(6):
-            assert run(weft.full((3,), float(i), device="emulator")).tolist() == [2.0 * i] * 3
+            assert run(weft.full((3,), float(i), device=accelerator)).tolist() == [2.0 * i] * 3
         assert len(calls) == 3
 
-    def test_results_are_not_overwritten(self):
+    def test_results_are_not_overwritten(self, accelerator):
         run = weft.capture(lambda x: {"y": (x + 1, [x * 2])}, warmup=1)
-        results = [run(weft.full((2,), float(i), device="emulator")) for i in range(4)]
+        results = [run(weft.full((2,), float(i), device=accelerator)) for i in range(4)]
         assert [r["y"][0].tolist() for r in results] == [[i + 1.0] * 2 for i in range(4)]
         assert [r["y"][1][0].tolist() for r in results] == [[i * 2.0] * 2 for i in range(4)]
 
-    def test_each_shape_and_option_is_recorded_on_its_own(self):
+    def test_each_shape_and_option_is_recorded_on_its_own(self, accelerator):
         run = weft.capture(lambda x, k: x * k, warmup=1)
         for _ in range(3):
             for n in (2, 3):
                 for k in (2.0, 3.0):
-                    assert run(weft.ones(n, device="emulator"), k).tolist() == [k] * n
+                    assert run(weft.ones(n, device=accelerator), k).tolist() == [k] * n
         assert len(run._steps) == 4
 
     def test_arguments_from_the_host_of_the_same_device_alone(self):
@@ -131,19 +131,19 @@ class TestCapture:
         for i in range(3):
             assert run(weft.asarray(np.float32([i]), device="emulator")).item() == i + 1
 
-    def test_random_numbers_go_on(self):
+    def test_random_numbers_go_on(self, accelerator):
         def draw(x):
-            return F.dropout(x, 0.5) + weft.rand(1000, device="emulator")
+            return F.dropout(x, 0.5) + weft.rand(1000, device=accelerator)
 
-        x = weft.ones(1000, device="emulator")
+        x = weft.ones(1000, device=accelerator)
         weft.manual_seed(5)
         eager = [draw(x).tolist() for _ in range(5)]
         weft.manual_seed(5)
         run = weft.capture(draw, warmup=1)
         assert [run(x).tolist() for _ in range(5)] == eager
 
-    def test_a_new_seed_is_recorded_again(self):
-        run, x = weft.capture(lambda x: F.dropout(x, 0.5), warmup=1), weft.ones(1000, device="emulator")
+    def test_a_new_seed_is_recorded_again(self, accelerator):
+        run, x = weft.capture(lambda x: F.dropout(x, 0.5), warmup=1), weft.ones(1000, device=accelerator)
         for _ in range(3):
             run(x)
         weft.manual_seed(7)

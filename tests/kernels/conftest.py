@@ -1,0 +1,29 @@
+"""Where there is a GPU, each test of a kernel runs on it, too (marked `gpu`); without a C++ compiler, none can run."""
+
+import gpu_launch
+import pytest
+
+import weft
+from weft.kernels import emulator
+
+HOST_ONLY = ("test_array", "test_cache", "test_compiler", "test_emulator", "test_gemm", "test_report", "test_sources")
+
+
+def pytest_generate_tests(metafunc):
+    name = metafunc.module.__name__.rpartition(".")[2]
+    if name not in HOST_ONLY and "cuda" in weft.devices():
+        metafunc.fixturenames.append("_on_gpu")
+        both = [pytest.param(False, id="emulator"), pytest.param(True, id="cuda", marks=pytest.mark.gpu)]
+        metafunc.parametrize("_on_gpu", both, indirect=True)
+
+
+@pytest.fixture
+def _on_gpu(request, monkeypatch):
+    if request.param:
+        monkeypatch.setattr(emulator, "_launch", gpu_launch.launch)
+
+
+@pytest.fixture(autouse=True)
+def _compiler(request):
+    if "emulator" not in weft.devices() and request.module.__name__.rpartition(".")[2] not in HOST_ONLY:
+        pytest.skip("the emulator needs a C++ compiler")
