@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import functools
 import os
+import platform
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,7 @@ HERE = Path(__file__).parent
 # source has them (no vectors, no loops turned into memcpy), and a · b + c is rounded twice unless fmaf is asked for.
 _KERNEL = ("-O1", "-g1", "-gdwarf-4", "-fsanitize=thread", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-w")
 _GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns")
+_CLANG = ("-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-read-before-write")
 _RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
 _COMMON = ("-std=c++17", "-fPIC")
 
@@ -39,6 +42,11 @@ class EmulatorError(RuntimeError):
 @functools.cache
 def compiler() -> tuple[str, str]:
     """The host's C++ compiler and its version. CXX chooses it; otherwise g++, c++ or clang++."""
+    if not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "aarch64"):
+        raise EmulatorError(
+            f"`emulator` needs Linux on x86-64 or AArch64 (in a container or WSL, too), this is {sys.platform} on "
+            f"{platform.machine()}"
+        )
     wanted = os.environ.get("CXX")
     for name in [wanted] if wanted else ["g++", "c++", "clang++"]:
         if found := shutil.which(name):
@@ -46,7 +54,7 @@ def compiler() -> tuple[str, str]:
             return found, version.partition("\n")[0]
     raise EmulatorError(
         f"`emulator` needs a C++ compiler, and {f'CXX={wanted}' if wanted else 'none of g++, c++, clang++'} was not found: "
-        "install one (Debian, Ubuntu: apt install g++; macOS: xcode-select --install) or set CXX to yours"
+        "install one (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++) or set CXX to yours"
     )
 
 
@@ -111,7 +119,7 @@ def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER) ->
         f"char emulator_signatures[{len(expressions)}][256];\n}}\n"
         f"__attribute__((constructor)) static void emulator_describe_all() {{\n{describe}}}\n"
     )
-    flags = (*_COMMON, *_KERNEL, *(() if "clang" in version else _GCC))
+    flags = (*_COMMON, *_KERNEL, *(_CLANG if "clang" in version else _GCC))
     parts = [(HERE / f).read_text(encoding="utf-8") for f in ("device.h", "runtime.h", "runtime.cpp", "ptx.h")]
     name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, _RUNTIME, version)}.so"
     with _alone(name):

@@ -230,6 +230,12 @@ class TestBuild:
         with pytest.raises(emulator.EmulatorError, match=r"wrong\.cu:3.*undeclared"):
             launch.Kernel(path, "wrong")(1, 32, np.zeros(1, np.float32))
 
+    def test_other_systems(self, monkeypatch):
+        monkeypatch.setattr("platform.machine", lambda: "riscv64")
+        build.compiler.cache_clear()
+        with pytest.raises(emulator.EmulatorError, match=r"needs Linux on x86-64 or AArch64 .* on riscv64"):
+            build.compiler()
+
     def test_no_compiler(self):
         code = "import weft; print(weft.devices()); weft.ones((2,), device='emulator')"
         env = {**os.environ, "CXX": "no-such-compiler"}
