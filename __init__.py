@@ -21,8 +21,10 @@ from .backend.devices import (
     device,
     devices,
     get_default_device,
+    get_sync_debug_mode,
     register_device,
     set_default_device,
+    set_sync_debug_mode,
     synchronize,
 )
 from .backend.dtypes import (

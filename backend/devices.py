@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -19,10 +20,12 @@ __all__ = [
     "device",
     "devices",
     "get_default_device",
+    "get_sync_debug_mode",
     "namespace",
     "namespace_of",
     "register_device",
     "set_default_device",
+    "set_sync_debug_mode",
     "synchronize",
     "to_numpy",
 ]
@@ -60,8 +63,10 @@ def _emulator() -> ModuleType:
         build.compiler()
     except EmulatorError as error:
         raise DeviceError(str(error)) from None
-    from ..kernels.emulator import Array, namespace
+    from ..kernels.emulator import Array, array, namespace
     from . import cuda  # noqa: F401  (registers the kernels)
+
+    array.on_wait = _note_waiting
 
     _namespace_of_type[Array] = namespace
     return namespace
@@ -142,11 +147,41 @@ def namespace_of(array: Any) -> Any:
 
 def to_numpy(array: Any) -> np.ndarray:
     """Copy a raw array to the host (a NumPy array is returned as it is)."""
-    if hasattr(array, "get"):  # CuPy, or the emulator
+    if hasattr(array, "get"):  # CuPy, or the emulator, which tells `_note_waiting` itself
+        if not isinstance(array, np.ndarray):
+            _note_waiting()
         return array.get()
     if isinstance(array, np.ndarray):
         return array
     return np.asarray(array)
+
+
+_sync_debug_mode = ["default"]
+
+
+def set_sync_debug_mode(debug_mode: str) -> None:
+    """What happens where the host waits for a GPU (or the emulator) to read a value: "default" (nothing), "warn", "error".
+
+    As `torch.cuda.set_sync_debug_mode`: training that never waits keeps the GPU busy. `.item()`, `.numpy()`, printing
+    and `if tensor:` are what waits; `weft.synchronize()` is asked for, and no mistake. CPU tensors are there already.
+    """
+    if debug_mode not in ("default", "warn", "error"):
+        raise ValueError(f"`debug_mode` must be 'default', 'warn' or 'error', got {debug_mode!r}")
+    _sync_debug_mode[0] = debug_mode
+
+
+def get_sync_debug_mode() -> str:
+    """ "default", "warn" or "error"."""
+    return _sync_debug_mode[0]
+
+
+def _note_waiting() -> None:
+    if _sync_debug_mode[0] == "default":
+        return
+    message = "the host waits here for a value from the device; keep it there, or read it less often"
+    if _sync_debug_mode[0] == "error":
+        raise RuntimeError(f"{message} (weft.set_sync_debug_mode is 'error')")
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 class _Default(threading.local):

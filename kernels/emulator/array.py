@@ -66,6 +66,10 @@ def record(operation: Callable[[], Any]) -> None:
         _device.graph.operations.append(operation)
 
 
+def on_wait() -> None:
+    """Told each time the host waits for a value; to be replaced by whoever wants to know."""
+
+
 class Array(np.ndarray):
     """An array in the emulated device's memory."""
 
@@ -180,6 +184,7 @@ def _record(graph: Graph, function: Any, args: tuple, options: dict, given: Any,
 
 
 def _wait(name: str) -> None:
+    on_wait()
     if _device.graph is not None:
         raise CaptureError(f"it reads a value on the host (`{name}`), for which it would have to wait")
 

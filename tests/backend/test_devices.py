@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import weft
+from weft import layers as nn
+from weft import optimizers as optim
 from weft.backend import devices
 
 
@@ -212,3 +214,55 @@ def test_to_numpy():
     assert devices.to_numpy(x) is x
     assert devices.to_numpy(array_api_strict.ones(2)).tolist() == [1, 1]
     assert devices.to_numpy(types.SimpleNamespace(get=lambda: x)) is x
+
+
+class TestSyncDebugMode:
+    @pytest.fixture(autouse=True)
+    def _restore(self):
+        yield
+        weft.set_sync_debug_mode("default")
+
+    def test_error(self, accelerator):
+        x = weft.ones((2, 2), device=accelerator)
+        weft.set_sync_debug_mode("error")
+        for read in (
+            lambda: x[0, 0].item(),
+            x.numpy,
+            x.tolist,
+            lambda: bool(x[0, 0]),
+            lambda: repr(x),
+            lambda: x.cpu(),
+        ):
+            with pytest.raises(RuntimeError, match="the host waits here for a value from the device"):
+                read()
+        assert weft.get_sync_debug_mode() == "error"
+        assert weft.ones(2).tolist() == [1, 1]
+
+    def test_warn(self, accelerator):
+        x = weft.ones((), device=accelerator)
+        weft.set_sync_debug_mode("warn")
+        with pytest.warns(RuntimeWarning, match="the host waits here"):
+            assert x.item() == 1
+
+    def test_training_never_waits(self, accelerator):
+        model = nn.Sequential(
+            nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(), nn.Linear(18, 4),
+            nn.LayerNorm(4), nn.GELU(), nn.Linear(4, 3),
+        ).to(accelerator)  # fmt: skip
+        optimizer, scaler = optim.AdamW(model.parameters()), weft.GradScaler()
+        x, y = weft.randn(4, 1, 8, 8, device=accelerator), weft.asarray(np.array([0, 1, 2, 0]), device=accelerator)
+        weft.set_sync_debug_mode("error")
+        for _ in range(2):
+            optimizer.zero_grad()
+            with weft.autocast("float16"):
+                loss = nn.functional.cross_entropy(model(x), y)
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            optim.clip_grad_norm_(model.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.step()
+
+    def test_mode_is_checked(self):
+        with pytest.raises(ValueError, match="`debug_mode` must be 'default', 'warn' or 'error', got 'loud'"):
+            weft.set_sync_debug_mode("loud")
