@@ -90,6 +90,7 @@ def primitive(generic: Callable) -> Any:
     """
     name = generic.__name__
     full_name = f"{generic.__module__.rpartition('.')[2]}.{name}"
+    moves = full_name.partition(".")[0] in _MOVES
     impls: dict[str, Callable] = {}
 
     @functools.wraps(generic)
@@ -128,7 +129,8 @@ def primitive(generic: Callable) -> Any:
                     _report_fallback(name, device, raw)
         if result is NotImplemented:
             xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
-            result = generic(xp, *raw, **static)
+            in_bfloat16 = not nested and not moves and _is_bfloat16(raw)
+            result = _in_bfloat16(generic, xp, raw, static) if in_bfloat16 else generic(xp, *raw, **static)
         out, pullback = result
         if tracked and pullback is not None and _mode.enabled:
             if depth >= _mode.base:
@@ -149,6 +151,55 @@ def primitive(generic: Callable) -> Any:
     call.generic, call.impls, call.on = generic, impls, on  # type: ignore[attr-defined]
     PRIMITIVES[full_name] = call
     return call
+
+
+# Modules whose primitives compute nothing.
+_MOVES = ("manipulation", "indexing", "creation", "methods", "embedding")
+
+
+def _is_bfloat16(raw: list) -> bool:
+    """Whether bfloat16 is the one real dtype of these; its kind, "V", is not one of NumPy's own numbers."""
+    found = False
+    for r in raw:
+        kind = getattr(getattr(r, "dtype", None), "kind", "")
+        if kind == "V":
+            found = True
+        elif kind == "f" or kind == "c":
+            return False
+    return found
+
+
+def _in_bfloat16(generic: Callable, xp: Any, raw: list, static: dict) -> Any:
+    """The generic form for bfloat16: computed in float32, results and gradients rounded once, as kernels do it.
+
+    Left to itself, NumPy makes float32 of a bfloat16 array and a Python number, and sums in bfloat16.
+    """
+    dtype = next(r.dtype for r in raw if getattr(getattr(r, "dtype", None), "kind", "") == "V")
+    asked = static.get("dtype")
+
+    def wide(a: Any) -> Any:
+        return xp.astype(a, xp.float32) if getattr(a, "dtype", None) == dtype else a
+
+    def narrow(a: Any) -> Any:
+        if isinstance(a, tuple):
+            return _retuple(a, [narrow(x) for x in a])
+        return xp.astype(a, dtype) if getattr(a, "dtype", None) == np.float32 else a
+
+    out, pullback = generic(xp, *[wide(r) for r in raw], **static)
+    out = out if asked is not None else narrow(out)
+    if pullback is None:
+        return out, None
+
+    def widened(g: Any) -> Any:
+        return tuple(wide(x) for x in g) if isinstance(g, tuple) else wide(g)
+
+    if isinstance(pullback, tuple):
+        return out, tuple(f and (lambda g, f=f: narrow(f(widened(g)))) for f in pullback)
+
+    def vjp(g: Any, need: Any, into: Any) -> Any:
+        return tuple(narrow(grad) for grad in pullback(widened(g), need, [None] * len(into)))
+
+    return out, vjp
 
 
 def _as_tensor(name: str, args: tuple) -> Tensor:

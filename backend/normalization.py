@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from . import dtypes
 from .autograd import primitive
 from .elementwise import unbroadcast
 
@@ -60,6 +61,11 @@ def _affine(xp: Any, x: Any, weight: Any, bias: Any, shape: tuple) -> Any:
 def _wanted(need: Any) -> tuple:
     """`need` for x, weight and bias, of which the last two may have been left out of the call."""
     return (*need, False, False)[:3]
+
+
+def default_eps(x: Any) -> float:
+    """The distance from 1 to the next number of the dtype that statistics are computed in: float32 for half precision."""
+    return 2.0**-52 if dtypes.of(x).itemsize == 8 else 2.0**-23
 
 
 @primitive
@@ -146,7 +152,7 @@ def rms_norm(xp: Any, x: Any, weight: Any = None, /, *, normalized_ndim: int = 1
     """
     axes = tuple(range(x.ndim - normalized_ndim, x.ndim))
     n = max(1, math.prod(x.shape[a] for a in axes))
-    eps = float(xp.finfo(x.dtype).eps) if eps is None else eps
+    eps = default_eps(x) if eps is None else eps
     rstd = 1 / xp.sqrt(xp.sum(x * x, axis=axes, keepdims=True) / n + eps)
     x_hat = x * rstd
 

@@ -217,7 +217,8 @@ class LayerNorm(_Norm):
 class RMSNorm(_Norm):
     """Division by the root mean square over the last axes, as `torch.nn.RMSNorm`: y = weight · x / √(mean x² + eps).
 
-    `eps=None` is the machine epsilon of the dtype. Zhang & Sennrich, "Root Mean Square Layer Normalization" (2019).
+    `eps=None` is the machine epsilon of the dtype, or of float32 for half precision. Zhang & Sennrich, "Root Mean Square
+    Layer Normalization" (2019).
 
     >>> from weft import layers as nn
     >>> nn.RMSNorm(2)(weft.tensor([3.0, -3.0])).tolist()

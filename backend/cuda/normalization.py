@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ml_dtypes
-
 from ...kernels import batch_normalization as channels
 from ...kernels import normalization as kernels
 from ...kernels.launch import FLOATS
@@ -60,7 +58,7 @@ def _(x: Any, weight: Any = None, bias: Any = None, /, *, normalized_ndim: int =
 
 @replaces(normalization.rms_norm)
 def _(x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | None = None) -> Any:
-    eps = float(ml_dtypes.finfo(x.dtype).eps) if eps is None else eps
+    eps = normalization.default_eps(x) if eps is None else eps
     return _over_rows(x, weight, None, normalized_ndim, eps, centred=False)
 
 

@@ -126,6 +126,9 @@ def layer_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    """weight · x / √(mean x² + eps) over the last axes, `normalized_shape` long; eps None is that of the dtype."""
+    """weight · x / √(mean x² + eps) over the last axes, `normalized_shape` long.
+
+    eps None is that of the dtype, or of float32 for half precision.
+    """
     n = _check_last(input, normalized_shape, ("weight", weight))
     return primitives.rms_norm(input, weight, normalized_ndim=n, eps=eps)

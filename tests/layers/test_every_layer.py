@@ -155,6 +155,32 @@ def test_any_array_library_gives_the_same(name):
 
 
 @each
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_stays(name, dtype, accelerator):
+    """Outputs and gradients have the dtype, on a CPU and with kernels, and are those of float64 but for some roundings."""
+    inputs = [np.asarray(a).astype(dtype).astype(float) if np.asarray(a).dtype == float else a for a in arrays(name)]
+    reference = make(name)
+    for p in reference.parameters():
+        p.data[...] = p.data.astype(dtype)
+    expected = run(reference, inputs)[2].detach().numpy()
+    for device in ("cpu", accelerator):
+        layer = make(name).to(getattr(weft, dtype)).to(device)
+        tensors = [weft.asarray(a, device=device) for a in inputs]
+        tensors = [t.to(getattr(weft, dtype)) if t.dtype == weft.float64 else t for t in tensors]
+        if inputs[0].dtype == float:
+            tensors[0].requires_grad_()
+        y = layer(*tensors)
+        assert str(y.dtype) == dtype
+        scale = max(1.0, np.abs(expected).max())
+        got = y.detach().cpu().numpy().astype(float)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=scale * (2e-3 if dtype == "float16" else 2e-2))
+        if y.requires_grad:
+            y.sum().backward()
+        grads = [t.grad for t in (tensors[0], *layer.parameters()) if t.requires_grad and t.grad is not None]
+        assert {str(g.dtype) for g in grads} <= {dtype}
+
+
+@each
 def test_state_dict_restores(name):
     layer, inputs = make(name), arrays(name)
     run(layer, inputs)  # running statistics move
