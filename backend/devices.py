@@ -5,7 +5,9 @@ This is the only module that looks for a GPU. Nothing here imports CuPy until a 
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -135,14 +137,37 @@ def namespace(name: str) -> Any:
 
 
 def namespace_of(array: Any) -> Any:
-    """The array-API namespace of a raw array; Tensors answer `weft` itself, which is how derivatives nest."""
+    """The array-API namespace of a raw array; for Tensors it is `weft` itself, which is how derivatives nest."""
     cls = type(array)
     found = _namespace_of_type.get(cls)
     if found is None:
+        from .tensor import Tensor
+
+        if cls is Tensor or isinstance(array, Tensor):
+            return _of_tensors(array.device)
         from array_api_compat import array_namespace
 
         found = _namespace_of_type[cls] = np if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
     return found
+
+
+class _OfTensors:
+    """`weft` as the namespace of tensors on one device: what it creates, it creates there."""
+
+    _MAKERS = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
+
+    def __init__(self, device: str):
+        self._device = device
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(sys.modules[__name__.split(".")[0]], name)
+        if name in self._MAKERS:
+            found = functools.partial(found, device=self._device)
+        setattr(self, name, found)
+        return found
+
+
+_of_tensors = functools.cache(_OfTensors)
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -64,7 +64,7 @@ def col2im(columns: Any, where: Any, image: Any, start: int, stop: int, first: i
 
     Column 0 of columns (C·KH·KW, pitch) is that of position `first`; those in `positions_of(where, start, stop)` are there.
     """
-    area, channels = math.prod(where.image), image.shape[1]
+    area, channels, bias = math.prod(where.image), image.shape[1], _in_a_row(bias)
     n = start // area
     COL2IM[image.dtype](
         _grid(math.ceil((stop - start) / THREADS), math.ceil(channels / EACH)), THREADS, columns, bias, image[n:],
@@ -112,7 +112,7 @@ def im2col_last(image: Any, where: Any, start: int, stop: int) -> Any:
 
 def col2im_last(columns: Any, where: Any, image: Any, start: int, stop: int, first: int, bias: Any = None) -> None:
     """As `col2im`, for columns (G, positions, KH·KW·C/G) and a channel-last image (N, H, W, C)."""
-    area, channels = math.prod(where.image), image.shape[3] // where.groups
+    area, channels, bias = math.prod(where.image), image.shape[3] // where.groups, _in_a_row(bias)
     n, width = start // area, _width(channels, image, columns)
     items = (stop - start) * channels // width
     assert items < 1 << 31, "more pixels than one launch counts"
@@ -138,6 +138,11 @@ def sum_channels(g: Any) -> Any:
     )  # fmt: skip
     SUM_PARTIALS[g.dtype](math.ceil(channels / THREADS), THREADS, partial, sums, np.int32(channels), np.int32(parts))
     return sums
+
+
+def _in_a_row(bias: Any) -> Any:
+    """A bias as the kernels read it, whatever it is a view of."""
+    return None if bias is None else namespace(bias).ascontiguousarray(bias)
 
 
 def _width(channels: int, *arrays: Any) -> int:

@@ -61,7 +61,7 @@ def cross_entropy(
         (x, target, weight, count, grad_loss, losses, grad), classes, inner,
         (np.int64(ignore_index), np.float32(label_smoothing), np.bool_(reduction == "none")),
     )  # fmt: skip
-    if grad is not None and x.shape != logits.shape:
+    if grad is not None and inner == 1 and logits.ndim > 2:  # classes come last
         grad = xp.moveaxis(grad, -1, 1)
     if reduction == "none":
         return losses.astype(x.dtype, copy=False), grad

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from typing import Any
 
 import ml_dtypes
@@ -26,8 +27,11 @@ _N, _T = 0, 1  # cublasOperation_t
 
 
 def suits(a: Any, b: Any, out: Any = None) -> bool:
-    """Whether `gemm` takes these: arrays of one real dtype and 2 or more axes; `out` of that dtype, or float32 for halves."""
-    if a.dtype != b.dtype or a.dtype.name not in _DTYPES or a.ndim < 2 or b.ndim < 2:
+    """Whether `gemm` takes these: arrays of one real dtype; `out` of that dtype, or float32 for halves.
+
+    Vectors are taken, too, unless there is an `out`.
+    """
+    if a.dtype != b.dtype or a.dtype.name not in _DTYPES or min(a.ndim, b.ndim) < (1 if out is None else 2):
         return False
     return out is None or out.dtype == a.dtype or (a.dtype.itemsize == 2 and out.dtype == np.float32)
 
@@ -35,11 +39,17 @@ def suits(a: Any, b: Any, out: Any = None) -> bool:
 def gemm(a: Any, b: Any, *, out: Any = None, accumulate: bool = False) -> Any:
     """a @ b of (…, M, K) and (…, K, N), stacks broadcast; to `out` if given, added to it with `accumulate`.
 
-    Views that are transposed, or have gaps between rows or matrices, are taken as they lie; others are copied.
+    Views that are transposed, or have gaps between rows or matrices, are taken as they lie; others are copied. A vector
+    is one row (as a) or one column (as b), whose axis the result does not have.
     """
+    if a.ndim == 1:
+        return gemm(a[None], b)[..., 0, :] if b.ndim > 1 else gemm(a[None], b[:, None])[0, 0]
+    if b.ndim == 1:
+        return gemm(a, b[:, None])[..., 0]
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and (out is None or out.flags.c_contiguous):
-        flat = None if out is None else out.reshape(-1, b.shape[-1])  # one product in the place of many
-        result = gemm(a.reshape(-1, a.shape[-1]), b, out=flat, accumulate=accumulate)
+        rows = math.prod(a.shape[:-1])  # one product in the place of many
+        flat = None if out is None else out.reshape(rows, b.shape[-1])
+        result = gemm(a.reshape(rows, a.shape[-1]), b, out=flat, accumulate=accumulate)
         return result.reshape(*a.shape[:-1], b.shape[-1]) if out is None else out
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = (*stack, a.shape[-2], b.shape[-1])
@@ -48,7 +58,7 @@ def gemm(a: Any, b: Any, *, out: Any = None, accumulate: bool = False) -> Any:
         target = result if _is_plain(result) else empty(shape, result.dtype, like=a)
         if target is not result and accumulate:
             target[...] = result
-        _multiply(_stacked(a, stack), _stacked(b, stack), target.reshape(-1, *shape[-2:]), accumulate)
+        _multiply(_stacked(a, stack), _stacked(b, stack), target.reshape(math.prod(stack), *shape[-2:]), accumulate)
         if target is not result:
             result[...] = target
     return result
@@ -65,7 +75,7 @@ def _stacked(x: Any, stack: tuple[int, ...]) -> Any:
     xp = namespace(x)
     if x.ndim == 2:
         return x[None]
-    return xp.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(-1, *x.shape[-2:])
+    return xp.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(math.prod(stack), *x.shape[-2:])
 
 
 def _multiply(a: Any, b: Any, c: Any, accumulate: bool) -> None:

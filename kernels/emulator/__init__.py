@@ -188,50 +188,55 @@ class _Memory:
     """Copies of a launch's arrays, far enough apart that what leaves one does not fall into the next.
 
     Arrays that overlap share a copy. A copy starts at the offset from a 256-byte boundary that it would have if the
-    array's own memory had come from CUDA's allocator, so that a misaligned view is one here, too.
+    array's own memory had come from CUDA's allocator, so that a misaligned view is one here, too. What lies between
+    the elements of a view is poisoned: a kernel that takes a view for contiguous finds out.
     """
 
     def __init__(self) -> None:
-        self.spans: list[
-            tuple[int, int, np.ndarray, int, bool]
-        ] = []  # first and last address, array, argument, writable
+        self.spans: list[tuple[int, int, np.ndarray, int, bool]] = []  # addresses from, to; array, argument, writable
         self.buffers: Any = (_Buffer * 0)()
-        self.moves: list[tuple[int, int, int]] = []  # to be copied back: from, to, bytes
+        self.moves: list[tuple[np.ndarray, np.ndarray]] = []  # to be copied back: to, from
 
     def add(self, i: int, array: np.ndarray, writable: bool) -> None:
+        array = array.view(np.ndarray)
         low, high = np.lib.array_utils.byte_bounds(array) if array.size else (array.ctypes.data,) * 2
         self.spans.append((low, high, array, i, writable))
 
     def lay_out(self) -> dict[int, int]:
         """Copy everything; the address that each argument has now."""
-        regions: list[list[Any]] = []  # low, high, array, [(argument, low)], writable, element size
-        for low, high, array, i, writable in sorted(self.spans, key=lambda s: s[:2]):
+        regions: list[list[Any]] = []  # low, high, what lies in it, writable, element size
+        for span in sorted(self.spans, key=lambda s: s[:2]):
+            low, high, array, _, writable = span
             if regions and low < regions[-1][1]:
                 region = regions[-1]
                 region[1] = max(region[1], high)
-                region[3].append((i, low))
-                region[4] |= writable
-                region[5] = min(region[5], array.itemsize)
+                region[2].append(span)
+                region[3] |= writable
+                region[4] = min(region[4], array.itemsize)
             else:
-                regions.append([low, high, array, [(i, low)], writable, array.itemsize])
+                regions.append([low, high, [span], writable, array.itemsize])
         room = _GUARD + sum(high - low + _GUARD + 2 * _ALIGNMENT for low, high, *_ in regions)
         self.block = np.full(-(-room // 2), _POISON, np.uint16)
-        end = self.block.ctypes.data + _GUARD
+        first = self.block.ctypes.data
+        end = first + _GUARD
         addresses: dict[int, int] = {}
         self.buffers = (_Buffer * len(regions))()
-        for k, (low, high, array, arguments, writable, element) in enumerate(regions):
-            start = -(-end // _ALIGNMENT) * _ALIGNMENT + (low - _owner(array)) % _ALIGNMENT
+        for k, (low, high, spans, writable, element) in enumerate(regions):
+            start = -(-end // _ALIGNMENT) * _ALIGNMENT + (low - _owner(spans[0][2])) % _ALIGNMENT
             end = start + high - low + _GUARD
-            ctypes.memmove(start, low, high - low)
-            self.buffers[k] = _Buffer(start, start + high - low, element, writable, arguments[0][0])
-            if writable:
-                self.moves.append((start, low, high - low))
-            addresses |= {i: start + at - low for i, at in arguments}
+            self.buffers[k] = _Buffer(start, start + high - low, element, writable, spans[0][3])
+            for _, _, array, i, is_output in spans:
+                addresses[i] = start + array.ctypes.data - low
+                offset = addresses[i] - first
+                copy: np.ndarray = np.ndarray(array.shape, array.dtype, self.block, offset, array.strides)
+                copy[...] = array
+                if is_output:
+                    self.moves.append((array, copy))
         return addresses
 
     def copy_back(self) -> None:
-        for here, there, size in self.moves:
-            ctypes.memmove(there, here, size)
+        for array, copy in self.moves:
+            array[...] = copy
 
 
 def _owner(array: np.ndarray) -> int:

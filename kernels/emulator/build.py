@@ -174,8 +174,6 @@ def locate(path: Path, offset: int) -> tuple[str, int] | None:
     command = [tool, "-i", "-e", str(path), hex(offset - 1)]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     for place in text.splitlines():
-        file, _, line = place.partition(" ")[0].rpartition(":")
-        file = os.path.relpath(file) if os.path.isabs(file) else file
-        if file.endswith((".cu", ".cuh")) and line.isdigit():
-            return Path(file).name, int(line)
+        if found := re.match(r"(.+\.cuh?):(\d+)", place):  # a discriminator may follow
+            return Path(found[1]).name, int(found[2])
     return None

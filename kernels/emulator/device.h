@@ -131,7 +131,7 @@ inline void emulator_full(unsigned mask, const char* name, const char* file, int
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, HERE) {
     emulator_full(mask, "__syncwarp", file, line);
-    emulator_warp(nullptr, [](void* const*) {}, file, line);
+    emulator_warp(nullptr, nullptr, file, line);
 }
 
 template <typename T> struct emulator_exchange {

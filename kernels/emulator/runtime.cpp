@@ -4,9 +4,9 @@
 // that sanitizer's library, the calls at the end of this file answer. Each access must lie in a buffer of the launch or a
 // shared array, be aligned, find memory that was written, and be ordered by barriers against the accesses of others:
 //
-//     shadow   one Cell for the last write and one for the last reads of each element (of 2 bytes, in shared memory)
-//     clock    counts the barriers and warp collectives of a block; an earlier access of thread t is ordered before ours
-//              if t is ourselves, if a barrier came in between, or, in our warp, a warp collective
+//     shadow   one Cell each for the last write, reads and atomic updates of each element (of 2 bytes, in shared memory)
+//     clock    counts the barriers of a block and of its warps; an earlier access of thread t is ordered before ours
+//              if t is ourselves, if a barrier came in between, or, in our warp, a __syncwarp
 //     poison   memory starts as the 16-bit pattern 0x7fa5, a NaN in half, bfloat16 and float: to read it is a fault
 //
 // A fault abandons the launch; the fibers are dropped where they stand, since nothing on their stacks needs cleaning up.
@@ -27,8 +27,9 @@ namespace {
 
 constexpr uint16_t POISON = 0x7fa5;
 constexpr size_t STACK = 128 * 1024, GAP = 128;
+constexpr size_t ROOM = 4096;  // of a stack, for the runtime itself
+constexpr size_t BELOW = 4;     // stacks below the first, which it may overflow into before that is noticed
 constexpr size_t SHARED = 512 * 1024;  // of address space for one block: its arrays, with gaps between them
-constexpr uint64_t CANARY = 0x57454654'43414e41;
 
 enum FaultKind { NONE, READ_OUTSIDE, WRITE_OUTSIDE, WRITE_CONST, MISALIGNED, UNINITIALISED, RACE, UNFINISHED_COPY, DIVERGENT, MISUSE, STACK_OVERFLOW };
 
@@ -73,7 +74,7 @@ struct Entry {
 namespace {
 
 using Cell = std::atomic<uint64_t>;  // block + 1: 26 bits | who: 2 | thread: 10 | clock: 26
-enum Who : uint64_t { ONE, WARP, BLOCK, MANY };  // of reads: by one thread, several of a warp, of a block, of the grid
+enum Who : uint64_t { ONE, WARP, BLOCK, MANY };  // of reads and updates: by one thread, several of a warp, of a block, of the grid
 
 constexpr uint64_t cell(uint64_t block, uint64_t who, uint64_t thread, uint64_t clock) {
     return (block + 1) << 38 | who << 36 | thread << 26 | (clock & 0x3ffffff);
@@ -90,11 +91,12 @@ void* reserve(size_t bytes) {  // zeros, which take memory when they are touched
 }
 
 struct Shadow {
-    Cell *writes = nullptr, *reads = nullptr;
+    Cell *writes = nullptr, *reads = nullptr, *updates = nullptr;
     size_t bytes = 0;
-    explicit Shadow(size_t cells) : bytes(std::max<size_t>(1, cells) * 2 * sizeof(Cell)) {
+    explicit Shadow(size_t cells) : bytes(std::max<size_t>(1, cells) * 3 * sizeof(Cell)) {
         writes = static_cast<Cell*>(reserve(bytes));
         reads = writes + std::max<size_t>(1, cells);
+        updates = reads + std::max<size_t>(1, cells);
     }
     Shadow(const Shadow&) = delete;
     ~Shadow() { munmap(writes, bytes); }
@@ -102,7 +104,7 @@ struct Shadow {
 
 // What one block at a time works in; kept from launch to launch.
 struct Memory {
-    char* stacks = static_cast<char*>(reserve(STACK * 1024));
+    char* stacks = static_cast<char*>(reserve(STACK * (1024 + BELOW))) + STACK * BELOW;
     char* shared = static_cast<char*>(reserve(SHARED));
     uint16_t* pending = static_cast<uint16_t*>(reserve(SHARED / 8 + 16));  // thread + 1 for each 16 bytes that a copy is under way to
     Shadow shadow{SHARED / 2};
@@ -154,7 +156,7 @@ struct Warp {
     void* operands[32];
     const Thread* first;  // of those that wait
     int arrived;
-    uint64_t synced;  // the clock of the last collective
+    uint64_t synced;  // the clock of the last __syncwarp
 };
 
 struct Array {  // in shared memory
@@ -333,6 +335,7 @@ void describe(Worker* w, Fault* f, uint64_t p, size_t bytes, bool write) {
         }
         return;
     }
+    if (p < 1 << 20) return;  // the null pointer's neighbourhood
     uint64_t distance = UINT64_MAX;
     for (int i = 0; i < w->launch->buffer_count; ++i) {
         const Buffer& b = w->launch->buffers[i];
@@ -380,25 +383,27 @@ bool ordered(const Worker* w, const Thread* t, uint64_t c, uint64_t here) {
     abandon(w);
 }
 
-// One element's shadow. `here` numbers the block; in shared memory, other numbers were left behind: as good as empty.
-void check_cell(Worker* w, const Thread* t, Cell& written, Cell& read, uint64_t here, bool shared, uint64_t p, size_t bytes, bool write, Where at) {
-    const uint64_t last_write = written.load(std::memory_order_relaxed), last_read = read.load(std::memory_order_relaxed);
+enum Access { READ, WRITE, UPDATE };  // an update is atomic: in no conflict with others
+
+// Element k of a shadow. `here` numbers the block; in shared memory, other numbers were left behind: as good as empty.
+void check_cell(Worker* w, const Thread* t, Shadow& s, size_t k, uint64_t here, bool shared, uint64_t p, size_t bytes, Access how, Where at) {
+    const uint64_t last_write = s.writes[k].load(std::memory_order_relaxed), last_read = s.reads[k].load(std::memory_order_relaxed),
+                   last_update = s.updates[k].load(std::memory_order_relaxed);
     const auto conflicts = [&](uint64_t c) { return c && !(shared && block_of(c) != here) && !ordered(w, t, c, here); };
     const auto id = static_cast<uint64_t>(t->id);
-    if (conflicts(last_write)) race(w, t, last_write, true, p, bytes, write, at);
-    if (write) {
-        if (conflicts(last_read)) race(w, t, last_read, false, p, bytes, write, at);
-        written.store(cell(here, ONE, id, w->clock), std::memory_order_relaxed);
-        return;
-    }
+    if (conflicts(last_write)) race(w, t, last_write, true, p, bytes, how != READ, at);
+    if (how != UPDATE && conflicts(last_update)) race(w, t, last_update, true, p, bytes, how != READ, at);
+    if (how != READ && conflicts(last_read)) race(w, t, last_read, false, p, bytes, true, at);
+    if (how == WRITE) return s.writes[k].store(cell(here, ONE, id, w->clock), std::memory_order_relaxed);
+    const uint64_t last = how == READ ? last_read : last_update;
     uint64_t who = ONE;
-    if (conflicts(last_read)) {  // several readers since the last barrier
-        if (block_of(last_read) != here || who_of(last_read) == MANY)
+    if (conflicts(last)) {  // several threads since the last barrier
+        if (block_of(last) != here || who_of(last) == MANY)
             who = MANY;
         else
-            who = who_of(last_read) == BLOCK || thread_of(last_read) / 32 != id / 32 ? BLOCK : WARP;
+            who = who_of(last) == BLOCK || thread_of(last) / 32 != id / 32 ? BLOCK : WARP;
     }
-    read.store(cell(here, who, id, w->clock), std::memory_order_relaxed);
+    (how == READ ? s.reads : s.updates)[k].store(cell(here, who, id, w->clock), std::memory_order_relaxed);
 }
 
 bool poisoned(const char* p, size_t bytes, size_t element) {
@@ -412,7 +417,8 @@ bool poisoned(const char* p, size_t bytes, size_t element) {
     return false;
 }
 
-void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, bool write, Where at) {
+void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at) {
+    const bool write = how != READ;
     const size_t low = p - reinterpret_cast<uint64_t>(w->shared), high = low + bytes;
     const Array* in = nullptr;
     for (const Array& a : w->arrays)
@@ -428,10 +434,10 @@ void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, bool wr
             }
             abandon(w);
         }
-    if (!write && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, write, at);
+    if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
     if (bytes == 1) return;  // two threads may own neighbouring bytes; cells are of two
     for (size_t i = low / 2; i <= (high - 1) / 2; ++i)
-        check_cell(w, t, w->shadow->writes[i], w->shadow->reads[i], w->serial, true, p, bytes, write, at);
+        check_cell(w, t, *w->shadow, i, w->serial, true, p, bytes, how, at);
 }
 
 int buffer_of(Worker* w, uint64_t p, size_t bytes) {
@@ -449,7 +455,8 @@ extern "C" char _end[] __attribute__((weak, visibility("hidden")));
 
 bool in_library(uint64_t p) { return p >= reinterpret_cast<uint64_t>(__ehdr_start) && p < reinterpret_cast<uint64_t>(_end); }
 
-void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, bool write, Where at) {
+void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at) {
+    const bool write = how != READ;
     const int i = buffer_of(w, p, bytes);
     if (i < 0) {
         if (!write && in_library(p)) return;  // a constant table
@@ -457,26 +464,26 @@ void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, bool wr
     }
     const Buffer& b = w->launch->buffers[i];
     if (write && !b.writable) fault(w, WRITE_CONST, t, p, bytes, write, at);
-    if (!write && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, write, at);
+    if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
     if (!b.writable) return;
-    Shadow& s = *(*w->shadows)[i];
     for (size_t k = (p - b.low) / b.element; k <= (p + bytes - 1 - b.low) / b.element; ++k)
-        check_cell(w, t, s.writes[k], s.reads[k], w->block_id, false, p, bytes, write, at);
+        check_cell(w, t, *(*w->shadows)[i], k, w->block_id, false, p, bytes, how, at);
 }
 
-void access(Worker* w, const Thread* t, const void* address, size_t bytes, bool write, Where at) {
+// `aligned`: in one instruction, to an address that its size must divide.
+void access(Worker* w, const Thread* t, const void* address, size_t bytes, Access how, Where at, bool aligned = true) {
     const auto p = reinterpret_cast<uint64_t>(address);
-    if (bytes <= 16 && p % bytes) fault(w, MISALIGNED, t, p, bytes, write, at);
+    if (aligned && p % bytes) fault(w, MISALIGNED, t, p, bytes, how != READ, at);
     if (p - reinterpret_cast<uint64_t>(w->shared) < SHARED)
-        access_shared(w, t, p, bytes, write, at);
+        access_shared(w, t, p, bytes, how, at);
     else
-        access_global(w, t, p, bytes, write, at);
+        access_global(w, t, p, bytes, how, at);
 }
 
-void access(const void* p, size_t bytes, bool write, const void* pc) {
+void access(const void* p, size_t bytes, Access how, const void* pc, bool aligned) {
     Worker* w = worker;
     if (!w || w->quiet || reinterpret_cast<uint64_t>(p) - reinterpret_cast<uint64_t>(w->stacks) < STACK * w->count) return;
-    if (bytes) access(w, w->current, p, bytes, write, {pc, nullptr, 0});
+    if (bytes) access(w, w->current, p, bytes, how, {pc, nullptr, 0}, aligned);
 }
 
 // --- a block ---------------------------------------------------------------------------------------------------------
@@ -544,8 +551,6 @@ void run_block(Worker* w, uint64_t id) {
         }
         if (!moved) return divergent(w);
     }
-    for (const Thread& t : w->threads)
-        if (*reinterpret_cast<uint64_t*>(t.stack) != CANARY) first_fault(w, STACK_OVERFLOW, &t, {});
 }
 
 void prepare(Worker* w) {
@@ -565,7 +570,6 @@ void prepare(Worker* w) {
         t.id = i;
         t.index = unravel(i, l->block);
         t.stack = w->stacks + STACK * i;
-        *reinterpret_cast<uint64_t*>(t.stack) = CANARY;
         w->order[i] = l->order == 1 ? w->count - 1 - i : i;
     }
 }
@@ -651,27 +655,19 @@ void emulator_warp(void* operand, emulator_compute compute, const char* file, in
         return;
     }
     warp.arrived = 0;
-    w->quiet = true;
-    compute(warp.operands);
-    w->quiet = false;
-    warp.synced = ++w->clock;
+    if (compute) {
+        w->quiet = true;
+        compute(warp.operands);
+        w->quiet = false;
+    } else {
+        warp.synced = ++w->clock;
+    }
     for (int i = t->id / 32 * 32; i < t->id / 32 * 32 + 32; ++i) w->threads[i].state = READY;
 }
 
 void emulator_atomic(void* p, void* was, const void* argument, size_t bytes, emulator_update update, const char* file, int line) {
     Worker* w = worker;
-    const auto at = reinterpret_cast<uint64_t>(p);
-    if (at % bytes) fault(w, MISALIGNED, w->current, at, bytes, true, {nullptr, file, line});
-    if (at - reinterpret_cast<uint64_t>(w->shared) >= SHARED) {
-        const int i = buffer_of(w, at, bytes);
-        if (i < 0) fault(w, WRITE_OUTSIDE, w->current, at, bytes, true, {nullptr, file, line});
-        if (!w->launch->buffers[i].writable) fault(w, WRITE_CONST, w->current, at, bytes, true, {nullptr, file, line});
-    } else {
-        bool inside = false;
-        for (const Array& a : w->arrays) inside |= at >= reinterpret_cast<uint64_t>(w->shared + a.low) && at + bytes <= reinterpret_cast<uint64_t>(w->shared + a.high);
-        if (!inside) fault(w, WRITE_OUTSIDE, w->current, at, bytes, true, {nullptr, file, line});
-    }
-    if (poisoned(static_cast<const char*>(p), bytes, bytes)) fault(w, UNINITIALISED, w->current, at, bytes, false, {nullptr, file, line});
+    access(w, w->current, p, bytes, UPDATE, {nullptr, file, line});
     static std::atomic_flag lock = ATOMIC_FLAG_INIT;
     while (lock.test_and_set(std::memory_order_acquire)) {
     }
@@ -687,7 +683,7 @@ void emulator_atomic(void* p, void* was, const void* argument, size_t bytes, emu
 void emulator_reads(const void* p, size_t bytes, int lane, const char* file, int line) {
     Worker* w = worker;
     const Thread* t = lane < 0 ? w->current : &w->threads[w->current->id / 32 * 32 + lane];
-    access(w, t, p, bytes, false, {nullptr, file, line});
+    access(w, t, p, bytes, READ, {nullptr, file, line});
 }
 
 void emulator_aligned(const void* p, size_t bytes, const char* file, int line) {
@@ -711,8 +707,8 @@ void emulator_copy_async(void* shared, const void* global, bool valid, const cha
     const Where at{nullptr, file, line};
     const auto to = reinterpret_cast<uint64_t>(shared);
     if (to - reinterpret_cast<uint64_t>(w->shared) >= SHARED) emulator_misuse("cp.async", "the destination must be shared memory", file, line);
-    if (valid) access(w, t, global, 16, false, at);
-    access(w, t, shared, 16, true, at);
+    if (valid) access(w, t, global, 16, READ, at);
+    access(w, t, shared, 16, WRITE, at);
     w->pending[(to - reinterpret_cast<uint64_t>(w->shared)) / 16] = static_cast<uint16_t>(t->id + 1);
     t->copies.push_back({shared, global, valid, t->groups});
 }
@@ -733,7 +729,7 @@ void emulator_copy_wait(int groups) {
         else
             memset(c.to, 0, 16);
         w->pending[(static_cast<char*>(c.to) - w->shared) / 16] = 0;
-        access(w, t, c.to, 16, true, {});
+        access(w, t, c.to, 16, WRITE, {});
     }
     t->copies.resize(kept);
 }
@@ -775,31 +771,39 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
 
 // --- what the instrumentation calls ----------------------------------------------------------------------------------
 extern "C" {
-#define HOOKS(n)                                                                                                     \
-    void __tsan_read##n(void* p) { access(p, n, false, __builtin_return_address(0)); }                               \
-    void __tsan_write##n(void* p) { access(p, n, true, __builtin_return_address(0)); }                               \
-    void __tsan_unaligned_read##n(void* p) { access(p, n, false, __builtin_return_address(0)); }                     \
-    void __tsan_unaligned_write##n(void* p) { access(p, n, true, __builtin_return_address(0)); }                     \
-    void __tsan_volatile_read##n(void* p) { access(p, n, false, __builtin_return_address(0)); }                      \
-    void __tsan_volatile_write##n(void* p) { access(p, n, true, __builtin_return_address(0)); }
+#define HOOK(name, bytes, how, aligned) \
+    void name(void* p) { access(p, bytes, how, __builtin_return_address(0), aligned); }
+#define HOOKS(n)                                     \
+    HOOK(__tsan_read##n, n, READ, true)              \
+    HOOK(__tsan_write##n, n, WRITE, true)            \
+    HOOK(__tsan_unaligned_read##n, n, READ, false)   \
+    HOOK(__tsan_unaligned_write##n, n, WRITE, false) \
+    HOOK(__tsan_volatile_read##n, n, READ, true)     \
+    HOOK(__tsan_volatile_write##n, n, WRITE, true)
 HOOKS(1)
 HOOKS(2)
 HOOKS(4)
 HOOKS(8)
 HOOKS(16)
-void __tsan_read_range(void* p, unsigned long n) { access(p, n, false, __builtin_return_address(0)); }
-void __tsan_write_range(void* p, unsigned long n) { access(p, n, true, __builtin_return_address(0)); }
+// Structures that are aligned to less than their size: the compiler moves them in parts.
+void __tsan_read_range(void* p, unsigned long n) { access(p, n, READ, __builtin_return_address(0), false); }
+void __tsan_write_range(void* p, unsigned long n) { access(p, n, WRITE, __builtin_return_address(0), false); }
 void __tsan_init() {}
-void __tsan_func_entry(void*) {}
+void __tsan_func_entry(void*) {
+    Worker* w = worker;
+    if (!w || w->quiet || static_cast<char*>(__builtin_frame_address(0)) > w->current->stack + ROOM) return;
+    first_fault(w, STACK_OVERFLOW, w->current, {__builtin_return_address(0), nullptr, 0});
+    abandon(w);
+}
 void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
 void* __tsan_memcpy(void* to, const void* from, unsigned long n) {
-    access(from, n, false, __builtin_return_address(0));
-    access(to, n, true, __builtin_return_address(0));
+    access(from, n, READ, __builtin_return_address(0), false);
+    access(to, n, WRITE, __builtin_return_address(0), false);
     return memcpy(to, from, n);
 }
 void* __tsan_memset(void* to, int value, unsigned long n) {
-    access(to, n, true, __builtin_return_address(0));
+    access(to, n, WRITE, __builtin_return_address(0), false);
     return memset(to, value, n);
 }
 }

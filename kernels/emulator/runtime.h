@@ -20,7 +20,8 @@ void* emulator_dynamic_shared(std::size_t align);
 void emulator_barrier(const char* file, int line);
 int emulator_barrier_count(int predicate, const char* file, int line);
 
-// All 32 lanes meet here; the last to come runs `compute` on everybody's operand.
+// All 32 lanes meet here; the last to come runs `compute` on everybody's operand. Only __syncwarp, which has none, orders
+// memory: shuffles, votes and matrix instructions do not.
 using emulator_compute = void (*)(void* const* lanes);
 void emulator_warp(void* operand, emulator_compute compute, const char* file, int line);
 

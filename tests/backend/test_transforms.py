@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import weft
+from weft.layers import functional as F
 
 
 def scalar(x):
@@ -473,3 +474,30 @@ class TestCheckpoint:
         y.sum().backward()
         assert next(live) == 200
         assert peak < 40
+
+
+@pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: F.conv2d(x, x[:2], padding=1),
+        lambda x: F.conv_transpose2d(x, x, stride=2),
+        lambda x: F.max_pool2d(x, 2),
+        lambda x: F.avg_pool2d(x, 2, padding=1),
+        lambda x: F.adaptive_avg_pool2d(x, 3),
+        lambda x: F.layer_norm(x, x.shape[-1:]),
+        lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    ],
+)
+def test_second_derivatives_stay_on_the_device(f, rng):
+    """What a derivative's derivative creates belongs where the tensors are, whatever the default device is."""
+    x = rng.standard_normal((3, 3, 4, 4)).astype(np.float32)
+
+    def twice(device):
+        slope = weft.grad(lambda x: weft.sum(f(x) ** 3))
+        return weft.grad(lambda x: weft.sum(slope(x) ** 2))(weft.asarray(x, device=device)).numpy()
+
+    expected = twice("cpu")
+    np.testing.assert_allclose(twice("emulator"), expected, atol=1e-5 * np.abs(expected).max())
+    with weft.device("emulator"):
+        np.testing.assert_array_equal(twice("cpu"), expected)

@@ -10,6 +10,25 @@ __global__ void reverse(const float* x, float* y, int n) {
     if (i < n) y[i] = tile[63 - t];
 }
 
+// x in triples, each turned round: structures may be aligned to less than their size.
+struct Triple {
+    float a, b, c;
+};
+__global__ void turn_triples(const float* x, float* y) {
+    const Triple v = reinterpret_cast<const Triple*>(x)[threadIdx.x];
+    reinterpret_cast<Triple*>(y)[threadIdx.x] = Triple{v.c, v.b, v.a};
+}
+
+// y counts the positive x, by atomics in shared and in global memory.
+__global__ void count(const float* x, int* y) {
+    __shared__ int inside;
+    if (threadIdx.x == 0) inside = 0;
+    __syncthreads();
+    if (x[threadIdx.x] > 0) atomicAdd(&inside, 1);
+    __syncthreads();
+    if (threadIdx.x == 0) atomicAdd(y, inside);
+}
+
 __global__ void missing_barrier(const float* x, float* y) {
     __shared__ float tile[64];
     const int t = threadIdx.x;
@@ -33,6 +52,21 @@ __global__ void race_in_warp(float* y) {
     __shared__ float tile[32];
     tile[LANE] = LANE;
     y[LANE] = tile[31 - LANE];  // fault: needs __syncwarp
+}
+
+__global__ void shuffle_for_barrier(float* y) {
+    __shared__ float tile[32];
+    tile[LANE] = LANE;
+    const float one = __shfl_xor_sync(FULL, 1.0f, 1);
+    y[LANE] = tile[31 - LANE] + one;  // fault: a shuffle orders no memory
+}
+
+__global__ void race_with_atomic(const float* x, float* y) {
+    __shared__ int count;
+    if (threadIdx.x == 0) count = 0;
+    __syncthreads();
+    if (x[threadIdx.x] >= 0) atomicAdd(&count, 1);  // fault: others read already
+    y[threadIdx.x] = count;                         // fault: needs a barrier
 }
 
 __global__ void read_outside(const float* x, float* y) {
@@ -78,6 +112,12 @@ __global__ void missing_barrier_after_wait(const float* x, float* y) {
     cp_async_commit();
     cp_async_wait<0>();
     y[t] = staged[63 - t];  // fault: what other threads copied
+}
+
+__global__ void stack_overflow(float* y) {  // fault
+    volatile float local[40000];            // fault
+    for (int i = 0; i < 40000; ++i) local[i] = i;
+    y[threadIdx.x] = local[threadIdx.x];
 }
 
 __global__ void divergent_barrier(float* y) {

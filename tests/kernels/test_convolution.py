@@ -315,6 +315,20 @@ def test_scattered_inputs_stay_as_they_are():
         np.testing.assert_array_equal(view, a)
 
 
+@pytest.mark.parametrize("layout", ["every other", "backwards", "all the same"])
+def test_bias_may_be_a_view(layout):
+    x, weight, bias, _ = (a.astype(np.float32) for a in CASES[0].arrays())
+    n = len(bias)
+    bias = {
+        "every other": np.arange(2 * n, dtype=np.float32)[::2],
+        "backwards": np.arange(n, dtype=np.float32)[::-1],
+        "all the same": np.broadcast_to(np.float32(3), n),
+    }[layout]
+    convolve = primitives.conv2d.impls["emulator"]
+    outputs = (convolve(x, weight, b, **CASES[0].static)[0] for b in (bias, bias.copy()))
+    np.testing.assert_array_equal(*outputs)
+
+
 def test_gradient_into_the_arena():
     case = CASES[0]
     x, weight, _, g = (a.astype(np.float32) for a in case.arrays())

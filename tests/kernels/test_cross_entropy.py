@@ -103,7 +103,7 @@ def test_options(rng, classes, reduction, label_smoothing, weighted, ignore_inde
 
 
 @dtypes
-@pytest.mark.parametrize("shape", [(2, 7, 40), (2, 300, 5, 8), (3, 4, 2), (1, 9, 33), (0, 4, 50), (2, 3, 0)])
+@pytest.mark.parametrize("shape", [(2, 7, 40), (2, 300, 5, 8), (3, 4, 2), (2, 3, 3), (1, 9, 33), (0, 4, 50), (2, 3, 0)])
 def test_classes_in_the_middle(rng, dtype, shape):
     low, high = logits(rng, shape, dtype)
     target = labels(rng, (shape[0], *shape[2:]), shape[1], ignored=-100)

@@ -16,7 +16,7 @@ from weft.kernels import emulator, launch
 from weft.kernels.emulator import build
 
 PLANTED = Path(__file__).with_name("planted.cu")
-reverse = launch.Kernel(PLANTED, "reverse")
+reverse, turn_triples, count = (launch.Kernel(PLANTED, name) for name in ("reverse", "turn_triples", "count"))
 INSTRUCTIONS = PLANTED.with_name("instructions.cu")
 product = launch.Kernel(INSTRUCTIONS, "product", launch.HALVES, (False, True))
 convert = launch.Kernel(INSTRUCTIONS, "convert", launch.HALVES)
@@ -42,6 +42,9 @@ FAULTS = {
     "race_in_block": ("race", 64, 0, "y", r"argument 0 \(float32 64\) at element \d+, which thread .* wrote"),
     "race_between_blocks": ("race", 64, 0, "y", r"of block \(\d, 0, 0\) wrote"),
     "race_in_warp": ("race|uninitialised read", 32, 0, "y", "`tile`"),
+    "shuffle_for_barrier": ("race", 32, 0, "y", r"`tile` .* with no barrier"),
+    "race_with_atomic": ("race", 64, 0, "xy", r"shared memory `count` \(4 bytes\)"),
+    "stack_overflow": ("stack overflow", 64, 0, "y", "local variables"),
     "read_outside": ("out-of-bounds read", 64, 0, "xy", r"reads 4 bytes of argument 0 \(float32 64\) at element 64"),
     "write_outside": ("out-of-bounds write", 64, 0, "y", r"writes 4 bytes of argument 0 \(float32 64\) at element -1"),
     "read_outside_shared": ("out-of-bounds read", 64, 0, "y", r"`tile` \(256 bytes\) at byte 256"),
@@ -82,7 +85,7 @@ class TestFaults:
 
     def test_every_planted_kernel_is_here(self):
         names = re.findall(r"__global__ void (\w+)\(", PLANTED.read_text())
-        assert set(names) == {"reverse", *FAULTS}
+        assert set(names) == {"reverse", "turn_triples", "count", *FAULTS}
 
     def test_inputs_survive_a_fault(self):
         x = np.arange(64, dtype=np.float32)
@@ -128,6 +131,38 @@ class TestLaunch:
         ):
             kernel(1, 1, memory[1:65], np.empty(64, np.float32))
         kernel(1, 1, memory[4:68], np.empty(64, np.float32))
+
+    def test_views_are_not_contiguous(self):
+        memory, y = np.arange(128, dtype=np.float32), np.zeros(64, np.float32)
+        with pytest.raises(emulator.KernelFault, match=r"reads 4 bytes of argument 0 .* at element 1$") as caught:
+            reverse(1, 64, memory[::2], y, np.int32(64))
+        assert caught.value.kind == "uninitialised read"
+        with pytest.raises(emulator.KernelFault, match=r"reads 4 bytes of argument 0 .* at element 64$") as caught:
+            reverse(1, 64, memory[63::-1], y, np.int32(64))
+        assert caught.value.kind == "out-of-bounds read"
+
+    def test_what_lies_between_the_elements_of_an_output_stays(self):
+        memory = np.full(192, 7, np.float32)
+        every_third = memory[::3]
+        reverse(1, 64, np.ones(1, np.float32), every_third, np.int32(1))
+        assert every_third[0] == 0
+        assert (memory[1:] == 7).all()
+
+    def test_structures_aligned_to_less_than_their_size(self):
+        x = np.arange(3 * 32, dtype=np.float32)
+        y = launch.empty(x.size, np.float32, x)
+        turn_triples(1, 32, x, y)
+        assert (y.reshape(-1, 3) == x.reshape(-1, 3)[:, ::-1]).all()
+
+    def test_atomics(self, rng):
+        x = rng.standard_normal(64).astype(np.float32)
+
+        def run():
+            n = np.zeros(1, np.int32)
+            count(3, 64, x, n)
+            return n
+
+        assert every_schedule(run) == 3 * (x > 0).sum()
 
     @pytest.mark.parametrize(
         ("args", "error", "message"),
@@ -235,6 +270,13 @@ class TestBuild:
         build.compiler.cache_clear()
         with pytest.raises(emulator.EmulatorError, match=r"needs Linux on x86-64 or AArch64 .* on riscv64"):
             build.compiler()
+
+    def test_folder_with_spaces(self, tmp_path):
+        path = tmp_path / "own kernels" / "null pointer.cu"
+        path.parent.mkdir()
+        path.write_text("__global__ void null_pointer(float* x, float* y) {\n    *y = 0;\n}\n")
+        with pytest.raises(emulator.KernelFault, match=r"at null pointer\.cu:2, .* memory that no argument points to"):
+            launch.Kernel(path, "null_pointer")(1, 32, np.zeros(1, np.float32), None)
 
     def test_no_compiler(self):
         code = "import weft; print(weft.devices()); weft.ones((2,), device='emulator')"

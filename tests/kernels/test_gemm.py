@@ -52,7 +52,9 @@ def check(got, expected, dtype):
 SHAPES = [
     ((3, 4), (4, 5)), ((1, 4), (4, 1)), ((33, 31), (31, 32)), ((3, 0), (0, 5)), ((0, 4), (4, 5)), ((3, 4), (4, 0)),
     ((2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((3, 4), (2, 4, 5)), ((1, 3, 4), (6, 4, 5)), ((6, 1, 3, 4), (2, 4, 5)),
-    ((2, 6, 3, 4), (2, 6, 4, 5)), ((0, 3, 4), (0, 4, 5)), ((5, 1, 1), (5, 1, 7)),
+    ((2, 6, 3, 4), (2, 6, 4, 5)), ((0, 3, 4), (0, 4, 5)), ((5, 1, 1), (5, 1, 7)), ((2, 3, 0), (0, 5)), ((2, 3, 4), (4, 0)),
+    ((2, 3, 0), (2, 0, 5)), ((3, 1, 2, 2), (2, 0)), ((4,), (4, 5)), ((3, 4), (4,)), ((4,), (4,)), ((2, 3, 4), (4,)),
+    ((4,), (2, 4, 5)), ((0,), (0,)),
 ]  # fmt: skip
 
 
@@ -129,7 +131,8 @@ def test_what_suits():
     assert suits(x, x)
     assert suits(x.astype(np.float16), x.astype(np.float16), x)
     assert not suits(x, x.astype(np.float16))
-    assert not suits(x[0], x)
+    assert suits(x[0], x)
+    assert not suits(x[0], x, x[0])
     assert not suits(x.astype(np.int32), x.astype(np.int32))
     assert not suits(x, x, x.astype(np.float64))
 
