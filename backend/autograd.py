@@ -90,7 +90,7 @@ def primitive(generic: Callable) -> Any:
     """
     name = generic.__name__
     full_name = f"{generic.__module__.rpartition('.')[2]}.{name}"
-    moves = full_name.partition(".")[0] in _MOVES
+    moves = full_name.partition(".")[0] in _MOVES and name != "where"  # which may meet Python numbers
     impls: dict[str, Callable] = {}
 
     @functools.wraps(generic)

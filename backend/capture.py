@@ -44,6 +44,7 @@ class Recording:
         self.xp = devices.namespace(device)
         self.is_recording = False  # False while the step is run as usual, to warm up
         self.callbacks: list[Callable[[], Any]] = []
+        self.undo: list[Callable[[], Any]] = []
         self.generators: list[Any] = []
         self.started: list[dict[str, int]] = []  # their states when recording started
         self.used: list[int] = []  # the blocks that a step draws from each
@@ -53,6 +54,11 @@ class Recording:
         """Have something done on the host before each replay."""
         if self.is_recording and callback not in self.callbacks:
             self.callbacks.append(callback)
+
+    def if_it_fails(self, callback: Callable[[], Any]) -> None:
+        """Have something undone should the recording fail, before the step is run as usual."""
+        if self.is_recording:
+            self.undo.append(callback)
 
     def advance_of(self, generator: Any) -> Any:
         """The number in device memory that kernels add to a generator's counter (None before the recording)."""
@@ -98,10 +104,11 @@ class capture:
     step : a function of Tensors (and of tuples, lists, dicts of them) on one device. All that it does must go to the
         device in the same order each time: no `.item()`, no `if` on a computed value, no copy from the host.
     warmup : how many calls are run as usual first, which is when optimizers allocate their state.
+    strict : raise RuntimeError for a step that cannot be recorded, instead of running it as usual.
 
     Calls return what `step` returns, in new memory. Arguments of other shapes, dtypes or values (those that are no
     Tensors) are recorded on their own. On a CPU the step itself is called. A step that cannot be recorded is run as
-    usual from then on, and a RuntimeWarning says why.
+    usual from then on, and a RuntimeWarning says why (unless `strict`).
 
     >>> import weft
     >>> double = weft.capture(lambda x: 2 * x)
@@ -109,11 +116,11 @@ class capture:
     tensor([2., 4.])
     """
 
-    def __init__(self, step: Callable, *, warmup: int = 2):
+    def __init__(self, step: Callable, *, warmup: int = 2, strict: bool = False):
         if warmup < 1:
             raise ValueError(f"`warmup` must be at least 1, got {warmup}")
         functools.update_wrapper(self, step, updated=())
-        self.step, self.warmup = step, warmup
+        self.step, self.warmup, self.strict = step, warmup, strict
         self._steps: dict[Any, _Step] = {}
 
     def __call__(self, *args: Any) -> Any:
@@ -122,15 +129,15 @@ class capture:
             return self.step(*args)
         key = device, _signature(args)
         if key not in self._steps or not self._steps[key].is_current():
-            self._steps[key] = _Step(self.step, device, self.warmup)
+            self._steps[key] = _Step(self.step, device, self.warmup, self.strict)
         return self._steps[key](args)
 
 
 class _Step:
     """A step for arguments of one kind: warmed up, recorded, replayed."""
 
-    def __init__(self, step: Callable, device: str, warmup: int):
-        self.step, self.device, self.warmup = step, device, warmup
+    def __init__(self, step: Callable, device: str, warmup: int, strict: bool):
+        self.step, self.device, self.warmup, self.strict = step, device, warmup, strict
         self.recording = Recording(device)
         self.recorder: Any = _Emulated() if devices.kind(device) == "emulator" else _Cuda()
         self.is_possible = True
@@ -152,12 +159,13 @@ class _Step:
             try:
                 self._record()
             except Exception as error:
+                name = f"`{getattr(self.step, '__name__', 'step')}`"
+                for undo in self.recording.undo:
+                    undo()
+                if self.strict:
+                    raise RuntimeError(f"{name} cannot be captured: {error}") from error
                 self.is_possible = False
-                warnings.warn(
-                    f"`{getattr(self.step, '__name__', 'step')}` cannot be captured and runs as usual: {error}",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
+                warnings.warn(f"{name} cannot be captured and runs as usual: {error}", RuntimeWarning, stacklevel=3)
                 return self.step(*args)
         for to, given in zip(_tensors(self.inputs), _tensors(args)):
             to.data[...] = given.data

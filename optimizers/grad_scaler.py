@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.autograd import no_grad
+from ..backend.capture import active
 from ..backend.creation import asarray
 from ..backend.elementwise import isfinite, logical_not
 from ..backend.indexing import where
@@ -92,6 +93,8 @@ class GradScaler:
             raise RuntimeError("`unscale_` must come before `step`, which was called since the last update()")
         if self._found.get(id(optimizer), (None, False))[1]:
             raise RuntimeError("`unscale_` was called on this optimizer since the last update()")
+        if recording := active():
+            recording.if_it_fails(self._begin)
         with no_grad():
             self._found[id(optimizer)] = self._check(optimizer), True
             gradients = _gradients(optimizer)
@@ -109,6 +112,8 @@ class GradScaler:
             raise ValueError("`step` takes no closure: the loss of a closure would not be scaled")
         if id(optimizer) in self._stepped:
             raise RuntimeError("`step` was called on this optimizer since the last update()")
+        if recording := active():
+            recording.if_it_fails(self._begin)
         with no_grad():
             if id(optimizer) not in self._found:
                 self._found[id(optimizer)] = self._check(optimizer), False
@@ -132,6 +137,10 @@ class GradScaler:
         else:
             with no_grad():
                 self._adapt()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing has been done to any optimizer in this iteration."""
         self._found.clear()
         self._stepped.clear()
 

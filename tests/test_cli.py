@@ -15,7 +15,7 @@ import pytest
 import weft
 from weft.__main__ import main
 from weft.kernels import compiler
-from weft.training import load_checkpoint, load_model
+from weft.training import Trainer, load_checkpoint, load_model
 
 FAST = ["--model", "mlp", "--hidden", "16", "--epochs", "2", "--batch-size", "200"]
 
@@ -216,6 +216,36 @@ class TestTrain:
         assert main(["train", "--data", small(n=400), *FAST, *options, "--optimizer", optimizer, "--out", "r"]) == 0
         assert float(re.search(r"test accuracy +(\S+) %", capsys.readouterr().out)[1]) >= 90
 
+    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    def test_precision(self, small, precision, capsys):
+        options = ["--data", small(n=400), *FAST, "--epochs", "10", "--batch-size", "20", "--precision", precision]
+        assert main(["train", *options, "--out", "r"]) == 0
+        assert float(re.search(r"test accuracy +(\S+) %", capsys.readouterr().out)[1]) >= 90
+        assert bool(load_checkpoint("r/last.safetensors")["scaler"]) == (precision == "float16")
+        assert main(["train", *options, "--out", "again", "--quiet"]) == 0
+        assert weights("r/model.safetensors") == weights("again/model.safetensors")
+        line = fails(capsys, "train", "--resume", "r", "--precision", "float32")
+        assert f"--precision cannot change on resuming: the run was begun with {precision}" in line
+
+    @pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+    def test_emulator(self, small, capsys, monkeypatch):
+        """Steps are captured there, unlike on a CPU; 54 samples in batches of 10, of which two are to warm up."""
+        calls, step = [], Trainer.train_step
+        monkeypatch.setattr(Trainer, "train_step", lambda self, *batch: calls.append(1) or step(self, *batch))
+        options = ["--data", small(), *FAST, "--epochs", "3", "--batch-size", "10", "--quiet"]
+        runs = {}
+        for device, steps in (("cpu", 18), ("emulator", 6)):
+            calls.clear()
+            assert main(["train", *options, "--device", device, "--out", device]) == 0
+            assert len(calls) == steps
+            runs[device] = load_checkpoint(f"{device}/model.safetensors", kind="model")["model"]
+        for name, weight in runs["cpu"].items():
+            np.testing.assert_allclose(runs["emulator"][name], weight, rtol=1e-3, atol=1e-4)
+
+    @pytest.mark.skipif("cuda:0" in weft.devices(), reason="there is a GPU")
+    def test_without_a_gpu(self, capsys):
+        assert "weft train: `cuda` needs " in fails(capsys, "train", "--device", "cuda")
+
     def test_patience(self, small, capsys):
         options = ["--epochs", "300", "--patience", "2", "--lr", "0.1", "--schedule", "none"]
         assert main(["train", "--data", small(), *FAST, *options]) == 0
@@ -307,6 +337,7 @@ class TestOptions:
             (["--validation", "1.5"], "must be a number above 0 and below 1, got '1.5'"),
             (["--batch-size"], "expected one argument"),
             (["--optimizer", "adagrad2"], "invalid choice: 'adagrad2'"),
+            (["--precision", "float64"], "invalid choice: 'float64'"),
             (["--hidden", "9"], "--hidden is for --model mlp, got cnn"),
             (["--seed", "-1"], "must be an integer at least 0"),
             (

@@ -29,7 +29,9 @@ class Callback:
     overridden cost nothing in the loop over batches.
 
     Callbacks with a lower `order` come first: those that change something (0), those that report it (1), `Checkpoint`
-    (2). `state_dict` (numbers, strings, arrays, lists and dicts of these) goes into checkpoints.
+    (2). `on_loss` and `on_gradients` look into a step: a callback that overrides one keeps it from being captured (see
+    `Trainer`). With `looks_inside = False` it does not, and these two are not called when a captured step is replayed.
+    `state_dict` (numbers, strings, arrays, lists and dicts of these) goes into checkpoints.
 
     >>> class Count(Callback):
     ...     batches = 0
@@ -39,6 +41,7 @@ class Callback:
     """
 
     order = 0
+    looks_inside = True
 
     def on_fit_begin(self, trainer: Any) -> None: ...
 

@@ -16,7 +16,7 @@ from ..layers.models import MODELS
 from .checkpoint import CheckpointError, load_checkpoint
 from .cli import Parser, UsageError, number, report
 from .plots import bias_variance, plot_confusion, plot_history
-from .recipe import OPTIMIZERS, SCHEDULES, Recipe, Run
+from .recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Recipe, Run
 from .reporting import CSVLogger, ProgressBar
 from .saved_model import model_state, save_model
 from .saving import Checkpoint
@@ -56,7 +56,8 @@ def _parser() -> Parser:
     add("--validation", type=number(float, 0, 1, above=True), metavar="X", help="share of the training set (0.1)")
     add("--patience", type=positive, metavar="N", help="stop after N epochs without improvement; keep the best")
     add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, order and dropout (0)")
-    add("--device", help="cpu, cuda, cuda:1 … (the default device)")
+    add("--precision", choices=PRECISIONS, help="of products; weights and sums stay float32 (float32)")
+    add("--device", help="cpu, cuda, cuda:1 …, emulator (CUDA kernels on the CPU); default: $WEFT_DEVICE, or cpu")
     add("--threads", type=positive, metavar="N", help="CPU threads (all cores; on resuming as before)")
     add("--out", metavar="DIR", help="folder of the run; default: runs/<data>-<model>, with a number if that is taken")
     add("--resume", nargs="?", const="", metavar="PATH", help="go on from a checkpoint, or the last in the folder")
@@ -178,6 +179,7 @@ def _equip(run: Run, folder: Path, every: int | None, say: Callable[..., None]) 
 def _finish(run: Run, folder: Path, history: Sequence[dict[str, Any]], seconds: float) -> None:
     """Test, save the model, draw the curves, print the result."""
     model, trainer, names = run.trainer.model, run.trainer, run.splits.class_names
+    trainer.precision = None  # what is saved computes in float32: test just that
     test = trainer.evaluate(run.loader(run.splits.test))
     predicted = trainer.predict_classes(run.loader(run.splits.test))
     true = np.asarray(run.splits.test.y)

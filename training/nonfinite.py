@@ -27,44 +27,60 @@ class StopOnNaN(Callback):
     All that is done while all is well is to look at the loss: at every batch on a CPU, elsewhere at every `every`-th
     (50 unless given), since looking waits for the device. Then:
 
+    - If the batch is not finite, the message says so.
     - If a weight is not finite, the last update did it: the message names the last layer (of those in use before the
-    loss) whose gradient
-      was not finite, or says that the gradients were finite and the step was too long.
+      loss) whose gradient was not finite, or says that the gradients were finite and the step was too long.
     - Otherwise the batch is run again, with the same random numbers, and a hook on every layer: the message names the
-    first whose output
-      is not finite, or says that the inputs were not, or that it is the loss itself (the logarithm of 0, for one).
+      first whose output is not finite, or says that it is the loss itself (the logarithm of 0, for one).
+
+    A captured step (see `Trainer`) is over when its loss can be looked at. If its update has left weights that are not
+    finite, where that began cannot be told any more: `Trainer(capture=False)` can.
 
     The weights are left as they are; a checkpoint from before is what to go back to.
     """
+
+    looks_inside = False
 
     def __init__(self, every: int | None = None):
         if every is not None and every < 1:
             raise ValueError(f"`every` must be at least 1, got {every}")
         self.every = every
         self._generator_state: dict[str, int] = {}
+        self._has_looked = False
 
     def on_batch_begin(self, trainer: Any) -> None:
         self._generator_state = random.default_generator.get_state()
+        self._has_looked = False
 
     def on_loss(self, trainer: Any) -> None:
-        every = self.every or (1 if kind(trainer.device) == "cpu" else 50)
-        if trainer.batch % every == 0 and not math.isfinite(trainer.current_loss.item()):
-            where = f"epoch {trainer.epoch + 1}, batch {trainer.batch + 1}"
-            raise NonFiniteError(f"the loss is {trainer.current_loss.item()} at {where}: {self._explanation(trainer)}")
+        self._has_looked = True
+        self._look(trainer, trainer.batch, is_over=False)
 
-    def _explanation(self, trainer: Any) -> str:
+    def on_batch_end(self, trainer: Any) -> None:
+        if not self._has_looked:  # the step was replayed
+            self._look(trainer, trainer.batch - 1, is_over=True)
+
+    def _look(self, trainer: Any, batch: int, *, is_over: bool) -> None:
+        every = self.every or (1 if kind(trainer.device) == "cpu" else 50)
+        if batch % every == 0 and not math.isfinite(value := trainer.current_loss.item()):
+            where = f"epoch {trainer.epoch + 1}, batch {batch + 1}"
+            raise NonFiniteError(f"the loss is {value} at {where}: {self._explanation(trainer, is_over)}")
+
+    def _explanation(self, trainer: Any, is_over: bool) -> str:
+        for i, x in enumerate(trainer.current_batch):
+            if is_real_floating(x.dtype) and not _is_finite(x):
+                what = "the target" if i == len(trainer.current_batch) - 1 else "the input"
+                return f"{what} of this batch is not finite; check the data"
         names = {id(p): name for name, p in trainer.model.named_parameters()}
         bad = [p for p in trainer.model.parameters() if not _is_finite(p)]
+        if bad and is_over:
+            return f"so is `{names[id(bad[0])]}` after its update; Trainer(capture=False) finds where that began"
         if bad:
             gradients = [p for p in trainer.model.parameters() if p.grad is not None and not _is_finite(p.grad)]
             if gradients:  # NaN spreads from the loss backwards: it began nearest to the loss
                 name = names[id(gradients[-1])]
                 return f"the gradient of `{name}` was not finite at the last update; try clip_grad_norm"
             return f"the last update made `{names[id(bad[0])]}` overflow; lower the learning rate"
-        for i, x in enumerate(trainer.current_batch):
-            if is_real_floating(x.dtype) and not _is_finite(x):
-                what = "the target" if i == len(trainer.current_batch) - 1 else "the input"
-                return f"{what} of this batch is not finite; check the data"
         layer = self._first_bad_layer(trainer)
         if layer is None:
             return "all layers gave finite outputs, so it began in the loss itself"
@@ -88,7 +104,7 @@ class StopOnNaN(Callback):
         after = random.default_generator.get_state()
         random.default_generator.set_state(self._generator_state)
         try:
-            with no_grad(), np.errstate(all="ignore"):
+            with no_grad(), np.errstate(all="ignore"), trainer.autocast():
                 trainer.model(*trainer.current_batch[:-1])
         finally:
             random.default_generator.set_state(after)

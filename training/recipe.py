@@ -30,7 +30,7 @@ from .nonfinite import StopOnNaN
 from .saved_model import build_model
 from .trainer import Trainer
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "Run", "architecture"]
+__all__ = ["OPTIMIZERS", "PRECISIONS", "SCHEDULES", "Recipe", "Run", "architecture"]
 
 # name → (class, lr and weight decay unless given, other arguments)
 OPTIMIZERS: dict[str, tuple[Any, float, float, dict[str, Any]]] = {
@@ -43,6 +43,7 @@ OPTIMIZERS: dict[str, tuple[Any, float, float, dict[str, Any]]] = {
     "sgd": (optimizers.SGD, 0.05, 5e-4, {"momentum": 0.9, "nesterov": True}),
 }
 SCHEDULES = ("none", "onecycle", "cosine", "step", "exponential", "plateau")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Recipe:
     label_smoothing: float = 0.1
     clip_grad_norm: float | None = None
     accumulate: int = 1
+    precision: str = "float32"
     validation: float = 0.1
     patience: int | None = None
     seed: int = 0
@@ -151,6 +153,7 @@ class Run:
             model, CrossEntropyLoss(label_smoothing=recipe.label_smoothing), optimizer, scheduler=scheduler,
             scheduler_interval=interval, metrics=["accuracy"], callbacks=[*callbacks, StopOnNaN()],
             clip_grad_norm=recipe.clip_grad_norm, accumulate=recipe.accumulate, device=self.device,
+            precision=None if recipe.precision == "float32" else recipe.precision,
         )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ..backend import random
+from ..optimizers import GradScaler
 from .callbacks import Callback
 from .metric import Mean, Metric
 
@@ -23,6 +24,7 @@ class Resumable:
     scheduler: Any
     metrics: dict[str, Metric]
     callbacks: list[Callback]
+    scaler: GradScaler
     history: list[dict[str, Any]]
     epoch: int
     step: int
@@ -45,10 +47,10 @@ class Resumable:
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the run depends on, and its history: for `save_checkpoint`, which copies it to the disk.
 
-        The model, the optimizer, the schedule, the position in the data, the state of the default generator (dropout),
-        the running sums of the epoch, the callbacks. A run that loads it goes on bit for bit like the one that was not
-        broken off, if the data and the arguments are the same. A loader without `state_dict` must give its batches in
-        the same order each time.
+        The model, the optimizer, the schedule, the loss scale, the position in the data, the state of the default
+        generator (dropout), the running sums of the epoch, the callbacks. A run that loads it goes on bit for bit like
+        the one that was not broken off, if the data and the arguments are the same. A loader without `state_dict` must
+        give its batches in the same order each time.
 
         Raises RuntimeError between the batches of one update (see `is_between_updates`).
         """
@@ -60,6 +62,7 @@ class Resumable:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "loaders": self._loader_states() if self._positions is None else self._positions,
             "generator": random.default_generator.get_state(),
             "epoch": self.epoch, "step": self.step, "batch": self.batch,
@@ -79,6 +82,8 @@ class Resumable:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None and state["scheduler"] is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
         random.default_generator.set_state(state["generator"])
         for name in ("epoch", "step", "batch", "samples", "seconds", "row", "history"):
             setattr(self, name, copy.deepcopy(state[name]))

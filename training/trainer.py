@@ -12,19 +12,19 @@ from ..backend.autograd import no_grad
 from ..backend.creation import asarray
 from ..backend.devices import canonical
 from ..backend.tensor import Tensor
-from ..optimizers.arena import contiguous
-from ..optimizers.clipping import clip_grad_norm_
+from ..optimizers import GradScaler
 from ..optimizers.schedulers import ReduceLROnPlateau
 from .callbacks import Callback
 from .metric import Mean, Metric
 from .metrics import collect
 from .predict import Predictor
 from .resumable import Resumable
+from .step import Step
 
 __all__ = ["Trainer"]
 
 
-class Trainer(Resumable, Predictor):
+class Trainer(Step, Resumable, Predictor):
     """Trains a model on batches (x, y), and evaluates and applies it.
 
     Parameters
@@ -40,12 +40,23 @@ class Trainer(Resumable, Predictor):
     accumulate : batches per update. Each sample counts the same, however the batches are cut: for a loss that is a
         mean over samples the gradient is that of one batch of all of them. The last update of an epoch takes what is
         left.
+    precision : "bfloat16" or "float16": what model and loss compute in half precision is what `autocast` says, in
+        training and in `evaluate`; parameters stay float32. For "float16" the loss is scaled (`GradScaler`), and an
+        update whose gradients are not finite is left out.
+    capture : whether a step (forward, loss, backward, clipping, update) is recorded and replayed as one launch, see
+        `weft.capture`. None: on "cuda" and "emulator", unless something has to look into the step; True: always, or
+        ValueError (RuntimeError, if it shows while recording) says what stands in the way; False: never. The results
+        are the same bits. Batches of two shapes are recorded, full ones and the last one; any others run as usual.
     device : where the model is moved to, and every batch; by default where the model is
     seed : seeds the default generator, which dropout draws from, when the trainer is made
 
     Attributes: `history`, a list with one dict per epoch ("epoch", "step", "lr", "loss", the metrics, "val_loss",
     "val_…", "seconds", "samples_per_second"); `epoch`, `step`, `batch`: epochs and updates done, and batches of the
     current epoch.
+
+    Python code of model and loss does not run when a captured step is replayed. What changes between epochs (a layer's
+    mode and its options, frozen parameters) has the step recorded anew; a model whose forward counts, or draws numbers
+    on the host, needs `capture=False`.
 
     >>> x = weft.linspace(-1, 1, 64).reshape(-1, 1)
     >>> model = nn.Linear(1, 1)
@@ -58,7 +69,8 @@ class Trainer(Resumable, Predictor):
     def __init__(
         self, model: Any, loss: Any, optimizer: Any, *, scheduler: Any = None, scheduler_interval: str = "epoch",
         metrics: Any = None, callbacks: Sequence[Callback] = (), clip_grad_norm: float | None = None,
-        accumulate: int = 1, device: str | None = None, seed: int | None = None,
+        accumulate: int = 1, precision: str | None = None, capture: bool | None = None, device: str | None = None,
+        seed: int | None = None,
     ):  # fmt: skip
         if scheduler_interval not in ("epoch", "step"):
             raise ValueError(f"`scheduler_interval` must be 'epoch' or 'step', got {scheduler_interval!r}")
@@ -66,6 +78,8 @@ class Trainer(Resumable, Predictor):
             raise TypeError("`scheduler` must not be a ReduceLROnPlateau; pass callbacks=[Plateau(scheduler)]")
         if not isinstance(accumulate, int) or accumulate < 1:
             raise ValueError(f"`accumulate` must be a positive integer, got {accumulate!r}")
+        if precision not in (None, "bfloat16", "float16"):
+            raise ValueError(f"`precision` must be None, 'bfloat16' or 'float16', got {precision!r}")
         if seed is not None:
             random.manual_seed(seed)
         first = next(iter(model.parameters()), None)
@@ -73,6 +87,8 @@ class Trainer(Resumable, Predictor):
         super().__init__(model.to(device), device=device)
         self.loss, self.optimizer, self.scheduler = loss, optimizer, scheduler
         self.scheduler_interval, self.clip_grad_norm, self.accumulate = scheduler_interval, clip_grad_norm, accumulate
+        self.precision, self.capture = precision, capture
+        self.scaler = GradScaler(enabled=precision == "float16")
         self.metrics = collect(metrics)
         self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
         self.history: list[dict[str, Any]] = []
@@ -83,6 +99,8 @@ class Trainer(Resumable, Predictor):
         self.gradient_norm: Any = None  # of the last update, before clipping: a 0-d Tensor, where there is clipping
         self._positions = None
         self._pending = self._pending_batches = 0  # samples and batches whose gradients wait for an update
+        self._listen()
+        self._end_steps()
         self._begin_epoch()
 
     # --- training ---------------------------------------------------------------------------------------------------
@@ -108,6 +126,7 @@ class Trainer(Resumable, Predictor):
             while self.epoch < epochs and self.stopping is None:
                 self._fit_epoch()
         finally:
+            self._end_steps()
             self._call("on_fit_end")
         return self.history
 
@@ -128,15 +147,16 @@ class Trainer(Resumable, Predictor):
     def _fit_epoch(self) -> None:
         if not self.batch:
             self._begin_epoch()
-        hooks = {name: self._overriding(name) for name in ("on_batch_begin", "on_loss", "on_gradients", "on_batch_end")}
         batches = self._batches()
         self.model.train()
         self._call("on_epoch_begin")
+        self._listen()
+        self._begin_steps()
         self._began = time.perf_counter() - self.seconds
         for batch in batches:
-            self._fit_batch(self._placed(batch), hooks)
+            self._fit_batch(self._placed(batch))
             self.seconds = time.perf_counter() - self._began
-            for callback in hooks["on_batch_end"]:
+            for callback in self._listeners["on_batch_end"]:
                 callback.on_batch_end(self)
             if self.stopping is not None and self.is_between_updates:
                 self._positions = self._loader_states()
@@ -144,43 +164,28 @@ class Trainer(Resumable, Predictor):
         if not self.batch:
             raise ValueError("`train_loader` must give batches in each epoch, got none; was it a generator, used up?")
         if self._pending:
-            self._update(hooks["on_gradients"])
+            self._update(self._pending)
+            self._count_update()
         self._end_epoch()
 
-    def _fit_batch(self, batch: tuple[Tensor, ...], hooks: dict[str, list[Callback]]) -> None:
+    def _fit_batch(self, batch: tuple[Tensor, ...]) -> None:
         self.current_batch = batch
-        for callback in hooks["on_batch_begin"]:
+        for callback in self._listeners["on_batch_begin"]:
             callback.on_batch_begin(self)
-        target = batch[-1]
-        n = target.shape[0]
-        output = self.model(*batch[:-1])
-        loss = self.loss(output, target)
-        self.current_loss = loss.detach()
-        self.mean_loss.update(self.current_loss, n)
-        for callback in hooks["on_loss"]:
-            callback.on_loss(self)
-        if not self._pending:  # and not right after the update: until here the gradients it used can be looked at
-            self.optimizer.zero_grad()
-        (loss if self.accumulate == 1 else loss * n).backward()
+        self.current_loss, output, norm = self._run_step(batch)
+        n = batch[-1].shape[0]
         self._pending += n
         self._pending_batches += 1
         if self._pending_batches == self.accumulate:
-            self._update(hooks["on_gradients"])
-        output = output.detach()
+            self.gradient_norm = norm
+            self._count_update()
+        self.mean_loss.update(self.current_loss, n)
         for metric in self.metrics.values():
-            metric.update(output, target)
+            metric.update(output, batch[-1])
         self.batch += 1
         self.samples += n
 
-    def _update(self, listeners: list[Callback]) -> None:
-        if self.accumulate > 1:
-            for g in contiguous([p.grad.data for p in self.parameters if p.grad is not None]):
-                g /= self._pending
-        if self.clip_grad_norm is not None:
-            self.gradient_norm = clip_grad_norm_(self.parameters, self.clip_grad_norm)
-        for callback in listeners:
-            callback.on_gradients(self)
-        self.optimizer.step()
+    def _count_update(self) -> None:
         if self.scheduler is not None and self.scheduler_interval == "step":
             self.scheduler.step()
         self.step += 1
@@ -218,11 +223,10 @@ class Trainer(Resumable, Predictor):
         try:
             with no_grad():
                 for batch in map(self._placed, loader):
-                    target = batch[-1]
-                    output = self.model(*batch[:-1])
-                    mean_loss.update(self.loss(output, target), target.shape[0])
+                    output, loss = self.forward(batch)
+                    mean_loss.update(loss, batch[-1].shape[0])
                     for metric in metrics.values():
-                        metric.update(output, target)
+                        metric.update(output, batch[-1])
         finally:
             self.model.train(was_training)
         if not mean_loss.sums["count"]:
@@ -235,11 +239,6 @@ class Trainer(Resumable, Predictor):
         return tuple(
             a if type(a) is Tensor and a.device == self.device else asarray(a, device=self.device) for a in batch
         )
-
-    # --- callbacks --------------------------------------------------------------------------------------------------
-    def _overriding(self, name: str) -> list[Callback]:
-        """The callbacks that do something at this moment: the others cost nothing in the loop over batches."""
-        return [callback for callback in self.callbacks if getattr(type(callback), name) is not getattr(Callback, name)]
 
     def _call(self, name: str) -> None:
         for callback in self.callbacks:

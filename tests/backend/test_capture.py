@@ -168,6 +168,35 @@ class TestCapture:
         assert run(x).tolist() == expected
         assert not emulator.is_capturing()
 
+    def test_strict(self):
+        run, x = weft.capture(lambda x: x * x.sum().item(), warmup=1, strict=True), weft.ones(3, device="emulator")
+        assert run(x).tolist() == [3.0] * 3
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="cannot be captured: it reads a value on the host"):
+                run(x)
+
+    def test_a_loss_scaler_survives_a_failed_recording(self, accelerator):
+        """The update reads a value on the host, in the middle of the scaler's own step."""
+        model = nn.Linear(3, 2).to(accelerator)
+        optimizer, scaler = optim.SGD(model.parameters(), lr=0.1), weft.GradScaler(init_scale=4.0)
+        update = optimizer.step
+        optimizer.step = lambda **options: None if options["skip"].item() else update(**options)
+
+        def step(x):
+            optimizer.zero_grad()
+            scaler.scale(model(x).sum()).backward()
+            scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+            scaler.update()
+
+        run, x = weft.capture(step, warmup=1), weft.ones((4, 3), device=accelerator)
+        run(x)
+        with pytest.warns(RuntimeWarning, match="cannot be captured"):
+            run(x)
+        run(x)
+        assert optimizer.state_dict()["state"] is not None
+        np.testing.assert_allclose(scaler.get_scale(), 4.0)
+
     def test_warmup_is_checked(self):
         with pytest.raises(ValueError, match="`warmup` must be at least 1, got 0"):
             weft.capture(lambda: None, warmup=0)

@@ -367,3 +367,10 @@ class TestSets:
         assert sorted(weft.unique_counts(t).counts.tolist()) == [1, 2, 3]
         values, inverse = weft.unique_inverse(t)
         np.testing.assert_array_equal(values.numpy()[inverse.numpy()], x)
+
+
+def test_where_keeps_bfloat16():
+    x = weft.ones(3, dtype=weft.bfloat16)
+    for y in (weft.where(x > 0, x, 0.0), weft.where(x > 0, 0.0, x), weft.where(x > 0, x, x)):
+        assert y.dtype == weft.bfloat16
+    assert weft.where(x > 0, x, weft.ones(3)).dtype == weft.float32
