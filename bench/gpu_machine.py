@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -45,7 +45,7 @@ class Machine:
 
         Not by weft's own kernels, which are what is tested.
         """
-        out = self.empty(math.prod(shape), dtype_of(dtype))
+        out = self.xp.empty(math.prod(shape), dtype_of(dtype))
         for start in range(0, out.size, CHUNK):
             z = self._hash(start, min(CHUNK, out.size - start), seed)
             u = (z >> np.uint64(40)).astype(np.float32)
@@ -57,7 +57,7 @@ class Machine:
     def integers(self, *shape: int, below: int, seed: int = 0) -> Any:
         """int64 in [0, below)."""
         z = self._hash(0, math.prod(shape), seed + 1000) >> np.uint64(11)
-        return self.own((z % np.uint64(below)).astype(np.int64).reshape(shape))
+        return (z % np.uint64(below)).astype(np.int64).reshape(shape)
 
     def _hash(self, start: int, count: int, seed: int) -> Any:
         z = self.xp.arange(start, start + count, dtype=np.uint64) + np.uint64(seed << 40)
@@ -67,12 +67,10 @@ class Machine:
             z *= np.uint64(factor)
         return z ^ (z >> np.uint64(31))
 
-    def own(self, array: Any) -> Any:
-        """An array of `xp` as the kernels' launchers want it."""
-        return array
-
-    def empty(self, shape: Any, dtype: Any) -> Any:
-        return self.own(self.xp.empty(shape, dtype))
+    def take(self, array: Any, positions: Sequence[int], axis: int = 0) -> Any:
+        """Those positions along an axis. (bfloat16 goes as 16 bits: not every library indexes it.)"""
+        plain = array.view(np.int16) if array.dtype == ml_dtypes.bfloat16 else array
+        return self.xp.take(plain, self.xp.asarray(positions), axis=axis).view(array.dtype)
 
     # --- between libraries --------------------------------------------------------------------------------------------
     def tensor(self, array: Any) -> Tensor:
@@ -83,7 +81,10 @@ class Machine:
         """A PyTorch tensor on the memory of an array."""
         torch, is_bf16 = self.torch, array.dtype == ml_dtypes.bfloat16
         plain = array.view(np.int16) if is_bf16 else array
-        shared = torch.from_numpy(np.asarray(plain)) if self.xp is np else torch.as_tensor(plain, device=self.torch_device)
+        if self.kind == "cuda":
+            shared = torch.as_tensor(plain, device=self.torch_device)
+        else:
+            shared = torch.from_numpy(plain.view(np.ndarray))
         return (shared.view(torch.bfloat16) if is_bf16 else shared).requires_grad_(requires_grad)
 
     def raw(self, value: Any) -> Any:
@@ -95,12 +96,12 @@ class Machine:
         value = value.detach().contiguous()
         is_bf16 = value.dtype == self.torch.bfloat16
         plain = value.view(self.torch.int16) if is_bf16 else value
-        array = plain.cpu().numpy() if self.xp is np else self.xp.asarray(plain)
+        array = self.xp.asarray(plain if self.kind == "cuda" else plain.numpy())
         return array.view(ml_dtypes.bfloat16) if is_bf16 else array
 
     def wide(self, array: Any) -> Any:
         """In float64, for references."""
-        return self.xp.asarray(self.raw(array)).astype(np.float32).astype(np.float64)
+        return array.astype(np.float32, copy=False).astype(np.float64)
 
     # --- time ---------------------------------------------------------------------------------------------------------
     def synchronize(self) -> None: ...
@@ -139,12 +140,7 @@ class Emulator(Machine):
 
     def __init__(self, torch: Any = None):
         devices.canonical("emulator")  # opens it
-        super().__init__("emulator", np, torch)
-
-    def own(self, array: Any) -> Any:
-        from ..kernels.emulator import Array
-
-        return array.view(Array)
+        super().__init__("emulator", devices.namespace("emulator"), torch)
 
 
 class Cuda(Machine):

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "layers": {"backend"},
     "optimizers": {"kernels", "backend", "layers"},
     "training": {"kernels", "backend", "layers", "optimizers", "data", "weft"},
-    "bench": {"backend", "layers", "optimizers", "data", "training", "weft"},
+    "bench": {"kernels", "backend", "layers", "optimizers", "data", "training", "weft"},
     "__init__": {"backend"},
     "__main__": {"training", "bench", "weft"},
 }

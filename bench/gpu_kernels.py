@@ -1,0 +1,377 @@
+"""Benches of single kernels: through the primitives that they stand in for, beside PyTorch on the same memory."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backend import activation, dropout, embedding, loss, normalization, pooling
+from ..backend.random import Generator
+from ..kernels import gemm
+from .gpu_case import LATE, TOLERANCE, Bench, Case, Make, compiled, gradients, once, torch_gradients
+from .gpu_machine import Machine, dtype_of
+
+__all__ = ["BENCHES", "CEILINGS"]
+
+DRAWS = 8  # 32-bit numbers in a block of the random stream
+
+
+def _contenders(
+    machine: Machine, weft: Make, f: Callable, inputs: Sequence[Any], above: Any, part: str
+) -> dict[str, Make]:
+    """weft, PyTorch eager and compiled; `f(functional, *inputs)` with (array, requires_grad) as inputs."""
+    makers = {"weft": weft}
+    if machine.torch is not None:
+        call = functools.partial(f, machine.torch.nn.functional)
+        tensors = [machine.to_torch(a, needs) for a, needs in inputs]
+        g = None if above is None else machine.to_torch(above)
+        makers["torch"] = torch_gradients(machine, call, tensors, g, part=part)
+        makers[LATE] = lambda: torch_gradients(machine, compiled(machine, call), tensors, g, part=part)()
+    return makers
+
+
+def _primitive(machine: Machine, primitive: Any, raw: Sequence[Any], above: Any, need: Sequence[bool], part: str,
+               **static: Any) -> Make:  # fmt: skip
+    """`part` of a primitive by its kernels."""
+
+    def first(y: Any) -> Any:
+        return y[0] if isinstance(y, tuple) else y
+
+    def make() -> Callable:
+        if part == "forward":
+            return lambda: (first(once(machine, primitive, raw, **static)[0]),)
+        if part == "backward":
+            _, pullback = once(machine, primitive, raw, **static)
+            return lambda: gradients(pullback, above, need)
+
+        def both() -> tuple:
+            y, pullback = once(machine, primitive, raw, **static)
+            return (first(y), *gradients(pullback, above, need))
+
+        return both
+
+    return make
+
+
+def _some(n: int, most: int = 64) -> list[int]:
+    """Up to `most` of n positions, the first and the last among them."""
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))})
+
+
+# --- what everything is held against ------------------------------------------------------------------------------------
+def copy(machine: Machine, elements: int) -> Case:
+    x, y = machine.random(elements), machine.xp.empty(elements, np.float32)
+
+    def make(assign: Callable, to: Any, source: Any) -> Callable:
+        def run() -> tuple:
+            assign(to, source)
+            return (to,)
+
+        return run
+
+    makers: dict[str, Make] = {"CuPy": lambda: make(machine.xp.copyto, y, x)}
+    if machine.torch is not None:
+        a, b = machine.to_torch(x), machine.to_torch(y)
+        makers["torch"] = lambda: make(lambda to, source: to.copy_(source), b, a)
+    some = _some(elements, 4096)
+    compare = lambda found: [(machine.take(found, some), machine.wide(machine.take(x, some)))]
+    return Case(f"device-to-device copy, {x.nbytes:,} bytes", makers, compare, 0.0, 2 * x.nbytes, "copy")
+
+
+def product(machine: Machine, m: int, n: int, k: int, dtype: str, batch: int = 0) -> Case:
+    """a (M, K) times the transpose of b (N, K), as a dense layer has it. "tf32" is float32 by PyTorch alone."""
+    stack = (batch,) if batch else ()
+    stored = "float32" if dtype == "tf32" else dtype
+    a, b = machine.random(*stack, m, k, dtype=stored), machine.random(*stack, n, k, dtype=stored, seed=1)
+    makers: dict[str, Make] = {} if dtype == "tf32" else {"weft": lambda: lambda: (gemm.gemm(a, b.swapaxes(-1, -2)),)}
+    if machine.torch is not None:
+        x, y = machine.to_torch(a), machine.to_torch(b).transpose(-1, -2)
+
+        def with_torch() -> Callable:
+            flags = machine.torch.backends.cuda.matmul
+
+            def run() -> tuple:
+                flags.allow_tf32 = dtype == "tf32"
+                try:
+                    return (machine.torch.matmul(x, y),)
+                finally:
+                    flags.allow_tf32 = False
+
+            return run
+
+        makers["torch"] = with_torch
+
+    def compare(c: Any) -> list:
+        rows = _some(m)
+        left, right = machine.wide(machine.take(a, rows, -2)), machine.wide(b)
+        return [(machine.take(c, rows, -2), left @ right.swapaxes(-1, -2))]
+
+    shape = f"{batch} × " * bool(batch) + f"({m}×{k})·({k}×{n})"
+    return Case(
+        f"matrix product {shape}, {dtype}", makers, compare, 2e-3 if dtype == "tf32" else TOLERANCE[stored],
+        2 * m * n * k * max(1, batch), dtype,
+    )  # fmt: skip
+
+
+# --- losses, normalisations ---------------------------------------------------------------------------------------------
+def cross_entropy(machine: Machine, rows: int, classes: int, dtype: str) -> Case:
+    xp, x = machine.xp, machine.random(rows, classes, dtype=dtype, scale=2.0)
+    target = machine.integers(rows, below=classes)
+    one = xp.ones((), dtype_of(dtype))
+    weft = _primitive(machine, loss.softmax_cross_entropy, (x, target), one, (True, False), "both")
+    inputs = ((x, True), (target, False))
+    makers = _contenders(machine, weft, lambda F, x, t: F.cross_entropy(x, t), inputs, None, "both")
+
+    def compare(mean: Any, grad: Any) -> list:
+        some = _some(rows)
+        z = machine.wide(machine.take(x, some))
+        z -= z.max(axis=1, keepdims=True)
+        p = xp.exp(z)
+        p /= p.sum(axis=1, keepdims=True)
+        p -= machine.take(target, some)[:, None] == xp.arange(classes)
+        total = 0.0
+        for start in range(0, rows, 1024):
+            z, t = machine.wide(x[start : start + 1024]), target[start : start + 1024]
+            top = z.max(axis=1)
+            lse = xp.log(xp.exp(z - top[:, None]).sum(axis=1)) + top
+            total = total + (lse - xp.take_along_axis(z, t[:, None], axis=1)[:, 0]).sum()
+        return [(mean, total / rows), (machine.take(grad, some), p / rows)]
+
+    about = f"cross-entropy forward + backward, {rows}×{classes}, {dtype}"
+    return Case(about, makers, compare, TOLERANCE[dtype], 2 * x.nbytes, "copy")
+
+
+def row_norm(machine: Machine, rows: int, cols: int, dtype: str, centred: bool, part: str) -> Case:
+    """Layer norm (`centred`) or RMS norm over the last axis."""
+    xp, count = machine.xp, 3 if centred else 2
+    x, g = machine.random(rows, cols, dtype=dtype), machine.random(rows, cols, dtype=dtype, seed=1)
+    parameters = [machine.random(cols, dtype=dtype, seed=2 + i) for i in range(count - 1)]
+    primitive = normalization.layer_norm if centred else normalization.rms_norm
+    weft = _primitive(machine, primitive, (x, *parameters), g, (True,) * count, part, eps=1e-5)
+
+    def call(F: Any, x: Any, *parameters: Any) -> Any:
+        return (F.layer_norm if centred else F.rms_norm)(x, (cols,), *parameters, eps=1e-5)
+
+    makers = _contenders(machine, weft, call, [(a, True) for a in (x, *parameters)], g, part)
+
+    def compare(*found: Any) -> list:
+        z, above = machine.wide(x), machine.wide(g)
+        if centred:
+            z -= z.mean(axis=1, keepdims=True)
+        rstd = 1 / xp.sqrt((z * z).mean(axis=1, keepdims=True) + 1e-5)
+        z *= rstd
+        wide = [machine.wide(p) for p in parameters]
+        if part == "forward":
+            return [(found[0], z * wide[0] + (wide[1] if centred else 0))]
+        sums = [(above * z).sum(axis=0), above.sum(axis=0)][: count - 1]
+        above *= wide[0]
+        grad = above - z * (above * z).mean(axis=1, keepdims=True)
+        if centred:
+            grad -= above.mean(axis=1, keepdims=True)
+        return [(found[0], grad * rstd), *zip(found[1:], sums)]
+
+    name = "layer norm" if centred else "RMS norm"
+    work = (2 if part == "forward" else 3) * x.nbytes
+    return Case(f"{name} {part}, {rows}×{cols}, {dtype}", makers, compare, TOLERANCE[dtype], work, "copy")
+
+
+def batch_norm(machine: Machine, shape: tuple, dtype: str, part: str) -> Case:
+    """In training. Statistics come before what uses them, so x is read twice, and in backward g as well."""
+    xp, channels = machine.xp, shape[1]
+    x, g = machine.random(*shape, dtype=dtype), machine.random(*shape, dtype=dtype, seed=1)
+    weight, bias = (machine.random(channels, dtype=dtype, seed=s) for s in (2, 3))
+    nothing = xp.zeros(channels, dtype_of(dtype))
+    above = (g, nothing, nothing)
+    weft = _primitive(machine, normalization.batch_norm, (x, weight, bias), above, (True,) * 3, part, eps=1e-5)
+
+    def call(F: Any, x: Any, w: Any, b: Any) -> Any:
+        return F.batch_norm(x, None, None, w, b, training=True, eps=1e-5)
+
+    makers = _contenders(machine, weft, call, [(a, True) for a in (x, weight, bias)], g, part)
+
+    def compare(*found: Any) -> list:
+        axes, z, of_y = (0, 2, 3), machine.wide(x), machine.wide(g)
+        z -= z.mean(axis=axes, keepdims=True)
+        rstd = 1 / xp.sqrt((z * z).mean(axis=axes, keepdims=True) + 1e-5)
+        z *= rstd
+        w, b = (machine.wide(p)[:, None, None] for p in (weight, bias))
+        if part == "forward":
+            return [(found[0], z * w + b)]
+        sums = (of_y * z).sum(axis=axes, keepdims=True), of_y.sum(axis=axes, keepdims=True)
+        n = z.size // channels
+        grad = w * rstd * (of_y - z * sums[0] / n - sums[1] / n)
+        return [(found[0], grad), (found[1], sums[0].ravel()), (found[2], sums[1].ravel())]
+
+    about = f"batch norm {part}, {'×'.join(map(str, shape))}, {dtype}"
+    return Case(about, makers, compare, TOLERANCE[dtype], (3 if part == "forward" else 5) * x.nbytes, "copy")
+
+
+# --- elementwise, lookups, windows --------------------------------------------------------------------------------------
+def gelu(machine: Machine, elements: int, dtype: str, part: str) -> Case:
+    x, g = machine.random(elements, dtype=dtype), machine.random(elements, dtype=dtype, seed=1)
+    weft = _primitive(machine, activation.gelu, (x,), g, (True,), part, approximate="tanh")
+    makers = _contenders(machine, weft, lambda F, x: F.gelu(x, approximate="tanh"), [(x, True)], g, part)
+
+    def compare(found: Any) -> list:
+        z, c = machine.wide(x), math.sqrt(2 / math.pi)
+        t = machine.xp.tanh(c * (z + 0.044715 * z**3))
+        if part == "forward":
+            return [(found, z * (1 + t) / 2)]
+        slope = (1 + t) / 2 + z * (1 - t * t) * c * (1 + 3 * 0.044715 * z * z) / 2
+        return [(found, machine.wide(g) * slope)]
+
+    work = (2 if part == "forward" else 3) * x.nbytes
+    return Case(f"GELU {part}, {elements:,}, {dtype}", makers, compare, TOLERANCE[dtype], work, "copy")
+
+
+def drop(machine: Machine, elements: int, dtype: str) -> Case:
+    """Compared at both ends with the mask that NumPy makes of the same stream."""
+    x, p, n = machine.random(elements, dtype=dtype), 0.1, min(elements, 1 << 16)
+    stretch = Generator(5).reserve(elements, dtype_of("bool"))
+    weft = _primitive(machine, dropout.dropout, (x,), None, (True,), "forward", p=p, shape=(elements,), stretch=stretch)
+    makers = {"weft": weft}
+    if machine.torch is not None:
+        t, f = machine.to_torch(x), machine.torch.nn.functional.dropout
+        makers["torch"] = lambda: lambda: f(t, p) is None or ()
+
+    def compare(y: Any) -> list:
+        pairs = []
+        for start in (0, elements - n):
+            there = stretch._replace(counter=stretch.counter + start // DRAWS)
+            mask = machine.xp.asarray(there.bernoulli((n,), 1 - p))
+            pairs.append((y[start : start + n], machine.wide(x[start : start + n]) / (1 - p) * mask))
+        return pairs
+
+    return Case(f"dropout, {elements:,}, {dtype}", makers, compare, TOLERANCE[dtype], 2 * x.nbytes, "copy")
+
+
+def random_numbers(machine: Machine, elements: int, what: str) -> Case:
+    """Compared at both ends, bit for bit, with those that NumPy makes of the same stream."""
+    generator, float32, n = Generator(3), dtype_of("float32"), min(elements, 1 << 16)
+
+    def run() -> tuple:
+        generator.manual_seed(3)
+        return (getattr(generator, what)((elements,), float32, machine.device),)
+
+    makers: dict[str, Make] = {"weft": lambda: run}
+    if machine.torch is not None:
+        f = machine.torch.rand if what == "uniform" else machine.torch.randn
+        makers["torch"] = lambda: lambda: f(elements, device=machine.torch_device) is None or ()
+
+    def compare(y: Any) -> list:
+        pairs = []
+        for start in (0, elements - n):
+            generator.set_state({"seed": 3, "counter": start // DRAWS})
+            expected = getattr(generator, what)((n,), float32)
+            pairs.append((y[start : start + n], machine.xp.asarray(expected).astype(np.float64)))
+        return pairs
+
+    return Case(f"random numbers, {what}, {elements:,}, float32", makers, compare, 0.0, 4 * elements, "copy")
+
+
+def lookup(machine: Machine, rows: int, width: int, tokens: int, dtype: str, part: str) -> Case:
+    xp, table = machine.xp, machine.random(rows, width, dtype=dtype)
+    indices, g = machine.integers(tokens, below=rows), machine.random(tokens, width, dtype=dtype, seed=1)
+    weft = _primitive(machine, embedding.embedding, (indices, table), g, (False, True), part)
+    inputs = ((indices, False), (table, True))
+    makers = _contenders(machine, weft, lambda F, i, w: F.embedding(i, w), inputs, g, part)
+
+    def compare(found: Any) -> list:
+        if part == "forward":
+            return [(found, xp.take(machine.wide(table), indices, axis=0))]
+        some = _some(rows)
+        above = machine.wide(g)
+        chosen = (indices == xp.asarray(some)[:, None]).astype(np.float64)
+        return [(machine.take(found, some), chosen @ above)]
+
+    work = 2 * g.nbytes if part == "forward" else g.nbytes + table.nbytes
+    about = f"embedding {part}, {tokens:,} of {rows}×{width}, {dtype}"
+    return Case(about, makers, compare, TOLERANCE[dtype], work, "copy")
+
+
+def max_pool(machine: Machine, shape: tuple, kernel: int, stride: int, dtype: str, part: str) -> Case:
+    x = machine.random(*shape, dtype=dtype)
+    out = tuple((n - kernel) // stride + 1 for n in shape[2:])
+    g = machine.random(*shape[:2], *out, dtype=dtype, seed=1)
+    sizes = {"kernel_size": (kernel, kernel), "stride": (stride, stride)}
+    weft = _primitive(machine, pooling.max_pool2d, (x,), g, (True,), part, **sizes)
+    makers = _contenders(machine, weft, lambda F, x: F.max_pool2d(x, kernel, stride), [(x, True)], g, part)
+
+    def taps(a: Any) -> list:
+        ends = [(n - 1) * stride + 1 for n in out]
+        return [a[:, :, i : i + ends[0] : stride, j : j + ends[1] : stride]
+                for i in range(kernel) for j in range(kernel)]  # fmt: skip
+
+    def compare(found: Any) -> list:
+        some = _some(shape[0], 2)
+        z, above, found = (machine.take(a, some) for a in (x, g, found))
+        z, above = machine.wide(z), machine.wide(above)
+        y = functools.reduce(machine.xp.maximum, taps(z))
+        if part == "forward":
+            return [(found, y)]
+        grad, is_free = machine.xp.zeros(z.shape), machine.xp.ones(y.shape, bool)
+        for window, at in zip(taps(z), taps(grad)):
+            first = is_free & (window == y)
+            at += above * first
+            is_free &= ~first
+        return [(found, grad)]
+
+    work = x.nbytes + g.nbytes
+    about = f"max pooling {kernel}×{kernel}, stride {stride}, {part}, {'×'.join(map(str, shape))}, {dtype}"
+    return Case(about, makers, compare, TOLERANCE[dtype], work, "copy")
+
+
+def launches(machine: Machine, count: int) -> Case:
+    """The host's share of a launch: `scale` of one element by one."""
+    from ..kernels.cross_entropy import scale_values
+
+    x, factor = machine.random(8), machine.xp.ones((), np.float32)
+    kernel, arguments = scale_values[x.dtype], (1, 256, x, factor, np.int64(8))
+
+    def repeat(run: Callable[[], Any]) -> Make:
+        return lambda: lambda: [run() for _ in range(count)] and ()
+
+    makers = {"weft": repeat(lambda: kernel(*arguments)), "weft, prepared": repeat(kernel.prepare(*arguments))}
+    makers["CuPy ufunc"] = repeat(lambda: machine.xp.multiply(x, factor, out=x))
+    if machine.torch is not None:
+        t, f = machine.to_torch(x), machine.to_torch(factor)
+        makers["torch"] = repeat(lambda: t.mul_(f))
+    return Case("launching a small kernel", makers, wall=True, units=count, unit="launches")
+
+
+def _both_ways(name: str, make: Callable[..., Case], sizes: dict, tiny: dict) -> list[Bench]:
+    return [
+        Bench(f"{name}-{part}", make, {**sizes, "part": part}, {**tiny, "part": part})
+        for part in ("forward", "backward")
+    ]
+
+
+SQUARE, SMALL = {"m": 8192, "n": 8192, "k": 8192}, {"m": 5, "n": 3, "k": 8}
+CEILINGS = [
+    Bench("copy", copy, {"elements": 1 << 30}, {"elements": 64}),
+    *(Bench(f"product-{d}", product, {**SQUARE, "dtype": d}, {**SMALL, "dtype": d}) for d in ("bfloat16", "float32", "tf32")),
+]  # fmt: skip
+
+HALF, ROWS, TOKENS = {"dtype": "bfloat16"}, {"rows": 16384, "cols": 4096}, {"rows": 50257, "width": 768}
+BENCHES = [
+    Bench("cross-entropy-bfloat16", cross_entropy, {"rows": 8192, "classes": 50257, **HALF}, {"rows": 5, "classes": 70, **HALF}),
+    Bench("cross-entropy-float32", cross_entropy, {"rows": 16384, "classes": 131072, "dtype": "float32"},
+          {"rows": 3, "classes": 33, "dtype": "float32"}),
+    *_both_ways("layer-norm", row_norm, {**ROWS, **HALF, "centred": True}, {"rows": 5, "cols": 24, **HALF, "centred": True}),
+    *_both_ways("rms-norm", row_norm, {**ROWS, **HALF, "centred": False}, {"rows": 5, "cols": 24, **HALF, "centred": False}),
+    *_both_ways("batch-norm", batch_norm, {"shape": (64, 256, 56, 56), **HALF}, {"shape": (2, 3, 4, 4), **HALF}),
+    *_both_ways("gelu", gelu, {"elements": 1 << 27, **HALF}, {"elements": 100, **HALF}),
+    Bench("dropout", drop, {"elements": 1 << 28, **HALF}, {"elements": 1000, **HALF}),
+    *(Bench(f"random-{w}", random_numbers, {"elements": 1 << 28, "what": w}, {"elements": 104, "what": w})
+      for w in ("uniform", "normal")),
+    *_both_ways("embedding", lookup, {**TOKENS, "tokens": 1 << 17, **HALF}, {"rows": 7, "width": 16, "tokens": 40, **HALF}),
+    *_both_ways("max-pool", max_pool, {"shape": (64, 64, 112, 112), "kernel": 2, "stride": 2, **HALF},
+                {"shape": (2, 2, 6, 6), "kernel": 2, "stride": 2, **HALF}),
+    Bench("product-dense", product, {"m": 16384, "n": 3072, "k": 768, **HALF}, {**SMALL, **HALF}),
+    Bench("product-batched", product, {"m": 1024, "n": 1024, "k": 64, "batch": 192, **HALF}, {**SMALL, "batch": 2, **HALF}),
+    Bench("launches", launches, {"count": 1000}, {"count": 3}),
+]  # fmt: skip
