@@ -5,6 +5,7 @@ The lists follow `torch.autocast`. Whatever is on neither runs in the dtype that
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,6 @@ class autocast:
         _mode.cast = self._outer.pop()
 
     def __call__(self, function: Any) -> Any:
-        import functools
-
         @functools.wraps(function)
         def inside(*args: Any, **options: Any) -> Any:
             with autocast(self.dtype, enabled=self.enabled):

@@ -10,6 +10,7 @@ Whatever changes from one step to the next must then be read from device memory:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import threading
@@ -199,8 +200,6 @@ class _Emulated:
     """A list of operations on the emulator's memory."""
 
     def warming(self) -> Any:
-        import contextlib
-
         return contextlib.nullcontext()
 
     def record(self, step: Callable[[], Any]) -> tuple[Any, Any]:
@@ -244,8 +243,6 @@ class _Cuda:
         current.wait_event(self.stream.record())
 
     def _within(self) -> Any:
-        import contextlib
-
         import cupy
 
         @contextlib.contextmanager

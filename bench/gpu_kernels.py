@@ -327,10 +327,10 @@ def max_pool(machine: Machine, shape: tuple, kernel: int, stride: int, dtype: st
 
 def launches(machine: Machine, count: int) -> Case:
     """The host's share of a launch: `scale` of one element by one."""
-    from ..kernels.cross_entropy import scale_values
+    from ..kernels import reductions
 
     x, factor = machine.random(8), machine.xp.ones((), np.float32)
-    kernel, arguments = scale_values[x.dtype], (1, 256, x, factor, np.int64(8))
+    kernel, arguments = reductions._scale[x.dtype], (1, reductions.THREADS, x, np.int64(8), factor)
 
     def repeat(run: Callable[[], Any]) -> Make:
         return lambda: lambda: [run() for _ in range(count)] and ()

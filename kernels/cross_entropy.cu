@@ -331,21 +331,3 @@ __global__ void __launch_bounds__(256) sum_of_values(const float* values, const 
     if (count) sum = *count != 0 ? sum / *count : NAN;
     if (threadIdx.x == 0) out[blockIdx.x] = from_float<T>(sum);
 }
-
-// values ← factor · values; nothing is moved where the factor is 1, as it is when the loss is what backward starts from.
-template <typename T> __global__ void __launch_bounds__(256) scale_values(T* values, const T* factor, long long n) {
-    constexpr int N = VECTOR<T>;
-    const float f = to_float(*factor);
-    if (f == 1) return;
-    const long long step = gridDim.x * 256ll * N;
-    for (long long i = (blockIdx.x * 256ll + threadIdx.x) * N; i < n; i += step) {
-        if (i + N > n) {
-            for (long long j = i; j < n; ++j) values[j] = from_float<T>(f * to_float(values[j]));
-            return;
-        }
-        Vec<T, N> v = load<N>(values + i);
-#pragma unroll
-        for (int j = 0; j < N; ++j) v.at[j] = from_float<T>(f * to_float(v.at[j]));
-        store(values + i, v);
-    }
-}

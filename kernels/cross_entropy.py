@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import reductions
 from .launch import FLOATS, Kernel, aligned, empty, namespace
 
 __all__ = ["cross_entropy", "scale"]
@@ -18,7 +19,6 @@ cross_entropy_rows = _kernel("cross_entropy_rows", FLOATS, (32, 256, 512))
 cross_entropy_columns = _kernel("cross_entropy_columns", FLOATS)
 sum_of_weights = _kernel("sum_of_weights", FLOATS)
 sum_of_values = _kernel("sum_of_values", FLOATS)
-scale_values = _kernel("scale_values", FLOATS)
 
 FLOAT32 = np.dtype(np.float32)
 TINY = 64  # bytes of a row: up to here one thread does it all
@@ -70,8 +70,7 @@ def cross_entropy(
 
 def scale(values: Any, factor: Any) -> Any:
     """values ← factor · values for contiguous values and a factor () of the same dtype; returns them."""
-    threads = math.ceil(values.nbytes / 16)
-    scale_values[values.dtype](min(math.ceil(threads / 256), 2048), 256, values, factor, np.int64(values.size))
+    reductions.scale(values, factor.astype(np.float32, copy=False))
     return values
 
 

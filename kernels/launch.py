@@ -100,9 +100,13 @@ class Instance:
         Returns at once on a GPU, when done in the emulator. A grid with a zero in it launches nothing. Raises TypeError for
         arguments that are no arrays, NumPy scalars or None, and in the emulator for those that the kernel does not take.
         """
+        self.prepare(grid, block, *args, shared=shared)()
+
+    def prepare(self, grid: Any, block: Any, *args: Any, shared: int = 0) -> Callable[[], None]:
+        """The launch as a function without arguments: what can be checked and converted is, once."""
         grid, block = _triple(grid), _triple(block)
         if 0 in grid:
-            return
+            return lambda: None
         for i, a in enumerate(args):
             if isinstance(a, int | float) and not isinstance(a, np.generic):
                 raise TypeError(
@@ -111,20 +115,10 @@ class Instance:
         if any(isinstance(a, np.ndarray) for a in args):
             from . import emulator
 
-            emulator.launch(self, grid, block, args, shared)
-        else:
-            self._function(shared)(
-                grid, block, tuple(np.uint64(0) if a is None else a for a in args), shared_mem=shared
-            )
-
-    def prepare(self, grid: Any, block: Any, *args: Any, shared: int = 0) -> Callable[[], None]:
-        """The launch as a function without arguments: what can be checked and converted is, once."""
-        grid, block = _triple(grid), _triple(block)
-        if 0 in grid or any(isinstance(a, np.ndarray) for a in args):
-            return lambda: self(grid, block, *args, shared=shared)
+            return lambda: emulator.launch(self, grid, block, args, shared)
         function = self._function(shared)
-        fixed = tuple(np.uint64(0) if a is None else a for a in args)
-        return lambda: function(grid, block, fixed, shared_mem=shared)
+        given = tuple(np.uint64(0) if a is None else a for a in args)
+        return lambda: function(grid, block, given, shared_mem=shared)
 
     def _function(self, shared: int) -> Any:
         """The `cupy.RawKernel` for the current device, compiled on first use."""

@@ -10,7 +10,7 @@ import numpy as np
 from ..backend.autograd import no_grad
 from ..backend.capture import active
 from ..backend.creation import asarray
-from ..backend.elementwise import isfinite, logical_not
+from ..backend.elementwise import isfinite, logical_not, minimum
 from ..backend.indexing import where
 from ..backend.tensor import Tensor
 from .clipping import get_total_norm, scale_
@@ -152,10 +152,11 @@ class GradScaler:
             failed = failed | flag
         longer = streak + 1
         full = longer == self._interval
-        grows = full & (scale <= _LARGEST / self._growth)  # or it would be infinite, for good
-        new = scale * where(failed, scale * 0 + self._backoff, where(grows, scale * 0 + self._growth, scale * 0 + 1))
+        limit = _LARGEST / self._growth
+        grows = full & (scale <= limit)  # or it would be infinite, for good
+        new = where(failed, scale * self._backoff, where(grows, minimum(scale, limit) * self._growth, scale))
         scale.data[...] = new.data  # in place: a captured step reads it from where it is
-        streak.data[...] = where(failed | full, streak * 0, longer).data
+        streak.data[...] = where(failed | full, 0, longer).data
 
     def _check(self, optimizer: Optimizer) -> Tensor:
         """Whether a gradient is not finite: a 0-d Tensor on their device."""

@@ -137,9 +137,8 @@ for _name in ("argmax", "argmin", "argsort", "astype", "copy", "cumprod", "cumsu
               "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "swapaxes", "take", "trace",
               "transpose"):  # fmt: skip
     setattr(Array, _name, _method(_name))
-for _name in ("fill", "itemset", "partition", "put", "sort"):
-    if hasattr(np.ndarray, _name):
-        setattr(Array, _name, _method(_name, in_place=True))
+for _name in ("fill", "partition", "put", "sort"):
+    setattr(Array, _name, _method(_name, in_place=True))
 
 _IN_PLACE = {np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.place, np.putmask}
 
@@ -156,7 +155,7 @@ def _call(function: Any, args: tuple, options: dict | None = None, *, in_place: 
         return _record(graph, function, raw_args, raw_options, given, in_place)
     with np.errstate(all="ignore"):  # a GPU computes infinities and NaN without a word
         result = function(*raw_args, **raw_options)
-    return _wrapped(result) if given is None else given
+    return _as_arrays(result, Array) if given is None else given
 
 
 def _record(graph: Graph, function: Any, args: tuple, options: dict, given: Any, in_place: bool) -> Any:
@@ -180,7 +179,7 @@ def _record(graph: Graph, function: Any, args: tuple, options: dict, given: Any,
 
     if made:
         graph.operations.append(again)
-    return _wrapped(result)
+    return _as_arrays(result, Array)
 
 
 def _wait(name: str) -> None:
@@ -202,24 +201,14 @@ def _raw(x: Any) -> Any:
     return x
 
 
-def _as_arrays(x: Any) -> Any:
-    """What NumPy returns, its scalars as 0-d arrays."""
-    if isinstance(x, np.generic):
-        return np.asarray(x)
-    if isinstance(x, tuple):
-        parts = [_as_arrays(y) for y in x]
-        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
-    return [_as_arrays(y) for y in x] if isinstance(x, list) else x
-
-
-def _wrapped(x: Any) -> Any:
-    """What NumPy returns as arrays of the device: also its scalars, which CuPy has as 0-d arrays."""
+def _as_arrays(x: Any, kind: type = np.ndarray) -> Any:
+    """What NumPy returns, its scalars as 0-d arrays, all of one kind."""
     if isinstance(x, np.ndarray | np.generic):
-        return np.asarray(x).view(Array)
+        return np.asarray(x).view(kind)
     if isinstance(x, tuple):
-        parts = [_wrapped(y) for y in x]
+        parts = [_as_arrays(y, kind) for y in x]
         return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
-    return [_wrapped(y) for y in x] if isinstance(x, list) else x
+    return [_as_arrays(y, kind) for y in x] if isinstance(x, list) else x
 
 
 def _arrays(x: Any) -> list[np.ndarray]:
