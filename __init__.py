@@ -11,11 +11,12 @@ import math as _math
 from typing import Any as _Any
 
 from . import backend
-from .backend import fft, linalg
+from .backend import fft, linalg, nvtx
 from .backend.autocast import autocast, is_autocast_enabled
 from .backend.autograd import enable_grad, is_grad_enabled, no_grad
 from .backend.capture import capture
 from .backend.creation import *
+from .backend.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
 from .backend.devices import (
     DeviceError,
     device,
@@ -46,11 +47,14 @@ from .backend.dtypes import (
     uint64,
 )
 from .backend.elementwise import *
+from .backend.gemm import get_float32_matmul_precision, set_float32_matmul_precision
 from .backend.indexing import *
-from .backend.info import __array_namespace_info__, can_cast, finfo, iinfo, isdtype, memory_summary, result_type
+from .backend.info import __array_namespace_info__, can_cast, finfo, iinfo, isdtype, result_type
 from .backend.linear import matmul, tensordot, vecdot
 from .backend.manipulation import *
+from .backend.memory import OutOfMemoryError, empty_cache, memory_allocated, memory_reserved, memory_summary
 from .backend.parallel import num_threads, set_num_threads
+from .backend.profiler import ProfileRow, profile
 from .backend.random import Generator, default_generator, manual_seed, rand, randint, randn, randperm
 from .backend.reductions import *
 from .backend.tensor import Parameter, Tensor, tensor

@@ -28,6 +28,7 @@ from .tensor import Parameter, Tensor, innermost, wrap
 __all__ = ["enable_grad", "is_grad_enabled", "no_grad"]
 
 PRIMITIVES: dict[str, Any] = {}  # every primitive by "module.name", for the tests that prove none is left out
+watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 
@@ -39,7 +40,10 @@ class _Mode(threading.local):
     base = 0  # tapes below this depth are not written to: what would have been is noted in `captured`
     nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
     captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
-    cast: Any = None  # inside `autocast`: (name, arguments) → arguments in the dtype that the operation is to run in
+    leaves: Any = None  # a list of those that got a `.grad`, while `capture` records a step
+    # Inside `autocast`: (name, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
+    # array), what stands for parameters: they are rounded off the tape, so that gradients reach them as they are.
+    cast: Any = None
 
 
 _mode = _Mode()
@@ -80,7 +84,8 @@ def primitive(generic: Callable) -> Any:
 
     - a tuple with one function per positional argument, each mapping the output's gradient to that argument's;
     - one function `vjp(g, need, into)` that returns all gradients: `need[i]` says whether the i-th is wanted, `into[i]`
-      is None or memory that it may be written to (and which is then returned);
+      is None or memory that it may be written to (and which is then returned), of the argument's dtype or, for a
+      parameter that `autocast` has rounded, float32;
     - None, where the operation has no derivative.
 
     What a pullback returns is new memory, or `g` or a view of it: a leaf may keep it as its `.grad`.
@@ -91,14 +96,18 @@ def primitive(generic: Callable) -> Any:
     name = generic.__name__
     full_name = f"{generic.__module__.rpartition('.')[2]}.{name}"
     moves = full_name.partition(".")[0] in _MOVES and name != "where"  # which may meet Python numbers
+    once = full_name in _ONCE
     impls: dict[str, Callable] = {}
 
     @functools.wraps(generic)
     def call(*args: Any, **static: Any) -> Any:
+        if watch is not None and (result := watch(call, name, args, static)) is not NotImplemented:
+            return result
         device, depth, nested, tracked, mixed = None, 0, False, False, False
-        raw = []
+        raw: list[Any] = []
+        rounded: Sequence[tuple[int, Any]] = ()
         if _mode.cast is not None:
-            args = _mode.cast(full_name, args)
+            args, rounded = _mode.cast(full_name, args)
         for a in args:
             if isinstance(a, Tensor):
                 raw.append(a.data)
@@ -120,6 +129,8 @@ def primitive(generic: Callable) -> Any:
             return call(_as_tensor(name, args), *args[1:], **static)
         if mixed:
             raw, depth, nested, tracked = _at_deepest(args)
+        for i, value in rounded:
+            raw[i] = value
         result = NotImplemented
         if impls and not nested:
             impl = impls.get(device) or impls.get(kind(device))
@@ -129,8 +140,11 @@ def primitive(generic: Callable) -> Any:
                     _report_fallback(name, device, raw)
         if result is NotImplemented:
             xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
-            in_bfloat16 = not nested and not moves and _is_bfloat16(raw)
-            result = _in_bfloat16(generic, xp, raw, static) if in_bfloat16 else generic(xp, *raw, **static)
+            is_half = not nested and not moves and _is_bfloat16(raw) and not (once and _are_alike(raw))
+            if is_half or (rounded and xp is np):
+                result = in_float32(generic, xp, raw, static)
+            else:
+                result = generic(xp, *raw, **static)
         out, pullback = result
         if tracked and pullback is not None and _mode.enabled:
             if depth >= _mode.base:
@@ -156,6 +170,9 @@ def primitive(generic: Callable) -> Any:
 # Modules whose primitives compute nothing.
 _MOVES = ("manipulation", "indexing", "creation", "methods", "embedding")
 
+# Primitives that round once, as do their pullbacks, where all arrays have one shape: as they would in float32.
+_ONCE = ("elementwise.add", "elementwise.subtract", "elementwise.multiply", "elementwise.negative")
+
 
 def _is_bfloat16(raw: list) -> bool:
     """Whether bfloat16 is the one real dtype of these; its kind, "V", is not one of NumPy's own numbers."""
@@ -169,23 +186,29 @@ def _is_bfloat16(raw: list) -> bool:
     return found
 
 
-def _in_bfloat16(generic: Callable, xp: Any, raw: list, static: dict) -> Any:
-    """The generic form for bfloat16: computed in float32, results and gradients rounded once, as kernels do it.
+def _are_alike(raw: list) -> bool:
+    """Whether these are arrays of one shape, none of them a number."""
+    return len({getattr(r, "shape", None) for r in raw}) == 1
 
-    Left to itself, NumPy makes float32 of a bfloat16 array and a Python number, and sums in bfloat16.
+
+def in_float32(form: Callable, xp: Any, raw: Sequence, static: dict) -> Any:
+    """A form of a primitive for half precision: computed in float32, results and gradients rounded once, as kernels do it.
+
+    Left to itself, NumPy makes float32 of a bfloat16 array and a Python number, and sums in bfloat16; it has no BLAS for
+    either. Gradients that go to memory in float32, as those of parameters that `autocast` has rounded do, are not rounded.
     """
-    dtype = next(r.dtype for r in raw if getattr(getattr(r, "dtype", None), "kind", "") == "V")
+    dtype = next(r.dtype for r in raw if hasattr(r, "dtype") and r.dtype.itemsize == 2 and is_real_floating(r.dtype))
     asked = static.get("dtype")
 
     def wide(a: Any) -> Any:
-        return xp.astype(a, xp.float32) if getattr(a, "dtype", None) == dtype else a
+        return a.astype(np.float32) if getattr(a, "dtype", None) == dtype else a
 
     def narrow(a: Any) -> Any:
         if isinstance(a, tuple):
             return _retuple(a, [narrow(x) for x in a])
-        return xp.astype(a, dtype) if getattr(a, "dtype", None) == np.float32 else a
+        return a.astype(dtype) if getattr(a, "dtype", None) == np.float32 else a
 
-    out, pullback = generic(xp, *[wide(r) for r in raw], **static)
+    out, pullback = form(xp, *[wide(r) for r in raw], **static)
     out = out if asked is not None else narrow(out)
     if pullback is None:
         return out, None
@@ -197,7 +220,9 @@ def _in_bfloat16(generic: Callable, xp: Any, raw: list, static: dict) -> Any:
         return out, tuple(f and (lambda g, f=f: narrow(f(widened(g)))) for f in pullback)
 
     def vjp(g: Any, need: Any, into: Any) -> Any:
-        return tuple(narrow(grad) for grad in pullback(widened(g), need, [None] * len(into)))
+        into = [None if to is None or to.dtype == dtype else to for to in into]
+        gradients = pullback(widened(g), need, into)
+        return tuple(narrow(grad) if to is None else grad for grad, to in zip(gradients, into))
 
     return out, vjp
 
@@ -297,6 +322,8 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     if leaf.grad is not None:
         leaf.grad.data += g
         return
+    if _mode.leaves is not None:
+        _mode.leaves.append(leaf)
     view = leaf._grad_view if isinstance(leaf, Parameter) else None
     if view is None:
         if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):

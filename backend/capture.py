@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from . import devices
+from ..kernels import settings
+from . import autograd, devices, memory
 from .tensor import Tensor, wrap
 
 __all__ = ["active", "capture"]
@@ -46,6 +47,7 @@ class Recording:
         self.is_recording = False  # False while the step is run as usual, to warm up
         self.callbacks: list[Callable[[], Any]] = []
         self.undo: list[Callable[[], Any]] = []
+        self.leaves: list[Tensor] = []  # that got a gradient while recording
         self.generators: list[Any] = []
         self.started: list[dict[str, int]] = []  # their states when recording started
         self.used: list[int] = []  # the blocks that a step draws from each
@@ -108,7 +110,8 @@ class capture:
     strict : raise RuntimeError for a step that cannot be recorded, instead of running it as usual.
 
     Calls return what `step` returns, in new memory. Arguments of other shapes, dtypes or values (those that are no
-    Tensors) are recorded on their own. On a CPU the step itself is called. A step that cannot be recorded is run as
+    Tensors) are recorded on their own, and so is a call inside another `autocast` or under other settings, such as
+    `use_deterministic_algorithms`. On a CPU the step itself is called. A step that cannot be recorded is run as
     usual from then on, and a RuntimeWarning says why (unless `strict`).
 
     >>> import weft
@@ -126,9 +129,9 @@ class capture:
 
     def __call__(self, *args: Any) -> Any:
         device = _device_of(args) or devices.get_default_device()
-        if devices.kind(device) not in ("cuda", "emulator"):
+        if devices.kind(device) not in ("cuda", "emulator") or autograd.watch is not None:
             return self.step(*args)
-        key = device, _signature(args)
+        key = device, _modes(), _signature(args)
         if key not in self._steps or not self._steps[key].is_current():
             self._steps[key] = _Step(self.step, device, self.warmup, self.strict)
         return self._steps[key](args)
@@ -155,19 +158,8 @@ class _Step:
         if self.warmup:
             self.warmup -= 1
             return self._run(args)
-        if self.graph is None:
-            self.inputs = _map(lambda t: wrap(devices.namespace(self.device).zeros_like(t.data), self.device), args)
-            try:
-                self._record()
-            except Exception as error:
-                name = f"`{getattr(self.step, '__name__', 'step')}`"
-                for undo in self.recording.undo:
-                    undo()
-                if self.strict:
-                    raise RuntimeError(f"{name} cannot be captured: {error}") from error
-                self.is_possible = False
-                warnings.warn(f"{name} cannot be captured and runs as usual: {error}", RuntimeWarning, stacklevel=3)
-                return self.step(*args)
+        if self.graph is None and not self._record(args):
+            return self.step(*args)
         for to, given in zip(_tensors(self.inputs), _tensors(args)):
             to.data[...] = given.data
         self.recording.prepare()
@@ -177,20 +169,37 @@ class _Step:
     def _run(self, args: tuple) -> Any:
         _active.recording = self.recording
         try:
-            with self.recorder.warming():
-                return self.step(*args)
+            return self.step(*args)
         finally:
             _active.recording = None
 
-    def _record(self) -> None:
+    def _record(self, args: tuple) -> bool:
+        """Whether the step could be recorded. What a failed recording held is let go of before the step is run as usual."""
+        self.inputs = _map(lambda t: wrap(devices.namespace(self.device).zeros_like(t.data), self.device), args)
+        try:
+            self.graph, self.outputs = self._recorded()
+        except Exception as error:
+            name = f"`{getattr(self.step, '__name__', 'step')}`"
+            for undo in self.recording.undo:
+                undo()
+            for leaf in self.recording.leaves:  # gradients that were not computed: the step would add to them
+                leaf.grad = None
+            if self.strict:
+                raise RuntimeError(f"{name} cannot be captured: {error}") from error
+            self.is_possible, self.recorder, self.inputs = False, None, None
+            warnings.warn(f"{name} cannot be captured and runs as usual: {error}", RuntimeWarning, stacklevel=4)
+        return self.is_possible
+
+    def _recorded(self) -> tuple[Any, Any]:
         self.recording.start()
         _active.recording = self.recording
+        autograd._mode.leaves = self.recording.leaves
         collects = gc.isenabled()
         gc.disable()  # what it frees might belong to the graph
         try:
-            self.graph, self.outputs = self.recorder.record(lambda: self.step(*self.inputs))
+            return self.recorder.record(lambda: self.step(*self.inputs))
         finally:
-            _active.recording = None
+            _active.recording = autograd._mode.leaves = None
             self.recording.stop()
             if collects:
                 gc.enable()
@@ -198,9 +207,6 @@ class _Step:
 
 class _Emulated:
     """A list of operations on the emulator's memory."""
-
-    def warming(self) -> Any:
-        return contextlib.nullcontext()
 
     def record(self, step: Callable[[], Any]) -> tuple[Any, Any]:
         from ..kernels import emulator
@@ -214,46 +220,45 @@ class _Emulated:
 
 
 class _Cuda:
-    """A CUDA graph on a stream and a memory pool of its own, so that nobody else is given its intermediate results."""
+    """A CUDA graph, recorded on a stream and a memory pool of its own, launched on the stream of whoever calls.
+
+    The default stream, on which CuPy works, cannot be recorded. Nothing runs on the other one, so the two need no order.
+
+    A graph holds addresses. Its intermediate results are free memory to the pool, which gives that back to CUDA as it
+    sees fit (when it finds no room for more, for one) while the graph goes on writing there. So all of it is held here.
+    """
 
     def __init__(self) -> None:
         import cupy
 
-        self.pool = cupy.cuda.MemoryPool()
-        self.stream = cupy.cuda.Stream(non_blocking=True)
+        held: list[Any] = []
+        self._held = held
 
-    def warming(self) -> Any:
-        return self._within()
+        def allocate(size: int) -> Any:
+            piece = cupy.cuda.Memory(size)
+            held.append(piece)
+            return cupy.cuda.MemoryPointer(piece, 0)
+
+        self.pool = cupy.cuda.MemoryPool(allocate)
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+        memory.recorders.add(self)
 
     def record(self, step: Callable[[], Any]) -> tuple[Any, Any]:
-        with self._within():
+        import cupy
+
+        cupy.get_default_memory_pool().free_all_blocks()  # what the steps before left: there is room for this one then
+        with cupy.cuda.using_allocator(memory.explaining(self.pool.malloc)), self.stream:
             self.stream.begin_capture()
             try:
                 outputs = step()
-            finally:
-                graph = self.stream.end_capture()
-        return graph, outputs
+            except BaseException:
+                with contextlib.suppress(cupy.cuda.runtime.CUDARuntimeError):  # it complains of what is being raised
+                    self.stream.end_capture()
+                raise
+            return self.stream.end_capture(), outputs
 
     def launch(self, graph: Any) -> None:
-        import cupy
-
-        current = cupy.cuda.get_current_stream()
-        self.stream.wait_event(current.record())
-        graph.launch(self.stream)
-        current.wait_event(self.stream.record())
-
-    def _within(self) -> Any:
-        import cupy
-
-        @contextlib.contextmanager
-        def inside() -> Any:
-            current = cupy.cuda.get_current_stream()
-            self.stream.wait_event(current.record())
-            with cupy.cuda.using_allocator(self.pool.malloc), self.stream:
-                yield
-            current.wait_event(self.stream.record())
-
-        return inside()
+        graph.launch()
 
 
 # --- arguments and results --------------------------------------------------------------------------------------------
@@ -276,6 +281,12 @@ def _tensors(x: Any) -> list[Tensor]:
 
 def _device_of(args: tuple) -> str | None:
     return next((t.device for t in _tensors(args)), None)
+
+
+def _modes() -> tuple[Any, ...]:
+    """What is set around a call and decides what the step does: process-wide settings, `no_grad`, `autocast`."""
+    mode = autograd._mode
+    return settings.current(), mode.enabled, mode.cast and mode.cast.dtype
 
 
 def _signature(x: Any) -> Any:

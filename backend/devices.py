@@ -23,6 +23,7 @@ __all__ = [
     "devices",
     "get_default_device",
     "get_sync_debug_mode",
+    "is_array",
     "namespace",
     "namespace_of",
     "register_device",
@@ -30,6 +31,7 @@ __all__ = [
     "set_sync_debug_mode",
     "synchronize",
     "to_numpy",
+    "waiting_is_meant",
 ]
 
 
@@ -37,7 +39,7 @@ class DeviceError(RuntimeError):
     """A device that is unknown, or that this machine does not have."""
 
 
-def _cupy() -> ModuleType:
+def _cupy() -> Any:
     try:
         import ml_dtypes  # noqa: F401, I001  (CuPy registers bfloat16 only if it is imported first)
         import cupy
@@ -51,11 +53,14 @@ def _cupy() -> ModuleType:
         raise DeviceError(f"`cuda` needs an NVIDIA GPU and its driver; {_driver_trouble(cupy, error)}") from None
     if count == 0:
         raise DeviceError("`cuda` needs an NVIDIA GPU; the driver reports none")
-    import array_api_compat.cupy as namespace
+    import array_api_compat.cupy
 
-    from . import cuda  # noqa: F401  (registers the kernels)
+    from . import cuda, memory  # noqa: F401  (cuda registers the kernels)
+    from .cupy_namespace import CupyNamespace
 
-    return namespace
+    memory.explain_exhaustion()
+    found = _namespace_of_type[cupy.ndarray] = CupyNamespace(array_api_compat.cupy)
+    return found
 
 
 def _emulator() -> ModuleType:
@@ -87,8 +92,8 @@ def _driver_trouble(cupy: ModuleType, error: Exception) -> str:
     return f"the driver says: {error}"
 
 
-_openers: dict[str, Callable[[], ModuleType]] = {"cpu": lambda: np, "cuda": _cupy, "emulator": _emulator}
-_opened: dict[str, ModuleType] = {"cpu": np}
+_openers: dict[str, Callable[[], Any]] = {"cpu": lambda: np, "cuda": _cupy, "emulator": _emulator}
+_opened: dict[str, Any] = {"cpu": np}
 _namespace_of_type: dict[type, Any] = {np.ndarray: np}
 
 
@@ -132,7 +137,7 @@ def namespace(name: str) -> Any:
         family = kind(name)
         if family not in _openers:
             raise DeviceError(f"`device` must be one of {sorted(_openers)}, got {name!r}")
-        found = _opened[name] = _openers[family]()
+        found = _opened[name] = _openers[name]() if name == family else namespace(family)
     return found
 
 
@@ -149,6 +154,13 @@ def namespace_of(array: Any) -> Any:
 
         found = _namespace_of_type[cls] = np if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
     return found
+
+
+def is_array(x: Any) -> bool:
+    """Whether x is an array of a library that the array API speaks for. CuPy's have no `__array_namespace__` to tell."""
+    from array_api_compat import is_array_api_obj
+
+    return bool(is_array_api_obj(x))
 
 
 class _OfTensors:
@@ -189,6 +201,7 @@ def set_sync_debug_mode(debug_mode: str) -> None:
 
     As `torch.cuda.set_sync_debug_mode`: training that never waits keeps the GPU busy. `.item()`, `.numpy()`, printing
     and `if tensor:` are what waits; `weft.synchronize()` is asked for, and no mistake. CPU tensors are there already.
+    Where `Trainer` and its callbacks wait by design, seldom, they say so, and it passes.
     """
     if debug_mode not in ("default", "warn", "error"):
         raise ValueError(f"`debug_mode` must be 'default', 'warn' or 'error', got {debug_mode!r}")
@@ -200,8 +213,25 @@ def get_sync_debug_mode() -> str:
     return _sync_debug_mode[0]
 
 
+class _Waiting(threading.local):
+    is_meant = False
+
+
+_waiting = _Waiting()
+
+
+@contextmanager
+def waiting_is_meant() -> Iterator[None]:
+    """For what has to wait for the device, and does so seldom: `set_sync_debug_mode` lets it pass within the block."""
+    before, _waiting.is_meant = _waiting.is_meant, True
+    try:
+        yield
+    finally:
+        _waiting.is_meant = before
+
+
 def _note_waiting() -> None:
-    if _sync_debug_mode[0] == "default":
+    if _sync_debug_mode[0] == "default" or _waiting.is_meant:
         return
     message = "the host waits here for a value from the device; keep it there, or read it less often"
     if _sync_debug_mode[0] == "error":
@@ -269,8 +299,9 @@ def devices() -> list[str]:
 
 
 def synchronize(name: str | None = None) -> None:
-    """Wait until the device has finished what was asked of it (on a CPU it always has)."""
-    if kind(canonical(name)) == "cuda":
+    """Wait until the device has finished what was asked of it, on all streams (on a CPU it always has)."""
+    name = canonical(name)
+    if kind(name) == "cuda":
         import cupy
 
-        cupy.cuda.get_current_stream().synchronize()
+        cupy.cuda.Device(int(name.partition(":")[2])).synchronize()

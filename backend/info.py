@@ -1,4 +1,4 @@
-"""What the array API lets a program ask: dtypes, their limits and promotion, devices, capabilities; memory in use."""
+"""What the array API lets a program ask: dtypes, their limits and promotion, devices, capabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from . import devices, dtypes
 from .tensor import Tensor, from_python
 
-__all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "memory_summary", "result_type"]
+__all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"]
 
 
 @dataclass(frozen=True)
@@ -106,23 +106,3 @@ class __array_namespace_info__:
                  "complex64", "complex128")  # fmt: skip
         found = {name: getattr(dtypes, name) for name in names}
         return {name: d for name, d in found.items() if kind is None or isdtype(d, kind)}
-
-
-def memory_summary(device: str | None = None) -> str:
-    """One line on the memory in use: the process's on a CPU, the pool's on a GPU."""
-    device = devices.canonical(device)
-    if devices.kind(device) == "cuda":
-        import cupy
-
-        pool, (free, total) = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()
-        used = f"{_mib(pool.used_bytes())} in use, {_mib(pool.total_bytes())} held"
-        return f"{device}: {used}, {_mib(free)} of {_mib(total)} free"
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return f"{device}: the process peaked at {_mib(peak)}"
-
-
-def _mib(n: int) -> str:
-    return f"{n / 2**20:,.1f} MiB"

@@ -32,7 +32,7 @@ def _operand(x: Tensor, other: Any) -> Any:
         return other
     if type(other) is np.ndarray:
         return asarray(other, device=x.device)
-    return asarray(other) if hasattr(other, "__array_namespace__") else NotImplemented
+    return asarray(other) if devices.is_array(other) else NotImplemented
 
 
 def _binary(f: Callable, *, reflected: bool = False) -> Callable:

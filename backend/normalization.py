@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import dtypes
 from .autograd import primitive
 from .elementwise import unbroadcast
@@ -58,6 +60,25 @@ def _affine(xp: Any, x: Any, weight: Any, bias: Any, shape: tuple) -> Any:
     return x if bias is None else x + xp.reshape(bias, shape)
 
 
+def is_mixed(x: Any, *of_channels: Any) -> bool:
+    """Whether x is half precision, and what belongs to its channels is float32."""
+    return dtypes.of(x).itemsize == 2 and any(a is not None and dtypes.of(a).itemsize == 4 for a in of_channels)
+
+
+def mixed(primitive: Any, xp: Any, x: Any, *of_channels: Any, eps: float) -> Any:
+    """A batch normalisation of such arguments: computed in float32, y and grad_x rounded, all else float32."""
+    dtype, wide = x.dtype, xp.astype(x, xp.float32)
+    found = primitive.impls["cpu"](wide, *of_channels, eps=eps) if xp is np else NotImplemented
+    out, pull = primitive.generic(xp, wide, *of_channels, eps=eps) if found is NotImplemented else found
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        g = (xp.astype(g[0], xp.float32), *g[1:]) if isinstance(g, tuple) else xp.astype(g, xp.float32)
+        grad_x, *others = pull(g, need, into)
+        return grad_x if grad_x is None else xp.astype(grad_x, dtype), *others
+
+    return out._replace(y=xp.astype(out.y, dtype)) if isinstance(out, BatchNorm) else xp.astype(out, dtype), vjp
+
+
 def _wanted(need: Any) -> tuple:
     """`need` for x, weight and bias, of which the last two may have been left out of the call."""
     return (*need, False, False)[:3]
@@ -73,8 +94,11 @@ def batch_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, eps:
     """Normalise each channel, axis 1 of (N, C, …), over all else. Ioffe & Szegedy (2015).
 
     Returns (y, mean, var); mean and unbiased var (C,) are for the running statistics of the layer:
-    running ← (1 − momentum) · running + momentum · batch.
+    running ← (1 − momentum) · running + momentum · batch. With half-precision x, weight and bias may be float32: so are
+    mean, var and their own gradients then, while y is of x's dtype.
     """
+    if is_mixed(x, weight, bias):
+        return mixed(batch_norm, xp, x, weight, bias, eps=eps)
     channels = x.shape[1]
     n = math.prod(x.shape) // max(1, channels)
     axes, shape = (0, *range(2, x.ndim)), (1, channels) + (1,) * (x.ndim - 2)
@@ -94,7 +118,12 @@ def batch_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, eps:
 def batch_norm_inference(
     xp: Any, x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5
 ) -> Any:
-    """w (x − mean)/√(var + ε) + b with given mean and var (C,) of each channel, axis 1 of (N, C, …): constants."""
+    """w (x − mean)/√(var + ε) + b with given mean and var (C,) of each channel, axis 1 of (N, C, …): constants.
+
+    Where x is half precision and all else float32, y is of x's dtype.
+    """
+    if is_mixed(x, mean, var, weight, bias):
+        return mixed(batch_norm_inference, xp, x, mean, var, weight, bias, eps=eps)
     shape = (1, x.shape[1]) + (1,) * (x.ndim - 2)
     rstd = xp.reshape(1 / xp.sqrt(var + eps), shape)
     x_hat = (x - xp.reshape(mean, shape)) * rstd

@@ -5,6 +5,7 @@ The mathematics is not here: operators and methods are attached by `methods.py` 
 
 from __future__ import annotations
 
+import operator
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +173,7 @@ class Tensor:
         return int(self._only("int"))
 
     def __index__(self) -> int:
-        return self.data.__index__()
+        return operator.index(self._only("index"))
 
     def __complex__(self) -> complex:
         return complex(self._only("complex"))
@@ -222,17 +223,23 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A leaf that a module learns. An optimizer may move `data`, and where its gradient goes, into its flat arena."""
+    """A leaf that a module learns. An optimizer may move `data`, and where its gradient goes, into its flat arena.
 
-    __slots__ = ("_grad_view",)
+    `_place` is then (what rounds the whole arena to half precision, which part of it this is): see `autocast`.
+    """
+
+    __slots__ = ("_grad_view", "_place")
+
+    _grad_view: Any
+    _place: tuple[Any, int] | None
 
     def __init__(self, data: Any, requires_grad: bool = True):
         super().__init__(data, requires_grad)
-        self._grad_view = None
+        self._grad_view = self._place = None
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self._grad_view = None
+        self._grad_view = self._place = None
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..backend import dtypes
 from ..backend.creation import asarray
 from ..backend.devices import namespace
 from ..backend.tensor import Tensor, device_of, innermost
@@ -63,6 +65,15 @@ class ArrayDataset:
     def y(self) -> Any:
         return self.arrays[1] if len(self.arrays) > 1 else None
 
+    @property
+    def nbytes(self) -> int:
+        """The size of all arrays.
+
+        >>> ArrayDataset(np.zeros((4, 3), np.uint8), np.zeros(4)).nbytes
+        44
+        """
+        return sum(a.size * dtypes.of(a).itemsize for a in self.arrays)
+
     def __len__(self) -> int:
         return self.arrays[0].shape[0]
 
@@ -84,6 +95,22 @@ class ArrayDataset:
         index = self.indices(index)
         xp = namespace(self.device)
         return tuple(xp.take(a, index, axis=0) for a in self.arrays)
+
+    def gather(self, index: Any, out: Sequence[np.ndarray]) -> None:
+        """Write `self[index]`, for a slice or an array of integers, to `out`: arrays of the host, as are the data's.
+
+        Indices beyond the ends wrap around.
+
+        >>> batch = np.empty(2, int)
+        >>> ArrayDataset(np.arange(5) * 10).gather(np.array([4, 2]), [batch])
+        >>> batch
+        array([40, 20])
+        """
+        for a, to in zip(self.arrays, out):
+            if isinstance(index, slice):
+                to[...] = a[index]
+            else:
+                np.take(a, index, axis=0, out=to, mode="wrap")  # "raise" would go by way of a temporary array
 
     def indices(self, index: Any) -> Any:
         """Integer indices as an array on the device of the data; indices that are there already cost nothing."""

@@ -14,6 +14,7 @@ from ..backend.devices import canonical
 from ..backend.random import Generator, default_generator
 from .arrays import ArrayDataset
 from .prefetch import prefetch
+from .staged import Staged
 
 __all__ = ["DataLoader"]
 
@@ -42,10 +43,16 @@ class DataLoader:
     seed : decides the order when shuffling; drawn from `generator` (or else the default generator) if it is None
     prefetch : batches prepared ahead in one background thread; 0 prepares each when it is asked for. Data that are
         resident on a device other than the CPU are never prefetched: there is nothing for the host to do.
+    pin_memory : as in PyTorch, whether batches that go from the host to a GPU are gathered in page-locked memory, from
+        where they are copied while the GPU computes; but None, the default, means True. Batches for the CPU, and data
+        that are resident on a device, are not concerned.
     device : where the batches go; None is the device of the data set if it is resident on one, else the default device
     transform : called with the inputs of each batch (the first array, raw) to give those that the model sees: a
         `Standardize`, say, which turns uint8 images into normalised float32. It runs in the background thread on
         NumPy arrays; if the batches go to another device, there, so that the narrow dtype is what travels.
+
+    Data that fit into a GPU's memory are best kept there: of `DataLoader(dataset.to("cuda"), …)` the host sends the order
+    of each epoch, and gathering a batch is one launch per array. The batches are the same, bit for bit.
 
     Yields a Tensor, or a tuple of them, per batch; no batch shares memory with the data set.
 
@@ -62,17 +69,22 @@ class DataLoader:
 
     def __init__(
         self, dataset: Any, batch_size: int = 1, shuffle: bool = False, *, drop_last: bool = False,
-        seed: int | None = None, generator: Generator | None = None, prefetch: int = 2, device: str | None = None,
-        transform: Callable[[Any], Any] | None = None,
+        seed: int | None = None, generator: Generator | None = None, prefetch: int = 2, pin_memory: bool | None = None,
+        device: str | None = None, transform: Callable[[Any], Any] | None = None,
     ):  # fmt: skip
         self.batch_size = _integer("batch_size", batch_size, 1)
         self.prefetch = _integer("prefetch", prefetch, 0)
+        if not isinstance(pin_memory, bool | None):
+            raise ValueError(f"`pin_memory` must be True, False or None, got {pin_memory!r}")
         if seed is None and shuffle:
             seed = int((generator or default_generator).integers(0, 2**63, ()))
         self.seed = _integer("seed", seed or 0, 0, 2**64)
         self.dataset, self.shuffle, self.drop_last, self.transform = dataset, bool(shuffle), bool(drop_last), transform
         self._resident = isinstance(dataset, ArrayDataset) and dataset.device != "cpu"
         self.device = canonical(dataset.device if device is None and self._resident else device)
+        self.pin_memory = pin_memory
+        is_staged = pin_memory is not False and not self._resident and Staged.serves(self.device)
+        self._staged = Staged(dataset, self.device) if is_staged else None
         self._position = _Position()
 
     def __len__(self) -> int:
@@ -91,14 +103,17 @@ class DataLoader:
         return self._epoch(self._position)
 
     def _epoch(self, position: _Position) -> Iterator[Any]:
-        indices = self._indices(position)
-        depth = 0 if self._resident else self.prefetch
-        with closing(prefetch(self._fetch, indices, depth)) as batches:
+        with closing(self._batches(self._indices(position))) as batches:
             for batch in batches:
                 position.batch += 1
                 yield self._deliver(batch)
         if position is self._position:
             self._position = _Position(position.epoch + 1)
+
+    def _batches(self, indices: Iterator[Any]) -> Any:
+        if self._staged is not None:
+            return self._staged.batches(indices, self.prefetch)
+        return prefetch(self._fetch, indices, 0 if self._resident else self.prefetch)
 
     def _indices(self, position: _Position) -> Iterator[Any]:
         order = None
@@ -117,9 +132,10 @@ class DataLoader:
 
     def _deliver(self, batch: Any) -> Any:
         """Make Tensors of a batch, in the consumer's thread, which alone talks to a device."""
+        if self._staged is None and self.device != "cpu":
+            batch = _each(lambda a: asarray(a, device=self.device).data, batch)
         if self.device != "cpu":
-            moved = _each(lambda a: asarray(a, device=self.device).data, batch)
-            batch = self._transformed(moved)
+            batch = self._transformed(batch)
         return _each(lambda a: asarray(a, device=self.device), batch)
 
     def _transformed(self, batch: Any) -> Any:

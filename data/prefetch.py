@@ -1,4 +1,4 @@
-"""Working ahead in a background thread."""
+"""Working ahead: in a background thread, and by one item in one's own."""
 
 from __future__ import annotations
 
@@ -63,3 +63,25 @@ def _work(function: Callable, requests: queue.SimpleQueue[Any], results: queue.S
             results.put((function(item), None))
         except BaseException as error:  # handed to the consumer
             results.put((None, error))
+
+
+def one_ahead(items: Iterable[T]) -> Generator[T, None, None]:
+    """The same items, each taken from `items` before the one in front of it is given out.
+
+    An exception of `items` is raised where its item is due.
+
+    >>> list(one_ahead([1, 2, 3]))
+    [1, 2, 3]
+    """
+    items = iter(items)
+    item: Any = next(items, _END)
+    while item is not _END:
+        following, error = _END, None
+        try:
+            following = next(items, _END)
+        except Exception as caught:
+            error = caught
+        yield item
+        if error is not None:
+            raise error
+        item = following

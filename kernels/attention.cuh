@@ -14,33 +14,58 @@ constexpr int PAD = 128;  // lse and delta have a multiple of PAD rows, so that 
 #define GROUP static_cast<int>(LANE / 4)
 #define MEMBER static_cast<int>(LANE % 4)
 
+// --- places ----------------------------------------------------------------------------------------------------------
+// What a block of threads works on: ROWS queries from `first` on, of head h of sequence b; `head` counts through the batch.
+// Where it is causal, the queries with most keys come first.
+struct Place {
+    int head, b, h, first;
+};
+
+template <int ROWS> __device__ __forceinline__ Place place_of(unsigned block, int queries, int heads, bool causal) {
+    const unsigned blocks = static_cast<unsigned>(queries + ROWS - 1) / ROWS, place = block % blocks;
+    const int head = static_cast<int>(block / blocks);
+    return {head, head / heads, head % heads, static_cast<int>(causal ? blocks - 1 - place : place) * ROWS};
+}
+
 // --- tiles -----------------------------------------------------------------------------------------------------------
-// `width` columns, next to each other, of `rows` rows that are `stride` elements apart.
+// `width` columns, next to each other, of `rows` rows that are `stride` elements apart; `data` is where a thread's part of it
+// begins, 16 bytes of some rows.
 template <typename T> struct Matrix {
     const T* data;
     long long stride;
     int rows, width;
 };
 
-// Chunk c, of 16 bytes, of a row of a tile with D columns. Each eight chunks are permuted so that the same chunk of eight
-// neighbouring rows lies in all 32 banks.
-template <int D, typename T> __device__ __forceinline__ T* chunk(T* tile, int row, int c) {
+// A thread's part of a matrix, for THREADS threads that copy tiles of D columns.
+template <int D, int THREADS, typename T>
+__device__ __forceinline__ Matrix<T> matrix(const T* data, long long stride, int rows, int width) {
+    constexpr int CHUNKS = D / VECTOR<T>;
+    return {data + threadIdx.x / CHUNKS * stride + threadIdx.x % CHUNKS * VECTOR<T>, stride, rows, width};
+}
+
+// Chunk c ^ beyond, of 16 bytes, of a row of a tile with D columns. Each eight chunks are permuted so that the same chunk of
+// eight neighbouring rows lies in all 32 banks. To go from chunk to chunk costs one instruction where `beyond` is constant.
+template <int D, typename T> __device__ __forceinline__ T* chunk(T* tile, int row, int c, int beyond = 0) {
     static_assert(D * sizeof(T) >= 128, "a row is at least one line of the banks");
-    return tile + row * D + ((c & ~7) + ((c ^ row) & 7)) * VECTOR<T>;
+    constexpr int N = VECTOR<T>;
+    return tile + ((row * D + ((row ^ c) & 7) * N) ^ (beyond % 8 * N)) + ((c & ~7) + beyond / 8 * 8) * N;
+}
+
+template <int D, typename T> __device__ __forceinline__ T* entry(T* tile, int row, int column) {
+    return chunk<D>(tile, row, column / VECTOR<T>) + column % VECTOR<T>;
 }
 
 // Start to copy rows [first, first + ROWS) to a tile; zeros stand for what the matrix does not have.
 template <int D, int ROWS, int THREADS, typename T>
 __device__ __forceinline__ void load_tile(T* tile, const Matrix<T>& from, int first) {
     constexpr int CHUNKS = D / VECTOR<T>, STEP = THREADS / CHUNKS;  // rows that all threads copy at once
-    const int c = threadIdx.x % CHUNKS;
-    int row = threadIdx.x / CHUNKS;
-    const T* source = from.data + (first + row) * from.stride + c * VECTOR<T>;
+    const int row = threadIdx.x / CHUNKS, c = threadIdx.x % CHUNKS;
+    const int rows = c * VECTOR<T> < from.width ? from.rows - row - first : 0;  // that are there
+    const T* source = from.data + first * from.stride;
 #pragma unroll
-    for (int i = 0; i < ROWS; i += STEP, row += STEP, source += STEP * from.stride) {
-        const bool valid = first + row < from.rows && c * VECTOR<T> < from.width;
-        if (STEP <= ROWS || row < ROWS) cp_async_16(chunk<D>(tile, row, c), source, valid);
-    }
+    for (int i = 0; i < ROWS; i += STEP, source += STEP * from.stride)
+        if (STEP <= ROWS || row < ROWS)
+            cp_async_16(chunk<D>(tile + (i & ~7) * D, row + (i & 7), c), source, i < rows);
 }
 
 // The same rows of two matrices, into a tile and the one behind it.
@@ -60,21 +85,21 @@ template <int M, int N> __device__ __forceinline__ void clear(float (&acc)[M][N]
             for (int e = 0; e < 4; ++e) acc[m][n][e] = 0;
 }
 
-// acc = A Bᵀ over D columns: A is 16·M rows of a tile from `row` on, B the first 8·N rows of another.
+// acc = A Bᵀ over D columns: A is the first 16·M rows of a tile, B the first 8·N rows of another.
 template <int D, typename T, int M, int N>
-__device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const T* a, int row, const T* b) {
+__device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const T* a, const T* b) {
     clear(acc);
     if constexpr (sizeof(T) == 2) {
-#pragma unroll 4  // more makes the compiler load so far ahead that registers run out
+#pragma unroll 2  // more makes the compiler load so far ahead that registers run out
         for (int k = 0; k < D / 16; ++k) {
             uint32_t x[M][4];
 #pragma unroll
-            for (int m = 0; m < M; ++m) ldmatrix_x4(x[m], chunk<D>(a, row + 16 * m + LANE % 16, 2 * k + LANE / 16));
+            for (int m = 0; m < M; ++m) ldmatrix_x4(x[m], chunk<D>(a + 16 * m * D, LANE % 16, LANE / 16, 2 * k));
 #pragma unroll
             for (int n = 0; n < N; n += 2) {
                 uint32_t y[4];
-                ldmatrix_x4(y, chunk<D>(b, 8 * n + LANE % 16, 2 * k + LANE / 16));
-                const uint32_t low[2] = {y[0], y[2]}, high[2] = {y[1], y[3]};
+                ldmatrix_x4(y, chunk<D>(b + 8 * n * D, LANE / 16 * 8 + LANE % 8, LANE / 8 % 2, 2 * k));
+                const uint32_t low[2] = {y[0], y[1]}, high[2] = {y[2], y[3]};
 #pragma unroll
                 for (int m = 0; m < M; ++m) {
                     mma_m16n8k16<T>(acc[m][n], x[m], low);
@@ -87,10 +112,10 @@ __device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const
         for (int k = 0; k < D / 4; ++k) {
             Vec<T, 4> x[2 * M];
 #pragma unroll
-            for (int r = 0; r < 2 * M; ++r) x[r] = load<4>(chunk<D>(a, row + 8 * r + GROUP, k));
+            for (int r = 0; r < 2 * M; ++r) x[r] = load<4>(chunk<D>(a + 8 * r * D, GROUP, k));
 #pragma unroll
             for (int c = 0; c < 2 * N; ++c) {
-                const Vec<T, 4> y = load<4>(chunk<D>(b, c / 2 * 8 + 2 * MEMBER + c % 2, k));
+                const Vec<T, 4> y = load<4>(chunk<D>(b + c / 2 * 8 * D, 2 * MEMBER + c % 2, k));
 #pragma unroll
                 for (int r = 0; r < 2 * M; ++r)
 #pragma unroll
@@ -117,7 +142,7 @@ __device__ __forceinline__ void multiply_add(float (&acc)[M][D / 8][4], const fl
 #pragma unroll
             for (int d = 0; d < D / 8; d += 2) {
                 uint32_t y[4];
-                ldmatrix_x4_trans(y, chunk<D>(b, 8 * n + LANE % 16, d + LANE / 16));
+                ldmatrix_x4_trans(y, chunk<D>(b + 8 * n * D, LANE % 16, LANE / 16, d));
                 const uint32_t low[2] = {y[0], y[1]}, high[2] = {y[2], y[3]};
 #pragma unroll
                 for (int m = 0; m < M; ++m) {
@@ -152,6 +177,67 @@ __device__ __forceinline__ void multiply_add(float (&acc)[M][D / 8][4], const fl
     }
 }
 
+// acc += A B over K columns: A is 16·M rows of a tile with W columns, from `row` on, or TRANSPOSED 16·M of its columns; B is
+// 8·N columns, from `column` on, of a tile with D.
+template <int W, int D, bool TRANSPOSED, int K, typename T, int M, int N>
+__device__ __forceinline__ void multiply_tiles(float (&acc)[M][N][4], const T* a, int row, const T* b, int column) {
+    if constexpr (sizeof(T) == 2) {
+#pragma unroll 4  // as above
+        for (int k = 0; k < K; k += 16) {
+            uint32_t x[M][4];
+#pragma unroll
+            for (int m = 0; m < M; ++m)
+                if constexpr (TRANSPOSED)
+                    ldmatrix_x4_trans(x[m], chunk<W>(a + k * W, LANE / 16 * 8 + LANE % 8, row / 8 + LANE / 8 % 2, 2 * m));
+                else
+                    ldmatrix_x4(x[m], chunk<W>(a + (row + 16 * m) * W, LANE % 16, LANE / 16, k / 8));
+#pragma unroll
+            for (int n = 0; n < N; n += 2) {
+                uint32_t y[4];
+                ldmatrix_x4_trans(y, chunk<D>(b + k * D, LANE % 16, column / 8 + LANE / 16, n));
+                const uint32_t low[2] = {y[0], y[1]}, high[2] = {y[2], y[3]};
+#pragma unroll
+                for (int m = 0; m < M; ++m) {
+                    mma_m16n8k16<T>(acc[m][n], x[m], low);
+                    mma_m16n8k16<T>(acc[m][n + 1], x[m], high);
+                }
+            }
+        }
+    } else {
+#pragma unroll 2
+        for (int k = 0; k < K; ++k) {
+            float x[2 * M];
+#pragma unroll
+            for (int r = 0; r < 2 * M; ++r)
+                x[r] = TRANSPOSED ? *entry<W>(a, k, row + 8 * r + GROUP) : *entry<W>(a, row + 8 * r + GROUP, k);
+#pragma unroll
+            for (int n = 0; n < N; ++n) {
+                const Vec<T, 2> y = load<2>(entry<D>(b, k, column + 8 * n + 2 * MEMBER));
+#pragma unroll
+                for (int r = 0; r < 2 * M; ++r)
+#pragma unroll
+                    for (int i = 0; i < 2; ++i) {
+                        float& sum = acc[r / 2][n][r % 2 * 2 + i];
+                        sum = fmaf(x[r], y.at[i], sum);
+                    }
+            }
+        }
+    }
+}
+
+// Write a product, rounded to T, to a tile with W columns, from `row` and `column` on.
+template <int W, typename T, int M, int N>
+__device__ __forceinline__ void put(T* tile, int row, int column, const float (&x)[M][N][4]) {
+#pragma unroll
+    for (int r = 0; r < 2 * M; ++r)
+#pragma unroll
+        for (int n = 0; n < N; ++n) {
+            const float* two = &x[r / 2][n][r % 2 * 2];
+            store(entry<W>(tile, row + 8 * r + GROUP, column + 8 * n + 2 * MEMBER),
+                  Vec<T, 2>{{from_float<T>(two[0]), from_float<T>(two[1])}});
+        }
+}
+
 // Write the warp's rows from `row` on, times `scale`, to rows `stride` elements apart.
 template <typename T, int M, int N>
 __device__ __forceinline__ void store_rows(T* to, long long stride, int row, int rows, int width, float (&acc)[M][N][4],
@@ -165,6 +251,22 @@ __device__ __forceinline__ void store_rows(T* to, long long stride, int row, int
             const float *x = &acc[r / 2][n][r % 2 * 2], s = scale[r];
             if (8 * n < width)
                 store(to + i * stride + 8 * n + 2 * MEMBER, Vec<T, 2>{{from_float<T>(x[0] * s), from_float<T>(x[1] * s)}});
+        }
+    }
+}
+
+// Add the same to rows in float, in the order in which blocks come.
+template <int M, int N>
+__device__ __forceinline__ void add_rows(float* to, long long stride, int row, int rows, int width, float (&acc)[M][N][4],
+                                         float scale) {
+#pragma unroll
+    for (int r = 0; r < 2 * M; ++r) {
+        const int i = row + 8 * r + GROUP;
+        if (i >= rows) continue;
+#pragma unroll
+        for (int n = 0; n < N; ++n) {
+            const float* x = &acc[r / 2][n][r % 2 * 2];
+            if (8 * n < width) atomic_add_2(to + i * stride + 8 * n + 2 * MEMBER, x[0] * scale, x[1] * scale);
         }
     }
 }
@@ -191,15 +293,15 @@ template <typename T, bool PLAIN = false> struct Mask {
         const int last = j + (KEYS_DOWN ? 16 * M : 8 * N) - 1;
         if ((PLAIN || (!allowed && !scaled())) && last < keys && !(causal && last > i)) return;
         const float multiplier = scaled() ? scale : 1.0f;
-        const long long down = KEYS_DOWN ? column : row, across = KEYS_DOWN ? row : column;
+        const long long across = KEYS_DOWN ? row : column;
 #pragma unroll
         for (int r = 0; r < 2 * M; ++r) {
-            // which columns take part, counted from the first of this lane
-            const int query = i + 8 * r + GROUP, key = j + 8 * r + GROUP;  // one of them
-            const int from = (KEYS_DOWN && causal ? key - i : 0) - 2 * MEMBER;
-            const int to = KEYS_DOWN ? (key < keys ? queries - i : 0) - 2 * MEMBER
-                                     : (query < queries ? (causal ? min(keys, query + 1) : keys) - j : 0) - 2 * MEMBER;
-            long long at = i * row + j * column + (8 * r + GROUP) * down + 2 * MEMBER * across;
+            const int down = 8 * r + GROUP, right = 2 * MEMBER;  // of this lane's first; which columns from there take part:
+            const int query = i + (KEYS_DOWN ? right : down), key = j + (KEYS_DOWN ? down : right);
+            const int from = (KEYS_DOWN && causal ? key - i : 0) - right;
+            const int to = (KEYS_DOWN ? (key < keys ? queries - i : 0)
+                                      : (query < queries ? (causal ? min(keys, query + 1) : keys) - j : 0)) - right;
+            long long at = query * row + key * column;
 #pragma unroll
             for (int n = 0; n < N; ++n, at += 8 * across)
 #pragma unroll
@@ -226,12 +328,12 @@ __device__ __forceinline__ Mask<T, PLAIN> mask_of(const bool* allowed, const T* 
 // --- dropout ---------------------------------------------------------------------------------------------------------
 // Which elements of one head's (queries, keys) probabilities stay: those whose draw of 16 bits is below `threshold`. A
 // block of the random stream has the draws of 16 neighbouring keys of one query, `blocks` of them make a row.
-struct Dropout {
+template <bool PLAIN> struct Dropout {
     unsigned long long first, key0, key1;  // the block of query 0 and key 0; the seed
     int blocks, threshold;
     float scale;  // 1/(1 − p)
 
-    __device__ __forceinline__ bool active() const { return threshold < 1 << 16; }
+    __device__ __forceinline__ bool active() const { return !PLAIN && threshold < 1 << 16; }
 
     // Bit k: whether key 16·block + k stays.
     __device__ __forceinline__ uint32_t row_bits(int query, int block) const {
@@ -242,24 +344,35 @@ struct Dropout {
         return bits;
     }
 
+    // Bit 4·(N·m + n) + e: whether element e of the tile (m, n) of M × N stays, for 16·M queries and 8·N keys. Best asked
+    // for before there are scores, and made for one row of tiles after the other: registers are scarce.
+    template <int M, int N> __device__ __forceinline__ uint64_t keep(int query, int key) const {
+        if constexpr (PLAIN) return ~0ull;
+        else {
+            static_assert(M * N <= 16, "one bit for each element");
+            uint64_t kept = active() ? 0 : ~0ull;
+#pragma unroll 1
+            for (int m = 0; active() && m < M; ++m)
+                kept |= static_cast<uint64_t>(row_of_tiles<N>(query + 16 * m, key)) << (4 * N * m);
+            return kept;
+        }
+    }
+
     // Bit 4·n + e: whether element e of the n-th of N tiles beside each other stays. Each lane computes one block at a time
-    // and hands it round. KEYS_DOWN: the 16 rows are keys and columns queries.
-    template <bool KEYS_DOWN, int N> __device__ __forceinline__ uint32_t keep(int query, int key) const {
+    // and hands it round.
+    template <int N> __device__ __forceinline__ uint32_t row_of_tiles(int query, int key) const {
         static_assert(N % 4 == 0 || N < 4, "32 columns at a time");
         static_assert(N <= 8, "one register has room for 8 tiles");
         uint32_t kept = 0;
 #pragma unroll 1  // side by side, the words of two blocks would take too many registers
         for (int n0 = 0; n0 < N; n0 += 4) {  // 32 columns
-            const uint32_t bits = KEYS_DOWN ? row_bits(query + 8 * n0 + LANE, key / 16)
-                                            : row_bits(query + GROUP + MEMBER / 2 * 8, key / 16 + n0 / 2 + MEMBER % 2);
+            const uint32_t bits = row_bits(query + GROUP + MEMBER / 2 * 8, key / 16 + n0 / 2 + MEMBER % 2);
 #pragma unroll
             for (int n = 0; n < 4 && n < N; ++n)
 #pragma unroll
-                for (int h = 0; h < 2; ++h) {  // KEYS_DOWN: the column, else the row, of two
-                    const uint32_t row = __shfl_sync(FULL, bits, KEYS_DOWN ? 8 * n + 2 * MEMBER + h : 4 * GROUP + 2 * h + n / 2);
-                    const uint32_t two = KEYS_DOWN ? ((row >> GROUP & 1) | (row >> (GROUP + 8) & 1) << 2) << h
-                                                   : (row >> ((key + 8 * n) % 16 + 2 * MEMBER) & 3) << (2 * h);
-                    kept |= two << (4 * (n0 + n));
+                for (int h = 0; h < 2; ++h) {  // the row, of two
+                    const uint32_t row = __shfl_sync(FULL, bits, 4 * GROUP + 2 * h + n / 2);
+                    kept |= (row >> ((key + 8 * n) % 16 + 2 * MEMBER) & 3) << (2 * h) << (4 * (n0 + n));
                 }
         }
         return kept;
@@ -267,8 +380,10 @@ struct Dropout {
 };
 
 // Dropout of a head, counted through the batch, of a draw whose first block is `first`.
-__device__ __forceinline__ Dropout dropout_of(unsigned long long first, long long head, int queries, int keys,
-                                              unsigned long long key0, unsigned long long key1, int threshold, float scale) {
+template <bool PLAIN>
+__device__ __forceinline__ Dropout<PLAIN> dropout_of(unsigned long long first, long long head, int queries, int keys,
+                                                     unsigned long long key0, unsigned long long key1, int threshold,
+                                                     float scale) {
     const int blocks = static_cast<int>(ceil_div(keys, 16));
     return {first + head * queries * blocks, key0, key1, blocks, threshold, scale};
 }

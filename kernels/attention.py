@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, empty, namespace
+from .launch import FLOATS, HALVES, Kernel, empty, namespace
 from .random import stream_arguments
 
 __all__ = ["WIDEST", "Options", "backward", "forward"]
@@ -18,13 +18,15 @@ PAD = 128  # lse and delta have a multiple of so many rows
 OPTIONS = ("-ftz=true",)  # exp2f is then a single instruction; probabilities below 2⁻¹²⁶ become 0
 
 
-def _exists(dtype: Any, width: int, key: bool, value: bool) -> bool:
-    return (key and value) if width < WIDEST else key != value
+def _exists(dtype: Any, width: int, plain: bool, query: bool = False) -> bool:
+    return (dtype in HALVES and width < WIDEST) if plain else not query
 
 
 _forward = Kernel("attention.cu", "attention_forward", FLOATS, WIDTHS, (True, False), options=OPTIONS)
 _delta = Kernel("attention_backward.cu", "attention_delta", FLOATS, options=OPTIONS)
-_query = Kernel("attention_backward.cu", "attention_backward_query", FLOATS, WIDTHS, options=OPTIONS)
+_query = Kernel(
+    "attention_backward.cu", "attention_backward_query", FLOATS, WIDTHS, (True, False), only=_exists, options=OPTIONS
+)
 _key = Kernel(
     "attention_backward.cu",
     "attention_backward_key",
@@ -35,6 +37,7 @@ _key = Kernel(
     only=_exists,
     options=OPTIONS,
 )
+_round = Kernel("attention_backward.cu", "attention_round", HALVES, options=OPTIONS)
 
 
 class Options(NamedTuple):
@@ -49,6 +52,10 @@ class Options(NamedTuple):
     threshold: int = 1 << 16
     rescale: float = 1.0
     stream: tuple[int, int, Any] = (0, 0, None)
+
+    def plain(self, mask: Any) -> bool:
+        """Whether the kernels for the plain case will do: no mask but the causal one, no dropout, a positive scale."""
+        return mask is None and self.scale > 0 and self.threshold == 1 << 16
 
     def arguments(self) -> tuple:
         key0, key1, counter, advance = stream_arguments(self.stream)
@@ -69,7 +76,7 @@ def forward(query: Any, key: Any, value: Any, mask: Any, options: Options) -> tu
     out = _rows_of_heads(b, h, length, inputs[2].shape[-1], like=query)
     lse = empty((b, h, -(-length // PAD) * PAD), np.float32, like=query)
     width = _tile_width(inputs)
-    plain = mask is None and options.scale > 0 and options.threshold == 1 << 16
+    plain = options.plain(mask)
     warps, rows, columns = _forward_tile(width, query.dtype.itemsize, plain)
     _forward[query.dtype, width, plain](
         b * h * -(-length // rows), 32 * warps, *inputs, *_mask_arrays(mask), out, lse,
@@ -90,10 +97,12 @@ def backward(
     options: Options,
     *,
     need: Sequence[bool],
+    deterministic: bool = True,
 ) -> tuple[Any, Any, Any]:
     """The gradients of query, key and value, shaped like them, for `out` and `lse` of `forward`.
 
     `need` says whether that of the query is wanted, and whether those of key and value are; None for those that are not.
+    Without `deterministic`, that of the query may be summed in any order, if all are wanted: five products, not seven.
     """
     inputs, mask = [_aligned(x) for x in (query, key, value)], _forwards(mask)
     out, grad_out = _aligned(out), _aligned(grad_out)
@@ -105,24 +114,32 @@ def backward(
         delta.size // 32, 256, out, grad_out, delta, *_strides([out, grad_out]), np.int32(h), np.int32(length),
         np.int32(widths[2]),
     )  # fmt: skip
-    warps, rows, *passing = _backward_tile(width, dtype.itemsize)
+    plain = options.plain(mask) and _exists(dtype, width, True)
     arrays = (*inputs, *_mask_arrays(mask), grad_out, lse, delta)
     numbers = (
         *_strides(inputs), *_mask_strides(mask, query, key), *_strides([grad_out]), *_sizes(inputs), *options.arguments()
     )  # fmt: skip
-    shared = [(2 * rows + 4 * n) * width * dtype.itemsize for n in passing]
-    grad_query = grad_key = grad_value = None
+    grad_query = grad_key = grad_value = sums = None
     if need[0]:
         grad_query = _rows_of_heads(b, h, length, widths[0], like=query)
-        grid = b * h * -(-length // rows)
-        _query[dtype, width](grid, 32 * warps, *arrays, grad_query, *numbers, shared=shared[0])
+        if plain and not deterministic and any(need[1:]):
+            sums = namespace(query).zeros((b, length, h, widths[0]), np.float32)
+        else:
+            warps, rows, passing = _query_tiles(width, dtype.itemsize, plain)
+            _query[dtype, width, plain](
+                b * h * -(-length // rows), 32 * warps, *arrays, grad_query, *numbers,
+                shared=(2 * rows + 4 * passing) * width * dtype.itemsize,
+            )  # fmt: skip
     if any(need[1:]):
         grad_key = _rows_of_heads(b, g, keys, widths[1], like=query)
         grad_value = _rows_of_heads(b, g, keys, widths[2], like=query)
-        grid = b * g * -(-keys // rows)
-        for parts in ((True, True), (True, False), (False, True)):
-            if _exists(dtype, width, *parts):
-                _key[dtype, width, *parts](grid, 32 * warps, *arrays, grad_key, grad_value, *numbers, shared=shared[1])
+        rows, passing, stages = _key_tiles(width, dtype.itemsize, plain)
+        _key[dtype, width, plain, sums is not None](
+            b * g * -(-keys // rows), 256, *arrays, sums, grad_key, grad_value, *numbers,
+            shared=2 * (rows * width + passing * rows + stages * passing * width) * dtype.itemsize,
+        )  # fmt: skip
+    if sums is not None:
+        _round[dtype](-(-sums.size // 1024), 256, sums, grad_query, np.int64(sums.size))
     return _like(grad_query, query), _like(grad_key, key), _like(grad_value, value)
 
 
@@ -136,16 +153,25 @@ def _forward_tile(width: int, itemsize: int, plain: bool) -> tuple[int, int, int
     single = itemsize == 4
     columns = {
         64: 64 if plain else 32,
-        128: (32 if single else 48) if plain else 16,
-        256: 32 if plain and not single else 16,
+        128: (32 if single else 64) if plain else 16,
+        256: 64 if plain and not single else 16,
     }
     return 8 if width > 128 else 4, 128, columns[width]
 
 
-def _backward_tile(width: int, itemsize: int) -> tuple[int, int, int, int]:
-    """Warps, rows that stay, keys and queries that pass by: `Backward` in the source."""
-    warps, passing = 4 if width * itemsize > 512 else 8, 8192 // (width * itemsize)
-    return warps, 16 * warps, 64 if width == 128 and itemsize == 2 else passing, passing
+def _query_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
+    """Warps, queries that stay and keys that pass by: `QueryTiles` in the source."""
+    if plain:
+        return 4, 128, 8192 // (width * itemsize)
+    warps = 4 if width * itemsize > 512 else 8
+    return warps, 16 * warps, 64 if width == 128 and itemsize == 2 else 8192 // (width * itemsize)
+
+
+def _key_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
+    """Keys that stay, queries that pass by and how many tiles of these there are: `KeyTiles` in the source."""
+    half, widest = itemsize == 2, width == WIDEST
+    queries = 64 if width == 64 or (half and (plain or widest)) else 32
+    return (64 if half else 32) if widest else (128 if half else 64), queries, 1 if widest else 2
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -5,25 +5,44 @@
 //     delta = Σ G ∘ O    dP = D ∘ (G Vᵀ)    dS = P ∘ (dP − delta)
 //     grad_V = (D ∘ P)ᵀ G    grad_Q = scale · dS K    grad_K = scale · dSᵀ Q
 //
-// (FlashAttention-2; Dao, 2023). Three kernels, so that every sum has one owner and a fixed order, and no atomics:
-// `attention_delta` a row for 8 lanes; `attention_backward_query` owns ROWS queries and walks over the keys;
-// `attention_backward_key` owns ROWS keys, whose scores it has transposed, and walks over the queries of all the query
-// heads that share them. P and dS go from the registers of one product to the next, never through memory.
+// (FlashAttention-2; Dao, 2023). `attention_delta` has a row for 8 lanes. `attention_backward_key` owns KEYS keys and walks
+// over the queries of all the query heads that share them; P and dS go through shared memory, in which the products that
+// sum over queries find them transposed. grad_Q, which sums over keys, comes about in one of two ways:
+//
+//   - `attention_backward_query` makes P and dS once more, owns ROWS queries and walks over the keys. Every sum has one
+//     owner and a fixed order: the same bits every time, for seven products in place of five.
+//   - with QUERY, attention_backward_key adds dS K to grad_Q in float, atomically, in the order in which blocks come.
+//     `attention_round` then makes half precision of it.
 //
 // Layout: query, key, value, grad_out and masks strided as in attention.cu; lse and delta (B, H, L to a multiple of PAD).
 // out and the gradients are (B, L or S, heads, D) in memory.
-// Geometry: one block of threads for ROWS rows of a head, in one dimension.
-// Shared memory: two tiles of ROWS rows that stay, twice two of KEYS or QUERIES rows: a pair arrives while one is used.
-// D = 256: the accumulators of grad_K and grad_V do not fit side by side, and the kernel is launched for each.
-// Work: 14 B H L S D operations (a seventh more at D = 256), half if causal: B = 8, H = 16, L = S = 4096, D = 128, causal, half:
-// 1.9 Tflop, 2.4 ms at the 790 Tflop/s of large products on an H200, 5.6 ms at 340, as `mma.sync` may reach; delta reads
-// out and grad_out, 0.27 GB, in 0.06 ms.
+// Geometry: one block of threads for ROWS or KEYS rows of a head, in one dimension; where it is causal, those with most work
+// come first. PLAIN: no dropout, no mask but j ≤ i, a positive scale, which leaves registers for larger tiles.
+// Shared memory: what stays, and STAGES times the pair of tiles that pass by, one arriving while one is used; in
+// attention_backward_key also P and dS. At most 161 KiB: an A100 has 163.
+// Bandwidth of shared memory is what `mma.sync` waits for. A warp multiplies 16·M rows by 8·N columns: per 16 of the depth M
+// + N/2 matrix loads, of 4 cycles each, for M·N products, of 1.6 cycles at best. At D = 128 with M = 2 that is 1.1 cycles
+// of loads for one of products in attention_backward_key, 1.2 in attention_backward_query; with M = 1 it was 1.6 in both.
+// Work: 14 B H L S D operations, or 10, half if causal: B = 8, H = 16, L = S = 4096, D = 128, causal, half: 1.9 or 1.4 Tflop,
+// 2.4 or 1.7 ms at the 790 Tflop/s of large products on an H200, 5.6 or 4.0 at 340, as `mma.sync` may reach; delta reads
+// out and grad_out, 0.27 GB, in 0.06 ms. Atomic sums send S/KEYS times grad_Q in float to the L2 cache, 4.3 GB.
 #include "attention.cuh"
 
-template <typename T, int D> struct Backward {
-    static constexpr int BYTES = D * sizeof(T), WARPS = BYTES > 512 ? 4 : 8, THREADS = 32 * WARPS, ROWS = 16 * WARPS;
-    static constexpr int QUERIES = 8192 / BYTES;                                // that pass by a block of keys at a time
-    static constexpr int KEYS = D == 128 && sizeof(T) == 2 ? 64 : 8192 / BYTES;  // and that pass by a block of queries
+// Tiles of attention_backward_query. With M = 2, two blocks of threads share a multiprocessor.
+template <typename T, int D, bool PLAIN> struct QueryTiles {
+    static constexpr int BYTES = D * sizeof(T), M = PLAIN && sizeof(T) == 2 && D <= 128 ? 2 : 1;
+    static constexpr int WARPS = M == 2 || BYTES > 512 ? 4 : 8, THREADS = 32 * WARPS, ROWS = 16 * M * WARPS;
+    static constexpr int KEYS = D == 128 && sizeof(T) == 2 && M == 1 ? 64 : 8192 / BYTES;  // that pass by at a time
+};
+
+// Tiles of attention_backward_key, and how WARPS warps share a product of ROWS rows: `down` of them below each other.
+template <typename T, int D, bool PLAIN> struct KeyTiles {
+    static constexpr bool HALF = sizeof(T) == 2;
+    static constexpr int WARPS = 8, THREADS = 32 * WARPS, M = !HALF && D == 256 ? 1 : 2, STAGES = D == 256 ? 1 : 2;
+    static constexpr int KEYS = HALF ? (D == 256 ? 64 : 128) : (D == 256 ? 32 : 64);
+    static constexpr int QUERIES = D == 64 || (HALF && (PLAIN || D == 256)) ? 64 : 32;  // that pass by at a time
+    static __host__ __device__ constexpr int down(int rows) { return rows / (16 * M); }
+    static __host__ __device__ constexpr int across(int rows) { return WARPS / down(rows); }
 };
 
 // delta[b, h, i] = Σ out[b, i, h] grad_out[b, h, i]; 0 in the rows that fill it up.
@@ -48,8 +67,33 @@ attention_delta(const T* out, const T* grad_out, float* delta, long long out_bat
     if (threadIdx.x % 8 == 0) delta[row] = sum;
 }
 
-template <typename T, int D>
-__global__ void __launch_bounds__(Backward<T, D>::THREADS, 1)  // 1: rather more registers than more blocks
+// Of the rows of a warp that this lane has: lse · log₂e and −delta.
+template <int R>
+__device__ __forceinline__ void read_statistics(float (&log_sum)[R], float (&centre)[R], const float* lse, const float* delta) {
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+        log_sum[r] = lse[8 * r + GROUP] * LOG2_E;
+        centre[r] = -delta[8 * r + GROUP];
+    }
+}
+
+// Scores s become (1 − p) D ∘ P, and what the product G Vᵀ has left in grad_p becomes dS.
+template <int M, int N>
+__device__ __forceinline__ void probabilities(float (&s)[M][N][4], float (&grad_p)[M][N][4], uint64_t kept,
+                                              const float (&log_sum)[2 * M], const float (&centre)[2 * M], float factor,
+                                              float rescale) {
+#pragma unroll
+    for (int i = 0; i < 4 * M * N; ++i) {
+        const int m = i / (4 * N), n = i / 4 % N, e = i % 4, r = 2 * m + e / 2;
+        const bool stays = kept >> i & 1;
+        const float p = exp2f(fmaf(s[m][n][e], factor, -log_sum[r]));
+        s[m][n][e] = stays ? p : 0.0f;
+        grad_p[m][n][e] = p * (stays ? fmaf(grad_p[m][n][e], rescale, centre[r]) : centre[r]);
+    }
+}
+
+template <typename T, int D, bool PLAIN>
+__global__ void __launch_bounds__(QueryTiles<T, D, PLAIN>::THREADS, 1)  // 1: rather more registers than more blocks
 attention_backward_query(const T* query, const T* key, const T* value, const bool* allowed, const T* bias, const T* grad_out,
                          const float* lse, const float* delta, T* grad_query, long long query_batch, long long query_head,
                          long long query_row, long long key_batch, long long key_head, long long key_row,
@@ -58,8 +102,8 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
                          long long grad_head, long long grad_row, int heads, int group, int queries, int keys, int width,
                          int value_width, float scale, bool causal, int threshold, float rescale, unsigned long long key0,
                          unsigned long long key1, unsigned long long counter, const unsigned long long* advance) {
-    using Tile = Backward<T, D>;
-    constexpr int ROWS = Tile::ROWS, KEYS = Tile::KEYS, THREADS = Tile::THREADS, N = KEYS / 8;
+    using Tile = QueryTiles<T, D, PLAIN>;
+    constexpr int M = Tile::M, ROWS = Tile::ROWS, KEYS = Tile::KEYS, THREADS = Tile::THREADS, N = KEYS / 8;
     extern __shared__ __align__(16) unsigned char memory[];
     T* query_tile = reinterpret_cast<T*>(memory);
     T* grad_tile = query_tile + ROWS * D;
@@ -68,23 +112,19 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
     const int blocks = static_cast<int>(ceil_div(queries, ROWS)), place = blockIdx.x % blocks;
     const int first = (causal ? blocks - 1 - place : place) * ROWS;
     const int head = blockIdx.x / blocks, b = head / heads, h = head % heads;
-    const Matrix<T> q{query + b * query_batch + h * query_head, query_row, queries, width};
-    const Matrix<T> g{grad_out + b * grad_batch + h * grad_head, grad_row, queries, value_width};
-    const Matrix<T> k{key + b * key_batch + h / group * key_head, key_row, keys, width};
-    const Matrix<T> v{value + b * value_batch + h / group * value_head, value_row, keys, value_width};
-    const Mask<T> mask =
-        mask_of<false>(allowed, bias, b * mask_batch + h * mask_head, mask_row, mask_column, queries, keys, causal, scale);
-    const Dropout dropout = dropout_of(first_block(counter, advance), head, queries, keys, key0, key1, threshold, rescale);
+    const Matrix<T> q = matrix<D, THREADS>(query + b * query_batch + h * query_head, query_row, queries, width);
+    const Matrix<T> g = matrix<D, THREADS>(grad_out + b * grad_batch + h * grad_head, grad_row, queries, value_width);
+    const Matrix<T> k = matrix<D, THREADS>(key + b * key_batch + h / group * key_head, key_row, keys, width);
+    const Matrix<T> v = matrix<D, THREADS>(value + b * value_batch + h / group * value_head, value_row, keys, value_width);
+    const Mask<T, PLAIN> mask =
+        mask_of<PLAIN>(allowed, bias, b * mask_batch + h * mask_head, mask_row, mask_column, queries, keys, causal, scale);
+    const Dropout<PLAIN> dropout =
+        dropout_of<PLAIN>(first_block(counter, advance), head, queries, keys, key0, key1, threshold, rescale);
 
-    const int warp_row = threadIdx.x / 32 * 16, row = first + warp_row, end = causal ? min(keys, first + ROWS) : keys;
-    float acc[1][D / 8][4], log_sum[2], centre[2];  // of rows: lse · log₂e and −delta
+    const int warp_row = threadIdx.x / 32 * 16 * M, row = first + warp_row, end = causal ? min(keys, first + ROWS) : keys;
+    const long long at = head * ceil_div(queries, PAD) * PAD + row;
+    float acc[M][D / 8][4];
     clear(acc);
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-        const long long at = head * ceil_div(queries, PAD) * PAD + row + 8 * r + GROUP;
-        log_sum[r] = lse[at] * LOG2_E;
-        centre[r] = -delta[at];
-    }
 
     load_pair<D, ROWS, THREADS>(query_tile, q, g, first);
     if (end > 0) load_pair<D, KEYS, THREADS>(tiles, k, v, 0);
@@ -94,53 +134,56 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
         __syncthreads();
         if (j + KEYS < end) load_pair<D, KEYS, THREADS>(tiles + (stage ^ 1) * 2 * KEYS * D, k, v, j + KEYS);
         cp_async_commit();
-        if (row >= queries || (causal && j >= row + 16)) continue;
+        if (row >= queries || (causal && j >= row + 16 * M)) continue;
         const T* key_tile = tiles + stage * 2 * KEYS * D;
-        const uint32_t kept = dropout.active() ? dropout.keep<false, N>(row, j) : FULL;
-        float s[1][N][4], grad_p[1][N][4];
-        multiply_transposed<D>(s, query_tile, warp_row, key_tile);
+        const uint64_t kept = dropout.template keep<M, N>(row, j);
+        float s[M][N][4], grad_p[M][N][4], log_sum[2 * M], centre[2 * M];
+        multiply_transposed<D>(s, query_tile + warp_row * D, key_tile);
         mask.template apply<false>(s, row, j);
-        multiply_transposed<D>(grad_p, grad_tile, warp_row, key_tile + KEYS * D);
-#pragma unroll
-        for (int i = 0; i < 4 * N; ++i) {
-            const float p = exp2f(fmaf(s[0][i / 4][i % 4], mask.factor(), -log_sum[i % 4 / 2]));
-            const float shift = centre[i % 4 / 2];
-            s[0][i / 4][i % 4] = p * (kept >> i & 1 ? fmaf(grad_p[0][i / 4][i % 4], dropout.scale, shift) : shift);
-        }
-        multiply_add<D>(acc, s, key_tile);
+        multiply_transposed<D>(grad_p, grad_tile + warp_row * D, key_tile + KEYS * D);
+        read_statistics(log_sum, centre, lse + at, delta + at);
+        probabilities(s, grad_p, kept, log_sum, centre, mask.factor(), dropout.scale);
+        multiply_add<D>(acc, grad_p, key_tile);
     }
     cp_async_wait<0>();
-    const float scales[2] = {scale, scale};
-    T* to = grad_query + (static_cast<long long>(b) * queries * heads + h) * width;
+    float scales[2 * M];
+#pragma unroll
+    for (int r = 0; r < 2 * M; ++r) scales[r] = scale;
+    T* to = grad_query + (static_cast<long long>(head - h) * queries + h) * width;
     store_rows(to, static_cast<long long>(heads) * width, row, queries, width, acc, scales);
 }
 
-template <typename T, int D, bool KEY, bool VALUE>
-__global__ void __launch_bounds__(Backward<T, D>::THREADS, 1)
+template <typename T, int D, bool PLAIN, bool QUERY>
+__global__ void __launch_bounds__(KeyTiles<T, D, PLAIN>::THREADS, 1)
 attention_backward_key(const T* query, const T* key, const T* value, const bool* allowed, const T* bias, const T* grad_out,
-                       const float* lse, const float* delta, T* grad_key, T* grad_value, long long query_batch,
-                       long long query_head, long long query_row, long long key_batch, long long key_head, long long key_row,
-                       long long value_batch, long long value_head, long long value_row, long long mask_batch,
-                       long long mask_head, long long mask_row, long long mask_column, long long grad_batch,
-                       long long grad_head, long long grad_row, int heads, int group, int queries, int keys, int width,
-                       int value_width, float scale, bool causal, int threshold, float rescale, unsigned long long key0,
-                       unsigned long long key1, unsigned long long counter, const unsigned long long* advance) {
-    using Tile = Backward<T, D>;
-    constexpr int ROWS = Tile::ROWS, QUERIES = Tile::QUERIES, THREADS = Tile::THREADS, N = QUERIES / 8;
+                       const float* lse, const float* delta, float* grad_query, T* grad_key, T* grad_value,
+                       long long query_batch, long long query_head, long long query_row, long long key_batch,
+                       long long key_head, long long key_row, long long value_batch, long long value_head,
+                       long long value_row, long long mask_batch, long long mask_head, long long mask_row,
+                       long long mask_column, long long grad_batch, long long grad_head, long long grad_row, int heads,
+                       int group, int queries, int keys, int width, int value_width, float scale, bool causal, int threshold,
+                       float rescale, unsigned long long key0, unsigned long long key1, unsigned long long counter,
+                       const unsigned long long* advance) {
+    using Tile = KeyTiles<T, D, PLAIN>;
+    constexpr int M = Tile::M, KEYS = Tile::KEYS, QUERIES = Tile::QUERIES, THREADS = Tile::THREADS, STAGES = Tile::STAGES;
+    constexpr int N = KEYS / Tile::across(QUERIES) / 8, ND = D / Tile::across(KEYS) / 8, NQ = D / Tile::across(QUERIES) / 8;
     extern __shared__ __align__(16) unsigned char memory[];
-    __shared__ __align__(16) float statistics[2][2][QUERIES];  // of two tiles of queries: lse and delta
+    __shared__ __align__(16) float statistics[STAGES][2][QUERIES];  // of tiles of queries: lse and delta
     T* key_tile = reinterpret_cast<T*>(memory);
-    T* value_tile = key_tile + ROWS * D;
-    T* tiles = value_tile + ROWS * D;  // a tile of queries and one of grad_out, twice
+    T* value_tile = key_tile + KEYS * D;
+    T* p_tile = value_tile + KEYS * D;  // (QUERIES, KEYS), as that of dS
+    T* grad_s_tile = p_tile + QUERIES * KEYS;
+    T* tiles = grad_s_tile + QUERIES * KEYS;  // a tile of queries and one of grad_out, STAGES times
 
-    const int blocks = static_cast<int>(ceil_div(keys, ROWS)), first = blockIdx.x % blocks * ROWS, kv_heads = heads / group;
-    const int b = blockIdx.x / blocks / kv_heads, kv = blockIdx.x / blocks % kv_heads;
-    const Matrix<T> k{key + b * key_batch + kv * key_head, key_row, keys, width};
-    const Matrix<T> v{value + b * value_batch + kv * value_head, value_row, keys, value_width};
+    const int blocks = (keys + KEYS - 1) / KEYS, first = blockIdx.x % blocks * KEYS, kv_heads = heads / group;
+    const int b = blockIdx.x / blocks / kv_heads, kv = blockIdx.x / blocks % kv_heads, warp = threadIdx.x / 32;
+    const int row = warp % Tile::down(QUERIES) * 16 * M, column = warp / Tile::down(QUERIES) * 8 * N;      // of scores
+    const int key_at = warp % Tile::down(KEYS) * 16 * M, column_d = warp / Tile::down(KEYS) * 8 * ND;  // of grad_K, grad_V
+    const Matrix<T> k = matrix<D, THREADS>(key + b * key_batch + kv * key_head, key_row, keys, width);
+    const Matrix<T> v = matrix<D, THREADS>(value + b * value_batch + kv * value_head, value_row, keys, value_width);
     const unsigned long long stream = first_block(counter, advance);
-    const int warp_row = threadIdx.x / 32 * 16, row = first + warp_row;
     const int start = causal ? first / QUERIES * QUERIES : 0;  // the first tile of queries with a key of these
-    float key_acc[1][D / 8][4], value_acc[1][D / 8][4];
+    float key_acc[M][ND][4], value_acc[M][ND][4];
     clear(key_acc);
     clear(value_acc);
 
@@ -148,59 +191,71 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
     const auto fetch = [&](int stage, int member, int i) {
         const int h = kv * group + member;
         const long long at = (b * heads + h) * ceil_div(queries, PAD) * PAD + i;
-        const Matrix<T> q{query + b * query_batch + h * query_head, query_row, queries, width};
-        const Matrix<T> g{grad_out + b * grad_batch + h * grad_head, grad_row, queries, value_width};
+        const Matrix<T> q = matrix<D, THREADS>(query + b * query_batch + h * query_head, query_row, queries, width);
+        const Matrix<T> g = matrix<D, THREADS>(grad_out + b * grad_batch + h * grad_head, grad_row, queries, value_width);
         load_pair<D, QUERIES, THREADS>(tiles + stage * 2 * QUERIES * D, q, g, i);
         const int c = threadIdx.x % (QUERIES / 4) * 4, which = threadIdx.x / (QUERIES / 4);
         if (which < 2) cp_async_16(&statistics[stage][which][c], (which ? delta : lse) + at + c);
+        cp_async_commit();
     };
-    load_tile<D, ROWS, THREADS>(key_tile, k, first);
-    if constexpr (KEY) load_tile<D, ROWS, THREADS>(value_tile, v, first);
-    if (start < queries) fetch(0, 0, start);
-    cp_async_commit();
+    if (start < queries) {
+        load_pair<D, KEYS, THREADS>(key_tile, k, v, first);
+        fetch(0, 0, start);
+    }
     int stage = 0;
     for (int member = 0; member < group; ++member) {
         const int h = kv * group + member;
-        const Mask<T> mask =
-            mask_of<false>(allowed, bias, b * mask_batch + h * mask_head, mask_row, mask_column, queries, keys, causal, scale);
-        const Dropout dropout = dropout_of(stream, b * heads + h, queries, keys, key0, key1, threshold, rescale);
-        for (int i = start; i < queries; i += QUERIES, stage ^= 1) {
-            const bool last = i + QUERIES >= queries;
+        const Mask<T, PLAIN> mask =
+            mask_of<PLAIN>(allowed, bias, b * mask_batch + h * mask_head, mask_row, mask_column, queries, keys, causal, scale);
+        const Dropout<PLAIN> dropout = dropout_of<PLAIN>(stream, b * heads + h, queries, keys, key0, key1, threshold, rescale);
+        for (int i = start; i < queries; i += QUERIES, stage = STAGES - 1 - stage) {
+            const bool last = i + QUERIES >= queries, more = !last || member + 1 < group;
+            const T *query_tile = tiles + stage * 2 * QUERIES * D, *grad_tile = query_tile + QUERIES * D;
             cp_async_wait<0>();
             __syncthreads();
-            if (!last || member + 1 < group) fetch(stage ^ 1, member + last, last ? start : i + QUERIES);
-            cp_async_commit();
-            if (row >= keys || (causal && i + QUERIES <= row)) continue;
-            const T *query_tile = tiles + stage * 2 * QUERIES * D, *grad_tile = query_tile + QUERIES * D;
-            const uint32_t kept = dropout.active() ? dropout.keep<true, N>(i, row) : FULL;
-            float s[1][N][4], p[1][N][4];
-            multiply_transposed<D>(s, key_tile, warp_row, query_tile);
-            mask.template apply<true>(s, i, row);
-#pragma unroll
-            for (int c = 0; c < 4 * N; ++c) {
-                const float log_sum = statistics[stage][0][c / 4 * 8 + 2 * MEMBER + c % 2] * LOG2_E;
-                s[0][c / 4][c % 4] = exp2f(fmaf(s[0][c / 4][c % 4], mask.factor(), -log_sum));
+            if (STAGES == 2 && more) fetch(stage ^ 1, member + last, last ? start : i + QUERIES);
+            const uint64_t kept = dropout.template keep<M, N>(i + row, first + column);
+            float s[M][N][4], grad_p[M][N][4], log_sum[2 * M], centre[2 * M];
+            multiply_transposed<D>(s, query_tile + row * D, key_tile + column * D);
+            mask.template apply<false>(s, i + row, first + column);
+            multiply_transposed<D>(grad_p, grad_tile + row * D, value_tile + column * D);
+            read_statistics(log_sum, centre, &statistics[stage][0][row], &statistics[stage][1][row]);
+            probabilities(s, grad_p, kept, log_sum, centre, mask.factor(), dropout.scale);
+            put<KEYS>(p_tile, row, column, s);
+            put<KEYS>(grad_s_tile, row, column, grad_p);
+            __syncthreads();
+            multiply_tiles<KEYS, D, true, QUERIES>(value_acc, p_tile, key_at, grad_tile, column_d);
+            multiply_tiles<KEYS, D, true, QUERIES>(key_acc, grad_s_tile, key_at, query_tile, column_d);
+            if constexpr (QUERY) {
+                float acc[M][NQ][4];
+                clear(acc);
+                const int d = warp / Tile::down(QUERIES) * 8 * NQ;
+                multiply_tiles<KEYS, D, false, KEYS>(acc, grad_s_tile, row, key_tile, d);
+                float* to = grad_query + (static_cast<long long>(b) * queries * heads + h) * width + d;
+                add_rows(to, static_cast<long long>(heads) * width, i + row, queries, width - d, acc, scale);
             }
-            if constexpr (VALUE) {
-#pragma unroll
-                for (int c = 0; c < 4 * N; ++c) p[0][c / 4][c % 4] = kept >> c & 1 ? s[0][c / 4][c % 4] : 0.0f;
-                multiply_add<D>(value_acc, p, grad_tile);
-            }
-            if constexpr (KEY) {
-                multiply_transposed<D>(p, value_tile, warp_row, grad_tile);
-#pragma unroll
-                for (int c = 0; c < 4 * N; ++c) {
-                    const float shift = -statistics[stage][1][c / 4 * 8 + 2 * MEMBER + c % 2];
-                    s[0][c / 4][c % 4] *= kept >> c & 1 ? fmaf(p[0][c / 4][c % 4], dropout.scale, shift) : shift;
-                }
-                multiply_add<D>(key_acc, s, query_tile);
+            if (STAGES == 1 && more) {
+                __syncthreads();
+                fetch(0, member + last, last ? start : i + QUERIES);
             }
         }
     }
-    cp_async_wait<0>();
-    const float key_scale[2] = {scale, scale}, value_scale[2] = {rescale, rescale};
+    float key_scale[2 * M], value_scale[2 * M];
+#pragma unroll
+    for (int r = 0; r < 2 * M; ++r) key_scale[r] = scale, value_scale[r] = rescale;
     const long long place = static_cast<long long>(b) * keys * kv_heads + kv, stride = kv_heads;
-    if constexpr (KEY) store_rows(grad_key + place * width, stride * width, row, keys, width, key_acc, key_scale);
-    if constexpr (VALUE)
-        store_rows(grad_value + place * value_width, stride * value_width, row, keys, value_width, value_acc, value_scale);
+    const int at = first + key_at, d = column_d;
+    store_rows(grad_key + place * width + d, stride * width, at, keys, width - d, key_acc, key_scale);
+    store_rows(grad_value + place * value_width + d, stride * value_width, at, keys, value_width - d, value_acc, value_scale);
+}
+
+// grad_query = the sums that attention_backward_key has left, rounded.
+template <typename T> __global__ void __launch_bounds__(256) attention_round(const float* sums, T* grad_query, long long n) {
+    const long long i = (blockIdx.x * 256ll + threadIdx.x) * 4;  // n is a multiple of 8
+    if (i >= n) return;
+    const Vec<float, 4> v = load<4>(sums + i);
+    Vec<T, 4> rounded;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) rounded.at[k] = from_float<T>(v.at[k]);
+    store(grad_query + i, rounded);
 }

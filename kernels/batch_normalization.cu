@@ -7,7 +7,8 @@
 // C / G channels, which lie together: to the moments it is a batch of one sample with N · G channels of size C S / G, and to
 // the sums of the backward pass one with N · C channels.
 //
-// Data and parameters are float, half or bfloat16 (T); statistics and sums are float. Moments: each thread finds the mean of
+// Data are float, half or bfloat16 (T); parameters and statistics of a batch are of the same type or float (P), all other
+// statistics and sums float. Moments: each thread finds the mean of
 // what it has in registers, then the sum of squared differences from it; these are joined by the formula of Chan, Golub &
 // LeVeque (1979), over tiles, lanes, warps and at last blocks, always in the same order.
 //
@@ -148,10 +149,10 @@ __global__ void __launch_bounds__(32 * WARPS, LAST ? 3 : 4)
     }
 }
 
-// mean, rstd (channels,) from partial (slices, 3, channels), and batch_mean, batch_var (unbiased) in T unless null.
-template <typename T>
+// mean, rstd (channels,) from partial (slices, 3, channels), and batch_mean, batch_var (unbiased) in P unless null.
+template <typename P>
 __global__ void __launch_bounds__(32 * WARPS)
-    channel_statistics(const float* partial, float* mean, float* rstd, T* batch_mean, T* batch_var, int channels, int slices,
+    channel_statistics(const float* partial, float* mean, float* rstd, P* batch_mean, P* batch_var, int channels, int slices,
                        float eps) {
     const int channel = blockIdx.x * WARPS + threadIdx.x / 32;
     Moments m = {0, 0, 0};
@@ -164,15 +165,15 @@ __global__ void __launch_bounds__(32 * WARPS)
     mean[channel] = m.mean;
     rstd[channel] = 1 / sqrtf(m.spread / m.count + eps);
     if (batch_mean) {
-        batch_mean[channel] = from_float<T>(m.mean);
-        batch_var[channel] = from_float<T>(m.spread / fmaxf(m.count - 1, 1));
+        batch_mean[channel] = from_float<P>(m.mean);
+        batch_var[channel] = from_float<P>(m.spread / fmaxf(m.count - 1, 1));
     }
 }
 
 // mean and rstd (channels,) in float from running statistics.
-template <typename T>
+template <typename P>
 __global__ void __launch_bounds__(32 * WARPS)
-    running_statistics(const T* running_mean, const T* running_var, float* mean, float* rstd, int channels, float eps) {
+    running_statistics(const P* running_mean, const P* running_var, float* mean, float* rstd, int channels, float eps) {
     const int channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= channels) return;
     mean[channel] = to_float(running_mean[channel]);
@@ -181,10 +182,10 @@ __global__ void __launch_bounds__(32 * WARPS)
 
 // y = (x − mean) · rstd · weight + bias, of which mean, weight and bias may be null. The statistics of a channel are number
 // sample · stride + channel / shared: 0 and 1 for batch norm.
-template <typename T, int V, bool LAST>
+template <typename T, typename P, int V, bool LAST>
 __global__ void __launch_bounds__(32 * WARPS, 4)
     normalise(const T* __restrict__ x, const float* __restrict__ mean, const float* __restrict__ rstd,
-              const T* __restrict__ weight, const T* __restrict__ bias, T* __restrict__ y, int samples, int channels, int size,
+              const P* __restrict__ weight, const P* __restrict__ bias, T* __restrict__ y, int samples, int channels, int size,
               int lanes, bool across, int stride, int shared) {
     constexpr int K = LAST ? V : 1, U = UNITS<V, LAST>;
     Walk<V> from(samples, channels, size, lanes, across);
@@ -285,9 +286,9 @@ __global__ void __launch_bounds__(32 * WARPS, 4)
 
 // means (2, statistics): mean(ĝ x̂) and mean(ĝ) over `count` elements, from partial (2, slices, statistics · shared); weight
 // has `channels` elements. The gradients of batch_mean and batch_var, null for none, come in as what they add to the means.
-template <typename T>
+template <typename P>
 __global__ void __launch_bounds__(32 * WARPS)
-    gradient_means(const float* partial, const T* weight, const float* rstd, const T* g_mean, const T* g_var, float* means,
+    gradient_means(const float* partial, const P* weight, const float* rstd, const P* g_mean, const P* g_var, float* means,
                    int statistics, int slices, int shared, int channels, float count) {
     const int k = blockIdx.x * WARPS + threadIdx.x / 32;
     float sum_gx = 0, sum_g = 0;
@@ -306,10 +307,10 @@ __global__ void __launch_bounds__(32 * WARPS)
 }
 
 // grad_x = rstd (weight g − mean_g − x̂ mean_gx), with statistics as in `normalise`.
-template <typename T, int V, bool LAST>
+template <typename T, typename P, int V, bool LAST>
 __global__ void __launch_bounds__(32 * WARPS, LAST || V == 1 ? 3 : 4)
     normalise_backward(const T* __restrict__ g, const T* __restrict__ x, const float* __restrict__ mean,
-                       const float* __restrict__ rstd, const T* __restrict__ weight, const float* __restrict__ mean_gx,
+                       const float* __restrict__ rstd, const P* __restrict__ weight, const float* __restrict__ mean_gx,
                        const float* __restrict__ mean_g, T* __restrict__ grad_x, int samples, int channels, int size,
                        int lanes, bool across, int stride, int shared) {
     constexpr int K = LAST ? V : 1, U = UNITS<V, LAST>;

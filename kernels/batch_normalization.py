@@ -1,6 +1,7 @@
 """Launchers of batch and group normalisation of x (N, C, …), none of whose axes is empty.
 
 Batch norm also takes channel-last memory, in which the channels of a pixel are neighbours, and returns the like.
+What belongs to channels (weight, bias, statistics of a batch) is of x's dtype, or float32.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ def _exists(dtype: Any, vector: int, last: bool) -> bool:
     return vector == 16 // dtype.itemsize or (vector == 1 and not last)
 
 
-def _walk(name: str) -> Kernel:
-    return Kernel(SOURCE, name, FLOATS, (1, 4, 8), (False, True), only=_exists)
+def _exist_both(dtype: Any, of_channels: Any, vector: int, last: bool) -> bool:
+    return of_channels in (dtype, FLOATS[0]) and _exists(dtype, vector, last)
 
 
-_moments, _normalise, _sums, _backward = map(
-    _walk, ("channel_moments", "normalise", "channel_sums", "normalise_backward")
+_moments, _sums = (
+    Kernel(SOURCE, name, FLOATS, (1, 4, 8), (False, True), only=_exists) for name in ("channel_moments", "channel_sums")
+)
+_normalise, _backward = (
+    Kernel(SOURCE, name, FLOATS, FLOATS, (1, 4, 8), (False, True), only=_exist_both)
+    for name in ("normalise", "normalise_backward")
 )
 _join, _running, _means = (
     Kernel(SOURCE, name, FLOATS) for name in ("channel_statistics", "running_statistics", "gradient_means")
@@ -91,6 +96,11 @@ def _geometry(shape: tuple[int, int, int], dtype: Any, *, own: bool = True) -> t
     return (dtype, vector, last), (grid, slices), arguments
 
 
+def _dtype_of(x: Any, *of_channels: Any) -> Any:
+    """That of what belongs to channels, or of x where there is nothing."""
+    return next((a.dtype for a in of_channels if a is not None), x.dtype)
+
+
 class _Statistics(NamedTuple):
     """Float32 mean (or None for 0) and rstd; those of channel c in sample n are number n · stride + c // shared."""
 
@@ -111,7 +121,7 @@ def _find_statistics(x: Any, shape: tuple, eps: float, *batch: Any) -> tuple[Any
     partial = empty((slices, 3, channels), np.float32, x)
     _moments[key](grid, THREADS, x, partial, *arguments)
     mean, rstd = empty(channels, np.float32, x), empty(channels, np.float32, x)
-    _join[x.dtype](
+    _join[_dtype_of(x, *batch)](
         -(-channels // WARPS), THREADS, partial, mean, rstd, *batch, np.int32(channels), np.int32(slices),
         np.float32(eps),
     )  # fmt: skip
@@ -122,7 +132,7 @@ def _apply(x: Any, shape: tuple, s: _Statistics, weight: Any, bias: Any) -> Any:
     """weight · (x − mean) · rstd + bias."""
     y = empty(x.shape, x.dtype, x)
     key, grid, arguments = _geometry(shape, x.dtype, own=s.own)
-    _normalise[key](
+    _normalise[key[0], _dtype_of(x, weight, bias), *key[1:]](
         grid, THREADS, x, s.mean, s.rstd, in_order(weight), in_order(bias), y, *arguments,
         np.int32(s.stride), np.int32(s.shared),
     )  # fmt: skip
@@ -141,12 +151,12 @@ def _grad_x(g: Any, x: Any, shape: tuple, s: _Statistics, weight: Any, partial: 
     """grad_x from partial sums (2, slices, number of statistics · shared) and the gradients of batch_mean and batch_var."""
     count, weight = s.rstd.size, in_order(weight)
     means, grad_x = empty((2, count), np.float32, x), empty(x.shape, x.dtype, x)
-    _means[x.dtype](
+    _means[_dtype_of(x, *of_batch, weight)](
         -(-count // WARPS), THREADS, partial, weight, s.rstd, *of_batch, means, np.int32(count),
         np.int32(partial.shape[1]), np.int32(s.shared), np.int32(shape[1]), np.float32(x.size // count),
     )  # fmt: skip
     key, grid, arguments = _geometry(shape, x.dtype, own=s.own)
-    _backward[key](
+    _backward[key[0], _dtype_of(x, weight), *key[1:]](
         grid, THREADS, g, x, s.mean, s.rstd, weight, means[0], means[1], grad_x, *arguments,
         np.int32(s.stride), np.int32(s.shared),
     )  # fmt: skip
@@ -154,10 +164,12 @@ def _grad_x(g: Any, x: Any, shape: tuple, s: _Statistics, weight: Any, partial: 
 
 
 def batch_forward(x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
-    """(y, batch_mean, batch_var, mean, rstd): the first three of x's dtype, the variance unbiased; the rest float32."""
-    memory = _Memory(x)
+    """(y, batch_mean, batch_var, mean, rstd): y of x's dtype, the next two of that of weight and bias, or of x; the rest
+    float32. The variance is unbiased.
+    """
+    memory, dtype = _Memory(x), _dtype_of(x, weight, bias)
     x = memory.order(x)
-    batch = empty(memory.shape[1], x.dtype, x), empty(memory.shape[1], x.dtype, x)
+    batch = empty(memory.shape[1], dtype, x), empty(memory.shape[1], dtype, x)
     mean, rstd = _find_statistics(x, memory.shape, eps, *batch)
     return memory.restore(_apply(x, memory.shape, _Statistics(mean, rstd), weight, bias)), *batch, mean, rstd
 
@@ -170,7 +182,7 @@ def batch_backward(g: tuple, x: Any, weight: Any, mean: Any, rstd: Any, need: An
     if need[0]:
         of_batch = tuple(map(in_order, g[1:]))
         grad_x = memory.restore(_grad_x(g_y, x, memory.shape, statistics, weight, partial, of_batch))
-    return grad_x, *column_sums(partial, x.dtype, need[1:], into[1:])
+    return grad_x, *column_sums(partial, g[1].dtype, need[1:], into[1:])
 
 
 def inference_forward(x: Any, mean: Any, var: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
@@ -178,7 +190,7 @@ def inference_forward(x: Any, mean: Any, var: Any, weight: Any, bias: Any, *, ep
     memory = _Memory(x)
     x, channels = memory.order(x), memory.shape[1]
     centre, rstd = empty(channels, np.float32, x), empty(channels, np.float32, x)
-    _running[x.dtype](
+    _running[mean.dtype](
         -(-channels // THREADS),
         THREADS,
         in_order(mean),
@@ -200,7 +212,7 @@ def inference_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: 
     if not any(need[1:]):
         return grad_x, None, None
     partial = _channel_sums(g, memory.order(x), memory.shape, _Statistics(mean, rstd))
-    return grad_x, *column_sums(partial, x.dtype, need[1:], into[1:])
+    return grad_x, *column_sums(partial, _dtype_of(x, weight), need[1:], into[1:])
 
 
 def group_forward(x: Any, weight: Any, bias: Any, *, groups: int, eps: float) -> tuple:
@@ -219,4 +231,4 @@ def group_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any,
     partial = _channel_sums(g, x, (1, n * c, size), statistics._replace(stride=0))
     if need[0]:
         grad_x = _grad_x(g, x, (n, c, size), statistics, weight, partial, (None, None))
-    return grad_x, *column_sums(partial.reshape(2, -1, c), x.dtype, need[1:], into[1:])
+    return grad_x, *column_sums(partial.reshape(2, -1, c), _dtype_of(x, weight), need[1:], into[1:])

@@ -15,7 +15,7 @@ import numpy as np
 
 from .launch import FLOATS, Kernel, aligned, empty, namespace
 
-__all__ = ["col2im", "col2im_last", "im2col", "im2col_last", "pitch_of", "positions_of", "sum_channels"]
+__all__ = ["col2im", "col2im_last", "im2col", "im2col_last", "pitch_of", "positions_of", "reciprocal", "sum_channels"]
 
 THREADS = 256
 EACH = 4  # positions, channels or sums that a thread works on together
@@ -53,7 +53,7 @@ def im2col(image: Any, where: Any, start: int, stop: int, columns: Any = None) -
     pitch = columns.shape[1]
     IM2COL[image.dtype](
         _grid(math.ceil(pitch / (THREADS * EACH)), channels), THREADS, image[start // area :], columns, np.int32(channels),
-        *_geometry(where), _reciprocal(area), _reciprocal(where.output[1]), np.int32(start % area),
+        *_geometry(where), reciprocal(area), reciprocal(where.output[1]), np.int32(start % area),
         np.int32(stop - start), np.int32(pitch),
     )  # fmt: skip
     return columns
@@ -104,8 +104,8 @@ def im2col_last(image: Any, where: Any, start: int, stop: int) -> Any:
     assert items < 1 << 31, "more columns than one launch counts"
     IM2COL_LAST[image.dtype, width](
         (math.ceil(items / THREADS), where.groups), THREADS, image[start // area :], columns, np.int32(channels),
-        *_geometry(where), _reciprocal(area), _reciprocal(where.output[1]), _reciprocal(where.kernel[1]),
-        _reciprocal(taps), _reciprocal(channels // width), np.int32(start % area), np.int32(stop - start),
+        *_geometry(where), reciprocal(area), reciprocal(where.output[1]), reciprocal(where.kernel[1]),
+        reciprocal(taps), reciprocal(channels // width), np.int32(start % area), np.int32(stop - start),
     )  # fmt: skip
     return columns
 
@@ -118,7 +118,7 @@ def col2im_last(columns: Any, where: Any, image: Any, start: int, stop: int, fir
     assert items < 1 << 31, "more pixels than one launch counts"
     COL2IM_LAST[image.dtype, width](
         (math.ceil(items / THREADS), where.groups), THREADS, columns, bias, image[n:], np.int32(channels),
-        *_adjoint_geometry(where), _reciprocal(channels // width), np.int32(first - n * math.prod(where.output)),
+        *_adjoint_geometry(where), reciprocal(channels // width), np.int32(first - n * math.prod(where.output)),
         np.int32(start - n * area), np.int32(stop - start), np.int32(columns.shape[1]),
     )  # fmt: skip
 
@@ -134,7 +134,7 @@ def sum_channels(g: Any) -> Any:
     partial, sums = empty((parts, channels), np.float32, like=g), empty(channels, g.dtype, like=g)
     CHANNEL_SUMS[g.dtype](
         (channels, parts), THREADS, g, partial, np.int32(batch), np.int32(channels), np.int32(pixels), np.int32(images),
-        _reciprocal(pixels),
+        reciprocal(pixels),
     )  # fmt: skip
     SUM_PARTIALS[g.dtype](math.ceil(channels / THREADS), THREADS, partial, sums, np.int32(channels), np.int32(parts))
     return sums
@@ -157,7 +157,7 @@ def _grid(chunks: int, channels: int) -> Pair:
 
 
 @functools.lru_cache(maxsize=1024)
-def _reciprocal(divisor: int) -> np.uint64:
+def reciprocal(divisor: int) -> np.uint64:
     """What the kernels multiply by instead of dividing."""
     return np.uint64(((1 << 64) - 1) // max(1, divisor))
 
@@ -174,4 +174,4 @@ def _adjoint_geometry(where: Any) -> tuple[Any, ...]:
     apart = [np.int32(d // c) for d, c in zip(where.dilation, common)]
     skip = [np.int32(s // c) for s, c in zip(where.stride, common)]
     reciprocals = (math.prod(where.image), where.image[1], *where.stride)
-    return *_geometry(where), *apart, *skip, *map(_reciprocal, reciprocals)
+    return *_geometry(where), *apart, *skip, *map(reciprocal, reciprocals)

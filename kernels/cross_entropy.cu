@@ -6,7 +6,8 @@
 //
 // x is (N, C) row by row (`cross_entropy_rows`), or (N, C, D) with C in the middle (`cross_entropy_columns`). A row whose
 // target is `ignore_index` has loss and gradient 0 and is not read; one whose target is no class has loss and gradient NaN.
-// Inputs float, half or bfloat16; sums, losses and the divisor are float. The gradient may overwrite the logits.
+// Logits and their gradient are float, half or bfloat16, and may share memory; weights, losses, their gradient, sums and the
+// divisor are float.
 //
 // One pass finds the largest logit and Σ exp(x − largest) together: each thread rescales its own sum when its maximum
 // grows, and the threads of a row meet once at the end. The row is copied to shared memory, as much as the launcher has given
@@ -24,17 +25,15 @@
 #include "ptx.cuh"
 
 // w_y of a row: 0 if it does not count, NaN if its target is no class.
-template <typename T>
-__device__ __forceinline__ float weight_of(long long y, const T* weight, int classes, long long ignore_index) {
+__device__ __forceinline__ float weight_of(long long y, const float* weight, int classes, long long ignore_index) {
     if (y == ignore_index) return 0;
     if (y < 0 || y >= classes) return NAN;
-    return weight ? to_float(weight[y]) : 1;
+    return weight ? weight[y] : 1;
 }
 
 // s: the incoming gradient of the row's loss, over the divisor of the mean (1 where that is 0: then nothing counts).
-template <typename T>
-__device__ __forceinline__ float scale_of(const float* count, const T* grad_loss, bool each, long long row) {
-    const float g = grad_loss ? to_float(grad_loss[each ? row : 0]) : 1;
+__device__ __forceinline__ float scale_of(const float* count, const float* grad_loss, bool each, long long row) {
+    const float g = grad_loss ? grad_loss[each ? row : 0] : 1;
     return count && *count != 0 ? g / *count : g;
 }
 
@@ -63,11 +62,12 @@ constexpr int BATCH = 2;  // 16-byte windows on their way to a thread at a time
 // each thread finds those that it has put there itself.
 template <typename T, int THREADS> struct Row {
     static constexpr int N = VECTOR<T>;
-    const T *x, *weight;
+    const T* x;
+    const float* weight;
     T* cache;
     int classes, head, windows, kept, thread, edge;
 
-    __device__ __forceinline__ Row(const T* x, const T* weight, T* cache, int classes, int kept)
+    __device__ __forceinline__ Row(const T* x, const float* weight, T* cache, int classes, int kept)
         : x(x), weight(weight), cache(cache), classes(classes), thread(threadIdx.x % THREADS) {
         const int before = static_cast<int>(reinterpret_cast<unsigned long long>(x) / sizeof(T) % N);
         head = min(classes, (N - before) % N);
@@ -77,7 +77,7 @@ template <typename T, int THREADS> struct Row {
         edge = thread < head ? thread : tail < classes ? tail : -1;
     }
     __device__ __forceinline__ int column(int window) const { return head + window * N; }
-    __device__ __forceinline__ float weight_at(int c) const { return weight ? to_float(weight[c]) : 1; }
+    __device__ __forceinline__ float weight_at(int c) const { return weight ? weight[c] : 1; }
     // Of the windows of a batch those before `end` are the thread's; for the others the first stands in, unused.
     __device__ __forceinline__ int window(int first, int b, int end) const {
         return first + b * THREADS < end ? first + b * THREADS : first;
@@ -213,9 +213,9 @@ template <typename T, int THREADS> __device__ __forceinline__ void write_zeros(T
 // 16·kept bytes for each row of the block, for its first `kept` windows.
 template <typename T, int THREADS>
 __global__ void __launch_bounds__(THREADS == 32 ? 256 : THREADS, THREADS == 512 ? 2 : 4)
-    cross_entropy_rows(const T* logits, const long long* target, const T* weight, const float* count, const T* grad_loss,
-                       float* losses, T* grad, long long rows, int classes, int kept, long long ignore_index,
-                       float smoothing, bool each) {
+    cross_entropy_rows(const T* logits, const long long* target, const float* weight, const float* count,
+                       const float* grad_loss, float* losses, T* grad, long long rows, int classes, int kept,
+                       long long ignore_index, float smoothing, bool each) {
     extern __shared__ __align__(16) unsigned char memory[];
     const int team = threadIdx.x / THREADS;
     const long long i = blockIdx.x * static_cast<long long>(blockDim.x / THREADS) + team;
@@ -255,8 +255,8 @@ constexpr int CLASSES = 4;  // logits on their way to a thread at a time
 // logits, grad (N, classes, inner) with N·inner = rows; all else as above.
 template <typename T>
 __global__ void __launch_bounds__(256)
-    cross_entropy_columns(const T* logits, const long long* target, const T* weight, const float* count,
-                          const T* grad_loss, float* losses, T* grad, long long rows, int classes, long long inner,
+    cross_entropy_columns(const T* logits, const long long* target, const float* weight, const float* count,
+                          const float* grad_loss, float* losses, T* grad, long long rows, int classes, long long inner,
                           long long ignore_index, float smoothing, bool each) {
     const long long row = blockIdx.x * 256ll + threadIdx.x;
     if (row >= rows) return;
@@ -285,7 +285,7 @@ __global__ void __launch_bounds__(256)
         for (int i = 0; i < CLASSES; ++i) {
             s.exponentials += __expf(v[i] - top);
             if (even == 0 || first + i >= classes) continue;
-            const float w = weight ? to_float(weight[first + i]) : 1;
+            const float w = weight ? weight[first + i] : 1;
             s.weights += w;
             s.weighted += w * (v[i] - origin_of(x_y));
         }
@@ -301,7 +301,7 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
         for (int i = 0; i < CLASSES; ++i) {
             if (first + i >= classes) continue;
-            const float w = even != 0 && weight ? to_float(weight[first + i]) : 1;
+            const float w = even != 0 && weight ? weight[first + i] : 1;
             grad_x[(first + i) * inner] = from_float<T>(g.at(first + i, v[i], w));
         }
     }
@@ -309,9 +309,8 @@ __global__ void __launch_bounds__(256)
 
 // --- sums over the rows ----------------------------------------------------------------------------------------------
 // partial[block] = Σ w_y over the rows that are the block's; a target that is no class adds nothing.
-template <typename T>
 __global__ void __launch_bounds__(256)
-    sum_of_weights(const long long* target, const T* weight, float* partial, long long rows, int classes,
+    sum_of_weights(const long long* target, const float* weight, float* partial, long long rows, int classes,
                    long long ignore_index) {
     float sum = 0;
     for (long long row = blockIdx.x * 256ll + threadIdx.x; row < rows; row += gridDim.x * 256ll) {

@@ -17,7 +17,7 @@ __all__ = ["cross_entropy", "scale"]
 _kernel = functools.partial(Kernel, "cross_entropy.cu", options=("-ftz=true",))
 cross_entropy_rows = _kernel("cross_entropy_rows", FLOATS, (32, 256, 512))
 cross_entropy_columns = _kernel("cross_entropy_columns", FLOATS)
-sum_of_weights = _kernel("sum_of_weights", FLOATS)
+sum_of_weights = _kernel("sum_of_weights")
 sum_of_values = _kernel("sum_of_values", FLOATS)
 
 FLOAT32 = np.dtype(np.float32)
@@ -39,22 +39,23 @@ def cross_entropy(
     gradient: bool = True,
     grad_loss: Any = None,
     inplace: bool = False,
+    dtype: np.dtype | None = None,
 ) -> tuple[Any, Any]:
     """(loss, grad_logits) of logits (N, C), (C,) or (N, C, …), integer targets (N), () or (N, …) and weights (C) or None.
 
-    The loss has the shape of the target, or () if reduced; a mean divides by Σ w_y over the rows that count and is NaN if
-    that is 0. `grad_loss`, in the shape of the loss, multiplies the gradient. `grad_logits` is None unless `gradient`; with
-    `inplace` it replaces the logits where these are contiguous. A target that is neither a class nor `ignore_index` makes
-    loss and gradient of its row NaN. Nothing waits for the device.
+    The loss has the shape of the target, or () if reduced, and `dtype`: that of the logits unless given; a mean divides by
+    Σ w_y over the rows that count and is NaN if that is 0. `grad_loss`, in the shape of the loss, multiplies the gradient.
+    `grad_logits` is None unless `gradient`; with `inplace` it replaces the logits where these are contiguous. A target that
+    is neither a class nor `ignore_index` makes loss and gradient of its row NaN. Nothing waits for the device.
     """
     xp = namespace(logits)
     target = xp.ascontiguousarray(target, dtype=np.int64).reshape(target.shape)
-    weight = None if weight is None else xp.ascontiguousarray(weight)
-    grad_loss = None if grad_loss is None else xp.ascontiguousarray(grad_loss, dtype=logits.dtype)
+    weight, grad_loss = (None if a is None else xp.ascontiguousarray(a, dtype=FLOAT32) for a in (weight, grad_loss))
+    dtype = logits.dtype if dtype is None else dtype
     x, inner = _layout(xp, logits)
     classes, count = logits.shape[min(1, logits.ndim - 1)], None
     if reduction == "mean":
-        count = _count(target, weight, x.dtype, classes, ignore_index)
+        count = _count(target, weight, classes, ignore_index)
     losses = empty(target.shape, FLOAT32, like=x)
     grad = None if not gradient else x if inplace else empty(x.shape, x.dtype, like=x)
     _launch(
@@ -64,12 +65,12 @@ def cross_entropy(
     if grad is not None and inner == 1 and logits.ndim > 2:  # classes come last
         grad = xp.moveaxis(grad, -1, 1)
     if reduction == "none":
-        return losses.astype(x.dtype, copy=False), grad
-    return _total(losses, count, x.dtype), grad
+        return losses.astype(dtype, copy=False), grad
+    return _total(losses, count, dtype), grad
 
 
 def scale(values: Any, factor: Any) -> Any:
-    """values ← factor · values for contiguous values and a factor () of the same dtype; returns them."""
+    """values ← factor · values for contiguous values and a factor (); returns them."""
     reductions.scale(values, factor.astype(np.float32, copy=False))
     return values
 
@@ -101,12 +102,12 @@ def _launch(arrays: tuple, classes: int, inner: int, options: tuple) -> None:
     )  # fmt: skip
 
 
-def _count(target: Any, weight: Any, dtype: np.dtype, classes: int, ignore_index: int) -> Any:
+def _count(target: Any, weight: Any, classes: int, ignore_index: int) -> Any:
     """Σ w_y over the rows that count, as one float32."""
     blocks = max(1, math.ceil(target.size / SHARE))
     partial = empty(blocks, FLOAT32, like=target)
     sizes = (np.int64(target.size), np.int32(classes), np.int64(ignore_index))
-    sum_of_weights[dtype](blocks, 256, target, weight, partial, *sizes)
+    sum_of_weights(blocks, 256, target, weight, partial, *sizes)
     return partial if blocks == 1 else _total(partial, None, FLOAT32)
 
 

@@ -1,4 +1,4 @@
-// Rows of a table by index, and the table's gradient without atomics: the same bits every time.
+// Rows of a table by index, and the table's gradient: without atomics, the same bits every time; or with them.
 //
 //     y[i] = weight[indices[i]]          grad_weight[v] = Σ g[i] over the i with indices[i] = v
 //
@@ -12,12 +12,17 @@
 // the others `heads`. `embedding_join`, one block for each chunk, adds the tail that may be there and the heads that follow:
 // eight warps take 32 chunks in turn. grad_weight holds zeros before. So sums are formed in a fixed order, but not one by one.
 //
+// `embedding_scatter` is for those who do not ask for the same bits (weft.use_deterministic_algorithms(False)): it needs no
+// order, and adds every row to float sums, which hold zeros before, as it comes: a warp for a row of g.
+//
 // Geometry: embedding_forward: a thread for N neighbours of y. Backward: a warp has 32·N columns, blockIdx.y counts those.
 // N is VECTOR<T> (16 bytes) where width and pointers allow, 1 elsewhere. Limits: width ≤ 65535·32·N, rows < 2⁶³.
 //
 // Memory: forward (2·width·sizeof(T) + 8) bytes an index; backward width·(sizeof(T) read, and written for each index that
 // occurs), zeros for the rest, and at most width/4 bytes an index for segments that are cut. 16384 indices, width 768,
-// bfloat16, table of 50257: 50 MB forward, 12 µs at 4.3 TB/s; backward 25 MB read and at most 102 MB written, 30 µs.
+// bfloat16, table of 50257: 50 MB forward, 12 µs at 4.3 TB/s; backward 25 MB read and at most 102 MB written, 30 µs, after
+// the sort. embedding_scatter writes 4 bytes where it reads sizeof(T), in L2 where the sums fit there; a table of half
+// precision also needs the float one (zeroed, read, rounded: 10 bytes an element, 90 µs here), so it pays for small ones.
 #include "common.cuh"
 
 constexpr int CHUNK = 32, WARPS = 8, BATCH = 4;
@@ -135,4 +140,17 @@ __global__ void __launch_bounds__(32 * WARPS)
         for (int w = 0; w < WARPS; ++w) sum[j] += sums[w][LANE * N + j];
     }
     write_sum<T, N>(grad_weight + index * width + column, sum);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(32 * WARPS)
+    embedding_scatter(const T* g, const long long* indices, float* sums, long long count, int width, long long rows,
+                      long long padding) {
+    const long long i = blockIdx.x * static_cast<long long>(WARPS) + threadIdx.x / 32;
+    if (i >= count) return;
+    const long long index = indices[i];
+    if (index < 0 || index >= rows || index == padding) return;
+#pragma unroll 4
+    for (int column = LANE; column < width; column += 32)
+        atomicAdd(sums + index * width + column, to_float(g[i * width + column]));
 }

@@ -1,29 +1,25 @@
-"""Products of matrices by cuBLAS, through a handle of our own.
+"""Products of matrices: one call of a library for a matrix or a stack, transposes as flags, β = 1 to add to what is there.
 
-CuPy's `matmul` will not be recorded in a CUDA graph, copies what is transposed in a stack, and has no bfloat16 there; its
-handle takes no part in a capture. So cublasGemmStridedBatchedEx is called directly: one call for a matrix or a stack,
-transposes as flags, β = 1 to add to what is there, sums in float32 for half precision. In the emulator, NumPy stands in
-for the library behind the same signature, on the same pointers, so that what is passed to it is tested.
+CuPy's `matmul` will not be recorded in a CUDA graph, copies what is transposed in a stack, and has no bfloat16 there. So
+`cublas.py` is asked, and in the emulator `cublas_numpy.py`. Half precision is summed in float32. So is float32, whose
+factors are rounded to TF32 first where `weft.set_float32_matmul_precision` allows it.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import math
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from .cublas import COMPUTE_32F, COMPUTE_64F, COMPUTE_TF32, DTYPES, Matrices, N, T, cublas
+from .cublas_numpy import Numpy
 from .launch import empty, namespace
+from .settings import settings
 
-__all__ = ["gemm", "suits"]
+__all__ = ["fused", "gemm", "suits"]
 
-_WORKSPACE = 32 << 20  # bytes; what NVIDIA recommends for Hopper
-_DTYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}  # cudaDataType_t: CUDA_R_32F, 64F, 16F, 16BF
-_COMPUTE_32F, _COMPUTE_64F = 68, 70  # cublasComputeType_t: sums in this precision
-_N, _T = 0, 1  # cublasOperation_t
+_numpy = Numpy()
 
 
 def suits(a: Any, b: Any, out: Any = None) -> bool:
@@ -31,7 +27,7 @@ def suits(a: Any, b: Any, out: Any = None) -> bool:
 
     Vectors are taken, too, unless there is an `out`.
     """
-    if a.dtype != b.dtype or a.dtype.name not in _DTYPES or min(a.ndim, b.ndim) < (1 if out is None else 2):
+    if a.dtype != b.dtype or a.dtype.name not in DTYPES or min(a.ndim, b.ndim) < (1 if out is None else 2):
         return False
     return out is None or out.dtype == a.dtype or (a.dtype.itemsize == 2 and out.dtype == np.float32)
 
@@ -78,131 +74,55 @@ def _stacked(x: Any, stack: tuple[int, ...]) -> Any:
     return xp.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(math.prod(stack), *x.shape[-2:])
 
 
+def fused(a: Any, b: Any, epilogue: int, vector: Any = None, aux: Any = None, *, out: Any) -> bool:
+    """out = epilogue(a b), for matrices of float32 or half precision; False, and nothing done, where there is no such
+    algorithm. `Cublas.fused` has the epilogues, for the transposes: `vector` belongs to the columns of `out` (with
+    BGRADB, to its rows), must be contiguous and of the dtype of `out`, as must `aux`, which is of its shape, too.
+    """
+    (m, k), n = a.shape, b.shape[1]
+    if not (m and n and k and _is_plain(out)):
+        return False
+    sizes, left, right, c = _request(a[None], b[None], out[None])
+    return _library(out).fused(sizes, left, right, c, _compute(a, out), epilogue, vector, aux)
+
+
 def _multiply(a: Any, b: Any, c: Any, accumulate: bool) -> None:
-    """c (B, M, N) = a b, or += : cuBLAS counts columns first, so it is told cᵀ = bᵀ aᵀ."""
+    """c (B, M, N) = a b, or += ."""
+    if a.shape[-1]:
+        sizes, left, right, to = _request(a, b, c)
+        _library(c).gemm(sizes, left, right, to, len(c), _compute(a, c), float(accumulate))
+    elif not accumulate:  # the sum of nothing
+        c[...] = 0
+
+
+def _request(a: Any, b: Any, c: Any) -> tuple[tuple, Matrices, Matrices, Matrices]:
+    """c = a b in the words of libraries that count columns first: cᵀ = bᵀ aᵀ."""
     (count, m, n), k = c.shape, a.shape[-1]
-    if not k:  # the sum of nothing
-        if not accumulate:
-            c[...] = 0
-        return
-    a, op_a, row_a, step_a = _operand(a, count)
-    b, op_b, row_b, step_b = _operand(b, count)
-    row_c, step_c = max(c.strides[1] // c.itemsize, n), c.strides[0] // c.itemsize
-    types = _DTYPES[a.dtype.name], _DTYPES[c.dtype.name]
-    library = _emulated if isinstance(c, np.ndarray) else _cublas()
-    library.gemm(
-        (op_b, op_a, n, m, k), 1.0, (b, types[0], row_b, step_b), (a, types[0], row_a, step_a), float(accumulate),
-        (c, types[1], row_c, step_c), count, _COMPUTE_64F if c.dtype == np.float64 else _COMPUTE_32F,
-    )  # fmt: skip
+    op_a, a = _operand(a, count)
+    op_b, b = _operand(b, count)
+    to = Matrices(c, DTYPES[c.dtype.name], max(c.strides[1] // c.itemsize, n), c.strides[0] // c.itemsize)
+    return (op_b, op_a, n, m, k), b, a, to
 
 
-def _operand(x: Any, count: int) -> tuple[Any, int, int, int]:
-    """(array, flag, distance of rows or columns, distance of matrices), in elements, of (B or 1, rows, columns)."""
-    size = x.itemsize
+def _compute(a: Any, c: Any) -> int:
+    if a.dtype == np.float32 and settings.float32_matmul_precision != "highest":
+        return COMPUTE_TF32
+    return COMPUTE_64F if c.dtype == np.float64 else COMPUTE_32F
+
+
+def _library(c: Any) -> Any:
+    return _numpy if isinstance(c, np.ndarray) else cublas()
+
+
+def _operand(x: Any, count: int) -> tuple[int, Matrices]:
+    """A stack (B or 1, rows, columns) with its flag; copied if it lies in no way that there is a flag for."""
+    size, kind = x.itemsize, DTYPES[x.dtype.name]
     step, row, column = (s // size for s in x.strides)
     rows, columns = x.shape[1:]
     step = 0 if x.shape[0] == 1 and count > 1 else step
     if step >= 0:
         if (column == 1 or columns == 1) and (row >= columns or rows == 1):
-            return x, _N, max(row if rows > 1 else columns, columns, 1), step
+            return N, Matrices(x, kind, max(row if rows > 1 else columns, columns, 1), step)
         if (row == 1 or rows == 1) and column >= rows:
-            return x, _T, max(column, rows, 1), step
+            return T, Matrices(x, kind, max(column, rows, 1), step)
     return _operand(namespace(x).ascontiguousarray(x), count)
-
-
-# --- the library ------------------------------------------------------------------------------------------------------
-class _Cublas:
-    """cuBLAS for one device: a handle, on the current stream at each call, with a workspace of its own."""
-
-    def __init__(self) -> None:
-        import cupy
-        from cuda import pathfinder
-
-        path = pathfinder.load_nvidia_dynamic_lib("cublas").abs_path
-        self.library = ctypes.CDLL(path)
-        self.handle = ctypes.c_void_p()
-        self._check(self.library.cublasCreate_v2(ctypes.byref(self.handle)), "cublasCreate")
-        self.workspace = cupy.empty(_WORKSPACE, np.uint8)
-        self.stream: int | None = None
-
-    def gemm(
-        self, sizes: tuple, alpha: float, a: tuple, b: tuple, beta: float, c: tuple, count: int, compute: int
-    ) -> None:
-        import cupy
-
-        stream = cupy.cuda.get_current_stream().ptr
-        if stream != self.stream:
-            self._check(self.library.cublasSetStream_v2(self.handle, ctypes.c_void_p(stream)), "cublasSetStream")
-            self.stream = stream  # and the workspace after it: a new stream takes it away
-            memory = ctypes.c_void_p(self.workspace.data.ptr)
-            self._check(
-                self.library.cublasSetWorkspace_v2(self.handle, memory, ctypes.c_size_t(_WORKSPACE)),
-                "cublasSetWorkspace",
-            )
-        number = ctypes.c_double if compute == _COMPUTE_64F else ctypes.c_float
-        operands = [
-            v
-            for x, kind, row, step in (a, b)
-            for v in (ctypes.c_void_p(x.data.ptr), kind, row, ctypes.c_longlong(step))
-        ]
-        x, kind, row, step = c
-        status = self.library.cublasGemmStridedBatchedEx(
-            self.handle, *sizes, ctypes.byref(number(alpha)), *operands, ctypes.byref(number(beta)),
-            ctypes.c_void_p(x.data.ptr), kind, row, ctypes.c_longlong(step), count, compute, -1,
-        )  # fmt: skip
-        self._check(status, "cublasGemmStridedBatchedEx")
-
-    @staticmethod
-    def _check(status: int, name: str) -> None:
-        if status:
-            raise RuntimeError(f"`{name}` failed with status {status} (cublasStatus_t in NVIDIA's documentation)")
-
-
-class _Emulated:
-    """What cuBLAS does, by NumPy: op(A) (m × k) times op(B) (k × n), all columns first, at the distances given."""
-
-    def gemm(
-        self, sizes: tuple, alpha: float, a: tuple, b: tuple, beta: float, c: tuple, count: int, compute: int
-    ) -> None:
-        from . import emulator
-
-        emulator.record(functools.partial(self._do, sizes, alpha, a, b, beta, c, count, compute))
-
-    @staticmethod
-    def _do(sizes: tuple, alpha: float, a: tuple, b: tuple, beta: float, c: tuple, count: int, compute: int) -> None:
-        op_a, op_b, m, n, k = sizes
-        wide = np.float64 if compute == _COMPUTE_64F else np.float32
-        x: Any = _columns_first(a, op_a, m, k, count).astype(wide, copy=False)
-        y: Any = _columns_first(b, op_b, k, n, count).astype(wide, copy=False)
-        z: Any = _columns_first(c, _N, m, n, count)
-        with np.errstate(all="ignore"):
-            product = alpha * np.matmul(x, y)
-            z[...] = product if beta == 0 else product + beta * z.astype(wide, copy=False)
-
-
-def _columns_first(operand: tuple, op: int, rows: int, columns: int, count: int) -> np.ndarray:
-    """The stack of matrices that cuBLAS would find at an address."""
-    array, kind, distance, step = operand
-    dtype = np.dtype({v: k for k, v in _DTYPES.items() if k != "bfloat16"}.get(kind, ml_dtypes.bfloat16))
-    inner, outer = (rows, columns) if op == _N else (columns, rows)
-    assert distance >= max(1, inner), "the leading dimension is too small"
-    if 0 in (rows, columns):
-        return np.zeros((count, rows, columns), dtype)
-    size = dtype.itemsize
-    reach = ((count - 1) * step + (outer - 1) * distance + inner) * size
-    memory = (ctypes.c_char * reach).from_address(array.ctypes.data)
-    strides = (step * size, size, distance * size) if op == _N else (step * size, distance * size, size)
-    return np.ndarray((count, rows, columns), dtype, memory, strides=strides)
-
-
-_emulated = _Emulated()
-_handles: dict[int, _Cublas] = {}
-
-
-def _cublas() -> _Cublas:
-    import cupy
-
-    device = cupy.cuda.runtime.getDevice()
-    if device not in _handles:
-        _handles[device] = _Cublas()
-    return _handles[device]

@@ -130,7 +130,7 @@ class Instance:
             from . import compiler
 
             function = self._loaded[device] = compiler.load(self)
-        if shared > 48 * 1024 and function.max_dynamic_shared_size_bytes < shared:
+        if shared and function.max_dynamic_shared_size_bytes < shared:  # at first 48 KiB less the static memory
             function.max_dynamic_shared_size_bytes = shared
         return function
 

@@ -52,9 +52,17 @@ __device__ __forceinline__ void mma_m16n8k16<__nv_bfloat16>(float (&d)[4], const
 }
 
 // Copy 16 bytes from global to shared memory behind the thread's back; zeros if not `valid` (then `global` is not read).
-// What was copied may be read after `cp_async_wait` by this thread, and after a barrier as well by others.
+// What was copied may be read after `cp_async_wait` by this thread, and after a barrier as well by others. `_cached`: it stays
+// in the L1 cache for others who copy the same, which takes bandwidth from shared memory.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool valid = true) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"(shared_address(shared)), "l"(__cvta_generic_to_global(global)), "r"(valid ? 16 : 0)
+                 : "memory");
+}
+
+__device__ __forceinline__ void cp_async_16_cached(void* shared, const void* global, bool valid = true) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;"
                  :
                  : "r"(shared_address(shared)), "l"(__cvta_generic_to_global(global)), "r"(valid ? 16 : 0)
                  : "memory");
@@ -63,6 +71,16 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
 // Close the group of the copies asked for since the last commit; wait until at most N groups are still under way.
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> __device__ __forceinline__ void cp_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
+// to[0] += x, to[1] += y in global memory, by whichever thread comes first; `to` is 8-byte aligned.
+__device__ __forceinline__ void atomic_add_2(float* to, float x, float y) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(to)), "f"(x), "f"(y) : "memory");
+#else
+    atomicAdd(to, x);
+    atomicAdd(to + 1, y);
+#endif
+}
 
 #endif
 

@@ -4,9 +4,9 @@
     grads   [ ∂W₁ ……… | ∂b₁ … | ∂W₂ …… | ∂b₂ … ]     each p._grad_view is a view: backward writes there and sets p.grad
     state   [ m₁ ………… | …                      ]      one vector per name ("exp_avg", …), in the same layout
 
-so that an update is a handful of operations on a few long vectors, or one CUDA kernel. Each parameter starts on a
-64-byte boundary, for SIMD loads and for cuBLAS; the padding in between is updated like everything else, with a gradient
-of zero.
+so that an update is a handful of operations on a few long vectors, or one CUDA kernel, and `autocast` rounds all
+parameters by one more. Each parameter starts on a 64-byte boundary, for SIMD loads and for cuBLAS; the padding in
+between is updated like everything else, with a gradient of zero.
 
 Parameters of half precision have *master weights*, one more state vector in float32: what the updates add up in, so
 that steps smaller than a parameter's last bit are not lost. The parameter is its master, rounded. Where it is not, it
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import devices, dtypes
+from ..backend.autocast import Rounding, forget_rounded
 from ..backend.cpu.products import aligned
 from ..backend.tensor import Parameter, Tensor
 from .rule import Clock, Numbers, Vectors
@@ -121,17 +122,19 @@ class Arena(Layout):
         self._runs: dict[tuple[int, int], Run] = {}
         self.where: dict[int, tuple[Any, int]] = {}
         self.rows = [(p, self.view(self.values, i), self.view(self.grads, i)) for i, p in enumerate(self.params)]
+        self.rounding = Rounding(self.values, [value for _, value, _ in self.rows], self.offsets)
         for i, row in enumerate(self.rows):
-            self._adopt(*row)
+            self._adopt(i)
             for vector, view in zip((self.values, self.grads), row[1:]):
                 self.where[id(view)] = vector, i
                 _owners[id(view)] = self
 
-    def _adopt(self, p: Tensor, value: Any, grad: Any) -> None:
+    def _adopt(self, i: int) -> None:
+        p, value, grad = self.rows[i]
         value[...] = p.data
         p.data = value
         if isinstance(p, Parameter):
-            p._grad_view = grad
+            p._grad_view, p._place = grad, (self.rounding, i)
 
     def require(self, slots: dict[str, float]) -> None:
         """Have a state vector for each name, and master weights, filled with the given number where it is new."""
@@ -166,12 +169,13 @@ class Arena(Layout):
     def runs(self) -> list[tuple[Run, Clock]]:
         """What to update: maximal runs of neighbours that have gradients and equal clocks, each with its one clock.
 
-        Usually one: everything. Call `ready` before.
+        Usually one: everything. Call `ready` before. What `autocast` has rounded so far is then out of date.
         """
+        forget_rounded()
         n = len(self.rows)
         if self.is_ready:
             return [(self._run(0, n), self.clocks[0])]
-        has_grad = [self._gather(*row) for row in self.rows]
+        has_grad = [self._gather(i) for i in range(n)]
         found, start = [], 0
         while start < n:
             stop = start + 1
@@ -185,10 +189,11 @@ class Arena(Layout):
         self.is_uniform = all(clock is self.clocks[0] for clock in self.clocks)
         return found
 
-    def _gather(self, p: Tensor, value: Any, grad: Any) -> bool:
+    def _gather(self, i: int) -> bool:
         """Bring one parameter's value and gradient into the arena; whether it has a gradient."""
+        p, value, grad = self.rows[i]
         if p.data is not value:
-            self._adopt(p, value, grad)
+            self._adopt(i)
         if p.grad is None:
             return False
         if p.grad.data is not grad:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from ..backend.devices import waiting_is_meant
 from .optimizer import Optimizer
 
 __all__ = ["LRFinderResult", "lr_find"]
@@ -85,7 +86,8 @@ def _sweep(
             group["lr"] = lr
         optimizer.zero_grad()
         value = loss(batch)
-        number = float(value.item())
+        with waiting_is_meant():  # it stops at the first loss that is too high
+            number = float(value.item())
         average = β * average + (1 - β) * number
         corrected = average / (1 - β ** (k + 1))
         if not math.isfinite(number) or (smoothed and corrected > divergence * min(smoothed) > 0):

@@ -13,6 +13,7 @@ from ..backend.capture import active
 from ..backend.cpu.products import aligned
 from ..backend.parallel import parallel_for
 from ..backend.tensor import Tensor
+from ..backend.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Run, exact, kinds
 from .options import check_options, check_params
 from .rule import Clock, Group, Numbers, Vectors
@@ -104,6 +105,10 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        watched(f"{type(self).__name__}.step", self._step, multiplier, skip)
+        return loss
+
+    def _step(self, multiplier: Tensor | None, skip: Tensor | None) -> None:
         for arena, run, group, c in self.advance():
             factor = None if multiplier is None else _beside(arena, multiplier, arena.state_dtype)
             no = None if skip is None else _beside(arena, skip, arena.xp.bool)
@@ -111,7 +116,6 @@ class Optimizer:
                 self._launch(run, factor, no)
             elif no is None or not no:  # looking waits for a GPU
                 self.apply(arena, run, group, c, factor)
-        return loss
 
     def advance(self) -> list[tuple[Arena, Run, Group, Numbers]]:
         """The host's part of a step: count it, and put its coefficients where the update reads them.

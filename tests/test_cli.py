@@ -15,7 +15,7 @@ import pytest
 import weft
 from weft.__main__ import main
 from weft.kernels import compiler
-from weft.training import Trainer, load_checkpoint, load_model
+from weft.training import Trainer, cli, cli_info, load_checkpoint, load_model
 
 FAST = ["--model", "mlp", "--hidden", "16", "--epochs", "2", "--batch-size", "200"]
 
@@ -97,12 +97,49 @@ class TestTop:
         subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+@pytest.mark.parametrize("options", [["--precision", "float16"], ["--accumulate", "2", "--clip-grad-norm", "1"]])
+def test_training_waits_for_the_device_between_epochs_alone(options):
+    weft.set_sync_debug_mode("error")
+    try:
+        assert main(["train", "--device", "emulator", *FAST, *options, "--quiet", "--debug"]) == 0
+    finally:
+        weft.set_sync_debug_mode("default")
+
+
+class TestOutOfMemory:
+    """What `report`, in which all commands run, makes of it."""
+
+    @pytest.mark.parametrize(
+        ("error", "line"),
+        [
+            (MemoryError("8 GiB"), "weft train: out of memory (8 GiB); try a smaller --batch-size\n"),
+            (weft.OutOfMemoryError("cuda:0 has no 8 GiB left"), "weft train: cuda:0 has no 8 GiB left\n"),
+        ],
+    )
+    def test_takes_one_line(self, capsys, error, line):
+        def run():
+            raise error
+
+        assert cli.report("weft train", run) == 1
+        assert capsys.readouterr().err == line
+        with pytest.raises(MemoryError):
+            cli.report("weft train", run, debug=True)
+
+
 class TestInfo:
     def test_this_machine(self, capsys):
         assert main(["info"]) == 0
         out = capsys.readouterr().out
         for what in (weft.__version__, np.__version__, "cpu (default)", "threads", "BLAS", "memory", "CuPy"):
             assert what in out
+
+    def test_every_gpus_memory(self, capsys, monkeypatch):
+        monkeypatch.setattr(cli_info, "devices", lambda: ["cpu", "cuda:0", "cuda:1", "emulator"])
+        monkeypatch.setattr(cli_info, "memory_summary", lambda name: f"that of {name}")
+        assert main(["info"]) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert [line[-1] for line in lines if line[0] == "memory"] == ["cpu", "cuda:0", "cuda:1"]
 
     def test_model(self, capsys):
         assert main(["info", "--model", "mlp", "--input-shape", "1", "8", "8", "--classes", "3"]) == 0

@@ -23,8 +23,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..backend.devices import to_numpy
-from ..backend.tensor import Tensor, innermost
+from ..backend.devices import is_array, to_numpy, waiting_is_meant
+from ..backend.tensor import innermost
 from .atomic import write_atomically
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
@@ -53,7 +53,9 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
     {'epoch': 3, 'model': {'weight': array([1., 1.], dtype=float32)}}
     """
     arrays: dict[str, np.ndarray] = {}
-    text = json.dumps(_pack(tree, "", arrays), allow_nan=False, ensure_ascii=False)
+    with waiting_is_meant():
+        packed = _pack(tree, "", arrays)
+    text = json.dumps(packed, allow_nan=False, ensure_ascii=False)
     metadata = {"format": "weft", "kind": kind, "version": str(VERSION), "json": text, "crc32": _checksum(text, arrays)}
     try:
         content = save(arrays, metadata)
@@ -161,7 +163,7 @@ def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         return {str(k): _pack(v, f"{path}.{k}" if path else str(k), arrays) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_pack(v, f"{path}.{i}" if path else str(i), arrays) for i, v in enumerate(value)]
-    if isinstance(value, Tensor | np.ndarray) or hasattr(value, "__array_namespace__"):
+    if is_array(value) and not isinstance(value, np.generic):
         return {"$array": _put(to_numpy(innermost(value)), path, arrays)}
     raise TypeError(
         f"`{path}` must be a number, a string, None, an array, or a dict or list of these, got {type(value).__name__}"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..backend.devices import DeviceError
+from ..backend.memory import OutOfMemoryError
 from ..data.files import DataError
 from .atomic import WriteError
 from .checkpoint import CheckpointError
@@ -70,5 +71,7 @@ def report(prog: str, run: Callable[[], int], *, debug: bool = False) -> int:
     except MemoryError as error:
         if debug:
             raise
-        print(f"{prog}: out of memory ({error}); try a smaller --batch-size", file=sys.stderr)
+        explained = isinstance(error, OutOfMemoryError)
+        text = error if explained else f"out of memory ({error}); try a smaller --batch-size"
+        print(f"{prog}: {text}", file=sys.stderr)
         return 1

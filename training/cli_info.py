@@ -12,8 +12,8 @@ from importlib import metadata
 from typing import Any
 
 from .. import __version__
-from ..backend.devices import devices, get_default_device
-from ..backend.info import memory_summary
+from ..backend.devices import devices, get_default_device, kind
+from ..backend.memory import memory_summary
 from ..backend.parallel import num_threads
 from ..kernels import cache, compiler
 from ..kernels.report import compile_all, table
@@ -112,7 +112,7 @@ def _information(given: dict[str, Any]) -> int:
         ("devices", ", ".join(f"{name} (default)" if name == get_default_device() else name for name in devices())),
         ("threads", f"{num_threads()} of {os.cpu_count()} cores"),
         *(("BLAS", blas) for blas in _blas()),
-        ("memory", memory_summary("cpu")),
+        *(("memory", memory_summary(name)) for name in devices() if kind(name) in ("cpu", "cuda")),
     ]
     for name, value in rows:
         print(f"{name:<18}{value}")

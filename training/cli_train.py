@@ -91,7 +91,8 @@ def _train(given: dict[str, Any]) -> int:
     folder = _free_folder(run) if folder is None else folder
     say(run.splits)
     count = sum(p.size for p in run.trainer.model.parameters())
-    say(f"{recipe.model}: {count:,} parameters, on {run.device} ({num_threads()} threads), into {folder}")
+    data = "" if run.device == "cpu" else "data resident, " if run.is_resident else "data streamed, "
+    say(f"{recipe.model}: {count:,} parameters, on {run.device} ({data}{num_threads()} threads), into {folder}")
     checkpoint = _equip(run, folder, every, say)
     if saved is not None:
         _restore(run, saved, source, say)
@@ -180,8 +181,9 @@ def _finish(run: Run, folder: Path, history: Sequence[dict[str, Any]], seconds: 
     """Test, save the model, draw the curves, print the result."""
     model, trainer, names = run.trainer.model, run.trainer, run.splits.class_names
     trainer.precision = None  # what is saved computes in float32: test just that
-    test = trainer.evaluate(run.loader(run.splits.test))
-    predicted = trainer.predict_classes(run.loader(run.splits.test))
+    test_loader = run.loader(run.splits.test)
+    test = trainer.evaluate(test_loader)
+    predicted = trainer.predict_classes(test_loader)
     true = np.asarray(run.splits.test.y)
     wrong = int((predicted != true).sum())
     result = {"test_accuracy": test["accuracy"], "test_loss": test["loss"], "epochs": trainer.epoch, "seconds": seconds}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backend import random
 from ..backend.autograd import no_grad
-from ..backend.devices import kind, namespace_of
+from ..backend.devices import kind, namespace_of, waiting_is_meant
 from ..backend.dtypes import is_real_floating
 from ..backend.tensor import Tensor
 from .callbacks import Callback
@@ -62,9 +62,12 @@ class StopOnNaN(Callback):
 
     def _look(self, trainer: Any, batch: int, *, is_over: bool) -> None:
         every = self.every or (1 if kind(trainer.device) == "cpu" else 50)
-        if batch % every == 0 and not math.isfinite(value := trainer.current_loss.item()):
-            where = f"epoch {trainer.epoch + 1}, batch {batch + 1}"
-            raise NonFiniteError(f"the loss is {value} at {where}: {self._explanation(trainer, is_over)}")
+        if batch % every:
+            return
+        with waiting_is_meant():
+            if not math.isfinite(value := trainer.current_loss.item()):
+                where = f"epoch {trainer.epoch + 1}, batch {batch + 1}"
+                raise NonFiniteError(f"the loss is {value} at {where}: {self._explanation(trainer, is_over)}")
 
     def _explanation(self, trainer: Any, is_over: bool) -> str:
         for i, x in enumerate(trainer.current_batch):

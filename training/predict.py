@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import dtypes
 from ..backend.autograd import no_grad
 from ..backend.creation import asarray
-from ..backend.devices import canonical, to_numpy
+from ..backend.devices import canonical, to_numpy, waiting_is_meant
 from ..backend.tensor import innermost
 
 __all__ = ["Predictor"]
+
+# Bytes of outputs that may gather on a device. To read each as it comes would have the device wait for the host.
+UNREAD = 1 << 28
 
 
 class Predictor:
@@ -31,18 +35,23 @@ class Predictor:
 
     def predict(self, data: Any, *, batch_size: int = 256) -> np.ndarray:
         """What the model gives: (N, …). Raises ValueError if there is nothing to predict."""
-        outputs = []
+        outputs: list[Any] = []
+        read = unread = 0  # how many outputs are on the host, how many bytes on the device
         was_training = self.model.training
         self.model.eval()
         try:
             with no_grad():
                 for inputs in self._inputs(data, batch_size):
-                    outputs.append(to_numpy(innermost(self.model(*inputs))))
+                    outputs.append(innermost(self.model(*inputs)))
+                    unread += outputs[-1].size * dtypes.of(outputs[-1]).itemsize
+                    if unread > UNREAD:
+                        outputs[read:] = _on_the_host(outputs[read:])
+                        read, unread = len(outputs), 0
         finally:
             self.model.train(was_training)
         if not outputs:
             raise ValueError("`data` must hold at least one sample, got none")
-        return np.concatenate(outputs)
+        return np.concatenate(_on_the_host(outputs))
 
     def predict_probabilities(self, data: Any, *, batch_size: int = 256) -> np.ndarray:
         """Softmax of the scores (N, C, …) over C; of one score (N,) or (N, 1) the sigmoid, of class 1."""
@@ -72,3 +81,8 @@ class Predictor:
             if self.transform is not None:
                 inputs = (self.transform(inputs[0]), *inputs[1:])
             yield tuple(asarray(x, device=self.device) for x in inputs)
+
+
+def _on_the_host(outputs: list[Any]) -> list[np.ndarray]:
+    with waiting_is_meant():
+        return [to_numpy(output) for output in outputs]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from .. import optimizers
-from ..backend import random
+from ..backend import memory, random
 from ..backend.devices import canonical, kind
 from ..data import (
     ArrayDataset,
@@ -44,6 +44,7 @@ OPTIMIZERS: dict[str, tuple[Any, float, float, dict[str, Any]]] = {
 }
 SCHEDULES = ("none", "onecycle", "cosine", "step", "exponential", "plateau")
 PRECISIONS = ("float32", "bfloat16", "float16")
+RESIDENT_SHARE = 0.25  # of a GPU's free memory, for the data: models and what they compute want the rest
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,11 @@ def architecture(
 
 
 class Run:
-    """A recipe made real: the data in its parts, loaders, model and trainer."""
+    """A recipe made real: the data in its parts, loaders, model and trainer.
+
+    On a GPU with room for them the data are resident; otherwise (`is_resident` is False) they stay on the host, and each
+    batch is copied while the GPU computes. The batches, and so the weights, are the same bits.
+    """
 
     def __init__(self, recipe: Recipe, *, device: str | None = None):
         self.device = canonical(device)
@@ -124,6 +129,7 @@ class Run:
         self.fingerprint = _fingerprint(self.splits.train)
         self.recipe = recipe = recipe.completed(len(self.splits.train))
         self.architecture = architecture(recipe.model, splits.sample_shape, splits.num_classes, recipe.hidden)
+        self.is_resident = _has_room(self.device, self.splits)
         random.manual_seed(recipe.seed)
         with _blaming(f"--model {recipe.model} on samples of shape {splits.sample_shape}"):
             model = build_model(self.architecture, device=self.device)
@@ -133,10 +139,10 @@ class Run:
 
     def loader(self, part: Any, *, training: bool = False) -> DataLoader:
         """Batches of one part of the data, normalised; those for training shuffled."""
-        resident = part if kind(self.device) == "cpu" else part.to(self.device)
+        data = part.to(self.device) if self.is_resident else part
         batch_size = self.recipe.batch_size if training else 512
         return DataLoader(
-            resident, batch_size, shuffle=training, seed=self.recipe.seed, device=self.device, transform=self.normalizer
+            data, batch_size, shuffle=training, seed=self.recipe.seed, device=self.device, transform=self.normalizer
         )  # fmt: skip
 
     def _trainer(self, model: Any) -> Trainer:
@@ -174,6 +180,15 @@ def _with_validation(splits: DataSplits, recipe: Recipe) -> DataSplits:
         return splits
     parts = train_dev_test_split(splits.train, test=recipe.validation, stratify=splits.train.y, seed=recipe.seed)
     return DataSplits(parts.train, splits.test, parts.test, splits.class_names, splits.name)
+
+
+def _has_room(device: str, splits: DataSplits) -> bool:
+    """Whether the data may stay on the device: of a GPU's free memory they must take a small share."""
+    if kind(device) != "cuda":
+        return True
+    usage = memory.usage(device)
+    size = sum(part.nbytes for part in (splits.train, splits.dev, splits.test) if part is not None)
+    return size <= RESIDENT_SHARE * (usage.free + usage.reusable)
 
 
 def _fingerprint(data: ArrayDataset) -> str:

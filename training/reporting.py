@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any, TextIO
 
+from ..backend.devices import waiting_is_meant
 from .atomic import write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath
@@ -60,7 +61,7 @@ class ProgressBar(Callback):
     """One line for each epoch; on a terminal also a bar with loss and throughput, ten times a second.
 
     The bar is drawn by rich, if it is installed. `file` is where it goes, standard output unless given. Nothing is
-    read from the device more often than it is shown.
+    read from the device, which waits for it, more often than it is shown.
     """
 
     order = 1
@@ -88,7 +89,8 @@ class ProgressBar(Callback):
             return
         self._due = now + self.interval
         shown = {"loss": trainer.mean_loss, **trainer.metrics}
-        values = {name: value for name, metric in shown.items() if isinstance(value := metric.compute(), float)}
+        with waiting_is_meant():
+            values = {name: value for name, metric in shown.items() if isinstance(value := metric.compute(), float)}
         text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         speed = trainer.samples / max(trainer.seconds, 1e-9)
         self._bar.update(self._task, completed=trainer.batch, text=f"{text}  {speed:,.0f} samples/s")

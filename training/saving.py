@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..backend.devices import waiting_is_meant
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
 
@@ -88,7 +89,8 @@ class Checkpoint(Callback):
             raise KeyboardInterrupt
 
     def _save(self, trainer: Any, path: Path) -> None:
-        save_checkpoint(path, {**trainer.state_dict(), **self.extra})
+        with waiting_is_meant():
+            save_checkpoint(path, {**trainer.state_dict(), **self.extra})
         self._saved_step = trainer.step
         if self.announce is not None:
             self.announce(f"saved {path} at epoch {trainer.epoch}, batch {trainer.batch}, step {trainer.step}")

@@ -38,6 +38,7 @@ class Step:
     accumulate: int
     precision: str | None
     capture: bool | None
+    metrics: dict[str, Any]
     scaler: GradScaler
     parameters: list[Tensor]
     current_loss: Tensor
@@ -49,8 +50,8 @@ class Step:
     _shapes: set[Any]
 
     # --- the step itself ----------------------------------------------------------------------------------------------
-    def train_step(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The loss and the output of a batch, and the norm of the gradient where it is clipped; updates the model.
+    def train_step(self, *batch: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The loss of a batch, the output if there are metrics, the gradient's norm if it is clipped; updates the model.
 
         All of it is work for the device: what is counted on the host is counted by `fit`.
         """
@@ -62,7 +63,7 @@ class Step:
         n = batch[-1].shape[0]
         self.scaler.scale(loss if self.accumulate == 1 else loss * n).backward()
         norm = self._update(self._pending + n) if self._pending_batches + 1 == self.accumulate else None
-        return self.current_loss, output.detach(), norm
+        return self.current_loss, output.detach() if self.metrics else None, norm
 
     def forward(self, batch: tuple[Tensor, ...]) -> tuple[Any, Any]:
         """Output and loss of a batch. A half-precision output comes back in float32, which metrics compute with."""
@@ -70,6 +71,7 @@ class Step:
             output = self.model(*batch[:-1])
             loss = self.loss(output, batch[-1])
         is_half = self.precision is not None and output.dtype.itemsize < 4 and is_real_floating(output.dtype)
+        is_half &= bool(self.metrics)  # the logits of a language model are gigabytes
         return astype(output.detach(), np.dtype(np.float32)) if is_half else output, loss
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -123,7 +125,7 @@ class Step:
         self._captured = self._recorded_settings = None
         self._shapes = set()
 
-    def _run_step(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _run_step(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None, Tensor | None]:
         if self._captured is not None:
             shapes = tuple(a.shape for a in batch)
             if shapes in self._shapes or len(self._shapes) < RECORDINGS:

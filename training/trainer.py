@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..backend import random
+from ..backend import nvtx, random
 from ..backend.autograd import no_grad
 from ..backend.creation import asarray
-from ..backend.devices import canonical
+from ..backend.devices import canonical, waiting_is_meant
 from ..backend.tensor import Tensor
 from ..optimizers import GradScaler
 from ..optimizers.schedulers import ReduceLROnPlateau
@@ -53,6 +53,10 @@ class Trainer(Step, Resumable, Predictor):
     Attributes: `history`, a list with one dict per epoch ("epoch", "step", "lr", "loss", the metrics, "val_loss",
     "val_…", "seconds", "samples_per_second"); `epoch`, `step`, `batch`: epochs and updates done, and batches of the
     current epoch.
+
+    The host waits for the device once an epoch, when it reads the loss and the metrics (and where a callback says so), not
+    in between: `weft.set_sync_debug_mode("error")` holds a model and a loss to that. Inside `weft.nvtx.emit()` epochs and
+    steps are marked.
 
     Python code of model and loss does not run when a captured step is replayed. What changes between epochs (a layer's
     mode and its options, frozen parameters) has the step recorded anew; a model whose forward counts, or draws numbers
@@ -124,7 +128,8 @@ class Trainer(Step, Resumable, Predictor):
         self._call("on_fit_begin")
         try:
             while self.epoch < epochs and self.stopping is None:
-                self._fit_epoch()
+                with nvtx.range("epoch {}", self.epoch + 1):
+                    self._fit_epoch()
         finally:
             self._end_steps()
             self._call("on_fit_end")
@@ -153,7 +158,7 @@ class Trainer(Step, Resumable, Predictor):
         self._listen()
         self._begin_steps()
         self._began = time.perf_counter() - self.seconds
-        for batch in batches:
+        for batch in nvtx.each("step", batches):
             self._fit_batch(self._placed(batch))
             self.seconds = time.perf_counter() - self._began
             for callback in self._listeners["on_batch_end"]:
@@ -193,7 +198,8 @@ class Trainer(Step, Resumable, Predictor):
 
     def _end_epoch(self) -> None:
         row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}
-        row |= {"loss": self.mean_loss.compute(), **_computed(self.metrics), **self.row}
+        with waiting_is_meant():
+            row |= {"loss": self.mean_loss.compute(), **_computed(self.metrics), **self.row}
         self.seconds = time.perf_counter() - self._began  # computing has waited for the device
         if self.validation_loader is not None:
             self._call("on_validation_begin")
@@ -231,7 +237,8 @@ class Trainer(Step, Resumable, Predictor):
             self.model.train(was_training)
         if not mean_loss.sums["count"]:
             raise ValueError("`loader` must give at least one batch, got none")
-        return {"loss": mean_loss.compute(), **{name: metric.compute() for name, metric in metrics.items()}}
+        with waiting_is_meant():
+            return {"loss": mean_loss.compute(), **{name: metric.compute() for name, metric in metrics.items()}}
 
     def _placed(self, batch: Any) -> tuple[Tensor, ...]:
         if not isinstance(batch, tuple | list) or len(batch) < 2:
@@ -241,8 +248,10 @@ class Trainer(Step, Resumable, Predictor):
         )
 
     def _call(self, name: str) -> None:
-        for callback in self.callbacks:
-            getattr(callback, name)(self)
+        """What callbacks do once an epoch, or once a fit: there they may wait for the device."""
+        with waiting_is_meant():
+            for callback in self.callbacks:
+                getattr(callback, name)(self)
 
 
 def _computed(metrics: dict[str, Metric]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from ...kernels import attention as kernels
 from ...kernels.launch import FLOATS
 from .. import attention, devices
+from ..determinism import are_deterministic_algorithms_enabled
 from ..random import Stretch
 from . import replaces
 
@@ -46,7 +47,9 @@ def _(
                 xp, query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, stretch=stretch
             )
             return pull(g, need, into)
-        return *kernels.backward(g, query, key, value, mask, out, lse, options, need=need[:3]), None
+        fixed = are_deterministic_algorithms_enabled()
+        grads = kernels.backward(g, query, key, value, mask, out, lse, options, need=need[:3], deterministic=fixed)
+        return *grads, None
 
     return out, vjp
 

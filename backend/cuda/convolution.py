@@ -1,6 +1,8 @@
-"""Convolutions as matrix products of columns, which exist for a piece of the batch at a time.
+"""Convolutions as matrix products of columns, in one of two ways.
 
-The pieces are ranges of output positions (for the gradient of the image, of pixels) counted through the whole batch, so
+`Implicit`: half precision with one group; columns exist in shared memory only. `Device`: everything else, and products of
+images as they lie; columns exist in memory for a piece of the batch at a time, and what they cost is reading and writing
+them. Its pieces are ranges of output positions (for the gradient of the image, of pixels) counted through the whole batch, so
 that products are as large as the workspace allows, whatever the sizes of batch and images, and their rows begin at
 multiples of 16 bytes. Sums over pieces are taken in order, in float32.
 """
@@ -14,11 +16,15 @@ from typing import Any
 import numpy as np
 
 from ...kernels import convolution as kernels
-from ...kernels.launch import FLOATS, empty, namespace
+from ...kernels import implicit_gemm
+from ...kernels.activation import column_sums
+from ...kernels.channel_last import channel_last
+from ...kernels.launch import FLOATS, aligned, empty, namespace
 from ..convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
 from ..gemm import matmul
 from . import replaces
 
+IMPLICIT = True  # False: everything goes through columns in memory, to measure what they cost
 WORKSPACE = 128 << 20  # bytes of columns and their products that exist at a time
 LIMIT = 1 << 30  # pixels of a plane, or of a piece: the kernels count them in 32 bits
 
@@ -33,7 +39,7 @@ def _(
     where = geometry(x, weight, stride, padding, dilation, groups)
     if not _suits(where, x, weight, bias):
         return NotImplemented
-    return convolution(Device, x, weight, bias, where)
+    return convolution(_maps(where, x, weight, weight.shape[0]), x, weight, bias, where)
 
 
 @replaces(conv_transpose2d)
@@ -44,13 +50,38 @@ def _(
     where = transposed_geometry(x, weight, stride, padding, output_padding, dilation, groups)
     if not _suits(where, x, weight, bias):
         return NotImplemented
-    return transposed(Device, x, weight, bias, where)
+    return transposed(_maps(where, x, weight, weight.shape[1]), x, weight, bias, where)
 
 
 def _suits(where: Geometry, x: Any, *others: Any) -> bool:
     areas = math.prod(where.image), math.prod(where.output)
     same = x.dtype in FLOATS and all(o is None or o.dtype == x.dtype for o in others)
     return same and min(areas) > 0 and max(areas) <= LIMIT
+
+
+def _maps(where: Geometry, x: Any, weight: Any, features: int) -> Any:
+    """What runs; the result has `features` channels."""
+    if IMPLICIT and not _is_product(where, x) and implicit_gemm.suits(x, weight, where):
+        return Implicit(weight.shape, features)
+    return Device
+
+
+class Implicit:
+    """The three maps of `backend.convolution` on channel-last images, which `arrange` makes and the backward pass keeps."""
+
+    arrange = staticmethod(channel_last)
+    correlate = staticmethod(implicit_gemm.correlate)
+    input_gradient = staticmethod(implicit_gemm.adjoint)
+
+    def __init__(self, shape: tuple[int, ...], features: int):
+        self.shape, self.features = shape, features  # channels have been filled up, where they are no multiples of 8
+
+    def weight_gradient(self, x: Any, g: Any, where: Geometry, into: Any) -> Any:
+        grad = empty(self.shape, x.dtype, like=x) if into is None or not into.flags.c_contiguous else into
+        return implicit_gemm.weight_gradient(x, g, where, grad)
+
+    def bias_gradient(self, g: Any) -> Any:
+        return column_sums(g.reshape(math.prod(g.shape[:-1]), g.shape[-1]))[: self.features]
 
 
 class Device:
@@ -96,6 +127,8 @@ class Device:
         (n, c), o = x.shape[:2], g.shape[1]
         shape = o, c // where.groups, *where.kernel
         grad = empty(shape, x.dtype, like=x) if into is None or not into.flags.c_contiguous else into
+        if IMPLICIT and _is_product(where, x) and implicit_gemm.suits(x, grad, where) and aligned(x, g):
+            return implicit_gemm.pointwise_weight_gradient(x, g, grad)
         pieces = list(_ranges(n * math.prod(where.output), _positions(c, o, x.dtype, where)))
         total = grad if len(pieces) < 2 else empty(shape, np.float32, like=x) if x.dtype.itemsize == 2 else grad
         if not pieces:

@@ -1,4 +1,4 @@
-"""Embedding: a gather, and a gradient that needs neither atomics nor the one-hot matrix of the generic form."""
+"""Embedding: a gather, and a gradient that needs no one-hot matrix, as the generic form does, and no atomics by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Softmax cross-entropy: the gradient of the logits is made in forward, while they are in the multiprocessor's memory."""
+"""Softmax cross-entropy: the gradient of the logits is made in forward, while they are in the multiprocessor's memory.
+
+Under `autocast` half-precision logits come as they are, the loss is float32: what needs float32 is computed in it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 from ...kernels import cross_entropy as kernels
 from ...kernels.launch import FLOATS
 from .. import loss
+from ..autocast import FLOAT32, is_autocast_enabled
 from ..autograd import is_grad_enabled
 from . import replaces
 
@@ -29,11 +33,12 @@ def _(
     classes = logits.shape[min(1, logits.ndim - 1)]
     if logits.dtype not in FLOATS or target.dtype.kind not in "iu" or not classes:
         return NotImplemented
-    if weight is not None and weight.dtype != logits.dtype:
+    dtype = FLOAT32 if is_autocast_enabled() else logits.dtype
+    if weight is not None and weight.dtype != dtype:
         return NotImplemented
     run = functools.partial(
         kernels.cross_entropy, logits, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
-        reduction=reduction,
+        reduction=reduction, dtype=dtype,
     )  # fmt: skip
     # Made in forward, if what it is multiplied by in backward may come later: not a number for each row, which costs as much
     # as to make it, nor the factor of a gradient scaler, which is there to keep float16 from rounding it to 0.

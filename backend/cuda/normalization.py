@@ -19,6 +19,12 @@ def _supported(counts: tuple[int, ...], x: Any, *others: Any) -> bool:
     return max(counts) < LONGEST and x.dtype in FLOATS and all(a is None or a.dtype == x.dtype for a in others)
 
 
+def _supported_channels(x: Any, *of_channels: Any) -> bool:
+    """The same where what belongs to channels may be float32 beside half-precision x."""
+    found = {a.dtype for a in of_channels if a is not None}
+    return _supported(_counts(x), x) and (found <= {x.dtype} or found == {FLOATS[0]})
+
+
 def _counts(x: Any) -> tuple[int, ...]:
     """Elements that channels, samples and pixels have; none if there is no element at all."""
     n, c = x.shape[:2]
@@ -64,7 +70,7 @@ def _(x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | N
 
 @replaces(normalization.batch_norm)
 def _(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
-    if not _supported(_counts(x), x, weight, bias):
+    if not _supported_channels(x, weight, bias):
         return NotImplemented
     *of_batch, mean, rstd = channels.batch_forward(x, weight, bias, eps=eps)
 
@@ -76,7 +82,7 @@ def _(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> 
 
 @replaces(normalization.batch_norm_inference)
 def _(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
-    if not _supported(_counts(x), x, mean, var, weight, bias):
+    if not _supported_channels(x, mean, var, weight, bias):
         return NotImplemented
     y, centre, rstd = channels.inference_forward(x, mean, var, weight, bias, eps=eps)
 

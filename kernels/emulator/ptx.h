@@ -76,5 +76,14 @@ template <typename T> inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a
 inline void cp_async_16(void* shared, const void* global, bool valid = true, HERE) {
     emulator_copy_async(shared, global, valid, file, line);
 }
+inline void cp_async_16_cached(void* shared, const void* global, bool valid = true, HERE) {
+    emulator_copy_async(shared, global, valid, file, line);
+}
 inline void cp_async_commit() { emulator_copy_commit(); }
 template <int N> inline void cp_async_wait() { emulator_copy_wait(N); }
+
+inline void atomic_add_2(float* to, float x, float y, HERE) {
+    emulator_aligned(to, 8, file, line);
+    atomicAdd(to, x, file, line);
+    atomicAdd(to + 1, y, file, line);
+}

@@ -9,8 +9,11 @@ from . import _check as check
 __all__ = ["bilinear", "linear"]
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None) -> Tensor:
     """y = x Wᵀ + b over the last axis: x (…, in), W (out, in) or (in), b (out).
+
+    With `activation` (not in PyTorch) y = f(x Wᵀ + b), which a GPU computes in one go: "relu", or "gelu" in its form
+    with tanh. `Sequential` asks for it by itself. Half precision is then rounded once, after f.
 
     >>> from weft.layers import functional as F
     >>> F.linear(weft.ones((2, 3)), weft.ones((4, 3))).shape
@@ -22,24 +25,31 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             input.data.shape[-1] == w.shape[1]
             and input.data.dtype == w.dtype
             and (bias is None or bias.data.shape == w.shape[:1])
+            and (activation is None or activation in primitives.ACTIVATIONS)
         )
     except (AttributeError, IndexError):
         fits = False
-    return primitives.linear(input, weight, bias) if fits else _linear(input, weight, bias)
+    if not fits:
+        return _linear(input, weight, bias, activation)
+    if activation is None:  # and no keyword, whose cost small layers feel
+        return primitives.linear(input, weight, bias)
+    return primitives.linear(input, weight, bias, activation=activation)
 
 
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> Tensor:
     """The rarer forms of `linear`, and what is wrong with the wrong ones."""
+    if activation is not None:
+        check.one_of("activation", activation, list(primitives.ACTIVATIONS))
     check.tensor("input", input)
     if check.tensor("weight", weight).ndim == 1:
-        return linear(input, weight.reshape(1, -1), bias).squeeze(-1)  # type: ignore[attr-defined]
+        return linear(input, weight.reshape(1, -1), bias, activation=activation).squeeze(-1)  # type: ignore[attr-defined]
     if not input.ndim or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         got = f"got {tuple(input.shape)} and {tuple(weight.shape)}"
         raise ValueError(f"`input` must have shape (…, in) for a `weight` of shape (out, in), {got}")
     check.same_dtype("input", input, "weight", weight)
     if bias is not None:
         check.shape("bias", bias, weight.shape[:1])
-    return primitives.linear(input, weight, bias)
+    return primitives.linear(input, weight, bias, activation=activation)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

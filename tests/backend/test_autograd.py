@@ -543,6 +543,34 @@ class TestReplacements:
         assert calls == [np.ndarray]
 
 
+class TestBfloat16:
+    """Generic forms compute in float32 and round once."""
+
+    @pytest.mark.parametrize("name", ["add", "subtract", "multiply", "negative", "divide"])
+    def test_same_bits_as_float32_rounded(self, name, rng):
+        raw = [rng.standard_normal((5, 3)).astype("f") for _ in range(3)]
+        low = [weft.asarray(a).to(weft.bfloat16).requires_grad_() for a in raw]
+        high = [t.detach().to(weft.float32).requires_grad_() for t in low]
+        n = 1 if name == "negative" else 2
+        results = [getattr(weft, name)(*t[:n]) for t in (low, high)]
+        for y, t in zip(results, (low, high)):
+            y.backward(t[2].detach())
+        for a, b in zip((results[0], *(t.grad for t in low[:n])), (results[1], *(t.grad for t in high[:n]))):
+            assert a.dtype == weft.bfloat16
+            np.testing.assert_array_equal(a.detach().numpy(), b.detach().to(weft.bfloat16).numpy())
+
+    def test_one_operation_where_that_is_all_the_same(self):
+        if "emulator" not in weft.devices():
+            pytest.skip("the emulator needs a C++ compiler")
+        from weft.kernels import emulator
+
+        x = weft.ones((3, 4), dtype=weft.bfloat16, device="emulator")
+        for f, is_one in ((lambda: x + x, True), (lambda: -x, True), (lambda: x * x[0], False), (lambda: x * 2, False)):
+            with emulator.capture() as graph:
+                f()
+            assert (len(graph.operations) == 1) == is_one
+
+
 class TestArena:
     """Gradients that go straight to an optimizer's memory."""
 

@@ -126,6 +126,19 @@ class TestCapture:
                     assert run(weft.ones(n, device=accelerator), k).tolist() == [k] * n
         assert len(run._steps) == 4
 
+    def test_each_mode_around_a_call_is_recorded_on_its_own(self, accelerator):
+        w = weft.ones((2, 2), device=accelerator)
+        run = weft.capture(lambda x: x @ w * (2.0 if weft.is_grad_enabled() else 3.0), warmup=1)
+        x = weft.ones((1, 2), device=accelerator)
+        for _ in range(3):
+            assert run(x).tolist() == [[4.0, 4.0]]
+            with weft.no_grad():
+                assert run(x).tolist() == [[6.0, 6.0]]
+            for name in ("bfloat16", "float16"):
+                with weft.autocast(name):
+                    assert run(x).dtype == getattr(weft, name)
+        assert len(run._steps) == 4
+
     def test_arguments_from_the_host_of_the_same_device_alone(self):
         run = weft.capture(lambda x: x + 1, warmup=1)
         for i in range(3):
@@ -196,6 +209,32 @@ class TestCapture:
         run(x)
         assert optimizer.state_dict()["state"] is not None
         np.testing.assert_allclose(scaler.get_scale(), 4.0)
+
+    @pytest.mark.parametrize("in_arena", [True, False])
+    def test_gradients_of_a_failed_recording_are_forgotten(self, accelerator, in_arena):
+        """They were never computed; a step that clears gradients at its end would add to them."""
+
+        def gradients(captured):
+            weft.manual_seed(0)
+            model = nn.Linear(3, 2).to(accelerator)
+            found = []
+            if in_arena:
+                optim.SGD(model.parameters(), lr=0.1)
+
+            def step(x):
+                model(x).sum().backward()
+                found.append(model.weight.grad.tolist())
+                for p in model.parameters():
+                    p.grad = None
+
+            run = weft.capture(step, warmup=1) if captured else step
+            for i in range(3):
+                run(weft.full((4, 3), i + 1.0, device=accelerator))
+            return found
+
+        with pytest.warns(RuntimeWarning, match="cannot be captured"):
+            captured = gradients(True)
+        assert captured == gradients(False)
 
     def test_warmup_is_checked(self):
         with pytest.raises(ValueError, match="`warmup` must be at least 1, got 0"):

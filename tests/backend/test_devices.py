@@ -73,9 +73,11 @@ class TestCuda:
 
         runtime.getDeviceCount = get_device_count
         cupy = types.ModuleType("cupy")
-        cupy.cuda = types.SimpleNamespace(runtime=runtime)
+        cupy.ndarray = type("ndarray", (), {})
+        cupy.cuda = types.SimpleNamespace(runtime=runtime, get_allocator=lambda: None, set_allocator=lambda f: None)
         monkeypatch.setitem(sys.modules, "cupy", cupy)
         namespace = types.ModuleType("array_api_compat.cupy")
+        namespace.exp = lambda x: x
         monkeypatch.setitem(sys.modules, "array_api_compat.cupy", namespace)
         monkeypatch.setattr("array_api_compat.cupy", namespace, raising=False)
         return namespace
@@ -105,7 +107,8 @@ class TestCuda:
         namespace = self.fake(monkeypatch, 2)
         assert devices.canonical("cuda") == "cuda:0"
         assert devices.canonical("cuda:1") == "cuda:1"
-        assert devices.namespace("cuda:1") is namespace
+        assert devices.namespace("cuda:1") is devices.namespace("cuda")
+        assert devices.namespace("cuda").exp is namespace.exp
         assert [d for d in weft.devices() if d.startswith("cuda")] == ["cuda:0", "cuda:1"]
         for name in ("cuda:2", "cuda:x", "cuda:-1"):
             with pytest.raises(
@@ -209,6 +212,14 @@ def test_synchronize():
     assert weft.synchronize("cpu") is None
 
 
+def test_is_array():
+    assert devices.is_array(np.ones(2))
+    assert devices.is_array(array_api_strict.ones(2))
+    assert devices.is_array(weft.ones(2))
+    for x in ([1.0], 2.0, "x", {"get": 1}, None):
+        assert not devices.is_array(x)
+
+
 def test_to_numpy():
     x = np.ones(2)
     assert devices.to_numpy(x) is x
@@ -262,6 +273,16 @@ class TestSyncDebugMode:
             scaler.step(optimizer)
             scaler.update()
             optimizer.step()
+
+    def test_waiting_that_is_meant(self):
+        x = weft.ones((), device="emulator")
+        weft.set_sync_debug_mode("error")
+        with devices.waiting_is_meant():
+            with devices.waiting_is_meant():
+                assert x.item() == 1
+            assert x.item() == 1
+        with pytest.raises(RuntimeError, match="the host waits here"):
+            x.item()
 
     def test_mode_is_checked(self):
         with pytest.raises(ValueError, match="`debug_mode` must be 'default', 'warn' or 'error', got 'loud'"):

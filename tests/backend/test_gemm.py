@@ -5,6 +5,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import weft
 from weft.backend.gemm import matmul
 
 rng = np.random.default_rng(0)
@@ -88,3 +89,42 @@ class TestHalves:
         assert single == 4100
         if dtype is np.float16:  # four at once are a unit
             assert matmul(np, a, b, out=low, accumulate=True) == 4100
+
+
+class TestPrecision:
+    """`set_float32_matmul_precision`; the rounding itself is in kernels/test_gemm.py."""
+
+    @pytest.fixture(autouse=True)
+    def restore(self):
+        yield
+        weft.set_float32_matmul_precision("highest")
+
+    def test_default(self):
+        assert weft.get_float32_matmul_precision() == "highest"
+
+    @pytest.mark.parametrize("precision", ["high", "medium", "highest"])
+    def test_is_remembered_and_no_concern_of_a_cpu(self, precision):
+        a, b = rng.standard_normal((5, 7)).astype("f"), rng.standard_normal((7, 3)).astype("f")
+        before = matmul(np, a, b)
+        weft.set_float32_matmul_precision(precision)
+        assert weft.get_float32_matmul_precision() == precision
+        assert matmul(np, a, b).tobytes() == before.tobytes()
+
+    def test_unknown(self):
+        with pytest.raises(ValueError, match=r"`precision` must be 'highest', 'high' or 'medium', got 'low'"):
+            weft.set_float32_matmul_precision("low")
+
+    @pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+    def test_layers_follow_it(self):
+        """Forward and backward, with the errors of 10 bits; and what was captured before is not replayed."""
+        x = rng.standard_normal((16, 64)).astype("f")
+        net = weft.layers.Linear(64, 32)
+        exact = net(weft.tensor(x)).detach().numpy()
+        net.to("emulator")
+        step = weft.capture(lambda x: net(x))
+        x = weft.tensor(x, device="emulator")
+        for precision, low, high in (("highest", 0, 1e-6), ("high", 1e-5, 2e-3), ("highest", 0, 1e-6)):
+            weft.set_float32_matmul_precision(precision)
+            for _ in range(4):  # twice as usual, recorded, replayed
+                assert low <= np.abs(step(x).detach().numpy() - exact).max() < high
+        assert len(step._steps) == 2

@@ -81,10 +81,3 @@ class TestNamespaceInfo:
         assert self.info.capabilities()["boolean indexing"] is True
         assert self.info.capabilities()["data-dependent shapes"] is True
         assert self.info.capabilities()["max dimensions"] == 64
-
-
-def test_memory_summary():
-    assert weft.memory_summary().startswith("cpu: the process peaked at ")
-    assert weft.memory_summary("cpu").endswith(" MiB")
-    with pytest.raises(weft.DeviceError, match="`device` must be one of"):
-        weft.memory_summary("tpu")

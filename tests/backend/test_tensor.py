@@ -71,6 +71,13 @@ class TestNumbers:
         with pytest.raises(TypeError, match="integer"):
             [1, 2][weft.tensor(1.0)]
 
+    def test_as_an_index(self):
+        assert [10, 11, 12][weft.tensor(1)] == [10, 11, 12][weft.tensor(1, device="strict")] == 11
+        with pytest.raises(TypeError, match="float"):
+            [1, 2][weft.tensor(1.0)]
+        with pytest.raises(TypeError, match="`index` needs exactly one element, got shape"):
+            [1, 2][weft.tensor([1, 0])]
+
     def test_tolist(self):
         assert weft.asarray(X).tolist() == X.tolist()
         assert weft.tensor([True, False]).tolist() == [True, False]

@@ -31,6 +31,20 @@ def test_indexing(arrays, device, index):
         assert str(a.dtype).rpartition(".")[2] == str(b.dtype)
 
 
+@pytest.mark.parametrize("index", [i for i in INDICES if isinstance(i, slice | np.ndarray)], ids=repr)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_gathering(arrays, index, order):
+    data = ArrayDataset(*(a.astype(a.dtype.newbyteorder(order)) for a in arrays))
+    out = [np.empty(a[index].shape, a.dtype) for a in arrays]
+    data.gather(index, out)
+    for to, a in zip(out, arrays):
+        np.testing.assert_array_equal(to, a[index])
+
+
+def test_nbytes(arrays):
+    assert ArrayDataset(*arrays).nbytes == ArrayDataset(*arrays).to("strict").nbytes == 60 + 80 + 320
+
+
 @pytest.mark.parametrize("device", ["cpu", "strict"])
 def test_to_keeps_the_data(arrays, device):
     data = ArrayDataset(*arrays).to(device)

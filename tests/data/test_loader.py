@@ -244,6 +244,12 @@ class TestDevices:
         assert DataLoader(data.to("strict"), 5, device="cpu").device == "cpu"
         assert ids(DataLoader(data.to("strict"), 5, device="cpu")) == ids(DataLoader(data, 5))
 
+    @pytest.mark.parametrize("pin_memory", [None, True, False])
+    def test_pinning_does_not_concern_a_cpu(self, data, pin_memory):
+        loader = DataLoader(data, 5, True, seed=1, pin_memory=pin_memory)
+        assert loader.pin_memory is pin_memory
+        assert ids(loader) == ids(DataLoader(data, 5, True, seed=1))
+
     def test_unknown_device(self, data):
         with pytest.raises(weft.DeviceError, match="'tpu'"):
             DataLoader(data, device="tpu")
@@ -256,6 +262,7 @@ class TestDevices:
         ({"batch_size": 2.0}, "`batch_size` must be an integer at least 1, got 2.0"),
         ({"batch_size": True}, "`batch_size` must be an integer at least 1, got True"),
         ({"prefetch": -1}, "`prefetch` must be an integer at least 0, got -1"),
+        ({"pin_memory": 1}, "`pin_memory` must be True, False or None, got 1"),
         ({"seed": -3}, "`seed` must be an integer in [0, 18446744073709551616), got -3"),
         ({"seed": 1 << 64}, "`seed` must be an integer in [0, 18446744073709551616), got 18446744073709551616"),
     ],

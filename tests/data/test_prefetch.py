@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from weft.data.prefetch import prefetch
+from weft.data.prefetch import one_ahead, prefetch
 
 
 def background():
@@ -67,3 +67,23 @@ def test_abandoned(drop):
     del results
     assert not background()
     assert len(done) <= 6
+
+
+class TestOneAhead:
+    @pytest.mark.parametrize("n", [0, 1, 2, 5])
+    def test_order(self, n):
+        taken = []
+        given = [(item, len(taken)) for item in one_ahead(taken.append(i) or i for i in range(n))]
+        assert given == [(i, min(i + 2, n)) for i in range(n)]
+
+    @pytest.mark.parametrize("bad", [0, 1, 3])
+    def test_an_exception_comes_where_its_item_is_due(self, bad):
+        def items():
+            yield from range(bad)
+            raise OSError(f"item {bad}")
+
+        passing = one_ahead(items())
+        assert [next(passing) for _ in range(bad)] == list(range(bad))
+        with pytest.raises(OSError, match=f"item {bad}"):
+            next(passing)
+        assert list(passing) == []

@@ -6,7 +6,9 @@ import pytest
 import weft
 from weft.kernels import emulator
 
-HOST_ONLY = ("test_array", "test_cache", "test_compiler", "test_emulator", "test_gemm", "test_report", "test_sources")
+HOST_ONLY = (
+    "test_array", "test_cache", "test_compiler", "test_cublas", "test_emulator", "test_gemm", "test_report", "test_sources",
+)  # fmt: skip
 
 
 def pytest_generate_tests(metafunc):

@@ -11,6 +11,7 @@ from kernel_harness import close, every_schedule, no_worse, rounded
 import weft
 from weft.backend import autograd
 from weft.kernels import attention as kernels
+from weft.kernels import emulator
 from weft.kernels.launch import FLOATS, HALVES
 from weft.layers import functional as F
 
@@ -122,8 +123,10 @@ CASES = [
     Case(length=9, keys=12, width=20, value_width=13), Case(width=72, value_width=8),
     Case(h=4, g=2, length=17, keys=35), Case(h=3, length=33, keys=20, causal=True),
     Case(length=66, keys=100, width=128, value_width=128, causal=True), Case(length=20, keys=70, width=256),
+    Case(h=2, length=66, keys=34, width=256),
     Case(length=20, keys=70, width=128, dropout=True, additive=(20, 70)),
-    Case(length=130, keys=20, causal=True), Case(length=20, keys=130, causal=True, dropout=True),
+    Case(h=2, length=140, keys=150, causal=True), Case(length=130, keys=20, causal=True),
+    Case(length=20, keys=130, causal=True, dropout=True),
     *[Case(b=2, h=2, length=18, keys=21, boolean=m) for m in [(2, 2, 18, 21), (2, 1, 1, 21), (18, 1)]],
     *[Case(b=2, h=2, length=18, keys=21, additive=m, causal=True) for m in [(2, 2, 18, 21), (2, 1, 21), (2, 1, 1, 1)]],
     Case(h=2, g=1, length=35, keys=50, dropout=True), Case(length=17, keys=33, width=128, dropout=True),
@@ -137,6 +140,35 @@ CASES = [
 def test_values_and_gradients(rng, case, dtype):
     low, exact, mask, exact_mask = case.arrays(rng, dtype)
     check(case, every_schedule(lambda: run(case, low, mask)), low, exact, mask, exact_mask)
+
+
+@pytest.mark.parametrize("case", [
+    Case(), Case(h=2, length=140, keys=150, causal=True), Case(length=70, keys=20, width=40, value_width=128),
+], ids=ids)  # fmt: skip
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_sums_in_any_order(rng, monkeypatch, case, dtype):
+    low, exact, *_ = case.arrays(rng, dtype)
+    query, key, value, grad = low
+    out, lse = kernels.forward(query, key, value, None, case.options)
+    monkeypatch.setattr(kernels, "_query", {})  # the pass that is saved
+    for order in ("forward", "random"):
+        with emulator.schedule(order, 1):
+            gradients = kernels.backward(
+                grad, query, key, value, None, out, lse, case.options, need=(True, True, True), deterministic=False
+            )
+        check(case, (out, *gradients), low, exact, None, None)
+
+
+@pytest.mark.parametrize(("case", "need"), [
+    (Case(), (True, False, False)), (Case(dropout=True), (True, True, True)), (Case(boolean=(5, 7)), (True, True, True)),
+    (Case(width=256), (True, True, True)),
+])  # fmt: skip
+def test_sums_in_any_order_only_where_that_is_faster(rng, case, need):
+    (query, key, value, grad), _, mask, _ = case.arrays(rng, HALVES[0])
+    args = (grad, query, key, value, mask, *kernels.forward(query, key, value, mask, case.options), case.options)
+    fixed = kernels.backward(*args, need=need)
+    for x, y in zip(kernels.backward(*args, need=need, deterministic=False), fixed):
+        assert (x is None and y is None) or x.tobytes() == y.tobytes()
 
 
 @pytest.mark.parametrize("case", [Case(length=1025, keys=3), Case(length=3, keys=1025)], ids=ids)
@@ -274,6 +306,24 @@ class TestPrimitive:
             results.append([x.numpy() for x in (out.detach(), *(t.grad for t in qkv))])
         for ours, theirs in zip(*results):
             np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+    def test_sums_in_any_order_on_demand(self, rng, monkeypatch):
+        qkv = [weft.asarray(rng.standard_normal((1, 2, 9, 8)).astype(np.float16), device="emulator") for _ in range(3)]
+        asked = []
+        monkeypatch.setattr(
+            kernels, "backward", lambda *a, f=kernels.backward, **k: asked.append(k["deterministic"]) or f(*a, **k)
+        )
+        grads = []
+        for mode in (True, False):
+            weft.use_deterministic_algorithms(mode)
+            try:
+                query = weft.tensor(qkv[0], requires_grad=True)
+                F.scaled_dot_product_attention(query, *qkv[1:]).sum().backward()
+            finally:
+                weft.use_deterministic_algorithms(True)
+            grads.append(query.grad.numpy())
+        assert asked == [True, False]
+        np.testing.assert_allclose(*grads, atol=1e-3)
 
     def test_masks(self, rng):
         arrays = [rng.standard_normal((2, 3, n, 8)) for n in (9, 5, 5)]

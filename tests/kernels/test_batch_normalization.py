@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernel_harness import close, dtypes, every_schedule, no_worse, rounded
+from kernel_harness import close, dtypes, every_schedule, halves, no_worse, rounded
 
 import weft
 from weft.backend import autograd
@@ -193,6 +193,40 @@ def test_inference(shape, dtype, layout):
     exact = y_, g_[0] * shaped(rstd * w_, x.ndim), (g_[0] * x_hat).sum(axes), g_[0].sum(axes)
     y, grad_x, _, _, *rest = plain(N.batch_norm_inference, g[0], x, mean, var, w, b)
     compare(every_schedule(run), (y, grad_x, *rest), exact)
+
+
+@halves
+@pytest.mark.parametrize("shape", [(33, 31), (3, 33, 7, 7), (2, 5, 24, 32), (2, 40, 11, 12)], ids=str)
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, channel_last])
+def test_half_precision_beside_float32(shape, dtype, layout):
+    """What belongs to channels is float32, and so are its gradients and the statistics of the batch."""
+    (g, x, _, _), (g_, x_, _, _) = inputs(shape, dtype)
+    (g_mean, g_var, w, b), (g_mean_, g_var_, w_, b_) = zip(
+        *(rounded(rng.standard_normal(shape[1]), np.float32) for _ in range(4))
+    )
+    g, g_ = (g[0], g_mean, g_var), (g_[0], g_mean_, g_var_)
+    got = batch(g, layout(x), w, b)
+    assert [a.dtype == dtype for a in got] == [True, False, False, True, False, False]
+    assert all(a.dtype in (dtype, np.float32) for a in got)
+    found = plain(N.batch_norm, g, x, w, b)
+    assert [a.dtype for a in found] == [a.dtype for a in got]
+    compare(got, found, exact_batch(g_, x_, w_, b_))
+
+    mean, var = (rng.uniform(0.5, 2, shape[1]).astype("f") for _ in range(2))
+
+    def run():
+        y, centre, rstd = kernels.inference_forward(layout(x), mean, var, w, b, eps=EPS)
+        grad_x, *rest = kernels.inference_backward(g[0], layout(x), w, centre, rstd, (True,) * 3, (None,) * 3)
+        return y, grad_x, *rest
+
+    rstd, axes = 1 / np.sqrt(var.astype("d") + EPS), (0, *range(2, x.ndim))
+    x_hat = (x_ - shaped(mean.astype("d"), x.ndim)) * shaped(rstd, x.ndim)
+    y_ = x_hat * shaped(w_, x.ndim) + shaped(b_, x.ndim)
+    exact = y_, g_[0] * shaped(rstd * w_, x.ndim), (g_[0] * x_hat).sum(axes), g_[0].sum(axes)
+    got = every_schedule(run)
+    assert [a.dtype for a in got] == [dtype, dtype, np.float32, np.float32]
+    y, grad_x, _, _, *rest = plain(N.batch_norm_inference, g[0], x, mean, var, w, b)
+    compare(got, (y, grad_x, *rest), exact)
 
 
 # --- group normalisation ----------------------------------------------------------------------------------------------

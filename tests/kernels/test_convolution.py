@@ -1,55 +1,20 @@
-"""Against columns written tap by tap in float64; products by einsum; the primitives also against those of the CPU."""
+"""Against columns written tap by tap in float64, and products by einsum; the primitives also against those of the CPU."""
 
 import functools
 import itertools
-from typing import NamedTuple
 
 import kernel_harness
 import numpy as np
 import pytest
+from convolution_harness import Case, columns_of, image_of, reference, run
 from kernel_harness import close, dtypes, every_schedule, halves, no_worse, rounded
 
 import weft
 from weft.backend import autograd
 from weft.backend import convolution as primitives
-from weft.backend.convolution import Geometry
 from weft.kernels import convolution as kernels
 
 device = pytest.importorskip("weft.backend.cuda.convolution")
-
-
-class Case(NamedTuple):
-    channels: int
-    features: int
-    image: tuple
-    kernel: tuple
-    stride: tuple = (1, 1)
-    padding: tuple = ((0, 0), (0, 0))
-    dilation: tuple = (1, 1)
-    groups: int = 1
-    batch: int = 2
-
-    @property
-    def static(self):
-        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
-
-    @property
-    def where(self):
-        sizes = zip(self.image, self.padding, self.dilation, self.kernel, self.stride)
-        output = tuple((n + sum(p) - d * (k - 1) - 1) // s + 1 for n, p, d, k, s in sizes)
-        before = tuple(p[0] for p in self.padding)
-        return Geometry(self.image, output, self.kernel, self.stride, before, self.dilation, self.groups)
-
-    def arrays(self, seed=0):
-        """x, weight, bias and a gradient of the output."""
-        rng = np.random.default_rng(seed)
-        shapes = (
-            (self.batch, self.channels, *self.image),
-            (self.features, self.channels // self.groups, *self.kernel),
-            (self.features,),
-            (self.batch, self.features, *self.where.output),
-        )
-        return [rng.standard_normal(s) for s in shapes]
 
 
 CASES = [
@@ -68,47 +33,6 @@ names = [
     "3x3", "groups", "one", "sparse", "depthwise", "line", "pointwise", "odd pointwise", "dilated", "mostly padding",
 ]  # fmt: skip
 cases = pytest.mark.parametrize("case", CASES, ids=names)
-
-
-def columns_of(x, where):
-    """(N, C, KH, KW, Ho, Wo)"""
-    columns = np.zeros((*x.shape[:2], *where.kernel, *where.output))
-    for i, j, h, w in np.ndindex(*where.kernel, *where.output):
-        y, z = (o * s + t * d - b for o, s, t, d, b in zip((h, w), where.stride, (i, j), where.dilation, where.before))
-        if 0 <= y < where.image[0] and 0 <= z < where.image[1]:
-            columns[:, :, i, j, h, w] = x[:, :, y, z]
-    return columns
-
-
-def image_of(columns, where):
-    """The adjoint."""
-    image = np.zeros((*columns.shape[:2], *where.image))
-    for i, j, h, w in np.ndindex(*where.kernel, *where.output):
-        y, z = (o * s + t * d - b for o, s, t, d, b in zip((h, w), where.stride, (i, j), where.dilation, where.before))
-        if 0 <= y < where.image[0] and 0 <= z < where.image[1]:
-            image[:, :, y, z] += columns[:, :, i, j, h, w]
-    return image
-
-
-def reference(x, weight, bias, g, where):
-    """Output and gradients of a convolution."""
-    n, c = x.shape[:2]
-    o, groups = weight.shape[0], where.groups
-    columns = columns_of(x, where).reshape(n, groups, c // groups, *where.kernel, *where.output)
-    kernel, grad = weight.reshape(groups, o // groups, *weight.shape[1:]), g.reshape(n, groups, -1, *where.output)
-    y = np.einsum("ngcijhw,gocij->ngohw", columns, kernel).reshape(g.shape) + bias[:, None, None]
-    grad_columns = np.einsum("ngohw,gocij->ngcijhw", grad, kernel).reshape(n, c, *where.kernel, *where.output)
-    grad_weight = np.einsum("ngohw,ngcijhw->gocij", grad, columns).reshape(weight.shape)
-    return y, image_of(grad_columns, where), grad_weight, g.sum((0, 2, 3))
-
-
-def run(primitive, arrays, static, where="emulator"):
-    """Output and gradients of a primitive of (x, weight, bias) on a device."""
-    x, weight, bias, g = arrays
-    inputs = [weft.asarray(a, device=where).requires_grad_() for a in (x, weight, bias)]
-    y = primitive(*inputs, **static)
-    y.backward(weft.asarray(g, device=where))
-    return tuple(t.detach().numpy() for t in (y, *(t.grad for t in inputs)))
 
 
 # --- the kernels ------------------------------------------------------------------------------------------------------
@@ -218,7 +142,7 @@ def test_quotients_are_exact():
     rng = np.random.default_rng(0)
     divisors = [1, 2, 3, 7, 641, 65535, 2**16 + 1, 2**30, 2**31 - 1, *map(int, rng.integers(1, 2**31, 200))]
     for d in divisors:
-        reciprocal = int(kernels._reciprocal(d))
+        reciprocal = int(kernels.reciprocal(d))
         for n in {0, 1, d - 1, d, 2 * d - 1, 2**31 - 1, 2**31 // d * d, 2**31 // d * d - 1, int(rng.integers(2**31))}:
             assert (n + 1) * reciprocal >> 64 == n // d
 
@@ -244,9 +168,11 @@ def test_conv2d(case):
         close(ours, cpu, 4)
 
 
+@pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "columns"])
 @pytest.mark.parametrize("case", CASES[:6], ids=names[:6])
 @halves
-def test_conv2d_in_half_precision(case, dtype):
+def test_conv2d_in_half_precision(case, dtype, implicit, monkeypatch):
+    monkeypatch.setattr(device, "IMPLICIT", implicit)
     low, exact = zip(*(rounded(a, dtype) for a in case.arrays()))
     got = run(primitives.conv2d, low, case.static)
     y, vjp = primitives.conv2d.generic(np, *low[:3], **case.static)
@@ -388,13 +314,13 @@ def test_workspace_does_not_grow_with_the_batch(batch, monkeypatch):
     monkeypatch.setattr(kernels, "COL2IM", _Nothing())
     x, weight, g = (np.zeros(s, np.float32) for s in ((batch, 2, 6, 6), (3, 2, 3, 3), (batch, 3, 6, 6)))
     where = Case(2, 3, (6, 6), (3, 3), padding=((1, 1), (1, 1))).where
-    for run, results in (
+    for product, results in (
         (lambda: device.Device.correlate(x, weight, None, where), 1),
         (lambda: device.Device.input_gradient(g, weight, None, where), 1),
         (lambda: device.Device.weight_gradient(x, g, where, None), 1),
     ):
         held.clear()
-        run()
+        product()
         assert sum(a.nbytes for a in held[results:]) <= room
         assert len(held) == results + 2
 

@@ -314,6 +314,24 @@ class TestPrimitive:
         eps = {2: 2.0**-7, 4: 2.0**-20}[low.itemsize]
         np.testing.assert_allclose(grad.astype(np.float64), expected, rtol=eps)
 
+    @kernel_harness.halves
+    @pytest.mark.parametrize("classes", [10, 40, 500])
+    @pytest.mark.parametrize("reduction", REDUCTIONS)
+    def test_mixed_precision(self, rng, dtype, classes, reduction):
+        """The loss of half-precision logits in float32, its weights and its gradient too: neither overflows float16."""
+        (low, high), target = logits(rng, (30, classes), dtype), labels(rng, 30, classes)
+        w, options = rng.uniform(0.5, 2, classes).astype("f"), {"reduction": reduction, "label_smoothing": 0.1}
+        with weft.autocast(dtype):
+            loss, grad = self.run("emulator", low, target, w, factor=2.0**18 / 1000, **options)
+        assert (loss.dtype, grad.dtype) == (np.float32, dtype)
+        expected_loss, expected_grad = reference(high, target, w.astype("d"), **options)
+        close(loss, expected_loss, tolerance=4)
+        expected_grad *= 2.0**18 / 1000
+        eps = 2.0**-11 if dtype == np.float16 else 2.0**-8
+        fits = np.abs(expected_grad) < 65504
+        np.testing.assert_allclose(grad.astype("d")[fits], expected_grad[fits], rtol=3 * eps, atol=eps * 1e-3)
+        assert fits.mean() > 0.5
+
     def test_no_grad(self, rng):
         x = weft.asarray(logits(rng, (4, 50), np.float32)[0], device="emulator").requires_grad_()
         target = weft.asarray(labels(rng, 4, 50), device="emulator")

@@ -9,6 +9,8 @@ import weft
 from weft.backend import autograd
 from weft.backend import embedding as E
 from weft.kernels import embedding as kernels
+from weft.kernels import emulator
+from weft.kernels.settings import settings
 
 WIDTHS = (1, 31, 32, 33, 1025)
 
@@ -103,6 +105,45 @@ def test_indices_outside(rng):
     np.testing.assert_array_equal(y[[0, 4]], weight[[2, 2]])
     grad = kernels.backward(np.ones((6, 4), np.float32), indices, 7)
     np.testing.assert_array_equal(grad, np.where(np.arange(7)[:, None] == 2, 2, 0) * np.ones(4))
+
+
+class TestAsTheyCome:
+    """Without the promise of the same bits: added to float sums by atomics."""
+
+    @pytest.fixture(autouse=True)
+    def _nondeterministic(self, monkeypatch):
+        monkeypatch.setattr(settings, "deterministic", False)
+
+    def check(self, rng, dtype, indices, rows, width, padding_idx=None):
+        g_low, g_high = rounded(rng.standard_normal((*indices.shape, width)), dtype)
+        for order in ("forward", "reverse", "random"):
+            with emulator.schedule(order):
+                grad = kernels.backward(g_low, indices, rows, padding_idx=padding_idx)
+            compare(grad, summed(g_high, indices, rows, padding_idx), summed(g_low, indices, rows, padding_idx))
+
+    @dtypes
+    @pytest.mark.parametrize("count", harness.SIZES)
+    def test_every_number_of_indices(self, rng, dtype, count):
+        self.check(rng, dtype, rng.integers(0, 50, count), 50, 5)
+
+    @dtypes
+    @pytest.mark.parametrize("width", WIDTHS)
+    def test_every_width(self, rng, dtype, width):
+        self.check(rng, dtype, rng.integers(0, 7, (5, 14)), 7, width, padding_idx=3)
+
+    @dtypes
+    def test_whole_numbers_are_exact(self, rng, dtype):
+        """Whatever the order, and in the memory that was given."""
+        indices, g = rng.integers(0, 9, 200), rng.integers(-3, 4, (200, 33)).astype(dtype)
+        memory = np.full((9, 33), np.nan, dtype)
+        grad = every_schedule(lambda: kernels.backward(g, indices, 9, out=memory))
+        assert grad is memory
+        np.testing.assert_array_equal(grad, summed(g.astype(np.float64), indices, 9))
+
+    def test_indices_outside(self):
+        indices = np.array([2, -1, 7, 1 << 40, 2, -(1 << 40)])
+        grad = kernels.backward(np.ones((6, 4), np.float32), indices, 7)
+        np.testing.assert_array_equal(grad, np.where(np.arange(7)[:, None] == 2, 2, 0) * np.ones(4))
 
 
 class TestPrimitive:

@@ -1,21 +1,36 @@
-"""Products of matrices as cuBLAS is asked for them, against NumPy's: layouts, stacks, dtypes, β; cuBLAS itself is played
-by NumPy, from the same pointers, flags and distances."""
+"""Products of matrices as cuBLAS is asked for them, against NumPy's: layouts, stacks, dtypes, β, epilogues. cuBLAS itself is
+played by NumPy, from the same pointers, flags and distances, asked directly and through ctypes."""
 
-import ctypes
 import itertools
 
+import fake_cublas
 import ml_dtypes
 import numpy as np
 import pytest
 
 import weft
-from weft.kernels import emulator
+from weft.kernels import cublas, emulator
 from weft.kernels import gemm as module
-from weft.kernels.gemm import gemm, suits
+from weft.kernels.cublas import AUX, BGRADB, BIAS, GELU, RELU
+from weft.kernels.gemm import fused, gemm, suits
 
 pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 rng = np.random.default_rng(0)
+
+
+@pytest.fixture(params=["NumPy", "ctypes"], autouse=True)
+def library(request, monkeypatch):
+    """Both ways to the arithmetic: `cublas_numpy`, and `cublas` with C functions that lead there."""
+    if request.param == "NumPy":
+        yield module._numpy
+        return
+    fake = fake_cublas.Fake()
+    there = cublas.Cublas(fake, fake, fake_cublas.workspace())
+    monkeypatch.setattr(there, "_current_stream", lambda: 11)
+    monkeypatch.setattr(module, "_library", lambda c: there)
+    yield there
+    assert fake.error is None
 
 
 def device(a):
@@ -77,17 +92,15 @@ def test_layouts(s, t, layouts):
     check(gemm(laid_out(a, layouts[0]), laid_out(b, layouts[1])), a.astype(float) @ b, "float32")
 
 
-def test_transposed_views_are_not_copied(monkeypatch):
+def test_transposed_views_are_not_copied(library, monkeypatch):
     a, b = (laid_out(rng.standard_normal((2, 7, 7)).astype("f"), "transposed") for _ in range(2))
     seen = []
-    monkeypatch.setattr(
-        module._Emulated, "gemm", lambda self, sizes, alpha, x, y, *rest: seen.append((sizes, x[0], y[0]))
-    )
+    monkeypatch.setattr(type(library), "gemm", lambda self, sizes, x, y, *rest: seen.append((sizes, x, y)))
     gemm(a, b)
     ((sizes, x, y),) = seen
-    assert sizes[:2] == (module._T, module._T)
-    assert np.shares_memory(np.asarray(x), np.asarray(b))
-    assert np.shares_memory(np.asarray(y), np.asarray(a))
+    assert sizes[:2] == (cublas.T, cublas.T)
+    assert np.shares_memory(np.asarray(x.array), np.asarray(b))
+    assert np.shares_memory(np.asarray(y.array), np.asarray(a))
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
@@ -116,7 +129,8 @@ def test_half_precision_is_summed_in_float32():
     assert gemm(device(a), device(np.ones((257, 1), np.float16))).item() == 2304
 
 
-def test_is_captured():
+@pytest.mark.parametrize("library", ["NumPy"], indirect=True)
+def test_is_captured(library):
     a, b = device(np.ones((2, 3), "f")), device(np.ones((3, 2), "f"))
     with emulator.capture() as graph:
         c = gemm(a, b)
@@ -137,49 +151,91 @@ def test_what_suits():
     assert not suits(x, x, x.astype(np.float64))
 
 
-class TestCublas:
-    """What the library is called with, by a library that notes it down."""
+@pytest.mark.parametrize("precision", ["high", "medium"])
+class TestTF32:
+    @pytest.fixture(autouse=True)
+    def allowed(self, precision):
+        weft.set_float32_matmul_precision(precision)
+        yield
+        weft.set_float32_matmul_precision("highest")
+
+    def test_factors_are_rounded_sums_are_not(self):
+        fine, coarse = 1 + 2.0**-11, 1 + 2.0**-10  # the first lies halfway between two numbers of TF32
+        a = device(np.array([[fine, -fine, 2048.0], [coarse, 0, 0]], "f"))
+        b = device(np.array([[1, 0], [0, 1], [fine, 0.25]], "f"))
+        assert gemm(a, b).get().tolist() == [[coarse + 2048 * coarse, -coarse + 512], [coarse, 0]]
+
+    def test_error(self):
+        a, b = rng.standard_normal((64, 256)).astype("f"), rng.standard_normal((256, 64)).astype("f")
+        error = np.abs(gemm(device(a), device(b)).get() - a.astype(float) @ b).max() / 16
+        assert 1e-5 < error < 2e-3
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16])
+    def test_other_dtypes_are_not_concerned(self, dtype, library, monkeypatch):
+        asked = []
+        monkeypatch.setattr(type(library), "gemm", lambda self, *args: asked.append(args[5]))
+        for kind in (dtype, np.float32):
+            gemm(device(np.ones((5, 7), kind)), device(np.ones((7, 3), kind)))
+        assert asked == [cublas.COMPUTE_64F if dtype == np.float64 else cublas.COMPUTE_32F, cublas.COMPUTE_TF32]
+
+
+def tanh_gelu(z):
+    return z * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
+
+
+@pytest.mark.parametrize("dtype", ["f", np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("layouts", [("plain", "transposed"), ("gaps", "plain"), ("scattered", "gaps")])
+class TestFused:
+    M, N, K = 5, 16, 7
 
     @pytest.fixture
-    def library(self, monkeypatch):
-        class Library:
-            calls = []
+    def factors(self, layouts, dtype):
+        a, b = rng.standard_normal((self.M, self.K)), rng.standard_normal((self.K, self.N))
+        a, b = a.astype(dtype), b.astype(dtype)
+        return laid_out(a, layouts[0]), laid_out(b, layouts[1]), a.astype(float) @ b.astype(float)
 
-            def __getattr__(self, name):
-                def call(*args):
-                    self.calls.append((name, args))
-                    return 7 if name == "fails" else 0
+    @pytest.mark.parametrize(
+        ("name", "f", "has_bias"),
+        [
+            (0, lambda z: z, True), (RELU, lambda z: np.maximum(z, 0), True), (GELU, tanh_gelu, True),
+            (RELU, lambda z: np.maximum(z, 0), False), (GELU, tanh_gelu, False),
+        ],
+    )  # fmt: skip
+    def test_bias_and_activation(self, factors, dtype, name, f, has_bias):
+        a, b, product = factors
+        vector = rng.standard_normal(self.N).astype(dtype)
+        z = product + vector.astype(float) * has_bias
+        out = emulator.empty((self.M, self.N), dtype).view(emulator.Array)
+        assert fused(a, b, name | BIAS * has_bias, device(vector) if has_bias else None, out=out)
+        check(out, f(z), dtype)
 
-                return call
+    def test_what_gelu_is_applied_to_is_kept(self, factors, dtype):
+        a, b, product = factors
+        vector = rng.standard_normal(self.N).astype(dtype)
+        out, aux = (emulator.empty((self.M, self.N), dtype).view(emulator.Array) for _ in range(2))
+        assert fused(a, b, GELU | AUX | BIAS, device(vector), aux, out=out)
+        check(aux, product + vector.astype(float), dtype)
+        check(out, tanh_gelu(product + vector.astype(float)), dtype)
 
-        class Pointer(np.ndarray):
-            @property
-            def data(self):
-                return type("Memory", (), {"ptr": self.ctypes.data})()
+    def test_sums_of_rows(self, factors, dtype):
+        a, b, product = factors
+        out = emulator.empty((self.M, self.N), dtype).view(emulator.Array)
+        vector = emulator.empty(self.M, dtype).view(emulator.Array)
+        assert fused(a, b, BGRADB, vector, out=out)
+        check(out, product, dtype)
+        check(vector, a.get().astype(float).sum(axis=1), dtype)
 
-        cublas = object.__new__(module._Cublas)
-        cublas.library, cublas.handle, cublas.stream = Library(), ctypes.c_void_p(5), None
-        cublas.workspace = np.zeros(4, np.uint8).view(Pointer)
-        stream = type("Stream", (), {"ptr": 11})
-        cupy = type("cupy", (), {"cuda": type("cuda", (), {"get_current_stream": staticmethod(lambda: stream)})})
-        monkeypatch.setitem(__import__("sys").modules, "cupy", cupy)
-        return cublas, [np.zeros((2, 3, 3), np.float16).view(Pointer) for _ in range(3)]
+    def test_halves_into_float32(self, factors, dtype):
+        a, b, product = factors
+        out = emulator.empty((self.M, self.N), np.float32).view(emulator.Array)
+        vector = emulator.empty(self.M, np.float32).view(emulator.Array)
+        assert fused(a, b, BGRADB, vector, out=out)
+        check(out, product, "float32")
+        check(vector, a.get().astype(float).sum(axis=1), "float32")
 
-    def test_arguments(self, library):
-        cublas, (a, b, c) = library
-        for _ in range(2):
-            cublas.gemm((0, 1, 3, 3, 3), 1.0, (a, 2, 3, 9), (b, 2, 4, 0), 1.0, (c, 2, 3, 9), 2, 68)
-        names = [name for name, _ in cublas.library.calls]
-        # the stream once, and the workspace after it: setting a stream takes the workspace away
-        assert names == ["cublasSetStream_v2", "cublasSetWorkspace_v2", *["cublasGemmStridedBatchedEx"] * 2]
-        args = cublas.library.calls[-1][1]
-        plain = [getattr(v, "value", v) for v in args]
-        assert plain[:6] == [5, 0, 1, 3, 3, 3]
-        assert plain[7:11] == [a.ctypes.data, 2, 3, 9]
-        assert plain[11:15] == [b.ctypes.data, 2, 4, 0]
-        assert plain[16:] == [c.ctypes.data, 2, 3, 9, 2, 68, -1]
-        assert [ctypes.cast(v, ctypes.POINTER(ctypes.c_float))[0] for v in (args[6], args[15])] == [1.0, 1.0]
 
-    def test_failure_is_named(self):
-        with pytest.raises(RuntimeError, match="`cublasGemm` failed with status 7"):
-            module._Cublas._check(7, "cublasGemm")
+def test_fused_declines_what_it_has_no_way_for():
+    a, b, v = (device(np.ones(s, "f")) for s in ((3, 4), (4, 5), 5))
+    assert not fused(a, b, BIAS, v, out=laid_out(np.ones((3, 5), "f"), "transposed"))
+    for m, k, n in ((0, 4, 5), (3, 0, 5), (3, 4, 0)):
+        assert not fused(a[:m, :k], b[:k, :n], BIAS, v[:n], out=device(np.ones((m, n), "f")))

@@ -7,10 +7,20 @@ import pytest
 
 import weft
 from weft import layers as nn
+from weft.backend.autograd import Node
 
 
 def names(module):
     return [name for name, _ in module.named_children()]
+
+
+def operations(y):
+    """The names of those that led to y, one after the other."""
+    found, node = [], y._node
+    while node is not None:
+        found.insert(0, node.name)
+        node = next((p for p in node.parents if isinstance(p, Node)), None)
+    return found
 
 
 class TestSequential:
@@ -19,6 +29,62 @@ class TestSequential:
         x = np.array([[[-1.0, 2.0]]], np.float32)
         np.testing.assert_allclose(net(weft.tensor(x)).numpy(), np.tanh([[0, 2.0]]), rtol=1e-6)
         assert nn.Sequential()(x) is x
+
+    @pytest.mark.parametrize("bias", [False, True])
+    @pytest.mark.parametrize("activation", [nn.ReLU(), nn.GELU("tanh"), nn.GELU()], ids=repr)
+    def test_dense_layers_with_their_activations_are_one_operation(self, activation, bias):
+        net = nn.Sequential(nn.Linear(4, 8, bias=bias), activation, nn.Linear(8, 3), nn.Linear(3, 5), activation)
+        x = weft.randn(6, 4, requires_grad=True)
+        y = net(x)
+        fused = "none" not in repr(activation)
+        assert operations(y) == (["linear"] * 3 if fused else ["linear", "gelu", "linear", "linear", "gelu"])
+        y.sum().backward()
+        found = [y, x.grad, *(p.grad for p in net.parameters())]
+        net.zero_grad()
+        x.grad, z = None, x
+        for module in net:
+            z = module(z)
+        z.sum().backward()
+        for a, b in zip(found, [z, x.grad, *(p.grad for p in net.parameters())], strict=True):
+            assert a.detach().numpy().tobytes() == b.detach().numpy().tobytes()
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_hooks_see_every_layer(self, which):
+        net = nn.Sequential(nn.Linear(4, 8), nn.ReLU())
+        seen = []
+        handle = net[which].register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
+        y = net(weft.randn(6, 4))
+        assert operations(y) == ["linear", "relu"]
+        ((given, output),) = seen
+        assert given.shape == ((6, 8) if which else (6, 4))
+        assert (output is y) == bool(which)
+        handle.remove()
+        assert operations(net(weft.randn(6, 4))) == ["linear"]
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_a_forward_of_its_own_is_called(self, which):
+        class Doubled(type(nn.Sequential(nn.Linear(4, 8), nn.ReLU())[which])):
+            def forward(self, input):
+                return super().forward(input) * 2
+
+        net = nn.Sequential(nn.Linear(4, 8), nn.ReLU())
+        x = weft.randn(6, 4)
+        twice = net(x).detach().numpy() * 2
+        plain = net[which]
+        plain.forward = lambda input: type(plain).forward(plain, input) * 2
+        np.testing.assert_array_equal(net(x).detach().numpy(), twice)
+        net[which] = special = Doubled(4, 8) if which == 0 else Doubled()
+        if which == 0:
+            special.load_state_dict(plain.state_dict())
+        np.testing.assert_array_equal(net(x).detach().numpy(), twice)
+
+    def test_gradient_of_the_gradient(self):
+        net = nn.Sequential(nn.Linear(3, 8), nn.GELU("tanh"), nn.Linear(8, 1)).double()
+        slope = weft.grad(lambda x: net(x).sum())
+        x, d = weft.randn(3, dtype=weft.float64), weft.randn(3, dtype=weft.float64)
+        found = (weft.grad(lambda x: (slope(x) * d).sum())(x) * d).sum().item()
+        steps = [(slope(x + e * d) * d).sum().item() for e in (1e-5, -1e-5)]
+        assert found == pytest.approx((steps[0] - steps[1]) / 2e-5, rel=1e-6)
 
     def test_names(self):
         net = nn.Sequential(OrderedDict([("first", nn.Linear(1, 2)), ("second", nn.ReLU())]))

@@ -17,6 +17,7 @@ from weft.training import (
     StopOnNaN,
     Trainer,
     load_checkpoint,
+    predict,
     save_checkpoint,
 )
 
@@ -371,3 +372,45 @@ class TestDevices:
         for ours, theirs in zip(*[history for history, _ in ends], strict=True):
             assert ours == pytest.approx(theirs, rel=1e-4)
         np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("capture", [None, False])
+    def test_the_same_bits_whichever_way_the_data_come(self, accelerator, capture):
+        """Streamed by way of page-locked memory and without, resident, as NumPy arrays, as lists; and nothing waits."""
+        data, ends, order = dataset(), [], {"shuffle": True, "seed": 5}
+        host = [(x.numpy(), y.numpy()) for x, y in DataLoader(data, 8, **order)]
+        for batches in (
+            DataLoader(data, 8, device=accelerator, **order),
+            DataLoader(data, 8, device=accelerator, pin_memory=False, **order),
+            DataLoader(data.to(accelerator), 8, **order),
+            DataLoader(data, 8, device="cpu", **order),
+            host,
+            [(x.tolist(), y.tolist()) for x, y in host],
+        ):
+            model = network()
+            trainer = Trainer(model, nn.CrossEntropyLoss(), optim.AdamW(model.parameters()), metrics="accuracy",
+                              device=accelerator, capture=capture)  # fmt: skip
+            weft.set_sync_debug_mode("error")
+            try:
+                trainer.fit(batches, DataLoader(data.to(accelerator), 20))
+            finally:
+                weft.set_sync_debug_mode("default")
+            ends.append((without_times(trainer.history), weights(model)))
+        for history, end in ends[1:]:
+            assert history == ends[0][0]
+            assert_same(end, ends[0][1])
+
+    def test_outputs_are_read_when_all_are_computed(self, accelerator, monkeypatch):
+        done, read = [], predict.to_numpy
+
+        class Noted(nn.Identity):
+            def forward(self, x):
+                done.append("computed")
+                return x
+
+        monkeypatch.setattr(predict, "to_numpy", lambda output: done.append("read") or read(output))
+        x = np.arange(12.0, dtype=np.float32)
+        for limit, order in ((1 << 20, ["computed"] * 3 + ["read"] * 3), (30, ["computed"] * 2 + ["read"] * 2)):
+            monkeypatch.setattr(predict, "UNREAD", limit)
+            done.clear()
+            np.testing.assert_array_equal(predict.Predictor(Noted(), device=accelerator).predict(x, batch_size=4), x)
+            assert done[: len(order)] == order

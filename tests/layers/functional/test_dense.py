@@ -23,8 +23,16 @@ class TestLinear:
         x, w = arrays(rng, (2, 3, 4), (4,))
         np.testing.assert_allclose(F.linear(weft.tensor(x), weft.tensor(w)).numpy(), x @ w, atol=1e-12)
 
+    @pytest.mark.parametrize("shape", [(5, 4), (4,)], ids=str)
+    @pytest.mark.parametrize(("name", "f"), [("relu", F.relu), ("gelu", lambda x: F.gelu(x, "tanh"))])
+    def test_activation(self, rng, name, f, shape):
+        x, w = map(weft.tensor, arrays(rng, (2, 3, 4), shape))
+        np.testing.assert_array_equal(F.linear(x, w, activation=name).numpy(), f(F.linear(x, w)).numpy())
+
     def test_errors(self):
         w = weft.ones((5, 4))
+        with pytest.raises(ValueError, match="`activation` must be one of 'relu', 'gelu', got 'tanh'"):
+            F.linear(weft.ones((2, 4)), w, activation="tanh")
         with pytest.raises(TypeError, match=r"`input` must be a weft.Tensor, got ndarray; convert it: weft.asarray"):
             F.linear(np.ones((2, 4)), w)
         with pytest.raises(TypeError, match=r"`weight` must be a weft.Tensor, got list"):

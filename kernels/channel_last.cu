@@ -1,0 +1,70 @@
+// Images in another order of memory: channels last, and as many as a copy of 16 bytes moves or a multiple of that.
+//
+//     to[n, p, c] = from[n, c, p] for c < C, 0 for C ≤ c < `padded`, a multiple of 8
+//
+// from (N, C, pixels), to (N, pixels, padded), half or bfloat16.
+//
+// Geometry: a block of four warps has 64 pixels of 64 channels, through shared memory: read in rows of pixels, 16 bytes at a
+// time where their number allows, written in rows of channels. `ldmatrix` turns round 8 × 8 values at a time; the channels
+// it is given are in such an order that each lane gets 8 neighbours. With 8 channels or fewer, each thread has one pixel.
+//
+// Cost: memory is read once and written once. 256 images of 64 × 56 × 56: 206 MB, 0.05 ms at 4.3 TB/s.
+#include "ptx.cuh"
+
+constexpr int THREADS = 128;
+
+// Eight pixels of a channel in a tile of 64 of each. The rows that `ldmatrix` reads together (below) lie in all 32 banks.
+template <typename T> __device__ __forceinline__ T* turned(T* tile, int row, int c) {
+    return tile + row * 64 + (c ^ (row / 8 % 4 * 2 + row % 2)) * 8;
+}
+
+// `vector`: rows of pixels begin at multiples of 16 bytes.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+channel_last(const T* __restrict__ from, T* __restrict__ to, int channels, int padded, int pixels, bool vector) {
+    __shared__ __align__(16) T tile[64 * 64];
+    const int across = static_cast<int>(ceil_div(pixels, 64)), down = static_cast<int>(ceil_div(padded, 64));
+    const int pixel = blockIdx.x % across * 64, channel = blockIdx.x / across % down * 64, n = blockIdx.x / across / down;
+    from += (static_cast<long long>(n) * channels + channel) * pixels + pixel;
+    const int rows = channels - channel, columns = pixels - pixel;  // that are there
+    if (vector) {
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+            const int row = threadIdx.x / 8 + k * THREADS / 8, c = threadIdx.x % 8;
+            Vec<T, 8> v = {};
+            if (row < rows && c * 8 < columns) v = load<8>(from + static_cast<long long>(row) * pixels + c * 8);
+            store(turned(tile, row, c), v);
+        }
+    } else {
+#pragma unroll 8
+        for (int k = 0; k < 32; ++k) {
+            const int row = threadIdx.x / 64 + k * THREADS / 64, c = threadIdx.x % 64;
+            const bool there = row < rows && c < columns;
+            turned(tile, row, c / 8)[c % 8] = there ? from[static_cast<long long>(row) * pixels + c] : from_float<T>(0.0f);
+        }
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+        const int first = threadIdx.x / 32 % 2 * 32, eight = k * 2 + threadIdx.x / 64;  // channels, pixels
+        const int row = first + LANE % 8 / 2 * 8 + LANE / 8 * 2 + LANE % 2;
+        Vec<uint32_t, 4> v;
+        ldmatrix_x4_trans(v.at, turned(tile, row, eight));
+        const int p = pixel + eight * 8 + LANE / 4, c = channel + first + LANE % 4 * 8;
+        if (p < pixels && c < padded)
+            store(reinterpret_cast<uint32_t*>(to + (static_cast<long long>(n) * pixels + p) * padded + c), v);
+    }
+}
+
+// 8 channels or fewer; `count` pixels in all.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+few_channels_last(const T* __restrict__ from, T* __restrict__ to, int channels, long long pixels, long long count) {
+    const long long at = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
+    if (at >= count) return;
+    const T* x = from + (at / pixels * (channels - 1) * pixels + at);
+    Vec<T, 8> v;
+#pragma unroll
+    for (int c = 0; c < 8; ++c) v.at[c] = c < channels ? x[c * pixels] : from_float<T>(0.0f);
+    store(to + at * 8, v);
+}

@@ -1,0 +1,40 @@
+"""Launcher of `channel_last.cu`: images with their channels last, as tensor cores want them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .launch import HALVES, Kernel, aligned, empty, namespace
+
+__all__ = ["channel_last", "padded"]
+
+THREADS = 128
+
+_channel_last = Kernel("channel_last.cu", "channel_last", HALVES)
+_few_channels_last = Kernel("channel_last.cu", "few_channels_last", HALVES)
+
+
+def padded(channels: int) -> int:
+    """The number of channels with those that are filled up, a multiple of 8: 16 bytes."""
+    return -(-channels // 8) * 8
+
+
+def channel_last(x: Any) -> Any:
+    """(N, H, W, C filled up with zeros to a multiple of 8) of x (N, C, H, W); x itself if that is how it lies."""
+    n, channels, *size = x.shape
+    width, pixels, turned = padded(channels), math.prod(size), x.transpose(0, 2, 3, 1)
+    if width == channels and turned.flags.c_contiguous and aligned(turned):
+        return turned
+    x, to = namespace(x).ascontiguousarray(x), empty((n, *size, width), x.dtype, like=x)
+    if width == 8:
+        grid = math.ceil(n * pixels / THREADS)
+        _few_channels_last[x.dtype](grid, THREADS, x, to, np.int32(channels), np.int64(pixels), np.int64(n * pixels))
+    else:
+        grid, whole = n * math.ceil(width / 64) * math.ceil(pixels / 64), pixels % 8 == 0 and aligned(x)
+        _channel_last[x.dtype](
+            grid, THREADS, x, to, np.int32(channels), np.int32(width), np.int32(pixels), np.bool_(whole)
+        )
+    return to

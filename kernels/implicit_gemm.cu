@@ -1,0 +1,175 @@
+// Convolution on tensor cores, its columns in shared memory only ("implicit GEMM"): half and bfloat16, one group.
+//
+//     correlate     y[n, o, h, w] = b[o] + Σ_{i,j,c} weight[o, (i, j), c] · x[n, h·S + i·D − P, w·S + j·D − P, c]
+//     its adjoint   x[n, c, y, x] = b[c] + Σ_{i,j,o} weight[c, (i, j), o] · g[n, (y + P − i·D)/S, (x + P − j·D)/S, o]
+//
+// with 0 where x or g is read outside the image or, in the adjoint, between its pixels. Pixels that agree in (y mod S, x mod
+// S), a phase, are read by the same taps, at S/gcd(S, D) from each other: a correlation with these alone, whose phases are
+// computed one beside the other. Nothing is multiplied that is known to be 0, whatever the stride.
+//
+// Layout: what is multiplied lies channel-last, (N, H, W, C) and (O, KH·KW, C) with channels filled up with zeros to a
+// multiple of 8 (`channel_last.cu`), so that each copy (`cp.async`, 16 bytes) is of one tap of one pixel. Results have the
+// usual order, (N, O, H, W): a tile is turned round in shared memory and written in rows of positions, 16 bytes at a time
+// where 8 divides the area of an image.
+// Limits: pixels, positions and what a batch takes, divided by 16 bytes, are counted in 32 bits.
+//
+// Geometry: a block makes a tile (implicit_gemm.cuh) of M features × N positions, 128 × 128 or 64 × 256, in 4 warps that take
+// 64 or 80 KiB and up to 255 registers a thread, so that two blocks share a multiprocessor; or 64 × 64, where others would be
+// too few. Blocks of the same positions stand next to each other. Terms of a sum are (tap, channel), all taps of 32 channels
+// before the next 32: neighbouring positions find each other's pixels in the L1 cache, and of the columns a ninth (3 × 3
+// taps) comes from L2, whose 5 to 7 TB/s would otherwise be the limit, at 64 operations a byte (128 × 128).
+//
+// Cost: 256 images of 64 × 56 × 56, 64 features, 3 × 3, bfloat16: 59 GFLOP. mma.sync reaches 60 to 65 % of the 990 TFLOP/s of
+// an H200, 0.10 ms. Shared memory, at 128 bytes a clock, is busy for 1.3 times as long (1.1 times with tiles of 128 × 128):
+// 0.13 ms. Device memory moves 206 MB behind that, 0.05 ms, and `channel_last` as much before it: 0.18 ms for y, and so much
+// for the gradient. As columns the same product moved 2.2 GB, 0.5 ms. With 256 channels of 14 × 14 and 256 features, 59 GFLOP
+// again, it is 0.11 ms and 0.012 ms.
+#include "implicit_gemm.cuh"
+
+constexpr int NOWHERE = -(1 << 30);  // a row that no tap brings inside an image
+
+// --- an image and its correlation -------------------------------------------------------------------------------------
+// Along one axis: which taps a phase has, tap + k·skip for k < taps, and where the first position reads with k, from
+// place + k·apart on, further ones in steps of `stride`. Positions lie in the target at phase + u·spread.
+struct Axis {
+    int taps, tap, skip, place, apart, stride, phase, spread;
+};
+
+__device__ __forceinline__ Axis axis_of(bool adjoint, int phase, int kernel, int stride, int before, int dilation, int apart,
+                                        int skip) {
+    if (!adjoint) return {kernel, 0, 1, -before, dilation, stride, 0, 1};
+    int tap = 0;
+    while (tap < kernel && (phase + before - tap * dilation) % stride != 0) ++tap;
+    return {static_cast<int>(ceil_div(kernel - tap, skip)), tap, skip, (phase + before - tap * dilation) / stride, -apart, 1,
+            phase, stride};
+}
+
+// Terms (block, tap, channel), DEPTH at a time: of M features' weights (features, taps, channels), and of N positions of the
+// image (batch, height, width, channels). A thread copies the same chunk of every few rows; offsets count such chunks.
+template <typename T, int M, int N> struct Columns {
+    static constexpr int EVERY = Tile<M, N, false>::THREADS / (DEPTH / 8);
+    const T *weight, *image;
+    Axis down, across;
+    int chunks, block, height, width, kernel_w;   // chunks of a tap, and of a block of it
+    int i = 0, j = 0, first = 0;                  // tap and block (its first chunk) of the next term,
+    int chunk = threadIdx.x % (DEPTH / 8);        // and the thread's chunk in it
+    unsigned row, pitch, of_weight, of_image;     // the thread's row of weights, from there to its next; the tap and block
+    unsigned features, inside;                    // bit k: whether there is anything in row k
+    int y[N / EVERY], x[N / EVERY];               // what positions read with the first tap,
+    unsigned pixel[N / EVERY];                    // and its offset
+
+    __device__ __forceinline__ void find_tap() {
+        while (chunk >= block) {
+            chunk -= block;
+            if (++j < across.taps) continue;
+            j = 0;
+            if (++i < down.taps) continue;
+            i = 0, first += block;
+        }
+        const int dy = i * down.apart, dx = j * across.apart;
+        of_weight = row + ((down.tap + i * down.skip) * kernel_w + across.tap + j * across.skip) * chunks + first;
+        of_image = (dy * width + dx) * chunks + first;
+        inside = 0;
+#pragma unroll
+        for (int k = 0; k < N / EVERY; ++k)
+            inside |= (static_cast<unsigned>(y[k] + dy) < static_cast<unsigned>(height) &&
+                       static_cast<unsigned>(x[k] + dx) < static_cast<unsigned>(width)) << k;
+        if (first >= chunks) features = inside = 0;
+    }
+
+    __device__ __forceinline__ void load(T* stage) {
+        T* to = stage + place<DEPTH>(threadIdx.x / (DEPTH / 8), threadIdx.x % (DEPTH / 8));
+#pragma unroll
+        for (int m = 0; m < M / EVERY; ++m)
+            cp_async_16(to + m * EVERY * DEPTH, weight + 8ull * (of_weight + chunk + m * pitch), features >> m & 1);
+        to += M * DEPTH;
+#pragma unroll
+        for (int k = 0; k < N / EVERY; ++k)
+            cp_async_16_cached(to + k * EVERY * DEPTH, image + 8ull * (pixel[k] + of_image + chunk), inside >> k & 1);
+        chunk += DEPTH / 8;
+        if (chunk >= block) find_tap();
+    }
+};
+
+// Write a tile (M, N + 8), in shared memory, of features from `feature` and positions from p on, V positions at a time: V
+// divides the area of an image, unless it is 1.
+template <int V, int M, int N, typename T>
+__device__ __forceinline__ void write(const T* tile, T* target, const Grid& grid, const Axis& down, const Axis& across,
+                                      int feature, int features, int p, int target_h, int target_w) {
+    constexpr int THREADS = Tile<M, N, false>::THREADS, COLUMNS = N / V, STEP = COLUMNS < THREADS ? THREADS / COLUMNS : 1;
+    for (int column = threadIdx.x % COLUMNS; column < COLUMNS; column += THREADS) {
+        int n, u, v;
+        grid.find(p + column * V, n, u, v);
+        const int y = u * down.spread + down.phase, x = v * across.spread + across.phase;
+        if (p + column * V >= grid.positions || y >= target_h || x >= target_w) continue;
+        const long long area = static_cast<long long>(target_h) * target_w;
+        T* to = target + (static_cast<long long>(n) * features + feature) * area + static_cast<long long>(y) * target_w + x;
+        for (int row = threadIdx.x / COLUMNS; row < M && feature + row < features; row += STEP)
+            store(to + row * area, load<V>(tile + row * (N + 8) + column * V));
+    }
+}
+
+template <typename T, int M, int N>
+__global__ void __launch_bounds__(Tile<M, N, false>::THREADS, 256 / Tile<M, N, false>::THREADS)
+correlate(const T* __restrict__ image, const T* __restrict__ weight, const T* __restrict__ bias, T* __restrict__ target,
+          int channels, int features, int batch, int height, int width, int target_h, int target_w, int kernel_h, int kernel_w,
+          int stride_h, int stride_w, int top, int left, int dilation_h, int dilation_w, int apart_h, int apart_w, int skip_h,
+          int skip_w, unsigned long long by_area, unsigned long long by_width, int vector, bool adjoint) {
+    using Part = Tile<M, N, false>;
+    using Terms = Columns<T, M, N>;
+    constexpr int EVERY = Terms::EVERY;
+    extern __shared__ __align__(16) unsigned char memory[];
+    T* stages = reinterpret_cast<T*>(memory);
+
+    const int tiles = static_cast<int>(ceil_div(features, M)), phases_w = adjoint ? stride_w : 1;
+    const int phases = adjoint ? stride_h * stride_w : 1, phase = blockIdx.x / tiles % phases;
+    const int feature = blockIdx.x % tiles * M, first = blockIdx.x / tiles / phases * N;
+    const Axis down = axis_of(adjoint, phase / phases_w, kernel_h, stride_h, top, dilation_h, apart_h, skip_h);
+    const Axis across = axis_of(adjoint, phase % phases_w, kernel_w, stride_w, left, dilation_w, apart_w, skip_w);
+    const int rows = static_cast<int>(ceil_div(target_h, down.spread));
+    const int columns = static_cast<int>(ceil_div(target_w, across.spread));
+    const Grid grid{rows, columns, batch * rows * columns, by_area, by_width};
+
+    Terms terms;
+    const int row = threadIdx.x / (DEPTH / 8);
+    const unsigned chunks = channels / 8;
+    terms.weight = weight, terms.image = image, terms.down = down, terms.across = across;
+    terms.chunks = chunks, terms.block = block_of(channels) / 8;
+    terms.height = height, terms.width = width, terms.kernel_w = kernel_w;
+    terms.row = (feature + row) * kernel_h * kernel_w * chunks, terms.pitch = EVERY * kernel_h * kernel_w * chunks;
+    terms.features = 0;
+#pragma unroll
+    for (int m = 0; m < M / EVERY; ++m) terms.features |= (feature + row + m * EVERY < features) << m;
+#pragma unroll
+    for (int k = 0; k < N / EVERY; ++k) {
+        const int p = first + row + k * EVERY;
+        int n, u, v;
+        grid.find(p, n, u, v);
+        terms.y[k] = p < grid.positions ? u * down.stride + down.place : NOWHERE;
+        terms.x[k] = v * across.stride + across.place;
+        terms.pixel[k] = ((n * height + u * down.stride + down.place) * width + terms.x[k]) * chunks;
+    }
+    terms.find_tap();
+
+    Part part;
+    const bool busy = feature + part.row < features && first + part.column < grid.positions;
+    add_up(part, stages, terms, static_cast<int>(ceil_div(down.taps * across.taps * channels, DEPTH)), busy);
+#pragma unroll
+    for (int r = 0; r < Part::SIDE / 8; ++r) {
+        const int row = part.row + 8 * r + GROUP;
+        const float added = bias && feature + row < features ? to_float(bias[feature + row]) : 0.0f;
+#pragma unroll
+        for (int n = 0; n < Part::SIDE / 8; ++n) {
+            const float* sum = &part.acc[r / 2][n][r % 2 * 2];
+            store(stages + row * (N + 8) + part.column + 8 * n + 2 * MEMBER,
+                  Vec<T, 2>{{from_float<T>(sum[0] + added), from_float<T>(sum[1] + added)}});
+        }
+    }
+    __syncthreads();
+    if (vector == 8)
+        write<8, M, N>(stages, target, grid, down, across, feature, features, first, target_h, target_w);
+    else if (vector == 4)
+        write<4, M, N>(stages, target, grid, down, across, feature, features, first, target_h, target_w);
+    else
+        write<1, M, N>(stages, target, grid, down, across, feature, features, first, target_h, target_w);
+}

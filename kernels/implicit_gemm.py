@@ -1,0 +1,186 @@
+"""Launchers of `implicit_gemm.cu` and `implicit_gemm_backward.cu`: convolutions of half precision on tensor cores.
+
+There is one group, and columns are not in memory. `where` is that of `convolution`'s launchers. Images come channel-last,
+(N, H, W, C) with a multiple of 8 channels, zeros where there are no more: what `channel_last` makes of them. Results have
+the usual order.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .channel_last import channel_last, padded
+from .convolution import reciprocal
+from .launch import FLOATS, HALVES, Kernel, empty, namespace
+
+__all__ = ["adjoint", "correlate", "pointwise_weight_gradient", "suits", "weight_gradient"]
+
+ADDERS = 128  # threads of `add_parts`
+DEPTH, STAGES = 32, 4  # terms of a sum that are in shared memory: so many at a time, so many times
+WORKSPACE = 128 << 20  # bytes, at most, of sums over parts of the positions
+THREADS = 132 * 256  # that an H200 runs at a time: registers are what limits them
+SHORTEST = 256  # positions that are worth a sum of their own, or more
+LIMIT = 1 << 30  # pixels and positions of a batch: the kernels count them in 31 bits
+OFFSETS = 8 << 32  # values of an image or a gradient: the kernels count them by eight, in 32 bits
+
+TILES = ((128, 128), (64, 256))  # features × positions; the second for an odd number of 64 features
+SMALL_TILE = (64, 64)  # where others would be too few
+WEIGHT_TILES = ((128, 256), (64, 256))  # features × columns
+
+
+def _is(*tiles: tuple[int, int]) -> Callable[..., bool]:
+    return lambda dtype, rows, columns: (rows, columns) in tiles
+
+
+_correlate = Kernel("implicit_gemm.cu", "correlate", HALVES, (64, 128), (64, 128, 256), only=_is(*TILES, SMALL_TILE))
+_weight_parts = Kernel("implicit_gemm_backward.cu", "weight_parts", HALVES, (64, 128), (256,), only=_is(*WEIGHT_TILES))
+_pointwise_parts = Kernel(
+    "implicit_gemm_backward.cu", "pointwise_parts", HALVES, (64, 128), (256,), only=_is(*WEIGHT_TILES)
+)
+_add_parts = Kernel("implicit_gemm_backward.cu", "add_parts", FLOATS)
+
+
+def suits(x: Any, weight: Any, where: Any) -> bool:
+    """Whether this is for N = len(x) images and weight (O, C, KH, KW): half precision, one group, not nothing nor too much."""
+    features, channels = map(padded, weight.shape[:2])
+    pixels, positions = (len(x) * math.prod(size) for size in (where.image, where.output))
+    counted = max(pixels, positions) <= LIMIT and max(pixels * channels, positions * features) <= OFFSETS
+    sums = weight.shape[0] * channels * math.prod(where.kernel)
+    return x.dtype in HALVES and where.groups == 1 and counted and 0 < sums <= WORKSPACE // 4 and pixels > 0
+
+
+def correlate(image: Any, weight: Any, bias: Any, where: Any) -> Any:
+    """y (N, O, Ho, Wo) of an image (N, H, W, C), channel-last, with weight (O, C, KH, KW), plus bias (O) or None."""
+    return _run(image, channel_last(weight), bias, weight.shape[0], where, False)
+
+
+def adjoint(gradient: Any, weight: Any, bias: Any, where: Any) -> Any:
+    """The gradient (N, C, H, W) of the image for that of the output, (N, Ho, Wo, O) channel-last; plus bias (C) or None."""
+    o, c, kh, kw = weight.shape
+    return _run(gradient, channel_last(weight.reshape(1, o, c, kh * kw)), bias, c, where, True)
+
+
+def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
+    """The gradient of the weight (O, C, KH, KW), written to `out`, contiguous, of the images' dtype or float32.
+
+    `image` and `gradient` are channel-last. Sums are in float, over ranges of positions and then over these ranges.
+    """
+    channels, positions = image.shape[3], math.prod(gradient.shape[:3])
+    tile, parts, blocks, each = _sums(out, channels, positions)
+    _weight_parts[image.dtype, *tile](
+        blocks, _threads(tile), image, gradient, parts, np.int32(channels), np.int32(gradient.shape[3]),
+        np.int32(len(out)), *_sizes(where)[:12], reciprocal(math.prod(where.output)), reciprocal(where.output[1]),
+        np.int32(positions), each, shared=_shared(tile),
+    )  # fmt: skip
+    return _add(parts, out, channels)
+
+
+def pointwise_weight_gradient(image: Any, gradient: Any, out: Any) -> Any:
+    """The same for a kernel of 1 × 1 at every pixel, of images (N, C, H, W) and (N, O, H, W), H·W a multiple of 8.
+
+    All arrays are contiguous, and the images begin at multiples of 16 bytes.
+    """
+    channels, columns, pixels = image.shape[1], padded(image.shape[1]), math.prod(image.shape[2:])
+    positions = len(image) * pixels
+    tile, parts, blocks, each = _sums(out, columns, positions)
+    _pointwise_parts[image.dtype, *tile](
+        blocks, _threads(tile), image, gradient, parts, np.int32(channels), np.int32(columns), np.int32(len(out)),
+        np.int32(pixels), reciprocal(pixels // 8), np.int32(positions), each, shared=_shared(tile),
+    )  # fmt: skip
+    return _add(parts, out, columns)
+
+
+def _sums(out: Any, channels: int, positions: int) -> tuple[tuple[int, int], Any, int, np.int32]:
+    """For the gradient `out` of a weight: the tile, memory for sums over ranges of positions, how many blocks, the range."""
+    features, columns = len(out), math.prod(out.shape[2:]) * channels
+    rows, wide = tile = _of(WEIGHT_TILES, features)
+    tiles = math.ceil(features / rows) * math.ceil(columns / wide)
+    most = min(positions // SHORTEST, WORKSPACE // (features * columns * 4))
+    each = math.ceil(positions / _parts(tiles, most, tile) / DEPTH) * DEPTH
+    count = math.ceil(positions / each)
+    return tile, empty((count, features, columns), np.float32, like=out), count * tiles, np.int32(each)
+
+
+def _add(parts: Any, out: Any, channels: int) -> Any:
+    count, features, columns = parts.shape
+    _add_parts[out.dtype](
+        math.ceil(features * columns / ADDERS), ADDERS, parts, out, np.int32(count), np.int32(features),
+        np.int32(math.prod(out.shape[2:])), np.int32(channels), np.int32(out.shape[1]),
+    )  # fmt: skip
+    return out
+
+
+def _run(image: Any, weight: Any, bias: Any, features: int, where: Any, is_adjoint: bool) -> Any:
+    """The correlation of `where`, or its adjoint, with a weight whose terms lie in order for each feature."""
+    batch, channels = image.shape[0], image.shape[3]
+    size, plane = (where.image, _plane(where)) if is_adjoint else (where.output, where.output)
+    phases = math.prod(where.stride) if is_adjoint else 1
+    y = empty((batch, features, *size), image.dtype, like=image)
+    positions = batch * math.prod(plane)
+    rows, columns = tile = _tile(features, positions, phases)
+    grid = math.ceil(features / rows) * math.ceil(positions / columns) * phases
+    bias = None if bias is None else namespace(bias).ascontiguousarray(bias)
+    _correlate[image.dtype, rows, columns](
+        grid, _threads(tile), image, weight, bias, y, np.int32(channels), np.int32(features), np.int32(batch),
+        *_sizes(where, is_adjoint), *map(reciprocal, (math.prod(plane), plane[1])), _vector(size, phases),
+        np.bool_(is_adjoint), shared=_shared(tile),
+    )  # fmt: skip
+    return y
+
+
+def _of(tiles: tuple[tuple[int, int], ...], features: int) -> tuple[int, int]:
+    """The one that does not compute 64 features too many."""
+    return tiles[-(-features // 64) % 2]
+
+
+def _tile(features: int, positions: int, phases: int) -> tuple[int, int]:
+    """The largest that leaves no multiprocessor idle."""
+    rows, columns = tile = _of(TILES, features)
+    tiles = math.ceil(features / rows) * math.ceil(positions / columns) * phases
+    return SMALL_TILE if tiles * _threads(tile) < THREADS // 2 else tile
+
+
+def _parts(tiles: int, most: int, tile: tuple[int, int]) -> int:
+    """Into how many ranges of positions to cut the sums, that all threads are busy for the greatest part of the time."""
+    slots = THREADS // _threads(tile)
+
+    def used(parts: int) -> float:
+        return parts * tiles / (math.ceil(parts * tiles / slots) * slots)
+
+    least = math.ceil(tiles / slots)
+    return max((max(1, min(most, slots * waves // tiles)) for waves in range(least, least + 4)), key=used)
+
+
+def _threads(tile: tuple[int, int]) -> int:
+    """Of a block: warps have 64 × 64 of a tile, or 32 × 32 of the small one."""
+    return math.prod(tile) // (64 * 64) * 32 if tile != SMALL_TILE else 128
+
+
+def _shared(tile: tuple[int, int]) -> int:
+    return STAGES * sum(tile) * DEPTH * 2
+
+
+def _plane(where: Any) -> tuple[int, int]:
+    """How many pixels, down and across, agree in their remainders by the stride: with the first, where these are most."""
+    h, w = (-(-n // s) for n, s in zip(where.image, where.stride))
+    return h, w
+
+
+def _vector(size: tuple[int, int], phases: int) -> np.int32:
+    """How many neighbours one access may write: the kernel does 8 or 4, and else one by one."""
+    return np.int32(1 if phases > 1 else math.gcd(math.prod(size), 8))
+
+
+@functools.lru_cache(maxsize=1024)
+def _sizes(where: Any, is_adjoint: bool = False) -> tuple[np.int32, ...]:
+    planes = (where.output, where.image) if is_adjoint else (where.image, where.output)
+    common = [math.gcd(s, d) for s, d in zip(where.stride, where.dilation)]
+    apart = [d // c for d, c in zip(where.dilation, common)]
+    skip = [s // c for s, c in zip(where.stride, common)]
+    pairs = (*planes, where.kernel, where.stride, where.before, where.dilation, apart, skip)
+    return tuple(np.int32(n) for pair in pairs for n in pair)

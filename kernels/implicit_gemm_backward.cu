@@ -1,0 +1,181 @@
+// The gradient of a convolution's weight on tensor cores: half and bfloat16, one group.
+//
+//     weight_parts      dw[o, (i, j), c] = Σ_{n,h,w} g[n, h, w, o] · x[n, h·S + i·D − P, w·S + j·D − P, c]
+//     pointwise_parts   dw[o, c] = Σ_{n,p} g[n, o, p] · x[n, c, p], a kernel of one tap and stride 1
+//
+// Layout: x and g channel-last for the first, as in `implicit_gemm.cu`; in their usual order for the second, whose images
+// have a multiple of 8 pixels. Ranges of positions are added by different blocks, each to a float array of its own;
+// `add_parts` adds these in order: always the same bits. These arrays take 128 MiB at most.
+//
+// Geometry: tiles (implicit_gemm.cuh) of M features × N columns, 128 × 256 (8 warps) or 64 × 256 (4 warps, two blocks share a
+// multiprocessor). Channel-last, a stage has positions as rows and is read transposed. Columns are (tap, channel), all taps of
+// 32 channels before the next 32: what the taps of a tile read are the same pixels, most of which come from the L1 cache.
+//
+// Cost: 59 GFLOP for 256 images of 64 × 56 × 56, 64 features, 3 × 3, 0.10 ms by mma.sync, 0.13 ms by shared memory; 206 MB,
+// 0.05 ms, behind it, and as much before it for turning g round (x has been since the forward pass). A kernel of 1 × 1 from
+// 256 channels to 64: 26 GFLOP, 0.04 ms; 514 MB, 0.12 ms.
+#include "implicit_gemm.cuh"
+
+constexpr int ADDERS = 128;  // threads of add_parts
+
+// --- any kernel ------------------------------------------------------------------------------------------------------
+// Terms are positions, DEPTH at a time: of M features of g (positions, features), and of N of the columns (block, tap,
+// channel). A thread copies the same chunk of every few rows; offsets count such chunks. Its place in the image moves on by
+// so many positions at a time, carrying from columns to rows to images without a division.
+template <typename T, int M, int N> struct Positions {
+    static constexpr int THREADS = Tile<M, N, true>::THREADS, EVERY = THREADS / (N / 8), APART = THREADS / (M / 8);
+    const T *gradient, *image;
+    int height, width, stride_h;
+    bool features, columns;                 // whether the thread's chunks are some of these
+    int left;                               // positions
+    int y, x, end_y, end_x;                 // what the thread's next row reads; where that is beyond the last window
+    int round_y, round_x, step_y, step_x;   // from the first window to behind the last one; EVERY positions
+    unsigned pitch, at_gradient, at, step, next_row, next_image;  // of g; offsets; what a step adds, and what carries add
+
+    __device__ __forceinline__ void load(T* stage) {
+        int c = threadIdx.x % (M / 8), row = threadIdx.x / (M / 8), to = place<M>(row, c);
+#pragma unroll
+        for (int k = 0; k < DEPTH; k += APART)
+            cp_async_16(stage + to + k * M, gradient + 8ull * (at_gradient + k * pitch), features && row + k < left);
+        at_gradient += DEPTH * pitch;
+        c = threadIdx.x % (N / 8), row = threadIdx.x / (N / 8), to = M * DEPTH + place<N>(row, c);
+#pragma unroll
+        for (int k = 0; k < DEPTH; k += EVERY) {  // 4 rows on, chunks are exchanged by 4 more
+            const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(height) &&
+                                static_cast<unsigned>(x) < static_cast<unsigned>(width);
+            cp_async_16_cached(stage + (to ^ (k & 7) * 8) + k * N, image + 8ull * at, columns && row + k < left && inside);
+            x += step_x, y += step_y, at += step;
+            if (x >= end_x) x -= round_x, y += stride_h, at += next_row;
+            if (y >= end_y) y -= round_y, at += next_image;
+        }
+        left -= DEPTH;
+    }
+};
+
+// Write the warp's part of a tile to parts (count, features, columns), an even number of columns.
+template <typename Part>
+__device__ __forceinline__ void store_part(const Part& part, float* parts, int s, int feature, int features, int column,
+                                           int columns) {
+#pragma unroll
+    for (int r = 0; r < Part::SIDE / 8; ++r) {
+        const int row = feature + part.row + 8 * r + GROUP;
+        float* to = parts + (static_cast<long long>(s) * features + row) * columns;
+#pragma unroll
+        for (int n = 0; n < Part::SIDE / 8; ++n) {
+            const int k = column + part.column + 8 * n + 2 * MEMBER;
+            const float* sum = &part.acc[r / 2][n][r % 2 * 2];
+            if (row < features && k < columns) store(to + k, Vec<float, 2>{{sum[0], sum[1]}});
+        }
+    }
+}
+
+// parts[s, o, column]: the sum over positions [s·each, (s + 1)·each). `each` is a multiple of DEPTH, `features` one of 8, of
+// which the first `real` are there.
+template <typename T, int M, int N>
+__global__ void __launch_bounds__(Tile<M, N, true>::THREADS, 256 / Tile<M, N, true>::THREADS)
+weight_parts(const T* __restrict__ image, const T* __restrict__ gradient, float* __restrict__ parts, int channels,
+             int features, int real, int height, int width, int output_h, int output_w, int kernel_h, int kernel_w,
+             int stride_h, int stride_w, int top, int left, int dilation_h, int dilation_w, unsigned long long by_area,
+             unsigned long long by_width, int positions, int each) {
+    using Part = Tile<M, N, true>;
+    using Terms = Positions<T, M, N>;
+    extern __shared__ __align__(16) unsigned char memory[];
+    const int columns = kernel_h * kernel_w * channels, tiles = static_cast<int>(ceil_div(real, M));
+    const int wide = static_cast<int>(ceil_div(columns, N)), s = blockIdx.x / tiles / wide;
+    const int feature = blockIdx.x % tiles * M, column = blockIdx.x / tiles % wide * N;
+
+    Terms terms;
+    const int chunk = threadIdx.x % (M / 8), mine = column / 8 + threadIdx.x % (N / 8);
+    const int block = block_of(channels) / 8, taps = kernel_h * kernel_w, tap = mine / block % taps;
+    const int dy = tap / kernel_w * dilation_h - top, dx = tap % kernel_w * dilation_w - left;
+    const int start = s * each, area = output_h * output_w;
+    const unsigned chunks = channels / 8;
+    terms.gradient = gradient + feature, terms.image = image, terms.pitch = features / 8;
+    terms.height = height, terms.width = width, terms.stride_h = stride_h;
+    terms.features = feature + chunk * 8 < features, terms.columns = mine * 8 < columns;
+    terms.left = min(each, positions - start);
+    int n, h, w;
+    Grid{output_h, output_w, positions, by_area, by_width}.find(start + threadIdx.x / (N / 8), n, h, w);
+    terms.round_y = output_h * stride_h, terms.round_x = output_w * stride_w;
+    terms.y = h * stride_h + dy, terms.end_y = terms.round_y + dy;
+    terms.x = w * stride_w + dx, terms.end_x = terms.round_x + dx;
+    terms.step_y = Terms::EVERY % area / output_w * stride_h, terms.step_x = Terms::EVERY % area % output_w * stride_w;
+    terms.at_gradient = (start + threadIdx.x / (M / 8)) * terms.pitch + chunk;
+    terms.at = ((n * height + terms.y) * width + terms.x) * chunks + mine / block / taps * block + mine % block;
+    terms.step = ((Terms::EVERY / area * height + terms.step_y) * width + terms.step_x) * chunks;
+    terms.next_row = (stride_h * width - terms.round_x) * chunks, terms.next_image = (height - terms.round_y) * width * chunks;
+
+    Part part;
+    const bool busy = feature + part.row < real && column + part.column < columns;
+    add_up(part, reinterpret_cast<T*>(memory), terms, static_cast<int>(ceil_div(terms.left, DEPTH)), busy);
+    store_part(part, parts, s, feature, real, column, columns);
+}
+
+// --- one tap ----------------------------------------------------------------------------------------------------------
+// Terms are positions, DEPTH at a time: of M features of g (batch, features, pixels) and N channels of x (batch, channels,
+// pixels), `chunks` of 8 pixels.
+template <typename T, int M, int N> struct Pixels {
+    static constexpr int EVERY = Tile<M, N, false>::THREADS / (DEPTH / 8);
+    const T *gradient, *image;
+    int chunks, chunk, left;               // the next term: which of an image's chunks; how many are left
+    int features, channels;                // from the thread's row on
+    unsigned at_gradient, at_image;        // offsets of that row and the image, in chunks
+    unsigned next_gradient, next_image;    // from an image to the next
+
+    __device__ __forceinline__ void find_image() {
+        for (; chunk >= chunks; chunk -= chunks) at_gradient += next_gradient, at_image += next_image;
+    }
+
+    __device__ __forceinline__ void load(T* stage) {
+        T* to = stage + place<DEPTH>(threadIdx.x / (DEPTH / 8), threadIdx.x % (DEPTH / 8));
+#pragma unroll
+        for (int m = 0; m < M; m += EVERY)
+            cp_async_16(to + m * DEPTH, gradient + 8ull * (at_gradient + chunk + m * chunks), left > 0 && m < features);
+        to += M * DEPTH;
+#pragma unroll
+        for (int n = 0; n < N; n += EVERY)
+            cp_async_16(to + n * DEPTH, image + 8ull * (at_image + chunk + n * chunks), left > 0 && n < channels);
+        chunk += DEPTH / 8, left -= DEPTH / 8;
+        find_image();
+    }
+};
+
+// parts[s, o, c], for channels to a multiple of 8 (`columns`), as `weight_parts`. `pixels` is a multiple of 8.
+template <typename T, int M, int N>
+__global__ void __launch_bounds__(Tile<M, N, false>::THREADS, 256 / Tile<M, N, false>::THREADS)
+pointwise_parts(const T* __restrict__ image, const T* __restrict__ gradient, float* __restrict__ parts, int channels,
+                int columns, int features, int pixels, unsigned long long by_chunks, int positions, int each) {
+    using Terms = Pixels<T, M, N>;
+    extern __shared__ __align__(16) unsigned char memory[];
+    const int tiles = static_cast<int>(ceil_div(features, M)), wide = static_cast<int>(ceil_div(columns, N));
+    const int feature = blockIdx.x % tiles * M, column = blockIdx.x / tiles % wide * N, s = blockIdx.x / tiles / wide;
+    const int row = threadIdx.x / (DEPTH / 8), start = s * each / 8, n = quotient(start, by_chunks);
+    const unsigned chunks = pixels / 8;
+
+    Terms terms;
+    terms.gradient = gradient, terms.image = image, terms.chunks = chunks;
+    terms.features = features - feature - row, terms.channels = channels - column - row;
+    terms.next_gradient = features * chunks, terms.at_gradient = n * terms.next_gradient + (feature + row) * chunks;
+    terms.next_image = channels * chunks, terms.at_image = n * terms.next_image + (column + row) * chunks;
+    terms.chunk = start - n * chunks + threadIdx.x % (DEPTH / 8);
+    terms.left = min(each, positions - s * each) / 8 - threadIdx.x % (DEPTH / 8);
+    terms.find_image();
+
+    Tile<M, N, false> part;
+    const int steps = static_cast<int>(ceil_div(min(each, positions - s * each), DEPTH));
+    add_up(part, reinterpret_cast<T*>(memory), terms, steps, feature + part.row < features && column + part.column < columns);
+    store_part(part, parts, s, feature, features, column, columns);
+}
+
+// weight (features, real, taps) = Σ_s of parts (count, features, columns), in order; channels from `real` on are no more.
+template <typename T>
+__global__ void __launch_bounds__(ADDERS)
+add_parts(const float* __restrict__ parts, T* __restrict__ weight, int count, int features, int taps, int channels, int real) {
+    const int columns = taps * channels, size = features * columns, at = blockIdx.x * ADDERS + threadIdx.x;
+    const int feature = at / columns, column = at % columns, block = block_of(channels);
+    const int tap = column / block % taps, c = column / block / taps * block + column % block;
+    if (at >= size || c >= real) return;
+    float sum = 0.0f;
+    for (int s = 0; s < count; ++s) sum += parts[static_cast<long long>(s) * size + at];
+    weight[(feature * real + c) * taps + tap] = from_float<T>(sum);
+}

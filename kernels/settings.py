@@ -1,0 +1,31 @@
+"""Choices of the whole process that decide which arithmetic runs.
+
+They stand here, below everything else, because launchers and primitives alike ask them. What `weft.capture` has recorded
+is replayed only under the settings that it was recorded with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["current", "settings"]
+
+
+class _Settings:
+    """Each attribute is one."""
+
+    def __init__(self) -> None:
+        self.deterministic = True  # weft.use_deterministic_algorithms
+        self.float32_matmul_precision = "highest"  # weft.set_float32_matmul_precision
+
+
+settings = _Settings()
+
+
+def current() -> tuple[Any, ...]:
+    """All of them, as a key for what depends on them.
+
+    >>> True in current()
+    True
+    """
+    return tuple(vars(settings).values())

@@ -1,0 +1,41 @@
+"""The stand-in for CuPy, as a fixture: what asks for it has device="cuda" on a machine without a GPU."""
+
+import pytest
+
+import weft
+from weft.backend import devices
+from weft.kernels.compiler import ToolkitError
+from weft.kernels.launch import KERNELS
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """The stand-in, and a library that has seen no CUDA device yet and forgets this one afterwards."""
+    pytest.importorskip("cupy", reason="the stand-in for CuPy takes its names from CuPy")
+    if "emulator" not in weft.devices():
+        pytest.skip("the stand-in for CuPy runs kernels in the emulator, which needs a C++ compiler")
+    import cupy_stand_in
+
+    monkeypatch.setattr(devices, "_opened", {k: v for k, v in devices._opened.items() if not k.startswith("cuda")})
+    monkeypatch.setattr(devices, "_namespace_of_type", dict(devices._namespace_of_type))
+    for instance in (i for k in KERNELS for i in k.instances.values()):
+        monkeypatch.setattr(instance, "_loaded", {})
+    try:
+        with cupy_stand_in.installed() as module:
+            yield module
+    except ToolkitError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def stand_in(cupy):
+    import cupy_stand_in
+
+    return cupy_stand_in
+
+
+@pytest.fixture
+def machine(cupy):
+    import cupy_machine
+
+    return cupy_machine

@@ -1,0 +1,347 @@
+"""device="cuda" from end to end without a GPU, on the stand-in for CuPy: the emulator's bits, one stream's order, no race."""
+
+import gc
+import inspect
+import re
+import weakref
+
+import numpy as np
+import pytest
+
+import weft
+from weft import layers as nn
+from weft import optimizers as optim
+from weft.data import ArrayDataset, DataLoader
+from weft.training import Trainer, load_checkpoint, save_checkpoint
+
+F = nn.functional
+
+
+# --- the stand-in is no more than the truth -------------------------------------------------------------------------------
+def parameters(of):
+    """Names of parameters; those of a function in C from the first line of its documentation."""
+    try:
+        return [p for p in inspect.signature(of).parameters if p not in ("self", "args", "kwargs")]
+    except (TypeError, ValueError):
+        text = re.search(r"\((.*)\)", (of.__doc__ or "()").splitlines()[0])[1]
+        names = [p.split("=")[0].split()[-1] for p in text.split(",") if p.strip() not in ("", "*")]
+        return [n for n in names if n not in ("self", "*args", "**kwargs")]
+
+
+def test_every_name_is_cupys(stand_in):
+    real, modules = stand_in.real, stand_in.modules()
+    for name, module in modules.items():
+        of = real
+        for part in name.split(".")[1:]:
+            of = getattr(of, part)
+        for key in (k for k in vars(module) if not k.startswith("__")):
+            assert hasattr(of, key), f"{name}.{key}"
+    pairs = [
+        (getattr(stand_in, n), getattr(real.cuda, n))
+        for n in ("Stream", "Event", "Memory", "MemoryPointer", "MemoryPool", "Device")
+    ]
+    pairs += [(stand_in.Graph, real.cuda.Graph), (stand_in.ndarray, real.ndarray), (stand_in.RawModule, real.RawModule)]
+    functions = [(getattr(stand_in, n), getattr(real, n)) for n in ("array", "asarray", "empty")]
+    functions += [
+        (getattr(stand_in, n), getattr(real.cuda, n))
+        for n in ("using_allocator", "get_current_stream", "alloc_pinned_memory")
+    ]
+    for ours, theirs in pairs:
+        public = [k for k in vars(ours) if not k.startswith("_") and k not in PRIVATE]
+        for key in public:
+            assert hasattr(theirs, key), f"{theirs.__name__}.{key}"
+            if inspect.isfunction(getattr(ours, key)) and callable(getattr(theirs, key)):
+                functions.append((getattr(ours, key), getattr(theirs, key)))
+    for ours, theirs in functions:
+        extra = set(parameters(ours)) - set(parameters(theirs)) - {"options", "name", "_method"}
+        assert not extra, f"{theirs}: {extra}"
+
+
+# what the stand-in's classes keep for themselves
+PRIVATE = {"now", "do", "refuse_in_capture", "every", "blocking", "numbers", "clock", "graph", "operations", "memory", "is_broken",
+           "at", "access", "limit", "taken", "everywhere", "view_of", "chunks"}  # fmt: skip
+
+
+class TestRules:
+    """What CuPy and CUDA would not let pass, the stand-in does not."""
+
+    def test_arrays_do_not_mix(self, cupy):
+        x = cupy.asarray(np.ones(3, "f"))
+        for wrong in (lambda: x + np.ones(3, "f"), lambda: np.asarray(x), lambda: x.__setitem__(..., np.zeros(3, "f"))):
+            with pytest.raises(TypeError):
+                wrong()
+        assert isinstance(x.sum(), cupy.ndarray)
+        assert x.sum().item() == 3
+
+    def test_a_missing_wait_is_a_race(self, cupy, machine):
+        x, side = cupy.zeros(3), cupy.cuda.Stream(non_blocking=True)
+        with pytest.raises(machine.Race, match=r"stream \d+ reads 512 bytes that stream 0 uses"), side:
+            x + 1
+        side.wait_event(cupy.cuda.get_current_stream().record())
+        with side:
+            y = x + 1
+        with pytest.raises(machine.Race):
+            x += 1
+        side.synchronize()
+        x += 1
+        assert y.tolist() == [1, 1, 1]
+
+    def test_memory_of_a_pool_is_its_streams(self, cupy, machine):
+        side, x = cupy.cuda.Stream(non_blocking=True), cupy.zeros(3)
+        with side:
+            side.wait_event(cupy.cuda.Stream.null.record())
+            y = x + 1
+        del x  # while y is being computed
+        with pytest.raises(machine.Race):
+            cupy.zeros(3)
+        assert y.ndim == 1
+
+    def test_captures_do_nothing(self, cupy):
+        x, side = cupy.zeros(3), cupy.cuda.Stream(non_blocking=True)
+        with pytest.raises(RuntimeError, match="cannot capture on the default"):
+            cupy.cuda.Stream.null.begin_capture()
+        with side:
+            side.begin_capture()
+            x += 1
+            for wrong in (
+                x.get,
+                lambda: bool(x[0]),
+                lambda: cupy.asarray([1.0, 2.0]),
+                lambda: x[x > 0],
+                lambda: cupy.nonzero(x),
+            ):
+                with pytest.raises(RuntimeError, match="the current stream is capturing"):
+                    wrong()
+            graph = side.end_capture()
+        assert x.tolist() == [0, 0, 0]
+        graph.launch()
+        graph.launch()
+        assert x.tolist() == [2, 2, 2]
+
+    def test_a_graph_keeps_no_memory(self, cupy):
+        side, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+        x = cupy.zeros(3)
+        with side, cupy.cuda.using_allocator(pool.malloc):
+            side.begin_capture()
+            x += (x + 1) * 2
+            graph = side.end_capture()
+        graph.launch()
+        assert x.tolist() == [2, 2, 2]
+        pool.free_all_blocks()
+        with pytest.raises(AssertionError, match="memory that was freed"):
+            graph.launch()
+
+    def test_host_memory_must_last_until_it_is_copied(self, cupy):
+        memory, side = np.zeros(4), cupy.cuda.Stream(non_blocking=True)
+        with side:
+            cupy.empty(4).set(memory, stream=side)
+        memory[0] = 1
+        with pytest.raises(AssertionError, match="filled again while it was copied from"):
+            side.synchronize()
+
+
+# --- the library on it ----------------------------------------------------------------------------------------------------
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 4)
+    )
+
+
+def mlp():
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 16), nn.LayerNorm(16), nn.GELU(), nn.Dropout(0.3), nn.Linear(16, 4)
+    )
+
+
+def loader(device=None, n=56):
+    """Batches of 16, the last one of 8; for a device they are copied while it computes, by a stream of their own."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((n, 1, 8, 8)).astype("f"), rng.integers(0, 4, n)
+    return DataLoader(ArrayDataset(x, y), 16, shuffle=True, seed=5, device=device)
+
+
+def make(device, model, **options):
+    weft.manual_seed(1)
+    model = model().to(device)
+    return Trainer(model, F.cross_entropy, optim.AdamW(model.parameters(), lr=1e-2), metrics=["accuracy"], **options)
+
+
+def results(trainer):
+    """Losses, metrics, parameters and buffers."""
+    rows = [{k: v for k, v in row.items() if "second" not in k} for row in trainer.history]
+    return rows, [t.cpu().detach().numpy() for t in (*trainer.model.parameters(), *trainer.model.buffers())]
+
+
+def assert_same(found, expected):
+    assert found[0] == expected[0]
+    for a, b in zip(found[1], expected[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class TestTraining:
+    @pytest.mark.parametrize(("model", "precision"), [(cnn, None), (cnn, "bfloat16"), (mlp, None), (mlp, "float16")])
+    def test_the_emulators_bits_captured_or_not(self, cupy, stand_in, monkeypatch, model, precision):
+        runs, launched, launch = [], [], stand_in.Graph.launch
+        monkeypatch.setattr(stand_in.Graph, "launch", lambda graph: launched.append(graph) or launch(graph))
+        for device, capture in (("emulator", False), ("cuda", False), ("cuda", True)):
+            trainer = make(device, model, capture=capture, precision=precision, clip_grad_norm=0.5)
+            trainer.fit(loader(device), epochs=3)
+            runs.append(results(trainer))
+        assert (len(launched), len(set(launched))) == (7 + 1, 2), "all but two steps with 16, and but two with 8"
+        assert_same(runs[1], runs[0])
+        assert_same(runs[2], runs[1])
+
+    def test_batches_are_waited_for(self, cupy, machine, monkeypatch):
+        """The copies race with the step, if nobody waits: so the runs above have shown that somebody does."""
+        monkeypatch.setattr(machine.Stream, "wait_event", lambda self, event: None)
+        with pytest.raises(machine.Race):
+            make("cuda", mlp).fit(loader("cuda"))
+
+    def test_a_resumed_run_has_the_bits_of_one_that_never_stopped(self, cupy, tmp_path):
+        whole = make("cuda", mlp)
+        whole.fit(loader(), epochs=4)
+        first = make("cuda", mlp)
+        first.fit(loader(), epochs=2)
+        save_checkpoint(tmp_path / "checkpoint", first.state_dict())
+        second = make("cuda", mlp)
+        second.load_state_dict(load_checkpoint(tmp_path / "checkpoint"))
+        second.fit(loader(), epochs=4)
+        assert_same(results(second), results(whole))
+
+
+class TestDevice:
+    def test_there_and_back(self, cupy):
+        assert weft.devices()[:3] == ["cpu", "cuda:0", "emulator"]
+        x = np.arange(6, dtype="f").reshape(2, 3)
+        t = weft.asarray(x, device="cuda")
+        assert (t.device, type(t.data)) == ("cuda:0", cupy.ndarray)
+        for back in (t.numpy(), t.cpu().numpy(), np.array(t.tolist(), "f"), t.T.T.numpy()):
+            np.testing.assert_array_equal(back, x)
+        assert (t[1, 2].item(), float(t[0, 1]), int(t[1, 0]), bool(t[0, 1])) == (5, 1, 3, True)
+        assert [10, 11, 12][t[0, 1].astype(weft.int64)] == 11
+        assert t.to("emulator").tolist() == x.tolist()
+        assert repr(weft.ones(2, device="cuda")) == "tensor([1., 1.], device='cuda:0')"
+        assert weft.tensor(x.astype(weft.bfloat16), device="cuda").dtype == weft.bfloat16
+
+    def test_arrays_of_cupys_own(self, cupy):
+        t = weft.ones(3, device="cuda")
+        assert isinstance((t + cupy.ones(3, "f")).data, cupy.ndarray)
+        assert weft.asarray(cupy.arange(3)).device == "cuda:0"
+        assert t[[0, 2]].tolist() == t[np.array([0, 2])].tolist() == [1, 1]
+
+    def test_memory_and_synchronize(self, cupy):
+        x = weft.zeros(1 << 18, device="cuda")
+        assert weft.memory_allocated("cuda") >= x.size * 4
+        assert re.match(r"cuda:0: 1\.. MiB in tensors", weft.memory_summary("cuda"))
+        side = cupy.cuda.Stream(non_blocking=True)
+        with side:
+            event = side.record()
+        weft.synchronize("cuda")
+        assert event.done
+
+    def test_synchronize_waits_for_every_stream(self, cupy):
+        side = cupy.cuda.Stream(non_blocking=True)
+        with side:
+            cupy.zeros(3)
+        event = side.record()
+        assert not event.done
+        weft.synchronize("cuda")
+        assert event.done
+
+
+class TestCapture:
+    def test_two_captured_functions_and_the_rest_of_the_program(self, cupy):
+        """Each has memory of its own: what runs between two replays changes nothing in them."""
+        first = weft.capture(lambda x: ((x @ x.T).exp() * 2 + x @ x.T).sum(), warmup=1)
+        second = weft.capture(lambda x: F.softmax(x @ x.T, -1) @ x, warmup=1)
+        for i in range(5):
+            x = weft.full((8, 8), 0.1 * i, device="cuda")
+            between = [weft.full((8, 8), 7.0, device="cuda") for _ in range(4)]
+            a, b = first(x), second(x)
+            assert all(t.tolist() == [[7.0] * 8] * 8 for t in between)
+            np.testing.assert_array_equal(a.numpy(), first.step(x).numpy())
+            np.testing.assert_array_equal(b.numpy(), second.step(x).numpy())
+
+    def test_on_the_stream_of_whoever_calls(self, cupy, machine):
+        run, side = weft.capture(lambda x: x * 2 + 1, warmup=1), cupy.cuda.Stream(non_blocking=True)
+        x = weft.ones(3, device="cuda")
+        run(x), run(x)
+        weft.synchronize("cuda")
+        with side:
+            y = run(x)
+            assert y.tolist() == [3, 3, 3]
+        weft.synchronize("cuda")
+        run(x)
+        with pytest.raises(machine.Race), side:  # as of any other work: who changes streams has them wait
+            run(x)
+
+    @pytest.mark.parametrize(
+        ("step", "reason"),
+        [
+            (lambda x: x * x.sum().item(), "the current stream is capturing, so D2H transfers"),
+            (lambda x: x * 2 if x.sum() > 0 else x, "the current stream is capturing, so D2H transfers"),
+            (
+                lambda x: x + weft.asarray(np.ones(3, np.float32), device="cuda"),
+                "the current stream is capturing, so H2D",
+            ),
+            (lambda x: x[x > 0] * 3, "the current stream is capturing"),
+            (lambda x: weft.synchronize("cuda") or x * 3, "cudaErrorStreamCaptureUnsupported"),
+        ],
+    )
+    def test_a_step_that_cannot_be_captured(self, cupy, step, reason):
+        run, x = weft.capture(step, warmup=1), weft.ones(3, device="cuda")
+        expected = step(x).tolist()
+        assert run(x).tolist() == expected
+        with pytest.warns(RuntimeWarning, match=f"cannot be captured and runs as usual: {reason}"):
+            assert run(x).tolist() == expected
+        assert run(x).tolist() == expected
+        assert not any(s.is_capturing() for s in cupy.cuda.Stream.every)
+        again = weft.capture(lambda x: x + 1, warmup=1)
+        assert [again(x).tolist() for _ in range(3)] == [[2, 2, 2]] * 3
+
+    def test_an_exception_of_its_own(self, cupy):
+        fails = []
+
+        def step(x):
+            y = x * 2
+            if fails:
+                raise KeyError("of its own")
+            return y
+
+        run, x = weft.capture(step, warmup=1, strict=True), weft.ones(3, device="cuda")
+        run(x)
+        fails.append(1)
+        with pytest.raises(RuntimeError, match="`step` cannot be captured: 'of its own'"):
+            run(x)
+        fails.clear()
+        assert run(x).tolist() == run(x).tolist() == [2, 2, 2]
+
+    def test_memory_runs_out(self, cupy, stand_in, monkeypatch):
+        """A pool that finds no room gives back what is free. Here a graph writes there: the recording must fail instead."""
+
+        def step(x):
+            recording = weft.backend.capture.active()
+            room = (4 << 18) if recording is not None and recording.is_recording else 1 << 30
+            monkeypatch.setattr(stand_in.Memory, "limit", stand_in.Memory.taken + room)
+            total = weft.concat([x, x]).sum()  # 2 << 18 bytes, and free again
+            return total + x * 2 + x * 3
+
+        run, x = weft.capture(step, warmup=1), weft.ones(1 << 16, device="cuda")
+        expected = run(x).tolist()
+        reason = "cannot be captured and runs as usual: cuda:0 has no 256.0 KiB left"
+        with pytest.warns(RuntimeWarning, match=reason):
+            assert run(x).tolist() == expected
+        assert run._steps.popitem()[1].recorder is None
+
+    def test_its_memory_goes_with_it(self, cupy, stand_in):
+        run, x = weft.capture(lambda x: (x + 1) * 2, warmup=1), weft.ones(1 << 16, device="cuda")
+        before = stand_in.Memory.taken
+        result = [run(x) for _ in range(3)][-1]
+        graph = weakref.ref(next(iter(run._steps.values())).graph)
+        assert stand_in.Memory.taken > before
+        del run
+        gc.collect()
+        cupy.get_default_memory_pool().free_all_blocks()
+        assert graph() is None
+        assert stand_in.Memory.taken <= before + (3 << 18)
+        assert result[0].item() == 4

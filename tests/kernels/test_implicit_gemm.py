@@ -1,0 +1,281 @@
+"""Convolutions of half precision against einsum over columns in float64, and no worse than NumPy in the same precision."""
+
+import math
+
+import numpy as np
+import pytest
+from convolution_harness import Case, reference, run
+from kernel_harness import every_schedule, halves, no_worse, rounded
+
+import weft
+from weft.backend import convolution as primitives
+from weft.kernels import implicit_gemm as kernels
+from weft.kernels.channel_last import channel_last
+from weft.kernels.launch import FLOATS, HALVES
+
+device = pytest.importorskip("weft.backend.cuda.convolution")
+
+SAME = ((1, 1), (1, 1))
+CASES = {  # channels not of 8, of 8, 24 and 40; one tap and many; outputs whose area 8 divides, or 4, or neither
+    "borders of the tile": (kernels.TILES[0], Case(24, 130, (7, 9), (3, 3), padding=SAME, batch=3)),
+    "one row of terms": (kernels.TILES[0], Case(8, 65, (12, 12), (1, 1), (1, 1), batch=1)),
+    "few features": (kernels.TILES[1], Case(8, 20, (12, 12), (5, 5), padding=((2, 2), (2, 2)))),
+    "strides": (kernels.TILES[1], Case(8, 66, (9, 24), (3, 3), (2, 2), SAME, batch=5)),
+    "all at once": (kernels.TILES[1], Case(3, 5, (17, 23), (3, 2), (2, 3), ((0, 1), (2, 1)), (2, 1), batch=3)),
+    "dilation": (kernels.SMALL_TILE, Case(40, 70, (6, 6), (3, 3), (1, 1), ((2, 2), (2, 2)), (2, 2))),
+    "dilation and strides": (
+        kernels.SMALL_TILE,
+        Case(16, 9, (9, 10), (3, 2), (2, 2), ((2, 0), (0, 3)), (3, 2), batch=1),
+    ),
+    "strides greater than the kernel": (kernels.SMALL_TILE, Case(9, 8, (7, 8), (2, 1), (3, 4))),
+    "nothing but padding": (kernels.SMALL_TILE, Case(8, 8, (3, 4), (2, 3), padding=((3, 3), (0, 5)))),
+    "blocks of channels": (kernels.SMALL_TILE, Case(64, 64, (5, 6), (3, 3), (2, 2), SAME)),
+    "a line": (kernels.SMALL_TILE, Case(2, 3, (1, 1025), (1, 5), (1, 2), ((0, 0), (2, 2)), (1, 3), batch=1)),
+}
+cases = pytest.mark.parametrize(("tile", "case"), CASES.values(), ids=CASES)
+
+
+def plain(arrays, static):
+    """Output and gradients, each operation rounded to the arrays' precision."""
+    y, vjp = primitives.conv2d.generic(np, *arrays[:3], **static)
+    return y, *vjp(arrays[3], [True] * 3, [None] * 3)
+
+
+@cases
+@halves
+def test_products(tile, case, dtype, monkeypatch):
+    """Output and gradients, by tiles that are not the ones for so little work."""
+    monkeypatch.setattr(kernels, "_tile", lambda *sizes: tile)
+    monkeypatch.setattr(kernels, "SHORTEST", 50)
+    low, exact = zip(*(rounded(a, dtype) for a in case.arrays()))
+    x, weight, bias, g = low
+
+    def products():
+        image, gradient = channel_last(x), channel_last(g)
+        grad_weight = kernels.weight_gradient(image, gradient, case.where, np.full_like(weight, np.nan))
+        y, grad_x = (
+            kernels.correlate(image, weight, bias, case.where),
+            kernels.adjoint(gradient, weight, None, case.where),
+        )
+        return y, grad_x, grad_weight
+
+    for ours, theirs, expected in zip(every_schedule(products), plain(low, case.static), reference(*exact, case.where)):
+        no_worse(ours, theirs, expected)
+
+
+@pytest.mark.parametrize("bias", [None, "every other", "backwards"])
+def test_bias(bias):
+    x, weight, _, _ = (a.astype(np.float16) for a in CASES["dilation"][1].arrays())
+    n, where = len(weight), CASES["dilation"][1].where
+    b = {None: None, "every other": np.arange(2 * n)[::2], "backwards": np.arange(n)[::-1]}[bias]
+    b = b if b is None else b.astype(np.float16)
+    zero = kernels.correlate(channel_last(0 * x), weight, b, where).astype(float)
+    np.testing.assert_array_equal(zero, np.broadcast_to(0.0 if b is None else b[:, None, None], zero.shape))
+
+
+class TestWeightGradient:
+    """Its sums are over very many positions, part by part."""
+
+    case = Case(5, 6, (1, 4096), (1, 3), padding=((0, 0), (1, 1)), batch=1)
+
+    def run(self, x, g, dtype):
+        image, gradient = channel_last(x), channel_last(g)
+        return kernels.weight_gradient(image, gradient, self.case.where, np.full((6, 5, 1, 3), np.nan, dtype))
+
+    @halves
+    def test_long_sums(self, dtype):
+        low, exact = zip(*(rounded(1 + a, dtype) for a in self.case.arrays()))
+        expected = reference(*exact, self.case.where)[2]
+        no_worse(self.run(low[0], low[3], dtype), plain(low, self.case.static)[2], expected)
+        single = every_schedule(
+            lambda: self.run(low[0], low[3], np.float32)
+        )  # not rounded to half precision on the way
+        assert np.max(np.abs(single - expected)) < 1e-5 * np.max(np.abs(expected))
+
+    @halves
+    def test_parts_are_summed_in_float(self, dtype):
+        """2048, and then ones, which half precision could not add to it one by one."""
+        x, g = np.zeros((1, 5, 1, 4096), dtype), np.ones((1, 6, 1, 4096), dtype)
+        x[..., 7::64] = 1
+        x[..., 7] = 2048 - 63
+        assert (self.run(x, g, dtype).astype(float) == 2048).all()
+        x[..., 7] = 2048
+        assert (self.run(x, g, np.float32) == 2048 + 63).all()
+
+    @pytest.mark.parametrize("tile", kernels.WEIGHT_TILES)
+    @pytest.mark.parametrize("tiles", [1, 3, 5, 40, 144, 264, 265, 1000])
+    def test_parts(self, tiles, tile):
+        assert kernels._parts(tiles, 0, tile) == 1
+        assert kernels._parts(tiles, 2, tile) <= 2
+        slots = {(128, 256): 132, (64, 256): 264}[tile]
+        blocks = tiles * kernels._parts(tiles, 1 << 20, tile)
+        assert blocks / (math.ceil(blocks / slots) * slots) > 0.75
+
+    def test_workspace(self, monkeypatch):
+        """However many positions there are, sums of parts of them take no more."""
+        held = []
+
+        def empty(shape, dtype, like):
+            held.append(math.prod(shape) * 4)
+            return np.empty(shape, dtype)
+
+        monkeypatch.setattr(kernels, "empty", empty)
+        monkeypatch.setattr(kernels, "WORKSPACE", 4 * 6 * 24 * 4)
+        low = [a.astype(np.float16) for a in self.case.arrays()]
+        images = [channel_last(low[i]) for i in (0, 3)]
+        held.clear()
+        kernels.weight_gradient(*images, self.case.where, np.empty((6, 5, 1, 3), np.float16))
+        assert held == [kernels.WORKSPACE]
+
+
+class TestPointwise:
+    @pytest.mark.parametrize(
+        ("channels", "features", "size", "batch"),
+        [(3, 5, (1, 8), 7), (65, 20, (3, 8), 3), (300, 70, (8, 8), 2), (24, 130, (5, 8), 4), (8, 8, (4, 4), 1)],
+    )
+    @halves
+    def test_weight_gradient(self, channels, features, size, batch, dtype, monkeypatch):
+        """Images smaller than a step of the sum, and larger; ranges that end within one."""
+        monkeypatch.setattr(kernels, "SHORTEST", 30)
+        case = Case(channels, features, size, (1, 1), batch=batch)
+        low, exact = zip(*(rounded(a, dtype) for a in case.arrays()))
+        expected = reference(*exact, case.where)[2]
+        out = lambda of: np.full(expected.shape, np.nan, of)
+        ours = every_schedule(lambda: kernels.pointwise_weight_gradient(low[0], low[3], out(dtype)))
+        no_worse(ours, plain(low, case.static)[2], expected)
+        single = kernels.pointwise_weight_gradient(low[0], low[3], out(np.float32))
+        assert np.max(np.abs(single - expected)) < 1e-5 * np.max(np.abs(expected))
+
+    @pytest.mark.parametrize("shift", [0, 1])
+    def test_primitive(self, shift, monkeypatch):
+        """Wherever the images begin; those that do not begin at 16 bytes go through columns."""
+        calls = []
+        really = kernels.pointwise_weight_gradient
+        monkeypatch.setattr(kernels, "pointwise_weight_gradient", lambda *a: (calls.append(1), really(*a))[1])
+        case = Case(5, 6, (4, 4), (1, 1))
+        low, exact = zip(*(rounded(a, np.float16) for a in case.arrays()))
+        x = np.empty(low[0].size + shift, np.float16)[shift:].reshape(low[0].shape)
+        x[...] = low[0]
+        _, vjp = primitives.conv2d.impls["emulator"](x, *low[1:3], **case.static)
+        no_worse(vjp(low[3], [True] * 3, [None] * 3)[1], plain(low, case.static)[2], reference(*exact, case.where)[2])
+        assert len(calls) == 1 - shift
+
+
+class TestTile:
+    @pytest.mark.parametrize(
+        ("features", "tile"), [(1, (64, 256)), (64, (64, 256)), (65, (128, 128)), (192, (64, 256)), (512, (128, 128))]
+    )
+    def test_features(self, features, tile):
+        assert kernels._tile(features, 1 << 20, 1) == tile
+
+    def test_few_tiles(self):
+        assert kernels._tile(512, 49 * 256, 1) == (128, 128)
+        assert kernels._tile(512, 49 * 32, 1) == (64, 64)
+        assert kernels._tile(512, 49 * 32, 4) == (128, 128)
+
+
+# --- the primitives ---------------------------------------------------------------------------------------------------
+@halves
+def test_conv_transpose2d(dtype):
+    """Strides, an odd size and channels that are filled up on both sides."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(s) for s in [(2, 11, 5, 4), (11, 9, 3, 3), (9,), (2, 9, 10, 8)]]
+    static = {"stride": (2, 2), "padding": (1, 1), "output_padding": (1, 1)}
+    low, exact = zip(*(rounded(a, dtype) for a in arrays))
+    results = []
+    for a in (low, exact):
+        y, vjp = primitives.conv_transpose2d.generic(np, *a[:3], **static)
+        results.append((y, *vjp(a[3], [True] * 3, [None] * 3)))
+    for ours, theirs, expected in zip(run(primitives.conv_transpose2d, low, static), *results):
+        no_worse(ours, theirs, expected)
+
+
+def test_both_ways_agree(monkeypatch):
+    case = CASES["strides"][1]
+    low, exact = zip(*(rounded(a, np.float16) for a in case.arrays()))
+    implicit = run(primitives.conv2d, low, case.static)
+    monkeypatch.setattr(device, "IMPLICIT", False)
+    columns = run(primitives.conv2d, low, case.static)
+    for one, other, expected in zip(implicit, columns, reference(*exact, case.where)):
+        no_worse(one, other, expected)
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "columns"])
+@pytest.mark.parametrize("case", [CASES["dilation"][1], Case(5, 6, (4, 4), (1, 1))], ids=["3x3", "pointwise"])
+@pytest.mark.parametrize("dtype", FLOATS[:2], ids=str)
+def test_gradient_into_the_arena(case, dtype, implicit, monkeypatch):
+    """Of the image's precision, or of master weights'."""
+    monkeypatch.setattr(device, "IMPLICIT", implicit)
+    x, weight, _, g = (a.astype(np.float16) for a in case.arrays())
+    _, vjp = primitives.conv2d.impls["emulator"](x, weight, None, **case.static)
+    arena = np.full(weight.size + 3, np.nan, dtype)
+    into = arena[:-3].reshape(weight.shape)
+    assert vjp(g, [False, True, False], [None, into, None])[1] is into
+    np.testing.assert_array_equal(into.astype(np.float16), vjp(g, [False, True, False], [None] * 3)[1])
+    assert np.isnan(arena[-3:]).all()
+
+
+def test_scattered_inputs_stay_as_they_are():
+    case = CASES["dilation"][1]
+    low = [a.astype(np.float16) for a in case.arrays()]
+    wide = [np.repeat(a, 2, axis=-1) for a in low]
+    for scattered, contiguous in zip(
+        run(primitives.conv2d, [a[..., ::2] for a in wide], case.static), run(primitives.conv2d, low, case.static)
+    ):
+        np.testing.assert_array_equal(scattered, contiguous)
+    for a, b in zip(wide, low):
+        np.testing.assert_array_equal(a, np.repeat(b, 2, axis=-1))
+
+
+def test_layers_in_one_dimension():
+    rng = np.random.default_rng(0)
+    x, weight = (rng.standard_normal(s).astype(np.float16) for s in ((2, 3, 33), (4, 3, 5)))
+    exact = weft.layers.functional.conv1d(
+        *(weft.asarray(a.astype(float)) for a in (x, weight)), padding="same", dilation=2
+    )
+    half, ours = (
+        weft.layers.functional.conv1d(*(weft.asarray(a, device=name) for a in (x, weight)), padding="same", dilation=2)
+        for name in ("cpu", "emulator")
+    )
+    no_worse(ours.numpy(), half.numpy(), exact.numpy())
+
+
+class TestRule:
+    """What goes which way."""
+
+    def maps(self, case, dtype=HALVES[1], batch=2):
+        x, weight = np.empty((batch, case.channels, 0), dtype), np.empty((case.features, case.channels, 0), dtype)
+        return device._maps(case.where, x, weight, case.features)
+
+    @pytest.mark.parametrize("name", CASES)
+    @halves
+    def test_implicit(self, name, dtype):
+        case = CASES[name][1]
+        by_image = case.kernel == (1, 1) and case.stride == (1, 1)
+        assert (self.maps(case, dtype) is device.Device) == by_image
+
+    def test_float32_and_groups(self):
+        assert self.maps(CASES["strides"][1], FLOATS[0]) is device.Device
+        assert self.maps(CASES["strides"][1]._replace(groups=2)) is device.Device
+
+    def test_nothing(self):
+        for changed in ({"channels": 0}, {"features": 0}):
+            assert self.maps(CASES["strides"][1]._replace(**changed)) is device.Device
+        assert self.maps(CASES["strides"][1], batch=0) is device.Device
+
+    def test_switched_off(self, monkeypatch):
+        monkeypatch.setattr(device, "IMPLICIT", False)
+        assert self.maps(CASES["strides"][1]) is device.Device
+
+    @pytest.mark.parametrize("name", ["LIMIT", "OFFSETS", "WORKSPACE"])
+    def test_too_much(self, name, monkeypatch):
+        case = CASES["strides"][1]
+        largest = {
+            "LIMIT": 2 * 9 * 24,  # pixels
+            "OFFSETS": 2 * 5 * 12 * 72,  # values of the output, its channels filled up
+            "WORKSPACE": 4 * 66 * 9 * 8,
+        }[name]
+        monkeypatch.setattr(kernels, name, largest)
+        assert self.maps(case) is not device.Device
+        monkeypatch.setattr(kernels, name, largest - 1)
+        assert self.maps(case) is device.Device
