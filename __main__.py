@@ -10,7 +10,7 @@ __all__ = ["main"]
 USAGE = """usage: weft {train,bench,info} [options]
 
   weft train    train a model on a data set, and test it
-  weft bench    measure weft, and compare it with PyTorch where that is installed
+  weft bench    measure models, operations and kernels, beside PyTorch where that is installed
   weft info     show versions, devices, threads and memory
 
 Each has a --help of its own."""
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif command == "info":
         from .training.cli_info import main as run
     elif command == "bench":
-        from .bench.compare import main as run
+        from .bench.command import main as run
     else:
         print(f"weft: unknown command {command!r}; choose from train, bench, info", file=sys.stderr)
         return 2

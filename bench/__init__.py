@@ -1,1 +1,1 @@
-"""Measurements: `weft bench` compares with PyTorch in one process; `pytest bench` runs the pytest-benchmark suites."""
+"""Measurements: `weft bench` of models, operations and kernels; `pytest bench` runs the pytest-benchmark suites."""

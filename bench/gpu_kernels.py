@@ -4,62 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..backend import activation, dropout, embedding, loss, normalization, pooling
 from ..backend.random import Generator
-from ..kernels import gemm
-from .gpu_case import LATE, TOLERANCE, Bench, Case, Make, compiled, gradients, once, torch_gradients
-from .gpu_machine import Machine, dtype_of
+from . import gpu_products
+from .case import TOLERANCE, Bench, Case, Make, both_ways, contenders, some_of, through
+from .machine import Machine, dtype_of
 
 __all__ = ["BENCHES", "CEILINGS"]
 
 DRAWS = 8  # 32-bit numbers in a block of the random stream
-
-
-def _contenders(
-    machine: Machine, weft: Make, f: Callable, inputs: Sequence[Any], above: Any, part: str
-) -> dict[str, Make]:
-    """weft, PyTorch eager and compiled; `f(functional, *inputs)` with (array, requires_grad) as inputs."""
-    makers = {"weft": weft}
-    if machine.torch is not None:
-        call = functools.partial(f, machine.torch.nn.functional)
-        tensors = [machine.to_torch(a, needs) for a, needs in inputs]
-        g = None if above is None else machine.to_torch(above)
-        makers["torch"] = torch_gradients(machine, call, tensors, g, part=part)
-        makers[LATE] = lambda: torch_gradients(machine, compiled(machine, call), tensors, g, part=part)()
-    return makers
-
-
-def _primitive(machine: Machine, primitive: Any, raw: Sequence[Any], above: Any, need: Sequence[bool], part: str,
-               **static: Any) -> Make:  # fmt: skip
-    """`part` of a primitive by its kernels."""
-
-    def first(y: Any) -> Any:
-        return y[0] if isinstance(y, tuple) else y
-
-    def make() -> Callable:
-        if part == "forward":
-            return lambda: (first(once(machine, primitive, raw, **static)[0]),)
-        if part == "backward":
-            _, pullback = once(machine, primitive, raw, **static)
-            return lambda: gradients(pullback, above, need)
-
-        def both() -> tuple:
-            y, pullback = once(machine, primitive, raw, **static)
-            return (first(y), *gradients(pullback, above, need))
-
-        return both
-
-    return make
-
-
-def _some(n: int, most: int = 64) -> list[int]:
-    """Up to `most` of n positions, the first and the last among them."""
-    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))})
 
 
 # --- what everything is held against ------------------------------------------------------------------------------------
@@ -77,44 +35,9 @@ def copy(machine: Machine, elements: int) -> Case:
     if machine.torch is not None:
         a, b = machine.to_torch(x), machine.to_torch(y)
         makers["torch"] = lambda: make(lambda to, source: to.copy_(source), b, a)
-    some = _some(elements, 4096)
+    some = some_of(elements, 4096)
     compare = lambda found: [(machine.take(found, some), machine.wide(machine.take(x, some)))]
     return Case(f"device-to-device copy, {x.nbytes:,} bytes", makers, compare, 0.0, 2 * x.nbytes, "copy")
-
-
-def product(machine: Machine, m: int, n: int, k: int, dtype: str, batch: int = 0) -> Case:
-    """a (M, K) times the transpose of b (N, K), as a dense layer has it. "tf32" is float32 by PyTorch alone."""
-    stack = (batch,) if batch else ()
-    stored = "float32" if dtype == "tf32" else dtype
-    a, b = machine.random(*stack, m, k, dtype=stored), machine.random(*stack, n, k, dtype=stored, seed=1)
-    makers: dict[str, Make] = {} if dtype == "tf32" else {"weft": lambda: lambda: (gemm.gemm(a, b.swapaxes(-1, -2)),)}
-    if machine.torch is not None:
-        x, y = machine.to_torch(a), machine.to_torch(b).transpose(-1, -2)
-
-        def with_torch() -> Callable:
-            flags = machine.torch.backends.cuda.matmul
-
-            def run() -> tuple:
-                flags.allow_tf32 = dtype == "tf32"
-                try:
-                    return (machine.torch.matmul(x, y),)
-                finally:
-                    flags.allow_tf32 = False
-
-            return run
-
-        makers["torch"] = with_torch
-
-    def compare(c: Any) -> list:
-        rows = _some(m)
-        left, right = machine.wide(machine.take(a, rows, -2)), machine.wide(b)
-        return [(machine.take(c, rows, -2), left @ right.swapaxes(-1, -2))]
-
-    shape = f"{batch} × " * bool(batch) + f"({m}×{k})·({k}×{n})"
-    return Case(
-        f"matrix product {shape}, {dtype}", makers, compare, 2e-3 if dtype == "tf32" else TOLERANCE[stored],
-        2 * m * n * k * max(1, batch), dtype,
-    )  # fmt: skip
 
 
 # --- losses, normalisations ---------------------------------------------------------------------------------------------
@@ -122,12 +45,12 @@ def cross_entropy(machine: Machine, rows: int, classes: int, dtype: str) -> Case
     xp, x = machine.xp, machine.random(rows, classes, dtype=dtype, scale=2.0)
     target = machine.integers(rows, below=classes)
     one = xp.ones((), dtype_of(dtype))
-    weft = _primitive(machine, loss.softmax_cross_entropy, (x, target), one, (True, False), "both")
+    weft = through(machine, loss.softmax_cross_entropy, (x, target), one, (True, False), "both")
     inputs = ((x, True), (target, False))
-    makers = _contenders(machine, weft, lambda F, x, t: F.cross_entropy(x, t), inputs, None, "both")
+    makers = contenders(machine, weft, lambda F, x, t: F.cross_entropy(x, t), inputs, None, "both")
 
     def compare(mean: Any, grad: Any) -> list:
-        some = _some(rows)
+        some = some_of(rows)
         z = machine.wide(machine.take(x, some))
         z -= z.max(axis=1, keepdims=True)
         p = xp.exp(z)
@@ -151,12 +74,12 @@ def row_norm(machine: Machine, rows: int, cols: int, dtype: str, centred: bool, 
     x, g = machine.random(rows, cols, dtype=dtype), machine.random(rows, cols, dtype=dtype, seed=1)
     parameters = [machine.random(cols, dtype=dtype, seed=2 + i) for i in range(count - 1)]
     primitive = normalization.layer_norm if centred else normalization.rms_norm
-    weft = _primitive(machine, primitive, (x, *parameters), g, (True,) * count, part, eps=1e-5)
+    weft = through(machine, primitive, (x, *parameters), g, (True,) * count, part, eps=1e-5)
 
     def call(F: Any, x: Any, *parameters: Any) -> Any:
         return (F.layer_norm if centred else F.rms_norm)(x, (cols,), *parameters, eps=1e-5)
 
-    makers = _contenders(machine, weft, call, [(a, True) for a in (x, *parameters)], g, part)
+    makers = contenders(machine, weft, call, [(a, True) for a in (x, *parameters)], g, part)
 
     def compare(*found: Any) -> list:
         z, above = machine.wide(x), machine.wide(g)
@@ -186,12 +109,12 @@ def batch_norm(machine: Machine, shape: tuple, dtype: str, part: str) -> Case:
     weight, bias = (machine.random(channels, dtype=dtype, seed=s) for s in (2, 3))
     nothing = xp.zeros(channels, dtype_of(dtype))
     above = (g, nothing, nothing)
-    weft = _primitive(machine, normalization.batch_norm, (x, weight, bias), above, (True,) * 3, part, eps=1e-5)
+    weft = through(machine, normalization.batch_norm, (x, weight, bias), above, (True,) * 3, part, eps=1e-5)
 
     def call(F: Any, x: Any, w: Any, b: Any) -> Any:
         return F.batch_norm(x, None, None, w, b, training=True, eps=1e-5)
 
-    makers = _contenders(machine, weft, call, [(a, True) for a in (x, weight, bias)], g, part)
+    makers = contenders(machine, weft, call, [(a, True) for a in (x, weight, bias)], g, part)
 
     def compare(*found: Any) -> list:
         axes, z, of_y = (0, 2, 3), machine.wide(x), machine.wide(g)
@@ -213,8 +136,8 @@ def batch_norm(machine: Machine, shape: tuple, dtype: str, part: str) -> Case:
 # --- elementwise, lookups, windows --------------------------------------------------------------------------------------
 def gelu(machine: Machine, elements: int, dtype: str, part: str) -> Case:
     x, g = machine.random(elements, dtype=dtype), machine.random(elements, dtype=dtype, seed=1)
-    weft = _primitive(machine, activation.gelu, (x,), g, (True,), part, approximate="tanh")
-    makers = _contenders(machine, weft, lambda F, x: F.gelu(x, approximate="tanh"), [(x, True)], g, part)
+    weft = through(machine, activation.gelu, (x,), g, (True,), part, approximate="tanh")
+    makers = contenders(machine, weft, lambda F, x: F.gelu(x, approximate="tanh"), [(x, True)], g, part)
 
     def compare(found: Any) -> list:
         z, c = machine.wide(x), math.sqrt(2 / math.pi)
@@ -232,7 +155,7 @@ def drop(machine: Machine, elements: int, dtype: str) -> Case:
     """Compared at both ends with the mask that NumPy makes of the same stream."""
     x, p, n = machine.random(elements, dtype=dtype), 0.1, min(elements, 1 << 16)
     stretch = Generator(5).reserve(elements, dtype_of("bool"))
-    weft = _primitive(machine, dropout.dropout, (x,), None, (True,), "forward", p=p, shape=(elements,), stretch=stretch)
+    weft = through(machine, dropout.dropout, (x,), None, (True,), "forward", p=p, shape=(elements,), stretch=stretch)
     makers = {"weft": weft}
     if machine.torch is not None:
         t, f = machine.to_torch(x), machine.torch.nn.functional.dropout
@@ -276,19 +199,20 @@ def random_numbers(machine: Machine, elements: int, what: str) -> Case:
 def lookup(machine: Machine, rows: int, width: int, tokens: int, dtype: str, part: str) -> Case:
     xp, table = machine.xp, machine.random(rows, width, dtype=dtype)
     indices, g = machine.integers(tokens, below=rows), machine.random(tokens, width, dtype=dtype, seed=1)
-    weft = _primitive(machine, embedding.embedding, (indices, table), g, (False, True), part)
+    weft = through(machine, embedding.embedding, (indices, table), g, (False, True), part)
     inputs = ((indices, False), (table, True))
-    makers = _contenders(machine, weft, lambda F, i, w: F.embedding(i, w), inputs, g, part)
+    makers = contenders(machine, weft, lambda F, i, w: F.embedding(i, w), inputs, g, part)
 
     def compare(found: Any) -> list:
         if part == "forward":
             return [(found, xp.take(machine.wide(table), indices, axis=0))]
-        some = _some(rows)
+        some = some_of(rows)
         above = machine.wide(g)
         chosen = (indices == xp.asarray(some)[:, None]).astype(np.float64)
         return [(machine.take(found, some), chosen @ above)]
 
-    work = 2 * g.nbytes if part == "forward" else g.nbytes + table.nbytes
+    found = rows * -math.expm1(tokens * math.log1p(-1 / rows))  # so many rows are expected to be among the tokens
+    work = indices.nbytes + g.nbytes + (found * table[0].nbytes if part == "forward" else table.nbytes)
     about = f"embedding {part}, {tokens:,} of {rows}×{width}, {dtype}"
     return Case(about, makers, compare, TOLERANCE[dtype], work, "copy")
 
@@ -298,8 +222,8 @@ def max_pool(machine: Machine, shape: tuple, kernel: int, stride: int, dtype: st
     out = tuple((n - kernel) // stride + 1 for n in shape[2:])
     g = machine.random(*shape[:2], *out, dtype=dtype, seed=1)
     sizes = {"kernel_size": (kernel, kernel), "stride": (stride, stride)}
-    weft = _primitive(machine, pooling.max_pool2d, (x,), g, (True,), part, **sizes)
-    makers = _contenders(machine, weft, lambda F, x: F.max_pool2d(x, kernel, stride), [(x, True)], g, part)
+    weft = through(machine, pooling.max_pool2d, (x,), g, (True,), part, **sizes)
+    makers = contenders(machine, weft, lambda F, x: F.max_pool2d(x, kernel, stride), [(x, True)], g, part)
 
     def taps(a: Any) -> list:
         ends = [(n - 1) * stride + 1 for n in out]
@@ -307,7 +231,7 @@ def max_pool(machine: Machine, shape: tuple, kernel: int, stride: int, dtype: st
                 for i in range(kernel) for j in range(kernel)]  # fmt: skip
 
     def compare(found: Any) -> list:
-        some = _some(shape[0], 2)
+        some = some_of(shape[0], 2)
         z, above, found = (machine.take(a, some) for a in (x, g, found))
         z, above = machine.wide(z), machine.wide(above)
         y = functools.reduce(machine.xp.maximum, taps(z))
@@ -343,35 +267,22 @@ def launches(machine: Machine, count: int) -> Case:
     return Case("launching a small kernel", makers, wall=True, units=count, unit="launches")
 
 
-def _both_ways(name: str, make: Callable[..., Case], sizes: dict, tiny: dict) -> list[Bench]:
-    return [
-        Bench(f"{name}-{part}", make, {**sizes, "part": part}, {**tiny, "part": part})
-        for part in ("forward", "backward")
-    ]
-
-
-SQUARE, SMALL = {"m": 8192, "n": 8192, "k": 8192}, {"m": 5, "n": 3, "k": 8}
-CEILINGS = [
-    Bench("copy", copy, {"elements": 1 << 30}, {"elements": 64}),
-    *(Bench(f"product-{d}", product, {**SQUARE, "dtype": d}, {**SMALL, "dtype": d}) for d in ("bfloat16", "float32", "tf32")),
-]  # fmt: skip
+CEILINGS = [Bench("copy", copy, {"elements": 1 << 30}, {"elements": 64}), *gpu_products.CEILINGS]
 
 HALF, ROWS, TOKENS = {"dtype": "bfloat16"}, {"rows": 16384, "cols": 4096}, {"rows": 50257, "width": 768}
 BENCHES = [
     Bench("cross-entropy-bfloat16", cross_entropy, {"rows": 8192, "classes": 50257, **HALF}, {"rows": 5, "classes": 70, **HALF}),
     Bench("cross-entropy-float32", cross_entropy, {"rows": 16384, "classes": 131072, "dtype": "float32"},
           {"rows": 3, "classes": 33, "dtype": "float32"}),
-    *_both_ways("layer-norm", row_norm, {**ROWS, **HALF, "centred": True}, {"rows": 5, "cols": 24, **HALF, "centred": True}),
-    *_both_ways("rms-norm", row_norm, {**ROWS, **HALF, "centred": False}, {"rows": 5, "cols": 24, **HALF, "centred": False}),
-    *_both_ways("batch-norm", batch_norm, {"shape": (64, 256, 56, 56), **HALF}, {"shape": (2, 3, 4, 4), **HALF}),
-    *_both_ways("gelu", gelu, {"elements": 1 << 27, **HALF}, {"elements": 100, **HALF}),
+    *both_ways("layer-norm", row_norm, {**ROWS, **HALF, "centred": True}, {"rows": 5, "cols": 24, **HALF, "centred": True}),
+    *both_ways("rms-norm", row_norm, {**ROWS, **HALF, "centred": False}, {"rows": 5, "cols": 24, **HALF, "centred": False}),
+    *both_ways("batch-norm", batch_norm, {"shape": (64, 256, 56, 56), **HALF}, {"shape": (2, 3, 4, 4), **HALF}),
+    *both_ways("gelu", gelu, {"elements": 1 << 27, **HALF}, {"elements": 100, **HALF}),
     Bench("dropout", drop, {"elements": 1 << 28, **HALF}, {"elements": 1000, **HALF}),
     *(Bench(f"random-{w}", random_numbers, {"elements": 1 << 28, "what": w}, {"elements": 104, "what": w})
       for w in ("uniform", "normal")),
-    *_both_ways("embedding", lookup, {**TOKENS, "tokens": 1 << 17, **HALF}, {"rows": 7, "width": 16, "tokens": 40, **HALF}),
-    *_both_ways("max-pool", max_pool, {"shape": (64, 64, 112, 112), "kernel": 2, "stride": 2, **HALF},
+    *both_ways("embedding", lookup, {**TOKENS, "tokens": 1 << 17, **HALF}, {"rows": 7, "width": 16, "tokens": 40, **HALF}),
+    *both_ways("max-pool", max_pool, {"shape": (64, 64, 112, 112), "kernel": 2, "stride": 2, **HALF},
                 {"shape": (2, 2, 6, 6), "kernel": 2, "stride": 2, **HALF}),
-    Bench("product-dense", product, {"m": 16384, "n": 3072, "k": 768, **HALF}, {**SMALL, **HALF}),
-    Bench("product-batched", product, {"m": 1024, "n": 1024, "k": 64, "batch": 192, **HALF}, {**SMALL, "batch": 2, **HALF}),
     Bench("launches", launches, {"count": 1000}, {"count": 3}),
 ]  # fmt: skip

@@ -1,73 +1,116 @@
-"""Tables in README.md, generated from bench/results/*.json: `python -m weft.bench.report` rewrites them in place.
+"""Markdown of results, and the tables in README.md: `python -m weft.bench.report` rewrites them in place.
 
-A table stands between `<!-- results:STEM -->` and `<!-- /results -->`, where STEM names the JSON file.
+A table stands between `<!-- results:STEM PART -->` and `<!-- /results -->`: that PART of bench/results/STEM.json.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from .compare import _ms
+from .results import DEVICES, best, load, measured_rate, measured_time, new, of, share, speed_ups
 
-__all__ = ["gpu_table", "main", "render", "table"]
+__all__ = ["main", "markdown", "render", "table"]
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKED = re.compile(r"(<!-- results:([\w.-]+) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- results:([\w.-]+) (\w+) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
 
 
-def table(results: dict) -> str:
-    """Markdown for one results file of `weft bench --save`, or of `python -m weft.bench.gpu`."""
-    if results.get("kind") == "gpu":
-        return gpu_table(results)
+def markdown(results: dict) -> str:
+    """All of a results document."""
+    parts = [f"## {part}\n\n{table(results, part)}" for part in ROWS if of(results, part)]
+    return "# weft bench\n\n" + "\n".join(parts)
+
+
+def table(results: dict, part: str) -> str:
+    """What was measured of "models", "operations" or "kernels"; above it, on what."""
+    if not of(results, part):
+        return "Not measured yet.\n"
+    header, rows = ROWS[part]
+    here = {entry["device"]: entry.get("threads") for entry in of(results, part)}
+    machines = [_machine(results["machines"][device], DEVICES[device]) for device in here]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    lines = [f"{results['device']}; {versions}; commit {results['commit']}, {results['date']}. Medians, float32.", "",
-             "| workload | threads | weft | PyTorch | ratio | of the BLAS limit |", "|---|--:|--:|--:|--:|--:|"]  # fmt: skip
-    for r in results["results"]:
-        theirs = f"{_ms(r['torch_s'])} | **{r['ratio']:.2f}×**" if r["torch_s"] else "– | –"
-        limit = f"{r['blas_limit_s'] / r['weft_s']:.0%}" if r["blas_limit_s"] else "–"
-        lines.append(f"| {r['about']} | {r['threads']} | {_ms(r['weft_s'])} | {theirs} | {limit} |")
+    about = [*machines, versions, f"commit {results['commit']}, {results['date']}. Medians."]
+    names = header.split(" | ")
+    left = 2 if part == "models" else 1
+    rule = "|".join(["---"] * left + ["--:"] * (len(names) - left))
+    lines = [
+        "; ".join(about),
+        "",
+        f"| {header} |",
+        f"|{rule}|",
+        *(f"| {' | '.join(cells)} |" for cells in rows(results)),
+    ]
+    if part == "kernels" and results["ceilings"]:
+        limits = (f"{n} {r / 1e12:,.2f} {'TB/s' if n == 'copy' else 'TFLOP/s'}" for n, r in results["ceilings"].items())
+        lines[1:1] = ["", f"Limits measured in the same run: {', '.join(limits)}."]
+    if part == "models" and (mnist := results.get("mnist", {})).get("reached"):
+        lines += ["", f"MNIST to {mnist['goal']:.0%} test accuracy on the GPU: {mnist['seconds']:.1f} s."]
     return "\n".join(lines) + "\n"
 
 
-def gpu_table(results: dict) -> str:
-    """weft beside the best that PyTorch reaches; the limits are a copy, and products of matrices, in the same run."""
-    limits = results["ceilings"]
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    units = {"copy": "TB/s"}
-    shown = ", ".join(f"{name} {rate / 1e12:,.2f} {units.get(name, 'TFLOP/s')}" for name, rate in limits.items())
-    lines = [f"{results['device']}, driver {results['driver']}; {versions}; commit {results['commit']}, {results['date']}. "
-             f"Medians. Limits measured in the same run: {shown}.", "",
-             "| what | weft | of the limit | PyTorch, the best way | ratio |", "|---|--:|--:|--:|--:|"]  # fmt: skip
-    for entry in results["benches"]:
-        times = {name: run["seconds"] for name, run in entry["runs"].items() if "seconds" in run}
-        ours = min((t for name, t in times.items() if name.startswith("weft")), default=None)
-        theirs = min((t, name) for name, t in [*times.items(), ("", math.inf)] if not name or name.startswith("torch"))
-        if ours is None:
-            lines += [] if entry["status"] == "ok" else [f"| {entry['about']} | {entry['status']} | – | – | – |"]
-            continue
-        limit = limits.get(entry["ceiling"] or "")
-        share = f"{entry['work'] / ours / limit:.0%}" if limit else "–"
-        other = f"{_ms(theirs[0])} ({theirs[1]}) | **{theirs[0] / ours:.2f}×**" if theirs[1] else "– | –"
-        lines.append(f"| {entry['about']} | {_ms(ours)} | {share} | {other} |")
-    if (mnist := results.get("mnist", {})).get("reached"):
-        lines.append(f"| MNIST to {mnist['goal']:.0%} test accuracy | {mnist['seconds']:.1f} s | – | – | – |")
-    return "\n".join(lines) + "\n"
+def _machine(machine: dict, kind: str) -> str:
+    driver = f", driver {machine['driver']}" if machine.get("driver") else ""
+    return f"{kind}: {machine['device']}{driver}"
+
+
+def _models(results: dict) -> Iterator[list[str]]:
+    """Samples per second."""
+    against = {(entry["device"], entry["name"]): times for _, entry, times in speed_ups(results)}
+    for entry in of(results, "models"):
+        rates = {name: measured_rate(1 / r["seconds"]) for name, r in entry["runs"].items() if "seconds" in r}
+        times = against.get((entry["device"], entry["name"]))
+        on = DEVICES[entry["device"]] + (f", {entry['threads']} threads" if "threads" in entry else "")
+        yield [entry["about"], on, rates.get("weft", "–"), rates.get("weft.capture", "–"), *_theirs(entry, rates),
+               f"{times:,.0f}×" if times else "–"]  # fmt: skip
+
+
+def _theirs(entry: dict, shown: dict[str, str]) -> list[str]:
+    """PyTorch's best way, and how many times as fast weft's best is."""
+    ours, theirs = best(entry, "weft"), best(entry, "torch")
+    if theirs is None:
+        return ["–", "–"]
+    way = theirs[1].removeprefix("torch").lstrip(",. ")
+    return [shown[theirs[1]] + f" ({way})" * bool(way), f"**{theirs[0] / ours[0]:.2f}×**" if ours else entry["status"]]
+
+
+def _operations(results: dict) -> Iterator[list[str]]:
+    for entry in of(results, "operations"):
+        yield [entry["about"], str(entry["threads"]), *_times(results, entry)]
+
+
+def _kernels(results: dict) -> Iterator[list[str]]:
+    for entry in of(results, "kernels"):
+        if best(entry, "weft") or entry["status"] != "ok":
+            yield [entry["about"], *_times(results, entry)]
+
+
+def _times(results: dict, entry: dict) -> list[str]:
+    """weft's time, its share of the limit, PyTorch's time, the ratio."""
+    shown = {name: measured_time(r["seconds"]) for name, r in entry["runs"].items() if "seconds" in r}
+    ours = best(entry, "weft")
+    part = share(entry, ours[0], results["ceilings"]) if ours else None
+    return [shown[ours[1]] if ours else entry["status"], f"{part:.0%}" if part else "–", *_theirs(entry, shown)]
+
+
+ROWS = {
+    "models": (
+        "samples per second | on | weft | weft.capture | PyTorch, the best way | ratio | GPU against CPU",
+        _models,
+    ),
+    "operations": ("workload | threads | weft | of BLAS alone | PyTorch | ratio", _operations),
+    "kernels": ("kernel | weft | of the limit | PyTorch, the best way | ratio", _kernels),
+}
 
 
 def render(text: str, folder: Path = ROOT / "bench" / "results") -> str:
     """`text` with every marked table replaced by what its results file says."""
 
     def replace(match: re.Match) -> str:
-        path = folder / f"{match[2]}.json"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"README.md names results that are not there: {path}; run `weft bench --save {path}`"
-            )
-        return match[1] + table(json.loads(path.read_text())) + match[4]
+        path, part = folder / f"{match[2]}.json", match[3]
+        return match[1] + table(load(path) if path.is_file() else new(), part) + match[5]
 
     return MARKED.sub(replace, text)
 
@@ -75,7 +118,7 @@ def render(text: str, folder: Path = ROOT / "bench" / "results") -> str:
 def main() -> int:
     """Rewrite the tables in README.md; returns the exit status."""
     readme = ROOT / "README.md"
-    readme.write_text(render(readme.read_text()))
+    readme.write_text(render(readme.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

@@ -1,14 +1,20 @@
-"""What one bench of `bench.gpu` is made of, and the runs of weft's primitives and of PyTorch that most of them share."""
+"""What one bench is made of, and the runs of weft's primitives and of PyTorch that most of them share."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .gpu_machine import Machine
+import numpy as np
 
-__all__ = ["LATE", "Bench", "Case", "compiled", "gradients", "once", "torch_gradients"]
+from .machine import Machine
+
+__all__ = [
+    "LATE", "TOLERANCE", "Bench", "Case", "Make", "both_ways", "compiled", "contenders", "gradients", "once", "some_of",
+    "through", "torch_gradients",
+]  # fmt: skip
 
 LATE = "torch.compile"  # contenders that take long to prepare are measured when all others have been
 TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}  # ‖got − exact‖ / ‖exact‖
@@ -40,12 +46,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Bench:
-    """`make(machine, **sizes)` gives a Case; `tiny` replaces `sizes` in tests."""
+    """`make(machine, **sizes)` gives a Case; `tiny` replaces `sizes` in a rehearsal. `part`: "models" or "kernels"."""
 
     name: str
     make: Callable[..., Case]
     sizes: dict[str, Any] = field(default_factory=dict)
     tiny: dict[str, Any] = field(default_factory=dict)
+    part: str = "kernels"
 
 
 # --- weft -------------------------------------------------------------------------------------------------------------
@@ -92,8 +99,60 @@ def torch_gradients(machine: Machine, f: Callable, inputs: Sequence[Any], above:
 
 
 def compiled(machine: Machine, f: Callable) -> Callable:
-    """torch.compile(f), whose gradients can be asked for more than once."""
+    """torch.compile(f), whose gradients can be asked for more than once; an error if it would run as usual after all."""
     import torch._functorch.config as config
 
     config.donated_buffer = False
-    return machine.torch.compile(f, dynamic=False)
+    machine.torch.compiler.reset()  # after eight functions through the same wrapper, it would compile no more
+    return machine.torch.compile(f, dynamic=False, fullgraph=True)
+
+
+# --- what most benches do ---------------------------------------------------------------------------------------------
+def contenders(
+    machine: Machine, weft: Make, f: Callable, inputs: Sequence[Any], above: Any, part: str
+) -> dict[str, Make]:
+    """weft, PyTorch eager and compiled; `f(functional, *inputs)` with (array, requires_grad) as inputs."""
+    makers = {"weft": weft}
+    if machine.torch is not None:
+        call = functools.partial(f, machine.torch.nn.functional)
+        tensors = [machine.to_torch(a, needs) for a, needs in inputs]
+        g = None if above is None else machine.to_torch(above)
+        makers["torch"] = torch_gradients(machine, call, tensors, g, part=part)
+        makers[LATE] = lambda: torch_gradients(machine, compiled(machine, call), tensors, g, part=part)()
+    return makers
+
+
+def through(machine: Machine, primitive: Any, raw: Sequence[Any], above: Any, need: Sequence[bool], part: str,
+               **static: Any) -> Make:  # fmt: skip
+    """`part` of a primitive by its kernels."""
+
+    def first(y: Any) -> Any:
+        return y[0] if isinstance(y, tuple) else y
+
+    def make() -> Callable:
+        if part == "forward":
+            return lambda: (first(once(machine, primitive, raw, **static)[0]),)
+        if part == "backward":
+            _, pullback = once(machine, primitive, raw, **static)
+            return lambda: gradients(pullback, above, need)
+
+        def both() -> tuple:
+            y, pullback = once(machine, primitive, raw, **static)
+            return (first(y), *gradients(pullback, above, need))
+
+        return both
+
+    return make
+
+
+def some_of(n: int, most: int = 64) -> list[int]:
+    """Up to `most` of n positions, the first and the last among them."""
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))})
+
+
+def both_ways(name: str, make: Callable[..., Case], sizes: dict, tiny: dict) -> list[Bench]:
+    """Forward and backward of one Case."""
+    return [
+        Bench(f"{name}-{part}", make, {**sizes, "part": part}, {**tiny, "part": part})
+        for part in ("forward", "backward")
+    ]

@@ -1,14 +1,17 @@
-"""Where `bench.gpu` measures: a GPU through CuPy, or the emulator, on which the benches themselves are tested.
+"""Where benches are measured: a CPU, a GPU through CuPy, or the emulator, on which the benches of a GPU are rehearsed.
 
-Both give weft and PyTorch the same memory, and samples of the time that something takes.
+All give weft and PyTorch the same memory, and samples of the time that something takes.
 """
 
 from __future__ import annotations
 
 import gc
 import math
+import platform
+import subprocess
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -31,6 +34,9 @@ def dtype_of(name: str) -> np.dtype:
 
 class Machine:
     """A device of weft, `xp` its NumPy, and PyTorch (a module, or None) on `torch_device`."""
+
+    warmup = 0  # runs before those that are timed
+    runs_wgmma = False  # Hopper's products of warpgroups
 
     def __init__(self, device: str, xp: Any, torch: Any = None, torch_device: str = "cpu"):
         self.device, self.xp, self.torch, self.torch_device = device, xp, torch, torch_device
@@ -116,6 +122,8 @@ class Machine:
 
     def wall_samples(self, run: Callable[[], Any], seconds: float, most: int) -> list[float]:
         """Seconds from one call to the next, the host's work included; a sample is the mean of many calls."""
+        for _ in range(self.warmup):
+            run()
         self.synchronize()
         start = time.perf_counter()
         run()
@@ -132,7 +140,24 @@ class Machine:
         return found
 
     def describe(self) -> dict[str, Any]:
-        return {"device": self.device, "driver": None}
+        return {"device": _processor() if self.kind == "cpu" else self.device}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _driver() -> str | None:
+    try:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        run = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return next(iter(run.stdout.split()), None)
 
 
 class Emulator(Machine):
@@ -141,16 +166,23 @@ class Emulator(Machine):
     def __init__(self, torch: Any = None):
         devices.canonical("emulator")  # opens it
         super().__init__("emulator", devices.namespace("emulator"), torch)
+        self.runs_wgmma = True
 
 
 class Cuda(Machine):
     """CUDA events on the default stream, which CuPy, weft and PyTorch share."""
 
-    def __init__(self, torch: Any = None):
-        device = devices.canonical("cuda")
+    warmup = 3  # and the one whose result is checked: then a graph has been recorded, by PyTorch's rules too
+
+    def __init__(self, torch: Any = None, device: str = "cuda"):
+        device = devices.canonical(device)
         import cupy
 
+        cupy.cuda.Device(int(device.partition(":")[2])).use()
+        if torch is not None:
+            torch.cuda.set_device(device)
         super().__init__(device, cupy, torch, device)
+        self.runs_wgmma = cupy.cuda.Device().compute_capability == "90"
         self._scratch = cupy.empty(FLUSH, np.uint8)
         self._flush_s = min(self._timed(lambda: self._scratch.fill(1)) for _ in range(5))
 
@@ -179,7 +211,7 @@ class Cuda(Machine):
 
         So gaps between kernels that the host leaves do not count, unless `run` waits for the device itself.
         """
-        for _ in range(2):
+        for _ in range(self.warmup):
             run()
         self.synchronize()
         start = time.perf_counter()
@@ -199,7 +231,7 @@ class Cuda(Machine):
         name = properties["name"]
         return {
             "device": name.decode() if isinstance(name, bytes) else str(name),
-            "driver": runtime.driverGetVersion(),
+            "driver": _driver() or f"for CUDA {runtime.driverGetVersion()}",
             "multiprocessors": int(properties["multiProcessorCount"]),
             "l2_bytes": int(properties["l2CacheSize"]),
         }

@@ -1,0 +1,61 @@
+// What the passes of attention on Hopper share: tiles in panels, and the two products, of a block of two warpgroups.
+#pragma once
+#include "attention.cuh"
+#include "wgmma.cuh"
+
+constexpr int ROWS = 128, THREADS = 256;  // 64 rows for each group
+
+// Start to copy rows [first, first + COUNT) of D columns to a tile of panels; zeros stand for what the matrix does not have.
+template <int D, int COUNT, typename T>
+__device__ __forceinline__ void load_panels(unsigned char* tile, const Matrix<T>& from, int first) {
+    constexpr int CHUNKS = D / 8, STEP = THREADS / CHUNKS;
+    const int c = threadIdx.x % CHUNKS;
+    int row = threadIdx.x / CHUNKS;
+    unsigned char* to = tile + c / 8 * COUNT * PANEL_ROW;
+    const T* source = from.data + (first + row) * from.stride + c * 8;
+#pragma unroll
+    for (int i = 0; i < COUNT; i += STEP, row += STEP, source += STEP * from.stride)
+        cp_async_16(to + row * PANEL_ROW + ((c ^ row) & 7) * 16, source, first + row < from.rows && c * 8 < from.width);
+}
+
+// Scores of 16 queries and 8·N keys, or with KEYS_DOWN of 16 keys and 8·N queries: −∞ where a key takes no part. Rows that
+// there are not, and columns of KEYS_DOWN, are left: what comes of them is not used.
+template <bool KEYS_DOWN, int N>
+__device__ __forceinline__ void hide(float (&s)[N][4], int row, int column, int keys, bool causal) {
+    if (KEYS_DOWN ? !causal || row + 15 <= column : column + 8 * N <= (causal ? min(keys, row + 1) : keys)) return;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const int i = row + 8 * r + GROUP, start = column + 2 * MEMBER;
+        const int edge = (KEYS_DOWN ? i : causal ? min(keys, i + 1) : keys) - start;  // the column where they change
+#pragma unroll
+        for (int n = 0; n < N; ++n)
+#pragma unroll
+            for (int e = 0; e < 2; ++e)
+                if (KEYS_DOWN == (8 * n + e < edge)) s[n][2 * r + e] = -INFINITY;
+    }
+}
+
+// A product as the first operand of the next.
+template <typename T, int N> __device__ __forceinline__ void round_to(uint32_t (&p)[N / 2][4], const float (&s)[N][4]) {
+#pragma unroll
+    for (int k = 0; k < N / 2; ++k)
+#pragma unroll
+        for (int r = 0; r < 4; ++r) p[k][r] = pack2<T>(s[2 * k + r / 2][r % 2 * 2], s[2 * k + r / 2][r % 2 * 2 + 1]);
+}
+
+// Start s = A Bᵀ over D columns: the group's 64 rows of one tile by the 8·N rows of another; PANEL_A, _B: bytes of a panel.
+template <typename T, int D, int PANEL_A, int PANEL_B, int N>
+__device__ __forceinline__ void start_by_rows(float (&s)[N][4], const unsigned char* a, const unsigned char* b) {
+    wgmma<T, false>(s, Operand{a, 0}, Operand{b, 0});
+#pragma unroll
+    for (int k = 1; k < D / 16; ++k)
+        wgmma<T, true>(s, Operand{a + k / 4 * PANEL_A + k % 4 * 32, 0}, Operand{b + k / 4 * PANEL_B + k % 4 * 32, 0});
+    wgmma_commit();
+}
+
+// Start acc += P B, to be committed: P in registers, B the 16·K rows of a tile.
+template <typename T, int PANEL, int N, int K>
+__device__ __forceinline__ void start_adding(float (&acc)[N][4], const uint32_t (&p)[K][4], const unsigned char* b) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) wgmma_transposed<T>(acc, p[k], Operand{b + k * 16 * PANEL_ROW, PANEL});
+}

@@ -1,0 +1,74 @@
+"""Launchers of `attention_hopper.cu` and `attention_hopper_backward.cu`: as `kernels.attention`, for the cases they cover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..kernels import attention
+from ..kernels.attention import OPTIONS, PAD, _aligned, _rows_of_heads, _sizes, _strides
+from ..kernels.launch import HALVES, Kernel, empty
+
+__all__ = ["KERNELS", "backward", "forward", "suits"]
+
+ROWS = 128  # of a block
+WIDTHS = (64, 128)
+FOLDER = Path(__file__).resolve().parent
+_forward = Kernel(FOLDER / "attention_hopper.cu", "attention_forward_hopper", HALVES, WIDTHS, options=OPTIONS)
+_backward = Kernel(
+    FOLDER / "attention_hopper_backward.cu", "attention_backward_hopper", HALVES, WIDTHS, (True, False), options=OPTIONS
+)
+KERNELS = (_forward, _backward)
+
+
+def suits(query: Any, value: Any) -> bool:
+    """Whether these take arrays like them, on a Hopper GPU, if there is no mask other than the causal one."""
+    return query.dtype in HALVES and max(query.shape[-1], value.shape[-1]) <= WIDTHS[-1]
+
+
+def forward(query: Any, key: Any, value: Any, *, scale: float, is_causal: bool) -> tuple[Any, Any]:
+    """(out, lse) of query (B, H, L, E), key (B, G, S, E) and value (B, G, S, Eᵥ), as `kernels.attention.forward` gives."""
+    inputs = [_aligned(x) for x in (query, key, value)]
+    b, h, length, _ = query.shape
+    out = _rows_of_heads(b, h, length, inputs[2].shape[-1], like=query)
+    lse = empty((b, h, -(-length // PAD) * PAD), np.float32, like=query)
+    width = _tile_width(inputs)
+    _forward[query.dtype, width](
+        b * h * -(-length // ROWS), 256, *inputs, out, lse, *_strides(inputs), *_sizes(inputs), np.float32(scale),
+        np.bool_(is_causal), shared=5 * ROWS * width * 2 + 1024,
+    )  # fmt: skip
+    return out[..., : value.shape[-1]], lse
+
+
+def backward(
+    grad_out: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, *, scale: float, is_causal: bool
+) -> tuple[Any, Any, Any]:
+    """The gradients of query, key and value, shaped like them, for `out` and `lse` of `forward`."""
+    q, k, v = (_aligned(x) for x in (query, key, value))
+    out, g = _aligned(out), _aligned(grad_out)
+    (b, h, length, width), (_, kv, keys, _), value_width = q.shape, k.shape, v.shape[-1]
+    delta = empty(lse.shape, np.float32, like=query)
+    attention._delta[query.dtype](
+        delta.size // 32, 256, out, g, delta, *_strides([out, g]), np.int32(h), np.int32(length), np.int32(value_width)
+    )
+    grad_query = _rows_of_heads(b, h, length, width, like=query)
+    grad_key = _rows_of_heads(b, kv, keys, width, like=query)
+    grad_value = _rows_of_heads(b, kv, keys, value_width, like=query)
+    sizes, options = _sizes([q, k, v]), (np.float32(scale), np.bool_(is_causal))
+    tile = _tile_width([q, k, v])
+    shared = (2 * ROWS + 6 * 64) * tile * 2 + 1024
+    for of_keys, arrays, rows, grads in (
+        (True, (k, v, q, g), b * kv * -(-keys // ROWS), (grad_key, grad_value)),
+        (False, (q, g, k, v), b * h * -(-length // ROWS), (grad_query, None)),
+    ):
+        _backward[query.dtype, tile, of_keys](
+            rows, 256, *arrays, lse, delta, *grads, *_strides(arrays), *sizes, *options, shared=shared
+        )
+    widths = (query.shape[-1], key.shape[-1], value.shape[-1])
+    return tuple(x[..., :n] for x, n in zip((grad_query, grad_key, grad_value), widths))  # type: ignore[return-value]
+
+
+def _tile_width(inputs: list) -> int:
+    return next(w for w in WIDTHS if w >= max(x.shape[-1] for x in inputs))

@@ -1,0 +1,247 @@
+"""`weft bench`: what there is to measure here, measured by other processes, printed as it comes, and saved.
+
+A CPU's numbers are taken in processes pinned to as many cores as they use threads, from before any library is loaded, so
+that neither NumPy's BLAS nor PyTorch has more. A GPU's are taken in one of its own, so that an error in a kernel costs the
+bench that it happens in, and no other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..backend import devices
+from ..training.cli import Parser, UsageError, number, report
+from . import results as document
+from .worker import LOST, Task, benches
+from .workloads import WORKLOADS
+
+__all__ = ["main"]
+
+PARTS = ("models", "operations", "kernels")
+ABOUT = """\
+Measure weft on this machine, beside PyTorch where that is installed.
+
+  models      samples per second of the model zoo, in training and in inference, on the CPU and on the GPU (run as
+              usual, recorded with weft.capture, in bfloat16)
+  operations  training steps and single operations on the CPU, against PyTorch and against BLAS alone
+  kernels     every CUDA kernel on the GPU, as a share of what a copy and products of matrices reach in the same run
+
+All that this machine can do, unless parts, a device or names are given. What is computed is checked before it is timed
+(against float64; the operations are checked by the tests instead)."""
+EXAMPLES = """\
+examples:
+  weft bench                                  everything (a few minutes)
+  weft bench --models --save results          the model zoo; results/bench.json, .md and pictures
+  weft bench resnet18                         only what begins so, --list shows the names
+  weft bench --kernels attention conv         on a GPU
+  weft bench --device emulator --kernels      a rehearsal of the GPU's benches at tiny sizes, without one
+"""
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="weft bench", description=ABOUT, epilog=EXAMPLES)
+    add = parser.add_argument
+    add("names", nargs="*", default=[], metavar="NAME", help="only benches whose names begin so")
+    for part in PARTS:
+        add(
+            f"--{part}", action="append_const", const=part, dest="parts", help=f"only the {part} (these options add up)"
+        )
+    add("--device", help="only this: cpu, cuda, cuda:1, emulator (default: the CPU, and the GPU where there is one)")
+    add("--threads", type=number(int, 1), metavar="N", help="of the CPU (default: all cores; operations also on one)")
+    add("--save", metavar="PATH", help="a folder, or a .json file: JSON, and beside it Markdown and PNG")
+    add("--resume", action="store_true", help="keep what --save PATH holds already, and measure the rest")
+    add("--seconds", type=number(float, 0, above=True), metavar="S", help="for each contender (1; on a GPU 0.25)")
+    add("--limit", type=number(float, 0, above=True), default=120.0, metavar="S", help="for each bench (120)")
+    add("--total", type=number(float, 0, above=True), default=3600.0, metavar="S", help="for everything (3600)")
+    add("--no-torch", dest="torch", action="store_false", default=True, help="weft alone")
+    add("--no-compile", dest="compile", action="store_false", default=True, help="without torch.compile, which is slow")
+    add("--data", metavar="FOLDER", help="MNIST's files: on a GPU, also the time to 99 %% test accuracy")
+    add("--list", action="store_true", help="print the names of the benches and stop")
+    add("--tiny", action="store_true", default=False, help=argparse.SUPPRESS)  # for compute-sanitizer and the tests
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`weft bench`; returns the exit status: 1 if anything is wrong or failed, 2 if it cannot be done."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if devices.kind(getattr(options, "device", "cpu")) not in document.DEVICES:
+        parser.error(f"--device must be one of {', '.join(document.DEVICES)}, got {options.device!r}")
+    if hasattr(options, "list"):
+        return _list(options)
+    if hasattr(options, "resume") and not hasattr(options, "save"):
+        parser.error("--resume needs --save PATH")
+    return report("weft bench", lambda: _bench(options))
+
+
+def _names(kind: str, parts: Sequence[str]) -> list[tuple[str, str]]:
+    """(part, name) of all that there is on a kind of device."""
+    operations = [("operations", w.name) for w in WORKLOADS] if kind == "cpu" and "operations" in parts else []
+    chosen = benches(kind, [p for p in parts if p != "operations" and (kind != "cpu" or p != "kernels")])
+    return [*((b.part, b.name) for b in chosen), *operations]
+
+
+def _list(options: argparse.Namespace) -> int:
+    kinds = [devices.kind(options.device)] if hasattr(options, "device") else ["cpu", "cuda"]
+    for kind in kinds:
+        for part, name in _names(kind, getattr(options, "parts", PARTS)):
+            if not options.names or name.startswith(tuple(options.names)):
+                print(f"{document.DEVICES[kind]:<10}{part:<12}{name}")
+    return 0
+
+
+# --- what to do ---------------------------------------------------------------------------------------------------------
+def _tasks(options: argparse.Namespace, cores: list[int]) -> list[Task]:
+    """One for each process that is to measure. Raises UsageError or DeviceError for what this machine cannot do."""
+    parts = list(dict.fromkeys(getattr(options, "parts", PARTS)))
+    places = [devices.canonical(options.device)] if hasattr(options, "device") else ["cpu"]
+    if not hasattr(options, "device"):
+        try:
+            places.append(devices.canonical("cuda"))
+        except devices.DeviceError as error:
+            if parts == ["kernels"]:
+                raise UsageError(f"--kernels measures on a GPU: {error}. --device emulator rehearses it") from None
+            print(f"no GPU is measured: {' '.join(str(error).split())}")
+    available = {name for place in places for _, name in _names(devices.kind(place), parts)}
+    for name in options.names:
+        if not any(there.startswith(name) for there in available):
+            raise UsageError(f"no bench here has a name that begins with {name!r}; see weft bench --list")
+    threads = getattr(options, "threads", len(cores))
+    if threads > len(cores):
+        raise UsageError(f"--threads must be between 1 and {len(cores)} here, got {threads}")
+    common = {"names": options.names, "limit": options.limit, "total": options.total, "tiny": options.tiny,
+              "torch": options.torch, "compile": options.compile}  # fmt: skip
+    tasks = []
+    for place in places:
+        is_cpu = devices.kind(place) == "cpu"
+        seconds = getattr(options, "seconds", 1.0 if is_cpu else 0.25)
+        on_it = [p for p in parts if p != ("kernels" if is_cpu else "operations")]
+        here = Task(place, on_it, threads=threads, seconds=seconds, **common)
+        if is_cpu and "operations" in parts and threads > 1 and not hasattr(options, "threads"):
+            tasks.append(Task(place, ["operations"], threads=1, seconds=seconds, **common))
+        if place.startswith("emulator"):
+            here.tiny = True
+        if not is_cpu:
+            here.data = getattr(options, "data", None)
+        if on_it and any(name.startswith(tuple(options.names) or "") for _, name in _names(devices.kind(place), on_it)):
+            tasks.append(here)
+    if not tasks:
+        raise UsageError(f"nothing to measure: there are no {' and '.join(parts)} for {' and '.join(places)}")
+    return tasks
+
+
+def _bench(options: argparse.Namespace) -> int:
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    tasks = _tasks(options, cores)
+    path = _path(options.save) if hasattr(options, "save") else None
+    has_more = path is not None and hasattr(options, "resume") and path.is_file()
+    results = document.load(path) if path and has_more else document.new()
+    end = time.monotonic() + options.total
+    try:
+        for task in tasks:
+            _perform(task, cores[-task.threads :], results, path, end)
+    finally:
+        if results["benches"]:
+            print(f"\n{document.text(results)}".rstrip())
+        if path is not None and results["benches"]:
+            _publish(results, path)
+    return int(any(entry["status"] in ("failed", "wrong") for entry in results["benches"]))
+
+
+def _path(save: str) -> Path:
+    return Path(save) if save.endswith(".json") else Path(save, "bench.json")
+
+
+def _publish(results: dict, path: Path) -> None:
+    """Markdown and pictures beside the JSON."""
+    from ..training.atomic import write_atomically
+    from .plot import plot
+    from .report import markdown
+
+    document.save(results, path)
+    write_atomically(path.with_suffix(".md"), markdown(results).encode())
+    try:
+        pictures = plot(results, path)
+    except ImportError as error:
+        pictures = []
+        print(f"no pictures: {error}")
+    print("saved " + ", ".join(map(str, [path, path.with_suffix(".md"), *pictures])))
+
+
+# --- doing it -----------------------------------------------------------------------------------------------------------
+def _perform(task: Task, cores: list[int], results: dict, path: Path | None, end: float) -> None:
+    """A process for the task; another one for the rest, where it is taken down by what it measures."""
+    kind = devices.kind(task.device)
+    while True:
+        task.known = [
+            e for e in results["benches"] if e["device"] == kind and e.get("threads", task.threads) == task.threads
+        ]
+        task.total = end - time.monotonic()
+        status, begun = _run(task, cores, results, path)
+        if status == 0:
+            return
+        if begun is not None:
+            how = "its device was lost" if status == LOST else f"exit status {status}"
+            document.put(results, begun | {"problem": f"the process ended in it ({how})"})
+            print(document.text_of(begun | {"problem": how}, results["ceilings"], ()), flush=True)
+        if begun is None:
+            raise UsageError(f"the process that measures on {task.device} ended with exit status {status}")
+        print("going on in a new process", flush=True)
+
+
+def _run(task: Task, cores: list[int], results: dict, path: Path | None) -> tuple[int, dict | None]:
+    """(exit status, the entry that had been begun and not ended) of a process that performs the task."""
+    is_cpu = devices.kind(task.device) == "cpu"
+    limits = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "WEFT_NUM_THREADS")
+    environment = {**os.environ, **(dict.fromkeys(limits, str(task.threads)) if is_cpu else {})}
+    pin = (lambda: os.sched_setaffinity(0, cores)) if is_cpu and hasattr(os, "sched_setaffinity") else None
+    command = [sys.executable, "-m", f"{__package__}.worker"]
+    begun = None
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", preexec_fn=pin
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            json.dump(vars(task), process.stdin)
+        for line in process.stdout:
+            message = json.loads(line)
+            begun = message.get("begin", None if "entry" in message else begun)
+            _take(message, task, results)
+            if path is not None and "entry" in message:
+                document.save(results, path)
+        status = process.wait()
+    return status, begun
+
+
+def _take(message: dict[str, Any], task: Task, results: dict) -> None:
+    """Put what a process tells into the results, and show it."""
+    is_terminal = sys.stdout.isatty()
+    if is_terminal:
+        print("\r\x1b[K", end="")
+    if "begin" in message:
+        if is_terminal:
+            print(f"{message['begin']['name']} …", end="", flush=True)
+    elif "entry" in message:
+        document.put(results, message["entry"])
+        if message["new"] or "problem" in message["entry"]:
+            print(document.text_of(message["entry"], results["ceilings"], message["new"]), flush=True)
+    elif "mnist" in message:
+        results["mnist"] = message["mnist"]
+        print(f"MNIST: {json.dumps(message['mnist'])}", flush=True)
+    else:
+        results["machines"][message["kind"]] = message["machine"]
+        results["versions"] |= message["versions"]
+        threads = f", {task.threads} thread{'s' * (task.threads > 1)}" * (message["kind"] == "cpu")
+        versions = ", ".join(f"{name} {version}" for name, version in message["versions"].items())
+        without = ", without PyTorch" * ("torch" not in message["versions"])
+        print(f"\n{message['machine']['device']}{threads}; {versions}{without}\n{document.HEADER}", flush=True)

@@ -1,0 +1,47 @@
+"""`python -m weft.bench.precompile`: every kernel that weft can launch compiled into the cache, on all cores."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import sys
+
+from ..backend import devices
+from ..kernels import compiler
+
+__all__ = ["compile_all", "main"]
+
+
+def _build(source: str, expression: str, options: tuple[str, ...], arch: str) -> str | None:
+    """In a process of its own: compile one kernel, as its first launch would; what went wrong."""
+    try:
+        compiler.build(source, (expression,), options, arch=arch)
+        return None
+    except Exception as error:
+        return f"{expression} of {source}: {type(error).__name__}: {error}"
+
+
+def compile_all(arch: str, processes: int | None = None) -> list[str]:
+    """Fill the cache with every instantiation; returns what failed."""
+    jobs = [(s, e, options, arch) for s, (expressions, options) in compiler.families().items() for e in expressions]
+    jobs.sort(key=lambda job: "attention" not in job[0])  # they take longest
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context) as pool:
+        return [problem for problem in pool.map(_build, *zip(*jobs)) if problem]
+
+
+def main() -> int:
+    """Compile for the GPU of this machine; returns the exit status."""
+    try:
+        devices.canonical("cuda")
+    except devices.DeviceError as error:
+        print(f"python -m weft.bench.precompile: {error}", file=sys.stderr)
+        return 2
+    problems = compile_all(compiler.architecture())
+    print("\n".join(problems) or "all kernels compile")
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

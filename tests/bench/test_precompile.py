@@ -1,0 +1,28 @@
+"""Compiling ahead tells what went wrong; without a GPU, that."""
+
+from weft.backend import devices
+from weft.bench import precompile
+
+
+def test_one_kernel(monkeypatch):
+    seen = []
+    monkeypatch.setattr(precompile.compiler, "build", lambda *args, **options: seen.append((args, options)))
+    assert precompile._build("a.cu", "f<float>", ("-o",), "sm_90a") is None
+    assert seen == [(("a.cu", ("f<float>",), ("-o",)), {"arch": "sm_90a"})]
+
+
+def test_what_does_not_compile_is_named(monkeypatch):
+    def build(*args, **options):
+        raise ValueError("no")
+
+    monkeypatch.setattr(precompile.compiler, "build", build)
+    assert precompile._build("a.cu", "f<float>", (), "sm_90a") == "f<float> of a.cu: ValueError: no"
+
+
+def test_without_a_gpu(monkeypatch, capsys):
+    def canonical(name):
+        raise devices.DeviceError("`cuda` needs a GPU")
+
+    monkeypatch.setattr(devices, "canonical", canonical)
+    assert precompile.main() == 2
+    assert capsys.readouterr().err == "python -m weft.bench.precompile: `cuda` needs a GPU\n"
