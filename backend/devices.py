@@ -21,12 +21,14 @@ __all__ = [
     "DeviceError",
     "device",
     "devices",
+    "existing",
     "get_default_device",
     "get_sync_debug_mode",
     "is_array",
     "namespace",
     "namespace_of",
     "register_device",
+    "select",
     "set_default_device",
     "set_sync_debug_mode",
     "synchronize",
@@ -109,11 +111,40 @@ def kind(name: str) -> str:
 
 
 def canonical(name: str | None) -> str:
-    """The full name of a device that exists, or a DeviceError that says what to do; None is the default device."""
+    """The full name of a device to work on, or a DeviceError that says what to do; None is the default device."""
     if name is None:
         return get_default_device()
     if name == "cpu":
         return name
+    found = existing(name)
+    if kind(found) == "cuda" and found != (current := f"cuda:{_current_gpu()}"):
+        raise DeviceError(
+            f"`device` must be the GPU in use, {current!r}, got {name!r}: CuPy works on one at a time; "
+            f"weft.set_default_device({found!r}), or a block `with weft.device({found!r}):`, makes that the one in use"
+        )
+    return found
+
+
+def select(name: str) -> str:
+    """The full name of a device that exists; should it be a GPU, CuPy works on that one from now on, in this thread."""
+    found = existing(name)
+    if kind(found) == "cuda":
+        import cupy
+
+        cupy.cuda.Device(int(found.partition(":")[2])).use()
+    return found
+
+
+def _current_gpu() -> int:
+    import cupy
+
+    return cupy.cuda.runtime.getDevice()
+
+
+def existing(name: str | None) -> str:
+    """The full name of a device that exists, be it in use or not; "cuda" is the GPU in use, None the default device."""
+    if name is None:
+        return get_default_device()
     if not isinstance(name, str) or kind(name) not in _openers:
         raise DeviceError(f"`device` must be one of {sorted(_openers)} (with an index as in 'cuda:1'), got {name!r}")
     namespace(kind(name))
@@ -121,10 +152,9 @@ def canonical(name: str | None) -> str:
         if name != kind(name):
             raise DeviceError(f"`device` takes an index for cuda alone, got {name!r}")
         return name
-    index = name.partition(":")[2] or "0"
     import cupy
 
-    count = cupy.cuda.runtime.getDeviceCount()
+    count, index = cupy.cuda.runtime.getDeviceCount(), name.partition(":")[2] or str(_current_gpu())
     if not index.isdigit() or int(index) >= count:
         raise DeviceError(f"`device` must be cuda:0 … cuda:{count - 1} on this machine, got {name!r}")
     return f"cuda:{int(index)}"
@@ -254,9 +284,9 @@ def get_default_device() -> str:
 
 def _from_environment() -> str:
     name = os.environ.get("WEFT_DEVICE") or "cpu"
-    _process_default[0] = "cpu"  # while `canonical` looks: it must not ask again
+    _process_default[0] = "cpu"  # while `select` looks: it must not ask again
     try:
-        found = _process_default[0] = canonical(name)
+        found = _process_default[0] = select(name)
     except DeviceError as error:
         _process_default[0] = None
         raise DeviceError(f"WEFT_DEVICE={name}: {error}") from None
@@ -264,18 +294,25 @@ def _from_environment() -> str:
 
 
 def set_default_device(name: str) -> None:
-    """Make `name` the device of all tensors created from now on without a `device=` of their own."""
-    _process_default[0] = canonical(name)
+    """Make `name` the device of all tensors created from now on without a `device=` of their own.
+
+    Of several GPUs, that makes it the one in use: tensors on another must wait until it is selected again.
+    """
+    _process_default[0] = select(name)
 
 
 @contextmanager
 def device(name: str) -> Iterator[str]:
     """`with weft.device("cuda"):` creates tensors on that device inside the block (this thread only)."""
-    before, _default.name = _default.name, canonical(name)
+    before, name = _default.name, existing(name)
+    gpu = f"cuda:{_current_gpu()}" if kind(name) == "cuda" else None
+    _default.name = select(name)
     try:
-        yield _default.name
+        yield name
     finally:
         _default.name = before
+        if gpu is not None:
+            select(gpu)
 
 
 def devices() -> list[str]:
@@ -287,20 +324,19 @@ def devices() -> list[str]:
     found = []
     for name in _openers:
         try:
-            first = canonical(name)
+            found.append(existing(name))
         except DeviceError:
             continue
-        found.append(first)
         if name == "cuda":
             import cupy
 
-            found += [f"cuda:{i}" for i in range(1, cupy.cuda.runtime.getDeviceCount())]
+            found[-1:] = [f"cuda:{i}" for i in range(cupy.cuda.runtime.getDeviceCount())]
     return found
 
 
 def synchronize(name: str | None = None) -> None:
     """Wait until the device has finished what was asked of it, on all streams (on a CPU it always has)."""
-    name = canonical(name)
+    name = existing(name)
     if kind(name) == "cuda":
         import cupy
 

@@ -64,7 +64,7 @@ def memory_summary(device: str | None = None) -> str:
     >>> print(weft.memory_summary("cpu"))
     cpu: the process takes ... MiB, ... MiB at its peak
     """
-    device = devices.canonical(device)
+    device = devices.existing(device)
     if devices.kind(device) == "cuda":
         return f"{device}: {usage(device)}"
     now, peak = _of_the_process()
@@ -97,7 +97,7 @@ def empty_cache(device: str | None = None) -> None:
 
     As `torch.cuda.empty_cache`. The library does it itself where it runs out.
     """
-    device = devices.canonical(device)
+    device = devices.existing(device)
     if devices.kind(device) == "cuda":
         import cupy
 
@@ -150,7 +150,7 @@ def explain_exhaustion() -> None:
 
 
 def _usage_of(name: str, device: str | None) -> Usage:
-    device = devices.canonical(device)
+    device = devices.existing(device)
     if devices.kind(device) != "cuda":
         raise ValueError(
             f"`{name}` needs a GPU, got {device!r}; weft.memory_summary({device!r}) has the process's memory"

@@ -103,7 +103,7 @@ def _list(options: argparse.Namespace) -> int:
 def _tasks(options: argparse.Namespace, cores: list[int]) -> list[Task]:
     """One for each process that is to measure. Raises UsageError or DeviceError for what this machine cannot do."""
     parts = list(dict.fromkeys(getattr(options, "parts", PARTS)))
-    places = [devices.canonical(options.device)] if hasattr(options, "device") else ["cpu"]
+    places = [devices.select(options.device)] if hasattr(options, "device") else ["cpu"]
     if not hasattr(options, "device"):
         try:
             places.append(devices.canonical("cuda"))

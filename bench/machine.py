@@ -166,7 +166,6 @@ class Emulator(Machine):
     def __init__(self, torch: Any = None):
         devices.canonical("emulator")  # opens it
         super().__init__("emulator", devices.namespace("emulator"), torch)
-        self.runs_wgmma = True
 
 
 class Cuda(Machine):
@@ -175,10 +174,9 @@ class Cuda(Machine):
     warmup = 3  # and the one whose result is checked: then a graph has been recorded, by PyTorch's rules too
 
     def __init__(self, torch: Any = None, device: str = "cuda"):
-        device = devices.canonical(device)
+        device = devices.select(device)
         import cupy
 
-        cupy.cuda.Device(int(device.partition(":")[2])).use()
         if torch is not None:
             torch.cuda.set_device(device)
         super().__init__(device, cupy, torch, device)

@@ -93,6 +93,7 @@ class Instance:
         self.kernel, self.source, self.options = kernel, kernel.source, kernel.options
         self.expression = f"{kernel.name}<{', '.join(map(cpp, key))}>" if key else kernel.name
         self._loaded: dict[int, Any] = {}  # by device number
+        self._shared: dict[int, int] = {}  # and the most dynamic shared memory that was asked for
 
     def __call__(self, grid: Any, block: Any, *args: Any, shared: int = 0) -> None:
         """Run with `grid` blocks of `block` threads each (an int or up to three) and `shared` bytes of dynamic memory.
@@ -130,8 +131,10 @@ class Instance:
             from . import compiler
 
             function = self._loaded[device] = compiler.load(self)
-        if shared and function.max_dynamic_shared_size_bytes < shared:  # at first 48 KiB less the static memory
-            function.max_dynamic_shared_size_bytes = shared
+        if shared > self._shared.get(device, 0):
+            if function.max_dynamic_shared_size_bytes < shared:  # at first 48 KiB less the static memory
+                function.max_dynamic_shared_size_bytes = shared
+            self._shared[device] = shared
         return function
 
     def __repr__(self) -> str:

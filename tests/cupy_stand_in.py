@@ -246,7 +246,8 @@ class RawKernel:
     """The emulator's build of the instantiation that a cubin's name stands for."""
 
     def __init__(self, instance: Any):
-        self.instance, self.max_dynamic_shared_size_bytes = instance, 48 * 1024
+        self.instance = instance
+        self.max_dynamic_shared_size_bytes = 47 * 1024  # 48 KiB less the static memory, of which there may be some
 
     def __call__(self, grid: tuple, block: tuple, args: tuple, *, shared_mem: int = 0) -> None:
         assert shared_mem <= self.max_dynamic_shared_size_bytes, "more shared memory than the kernel was allowed"

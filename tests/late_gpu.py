@@ -47,7 +47,9 @@ class Late:
         cupy = types.ModuleType("cupy")
         cupy.empty = lambda shape, dtype: Array(self, shape, dtype)
         cupy.asarray = lambda a, dtype=None, copy=None: a
-        runtime = types.SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError)
+        runtime = types.SimpleNamespace(
+            getDeviceCount=lambda: 1, getDevice=lambda: 0, CUDARuntimeError=CUDARuntimeError
+        )
         cupy.cuda = types.SimpleNamespace(
             Device=Device,
             Event=lambda block, disable_timing: Event(self),

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import optimizers
 from ..backend import memory, random
-from ..backend.devices import canonical, kind
+from ..backend.devices import canonical, kind, select
 from ..data import (
     ArrayDataset,
     DataError,
@@ -117,7 +117,7 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, *, device: str | None = None):
-        self.device = canonical(device)
+        self.device = canonical(device) if device is None else select(device)
         with _blaming(f"--data {recipe.data}"):
             splits = load(recipe.data)
             if splits.num_classes is None:

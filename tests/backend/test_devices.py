@@ -71,10 +71,14 @@ class TestCuda:
                 raise runtime.CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
             return count
 
-        runtime.getDeviceCount = get_device_count
+        used = [0]
+        runtime.getDeviceCount, runtime.getDevice = get_device_count, lambda: used[0]
+        device = lambda index: types.SimpleNamespace(use=lambda: used.__setitem__(0, index))
         cupy = types.ModuleType("cupy")
         cupy.ndarray = type("ndarray", (), {})
-        cupy.cuda = types.SimpleNamespace(runtime=runtime, get_allocator=lambda: None, set_allocator=lambda f: None)
+        cupy.cuda = types.SimpleNamespace(
+            runtime=runtime, Device=device, get_allocator=lambda: None, set_allocator=lambda f: None
+        )
         monkeypatch.setitem(sys.modules, "cupy", cupy)
         namespace = types.ModuleType("array_api_compat.cupy")
         namespace.exp = lambda x: x
@@ -106,7 +110,7 @@ class TestCuda:
     def test_indices(self, monkeypatch, closed):
         namespace = self.fake(monkeypatch, 2)
         assert devices.canonical("cuda") == "cuda:0"
-        assert devices.canonical("cuda:1") == "cuda:1"
+        assert devices.canonical("cuda:0") == "cuda:0"
         assert devices.namespace("cuda:1") is devices.namespace("cuda")
         assert devices.namespace("cuda").exp is namespace.exp
         assert [d for d in weft.devices() if d.startswith("cuda")] == ["cuda:0", "cuda:1"]
@@ -115,6 +119,25 @@ class TestCuda:
                 weft.DeviceError, match=f"`device` must be cuda:0 … cuda:1 on this machine, got '{name}'"
             ):
                 devices.canonical(name)
+
+    def test_one_gpu_is_in_use(self, monkeypatch, closed):
+        self.fake(monkeypatch, 3)
+        with weft.device("cuda:1") as name:
+            assert name == devices.canonical("cuda:1") == devices.canonical("cuda") == "cuda:1"
+            with weft.device("cuda:2"), weft.device("cpu"):
+                assert devices.canonical("cuda") == "cuda:2"
+            assert devices.canonical("cuda") == "cuda:1"
+            with pytest.raises(
+                weft.DeviceError, match="must be the GPU in use, 'cuda:1', got 'cuda:0': CuPy works on one"
+            ):
+                devices.canonical("cuda:0")
+        assert devices.canonical("cuda") == "cuda:0"
+        weft.set_default_device("cuda:2")
+        try:
+            assert weft.get_default_device() == devices.canonical("cuda") == "cuda:2"
+        finally:
+            weft.set_default_device("cpu")
+        assert devices.select("cuda:1") == devices.canonical("cuda") == "cuda:1"
 
 
 class TestDefault:

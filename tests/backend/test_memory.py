@@ -1,6 +1,5 @@
 """Memory, on the CPU as the operating system counts it, on a GPU by a double of CuPy's pools."""
 
-import contextlib
 import gc
 import sys
 import types
@@ -45,11 +44,19 @@ def cupy(monkeypatch):
     cupy = types.ModuleType("cupy")
     cupy.current = 0
 
-    @contextlib.contextmanager
-    def device(index):
-        before, cupy.current = cupy.current, index
-        yield
-        cupy.current = before
+    class Device:
+        def __init__(self, index):
+            self.index, self.before = index, []
+
+        def use(self):
+            cupy.current = self.index
+
+        def __enter__(self):
+            self.before.append(cupy.current)
+            self.use()
+
+        def __exit__(self, *error):
+            cupy.current = self.before.pop()
 
     pool = cupy.pool = Pool(cupy, [3 * GIB, 5 * MIB], [4 * GIB, 6 * MIB])
     cupy.allocator = pool.malloc
@@ -58,7 +65,7 @@ def cupy(monkeypatch):
         getDeviceCount=lambda: 2, getDevice=lambda: cupy.current, memGetInfo=lambda: (100 * GIB, 140 * GIB)
     )
     cupy.cuda = types.SimpleNamespace(
-        Device=device, runtime=runtime, memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemory),
+        Device=Device, runtime=runtime, memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemory),
         get_allocator=lambda: cupy.allocator, set_allocator=lambda f: setattr(cupy, "allocator", f),
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "cupy", cupy)

@@ -6,7 +6,12 @@ from kernel_harness import close, every_schedule, halves, no_worse, rounded
 
 import weft
 from weft.bench import attention_hopper as candidate
+from weft.bench import gpu_layers
+from weft.bench.machine import Emulator
+from weft.bench.measure import measure
 from weft.kernels import compiler
+
+pytestmark = pytest.mark.slow  # to compile: what ships is in `kernels`
 
 # queries, keys, head size, causal: parts of tiles, one tile and several, fewer keys than queries
 SHAPES = [(130, 300, 128, False), (257, 259, 64, True), (130, 129, 72, True), (1, 1, 128, True)]
@@ -100,6 +105,17 @@ def test_compiles_without_spilling_or_waiting(kernel):
     for each in program.resources:
         assert (each.spill_stores, each.spill_loads, each.stack) == (0, 0, 0), each
     assert not program.messages, "ptxas says here that it made the products wait for each other"
+
+
+def test_is_timed_beside_what_ships(monkeypatch):
+    if "emulator" not in weft.devices():
+        pytest.skip("the emulator needs a C++ compiler")
+    monkeypatch.setattr(Emulator, "runs_wgmma", True)
+    for bench in gpu_layers.BENCHES:
+        if bench.name.startswith("attention"):
+            entry = measure(bench, Emulator(), tiny=True, seconds=0.0, most=1)
+            assert entry["status"] == "ok", entry
+            assert {"weft", "alternative, wgmma"} <= entry["runs"].keys()
 
 
 def test_suits():

@@ -14,14 +14,14 @@ TINY = ["--tiny", "--no-torch"]
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    canonical = devices.canonical
+    existing = devices.existing
 
     def without(name):
         if name and name.startswith("cuda"):
             raise devices.DeviceError("`cuda` needs an NVIDIA GPU;\n the driver reports none")
-        return canonical(name)
+        return existing(name)
 
-    monkeypatch.setattr(devices, "canonical", without)
+    monkeypatch.setattr(devices, "existing", without)
 
 
 def run(capfd, *argv, status=0):

@@ -34,8 +34,16 @@ def check(entry):
     assert entry["about"] in text_of(entry, {"copy": 1.0})
 
 
+def params(benches):
+    """The largest model takes its time in the emulator."""
+    return [
+        pytest.param(b, id=b.name, marks=pytest.mark.slow) if "resnet" in b.name else pytest.param(b, id=b.name)
+        for b in benches
+    ]
+
+
 @has_emulator
-@pytest.mark.parametrize("bench", ON_GPU, ids=lambda b: b.name)
+@pytest.mark.parametrize("bench", params(ON_GPU))
 def test_every_bench_of_a_gpu(machine, bench):
     entry = measure(bench, machine, tiny=True, seconds=0.0, most=1)
     check(entry)
