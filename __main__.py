@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -36,7 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print(f"weft: unknown command {command!r}; choose from train, bench, info", file=sys.stderr)
         return 2
-    return run(rest)
+    try:
+        return run(rest)
+    except BrokenPipeError:  # whoever read the output has seen enough of it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

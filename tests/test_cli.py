@@ -106,6 +106,15 @@ def test_training_waits_for_the_device_between_epochs_alone(options):
     finally:
         weft.set_sync_debug_mode("default")
 
+    def test_output_that_nobody_reads_to_the_end(self):
+        command = [sys.executable, "-u", "-m", "weft", "bench", "--list"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1) as process:
+            process.stdout.readline()
+            process.stdout.close()
+            complaint = process.stderr.read()
+        assert complaint == ""
+        assert process.returncode in (0, 1)  # 0: all was written before
+
 
 class TestOutOfMemory:
     """What `report`, in which all commands run, makes of it."""
