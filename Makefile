@@ -15,10 +15,10 @@ train: $(VENV)/train  ## set up and train a convolutional network on the digits
 	$(BIN)/weft train --out runs/digits
 
 test: $(VENV)/test  ## set up and run the tests (a few minutes)
-	$(PYTEST) -m "not slow" -n 2
+	$(PYTEST) -m "not slow" -n 2 --dist worksteal
 
 test-all: $(VENV)/test  ## the slow tests too: killed processes, real data sets to their accuracies
-	$(PYTEST) -n 2
+	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(VENV)/test  ## time primitives and training steps; against PyTorch where it is installed
 	$(BIN)/weft bench
