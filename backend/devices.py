@@ -24,6 +24,7 @@ __all__ = [
     "existing",
     "get_default_device",
     "get_sync_debug_mode",
+    "gpu",
     "is_array",
     "namespace",
     "namespace_of",
@@ -129,10 +130,15 @@ def select(name: str) -> str:
     """The full name of a device that exists; should it be a GPU, CuPy works on that one from now on, in this thread."""
     found = existing(name)
     if kind(found) == "cuda":
-        import cupy
-
-        cupy.cuda.Device(int(found.partition(":")[2])).use()
+        gpu(found).use()
     return found
+
+
+def gpu(name: str) -> Any:
+    """The `cupy.cuda.Device` of "cuda:…", a new one each time: as a context, two threads must not share one."""
+    import cupy
+
+    return cupy.cuda.Device(int(name.partition(":")[2] or 0))
 
 
 def _current_gpu() -> int:
@@ -305,14 +311,14 @@ def set_default_device(name: str) -> None:
 def device(name: str) -> Iterator[str]:
     """`with weft.device("cuda"):` creates tensors on that device inside the block (this thread only)."""
     before, name = _default.name, existing(name)
-    gpu = f"cuda:{_current_gpu()}" if kind(name) == "cuda" else None
+    before_gpu = f"cuda:{_current_gpu()}" if kind(name) == "cuda" else None
     _default.name = select(name)
     try:
         yield name
     finally:
         _default.name = before
-        if gpu is not None:
-            select(gpu)
+        if before_gpu is not None:
+            select(before_gpu)
 
 
 def devices() -> list[str]:
@@ -338,6 +344,4 @@ def synchronize(name: str | None = None) -> None:
     """Wait until the device has finished what was asked of it, on all streams (on a CPU it always has)."""
     name = existing(name)
     if kind(name) == "cuda":
-        import cupy
-
-        cupy.cuda.Device(int(name.partition(":")[2])).synchronize()
+        gpu(name).synchronize()

@@ -51,7 +51,7 @@ def usage(device: str) -> Usage:
     """What there is to know of "cuda:…"."""
     import cupy
 
-    with cupy.cuda.Device(int(device.partition(":")[2] or 0)):
+    with devices.gpu(device):
         pool, (free, total) = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()
         captured = [held for r in recorders if (held := r.pool.total_bytes())]
         used, held = pool.used_bytes(), pool.total_bytes()
@@ -101,7 +101,7 @@ def empty_cache(device: str | None = None) -> None:
     if devices.kind(device) == "cuda":
         import cupy
 
-        with cupy.cuda.Device(int(device.partition(":")[2])):
+        with devices.gpu(device):
             cupy.get_default_memory_pool().free_all_blocks()
 
 

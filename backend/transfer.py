@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from .devices import kind, namespace
+from .devices import gpu, kind, namespace
 
 __all__ = ["Parcel", "Staging"]
 
@@ -121,21 +121,15 @@ class _Cuda:
     def __init__(self, device: str):
         import cupy
 
-        self.index = int(device.partition(":")[2] or 0)
-        with self.device():
+        self.name = device
+        with gpu(device):
             self.stream = cupy.cuda.Stream(non_blocking=True)  # one that does not wait for the default stream by itself
-
-    def device(self) -> Any:
-        """The GPU as a context, a new one each time: two threads must not share one."""
-        import cupy
-
-        return cupy.cuda.Device(self.index)
 
     def allocate(self, size: int) -> np.ndarray:
         import cupy
 
         try:
-            with self.device():
+            with gpu(self.name):
                 memory = cupy.cuda.alloc_pinned_memory(max(size, 1))
         except cupy.cuda.runtime.CUDARuntimeError as error:
             raise MemoryError(
@@ -147,7 +141,7 @@ class _Cuda:
     def copy(self, host: Sequence[np.ndarray]) -> tuple[list[Any], Any]:
         import cupy
 
-        with self.device():
+        with gpu(self.name):
             compute = cupy.cuda.get_current_stream()
             if compute.is_capturing():
                 raise RuntimeError("a captured step cannot load batches: pass them as arguments")
@@ -160,7 +154,7 @@ class _Cuda:
     def wait(self, event: Any) -> None:
         import cupy
 
-        with self.device():
+        with gpu(self.name):
             cupy.cuda.get_current_stream().wait_event(event)
 
 

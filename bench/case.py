@@ -122,8 +122,9 @@ def contenders(
     return makers
 
 
-def through(machine: Machine, primitive: Any, raw: Sequence[Any], above: Any, need: Sequence[bool], part: str,
-               **static: Any) -> Make:  # fmt: skip
+def through(
+    machine: Machine, primitive: Any, raw: Sequence[Any], above: Any, need: Sequence[bool], part: str, **static: Any
+) -> Make:
     """`part` of a primitive by its kernels."""
 
     def first(y: Any) -> Any:

@@ -94,14 +94,11 @@ def dense_layer(machine: Machine, rows: int, fan_in: int, fan_out: int, dtype: s
         if part == "forward":
             y = z if f is None else xp.maximum(z, 0) if f == "relu" else z * (1 + t) / 2
             return [(machine.take(found[0], some), machine.take(y, some))]
-        slope = (
-            1
-            if f is None
-            else (z > 0)
-            if f == "relu"
-            else ((1 + t) / 2 + z * (1 - t * t) * c * (1 + 3 * 0.044715 * z * z) / 2)
-        )
-        above = machine.wide(g) * slope
+        above = machine.wide(g)
+        if f == "relu":
+            above = above * (z > 0)
+        elif f == "gelu":
+            above = above * ((1 + t) / 2 + z * (1 - t * t) * c * (1 + 3 * 0.044715 * z * z) / 2)
         exact = above @ machine.wide(w), above.T @ machine.wide(x), above.sum(axis=0)
         return list(zip(found, exact))
 

@@ -93,11 +93,8 @@ def training(machine: Machine, model: Model, batch: int, dtype: str) -> Case:
     def of_torch(wrap: Callable | None = None, record: Callable = lambda step: step, **options: Any) -> Callable:
         net, put, cast = prepared(machine, model.build, state, dtype)
         nn, optim = machine.torch.nn, machine.torch.optim
-        optimizer, loss, full = (
-            optim.Adam(net.parameters(), lr=1e-3, **options),
-            nn.CrossEntropyLoss(),
-            (put(x), put(y)),
-        )
+        optimizer, loss = optim.Adam(net.parameters(), lr=1e-3, **options), nn.CrossEntropyLoss()
+        full = put(x), put(y)
         step = record(_step(net if wrap is None else wrap(net), optimizer, loss, cast))
         if wrap is not None:  # which would have to compile for each batch size
             return lambda: step(*full) is None or ()
@@ -204,7 +201,7 @@ def _checked(machine: Machine, step: Callable, few: tuple, full: tuple) -> Calla
     return run
 
 
-# --- in weft ----------------- --------------------------------------------------------------------------------------------
+# --- in weft -------------------------------------------------------------------------------------------------------------
 def _state(model: Model) -> dict[str, np.ndarray]:
     """Parameters for all contenders."""
     random.manual_seed(0)

@@ -14,19 +14,6 @@ constexpr int PAD = 128;  // lse and delta have a multiple of PAD rows, so that 
 #define GROUP static_cast<int>(LANE / 4)
 #define MEMBER static_cast<int>(LANE % 4)
 
-// --- places ----------------------------------------------------------------------------------------------------------
-// What a block of threads works on: ROWS queries from `first` on, of head h of sequence b; `head` counts through the batch.
-// Where it is causal, the queries with most keys come first.
-struct Place {
-    int head, b, h, first;
-};
-
-template <int ROWS> __device__ __forceinline__ Place place_of(unsigned block, int queries, int heads, bool causal) {
-    const unsigned blocks = static_cast<unsigned>(queries + ROWS - 1) / ROWS, place = block % blocks;
-    const int head = static_cast<int>(block / blocks);
-    return {head, head / heads, head % heads, static_cast<int>(causal ? blocks - 1 - place : place) * ROWS};
-}
-
 // --- tiles -----------------------------------------------------------------------------------------------------------
 // `width` columns, next to each other, of `rows` rows that are `stride` elements apart; `data` is where a thread's part of it
 // begins, 16 bytes of some rows.
@@ -99,12 +86,8 @@ __device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const
             for (int n = 0; n < N; n += 2) {
                 uint32_t y[4];
                 ldmatrix_x4(y, chunk<D>(b + 8 * n * D, LANE / 16 * 8 + LANE % 8, LANE / 8 % 2, 2 * k));
-                const uint32_t low[2] = {y[0], y[1]}, high[2] = {y[2], y[3]};
 #pragma unroll
-                for (int m = 0; m < M; ++m) {
-                    mma_m16n8k16<T>(acc[m][n], x[m], low);
-                    mma_m16n8k16<T>(acc[m][n + 1], x[m], high);
-                }
+                for (int m = 0; m < M; ++m) mma_m16n16k16<T>(acc[m][n], acc[m][n + 1], x[m], y);
             }
         }
     } else {
@@ -143,12 +126,8 @@ __device__ __forceinline__ void multiply_add(float (&acc)[M][D / 8][4], const fl
             for (int d = 0; d < D / 8; d += 2) {
                 uint32_t y[4];
                 ldmatrix_x4_trans(y, chunk<D>(b + 8 * n * D, LANE % 16, LANE / 16, d));
-                const uint32_t low[2] = {y[0], y[1]}, high[2] = {y[2], y[3]};
 #pragma unroll
-                for (int m = 0; m < M; ++m) {
-                    mma_m16n8k16<T>(acc[m][d], x[m], low);
-                    mma_m16n8k16<T>(acc[m][d + 1], x[m], high);
-                }
+                for (int m = 0; m < M; ++m) mma_m16n16k16<T>(acc[m][d], acc[m][d + 1], x[m], y);
             }
         }
     } else {
@@ -195,12 +174,8 @@ __device__ __forceinline__ void multiply_tiles(float (&acc)[M][N][4], const T* a
             for (int n = 0; n < N; n += 2) {
                 uint32_t y[4];
                 ldmatrix_x4_trans(y, chunk<D>(b + k * D, LANE % 16, column / 8 + LANE / 16, n));
-                const uint32_t low[2] = {y[0], y[1]}, high[2] = {y[2], y[3]};
 #pragma unroll
-                for (int m = 0; m < M; ++m) {
-                    mma_m16n8k16<T>(acc[m][n], x[m], low);
-                    mma_m16n8k16<T>(acc[m][n + 1], x[m], high);
-                }
+                for (int m = 0; m < M; ++m) mma_m16n16k16<T>(acc[m][n], acc[m][n + 1], x[m], y);
             }
         }
     } else {

@@ -59,12 +59,8 @@ template <int M, int N, bool BY_TERM> struct Tile {
             for (int n = 0; n < SIDE / 16; ++n) {
                 uint32_t y[4];
                 fragment<N>(y, stage, b, n, k);
-                const uint32_t low[2] = {y[0], y[1]}, high[2] = {y[2], y[3]};
 #pragma unroll
-                for (int m = 0; m < SIDE / 16; ++m) {
-                    mma_m16n8k16<T>(acc[m][2 * n], x[m], low);
-                    mma_m16n8k16<T>(acc[m][2 * n + 1], x[m], high);
-                }
+                for (int m = 0; m < SIDE / 16; ++m) mma_m16n16k16<T>(acc[m][2 * n], acc[m][2 * n + 1], x[m], y);
             }
         }
     }

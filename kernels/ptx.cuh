@@ -84,6 +84,14 @@ __device__ __forceinline__ void atomic_add_2(float* to, float x, float y) {
 
 #endif
 
+// left, right += a times the two b fragments, 8 columns each, that an `ldmatrix_x4` has left next to each other.
+template <typename T>
+__device__ __forceinline__ void mma_m16n16k16(float (&left)[4], float (&right)[4], const uint32_t (&a)[4], const uint32_t (&b)[4]) {
+    const uint32_t low[2] = {b[0], b[1]}, high[2] = {b[2], b[3]};
+    mma_m16n8k16<T>(left, a, low);
+    mma_m16n8k16<T>(right, a, high);
+}
+
 // Two values rounded to T, as one register.
 template <typename T> __device__ __forceinline__ uint32_t pack2(float low, float high) {
     Vec<T, 2> pair{{from_float<T>(low), from_float<T>(high)}};

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..backend.autograd import no_grad
 from ..backend.creation import zeros
+from ..backend.memory import size
 from ..backend.tensor import Tensor
 from .containers import Flatten, Unflatten
 from .convolution import _Conv
@@ -121,7 +122,7 @@ class Summary:
         header = ("layer", "output", "parameters", "mult-adds", "sees", "memory")
         rows = [
             (f"{x.name} {x.kind}".strip(), _times(x.output_shape), f"{x.parameters:,}", f"{x.mult_adds:,}",
-             _times(x.receptive_field or ()), _bytes(x.memory))
+             _times(x.receptive_field or ()), size(x.memory))
             for x in self.layers
         ]  # fmt: skip
         widths = [max(map(len, column)) for column in zip(header, *rows)]
@@ -135,7 +136,7 @@ class Summary:
             lines[0], rule, *lines[1:], rule,
             f"parameters: {self.total_parameters:,}" + (f" ({fixed:,} of them not trained)" if fixed else ""),
             f"mult-adds:  {self.mult_adds:,}",
-            f"memory:     {_bytes(self.parameter_memory)} for parameters, {_bytes(self.activation_memory)} for outputs",
+            f"memory:     {size(self.parameter_memory)} for parameters, {size(self.activation_memory)} for outputs",
         ])  # fmt: skip
 
     __repr__ = __str__
@@ -143,14 +144,6 @@ class Summary:
 
 def _times(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) or "–"
-
-
-def _bytes(n: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:.1f} GiB"
 
 
 def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> Summary:
