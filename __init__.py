@@ -11,13 +11,17 @@ import math as _math
 from typing import Any as _Any
 
 from . import backend
-from .backend import fft, linalg, nvtx
-from .backend.autocast import autocast, is_autocast_enabled
-from .backend.autograd import enable_grad, is_grad_enabled, no_grad
-from .backend.capture import capture
-from .backend.creation import *
-from .backend.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
-from .backend.devices import (
+from .backend.array import fft, linalg
+from .backend.array.creation import *
+from .backend.array.elementwise import *
+from .backend.array.indexing import *
+from .backend.array.info import __array_namespace_info__, can_cast, finfo, iinfo, isdtype, result_type
+from .backend.array.manipulation import *
+from .backend.array.products import matmul, tensordot, vecdot
+from .backend.array.random import Generator, default_generator, manual_seed, rand, randint, randn, randperm
+from .backend.array.reductions import *
+from .backend.device.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
+from .backend.device.devices import (
     DeviceError,
     device,
     devices,
@@ -28,7 +32,7 @@ from .backend.devices import (
     set_sync_debug_mode,
     synchronize,
 )
-from .backend.dtypes import (
+from .backend.device.dtypes import (
     bool,
     complex64,
     complex128,
@@ -46,19 +50,16 @@ from .backend.dtypes import (
     uint32,
     uint64,
 )
-from .backend.elementwise import *
-from .backend.gemm import get_float32_matmul_precision, set_float32_matmul_precision
-from .backend.indexing import *
-from .backend.info import __array_namespace_info__, can_cast, finfo, iinfo, isdtype, result_type
-from .backend.linear import matmul, tensordot, vecdot
-from .backend.manipulation import *
-from .backend.memory import OutOfMemoryError, empty_cache, memory_allocated, memory_reserved, memory_summary
-from .backend.parallel import num_threads, set_num_threads
-from .backend.profiler import ProfileRow, profile
-from .backend.random import Generator, default_generator, manual_seed, rand, randint, randn, randperm
-from .backend.reductions import *
-from .backend.tensor import Parameter, Tensor, tensor
-from .backend.transforms import checkpoint, grad, value_and_grad
+from .backend.device.gemm import get_float32_matmul_precision, set_float32_matmul_precision
+from .backend.device.memory import OutOfMemoryError, empty_cache, memory_allocated, memory_reserved, memory_summary
+from .backend.device.parallel import num_threads, set_num_threads
+from .backend.modes import nvtx
+from .backend.modes.autocast import autocast, is_autocast_enabled
+from .backend.modes.capture import capture
+from .backend.modes.profiler import ProfileRow, profile
+from .backend.modes.transforms import checkpoint, grad, value_and_grad
+from .backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
+from .backend.tape.tensor import Parameter, Tensor
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"

@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"weft {__version__}")
         return 0
     if command == "train":
-        from .training.cli_train import main as run
+        from .training.cli.train import main as run
     elif command == "info":
-        from .training.cli_info import main as run
+        from .training.cli.info import main as run
     elif command == "bench":
         from .bench.command import main as run
     else:

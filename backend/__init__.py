@@ -1,21 +1,15 @@
-"""Devices, tensors, the tape, and every differentiable primitive: the array API and the operations of neural networks."""
+"""Devices, tensors, the tape, and every differentiable primitive: the array API and the operations of neural networks.
 
-from . import (
-    autograd,
-    creation,
-    devices,
-    dtypes,
-    elementwise,
-    gemm,
-    indexing,
-    linear,
-    manipulation,
-    parallel,
-    random,
-    reductions,
-    tensor,
-    transforms,
-)
+Its rooms, each of which knows those before it alone:
 
-from . import methods  # isort: skip  (attaches operators and methods to Tensor)
-from . import cpu  # isort: skip  (replaces primitives)
+    device ← tape ← array ← nn ← cpu, cuda, modes
+"""
+
+from .array import creation, elementwise, indexing, manipulation, random, reductions
+from .device import devices, dtypes, gemm, parallel
+from .modes import autocast, transforms
+from .nn import activation, attention, embedding, linear, loss, normalization
+from .tape import autograd, tensor
+
+from .array import methods  # isort: skip  (attaches operators and methods to Tensor)
+from . import cpu, cuda  # isort: skip  (replace primitives; those for cuda are loaded when such a device is asked for)

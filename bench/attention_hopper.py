@@ -9,7 +9,7 @@ import numpy as np
 
 from ..kernels import attention
 from ..kernels.attention import OPTIONS, PAD, _aligned, _rows_of_heads, _sizes, _strides
-from ..kernels.launch import HALVES, Kernel, empty
+from ..kernels.toolchain.launch import HALVES, Kernel, empty
 
 __all__ = ["KERNELS", "backward", "forward", "suits"]
 
@@ -36,9 +36,17 @@ def forward(query: Any, key: Any, value: Any, *, scale: float, is_causal: bool) 
     lse = empty((b, h, -(-length // PAD) * PAD), np.float32, like=query)
     width = _tile_width(inputs)
     _forward[query.dtype, width](
-        b * h * -(-length // ROWS), 256, *inputs, out, lse, *_strides(inputs), *_sizes(inputs), np.float32(scale),
-        np.bool_(is_causal), shared=5 * ROWS * width * 2 + 1024,
-    )  # fmt: skip
+        b * h * -(-length // ROWS),
+        256,
+        *inputs,
+        out,
+        lse,
+        *_strides(inputs),
+        *_sizes(inputs),
+        np.float32(scale),
+        np.bool_(is_causal),
+        shared=5 * ROWS * width * 2 + 1024,
+    )
     return out[..., : value.shape[-1]], lse
 
 

@@ -12,9 +12,20 @@ import numpy as np
 from .machine import Machine
 
 __all__ = [
-    "LATE", "TOLERANCE", "Bench", "Case", "Make", "both_ways", "compiled", "contenders", "gradients", "once", "some_of",
-    "through", "torch_gradients",
-]  # fmt: skip
+    "LATE",
+    "TOLERANCE",
+    "Bench",
+    "Case",
+    "Make",
+    "both_ways",
+    "compiled",
+    "contenders",
+    "gradients",
+    "once",
+    "some_of",
+    "through",
+    "torch_gradients",
+]
 
 LATE = "torch.compile"  # contenders that take long to prepare are measured when all others have been
 TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}  # ‖got − exact‖ / ‖exact‖

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..backend import devices
-from ..training.cli import Parser, UsageError, number, report
+from ..backend.device import devices
+from ..training.cli.parser import Parser, UsageError, number, report
 from . import results as document
 from .worker import LOST, Task, benches
 from .workloads import WORKLOADS
@@ -207,8 +207,14 @@ def _run(task: Task, cores: list[int], results: dict, path: Path | None) -> tupl
     command = [sys.executable, "-m", f"{__package__}.worker"]
     begun = None
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", preexec_fn=pin
-    ) as process:  # fmt: skip
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        preexec_fn=pin,
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError), process.stdin:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import activation, dropout, embedding, loss, normalization, pooling
-from ..backend.random import Generator
+from ..backend.array.random import Generator
+from ..backend.nn import activation, dropout, embedding, loss, normalization, pooling
 from . import gpu_products
 from .case import TOLERANCE, Bench, Case, Make, both_ways, contenders, some_of, through
 from .machine import Machine, dtype_of
@@ -227,8 +227,9 @@ def max_pool(machine: Machine, shape: tuple, kernel: int, stride: int, dtype: st
 
     def taps(a: Any) -> list:
         ends = [(n - 1) * stride + 1 for n in out]
-        return [a[:, :, i : i + ends[0] : stride, j : j + ends[1] : stride]
-                for i in range(kernel) for j in range(kernel)]  # fmt: skip
+        return [
+            a[:, :, i : i + ends[0] : stride, j : j + ends[1] : stride] for i in range(kernel) for j in range(kernel)
+        ]
 
     def compare(found: Any) -> list:
         some = some_of(shape[0], 2)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import optimizers
-from ..backend import attention, convolution
 from ..backend.cuda import convolution as device_convolution
-from ..backend.tensor import Parameter
+from ..backend.nn import attention, convolution
+from ..backend.tape.tensor import Parameter
 from . import attention_hopper
 from .case import TOLERANCE, Bench, Case, Make, gradients, once, torch_gradients
 from .machine import Machine

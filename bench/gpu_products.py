@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import linear
-from ..backend.gemm import set_float32_matmul_precision
+from ..backend.device.gemm import set_float32_matmul_precision
+from ..backend.nn import linear
 from ..kernels import dense, gemm
 from .case import TOLERANCE, Bench, Case, Make, both_ways, contenders, some_of, through
 from .machine import Machine
@@ -53,9 +53,13 @@ def product(machine: Machine, m: int, n: int, k: int, dtype: str, batch: int = 0
 
     shape = f"{batch} × " * bool(batch) + f"({m}×{k})·({k}×{n})"
     return Case(
-        f"matrix product {shape}, {dtype}", makers, compare, 2e-3 if dtype == "tf32" else TOLERANCE[stored],
-        2 * m * n * k * max(1, batch), dtype,
-    )  # fmt: skip
+        f"matrix product {shape}, {dtype}",
+        makers,
+        compare,
+        2e-3 if dtype == "tf32" else TOLERANCE[stored],
+        2 * m * n * k * max(1, batch),
+        dtype,
+    )
 
 
 def dense_layer(machine: Machine, rows: int, fan_in: int, fan_out: int, dtype: str, f: str | None, part: str) -> Case:

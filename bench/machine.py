@@ -17,8 +17,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..backend import devices
-from ..backend.tensor import Tensor, wrap
+from ..backend.device import devices
+from ..backend.tape.tensor import Tensor, wrap
 
 __all__ = ["Cuda", "Emulator", "Machine", "dtype_of"]
 

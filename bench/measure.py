@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..backend import autograd
+from ..backend.tape import autograd
 from .case import LATE, Bench, Case
 from .machine import Machine
 
@@ -23,14 +23,28 @@ __all__ = ["blank", "guarded", "measure"]
 
 def blank(bench: Bench, device: str, status: str) -> dict[str, Any]:
     """The entry of a bench of which nothing is known yet."""
-    return {"part": bench.part, "device": device, "name": bench.name, "about": bench.name, "runs": {}, "passes": 0,
-            "status": status}  # fmt: skip
+    return {
+        "part": bench.part,
+        "device": device,
+        "name": bench.name,
+        "about": bench.name,
+        "runs": {},
+        "passes": 0,
+        "status": status,
+    }
 
 
 def measure(
-    bench: Bench, machine: Machine, *, tiny: bool = False, seconds: float = 0.3, most: int = 100, limit: float = 60.0,
-    late: bool = False, entry: dict[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    bench: Bench,
+    machine: Machine,
+    *,
+    tiny: bool = False,
+    seconds: float = 0.3,
+    most: int = 100,
+    limit: float = 60.0,
+    late: bool = False,
+    entry: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """The entry of a bench in the results; with `late`, what torch.compile makes of it, added to `entry`.
 
     `seconds` and `most` samples for each contender, `limit` seconds for all. "status" is "ok", or "wrong" or "failed" if

@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from .. import layers, optimizers
-from ..backend import random
-from ..backend.autograd import no_grad
-from ..backend.capture import capture
+from ..backend.array import random
+from ..backend.modes.capture import capture
+from ..backend.tape.autograd import no_grad
 from ..data import DataLoader, PerChannel, load
 from ..layers.models import cnn
 from ..optimizers import schedulers

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .. import layers, optimizers
-from ..backend import random
-from ..backend.autocast import autocast
-from ..backend.autograd import no_grad
-from ..backend.capture import capture
-from ..backend.creation import asarray
+from ..backend.array import random
+from ..backend.array.creation import asarray
+from ..backend.modes.autocast import autocast
+from ..backend.modes.capture import capture
+from ..backend.tape.autograd import no_grad
 from ..layers import models
 from .case import LATE, TOLERANCE, Bench, Case, Make, compiled
 from .machine import Machine
@@ -66,14 +66,16 @@ def benches(kind: str) -> list[Bench]:
     """Each model in training and in inference, on a GPU also in bfloat16 (under autocast, as `weft train` has it)."""
     return [
         Bench(
-            f"{model.name}-{what.__name__}{f'-{dtype}' * (dtype != 'float32')}", what,
+            f"{model.name}-{what.__name__}{f'-{dtype}' * (dtype != 'float32')}",
+            what,
             {"model": model, "batch": model.cpu if kind == "cpu" else model.gpu, "dtype": dtype},
-            {"model": model.tiny(), "batch": 3, "dtype": dtype}, part="models",
+            {"model": model.tiny(), "batch": 3, "dtype": dtype},
+            part="models",
         )
         for model in ZOO
         for dtype in (("float32",) if kind == "cpu" else ("float32", "bfloat16"))
         for what in (training, inference)
-    ]  # fmt: skip
+    ]
 
 
 # --- what is timed ------------------------------------------------------------------------------------------------------
@@ -146,14 +148,24 @@ def inference(machine: Machine, model: Model, batch: int, dtype: str) -> Case:
     return _case(machine, model, "inference", batch, dtype, makers, compare, tolerance)
 
 
-def _case(machine: Machine, model: Model, what: str, batch: int, dtype: str, makers: dict, compare: Callable,
-          tolerance: float) -> Case:  # fmt: skip
+def _case(
+    machine: Machine, model: Model, what: str, batch: int, dtype: str, makers: dict, compare: Callable, tolerance: float
+) -> Case:
     """Operations: two for each multiplication with an addition; in training again for each gradient, but the input's."""
     each = [layer.mult_adds for layer in layers.summary(model.build(models), model.shape).layers if layer.mult_adds]
     operations = 2 * batch * (3 * sum(each) - each[0] if what == "training" else sum(each))
     about = f"{model.title} {what}, {'×'.join(map(str, model.shape))}, batch {batch}, {dtype}"
-    return Case(about, makers, compare, tolerance, operations, None if machine.kind == "cpu" else dtype,
-                wall=True, units=batch, unit="samples")  # fmt: skip
+    return Case(
+        about,
+        makers,
+        compare,
+        tolerance,
+        operations,
+        None if machine.kind == "cpu" else dtype,
+        wall=True,
+        units=batch,
+        unit="samples",
+    )
 
 
 def _contenders(

@@ -23,8 +23,16 @@ def measure(workload: Workload, torch: Any, threads: int, seconds: float) -> dic
         runs["BLAS alone"] = _products(workload.products)
     times = alternate(runs, seconds)
     target = None if torch is None else workload.target if threads == 1 else 0.8
-    return {"part": "operations", "device": "cpu", "threads": threads, "name": workload.name, "about": workload.about,
-            "runs": {name: {"seconds": t} for name, t in times.items()}, "target": target, "status": "ok"}  # fmt: skip
+    return {
+        "part": "operations",
+        "device": "cpu",
+        "threads": threads,
+        "name": workload.name,
+        "about": workload.about,
+        "runs": {name: {"seconds": t} for name, t in times.items()},
+        "target": target,
+        "status": "ok",
+    }
 
 
 def alternate(runs: dict[str, Callable], seconds: float) -> dict[str, float]:

@@ -139,8 +139,16 @@ def _bars(
         axis.barh(at, [v - start for v in values], thick, left=start, color=colour, label=name)
         for y, value in zip(at, values):
             side, shift = ("left", 3) if value >= start else ("right", -3)
-            axis.annotate(numbers.format(value), (value, y), (shift, 0), textcoords="offset points", va="center", ha=side,
-                          fontsize=6, color=INK)  # fmt: skip
+            axis.annotate(
+                numbers.format(value),
+                (value, y),
+                (shift, 0),
+                textcoords="offset points",
+                va="center",
+                ha=side,
+                fontsize=6,
+                color=INK,
+            )
     axis.set_yticks(range(len(rows)), [about for about, _ in rows])
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.margins(x=0.12)

@@ -7,8 +7,8 @@ import multiprocessing
 import os
 import sys
 
-from ..backend import devices
-from ..kernels import compiler
+from ..backend.device import devices
+from ..kernels.toolchain import compiler
 
 __all__ = ["compile_all", "main"]
 

@@ -63,8 +63,14 @@ def _models(results: dict) -> Iterator[list[str]]:
         rates = {name: measured_rate(1 / r["seconds"]) for name, r in entry["runs"].items() if "seconds" in r}
         times = against.get((entry["device"], entry["name"]))
         on = DEVICES[entry["device"]] + (f", {entry['threads']} threads" if "threads" in entry else "")
-        yield [entry["about"], on, rates.get("weft", "–"), rates.get("weft.capture", "–"), *_theirs(entry, rates),
-               f"{times:,.0f}×" if times else "–"]  # fmt: skip
+        yield [
+            entry["about"],
+            on,
+            rates.get("weft", "–"),
+            rates.get("weft.capture", "–"),
+            *_theirs(entry, rates),
+            f"{times:,.0f}×" if times else "–",
+        ]
 
 
 def _theirs(entry: dict, shown: dict[str, str]) -> list[str]:

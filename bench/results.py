@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..training.atomic import write_atomically
-from ..training.cli import UsageError
+from ..training.cli.parser import UsageError
 
 __all__ = [
     "best",
@@ -43,8 +43,14 @@ DEVICES = {"cpu": "CPU", "cuda": "GPU", "emulator": "emulator"}
 # --- the document -------------------------------------------------------------------------------------------------------
 def new() -> dict[str, Any]:
     """Results with no benches yet."""
-    return {"commit": os.environ.get("WEFT_COMMIT") or _commit(), "date": time.strftime("%Y-%m-%d"), "versions": {},
-            "machines": {}, "ceilings": {}, "benches": []}  # fmt: skip
+    return {
+        "commit": os.environ.get("WEFT_COMMIT") or _commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {},
+        "machines": {},
+        "ceilings": {},
+        "benches": [],
+    }
 
 
 def _commit() -> str | None:

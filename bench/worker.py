@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import autograd, devices
+from ..backend.device import devices
+from ..backend.tape import autograd
 from . import gpu_kernels, gpu_layers, gpu_products, models, operations
 from .case import Bench
 from .machine import Cuda, Emulator, Machine
@@ -96,9 +97,15 @@ def perform(task: Task, machine: Machine, send: Send, *, on_hang: Callable[[], N
 
 
 def _one(
-    task: Task, machine: Machine, bench: Bench, late: bool, entry: dict | None, deadline: float, send: Send,
+    task: Task,
+    machine: Machine,
+    bench: Bench,
+    late: bool,
+    entry: dict | None,
+    deadline: float,
+    send: Send,
     on_hang: Callable[[], None] | None,
-) -> dict | None:  # fmt: skip
+) -> dict | None:
     """Measure a bench, or what torch.compile makes of it; None if there is nothing to do or no time to do it in."""
     left = deadline - time.monotonic()
     threads = {"threads": task.threads} if machine.kind == "cpu" else {}
@@ -113,8 +120,18 @@ def _one(
     send({"begin": begun})
     options: dict[str, Any] = {"seconds": 0.0, "most": 1} if task.tiny else {"seconds": task.seconds}
     with _watched(task.limit + 20, on_hang):
-        entry = measure(bench, machine, tiny=task.tiny, late=late, entry=entry and dict(begun), limit=min(task.limit, left),
-                        **options) | threads  # fmt: skip
+        entry = (
+            measure(
+                bench,
+                machine,
+                tiny=task.tiny,
+                late=late,
+                entry=entry and dict(begun),
+                limit=min(task.limit, left),
+                **options,
+            )
+            | threads
+        )
     send({"entry": entry, "new": sorted(set(entry["runs"]) - known, key=list(entry["runs"]).index)})
     if "problem" in json.dumps(entry):
         _check_alive(machine)

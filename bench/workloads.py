@@ -89,10 +89,17 @@ def _mlp_products(batch: int, *sizes: int) -> list[Product]:
 def _cnn(nn: Any) -> Any:
     """The literature's CNN on 3×32×32: 268,650 parameters."""
     return nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, 10),
-    )  # fmt: skip
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(2048, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
 
 
 def _conv_products(n: int, pixels: int, taps: int, out: int, *, first: bool = False) -> list[Product]:
@@ -102,9 +109,13 @@ def _conv_products(n: int, pixels: int, taps: int, out: int, *, first: bool = Fa
 
 
 def _operation(
-    name: str, about: str, call: Callable, inputs: Callable[[], tuple], products: list[Product] | None = None,
+    name: str,
+    about: str,
+    call: Callable,
+    inputs: Callable[[], tuple],
+    products: list[Product] | None = None,
     target: float | None = None,
-) -> Workload:  # fmt: skip
+) -> Workload:
     """Forward and backward of `call(F, *inputs())`; float inputs get gradients, and a random one flows in from above."""
 
     def repeat(tensors: list, f: Callable, above: Any) -> Callable:

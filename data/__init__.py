@@ -13,7 +13,25 @@ from .recognise import load
 from .splits import k_fold, stratified_k_fold, time_series_split, train_dev_test_split
 
 __all__ = [
-    "ArrayDataset", "DataError", "DataLoader", "DataSplits", "MinMax", "Normalizer", "PerChannel", "Robust",
-    "Standardize", "check_labels", "k_fold", "load", "load_cifar", "load_digits", "load_mnist", "load_npz", "one_hot",
-    "read_idx", "stratified_k_fold", "time_series_split", "train_dev_test_split",
-]  # fmt: skip
+    "ArrayDataset",
+    "DataError",
+    "DataLoader",
+    "DataSplits",
+    "MinMax",
+    "Normalizer",
+    "PerChannel",
+    "Robust",
+    "Standardize",
+    "check_labels",
+    "k_fold",
+    "load",
+    "load_cifar",
+    "load_digits",
+    "load_mnist",
+    "load_npz",
+    "one_hot",
+    "read_idx",
+    "stratified_k_fold",
+    "time_series_split",
+    "train_dev_test_split",
+]

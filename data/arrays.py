@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import dtypes
-from ..backend.creation import asarray
-from ..backend.devices import namespace
-from ..backend.tensor import Tensor, device_of, innermost
+from ..backend.array.creation import asarray
+from ..backend.device import dtypes
+from ..backend.device.devices import namespace
+from ..backend.tape.tensor import Tensor, device_of, innermost
 
 __all__ = ["ArrayDataset", "DataSplits"]
 
@@ -172,8 +172,10 @@ class DataSplits:
     def __post_init__(self) -> None:
         for part, data in self._parts():
             if data.x.shape[1:] != self.sample_shape:
-                raise ValueError(f"`{part}` must have samples of shape {self.sample_shape} as `train` has, "
-                                 f"got {tuple(data.x.shape[1:])}")  # fmt: skip
+                raise ValueError(
+                    f"`{part}` must have samples of shape {self.sample_shape} as `train` has, "
+                    f"got {tuple(data.x.shape[1:])}"
+                )
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

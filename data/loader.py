@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.creation import asarray
-from ..backend.devices import canonical
-from ..backend.random import Generator, default_generator
+from ..backend.array.creation import asarray
+from ..backend.array.random import Generator, default_generator
+from ..backend.device.devices import canonical
 from .arrays import ArrayDataset
 from .prefetch import prefetch
 from .staged import Staged
@@ -68,10 +68,19 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, *, drop_last: bool = False,
-        seed: int | None = None, generator: Generator | None = None, prefetch: int = 2, pin_memory: bool | None = None,
-        device: str | None = None, transform: Callable[[Any], Any] | None = None,
-    ):  # fmt: skip
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        drop_last: bool = False,
+        seed: int | None = None,
+        generator: Generator | None = None,
+        prefetch: int = 2,
+        pin_memory: bool | None = None,
+        device: str | None = None,
+        transform: Callable[[Any], Any] | None = None,
+    ):
         self.batch_size = _integer("batch_size", batch_size, 1)
         self.prefetch = _integer("prefetch", prefetch, 0)
         if not isinstance(pin_memory, bool | None):
@@ -154,8 +163,12 @@ class DataLoader:
 
     def _division(self) -> dict[str, int]:
         """What must be the same for a position to mean the same batches."""
-        return {"samples": len(self.dataset), "batch_size": self.batch_size, "shuffle": self.shuffle,
-                "drop_last": self.drop_last}  # fmt: skip
+        return {
+            "samples": len(self.dataset),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+        }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Let the next iteration go on with the batch after the last one received when `state_dict` was called.
@@ -167,8 +180,10 @@ class DataLoader:
             raise ValueError(f"`state` must have the entries of DataLoader.state_dict, lacks {missing}")
         for key, value in self._division().items():
             if state[key] != value:
-                raise ValueError(f"`state` was saved with {key}={state[key]}, this loader has {key}={value}; "
-                                 f"resume with the same data and arguments")  # fmt: skip
+                raise ValueError(
+                    f"`state` was saved with {key}={state[key]}, this loader has {key}={value}; "
+                    f"resume with the same data and arguments"
+                )
         epoch, batch = _integer("epoch", state["epoch"], 0), _integer("batch", state["batch"], 0, len(self) + 1)
         self.seed = _integer("seed", state["seed"], 0, 2**64)
         self._position = _Position(epoch, batch)

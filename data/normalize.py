@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..backend import dtypes
-from ..backend.creation import asarray
-from ..backend.devices import namespace_of, to_numpy
-from ..backend.tensor import Tensor, device_of, innermost
+from ..backend.array.creation import asarray
+from ..backend.device import dtypes
+from ..backend.device.devices import namespace_of, to_numpy
+from ..backend.tape.tensor import Tensor, device_of, innermost
 
 __all__ = ["MinMax", "Normalizer", "PerChannel", "Robust", "Standardize"]
 

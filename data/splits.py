@@ -19,8 +19,16 @@ __all__ = ["k_fold", "stratified_k_fold", "time_series_split", "train_dev_test_s
 Fold = tuple[np.ndarray, np.ndarray]
 
 
-def train_dev_test_split(data: ArrayDataset, *, dev: float = 0, test: float = 0.2, stratify: Any = None, seed: int = 0,
-                         class_names: tuple[str, ...] = (), name: str = "data") -> DataSplits:  # fmt: skip
+def train_dev_test_split(
+    data: ArrayDataset,
+    *,
+    dev: float = 0,
+    test: float = 0.2,
+    stratify: Any = None,
+    seed: int = 0,
+    class_names: tuple[str, ...] = (),
+    name: str = "data",
+) -> DataSplits:
     """Shuffle the samples and share them out (sklearn.model_selection.train_test_split).
 
     Parameters
@@ -38,8 +46,10 @@ def train_dev_test_split(data: ArrayDataset, *, dev: float = 0, test: float = 0.
     split = sklearn("model_selection", "train_dev_test_split").train_test_split
     sizes = [_count(part, size, len(data)) for part, size in (("dev", dev), ("test", test))]
     if sizes[1] == 0 or sum(sizes) >= len(data):
-        raise ValueError(f"`dev` and `test` must leave samples for `train`, and `test` some, "
-                         f"got dev={sizes[0]} and test={sizes[1]} of {len(data)}")  # fmt: skip
+        raise ValueError(
+            f"`dev` and `test` must leave samples for `train`, and `test` some, "
+            f"got dev={sizes[0]} and test={sizes[1]} of {len(data)}"
+        )
     parts: dict[str, np.ndarray] = {}
     rest = np.arange(len(data))
     for part, size in (("test", sizes[1]), ("dev", sizes[0])):
@@ -78,8 +88,9 @@ def stratified_k_fold(labels: Any, n_splits: int = 5, *, shuffle: bool = True, s
     return folds.split(np.empty(len(labels)), labels)
 
 
-def time_series_split(data: Sized, n_splits: int = 5, *, gap: int = 0, test_size: int | None = None,
-                      max_train_size: int | None = None) -> Iterator[Fold]:  # fmt: skip
+def time_series_split(
+    data: Sized, n_splits: int = 5, *, gap: int = 0, test_size: int | None = None, max_train_size: int | None = None
+) -> Iterator[Fold]:
     """Pairs of index arrays (train, test) in which all of train comes before all of test (sklearn's TimeSeriesSplit).
 
     `gap` samples between the two are left out, so that no window of the test part overlaps the training part.

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend.creation import asarray
-from ..backend.devices import kind
-from ..backend.tensor import device_of, from_python, innermost
-from ..backend.transfer import Parcel, Staging
+from ..backend.array.creation import asarray
+from ..backend.device.devices import kind
+from ..backend.device.transfer import Parcel, Staging
+from ..backend.tape.tensor import device_of, from_python, innermost
 from .arrays import ArrayDataset
 from .prefetch import one_ahead, prefetch
 

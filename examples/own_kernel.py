@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 import weft
-from weft.backend.autograd import primitive
 from weft.backend.cuda import replaces
-from weft.kernels import compiler, emulator
-from weft.kernels.launch import FLOATS, Kernel, empty, namespace
+from weft.backend.tape.autograd import primitive
+from weft.kernels import emulator
+from weft.kernels.toolchain import compiler
+from weft.kernels.toolchain.launch import FLOATS, Kernel, empty, namespace
 
 SOURCE = Path(__file__).with_name("own_kernel.cu").resolve()
 forward = Kernel(SOURCE, "lerp", FLOATS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
 
 __all__ = ["FROM_OUTPUT", "FUNCTIONS", "backward", "column_sums", "forward"]
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .launch import FLOATS, HALVES, Kernel, empty, namespace
 from .random import stream_arguments
+from .toolchain.launch import FLOATS, HALVES, Kernel, empty, namespace
 
 __all__ = ["WIDEST", "Options", "backward", "forward"]
 
@@ -60,9 +60,15 @@ class Options(NamedTuple):
     def arguments(self) -> tuple:
         key0, key1, counter, advance = stream_arguments(self.stream)
         return (
-            np.float32(self.scale), np.bool_(self.is_causal), np.int32(self.threshold), np.float32(self.rescale),
-            key0, key1, counter, advance,
-        )  # fmt: skip
+            np.float32(self.scale),
+            np.bool_(self.is_causal),
+            np.int32(self.threshold),
+            np.float32(self.rescale),
+            key0,
+            key1,
+            counter,
+            advance,
+        )
 
 
 def forward(query: Any, key: Any, value: Any, mask: Any, options: Options) -> tuple[Any, Any]:
@@ -79,10 +85,18 @@ def forward(query: Any, key: Any, value: Any, mask: Any, options: Options) -> tu
     plain = options.plain(mask)
     warps, rows, columns = _forward_tile(width, query.dtype.itemsize, plain)
     _forward[query.dtype, width, plain](
-        b * h * -(-length // rows), 32 * warps, *inputs, *_mask_arrays(mask), out, lse,
-        *_strides(inputs), *_mask_strides(mask, query, key), *_sizes(inputs), *options.arguments(),
+        b * h * -(-length // rows),
+        32 * warps,
+        *inputs,
+        *_mask_arrays(mask),
+        out,
+        lse,
+        *_strides(inputs),
+        *_mask_strides(mask, query, key),
+        *_sizes(inputs),
+        *options.arguments(),
         shared=(rows + 2 * columns) * width * query.dtype.itemsize,
-    )  # fmt: skip
+    )
     return out[..., : value.shape[-1]], lse
 
 
@@ -111,9 +125,16 @@ def backward(
     dtype, width = query.dtype, _tile_width(inputs)
     delta = empty(lse.shape, np.float32, like=query)
     _delta[dtype](
-        delta.size // 32, 256, out, grad_out, delta, *_strides([out, grad_out]), np.int32(h), np.int32(length),
+        delta.size // 32,
+        256,
+        out,
+        grad_out,
+        delta,
+        *_strides([out, grad_out]),
+        np.int32(h),
+        np.int32(length),
         np.int32(widths[2]),
-    )  # fmt: skip
+    )
     plain = options.plain(mask) and _exists(dtype, width, True)
     arrays = (*inputs, *_mask_arrays(mask), grad_out, lse, delta)
     numbers = (
@@ -127,17 +148,27 @@ def backward(
         else:
             warps, rows, passing = _query_tiles(width, dtype.itemsize, plain)
             _query[dtype, width, plain](
-                b * h * -(-length // rows), 32 * warps, *arrays, grad_query, *numbers,
+                b * h * -(-length // rows),
+                32 * warps,
+                *arrays,
+                grad_query,
+                *numbers,
                 shared=(2 * rows + 4 * passing) * width * dtype.itemsize,
-            )  # fmt: skip
+            )
     if any(need[1:]):
         grad_key = _rows_of_heads(b, g, keys, widths[1], like=query)
         grad_value = _rows_of_heads(b, g, keys, widths[2], like=query)
         rows, passing, stages = _key_tiles(width, dtype.itemsize, plain)
         _key[dtype, width, plain, sums is not None](
-            b * g * -(-keys // rows), 256, *arrays, sums, grad_key, grad_value, *numbers,
+            b * g * -(-keys // rows),
+            256,
+            *arrays,
+            sums,
+            grad_key,
+            grad_value,
+            *numbers,
             shared=2 * (rows * width + passing * rows + stages * passing * width) * dtype.itemsize,
-        )  # fmt: skip
+        )
     if sums is not None:
         _round[dtype](-(-sums.size // 1024), 256, sums, grad_query, np.int64(sums.size))
     return _like(grad_query, query), _like(grad_key, key), _like(grad_value, value)

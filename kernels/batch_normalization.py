@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, empty, namespace
 from .normalization import MULTIPROCESSORS, column_sums, in_order
+from .toolchain.launch import FLOATS, Kernel, empty, namespace
 
 __all__ = [
     "batch_backward",
@@ -122,9 +122,16 @@ def _find_statistics(x: Any, shape: tuple, eps: float, *batch: Any) -> tuple[Any
     _moments[key](grid, THREADS, x, partial, *arguments)
     mean, rstd = empty(channels, np.float32, x), empty(channels, np.float32, x)
     _join[_dtype_of(x, *batch)](
-        -(-channels // WARPS), THREADS, partial, mean, rstd, *batch, np.int32(channels), np.int32(slices),
+        -(-channels // WARPS),
+        THREADS,
+        partial,
+        mean,
+        rstd,
+        *batch,
+        np.int32(channels),
+        np.int32(slices),
         np.float32(eps),
-    )  # fmt: skip
+    )
     return mean, rstd
 
 
@@ -133,9 +140,18 @@ def _apply(x: Any, shape: tuple, s: _Statistics, weight: Any, bias: Any) -> Any:
     y = empty(x.shape, x.dtype, x)
     key, grid, arguments = _geometry(shape, x.dtype, own=s.own)
     _normalise[key[0], _dtype_of(x, weight, bias), *key[1:]](
-        grid, THREADS, x, s.mean, s.rstd, in_order(weight), in_order(bias), y, *arguments,
-        np.int32(s.stride), np.int32(s.shared),
-    )  # fmt: skip
+        grid,
+        THREADS,
+        x,
+        s.mean,
+        s.rstd,
+        in_order(weight),
+        in_order(bias),
+        y,
+        *arguments,
+        np.int32(s.stride),
+        np.int32(s.shared),
+    )
     return y
 
 
@@ -152,14 +168,35 @@ def _grad_x(g: Any, x: Any, shape: tuple, s: _Statistics, weight: Any, partial: 
     count, weight = s.rstd.size, in_order(weight)
     means, grad_x = empty((2, count), np.float32, x), empty(x.shape, x.dtype, x)
     _means[_dtype_of(x, *of_batch, weight)](
-        -(-count // WARPS), THREADS, partial, weight, s.rstd, *of_batch, means, np.int32(count),
-        np.int32(partial.shape[1]), np.int32(s.shared), np.int32(shape[1]), np.float32(x.size // count),
-    )  # fmt: skip
+        -(-count // WARPS),
+        THREADS,
+        partial,
+        weight,
+        s.rstd,
+        *of_batch,
+        means,
+        np.int32(count),
+        np.int32(partial.shape[1]),
+        np.int32(s.shared),
+        np.int32(shape[1]),
+        np.float32(x.size // count),
+    )
     key, grid, arguments = _geometry(shape, x.dtype, own=s.own)
     _backward[key[0], _dtype_of(x, weight), *key[1:]](
-        grid, THREADS, g, x, s.mean, s.rstd, weight, means[0], means[1], grad_x, *arguments,
-        np.int32(s.stride), np.int32(s.shared),
-    )  # fmt: skip
+        grid,
+        THREADS,
+        g,
+        x,
+        s.mean,
+        s.rstd,
+        weight,
+        means[0],
+        means[1],
+        grad_x,
+        *arguments,
+        np.int32(s.stride),
+        np.int32(s.shared),
+    )
     return grad_x
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .launch import HALVES, Kernel, aligned, empty, namespace
+from .toolchain.launch import HALVES, Kernel, aligned, empty, namespace
 
 __all__ = ["channel_last", "padded"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
 
 __all__ = ["col2im", "col2im_last", "im2col", "im2col_last", "pitch_of", "positions_of", "reciprocal", "sum_channels"]
 
@@ -52,10 +52,18 @@ def im2col(image: Any, where: Any, start: int, stop: int, columns: Any = None) -
         columns = empty((channels * math.prod(where.kernel), pitch_of(stop - start)), image.dtype, like=image)
     pitch = columns.shape[1]
     IM2COL[image.dtype](
-        _grid(math.ceil(pitch / (THREADS * EACH)), channels), THREADS, image[start // area :], columns, np.int32(channels),
-        *_geometry(where), reciprocal(area), reciprocal(where.output[1]), np.int32(start % area),
-        np.int32(stop - start), np.int32(pitch),
-    )  # fmt: skip
+        _grid(math.ceil(pitch / (THREADS * EACH)), channels),
+        THREADS,
+        image[start // area :],
+        columns,
+        np.int32(channels),
+        *_geometry(where),
+        reciprocal(area),
+        reciprocal(where.output[1]),
+        np.int32(start % area),
+        np.int32(stop - start),
+        np.int32(pitch),
+    )
     return columns
 
 
@@ -67,10 +75,18 @@ def col2im(columns: Any, where: Any, image: Any, start: int, stop: int, first: i
     area, channels, bias = math.prod(where.image), image.shape[1], _in_a_row(bias)
     n = start // area
     COL2IM[image.dtype](
-        _grid(math.ceil((stop - start) / THREADS), math.ceil(channels / EACH)), THREADS, columns, bias, image[n:],
-        np.int32(channels), *_adjoint_geometry(where), np.int32(first - n * math.prod(where.output)),
-        np.int32(start - n * area), np.int32(stop - start), np.int32(columns.shape[1]),
-    )  # fmt: skip
+        _grid(math.ceil((stop - start) / THREADS), math.ceil(channels / EACH)),
+        THREADS,
+        columns,
+        bias,
+        image[n:],
+        np.int32(channels),
+        *_adjoint_geometry(where),
+        np.int32(first - n * math.prod(where.output)),
+        np.int32(start - n * area),
+        np.int32(stop - start),
+        np.int32(columns.shape[1]),
+    )
 
 
 def positions_of(where: Any, start: int, stop: int) -> Pair:
@@ -103,10 +119,20 @@ def im2col_last(image: Any, where: Any, start: int, stop: int) -> Any:
     items = (stop - start) * taps * channels // width
     assert items < 1 << 31, "more columns than one launch counts"
     IM2COL_LAST[image.dtype, width](
-        (math.ceil(items / THREADS), where.groups), THREADS, image[start // area :], columns, np.int32(channels),
-        *_geometry(where), reciprocal(area), reciprocal(where.output[1]), reciprocal(where.kernel[1]),
-        reciprocal(taps), reciprocal(channels // width), np.int32(start % area), np.int32(stop - start),
-    )  # fmt: skip
+        (math.ceil(items / THREADS), where.groups),
+        THREADS,
+        image[start // area :],
+        columns,
+        np.int32(channels),
+        *_geometry(where),
+        reciprocal(area),
+        reciprocal(where.output[1]),
+        reciprocal(where.kernel[1]),
+        reciprocal(taps),
+        reciprocal(channels // width),
+        np.int32(start % area),
+        np.int32(stop - start),
+    )
     return columns
 
 
@@ -117,10 +143,19 @@ def col2im_last(columns: Any, where: Any, image: Any, start: int, stop: int, fir
     items = (stop - start) * channels // width
     assert items < 1 << 31, "more pixels than one launch counts"
     COL2IM_LAST[image.dtype, width](
-        (math.ceil(items / THREADS), where.groups), THREADS, columns, bias, image[n:], np.int32(channels),
-        *_adjoint_geometry(where), reciprocal(channels // width), np.int32(first - n * math.prod(where.output)),
-        np.int32(start - n * area), np.int32(stop - start), np.int32(columns.shape[1]),
-    )  # fmt: skip
+        (math.ceil(items / THREADS), where.groups),
+        THREADS,
+        columns,
+        bias,
+        image[n:],
+        np.int32(channels),
+        *_adjoint_geometry(where),
+        reciprocal(channels // width),
+        np.int32(first - n * math.prod(where.output)),
+        np.int32(start - n * area),
+        np.int32(stop - start),
+        np.int32(columns.shape[1]),
+    )
 
 
 def sum_channels(g: Any) -> Any:
@@ -133,9 +168,16 @@ def sum_channels(g: Any) -> Any:
     parts = math.ceil(batch / images)
     partial, sums = empty((parts, channels), np.float32, like=g), empty(channels, g.dtype, like=g)
     CHANNEL_SUMS[g.dtype](
-        (channels, parts), THREADS, g, partial, np.int32(batch), np.int32(channels), np.int32(pixels), np.int32(images),
+        (channels, parts),
+        THREADS,
+        g,
+        partial,
+        np.int32(batch),
+        np.int32(channels),
+        np.int32(pixels),
+        np.int32(images),
         reciprocal(pixels),
-    )  # fmt: skip
+    )
     SUM_PARTIALS[g.dtype](math.ceil(channels / THREADS), THREADS, partial, sums, np.int32(channels), np.int32(parts))
     return sums
 

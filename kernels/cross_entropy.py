@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import reductions
-from .launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
 
 __all__ = ["cross_entropy", "scale"]
 
@@ -59,9 +59,11 @@ def cross_entropy(
     losses = empty(target.shape, FLOAT32, like=x)
     grad = None if not gradient else x if inplace else empty(x.shape, x.dtype, like=x)
     _launch(
-        (x, target, weight, count, grad_loss, losses, grad), classes, inner,
+        (x, target, weight, count, grad_loss, losses, grad),
+        classes,
+        inner,
         (np.int64(ignore_index), np.float32(label_smoothing), np.bool_(reduction == "none")),
-    )  # fmt: skip
+    )
     if grad is not None and inner == 1 and logits.ndim > 2:  # classes come last
         grad = xp.moveaxis(grad, -1, 1)
     if reduction == "none":
@@ -97,9 +99,15 @@ def _launch(arrays: tuple, classes: int, inner: int, options: tuple) -> None:
     teams = 8 if threads == 32 else 1
     kept = min(size, CACHE) // 16
     cross_entropy_rows[x.dtype, threads](
-        math.ceil(rows / teams), teams * threads, *arrays, np.int64(rows), np.int32(classes), np.int32(kept), *options,
+        math.ceil(rows / teams),
+        teams * threads,
+        *arrays,
+        np.int64(rows),
+        np.int32(classes),
+        np.int32(kept),
+        *options,
         shared=teams * kept * 16,
-    )  # fmt: skip
+    )
 
 
 def _count(target: Any, weight: Any, classes: int, ignore_index: int) -> Any:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from . import activation
-from .cublas import AUX, BGRADB, BIAS, GELU, RELU
 from .gemm import fused, gemm
-from .launch import empty, namespace
+from .toolchain.cublas import AUX, BGRADB, BIAS, GELU, RELU
+from .toolchain.launch import empty, namespace
 
 __all__ = ["forward", "gradients"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, empty, namespace
 from .random import stream_arguments
+from .toolchain.launch import FLOATS, Kernel, empty, namespace
 
 __all__ = ["dropout"]
 
@@ -31,7 +31,18 @@ def dropout(
     residual = None if residual is None else xp.ascontiguousarray(residual)
     key0, key1, counter, advance = stream_arguments(stream)
     _dropout[x.dtype, shared != 1](
-        math.ceil(x.size / (THREADS * ELEMENTS)), THREADS, x, residual, y, np.int64(x.size), np.int64(shared),
-        np.uint64(threshold), np.float32(scale), key0, key1, counter, advance,
-    )  # fmt: skip
+        math.ceil(x.size / (THREADS * ELEMENTS)),
+        THREADS,
+        x,
+        residual,
+        y,
+        np.int64(x.size),
+        np.int64(shared),
+        np.uint64(threshold),
+        np.float32(scale),
+        key0,
+        key1,
+        counter,
+        advance,
+    )
     return y

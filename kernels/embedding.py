@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, aligned, empty, namespace
-from .settings import settings
+from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.settings import settings
 
 __all__ = ["backward", "forward"]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .cublas import COMPUTE_32F, COMPUTE_64F, COMPUTE_TF32, DTYPES, Matrices, N, T, cublas
-from .cublas_numpy import Numpy
-from .launch import empty, namespace
-from .settings import settings
+from .toolchain.cublas import COMPUTE_32F, COMPUTE_64F, COMPUTE_TF32, DTYPES, Matrices, N, T, cublas
+from .toolchain.cublas_numpy import Numpy
+from .toolchain.launch import empty, namespace
+from .toolchain.settings import settings
 
 __all__ = ["fused", "gemm", "suits"]
 

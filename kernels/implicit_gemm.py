@@ -16,7 +16,7 @@ import numpy as np
 
 from .channel_last import channel_last, padded
 from .convolution import reciprocal
-from .launch import FLOATS, HALVES, Kernel, empty, namespace
+from .toolchain.launch import FLOATS, HALVES, Kernel, empty, namespace
 
 __all__ = ["adjoint", "correlate", "pointwise_weight_gradient", "suits", "weight_gradient"]
 
@@ -73,10 +73,21 @@ def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
     channels, positions = image.shape[3], math.prod(gradient.shape[:3])
     tile, parts, blocks, each = _sums(out, channels, positions)
     _weight_parts[image.dtype, *tile](
-        blocks, _threads(tile), image, gradient, parts, np.int32(channels), np.int32(gradient.shape[3]),
-        np.int32(len(out)), *_sizes(where)[:12], reciprocal(math.prod(where.output)), reciprocal(where.output[1]),
-        np.int32(positions), each, shared=_shared(tile),
-    )  # fmt: skip
+        blocks,
+        _threads(tile),
+        image,
+        gradient,
+        parts,
+        np.int32(channels),
+        np.int32(gradient.shape[3]),
+        np.int32(len(out)),
+        *_sizes(where)[:12],
+        reciprocal(math.prod(where.output)),
+        reciprocal(where.output[1]),
+        np.int32(positions),
+        each,
+        shared=_shared(tile),
+    )
     return _add(parts, out, channels)
 
 
@@ -89,9 +100,20 @@ def pointwise_weight_gradient(image: Any, gradient: Any, out: Any) -> Any:
     positions = len(image) * pixels
     tile, parts, blocks, each = _sums(out, columns, positions)
     _pointwise_parts[image.dtype, *tile](
-        blocks, _threads(tile), image, gradient, parts, np.int32(channels), np.int32(columns), np.int32(len(out)),
-        np.int32(pixels), reciprocal(pixels // 8), np.int32(positions), each, shared=_shared(tile),
-    )  # fmt: skip
+        blocks,
+        _threads(tile),
+        image,
+        gradient,
+        parts,
+        np.int32(channels),
+        np.int32(columns),
+        np.int32(len(out)),
+        np.int32(pixels),
+        reciprocal(pixels // 8),
+        np.int32(positions),
+        each,
+        shared=_shared(tile),
+    )
     return _add(parts, out, columns)
 
 
@@ -109,9 +131,16 @@ def _sums(out: Any, channels: int, positions: int) -> tuple[tuple[int, int], Any
 def _add(parts: Any, out: Any, channels: int) -> Any:
     count, features, columns = parts.shape
     _add_parts[out.dtype](
-        math.ceil(features * columns / ADDERS), ADDERS, parts, out, np.int32(count), np.int32(features),
-        np.int32(math.prod(out.shape[2:])), np.int32(channels), np.int32(out.shape[1]),
-    )  # fmt: skip
+        math.ceil(features * columns / ADDERS),
+        ADDERS,
+        parts,
+        out,
+        np.int32(count),
+        np.int32(features),
+        np.int32(math.prod(out.shape[2:])),
+        np.int32(channels),
+        np.int32(out.shape[1]),
+    )
     return out
 
 
@@ -126,10 +155,21 @@ def _run(image: Any, weight: Any, bias: Any, features: int, where: Any, is_adjoi
     grid = math.ceil(features / rows) * math.ceil(positions / columns) * phases
     bias = None if bias is None else namespace(bias).ascontiguousarray(bias)
     _correlate[image.dtype, rows, columns](
-        grid, _threads(tile), image, weight, bias, y, np.int32(channels), np.int32(features), np.int32(batch),
-        *_sizes(where, is_adjoint), *map(reciprocal, (math.prod(plane), plane[1])), _vector(size, phases),
-        np.bool_(is_adjoint), shared=_shared(tile),
-    )  # fmt: skip
+        grid,
+        _threads(tile),
+        image,
+        weight,
+        bias,
+        y,
+        np.int32(channels),
+        np.int32(features),
+        np.int32(batch),
+        *_sizes(where, is_adjoint),
+        *map(reciprocal, (math.prod(plane), plane[1])),
+        _vector(size, phases),
+        np.bool_(is_adjoint),
+        shared=_shared(tile),
+    )
     return y
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
 
 __all__ = ["column_sums", "in_order", "norm_backward", "norm_forward"]
 
@@ -54,9 +54,19 @@ def norm_forward(x: Any, weight: Any, bias: Any, *, eps: float, centred: bool) -
         lanes = _lanes(cols // vector, 16 if vector == 1 else 4, 768 if centred else 1024)
         held = max(1, 128 // lanes)
         _forward[x.dtype, centred, vector](
-            -(-rows // held), held * lanes, x, weight, bias, y, mean, rstd,
-            np.int32(rows), np.int32(cols), np.int32(lanes), np.float32(eps),
-        )  # fmt: skip
+            -(-rows // held),
+            held * lanes,
+            x,
+            weight,
+            bias,
+            y,
+            mean,
+            rstd,
+            np.int32(rows),
+            np.int32(cols),
+            np.int32(lanes),
+            np.float32(eps),
+        )
     return y, mean, rstd
 
 
@@ -85,11 +95,22 @@ def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, 
     def launch(known: bool) -> None:
         outputs = known or tiles == 1
         _backward[dtype, centred, vector](
-            (blocks, tiles), block, g, x, weight, mean, rstd, grad_x if outputs else None,
+            (blocks, tiles),
+            block,
+            g,
+            x,
+            weight,
+            mean,
+            rstd,
+            grad_x if outputs else None,
             *(sums if outputs and wanted else None for sums, wanted in zip(partial, need[1:])),
-            tile_sums, np.bool_(known), np.int32(rows), np.int32(cols), np.int32(lanes),
+            tile_sums,
+            np.bool_(known),
+            np.int32(rows),
+            np.int32(cols),
+            np.int32(lanes),
             shared=4 * per_thread * vector * dtype.itemsize * block,
-        )  # fmt: skip
+        )
 
     if tiles > 1:
         launch(known=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel
+from .toolchain.launch import FLOATS, Kernel
 
 __all__ = ["RULES", "update"]
 
@@ -20,15 +20,31 @@ _step = Kernel("optimizers.cu", "step", FLOATS, RULES)
 
 
 def update(
-    rule: str, p: Any, g: Any, states: Sequence[Any], coefficients: Any, *,
-    master: Any = None, multiplier: Any = None, skip: Any = None,
-) -> None:  # fmt: skip
+    rule: str,
+    p: Any,
+    g: Any,
+    states: Sequence[Any],
+    coefficients: Any,
+    *,
+    master: Any = None,
+    multiplier: Any = None,
+    skip: Any = None,
+) -> None:
     """Change parameters p and state in place, by a rule and its coefficients (float32, in the rule's order).
 
     p and g have one of FLOATS; `states`, up to three vectors or None each, and `master` are float32, all of one length
     and beginning on 16 bytes; `multiplier` (float32) and `skip` (bool) have one element.
     """
     _step[p.dtype, rule](
-        math.ceil(p.size * p.dtype.itemsize / (16 * THREADS)), THREADS, p, master, g,
-        *states, *(None,) * (3 - len(states)), np.int64(p.size), coefficients, multiplier, skip,
-    )  # fmt: skip
+        math.ceil(p.size * p.dtype.itemsize / (16 * THREADS)),
+        THREADS,
+        p,
+        master,
+        g,
+        *states,
+        *(None,) * (3 - len(states)),
+        np.int64(p.size),
+        coefficients,
+        multiplier,
+        skip,
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, empty
+from .toolchain.launch import FLOATS, Kernel, empty
 
 __all__ = [
     "adaptive_avg_pool",
@@ -51,8 +51,8 @@ def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) ->
     indices = empty(shape, np.int64, like=x) if return_indices else None
     planes = math.prod(shape[:2])
     MAX_POOL[x.dtype, taps_dtype](
-        _grid(math.prod(shape[2:]), planes), THREADS, x, y, taps, indices, np.int32(planes), *_geometry(down, across),
-    )  # fmt: skip
+        _grid(math.prod(shape[2:]), planes), THREADS, x, y, taps, indices, np.int32(planes), *_geometry(down, across)
+    )
     return y, taps, indices
 
 
@@ -60,9 +60,16 @@ def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
     """Gradient (N, C, H, W) of `max_pool` from contiguous g and taps (N, C, Ho, Wo)."""
     grad_x, planes = _image(g, down, across)
     MAX_POOL_GRADIENT[g.dtype, taps.dtype](
-        _grid(down.size * across.size, planes), THREADS, g, taps, grad_x, np.int32(planes), *_geometry(down, across),
-        *_steps(down, across), *_by_strides(down, across),
-    )  # fmt: skip
+        _grid(down.size * across.size, planes),
+        THREADS,
+        g,
+        taps,
+        grad_x,
+        np.int32(planes),
+        *_geometry(down, across),
+        *_steps(down, across),
+        *_by_strides(down, across),
+    )
     return grad_x
 
 
@@ -74,9 +81,15 @@ def avg_pool(x: Any, down: Any, across: Any, count_include_pad: bool = True, div
     y = empty((*x.shape[:2], down.output, across.output), x.dtype, like=x)
     planes = math.prod(x.shape[:2])
     AVG_POOL[x.dtype](
-        _grid(down.output * across.output, planes), THREADS, x, y, np.int32(planes), *_geometry(down, across)[:-2],
-        np.bool_(count_include_pad), np.int32(divisor or 0),
-    )  # fmt: skip
+        _grid(down.output * across.output, planes),
+        THREADS,
+        x,
+        y,
+        np.int32(planes),
+        *_geometry(down, across)[:-2],
+        np.bool_(count_include_pad),
+        np.int32(divisor or 0),
+    )
     return y
 
 
@@ -86,9 +99,16 @@ def avg_pool_gradient(
     """Gradient (N, C, H, W) of `avg_pool` from contiguous g (N, C, Ho, Wo)."""
     grad_x, planes = _image(g, down, across)
     AVG_POOL_GRADIENT[g.dtype](
-        _grid(down.size * across.size, planes), THREADS, g, grad_x, np.int32(planes), *_geometry(down, across)[:-2],
-        np.bool_(count_include_pad), np.int32(divisor or 0), *_by_strides(down, across),
-    )  # fmt: skip
+        _grid(down.size * across.size, planes),
+        THREADS,
+        g,
+        grad_x,
+        np.int32(planes),
+        *_geometry(down, across)[:-2],
+        np.bool_(count_include_pad),
+        np.int32(divisor or 0),
+        *_by_strides(down, across),
+    )
     return grad_x
 
 

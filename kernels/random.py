@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel
+from .toolchain.launch import FLOATS, Kernel
 
 __all__ = ["draw", "stream_arguments"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .launch import FLOATS, Kernel, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, empty, namespace
 
 __all__ = ["clip", "norm", "scale"]
 

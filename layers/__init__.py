@@ -39,7 +39,21 @@ from .pooling import *
 from .summary import LayerSummary, Summary, summary
 
 __all__ = [
-    *activation.__all__, *containers.__all__, *convolution.__all__, *dropout.__all__, *embedding.__all__,
-    *linear.__all__, *loss.__all__, *module.__all__, *normalization.__all__, *perceptron.__all__, *pooling.__all__,
-    "LayerSummary", "Summary", "functional", "init", "models", "summary",
-]  # fmt: skip
+    *activation.__all__,
+    *containers.__all__,
+    *convolution.__all__,
+    *dropout.__all__,
+    *embedding.__all__,
+    *linear.__all__,
+    *loss.__all__,
+    *module.__all__,
+    *normalization.__all__,
+    *perceptron.__all__,
+    *pooling.__all__,
+    "LayerSummary",
+    "Summary",
+    "functional",
+    "init",
+    "models",
+    "summary",
+]

@@ -7,17 +7,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.creation import full
-from ..backend.tensor import Parameter, Tensor
+from ..backend.array.creation import full
+from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
 from .module import Module
 
 __all__ = [
-    "CELU", "ELU", "GELU", "GLU", "Hardsigmoid", "Hardswish", "Hardtanh", "Heaviside", "LeakyReLU", "LogSigmoid",
-    "LogSoftmax", "Mish", "PReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign",
-    "SwiGLU", "Swish", "Tanh", "Threshold",
-]  # fmt: skip
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "Heaviside",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "PReLU",
+    "ReLU",
+    "ReLU6",
+    "SELU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "SwiGLU",
+    "Swish",
+    "Tanh",
+    "Threshold",
+]
 
 
 class _InPlace(Module):
@@ -90,9 +112,13 @@ class Hardtanh(Module):
     """x limited to [min_val, max_val]. (`min_value` and `max_value` are PyTorch's deprecated names of the limits.)"""
 
     def __init__(
-        self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False, min_value: float | None = None,
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
         max_value: float | None = None,
-    ):  # fmt: skip
+    ):
         self.min_val = min_val if min_value is None else min_value
         self.max_val = max_val if max_value is None else max_value
         self.inplace = inplace

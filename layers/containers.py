@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..backend.manipulation import reshape
-from ..backend.tensor import Tensor
+from ..backend.array.manipulation import reshape
+from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .activation import GELU, ReLU
 from .linear import Linear

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend.creation import empty
-from ..backend.tensor import Parameter, Tensor
+from ..backend.array.creation import empty
+from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
@@ -28,10 +28,20 @@ class _Conv(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Ints, stride: Ints = 1, padding: str | Ints = 0,
-        dilation: Ints = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", *,
-        device: str | None = None, dtype: Any = None,
-    ):  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: str | Ints = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        device: str | None = None,
+        dtype: Any = None,
+    ):
         if not isinstance(groups, int) or groups < 1 or in_channels % groups or out_channels % groups:
             got = f"got {groups} for {in_channels} and {out_channels}"
             raise ValueError(f"`groups` must be a positive int that divides `in_channels` and `out_channels`, {got}")
@@ -127,10 +137,21 @@ class _ConvTranspose(_Conv):
     transposed = True
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Ints, stride: Ints = 1, padding: Ints = 0,
-        output_padding: Ints = 0, groups: int = 1, bias: bool = True, dilation: Ints = 1, padding_mode: str = "zeros",
-        *, device: str | None = None, dtype: Any = None,
-    ):  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: Ints = 0,
+        output_padding: Ints = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Ints = 1,
+        padding_mode: str = "zeros",
+        *,
+        device: str | None = None,
+        dtype: Any = None,
+    ):
         if isinstance(padding, str):
             raise TypeError(f"`padding` must be an int or ints for a transposed convolution, got {padding!r}")
         super().__init__(

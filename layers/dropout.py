@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.tensor import Tensor
+from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
 from .linear import Linear

@@ -12,14 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import dtypes, random
-from ..backend.creation import asarray
-from ..backend.tensor import Tensor
+from ..backend.array import random
+from ..backend.array.creation import asarray
+from ..backend.device import dtypes
+from ..backend.tape.tensor import Tensor
 
 __all__ = [
-    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "lecun_normal_",
-    "normal_", "ones_", "orthogonal_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
-]  # fmt: skip
+    "calculate_gain",
+    "constant_",
+    "dirac_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "lecun_normal_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
@@ -69,9 +83,13 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: rand
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
     generator: random.Generator | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """N(mean, std²) given that the value lies in [a, b]: absolute limits, as in PyTorch, not multiples of std.
 
     x = mean + std · Φ⁻¹(u), u uniform between Φ((a − mean)/std) and Φ((b − mean)/std).
@@ -133,18 +151,24 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
     generator: random.Generator | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """U(−b, b) with b = gain √(3 / fan); `a` is the slope of a leaky_relu. He et al. (2015)."""
     bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
     generator: random.Generator | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """N(0, gain² / fan); `a` is the slope of a leaky_relu. He et al. (2015)."""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 

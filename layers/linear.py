@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend.creation import empty
-from ..backend.tensor import Parameter, Tensor
+from ..backend.array.creation import empty
+from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
 from .module import Module
@@ -64,9 +64,15 @@ class Bilinear(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, *, device: str | None = None,
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        device: str | None = None,
         dtype: Any = None,
-    ):  # fmt: skip
+    ):
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backend.tensor import Tensor
+from ..backend.tape.tensor import Tensor
 from . import init
 from .activation import ReLU
 from .containers import Flatten, Sequential
@@ -21,9 +21,14 @@ __all__ = ["MODELS", "BasicBlock", "ResNet", "cnn", "mlp", "resnet18"]
 
 
 def mlp(
-    input_shape: Sequence[int] = (1, 28, 28), num_classes: int = 10, *, hidden: Sequence[int] = (128, 64),
-    activation: Callable[[], Module] = ReLU, device: str | None = None, dtype: Any = None,
-) -> Sequential:  # fmt: skip
+    input_shape: Sequence[int] = (1, 28, 28),
+    num_classes: int = 10,
+    *,
+    hidden: Sequence[int] = (128, 64),
+    activation: Callable[[], Module] = ReLU,
+    device: str | None = None,
+    dtype: Any = None,
+) -> Sequential:
     """Flatten, then dense layers with an activation between them; logits come out.
 
     >>> from weft.layers import models
@@ -54,12 +59,17 @@ def cnn(
     channels, height, width = input_shape
     place = {"device": device, "dtype": dtype}
     return Sequential(
-        Conv2d(channels, 16, 3, padding=1, **place), ReLU(), MaxPool2d(2),
-        Conv2d(16, 32, 3, padding=1, **place), ReLU(), MaxPool2d(2),
+        Conv2d(channels, 16, 3, padding=1, **place),
+        ReLU(),
+        MaxPool2d(2),
+        Conv2d(16, 32, 3, padding=1, **place),
+        ReLU(),
+        MaxPool2d(2),
         Flatten(),
-        Linear(32 * (height // 4) * (width // 4), 128, **place), ReLU(),
+        Linear(32 * (height // 4) * (width // 4), 128, **place),
+        ReLU(),
         Linear(128, num_classes, **place),
-    )  # fmt: skip
+    )
 
 
 class BasicBlock(Module):

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import devices, dtypes
-from ..backend.methods import _names_dtype
-from ..backend.tensor import Parameter, Tensor
+from ..backend.array.methods import _names_dtype
+from ..backend.device import devices, dtypes
+from ..backend.tape.tensor import Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
 from .state import IncompatibleKeys, load
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend.creation import ones, zeros
-from ..backend.dtypes import int64
-from ..backend.tensor import Parameter, Tensor
+from ..backend.array.creation import ones, zeros
+from ..backend.device.dtypes import int64
+from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
 from .module import Module
@@ -46,9 +46,17 @@ class _RunningNorm(_Norm):
     dims: tuple[int, ...]
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, *, bias: bool = True, device: str | None = None, dtype: Any = None,
-    ):  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+    ):
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -96,9 +104,15 @@ class _BatchNorm(_RunningNorm):
                 momentum = 1.0 / self.num_batches_tracked.item()
         tracked = not self.training or self.track_running_stats
         return F.batch_norm(
-            input, self.running_mean if tracked else None, self.running_var if tracked else None, self.weight,
-            self.bias, self.training or self.running_mean is None, momentum, self.eps,
-        )  # fmt: skip
+            input,
+            self.running_mean if tracked else None,
+            self.running_var if tracked else None,
+            self.weight,
+            self.bias,
+            self.training or self.running_mean is None,
+            momentum,
+            self.eps,
+        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -140,9 +154,17 @@ class BatchNorm2d(_BatchNorm):
 
 class _InstanceNorm(_RunningNorm):
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, *, bias: bool = True, device: str | None = None, dtype: Any = None,
-    ):  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        *,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+    ):
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, bias=bias, device=device, dtype=dtype
         )
@@ -152,9 +174,15 @@ class _InstanceNorm(_RunningNorm):
         self._check_dims(input, batched - 1)
         x = input if input.ndim == batched else input.unsqueeze(0)  # type: ignore[attr-defined]
         y = F.instance_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias,
-            self.training or not self.track_running_stats, 0.0 if self.momentum is None else self.momentum, self.eps,
-        )  # fmt: skip
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
         return y if input.ndim == batched else y.squeeze(0)  # type: ignore[attr-defined]
 
 
@@ -196,9 +224,15 @@ class LayerNorm(_Norm):
     """
 
     def __init__(
-        self, normalized_shape: int | Iterable[int], eps: float = 1e-5, elementwise_affine: bool = True,
-        bias: bool = True, *, device: str | None = None, dtype: Any = None,
-    ):  # fmt: skip
+        self,
+        normalized_shape: int | Iterable[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        device: str | None = None,
+        dtype: Any = None,
+    ):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
@@ -226,9 +260,14 @@ class RMSNorm(_Norm):
     """
 
     def __init__(
-        self, normalized_shape: int | Iterable[int], eps: float | None = None, elementwise_affine: bool = True, *,
-        device: str | None = None, dtype: Any = None,
-    ):  # fmt: skip
+        self,
+        normalized_shape: int | Iterable[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        *,
+        device: str | None = None,
+        dtype: Any = None,
+    ):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
@@ -255,9 +294,16 @@ class GroupNorm(_Norm):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True,
-        device: str | None = None, dtype: Any = None,
-    ):  # fmt: skip
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+    ):
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"`num_groups` must divide `num_channels`, got {num_groups} and {num_channels}")
         self.num_groups = num_groups

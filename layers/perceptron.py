@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.autograd import no_grad
-from ..backend.creation import asarray, zeros
-from ..backend.linear import matmul
-from ..backend.tensor import Parameter, Tensor
+from ..backend.array.creation import asarray, zeros
+from ..backend.array.products import matmul
+from ..backend.tape.autograd import no_grad
+from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from .module import Module
 

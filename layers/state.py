@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..backend import dtypes
-from ..backend.creation import asarray
-from ..backend.tensor import Tensor
+from ..backend.array.creation import asarray
+from ..backend.device import dtypes
+from ..backend.tape.tensor import Tensor
 
 __all__ = ["IncompatibleKeys"]
 

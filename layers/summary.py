@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import singledispatch
 from typing import Any, NamedTuple
 
-from ..backend.autograd import no_grad
-from ..backend.creation import zeros
-from ..backend.memory import size
-from ..backend.tensor import Tensor
+from ..backend.array.creation import zeros
+from ..backend.device.memory import size
+from ..backend.tape.autograd import no_grad
+from ..backend.tape.tensor import Tensor
 from .containers import Flatten, Unflatten
 from .convolution import _Conv
 from .functional._check import several
@@ -121,10 +121,16 @@ class Summary:
     def __str__(self) -> str:
         header = ("layer", "output", "parameters", "mult-adds", "sees", "memory")
         rows = [
-            (f"{x.name} {x.kind}".strip(), _times(x.output_shape), f"{x.parameters:,}", f"{x.mult_adds:,}",
-             _times(x.receptive_field or ()), size(x.memory))
+            (
+                f"{x.name} {x.kind}".strip(),
+                _times(x.output_shape),
+                f"{x.parameters:,}",
+                f"{x.mult_adds:,}",
+                _times(x.receptive_field or ()),
+                size(x.memory),
+            )
             for x in self.layers
-        ]  # fmt: skip
+        ]
         widths = [max(map(len, column)) for column in zip(header, *rows)]
         lines = [
             "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]).rstrip()
@@ -132,12 +138,17 @@ class Summary:
         ]
         rule = "─" * max(map(len, lines))
         fixed = self.total_parameters - self.trainable_parameters
-        return "\n".join([
-            lines[0], rule, *lines[1:], rule,
-            f"parameters: {self.total_parameters:,}" + (f" ({fixed:,} of them not trained)" if fixed else ""),
-            f"mult-adds:  {self.mult_adds:,}",
-            f"memory:     {size(self.parameter_memory)} for parameters, {size(self.activation_memory)} for outputs",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                lines[0],
+                rule,
+                *lines[1:],
+                rule,
+                f"parameters: {self.total_parameters:,}" + (f" ({fixed:,} of them not trained)" if fixed else ""),
+                f"mult-adds:  {self.mult_adds:,}",
+                f"memory:     {size(self.parameter_memory)} for parameters, {size(self.activation_memory)} for outputs",
+            ]
+        )
 
     __repr__ = __str__
 
@@ -209,10 +220,18 @@ class _Observer:
         new = [p for p in module.parameters(recurse=False) if id(p) not in self.counted]
         self.counted |= {id(p) for p in new}
         memory = 0 if y is x or isinstance(module, Flatten | Unflatten) else y.size * y.dtype.itemsize
-        self.layers.append(LayerSummary(
-            name, type(module).__name__, tuple(x.shape[1:]), tuple(y.shape[1:]), sum(p.size for p in new),
-            mult_adds(module, x, y) // batch, field.size or None, memory // batch,
-        ))  # fmt: skip
+        self.layers.append(
+            LayerSummary(
+                name,
+                type(module).__name__,
+                tuple(x.shape[1:]),
+                tuple(y.shape[1:]),
+                sum(p.size for p in new),
+                mult_adds(module, x, y) // batch,
+                field.size or None,
+                memory // batch,
+            )
+        )
 
     def after(self, module: Module, x: Tensor, y: Tensor) -> Field:
         """The field of y: it may be known, from x or from a module inside this one."""
@@ -230,9 +249,10 @@ def _observe(model: Module, x: Tensor) -> list[LayerSummary]:
     observer = _Observer(x, any(map(_is_windowed, model.modules())))
     modes = [(module, module.training) for module in model.modules()]
     handles = [
-        module.register_forward_hook(observer.hook(name)) for name, module in model.named_modules()
+        module.register_forward_hook(observer.hook(name))
+        for name, module in model.named_modules()
         if next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
-    ]  # fmt: skip
+    ]
     model.eval()
     try:
         model(x)

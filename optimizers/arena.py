@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import devices, dtypes
-from ..backend.autocast import Rounding, forget_rounded
 from ..backend.cpu.products import aligned
-from ..backend.tensor import Parameter, Tensor
+from ..backend.device import devices, dtypes
+from ..backend.modes.autocast import Rounding, forget_rounded
+from ..backend.tape.tensor import Parameter, Tensor
 from .rule import Clock, Numbers, Vectors
 
 __all__ = ["MASTER", "Arena", "Layout", "Run", "contiguous", "exact", "kinds", "runs_kernels"]
@@ -253,7 +253,7 @@ def runs_kernels(device: str, *dtypes: Any) -> bool:
     """Whether the device runs our CUDA kernels, and they are for arrays of these dtypes."""
     if devices.kind(device) not in ("cuda", "emulator"):
         return False
-    from ..kernels.launch import FLOATS  # wants ml_dtypes: not before there is such a device
+    from ..kernels.toolchain.launch import FLOATS  # wants ml_dtypes: not before there is such a device
 
     return all(dtype in FLOATS for dtype in dtypes)
 

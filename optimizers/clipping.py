@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import devices, dtypes
-from ..backend.tensor import Tensor, wrap
+from ..backend.device import devices, dtypes
+from ..backend.tape.tensor import Tensor, wrap
 from .arena import contiguous, runs_kernels
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..backend.devices import namespace_of
-from ..backend.tensor import Tensor, innermost
+from ..backend.device.devices import namespace_of
+from ..backend.tape.tensor import Tensor, innermost
 from .arena import Layout, contiguous, kinds
 
 __all__ = ["EMA"]

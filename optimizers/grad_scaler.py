@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.autograd import no_grad
-from ..backend.capture import active
-from ..backend.creation import asarray
-from ..backend.elementwise import isfinite, logical_not, minimum
-from ..backend.indexing import where
-from ..backend.tensor import Tensor
+from ..backend.array.creation import asarray
+from ..backend.array.elementwise import isfinite, logical_not, minimum
+from ..backend.array.indexing import where
+from ..backend.tape.autograd import no_grad
+from ..backend.tape.recording import active
+from ..backend.tape.tensor import Tensor
 from .clipping import get_total_norm, scale_
 from .optimizer import Optimizer
 

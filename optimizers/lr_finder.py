@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from ..backend.devices import waiting_is_meant
+from ..backend.device.devices import waiting_is_meant
 from .optimizer import Optimizer
 
 __all__ = ["LRFinderResult", "lr_find"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
-from ..backend.gemm import matmul
+from ..backend.device.gemm import matmul
 from .arena import MASTER, Arena, Run, exact
 from .optimizer import Optimizer
 from .rule import Clock, Group, Numbers

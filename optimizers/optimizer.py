@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.autograd import enable_grad
-from ..backend.capture import active
 from ..backend.cpu.products import aligned
-from ..backend.parallel import parallel_for
-from ..backend.tensor import Tensor
-from ..backend.watching import watched
+from ..backend.device.parallel import parallel_for
+from ..backend.tape.autograd import enable_grad
+from ..backend.tape.recording import active
+from ..backend.tape.tensor import Tensor
+from ..backend.tape.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Run, exact, kinds
 from .options import check_options, check_params
 from .rule import Clock, Group, Numbers, Vectors
@@ -120,7 +120,7 @@ class Optimizer:
     def advance(self) -> list[tuple[Arena, Run, Group, Numbers]]:
         """The host's part of a step: count it, and put its coefficients where the update reads them.
 
-        What replays the other part from a CUDA graph calls this before each replay (see `backend/capture.py`). Returns
+        What replays the other part from a CUDA graph calls this before each replay (see `backend/modes/capture.py`). Returns
         what is to be updated.
         """
         recording = active()
@@ -144,9 +144,15 @@ class Optimizer:
         rule, *names = self.kernel  # type: ignore[misc]
         for p, g, state in run.blocks:
             update(
-                rule, p, g, [state.get(name) for name in names], run.coefficients, master=state.get(MASTER),
-                multiplier=multiplier, skip=skip,
-            )  # fmt: skip
+                rule,
+                p,
+                g,
+                [state.get(name) for name in names],
+                run.coefficients,
+                master=state.get(MASTER),
+                multiplier=multiplier,
+                skip=skip,
+            )
 
     def _settled(self, k: int) -> list[Arena]:
         """The arenas of the k-th group, laid out anew if a parameter has changed its device or dtype."""

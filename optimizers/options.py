@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backend.dtypes import is_real_floating
-from ..backend.tensor import Tensor
+from ..backend.device.dtypes import is_real_floating
+from ..backend.tape.tensor import Tensor
 from .rule import Group
 
 __all__ = ["check_options", "check_params"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend import elementwise, reductions
-from ..backend.tensor import Tensor
+from ..backend.array import elementwise, reductions
+from ..backend.tape.tensor import Tensor
 
 __all__ = ["decay_groups", "l1_penalty", "l2_penalty"]
 

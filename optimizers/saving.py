@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.tensor import innermost
+from ..backend.tape.tensor import innermost
 from .arena import MASTER
 from .options import check_options
 from .rule import Clock, Group

@@ -33,10 +33,10 @@ def rng():
 def accelerator(request):
     """Each device that runs our kernels; skips where it is not."""
     try:
-        weft.backend.devices.canonical(request.param)
+        weft.backend.device.devices.canonical(request.param)
     except weft.DeviceError as error:
         pytest.skip(str(error))
-    return weft.backend.devices.canonical(request.param)
+    return weft.backend.device.devices.canonical(request.param)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def pytest_sessionfinish(session):
     is_whole = not config.option.keyword and config.option.markexpr in ("", "not slow") and config.args == ["tests"]
     if hasattr(config, "workerinput") or not is_whole or config.option.collectonly or config.option.maxfail:
         return
-    from weft.kernels.compiler import families
+    from weft.kernels.toolchain.compiler import families
 
     there = {expression for expressions, _ in families().values() for expression in expressions}
     idle = there - {name for names in _properties(reporter, "launched") for name in names}
@@ -87,8 +87,8 @@ def pytest_terminal_summary(terminalreporter):
     """Registers, shared memory and spills of all CUDA kernels, from the properties that kernels/test_compiler.py records."""
     records = _properties(terminalreporter, "kernels")
     if any(records):
-        from weft.kernels.compiler import Resources
-        from weft.kernels.report import table
+        from weft.kernels.toolchain.compiler import Resources
+        from weft.kernels.toolchain.report import table
 
         terminalreporter.section("CUDA kernels")
         rows = [(source, arch, Resources(**taken)) for record in records for source, arch, taken in record]

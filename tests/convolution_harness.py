@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 import weft
-from weft.backend.convolution import Geometry
+from weft.backend.nn.convolution import Geometry
 
 
 class Case(NamedTuple):

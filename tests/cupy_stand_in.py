@@ -40,8 +40,9 @@ from cupy_machine import (
     using_allocator,
 )
 
-from weft.kernels import cache, compiler, cublas, cublas_numpy, emulator
-from weft.kernels.launch import KERNELS
+from weft.kernels import emulator
+from weft.kernels.toolchain import cache, compiler, cublas, cublas_numpy
+from weft.kernels.toolchain.launch import KERNELS, expressions
 
 
 # --- arrays ---------------------------------------------------------------------------------------------------------------
@@ -136,9 +137,32 @@ for _name in ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides")
     setattr(ndarray, _name, property(lambda self, name=_name: getattr(self._host, name)))
 for _name in ("T", "mT", "real", "imag"):
     setattr(ndarray, _name, property(lambda self, name=_name: call(lambda x: getattr(x, name), (self,))))
-for _name in ("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumprod", "cumsum", "diagonal", "max",
-              "mean", "min", "prod", "ravel", "repeat", "reshape", "squeeze", "sum", "swapaxes", "take", "transpose",
-              "view"):  # fmt: skip
+for _name in (
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "argsort",
+    "astype",
+    "clip",
+    "copy",
+    "cumprod",
+    "cumsum",
+    "diagonal",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "ravel",
+    "repeat",
+    "reshape",
+    "squeeze",
+    "sum",
+    "swapaxes",
+    "take",
+    "transpose",
+    "view",
+):
     _method = getattr(np.ndarray, _name)
     setattr(ndarray, _name, lambda self, *args, _method=_method, **options: call(_method, (self, *args), options))
 
@@ -213,8 +237,16 @@ def allocated_like(x: np.ndarray) -> ndarray:
     return ndarray(x.shape, x.dtype, strides=np.empty_like(x, subok=False).strides)
 
 
-def array(obj: Any, dtype: Any = None, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0, *,
-          blocking: bool = False) -> ndarray:  # fmt: skip
+def array(
+    obj: Any,
+    dtype: Any = None,
+    copy: Any = True,
+    order: str = "K",
+    subok: bool = False,
+    ndmin: int = 0,
+    *,
+    blocking: bool = False,
+) -> ndarray:
     if isinstance(obj, ndarray):
         dtype = obj.dtype if dtype is None else np.dtype(dtype)
         return obj if not copy and dtype == obj.dtype else obj.astype(dtype)
@@ -251,7 +283,7 @@ class RawKernel:
 
     def __call__(self, grid: tuple, block: tuple, args: tuple, *, shared_mem: int = 0) -> None:
         assert shared_mem <= self.max_dynamic_shared_size_bytes, "more shared memory than the kernel was allowed"
-        code = emulator.library(self.instance.source, emulator._expressions(self.instance))
+        code = emulator.library(self.instance.source, expressions(self.instance.source))
         wanted = code.signatures[self.instance.expression]
         given = [None if len(w) == 2 and isinstance(a, np.uint64) and not a else a for a, w in zip(args, wanted)]
         reads, writes = (

@@ -10,8 +10,8 @@ from ctypes import c_double, c_float, c_int, c_int64, c_size_t, c_uint64, c_void
 
 import numpy as np
 
-from weft.kernels import cublas_numpy
-from weft.kernels.cublas import Matrices
+from weft.kernels.toolchain import cublas_numpy
+from weft.kernels.toolchain.cublas import Matrices
 
 P, I = c_void_p, c_int
 OPERAND = (P, I, I, c_int64)

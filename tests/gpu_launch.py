@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from weft.kernels import emulator
-from weft.kernels.launch import Instance
+from weft.kernels.toolchain import compiler
+from weft.kernels.toolchain.launch import Instance
 
 
 def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
@@ -29,7 +30,7 @@ def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: 
         np.uint64(there.data.ptr + addresses[i] - base) if i in addresses else np.uint64(0) if value is None else value
         for i, value in enumerate(args)
     )
-    instance._function(shared)(tuple(grid), tuple(block), values, shared_mem=shared)
+    compiler.gpu.function(instance, shared)(tuple(grid), tuple(block), values, shared_mem=shared)
     before = host.copy()
     host.view(np.uint8)[...] = there.get()
     _check_guards(memory, before)

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import weft
-from weft.backend.autograd import PRIMITIVES
+from weft.backend.tape.autograd import PRIMITIVES
 
 weft.register_device("strict", array_api_strict)
 EMULATOR = "emulator" in weft.devices()  # there is a C++ compiler; asking has registered the kernels

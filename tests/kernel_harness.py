@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from weft.kernels import emulator
-from weft.kernels.launch import FLOATS, HALVES
+from weft.kernels.toolchain.launch import FLOATS, HALVES
 
 SCHEDULES = (("forward", 0), ("reverse", 0), ("random", 1))
 SIZES = (0, 1, 31, 32, 33, 1025)

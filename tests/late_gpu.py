@@ -16,7 +16,7 @@ from collections import defaultdict, deque
 
 import numpy as np
 
-from weft.backend import devices
+from weft.backend.device import devices
 
 POLICIES = ("eager", "lazy", "copies", "compute", *range(12))
 

@@ -14,8 +14,10 @@ import pytest
 
 import weft
 from weft.__main__ import main
-from weft.kernels import compiler
-from weft.training import Trainer, cli, cli_info, load_checkpoint, load_model
+from weft.kernels.toolchain import compiler
+from weft.training import Trainer, load_checkpoint, load_model
+from weft.training.cli import info as cli_info
+from weft.training.cli import parser as cli
 
 FAST = ["--model", "mlp", "--hidden", "16", "--epochs", "2", "--batch-size", "200"]
 
@@ -25,7 +27,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     if "plots" not in request.fixturenames:  # they take longer than the training here
         for name in ("plot_history", "plot_confusion"):
-            monkeypatch.setattr(f"weft.training.cli_train.{name}", lambda *_, **__: None)
+            monkeypatch.setattr(f"weft.training.cli.train.{name}", lambda *_, **__: None)
     threads = weft.num_threads()
     yield
     weft.set_num_threads(threads)
@@ -217,9 +219,14 @@ class TestTrain:
         out = capsys.readouterr().out
         folder = "runs/digits-mlp"
         assert sorted(os.listdir(folder)) == [
-            "best.safetensors", "confusion.png", "curves.png", "last.safetensors", "log.csv", "model.json",
+            "best.safetensors",
+            "confusion.png",
+            "curves.png",
+            "last.safetensors",
+            "log.csv",
+            "model.json",
             "model.safetensors",
-        ]  # fmt: skip
+        ]
         assert re.search(r"digits: train 1293, dev 144, test 360, samples \(1, 8, 8\) uint8, 10 classes\n", out)
         assert out.count("epoch ") == 12
         accuracy = float(re.search(r"test accuracy +(\d+\.\d+) %  \(\d+ of 360 wrong\)", out)[1])

@@ -65,10 +65,14 @@ def test_examples_are_found():
     """Those of a plain function, a primitive and a class."""
     names = {
         test.name
-        for module in ("parallel", "reductions", "tensor")
+        for module in ("device.parallel", "array.reductions", "tape.tensor")
         for test in examples(importlib.import_module(f"weft.backend.{module}"))
     }
-    assert {"weft.backend.parallel.parallel_for", "weft.backend.reductions.sum", "weft.backend.tensor.Tensor"} <= names
+    assert {
+        "weft.backend.device.parallel.parallel_for",
+        "weft.backend.array.reductions.sum",
+        "weft.backend.tape.tensor.Tensor",
+    } <= names
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -137,9 +137,17 @@ def test_model(name, accelerator):
             )
         else:
             model = nn.Sequential(
-                nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 8, 3),
-                nn.GELU(), nn.AvgPool2d(2), nn.Flatten(), nn.LayerNorm(8), nn.Linear(8, 10),
-            )  # fmt: skip
+                nn.Conv2d(1, 4, 3, padding=1),
+                nn.BatchNorm2d(4),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(4, 8, 3),
+                nn.GELU(),
+                nn.AvgPool2d(2),
+                nn.Flatten(),
+                nn.LayerNorm(8),
+                nn.Linear(8, 10),
+            )
         model = model.to(device)
         optimizer = optim.AdamW(model.parameters(), lr=1e-3)
 

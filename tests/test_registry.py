@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import weft
-from weft.backend.autograd import PRIMITIVES
+from weft.backend.tape.autograd import PRIMITIVES
 
 TESTS = Path(__file__).parent
 ROOT = Path(weft.__file__).parent
@@ -28,27 +28,28 @@ TESTED_IN = {
     "__init__": "test_package.py",
     "__main__": "test_cli.py",
     # tools of the replacements for NumPy: the harness runs these, block edges and layouts included
-    "backend/cpu/blocks": "backend/test_activation.py",
-    "backend/cpu/lowering": "backend/test_convolution.py",
-    "backend/cpu/products": "backend/test_convolution.py",
-    "backend/cpu/winograd": "backend/test_convolution.py",
+    "backend/cpu/blocks": "backend/nn/test_activation.py",
+    "backend/cpu/lowering": "backend/nn/test_convolution.py",
+    "backend/cpu/products": "backend/nn/test_convolution.py",
+    "backend/cpu/winograd": "backend/nn/test_convolution.py",
     # what all kernels are launched with and tested by
-    "kernels/launch": "kernels/test_emulator.py",
+    "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",
     # words that the rules and the metrics are written in
     "optimizers/rule": "optimizers/test_optimizer.py",
-    "training/metric": "training/test_metrics.py",
+    "training/metrics/metric": "training/test_metrics.py",
+    "training/metrics/classification": "training/test_metrics.py",
+    "training/metrics/regression": "training/test_metrics.py",
     # one module that gathers names, and one that has a single import in it
-    "optimizers/schedulers": "optimizers/test_schedule.py",
     "data/extras": "data/test_digits.py",
     # parts of the trainer and of the commands, which are run as a user runs them
     "training/atomic": "training/test_checkpoint.py",
     "training/predict": "training/test_trainer.py",
     "training/recipe": "test_cli.py",
     "training/resumable": "training/test_trainer.py",
-    "training/cli": "test_cli.py",
-    "training/cli_info": "test_cli.py",
-    "training/cli_train": "test_cli.py",
+    "training/cli/parser": "test_cli.py",
+    "training/cli/info": "test_cli.py",
+    "training/cli/train": "test_cli.py",
 }
 
 
@@ -131,7 +132,7 @@ def test_module_has_a_test_file(parts):
         ("backend", "cpu"),
         ("backend", "cuda"),
     ):  # the harness runs every replacement beside its generic form
-        mirrored.append(TESTS / "backend" / f"test_{parts[-1]}.py")
+        mirrored += [TESTS / "backend" / room / f"test_{parts[-1]}.py" for room in ("array", "nn")]
     assert any(path.is_file() for path in mirrored), f"{mirrored[0].relative_to(TESTS)} is missing"
 
 
@@ -173,7 +174,8 @@ def test_all_is_complete(name):
 
 def test_namespace_shows_everything_the_backend_exports():
     """What a module of the array API lists in `__all__` is in `weft` itself, as the same object."""
-    from weft.backend import creation, elementwise, indexing, manipulation, reductions, transforms
+    from weft.backend.array import creation, elementwise, indexing, manipulation, reductions
+    from weft.backend.modes import transforms
 
     for module in (creation, elementwise, indexing, manipulation, reductions, transforms):
         for n in module.__all__:
@@ -187,7 +189,7 @@ def test_harness_finds_mistakes():
     def reject(generic, match, cpu=None, reference=lambda x: 2 * x):
         before = dict(PRIMITIVES)
         try:
-            p = weft.backend.autograd.primitive(generic)
+            p = weft.backend.tape.autograd.primitive(generic)
             if cpu is not None:
                 p.on("cpu")(cpu)
             with pytest.raises(AssertionError, match=match):

@@ -14,6 +14,15 @@ from .saving import *
 from .trainer import *
 
 __all__ = [
-    *atomic.__all__, *callbacks.__all__, *checkpoint.__all__, *metrics.__all__, *nonfinite.__all__, *plots.__all__,
-    *predict.__all__, *reporting.__all__, *saved_model.__all__, *saving.__all__, *trainer.__all__,
-]  # fmt: skip
+    *atomic.__all__,
+    *callbacks.__all__,
+    *checkpoint.__all__,
+    *metrics.__all__,
+    *nonfinite.__all__,
+    *plots.__all__,
+    *predict.__all__,
+    *reporting.__all__,
+    *saved_model.__all__,
+    *saving.__all__,
+    *trainer.__all__,
+]

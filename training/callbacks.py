@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend.devices import namespace_of
-from ..backend.tensor import Tensor, wrap
+from ..backend.device.devices import namespace_of
+from ..backend.tape.tensor import Tensor, wrap
 from ..optimizers import EMA as WeightAverage
 from ..optimizers.clipping import get_total_norm
-from .metric import Mean
+from .metrics.metric import Mean
 
 __all__ = ["EMA", "Callback", "EarlyStopping", "GradientNorm", "Monitor", "Plateau"]
 
@@ -118,9 +118,14 @@ class EarlyStopping(Callback):
     """
 
     def __init__(
-        self, monitor: str = "val_loss", patience: int = 5, *, min_delta: float = 0.0, mode: str | None = None,
+        self,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        *,
+        min_delta: float = 0.0,
+        mode: str | None = None,
         restore_best: bool = True,
-    ):  # fmt: skip
+    ):
         if patience < 1:
             raise ValueError(f"`patience` must be at least 1, got {patience}")
         self.monitor, self.patience, self.restore_best = Monitor(monitor, mode, min_delta), patience, restore_best

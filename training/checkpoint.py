@@ -23,8 +23,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..backend.devices import is_array, to_numpy, waiting_is_meant
-from ..backend.tensor import innermost
+from ..backend.device.devices import is_array, to_numpy, waiting_is_meant
+from ..backend.tape.tensor import innermost
 from .atomic import write_atomically
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]

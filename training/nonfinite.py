@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import random
-from ..backend.autograd import no_grad
-from ..backend.devices import kind, namespace_of, waiting_is_meant
-from ..backend.dtypes import is_real_floating
-from ..backend.tensor import Tensor
+from ..backend.array import random
+from ..backend.device.devices import kind, namespace_of, waiting_is_meant
+from ..backend.device.dtypes import is_real_floating
+from ..backend.tape.autograd import no_grad
+from ..backend.tape.tensor import Tensor
 from .callbacks import Callback
 
 __all__ = ["NonFiniteError", "StopOnNaN"]

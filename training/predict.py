@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import dtypes
-from ..backend.autograd import no_grad
-from ..backend.creation import asarray
-from ..backend.devices import canonical, to_numpy, waiting_is_meant
-from ..backend.tensor import innermost
+from ..backend.array.creation import asarray
+from ..backend.device import dtypes
+from ..backend.device.devices import canonical, to_numpy, waiting_is_meant
+from ..backend.tape.autograd import no_grad
+from ..backend.tape.tensor import innermost
 
 __all__ = ["Predictor"]
 

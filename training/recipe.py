@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from .. import optimizers
-from ..backend import memory, random
-from ..backend.devices import canonical, kind, select
+from ..backend.array import random
+from ..backend.device import memory
+from ..backend.device.devices import canonical, kind, select
 from ..data import (
     ArrayDataset,
     DataError,
@@ -25,7 +26,7 @@ from ..layers import CrossEntropyLoss
 from ..optimizers import decay_groups, schedulers
 from .callbacks import EarlyStopping, Plateau
 from .checkpoint import array_crc
-from .cli import UsageError
+from .cli.parser import UsageError
 from .nonfinite import StopOnNaN
 from .saved_model import build_model
 from .trainer import Trainer
@@ -143,7 +144,7 @@ class Run:
         batch_size = self.recipe.batch_size if training else 512
         return DataLoader(
             data, batch_size, shuffle=training, seed=self.recipe.seed, device=self.device, transform=self.normalizer
-        )  # fmt: skip
+        )
 
     def _trainer(self, model: Any) -> Trainer:
         recipe = self.recipe
@@ -156,11 +157,18 @@ class Run:
         if recipe.patience is not None:
             callbacks.append(EarlyStopping(patience=recipe.patience))
         return Trainer(
-            model, CrossEntropyLoss(label_smoothing=recipe.label_smoothing), optimizer, scheduler=scheduler,
-            scheduler_interval=interval, metrics=["accuracy"], callbacks=[*callbacks, StopOnNaN()],
-            clip_grad_norm=recipe.clip_grad_norm, accumulate=recipe.accumulate, device=self.device,
+            model,
+            CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+            optimizer,
+            scheduler=scheduler,
+            scheduler_interval=interval,
+            metrics=["accuracy"],
+            callbacks=[*callbacks, StopOnNaN()],
+            clip_grad_norm=recipe.clip_grad_norm,
+            accumulate=recipe.accumulate,
+            device=self.device,
             precision=None if recipe.precision == "float32" else recipe.precision,
-        )  # fmt: skip
+        )
 
 
 @contextmanager

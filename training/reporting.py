@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from ..backend.devices import waiting_is_meant
+from ..backend.device.devices import waiting_is_meant
 from .atomic import write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath

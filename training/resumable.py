@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from ..backend import random
+from ..backend.array import random
 from ..optimizers import GradScaler
 from .callbacks import Callback
-from .metric import Mean, Metric
+from .metrics.metric import Mean, Metric
 
 __all__ = ["Resumable"]
 
@@ -65,13 +65,16 @@ class Resumable:
             "scaler": self.scaler.state_dict(),
             "loaders": self._loader_states() if self._positions is None else self._positions,
             "generator": random.default_generator.get_state(),
-            "epoch": self.epoch, "step": self.step, "batch": self.batch,
-            "samples": self.samples, "seconds": self.seconds,
+            "epoch": self.epoch,
+            "step": self.step,
+            "batch": self.batch,
+            "samples": self.samples,
+            "seconds": self.seconds,
             "row": self.row if self.batch else {},
             "history": self.history,
             "sums": {name: metric.state_dict() for name, metric in [("loss", self.mean_loss), *self.metrics.items()]},
             "callbacks": {name: callback.state_dict() for name, callback in self._named_callbacks()},
-        }  # fmt: skip
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was called: give `fit` the same data then.

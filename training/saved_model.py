@@ -24,9 +24,15 @@ class SavedModel(Predictor):
     """
 
     def __init__(
-        self, model: Any, *, architecture: dict[str, Any] | None = None, normalizer: Normalizer | None = None,
-        class_names: tuple[str, ...] = (), info: dict[str, Any] | None = None, device: str | None = None,
-    ):  # fmt: skip
+        self,
+        model: Any,
+        *,
+        architecture: dict[str, Any] | None = None,
+        normalizer: Normalizer | None = None,
+        class_names: tuple[str, ...] = (),
+        info: dict[str, Any] | None = None,
+        device: str | None = None,
+    ):
         super().__init__(model.eval(), device=device, transform=normalizer)
         self.architecture, self.normalizer, self.class_names, self.info = (
             architecture,
@@ -57,9 +63,13 @@ def build_model(architecture: dict[str, Any], *, device: str | None = None) -> A
 
 
 def model_state(
-    model: Any, *, architecture: dict[str, Any] | None = None, normalizer: Normalizer | None = None,
-    class_names: tuple[str, ...] = (), info: dict[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    model: Any,
+    *,
+    architecture: dict[str, Any] | None = None,
+    normalizer: Normalizer | None = None,
+    class_names: tuple[str, ...] = (),
+    info: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """The entries of a model file. With `Checkpoint(extra=…)` checkpoints have them too, for `load_model` to read."""
     return {
         "model": model.state_dict(),
@@ -71,9 +81,14 @@ def model_state(
 
 
 def save_model(
-    path: FilePath, model: Any, *, architecture: dict[str, Any] | None = None, normalizer: Normalizer | None = None,
-    class_names: tuple[str, ...] = (), info: dict[str, Any] | None = None,
-) -> None:  # fmt: skip
+    path: FilePath,
+    model: Any,
+    *,
+    architecture: dict[str, Any] | None = None,
+    normalizer: Normalizer | None = None,
+    class_names: tuple[str, ...] = (),
+    info: dict[str, Any] | None = None,
+) -> None:
     """Write a model to `path` (safetensors, atomically), and what there is to read of it as .json.
 
     Parameters
@@ -128,6 +143,10 @@ def load_model(path: FilePath, model: Any = None, *, device: str | None = None) 
         reason = " ".join(str(error).split())
         raise CheckpointError(f"`{path}`: expected a model and all that it needs, found that {reason}") from error
     return SavedModel(
-        model, architecture=architecture, normalizer=normalizer, class_names=tuple(state.get("class_names", ())),
-        info=state.get("info"), device=device,
-    )  # fmt: skip
+        model,
+        architecture=architecture,
+        normalizer=normalizer,
+        class_names=tuple(state.get("class_names", ())),
+        info=state.get("info"),
+        device=device,
+    )

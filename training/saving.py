@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..backend.devices import waiting_is_meant
+from ..backend.device.devices import waiting_is_meant
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
 
@@ -35,9 +35,15 @@ class Checkpoint(Callback):
     order = 2  # saves what the other callbacks have become
 
     def __init__(
-        self, folder: FilePath, *, every: int | None = None, monitor: str | None = "val_loss", mode: str | None = None,
-        extra: dict[str, Any] | None = None, announce: Callable[[str], None] | None = None,
-    ):  # fmt: skip
+        self,
+        folder: FilePath,
+        *,
+        every: int | None = None,
+        monitor: str | None = "val_loss",
+        mode: str | None = None,
+        extra: dict[str, Any] | None = None,
+        announce: Callable[[str], None] | None = None,
+    ):
         if every is not None and every < 1:
             raise ValueError(f"`every` must be at least 1, got {every}")
         self.folder, self.every, self.extra, self.announce = Path(folder), every, dict(extra or {}), announce

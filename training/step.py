@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.autocast import autocast
-from ..backend.capture import active
-from ..backend.capture import capture as capture_step
-from ..backend.devices import kind
-from ..backend.dtypes import is_real_floating
-from ..backend.manipulation import astype
-from ..backend.tensor import Tensor
+from ..backend.array.manipulation import astype
+from ..backend.device.devices import kind
+from ..backend.device.dtypes import is_real_floating
+from ..backend.modes.autocast import autocast
+from ..backend.modes.capture import capture as capture_step
+from ..backend.tape.recording import active
+from ..backend.tape.tensor import Tensor
 from ..optimizers import GradScaler
 from ..optimizers.arena import contiguous, runs_kernels
 from ..optimizers.clipping import clip_grad_norm_

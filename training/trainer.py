@@ -7,16 +7,17 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..backend import nvtx, random
-from ..backend.autograd import no_grad
-from ..backend.creation import asarray
-from ..backend.devices import canonical, waiting_is_meant
-from ..backend.tensor import Tensor
+from ..backend.array import random
+from ..backend.array.creation import asarray
+from ..backend.device.devices import canonical, waiting_is_meant
+from ..backend.modes import nvtx
+from ..backend.tape.autograd import no_grad
+from ..backend.tape.tensor import Tensor
 from ..optimizers import GradScaler
 from ..optimizers.schedulers import ReduceLROnPlateau
 from .callbacks import Callback
-from .metric import Mean, Metric
 from .metrics import collect
+from .metrics.metric import Mean, Metric
 from .predict import Predictor
 from .resumable import Resumable
 from .step import Step
@@ -71,11 +72,22 @@ class Trainer(Step, Resumable, Predictor):
     """
 
     def __init__(
-        self, model: Any, loss: Any, optimizer: Any, *, scheduler: Any = None, scheduler_interval: str = "epoch",
-        metrics: Any = None, callbacks: Sequence[Callback] = (), clip_grad_norm: float | None = None,
-        accumulate: int = 1, precision: str | None = None, capture: bool | None = None, device: str | None = None,
+        self,
+        model: Any,
+        loss: Any,
+        optimizer: Any,
+        *,
+        scheduler: Any = None,
+        scheduler_interval: str = "epoch",
+        metrics: Any = None,
+        callbacks: Sequence[Callback] = (),
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
+        precision: str | None = None,
+        capture: bool | None = None,
+        device: str | None = None,
         seed: int | None = None,
-    ):  # fmt: skip
+    ):
         if scheduler_interval not in ("epoch", "step"):
             raise ValueError(f"`scheduler_interval` must be 'epoch' or 'step', got {scheduler_interval!r}")
         if isinstance(scheduler, ReduceLROnPlateau):

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import activation
-from ..activation import GELU_TANH
-from ..autograd import is_grad_enabled
+from ..nn import activation
+from ..nn.activation import GELU_TANH
+from ..tape.autograd import is_grad_enabled
 from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 # P, lowest power first, of Φ(x) = ½ (1 + tanh(x P(x²))): a minimax fit to artanh(erf(x/√2))/x, weighted by what its

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..parallel import parallel_for
+from ..device.parallel import parallel_for
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
 DOT = 1 << 13  # elements: OpenBLAS splits longer dot products between its threads; the result depends on how many

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
-from ..parallel import parallel_for
+from ..device.parallel import parallel_for
+from ..nn.convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
 from .lowering import TILE_BYTES, Columns, Lowering, Planar, Pointwise, shares_padding
 from .products import aligned
 from .winograd import Winograd
@@ -25,9 +25,16 @@ PARTIAL_BYTES = 1 << 25  # of partial sums of a weight's gradient
 
 @conv2d.on("cpu")
 def _(
-    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0), dilation: Any = (1, 1),
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    /,
+    *,
+    stride: Any = (1, 1),
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
     groups: int = 1,
-) -> Any:  # fmt: skip
+) -> Any:
     if not _suits(x, weight, bias):
         return NotImplemented
     return convolution(Host, x, weight, bias, geometry(x, weight, stride, padding, dilation, groups))
@@ -35,9 +42,17 @@ def _(
 
 @conv_transpose2d.on("cpu")
 def _(
-    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0),
-    output_padding: Any = (0, 0), dilation: Any = (1, 1), groups: int = 1,
-) -> Any:  # fmt: skip
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    /,
+    *,
+    stride: Any = (1, 1),
+    padding: Any = (0, 0),
+    output_padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    groups: int = 1,
+) -> Any:
     if not _suits(x, weight, bias):
         return NotImplemented
     where = transposed_geometry(x, weight, stride, padding, output_padding, dilation, groups)

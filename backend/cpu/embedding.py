@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import embedding
+from ..nn import embedding
 
 RUN = 32  # an index used more often than this has a `sum` of its own; the others are added round by round, all at once
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import loss
-from ..autograd import is_grad_enabled
+from ..nn import loss
+from ..tape.autograd import is_grad_enabled
 from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work

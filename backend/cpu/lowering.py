@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..convolution import Geometry
+from ..nn.convolution import Geometry
 from .products import Product, blocks, copied, zeros
 
 TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import normalization
-from ..normalization import BatchNorm
-from ..parallel import parallel_for
+from ..device.parallel import parallel_for
+from ..nn import normalization
+from ..nn.normalization import BatchNorm
 from .blocks import BLOCK, FLOATS, row_dots, row_sums
 
 SMALL = 1 << 14  # elements: below, the generic form's few calls take less time than the tiles' many

@@ -8,17 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from ..parallel import parallel_for
-from ..pooling import Axis, avg_pool2d, max_pool2d, taps, window_axes
+from ..device.parallel import parallel_for
+from ..nn.pooling import Axis, avg_pool2d, max_pool2d, taps, window_axes
 
 IMAGES = 1 << 19  # bytes of images worked on at a time: smaller parts cost more in calls than the cache saves
 
 
 @max_pool2d.on("cpu")
 def _(
-    x: Any, /, *, kernel_size: Any, stride: Any, padding: Any = (0, 0), dilation: Any = (1, 1), ceil_mode: bool = False,
+    x: Any,
+    /,
+    *,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     if return_indices or not x.size:
         return NotImplemented
     down, across = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
@@ -89,9 +96,16 @@ def _scratch(held: dict, name: Any, like: np.ndarray, dtype: Any) -> np.ndarray:
 
 @avg_pool2d.on("cpu")
 def _(
-    x: Any, /, *, kernel_size: Any, stride: Any, padding: Any = (0, 0), ceil_mode: bool = False, count_include_pad: bool = True,
+    x: Any,
+    /,
+    *,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any = (0, 0),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     down, across = window_axes(x, kernel_size, stride, padding, (1, 1), ceil_mode)
     if not x.size or not down.output or not across.output:
         return NotImplemented

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..parallel import blas_architectures
+from ..device.parallel import blas_architectures
 
 # With AVX-512, OpenBLAS multiplies matrices of at most 10⁶ multiply-adds without packing them first: at this size, and
 # with at least so many rows, 1.3 times faster than large ones.

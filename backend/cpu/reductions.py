@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import reductions
+from ..array import reductions
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..convolution import Geometry
+from ..nn.convolution import Geometry
 from .lowering import Lowering, Tile
 from .products import Product, aligned, copied, zeros
 

@@ -1,7 +1,7 @@
 """Hand-written kernels in the place of primitives, on "cuda" and in the emulator alike.
 
-Imported when such a device is first asked for, and not before. What a kernel cannot do (float64, an unusual layout) it
-hands back with NotImplemented, and the generic form runs.
+They are imported when such a device is first asked for, and not before. What a kernel cannot do (float64, an unusual
+layout) it hands back with NotImplemented, and the generic form runs.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
+
+from ..device import devices, memory
+from ..device.devices import DeviceError
+
+__all__ = ["replaces"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def replaces(primitive: Any) -> Callable:
+def replaces(primitive: Any) -> Callable[[F], F]:
     """Register a function in the place of a primitive, on every device that runs our kernels."""
 
-    def register(implementation: Callable) -> Callable:
+    def register(implementation: F) -> F:
         for device in ("cuda", "emulator"):
             primitive.on(device)(implementation)
         return implementation
@@ -23,5 +31,61 @@ def replaces(primitive: Any) -> Callable:
     return register
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f".{_module.name}", __name__)
+def _load_replacements() -> None:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f".{module.name}", __name__)
+
+
+def _open_cuda() -> Any:
+    """CuPy's namespace, for a machine with a GPU."""
+    try:
+        import ml_dtypes  # noqa: I001  (CuPy registers bfloat16 only if it is imported first)
+        import cupy
+    except ImportError as error:
+        raise DeviceError(
+            f'`cuda` needs CuPy, which could not be imported ({error}): pip install "weft[cuda]"'
+        ) from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(f"`cuda` needs an NVIDIA GPU and its driver; {_driver_trouble(cupy, error)}") from None
+    if count == 0:
+        raise DeviceError("`cuda` needs an NVIDIA GPU; the driver reports none")
+    import array_api_compat.cupy
+
+    from ...kernels.toolchain import compiler
+    from ..device.cupy_namespace import CupyNamespace
+
+    _load_replacements()
+    memory.explain_exhaustion()
+    return devices.register_array(cupy.ndarray, CupyNamespace(array_api_compat.cupy))
+
+
+def _driver_trouble(cupy: ModuleType, error: Exception) -> str:
+    runtime = cupy.cuda.runtime
+    supported, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion() // 1000
+    if supported == 0:
+        return "no driver is installed: see nvidia.com/drivers"
+    if supported // 1000 < needed:
+        return (
+            f"CuPy is built for CUDA {needed} and the driver supports CUDA {supported // 1000}.{supported % 1000 // 10}: "
+            "update the driver"
+        )
+    return f"the driver says: {error}"
+
+
+def _open_emulator() -> Any:
+    """The emulator's namespace, for a machine with a C++ compiler."""
+    from ...kernels.emulator import Array, EmulatorError, array, build, namespace
+
+    try:
+        build.compiler()
+    except EmulatorError as error:
+        raise DeviceError(str(error)) from None
+    _load_replacements()
+    array.on_wait = devices.note_waiting
+    return devices.register_array(Array, namespace)
+
+
+devices.register_opener("cuda", _open_cuda)
+devices.register_opener("emulator", _open_emulator)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...kernels import activation as kernels
-from ...kernels.launch import FLOATS
-from .. import activation, elementwise
+from ...kernels.toolchain.launch import FLOATS
+from ..array import elementwise
+from ..nn import activation
 from . import replaces
 
 

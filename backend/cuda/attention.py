@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ...kernels import attention as kernels
-from ...kernels.launch import FLOATS
-from .. import attention, devices
-from ..determinism import are_deterministic_algorithms_enabled
-from ..random import Stretch
+from ...kernels.toolchain.launch import FLOATS
+from ..array.random import Stretch
+from ..device import devices
+from ..device.determinism import are_deterministic_algorithms_enabled
+from ..nn import attention
 from . import replaces
 
 

@@ -19,9 +19,9 @@ from ...kernels import convolution as kernels
 from ...kernels import implicit_gemm
 from ...kernels.activation import column_sums
 from ...kernels.channel_last import channel_last
-from ...kernels.launch import FLOATS, aligned, empty, namespace
-from ..convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
-from ..gemm import matmul
+from ...kernels.toolchain.launch import FLOATS, aligned, empty, namespace
+from ..device.gemm import matmul
+from ..nn.convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
 from . import replaces
 
 IMPLICIT = True  # False: everything goes through columns in memory, to measure what they cost
@@ -33,9 +33,16 @@ Pair = tuple[int, int]
 
 @replaces(conv2d)
 def _(
-    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0), dilation: Any = (1, 1),
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    /,
+    *,
+    stride: Any = (1, 1),
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
     groups: int = 1,
-) -> Any:  # fmt: skip
+) -> Any:
     where = geometry(x, weight, stride, padding, dilation, groups)
     if not _suits(where, x, weight, bias):
         return NotImplemented
@@ -44,9 +51,17 @@ def _(
 
 @replaces(conv_transpose2d)
 def _(
-    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = (1, 1), padding: Any = (0, 0),
-    output_padding: Any = (0, 0), dilation: Any = (1, 1), groups: int = 1,
-) -> Any:  # fmt: skip
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    /,
+    *,
+    stride: Any = (1, 1),
+    padding: Any = (0, 0),
+    output_padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    groups: int = 1,
+) -> Any:
     where = transposed_geometry(x, weight, stride, padding, output_padding, dilation, groups)
     if not _suits(where, x, weight, bias):
         return NotImplemented

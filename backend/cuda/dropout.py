@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from ...kernels import dropout as kernels
-from ...kernels.launch import FLOATS
-from .. import dropout
-from ..random import Stretch, threshold
+from ...kernels.toolchain.launch import FLOATS
+from ..array.random import Stretch, threshold
+from ..nn import dropout
 from . import replaces
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...kernels import embedding as kernels
-from ...kernels.launch import FLOATS
-from .. import embedding
+from ...kernels.toolchain.launch import FLOATS
+from ..nn import embedding
 from . import replaces
 
 

@@ -7,16 +7,17 @@ from typing import Any
 
 from ...kernels import activation as kernels
 from ...kernels import dense
-from ...kernels.launch import FLOATS, namespace
-from .. import linear
-from ..autograd import is_grad_enabled
-from ..gemm import matmul as gemm
+from ...kernels.toolchain.launch import FLOATS, namespace
+from ..array import products
+from ..device.gemm import matmul as gemm
+from ..nn import linear
+from ..tape.autograd import is_grad_enabled
 from . import replaces
 
 FUNCTIONS = {None: "Identity", "relu": "Relu", "gelu": "GeluTanh"}
 
 
-@replaces(linear.matmul)
+@replaces(products.matmul)
 def _(x1: Any, x2: Any, /) -> Any:
     """Of stacks times one matrix, or stacks of one shape; the gradient of the one matrix is one product."""
     if x1.dtype not in FLOATS or x1.dtype != x2.dtype or min(x1.ndim, x2.ndim) < 2:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ...kernels import cross_entropy as kernels
-from ...kernels.launch import FLOATS
-from .. import loss
-from ..autocast import FLOAT32, is_autocast_enabled
-from ..autograd import is_grad_enabled
+from ...kernels.toolchain.launch import FLOATS
+from ..modes.autocast import FLOAT32, is_autocast_enabled
+from ..nn import loss
+from ..tape.autograd import is_grad_enabled
 from . import replaces
 
 
@@ -37,9 +37,15 @@ def _(
     if weight is not None and weight.dtype != dtype:
         return NotImplemented
     run = functools.partial(
-        kernels.cross_entropy, logits, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
-        reduction=reduction, dtype=dtype,
-    )  # fmt: skip
+        kernels.cross_entropy,
+        logits,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+        dtype=dtype,
+    )
     # Made in forward, if what it is multiplied by in backward may come later: not a number for each row, which costs as much
     # as to make it, nor the factor of a gradient scaler, which is there to keep float16 from rounding it to 0.
     early = reduction != "none" and logits.dtype != np.float16 and is_grad_enabled()

@@ -7,9 +7,9 @@ from typing import Any
 
 from ...kernels import batch_normalization as channels
 from ...kernels import normalization as kernels
-from ...kernels.launch import FLOATS
-from .. import normalization
-from ..normalization import BatchNorm
+from ...kernels.toolchain.launch import FLOATS
+from ..nn import normalization
+from ..nn.normalization import BatchNorm
 from . import replaces
 
 LONGEST = 1 << 30  # count for which the kernels' 32-bit arithmetic suffices

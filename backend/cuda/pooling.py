@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from ...kernels import pooling as kernels
-from ...kernels.launch import FLOATS, namespace
-from .. import pooling
-from ..pooling import window_axes
+from ...kernels.toolchain.launch import FLOATS, namespace
+from ..nn import pooling
+from ..nn.pooling import window_axes
 from . import replaces
 
 LIMIT = 1 << 30  # of what the kernels count in 32 bits
@@ -20,9 +20,16 @@ def _suits(x: Any, outputs: int) -> bool:
 
 @replaces(pooling.max_pool2d)
 def _(
-    x: Any, /, *, kernel_size: Any, stride: Any, padding: Any = (0, 0), dilation: Any = (1, 1), ceil_mode: bool = False,
+    x: Any,
+    /,
+    *,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     down, across = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
     if not _suits(x, down.output * across.output):
         return NotImplemented
@@ -38,9 +45,16 @@ def _(
 
 @replaces(pooling.avg_pool2d)
 def _(
-    x: Any, /, *, kernel_size: Any, stride: Any, padding: Any = (0, 0), ceil_mode: bool = False, count_include_pad: bool = True,
+    x: Any,
+    /,
+    *,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any = (0, 0),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     down, across = window_axes(x, kernel_size, stride, padding, (1, 1), ceil_mode)
     if not _suits(x, down.output * across.output):
         return NotImplemented

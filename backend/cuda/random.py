@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...kernels import random as kernels
-from .. import random
-from ..random import Stretch
+from ..array import random
+from ..array.random import Stretch
 
 
 @random.on("cuda")

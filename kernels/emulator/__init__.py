@@ -16,19 +16,29 @@ import ctypes
 import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..launch import KERNELS, Instance
+from ..toolchain.launch import Instance, expressions, register_engine
 from .array import Array, CaptureError, Graph, capture, is_capturing, namespace, record
 from .build import EmulatorError, Library, library, locate
 
 __all__ = [
-    "Array", "CaptureError", "EmulatorError", "Graph", "KernelFault", "capture", "empty", "is_capturing", "launch", "launched",
-    "namespace", "schedule",
-]  # fmt: skip
+    "Array",
+    "CaptureError",
+    "EmulatorError",
+    "Graph",
+    "KernelFault",
+    "capture",
+    "empty",
+    "is_capturing",
+    "launch",
+    "launched",
+    "namespace",
+    "schedule",
+]
 
 _ORDERS = ("forward", "reverse", "random")
 _POISON = 0x7FA5  # a NaN as half, as bfloat16 and, twice, as float
@@ -112,7 +122,7 @@ def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: 
 
 def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
     _check_limits(instance, grid, block, shared)
-    code = library(instance.source, _expressions(instance))
+    code = library(instance.source, expressions(instance.source))
     signature = code.signatures[instance.expression]
     if len(args) != len(signature):
         raise TypeError(f"`{instance.expression}` takes {len(signature)} arguments, got {len(args)}")
@@ -130,10 +140,16 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
             cells.append(ctypes.c_uint64(addresses.get(i, 0)))
     pointers = (ctypes.c_void_p * max(1, len(cells)))(*[ctypes.addressof(c) for c in cells])
     job = _Launch(
-        grid=tuple(grid), block=tuple(block), shared_bytes=shared, args=ctypes.addressof(pointers),
-        buffers=ctypes.addressof(memory.buffers), buffer_count=len(memory.buffers), order=_ORDERS.index(_order.name),
-        seed=_order.seed, workers=_workers(),
-    )  # fmt: skip
+        grid=tuple(grid),
+        block=tuple(block),
+        shared_bytes=shared,
+        args=ctypes.addressof(pointers),
+        buffers=ctypes.addressof(memory.buffers),
+        buffer_count=len(memory.buffers),
+        order=_ORDERS.index(_order.name),
+        seed=_order.seed,
+        workers=_workers(),
+    )
     fault = _Fault()
     launched.add(instance.expression)
     if code.run(ctypes.c_void_p(code.entries[instance.expression]), ctypes.byref(job), ctypes.byref(fault)):
@@ -141,11 +157,25 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
     memory.copy_back()
 
 
-def _expressions(instance: Instance) -> tuple[str, ...]:
-    """All instantiations of the source: it is compiled as a whole."""
-    return tuple(
-        each.expression for kernel in KERNELS if kernel.source == instance.source for each in kernel.instances.values()
-    )
+class _Emulator:
+    """Launches here, on NumPy's arrays."""
+
+    def prepare(
+        self, instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int
+    ) -> Callable[[], None]:
+        return lambda: launch(instance, grid, block, args, shared)
+
+    def namespace(self, array: Any) -> Any:
+        return np if type(array) is np.ndarray else namespace
+
+    def empty(self, shape: Any, dtype: Any, like: Any) -> Any:
+        return empty(shape, dtype).view(type(like))
+
+    def address(self, array: Any) -> int:
+        return array.ctypes.data
+
+
+register_engine("numpy", _Emulator())
 
 
 def _workers() -> int:

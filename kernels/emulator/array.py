@@ -133,9 +133,29 @@ def _method(name: str, *, in_place: bool = False) -> Callable:
     return method
 
 
-for _name in ("argmax", "argmin", "argsort", "astype", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "nonzero",
-              "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "swapaxes", "take", "trace",
-              "transpose"):  # fmt: skip
+for _name in (
+    "argmax",
+    "argmin",
+    "argsort",
+    "astype",
+    "copy",
+    "cumprod",
+    "cumsum",
+    "diagonal",
+    "dot",
+    "flatten",
+    "nonzero",
+    "ravel",
+    "repeat",
+    "reshape",
+    "round",
+    "searchsorted",
+    "squeeze",
+    "swapaxes",
+    "take",
+    "trace",
+    "transpose",
+):
     setattr(Array, _name, _method(_name))
 for _name in ("fill", "partition", "put", "sort"):
     setattr(Array, _name, _method(_name, in_place=True))

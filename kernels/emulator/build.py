@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .. import cache
-from ..sources import FOLDER, expand
+from ..toolchain import cache
+from ..toolchain.sources import FOLDER, expand
 
 __all__ = ["EmulatorError", "Library", "library", "locate"]
 

@@ -32,6 +32,15 @@ from .pooling import *
 from .similarity import *
 
 __all__ = [
-    *activation.__all__, *attention.__all__, *convolution.__all__, *dense.__all__, *lookup.__all__, *loss.__all__, *noise.__all__,
-    *normalization.__all__, *padding.__all__, *pooling.__all__, *similarity.__all__,
-]  # fmt: skip
+    *activation.__all__,
+    *attention.__all__,
+    *convolution.__all__,
+    *dense.__all__,
+    *lookup.__all__,
+    *loss.__all__,
+    *noise.__all__,
+    *normalization.__all__,
+    *padding.__all__,
+    *pooling.__all__,
+    *similarity.__all__,
+]

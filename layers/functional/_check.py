@@ -6,9 +6,9 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ...backend.autocast import is_autocast_enabled
-from ...backend.dtypes import is_real_floating
-from ...backend.tensor import Tensor
+from ...backend.device.dtypes import is_real_floating
+from ...backend.modes.autocast import is_autocast_enabled
+from ...backend.tape.tensor import Tensor
 
 __all__: list[str] = []
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...backend.manipulation import reshape
-from ...backend.tensor import Tensor
+from ...backend.array.manipulation import reshape
+from ...backend.tape.tensor import Tensor
 
 __all__: list[str] = []
 

@@ -8,17 +8,38 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ...backend import activation as primitives
-from ...backend.creation import ones_like, zeros_like
-from ...backend.elementwise import tanh as _tanh
-from ...backend.tensor import Tensor
+from ...backend.array.creation import ones_like, zeros_like
+from ...backend.array.elementwise import tanh as _tanh
+from ...backend.nn import activation as primitives
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 
 __all__ = [
-    "celu", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "heaviside", "leaky_relu", "log_softmax",
-    "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign",
-    "swiglu", "tanh", "threshold",
-]  # fmt: skip
+    "celu",
+    "elu",
+    "gelu",
+    "glu",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "heaviside",
+    "leaky_relu",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
+    "prelu",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swiglu",
+    "tanh",
+    "threshold",
+]
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -6,19 +6,25 @@ import math
 
 import numpy as np
 
-from ...backend import attention as primitives
-from ...backend.manipulation import broadcast_to, repeat, reshape
-from ...backend.random import default_generator
-from ...backend.tensor import Tensor
+from ...backend.array.manipulation import broadcast_to, repeat, reshape
+from ...backend.array.random import default_generator
+from ...backend.nn import attention as primitives
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 
 __all__ = ["scaled_dot_product_attention"]
 
 
 def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
-) -> Tensor:  # fmt: skip
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
     """softmax(scale · Q Kᵀ + mask) V: Q (…, L, E), K (…, S, E), V (…, S, Eᵥ) → (…, L, Eᵥ); leading axes broadcast.
 
     `attn_mask` broadcasts to (…, L, S): booleans, True where a key takes part, or numbers to be added. `is_causal`: key j

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backend import convolution as primitives
-from ...backend.tensor import Tensor
+from ...backend.nn import convolution as primitives
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 from ._images import as_given, as_images, check_axes
 
@@ -15,17 +15,27 @@ Ints = int | tuple[int, ...]
 
 
 def conv1d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Any = 0,
+    dilation: Ints = 1,
     groups: int = 1,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Cross-correlation of x (N, C, L) or (C, L) with weight (O, C/groups, K), plus bias (O): see `conv2d`."""
     return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Any = 0,
+    dilation: Ints = 1,
     groups: int = 1,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Cross-correlation of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW), plus bias (O).
 
     The result is (N, O, Ho, Wo) with Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1. `padding` is an int, one for each axis,
@@ -39,17 +49,29 @@ def conv2d(
 
 
 def conv_transpose1d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
-    output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
     """The adjoint of `conv1d`: x (N, C, L) or (C, L), weight (C, O/groups, K), bias (O): see `conv_transpose2d`."""
     return _convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 def conv_transpose2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints = 0,
-    output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
     """The adjoint of `conv2d`: x (N, C, H, W) or (C, H, W), weight (C, O/groups, KH, KW), bias (O): y (N, O, Ho, Wo).
 
     Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1.
@@ -119,9 +141,16 @@ def _named_padding(name: str, kernel: tuple, stride: tuple, dilation: tuple) -> 
 
 
 def _convolve_transposed(
-    n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Ints, output_padding: Ints,
-    groups: int, dilation: Ints,
-) -> Tensor:  # fmt: skip
+    n: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Ints,
+    output_padding: Ints,
+    groups: int,
+    dilation: Ints,
+) -> Tensor:
     check.tensor("input", input)
     _check_weight(n, weight, groups, "C, O/groups")
     _check_operands(n, input, weight, bias, weight.shape[0], weight.shape[1] * groups, groups)

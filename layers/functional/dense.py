@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...backend import linear as primitives
-from ...backend.tensor import Tensor
+from ...backend.nn import linear as primitives
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 
 __all__ = ["bilinear", "linear"]

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import devices
-from ...backend import embedding as primitives
-from ...backend.creation import arange
-from ...backend.dtypes import bool as boolean
-from ...backend.dtypes import int64, is_integral
-from ...backend.elementwise import equal
-from ...backend.manipulation import astype, expand_dims
-from ...backend.tensor import Tensor, innermost, wrap
+from ...backend.array.creation import arange
+from ...backend.array.elementwise import equal
+from ...backend.array.manipulation import astype, expand_dims
+from ...backend.device import devices
+from ...backend.device.dtypes import bool as boolean
+from ...backend.device.dtypes import int64, is_integral
+from ...backend.nn import embedding as primitives
+from ...backend.tape.tensor import Tensor, innermost, wrap
 from . import _check as check
 
 __all__ = ["embedding", "one_hot"]
@@ -26,9 +26,14 @@ def _check_indices(name: str, x: Tensor) -> None:
 
 
 def embedding(
-    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
-    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
     """Rows of `weight` (V, D) at indices (…): (…, D).
 
     The row `padding_idx` receives no gradient. With `max_norm`, rows that are used are first shrunk, in place, to that

@@ -10,18 +10,28 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ...backend import loss as primitives
-from ...backend.dtypes import is_integral, is_real_floating
-from ...backend.manipulation import astype, broadcast_shape
-from ...backend.reductions import sum
-from ...backend.tensor import Tensor
+from ...backend.array.manipulation import astype, broadcast_shape
+from ...backend.array.reductions import sum
+from ...backend.device.dtypes import is_integral, is_real_floating
+from ...backend.nn import loss as primitives
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "hinge_embedding_loss",
-    "hinge_loss", "huber_loss", "kl_div", "l1_loss", "mse_loss", "multi_margin_loss", "nll_loss", "smooth_l1_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "multi_margin_loss",
+    "nll_loss",
+    "smooth_l1_loss",
     "soft_margin_loss",
-]  # fmt: skip
+]
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -65,9 +75,13 @@ def _weighted(loss: Tensor, weight: Tensor, total: Any, reduction: str) -> Tenso
 
 # --- regression -------------------------------------------------------------------------------------------------------
 def mse_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", weight: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """(x − y)². A `weight` multiplies each element's loss, and the mean divides by Σ weight.
 
     The convention ½ (x − y)², whose gradient is x − y, is `0.5 * mse_loss(…)`.
@@ -84,9 +98,13 @@ def mse_loss(
 
 
 def l1_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", weight: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """|x − y|. A `weight` multiplies each element's loss, and the mean divides by Σ weight."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=False)
@@ -112,9 +130,13 @@ def huber_loss(
 
 
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", beta: float = 1.0,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
     """(x − y)² / (2β) where |x − y| < β, |x − y| − β/2 beyond."""
     if beta < 0:
         raise ValueError(f"`beta` must not be negative, got {beta}")
@@ -126,9 +148,13 @@ def smooth_l1_loss(
 
 # --- distributions ----------------------------------------------------------------------------------------------------
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """−w (y ln x + (1 − y) ln(1 − x)) of probabilities x; of logits, the next function is more accurate."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     return primitives.binary_cross_entropy(
@@ -137,9 +163,14 @@ def binary_cross_entropy(
 
 
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
     """−w (p y ln σ(x) + (1 − y) ln(1 − σ(x))), where p, `pos_weight`, weighs the positive examples of each class."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=True)
@@ -147,9 +178,13 @@ def binary_cross_entropy_with_logits(
 
 
 def kl_div(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", log_target: bool = False,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
     """y (ln y − x) of log-probabilities x; with `log_target`, `target` is ln y.
 
     "mean" is over all elements; "batchmean" divides the sum by the length of the first axis, which is the
@@ -203,9 +238,14 @@ def _check_input(input: Tensor, target: Tensor) -> None:
 
 
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """−w[y] x[y] of log-probabilities x (N, C), (C,) or (N, C, …) and class indices y; the mean divides by Σ w[y]."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_input(input, target)
@@ -215,9 +255,15 @@ def nll_loss(
 
 
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """−Σ_c w_c q_c ln softmax(x)_c of logits x (N, C), (C,) or (N, C, …).
 
     `target` holds class indices (N), () or (N, …), or probabilities q in the shape and a floating-point dtype like x.
@@ -260,9 +306,13 @@ def soft_margin_loss(
 
 
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """x where y = 1, max(0, margin − x) where y = −1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=True)
@@ -270,9 +320,15 @@ def hinge_embedding_loss(
 
 
 def multi_margin_loss(
-    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
-    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """w[y] Σ_{j ≠ y} max(0, margin − x[y] + x[j])ᵖ / C for x (N, C) or (C,), y (N) or (); p is 1 or 2."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     check.one_of("p", p, (1, 2))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 
-from ...backend import dropout as primitives
-from ...backend import dtypes
-from ...backend.elementwise import add
-from ...backend.random import default_generator
-from ...backend.tensor import Tensor
+from ...backend.array.elementwise import add
+from ...backend.array.random import default_generator
+from ...backend.device import dtypes
+from ...backend.nn import dropout as primitives
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 from ._images import check_axes
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ...backend import devices
-from ...backend import normalization as primitives
-from ...backend.manipulation import reshape, tile
-from ...backend.tensor import Tensor, innermost
+from ...backend.array.manipulation import reshape, tile
+from ...backend.device import devices
+from ...backend.nn import normalization as primitives
+from ...backend.tape.tensor import Tensor, innermost
 from . import _check as check
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
@@ -34,9 +34,15 @@ def _follow(running: Tensor, batch: Any, momentum: float) -> None:
 
 
 def batch_norm(
-    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """weight · (x − μ) / √(σ² + eps) + bias of each channel of x (N, C, …).
 
     With `training`, μ and σ² are those of the batch, and the running statistics (unless None) move towards them, in
@@ -62,9 +68,15 @@ def batch_norm(
 
 
 def instance_norm(
-    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
-    bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """`batch_norm` of each example of x (N, C, …) by itself; running statistics are of the examples' averages."""
     running = (("running_mean", running_mean), ("running_var", running_var))
     _check_channels(input, *running, ("weight", weight), ("bias", bias))

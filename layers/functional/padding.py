@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...backend import indexing
-from ...backend.creation import asarray, full
-from ...backend.tensor import Tensor
+from ...backend.array import indexing
+from ...backend.array.creation import asarray, full
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 
 __all__ = ["pad"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backend import pooling as primitives
-from ...backend.tensor import Tensor
+from ...backend.nn import pooling as primitives
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 from ._images import as_given, as_images, check_axes
 
@@ -15,17 +15,27 @@ Ints = int | tuple[int, ...]
 
 
 def max_pool1d(
-    input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The maximum of each window of x (N, C, L) or (C, L): see `max_pool2d`."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool2d(
-    input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The maximum of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo).
 
     Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1, or ⌈…⌉ with `ceil_mode`; the stride is the
@@ -39,17 +49,26 @@ def max_pool2d(
 
 
 def avg_pool1d(
-    input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, ceil_mode: bool = False,
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The mean of each window of x (N, C, L) or (C, L): see `avg_pool2d`."""
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 def avg_pool2d(
-    input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
     """The mean of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo), sizes as for `max_pool2d`.
 
     Zeros of the padding count unless `count_include_pad=False`; `divisor_override` replaces the count.
@@ -92,28 +111,50 @@ def _windows(
 
 
 def _max_pool(
-    n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool,
+    n: int,
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None,
+    padding: Ints,
+    dilation: Ints,
+    ceil_mode: bool,
     return_indices: bool,
-) -> Any:  # fmt: skip
+) -> Any:
     kernels, strides, paddings, dilations = _windows(n, input, kernel_size, stride, padding, dilation)
     y = primitives.max_pool2d(
-        as_images(n, input), kernel_size=kernels, stride=strides, padding=paddings, dilation=dilations,
-        ceil_mode=ceil_mode, return_indices=return_indices,
-    )  # fmt: skip
+        as_images(n, input),
+        kernel_size=kernels,
+        stride=strides,
+        padding=paddings,
+        dilation=dilations,
+        ceil_mode=ceil_mode,
+        return_indices=return_indices,
+    )
     return tuple(as_given(n, v, input) for v in y) if return_indices else as_given(n, y, input)
 
 
 def _avg_pool(
-    n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, ceil_mode: bool,
-    count_include_pad: bool, divisor_override: int | None,
-) -> Tensor:  # fmt: skip
+    n: int,
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None,
+    padding: Ints,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Tensor:
     kernels, strides, paddings, _ = _windows(n, input, kernel_size, stride, padding, 1)
     if divisor_override == 0:
         raise ValueError("`divisor_override` must not be 0, got 0")
     y = primitives.avg_pool2d(
-        as_images(n, input), kernel_size=kernels, stride=strides, padding=paddings, ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad, divisor_override=divisor_override,
-    )  # fmt: skip
+        as_images(n, input),
+        kernel_size=kernels,
+        stride=strides,
+        padding=paddings,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+        divisor_override=divisor_override,
+    )
     return as_given(n, y, input)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ...backend.elementwise import abs, divide, maximum, multiply, pow, sqrt
-from ...backend.reductions import max, sum
-from ...backend.tensor import Tensor
+from ...backend.array.elementwise import abs, divide, maximum, multiply, pow, sqrt
+from ...backend.array.reductions import max, sum
+from ...backend.tape.tensor import Tensor
 from . import _check as check
 
 __all__ = ["cosine_similarity", "normalize"]

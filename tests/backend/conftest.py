@@ -3,9 +3,9 @@
 import pytest
 
 import weft
-from weft.backend import devices
-from weft.kernels.compiler import ToolkitError
-from weft.kernels.launch import KERNELS
+from weft.backend.device import devices
+from weft.kernels.toolchain import compiler
+from weft.kernels.toolchain.compiler import ToolkitError
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def cupy(monkeypatch):
 
     monkeypatch.setattr(devices, "_opened", {k: v for k, v in devices._opened.items() if not k.startswith("cuda")})
     monkeypatch.setattr(devices, "_namespace_of_type", dict(devices._namespace_of_type))
-    for instance in (i for k in KERNELS for i in k.instances.values()):
-        monkeypatch.setattr(instance, "_loaded", {})
+    monkeypatch.setattr(compiler.gpu, "loaded", {})
+    monkeypatch.setattr(compiler.gpu, "shared", {})
     try:
         with cupy_stand_in.installed() as module:
             yield module

@@ -320,7 +320,7 @@ class TestCapture:
         """A pool that finds no room gives back what is free. Here a graph writes there: the recording must fail instead."""
 
         def step(x):
-            recording = weft.backend.capture.active()
+            recording = weft.backend.tape.recording.active()
             room = (4 << 18) if recording is not None and recording.is_recording else 1 << 30
             monkeypatch.setattr(stand_in.Memory, "limit", stand_in.Memory.taken + room)
             total = weft.concat([x, x]).sum()  # 2 << 18 bytes, and free again

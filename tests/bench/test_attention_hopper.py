@@ -9,7 +9,7 @@ from weft.bench import attention_hopper as candidate
 from weft.bench import gpu_layers
 from weft.bench.machine import Emulator
 from weft.bench.measure import measure
-from weft.kernels import compiler
+from weft.kernels.toolchain import compiler
 
 pytestmark = pytest.mark.slow  # to compile: what ships is in `kernels`
 

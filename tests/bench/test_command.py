@@ -6,7 +6,7 @@ import signal
 import pytest
 
 import weft
-from weft.backend import devices
+from weft.backend.device import devices
 from weft.bench import command, results
 
 TINY = ["--tiny", "--no-torch"]

@@ -11,8 +11,18 @@ MACHINES = {"cpu": {"device": "a processor"}, "cuda": {"device": "NVIDIA X"}}
 
 
 def entry(part, device, name, runs, **more):
-    return {"part": part, "device": device, "name": name, "about": f"{name}, batch 8", "status": "ok", "units": 8, "work": 4e9,
-            "ceiling": "copy", "runs": {n: {"seconds": s} for n, s in runs.items()}, **more}  # fmt: skip
+    return {
+        "part": part,
+        "device": device,
+        "name": name,
+        "about": f"{name}, batch 8",
+        "status": "ok",
+        "units": 8,
+        "work": 4e9,
+        "ceiling": "copy",
+        "runs": {n: {"seconds": s} for n, s in runs.items()},
+        **more,
+    }
 
 
 ENTRIES = [
@@ -38,8 +48,11 @@ def test_groups_and_their_bars():
     groups = plot._groups(ENTRIES[1:2] + ENTRIES[:1])
     assert list(groups) == ["MLP"]
     assert [label for label, _, _ in groups["MLP"]] == [
-        "CPU: weft, batch 8", "CPU: PyTorch", "GPU: weft, batch 8", "GPU: weft.capture",
-    ]  # fmt: skip
+        "CPU: weft, batch 8",
+        "CPU: PyTorch",
+        "GPU: weft, batch 8",
+        "GPU: weft.capture",
+    ]
     assert [value for _, value, _ in groups["MLP"]] == pytest.approx([1000, 500, 1e5, 1e6])
 
 

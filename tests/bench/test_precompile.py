@@ -1,6 +1,6 @@
 """Compiling ahead tells what went wrong; without a GPU, that."""
 
-from weft.backend import devices
+from weft.backend.device import devices
 from weft.bench import precompile
 
 

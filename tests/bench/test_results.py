@@ -3,7 +3,7 @@
 import pytest
 
 from weft.bench import results
-from weft.training.cli import UsageError
+from weft.training.cli.parser import UsageError
 
 
 def entry(name="gelu", device="cuda", part="kernels", runs=None, **more):
@@ -20,8 +20,10 @@ def test_put_replaces_and_takes_ceilings():
     results.put(found, entry("product-bfloat16", runs={"weft": 0.01}, ceiling="bfloat16", work=8e12))
     results.put(found, entry("copy", status="wrong"))
     assert [(e["device"], e["name"], e["status"]) for e in found["benches"]] == [
-        ("cuda", "copy", "wrong"), ("cpu", "copy", "ok"), ("cuda", "product-bfloat16", "ok"),
-    ]  # fmt: skip
+        ("cuda", "copy", "wrong"),
+        ("cpu", "copy", "ok"),
+        ("cuda", "product-bfloat16", "ok"),
+    ]
     assert found["ceilings"] == {"copy": pytest.approx(4e12), "bfloat16": pytest.approx(8e14)}
 
 

@@ -162,8 +162,9 @@ def test_a_bench_that_never_ends_is_told():
 def test_as_a_process():
     """JSON in, JSON out; what else is printed goes to standard error."""
     task = {"device": "cpu", "parts": ["models"], "names": ["mlp-inference"], "tiny": True, "torch": False}
-    run = subprocess.run([sys.executable, "-m", "weft.bench.worker"], input=json.dumps(task), capture_output=True, text=True,
-                         check=True)  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-m", "weft.bench.worker"], input=json.dumps(task), capture_output=True, text=True, check=True
+    )
     first, begin, entry = map(json.loads, run.stdout.splitlines())
     assert first["kind"] == "cpu"
     assert begin["begin"]["name"] == "mlp-inference"

@@ -10,8 +10,12 @@ from weft.data import DataError, load_npz
 
 @pytest.fixture
 def arrays(rng):
-    return {"x_train": rng.standard_normal((6, 3)), "y_train": np.array([0, 1, 2, 0, 1, 2], np.uint8),
-            "x_test": rng.standard_normal((2, 3)), "y_test": np.array([2, 0], np.uint8)}  # fmt: skip
+    return {
+        "x_train": rng.standard_normal((6, 3)),
+        "y_train": np.array([0, 1, 2, 0, 1, 2], np.uint8),
+        "x_test": rng.standard_normal((2, 3)),
+        "y_test": np.array([2, 0], np.uint8),
+    }
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -8,7 +8,7 @@ import pytest
 from late_gpu import POLICIES, plug_in
 
 import weft
-from weft.backend import transfer
+from weft.backend.device import transfer
 from weft.data import ArrayDataset, DataLoader, Standardize, staged
 from weft.kernels import emulator
 
@@ -56,8 +56,9 @@ class TestOnALateGpu:
         gpu = plug_in(monkeypatch, policy)
         passes = [None, 2, 1, None]
         normalizer = Standardize().fit(data.x)
-        loader = DataLoader(data, B, True, seed=3, prefetch=prefetch, device="cuda",
-                            transform=lambda x: gpu.apply(normalizer, x))  # fmt: skip
+        loader = DataLoader(
+            data, B, True, seed=3, prefetch=prefetch, device="cuda", transform=lambda x: gpu.apply(normalizer, x)
+        )
         found = train(gpu, loader, passes)
         others = [gpu.apply(lambda: np.full((B, 2, 3), 7, np.uint8)) for _ in range(4)]
         assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (4, 0)
@@ -143,8 +144,9 @@ class TestOnDevices:
         host = DataLoader(data, B, **options)
         for loader in (host, streamed, resident):
             loader.load_state_dict(state)
-        for h, s, r in zip(list(host) + list(host), list(streamed) + list(streamed), list(resident) + list(resident),
-                           strict=True):  # fmt: skip
+        for h, s, r in zip(
+            list(host) + list(host), list(streamed) + list(streamed), list(resident) + list(resident), strict=True
+        ):
             for a, b, c in zip(h, s, r, strict=True):
                 assert (b.device, c.device, b.dtype, c.dtype) == (accelerator, accelerator, a.dtype, a.dtype)
                 np.testing.assert_array_equal(b.numpy(), c.numpy())

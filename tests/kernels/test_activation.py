@@ -9,10 +9,10 @@ import pytest
 from kernel_harness import close, dtypes, every_schedule, no_worse, rounded
 
 import weft
-from weft.backend import activation as A
-from weft.backend import autograd
-from weft.backend import elementwise as E
-from weft.backend import linear as L
+from weft.backend.array import elementwise as E
+from weft.backend.nn import activation as A
+from weft.backend.nn import linear as L
+from weft.backend.tape import autograd
 from weft.kernels import activation as kernels
 
 C0, C1 = math.sqrt(2 / math.pi), math.sqrt(2 / math.pi) * 0.044715
@@ -233,9 +233,12 @@ class TestLinear:
         for device in ("cpu", "emulator"):
             weft.manual_seed(0)
             net = weft.layers.Sequential(
-                weft.layers.Linear(10, 33), weft.layers.GELU(), weft.layers.Linear(33, 20), weft.layers.ReLU(),
+                weft.layers.Linear(10, 33),
+                weft.layers.GELU(),
+                weft.layers.Linear(33, 20),
+                weft.layers.ReLU(),
                 weft.layers.Linear(20, 4),
-            ).to(device)  # fmt: skip
+            ).to(device)
             y = net(weft.asarray(x, device=device))
             loss = weft.layers.functional.cross_entropy(y, weft.asarray(t, device=device))
             loss.backward()

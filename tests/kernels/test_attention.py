@@ -9,10 +9,10 @@ import pytest
 from kernel_harness import close, every_schedule, no_worse, rounded
 
 import weft
-from weft.backend import autograd
+from weft.backend.tape import autograd
 from weft.kernels import attention as kernels
 from weft.kernels import emulator
-from weft.kernels.launch import FLOATS, HALVES
+from weft.kernels.toolchain.launch import FLOATS, HALVES
 from weft.layers import functional as F
 
 SEED, COUNTER, P = 5, 9, 0.3

@@ -10,8 +10,8 @@ from convolution_harness import Case, columns_of, image_of, reference, run
 from kernel_harness import close, dtypes, every_schedule, halves, no_worse, rounded
 
 import weft
-from weft.backend import autograd
-from weft.backend import convolution as primitives
+from weft.backend.nn import convolution as primitives
+from weft.backend.tape import autograd
 from weft.kernels import convolution as kernels
 
 device = pytest.importorskip("weft.backend.cuda.convolution")

@@ -7,8 +7,8 @@ from harness import scattered
 from kernel_harness import FLOATS, close, dtypes, every_schedule, no_worse, rounded
 
 import weft
-from weft.backend import autograd
-from weft.backend import loss as L
+from weft.backend.nn import loss as L
+from weft.backend.tape import autograd
 from weft.kernels import cross_entropy as kernels
 
 REDUCTIONS = ("none", "sum", "mean")

@@ -8,7 +8,8 @@ import pytest
 from kernel_harness import dtypes
 
 import weft
-from weft.kernels import cublas_numpy, dense, emulator
+from weft.kernels import dense, emulator
+from weft.kernels.toolchain import cublas_numpy
 
 pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
 rng = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 from kernel_harness import SIZES, close, dtypes, every_schedule, no_worse, rounded
 
 import weft
-from weft.backend import autograd
+from weft.backend.tape import autograd
 from weft.kernels import dropout as kernels
 from weft.layers import functional as F
 

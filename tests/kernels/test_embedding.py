@@ -6,11 +6,11 @@ import pytest
 from kernel_harness import FLOATS, close, dtypes, every_schedule, no_worse, rounded
 
 import weft
-from weft.backend import autograd
-from weft.backend import embedding as E
+from weft.backend.nn import embedding as E
+from weft.backend.tape import autograd
 from weft.kernels import embedding as kernels
 from weft.kernels import emulator
-from weft.kernels.settings import settings
+from weft.kernels.toolchain.settings import settings
 
 WIDTHS = (1, 31, 32, 33, 1025)
 

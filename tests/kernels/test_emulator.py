@@ -12,8 +12,9 @@ import pytest
 from kernel_harness import every_schedule
 
 import weft
-from weft.kernels import emulator, launch
+from weft.kernels import emulator
 from weft.kernels.emulator import build
+from weft.kernels.toolchain import launch
 
 PLANTED = Path(__file__).with_name("planted.cu")
 reverse, turn_triples, count = (launch.Kernel(PLANTED, name) for name in ("reverse", "turn_triples", "count"))
@@ -71,8 +72,12 @@ class TestFaults:
         x = np.arange(64, dtype=np.float32)
         y = launch.empty(64, np.float32, like=x)
         with emulator.schedule(order), pytest.raises(emulator.KernelFault, match=detail) as caught:
-            KERNELS[name](2 if name == "race_between_blocks" else 1, block, *[{"x": x, "y": y}[a] for a in arguments],
-                          shared=shared)  # fmt: skip
+            KERNELS[name](
+                2 if name == "race_between_blocks" else 1,
+                block,
+                *[{"x": x, "y": y}[a] for a in arguments],
+                shared=shared,
+            )
         assert re.fullmatch(kind, caught.value.kind)
         where = re.search(
             rf"in `{name}` at (\w+)\.cuh?:(\d+), block \(\d, 0, 0\), thread \(\d+, 0, 0\)", str(caught.value)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import weft
-from weft.kernels import cublas, emulator
+from weft.kernels import emulator
 from weft.kernels import gemm as module
-from weft.kernels.cublas import AUX, BGRADB, BIAS, GELU, RELU
 from weft.kernels.gemm import fused, gemm, suits
+from weft.kernels.toolchain import cublas
+from weft.kernels.toolchain.cublas import AUX, BGRADB, BIAS, GELU, RELU
 
 pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]

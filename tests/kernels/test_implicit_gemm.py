@@ -8,10 +8,10 @@ from convolution_harness import Case, reference, run
 from kernel_harness import every_schedule, halves, no_worse, rounded
 
 import weft
-from weft.backend import convolution as primitives
+from weft.backend.nn import convolution as primitives
 from weft.kernels import implicit_gemm as kernels
 from weft.kernels.channel_last import channel_last
-from weft.kernels.launch import FLOATS, HALVES
+from weft.kernels.toolchain.launch import FLOATS, HALVES
 
 device = pytest.importorskip("weft.backend.cuda.convolution")
 

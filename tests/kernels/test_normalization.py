@@ -5,8 +5,8 @@ import pytest
 from kernel_harness import close, dtypes, every_schedule, no_worse, rounded
 
 import weft
-from weft.backend import autograd
-from weft.backend import normalization as N
+from weft.backend.nn import normalization as N
+from weft.backend.tape import autograd
 from weft.kernels import normalization as kernels
 
 rng = np.random.default_rng(0)

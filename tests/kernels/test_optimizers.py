@@ -9,7 +9,7 @@ from kernel_harness import SIZES, close, dtypes, every_schedule, halves
 
 import weft
 from weft import optimizers as optim
-from weft.backend.devices import to_numpy as host
+from weft.backend.device.devices import to_numpy as host
 from weft.kernels import optimizers as kernels
 from weft.optimizers.arena import MASTER
 

@@ -7,8 +7,8 @@ import pytest
 from kernel_harness import close, dtypes, every_schedule, halves, no_worse, rounded
 
 import weft
-from weft.backend import autograd
-from weft.backend.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, window_axes
+from weft.backend.nn.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, window_axes
+from weft.backend.tape import autograd
 from weft.kernels import pooling as kernels
 
 pytest.importorskip("weft.backend.cuda.pooling")

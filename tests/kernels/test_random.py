@@ -9,9 +9,9 @@ import pytest
 from kernel_harness import SIZES, every_schedule
 
 import weft
-from weft.backend import random
+from weft.backend.array import random
 from weft.kernels import random as kernels
-from weft.kernels.launch import FLOATS, empty
+from weft.kernels.toolchain.launch import FLOATS, empty
 from weft.layers import init
 
 FLOATING = (*FLOATS, np.dtype(np.float64))

@@ -9,7 +9,7 @@ from kernel_harness import SIZES, close, dtypes, every_schedule, no_worse, round
 import weft
 from weft import optimizers as optim
 from weft.kernels import reductions as kernels
-from weft.kernels.launch import FLOATS
+from weft.kernels.toolchain.launch import FLOATS
 from weft.optimizers.clipping import scale_
 
 ORDERS = (2.0, 1.0, 3.0, 0.5, math.inf)

@@ -7,7 +7,7 @@ import pytest
 
 import weft
 from weft import layers as nn
-from weft.backend.autograd import Node
+from weft.backend.tape.autograd import Node
 
 
 def names(module):

@@ -45,9 +45,14 @@ class TestResNet:
         names = list(net.state_dict())
         assert len(names) == 122
         assert names[:7] == [
-            "conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var", "bn1.num_batches_tracked",
+            "conv1.weight",
+            "bn1.weight",
+            "bn1.bias",
+            "bn1.running_mean",
+            "bn1.running_var",
+            "bn1.num_batches_tracked",
             "layer1.0.conv1.weight",
-        ]  # fmt: skip
+        ]
         assert {
             "layer2.0.downsample.0.weight",
             "layer2.0.downsample.1.running_var",

@@ -16,9 +16,12 @@ class TestBatchNorm:
     def test_state(self):
         norm = nn.BatchNorm2d(3)
         assert {k: v.tolist() for k, v in norm.state_dict().items()} == {
-            "weight": [1.0] * 3, "bias": [0.0] * 3, "running_mean": [0.0] * 3, "running_var": [1.0] * 3,
+            "weight": [1.0] * 3,
+            "bias": [0.0] * 3,
+            "running_mean": [0.0] * 3,
+            "running_var": [1.0] * 3,
             "num_batches_tracked": 0,
-        }  # fmt: skip
+        }
         assert norm.num_batches_tracked.dtype == weft.int64
         assert [k for k, _ in norm.named_parameters()] == ["weight", "bias"]
         assert list(nn.BatchNorm1d(3, affine=False, track_running_stats=False).state_dict()) == []

@@ -25,9 +25,17 @@ class TestTextbookNetwork:
 
     def test_shapes(self, report):
         assert rows(report, "output_shape") == [
-            (16, 32, 32), (16, 32, 32), (16, 16, 16), (32, 16, 16), (32, 16, 16), (32, 8, 8), (2048,), (128,), (128,),
+            (16, 32, 32),
+            (16, 32, 32),
+            (16, 16, 16),
+            (32, 16, 16),
+            (32, 16, 16),
+            (32, 8, 8),
+            (2048,),
+            (128,),
+            (128,),
             (10,),
-        ]  # fmt: skip
+        ]
         assert rows(report, "input_shape") == [(3, 32, 32), *rows(report, "output_shape")[:-1]]
         assert rows(report, "kind")[:3] == ["Conv2d", "ReLU", "MaxPool2d"]
         assert rows(report, "name") == [str(i) for i in range(10)]

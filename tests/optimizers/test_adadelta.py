@@ -23,5 +23,9 @@ class TestAdadelta:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.Adadelta(tools.parameters(rng)).defaults == {
-            "lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0, "maximize": False,
-        }  # fmt: skip
+            "lr": 1.0,
+            "rho": 0.9,
+            "eps": 1e-6,
+            "weight_decay": 0,
+            "maximize": False,
+        }

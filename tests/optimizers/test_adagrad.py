@@ -25,6 +25,10 @@ class TestAdagrad:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.Adagrad(tools.parameters(rng)).defaults == {
-            "lr": 1e-2, "lr_decay": 0, "weight_decay": 0, "initial_accumulator_value": 0, "eps": 1e-10,
+            "lr": 1e-2,
+            "lr_decay": 0,
+            "weight_decay": 0,
+            "initial_accumulator_value": 0,
+            "eps": 1e-10,
             "maximize": False,
-        }  # fmt: skip
+        }

@@ -36,9 +36,14 @@ class TestAdam:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.Adam(tools.parameters(rng)).defaults == {
-            "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False, "maximize": False,
+            "lr": 1e-3,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 0,
+            "amsgrad": False,
+            "maximize": False,
             "decoupled_weight_decay": False,
-        }  # fmt: skip
+        }
 
     @pytest.mark.parametrize("options", [{}, {"amsgrad": True, "weight_decay": 0.1}], ids=str)
     def test_the_form_for_numpy_computes_the_same(self, tools, rng, options):

@@ -23,5 +23,9 @@ class TestAdamax:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.Adamax(tools.parameters(rng)).defaults == {
-            "lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "maximize": False,
-        }  # fmt: skip
+            "lr": 2e-3,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 0,
+            "maximize": False,
+        }

@@ -81,9 +81,11 @@ def test_state_dict():
     iterate(model, optimizer, scaler, 1.0)
     other = weft.GradScaler()
     other.load_state_dict(scaler.state_dict())
-    assert other.state_dict() == scaler.state_dict() == {
-        "scale": 4.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 3, "_growth_tracker": 1,
-    }  # fmt: skip
+    assert (
+        other.state_dict()
+        == scaler.state_dict()
+        == {"scale": 4.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 3, "_growth_tracker": 1}
+    )
     for each in (scaler, other):
         iterate(model, optimizer, each, 1.0)
         iterate(model, optimizer, each, 1.0)

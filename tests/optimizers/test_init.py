@@ -8,7 +8,7 @@ import pytest
 from weft import optimizers
 from weft.optimizers import schedulers
 
-TESTS = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+TESTS = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
 
 
 @pytest.mark.parametrize("package", [optimizers, schedulers], ids=["optimizers", "schedulers"])
@@ -19,8 +19,11 @@ class TestAll:
 
     def test_every_name_has_a_test(self, package):
         classes = {name.lower() for name in re.findall(r"^class Test(\w+)", TESTS, re.MULTILINE)}
-        missing = [n for n in package.__all__ if n != "schedulers" and n.replace("_", "").lower() not in
-                   {c.replace("_", "") for c in classes}]  # fmt: skip
+        missing = [
+            n
+            for n in package.__all__
+            if n != "schedulers" and n.replace("_", "").lower() not in {c.replace("_", "") for c in classes}
+        ]
         assert not missing
 
 

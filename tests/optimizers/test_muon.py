@@ -54,9 +54,15 @@ class TestMuon:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.Muon(tools.parameters(rng, shapes=SHAPES)).defaults == {
-            "lr": 1e-3, "weight_decay": 0.1, "momentum": 0.95, "nesterov": True,
-            "ns_coefficients": (3.4445, -4.775, 2.0315), "eps": 1e-7, "ns_steps": 5, "adjust_lr_fn": None,
-        }  # fmt: skip
+            "lr": 1e-3,
+            "weight_decay": 0.1,
+            "momentum": 0.95,
+            "nesterov": True,
+            "ns_coefficients": (3.4445, -4.775, 2.0315),
+            "eps": 1e-7,
+            "ns_steps": 5,
+            "adjust_lr_fn": None,
+        }
 
     @pytest.mark.parametrize("shape", [(8, 5), (5, 8)])
     def test_singular_values_become_about_one(self, rng, shape):

@@ -35,6 +35,11 @@ class TestNAdam:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.NAdam(tools.parameters(rng)).defaults == {
-            "lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "momentum_decay": 4e-3,
-            "decoupled_weight_decay": False, "maximize": False,
-        }  # fmt: skip
+            "lr": 2e-3,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 0,
+            "momentum_decay": 4e-3,
+            "decoupled_weight_decay": False,
+            "maximize": False,
+        }

@@ -37,6 +37,10 @@ class TestRAdam:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.RAdam(tools.parameters(rng)).defaults == {
-            "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "decoupled_weight_decay": False,
+            "lr": 1e-3,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 0,
+            "decoupled_weight_decay": False,
             "maximize": False,
-        }  # fmt: skip
+        }

@@ -35,9 +35,14 @@ class TestRMSprop:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.RMSprop(tools.parameters(rng)).defaults == {
-            "lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0, "momentum": 0, "centered": False,
+            "lr": 1e-2,
+            "alpha": 0.99,
+            "eps": 1e-8,
+            "weight_decay": 0,
+            "momentum": 0,
+            "centered": False,
             "maximize": False,
-        }  # fmt: skip
+        }
 
     def test_centered_survives_a_constant_gradient(self, tools):
         p = weft.Parameter(np.zeros(100, np.float32))

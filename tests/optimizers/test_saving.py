@@ -65,14 +65,27 @@ class TestStateDict:
     def test_loads_what_pytorch_saves(self):
         p = weft.Parameter([1.0, 2.0])
         optimizer = optim.Adam([p])
-        optimizer.load_state_dict({
-            "state": {0: {"step": np.float32(7), "exp_avg": np.ones(2), "exp_avg_sq": np.full(2, 4.0)}},
-            "param_groups": [{
-                "lr": 0.5, "betas": [0.8, 0.9], "eps": 1e-8, "weight_decay": 0, "amsgrad": False, "maximize": False,
-                "foreach": None, "capturable": False, "differentiable": False, "fused": None,
-                "decoupled_weight_decay": False, "params": [0],
-            }],
-        })  # fmt: skip
+        optimizer.load_state_dict(
+            {
+                "state": {0: {"step": np.float32(7), "exp_avg": np.ones(2), "exp_avg_sq": np.full(2, 4.0)}},
+                "param_groups": [
+                    {
+                        "lr": 0.5,
+                        "betas": [0.8, 0.9],
+                        "eps": 1e-8,
+                        "weight_decay": 0,
+                        "amsgrad": False,
+                        "maximize": False,
+                        "foreach": None,
+                        "capturable": False,
+                        "differentiable": False,
+                        "fused": None,
+                        "decoupled_weight_decay": False,
+                        "params": [0],
+                    }
+                ],
+            }
+        )
         assert optimizer.state[p]["step"] == 7
         assert optimizer.state[p]["exp_avg_sq"].tolist() == [4.0, 4.0]
         assert optimizer.param_groups[0]["betas"] == (0.8, 0.9)

@@ -29,8 +29,13 @@ class TestSGD:
 
     def test_defaults_are_pytorchs(self, tools, rng):
         assert optim.SGD(tools.parameters(rng)).defaults == {
-            "lr": 1e-3, "momentum": 0, "dampening": 0, "weight_decay": 0, "nesterov": False, "maximize": False,
-        }  # fmt: skip
+            "lr": 1e-3,
+            "momentum": 0,
+            "dampening": 0,
+            "weight_decay": 0,
+            "nesterov": False,
+            "maximize": False,
+        }
 
     def test_momentum_can_be_switched_on_later(self, tools, rng):
         (p,) = tools.parameters(rng, shapes=[(3,)])

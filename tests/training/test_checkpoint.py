@@ -41,8 +41,10 @@ def path(tmp_path):
 class TestRoundTrip:
     def test_all_leaves(self, path):
         got = load_checkpoint(path)
-        assert got["optimizer"] == {"state": {"0": {"step": 3, "m": 1 / 3}},
-                                    "param_groups": [{"lr": 0.1, "betas": [0.9, 0.99], "foreach": None}]}  # fmt: skip
+        assert got["optimizer"] == {
+            "state": {"0": {"step": 3, "m": 1 / 3}},
+            "param_groups": [{"lr": 0.1, "betas": [0.9, 0.99], "foreach": None}],
+        }
         assert repr(got["history"]) == "[{'loss': nan}, {'loss': inf}, {'loss': -inf}]"
         assert (got["name"], got["done"]) == ("weft é", False)
         for name in ("scalar", "flags", "half", "big_endian", "strided"):

@@ -25,7 +25,7 @@ def fit(model, x, y=None, *, lr=0.01, epochs=2, loss=None, callback=None):
     y = np.zeros((len(x), 1), np.float32) if y is None else y
     trainer = Trainer(
         model, loss or nn.MSELoss(), optim.SGD(model.parameters(), lr=lr), callbacks=[callback or StopOnNaN()]
-    )  # fmt: skip
+    )
     with np.errstate(all="ignore"):
         trainer.fit([(x, y)], epochs=epochs)
     return trainer

@@ -5,7 +5,7 @@ import pytest
 
 import weft
 from weft.__main__ import main
-from weft.backend import memory
+from weft.backend.device import memory
 from weft.data import ArrayDataset, DataSplits
 from weft.training import load_checkpoint, recipe
 

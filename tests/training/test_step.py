@@ -43,9 +43,16 @@ def make(capture=None, *, device=None, scale=2.0**16, callbacks=(), optimizer=op
     model = model().to(device or weft.get_default_device())
     optimizer = optimizer(model.parameters(), lr=0.01)
     trainer = Trainer(
-        model, nn.CrossEntropyLoss(), optimizer, scheduler=OneCycleLR(optimizer, 0.01, total_steps=4 * EPOCHS + 1),
-        scheduler_interval="step", metrics=["accuracy", "f1"], callbacks=callbacks, capture=capture, **options,
-    )  # fmt: skip
+        model,
+        nn.CrossEntropyLoss(),
+        optimizer,
+        scheduler=OneCycleLR(optimizer, 0.01, total_steps=4 * EPOCHS + 1),
+        scheduler_interval="step",
+        metrics=["accuracy", "f1"],
+        callbacks=callbacks,
+        capture=capture,
+        **options,
+    )
     if options.get("precision") == "float16":
         trainer.scaler = weft.GradScaler(init_scale=scale, growth_interval=3)
     return trainer
@@ -269,9 +276,12 @@ class TestStopOnNaN:
         weft.manual_seed(0)
         model = model().to(weft.get_default_device())
         trainer = Trainer(
-            model, loss or nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01), callbacks=[StopOnNaN(every=1)],
+            model,
+            loss or nn.MSELoss(),
+            optim.SGD(model.parameters(), lr=0.01),
+            callbacks=[StopOnNaN(every=1)],
             capture=True,
-        )  # fmt: skip
+        )
         trainer.fit(batches, epochs=2)
 
     def test_replayed(self):

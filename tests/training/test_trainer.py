@@ -167,9 +167,16 @@ class TestFit:
         trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), callbacks=[recording()])
         trainer.fit(loader(N), loader(N), epochs=1)
         assert calls == [
-            "on_fit_begin", "on_epoch_begin", "on_batch_begin", "on_loss", "on_gradients", "on_batch_end",
-            "on_validation_begin", "on_epoch_end", "on_fit_end",
-        ]  # fmt: skip
+            "on_fit_begin",
+            "on_epoch_begin",
+            "on_batch_begin",
+            "on_loss",
+            "on_gradients",
+            "on_batch_end",
+            "on_validation_begin",
+            "on_epoch_end",
+            "on_fit_end",
+        ]
 
 
 class TestEvaluateAndPredict:
@@ -217,9 +224,17 @@ def make(*, accumulate=1, schedule=True):
     scheduler = OneCycleLR(optimizer, 0.01, total_steps=4 * 7) if schedule else None
     callbacks = [EarlyStopping(patience=10), GradientNorm()]
     return Trainer(
-        model, nn.CrossEntropyLoss(), optimizer, scheduler=scheduler, scheduler_interval="step", accumulate=accumulate,
-        metrics=["accuracy", "f1"], callbacks=callbacks, clip_grad_norm=1.0, seed=11,
-    )  # fmt: skip
+        model,
+        nn.CrossEntropyLoss(),
+        optimizer,
+        scheduler=scheduler,
+        scheduler_interval="step",
+        accumulate=accumulate,
+        metrics=["accuracy", "f1"],
+        callbacks=callbacks,
+        clip_grad_norm=1.0,
+        seed=11,
+    )
 
 
 class Break(Callback):
@@ -358,10 +373,15 @@ class TestDevices:
             optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
             metrics = ["accuracy", "f1", "top_k_accuracy", "perplexity"]
             trainer = Trainer(
-                model, nn.CrossEntropyLoss(), optimizer, metrics=metrics, device=device, clip_grad_norm=0.5,
+                model,
+                nn.CrossEntropyLoss(),
+                optimizer,
+                metrics=metrics,
+                device=device,
+                clip_grad_norm=0.5,
                 accumulate=2,
                 callbacks=[EMA(), EarlyStopping(patience=9), StopOnNaN(), GradientNorm()],
-            )  # fmt: skip
+            )
             trainer.callbacks.append(Break((1, 4), tmp_path / device))
             trainer.fit(loader(), loader(20), epochs=3)
             trainer.callbacks.pop()
@@ -387,8 +407,14 @@ class TestDevices:
             [(x.tolist(), y.tolist()) for x, y in host],
         ):
             model = network()
-            trainer = Trainer(model, nn.CrossEntropyLoss(), optim.AdamW(model.parameters()), metrics="accuracy",
-                              device=accelerator, capture=capture)  # fmt: skip
+            trainer = Trainer(
+                model,
+                nn.CrossEntropyLoss(),
+                optim.AdamW(model.parameters()),
+                metrics="accuracy",
+                device=accelerator,
+                capture=capture,
+            )
             weft.set_sync_debug_mode("error")
             try:
                 trainer.fit(batches, DataLoader(data.to(accelerator), 20))

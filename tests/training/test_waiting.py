@@ -8,7 +8,8 @@ import pytest
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
-from weft.backend import devices, nvtx
+from weft.backend.device import devices
+from weft.backend.modes import nvtx
 from weft.data import ArrayDataset, DataLoader
 from weft.optimizers.schedulers import OneCycleLR, ReduceLROnPlateau
 from weft.training import (
@@ -78,10 +79,20 @@ def test_no_batch_waits(accelerator, options):
 def test_callbacks_wait_once_an_epoch_or_when_due(accelerator, tmp_path):
     bar = ProgressBar(Terminal())
     bar.interval = 0.0  # at every batch
-    trained = trainer(accelerator, clip_grad_norm=1.0, metrics="accuracy", callbacks=[
-        bar, StopOnNaN(every=2), GradientNorm(), EMA(), EarlyStopping(), CSVLogger(tmp_path / "log.csv"),
-        Checkpoint(tmp_path, every=3),
-    ])  # fmt: skip
+    trained = trainer(
+        accelerator,
+        clip_grad_norm=1.0,
+        metrics="accuracy",
+        callbacks=[
+            bar,
+            StopOnNaN(every=2),
+            GradientNorm(),
+            EMA(),
+            EarlyStopping(),
+            CSVLogger(tmp_path / "log.csv"),
+            Checkpoint(tmp_path, every=3),
+        ],
+    )
     trained.callbacks.append(Plateau(ReduceLROnPlateau(trained.optimizer)))
     assert len(fit(trained)) == 2
     assert (tmp_path / "last.safetensors").exists()

@@ -89,7 +89,7 @@ class TestValues:
     def test_namespace(self, x):
         assert x.__array_namespace__() is namespace
         assert weft.asarray(x).device == "emulator"
-        assert weft.backend.devices.namespace("emulator") is namespace
+        assert weft.backend.device.devices.namespace("emulator") is namespace
 
 
 class TestRules:

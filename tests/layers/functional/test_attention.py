@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import weft
-from weft.backend import attention as primitives
+from weft.backend.nn import attention as primitives
 from weft.layers import functional as F
 
 

@@ -104,9 +104,7 @@ class TestAdaptive:
         x = rng.standard_normal((2, 3, 9, 8))
         expected = np.zeros((2, 3, *sizes))
         for i, j in itertools.product(*map(range, sizes)):
-            rows, columns = (
-                slice(k * n // m, -(-(k + 1) * n // m)) for k, n, m in zip((i, j), (9, 8), sizes)
-            )  # fmt: skip
+            rows, columns = (slice(k * n // m, -(-(k + 1) * n // m)) for k, n, m in zip((i, j), (9, 8), sizes))
             expected[:, :, i, j] = x[:, :, rows, columns].mean((2, 3))
         np.testing.assert_allclose(F.adaptive_avg_pool2d(weft.tensor(x), sizes).numpy(), expected, atol=1e-12)
         np.testing.assert_allclose(F.adaptive_avg_pool2d(weft.tensor(x[0]), sizes).numpy(), expected[0], atol=1e-12)

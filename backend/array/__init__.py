@@ -1,0 +1,1 @@
+"""The array API, differentiable: what `weft.exp`, `weft.sum`, `weft.linalg` … are."""

@@ -1,0 +1,177 @@
+"""Cholesky, eigenvalue, QR and singular value decompositions of (stacks of) real matrices, with derivatives.
+
+Pullbacks are array-API code, so that derivatives of derivatives follow by nesting. They hold where the factors are
+smooth functions of x; each docstring says where that ends. In formulas a bar is the gradient of an output, and
+sym(M) = ½(M + Mᵀ). Complex matrices are decomposed too, without derivatives; integers become the default dtype.
+
+References: Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation"
+(2008); Walter & Lehmann, "Algorithmic differentiation of linear algebra functions with application in optimum
+experimental design" (2010); Ionescu, Vantzos & Sminchisescu, "Matrix backpropagation for deep networks with structured
+layers" (2015); Murray, "Differentiation of the Cholesky decomposition" (2016).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..tape.autograd import primitive
+from .elementwise import _floats
+
+__all__ = ["cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
+
+
+def floating(generic: Callable) -> Callable:
+    """A primitive on floating-point arrays."""
+
+    @functools.wraps(generic)
+    def convert(xp: Any, *arrays: Any, **static: Any) -> Any:
+        return generic(xp, *[_floats(xp, a) for a in arrays], **static)
+
+    return primitive(convert)
+
+
+def _copyltu(xp: Any, x: Any) -> Any:
+    """The symmetric matrix with the lower triangle of x (Walter & Lehmann's name)."""
+    return xp.tril(x) + xp.matrix_transpose(xp.tril(x, k=-1))
+
+
+def _inverse(xp: Any, x: Any) -> Any:
+    """1/x, and 0 for 0.
+
+    Between equal eigenvalues (or singular values) single vectors are not defined, but the space they span is: in every
+    function of that space alone, 1/gap = 1/0 meets factors that vanish, and so may be anything finite.
+    """
+    return 1 / xp.where(x == 0, xp.full_like(x, math.inf), x)
+
+
+@floating
+def cholesky(xp: Any, x: Any, /, *, upper: bool = False) -> Any:
+    """The lower triangular L with x = L Lᵀ, or U = Lᵀ (`upper=True`), of positive definite x (…, M, M).
+
+    Only one triangle of x is read. grad_x = ½ L⁻ᵀ copyltu(Lᵀ L̄) L⁻¹, which is symmetric as x is (Murray).
+
+    >>> weft.linalg.cholesky(weft.tensor([[4.0, 2.0], [2.0, 5.0]]))
+    tensor([[2., 0.],
+            [1., 2.]])
+    """
+    y = xp.linalg.cholesky(x, upper=upper)
+
+    def grad_x(g: Any) -> Any:
+        lt, g = (y, xp.matrix_transpose(g)) if upper else (xp.matrix_transpose(y), g)
+        half = xp.linalg.solve(lt, _copyltu(xp, lt @ g))
+        return 0.5 * xp.linalg.solve(lt, xp.matrix_transpose(half))
+
+    return y, (grad_x,)
+
+
+@floating
+def eigh(xp: Any, x: Any, /) -> Any:
+    """Eigenvalues w, ascending, and orthonormal eigenvectors of symmetric x (…, M, M): x = V diag(w) Vᵀ.
+
+    Only one triangle of x is read. grad_x = V (diag(w̄) + sym(F ∘ VᵀV̄)) Vᵀ with F_ij = 1/(w_j − w_i): symmetric as x is
+    (Giles). Vectors are unique up to their sign where the eigenvalues are distinct; where some are equal, only
+    functions of the space that these vectors span together have a derivative.
+    """
+    result = xp.linalg.eigh(x)
+    w, v = result
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        grad_w, grad_v = g
+        vt = xp.matrix_transpose(v)
+        inner = _inverse(xp, w[..., None, :] - w[..., :, None]) * (vt @ grad_v)
+        inner = 0.5 * (inner + xp.matrix_transpose(inner))
+        return (v @ inner @ vt + (v * grad_w[..., None, :]) @ vt,)
+
+    return result, vjp
+
+
+@floating
+def eigvalsh(xp: Any, x: Any, /) -> Any:
+    """The eigenvalues of symmetric x, ascending. grad_x = V diag(g) Vᵀ, equal eigenvalues included."""
+
+    def grad_x(g: Any) -> Any:
+        v = xp.linalg.eigh(x).eigenvectors
+        return (v * g[..., None, :]) @ xp.matrix_transpose(v)
+
+    return xp.linalg.eigvalsh(x), (grad_x,)
+
+
+@floating
+def qr(xp: Any, x: Any, /, *, mode: str = "reduced") -> Any:
+    """x = Q R, orthonormal columns times upper triangle: (…, M, N) → (…, M, K), (…, K, N) with K = min(M, N).
+
+    grad_x = (Q̄ + Q copyltu(R R̄ᵀ − Q̄ᵀ Q)) R⁻ᵀ for M ≥ N (Walter & Lehmann). A wide x = [X Y] has R = [U V], X = Q U and
+    V = QᵀY: the gradient is that of X with Q̄ + Y V̄ᵀ for Q̄, beside Q V̄. The first K columns of x must be independent.
+    `mode="complete"` adds columns to Q that are not unique when M > N: then there is no derivative, and the backward
+    pass raises NotImplementedError.
+    """
+    result = xp.linalg.qr(x, mode=mode)
+    q, r = result
+    m, n = x.shape[-2:]
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        if mode == "complete" and m > n:
+            what = f"a {m} × {n} matrix has no derivative with mode='complete'"
+            raise NotImplementedError(f"`qr` of {what}; use mode='reduced'")
+        grad_q, grad_r = g
+        if m >= n:
+            return (tall(grad_q, r, grad_r),)
+        v = grad_r[..., m:]
+        grad_q = grad_q + x[..., m:] @ xp.matrix_transpose(v)
+        return (xp.concat([tall(grad_q, r[..., :m], grad_r[..., :m]), q @ v], axis=-1),)
+
+    def tall(grad_q: Any, r: Any, grad_r: Any) -> Any:
+        inner = r @ xp.matrix_transpose(grad_r) - xp.matrix_transpose(grad_q) @ q
+        grad = grad_q + q @ _copyltu(xp, inner)
+        return xp.matrix_transpose(xp.linalg.solve(r, xp.matrix_transpose(grad)))
+
+    return result, vjp
+
+
+@floating
+def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
+    """x = U diag(S) Vh with orthonormal columns of U and rows of Vh, S descending.
+
+    Shapes: (…, M, N) → (…, M, M), (…, K), (…, N, N) with K = min(M, N); (…, M, K), (…, K), (…, K, N) with
+    `full_matrices=False`. With Vh = Vᵀ, A = UᵀŪ − ŪᵀU and B = VᵀV̄ − V̄ᵀV the gradient is (Ionescu et al., rearranged)
+
+        U [½ (A + B)_ij / (s_j − s_i) + ½ (A − B)_ij / (s_j + s_i) + diag(S̄)] Vᵀ
+        + (I − UUᵀ) Ū S⁻¹ Vᵀ + U S⁻¹ V̄ᵀ (I − VVᵀ).
+
+    Vectors are unique up to a common sign where the singular values are distinct and not 0; where some are equal, only
+    functions of what these vectors span together (as U Vh) have a derivative. The vectors beyond the K-th are never
+    unique: their gradient is left out.
+    """
+    result = xp.linalg.svd(x, full_matrices=full_matrices)
+    k = min(x.shape[-2:])
+    u, s, vt = result[0][..., :, :k], result[1], result[2][..., :k, :]
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        grad_u, grad_s, grad_vt = g[0][..., :, :k], g[1], g[2][..., :k, :]
+        ut, v, grad_v = (xp.matrix_transpose(a) for a in (u, vt, grad_vt))
+        from_u, from_v = ut @ grad_u, vt @ grad_v
+        a, b = from_u - xp.matrix_transpose(from_u), from_v - xp.matrix_transpose(from_v)
+        row, column, inverse = s[..., None, :], s[..., :, None], _inverse(xp, s)[..., None, :]
+        inner = 0.5 * ((a + b) * _inverse(xp, row - column) + (a - b) * _inverse(xp, row + column))
+        grad = u @ inner @ vt + (u * grad_s[..., None, :]) @ vt
+        if x.shape[-2] > k:
+            grad = grad + ((grad_u - u @ from_u) * inverse) @ vt
+        if x.shape[-1] > k:
+            grad = grad + (u * inverse) @ xp.matrix_transpose(grad_v - v @ from_v)
+        return (grad,)
+
+    return result, vjp
+
+
+@floating
+def svdvals(xp: Any, x: Any, /) -> Any:
+    """The singular values of x, descending. grad_x = U diag(g) Vᵀ, equal singular values included."""
+
+    def grad_x(g: Any) -> Any:
+        u, _, vh = xp.linalg.svd(x, full_matrices=False)
+        return (u * g[..., None, :]) @ vh
+
+    return xp.linalg.svdvals(x), (grad_x,)

@@ -1,0 +1,342 @@
+"""Elementwise functions of the array API, each beside its derivative.
+
+`unary(name, meaning, x=d)` gives dy/dx as `d(xp, x)`, and `y=d` as `d(xp, y)`: the tape then keeps no more than that.
+`binary(name, meaning, d1, d2)` gives dy/dx₁ and dy/dx₂ as `d(xp, x1, x2, y)`. A derivative that is a number is the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from ..device import dtypes
+from ..device.devices import namespace_of
+from ..tape.autograd import primitive
+
+__all__ = [
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "ceil",
+    "clip",
+    "conj",
+    "copysign",
+    "cos",
+    "cosh",
+    "divide",
+    "equal",
+    "exp",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "imag",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "less",
+    "less_equal",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "nextafter",
+    "not_equal",
+    "positive",
+    "pow",
+    "real",
+    "reciprocal",
+    "remainder",
+    "round",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "subtract",
+    "tan",
+    "tanh",
+    "trunc",
+]
+
+INEXACT = (float, complex)
+SLOPES = {0: lambda g: namespace_of(g).zeros_like(g), 1: lambda g: g, -1: operator.neg}  # times a constant derivative
+
+
+def unbroadcast(xp: Any, g: Any, like: Any) -> Any:
+    """Sum a gradient over the axes along which `like` was broadcast, and give it the dtype of `like`."""
+    if g.shape != like.shape:
+        lead = g.ndim - like.ndim
+        axes = tuple(range(lead)) + tuple(
+            lead + i for i, n in enumerate(like.shape) if n == 1 and g.shape[lead + i] != 1
+        )
+        g = xp.reshape(xp.sum(g, axis=axes), like.shape)
+    return g if g.dtype == like.dtype else xp.astype(g, like.dtype)
+
+
+def _floats(xp: Any, x: Any) -> Any:
+    """Integers become the default dtype where the function leaves them (the standard leaves this open)."""
+    return xp.astype(x, dtypes.native(xp, dtypes.get_default_dtype())) if dtypes.is_integral(x.dtype) else x
+
+
+def _operands(xp: Any, x1: Any, x2: Any) -> Any:
+    """The same for two operands: 0.5 · integers is float32, where NumPy's promotion gives float64."""
+    return [x if isinstance(x, int | float | complex) else _floats(xp, x) for x in (x1, x2)]
+
+
+def unary(name: str, meaning: str, slope: int = 0, *, x: Any = None, y: Any = None, floating: bool = True) -> Callable:
+    from_x, from_y = x, y
+
+    def function(xp: Any, x: Any, /) -> Any:
+        if floating and dtypes.is_integral(x.dtype):
+            x = _floats(xp, x)
+        y = getattr(xp, name)(x)
+        if from_x is not None:
+            return y, (lambda g: g * from_x(xp, x),)
+        if from_y is not None:
+            return y, (lambda g: g * from_y(xp, y),)
+        return y, (SLOPES[slope],)
+
+    return _publish(function, name, meaning)
+
+
+def binary(name: str, meaning: str, d1: Any, d2: Any, *, floating: bool = False) -> Callable:
+    constant = (SLOPES[d1], SLOPES[d2]) if d1 in SLOPES and d2 in SLOPES else None
+    d1, d2 = (d if callable(d) else (lambda *_, d=d: d) for d in (d1, d2))
+
+    def function(xp: Any, x1: Any, x2: Any, /) -> Any:
+        if floating or type(x1) in INEXACT or type(x2) in INEXACT:
+            x1, x2 = _operands(xp, x1, x2)
+        y = getattr(xp, name)(x1, x2)
+        if constant is None:
+            return y, (
+                lambda g: unbroadcast(xp, g * d1(xp, x1, x2, y), x1),
+                lambda g: unbroadcast(xp, g * d2(xp, x1, x2, y), x2),
+            )
+        shape1, shape2 = getattr(x1, "shape", None), getattr(x2, "shape", None)
+        if shape1 is None or shape2 is None or (shape1 == shape2 and x1.dtype == x2.dtype):
+            return y, constant  # nothing is broadcast or promoted: keep neither operands nor result
+        return y, tuple((lambda g, s=s, x=x: unbroadcast(xp, s(g), x)) for s, x in zip(constant, (x1, x2)))
+
+    return _publish(function, name, meaning)
+
+
+def plain(name: str, meaning: str, *, arity: int) -> Callable:
+    """A function without a derivative: comparisons, logic, bits."""
+    if arity == 1:
+
+        def function(xp: Any, x: Any, /) -> Any:
+            return getattr(xp, name)(x), None
+    else:
+
+        def function(xp: Any, x1: Any, x2: Any, /) -> Any:  # type: ignore[misc]
+            return getattr(xp, name)(x1, x2), None
+
+    return _publish(function, name, meaning)
+
+
+def _publish(function: Callable, name: str, meaning: str) -> Callable:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{meaning}, elementwise (array API standard)."
+    return primitive(function)
+
+
+# --- one argument -----------------------------------------------------------------------------------------------------
+exp = unary("exp", "eˣ", y=lambda xp, y: y)
+expm1 = unary("expm1", "eˣ − 1", y=lambda xp, y: y + 1)
+log = unary("log", "ln x", x=lambda xp, x: 1 / x)
+log1p = unary("log1p", "ln(1 + x)", x=lambda xp, x: 1 / (1 + x))
+log2 = unary("log2", "log₂ x", x=lambda xp, x: 1 / (x * math.log(2)))
+log10 = unary("log10", "log₁₀ x", x=lambda xp, x: 1 / (x * math.log(10)))
+sqrt = unary("sqrt", "√x", y=lambda xp, y: 0.5 / y)
+square = unary("square", "x²", x=lambda xp, x: 2 * x, floating=False)
+reciprocal = unary("reciprocal", "1/x", y=lambda xp, y: -y * y)
+negative = unary("negative", "−x", -1, floating=False)
+positive = unary("positive", "x", 1, floating=False)
+abs = unary("abs", "|x|", x=lambda xp, x: xp.sign(x), floating=False)
+
+sin = unary("sin", "sin x", x=lambda xp, x: xp.cos(x))
+cos = unary("cos", "cos x", x=lambda xp, x: -xp.sin(x))
+tan = unary("tan", "tan x", y=lambda xp, y: 1 + y * y)
+asin = unary("asin", "arcsin x", x=lambda xp, x: 1 / xp.sqrt((1 - x) * (1 + x)))
+acos = unary("acos", "arccos x", x=lambda xp, x: -1 / xp.sqrt((1 - x) * (1 + x)))
+atan = unary("atan", "arctan x", x=lambda xp, x: 1 / (1 + x * x))
+sinh = unary("sinh", "sinh x", x=lambda xp, x: xp.cosh(x))
+cosh = unary("cosh", "cosh x", x=lambda xp, x: xp.sinh(x))
+tanh = unary("tanh", "tanh x", y=lambda xp, y: 1 - y * y)
+asinh = unary("asinh", "arsinh x", x=lambda xp, x: 1 / xp.hypot(xp.ones_like(x), x))
+acosh = unary("acosh", "arcosh x", x=lambda xp, x: 1 / xp.sqrt((x - 1) * (x + 1)))
+atanh = unary("atanh", "artanh x", x=lambda xp, x: 1 / ((1 - x) * (1 + x)))
+
+floor = unary("floor", "The greatest integer ≤ x", 0, floating=False)
+ceil = unary("ceil", "The least integer ≥ x", 0, floating=False)
+trunc = unary("trunc", "x without its fraction", 0, floating=False)
+round = unary("round", "The nearest integer, halves to even", 0, floating=False)
+
+
+@primitive
+def sign(xp: Any, x: Any, /) -> Any:
+    """−1, 0 or 1 (z/|z| of a complex z), elementwise (array API standard)."""
+    return xp.sign(x) + 0, (SLOPES[0],)  # NumPy says −0 for −0, the standard 0
+
+
+conj = unary("conj", "The complex conjugate", 1, floating=False)
+real = unary("real", "The real part", 1, floating=False)
+imag = unary("imag", "The imaginary part", 0, floating=False)
+
+isfinite = plain("isfinite", "Neither infinite nor NaN", arity=1)
+isinf = plain("isinf", "Infinite", arity=1)
+isnan = plain("isnan", "Not a number", arity=1)
+signbit = plain("signbit", "Whether the sign bit is set", arity=1)
+logical_not = plain("logical_not", "not x", arity=1)
+bitwise_invert = plain("bitwise_invert", "Every bit flipped", arity=1)
+
+
+def _divisor(xp: Any, x: Any) -> Any:
+    """x, but 1 where it is 0: what it divides is 0 there as well, and so shall the quotient be."""
+    return xp.where(x == 0, xp.ones_like(x), x)
+
+
+# --- two arguments ----------------------------------------------------------------------------------------------------
+add = binary("add", "x₁ + x₂", 1, 1)
+subtract = binary("subtract", "x₁ − x₂", 1, -1)
+multiply = binary("multiply", "x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a)
+divide = binary("divide", "x₁ / x₂", lambda xp, a, b, y: 1 / b, lambda xp, a, b, y: -y / b, floating=True)
+floor_divide = binary("floor_divide", "⌊x₁ / x₂⌋", 0, 0)
+remainder = binary("remainder", "x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, y: -xp.floor_divide(a, b))
+atan2 = binary(
+    "atan2",
+    "The angle of the point (x₂, x₁)",
+    lambda xp, a, b, y: b / _divisor(xp, a * a + b * b),
+    lambda xp, a, b, y: -a / _divisor(xp, a * a + b * b),
+    floating=True,
+)
+hypot = binary("hypot", "√(x₁² + x₂²)", lambda xp, a, b, y: a / y, lambda xp, a, b, y: b / y, floating=True)
+logaddexp = binary(
+    "logaddexp",
+    "ln(exp x₁ + exp x₂)",
+    lambda xp, a, b, y: xp.exp(a - y),
+    lambda xp, a, b, y: xp.exp(b - y),
+    floating=True,
+)
+copysign = binary("copysign", "|x₁| with the sign of x₂", lambda xp, a, b, y: xp.sign(a) * xp.sign(y), 0, floating=True)
+
+
+def _chosen(xp: Any, mine: Any, other: Any, y: Any) -> Any:
+    """1 where y came from `mine`, ½ where both are equal (as PyTorch shares it)."""
+    mine, other = (v if hasattr(v, "shape") else xp.full_like(y, v) for v in (mine, other))
+    return xp.astype(mine == y, y.dtype) / (1 + xp.astype(mine == other, y.dtype))
+
+
+maximum = binary(
+    "maximum", "The larger", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y)
+)
+minimum = binary(
+    "minimum", "The smaller", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y)
+)
+
+
+@primitive
+def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
+    """x₁ to the power x₂, elementwise (array API standard).
+
+    dx₁ = x₂ x₁^(x₂−1), and dx₂ = y ln x₁, which is 0 at x₁ = 0.
+    """
+    if type(x1) in INEXACT or type(x2) in INEXACT:
+        x1, x2 = _operands(xp, x1, x2)
+    y = xp.pow(x1, x2)
+
+    def grad_x1(g: Any) -> Any:
+        # x₂ = 0 would give 0·x₁⁻¹, which is NaN at x₁ = 0
+        if not hasattr(x2, "shape"):
+            return unbroadcast(xp, g * (x2 * x1 ** (x2 - 1)) if x2 else xp.zeros_like(g), x1)
+        slope = xp.where(x2 == 0, xp.zeros_like(y), x2 * xp.pow(x1, xp.where(x2 == 0, xp.ones_like(x2), x2 - 1)))
+        return unbroadcast(xp, g * slope, x1)
+
+    def grad_x2(g: Any) -> Any:
+        base = x1 if hasattr(x1, "shape") else xp.full_like(x2, x1)
+        slope = y * xp.log(xp.where(base > 0, base, xp.ones_like(base)))
+        return unbroadcast(xp, g * slope, x2)
+
+    return y, (grad_x1, grad_x2)
+
+
+def _clip(xp: Any, x: Any, min: Any, max: Any) -> Any:
+    """The bounds take no part in promotion: another dtype of the same kind is compared exactly, then converted."""
+    others = [b.dtype for b in (min, max) if hasattr(b, "dtype") and b.dtype != x.dtype]
+    if not any(dtypes._kind(d) == dtypes._kind(x.dtype) for d in others):
+        return xp.clip(x, min, max)
+    for bound, beyond in (min, operator.lt), (max, operator.gt):
+        if bound is not None:
+            bound = bound if hasattr(bound, "dtype") else xp.full_like(x, bound)
+            x = xp.where(beyond(x, bound) | xp.isnan(bound), xp.astype(bound, x.dtype), x)
+    return x
+
+
+@primitive
+def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """x limited to [min, max], elementwise (array API standard). The gradient passes where x is inside, edges included.
+
+    >>> weft.clip(weft.tensor([-2.0, 0.5, 2.0]), 0, 1)
+    tensor([0. , 0.5, 1. ])
+    """
+    if type(min) in INEXACT or type(max) in INEXACT:
+        x = _floats(xp, x)
+    y = _clip(xp, x, min, max)
+
+    def grad_x(g: Any) -> Any:
+        inside = xp.ones_like(y, dtype=xp.bool)
+        if min is not None:
+            inside = inside & (x >= min)
+        if max is not None:
+            inside = inside & (x <= max)
+        return unbroadcast(xp, g * xp.astype(inside, g.dtype), x)
+
+    def grad_bound(bound: Any, beyond: Callable) -> Callable:
+        return lambda g: unbroadcast(xp, g * xp.astype(beyond(x, bound), g.dtype), bound)
+
+    return y, (grad_x, grad_bound(min, lambda x, b: x < b), grad_bound(max, lambda x, b: x > b))
+
+
+nextafter = plain("nextafter", "The next number from x₁ towards x₂", arity=2)
+equal = plain("equal", "x₁ = x₂", arity=2)
+not_equal = plain("not_equal", "x₁ ≠ x₂", arity=2)
+less = plain("less", "x₁ < x₂", arity=2)
+less_equal = plain("less_equal", "x₁ ≤ x₂", arity=2)
+greater = plain("greater", "x₁ > x₂", arity=2)
+greater_equal = plain("greater_equal", "x₁ ≥ x₂", arity=2)
+logical_and = plain("logical_and", "x₁ and x₂", arity=2)
+logical_or = plain("logical_or", "x₁ or x₂", arity=2)
+logical_xor = plain("logical_xor", "Exactly one of x₁ and x₂", arity=2)
+bitwise_and = plain("bitwise_and", "Bits set in both", arity=2)
+bitwise_or = plain("bitwise_or", "Bits set in either", arity=2)
+bitwise_xor = plain("bitwise_xor", "Bits set in exactly one", arity=2)
+bitwise_left_shift = plain("bitwise_left_shift", "x₁ shifted left by x₂ bits", arity=2)
+bitwise_right_shift = plain("bitwise_right_shift", "x₁ shifted right by x₂ bits", arity=2)

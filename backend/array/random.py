@@ -1,0 +1,324 @@
+"""Counter-based random numbers: the same seed gives the same bits on every device.
+
+The words are those of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): block c =
+0, 1, … of the stream is Philox of the 256-bit counter c + 1 under the 128-bit key `seed`, so any device can compute any
+part of it. NumPy's own Philox, which counts like this, supplies the words on a CPU. A draw always starts at a fresh
+block of four 64-bit words; 32-bit draws use the low half of each word, then the high half. Everything after the words
+uses only operations that IEEE 754 rounds exactly (+ − × ÷ √), in a fixed order, hence is bit-equal everywhere, the
+normal distribution included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..device import devices, dtypes
+from ..tape.recording import active
+from ..tape.tensor import Tensor, wrap
+
+__all__ = ["Generator", "default_generator", "manual_seed", "rand", "randint", "randn", "randperm"]
+
+PRECISION = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}  # bits of the significand
+BLOCK = 1 << 13  # elements of the normal transform worked on at a time: its dozen float64 temporaries stay in cache
+
+
+class Generator:
+    """A stream of random numbers, determined by `seed` and a counter of the blocks used so far.
+
+    The raw draws (`uniform`, `normal`, …) give arrays of the library that computes on `device`: a GPU makes them itself.
+
+    >>> weft.Generator(1).uniform((2,), weft.float32).tolist() == weft.Generator(1).uniform((2,), weft.float32).tolist()
+    True
+    """
+
+    def __init__(self, seed: int = 0):
+        self._bits: Any = None  # made by the first draw on a CPU: importing numpy.random takes 10 ms
+        self._position: tuple[int, int] | None = None  # seed and block that `_bits` gives next
+        # A CUDA graph replays its kernels with the counter of the capture. Who captures puts a number in device memory
+        # here, and before each replay writes to it how many blocks have been used since: kernels add it.
+        self.advance: Any = None
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from block 0 of the stream of `seed` (an integer in [0, 2¹²⁸))."""
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 1 << 128:
+            raise ValueError(f"`seed` must be an integer in [0, 2**128), got {seed!r}")
+        self.set_state({"seed": int(seed), "counter": 0})
+        return self
+
+    def get_state(self) -> dict[str, int]:
+        """{"seed", "counter"}: plain integers, fit for JSON."""
+        return {"seed": self.seed, "counter": self.counter}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continue exactly where `get_state` was called."""
+        self.seed, self.counter = int(state["seed"]), int(state["counter"])
+
+    def reserve(self, n: int, dtype: Any) -> Stretch:
+        """The blocks that the next n numbers of a dtype are made of: four of 8 bytes or eight others come from each."""
+        recording = active()
+        advance = self.advance if recording is None else recording.advance_of(self)
+        stretch = Stretch(self, self.seed, self.counter, advance)
+        self.counter += -(-n // (4 if dtype.itemsize == 8 else 8))
+        return stretch
+
+    # --- raw draws ----------------------------------------------------------------------------------------------------
+    def words(self, n: int, device: str = "cpu") -> Any:
+        """The next n 64-bit words."""
+        return self._draw("Words", (n,), dtypes.uint64, device)
+
+    def halves(self, n: int) -> np.ndarray:
+        """The next n 32-bit words."""
+        return self.reserve(n, dtypes.uint32).halves(n)
+
+    def uniform(self, shape: Sequence[int], dtype: Any = None, device: str = "cpu") -> Any:
+        """Uniform on [0, 1): 2⁻ᵖ times the highest p bits of a word (of half, if p ≤ 32), p the dtype's precision."""
+        return self._draw("Uniform", shape, _float_dtype(dtype), device)
+
+    def normal(self, shape: Sequence[int], dtype: Any = None, device: str = "cpu") -> Any:
+        """Standard normal: the distribution's quantile at the middle of a cell of width 2⁻³² (float64: 2⁻⁵²)."""
+        return self._draw("Normal", shape, _float_dtype(dtype), device)
+
+    def bernoulli(self, shape: Sequence[int], probability: float, device: str = "cpu") -> Any:
+        """Booleans that are True with `probability`, decided on 32 bits."""
+        return self._draw("Bernoulli", shape, dtypes.bool, device, threshold(probability))
+
+    def integers(self, low: int, high: int, shape: Sequence[int], device: str = "cpu") -> Any:
+        """Integers in [low, high)."""
+        if high <= low:
+            raise ValueError(f"`high` must be greater than `low`, got low={low}, high={high}")
+        return self._draw("Integers", shape, dtypes.int64, device, high - low, low)
+
+    def permutation(self, n: int, device: str = "cpu") -> Any:
+        """0 … n − 1 in random order: the order that sorts n random words."""
+        return devices.namespace(device).argsort(self.words(n, device), stable=True)
+
+    def _draw(self, what: str, shape: Sequence[int], dtype: Any, device: str, *numbers: int) -> Any:
+        n = math.prod(shape)
+        stretch = self.reserve(n, dtype)
+        fill = _kernels.get(devices.kind(device))
+        if fill is not None and self.counter < 1 << 64:  # kernels count that far
+            return fill(what, devices.namespace(device), tuple(shape), dtype, stretch, *numbers)
+        raw = _ON_HOST[what](stretch, n, dtype, *numbers).reshape(shape)
+        return raw if device == "cpu" else devices.namespace(device).asarray(raw)
+
+
+class Stretch(NamedTuple):
+    """Blocks of a generator's stream, from `counter` on, set aside for one draw.
+
+    Whoever needs the numbers makes them: a kernel in its registers, as often as it likes, or a CPU from `words`.
+    """
+
+    generator: Generator
+    seed: int
+    counter: int
+    advance: Any  # see Generator
+
+    def words(self, n: int) -> np.ndarray:
+        """The first n 64-bit words, by NumPy."""
+        g, position = self.generator, (self.seed, self.counter)
+        if g._position != position:
+            g._bits = np.random.Philox(key=self.seed, counter=self.counter)
+        blocks = -(-n // 4)
+        g._position = (self.seed, self.counter + blocks)
+        return g._bits.random_raw(4 * blocks)[:n]
+
+    def halves(self, n: int) -> np.ndarray:
+        """The first n 32-bit words, by NumPy."""
+        return self.words(-(-n // 2)).astype("<u8", copy=False).view("<u4")[:n]
+
+    def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
+        """`Generator.bernoulli` of these blocks, by NumPy."""
+        return _bernoulli(self, math.prod(shape), dtypes.bool, threshold(probability)).reshape(shape)
+
+
+def threshold(probability: float) -> int:
+    """What a 32-bit word must be less than, to be so with `probability`."""
+    if not 0 <= probability <= 1:
+        raise ValueError(f"`probability` must be in [0, 1], got {probability}")
+    return round(probability * 2**32)
+
+
+# --- numbers from words, by NumPy -------------------------------------------------------------------------------------
+def _uniform(stretch: Stretch, n: int, dtype: Any) -> np.ndarray:
+    p = PRECISION[dtype.name]  # fewer bits than a format can hold would waste it, more could round up to 1
+    if p > 32:
+        return (stretch.words(n) >> (64 - p)) * 2.0**-p
+    return ((stretch.halves(n) >> (32 - p)).astype(np.float32) * np.float32(2.0**-p)).astype(dtype, copy=False)
+
+
+def _normal(stretch: Stretch, n: int, dtype: Any) -> np.ndarray:
+    wide = dtype == np.float64
+    source = stretch.words(n) >> 12 if wide else stretch.halves(n)  # one bit more, and the last cell's middle were 1
+    cell = 2.0**-52 if wide else 2.0**-32
+    out = np.empty(n, np.float64 if wide else np.float32)
+    for i in range(0, n, BLOCK):
+        out[i : i + BLOCK] = normal_quantile((source[i : i + BLOCK] + 0.5) * cell)
+    return out.astype(dtype, copy=False)  # half precision is rounded from float32, as kernels do it
+
+
+def _bernoulli(stretch: Stretch, n: int, dtype: Any, threshold: int) -> np.ndarray:
+    bits = stretch.halves(n)
+    return bits < threshold if threshold < 1 << 32 else np.ones(bits.shape, bool)
+
+
+def _integers(stretch: Stretch, n: int, dtype: Any, width: int, low: int) -> np.ndarray:
+    return low + (stretch.words(n) % np.uint64(width)).astype(np.int64)
+
+
+_ON_HOST: dict[str, Callable] = {
+    "Words": lambda stretch, n, dtype: stretch.words(n),
+    "Uniform": _uniform,
+    "Normal": _normal,
+    "Bernoulli": _bernoulli,
+    "Integers": _integers,
+}
+_kernels: dict[str, Callable] = {}  # by kind of device: fill(what, xp, shape, dtype, stretch, *numbers)
+
+
+def on(device: str) -> Callable:
+    """Register a function that draws on one kind of device, as a replacement for NumPy."""
+
+    def register(fill: Callable) -> Callable:
+        _kernels[device] = fill
+        return fill
+
+    return register
+
+
+def _float_dtype(dtype: Any) -> np.dtype:
+    dtype = dtypes.get_default_dtype() if dtype is None else np.dtype(dtype)
+    if not dtypes.is_real_floating(dtype):
+        raise TypeError(f"`dtype` must be a real floating-point dtype, got {dtype}")
+    return dtype
+
+
+def normal_quantile(u: np.ndarray) -> np.ndarray:
+    """Φ⁻¹(u) for u in (0, 1), relative error about 10⁻¹⁶.
+
+    Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988): a
+    rational function of r = 0.425² − q² where |q| = |u − ½| ≤ 0.425, and of √−ln min(u, 1 − u) in the tails.
+    """
+    q = u - 0.5
+    r = 0.180625 - q * q
+    z = q * (_horner(_A, r) / _horner(_B, r))
+    tail = np.flatnonzero(np.abs(q) > 0.425)
+    r = np.sqrt(-_log(np.minimum(u[tail], 1.0 - u[tail])))
+    near = r <= 5.0
+    t = np.where(near, r - 1.6, r - 5.0)
+    far = np.where(near, _horner(_C, t) / _horner(_D, t), _horner(_E, t) / _horner(_F, t))
+    z[tail] = np.where(q[tail] < 0, -far, far)
+    return z
+
+
+def _horner(coefficients: Sequence[float], x: np.ndarray) -> np.ndarray:
+    y = coefficients[-1] * x + coefficients[-2]
+    for c in coefficients[-3::-1]:
+        y *= x
+        y += c
+    return y
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    """ln x from exactly rounded operations alone: x = m 2ᵉ with m in [√½, √2), ln m = 2 artanh((m − 1)/(m + 1))."""
+    m, e = np.frexp(x)
+    low = m < math.sqrt(0.5)
+    m = np.where(low, 2.0 * m, m)
+    e = e - low
+    s = (m - 1.0) / (m + 1.0)
+    return e * math.log(2.0) + 2.0 * s * _horner([1.0 / (2 * k + 1) for k in range(12)], s * s)
+
+
+_A = (
+    3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+    4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3,
+)  # fmt: skip
+_B = (
+    1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
+    2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3,
+)  # fmt: skip
+_C = (
+    1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+    1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4,
+)  # fmt: skip
+_D = (
+    1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
+    1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9,
+)  # fmt: skip
+_E = (
+    6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+    2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7,
+)  # fmt: skip
+_F = (
+    1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
+    7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15,
+)  # fmt: skip
+
+default_generator = Generator(0)
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, which every layer, dropout and `weft.rand…` draws from; returns it."""
+    return default_generator.manual_seed(seed)
+
+
+def _sizes(size: tuple) -> tuple:
+    return tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size
+
+
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform random numbers on [0, 1), as `torch.rand`.
+
+    >>> weft.rand(2, 3).shape
+    (2, 3)
+    """
+    device = devices.canonical(device)
+    raw = (generator or default_generator).uniform(_sizes(size), dtype, device)
+    return wrap(raw, device).requires_grad_(requires_grad)
+
+
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Standard normal random numbers, as `torch.randn`."""
+    device = devices.canonical(device)
+    raw = (generator or default_generator).normal(_sizes(size), dtype, device)
+    return wrap(raw, device).requires_grad_(requires_grad)
+
+
+def randint(
+    low: int,
+    high: Any,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: str | None = None,
+) -> Tensor:
+    """Random integers in [low, high), as `torch.randint`: `randint(low, high, size)` or `randint(high, size)`."""
+    if size is None:
+        low, high, size = 0, low, high
+    device = devices.canonical(device)
+    raw = (generator or default_generator).integers(low, high, tuple(size), device)
+    xp = devices.namespace(device)
+    return wrap(raw if dtype is None else xp.astype(raw, dtypes.native(xp, dtype)), device)
+
+
+def randperm(n: int, *, generator: Generator | None = None, device: str | None = None) -> Tensor:
+    """The numbers 0 … n − 1 in random order, as `torch.randperm`."""
+    device = devices.canonical(device)
+    return wrap((generator or default_generator).permutation(n, device), device)

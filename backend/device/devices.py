@@ -1,0 +1,308 @@
+"""Devices are strings ("cpu", "cuda", "cuda:1", "emulator"); each names an array-API namespace that does the work.
+
+Nothing here imports CuPy until a CUDA device has been asked for; what opens one is in `backend/cuda`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "DeviceError",
+    "device",
+    "devices",
+    "existing",
+    "get_default_device",
+    "get_sync_debug_mode",
+    "gpu",
+    "is_array",
+    "namespace",
+    "namespace_of",
+    "note_waiting",
+    "register_array",
+    "register_device",
+    "register_opener",
+    "select",
+    "set_default_device",
+    "set_sync_debug_mode",
+    "synchronize",
+    "to_numpy",
+    "waiting_is_meant",
+]
+
+
+class DeviceError(RuntimeError):
+    """A device that is unknown, or that this machine does not have."""
+
+
+# How a device is opened when it is first asked for; `backend/cuda` adds those that run our kernels.
+_openers: dict[str, Callable[[], Any]] = {"cpu": lambda: np}
+_opened: dict[str, Any] = {"cpu": np}
+_namespace_of_type: dict[type, Any] = {np.ndarray: np}
+
+
+def register_device(name: str, namespace: ModuleType) -> None:
+    """Plug in any array-API library: afterwards `weft.asarray(x, device=name)` and every layer run on it."""
+    register_opener(name, lambda: namespace)
+
+
+def register_opener(name: str, opener: Callable[[], Any]) -> None:
+    """Have `opener` called for the namespace of a device when it is first asked for; it raises DeviceError if there is none."""
+    _openers[name] = opener
+    _opened.pop(name, None)
+
+
+def register_array(kind: type, namespace: Any) -> Any:
+    """Have a type of raw arrays computed with by `namespace`, which is returned."""
+    _namespace_of_type[kind] = namespace
+    return namespace
+
+
+def kind(name: str) -> str:
+    """ "cuda:1" → "cuda"."""
+    return name.partition(":")[0]
+
+
+def canonical(name: str | None) -> str:
+    """The full name of a device to work on, or a DeviceError that says what to do; None is the default device."""
+    if name is None:
+        return get_default_device()
+    if name == "cpu":
+        return name
+    found = existing(name)
+    if kind(found) == "cuda" and found != (current := f"cuda:{_current_gpu()}"):
+        raise DeviceError(
+            f"`device` must be the GPU in use, {current!r}, got {name!r}: CuPy works on one at a time; "
+            f"weft.set_default_device({found!r}), or a block `with weft.device({found!r}):`, makes that the one in use"
+        )
+    return found
+
+
+def select(name: str) -> str:
+    """The full name of a device that exists; should it be a GPU, CuPy works on that one from now on, in this thread."""
+    found = existing(name)
+    if kind(found) == "cuda":
+        gpu(found).use()
+    return found
+
+
+def gpu(name: str) -> Any:
+    """The `cupy.cuda.Device` of "cuda:…", a new one each time: as a context, two threads must not share one."""
+    import cupy
+
+    return cupy.cuda.Device(int(name.partition(":")[2] or 0))
+
+
+def _current_gpu() -> int:
+    import cupy
+
+    return cupy.cuda.runtime.getDevice()
+
+
+def existing(name: str | None) -> str:
+    """The full name of a device that exists, be it in use or not; "cuda" is the GPU in use, None the default device."""
+    if name is None:
+        return get_default_device()
+    if not isinstance(name, str) or kind(name) not in _openers:
+        raise DeviceError(f"`device` must be one of {sorted(_openers)} (with an index as in 'cuda:1'), got {name!r}")
+    namespace(kind(name))
+    if kind(name) != "cuda":
+        if name != kind(name):
+            raise DeviceError(f"`device` takes an index for cuda alone, got {name!r}")
+        return name
+    import cupy
+
+    count, index = cupy.cuda.runtime.getDeviceCount(), name.partition(":")[2] or str(_current_gpu())
+    if not index.isdigit() or int(index) >= count:
+        raise DeviceError(f"`device` must be cuda:0 … cuda:{count - 1} on this machine, got {name!r}")
+    return f"cuda:{int(index)}"
+
+
+def namespace(name: str) -> Any:
+    """The array-API namespace that computes on this device (numpy for "cpu")."""
+    found = _opened.get(name)
+    if found is None:
+        family = kind(name)
+        if family not in _openers:
+            raise DeviceError(f"`device` must be one of {sorted(_openers)}, got {name!r}")
+        found = _opened[name] = _openers[name]() if name == family else namespace(family)
+    return found
+
+
+def namespace_of(array: Any) -> Any:
+    """The array-API namespace of a raw array; for Tensors it is `weft` itself, which is how derivatives nest."""
+    cls = type(array)
+    found = _namespace_of_type.get(cls)
+    if found is None:
+        if hasattr(cls, "_is_weft_tensor"):
+            return _of_tensors(array.device)
+        from array_api_compat import array_namespace
+
+        found = _namespace_of_type[cls] = np if isinstance(array, np.ndarray | np.generic) else array_namespace(array)
+    return found
+
+
+def is_array(x: Any) -> bool:
+    """Whether x is an array of a library that the array API speaks for. CuPy's have no `__array_namespace__` to tell."""
+    from array_api_compat import is_array_api_obj
+
+    return bool(is_array_api_obj(x))
+
+
+class _OfTensors:
+    """`weft` as the namespace of tensors on one device: what it creates, it creates there."""
+
+    _MAKERS = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
+
+    def __init__(self, device: str):
+        self._device = device
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(sys.modules[__name__.split(".")[0]], name)
+        if name in self._MAKERS:
+            found = functools.partial(found, device=self._device)
+        setattr(self, name, found)
+        return found
+
+
+_of_tensors = functools.cache(_OfTensors)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """Copy a raw array to the host (a NumPy array is returned as it is)."""
+    if hasattr(array, "get"):  # CuPy, or the emulator, which tells `note_waiting` itself
+        if not isinstance(array, np.ndarray):
+            note_waiting()
+        return array.get()
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array)
+
+
+_sync_debug_mode = ["default"]
+
+
+def set_sync_debug_mode(debug_mode: str) -> None:
+    """What happens where the host waits for a GPU (or the emulator) to read a value: "default" (nothing), "warn", "error".
+
+    As `torch.cuda.set_sync_debug_mode`: training that never waits keeps the GPU busy. `.item()`, `.numpy()`, printing
+    and `if tensor:` are what waits; `weft.synchronize()` is asked for, and no mistake. CPU tensors are there already.
+    Where `Trainer` and its callbacks wait by design, seldom, they say so, and it passes.
+    """
+    if debug_mode not in ("default", "warn", "error"):
+        raise ValueError(f"`debug_mode` must be 'default', 'warn' or 'error', got {debug_mode!r}")
+    _sync_debug_mode[0] = debug_mode
+
+
+def get_sync_debug_mode() -> str:
+    """ "default", "warn" or "error"."""
+    return _sync_debug_mode[0]
+
+
+class _Waiting(threading.local):
+    is_meant = False
+
+
+_waiting = _Waiting()
+
+
+@contextmanager
+def waiting_is_meant() -> Iterator[None]:
+    """For what has to wait for the device, and does so seldom: `set_sync_debug_mode` lets it pass within the block."""
+    before, _waiting.is_meant = _waiting.is_meant, True
+    try:
+        yield
+    finally:
+        _waiting.is_meant = before
+
+
+def note_waiting() -> None:
+    """Warn or raise, as `set_sync_debug_mode` has it: the host is about to wait for the device."""
+    if _sync_debug_mode[0] == "default" or _waiting.is_meant:
+        return
+    message = "the host waits here for a value from the device; keep it there, or read it less often"
+    if _sync_debug_mode[0] == "error":
+        raise RuntimeError(f"{message} (weft.set_sync_debug_mode is 'error')")
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+class _Default(threading.local):
+    name: str | None = None
+
+
+_default = _Default()
+_process_default: list[str | None] = [None]
+
+
+def get_default_device() -> str:
+    """The device of new tensors: the innermost `with weft.device(...)`, `set_default_device`, WEFT_DEVICE, "cpu"."""
+    return _default.name or _process_default[0] or _from_environment()
+
+
+def _from_environment() -> str:
+    name = os.environ.get("WEFT_DEVICE") or "cpu"
+    _process_default[0] = "cpu"  # while `select` looks: it must not ask again
+    try:
+        found = _process_default[0] = select(name)
+    except DeviceError as error:
+        _process_default[0] = None
+        raise DeviceError(f"WEFT_DEVICE={name}: {error}") from None
+    return found
+
+
+def set_default_device(name: str) -> None:
+    """Make `name` the device of all tensors created from now on without a `device=` of their own.
+
+    Of several GPUs, that makes it the one in use: tensors on another must wait until it is selected again.
+    """
+    _process_default[0] = select(name)
+
+
+@contextmanager
+def device(name: str) -> Iterator[str]:
+    """`with weft.device("cuda"):` creates tensors on that device inside the block (this thread only)."""
+    before, name = _default.name, existing(name)
+    before_gpu = f"cuda:{_current_gpu()}" if kind(name) == "cuda" else None
+    _default.name = select(name)
+    try:
+        yield name
+    finally:
+        _default.name = before
+        if before_gpu is not None:
+            select(before_gpu)
+
+
+def devices() -> list[str]:
+    """Names of the devices that work here.
+
+    >>> "cpu" in weft.devices()
+    True
+    """
+    found = []
+    for name in _openers:
+        try:
+            found.append(existing(name))
+        except DeviceError:
+            continue
+        if name == "cuda":
+            import cupy
+
+            found[-1:] = [f"cuda:{i}" for i in range(cupy.cuda.runtime.getDeviceCount())]
+    return found
+
+
+def synchronize(name: str | None = None) -> None:
+    """Wait until the device has finished what was asked of it, on all streams (on a CPU it always has)."""
+    name = existing(name)
+    if kind(name) == "cuda":
+        gpu(name).synchronize()

@@ -1,0 +1,206 @@
+"""Mixed precision: inside `autocast`, matrix products run in half precision, what is sensitive to it in float32.
+
+The lists follow `torch.autocast`. Whatever is on neither runs in the dtype that its arguments promote to.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..array.manipulation import astype
+from ..device import dtypes
+from ..device.devices import kind, namespace_of
+from ..tape.autograd import _mode
+from ..tape.tensor import Parameter, Tensor
+
+__all__ = ["autocast", "is_autocast_enabled"]
+
+FLOAT32 = np.dtype(np.float32)
+
+# Products: their operations grow faster than their data, and tensor cores accumulate in float32 anyway.
+LOW = (
+    "linear.linear", "products.matmul", "products.tensordot", "products.vecdot", "convolution.conv2d",
+    "convolution.conv_transpose2d", "activation.prelu", "attention.scaled_dot_product_attention",
+)  # fmt: skip
+
+# Sums of many terms, exponentials and powers.
+FULL = (
+    "activation.log_softmax", "activation.softmax", "activation.softplus", "activation.log_sigmoid",
+    "elementwise.exp", "elementwise.expm1", "elementwise.log", "elementwise.log10", "elementwise.log1p",
+    "elementwise.log2", "elementwise.logaddexp", "elementwise.pow", "elementwise.reciprocal", "elementwise.acos",
+    "elementwise.asin", "elementwise.cosh", "elementwise.sinh", "elementwise.tan",
+    "linalg.vector_norm", "loss.binary_cross_entropy", "loss.binary_cross_entropy_with_logits",
+    "loss.hinge_embedding_loss", "loss.hinge_loss", "loss.huber_loss", "loss.kl_div", "loss.l1_loss", "loss.mse_loss",
+    "loss.multi_margin_loss", "loss.nll_loss", "loss.smooth_l1_loss", "loss.soft_margin_loss",
+    "loss.softmax_cross_entropy", "normalization.batch_norm", "normalization.batch_norm_inference",
+    "normalization.group_norm", "normalization.layer_norm", "normalization.rms_norm", "reductions.cumulative_prod",
+    "reductions.cumulative_sum", "reductions.logsumexp", "reductions.mean", "reductions.prod", "reductions.std",
+    "reductions.sum", "reductions.var",
+)  # fmt: skip
+
+
+class autocast:
+    """Run products in half precision inside the block (or function), and what needs it in float32.
+
+    Parameters
+    ----------
+    dtype : "bfloat16" (the range of float32: needs nothing else) or "float16" (three more bits of precision, and a
+        range from 6e-8 to 65504: scale the loss with a `GradScaler`).
+    enabled : False makes it do nothing, and inside another autocast, switches that off.
+
+    Parameters stay float32, and so do their gradients, which are not rounded on their way. Each parameter is rounded when
+    a product first uses it in the block, those of one optimizer all at once, and what came of it is used until the block
+    ends or an optimizer steps in it; do not update between forward and backward. float64 and integers are left as they
+    are. Call `backward` outside the block: an operation's gradient is computed in the operation's own dtype.
+    As in PyTorch on a GPU, batch norm returns half precision if it is given that, other norms float32.
+    Where `torch.autocast` takes a device first, this takes the dtype: the device is that of the tensors, and a CPU runs
+    the same code.
+
+    Raises ValueError for any other dtype. Reference: Micikevicius et al., Mixed precision training (2018).
+
+    >>> w = weft.ones((2, 2), requires_grad=True)
+    >>> with weft.autocast("bfloat16"):
+    ...     y = weft.ones((1, 2)) @ w
+    >>> y.dtype, w.dtype
+    (dtype(bfloat16), dtype('float32'))
+    """
+
+    def __init__(self, dtype: Any = "bfloat16", *, enabled: bool = True):
+        self.dtype = np.dtype(dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+        if self.dtype.name not in ("bfloat16", "float16"):
+            raise ValueError(f"`dtype` must be bfloat16 or float16, got {self.dtype}")
+        self.enabled = enabled
+        self._outer: list[Any] = []
+
+    def __enter__(self) -> autocast:
+        self._outer.append(_mode.cast)
+        _mode.cast = _Cast(self.dtype) if self.enabled else None
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _mode.cast = self._outer.pop()
+
+    def __call__(self, function: Any) -> Any:
+        @functools.wraps(function)
+        def inside(*args: Any, **options: Any) -> Any:
+            with autocast(self.dtype, enabled=self.enabled):
+                return function(*args, **options)
+
+        return inside
+
+
+def is_autocast_enabled() -> bool:
+    """Whether products run in half precision here."""
+    return _mode.cast is not None
+
+
+def forget_rounded() -> None:
+    """Have parameters rounded again, should the block go on: they are about to change."""
+    if _mode.cast is not None:
+        _mode.cast.forget()
+
+
+class Rounding:
+    """Parameters that lie in one flat vector, rounded to half precision by one operation.
+
+    `values` is the vector and `parts` the parameters' views of it, in the shape of each, which begin at `offsets`.
+    """
+
+    def __init__(self, values: Any, parts: Sequence[Any], offsets: Sequence[int]):
+        self.values, self.parts, self.offsets = values, parts, offsets
+        self._halves: dict[np.dtype, tuple[Any, list[Any]]] = {}
+
+    def to(self, dtype: np.dtype) -> list[Any]:
+        """The parts in another dtype, as they are now: in the same memory each time, which captured steps rely on."""
+        if dtype not in self._halves:
+            xp = namespace_of(self.values)
+            vector = xp.empty_like(self.values, dtype=dtype)
+            rounded = [xp.reshape(vector[i : i + p.size], p.shape) for i, p in zip(self.offsets, self.parts)]
+            self._halves[dtype] = vector, rounded
+        vector, rounded = self._halves[dtype]
+        vector[...] = self.values
+        return rounded
+
+
+@functools.cache
+def _targets(dtype: np.dtype) -> dict[str, tuple[np.dtype, tuple[np.dtype, ...]]]:
+    """By operation: the dtype that it runs in, and those that are converted to it."""
+    floats = FLOAT32, dtypes.float16, dtypes.bfloat16
+    low, full = ((to, tuple(d for d in floats if d != to)) for to in (dtype, FLOAT32))
+    return {**dict.fromkeys(LOW, low), **dict.fromkeys(FULL, full)}
+
+
+def _reads_halves(name: str, args: tuple) -> bool:
+    """Whether the first argument of an operation in float32 may be half precision: it is widened as it is read.
+
+    Batch normalisations do so beside parameters or statistics in float32; their output is then half precision. So do the
+    kernels of cross-entropy, where logits cost 4 bytes each, forward and backward, and about 20 if they are converted first.
+    """
+    if name.startswith("normalization.batch_norm"):
+        return any(isinstance(a, Tensor) and a.dtype == FLOAT32 for a in args[1:])
+    if name != "loss.softmax_cross_entropy" or _mode.level or kind(args[0].device) not in ("cuda", "emulator"):
+        return False
+    target, weight = (*args[1:], None)[:2]
+    return dtypes.is_integral(target.dtype) and (weight is None or weight.dtype.itemsize <= 4)
+
+
+class _Cast:
+    """What `primitive` does to arguments inside the block; remembers the rounded parameters."""
+
+    def __init__(self, dtype: np.dtype, rounded: dict[Any, tuple[Any, Any]] | None = None):
+        self.dtype, self.targets = dtype, _targets(dtype)
+        # By identity, (parameter, its raw array in half precision) and (Rounding, all of its parts); by identity and by the
+        # tape that recorded the conversion, (parameter, converted). The first is kept so that its identity stays its own.
+        self.rounded: dict[int, tuple[Any, Any]] = {} if rounded is None else rounded
+        self.copies: dict[tuple, tuple[Tensor, Tensor]] = {}
+
+    def anew(self) -> _Cast:
+        """The same for another tape, without what this one has recorded."""
+        return _Cast(self.dtype, self.rounded)
+
+    def forget(self) -> None:
+        self.rounded, self.copies = {}, {}
+
+    def __call__(self, name: str, args: tuple) -> tuple[tuple, Sequence[tuple[int, Any]]]:
+        if name not in self.targets:
+            return args, ()
+        target, others = self.targets[name]
+        converted, rounded = list(args), []
+        spared = 0 if target == FLOAT32 and _reads_halves(name, args) else None
+        for i, a in enumerate(args):
+            if not isinstance(a, Tensor) or (dtype := dtypes.of(a.data)) not in others or i == spared:
+                continue
+            if not isinstance(a, Parameter):
+                converted[i] = astype(a, target)
+            elif _mode.level or dtype != FLOAT32:
+                converted[i] = self._copy(a, target)
+            else:
+                rounded.append((i, self._rounded(a)))
+        return tuple(converted), rounded
+
+    def _copy(self, p: Parameter, target: np.dtype) -> Tensor:
+        """The parameter converted on the tape, which others than the outermost may differentiate."""
+        key = id(p), _mode.enabled, _mode.level, _mode.base
+        if key not in self.copies:
+            self.copies[key] = p, astype(p, target)
+        return self.copies[key][1]
+
+    def _rounded(self, p: Parameter) -> Any:
+        """The parameter's raw array in half precision; with it all that are in an arena with it."""
+        if id(p) not in self.rounded:
+            self.rounded[id(p)] = p, self._part(p)
+        return self.rounded[id(p)][1]
+
+    def _part(self, p: Parameter) -> Any:
+        if p._place is not None:
+            rounding, i = p._place
+            if p.data is rounding.parts[i]:  # else somebody has re-pointed it
+                if id(rounding) not in self.rounded:
+                    self.rounded[id(rounding)] = rounding, rounding.to(self.dtype)
+                return self.rounded[id(rounding)][1][i]
+        xp = namespace_of(p.data)
+        return xp.astype(p.data, dtypes.native(xp, self.dtype))

@@ -1,0 +1,238 @@
+"""Functions of functions: `grad`, `value_and_grad`, and `checkpoint`, which trades time for memory.
+
+`grad(f)` puts its arguments on a tape of its own. The outermost one works on plain arrays, at full speed. One inside
+another holds Tensors of the outer tape, which records all it does, its pullbacks included: that is how derivatives
+nest.
+
+What an outermost `grad` returns may depend on tensors that require grad: arguments that do, and tensors that `f` merely
+uses, such as a model's parameters. Seldom is *that* derivative wanted (a penalty on gradients wants it), so nothing is
+kept for it: backward runs `f` again, nested, when it gets there. `checkpoint` is the same idea for plain functions.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..array.random import default_generator
+from ..device.devices import namespace_of
+from ..tape.autograd import _mode, _record, _retuple, enable_grad, run
+from ..tape.tensor import Tensor, innermost, wrap
+
+__all__ = ["checkpoint", "grad", "value_and_grad"]
+
+NEVER = 1 << 30  # deeper than any tape: nothing is recorded
+
+
+def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
+    """A function that returns `(f(*args), df/d(args[argnums]))`; `f` returns a scalar Tensor.
+
+    Arguments to differentiate may be Tensors or lists, tuples and dicts of Tensors. Nothing but these arguments
+    receives a gradient, and `.grad` is not touched. It nests: `weft.grad(weft.grad(f))` is the second derivative.
+
+    Where arguments, or tensors that `f` uses, require grad, so do the results; `backward` through them calls `f` again,
+    so it must give the same result (random numbers from the default generator are replayed).
+
+    >>> value, slope = weft.value_and_grad(lambda x: (x**3).sum())(weft.tensor([2.0]))
+    >>> value, slope
+    (tensor(8.), tensor([12.]))
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        numbers = _numbers(argnums, len(args))
+        trees = [args[n] for n in numbers]
+
+        def call(leaves: list[Tensor]) -> Any:
+            rest = iter(leaves)
+            new = {n: _map(lambda _: next(rest), args[n]) for n in numbers}
+            return f(*[new.get(i, a) for i, a in enumerate(args)], **kwargs)
+
+        inputs = [t for tree in trees for t in _flatten(tree)]
+        if _mode.level and _mode.enabled:
+            results = _differentiate(call, inputs, nested=True)
+        else:
+            used = [t for t in inputs if t.requires_grad]
+            state = default_generator.get_state()
+            results = _differentiate(call, inputs, nested=False, captured=used)
+            results = _on_demand(results, lambda: _differentiate(call, inputs, nested=True), used, state)
+        value, rest = results[0], iter(results[1:])
+        grads = tuple(_map(lambda _: next(rest), tree) for tree in trees)
+        return value, grads[0] if isinstance(argnums, int) else grads
+
+    return wrapped
+
+
+def grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
+    """The gradient of a scalar function, as a function: see `value_and_grad`.
+
+    >>> cube = lambda x: x**3
+    >>> weft.grad(weft.grad(cube))(weft.tensor(2.0))
+    tensor(12.)
+    """
+    both = value_and_grad(f, argnums)
+    return functools.wraps(f)(lambda *args, **kwargs: both(*args, **kwargs)[1])
+
+
+def checkpoint(f: Callable, *args: Any) -> Any:
+    """f(*args), keeping nothing of its inside for the backward pass: it is computed again there.
+
+    Memory for time: only `args` and the result are held. `f` must give the same result when called again; randomness
+    drawn from the default generator is replayed, `autocast` is as it was. Parameters and other tensors that `f` uses
+    receive their gradients too.
+    Inside a nested `weft.grad`, which differentiates every step, nothing can be left out: there it is f(*args).
+
+    >>> x = weft.tensor([1.0, 2.0], requires_grad=True)
+    >>> weft.checkpoint(lambda x: (x**3).sum(), x).backward()
+    >>> x.grad
+    tensor([ 3., 12.])
+    """
+    if not _mode.enabled or _mode.nested:
+        return f(*args)
+    used: list[Tensor] = []
+    state, cast = default_generator.get_state(), _mode.cast
+    with _tape(_mode.level, base=NEVER, captured=used):
+        out = f(*args)
+    outs = out if isinstance(out, tuple) else (out,)
+    used += [o for o in outs if o.requires_grad]  # arguments that `f` returned untouched
+
+    def again() -> tuple:
+        with _tape(_mode.level, cast=cast and cast.anew()):
+            out = f(*args)
+        return out if isinstance(out, tuple) else (out,)
+
+    results = _on_demand(outs, again, used, state)
+    return _retuple(out, list(results)) if isinstance(out, tuple) else results[0]
+
+
+# --- one gradient -----------------------------------------------------------------------------------------------------
+@contextmanager
+def _tape(level: int, **state: Any) -> Iterator[None]:
+    """Set what this thread records, within the block."""
+    state["level"] = level
+    before = {name: getattr(_mode, name) for name in state}
+    _mode.__dict__.update(state)
+    try:
+        yield
+    finally:
+        _mode.__dict__.update(before)
+
+
+def _differentiate(
+    call: Callable, inputs: list[Tensor], *, nested: bool, captured: list | None = None
+) -> tuple[Tensor, ...]:
+    """(value, gradient for each input) of `call(leaves)`, on a new tape.
+
+    Nested, the leaves hold the inputs themselves; otherwise raw arrays, and tensors from other tapes that met them are
+    added to `captured`.
+    """
+    depth = _mode.level + 1
+    leaves = [wrap(t if nested else innermost(t), t.device, depth).requires_grad_() for t in inputs]
+    base = min(_mode.base, depth) if nested else depth
+    found = Found()
+    with _tape(depth, base=base, nested=nested, captured=_mode.captured if nested else captured):
+        with enable_grad():
+            value = call(leaves)
+        if not isinstance(value, Tensor) or value.size != 1:
+            got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(f"`grad` needs a function that returns a Tensor with one element, got {got}")
+        mine = value._depth == depth
+        if mine and value.requires_grad:
+            run([(value, namespace_of(value.data).ones_like(value.data))], found.add)
+    gradients = [_lower(found.get(x, namespace_of(x.data).zeros_like), x.device) for x in leaves]
+    return (_lower(value.data, value.device) if mine else value, *gradients)
+
+
+class Found:
+    """Gradients that arrived, by tensor."""
+
+    def __init__(self) -> None:
+        self.gradients: dict[int, Any] = {}
+
+    def add(self, leaf: Tensor, g: Any, others: Any) -> None:
+        key = id(leaf)
+        self.gradients[key] = self.gradients[key] + g if key in self.gradients else g
+
+    def get(self, leaf: Tensor, otherwise: Callable = lambda _: None) -> Any:
+        return self.gradients[id(leaf)] if id(leaf) in self.gradients else otherwise(leaf.data)
+
+
+def _lower(raw: Any, device: str) -> Tensor:
+    return raw if isinstance(raw, Tensor) else wrap(raw, device)
+
+
+# --- computing again --------------------------------------------------------------------------------------------------
+def _on_demand(outs: tuple, again: Callable[[], tuple], used: list[Tensor], state: dict) -> tuple:
+    """`outs` on the tape as a function of the tensors in `used`: backward calls `again()` for the same, recorded."""
+    used = list({id(t): t for t in used}.values())
+    depth = max((t._depth for t in used), default=0)
+    if not used or not _mode.enabled:
+        return outs
+
+    def vjp(g: tuple, need: Any, into: Any) -> list:
+        found = Found()
+        with _as_leaves(used), _replay(state), _tape(_mode.level, base=min(_mode.base, depth)), enable_grad():
+            run([(o, go) for o, go in zip(again(), g) if o.requires_grad], found.add)
+        return [found.get(t) for t in used]
+
+    lesser = [t for t in used if t._depth < max(depth, _mode.base)]
+    if lesser:
+        _mode.captured.extend(lesser)
+    if depth < _mode.base:
+        return outs
+    results = _record("computed again", tuple(innermost(o) for o in outs), vjp, used, outs[0].device, depth)
+    for result, out in zip(results, outs):
+        result.device = out.device
+    return results
+
+
+@contextmanager
+def _as_leaves(tensors: list[Tensor]) -> Iterator[None]:
+    """Cut the tensors off from what computed them, so that gradients stop there."""
+    nodes = [t._node for t in tensors]
+    for t in tensors:
+        t._node = None
+    try:
+        yield
+    finally:
+        for t, node in zip(tensors, nodes):
+            t._node = node
+
+
+@contextmanager
+def _replay(state: dict) -> Iterator[None]:
+    """Draw from the default generator what was drawn after `state`."""
+    now = default_generator.get_state()
+    default_generator.set_state(state)
+    try:
+        yield
+    finally:
+        default_generator.set_state(now)
+
+
+# --- trees ------------------------------------------------------------------------------------------------------------
+def _numbers(argnums: int | Sequence[int], n: int) -> list[int]:
+    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    if any(not -n <= i < n for i in numbers):
+        raise ValueError(f"`argnums` must name positional arguments, got {argnums} and {n} arguments")
+    return [i % n for i in numbers]
+
+
+def _map(f: Callable, tree: Any) -> Any:
+    if isinstance(tree, Tensor):
+        return f(tree)
+    if isinstance(tree, dict):
+        return {k: _map(f, v) for k, v in tree.items()}
+    if isinstance(tree, list):
+        return [_map(f, v) for v in tree]
+    if isinstance(tree, tuple):
+        return _retuple(tree, [_map(f, v) for v in tree])
+    raise TypeError(f"`grad` differentiates Tensors and lists, tuples and dicts of them, got {type(tree).__name__}")
+
+
+def _flatten(tree: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    _map(found.append, tree)
+    return found

@@ -1,0 +1,1 @@
+"""Operations of neural networks, each one primitive: what layers are made of."""

@@ -1,0 +1,46 @@
+"""Embedding: rows of a table, looked up by index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..tape.autograd import primitive
+
+__all__ = ["check_indices", "embedding"]
+
+
+def check_indices(indices: Any, count: int) -> None:
+    """Raise IndexError unless the integers of a NumPy array lie in [0, count). Other devices are not made to wait."""
+    if type(indices) is not np.ndarray or not indices.size:
+        return
+    # as unsigned numbers the negative ones are the largest; `argmax` finds them faster than `max` does
+    worst = indices.flat[indices.view(f"u{indices.itemsize}").argmax()]
+    if not 0 <= worst < count:
+        raise IndexError(f"`indices` must be in [0, {count}), the rows of the table, got {worst}")
+
+
+@primitive
+def embedding(xp: Any, indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
+    """y[…, :] = weight[indices[…], :] for weight (V, D); the row `padding_idx` receives no gradient.
+
+    grad_weight[v] = Σ of the g[…, :] whose index is v, added in their order: the result is the same every time.
+
+    >>> table = weft.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> weft.backend.nn.embedding.embedding(weft.tensor([1, 1, 0]), table)
+    tensor([[3., 4.],
+            [3., 4.],
+            [1., 2.]])
+    """
+    flat = xp.astype(xp.reshape(indices, (-1,)), xp.int64)
+    rows, width = weight.shape
+
+    def grad_weight(g: Any) -> Any:
+        table = xp.reshape(xp.arange(rows, dtype=xp.int64, device=weight.device), (rows, 1))
+        hot = table == flat
+        if padding_idx is not None:
+            hot = hot & (flat != padding_idx)
+        return xp.matmul(xp.astype(hot, g.dtype), xp.reshape(g, (flat.shape[0], width)))
+
+    return xp.reshape(xp.take(weight, flat, axis=0), (*indices.shape, width)), (None, grad_weight)

@@ -1,0 +1,323 @@
+"""Losses: PyTorch's names, arguments, defaults and semantics. x is the input, y the target, ℓ the loss of one element.
+
+`reduction` is "none" (ℓ itself), "sum", "mean" (over what each docstring says) or, for `kl_div`, "batchmean". The mean
+of nothing is NaN, with gradient 0: a batch of ignored targets does no harm.
+Gradients flow to input and target; class weights and other weights are constants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..array.elementwise import unbroadcast
+from ..tape.autograd import primitive
+from .activation import _sigmoid, _softplus
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "check_targets",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "multi_margin_loss",
+    "nll_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "softmax_cross_entropy",
+]
+
+
+def _reduced(xp: Any, loss: Any, reduction: str, count: Any, axis: int | None = None) -> tuple[Any, Callable]:
+    """The reduced loss, and the function that turns its gradient into that of `loss`. A mean divides by `count`.
+
+    The gradient broadcasts against the input, which has one more axis than the loss if `axis` is given.
+    """
+    if reduction == "none":
+        return loss, lambda g: g if axis is None else xp.expand_dims(g, axis=axis)
+    total = xp.sum(loss)
+    if reduction == "sum":
+        return total, lambda g: g
+    if isinstance(count, int):
+        return (total / count, lambda g: g / count) if count else (total * math.nan, lambda g: 0 * g)
+    nothing = count == 0
+    safe = xp.where(nothing, xp.ones_like(count), count)
+    return xp.where(nothing, xp.full_like(total, math.nan), total / safe), lambda g: g / safe
+
+
+def _pointwise(xp: Any, loss: Any, reduction: str, *arguments: tuple[Any, Callable]) -> Any:
+    """The reduced loss and its pullbacks; `arguments` are pairs of an array and a function that gives dℓ/d(array)."""
+    count = (loss.shape[0] if loss.ndim else 1) if reduction == "batchmean" else math.prod(loss.shape)
+    out, spread = _reduced(xp, loss, reduction, count)
+
+    def pullback(like: Any, slope: Callable) -> Callable:
+        return lambda g: unbroadcast(xp, spread(g) * slope(), like)
+
+    return out, tuple(pullback(*a) for a in arguments)
+
+
+# --- regression -------------------------------------------------------------------------------------------------------
+@primitive
+def mse_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
+    """ℓ = (x − y)²; the mean is over all elements.
+
+    >>> weft.backend.nn.loss.mse_loss(weft.tensor([1.0, 2.0]), weft.tensor([1.0, 4.0]))
+    tensor(2.)
+    """
+    d = input - target
+    return _pointwise(xp, d * d, reduction, (input, lambda: 2 * d), (target, lambda: -2 * d))
+
+
+@primitive
+def l1_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
+    """ℓ = |x − y|, whose derivative at 0 is 0; the mean is over all elements."""
+    d = input - target
+    return _pointwise(xp, xp.abs(d), reduction, (input, lambda: xp.sign(d)), (target, lambda: -xp.sign(d)))
+
+
+@primitive
+def huber_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", delta: float = 1.0) -> Any:
+    """ℓ = ½ (x − y)² where |x − y| ≤ δ, δ (|x − y| − δ/2) beyond. Huber (1964)."""
+    d = input - target
+    size = xp.abs(d)
+    inner = xp.minimum(size, delta)
+    loss = inner * (size - 0.5 * inner)
+    return _pointwise(
+        xp, loss, reduction, (input, lambda: xp.clip(d, -delta, delta)), (target, lambda: -xp.clip(d, -delta, delta))
+    )
+
+
+@primitive
+def smooth_l1_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """ℓ = (x − y)²/(2β) where |x − y| < β, |x − y| − β/2 beyond: Huber's loss over β, and `l1_loss` for β = 0."""
+    if not beta:
+        return l1_loss.generic(xp, input, target, reduction=reduction)
+    d = input / beta - target / beta
+    size = xp.abs(d)
+    inner = xp.minimum(size, 1.0)
+    loss = beta * (inner * (size - 0.5 * inner))
+    return _pointwise(
+        xp, loss, reduction, (input, lambda: xp.clip(d, -1.0, 1.0)), (target, lambda: -xp.clip(d, -1.0, 1.0))
+    )
+
+
+# --- distributions ----------------------------------------------------------------------------------------------------
+def _log(xp: Any, x: Any) -> Any:
+    """max(ln x, −100), PyTorch's floor, without asking for ln 0."""
+    zero = x == 0
+    return xp.where(zero, xp.full_like(x, -100.0), xp.maximum(xp.log(xp.where(zero, xp.ones_like(x), x)), -100.0))
+
+
+@primitive
+def binary_cross_entropy(xp: Any, input: Any, target: Any, weight: Any = None, /, *, reduction: str = "mean") -> Any:
+    """ℓ = −w (y ln x + (1 − y) ln(1 − x)) of probabilities x, with logarithms no less than −100."""
+    w = 1.0 if weight is None else weight
+    log_x, log_rest = _log(xp, input), _log(xp, 1 - input)
+
+    def slope() -> Any:
+        return w * (input - target) / xp.maximum(input * (1 - input), 1e-12)
+
+    loss = -w * (target * log_x + (1 - target) * log_rest)
+    return _pointwise(xp, loss, reduction, (input, slope), (target, lambda: w * (log_rest - log_x)))
+
+
+@primitive
+def binary_cross_entropy_with_logits(
+    xp: Any, input: Any, target: Any, weight: Any = None, pos_weight: Any = None, /, *, reduction: str = "mean"
+) -> Any:
+    """ℓ = −w (p y ln σ(x) + (1 − y) ln(1 − σ(x))), with p = `pos_weight`, which broadcasts from the last axis.
+
+    Computed as w ((1 − y) x + (1 + (p − 1) y) ln(1 + e⁻ˣ)).
+    """
+    w = 1.0 if weight is None else weight
+    excess = 0.0 if pos_weight is None else pos_weight - 1
+    scale, log_rest = 1 + excess * target, _softplus(xp, -input)
+
+    def slope() -> Any:
+        return w * ((1 - target) - scale * _sigmoid(xp, -input))
+
+    loss = w * ((1 - target) * input + scale * log_rest)
+    return _pointwise(xp, loss, reduction, (input, slope), (target, lambda: w * (excess * log_rest - input)))
+
+
+@primitive
+def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_target: bool = False) -> Any:
+    """ℓ = y (ln y − x) of log-probabilities x, 0 where y = 0; with `log_target`, y stands as ln y.
+
+    "mean" is over all elements, as in PyTorch; "batchmean", the sum over the first axis' length, is the divergence.
+    """
+    if log_target:
+        y, log_y, present = xp.exp(target), target, 1.0
+    else:
+        y, present = target, xp.astype(target > 0, target.dtype)
+        log_y = xp.log(xp.where(target > 0, target, xp.ones_like(target)))
+    loss = y * (log_y - input)
+
+    def slope_target() -> Any:
+        return loss + y if log_target else present * (log_y + 1) - input
+
+    return _pointwise(xp, loss, reduction, (input, lambda: -y), (target, slope_target))
+
+
+# --- margins ----------------------------------------------------------------------------------------------------------
+@primitive
+def hinge_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
+    """ℓ = max(0, 1 − y x) with y = ±1 (not in PyTorch); the derivative at the kink is 0."""
+    margin = 1 - target * input
+    active = xp.astype(margin > 0, margin.dtype)
+    return _pointwise(
+        xp, margin * active, reduction, (input, lambda: -target * active), (target, lambda: -input * active)
+    )
+
+
+@primitive
+def soft_margin_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
+    """ℓ = ln(1 + exp(−y x)) with y = ±1."""
+    z = -target * input
+    return _pointwise(
+        xp,
+        _softplus(xp, z),
+        reduction,
+        (input, lambda: -target * _sigmoid(xp, z)),
+        (target, lambda: -input * _sigmoid(xp, z)),
+    )
+
+
+@primitive
+def hinge_embedding_loss(xp: Any, input: Any, target: Any, /, *, margin: float = 1.0, reduction: str = "mean") -> Any:
+    """ℓ = x where y = 1, max(0, margin − x) where y = −1."""
+    near, far = xp.astype(target != -1, input.dtype), xp.astype(target != 1, input.dtype)
+    far = far * xp.astype(input <= margin, input.dtype)
+    return _pointwise(xp, near * input + far * (margin - input), reduction, (input, lambda: near - far))
+
+
+@primitive
+def multi_margin_loss(
+    xp: Any, input: Any, target: Any, weight: Any = None, /, *, p: int = 1, margin: float = 1.0, reduction: str = "mean"
+) -> Any:
+    """ℓ = w[y] Σ_{j ≠ y} max(0, margin − x[y] + x[j])ᵖ / C for x (N, C) or (C,), y (N,) or (); p is 1 or 2.
+
+    The mean is over N.
+    """
+    axis = input.ndim - 1
+    classes, index = input.shape[-1], xp.expand_dims(xp.astype(target, xp.int64), axis=axis)
+    hot = _one_hot(xp, input, index, axis)
+    gap = margin - xp.sum(input * hot, axis=axis, keepdims=True) + input
+    active = xp.astype(gap > 0, input.dtype) * (1 - hot)
+    scale = (1.0 if weight is None else _weight_of(xp, weight, index)) / classes
+    loss = xp.sum(scale * active * gap**p, axis=axis)
+    out, spread = _reduced(xp, loss, reduction, math.prod(loss.shape), axis)
+
+    def grad_input(g: Any) -> Any:
+        slope = scale * active * (p * gap ** (p - 1))
+        return spread(g) * (slope - hot * xp.sum(slope, axis=axis, keepdims=True))
+
+    return out, (grad_input,)
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+def check_targets(target: Any, classes: int, ignore_index: int = -100) -> None:
+    """Raise IndexError if a class index in a NumPy array is neither in [0, classes) nor `ignore_index`.
+
+    Other devices are not asked: that would make them wait.
+    """
+    if type(target) is not np.ndarray or not target.size:
+        return
+    # As unsigned numbers the negative ones are the largest; `argmax` finds them faster than `max` does.
+    unsigned = target.view(f"u{target.itemsize}")
+    if unsigned.flat[unsigned.argmax()] < classes:
+        return
+    wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
+    if wrong.any():
+        raise IndexError(
+            f"`target` must hold classes in [0, {classes}), or ignore_index={ignore_index} for what does not count, "
+            f"got {target[wrong][0]}"
+        )
+
+
+def _one_hot(xp: Any, like: Any, index: Any, axis: int) -> Any:
+    """1 at `index` along `axis`, 0 elsewhere, in the shape and dtype of `like`."""
+    shape = tuple(n if i == axis else 1 for i, n in enumerate(like.shape))
+    classes = xp.reshape(xp.arange(like.shape[axis], dtype=xp.int64, device=like.device), shape)
+    return xp.astype(index == classes, like.dtype)
+
+
+def _weight_of(xp: Any, weight: Any, index: Any) -> Any:
+    return xp.reshape(xp.take(weight, xp.reshape(index, (-1,)), axis=0), index.shape)
+
+
+def _counted(xp: Any, like: Any, target: Any, weight: Any, ignore_index: int, axis: int) -> tuple[Any, Any, Any]:
+    """(index along `axis`, whether it counts, its weight: 0 where it does not), each of length 1 along `axis`."""
+    index = xp.expand_dims(xp.astype(target, xp.int64), axis=axis)
+    valid = index != ignore_index
+    index = xp.where(valid, index, xp.zeros_like(index))
+    valid = xp.astype(valid, like.dtype)
+    return index, valid, valid if weight is None else valid * _weight_of(xp, weight, index)
+
+
+@primitive
+def nll_loss(
+    xp: Any, input: Any, target: Any, weight: Any = None, /, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Any:
+    """ℓ = −w[y] x[y] of log-probabilities x (N, C), (C,) or (N, C, …) and class indices y (N), () or (N, …).
+
+    The mean divides by Σ w[y] over the targets other than `ignore_index`, whose ℓ is 0.
+    """
+    axis = 1 if input.ndim > 1 else 0
+    index, _, own = _counted(xp, input, target, weight, ignore_index, axis)
+    loss = xp.squeeze(-own * xp.take_along_axis(input, index, axis=axis), axis=axis)
+    out, spread = _reduced(xp, loss, reduction, xp.sum(own), axis)
+    return out, (lambda g: -spread(g) * own * _one_hot(xp, input, index, axis),)
+
+
+@primitive
+def softmax_cross_entropy(
+    xp: Any,
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    /,
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    """ℓ = −Σ_c w_c q_c ln softmax(x)_c, which is torch.nn.functional.cross_entropy.
+
+    x is (N, C), (C,) or (N, C, …), softmax runs over C. The target holds either class indices of shape (N), () or
+    (N, …), then q is one-hot; or probabilities q in the shape of x. Label smoothing makes q ← (1 − ε) q + ε/C.
+    The mean divides by Σ w[y] over the indices other than `ignore_index`, whose ℓ is 0; of probabilities, by N ….
+
+    grad_x = p Σ_c w_c q_c − w q, with p = softmax(x).
+    """
+    axis = 1 if logits.ndim > 1 else 0
+    classes, ε = logits.shape[axis], label_smoothing
+    z = logits - xp.max(logits, axis=axis, keepdims=True)
+    log_p = z - xp.log(xp.sum(xp.exp(z), axis=axis, keepdims=True))
+    w = 1.0 if weight is None else xp.reshape(weight, (classes,) + (1,) * (logits.ndim - 1 - axis))
+    soft = target.shape == logits.shape and "float" in str(target.dtype)
+    if soft:
+        q = w * ((1 - ε) * target + ε / classes)
+        loss, count = -xp.sum(q * log_p, axis=axis), math.prod(target.shape) // classes
+    else:
+        check_targets(target, classes, ignore_index)
+        index, valid, own = _counted(xp, logits, target, weight, ignore_index, axis)
+        # picked, not multiplied by a one-hot q: a class that is ruled out by x = −∞ would give 0 · ∞
+        loss = (ε - 1) * own * xp.take_along_axis(log_p, index, axis=axis)
+        if ε:
+            loss = loss - (ε / classes) * valid * xp.sum(w * log_p, axis=axis, keepdims=True)
+        loss, count = xp.squeeze(loss, axis=axis), xp.sum(own)
+    out, spread = _reduced(xp, loss, reduction, count, axis)
+
+    def grad_logits(g: Any) -> Any:
+        wq = q if soft else (1 - ε) * own * _one_hot(xp, logits, index, axis) + (ε / classes) * w * valid
+        return spread(g) * (xp.exp(log_p) * xp.sum(wq, axis=axis, keepdims=True) - wq)
+
+    return out, (grad_logits, lambda g: (ε - 1) * spread(g) * w * log_p)

@@ -1,0 +1,465 @@
+"""The tape: how operations are recorded, and how gradients flow back through the record.
+
+A differentiable operation is one function of raw arrays that returns `(output, pullback)`, written once against the
+array API; `primitive` makes it work on Tensors. Because `weft` is itself an array-API namespace, a primitive also runs
+on Tensors *as raw arrays*: a Tensor may hold a Tensor, its pullback is then recorded too, and gradients of gradients
+need no code.
+
+Each `weft.grad` at work has a tape of its own, numbered by its *depth* (`backward` has tape 0). An operation belongs to
+the deepest tape among its arguments; to that tape, tensors of lesser depth are constants (see `transforms.py`).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from ..device.devices import kind, namespace, namespace_of
+from ..device.dtypes import is_real_floating
+from .tensor import Parameter, Tensor, innermost, wrap
+
+__all__ = ["enable_grad", "is_grad_enabled", "no_grad"]
+
+PRIMITIVES: dict[str, Any] = {}  # every primitive by "module.name", for the tests that prove none is left out
+watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
+report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
+
+
+class _Mode(threading.local):
+    """What this thread records."""
+
+    enabled = True  # False inside no_grad
+    level = 0  # how many `grad`s are at work
+    base = 0  # tapes below this depth are not written to: what would have been is noted in `captured`
+    nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
+    captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
+    leaves: Any = None  # a list of those that got a `.grad`, while `capture` records a step
+    # Inside `autocast`: (name, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
+    # array), what stands for parameters: they are rounded off the tape, so that gradients reach them as they are.
+    cast: Any = None
+
+
+_mode = _Mode()
+_order = itertools.count(0, -1)  # newer nodes have smaller numbers: the order in which a heap hands them back
+
+
+class Node:
+    """One recorded operation: its pullback and, for each positional argument, where the gradient goes.
+
+    A parent is None (no gradient wanted), a leaf Tensor, or the Node that computed the argument.
+    """
+
+    __slots__ = ("name", "order", "parents", "pullback")
+
+    def __init__(self, name: str, pullback: Any, parents: Sequence[Any]):
+        self.name = name
+        self.pullback = pullback
+        self.parents = parents
+        self.order = next(_order)
+
+
+class Output(Node):
+    """One of several outputs of a node: hands its gradient to the node, which waits for all of them."""
+
+    __slots__ = ("index", "zeros")
+
+    def __init__(self, node: Node, index: int, zeros: Callable[[], Any]):
+        super().__init__(node.name, None, (node,))
+        self.index = index
+        self.zeros = zeros
+
+
+def primitive(generic: Callable) -> Any:
+    """Turn `generic(xp, *arrays, **static) -> (output, pullback)` into a differentiable function of Tensors.
+
+    Every positional argument may be a Tensor; keyword arguments are static. `output` is an array or a tuple of arrays.
+    `pullback` is one of
+
+    - a tuple with one function per positional argument, each mapping the output's gradient to that argument's;
+    - one function `vjp(g, need, into)` that returns all gradients: `need[i]` says whether the i-th is wanted, `into[i]`
+      is None or memory that it may be written to (and which is then returned), of the argument's dtype or, for a
+      parameter that `autocast` has rounded, float32;
+    - None, where the operation has no derivative.
+
+    What a pullback returns is new memory, or `g` or a view of it: a leaf may keep it as its `.grad`.
+
+    With several outputs the gradient is a tuple. `@name.on("cuda")` registers a replacement for one kind of device: the
+    same signature without `xp`. It returns NotImplemented for what it cannot do, and the generic form takes over.
+    """
+    name = generic.__name__
+    full_name = f"{generic.__module__.rpartition('.')[2]}.{name}"
+    moves = full_name.partition(".")[0] in _MOVES and name != "where"  # which may meet Python numbers
+    once = full_name in _ONCE
+    impls: dict[str, Callable] = {}
+
+    @functools.wraps(generic)
+    def call(*args: Any, **static: Any) -> Any:
+        if watch is not None and (result := watch(call, name, args, static)) is not NotImplemented:
+            return result
+        device, depth, nested, tracked, mixed = None, 0, False, False, False
+        raw: list[Any] = []
+        rounded: Sequence[tuple[int, Any]] = ()
+        if _mode.cast is not None:
+            args, rounded = _mode.cast(full_name, args)
+        for a in args:
+            if isinstance(a, Tensor):
+                raw.append(a.data)
+                if a.requires_grad:
+                    tracked = True
+                if device is None:
+                    device, depth = a.device, a._depth
+                    nested = depth > 0 and isinstance(a.data, Tensor)
+                    continue
+                if a.device != device:
+                    raise ValueError(
+                        f"`{name}` needs tensors on one device, got {device} and {a.device}; move one with .to()"
+                    )
+                if a._depth != depth:
+                    mixed = True
+            else:
+                raw.append(a)
+        if device is None:
+            return call(_as_tensor(name, args), *args[1:], **static)
+        if mixed:
+            raw, depth, nested, tracked = _at_deepest(args)
+        for i, value in rounded:
+            raw[i] = value
+        result = NotImplemented
+        if impls and not nested:
+            impl = impls.get(device) or impls.get(kind(device))
+            if impl is not None:
+                result = impl(*raw, **static)
+                if result is NotImplemented and report_fallbacks:
+                    _report_fallback(name, device, raw)
+        if result is NotImplemented:
+            xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
+            is_half = not nested and not moves and _is_bfloat16(raw) and not (once and _are_alike(raw))
+            if is_half or (rounded and xp is np):
+                result = in_float32(generic, xp, raw, static)
+            else:
+                result = generic(xp, *raw, **static)
+        out, pullback = result
+        if tracked and pullback is not None and _mode.enabled:
+            if depth >= _mode.base:
+                return _record(name, out, pullback, args, device, depth)
+            _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
+        if isinstance(out, tuple):
+            return _retuple(out, [wrap(o, device, depth) for o in out])
+        return wrap(out, device, depth)
+
+    def on(device: str) -> Callable:
+        def register(implementation: Callable) -> Callable:
+            impls[device] = implementation
+            return implementation
+
+        return register
+
+    call.__wrapped__ = functools.partial(generic, None)  # type: ignore[attr-defined] # `help` leaves out what is bound: xp
+    call.generic, call.impls, call.on = generic, impls, on  # type: ignore[attr-defined]
+    PRIMITIVES[full_name] = call
+    return call
+
+
+# Modules whose primitives compute nothing.
+_MOVES = ("manipulation", "indexing", "creation", "methods", "embedding")
+
+# Primitives that round once, as do their pullbacks, where all arrays have one shape: as they would in float32.
+_ONCE = ("elementwise.add", "elementwise.subtract", "elementwise.multiply", "elementwise.negative")
+
+
+def _is_bfloat16(raw: list) -> bool:
+    """Whether bfloat16 is the one real dtype of these; its kind, "V", is not one of NumPy's own numbers."""
+    found = False
+    for r in raw:
+        kind = getattr(getattr(r, "dtype", None), "kind", "")
+        if kind == "V":
+            found = True
+        elif kind == "f" or kind == "c":
+            return False
+    return found
+
+
+def _are_alike(raw: list) -> bool:
+    """Whether these are arrays of one shape, none of them a number."""
+    return len({getattr(r, "shape", None) for r in raw}) == 1
+
+
+def in_float32(form: Callable, xp: Any, raw: Sequence, static: dict) -> Any:
+    """A form of a primitive for half precision: computed in float32, results and gradients rounded once, as kernels do it.
+
+    Left to itself, NumPy makes float32 of a bfloat16 array and a Python number, and sums in bfloat16; it has no BLAS for
+    either. Gradients that go to memory in float32, as those of parameters that `autocast` has rounded do, are not rounded.
+    """
+    dtype = next(r.dtype for r in raw if hasattr(r, "dtype") and r.dtype.itemsize == 2 and is_real_floating(r.dtype))
+    asked = static.get("dtype")
+
+    def wide(a: Any) -> Any:
+        return a.astype(np.float32) if getattr(a, "dtype", None) == dtype else a
+
+    def narrow(a: Any) -> Any:
+        if isinstance(a, tuple):
+            return _retuple(a, [narrow(x) for x in a])
+        return a.astype(dtype) if getattr(a, "dtype", None) == np.float32 else a
+
+    out, pullback = form(xp, *[wide(r) for r in raw], **static)
+    out = out if asked is not None else narrow(out)
+    if pullback is None:
+        return out, None
+
+    def widened(g: Any) -> Any:
+        return tuple(wide(x) for x in g) if isinstance(g, tuple) else wide(g)
+
+    if isinstance(pullback, tuple):
+        return out, tuple(f and (lambda g, f=f: narrow(f(widened(g)))) for f in pullback)
+
+    def vjp(g: Any, need: Any, into: Any) -> Any:
+        into = [None if to is None or to.dtype == dtype else to for to in into]
+        gradients = pullback(widened(g), need, into)
+        return tuple(narrow(grad) if to is None else grad for grad, to in zip(gradients, into))
+
+    return out, vjp
+
+
+def _as_tensor(name: str, args: tuple) -> Tensor:
+    if not args or not isinstance(args[0], np.ndarray | np.generic | int | float | complex | list | tuple):
+        got = ", ".join(type(a).__name__ for a in args) or "nothing"
+        raise TypeError(f"`{name}` needs a weft.Tensor (weft.asarray makes one), got {got}")
+    return Tensor(args[0])
+
+
+def _at_deepest(args: tuple) -> tuple[list, int, bool, bool]:
+    """(raw arguments, depth, nested, tracked) where several depths meet: tensors of the lesser are constants."""
+    depth = max(a._depth for a in args if isinstance(a, Tensor))
+    nested = any(isinstance(a, Tensor) and a._depth == depth and isinstance(a.data, Tensor) for a in args)
+    raw, tracked = [], False
+    for a in args:
+        if not isinstance(a, Tensor):
+            raw.append(a)
+        elif a._depth == depth:
+            raw.append(a.data)
+            tracked |= a.requires_grad
+        elif nested:
+            raw.append(a)
+        else:
+            raw.append(innermost(a))
+            if a.requires_grad and _mode.enabled and _mode.captured is not None:
+                _mode.captured.append(a)
+    return raw, depth, nested, tracked
+
+
+def _report_fallback(name: str, device: str, raw: list) -> None:
+    shapes = ", ".join(f"{r.dtype}{list(r.shape)}" for r in raw if hasattr(r, "shape"))
+    warnings.warn(f"`{name}` on {device} fell back to the generic form for ({shapes})", stacklevel=3)
+
+
+def _retuple(like: tuple, items: list) -> tuple:
+    """A tuple of the same (named) kind."""
+    return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
+
+
+def _record(name: str, out: Any, pullback: Any, args: Sequence, device: str, depth: int) -> Any:
+    parents: list[Any] = []
+    for a in args:
+        if not isinstance(a, Tensor):
+            parents.append(None)
+        elif a.requires_grad and a._depth == depth:
+            parents.append(a._node or a)
+        else:
+            a._saved = True
+            parents.append(None)
+    node = Node(name, pullback, parents)
+    if not isinstance(out, tuple):
+        result = wrap(out, device, depth)
+        result._node, result.requires_grad = node, True
+        return result
+    results = [wrap(o, device, depth) for o in out]
+    for i, result in enumerate(results):
+        if is_real_floating(result.dtype):
+            data = result.data
+            zeros = functools.partial(namespace_of(data).zeros, data.shape, dtype=data.dtype, device=data.device)
+            result._node, result.requires_grad = Output(node, i, zeros), True
+    node.pullback = functools.partial(_fill_in, pullback, [r._node and r._node.zeros for r in results])
+    return _retuple(out, results)
+
+
+def _fill_in(pullback: Any, zeros: list, gradients: dict[int, Any], need: Any, into: Any) -> Any:
+    """Call the pullback of a node with several outputs: outputs that nothing used have gradient zero."""
+    g = tuple(gradients[i] if i in gradients else (z and z()) for i, z in enumerate(zeros))
+    if isinstance(pullback, tuple):
+        return [f(g) if n else None for f, n in zip(pullback, need)]
+    return pullback(g, need, into)
+
+
+def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> None:
+    """Add d(self)/d(leaf) to `.grad` of every leaf that requires it.
+
+    `grad` is the gradient with respect to this tensor (ones for a scalar). The record is freed as it is used, unless
+    `retain_graph=True`.
+    """
+    if not root.requires_grad:
+        raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
+    xp, dtype, shape = namespace_of(root.data), root.data.dtype, root.data.shape
+    if grad is None:
+        if root.data.size != 1:
+            raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {shape}")
+        grad = np.asarray(1.0, dtype) if xp is np and not shape else xp.ones(shape, dtype=dtype)  # a third of the cost
+    else:
+        grad = xp.asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=dtype)
+        if grad.shape != shape:
+            raise ValueError(f"`grad` must have the tensor's shape {shape}, got {grad.shape}")
+    run([(root, grad)], _accumulate, retain_graph=retain_graph, destinations=_destinations)
+
+
+def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
+    """Add a gradient to `leaf.grad`; the first one of a step goes into the optimizer's arena, if there is one."""
+    if leaf.grad is not None:
+        leaf.grad.data += g
+        return
+    if _mode.leaves is not None:
+        _mode.leaves.append(leaf)
+    view = leaf._grad_view if isinstance(leaf, Parameter) else None
+    if view is None:
+        if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
+            g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
+        leaf.grad = wrap(g, leaf.device, leaf._depth)
+        return
+    if g is not view:
+        view[...] = g
+    leaf.grad = wrap(view, leaf.device)
+
+
+def _is_alone(g: Any, others: Sequence[Any]) -> bool:
+    """Whether memory is g's own, so that a leaf may keep it: a NumPy array, shared with none of `others` but itself."""
+    if type(g) is not np.ndarray or not g.flags.writeable or 0 in g.strides:
+        return False
+    return sum(o is not None and np.may_share_memory(g, o) for o in others) == 1
+
+
+def _destinations(parents: Sequence[Any]) -> list:
+    """For each parent the arena's memory for its gradient, if this is a parameter's first gradient of the step."""
+    into: list[Any] = []
+    taken: set[int] = set()
+    for p in parents:
+        if isinstance(p, Parameter) and p.grad is None and id(p) not in taken:
+            taken.add(id(p))  # used twice by one operation: only the first may write
+            into.append(p._grad_view)
+        else:
+            into.append(None)
+    return into
+
+
+def _nowhere(parents: Sequence[Any]) -> list:
+    return [None] * len(parents)
+
+
+def run(
+    roots: Iterable[tuple[Tensor, Any]],
+    sink: Callable,
+    *,
+    retain_graph: bool = False,
+    destinations: Callable = _nowhere,
+) -> None:
+    """Send gradients back from `roots`, each a (tensor, gradient), and those of leaves to `sink(leaf, gradient, others)`.
+
+    Nodes are visited newest first, hence after all that used their output. `others` are the arrays that the gradient
+    may share memory with (itself among them), or None if there may be any.
+    """
+    pending: dict[Node, Any] = {}
+    queue: list[tuple[int, Node]] = []
+    arriving: Iterable[tuple[Any, Any]] = [(root._node or root, g) for root, g in roots]
+    others: Sequence[Any] | None = None
+    while True:
+        for to, g in arriving:
+            if to is None or g is None:
+                continue
+            if not isinstance(to, Node):
+                sink(to, g, others)
+            elif to in pending:
+                pending[to] = pending[to] + g
+            else:
+                pending[to] = g
+                heappush(queue, (to.order, to))
+        if not queue:
+            return
+        node = heappop(queue)[1]
+        g = above = pending.pop(node)
+        pullback, parents = node.pullback, node.parents
+        if type(node) is Output:
+            joint = parents[0]
+            if joint not in pending:
+                pending[joint] = {}
+                heappush(queue, (joint.order, joint))
+            pending[joint][node.index] = g
+            arriving = ()
+            continue
+        if pullback is None:
+            raise RuntimeError(
+                f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there"
+            )
+        if type(pullback) is tuple:
+            gradients = [None if parent is None else f(g) for f, parent in zip(pullback, parents)]
+        else:
+            gradients = pullback(g, [parent is not None for parent in parents], destinations(parents))
+        if not retain_graph:
+            node.pullback = None
+        others = None if retain_graph or type(above) is dict else [above, *gradients]
+        arriving = zip(parents, gradients)
+
+
+# --- modes ------------------------------------------------------------------------------------------------------------
+class _GradMode:
+    """Context manager and decorator (with or without parentheses)."""
+
+    enabled: bool
+    before: list[bool]
+
+    def __new__(cls, f: Callable | None = None) -> Any:
+        mode = super().__new__(cls)
+        mode.before = []
+        return mode if f is None else mode(f)
+
+    def __enter__(self) -> None:
+        self.before.append(_mode.enabled)
+        _mode.enabled = self.enabled
+
+    def __exit__(self, *_: Any) -> None:
+        _mode.enabled = self.before.pop()
+
+    def __call__(self, f: Callable) -> Callable:
+        @functools.wraps(f)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return f(*args, **kwargs)
+
+        return wrapped
+
+
+class no_grad(_GradMode):
+    """Within the block (or the decorated function) nothing is recorded, and in-place operations work on memory.
+
+    >>> x = weft.ones(3, requires_grad=True)
+    >>> with weft.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    enabled = False
+
+
+class enable_grad(_GradMode):
+    """Record within the block again, inside a `no_grad`."""
+
+    enabled = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread."""
+    return _mode.enabled

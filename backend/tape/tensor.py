@@ -1,0 +1,311 @@
+"""Tensor: a raw array of some array-API library, the device it lives on, and its place on the tape.
+
+The mathematics is not here: operators and methods are attached by `methods.py` from the functions of the namespace.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..device import devices, dtypes
+
+__all__ = ["Parameter", "Tensor"]
+
+_new, _ndarray = object.__new__, np.ndarray  # for `wrap`, which every operation calls
+
+
+class Tensor:
+    """An n-dimensional array that can record what is done with it.
+
+    Parameters
+    ----------
+    data : array of NumPy, CuPy or any array-API library, Tensor, or nested Python numbers
+    requires_grad : record operations on it, so that `backward` can fill `.grad`; floating-point dtypes only.
+
+    Attributes: `data` (the raw array), `device` (str), `grad` (Tensor or None), `requires_grad`, `shape`, `dtype`,
+    `ndim`, `size` (number of elements), `T`, `mT`.
+
+    While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v`
+    rebind `x` to a new array if either side is recorded, and work in place on memory otherwise (see `methods.py`).
+    One thing is left to the user: a slice taken from `x` and recorded with shares the memory of `x`, which must not be
+    written to before `backward`.
+
+    >>> x = weft.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__", "_depth", "_node", "_saved", "data", "device", "grad", "requires_grad")
+    _is_weft_tensor = True  # told from raw arrays by those who know nothing of this class
+    __array_ufunc__ = None  # `ndarray + tensor` asks the tensor, instead of looping over it
+
+    data: Any
+    grad: Tensor | None
+    _node: Any
+
+    if TYPE_CHECKING:  # attached by methods.py
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, key: Any, /) -> Tensor: ...
+        def __setitem__(self, key: Any, value: Any, /) -> None: ...
+
+    def __init__(self, data: Any, requires_grad: bool = False):
+        if isinstance(data, Tensor):
+            data, self.device = innermost(data), data.device
+        elif type(data) is np.ndarray:
+            self.device = "cpu"
+        else:
+            self.device = device_of(data)
+            if self.device == "cpu":
+                data = from_python(data)
+        self.data = data
+        self.grad = None
+        self.requires_grad = False
+        self._node = None
+        self._depth = 0
+        self._saved = False
+        if requires_grad:
+            self.requires_grad_()
+
+    # --- shape and type -----------------------------------------------------------------------------------------------
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return dtypes.of(self.data)
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless the tensor is the result of a recorded operation."""
+        return self._node is None
+
+    def numel(self) -> int:
+        return self.data.size
+
+    def dim(self) -> int:
+        return self.data.ndim
+
+    # --- the tape -----------------------------------------------------------------------------------------------------
+    def detach(self) -> Tensor:
+        """The same memory, off the tape; where the tape may need the values, writing to it copies them first."""
+        data = self.data.detach() if isinstance(self.data, Tensor) else self.data
+        out = wrap(data, self.device, self._depth)
+        out._saved = self._saved or self._node is not None
+        return out
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        if requires_grad and not dtypes.is_real_floating(self.dtype):
+            raise TypeError(f"`requires_grad` needs a real floating-point dtype, got {self.dtype}")
+        if self._node is not None and not requires_grad:
+            raise ValueError(
+                "`requires_grad` can only be cleared on a leaf; use .detach() to take a result off the tape"
+            )
+        self.requires_grad = requires_grad
+        return self
+
+    # --- other worlds -------------------------------------------------------------------------------------------------
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array (shared memory on a CPU). A tensor that requires grad must be detached first."""
+        if self.requires_grad:
+            raise RuntimeError("`numpy` would lose the gradient of a tensor that requires grad: call .detach().numpy()")
+        return devices.to_numpy(innermost(self))
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self.data.size != 1:
+            raise ValueError(f"`item` needs exactly one element, got shape {self.shape}")
+        return devices.to_numpy(innermost(self)).item()
+
+    def tolist(self) -> Any:
+        return devices.to_numpy(innermost(self)).tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(
+        self, /, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
+        if self.requires_grad:
+            raise BufferError(
+                "`__dlpack__` would lose the gradient of a tensor that requires grad: call .detach() first"
+            )
+        given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return innermost(self).__dlpack__(**{k: v for k, v in given.items() if v is not None})
+
+    def __dlpack_device__(self) -> Any:
+        return innermost(self).__dlpack_device__()
+
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
+        if api_version is not None and api_version not in ("2021.12", "2022.12", "2023.12", "2024.12"):
+            raise ValueError(f"`api_version` must be 2021.12 … 2024.12, got {api_version!r}")
+        return sys.modules[__name__.split(".")[0]]
+
+    def _only(self, what: str) -> Any:
+        if self.data.size != 1:
+            raise TypeError(f"`{what}` needs exactly one element, got shape {self.shape}")
+        return self.item()
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise ValueError(
+                f"the truth of a tensor needs exactly one element, got shape {self.shape}; use .any() or .all()"
+            )
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self._only("float"))
+
+    def __int__(self) -> int:
+        return int(self._only("int"))
+
+    def __index__(self) -> int:
+        return operator.index(self._only("index"))
+
+    def __complex__(self) -> complex:
+        return complex(self._only("complex"))
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("`len` needs at least one axis, got a 0-d tensor")
+        return self.shape[0]
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    __hash__ = object.__hash__  # by identity: == compares elementwise
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        other = type(self).__new__(type(self))
+        other.__setstate__(self.__getstate__())
+        memo[id(self)] = other
+        return other
+
+    def __getstate__(self) -> Any:
+        if self._node is not None:
+            raise RuntimeError("only leaves can be copied or pickled; call .detach() first")
+        xp = devices.namespace_of(self.data)
+        grad = None if self.grad is None else wrap(xp.asarray(self.grad.data, copy=True), self.device)
+        return {
+            "data": xp.asarray(self.data, copy=True),
+            "device": self.device,
+            "grad": grad,
+            "requires_grad": self.requires_grad,
+        }
+
+    def __setstate__(self, state: Any) -> None:
+        self.data, self.device, self.grad = state["data"], state["device"], state["grad"]
+        self.requires_grad = state["requires_grad"]
+        self._node, self._depth, self._saved = None, 0, False
+
+    def __repr__(self) -> str:
+        body = np.array2string(devices.to_numpy(innermost(self)), separator=", ", prefix="tensor(", threshold=200)
+        default = str(self.dtype) in (str(dtypes.get_default_dtype()), "int64", "bool")
+        notes = [f"shape={self.shape}"] if not self.size and self.ndim > 1 else []
+        notes += [] if default else [f"dtype={self.dtype}"]
+        notes += [f"device='{self.device}'"] if self.device != "cpu" else []
+        notes += ["requires_grad=True"] if self.requires_grad and self._node is None else []
+        notes += [f"grad_fn={self._node.name}"] if self._node is not None else []
+        return f"tensor({', '.join([body, *notes])})"
+
+
+class Parameter(Tensor):
+    """A leaf that a module learns. An optimizer may move `data`, and where its gradient goes, into its flat arena.
+
+    `_place` is then (what rounds the whole arena to half precision, which part of it this is): see `autocast`.
+    """
+
+    __slots__ = ("_grad_view", "_place")
+
+    _grad_view: Any
+    _place: tuple[Any, int] | None
+
+    def __init__(self, data: Any, requires_grad: bool = True):
+        super().__init__(data, requires_grad)
+        self._grad_view = self._place = None
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self._grad_view = self._place = None
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+
+def wrap(raw: Any, device: str, depth: int = 0) -> Tensor:
+    """A Tensor around a raw array, without checks or copies."""
+    if type(raw) is not _ndarray and isinstance(raw, np.generic):  # NumPy's reductions return scalars
+        raw = np.asarray(raw)
+    out = _new(Tensor)
+    out.data = raw
+    out.device = device
+    out.grad = None
+    out.requires_grad = False
+    out._node = None
+    out._depth = depth
+    out._saved = False
+    return out
+
+
+def innermost(x: Any) -> Any:
+    """The raw array below any nesting of Tensors."""
+    while isinstance(x, Tensor):
+        x = x.data
+    return x
+
+
+def device_of(raw: Any) -> str:
+    """Which device a raw array lives on ("cpu" for anything that is not a known library's array)."""
+    if type(raw) is np.ndarray or isinstance(raw, np.generic | int | float | complex | list | tuple):
+        return "cpu"
+    if type(raw).__module__.startswith("cupy"):
+        return f"cuda:{raw.device.id}"
+    if hasattr(raw, "__array_namespace__"):
+        space = raw.__array_namespace__()
+        for name, opened in devices._opened.items():
+            if opened is space:
+                return name
+        for name, opener in devices._openers.items():
+            if name not in ("cpu", "cuda") and opener() is space:
+                return name
+    return "cpu"
+
+
+def from_python(data: Any, dtype: Any = None) -> np.ndarray:
+    """A NumPy array of Python numbers, sequences, or whatever NumPy can read; floats become the default dtype."""
+    typed = isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__") or hasattr(data, "__dlpack__")
+    if typed or dtype is not None:
+        return np.asarray(data, dtype=dtype)
+    if isinstance(data, list | tuple):
+        data = _without_tensors(data)
+    array = np.asarray(data)
+    if array.dtype == np.float64:
+        holds_typed = isinstance(data, list | tuple) and any(isinstance(d, np.ndarray) for d in data)
+        return array if holds_typed else array.astype(dtypes.get_default_dtype())
+    if array.dtype == np.complex128:
+        return array.astype(dtypes.default_complex())
+    if array.dtype == object or array.dtype.kind in "USV":
+        raise TypeError(
+            f"`tensor` needs numbers in a rectangular arrangement, got {type(data).__name__}: {str(data)[:60]}"
+        )
+    return array
+
+
+def _without_tensors(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data.tolist()
+    return [_without_tensors(d) for d in data] if isinstance(data, list | tuple) else data

@@ -1,0 +1,56 @@
+"""The CUDA sources as one text each, the same for NVRTC and for the emulator's C++ compiler."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+__all__ = ["FOLDER", "SourceError", "expand"]
+
+FOLDER = Path(__file__).parents[1]  # where the .cu and .cuh files are
+
+_INCLUDE = re.compile(r'\s*#\s*include\s*"([^"]+)"')
+_ONCE = re.compile(r"\s*#\s*pragma\s+once\b")
+
+
+class SourceError(FileNotFoundError):
+    """A CUDA source, or a file that it includes, is not there."""
+
+
+def expand(name: str, folder: Path | None = None) -> str:
+    """The text of the source `name` in `folder` (that of the kernels), its local includes written out in their places.
+
+    A file is taken in where it is first included (`#pragma once`, which every header here has, says the same to a
+    compiler); `#include <…>` stays for the compiler. `#line` directives name the file, relative to the folder, and the
+    line that each part came from, so messages, debug information and `__LINE__` are those of the files. The text holds
+    no absolute path: it is the same on every machine, and a hash of it identifies the program.
+
+    A source may lie anywhere (`name` is then an absolute path) and include the headers of the kernels here.
+
+    Raises SourceError naming the file that is missing and the line that wanted it.
+    """
+    lines: list[str] = []
+    _append(lines, name, folder or FOLDER, seen=set(), wanted_by="")
+    return "\n".join(lines) + "\n"
+
+
+def _append(lines: list[str], name: str, folder: Path, seen: set[str], wanted_by: str) -> None:
+    seen.add(name)
+    try:
+        path = folder / name if (folder / name).exists() else FOLDER / name
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SourceError(f"`{name}` must be a CUDA source in {folder}{wanted_by}, but there is no such file") from None
+    lines.append(f'#line 1 "{name}"')
+    for number, line in enumerate(text.splitlines(), start=1):
+        include = _INCLUDE.match(line)
+        if include is None:
+            lines.append("" if _ONCE.match(line) else line)
+            continue
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), include[1]))
+        if not (folder / target).exists() and (FOLDER / include[1]).exists():
+            target = include[1]  # a kernel from elsewhere that uses the headers here
+        if target not in seen:
+            _append(lines, target, folder, seen, f" (included by {name}:{number})")
+        lines.append(f'#line {number + 1} "{name}"')

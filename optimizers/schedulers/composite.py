@@ -1,0 +1,175 @@
+"""Schedules made of schedules, and the one that watches a metric."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from ..optimizer import Optimizer
+from .schedule import LRScheduler, _checked, per_group
+
+__all__ = ["ChainedScheduler", "ReduceLROnPlateau", "SequentialLR"]
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after another: the i-th is in charge from milestones[i−1] to milestones[i], counting from 0 again.
+
+    As `torch.optim.lr_scheduler.SequentialLR`.
+
+    >>> optimizer = weft.optimizers.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> warmup = weft.optimizers.schedulers.ConstantLR(optimizer, factor=0.5, total_iters=9)
+    >>> decay = weft.optimizers.schedulers.ExponentialLR(optimizer, gamma=0.1)
+    >>> schedule = weft.optimizers.schedulers.SequentialLR(optimizer, [warmup, decay], milestones=[2])
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> lrs
+    [0.5, 0.5, 1.0, 0.1]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: list[int], last_epoch: int = -1
+    ):
+        _check_all(self, optimizer, schedulers)
+        if len(milestones) != len(schedulers) - 1:
+            raise ValueError(
+                f"`milestones` must be one fewer than the {len(schedulers)} schedulers, got {len(milestones)}"
+            )
+        self.optimizer = optimizer
+        self._schedulers, self._milestones = list(schedulers), list(milestones)
+        self.last_epoch = last_epoch + 1
+        for (
+            group
+        ) in optimizer.param_groups:  # each schedule's constructor has set its own first lr: undo, let the first begin
+            group["lr"] = group["initial_lr"]
+        _undo(self)
+        first = self._schedulers[bisect_right(self._milestones, 0)]
+        first._initial_step()
+        self._last_lr = first.get_last_lr()
+
+    def step(self) -> None:
+        self.last_epoch += 1
+        i = bisect_right(self._milestones, self.last_epoch)
+        schedule = self._schedulers[i]
+        if i > 0 and self._milestones[i - 1] == self.last_epoch:
+            schedule.restart()
+        else:
+            schedule.step()
+        self._last_lr = schedule.get_last_lr()
+
+
+def _undo(schedule: Any) -> None:
+    """Take back the first step of every schedule within."""
+    for part in schedule._schedulers:
+        if hasattr(part, "_schedulers"):
+            _undo(part)
+        else:
+            part.last_epoch -= 1
+
+
+class ChainedScheduler(LRScheduler):
+    """Several schedules at once: each multiplies the lr that the one before has left.
+
+    As `torch.optim.lr_scheduler.ChainedScheduler`.
+    """
+
+    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None):
+        _check_all(self, optimizer, schedulers)
+        self._schedulers = list(schedulers)
+        self.optimizer = schedulers[0].optimizer
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def step(self) -> None:
+        for schedule in self._schedulers:
+            schedule.step()
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+
+def _check_all(composite: Any, optimizer: Optimizer | None, schedulers: Sequence[Any]) -> None:
+    """Schedules of time, all for one optimizer (the first one's, where None is given)."""
+    name = type(composite).__name__
+    if not len(schedulers):
+        raise ValueError(f"`schedulers` of {name} must hold at least one schedule, got none")
+    for i, schedule in enumerate(schedulers):
+        if not isinstance(schedule, LRScheduler) or isinstance(schedule, ReduceLROnPlateau):
+            raise TypeError(f"`schedulers[{i}]` of {name} must be a schedule of time, got {type(schedule).__name__}")
+        optimizer = schedule.optimizer if optimizer is None else optimizer
+        if schedule.optimizer is not optimizer:
+            raise ValueError(f"`schedulers[{i}]` of {name} must belong to the same optimizer as the others")
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """lr ← max(factor · lr, min_lr) when a metric has not improved for more than `patience` steps.
+
+    "Improved" means below best·(1 − threshold) or best − threshold (`threshold_mode` "rel", "abs"), or with mode "max"
+    above best·(1 + threshold) or best + threshold.
+    After a reduction bad steps are not counted for `cooldown` steps; a change smaller than `eps` is not made.
+
+    As `torch.optim.lr_scheduler.ReduceLROnPlateau`: `step(metric)` needs the metric.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | list[float] = 0,
+        eps: float = 1e-8,
+    ):
+        self.optimizer = _checked(self, optimizer)
+        if not factor < 1:
+            raise ValueError(f"`factor` must be < 1, got {factor}")
+        if mode not in ("min", "max"):
+            raise ValueError(f"`mode` must be 'min' or 'max', got {mode!r}")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"`threshold_mode` must be 'rel' or 'abs', got {threshold_mode!r}")
+        self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
+        self.threshold, self.threshold_mode = threshold, threshold_mode
+        self.min_lrs = per_group("min_lr", optimizer, min_lr)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
+        self._last_lr = [group["lr"] for group in optimizer.param_groups]
+
+    def step(self, metrics: Any) -> None:  # type: ignore[override]
+        """Look at the metric (a number, or a Tensor with one element) and reduce the lr if it is time."""
+        metric = float(metrics)
+        self.last_epoch += 1
+        if self._improves(metric):
+            self.best, self.num_bad_epochs = metric, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self._reduce()
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _improves(self, metric: float) -> bool:
+        sign = 1 if self.mode == "max" else -1
+        change = sign * self.threshold
+        bar = self.best * (1 + change) if self.threshold_mode == "rel" else self.best + change
+        return sign * metric > sign * bar
+
+    def _reduce(self) -> None:
+        for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+            new = max(group["lr"] * self.factor, least)
+            if group["lr"] - new > self.eps:
+                group["lr"] = new
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {
+            "best": self.best if math.isfinite(self.best) else None
+        }  # JSON knows no infinity
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        worst = math.inf if state_dict["mode"] == "min" else -math.inf
+        super().load_state_dict(state_dict | {"best": worst if state_dict["best"] is None else state_dict["best"]})

@@ -1,0 +1,251 @@
+"""Schedules that come and go: cosines, warm-ups, cycles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..optimizer import Optimizer
+from .schedule import LRScheduler, MomentumCycle, _checked, per_group
+
+__all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR", "WarmupCosineLR"]
+
+
+class CosineAnnealingLR(LRScheduler):
+    """lr = eta_min + ½ (lr₀ − eta_min) (1 + cos(π t / T_max)): half a cosine down, and up again beyond T_max.
+
+    As `torch.optim.lr_scheduler.CosineAnnealingLR`.
+
+    Reference: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017 (without its
+    restarts).
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        if self._is_initial:
+            return lr
+        t, T, low = self.last_epoch, self.T_max, self.eta_min
+        if (t - 1 - T) % (2 * T) == 0:  # the last lr was eta_min: the ratio below would be 0/0
+            return lr + (base_lr - low) * (1 - math.cos(math.pi / T)) / 2
+        return low + (lr - low) * (1 + math.cos(math.pi * t / T)) / (1 + math.cos(math.pi * (t - 1) / T))
+
+    def closed_form(self, base_lr: float) -> float:
+        return _cosine(base_lr, self.eta_min, self.last_epoch / self.T_max)
+
+
+def _cosine(start: float, end: float, done: float) -> float:
+    """From `start` (done = 0) to `end` (done = 1) along half a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """lr = eta_min + ½ (lr₀ − eta_min) (1 + cos(π T_cur / T_i)): a cosine down in T_0 steps, again in T_0·T_mult, ….
+
+    As `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`; `step(epoch)` takes fractions of epochs, as in
+    `step(epoch + i / batches)`.
+
+    Reference: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):
+        for name, value in (("T_0", T_0), ("T_mult", T_mult)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be an integer ≥ 1, got {value}")
+        self.T_0, self.T_i, self.T_mult, self.eta_min, self.T_cur = T_0, T_0, T_mult, eta_min, float(last_epoch)
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        return _cosine(base_lr, self.eta_min, self.T_cur / self.T_i)
+
+    def step(self, epoch: float | None = None) -> None:
+        self._step_count += 1
+        if epoch is None and self.last_epoch >= 0:
+            self.last_epoch += 1
+            self.T_cur += 1
+            if self.T_cur >= self.T_i:
+                self.T_cur -= self.T_i
+                self.T_i *= self.T_mult
+        else:
+            self._place(epoch or 0)
+        self._set(self.get_lr())
+
+    def _place(self, epoch: float) -> None:
+        """Find the cycle that `epoch` falls in: the n-th begins at T_0 (1 + T_mult + … + T_mult^(n−1))."""
+        if epoch < 0:
+            raise ValueError(f"`epoch` must be ≥ 0, got {epoch}")
+        self.last_epoch, self.T_cur, self.T_i = math.floor(epoch), epoch, self.T_0
+        if self.T_mult == 1:
+            self.T_cur = epoch % self.T_0
+        while self.T_cur >= self.T_i:
+            self.T_cur -= self.T_i
+            self.T_i *= self.T_mult
+
+
+class WarmupCosineLR(LRScheduler):
+    """A line up to lr₀ in `warmup_steps`, then half a cosine down to `eta_min` at t = total_steps, which it keeps.
+
+    lr = lr₀ (t+1) / (warmup_steps+1)                                 t < warmup_steps: no step is wasted on lr = 0
+    lr = eta_min + ½ (lr₀ − eta_min) (1 + cos(π (t − warmup_steps) / (total_steps − warmup_steps)))     otherwise
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, warmup_steps: int, total_steps: int, eta_min: float = 0.0, last_epoch: int = -1
+    ):
+        if not 0 <= warmup_steps < total_steps:
+            raise ValueError(f"`warmup_steps` must be in [0, total_steps), got {warmup_steps} of {total_steps}")
+        self.warmup_steps, self.total_steps, self.eta_min = warmup_steps, total_steps, eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        return self.closed_form(base_lr)
+
+    def closed_form(self, base_lr: float) -> float:
+        t, warmup = self.last_epoch, self.warmup_steps
+        if t < warmup:
+            return base_lr * (t + 1) / (warmup + 1)
+        return _cosine(base_lr, self.eta_min, min(1.0, (t - warmup) / (self.total_steps - warmup)))
+
+
+class OneCycleLR(LRScheduler):
+    """lr up from max_lr/div_factor to max_lr and down to max_lr/(div_factor·final_div_factor); momentum the other way.
+
+    The rise takes the share `pct_start` of `total_steps` (or epochs · steps_per_epoch). With `three_phase` the fall
+    back to max_lr/div_factor mirrors the rise, and the last phase takes the rest. Call `step` after every batch,
+    total_steps − 1 times; one more is allowed, further ones raise ValueError.
+
+    As `torch.optim.lr_scheduler.OneCycleLR`.
+
+    Reference: Smith and Topin, "Super-convergence", 2018.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | list[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float | list[float] = 0.85,
+        max_momentum: float | list[float] = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ):
+        _checked(self, optimizer)
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError("`total_steps` must be given, or both `epochs` and `steps_per_epoch`")
+            total_steps = epochs * steps_per_epoch
+        if not isinstance(total_steps, int) or total_steps < 1:
+            raise ValueError(f"`total_steps` must be an integer ≥ 1, got {total_steps}")
+        if not 0 <= pct_start <= 1:
+            raise ValueError(f"`pct_start` must be in [0, 1], got {pct_start}")
+        if anneal_strategy not in ("cos", "linear"):
+            raise ValueError(f"`anneal_strategy` must be 'cos' or 'linear', got {anneal_strategy!r}")
+        self.total_steps, self.anneal_strategy, self.cycle_momentum = total_steps, anneal_strategy, cycle_momentum
+        rise = float(pct_start * total_steps) - 1
+        # (last step, lr from, lr to, momentum from, momentum to), the numbers by their names in the group
+        self.phases: list[list[Any]] = [[rise, "initial_lr", "max_lr", "max_momentum", "base_momentum"]]
+        if three_phase:
+            self.phases.append([2 * rise, "max_lr", "initial_lr", "base_momentum", "max_momentum"])
+            self.phases.append([total_steps - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum"])
+        else:
+            self.phases.append([total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"])
+        if last_epoch == -1:
+            for group, high in zip(optimizer.param_groups, per_group("max_lr", optimizer, max_lr)):
+                low = high / div_factor
+                group.update(initial_lr=low, max_lr=high, min_lr=low / final_div_factor)
+            if cycle_momentum:
+                MomentumCycle.begin(optimizer, base_momentum, max_momentum)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        t = self.last_epoch
+        if t > self.total_steps:
+            raise ValueError(f"`step` must be called at most total_steps = {self.total_steps} times, this is call {t}")
+        number = next((i for i, phase in enumerate(self.phases) if t <= phase[0]), len(self.phases) - 1)
+        start = self.phases[number - 1][0] if number else 0.0
+        end, lr_from, lr_to, momentum_from, momentum_to = self.phases[number]
+        done = (t - start) / (end - start)
+        lrs = []
+        for group in self.optimizer.param_groups:
+            lrs.append(self._anneal(group[lr_from], group[lr_to], done))
+            if self.cycle_momentum:
+                MomentumCycle.set(group, self._anneal(group[momentum_from], group[momentum_to], done))
+        return lrs
+
+    def _anneal(self, start: float, end: float, done: float) -> float:
+        return _cosine(start, end, done) if self.anneal_strategy == "cos" else start + (end - start) * done
+
+
+class CyclicLR(LRScheduler):
+    """lr up in a line from base_lr to max_lr in step_size_up steps, down in step_size_down, and so on.
+
+    Momentum goes the other way.
+
+    The height of the k-th cycle is multiplied by 1 ("triangular"), 2^(1−k) ("triangular2") or gamma^t ("exp_range"), or
+    by `scale_fn` of k or t (`scale_mode` "cycle" or "iterations").
+
+    As `torch.optim.lr_scheduler.CyclicLR`.
+
+    Reference: Smith, "Cyclical learning rates for training neural networks", 2017.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: float | list[float],
+        max_lr: float | list[float],
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.8,
+        max_momentum: float = 0.9,
+        last_epoch: int = -1,
+    ):
+        _checked(self, optimizer)
+        if scale_fn is None and mode not in ("triangular", "triangular2", "exp_range"):
+            raise ValueError(
+                f"`mode` must be 'triangular', 'triangular2' or 'exp_range' (or give `scale_fn`), got {mode!r}"
+            )
+        base_lrs = per_group("base_lr", optimizer, base_lr)
+        self.max_lrs = per_group("max_lr", optimizer, max_lr)
+        self.up, self.total = float(step_size_up), float(step_size_up + (step_size_down or step_size_up))
+        self.mode, self.gamma, self.scale_fn, self.scale_mode = mode, gamma, scale_fn, scale_mode
+        self.cycle_momentum = cycle_momentum
+        if last_epoch == -1:
+            for group, low in zip(optimizer.param_groups, base_lrs):
+                group["lr"] = low
+            if cycle_momentum:
+                MomentumCycle.begin(optimizer, base_momentum, max_momentum)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = base_lrs
+
+    def get_lr(self) -> list[float]:
+        cycle = math.floor(1 + self.last_epoch / self.total)
+        x, top = 1.0 + self.last_epoch / self.total - cycle, self.up / self.total
+        height = (x / top if x <= top else (x - 1) / (top - 1)) * self._scale(cycle)
+        if self.cycle_momentum:
+            for group in self.optimizer.param_groups:
+                high = group["max_momentum"]
+                MomentumCycle.set(group, high - (high - group["base_momentum"]) * height)
+        return [low + (high - low) * height for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+
+    def _scale(self, cycle: int) -> Any:
+        if self.scale_fn is not None:
+            return self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        return {"triangular": 1.0, "triangular2": 2.0 ** (1 - cycle), "exp_range": self.gamma**self.last_epoch}[
+            self.mode
+        ]

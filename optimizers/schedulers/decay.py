@@ -1,0 +1,247 @@
+"""Schedules that only go one way: steps, exponentials, lines, powers, and whatever a function says."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..optimizer import Optimizer
+from .schedule import LRScheduler, per_group
+
+__all__ = [
+    "ConstantLR",
+    "ExponentialLR",
+    "InverseTimeLR",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "NoamLR",
+    "PolynomialLR",
+    "StepLR",
+]
+
+
+class LambdaLR(LRScheduler):
+    """lr = lr₀ · f(t), with one function or one for each group.
+
+    As `torch.optim.lr_scheduler.LambdaLR`.
+
+    >>> optimizer = weft.optimizers.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = weft.optimizers.schedulers.LambdaLR(optimizer, lambda t: 0.5**t)
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ):
+        self.lr_lambdas = _functions(optimizer, lr_lambda)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        return [base * f(self.last_epoch) for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+
+
+class MultiplicativeLR(LRScheduler):
+    """lr ← lr · f(t) at each step, with one function or one for each group.
+
+    As `torch.optim.lr_scheduler.MultiplicativeLR`.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ):
+        self.lr_lambdas = _functions(optimizer, lr_lambda)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        lrs = [group["lr"] for group in self.optimizer.param_groups]
+        return (
+            lrs if self._is_initial else [lr * f(self.last_epoch) for lr, f in zip(lrs, self.lr_lambdas, strict=True)]
+        )
+
+
+def _functions(optimizer: Any, lr_lambda: Any) -> list[Callable[[int], float]]:
+    functions = per_group("lr_lambda", optimizer, lr_lambda) if isinstance(optimizer, Optimizer) else []
+    for f in functions:
+        if not callable(f):
+            raise TypeError(f"`lr_lambda` must be a function of t (or a list of them), got {type(f).__name__}")
+    return functions
+
+
+class StepLR(LRScheduler):
+    """lr = lr₀ · gamma^⌊t / step_size⌋.
+
+    As `torch.optim.lr_scheduler.StepLR`.
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1):
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        return lr if self.last_epoch == 0 or self.last_epoch % self.step_size else lr * self.gamma
+
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * self.gamma ** (self.last_epoch // self.step_size)
+
+
+class MultiStepLR(LRScheduler):
+    """lr = lr₀ · gamma^(number of milestones ≤ t).
+
+    As `torch.optim.lr_scheduler.MultiStepLR`.
+    """
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        return lr * self.gamma ** self.milestones.count(self.last_epoch)
+
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * self.gamma ** bisect_right(self.milestones, self.last_epoch)
+
+
+class ConstantLR(LRScheduler):
+    """lr = factor · lr₀ before t = total_iters, lr₀ from then on.
+
+    As `torch.optim.lr_scheduler.ConstantLR`; a factor of 0 is refused, since it could not be divided out again.
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):
+        if not 0 < factor <= 1:
+            raise ValueError(f"`factor` must be in (0, 1], got {factor}")
+        self.factor, self.total_iters = factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        if self.last_epoch == 0:
+            return lr * self.factor
+        return lr * (1.0 / self.factor) if self.last_epoch == self.total_iters else lr
+
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr if self.last_epoch >= self.total_iters else base_lr * self.factor
+
+
+class LinearLR(LRScheduler):
+    """lr = lr₀ · f, with f going in a line from start_factor at t = 0 to end_factor at t = total_iters, where it stays.
+
+    As `torch.optim.lr_scheduler.LinearLR`.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ):
+        if not 0 < start_factor <= 1:
+            raise ValueError(f"`start_factor` must be in (0, 1], got {start_factor}")
+        if not 0 <= end_factor <= 1:
+            raise ValueError(f"`end_factor` must be in [0, 1], got {end_factor}")
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        rise = self.end_factor - self.start_factor
+        if self.last_epoch == 0:
+            return lr * self.start_factor
+        if self._is_initial or self.last_epoch > self.total_iters:
+            return lr
+        return lr * (1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
+
+    def closed_form(self, base_lr: float) -> float:
+        done = min(self.total_iters, self.last_epoch) / self.total_iters
+        return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done)
+
+
+class ExponentialLR(LRScheduler):
+    """lr = lr₀ · gamma^t.
+
+    As `torch.optim.lr_scheduler.ExponentialLR`.
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1):
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        return lr if self._is_initial else lr * self.gamma
+
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * self.gamma**self.last_epoch
+
+
+class PolynomialLR(LRScheduler):
+    """lr = lr₀ · (1 − t / total_iters)^power, and 0 from t = total_iters on.
+
+    As `torch.optim.lr_scheduler.PolynomialLR`.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):
+        self.total_iters, self.power = total_iters, power
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        if self._is_initial or self.last_epoch > self.total_iters:
+            return lr
+        left, left_before = (1.0 - t / self.total_iters for t in (self.last_epoch, self.last_epoch - 1))
+        return lr * (left / left_before) ** self.power
+
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr * (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power
+
+
+class InverseTimeLR(LRScheduler):
+    """lr = lr₀ / (1 + decay_rate · t / decay_steps): the 1/t schedule of stochastic approximation.
+
+    Reference: Robbins and Monro, "A stochastic approximation method", 1951.
+    """
+
+    def __init__(self, optimizer: Optimizer, decay_rate: float = 1.0, decay_steps: float = 1, last_epoch: int = -1):
+        if decay_rate < 0:
+            raise ValueError(f"`decay_rate` must be ≥ 0, got {decay_rate}")
+        if decay_steps <= 0:
+            raise ValueError(f"`decay_steps` must be > 0, got {decay_steps}")
+        self.decay_rate, self.decay_steps = decay_rate, decay_steps
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        return self.closed_form(base_lr)
+
+    def closed_form(self, base_lr: float) -> float:
+        return base_lr / (1.0 + self.decay_rate * self.last_epoch / self.decay_steps)
+
+
+class NoamLR(LRScheduler):
+    """lr = lr₀ · d^-½ · min(s^-½, s · warmup_steps^-1.5), s = t + 1: a line up, then one over the root of time.
+
+    For the paper's schedule give the optimizer lr = 1 (and Adam betas = (0.9, 0.98), eps = 1e-9).
+
+    Reference: Vaswani et al., "Attention is all you need", 2017, section 5.3.
+    """
+
+    def __init__(self, optimizer: Optimizer, d_model: int, warmup_steps: int = 4000, last_epoch: int = -1):
+        if d_model < 1 or warmup_steps < 1:
+            raise ValueError(f"`d_model` and `warmup_steps` must be ≥ 1, got {d_model} and {warmup_steps}")
+        self.d_model, self.warmup_steps = d_model, warmup_steps
+        super().__init__(optimizer, last_epoch)
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        return self.closed_form(base_lr)
+
+    def closed_form(self, base_lr: float) -> float:
+        s = self.last_epoch + 1
+        return base_lr * self.d_model**-0.5 * min(s**-0.5, s * self.warmup_steps**-1.5)

@@ -1,0 +1,158 @@
+"""What all learning-rate schedules share."""
+
+from __future__ import annotations
+
+import copy
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..optimizer import Optimizer
+
+__all__ = ["LRScheduler"]
+
+
+class LRScheduler:
+    """Base of all schedules, with the interface of `torch.optim.lr_scheduler.LRScheduler`.
+
+    A schedule sets the `lr` of each of the optimizer's groups when it is built (t = 0) and at each `step()` (t = 1, 2 …
+    kept in `last_epoch`; an "epoch" is whatever passes between two calls). The group's first lr stays in "initial_lr"
+    and, in the equations of the subclasses, is called lr₀.
+
+    A subclass defines `next_lr(lr, base_lr)`: one group's lr at `last_epoch`, from the lr before and from lr₀; or, as
+    in PyTorch, `get_lr()` for all groups. Where a formula in t alone exists too, `closed_form(base_lr)` states it.
+    Schedules that multiply the current lr compose: two of them on one optimizer multiply their factors.
+
+    Departure: no warning when `step()` is called before the optimizer's.
+    """
+
+    closed_form: Callable[[float], float] | None = None
+    _is_initial = False
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1):
+        self.optimizer = _checked(self, optimizer)
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:
+                raise KeyError(
+                    f"`initial_lr` must be in param_groups[{i}] to resume from last_epoch={last_epoch}: load the "
+                    "optimizer's state_dict first, or start with last_epoch=-1"
+                )
+        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self._initial_step()
+
+    def _initial_step(self) -> None:
+        self._step_count = 0
+        self._is_initial = True
+        self.step()
+        self._is_initial = False
+
+    def step(self) -> None:
+        """Move on to the next lr. Call it after the optimizer's `step`."""
+        self._step_count += 1
+        self.last_epoch += 1
+        self._set(self.get_lr())
+
+    def restart(self) -> None:
+        """Set the lr of t = 0, by the closed form where there is one: how `SequentialLR` enters a schedule."""
+        self.last_epoch = 0
+        self._set([self.closed_form(base) for base in self.base_lrs] if self.closed_form else self.get_lr())
+
+    def _set(self, lrs: Sequence[float]) -> None:
+        for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
+            group["lr"] = lr
+        self._last_lr = list(lrs)
+
+    def get_lr(self) -> list[float]:
+        """The lr of each group at `last_epoch`. To look at the current one, use `get_last_lr`."""
+        groups = self.optimizer.param_groups
+        return [self.next_lr(group["lr"], base) for group, base in zip(groups, self.base_lrs, strict=True)]
+
+    def next_lr(self, lr: float, base_lr: float) -> float:
+        """One group's lr at `last_epoch`, from its current lr and its initial one."""
+        raise NotImplementedError
+
+    def get_last_lr(self) -> list[float]:
+        """The lr of each group, as last set by this schedule."""
+        return self._last_lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """All numbers of the schedule, fit for JSON; of functions nothing, of callable objects their `__dict__`."""
+        return {name: _saved(value) for name, value in vars(self).items() if name != "optimizer"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a `state_dict`; load the optimizer's too, which holds the current lr."""
+        for name, value in state_dict.items():
+            current = getattr(self, name, None)
+            setattr(self, name, _loaded(current, copy.deepcopy(value)))
+
+
+def _is_function(value: Any) -> bool:
+    return isinstance(value, types.FunctionType | types.BuiltinFunctionType | types.MethodType)
+
+
+def _saved(value: Any) -> Any:
+    if isinstance(value, LRScheduler):
+        return value.state_dict()
+    if isinstance(value, list | tuple):
+        return [_saved(v) for v in value]
+    if callable(value):
+        return None if _is_function(value) else copy.deepcopy(vars(value))
+    return copy.deepcopy(value)
+
+
+def _loaded(current: Any, value: Any) -> Any:
+    """The inverse of `_saved`: objects take their state back, everything else is replaced."""
+    if isinstance(current, LRScheduler):
+        current.load_state_dict(value)
+        return current
+    if callable(current):
+        if value is not None:
+            vars(current).update(value)
+        return current
+    if isinstance(current, list) and current and (isinstance(current[0], LRScheduler) or callable(current[0])):
+        return [_loaded(c, v) for c, v in zip(current, value, strict=True)]
+    return value
+
+
+def _checked(schedule: Any, optimizer: Any) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"`optimizer` of {type(schedule).__name__} must be a weft Optimizer, got {type(optimizer).__name__}"
+        )
+    return optimizer
+
+
+def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
+    """One value for each group, from a list or from one for all."""
+    n = len(optimizer.param_groups)
+    if not isinstance(value, list | tuple):
+        return [value] * n
+    if len(value) != n:
+        raise ValueError(f"`{name}` must hold one value for each of the {n} parameter groups, got {len(value)}")
+    return list(value)
+
+
+class MomentumCycle:
+    """Sets what a schedule cycles besides lr: the group's `momentum`, or β₁ of its `betas`."""
+
+    @staticmethod
+    def begin(optimizer: Optimizer, base: Any, maximum: Any) -> None:
+        """Check that there is a momentum to cycle, note its bounds in the groups, start at the maximum."""
+        if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+            raise ValueError(
+                f"`cycle_momentum` needs an optimizer with momentum or betas, got {type(optimizer).__name__}"
+            )
+        bounds = zip(per_group("base_momentum", optimizer, base), per_group("max_momentum", optimizer, maximum))
+        for group, (low, high) in zip(optimizer.param_groups, bounds):
+            group["base_momentum"], group["max_momentum"] = low, high
+            MomentumCycle.set(group, high)
+
+    @staticmethod
+    def set(group: dict[str, Any], momentum: float) -> None:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        else:
+            group["momentum"] = momentum

@@ -1,0 +1,280 @@
+"""Against the formulas in float64 NumPy, `erf` against the C library's; derivatives by differences; the tails."""
+
+import math
+
+import harness
+import numpy as np
+import pytest
+from harness import Case
+
+import weft
+from weft.backend.nn import activation as A
+
+rng = np.random.default_rng(0)
+KINKS = np.array([-3.0, -1.0, 0.0, 0.3, 1.0, 3.0, 6.0])
+
+
+def a(*shape, scale=4.0):
+    """Values at least 0.01 away from every kink, so that finite differences meet none."""
+    x = rng.uniform(-scale, scale, shape)
+    nearest = KINKS[np.abs(x[..., None] - KINKS).argmin(-1)] if x.size else x
+    return np.asarray(np.where(np.abs(x - nearest) < 0.01, nearest + 0.02, x))
+
+
+def sigmoid(x):
+    return np.where(x < 0, np.exp(np.minimum(x, 0)), 1) / (1 + np.exp(-np.abs(x)))
+
+
+def softplus(x, beta=1.0, threshold=20.0):
+    with np.errstate(over="ignore"):
+        return np.where(beta * x > threshold, x, np.log1p(np.exp(beta * x)) / beta)
+
+
+def elu(x, alpha=1.0):
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def celu(x, alpha=1.0):
+    return np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(np.minimum(x, 0) / alpha))
+
+
+def selu(x):
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+def erf(x):
+    return np.asarray([math.erf(v) for v in np.asarray(x).flat]).reshape(np.shape(x))
+
+
+def gelu(x, approximate="none"):
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+
+
+def hardsigmoid(x):
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+def softmax(x, axis=-1):
+    e = np.exp(x - x.max(axis, keepdims=True, initial=-np.inf))
+    return e / e.sum(axis, keepdims=True)
+
+
+def log_softmax(x, axis=-1):
+    z = x - x.max(axis, keepdims=True, initial=-np.inf)
+    return z - np.log(np.exp(z).sum(axis, keepdims=True)) if x.shape[axis] else x
+
+
+def glu(x, axis=-1):
+    value, gate = np.split(x, 2, axis)
+    return value * sigmoid(gate)
+
+
+REFERENCES = {  # of one array, with the sets of options to try
+    "relu": (lambda x: np.maximum(x, 0), {}),
+    "relu6": (lambda x: np.clip(x, 0, 6), {}),
+    "leaky_relu": (lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x), {}, {"negative_slope": 1.5}),
+    "hardtanh": (
+        lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
+        {},
+        {"min_val": -3.0, "max_val": 0.3},
+    ),
+    "threshold": (lambda x, threshold, value: np.where(x > threshold, x, value), {"threshold": 0.3, "value": -7.0}),
+    "heaviside": (lambda x, value=1.0: np.heaviside(x, value), {}),
+    "hardsigmoid": (hardsigmoid, {}),
+    "hardswish": (lambda x: x * hardsigmoid(x), {}),
+    "elu": (elu, {}, {"alpha": 0.7}),
+    "selu": (selu, {}),
+    "celu": (celu, {}, {"alpha": 1.3}),
+    "sigmoid": (sigmoid, {}),
+    "log_sigmoid": (lambda x: -softplus(-x, threshold=40.0), {}),
+    "softplus": (softplus, {}, {"beta": 2.5, "threshold": 4.0}),
+    "softsign": (lambda x: x / (1 + np.abs(x)), {}),
+    "silu": (lambda x: x * sigmoid(x), {}),
+    "mish": (lambda x: x * np.tanh(softplus(x, threshold=np.inf)), {}),
+    "gelu": (gelu, {}, {"approximate": "tanh"}),
+    "erf": (erf, {}),
+    "softmax": (softmax, {}),
+    "log_softmax": (log_softmax, {}),
+}
+
+
+def leaky(x, w):
+    return np.where(x > 0, x, (w if w.size == 1 else w.reshape(-1, *[1] * (x.ndim - 2))) * x)
+
+
+CASES = [
+    *[Case(getattr(A, name), (a(*shape),), f, options, tolerance=4)
+      for name, (f, *sets) in REFERENCES.items() for options in sets for shape in [(33,), (2, 3, 5)]],
+    *[Case(getattr(A, name), (a(n),), REFERENCES[name][0], tolerance=4)
+      for name in ("relu", "gelu", "softmax") for n in (0, 1, 31, 32, 1025)],
+    *[Case(getattr(A, name), (a(),), REFERENCES[name][0], tolerance=4) for name in ("relu", "silu", "gelu")],
+    *[Case(getattr(A, name), (a(3, 4, 5),), REFERENCES[name][0], {"axis": axis})
+      for name in ("softmax", "log_softmax") for axis in (0, 1, 2)],
+    *[Case(getattr(A, name), (a(*s),), REFERENCES[name][0])
+      for name in ("softmax", "log_softmax") for s in [(0, 4), (4, 0), (3, 1), (2, 9000)]],
+    *[Case(A.glu, (a(4, 6, 2),), glu, {"axis": axis}) for axis in (-1, 0, 1)],
+    *[Case(A.swiglu, (a(*s), a(*s)), lambda x, gate: x * gate * sigmoid(gate)) for s in [(33,), (2, 3), (0,)]],
+    *[Case(A.prelu, (a(*s), a(w)), leaky)
+      for s, w in [((4, 6, 2, 3), 6), ((4, 6), 6), ((5,), 1), ((2, 3), 1), ((0, 3), 3)]],
+]  # fmt: skip
+test_primitive = harness.over(CASES)
+
+EXTREMES = [-1e4, -1e3, -100.0, -88.0, -30.0, -1e-4, -0.0, 0.0, 1e-4, 30.0, 89.0, 100.0, 1e3, 1e4]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", ["generic", "cpu"])
+class TestExtremes:
+    """Warnings are errors in tests: an overflow anywhere would fail these."""
+
+    def run(self, name, form, dtype, x):
+        primitive = getattr(A, name)
+        x = weft.asarray(x.astype(dtype)).requires_grad_()
+        call = harness.generic_only(primitive) if form == "generic" else primitive
+        y = call(x, **REFERENCES[name][1])
+        y.backward(weft.ones(y.shape, dtype=dtype))
+        return y.detach().numpy(), x.grad.numpy()
+
+    @pytest.mark.parametrize("name", sorted(REFERENCES))
+    def test_values(self, name, form, dtype):
+        x = np.array(EXTREMES)
+        y, slope = self.run(name, form, dtype, x)
+        expected = REFERENCES[name][0](x, **REFERENCES[name][1])
+        np.testing.assert_allclose(
+            y, expected, **({"rtol": 4e-6, "atol": 1e-8} if dtype == "float32" else {"rtol": 1e-13, "atol": 1e-16})
+        )
+        assert np.isfinite(slope).all()
+
+    @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+    def test_rows_do_not_disturb_each_other(self, name, form, dtype):
+        x = np.array([[1e4, 0.0, -1e4], [-1e4, -1e4 - 1, -1e4 - 2], [0.0, 1.0, 2.0]])
+        y, _ = self.run(name, form, dtype, x)
+        np.testing.assert_allclose(y, REFERENCES[name][0](x), rtol=1e-6, atol=1e-30)
+
+
+class TestTails:
+    """Where cancellation would lose everything."""
+
+    @pytest.mark.parametrize("name", ["sigmoid", "silu", "mish", "elu", "softplus"])
+    @pytest.mark.parametrize("form", ["generic", "cpu"])
+    def test_left(self, name, form):
+        x = np.array([-15.0, -40.0, -80.0])
+        exact = {
+            "sigmoid": np.exp(x),
+            "silu": x * np.exp(x),
+            "mish": x * np.exp(x),
+            "elu": np.expm1(x),
+            "softplus": np.exp(x),
+        }
+        primitive = getattr(A, name)
+        y = (harness.generic_only(primitive) if form == "generic" else primitive)(
+            weft.asarray(x.astype(np.float32))
+        ).numpy()
+        np.testing.assert_allclose(y, exact[name], rtol=1e-5)
+
+
+class TestErf:
+    def test_accuracy(self):
+        x = np.linspace(-7, 7, 20001)
+        exact = erf(x)
+        y = A.erf(weft.asarray(x)).numpy()
+        assert np.abs(y - exact).max() <= 2.3e-16
+        assert (np.abs(y - exact) <= 1e-15 * np.abs(exact)).all()
+
+    def test_float32(self):
+        x = np.linspace(-7, 7, 20001).astype(np.float32)
+        assert np.abs(A.erf(weft.asarray(x)).numpy() - erf(x)).max() <= 2e-7
+
+    def test_fit_of_the_cpu_gelu(self):
+        """The polynomial behind the float32 form is good to 3·10⁻⁸ everywhere, and grows where its fit has ended."""
+        from weft.backend.cpu.activation import NORMAL
+
+        x = np.linspace(-40, 40, 40001)
+        Φ = 0.5 + 0.5 * np.tanh(x * np.polynomial.polynomial.polyval(x * x, NORMAL))
+        assert np.abs(Φ - (0.5 + 0.5 * erf(x / math.sqrt(2)))).max() < 3e-8
+
+
+class TestBlocks:
+    """Arrays of several blocks, in any memory order, on any number of threads."""
+
+    LAYOUTS = {
+        "contiguous": lambda x: x,
+        "channel-last": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1),
+        "sliced": lambda x: np.repeat(x, 2, axis=2)[:, :, ::2],
+        "backwards": lambda x: np.ascontiguousarray(x[::-1])[::-1],
+        "broadcast": lambda x: np.broadcast_to(x[:, :1], x.shape),
+    }
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    @pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "silu", "gelu", "softmax", "log_softmax"])
+    def test_layouts(self, name, layout):
+        x = self.LAYOUTS[layout](rng.standard_normal((3, 40, 25, 50)).astype(np.float32))
+        g = rng.standard_normal(x.shape).astype(np.float32)
+        primitive, before = getattr(A, name), x.copy()
+        y, (pull,) = primitive.impls["cpu"](x)
+        expected, (generic_pull,) = primitive.generic(np, x)
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(pull(g), generic_pull(g), rtol=1e-5, atol=2e-6)
+        np.testing.assert_array_equal(x, before)
+        if layout == "channel-last" and "softmax" not in name:
+            assert y.strides == x.strides
+
+    def test_swiglu(self):
+        x, gate, g = rng.standard_normal((3, 300, 200)).astype(np.float32)
+        y, pulls = A.swiglu.impls["cpu"](x, gate)
+        expected, generic_pulls = A.swiglu.generic(np, x, gate)
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+        for pull, generic_pull in zip(pulls, generic_pulls):
+            np.testing.assert_allclose(pull(g), generic_pull(g), rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("name", ["relu", "silu", "gelu", "softmax"])
+    def test_threads(self, name):
+        x = rng.standard_normal((300, 700)).astype(np.float32)
+        g = rng.standard_normal(x.shape).astype(np.float32)
+        results = []
+        before = weft.num_threads()
+        try:
+            for n in (1, 2):
+                weft.set_num_threads(n)
+                y, (pull,) = getattr(A, name).impls["cpu"](x)
+                results.append((y, pull(g)))
+        finally:
+            weft.set_num_threads(before)
+        for one, two in zip(*results):
+            np.testing.assert_array_equal(one, two)
+
+    @pytest.mark.parametrize("name", ["relu", "silu", "gelu"])
+    def test_no_grad_gives_the_same_values(self, name):
+        x = weft.asarray(rng.standard_normal((300, 700)).astype(np.float32))
+        expected = getattr(A, name)(x).numpy()
+        with weft.no_grad():
+            np.testing.assert_array_equal(getattr(A, name)(x).numpy(), expected)
+
+
+def test_heaviside_at_zero():
+    x = weft.tensor([-1.0, 0.0, 2.0])
+    assert A.heaviside(x).tolist() == [0, 1, 1]
+    assert A.heaviside(x, value=0.5).tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(("name", "at", "expected"), [
+    ("relu", 0.0, 0), ("relu6", 6.0, 0), ("hardtanh", 1.0, 0), ("hardsigmoid", 3.0, 0), ("leaky_relu", 0.0, 0.01),
+    ("elu", 0.0, 1), ("hardswish", -3.0, 0), ("hardswish", 3.0, 1), ("sigmoid", 0.0, 0.25), ("silu", 0.0, 0.5),
+])  # fmt: skip
+def test_kinks_as_in_pytorch(name, at, expected):
+    """The derivative at the kink itself, which finite differences cannot see."""
+    x = weft.tensor([at], requires_grad=True)
+    getattr(A, name)(x).sum().backward()
+    assert x.grad.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("sigmoid", 0.0), ("silu", 0.5), ("softplus", 0.25), ("gelu", math.sqrt(2 / math.pi)), ("log_sigmoid", -0.25),
+])  # fmt: skip
+def test_smooth_at_zero(name, expected):
+    """Second derivatives at 0, where |x| inside a formula would break them."""
+    f = getattr(A, name)
+    second = weft.grad(weft.grad(lambda x: f(x).sum()))(weft.tensor(0.0, dtype=weft.float64))
+    assert second.item() == pytest.approx(expected, abs=1e-12)

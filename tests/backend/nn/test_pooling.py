@@ -1,0 +1,133 @@
+"""Against explicit loops over windows in float64; derivatives by central differences."""
+
+import harness
+import numpy as np
+import pytest
+from harness import Case
+
+import weft
+from weft.backend.nn.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+
+rng = np.random.default_rng(0)
+
+
+def a(*shape):
+    return rng.permutation(np.prod(shape, dtype=int)).reshape(shape) / 10.0  # no ties, no two values close
+
+
+def sizes(shape, kernel, stride, padding, dilation, ceil):
+    out = []
+    for n, k, s, p, d in zip(shape, kernel, stride, padding, dilation):
+        reach = n + 2 * p - d * (k - 1) - 1
+        o = (-(-reach // s) if ceil else reach // s) + 1
+        out.append(o - 1 if ceil and (o - 1) * s >= n + p else o)
+    return out
+
+
+def windows(x, kernel, stride, padding, dilation, ceil):
+    """Every output position with the rows and columns of its window, padding included."""
+    for h, w in np.ndindex(*sizes(x.shape[2:], kernel, stride, padding, dilation, ceil)):
+        yield (
+            h,
+            w,
+            [[o * s - p + i * d for i in range(k)] for o, k, s, p, d in zip((h, w), kernel, stride, padding, dilation)],
+        )
+
+
+def largest(x, kernel_size, stride, padding=(0, 0), dilation=(1, 1), ceil_mode=False, return_indices=False):
+    shape = (*x.shape[:2], *sizes(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode))
+    y, where = np.full(shape, -np.inf), np.zeros(shape, np.int64)
+    for h, w, (rows, columns) in windows(x, kernel_size, stride, padding, dilation, ceil_mode):
+        for r in rows:
+            for c in columns:
+                if 0 <= r < x.shape[2] and 0 <= c < x.shape[3]:
+                    better = x[:, :, r, c] > y[:, :, h, w]
+                    y[:, :, h, w] = np.where(better, x[:, :, r, c], y[:, :, h, w])
+                    where[:, :, h, w] = np.where(better, r * x.shape[3] + c, where[:, :, h, w])
+    return (y, where) if return_indices else y
+
+
+def average(x, kernel_size, stride, padding=(0, 0), ceil_mode=False, count_include_pad=True, divisor_override=None):
+    y = np.zeros((*x.shape[:2], *sizes(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)))
+    for h, w, (rows, columns) in windows(x, kernel_size, stride, padding, (1, 1), ceil_mode):
+        inside = [[i for i in index if 0 <= i < n] for index, n in zip((rows, columns), x.shape[2:])]
+        padded = [[i for i in index if i < n + p] for index, n, p in zip((rows, columns), x.shape[2:], padding)]
+        counted = padded if count_include_pad else inside
+        total = x[:, :, inside[0]][:, :, :, inside[1]].sum((2, 3))
+        y[:, :, h, w] = total / (divisor_override or len(counted[0]) * len(counted[1]))
+    return y
+
+
+def adaptive(x, output_size):
+    y = np.zeros((*x.shape[:2], *output_size))
+    for h, w in np.ndindex(*output_size):
+        (r, s), (c, d) = [(i * n // o, -(-(i + 1) * n // o)) for i, n, o in zip((h, w), x.shape[2:], output_size)]
+        y[:, :, h, w] = x[:, :, r:s, c:d].mean((2, 3))
+    return y
+
+
+def options(k, s, p=(0, 0), **more):
+    return {"kernel_size": k, "stride": s, "padding": p, **more}
+
+
+CASES = [
+    *[Case(max_pool2d, (a(*shape),), largest, options(*o), nested=shape[0] < 3)
+      for shape in [(2, 3, 8, 8), (1, 1, 7, 9), (3, 2, 6, 5)]
+      for o in [((2, 2), (2, 2)), ((3, 3), (2, 2), (1, 1)), ((3, 2), (1, 2)), ((1, 1), (1, 1)), ((2, 3), (3, 1), (1, 1))]],
+    Case(max_pool2d, (a(2, 2, 7, 7),), largest, options((2, 2), (2, 2), ceil_mode=True)),
+    Case(max_pool2d, (a(2, 2, 7, 6),), largest, options((3, 3), (2, 2), (1, 1), ceil_mode=True)),
+    Case(max_pool2d, (a(1, 2, 9, 9),), largest, options((3, 2), (2, 1), (1, 0), dilation=(2, 3))),
+    Case(max_pool2d, (a(2, 2, 7, 7),), largest, options((3, 3), (2, 2), (1, 1), return_indices=True)),
+    Case(max_pool2d, (a(0, 2, 4, 4),), largest, options((2, 2), (2, 2))),
+    Case(max_pool2d, (a(2, 0, 4, 4),), largest, options((2, 2), (2, 2))),
+    *[Case(avg_pool2d, (a(*shape),), average, options(*o, count_include_pad=include)) for shape in [(2, 3, 8, 8), (1, 2, 7, 9)]
+      for o in [((2, 2), (2, 2)), ((3, 3), (2, 2), (1, 1)), ((3, 2), (1, 2))] for include in (True, False)],
+    Case(avg_pool2d, (a(1, 2, 7, 6),), average, options((3, 3), (2, 2), (1, 1), ceil_mode=True)),
+    Case(avg_pool2d, (a(1, 2, 7, 6),), average, options((3, 3), (2, 2), (1, 1), ceil_mode=True, count_include_pad=False)),
+    Case(avg_pool2d, (a(1, 2, 6, 6),), average, options((2, 2), (2, 2), divisor_override=3)),
+    Case(avg_pool2d, (a(0, 2, 6, 6),), average, options((2, 2), (2, 2))),
+    *[Case(adaptive_avg_pool2d, (a(2, 3, 7, 10),), adaptive, {"output_size": o})
+      for o in [(1, 1), (7, 10), (3, 4), (5, 2), (9, 12)]],
+]  # fmt: skip
+test_primitive = harness.over(CASES)
+
+
+def channel_last(x):
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_memory_order_is_kept_and_changes_nothing(stride):
+    x, g = a(2, 4, 8, 8), rng.standard_normal((2, 4, 8 // stride - (stride == 1), 8 // stride - (stride == 1)))
+    results = []
+    for layout in (np.ascontiguousarray, channel_last):
+        t = weft.tensor(x, requires_grad=True)
+        t.data = layout(t.data)
+        y = max_pool2d(t, kernel_size=(2, 2), stride=(stride, stride))
+        y.backward(weft.asarray(g))
+        results.append((y.detach().numpy(), t.grad.numpy()))
+        assert (abs(y.data.strides[1]) < abs(y.data.strides[3])) == (layout is channel_last)
+    for first, second in zip(*results):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("form", ["generic", "cpu"])
+def test_ties_go_to_the_first_and_nan_wins(form):
+    pool = max_pool2d if form == "cpu" else harness.generic_only(max_pool2d)
+    x = weft.ones((1, 1, 2, 4), requires_grad=True)
+    pool(x, kernel_size=(2, 2), stride=(2, 2)).sum().backward()
+    assert x.grad.tolist() == [[[[1, 0, 1, 0], [0, 0, 0, 0]]]]
+    y = pool(weft.tensor([[[[1.0, np.nan], [3.0, 2.0]]]]), kernel_size=(2, 2), stride=(2, 2))
+    assert np.isnan(y.item())
+
+
+def test_result_does_not_depend_on_threads():
+    x = weft.tensor(rng.standard_normal((40, 8, 32, 32)), requires_grad=True)
+    before, grads = weft.num_threads(), []
+    for n in (1, 2):
+        weft.set_num_threads(n)
+        x.grad = None
+        max_pool2d(x, kernel_size=(3, 3), stride=(1, 1)).sum().backward()
+        grads.append(x.grad.numpy().copy())
+    weft.set_num_threads(before)
+    np.testing.assert_array_equal(*grads)

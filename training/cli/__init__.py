@@ -1,0 +1,1 @@
+"""The commands `weft train` and `weft info`."""

@@ -1,0 +1,138 @@
+"""`weft info`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
+from typing import Any
+
+from ... import __version__
+from ...backend.device.devices import devices, get_default_device, kind
+from ...backend.device.memory import memory_summary
+from ...backend.device.parallel import num_threads
+from ...kernels.toolchain import cache, compiler
+from ...kernels.toolchain.report import compile_all, table
+from ...layers import summary
+from ...layers.models import MODELS
+from ..recipe import architecture
+from ..reporting import make_bar
+from ..saved_model import build_model
+from .parser import Parser, UsageError, number, report
+
+__all__ = ["main"]
+
+PACKAGES = (
+    "numpy",
+    "array-api-compat",
+    "ml_dtypes",
+    "safetensors",
+    "threadpoolctl",
+    "rich",
+    "matplotlib",
+    "scikit-learn",
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what there is to know of this machine and installation, of a model, or of the CUDA kernels."""
+    parser = Parser(
+        prog="weft info",
+        description="Show versions, devices, threads and memory; or what a model is made of; or what each CUDA kernel "
+        "takes of a GPU, which none is needed for.",
+    )
+    parser.add_argument("--model", choices=MODELS, help="show the layers of this model instead")
+    shape = number(int, 1)
+    parser.add_argument("--input-shape", type=shape, nargs="+", metavar="N", help="one input's shape (1 28 28)")
+    parser.add_argument("--classes", type=shape, metavar="N", help="number of classes (10)")
+    parser.add_argument("--kernels", action="store_true", help="compile the CUDA kernels; registers, memory, spills")
+    known = " ".join(compiler.ARCHITECTURES)
+    parser.add_argument("--arch", nargs="+", metavar="SM", help=f"with --kernels: compile for these ({known})")
+    parser.add_argument("--json", action="store_true", help="with --kernels: print JSON instead of a table")
+    given = vars(parser.parse_args(argv))
+    if "kernels" not in given and given.keys() & {"arch", "json"}:
+        parser.error("--arch and --json go with --kernels")
+    run = _kernels if "kernels" in given else _summary if "model" in given else _information
+    return report("weft info", lambda: run(given))
+
+
+def _summary(given: dict[str, Any]) -> int:
+    input_shape = given.get("input_shape", [1, 28, 28])
+    try:
+        model = build_model(architecture(given["model"], input_shape, given.get("classes", 10)))
+        table = summary(model, input_shape)
+    except (ValueError, IndexError) as error:
+        raise UsageError(f"--input-shape {' '.join(map(str, input_shape))}: {error}") from error
+    print(table)
+    return 0
+
+
+def _kernels(given: dict[str, Any]) -> int:
+    families, architectures = compiler.families(), given.get("arch", compiler.ARCHITECTURES)
+    total = len(families) * len(architectures)
+    try:
+        found = sorted(_watched(compile_all(families, architectures), total), key=lambda done: done[:2])
+    except compiler.CompileError as error:
+        print(f"weft info: {error}", file=sys.stderr)
+        return 1
+    rows = [(source, arch, taken) for source, arch, program in found for taken in program.resources]
+    if "json" in given:
+        print(json.dumps([{"source": s, "arch": a, **dataclasses.asdict(taken)} for s, a, taken in rows], indent=1))
+    else:
+        print(table(rows))
+        print("\nregs: a thread's registers (255 at most); smem: a block's static shared memory, in bytes;")
+        print("stack: a thread's local memory, in bytes; spill: what it stores there and loads for want of registers")
+    return 0
+
+
+def _watched(programs: Iterable[tuple[str, str, compiler.Program]], total: int) -> Iterator[Any]:
+    bar = make_bar(sys.stderr) if sys.stderr.isatty() else None
+    if bar is None:
+        yield from programs
+        return
+    with bar:
+        task = bar.add_task("compiling", total=total, text="")
+        for source, arch, program in programs:
+            bar.update(task, advance=1, text=f"{source} {arch}")
+            yield source, arch, program
+
+
+def _information(given: dict[str, Any]) -> int:
+    rows = [
+        ("weft", __version__),
+        ("Python", f"{platform.python_version()} on {platform.platform()}"),
+        *((name, _version(name)) for name in PACKAGES),
+        ("CuPy", _version("cupy-cuda13x", "cupy")),
+        ("NVRTC", _version("nvidia-cuda-nvrtc")),
+        ("kernel cache", cache.folder()),
+        ("devices", ", ".join(f"{name} (default)" if name == get_default_device() else name for name in devices())),
+        ("threads", f"{num_threads()} of {os.cpu_count()} cores"),
+        *(("BLAS", blas) for blas in _blas()),
+        *(("memory", memory_summary(name)) for name in devices() if kind(name) in ("cpu", "cuda")),
+    ]
+    for name, value in rows:
+        print(f"{name:<18}{value}")
+    return 0
+
+
+def _version(*names: str) -> str:
+    for name in names:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def _blas() -> list[str]:
+    from threadpoolctl import threadpool_info
+
+    return [
+        f"{blas['internal_api']} {blas['version']}, {blas['num_threads']} threads, {blas.get('architecture', '')}"
+        for blas in threadpool_info()
+        if blas["user_api"] == "blas"
+    ]

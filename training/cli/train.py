@@ -1,0 +1,221 @@
+"""`weft train`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...backend.device.parallel import num_threads, set_num_threads
+from ...layers.models import MODELS
+from ..checkpoint import CheckpointError, load_checkpoint
+from ..plots import bias_variance, plot_confusion, plot_history
+from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Recipe, Run
+from ..reporting import CSVLogger, ProgressBar
+from ..saved_model import model_state, save_model
+from ..saving import Checkpoint
+from .parser import Parser, UsageError, number, report
+
+__all__ = ["main"]
+
+DESCRIPTION = """Train a classifier, validate it after each epoch on samples held out from training, test it once at
+the end. Without options: a convolutional network on scikit-learn's 8×8 digits, in a few seconds.
+"""
+EPILOG = """examples:
+  weft train
+  weft train --data ../shared/data/mnist --model mlp --epochs 10
+  weft train --data cifar-10-batches-py --model resnet18 --device cuda
+  weft train --resume runs/mnist-mlp
+
+A run leaves in its folder: model.safetensors (to be loaded with weft.training.load_model), model.json (what is known
+of it), log.csv, curves.png, confusion.png, and the checkpoints last.safetensors and best.safetensors.
+"""
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="weft train", description=DESCRIPTION, epilog=EPILOG)
+    add = parser.add_argument
+    add("--data", metavar="PATH", help="digits (default); a folder of MNIST's idx files or of CIFAR; an .npz file")
+    add("--model", choices=MODELS, help="default: cnn")
+    positive, share = number(int, 1), number(float, 0, 1)
+    add("--hidden", type=positive, nargs="+", metavar="N", help="widths of the mlp's hidden layers (256 128)")
+    add("--epochs", type=positive, metavar="N", help="passes over the training set (10; 30 below 10,000 samples)")
+    add("--batch-size", type=positive, metavar="N", help="samples per batch (128; 32 below 10,000 samples)")
+    add("--accumulate", type=positive, metavar="N", help="batches per update (1)")
+    add("--optimizer", choices=OPTIMIZERS, help="default: adamw")
+    add("--lr", type=number(float, 0, above=True), help="(greatest) learning rate; the default is the optimizer's own")
+    add("--weight-decay", type=number(float, 0), metavar="X", help="of weights; the default is the optimizer's own")
+    add("--schedule", choices=SCHEDULES, help="of the learning rate (onecycle)")
+    add("--label-smoothing", type=share, metavar="X", help="share of the target spread over all classes (0.1)")
+    add("--clip-grad-norm", type=number(float, 0, above=True), metavar="X", help="greatest norm of the gradient")
+    add("--validation", type=number(float, 0, 1, above=True), metavar="X", help="share of the training set (0.1)")
+    add("--patience", type=positive, metavar="N", help="stop after N epochs without improvement; keep the best")
+    add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, order and dropout (0)")
+    add("--precision", choices=PRECISIONS, help="of products; weights and sums stay float32 (float32)")
+    add("--device", help="cpu, cuda, cuda:1 …, emulator (CUDA kernels on the CPU); default: $WEFT_DEVICE, or cpu")
+    add("--threads", type=positive, metavar="N", help="CPU threads (all cores; on resuming as before)")
+    add("--out", metavar="DIR", help="folder of the run; default: runs/<data>-<model>, with a number if that is taken")
+    add("--resume", nargs="?", const="", metavar="PATH", help="go on from a checkpoint, or the last in the folder")
+    add("--checkpoint-every", type=positive, metavar="N", help="save every N updates too, not only after each epoch")
+    add("--quiet", action="store_true", help="print the result only")
+    add("--debug", action="store_true", help="show the traceback of errors")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train as the arguments say; returns the exit status (see `cli.report`)."""
+    given = vars(_parser().parse_args(argv))
+    return report("weft train", lambda: _train(given), debug=given.pop("debug", False))
+
+
+def _train(given: dict[str, Any]) -> int:
+    device, out, every = (given.pop(name, None) for name in ("device", "out", "checkpoint_every"))
+    say: Callable[..., None] = _nothing if given.pop("quiet", False) else _say
+    if "hidden" in given:
+        given["hidden"] = tuple(given["hidden"])
+    saved, source = _saved(given.pop("resume", None), out)
+    threads = given.pop("threads", saved and saved.get("info", {}).get("threads"))
+    if threads is not None:
+        set_num_threads(threads)
+    recipe = Recipe(**given) if saved is None else _recipe_of(saved, source).resumed_with(given)
+    if "hidden" in given and recipe.model != "mlp":
+        raise UsageError(f"--hidden is for --model mlp, got {recipe.model}")
+    started = time.perf_counter()
+    folder = Path(out) if out is not None else source.parent if source is not None else None
+    run = Run(recipe, device=device)
+    folder = _free_folder(run) if folder is None else folder
+    say(run.splits)
+    count = sum(p.size for p in run.trainer.model.parameters())
+    data = "" if run.device == "cpu" else "data resident, " if run.is_resident else "data streamed, "
+    say(f"{recipe.model}: {count:,} parameters, on {run.device} ({data}{num_threads()} threads), into {folder}")
+    checkpoint = _equip(run, folder, every, say)
+    if saved is not None:
+        _restore(run, saved, source, say)
+    try:
+        history = run.trainer.fit(run.train_loader, run.validation_loader, run.recipe.epochs)
+    except KeyboardInterrupt:
+        if run.trainer.stopping != "interrupted":  # Ctrl-C a second time: nothing was saved
+            raise
+        where = f"epoch {run.trainer.epoch + 1}, batch {run.trainer.batch}"
+        raise KeyboardInterrupt(f"saved at {where}; go on with: weft train --resume {checkpoint.last}") from None
+    if run.trainer.stopping:
+        say(f"stopped early: {run.trainer.stopping}")
+    _finish(run, folder, history, time.perf_counter() - started)
+    return 0
+
+
+def _say(*parts: Any) -> None:
+    print(*parts, flush=True)
+
+
+def _nothing(*parts: Any) -> None: ...
+
+
+# --- resuming -------------------------------------------------------------------------------------------------------
+def _saved(resume: str | None, out: str | None) -> tuple[dict[str, Any] | None, Any]:
+    """The checkpoint to go on from, and its path; or (None, None)."""
+    if resume is None:
+        return None, None
+    if not resume and out is None:
+        raise UsageError("--resume needs a checkpoint or a folder, or --out with the folder to go on in")
+    path = Path(resume or out or "")
+    if path.is_dir():
+        if not (path / "last.safetensors").is_file():
+            raise UsageError(f"--resume {path}: expected a run with last.safetensors, found none in that folder")
+        path /= "last.safetensors"
+    return load_checkpoint(path), path
+
+
+def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
+    try:
+        return Recipe.from_json(saved["info"]["recipe"])
+    except (KeyError, TypeError):
+        what = "one of another program; resume it there"
+        raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train`, found {what}") from None
+
+
+def _restore(run: Run, saved: dict[str, Any], source: Path, say: Callable[..., None]) -> None:
+    if saved["info"].get("fingerprint") != run.fingerprint:
+        raise UsageError(
+            f"--resume {source}: the training data in {run.recipe.data} are not those the run was begun with"
+        )
+    try:
+        run.trainer.load_state_dict(saved)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"`{source}`: expected the state of this run, found that {error}") from error
+    at = run.trainer
+    say(f"resumed from {source} at epoch {at.epoch}, batch {at.batch}, step {at.step}")
+
+
+# --- the folder -----------------------------------------------------------------------------------------------------
+def _free_folder(run: Run) -> Path:
+    base = Path("runs") / f"{run.splits.name.lower()}-{run.recipe.model}"
+    folder, n = base, 2
+    while folder.exists() and any(folder.iterdir()):
+        folder, n = base.with_name(f"{base.name}-{n}"), n + 1
+    return folder
+
+
+def _equip(run: Run, folder: Path, every: int | None, say: Callable[..., None]) -> Checkpoint:
+    """Add the callbacks that write and print."""
+    info: dict[str, Any] = {"recipe": run.recipe.to_json(), "fingerprint": run.fingerprint}
+    info |= {"weft": __version__, "threads": num_threads()}  # BLAS rounds differently on another number
+    extra = model_state(
+        run.trainer.model,
+        architecture=run.architecture,
+        normalizer=run.normalizer,
+        class_names=run.splits.class_names,
+        info=info,
+    )
+    del extra["model"]  # the trainer's own is the one of the moment
+    announce = say if every is not None else None
+    checkpoint = Checkpoint(folder, every=every, extra=extra, announce=announce)
+    bars = [] if say is _nothing else [ProgressBar()]
+    run.trainer.callbacks += [*bars, CSVLogger(folder / "log.csv"), checkpoint]
+    return checkpoint
+
+
+def _finish(run: Run, folder: Path, history: Sequence[dict[str, Any]], seconds: float) -> None:
+    """Test, save the model, draw the curves, print the result."""
+    model, trainer, names = run.trainer.model, run.trainer, run.splits.class_names
+    trainer.precision = None  # what is saved computes in float32: test just that
+    test_loader = run.loader(run.splits.test)
+    test = trainer.evaluate(test_loader)
+    predicted = trainer.predict_classes(test_loader)
+    true = np.asarray(run.splits.test.y)
+    wrong = int((predicted != true).sum())
+    result = {"test_accuracy": test["accuracy"], "test_loss": test["loss"], "epochs": trainer.epoch, "seconds": seconds}
+    info = {"weft": __version__, "data": run.splits.name, **result, "recipe": run.recipe.to_json()}
+    save_model(
+        folder / "model.safetensors",
+        model,
+        architecture=run.architecture,
+        normalizer=run.normalizer,
+        class_names=names,
+        info=info,
+    )
+    rows = [
+        ("test accuracy", f"{100 * test['accuracy']:.2f} %  ({wrong} of {len(true)} wrong)"),
+        ("test loss", f"{test['loss']:.4f}"),
+        ("time", f"{seconds:.1f} s"),
+        ("model", folder / "model.safetensors"),
+        ("log", folder / "log.csv"),
+    ]
+    try:
+        title = f"{run.splits.name} · {run.recipe.model}"
+        plot_history(history, folder / "curves.png", title=title, test=test)
+        matrix = np.zeros((len(names), len(names)), np.int64)
+        np.add.at(matrix, (true, predicted), 1)
+        plot_confusion(matrix, folder / "confusion.png", class_names=names, title=f"{title}, test set")
+        rows += [("curves", folder / "curves.png"), ("confusion", folder / "confusion.png")]
+    except ImportError as error:
+        rows.append(("curves", str(error)))
+    rows.append(("reading", bias_variance(history)))
+    for name, value in rows:
+        print(f"{name:<15}{value}")
+    sys.stdout.flush()

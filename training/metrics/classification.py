@@ -1,0 +1,208 @@
+"""Metrics of classification.
+
+Outputs may be scores (N, C, …) with the classes on axis 1, whose argmax is the prediction; predicted classes (N, …);
+or, for two classes, floating-point scores (N,) or (N, 1), which are class 1 above `threshold` (0: logits; use 0.5 for
+probabilities). Targets are classes (N, …), or floating-point one-hot vectors or probabilities (N, C, …). Both may be
+Tensors, arrays of any library, or lists.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...backend.device.devices import namespace_of
+from ...backend.device.dtypes import is_real_floating, of
+from .metric import Metric, raw
+
+__all__ = ["F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "TopKAccuracy"]
+
+
+def classes(output: Any, target: Any, threshold: float = 0.0) -> tuple[Any, Any]:
+    """Predicted and true classes, raw integer arrays of one shape."""
+    output, target = raw(output), raw(target)
+    xp = namespace_of(output)
+    if output.ndim == target.ndim + 1 and output.shape[1] == 1 and output.shape[0] == target.shape[0]:
+        output = output[:, 0, ...]
+    if output.ndim == target.ndim and output.ndim > 1 and output.shape[1] > 1 and is_real_floating(of(target)):
+        target = xp.argmax(target, axis=1)
+    if output.ndim == target.ndim + 1:
+        output = xp.argmax(output, axis=1)
+    elif is_real_floating(of(output)):
+        output = output > threshold
+    if output.shape != target.shape:
+        raise ValueError(
+            f"`target` must have the shape of the predictions, {tuple(output.shape)}, got {tuple(target.shape)}"
+        )
+    return xp.astype(output, xp.int64), xp.astype(target, xp.int64)
+
+
+class Accuracy(Metric):
+    """The fraction of samples whose class is predicted: Σ [ŷᵢ = yᵢ] / N.
+
+    Samples of the class `ignore_index` don't count.
+
+    >>> Accuracy()([[2.0, 1.0], [0.0, 3.0]], [0, 0])
+    0.5
+    """
+
+    start = {"correct": 0, "count": 0}
+
+    def __init__(self, *, threshold: float = 0.0, ignore_index: int | None = None):
+        self.threshold, self.ignore_index = threshold, ignore_index
+
+    def update(self, output: Any, target: Any) -> None:
+        output, target = classes(output, target, self.threshold)
+        xp = namespace_of(output)
+        hits = output == target
+        count: Any = target.size
+        if self.ignore_index is not None:
+            kept = target != self.ignore_index
+            hits, count = hits & kept, xp.count_nonzero(kept)
+        self.sums["correct"] = self.sums["correct"] + xp.count_nonzero(hits)
+        self.sums["count"] = self.sums["count"] + count
+
+    def compute(self) -> float:
+        sums = self.read()
+        return float(sums["correct"] / sums["count"]) if sums["count"] else float("nan")
+
+
+class TopKAccuracy(Metric):
+    """The fraction of samples whose class is among the k highest scores: fewer than k other classes score higher.
+
+    A tie counts for the sample. Scores (N, C, …), targets (N, …).
+
+    >>> TopKAccuracy(k=2)([[0.1, 0.2, 0.7], [0.1, 0.2, 0.7]], [1, 0])
+    0.5
+    """
+
+    start = {"correct": 0, "count": 0}
+
+    def __init__(self, k: int = 5):
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1, got {k}")
+        self.k = k
+
+    def update(self, output: Any, target: Any) -> None:
+        output, target = raw(output), raw(target)
+        if output.ndim != target.ndim + 1:
+            raise ValueError(
+                f"`output` must be scores (N, C, …) for targets of shape {target.shape}, got shape {output.shape}"
+            )
+        xp = namespace_of(output)
+        own = xp.take_along_axis(output, xp.expand_dims(xp.astype(target, xp.int64), axis=1), axis=1)
+        higher = xp.count_nonzero(output > own, axis=1)
+        self.sums["correct"] = self.sums["correct"] + xp.count_nonzero(higher < self.k)
+        self.sums["count"] += target.size
+
+    compute = Accuracy.compute
+
+
+class ConfusionMatrix(Metric):
+    """Counts (C, C): row i, column j holds how many samples of class i were predicted as j, as in scikit-learn.
+
+    `num_classes` is taken from scores (N, C); it must be given where outputs are classes. Raises ValueError from
+    `compute` if a class was out of range.
+
+    >>> ConfusionMatrix(2)([0, 1, 1], [0, 0, 1])
+    array([[1, 1],
+           [0, 1]])
+    """
+
+    start = {"matrix": 0, "count": 0}
+
+    def __init__(self, num_classes: int | None = None, *, threshold: float = 0.0):
+        self.num_classes, self.threshold = num_classes, threshold
+
+    def update(self, output: Any, target: Any) -> None:
+        scores = raw(output)
+        if self.num_classes is None:
+            many = scores.ndim > 1 and scores.shape[1] > 1 and is_real_floating(of(scores))
+            self.num_classes = scores.shape[1] if many else 2 if is_real_floating(of(scores)) else None
+            if self.num_classes is None:
+                raise ValueError("`num_classes` must be given where outputs are classes, got None; pass num_classes=")
+        output, target = classes(output, target, self.threshold)
+        xp = namespace_of(output)
+        labels = xp.arange(self.num_classes, dtype=xp.int64, **_at(xp, output))
+        true, predicted = (xp.astype(xp.reshape(c, (-1, 1)) == labels, xp.float32) for c in (target, output))
+        counts = xp.astype(xp.matmul(true.T, predicted), xp.int64)  # float32 counts exactly up to 2²⁴ in one batch
+        self.sums["matrix"] = xp.asarray(self.sums["matrix"], **_at(xp, output)) + counts
+        self.sums["count"] += target.size
+
+    def compute(self) -> Any:
+        sums = self.read()
+        lost = int(sums["count"] - sums["matrix"].sum())
+        if lost:
+            raise ValueError(f"`target` and predictions must be in [0, {self.num_classes}), got {lost} outside")
+        return sums["matrix"]
+
+
+def _at(xp: Any, like: Any) -> dict[str, Any]:
+    return {} if xp is np else {"device": like.device}
+
+
+class _Ratio(ConfusionMatrix):
+    """A ratio for each class, and how to make one number of them."""
+
+    def __init__(self, num_classes: int | None = None, *, average: str | None = "macro", threshold: float = 0.0):
+        super().__init__(num_classes, threshold=threshold)
+        if average not in ("macro", "micro", "weighted", None):
+            raise ValueError(f"`average` must be 'macro', 'micro', 'weighted' or None, got {average!r}")
+        self.average = average
+
+    def ratio(self, hits: Any, predicted: Any, actual: Any) -> tuple[Any, Any]:
+        """Numerators and denominators, from how many samples of each class are hit, are predicted as it, are of it."""
+        raise NotImplementedError
+
+    def compute(self) -> Any:
+        matrix = np.atleast_2d(super().compute())
+        counts = np.stack([np.diagonal(matrix), matrix.sum(0), matrix.sum(1)])
+        counts = counts[:, counts[1] + counts[2] > 0]
+        if not counts.size:
+            return float("nan")
+        if self.average == "micro":
+            counts = counts.sum(1, keepdims=True)
+        numerator, denominator = self.ratio(*counts)
+        ratios = numerator / np.maximum(denominator, 1)
+        if self.average is None:
+            return ratios
+        return float(np.average(ratios, weights=counts[2] if self.average == "weighted" else None))
+
+
+class Precision(_Ratio):
+    """Of the samples predicted as a class, the fraction that are of it: TP / (TP + FP).
+
+    `average` sums the classes up: "macro" is their mean; "micro" the ratio of the sums, which for precision, recall
+    and F1 alike is the accuracy; "weighted" the mean weighted by how many samples a class has; None gives an array,
+    one ratio for each class. Classes that neither occur nor are predicted are left out, and 0/0 is 0, as in
+    scikit-learn.
+
+    >>> Precision(2)([0, 1, 1], [0, 0, 1])
+    0.75
+    """
+
+    def ratio(self, hits: Any, predicted: Any, actual: Any) -> tuple[Any, Any]:
+        return hits, predicted
+
+
+class Recall(_Ratio):
+    """Of the samples of a class, the fraction predicted as it: TP / (TP + FN). Options as `Precision`.
+
+    >>> Recall(2, average=None)([0, 1, 1], [0, 0, 1])
+    array([0.5, 1. ])
+    """
+
+    def ratio(self, hits: Any, predicted: Any, actual: Any) -> tuple[Any, Any]:
+        return hits, actual
+
+
+class F1(_Ratio):
+    """The harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN). Options as `Precision`.
+
+    >>> round(F1(2)([0, 1, 1], [0, 0, 1]), 4)
+    0.6667
+    """
+
+    def ratio(self, hits: Any, predicted: Any, actual: Any) -> tuple[Any, Any]:
+        return 2 * hits, predicted + actual

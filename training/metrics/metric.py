@@ -1,0 +1,96 @@
+"""What all metrics share: accumulated batch by batch on the device, read once at the end."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from ...backend.device.devices import namespace_of, to_numpy
+from ...backend.tape.tensor import Tensor, innermost
+
+__all__ = ["Mean", "Metric"]
+
+
+class Metric:
+    """Base class: a few running sums (`start`), what a batch adds to them (`update`), and what they say (`compute`).
+
+    `metric(output, target)` is the metric of one batch; `state_dict()` holds plain numbers.
+    """
+
+    start: dict[str, Any] = {}
+    sums: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self.sums = dict(cls.start)
+        return self
+
+    def update(self, output: Any, target: Any) -> None:
+        """Take one batch into account."""
+        raise NotImplementedError
+
+    def compute(self) -> Any:
+        """The metric over all batches since the last `reset`; NaN if there were none."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.sums = dict(self.start)
+
+    def read(self) -> dict[str, Any]:
+        """The sums on the host."""
+        return {name: to_numpy(innermost(value)) for name, value in self.sums.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums as plain numbers and lists."""
+        return {name: value.tolist() for name, value in self.read().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        if set(state) != set(self.start):
+            raise ValueError(
+                f"`state` of {type(self).__name__} must have the entries {sorted(self.start)}, got {sorted(state)}"
+            )
+        self.sums = dict(state)
+
+    def __call__(self, output: Any, target: Any) -> Any:
+        """The metric of one batch, whatever was accumulated before (which is forgotten)."""
+        self.reset()
+        self.update(output, target)
+        result = self.compute()
+        self.reset()
+        return result
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k != "sums" and not k.startswith("_"))
+        return f"{type(self).__name__}({options})"
+
+
+def raw(x: Any) -> Any:
+    """The array below a Tensor, or any other thing as an array."""
+    x = innermost(x) if isinstance(x, Tensor) else x
+    return x if hasattr(x, "shape") and hasattr(x, "dtype") else np.asarray(x)
+
+
+class Mean(Metric):
+    """The weighted mean of values that come one at a time, Σ w v / Σ w, summed in float64 where the values are.
+
+    >>> mean = Mean()
+    >>> mean.update(1.0, 3)
+    >>> mean.update(weft.tensor(5.0), 1)
+    >>> mean.compute()
+    2.0
+    """
+
+    start = {"sum": 0.0, "count": 0}
+
+    def update(self, value: Any, weight: float = 1) -> None:
+        value = raw(value)
+        xp = namespace_of(value)
+        self.sums["sum"] = self.sums["sum"] + xp.astype(value, xp.float64) * weight
+        self.sums["count"] += weight
+
+    def compute(self) -> float:
+        sums = self.read()
+        return float(sums["sum"] / sums["count"]) if sums["count"] else float("nan")
