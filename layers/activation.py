@@ -64,6 +64,9 @@ class ReLU(_InPlace):
     def forward(self, input: Tensor) -> Tensor:
         return F.relu(input)
 
+    def _name_in_fusion(self) -> str | None:
+        return "relu" if self._is_plain(ReLU) else None
+
 
 class ReLU6(_InPlace):
     """min(max(x, 0), 6)."""
@@ -249,6 +252,9 @@ class GELU(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.gelu(input, self.approximate)
+
+    def _name_in_fusion(self) -> str | None:
+        return "gelu" if self.approximate == "tanh" and self._is_plain(GELU) else None
 
     def extra_repr(self) -> str:
         return f"approximate={self.approximate!r}"

@@ -7,9 +7,6 @@ from typing import Any
 
 from ..backend.array.manipulation import reshape
 from ..backend.tape.tensor import Tensor
-from . import functional as F
-from .activation import GELU, ReLU
-from .linear import Linear
 from .module import Module, _indented, _layout
 
 __all__ = ["Flatten", "Identity", "ModuleDict", "ModuleList", "Residual", "Sequential", "Unflatten"]
@@ -87,8 +84,8 @@ class _Indexed(Module):
 class Sequential(_Indexed):
     """Modules applied one after the other, as `torch.nn.Sequential`: f = fₙ ∘ … ∘ f₁.
 
-    Takes modules, or one dict (or OrderedDict) of names to modules. A Linear and the ReLU or GELU("tanh") after it are
-    computed in one go (see `functional.linear`), unless one of them has a hook.
+    Takes modules, or one dict (or OrderedDict) of names to modules. Two modules of which the first offers it
+    (`Module.fused`) are one operation: a Linear and the ReLU or GELU("tanh") after it, unless one of them has a hook.
 
     >>> from weft import layers as nn
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
@@ -106,39 +103,23 @@ class Sequential(_Indexed):
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
-        dense = None  # one that waits to see what follows it: with its activation, it is a single operation
-        for module in tuple(vars(self).values()):
-            if not isinstance(module, Module):
-                continue
-            if dense is not None:
-                name = _fused_name(module)
-                input = dense(input) if name is None else F.linear(input, dense.weight, dense.bias, activation=name)
-                dense = None
-                if name is not None:
-                    continue
-            if type(module) is Linear and _is_unobserved(module):
-                dense = module
+        modules = [module for module in vars(self).values() if isinstance(module, Module)]
+        last, i = len(modules) - 1, 0
+        while i <= last:
+            together = modules[i].fused(modules[i + 1]) if i < last else None
+            if together is None:
+                input = modules[i](input)
+                i += 1
             else:
-                input = module(input)
-        return input if dense is None else dense(input)
+                input = together(input)
+                i += 2
+        return input
 
     def _part(self, items: list[tuple[str, Module]]) -> Sequential:
         return Sequential(dict(items))
 
     def __add__(self, other: Sequential) -> Sequential:
         return Sequential(*self, *other)
-
-
-def _fused_name(module: Module) -> str | None:
-    """What `F.linear` calls this activation, if it is one of those that it knows."""
-    if type(module) is ReLU and _is_unobserved(module):
-        return "relu"
-    return "gelu" if type(module) is GELU and module.approximate == "tanh" and _is_unobserved(module) else None
-
-
-def _is_unobserved(module: Module) -> bool:
-    """Whether nobody would miss its call: no hooks, and the forward of its class."""
-    return module._hooks is None and "forward" not in vars(module)
 
 
 class ModuleList(_Indexed):

@@ -17,7 +17,7 @@ from ..tape.autograd import primitive
 from ..tape.tensor import Tensor, innermost
 from . import elementwise, reductions
 from .creation import eye, zeros_like
-from .decompositions import cholesky, eigh, eigvalsh, floating, qr, svd, svdvals
+from .decompositions import SlogDet, cholesky, eigh, eigvalsh, floating, qr, svd, svdvals
 from .elementwise import unbroadcast
 from .info import finfo
 from .manipulation import expand_dims, matrix_transpose
@@ -108,14 +108,14 @@ def det(xp: Any, x: Any, /) -> Any:
     return y, (lambda g: (g * y)[..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
 
 
-@floating()
+@floating(returns=SlogDet)
 def slogdet(xp: Any, x: Any, /) -> Any:
     """The sign of the determinant and the logarithm of its magnitude. grad_x = g x⁻ᵀ, g being the logarithm's."""
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         return (g[1][..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
 
-    return xp.linalg.slogdet(x), vjp
+    return SlogDet(*xp.linalg.slogdet(x)), vjp
 
 
 # --- products and powers ----------------------------------------------------------------------------------------------

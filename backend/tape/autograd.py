@@ -117,10 +117,22 @@ def primitive(
 ) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, Tensor]]: ...
 
 
+@overload
+def primitive(
+    *,
+    returns: type[R],
+    moves: bool = False,
+    rounds_once: bool = False,
+    precision: str | None = None,
+    reads_halves: Callable[..., bool] | None = None,
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, R]]: ...
+
+
 def primitive(
     generic: Callable | None = None,
     /,
     *,
+    returns: type = Tensor,
     moves: bool = False,
     rounds_once: bool = False,
     precision: str | None = None,
@@ -146,6 +158,8 @@ def primitive(
     ----------
     generic : Callable
         The function; left out where options follow, as in `@primitive(moves=True)`.
+    returns : type
+        What the function of Tensors returns: a Tensor, or a NamedTuple of them. For signatures alone.
     moves : bool
         Only moves numbers and computes none, so that half precision needs no float32 in between (see `in_float32`).
     rounds_once : bool
@@ -178,7 +192,12 @@ def primitive(
         raise ValueError(f"`precision` must be None, 'low' or 'full', got {precision!r}")
     if generic is None:
         return functools.partial(
-            primitive, moves=moves, rounds_once=rounds_once, precision=precision, reads_halves=reads_halves
+            primitive,
+            returns=returns,
+            moves=moves,
+            rounds_once=rounds_once,
+            precision=precision,
+            reads_halves=reads_halves,
         )
     form = generic
     name = form.__name__
@@ -247,7 +266,7 @@ def primitive(
         return register
 
     made: Any = call
-    made.__wrapped__ = _WithoutNamespace(form)
+    made.__wrapped__ = _WithoutNamespace(form, returns)
     made.generic, made.impls, made.on = form, impls, on
     made.precision, made.reads_halves = precision, reads_halves
     PRIMITIVES[f"{form.__module__}.{form.__qualname__}"] = made
@@ -257,15 +276,17 @@ def primitive(
 class _WithoutNamespace:
     """What `inspect.signature` finds behind a primitive: its generic form without `xp`, whose source `getsource` shows."""
 
-    def __init__(self, form: Callable):
-        self.__wrapped__ = form
+    def __init__(self, form: Callable, returns: type):
+        self.__wrapped__, self._returns = form, returns
 
     @property
     def __signature__(self) -> Any:
         import inspect
 
         signature = inspect.signature(self.__wrapped__)
-        return signature.replace(parameters=list(signature.parameters.values())[1:])
+        return signature.replace(
+            parameters=list(signature.parameters.values())[1:], return_annotation=self._returns.__name__
+        )
 
 
 def _is_bfloat16(raw: list) -> bool:

@@ -1,4 +1,4 @@
-"""Who wants to know of every operation that runs: `weft.trace`, `weft.profile`, `weft.nvtx.emit`, `layers.summary`.
+"""Who wants to know of every operation that runs: `weft.traced`, `weft.profile`, `weft.nvtx.emit`, `layers.summary`.
 
 While nobody does, an operation pays for one look at `autograd.watch`, which is None. Otherwise it comes here: watchers
 are told its story before its forward pass and, later, before the backward pass of what it has recorded, and are handed
