@@ -65,7 +65,7 @@ class ReLU(_InPlace):
         return F.relu(input)
 
     def _name_in_fusion(self) -> str | None:
-        return "relu" if self._is_plain(ReLU) else None
+        return "relu" if type(self) is ReLU and self._hooks is None and "forward" not in self.__dict__ else None
 
 
 class ReLU6(_InPlace):
@@ -254,7 +254,8 @@ class GELU(Module):
         return F.gelu(input, self.approximate)
 
     def _name_in_fusion(self) -> str | None:
-        return "gelu" if self.approximate == "tanh" and self._is_plain(GELU) else None
+        plain = type(self) is GELU and self._hooks is None and "forward" not in self.__dict__
+        return "gelu" if plain and self.approximate == "tanh" else None
 
     def extra_repr(self) -> str:
         return f"approximate={self.approximate!r}"

@@ -103,15 +103,18 @@ class Sequential(_Indexed):
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
-        modules = [module for module in vars(self).values() if isinstance(module, Module)]
+        modules: list[Module] = []
+        for value in self.__dict__.values():
+            if isinstance(value, Module):
+                modules.append(value)
         last, i = len(modules) - 1, 0
         while i <= last:
-            together = modules[i].fused(modules[i + 1]) if i < last else None
-            if together is None:
+            output = modules[i].fused(modules[i + 1], input) if i < last else NotImplemented
+            if output is NotImplemented:
                 input = modules[i](input)
                 i += 1
             else:
-                input = together(input)
+                input = output
                 i += 2
         return input
 

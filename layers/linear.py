@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from ..backend.array.creation import empty
@@ -47,12 +46,12 @@ class Linear(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
 
-    def fused(self, following: Module) -> Callable[[Tensor], Tensor] | None:
-        """With a ReLU or GELU("tanh"), which `functional.linear` applies to its result."""
+    def fused(self, following: Module, input: Tensor) -> Any:
+        """With a ReLU or GELU("tanh"), which `functional.linear` applies to its result, unless one of them is observed."""
         name = following._name_in_fusion()
-        if name is None or not self._is_plain(Linear):
-            return None
-        return lambda input: F.linear(input, self.weight, self.bias, activation=name)
+        if name is None or type(self) is not Linear or self._hooks is not None or "forward" in self.__dict__:
+            return NotImplemented
+        return F.linear(input, self.weight, self.bias, activation=name)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

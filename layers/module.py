@@ -44,17 +44,13 @@ class Module:
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name → is it part of the state_dict?
     _optional_state: tuple[str, ...] = ()  # buffers that a state_dict may lack
 
-    def fused(self, following: Module) -> Callable[[Any], Any] | None:
-        """This module and the one after it as a single operation, where there is one; `Sequential` asks at each call."""
-        return None
+    def fused(self, following: Module, input: Any) -> Any:
+        """following(self(input)) by a single operation, or NotImplemented where there is none. `Sequential` asks for it."""
+        return NotImplemented
 
     def _name_in_fusion(self) -> str | None:
         """What an operation that can apply this activation to its result calls it; None for all else."""
         return None
-
-    def _is_plain(self, cls: type[Module]) -> bool:
-        """Whether this is exactly a `cls`, and nobody would miss its call: no hooks, and the forward of the class."""
-        return type(self) is cls and self._hooks is None and "forward" not in vars(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes. Call the module itself, not this: then hooks run."""

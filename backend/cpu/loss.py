@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..nn import loss
-from ..tape.autograd import is_grad_enabled
+from ..tape.autograd import _mode, is_grad_enabled
 from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
@@ -75,23 +75,24 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     flat = x.reshape(-1)
     if not (flat.item(flat.argmax()) < 30 and flat.item(flat.argmin()) > -30):  # `argmax` is faster than `max`
         return None
-    column, starts, share = _constants(rows, classes, x.dtype)
+    column, starts, share, each, own = _constants(rows, classes, x.itemsize)
     e = np.exp(x)
     s = e.dot(column)
-    at = labels + starts
-    loss = np.log(s.reshape(-1) / e.take(at)).dot(share)
-    if not is_grad_enabled():
+    loss = np.log(s.reshape(-1) / e.take(labels + starts)).dot(share)
+    if not _mode.enabled:
         return loss, None
-    each = share[:1].reshape(())
     e *= each / s
-    e.reshape(-1)[at] -= each
+    e -= own.take(labels, 0)
     return loss, (lambda g: e if g.item() == 1 else e * g,)
 
 
 @functools.lru_cache(maxsize=64)
-def _constants(rows: int, classes: int, dtype: Any) -> tuple[Any, Any, Any]:
-    """Ones (C, 1), where each row starts (N), and each row's share 1/N of a mean (N)."""
-    return np.ones((classes, 1), dtype), np.arange(0, rows * classes, classes), np.full(rows, 1 / rows, dtype)
+def _constants(rows: int, classes: int, itemsize: int) -> tuple[Any, ...]:
+    """Ones (C, 1), where each row starts (N), each row's share 1/N of a mean, as (N) and (), and that of each class (C, C)."""
+    dtype = np.dtype(f"f{itemsize}")
+    each = np.asarray(1 / rows, dtype)
+    ones, starts = np.ones((classes, 1), dtype), np.arange(0, rows * classes, classes)
+    return ones, starts, np.full(rows, each), each, np.eye(classes, dtype=dtype) * each
 
 
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:

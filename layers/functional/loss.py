@@ -272,7 +272,8 @@ def cross_entropy(
     >>> F.cross_entropy(weft.tensor([[0.0, 50.0]]), weft.tensor([0])).item()
     50.0
     """
-    reduction = legacy_reduction(size_average, reduce, reduction)
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce, reduction)
     if not _is_usual(input, target) or weight is not None or reduction not in REDUCTIONS:
         _check_input(input, target)
         if target.shape == input.shape and is_real_floating(target.data.dtype):
