@@ -70,26 +70,26 @@ class AdaBound(Optimizer):
         return dict.fromkeys(names, 0.0)
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        t, lr, γ = clock["step"], group["lr"], group["gamma"]
-        β1, β2 = group["betas"]
+        t, lr, gamma = clock["step"], group["lr"], group["gamma"]
+        beta1, beta2 = group["betas"]
         final = group["final_lr"] * (lr / group["base_lr"] if group["base_lr"] else 1.0)
         return descent_coefficients(group) | {
-            "α1": 1 - β1,
-            "α2": 1 - β2,
-            "η": lr * sqrt(1 - β2**t) / (1 - β1**t),
-            "ε": group["eps"],
-            "lower": final * (1 - 1 / (γ * t + 1)),
-            "upper": final * (1 + 1 / (γ * t)),
+            "alpha1": 1 - beta1,
+            "alpha2": 1 - beta2,
+            "eta": lr * sqrt(1 - beta2**t) / (1 - beta1**t),
+            "eps": group["eps"],
+            "lower": final * (1 - 1 / (gamma * t + 1)),
+            "upper": final * (1 + 1 / (gamma * t)),
             "amsbound": group["amsbound"],
         }
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.α1  # (1)
-        v += (g * g - v) * c.α2  # (2)
+        m += (g - m) * c.alpha1  # (1)
+        v += (g * g - v) * c.alpha2  # (2)
         if group["amsbound"]:
             v_max = state["max_exp_avg_sq"]
             v_max[...] = v = xp.maximum(v_max, v)  # (3)
-        s = xp.minimum(xp.maximum(c.η / (xp.sqrt(v) + c.ε), c.lower), c.upper)  # (4)
+        s = xp.minimum(xp.maximum(c.eta / (xp.sqrt(v) + c.eps), c.lower), c.upper)  # (4)
         p -= s * m  # (5)

@@ -44,12 +44,12 @@ class Adadelta(Optimizer):
         return {"square_avg": 0.0, "acc_delta": 0.0}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        return descent_coefficients(group) | {"fresh": 1 - group["rho"], "η": group["lr"], "ε": group["eps"]}
+        return descent_coefficients(group) | {"fresh": 1 - group["rho"], "eta": group["lr"], "eps": group["eps"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         v, u = state["square_avg"], state["acc_delta"]
         g = descent_direction(p, g, group, c)
         v += (g * g - v) * c.fresh  # (1)
-        Δ = g * (xp.sqrt(u + c.ε) / xp.sqrt(v + c.ε))  # (2)
-        u += (Δ * Δ - u) * c.fresh  # (3)
-        p -= Δ * c.η  # (4)
+        delta = g * (xp.sqrt(u + c.eps) / xp.sqrt(v + c.eps))  # (2)
+        u += (delta * delta - u) * c.fresh  # (3)
+        p -= delta * c.eta  # (4)

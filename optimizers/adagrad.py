@@ -53,11 +53,11 @@ class Adagrad(Optimizer):
         return {"sum": group["initial_accumulator_value"]}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        η = group["lr"] / (1 + (clock["step"] - 1) * group["lr_decay"])
-        return descent_coefficients(group) | {"η": η, "ε": group["eps"]}
+        eta = group["lr"] / (1 + (clock["step"] - 1) * group["lr_decay"])
+        return descent_coefficients(group) | {"eta": eta, "eps": group["eps"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         s = state["sum"]
         g = descent_direction(p, g, group, c)
         s += g * g  # (1)
-        p -= g / (xp.sqrt(s) + c.ε) * c.η  # (2)
+        p -= g / (xp.sqrt(s) + c.eps) * c.eta  # (2)

@@ -44,14 +44,14 @@ class Adamax(Optimizer):
         return {"exp_avg": 0.0, "exp_inf": 0.0}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        β1, β2 = group["betas"]
-        η = group["lr"] / (1 - β1 ** clock["step"])
-        return descent_coefficients(group) | {"α1": 1 - β1, "β2": β2, "η": η, "ε": group["eps"]}
+        beta1, beta2 = group["betas"]
+        eta = group["lr"] / (1 - beta1 ** clock["step"])
+        return descent_coefficients(group) | {"alpha1": 1 - beta1, "beta2": beta2, "eta": eta, "eps": group["eps"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m, u = state["exp_avg"], state["exp_inf"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.α1  # (1)
-        u *= c.β2
-        u[...] = xp.maximum(u, xp.abs(g) + c.ε)  # (2)
-        p -= m / u * c.η  # (3)
+        m += (g - m) * c.alpha1  # (1)
+        u *= c.beta2
+        u[...] = xp.maximum(u, xp.abs(g) + c.eps)  # (2)
+        p -= m / u * c.eta  # (3)

@@ -52,14 +52,14 @@ class EMA:
     def update(self) -> None:
         """Take the present weights into the average. Call it after the optimizer's `step`."""
         self.step += 1
-        α = (1 - self.decay) / (1 - self.decay**self.step)
+        alpha = (1 - self.decay) / (1 - self.decay**self.step)
         for layout, vector in zip(self._layouts, self._vectors):
             weights = contiguous([p.data for p in layout.params])
             # An optimizer over the same parameters lays them out in the same way: then all are averaged at once.
             whole = len(weights) == 1 and weights[0].shape == vector.shape
             averages = [vector] if whole else [layout.view(vector, i) for i in range(len(layout.params))]
             for average, weight in zip(averages, weights if whole else [p.data for p in layout.params]):
-                average += (layout.xp.astype(weight, layout.state_dtype, copy=False) - average) * α
+                average += (layout.xp.astype(weight, layout.state_dtype, copy=False) - average) * alpha
 
     def averages(self) -> list[Any]:
         """The averages (raw arrays, views), in the order of the parameters."""

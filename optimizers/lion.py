@@ -51,11 +51,11 @@ class Lion(Optimizer):
         return {"exp_avg": 0.0}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        β1, β2 = group["betas"]
-        return descent_coefficients(group) | {"α1": 1 - β1, "α2": 1 - β2, "η": group["lr"]}
+        beta1, beta2 = group["betas"]
+        return descent_coefficients(group) | {"alpha1": 1 - beta1, "alpha2": 1 - beta2, "eta": group["lr"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m = state["exp_avg"]
         g = descent_direction(p, g, group, c)  # (1)
-        p -= xp.sign(m + (g - m) * c.α1) * c.η  # (2) (3)
-        m += (g - m) * c.α2  # (4)
+        p -= xp.sign(m + (g - m) * c.alpha1) * c.eta  # (2) (3)
+        m += (g - m) * c.alpha2  # (4)

@@ -73,7 +73,7 @@ def _sweep(
     start: float,
     end: float,
     num: int,
-    β: float,
+    beta: float,
     divergence: float,
 ) -> tuple[list[float], list[float], list[float]]:
     lrs: list[float] = []
@@ -88,8 +88,8 @@ def _sweep(
         value = loss(batch)
         with waiting_is_meant():  # it stops at the first loss that is too high
             number = float(value.item())
-        average = β * average + (1 - β) * number
-        corrected = average / (1 - β ** (k + 1))
+        average = beta * average + (1 - beta) * number
+        corrected = average / (1 - beta ** (k + 1))
         if not math.isfinite(number) or (smoothed and corrected > divergence * min(smoothed) > 0):
             break
         lrs.append(lr)

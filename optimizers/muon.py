@@ -75,9 +75,9 @@ class Muon(Optimizer):
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         return {
-            "μ": group["momentum"],
+            "mu": group["momentum"],
             "fresh": 1 - group["momentum"],
-            "η": group["lr"],
+            "eta": group["lr"],
             "keep": 1 - group["lr"] * group["weight_decay"],
         }
 
@@ -88,10 +88,10 @@ class Muon(Optimizer):
             g = xp.astype(arena.view(arena.grads, i), single, copy=False)
             g = g if multiplier is None else g * multiplier
             b += (g - b) * c.fresh  # (1)
-            d = g + (b - g) * c.μ if group["nesterov"] else b  # (2)
+            d = g + (b - g) * c.mu if group["nesterov"] else b  # (2)
             X = orthogonalised(xp, d, group["ns_coefficients"], group["ns_steps"], group["eps"])  # (3)
             w = exact(xp, value, arena.view(arena.state[MASTER], i)) if arena.is_half else value
-            w = w * c.keep - X * (c.η * _scale(group, value.shape))  # (4)
+            w = w * c.keep - X * (c.eta * _scale(group, value.shape))  # (4)
             if arena.is_half:
                 arena.view(arena.state[MASTER], i)[...] = w
             value[...] = xp.astype(w, value.dtype, copy=False)

@@ -63,22 +63,22 @@ class NAdam(Optimizer):
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        t, lr, ψ = clock["step"], group["lr"], group["momentum_decay"]
-        β1, β2 = group["betas"]
-        μ, μ_next = (β1 * (1 - 0.5 * 0.96 ** (s * ψ)) for s in (t, t + 1))
-        Π = clock["mu_product"] = clock["mu_product"] * μ
-        correction = sqrt(1 - β2**t)
+        t, lr, momentum_decay = clock["step"], group["lr"], group["momentum_decay"]
+        beta1, beta2 = group["betas"]
+        mu, mu_next = (beta1 * (1 - 0.5 * 0.96 ** (s * momentum_decay)) for s in (t, t + 1))
+        product = clock["mu_product"] = clock["mu_product"] * mu
+        correction = sqrt(1 - beta2**t)
         return descent_coefficients(group) | {
-            "α1": 1 - β1,
-            "α2": 1 - β2,
-            "η_g": lr * correction * (1 - μ) / (1 - Π),
-            "η_m": lr * correction * μ_next / (1 - Π * μ_next),
-            "ε": group["eps"] * correction,
+            "alpha1": 1 - beta1,
+            "alpha2": 1 - beta2,
+            "eta_g": lr * correction * (1 - mu) / (1 - product),
+            "eta_m": lr * correction * mu_next / (1 - product * mu_next),
+            "eps": group["eps"] * correction,
         }
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.α1  # (1)
-        v += (g * g - v) * c.α2  # (2)
-        p -= (g * c.η_g + m * c.η_m) / (xp.sqrt(v) + c.ε)  # (3)
+        m += (g - m) * c.alpha1  # (1)
+        v += (g * g - v) * c.alpha2  # (2)
+        p -= (g * c.eta_g + m * c.eta_m) / (xp.sqrt(v) + c.eps)  # (3)

@@ -62,18 +62,18 @@ class RAdam(Optimizer):
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t, lr = clock["step"], group["lr"]
-        β1, β2 = group["betas"]
-        a, b, η = 0.0, 1.0, lr / (1 - β1**t)
-        ρ_inf = 2 / (1 - β2) - 1
-        ρ = ρ_inf - 2 * t * β2**t / (1 - β2**t)
-        if ρ > 5:
-            r = sqrt((ρ - 4) * (ρ - 2) * ρ_inf / ((ρ_inf - 4) * (ρ_inf - 2) * ρ))
-            a, b, η = 1.0, group["eps"], η * r * sqrt(1 - β2**t)
-        return descent_coefficients(group) | {"α1": 1 - β1, "α2": 1 - β2, "η": η, "a": a, "b": b}
+        beta1, beta2 = group["betas"]
+        a, b, eta = 0.0, 1.0, lr / (1 - beta1**t)
+        rho_inf = 2 / (1 - beta2) - 1
+        rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
+        if rho > 5:
+            r = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+            a, b, eta = 1.0, group["eps"], eta * r * sqrt(1 - beta2**t)
+        return descent_coefficients(group) | {"alpha1": 1 - beta1, "alpha2": 1 - beta2, "eta": eta, "a": a, "b": b}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.α1  # (1)
-        v += (g * g - v) * c.α2  # (2)
-        p -= m * c.η / (xp.sqrt(v) * c.a + c.b)  # (3)
+        m += (g - m) * c.alpha1  # (1)
+        v += (g * g - v) * c.alpha2  # (2)
+        p -= m * c.eta / (xp.sqrt(v) * c.a + c.b)  # (3)

@@ -67,9 +67,9 @@ class RMSprop(Optimizer):
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         return descent_coefficients(group) | {
             "fresh": 1 - group["alpha"],
-            "η": group["lr"],
-            "ε": group["eps"],
-            "μ": group["momentum"],
+            "eta": group["lr"],
+            "eps": group["eps"],
+            "mu": group["momentum"],
             "centered": group["centered"],
         }
 
@@ -81,10 +81,10 @@ class RMSprop(Optimizer):
             g_avg = state["grad_avg"]
             g_avg += (g - g_avg) * c.fresh
             s = xp.maximum(v - g_avg * g_avg, xp.zeros_like(v))  # (2)
-        d = g / (xp.sqrt(s) + c.ε)  # (3)
+        d = g / (xp.sqrt(s) + c.eps)  # (3)
         if group["momentum"]:
             b = state["momentum_buffer"]
-            b *= c.μ
+            b *= c.mu
             b += d
             d = b  # (4)
-        p -= d * c.η  # (5)
+        p -= d * c.eta  # (5)

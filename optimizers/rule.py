@@ -18,18 +18,18 @@ def descent_coefficients(group: Group) -> dict[str, float]:
 
     A CUDA kernel, which knows no group, computes g ← sign g + λ p after p ← keep p.
     """
-    λ, decoupled = group["weight_decay"], group.get("decoupled_weight_decay")
+    decay, decoupled = group["weight_decay"], group.get("decoupled_weight_decay")
     return {
         "sign": -1.0 if group["maximize"] else 1.0,
-        "λ": 0.0 if decoupled else λ,
-        "keep": 1 - group["lr"] * λ if decoupled else 1.0,
+        "decay": 0.0 if decoupled else decay,
+        "keep": 1 - group["lr"] * decay if decoupled else 1.0,
     }
 
 
 def descent_direction(p: Any, g: Any, group: Group, c: Numbers) -> Any:
     """The gradient to go down along: its sign (`maximize`), and weight decay.
 
-    Coupled decay (L2) is g ← g + λ p; decoupled decay shrinks p ← (1 − lr λ) p at once. Reads c.λ and c.keep.
+    Coupled decay (L2) is g ← g + λ p; decoupled decay shrinks p ← (1 − lr λ) p at once. Reads c.decay and c.keep.
     """
     if group["maximize"]:
         g = -g
@@ -37,5 +37,5 @@ def descent_direction(p: Any, g: Any, group: Group, c: Numbers) -> Any:
         if group.get("decoupled_weight_decay"):
             p *= c.keep
         else:
-            g = g + p * c.λ
+            g = g + p * c.decay
     return g

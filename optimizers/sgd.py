@@ -72,17 +72,17 @@ class SGD(Optimizer):
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         return descent_coefficients(group) | {
-            "η": group["lr"],
-            "μ": group["momentum"],
+            "eta": group["lr"],
+            "mu": group["momentum"],
             "fresh": 1.0 if clock["step"] == 1 else 1 - group["dampening"],
             "nesterov": group["nesterov"],
         }
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
-        p -= self._direction(p, g, state, group, c) * c.η  # (3)
+        p -= self._direction(p, g, state, group, c) * c.eta  # (3)
 
     def update_cpu(self, p: Any, g: Any, state: Vectors, group: Group, c: Numbers, t: Any) -> None:
-        np.multiply(self._direction(p, g, state, group, c), c.η, t)
+        np.multiply(self._direction(p, g, state, group, c), c.eta, t)
         p -= t  # (3)
 
     def _direction(self, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> Any:
@@ -90,6 +90,6 @@ class SGD(Optimizer):
         if not group["momentum"]:
             return g
         b = state["momentum_buffer"]
-        b *= c.μ
+        b *= c.mu
         b += g * c.fresh if group["dampening"] else g  # (1)
-        return g + b * c.μ if group["nesterov"] else b  # (2)
+        return g + b * c.mu if group["nesterov"] else b  # (2)

@@ -161,12 +161,12 @@ class TestArena:
     def test_numbers_are_published_once_per_change(self):
         arena = arena_of(optim.SGD([weft.Parameter([1.0])]))
         run = Run(arena, 0, 1)
-        arena.publish(run, {"η": 0.5, "λ": 2.0})
+        arena.publish(run, {"eta": 0.5, "decay": 2.0})
         c = run.scalars
-        assert (float(c.η), float(c.λ), c.η.dtype, c.η.shape) == (0.5, 2.0, np.float32, ())
-        arena.publish(run, {"η": 0.25, "λ": 2.0})
+        assert (float(c.eta), float(c.decay), c.eta.dtype, c.eta.shape) == (0.5, 2.0, np.float32, ())
+        arena.publish(run, {"eta": 0.25, "decay": 2.0})
         assert run.scalars is c
-        assert float(c.η) == 0.25
+        assert float(c.eta) == 0.25
         assert run.coefficients.tolist() == [0.25, 2.0]
 
     def test_runs_with_different_histories_have_numbers_of_their_own(self):
@@ -175,7 +175,7 @@ class TestArena:
         step_all(params[0])
         optimizer.step()
         step_all(params[1])
-        first, second = (c.η.item() for _, _, _, c in optimizer.advance())
+        first, second = (c.eta.item() for _, _, _, c in optimizer.advance())
         assert first != second
         assert [clock["step"] for clock in arena_of(optimizer).clocks] == [2, 1]
 
