@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend.device.devices import namespace_of
 from ..backend.tape.tensor import Tensor, innermost
-from .arena import Layout, contiguous, kinds
+from .arena import Layout, by_device_and_dtype, contiguous
 
 __all__ = ["EMA"]
 
@@ -46,7 +46,9 @@ class EMA:
             raise ValueError("`parameters` must hold at least one parameter, got an empty iterable")
         self.decay = decay
         self.step = 0
-        self._layouts = [Layout([self.parameters[i] for i in positions]) for positions in kinds(self.parameters)]
+        self._layouts = [
+            Layout([self.parameters[i] for i in positions]) for positions in by_device_and_dtype(self.parameters)
+        ]
         self._vectors = [layout.vector(layout.state_dtype) for layout in self._layouts]
 
     def update(self) -> None:

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Any
 
 from ..backend.device.gemm import matmul
-from .arena import MASTER, Arena, Run, exact
+from .arena import MASTER, Arena, Segment, unrounded
 from .optimizer import Optimizer
 from .rule import Clock, Group, Numbers
 
@@ -81,16 +81,16 @@ class Muon(Optimizer):
             "keep": 1 - group["lr"] * group["weight_decay"],
         }
 
-    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers, multiplier: Any = None) -> None:
+    def apply(self, arena: Arena, segment: Segment, group: Group, c: Numbers, multiplier: Any = None) -> None:
         xp, single = arena.xp, arena.state_dtype
-        for i in range(run.start, run.stop):
+        for i in range(segment.start, segment.stop):
             value, b = arena.view(arena.values, i), arena.view(arena.state["momentum_buffer"], i)
             g = xp.astype(arena.view(arena.grads, i), single, copy=False)
             g = g if multiplier is None else g * multiplier
             b += (g - b) * c.fresh  # (1)
             d = g + (b - g) * c.mu if group["nesterov"] else b  # (2)
             X = orthogonalised(xp, d, group["ns_coefficients"], group["ns_steps"], group["eps"])  # (3)
-            w = exact(xp, value, arena.view(arena.state[MASTER], i)) if arena.is_half else value
+            w = unrounded(xp, value, arena.view(arena.state[MASTER], i)) if arena.is_half else value
             w = w * c.keep - X * (c.eta * _scale(group, value.shape))  # (4)
             if arena.is_half:
                 arena.view(arena.state[MASTER], i)[...] = w

@@ -10,14 +10,15 @@ import numpy as np
 
 from ..backend.cpu.products import aligned
 from ..backend.device.parallel import parallel_for
-from ..backend.tape.autograd import enable_grad
+from ..backend.modes.autocast import forget_rounded
+from ..backend.tape import autograd
 from ..backend.tape.recording import active
 from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
-from .arena import BLOCK_BYTES, MASTER, Arena, Run, exact, kinds
+from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
 from .options import check_options, check_params
 from .rule import Clock, Group, Numbers, Vectors
-from .saving import read_entry, read_groups
+from .state import read_entry, read_groups
 
 __all__ = ["Optimizer"]
 
@@ -103,21 +104,24 @@ class Optimizer:
         """
         loss = None
         if closure is not None:
-            with enable_grad():
+            with autograd.enable_grad():
                 loss = closure()
-        watched(f"{type(self).__name__}.step", self._step, multiplier, skip)
+        if autograd.watch is None:
+            self._step(multiplier, skip)
+        else:
+            watched(f"{type(self).__name__}.step", self._step, multiplier, skip)
         return loss
 
     def _step(self, multiplier: Tensor | None, skip: Tensor | None) -> None:
-        for arena, run, group, c in self.advance():
-            factor = None if multiplier is None else _beside(arena, multiplier, arena.state_dtype)
-            no = None if skip is None else _beside(arena, skip, arena.xp.bool)
+        for arena, segment, group, c in self.advance():
+            factor = None if multiplier is None else _on_device_of(arena, multiplier, arena.state_dtype)
+            no = None if skip is None else _on_device_of(arena, skip, arena.xp.bool)
             if arena.has_kernels and self.kernel is not None:
-                self._launch(run, factor, no)
+                self._launch(segment, factor, no)
             elif no is None or not no:  # looking waits for a GPU
-                self.apply(arena, run, group, c, factor)
+                self.apply(arena, segment, group, c, factor)
 
-    def advance(self) -> list[tuple[Arena, Run, Group, Numbers]]:
+    def advance(self) -> list[tuple[Arena, Segment, Group, Numbers]]:
         """The host's part of a step: count it, and put its coefficients where the update reads them.
 
         What replays the other part from a CUDA graph calls this before each replay (see `backend/modes/capture.py`). Returns
@@ -127,63 +131,67 @@ class Optimizer:
         if recording is not None:
             recording.before_replay(self.advance)
         is_recorded, work = recording is not None and recording.is_recording, []
+        forget_rounded()
         for k, group in enumerate(self.param_groups):
             slots = self.slots(group)
-            for arena in self._settled(k):
+            for arena in self._current_arenas(k):
                 arena.require(slots)
-                for run, clock in arena.runs():
+                for segment, clock in arena.segments():
                     if not is_recorded:
                         clock["step"] += 1
-                        arena.publish(run, self.coefficients(group, clock))
-                    work.append((arena, run, group, run.scalars))
+                        arena.publish(segment, self.coefficients(group, clock))
+                    work.append((arena, segment, group, segment.scalars))
         return work
 
-    def _launch(self, run: Run, multiplier: Any, skip: Any) -> None:
+    def _launch(self, segment: Segment, multiplier: Any, skip: Any) -> None:
         from ..kernels.optimizers import update
 
         rule, *names = self.kernel  # type: ignore[misc]
-        for p, g, state in run.blocks:
+        for p, g, state in segment.blocks:
             update(
                 rule,
                 p,
                 g,
                 [state.get(name) for name in names],
-                run.coefficients,
+                segment.coefficients,
                 master=state.get(MASTER),
                 multiplier=multiplier,
                 skip=skip,
             )
 
-    def _settled(self, k: int) -> list[Arena]:
+    def _current_arenas(self, k: int) -> list[Arena]:
         """The arenas of the k-th group, laid out anew if a parameter has changed its device or dtype."""
         arenas = self._arenas[k]
-        ready = [arena.ready() for arena in arenas]
-        if all(ready) or not any(arena.displaced() for arena in arenas):
+        are_ready = True
+        for arena in arenas:
+            are_ready &= arena.ready()
+        if are_ready or not any(arena.displaced() for arena in arenas):
             return arenas
         entries = self._read(k)
         self._arenas[k] = self._lay_out(self.param_groups[k]["params"])
         self._write(k, entries)
         return self._arenas[k]
 
-    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers, multiplier: Any = None) -> None:
-        """Update one run, its gradients times `multiplier` if that is given.
+    def apply(self, arena: Arena, segment: Segment, group: Group, c: Numbers, multiplier: Any = None) -> None:
+        """Update one segment, its gradients times `multiplier` if that is given.
 
         On a CPU, block by block: all operations on one block before the next enters the cache.
         """
-        xp, blocks = arena.xp, run.blocks
-        if arena.is_half or xp is not np or arena.has_kernels:
+        xp, blocks = arena.xp, segment.blocks
+        if segment.scratch is not None:
+            ((p, g, state),) = blocks
+            self.update_cpu(p, g if multiplier is None else g * multiplier, state, group, c, segment.scratch)
+        elif arena.is_half or xp is not np or arena.has_kernels:
             for p, g, state in blocks:
                 g = xp.astype(g, arena.state_dtype, copy=False)
                 g = g if multiplier is None else g * multiplier
                 if arena.is_half:
-                    w = exact(xp, p, state[MASTER])
+                    w = unrounded(xp, p, state[MASTER])
                     self.update(xp, w, g, state, group, c)
                     state[MASTER][...] = w
                     p[...] = xp.astype(w, p.dtype)
                 else:
                     self.update(xp, p, g, state, group, c)
-        elif len(blocks) == 1:
-            self._update_blocks(blocks, group, c, multiplier)
         else:
             parallel_for(lambda i, j: self._update_blocks(blocks[i:j], group, c, multiplier), len(blocks), grain=_GRAIN)
 
@@ -223,7 +231,7 @@ class Optimizer:
 
     def _lay_out(self, params: list[Tensor]) -> list[Arena]:
         """One arena for each device and dtype."""
-        return [Arena([params[i] for i in indices], indices, self.clock) for indices in kinds(params)]
+        return [Arena([params[i] for i in indices], indices, self.clock) for indices in by_device_and_dtype(params)]
 
     # --- saving -------------------------------------------------------------------------------------------------------
     @property
@@ -289,7 +297,7 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__} (", *lines, ")"])
 
 
-def _beside(arena: Arena, value: Tensor, dtype: Any) -> Any:
+def _on_device_of(arena: Arena, value: Tensor, dtype: Any) -> Any:
     """The raw array of a 0-d Tensor, on the arena's device and in this dtype."""
     raw = value.data if value.device == arena.device else arena.xp.asarray(value.numpy())
     return arena.xp.astype(raw, dtype, copy=False)
