@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import (
+    MOMENTS,
+    Clock,
+    Group,
+    Numbers,
+    Params,
+    Vectors,
+    descent_coefficients,
+    descent_direction,
+    update_moments,
+)
 
 __all__ = ["AdaBound"]
 
@@ -36,7 +45,7 @@ class AdaBound(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         final_lr: float = 0.1,
@@ -66,28 +75,24 @@ class AdaBound(Optimizer):
         self.param_groups[-1].setdefault("base_lr", self.param_groups[-1]["lr"])
 
     def slots(self, group: Group) -> dict[str, float]:
-        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsbound"] else ("exp_avg", "exp_avg_sq")
-        return dict.fromkeys(names, 0.0)
+        return MOMENTS | {"max_exp_avg_sq": 0.0} if group["amsbound"] else MOMENTS.copy()
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t, lr, gamma = clock["step"], group["lr"], group["gamma"]
         beta1, beta2 = group["betas"]
         final = group["final_lr"] * (lr / group["base_lr"] if group["base_lr"] else 1.0)
-        return descent_coefficients(group) | {
-            "alpha1": 1 - beta1,
-            "alpha2": 1 - beta2,
-            "eta": lr * sqrt(1 - beta2**t) / (1 - beta1**t),
-            "eps": group["eps"],
-            "lower": final * (1 - 1 / (gamma * t + 1)),
-            "upper": final * (1 + 1 / (gamma * t)),
-            "amsbound": group["amsbound"],
-        }
+        c = descent_coefficients(group)
+        c["alpha1"], c["alpha2"] = 1 - beta1, 1 - beta2
+        c["eta"] = lr * sqrt(1 - beta2**t) / (1 - beta1**t)
+        c["eps"] = group["eps"]
+        c["lower"] = final * (1 - 1 / (gamma * t + 1))
+        c["upper"] = final * (1 + 1 / (gamma * t))
+        c["amsbound"] = group["amsbound"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
-        m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.alpha1  # (1)
-        v += (g * g - v) * c.alpha2  # (2)
+        m, v = update_moments(g, state, c)  # (1) (2)
         if group["amsbound"]:
             v_max = state["max_exp_avg_sq"]
             v_max[...] = v = xp.maximum(v_max, v)  # (3)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adadelta"]
 
@@ -30,7 +29,7 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
@@ -44,7 +43,9 @@ class Adadelta(Optimizer):
         return {"square_avg": 0.0, "acc_delta": 0.0}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        return descent_coefficients(group) | {"fresh": 1 - group["rho"], "eta": group["lr"], "eps": group["eps"]}
+        c = descent_coefficients(group)
+        c["fresh"], c["eta"], c["eps"] = 1 - group["rho"], group["lr"], group["eps"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         v, u = state["square_avg"], state["acc_delta"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adagrad"]
 
@@ -28,7 +27,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-2,
         lr_decay: float = 0,
         weight_decay: float = 0,
@@ -53,8 +52,10 @@ class Adagrad(Optimizer):
         return {"sum": group["initial_accumulator_value"]}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        eta = group["lr"] / (1 + (clock["step"] - 1) * group["lr_decay"])
-        return descent_coefficients(group) | {"eta": eta, "eps": group["eps"]}
+        c = descent_coefficients(group)
+        c["eta"] = group["lr"] / (1 + (clock["step"] - 1) * group["lr_decay"])
+        c["eps"] = group["eps"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         s = state["sum"]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from numpy import add, divide, maximum, multiply, sqrt, subtract
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import (
+    MOMENTS,
+    Clock,
+    Group,
+    Numbers,
+    Params,
+    Vectors,
+    descent_coefficients,
+    descent_direction,
+    update_moments,
+)
 
 __all__ = ["Adam", "AdamW"]
 
@@ -43,7 +52,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -67,8 +76,7 @@ class Adam(Optimizer):
         )
 
     def slots(self, group: Group) -> dict[str, float]:
-        moments = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-        return moments | {"max_exp_avg_sq": 0.0} if group["amsgrad"] else moments
+        return MOMENTS | {"max_exp_avg_sq": 0.0} if group["amsgrad"] else MOMENTS.copy()
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t = clock["step"]
@@ -82,10 +90,8 @@ class Adam(Optimizer):
         return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
-        m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.alpha1  # (1)
-        v += (g * g - v) * c.alpha2  # (2)
+        m, v = update_moments(g, state, c)  # (1) (2)
         if group["amsgrad"]:
             v_max = state["max_exp_avg_sq"]
             v_max[...] = v = xp.maximum(v_max, v)  # (3)
@@ -124,7 +130,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

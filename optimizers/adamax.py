@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adamax"]
 
@@ -28,7 +27,7 @@ class Adamax(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -45,8 +44,11 @@ class Adamax(Optimizer):
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         beta1, beta2 = group["betas"]
-        eta = group["lr"] / (1 - beta1 ** clock["step"])
-        return descent_coefficients(group) | {"alpha1": 1 - beta1, "beta2": beta2, "eta": eta, "eps": group["eps"]}
+        c = descent_coefficients(group)
+        c["alpha1"], c["beta2"] = 1 - beta1, beta2
+        c["eta"] = group["lr"] / (1 - beta1 ** clock["step"])
+        c["eps"] = group["eps"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m, u = state["exp_avg"], state["exp_inf"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Lion"]
 
@@ -29,7 +28,7 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0,
@@ -52,7 +51,9 @@ class Lion(Optimizer):
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         beta1, beta2 = group["betas"]
-        return descent_coefficients(group) | {"alpha1": 1 - beta1, "alpha2": 1 - beta2, "eta": group["lr"]}
+        c = descent_coefficients(group)
+        c["alpha1"], c["alpha2"], c["eta"] = 1 - beta1, 1 - beta2, group["lr"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         m = state["exp_avg"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
 from ..backend.device.gemm import matmul
 from .arena import MASTER, Arena, Segment, unrounded
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers
+from .rule import Clock, Group, Numbers, Params
 
 __all__ = ["Muon"]
 
@@ -36,7 +35,7 @@ class Muon(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         weight_decay: float = 0.1,
         momentum: float = 0.95,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import (
+    MOMENTS,
+    Clock,
+    Group,
+    Numbers,
+    Params,
+    Vectors,
+    descent_coefficients,
+    descent_direction,
+    update_moments,
+)
 
 __all__ = ["NAdam"]
 
@@ -36,7 +45,7 @@ class NAdam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -60,7 +69,7 @@ class NAdam(Optimizer):
         )
 
     def slots(self, group: Group) -> dict[str, float]:
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+        return MOMENTS.copy()
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t, lr, momentum_decay = clock["step"], group["lr"], group["momentum_decay"]
@@ -68,17 +77,14 @@ class NAdam(Optimizer):
         mu, mu_next = (beta1 * (1 - 0.5 * 0.96 ** (s * momentum_decay)) for s in (t, t + 1))
         product = clock["mu_product"] = clock["mu_product"] * mu
         correction = sqrt(1 - beta2**t)
-        return descent_coefficients(group) | {
-            "alpha1": 1 - beta1,
-            "alpha2": 1 - beta2,
-            "eta_g": lr * correction * (1 - mu) / (1 - product),
-            "eta_m": lr * correction * mu_next / (1 - product * mu_next),
-            "eps": group["eps"] * correction,
-        }
+        c = descent_coefficients(group)
+        c["alpha1"], c["alpha2"] = 1 - beta1, 1 - beta2
+        c["eta_g"] = lr * correction * (1 - mu) / (1 - product)
+        c["eta_m"] = lr * correction * mu_next / (1 - product * mu_next)
+        c["eps"] = group["eps"] * correction
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
-        m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.alpha1  # (1)
-        v += (g * g - v) * c.alpha2  # (2)
+        m, v = update_moments(g, state, c)  # (1) (2)
         p -= (g * c.eta_g + m * c.eta_m) / (xp.sqrt(v) + c.eps)  # (3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
 from .options import check_options, check_params
-from .rule import Clock, Group, Numbers, Vectors
+from .rule import Clock, Group, Numbers, Params, Vectors
 from .state import read_entry, read_groups
 
 __all__ = ["Optimizer"]
@@ -64,14 +64,14 @@ class Optimizer:
         if "kernel" not in vars(cls) and not {"coefficients", "update", "apply"}.isdisjoint(vars(cls)):
             cls.kernel = None
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+    def __init__(self, params: Params, defaults: dict[str, Any]):
         if isinstance(params, Tensor | set):
             hint = "pass [tensor]" if isinstance(params, Tensor) else "a set has no order: pass a list"
             raise TypeError(f"`params` must be a list of Parameters or dicts, got a {type(params).__name__}; {hint}")
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
         self._arenas: list[list[Arena]] = []
-        groups = list(params)
+        groups: list[Any] = list(params)
         for group in groups if groups and isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import (
+    MOMENTS,
+    Clock,
+    Group,
+    Numbers,
+    Params,
+    Vectors,
+    descent_coefficients,
+    descent_direction,
+    update_moments,
+)
 
 __all__ = ["RAdam"]
 
@@ -36,7 +45,7 @@ class RAdam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -58,7 +67,7 @@ class RAdam(Optimizer):
         )
 
     def slots(self, group: Group) -> dict[str, float]:
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+        return MOMENTS.copy()
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t, lr = clock["step"], group["lr"]
@@ -69,11 +78,12 @@ class RAdam(Optimizer):
         if rho > 5:
             r = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
             a, b, eta = 1.0, group["eps"], eta * r * sqrt(1 - beta2**t)
-        return descent_coefficients(group) | {"alpha1": 1 - beta1, "alpha2": 1 - beta2, "eta": eta, "a": a, "b": b}
+        c = descent_coefficients(group)
+        c["alpha1"], c["alpha2"] = 1 - beta1, 1 - beta2
+        c["eta"], c["a"], c["b"] = eta, a, b
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
-        m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.alpha1  # (1)
-        v += (g * g - v) * c.alpha2  # (2)
+        m, v = update_moments(g, state, c)  # (1) (2)
         p -= m * c.eta / (xp.sqrt(v) * c.a + c.b)  # (3)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["RMSprop"]
 
@@ -33,7 +32,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -65,13 +64,10 @@ class RMSprop(Optimizer):
         return slots
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        return descent_coefficients(group) | {
-            "fresh": 1 - group["alpha"],
-            "eta": group["lr"],
-            "eps": group["eps"],
-            "mu": group["momentum"],
-            "centered": group["centered"],
-        }
+        c = descent_coefficients(group)
+        c["fresh"], c["eta"], c["eps"] = 1 - group["alpha"], group["lr"], group["eps"]
+        c["mu"], c["centered"] = group["momentum"], group["centered"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         g = descent_direction(p, g, group, c)

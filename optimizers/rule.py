@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["Clock", "Group", "Numbers", "Vectors", "descent_coefficients", "descent_direction"]
+from ..backend.tape.tensor import Tensor
+
+__all__ = [
+    "MOMENTS",
+    "Clock",
+    "Group",
+    "Numbers",
+    "Params",
+    "Vectors",
+    "descent_coefficients",
+    "descent_direction",
+    "update_moments",
+]
 
 Group = dict[str, Any]  # a parameter group: its options by name
 Clock = dict[str, Any]  # what is counted for a parameter: "step", …
 Vectors = dict[str, Any]  # flat state vectors by name
 Numbers = SimpleNamespace  # the coefficients of a step by name, as 0-d arrays
+Params: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Group]  # what optimizers are built on
+
+MOMENTS = {"exp_avg": 0.0, "exp_avg_sq": 0.0}  # state vectors of Adam and its relatives: m and v
 
 
 def descent_coefficients(group: Group) -> dict[str, float]:
@@ -39,3 +55,11 @@ def descent_direction(p: Any, g: Any, group: Group, c: Numbers) -> Any:
         else:
             g = g + p * c.decay
     return g
+
+
+def update_moments(g: Any, state: Vectors, c: Numbers) -> tuple[Any, Any]:
+    """Equations (1) and (2) of Adam and its relatives: m ← m + (1−β₁)(g − m), v ← v + (1−β₂)(g² − v). Returns m and v."""
+    m, v = state["exp_avg"], state["exp_avg_sq"]
+    m += (g - m) * c.alpha1
+    v += (g * g - v) * c.alpha2
+    return m, v

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["SGD"]
 
@@ -42,7 +41,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
@@ -71,12 +70,11 @@ class SGD(Optimizer):
         return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        return descent_coefficients(group) | {
-            "eta": group["lr"],
-            "mu": group["momentum"],
-            "fresh": 1.0 if clock["step"] == 1 else 1 - group["dampening"],
-            "nesterov": group["nesterov"],
-        }
+        c = descent_coefficients(group)
+        c["eta"], c["mu"] = group["lr"], group["momentum"]
+        c["fresh"] = 1.0 if clock["step"] == 1 else 1 - group["dampening"]
+        c["nesterov"] = group["nesterov"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         p -= self._direction(p, g, state, group, c) * c.eta  # (3)
