@@ -22,7 +22,7 @@ __all__ = ["AdaBound"]
 
 
 class AdaBound(Optimizer):
-    r"""Adam whose step sizes are clipped to a band that narrows to one number: it ends as SGD with momentum.
+    """Adam whose step sizes are clipped to a band that narrows to one number: it ends as SGD with momentum.
 
         g ← g + λ p                             weight_decay λ
         m ← m + (1−β₁)(g − m)               (1)
@@ -34,11 +34,51 @@ class AdaBound(Optimizer):
     with lower = lr* (1 − 1/(γt+1)), upper = lr* (1 + 1/(γt)) and lr* = final_lr · lr / base_lr, so that a schedule
     moves the band too; base_lr is the group's lr at the start.
 
-    Parameters: as `Adam`, with `final_lr` (the SGD rate at the end), `gamma` (γ, how fast the band narrows; in (0, 1))
-    and `amsbound` (AMSBound). State: "step", "exp_avg" m, "exp_avg_sq" v, "max_exp_avg_sq" v̂.
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    lr : float, default 1e-3
+        Learning rate.
+    betas : (float, float), default (0.9, 0.999)
+        β₁ and β₂, the shares of the past in m and v, each in [0, 1).
+    final_lr : float, default 0.1
+        The rate of SGD at the end, ≥ 0.
+    gamma : float, default 1e-3
+        γ in (0, 1), how fast the band narrows.
+    eps : float, default 1e-8
+        ε ≥ 0, against division by zero.
+    weight_decay : float, default 0
+        λ ≥ 0, coupled (L2).
+    amsbound : bool, default False
+        Divide by the greatest v so far, (3): AMSBound.
+    maximize : bool, default False
+        Climb instead of descending.
 
-    Reference: Luo, Xiong, Liu and Sun, "Adaptive gradient methods with dynamic bound of learning rate", 2019; ε and
-    bias correction as in the authors' code.
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or a parameter is listed twice or no leaf.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
+    State: "step", "exp_avg" m, "exp_avg_sq" v, "max_exp_avg_sq" v̂. ε and bias correction are as in the authors' code.
+    PyTorch has no such optimizer.
+
+    References
+    ----------
+    Luo, Xiong, Liu and Sun, "Adaptive gradient methods with dynamic bound of learning rate", 2019.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = optim.AdaBound([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.9, -1.9]
     """
 
     kernel = ("AdaBound", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")

@@ -11,16 +11,51 @@ __all__ = ["Adamax"]
 
 
 class Adamax(Optimizer):
-    r"""Adam with the infinity norm in place of the root mean square.
+    """Adam with the infinity norm in place of the root mean square.
 
-        g ← g + λ p                             weight_decay λ
-        m ← m + (1−β₁)(g − m)               (1)
-        u ← max(β₂ u, |g| + ε)              (2)
-        p ← p − η m / u                     (3)  η = lr / (1−β₁ᵗ)
+    g ← g + λ p                             weight_decay λ
+    m ← m + (1−β₁)(g − m)               (1)
+    u ← max(β₂ u, |g| + ε)              (2)
+    p ← p − η m / u                     (3)  η = lr / (1−β₁ᵗ)
 
-    ε is inside the maximum. Parameters, defaults and state ("step", "exp_avg" m, "exp_inf" u) as `torch.optim.Adamax`.
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    lr : float, default 2e-3
+        Learning rate.
+    betas : (float, float), default (0.9, 0.999)
+        β₁ and β₂, the shares of the past in m and u, each in [0, 1).
+    eps : float, default 1e-8
+        ε ≥ 0, inside the maximum.
+    weight_decay : float, default 0
+        λ ≥ 0, coupled (L2).
+    maximize : bool, default False
+        Climb instead of descending.
 
-    Reference: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, section 7.1.
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or a parameter is listed twice or no leaf.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
+    Parameters, defaults and state ("step", "exp_avg" m, "exp_inf" u) as `torch.optim.Adamax`.
+
+    References
+    ----------
+    Kingma and Ba, "Adam: a method for stochastic optimization", 2015, section 7.1.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = optim.Adamax([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.9, -1.9]
     """
 
     kernel = ("Adamax", "exp_avg", "exp_inf")

@@ -14,7 +14,7 @@ __all__ = ["Muon"]
 
 
 class Muon(Optimizer):
-    r"""Momentum, orthogonalised: all singular values of a matrix's step become about 1.
+    """Momentum, orthogonalised: all singular values of a matrix's step become about 1.
 
         b ← b + (1−μ)(g − b)                                (1)  momentum μ
         d = g + μ (b − g)                                   (2)  with nesterov; else d = b
@@ -23,14 +23,55 @@ class Muon(Optimizer):
         p ← (1 − lr λ) p − lr s X                           (4)  weight_decay λ, decoupled
 
     with s = √max(1, rows/columns) ("original", the default) or 0.2 √max(rows, columns) ("match_rms_adamw", with which
-    an lr found for AdamW can be kept). For matrices of hidden layers; embeddings, the last layer, biases and gains are
-    left to another optimizer, such as AdamW.
+    an lr found for AdamW can be kept).
 
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        Matrices of hidden layers; embeddings, the last layer, biases and gains are left to another optimizer.
+    lr : float, default 1e-3
+        Learning rate.
+    weight_decay : float, default 0.1
+        λ ≥ 0, decoupled.
+    momentum : float, default 0.95
+        μ ≥ 0, the share of the past in b.
+    nesterov : bool, default True
+        Look ahead, (2).
+    ns_coefficients : (float, float, float), default (3.4445, -4.775, 2.0315)
+        a₀, a₁ and a₂ of (3).
+    eps : float, default 1e-7
+        Least norm that d is divided by.
+    ns_steps : int, default 5
+        How often (3) is applied.
+    adjust_lr_fn : {"original", "match_rms_adamw"}, optional
+        The scale s; None is "original".
+
+    Raises
+    ------
+    ValueError
+        If a parameter is no matrix, or an option is out of range.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
     Parameters, defaults and state ("momentum_buffer" b; "step" besides) as `torch.optim.Muon`. Departure: (3) is in
     float32 (PyTorch: bfloat16).
 
-    References: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is
-    scalable for LLM training", 2025.
+    References
+    ----------
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+
+    Liu et al., "Muon is scalable for LLM training", 2025.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([[3.0, 0.0], [0.0, 0.5]])
+    >>> optimizer = optim.Muon([p], lr=0.1, weight_decay=0.0)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [[round(x, 2) for x in row] for row in p.tolist()]
+    [[2.93, 0.0], [0.0, 0.4]]
     """
 
     def __init__(

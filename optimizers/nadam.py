@@ -22,7 +22,7 @@ __all__ = ["NAdam"]
 
 
 class NAdam(Optimizer):
-    r"""Adam with Nesterov momentum.
+    """Adam with Nesterov momentum.
 
         g ← g + λ p,  or p ← (1 − lr λ) p       weight_decay λ; decoupled_weight_decay chooses
         m ← m + (1−β₁)(g − m)               (1)
@@ -33,10 +33,49 @@ class NAdam(Optimizer):
 
         η_g = lr √(1−β₂ᵗ) (1−μₜ) / (1−Πₜ),  η_m = lr √(1−β₂ᵗ) μₜ₊₁ / (1−Πₜ₊₁),  ε̂ = ε √(1−β₂ᵗ).
 
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    lr : float, default 2e-3
+        Learning rate.
+    betas : (float, float), default (0.9, 0.999)
+        β₁ and β₂, the shares of the past in m and v, each in [0, 1).
+    eps : float, default 1e-8
+        ε ≥ 0, against division by zero.
+    weight_decay : float, default 0
+        λ ≥ 0.
+    momentum_decay : float, default 4e-3
+        ψ ≥ 0, how fast the momentum grows to β₁.
+    decoupled_weight_decay : bool, default False
+        Whether λ shrinks the parameter itself, as in AdamW.
+    maximize : bool, default False
+        Climb instead of descending.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or a parameter is listed twice or no leaf.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
     Parameters, defaults and state ("step", "mu_product" Π, "exp_avg" m, "exp_avg_sq" v) as `torch.optim.NAdam`; Π is
     kept in double precision.
 
-    Reference: Dozat, "Incorporating Nesterov momentum into Adam", 2016.
+    References
+    ----------
+    Dozat, "Incorporating Nesterov momentum into Adam", 2016.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = optim.NAdam([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.894, -1.894]
     """
 
     clock = {"step": 0, "mu_product": 1.0}

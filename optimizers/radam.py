@@ -22,7 +22,7 @@ __all__ = ["RAdam"]
 
 
 class RAdam(Optimizer):
-    r"""Adam that trusts the second moment only as far as its variance allows: a warm-up without a schedule.
+    """Adam that trusts the second moment as far as its variance allows: a warm-up without a schedule.
 
         g ← g + λ p,  or p ← (1 − lr λ) p       weight_decay λ; decoupled_weight_decay chooses
         m ← m + (1−β₁)(g − m)               (1)
@@ -34,11 +34,47 @@ class RAdam(Optimizer):
         ρₜ > 5:  a = 1, b = ε, η = lr r √(1−β₂ᵗ) / (1−β₁ᵗ),  r² = (ρₜ−4)(ρₜ−2)ρ_∞ / ((ρ_∞−4)(ρ_∞−2)ρₜ)
         else:    a = 0, b = 1, η = lr / (1−β₁ᵗ)              (momentum alone)
 
-    ε is added to √v before the bias correction. Parameters, defaults and state ("step", "exp_avg" m, "exp_avg_sq" v) as
-    `torch.optim.RAdam`.
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    lr : float, default 1e-3
+        Learning rate.
+    betas : (float, float), default (0.9, 0.999)
+        β₁ and β₂, the shares of the past in m and v, each in [0, 1).
+    eps : float, default 1e-8
+        ε ≥ 0, added to √v before the bias correction.
+    weight_decay : float, default 0
+        λ ≥ 0.
+    decoupled_weight_decay : bool, default False
+        Whether λ shrinks the parameter itself, as in AdamW.
+    maximize : bool, default False
+        Climb instead of descending.
 
-    Reference: Liu et al., "On the variance of the adaptive learning rate and beyond", 2020 (threshold 5 as in their
-    code).
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or a parameter is listed twice or no leaf.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
+    Parameters, defaults and state ("step", "exp_avg" m, "exp_avg_sq" v) as `torch.optim.RAdam`. The threshold is 5, as
+    in the authors' code.
+
+    References
+    ----------
+    Liu et al., "On the variance of the adaptive learning rate and beyond", 2020.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = optim.RAdam([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.8, -1.6]
     """
 
     kernel = ("RAdam", "exp_avg", "exp_avg_sq")

@@ -13,7 +13,7 @@ __all__ = ["SGD"]
 
 
 class SGD(Optimizer):
-    r"""Gradient descent, with momentum.
+    """Stochastic gradient descent, with momentum.
 
         g ← g + λ p                             weight_decay λ
         b ← μ b + (1−τ) g                   (1)  momentum μ, dampening τ; at the first step b ← g
@@ -22,19 +22,50 @@ class SGD(Optimizer):
 
     Both conventions of momentum: τ = 0 sums gradients (v = μv + g), τ = μ averages them (v = μv + (1−μ)g).
 
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    lr : float, default 1e-3
+        Learning rate.
+    momentum : float, default 0
+        μ ≥ 0.
+    dampening : float, default 0
+        τ; 0 with nesterov.
+    weight_decay : float, default 0
+        λ ≥ 0, coupled (L2).
+    nesterov : bool, default False
+        Look ahead, (2); needs momentum.
+    maximize : bool, default False
+        Climb instead of descending.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or `nesterov` has no momentum or some dampening.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
     Parameters, defaults and state ("momentum_buffer" b; "step" besides) as `torch.optim.SGD`. Departure: dampening
     applies from a parameter's second step on, also where momentum is switched on later.
 
-    References: Polyak 1964; Nesterov 1983 in the form of Sutskever et al., "On the importance of initialization and
-    momentum in deep learning", 2013.
+    References
+    ----------
+    Polyak 1964.
 
+    Nesterov 1983, in the form of Sutskever et al., "On the importance of initialization and momentum in deep learning",
+    2013.
+
+    Examples
+    --------
     >>> p = weft.Parameter([1.0, -2.0])
-    >>> optimizer = weft.optimizers.SGD([p], lr=0.25, momentum=0.9)
+    >>> optimizer = optim.SGD([p], lr=0.25, momentum=0.9)
     >>> (p * p).sum().backward()
     >>> optimizer.step()
-    >>> p
-    Parameter containing:
-    tensor([ 0.5, -1. ], requires_grad=True)
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.5, -1.0]
     """
 
     kernel = ("SGD", "momentum_buffer")
