@@ -58,7 +58,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooks is None:
-            return self.forward(*args, **kwargs)
+            return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
         return self._hooks.call(self, args, kwargs)
 
     # --- what it is made of -------------------------------------------------------------------------------------------

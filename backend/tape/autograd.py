@@ -240,7 +240,7 @@ def primitive(
             if impl is None and device != "cpu":
                 impl = impls.get(kind(device))
             if impl is not None:
-                result = impl(*raw, **static)
+                result = impl(*raw, **static) if static else impl(*raw)
                 if result is NotImplemented and report_fallbacks:
                     _report_fallback(name, device, raw)
         if result is NotImplemented:

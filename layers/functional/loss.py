@@ -282,6 +282,8 @@ def cross_entropy(
             _check_classes(input, target, weight, reduction)
     if not 0 <= label_smoothing <= 1:
         check.probability("label_smoothing", label_smoothing)
+    if weight is None and ignore_index == -100 and not label_smoothing and reduction == "mean":
+        return primitives.softmax_cross_entropy(input, target)  # keywords cost a small model a tenth of its loss
     return primitives.softmax_cross_entropy(
         input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
     )
