@@ -1,4 +1,4 @@
-"""Look-ups by index, with PyTorch's names and signatures."""
+"""Embedding and one-hot vectors, with PyTorch's names and signatures."""
 
 from __future__ import annotations
 
