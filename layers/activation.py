@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from numpy.typing import DTypeLike
 
 from ..backend.array.creation import full
 from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
-from .module import Module
+from .module import Layer
 
 __all__ = [
     "CELU",
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-class _InPlace(Module):
+class _InPlace(Layer):
     """An activation whose only argument is PyTorch's `inplace`."""
 
     def __init__(self, inplace: bool = False):
@@ -72,7 +72,7 @@ class ReLU6(_InPlace):
         return F.relu6(input)
 
 
-class LeakyReLU(Module):
+class LeakyReLU(Layer):
     """x where x > 0, negative_slope · x elsewhere."""
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
@@ -86,13 +86,15 @@ class LeakyReLU(Module):
         return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
-class PReLU(Module):
+class PReLU(Layer):
     """x where x > 0, w · x elsewhere, with a learned `weight` w: one, or one for each of the channels on axis 1.
 
     He et al., "Delving Deep into Rectifiers" (2015).
     """
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, device: str | None = None, dtype: Any = None):
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, *, device: str | None = None, dtype: DTypeLike | None = None
+    ):
         self.num_parameters = num_parameters
         self.init = init
         self.weight = Parameter(full(num_parameters, float(init), device=device, dtype=dtype))
@@ -108,7 +110,7 @@ class PReLU(Module):
         return f"num_parameters={self.num_parameters}"
 
 
-class Hardtanh(Module):
+class Hardtanh(Layer):
     """x limited to [min_val, max_val]. (`min_value` and `max_value` are PyTorch's deprecated names of the limits.)"""
 
     def __init__(
@@ -132,7 +134,7 @@ class Hardtanh(Module):
         return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
 
 
-class Threshold(Module):
+class Threshold(Layer):
     """x where x > threshold, `value` elsewhere."""
 
     def __init__(self, threshold: float, value: float, inplace: bool = False):
@@ -147,7 +149,7 @@ class Threshold(Module):
         return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
 
 
-class Heaviside(Module):
+class Heaviside(Layer):
     """The unit step: 0 where x < 0, 1 where x > 0, `value` at 0. Its gradient is 0: `Perceptron` learns without one.
 
     >>> from weft import layers as nn
@@ -180,7 +182,7 @@ class Hardswish(_InPlace):
 
 
 # --- exponential ------------------------------------------------------------------------------------------------------
-class _Alpha(Module):
+class _Alpha(Layer):
     def __init__(self, alpha: float = 1.0, inplace: bool = False):
         self.alpha = alpha
         self.inplace = inplace
@@ -210,21 +212,21 @@ class CELU(_Alpha):
         return F.celu(input, self.alpha)
 
 
-class Sigmoid(Module):
+class Sigmoid(Layer):
     """1 / (1 + e⁻ˣ)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.sigmoid(input)
 
 
-class LogSigmoid(Module):
+class LogSigmoid(Layer):
     """ln(1 / (1 + e⁻ˣ))."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.logsigmoid(input)
 
 
-class Tanh(Module):
+class Tanh(Layer):
     """(eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -241,7 +243,7 @@ class SiLU(_InPlace):
 Swish = SiLU
 
 
-class GELU(Module):
+class GELU(Layer):
     """x Φ(x), Φ being the normal distribution function, or nearly ("tanh"). Hendrycks & Gimpel (2016)."""
 
     def __init__(self, approximate: str = "none"):
@@ -261,7 +263,7 @@ class Mish(_InPlace):
         return F.mish(input)
 
 
-class Softplus(Module):
+class Softplus(Layer):
     """ln(1 + e^(βx)) / β, and x itself where βx > threshold."""
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
@@ -275,7 +277,7 @@ class Softplus(Module):
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class Softsign(Module):
+class Softsign(Layer):
     """x / (1 + |x|)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -283,7 +285,7 @@ class Softsign(Module):
 
 
 # --- along an axis ----------------------------------------------------------------------------------------------------
-class Softmax(Module):
+class Softmax(Layer):
     """exp(xᵢ) / Σⱼ exp(xⱼ) along `dim`.
 
     >>> from weft import layers as nn
@@ -308,7 +310,7 @@ class LogSoftmax(Softmax):
         return F.log_softmax(input, self.dim)
 
 
-class GLU(Module):
+class GLU(Layer):
     """a σ(b), where a and b are the halves of x along `dim`. Dauphin et al. (2017)."""
 
     def __init__(self, dim: int = -1):
@@ -337,4 +339,4 @@ class SwiGLU(GLU):
             raise ValueError(
                 f"`input` must have an even length along `dim` = {self.dim}, to be halved, got shape {input.shape}"
             )
-        return F.swiglu(*input.split(n // 2, self.dim))  # type: ignore[attr-defined]
+        return F.swiglu(*input.split(n // 2, self.dim))

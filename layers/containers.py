@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ..backend.array.manipulation import reshape
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .activation import GELU, ReLU
 from .linear import Linear
-from .module import Module, _indented, _layout
+from .module import Layer, Module, _indented, _layout
 
 __all__ = ["Flatten", "Identity", "ModuleDict", "ModuleList", "Residual", "Sequential", "Unflatten"]
+
+T = TypeVar("T")
 
 
 class _Indexed(Module):
@@ -39,7 +41,11 @@ class _Indexed(Module):
             raise IndexError(f"`index` must be in [{-len(items)}, {len(items)}), got {index}")
         return items[index][0]
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self._part(self._items()[index])
         return vars(self)[self._name(index)]
@@ -50,7 +56,7 @@ class _Indexed(Module):
     def __setitem__(self, index: int, module: Module) -> None:
         self.add_module(self._name(index), module)
 
-    def __delitem__(self, index: Any) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         gone = {name for name, _ in self._items()[index]} if isinstance(index, slice) else {self._name(index)}
         kept = [(name, m) for name, m in self._items() if name not in gone]
         if all(name.isdigit() for name, _ in kept):
@@ -59,18 +65,18 @@ class _Indexed(Module):
             for name in gone:
                 delattr(self, name)
 
-    def append(self, module: Module) -> Any:
+    def append(self, module: Module) -> Self:
         """Put a module at the end."""
         self.add_module(str(len(self)), module)
         return self
 
-    def extend(self, modules: Iterable[Module]) -> Any:
+    def extend(self, modules: Iterable[Module]) -> Self:
         """Put several modules at the end."""
         for module in modules:
             self.append(module)
         return self
 
-    def insert(self, index: int, module: Module) -> Any:
+    def insert(self, index: int, module: Module) -> Self:
         """Put a module before the one at `index`."""
         modules = list(self)
         modules.insert(index, module)
@@ -84,7 +90,7 @@ class _Indexed(Module):
         return module
 
 
-class Sequential(_Indexed):
+class Sequential(_Indexed, Layer):
     """Modules applied one after the other, as `torch.nn.Sequential`: f = fₙ ∘ … ∘ f₁.
 
     Takes modules, or one dict (or OrderedDict) of names to modules. A Linear and the ReLU or GELU("tanh") after it are
@@ -180,7 +186,7 @@ class ModuleDict(Module):
     [0.0]
     """
 
-    def __init__(self, modules: Any = None):
+    def __init__(self, modules: Mapping[str, Module] | ModuleDict | Iterable[tuple[str, Module]] | None = None):
         if modules is not None:
             self.update(modules)
 
@@ -214,9 +220,10 @@ class ModuleDict(Module):
     def items(self) -> list[tuple[str, Module]]:
         return [(key, self[key]) for key in self]
 
-    def update(self, modules: Any) -> None:
+    def update(self, modules: Mapping[str, Module] | ModuleDict | Iterable[tuple[str, Module]]) -> None:
         """Add the modules of a mapping, or of an iterable of pairs; those with known names are replaced."""
-        for key, module in modules.items() if hasattr(modules, "items") else modules:
+        pairs: Any = modules.items() if hasattr(modules, "items") else modules
+        for key, module in pairs:
             self[key] = module
 
     def pop(self, key: str) -> Module:
@@ -231,7 +238,7 @@ class ModuleDict(Module):
             delattr(self, key)
 
 
-class Residual(Module):
+class Residual(Layer):
     """A residual connection: y = f(x) + s(x), where f is `module` and s is `shortcut`, the identity if None.
 
     Give a shortcut (such as a 1×1 convolution) where f changes the shape. He et al., "Deep Residual Learning for Image
@@ -254,7 +261,7 @@ class Residual(Module):
                 f"`shortcut` must give the shape of the module's output {output.shape}, got {shortcut.shape}; "
                 "pass one that does, such as Conv2d(in_channels, out_channels, 1, stride)"
             )
-        return output + shortcut
+        return output + shortcut  # type: ignore[operator]
 
 
 class Identity(Module):
@@ -265,14 +272,18 @@ class Identity(Module):
     [1.0]
     """
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: object, **kwargs: object):
         pass
 
-    def forward(self, input: Any) -> Any:
+    if TYPE_CHECKING:
+
+        def __call__(self, input: T) -> T: ...
+
+    def forward(self, input: T) -> T:
         return input
 
 
-class Flatten(Module):
+class Flatten(Layer):
     """Axes start_dim … end_dim merged into one, as `torch.nn.Flatten`: (N, C, H, W) → (N, C·H·W).
 
     >>> from weft import layers as nn
@@ -285,13 +296,13 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.flatten(self.start_dim, self.end_dim)  # type: ignore[attr-defined]
+        return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-class Unflatten(Module):
+class Unflatten(Layer):
     """Axis `dim` split into axes of `unflattened_size` (one may be −1), as `torch.nn.Unflatten`.
 
     Named dimensions, which PyTorch has here too, do not exist in weft.

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+from numpy.typing import DTypeLike
 
 from ..backend.array.creation import empty
 from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
-from .module import Module
+from .functional._check import Ints
+from .functional.convolution import same_padding
+from .module import Layer
 
 __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
 
-Ints = int | tuple[int, ...]
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
 
-class _Conv(Module):
+class _Conv(Layer):
     """What the convolutions share; a subclass says how many axes the kernel has."""
 
     axes: int
     transposed = False
+    padding: str | tuple[int, ...]
     output_padding: tuple[int, ...] = ()
     bias: Parameter | None
 
@@ -40,7 +44,7 @@ class _Conv(Module):
         padding_mode: str = "zeros",
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         if not isinstance(groups, int) or groups < 1 or in_channels % groups or out_channels % groups:
             got = f"got {groups} for {in_channels} and {out_channels}"
@@ -71,17 +75,16 @@ class _Conv(Module):
             bound = 1 / math.sqrt(max(1, math.prod(self.weight.shape[1:])))
             init.uniform_(self.bias, -bound, bound)
 
-    def _padded(self, input: Tensor) -> tuple[Tensor, Any]:
+    def _padded(self, input: Tensor) -> tuple[Tensor, str | Ints]:
         """The input, and the padding that is left to the convolution: all of it if it is zeros."""
         if self.padding_mode == "zeros":
             return input, self.padding
         if self.padding == "valid":
             return input, 0
-        if self.padding == "same":
-            spans = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation)]
-            sides = [(s // 2, s - s // 2) for s in spans]
+        if isinstance(self.padding, str):
+            sides = same_padding(self.kernel_size, self.dilation)
         else:
-            sides = [(p, p) for p in self.padding]  # type: ignore[misc]
+            sides = [(p, p) for p in self.padding]
         return F.pad(input, [p for side in reversed(sides) for p in side], mode=PADDING_MODES[self.padding_mode]), 0
 
     def extra_repr(self) -> str:
@@ -134,6 +137,7 @@ class Conv2d(_Conv):
 
 
 class _ConvTranspose(_Conv):
+    padding: tuple[int, ...]
     transposed = True
 
     def __init__(
@@ -150,7 +154,7 @@ class _ConvTranspose(_Conv):
         padding_mode: str = "zeros",
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         if isinstance(padding, str):
             raise TypeError(f"`padding` must be an int or ints for a transposed convolution, got {padding!r}")
@@ -169,6 +173,10 @@ class _ConvTranspose(_Conv):
         )
         self.output_padding = check.several("output_padding", output_padding, self.axes)
 
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor: ...
+
     def _extra(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
         """The output padding that makes the output `output_size` large: a stride > 1 leaves several possibilities."""
         if output_size is None:
@@ -178,7 +186,7 @@ class _ConvTranspose(_Conv):
             input.shape[-n:], tuple(output_size)[-n:], self.stride, self.padding, self.dilation, self.kernel_size
         )
         for size, wanted, s, p, d, k in lengths:
-            least = (size - 1) * s - 2 * p + d * (k - 1) + 1  # type: ignore[operator]
+            least = (size - 1) * s - 2 * p + d * (k - 1) + 1
             if not least <= wanted < least + s:
                 raise ValueError(
                     f"`output_size` must be {least} … {least + s - 1} along each axis for this input, got {wanted}"
@@ -199,9 +207,8 @@ class ConvTranspose1d(_ConvTranspose):
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         extra = self._extra(input, output_size)
-        padding: Any = self.padding
         return F.conv_transpose1d(
-            input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )
 
 
@@ -223,7 +230,6 @@ class ConvTranspose2d(_ConvTranspose):
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         extra = self._extra(input, output_size)
-        padding: Any = self.padding
         return F.conv_transpose2d(
-            input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )

@@ -6,18 +6,18 @@ generator.
 
 from __future__ import annotations
 
-from typing import Any
+from numpy.typing import DTypeLike
 
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
 from .linear import Linear
-from .module import Module
+from .module import Layer
 
 __all__ = ["DropConnect", "Dropout", "Dropout1d", "Dropout2d", "StochasticDepth"]
 
 
-class _Dropout(Module):
+class _Dropout(Layer):
     def __init__(self, p: float = 0.5, inplace: bool = False):
         check.probability("p", p)
         self.p = p
@@ -75,7 +75,7 @@ class DropConnect(Linear):
         p: float = 0.5,
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         check.probability("p", p)
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
@@ -88,7 +88,7 @@ class DropConnect(Linear):
         return f"{super().extra_repr()}, p={self.p}"
 
 
-class StochasticDepth(Module):
+class StochasticDepth(Layer):
     """Training: each example x[n] of a residual branch is 0 with probability p, else x[n]/(1 − p). Evaluation: x.
 
     To end a branch with: `Residual(Sequential(…, StochasticDepth(0.1)))`. With `mode="batch"` all examples share their

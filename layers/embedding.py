@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Self
+
+from numpy.typing import DTypeLike
 
 from ..backend.array.creation import empty
 from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
-from .module import Module
+from .module import Layer
 
 __all__ = ["Embedding"]
 
 
-class Embedding(Module):
+class Embedding(Layer):
     """Row `index` of a learned table, as `torch.nn.Embedding`: indices (…) → (…, embedding_dim).
 
     `weight` (num_embeddings, embedding_dim) starts as N(0, 1). The row `padding_idx` starts as zeros and receives no
@@ -40,7 +42,7 @@ class Embedding(Module):
         _freeze: bool = False,
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
@@ -76,7 +78,7 @@ class Embedding(Module):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
-    ) -> Embedding:
+    ) -> Self:
         """An embedding over a given table (its memory, not a copy), which does not learn unless `freeze=False`.
 
         >>> from weft import layers as nn

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
+
+from numpy.typing import DTypeLike
 
 from ..backend.array.creation import empty
 from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
-from .module import Module
+from .module import Layer, Module
 
 __all__ = ["Bilinear", "Linear"]
 
 
-class Linear(Module):
+class Linear(Layer):
     """Affine map of the last axis, as `torch.nn.Linear`: y = x Wᵀ + b.
 
     Shapes: x (…, in_features), `weight` W (out_features, in_features), `bias` b (out_features), y (…, out_features).
@@ -28,7 +30,13 @@ class Linear(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, device: str | None = None, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
     ):
         self.in_features = in_features
         self.out_features = out_features
@@ -71,7 +79,7 @@ class Bilinear(Module):
         bias: bool = True,
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         self.in1_features = in1_features
         self.in2_features = in2_features
@@ -86,6 +94,10 @@ class Bilinear(Module):
         init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, input1: Tensor, input2: Tensor) -> Tensor: ...
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
         return F.bilinear(input1, input2, self.weight, self.bias)

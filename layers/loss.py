@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
@@ -29,6 +31,10 @@ __all__ = [
 
 
 class _Loss(Module):
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor, target: Tensor) -> Tensor: ...
+
     reductions: tuple[str, ...] = REDUCTIONS
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):

@@ -7,13 +7,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from numpy.typing import DTypeLike
+
 from ..backend.tape.tensor import Tensor
 from . import init
 from .activation import ReLU
 from .containers import Flatten, Sequential
 from .convolution import Conv2d
 from .linear import Linear
-from .module import Module
+from .module import Layer, Module
 from .normalization import BatchNorm2d
 from .pooling import AdaptiveAvgPool2d, MaxPool2d
 
@@ -27,7 +29,7 @@ def mlp(
     hidden: Sequence[int] = (128, 64),
     activation: Callable[[], Module] = ReLU,
     device: str | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> Sequential:
     """Flatten, then dense layers with an activation between them; logits come out.
 
@@ -44,7 +46,11 @@ def mlp(
 
 
 def cnn(
-    input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10, *, device: str | None = None, dtype: Any = None
+    input_shape: Sequence[int] = (3, 32, 32),
+    num_classes: int = 10,
+    *,
+    device: str | None = None,
+    dtype: DTypeLike | None = None,
 ) -> Sequential:
     """The textbook's network: twice (3×3 convolution, ReLU, 2×2 max-pooling), 16 and 32 channels; 128 units; logits.
 
@@ -57,7 +63,7 @@ def cnn(
     if len(input_shape) != 3 or min(input_shape[1:]) < 4:
         raise ValueError(f"`input_shape` must be (C, H, W) with H and W at least 4, got {tuple(input_shape)}")
     channels, height, width = input_shape
-    place = {"device": device, "dtype": dtype}
+    place: dict[str, Any] = {"device": device, "dtype": dtype}
     return Sequential(
         Conv2d(channels, 16, 3, padding=1, **place),
         ReLU(),
@@ -72,13 +78,19 @@ def cnn(
     )
 
 
-class BasicBlock(Module):
+class BasicBlock(Layer):
     """Two 3×3 convolutions and a shortcut: y = relu(f(x) + s(x)), s being the identity or a 1×1 convolution."""
 
     def __init__(
-        self, in_channels: int, channels: int, stride: int = 1, *, device: str | None = None, dtype: Any = None
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        *,
+        device: str | None = None,
+        dtype: DTypeLike | None = None,
     ):
-        place = {"device": device, "dtype": dtype}
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.conv1 = Conv2d(in_channels, channels, 3, stride, padding=1, bias=False, **place)
         self.bn1 = BatchNorm2d(channels, **place)
         self.relu = ReLU()
@@ -93,10 +105,10 @@ class BasicBlock(Module):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
         y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(y + shortcut)
+        return self.relu(y + shortcut)  # type: ignore[operator]
 
 
-class ResNet(Module):
+class ResNet(Layer):
     """A residual network, one stage of `BasicBlock`s for each entry of `blocks`. torchvision's state_dicts load.
 
     He et al., "Deep Residual Learning for Image Recognition" (2016). Convolutions start as Kaiming normal (fan_out).
@@ -109,9 +121,9 @@ class ResNet(Module):
         *,
         in_channels: int = 3,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
-        place = {"device": device, "dtype": dtype}
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.conv1 = Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False, **place)
         self.bn1 = BatchNorm2d(64, **place)
         self.relu = ReLU()
@@ -134,11 +146,15 @@ class ResNet(Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for stage in range(1, self.stages + 1):
             x = getattr(self, f"layer{stage}")(x)
-        return self.fc(self.avgpool(x).flatten(1))  # type: ignore[attr-defined]
+        return self.fc(self.avgpool(x).flatten(1))
 
 
 def resnet18(
-    input_shape: Sequence[int] = (3, 224, 224), num_classes: int = 1000, *, device: str | None = None, dtype: Any = None
+    input_shape: Sequence[int] = (3, 224, 224),
+    num_classes: int = 1000,
+    *,
+    device: str | None = None,
+    dtype: DTypeLike | None = None,
 ) -> ResNet:
     """ResNet-18: 11,689,512 parameters for 3 channels and 1000 classes.
 

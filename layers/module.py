@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..backend.array.methods import _names_dtype
 from ..backend.device import devices, dtypes
@@ -182,7 +183,7 @@ class Module:
         return load(type(self).__name__, self.state_dict(), optional, state_dict, strict)
 
     # --- mode, device, dtype ------------------------------------------------------------------------------------------
-    def train(self, mode: bool = True) -> Module:
+    def train(self, mode: bool = True) -> Self:
         """Training behaviour (of dropout, batch normalisation, …) on or off, here and below."""
         if not isinstance(mode, bool):
             raise ValueError(f"`mode` must be True or False, got {mode!r}")
@@ -190,11 +191,11 @@ class Module:
             module.training = mode
         return self
 
-    def eval(self) -> Module:
+    def eval(self) -> Self:
         """`train(False)`."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Module:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Learn the parameters, or freeze them."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
@@ -208,7 +209,13 @@ class Module:
             elif parameter.grad is not None:
                 parameter.grad.data[...] = 0
 
-    def to(self, target: Any = None, dtype: Any = None, *, device: str | None = None) -> Module:
+    def to(
+        self,
+        target: str | Tensor | DTypeLike | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        device: str | None = None,
+    ) -> Self:
         """Move parameters and buffers, in place, to a device and/or a float dtype (integer buffers keep theirs).
 
         `to("cuda")`, `to(weft.float64)`, `to("cuda", weft.float16)`, `to(tensor)`. The Parameter objects stay the same.
@@ -226,25 +233,25 @@ class Module:
             _move(tensor, device, dtype)
         return self
 
-    def cpu(self) -> Module:
+    def cpu(self) -> Self:
         return self.to("cpu")
 
-    def cuda(self, device: int | None = None) -> Module:
+    def cuda(self, device: int | None = None) -> Self:
         return self.to("cuda" if device is None else f"cuda:{device}")
 
-    def double(self) -> Module:
+    def double(self) -> Self:
         return self.to(np.float64)
 
-    def float(self) -> Module:
+    def float(self) -> Self:
         return self.to(np.float32)
 
-    def half(self) -> Module:
+    def half(self) -> Self:
         return self.to(np.float16)
 
-    def bfloat16(self) -> Module:
+    def bfloat16(self) -> Self:
         return self.to(dtypes.bfloat16)
 
-    def apply(self, fn: Callable[[Module], Any]) -> Module:
+    def apply(self, fn: Callable[[Module], object]) -> Self:
         """Call `fn` on every module, the innermost first; for initialisation.
 
         >>> from weft import layers as nn
@@ -258,7 +265,7 @@ class Module:
 
     # --- hooks --------------------------------------------------------------------------------------------------------
     def register_forward_pre_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Call `hook(module, args)` before each forward; what it returns, unless None, replaces the arguments.
 
@@ -267,7 +274,7 @@ class Module:
         return add_hook(self, "before", hook, prepend, with_kwargs)
 
     def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Call `hook(module, args, output)` after each forward; what it returns, unless None, replaces the output.
 
@@ -283,6 +290,14 @@ class Module:
     def __repr__(self) -> str:
         children = [f"({name}): {_indented(repr(v))}" for name, v in vars(self).items() if isinstance(v, Module)]
         return _layout(type(self).__name__, self.extra_repr(), children)
+
+
+class Layer(Module):
+    """A module of one Tensor that gives one Tensor. It differs from `Module` for type checkers alone."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor) -> Tensor: ...
 
 
 def _layout(name: str, extra: str, children: list[str]) -> str:
@@ -313,11 +328,11 @@ def _attribute_name(module: Module, name: str) -> str:
 def _move(tensor: Tensor, device: str | None, dtype: Any) -> None:
     """Re-point `tensor` (and its gradient) at memory on another device or in another dtype."""
     dtype = dtype if dtypes.is_real_floating(tensor.dtype) else None
-    moved = tensor.detach().to(dtype=dtype, device=device)  # type: ignore[attr-defined]
+    moved = tensor.detach().to(dtype=dtype, device=device)
     if moved.data is tensor.data:
         return
     tensor.data, tensor.device = moved.data, moved.device
     if isinstance(tensor, Parameter):
         tensor._grad_view = None
     if tensor.grad is not None:
-        tensor.grad = tensor.grad.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
+        tensor.grad = tensor.grad.to(dtype=dtype, device=device)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+
+from numpy.typing import DTypeLike
 
 from ..backend.array.creation import ones, zeros
 from ..backend.device.dtypes import int64
 from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
-from .module import Module
+from .module import Layer
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "RMSNorm"]
 
 
-def _affine(shape: int | tuple[int, ...], weight: bool, bias: bool, device: str | None, dtype: Any) -> tuple[Any, Any]:
+def _affine(
+    shape: int | tuple[int, ...], weight: bool, bias: bool, device: str | None, dtype: DTypeLike | None
+) -> tuple[Parameter | None, Parameter | None]:
     """A weight of ones and a bias of zeros, where wanted."""
     w = Parameter(ones(shape, device=device, dtype=dtype)) if weight else None
     return w, Parameter(zeros(shape, device=device, dtype=dtype)) if bias else None
 
 
-class _Norm(Module):
+class _Norm(Layer):
     """What has a weight and a bias that start at 1 and 0."""
 
     weight: Parameter | None
@@ -55,7 +58,7 @@ class _RunningNorm(_Norm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         self.num_features = num_features
         self.eps = eps
@@ -163,7 +166,7 @@ class _InstanceNorm(_RunningNorm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, bias=bias, device=device, dtype=dtype
@@ -172,7 +175,7 @@ class _InstanceNorm(_RunningNorm):
     def forward(self, input: Tensor) -> Tensor:
         batched = max(self.dims)
         self._check_dims(input, batched - 1)
-        x = input if input.ndim == batched else input.unsqueeze(0)  # type: ignore[attr-defined]
+        x = input if input.ndim == batched else input.unsqueeze(0)
         y = F.instance_norm(
             x,
             self.running_mean,
@@ -183,7 +186,7 @@ class _InstanceNorm(_RunningNorm):
             0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
-        return y if input.ndim == batched else y.squeeze(0)  # type: ignore[attr-defined]
+        return y if input.ndim == batched else y.squeeze(0)
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -231,7 +234,7 @@ class LayerNorm(_Norm):
         bias: bool = True,
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
@@ -266,7 +269,7 @@ class RMSNorm(_Norm):
         elementwise_affine: bool = True,
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
@@ -302,7 +305,7 @@ class GroupNorm(_Norm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"`num_groups` must divide `num_channels`, got {num_groups} and {num_channels}")

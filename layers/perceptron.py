@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Self
+
+from numpy.typing import ArrayLike, DTypeLike
 
 from ..backend.array.creation import asarray, zeros
 from ..backend.array.products import matmul
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
-from .module import Module
+from .module import Layer
 
 __all__ = ["Perceptron"]
 
 
-class Perceptron(Module):
+class Perceptron(Layer):
     """One neuron ŷ = step(w · x + b), as Rosenblatt taught it: after each example
 
         w ← w + η (y − ŷ) x,   b ← b + η (y − ŷ)
@@ -31,7 +33,7 @@ class Perceptron(Module):
     ([1.0, 0.0], 0)
     """
 
-    def __init__(self, in_features: int, *, lr: float = 1.0, device: str | None = None, dtype: Any = None):
+    def __init__(self, in_features: int, *, lr: float = 1.0, device: str | None = None, dtype: DTypeLike | None = None):
         if not lr > 0:
             raise ValueError(f"`lr` must be positive, got {lr}")
         self.in_features = in_features
@@ -43,15 +45,15 @@ class Perceptron(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.heaviside(matmul(input, self.weight) + self.bias)
 
-    def _read(self, name: str, x: Any, shape: tuple[int, ...]) -> Tensor:
-        x = asarray(x, dtype=self.weight.dtype, device=self.weight.device)
+    def _read(self, name: str, values: ArrayLike | Tensor, shape: tuple[int, ...]) -> Tensor:
+        x = asarray(values, dtype=self.weight.dtype, device=self.weight.device)
         if x.ndim != len(shape) or any(n not in (-1, m) for n, m in zip(shape, x.shape)):
             wanted = ", ".join("N" if n == -1 else str(n) for n in shape)
             raise ValueError(f"`{name}` must have shape ({wanted}), got {tuple(x.shape)}")
         return x
 
     @no_grad()
-    def fit(self, X: Any, y: Any, epochs: int = 100) -> Perceptron:
+    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor, epochs: int = 100) -> Self:
         """Go through the examples, in order, until an epoch without a mistake, or `epochs` times; returns itself.
 
         `mistakes` lists the wrong answers of each epoch; its last entry is 0 if, and only if, the rule has converged.
@@ -64,8 +66,8 @@ class Perceptron(Module):
         for _ in range(epochs):
             wrong = 0
             for i in range(X.shape[0]):
-                x = X[i, :]  # type: ignore[index]
-                error = y[i] - self.forward(x)  # type: ignore[index]
+                x = X[i, :]
+                error = y[i] - self.forward(x)  # type: ignore[operator]
                 if error:
                     self.weight += self.lr * error * x
                     self.bias += self.lr * error
@@ -76,7 +78,7 @@ class Perceptron(Module):
         return self
 
     @no_grad()
-    def predict(self, X: Any) -> Tensor:
+    def predict(self, X: ArrayLike | Tensor) -> Tensor:
         """The class of each row of X, 0 or 1."""
         return self.forward(self._read("X", X, (-1, self.in_features)))
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
-from .module import Module
+from .functional._check import Ints
+from .module import Layer, Module
 
 __all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "MaxPool1d", "MaxPool2d"]
 
-Ints = int | tuple[int, ...]
+Output = TypeVar("Output")
 
 
-class _MaxPool(Module):
+class _MaxPool(Module, Generic[Output]):
+    """`Output` is what a call returns: a Tensor or, with `return_indices`, two. That is for type checkers alone."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor) -> Output: ...
+
     def __init__(
         self,
         kernel_size: Ints,
-        stride: Ints | None = None,
-        padding: Ints = 0,
-        dilation: Ints = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
+        stride: Ints | None,
+        padding: Ints,
+        dilation: Ints,
+        return_indices: bool,
+        ceil_mode: bool,
     ):
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
@@ -36,16 +44,58 @@ class _MaxPool(Module):
         return f"{text}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(_MaxPool[Output]):
     """The maximum of each window of x (N, C, L) or (C, L), as `torch.nn.MaxPool1d`; see `MaxPool2d`."""
 
-    def forward(self, input: Tensor) -> Any:
+    @overload
+    def __init__(
+        self: MaxPool1d[Tensor],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: Literal[False] = False,
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool1d[tuple[Tensor, Tensor]],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        *,
+        return_indices: Literal[True],
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool1d[Any],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ): ...
+    def __init__(
+        self,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
+        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return F.max_pool1d(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
         )
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(_MaxPool[Output]):
     """The maximum of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.MaxPool2d`: y (N, C, Ho, Wo),
 
         Ho = ⌊(H + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1,   or ⌈…⌉ with `ceil_mode`
@@ -58,13 +108,55 @@ class MaxPool2d(_MaxPool):
     (1, 3, 4, 4)
     """
 
-    def forward(self, input: Tensor) -> Any:
+    @overload
+    def __init__(
+        self: MaxPool2d[Tensor],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: Literal[False] = False,
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool2d[tuple[Tensor, Tensor]],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        *,
+        return_indices: Literal[True],
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool2d[Any],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ): ...
+    def __init__(
+        self,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
+        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return F.max_pool2d(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
         )
 
 
-class AvgPool1d(Module):
+class AvgPool1d(Layer):
     """The mean of each window of x (N, C, L) or (C, L), as `torch.nn.AvgPool1d`; see `AvgPool2d`."""
 
     def __init__(
@@ -88,7 +180,7 @@ class AvgPool1d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(Module):
+class AvgPool2d(Layer):
     """The mean of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.AvgPool2d`; sizes as in `MaxPool2d`.
 
     Zeros of the padding count unless `count_include_pad=False`; `divisor_override` divides instead of the window's
@@ -130,8 +222,8 @@ class AvgPool2d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class _AdaptiveAvgPool(Module):
-    def __init__(self, output_size: Any):
+class _AdaptiveAvgPool(Layer):
+    def __init__(self, output_size: int | Sequence[int | None] | None):
         self.output_size = output_size
 
     def extra_repr(self) -> str:

@@ -22,16 +22,15 @@ from .padding import *
 from .pooling import *
 from .similarity import *
 
-__all__ = [
-    *activation.__all__,
-    *attention.__all__,
-    *convolution.__all__,
-    *_dropout.__all__,
-    *_embedding.__all__,
-    *_linear.__all__,
-    *loss.__all__,
-    *normalization.__all__,
-    *padding.__all__,
-    *pooling.__all__,
-    *similarity.__all__,
-]
+__all__: list[str] = []
+__all__ += activation.__all__
+__all__ += attention.__all__
+__all__ += convolution.__all__
+__all__ += _dropout.__all__
+__all__ += _embedding.__all__
+__all__ += _linear.__all__
+__all__ += loss.__all__
+__all__ += normalization.__all__
+__all__ += padding.__all__
+__all__ += pooling.__all__
+__all__ += similarity.__all__

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+
+from numpy.typing import DTypeLike
 
 from ...backend.array.creation import ones_like, zeros_like
 from ...backend.array.elementwise import tanh as _tanh
@@ -67,7 +68,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         raise ValueError(
             f"`weight` must have shape (1,) or ({channels},), one for each channel of `input`, got {weight.shape}"
         )
-    return primitives.prelu(input, weight if weight.ndim else weight.reshape(1))  # type: ignore[attr-defined]
+    return primitives.prelu(input, weight if weight.ndim else weight.reshape(1))
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -179,21 +180,21 @@ def _softmax_axis(name: str, input: Tensor, dim: int | None, stacklevel: int) ->
     return dim if not input.ndim and dim in (0, -1) else check.axis("dim", dim, input)
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Tensor:
     """exp(xᵢ) / Σⱼ exp(xⱼ) along `dim`; computed in `dtype` if given.
 
     >>> from weft.layers import functional as F
     >>> F.softmax(weft.tensor([[0.0, 0.0]]), dim=1)
     tensor([[0.5, 0.5]])
     """
-    input = input if dtype is None else input.to(dtype)  # type: ignore[attr-defined]
+    input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("softmax", input, dim, _stacklevel)
     return primitives.softmax(input, axis=axis) if input.ndim else ones_like(input)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Tensor:
     """xᵢ − ln Σⱼ exp(xⱼ) along `dim`; computed in `dtype` if given."""
-    input = input if dtype is None else input.to(dtype)  # type: ignore[attr-defined]
+    input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("log_softmax", input, dim, _stacklevel)
     return primitives.log_softmax(input, axis=axis) if input.ndim else zeros_like(input)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from ...backend.nn import convolution as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
+from ._check import Ints
 from ._images import as_given, as_images, check_axes
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
-
-Ints = int | tuple[int, ...]
 
 
 def conv1d(
@@ -19,7 +18,7 @@ def conv1d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Ints = 1,
-    padding: Any = 0,
+    padding: str | Ints = 0,
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Tensor:
@@ -32,7 +31,7 @@ def conv2d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Ints = 1,
-    padding: Any = 0,
+    padding: str | Ints = 0,
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Tensor:
@@ -105,7 +104,14 @@ def _check_weight(n: int, weight: Tensor, groups: int, names: str) -> None:
 
 
 def _convolve(
-    n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Any, dilation: Ints, groups: int
+    n: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: str | Ints,
+    dilation: Ints,
+    groups: int,
 ) -> Tensor:
     check.tensor("input", input)
     _check_weight(n, weight, groups, "O, C/groups")
@@ -114,30 +120,36 @@ def _convolve(
     dilation = check.several("dilation", dilation, n, 1)
     image, kernel = input.shape[-n:], weight.shape[-n:]
     if isinstance(padding, str):
-        padding = _named_padding(padding, kernel, stride, dilation)
+        sides = _named_padding(padding, kernel, stride, dilation)
     else:
-        padding = tuple([(p, p) for p in check.several("padding", padding, n)])
-    for size, k, d, (before, after) in zip(image, kernel, dilation, padding):
+        sides = tuple([(p, p) for p in check.several("padding", padding, n)])
+    for size, k, d, (before, after) in zip(image, kernel, dilation, sides):
         if size + before + after < d * (k - 1) + 1:
             raise ValueError(
                 f"`input` must be at least as large as the kernel, which spans {d * (k - 1) + 1}, "
                 f"got {size} + {before + after} of padding, in shape {tuple(input.shape)}"
             )
     if n == 1:
-        stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
+        stride, sides, dilation = (1, *stride), ((0, 0), *sides), (1, *dilation)
     x, w = as_images(n, input), as_images(n, weight)
-    y = primitives.conv2d(x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    y = primitives.conv2d(x, w, bias, stride=stride, padding=sides, dilation=dilation, groups=groups)
     return as_given(n, y, input)
 
 
-def _named_padding(name: str, kernel: tuple, stride: tuple, dilation: tuple) -> tuple:
+def _named_padding(
+    name: str, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
     check.one_of("padding", name, ("valid", "same"))
     if name == "valid":
         return ((0, 0),) * len(kernel)
     if max(stride) > 1:
         raise ValueError(f"`padding` may be 'same' with stride 1 alone, got stride {stride}")
-    spans = [d * (k - 1) for k, d in zip(kernel, dilation)]
-    return tuple((s // 2, s - s // 2) for s in spans)  # PyTorch puts the odd one at the end
+    return tuple(same_padding(kernel, dilation))
+
+
+def same_padding(kernel: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:
+    """(before, after) along each axis such that a convolution of stride 1 keeps the size; the odd one goes after."""
+    return [(span // 2, span - span // 2) for span in (d * (k - 1) for k, d in zip(kernel, dilation))]
 
 
 def _convolve_transposed(

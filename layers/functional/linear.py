@@ -42,7 +42,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str 
         check.one_of("activation", activation, list(primitives.ACTIVATIONS))
     check.tensor("input", input)
     if check.tensor("weight", weight).ndim == 1:
-        return linear(input, weight.reshape(1, -1), bias, activation=activation).squeeze(-1)  # type: ignore[attr-defined]
+        return linear(input, weight.reshape(1, -1), bias, activation=activation).squeeze(-1)
     if not input.ndim or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         got = f"got {tuple(input.shape)} and {tuple(weight.shape)}"
         raise ValueError(f"`input` must have shape (…, in) for a `weight` of shape (out, in), {got}")
@@ -65,7 +65,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     check.same_dtype("input2", input2, "weight", weight)
     if bias is not None:
         check.shape("bias", bias, (out,))
-    left = primitives.linear(input1, weight.permute(0, 2, 1).reshape(out * in2, in1), None)  # type: ignore[attr-defined]
-    left = left.reshape(*input1.shape[:-1], out, in2)  # type: ignore[attr-defined]
-    y = (left * input2.unsqueeze(-2)).sum(axis=-1)  # type: ignore[attr-defined]
+    left = primitives.linear(input1, weight.permute(0, 2, 1).reshape(out * in2, in1), None)
+    left = left.reshape(*input1.shape[:-1], out, in2)
+    y = (left * input2.unsqueeze(-2)).sum(axis=-1)
     return y if bias is None else y + bias

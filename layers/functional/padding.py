@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -14,12 +15,13 @@ from . import _check as check
 
 __all__ = ["pad"]
 
-MODES = {
+# PyTorch's word: NumPy's
+MODES: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {
     "constant": "constant",
     "reflect": "reflect",
     "replicate": "edge",
     "circular": "wrap",
-}  # PyTorch's word: NumPy's
+}
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -72,5 +74,5 @@ def _repeated(input: Tensor, axis: int, before: int, after: int, mode: str) -> T
         raise ValueError(
             f"`pad` must be at least 0{limit} for mode={mode!r} along an axis of {n}, got ({before}, {after})"
         )
-    order = np.pad(np.arange(n), (before, after), mode=MODES[mode])  # type: ignore[call-overload]
+    order = np.pad(np.arange(n), (before, after), mode=MODES[mode])
     return indexing.take(input, asarray(order, device=input.device), axis=axis)

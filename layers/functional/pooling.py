@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal, overload
 
 from ...backend.nn import pooling as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
+from ._check import Ints
 from ._images import as_given, as_images, check_axes
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
-Ints = int | tuple[int, ...]
 
-
+@overload
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def max_pool1d(
     input: Tensor,
     kernel_size: Ints,
@@ -22,11 +44,42 @@ def max_pool1d(
     dilation: Ints = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+) -> Tensor | tuple[Tensor, Tensor]: ...
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
     """The maximum of each window of x (N, C, L) or (C, L): see `max_pool2d`."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@overload
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def max_pool2d(
     input: Tensor,
     kernel_size: Ints,
@@ -35,7 +88,16 @@ def max_pool2d(
     dilation: Ints = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+) -> Tensor | tuple[Tensor, Tensor]: ...
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
     """The maximum of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo).
 
     Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1, or ⌈…⌉ with `ceil_mode`; the stride is the
@@ -76,12 +138,12 @@ def avg_pool2d(
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Means of `output_size` windows that cover x (N, C, L) or (C, L): see `adaptive_avg_pool2d`."""
     return _adaptive(1, input, output_size)
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Means over windows that cover x (N, C, H, W) or (C, H, W), `output_size` of them (None: as many as in x).
 
     Window i of n along an axis of H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉).
@@ -91,7 +153,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 def _windows(
     n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints
-) -> tuple[Any, Any, Any, Any]:
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Kernel, stride, padding and dilation along two axes, after a check of the input and of what they do to it."""
     check.floating("input", input)
     check_axes(n, input)
@@ -119,7 +181,7 @@ def _max_pool(
     dilation: Ints,
     ceil_mode: bool,
     return_indices: bool,
-) -> Any:
+) -> Tensor | tuple[Tensor, Tensor]:
     kernels, strides, paddings, dilations = _windows(n, input, kernel_size, stride, padding, dilation)
     y = primitives.max_pool2d(
         as_images(n, input),
@@ -130,7 +192,7 @@ def _max_pool(
         ceil_mode=ceil_mode,
         return_indices=return_indices,
     )
-    return tuple(as_given(n, v, input) for v in y) if return_indices else as_given(n, y, input)
+    return (as_given(n, y[0], input), as_given(n, y[1], input)) if return_indices else as_given(n, y, input)
 
 
 def _avg_pool(
@@ -158,7 +220,7 @@ def _avg_pool(
     return as_given(n, y, input)
 
 
-def _adaptive(n: int, input: Tensor, output_size: Any) -> Tensor:
+def _adaptive(n: int, input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     check.floating("input", input)
     check_axes(n, input)
     sizes = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
