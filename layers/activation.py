@@ -11,6 +11,7 @@ from ..backend.array.creation import full
 from ..backend.tape.tensor import Parameter, Tensor
 from . import functional as F
 from . import init
+from .functional.activation import half_length
 from .module import Layer
 
 __all__ = [
@@ -43,13 +44,16 @@ __all__ = [
 
 
 class _InPlace(Layer):
-    """An activation whose only argument is PyTorch's `inplace`."""
+    """An activation that takes PyTorch's `inplace`, as its only argument unless it says otherwise."""
+
+    _options: tuple[str, ...] = ()  # names of the other arguments
 
     def __init__(self, inplace: bool = False):
         self.inplace = inplace
 
     def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+        shown = [f"{name}={getattr(self, name)}" for name in self._options]
+        return ", ".join([*shown, *["inplace=True"] * self.inplace])
 
 
 # --- piecewise linear -------------------------------------------------------------------------------------------------
@@ -72,8 +76,10 @@ class ReLU6(_InPlace):
         return F.relu6(input)
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(_InPlace):
     """x where x > 0, negative_slope · x elsewhere."""
+
+    _options = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
         self.negative_slope = negative_slope
@@ -81,9 +87,6 @@ class LeakyReLU(Layer):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.leaky_relu(input, self.negative_slope)
-
-    def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
 class PReLU(Layer):
@@ -110,8 +113,10 @@ class PReLU(Layer):
         return f"num_parameters={self.num_parameters}"
 
 
-class Hardtanh(Layer):
+class Hardtanh(_InPlace):
     """x limited to [min_val, max_val]. (`min_value` and `max_value` are PyTorch's deprecated names of the limits.)"""
+
+    _options = ("min_val", "max_val")
 
     def __init__(
         self,
@@ -130,12 +135,11 @@ class Hardtanh(Layer):
     def forward(self, input: Tensor) -> Tensor:
         return F.hardtanh(input, self.min_val, self.max_val)
 
-    def extra_repr(self) -> str:
-        return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
 
-
-class Threshold(Layer):
+class Threshold(_InPlace):
     """x where x > threshold, `value` elsewhere."""
+
+    _options = ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False):
         self.threshold = threshold
@@ -144,9 +148,6 @@ class Threshold(Layer):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.threshold(input, self.threshold, self.value)
-
-    def extra_repr(self) -> str:
-        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
 
 
 class Heaviside(Layer):
@@ -182,13 +183,12 @@ class Hardswish(_InPlace):
 
 
 # --- exponential ------------------------------------------------------------------------------------------------------
-class _Alpha(Layer):
+class _Alpha(_InPlace):
+    _options = ("alpha",)
+
     def __init__(self, alpha: float = 1.0, inplace: bool = False):
         self.alpha = alpha
         self.inplace = inplace
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
 
 
 class ELU(_Alpha):
@@ -334,9 +334,4 @@ class SwiGLU(GLU):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        n = input.shape[self.dim]
-        if n % 2:
-            raise ValueError(
-                f"`input` must have an even length along `dim` = {self.dim}, to be halved, got shape {input.shape}"
-            )
-        return F.swiglu(*input.split(n // 2, self.dim))
+        return F.swiglu(*input.split(half_length(input, self.dim), self.dim))

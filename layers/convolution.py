@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from . import functional as F
 from . import init
 from .functional import _check as check
 from .functional._check import Ints
-from .functional.convolution import same_padding
+from .functional.convolution import check_named_padding, same_padding
 from .module import Layer
 
 __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
@@ -60,9 +59,7 @@ class _Conv(Layer):
         self.groups = groups
         self.padding_mode = padding_mode
         if isinstance(padding, str):
-            check.one_of("padding", padding, ("valid", "same"))
-            if padding == "same" and max(self.stride) > 1:
-                raise ValueError(f"`padding` may be 'same' with stride 1 alone, got stride {self.stride}")
+            check_named_padding(padding, self.stride)
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = Parameter(empty((first, second // groups, *self.kernel_size), device=device, dtype=dtype))
         self.bias = Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None
@@ -70,10 +67,7 @@ class _Conv(Layer):
 
     def reset_parameters(self) -> None:
         """Draw new initial values."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(max(1, math.prod(self.weight.shape[1:])))
-            init.uniform_(self.bias, -bound, bound)
+        init.default_(self.weight, self.bias)
 
     def _padded(self, input: Tensor) -> tuple[Tensor, str | Ints]:
         """The input, and the padding that is left to the convolution: all of it if it is zeros."""

@@ -173,6 +173,14 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
+def default_(weight: Tensor, bias: Tensor | None) -> None:
+    """PyTorch's initial values of weight (out, in, *kernel) and bias: U(−1/√fan_in, 1/√fan_in) for both."""
+    kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(max(1, math.prod(weight.shape[1:])))
+        uniform_(bias, -bound, bound)
+
+
 def lecun_normal_(tensor: Tensor, generator: random.Generator | None = None) -> Tensor:
     """N(0, 1 / fan_in), for SELU networks. LeCun et al., "Efficient BackProp" (1998). (Not in PyTorch.)"""
     return normal_(tensor, 0.0, 1 / math.sqrt(max(1, _fans(tensor)[0])), generator)

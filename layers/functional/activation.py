@@ -199,11 +199,18 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     return primitives.log_softmax(input, axis=axis) if input.ndim else zeros_like(input)
 
 
+def half_length(input: Tensor, dim: int) -> int:
+    """Half the length of `input` along `dim`, which must be even."""
+    n = input.shape[check.axis("dim", dim, input)]
+    if n % 2:
+        raise ValueError(f"`input` must have an even length along `dim` = {dim}, to be halved, got shape {input.shape}")
+    return n // 2
+
+
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a σ(b), where a and b are the halves of x along `dim`."""
     check.floating("input", input)
-    if input.shape[check.axis("dim", dim, input)] % 2:
-        raise ValueError(f"`input` must have an even length along `dim` = {dim}, to be halved, got shape {input.shape}")
+    half_length(input, dim)
     return primitives.glu(input, axis=dim)
 
 

@@ -139,12 +139,15 @@ def _convolve(
 def _named_padding(
     name: str, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[tuple[int, int], ...]:
+    check_named_padding(name, stride)
+    return tuple(same_padding(kernel, dilation)) if name == "same" else ((0, 0),) * len(kernel)
+
+
+def check_named_padding(name: str, stride: Sequence[int]) -> None:
+    """`padding` given by name is "valid" or, with stride 1, "same"; or ValueError."""
     check.one_of("padding", name, ("valid", "same"))
-    if name == "valid":
-        return ((0, 0),) * len(kernel)
-    if max(stride) > 1:
+    if name == "same" and max(stride) > 1:
         raise ValueError(f"`padding` may be 'same' with stride 1 alone, got stride {stride}")
-    return tuple(same_padding(kernel, dilation))
 
 
 def same_padding(kernel: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:

@@ -56,32 +56,32 @@ def embedding(
         padding_idx %= rows
     primitives.check_indices(innermost(input), rows)
     if max_norm is not None:
-        _shrink(weight, input, float(max_norm), float(norm_type))
+        _limit_norms(weight, input, float(max_norm), float(norm_type))
     y = primitives.embedding(input, weight, padding_idx=padding_idx)
     if scale_grad_by_freq:
-        y = y + (y - y.detach()) * (_share(input, y) - 1)  # type: ignore[operator]  # y, with its gradient times the share
+        y = y + (y - y.detach()) * (_inverse_counts(input, y) - 1)  # type: ignore[operator]  # y, with its gradient times the share
     return y
 
 
-def _shrink(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+def _limit_norms(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
     """weight[v] ← weight[v] · min(1, max_norm / ‖weight[v]‖) for the rows v that are used; off the tape."""
     table, indices = innermost(weight), innermost(input)
     xp = devices.namespace_of(table)
     size = xp.abs(table)
     norms = xp.max(size, axis=1) if norm_type == math.inf else xp.sum(size**norm_type, axis=1) ** (1 / norm_type)
-    used = _used(xp, xp.reshape(indices, (-1,)), table.shape[0])
+    used = _is_used(xp, xp.reshape(indices, (-1,)), table.shape[0])
     factor = xp.where(used & (norms > max_norm), max_norm / (norms + 1e-7), xp.ones_like(norms))  # 1e-7 as in PyTorch
     table *= factor[:, None]
 
 
-def _used(xp: Any, indices: Any, rows: int) -> Any:
+def _is_used(xp: Any, indices: Any, rows: int) -> Any:
     """Which of the rows 0 … rows − 1 appear among the indices."""
     if xp is np:
         return np.bincount(indices, minlength=rows) > 0
     return xp.any(indices[:, None] == xp.arange(rows, dtype=indices.dtype, device=indices.device), axis=0)
 
 
-def _share(input: Tensor, y: Tensor) -> Tensor:
+def _inverse_counts(input: Tensor, y: Tensor) -> Tensor:
     """1 / (how often the index appears), for each index, in a shape that broadcasts with y."""
     indices = innermost(input)
     xp = devices.namespace_of(indices)

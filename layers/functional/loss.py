@@ -210,8 +210,8 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, reducti
     _check_class_options(input, weight, reduction)
 
 
-def _is_usual(input: Tensor, target: Tensor) -> bool:
-    """Whether these are logits (N, C) and indices (N), as they nearly always are: nothing to look at twice."""
+def _is_matrix_and_indices(input: Tensor, target: Tensor) -> bool:
+    """Whether these are logits (N, C) and indices (N), the common case, which needs no further check."""
     try:
         x, y = input.data, target.data
         return x.ndim == 2 and y.shape == x.shape[:1] and x.dtype.kind == "f" and y.dtype.kind in "iu"
@@ -273,7 +273,7 @@ def cross_entropy(
     50.0
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if not _is_usual(input, target) or weight is not None or reduction not in REDUCTIONS:
+    if not _is_matrix_and_indices(input, target) or weight is not None or reduction not in REDUCTIONS:
         _check_input(input, target)
         if target.shape == input.shape and is_real_floating(target.data.dtype):
             _check_class_options(input, weight, reduction)

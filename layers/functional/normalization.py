@@ -27,7 +27,7 @@ def _check_channels(input: Tensor, *per_channel: tuple[str, Tensor | None]) -> N
             raise ValueError(f"`{name}` must have {wanted}, got {tuple(x.shape)}")
 
 
-def _follow(running: Tensor, batch: Any, momentum: float) -> None:
+def _update_running(running: Tensor, batch: Any, momentum: float) -> None:
     """running ← (1 − momentum) · running + momentum · batch, in place: running statistics are not on the tape."""
     running.data *= 1 - momentum
     running.data += momentum * batch
@@ -62,8 +62,8 @@ def batch_norm(
         )
     y, mean, var = primitives.batch_norm(input, weight, bias, eps=eps)
     if running_mean is not None and running_var is not None:
-        _follow(running_mean, innermost(mean), momentum)
-        _follow(running_var, innermost(var), momentum)
+        _update_running(running_mean, innermost(mean), momentum)
+        _update_running(running_var, innermost(var), momentum)
     return y
 
 
@@ -93,7 +93,7 @@ def instance_norm(
     y, mean, var = primitives.batch_norm(reshape(input, (1, n * c, *input.shape[2:])), w, b, eps=eps)
     xp = devices.namespace_of(innermost(mean))
     for running_, batch in ((running_mean, mean), (running_var, var)):
-        _follow(running_, xp.mean(xp.reshape(innermost(batch), (n, c)), axis=0), momentum)
+        _update_running(running_, xp.mean(xp.reshape(innermost(batch), (n, c)), axis=0), momentum)
     return reshape(y, input.shape)
 
 
