@@ -66,25 +66,76 @@ class _Indexed(Module):
                 delattr(self, name)
 
     def append(self, module: Module) -> Self:
-        """Put a module at the end."""
+        """Put a module at the end.
+
+        Parameters
+        ----------
+        module : Module
+            Gets the next number for a name.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         self.add_module(str(len(self)), module)
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
-        """Put several modules at the end."""
+        """Put several modules at the end.
+
+        Parameters
+        ----------
+        modules : iterable of Module
+            In the order in which they are put.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         for module in modules:
             self.append(module)
         return self
 
     def insert(self, index: int, module: Module) -> Self:
-        """Put a module before the one at `index`."""
+        """Put a module before the one at `index`.
+
+        Parameters
+        ----------
+        index : int
+            As for `list.insert`; the modules behind it are renumbered.
+        module : Module
+            What is put there.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         modules = list(self)
         modules.insert(index, module)
         self._replace(modules)
         return self
 
     def pop(self, index: int = -1) -> Module:
-        """Take a module out."""
+        """Take a module out.
+
+        Parameters
+        ----------
+        index : int, default -1
+            Its place; negative numbers count from the end.
+
+        Returns
+        -------
+        Module
+            The one that was taken out; those behind it are renumbered.
+
+        Raises
+        ------
+        IndexError
+            If there is none at `index`.
+        """
         module = self[index]
         del self[index]
         return module
@@ -93,9 +144,21 @@ class _Indexed(Module):
 class Sequential(_Indexed, Layer):
     """Modules applied one after the other, as `torch.nn.Sequential`: f = fₙ ∘ … ∘ f₁.
 
-    Takes modules, or one dict (or OrderedDict) of names to modules. A Linear and the ReLU or GELU("tanh") after it are
-    computed in one go (see `functional.linear`), unless one of them has a hook.
+    A Linear and the ReLU or GELU("tanh") after it are computed in one go (see `functional.linear`), unless one of them
+    has a hook. Indexing gives a module, slicing a Sequential.
 
+    Parameters
+    ----------
+    *args : Module
+        What is applied, from the first to the last; or one dict of names to modules.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not a Module.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
     >>> net(weft.ones((2, 4))).shape
@@ -150,9 +213,16 @@ def _is_unobserved(module: Module) -> bool:
 class ModuleList(_Indexed):
     """A list of modules that counts as part of the model, as `torch.nn.ModuleList`; it has no forward of its own.
 
+    Parameters
+    ----------
+    modules : iterable of Module, optional
+        What is in it at first; none unless given.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> heads = nn.ModuleList(nn.Linear(2, n) for n in (3, 5))
-    >>> [tuple(h(weft.ones((1, 2))).shape) for h in heads]
+    >>> [h(weft.ones((1, 2))).shape for h in heads]
     [(1, 3), (1, 5)]
     """
 
@@ -180,6 +250,13 @@ class ModuleList(_Indexed):
 class ModuleDict(Module):
     """A dict of modules that counts as part of the model, as `torch.nn.ModuleDict`.
 
+    Parameters
+    ----------
+    modules : mapping of str to Module, or iterable of pairs, optional
+        What is in it at first; none unless given.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> activations = nn.ModuleDict({"relu": nn.ReLU(), "tanh": nn.Tanh()})
     >>> activations["relu"](weft.tensor([-1.0])).tolist()
@@ -212,22 +289,65 @@ class ModuleDict(Module):
         return key in list(self)
 
     def keys(self) -> list[str]:
+        """The names, in the order in which they were added.
+
+        Returns
+        -------
+        list of str
+            A new list.
+        """
         return list(self)
 
     def values(self) -> list[Module]:
+        """The modules, in the order in which they were added.
+
+        Returns
+        -------
+        list of Module
+            A new list.
+        """
         return [self[key] for key in self]
 
     def items(self) -> list[tuple[str, Module]]:
+        """Names and modules, in the order in which they were added.
+
+        Returns
+        -------
+        list of tuple of str and Module
+            A new list.
+        """
         return [(key, self[key]) for key in self]
 
     def update(self, modules: Mapping[str, Module] | ModuleDict | Iterable[tuple[str, Module]]) -> None:
-        """Add the modules of a mapping, or of an iterable of pairs; those with known names are replaced."""
+        """Add modules; those with known names are replaced.
+
+        Parameters
+        ----------
+        modules : mapping of str to Module, or iterable of pairs
+            What is added, in this order.
+        """
         pairs: Any = modules.items() if hasattr(modules, "items") else modules
         for key, module in pairs:
             self[key] = module
 
     def pop(self, key: str) -> Module:
-        """Take a module out."""
+        """Take a module out.
+
+        Parameters
+        ----------
+        key : str
+            Its name.
+
+        Returns
+        -------
+        Module
+            The one that was taken out.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        """
         module = self[key]
         delattr(self, key)
         return module
@@ -239,11 +359,29 @@ class ModuleDict(Module):
 
 
 class Residual(Layer):
-    """A residual connection: y = f(x) + s(x), where f is `module` and s is `shortcut`, the identity if None.
+    """A residual connection: y = f(x) + s(x), where f is `module` and s is `shortcut`.
 
-    Give a shortcut (such as a 1×1 convolution) where f changes the shape. He et al., "Deep Residual Learning for Image
-    Recognition" (2016); theirs applies a ReLU to the sum, which is a module of its own here.
+    The paper's block ends with a ReLU of the sum; here that is a module of its own.
 
+    Parameters
+    ----------
+    module : Module
+        The branch f.
+    shortcut : Module, optional
+        The way s past it, the identity unless given; where f changes the shape, a module that does the same, such
+        as a 1×1 convolution.
+
+    Raises
+    ------
+    ValueError
+        In a call, if f(x) and s(x) differ in shape.
+
+    References
+    ----------
+    He et al., "Deep Residual Learning for Image Recognition" (2016).
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Residual(nn.Identity())(weft.tensor([1.0, 2.0])).tolist()
     [2.0, 4.0]
@@ -265,8 +403,17 @@ class Residual(Layer):
 
 
 class Identity(Module):
-    """y = x, whatever the arguments, as `torch.nn.Identity`: a placeholder.
+    """The input itself, y = x, whatever the arguments, as `torch.nn.Identity`: a placeholder.
 
+    Parameters
+    ----------
+    *args : object
+        Ignored.
+    **kwargs : object
+        Ignored.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Identity(54, unused=True)(weft.tensor([1.0])).tolist()
     [1.0]
@@ -286,6 +433,15 @@ class Identity(Module):
 class Flatten(Layer):
     """Axes start_dim … end_dim merged into one, as `torch.nn.Flatten`: (N, C, H, W) → (N, C·H·W).
 
+    Parameters
+    ----------
+    start_dim : int, default 1
+        The first of the axes; 1 keeps the batch axis apart.
+    end_dim : int, default -1
+        The last of the axes, included.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Flatten()(weft.ones((2, 3, 4, 5))).shape
     (2, 60)
@@ -303,10 +459,24 @@ class Flatten(Layer):
 
 
 class Unflatten(Layer):
-    """Axis `dim` split into axes of `unflattened_size` (one may be −1), as `torch.nn.Unflatten`.
+    """One axis split into several, as `torch.nn.Unflatten`: (N, C·H·W) → (N, C, H, W).
 
     Named dimensions, which PyTorch has here too, do not exist in weft.
 
+    Parameters
+    ----------
+    dim : int
+        The axis that is split.
+    unflattened_size : iterable of int
+        Lengths of the axes in its place; one may be −1, for what the others leave.
+
+    Raises
+    ------
+    ValueError
+        In a call, if the lengths do not multiply to that of the axis.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Unflatten(1, (3, -1))(weft.ones((2, 12))).shape
     (2, 3, 4)

@@ -94,8 +94,46 @@ class _Conv(Layer):
 
 
 class Conv1d(_Conv):
-    """Cross-correlation of sequences, as `torch.nn.Conv1d`: x (N, C, L) or (C, L) → y (N, O, Lo); see `Conv2d`.
+    """Cross-correlation of sequences, as `torch.nn.Conv1d`: x (N, C, L) or (C, L) → y (N, O, Lo).
 
+        y[n, o, l] = b[o] + Σ_{c,k} W[o, c, k] · x[n, c, l·S + k·D − P]
+        Lo = ⌊(L + 2P − D(K − 1) − 1)/S⌋ + 1
+
+    with `weight` W (O, C/groups, K) and `bias` b (O), both starting as U(−1/√f, 1/√f), f = C/groups · K.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Length K of the kernel.
+    stride : int or tuple of int, default 1
+        S: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the length (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+        What the padding is made of.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide the channels, a size is too small, or "same" meets a stride above 1; in a call,
+        if x has other channels or is smaller than the kernel.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Conv1d(3, 4, 5, padding="same")(weft.ones((2, 3, 10))).shape
     (2, 4, 10)
@@ -109,15 +147,46 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """Cross-correlation of images, as `torch.nn.Conv2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo),
+    """Cross-correlation of images, as `torch.nn.Conv2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo).
 
-        y[n, o, h, w] = b[o] + Σ_{c,i,j} W[o, c, i, j] · x[n, c, h·S + i·D − P, w·S + j·D − P],   Ho = ⌊(H + 2P − D(KH −
-        1) − 1)/S⌋ + 1
+        y[n, o, h, w] = b[o] + Σ_{c,i,j} W[o, c, i, j] · x[n, c, h·S + i·D − P, w·S + j·D − P]
+        Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1
 
     with `weight` W (O, C/groups, KH, KW) and `bias` b (O), both starting as U(−1/√f, 1/√f), f = C/groups · KH · KW.
-    `padding` is an int, one for each axis, "valid" or "same"; outside of the image are zeros, or what `padding_mode`
-    ("reflect", "replicate", "circular") says.
 
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Size (KH, KW) of the kernel, or one number for both; so below.
+    stride : int or tuple of int, default 1
+        S: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the size (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+        What the padding is made of.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide the channels, a size is too small, or "same" meets a stride above 1; in a call,
+        if x has other channels or is smaller than the kernel.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Conv2d(3, 16, 3, padding=1)(weft.ones((2, 3, 32, 32))).shape
     (2, 16, 32, 32)
@@ -190,8 +259,51 @@ class _ConvTranspose(_Conv):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """Transposed convolution of sequences, as `torch.nn.ConvTranspose1d`: x (N, C, L) or (C, L) → y (N, O, Lo).
+    """The adjoint of `Conv1d`, as `torch.nn.ConvTranspose1d`: x (N, C, L) or (C, L) → y (N, O, Lo).
 
+        Lo = (L − 1)·S − 2P + D(K − 1) + output_padding + 1
+
+    with `weight` (C, O/groups, K) and `bias` (O), both starting as U(−1/√f, 1/√f), f = O/groups · K. A call may say
+    which Lo it wants, `layer(x, output_size=(9,))`, instead of `output_padding`.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Length K of the kernel.
+    stride : int or tuple of int, default 1
+        S: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end: picks among the Lo that `Conv1d` would have brought to L. Less than the stride or
+        the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+    padding_mode : {"zeros"}, default "zeros"
+        There is no other.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    TypeError
+        If `padding` is a str.
+    ValueError
+        If `groups` does not divide the channels or a size is too small; in a call, if x has other channels or
+        `output_size` is out of reach.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.ConvTranspose1d(3, 4, 2, stride=2)(weft.ones((2, 3, 5))).shape
     (2, 4, 10)
@@ -207,17 +319,57 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """The adjoint of `Conv2d`, as `torch.nn.ConvTranspose2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo),
+    """The adjoint of `Conv2d`, as `torch.nn.ConvTranspose2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo).
 
         Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1
 
-    with `weight` (C, O/groups, KH, KW) and `bias` (O), both starting as U(−1/√f, 1/√f), f = O/groups · KH · KW.
-    `output_padding` (or the argument `output_size` of a call) picks among the sizes that a convolution would have
-    brought to H.
+    with `weight` (C, O/groups, KH, KW) and `bias` (O), both starting as U(−1/√f, 1/√f), f = O/groups · KH · KW. A call
+    may say which size it wants, `layer(x, output_size=(9, 9))`, instead of `output_padding`.
 
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Size (KH, KW) of the kernel, or one number for both; so below.
+    stride : int or tuple of int, default 1
+        S: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end: picks among the sizes that `Conv2d` would have brought to (H, W). Less than the
+        stride or the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+    padding_mode : {"zeros"}, default "zeros"
+        There is no other.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    TypeError
+        If `padding` is a str.
+    ValueError
+        If `groups` does not divide the channels or a size is too small; in a call, if x has other channels or
+        `output_size` is out of reach.
+
+    Examples
+    --------
     >>> from weft import layers as nn
-    >>> nn.ConvTranspose2d(3, 4, 2, stride=2)(weft.ones((2, 3, 5, 5))).shape
+    >>> layer = nn.ConvTranspose2d(3, 4, 2, stride=2)
+    >>> layer(weft.ones((2, 3, 5, 5))).shape
     (2, 4, 10, 10)
+    >>> layer(weft.ones((2, 3, 5, 5)), output_size=(11, 11)).shape
+    (2, 4, 11, 11)
     """
 
     axes = 2

@@ -22,6 +22,21 @@ class Linear(Layer):
     Shapes: x (…, in_features), `weight` W (out_features, in_features), `bias` b (out_features), y (…, out_features).
     Weight and bias start as U(−1/√in_features, 1/√in_features).
 
+    Parameters
+    ----------
+    in_features : int
+        Length of the last axis of x.
+    out_features : int
+        Length of the last axis of y.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Linear(3, 4)(weft.ones((2, 3))).shape
     (2, 4)
@@ -58,9 +73,26 @@ class Linear(Layer):
 class Bilinear(Module):
     """Bilinear map of the last axes, as `torch.nn.Bilinear`: y_o = x₁ᵀ W_o x₂ + b_o.
 
-    Shapes: x₁ (…, in1_features), x₂ (…, in2_features), `weight` (out_features, in1_features, in2_features), `bias`
-    (out_features). Both start as U(−1/√in1_features, 1/√in1_features).
+    Shapes: x₁ (…, in1_features), x₂ (…, in2_features), `weight` W (out_features, in1_features, in2_features), `bias` b
+    (out_features), y (…, out_features). Weight and bias start as U(−1/√in1_features, 1/√in1_features).
 
+    Parameters
+    ----------
+    in1_features : int
+        Length of the last axis of x₁.
+    in2_features : int
+        Length of the last axis of x₂.
+    out_features : int
+        Length of the last axis of y.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Bilinear(3, 4, 5)(weft.ones((2, 3)), weft.ones((2, 4))).shape
     (2, 5)

@@ -31,8 +31,30 @@ def mlp(
     device: str | None = None,
     dtype: DTypeLike | None = None,
 ) -> Sequential:
-    """Flatten, then dense layers with an activation between them; logits come out.
+    """A multilayer perceptron: flatten, then dense layers with an activation between them; logits come out.
 
+    Parameters
+    ----------
+    input_shape : sequence of int, default (1, 28, 28)
+        Of one example, without the batch axis.
+    num_classes : int, default 10
+        How many logits.
+    hidden : sequence of int, default (128, 64)
+        Widths of the hidden layers.
+    activation : callable, default ReLU
+        Makes the module that follows each hidden layer.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    Sequential
+        (N, *input_shape) → (N, num_classes).
+
+    Examples
+    --------
     >>> from weft.layers import models
     >>> models.mlp((784,), 10, hidden=(32,))(weft.zeros((2, 784))).shape
     (2, 10)
@@ -56,6 +78,29 @@ def cnn(
 
     On 3×32×32 that is 448 + 4,640 + 262,272 + 1,290 = 268,650 parameters.
 
+    Parameters
+    ----------
+    input_shape : sequence of int, default (3, 32, 32)
+        (C, H, W), with H and W at least 4.
+    num_classes : int, default 10
+        How many logits.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    Sequential
+        (N, C, H, W) → (N, num_classes).
+
+    Raises
+    ------
+    ValueError
+        If `input_shape` is another.
+
+    Examples
+    --------
     >>> from weft.layers import models
     >>> sum(p.size for p in models.cnn().parameters())
     268650
@@ -79,7 +124,30 @@ def cnn(
 
 
 class BasicBlock(Layer):
-    """Two 3×3 convolutions and a shortcut: y = relu(f(x) + s(x)), s being the identity or a 1×1 convolution."""
+    """Two 3×3 convolutions and a shortcut: y = relu(f(x) + s(x)), s being the identity or a 1×1 convolution.
+
+    f is convolution, batch normalisation, ReLU, convolution, batch normalisation; s is a convolution, with batch
+    normalisation, where f changes the shape.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of x.
+    channels : int
+        Channels of y.
+    stride : int, default 1
+        That of the first convolution, which divides height and width.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> models.BasicBlock(4, 8, stride=2)(weft.ones((2, 4, 6, 6))).shape
+    (2, 8, 3, 3)
+    """
 
     def __init__(
         self,
@@ -109,9 +177,34 @@ class BasicBlock(Layer):
 
 
 class ResNet(Layer):
-    """A residual network, one stage of `BasicBlock`s for each entry of `blocks`. torchvision's state_dicts load.
+    """A residual network, one stage of `BasicBlock`s for each entry of `blocks`; torchvision's state_dicts load.
 
-    He et al., "Deep Residual Learning for Image Recognition" (2016). Convolutions start as Kaiming normal (fan_out).
+    A 7×7 convolution to 64 channels and a 3×3 max-pooling, both of stride 2; stages, each but the first with twice the
+    channels and half the height and width; the mean over all positions; logits. Convolutions start as Kaiming normal
+    (fan_out).
+
+    Parameters
+    ----------
+    blocks : sequence of int
+        How many blocks each stage has.
+    num_classes : int, default 1000
+        How many logits.
+    in_channels : int, default 3
+        Channels of the images (N, C, H, W).
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    References
+    ----------
+    He et al., "Deep Residual Learning for Image Recognition" (2016).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> models.ResNet((1, 1), num_classes=10)(weft.zeros((2, 3, 32, 32))).shape
+    (2, 10)
     """
 
     def __init__(
@@ -158,6 +251,24 @@ def resnet18(
 ) -> ResNet:
     """ResNet-18: 11,689,512 parameters for 3 channels and 1000 classes.
 
+    Parameters
+    ----------
+    input_shape : sequence of int, default (3, 224, 224)
+        (C, H, W), of which only C matters.
+    num_classes : int, default 1000
+        How many logits.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    ResNet
+        (N, C, H, W) → (N, num_classes), with four stages of two blocks.
+
+    Examples
+    --------
     >>> from weft.layers import models
     >>> sum(p.size for p in models.resnet18().parameters())
     11689512

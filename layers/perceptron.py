@@ -17,16 +17,44 @@ __all__ = ["Perceptron"]
 
 
 class Perceptron(Layer):
-    """One neuron ŷ = step(w · x + b), as Rosenblatt taught it: after each example
+    """One neuron ŷ = step(w · x + b), with the rule by which Rosenblatt taught it.
+
+    After each example
 
         w ← w + η (y − ŷ) x,   b ← b + η (y − ŷ)
 
     Shapes: x (N, in_features) or (in_features,), targets y and outputs ŷ of 0 and 1 (N,) or (). `weight` (in_features)
     and `bias` () start at 0, so the learning rate η only scales them. If a line (a plane, …) separates the classes, the
-    rule finds one after finitely many mistakes (Novikoff, 1962); otherwise, as with XOR, it never settles.
+    rule finds one after finitely many mistakes (Novikoff, 1962); otherwise, as with XOR, it does not converge. (Not in
+    PyTorch.)
 
+    Parameters
+    ----------
+    in_features : int
+        Length of the last axis of x.
+    lr : float, default 1.0
+        The learning rate η, positive.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Attributes
+    ----------
+    mistakes : list of int
+        Wrong answers in each epoch of the last `fit`.
+
+    Raises
+    ------
+    ValueError
+        If `lr` is not positive.
+
+    References
+    ----------
     Rosenblatt, "The Perceptron: A Probabilistic Model for Information Storage and Organization in the Brain" (1958).
 
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> AND = nn.Perceptron(2).fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1])
     >>> AND.predict([[1, 1], [1, 0]]).tolist(), AND.mistakes[-1]
@@ -54,9 +82,28 @@ class Perceptron(Layer):
 
     @no_grad()
     def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor, epochs: int = 100) -> Self:
-        """Go through the examples, in order, until an epoch without a mistake, or `epochs` times; returns itself.
+        """Go through the examples, in order, until an epoch without a mistake, or `epochs` times.
 
         `mistakes` lists the wrong answers of each epoch; its last entry is 0 if, and only if, the rule has converged.
+
+        Parameters
+        ----------
+        X : array_like
+            Examples, (N, in_features).
+        y : array_like
+            Their classes, 0 or 1, (N,).
+        epochs : int, default 100
+            How often to go through them, at most.
+
+        Returns
+        -------
+        Self
+            The perceptron itself.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, or `y` holds anything but 0 and 1.
         """
         X = self._read("X", X, (-1, self.in_features))
         y = self._read("y", y, (X.shape[0],))
@@ -79,7 +126,23 @@ class Perceptron(Layer):
 
     @no_grad()
     def predict(self, X: ArrayLike | Tensor) -> Tensor:
-        """The class of each row of X, 0 or 1."""
+        """The class of each row of X.
+
+        Parameters
+        ----------
+        X : array_like
+            Examples, (N, in_features).
+
+        Returns
+        -------
+        Tensor
+            0 or 1, (N,).
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit.
+        """
         return self.forward(self._read("X", X, (-1, self.in_features)))
 
     def extra_repr(self) -> str:

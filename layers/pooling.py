@@ -45,7 +45,39 @@ class _MaxPool(Module, Generic[Output]):
 
 
 class MaxPool1d(_MaxPool[Output]):
-    """The maximum of each window of x (N, C, L) or (C, L), as `torch.nn.MaxPool1d`; see `MaxPool2d`."""
+    """The maximum of each window of x (N, C, L) or (C, L), as `torch.nn.MaxPool1d`; see `MaxPool2d`.
+
+        y[n, c, l] = max_k x[n, c, l·stride + k·dilation − padding]
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    return_indices : bool, default False
+        Whether to return also where the maxima are.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+
+    Raises
+    ------
+    ValueError
+        In a call, if a size does not fit x.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.MaxPool1d(2)(weft.tensor([[1.0, 4.0, 3.0, 2.0]]))
+    tensor([[4., 3.]])
+    >>> y, indices = nn.MaxPool1d(2, return_indices=True)(weft.tensor([[1.0, 4.0, 3.0, 2.0]]))
+    >>> indices
+    tensor([[1, 2]])
+    """
 
     @overload
     def __init__(
@@ -96,13 +128,34 @@ class MaxPool1d(_MaxPool[Output]):
 
 
 class MaxPool2d(_MaxPool[Output]):
-    """The maximum of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.MaxPool2d`: y (N, C, Ho, Wo),
+    """The maximum of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.MaxPool2d`: y (N, C, Ho, Wo).
 
-        Ho = ⌊(H + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1,   or ⌈…⌉ with `ceil_mode`
+        Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1,   or ⌈…⌉ with `ceil_mode`
 
-    The stride is the kernel's size unless given. Padding never wins. With `return_indices`, also the position of each
-    maximum in the flattened (H, W). The gradient goes to the first maximum of a window.
+    The gradient goes to the first maximum of a window.
 
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window, along both axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    return_indices : bool, default False
+        Whether to return also the position of each maximum in the flattened (H, W).
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+
+    Raises
+    ------
+    ValueError
+        In a call, if a size does not fit x.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.MaxPool2d(2)(weft.ones((1, 3, 8, 8))).shape
     (1, 3, 4, 4)
@@ -157,7 +210,32 @@ class MaxPool2d(_MaxPool[Output]):
 
 
 class AvgPool1d(Layer):
-    """The mean of each window of x (N, C, L) or (C, L), as `torch.nn.AvgPool1d`; see `AvgPool2d`."""
+    """The mean of each window of x (N, C, L) or (C, L), as `torch.nn.AvgPool1d`; see `AvgPool2d`.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+
+    Raises
+    ------
+    ValueError
+        If a size is too small; in a call, if it does not fit x.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.AvgPool1d(2)(weft.tensor([[1.0, 3.0, 3.0, 5.0]]))
+    tensor([[2., 4.]])
+    """
 
     def __init__(
         self,
@@ -183,9 +261,28 @@ class AvgPool1d(Layer):
 class AvgPool2d(Layer):
     """The mean of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.AvgPool2d`; sizes as in `MaxPool2d`.
 
-    Zeros of the padding count unless `count_include_pad=False`; `divisor_override` divides instead of the window's
-    size.
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window, along both axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+    divisor_override : int, optional
+        What the sum is divided by, instead of how many elements count.
 
+    Raises
+    ------
+    ValueError
+        In a call, if a size does not fit x, or `divisor_override` is 0.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.AvgPool2d(2)(weft.ones((1, 3, 8, 8))).shape
     (1, 3, 4, 4)
@@ -231,17 +328,48 @@ class _AdaptiveAvgPool(Layer):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Means of `output_size` windows that cover x (N, C, L) or (C, L), as `torch.nn.AdaptiveAvgPool1d`."""
+    """Means of windows that cover x (N, C, L) or (C, L), as `torch.nn.AdaptiveAvgPool1d`.
+
+    Window i of n is [⌊i·L/n⌋, ⌈(i + 1)·L/n⌉).
+
+    Parameters
+    ----------
+    output_size : int or None, or sequence of one
+        n, how many windows; None: L.
+
+    Raises
+    ------
+    ValueError
+        In a call, if it does not fit x.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.AdaptiveAvgPool1d(2)(weft.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[1.5, 2.5]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool1d(input, self.output_size)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Means of windows that cover x (N, C, H, W) or (C, H, W), `output_size` of them (None: as the input).
+    """Means of windows that cover x (N, C, H, W) or (C, H, W), as `torch.nn.AdaptiveAvgPool2d`.
 
-    Window i of n along an axis of H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉), as in `torch.nn.AdaptiveAvgPool2d`.
+    Window i of n along an axis of H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉).
 
+    Parameters
+    ----------
+    output_size : int or None, or sequence of two
+        n, how many windows along both axes or each; None: as many as elements.
+
+    Raises
+    ------
+    ValueError
+        In a call, if it does not fit x.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.AdaptiveAvgPool2d(1)(weft.ones((2, 3, 8, 8))).shape
     (2, 3, 1, 1)

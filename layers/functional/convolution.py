@@ -22,7 +22,43 @@ def conv1d(
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation of x (N, C, L) or (C, L) with weight (O, C/groups, K), plus bias (O): see `conv2d`."""
+    """Cross-correlation of sequences, see `conv2d`; the formula stands with `layers.Conv1d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    weight : Tensor
+        (O, C/groups, K).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the length (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+
+    Returns
+    -------
+    Tensor
+        (N, O, Lo) or (O, Lo), Lo = ⌊(L + 2P − D(K − 1) − 1)/S⌋ + 1.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or x is smaller than the kernel.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv1d(weft.tensor([[1.0, 2.0, 4.0]]), weft.tensor([[[-1.0, 1.0]]]))
+    tensor([[1., 2.]])
+    """
     return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -35,11 +71,39 @@ def conv2d(
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW), plus bias (O).
+    """Cross-correlation of images; the formula stands with `layers.Conv2d`.
 
-    The result is (N, O, Ho, Wo) with Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1. `padding` is an int, one for each axis,
-    "valid" (none) or "same" (Ho = H; stride 1).
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    weight : Tensor
+        (O, C/groups, KH, KW).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S, of both axes or of each: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the size (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
 
+    Returns
+    -------
+    Tensor
+        (N, O, Ho, Wo) or (O, Ho, Wo), Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or x is smaller than the kernel.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.conv2d(weft.ones((1, 3, 8, 8)), weft.ones((4, 3, 3, 3)), padding="same").shape
     (1, 4, 8, 8)
@@ -57,7 +121,45 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: Ints = 1,
 ) -> Tensor:
-    """The adjoint of `conv1d`: x (N, C, L) or (C, L), weight (C, O/groups, K), bias (O): see `conv_transpose2d`."""
+    """The adjoint of `conv1d`; see `conv_transpose2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    weight : Tensor
+        (C, O/groups, K).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end; less than the stride or the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+
+    Returns
+    -------
+    Tensor
+        (N, O, Lo) or (O, Lo), Lo = (L − 1)·S − 2P + D(K − 1) + output_padding + 1.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or nothing is left of the output.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv_transpose1d(weft.tensor([[1.0, 2.0]]), weft.tensor([[[1.0, 10.0]]]), stride=2)
+    tensor([[ 1., 10.,  2., 20.]])
+    """
     return _convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -71,9 +173,44 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Ints = 1,
 ) -> Tensor:
-    """The adjoint of `conv2d`: x (N, C, H, W) or (C, H, W), weight (C, O/groups, KH, KW), bias (O): y (N, O, Ho, Wo).
+    """The adjoint of `conv2d`: what its pullback does to a gradient.
 
-    Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1.
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    weight : Tensor
+        (C, O/groups, KH, KW).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S, of both axes or of each: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end; less than the stride or the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+
+    Returns
+    -------
+    Tensor
+        (N, O, Ho, Wo) or (O, Ho, Wo), Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or nothing is left of the output.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv_transpose2d(weft.ones((1, 3, 5, 5)), weft.ones((3, 4, 2, 2)), stride=2).shape
+    (1, 4, 10, 10)
     """
     return _convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 

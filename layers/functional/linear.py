@@ -10,11 +10,34 @@ __all__ = ["bilinear", "linear"]
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None) -> Tensor:
-    """y = x Wᵀ + b over the last axis: x (…, in), W (out, in) or (in), b (out).
+    """Affine map of the last axis: y = f(x Wᵀ + b), where f is the identity unless `activation` names another.
 
-    With `activation` (not in PyTorch) y = f(x Wᵀ + b), which a GPU computes in one go: "relu", or "gelu" in its form
-    with tanh. `Sequential` asks for it by itself. Half precision is then rounded once, after f.
+    Parameters
+    ----------
+    input : Tensor
+        x, (…, in).
+    weight : Tensor
+        W, (out, in); or (in,), then y has no last axis.
+    bias : Tensor, optional
+        b, (out,).
+    activation : {"relu", "gelu"}, optional
+        f, which a GPU computes in one go (not in PyTorch); "gelu" is its form with tanh. `Sequential` asks for it
+        by itself. Half precision is then rounded once, after f.
 
+    Returns
+    -------
+    Tensor
+        y, (…, out).
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes do not fit, or `activation` is another word.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.linear(weft.ones((2, 3)), weft.ones((4, 3))).shape
     (2, 4)
@@ -53,7 +76,37 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str 
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y_o = x₁ᵀ W_o x₂ + b_o: x₁ (…, in1), x₂ (…, in2), W (out, in1, in2), b (out), y (…, out)."""
+    """Bilinear map of the last axes: y_o = x₁ᵀ W_o x₂ + b_o.
+
+    Parameters
+    ----------
+    input1 : Tensor
+        x₁, (…, in1).
+    input2 : Tensor
+        x₂, (…, in2), with the same leading axes.
+    weight : Tensor
+        W, (out, in1, in2).
+    bias : Tensor, optional
+        b, (out,).
+
+    Returns
+    -------
+    Tensor
+        y, (…, out).
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.bilinear(weft.tensor([1.0, 2.0]), weft.tensor([3.0, 4.0]), weft.ones((1, 2, 2)))
+    tensor([21.])
+    """
     for name, x in (("input1", input1), ("input2", input2), ("weight", weight)):
         check.tensor(name, x)
     if weight.ndim != 3:

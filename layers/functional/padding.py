@@ -25,12 +25,35 @@ MODES: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """The input with elements added on its sides: `pad` is (left, right, top, bottom, …), from the last axis backwards.
+    """Elements added on the sides of a tensor.
 
-    "constant" adds `value` (0), "reflect" mirrors at the edge element, "replicate" repeats it, "circular" goes around.
-    Negative numbers take elements away (mode "constant" alone). The last three modes pad any axes, in PyTorch only
-    those behind batch and channels.
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape and dtype.
+    pad : sequence of int
+        (left, right, top, bottom, …): two for each axis, from the last one backwards. Negative numbers take
+        elements away (mode "constant" alone).
+    mode : {"constant", "reflect", "replicate", "circular"}, default "constant"
+        What is added: `value`, the mirror image without the edge element, the edge element, or what is at the other
+        end. The last three pad any axes, in PyTorch only those behind batch and channels.
+    value : float, optional
+        For mode "constant" alone, where it is 0 unless given.
 
+    Returns
+    -------
+    Tensor
+        Of the same dtype.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor.
+    ValueError
+        If `pad` or `mode` do not fit the shape, or `value` comes with another mode.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.pad(weft.tensor([1.0, 2.0, 3.0]), (2, 1), mode="reflect").tolist()
     [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]

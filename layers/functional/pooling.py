@@ -54,7 +54,43 @@ def max_pool1d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The maximum of each window of x (N, C, L) or (C, L): see `max_pool2d`."""
+    """The maximum of each window of a sequence; see `max_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    return_indices : bool, default False
+        Whether to return also where the maxima are.
+
+    Returns
+    -------
+    Tensor, or tuple of two Tensors
+        y (N, C, Lo) or (C, Lo); with `return_indices`, also the positions in L.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape and sizes do not fit.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.max_pool1d(weft.tensor([[1.0, 4.0, 3.0, 2.0]]), 2)
+    tensor([[4., 3.]])
+    """
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -98,11 +134,40 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The maximum of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo).
+    """The maximum of each window of an image.
 
-    Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1, or ⌈…⌉ with `ceil_mode`; the stride is the
-    kernel's size unless given. With `return_indices`, (y, positions of the maxima in the flattened (H, W)).
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    kernel_size : int or tuple of int
+        Elements in a window, along both axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    return_indices : bool, default False
+        Whether to return also where the maxima are.
 
+    Returns
+    -------
+    Tensor, or tuple of two Tensors
+        y (N, C, Ho, Wo) or (C, Ho, Wo), Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1, or ⌈…⌉
+        with `ceil_mode`; with `return_indices`, also the positions in the flattened (H, W).
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape and sizes do not fit.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.max_pool2d(weft.reshape(weft.arange(16.0), (1, 1, 4, 4)), 2).tolist()
     [[[[5.0, 7.0], [13.0, 15.0]]]]
@@ -118,7 +183,41 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """The mean of each window of x (N, C, L) or (C, L): see `avg_pool2d`."""
+    """The mean of each window of a sequence; see `avg_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+
+    Returns
+    -------
+    Tensor
+        y, (N, C, Lo) or (C, Lo).
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape and sizes do not fit.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.avg_pool1d(weft.tensor([[1.0, 3.0, 3.0, 5.0]]), 2)
+    tensor([[2., 4.]])
+    """
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
@@ -131,22 +230,106 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo), sizes as for `max_pool2d`.
+    """The mean of each window of an image.
 
-    Zeros of the padding count unless `count_include_pad=False`; `divisor_override` replaces the count.
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    kernel_size : int or tuple of int
+        Elements in a window, along both axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+    divisor_override : int, optional
+        What the sum is divided by, instead of how many elements count.
+
+    Returns
+    -------
+    Tensor
+        y, (N, C, Ho, Wo) or (C, Ho, Wo), sizes as for `max_pool2d`.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape and sizes do not fit, or `divisor_override` is 0.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.avg_pool2d(weft.reshape(weft.arange(16.0), (1, 1, 4, 4)), 2).tolist()
+    [[[[2.5, 4.5], [10.5, 12.5]]]]
     """
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
-    """Means of `output_size` windows that cover x (N, C, L) or (C, L): see `adaptive_avg_pool2d`."""
+    """Means of a number of windows that cover a sequence; see `adaptive_avg_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    output_size : int or None, or sequence of one
+        n, how many windows; None: L.
+
+    Returns
+    -------
+    Tensor
+        y, (N, C, n) or (C, n).
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape or size do not fit, or x is empty.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.adaptive_avg_pool1d(weft.tensor([[1.0, 2.0, 3.0]]), 2)
+    tensor([[1.5, 2.5]])
+    """
     return _adaptive(1, input, output_size)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
-    """Means over windows that cover x (N, C, H, W) or (C, H, W), `output_size` of them (None: as many as in x).
+    """Means of a number of windows that cover an image.
 
     Window i of n along an axis of H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉).
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    output_size : int or None, or sequence of two
+        n, how many windows along both axes or each; None: as many as elements.
+
+    Returns
+    -------
+    Tensor
+        y, (N, C, n, n) or (C, n, n).
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape or sizes do not fit, or x is empty.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.adaptive_avg_pool2d(weft.ones((2, 3, 8, 8)), (2, None)).shape
+    (2, 3, 2, 8)
     """
     return _adaptive(2, input, output_size)
 
