@@ -15,22 +15,26 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate
 
-from ..tape.autograd import primitive
+from ..tape.autograd import P, Primitive, primitive
+from ..tape.tensor import Tensor
 from .elementwise import _floats
 
 __all__ = ["cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
 
 
-def floating(generic: Callable) -> Callable:
+def floating(**policy: Any) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, Tensor]]:
     """A primitive on floating-point arrays."""
 
-    @functools.wraps(generic)
-    def convert(xp: Any, *arrays: Any, **static: Any) -> Any:
-        return generic(xp, *[_floats(xp, a) for a in arrays], **static)
+    def decorate(generic: Callable[Concatenate[Any, P], Any]) -> Primitive[P, Tensor]:
+        @functools.wraps(generic)
+        def convert(xp: Any, *arrays: Any, **static: Any) -> Any:
+            return generic(xp, *[_floats(xp, a) for a in arrays], **static)
 
-    return primitive(convert)
+        return primitive(**policy)(convert)
+
+    return decorate
 
 
 def _copyltu(xp: Any, x: Any) -> Any:
@@ -47,7 +51,7 @@ def _inverse(xp: Any, x: Any) -> Any:
     return 1 / xp.where(x == 0, xp.full_like(x, math.inf), x)
 
 
-@floating
+@floating()
 def cholesky(xp: Any, x: Any, /, *, upper: bool = False) -> Any:
     """The lower triangular L with x = L Lᵀ, or U = Lᵀ (`upper=True`), of positive definite x (…, M, M).
 
@@ -67,7 +71,7 @@ def cholesky(xp: Any, x: Any, /, *, upper: bool = False) -> Any:
     return y, (grad_x,)
 
 
-@floating
+@floating()
 def eigh(xp: Any, x: Any, /) -> Any:
     """Eigenvalues w, ascending, and orthonormal eigenvectors of symmetric x (…, M, M): x = V diag(w) Vᵀ.
 
@@ -88,7 +92,7 @@ def eigh(xp: Any, x: Any, /) -> Any:
     return result, vjp
 
 
-@floating
+@floating()
 def eigvalsh(xp: Any, x: Any, /) -> Any:
     """The eigenvalues of symmetric x, ascending. grad_x = V diag(g) Vᵀ, equal eigenvalues included."""
 
@@ -99,7 +103,7 @@ def eigvalsh(xp: Any, x: Any, /) -> Any:
     return xp.linalg.eigvalsh(x), (grad_x,)
 
 
-@floating
+@floating()
 def qr(xp: Any, x: Any, /, *, mode: str = "reduced") -> Any:
     """x = Q R, orthonormal columns times upper triangle: (…, M, N) → (…, M, K), (…, K, N) with K = min(M, N).
 
@@ -131,7 +135,7 @@ def qr(xp: Any, x: Any, /, *, mode: str = "reduced") -> Any:
     return result, vjp
 
 
-@floating
+@floating()
 def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
     """x = U diag(S) Vh with orthonormal columns of U and rows of Vh, S descending.
 
@@ -166,7 +170,7 @@ def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
     return result, vjp
 
 
-@floating
+@floating()
 def svdvals(xp: Any, x: Any, /) -> Any:
     """The singular values of x, descending. grad_x = U diag(g) Vᵀ, equal singular values included."""
 

@@ -11,7 +11,7 @@ from .elementwise import unbroadcast
 __all__ = ["matmul", "tensordot", "vecdot"]
 
 
-@primitive
+@primitive(precision="low")
 def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
     """The matrix product x₁ x₂ of (…, M, K) and (…, K, N), vectors being rows on the left and columns on the right.
 
@@ -36,7 +36,7 @@ def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
     return y, vjp
 
 
-@primitive
+@primitive(precision="low")
 def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Σ conj(x₁) x₂ along `axis`."""
 
@@ -46,7 +46,7 @@ def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return xp.vecdot(x1, x2, axis=axis), (lambda g: pull(g, x2, x1), lambda g: pull(g, x1, x2))
 
 
-@primitive
+@primitive(precision="low")
 def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     """Products summed over pairs of axes: the last n of x₁ with the first n of x₂, or `axes = (axes of x₁, axes of x₂)`."""
     if isinstance(axes, int):

@@ -43,7 +43,7 @@ def kept(stretch: Stretch, shape: tuple[int, ...], p: float) -> np.ndarray:
     return (draws < drop_threshold(p)).reshape(*shape[:-1], -(-shape[-1] // DRAWS) * DRAWS)[..., : shape[-1]]
 
 
-@primitive
+@primitive(precision="low")
 def scaled_dot_product_attention(
     xp: Any,
     query: Any,

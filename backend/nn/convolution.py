@@ -20,7 +20,7 @@ from ..tape.autograd import primitive
 
 __all__ = ["conv2d", "conv_transpose2d"]
 
-Pair = tuple[int, int]
+Pair = tuple[int, ...]
 
 
 class Geometry(NamedTuple):
@@ -71,7 +71,7 @@ def transposed_geometry(
     return Geometry((h, w), output, kernel, stride, (sides[0][0], sides[1][0]), dilation, groups)
 
 
-@primitive
+@primitive(precision="low")
 def conv2d(
     xp: Any,
     x: Any,
@@ -95,7 +95,7 @@ def conv2d(
     return convolution(Generic(xp), x, weight, bias, geometry(x, weight, stride, padding, dilation, groups))
 
 
-@primitive
+@primitive(precision="low")
 def conv_transpose2d(
     xp: Any,
     x: Any,

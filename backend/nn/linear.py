@@ -20,7 +20,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ACTIVATIONS: dict[str, tuple[Any, dict]] = {"relu": (relu, {}), "gelu": (gelu, {"approximate": "tanh"})}
 
 
-@primitive
+@primitive(precision="low")
 def linear(xp: Any, x: Any, weight: Any, bias: Any = None, /, *, activation: str | None = None) -> Any:
     """y = f(x Wᵀ + b) over the last axis: x (…, in), weight (out, in), bias (out), y (…, out).
 

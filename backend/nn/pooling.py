@@ -12,7 +12,7 @@ from ..tape.autograd import primitive
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
 
-Pair = tuple[int, int]
+Pair = tuple[int, ...]
 
 
 class Axis(NamedTuple):

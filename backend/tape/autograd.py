@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -25,9 +25,15 @@ from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
 from .tensor import Parameter, Tensor, innermost, wrap
 
-__all__ = ["enable_grad", "is_grad_enabled", "no_grad"]
+__all__ = ["Primitive", "enable_grad", "is_grad_enabled", "no_grad", "primitive"]
 
-PRIMITIVES: dict[str, Any] = {}  # every primitive by "module.name", for the tests that prove none is left out
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+F = TypeVar("F", bound=Callable[..., Any])
+N = TypeVar("N", bound="Node")
+
+PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tests that prove none is left out
+_new = object.__new__
 watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
@@ -41,7 +47,7 @@ class _Mode(threading.local):
     nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
     captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
     leaves: Any = None  # a list of those that got a `.grad`, while `capture` records a step
-    # Inside `autocast`: (name, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
+    # Inside `autocast`: (primitive, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
     # array), what stands for parameters: they are rounded off the tape, so that gradients reach them as they are.
     cast: Any = None
 
@@ -58,11 +64,10 @@ class Node:
 
     __slots__ = ("name", "order", "parents", "pullback")
 
-    def __init__(self, name: str, pullback: Any, parents: Sequence[Any]):
-        self.name = name
-        self.pullback = pullback
-        self.parents = parents
-        self.order = next(_order)
+    name: str
+    order: int
+    parents: Sequence[Any]
+    pullback: Any
 
 
 class Output(Node):
@@ -70,13 +75,57 @@ class Output(Node):
 
     __slots__ = ("index", "zeros")
 
-    def __init__(self, node: Node, index: int, zeros: Callable[[], Any]):
-        super().__init__(node.name, None, (node,))
-        self.index = index
-        self.zeros = zeros
+    index: int
+    zeros: Callable[[], Any]
 
 
-def primitive(generic: Callable) -> Any:
+def node(cls: type[N], name: str, pullback: Any, parents: Sequence[Any]) -> N:
+    """A new Node, without the call of an `__init__`: every operation makes one."""
+    new = _new(cls)
+    new.name = name
+    new.pullback = pullback
+    new.parents = parents
+    new.order = next(_order)
+    return new
+
+
+class Primitive(Protocol[P, R]):
+    """What `primitive` returns: a function of Tensors."""
+
+    __name__: str
+    generic: Callable[..., Any]  # of the namespace and raw arrays
+    impls: dict[str, Callable[..., Any]]  # what replaces it, by device or kind of device
+    precision: str | None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def on(self, device: str) -> Callable[[F], F]:
+        """Register a replacement for a device, or a kind of device."""
+
+
+@overload
+def primitive(generic: Callable[Concatenate[Any, P], Any], /) -> Primitive[P, Tensor]: ...
+
+
+@overload
+def primitive(
+    *,
+    moves: bool = False,
+    rounds_once: bool = False,
+    precision: str | None = None,
+    reads_halves: Callable[..., bool] | None = None,
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, Tensor]]: ...
+
+
+def primitive(
+    generic: Callable | None = None,
+    /,
+    *,
+    moves: bool = False,
+    rounds_once: bool = False,
+    precision: str | None = None,
+    reads_halves: Callable[..., bool] | None = None,
+) -> Any:
     """Turn `generic(xp, *arrays, **static) -> (output, pullback)` into a differentiable function of Tensors.
 
     Every positional argument may be a Tensor; keyword arguments are static. `output` is an array or a tuple of arrays.
@@ -92,22 +141,58 @@ def primitive(generic: Callable) -> Any:
 
     With several outputs the gradient is a tuple. `@name.on("cuda")` registers a replacement for one kind of device: the
     same signature without `xp`. It returns NotImplemented for what it cannot do, and the generic form takes over.
+
+    Parameters
+    ----------
+    generic : Callable
+        The function; left out where options follow, as in `@primitive(moves=True)`.
+    moves : bool
+        Only moves numbers and computes none, so that half precision needs no float32 in between (see `in_float32`).
+    rounds_once : bool
+        Rounds once, as does its pullback, where all arrays have one shape: float32 in between would change nothing.
+    precision : str, optional
+        What becomes of its arguments inside `autocast`: "low" for products, which run in half precision, "full" for what
+        is sensitive to it, which runs in float32. None leaves them as they are.
+    reads_halves : Callable, optional
+        For "full": whether the first of these arguments may stay half precision, being widened as it is read.
+
+    Returns
+    -------
+    Primitive
+        The function of Tensors, registered in `PRIMITIVES` under its full name.
+
+    Raises
+    ------
+    ValueError
+        If `precision` is none of the above.
+
+    Examples
+    --------
+    >>> @weft.primitive
+    ... def cube(xp, x, /):
+    ...     return x**3, (lambda g: g * 3 * x**2,)
+    >>> weft.grad(cube)(weft.tensor(2.0))
+    tensor(12.)
     """
-    name = generic.__name__
-    full_name = f"{generic.__module__.rpartition('.')[2]}.{name}"
-    moves = full_name.partition(".")[0] in _MOVES and name != "where"  # which may meet Python numbers
-    once = full_name in _ONCE
+    if precision not in (None, "low", "full"):
+        raise ValueError(f"`precision` must be None, 'low' or 'full', got {precision!r}")
+    if generic is None:
+        return functools.partial(
+            primitive, moves=moves, rounds_once=rounds_once, precision=precision, reads_halves=reads_halves
+        )
+    form = generic
+    name = form.__name__
     impls: dict[str, Callable] = {}
 
-    @functools.wraps(generic)
+    @functools.wraps(form)
     def call(*args: Any, **static: Any) -> Any:
         if watch is not None and (result := watch(call, name, args, static)) is not NotImplemented:
             return result
         device, depth, nested, tracked, mixed = None, 0, False, False, False
         raw: list[Any] = []
         rounded: Sequence[tuple[int, Any]] = ()
-        if _mode.cast is not None:
-            args, rounded = _mode.cast(full_name, args)
+        if precision is not None and _mode.cast is not None:
+            args, rounded = _mode.cast(call, args)
         for a in args:
             if isinstance(a, Tensor):
                 raw.append(a.data)
@@ -140,11 +225,11 @@ def primitive(generic: Callable) -> Any:
                     _report_fallback(name, device, raw)
         if result is NotImplemented:
             xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
-            is_half = not nested and not moves and _is_bfloat16(raw) and not (once and _are_alike(raw))
+            is_half = not nested and not moves and _is_bfloat16(raw) and not (rounds_once and _are_alike(raw))
             if is_half or (rounded and xp is np):
-                result = in_float32(generic, xp, raw, static)
+                result = in_float32(form, xp, raw, static)
             else:
-                result = generic(xp, *raw, **static)
+                result = form(xp, *raw, **static)
         out, pullback = result
         if tracked and pullback is not None and _mode.enabled:
             if depth >= _mode.base:
@@ -161,17 +246,26 @@ def primitive(generic: Callable) -> Any:
 
         return register
 
-    call.__wrapped__ = functools.partial(generic, None)  # type: ignore[attr-defined] # `help` leaves out what is bound: xp
-    call.generic, call.impls, call.on = generic, impls, on  # type: ignore[attr-defined]
-    PRIMITIVES[full_name] = call
-    return call
+    made: Any = call
+    made.__wrapped__ = _WithoutNamespace(form)
+    made.generic, made.impls, made.on = form, impls, on
+    made.precision, made.reads_halves = precision, reads_halves
+    PRIMITIVES[f"{form.__module__}.{form.__qualname__}"] = made
+    return made
 
 
-# Modules whose primitives compute nothing.
-_MOVES = ("manipulation", "indexing", "creation", "methods", "embedding")
+class _WithoutNamespace:
+    """What `inspect.signature` finds behind a primitive: its generic form without `xp`, whose source `getsource` shows."""
 
-# Primitives that round once, as do their pullbacks, where all arrays have one shape: as they would in float32.
-_ONCE = ("elementwise.add", "elementwise.subtract", "elementwise.multiply", "elementwise.negative")
+    def __init__(self, form: Callable):
+        self.__wrapped__ = form
+
+    @property
+    def __signature__(self) -> Any:
+        import inspect
+
+        signature = inspect.signature(self.__wrapped__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 def _is_bfloat16(raw: list) -> bool:
@@ -274,18 +368,20 @@ def _record(name: str, out: Any, pullback: Any, args: Sequence, device: str, dep
         else:
             a._saved = True
             parents.append(None)
-    node = Node(name, pullback, parents)
+    here = node(Node, name, pullback, parents)
     if not isinstance(out, tuple):
         result = wrap(out, device, depth)
-        result._node, result.requires_grad = node, True
+        result._node, result.requires_grad = here, True
         return result
     results = [wrap(o, device, depth) for o in out]
     for i, result in enumerate(results):
         if is_real_floating(result.dtype):
             data = result.data
-            zeros = functools.partial(namespace_of(data).zeros, data.shape, dtype=data.dtype, device=data.device)
-            result._node, result.requires_grad = Output(node, i, zeros), True
-    node.pullback = functools.partial(_fill_in, pullback, [r._node and r._node.zeros for r in results])
+            part = node(Output, name, None, (here,))
+            part.index = i
+            part.zeros = functools.partial(namespace_of(data).zeros, data.shape, dtype=data.dtype, device=data.device)
+            result._node, result.requires_grad = part, True
+    here.pullback = functools.partial(_fill_in, pullback, [r._node and r._node.zeros for r in results])
     return _retuple(out, results)
 
 
@@ -345,18 +441,12 @@ def _is_alone(g: Any, others: Sequence[Any]) -> bool:
 def _destinations(parents: Sequence[Any]) -> list:
     """For each parent the arena's memory for its gradient, if this is a parameter's first gradient of the step."""
     into: list[Any] = []
-    taken: set[int] = set()
     for p in parents:
-        if isinstance(p, Parameter) and p.grad is None and id(p) not in taken:
-            taken.add(id(p))  # used twice by one operation: only the first may write
-            into.append(p._grad_view)
-        else:
-            into.append(None)
+        view = p._grad_view if isinstance(p, Parameter) and p.grad is None else None
+        if view is not None and any(view is other for other in into):
+            view = None  # used twice by one operation: only the first may write
+        into.append(view)
     return into
-
-
-def _nowhere(parents: Sequence[Any]) -> list:
-    return [None] * len(parents)
 
 
 def run(
@@ -364,12 +454,13 @@ def run(
     sink: Callable,
     *,
     retain_graph: bool = False,
-    destinations: Callable = _nowhere,
+    destinations: Callable | None = None,
 ) -> None:
     """Send gradients back from `roots`, each a (tensor, gradient), and those of leaves to `sink(leaf, gradient, others)`.
 
     Nodes are visited newest first, hence after all that used their output. `others` are the arrays that the gradient
-    may share memory with (itself among them), or None if there may be any.
+    may share memory with (itself among them), or None if there may be any. `destinations(parents)` names memory that a
+    gradient may be written to.
     """
     pending: dict[Node, Any] = {}
     queue: list[tuple[int, Node]] = []
@@ -379,7 +470,7 @@ def run(
         for to, g in arriving:
             if to is None or g is None:
                 continue
-            if not isinstance(to, Node):
+            if isinstance(to, Tensor):
                 sink(to, g, others)
             elif to in pending:
                 pending[to] = pending[to] + g
@@ -406,7 +497,8 @@ def run(
         if type(pullback) is tuple:
             gradients = [None if parent is None else f(g) for f, parent in zip(pullback, parents)]
         else:
-            gradients = pullback(g, [parent is not None for parent in parents], destinations(parents))
+            into = [None] * len(parents) if destinations is None else destinations(parents)
+            gradients = pullback(g, [parent is not None for parent in parents], into)
         if not retain_graph:
             node.pullback = None
         others = None if retain_graph or type(above) is dict else [above, *gradients]
