@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-from numpy.typing import DTypeLike
-
 from ..backend.array.creation import full
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional.activation import half_length
@@ -156,9 +154,7 @@ class PReLU(Layer):
     tensor([-0.25,  0.  ,  2.  ], grad_fn=prelu)
     """
 
-    def __init__(
-        self, num_parameters: int = 1, init: float = 0.25, *, device: str | None = None, dtype: DTypeLike | None = None
-    ):
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, device: str | None = None, dtype: DType = None):
         self.num_parameters = num_parameters
         self.init = init
         self.weight = Parameter(full(num_parameters, float(init), device=device, dtype=dtype))

@@ -326,8 +326,8 @@ class ModuleDict(Module):
         modules : mapping of str to Module, or iterable of pairs
             What is added, in this order.
         """
-        pairs: Any = modules.items() if hasattr(modules, "items") else modules
-        for key, module in pairs:
+        given: Any = modules
+        for key, module in given.items() if hasattr(given, "items") else given:
             self[key] = module
 
     def pop(self, key: str) -> Module:
@@ -399,7 +399,7 @@ class Residual(Layer):
                 f"`shortcut` must give the shape of the module's output {output.shape}, got {shortcut.shape}; "
                 "pass one that does, such as Conv2d(in_channels, out_channels, 1, stride)"
             )
-        return output + shortcut  # type: ignore[operator]
+        return output + shortcut
 
 
 class Identity(Module):

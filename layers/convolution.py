@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from numpy.typing import DTypeLike
-
 from ..backend.array.creation import empty
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
@@ -43,7 +41,7 @@ class _Conv(Layer):
         padding_mode: str = "zeros",
         *,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         if not isinstance(groups, int) or groups < 1 or in_channels % groups or out_channels % groups:
             got = f"got {groups} for {in_channels} and {out_channels}"
@@ -217,7 +215,7 @@ class _ConvTranspose(_Conv):
         padding_mode: str = "zeros",
         *,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         if isinstance(padding, str):
             raise TypeError(f"`padding` must be an int or ints for a transposed convolution, got {padding!r}")

@@ -6,9 +6,7 @@ generator.
 
 from __future__ import annotations
 
-from numpy.typing import DTypeLike
-
-from ..backend.tape.tensor import Tensor
+from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from .functional import _check as check
 from .linear import Linear
@@ -168,7 +166,7 @@ class DropConnect(Linear):
         p: float = 0.5,
         *,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         check.probability("p", p)
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)

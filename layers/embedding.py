@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from numpy.typing import DTypeLike
-
 from ..backend.array.creation import empty
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
@@ -72,7 +70,7 @@ class Embedding(Layer):
         _freeze: bool = False,
         *,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from numpy.typing import DTypeLike
-
 from ..backend.array.creation import empty
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .module import Layer, Module
@@ -45,13 +43,7 @@ class Linear(Layer):
     bias: Parameter | None
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        *,
-        device: str | None = None,
-        dtype: DTypeLike | None = None,
+        self, in_features: int, out_features: int, bias: bool = True, *, device: str | None = None, dtype: DType = None
     ):
         self.in_features = in_features
         self.out_features = out_features
@@ -108,7 +100,7 @@ class Bilinear(Module):
         bias: bool = True,
         *,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         self.in1_features = in1_features
         self.in2_features = in2_features

@@ -7,9 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from numpy.typing import DTypeLike
-
-from ..backend.tape.tensor import Tensor
+from ..backend.tape.tensor import DType, Tensor
 from . import init
 from .activation import ReLU
 from .containers import Flatten, Sequential
@@ -29,7 +27,7 @@ def mlp(
     hidden: Sequence[int] = (128, 64),
     activation: Callable[[], Module] = ReLU,
     device: str | None = None,
-    dtype: DTypeLike | None = None,
+    dtype: DType = None,
 ) -> Sequential:
     """A multilayer perceptron: flatten, then dense layers with an activation between them; logits come out.
 
@@ -68,11 +66,7 @@ def mlp(
 
 
 def cnn(
-    input_shape: Sequence[int] = (3, 32, 32),
-    num_classes: int = 10,
-    *,
-    device: str | None = None,
-    dtype: DTypeLike | None = None,
+    input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10, *, device: str | None = None, dtype: DType = None
 ) -> Sequential:
     """The textbook's network: twice (3×3 convolution, ReLU, 2×2 max-pooling), 16 and 32 channels; 128 units; logits.
 
@@ -150,13 +144,7 @@ class BasicBlock(Layer):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        *,
-        device: str | None = None,
-        dtype: DTypeLike | None = None,
+        self, in_channels: int, channels: int, stride: int = 1, *, device: str | None = None, dtype: DType = None
     ):
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.conv1 = Conv2d(in_channels, channels, 3, stride, padding=1, bias=False, **place)
@@ -173,7 +161,7 @@ class BasicBlock(Layer):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
         y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(y + shortcut)  # type: ignore[operator]
+        return self.relu(y + shortcut)
 
 
 class ResNet(Layer):
@@ -214,7 +202,7 @@ class ResNet(Layer):
         *,
         in_channels: int = 3,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.conv1 = Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False, **place)
@@ -247,7 +235,7 @@ def resnet18(
     num_classes: int = 1000,
     *,
     device: str | None = None,
-    dtype: DTypeLike | None = None,
+    dtype: DType = None,
 ) -> ResNet:
     """ResNet-18: 11,689,512 parameters for 3 channels and 1000 classes.
 

@@ -7,11 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from ..backend.array.methods import _names_dtype
 from ..backend.device import devices, dtypes
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
 from .state import IncompatibleKeys, load
 
@@ -453,13 +452,7 @@ class Module:
             elif parameter.grad is not None:
                 parameter.grad.data[...] = 0
 
-    def to(
-        self,
-        target: str | Tensor | DTypeLike | None = None,
-        dtype: DTypeLike | None = None,
-        *,
-        device: str | None = None,
-    ) -> Self:
+    def to(self, target: str | Tensor | DType = None, dtype: DType = None, *, device: str | None = None) -> Self:
         """Move parameters and buffers, in place, to a device and/or a floating-point dtype.
 
         As `to("cuda")`, `to(weft.float64)`, `to("cuda", weft.float16)` or `to(tensor)`. Integer buffers keep their

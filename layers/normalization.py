@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from numpy.typing import DTypeLike
-
 from ..backend.array.creation import ones, zeros
 from ..backend.device.dtypes import int64
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .module import Layer
@@ -17,7 +15,7 @@ __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "Instanc
 
 
 def _affine(
-    shape: int | tuple[int, ...], weight: bool, bias: bool, device: str | None, dtype: DTypeLike | None
+    shape: int | tuple[int, ...], weight: bool, bias: bool, device: str | None, dtype: DType
 ) -> tuple[Parameter | None, Parameter | None]:
     """A weight of ones and a bias of zeros, where wanted."""
     w = Parameter(ones(shape, device=device, dtype=dtype)) if weight else None
@@ -58,7 +56,7 @@ class _RunningNorm(_Norm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         self.num_features = num_features
         self.eps = eps
@@ -227,7 +225,7 @@ class _InstanceNorm(_RunningNorm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, bias=bias, device=device, dtype=dtype
@@ -386,7 +384,7 @@ class LayerNorm(_Norm):
         bias: bool = True,
         *,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
@@ -442,7 +440,7 @@ class RMSNorm(_Norm):
         elementwise_affine: bool = True,
         *,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
@@ -505,7 +503,7 @@ class GroupNorm(_Norm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DType = None,
     ):
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"`num_groups` must divide `num_channels`, got {num_groups} and {num_channels}")

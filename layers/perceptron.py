@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Self
 
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from ..backend.array.creation import asarray, zeros
 from ..backend.array.products import matmul
 from ..backend.tape.autograd import no_grad
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from .module import Layer
 
@@ -61,7 +61,7 @@ class Perceptron(Layer):
     ([1.0, 0.0], 0)
     """
 
-    def __init__(self, in_features: int, *, lr: float = 1.0, device: str | None = None, dtype: DTypeLike | None = None):
+    def __init__(self, in_features: int, *, lr: float = 1.0, device: str | None = None, dtype: DType = None):
         if not lr > 0:
             raise ValueError(f"`lr` must be positive, got {lr}")
         self.in_features = in_features
@@ -80,7 +80,6 @@ class Perceptron(Layer):
             raise ValueError(f"`{name}` must have shape ({wanted}), got {tuple(x.shape)}")
         return x
 
-    @no_grad()
     def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor, epochs: int = 100) -> Self:
         """Go through the examples, in order, until an epoch without a mistake, or `epochs` times.
 
@@ -105,26 +104,26 @@ class Perceptron(Layer):
         ValueError
             If shapes do not fit, or `y` holds anything but 0 and 1.
         """
-        X = self._read("X", X, (-1, self.in_features))
-        y = self._read("y", y, (X.shape[0],))
-        if any(label not in (0, 1) for label in y.tolist()):
-            raise ValueError("`y` must hold 0 and 1 alone; convert signs with (y + 1) / 2")
-        self.mistakes = []
-        for _ in range(epochs):
-            wrong = 0
-            for i in range(X.shape[0]):
-                x = X[i, :]
-                error = y[i] - self.forward(x)  # type: ignore[operator]
-                if error:
-                    self.weight += self.lr * error * x
-                    self.bias += self.lr * error
-                    wrong += 1
-            self.mistakes.append(wrong)
-            if not wrong:
-                break
+        with no_grad():
+            X = self._read("X", X, (-1, self.in_features))
+            y = self._read("y", y, (X.shape[0],))
+            if any(label not in (0, 1) for label in y.tolist()):
+                raise ValueError("`y` must hold 0 and 1 alone; convert signs with (y + 1) / 2")
+            self.mistakes = []
+            for _ in range(epochs):
+                wrong = 0
+                for i in range(X.shape[0]):
+                    x = X[i, :]
+                    error = y[i] - self.forward(x)
+                    if error:
+                        self.weight += self.lr * error * x
+                        self.bias += self.lr * error
+                        wrong += 1
+                self.mistakes.append(wrong)
+                if not wrong:
+                    break
         return self
 
-    @no_grad()
     def predict(self, X: ArrayLike | Tensor) -> Tensor:
         """The class of each row of X.
 
@@ -143,7 +142,8 @@ class Perceptron(Layer):
         ValueError
             If the shape does not fit.
         """
-        return self.forward(self._read("X", X, (-1, self.in_features)))
+        with no_grad():
+            return self.forward(self._read("X", X, (-1, self.in_features)))
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, lr={self.lr}"

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import warnings
 
-from numpy.typing import DTypeLike
-
 from ...backend.array.creation import ones_like, zeros_like
 from ...backend.array.elementwise import tanh as _tanh
 from ...backend.nn import activation as primitives
-from ...backend.tape.tensor import Tensor
+from ...backend.tape.tensor import DType, Tensor
 from . import _check as check
 
 __all__ = [
@@ -689,7 +687,7 @@ def _softmax_axis(name: str, input: Tensor, dim: int | None, stacklevel: int) ->
     return dim if not input.ndim and dim in (0, -1) else check.axis("dim", dim, input)
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
     """Numbers as probabilities: exp(xᵢ) / Σⱼ exp(xⱼ) along `dim`.
 
     Parameters
@@ -726,7 +724,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return primitives.softmax(input, axis=axis) if input.ndim else ones_like(input)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
     """Numbers as log-probabilities: xᵢ − ln Σⱼ exp(xⱼ) along `dim`.
 
     Parameters

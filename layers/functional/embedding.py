@@ -90,7 +90,7 @@ def embedding(
         _limit_norms(weight, input, float(max_norm), float(norm_type))
     y = primitives.embedding(input, weight, padding_idx=padding_idx)
     if scale_grad_by_freq:
-        y = y + (y - y.detach()) * (_inverse_counts(input, y) - 1)  # type: ignore[operator]  # y, with its gradient times the share
+        y = y + (y - y.detach()) * (_inverse_counts(input, y) - 1)  # y, with its gradient times the share
     return y
 
 

@@ -67,7 +67,7 @@ def _prepare(input: Tensor, target: Tensor, reduction: str, *, same_shape: bool,
 
 def _weighted(loss: Tensor, weight: Tensor, total: Any, reduction: str) -> Tensor:
     check.shape("weight", weight, loss.shape)
-    loss = loss * weight  # type: ignore[operator]
+    loss = loss * weight
     if reduction == "none":
         return loss
     return sum(loss) if reduction == "sum" else sum(loss) / total
