@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from .files import fault
 
 __all__ = ["check_labels", "one_hot"]
 
 
-def check_labels(labels: Any, num_classes: int, *, source: str = "labels") -> np.ndarray:
+def check_labels(labels: ArrayLike, num_classes: int, *, source: str = "labels") -> np.ndarray:
     """Make sure that every label is an integer in [0, num_classes).
 
     Parameters
@@ -49,7 +48,7 @@ def check_labels(labels: Any, num_classes: int, *, source: str = "labels") -> np
     return labels.astype(np.int64, copy=False)
 
 
-def one_hot(labels: Any, num_classes: int, dtype: Any = np.float32) -> np.ndarray:
+def one_hot(labels: ArrayLike, num_classes: int, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Rows of the identity matrix: 1 at the label and 0 elsewhere.
 
     Parameters

@@ -6,10 +6,10 @@ ImportError with the command to run if scikit-learn is not installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
-from typing import Any
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .arrays import ArrayDataset, DataSplits
 from .extras import sklearn
@@ -24,7 +24,7 @@ def train_dev_test_split(
     *,
     dev: float = 0,
     test: float = 0.2,
-    stratify: Any = None,
+    stratify: ArrayLike | None = None,
     seed: int = 0,
     class_names: tuple[str, ...] = (),
     name: str = "data",
@@ -124,7 +124,9 @@ def k_fold(data: Sized, n_splits: int = 5, *, shuffle: bool = True, seed: int = 
     return kind(n_splits, shuffle=shuffle, random_state=seed if shuffle else None).split(np.empty(len(data)))
 
 
-def stratified_k_fold(labels: Any, n_splits: int = 5, *, shuffle: bool = True, seed: int = 0) -> Iterator[Fold]:
+def stratified_k_fold(
+    labels: Sequence[int] | np.ndarray, n_splits: int = 5, *, shuffle: bool = True, seed: int = 0
+) -> Iterator[Fold]:
     """Split k times so that every part has the classes in the proportions of the whole (sklearn's StratifiedKFold).
 
     Parameters

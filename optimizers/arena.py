@@ -126,13 +126,13 @@ class Arena(Layout):
         self.is_ready = False
         self._segments: dict[tuple[int, int], Segment] = {}
         self._whole: list[tuple[Segment, Clock]] | None = None  # what `segments` returns for an arena that is ready
-        self.where: dict[int, tuple[Any, int]] = {}
+        self.places: dict[int, tuple[Any, int]] = {}
         self.rows = [(p, self.view(self.values, i), self.view(self.grads, i)) for i, p in enumerate(self.params)]
         self.rounding = Rounding(self.values, [value for _, value, _ in self.rows], self.offsets)
         for i, row in enumerate(self.rows):
             self._adopt(i)
             for vector, view in zip((self.values, self.grads), row[1:]):
-                self.where[id(view)] = vector, i
+                self.places[id(view)] = vector, i
                 _owners[id(view)] = self
 
     def _adopt(self, i: int) -> None:
@@ -167,7 +167,7 @@ class Arena(Layout):
                 break
         return self.is_ready
 
-    def displaced(self) -> bool:
+    def has_moved(self) -> bool:
         """Whether a parameter has moved to another device or dtype, so that the arenas must be laid out anew."""
         for i, (p, value, _) in zip(self.indices, self.rows):
             if p.data.shape != value.shape:
@@ -287,10 +287,10 @@ def contiguous(arrays: Sequence[Any]) -> list[Any]:
             merged.append(arrays[i])
             i += 1
             continue
-        vector, first = arena.where[id(arrays[i])]
+        vector, first = arena.places[id(arrays[i])]
         last = first
         while (i := i + 1) < len(arrays):
-            following = arena.where.get(id(arrays[i]))
+            following = arena.places.get(id(arrays[i]))
             if following is None or following[0] is not vector or following[1] != last + 1:
                 break
             last += 1

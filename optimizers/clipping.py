@@ -143,7 +143,9 @@ def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float
     [0.6, 0.8]
     """
     max_norm = _non_negative("max_norm", max_norm)
-    for x, norm, has_kernel in _with([p.grad for p in _listed(parameters) if p.grad is not None], total_norm):
+    for x, norm, has_kernel in _arrays_and_number(
+        [p.grad for p in _listed(parameters) if p.grad is not None], total_norm
+    ):
         xp = devices.namespace_of(x)
         if has_kernel:
             from ..kernels import reductions
@@ -157,7 +159,7 @@ def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float
 
 def scale_(tensors: Iterable[Tensor], factor: Tensor) -> None:
     """x ← factor · x for all tensors, in place; `factor` is 0-d, and may be beyond the range of half precision."""
-    for x, scale, has_kernel in _with(list(tensors), factor):
+    for x, scale, has_kernel in _arrays_and_number(list(tensors), factor):
         if has_kernel:
             from ..kernels import reductions
 
@@ -166,15 +168,15 @@ def scale_(tensors: Iterable[Tensor], factor: Tensor) -> None:
             _multiply(devices.namespace_of(x), x, scale)
 
 
-def _with(tensors: Sequence[Tensor], number: Tensor) -> Iterator[tuple[Any, Any, bool]]:
-    """(memory, the number beside it as a 0-d array, whether kernels can work on these) for all of the tensors' memory."""
+def _arrays_and_number(tensors: Sequence[Tensor], number: Tensor) -> Iterator[tuple[Any, Any, bool]]:
+    """For all of the tensors' memory: (array, the number on its device as a 0-d array, whether kernels can work on these)."""
     for device in {t.device: None for t in tensors}:
-        beside = number.to(device).data
+        moved = number.to(device).data
         for x in contiguous([t.data for t in tensors if t.device == device]):
             has_kernel = runs_kernels(device, x.dtype) and x.flags.c_contiguous
             yield (
                 x,
-                devices.namespace_of(x).astype(beside, np.float32, copy=False) if has_kernel else beside,
+                devices.namespace_of(x).astype(moved, np.float32, copy=False) if has_kernel else moved,
                 has_kernel,
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -98,8 +98,17 @@ class GradScaler:
         self._start: tuple[float, int] = (float(init_scale), 0)
         self._scale: Any = None  # s, and how many steps in a row were finite: 0-d, on the device
         self._streak: Any = None
-        self._found: dict[int, tuple[Tensor, bool]] = {}  # by optimizer: (a gradient is not finite, they are unscaled)
+        self._checks: dict[int, tuple[Tensor, bool]] = {}  # by optimizer: (a gradient is not finite, they are unscaled)
         self._stepped: set[int] = set()
+
+    @overload
+    def scale(self, outputs: Tensor) -> Tensor: ...
+
+    @overload
+    def scale(self, outputs: list[Tensor]) -> list[Tensor]: ...
+
+    @overload
+    def scale(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]: ...
 
     def scale(self, outputs: Any) -> Any:
         """Multiply losses by s; gradients flow back.
@@ -131,7 +140,7 @@ class GradScaler:
             return type(outputs)(self.scale(o) for o in outputs)
         if not isinstance(outputs, Tensor):
             raise TypeError(f"`outputs` must be a Tensor, or a list or tuple of them, got {type(outputs).__name__}")
-        return outputs * self._ready(outputs.device).to(outputs.device)
+        return outputs * self._scale_on(outputs.device).to(outputs.device)
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients of `optimizer` by s, so that they can be clipped or looked at before `step`.
@@ -161,15 +170,15 @@ class GradScaler:
             return
         if id(optimizer) in self._stepped:
             raise RuntimeError("`unscale_` must come before `step`, which was called since the last update()")
-        if self._found.get(id(optimizer), (None, False))[1]:
+        if self._checks.get(id(optimizer), (None, False))[1]:
             raise RuntimeError("`unscale_` was called on this optimizer since the last update()")
         if recording := active():
             recording.if_it_fails(self._begin)
         with no_grad():
-            self._found[id(optimizer)] = self._check(optimizer), True
+            self._checks[id(optimizer)] = self._check(optimizer), True
             gradients = _gradients(optimizer)
             if gradients:
-                scale_(gradients, 1 / self._ready(gradients[0].device))
+                scale_(gradients, 1 / self._scale_on(gradients[0].device))
 
     def step(self, optimizer: Optimizer, *args: Any, **options: Any) -> Any:
         """Call `optimizer.step` with gradients divided by s, unless one of them is not finite.
@@ -213,11 +222,11 @@ class GradScaler:
         if recording := active():
             recording.if_it_fails(self._begin)
         with no_grad():
-            if id(optimizer) not in self._found:
-                self._found[id(optimizer)] = self._check(optimizer), False
-            found, is_unscaled = self._found[id(optimizer)]
+            if id(optimizer) not in self._checks:
+                self._checks[id(optimizer)] = self._check(optimizer), False
+            found, is_unscaled = self._checks[id(optimizer)]
             self._stepped.add(id(optimizer))
-            multiplier = None if is_unscaled else 1 / self._ready(found.device)
+            multiplier = None if is_unscaled else 1 / self._scale_on(found.device)
         return optimizer.step(multiplier=multiplier, skip=found, **options)
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
@@ -249,7 +258,7 @@ class GradScaler:
         if new_scale is not None:
             self._start = float(new_scale.item() if isinstance(new_scale, Tensor) else new_scale), 0
             self._scale = None
-        elif not self._found:
+        elif not self._checks:
             raise RuntimeError("`update` must come after a step: scaler.step(optimizer)")
         else:
             with no_grad():
@@ -258,12 +267,12 @@ class GradScaler:
 
     def _begin(self) -> None:
         """Nothing has been done to any optimizer in this iteration."""
-        self._found.clear()
+        self._checks.clear()
         self._stepped.clear()
 
     def _adapt(self) -> None:
         scale, streak = self._scale, self._streak
-        flags = [found.to(scale.device) for found, _ in self._found.values()]
+        flags = [found.to(scale.device) for found, _ in self._checks.values()]
         failed = flags[0]
         for flag in flags[1:]:
             failed = failed | flag
@@ -282,7 +291,7 @@ class GradScaler:
             return asarray(False, device=self._device)
         return logical_not(isfinite(get_total_norm(gradients, math.inf)))
 
-    def _ready(self, device: str) -> Any:
+    def _scale_on(self, device: str) -> Any:
         """s, on the device that it was first asked for on."""
         if self._scale is None:
             device = self._device or device

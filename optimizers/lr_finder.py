@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..backend.device.devices import waiting_is_meant
+from ..backend.tape.tensor import Tensor
 from .optimizer import Optimizer
 
 __all__ = ["LRFinderResult", "lr_find"]
+
+Batch = TypeVar("Batch")
 
 
 class LRFinderResult(NamedTuple):
@@ -38,8 +41,8 @@ class LRFinderResult(NamedTuple):
 
 def lr_find(
     optimizer: Optimizer,
-    loss: Callable[[Any], Any],
-    batches: Iterable[Any],
+    loss: Callable[[Batch], Tensor],
+    batches: Iterable[Batch],
     *,
     start_lr: float = 1e-7,
     end_lr: float = 10.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from .rule import Clock, Group, Numbers, Params, Vectors
 from .state import read_entry, read_groups
 
 __all__ = ["Optimizer"]
+
+T = TypeVar("T")
 
 # Blocks too few for a second thread: waking it costs 20 µs, and some waiting for Python's lock. With two cores and
 # Adam, two whole blocks gain 1.2 times, one and a bit lose as much.
@@ -186,7 +188,7 @@ class Optimizer:
         """
         raise NotImplementedError
 
-    def update_cpu(self, p: Any, g: Any, state: Vectors, group: Group, c: Numbers, t: Any) -> None:
+    def update_cpu(self, p: np.ndarray, g: np.ndarray, state: Vectors, group: Group, c: Numbers, t: np.ndarray) -> None:
         """The rule for NumPy, with memory for intermediates.
 
         Parameters
@@ -217,8 +219,8 @@ class Optimizer:
 
     # --- the step -----------------------------------------------------------------------------------------------------
     def step(
-        self, closure: Callable[[], Any] | None = None, *, multiplier: Tensor | None = None, skip: Tensor | None = None
-    ) -> Any:
+        self, closure: Callable[[], T] | None = None, *, multiplier: Tensor | None = None, skip: Tensor | None = None
+    ) -> T | None:
         """Update all parameters that have a gradient.
 
         Parameters
@@ -308,7 +310,8 @@ class Optimizer:
     def _launch(self, segment: Segment, multiplier: Any, skip: Any) -> None:
         from ..kernels.optimizers import update
 
-        rule, *names = self.kernel  # type: ignore[misc]
+        assert self.kernel is not None  # `_step` has looked
+        rule, *names = self.kernel
         for p, g, state in segment.blocks:
             update(
                 rule,
@@ -327,7 +330,7 @@ class Optimizer:
         are_ready = True
         for arena in arenas:
             are_ready &= arena.ready()
-        if are_ready or not any(arena.displaced() for arena in arenas):
+        if are_ready or not any(arena.has_moved() for arena in arenas):
             return arenas
         entries = self._read(k)
         self._arenas[k] = self._lay_out(self.param_groups[k]["params"])
@@ -417,7 +420,7 @@ class Optimizer:
                     p.grad.data[...] = 0.0
 
     # --- groups -------------------------------------------------------------------------------------------------------
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Group) -> None:
         """Add parameters with options of their own.
 
         Parameters

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backend.array import elementwise, reductions
 from ..backend.tape.tensor import Tensor
+from .rule import Group
 
 __all__ = ["decay_groups", "l1_penalty", "l2_penalty"]
 
@@ -75,7 +76,7 @@ def l2_penalty(parameters: Iterable[Tensor], strength: float = 1.0, *, biases: b
     return 0.5 * strength * _sum(elementwise.multiply(w, w) for w in _chosen(parameters, biases))
 
 
-def decay_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
+def decay_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[Group]:
     """Parameter groups with decay for weights alone.
 
     Parameters of two axes and more decay; biases and the gains of normalisation layers do not.

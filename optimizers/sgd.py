@@ -110,7 +110,7 @@ class SGD(Optimizer):
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         p -= self._direction(p, g, state, group, c) * c.eta  # (3)
 
-    def update_cpu(self, p: Any, g: Any, state: Vectors, group: Group, c: Numbers, t: Any) -> None:
+    def update_cpu(self, p: np.ndarray, g: np.ndarray, state: Vectors, group: Group, c: Numbers, t: np.ndarray) -> None:
         np.multiply(self._direction(p, g, state, group, c), c.eta, t)
         p -= t  # (3)
 

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from ...backend.tape.tensor import Tensor
 from ..optimizer import Optimizer
 from .schedule import LRScheduler, _checked, per_group
 
@@ -228,7 +229,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
         self._last_lr = [group["lr"] for group in optimizer.param_groups]
 
-    def step(self, metrics: Any) -> None:  # type: ignore[override]
+    def step(self, metrics: float | Tensor) -> None:  # type: ignore[override]
         """Look at the metric and reduce the lr if it is time.
 
         Parameters
