@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
@@ -38,6 +39,10 @@ def _load_replacements() -> None:
 
 def _open_cuda() -> Any:
     """CuPy's namespace, for a machine with a GPU."""
+    if sys.platform == "darwin":
+        raise DeviceError(
+            "`cuda` needs an NVIDIA GPU and its driver, and there is no CUDA for macOS; `cpu` is for every machine"
+        )
     try:
         import ml_dtypes  # noqa: I001  (CuPy registers bfloat16 only if it is imported first)
         import cupy

@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -184,6 +185,8 @@ def families() -> Families:
 
 # --- NVRTC -----------------------------------------------------------------------------------------------------------
 def _nvrtc() -> ModuleType:
+    if sys.platform == "darwin":
+        raise ToolkitError("compiling CUDA kernels needs NVRTC, and there is no CUDA for macOS: use Linux or Windows")
     try:
         from cupy_backends.cuda.libs import nvrtc
     except ImportError as error:
