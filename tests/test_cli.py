@@ -15,9 +15,10 @@ import pytest
 import weft
 from weft.__main__ import main
 from weft.kernels.toolchain import compiler
-from weft.training import Trainer, load_checkpoint, load_model
+from weft.training import load_checkpoint, load_model
 from weft.training.cli import info as cli_info
 from weft.training.cli import parser as cli
+from weft.training.step import Step
 
 FAST = ["--model", "mlp", "--hidden", "16", "--epochs", "2", "--batch-size", "200"]
 
@@ -283,8 +284,8 @@ class TestTrain:
     @pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
     def test_emulator(self, small, capsys, monkeypatch):
         """Steps are captured there, unlike on a CPU; 54 samples in batches of 10, of which two are to warm up."""
-        calls, step = [], Trainer.train_step
-        monkeypatch.setattr(Trainer, "train_step", lambda self, *batch: calls.append(1) or step(self, *batch))
+        calls, step = [], Step.train_step
+        monkeypatch.setattr(Step, "train_step", lambda self, *batch: calls.append(1) or step(self, *batch))
         options = ["--data", small(), *FAST, "--epochs", "3", "--batch-size", "10", "--quiet"]
         runs = {}
         for device, steps in (("cpu", 18), ("emulator", 6)):

@@ -14,11 +14,11 @@ from ... import __version__
 from ...backend.device.parallel import num_threads, set_num_threads
 from ...layers.models import MODELS
 from ..checkpoint import CheckpointError, load_checkpoint
+from ..checkpoint_callback import Checkpoint
 from ..plots import bias_variance, plot_confusion, plot_history
 from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Recipe, Run
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import model_state, save_model
-from ..saving import Checkpoint
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]

@@ -64,7 +64,10 @@ accuracy, top_k_accuracy, precision, recall, f1, confusion_matrix, mse, mae, rms
 )
 
 
-def collect(metrics: Any) -> dict[str, Metric]:
+Metrics = str | Metric | Iterable[str | Metric] | Mapping[str, str | Metric] | None  # by name or as objects
+
+
+def collect(metrics: Metrics) -> dict[str, Metric]:
     """Metrics by name, from names, objects, a list of either, or a mapping of names to either.
 
     >>> collect(["accuracy", F1(average="micro")])
