@@ -256,7 +256,7 @@ class Trainer(Predictor):
         --------
         >>> w = nn.Linear(1, 1)
         >>> trainer = Trainer(w, nn.MSELoss(), optim.SGD(w.parameters(), lr=0.1))
-        >>> batches = [(weft.ones(4, 1), weft.zeros((4, 1)))] * 3
+        >>> batches = [(weft.ones((4, 1)), weft.zeros((4, 1)))] * 3
         >>> [row["step"] for row in trainer.fit(batches, epochs=2)]
         [3, 6]
         """
@@ -434,7 +434,7 @@ class Trainer(Predictor):
         >>> model = nn.Linear(1, 1)
         >>> trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), precision="bfloat16")
         >>> with trainer.autocast():
-        ...     model(weft.ones(1, 1)).dtype
+        ...     model(weft.ones((1, 1))).dtype
         dtype(bfloat16)
         """
         return nullcontext() if self.precision is None else autocast(self.precision)
