@@ -15,7 +15,30 @@ __all__ = ["Mean", "Metric"]
 class Metric:
     """Base class: a few running sums (`start`), what a batch adds to them (`update`), and what they say (`compute`).
 
-    `metric(output, target)` is the metric of one batch; `state_dict()` holds plain numbers.
+    `metric(output, target)` is the metric of one batch, whatever was accumulated before (which is forgotten).
+
+    Attributes
+    ----------
+    start : dict
+        The sums of no batches, by name; of the class.
+    sums : dict
+        The sums so far: numbers, or arrays on the device.
+
+    Examples
+    --------
+    >>> class Largest(Metric):
+    ...     start = {"largest": 0.0}
+    ...
+    ...     def update(self, output, target):
+    ...         self.sums["largest"] = max(self.sums["largest"], max(output))
+    ...
+    ...     def compute(self):
+    ...         return self.sums["largest"]
+    >>> metric = Largest()
+    >>> metric.update([1.0, 3.0], None)
+    >>> metric.update([2.0], None)
+    >>> metric.compute()
+    3.0
     """
 
     start: dict[str, Any] = {}
@@ -27,11 +50,25 @@ class Metric:
         return self
 
     def update(self, output: Any, target: Any) -> None:
-        """Take one batch into account."""
+        """Take one batch into account.
+
+        Parameters
+        ----------
+        output : array_like
+            What the model gives: a Tensor, an array of any library, or a list.
+        target : array_like
+            What it should have given.
+        """
         raise NotImplementedError
 
     def compute(self) -> Any:
-        """The metric over all batches since the last `reset`; NaN if there were none."""
+        """The metric over all batches since the last `reset`; NaN if there were none.
+
+        Returns
+        -------
+        float or ndarray
+            On the host: this waits for the device.
+        """
         raise NotImplementedError
 
     def reset(self) -> None:
@@ -39,15 +76,38 @@ class Metric:
         self.sums = dict(self.start)
 
     def read(self) -> dict[str, Any]:
-        """The sums on the host."""
+        """The sums on the host.
+
+        Returns
+        -------
+        dict
+            NumPy arrays by name.
+        """
         return {name: to_numpy(innermost(value)) for name, value in self.sums.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums as plain numbers and lists."""
+        """The sums as plain numbers and lists.
+
+        Returns
+        -------
+        dict
+            By name.
+        """
         return {name: value.tolist() for name, value in self.read().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`.
+
+        Parameters
+        ----------
+        state : dict
+            The sums, by name.
+
+        Raises
+        ------
+        ValueError
+            If the names are not those of this metric.
+        """
         if set(state) != set(self.start):
             raise ValueError(
                 f"`state` of {type(self).__name__} must have the entries {sorted(self.start)}, got {sorted(state)}"
@@ -68,7 +128,7 @@ class Metric:
 
 
 def raw(x: Any) -> Any:
-    """The array below a Tensor, or any other thing as an array."""
+    """The array below a Tensor, or anything else as an array."""
     x = innermost(x) if isinstance(x, Tensor) else x
     return x if hasattr(x, "shape") and hasattr(x, "dtype") else np.asarray(x)
 
@@ -76,6 +136,8 @@ def raw(x: Any) -> Any:
 class Mean(Metric):
     """The weighted mean of values that come one at a time, Σ w v / Σ w, summed in float64 where the values are.
 
+    Examples
+    --------
     >>> mean = Mean()
     >>> mean.update(1.0, 3)
     >>> mean.update(weft.tensor(5.0), 1)
