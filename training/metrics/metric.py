@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,6 @@ class Metric:
     ----------
     start : dict
         The sums of no batches, by name; of the class.
-    sums : dict
-        The sums so far: numbers, or arrays on the device.
 
     Examples
     --------
@@ -42,12 +41,11 @@ class Metric:
     """
 
     start: dict[str, Any] = {}
-    sums: dict[str, Any]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        self.sums = dict(cls.start)
-        return self
+    @cached_property
+    def sums(self) -> dict[str, Any]:
+        """The sums so far, by name: numbers, or arrays on the device."""
+        return dict(self.start)
 
     def update(self, output: Any, target: Any) -> None:
         """Take one batch into account.
@@ -58,6 +56,14 @@ class Metric:
             What the model gives: a Tensor, an array of any library, or a list.
         target : array_like
             What it should have given.
+
+        Examples
+        --------
+        >>> metric = weft.training.MSE()
+        >>> metric.update([1.0, 2.0], [1.0, 3.0])
+        >>> metric.update([5.0], [6.0])
+        >>> metric.sums["count"]
+        3
         """
         raise NotImplementedError
 
@@ -68,11 +74,25 @@ class Metric:
         -------
         float or ndarray
             On the host: this waits for the device.
+
+        Examples
+        --------
+        >>> weft.training.MSE().compute()
+        nan
         """
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Forget all batches.
+
+        Examples
+        --------
+        >>> metric = weft.training.MSE()
+        >>> metric.update([1.0], [3.0])
+        >>> metric.reset()
+        >>> metric.compute()
+        nan
+        """
         self.sums = dict(self.start)
 
     def read(self) -> dict[str, Any]:
@@ -82,6 +102,11 @@ class Metric:
         -------
         dict
             NumPy arrays by name.
+
+        Examples
+        --------
+        >>> weft.training.Accuracy().read()
+        {'correct': array(0), 'count': array(0)}
         """
         return {name: to_numpy(innermost(value)) for name, value in self.sums.items()}
 
@@ -92,6 +117,13 @@ class Metric:
         -------
         dict
             By name.
+
+        Examples
+        --------
+        >>> metric = weft.training.MSE()
+        >>> metric.update([1.0], [3.0])
+        >>> metric.state_dict()
+        {'sum': 4.0, 'count': 1}
         """
         return {name: value.tolist() for name, value in self.read().items()}
 
@@ -107,6 +139,13 @@ class Metric:
         ------
         ValueError
             If the names are not those of this metric.
+
+        Examples
+        --------
+        >>> metric = weft.training.MSE()
+        >>> metric.load_state_dict({"sum": 4.0, "count": 2})
+        >>> metric.compute()
+        2.0
         """
         if set(state) != set(self.start):
             raise ValueError(
