@@ -48,7 +48,6 @@ TESTED_IN = {
     "training/atomic": "training/test_checkpoint.py",
     "training/predict": "training/test_trainer.py",
     "training/recipe": "test_cli.py",
-    "training/resumable": "training/test_trainer.py",
     "training/cli/parser": "test_cli.py",
     "training/cli/info": "test_cli.py",
     "training/cli/train": "test_cli.py",
