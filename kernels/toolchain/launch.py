@@ -160,7 +160,7 @@ class Instance:
         if 0 in grid:
             return lambda: None
         for i, a in enumerate(args):
-            if isinstance(a, int | float) and not isinstance(a, np.generic):
+            if isinstance(a, _NUMBERS) and not isinstance(a, np.generic):
                 raise TypeError(
                     f"argument {i} of `{self.expression}` must be a NumPy scalar, got {a!r}; wrap it in its type"
                 )
@@ -169,6 +169,9 @@ class Instance:
 
     def __repr__(self) -> str:
         return f"<{self.expression} of {self.source}>"
+
+
+_NUMBERS = (int, float)
 
 
 def _triple(n: Any) -> tuple[int, int, int]:
