@@ -34,11 +34,11 @@ __all__ = [
     "Graph",
     "KernelFault",
     "capture",
-    "empty",
     "is_capturing",
     "launch",
     "launched",
     "namespace",
+    "poisoned",
     "schedule",
 ]
 
@@ -80,7 +80,7 @@ def schedule(order: str, seed: int = 0) -> Iterator[None]:
         _order.name, _order.seed = before
 
 
-def empty(shape: Any, dtype: Any) -> np.ndarray:
+def poisoned(shape: Any, dtype: Any) -> np.ndarray:
     """Memory that nobody has written: a kernel that reads it (2 bytes or more at a time) is told so."""
     array = np.empty(shape, dtype)
     raw = array.reshape(-1).view(np.uint8)
@@ -167,11 +167,11 @@ class _Emulator:
     ) -> Callable[[], None]:
         return lambda: launch(instance, grid, block, args, shared)
 
-    def namespace(self, array: Any) -> Any:
+    def library(self, array: Any) -> Any:
         return np if type(array) is np.ndarray else namespace
 
     def empty(self, shape: Any, dtype: Any, like: Any) -> Any:
-        return empty(shape, dtype).view(type(like))
+        return poisoned(shape, dtype).view(type(like))
 
     def address(self, array: Any) -> int:
         return array.ctypes.data

@@ -23,8 +23,8 @@ def drop_shared(input: Tensor, shape: tuple[int, ...], p: float, residual: Tenso
 
     (Not in PyTorch.) (N, C, 1, 1) drops channels, (N, 1, 1, 1) examples. `residual` is added to the result.
     """
-    stretch = default_generator.reserve(math.prod(shape), dtypes.bool)
-    return primitives.dropout(input, residual, p=p, shape=shape, stretch=stretch)
+    blocks = default_generator.reserve(math.prod(shape), dtypes.bool)
+    return primitives.dropout(input, residual, p=p, shape=shape, blocks=blocks)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
