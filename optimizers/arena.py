@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.cpu.products import aligned
+from ..backend.cpu import aligned
 from ..backend.device import devices, dtypes
 from ..backend.modes.autocast import Rounding
 from ..backend.tape.tensor import Parameter, Tensor
@@ -66,7 +66,7 @@ class Layout:
     def vector(self, dtype: Any, fill: float = 0.0) -> Any:
         """A new vector with room for all."""
         if self.xp is np:
-            vector = aligned((self.ends[-1],), dtype)
+            vector = aligned.empty((self.ends[-1],), dtype)
             vector.fill(fill)
             return vector
         return self.xp.full((self.ends[-1],), fill, dtype=dtype, device=self.params[0].data.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
-from ..backend.device.gemm import matmul
+from ..backend.device.gemm import gemm
 from .arena import MASTER, Arena, Segment, unrounded
 from .optimizer import Optimizer
 from .rule import Clock, Group, Numbers, Params
@@ -144,8 +144,8 @@ def orthogonalised(xp: Any, d: Any, coefficients: tuple[float, float, float], st
     X = d if wide else d.mT  # A is then the smaller of the two Gram matrices
     X = X / xp.clip(xp.sqrt(xp.sum(X * X)), min=eps)
     for _ in range(steps):
-        A = matmul(xp, X, X.mT)
-        X = X * a0 + matmul(xp, A * a1 + matmul(xp, A, A) * a2, X)
+        A = gemm(xp, X, X.mT)
+        X = X * a0 + gemm(xp, A * a1 + gemm(xp, A, A) * a2, X)
     return X if wide else X.mT
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..backend.cpu.products import aligned
+from ..backend.cpu import aligned
 from ..backend.device.parallel import parallel_for
 from ..backend.modes.autocast import forget_rounded
 from ..backend.tape import autograd
@@ -584,5 +584,5 @@ def _scratch(dtype: Any) -> np.ndarray:
     """This thread's scratch vector, one block long."""
     vector = _per_thread.vectors.get(dtype)
     if vector is None:
-        vector = _per_thread.vectors[dtype] = aligned((BLOCK_BYTES // dtype.itemsize,), dtype)
+        vector = _per_thread.vectors[dtype] = aligned.empty((BLOCK_BYTES // dtype.itemsize,), dtype)
     return vector

@@ -32,7 +32,7 @@ TESTED_IN = {
     # tools of the replacements for NumPy: the harness runs these, block edges and layouts included
     "backend/cpu/blocks": "backend/nn/test_activation.py",
     "backend/cpu/lowering": "backend/nn/test_convolution.py",
-    "backend/cpu/products": "backend/nn/test_convolution.py",
+    "backend/cpu/window_products": "backend/nn/test_convolution.py",
     "backend/cpu/winograd": "backend/nn/test_convolution.py",
     # what all kernels are launched with and tested by
     "kernels/toolchain/launch": "kernels/test_emulator.py",

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ..nn import loss
+from ..nn import loss as primitives
 from ..tape.autograd import _mode, is_grad_enabled
-from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
+from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
 
 
-@loss.softmax_cross_entropy.on("cpu")
-def _(
+@primitives.softmax_cross_entropy.on("cpu")
+def softmax_cross_entropy(
     logits: Any,
     target: Any,
     weight: Any = None,
@@ -26,7 +26,7 @@ def _(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Any:
-    if logits.dtype not in FLOATS or target.dtype.kind not in "iu" or not logits.size:
+    if logits.dtype not in CPU_FLOATS or target.dtype.kind not in "iu" or not logits.size:
         return NotImplemented
     if reduction == "mean" and weight is None and not label_smoothing and logits.ndim == 2 and logits.size <= SMALL:
         found = _small_mean(np.ascontiguousarray(logits), target.astype(np.intp, copy=False), ignore_index)
@@ -102,7 +102,7 @@ def _valid(labels: Any, classes: int, ignore_index: int) -> Any:
         if not 0 <= ignore_index < classes:
             return None
     else:
-        loss.check_targets(labels, classes, ignore_index)
+        primitives.check_targets(labels, classes, ignore_index)
     return labels != ignore_index
 
 

@@ -80,9 +80,9 @@ def scaled_dot_product_attention(
     lead, (q, k, v) = _by_heads(query, key, value, enable_gqa)
     full = (*q.shape[:3], key.shape[-2])
     mask = None if attn_mask is None else _mask_by_heads(attn_mask, (*lead, *full[2:]))
-    stretch = primitives.reserve(default_generator, full) if dropout_p else None
+    blocks = primitives.reserve(default_generator, full) if dropout_p else None
     y = primitives.scaled_dot_product_attention(
-        q, k, v, mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, stretch=stretch
+        q, k, v, mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, blocks=blocks
     )
     return y if len(lead) == 2 else reshape(y, (*lead, *y.shape[2:]))
 

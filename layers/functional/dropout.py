@@ -45,8 +45,8 @@ def drop_shared(input: Tensor, shape: tuple[int, ...], p: float, residual: Tenso
     >>> F.drop_shared(weft.ones((4, 2)), (4, 1), 0.5).tolist()
     [[2.0, 2.0], [2.0, 2.0], [0.0, 0.0], [2.0, 2.0]]
     """
-    stretch = default_generator.reserve(math.prod(shape), dtypes.bool)
-    return primitives.dropout(input, residual, p=p, shape=shape, stretch=stretch)
+    blocks = default_generator.reserve(math.prod(shape), dtypes.bool)
+    return primitives.dropout(input, residual, p=p, shape=shape, blocks=blocks)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
