@@ -99,7 +99,7 @@ class Segment:
         cuts = [slice(i, min(i + step, last)) for i in range(first, last, step)]
         self.blocks = [(arena.values[c], arena.grads[c], {k: v[c] for k, v in arena.state.items()}) for c in cuts]
         is_alone = is_cut and not arena.is_half and len(cuts) == 1
-        self.scratch = aligned((last - first,), arena.dtype) if is_alone else None
+        self.scratch = aligned.empty((last - first,), arena.dtype) if is_alone else None
 
 
 class Arena(Layout):
