@@ -172,6 +172,144 @@ class Sequential(_Indexed, Layer):
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
+        previous = None  # not called yet: it may be one operation with what follows
+        for module in tuple(self.__dict__.values()):
+            if not isinstance(module, Module):
+                continue
+            if previous is not None:
+                output = previous.fused(module, input)
+                if output is not NotImplemented:
+                    input, previous = output, None
+                    continue
+                input = previous(input)
+            previous = module
+        return input if previous is None else previous(input)
+
+    def _part(self, items: list[tuple[str, Module]]) -> Module:
+        raise NotImplementedError
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self.add_module(self._name(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        gone = {name for name, _ in self._items()[index]} if isinstance(index, slice) else {self._name(index)}
+        kept = [(name, m) for name, m in self._items() if name not in gone]
+        if all(name.isdigit() for name, _ in kept):
+            self._replace(m for _, m in kept)
+        else:
+            for name in gone:
+                delattr(self, name)
+
+    def append(self, module: Module) -> Self:
+        """Put a module at the end.
+
+        Parameters
+        ----------
+        module : Module
+            Gets the next number for a name.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Put several modules at the end.
+
+        Parameters
+        ----------
+        modules : iterable of Module
+            In the order in which they are put.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Put a module before the one at `index`.
+
+        Parameters
+        ----------
+        index : int
+            As for `list.insert`; the modules behind it are renumbered.
+        module : Module
+            What is put there.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
+        modules = list(self)
+        modules.insert(index, module)
+        self._replace(modules)
+        return self
+
+    def pop(self, index: int = -1) -> Module:
+        """Take a module out.
+
+        Parameters
+        ----------
+        index : int, default -1
+            Its place; negative numbers count from the end.
+
+        Returns
+        -------
+        Module
+            The one that was taken out; those behind it are renumbered.
+
+        Raises
+        ------
+        IndexError
+            If there is none at `index`.
+        """
+        module = self[index]
+        del self[index]
+        return module
+
+
+class Sequential(_Indexed, Layer):
+    """Modules applied one after the other, as `torch.nn.Sequential`: f = fₙ ∘ … ∘ f₁.
+
+    Two modules of which the first offers it (`Module.fused`) are one operation: a Linear and the ReLU or GELU("tanh")
+    after it, unless one of them has a hook. Indexing gives a module, slicing a Sequential.
+
+    Parameters
+    ----------
+    *args : Module
+        What is applied, from the first to the last; or one dict of names to modules.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not a Module.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    >>> net(weft.ones((2, 4))).shape
+    (2, 3)
+    >>> len(net[:2]), net[-1].out_features
+    (2, 3)
+    """
+
+    def __init__(self, *args: Any):
+        named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else enumerate(args)
+        for name, module in named:
+            if not isinstance(module, Module):
+                raise TypeError(f"`Sequential` must be made of Modules, got {type(module).__name__} at {str(name)!r}")
+            self.add_module(str(name), module)
+
+    def forward(self, input: Any) -> Any:
         modules: list[Module] = []
         for value in self.__dict__.values():
             if isinstance(value, Module):
