@@ -12,6 +12,7 @@ from ..nn import loss as primitives
 from ..tape.autograd import _mode, is_grad_enabled
 from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
+INDEX = np.dtype(np.intp)
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
 
 
@@ -29,7 +30,9 @@ def softmax_cross_entropy(
     if logits.dtype not in CPU_FLOATS or target.dtype.kind not in "iu" or not logits.size:
         return NotImplemented
     if reduction == "mean" and weight is None and not label_smoothing and logits.ndim == 2 and logits.size <= SMALL:
-        found = _small_mean(np.ascontiguousarray(logits), target.astype(np.intp, copy=False), ignore_index)
+        x = logits if logits.flags.c_contiguous else np.ascontiguousarray(logits)
+        labels = target if target.dtype is INDEX else target.astype(INDEX)
+        found = _small_mean(x, labels, ignore_index)
         if found is not None:
             return found
     x = logits if logits.ndim < 3 else np.moveaxis(logits, 1, -1)
@@ -73,7 +76,8 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     if not unsigned.item(unsigned.argmax()) < classes or 0 <= ignore_index < classes:
         return None
     flat = x.reshape(-1)
-    if not (flat.item(flat.argmax()) < 30 and flat.item(flat.argmin()) > -30):  # `argmax` is faster than `max`
+    is_safe = flat.dot(flat) < 900  # then all |x| < 30, at the cost of one call
+    if not (is_safe or (flat.item(flat.argmax()) < 30 and flat.item(flat.argmin()) > -30)):
         return None
     column, starts, share, each, own = _constants(rows, classes, x.itemsize)
     e = np.exp(x)

@@ -27,7 +27,12 @@ def folder(tmp_path):
 
 def run(folder, *command, **environment):
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, env=os.environ | environment, check=False
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
     )
     assert done.stdout, done.stderr
     return done.stdout
