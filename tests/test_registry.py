@@ -47,6 +47,8 @@ TESTED_IN = {
     # parts of the trainer and of the commands, which are run as a user runs them
     "training/atomic": "training/test_checkpoint.py",
     "training/predict": "training/test_trainer.py",
+    "training/running": "training/test_trainer.py",
+    "training/usage": "test_cli.py",
     "training/recipe": "test_cli.py",
     "training/cli/parser": "test_cli.py",
     "training/cli/info": "test_cli.py",

@@ -26,10 +26,10 @@ from ..layers import CrossEntropyLoss, Module
 from ..optimizers import decay_groups, schedulers
 from .callbacks import Callback, EarlyStopping, Plateau
 from .checkpoint import array_crc
-from .cli.parser import UsageError
 from .nonfinite import StopOnNaN
 from .saved_model import build_model
 from .trainer import Trainer
+from .usage import UsageError
 
 __all__ = ["OPTIMIZERS", "PRECISIONS", "SCHEDULES", "Experiment", "Recipe", "architecture"]
 
