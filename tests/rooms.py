@@ -50,12 +50,12 @@ ROOMS = {
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
     "layers": Room(
-        "backend/device backend/tape backend/array layers/functional",
+        "backend/device backend/tape backend/array backend/nn layers/functional",
         "modules, `init`, `summary`, the model zoo", "module.py"),
     "optimizers": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/cpu backend/modes",
         "the flat arena, update rules, clipping", "arena.py"),
-    "optimizers/schedulers": Room("optimizers", "schedules of learning rates and momenta", "schedule.py"),
+    "optimizers/schedulers": Room("backend/tape optimizers", "schedules of learning rates and momenta", "schedule.py"),
     "data": Room("backend/device backend/tape backend/array", "readers, loader, normalisation, splits", "loader.py"),
     "training/metrics": Room("backend/device backend/tape", "accuracy and its kin, streamed over batches", "metric.py"),
     "training": Room(
