@@ -57,8 +57,9 @@ from .backend.modes import nvtx
 from .backend.modes.autocast import autocast, is_autocast_enabled
 from .backend.modes.capture import capture
 from .backend.modes.profiler import ProfileRow, profile
+from .backend.modes.trace import Trace, TracedOperation, traced
 from .backend.modes.transforms import checkpoint, grad, value_and_grad
-from .backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
+from .backend.tape.autograd import enable_grad, is_grad_enabled, no_grad, primitive
 from .backend.tape.tensor import Parameter, Tensor
 
 __version__ = "0.1.0"

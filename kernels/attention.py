@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .random import stream_arguments
-from .toolchain.launch import FLOATS, HALVES, Kernel, empty, namespace
+from .toolchain.launch import FLOATS, HALVES, Kernel, empty, library_of
 
 __all__ = ["WIDEST", "Options", "backward", "forward"]
 
@@ -144,7 +144,7 @@ def backward(
     if need[0]:
         grad_query = _rows_of_heads(b, h, length, widths[0], like=query)
         if plain and not deterministic and any(need[1:]):
-            sums = namespace(query).zeros((b, length, h, widths[0]), np.float32)
+            sums = library_of(query).zeros((b, length, h, widths[0]), np.float32)
         else:
             warps, rows, passing = _query_tiles(width, dtype.itemsize, plain)
             _query[dtype, width, plain](
@@ -208,7 +208,7 @@ def _key_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
 # --- memory -----------------------------------------------------------------------------------------------------------
 def _aligned(x: Any) -> Any:
     """x itself, or a copy with rows of neighbours, 16-byte aligned, and zeros that make the last axis a multiple of 8."""
-    xp, width = namespace(x), x.shape[-1]
+    xp, width = library_of(x), x.shape[-1]
     if width % 8:
         wide = xp.zeros((*x.shape[:-1], -(-width // 8) * 8), x.dtype)
         wide[..., :width] = x
@@ -254,5 +254,5 @@ def _mask_strides(mask: Any, query: Any, key: Any) -> tuple:
     """In elements, 0 along axes that are broadcast."""
     if mask is None:
         return (np.int64(0),) * 4
-    full = namespace(mask).broadcast_to(mask, (*query.shape[:3], key.shape[2]))
+    full = library_of(mask).broadcast_to(mask, (*query.shape[:3], key.shape[2]))
     return tuple(np.int64(s // mask.itemsize) for s in full.strides)

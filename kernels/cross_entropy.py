@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import reductions
-from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, empty, library_of, on_16_bytes
 
 __all__ = ["cross_entropy", "scale"]
 
@@ -48,7 +48,7 @@ def cross_entropy(
     `grad_logits` is None unless `gradient`; with `inplace` it replaces the logits where these are contiguous. A target that
     is neither a class nor `ignore_index` makes loss and gradient of its row NaN. Nothing waits for the device.
     """
-    xp = namespace(logits)
+    xp = library_of(logits)
     target = xp.ascontiguousarray(target, dtype=np.int64).reshape(target.shape)
     weight, grad_loss = (None if a is None else xp.ascontiguousarray(a, dtype=FLOAT32) for a in (weight, grad_loss))
     dtype = logits.dtype if dtype is None else dtype
@@ -84,7 +84,7 @@ def _layout(xp: Any, logits: Any) -> tuple[Any, int]:
         x, inner = xp.ascontiguousarray(moved), 1
     else:
         x = xp.ascontiguousarray(logits)
-    return (x if aligned(x) else x.copy()), inner
+    return (x if on_16_bytes(x) else x.copy()), inner
 
 
 def _launch(arrays: tuple, classes: int, inner: int, options: tuple) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .channel_last import channel_last, padded
-from .convolution import reciprocal
-from .toolchain.launch import FLOATS, HALVES, Kernel, empty, namespace
+from .toolchain.launch import FLOATS, HALVES, Kernel, contiguous, empty
+from .windows import reciprocal, steps
 
 __all__ = ["adjoint", "correlate", "pointwise_weight_gradient", "suits", "weight_gradient"]
 
@@ -153,13 +153,12 @@ def _run(image: Any, weight: Any, bias: Any, features: int, where: Any, is_adjoi
     positions = batch * math.prod(plane)
     rows, columns = tile = _tile(features, positions, phases)
     grid = math.ceil(features / rows) * math.ceil(positions / columns) * phases
-    bias = None if bias is None else namespace(bias).ascontiguousarray(bias)
     _correlate[image.dtype, rows, columns](
         grid,
         _threads(tile),
         image,
         weight,
-        bias,
+        contiguous(bias),
         y,
         np.int32(channels),
         np.int32(features),
@@ -219,8 +218,6 @@ def _vector(size: tuple[int, int], phases: int) -> np.int32:
 @functools.lru_cache(maxsize=1024)
 def _sizes(where: Any, is_adjoint: bool = False) -> tuple[np.int32, ...]:
     planes = (where.output, where.image) if is_adjoint else (where.image, where.output)
-    common = [math.gcd(s, d) for s, d in zip(where.stride, where.dilation)]
-    apart = [d // c for d, c in zip(where.dilation, common)]
-    skip = [s // c for s, c in zip(where.stride, common)]
+    apart, skip = zip(*map(steps, where.stride, where.dilation))
     pairs = (*planes, where.kernel, where.stride, where.before, where.dilation, apart, skip)
     return tuple(np.int32(n) for pair in pairs for n in pair)

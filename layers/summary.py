@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import singledispatch
 from typing import Any, NamedTuple
 
+from ..backend.array import products
 from ..backend.array.creation import zeros
 from ..backend.device.memory import size
+from ..backend.nn import attention, convolution, linear
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
+from ..backend.tape.watching import Operation, watching
 from .containers import Flatten, Unflatten
 from .convolution import _Conv
 from .functional._check import several
@@ -21,30 +24,39 @@ from .pooling import AvgPool1d, AvgPool2d, _AdaptiveAvgPool, _MaxPool
 __all__ = ["LayerSummary", "Summary", "mult_adds", "summary"]
 
 
-# --- what a layer costs -----------------------------------------------------------------------------------------------
+# --- what an operation costs, and a layer -----------------------------------------------------------------------------
+def _of_tensordot(inputs: tuple, output: Tensor) -> int:
+    x1, x2 = inputs
+    return math.isqrt(x1.size * x2.size * output.size)  # (m k)(k n)(m n) = (m k n)²
+
+
+# Multiplications with an addition, from the inputs and the output of each product.
+COSTS: dict[Any, Callable[[tuple, Tensor], int]] = {
+    linear.linear: lambda inputs, output: output.size * inputs[0].shape[-1],
+    products.matmul: lambda inputs, output: output.size * inputs[0].shape[-1],
+    products.vecdot: lambda inputs, output: max(x.size for x in inputs),
+    products.tensordot: _of_tensordot,
+    convolution.conv2d: lambda inputs, output: output.size * math.prod(inputs[1].shape[1:]),
+    convolution.conv_transpose2d: lambda inputs, output: inputs[0].size * math.prod(inputs[1].shape[1:]),
+    attention.scaled_dot_product_attention: lambda inputs, output: (
+        inputs[1].shape[-2] * (math.prod(inputs[0].shape) + output.size)
+    ),
+}
+
+
 @singledispatch
-def mult_adds(module: Any, input: Any, output: Any) -> int:
+def mult_adds(module: Any, input: Any, output: Any) -> int | None:
     """Multiplications with an addition in the products of a layer; work linear in input and output is left out.
 
-    Register a form for a layer of your own: `@mult_adds.register`.
+    None stands for those of the operations that ran in it, see `COSTS`. Register a form for a layer of your own that
+    knows better: `@mult_adds.register`.
     """
-    return 0
+    return None
 
 
 @mult_adds.register
-def _(module: Linear, input: Any, output: Any) -> int:
-    return output.size * module.in_features
-
-
-@mult_adds.register
-def _(module: Bilinear, input: Any, output: Any) -> int:
+def _of_bilinear(module: Bilinear, input: Any, output: Any) -> int:
     return output.size * (module.in1_features * module.in2_features + module.in2_features)
-
-
-@mult_adds.register
-def _(module: _Conv, input: Any, output: Any) -> int:
-    each = math.prod(module.weight.shape[1:])
-    return (input.size if module.transposed else output.size) * each
 
 
 # --- what a layer sees ------------------------------------------------------------------------------------------------
@@ -85,7 +97,33 @@ def _sees_all(module: Module, y: Tensor) -> bool:
 
 # --- the summary ------------------------------------------------------------------------------------------------------
 class LayerSummary(NamedTuple):
-    """One call of a module without modules inside, or with parameters of its own. Shapes leave out the batch axis."""
+    """One call of a module without modules inside, or with parameters of its own. Shapes leave out the batch axis.
+
+    Parameters
+    ----------
+    name : str
+        Path of the module, as `named_modules` gives it.
+    kind : str
+        Name of its class.
+    input_shape : tuple of int
+        Of one example.
+    output_shape : tuple of int
+        Of one example.
+    parameters : int
+        0 at a second call, and where another layer has them already.
+    mult_adds : int
+        Multiplications with an addition, per example.
+    receptive_field : tuple of int or None
+        Along the spatial axes; None where there are none.
+    memory : int
+        Bytes of the output, per example.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.summary(nn.Linear(2, 3), (2,)).layers[0].output_shape
+    (3,)
+    """
 
     name: str
     kind: str
@@ -100,8 +138,27 @@ class LayerSummary(NamedTuple):
 class Summary:
     """What `summary` returns; `print` shows it as a table.
 
-    Attributes: `layers`, `total_parameters`, `trainable_parameters`, `mult_adds` (per example), `parameter_memory`
-    (bytes), `activation_memory` (bytes of all outputs, per example: what the backward pass holds on to, at most).
+    Parameters
+    ----------
+    layers : list of LayerSummary
+        Every call of a layer, in order.
+    parameters : sequence of Tensor
+        Those of the model, each once.
+
+    Attributes
+    ----------
+    total_parameters : int
+        How many numbers they hold.
+    trainable_parameters : int
+        How many of these are learned.
+    parameter_memory : int
+        Their bytes.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.summary(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), (2,)).total_parameters
+    9
     """
 
     def __init__(self, layers: list[LayerSummary], parameters: Sequence[Tensor]):
@@ -112,10 +169,12 @@ class Summary:
 
     @property
     def mult_adds(self) -> int:
+        """Multiplications with an addition, per example."""
         return sum(layer.mult_adds for layer in self.layers)
 
     @property
     def activation_memory(self) -> int:
+        """Bytes of all outputs, per example: what the backward pass holds on to, at most."""
         return sum(layer.memory for layer in self.layers)
 
     def __str__(self) -> str:
@@ -158,16 +217,34 @@ def _times(shape: Sequence[int]) -> str:
 
 
 def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> Summary:
-    """Run one example of zeros through `model`, in evaluation mode, and report every layer that it passes.
-
-    `input_shape` is that of one example, (3, 32, 32); a shape that includes the batch axis is understood if the model
-    takes no other. `dtype` is the input's, by default that of the parameters: say `weft.int64` for a model that starts
-    with an embedding. The model is left as it was.
+    """Run one example of zeros through a model, in evaluation mode, and report every layer that it passes.
 
     The receptive field ("sees") is the part of the input that one output value depends on, padding included: through a
     window it grows by dilation · (kernel − 1) times the product of all strides so far. Normalisation does not count.
     After a sum of branches it is the largest so far.
 
+    Parameters
+    ----------
+    model : Module
+        Left as it was.
+    input_shape : sequence of int
+        That of one example, (3, 32, 32); a shape that includes the batch axis is understood if the model takes no
+        other.
+    dtype : data-type, optional
+        The input's, that of the parameters unless given: `weft.int64` for a model that starts with an embedding.
+
+    Returns
+    -------
+    Summary
+        The calls and their sums; `print` shows a table.
+
+    Raises
+    ------
+    TypeError, ValueError or IndexError
+        What the model raises for such an input.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.Flatten(), nn.Linear(4096, 10))
     >>> print(nn.summary(net, (3, 16, 16)))
@@ -200,16 +277,29 @@ class _Observer:
 
     def __init__(self, x: Tensor, windowed: bool):
         self.layers: list[LayerSummary] = []
+        self.costs: list[int] = []  # of the layers that are being run, so far, the innermost last
         self.counted: set[int] = set()
         self.spatial = x.shape[2:] if windowed else ()
         point = (1,) * len(self.spatial)
         # By id, with the tensor itself: as long as it lives, no other tensor has its id.
         self.fields: dict[int, tuple[Tensor, Field]] = {id(x): (x, Field(point, point))}
 
-    def hook(self, name: str) -> Callable:
-        return lambda module, args, output: self.see(name, module, args, output)
+    def begin(self, module: Module, args: tuple) -> None:
+        self.costs.append(0)
 
-    def see(self, name: str, module: Module, args: tuple, output: Any) -> None:
+    def end(self, name: str) -> Callable:
+        return lambda module, args, output: self.see(name, module, args, output, self.costs.pop())
+
+    def add(self, operation: Operation) -> Callable[[Any], None]:
+        """What a watcher is asked: the costs of an operation go to the innermost layer that it runs in."""
+
+        def end(output: Any) -> None:
+            if self.costs and operation.primitive in COSTS:
+                self.costs[-1] += COSTS[operation.primitive](operation.inputs, output)
+
+        return end
+
+    def see(self, name: str, module: Module, args: tuple, output: Any, cost: int) -> None:
         x = next((a for a in args if isinstance(a, Tensor)), None)
         y = next((o for o in (output if isinstance(output, tuple) else (output,)) if isinstance(o, Tensor)), None)
         if x is None or y is None:
@@ -220,6 +310,7 @@ class _Observer:
         new = [p for p in module.parameters(recurse=False) if id(p) not in self.counted]
         self.counted |= {id(p) for p in new}
         memory = 0 if y is x or isinstance(module, Flatten | Unflatten) else y.size * y.dtype.itemsize
+        known = mult_adds(module, x, y)
         self.layers.append(
             LayerSummary(
                 name,
@@ -227,7 +318,7 @@ class _Observer:
                 tuple(x.shape[1:]),
                 tuple(y.shape[1:]),
                 sum(p.size for p in new),
-                mult_adds(module, x, y) // batch,
+                (cost if known is None else known) // batch,
                 field.size or None,
                 memory // batch,
             )
@@ -248,14 +339,15 @@ class _Observer:
 def _observe(model: Module, x: Tensor) -> list[LayerSummary]:
     observer = _Observer(x, any(map(_is_windowed, model.modules())))
     modes = [(module, module.training) for module in model.modules()]
-    handles = [
-        module.register_forward_hook(observer.hook(name))
-        for name, module in model.named_modules()
-        if next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
-    ]
+    handles = []
+    for name, module in model.named_modules():
+        if next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None:
+            handles.append(module.register_forward_pre_hook(observer.begin, prepend=True))
+            handles.append(module.register_forward_hook(observer.end(name)))
     model.eval()
     try:
-        model(x)
+        with watching(observer.add):
+            model(x)
     finally:
         for handle in handles:
             handle.remove()

@@ -54,7 +54,8 @@ class Case:
 
     @property
     def name(self) -> str:
-        return next((name for name, p in PRIMITIVES.items() if p is self.primitive), self.primitive.__name__)
+        name = next((name for name, p in PRIMITIVES.items() if p is self.primitive), self.primitive.__name__)
+        return ".".join(name.split(".")[-2:]) if name.startswith("weft.") else self.primitive.__name__
 
     @property
     def positions(self) -> tuple[int, ...]:

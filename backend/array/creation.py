@@ -175,13 +175,13 @@ def full_like(x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: str |
     return full(x.shape, fill_value, dtype=x.dtype if dtype is None else dtype, device=device or x.device)
 
 
-@primitive
+@primitive(moves=True)
 def tril(xp: Any, x: Any, /, *, k: int = 0) -> Any:
     """The lower triangle of the last two axes (elements at or below the k-th diagonal); zeros above."""
     return xp.tril(x, k=k), (lambda g: xp.tril(g, k=k),)
 
 
-@primitive
+@primitive(moves=True)
 def triu(xp: Any, x: Any, /, *, k: int = 0) -> Any:
     """The upper triangle of the last two axes (elements at or above the k-th diagonal); zeros below."""
     return xp.triu(x, k=k), (lambda g: xp.triu(g, k=k),)

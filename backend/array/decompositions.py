@@ -15,22 +15,69 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, NamedTuple, TypeVar, overload
 
-from ..tape.autograd import primitive
+from ..tape.autograd import P, Primitive, primitive
+from ..tape.tensor import Tensor
 from .elementwise import _floats
 
 __all__ = ["cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
 
+R = TypeVar("R")
 
-def floating(generic: Callable) -> Callable:
+
+class Eigh(NamedTuple):
+    """What `eigh` returns: w (…, M) and V (…, M, M)."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class QR(NamedTuple):
+    """What `qr` returns: Q (…, M, K) and R (…, K, N)."""
+
+    Q: Tensor
+    R: Tensor
+
+
+class SVD(NamedTuple):
+    """What `svd` returns: U (…, M, K), S (…, K) and Vh (…, K, N)."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+class SlogDet(NamedTuple):
+    """What `slogdet` returns: the sign and ln |det| (…)."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+@overload
+def floating(
+    *, precision: str | None = None
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, Tensor]]: ...
+
+
+@overload
+def floating(
+    *, returns: type[R], precision: str | None = None
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, R]]: ...
+
+
+def floating(*, returns: type = Tensor, precision: str | None = None) -> Any:
     """A primitive on floating-point arrays."""
 
-    @functools.wraps(generic)
-    def convert(xp: Any, *arrays: Any, **static: Any) -> Any:
-        return generic(xp, *[_floats(xp, a) for a in arrays], **static)
+    def decorate(generic: Callable) -> Any:
+        @functools.wraps(generic)
+        def convert(xp: Any, *arrays: Any, **static: Any) -> Any:
+            return generic(xp, *[_floats(xp, a) for a in arrays], **static)
 
-    return primitive(convert)
+        return primitive(returns=returns, precision=precision)(convert)
+
+    return decorate
 
 
 def _copyltu(xp: Any, x: Any) -> Any:
@@ -47,7 +94,7 @@ def _inverse(xp: Any, x: Any) -> Any:
     return 1 / xp.where(x == 0, xp.full_like(x, math.inf), x)
 
 
-@floating
+@floating()
 def cholesky(xp: Any, x: Any, /, *, upper: bool = False) -> Any:
     """The lower triangular L with x = L Lᵀ, or U = Lᵀ (`upper=True`), of positive definite x (…, M, M).
 
@@ -67,7 +114,7 @@ def cholesky(xp: Any, x: Any, /, *, upper: bool = False) -> Any:
     return y, (grad_x,)
 
 
-@floating
+@floating(returns=Eigh)
 def eigh(xp: Any, x: Any, /) -> Any:
     """Eigenvalues w, ascending, and orthonormal eigenvectors of symmetric x (…, M, M): x = V diag(w) Vᵀ.
 
@@ -75,7 +122,7 @@ def eigh(xp: Any, x: Any, /) -> Any:
     (Giles). Vectors are unique up to their sign where the eigenvalues are distinct; where some are equal, only
     functions of the space that these vectors span together have a derivative.
     """
-    result = xp.linalg.eigh(x)
+    result = Eigh(*xp.linalg.eigh(x))
     w, v = result
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
@@ -88,7 +135,7 @@ def eigh(xp: Any, x: Any, /) -> Any:
     return result, vjp
 
 
-@floating
+@floating()
 def eigvalsh(xp: Any, x: Any, /) -> Any:
     """The eigenvalues of symmetric x, ascending. grad_x = V diag(g) Vᵀ, equal eigenvalues included."""
 
@@ -99,7 +146,7 @@ def eigvalsh(xp: Any, x: Any, /) -> Any:
     return xp.linalg.eigvalsh(x), (grad_x,)
 
 
-@floating
+@floating(returns=QR)
 def qr(xp: Any, x: Any, /, *, mode: str = "reduced") -> Any:
     """x = Q R, orthonormal columns times upper triangle: (…, M, N) → (…, M, K), (…, K, N) with K = min(M, N).
 
@@ -108,7 +155,7 @@ def qr(xp: Any, x: Any, /, *, mode: str = "reduced") -> Any:
     `mode="complete"` adds columns to Q that are not unique when M > N: then there is no derivative, and the backward
     pass raises NotImplementedError.
     """
-    result = xp.linalg.qr(x, mode=mode)
+    result = QR(*xp.linalg.qr(x, mode=mode))
     q, r = result
     m, n = x.shape[-2:]
 
@@ -131,7 +178,7 @@ def qr(xp: Any, x: Any, /, *, mode: str = "reduced") -> Any:
     return result, vjp
 
 
-@floating
+@floating(returns=SVD)
 def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
     """x = U diag(S) Vh with orthonormal columns of U and rows of Vh, S descending.
 
@@ -145,7 +192,7 @@ def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
     functions of what these vectors span together (as U Vh) have a derivative. The vectors beyond the K-th are never
     unique: their gradient is left out.
     """
-    result = xp.linalg.svd(x, full_matrices=full_matrices)
+    result = SVD(*xp.linalg.svd(x, full_matrices=full_matrices))
     k = min(x.shape[-2:])
     u, s, vt = result[0][..., :, :k], result[1], result[2][..., :k, :]
 
@@ -166,7 +213,7 @@ def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
     return result, vjp
 
 
-@floating
+@floating()
 def svdvals(xp: Any, x: Any, /) -> Any:
     """The singular values of x, descending. grad_x = U diag(g) Vᵀ, equal singular values included."""
 

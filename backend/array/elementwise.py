@@ -2,7 +2,7 @@
 
 `unary(name, meaning, x=d)` gives dy/dx as `d(xp, x)`, and `y=d` as `d(xp, y)`: the tape then keeps no more than that.
 `binary(name, meaning, d1, d2)` gives dy/dx₁ and dy/dx₂ as `d(xp, x1, x2, y)`. A derivative that is a number is the same
-everywhere.
+everywhere. What `primitive` takes besides goes there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from ..device import dtypes
 from ..device.devices import namespace_of
-from ..tape.autograd import primitive
+from ..tape.autograd import Primitive, primitive
+from ..tape.tensor import Operand, Tensor
 
 __all__ = [
     "abs",
@@ -111,7 +112,16 @@ def _operands(xp: Any, x1: Any, x2: Any) -> Any:
     return [x if isinstance(x, int | float | complex) else _floats(xp, x) for x in (x1, x2)]
 
 
-def unary(name: str, meaning: str, slope: int = 0, *, x: Any = None, y: Any = None, floating: bool = True) -> Callable:
+def unary(
+    name: str,
+    meaning: str,
+    slope: int = 0,
+    *,
+    x: Callable | None = None,
+    y: Callable | None = None,
+    floating: bool = True,
+    **policy: Any,
+) -> Primitive[[Operand], Tensor]:
     from_x, from_y = x, y
 
     def function(xp: Any, x: Any, /) -> Any:
@@ -124,10 +134,12 @@ def unary(name: str, meaning: str, slope: int = 0, *, x: Any = None, y: Any = No
             return y, (lambda g: g * from_y(xp, y),)
         return y, (SLOPES[slope],)
 
-    return _publish(function, name, meaning)
+    return _publish(function, name, meaning, policy)
 
 
-def binary(name: str, meaning: str, d1: Any, d2: Any, *, floating: bool = False) -> Callable:
+def binary(
+    name: str, meaning: str, d1: Any, d2: Any, *, floating: bool = False, **policy: Any
+) -> Primitive[[Operand, Operand], Tensor]:
     constant = (SLOPES[d1], SLOPES[d2]) if d1 in SLOPES and d2 in SLOPES else None
     d1, d2 = (d if callable(d) else (lambda *_, d=d: d) for d in (d1, d2))
 
@@ -145,51 +157,55 @@ def binary(name: str, meaning: str, d1: Any, d2: Any, *, floating: bool = False)
             return y, constant  # nothing is broadcast or promoted: keep neither operands nor result
         return y, tuple((lambda g, s=s, x=x: unbroadcast(xp, s(g), x)) for s, x in zip(constant, (x1, x2)))
 
-    return _publish(function, name, meaning)
+    return _publish(function, name, meaning, policy)
 
 
-def plain(name: str, meaning: str, *, arity: int) -> Callable:
-    """A function without a derivative: comparisons, logic, bits."""
-    if arity == 1:
+def unary_test(name: str, meaning: str) -> Primitive[[Operand], Tensor]:
+    """A function of one argument without a derivative."""
 
-        def function(xp: Any, x: Any, /) -> Any:
-            return getattr(xp, name)(x), None
-    else:
+    def function(xp: Any, x: Any, /) -> Any:
+        return getattr(xp, name)(x), None
 
-        def function(xp: Any, x1: Any, x2: Any, /) -> Any:  # type: ignore[misc]
-            return getattr(xp, name)(x1, x2), None
-
-    return _publish(function, name, meaning)
+    return _publish(function, name, meaning, {})
 
 
-def _publish(function: Callable, name: str, meaning: str) -> Callable:
+def binary_test(name: str, meaning: str) -> Primitive[[Operand, Operand], Tensor]:
+    """A function of two arguments without a derivative: comparisons, logic, bits."""
+
+    def function(xp: Any, x1: Any, x2: Any, /) -> Any:
+        return getattr(xp, name)(x1, x2), None
+
+    return _publish(function, name, meaning, {})
+
+
+def _publish(function: Callable, name: str, meaning: str, policy: dict[str, Any]) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{meaning}, elementwise (array API standard)."
-    return primitive(function)
+    return primitive(**policy)(function)
 
 
 # --- one argument -----------------------------------------------------------------------------------------------------
-exp = unary("exp", "eˣ", y=lambda xp, y: y)
-expm1 = unary("expm1", "eˣ − 1", y=lambda xp, y: y + 1)
-log = unary("log", "ln x", x=lambda xp, x: 1 / x)
-log1p = unary("log1p", "ln(1 + x)", x=lambda xp, x: 1 / (1 + x))
-log2 = unary("log2", "log₂ x", x=lambda xp, x: 1 / (x * math.log(2)))
-log10 = unary("log10", "log₁₀ x", x=lambda xp, x: 1 / (x * math.log(10)))
+exp = unary("exp", "eˣ", y=lambda xp, y: y, precision="full")
+expm1 = unary("expm1", "eˣ − 1", y=lambda xp, y: y + 1, precision="full")
+log = unary("log", "ln x", x=lambda xp, x: 1 / x, precision="full")
+log1p = unary("log1p", "ln(1 + x)", x=lambda xp, x: 1 / (1 + x), precision="full")
+log2 = unary("log2", "log₂ x", x=lambda xp, x: 1 / (x * math.log(2)), precision="full")
+log10 = unary("log10", "log₁₀ x", x=lambda xp, x: 1 / (x * math.log(10)), precision="full")
 sqrt = unary("sqrt", "√x", y=lambda xp, y: 0.5 / y)
 square = unary("square", "x²", x=lambda xp, x: 2 * x, floating=False)
-reciprocal = unary("reciprocal", "1/x", y=lambda xp, y: -y * y)
-negative = unary("negative", "−x", -1, floating=False)
+reciprocal = unary("reciprocal", "1/x", y=lambda xp, y: -y * y, precision="full")
+negative = unary("negative", "−x", -1, floating=False, rounds_once=True)
 positive = unary("positive", "x", 1, floating=False)
 abs = unary("abs", "|x|", x=lambda xp, x: xp.sign(x), floating=False)
 
 sin = unary("sin", "sin x", x=lambda xp, x: xp.cos(x))
 cos = unary("cos", "cos x", x=lambda xp, x: -xp.sin(x))
-tan = unary("tan", "tan x", y=lambda xp, y: 1 + y * y)
-asin = unary("asin", "arcsin x", x=lambda xp, x: 1 / xp.sqrt((1 - x) * (1 + x)))
-acos = unary("acos", "arccos x", x=lambda xp, x: -1 / xp.sqrt((1 - x) * (1 + x)))
+tan = unary("tan", "tan x", y=lambda xp, y: 1 + y * y, precision="full")
+asin = unary("asin", "arcsin x", x=lambda xp, x: 1 / xp.sqrt((1 - x) * (1 + x)), precision="full")
+acos = unary("acos", "arccos x", x=lambda xp, x: -1 / xp.sqrt((1 - x) * (1 + x)), precision="full")
 atan = unary("atan", "arctan x", x=lambda xp, x: 1 / (1 + x * x))
-sinh = unary("sinh", "sinh x", x=lambda xp, x: xp.cosh(x))
-cosh = unary("cosh", "cosh x", x=lambda xp, x: xp.sinh(x))
+sinh = unary("sinh", "sinh x", x=lambda xp, x: xp.cosh(x), precision="full")
+cosh = unary("cosh", "cosh x", x=lambda xp, x: xp.sinh(x), precision="full")
 tanh = unary("tanh", "tanh x", y=lambda xp, y: 1 - y * y)
 asinh = unary("asinh", "arsinh x", x=lambda xp, x: 1 / xp.hypot(xp.ones_like(x), x))
 acosh = unary("acosh", "arcosh x", x=lambda xp, x: 1 / xp.sqrt((x - 1) * (x + 1)))
@@ -211,12 +227,12 @@ conj = unary("conj", "The complex conjugate", 1, floating=False)
 real = unary("real", "The real part", 1, floating=False)
 imag = unary("imag", "The imaginary part", 0, floating=False)
 
-isfinite = plain("isfinite", "Neither infinite nor NaN", arity=1)
-isinf = plain("isinf", "Infinite", arity=1)
-isnan = plain("isnan", "Not a number", arity=1)
-signbit = plain("signbit", "Whether the sign bit is set", arity=1)
-logical_not = plain("logical_not", "not x", arity=1)
-bitwise_invert = plain("bitwise_invert", "Every bit flipped", arity=1)
+isfinite = unary_test("isfinite", "Neither infinite nor NaN")
+isinf = unary_test("isinf", "Infinite")
+isnan = unary_test("isnan", "Not a number")
+signbit = unary_test("signbit", "Whether the sign bit is set")
+logical_not = unary_test("logical_not", "not x")
+bitwise_invert = unary_test("bitwise_invert", "Every bit flipped")
 
 
 def _divisor(xp: Any, x: Any) -> Any:
@@ -225,9 +241,9 @@ def _divisor(xp: Any, x: Any) -> Any:
 
 
 # --- two arguments ----------------------------------------------------------------------------------------------------
-add = binary("add", "x₁ + x₂", 1, 1)
-subtract = binary("subtract", "x₁ − x₂", 1, -1)
-multiply = binary("multiply", "x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a)
+add = binary("add", "x₁ + x₂", 1, 1, rounds_once=True)
+subtract = binary("subtract", "x₁ − x₂", 1, -1, rounds_once=True)
+multiply = binary("multiply", "x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a, rounds_once=True)
 divide = binary("divide", "x₁ / x₂", lambda xp, a, b, y: 1 / b, lambda xp, a, b, y: -y / b, floating=True)
 floor_divide = binary("floor_divide", "⌊x₁ / x₂⌋", 0, 0)
 remainder = binary("remainder", "x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, y: -xp.floor_divide(a, b))
@@ -245,6 +261,7 @@ logaddexp = binary(
     lambda xp, a, b, y: xp.exp(a - y),
     lambda xp, a, b, y: xp.exp(b - y),
     floating=True,
+    precision="full",
 )
 copysign = binary("copysign", "|x₁| with the sign of x₂", lambda xp, a, b, y: xp.sign(a) * xp.sign(y), 0, floating=True)
 
@@ -263,7 +280,7 @@ minimum = binary(
 )
 
 
-@primitive
+@primitive(precision="full")
 def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
     """x₁ to the power x₂, elementwise (array API standard).
 
@@ -325,18 +342,18 @@ def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
     return y, (grad_x, grad_bound(min, lambda x, b: x < b), grad_bound(max, lambda x, b: x > b))
 
 
-nextafter = plain("nextafter", "The next number from x₁ towards x₂", arity=2)
-equal = plain("equal", "x₁ = x₂", arity=2)
-not_equal = plain("not_equal", "x₁ ≠ x₂", arity=2)
-less = plain("less", "x₁ < x₂", arity=2)
-less_equal = plain("less_equal", "x₁ ≤ x₂", arity=2)
-greater = plain("greater", "x₁ > x₂", arity=2)
-greater_equal = plain("greater_equal", "x₁ ≥ x₂", arity=2)
-logical_and = plain("logical_and", "x₁ and x₂", arity=2)
-logical_or = plain("logical_or", "x₁ or x₂", arity=2)
-logical_xor = plain("logical_xor", "Exactly one of x₁ and x₂", arity=2)
-bitwise_and = plain("bitwise_and", "Bits set in both", arity=2)
-bitwise_or = plain("bitwise_or", "Bits set in either", arity=2)
-bitwise_xor = plain("bitwise_xor", "Bits set in exactly one", arity=2)
-bitwise_left_shift = plain("bitwise_left_shift", "x₁ shifted left by x₂ bits", arity=2)
-bitwise_right_shift = plain("bitwise_right_shift", "x₁ shifted right by x₂ bits", arity=2)
+nextafter = binary_test("nextafter", "The next number from x₁ towards x₂")
+equal = binary_test("equal", "x₁ = x₂")
+not_equal = binary_test("not_equal", "x₁ ≠ x₂")
+less = binary_test("less", "x₁ < x₂")
+less_equal = binary_test("less_equal", "x₁ ≤ x₂")
+greater = binary_test("greater", "x₁ > x₂")
+greater_equal = binary_test("greater_equal", "x₁ ≥ x₂")
+logical_and = binary_test("logical_and", "x₁ and x₂")
+logical_or = binary_test("logical_or", "x₁ or x₂")
+logical_xor = binary_test("logical_xor", "Exactly one of x₁ and x₂")
+bitwise_and = binary_test("bitwise_and", "Bits set in both")
+bitwise_or = binary_test("bitwise_or", "Bits set in either")
+bitwise_xor = binary_test("bitwise_xor", "Bits set in exactly one")
+bitwise_left_shift = binary_test("bitwise_left_shift", "x₁ shifted left by x₂ bits")
+bitwise_right_shift = binary_test("bitwise_right_shift", "x₁ shifted right by x₂ bits")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def scatter_add(xp: Any, values: Any, indices: Any, size: int, axis: int) -> Any
     return _scatter_add.generic(xp, values, indices, size=size, axis=axis)[0]
 
 
-@primitive
+@primitive(moves=True)
 def _scatter_add(xp: Any, values: Any, indices: Any, /, *, size: int, axis: int) -> Any:
     rows = xp.moveaxis(values, axis, 0)
     if xp is np:
@@ -51,7 +51,7 @@ def _scatter_add(xp: Any, values: Any, indices: Any, /, *, size: int, axis: int)
     return xp.moveaxis(out, 0, axis), (lambda g: xp.take(g, indices, axis=axis), None)
 
 
-@primitive
+@primitive(moves=True)
 def take(xp: Any, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     """The elements of x at `indices` (1-d) along `axis`, which may be left out for 1-d x."""
     if axis is None and x.ndim != 1:
@@ -69,7 +69,7 @@ def take(xp: Any, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     return y, (grad_x, None)
 
 
-@primitive
+@primitive(moves=True)
 def take_along_axis(xp: Any, x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     """The element of x that `indices` names for each position along `axis`."""
     y = xp.take_along_axis(x, indices, axis=axis)
@@ -105,7 +105,7 @@ def _is_basic(key: Any) -> bool:
     return all(k is None or k is Ellipsis or isinstance(k, int | slice | np.integer) for k in keys)
 
 
-@primitive
+@primitive(moves=True)
 def _getitem(xp: Any, x: Any, /, *, key: Any) -> Any:
     def grad_x(g: Any) -> Any:
         if _is_basic(key):
@@ -126,7 +126,7 @@ def _positions(x: Any, key: Any) -> np.ndarray:
     return np.arange(math.prod(x.shape)).reshape(x.shape)[host].reshape(-1)
 
 
-@primitive
+@primitive(moves=True)
 def _setitem(xp: Any, x: Any, value: Any, /, *, key: Any) -> Any:
     """A copy of x with x[key] = value."""
     out = xp.asarray(x, copy=True)
@@ -165,7 +165,7 @@ def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
 
 
 # --- searching and sorting --------------------------------------------------------------------------------------------
-@primitive
+@primitive(moves=True)
 def _nonzero(xp: Any, x: Any, /) -> Any:
     return tuple(xp.nonzero(x)), None
 
@@ -174,16 +174,16 @@ def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
     """The positions of the elements that are not zero, one index array per axis."""
     if not x.ndim:
         raise ValueError("`nonzero` needs at least one axis, got a 0-d tensor")
-    return _nonzero(x)
+    return cast(tuple[Tensor, ...], _nonzero(x))
 
 
-@primitive
+@primitive(moves=True)
 def searchsorted(xp: Any, x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
     """Where each x₂ would be inserted into the sorted x₁ to keep it sorted."""
     return xp.searchsorted(x1, x2, side=side, sorter=innermost(sorter)), None
 
 
-@primitive
+@primitive(moves=True)
 def argsort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The positions that sort x along `axis`."""
     if xp is np:
@@ -195,7 +195,7 @@ def argsort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, sta
     return xp.argsort(x, axis=axis, descending=descending, stable=stable), None
 
 
-@primitive
+@primitive(moves=True)
 def sort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """x sorted along `axis`."""
     order = argsort.generic(xp, x, axis=axis, descending=descending, stable=stable)[0]
@@ -216,7 +216,7 @@ def _unique(name: str, doc: str) -> Any:
     return function
 
 
-@primitive
+@primitive(moves=True)
 def isin(xp: Any, x1: Any, x2: Any, /, *, invert: bool = False) -> Any:
     """Whether each element of x₁ is among those of x₂ (`invert=True`: is not)."""
     return xp.isin(x1, x2, invert=invert), None

@@ -17,7 +17,7 @@ from ..tape.autograd import primitive
 from ..tape.tensor import Tensor, innermost
 from . import elementwise, reductions
 from .creation import eye, zeros_like
-from .decompositions import cholesky, eigh, eigvalsh, floating, qr, svd, svdvals
+from .decompositions import SlogDet, cholesky, eigh, eigvalsh, floating, qr, svd, svdvals
 from .elementwise import unbroadcast
 from .info import finfo
 from .manipulation import expand_dims, matrix_transpose
@@ -52,7 +52,7 @@ __all__ = [
 
 
 # --- inverses and determinants ----------------------------------------------------------------------------------------
-@floating
+@floating()
 def inv(xp: Any, x: Any, /) -> Any:
     """The inverse. grad_x = −x⁻ᵀ g x⁻ᵀ."""
     y = xp.linalg.inv(x)
@@ -64,7 +64,7 @@ def inv(xp: Any, x: Any, /) -> Any:
     return y, (grad_x,)
 
 
-@floating
+@floating()
 def solve(xp: Any, x1: Any, x2: Any, /) -> Any:
     """The y with x₁ y = x₂: x₁ (…, M, M), x₂ (M,) or (…, M, K). grad_x₂ = x₁⁻ᵀ g, grad_x₁ = −grad_x₂ yᵀ.
 
@@ -84,7 +84,7 @@ def solve(xp: Any, x1: Any, x2: Any, /) -> Any:
     return y, vjp
 
 
-@floating
+@floating()
 def pinv(xp: Any, x: Any, /, *, rtol: Any = None) -> Any:
     """The Moore–Penrose pseudo-inverse P (…, N, M) of x (…, M, N).
 
@@ -101,21 +101,21 @@ def pinv(xp: Any, x: Any, /, *, rtol: Any = None) -> Any:
     return y, (grad_x,)
 
 
-@floating
+@floating()
 def det(xp: Any, x: Any, /) -> Any:
     """The determinant. grad_x = g det(x) x⁻ᵀ, for x that can be inverted."""
     y = xp.linalg.det(x)
     return y, (lambda g: (g * y)[..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
 
 
-@floating
+@floating(returns=SlogDet)
 def slogdet(xp: Any, x: Any, /) -> Any:
     """The sign of the determinant and the logarithm of its magnitude. grad_x = g x⁻ᵀ, g being the logarithm's."""
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         return (g[1][..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
 
-    return xp.linalg.slogdet(x), vjp
+    return SlogDet(*xp.linalg.slogdet(x)), vjp
 
 
 # --- products and powers ----------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def matrix_rank(x: Tensor, /, *, rtol: Any = None) -> Tensor:
     return reductions.count_nonzero(s > rtol * reductions.max(s, axis=-1, keepdims=True), axis=-1)
 
 
-@floating
+@floating(precision="full")
 def vector_norm(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
     """(Σ |x|ᵖ)^(1/p) over `axis`, p being `ord`; for ±inf the largest or smallest |x|, for 0 the number of non-zeros.
 

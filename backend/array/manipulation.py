@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-@primitive
+@primitive(moves=True)
 def reshape(xp: Any, x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     """The same elements, in row-major order, in another shape (one −1 is worked out).
 
@@ -43,52 +43,56 @@ def reshape(xp: Any, x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     return xp.reshape(x, shape, copy=copy), (lambda g: xp.reshape(g, x.shape), None)
 
 
-@primitive
+@primitive(moves=True)
 def permute_dims(xp: Any, x: Any, /, axes: Any) -> Any:
     """Axes reordered: axis i of the result is axis axes[i] of x."""
-    n = x.ndim
-    back = tuple(sorted(range(n), key=[a % n for a in axes].__getitem__))
+    back = inverse_permutation([a % x.ndim for a in axes])
     return xp.permute_dims(x, axes), (lambda g: xp.permute_dims(g, back), None)
 
 
-@primitive
+def inverse_permutation(order: Sequence[int]) -> tuple[int, ...]:
+    """What undoes a permutation of axes: where each axis has gone."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
+@primitive(moves=True)
 def matrix_transpose(xp: Any, x: Any, /) -> Any:
     """The last two axes exchanged."""
     return xp.matrix_transpose(x), (lambda g: xp.matrix_transpose(g),)
 
 
-@primitive
+@primitive(moves=True)
 def moveaxis(xp: Any, x: Any, source: Any, destination: Any, /) -> Any:
     """Axes at `source` moved to `destination`, the others keeping their order."""
     return xp.moveaxis(x, source, destination), (lambda g: xp.moveaxis(g, destination, source), None, None)
 
 
-@primitive
+@primitive(moves=True)
 def expand_dims(xp: Any, x: Any, /, axis: int = 0) -> Any:
     """A new axis of length 1 at `axis`."""
     return xp.expand_dims(x, axis=axis), (lambda g: xp.reshape(g, x.shape), None)
 
 
-@primitive
+@primitive(moves=True)
 def squeeze(xp: Any, x: Any, /, axis: Any) -> Any:
     """Axes of length 1 removed; ValueError if one is longer."""
     return xp.squeeze(x, axis=axis), (lambda g: xp.reshape(g, x.shape), None)
 
 
-@primitive
+@primitive(moves=True)
 def flip(xp: Any, x: Any, /, *, axis: Any = None) -> Any:
     """The order of the elements reversed along `axis` (all axes if None)."""
     return xp.flip(x, axis=axis), (lambda g: xp.flip(g, axis=axis),)
 
 
-@primitive
+@primitive(moves=True)
 def roll(xp: Any, x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """Elements moved on by `shift`, those pushed out at the end coming back at the front."""
     back = tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
     return xp.roll(x, shift, axis=axis), (lambda g: xp.roll(g, back, axis=axis), None)
 
 
-@primitive
+@primitive(moves=True)
 def broadcast_to(xp: Any, x: Any, /, shape: Any) -> Any:
     """x repeated along axes of length 1 and new leading axes, without copying."""
     return xp.broadcast_to(x, shape), (lambda g: unbroadcast(xp, g, x), None)
@@ -123,7 +127,7 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(out)
 
 
-@primitive
+@primitive(moves=True)
 def _concat(xp: Any, *arrays: Any, axis: int) -> Any:
     y = xp.concat(arrays, axis=axis)
     axis %= arrays[0].ndim
@@ -151,7 +155,7 @@ def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
     return _concat(*arrays, axis=axis)
 
 
-@primitive
+@primitive(moves=True)
 def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
     y = xp.stack(arrays, axis=axis)
     axis %= y.ndim
@@ -179,7 +183,7 @@ def unstack(x: Tensor, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     return tuple(x[(*where, i, ...)] for i in range(x.shape[axis]))
 
 
-@primitive
+@primitive(moves=True)
 def tile(xp: Any, x: Any, repetitions: Any, /) -> Any:
     """The whole of x repeated along each axis."""
     y = xp.tile(x, repetitions)
@@ -194,7 +198,7 @@ def tile(xp: Any, x: Any, repetitions: Any, /) -> Any:
     return y, (grad_x, None)
 
 
-@primitive
+@primitive(moves=True)
 def repeat(xp: Any, x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
     """Each element (along `axis`) repeated: as often as `repeats` says for all, or for each one."""
     if hasattr(repeats, "dtype"):  # NumPy takes no uint64
@@ -210,7 +214,7 @@ def repeat(xp: Any, x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
     return y, (grad_x, None)
 
 
-@primitive
+@primitive(moves=True)
 def _astype(xp: Any, x: Any, /, *, dtype: Any, copy: bool) -> Any:
     differentiable = dtypes.is_real_floating(x.dtype) and dtypes.is_real_floating(dtype)
     y = xp.astype(x, dtypes.native(xp, dtype), copy=copy)

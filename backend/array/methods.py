@@ -7,7 +7,7 @@ has keeps PyTorch's (`transpose(d0, d1)`, `view`, `permute`, `unsqueeze`, `clone
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,13 @@ from .creation import asarray
 __all__: list[str] = []
 
 NUMBERS = (int, float, complex)
+F = TypeVar("F")
+
+
+def method(f: F, name: str = "") -> F:
+    """Attach a function (or property) to Tensor, under its own name or another; its types stand in `tape/tensor.py`."""
+    setattr(Tensor, name or f.__name__, f)  # type: ignore[attr-defined]
+    return f
 
 
 # --- operators --------------------------------------------------------------------------------------------------------
@@ -36,7 +43,7 @@ def _operand(x: Tensor, other: Any) -> Any:
     return asarray(other) if devices.is_array(other) else NotImplemented
 
 
-def _binary(f: Callable, *, reflected: bool = False) -> Callable:
+def _binary(f: Callable, name: str, *, reflected: bool = False) -> Callable:
     def operator(self: Tensor, other: Any, /) -> Any:
         if not isinstance(other, Tensor):
             other = _operand(self, other)
@@ -44,10 +51,11 @@ def _binary(f: Callable, *, reflected: bool = False) -> Callable:
                 return other
         return f(other, self) if reflected else f(self, other)
 
+    operator.__name__ = name
     return operator
 
 
-def _inplace(f: Callable) -> Callable:
+def _inplace(f: Callable, name: str) -> Callable:
     def operator(self: Tensor, other: Any, /) -> Any:
         other = _operand(self, other)
         if other is NotImplemented:
@@ -63,13 +71,15 @@ def _inplace(f: Callable) -> Callable:
         self.data[...] = new.data
         return self
 
+    operator.__name__ = name
     return operator
 
 
-def _unary(f: Callable) -> Callable:
+def _unary(f: Callable, name: str) -> Callable:
     def operator(self: Tensor) -> Tensor:
         return f(self)
 
+    operator.__name__ = name
     return operator
 
 
@@ -91,40 +101,28 @@ def _rebind(x: Tensor, new: Tensor) -> Tensor:
     return x
 
 
-for name, function in {
-    "add": elementwise.add,
-    "sub": elementwise.subtract,
-    "mul": elementwise.multiply,
-    "truediv": elementwise.divide,
-    "floordiv": elementwise.floor_divide,
-    "mod": elementwise.remainder,
-    "pow": elementwise.pow,
-    "matmul": products.matmul,
-    "and": elementwise.bitwise_and,
-    "or": elementwise.bitwise_or,
-    "xor": elementwise.bitwise_xor,
-    "lshift": elementwise.bitwise_left_shift,
-    "rshift": elementwise.bitwise_right_shift,
-}.items():
-    setattr(Tensor, f"__{name}__", _binary(function))
-    setattr(Tensor, f"__r{name}__", _binary(function, reflected=True))
-    setattr(Tensor, f"__i{name}__", _inplace(function))
-for name, function in {
-    "lt": elementwise.less,
-    "le": elementwise.less_equal,
-    "gt": elementwise.greater,
-    "ge": elementwise.greater_equal,
-    "eq": elementwise.equal,
-    "ne": elementwise.not_equal,
-}.items():
-    setattr(Tensor, f"__{name}__", _binary(function))
-for name, function in {
-    "neg": elementwise.negative,
-    "pos": elementwise.positive,
-    "abs": elementwise.abs,
+ARITHMETIC: dict[str, Callable] = {
+    "add": elementwise.add, "sub": elementwise.subtract, "mul": elementwise.multiply, "truediv": elementwise.divide,
+    "floordiv": elementwise.floor_divide, "mod": elementwise.remainder, "pow": elementwise.pow, "matmul": products.matmul,
+    "and": elementwise.bitwise_and, "or": elementwise.bitwise_or, "xor": elementwise.bitwise_xor,
+    "lshift": elementwise.bitwise_left_shift, "rshift": elementwise.bitwise_right_shift,
+}  # fmt: skip
+COMPARISONS: dict[str, Callable] = {
+    "lt": elementwise.less, "le": elementwise.less_equal, "gt": elementwise.greater, "ge": elementwise.greater_equal,
+    "eq": elementwise.equal, "ne": elementwise.not_equal,
+}  # fmt: skip
+SIGNS: dict[str, Callable] = {
+    "neg": elementwise.negative, "pos": elementwise.positive, "abs": elementwise.abs,
     "invert": elementwise.bitwise_invert,
-}.items():
-    setattr(Tensor, f"__{name}__", _unary(function))
+}  # fmt: skip
+for name, function in ARITHMETIC.items():
+    method(_binary(function, f"__{name}__"))
+    method(_binary(function, f"__r{name}__", reflected=True))
+    method(_inplace(function, f"__i{name}__"))
+for name, function in COMPARISONS.items():
+    method(_binary(function, f"__{name}__"))
+for name, function in SIGNS.items():
+    method(_unary(function, f"__{name}__"))
 
 
 # --- indexing ---------------------------------------------------------------------------------------------------------
@@ -150,8 +148,9 @@ def _iter(self: Tensor) -> Any:
     return (self[i, ...] for i in range(self.shape[0]))
 
 
-for name, function in {"getitem": _getitem, "setitem": _setitem, "iter": _iter}.items():
-    setattr(Tensor, f"__{name}__", function)
+method(_getitem, "__getitem__")
+method(_setitem, "__setitem__")
+method(_iter, "__iter__")
 
 # --- methods that are functions of the namespace ----------------------------------------------------------------------
 for module, names in {
@@ -164,7 +163,7 @@ for module, names in {
     products: "matmul",
 }.items():
     for name in names.split():
-        setattr(Tensor, name, getattr(module, name))
+        method(getattr(module, name), name)
 
 
 def _reduction(f: Callable) -> Callable:
@@ -176,13 +175,7 @@ def _reduction(f: Callable) -> Callable:
 
 
 for name in ("sum", "mean", "std", "var", "prod", "max", "min", "all", "any", "argmax", "argmin", "logsumexp"):
-    setattr(Tensor, name, _reduction(getattr(reductions, name)))
-
-
-def method(f: Callable) -> Callable:
-    """Attach a function as a method of the same name."""
-    setattr(Tensor, f.__name__, f)
-    return f
+    method(_reduction(getattr(reductions, name)), name)
 
 
 def _varargs(args: tuple) -> tuple:
@@ -238,7 +231,7 @@ def permute(self: Tensor, *dims: Any) -> Tensor:
     return manipulation.permute_dims(self, _varargs(dims))
 
 
-Tensor.swapaxes = transpose  # type: ignore[attr-defined]
+method(transpose, "swapaxes")
 
 
 @method
@@ -264,7 +257,7 @@ def expand(self: Tensor, *sizes: Any) -> Tensor:
 @method
 def chunk(self: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces along `dim`, equally long but for the last."""
-    return self.split(max(1, -(-self.shape[dim] // chunks)), dim)  # type: ignore[attr-defined]
+    return self.split(max(1, -(-self.shape[dim] // chunks)), dim)
 
 
 @method
@@ -275,7 +268,7 @@ def split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     if not isinstance(split_size, int) and sum(sizes) != n:
         raise ValueError(f"`split_size` must add up to {n}, the length of axis {dim}, got {sizes}")
-    return tuple(self[(*before, slice(s, s + size), ...)] for s, size in zip(starts, sizes))  # type: ignore[index]
+    return tuple(self[(*before, slice(s, s + size), ...)] for s, size in zip(starts, sizes))
 
 
 @method
@@ -290,7 +283,7 @@ def contiguous(self: Tensor) -> Tensor:
     flags = getattr(self.data, "flags", None)
     if flags is None or flags.c_contiguous:
         return self
-    return manipulation.reshape(manipulation.reshape(self.clone(), (self.size,)), self.shape)  # type: ignore[attr-defined]
+    return manipulation.reshape(manipulation.reshape(self.clone(), (self.size,)), self.shape)
 
 
 @method
@@ -302,21 +295,21 @@ def norm(self: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
 @method
 def copy_(self: Tensor, source: Any) -> Tensor:
     """Overwrite the values in place (leaves that require grad: under `no_grad`)."""
-    self[...] = source  # type: ignore[index]
+    self[...] = source
     return self
 
 
 @method
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to `value`, in place."""
-    self[...] = value  # type: ignore[index]
+    self[...] = value
     return self
 
 
 @method
 def zero_(self: Tensor) -> Tensor:
     """Set every element to 0, in place."""
-    self[...] = 0  # type: ignore[index]
+    self[...] = 0
     return self
 
 
@@ -329,8 +322,8 @@ def _transposed(self: Tensor) -> Tensor:
     return manipulation.matrix_transpose(self)
 
 
-Tensor.T = property(_transposed)  # type: ignore[attr-defined]
-Tensor.mT = property(manipulation.matrix_transpose)  # type: ignore[attr-defined]
+method(property(_transposed), "T")
+method(property(manipulation.matrix_transpose), "mT")
 
 
 # --- devices and dtypes -----------------------------------------------------------------------------------------------
@@ -362,7 +355,7 @@ def _to_device(x: Tensor, device: str) -> Tensor:
     return out
 
 
-@primitive
+@primitive(moves=True)
 def _move(xp: Any, x: Any, /, *, source: str, target: str) -> Any:
     def moved(a: Any, source: str, target: str) -> Any:
         return a.to(target) if isinstance(a, Tensor) else asarray(wrap(a, source), device=target).data
@@ -373,7 +366,14 @@ def _move(xp: Any, x: Any, /, *, source: str, target: str) -> Any:
 @method
 def to_device(self: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
     """The array API's name for `to(device)`."""
-    return self.to(device)  # type: ignore[attr-defined]
+    return self.to(device)
+
+
+def _conversion(target: Any) -> Callable:
+    def convert(self: Tensor) -> Tensor:
+        return to(self, target)
+
+    return convert
 
 
 for name, target in {
@@ -385,7 +385,7 @@ for name, target in {
     "int": np.int32,
     "bool": np.bool_,
 }.items():
-    setattr(Tensor, name, lambda self, target=target: to(self, target))
+    method(_conversion(target), name)
 
 
 @method

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..device.gemm import matmul as gemm
+from ..device.gemm import gemm
 from ..tape.autograd import primitive
 from .elementwise import unbroadcast
+from .manipulation import inverse_permutation
 
 __all__ = ["matmul", "tensordot", "vecdot"]
 
 
-@primitive
+@primitive(precision="low")
 def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
     """The matrix product x₁ x₂ of (…, M, K) and (…, K, N), vectors being rows on the left and columns on the right.
 
@@ -36,7 +37,7 @@ def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
     return y, vjp
 
 
-@primitive
+@primitive(precision="low")
 def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Σ conj(x₁) x₂ along `axis`."""
 
@@ -46,7 +47,7 @@ def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return xp.vecdot(x1, x2, axis=axis), (lambda g: pull(g, x2, x1), lambda g: pull(g, x1, x2))
 
 
-@primitive
+@primitive(precision="low")
 def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     """Products summed over pairs of axes: the last n of x₁ with the first n of x₂, or `axes = (axes of x₁, axes of x₂)`."""
     if isinstance(axes, int):
@@ -57,7 +58,7 @@ def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     free2 = [i for i in range(x2.ndim) if i not in over2]
 
     def back(grad: Any, order: list) -> Any:
-        return xp.permute_dims(grad, tuple(sorted(range(len(order)), key=order.__getitem__)))
+        return xp.permute_dims(grad, inverse_permutation(order))
 
     def grad_x1(g: Any) -> Any:  # axes: free of x1, then the summed ones in the order of over2 sorted
         summed = sorted(range(len(over2)), key=over2.__getitem__)

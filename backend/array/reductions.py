@@ -9,6 +9,7 @@ from typing import Any
 from ..device import dtypes
 from ..tape.autograd import primitive
 from .elementwise import _divisor, _floats
+from .manipulation import inverse_permutation
 
 __all__ = [
     "all",
@@ -54,7 +55,7 @@ def _count(x: Any, axis: Any) -> int:
     return math.prod(x.shape[a] for a in axes_of(axis, x.ndim))
 
 
-@primitive
+@primitive(precision="full")
 def sum(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """Σ x over `axis`.
 
@@ -65,7 +66,7 @@ def sum(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bo
     return y, (lambda g: _full(xp, g, x, axis, keepdims),)
 
 
-@primitive
+@primitive(precision="full")
 def mean(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Σ x / n over `axis`; NaN over nothing. Integers are averaged in the default dtype."""
     x = _floats(xp, x)
@@ -76,7 +77,7 @@ def mean(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any
     return xp.mean(x, axis=axis, keepdims=keepdims), (lambda g: _full(xp, g / n, x, axis, keepdims),)
 
 
-@primitive
+@primitive(precision="full")
 def prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """Π x over `axis`. The gradient is the product of the *other* elements, so zeros are no trouble."""
     y = xp.prod(x, axis=axis, dtype=dtypes.native(xp, dtype), keepdims=keepdims)
@@ -88,8 +89,8 @@ def prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: b
         before = _exclusive_prod(xp, rows)
         after = xp.flip(_exclusive_prod(xp, xp.flip(rows, axis=-1)), axis=-1)
         others = xp.reshape(before * after, tuple(x.shape[i] for i in kept + axes))
-        back = sorted(range(x.ndim), key=(kept + axes).__getitem__)
-        return _full(xp, g, x, axis, keepdims) * xp.permute_dims(others, tuple(back))
+        back = inverse_permutation(kept + axes)
+        return _full(xp, g, x, axis, keepdims) * xp.permute_dims(others, back)
 
     return y, (grad_x,)
 
@@ -121,7 +122,7 @@ max = _extremum("max")
 min = _extremum("min")
 
 
-@primitive
+@primitive(precision="full")
 def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """Σ (x − mean)² / (n − correction) over `axis` (array API: `correction` is 0 unless given; PyTorch takes 1)."""
     x = _floats(xp, x)
@@ -134,7 +135,7 @@ def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdi
     return y, (grad_x,)
 
 
-@primitive
+@primitive(precision="full")
 def std(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """√var over `axis` (array API: `correction` is 0 unless given; PyTorch takes 1); its gradient is 0 at 0."""
     x = _floats(xp, x)
@@ -147,7 +148,7 @@ def std(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdi
     return y, (grad_x,)
 
 
-@primitive
+@primitive(precision="full")
 def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """ln Σ exp x over `axis`, without overflow: m + ln Σ exp(x − m) with m = max x."""
     x = _floats(xp, x)
@@ -158,7 +159,7 @@ def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -
     return y, (lambda g: spread(xp, g, x, axis, keepdims) * xp.exp(x - wide),)
 
 
-@primitive
+@primitive(precision="full")
 def cumulative_sum(
     xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Any:
@@ -173,7 +174,7 @@ def cumulative_sum(
     return y, (grad_x,)
 
 
-@primitive
+@primitive(precision="full")
 def cumulative_prod(
     xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Any:

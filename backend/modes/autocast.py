@@ -1,6 +1,8 @@
 """Mixed precision: inside `autocast`, matrix products run in half precision, what is sensitive to it in float32.
 
-The lists follow `torch.autocast`. Whatever is on neither runs in the dtype that its arguments promote to.
+Which primitives run in which precision stands at each of them (`@primitive(precision=…)`) and follows `torch.autocast`: products,
+whose operations grow faster than their data and whose sums tensor cores form in float32 anyway, in half precision; sums of many
+terms, exponentials and powers in float32. Whatever says nothing runs in the dtype that its arguments promote to.
 """
 
 from __future__ import annotations
@@ -13,34 +15,13 @@ import numpy as np
 
 from ..array.manipulation import astype
 from ..device import dtypes
-from ..device.devices import kind, namespace_of
+from ..device.devices import namespace_of
 from ..tape.autograd import _mode
 from ..tape.tensor import Parameter, Tensor
 
 __all__ = ["autocast", "is_autocast_enabled"]
 
 FLOAT32 = np.dtype(np.float32)
-
-# Products: their operations grow faster than their data, and tensor cores accumulate in float32 anyway.
-LOW = (
-    "linear.linear", "products.matmul", "products.tensordot", "products.vecdot", "convolution.conv2d",
-    "convolution.conv_transpose2d", "activation.prelu", "attention.scaled_dot_product_attention",
-)  # fmt: skip
-
-# Sums of many terms, exponentials and powers.
-FULL = (
-    "activation.log_softmax", "activation.softmax", "activation.softplus", "activation.log_sigmoid",
-    "elementwise.exp", "elementwise.expm1", "elementwise.log", "elementwise.log10", "elementwise.log1p",
-    "elementwise.log2", "elementwise.logaddexp", "elementwise.pow", "elementwise.reciprocal", "elementwise.acos",
-    "elementwise.asin", "elementwise.cosh", "elementwise.sinh", "elementwise.tan",
-    "linalg.vector_norm", "loss.binary_cross_entropy", "loss.binary_cross_entropy_with_logits",
-    "loss.hinge_embedding_loss", "loss.hinge_loss", "loss.huber_loss", "loss.kl_div", "loss.l1_loss", "loss.mse_loss",
-    "loss.multi_margin_loss", "loss.nll_loss", "loss.smooth_l1_loss", "loss.soft_margin_loss",
-    "loss.softmax_cross_entropy", "normalization.batch_norm", "normalization.batch_norm_inference",
-    "normalization.group_norm", "normalization.layer_norm", "normalization.rms_norm", "reductions.cumulative_prod",
-    "reductions.cumulative_sum", "reductions.logsumexp", "reductions.mean", "reductions.prod", "reductions.std",
-    "reductions.sum", "reductions.var",
-)  # fmt: skip
 
 
 class autocast:
@@ -128,24 +109,10 @@ class Rounding:
 
 @functools.cache
 def _targets(dtype: np.dtype) -> dict[str, tuple[np.dtype, tuple[np.dtype, ...]]]:
-    """By operation: the dtype that it runs in, and those that are converted to it."""
+    """By the precision that a primitive states: the dtype that it runs in, and those that are converted to it."""
     floats = FLOAT32, dtypes.float16, dtypes.bfloat16
     low, full = ((to, tuple(d for d in floats if d != to)) for to in (dtype, FLOAT32))
-    return {**dict.fromkeys(LOW, low), **dict.fromkeys(FULL, full)}
-
-
-def _reads_halves(name: str, args: tuple) -> bool:
-    """Whether the first argument of an operation in float32 may be half precision: it is widened as it is read.
-
-    Batch normalisations do so beside parameters or statistics in float32; their output is then half precision. So do the
-    kernels of cross-entropy, where logits cost 4 bytes each, forward and backward, and about 20 if they are converted first.
-    """
-    if name.startswith("normalization.batch_norm"):
-        return any(isinstance(a, Tensor) and a.dtype == FLOAT32 for a in args[1:])
-    if name != "loss.softmax_cross_entropy" or _mode.level or kind(args[0].device) not in ("cuda", "emulator"):
-        return False
-    target, weight = (*args[1:], None)[:2]
-    return dtypes.is_integral(target.dtype) and (weight is None or weight.dtype.itemsize <= 4)
+    return {"low": low, "full": full}
 
 
 class _Cast:
@@ -165,12 +132,10 @@ class _Cast:
     def forget(self) -> None:
         self.rounded, self.copies = {}, {}
 
-    def __call__(self, name: str, args: tuple) -> tuple[tuple, Sequence[tuple[int, Any]]]:
-        if name not in self.targets:
-            return args, ()
-        target, others = self.targets[name]
+    def __call__(self, primitive: Any, args: tuple) -> tuple[tuple, Sequence[tuple[int, Any]]]:
+        target, others = self.targets[primitive.precision]
         converted, rounded = list(args), []
-        spared = 0 if target == FLOAT32 and _reads_halves(name, args) else None
+        spared = 0 if primitive.reads_halves is not None and primitive.reads_halves(*args) else None
         for i, a in enumerate(args):
             if not isinstance(a, Tensor) or (dtype := dtypes.of(a.data)) not in others or i == spared:
                 continue

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..device import devices
 from ..tape import autograd
-from ..tape.watching import watching
+from ..tape.watching import Operation, watching
 
 __all__ = ["each", "emit", "mark", "range", "range_pop", "range_push"]
 
@@ -71,8 +71,8 @@ def emit() -> Iterator[None]:
     ...     y = weft.exp(weft.ones(2))
     """
 
-    def begin(name: str, is_backward: bool) -> Callable[[Any], Any]:
-        range_push(f"{name}.backward" if is_backward else name)
+    def begin(operation: Operation) -> Callable[[Any], Any]:
+        range_push(f"{operation.name}.backward" if operation.is_backward else operation.name)
         return lambda result: range_pop()
 
     with watching(begin):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..device import devices
 from ..device.memory import peak_of_tensors, size
 from ..tape.tensor import Tensor
-from ..tape.watching import watching
+from ..tape.watching import Operation, watching
 
 __all__ = ["ProfileRow", "profile"]
 
@@ -100,8 +100,8 @@ class profile:
             self.peak_memory = max(self._peak.peak, self.peak_memory or 0)
         self._add_up()
 
-    def _begin(self, name: str, is_backward: bool) -> Callable[[Any], Any]:
-        start = self._clock.mark()
+    def _begin(self, operation: Operation) -> Callable[[Any], Any]:
+        name, is_backward, start = operation.name, operation.is_backward, self._clock.mark()
         return lambda result: self._marks.append((name, is_backward, start, self._clock.mark(), _bytes(result)))
 
     def _add_up(self) -> None:

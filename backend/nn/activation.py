@@ -80,7 +80,7 @@ def leaky_relu(xp: Any, x: Any, /, *, negative_slope: float = 0.01) -> Any:
     return xp.where(positive, x, negative_slope * x), (lambda g: xp.where(positive, g, negative_slope * g),)
 
 
-@primitive
+@primitive(precision="low")
 def prelu(xp: Any, x: Any, weight: Any, /) -> Any:
     """x where x > 0, w · x elsewhere, with a learned w of shape (1,), or (C,) for the channels, axis 1 of (N, C, …).
 
@@ -184,13 +184,13 @@ def sigmoid(xp: Any, x: Any, /) -> Any:
     return s, (lambda g: g * (s * (1 - s)),)
 
 
-@primitive
+@primitive(precision="full")
 def log_sigmoid(xp: Any, x: Any, /) -> Any:
     """ln σ(x) = −ln(1 + e⁻ˣ)."""
     return -_softplus(xp, -x), (lambda g: g * _sigmoid(xp, -x),)
 
 
-@primitive
+@primitive(precision="full")
 def softplus(xp: Any, x: Any, /, *, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """ln(1 + e^(βx)) / β, and x itself where βx > threshold, as in PyTorch."""
     linear = beta * x > threshold
@@ -263,7 +263,7 @@ def gelu(xp: Any, x: Any, /, *, approximate: str = "none") -> Any:
 
 
 # --- along an axis ----------------------------------------------------------------------------------------------------
-@primitive
+@primitive(precision="full")
 def softmax(xp: Any, x: Any, /, *, axis: int = -1) -> Any:
     """yᵢ = exp(xᵢ) / Σⱼ exp(xⱼ) along `axis`; dx = y (g − Σ g y).
 
@@ -277,7 +277,7 @@ def softmax(xp: Any, x: Any, /, *, axis: int = -1) -> Any:
     return y, (lambda g: y * (g - xp.sum(g * y, axis=axis, keepdims=True)),)
 
 
-@primitive
+@primitive(precision="full")
 def log_softmax(xp: Any, x: Any, /, *, axis: int = -1) -> Any:
     """yᵢ = xᵢ − ln Σⱼ exp(xⱼ) along `axis`; dx = g − exp(y) Σ g."""
     if not x.shape[axis]:

@@ -21,7 +21,7 @@ def check_indices(indices: Any, count: int) -> None:
         raise IndexError(f"`indices` must be in [0, {count}), the rows of the table, got {worst}")
 
 
-@primitive
+@primitive(moves=True)
 def embedding(xp: Any, indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
     """y[…, :] = weight[indices[…], :] for weight (V, D); the row `padding_idx` receives no gradient.
 

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..array.elementwise import unbroadcast
-from ..tape.autograd import primitive
+from ..device import dtypes
+from ..device.devices import kind
+from ..tape.autograd import _mode, primitive
+from ..tape.tensor import Tensor
 from .activation import _sigmoid, _softplus
 
 __all__ = [
@@ -64,7 +67,7 @@ def _pointwise(xp: Any, loss: Any, reduction: str, *arguments: tuple[Any, Callab
 
 
 # --- regression -------------------------------------------------------------------------------------------------------
-@primitive
+@primitive(precision="full")
 def mse_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     """ℓ = (x − y)²; the mean is over all elements.
 
@@ -75,14 +78,14 @@ def mse_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") ->
     return _pointwise(xp, d * d, reduction, (input, lambda: 2 * d), (target, lambda: -2 * d))
 
 
-@primitive
+@primitive(precision="full")
 def l1_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     """ℓ = |x − y|, whose derivative at 0 is 0; the mean is over all elements."""
     d = input - target
     return _pointwise(xp, xp.abs(d), reduction, (input, lambda: xp.sign(d)), (target, lambda: -xp.sign(d)))
 
 
-@primitive
+@primitive(precision="full")
 def huber_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", delta: float = 1.0) -> Any:
     """ℓ = ½ (x − y)² where |x − y| ≤ δ, δ (|x − y| − δ/2) beyond. Huber (1964)."""
     d = input - target
@@ -94,7 +97,7 @@ def huber_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", 
     )
 
 
-@primitive
+@primitive(precision="full")
 def smooth_l1_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", beta: float = 1.0) -> Any:
     """ℓ = (x − y)²/(2β) where |x − y| < β, |x − y| − β/2 beyond: Huber's loss over β, and `l1_loss` for β = 0."""
     if not beta:
@@ -115,7 +118,7 @@ def _log(xp: Any, x: Any) -> Any:
     return xp.where(zero, xp.full_like(x, -100.0), xp.maximum(xp.log(xp.where(zero, xp.ones_like(x), x)), -100.0))
 
 
-@primitive
+@primitive(precision="full")
 def binary_cross_entropy(xp: Any, input: Any, target: Any, weight: Any = None, /, *, reduction: str = "mean") -> Any:
     """ℓ = −w (y ln x + (1 − y) ln(1 − x)) of probabilities x, with logarithms no less than −100."""
     w = 1.0 if weight is None else weight
@@ -128,7 +131,7 @@ def binary_cross_entropy(xp: Any, input: Any, target: Any, weight: Any = None, /
     return _pointwise(xp, loss, reduction, (input, slope), (target, lambda: w * (log_rest - log_x)))
 
 
-@primitive
+@primitive(precision="full")
 def binary_cross_entropy_with_logits(
     xp: Any, input: Any, target: Any, weight: Any = None, pos_weight: Any = None, /, *, reduction: str = "mean"
 ) -> Any:
@@ -147,7 +150,7 @@ def binary_cross_entropy_with_logits(
     return _pointwise(xp, loss, reduction, (input, slope), (target, lambda: w * (excess * log_rest - input)))
 
 
-@primitive
+@primitive(precision="full")
 def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_target: bool = False) -> Any:
     """ℓ = y (ln y − x) of log-probabilities x, 0 where y = 0; with `log_target`, y stands as ln y.
 
@@ -167,7 +170,7 @@ def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_
 
 
 # --- margins ----------------------------------------------------------------------------------------------------------
-@primitive
+@primitive(precision="full")
 def hinge_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     """ℓ = max(0, 1 − y x) with y = ±1 (not in PyTorch); the derivative at the kink is 0."""
     margin = 1 - target * input
@@ -177,7 +180,7 @@ def hinge_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") 
     )
 
 
-@primitive
+@primitive(precision="full")
 def soft_margin_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     """ℓ = ln(1 + exp(−y x)) with y = ±1."""
     z = -target * input
@@ -190,7 +193,7 @@ def soft_margin_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "m
     )
 
 
-@primitive
+@primitive(precision="full")
 def hinge_embedding_loss(xp: Any, input: Any, target: Any, /, *, margin: float = 1.0, reduction: str = "mean") -> Any:
     """ℓ = x where y = 1, max(0, margin − x) where y = −1."""
     near, far = xp.astype(target != -1, input.dtype), xp.astype(target != 1, input.dtype)
@@ -198,7 +201,7 @@ def hinge_embedding_loss(xp: Any, input: Any, target: Any, /, *, margin: float =
     return _pointwise(xp, near * input + far * (margin - input), reduction, (input, lambda: near - far))
 
 
-@primitive
+@primitive(precision="full")
 def multi_margin_loss(
     xp: Any, input: Any, target: Any, weight: Any = None, /, *, p: int = 1, margin: float = 1.0, reduction: str = "mean"
 ) -> Any:
@@ -262,7 +265,7 @@ def _counted(xp: Any, like: Any, target: Any, weight: Any, ignore_index: int, ax
     return index, valid, valid if weight is None else valid * _weight_of(xp, weight, index)
 
 
-@primitive
+@primitive(precision="full")
 def nll_loss(
     xp: Any, input: Any, target: Any, weight: Any = None, /, *, ignore_index: int = -100, reduction: str = "mean"
 ) -> Any:
@@ -277,7 +280,14 @@ def nll_loss(
     return out, (lambda g: -spread(g) * own * _one_hot(xp, input, index, axis),)
 
 
-@primitive
+def _has_class_indices(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> bool:
+    """Where a kernel reads half logits: at 4 bytes each, forward and backward, and about 20 if they are converted first."""
+    if _mode.level or kind(logits.device) not in ("cuda", "emulator"):
+        return False
+    return dtypes.is_integral(target.dtype) and (weight is None or weight.dtype.itemsize <= 4)
+
+
+@primitive(precision="full", reads_halves=_has_class_indices)
 def softmax_cross_entropy(
     xp: Any,
     logits: Any,

@@ -17,6 +17,7 @@ import numpy as np
 from ..array.elementwise import unbroadcast
 from ..device import dtypes
 from ..tape.autograd import primitive
+from ..tape.tensor import Tensor
 
 __all__ = ["batch_norm", "batch_norm_inference", "group_norm", "layer_norm", "rms_norm"]
 
@@ -89,7 +90,12 @@ def default_eps(x: Any) -> float:
     return 2.0**-52 if dtypes.of(x).itemsize == 8 else 2.0**-23
 
 
-@primitive
+def beside_float32(x: Tensor, *of_channels: Any) -> bool:
+    """Batch normalisations read half precision beside parameters or statistics in float32; so is their output, then."""
+    return any(isinstance(a, Tensor) and a.dtype == np.float32 for a in of_channels)
+
+
+@primitive(precision="full", reads_halves=beside_float32)
 def batch_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
     """Normalise each channel, axis 1 of (N, C, …), over all else. Ioffe & Szegedy (2015).
 
@@ -114,7 +120,7 @@ def batch_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, eps:
     return BatchNorm(y, xp.reshape(mean, (channels,)), xp.reshape(var, (channels,)) * (n / max(1, n - 1))), vjp
 
 
-@primitive
+@primitive(precision="full", reads_halves=beside_float32)
 def batch_norm_inference(
     xp: Any, x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5
 ) -> Any:
@@ -141,7 +147,7 @@ def batch_norm_inference(
     return _affine(xp, x_hat, weight, bias, shape), vjp
 
 
-@primitive
+@primitive(precision="full")
 def layer_norm(
     xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, normalized_ndim: int = 1, eps: float = 1e-5
 ) -> Any:
@@ -156,7 +162,7 @@ def layer_norm(
     return y, lambda g, need, into: pull(g, _wanted(need), into)
 
 
-@primitive
+@primitive(precision="full")
 def group_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, num_groups: int, eps: float = 1e-5) -> Any:
     """Normalise each of `num_groups` equal runs of the channels, axis 1 of (N, C, …), in each sample. Wu & He (2018).
 
@@ -173,7 +179,7 @@ def group_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, num_
     return xp.reshape(y, x.shape), vjp
 
 
-@primitive
+@primitive(precision="full")
 def rms_norm(xp: Any, x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | None = None) -> Any:
     """y = w x/√(mean(x²) + ε) over the last `normalized_ndim` axes, whose shape w has. Zhang & Sennrich (2019).
 

@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -25,9 +25,14 @@ from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
 from .tensor import Parameter, Tensor, innermost, wrap
 
-__all__ = ["enable_grad", "is_grad_enabled", "no_grad"]
+__all__ = ["Primitive", "enable_grad", "is_grad_enabled", "no_grad", "primitive"]
 
-PRIMITIVES: dict[str, Any] = {}  # every primitive by "module.name", for the tests that prove none is left out
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+F = TypeVar("F", bound=Callable[..., Any])
+
+PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tests that prove none is left out
+_new = object.__new__
 watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
@@ -41,7 +46,7 @@ class _Mode(threading.local):
     nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
     captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
     leaves: Any = None  # a list of those that got a `.grad`, while `capture` records a step
-    # Inside `autocast`: (name, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
+    # Inside `autocast`: (primitive, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
     # array), what stands for parameters: they are rounded off the tape, so that gradients reach them as they are.
     cast: Any = None
 
@@ -58,11 +63,10 @@ class Node:
 
     __slots__ = ("name", "order", "parents", "pullback")
 
-    def __init__(self, name: str, pullback: Any, parents: Sequence[Any]):
-        self.name = name
-        self.pullback = pullback
-        self.parents = parents
-        self.order = next(_order)
+    name: str
+    order: int
+    parents: Sequence[Any]
+    pullback: Any
 
 
 class Output(Node):
@@ -70,13 +74,61 @@ class Output(Node):
 
     __slots__ = ("index", "zeros")
 
-    def __init__(self, node: Node, index: int, zeros: Callable[[], Any]):
-        super().__init__(node.name, None, (node,))
+    def __init__(self, node: Node, index: int, data: Any):
+        self.name, self.pullback, self.parents, self.order = node.name, None, (node,), next(_order)
         self.index = index
-        self.zeros = zeros
+        self.zeros = functools.partial(namespace_of(data).zeros, data.shape, dtype=data.dtype, device=data.device)
 
 
-def primitive(generic: Callable) -> Any:
+class Primitive(Protocol[P, R]):
+    """What `primitive` returns: a function of Tensors."""
+
+    __name__: str
+    generic: Callable[..., Any]  # of the namespace and raw arrays
+    impls: dict[str, Callable[..., Any]]  # what replaces it, by device or kind of device
+    precision: str | None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def on(self, device: str) -> Callable[[F], F]:
+        """Register a replacement for a device, or a kind of device."""
+
+
+@overload
+def primitive(generic: Callable[Concatenate[Any, P], Any], /) -> Primitive[P, Tensor]: ...
+
+
+@overload
+def primitive(
+    *,
+    moves: bool = False,
+    rounds_once: bool = False,
+    precision: str | None = None,
+    reads_halves: Callable[..., bool] | None = None,
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, Tensor]]: ...
+
+
+@overload
+def primitive(
+    *,
+    returns: type[R],
+    moves: bool = False,
+    rounds_once: bool = False,
+    precision: str | None = None,
+    reads_halves: Callable[..., bool] | None = None,
+) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, R]]: ...
+
+
+def primitive(
+    generic: Callable | None = None,
+    /,
+    *,
+    returns: type = Tensor,
+    moves: bool = False,
+    rounds_once: bool = False,
+    precision: str | None = None,
+    reads_halves: Callable[..., bool] | None = None,
+) -> Any:
     """Turn `generic(xp, *arrays, **static) -> (output, pullback)` into a differentiable function of Tensors.
 
     Every positional argument may be a Tensor; keyword arguments are static. `output` is an array or a tuple of arrays.
@@ -92,63 +144,118 @@ def primitive(generic: Callable) -> Any:
 
     With several outputs the gradient is a tuple. `@name.on("cuda")` registers a replacement for one kind of device: the
     same signature without `xp`. It returns NotImplemented for what it cannot do, and the generic form takes over.
+
+    Parameters
+    ----------
+    generic : Callable
+        The function; left out where options follow, as in `@primitive(moves=True)`.
+    returns : type
+        What the function of Tensors returns: a Tensor, or a NamedTuple of them. For signatures alone.
+    moves : bool
+        Only moves numbers and computes none, so that half precision needs no float32 in between (see `in_float32`).
+    rounds_once : bool
+        Rounds once, as does its pullback, where all arrays have one shape: float32 in between would change nothing.
+    precision : str, optional
+        What becomes of its arguments inside `autocast`: "low" for products, which run in half precision, "full" for what
+        is sensitive to it, which runs in float32. None leaves them as they are.
+    reads_halves : Callable, optional
+        For "full": whether the first of these arguments may stay half precision, being widened as it is read.
+
+    Returns
+    -------
+    Primitive
+        The function of Tensors, registered in `PRIMITIVES` under its full name.
+
+    Raises
+    ------
+    ValueError
+        If `precision` is none of the above.
+
+    Examples
+    --------
+    >>> @weft.primitive
+    ... def cube(xp, x, /):
+    ...     return x**3, (lambda g: g * 3 * x**2,)
+    >>> weft.grad(cube)(weft.tensor(2.0))
+    tensor(12.)
     """
-    name = generic.__name__
-    full_name = f"{generic.__module__.rpartition('.')[2]}.{name}"
-    moves = full_name.partition(".")[0] in _MOVES and name != "where"  # which may meet Python numbers
-    once = full_name in _ONCE
+    if precision not in (None, "low", "full"):
+        raise ValueError(f"`precision` must be None, 'low' or 'full', got {precision!r}")
+    if generic is None:
+        return functools.partial(
+            primitive,
+            returns=returns,
+            moves=moves,
+            rounds_once=rounds_once,
+            precision=precision,
+            reads_halves=reads_halves,
+        )
+    form = generic
+    name = form.__name__
     impls: dict[str, Callable] = {}
 
-    @functools.wraps(generic)
+    @functools.wraps(form)
     def call(*args: Any, **static: Any) -> Any:
         if watch is not None and (result := watch(call, name, args, static)) is not NotImplemented:
             return result
         device, depth, nested, tracked, mixed = None, 0, False, False, False
         raw: list[Any] = []
+        parents: list[Any] = []  # where gradients go, for each argument
+        constants: list[Tensor] = []  # Tensors that get none
         rounded: Sequence[tuple[int, Any]] = ()
-        if _mode.cast is not None:
-            args, rounded = _mode.cast(full_name, args)
+        if precision is not None and _mode.cast is not None:
+            args, rounded = _mode.cast(call, args)
         for a in args:
-            if isinstance(a, Tensor):
-                raw.append(a.data)
-                if a.requires_grad:
-                    tracked = True
+            if not isinstance(a, Tensor):
+                raw.append(a)
+                parents.append(None)
+                continue
+            raw.append(a.data)
+            if a.requires_grad:
+                parents.append(a._node or a)
+                tracked = True
+            else:
+                parents.append(None)
+                constants.append(a)
+            if a.device is not device:
                 if device is None:
                     device, depth = a.device, a._depth
                     nested = depth > 0 and isinstance(a.data, Tensor)
-                    continue
-                if a.device != device:
+                elif a.device != device:
                     raise ValueError(
                         f"`{name}` needs tensors on one device, got {device} and {a.device}; move one with .to()"
                     )
-                if a._depth != depth:
-                    mixed = True
-            else:
-                raw.append(a)
+            if a._depth != depth:
+                mixed = True
         if device is None:
             return call(_as_tensor(name, args), *args[1:], **static)
         if mixed:
-            raw, depth, nested, tracked = _at_deepest(args)
+            raw, parents, constants, depth, nested = _at_deepest(args)
+            tracked = len(constants) < len(args) and any(parent is not None for parent in parents)
         for i, value in rounded:
             raw[i] = value
         result = NotImplemented
         if impls and not nested:
-            impl = impls.get(device) or impls.get(kind(device))
+            impl = impls.get(device)
+            if impl is None and device != "cpu":
+                impl = impls.get(kind(device))
             if impl is not None:
-                result = impl(*raw, **static)
+                result = impl(*raw, **static) if static else impl(*raw)
                 if result is NotImplemented and report_fallbacks:
                     _report_fallback(name, device, raw)
         if result is NotImplemented:
             xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
-            is_half = not nested and not moves and _is_bfloat16(raw) and not (once and _are_alike(raw))
+            is_half = not nested and not moves and _is_bfloat16(raw) and not (rounds_once and _are_alike(raw))
             if is_half or (rounded and xp is np):
-                result = in_float32(generic, xp, raw, static)
+                result = in_float32(form, xp, raw, static)
             else:
-                result = generic(xp, *raw, **static)
+                result = form(xp, *raw, **static)
         out, pullback = result
         if tracked and pullback is not None and _mode.enabled:
             if depth >= _mode.base:
-                return _record(name, out, pullback, args, device, depth)
+                for a in constants:
+                    a._saved = True
+                return _record(name, out, pullback, parents, device, depth)
             _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
         if isinstance(out, tuple):
             return _retuple(out, [wrap(o, device, depth) for o in out])
@@ -161,17 +268,28 @@ def primitive(generic: Callable) -> Any:
 
         return register
 
-    call.__wrapped__ = functools.partial(generic, None)  # type: ignore[attr-defined] # `help` leaves out what is bound: xp
-    call.generic, call.impls, call.on = generic, impls, on  # type: ignore[attr-defined]
-    PRIMITIVES[full_name] = call
-    return call
+    made: Any = call
+    made.__wrapped__ = _WithoutNamespace(form, returns)
+    made.generic, made.impls, made.on = form, impls, on
+    made.precision, made.reads_halves = precision, reads_halves
+    PRIMITIVES[f"{form.__module__}.{form.__qualname__}"] = made
+    return made
 
 
-# Modules whose primitives compute nothing.
-_MOVES = ("manipulation", "indexing", "creation", "methods", "embedding")
+class _WithoutNamespace:
+    """What `inspect.signature` finds behind a primitive: its generic form without `xp`, whose source `getsource` shows."""
 
-# Primitives that round once, as do their pullbacks, where all arrays have one shape: as they would in float32.
-_ONCE = ("elementwise.add", "elementwise.subtract", "elementwise.multiply", "elementwise.negative")
+    def __init__(self, form: Callable, returns: type):
+        self.__wrapped__, self._returns = form, returns
+
+    @property
+    def __signature__(self) -> Any:
+        import inspect
+
+        signature = inspect.signature(self.__wrapped__)
+        return signature.replace(
+            parameters=list(signature.parameters.values())[1:], return_annotation=self._returns.__name__
+        )
 
 
 def _is_bfloat16(raw: list) -> bool:
@@ -234,24 +352,28 @@ def _as_tensor(name: str, args: tuple) -> Tensor:
     return Tensor(args[0])
 
 
-def _at_deepest(args: tuple) -> tuple[list, int, bool, bool]:
-    """(raw arguments, depth, nested, tracked) where several depths meet: tensors of the lesser are constants."""
+def _at_deepest(args: tuple) -> tuple[list, list, list, int, bool]:
+    """(raw arguments, parents, constants, depth, nested) where several depths meet: tensors of the lesser are constants."""
     depth = max(a._depth for a in args if isinstance(a, Tensor))
     nested = any(isinstance(a, Tensor) and a._depth == depth and isinstance(a.data, Tensor) for a in args)
-    raw, tracked = [], False
+    raw, parents, constants = [], [], []
     for a in args:
+        parent = None
         if not isinstance(a, Tensor):
             raw.append(a)
         elif a._depth == depth:
             raw.append(a.data)
-            tracked |= a.requires_grad
+            parent = (a._node or a) if a.requires_grad else None
         elif nested:
             raw.append(a)
         else:
             raw.append(innermost(a))
             if a.requires_grad and _mode.enabled and _mode.captured is not None:
                 _mode.captured.append(a)
-    return raw, depth, nested, tracked
+        parents.append(parent)
+        if parent is None and isinstance(a, Tensor):
+            constants.append(a)
+    return raw, parents, constants, depth, nested
 
 
 def _report_fallback(name: str, device: str, raw: list) -> None:
@@ -264,27 +386,21 @@ def _retuple(like: tuple, items: list) -> tuple:
     return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
 
 
-def _record(name: str, out: Any, pullback: Any, args: Sequence, device: str, depth: int) -> Any:
-    parents: list[Any] = []
-    for a in args:
-        if not isinstance(a, Tensor):
-            parents.append(None)
-        elif a.requires_grad and a._depth == depth:
-            parents.append(a._node or a)
-        else:
-            a._saved = True
-            parents.append(None)
-    node = Node(name, pullback, parents)
+def _record(name: str, out: Any, pullback: Any, parents: Sequence, device: str, depth: int) -> Any:
+    node = _new(Node)  # no `__init__`: every operation makes one, and another call would be felt
+    node.name = name
+    node.pullback = pullback
+    node.parents = parents
+    node.order = next(_order)
     if not isinstance(out, tuple):
         result = wrap(out, device, depth)
-        result._node, result.requires_grad = node, True
+        result._node = node
+        result.requires_grad = True
         return result
     results = [wrap(o, device, depth) for o in out]
     for i, result in enumerate(results):
         if is_real_floating(result.dtype):
-            data = result.data
-            zeros = functools.partial(namespace_of(data).zeros, data.shape, dtype=data.dtype, device=data.device)
-            result._node, result.requires_grad = Output(node, i, zeros), True
+            result._node, result.requires_grad = Output(node, i, result.data), True
     node.pullback = functools.partial(_fill_in, pullback, [r._node and r._node.zeros for r in results])
     return _retuple(out, results)
 
@@ -305,16 +421,19 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     """
     if not root.requires_grad:
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
-    xp, dtype, shape = namespace_of(root.data), root.data.dtype, root.data.shape
-    if grad is None:
-        if root.data.size != 1:
-            raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {shape}")
-        grad = np.asarray(1.0, dtype) if xp is np and not shape else xp.ones(shape, dtype=dtype)  # a third of the cost
+    data = root.data
+    if grad is not None:
+        grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
+        if grad.shape != data.shape:
+            raise ValueError(f"`grad` must have the tensor's shape {data.shape}, got {grad.shape}")
+    elif data.size != 1:
+        raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {data.shape}")
+    elif type(data) is np.ndarray and not data.ndim:
+        grad = np.asarray(1.0, data.dtype)  # a third of the cost
     else:
-        grad = xp.asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=dtype)
-        if grad.shape != shape:
-            raise ValueError(f"`grad` must have the tensor's shape {shape}, got {grad.shape}")
-    run([(root, grad)], _accumulate, retain_graph=retain_graph, destinations=_destinations)
+        grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
+    sink = _accumulate if _mode.leaves is None else _accumulate_noted
+    run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
 
 
 def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
@@ -322,17 +441,21 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     if leaf.grad is not None:
         leaf.grad.data += g
         return
-    if _mode.leaves is not None:
-        _mode.leaves.append(leaf)
     view = leaf._grad_view if isinstance(leaf, Parameter) else None
-    if view is None:
-        if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
-            g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
-        leaf.grad = wrap(g, leaf.device, leaf._depth)
-        return
-    if g is not view:
-        view[...] = g
-    leaf.grad = wrap(view, leaf.device)
+    if view is not None:
+        if g is not view:
+            view[...] = g
+        g = view
+    elif others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
+        g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
+    leaf.grad = wrap(g, leaf.device, leaf._depth)
+
+
+def _accumulate_noted(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
+    """The same while `capture` records, which wants to know who got a gradient."""
+    if leaf.grad is None:
+        _mode.leaves.append(leaf)
+    _accumulate(leaf, g, others)
 
 
 def _is_alone(g: Any, others: Sequence[Any]) -> bool:
@@ -342,44 +465,24 @@ def _is_alone(g: Any, others: Sequence[Any]) -> bool:
     return sum(o is not None and np.may_share_memory(g, o) for o in others) == 1
 
 
-def _destinations(parents: Sequence[Any]) -> list:
-    """For each parent the arena's memory for its gradient, if this is a parameter's first gradient of the step."""
-    into: list[Any] = []
-    taken: set[int] = set()
-    for p in parents:
-        if isinstance(p, Parameter) and p.grad is None and id(p) not in taken:
-            taken.add(id(p))  # used twice by one operation: only the first may write
-            into.append(p._grad_view)
-        else:
-            into.append(None)
-    return into
-
-
-def _nowhere(parents: Sequence[Any]) -> list:
-    return [None] * len(parents)
-
-
 def run(
-    roots: Iterable[tuple[Tensor, Any]],
-    sink: Callable,
-    *,
-    retain_graph: bool = False,
-    destinations: Callable = _nowhere,
+    roots: Iterable[tuple[Any, Any]], sink: Callable, *, retain_graph: bool = False, to_arena: bool = False
 ) -> None:
-    """Send gradients back from `roots`, each a (tensor, gradient), and those of leaves to `sink(leaf, gradient, others)`.
+    """Send gradients back from `roots`, each a (node or leaf, gradient), and those of leaves to `sink(leaf, gradient, others)`.
 
     Nodes are visited newest first, hence after all that used their output. `others` are the arrays that the gradient
-    may share memory with (itself among them), or None if there may be any.
+    may share memory with (itself among them), or None if there may be any. With `to_arena`, a parameter's first gradient
+    of the step is written straight to where its optimizer wants it.
     """
     pending: dict[Node, Any] = {}
     queue: list[tuple[int, Node]] = []
-    arriving: Iterable[tuple[Any, Any]] = [(root._node or root, g) for root, g in roots]
+    arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
     while True:
         for to, g in arriving:
             if to is None or g is None:
                 continue
-            if not isinstance(to, Node):
+            if isinstance(to, Tensor):
                 sink(to, g, others)
             elif to in pending:
                 pending[to] = pending[to] + g
@@ -389,9 +492,13 @@ def run(
         if not queue:
             return
         node = heappop(queue)[1]
-        g = above = pending.pop(node)
+        g = pending.pop(node)
         pullback, parents = node.pullback, node.parents
-        if type(node) is Output:
+        if pullback is None:
+            if type(node) is not Output:
+                raise RuntimeError(
+                    f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there"
+                )
             joint = parents[0]
             if joint not in pending:
                 pending[joint] = {}
@@ -399,17 +506,28 @@ def run(
             pending[joint][node.index] = g
             arriving = ()
             continue
-        if pullback is None:
-            raise RuntimeError(
-                f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there"
-            )
         if type(pullback) is tuple:
-            gradients = [None if parent is None else f(g) for f, parent in zip(pullback, parents)]
+            gradients = []  # a loop, as is the next: comprehensions are calls before Python 3.12
+            for f, parent in zip(pullback, parents):
+                gradients.append(None if parent is None else f(g))
         else:
-            gradients = pullback(g, [parent is not None for parent in parents], destinations(parents))
-        if not retain_graph:
+            need: list[bool] = []
+            into: list[Any] = []
+            for parent in parents:
+                need.append(parent is not None)
+                view = None
+                if to_arena and isinstance(parent, Parameter) and parent.grad is None:
+                    view = parent._grad_view
+                    for taken in into:  # used twice by one operation: only the first may write
+                        if view is taken:
+                            view = None
+                into.append(view)
+            gradients = pullback(g, need, into)
+        if retain_graph:
+            others = None
+        else:
             node.pullback = None
-        others = None if retain_graph or type(above) is dict else [above, *gradients]
+            others = None if type(g) is dict else [g, *gradients]
         arriving = zip(parents, gradients)
 
 

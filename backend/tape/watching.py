@@ -1,8 +1,8 @@
-"""Who wants to know of every operation that runs: `weft.nvtx.emit` and `weft.profile`.
+"""Who wants to know of every operation that runs: `weft.traced`, `weft.profile`, `weft.nvtx.emit`, `layers.summary`.
 
-While nobody does, an operation pays for one look at `autograd.watch`, which is None. Otherwise it comes here, and
-watchers are called before and after its forward pass and, later, the backward pass of what it has recorded. Captured
-steps are run operation by operation meanwhile.
+While nobody does, an operation pays for one look at `autograd.watch`, which is None. Otherwise it comes here: watchers
+are told its story before its forward pass and, later, before the backward pass of what it has recorded, and are handed
+the results afterwards. Captured steps are run operation by operation meanwhile.
 """
 
 from __future__ import annotations
@@ -11,14 +11,29 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import autograd
 from .tensor import Tensor
 
-__all__ = ["watched", "watching"]
+__all__ = ["Operation", "Watcher", "watched", "watching"]
 
-Watcher = Callable[[str, bool], Callable[[Any], Any]]  # (name, whether it is backward) → what is called with the result
+
+class Operation(NamedTuple):
+    """What a watcher is told: one operation that is about to run.
+
+    `inputs` are Tensors, numbers and None, or the gradients that come in where `is_backward`; `static` the keyword
+    arguments, as they were given. `primitive` is None for what is none, such as an optimizer's step.
+    """
+
+    name: str
+    primitive: autograd.Primitive | None
+    inputs: tuple[Any, ...]
+    static: dict[str, Any]
+    is_backward: bool
+
+
+Watcher = Callable[[Operation], Callable[[Any], Any]]  # → what is called with the result
 
 _watchers: list[Watcher] = []
 
@@ -44,14 +59,18 @@ def watching(watcher: Watcher) -> Iterator[None]:
         autograd.watch = _operation if _watchers else None
 
 
-def watched(name: str, function: Callable, *args: Any, is_backward: bool = False) -> Any:
+def watched(name: str, function: Callable, *args: Any) -> Any:
     """function(*args), an operation for those who watch."""
     if not _watchers or _inside.an_operation:
         return function(*args)
-    ends, result = [watcher(name, is_backward) for watcher in _watchers], None
+    return _told(Operation(name, None, args, {}, False), function, *args)
+
+
+def _told(operation: Operation, function: Callable, *args: Any, **static: Any) -> Any:
+    ends, result = [watcher(operation) for watcher in _watchers], None
     _inside.an_operation = True
     try:
-        result = function(*args)
+        result = function(*args, **static)
         return result
     finally:
         _inside.an_operation = False
@@ -59,22 +78,27 @@ def watched(name: str, function: Callable, *args: Any, is_backward: bool = False
             end(result)
 
 
-def _operation(call: Callable, name: str, args: tuple, static: dict[str, Any]) -> Any:
+def _operation(call: Any, name: str, args: tuple, static: dict[str, Any]) -> Any:
     """What `autograd.watch` is: NotImplemented for an operation that is part of another."""
     if _inside.an_operation:
         return NotImplemented
-    name = name.lstrip("_")
-    result = watched(name, functools.partial(call, **static), *args)
+    operation = Operation(name.lstrip("_"), call, args, static, False)
+    result = _told(operation, call, *args, **static)
     first = next((r for r in result if r._node), None) if isinstance(result, tuple) else result
     node = first._node if isinstance(first, Tensor) else None
     if isinstance(node, autograd.Output):
         node = node.parents[0]
     if node is not None:
-        node.pullback = _watched_pullback(name, node.pullback)
+        node.pullback = _watched_pullback(operation, node.pullback)
     return result
 
 
-def _watched_pullback(name: str, pullback: Any) -> Any:
+def _watched_pullback(operation: Operation, pullback: Any) -> Any:
+    def watched(f: Callable, g: Any, *rest: Any) -> Any:
+        if not _watchers or _inside.an_operation:
+            return f(g, *rest)
+        return _told(operation._replace(inputs=g if isinstance(g, tuple) else (g,), is_backward=True), f, g, *rest)
+
     if isinstance(pullback, tuple):
-        return tuple(f and functools.partial(watched, name, f, is_backward=True) for f in pullback)
-    return functools.partial(watched, name, pullback, is_backward=True)
+        return tuple(f and functools.partial(watched, f) for f in pullback)
+    return functools.partial(watched, pullback)

@@ -139,13 +139,13 @@ class _OnGPU:
         given = tuple(np.uint64(0) if a is None else a for a in args)
         return lambda: function(grid, block, given, shared_mem=shared)
 
-    def namespace(self, array: Any) -> Any:
+    def library(self, array: Any) -> Any:
         import cupy
 
         return cupy
 
     def empty(self, shape: Any, dtype: Any, like: Any) -> Any:
-        return self.namespace(like).empty(shape, dtype)
+        return self.library(like).empty(shape, dtype)
 
     def address(self, array: Any) -> int:
         return array.data.ptr

@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import gc
+import importlib
+import sys
 import threading
 import weakref
 
@@ -12,8 +14,6 @@ import pytest
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
-from weft.backend.modes import autocast as module
-from weft.backend.nn.attention import scaled_dot_product_attention
 from weft.backend.tape.autograd import PRIMITIVES
 from weft.kernels import emulator
 
@@ -32,10 +32,84 @@ def operations(device):
     done += graph.operations
 
 
-def test_the_lists_name_primitives():
-    assert set(module.LOW) | set(module.FULL) <= PRIMITIVES.keys()
-    assert not set(module.LOW) & set(module.FULL)
-    assert PRIMITIVES["attention.scaled_dot_product_attention"] is scaled_dot_product_attention
+# Which operations `torch.autocast` runs in half precision and in float32, and ours of the same kinds.
+LOW = [
+    "array.products.matmul", "array.products.tensordot", "array.products.vecdot", "nn.linear.linear",
+    "nn.convolution.conv2d", "nn.convolution.conv_transpose2d", "nn.activation.prelu",
+    "nn.attention.scaled_dot_product_attention",
+]  # fmt: skip
+FULL = [
+    "nn.activation.log_softmax", "nn.activation.softmax", "nn.activation.softplus", "nn.activation.log_sigmoid",
+    "array.elementwise.exp", "array.elementwise.expm1", "array.elementwise.log", "array.elementwise.log10",
+    "array.elementwise.log1p", "array.elementwise.log2", "array.elementwise.logaddexp", "array.elementwise.pow",
+    "array.elementwise.reciprocal", "array.elementwise.acos", "array.elementwise.asin", "array.elementwise.cosh",
+    "array.elementwise.sinh", "array.elementwise.tan", "array.linalg.vector_norm", "nn.loss.binary_cross_entropy",
+    "nn.loss.binary_cross_entropy_with_logits", "nn.loss.hinge_embedding_loss", "nn.loss.hinge_loss",
+    "nn.loss.huber_loss", "nn.loss.kl_div", "nn.loss.l1_loss", "nn.loss.mse_loss", "nn.loss.multi_margin_loss",
+    "nn.loss.nll_loss", "nn.loss.smooth_l1_loss", "nn.loss.soft_margin_loss", "nn.loss.softmax_cross_entropy",
+    "nn.normalization.batch_norm", "nn.normalization.batch_norm_inference", "nn.normalization.group_norm",
+    "nn.normalization.layer_norm", "nn.normalization.rms_norm", "array.reductions.cumulative_prod",
+    "array.reductions.cumulative_sum", "array.reductions.logsumexp", "array.reductions.mean", "array.reductions.prod",
+    "array.reductions.std", "array.reductions.sum", "array.reductions.var",
+]  # fmt: skip
+
+
+def test_what_runs_in_which_precision():
+    stated = {
+        name: p.precision for name, p in PRIMITIVES.items() if name.startswith("weft.") and p.precision is not None
+    }
+    expected = dict.fromkeys(LOW, "low") | dict.fromkeys(FULL, "full")
+    assert stated == {f"weft.backend.{name}": precision for name, precision in expected.items()}
+
+
+# The same text in five modules, one of them named as nobody here names one, the others as modules of the library.
+OWN = """
+from weft import primitive
+
+@primitive
+def half_of(xp, x, /):
+    return 0.5 * x, (lambda g: 0.5 * g,)
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
+def test_a_primitive_does_not_depend_on_where_it_stands(tmp_path, monkeypatch, dtype, inside):
+    monkeypatch.syspath_prepend(tmp_path)
+    found, before = [], dict(PRIMITIVES)
+    for name in ("maths", "embedding", "indexing", "manipulation", "creation", "loss", "normalization"):
+        (tmp_path / f"{name}.py").write_text(OWN)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        half_of = importlib.import_module(name).half_of
+        monkeypatch.delitem(sys.modules, name)
+        x = weft.tensor([0.1, 3.0, -7.3]).to(dtype).requires_grad_()
+        with weft.autocast(enabled=inside):
+            y = half_of(x)
+        y.backward(weft.ones_like(y))
+        found.append([(str(t.dtype), t.detach().numpy().tobytes()) for t in (y, x.grad)])
+    PRIMITIVES.clear()
+    PRIMITIVES.update(before)
+    assert found == found[:1] * len(found)
+    assert found[0][0][0] == dtype
+
+
+def test_two_primitives_of_one_name_are_both_on_the_list(tmp_path, monkeypatch):
+    """A user's `loss.py:mse_loss` must not take the place of ours."""
+    ours, before = PRIMITIVES["weft.backend.nn.loss.mse_loss"], dict(PRIMITIVES)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "loss.py").write_text(OWN.replace("half_of", "mse_loss"))
+    monkeypatch.delitem(sys.modules, "loss", raising=False)
+    theirs = importlib.import_module("loss").mse_loss
+    monkeypatch.delitem(sys.modules, "loss")
+    assert PRIMITIVES["weft.backend.nn.loss.mse_loss"] is ours
+    assert PRIMITIVES["loss.mse_loss"] is theirs
+    PRIMITIVES.clear()
+    PRIMITIVES.update(before)
+
+
+def test_an_unknown_precision():
+    with pytest.raises(ValueError, match="`precision` must be None, 'low' or 'full', got 'half'"):
+        weft.primitive(precision="half")
 
 
 class TestDtypes:

@@ -13,8 +13,8 @@ from weft.backend.tape.watching import watched, watching
 class Log(list):
     """A watcher that notes beginnings and ends."""
 
-    def __call__(self, name, is_backward):
-        name = f"{name}.backward" if is_backward else name
+    def __call__(self, operation):
+        name = f"{operation.name}.backward" if operation.is_backward else operation.name
         self.append(name)
         return lambda result: self.append((name, type(result).__name__))
 

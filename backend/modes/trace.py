@@ -1,0 +1,173 @@
+"""The record of a computation, to look at: every operation with its name, what goes in, how it is set, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import get_ident
+from typing import Any, NamedTuple
+
+from ..tape.autograd import Primitive
+from ..tape.tensor import Tensor
+from ..tape.watching import Operation, watching
+
+__all__ = ["Trace", "TracedOperation", "traced"]
+
+
+class TracedOperation(NamedTuple):
+    """One operation of a `Trace`: its name, positional arguments, keyword arguments and results."""
+
+    name: str
+    primitive: Primitive | None
+    inputs: tuple[Any, ...]
+    static: dict[str, Any]
+    outputs: tuple[Any, ...]
+
+
+class Trace:
+    """What `traced` returns: the operations in the order in which they ran. `print` shows them as a listing.
+
+    Attributes
+    ----------
+    operations : list of TracedOperation
+    inputs : list of Tensor
+        The Tensors among the arguments.
+    result : Any
+        What the function returned.
+
+    Examples
+    --------
+    >>> t = weft.traced(lambda x: weft.sum(weft.exp(x)), weft.ones(3))
+    >>> [operation.name for operation in t]
+    ['exp', 'sum']
+    >>> print(t)
+    x0                (3,) float32
+    x1 = exp(x0)      (3,) float32
+    x2 = sum(x1)      () float32
+    """
+
+    def __init__(self, inputs: list[Tensor], named: dict[int, tuple[Tensor, str]]):
+        self.operations: list[TracedOperation] = []
+        self.inputs = inputs
+        self.result: Any = None
+        self._thread = get_ident()
+        self._names = dict(named)  # by id, with the tensor itself: as long as it lives, no other has its id
+        for x in inputs:
+            self._name(x)
+
+    def __iter__(self) -> Iterator[TracedOperation]:
+        return iter(self.operations)
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def name_of(self, tensor: Tensor) -> str:
+        """What a Tensor is called in the listing: a parameter's name, or x0, x1, … in the order of appearance."""
+        return self._name(tensor)
+
+    def _name(self, tensor: Tensor) -> str:
+        known = self._names.get(id(tensor))
+        if known is None:
+            taken = sum(name.startswith("x") and name[1:].isdigit() for _, name in self._names.values())
+            known = self._names[id(tensor)] = tensor, f"x{taken}"
+        return known[1]
+
+    def _add(self, operation: Operation) -> Callable[[Any], Any]:
+        def end(result: Any) -> None:
+            outputs = result if isinstance(result, tuple) else (result,)
+            name, primitive, inputs, static, _ = operation
+            self.operations.append(TracedOperation(name, primitive, inputs, static, outputs))
+            for x in (*inputs, *outputs):
+                if isinstance(x, Tensor):
+                    self._name(x)
+
+        mine = not operation.is_backward and get_ident() == self._thread
+        return end if mine else lambda result: None
+
+    def _shown(self, x: Any) -> str:
+        return self._name(x) if isinstance(x, Tensor) else f"{x!r:.40}"
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, Any]] = [(self._name(x), x) for x in self.inputs]
+        for name, _, inputs, static, outputs in self.operations:
+            given = [*map(self._shown, inputs), *(f"{key}={self._shown(value)}" for key, value in static.items())]
+            results = ", ".join(map(self._shown, outputs))
+            rows.append((f"{results} = {name}({', '.join(given)})", outputs[0] if outputs else None))
+        width = max((len(text) for text, _ in rows), default=0) + 6
+        return "\n".join(f"{text:{width}}{x.shape} {x.dtype}" if isinstance(x, Tensor) else text for text, x in rows)
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz's language: boxes are operations, arrows Tensors with their shapes.
+
+        Returns
+        -------
+        str
+            To be drawn by `dot -Tsvg`, or any other reader of the language.
+
+        Examples
+        --------
+        >>> print(weft.traced(weft.exp, weft.ones(3)).to_dot())
+        digraph {
+          rankdir=TB; node [fontname="sans-serif"]
+          "x0" [shape=ellipse]
+          op0 [shape=box, label="exp"]
+          "x0" -> op0 [label="(3,)"]
+          "x1" [shape=ellipse]
+          op0 -> "x1" [label="(3,)"]
+        }
+        """
+        source: dict[str, str] = {}  # what stands where a Tensor comes from
+        lines = ["digraph {", '  rankdir=TB; node [fontname="sans-serif"]']
+
+        def leaf(name: str) -> str:
+            if name not in source:
+                source[name] = f'"{name}"'
+                lines.append(f'  "{name}" [shape=ellipse]')
+            return source[name]
+
+        used = {self._name(x) for op in self.operations for x in op.inputs if isinstance(x, Tensor)}
+        for i, (name, _, inputs, _, outputs) in enumerate(self.operations):
+            arrows = [(leaf(self._name(x)), x) for x in inputs if isinstance(x, Tensor)]
+            lines.append(f'  op{i} [shape=box, label="{name}"]')
+            lines += [f'  {at} -> op{i} [label="{x.shape}"]' for at, x in arrows]
+            for x in outputs:
+                if isinstance(x, Tensor) and self._name(x) in used:
+                    source[self._name(x)] = f"op{i}"
+                elif isinstance(x, Tensor):
+                    lines += [
+                        f'  "{self._name(x)}" [shape=ellipse]',
+                        f'  op{i} -> "{self._name(x)}" [label="{x.shape}"]',
+                    ]
+        return "\n".join([*lines, "}"])
+
+
+def traced(f: Callable, *args: Any, **kwargs: Any) -> Trace:
+    """Run `f(*args, **kwargs)` and keep the story of every operation in it.
+
+    An operation that is made of others is one operation, unless `f` calls these itself. It runs in this thread as it
+    would otherwise, gradients included; the Trace holds on to all Tensors that it saw.
+
+    Parameters
+    ----------
+    f : Callable
+        A function or a Module; a Module's parameters appear under their names.
+    *args, **kwargs : Any
+        What it is called with.
+
+    Returns
+    -------
+    Trace
+        The operations in order, printable, and as a graph (`to_dot`).
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
+    >>> print(weft.traced(model, weft.ones((1, 4))))
+    x0                                                         (1, 4) float32
+    x1 = linear(x0, 0.weight, 0.bias, activation='relu')       (1, 2) float32
+    """
+    parameters = f.named_parameters() if hasattr(f, "named_parameters") else ()
+    named = {id(p): (p, name) for name, p in parameters}
+    found = Trace([x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)], named)
+    with watching(found._add):
+        found.result = f(*args, **kwargs)
+    return found
