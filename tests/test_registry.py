@@ -37,6 +37,7 @@ TESTED_IN = {
     # what all kernels are launched with and tested by
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",
+    "kernels/emulator/cublas_numpy": "kernels/test_gemm.py",
     # words that the rules and the metrics are written in
     "optimizers/rule": "optimizers/test_optimizer.py",
     "training/metrics/metric": "training/test_metrics.py",

@@ -54,7 +54,7 @@ class Callback:
     order = 0
     looks_inside = True
 
-    def on_fit_begin(self, trainer: Running) -> None:
+    def on_fit_begin(self, trainer: Any) -> None:
         """Called first in `fit`, when the loaders stand where training goes on.
 
         Parameters
@@ -63,7 +63,7 @@ class Callback:
             That is being used, here and below.
         """
 
-    def on_epoch_begin(self, trainer: Running) -> None:
+    def on_epoch_begin(self, trainer: Any) -> None:
         """Called before the first batch of an epoch, and where a resumed run goes on in one.
 
         Parameters
@@ -72,7 +72,7 @@ class Callback:
             Its model is in training mode.
         """
 
-    def on_batch_begin(self, trainer: Running) -> None:
+    def on_batch_begin(self, trainer: Any) -> None:
         """Called before each batch.
 
         Parameters
@@ -81,7 +81,7 @@ class Callback:
             The batch is `trainer.current_batch`.
         """
 
-    def on_loss(self, trainer: Running) -> None:
+    def on_loss(self, trainer: Any) -> None:
         """Called for each batch, between forward and backward.
 
         Parameters
@@ -90,7 +90,7 @@ class Callback:
             The loss of the batch is `trainer.current_loss`; gradients are still those of the last update.
         """
 
-    def on_gradients(self, trainer: Running) -> None:
+    def on_gradients(self, trainer: Any) -> None:
         """Called once per update, just before the optimizer's step.
 
         Parameters
@@ -99,7 +99,7 @@ class Callback:
             The gradients of `trainer.parameters` are what the step will use, clipped and not scaled.
         """
 
-    def on_batch_end(self, trainer: Running) -> None:
+    def on_batch_end(self, trainer: Any) -> None:
         """Called after each batch.
 
         Parameters
@@ -108,7 +108,7 @@ class Callback:
             `trainer.batch` counts the batch.
         """
 
-    def on_validation_begin(self, trainer: Running) -> None:
+    def on_validation_begin(self, trainer: Any) -> None:
         """Called before the validation after an epoch, if there is one.
 
         Parameters
@@ -117,7 +117,7 @@ class Callback:
             Its model has all updates of the epoch.
         """
 
-    def on_epoch_end(self, trainer: Running) -> None:
+    def on_epoch_end(self, trainer: Any) -> None:
         """Called after each epoch and its validation.
 
         Parameters
@@ -126,7 +126,7 @@ class Callback:
             `trainer.row`, the epoch's row of the history, is complete, and `trainer.epoch` counts the epoch.
         """
 
-    def on_fit_end(self, trainer: Running) -> None:
+    def on_fit_end(self, trainer: Any) -> None:
         """Called last in `fit`, whatever ended the training, exceptions included.
 
         Parameters

@@ -26,6 +26,7 @@ import numpy as np
 from ..toolchain.launch import Instance, expressions, register_engine
 from .array import Array, CaptureError, Graph, capture, is_capturing, namespace, record
 from .build import EmulatorError, Library, library, locate
+from .cublas_numpy import Numpy
 
 __all__ = [
     "Array",
@@ -176,7 +177,11 @@ class _Emulator:
     def address(self, array: Any) -> int:
         return array.ctypes.data
 
+    def blas(self) -> Numpy:
+        return _blas
 
+
+_blas = Numpy()
 register_engine("numpy", _Emulator())
 
 

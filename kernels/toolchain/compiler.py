@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import cache
+from .cublas import cublas
 from .launch import KERNELS, Instance, register_engine
 from .sources import FOLDER, expand
 
@@ -149,6 +150,9 @@ class _OnGPU:
 
     def address(self, array: Any) -> int:
         return array.data.ptr
+
+    def blas(self) -> Any:
+        return cublas()
 
 
 gpu = _OnGPU()
