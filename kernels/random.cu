@@ -17,6 +17,8 @@
 // most in double precision, as nearly every warp has one in the tails: 2²⁸ in 3 ms, once per model.
 #include "philox.cuh"
 
+constexpr int THREADS = 256;
+
 // --- the normal distribution's quantile ------------------------------------------------------------------------------
 template <typename... Higher> __device__ __forceinline__ double horner(double x, double c, Higher... higher) {
     if constexpr (sizeof...(higher) == 0) return c;
@@ -110,11 +112,11 @@ struct Normal {  // half precision is rounded from float
 };
 
 template <typename T, typename Draw>
-__global__ void __launch_bounds__(256) draw(T* y, long long n, unsigned long long key0, unsigned long long key1,
+__global__ void __launch_bounds__(THREADS) draw(T* y, long long n, unsigned long long key0, unsigned long long key1,
                                             unsigned long long counter, const unsigned long long* advance,
                                             unsigned long long bound, long long low) {
     constexpr int N = PER_BLOCK<T>, WIDTH = N < VECTOR<T> ? N : VECTOR<T>;
-    const long long thread = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+    const long long thread = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
     const long long first = thread * N;
     if (first >= n) return;
     const Philox4x64 block = philox_block(first_block(counter, advance) + thread, key0, key1);
