@@ -1,5 +1,5 @@
-// Random numbers, bit for bit those of `Generator` on a CPU (backend/random.py): Philox words, turned into numbers by
-// operations that IEEE 754 rounds exactly, in the same order. Hence compiled with -fmad=false: a product and a sum stay
+// Random numbers, bit for bit those of `Generator` on a CPU (backend/array/random.py): Philox words, turned into numbers
+// by operations that IEEE 754 rounds exactly, in the same order. Hence compiled with -fmad=false: a product and a sum stay
 // two roundings.
 //
 // y[i] comes from the i-th word of the draw (8-byte types), or from the i-th half-word (all others):

@@ -70,7 +70,20 @@ _order = _Order()
 
 @contextlib.contextmanager
 def schedule(order: str, seed: int = 0) -> Iterator[None]:
-    """Run blocks, and between barriers the threads of each block, "forward", in "reverse" or in "random" order."""
+    """Choose the order in which blocks run and, between barriers, the threads of each block.
+
+    Parameters
+    ----------
+    order
+        "forward", "reverse" or "random".
+    seed
+        Of the random order.
+
+    Raises
+    ------
+    ValueError
+        For any other `order`.
+    """
     if order not in _ORDERS:
         raise ValueError(f"`order` must be one of {_ORDERS}, got {order!r}")
     before = _order.name, _order.seed
