@@ -35,7 +35,7 @@ Parameters
 Returns
 -------
 Tensor
-    {returns}.
+    {returns}
 {notes}
 Examples
 --------
@@ -116,6 +116,10 @@ EXAMPLES = {
     "fft.irfft": "[1.0, 1.0, 1.0] → [1., 0., 0., 0.]",
     "fft.hfft": "[1.0, 1.0, 1.0] → [4., 0., 0., 0.]",
     "fft.ihfft": "[4.0, 0.0, 0.0, 0.0] → [1.-0.j, 1.-0.j, 1.-0.j], dtype=complex64",
+    "fft.fftn": "weft.ones((2, 2)) → [[4.+0.j, 0.+0.j],\n        [0.+0.j, 0.+0.j]], dtype=complex64",
+    "fft.ifftn": "weft.ones((2, 2)) → [[1.+0.j, 0.+0.j],\n        [0.+0.j, 0.+0.j]], dtype=complex64",
+    "fft.rfftn": "weft.ones((2, 2)) → [[4.+0.j, 0.+0.j],\n        [0.+0.j, 0.+0.j]], dtype=complex64",
+    "fft.irfftn": "weft.ones((2, 2)) → [[1., 0.],\n        [0., 0.]]",
     "fft.fftshift": "[0, 1, 2, -2, -1] → [-2, -1,  0,  1,  2]",
     "fft.ifftshift": "[-2, -1, 0, 1, 2] → [ 0,  1,  2, -2, -1]",
 }
@@ -149,7 +153,7 @@ def document(name: str, meaning: str, kind: str, operands: str) -> str:
     """The docstring of an elementwise function of ONE argument or TWO."""
     kind = next((other for other, names in OTHERS.items() if name in names.split()), kind)
     takes, one, two = KINDS[kind]
-    returns = f"Of the shape of x and {one}" if operands is ONE else f"Of the shape that they broadcast to and {two}"
+    returns = f"Of the shape of x and {one}." if operands is ONE else f"Of the shape that they broadcast to and {two}."
     notes = f"\nNotes\n-----\n{NOTES[name]}\n" if name in NOTES else ""
     return DOC.format(
         meaning=f"{meaning}, elementwise",
