@@ -226,7 +226,7 @@ def linspace(
     num : int
         How many.
     dtype : dtype, optional
-        A floating-point dtype; if None, the default one, complex if a bound is.
+        If None, the default floating-point one, complex if a bound is.
     device : str, optional
         Where to; the default device if None.
     endpoint : bool, default True
