@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..device import devices, dtypes
+from ..device.numeric import check_dtype, check_numeric
 from ..tape.autograd import primitive
 from ..tape.tensor import DType, Tensor, device_of, from_python, innermost, wrap
 from .manipulation import astype, broadcast_arrays, reshape
@@ -57,7 +58,8 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
     ValueError
         If `copy=False` cannot be kept, or rows differ in length.
     TypeError
-        If `obj` holds what is not a number.
+        If `obj` holds what is not a number (text, dates, records, objects; the columns of a data frame are named) or is a
+        masked array; if `dtype` is none of weft's.
     DeviceError
         If there is no such device.
 
@@ -67,6 +69,8 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
     dtype('float32')
     """
     source = obj.device if isinstance(obj, Tensor) else device_of(obj)
+    if dtype is not None:
+        check_dtype(dtype)
     if device is None:
         device = source if isinstance(obj, Tensor) or source != "cpu" else None
     device = devices.canonical(device)
@@ -79,6 +83,8 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
         ):
             raise ValueError(f"`copy=False` cannot be kept for {type(raw).__name__}: its numbers must be copied")
         raw = from_python(raw, dtype)
+    elif source == "cpu":
+        check_numeric(raw, obj, dtype)
     xp = devices.namespace(device)
     if source != device:
         if copy is False:
@@ -109,7 +115,8 @@ def tensor(data: Any, dtype: DType = None, device: str | None = None, requires_g
     Raises
     ------
     TypeError
-        If `data` holds what is not a number, or `requires_grad` is asked of a dtype that is not real floating-point.
+        If `data` holds what is not a number (see `asarray`), or `requires_grad` is asked of a dtype that is not real
+        floating-point.
     ValueError
         If rows differ in length.
 

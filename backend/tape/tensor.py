@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, Union
 import numpy as np
 
 from ..device import devices, dtypes
+from ..device.numeric import check_numeric, read_numeric
 
 __all__ = ["Operand", "Parameter", "Tensor"]
 
@@ -566,24 +567,24 @@ def device_of(raw: Any) -> str:
 def from_python(data: Any, dtype: Any = None) -> np.ndarray:
     """A NumPy array of Python numbers, sequences, or whatever NumPy can read; floats become the default dtype."""
     typed = isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__") or hasattr(data, "__dlpack__")
-    if typed or dtype is not None:
-        return np.asarray(data, dtype=dtype)
     if isinstance(data, list | tuple):
         data = _without_tensors(data)
-    array = np.asarray(data)
+    array = read_numeric(data, dtype)
+    if dtype is not None:  # from what came: integers lose nothing on the way
+        return np.asarray(data, dtype=dtype)
+    if typed:
+        return array
     if array.dtype == np.float64:
         holds_typed = isinstance(data, list | tuple) and any(isinstance(d, np.ndarray) for d in data)
         return array if holds_typed else array.astype(dtypes.get_default_dtype())
     if array.dtype == np.complex128:
         return array.astype(dtypes.default_complex())
-    if array.dtype == object or array.dtype.kind in "USV":
-        raise TypeError(
-            f"`tensor` needs numbers in a rectangular arrangement, got {type(data).__name__}: {str(data)[:60]}"
-        )
     return array
 
 
 def _without_tensors(data: Any) -> Any:
     if isinstance(data, Tensor):
         return data.tolist()
+    if isinstance(data, np.ndarray):
+        check_numeric(data, data)
     return [_without_tensors(d) for d in data] if isinstance(data, list | tuple) else data

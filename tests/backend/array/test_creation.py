@@ -1,5 +1,7 @@
 """Against NumPy's functions of the same name; dtypes, devices and memory as the docstrings promise."""
 
+import re
+
 import harness
 import numpy as np
 import pytest
@@ -177,3 +179,99 @@ class TestErrors:
     def test_nested_tensors(self):
         assert weft.tensor([weft.tensor(1.0), weft.tensor(2.0)]).tolist() == [1, 2]
         assert weft.asarray([[weft.tensor([1, 2])], [[3, 4]]]).shape == (2, 1, 2)
+
+
+class Frame:
+    """A data frame, as pandas and polars have them in common."""
+
+    def __init__(self, **columns):
+        self._columns = {name: np.asarray(values) for name, values in columns.items()}
+        self.columns, self.dtypes = list(columns), [c.dtype for c in self._columns.values()]
+
+    def __getitem__(self, name):
+        return self._columns[name]
+
+    def __array__(self, dtype=None, copy=None):
+        whole = np.empty((len(self[self.columns[0]]), len(self.columns)), np.result_type(*self._columns.values()))
+        if len({c.dtype.kind for c in self._columns.values()}) > 1:
+            whole = whole.astype(object)
+        for i, name in enumerate(self.columns):
+            whole[:, i] = self[name]
+        return whole if dtype is None else whole.astype(dtype)
+
+
+class Column(np.ndarray):
+    """A series: an array with a name."""
+
+    name = "city"
+
+
+DAYS = np.array(["2024-02-29"], "M8[D]")
+RECORDS = np.zeros(2, [("age", "i4"), ("town", "U8")])
+NO_NUMBERS = [
+    (Frame(x=[1.5, 2.5], city=["Oslo", "Rome"]), "Frame with column 'city' (<U4), dtype object"),
+    (Frame(x=[1, 2], city=["1", "2"], when=[DAYS[0]] * 2), "columns 'city' (<U1), 'when' (datetime64[D])"),
+    (Frame(x=[0.5], is_new=np.array([True], object)), "column 'is_new' (object)"),
+    (np.array(["1", "2"]).view(Column), "Column 'city' of dtype <U1"),
+    (np.array(["1", "2"]), "ndarray of dtype <U1"),
+    (np.array([b"1"]), "ndarray of dtype |S1"),
+    (np.array(["1"], np.dtypes.StringDType()), "ndarray of dtype StringDType()"),
+    (np.array(["1"], object), "ndarray of dtype object"),
+    (np.array([1, None], object), "ndarray of dtype object"),
+    (DAYS, "ndarray of dtype datetime64[D]"),
+    (DAYS - DAYS, "ndarray of dtype timedelta64[D]"),
+    (RECORDS, "ndarray of dtype [('age', '<i4'), ('town', '<U8')]"),
+    (RECORDS.view(np.recarray), "of dtype (numpy.record, [('age', '<i4'), ('town', '<U8')])"),
+    (np.zeros(2, "V3"), "ndarray of dtype |V3"),
+    (np.str_("1"), "str_ of dtype <U1: 1"),
+    (DAYS[0], "datetime64 of dtype datetime64[D]: 2024-02-29"),
+    (["1", "2"], "list of dtype <U1: ['1', '2']"),
+    ("12", "str of dtype <U2: 12"),
+    (b"12", "bytes of dtype |S2: b'12'"),
+    ([1.0, None], "list of dtype object: [1.0, None]"),
+    (None, "NoneType of dtype object: None"),
+    ([{"a": 1}], "list of dtype object"),
+    (list(DAYS), "list of dtype datetime64[D]"),
+]
+MASKED = np.ma.masked_array([1, 2], [False, True])
+
+
+class TestDtypesThatAreNone:
+    @pytest.mark.parametrize("dtype", [None, weft.float32])
+    @pytest.mark.parametrize("device", ["cpu", "emulator"])
+    @pytest.mark.parametrize("make", [weft.tensor, weft.asarray])
+    @pytest.mark.parametrize(("data", "named"), NO_NUMBERS, ids=[n for _, n in NO_NUMBERS])
+    def test_are_named(self, data, named, make, dtype, device):
+        with pytest.raises(TypeError, match=re.escape(named)):
+            make(data, dtype=dtype, device=device)
+
+    @pytest.mark.parametrize("make", [weft.tensor, weft.asarray, lambda a, dtype: weft.data.ArrayDataset(a)])
+    @pytest.mark.parametrize("dtype", [None, weft.float32])
+    @pytest.mark.parametrize("data", [MASKED, [MASKED, MASKED], [1, np.ma.masked], MASKED.astype(np.float32)])
+    def test_masks(self, data, dtype, make):
+        with pytest.raises(TypeError, match=r"masked array of dtype (int|float)\d\d; use .filled\(value\)"):
+            make(data, dtype=dtype)
+
+    @pytest.mark.parametrize("dtype", [object, str, "M8[s]", np.dtype([("a", "i4")]), np.longdouble])
+    def test_are_not_made(self, dtype):
+        for data in (1, [1.0], np.zeros(2), weft.zeros(2)):
+            with pytest.raises(
+                TypeError,
+                match=re.escape(f"`dtype` must be one of weft's, such as float32 or int64, got {np.dtype(dtype)}"),
+            ):
+                weft.asarray(data, dtype=dtype)
+
+    def test_longdouble(self):
+        a = np.ones(2, np.longdouble)
+        with pytest.raises(TypeError, match=f"ndarray of dtype {a.dtype}"):
+            weft.asarray(a)
+        assert weft.asarray(a, dtype=weft.float64).tolist() == [1, 1]
+
+    def test_numbers_of_all_sorts_still_pass(self):
+        assert weft.asarray(Frame(x=[1, 2], y=[0.5, 1.5]).__array__().astype(float)).dtype == np.float64
+        assert weft.asarray(Frame(x=[1, 2], y=[3, 4])).tolist() == [[1, 3], [2, 4]]
+        assert weft.asarray([2**70, 1], dtype=weft.float32).tolist() == [2.0**70, 1]
+        assert weft.asarray(np.ones(2, weft.bfloat16)).dtype == weft.bfloat16
+        assert weft.asarray([np.ones(2, weft.bfloat16)]).dtype == weft.bfloat16
+        assert weft.asarray([True, False]).dtype == np.bool_
+        assert weft.asarray([weft.tensor(1.5)], dtype=weft.float64).tolist() == [1.5]

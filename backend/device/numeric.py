@@ -1,0 +1,85 @@
+"""What holds numbers, and what only looks as if it did: text, dates, records, objects, masks."""
+
+from __future__ import annotations
+
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+__all__: list[str] = []
+
+
+def is_numeric(dtype: np.dtype) -> bool:
+    """True for booleans, integers, floats, complex numbers; ml_dtypes' are of kind "V", as records are."""
+    if dtype.kind in "biufc":
+        return dtype.itemsize <= (16 if dtype.kind == "c" else 8)
+    return dtype.kind == "V" and not issubclass(dtype.type, np.void)
+
+
+def check_dtype(dtype: Any) -> None:
+    """TypeError if `dtype` is one of NumPy's that holds no numbers; those of other libraries pass."""
+    if isinstance(dtype, np.dtype | type | str) and not is_numeric(np.dtype(dtype)):
+        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {np.dtype(dtype)}")
+
+
+def read_numeric(given: Any, dtype: Any = None) -> np.ndarray:
+    """`given` as NumPy reads it, once that is found to be numbers (`check_numeric`)."""
+    try:
+        array = np.asanyarray(given)  # not `asarray`: that would take the mask off
+    except TypeError:  # a data frame whose columns have no dtype in common
+        if not hasattr(given, "columns"):
+            raise
+        array = np.empty(0, object)
+    check_numeric(array, given, dtype)
+    return np.asarray(array)
+
+
+def check_numeric(array: np.ndarray, given: Any, dtype: Any = None) -> None:
+    """TypeError, naming dtype and columns, unless `array`, which `given` was read as, holds numbers and all of them.
+
+    A dtype that is asked for reads long floats and integers, too: those that NumPy makes objects of.
+    """
+    if type(array) is np.ndarray and array.dtype.kind in "biu":
+        return
+    if isinstance(array, np.ndarray) and hasattr(type(array), "mask"):
+        raise TypeError(
+            f"`tensor` cannot leave elements out, got a masked array of dtype {array.dtype}; "
+            f"use .filled(value), or select with ~mask"
+        )
+    if is_numeric(array.dtype):
+        return
+    if dtype is not None and (array.dtype.kind in "fc" or _is_of_numbers(array, given)):
+        return
+    raise TypeError(
+        f"`tensor` needs numbers in a rectangular arrangement, got {_described(array, given)}; "
+        f"encode, select or convert them first, with .astype(float) for instance"
+    )
+
+
+def _is_of_numbers(array: np.ndarray, given: Any) -> bool:
+    return (
+        isinstance(given, list | tuple | int)
+        and array.dtype == object
+        and all(isinstance(a, Number) for a in array.flat)
+    )
+
+
+def _described(array: np.ndarray, given: Any) -> str:
+    """The type and the dtype of what came; of a data frame, the columns to blame with theirs."""
+    kind, columns = type(given).__name__, getattr(given, "columns", None)
+    if columns is not None and hasattr(given, "dtypes"):
+        typed = list(zip(columns, given.dtypes))
+        blamed = [(name, t) for name, t in typed if not _holds_numbers(given, name)] or typed
+        named = ", ".join(f"{name!r} ({t})" for name, t in blamed[:8]) + (", …" if len(blamed) > 8 else "")
+        return f"{kind} with {'columns' if len(blamed) > 1 else 'column'} {named}, dtype {array.dtype}"
+    name = getattr(given, "name", None)
+    if isinstance(name, str):
+        return f"{kind} {name!r} of dtype {given.dtype}"
+    fields = getattr(given, "dtype", array.dtype)
+    text = "" if isinstance(given, np.ndarray) else f": {str(given)[:60]}"
+    return f"{kind} of dtype {fields}{text}"
+
+
+def _holds_numbers(frame: Any, column: Any) -> bool:
+    return is_numeric(np.asarray(frame[column]).dtype)
