@@ -2,6 +2,7 @@
 
 from .arrays import ArrayDataset, DataSplits
 from .cifar import load_cifar
+from .collate import default_collate
 from .digits import load_digits
 from .files import DataError
 from .idx import load_mnist, read_idx
@@ -11,6 +12,7 @@ from .normalize import MinMax, Normalizer, PerChannel, Robust, Standardize
 from .npz import load_npz
 from .recognise import load
 from .splits import k_fold, stratified_k_fold, time_series_split, train_dev_test_split
+from .workers import get_worker_info
 
 __all__ = [
     "ArrayDataset",
@@ -23,6 +25,8 @@ __all__ = [
     "Robust",
     "Standardize",
     "check_labels",
+    "default_collate",
+    "get_worker_info",
     "k_fold",
     "load",
     "load_cifar",

@@ -19,7 +19,8 @@ __all__ = ["ArrayDataset", "DataSplits"]
 class ArrayDataset:
     """Arrays of equal length, indexed together: sample i is `(arrays[0][i], arrays[1][i], …)`.
 
-    PyTorch's `TensorDataset`, but indexed by whole batches: `dataset[indices]` gathers a batch in one call.
+    PyTorch's `TensorDataset`, whose `__getitems__` gathers a batch in one call, as `dataset[indices]` does. A subclass that
+    redefines `__getitem__` is asked for single samples.
 
     Parameters
     ----------
@@ -124,6 +125,10 @@ class ArrayDataset:
         index = self.indices(index)
         xp = namespace(self.device)
         return tuple(xp.take(a, index, axis=0) for a in self.arrays)
+
+    def __getitems__(self, indices: Any) -> tuple[Any, ...]:
+        """The batch of these samples, gathered at once: `self[indices]`."""
+        return self[indices]
 
     def gather(self, index: Any, out: Sequence[np.ndarray]) -> None:
         """Write `self[index]` to memory that is there already.

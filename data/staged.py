@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,16 +14,20 @@ from ..backend.device.devices import kind
 from ..backend.device.transfer import Parcel, Staging
 from ..backend.tape.tensor import device_of, from_python, innermost
 from .arrays import ArrayDataset
+from .collate import each
 from .prefetch import one_ahead, prefetch
 
 __all__: list[str] = []
 
 
 class Staged:
-    """The batches of `dataset` on `device` ("cuda:…" or "emulator"), by way of page-locked memory that is used again."""
+    """Batches on `device` ("cuda:…" or "emulator"), by way of page-locked memory that is used again.
 
-    def __init__(self, dataset: Any, device: str):
-        self.dataset, self.device = dataset, device
+    Of `arrays`, if that is given, batches are gathered right there.
+    """
+
+    def __init__(self, device: str, arrays: ArrayDataset | None = None):
+        self.device, self.arrays = device, arrays
         self._idle: list[Staging] = []  # those of passes that are over
 
     @staticmethod
@@ -31,13 +35,13 @@ class Staged:
         """Whether copies to this device can be waited for by the device alone."""
         return kind(device) in ("cuda", "emulator")
 
-    def batches(self, indices: Iterable[Any], depth: int) -> Generator[Any, None, None]:
-        """`dataset[index]` for each of `indices`, as an array of the device or a tuple of them.
+    def batches(self, make: Callable[[Any], Any], tasks: Iterable[Any], depth: int) -> Generator[Any, None, None]:
+        """`make(task)` for each of `tasks`, with arrays of the device in the place of the host's.
 
         Up to `depth` batches are gathered ahead in a background thread, and one of these is sent ahead.
         """
         staging = self._idle.pop() if self._idle else Staging(self.device)
-        with closing(prefetch(partial(self._gathered, staging), indices, depth)) as gathered:
+        with closing(prefetch(partial(self._gathered, staging, make), tasks, depth)) as gathered:
             sent = (batch.sent(staging) for batch in gathered)
             try:
                 for batch in one_ahead(sent) if depth else sent:
@@ -46,30 +50,29 @@ class Staged:
                 staging.settle()
                 self._idle.append(staging)
 
-    def _gathered(self, staging: Staging, index: Any) -> _Gathered:
-        if type(self.dataset) is ArrayDataset:
-            count = len(range(*index.indices(len(self.dataset)))) if isinstance(index, slice) else len(index)
-            parcel = staging.parcel([((count, *a.shape[1:]), _native(a.dtype)) for a in self.dataset.arrays])
-            self.dataset.gather(index, parcel.host)
-            return _Gathered(parcel, True)
-        batch = self.dataset[index]
-        is_tuple = isinstance(batch, tuple | list)
-        arrays = [innermost(a) for a in (batch if is_tuple else [batch])]
-        if any(device_of(a) != "cpu" for a in arrays):
-            return _Gathered(None, is_tuple, arrays)
-        arrays = [from_python(a) for a in arrays]
+    def _gathered(self, staging: Staging, make: Callable[[Any], Any], task: Any) -> _Gathered:
+        if self.arrays is not None:
+            index, data = task.index, self.arrays
+            count = len(range(*index.indices(len(data)))) if isinstance(index, slice) else len(index)
+            parcel = staging.parcel([((count, *a.shape[1:]), _native(a.dtype)) for a in data.arrays])
+            data.gather(index, parcel.host)
+            return _Gathered(parcel, data.arrays)
+        batch, found = make(task), []
+        each(lambda a: found.append(innermost(a)), batch)
+        if not found or any(device_of(a) != "cpu" for a in found):
+            return _Gathered(None, batch)
+        arrays = [from_python(a) for a in found]
         parcel = staging.parcel([(a.shape, _native(a.dtype)) for a in arrays])
         for to, a in zip(parcel.host, arrays):
             to[...] = a
-        return _Gathered(parcel, is_tuple)
+        return _Gathered(parcel, batch)
 
 
 class _Gathered(NamedTuple):
-    """A batch in a parcel; or as the data set gave it, where that is not on the host."""
+    """A batch whose arrays are in a parcel; or as the data set gave it, where they are not on the host."""
 
     parcel: Parcel | None
-    is_tuple: bool
-    arrays: Sequence[Any] = ()
+    batch: Any
 
     def sent(self, staging: Staging) -> _Gathered:
         if self.parcel is not None:
@@ -77,11 +80,10 @@ class _Gathered(NamedTuple):
         return self
 
     def received(self, staging: Staging, device: str) -> Any:
-        if self.parcel is not None:
-            arrays = staging.receive(self.parcel)
-        else:
-            arrays = [asarray(a, device=device).data for a in self.arrays]
-        return tuple(arrays) if self.is_tuple else arrays[0]
+        if self.parcel is None:
+            return each(lambda a: asarray(a, device=device).data, self.batch)
+        arrays = iter(staging.receive(self.parcel))
+        return each(lambda _: next(arrays), self.batch)
 
 
 def _native(dtype: np.dtype) -> np.dtype:

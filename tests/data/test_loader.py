@@ -1,8 +1,10 @@
 """DataLoader: against slicing and gathering by hand; the positions against runs that were never interrupted."""
 
+import inspect
 import json
 import re
 import threading
+from collections import namedtuple
 from itertools import chain
 
 import array_api_strict
@@ -70,16 +72,34 @@ class TestBatches:
         np.testing.assert_array_equal(data.x, before[0])
         np.testing.assert_array_equal(data.y, before[1])
 
-    def test_a_data_set_of_ones_own(self):
-        class Squares:
-            def __len__(self):
-                return 7
-
-            def __getitem__(self, index):
-                return np.arange(7)[index] ** 2
-
-        loader = DataLoader(Squares(), 3, transform=lambda x: x + 1)
+    @pytest.mark.parametrize("method", ["__getitem__", "__getitems__"])
+    def test_a_data_set_of_ones_own(self, method):
+        kind = type("Squares", (), {"__len__": lambda self: 7, "__getitem__": lambda self, i: 1 / 0})
+        setattr(kind, method, lambda self, index: np.arange(7)[index] ** 2)
+        loader = DataLoader(kind(), 3, transform=lambda x: x + 1)
         assert [batch.tolist() for batch in loader] == [[1, 2, 5], [10, 17, 26], [37]]
+
+    @pytest.mark.parametrize("device", ["cpu", "strict", "emulator"])
+    def test_structure(self, device):
+        Pair = namedtuple("Pair", "x y")
+        samples = [Pair(np.full(2, i, np.uint8), {"y": i, "name": f"sample {i}", "w": [i / 2]}) for i in range(3)]
+        (batch,) = DataLoader(samples, 3, device=device, transform=lambda x: x + 1)
+        assert type(batch) is Pair
+        assert (batch.x.device, batch.y["y"].device, batch.y["w"][0].device) == (device,) * 3
+        assert batch.x.tolist() == [[1, 1], [2, 2], [3, 3]]
+        assert batch.y["y"].tolist() == [0, 1, 2]
+        assert batch.y["name"] == ["sample 0", "sample 1", "sample 2"]
+        assert (batch.y["w"][0].dtype, batch.y["w"][0].tolist()) == (np.float32, [0, 0.5, 1])
+
+    @pytest.mark.parametrize("shuffle", [False, True])
+    def test_single_samples(self, data, shuffle):
+        loader = DataLoader(data, None, shuffle, seed=3)
+        order = [int(y) for _, y in loader]
+        assert len(loader) == N
+        assert sorted(order) == list(range(N))
+        assert (order == list(range(N))) is not shuffle
+        x, y = next(iter(loader))
+        assert (x.shape, y.shape) == ((3,), ())
 
 
 class TestOrder:
@@ -116,6 +136,86 @@ class TestOrder:
         assert DataLoader(data).seed == 0
         assert weft.default_generator.get_state() == before  # no order, nothing drawn
         assert DataLoader(data, shuffle=True).seed == first
+
+
+class Epochs:
+    """A sampler, or a sampler of batches, that has an order of its own each time; perhaps it says how long."""
+
+    def __init__(self, *orders):
+        self.orders = list(orders)
+
+    def __iter__(self):
+        self.orders.append(self.orders.pop(0))
+        return iter(self.orders[-1])
+
+
+class Sized(Epochs):
+    def __len__(self):
+        return len(self.orders[0])
+
+
+class TestSamplers:
+    @pytest.mark.parametrize("num_workers", [0, 2])
+    @pytest.mark.parametrize("own", [False, True])
+    def test_sampler(self, data, own, num_workers):
+        source = [data[i] for i in range(N)] if own else data
+        sampler = Sized([5, 0, -1, 5, 2], [1, 2, 3, 4, 6])
+        loader = DataLoader(source, 2, sampler=sampler, num_workers=num_workers)
+        assert len(loader) == 3
+        assert ids(loader) == [[5, 0], [22, 5], [2]]
+        assert ids(loader) == [[1, 2], [3, 4], [6]]
+        loader = DataLoader(source, 2, False, sampler, drop_last=True)
+        assert len(loader) == 2
+        assert ids(loader) == [[5, 0], [22, 5]]
+        assert [int(y) for _, y in DataLoader(source, None, sampler=sampler)] == [1, 2, 3, 4, 6]
+
+    @pytest.mark.parametrize("own", [False, True])
+    def test_batch_sampler(self, data, own):
+        source = [data[i] for i in range(N)] if own else data
+        batches = [[3], [1, 2], np.array([4, 5, 6])]
+        loader = DataLoader(source, batch_sampler=batches)
+        assert len(loader) == 3
+        assert ids(loader) == ids(loader) == [[3], [1, 2], [4, 5, 6]]
+
+    @pytest.mark.parametrize("kind", [Epochs, Sized])
+    def test_positions(self, data, kind):
+        for options in (
+            {"batch_size": 2, "sampler": kind([5, 0, 1], [1, 2, 3])},
+            {"batch_sampler": kind([[5, 0], [1]], [[1, 2], [3]])},
+        ):
+            loader = DataLoader(data, **options)
+            assert ids(loader) == [[5, 0], [1]]
+            passing = iter(loader)
+            assert ids([next(passing)]) == [[1, 2]]
+            state = json.loads(json.dumps(loader.state_dict()))
+            assert (state["epoch"], state["batch"]) == (1, 1)
+            loader.load_state_dict(state)
+            list(
+                options.get("sampler", options.get("batch_sampler"))
+            )  # the sampler's business: its first order is gone
+            assert ids(loader) == [[3]]
+
+    @pytest.mark.parametrize("bad", [[0, N], [-N - 1], [[0, 1]]])
+    def test_indices_are_checked(self, data, bad):
+        with pytest.raises(IndexError, match=re.escape(f"a sampler must give indices of the 23 samples, got {bad}")):
+            list(DataLoader(data, 4, sampler=bad, device="emulator"))
+
+    def test_indices_are_integers(self, data):
+        with pytest.raises(
+            TypeError, match="`index` must be an int, a slice or an array of integers, got dtype float64"
+        ):
+            list(DataLoader(data, 4, sampler=[0.5]))
+
+    def test_keys_of_another_sort(self):
+        class Files:
+            def __len__(self):
+                return 2
+
+            def __getitem__(self, name):
+                return name, len(name)
+
+        ((names, lengths),) = DataLoader(Files(), 2, sampler=["a.png", "bcd.png"])
+        assert (names, lengths.tolist()) == (["a.png", "bcd.png"], [5, 7])
 
 
 class TestPosition:
@@ -261,6 +361,25 @@ class TestDevices:
         ({"batch_size": 0}, "`batch_size` must be an integer at least 1, got 0"),
         ({"batch_size": 2.0}, "`batch_size` must be an integer at least 1, got 2.0"),
         ({"batch_size": True}, "`batch_size` must be an integer at least 1, got True"),
+        ({"num_workers": -1}, "`num_workers` must be an integer at least 0, got -1"),
+        ({"sampler": [1], "shuffle": True}, "`sampler` must come without `shuffle`, got shuffle=True"),
+        (
+            {"batch_sampler": [[1]], "batch_size": 2},
+            "`batch_sampler` must come without `batch_size`, `shuffle`, `sampler`",
+        ),
+        ({"batch_sampler": [[1]], "sampler": [1]}, "got batch_size=1, shuffle=False, sampler=[1], drop_last=False"),
+        ({"batch_sampler": [[1]], "shuffle": True}, "got batch_size=1, shuffle=True"),
+        ({"batch_sampler": [[1]], "drop_last": True}, "drop_last=True"),
+        ({"batch_size": None, "drop_last": True}, "`drop_last` must be False where `batch_size` is None"),
+        (
+            {"persistent_workers": True},
+            "`persistent_workers` must come with num_workers ≥ 1, got persistent_workers=True",
+        ),
+        ({"prefetch_factor": 2}, "`prefetch_factor` must come with num_workers ≥ 1, got prefetch_factor=2"),
+        ({"prefetch_factor": 0, "num_workers": 1}, "`prefetch_factor` must be an integer at least 1, got 0"),
+        ({"timeout": 2}, "`timeout` must come with num_workers ≥ 1, got timeout=2"),
+        ({"timeout": -1, "num_workers": 1}, "`timeout` must be at least 0 seconds, got -1"),
+        ({"multiprocessing_context": "fork"}, "`multiprocessing_context` must come with num_workers ≥ 1"),
         ({"prefetch": -1}, "`prefetch` must be an integer at least 0, got -1"),
         ({"pin_memory": 1}, "`pin_memory` must be True, False or None, got 1"),
         ({"seed": -3}, "`seed` must be an integer in [0, 18446744073709551616), got -3"),
@@ -270,3 +389,43 @@ class TestDevices:
 def test_arguments(data, arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         DataLoader(data, **arguments)
+
+
+def test_workers_do_without_a_device(data):
+    with pytest.raises(ValueError, match="`num_workers` must be 0 for data that are resident on strict, got 2"):
+        DataLoader(data.to("strict"), num_workers=2)
+
+
+@pytest.mark.parametrize("name", ["collate_fn", "worker_init_fn", "transform"])
+def test_functions(data, name):
+    with pytest.raises(TypeError, match=f"`{name}` must be a function or None, got 'stack'"):
+        DataLoader(data, **{name: "stack"})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "lacks"), [((i for i in range(3)), "__getitem__"), ({1, 2}, "__getitem__"), (1, "__getitem__")]
+)
+def test_no_data_set(dataset, lacks):
+    with pytest.raises(
+        TypeError, match=f"`dataset` must have `__getitem__` and `__len__`, {type(dataset).__name__} has no"
+    ):
+        DataLoader(dataset)
+
+
+def test_positional_arguments_stand_where_pytorch_has_them():
+    names = list(inspect.signature(DataLoader).parameters)
+    assert names[:13] == [
+        "dataset",
+        "batch_size",
+        "shuffle",
+        "sampler",
+        "batch_sampler",
+        "num_workers",
+        "collate_fn",
+        "pin_memory",
+        "drop_last",
+        "timeout",
+        "worker_init_fn",
+        "multiprocessing_context",
+        "generator",
+    ]

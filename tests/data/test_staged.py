@@ -21,18 +21,21 @@ def data(rng):
 
 
 class Pairs:
-    """A data set of one's own: lists, numbers in another byte order, Tensors."""
+    """A data set of one's own that gives batches: lists, numbers in another byte order, Tensors."""
 
     def __len__(self):
         return N
 
-    def __getitem__(self, index):
+    def __getitem__(self, i):
+        raise AssertionError("batches are asked for")
+
+    def __getitems__(self, index):
         index = np.arange(N)[index]
-        return [(index / 4).tolist(), index.astype(">i4"), weft.asarray(index.astype(np.float64))]
+        return ((index / 4).tolist(), index.astype(">i4"), weft.asarray(index.astype(np.float64)))
 
 
 class Rows(Pairs):
-    def __getitem__(self, index):
+    def __getitems__(self, index):
         return np.arange(N * 3).reshape(N, 3)[index]
 
 
@@ -190,7 +193,7 @@ class TestOnDevices:
 
     def test_batches_that_are_there_already(self, accelerator):
         class There(Pairs):
-            def __getitem__(self, index):
+            def __getitems__(self, index):
                 return weft.asarray(np.arange(N)[index], device=accelerator), np.arange(N)[index]
 
         for x, y in DataLoader(There(), B, device=accelerator):
@@ -202,10 +205,10 @@ class TestOnDevices:
         class Breaks(Rows):
             broken = True
 
-            def __getitem__(self, index):
-                if self.broken and index.start == 10:
+            def __getitems__(self, index):
+                if self.broken and index[0] == 10:
                     raise OSError("disk")
-                return super().__getitem__(index)
+                return super().__getitems__(index)
 
         dataset = Breaks()
         loader = DataLoader(dataset, B, prefetch=prefetch, device=accelerator)
