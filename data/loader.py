@@ -195,8 +195,9 @@ class DataLoader:
             seed = int((generator or default_generator).integers(0, 2**63, ()))
         self.seed = _integer("seed", seed or 0, 0, 2**64)
         self.device = canonical(dataset.device if device is None and self._resident else device)
-        is_seeded = not fetch.is_plain and not self.num_workers and not self.prefetch
-        self._make = _Make(fetch, transform if self.device == "cpu" else None, is_seeded)
+        here = transform if self.device == "cpu" else None
+        draws = not fetch.is_plain or here is not None  # may draw random numbers, as far as we know
+        self._make = _Make(fetch, here, draws and not self.num_workers and not self.prefetch)
         self.timeout, self.worker_init_fn, self.persistent_workers = timeout, worker_init_fn, bool(persistent_workers)
         self.multiprocessing_context, self.prefetch_factor = multiprocessing_context, prefetch_factor
         self._check_workers()

@@ -179,6 +179,7 @@ def _floating(dtype: DType) -> Any:
 
 
 def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtype: DType, **kwargs: Any) -> Tensor:
+    check_dtype(dtype)
     device = devices.canonical(device)
     xp = devices.namespace(device)
     out = wrap(getattr(xp, name)(*args, dtype=dtypes.native(xp, dtype), **kwargs), device)

@@ -32,7 +32,7 @@ def read_numeric(given: Any, dtype: Any = None) -> np.ndarray:
             raise
         array = np.empty(0, object)
     check_numeric(array, given, dtype)
-    return np.asarray(array)
+    return array if type(array) is np.ndarray else np.asarray(array)
 
 
 def check_numeric(array: np.ndarray, given: Any, dtype: Any = None) -> None:
@@ -40,7 +40,8 @@ def check_numeric(array: np.ndarray, given: Any, dtype: Any = None) -> None:
 
     A dtype that is asked for reads long floats and integers, too: those that NumPy makes objects of.
     """
-    if type(array) is np.ndarray and array.dtype.kind in "biu":
+    found = array.dtype
+    if type(array) is np.ndarray and found.kind in "fiub" and found.itemsize <= 8:  # nearly always
         return
     if isinstance(array, np.ndarray) and hasattr(type(array), "mask"):
         raise TypeError(

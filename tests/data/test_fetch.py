@@ -65,9 +65,10 @@ class Wrapped:
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("device", ["cpu", "emulator"])
-def test_a_sample_at_a_time(device, shuffle):
+@pytest.mark.parametrize("options", [{}, {"prefetch": 2}, {"pin_memory": False}])
+def test_a_sample_at_a_time(options, device, shuffle):
     data = Samples()
-    for x, y in DataLoader(data, 3, shuffle, device=device, seed=2):
+    for x, y in DataLoader(data, 3, shuffle, device=device, seed=2, **options):
         assert (x.device, y.device, x.dtype, y.dtype) == (device, device, np.float64, np.int64)
         for image, i in zip(x.numpy(), y.tolist(), strict=True):
             flipped = data.images[i][:, ::-1]

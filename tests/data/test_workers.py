@@ -7,6 +7,8 @@ import os
 import pickle
 import random
 import re
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -82,6 +84,14 @@ class TestTheSameBatches:
         ):
             assert x.dtype == u.dtype == np.float32
             assert (x.tolist(), y.tolist()) == (u.tolist(), v.tolist())
+
+    def test_of_arrays_with_a_transform_that_draws(self):
+        def noisy(x):
+            return x + np.random.standard_normal(x.shape)  # noqa: NPY002
+
+        data = ArrayDataset(np.zeros(N))
+        here, there = (DataLoader(data, B, seed=1, transform=noisy, prefetch=0, num_workers=n) for n in (0, 2))
+        assert [x.tolist() for (x,) in here] == [x.tolist() for (x,) in there]
 
     def test_resumed_in_mid_epoch(self):
         whole = DataLoader(Noisy(), B, True, seed=3)
@@ -208,6 +218,26 @@ class TestWorkers:
 class Odd(Exception):
     def __init__(self, a, b):
         super().__init__(f"{a} and {b}")
+
+
+ALONE = """
+import os, sys
+from weft.data import DataLoader
+loader = DataLoader(range(100), 2, num_workers=3, persistent_workers=True)
+passing = iter(loader)
+print(next(passing).tolist(), flush=True)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(("end", "status"), [("killed", -9), ("over", 0)])
+def test_workers_end_with_the_process(tmp_path, end, status):
+    """They hold its output open: `run` waits for the last of them."""
+    (tmp_path / "alone.py").write_text(ALONE)
+    command = [sys.executable, "-W", "error", "alone.py", end]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "[0, 1]\n", "")
 
 
 class TestFaults:

@@ -261,6 +261,14 @@ class TestDtypesThatAreNone:
             ):
                 weft.asarray(data, dtype=dtype)
 
+    @pytest.mark.parametrize("make", [weft.zeros, weft.ones, weft.empty, weft.eye, weft.arange])
+    @pytest.mark.parametrize("dtype", [object, "U3", "M8[s]"])
+    def test_are_not_made_from_nothing(self, dtype, make):
+        with pytest.raises(TypeError, match="`dtype` must be one of weft's, such as float32 or int64, got"):
+            make(2, dtype=dtype)
+        with pytest.raises(TypeError, match="`dtype` must be one of weft's"):
+            weft.full(2, 1, dtype=dtype)
+
     def test_longdouble(self):
         a = np.ones(2, np.longdouble)
         with pytest.raises(TypeError, match=f"ndarray of dtype {a.dtype}"):
