@@ -27,7 +27,7 @@ lint: $(VENV)/dev $(VENV)/src/weft  ## formatting, lint, types, docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/typing
 	$(BIN)/python tests/lint_docstrings.py
 
 # Paths are relative, as make splits absolute ones at a space. One stamp per extra, so that training does not wait for the tools of the tests.

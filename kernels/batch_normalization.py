@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .normalization import MULTIPROCESSORS, column_sums, in_order
+from .normalization import MULTIPROCESSORS, add_partials, in_order
 from .toolchain.launch import FLOATS, Kernel, empty, library_of, vector_width
 
 __all__ = [
@@ -38,7 +38,8 @@ def _exist_both(dtype: Any, of_channels: Any, vector: int, last: bool) -> bool:
 
 
 _moments, _sums = (
-    Kernel(SOURCE, name, FLOATS, (1, 4, 8), (False, True), only=_exists) for name in ("channel_moments", "channel_sums")
+    Kernel(SOURCE, name, FLOATS, (1, 4, 8), (False, True), only=_exists)
+    for name in ("channel_moments", "gradient_sums")
 )
 _normalise, _backward = (
     Kernel(SOURCE, name, FLOATS, FLOATS, (1, 4, 8), (False, True), only=_exist_both)
@@ -67,6 +68,11 @@ class _Memory:
         return library_of(x).moveaxis(x, -1, 1) if self.last else x
 
 
+def units_in_flight(vector: int, last: bool) -> int:
+    """Of one thread."""
+    return 8 if vector == 1 else 2 if last else 4
+
+
 def _power(n: int) -> int:
     """The least power of two that is at least n."""
     return 1 << (n - 1).bit_length()
@@ -83,7 +89,7 @@ def _geometry(shape: tuple[int, int, int], dtype: Any, *, own: bool = True) -> t
     if last:
         channels, size = channels // width, width
     vector = 1 if size % width else width
-    units, in_flight = samples * size // vector, 2 if last else 8 if vector == 1 else 4
+    units, in_flight = samples * size // vector, units_in_flight(vector, last)
     if size == vector:  # neighbours in memory are neighbouring channels
         lanes = 32 // min(32, _power(channels))
     else:
@@ -155,7 +161,7 @@ def _apply(x: Any, shape: tuple, s: _Statistics, weight: Any, bias: Any) -> Any:
     return y
 
 
-def _channel_sums(g: Any, x: Any, shape: tuple, s: _Statistics) -> Any:
+def _gradient_sums(g: Any, x: Any, shape: tuple, s: _Statistics) -> Any:
     """Partial sums (2, slices, C) of g x̂ and g over the channels of `shape`; the statistics have no stride."""
     key, grid, arguments = _geometry(shape, x.dtype, own=s.own)
     partial = empty((2, grid[1], shape[1]), np.float32, like=x)
@@ -215,11 +221,11 @@ def batch_backward(g: tuple, x: Any, weight: Any, mean: Any, rstd: Any, need: An
     """(grad_x, grad_weight, grad_bias), or None where not needed, from the gradients g of y, batch_mean and batch_var."""
     memory, statistics = _Memory(x), _Statistics(mean, rstd)
     x, g_y, grad_x = memory.order(x), memory.order(g[0]), None
-    partial = _channel_sums(g_y, x, memory.shape, statistics)
+    partial = _gradient_sums(g_y, x, memory.shape, statistics)
     if need[0]:
         of_batch = tuple(map(in_order, g[1:]))
         grad_x = memory.restore(_grad_x(g_y, x, memory.shape, statistics, weight, partial, of_batch))
-    return grad_x, *column_sums(partial, g[1].dtype, need[1:], into[1:])
+    return grad_x, *add_partials(partial, g[1].dtype, need[1:], into[1:])
 
 
 def inference_forward(x: Any, mean: Any, var: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
@@ -248,8 +254,8 @@ def inference_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: 
         grad_x = memory.restore(_apply(g, memory.shape, _Statistics(None, rstd), weight, None))
     if not any(need[1:]):
         return grad_x, None, None
-    partial = _channel_sums(g, memory.order(x), memory.shape, _Statistics(mean, rstd))
-    return grad_x, *column_sums(partial, _dtype_of(x, weight), need[1:], into[1:])
+    partial = _gradient_sums(g, memory.order(x), memory.shape, _Statistics(mean, rstd))
+    return grad_x, *add_partials(partial, _dtype_of(x, weight), need[1:], into[1:])
 
 
 def group_forward(x: Any, weight: Any, bias: Any, *, groups: int, eps: float) -> tuple:
@@ -265,7 +271,7 @@ def group_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any,
     x, g, grad_x = in_order(x), in_order(g), None
     n, c, size = x.shape[0], x.shape[1], math.prod(x.shape[2:])
     statistics = _Statistics(mean, rstd, groups, c // groups)
-    partial = _channel_sums(g, x, (1, n * c, size), statistics._replace(stride=0))
+    partial = _gradient_sums(g, x, (1, n * c, size), statistics._replace(stride=0))
     if need[0]:
         grad_x = _grad_x(g, x, (n, c, size), statistics, weight, partial, (None, None))
-    return grad_x, *column_sums(partial.reshape(2, -1, c), _dtype_of(x, weight), need[1:], into[1:])
+    return grad_x, *add_partials(partial.reshape(2, -1, c), _dtype_of(x, weight), need[1:], into[1:])

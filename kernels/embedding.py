@@ -19,6 +19,7 @@ embedding_join = Kernel("embedding.cu", "embedding_join", FLOATS, (1, 4, 8), onl
 embedding_scatter = Kernel("embedding.cu", "embedding_scatter", FLOATS)
 
 CHUNK, WARPS = 32, 8  # positions for a warp, warps in a block
+THREADS = 32 * WARPS
 
 
 def forward(indices: Any, weight: Any) -> Any:
@@ -28,9 +29,9 @@ def forward(indices: Any, weight: Any) -> Any:
     rows, width = weight.shape
     y = empty((*indices.shape, width), weight.dtype, like=weight)
     n = access_width(width, weight, y)
-    blocks = math.ceil(y.size / (256 * n))
+    blocks = math.ceil(y.size / (THREADS * n))
     sizes = (np.int64(flat.size), np.int32(width), np.int64(rows))
-    embedding_forward[weight.dtype, n](blocks, 256, flat, weight, y, *sizes)
+    embedding_forward[weight.dtype, n](blocks, THREADS, flat, weight, y, *sizes)
     return y
 
 
@@ -62,16 +63,16 @@ def _in_order(g: Any, indices: Any, grad_weight: Any, numbers: tuple) -> None:
     heads, tails = (empty((chunks, width), np.dtype(np.float32), like=g) for _ in range(2))
     columns = math.ceil(width / (32 * n))
     embedding_chunks[g.dtype, n](
-        (math.ceil(chunks / WARPS), columns), 32 * WARPS, g, indices, order, grad_weight, heads, tails, *numbers
+        (math.ceil(chunks / WARPS), columns), THREADS, g, indices, order, grad_weight, heads, tails, *numbers
     )
-    embedding_join[g.dtype, n]((chunks, columns), 32 * WARPS, indices, order, grad_weight, heads, tails, *numbers)
+    embedding_join[g.dtype, n]((chunks, columns), THREADS, indices, order, grad_weight, heads, tails, *numbers)
 
 
 def _as_they_come(g: Any, indices: Any, grad_weight: Any, numbers: tuple) -> None:
     is_half = g.dtype != np.float32
     sums = empty(grad_weight.shape, np.dtype(np.float32), like=g) if is_half else grad_weight
     sums.fill(0)
-    embedding_scatter[g.dtype](math.ceil(indices.size / WARPS), 32 * WARPS, g, indices, sums, *numbers)
+    embedding_scatter[g.dtype](math.ceil(indices.size / WARPS), THREADS, g, indices, sums, *numbers)
     if is_half:
         grad_weight[...] = sums
 

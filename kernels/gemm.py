@@ -12,14 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.cublas import COMPUTE_32F, COMPUTE_64F, COMPUTE_TF32, DTYPES, Matrices, N, T, cublas
-from .toolchain.cublas_numpy import Numpy
-from .toolchain.launch import contiguous, empty, library_of
+from .toolchain.cublas import COMPUTE_32F, COMPUTE_64F, COMPUTE_TF32, DTYPES, Matrices, N, T
+from .toolchain.launch import contiguous, empty, engine_of, library_of
 from .toolchain.settings import settings
 
 __all__ = ["fused", "gemm", "suits"]
-
-_numpy = Numpy()
 
 
 def suits(a: Any, b: Any, out: Any = None) -> bool:
@@ -111,7 +108,7 @@ def _compute(a: Any, c: Any) -> int:
 
 
 def _library(c: Any) -> Any:
-    return _numpy if isinstance(c, np.ndarray) else cublas()
+    return engine_of(c).blas()
 
 
 def _operand(x: Any, count: int) -> tuple[int, Matrices]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, access_width, contiguous, empty, is_access_width, on_16_bytes
 
-__all__ = ["column_sums", "in_order", "norm_backward", "norm_forward"]
+__all__ = ["add_partials", "in_order", "norm_backward", "norm_forward"]
 
 
 def _exists(dtype: Any, centred: bool, vector: int) -> bool:
@@ -17,9 +17,10 @@ def _exists(dtype: Any, centred: bool, vector: int) -> bool:
 
 _forward = Kernel("normalization.cu", "norm_forward", FLOATS, (True, False), (1, 4, 8), only=_exists)
 _backward = Kernel("normalization.cu", "norm_backward", FLOATS, (True, False), (1, 4, 8), only=_exists)
-_column_sums = Kernel("normalization.cu", "column_sums", FLOATS)
+_add_partials = Kernel("normalization.cu", "add_partials", FLOATS)
 
 MULTIPROCESSORS = 132  # of an H100 or H200; the backward's grid is made for them, and the same everywhere
+ADDERS = 1024  # threads of `add_partials`
 ROWS = 8  # that a block takes one after another at least, if all have work, so that partial sums are little beside them
 
 
@@ -27,6 +28,20 @@ def in_order(a: Any) -> Any:
     """`a`, or a copy, with its elements in order from a 16-byte boundary on; None is None."""
     a = contiguous(a)
     return a if on_16_bytes(a) else a.copy()
+
+
+def forward_chunks(vector: int) -> int:
+    """How many chunks a thread holds."""
+    return 16 if vector == 1 else 4
+
+
+def backward_chunks(vector: int) -> int:
+    return 8 if vector == 1 else 2
+
+
+def most_threads(centred: bool) -> int:
+    """Of a block."""
+    return 768 if centred else 1024
 
 
 def _lanes(chunks: int, per_thread: int, most: int) -> int:
@@ -48,7 +63,7 @@ def norm_forward(x: Any, weight: Any, bias: Any, *, eps: float, centred: bool) -
     mean = empty(rows, np.float32, like=x) if centred else None
     if x.size:
         vector = access_width(cols, x)
-        lanes = _lanes(cols // vector, 16 if vector == 1 else 4, 768 if centred else 1024)
+        lanes = _lanes(cols // vector, forward_chunks(vector), most_threads(centred))
         held = max(1, 128 // lanes)
         _forward[x.dtype, centred, vector](
             -(-rows // held),
@@ -76,9 +91,9 @@ def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, 
     (rows, cols), dtype, centred = x.shape, x.dtype, mean is not None
     grad_x = empty(x.shape, dtype, like=x) if need[0] else None
     if not x.size:
-        return grad_x, *column_sums(empty((2, 0, cols), np.float32, like=x), dtype, need[1:], into[1:])
+        return grad_x, *add_partials(empty((2, 0, cols), np.float32, like=x), dtype, need[1:], into[1:])
     vector = access_width(cols, x)
-    per_thread, most = 8 if vector == 1 else 2, 768 if centred else 1024
+    per_thread, most = backward_chunks(vector), most_threads(centred)
     lanes = _lanes(cols // vector, per_thread, most)
     held = max(1, 256 // lanes)
     block = held * lanes
@@ -111,10 +126,10 @@ def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, 
     if tiles > 1:
         launch(known=False)
     launch(known=tiles > 1)
-    return grad_x, *column_sums(partial, dtype, need[1:], into[1:])
+    return grad_x, *add_partials(partial, dtype, need[1:], into[1:])
 
 
-def column_sums(partial: Any, dtype: Any, need: Any, into: Any) -> tuple:
+def add_partials(partial: Any, dtype: Any, need: Any, into: Any) -> tuple:
     """Sums over axis 1 of partial (2, count, cols), one (cols,) of `dtype` for each that is needed, in `into` if given."""
     if not any(need):
         return None, None
@@ -123,5 +138,5 @@ def column_sums(partial: Any, dtype: Any, need: Any, into: Any) -> tuple:
         (empty(cols, dtype, like=partial) if out is None else out) if wanted else None
         for wanted, out in zip(need, into)
     )
-    _column_sums[dtype]((-(-cols // 32), 2), 1024, partial, *sums, np.int32(count), np.int32(cols))
+    _add_partials[dtype]((-(-cols // 32), 2), ADDERS, partial, *sums, np.int32(count), np.int32(cols))
     return sums

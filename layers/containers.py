@@ -172,20 +172,18 @@ class Sequential(_Indexed, Layer):
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
-        modules: list[Module] = []
-        for value in self.__dict__.values():
-            if isinstance(value, Module):
-                modules.append(value)
-        last, i = len(modules) - 1, 0
-        while i <= last:
-            output = modules[i].fused(modules[i + 1], input) if i < last else NotImplemented
-            if output is NotImplemented:
-                input = modules[i](input)
-                i += 1
-            else:
-                input = output
-                i += 2
-        return input
+        previous = None  # not called yet: it may be one operation with what follows
+        for module in tuple(self.__dict__.values()):
+            if not isinstance(module, Module):
+                continue
+            if previous is not None:
+                output = previous.fused(module, input)
+                if output is not NotImplemented:
+                    input, previous = output, None
+                    continue
+                input = previous(input)
+            previous = module
+        return input if previous is None else previous(input)
 
     def _part(self, items: list[tuple[str, Module]]) -> Sequential:
         return Sequential(dict(items))

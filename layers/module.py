@@ -52,7 +52,7 @@ class Module:
     _optional_state: tuple[str, ...] = ()  # buffers that a state_dict may lack
 
     def fused(self, following: Module, input: Any) -> Any:
-        """following(self(input)) by a single operation, where there is one: `Sequential` asks for it.
+        """This module and the one after it as a single operation, where there is one: `Sequential` asks for it.
 
         Parameters
         ----------

@@ -135,8 +135,8 @@ class Adam(Optimizer):
     def update_cpu(self, p: np.ndarray, g: np.ndarray, state: Vectors, group: Group, c: Numbers, t: np.ndarray) -> None:
         """Equations (1) to (4) with the scratch vector for every intermediate: 1.25 times as fast.
 
-        Ufuncs are called by their own names, with `out` by position: of the 0.4 µs that one takes for a thousand numbers, that
-        saves a tenth.
+        Ufuncs are called by their own names, with `out` by position: that saves a tenth of the 0.4 µs that one takes for a
+        thousand numbers.
 
         Parameters
         ----------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..backend.device.devices import namespace_of
 from ..backend.tape.tensor import Tensor, wrap
@@ -16,9 +16,7 @@ from ..optimizers import EMA as WeightAverage
 from ..optimizers.clipping import get_total_norm
 from ..optimizers.schedulers import ReduceLROnPlateau
 from .metrics.metric import Mean
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .running import Running
 
 __all__ = ["EMA", "Callback", "EarlyStopping", "GradientNorm", "Monitor", "Plateau"]
 
@@ -56,7 +54,7 @@ class Callback:
     order = 0
     looks_inside = True
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Any) -> None:
         """Called first in `fit`, when the loaders stand where training goes on.
 
         Parameters
@@ -65,7 +63,7 @@ class Callback:
             That is being used, here and below.
         """
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Any) -> None:
         """Called before the first batch of an epoch, and where a resumed run goes on in one.
 
         Parameters
@@ -74,7 +72,7 @@ class Callback:
             Its model is in training mode.
         """
 
-    def on_batch_begin(self, trainer: Trainer) -> None:
+    def on_batch_begin(self, trainer: Any) -> None:
         """Called before each batch.
 
         Parameters
@@ -83,7 +81,7 @@ class Callback:
             The batch is `trainer.current_batch`.
         """
 
-    def on_loss(self, trainer: Trainer) -> None:
+    def on_loss(self, trainer: Any) -> None:
         """Called for each batch, between forward and backward.
 
         Parameters
@@ -92,7 +90,7 @@ class Callback:
             The loss of the batch is `trainer.current_loss`; gradients are still those of the last update.
         """
 
-    def on_gradients(self, trainer: Trainer) -> None:
+    def on_gradients(self, trainer: Any) -> None:
         """Called once per update, just before the optimizer's step.
 
         Parameters
@@ -101,7 +99,7 @@ class Callback:
             The gradients of `trainer.parameters` are what the step will use, clipped and not scaled.
         """
 
-    def on_batch_end(self, trainer: Trainer) -> None:
+    def on_batch_end(self, trainer: Any) -> None:
         """Called after each batch.
 
         Parameters
@@ -110,7 +108,7 @@ class Callback:
             `trainer.batch` counts the batch.
         """
 
-    def on_validation_begin(self, trainer: Trainer) -> None:
+    def on_validation_begin(self, trainer: Any) -> None:
         """Called before the validation after an epoch, if there is one.
 
         Parameters
@@ -119,7 +117,7 @@ class Callback:
             Its model has all updates of the epoch.
         """
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Any) -> None:
         """Called after each epoch and its validation.
 
         Parameters
@@ -128,7 +126,7 @@ class Callback:
             `trainer.row`, the epoch's row of the history, is complete, and `trainer.epoch` counts the epoch.
         """
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Any) -> None:
         """Called last in `fit`, whatever ended the training, exceptions included.
 
         Parameters
@@ -318,10 +316,10 @@ class EarlyStopping(Callback):
         """The best value so far."""
         return self.monitor.best
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Running) -> None:
         self._stop_if_due(trainer)  # a run that had been stopped here, and was resumed
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         if self.monitor.improves(trainer.row):
             self.best_epoch, self.wait = trainer.epoch, 0
             if self.restore_best:
@@ -330,12 +328,12 @@ class EarlyStopping(Callback):
             self.wait += 1
             self._stop_if_due(trainer)
 
-    def _stop_if_due(self, trainer: Trainer) -> None:
+    def _stop_if_due(self, trainer: Running) -> None:
         if self.wait >= self.patience:
             best = f"{self.best:.4g} at epoch {self.best_epoch}"
             trainer.stop(f"{self.monitor.name} has not improved for {self.wait} epochs; its best was {best}")
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         if self._weights is not None and trainer.batch == 0:
             trainer.model.load_state_dict(self._weights)
 
@@ -375,7 +373,7 @@ class Plateau(Callback):
     def __init__(self, scheduler: ReduceLROnPlateau, monitor: str = "val_loss"):
         self.scheduler, self.monitor = scheduler, Monitor(monitor, scheduler.mode)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         self.scheduler.step(self.monitor.value(trainer.row))
 
     def state_dict(self) -> dict[str, Any]:
@@ -420,7 +418,7 @@ class EMA(Callback):
         self._averaged: AbstractContextManager[Any] | None = None  # entered while the model has the averages
         self._step = 0
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Running) -> None:
         self._step = trainer.step
         if self.average is None:
             self.average = WeightAverage(trainer.model.parameters(), self.decay)
@@ -428,22 +426,22 @@ class EMA(Callback):
             self.average.load_state_dict(self._saved)
             self._saved = {}
 
-    def on_batch_end(self, trainer: Trainer) -> None:
+    def on_batch_end(self, trainer: Running) -> None:
         if trainer.step != self._step and self.average is not None:
             self._step = trainer.step
             self.average.update()
 
-    def on_validation_begin(self, trainer: Trainer) -> None:
+    def on_validation_begin(self, trainer: Running) -> None:
         if self._step != trainer.step:  # the last update of the epoch, of what `accumulate` had left
             self.on_batch_end(trainer)
         if self.average is not None:
             self._averaged = self.average.averaged()
             self._averaged.__enter__()
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         self.on_fit_end(trainer)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         averaged, self._averaged = self._averaged, None
         if averaged is not None:
             averaged.__exit__(None, None, None)
@@ -489,7 +487,7 @@ class GradientNorm(Callback):
         self._mean = Mean()
         self._max: Any = 0.0  # from the first update on, an array on the device
 
-    def on_gradients(self, trainer: Trainer) -> None:
+    def on_gradients(self, trainer: Running) -> None:
         if trainer.step % self.every:
             return
         norm = trainer.gradient_norm
@@ -499,7 +497,7 @@ class GradientNorm(Callback):
         xp = namespace_of(norm.data)
         self._max = xp.maximum(xp.asarray(self._max, dtype=norm.data.dtype), norm.data)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         trainer.log(grad_norm=self._mean.compute(), grad_norm_max=float(self._max))
         self._mean, self._max = Mean(), 0.0
 

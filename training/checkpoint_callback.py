@@ -6,14 +6,12 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..backend.device.devices import waiting_is_meant
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .running import Running
 
 __all__ = ["Checkpoint"]
 
@@ -91,7 +89,7 @@ class Checkpoint(Callback):
         """The file of the best one."""
         return self.folder / "best.safetensors"
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Running) -> None:
         self._saved_step = trainer.step
         self._interrupted = False
         if threading.current_thread() is threading.main_thread():  # the only one that may
@@ -102,7 +100,7 @@ class Checkpoint(Callback):
             raise KeyboardInterrupt
         self._interrupted = True
 
-    def on_batch_end(self, trainer: Trainer) -> None:
+    def on_batch_end(self, trainer: Running) -> None:
         if not trainer.is_between_updates:
             return
         due = self.every is not None and trainer.step % self.every == 0 and trainer.step != self._saved_step
@@ -111,21 +109,21 @@ class Checkpoint(Callback):
         if self._interrupted:
             trainer.stop("interrupted")
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         if self.monitor is not None and trainer.validation_loader is not None and self.monitor.improves(trainer.row):
             self._save(trainer, self.best)
         self._save(trainer, self.last)
         if self._interrupted:
             trainer.stop("interrupted")
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         if self._previous_handler is not None:
             signal.signal(signal.SIGINT, self._previous_handler)
             self._previous_handler = None
         if self._interrupted:
             raise KeyboardInterrupt
 
-    def _save(self, trainer: Trainer, path: Path) -> None:
+    def _save(self, trainer: Running, path: Path) -> None:
         with waiting_is_meant():
             save_checkpoint(path, {**trainer.state_dict(), **self.extra})
         self._saved_step = trainer.step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from ..backend.device.dtypes import is_real_floating
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from .callbacks import Callback
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .running import Running
 
 __all__ = ["NonFiniteError", "StopOnNaN"]
 
@@ -81,19 +79,19 @@ class StopOnNaN(Callback):
         self._generator_state: dict[str, int] = {}
         self._has_checked = False
 
-    def on_batch_begin(self, trainer: Trainer) -> None:
+    def on_batch_begin(self, trainer: Running) -> None:
         self._generator_state = random.default_generator.get_state()
         self._has_checked = False
 
-    def on_loss(self, trainer: Trainer) -> None:
+    def on_loss(self, trainer: Running) -> None:
         self._has_checked = True
         self._check_loss(trainer, trainer.batch, is_over=False)
 
-    def on_batch_end(self, trainer: Trainer) -> None:
+    def on_batch_end(self, trainer: Running) -> None:
         if not self._has_checked:  # the step was replayed
             self._check_loss(trainer, trainer.batch - 1, is_over=True)
 
-    def _check_loss(self, trainer: Trainer, batch: int, *, is_over: bool) -> None:
+    def _check_loss(self, trainer: Running, batch: int, *, is_over: bool) -> None:
         every = self.every or (1 if kind(trainer.device) == "cpu" else 50)
         if batch % every:
             return
@@ -102,7 +100,7 @@ class StopOnNaN(Callback):
                 where = f"epoch {trainer.epoch + 1}, batch {batch + 1}"
                 raise NonFiniteError(f"the loss is {value} at {where}: {self._explanation(trainer, is_over)}")
 
-    def _explanation(self, trainer: Trainer, is_over: bool) -> str:
+    def _explanation(self, trainer: Running, is_over: bool) -> str:
         for i, x in enumerate(trainer.current_batch):
             if is_real_floating(x.dtype) and not _is_finite(x):
                 what = "the target" if i == len(trainer.current_batch) - 1 else "the input"
@@ -122,7 +120,7 @@ class StopOnNaN(Callback):
             return "all layers gave finite outputs, so it began in the loss itself"
         return f"it began in the output of {layer}, whose inputs were finite"
 
-    def _first_nonfinite_layer(self, trainer: Trainer) -> str | None:
+    def _first_nonfinite_layer(self, trainer: Running) -> str | None:
         """Run the current batch again, watching all modules: an outer one ends after those inside it."""
         found: list[str] = []
 

@@ -26,10 +26,10 @@ from ..layers import CrossEntropyLoss, Module
 from ..optimizers import decay_groups, schedulers
 from .callbacks import Callback, EarlyStopping, Plateau
 from .checkpoint import array_crc
-from .cli.parser import UsageError
 from .nonfinite import StopOnNaN
 from .saved_model import build_model
 from .trainer import Trainer
+from .usage import UsageError
 
 __all__ = ["OPTIMIZERS", "PRECISIONS", "SCHEDULES", "Experiment", "Recipe", "architecture"]
 
@@ -279,9 +279,13 @@ class Experiment:
 
     Examples
     --------
-    >>> experiment = Experiment(Recipe(model="mlp", hidden=(8,), batch_size=64))
+    >>> import tempfile
+    >>> x, y = np.random.default_rng(0).random((40, 4)), np.arange(40) % 2
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(folder + "/data.npz", x_train=x, y_train=y, x_dev=x, y_dev=y, x_test=x, y_test=y)
+    ...     experiment = Experiment(Recipe(data=folder + "/data.npz", model="mlp"))
     >>> len(experiment.train_loader), experiment.recipe.epochs
-    (21, 30)
+    (2, 30)
     """
 
     def __init__(self, recipe: Recipe, *, device: str | None = None):
@@ -323,9 +327,13 @@ class Experiment:
 
         Examples
         --------
-        >>> experiment = Experiment(Recipe(model="mlp", hidden=(8,)))
-        >>> [len(y) for x, y in experiment.loader(experiment.splits.test)]
-        [360]
+        >>> import tempfile
+        >>> x, y = np.random.default_rng(0).random((40, 4)), np.arange(40) % 2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(folder + "/data.npz", x_train=x, y_train=y, x_dev=x, y_dev=y, x_test=x, y_test=y)
+        ...     experiment = Experiment(Recipe(data=folder + "/data.npz", model="mlp"))
+        >>> [len(y) for x, y in experiment.loader(experiment.splits.train, training=True)]
+        [32, 8]
         """
         data = part.to(self.device) if self.is_resident else part
         batch_size = self.recipe.batch_size if training else 512

@@ -6,15 +6,13 @@ import csv
 import io
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from ..backend.device.devices import waiting_is_meant
 from .atomic import write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .running import Running
 
 __all__ = ["CSVLogger", "ProgressBar", "TensorBoard"]
 
@@ -48,7 +46,7 @@ class CSVLogger(Callback):
     def __init__(self, path: FilePath):
         self.path = path
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         columns = list(dict.fromkeys(name for row in trainer.history for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -84,12 +82,12 @@ class TensorBoard(Callback):
     def __init__(self, writer: Any):
         self.writer = writer
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         for name, value in trainer.row.items():
             if name not in ("epoch", "step"):
                 self.writer.add_scalar(name, value, trainer.step)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         self.writer.flush()
 
 
@@ -127,18 +125,18 @@ class ProgressBar(Callback):
         self._bar: Any = None
         self._due = 0.0
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Running) -> None:
         file = self.file or sys.stdout
         if file.isatty():
             self._bar = make_bar(file)
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Running) -> None:
         if self._bar is not None:
             total = len(trainer.train_loader) if hasattr(trainer.train_loader, "__len__") else None
             self._task = self._bar.add_task(f"epoch {trainer.epoch + 1}/{trainer.epochs}", total=total, text="")
             self._bar.start()
 
-    def on_batch_end(self, trainer: Trainer) -> None:
+    def on_batch_end(self, trainer: Running) -> None:
         now = time.monotonic()
         if self._bar is None or now < self._due:
             return
@@ -150,7 +148,7 @@ class ProgressBar(Callback):
         speed = trainer.samples / max(trainer.seconds, 1e-9)
         self._bar.update(self._task, completed=trainer.batch, text=f"{text}  {speed:,.0f} samples/s")
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         line = summary_line(trainer.row, trainer.epochs)
         if self._bar is None:
             print(line, file=self.file or sys.stdout, flush=True)
@@ -159,7 +157,7 @@ class ProgressBar(Callback):
             self._bar.stop()
             self._bar.console.print(line, highlight=False, soft_wrap=True)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         if self._bar is not None:
             self._bar.stop()
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..backend.array import random
 from .callbacks import Callback
 from .metrics.metric import Metric
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .running import Running
 
 __all__ = ["RunState"]
 
@@ -38,7 +36,7 @@ class RunState:
     ['model', 'optimizer', 'scheduler', 'scaler']
     """
 
-    def __init__(self, trainer: Trainer):
+    def __init__(self, trainer: Running):
         self.trainer = trainer
         self.positions: dict[str, Any] | None = None
 

@@ -34,18 +34,21 @@ class StepResult(NamedTuple):
         (N, …) of the model, or None where nobody wants it (`Step.keeps_output`).
     gradient_norm : Tensor or None
         () of the whole gradient before clipping; None without clipping or without an update.
+    samples : int
+        N.
     updated : bool
         Whether the parameters were updated, or the gradients wait for those of other batches.
 
     Examples
     --------
-    >>> StepResult(weft.tensor(0.5), None, None, updated=True).loss
+    >>> StepResult(weft.tensor(0.5), None, None, samples=16, updated=True).loss
     tensor(0.5)
     """
 
     loss: Tensor
     output: Any
     gradient_norm: Tensor | None
+    samples: int
     updated: bool
 
 
@@ -125,15 +128,17 @@ class Step:
     # --- the step itself ----------------------------------------------------------------------------------------------
     def __call__(self, batch: Batch) -> StepResult:
         """Train on a batch, on the device where the parameters are."""
-        loss, output, norm = self._captured_or_not(batch)(*batch)
+        step = self.train_step if self._captured is None else self._captured_or_not(batch)
+        loss, output, norm = step(*batch)
         self.current_loss = loss
+        n = batch[-1].shape[0]
         self.waiting_batches += 1
-        self.waiting_samples += batch[-1].shape[0]
+        self.waiting_samples += n
         updated = self.waiting_batches == self.accumulate
         if updated:
             self.gradient_norm = norm
             self.waiting_batches = self.waiting_samples = 0
-        return StepResult(loss, output, norm, updated)
+        return StepResult(loss, output, norm, n, updated)
 
     def train_step(self, *batch: Tensor) -> tuple[Tensor, Any, Tensor | None]:
         """What the device does for a batch; what the host counts is counted by `__call__`.
@@ -248,12 +253,11 @@ class Step:
         self._captured, self._captured_settings, self._shapes = None, [], set()
 
     def _captured_or_not(self, batch: Batch) -> Callable[..., tuple[Tensor, Any, Tensor | None]]:
-        if self._captured is not None:
-            shapes = tuple(a.shape for a in batch)
-            if shapes in self._shapes or len(self._shapes) < RECORDINGS:
-                self._shapes.add(shapes)
-                return self._captured
-        return self.train_step
+        shapes = tuple(a.shape for a in batch)
+        if self._captured is None or (shapes not in self._shapes and len(self._shapes) == RECORDINGS):
+            return self.train_step
+        self._shapes.add(shapes)
+        return self._captured
 
     def _obstacle(self, model: Any, device: str) -> str | None:
         """What keeps a step from being captured."""

@@ -319,7 +319,8 @@ class Trainer(Predictor):
             metric.reset()
 
     def _fit_epoch(self) -> None:
-        if not self.batch:
+        progress = self.progress
+        if not progress.batch:
             self._begin_epoch()
         batches = self._run_state.remaining_batches()
         self.model.train()
@@ -328,15 +329,15 @@ class Trainer(Predictor):
         self.stepper.begin_epoch(
             self.model, self.loss, self.device, precision=self.precision, keeps_output=bool(self.metrics)
         )
-        self._began = time.perf_counter() - self.seconds
+        self._began = time.perf_counter() - progress.seconds
         for batch in nvtx.each("step", batches):
             self._fit_batch(self._placed(batch))
-            self.seconds = time.perf_counter() - self._began
+            progress.seconds = time.perf_counter() - self._began
             self._listeners.notify("on_batch_end")
             if self.stopping is not None and self.is_between_updates:
                 self._run_state.keep_positions()
                 return
-        if not self.batch:
+        if not progress.batch:
             raise ValueError("`train_loader` must give batches in each epoch, got none; was it a generator, used up?")
         if self.stepper.flush():
             self._count_update()
@@ -348,16 +349,15 @@ class Trainer(Predictor):
         result = self.stepper(batch)
         if result.updated:
             self._count_update()
-        n = batch[-1].shape[0]
-        self.mean_loss.update(result.loss, n)
+        self.mean_loss.update(result.loss, result.samples)
         for metric in self.metrics.values():
             metric.update(result.output, batch[-1])
-        self.progress.count_batch(n)
+        self.progress.count_batch(result.samples)
 
     def _count_update(self) -> None:
         if self.scheduler is not None and self.scheduler_interval == "step":
             self.scheduler.step()
-        self.step += 1
+        self.progress.step += 1
 
     def _end_epoch(self) -> None:
         row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}

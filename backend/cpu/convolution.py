@@ -68,7 +68,7 @@ def _suits(x: np.ndarray, weight: np.ndarray, bias: Any) -> bool:
 
 
 class Host:
-    """The three maps of `backend.convolution`."""
+    """The three maps of `backend.nn.convolution`."""
 
     @staticmethod
     def arrange(x: np.ndarray) -> np.ndarray:

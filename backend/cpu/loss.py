@@ -12,6 +12,7 @@ from ..nn import loss as primitives
 from ..tape.autograd import _mode, is_grad_enabled
 from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
+INDEX = np.dtype(np.intp)
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
 
 
@@ -29,7 +30,9 @@ def softmax_cross_entropy(
     if logits.dtype not in CPU_FLOATS or target.dtype.kind not in "iu" or not logits.size:
         return NotImplemented
     if reduction == "mean" and weight is None and not label_smoothing and logits.ndim == 2 and logits.size <= SMALL:
-        found = _small_mean(np.ascontiguousarray(logits), target.astype(np.intp, copy=False), ignore_index)
+        x = logits if logits.flags.c_contiguous else np.ascontiguousarray(logits)
+        labels = target if target.dtype is INDEX else target.astype(INDEX)
+        found = _small_mean(x, labels, ignore_index)
         if found is not None:
             return found
     x = logits if logits.ndim < 3 else np.moveaxis(logits, 1, -1)

@@ -22,7 +22,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def replaces(primitive: Any) -> Callable[[F], F]:
-    """Register a function in the place of a primitive, on every device that runs our kernels."""
+    """Register a function in the place of a primitive, on every device that runs our kernels.
+
+    Parameters
+    ----------
+    primitive
+        What `primitive` has returned.
+
+    Returns
+    -------
+    callable
+        A decorator. The function that it takes has the signature of the primitive's generic form, without `xp`, and returns
+        what that does, or NotImplemented for inputs that it does not cover. It comes back as it is.
+    """
 
     def register(implementation: F) -> F:
         for device in ("cuda", "emulator"):

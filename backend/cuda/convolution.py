@@ -83,7 +83,7 @@ def _maps(where: Geometry, x: Any, weight: Any, features: int) -> Any:
 
 
 class Implicit:
-    """The three maps of `backend.convolution` on channel-last images, which `arrange` makes and the backward pass keeps."""
+    """The three maps of `backend.nn.convolution` on channel-last images, which `arrange` makes and the backward pass keeps."""
 
     arrange = staticmethod(channel_last)
     correlate = staticmethod(implicit_gemm.correlate)
@@ -101,7 +101,7 @@ class Implicit:
 
 
 class Device:
-    """The three maps of `backend.convolution`."""
+    """The three maps of `backend.nn.convolution`."""
 
     @staticmethod
     def arrange(x: Any) -> Any:

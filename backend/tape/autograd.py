@@ -452,7 +452,8 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
         grad = np.asarray(1.0, data.dtype)  # a third of the cost
     else:
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
-    run([(root._node or root, grad)], _accumulate, retain_graph=retain_graph, to_arena=True)
+    sink = _accumulate if _mode.leaves is None else _accumulate_noted
+    run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
 
 
 def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
@@ -460,8 +461,6 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     if leaf.grad is not None:
         leaf.grad.data += g
         return
-    if _mode.leaves is not None:
-        _mode.leaves.append(leaf)
     view = leaf._grad_view if isinstance(leaf, Parameter) else None
     if view is not None:
         if g is not view:
@@ -470,6 +469,13 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     elif others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
         g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
     leaf.grad = wrap(g, leaf.device, leaf._depth)
+
+
+def _accumulate_noted(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
+    """The same while `capture` records, which wants to know who got a gradient."""
+    if leaf.grad is None:
+        _mode.leaves.append(leaf)
+    _accumulate(leaf, g, others)
 
 
 def _is_alone(g: Any, others: Sequence[Any]) -> bool:

@@ -26,6 +26,7 @@ import numpy as np
 from ..toolchain.launch import Instance, expressions, register_engine
 from .array import Array, CaptureError, Graph, capture, is_capturing, namespace, record
 from .build import EmulatorError, Library, library, locate
+from .cublas_numpy import Numpy
 
 __all__ = [
     "Array",
@@ -69,7 +70,20 @@ _order = _Order()
 
 @contextlib.contextmanager
 def schedule(order: str, seed: int = 0) -> Iterator[None]:
-    """Run blocks, and between barriers the threads of each block, "forward", in "reverse" or in "random" order."""
+    """Choose the order in which blocks run and, between barriers, the threads of each block.
+
+    Parameters
+    ----------
+    order
+        "forward", "reverse" or "random".
+    seed
+        Of the random order.
+
+    Raises
+    ------
+    ValueError
+        For any other `order`.
+    """
     if order not in _ORDERS:
         raise ValueError(f"`order` must be one of {_ORDERS}, got {order!r}")
     before = _order.name, _order.seed
@@ -176,7 +190,11 @@ class _Emulator:
     def address(self, array: Any) -> int:
         return array.ctypes.data
 
+    def blas(self) -> Numpy:
+        return _blas
 
+
+_blas = Numpy()
 register_engine("numpy", _Emulator())
 
 

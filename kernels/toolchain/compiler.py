@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import cache
+from .cublas import cublas
 from .launch import KERNELS, Instance, register_engine
 from .sources import FOLDER, expand
 
@@ -85,8 +86,32 @@ def build(
 ) -> Program:
     """Compile the kernels named by C++ expressions (`"scale<float, 128>"`) of `source`, or find them in the cache.
 
-    Parameters: `arch` as in ARCHITECTURES; `options` to be added for this source; `folder` holds the sources.
-    Raises CompileError, ToolkitError, and SourceError where a file is missing.
+    Parameters
+    ----------
+    source
+        The file's name in `folder`, or the absolute path of one of your own.
+    expressions
+        The kernels, each with its template arguments.
+    options
+        For NVRTC, to be added for this source.
+    arch
+        One of ARCHITECTURES: "sm_90a" for an H100 or H200.
+    folder
+        Holds the sources.
+
+    Returns
+    -------
+    Program
+        The cubin's path, the kernels' names in it, their `resources` (registers, memory, spills), and NVRTC's messages.
+
+    Raises
+    ------
+    CompileError
+        With NVRTC's messages, where the source is wrong.
+    SourceError
+        Where a file is missing.
+    ToolkitError
+        Where NVRTC or CUDA's headers are missing or too old.
     """
     nvrtc = _nvrtc()
     text = expand(source, folder)
@@ -149,6 +174,9 @@ class _OnGPU:
 
     def address(self, array: Any) -> int:
         return array.data.ptr
+
+    def blas(self) -> Any:
+        return cublas()
 
 
 gpu = _OnGPU()

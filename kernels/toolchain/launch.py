@@ -61,6 +61,9 @@ class Engine(Protocol):
     def address(self, array: Any) -> int:
         """Where the array's memory begins."""
 
+    def blas(self) -> Any:
+        """What multiplies matrices: an object with the methods of `cublas.Cublas`."""
+
 
 _engines: dict[str, Engine] = {}
 _MODULES = {"numpy": "weft.kernels.emulator", "cupy": "weft.kernels.toolchain.compiler"}

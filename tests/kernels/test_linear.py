@@ -9,7 +9,7 @@ from kernel_harness import dtypes
 
 import weft
 from weft.kernels import emulator, linear
-from weft.kernels.toolchain import cublas_numpy
+from weft.kernels.emulator import cublas_numpy
 
 pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
 rng = np.random.default_rng(0)

@@ -13,20 +13,9 @@ from ...data.files import DataError
 from ..atomic import WriteError
 from ..checkpoint import CheckpointError
 from ..nonfinite import NonFiniteError
+from ..usage import UsageError
 
 __all__ = ["Parser", "UsageError", "number", "report"]
-
-
-class UsageError(ValueError):
-    """What was asked for on the command line cannot be done.
-
-    Examples
-    --------
-    >>> raise UsageError("--hidden is for --model mlp, got cnn")
-    Traceback (most recent call last):
-        ...
-    weft.training.cli.parser.UsageError: --hidden is for --model mlp, got cnn
-    """
 
 
 class Parser(argparse.ArgumentParser):
