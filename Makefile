@@ -17,21 +17,28 @@ train: $(VENV)/train  ## set up and train a convolutional network on the digits
 test: $(VENV)/test  ## set up and run the tests (a few minutes)
 	$(PYTEST) -m "not slow" -n 2 --dist worksteal
 
-test-all: $(VENV)/test  ## the slow tests too: killed processes, real data sets to their accuracies
+test-all: $(VENV)/test $(VENV)/release  ## the slow tests too: killed processes, real data sets to their accuracies, wheel and sdist
 	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(VENV)/test  ## time primitives and training steps; against PyTorch where it is installed
 	$(BIN)/weft bench
 
-lint: $(VENV)/dev  ## formatting, lint, types
+lint: $(VENV)/dev $(VENV)/src/weft  ## formatting, lint, types, docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/typing
+	$(BIN)/python tests/lint_docstrings.py
 
-# One stamp per extra, so that training does not wait for the tools of the tests.
+# Paths are relative, as make splits absolute ones at a space. One stamp per extra, so that training does not wait for the tools of the tests.
 $(VENV)/%: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
+
+# The package under its own name, for type checkers (see pyproject.toml).
+$(VENV)/src/weft: | $(VENV)/bin/python
+	mkdir -p $(@D)
+	ln -sfn ../.. $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("weft needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'

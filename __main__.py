@@ -18,7 +18,24 @@ Each has a --help of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 if something failed, 2 if what was asked for cannot be done."""
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The command and its arguments. By default those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 if something failed, 2 if what was asked for cannot be done.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    weft ...
+    0
+    """
     command, *rest = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE)

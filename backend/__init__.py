@@ -1,8 +1,8 @@
 """Devices, tensors, the tape, and every differentiable primitive: the array API and the operations of neural networks.
 
-Its rooms, each of which knows those before it alone:
+Its rooms, none of which knows one that stands after it or beside it:
 
-    device ← tape ← array ← nn ← cpu, cuda, modes
+    device ← tape ← array ← nn, modes ← cpu, cuda
 """
 
 from .array import creation, elementwise, indexing, manipulation, random, reductions

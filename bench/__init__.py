@@ -1,1 +1,1 @@
-"""Measurements: `weft bench` of models, operations and kernels; `pytest bench` runs the pytest-benchmark suites."""
+"""Measurements: `weft bench` of models, operations and kernels; `pytest tests/bench/steps.py` is the pytest-benchmark suite."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import attention
-from ..kernels.attention import OPTIONS, PAD, _aligned, _rows_of_heads, _sizes, _strides
+from ..kernels.attention import OPTIONS, PAD, _loadable, _rows_of_heads, _sizes, _strides
 from ..kernels.toolchain.launch import HALVES, Kernel, empty
 
 __all__ = ["KERNELS", "backward", "forward", "suits"]
@@ -30,7 +30,7 @@ def suits(query: Any, value: Any) -> bool:
 
 def forward(query: Any, key: Any, value: Any, *, scale: float, is_causal: bool) -> tuple[Any, Any]:
     """(out, lse) of query (B, H, L, E), key (B, G, S, E) and value (B, G, S, Eᵥ), as `kernels.attention.forward` gives."""
-    inputs = [_aligned(x) for x in (query, key, value)]
+    inputs = [_loadable(x) for x in (query, key, value)]
     b, h, length, _ = query.shape
     out = _rows_of_heads(b, h, length, inputs[2].shape[-1], like=query)
     lse = empty((b, h, -(-length // PAD) * PAD), np.float32, like=query)
@@ -54,8 +54,8 @@ def backward(
     grad_out: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, *, scale: float, is_causal: bool
 ) -> tuple[Any, Any, Any]:
     """The gradients of query, key and value, shaped like them, for `out` and `lse` of `forward`."""
-    q, k, v = (_aligned(x) for x in (query, key, value))
-    out, g = _aligned(out), _aligned(grad_out)
+    q, k, v = (_loadable(x) for x in (query, key, value))
+    out, g = _loadable(out), _loadable(grad_out)
     (b, h, length, width), (_, kv, keys, _), value_width = q.shape, k.shape, v.shape[-1]
     delta = empty(lse.shape, np.float32, like=query)
     attention._delta[query.dtype](

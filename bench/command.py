@@ -118,8 +118,14 @@ def _tasks(options: argparse.Namespace, cores: list[int]) -> list[Task]:
     threads = getattr(options, "threads", len(cores))
     if threads > len(cores):
         raise UsageError(f"--threads must be between 1 and {len(cores)} here, got {threads}")
-    common = {"names": options.names, "limit": options.limit, "total": options.total, "tiny": options.tiny,
-              "torch": options.torch, "compile": options.compile}  # fmt: skip
+    common = {
+        "names": options.names,
+        "limit": options.limit,
+        "total": options.total,
+        "tiny": options.tiny,
+        "torch": options.torch,
+        "compile": options.compile,
+    }
     tasks = []
     for place in places:
         is_cpu = devices.kind(place) == "cpu"

@@ -154,8 +154,8 @@ def gelu(machine: Machine, elements: int, dtype: str, part: str) -> Case:
 def drop(machine: Machine, elements: int, dtype: str) -> Case:
     """Compared at both ends with the mask that NumPy makes of the same stream."""
     x, p, n = machine.random(elements, dtype=dtype), 0.1, min(elements, 1 << 16)
-    stretch = Generator(5).reserve(elements, dtype_of("bool"))
-    weft = through(machine, dropout.dropout, (x,), None, (True,), "forward", p=p, shape=(elements,), stretch=stretch)
+    blocks = Generator(5).reserve(elements, dtype_of("bool"))
+    weft = through(machine, dropout.dropout, (x,), None, (True,), "forward", p=p, shape=(elements,), blocks=blocks)
     makers = {"weft": weft}
     if machine.torch is not None:
         t, f = machine.to_torch(x), machine.torch.nn.functional.dropout
@@ -164,7 +164,7 @@ def drop(machine: Machine, elements: int, dtype: str) -> Case:
     def compare(y: Any) -> list:
         pairs = []
         for start in (0, elements - n):
-            there = stretch._replace(counter=stretch.counter + start // DRAWS)
+            there = blocks._replace(counter=blocks.counter + start // DRAWS)
             mask = machine.xp.asarray(there.bernoulli((n,), 1 - p))
             pairs.append((y[start : start + n], machine.wide(x[start : start + n]) / (1 - p) * mask))
         return pairs

@@ -83,8 +83,12 @@ def _torch_sdpa(machine: Machine, raw: list, g: Any, causal: bool, part: str) ->
 
         return torch_gradients(machine, f, tensors, above, part=part)
 
-    names = {"torch": None, "torch, flash": "FLASH_ATTENTION", "torch, cuDNN": "CUDNN_ATTENTION",
-             "torch, mem-efficient": "EFFICIENT_ATTENTION"}  # fmt: skip
+    names = {
+        "torch": None,
+        "torch, flash": "FLASH_ATTENTION",
+        "torch, cuDNN": "CUDNN_ATTENTION",
+        "torch, mem-efficient": "EFFICIENT_ATTENTION",
+    }
     if machine.kind != "cuda":
         names = {"torch": None}
     return {name: functools.partial(lambda backend: choosing(backend)(), backend) for name, backend in names.items()}

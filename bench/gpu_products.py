@@ -8,7 +8,8 @@ from typing import Any
 
 from ..backend.device.gemm import set_float32_matmul_precision
 from ..backend.nn import linear
-from ..kernels import dense, gemm
+from ..kernels import gemm
+from ..kernels import linear as kernels
 from .case import TOLERANCE, Bench, Case, Make, both_ways, contenders, some_of, through
 from .machine import Machine
 
@@ -76,11 +77,11 @@ def dense_layer(machine: Machine, rows: int, fan_in: int, fan_out: int, dtype: s
         run = weft()
 
         def declined() -> tuple:
-            fused, dense.fused = dense.fused, lambda *args, **options: False
+            fused, kernels.fused = kernels.fused, lambda *args, **options: False
             try:
                 return run()
             finally:
-                dense.fused = fused
+                kernels.fused = fused
 
         return declined
 

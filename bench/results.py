@@ -172,9 +172,13 @@ def _line(entry: dict, name: str, run: dict, ceilings: dict[str, float]) -> str:
         return f"    {name:<20} not measured"
     part, theirs = share(entry, run["seconds"], ceilings), best(entry, "torch")
     ratio = theirs[0] / run["seconds"] if theirs and name.startswith("weft") else None
-    cells = [f"{measured_time(run['seconds'] * entry.get('units', 1)):>11}", f"{_rate(entry, run):>20}",
-             f"{part:>10.0%}" if part and name != "BLAS alone" else " " * 10,
-             f"{ratio:>8.2f}× PyTorch" if ratio else " " * 17, f"  {error}"]  # fmt: skip
+    cells = [
+        f"{measured_time(run['seconds'] * entry.get('units', 1)):>11}",
+        f"{_rate(entry, run):>20}",
+        f"{part:>10.0%}" if part and name != "BLAS alone" else " " * 10,
+        f"{ratio:>8.2f}× PyTorch" if ratio else " " * 17,
+        f"  {error}",
+    ]
     return f"    {name:<20}{''.join(cells)}".rstrip()
 
 

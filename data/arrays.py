@@ -23,16 +23,29 @@ class ArrayDataset:
 
     Parameters
     ----------
-    *arrays : the inputs x, then the targets y and whatever else belongs to a sample, each (N, …): NumPy arrays,
-        arrays or Tensors on another device, or lists. They are not copied. All must lie on one device.
+    *arrays : array of shape (N, …)
+        The inputs x, then the targets y and whatever else belongs to a sample: NumPy arrays, arrays or Tensors on
+        another device, or lists. They are not copied.
 
-    Attributes: `arrays`, `x` (the first), `y` (the second, or None), `device`.
+    Attributes
+    ----------
+    arrays : tuple of array
+        All of them, raw.
+    device : str
+        Where they lie.
 
+    Raises
+    ------
+    ValueError
+        If the lengths or the devices differ.
+
+    Notes
+    -----
     A data set is read-only: its NumPy arrays are views that refuse assignment, so that a batch or an in-place transform
     can never change the data it came from.
 
-    Raises ValueError if the lengths or the devices differ.
-
+    Examples
+    --------
     >>> data = ArrayDataset(np.arange(12.0).reshape(4, 3), np.array([0, 1, 0, 1]))
     >>> len(data)
     4
@@ -59,16 +72,32 @@ class ArrayDataset:
 
     @property
     def x(self) -> Any:
+        """The inputs, the first array.
+
+        Examples
+        --------
+        >>> ArrayDataset([1, 2], [3, 4]).x
+        array([1, 2])
+        """
         return self.arrays[0]
 
     @property
     def y(self) -> Any:
+        """The targets, the second array; None if there is only one.
+
+        Examples
+        --------
+        >>> ArrayDataset([1, 2], [3, 4]).y
+        array([3, 4])
+        """
         return self.arrays[1] if len(self.arrays) > 1 else None
 
     @property
     def nbytes(self) -> int:
-        """The size of all arrays.
+        """The size of all arrays, in bytes.
 
+        Examples
+        --------
         >>> ArrayDataset(np.zeros((4, 3), np.uint8), np.zeros(4)).nbytes
         44
         """
@@ -97,10 +126,19 @@ class ArrayDataset:
         return tuple(xp.take(a, index, axis=0) for a in self.arrays)
 
     def gather(self, index: Any, out: Sequence[np.ndarray]) -> None:
-        """Write `self[index]`, for a slice or an array of integers, to `out`: arrays of the host, as are the data's.
+        """Write `self[index]` to memory that is there already.
 
         Indices beyond the ends wrap around.
 
+        Parameters
+        ----------
+        index : slice or array of int
+            Which samples.
+        out : sequence of array
+            One for each array of the data; arrays of the host, as the data's must be.
+
+        Examples
+        --------
         >>> batch = np.empty(2, int)
         >>> ArrayDataset(np.arange(5) * 10).gather(np.array([4, 2]), [batch])
         >>> batch
@@ -113,7 +151,28 @@ class ArrayDataset:
                 np.take(a, index, axis=0, out=to, mode="wrap")  # "raise" would go by way of a temporary array
 
     def indices(self, index: Any) -> Any:
-        """Integer indices as an array on the device of the data; indices that are there already cost nothing."""
+        """Integer indices as an array on the device of the data; those that are there already cost nothing.
+
+        Parameters
+        ----------
+        index : array of int
+            Indices, on the host or on the device.
+
+        Returns
+        -------
+        array of int
+            The same indices there.
+
+        Raises
+        ------
+        TypeError
+            If they are no integers.
+
+        Examples
+        --------
+        >>> ArrayDataset(np.arange(5)).indices([4, 2])
+        array([4, 2])
+        """
         if self.device != "cpu":
             return asarray(index, device=self.device).data
         index = np.asarray(index)
@@ -122,16 +181,42 @@ class ArrayDataset:
         return index
 
     def subset(self, indices: Any) -> ArrayDataset:
-        """The samples at `indices` (or in a slice), as a data set of its own.
+        """The samples at `indices`, as a data set of its own.
 
+        Parameters
+        ----------
+        indices : slice or array of int
+            Which samples.
+
+        Returns
+        -------
+        ArrayDataset
+            These samples.
+
+        Examples
+        --------
         >>> ArrayDataset(np.arange(5) * 10).subset([4, 2]).x
         array([40, 20])
         """
         return ArrayDataset(*self[indices])
 
     def to(self, device: str) -> ArrayDataset:
-        """The same data resident on `device`: a loader then gathers every batch there, and the host is out of the way.
+        """The same data resident on a device.
 
+        A loader then gathers every batch there, and the host is out of the way.
+
+        Parameters
+        ----------
+        device : str
+            Such as "cuda".
+
+        Returns
+        -------
+        ArrayDataset
+            The data there; itself if it is there already.
+
+        Examples
+        --------
         >>> ArrayDataset(np.zeros((4, 3))).to("cpu").device
         'cpu'
         """
@@ -151,13 +236,28 @@ def _read_only(array: Any) -> Any:
 
 @dataclass(frozen=True, repr=False)
 class DataSplits:
-    """A data set with its training and test parts, perhaps a development part between them, and what is known of them.
+    """A data set with its training and test parts, perhaps a development part between them.
 
-    Attributes: `train`, `test`, `dev` (ArrayDataset; `dev`, for choosing hyper-parameters, may be None), `class_names`
-    (empty where the targets are no classes), `name`.
+    Parameters
+    ----------
+    train : ArrayDataset
+        What to learn from.
+    test : ArrayDataset
+        What to judge by, once.
+    dev : ArrayDataset, optional
+        What to choose hyper-parameters by.
+    class_names : tuple of str, default ()
+        Of the classes; empty where the targets are no classes.
+    name : str, default "data"
+        Of the data set.
 
-    Raises ValueError if samples of the parts differ in shape.
+    Raises
+    ------
+    ValueError
+        If samples of the parts differ in shape.
 
+    Examples
+    --------
     >>> part = ArrayDataset(np.zeros((4, 1, 8, 8), np.uint8), np.array([0, 1, 0, 1]))
     >>> DataSplits(part, part, class_names=("cat", "dog"), name="pets")
     pets: train 4, test 4, samples (1, 8, 8) uint8, 2 classes
@@ -179,16 +279,50 @@ class DataSplits:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """The shape of one input, without the batch axis: (C, H, W) for images."""
+        """The shape of one input, without the batch axis: (C, H, W) for images.
+
+        Examples
+        --------
+        >>> part = ArrayDataset(np.zeros((4, 1, 8, 8), np.uint8), np.array([0, 1, 0, 1]))
+        >>> splits = DataSplits(part, part, class_names=("cat", "dog"))
+        >>> splits.sample_shape
+        (1, 8, 8)
+        """
         return tuple(self.train.x.shape[1:])
 
     @property
     def num_classes(self) -> int | None:
-        """How many classes there are; None where the targets are no classes."""
+        """How many classes there are; None where the targets are no classes.
+
+        Examples
+        --------
+        >>> part = ArrayDataset(np.zeros((4, 1, 8, 8), np.uint8), np.array([0, 1, 0, 1]))
+        >>> splits = DataSplits(part, part, class_names=("cat", "dog"))
+        >>> splits.num_classes
+        2
+        """
         return len(self.class_names) or None
 
     def to(self, device: str) -> DataSplits:
-        """All parts resident on `device` (see `ArrayDataset.to`)."""
+        """All parts resident on a device (see `ArrayDataset.to`).
+
+        Parameters
+        ----------
+        device : str
+            Such as "cuda".
+
+        Returns
+        -------
+        DataSplits
+            The parts there.
+
+        Examples
+        --------
+        >>> part = ArrayDataset(np.zeros((4, 1, 8, 8), np.uint8), np.array([0, 1, 0, 1]))
+        >>> splits = DataSplits(part, part, class_names=("cat", "dog"))
+        >>> splits.to("cpu").train.device
+        'cpu'
+        """
         dev = None if self.dev is None else self.dev.to(device)
         return replace(self, train=self.train.to(device), test=self.test.to(device), dev=dev)
 

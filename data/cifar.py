@@ -62,13 +62,35 @@ _VERSIONS = (
 
 
 def load_cifar(folder: FilePath) -> DataSplits:
-    """CIFAR-10 or CIFAR-100 from its unpacked archive: images (N, 3, 32, 32) uint8, labels (N,) int64.
+    """Read CIFAR-10 or CIFAR-100 from its unpacked archive.
 
-    `folder` holds the files themselves or the folder of the archive (`cifar-10-batches-py`, `cifar-100-binary`, …).
     CIFAR-100 comes with its 100 fine labels.
 
-    Raises DataError if a file is missing or damaged, if a label is out of range, or if a pickle asks for anything
-    but arrays.
+    Parameters
+    ----------
+    folder : str or Path
+        Holds the files themselves or the folder of the archive (`cifar-10-batches-py`, `cifar-100-binary`, …).
+
+    Returns
+    -------
+    DataSplits
+        Images (N, 3, 32, 32) uint8, labels (N,) int64, class names.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged, if a label is out of range, or if a pickle asks for anything but arrays.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> record = bytes([3]) + bytes(3 * 32 * 32)  # a black cat
+    >>> names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in names:
+    ...         _ = pathlib.Path(folder, name).write_bytes(record)
+    ...     load_cifar(folder)
+    CIFAR-10: train 5, test 1, samples (3, 32, 32) uint8, 10 classes
     """
     found = _find(Path(folder))
     if found is None:

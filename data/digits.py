@@ -12,11 +12,26 @@ __all__ = ["load_digits"]
 
 
 def load_digits() -> DataSplits:
-    """1797 handwritten digits: images (N, 1, 8, 8) uint8 with values 0 … 16, labels (N,) int64.
+    """Read 1797 handwritten digits, which need no download.
 
-    The split is fixed and stratified: 1437 for training, 360 for test. The images are the test set of the UCI data set
-    "Optical Recognition of Handwritten Digits" (Alpaydin, Kaynak 1998). Raises ImportError if scikit-learn is missing.
+    The split is fixed and stratified: 1437 for training, 360 for test. The images are the test set of the reference.
 
+    Returns
+    -------
+    DataSplits
+        Images (N, 1, 8, 8) uint8 with values 0 … 16, labels (N,) int64.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is missing.
+
+    References
+    ----------
+    Alpaydin and Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998.
+
+    Examples
+    --------
     >>> load_digits()
     digits: train 1437, test 360, samples (1, 8, 8) uint8, 10 classes
     """

@@ -19,6 +19,13 @@ class DataError(ValueError):
     """A data file is missing, damaged or of the wrong kind.
 
     The message names the file, what it should hold, what it does hold, and what to do about it.
+
+    Examples
+    --------
+    >>> weft.data.load("nowhere")
+    Traceback (most recent call last):
+        ...
+    weft.data.files.DataError: `nowhere`: expected 'digits', a folder or an .npz file, found nothing of that name; check the path
     """
 
 

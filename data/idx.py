@@ -26,10 +26,34 @@ _FASHION_BEGINS = (9, 0, 0, 3, 0, 2, 7, 2, 5, 5)  # the first training labels
 
 
 def read_idx(path: FilePath, *, magic: int | None = None) -> np.ndarray:
-    """The array in an idx file, gzip or plain, in native byte order (read-only where it is one of bytes).
+    """Read the array in an idx file, gzip or plain.
 
-    `magic`: what the file must be, 2051 for images, say. Raises DataError if the file is missing, is no idx file, is of
-    another kind, or holds more or fewer elements than its header promises.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    magic : int, optional
+        What the file must be, 2051 for images, say; None takes any.
+
+    Returns
+    -------
+    numpy.ndarray
+        In native byte order; read-only where it is one of bytes.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, is no idx file, is of another kind, or holds more or fewer elements than its header
+        promises.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "labels")
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+    ...     read_idx(path, magic=2049)
+    array([7, 2, 1], dtype=uint8)
     """
     content = read_bytes(path)
     code, axes = content[2:4].ljust(2, b"\0")
@@ -49,12 +73,39 @@ def read_idx(path: FilePath, *, magic: int | None = None) -> np.ndarray:
 
 
 def load_mnist(folder: FilePath, *, num_classes: int = 10) -> DataSplits:
-    """MNIST, Fashion-MNIST or any data set in the same four files: images (N, 1, H, W) uint8, labels (N,) int64.
+    """Read MNIST, Fashion-MNIST or any data set in the same four files.
 
     The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same with `t10k`, with `.gz` or without,
     `.idx` in place of `-idx` allowed. Fashion-MNIST is told by its first labels and gets its class names.
 
-    Raises DataError if a file is missing or damaged, images and labels differ in number, or a label is out of range.
+    Parameters
+    ----------
+    folder : str or Path
+        Holds the four files.
+    num_classes : int, default 10
+        Labels are below it.
+
+    Returns
+    -------
+    DataSplits
+        Images (N, 1, H, W) uint8, labels (N,) int64.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged, images and labels differ in number, or a label is out of range.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> images = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 9, 9])
+    >>> labels = bytes([0, 0, 8, 1, 0, 0, 0, 1, 5])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part in ("train", "t10k"):
+    ...         _ = pathlib.Path(folder, f"{part}-images-idx3-ubyte").write_bytes(images)
+    ...         _ = pathlib.Path(folder, f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    ...     load_mnist(folder)
+    MNIST: train 1, test 1, samples (1, 1, 2) uint8, 10 classes
     """
     folder = Path(folder)
     train, test = (_part(folder, part, num_classes) for part in ("train", "t10k"))

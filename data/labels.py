@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from .files import fault
 
 __all__ = ["check_labels", "one_hot"]
 
 
-def check_labels(labels: Any, num_classes: int, *, source: str = "labels") -> np.ndarray:
-    """The labels as an array, int64, once every one of them is known to be an integer in [0, num_classes).
+def check_labels(labels: ArrayLike, num_classes: int, *, source: str = "labels") -> np.ndarray:
+    """Make sure that every label is an integer in [0, num_classes).
 
-    Parameters: `labels`, integers of any shape; `source`, the name under which an error speaks of them.
-    Raises DataError that names the first label out of range and where it stands.
+    Parameters
+    ----------
+    labels : array of int
+        Of any shape.
+    num_classes : int
+        How many classes there are.
+    source : str, default "labels"
+        The name under which an error speaks of them.
 
+    Returns
+    -------
+    numpy.ndarray
+        The labels, int64.
+
+    Raises
+    ------
+    DataError
+        Names the first label out of range and where it stands.
+
+    Examples
+    --------
     >>> check_labels(np.array([2, 0, 1], np.uint8), 3)
     array([2, 0, 1])
     """
@@ -31,11 +48,34 @@ def check_labels(labels: Any, num_classes: int, *, source: str = "labels") -> np
     return labels.astype(np.int64, copy=False)
 
 
-def one_hot(labels: Any, num_classes: int, dtype: Any = np.float32) -> np.ndarray:
-    """Rows of the identity matrix: (…) → (…, num_classes), 1 at the label and 0 elsewhere.
+def one_hot(labels: ArrayLike, num_classes: int, dtype: DTypeLike = np.float32) -> np.ndarray:
+    """Rows of the identity matrix: 1 at the label and 0 elsewhere.
 
+    Parameters
+    ----------
+    labels : array of int
+        Of any shape (…).
+    num_classes : int
+        How many classes there are.
+    dtype : dtype, default np.float32
+        Of the result.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of shape (…, num_classes).
+
+    Raises
+    ------
+    DataError
+        If a label is out of range.
+
+    Notes
+    -----
     `weft.layers.functional.one_hot` is PyTorch's, on tensors; this one prepares targets on the host.
 
+    Examples
+    --------
     >>> one_hot([2, 0], 3)
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)

@@ -31,34 +31,54 @@ class _Position:
 class DataLoader:
     """Iterate over a data set in batches of Tensors.
 
-    Each `for batch in loader` is one epoch. As `torch.utils.data.DataLoader`, with these differences: a data set is
-    indexed by whole batches; the order of epoch e is a function of (`seed`, e) alone; the position can be saved and
-    resumed.
+    Each `for batch in loader` is one epoch: a Tensor, or a tuple of them, per batch; no batch shares memory with the data
+    set.
 
     Parameters
     ----------
-    dataset : anything with `len(dataset)` and `dataset[indices]`, where `indices` is a NumPy array of integers or
+    dataset : object
+        Anything with `len(dataset)` and `dataset[indices]`, where `indices` is a NumPy array of integers or
         (unshuffled) a slice; gives an array (B, …) or a tuple of them, as `ArrayDataset` does.
-    batch_size, shuffle, drop_last : as in PyTorch; `drop_last` leaves out a last batch that is smaller than the others
-    seed : decides the order when shuffling; drawn from `generator` (or else the default generator) if it is None
-    prefetch : batches prepared ahead in one background thread; 0 prepares each when it is asked for. Data that are
+    batch_size : int, default 1
+        Samples in a batch, ≥ 1.
+    shuffle : bool, default False
+        Whether each epoch has an order of its own.
+    drop_last : bool, default False
+        Whether a last batch that is smaller than the others is left out.
+    seed : int, optional
+        Decides the order when shuffling; None is drawn from `generator`.
+    generator : Generator, optional
+        What the seed is drawn from; None is the default generator.
+    prefetch : int, default 2
+        Batches prepared ahead in one background thread; 0 prepares each when it is asked for. Data that are
         resident on a device other than the CPU are never prefetched: there is nothing for the host to do.
-    pin_memory : as in PyTorch, whether batches that go from the host to a GPU are gathered in page-locked memory, from
-        where they are copied while the GPU computes; but None, the default, means True. Batches for the CPU, and data
-        that are resident on a device, are not concerned.
-    device : where the batches go; None is the device of the data set if it is resident on one, else the default device
-    transform : called with the inputs of each batch (the first array, raw) to give those that the model sees: a
+    pin_memory : bool, optional
+        Whether batches that go from the host to a GPU are gathered in page-locked memory, from where they are
+        copied while the GPU computes; None means True. Batches for the CPU, and data that are resident on a device,
+        are not concerned.
+    device : str, optional
+        Where the batches go; None is the device of the data set if it is resident on one, else the default device.
+    transform : callable, optional
+        Called with the inputs of each batch (the first array, raw) to give those that the model sees: a
         `Standardize`, say, which turns uint8 images into normalised float32. It runs in the background thread on
         NumPy arrays; if the batches go to another device, there, so that the narrow dtype is what travels.
 
-    Data that fit into a GPU's memory are best kept there: of `DataLoader(dataset.to("cuda"), …)` the host sends the order
-    of each epoch, and gathering a batch is one launch per array. The batches are the same, bit for bit.
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
 
-    Yields a Tensor, or a tuple of them, per batch; no batch shares memory with the data set.
+    Notes
+    -----
+    As `torch.utils.data.DataLoader`, with these differences: a data set is indexed by whole batches; the order of epoch
+    e is a function of (`seed`, e) alone; the position can be saved and resumed; what the data set or the transform
+    raises is raised when the batch concerned is due.
 
-    Raises ValueError or TypeError for parameters out of range; whatever the data set or the transform raises, when the
-    batch concerned is due.
+    Data that fit into a GPU's memory are best kept there: of `DataLoader(dataset.to("cuda"), …)` the host sends the
+    order of each epoch, and gathering a batch is one launch per array. The batches are the same, bit for bit.
 
+    Examples
+    --------
     >>> data = weft.data.ArrayDataset(np.arange(10.0, dtype=np.float32), np.arange(10))
     >>> [y.tolist() for x, y in DataLoader(data, batch_size=4)]
     [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -154,10 +174,21 @@ class DataLoader:
         return _each(_own, batch)
 
     def state_dict(self) -> dict[str, int]:
-        """Where the consumer stands, fit for JSON: epoch, batches of it received, seed; and what they depend on.
+        """Where the consumer stands, fit for JSON.
 
         Batches that were only prefetched don't count. In the body of the loop over the last batch of an epoch, the
         position is the end of that epoch.
+
+        Returns
+        -------
+        dict of str to int
+            Epoch, batches of it received, seed; and what they depend on.
+
+        Examples
+        --------
+        >>> data = weft.data.ArrayDataset(np.arange(10.0, dtype=np.float32), np.arange(10))
+        >>> DataLoader(data, batch_size=4).state_dict()
+        {'epoch': 0, 'batch': 0, 'seed': 0, 'samples': 10, 'batch_size': 4, 'shuffle': False, 'drop_last': False}
         """
         return {"epoch": self._position.epoch, "batch": self._position.batch, "seed": self.seed, **self._division()}
 
@@ -173,7 +204,24 @@ class DataLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Let the next iteration go on with the batch after the last one received when `state_dict` was called.
 
-        Raises ValueError if an entry is missing or out of range, or if this loader would not give the same batches.
+        Parameters
+        ----------
+        state : dict of str to int
+            What `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing or out of range, or if this loader would not give the same batches.
+
+        Examples
+        --------
+        >>> data = weft.data.ArrayDataset(np.arange(10.0, dtype=np.float32), np.arange(10))
+        >>> loader, other = (DataLoader(data, batch_size=4) for _ in range(2))
+        >>> _ = next(iter(loader))
+        >>> other.load_state_dict(loader.state_dict())
+        >>> [y.tolist() for x, y in other]
+        [[4, 5, 6, 7], [8, 9]]
         """
         missing = [key for key in self.state_dict() if key not in state]
         if missing:

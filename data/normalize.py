@@ -18,27 +18,62 @@ _CHUNK = 1 << 21  # elements taken to float64 at a time while fitting: whole, ui
 
 
 class Normalizer:
-    r"""y = (x − center) · scale, with `center` and `scale` per feature (the axes after the first) or per channel.
+    """Affine map of the inputs: y = (x − center) · scale, per feature (the axes after the first) or per channel.
 
     The base class: a kind of normalisation says in `_statistics` what center and spread are. scale = 1/spread, or 1
     where the spread is 0, so that a constant feature becomes 0 instead of a division by zero.
 
     `fit(x)` measures a training set; `normalizer(x)` maps arrays of NumPy or another library, or Tensors, to float32;
-    `inverse(y)` maps back. Data stay as narrow as they are (uint8 for images): give the normaliser to a `DataLoader`
-    as its transform, and each batch is converted when it is made. The difference is taken first, in float64 where x
-    is float64 or a wide integer: x · scale + shift would lose the digits of features far from 0, such as dates.
+    `inverse(y)` maps back. `state_dict()` holds the arrays, `config()` the rest (JSON); `Normalizer.from_config` and
+    `load_state_dict` restore both.
 
-    `state_dict()` holds the arrays, `config()` the rest (JSON); `Normalizer.from_config` and `load_state_dict`
-    restore both.
+    Attributes
+    ----------
+    center : numpy.ndarray
+        Float64, broadcasts against one sample; None before `fit`.
+    scale : numpy.ndarray
+        As `center`.
+
+    Notes
+    -----
+    Data stay as narrow as they are (uint8 for images): give the normaliser to a `DataLoader` as its transform, and each
+    batch is converted when it is made. The difference is taken first, in float64 where x is float64 or a wide integer:
+    x · scale + shift would lose the digits of features far from 0, such as dates.
+
+    Examples
+    --------
+    >>> class Centered(Normalizer):
+    ...     def _statistics(self, x):
+    ...         return x.mean(0), np.ones(x.shape[1:])
+    >>> Centered().fit(np.array([[1.0], [3.0]]))(np.array([[5.0]]))
+    array([[3.]], dtype=float32)
     """
 
     center: np.ndarray | None = None  # float64; broadcasts against one sample, as does `scale`
     scale: np.ndarray | None = None
 
     def fit(self, x: Any) -> Self:
-        """Take the statistics of the training inputs x, (N, …) of any real dtype; returns the normaliser itself.
+        """Take the statistics of the training inputs.
 
-        Raises ValueError if x is empty or not real, or if a statistic is not finite (NaN or infinity in x).
+        Parameters
+        ----------
+        x : array of shape (N, …)
+            The training inputs, of any real dtype.
+
+        Returns
+        -------
+        Normalizer
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If x is empty or not real, or if a statistic is not finite (NaN or infinity in x).
+
+        Examples
+        --------
+        >>> Standardize().fit(np.array([[1.0], [3.0]])).center
+        array([2.])
         """
         x = to_numpy(innermost(x))
         if not x.ndim or not x.size or x.dtype.kind not in "iufb":
@@ -72,7 +107,29 @@ class Normalizer:
         return xp.astype(y, dtypes.native(xp, dtypes.float32), copy=False)
 
     def inverse(self, y: Any) -> Any:
-        """y / scale + center: normalised values back in the units of the data, float32 (float64 for float64 y)."""
+        """Map normalised values back: y / scale + center.
+
+        Parameters
+        ----------
+        y : array of shape (N, …)
+            Normalised values, of any library, or a Tensor.
+
+        Returns
+        -------
+        array of shape (N, …)
+            In the units of the data: float32 (float64 for float64 y).
+
+        Raises
+        ------
+        ValueError
+            Before `fit`, or for samples of another shape.
+
+        Examples
+        --------
+        >>> normalizer = Standardize().fit(np.array([[1.0], [3.0]]))
+        >>> normalizer.inverse(normalizer(np.array([[5.0]])))
+        array([[5.]], dtype=float32)
+        """
         xp = namespace_of(y)
         center, scale = self._constants(y)
         return xp.astype(y, center.dtype) / scale + center
@@ -92,11 +149,42 @@ class Normalizer:
         return self._placed[key]
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """{"center", "scale"}: float64 arrays; empty before `fit`."""
+        """What `load_state_dict` needs.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            "center" and "scale", float64; empty before `fit`.
+
+        Examples
+        --------
+        >>> normalizer = Standardize().fit(np.array([[1.0], [3.0]]))
+        >>> normalizer.state_dict()
+        {'center': array([2.]), 'scale': array([1.])}
+        """
         return {} if self.center is None or self.scale is None else {"center": self.center, "scale": self.scale}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the arrays that `state_dict` gave. Raises ValueError if one is missing or their shapes differ."""
+        """Take the arrays that `state_dict` gave.
+
+        Parameters
+        ----------
+        state : dict of str to array
+            "center" and "scale".
+
+        Raises
+        ------
+        ValueError
+            If one is missing or their shapes differ.
+
+        Examples
+        --------
+        >>> normalizer = Standardize().fit(np.array([[1.0], [3.0]]))
+        >>> other = Standardize()
+        >>> other.load_state_dict(normalizer.state_dict())
+        >>> other.center
+        array([2.])
+        """
         arrays = {name: to_numpy(innermost(array)) for name, array in state.items()}
         shapes = {name: array.shape for name, array in arrays.items()}
         if set(shapes) != {"center", "scale"} or shapes["center"] != shapes["scale"]:
@@ -104,13 +192,41 @@ class Normalizer:
         self._set(arrays["center"].astype(np.float64), arrays["scale"].astype(np.float64))
 
     def config(self) -> dict[str, Any]:
-        """What makes another one like this, but for the fitted arrays: {"normalizer": name, argument: value, …}."""
+        """What makes another one like this, but for the fitted arrays.
+
+        Returns
+        -------
+        dict
+            `{"normalizer": name, argument: value, …}`, fit for JSON.
+
+        Examples
+        --------
+        >>> MinMax((-1, 1)).config()
+        {'normalizer': 'MinMax', 'feature_range': [-1, 1]}
+        """
         return {"normalizer": type(self).__name__}
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> Normalizer:
-        """The unfitted normaliser that `config()` describes.
+        """Make the unfitted normaliser that `config()` describes.
 
+        Parameters
+        ----------
+        config : dict
+            What `config` returned.
+
+        Returns
+        -------
+        Normalizer
+            Of the class that it names.
+
+        Raises
+        ------
+        ValueError
+            If it names none.
+
+        Examples
+        --------
         >>> Normalizer.from_config({"normalizer": "MinMax", "feature_range": [-1, 1]})
         MinMax(feature_range=[-1, 1])
         """
@@ -126,8 +242,10 @@ class Normalizer:
 
 
 class Standardize(Normalizer):
-    """z-score of each feature: (x − mean) / standard deviation (divisor N), as sklearn's StandardScaler.
+    """The z-score of each feature: (x − mean) / standard deviation (divisor N), as sklearn's StandardScaler.
 
+    Examples
+    --------
     >>> normalizer = Standardize().fit(np.array([[1.0, 5.0], [3.0, 5.0]]))
     >>> normalizer(np.array([[1.0, 5.0], [3.0, 6.0]]))
     array([[-1.,  0.],
@@ -143,6 +261,8 @@ class PerChannel(Normalizer):
 
     On uint8 images it does what dividing by 255 and then normalising does, in one step.
 
+    Examples
+    --------
     >>> images = np.array([[[[0, 255]], [[10, 10]]]], np.uint8)
     >>> PerChannel().fit(images)(images).tolist()
     [[[[-1.0, 1.0]], [[0.0, 0.0]]]]
@@ -155,10 +275,22 @@ class PerChannel(Normalizer):
 
 
 class MinMax(Normalizer):
-    """Each feature from its [min, max] to `feature_range`, as sklearn's MinMaxScaler: the ends are met up to rounding.
+    """Each feature from its [min, max] to a range, as sklearn's MinMaxScaler: the ends are met up to rounding.
 
     New data may fall outside the range. A constant feature goes to its lower end.
 
+    Parameters
+    ----------
+    feature_range : (float, float), default (0.0, 1.0)
+        The low and the high end.
+
+    Raises
+    ------
+    ValueError
+        If the low end is not below the high one.
+
+    Examples
+    --------
     >>> MinMax((-1, 1)).fit(np.array([[0.0], [10.0]]))(np.array([[0.0], [5.0], [10.0]])).ravel()
     array([-1.,  0.,  1.], dtype=float32)
     """
@@ -179,8 +311,10 @@ class MinMax(Normalizer):
 
 
 class Robust(Normalizer):
-    """(x − median) / interquartile range of each feature, which outliers hardly move; as sklearn's RobustScaler.
+    """Scaling that outliers hardly move: (x − median) / interquartile range of each feature, as sklearn's RobustScaler.
 
+    Examples
+    --------
     >>> Robust().fit(np.array([[0.0], [1.0], [2.0], [3.0], [1000.0]]))(np.array([[2.0], [4.0]])).ravel()
     array([0., 1.], dtype=float32)
     """

@@ -16,13 +16,36 @@ __all__ = ["load_npz"]
 
 
 def load_npz(path: FilePath) -> DataSplits:
-    """The data set in an .npz file that holds `x_train`, `y_train`, `x_test`, `y_test`, and maybe `x_dev`, `y_dev`.
+    """Read the data set in an .npz file: `x_train`, `y_train`, `x_test`, `y_test`, and maybe `x_dev`, `y_dev`.
 
     Each x is (N, …), each y is (N, …). One-dimensional integer targets are class labels: they become int64, and the
     classes are named "0", "1", … up to the greatest label in `y_train`. All else is kept as it is.
 
-    Raises DataError if the file is missing or damaged, an array is missing, holds Python objects (which only pickle can
-    read), differs in length from its partner, or has a label that `y_train` has not.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    DataSplits
+        Its parts, named after the file.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged, an array is missing, holds Python objects (which only pickle can read),
+        differs in length from its partner, or has a label that `y_train` has not.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> x, y = np.zeros((4, 3)), np.array([0, 1, 0, 1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "pets.npz")
+    ...     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    ...     load_npz(path)
+    pets: train 4, test 4, samples (3,) float64, 2 classes
     """
     arrays = _read(path)
     missing = sorted({"x_train", "y_train", "x_test", "y_test"} - arrays.keys())

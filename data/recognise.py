@@ -22,13 +22,28 @@ _LOOKED_FOR = (
 
 
 def load(source: FilePath = "digits") -> DataSplits:
-    """The data set of that name, or in that file or folder.
+    """The data set of a name, or in a file or folder.
 
     "digits" comes with scikit-learn. A folder may hold the idx files of MNIST or Fashion-MNIST, an unpacked archive of
     CIFAR-10 or CIFAR-100, or one .npz file, which may also be named itself: see `load_mnist`, `load_cifar`, `load_npz`.
 
-    Raises DataError if nothing of that name exists or it is none of these: the message lists what was looked for.
+    Parameters
+    ----------
+    source : str or Path, default "digits"
+        The name, the file or the folder.
 
+    Returns
+    -------
+    DataSplits
+        Its parts.
+
+    Raises
+    ------
+    DataError
+        If nothing of that name exists or it is none of these: the message lists what was looked for.
+
+    Examples
+    --------
     >>> load("digits").num_classes
     10
     """

@@ -6,10 +6,10 @@ ImportError with the command to run if scikit-learn is not installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
-from typing import Any
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .arrays import ArrayDataset, DataSplits
 from .extras import sklearn
@@ -24,7 +24,7 @@ def train_dev_test_split(
     *,
     dev: float = 0,
     test: float = 0.2,
-    stratify: Any = None,
+    stratify: ArrayLike | None = None,
     seed: int = 0,
     class_names: tuple[str, ...] = (),
     name: str = "data",
@@ -33,12 +33,35 @@ def train_dev_test_split(
 
     Parameters
     ----------
-    dev, test : how many samples, as an integer, or what fraction of all, as a float below 1; `dev=0` leaves it out
-    stratify : class labels, usually `data.y`: every part then has the classes in the proportions of the whole
-    seed : the same seed gives the same split
+    data : ArrayDataset
+        All samples.
+    dev : float, default 0
+        How many samples, as an integer, or what fraction of all, as a float below 1; 0 leaves it out.
+    test : float, default 0.2
+        As `dev`, but not 0.
+    stratify : array of int, optional
+        Class labels, usually `data.y`: every part then has the classes in the proportions of the whole.
+    seed : int, default 0
+        The same seed gives the same split.
+    class_names : tuple of str, default ()
+        Of the classes.
+    name : str, default "data"
+        Of the data set.
 
-    Raises ValueError if the parts do not fit, or a class has too few samples to be in each.
+    Returns
+    -------
+    DataSplits
+        The parts.
 
+    Raises
+    ------
+    ValueError
+        If the parts do not fit, or a class has too few samples to be in each.
+    ImportError
+        If scikit-learn is missing.
+
+    Examples
+    --------
     >>> data = ArrayDataset(np.arange(100.0)[:, None], np.arange(100) % 4)
     >>> train_dev_test_split(data, dev=0.1, test=0.2, stratify=data.y)
     data: train 70, dev 10, test 20, samples (1,) float64
@@ -67,8 +90,33 @@ def _count(part: str, size: float, total: int) -> int:
 
 
 def k_fold(data: Sized, n_splits: int = 5, *, shuffle: bool = True, seed: int = 0) -> Iterator[Fold]:
-    """k pairs of index arrays (train, test): each sample is in one of the k test parts (sklearn.model_selection.KFold).
+    """Split k times: each sample is in one of the k test parts (sklearn.model_selection.KFold).
 
+    Parameters
+    ----------
+    data : sized
+        Anything with a length.
+    n_splits : int, default 5
+        k, how many pairs.
+    shuffle : bool, default True
+        Whether the samples are shuffled first.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    iterator of (numpy.ndarray, numpy.ndarray)
+        Indices of the training part and of the test part, k times.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer samples than pairs.
+    ImportError
+        If scikit-learn is missing.
+
+    Examples
+    --------
     >>> [test.tolist() for train, test in k_fold(range(6), 3, shuffle=False)]
     [[0, 1], [2, 3], [4, 5]]
     """
@@ -76,9 +124,36 @@ def k_fold(data: Sized, n_splits: int = 5, *, shuffle: bool = True, seed: int = 
     return kind(n_splits, shuffle=shuffle, random_state=seed if shuffle else None).split(np.empty(len(data)))
 
 
-def stratified_k_fold(labels: Any, n_splits: int = 5, *, shuffle: bool = True, seed: int = 0) -> Iterator[Fold]:
-    """`k_fold` in which every part has the classes in the proportions of the whole (sklearn's StratifiedKFold).
+def stratified_k_fold(
+    labels: Sequence[int] | np.ndarray, n_splits: int = 5, *, shuffle: bool = True, seed: int = 0
+) -> Iterator[Fold]:
+    """Split k times so that every part has the classes in the proportions of the whole (sklearn's StratifiedKFold).
 
+    Parameters
+    ----------
+    labels : array of int
+        The class of each sample.
+    n_splits : int, default 5
+        k, how many pairs.
+    shuffle : bool, default True
+        Whether the samples are shuffled first.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    iterator of (numpy.ndarray, numpy.ndarray)
+        Indices of the training part and of the test part, k times.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer samples than there are pairs.
+    ImportError
+        If scikit-learn is missing.
+
+    Examples
+    --------
     >>> labels = np.array([0, 0, 0, 0, 1, 1])
     >>> [np.bincount(labels[test]).tolist() for train, test in stratified_k_fold(labels, 2)]
     [[2, 1], [2, 1]]
@@ -91,10 +166,35 @@ def stratified_k_fold(labels: Any, n_splits: int = 5, *, shuffle: bool = True, s
 def time_series_split(
     data: Sized, n_splits: int = 5, *, gap: int = 0, test_size: int | None = None, max_train_size: int | None = None
 ) -> Iterator[Fold]:
-    """Pairs of index arrays (train, test) in which all of train comes before all of test (sklearn's TimeSeriesSplit).
+    """Split so that all of train comes before all of test (sklearn's TimeSeriesSplit).
 
-    `gap` samples between the two are left out, so that no window of the test part overlaps the training part.
+    Parameters
+    ----------
+    data : sized
+        Anything with a length, in order of time.
+    n_splits : int, default 5
+        k, how many pairs.
+    gap : int, default 0
+        Samples left out between the two, so that no window of the test part overlaps the training part.
+    test_size : int, optional
+        Samples of each test part; None is len(data) // (n_splits + 1).
+    max_train_size : int, optional
+        Most samples of a training part; None is any number.
 
+    Returns
+    -------
+    iterator of (numpy.ndarray, numpy.ndarray)
+        Indices of the training part and of the test part, k times.
+
+    Raises
+    ------
+    ValueError
+        If the samples do not suffice.
+    ImportError
+        If scikit-learn is missing.
+
+    Examples
+    --------
     >>> [(train.tolist(), test.tolist()) for train, test in time_series_split(range(6), 2, test_size=1)]
     [([0, 1, 2, 3], [4]), ([0, 1, 2, 3, 4], [5])]
     """

@@ -9,7 +9,7 @@ from weft.backend.cuda import replaces
 from weft.backend.tape.autograd import primitive
 from weft.kernels import emulator
 from weft.kernels.toolchain import compiler
-from weft.kernels.toolchain.launch import FLOATS, Kernel, empty, namespace
+from weft.kernels.toolchain.launch import FLOATS, Kernel, contiguous, empty
 
 SOURCE = Path(__file__).with_name("own_kernel.cu").resolve()
 forward = Kernel(SOURCE, "lerp", FLOATS)
@@ -23,17 +23,17 @@ def lerp(xp, a, b, /, *, w):
 
 
 @replaces(lerp)
-def _(a, b, /, *, w):
+def lerp_on_gpu(a, b, /, *, w):
     """The same on "cuda" and in the emulator: the launcher owns grid, block, contiguity and the outputs."""
     if a.dtype not in FLOATS or a.dtype != b.dtype or a.shape != b.shape:
         return NotImplemented
-    xp, grid, n, weight = namespace(a), -(-a.size // 256), np.int64(a.size), np.float32(w)
+    grid, n, weight = -(-a.size // 256), np.int64(a.size), np.float32(w)
     y = empty(a.shape, a.dtype, like=a)
-    forward[a.dtype](grid, 256, xp.ascontiguousarray(a), xp.ascontiguousarray(b), y, weight, n)
+    forward[a.dtype](grid, 256, contiguous(a), contiguous(b), y, weight, n)
 
     def vjp(g, need, into):
         grad_a, grad_b = empty(a.shape, a.dtype, like=a), empty(a.shape, a.dtype, like=a)
-        backward[a.dtype](grid, 256, xp.ascontiguousarray(g), grad_a, grad_b, weight, n)
+        backward[a.dtype](grid, 256, contiguous(g), grad_a, grad_b, weight, n)
         return grad_a, grad_b
 
     return y, vjp

@@ -217,18 +217,10 @@ __global__ void __launch_bounds__(THREADS, 2)
     }
 }
 
-// out[column] = Σ over the blocks of partial (blocks, width): eight warps, each with its share of the blocks, of 32 columns.
+// out[column] = Σ over the blocks of partial (blocks, width).
 template <typename T>
 __global__ void __launch_bounds__(THREADS) column_totals(const float* partial, T* out, int blocks, int width) {
-    constexpr int WARPS = THREADS / 32;
-    __shared__ float sums[WARPS][32];
-    const int column = blockIdx.x * 32 + LANE, warp = threadIdx.x / 32;
-    float sum = 0;
-    for (int i = warp; column < width && i < blocks; i += WARPS) sum += partial[static_cast<long long>(i) * width + column];
-    sums[warp][LANE] = sum;
-    __syncthreads();
-    if (warp != 0 || column >= width) return;
-#pragma unroll
-    for (int w = 1; w < WARPS; ++w) sum += sums[w][LANE];
-    out[column] = from_float<T>(sum);
+    const float sum = column_sum<THREADS / 32>(partial, blocks, width);
+    const int column = blockIdx.x * 32 + LANE;
+    if (threadIdx.x < 32 && column < width) out[column] = from_float<T>(sum);
 }

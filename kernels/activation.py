@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, contiguous, empty, on_16_bytes, vector_width
 
 __all__ = ["FROM_OUTPUT", "FUNCTIONS", "backward", "column_sums", "forward"]
 
@@ -31,12 +31,12 @@ def forward(x: Any, function: str, bias: Any = None, *, out: Any = None) -> Any:
     Without a bias the result lies in memory as x does, if that fills its memory in some order of its axes.
     """
     axes = None if out is not None or bias is not None else _order(x)
-    x, bias = _contiguous(x, axes), _contiguous(bias)
+    x, bias = _ordered(x, axes), contiguous(bias)
     y = empty(x.shape, x.dtype, like=x) if out is None else out
     width = None if bias is None else bias.size
-    grid, sizes = _geometry(x, width, BATCH, aligned(x, bias, y))
+    grid, sizes = _geometry(x, width, BATCH, on_16_bytes(x, bias, y))
     activation_forward[x.dtype, function](grid, THREADS, x, bias, y, *sizes)
-    return y if axes is None else y.transpose(_inverse(axes))
+    return _restored(y, axes)
 
 
 def backward(g: Any, saved: Any, function: str, bias: Any = None, *, summed: Any = False) -> tuple[Any, Any]:
@@ -45,27 +45,27 @@ def backward(g: Any, saved: Any, function: str, bias: Any = None, *, summed: Any
     grad_b (width) is None unless `summed`: True, or memory that it is to be written to.
     """
     axes = None if bias is not None or summed is not False else _order(saved)
-    g, saved = _contiguous(g, axes), _contiguous(saved, axes)
-    bias = None if function in FROM_OUTPUT else _contiguous(bias)
+    g, saved = _ordered(g, axes), _ordered(saved, axes)
+    bias = None if function in FROM_OUTPUT else contiguous(bias)
     grad_x = empty(saved.shape, saved.dtype, like=saved)
     grad_bias = _backward(g, saved, function, bias, grad_x, summed)
-    return (grad_x if axes is None else grad_x.transpose(_inverse(axes))), grad_bias
+    return _restored(grad_x, axes), grad_bias
 
 
 def column_sums(g: Any, *, out: Any = None) -> Any:
     """Σ over all axes of g (…, width) but the last, in a fixed order; written to `out` if given."""
-    return _backward(_contiguous(g), None, "Identity", None, None, True if out is None else out)
+    return _backward(contiguous(g), None, "Identity", None, None, True if out is None else out)
 
 
 def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed: Any) -> Any:
-    kernel, vector = activation_backward[g.dtype, function], aligned(g, saved, bias, grad_x)
+    kernel, vector = activation_backward[g.dtype, function], on_16_bytes(g, saved, bias, grad_x)
     if summed is False:
         grid, sizes = _geometry(g, None if bias is None else bias.size, BATCH, vector)
         kernel(grid, THREADS, g, saved, bias, grad_x, None, *sizes)
         return None
     width = g.shape[-1]
     grad_bias = empty(width, g.dtype, like=g) if summed is True else summed
-    each = math.ceil(g.size / max(1, BLOCKS * THREADS * 16 // g.itemsize))
+    each = math.ceil(g.size / max(1, BLOCKS * THREADS * vector_width(g.dtype)))
     grid, sizes = _geometry(g, width, max(BATCH, math.ceil(each / BATCH) * BATCH), vector)
     partial = empty((grid[0], width), np.dtype(np.float32), like=g)
     kernel(grid, THREADS, g, saved, bias, grad_x, partial, *sizes)
@@ -77,7 +77,7 @@ def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed:
 
 def _geometry(x: Any, width: int | None, each: int, vector: bool) -> tuple[tuple[int, int], tuple]:
     """Grid and (count, width, lanes, each, whole) for rows of `width`, or of any width; `each` rows to a thread."""
-    size = 16 // x.itemsize
+    size = vector_width(x.dtype)
     if width is None:
         width = 32 * size
     vectors, rows = max(1, math.ceil(width / size)), math.ceil(x.size / max(1, width))
@@ -95,11 +95,11 @@ def _order(x: Any) -> list[int] | None:
     return axes if x.transpose(axes).flags.c_contiguous else None
 
 
-def _contiguous(x: Any, axes: list[int] | None = None) -> Any:
-    """The array, or None, with its axes in that order and its elements too."""
-    x = x if axes is None else x.transpose(axes)
-    return x if x is None or x.flags.c_contiguous else namespace(x).ascontiguousarray(x)
+def _ordered(x: Any, axes: list[int] | None) -> Any:
+    """The array with its axes in that order, and its elements too."""
+    return contiguous(x if axes is None else x.transpose(axes))
 
 
-def _inverse(axes: list[int]) -> list[int]:
-    return sorted(range(len(axes)), key=axes.__getitem__)
+def _restored(x: Any, axes: list[int] | None) -> Any:
+    """The array with its axes back in the usual order."""
+    return x if axes is None else x.transpose(sorted(range(x.ndim), key=axes.__getitem__))

@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .random import stream_arguments
-from .toolchain.launch import FLOATS, HALVES, Kernel, empty, namespace
+from .toolchain.launch import FLOATS, HALVES, Kernel, empty, library_of
 
 __all__ = ["WIDEST", "Options", "backward", "forward"]
 
 WIDTHS = (64, 128, 256)  # of tiles: head sizes are filled up with zeros to the next of these
 WIDEST = WIDTHS[-1]
 PAD = 128  # lse and delta have a multiple of so many rows
+BLOCK = 256  # threads of the kernels that multiply no matrices
+KEY_WARPS = 8
 OPTIONS = ("-ftz=true",)  # exp2f is then a single instruction; probabilities below 2⁻¹²⁶ become 0
 
 
@@ -77,13 +79,13 @@ def forward(query: Any, key: Any, value: Any, mask: Any, options: Options) -> tu
     `mask` is None or broadcasts to (B, H, L, S), boolean or of the query's dtype. out (B, H, L, Eᵥ) is a view of
     (B, L, H, Eᵥ). lse (B, H, L and some) = ln Σⱼ exp(scoreⱼ), +∞ in rows in which no key takes part.
     """
-    inputs, mask = [_aligned(x) for x in (query, key, value)], _forwards(mask)
+    inputs, mask = [_loadable(x) for x in (query, key, value)], _forwards(mask)
     b, h, length, _ = query.shape
     out = _rows_of_heads(b, h, length, inputs[2].shape[-1], like=query)
     lse = empty((b, h, -(-length // PAD) * PAD), np.float32, like=query)
     width = _tile_width(inputs)
     plain = options.plain(mask)
-    warps, rows, columns = _forward_tile(width, query.dtype.itemsize, plain)
+    warps, rows, columns = forward_tile(width, query.dtype.itemsize, plain)
     _forward[query.dtype, width, plain](
         b * h * -(-length // rows),
         32 * warps,
@@ -118,15 +120,15 @@ def backward(
     `need` says whether that of the query is wanted, and whether those of key and value are; None for those that are not.
     Without `deterministic`, that of the query may be summed in any order, if all are wanted: five products, not seven.
     """
-    inputs, mask = [_aligned(x) for x in (query, key, value)], _forwards(mask)
-    out, grad_out = _aligned(out), _aligned(grad_out)
+    inputs, mask = [_loadable(x) for x in (query, key, value)], _forwards(mask)
+    out, grad_out = _loadable(out), _loadable(grad_out)
     (b, h, length, _), (_, g, keys, _) = query.shape, key.shape
     widths = [x.shape[-1] for x in inputs]
     dtype, width = query.dtype, _tile_width(inputs)
     delta = empty(lse.shape, np.float32, like=query)
     _delta[dtype](
-        delta.size // 32,
-        256,
+        delta.size // (BLOCK // 8),
+        BLOCK,
         out,
         grad_out,
         delta,
@@ -137,16 +139,15 @@ def backward(
     )
     plain = options.plain(mask) and _exists(dtype, width, True)
     arrays = (*inputs, *_mask_arrays(mask), grad_out, lse, delta)
-    numbers = (
-        *_strides(inputs), *_mask_strides(mask, query, key), *_strides([grad_out]), *_sizes(inputs), *options.arguments()
-    )  # fmt: skip
+    strides = *_strides(inputs), *_mask_strides(mask, query, key), *_strides([grad_out])
+    numbers = *strides, *_sizes(inputs), *options.arguments()
     grad_query = grad_key = grad_value = sums = None
     if need[0]:
         grad_query = _rows_of_heads(b, h, length, widths[0], like=query)
         if plain and not deterministic and any(need[1:]):
-            sums = namespace(query).zeros((b, length, h, widths[0]), np.float32)
+            sums = library_of(query).zeros((b, length, h, widths[0]), np.float32)
         else:
-            warps, rows, passing = _query_tiles(width, dtype.itemsize, plain)
+            warps, rows, passing = query_tiles(width, dtype.itemsize, plain)
             _query[dtype, width, plain](
                 b * h * -(-length // rows),
                 32 * warps,
@@ -158,10 +159,10 @@ def backward(
     if any(need[1:]):
         grad_key = _rows_of_heads(b, g, keys, widths[1], like=query)
         grad_value = _rows_of_heads(b, g, keys, widths[2], like=query)
-        rows, passing, stages = _key_tiles(width, dtype.itemsize, plain)
+        rows, passing, stages = key_tiles(width, dtype.itemsize, plain)
         _key[dtype, width, plain, sums is not None](
             b * g * -(-keys // rows),
-            256,
+            32 * KEY_WARPS,
             *arrays,
             sums,
             grad_key,
@@ -170,16 +171,16 @@ def backward(
             shared=2 * (rows * width + passing * rows + stages * passing * width) * dtype.itemsize,
         )
     if sums is not None:
-        _round[dtype](-(-sums.size // 1024), 256, sums, grad_query, np.int64(sums.size))
+        _round[dtype](-(-sums.size // (4 * BLOCK)), BLOCK, sums, grad_query, np.int64(sums.size))
     return _like(grad_query, query), _like(grad_key, key), _like(grad_value, value)
 
 
-# --- tiles, as the sources have them ----------------------------------------------------------------------------------
+# --- tiles, as the sources have them: a test compares -----------------------------------------------------------------
 def _tile_width(inputs: Sequence[Any]) -> int:
     return next(w for w in WIDTHS if w >= max(x.shape[-1] for x in inputs))
 
 
-def _forward_tile(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
+def forward_tile(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
     """Warps, queries and keys of a tile: `Forward` in the source."""
     single = itemsize == 4
     columns = {
@@ -190,7 +191,7 @@ def _forward_tile(width: int, itemsize: int, plain: bool) -> tuple[int, int, int
     return 8 if width > 128 else 4, 128, columns[width]
 
 
-def _query_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
+def query_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
     """Warps, queries that stay and keys that pass by: `QueryTiles` in the source."""
     if plain:
         return 4, 128, 8192 // (width * itemsize)
@@ -198,7 +199,7 @@ def _query_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]
     return warps, 16 * warps, 64 if width == 128 and itemsize == 2 else 8192 // (width * itemsize)
 
 
-def _key_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
+def key_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
     """Keys that stay, queries that pass by and how many tiles of these there are: `KeyTiles` in the source."""
     half, widest = itemsize == 2, width == WIDEST
     queries = 64 if width == 64 or (half and (plain or widest)) else 32
@@ -206,9 +207,9 @@ def _key_tiles(width: int, itemsize: int, plain: bool) -> tuple[int, int, int]:
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
-def _aligned(x: Any) -> Any:
-    """x itself, or a copy with rows of neighbours, 16-byte aligned, and zeros that make the last axis a multiple of 8."""
-    xp, width = namespace(x), x.shape[-1]
+def _loadable(x: Any) -> Any:
+    """x, or a copy, with rows that tiles can be loaded from: of neighbours, a multiple of 8 by zeros, on 16 bytes."""
+    xp, width = library_of(x), x.shape[-1]
     if width % 8:
         wide = xp.zeros((*x.shape[:-1], -(-width // 8) * 8), x.dtype)
         wide[..., :width] = x
@@ -254,5 +255,5 @@ def _mask_strides(mask: Any, query: Any, key: Any) -> tuple:
     """In elements, 0 along axes that are broadcast."""
     if mask is None:
         return (np.int64(0),) * 4
-    full = namespace(mask).broadcast_to(mask, (*query.shape[:3], key.shape[2]))
+    full = library_of(mask).broadcast_to(mask, (*query.shape[:3], key.shape[2]))
     return tuple(np.int64(s // mask.itemsize) for s in full.strides)

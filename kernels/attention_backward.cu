@@ -45,12 +45,14 @@ template <typename T, int D, bool PLAIN> struct KeyTiles {
     static __host__ __device__ constexpr int across(int rows) { return WARPS / down(rows); }
 };
 
+constexpr int BLOCK = 256;  // threads of the kernels that multiply no matrices
+
 // delta[b, h, i] = Σ out[b, i, h] grad_out[b, h, i]; 0 in the rows that fill it up.
 template <typename T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(BLOCK)
 attention_delta(const T* out, const T* grad_out, float* delta, long long out_batch, long long out_head, long long out_row,
                 long long grad_batch, long long grad_head, long long grad_row, int heads, int queries, int value_width) {
-    const long long padded = ceil_div(queries, PAD) * PAD, row = blockIdx.x * 32ll + threadIdx.x / 8;
+    const long long padded = ceil_div(queries, PAD) * PAD, row = static_cast<long long>(blockIdx.x) * (BLOCK / 8) + threadIdx.x / 8;
     const long long i = row % padded, h = row / padded % heads, b = row / padded / heads;
     const T* x = out + b * out_batch + h * out_head + i * out_row;
     const T* g = grad_out + b * grad_batch + h * grad_head + i * grad_row;
@@ -250,8 +252,8 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
 }
 
 // grad_query = the sums that attention_backward_key has left, rounded.
-template <typename T> __global__ void __launch_bounds__(256) attention_round(const float* sums, T* grad_query, long long n) {
-    const long long i = (blockIdx.x * 256ll + threadIdx.x) * 4;  // n is a multiple of 8
+template <typename T> __global__ void __launch_bounds__(BLOCK) attention_round(const float* sums, T* grad_query, long long n) {
+    const long long i = (static_cast<long long>(blockIdx.x) * BLOCK + threadIdx.x) * 4;  // n is a multiple of 8
     if (i >= n) return;
     const Vec<float, 4> v = load<4>(sums + i);
     Vec<T, 4> rounded;

@@ -226,7 +226,7 @@ __global__ void __launch_bounds__(32 * WARPS, 4)
 // partial (2, gridDim.y, C): Σ g x̂ and Σ g of each slice; the statistics of a channel are number channel / shared.
 template <typename T, int V, bool LAST>
 __global__ void __launch_bounds__(32 * WARPS, 4)
-    channel_sums(const T* g, const T* x, const float* mean, const float* rstd, float* partial, int samples, int channels,
+    gradient_sums(const T* g, const T* x, const float* mean, const float* rstd, float* partial, int samples, int channels,
                  int size, int lanes, bool across, int shared) {
     constexpr int K = LAST ? V : 1, U = UNITS<V, LAST>;
     Walk<V> from(samples, channels, size, lanes, across);

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .normalization import MULTIPROCESSORS, column_sums, in_order
-from .toolchain.launch import FLOATS, Kernel, empty, namespace
+from .normalization import MULTIPROCESSORS, add_partials, in_order
+from .toolchain.launch import FLOATS, Kernel, empty, library_of, vector_width
 
 __all__ = [
     "batch_backward",
@@ -30,7 +30,7 @@ BLOCKS = 16 * MULTIPROCESSORS  # that suffice for the largest array
 
 
 def _exists(dtype: Any, vector: int, last: bool) -> bool:
-    return vector == 16 // dtype.itemsize or (vector == 1 and not last)
+    return vector == vector_width(dtype) or (vector == 1 and not last)
 
 
 def _exist_both(dtype: Any, of_channels: Any, vector: int, last: bool) -> bool:
@@ -38,7 +38,8 @@ def _exist_both(dtype: Any, of_channels: Any, vector: int, last: bool) -> bool:
 
 
 _moments, _sums = (
-    Kernel(SOURCE, name, FLOATS, (1, 4, 8), (False, True), only=_exists) for name in ("channel_moments", "channel_sums")
+    Kernel(SOURCE, name, FLOATS, (1, 4, 8), (False, True), only=_exists)
+    for name in ("channel_moments", "gradient_sums")
 )
 _normalise, _backward = (
     Kernel(SOURCE, name, FLOATS, FLOATS, (1, 4, 8), (False, True), only=_exist_both)
@@ -56,15 +57,20 @@ class _Memory:
         n, c, *rest = x.shape
         size = math.prod(rest)
         self.last = (
-            c > 1 and (size == 1 or not x.flags.c_contiguous) and namespace(x).moveaxis(x, 1, -1).flags.c_contiguous
+            c > 1 and (size == 1 or not x.flags.c_contiguous) and library_of(x).moveaxis(x, 1, -1).flags.c_contiguous
         )
         self.shape = (n * size, c, 1) if self.last else (1, 1, n * size) if c == 1 else (n, c, size)
 
     def order(self, x: Any) -> Any:
-        return in_order(namespace(x).moveaxis(x, 1, -1) if self.last else x)
+        return in_order(library_of(x).moveaxis(x, 1, -1) if self.last else x)
 
     def restore(self, x: Any) -> Any:
-        return namespace(x).moveaxis(x, -1, 1) if self.last else x
+        return library_of(x).moveaxis(x, -1, 1) if self.last else x
+
+
+def units_in_flight(vector: int, last: bool) -> int:
+    """Of one thread."""
+    return 8 if vector == 1 else 2 if last else 4
 
 
 def _power(n: int) -> int:
@@ -78,12 +84,12 @@ def _geometry(shape: tuple[int, int, int], dtype: Any, *, own: bool = True) -> t
     `own`: each channel has statistics of its own.
     """
     samples, channels, size = shape
-    width = 16 // dtype.itemsize
+    width = vector_width(dtype)
     last = own and size == 1 and channels % width == 0
     if last:
         channels, size = channels // width, width
     vector = 1 if size % width else width
-    units, in_flight = samples * size // vector, 2 if last else 8 if vector == 1 else 4
+    units, in_flight = samples * size // vector, units_in_flight(vector, last)
     if size == vector:  # neighbours in memory are neighbouring channels
         lanes = 32 // min(32, _power(channels))
     else:
@@ -118,9 +124,9 @@ def _find_statistics(x: Any, shape: tuple, eps: float, *batch: Any) -> tuple[Any
     """(mean, rstd) of the channels of x, float32; mean and unbiased variance also go to the arrays `batch`, or None."""
     key, grid, arguments = _geometry(shape, x.dtype)
     channels, slices = shape[1], grid[1]
-    partial = empty((slices, 3, channels), np.float32, x)
+    partial = empty((slices, 3, channels), np.float32, like=x)
     _moments[key](grid, THREADS, x, partial, *arguments)
-    mean, rstd = empty(channels, np.float32, x), empty(channels, np.float32, x)
+    mean, rstd = empty(channels, np.float32, like=x), empty(channels, np.float32, like=x)
     _join[_dtype_of(x, *batch)](
         -(-channels // WARPS),
         THREADS,
@@ -137,7 +143,7 @@ def _find_statistics(x: Any, shape: tuple, eps: float, *batch: Any) -> tuple[Any
 
 def _apply(x: Any, shape: tuple, s: _Statistics, weight: Any, bias: Any) -> Any:
     """weight · (x − mean) · rstd + bias."""
-    y = empty(x.shape, x.dtype, x)
+    y = empty(x.shape, x.dtype, like=x)
     key, grid, arguments = _geometry(shape, x.dtype, own=s.own)
     _normalise[key[0], _dtype_of(x, weight, bias), *key[1:]](
         grid,
@@ -155,10 +161,10 @@ def _apply(x: Any, shape: tuple, s: _Statistics, weight: Any, bias: Any) -> Any:
     return y
 
 
-def _channel_sums(g: Any, x: Any, shape: tuple, s: _Statistics) -> Any:
+def _gradient_sums(g: Any, x: Any, shape: tuple, s: _Statistics) -> Any:
     """Partial sums (2, slices, C) of g x̂ and g over the channels of `shape`; the statistics have no stride."""
     key, grid, arguments = _geometry(shape, x.dtype, own=s.own)
-    partial = empty((2, grid[1], shape[1]), np.float32, x)
+    partial = empty((2, grid[1], shape[1]), np.float32, like=x)
     _sums[key](grid, THREADS, g, x, s.mean, s.rstd, partial, *arguments, np.int32(s.shared))
     return partial
 
@@ -166,7 +172,7 @@ def _channel_sums(g: Any, x: Any, shape: tuple, s: _Statistics) -> Any:
 def _grad_x(g: Any, x: Any, shape: tuple, s: _Statistics, weight: Any, partial: Any, of_batch: tuple) -> Any:
     """grad_x from partial sums (2, slices, number of statistics · shared) and the gradients of batch_mean and batch_var."""
     count, weight = s.rstd.size, in_order(weight)
-    means, grad_x = empty((2, count), np.float32, x), empty(x.shape, x.dtype, x)
+    means, grad_x = empty((2, count), np.float32, like=x), empty(x.shape, x.dtype, like=x)
     _means[_dtype_of(x, *of_batch, weight)](
         -(-count // WARPS),
         THREADS,
@@ -206,7 +212,7 @@ def batch_forward(x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
     """
     memory, dtype = _Memory(x), _dtype_of(x, weight, bias)
     x = memory.order(x)
-    batch = empty(memory.shape[1], dtype, x), empty(memory.shape[1], dtype, x)
+    batch = empty(memory.shape[1], dtype, like=x), empty(memory.shape[1], dtype, like=x)
     mean, rstd = _find_statistics(x, memory.shape, eps, *batch)
     return memory.restore(_apply(x, memory.shape, _Statistics(mean, rstd), weight, bias)), *batch, mean, rstd
 
@@ -215,18 +221,18 @@ def batch_backward(g: tuple, x: Any, weight: Any, mean: Any, rstd: Any, need: An
     """(grad_x, grad_weight, grad_bias), or None where not needed, from the gradients g of y, batch_mean and batch_var."""
     memory, statistics = _Memory(x), _Statistics(mean, rstd)
     x, g_y, grad_x = memory.order(x), memory.order(g[0]), None
-    partial = _channel_sums(g_y, x, memory.shape, statistics)
+    partial = _gradient_sums(g_y, x, memory.shape, statistics)
     if need[0]:
         of_batch = tuple(map(in_order, g[1:]))
         grad_x = memory.restore(_grad_x(g_y, x, memory.shape, statistics, weight, partial, of_batch))
-    return grad_x, *column_sums(partial, g[1].dtype, need[1:], into[1:])
+    return grad_x, *add_partials(partial, g[1].dtype, need[1:], into[1:])
 
 
 def inference_forward(x: Any, mean: Any, var: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
     """(y, mean, rstd) with the given statistics; those that come back are float32."""
     memory = _Memory(x)
     x, channels = memory.order(x), memory.shape[1]
-    centre, rstd = empty(channels, np.float32, x), empty(channels, np.float32, x)
+    centre, rstd = empty(channels, np.float32, like=x), empty(channels, np.float32, like=x)
     _running[mean.dtype](
         -(-channels // THREADS),
         THREADS,
@@ -248,8 +254,8 @@ def inference_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: 
         grad_x = memory.restore(_apply(g, memory.shape, _Statistics(None, rstd), weight, None))
     if not any(need[1:]):
         return grad_x, None, None
-    partial = _channel_sums(g, memory.order(x), memory.shape, _Statistics(mean, rstd))
-    return grad_x, *column_sums(partial, _dtype_of(x, weight), need[1:], into[1:])
+    partial = _gradient_sums(g, memory.order(x), memory.shape, _Statistics(mean, rstd))
+    return grad_x, *add_partials(partial, _dtype_of(x, weight), need[1:], into[1:])
 
 
 def group_forward(x: Any, weight: Any, bias: Any, *, groups: int, eps: float) -> tuple:
@@ -265,7 +271,7 @@ def group_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any,
     x, g, grad_x = in_order(x), in_order(g), None
     n, c, size = x.shape[0], x.shape[1], math.prod(x.shape[2:])
     statistics = _Statistics(mean, rstd, groups, c // groups)
-    partial = _channel_sums(g, x, (1, n * c, size), statistics._replace(stride=0))
+    partial = _gradient_sums(g, x, (1, n * c, size), statistics._replace(stride=0))
     if need[0]:
         grad_x = _grad_x(g, x, (n, c, size), statistics, weight, partial, (None, None))
-    return grad_x, *column_sums(partial.reshape(2, -1, c), _dtype_of(x, weight), need[1:], into[1:])
+    return grad_x, *add_partials(partial.reshape(2, -1, c), _dtype_of(x, weight), need[1:], into[1:])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import HALVES, Kernel, aligned, empty, namespace
+from .toolchain.launch import HALVES, Kernel, contiguous, empty, on_16_bytes
 
 __all__ = ["channel_last", "padded"]
 
@@ -26,14 +26,14 @@ def channel_last(x: Any) -> Any:
     """(N, H, W, C filled up with zeros to a multiple of 8) of x (N, C, H, W); x itself if that is how it lies."""
     n, channels, *size = x.shape
     width, pixels, turned = padded(channels), math.prod(size), x.transpose(0, 2, 3, 1)
-    if width == channels and turned.flags.c_contiguous and aligned(turned):
+    if width == channels and turned.flags.c_contiguous and on_16_bytes(turned):
         return turned
-    x, to = namespace(x).ascontiguousarray(x), empty((n, *size, width), x.dtype, like=x)
+    x, to = contiguous(x), empty((n, *size, width), x.dtype, like=x)
     if width == 8:
         grid = math.ceil(n * pixels / THREADS)
         _few_channels_last[x.dtype](grid, THREADS, x, to, np.int32(channels), np.int64(pixels), np.int64(n * pixels))
     else:
-        grid, whole = n * math.ceil(width / 64) * math.ceil(pixels / 64), pixels % 8 == 0 and aligned(x)
+        grid, whole = n * math.ceil(width / 64) * math.ceil(pixels / 64), pixels % 8 == 0 and on_16_bytes(x)
         _channel_last[x.dtype](
             grid, THREADS, x, to, np.int32(channels), np.int32(width), np.int32(pixels), np.bool_(whole)
         )

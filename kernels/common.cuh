@@ -59,44 +59,58 @@ template <typename T, int N> __device__ __forceinline__ void store(T* to, const 
 template <typename T> constexpr int VECTOR = 16 / sizeof(T);  // how many T one access moves at most
 
 // --- reductions ------------------------------------------------------------------------------------------------------
-__device__ __forceinline__ float warp_sum(float v) {  // the same bits in every lane
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) v += __shfl_xor_sync(FULL, v, step);
-    return v;
-}
+struct Add {
+    static __device__ __forceinline__ float none() { return 0; }
+    static __device__ __forceinline__ float join(float a, float b) { return a + b; }
+};
 
-__device__ __forceinline__ float warp_max(float v) {
+struct Larger {
+    static __device__ __forceinline__ float none() { return -INFINITY; }
+    static __device__ __forceinline__ float join(float a, float b) { return fmaxf(a, b); }
+};
+
+template <typename Operation> __device__ __forceinline__ float warp_reduce(float v) {  // the same bits in every lane
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) v = fmaxf(v, __shfl_xor_sync(FULL, v, step));
+    for (int step = 16; step > 0; step /= 2) v = Operation::join(v, __shfl_xor_sync(FULL, v, step));
     return v;
 }
 
 // Over a block of THREADS threads (one-dimensional, a multiple of 32); every thread gets the result. Contains barriers:
 // all threads call it. The first barrier protects `partial` from the previous call's readers.
-template <int THREADS> __device__ __forceinline__ float block_sum(float v) {
+template <typename Operation, int THREADS> __device__ __forceinline__ float block_reduce(float v) {
     static_assert(THREADS % 32 == 0 && THREADS <= 1024, "a block is whole warps");
-    v = warp_sum(v);
+    v = warp_reduce<Operation>(v);
     if constexpr (THREADS == 32) return v;
     __shared__ float partial[THREADS / 32];
     __syncthreads();
     if (LANE == 0) partial[threadIdx.x / 32] = v;
     __syncthreads();
-    v = 0;
+    v = Operation::none();
 #pragma unroll
-    for (int w = 0; w < THREADS / 32; ++w) v += partial[w];
+    for (int w = 0; w < THREADS / 32; ++w) v = Operation::join(v, partial[w]);
     return v;
 }
 
-template <int THREADS> __device__ __forceinline__ float block_max(float v) {
-    static_assert(THREADS % 32 == 0 && THREADS <= 1024, "a block is whole warps");
-    v = warp_max(v);
-    if constexpr (THREADS == 32) return v;
-    __shared__ float partial[THREADS / 32];
+__device__ __forceinline__ float warp_sum(float v) { return warp_reduce<Add>(v); }
+__device__ __forceinline__ float warp_max(float v) { return warp_reduce<Larger>(v); }
+template <int THREADS> __device__ __forceinline__ float block_sum(float v) { return block_reduce<Add, THREADS>(v); }
+template <int THREADS> __device__ __forceinline__ float block_max(float v) { return block_reduce<Larger, THREADS>(v); }
+
+// Σ over k of partial (count, width), for the block's 32 columns, always in the same order: its WARPS warps take turns at k,
+// then their sums are added. Each lane of the first warp gets that of the column blockIdx.x · 32 + LANE.
+template <int WARPS> __device__ __forceinline__ float column_sum(const float* partial, int count, int width) {
+    __shared__ float of_warps[WARPS][32];
+    const int column = blockIdx.x * 32 + LANE, warp = threadIdx.x / 32;
+    float sum = 0;
+    if (column < width) {
+#pragma unroll 4
+        for (int k = warp; k < count; k += WARPS) sum += partial[static_cast<long long>(k) * width + column];
+    }
+    of_warps[warp][LANE] = sum;
     __syncthreads();
-    if (LANE == 0) partial[threadIdx.x / 32] = v;
-    __syncthreads();
-    v = -INFINITY;
-#pragma unroll
-    for (int w = 0; w < THREADS / 32; ++w) v = fmaxf(v, partial[w]);
-    return v;
+    if (warp == 0) {
+#pragma unroll 8
+        for (int w = 1; w < WARPS; ++w) sum += of_warps[w][LANE];
+    }
+    return sum;
 }

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, access_width, contiguous, empty, is_access_width, library_of
+from .windows import reciprocal, steps
 
-__all__ = ["col2im", "col2im_last", "im2col", "im2col_last", "pitch_of", "positions_of", "reciprocal", "sum_channels"]
+__all__ = ["col2im", "col2im_last", "im2col", "im2col_last", "pitch_of", "positions_of", "sum_channels"]
 
 THREADS = 256
 EACH = 4  # positions, channels or sums that a thread works on together
@@ -25,15 +26,8 @@ ALIGN = 8  # columns are as many as 16 bytes of the narrowest type hold, or a mu
 
 IM2COL = Kernel("convolution.cu", "im2col", FLOATS)
 COL2IM = Kernel("convolution.cu", "col2im", FLOATS)
-WIDTHS = {dtype: 16 // dtype.itemsize for dtype in FLOATS}
-
-
-def _exists(dtype: np.dtype, width: int) -> bool:
-    return width in (1, WIDTHS[dtype])
-
-
-IM2COL_LAST = Kernel("convolution.cu", "im2col_last", FLOATS, (1, 4, 8), only=_exists)
-COL2IM_LAST = Kernel("convolution.cu", "col2im_last", FLOATS, (1, 4, 8), only=_exists)
+IM2COL_LAST = Kernel("convolution.cu", "im2col_last", FLOATS, (1, 4, 8), only=is_access_width)
+COL2IM_LAST = Kernel("convolution.cu", "col2im_last", FLOATS, (1, 4, 8), only=is_access_width)
 CHANNEL_SUMS = Kernel("convolution.cu", "channel_sums", FLOATS)
 SUM_PARTIALS = Kernel("convolution.cu", "sum_partials", FLOATS)
 
@@ -72,7 +66,7 @@ def col2im(columns: Any, where: Any, image: Any, start: int, stop: int, first: i
 
     Column 0 of columns (C·KH·KW, pitch) is that of position `first`; those in `positions_of(where, start, stop)` are there.
     """
-    area, channels, bias = math.prod(where.image), image.shape[1], _in_a_row(bias)
+    area, channels, bias = math.prod(where.image), image.shape[1], contiguous(bias)
     n = start // area
     COL2IM[image.dtype](
         _grid(math.ceil((stop - start) / THREADS), math.ceil(channels / EACH)),
@@ -115,7 +109,7 @@ def im2col_last(image: Any, where: Any, start: int, stop: int) -> Any:
     area, channels = math.prod(where.output), image.shape[3] // where.groups
     taps = math.prod(where.kernel)
     columns = empty((where.groups, stop - start, taps * channels), image.dtype, like=image)
-    width = _width(channels, image)
+    width = access_width(channels, image)
     items = (stop - start) * taps * channels // width
     assert items < 1 << 31, "more columns than one launch counts"
     IM2COL_LAST[image.dtype, width](
@@ -138,8 +132,8 @@ def im2col_last(image: Any, where: Any, start: int, stop: int) -> Any:
 
 def col2im_last(columns: Any, where: Any, image: Any, start: int, stop: int, first: int, bias: Any = None) -> None:
     """As `col2im`, for columns (G, positions, KH·KW·C/G) and a channel-last image (N, H, W, C)."""
-    area, channels, bias = math.prod(where.image), image.shape[3] // where.groups, _in_a_row(bias)
-    n, width = start // area, _width(channels, image, columns)
+    area, channels, bias = math.prod(where.image), image.shape[3] // where.groups, contiguous(bias)
+    n, width = start // area, access_width(channels, image, columns)
     items = (stop - start) * channels // width
     assert items < 1 << 31, "more pixels than one launch counts"
     COL2IM_LAST[image.dtype, width](
@@ -162,7 +156,7 @@ def sum_channels(g: Any) -> Any:
     """Σ over images and pixels of contiguous g (N, C, H, W): (C), added in float in an order that the shape decides."""
     batch, channels, pixels = g.shape[0], g.shape[1], math.prod(g.shape[2:])
     if not g.size:
-        return namespace(g).zeros(channels, dtype=g.dtype)
+        return library_of(g).zeros(channels, dtype=g.dtype)
     images = max(batch * channels // BLOCKS, math.ceil(SHARE / pixels), math.ceil(batch / 65535))
     images = min(images, batch, max(1, (1 << 30) // pixels))
     parts = math.ceil(batch / images)
@@ -182,26 +176,9 @@ def sum_channels(g: Any) -> Any:
     return sums
 
 
-def _in_a_row(bias: Any) -> Any:
-    """A bias as the kernels read it, whatever it is a view of."""
-    return None if bias is None else namespace(bias).ascontiguousarray(bias)
-
-
-def _width(channels: int, *arrays: Any) -> int:
-    """How many channels one access moves."""
-    width = WIDTHS[arrays[0].dtype]
-    return width if channels % width == 0 and aligned(*arrays) else 1
-
-
 def _grid(chunks: int, channels: int) -> Pair:
     """`chunks` blocks in a row, and as many rows as keep the device busy, each of which strides over the channels."""
     return chunks, min(channels, max(math.ceil(channels / 16), math.ceil(BLOCKS / max(1, chunks))), 65535)
-
-
-@functools.lru_cache(maxsize=1024)
-def reciprocal(divisor: int) -> np.uint64:
-    """What the kernels multiply by instead of dividing."""
-    return np.uint64(((1 << 64) - 1) // max(1, divisor))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -212,8 +189,6 @@ def _geometry(where: Any) -> tuple[np.int32, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def _adjoint_geometry(where: Any) -> tuple[Any, ...]:
-    common = [math.gcd(s, d) for s, d in zip(where.stride, where.dilation)]
-    apart = [np.int32(d // c) for d, c in zip(where.dilation, common)]
-    skip = [np.int32(s // c) for s, c in zip(where.stride, common)]
+    apart, skip = zip(*map(steps, where.stride, where.dilation))
     reciprocals = (math.prod(where.image), where.image[1], *where.stride)
-    return *_geometry(where), *apart, *skip, *map(reciprocal, reciprocals)
+    return *_geometry(where), *map(np.int32, (*apart, *skip)), *map(reciprocal, reciprocals)

@@ -24,6 +24,8 @@
 // the schedulers 65 % of theirs.
 #include "ptx.cuh"
 
+constexpr int BLOCK = 256;  // threads of a block, where a row has none of its own
+
 // w_y of a row: 0 if it does not count, NaN if its target is no class.
 __device__ __forceinline__ float weight_of(long long y, const float* weight, int classes, long long ignore_index) {
     if (y == ignore_index) return 0;
@@ -212,7 +214,7 @@ template <typename T, int THREADS> __device__ __forceinline__ void write_zeros(T
 // (classes) or null; grad_loss (rows) if `each`, else (1), or null for 1; count (1), or null for 1. Dynamic shared memory:
 // 16·kept bytes for each row of the block, for its first `kept` windows.
 template <typename T, int THREADS>
-__global__ void __launch_bounds__(THREADS == 32 ? 256 : THREADS, THREADS == 512 ? 2 : 4)
+__global__ void __launch_bounds__(THREADS == 32 ? BLOCK : THREADS, THREADS == 512 ? 2 : 4)
     cross_entropy_rows(const T* logits, const long long* target, const float* weight, const float* count,
                        const float* grad_loss, float* losses, T* grad, long long rows, int classes, int kept,
                        long long ignore_index, float smoothing, bool each) {
@@ -254,11 +256,11 @@ constexpr int CLASSES = 4;  // logits on their way to a thread at a time
 
 // logits, grad (N, classes, inner) with N·inner = rows; all else as above.
 template <typename T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(BLOCK)
     cross_entropy_columns(const T* logits, const long long* target, const float* weight, const float* count,
                           const float* grad_loss, float* losses, T* grad, long long rows, int classes, long long inner,
                           long long ignore_index, float smoothing, bool each) {
-    const long long row = blockIdx.x * 256ll + threadIdx.x;
+    const long long row = static_cast<long long>(blockIdx.x) * BLOCK + threadIdx.x;
     if (row >= rows) return;
     const long long start = row / inner * inner * classes + row % inner, y = target[row];
     const T* const x = logits + start;
@@ -309,24 +311,26 @@ __global__ void __launch_bounds__(256)
 
 // --- sums over the rows ----------------------------------------------------------------------------------------------
 // partial[block] = Σ w_y over the rows that are the block's; a target that is no class adds nothing.
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(BLOCK)
     sum_of_weights(const long long* target, const float* weight, float* partial, long long rows, int classes,
                    long long ignore_index) {
     float sum = 0;
-    for (long long row = blockIdx.x * 256ll + threadIdx.x; row < rows; row += gridDim.x * 256ll) {
+    const long long step = static_cast<long long>(gridDim.x) * BLOCK;
+    for (long long row = static_cast<long long>(blockIdx.x) * BLOCK + threadIdx.x; row < rows; row += step) {
         const float own = weight_of(target[row], weight, classes, ignore_index);
         sum += isnan(own) ? 0 : own;
     }
-    sum = block_sum<256>(sum);
+    sum = block_sum<BLOCK>(sum);
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 // out[block] = Σ of the values that are the block's, over *count if there is one (NaN where that is 0).
 template <typename T>
-__global__ void __launch_bounds__(256) sum_of_values(const float* values, const float* count, T* out, long long n) {
+__global__ void __launch_bounds__(BLOCK) sum_of_values(const float* values, const float* count, T* out, long long n) {
     float sum = 0;
-    for (long long i = blockIdx.x * 256ll + threadIdx.x; i < n; i += gridDim.x * 256ll) sum += values[i];
-    sum = block_sum<256>(sum);
+    const long long step = static_cast<long long>(gridDim.x) * BLOCK;
+    for (long long i = static_cast<long long>(blockIdx.x) * BLOCK + threadIdx.x; i < n; i += step) sum += values[i];
+    sum = block_sum<BLOCK>(sum);
     if (count) sum = *count != 0 ? sum / *count : NAN;
     if (threadIdx.x == 0) out[blockIdx.x] = from_float<T>(sum);
 }

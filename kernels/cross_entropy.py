@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import reductions
-from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, empty, library_of, on_16_bytes
 
 __all__ = ["cross_entropy", "scale"]
 
@@ -21,6 +21,7 @@ sum_of_weights = _kernel("sum_of_weights")
 sum_of_values = _kernel("sum_of_values", FLOATS)
 
 FLOAT32 = np.dtype(np.float32)
+BLOCK = 256  # threads of a block, where a row has none of its own
 TINY = 64  # bytes of a row: up to here one thread does it all
 WARP, SMALL = 4096, 32768  # bytes of a row up to which one warp, and 256 threads, are enough for it
 CACHE = 112 * 1024  # bytes of a row that stay in shared memory: two blocks share a multiprocessor's 227 KiB
@@ -48,7 +49,7 @@ def cross_entropy(
     `grad_logits` is None unless `gradient`; with `inplace` it replaces the logits where these are contiguous. A target that
     is neither a class nor `ignore_index` makes loss and gradient of its row NaN. Nothing waits for the device.
     """
-    xp = namespace(logits)
+    xp = library_of(logits)
     target = xp.ascontiguousarray(target, dtype=np.int64).reshape(target.shape)
     weight, grad_loss = (None if a is None else xp.ascontiguousarray(a, dtype=FLOAT32) for a in (weight, grad_loss))
     dtype = logits.dtype if dtype is None else dtype
@@ -84,7 +85,7 @@ def _layout(xp: Any, logits: Any) -> tuple[Any, int]:
         x, inner = xp.ascontiguousarray(moved), 1
     else:
         x = xp.ascontiguousarray(logits)
-    return (x if aligned(x) else x.copy()), inner
+    return (x if on_16_bytes(x) else x.copy()), inner
 
 
 def _launch(arrays: tuple, classes: int, inner: int, options: tuple) -> None:
@@ -92,11 +93,11 @@ def _launch(arrays: tuple, classes: int, inner: int, options: tuple) -> None:
     rows, size = target.size, classes * x.itemsize
     if inner > 1 or size <= TINY:
         cross_entropy_columns[x.dtype](
-            math.ceil(rows / 256), 256, *arrays, np.int64(rows), np.int32(classes), np.int64(inner), *options
+            math.ceil(rows / BLOCK), BLOCK, *arrays, np.int64(rows), np.int32(classes), np.int64(inner), *options
         )
         return
     threads = 32 if size <= WARP else 256 if size <= SMALL else 512
-    teams = 8 if threads == 32 else 1
+    teams = BLOCK // 32 if threads == 32 else 1
     kept = min(size, CACHE) // 16
     cross_entropy_rows[x.dtype, threads](
         math.ceil(rows / teams),
@@ -115,7 +116,7 @@ def _count(target: Any, weight: Any, classes: int, ignore_index: int) -> Any:
     blocks = max(1, math.ceil(target.size / SHARE))
     partial = empty(blocks, FLOAT32, like=target)
     sizes = (np.int64(target.size), np.int32(classes), np.int64(ignore_index))
-    sum_of_weights(blocks, 256, target, weight, partial, *sizes)
+    sum_of_weights(blocks, BLOCK, target, weight, partial, *sizes)
     return partial if blocks == 1 else _total(partial, None, FLOAT32)
 
 
@@ -124,8 +125,8 @@ def _total(values: Any, count: Any, dtype: np.dtype) -> Any:
     blocks = math.ceil(values.size / SHARE)
     if blocks > 1:
         partial = empty(blocks, FLOAT32, like=values)
-        sum_of_values[FLOAT32](blocks, 256, values, None, partial, np.int64(values.size))
+        sum_of_values[FLOAT32](blocks, BLOCK, values, None, partial, np.int64(values.size))
         values = partial
     out = empty((), dtype, like=values)
-    sum_of_values[dtype](1, 256, values, count, out, np.int64(values.size))
+    sum_of_values[dtype](1, BLOCK, values, count, out, np.int64(values.size))
     return out

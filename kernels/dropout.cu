@@ -15,6 +15,7 @@
 #include "neighbours.cuh"
 #include "philox.cuh"
 
+constexpr int THREADS = 256;
 constexpr int N = 8;  // elements per thread, and 32-bit words per Philox block
 
 // The factors of elements first … first + N − 1: `scale` or 0.
@@ -42,11 +43,11 @@ __device__ __forceinline__ void draw_factors(float (&factor)[N], long long first
 }
 
 template <typename T, bool SHARED>
-__global__ void __launch_bounds__(256) dropout(const T* x, const T* residual, T* y, long long n, long long shared,
+__global__ void __launch_bounds__(THREADS) dropout(const T* x, const T* residual, T* y, long long n, long long shared,
                                                unsigned long long threshold, float scale, unsigned long long key0,
                                                unsigned long long key1, unsigned long long counter,
                                                const unsigned long long* advance) {
-    const long long first = (static_cast<long long>(blockIdx.x) * 256 + threadIdx.x) * N;
+    const long long first = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) * N;
     if (first >= n) return;
     const bool whole = first + N <= n && on_16_bytes(x) && on_16_bytes(residual) && on_16_bytes(y);
     float v[N] = {}, r[N] = {}, factor[N] = {};

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .random import stream_arguments
-from .toolchain.launch import FLOATS, Kernel, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, contiguous, empty
 
 __all__ = ["dropout"]
 
@@ -26,15 +26,13 @@ def dropout(
     x and residual (or None) have one shape and dtype; `shared` neighbours in x stand and fall together; `stream` as for
     `random.draw`.
     """
-    xp, y = namespace(x), empty(x.shape, x.dtype, like=x)
-    x = xp.ascontiguousarray(x)
-    residual = None if residual is None else xp.ascontiguousarray(residual)
+    y = empty(x.shape, x.dtype, like=x)
     key0, key1, counter, advance = stream_arguments(stream)
     _dropout[x.dtype, shared != 1](
         math.ceil(x.size / (THREADS * ELEMENTS)),
         THREADS,
-        x,
-        residual,
+        contiguous(x),
+        contiguous(residual),
         y,
         np.int64(x.size),
         np.int64(shared),

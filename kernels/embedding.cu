@@ -25,12 +25,12 @@
 // precision also needs the float one (zeroed, read, rounded: 10 bytes an element, 90 µs here), so it pays for small ones.
 #include "common.cuh"
 
-constexpr int CHUNK = 32, WARPS = 8, BATCH = 4;
+constexpr int CHUNK = 32, WARPS = 8, THREADS = 32 * WARPS, BATCH = 4;
 
 template <typename T, int N>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(THREADS)
     embedding_forward(const long long* indices, const T* weight, T* y, long long count, int width, long long rows) {
-    const long long at = (blockIdx.x * 256ll + threadIdx.x) * N;
+    const long long at = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) * N;
     if (at >= count * width) return;
     const long long i = at / width, index = indices[i];
     Vec<T, N> v;
@@ -59,7 +59,7 @@ template <int N> __device__ __forceinline__ void write_partial(float* to, const 
 
 // heads, tails (chunks, width): what is written of them is what embedding_join reads.
 template <typename T, int N>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(THREADS)
     embedding_chunks(const T* g, const long long* indices, const long long* order, T* grad_weight, float* heads,
                      float* tails, long long count, int width, long long rows, long long padding) {
     const long long chunk = blockIdx.x * static_cast<long long>(WARPS) + threadIdx.x / 32, first = chunk * CHUNK;
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(32 * WARPS)
 }
 
 template <typename T, int N>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(THREADS)
     embedding_join(const long long* indices, const long long* order, T* grad_weight, const float* heads, const float* tails,
                    long long count, int width, long long rows, long long padding) {
     const long long chunk = blockIdx.x, first = chunk * CHUNK, next = first + CHUNK;
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(32 * WARPS)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(THREADS)
     embedding_scatter(const T* g, const long long* indices, float* sums, long long count, int width, long long rows,
                       long long padding) {
     const long long i = blockIdx.x * static_cast<long long>(WARPS) + threadIdx.x / 32;

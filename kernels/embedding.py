@@ -7,34 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, access_width, contiguous, empty, is_access_width, library_of
 from .toolchain.settings import settings
 
 __all__ = ["backward", "forward"]
 
 
-def _widths(dtype: np.dtype, n: int) -> bool:
-    return n in (1, 16 // dtype.itemsize)
-
-
-embedding_forward = Kernel("embedding.cu", "embedding_forward", FLOATS, (1, 4, 8), only=_widths)
-embedding_chunks = Kernel("embedding.cu", "embedding_chunks", FLOATS, (1, 4, 8), only=_widths)
-embedding_join = Kernel("embedding.cu", "embedding_join", FLOATS, (1, 4, 8), only=_widths)
+embedding_forward = Kernel("embedding.cu", "embedding_forward", FLOATS, (1, 4, 8), only=is_access_width)
+embedding_chunks = Kernel("embedding.cu", "embedding_chunks", FLOATS, (1, 4, 8), only=is_access_width)
+embedding_join = Kernel("embedding.cu", "embedding_join", FLOATS, (1, 4, 8), only=is_access_width)
 embedding_scatter = Kernel("embedding.cu", "embedding_scatter", FLOATS)
 
 CHUNK, WARPS = 32, 8  # positions for a warp, warps in a block
+THREADS = 32 * WARPS
 
 
 def forward(indices: Any, weight: Any) -> Any:
     """weight[indices] for integer indices (…) and weight (rows, width): (…, width), NaN where there is no such row."""
-    xp = namespace(weight)
-    flat, weight = _flat(xp, indices), xp.ascontiguousarray(weight)
+    xp = library_of(weight)
+    flat, weight = _flat(xp, indices), contiguous(weight)
     rows, width = weight.shape
     y = empty((*indices.shape, width), weight.dtype, like=weight)
-    n = _neighbours(weight, y)
-    blocks = math.ceil(y.size / (256 * n))
+    n = access_width(width, weight, y)
+    blocks = math.ceil(y.size / (THREADS * n))
     sizes = (np.int64(flat.size), np.int32(width), np.int64(rows))
-    embedding_forward[weight.dtype, n](blocks, 256, flat, weight, y, *sizes)
+    embedding_forward[weight.dtype, n](blocks, THREADS, flat, weight, y, *sizes)
     return y
 
 
@@ -44,8 +41,8 @@ def backward(g: Any, indices: Any, rows: int, *, padding_idx: int | None = None,
     Written to `out`, contiguous, if given. The sums are formed in a fixed order, or, with `settings.deterministic` off,
     as they come.
     """
-    xp = namespace(g)
-    flat, g = _flat(xp, indices), xp.ascontiguousarray(g)
+    xp = library_of(g)
+    flat, g = _flat(xp, indices), contiguous(g)
     grad_weight = empty((rows, g.shape[-1]), g.dtype, like=g) if out is None else out
     if not g.size:
         grad_weight.fill(0)
@@ -57,34 +54,28 @@ def backward(g: Any, indices: Any, rows: int, *, padding_idx: int | None = None,
 
 
 def _in_order(g: Any, indices: Any, grad_weight: Any, numbers: tuple) -> None:
-    xp, (count, width) = namespace(g), (indices.size, g.shape[-1])
+    xp, (count, width) = library_of(g), (indices.size, g.shape[-1])
     grad_weight.fill(0)
     # a radix sort on the GPU, which takes half the time for half as many bits
     narrow = indices.astype(np.int32) if len(grad_weight) < 1 << 31 else indices
     order = xp.argsort(narrow, kind="stable").astype(np.int64, copy=False)
-    chunks, n = math.ceil(count / CHUNK), _neighbours(g, grad_weight)
+    chunks, n = math.ceil(count / CHUNK), access_width(width, g, grad_weight)
     heads, tails = (empty((chunks, width), np.dtype(np.float32), like=g) for _ in range(2))
     columns = math.ceil(width / (32 * n))
     embedding_chunks[g.dtype, n](
-        (math.ceil(chunks / WARPS), columns), 32 * WARPS, g, indices, order, grad_weight, heads, tails, *numbers
+        (math.ceil(chunks / WARPS), columns), THREADS, g, indices, order, grad_weight, heads, tails, *numbers
     )
-    embedding_join[g.dtype, n]((chunks, columns), 32 * WARPS, indices, order, grad_weight, heads, tails, *numbers)
+    embedding_join[g.dtype, n]((chunks, columns), THREADS, indices, order, grad_weight, heads, tails, *numbers)
 
 
 def _as_they_come(g: Any, indices: Any, grad_weight: Any, numbers: tuple) -> None:
     is_half = g.dtype != np.float32
     sums = empty(grad_weight.shape, np.dtype(np.float32), like=g) if is_half else grad_weight
     sums.fill(0)
-    embedding_scatter[g.dtype](math.ceil(indices.size / WARPS), 32 * WARPS, g, indices, sums, *numbers)
+    embedding_scatter[g.dtype](math.ceil(indices.size / WARPS), THREADS, g, indices, sums, *numbers)
     if is_half:
         grad_weight[...] = sums
 
 
 def _flat(xp: Any, indices: Any) -> Any:
     return xp.ascontiguousarray(indices, dtype=np.int64).reshape(-1)
-
-
-def _neighbours(*arrays: Any) -> int:
-    """How many elements of a row move in one access."""
-    n = 16 // arrays[0].itemsize
-    return n if aligned(*arrays) and arrays[0].shape[-1] % n == 0 else 1

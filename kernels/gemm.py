@@ -12,14 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.cublas import COMPUTE_32F, COMPUTE_64F, COMPUTE_TF32, DTYPES, Matrices, N, T, cublas
-from .toolchain.cublas_numpy import Numpy
-from .toolchain.launch import empty, namespace
+from .toolchain.cublas import COMPUTE_32F, COMPUTE_64F, COMPUTE_TF32, DTYPES, Matrices, N, T
+from .toolchain.launch import contiguous, empty, engine_of, library_of
 from .toolchain.settings import settings
 
 __all__ = ["fused", "gemm", "suits"]
-
-_numpy = Numpy()
 
 
 def suits(a: Any, b: Any, out: Any = None) -> bool:
@@ -68,7 +65,7 @@ def _is_plain(x: Any) -> bool:
 
 def _stacked(x: Any, stack: tuple[int, ...]) -> Any:
     """(B, rows, columns), B the size of the stack: a view where matrices lie at one distance (0 for the same again)."""
-    xp = namespace(x)
+    xp = library_of(x)
     if x.ndim == 2:
         return x[None]
     return xp.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(math.prod(stack), *x.shape[-2:])
@@ -111,7 +108,7 @@ def _compute(a: Any, c: Any) -> int:
 
 
 def _library(c: Any) -> Any:
-    return _numpy if isinstance(c, np.ndarray) else cublas()
+    return engine_of(c).blas()
 
 
 def _operand(x: Any, count: int) -> tuple[int, Matrices]:
@@ -125,4 +122,4 @@ def _operand(x: Any, count: int) -> tuple[int, Matrices]:
             return N, Matrices(x, kind, max(row if rows > 1 else columns, columns, 1), step)
         if (row == 1 or rows == 1) and column >= rows:
             return T, Matrices(x, kind, max(column, rows, 1), step)
-    return _operand(namespace(x).ascontiguousarray(x), count)
+    return _operand(contiguous(x), count)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .channel_last import channel_last, padded
-from .convolution import reciprocal
-from .toolchain.launch import FLOATS, HALVES, Kernel, empty, namespace
+from .toolchain.launch import FLOATS, HALVES, Kernel, contiguous, empty
+from .windows import reciprocal, steps
 
 __all__ = ["adjoint", "correlate", "pointwise_weight_gradient", "suits", "weight_gradient"]
 
@@ -74,7 +74,7 @@ def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
     tile, parts, blocks, each = _sums(out, channels, positions)
     _weight_parts[image.dtype, *tile](
         blocks,
-        _threads(tile),
+        threads(tile),
         image,
         gradient,
         parts,
@@ -86,7 +86,7 @@ def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
         reciprocal(where.output[1]),
         np.int32(positions),
         each,
-        shared=_shared(tile),
+        shared=shared_bytes(tile),
     )
     return _add(parts, out, channels)
 
@@ -101,7 +101,7 @@ def pointwise_weight_gradient(image: Any, gradient: Any, out: Any) -> Any:
     tile, parts, blocks, each = _sums(out, columns, positions)
     _pointwise_parts[image.dtype, *tile](
         blocks,
-        _threads(tile),
+        threads(tile),
         image,
         gradient,
         parts,
@@ -112,7 +112,7 @@ def pointwise_weight_gradient(image: Any, gradient: Any, out: Any) -> Any:
         reciprocal(pixels // 8),
         np.int32(positions),
         each,
-        shared=_shared(tile),
+        shared=shared_bytes(tile),
     )
     return _add(parts, out, columns)
 
@@ -153,13 +153,12 @@ def _run(image: Any, weight: Any, bias: Any, features: int, where: Any, is_adjoi
     positions = batch * math.prod(plane)
     rows, columns = tile = _tile(features, positions, phases)
     grid = math.ceil(features / rows) * math.ceil(positions / columns) * phases
-    bias = None if bias is None else namespace(bias).ascontiguousarray(bias)
     _correlate[image.dtype, rows, columns](
         grid,
-        _threads(tile),
+        threads(tile),
         image,
         weight,
-        bias,
+        contiguous(bias),
         y,
         np.int32(channels),
         np.int32(features),
@@ -168,7 +167,7 @@ def _run(image: Any, weight: Any, bias: Any, features: int, where: Any, is_adjoi
         *map(reciprocal, (math.prod(plane), plane[1])),
         _vector(size, phases),
         np.bool_(is_adjoint),
-        shared=_shared(tile),
+        shared=shared_bytes(tile),
     )
     return y
 
@@ -182,12 +181,12 @@ def _tile(features: int, positions: int, phases: int) -> tuple[int, int]:
     """The largest that leaves no multiprocessor idle."""
     rows, columns = tile = _of(TILES, features)
     tiles = math.ceil(features / rows) * math.ceil(positions / columns) * phases
-    return SMALL_TILE if tiles * _threads(tile) < THREADS // 2 else tile
+    return SMALL_TILE if tiles * threads(tile) < THREADS // 2 else tile
 
 
 def _parts(tiles: int, most: int, tile: tuple[int, int]) -> int:
     """Into how many ranges of positions to cut the sums, that all threads are busy for the greatest part of the time."""
-    slots = THREADS // _threads(tile)
+    slots = THREADS // threads(tile)
 
     def used(parts: int) -> float:
         return parts * tiles / (math.ceil(parts * tiles / slots) * slots)
@@ -196,12 +195,12 @@ def _parts(tiles: int, most: int, tile: tuple[int, int]) -> int:
     return max((max(1, min(most, slots * waves // tiles)) for waves in range(least, least + 4)), key=used)
 
 
-def _threads(tile: tuple[int, int]) -> int:
+def threads(tile: tuple[int, int]) -> int:
     """Of a block: warps have 64 × 64 of a tile, or 32 × 32 of the small one."""
     return math.prod(tile) // (64 * 64) * 32 if tile != SMALL_TILE else 128
 
 
-def _shared(tile: tuple[int, int]) -> int:
+def shared_bytes(tile: tuple[int, int]) -> int:
     return STAGES * sum(tile) * DEPTH * 2
 
 
@@ -219,8 +218,6 @@ def _vector(size: tuple[int, int], phases: int) -> np.int32:
 @functools.lru_cache(maxsize=1024)
 def _sizes(where: Any, is_adjoint: bool = False) -> tuple[np.int32, ...]:
     planes = (where.output, where.image) if is_adjoint else (where.image, where.output)
-    common = [math.gcd(s, d) for s, d in zip(where.stride, where.dilation)]
-    apart = [d // c for d, c in zip(where.dilation, common)]
-    skip = [s // c for s, c in zip(where.stride, common)]
+    apart, skip = zip(*map(steps, where.stride, where.dilation))
     pairs = (*planes, where.kernel, where.stride, where.before, where.dilation, apart, skip)
     return tuple(np.int32(n) for pair in pairs for n in pair)

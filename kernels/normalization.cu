@@ -18,7 +18,7 @@
 // rows of up to 32768 or 24576 half-precision elements are read once. Longer ones are read again, from L2, to be written.
 //
 // Backward: block b of gridDim.x takes rows b, b + gridDim.x, … (times the rows it holds) and adds up its part of the
-// parameters' gradients in registers, for `column_sums` to add over blocks: x and g are read once for all three gradients.
+// parameters' gradients in registers, for `add_partials` to add over blocks: x and g are read once for all three gradients.
 // While a row is being worked on, the next is on its way to shared memory, where each thread has slots of its own. A thread
 // has 2 chunks (8 of V = 1), rows half as many elements as above. Longer ones are split into gridDim.y tiles, and there are
 // two launches, of which the first finds the row sums of each tile, `tile_sums`, that the second begins with. Partial sums
@@ -28,6 +28,12 @@
 // 268 MB forward and 403 MB backward, 62 µs and 94 µs at 4.3 TB/s; partial sums of 528 blocks add 17 MB, mostly in L2.
 // Some 10 and 25 instructions per element are half of what there is time for.
 #include "ptx.cuh"
+
+// Chunks that a thread holds, and the most threads of a block.
+template <int V> constexpr int FORWARD_CHUNKS = V > 1 ? 4 : 16;
+template <int V> constexpr int BACKWARD_CHUNKS = V > 1 ? 2 : 8;
+template <bool CENTRED> constexpr int MOST = CENTRED ? 768 : 1024;
+constexpr int ADDERS = 1024;  // threads of `add_partials`
 
 // v[k] summed over the threads of a row, for all of them. Contains barriers: all threads of the block call it.
 template <int K> __device__ __forceinline__ void row_sum(float (&v)[K], int lanes) {
@@ -81,10 +87,10 @@ __device__ __forceinline__ void write_chunks(Vec<T, V> (&v)[CHUNKS], T* y, const
 }
 
 template <typename T, bool CENTRED, int V>
-__global__ void __launch_bounds__(CENTRED ? 768 : 1024, 1)
+__global__ void __launch_bounds__(MOST<CENTRED>, 1)
     norm_forward(const T* x, const T* weight, const T* bias, T* y, float* mean, float* rstd, int rows, int cols, int lanes,
                  float eps) {
-    constexpr int CHUNKS = V > 1 ? 4 : 16;
+    constexpr int CHUNKS = FORWARD_CHUNKS<V>;
     const int row = blockIdx.x * (blockDim.x / lanes) + threadIdx.x / lanes, lane = threadIdx.x % lanes;
     const int step = lanes * V, tile = CHUNKS * step, mine = lane * V, end = row < rows ? cols : 0;
     x += (long long)min(row, rows - 1) * cols;
@@ -192,10 +198,10 @@ template <int K> __device__ __forceinline__ void exchange(float (&sums)[K], floa
 // mean (null for RMS norm), rstd (rows,) and tile_sums (rows, gridDim.y, 2) are float, as are the partial sums (gridDim.x, cols).
 // `known`: tile_sums are to be read; otherwise they are written if given. Null outputs are left out.
 template <typename T, bool CENTRED, int V>
-__global__ void __launch_bounds__(CENTRED ? 768 : 1024, 1)
+__global__ void __launch_bounds__(MOST<CENTRED>, 1)
     norm_backward(const T* g, const T* x, const T* weight, const float* mean, const float* rstd, T* grad_x,
                   float* partial_weight, float* partial_bias, float* tile_sums, bool known, int rows, int cols, int lanes) {
-    constexpr int CHUNKS = V > 1 ? 2 : 8;
+    constexpr int CHUNKS = BACKWARD_CHUNKS<V>;
     extern __shared__ __align__(16) unsigned char shared[];
     Vec<T, V>* const slots = reinterpret_cast<Vec<T, V>*>(shared) + threadIdx.x;
     const int held = blockDim.x / lanes, lane = threadIdx.x % lanes, step = lanes * V, stride = gridDim.x * held;
@@ -264,24 +270,12 @@ __global__ void __launch_bounds__(CENTRED ? 768 : 1024, 1)
     if (CENTRED && partial_bias) fold(sum_g, scratch, partial_bias + to, lanes, end - base);
 }
 
-// weight[col] = Σ partial[0, k, col], bias[col] = Σ partial[1, k, col] over k, of partial (2, count, cols), always in the
-// same order; either may be null. A block adds up 32 columns: its warps take turns at k, then their sums are added.
+// weight[col] = Σ partial[0, k, col], bias[col] = Σ partial[1, k, col] over k, of partial (2, count, cols); either may be null.
 template <typename T>
-__global__ void __launch_bounds__(1024)
-    column_sums(const float* partial, T* weight, T* bias, int count, int cols) {
+__global__ void __launch_bounds__(ADDERS) add_partials(const float* partial, T* weight, T* bias, int count, int cols) {
     T* const out = blockIdx.y ? bias : weight;
-    const int col = blockIdx.x * 32 + LANE, warps = blockDim.x / 32;
-    __shared__ float of_warps[32][32];
-    float sum = 0;
-    if (out && col < cols) {
-#pragma unroll 4
-        for (int k = threadIdx.x / 32; k < count; k += warps) sum += partial[((long long)blockIdx.y * count + k) * cols + col];
-    }
-    of_warps[threadIdx.x / 32][LANE] = sum;
-    __syncthreads();
-    if (threadIdx.x < 32 && out && col < cols) {
-        sum = 0;
-        for (int w = 0; w < warps; ++w) sum += of_warps[w][LANE];
-        out[col] = from_float<T>(sum);
-    }
+    if (!out) return;
+    const float sum = column_sum<ADDERS / 32>(partial + static_cast<long long>(blockIdx.y) * count * cols, count, cols);
+    const int col = blockIdx.x * 32 + LANE;
+    if (threadIdx.x < 32 && col < cols) out[col] = from_float<T>(sum);
 }

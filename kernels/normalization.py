@@ -6,29 +6,42 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, aligned, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, access_width, contiguous, empty, is_access_width, on_16_bytes
 
-__all__ = ["column_sums", "in_order", "norm_backward", "norm_forward"]
+__all__ = ["add_partials", "in_order", "norm_backward", "norm_forward"]
 
 
 def _exists(dtype: Any, centred: bool, vector: int) -> bool:
-    return vector in (1, 16 // dtype.itemsize)
+    return is_access_width(dtype, vector)
 
 
 _forward = Kernel("normalization.cu", "norm_forward", FLOATS, (True, False), (1, 4, 8), only=_exists)
 _backward = Kernel("normalization.cu", "norm_backward", FLOATS, (True, False), (1, 4, 8), only=_exists)
-_column_sums = Kernel("normalization.cu", "column_sums", FLOATS)
+_add_partials = Kernel("normalization.cu", "add_partials", FLOATS)
 
 MULTIPROCESSORS = 132  # of an H100 or H200; the backward's grid is made for them, and the same everywhere
+ADDERS = 1024  # threads of `add_partials`
 ROWS = 8  # that a block takes one after another at least, if all have work, so that partial sums are little beside them
 
 
 def in_order(a: Any) -> Any:
     """`a`, or a copy, with its elements in order from a 16-byte boundary on; None is None."""
-    if a is None:
-        return None
-    a = namespace(a).ascontiguousarray(a)
-    return a if aligned(a) else a.copy()
+    a = contiguous(a)
+    return a if on_16_bytes(a) else a.copy()
+
+
+def forward_chunks(vector: int) -> int:
+    """How many chunks a thread holds."""
+    return 16 if vector == 1 else 4
+
+
+def backward_chunks(vector: int) -> int:
+    return 8 if vector == 1 else 2
+
+
+def most_threads(centred: bool) -> int:
+    """Of a block."""
+    return 768 if centred else 1024
 
 
 def _lanes(chunks: int, per_thread: int, most: int) -> int:
@@ -46,12 +59,11 @@ def norm_forward(x: Any, weight: Any, bias: Any, *, eps: float, centred: bool) -
     """
     x, weight, bias = in_order(x), in_order(weight), in_order(bias)
     rows, cols = x.shape
-    y, rstd = empty(x.shape, x.dtype, x), empty(rows, np.float32, x)
-    mean = empty(rows, np.float32, x) if centred else None
+    y, rstd = empty(x.shape, x.dtype, like=x), empty(rows, np.float32, like=x)
+    mean = empty(rows, np.float32, like=x) if centred else None
     if x.size:
-        width = 16 // x.dtype.itemsize
-        vector = 1 if cols % width else width
-        lanes = _lanes(cols // vector, 16 if vector == 1 else 4, 768 if centred else 1024)
+        vector = access_width(cols, x)
+        lanes = _lanes(cols // vector, forward_chunks(vector), most_threads(centred))
         held = max(1, 128 // lanes)
         _forward[x.dtype, centred, vector](
             -(-rows // held),
@@ -77,20 +89,19 @@ def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, 
     """
     g, x, weight = in_order(g), in_order(x), in_order(weight)
     (rows, cols), dtype, centred = x.shape, x.dtype, mean is not None
-    grad_x = empty(x.shape, dtype, x) if need[0] else None
+    grad_x = empty(x.shape, dtype, like=x) if need[0] else None
     if not x.size:
-        return grad_x, *column_sums(empty((2, 0, cols), np.float32, x), dtype, need[1:], into[1:])
-    width = 16 // dtype.itemsize
-    vector = 1 if cols % width else width
-    per_thread, most = 8 if vector == 1 else 2, 768 if centred else 1024
+        return grad_x, *add_partials(empty((2, 0, cols), np.float32, like=x), dtype, need[1:], into[1:])
+    vector = access_width(cols, x)
+    per_thread, most = backward_chunks(vector), most_threads(centred)
     lanes = _lanes(cols // vector, per_thread, most)
     held = max(1, 256 // lanes)
     block = held * lanes
     turns = -(-rows // held)
     blocks = min(MULTIPROCESSORS * (most // block), max(-(-turns // ROWS), min(turns, MULTIPROCESSORS)))
     tiles = -(-cols // (vector * per_thread * lanes))
-    partial = empty((2, blocks if need[1] or need[2] else 0, cols), np.float32, x)
-    tile_sums = empty((rows, tiles, 2), np.float32, x) if tiles > 1 else None
+    partial = empty((2, blocks if need[1] or need[2] else 0, cols), np.float32, like=x)
+    tile_sums = empty((rows, tiles, 2), np.float32, like=x) if tiles > 1 else None
 
     def launch(known: bool) -> None:
         outputs = known or tiles == 1
@@ -115,16 +126,17 @@ def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, 
     if tiles > 1:
         launch(known=False)
     launch(known=tiles > 1)
-    return grad_x, *column_sums(partial, dtype, need[1:], into[1:])
+    return grad_x, *add_partials(partial, dtype, need[1:], into[1:])
 
 
-def column_sums(partial: Any, dtype: Any, need: Any, into: Any) -> tuple:
+def add_partials(partial: Any, dtype: Any, need: Any, into: Any) -> tuple:
     """Sums over axis 1 of partial (2, count, cols), one (cols,) of `dtype` for each that is needed, in `into` if given."""
     if not any(need):
         return None, None
     count, cols = partial.shape[1:]
     sums = tuple(
-        (empty(cols, dtype, partial) if out is None else out) if wanted else None for wanted, out in zip(need, into)
+        (empty(cols, dtype, like=partial) if out is None else out) if wanted else None
+        for wanted, out in zip(need, into)
     )
-    _column_sums[dtype]((-(-cols // 32), 2), 1024, partial, *sums, np.int32(count), np.int32(cols))
+    _add_partials[dtype]((-(-cols // 32), 2), ADDERS, partial, *sums, np.int32(count), np.int32(cols))
     return sums

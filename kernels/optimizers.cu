@@ -10,7 +10,7 @@
 //     multiplier, skip    in device memory, or null: gradients are multiplied by the first (1/loss scale, a clipping
 //               coefficient); if the second is true, nothing is changed
 //
-// Launch: ceil_div(n, 16/sizeof(T)) threads, 256 to a block; each takes 16 bytes of parameters. All arrays begin on 16
+// Launch: ceil_div(n, 16/sizeof(T)) threads, THREADS to a block; each takes 16 bytes of parameters. All arrays begin on 16
 // bytes, as those of an arena do (on 64), and are moved 16 bytes at a time, but for the last few elements.
 //
 // Bytes per parameter: 12 for float, 14 for half precision with master weights; 8 more for each state vector. Adam: 28
@@ -18,11 +18,11 @@
 #include "neighbours.cuh"
 
 struct Descent {  // what every rule begins with: `descent_coefficients` of optimizers/rule.py
-    float sign, lambda, keep;
+    float sign, decay, keep;
 
     __device__ float direction(float& p, float g) const {
         p *= keep;
-        return sign * g + lambda * p;
+        return sign * g + decay * p;
     }
 };
 
@@ -160,12 +160,12 @@ __device__ __forceinline__ void update(const Rule& rule, float scale, T* p, floa
     if (state2) write_neighbours(state2 + first, s2);
 }
 
-template <typename T, typename Rule>
-__global__ void __launch_bounds__(256) step(T* p, float* master, const T* g, float* state0, float* state1, float* state2,
+template <typename T, typename Rule, int THREADS>
+__global__ void __launch_bounds__(THREADS) step(T* p, float* master, const T* g, float* state0, float* state1, float* state2,
                                             long long n, const float* coefficients, const float* multiplier,
                                             const bool* skip) {
     constexpr int N = VECTOR<T>;
-    const long long first = (static_cast<long long>(blockIdx.x) * 256 + threadIdx.x) * N;
+    const long long first = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) * N;
     if (first >= n || (skip && *skip)) return;
     const Rule rule = *reinterpret_cast<const Rule*>(coefficients);
     const float scale = multiplier ? *multiplier : 1.0f;

@@ -13,10 +13,11 @@ from .toolchain.launch import FLOATS, Kernel
 __all__ = ["RULES", "update"]
 
 THREADS = 256
+BYTES = 16  # of parameters that each thread takes: VECTOR<T> of common.cuh
 
 RULES = ("SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "NAdam", "RAdam", "Adamax", "AdaBound", "Lion")
 
-_step = Kernel("optimizers.cu", "step", FLOATS, RULES)
+_step = Kernel("optimizers.cu", "step", FLOATS, RULES, (THREADS,))
 
 
 def update(
@@ -35,8 +36,8 @@ def update(
     p and g have one of FLOATS; `states`, up to three vectors or None each, and `master` are float32, all of one length
     and beginning on 16 bytes; `multiplier` (float32) and `skip` (bool) have one element.
     """
-    _step[p.dtype, rule](
-        math.ceil(p.size * p.dtype.itemsize / (16 * THREADS)),
+    _step[p.dtype, rule, THREADS](
+        math.ceil(p.size * p.dtype.itemsize / (BYTES * THREADS)),
         THREADS,
         p,
         master,

@@ -1,6 +1,6 @@
 // Philox4x64-10: four random 64-bit words from a counter and a key, the same as NumPy's, in any order, from any thread.
 //
-// Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. `backend/random.py` defines the stream: block b
+// Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. `backend/array/random.py` defines the stream: block b
 // is Philox of the 256-bit counter b + 1 under the 128-bit key `seed`; draws of 32 bits take the low half of each word,
 // then the high half. A block costs 10 rounds of two 64 × 64 → 128-bit products, about 250 instructions.
 #pragma once

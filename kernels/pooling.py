@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, empty
+from .windows import reciprocal, steps
 
 __all__ = [
     "adaptive_avg_pool",
@@ -68,7 +69,8 @@ def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
         np.int32(planes),
         *_geometry(down, across),
         *_steps(down, across),
-        *_by_strides(down, across),
+        reciprocal(down.stride),
+        reciprocal(across.stride),
     )
     return grad_x
 
@@ -107,7 +109,8 @@ def avg_pool_gradient(
         *_geometry(down, across)[:-2],
         np.bool_(count_include_pad),
         np.int32(divisor or 0),
-        *_by_strides(down, across),
+        reciprocal(down.stride),
+        reciprocal(across.stride),
     )
     return grad_x
 
@@ -161,12 +164,5 @@ def _geometry(down: Any, across: Any) -> tuple[np.int32, ...]:
 @functools.lru_cache(maxsize=1024)
 def _steps(down: Any, across: Any) -> tuple[np.int32, ...]:
     """From one window that covers a pixel to the next: how many windows on, and how many taps back."""
-    common = [math.gcd(a.stride, a.dilation) for a in (down, across)]
-    apart = (a.dilation // c for a, c in zip((down, across), common))
-    skip = (a.stride // c for a, c in zip((down, across), common))
-    return tuple(np.int32(n) for n in (*apart, *skip))
-
-
-@functools.lru_cache(maxsize=1024)
-def _by_strides(down: Any, across: Any) -> tuple[np.uint64, ...]:
-    return tuple(np.uint64(((1 << 64) - 1) // a.stride) for a in (down, across))
+    apart, skip = zip(*(steps(a.stride, a.dilation) for a in (down, across)))
+    return tuple(map(np.int32, (*apart, *skip)))

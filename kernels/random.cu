@@ -1,5 +1,5 @@
-// Random numbers, bit for bit those of `Generator` on a CPU (backend/random.py): Philox words, turned into numbers by
-// operations that IEEE 754 rounds exactly, in the same order. Hence compiled with -fmad=false: a product and a sum stay
+// Random numbers, bit for bit those of `Generator` on a CPU (backend/array/random.py): Philox words, turned into numbers
+// by operations that IEEE 754 rounds exactly, in the same order. Hence compiled with -fmad=false: a product and a sum stay
 // two roundings.
 //
 // y[i] comes from the i-th word of the draw (8-byte types), or from the i-th half-word (all others):
@@ -16,6 +16,8 @@
 // rate: 0.7·10¹² numbers a second, 2.8 TB/s of float32, 2²⁸ of them in 0.4 ms. A normal number takes 400 instructions,
 // most in double precision, as nearly every warp has one in the tails: 2²⁸ in 3 ms, once per model.
 #include "philox.cuh"
+
+constexpr int THREADS = 256;
 
 // --- the normal distribution's quantile ------------------------------------------------------------------------------
 template <typename... Higher> __device__ __forceinline__ double horner(double x, double c, Higher... higher) {
@@ -110,11 +112,11 @@ struct Normal {  // half precision is rounded from float
 };
 
 template <typename T, typename Draw>
-__global__ void __launch_bounds__(256) draw(T* y, long long n, unsigned long long key0, unsigned long long key1,
+__global__ void __launch_bounds__(THREADS) draw(T* y, long long n, unsigned long long key0, unsigned long long key1,
                                             unsigned long long counter, const unsigned long long* advance,
                                             unsigned long long bound, long long low) {
     constexpr int N = PER_BLOCK<T>, WIDTH = N < VECTOR<T> ? N : VECTOR<T>;
-    const long long thread = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+    const long long thread = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
     const long long first = thread * N;
     if (first >= n) return;
     const Philox4x64 block = philox_block(first_block(counter, advance) + thread, key0, key1);

@@ -13,7 +13,7 @@ import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel
 
-__all__ = ["draw", "stream_arguments"]
+__all__ = ["draw", "per_block", "stream_arguments"]
 
 THREADS = 256
 
@@ -41,7 +41,7 @@ def draw(what: str, y: Any, stream: tuple[int, int, Any], bound: int = 0, low: i
     `what`: "Words" (uint64); "Integers" (int64) in [low, low + bound); "Bernoulli" (bool), true with probability
     bound/2³²; "Uniform" on [0, 1) and "Normal", standard (float16, bfloat16, float32, float64).
     """
-    threads = math.ceil(y.size / (4 if y.dtype.itemsize == 8 else 8))
+    threads = math.ceil(y.size / per_block(y.dtype))
     _draw[y.dtype, what](
         math.ceil(threads / THREADS),
         THREADS,
@@ -52,6 +52,11 @@ def draw(what: str, y: Any, stream: tuple[int, int, Any], bound: int = 0, low: i
         np.int64(low),
     )
     return y
+
+
+def per_block(dtype: np.dtype) -> int:
+    """How many numbers one Philox block makes: PER_BLOCK<T> in the source."""
+    return 4 if dtype.itemsize == 8 else 8
 
 
 def stream_arguments(stream: tuple[int, int, Any]) -> tuple[np.uint64, np.uint64, np.uint64, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, empty, namespace
+from .toolchain.launch import FLOATS, Kernel, contiguous, empty, vector_width
 
 __all__ = ["clip", "norm", "scale"]
 
@@ -32,7 +32,7 @@ def norm(arrays: Sequence[Any], p: float = 2.0) -> Any:
     partial = empty((sum(blocks),), np.dtype(np.float32), like=arrays[0])
     done = 0
     for x, n in zip(arrays, blocks):
-        x = namespace(x).ascontiguousarray(x)
+        x = contiguous(x)
         _power_sum[x.dtype, _SUMS.get(p, "Power")](n, THREADS, x, np.int64(x.size), np.float32(p), partial[done:])
         done += n
     result = empty((), np.dtype(np.float32), like=arrays[0])
@@ -51,4 +51,4 @@ def clip(x: Any, norm: Any, max_norm: float) -> None:
 
 
 def _grid(x: Any) -> int:
-    return math.ceil(x.size * x.dtype.itemsize / (16 * THREADS))
+    return math.ceil(x.size / (THREADS * vector_width(x.dtype)))

@@ -38,22 +38,15 @@ from .perceptron import *
 from .pooling import *
 from .summary import LayerSummary, Summary, summary
 
-__all__ = [
-    *activation.__all__,
-    *containers.__all__,
-    *convolution.__all__,
-    *dropout.__all__,
-    *embedding.__all__,
-    *linear.__all__,
-    *loss.__all__,
-    *module.__all__,
-    *normalization.__all__,
-    *perceptron.__all__,
-    *pooling.__all__,
-    "LayerSummary",
-    "Summary",
-    "functional",
-    "init",
-    "models",
-    "summary",
-]
+__all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary"]
+__all__ += activation.__all__
+__all__ += containers.__all__
+__all__ += convolution.__all__
+__all__ += dropout.__all__
+__all__ += embedding.__all__
+__all__ += linear.__all__
+__all__ += loss.__all__
+__all__ += module.__all__
+__all__ += normalization.__all__
+__all__ += perceptron.__all__
+__all__ += pooling.__all__

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ..backend.array.manipulation import reshape
 from ..backend.tape.tensor import Tensor
-from .module import Module, _indented, _layout
+from .module import Layer, Module, _indented, _layout
 
 __all__ = ["Flatten", "Identity", "ModuleDict", "ModuleList", "Residual", "Sequential", "Unflatten"]
+
+T = TypeVar("T")
 
 
 class _Indexed(Module):
@@ -36,7 +38,11 @@ class _Indexed(Module):
             raise IndexError(f"`index` must be in [{-len(items)}, {len(items)}), got {index}")
         return items[index][0]
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self._part(self._items()[index])
         return vars(self)[self._name(index)]
@@ -47,7 +53,7 @@ class _Indexed(Module):
     def __setitem__(self, index: int, module: Module) -> None:
         self.add_module(self._name(index), module)
 
-    def __delitem__(self, index: Any) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         gone = {name for name, _ in self._items()[index]} if isinstance(index, slice) else {self._name(index)}
         kept = [(name, m) for name, m in self._items() if name not in gone]
         if all(name.isdigit() for name, _ in kept):
@@ -56,37 +62,100 @@ class _Indexed(Module):
             for name in gone:
                 delattr(self, name)
 
-    def append(self, module: Module) -> Any:
-        """Put a module at the end."""
+    def append(self, module: Module) -> Self:
+        """Put a module at the end.
+
+        Parameters
+        ----------
+        module : Module
+            Gets the next number for a name.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         self.add_module(str(len(self)), module)
         return self
 
-    def extend(self, modules: Iterable[Module]) -> Any:
-        """Put several modules at the end."""
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Put several modules at the end.
+
+        Parameters
+        ----------
+        modules : iterable of Module
+            In the order in which they are put.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         for module in modules:
             self.append(module)
         return self
 
-    def insert(self, index: int, module: Module) -> Any:
-        """Put a module before the one at `index`."""
+    def insert(self, index: int, module: Module) -> Self:
+        """Put a module before the one at `index`.
+
+        Parameters
+        ----------
+        index : int
+            As for `list.insert`; the modules behind it are renumbered.
+        module : Module
+            What is put there.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         modules = list(self)
         modules.insert(index, module)
         self._replace(modules)
         return self
 
     def pop(self, index: int = -1) -> Module:
-        """Take a module out."""
+        """Take a module out.
+
+        Parameters
+        ----------
+        index : int, default -1
+            Its place; negative numbers count from the end.
+
+        Returns
+        -------
+        Module
+            The one that was taken out; those behind it are renumbered.
+
+        Raises
+        ------
+        IndexError
+            If there is none at `index`.
+        """
         module = self[index]
         del self[index]
         return module
 
 
-class Sequential(_Indexed):
+class Sequential(_Indexed, Layer):
     """Modules applied one after the other, as `torch.nn.Sequential`: f = fₙ ∘ … ∘ f₁.
 
-    Takes modules, or one dict (or OrderedDict) of names to modules. Two modules of which the first offers it
-    (`Module.fused`) are one operation: a Linear and the ReLU or GELU("tanh") after it, unless one of them has a hook.
+    Two modules of which the first offers it (`Module.fused`) are one operation: a Linear and the ReLU or GELU("tanh")
+    after it, unless one of them has a hook. Indexing gives a module, slicing a Sequential.
 
+    Parameters
+    ----------
+    *args : Module
+        What is applied, from the first to the last; or one dict of names to modules.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not a Module.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
     >>> net(weft.ones((2, 4))).shape
@@ -103,17 +172,18 @@ class Sequential(_Indexed):
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
-        modules = [module for module in vars(self).values() if isinstance(module, Module)]
-        last, i = len(modules) - 1, 0
-        while i <= last:
-            together = modules[i].fused(modules[i + 1]) if i < last else None
-            if together is None:
-                input = modules[i](input)
-                i += 1
-            else:
-                input = together(input)
-                i += 2
-        return input
+        previous = None  # not called yet: it may be one operation with what follows
+        for module in tuple(self.__dict__.values()):
+            if not isinstance(module, Module):
+                continue
+            if previous is not None:
+                output = previous.fused(module, input)
+                if output is not NotImplemented:
+                    input, previous = output, None
+                    continue
+                input = previous(input)
+            previous = module
+        return input if previous is None else previous(input)
 
     def _part(self, items: list[tuple[str, Module]]) -> Sequential:
         return Sequential(dict(items))
@@ -125,9 +195,16 @@ class Sequential(_Indexed):
 class ModuleList(_Indexed):
     """A list of modules that counts as part of the model, as `torch.nn.ModuleList`; it has no forward of its own.
 
+    Parameters
+    ----------
+    modules : iterable of Module, optional
+        What is in it at first; none unless given.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> heads = nn.ModuleList(nn.Linear(2, n) for n in (3, 5))
-    >>> [tuple(h(weft.ones((1, 2))).shape) for h in heads]
+    >>> [h(weft.ones((1, 2))).shape for h in heads]
     [(1, 3), (1, 5)]
     """
 
@@ -155,13 +232,20 @@ class ModuleList(_Indexed):
 class ModuleDict(Module):
     """A dict of modules that counts as part of the model, as `torch.nn.ModuleDict`.
 
+    Parameters
+    ----------
+    modules : mapping of str to Module, or iterable of pairs, optional
+        What is in it at first; none unless given.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> activations = nn.ModuleDict({"relu": nn.ReLU(), "tanh": nn.Tanh()})
     >>> activations["relu"](weft.tensor([-1.0])).tolist()
     [0.0]
     """
 
-    def __init__(self, modules: Any = None):
+    def __init__(self, modules: Mapping[str, Module] | ModuleDict | Iterable[tuple[str, Module]] | None = None):
         if modules is not None:
             self.update(modules)
 
@@ -187,21 +271,65 @@ class ModuleDict(Module):
         return key in list(self)
 
     def keys(self) -> list[str]:
+        """The names, in the order in which they were added.
+
+        Returns
+        -------
+        list of str
+            A new list.
+        """
         return list(self)
 
     def values(self) -> list[Module]:
+        """The modules, in the order in which they were added.
+
+        Returns
+        -------
+        list of Module
+            A new list.
+        """
         return [self[key] for key in self]
 
     def items(self) -> list[tuple[str, Module]]:
+        """Names and modules, in the order in which they were added.
+
+        Returns
+        -------
+        list of tuple of str and Module
+            A new list.
+        """
         return [(key, self[key]) for key in self]
 
-    def update(self, modules: Any) -> None:
-        """Add the modules of a mapping, or of an iterable of pairs; those with known names are replaced."""
-        for key, module in modules.items() if hasattr(modules, "items") else modules:
+    def update(self, modules: Mapping[str, Module] | ModuleDict | Iterable[tuple[str, Module]]) -> None:
+        """Add modules; those with known names are replaced.
+
+        Parameters
+        ----------
+        modules : mapping of str to Module, or iterable of pairs
+            What is added, in this order.
+        """
+        given: Any = modules
+        for key, module in given.items() if hasattr(given, "items") else given:
             self[key] = module
 
     def pop(self, key: str) -> Module:
-        """Take a module out."""
+        """Take a module out.
+
+        Parameters
+        ----------
+        key : str
+            Its name.
+
+        Returns
+        -------
+        Module
+            The one that was taken out.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        """
         module = self[key]
         delattr(self, key)
         return module
@@ -212,12 +340,30 @@ class ModuleDict(Module):
             delattr(self, key)
 
 
-class Residual(Module):
-    """A residual connection: y = f(x) + s(x), where f is `module` and s is `shortcut`, the identity if None.
+class Residual(Layer):
+    """A residual connection: y = f(x) + s(x), where f is `module` and s is `shortcut`.
 
-    Give a shortcut (such as a 1×1 convolution) where f changes the shape. He et al., "Deep Residual Learning for Image
-    Recognition" (2016); theirs applies a ReLU to the sum, which is a module of its own here.
+    The paper's block ends with a ReLU of the sum; here that is a module of its own.
 
+    Parameters
+    ----------
+    module : Module
+        The branch f.
+    shortcut : Module, optional
+        The way s past it, the identity unless given; where f changes the shape, a module that does the same, such
+        as a 1×1 convolution.
+
+    Raises
+    ------
+    ValueError
+        In a call, if f(x) and s(x) differ in shape.
+
+    References
+    ----------
+    He et al., "Deep Residual Learning for Image Recognition" (2016).
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Residual(nn.Identity())(weft.tensor([1.0, 2.0])).tolist()
     [2.0, 4.0]
@@ -239,23 +385,45 @@ class Residual(Module):
 
 
 class Identity(Module):
-    """y = x, whatever the arguments, as `torch.nn.Identity`: a placeholder.
+    """The input itself, y = x, whatever the arguments, as `torch.nn.Identity`: a placeholder.
 
+    Parameters
+    ----------
+    *args : object
+        Ignored.
+    **kwargs : object
+        Ignored.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Identity(54, unused=True)(weft.tensor([1.0])).tolist()
     [1.0]
     """
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: object, **kwargs: object):
         pass
 
-    def forward(self, input: Any) -> Any:
+    if TYPE_CHECKING:
+
+        def __call__(self, input: T) -> T: ...
+
+    def forward(self, input: T) -> T:
         return input
 
 
-class Flatten(Module):
+class Flatten(Layer):
     """Axes start_dim … end_dim merged into one, as `torch.nn.Flatten`: (N, C, H, W) → (N, C·H·W).
 
+    Parameters
+    ----------
+    start_dim : int, default 1
+        The first of the axes; 1 keeps the batch axis apart.
+    end_dim : int, default -1
+        The last of the axes, included.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Flatten()(weft.ones((2, 3, 4, 5))).shape
     (2, 60)
@@ -266,17 +434,31 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.flatten(self.start_dim, self.end_dim)  # type: ignore[attr-defined]
+        return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-class Unflatten(Module):
-    """Axis `dim` split into axes of `unflattened_size` (one may be −1), as `torch.nn.Unflatten`.
+class Unflatten(Layer):
+    """One axis split into several, as `torch.nn.Unflatten`: (N, C·H·W) → (N, C, H, W).
 
     Named dimensions, which PyTorch has here too, do not exist in weft.
 
+    Parameters
+    ----------
+    dim : int
+        The axis that is split.
+    unflattened_size : iterable of int
+        Lengths of the axes in its place; one may be −1, for what the others leave.
+
+    Raises
+    ------
+    ValueError
+        In a call, if the lengths do not multiply to that of the axis.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Unflatten(1, (3, -1))(weft.ones((2, 12))).shape
     (2, 3, 4)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..backend.array.creation import empty
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
-from .module import Module
+from .functional._check import Ints
+from .functional.convolution import check_named_padding, same_padding
+from .module import Layer
 
 __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
 
-Ints = int | tuple[int, ...]
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
 
-class _Conv(Module):
+class _Conv(Layer):
     """What the convolutions share; a subclass says how many axes the kernel has."""
 
     axes: int
     transposed = False
+    padding: str | tuple[int, ...]
     output_padding: tuple[int, ...] = ()
     bias: Parameter | None
 
@@ -40,7 +41,7 @@ class _Conv(Module):
         padding_mode: str = "zeros",
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         if not isinstance(groups, int) or groups < 1 or in_channels % groups or out_channels % groups:
             got = f"got {groups} for {in_channels} and {out_channels}"
@@ -56,9 +57,7 @@ class _Conv(Module):
         self.groups = groups
         self.padding_mode = padding_mode
         if isinstance(padding, str):
-            check.one_of("padding", padding, ("valid", "same"))
-            if padding == "same" and max(self.stride) > 1:
-                raise ValueError(f"`padding` may be 'same' with stride 1 alone, got stride {self.stride}")
+            check_named_padding(padding, self.stride)
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = Parameter(empty((first, second // groups, *self.kernel_size), device=device, dtype=dtype))
         self.bias = Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None
@@ -66,22 +65,18 @@ class _Conv(Module):
 
     def reset_parameters(self) -> None:
         """Draw new initial values."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(max(1, math.prod(self.weight.shape[1:])))
-            init.uniform_(self.bias, -bound, bound)
+        init.default_(self.weight, self.bias)
 
-    def _padded(self, input: Tensor) -> tuple[Tensor, Any]:
+    def _padded(self, input: Tensor) -> tuple[Tensor, str | Ints]:
         """The input, and the padding that is left to the convolution: all of it if it is zeros."""
         if self.padding_mode == "zeros":
             return input, self.padding
         if self.padding == "valid":
             return input, 0
-        if self.padding == "same":
-            spans = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation)]
-            sides = [(s // 2, s - s // 2) for s in spans]
+        if isinstance(self.padding, str):
+            sides = same_padding(self.kernel_size, self.dilation)
         else:
-            sides = [(p, p) for p in self.padding]  # type: ignore[misc]
+            sides = [(p, p) for p in self.padding]
         return F.pad(input, [p for side in reversed(sides) for p in side], mode=PADDING_MODES[self.padding_mode]), 0
 
     def extra_repr(self) -> str:
@@ -97,8 +92,46 @@ class _Conv(Module):
 
 
 class Conv1d(_Conv):
-    """Cross-correlation of sequences, as `torch.nn.Conv1d`: x (N, C, L) or (C, L) → y (N, O, Lo); see `Conv2d`.
+    """Cross-correlation of sequences, as `torch.nn.Conv1d`: x (N, C, L) or (C, L) → y (N, O, Lo).
 
+        y[n, o, l] = b[o] + Σ_{c,k} W[o, c, k] · x[n, c, l·S + k·D − P]
+        Lo = ⌊(L + 2P − D(K − 1) − 1)/S⌋ + 1
+
+    with `weight` W (O, C/groups, K) and `bias` b (O), both starting as U(−1/√f, 1/√f), f = C/groups · K.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Length K of the kernel.
+    stride : int or tuple of int, default 1
+        S: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the length (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+        What the padding is made of.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide the channels, a size is too small, or "same" meets a stride above 1; in a call,
+        if x has other channels or is smaller than the kernel.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Conv1d(3, 4, 5, padding="same")(weft.ones((2, 3, 10))).shape
     (2, 4, 10)
@@ -112,15 +145,46 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """Cross-correlation of images, as `torch.nn.Conv2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo),
+    """Cross-correlation of images, as `torch.nn.Conv2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo).
 
-        y[n, o, h, w] = b[o] + Σ_{c,i,j} W[o, c, i, j] · x[n, c, h·S + i·D − P, w·S + j·D − P],   Ho = ⌊(H + 2P − D(KH −
-        1) − 1)/S⌋ + 1
+        y[n, o, h, w] = b[o] + Σ_{c,i,j} W[o, c, i, j] · x[n, c, h·S + i·D − P, w·S + j·D − P]
+        Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1
 
     with `weight` W (O, C/groups, KH, KW) and `bias` b (O), both starting as U(−1/√f, 1/√f), f = C/groups · KH · KW.
-    `padding` is an int, one for each axis, "valid" or "same"; outside of the image are zeros, or what `padding_mode`
-    ("reflect", "replicate", "circular") says.
 
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Size (KH, KW) of the kernel, or one number for both; so below.
+    stride : int or tuple of int, default 1
+        S: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the size (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+        What the padding is made of.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide the channels, a size is too small, or "same" meets a stride above 1; in a call,
+        if x has other channels or is smaller than the kernel.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Conv2d(3, 16, 3, padding=1)(weft.ones((2, 3, 32, 32))).shape
     (2, 16, 32, 32)
@@ -134,6 +198,7 @@ class Conv2d(_Conv):
 
 
 class _ConvTranspose(_Conv):
+    padding: tuple[int, ...]
     transposed = True
 
     def __init__(
@@ -150,7 +215,7 @@ class _ConvTranspose(_Conv):
         padding_mode: str = "zeros",
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         if isinstance(padding, str):
             raise TypeError(f"`padding` must be an int or ints for a transposed convolution, got {padding!r}")
@@ -169,6 +234,10 @@ class _ConvTranspose(_Conv):
         )
         self.output_padding = check.several("output_padding", output_padding, self.axes)
 
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor: ...
+
     def _extra(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
         """The output padding that makes the output `output_size` large: a stride > 1 leaves several possibilities."""
         if output_size is None:
@@ -178,7 +247,7 @@ class _ConvTranspose(_Conv):
             input.shape[-n:], tuple(output_size)[-n:], self.stride, self.padding, self.dilation, self.kernel_size
         )
         for size, wanted, s, p, d, k in lengths:
-            least = (size - 1) * s - 2 * p + d * (k - 1) + 1  # type: ignore[operator]
+            least = (size - 1) * s - 2 * p + d * (k - 1) + 1
             if not least <= wanted < least + s:
                 raise ValueError(
                     f"`output_size` must be {least} … {least + s - 1} along each axis for this input, got {wanted}"
@@ -188,8 +257,51 @@ class _ConvTranspose(_Conv):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """Transposed convolution of sequences, as `torch.nn.ConvTranspose1d`: x (N, C, L) or (C, L) → y (N, O, Lo).
+    """The adjoint of `Conv1d`, as `torch.nn.ConvTranspose1d`: x (N, C, L) or (C, L) → y (N, O, Lo).
 
+        Lo = (L − 1)·S − 2P + D(K − 1) + output_padding + 1
+
+    with `weight` (C, O/groups, K) and `bias` (O), both starting as U(−1/√f, 1/√f), f = O/groups · K. A call may say
+    which Lo it wants, `layer(x, output_size=(9,))`, instead of `output_padding`.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Length K of the kernel.
+    stride : int or tuple of int, default 1
+        S: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end: picks among the Lo that `Conv1d` would have brought to L. Less than the stride or
+        the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+    padding_mode : {"zeros"}, default "zeros"
+        There is no other.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    TypeError
+        If `padding` is a str.
+    ValueError
+        If `groups` does not divide the channels or a size is too small; in a call, if x has other channels or
+        `output_size` is out of reach.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.ConvTranspose1d(3, 4, 2, stride=2)(weft.ones((2, 3, 5))).shape
     (2, 4, 10)
@@ -199,31 +311,69 @@ class ConvTranspose1d(_ConvTranspose):
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         extra = self._extra(input, output_size)
-        padding: Any = self.padding
         return F.conv_transpose1d(
-            input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """The adjoint of `Conv2d`, as `torch.nn.ConvTranspose2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo),
+    """The adjoint of `Conv2d`, as `torch.nn.ConvTranspose2d`: x (N, C, H, W) or (C, H, W) → y (N, O, Ho, Wo).
 
         Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1
 
-    with `weight` (C, O/groups, KH, KW) and `bias` (O), both starting as U(−1/√f, 1/√f), f = O/groups · KH · KW.
-    `output_padding` (or the argument `output_size` of a call) picks among the sizes that a convolution would have
-    brought to H.
+    with `weight` (C, O/groups, KH, KW) and `bias` (O), both starting as U(−1/√f, 1/√f), f = O/groups · KH · KW. A call
+    may say which size it wants, `layer(x, output_size=(9, 9))`, instead of `output_padding`.
 
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Size (KH, KW) of the kernel, or one number for both; so below.
+    stride : int or tuple of int, default 1
+        S: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end: picks among the sizes that `Conv2d` would have brought to (H, W). Less than the
+        stride or the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+    padding_mode : {"zeros"}, default "zeros"
+        There is no other.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    TypeError
+        If `padding` is a str.
+    ValueError
+        If `groups` does not divide the channels or a size is too small; in a call, if x has other channels or
+        `output_size` is out of reach.
+
+    Examples
+    --------
     >>> from weft import layers as nn
-    >>> nn.ConvTranspose2d(3, 4, 2, stride=2)(weft.ones((2, 3, 5, 5))).shape
+    >>> layer = nn.ConvTranspose2d(3, 4, 2, stride=2)
+    >>> layer(weft.ones((2, 3, 5, 5))).shape
     (2, 4, 10, 10)
+    >>> layer(weft.ones((2, 3, 5, 5)), output_size=(11, 11)).shape
+    (2, 4, 11, 11)
     """
 
     axes = 2
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         extra = self._extra(input, output_size)
-        padding: Any = self.padding
         return F.conv_transpose2d(
-            input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )

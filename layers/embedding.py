@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Self
 
 from ..backend.array.creation import empty
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
-from .module import Module
+from .module import Layer
 
 __all__ = ["Embedding"]
 
 
-class Embedding(Module):
+class Embedding(Layer):
     """Row `index` of a learned table, as `torch.nn.Embedding`: indices (…) → (…, embedding_dim).
 
-    `weight` (num_embeddings, embedding_dim) starts as N(0, 1). The row `padding_idx` starts as zeros and receives no
-    gradient. The gradient of a row is the sum over its uses, in a fixed order, divided by their number if
-    `scale_grad_by_freq`. With `max_norm`, rows that are used are first shrunk, in place, to that `norm_type`-norm.
-    Gradients are always dense: `sparse` is accepted and changes nothing.
+    `weight` (num_embeddings, embedding_dim) starts as N(0, 1). The gradient of a row is the sum over its uses, in a
+    fixed order. Gradients are always dense.
 
+    Parameters
+    ----------
+    num_embeddings : int
+        Rows of the table: indices are 0 … num_embeddings − 1.
+    embedding_dim : int
+        Length of a row.
+    padding_idx : int, optional
+        A row that starts as zeros and receives no gradient; negative numbers count from the end.
+    max_norm : float, optional
+        Rows that are used are first shrunk, in place, to at most this norm.
+    norm_type : float, default 2.0
+        The p of the p-norm that `max_norm` limits; may be infinite.
+    scale_grad_by_freq : bool, default False
+        Whether a row's gradient is divided by the number of its uses in the call.
+    sparse : bool, default False
+        PyTorch's argument; it changes nothing.
+    _weight : Tensor, optional
+        PyTorch's argument: the table itself, of shape (num_embeddings, embedding_dim).
+    _freeze : bool, default False
+        PyTorch's argument: whether the table is not learned.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `padding_idx` is no row of the table, or `_weight` has another shape.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.Embedding(10, 3)(weft.tensor([[1, 2], [4, 3]])).shape
     (2, 2, 3)
@@ -40,7 +70,7 @@ class Embedding(Module):
         _freeze: bool = False,
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
@@ -76,9 +106,38 @@ class Embedding(Module):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
-    ) -> Embedding:
-        """An embedding over a given table (its memory, not a copy), which does not learn unless `freeze=False`.
+    ) -> Self:
+        """An embedding over a given table (its memory, not a copy).
 
+        Parameters
+        ----------
+        embeddings : Tensor
+            The table, (num_embeddings, embedding_dim).
+        freeze : bool, default True
+            Whether the table is not learned.
+        padding_idx : int, optional
+            A row that receives no gradient.
+        max_norm : float, optional
+            Rows that are used are first shrunk, in place, to at most this norm.
+        norm_type : float, default 2.0
+            The p of the p-norm that `max_norm` limits.
+        scale_grad_by_freq : bool, default False
+            Whether a row's gradient is divided by the number of its uses in the call.
+        sparse : bool, default False
+            PyTorch's argument; it changes nothing.
+
+        Returns
+        -------
+        Embedding
+            A new layer, of the class that it is called on.
+
+        Raises
+        ------
+        ValueError
+            If `embeddings` does not have two axes.
+
+        Examples
+        --------
         >>> from weft import layers as nn
         >>> nn.Embedding.from_pretrained(weft.tensor([[1.0, 2.0], [3.0, 4.0]]))(weft.tensor([1])).tolist()
         [[3.0, 4.0]]

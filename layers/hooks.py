@@ -9,7 +9,15 @@ __all__ = ["RemovableHandle"]
 
 
 class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook off; as a context manager it does so at the end."""
+    """What registering a hook returns: `remove()` takes the hook off; as a context manager it does so at the end.
+
+    Parameters
+    ----------
+    module : Module
+        What the hook was registered with.
+    entry : tuple
+        The hook and whether it sees keyword arguments, as `Hooks` lists it.
+    """
 
     def __init__(self, module: Any, entry: tuple):
         self._module, self._entry = module, entry
@@ -27,7 +35,7 @@ class RemovableHandle:
     def __enter__(self) -> RemovableHandle:
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
 

@@ -51,23 +51,100 @@ def _working_dtype(tensor: Tensor) -> np.dtype:
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Every element `val`."""
+    """Every element the same number.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place; of any shape and a floating-point dtype.
+    val : float
+        That number.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.init.constant_(weft.zeros(2), 3.0).tolist()
+    [3.0, 3.0]
+    """
     tensor.data[...] = val
     return tensor
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Every element 0."""
+    """Every element 0.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place; of any shape and a floating-point dtype.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.init.zeros_(weft.ones(2)).tolist()
+    [0.0, 0.0]
+    """
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Every element 1."""
+    """Every element 1.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place; of any shape and a floating-point dtype.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.init.ones_(weft.zeros(2)).tolist()
+    [1.0, 1.0]
+    """
     return constant_(tensor, 1.0)
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: random.Generator | None = None) -> Tensor:
-    """U(a, b): variance (b − a)²/12."""
+    """Uniform distribution U(a, b): mean (a + b)/2, variance (b − a)²/12.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place; of any shape and a floating-point dtype.
+    a : float, default 0.0
+        Lower limit, included.
+    b : float, default 1.0
+        Upper limit.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.uniform_(weft.zeros(1000), -2.0, 2.0)
+    >>> -2 <= x.min().item() < -1.9 < 1.9 < x.max().item() <= 2
+    True
+    """
     u = _generator(generator).uniform(tensor.shape, _working_dtype(tensor), tensor.device)
     u *= b - a
     u += a
@@ -75,7 +152,31 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: random.G
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: random.Generator | None = None) -> Tensor:
-    """N(mean, std²)."""
+    """Normal distribution N(mean, std²).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place; of any shape and a floating-point dtype.
+    mean : float, default 0.0
+        Its centre.
+    std : float, default 1.0
+        Its standard deviation.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.normal_(weft.zeros(10000), std=3.0)
+    >>> round(x.std().item())
+    3
+    """
     z = _generator(generator).normal(tensor.shape, _working_dtype(tensor), tensor.device)
     z *= std
     z += mean
@@ -90,9 +191,41 @@ def trunc_normal_(
     b: float = 2.0,
     generator: random.Generator | None = None,
 ) -> Tensor:
-    """N(mean, std²) given that the value lies in [a, b]: absolute limits, as in PyTorch, not multiples of std.
+    """Normal distribution N(mean, std²), given that the value lies in [a, b].
 
     x = mean + std · Φ⁻¹(u), u uniform between Φ((a − mean)/std) and Φ((b − mean)/std).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place; of any shape and a floating-point dtype.
+    mean : float, default 0.0
+        Centre of the whole distribution.
+    std : float, default 1.0
+        Standard deviation of the whole distribution, positive.
+    a : float, default -2.0
+        Lower limit: absolute, as in PyTorch, not a multiple of std.
+    b : float, default 2.0
+        Upper limit, likewise.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `a` is not less than `b`, `std` not positive, or [a, b] without probability.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.trunc_normal_(weft.zeros(1000), a=-1.0, b=1.0)
+    >>> -1 <= x.min().item() < -0.9 < 0.9 < x.max().item() <= 1
+    True
     """
     if not a < b or not std > 0:
         raise ValueError(f"`a` must be less than `b`, and `std` positive, got a={a}, b={b}, std={std}")
@@ -107,9 +240,27 @@ def trunc_normal_(
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor that keeps the variance constant through a nonlinearity, as PyTorch gives it.
 
-    1 for linear, conv and sigmoid, 5/3 for tanh, √2 for relu, √(2/(1 + slope²)) for leaky_relu (`param` is the slope,
-    0.01 unless given), 3/4 for selu.
+    1 for linear, conv and sigmoid, 5/3 for tanh, √2 for relu, √(2/(1 + slope²)) for leaky_relu, 3/4 for selu.
 
+    Parameters
+    ----------
+    nonlinearity : str
+        "linear", "conv1d" … "conv_transpose3d", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".
+    param : float, optional
+        The slope of leaky_relu, 0.01 unless given.
+
+    Returns
+    -------
+    float
+        The gain.
+
+    Raises
+    ------
+    ValueError
+        If `nonlinearity` is another word.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.init.calculate_gain("leaky_relu", 1.0)
     1.0
@@ -133,13 +284,75 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: random.Generator | None = None) -> Tensor:
-    """U(−b, b) with b = gain √(6 / (fan_in + fan_out)). Glorot & Bengio (2010)."""
+    """Uniform distribution U(−b, b) with b = gain √(6 / (fan_in + fan_out)).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: a weight (out, in, *kernel).
+    gain : float, default 1.0
+        As from `calculate_gain`.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` has fewer than 2 axes.
+
+    References
+    ----------
+    Glorot & Bengio, "Understanding the Difficulty of Training Deep Feedforward Neural Networks" (2010).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.xavier_uniform_(weft.zeros((20, 30)))
+    >>> round(x.max().item(), 2), round((6 / 50) ** 0.5, 2)
+    (0.35, 0.35)
+    """
     bound = gain * math.sqrt(6 / max(1, sum(_fans(tensor))))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: random.Generator | None = None) -> Tensor:
-    """N(0, gain² · 2 / (fan_in + fan_out)). Glorot & Bengio (2010)."""
+    """Normal distribution N(0, gain² · 2 / (fan_in + fan_out)).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: a weight (out, in, *kernel).
+    gain : float, default 1.0
+        As from `calculate_gain`.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` has fewer than 2 axes.
+
+    References
+    ----------
+    Glorot & Bengio, "Understanding the Difficulty of Training Deep Feedforward Neural Networks" (2010).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.xavier_normal_(weft.zeros((100, 100)))
+    >>> round(x.std().item(), 2)
+    0.1
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2 / max(1, sum(_fans(tensor)))), generator)
 
 
@@ -157,7 +370,42 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: random.Generator | None = None,
 ) -> Tensor:
-    """U(−b, b) with b = gain √(3 / fan); `a` is the slope of a leaky_relu. He et al. (2015)."""
+    """Uniform distribution U(−b, b) with b = gain √(3 / fan).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: a weight (out, in, *kernel).
+    a : float, default 0
+        Slope of a leaky_relu.
+    mode : {"fan_in", "fan_out"}, default "fan_in"
+        Whether the variance stays forward or backward.
+    nonlinearity : str, default "leaky_relu"
+        What follows, as for `calculate_gain`.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` has fewer than 2 axes, or `mode` or `nonlinearity` are other words.
+
+    References
+    ----------
+    He et al., "Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet Classification" (2015).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.kaiming_uniform_(weft.zeros((20, 60)), nonlinearity="linear")
+    >>> round(x.max().item(), 2), round((3 / 60) ** 0.5, 2)
+    (0.22, 0.22)
+    """
     bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -169,19 +417,123 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: random.Generator | None = None,
 ) -> Tensor:
-    """N(0, gain² / fan); `a` is the slope of a leaky_relu. He et al. (2015)."""
+    """Normal distribution N(0, gain² / fan).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: a weight (out, in, *kernel).
+    a : float, default 0
+        Slope of a leaky_relu.
+    mode : {"fan_in", "fan_out"}, default "fan_in"
+        Whether the variance stays forward or backward.
+    nonlinearity : str, default "leaky_relu"
+        What follows, as for `calculate_gain`.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` has fewer than 2 axes, or `mode` or `nonlinearity` are other words.
+
+    References
+    ----------
+    He et al., "Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet Classification" (2015).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.kaiming_normal_(weft.zeros((100, 200)), nonlinearity="relu")
+    >>> round(x.std().item(), 2)
+    0.1
+    """
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
+def default_(weight: Tensor, bias: Tensor | None) -> None:
+    """PyTorch's initial values of weight (out, in, *kernel) and bias: U(−1/√fan_in, 1/√fan_in) for both."""
+    kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(max(1, math.prod(weight.shape[1:])))
+        uniform_(bias, -bound, bound)
+
+
 def lecun_normal_(tensor: Tensor, generator: random.Generator | None = None) -> Tensor:
-    """N(0, 1 / fan_in), for SELU networks. LeCun et al., "Efficient BackProp" (1998). (Not in PyTorch.)"""
+    """Normal distribution N(0, 1 / fan_in), for SELU networks.
+
+    (Not in PyTorch.)
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: a weight (out, in, *kernel).
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` has fewer than 2 axes.
+
+    References
+    ----------
+    LeCun et al., "Efficient BackProp" (1998).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.lecun_normal_(weft.zeros((100, 100)))
+    >>> round(x.std().item(), 2)
+    0.1
+    """
     return normal_(tensor, 0.0, 1 / math.sqrt(max(1, _fans(tensor)[0])), generator)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: random.Generator | None = None) -> Tensor:
-    """gain · Q, with Q uniform among the matrices (out, Π rest) of orthonormal rows, or columns where these are fewer.
+    """Orthonormal rows, or columns where these are fewer, times the gain.
 
-    Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks" (2014).
+    A sample of the uniform distribution over such matrices (out, Π rest).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: (out, …), read as the matrix (out, Π rest).
+    gain : float, default 1
+        Length of the rows or columns.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` has fewer than 2 axes.
+
+    References
+    ----------
+    Saxe et al., "Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear Neural Networks" (2014).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> q = nn.init.orthogonal_(weft.zeros((2, 3)))
+    >>> np.allclose((q @ q.T).numpy(), np.eye(2), atol=1e-6)
+    True
     """
     if tensor.ndim < 2:
         raise ValueError(f"`tensor` must have at least 2 axes, got shape {tensor.shape}")
@@ -198,14 +550,62 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: random.Generator | N
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix."""
+    """The identity matrix.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: (rows, columns), with ones on the diagonal.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` does not have 2 axes.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.init.eye_(weft.zeros((2, 3))).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
     if tensor.ndim != 2:
         raise ValueError(f"`tensor` must have 2 axes, got shape {tensor.shape}")
     return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A kernel (out, in, *kernel) that passes as many input channels through as it can, in each group."""
+    """A convolution kernel that passes as many input channels through as it can.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: (out, in, *kernel), with a one in the middle of a kernel.
+    groups : int, default 1
+        As of the convolution; each group passes its own channels.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` does not have 3, 4 or 5 axes, or `groups` does not divide `out`.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = weft.tensor([[1.0, 2.0, 3.0]])
+    >>> kernel = nn.init.dirac_(weft.zeros((1, 1, 3)))
+    >>> nn.functional.conv1d(x, kernel, padding=1).tolist()
+    [[1.0, 2.0, 3.0]]
+    """
     if tensor.ndim not in (3, 4, 5):
         raise ValueError(f"`tensor` must have 3, 4 or 5 axes, got shape {tensor.shape}")
     if tensor.shape[0] % groups:

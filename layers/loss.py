@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
@@ -29,7 +31,13 @@ __all__ = [
 
 
 class _Loss(Module):
+    """A module of two Tensors, the input and its target, that gives one; the call says so to type checkers alone."""
+
     reductions: tuple[str, ...] = REDUCTIONS
+
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor, target: Tensor) -> Tensor: ...
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):
         self.reduction = legacy_reduction(size_average, reduce, reduction)
@@ -53,11 +61,27 @@ class _WeightedLoss(_Loss):
 
 
 class MSELoss(_Loss):
-    """(x − y)², averaged over all elements unless `reduction` says otherwise.
+    """Squared error: (x − y)².
 
     The convention of many textbooks, ½ (x − y)², whose gradient is x − y, is half of it: `0.5 * nn.MSELoss()(x, y)`;
     and summed over outputs but averaged over the N examples: `0.5 * nn.MSELoss(reduction="sum")(x, y) / N`.
 
+    Parameters
+    ----------
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.MSELoss()(weft.tensor([1.0, 2.0]), weft.tensor([1.0, 4.0])).item()
     2.0
@@ -68,14 +92,58 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """|x − y|, averaged over all elements unless `reduction` says otherwise: the mean absolute error."""
+    """Absolute error: |x − y|.
+
+    Parameters
+    ----------
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.L1Loss()(weft.tensor([1.0, 2.0]), weft.tensor([1.0, 4.0])).item()
+    1.0
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class HuberLoss(_Loss):
-    """½ (x − y)² where |x − y| ≤ δ, δ (|x − y| − δ/2) beyond. Huber, "Robust estimation of a location" (1964)."""
+    """Squared error near 0, absolute error far away: ½ (x − y)² where |x − y| ≤ δ, δ (|x − y| − δ/2) beyond.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+    delta : float, default 1.0
+        δ, positive: where the parabola becomes a straight line.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if `delta` is not positive or the shapes do not fit.
+
+    References
+    ----------
+    Huber, "Robust Estimation of a Location Parameter" (1964).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.HuberLoss(reduction="none")(weft.tensor([0.5, 3.0]), weft.zeros(2))
+    tensor([0.125, 2.5  ])
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
         super().__init__(reduction=reduction)
@@ -86,7 +154,34 @@ class HuberLoss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """(x − y)² / (2β) where |x − y| < β, |x − y| − β/2 beyond. Girshick, "Fast R-CNN" (2015)."""
+    """Huber's loss over β: (x − y)² / (2β) where |x − y| < β, |x − y| − β/2 beyond.
+
+    Parameters
+    ----------
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+    beta : float, default 1.0
+        β, not negative: where the parabola becomes a straight line; 0 gives |x − y|.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if `beta` is negative or the shapes do not fit.
+
+    References
+    ----------
+    Girshick, "Fast R-CNN" (2015).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.SmoothL1Loss(reduction="none")(weft.tensor([0.5, 3.0]), weft.zeros(2))
+    tensor([0.125, 2.5  ])
+    """
 
     def __init__(
         self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0
@@ -99,9 +194,31 @@ class SmoothL1Loss(_Loss):
 
 
 class BCELoss(_WeightedLoss):
-    """Binary cross-entropy −w (y ln x + (1 − y) ln(1 − x)) of probabilities x.
+    """Binary cross-entropy of probabilities x: −w (y ln x + (1 − y) ln(1 − x)).
 
     Logarithms are cut off at −100, as in PyTorch. Of logits, `BCEWithLogitsLoss` is faster and more accurate.
+
+    Parameters
+    ----------
+    weight : Tensor, optional
+        w, which broadcasts to the shape of x. It is a buffer: it moves with the module.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.BCELoss(reduction="none")(weft.tensor([0.5, 0.0]), weft.tensor([1.0, 1.0])).numpy().round(3)
+    array([  0.693, 100.   ], dtype=float32)
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -109,10 +226,30 @@ class BCELoss(_WeightedLoss):
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
-    """Binary cross-entropy −w (p y ln σ(x) + (1 − y) ln(1 − σ(x))) of logits x; p is `pos_weight`.
+    """Binary cross-entropy of logits x: −w (p y ln σ(x) + (1 − y) ln(1 − σ(x))).
 
     Its gradient, without weights, is σ(x) − y.
 
+    Parameters
+    ----------
+    weight : Tensor, optional
+        w, which broadcasts to the shape of x. It is a buffer: it moves with the module.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+    pos_weight : Tensor, optional
+        p, of the positive examples of each class; broadcasts to the shape of x. A buffer, too.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.BCEWithLogitsLoss()(weft.tensor([1e4, -1e4]), weft.tensor([1.0, 0.0])).item()
     0.0
@@ -138,12 +275,33 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
 
 class CrossEntropyLoss(_WeightedLoss):
-    """Cross-entropy −Σ_c w_c q_c ln softmax(x)_c of logits x (N, C), (C,) or (N, C, …).
+    """Cross-entropy of logits x: −Σ_c w_c q_c ln softmax(x)_c.
 
-    `target` holds class indices (N), () or (N, …), of which `ignore_index` does not count, or probabilities q in the
-    shape of x. Label smoothing ε makes q ← (1 − ε) q + ε/C. The mean divides by the sum of the targets' weights. Its
-    gradient for one example is softmax(x) − q.
+    Logits are (N, C), (C,) or (N, C, …). The target holds class indices (N), () or (N, …), or probabilities q in the
+    shape of x. The gradient for one example is softmax(x) − q.
 
+    Parameters
+    ----------
+    weight : Tensor, optional
+        w (C), of the classes. It is a buffer: it moves with the module.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    ignore_index : int, default -100
+        The class index that does not count.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides the sum by Σ w[y]; "none" gives the loss of each example.
+    label_smoothing : float, default 0.0
+        ε in [0, 1]: q ← (1 − ε) q + ε/C.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if `label_smoothing` is outside [0, 1] or the shapes do not fit.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.CrossEntropyLoss()(weft.tensor([[0.0, 100.0]]), weft.tensor([1])).item()
     0.0
@@ -174,7 +332,34 @@ class CrossEntropyLoss(_WeightedLoss):
 
 
 class NLLLoss(_WeightedLoss):
-    """−w[y] x[y] of log-probabilities x (N, C), (C,) or (N, C, …) and class indices y; the mean divides by Σ w[y]."""
+    """Negative log-likelihood −w[y] x[y] of log-probabilities x and class indices y.
+
+    Log-probabilities are (N, C), (C,) or (N, C, …), class indices (N), () or (N, …).
+
+    Parameters
+    ----------
+    weight : Tensor, optional
+        w (C), of the classes. It is a buffer: it moves with the module.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    ignore_index : int, default -100
+        The class index that does not count.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides the sum by Σ w[y]; "none" gives the loss of each example.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.NLLLoss()(weft.tensor([[-3.0, -0.05]]), weft.tensor([0])).item()
+    3.0
+    """
 
     def __init__(
         self,
@@ -192,9 +377,30 @@ class NLLLoss(_WeightedLoss):
 
 
 class KLDivLoss(_Loss):
-    """y (ln y − x) of log-probabilities x; `reduction="batchmean"` gives the Kullback–Leibler divergence KL(y ‖ eˣ).
+    """Kullback–Leibler divergence KL(y ‖ eˣ) of log-probabilities x: y (ln y − x).
 
-    With `log_target`, the target is ln y. "mean" is over all elements.
+    Parameters
+    ----------
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none", "batchmean"}, default "mean"
+        "batchmean" divides the sum by the length of the first axis, which gives the divergence; "mean" by the
+        number of elements (PyTorch warns of this at each call, weft does not).
+    log_target : bool, default False
+        Whether the target is ln y.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.KLDivLoss(reduction="batchmean")(weft.zeros((1, 2)), weft.tensor([[1.0, 0.0]])).item()
+    0.0
     """
 
     reductions = (*REDUCTIONS, "batchmean")
@@ -214,8 +420,26 @@ class KLDivLoss(_Loss):
 
 
 class HingeLoss(_Loss):
-    """max(0, 1 − y x) with y = ±1, of a support-vector machine. (Not in PyTorch.) Cortes & Vapnik (1995).
+    """Hinge loss of a support-vector machine: max(0, 1 − y x) with y = ±1.
 
+    (Not in PyTorch.)
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    References
+    ----------
+    Cortes & Vapnik, "Support-Vector Networks" (1995).
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.HingeLoss(reduction="none")(weft.tensor([0.5, 1.0]), weft.tensor([1, 1]))
     tensor([0.5, 0. ])
@@ -229,14 +453,58 @@ class HingeLoss(_Loss):
 
 
 class SoftMarginLoss(_Loss):
-    """ln(1 + exp(−y x)) with y = ±1: logistic regression with signs for labels."""
+    """Logistic regression with signs for labels: ln(1 + exp(−y x)) with y = ±1.
+
+    Parameters
+    ----------
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> round(nn.SoftMarginLoss()(weft.tensor([0.0]), weft.tensor([1])).item(), 3)
+    0.693
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class HingeEmbeddingLoss(_Loss):
-    """x where y = 1, max(0, margin − x) where y = −1: for distances x between pairs that are alike or not."""
+    """Distances x of pairs that are alike or not: x where y = 1, max(0, margin − x) where y = −1.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        How far apart pairs that are not alike should be.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if the shapes do not fit.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.HingeEmbeddingLoss(reduction="none")(weft.tensor([0.25, 0.25]), weft.tensor([1, -1]))
+    tensor([0.25, 0.75])
+    """
 
     def __init__(
         self, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
@@ -249,9 +517,39 @@ class HingeEmbeddingLoss(_Loss):
 
 
 class MultiMarginLoss(_WeightedLoss):
-    """w[y] Σ_{j ≠ y} max(0, margin − x[y] + x[j])ᵖ / C: the hinge loss of several classes.
+    """Hinge loss of several classes: w[y] Σ_{j ≠ y} max(0, margin − x[y] + x[j])ᵖ / C.
 
-    Weston & Watkins, "Support vector machines for multi-class pattern recognition" (1999), for p = 1.
+    Scores x are (N, C) or (C,), class indices y (N) or ().
+
+    Parameters
+    ----------
+    p : {1, 2}, default 1
+        The exponent.
+    margin : float, default 1.0
+        By how much the right class should win.
+    weight : Tensor, optional
+        w (C), of the classes. It is a buffer: it moves with the module.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over the examples, or the loss of each.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is another word; in a call, if `p` is neither 1 nor 2 or the shapes do not fit.
+
+    References
+    ----------
+    Weston & Watkins, "Support Vector Machines for Multi-Class Pattern Recognition" (1999), for p = 1.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.MultiMarginLoss()(weft.tensor([[0.5, 0.25]]), weft.tensor([0])).item()
+    0.375
     """
 
     def __init__(

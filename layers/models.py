@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backend.tape.tensor import Tensor
+from ..backend.tape.tensor import DType, Tensor
 from . import init
 from .activation import ReLU
 from .containers import Flatten, Sequential
 from .convolution import Conv2d
 from .linear import Linear
-from .module import Module
+from .module import Layer, Module
 from .normalization import BatchNorm2d
 from .pooling import AdaptiveAvgPool2d, MaxPool2d
 
@@ -27,10 +27,32 @@ def mlp(
     hidden: Sequence[int] = (128, 64),
     activation: Callable[[], Module] = ReLU,
     device: str | None = None,
-    dtype: Any = None,
+    dtype: DType = None,
 ) -> Sequential:
-    """Flatten, then dense layers with an activation between them; logits come out.
+    """A multilayer perceptron: flatten, then dense layers with an activation between them; logits come out.
 
+    Parameters
+    ----------
+    input_shape : sequence of int, default (1, 28, 28)
+        Of one example, without the batch axis.
+    num_classes : int, default 10
+        How many logits.
+    hidden : sequence of int, default (128, 64)
+        Widths of the hidden layers.
+    activation : callable, default ReLU
+        Makes the module that follows each hidden layer.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    Sequential
+        (N, *input_shape) → (N, num_classes).
+
+    Examples
+    --------
     >>> from weft.layers import models
     >>> models.mlp((784,), 10, hidden=(32,))(weft.zeros((2, 784))).shape
     (2, 10)
@@ -44,12 +66,35 @@ def mlp(
 
 
 def cnn(
-    input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10, *, device: str | None = None, dtype: Any = None
+    input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10, *, device: str | None = None, dtype: DType = None
 ) -> Sequential:
     """The textbook's network: twice (3×3 convolution, ReLU, 2×2 max-pooling), 16 and 32 channels; 128 units; logits.
 
     On 3×32×32 that is 448 + 4,640 + 262,272 + 1,290 = 268,650 parameters.
 
+    Parameters
+    ----------
+    input_shape : sequence of int, default (3, 32, 32)
+        (C, H, W), with H and W at least 4.
+    num_classes : int, default 10
+        How many logits.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    Sequential
+        (N, C, H, W) → (N, num_classes).
+
+    Raises
+    ------
+    ValueError
+        If `input_shape` is another.
+
+    Examples
+    --------
     >>> from weft.layers import models
     >>> sum(p.size for p in models.cnn().parameters())
     268650
@@ -57,7 +102,7 @@ def cnn(
     if len(input_shape) != 3 or min(input_shape[1:]) < 4:
         raise ValueError(f"`input_shape` must be (C, H, W) with H and W at least 4, got {tuple(input_shape)}")
     channels, height, width = input_shape
-    place = {"device": device, "dtype": dtype}
+    place: dict[str, Any] = {"device": device, "dtype": dtype}
     return Sequential(
         Conv2d(channels, 16, 3, padding=1, **place),
         ReLU(),
@@ -72,13 +117,36 @@ def cnn(
     )
 
 
-class BasicBlock(Module):
-    """Two 3×3 convolutions and a shortcut: y = relu(f(x) + s(x)), s being the identity or a 1×1 convolution."""
+class BasicBlock(Layer):
+    """Two 3×3 convolutions and a shortcut: y = relu(f(x) + s(x)), s being the identity or a 1×1 convolution.
+
+    f is convolution, batch normalisation, ReLU, convolution, batch normalisation; s is a convolution, with batch
+    normalisation, where f changes the shape.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of x.
+    channels : int
+        Channels of y.
+    stride : int, default 1
+        That of the first convolution, which divides height and width.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> models.BasicBlock(4, 8, stride=2)(weft.ones((2, 4, 6, 6))).shape
+    (2, 8, 3, 3)
+    """
 
     def __init__(
-        self, in_channels: int, channels: int, stride: int = 1, *, device: str | None = None, dtype: Any = None
+        self, in_channels: int, channels: int, stride: int = 1, *, device: str | None = None, dtype: DType = None
     ):
-        place = {"device": device, "dtype": dtype}
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.conv1 = Conv2d(in_channels, channels, 3, stride, padding=1, bias=False, **place)
         self.bn1 = BatchNorm2d(channels, **place)
         self.relu = ReLU()
@@ -96,10 +164,35 @@ class BasicBlock(Module):
         return self.relu(y + shortcut)
 
 
-class ResNet(Module):
-    """A residual network, one stage of `BasicBlock`s for each entry of `blocks`. torchvision's state_dicts load.
+class ResNet(Layer):
+    """A residual network, one stage of `BasicBlock`s for each entry of `blocks`; torchvision's state_dicts load.
 
-    He et al., "Deep Residual Learning for Image Recognition" (2016). Convolutions start as Kaiming normal (fan_out).
+    A 7×7 convolution to 64 channels and a 3×3 max-pooling, both of stride 2; stages, each but the first with twice the
+    channels and half the height and width; the mean over all positions; logits. Convolutions start as Kaiming normal
+    (fan_out).
+
+    Parameters
+    ----------
+    blocks : sequence of int
+        How many blocks each stage has.
+    num_classes : int, default 1000
+        How many logits.
+    in_channels : int, default 3
+        Channels of the images (N, C, H, W).
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    References
+    ----------
+    He et al., "Deep Residual Learning for Image Recognition" (2016).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> models.ResNet((1, 1), num_classes=10)(weft.zeros((2, 3, 32, 32))).shape
+    (2, 10)
     """
 
     def __init__(
@@ -109,9 +202,9 @@ class ResNet(Module):
         *,
         in_channels: int = 3,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
-        place = {"device": device, "dtype": dtype}
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.conv1 = Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False, **place)
         self.bn1 = BatchNorm2d(64, **place)
         self.relu = ReLU()
@@ -134,14 +227,36 @@ class ResNet(Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for stage in range(1, self.stages + 1):
             x = getattr(self, f"layer{stage}")(x)
-        return self.fc(self.avgpool(x).flatten(1))  # type: ignore[attr-defined]
+        return self.fc(self.avgpool(x).flatten(1))
 
 
 def resnet18(
-    input_shape: Sequence[int] = (3, 224, 224), num_classes: int = 1000, *, device: str | None = None, dtype: Any = None
+    input_shape: Sequence[int] = (3, 224, 224),
+    num_classes: int = 1000,
+    *,
+    device: str | None = None,
+    dtype: DType = None,
 ) -> ResNet:
     """ResNet-18: 11,689,512 parameters for 3 channels and 1000 classes.
 
+    Parameters
+    ----------
+    input_shape : sequence of int, default (3, 224, 224)
+        (C, H, W), of which only C matters.
+    num_classes : int, default 1000
+        How many logits.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    ResNet
+        (N, C, H, W) → (N, num_classes), with four stages of two blocks.
+
+    Examples
+    --------
     >>> from weft.layers import models
     >>> sum(p.size for p in models.resnet18().parameters())
     11689512

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ..backend.array.methods import _names_dtype
 from ..backend.device import devices, dtypes
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
 from .state import IncompatibleKeys, load
 
@@ -25,6 +25,13 @@ class Module:
     assigning a plain Tensor where a Parameter was takes that parameter away (PyTorch raises TypeError). As in PyTorch,
     modules inside lists and dicts are seen only if these are a `ModuleList` or `ModuleDict`.
 
+    Attributes
+    ----------
+    training : bool
+        Whether the module behaves as in training (True at first); set by `train` and `eval`.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> class Affine(nn.Module):
     ...     def __init__(self):
@@ -44,17 +51,26 @@ class Module:
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name → is it part of the state_dict?
     _optional_state: tuple[str, ...] = ()  # buffers that a state_dict may lack
 
-    def fused(self, following: Module) -> Callable[[Any], Any] | None:
-        """This module and the one after it as a single operation, where there is one; `Sequential` asks at each call."""
-        return None
+    def fused(self, following: Module, input: Any) -> Any:
+        """following(self(input)) by a single operation, where there is one: `Sequential` asks for it.
+
+        Parameters
+        ----------
+        following : Module
+            The module that comes next.
+        input : Tensor
+            What this module would be called with.
+
+        Returns
+        -------
+        Tensor
+            The result of both, or NotImplemented: then they are called one after the other.
+        """
+        return NotImplemented
 
     def _name_in_fusion(self) -> str | None:
         """What an operation that can apply this activation to its result calls it; None for all else."""
         return None
-
-    def _is_plain(self, cls: type[Module]) -> bool:
-        """Whether this is exactly a `cls`, and nobody would miss its call: no hooks, and the forward of the class."""
-        return type(self) is cls and self._hooks is None and "forward" not in vars(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes. Call the module itself, not this: then hooks run."""
@@ -62,12 +78,27 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooks is None:
-            return self.forward(*args, **kwargs)
+            return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
         return self._hooks.call(self, args, kwargs)
 
     # --- what it is made of -------------------------------------------------------------------------------------------
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """The same as assigning it, with a check; None means that there is none (`bias=False`)."""
+        """Assign a parameter, after a check of its name and type.
+
+        Parameters
+        ----------
+        name : str
+            Attribute that it becomes, without dots.
+        param : Parameter or None
+            None says that there is none, as with `bias=False`.
+
+        Raises
+        ------
+        TypeError
+            If `param` is neither a Parameter nor None.
+        ValueError
+            If `name` is empty, has a dot, or is that of a method.
+        """
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
                 f"`param` must be a weft.Parameter or None, got {type(param).__name__}; wrap it: weft.Parameter(…)"
@@ -75,7 +106,24 @@ class Module:
         setattr(self, _attribute_name(self, name), param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Keep a tensor that is state but not learned. It moves with `to`, and is saved unless `persistent=False`."""
+        """Keep a tensor that is state but not learned, such as a running mean.
+
+        Parameters
+        ----------
+        name : str
+            Attribute that it becomes, without dots.
+        tensor : Tensor or None
+            None says that there is none. It moves with `to`.
+        persistent : bool, default True
+            Whether it is part of the state_dict.
+
+        Raises
+        ------
+        TypeError
+            If `tensor` is neither a Tensor nor None.
+        ValueError
+            If `name` is empty, has a dot, or is that of a method.
+        """
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
                 f"`tensor` must be a weft.Tensor or None, got {type(tensor).__name__}; convert it: weft.asarray(…)"
@@ -84,7 +132,22 @@ class Module:
         self._buffers = {**self._buffers, name: persistent}
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """The same as assigning it, for names such as "0" that are not identifiers."""
+        """Assign a module under any name, such as "0", which is no identifier.
+
+        Parameters
+        ----------
+        name : str
+            Attribute that it becomes, without dots.
+        module : Module or None
+            None says that there is none.
+
+        Raises
+        ------
+        TypeError
+            If `module` is neither a Module nor None.
+        ValueError
+            If `name` is empty, has a dot, or is that of a method.
+        """
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"`module` must be a Module or None, got {type(module).__name__}")
         setattr(self, _attribute_name(self, name), module)
@@ -96,7 +159,13 @@ class Module:
         return [(name, v) for name in self._buffers if (v := vars(self).get(name)) is not None]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly inside, each once."""
+        """The modules directly inside, each once, with their names.
+
+        Yields
+        ------
+        tuple of str and Module
+            In the order of assignment.
+        """
         seen: set[int] = set()
         for name, value in tuple(vars(self).items()):
             if isinstance(value, Module) and id(value) not in seen:
@@ -104,13 +173,35 @@ class Module:
                 yield name, value
 
     def children(self) -> Iterator[Module]:
+        """The modules directly inside, each once.
+
+        Yields
+        ------
+        Module
+            In the order of assignment.
+        """
         for _, module in self.named_children():
             yield module
 
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, outermost first; one that is used twice comes once."""
+        """This module and all below it, outermost first, with their paths.
+
+        Parameters
+        ----------
+        memo : set of Module, optional
+            Modules to leave out; those that are found are added to it.
+        prefix : str, default ""
+            Path of this module.
+        remove_duplicate : bool, default True
+            Whether a module that is used twice comes once, under its first path.
+
+        Yields
+        ------
+        tuple of str and Module
+            Paths such as "layer1.0.conv1"; that of this module is `prefix`.
+        """
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -122,6 +213,18 @@ class Module:
                 yield from value.named_modules(memo, _join(prefix, name), remove_duplicate)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """This module and all below it, outermost first.
+
+        Parameters
+        ----------
+        remove_duplicate : bool, default True
+            Whether a module that is used twice comes once.
+
+        Yields
+        ------
+        Module
+            Each before the modules inside it.
+        """
         for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
@@ -137,26 +240,95 @@ class Module:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Names ("0.weight") and Parameters; a tied parameter comes once, under its first name."""
+        """Names ("0.weight") and Parameters of this module and all below it.
+
+        Parameters
+        ----------
+        prefix : str, default ""
+            What the names begin with.
+        recurse : bool, default True
+            False leaves out the modules inside.
+        remove_duplicate : bool, default True
+            Whether a tied parameter comes once, under its first name.
+
+        Returns
+        -------
+        iterator of tuple of str and Parameter
+            In the order of `named_modules`.
+        """
         return self._named(Module._own_parameters, prefix, recurse, remove_duplicate)
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """Names and buffers, those included that are not saved."""
+        """Names and buffers of this module and all below it, those included that are not saved.
+
+        Parameters
+        ----------
+        prefix : str, default ""
+            What the names begin with.
+        recurse : bool, default True
+            False leaves out the modules inside.
+        remove_duplicate : bool, default True
+            Whether a shared buffer comes once, under its first name.
+
+        Returns
+        -------
+        iterator of tuple of str and Tensor
+            In the order of `named_modules`.
+        """
         return self._named(Module._own_buffers, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """What an optimizer learns: each Parameter once."""
+        """What an optimizer learns: each Parameter once.
+
+        Parameters
+        ----------
+        recurse : bool, default True
+            False leaves out the modules inside.
+
+        Yields
+        ------
+        Parameter
+            In the order of `named_parameters`.
+        """
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The tensors that are state but not learned, each once.
+
+        Parameters
+        ----------
+        recurse : bool, default True
+            False leaves out the modules inside.
+
+        Yields
+        ------
+        Tensor
+            In the order of `named_buffers`.
+        """
         for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
     def get_submodule(self, target: str) -> Module:
-        """The module at a path such as "layer1.0.conv1" ("" is this one)."""
+        """The module at a path such as "layer1.0.conv1".
+
+        Parameters
+        ----------
+        target : str
+            Names joined by dots, as `named_modules` gives them; "" is this module.
+
+        Returns
+        -------
+        Module
+            The module itself, not a copy.
+
+        Raises
+        ------
+        AttributeError
+            If there is no module of one of the names; the message says which there are.
+        """
         module = self
         for name in target.split(".") if target else ():
             found = vars(module).get(name)
@@ -170,7 +342,25 @@ class Module:
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
         """Names → Tensors (the memory itself, off the tape), in PyTorch's order: parameters, buffers, children.
 
-        A tied parameter appears under each of its names. `keep_vars=True` gives the Parameters themselves.
+        A tied parameter appears under each of its names.
+
+        Parameters
+        ----------
+        prefix : str, default ""
+            What the names begin with, with or without a dot at its end.
+        keep_vars : bool, default False
+            Whether to give the Parameters themselves.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Parameters, and buffers that were registered as persistent.
+
+        Examples
+        --------
+        >>> from weft import layers as nn
+        >>> {name: value.shape for name, value in nn.Linear(2, 3).state_dict().items()}
+        {'weight': (3, 2), 'bias': (3,)}
         """
         found: dict[str, Tensor] = {}
         for path, module in self.named_modules(prefix=prefix.removesuffix("."), remove_duplicate=False):
@@ -180,11 +370,35 @@ class Module:
         return found
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Copy values into parameters and buffers, converting dtype and device: all, or nothing if anything is wrong.
+        """Copy values into parameters and buffers: all, or nothing if anything is wrong.
 
-        Values may be weft Tensors, NumPy arrays, PyTorch tensors, or anything that NumPy can read. Raises RuntimeError
-        that lists every wrong shape and, if `strict`, every name that is missing or unexpected; with `strict=False`
-        these are returned. The memory stays where it is, so optimizers keep their hold on the parameters.
+        Values are converted to the dtype and device of what they are copied to. The memory stays where it is, so
+        optimizers keep their hold on the parameters.
+
+        Parameters
+        ----------
+        state_dict : Mapping of str to array
+            Weft Tensors, NumPy arrays, PyTorch tensors, or anything that NumPy can read.
+        strict : bool, default True
+            Whether missing and unexpected names are errors.
+
+        Returns
+        -------
+        IncompatibleKeys
+            `missing_keys` and `unexpected_keys`; both are empty if `strict`.
+
+        Raises
+        ------
+        RuntimeError
+            If shapes differ or, if `strict`, names do; it lists them all.
+        TypeError
+            If `state_dict` is not a mapping, or a value is not an array of numbers.
+
+        Examples
+        --------
+        >>> from weft import layers as nn
+        >>> nn.ReLU().load_state_dict({"scale": np.ones(2)}, strict=False)
+        IncompatibleKeys(missing_keys=[], unexpected_keys=['scale'])
         """
         optional = {
             _join(path, name)
@@ -194,36 +408,101 @@ class Module:
         return load(type(self).__name__, self.state_dict(), optional, state_dict, strict)
 
     # --- mode, device, dtype ------------------------------------------------------------------------------------------
-    def train(self, mode: bool = True) -> Module:
-        """Training behaviour (of dropout, batch normalisation, …) on or off, here and below."""
+    def train(self, mode: bool = True) -> Self:
+        """Training behaviour (of dropout, batch normalisation, …) on or off, here and below.
+
+        Parameters
+        ----------
+        mode : bool, default True
+            False is the behaviour in evaluation.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+
+        Raises
+        ------
+        ValueError
+            If `mode` is not a bool.
+        """
         if not isinstance(mode, bool):
             raise ValueError(f"`mode` must be True or False, got {mode!r}")
         for module in self.modules():
             module.training = mode
         return self
 
-    def eval(self) -> Module:
-        """`train(False)`."""
+    def eval(self) -> Self:
+        """The behaviour in evaluation, here and below: `train(False)`.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Module:
-        """Learn the parameters, or freeze them."""
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Learn the parameters, or freeze them.
+
+        Parameters
+        ----------
+        requires_grad : bool, default True
+            False freezes: no gradients are computed for them.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, or fill them with zeros."""
+        """Forget the gradients, or fill them with zeros.
+
+        Parameters
+        ----------
+        set_to_none : bool, default True
+            Whether `grad` becomes None; False keeps its memory.
+        """
         for parameter in self.parameters():
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
                 parameter.grad.data[...] = 0
 
-    def to(self, target: Any = None, dtype: Any = None, *, device: str | None = None) -> Module:
-        """Move parameters and buffers, in place, to a device and/or a float dtype (integer buffers keep theirs).
+    def to(self, target: str | Tensor | DType = None, dtype: DType = None, *, device: str | None = None) -> Self:
+        """Move parameters and buffers, in place, to a device and/or a floating-point dtype.
 
-        `to("cuda")`, `to(weft.float64)`, `to("cuda", weft.float16)`, `to(tensor)`. The Parameter objects stay the same.
+        As `to("cuda")`, `to(weft.float64)`, `to("cuda", weft.float16)` or `to(tensor)`. Integer buffers keep their
+        dtype, and the Parameter objects stay the same, so optimizers keep their hold on them.
+
+        Parameters
+        ----------
+        target : str, data-type or Tensor, optional
+            A device, a dtype, or a tensor that has the wanted ones.
+        dtype : data-type, optional
+            Real and floating-point.
+        device : str, optional
+            Such as "cpu", "cuda:1", "emulator".
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+
+        Raises
+        ------
+        TypeError
+            If the dtype is not real and floating-point.
+
+        Examples
+        --------
+        >>> from weft import layers as nn
+        >>> nn.Linear(2, 3).to(weft.float64).weight.dtype
+        dtype('float64')
         """
         if isinstance(target, Tensor):
             device, dtype = target.device, target.dtype
@@ -238,27 +517,86 @@ class Module:
             _move(tensor, device, dtype)
         return self
 
-    def cpu(self) -> Module:
+    def cpu(self) -> Self:
+        """Move to the CPU: `to("cpu")`.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         return self.to("cpu")
 
-    def cuda(self, device: int | None = None) -> Module:
+    def cuda(self, device: int | None = None) -> Self:
+        """Move to a GPU: `to("cuda")`.
+
+        Parameters
+        ----------
+        device : int, optional
+            Number of the GPU; the current one unless given.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         return self.to("cuda" if device is None else f"cuda:{device}")
 
-    def double(self) -> Module:
+    def double(self) -> Self:
+        """Convert to `float64`; see `to`.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         return self.to(np.float64)
 
-    def float(self) -> Module:
+    def float(self) -> Self:
+        """Convert to `float32`; see `to`.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         return self.to(np.float32)
 
-    def half(self) -> Module:
+    def half(self) -> Self:
+        """Convert to `float16`; see `to`.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         return self.to(np.float16)
 
-    def bfloat16(self) -> Module:
+    def bfloat16(self) -> Self:
+        """Convert to `bfloat16`; see `to`.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
         return self.to(dtypes.bfloat16)
 
-    def apply(self, fn: Callable[[Module], Any]) -> Module:
-        """Call `fn` on every module, the innermost first; for initialisation.
+    def apply(self, fn: Callable[[Module], object]) -> Self:
+        """Call a function on every module, the innermost first; for initialisation.
 
+        Parameters
+        ----------
+        fn : callable
+            Takes a Module; what it returns is ignored.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+
+        Examples
+        --------
         >>> from weft import layers as nn
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
         >>> _ = net.apply(lambda m: nn.init.zeros_(m.weight) if isinstance(m, nn.Linear) else None)
@@ -270,31 +608,77 @@ class Module:
 
     # --- hooks --------------------------------------------------------------------------------------------------------
     def register_forward_pre_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call `hook(module, args)` before each forward; what it returns, unless None, replaces the arguments.
+        """Call a function before each forward, which may replace the arguments.
 
-        With `with_kwargs` it is `hook(module, args, kwargs)`, returning None or `(args, kwargs)`.
+        Parameters
+        ----------
+        hook : callable
+            `hook(module, args)`; what it returns, unless None, replaces the arguments.
+        prepend : bool, default False
+            Whether it comes before the hooks that are there already.
+        with_kwargs : bool, default False
+            Whether it is `hook(module, args, kwargs)`, returning None or `(args, kwargs)`.
+
+        Returns
+        -------
+        RemovableHandle
+            Its `remove()` takes the hook off.
         """
         return add_hook(self, "before", hook, prepend, with_kwargs)
 
     def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call `hook(module, args, output)` after each forward; what it returns, unless None, replaces the output.
+        """Call a function after each forward, which may replace the output.
 
-        With `with_kwargs` it is `hook(module, args, kwargs, output)`.
+        Parameters
+        ----------
+        hook : callable
+            `hook(module, args, output)`; what it returns, unless None, replaces the output.
+        prepend : bool, default False
+            Whether it comes before the hooks that are there already.
+        with_kwargs : bool, default False
+            Whether it is `hook(module, args, kwargs, output)`.
+
+        Returns
+        -------
+        RemovableHandle
+            Its `remove()` takes the hook off.
+
+        Examples
+        --------
+        >>> from weft import layers as nn
+        >>> layer = nn.ReLU()
+        >>> with layer.register_forward_hook(lambda module, args, output: output + 1):
+        ...     layer(weft.tensor([-1.0, 2.0])).tolist()
+        [1.0, 3.0]
         """
         return add_hook(self, "after", hook, prepend, with_kwargs)
 
     # --- display ------------------------------------------------------------------------------------------------------
     def extra_repr(self) -> str:
-        """What stands between the parentheses of `repr`."""
+        """What stands between the parentheses of `repr`.
+
+        Returns
+        -------
+        str
+            One line, or several.
+        """
         return ""
 
     def __repr__(self) -> str:
         children = [f"({name}): {_indented(repr(v))}" for name, v in vars(self).items() if isinstance(v, Module)]
         return _layout(type(self).__name__, self.extra_repr(), children)
+
+
+class Layer(Module):
+    """A module of one Tensor that gives one Tensor. It differs from `Module` for type checkers alone."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor) -> Tensor: ...
 
 
 def _layout(name: str, extra: str, children: list[str]) -> str:
@@ -325,11 +709,11 @@ def _attribute_name(module: Module, name: str) -> str:
 def _move(tensor: Tensor, device: str | None, dtype: Any) -> None:
     """Re-point `tensor` (and its gradient) at memory on another device or in another dtype."""
     dtype = dtype if dtypes.is_real_floating(tensor.dtype) else None
-    moved = tensor.detach().to(dtype=dtype, device=device)  # type: ignore[attr-defined]
+    moved = tensor.detach().to(dtype=dtype, device=device)
     if moved.data is tensor.data:
         return
     tensor.data, tensor.device = moved.data, moved.device
     if isinstance(tensor, Parameter):
         tensor._grad_view = None
     if tensor.grad is not None:
-        tensor.grad = tensor.grad.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
+        tensor.grad = tensor.grad.to(dtype=dtype, device=device)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ..backend.array.creation import ones, zeros
 from ..backend.device.dtypes import int64
-from ..backend.tape.tensor import Parameter, Tensor
+from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
-from .module import Module
+from .module import Layer
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "RMSNorm"]
 
 
-def _affine(shape: int | tuple[int, ...], weight: bool, bias: bool, device: str | None, dtype: Any) -> tuple[Any, Any]:
+def _affine(
+    shape: int | tuple[int, ...], weight: bool, bias: bool, device: str | None, dtype: DType
+) -> tuple[Parameter | None, Parameter | None]:
     """A weight of ones and a bias of zeros, where wanted."""
     w = Parameter(ones(shape, device=device, dtype=dtype)) if weight else None
     return w, Parameter(zeros(shape, device=device, dtype=dtype)) if bias else None
 
 
-class _Norm(Module):
+class _Norm(Layer):
     """What has a weight and a bias that start at 1 and 0."""
 
     weight: Parameter | None
@@ -55,7 +56,7 @@ class _RunningNorm(_Norm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         self.num_features = num_features
         self.eps = eps
@@ -118,16 +119,47 @@ class _BatchNorm(_RunningNorm):
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of x (N, C) or (N, C, L), as `torch.nn.BatchNorm1d`; see `BatchNorm2d`.
 
+    Parameters
+    ----------
+    num_features : int
+        Channels C of x.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    momentum : float or None, default 0.1
+        Weight of a new batch in the running statistics; None averages over all batches.
+    affine : bool, default True
+        Whether weight and bias are learned; otherwise there are none.
+    track_running_stats : bool, default True
+        False normalises by the batch in evaluation, too.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        In a call, if x has another number of axes or of channels, or one value per channel in training.
+
+    References
+    ----------
+    Ioffe & Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift"
+    (2015).
+
+    Examples
+    --------
     >>> from weft import layers as nn
-    >>> nn.BatchNorm1d(2)(weft.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist()
-    [[-0.9999949932098389, 0.0], [0.9999949932098389, 0.0]]
+    >>> nn.BatchNorm1d(2, eps=0.0, affine=False)(weft.tensor([[1.0, 5.0], [3.0, 7.0]])).tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
     """
 
     dims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of x (N, C, H, W), as `torch.nn.BatchNorm2d`: of each channel c,
+    """Batch normalisation of x (N, C, H, W), as `torch.nn.BatchNorm2d`: of each channel c.
 
         y = weight · (x − μ) / √(σ² + eps) + bias
 
@@ -137,12 +169,42 @@ class BatchNorm2d(_BatchNorm):
         running ← (1 − momentum) · running + momentum · batch
 
     with the unbiased variance of the batch. Where a text has a decay α, running ← α · running + (1 − α) · batch, then
-    momentum = 1 − α. `momentum=None` averages over all batches so far. Evaluation: μ and σ² are the running statistics,
-    unless `track_running_stats=False`, then those of the batch.
+    momentum = 1 − α. Evaluation: μ and σ² are the running statistics, unless `track_running_stats=False`, then those of
+    the batch.
 
     State: `weight`, `bias` (C), from 1 and 0; `running_mean`, `running_var` (C), from 0 and 1; `num_batches_tracked`.
-    Ioffe & Szegedy, "Batch Normalization" (2015).
 
+    Parameters
+    ----------
+    num_features : int
+        Channels C of x.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    momentum : float or None, default 0.1
+        Weight of a new batch in the running statistics; None averages over all batches.
+    affine : bool, default True
+        Whether weight and bias are learned; otherwise there are none.
+    track_running_stats : bool, default True
+        False normalises by the batch in evaluation, too.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        In a call, if x has another number of axes or of channels, or one value per channel in training.
+
+    References
+    ----------
+    Ioffe & Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift"
+    (2015).
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> norm = nn.BatchNorm2d(3)
     >>> norm(weft.ones((2, 3, 4, 4))).shape, norm.num_batches_tracked.item()
@@ -163,7 +225,7 @@ class _InstanceNorm(_RunningNorm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, bias=bias, device=device, dtype=dtype
@@ -172,7 +234,7 @@ class _InstanceNorm(_RunningNorm):
     def forward(self, input: Tensor) -> Tensor:
         batched = max(self.dims)
         self._check_dims(input, batched - 1)
-        x = input if input.ndim == batched else input.unsqueeze(0)  # type: ignore[attr-defined]
+        x = input if input.ndim == batched else input.unsqueeze(0)
         y = F.instance_norm(
             x,
             self.running_mean,
@@ -183,11 +245,46 @@ class _InstanceNorm(_RunningNorm):
             0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
-        return y if input.ndim == batched else y.squeeze(0)  # type: ignore[attr-defined]
+        return y if input.ndim == batched else y.squeeze(0)
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalisation of x (N, C, L) or (C, L), as `torch.nn.InstanceNorm1d`; see `InstanceNorm2d`."""
+    """Instance normalisation of x (N, C, L) or (C, L), as `torch.nn.InstanceNorm1d`; see `InstanceNorm2d`.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C of x.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    momentum : float, default 0.1
+        Weight of a new batch in the running statistics.
+    affine : bool, default False
+        Whether weight and bias are learned; otherwise there are none.
+    track_running_stats : bool, default False
+        Whether evaluation uses running statistics.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        In a call, if x has another number of axes or of channels.
+
+    References
+    ----------
+    Ulyanov et al., "Instance Normalization: The Missing Ingredient for Fast Stylization" (2016).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.InstanceNorm1d(1, eps=0.0)(weft.tensor([[1.0, 3.0, 1.0, 3.0]])).tolist()
+    [[-1.0, 1.0, -1.0, 1.0]]
+    """
 
     dims = (2, 3)
 
@@ -195,9 +292,40 @@ class InstanceNorm1d(_InstanceNorm):
 class InstanceNorm2d(_InstanceNorm):
     """Batch normalisation of each example by itself: x (N, C, H, W) or (C, H, W), as `torch.nn.InstanceNorm2d`.
 
-    Without weight and bias unless `affine`. With `track_running_stats`, evaluation uses running statistics.
-    Ulyanov et al., "Instance Normalization" (2016).
+        y = weight · (x − μ) / √(σ² + eps) + bias
 
+    with mean and biased variance of each channel of each example.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C of x.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    momentum : float, default 0.1
+        Weight of a new batch in the running statistics.
+    affine : bool, default False
+        Whether weight and bias are learned; otherwise there are none.
+    track_running_stats : bool, default False
+        Whether evaluation uses running statistics.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        In a call, if x has another number of axes or of channels.
+
+    References
+    ----------
+    Ulyanov et al., "Instance Normalization: The Missing Ingredient for Fast Stylization" (2016).
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.InstanceNorm2d(3)(weft.ones((2, 3, 4, 4))).shape
     (2, 3, 4, 4)
@@ -211,13 +339,38 @@ def _shape(normalized_shape: int | Iterable[int]) -> tuple[int, ...]:
 
 
 class LayerNorm(_Norm):
-    """Normalisation of each example over its last axes, as `torch.nn.LayerNorm`:
+    """Normalisation of each example over its last axes, as `torch.nn.LayerNorm`.
 
         y = weight · (x − μ) / √(σ² + eps) + bias
 
     with mean and biased variance over the axes of `normalized_shape`, which is the shape of weight and bias.
+
+    Parameters
+    ----------
+    normalized_shape : int or iterable of int
+        Lengths of the last axes of x.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    elementwise_affine : bool, default True
+        Whether weight and bias are learned; otherwise there are none.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        In a call, if the shape of x does not end with `normalized_shape`.
+
+    References
+    ----------
     Ba et al., "Layer Normalization" (2016).
 
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.LayerNorm(4)(weft.ones((2, 3, 4))).shape
     (2, 3, 4)
@@ -231,7 +384,7 @@ class LayerNorm(_Norm):
         bias: bool = True,
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
@@ -251,9 +404,30 @@ class LayerNorm(_Norm):
 class RMSNorm(_Norm):
     """Division by the root mean square over the last axes, as `torch.nn.RMSNorm`: y = weight · x / √(mean x² + eps).
 
-    `eps=None` is the machine epsilon of the dtype, or of float32 for half precision. Zhang & Sennrich, "Root Mean Square
-    Layer Normalization" (2019).
+    Parameters
+    ----------
+    normalized_shape : int or iterable of int
+        Lengths of the last axes of x, and the shape of the weight.
+    eps : float, optional
+        Unless given, the machine epsilon of the dtype, or of float32 for half precision.
+    elementwise_affine : bool, default True
+        Whether the weight is learned; otherwise there is none.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
 
+    Raises
+    ------
+    ValueError
+        In a call, if the shape of x does not end with `normalized_shape`.
+
+    References
+    ----------
+    Zhang & Sennrich, "Root Mean Square Layer Normalization" (2019).
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.RMSNorm(2)(weft.tensor([3.0, -3.0])).tolist()
     [1.0, -1.0]
@@ -266,7 +440,7 @@ class RMSNorm(_Norm):
         elementwise_affine: bool = True,
         *,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
@@ -286,8 +460,35 @@ class GroupNorm(_Norm):
         y = weight · (x − μ) / √(σ² + eps) + bias
 
     with mean and biased variance over the C/num_groups channels of a group and all positions; weight and bias are (C).
+
+    Parameters
+    ----------
+    num_groups : int
+        How many groups; 1 normalises each example as a whole, C each channel of it.
+    num_channels : int
+        C, a multiple of `num_groups`.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    affine : bool, default True
+        Whether weight and bias are learned; otherwise there are none.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `num_groups` does not divide `num_channels`; in a call, if x has other channels.
+
+    References
+    ----------
     Wu & He, "Group Normalization" (2018).
 
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.GroupNorm(2, 4)(weft.ones((2, 4, 5, 5))).shape
     (2, 4, 5, 5)
@@ -302,7 +503,7 @@ class GroupNorm(_Norm):
         *,
         bias: bool = True,
         device: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ):
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"`num_groups` must divide `num_channels`, got {num_groups} and {num_channels}")

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
-from .module import Module
+from .functional._check import Ints
+from .module import Layer, Module
 
 __all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "MaxPool1d", "MaxPool2d"]
 
-Ints = int | tuple[int, ...]
+Output = TypeVar("Output")
 
 
-class _MaxPool(Module):
+class _MaxPool(Module, Generic[Output]):
+    """`Output` is what a call returns: a Tensor or, with `return_indices`, two. That is for type checkers alone."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, input: Tensor) -> Output: ...
+
     def __init__(
         self,
         kernel_size: Ints,
-        stride: Ints | None = None,
-        padding: Ints = 0,
-        dilation: Ints = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
+        stride: Ints | None,
+        padding: Ints,
+        dilation: Ints,
+        return_indices: bool,
+        ceil_mode: bool,
     ):
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
@@ -36,36 +44,198 @@ class _MaxPool(Module):
         return f"{text}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"
 
 
-class MaxPool1d(_MaxPool):
-    """The maximum of each window of x (N, C, L) or (C, L), as `torch.nn.MaxPool1d`; see `MaxPool2d`."""
+class MaxPool1d(_MaxPool[Output]):
+    """The maximum of each window of x (N, C, L) or (C, L), as `torch.nn.MaxPool1d`; see `MaxPool2d`.
 
-    def forward(self, input: Tensor) -> Any:
+        y[n, c, l] = max_k x[n, c, l·stride + k·dilation − padding]
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    return_indices : bool, default False
+        Whether to return also where the maxima are.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+
+    Raises
+    ------
+    ValueError
+        In a call, if a size does not fit x.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.MaxPool1d(2)(weft.tensor([[1.0, 4.0, 3.0, 2.0]]))
+    tensor([[4., 3.]])
+    >>> y, indices = nn.MaxPool1d(2, return_indices=True)(weft.tensor([[1.0, 4.0, 3.0, 2.0]]))
+    >>> indices
+    tensor([[1, 2]])
+    """
+
+    @overload
+    def __init__(
+        self: MaxPool1d[Tensor],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: Literal[False] = False,
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool1d[tuple[Tensor, Tensor]],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        *,
+        return_indices: Literal[True],
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool1d[Any],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ): ...
+    def __init__(
+        self,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
+        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return F.max_pool1d(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
         )
 
 
-class MaxPool2d(_MaxPool):
-    """The maximum of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.MaxPool2d`: y (N, C, Ho, Wo),
+class MaxPool2d(_MaxPool[Output]):
+    """The maximum of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.MaxPool2d`: y (N, C, Ho, Wo).
 
-        Ho = ⌊(H + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1,   or ⌈…⌉ with `ceil_mode`
+        Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1,   or ⌈…⌉ with `ceil_mode`
 
-    The stride is the kernel's size unless given. Padding never wins. With `return_indices`, also the position of each
-    maximum in the flattened (H, W). The gradient goes to the first maximum of a window.
+    The gradient goes to the first maximum of a window.
 
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window, along both axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    return_indices : bool, default False
+        Whether to return also the position of each maximum in the flattened (H, W).
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+
+    Raises
+    ------
+    ValueError
+        In a call, if a size does not fit x.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.MaxPool2d(2)(weft.ones((1, 3, 8, 8))).shape
     (1, 3, 4, 4)
     """
 
-    def forward(self, input: Tensor) -> Any:
+    @overload
+    def __init__(
+        self: MaxPool2d[Tensor],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: Literal[False] = False,
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool2d[tuple[Tensor, Tensor]],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        *,
+        return_indices: Literal[True],
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool2d[Any],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ): ...
+    def __init__(
+        self,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
+        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return F.max_pool2d(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
         )
 
 
-class AvgPool1d(Module):
-    """The mean of each window of x (N, C, L) or (C, L), as `torch.nn.AvgPool1d`; see `AvgPool2d`."""
+class AvgPool1d(Layer):
+    """The mean of each window of x (N, C, L) or (C, L), as `torch.nn.AvgPool1d`; see `AvgPool2d`.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+
+    Raises
+    ------
+    ValueError
+        If a size is too small; in a call, if it does not fit x.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.AvgPool1d(2)(weft.tensor([[1.0, 3.0, 3.0, 5.0]]))
+    tensor([[2., 4.]])
+    """
 
     def __init__(
         self,
@@ -88,12 +258,31 @@ class AvgPool1d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(Module):
+class AvgPool2d(Layer):
     """The mean of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.AvgPool2d`; sizes as in `MaxPool2d`.
 
-    Zeros of the padding count unless `count_include_pad=False`; `divisor_override` divides instead of the window's
-    size.
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window, along both axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+    divisor_override : int, optional
+        What the sum is divided by, instead of how many elements count.
 
+    Raises
+    ------
+    ValueError
+        In a call, if a size does not fit x, or `divisor_override` is 0.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.AvgPool2d(2)(weft.ones((1, 3, 8, 8))).shape
     (1, 3, 4, 4)
@@ -130,8 +319,8 @@ class AvgPool2d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class _AdaptiveAvgPool(Module):
-    def __init__(self, output_size: Any):
+class _AdaptiveAvgPool(Layer):
+    def __init__(self, output_size: int | Sequence[int | None] | None):
         self.output_size = output_size
 
     def extra_repr(self) -> str:
@@ -139,17 +328,48 @@ class _AdaptiveAvgPool(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Means of `output_size` windows that cover x (N, C, L) or (C, L), as `torch.nn.AdaptiveAvgPool1d`."""
+    """Means of windows that cover x (N, C, L) or (C, L), as `torch.nn.AdaptiveAvgPool1d`.
+
+    Window i of n is [⌊i·L/n⌋, ⌈(i + 1)·L/n⌉).
+
+    Parameters
+    ----------
+    output_size : int or None, or sequence of one
+        n, how many windows; None: L.
+
+    Raises
+    ------
+    ValueError
+        In a call, if it does not fit x.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.AdaptiveAvgPool1d(2)(weft.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[1.5, 2.5]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool1d(input, self.output_size)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Means of windows that cover x (N, C, H, W) or (C, H, W), `output_size` of them (None: as the input).
+    """Means of windows that cover x (N, C, H, W) or (C, H, W), as `torch.nn.AdaptiveAvgPool2d`.
 
-    Window i of n along an axis of H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉), as in `torch.nn.AdaptiveAvgPool2d`.
+    Window i of n along an axis of H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉).
 
+    Parameters
+    ----------
+    output_size : int or None, or sequence of two
+        n, how many windows along both axes or each; None: as many as elements.
+
+    Raises
+    ------
+    ValueError
+        In a call, if it does not fit x.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> nn.AdaptiveAvgPool2d(1)(weft.ones((2, 3, 8, 8))).shape
     (2, 3, 1, 1)

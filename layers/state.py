@@ -13,7 +13,15 @@ __all__ = ["IncompatibleKeys"]
 
 
 class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict(strict=False)` passed over: names that the dictionary lacks, and that the module lacks."""
+    """What `load_state_dict(strict=False)` passed over.
+
+    Parameters
+    ----------
+    missing_keys : list of str
+        Names of the module that the dictionary lacks.
+    unexpected_keys : list of str
+        Names of the dictionary that the module lacks.
+    """
 
     missing_keys: list[str]
     unexpected_keys: list[str]

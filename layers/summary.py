@@ -97,7 +97,33 @@ def _sees_all(module: Module, y: Tensor) -> bool:
 
 # --- the summary ------------------------------------------------------------------------------------------------------
 class LayerSummary(NamedTuple):
-    """One call of a module without modules inside, or with parameters of its own. Shapes leave out the batch axis."""
+    """One call of a module without modules inside, or with parameters of its own. Shapes leave out the batch axis.
+
+    Parameters
+    ----------
+    name : str
+        Path of the module, as `named_modules` gives it.
+    kind : str
+        Name of its class.
+    input_shape : tuple of int
+        Of one example.
+    output_shape : tuple of int
+        Of one example.
+    parameters : int
+        0 at a second call, and where another layer has them already.
+    mult_adds : int
+        Multiplications with an addition, per example.
+    receptive_field : tuple of int or None
+        Along the spatial axes; None where there are none.
+    memory : int
+        Bytes of the output, per example.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.summary(nn.Linear(2, 3), (2,)).layers[0].output_shape
+    (3,)
+    """
 
     name: str
     kind: str
@@ -112,8 +138,27 @@ class LayerSummary(NamedTuple):
 class Summary:
     """What `summary` returns; `print` shows it as a table.
 
-    Attributes: `layers`, `total_parameters`, `trainable_parameters`, `mult_adds` (per example), `parameter_memory`
-    (bytes), `activation_memory` (bytes of all outputs, per example: what the backward pass holds on to, at most).
+    Parameters
+    ----------
+    layers : list of LayerSummary
+        Every call of a layer, in order.
+    parameters : sequence of Tensor
+        Those of the model, each once.
+
+    Attributes
+    ----------
+    total_parameters : int
+        How many numbers they hold.
+    trainable_parameters : int
+        How many of these are learned.
+    parameter_memory : int
+        Their bytes.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.summary(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), (2,)).total_parameters
+    9
     """
 
     def __init__(self, layers: list[LayerSummary], parameters: Sequence[Tensor]):
@@ -124,10 +169,12 @@ class Summary:
 
     @property
     def mult_adds(self) -> int:
+        """Multiplications with an addition, per example."""
         return sum(layer.mult_adds for layer in self.layers)
 
     @property
     def activation_memory(self) -> int:
+        """Bytes of all outputs, per example: what the backward pass holds on to, at most."""
         return sum(layer.memory for layer in self.layers)
 
     def __str__(self) -> str:
@@ -170,16 +217,34 @@ def _times(shape: Sequence[int]) -> str:
 
 
 def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> Summary:
-    """Run one example of zeros through `model`, in evaluation mode, and report every layer that it passes.
-
-    `input_shape` is that of one example, (3, 32, 32); a shape that includes the batch axis is understood if the model
-    takes no other. `dtype` is the input's, by default that of the parameters: say `weft.int64` for a model that starts
-    with an embedding. The model is left as it was.
+    """Run one example of zeros through a model, in evaluation mode, and report every layer that it passes.
 
     The receptive field ("sees") is the part of the input that one output value depends on, padding included: through a
     window it grows by dilation · (kernel − 1) times the product of all strides so far. Normalisation does not count.
     After a sum of branches it is the largest so far.
 
+    Parameters
+    ----------
+    model : Module
+        Left as it was.
+    input_shape : sequence of int
+        That of one example, (3, 32, 32); a shape that includes the batch axis is understood if the model takes no
+        other.
+    dtype : data-type, optional
+        The input's, that of the parameters unless given: `weft.int64` for a model that starts with an embedding.
+
+    Returns
+    -------
+    Summary
+        The calls and their sums; `print` shows a table.
+
+    Raises
+    ------
+    TypeError, ValueError or IndexError
+        What the model raises for such an input.
+
+    Examples
+    --------
     >>> from weft import layers as nn
     >>> net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.Flatten(), nn.Linear(4096, 10))
     >>> print(nn.summary(net, (3, 16, 16)))

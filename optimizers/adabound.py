@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import (
+    MOMENTS,
+    Clock,
+    Group,
+    Numbers,
+    Params,
+    Vectors,
+    descent_coefficients,
+    descent_direction,
+    update_moments,
+)
 
 __all__ = ["AdaBound"]
 
 
 class AdaBound(Optimizer):
-    r"""Adam whose step sizes are clipped to a band that narrows to one number: it ends as SGD with momentum.
+    """Adam whose step sizes are clipped to a band that narrows to one number: it ends as SGD with momentum.
 
         g ← g + λ p                             weight_decay λ
         m ← m + (1−β₁)(g − m)               (1)
@@ -25,18 +34,58 @@ class AdaBound(Optimizer):
     with lower = lr* (1 − 1/(γt+1)), upper = lr* (1 + 1/(γt)) and lr* = final_lr · lr / base_lr, so that a schedule
     moves the band too; base_lr is the group's lr at the start.
 
-    Parameters: as `Adam`, with `final_lr` (the SGD rate at the end), `gamma` (γ, how fast the band narrows; in (0, 1))
-    and `amsbound` (AMSBound). State: "step", "exp_avg" m, "exp_avg_sq" v, "max_exp_avg_sq" v̂.
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    lr : float, default 1e-3
+        Learning rate.
+    betas : (float, float), default (0.9, 0.999)
+        β₁ and β₂, the shares of the past in m and v, each in [0, 1).
+    final_lr : float, default 0.1
+        The rate of SGD at the end, ≥ 0.
+    gamma : float, default 1e-3
+        γ in (0, 1), how fast the band narrows.
+    eps : float, default 1e-8
+        ε ≥ 0, against division by zero.
+    weight_decay : float, default 0
+        λ ≥ 0, coupled (L2).
+    amsbound : bool, default False
+        Divide by the greatest v so far, (3): AMSBound.
+    maximize : bool, default False
+        Climb instead of descending.
 
-    Reference: Luo, Xiong, Liu and Sun, "Adaptive gradient methods with dynamic bound of learning rate", 2019; ε and
-    bias correction as in the authors' code.
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or a parameter is listed twice or no leaf.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
+    State: "step", "exp_avg" m, "exp_avg_sq" v, "max_exp_avg_sq" v̂. ε and bias correction are as in the authors' code.
+    PyTorch has no such optimizer.
+
+    References
+    ----------
+    Luo, Xiong, Liu and Sun, "Adaptive gradient methods with dynamic bound of learning rate", 2019.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = optim.AdaBound([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.9, -1.9]
     """
 
     kernel = ("AdaBound", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         final_lr: float = 0.1,
@@ -61,35 +110,31 @@ class AdaBound(Optimizer):
             },
         )
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Group) -> None:
         super().add_param_group(param_group)
         self.param_groups[-1].setdefault("base_lr", self.param_groups[-1]["lr"])
 
     def slots(self, group: Group) -> dict[str, float]:
-        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsbound"] else ("exp_avg", "exp_avg_sq")
-        return dict.fromkeys(names, 0.0)
+        return MOMENTS | {"max_exp_avg_sq": 0.0} if group["amsbound"] else MOMENTS.copy()
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        t, lr, γ = clock["step"], group["lr"], group["gamma"]
-        β1, β2 = group["betas"]
+        t, lr, gamma = clock["step"], group["lr"], group["gamma"]
+        beta1, beta2 = group["betas"]
         final = group["final_lr"] * (lr / group["base_lr"] if group["base_lr"] else 1.0)
-        return descent_coefficients(group) | {
-            "α1": 1 - β1,
-            "α2": 1 - β2,
-            "η": lr * sqrt(1 - β2**t) / (1 - β1**t),
-            "ε": group["eps"],
-            "lower": final * (1 - 1 / (γ * t + 1)),
-            "upper": final * (1 + 1 / (γ * t)),
-            "amsbound": group["amsbound"],
-        }
+        c = descent_coefficients(group)
+        c["alpha1"], c["alpha2"] = 1 - beta1, 1 - beta2
+        c["eta"] = lr * sqrt(1 - beta2**t) / (1 - beta1**t)
+        c["eps"] = group["eps"]
+        c["lower"] = final * (1 - 1 / (gamma * t + 1))
+        c["upper"] = final * (1 + 1 / (gamma * t))
+        c["amsbound"] = group["amsbound"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
-        m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.α1  # (1)
-        v += (g * g - v) * c.α2  # (2)
+        m, v = update_moments(g, state, c)  # (1) (2)
         if group["amsbound"]:
             v_max = state["max_exp_avg_sq"]
             v_max[...] = v = xp.maximum(v_max, v)  # (3)
-        s = xp.minimum(xp.maximum(c.η / (xp.sqrt(v) + c.ε), c.lower), c.upper)  # (4)
+        s = xp.minimum(xp.maximum(c.eta / (xp.sqrt(v) + c.eps), c.lower), c.upper)  # (4)
         p -= s * m  # (5)

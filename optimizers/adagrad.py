@@ -2,33 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adagrad"]
 
 
 class Adagrad(Optimizer):
-    r"""Gradient over the root of the sum of all squared gradients so far.
+    """Gradient over the root of the sum of all squared gradients so far.
 
-        g ← g + λ p                             weight_decay λ
-        s ← s + g²                          (1)  from initial_accumulator_value
-        p ← p − η g / (√s + ε)              (2)  η = lr / (1 + (t−1) lr_decay)
+    g ← g + λ p                             weight_decay λ
+    s ← s + g²                          (1)  from initial_accumulator_value
+    p ← p − η g / (√s + ε)              (2)  η = lr / (1 + (t−1) lr_decay)
 
-    ε stands outside the root. Parameters, defaults and state ("step", "sum" s) as `torch.optim.Adagrad`.
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    lr : float, default 1e-2
+        Learning rate.
+    lr_decay : float, default 0
+        How fast η falls, ≥ 0.
+    weight_decay : float, default 0
+        λ ≥ 0, coupled (L2).
+    initial_accumulator_value : float, default 0
+        What s starts from, ≥ 0.
+    eps : float, default 1e-10
+        ε ≥ 0, outside the root.
+    maximize : bool, default False
+        Climb instead of descending.
 
-    Reference: Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
-    2011.
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or a parameter is listed twice or no leaf.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
+    Parameters, defaults and state ("step", "sum" s) as `torch.optim.Adagrad`.
+
+    References
+    ----------
+    Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization", 2011.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = optim.Adagrad([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.9, -1.9]
     """
 
     kernel = ("Adagrad", "sum")
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-2,
         lr_decay: float = 0,
         weight_decay: float = 0,
@@ -53,11 +88,13 @@ class Adagrad(Optimizer):
         return {"sum": group["initial_accumulator_value"]}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        η = group["lr"] / (1 + (clock["step"] - 1) * group["lr_decay"])
-        return descent_coefficients(group) | {"η": η, "ε": group["eps"]}
+        c = descent_coefficients(group)
+        c["eta"] = group["lr"] / (1 + (clock["step"] - 1) * group["lr_decay"])
+        c["eps"] = group["eps"]
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         s = state["sum"]
         g = descent_direction(p, g, group, c)
         s += g * g  # (1)
-        p -= g / (xp.sqrt(s) + c.ε) * c.η  # (2)
+        p -= g / (xp.sqrt(s) + c.eps) * c.eta  # (2)

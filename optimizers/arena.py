@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.cpu.products import aligned
+from ..backend.cpu import aligned
 from ..backend.device import devices, dtypes
-from ..backend.modes.autocast import Rounding, forget_rounded
+from ..backend.modes.autocast import Rounding
 from ..backend.tape.tensor import Parameter, Tensor
 from .rule import Clock, Numbers, Vectors
 
-__all__ = ["MASTER", "Arena", "Layout", "Run", "contiguous", "exact", "kinds", "runs_kernels"]
+__all__ = ["MASTER", "Arena", "Layout", "Segment", "contiguous", "unrounded", "by_device_and_dtype", "runs_kernels"]
 
 ALIGNMENT = 64  # bytes: a cache line, an AVX-512 register, four float4 loads of CUDA
 MASTER = "master_param"  # the name of master weights among the state vectors
@@ -66,7 +66,7 @@ class Layout:
     def vector(self, dtype: Any, fill: float = 0.0) -> Any:
         """A new vector with room for all."""
         if self.xp is np:
-            vector = aligned((self.ends[-1],), dtype)
+            vector = aligned.empty((self.ends[-1],), dtype)
             vector.fill(fill)
             return vector
         return self.xp.full((self.ends[-1],), fill, dtype=dtype, device=self.params[0].data.device)
@@ -76,26 +76,30 @@ class Layout:
         return self.xp.reshape(vector[self.offsets[i] : self.ends[i]], self.shapes[i])
 
 
-class Run:
-    """Neighbouring parameters `start … stop-1` of an arena, updated together.
+class Segment:
+    """Consecutive parameters `start … stop-1` of an arena, updated together.
 
     `blocks` lists flat vectors (p, g, {name: state}): pieces of BLOCK_BYTES for a CPU, one whole otherwise.
-    `coefficients` is the vector of what `Arena.publish` was given last, on the arena's device.
+    `scratch` is room for an update's intermediates where NumPy updates one block alone; else None.
+    `coefficients` is the vector of what `Arena.publish` was given last, on the arena's device, and `scalars` its
+    elements by name.
     """
 
-    __slots__ = ("blocks", "coefficients", "numbers", "scalars", "start", "stop")
+    __slots__ = ("blocks", "coefficients", "numbers", "scalars", "scratch", "start", "stop")
 
     coefficients: Any
     scalars: Numbers
 
     def __init__(self, arena: Arena, start: int, stop: int):
         self.start, self.stop = start, stop
-        self.numbers: tuple[float, ...] = ()
+        self.numbers: tuple[float, ...] | None = None
         first, last = arena.offsets[start], arena.ends[stop - 1]
         is_cut = arena.xp is np and not arena.has_kernels
         step = BLOCK_BYTES // dtypes.of(arena.values).itemsize if is_cut else max(1, last - first)
         cuts = [slice(i, min(i + step, last)) for i in range(first, last, step)]
         self.blocks = [(arena.values[c], arena.grads[c], {k: v[c] for k, v in arena.state.items()}) for c in cuts]
+        is_alone = is_cut and not arena.is_half and len(cuts) == 1
+        self.scratch = aligned.empty((last - first,), arena.dtype) if is_alone else None
 
 
 class Arena(Layout):
@@ -116,17 +120,19 @@ class Arena(Layout):
         self.has_kernels = runs_kernels(self.device, self.dtype)
         self.values, self.grads = self.vector(self.dtype), self.vector(self.dtype)
         self.state: Vectors = {}
+        self._slots: dict[str, float] | None = None  # what `require` was last asked for
         self.clocks = [dict(clock)] * len(self.params)
         self.is_uniform = True  # every parameter has the same clock
         self.is_ready = False
-        self._runs: dict[tuple[int, int], Run] = {}
-        self.where: dict[int, tuple[Any, int]] = {}
+        self._segments: dict[tuple[int, int], Segment] = {}
+        self._whole: list[tuple[Segment, Clock]] | None = None  # what `segments` returns for an arena that is ready
+        self.places: dict[int, tuple[Any, int]] = {}
         self.rows = [(p, self.view(self.values, i), self.view(self.grads, i)) for i, p in enumerate(self.params)]
         self.rounding = Rounding(self.values, [value for _, value, _ in self.rows], self.offsets)
         for i, row in enumerate(self.rows):
             self._adopt(i)
             for vector, view in zip((self.values, self.grads), row[1:]):
-                self.where[id(view)] = vector, i
+                self.places[id(view)] = vector, i
                 _owners[id(view)] = self
 
     def _adopt(self, i: int) -> None:
@@ -138,10 +144,17 @@ class Arena(Layout):
 
     def require(self, slots: dict[str, float]) -> None:
         """Have a state vector for each name, and master weights, filled with the given number where it is new."""
+        if slots == self._slots:
+            return
         for name, fill in (slots | {MASTER: 0.0} if self.is_half else slots).items():
             if name not in self.state:
                 self.state[name] = self.vector(self.state_dtype, fill)
-                self._runs.clear()
+                self._forget_segments()
+        self._slots = dict(slots)
+
+    def _forget_segments(self) -> None:
+        self._segments.clear()
+        self._whole = None
 
     # --- at each step -------------------------------------------------------------------------------------------------
     def ready(self) -> bool:
@@ -154,7 +167,7 @@ class Arena(Layout):
                 break
         return self.is_ready
 
-    def displaced(self) -> bool:
+    def has_moved(self) -> bool:
         """Whether a parameter has moved to another device or dtype, so that the arenas must be laid out anew."""
         for i, (p, value, _) in zip(self.indices, self.rows):
             if p.data.shape != value.shape:
@@ -166,15 +179,17 @@ class Arena(Layout):
                 return True
         return False
 
-    def runs(self) -> list[tuple[Run, Clock]]:
+    def segments(self) -> list[tuple[Segment, Clock]]:
         """What to update: maximal runs of neighbours that have gradients and equal clocks, each with its one clock.
 
-        Usually one: everything. Call `ready` before. What `autocast` has rounded so far is then out of date.
+        Usually one: everything. Call `ready` before.
         """
-        forget_rounded()
         n = len(self.rows)
         if self.is_ready:
-            return [(self._run(0, n), self.clocks[0])]
+            if self._whole is None:
+                self._whole = [(self._segment(0, n), self.clocks[0])]
+            return self._whole
+        self._whole = None  # clocks may become others
         has_grad = [self._gather(i) for i in range(n)]
         found, start = [], 0
         while start < n:
@@ -184,7 +199,7 @@ class Arena(Layout):
                     stop += 1
                 clock = dict(self.clocks[start])  # of its own: a neighbour that sits this step out keeps the old one
                 self.clocks[start:stop] = [clock] * (stop - start)
-                found.append((self._run(start, stop), clock))
+                found.append((self._segment(start, stop), clock))
             start = stop
         self.is_uniform = all(clock is self.clocks[0] for clock in self.clocks)
         return found
@@ -200,26 +215,26 @@ class Arena(Layout):
             grad[...] = self.xp.astype(p.grad.data, self.dtype, copy=False)
         return True
 
-    def _run(self, start: int, stop: int) -> Run:
-        run = self._runs.get((start, stop))
-        if run is None:
-            run = self._runs[start, stop] = Run(self, start, stop)
-        return run
+    def _segment(self, start: int, stop: int) -> Segment:
+        segment = self._segments.get((start, stop))
+        if segment is None:
+            segment = self._segments[start, stop] = Segment(self, start, stop)
+        return segment
 
-    def publish(self, run: Run, coefficients: dict[str, float]) -> None:
-        """Put the numbers of this step into `run.coefficients`, and as 0-d arrays of it, by name, into `run.scalars`.
+    def publish(self, segment: Segment, coefficients: dict[str, float]) -> None:
+        """Put the numbers of this step into `segment.coefficients`, and as 0-d arrays of it, by name, into `segment.scalars`.
 
         Arrays, because an operation with a 0-d array costs NumPy 1 µs less than with a Python number, and because a
         CUDA graph reads them from where they are. One small copy per change.
         """
         numbers = tuple(coefficients.values())
-        if numbers != run.numbers:
-            if len(numbers) != len(run.numbers):
-                run.coefficients = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
-                cells = [self.xp.reshape(run.coefficients[i : i + 1], ()) for i in range(len(numbers))]
-                run.scalars = Numbers(**dict(zip(coefficients, cells)))
-            run.coefficients[...] = numbers if self.xp is np else self.xp.asarray(numbers, dtype=self.state_dtype)
-            run.numbers = numbers
+        if numbers != segment.numbers:
+            if segment.numbers is None or len(numbers) != len(segment.numbers):
+                segment.coefficients = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
+                cells = [self.xp.reshape(segment.coefficients[i : i + 1], ()) for i in range(len(numbers))]
+                segment.scalars = Numbers(**dict(zip(coefficients, cells)))
+            segment.coefficients[...] = numbers if self.xp is np else self.xp.asarray(numbers, dtype=self.state_dtype)
+            segment.numbers = numbers
 
     # --- saving -------------------------------------------------------------------------------------------------------
     def read(self, i: int, names: Iterable[str], *, copy: bool) -> tuple[Clock, Vectors]:
@@ -231,10 +246,11 @@ class Arena(Layout):
     def restore(self, slots: dict[str, float], entries: Sequence[tuple[Clock, Vectors]]) -> None:
         """Replace clocks and state by those of each parameter in order; vectors that are missing start anew."""
         self.state.clear()
-        self._runs.clear()
+        self._slots = None
+        self._forget_segments()
         self.require(slots)
         self.clocks = [dict(clock) for clock, _ in entries]
-        self.is_uniform = False  # `runs` finds out
+        self.is_uniform = False  # `segments` finds out
         for i, (_, vectors) in enumerate(entries):
             for name, value in vectors.items():
                 if name == MASTER and not self.is_half:  # the parameter has become float32, or was saved as a half
@@ -244,7 +260,7 @@ class Arena(Layout):
                 self.view(self.state[name], i)[...] = value
 
 
-def exact(xp: Any, p: Any, master: Any) -> Any:
+def unrounded(xp: Any, p: Any, master: Any) -> Any:
     """Half-precision parameters in float32: their master weights, where these round to them."""
     return xp.where(xp.astype(master, p.dtype) == p, master, xp.astype(p, master.dtype))
 
@@ -271,10 +287,10 @@ def contiguous(arrays: Sequence[Any]) -> list[Any]:
             merged.append(arrays[i])
             i += 1
             continue
-        vector, first = arena.where[id(arrays[i])]
+        vector, first = arena.places[id(arrays[i])]
         last = first
         while (i := i + 1) < len(arrays):
-            following = arena.where.get(id(arrays[i]))
+            following = arena.places.get(id(arrays[i]))
             if following is None or following[0] is not vector or following[1] != last + 1:
                 break
             last += 1
@@ -282,7 +298,7 @@ def contiguous(arrays: Sequence[Any]) -> list[Any]:
     return merged
 
 
-def kinds(params: Sequence[Tensor]) -> list[list[int]]:
+def by_device_and_dtype(params: Sequence[Tensor]) -> list[list[int]]:
     """The positions of parameters of each device and dtype, which is what one vector can hold."""
     found: dict[Any, list[int]] = {}
     for i, p in enumerate(params):

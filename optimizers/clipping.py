@@ -27,12 +27,39 @@ _CHUNK = 4096  # elements per partial sum: short enough that BLAS takes one thre
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
-    """(Σ |x|^p)^(1/p) over all elements of all tensors (p = norm_type, or max |x| for infinity), as a 0-d Tensor.
+    """Norm (Σ |x|^p)^(1/p) over all elements of all tensors.
 
+    Parameters
+    ----------
+    tensors : Tensor or iterable of Tensor
+        Any number of them, on any devices.
+    norm_type : float, default 2.0
+        p > 0; `math.inf` is the maximum.
+    error_if_nonfinite : bool, default False
+        Whether a norm that is not finite is an error; waits for a GPU.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The norm, on the device of the first tensor; 0 for none.
+
+    Raises
+    ------
+    ValueError
+        If `norm_type` is not positive.
+    RuntimeError
+        If `error_if_nonfinite` and the norm is not finite.
+
+    Notes
+    -----
     As `torch.nn.utils.get_total_norm`. Gradients that are neighbours in an optimizer's arena are reduced together; the
     order of summation is fixed, whatever the number of threads. Departures: the norm of half-precision tensors is
-    float32; norm_type must be positive. Raises ValueError if it is not, RuntimeError for a norm that is not finite if
-    asked to.
+    float32; norm_type must be positive.
+
+    Examples
+    --------
+    >>> optim.get_total_norm([weft.tensor([3.0]), weft.tensor([[4.0]])])
+    tensor(5.)
     """
     tensors = _listed(tensors)
     p = float(norm_type)
@@ -88,11 +115,37 @@ def _power_sum(x: Any, p: float) -> Any:
 def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor) -> None:
     """Scale all gradients by min(1, max_norm / (total_norm + 1e-6)), in place.
 
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Whose `.grad` to clip; those without one are passed over.
+    max_norm : float
+        The norm not to exceed, ≥ 0.
+    total_norm : Tensor of shape ()
+        The norm of the gradients.
+
+    Raises
+    ------
+    ValueError
+        If `max_norm` is negative.
+
+    Notes
+    -----
     As `torch.nn.utils.clip_grads_with_norm_`; never waits for a GPU. Departure: a norm that is NaN scales nothing (some
     gradient is NaN already; PyTorch makes all of them NaN).
+
+    Examples
+    --------
+    >>> p = weft.Parameter([0.0, 0.0])
+    >>> p.grad = weft.tensor([3.0, 4.0])
+    >>> optim.clip_grads_with_norm_(p, 1.0, weft.tensor(5.0))
+    >>> [round(g, 3) for g in p.grad.tolist()]
+    [0.6, 0.8]
     """
     max_norm = _non_negative("max_norm", max_norm)
-    for x, norm, has_kernel in _with([p.grad for p in _listed(parameters) if p.grad is not None], total_norm):
+    for x, norm, has_kernel in _arrays_and_number(
+        [p.grad for p in _listed(parameters) if p.grad is not None], total_norm
+    ):
         xp = devices.namespace_of(x)
         if has_kernel:
             from ..kernels import reductions
@@ -106,7 +159,7 @@ def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float
 
 def scale_(tensors: Iterable[Tensor], factor: Tensor) -> None:
     """x ← factor · x for all tensors, in place; `factor` is 0-d, and may be beyond the range of half precision."""
-    for x, scale, has_kernel in _with(list(tensors), factor):
+    for x, scale, has_kernel in _arrays_and_number(list(tensors), factor):
         if has_kernel:
             from ..kernels import reductions
 
@@ -115,15 +168,15 @@ def scale_(tensors: Iterable[Tensor], factor: Tensor) -> None:
             _multiply(devices.namespace_of(x), x, scale)
 
 
-def _with(tensors: Sequence[Tensor], number: Tensor) -> Iterator[tuple[Any, Any, bool]]:
-    """(memory, the number beside it as a 0-d array, whether kernels can work on these) for all of the tensors' memory."""
+def _arrays_and_number(tensors: Sequence[Tensor], number: Tensor) -> Iterator[tuple[Any, Any, bool]]:
+    """For all of the tensors' memory: (array, the number on its device as a 0-d array, whether kernels can work on these)."""
     for device in {t.device: None for t in tensors}:
-        beside = number.to(device).data
+        moved = number.to(device).data
         for x in contiguous([t.data for t in tensors if t.device == device]):
             has_kernel = runs_kernels(device, x.dtype) and x.flags.c_contiguous
             yield (
                 x,
-                devices.namespace_of(x).astype(beside, np.float32, copy=False) if has_kernel else beside,
+                devices.namespace_of(x).astype(moved, np.float32, copy=False) if has_kernel else moved,
                 has_kernel,
             )
 
@@ -140,13 +193,40 @@ def _multiply(xp: Any, x: Any, factor: Any) -> None:
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
-    """Scale all gradients together, in place, so that their common norm is at most `max_norm`; returns the norm before.
+    """Scale all gradients together, in place, so that their common norm is at most `max_norm`.
 
-    As `torch.nn.utils.clip_grad_norm_`. Parameters without a gradient are passed over.
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Whose `.grad` to clip; those without one are passed over.
+    max_norm : float
+        The norm not to exceed, ≥ 0.
+    norm_type : float, default 2.0
+        p > 0; `math.inf` is the maximum.
+    error_if_nonfinite : bool, default False
+        Whether a norm that is not finite is an error; waits for a GPU.
 
+    Returns
+    -------
+    Tensor of shape ()
+        The norm before.
+
+    Raises
+    ------
+    ValueError
+        If a bound is negative or `norm_type` not positive.
+    RuntimeError
+        If `error_if_nonfinite` and the norm is not finite.
+
+    Notes
+    -----
+    As `torch.nn.utils.clip_grad_norm_`.
+
+    Examples
+    --------
     >>> p = weft.Parameter([0.0, 0.0])
     >>> p.grad = weft.tensor([3.0, 4.0])
-    >>> weft.optimizers.clip_grad_norm_([p], max_norm=1.0)
+    >>> optim.clip_grad_norm_([p], max_norm=1.0)
     tensor(5.)
     >>> [round(g, 3) for g in p.grad.tolist()]
     [0.6, 0.8]
@@ -160,7 +240,29 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Clip every element of every gradient to [−clip_value, clip_value], in place.
 
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Whose `.grad` to clip; those without one are passed over.
+    clip_value : float
+        The bound, ≥ 0.
+
+    Raises
+    ------
+    ValueError
+        If `clip_value` is negative.
+
+    Notes
+    -----
     As `torch.nn.utils.clip_grad_value_`.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([0.0, 0.0])
+    >>> p.grad = weft.tensor([3.0, 4.0])
+    >>> optim.clip_grad_value_(p, 3.5)
+    >>> p.grad
+    tensor([3. , 3.5])
     """
     bound = _non_negative("clip_value", clip_value)
     for x in contiguous(_gradients(parameters)):
@@ -173,10 +275,43 @@ def clip_grad_norm_per_layer_(
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
 ) -> list[Tensor]:
-    """`clip_grad_norm_` for each layer on its own; returns the layers' norms.
+    """Clip the norm of each layer on its own, in place.
 
-    A layer is a Parameter or an iterable of them: `[layer.parameters() for layer in model]`. One exploding layer then
-    does not take the step from all others; the direction of the whole gradient is not kept.
+    One exploding layer then does not take the step from all others; the direction of the whole gradient is not kept.
+
+    Parameters
+    ----------
+    layers : iterable of Tensor or of iterable of Tensor
+        Each one layer: `[layer.parameters() for layer in model]`.
+    max_norm : float
+        The norm that no layer is to exceed, ≥ 0.
+    norm_type : float, default 2.0
+        p > 0; `math.inf` is the maximum.
+    error_if_nonfinite : bool, default False
+        Whether a norm that is not finite is an error; waits for a GPU.
+
+    Returns
+    -------
+    list of Tensor
+        The norms of the layers before.
+
+    Raises
+    ------
+    ValueError
+        If a bound is negative or `norm_type` not positive.
+    RuntimeError
+        If `error_if_nonfinite` and the norm is not finite.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([0.0, 0.0])
+    >>> p.grad = weft.tensor([3.0, 4.0])
+    >>> q = weft.Parameter([0.0])
+    >>> q.grad = weft.tensor([0.5])
+    >>> optim.clip_grad_norm_per_layer_([p, q], max_norm=1.0)
+    [tensor(5.), tensor(0.5)]
+    >>> [round(g, 3) for g in p.grad.tolist()], q.grad.tolist()
+    ([0.6, 0.8], [0.5])
     """
     return [clip_grad_norm_(layer, max_norm, norm_type, error_if_nonfinite) for layer in layers]
 
@@ -186,11 +321,33 @@ def adaptive_clip_grad_(parameters: Tensor | Iterable[Tensor], clip_factor: floa
 
         Gᵢ ← Gᵢ · min(1, clip_factor · max(‖Wᵢ‖, eps) / ‖Gᵢ‖)
 
-    with a unit i for each index of the first axis (an output neuron or channel); vectors and scalars are one unit. The
-    paper leaves the last linear layer out: do not pass its parameters.
+    with a unit i for each index of the first axis (an output neuron or channel); vectors and scalars are one unit.
 
-    Reference: Brock, De, Smith and Simonyan, "High-performance large-scale image recognition without normalization",
-    2021.
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Whose `.grad` to clip. The paper leaves the last linear layer out: do not pass its parameters.
+    clip_factor : float, default 0.01
+        Share of the weights' norm, ≥ 0.
+    eps : float, default 1e-3
+        Least norm that weights count as, ≥ 0.
+
+    Raises
+    ------
+    ValueError
+        If either is negative.
+
+    References
+    ----------
+    Brock, De, Smith and Simonyan, "High-performance large-scale image recognition without normalization", 2021.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([[3.0, 4.0]])
+    >>> p.grad = weft.tensor([[0.0, 2.0]])
+    >>> optim.adaptive_clip_grad_(p, clip_factor=0.1)
+    >>> p.grad
+    tensor([[0. , 0.5]])
     """
     factor, eps = _non_negative("clip_factor", clip_factor), _non_negative("eps", eps)
     for p in _listed(parameters):

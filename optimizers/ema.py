@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend.device.devices import namespace_of
 from ..backend.tape.tensor import Tensor, innermost
-from .arena import Layout, contiguous, kinds
+from .arena import Layout, by_device_and_dtype, contiguous
 
 __all__ = ["EMA"]
 
@@ -23,11 +23,20 @@ class EMA:
 
     Parameters
     ----------
-    parameters : iterable of Parameters
-    decay : β in [0, 1), the memory is about 1/(1−β) updates
+    parameters : iterable of Parameter
+        Whose average is kept.
+    decay : float, default 0.999
+        β in [0, 1): the memory is about 1/(1−β) updates.
 
+    Raises
+    ------
+    ValueError
+        If `decay` is out of range or there are no parameters.
+
+    Examples
+    --------
     >>> p = weft.Parameter([1.0])
-    >>> ema = weft.optimizers.EMA([p], decay=0.5)
+    >>> ema = optim.EMA([p], decay=0.5)
     >>> ema.update()
     >>> p.data[...] = 4.0
     >>> ema.update()
@@ -46,23 +55,50 @@ class EMA:
             raise ValueError("`parameters` must hold at least one parameter, got an empty iterable")
         self.decay = decay
         self.step = 0
-        self._layouts = [Layout([self.parameters[i] for i in positions]) for positions in kinds(self.parameters)]
+        self._layouts = [
+            Layout([self.parameters[i] for i in positions]) for positions in by_device_and_dtype(self.parameters)
+        ]
         self._vectors = [layout.vector(layout.state_dtype) for layout in self._layouts]
 
     def update(self) -> None:
-        """Take the present weights into the average. Call it after the optimizer's `step`."""
+        """Take the present weights into the average. Call it after the optimizer's `step`.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> ema = optim.EMA([p])
+        >>> ema.update()
+        >>> ema.step
+        1
+        """
         self.step += 1
-        α = (1 - self.decay) / (1 - self.decay**self.step)
+        alpha = (1 - self.decay) / (1 - self.decay**self.step)
         for layout, vector in zip(self._layouts, self._vectors):
             weights = contiguous([p.data for p in layout.params])
             # An optimizer over the same parameters lays them out in the same way: then all are averaged at once.
             whole = len(weights) == 1 and weights[0].shape == vector.shape
             averages = [vector] if whole else [layout.view(vector, i) for i in range(len(layout.params))]
             for average, weight in zip(averages, weights if whole else [p.data for p in layout.params]):
-                average += (layout.xp.astype(weight, layout.state_dtype, copy=False) - average) * α
+                average += (layout.xp.astype(weight, layout.state_dtype, copy=False) - average) * alpha
 
     def averages(self) -> list[Any]:
-        """The averages (raw arrays, views), in the order of the parameters."""
+        """The averages, in the order of the parameters.
+
+        Returns
+        -------
+        list of array
+            Raw arrays in the shapes of the parameters; views.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> ema = optim.EMA([p], decay=0.5)
+        >>> ema.update()
+        >>> p.data[...] = 4.0
+        >>> ema.update()
+        >>> ema.averages()
+        [array([3.], dtype=float32)]
+        """
         by_id = {
             id(p): layout.view(vector, i)
             for layout, vector in zip(self._layouts, self._vectors)
@@ -71,7 +107,24 @@ class EMA:
         return [by_id[id(p)] for p in self.parameters]
 
     def copy_to(self) -> None:
-        """Overwrite the parameters with their averages. Raises RuntimeError before the first update."""
+        """Overwrite the parameters with their averages.
+
+        Raises
+        ------
+        RuntimeError
+            Before the first update.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> ema = optim.EMA([p], decay=0.5)
+        >>> ema.update()
+        >>> p.data[...] = 4.0
+        >>> ema.update()
+        >>> ema.copy_to()
+        >>> p.tolist()
+        [3.0]
+        """
         if not self.step:
             raise RuntimeError("`update` must have been called before the averages are used")
         for layout, vector in zip(self._layouts, self._vectors):
@@ -80,7 +133,26 @@ class EMA:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within the block the parameters are their averages; afterwards they are what they were."""
+        """Have the averages for parameters within a block; afterwards they are what they were.
+
+        Yields
+        ------
+        None
+            Nothing: `with ema.averaged(): …`.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> ema = optim.EMA([p], decay=0.5)
+        >>> ema.update()
+        >>> p.data[...] = 4.0
+        >>> ema.update()
+        >>> with ema.averaged():
+        ...     p.item()
+        3.0
+        >>> p.item()
+        4.0
+        """
         before = [p.data + 0 for p in self.parameters]
         try:
             self.copy_to()
@@ -90,11 +162,50 @@ class EMA:
                 p.data[...] = weights
 
     def state_dict(self) -> dict[str, Any]:
-        """`{"step": int, "averages": [array, …]}`; the arrays are copies."""
+        """What `load_state_dict` needs.
+
+        Returns
+        -------
+        dict
+            `{"step": int, "averages": [array, …]}`; the arrays are copies.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> ema = optim.EMA([p], decay=0.5)
+        >>> ema.update()
+        >>> p.data[...] = 4.0
+        >>> ema.update()
+        >>> ema.state_dict()
+        {'step': 2, 'averages': [array([3.], dtype=float32)]}
+        """
         return {"step": self.step, "averages": [average + 0 for average in self.averages()]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a `state_dict`. Raises ValueError if the shapes are not those of the parameters."""
+        """Continue from a `state_dict`.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If the shapes are not those of the parameters.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> ema = optim.EMA([p], decay=0.5)
+        >>> ema.update()
+        >>> p.data[...] = 4.0
+        >>> ema.update()
+        >>> other = optim.EMA([weft.Parameter([0.0])], decay=0.5)
+        >>> other.load_state_dict(ema.state_dict())
+        >>> other.step
+        2
+        """
         averages, saved = self.averages(), [innermost(a) for a in state_dict["averages"]]
         shapes, got = [tuple(a.shape) for a in averages], [tuple(a.shape) for a in saved]
         if shapes != got:

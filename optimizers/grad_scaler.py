@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class GradScaler:
-    r"""Scales the loss by s before backward, the gradients by 1/s at the step; finds s as training goes.
+    """Scales the loss by s before backward, the gradients by 1/s at the step; finds s as training goes.
 
     A step whose gradients are not all finite is left out, and s ← `backoff_factor` · s. After `growth_interval` steps in
     a row that were finite, s ← `growth_factor` · s.
@@ -36,12 +36,41 @@ class GradScaler:
         scaler.step(optimizer)
         scaler.update()
 
-    As `torch.amp.GradScaler`. All decisions are made in device memory: nothing waits for a GPU. Departures: `device` may
-    be left out (that of the first loss); without `unscale_`, `.grad` keeps the scaled gradients, which the update
-    divides as it reads them; a step that is left out counts for the optimizer's own step number.
+    Parameters
+    ----------
+    device : str, optional
+        Where s lies; None is the device of the first loss.
+    init_scale : float, default 2.0**16
+        The first s, positive and finite.
+    growth_factor : float, default 2.0
+        What s is multiplied by after good steps, > 1.
+    backoff_factor : float, default 0.5
+        What s is multiplied by after a bad step, in (0, 1).
+    growth_interval : int, default 2000
+        Good steps in a row before s grows, ≥ 1.
+    enabled : bool, default True
+        False makes all methods do nothing to losses and gradients.
 
-    bfloat16 has the range of float32 and needs none of this. Reference: Micikevicius et al. (2018), section 3.2.
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
 
+    Notes
+    -----
+    All decisions are made in device memory: nothing waits for a GPU. bfloat16 has the range of float32 and needs none
+    of this.
+
+    As `torch.amp.GradScaler`. Departures: `device` may be left out; without `unscale_`, `.grad` keeps the scaled
+    gradients, which the update divides as it reads them; a step that is left out counts for the optimizer's own step
+    number.
+
+    References
+    ----------
+    Micikevicius et al., "Mixed precision training", 2018, section 3.2.
+
+    Examples
+    --------
     >>> scaler = weft.GradScaler(init_scale=8.0)
     >>> scaler.scale(weft.tensor(0.5))
     tensor(4.)
@@ -69,42 +98,120 @@ class GradScaler:
         self._start: tuple[float, int] = (float(init_scale), 0)
         self._scale: Any = None  # s, and how many steps in a row were finite: 0-d, on the device
         self._streak: Any = None
-        self._found: dict[int, tuple[Tensor, bool]] = {}  # by optimizer: (a gradient is not finite, they are unscaled)
+        self._checks: dict[int, tuple[Tensor, bool]] = {}  # by optimizer: (a gradient is not finite, they are unscaled)
         self._stepped: set[int] = set()
 
+    @overload
+    def scale(self, outputs: Tensor) -> Tensor: ...
+
+    @overload
+    def scale(self, outputs: list[Tensor]) -> list[Tensor]: ...
+
+    @overload
+    def scale(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]: ...
+
     def scale(self, outputs: Any) -> Any:
-        """s · outputs, of a Tensor or of each in a list or tuple; gradients flow back."""
+        """Multiply losses by s; gradients flow back.
+
+        Parameters
+        ----------
+        outputs : Tensor, or list or tuple of them
+            What to scale.
+
+        Returns
+        -------
+        Tensor, or list or tuple of them
+            s · outputs; `outputs` itself where the scaler is disabled.
+
+        Raises
+        ------
+        TypeError
+            If it is neither.
+
+        Examples
+        --------
+        >>> scaler = weft.GradScaler(init_scale=4.0)
+        >>> scaler.scale([weft.tensor(0.5), weft.tensor(2.0)])
+        [tensor(2.), tensor(8.)]
+        """
         if not self._enabled:
             return outputs
         if isinstance(outputs, list | tuple):
             return type(outputs)(self.scale(o) for o in outputs)
         if not isinstance(outputs, Tensor):
             raise TypeError(f"`outputs` must be a Tensor, or a list or tuple of them, got {type(outputs).__name__}")
-        return outputs * self._ready(outputs.device).to(outputs.device)
+        return outputs * self._scale_on(outputs.device).to(outputs.device)
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients of `optimizer` by s, so that they can be clipped or looked at before `step`.
 
-        Raises RuntimeError if that was done since the last `update`, or `step` was called.
+        Parameters
+        ----------
+        optimizer : Optimizer
+            Whose gradients to divide.
+
+        Raises
+        ------
+        RuntimeError
+            If that was done since the last `update`, or `step` was called.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer, scaler = optim.SGD([p], lr=0.5), weft.GradScaler(init_scale=8.0)
+        >>> scaler.scale((p * p).sum()).backward()
+        >>> p.grad
+        tensor([16.])
+        >>> scaler.unscale_(optimizer)
+        >>> p.grad
+        tensor([2.])
         """
         if not self._enabled:
             return
         if id(optimizer) in self._stepped:
             raise RuntimeError("`unscale_` must come before `step`, which was called since the last update()")
-        if self._found.get(id(optimizer), (None, False))[1]:
+        if self._checks.get(id(optimizer), (None, False))[1]:
             raise RuntimeError("`unscale_` was called on this optimizer since the last update()")
         if recording := active():
             recording.if_it_fails(self._begin)
         with no_grad():
-            self._found[id(optimizer)] = self._check(optimizer), True
+            self._checks[id(optimizer)] = self._check(optimizer), True
             gradients = _gradients(optimizer)
             if gradients:
-                scale_(gradients, 1 / self._ready(gradients[0].device))
+                scale_(gradients, 1 / self._scale_on(gradients[0].device))
 
     def step(self, optimizer: Optimizer, *args: Any, **options: Any) -> Any:
-        """`optimizer.step` with gradients divided by s, unless one of them is not finite.
+        """Call `optimizer.step` with gradients divided by s, unless one of them is not finite.
 
-        Raises RuntimeError if it was called since the last `update`; ValueError for a closure.
+        Parameters
+        ----------
+        optimizer : Optimizer
+            Whose step to take.
+        *args : object
+            Handed on where the scaler is disabled.
+        **options : object
+            Handed on to `optimizer.step`.
+
+        Returns
+        -------
+        object
+            What `optimizer.step` returns.
+
+        Raises
+        ------
+        RuntimeError
+            If it was called since the last `update`.
+        ValueError
+            For a closure: its loss would not be scaled.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer, scaler = optim.SGD([p], lr=0.5), weft.GradScaler(init_scale=8.0)
+        >>> scaler.scale((p * p).sum()).backward()
+        >>> scaler.step(optimizer)
+        >>> p.item()
+        0.0
         """
         if not self._enabled:
             return optimizer.step(*args, **options)
@@ -115,24 +222,43 @@ class GradScaler:
         if recording := active():
             recording.if_it_fails(self._begin)
         with no_grad():
-            if id(optimizer) not in self._found:
-                self._found[id(optimizer)] = self._check(optimizer), False
-            found, is_unscaled = self._found[id(optimizer)]
+            if id(optimizer) not in self._checks:
+                self._checks[id(optimizer)] = self._check(optimizer), False
+            found, is_unscaled = self._checks[id(optimizer)]
             self._stepped.add(id(optimizer))
-            multiplier = None if is_unscaled else 1 / self._ready(found.device)
+            multiplier = None if is_unscaled else 1 / self._scale_on(found.device)
         return optimizer.step(multiplier=multiplier, skip=found, **options)
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Find the scale of the next iteration, or set it. Once per iteration, after the last `step`.
 
-        Raises RuntimeError if no optimizer was stepped.
+        Parameters
+        ----------
+        new_scale : float or Tensor, optional
+            The scale to set.
+
+        Raises
+        ------
+        RuntimeError
+            If no optimizer was stepped.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer, scaler = optim.SGD([p], lr=0.5), weft.GradScaler(init_scale=8.0)
+        >>> scaler.scale((p * p).sum()).backward()
+        >>> p.grad.data[...] = np.inf
+        >>> scaler.step(optimizer)
+        >>> scaler.update()
+        >>> p.item(), scaler.get_scale()
+        (1.0, 4.0)
         """
         if not self._enabled:
             return
         if new_scale is not None:
             self._start = float(new_scale.item() if isinstance(new_scale, Tensor) else new_scale), 0
             self._scale = None
-        elif not self._found:
+        elif not self._checks:
             raise RuntimeError("`update` must come after a step: scaler.step(optimizer)")
         else:
             with no_grad():
@@ -141,12 +267,12 @@ class GradScaler:
 
     def _begin(self) -> None:
         """Nothing has been done to any optimizer in this iteration."""
-        self._found.clear()
+        self._checks.clear()
         self._stepped.clear()
 
     def _adapt(self) -> None:
         scale, streak = self._scale, self._streak
-        flags = [found.to(scale.device) for found, _ in self._found.values()]
+        flags = [found.to(scale.device) for found, _ in self._checks.values()]
         failed = flags[0]
         for flag in flags[1:]:
             failed = failed | flag
@@ -165,7 +291,7 @@ class GradScaler:
             return asarray(False, device=self._device)
         return logical_not(isfinite(get_total_norm(gradients, math.inf)))
 
-    def _ready(self, device: str) -> Any:
+    def _scale_on(self, device: str) -> Any:
         """s, on the device that it was first asked for on."""
         if self._scale is None:
             device = self._device or device
@@ -175,14 +301,49 @@ class GradScaler:
 
     # --- looking, saving ----------------------------------------------------------------------------------------------
     def get_scale(self) -> float:
-        """s as a number (waits for a GPU)."""
+        """Read s as a number (waits for a GPU).
+
+        Returns
+        -------
+        float
+            s; 1.0 where the scaler is disabled.
+
+        Examples
+        --------
+        >>> weft.GradScaler(init_scale=8.0).get_scale()
+        8.0
+        """
         return (self._start[0] if self._scale is None else self._scale.item()) if self._enabled else 1.0
 
     def is_enabled(self) -> bool:
+        """Whether losses and gradients are scaled.
+
+        Returns
+        -------
+        bool
+            The `enabled` of the constructor.
+
+        Examples
+        --------
+        >>> weft.GradScaler(enabled=False).is_enabled()
+        False
+        """
         return self._enabled
 
     def state_dict(self) -> dict[str, Any]:
-        """As PyTorch's: "scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"."""
+        """What `load_state_dict` needs, under PyTorch's names.
+
+        Returns
+        -------
+        dict
+            "scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"; empty where the scaler
+            is disabled.
+
+        Examples
+        --------
+        >>> weft.GradScaler(init_scale=8.0).state_dict()
+        {'scale': 8.0, 'growth_factor': 2.0, 'backoff_factor': 0.5, 'growth_interval': 2000, '_growth_tracker': 0}
+        """
         if not self._enabled:
             return {}
         streak = self._start[1] if self._streak is None else self._streak.item()
@@ -195,7 +356,25 @@ class GradScaler:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`. RuntimeError for that of a disabled scaler."""
+        """Go on from a `state_dict`.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
+
+        Raises
+        ------
+        RuntimeError
+            For that of a disabled scaler.
+
+        Examples
+        --------
+        >>> scaler = weft.GradScaler()
+        >>> scaler.load_state_dict(weft.GradScaler(init_scale=8.0).state_dict())
+        >>> scaler.get_scale()
+        8.0
+        """
         if not self._enabled:
             return
         if not state:

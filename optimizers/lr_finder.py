@@ -5,16 +5,34 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..backend.device.devices import waiting_is_meant
+from ..backend.tape.tensor import Tensor
 from .optimizer import Optimizer
 
 __all__ = ["LRFinderResult", "lr_find"]
 
+Batch = TypeVar("Batch")
+
 
 class LRFinderResult(NamedTuple):
-    """What `lr_find` saw: the loss before each step, its lr, and the lr it suggests."""
+    """What `lr_find` saw.
+
+    Parameters
+    ----------
+    lrs : list of float
+        The lr of each step.
+    losses : list of float
+        The loss before each step.
+    suggestion : float
+        The lr at which the smoothed loss falls steepest.
+
+    Examples
+    --------
+    >>> LRFinderResult([0.1, 1.0], [2.0, 1.0], 0.1).suggestion
+    0.1
+    """
 
     lrs: list[float]
     losses: list[float]
@@ -23,8 +41,8 @@ class LRFinderResult(NamedTuple):
 
 def lr_find(
     optimizer: Optimizer,
-    loss: Callable[[Any], Any],
-    batches: Iterable[Any],
+    loss: Callable[[Batch], Tensor],
+    batches: Iterable[Batch],
     *,
     start_lr: float = 1e-7,
     end_lr: float = 10.0,
@@ -41,14 +59,44 @@ def lr_find(
 
     Parameters
     ----------
-    optimizer : its parameters, state and options are as before afterwards
-    loss : maps a batch to the loss, a Tensor with one element, such as
-        `lambda batch: F.cross_entropy(model(batch[0]), batch[1])`. What else it changes (running statistics,
-        random generators) stays changed.
-    batches : iterable, started again as often as needed
-    smoothing : weight of the past in the moving average of the loss (bias-corrected)
+    optimizer : Optimizer
+        Its parameters, state and options are as before afterwards.
+    loss : callable
+        Maps a batch to the loss, a Tensor with one element: `lambda batch: F.cross_entropy(model(batch[0]),
+        batch[1])`. What else it changes (running statistics, random generators) stays changed.
+    batches : iterable
+        Started again as often as needed.
+    start_lr : float, default 1e-7
+        The first lr, > 0.
+    end_lr : float, default 10.0
+        The last lr.
+    num_steps : int, default 100
+        Steps from the first to the last, ≥ 3.
+    smoothing : float, default 0.9
+        Weight of the past in the moving average of the loss (bias-corrected).
+    divergence : float, default 4.0
+        How many times its minimum the smoothed loss may be.
 
-    Reference: Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3.
+    Returns
+    -------
+    LRFinderResult
+        The rates, the losses and a suggestion.
+
+    Raises
+    ------
+    ValueError
+        If the range or `num_steps` is no sweep, there are no batches, or the first loss is not finite.
+
+    References
+    ----------
+    Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([1.0])
+    >>> found = optim.lr_find(optim.SGD([p], lr=0.5), lambda batch: (p * batch).square().sum(), [2.0], num_steps=5, end_lr=0.1)
+    >>> len(found.lrs), p.item()
+    (5, 1.0)
     """
     if not 0 < start_lr < end_lr:
         raise ValueError(f"`start_lr` must be > 0 and below `end_lr`, got {start_lr} and {end_lr}")
@@ -73,7 +121,7 @@ def _sweep(
     start: float,
     end: float,
     num: int,
-    β: float,
+    beta: float,
     divergence: float,
 ) -> tuple[list[float], list[float], list[float]]:
     lrs: list[float] = []
@@ -88,8 +136,8 @@ def _sweep(
         value = loss(batch)
         with waiting_is_meant():  # it stops at the first loss that is too high
             number = float(value.item())
-        average = β * average + (1 - β) * number
-        corrected = average / (1 - β ** (k + 1))
+        average = beta * average + (1 - beta) * number
+        corrected = average / (1 - beta ** (k + 1))
         if not math.isfinite(number) or (smoothed and corrected > divergence * min(smoothed) > 0):
             break
         lrs.append(lr)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
-from ..backend.device.gemm import matmul
-from .arena import MASTER, Arena, Run, exact
+from ..backend.device.gemm import gemm
+from .arena import MASTER, Arena, Segment, unrounded
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers
+from .rule import Clock, Group, Numbers, Params
 
 __all__ = ["Muon"]
 
 
 class Muon(Optimizer):
-    r"""Momentum, orthogonalised: all singular values of a matrix's step become about 1.
+    """Momentum, orthogonalised: all singular values of a matrix's step become about 1.
 
         b ← b + (1−μ)(g − b)                                (1)  momentum μ
         d = g + μ (b − g)                                   (2)  with nesterov; else d = b
@@ -24,19 +23,60 @@ class Muon(Optimizer):
         p ← (1 − lr λ) p − lr s X                           (4)  weight_decay λ, decoupled
 
     with s = √max(1, rows/columns) ("original", the default) or 0.2 √max(rows, columns) ("match_rms_adamw", with which
-    an lr found for AdamW can be kept). For matrices of hidden layers; embeddings, the last layer, biases and gains are
-    left to another optimizer, such as AdamW.
+    an lr found for AdamW can be kept).
 
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        Matrices of hidden layers; embeddings, the last layer, biases and gains are left to another optimizer.
+    lr : float, default 1e-3
+        Learning rate.
+    weight_decay : float, default 0.1
+        λ ≥ 0, decoupled.
+    momentum : float, default 0.95
+        μ ≥ 0, the share of the past in b.
+    nesterov : bool, default True
+        Look ahead, (2).
+    ns_coefficients : (float, float, float), default (3.4445, -4.775, 2.0315)
+        a₀, a₁ and a₂ of (3).
+    eps : float, default 1e-7
+        Least norm that d is divided by.
+    ns_steps : int, default 5
+        How often (3) is applied.
+    adjust_lr_fn : {"original", "match_rms_adamw"}, optional
+        The scale s; None is "original".
+
+    Raises
+    ------
+    ValueError
+        If a parameter is no matrix, or an option is out of range.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
     Parameters, defaults and state ("momentum_buffer" b; "step" besides) as `torch.optim.Muon`. Departure: (3) is in
     float32 (PyTorch: bfloat16).
 
-    References: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is
-    scalable for LLM training", 2025.
+    References
+    ----------
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+
+    Liu et al., "Muon is scalable for LLM training", 2025.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([[3.0, 0.0], [0.0, 0.5]])
+    >>> optimizer = optim.Muon([p], lr=0.1, weight_decay=0.0)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [[round(x, 2) for x in row] for row in p.tolist()]
+    [[2.93, 0.0], [0.0, 0.4]]
     """
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 1e-3,
         weight_decay: float = 0.1,
         momentum: float = 0.95,
@@ -62,7 +102,7 @@ class Muon(Optimizer):
             },
         )
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Group) -> None:
         super().add_param_group(param_group)
         for i, p in enumerate(self.param_groups[-1]["params"]):
             if p.ndim != 2:
@@ -75,23 +115,23 @@ class Muon(Optimizer):
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         return {
-            "μ": group["momentum"],
+            "mu": group["momentum"],
             "fresh": 1 - group["momentum"],
-            "η": group["lr"],
+            "eta": group["lr"],
             "keep": 1 - group["lr"] * group["weight_decay"],
         }
 
-    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers, multiplier: Any = None) -> None:
+    def apply(self, arena: Arena, segment: Segment, group: Group, c: Numbers, multiplier: Any = None) -> None:
         xp, single = arena.xp, arena.state_dtype
-        for i in range(run.start, run.stop):
+        for i in range(segment.start, segment.stop):
             value, b = arena.view(arena.values, i), arena.view(arena.state["momentum_buffer"], i)
             g = xp.astype(arena.view(arena.grads, i), single, copy=False)
             g = g if multiplier is None else g * multiplier
             b += (g - b) * c.fresh  # (1)
-            d = g + (b - g) * c.μ if group["nesterov"] else b  # (2)
+            d = g + (b - g) * c.mu if group["nesterov"] else b  # (2)
             X = orthogonalised(xp, d, group["ns_coefficients"], group["ns_steps"], group["eps"])  # (3)
-            w = exact(xp, value, arena.view(arena.state[MASTER], i)) if arena.is_half else value
-            w = w * c.keep - X * (c.η * _scale(group, value.shape))  # (4)
+            w = unrounded(xp, value, arena.view(arena.state[MASTER], i)) if arena.is_half else value
+            w = w * c.keep - X * (c.eta * _scale(group, value.shape))  # (4)
             if arena.is_half:
                 arena.view(arena.state[MASTER], i)[...] = w
             value[...] = xp.astype(w, value.dtype, copy=False)
@@ -104,8 +144,8 @@ def orthogonalised(xp: Any, d: Any, coefficients: tuple[float, float, float], st
     X = d if wide else d.mT  # A is then the smaller of the two Gram matrices
     X = X / xp.clip(xp.sqrt(xp.sum(X * X)), min=eps)
     for _ in range(steps):
-        A = matmul(xp, X, X.mT)
-        X = X * a0 + matmul(xp, A * a1 + matmul(xp, A, A) * a2, X)
+        A = gemm(xp, X, X.mT)
+        X = X * a0 + gemm(xp, A * a1 + gemm(xp, A, A) * a2, X)
     return X if wide else X.mT
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
-from .rule import Clock, Group, Numbers, Vectors, descent_coefficients, descent_direction
+from .rule import (
+    MOMENTS,
+    Clock,
+    Group,
+    Numbers,
+    Params,
+    Vectors,
+    descent_coefficients,
+    descent_direction,
+    update_moments,
+)
 
 __all__ = ["NAdam"]
 
 
 class NAdam(Optimizer):
-    r"""Adam with Nesterov momentum.
+    """Adam with Nesterov momentum.
 
         g ← g + λ p,  or p ← (1 − lr λ) p       weight_decay λ; decoupled_weight_decay chooses
         m ← m + (1−β₁)(g − m)               (1)
@@ -24,10 +33,49 @@ class NAdam(Optimizer):
 
         η_g = lr √(1−β₂ᵗ) (1−μₜ) / (1−Πₜ),  η_m = lr √(1−β₂ᵗ) μₜ₊₁ / (1−Πₜ₊₁),  ε̂ = ε √(1−β₂ᵗ).
 
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    lr : float, default 2e-3
+        Learning rate.
+    betas : (float, float), default (0.9, 0.999)
+        β₁ and β₂, the shares of the past in m and v, each in [0, 1).
+    eps : float, default 1e-8
+        ε ≥ 0, against division by zero.
+    weight_decay : float, default 0
+        λ ≥ 0.
+    momentum_decay : float, default 4e-3
+        ψ ≥ 0, how fast the momentum grows to β₁.
+    decoupled_weight_decay : bool, default False
+        Whether λ shrinks the parameter itself, as in AdamW.
+    maximize : bool, default False
+        Climb instead of descending.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or a parameter is listed twice or no leaf.
+    TypeError
+        If something is no Tensor of a real floating-point dtype.
+
+    Notes
+    -----
     Parameters, defaults and state ("step", "mu_product" Π, "exp_avg" m, "exp_avg_sq" v) as `torch.optim.NAdam`; Π is
     kept in double precision.
 
-    Reference: Dozat, "Incorporating Nesterov momentum into Adam", 2016.
+    References
+    ----------
+    Dozat, "Incorporating Nesterov momentum into Adam", 2016.
+
+    Examples
+    --------
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = optim.NAdam([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> [round(x, 3) for x in p.tolist()]
+    [0.894, -1.894]
     """
 
     clock = {"step": 0, "mu_product": 1.0}
@@ -36,7 +84,7 @@ class NAdam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        params: Params,
         lr: float = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -60,25 +108,22 @@ class NAdam(Optimizer):
         )
 
     def slots(self, group: Group) -> dict[str, float]:
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+        return MOMENTS.copy()
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        t, lr, ψ = clock["step"], group["lr"], group["momentum_decay"]
-        β1, β2 = group["betas"]
-        μ, μ_next = (β1 * (1 - 0.5 * 0.96 ** (s * ψ)) for s in (t, t + 1))
-        Π = clock["mu_product"] = clock["mu_product"] * μ
-        correction = sqrt(1 - β2**t)
-        return descent_coefficients(group) | {
-            "α1": 1 - β1,
-            "α2": 1 - β2,
-            "η_g": lr * correction * (1 - μ) / (1 - Π),
-            "η_m": lr * correction * μ_next / (1 - Π * μ_next),
-            "ε": group["eps"] * correction,
-        }
+        t, lr, momentum_decay = clock["step"], group["lr"], group["momentum_decay"]
+        beta1, beta2 = group["betas"]
+        mu, mu_next = (beta1 * (1 - 0.5 * 0.96 ** (s * momentum_decay)) for s in (t, t + 1))
+        product = clock["mu_product"] = clock["mu_product"] * mu
+        correction = sqrt(1 - beta2**t)
+        c = descent_coefficients(group)
+        c["alpha1"], c["alpha2"] = 1 - beta1, 1 - beta2
+        c["eta_g"] = lr * correction * (1 - mu) / (1 - product)
+        c["eta_m"] = lr * correction * mu_next / (1 - product * mu_next)
+        c["eps"] = group["eps"] * correction
+        return c
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
-        m, v = state["exp_avg"], state["exp_avg_sq"]
         g = descent_direction(p, g, group, c)
-        m += (g - m) * c.α1  # (1)
-        v += (g * g - v) * c.α2  # (2)
-        p -= (g * c.η_g + m * c.η_m) / (xp.sqrt(v) + c.ε)  # (3)
+        m, v = update_moments(g, state, c)  # (1) (2)
+        p -= (g * c.eta_g + m * c.eta_m) / (xp.sqrt(v) + c.eps)  # (3)

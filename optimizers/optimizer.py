@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..backend.cpu.products import aligned
+from ..backend.cpu import aligned
 from ..backend.device.parallel import parallel_for
-from ..backend.tape.autograd import enable_grad
+from ..backend.modes.autocast import forget_rounded
+from ..backend.tape import autograd
 from ..backend.tape.recording import active
 from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
-from .arena import BLOCK_BYTES, MASTER, Arena, Run, exact, kinds
+from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
 from .options import check_options, check_params
-from .rule import Clock, Group, Numbers, Vectors
-from .saving import read_entry, read_groups
+from .rule import Clock, Group, Numbers, Params, Vectors
+from .state import read_entry, read_groups
 
 __all__ = ["Optimizer"]
+
+T = TypeVar("T")
 
 # Blocks too few for a second thread: waking it costs 20 µs, and some waiting for Python's lock. With two cores and
 # Adam, two whole blocks gain 1.2 times, one and a bit lose as much.
@@ -29,30 +32,57 @@ _GRAIN = 2
 class Optimizer:
     """Base of all optimizers, with the interface of `torch.optim.Optimizer`.
 
-    Parameters
-    ----------
-    params : iterable of Parameters (or leaf Tensors), of (name, Parameter) pairs, or of dicts with "params" and options
-        that override the defaults for these parameters.
-    defaults : the options of groups that set none of their own.
-
-    A parameter whose `.grad` is None is left alone by `step`: no update, no decay, its step count stands still.
-    The parameters move into flat arenas (see `arena.py`): hold on to the Parameter, not to its `.data` or `.grad`.
-
     A subclass states its rule in three methods, on flat vectors, for namespaces of the array API:
 
     - `slots(group)`: the names and first values of its state vectors;
     - `coefficients(group, clock)`: all numbers that the equations need at this step, computed once per step in double
-      precision, always under the same names; `clock["step"]` is t = 1, 2, …;
-    - `update(xp, p, g, state, group, c)`: the equations. It changes `p` and `state` in place, must leave `g` as it is,
-      and finds the coefficients in `c` (0-d arrays). It must act elementwise: NumPy calls it on cache-sized pieces, on
+      precision, always under the same names;
+    - `update(xp, p, g, state, group, c)`: the equations. It must act elementwise: NumPy calls it on cache-sized pieces, on
       several threads. A rule that needs whole parameters overrides `apply`.
 
     `kernel` names the rule in kernels/optimizers.cu that does the same on a GPU, and its state vectors in the order of
     the kernel's arguments. It must be stated by the class that states `coefficients` or `update`: a subclass that
     changes these and says nothing has no kernel.
 
-    Raises ValueError for no, duplicate or non-leaf parameters and for options out of range; TypeError for anything but
-    Tensors of a real floating-point dtype.
+    Parameters
+    ----------
+    params : iterable of Parameter, of (str, Parameter) or of dict
+        What to optimize. A dict is a group, `{"params": …}` with options of its own.
+    defaults : dict
+        The options of groups that set none of their own.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        The groups: "params" and options, which may be changed between steps.
+    defaults : dict
+        As given.
+
+    Raises
+    ------
+    ValueError
+        For no, duplicate or non-leaf parameters and for options out of range.
+    TypeError
+        For anything but Tensors of a real floating-point dtype.
+
+    Notes
+    -----
+    A parameter whose `.grad` is None is left alone by `step`: no update, no decay, its step count stands still. The
+    parameters move into flat arenas (see `arena.py`): hold on to the Parameter, not to its `.data` or `.grad`.
+
+    Examples
+    --------
+    >>> class Descent(optim.Optimizer):
+    ...     def coefficients(self, group, clock):
+    ...         return {"eta": group["lr"]}
+    ...     def update(self, xp, p, g, state, group, c):
+    ...         p -= c.eta * g
+    >>> p = weft.Parameter([1.0, -2.0])
+    >>> optimizer = Descent([p], {"lr": 0.25})
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p.tolist()
+    [0.5, -1.0]
     """
 
     clock: Clock = {"step": 0}  # what is counted for each parameter, at the start
@@ -63,127 +93,293 @@ class Optimizer:
         if "kernel" not in vars(cls) and not {"coefficients", "update", "apply"}.isdisjoint(vars(cls)):
             cls.kernel = None
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+    def __init__(self, params: Params, defaults: dict[str, Any]):
         if isinstance(params, Tensor | set):
             hint = "pass [tensor]" if isinstance(params, Tensor) else "a set has no order: pass a list"
             raise TypeError(f"`params` must be a list of Parameters or dicts, got a {type(params).__name__}; {hint}")
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
         self._arenas: list[list[Arena]] = []
-        groups = list(params)
+        groups: list[Any] = list(params)
         for group in groups if groups and isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
     # --- the rule -----------------------------------------------------------------------------------------------------
     def slots(self, group: Group) -> dict[str, float]:
-        """State vectors that the rule keeps, with the value they start from."""
+        """State vectors that the rule keeps.
+
+        Parameters
+        ----------
+        group : dict
+            The options of the group.
+
+        Returns
+        -------
+        dict of str to float
+            The name of each vector, with the value that it starts from.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], momentum=0.9)
+        >>> optimizer.slots(optimizer.param_groups[0])
+        {'momentum_buffer': 0.0}
+        """
         return {}
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
-        """The numbers of this step, under the same names at every step."""
+        """The numbers of this step, under the same names at every step.
+
+        Parameters
+        ----------
+        group : dict
+            The options of the group.
+        clock : dict
+            What is counted for the parameters; `clock["step"]` is t = 1, 2, ….
+
+        Returns
+        -------
+        dict of str to float
+            What `update` finds in `c`, in the order in which a kernel reads it.
+
+        Raises
+        ------
+        NotImplementedError
+            In a class that states no rule.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=0.5)
+        >>> optimizer.coefficients(optimizer.param_groups[0], {"step": 1})["eta"]
+        0.5
+        """
         raise NotImplementedError
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
-        """The rule itself."""
+        """The rule itself, elementwise, in place.
+
+        Parameters
+        ----------
+        xp : module
+            The arrays' namespace, of the array API standard.
+        p : array of shape (n,)
+            Parameters, to be changed in place.
+        g : array of shape (n,)
+            Gradients, to be left as they are.
+        state : dict of str to array
+            State vectors by name, to be changed in place.
+        group : dict
+            The options of the group.
+        c : SimpleNamespace
+            The coefficients by name, 0-d arrays.
+
+        Raises
+        ------
+        NotImplementedError
+            In a class that states no rule.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> p, g, c = np.ones(2), np.array([1.0, -2.0]), SimpleNamespace(eta=np.array(0.5))
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])])
+        >>> optimizer.update(np, p, g, {}, optimizer.param_groups[0], c)
+        >>> p
+        array([0.5, 2. ])
+        """
         raise NotImplementedError
 
-    def update_cpu(self, p: Any, g: Any, state: Vectors, group: Group, c: Numbers, t: Any) -> None:
-        """`update` for NumPy; `t` is a scratch vector as long as `p`, to be used with `out=` where that is worth it."""
+    def update_cpu(self, p: np.ndarray, g: np.ndarray, state: Vectors, group: Group, c: Numbers, t: np.ndarray) -> None:
+        """The rule for NumPy, with memory for intermediates.
+
+        Parameters
+        ----------
+        p : array of shape (n,)
+            Parameters, to be changed in place.
+        g : array of shape (n,)
+            Gradients, to be left as they are.
+        state : dict of str to array
+            State vectors by name, to be changed in place.
+        group : dict
+            The options of the group.
+        c : SimpleNamespace
+            The coefficients by name, 0-d arrays.
+        t : array of shape (n,)
+            Scratch, to be used with `out` where that is worth it.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> p, g, c = np.ones(2), np.array([1.0, -2.0]), SimpleNamespace(eta=np.array(0.5))
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])])
+        >>> optimizer.update_cpu(p, g, {}, optimizer.param_groups[0], c, np.empty(2))
+        >>> p
+        array([0.5, 2. ])
+        """
         self.update(np, p, g, state, group, c)
 
     # --- the step -----------------------------------------------------------------------------------------------------
     def step(
-        self, closure: Callable[[], Any] | None = None, *, multiplier: Tensor | None = None, skip: Tensor | None = None
-    ) -> Any:
+        self, closure: Callable[[], T] | None = None, *, multiplier: Tensor | None = None, skip: Tensor | None = None
+    ) -> T | None:
         """Update all parameters that have a gradient.
 
-        `closure` computes the loss, calls backward and returns the loss, which is returned. For mixed precision, two
-        0-d Tensors, which kernels read where they are: all gradients count `multiplier` times (1/loss scale, or what
-        clips them), `.grad` staying as it is; nothing is updated if `skip` is true, though the step counts.
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss, calls backward and returns the loss.
+        multiplier : Tensor of shape (), optional
+            What all gradients count, 1/loss scale or what clips them; `.grad` stays as it is.
+        skip : Tensor of shape (), optional
+            Nothing is updated if it is true, though the step counts.
+
+        Returns
+        -------
+        object
+            What `closure` returned; None without one.
+
+        Notes
+        -----
+        `multiplier` and `skip` are for mixed precision: kernels read them where they are, nothing waits for a GPU.
+        PyTorch has neither.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer = optim.SGD([p], lr=0.5)
+        >>> p.grad = weft.tensor([1.0])
+        >>> optimizer.step(multiplier=weft.tensor(0.5))
+        >>> p.item()
+        0.75
         """
         loss = None
         if closure is not None:
-            with enable_grad():
+            with autograd.enable_grad():
                 loss = closure()
-        watched(f"{type(self).__name__}.step", self._step, multiplier, skip)
+        if autograd.watch is None:
+            self._step(multiplier, skip)
+        else:
+            watched(f"{type(self).__name__}.step", self._step, multiplier, skip)
         return loss
 
     def _step(self, multiplier: Tensor | None, skip: Tensor | None) -> None:
-        for arena, run, group, c in self.advance():
-            factor = None if multiplier is None else _beside(arena, multiplier, arena.state_dtype)
-            no = None if skip is None else _beside(arena, skip, arena.xp.bool)
+        for arena, segment, group, c in self.advance():
+            factor = None if multiplier is None else _on_device_of(arena, multiplier, arena.state_dtype)
+            no = None if skip is None else _on_device_of(arena, skip, arena.xp.bool)
             if arena.has_kernels and self.kernel is not None:
-                self._launch(run, factor, no)
+                self._launch(segment, factor, no)
             elif no is None or not no:  # looking waits for a GPU
-                self.apply(arena, run, group, c, factor)
+                self.apply(arena, segment, group, c, factor)
 
-    def advance(self) -> list[tuple[Arena, Run, Group, Numbers]]:
+    def advance(self) -> list[tuple[Arena, Segment, Group, Numbers]]:
         """The host's part of a step: count it, and put its coefficients where the update reads them.
 
-        What replays the other part from a CUDA graph calls this before each replay (see `backend/modes/capture.py`). Returns
-        what is to be updated.
+        Returns
+        -------
+        list of (Arena, Segment, dict, SimpleNamespace)
+            What is to be updated: arena, segment, group and coefficients.
+
+        Notes
+        -----
+        What replays the other part from a CUDA graph calls this before each replay (see `backend/modes/capture.py`).
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer = optim.Adam([p])
+        >>> p.grad = weft.tensor([1.0])
+        >>> work = optimizer.advance()
+        >>> len(work), optimizer.state[p]["step"]
+        (1, 1)
         """
         recording = active()
         if recording is not None:
             recording.before_replay(self.advance)
         is_recorded, work = recording is not None and recording.is_recording, []
+        forget_rounded()
         for k, group in enumerate(self.param_groups):
             slots = self.slots(group)
-            for arena in self._settled(k):
+            for arena in self._current_arenas(k):
                 arena.require(slots)
-                for run, clock in arena.runs():
+                for segment, clock in arena.segments():
                     if not is_recorded:
                         clock["step"] += 1
-                        arena.publish(run, self.coefficients(group, clock))
-                    work.append((arena, run, group, run.scalars))
+                        arena.publish(segment, self.coefficients(group, clock))
+                    work.append((arena, segment, group, segment.scalars))
         return work
 
-    def _launch(self, run: Run, multiplier: Any, skip: Any) -> None:
+    def _launch(self, segment: Segment, multiplier: Any, skip: Any) -> None:
         from ..kernels.optimizers import update
 
-        rule, *names = self.kernel  # type: ignore[misc]
-        for p, g, state in run.blocks:
+        assert self.kernel is not None  # `_step` has looked
+        rule, *names = self.kernel
+        for p, g, state in segment.blocks:
             update(
                 rule,
                 p,
                 g,
                 [state.get(name) for name in names],
-                run.coefficients,
+                segment.coefficients,
                 master=state.get(MASTER),
                 multiplier=multiplier,
                 skip=skip,
             )
 
-    def _settled(self, k: int) -> list[Arena]:
+    def _current_arenas(self, k: int) -> list[Arena]:
         """The arenas of the k-th group, laid out anew if a parameter has changed its device or dtype."""
         arenas = self._arenas[k]
-        ready = [arena.ready() for arena in arenas]
-        if all(ready) or not any(arena.displaced() for arena in arenas):
+        are_ready = True
+        for arena in arenas:
+            are_ready &= arena.ready()
+        if are_ready or not any(arena.has_moved() for arena in arenas):
             return arenas
         entries = self._read(k)
         self._arenas[k] = self._lay_out(self.param_groups[k]["params"])
         self._write(k, entries)
         return self._arenas[k]
 
-    def apply(self, arena: Arena, run: Run, group: Group, c: Numbers, multiplier: Any = None) -> None:
-        """Update one run, its gradients times `multiplier` if that is given.
+    def apply(self, arena: Arena, segment: Segment, group: Group, c: Numbers, multiplier: Any = None) -> None:
+        """Update one segment.
 
         On a CPU, block by block: all operations on one block before the next enters the cache.
+
+        Parameters
+        ----------
+        arena : Arena
+            Where the parameters lie.
+        segment : Segment
+            Which of them to update.
+        group : dict
+            The options of the group.
+        c : SimpleNamespace
+            The coefficients by name, 0-d arrays.
+        multiplier : array of shape (), optional
+            What the gradients count.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer = optim.SGD([p], lr=0.5)
+        >>> p.grad = weft.tensor([1.0])
+        >>> for arena, segment, group, c in optimizer.advance():
+        ...     optimizer.apply(arena, segment, group, c)
+        >>> p.item()
+        0.5
         """
-        xp, blocks = arena.xp, run.blocks
-        if arena.is_half or xp is not np or arena.has_kernels:
+        xp, blocks = arena.xp, segment.blocks
+        if segment.scratch is not None:
+            ((p, g, state),) = blocks
+            self.update_cpu(p, g if multiplier is None else g * multiplier, state, group, c, segment.scratch)
+        elif arena.is_half or xp is not np or arena.has_kernels:
             for p, g, state in blocks:
                 g = xp.astype(g, arena.state_dtype, copy=False)
                 g = g if multiplier is None else g * multiplier
                 if arena.is_half:
-                    w = exact(xp, p, state[MASTER])
+                    w = unrounded(xp, p, state[MASTER])
                     self.update(xp, w, g, state, group, c)
                     state[MASTER][...] = w
                     p[...] = xp.astype(w, p.dtype)
                 else:
                     self.update(xp, p, g, state, group, c)
-        elif len(blocks) == 1:
-            self._update_blocks(blocks, group, c, multiplier)
         else:
             parallel_for(lambda i, j: self._update_blocks(blocks[i:j], group, c, multiplier), len(blocks), grain=_GRAIN)
 
@@ -193,9 +389,28 @@ class Optimizer:
             self.update_cpu(p, g if multiplier is None else g * multiplier, state, group, c, scratch[: p.size])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients, or (`set_to_none=False`) fill those that exist with zeros.
+        """Forget all gradients, or fill those that exist with zeros.
 
+        Parameters
+        ----------
+        set_to_none : bool, default True
+            Whether to forget them.
+
+        Notes
+        -----
         Backward will write into the same memory again: copy a gradient that must outlive this call.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([2.0])
+        >>> optimizer = optim.SGD([p])
+        >>> (p * p).sum().backward()
+        >>> optimizer.zero_grad(set_to_none=False)
+        >>> p.grad
+        tensor([0.])
+        >>> optimizer.zero_grad()
+        >>> p.grad is None
+        True
         """
         for group in self.param_groups:
             for p in group["params"]:
@@ -205,8 +420,32 @@ class Optimizer:
                     p.grad.data[...] = 0.0
 
     # --- groups -------------------------------------------------------------------------------------------------------
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with options of their own, `{"params": …, "lr": …}`; all others come from the defaults."""
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with options of their own.
+
+        Parameters
+        ----------
+        param_group : dict
+            `{"params": …, "lr": …}`; options that are missing come from the defaults.
+
+        Raises
+        ------
+        TypeError
+            If it is no such dict, or holds what is no Tensor.
+        ValueError
+            For duplicate or non-leaf parameters and options out of range.
+
+        Examples
+        --------
+        >>> w, b = weft.Parameter([1.0]), weft.Parameter([0.0])
+        >>> optimizer = optim.SGD([w], lr=0.1, weight_decay=0.01)
+        >>> optimizer.add_param_group({"params": [b], "weight_decay": 0.0})
+        >>> optimizer
+        SGD (
+          group 0: 1 parameters, lr=0.1, momentum=0, dampening=0, weight_decay=0.01, nesterov=False, maximize=False
+          group 1: 1 parameters, lr=0.1, momentum=0, dampening=0, weight_decay=0.0, nesterov=False, maximize=False
+        )
+        """
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise TypeError(f"`param_group` must be a dict with the key 'params', got {param_group!r:.80}")
         params = param_group["params"]
@@ -223,20 +462,39 @@ class Optimizer:
 
     def _lay_out(self, params: list[Tensor]) -> list[Arena]:
         """One arena for each device and dtype."""
-        return [Arena([params[i] for i in indices], indices, self.clock) for indices in kinds(params)]
+        return [Arena([params[i] for i in indices], indices, self.clock) for indices in by_device_and_dtype(params)]
 
     # --- saving -------------------------------------------------------------------------------------------------------
     @property
     def state(self) -> dict[Tensor, dict[str, Any]]:
-        """What is kept for each parameter that has been updated: parameter → {"step": int, "exp_avg": view, …}."""
+        """What is kept for each parameter that has been updated: parameter → {"step": int, "exp_avg": view, …}.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer = optim.SGD([p], momentum=0.9)
+        >>> p.grad = weft.tensor([2.0])
+        >>> optimizer.step()
+        >>> optimizer.state[p]
+        {'step': 1, 'momentum_buffer': array([2.], dtype=float32)}
+        """
         rows = [row for k, g in enumerate(self.param_groups) for row in zip(g["params"], self._read(k, copy=False))]
         return {p: clock | vectors for p, (clock, vectors) in rows if clock["step"]}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs, in PyTorch's layout and under PyTorch's names.
 
-        `{"state": {index: {"step": int, "exp_avg": array, …}}, "param_groups": [{"lr": …, "params": [index, …]}, …]}`;
-        indices count the parameters of all groups in order; the arrays are copies in the parameters' shapes.
+        Returns
+        -------
+        dict
+            `{"state": {index: {"step": int, "exp_avg": array, …}}, "param_groups": [{"lr": …, "params": [index,
+            …]}, …]}`; indices count the parameters of all groups in order; the arrays are copies in the parameters'
+            shapes.
+
+        Examples
+        --------
+        >>> optim.SGD([weft.Parameter([1.0])], lr=0.1).state_dict()["param_groups"][0]["params"]
+        [0]
         """
         state: dict[int, dict[str, Any]] = {}
         groups: list[Group] = []
@@ -249,10 +507,29 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of this library or of PyTorch (same optimizer, parameters in the same order).
+        """Continue from a `state_dict` of this library or of PyTorch.
 
-        Arrays may be of any library that NumPy can read. State becomes float32 for half-precision parameters, and the
-        parameter's dtype otherwise. Raises ValueError, having changed nothing, if groups, shapes or names do not fit.
+        Parameters
+        ----------
+        state_dict : dict
+            That of the same optimizer over parameters in the same order; arrays may be of any library that NumPy
+            can read.
+
+        Raises
+        ------
+        ValueError
+            Having changed nothing, if groups, shapes or names do not fit.
+
+        Notes
+        -----
+        State becomes float32 for half-precision parameters, and the parameter's dtype otherwise.
+
+        Examples
+        --------
+        >>> first, second = (optim.SGD([weft.Parameter([1.0])], lr=lr) for lr in (0.1, 0.2))
+        >>> second.load_state_dict(first.state_dict())
+        >>> second.param_groups[0]["lr"]
+        0.1
         """
         saved = state_dict["param_groups"]
         groups = read_groups(self.param_groups, saved)
@@ -289,7 +566,7 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__} (", *lines, ")"])
 
 
-def _beside(arena: Arena, value: Tensor, dtype: Any) -> Any:
+def _on_device_of(arena: Arena, value: Tensor, dtype: Any) -> Any:
     """The raw array of a 0-d Tensor, on the arena's device and in this dtype."""
     raw = value.data if value.device == arena.device else arena.xp.asarray(value.numpy())
     return arena.xp.astype(raw, dtype, copy=False)
@@ -307,5 +584,5 @@ def _scratch(dtype: Any) -> np.ndarray:
     """This thread's scratch vector, one block long."""
     vector = _per_thread.vectors.get(dtype)
     if vector is None:
-        vector = _per_thread.vectors[dtype] = aligned((BLOCK_BYTES // dtype.itemsize,), dtype)
+        vector = _per_thread.vectors[dtype] = aligned.empty((BLOCK_BYTES // dtype.itemsize,), dtype)
     return vector

@@ -7,34 +7,97 @@ from typing import Any
 
 from ..backend.array import elementwise, reductions
 from ..backend.tape.tensor import Tensor
+from .rule import Group
 
 __all__ = ["decay_groups", "l1_penalty", "l2_penalty"]
 
 
 def l1_penalty(parameters: Iterable[Tensor], strength: float = 1.0, *, biases: bool = False) -> Tensor:
-    """strength · Σ |w|, differentiable: drives weights to zero exactly.
+    """Penalty strength · Σ |w|, differentiable: drives weights to zero exactly.
 
-    Over parameters of two axes and more; `biases=True` includes biases and the gains of normalisation layers.
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those of two axes and more count.
+    strength : float, default 1.0
+        What the penalty is multiplied by.
+    biases : bool, default False
+        Whether biases and the gains of normalisation layers count too.
 
+    Returns
+    -------
+    Tensor of shape ()
+        To be added to a loss.
+
+    Raises
+    ------
+    ValueError
+        If no parameter counts.
+
+    Examples
+    --------
     >>> w, b = weft.Parameter([[1.0, -2.0]]), weft.Parameter([5.0])
-    >>> weft.optimizers.l1_penalty([w, b], 0.1).item()
-    0.30000001192092896
+    >>> optim.l1_penalty([w, b], 0.5).item()
+    1.5
     """
     return strength * _sum(elementwise.abs(w) for w in _chosen(parameters, biases))
 
 
 def l2_penalty(parameters: Iterable[Tensor], strength: float = 1.0, *, biases: bool = False) -> Tensor:
-    """strength · ½ Σ w², differentiable; its gradient strength · w is that of an optimizer's coupled `weight_decay`.
+    """Penalty strength · ½ Σ w², differentiable.
 
-    Over parameters of two axes and more; `biases=True` includes biases and the gains of normalisation layers.
+    Its gradient strength · w is that of an optimizer's coupled `weight_decay`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those of two axes and more count.
+    strength : float, default 1.0
+        What the penalty is multiplied by.
+    biases : bool, default False
+        Whether biases and the gains of normalisation layers count too.
+
+    Returns
+    -------
+    Tensor of shape ()
+        To be added to a loss.
+
+    Raises
+    ------
+    ValueError
+        If no parameter counts.
+
+    Examples
+    --------
+    >>> w, b = weft.Parameter([[1.0, -2.0]]), weft.Parameter([5.0])
+    >>> optim.l2_penalty([w, b]).item()
+    2.5
     """
     return 0.5 * strength * _sum(elementwise.multiply(w, w) for w in _chosen(parameters, biases))
 
 
-def decay_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups with decay for weights alone: `AdamW(decay_groups(model.parameters(), 0.1))`.
+def decay_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[Group]:
+    """Parameter groups with decay for weights alone.
 
     Parameters of two axes and more decay; biases and the gains of normalisation layers do not.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        All that are to be optimized.
+    weight_decay : float
+        λ of the weights.
+
+    Returns
+    -------
+    list of dict
+        Groups for an optimizer: `AdamW(decay_groups(model.parameters(), 0.1))`.
+
+    Examples
+    --------
+    >>> groups = optim.decay_groups(nn.Linear(3, 2).parameters(), 0.1)
+    >>> [(group["weight_decay"], len(group["params"])) for group in groups]
+    [(0.1, 1), (0.0, 1)]
     """
     parameters = list(parameters)
     groups = [

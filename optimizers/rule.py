@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["Clock", "Group", "Numbers", "Vectors", "descent_coefficients", "descent_direction"]
+from ..backend.tape.tensor import Tensor
+
+__all__ = [
+    "MOMENTS",
+    "Clock",
+    "Group",
+    "Numbers",
+    "Params",
+    "Vectors",
+    "descent_coefficients",
+    "descent_direction",
+    "update_moments",
+]
 
 Group = dict[str, Any]  # a parameter group: its options by name
 Clock = dict[str, Any]  # what is counted for a parameter: "step", …
 Vectors = dict[str, Any]  # flat state vectors by name
 Numbers = SimpleNamespace  # the coefficients of a step by name, as 0-d arrays
+Params: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Group]  # what optimizers are built on
+
+MOMENTS = {"exp_avg": 0.0, "exp_avg_sq": 0.0}  # state vectors of Adam and its relatives: m and v
 
 
 def descent_coefficients(group: Group) -> dict[str, float]:
@@ -18,18 +34,18 @@ def descent_coefficients(group: Group) -> dict[str, float]:
 
     A CUDA kernel, which knows no group, computes g ← sign g + λ p after p ← keep p.
     """
-    λ, decoupled = group["weight_decay"], group.get("decoupled_weight_decay")
+    decay, decoupled = group["weight_decay"], group.get("decoupled_weight_decay")
     return {
         "sign": -1.0 if group["maximize"] else 1.0,
-        "λ": 0.0 if decoupled else λ,
-        "keep": 1 - group["lr"] * λ if decoupled else 1.0,
+        "decay": 0.0 if decoupled else decay,
+        "keep": 1 - group["lr"] * decay if decoupled else 1.0,
     }
 
 
 def descent_direction(p: Any, g: Any, group: Group, c: Numbers) -> Any:
     """The gradient to go down along: its sign (`maximize`), and weight decay.
 
-    Coupled decay (L2) is g ← g + λ p; decoupled decay shrinks p ← (1 − lr λ) p at once. Reads c.λ and c.keep.
+    Coupled decay (L2) is g ← g + λ p; decoupled decay shrinks p ← (1 − lr λ) p at once. Reads c.decay and c.keep.
     """
     if group["maximize"]:
         g = -g
@@ -37,5 +53,13 @@ def descent_direction(p: Any, g: Any, group: Group, c: Numbers) -> Any:
         if group.get("decoupled_weight_decay"):
             p *= c.keep
         else:
-            g = g + p * c.λ
+            g = g + p * c.decay
     return g
+
+
+def update_moments(g: Any, state: Vectors, c: Numbers) -> tuple[Any, Any]:
+    """Equations (1) and (2) of Adam and its relatives: m ← m + (1−β₁)(g − m), v ← v + (1−β₂)(g² − v). Returns m and v."""
+    m, v = state["exp_avg"], state["exp_avg_sq"]
+    m += (g - m) * c.alpha1
+    v += (g * g - v) * c.alpha2
+    return m, v

@@ -12,7 +12,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import weft
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+
+
+class _RootIsAFolder:
+    """To pytest the root is a folder of tests/, not a package: it would import `__init__.py` again, as a package of the
+    folder's name, and fail in a folder called `weft-0.1.0`."""
+
+    @staticmethod
+    def pytest_collect_directory(path, parent):
+        return pytest.Dir.from_parent(parent, path=path) if path.samefile(ROOT) else None
+
+
+def pytest_configure(config):
+    # A plugin, as hooks of this file itself are asked only about what lies below it.
+    config.pluginmanager.register(_RootIsAFolder())
 
 
 @pytest.fixture(autouse=True)

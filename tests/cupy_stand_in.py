@@ -41,7 +41,8 @@ from cupy_machine import (
 )
 
 from weft.kernels import emulator
-from weft.kernels.toolchain import cache, compiler, cublas, cublas_numpy
+from weft.kernels.emulator import cublas_numpy
+from weft.kernels.toolchain import cache, compiler, cublas
 from weft.kernels.toolchain.launch import KERNELS, expressions
 
 

@@ -10,7 +10,7 @@ from ctypes import c_double, c_float, c_int, c_int64, c_size_t, c_uint64, c_void
 
 import numpy as np
 
-from weft.kernels.toolchain import cublas_numpy
+from weft.kernels.emulator import cublas_numpy
 from weft.kernels.toolchain.cublas import Matrices
 
 P, I = c_void_p, c_int

@@ -1,16 +1,15 @@
 """What `import weft` costs and loads, and which way imports point inside the package."""
 
-import ast
 import os
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import rooms
 
 import weft
 
-ROOT = Path(weft.__file__).parent
 OPTIONAL = ("cupy", "torch", "scipy", "sklearn", "matplotlib", "rich")
 DEFERRED = (
     "ml_dtypes",
@@ -21,19 +20,6 @@ DEFERRED = (
     "inspect",
     "concurrent.futures",
 )
-
-# kernels ← backend ← layers ← optimizers ← training; data needs the backend alone; the root knows the backend
-MAY_IMPORT = {
-    "kernels": set(),
-    "backend": {"kernels"},
-    "data": {"backend"},
-    "layers": {"backend"},
-    "optimizers": {"kernels", "backend", "layers"},
-    "training": {"kernels", "backend", "layers", "optimizers", "data", "weft"},
-    "bench": {"kernels", "backend", "layers", "optimizers", "data", "training", "weft"},
-    "__init__": {"backend"},
-    "__main__": {"training", "bench", "weft"},
-}
 
 
 def python(code, **environment):
@@ -75,44 +61,90 @@ class TestImport:
         )
 
 
-def sources():
-    for path in sorted(ROOT.rglob("*.py")):
-        parts = path.relative_to(ROOT).parts
-        if (parts[0] in MAY_IMPORT or len(parts) == 1) and not parts[-1].startswith("test_"):
-            yield path, parts
+class TestRooms:
+    """Imports point one way: the table in rooms.py, and no circle of files."""
+
+    def test_imports_point_one_way(self):
+        assert not rooms.against()
+
+    def test_no_room_knows_more_than_it_needs(self):
+        assert not rooms.unused()
+
+    def test_every_folder_is_in_the_table(self):
+        assert {rooms.room(path) for path in rooms.sources().values()} == set(rooms.ROOMS)
+        there = {name: rooms.ROOT / name if (rooms.ROOT / name).is_dir() else rooms.ROOT for name in rooms.ROOMS}
+        assert not [name for name, about in rooms.ROOMS.items() if not (there[name] / about.start).is_file()]
+
+    def test_the_map_is_made_from_the_table(self):
+        text = (rooms.ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+        assert text == rooms.render(text), "run `python tests/rooms.py`"
+        assert "backend/{cpu, cuda}" in text
+
+    def test_no_file_imports_another_in_a_circle(self):
+        assert not rooms.circle(), " → ".join(rooms.circle())
 
 
-def imported(path, parts):
-    """Top-level parts of weft that a module imports, anywhere in its text; "weft" for names of the root itself."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            if any(alias.name.split(".")[0] == "weft" for alias in node.names):
-                yield node.lineno, "weft"
-        elif isinstance(node, ast.ImportFrom):
-            if node.level == 0:
-                if node.module.split(".")[0] == "weft":
-                    yield node.lineno, "weft"
-                continue
-            package = parts[: len(parts) - node.level]
-            full = [*package, *(node.module.split(".") if node.module else [])]
-            for name in [full[0]] if full else [alias.name for alias in node.names]:
-                yield node.lineno, name if name in MAY_IMPORT else "weft"
+class TestPlanted:
+    """The checks above see what they should, in a copy with a fault."""
 
+    @pytest.fixture
+    def copy(self, tmp_path):
+        for path in rooms.sources().values():
+            to = tmp_path / path.relative_to(rooms.ROOT)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            to.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+        return tmp_path
 
-def test_imports_point_one_way():
-    wrong = []
-    for path, parts in sources():
-        here = parts[0].removesuffix(".py")
-        for line, there in imported(path, parts):
-            if there != here and there not in MAY_IMPORT.get(here, ()):
-                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {there}")
-    assert not wrong, "\n".join(wrong)
+    @staticmethod
+    def plant(path, line):
+        path.write_text(f"{path.read_text(encoding='utf-8')}\n{line}\n", encoding="utf-8")
 
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "from ..array import creation",
+            "import weft.backend.array.creation",
+            "def f():\n    from weft.backend.array.creation import ones",
+            "if TYPE_CHECKING:\n    from ..array.creation import ones as _ones",
+        ],
+    )
+    def test_circle(self, copy, line):
+        assert not rooms.circle(copy)
+        self.plant(copy / "backend" / "tape" / "tensor.py", line)
+        found = rooms.circle(copy)
+        assert {"backend/tape/tensor.py", "backend/array/creation.py"} <= set(found)
+        assert found[0] == found[-1]
 
-def test_the_check_sees_what_it_should():
-    """Against a check that passes because it looks at nothing."""
-    found = {(parts[0], there) for path, parts in sources() for _, there in imported(path, parts)}
-    assert {("layers", "backend"), ("training", "optimizers"), ("data", "backend"), ("backend", "kernels")} <= found
+    def test_circle_of_a_name_in_a_package(self, copy):
+        """From `__init__`, not from a module."""
+        self.plant(copy / "data" / "files.py", "from . import DataLoader")
+        assert {"data/files.py", "data/__init__.py"} <= set(rooms.circle(copy))
+
+    @pytest.mark.parametrize(
+        ("file", "line", "there"),
+        [
+            ("backend/nn/loss.py", "from ..modes import autocast", "backend/modes"),
+            ("backend/tape/tensor.py", "from ...layers import Linear", "layers"),
+            ("kernels/pooling.py", "def f():\n    from . import emulator", "kernels/emulator"),
+            ("kernels/toolchain/__init__.py", "from .. import pooling", "kernels"),
+            ("data/loader.py", "import weft", "weft"),
+            ("layers/new/tools.py", "from ..module import Module", "layers"),
+        ],
+    )
+    def test_import_against_the_arrows(self, copy, file, line, there):
+        before, path = rooms.against(copy), copy / file
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        self.plant(path, line)
+        (found,) = [line for line in rooms.against(copy) if line not in before]
+        assert re.fullmatch(rf"{file}:\d+ imports {there}", found)
+
+    def test_permission_that_nothing_needs(self, copy, monkeypatch):
+        monkeypatch.setitem(rooms.ROOMS, "data", rooms.ROOMS["data"]._replace(knows="kernels"))
+        monkeypatch.setitem(rooms.AGAINST, "data/files.py", "layers")
+        monkeypatch.setattr(rooms, "MUTUAL", {*rooms.MUTUAL, ("layers/linear.py", "layers/init.py")})
+        planted = {"data knows kernels", "data/files.py imports layers", "layers/linear.py imports layers/init.py"}
+        assert planted <= set(rooms.unused(copy))
 
 
 def test_version():

@@ -33,11 +33,12 @@ TESTED_IN = {
     # tools of the replacements for NumPy: the harness runs these, block edges and layouts included
     "backend/cpu/blocks": "backend/nn/test_activation.py",
     "backend/cpu/lowering": "backend/nn/test_convolution.py",
-    "backend/cpu/products": "backend/nn/test_convolution.py",
+    "backend/cpu/window_products": "backend/nn/test_convolution.py",
     "backend/cpu/winograd": "backend/nn/test_convolution.py",
     # what all kernels are launched with and tested by
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",
+    "kernels/emulator/cublas_numpy": "kernels/test_gemm.py",
     # words that the rules and the metrics are written in
     "optimizers/rule": "optimizers/test_optimizer.py",
     "training/metrics/metric": "training/test_metrics.py",
@@ -48,8 +49,9 @@ TESTED_IN = {
     # parts of the trainer and of the commands, which are run as a user runs them
     "training/atomic": "training/test_checkpoint.py",
     "training/predict": "training/test_trainer.py",
+    "training/running": "training/test_trainer.py",
+    "training/usage": "test_cli.py",
     "training/recipe": "test_cli.py",
-    "training/resumable": "training/test_trainer.py",
     "training/cli/parser": "test_cli.py",
     "training/cli/info": "test_cli.py",
     "training/cli/train": "test_cli.py",

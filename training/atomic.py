@@ -11,7 +11,15 @@ __all__ = ["WriteError", "write_atomically"]
 
 
 class WriteError(OSError):
-    """A file could not be written (a full disk, a read-only folder); what was there before is still there."""
+    """A file could not be written (a full disk, a read-only folder); what was there before is still there.
+
+    Examples
+    --------
+    >>> write_atomically("/dev/null/a.txt", b"")
+    Traceback (most recent call last):
+        ...
+    weft.training.atomic.WriteError: `/dev/null/a.txt` could not be written: ...; nothing was left behind
+    """
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -21,8 +29,20 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     the folder is forced to the disk too, for the name itself is in there. A process that is killed leaves at most that
     one temporary file, and the next call replaces it. The folder is made if it is missing.
 
-    Raises WriteError, in one line, after removing the temporary file.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    content : bytes
+        All of it.
 
+    Raises
+    ------
+    WriteError
+        In one line, after removing the temporary file.
+
+    Examples
+    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_atomically(folder + "/notes/a.txt", b"first")

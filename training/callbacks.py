@@ -1,81 +1,187 @@
 """Callbacks: what a `Trainer` calls at certain moments, and those that steer the training.
 
-Those that save and those that report are in `saving.py` and `reporting.py`, the search for what is not finite in
-`nonfinite.py`; all are exported by `weft.training`.
+The one that saves is in `checkpoint_callback.py`, those that report are in `reporting.py`, the search for what is not
+finite is in `nonfinite.py`; all are exported by `weft.training`.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..backend.device.devices import namespace_of
 from ..backend.tape.tensor import Tensor, wrap
 from ..optimizers import EMA as WeightAverage
 from ..optimizers.clipping import get_total_norm
+from ..optimizers.schedulers import ReduceLROnPlateau
 from .metrics.metric import Mean
+from .running import Running
 
 __all__ = ["EMA", "Callback", "EarlyStopping", "GradientNorm", "Monitor", "Plateau"]
 
 
 class Callback:
-    """Base class: override what you need; each method receives the trainer.
+    """Base class of callbacks: override what you need; each method receives the trainer.
 
-    In the order of their being called: `on_fit_begin`; for each epoch `on_epoch_begin`; for each batch
-    `on_batch_begin`, `on_loss` (the loss of the batch is `trainer.current_loss`; gradients are still those of the last
-    update), `on_gradients` (once per update, just before the optimizer's step), `on_batch_end`; `on_validation_begin`
-    (if there is validation); `on_epoch_end` (`trainer.row`, the epoch's row of the history, is complete, and
-    `trainer.epoch` counts the epoch); at last `on_fit_end`, whatever ended the training. Methods that are not
-    overridden cost nothing in the loop over batches.
+    Methods that are not overridden cost nothing in the loop over batches.
 
-    Callbacks with a lower `order` come first: those that change something (0), those that report it (1), `Checkpoint`
-    (2). `on_loss` and `on_gradients` look into a step: a callback that overrides one keeps it from being captured (see
-    `Trainer`). With `looks_inside = False` it does not, and these two are not called when a captured step is replayed.
-    `state_dict` (numbers, strings, arrays, lists and dicts of these) goes into checkpoints.
+    Attributes
+    ----------
+    order : int
+        Callbacks with a lower one come first: those that change something (0), those that report it (1), `Checkpoint`
+        (2).
+    looks_inside : bool
+        `on_loss` and `on_gradients` look into a step: a callback that overrides one keeps it from being captured (see
+        `Trainer`). With `looks_inside = False` it does not, and these two are not called when a captured step is
+        replayed.
 
+    Examples
+    --------
     >>> class Count(Callback):
     ...     batches = 0
     ...
     ...     def on_batch_end(self, trainer):
     ...         self.batches += 1
+    >>> model, count = nn.Linear(1, 1), Count()
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[count])
+    >>> history = trainer.fit([(weft.ones((2, 1)), weft.ones((2, 1)))] * 3, epochs=2)
+    >>> count.batches
+    6
     """
 
     order = 0
     looks_inside = True
 
-    def on_fit_begin(self, trainer: Any) -> None: ...
+    def on_fit_begin(self, trainer: Any) -> None:
+        """Called first in `fit`, when the loaders stand where training goes on.
 
-    def on_epoch_begin(self, trainer: Any) -> None: ...
+        Parameters
+        ----------
+        trainer : Trainer
+            That is being used, here and below.
+        """
 
-    def on_batch_begin(self, trainer: Any) -> None: ...
+    def on_epoch_begin(self, trainer: Any) -> None:
+        """Called before the first batch of an epoch, and where a resumed run goes on in one.
 
-    def on_loss(self, trainer: Any) -> None: ...
+        Parameters
+        ----------
+        trainer : Trainer
+            Its model is in training mode.
+        """
 
-    def on_gradients(self, trainer: Any) -> None: ...
+    def on_batch_begin(self, trainer: Any) -> None:
+        """Called before each batch.
 
-    def on_batch_end(self, trainer: Any) -> None: ...
+        Parameters
+        ----------
+        trainer : Trainer
+            The batch is `trainer.current_batch`.
+        """
 
-    def on_validation_begin(self, trainer: Any) -> None: ...
+    def on_loss(self, trainer: Any) -> None:
+        """Called for each batch, between forward and backward.
 
-    def on_epoch_end(self, trainer: Any) -> None: ...
+        Parameters
+        ----------
+        trainer : Trainer
+            The loss of the batch is `trainer.current_loss`; gradients are still those of the last update.
+        """
 
-    def on_fit_end(self, trainer: Any) -> None: ...
+    def on_gradients(self, trainer: Any) -> None:
+        """Called once per update, just before the optimizer's step.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The gradients of `trainer.parameters` are what the step will use, clipped and not scaled.
+        """
+
+    def on_batch_end(self, trainer: Any) -> None:
+        """Called after each batch.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            `trainer.batch` counts the batch.
+        """
+
+    def on_validation_begin(self, trainer: Any) -> None:
+        """Called before the validation after an epoch, if there is one.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Its model has all updates of the epoch.
+        """
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        """Called after each epoch and its validation.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            `trainer.row`, the epoch's row of the history, is complete, and `trainer.epoch` counts the epoch.
+        """
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """Called last in `fit`, whatever ended the training, exceptions included.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            `trainer.stopping` says why it was stopped, if it was.
+        """
 
     def state_dict(self) -> dict[str, Any]:
+        """What goes into checkpoints.
+
+        Returns
+        -------
+        dict
+            Numbers, strings, arrays, and lists and dicts of these.
+        """
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        Parameters
+        ----------
+        state : dict
+            As `state_dict` gave it; Tensors have become NumPy arrays, and tuples lists.
+        """
 
 
 _BETTER_HIGH = ("accuracy", "precision", "recall", "f1", "r2")
 
 
 class Monitor:
-    """The best value so far of one column of the history.
+    """The best value so far of one column of the history. NaN is never better.
 
-    Parameters: `name` of the column; `mode`, "min" or "max" (None: "max" for accuracy, precision, recall, F1 and R²,
-    else "min"); `min_delta`, by how much a value must be better than the best to count. NaN is never better.
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    mode : {"min", "max"}, optional
+        Which values are better. By default "max" for accuracy, precision, recall, F1 and R², else "min".
+    min_delta : float, default 0.0
+        By how much a value must be better than the best to count.
 
+    Attributes
+    ----------
+    best : float
+        The best value; at first infinite, and worse than any other.
+
+    Raises
+    ------
+    ValueError
+        If `mode` or `min_delta` is none of these.
+
+    Examples
+    --------
     >>> monitor = Monitor("val_accuracy")
     >>> [monitor.improves({"val_accuracy": a}) for a in (0.5, 0.4, 0.6)]
     [True, False, True]
@@ -90,14 +196,57 @@ class Monitor:
         self.mode = mode or ("max" if name.endswith(_BETTER_HIGH) else "min")
         self.best = math.inf if self.mode == "min" else -math.inf
 
-    def value(self, row: dict[str, Any]) -> float:
-        """This row's value. Raises ValueError if there is no such column."""
+    def value(self, row: dict[str, float]) -> float:
+        """The value in a row of the history.
+
+        Parameters
+        ----------
+        row : dict
+            Values by column.
+
+        Returns
+        -------
+        float
+            That of the column `name`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
+
+        Examples
+        --------
+        >>> Monitor("loss").value({"epoch": 1, "loss": 0.5})
+        0.5
+        """
         if self.name not in row:
             raise ValueError(f"`monitor` must be one of {sorted(row)}, got {self.name!r}")
         return float(row[self.name])
 
-    def improves(self, row: dict[str, Any]) -> bool:
-        """Whether this row's value is the best so far; it then is the one to beat."""
+    def improves(self, row: dict[str, float]) -> bool:
+        """Whether a row's value is the best so far; it then is the one to beat.
+
+        Parameters
+        ----------
+        row : dict
+            Values by column.
+
+        Returns
+        -------
+        bool
+            False for NaN.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
+
+        Examples
+        --------
+        >>> monitor = Monitor("loss", min_delta=0.1)
+        >>> monitor.improves({"loss": 0.5}), monitor.improves({"loss": 0.45})
+        (True, False)
+        """
         value = self.value(row)
         better = value < self.best - self.min_delta if self.mode == "min" else value > self.best + self.min_delta
         if better:
@@ -106,15 +255,45 @@ class Monitor:
 
 
 class EarlyStopping(Callback):
-    """Stop when `monitor` has not improved for `patience` epochs, and give the model its best epoch's weights back.
+    """Stops when `monitor` has not improved for `patience` epochs, and gives the model its best epoch's weights back.
 
-    Parameters: `monitor`, `mode`, `min_delta` as `Monitor`; `restore_best`: put the best weights (and buffers) back
-    when `fit` ends at the end of an epoch, also if it was not this that ended it. They are copied at each improvement,
-    and are part of checkpoints.
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        Column of the history.
+    patience : int, default 5
+        Epochs without an improvement.
+    min_delta : float, default 0.0
+        By how much a value must be better than the best to count.
+    mode : {"min", "max"}, optional
+        Which values are better, as in `Monitor`.
+    restore_best : bool, default True
+        Put the best weights (and buffers) back when `fit` ends at the end of an epoch, also if it was not this that
+        ended it. They are copied at each improvement, and are part of checkpoints.
 
-    Attributes: `best` (the value), `best_epoch`, `wait` (epochs since).
+    Attributes
+    ----------
+    best_epoch : int
+        When the best value was reached, counted from 1.
+    wait : int
+        Epochs since.
 
-    Prechelt, "Early stopping – but when?" (1998), his criterion UP without strips.
+    Raises
+    ------
+    ValueError
+        If `patience` is less than 1; from `fit`, if there is no such column.
+
+    References
+    ----------
+    L. Prechelt, "Early stopping – but when?" (1998): the criterion UP, without strips.
+
+    Examples
+    --------
+    >>> model, stop = nn.Linear(1, 1), EarlyStopping("loss", patience=3)
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.0)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[stop])
+    >>> len(trainer.fit([(weft.ones((2, 1)), weft.zeros((2, 1)))], epochs=50)), stop.best_epoch
+    (4, 1)
     """
 
     def __init__(
@@ -134,12 +313,13 @@ class EarlyStopping(Callback):
 
     @property
     def best(self) -> float:
+        """The best value so far."""
         return self.monitor.best
 
-    def on_fit_begin(self, trainer: Any) -> None:
+    def on_fit_begin(self, trainer: Running) -> None:
         self._stop_if_due(trainer)  # a run that had been stopped here, and was resumed
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         if self.monitor.improves(trainer.row):
             self.best_epoch, self.wait = trainer.epoch, 0
             if self.restore_best:
@@ -148,12 +328,12 @@ class EarlyStopping(Callback):
             self.wait += 1
             self._stop_if_due(trainer)
 
-    def _stop_if_due(self, trainer: Any) -> None:
+    def _stop_if_due(self, trainer: Running) -> None:
         if self.wait >= self.patience:
             best = f"{self.best:.4g} at epoch {self.best_epoch}"
             trainer.stop(f"{self.monitor.name} has not improved for {self.wait} epochs; its best was {best}")
 
-    def on_fit_end(self, trainer: Any) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         if self._weights is not None and trainer.batch == 0:
             trainer.model.load_state_dict(self._weights)
 
@@ -170,12 +350,30 @@ def _copied(t: Tensor) -> Tensor:
 
 
 class Plateau(Callback):
-    """Gives the value of `monitor` to a `ReduceLROnPlateau` after each epoch."""
+    """Gives the value of `monitor` to a `ReduceLROnPlateau` after each epoch.
 
-    def __init__(self, scheduler: Any, monitor: str = "val_loss"):
+    Parameters
+    ----------
+    scheduler : ReduceLROnPlateau
+        Of the trainer's optimizer.
+    monitor : str, default "val_loss"
+        Column of the history.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1)
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.0)
+    >>> plateau = Plateau(optim.schedulers.ReduceLROnPlateau(optimizer, patience=1), "loss")
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[plateau])
+    >>> history = trainer.fit([(weft.ones((2, 1)), weft.zeros((2, 1)))], epochs=3)
+    >>> plateau.scheduler.num_bad_epochs
+    0
+    """
+
+    def __init__(self, scheduler: ReduceLROnPlateau, monitor: str = "val_loss"):
         self.scheduler, self.monitor = scheduler, Monitor(monitor, scheduler.mode)
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         self.scheduler.step(self.monitor.value(trainer.row))
 
     def state_dict(self) -> dict[str, Any]:
@@ -186,23 +384,41 @@ class Plateau(Callback):
 
 
 class EMA(Callback):
-    """Keeps an exponential moving average of the weights (see `weft.optimizers.EMA`), and validates with it.
+    """Keeps an exponential moving average of the weights, w̄ ← d w̄ + (1 − d) w at each update, and validates with it.
 
     From the validation to the end of `on_epoch_end` the model has the averaged weights, so that `EarlyStopping` keeps
-    those that it measured; then training goes on with its own. `callback.average.copy_to()` puts the averages into the
-    model for good.
+    those that it measured; then training goes on with its own.
+
+    Parameters
+    ----------
+    decay : float, default 0.999
+        d, see `weft.optimizers.EMA`.
+
+    Attributes
+    ----------
+    average : weft.optimizers.EMA or None
+        From the beginning of `fit` on. `average.copy_to()` puts the averages into the model for good.
+
+    Examples
+    --------
+    >>> model, ema = nn.Linear(1, 1), EMA(0.9)
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[ema])
+    >>> history = trainer.fit([(weft.ones((2, 1)), weft.zeros((2, 1)))] * 3)
+    >>> ema.average.step
+    3
     """
 
     order = 1  # swaps back after all that look at the weights
 
     def __init__(self, decay: float = 0.999):
         self.decay = decay
-        self.average: Any = None  # an optimizers.EMA, made when the model has found its device
+        self.average: WeightAverage | None = None  # made when the model has found its device
         self._saved: dict[str, Any] = {}
-        self._own: Any = None
+        self._averaged: AbstractContextManager[Any] | None = None  # entered while the model has the averages
         self._step = 0
 
-    def on_fit_begin(self, trainer: Any) -> None:
+    def on_fit_begin(self, trainer: Running) -> None:
         self._step = trainer.step
         if self.average is None:
             self.average = WeightAverage(trainer.model.parameters(), self.decay)
@@ -210,24 +426,25 @@ class EMA(Callback):
             self.average.load_state_dict(self._saved)
             self._saved = {}
 
-    def on_batch_end(self, trainer: Any) -> None:
-        if trainer.step != self._step:
+    def on_batch_end(self, trainer: Running) -> None:
+        if trainer.step != self._step and self.average is not None:
             self._step = trainer.step
             self.average.update()
 
-    def on_validation_begin(self, trainer: Any) -> None:
+    def on_validation_begin(self, trainer: Running) -> None:
         if self._step != trainer.step:  # the last update of the epoch, of what `accumulate` had left
             self.on_batch_end(trainer)
-        self._own = self.average.averaged()
-        self._own.__enter__()
+        if self.average is not None:
+            self._averaged = self.average.averaged()
+            self._averaged.__enter__()
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         self.on_fit_end(trainer)
 
-    def on_fit_end(self, trainer: Any) -> None:
-        own, self._own = self._own, None
-        if own is not None:
-            own.__exit__(None, None, None)
+    def on_fit_end(self, trainer: Running) -> None:
+        averaged, self._averaged = self._averaged, None
+        if averaged is not None:
+            averaged.__exit__(None, None, None)
 
     def state_dict(self) -> dict[str, Any]:
         return self._saved if self.average is None else self.average.state_dict()
@@ -239,18 +456,38 @@ class EMA(Callback):
 class GradientNorm(Callback):
     """Logs the norm of the whole gradient (before clipping): "grad_norm", its mean over the epoch, and "grad_norm_max".
 
-    Measured at every `every`-th update; where the trainer clips the norm it is known already. A mean that shrinks
-    towards 0 from epoch to epoch while the loss stays is a vanishing gradient; a maximum far above the mean is what
-    clipping is for.
+    A mean that shrinks towards 0 from epoch to epoch while the loss stays is a vanishing gradient; a maximum far above
+    the mean is what clipping is for. Where the trainer clips the norm it is known already.
+
+    Parameters
+    ----------
+    every : int, default 1
+        Updates from one measurement to the next.
+
+    Raises
+    ------
+    ValueError
+        If `every` is less than 1.
+
+    Examples
+    --------
+    >>> w = weft.Parameter([3.0])
+    >>> product = lambda output, target: (w * target).sum()
+    >>> optimizer = optim.SGD([w], lr=0.1)
+    >>> trainer = weft.training.Trainer(nn.Identity(), product, optimizer, callbacks=[GradientNorm()])
+    >>> row = trainer.fit([([1.0], [2.0]), ([1.0], [4.0])])[0]
+    >>> row["grad_norm"], row["grad_norm_max"]
+    (3.0, 4.0)
     """
 
     def __init__(self, every: int = 1):
         if every < 1:
             raise ValueError(f"`every` must be at least 1, got {every}")
         self.every = every
-        self._mean, self._max = Mean(), 0.0
+        self._mean = Mean()
+        self._max: Any = 0.0  # from the first update on, an array on the device
 
-    def on_gradients(self, trainer: Any) -> None:
+    def on_gradients(self, trainer: Running) -> None:
         if trainer.step % self.every:
             return
         norm = trainer.gradient_norm
@@ -260,7 +497,7 @@ class GradientNorm(Callback):
         xp = namespace_of(norm.data)
         self._max = xp.maximum(xp.asarray(self._max, dtype=norm.data.dtype), norm.data)
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         trainer.log(grad_norm=self._mean.compute(), grad_norm_max=float(self._max))
         self._mean, self._max = Mean(), 0.0
 

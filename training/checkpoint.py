@@ -34,18 +34,39 @@ FilePath = str | os.PathLike[str]
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged or of the wrong kind. The message says what was expected and what was found."""
+    """A checkpoint is missing, damaged or of the wrong kind. The message says what was expected and what was found.
+
+    Examples
+    --------
+    >>> load_checkpoint("nowhere.safetensors")
+    Traceback (most recent call last):
+        ...
+    weft.training.checkpoint.CheckpointError: `nowhere.safetensors`: expected a checkpoint, found nothing of that name; ...
+    """
 
 
 def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkpoint") -> None:
     """Write `tree` to `path` atomically (see `write_atomically`): after a crash the file is the old or the new one.
 
-    Leaves may be numbers, strings, None, NumPy scalars, and arrays or Tensors of any device (all but complex128).
-    Tuples come back as lists, keys as strings, arrays as NumPy arrays. `kind` is what the file says it is;
-    `load_checkpoint` asks for it.
+    Parameters
+    ----------
+    path : str or path
+        The file; its folder is made if it is missing.
+    tree : dict
+        Leaves may be numbers, strings, None, NumPy scalars, and arrays or Tensors of any device (all but complex128).
+        Tuples come back as lists, keys as strings, arrays as NumPy arrays.
+    kind : str, default "checkpoint"
+        What the file says it is; `load_checkpoint` asks for it.
 
-    Raises TypeError for a leaf of any other type, WriteError if the file cannot be written.
+    Raises
+    ------
+    TypeError
+        For a leaf of any other type.
+    WriteError
+        If the file cannot be written.
 
+    Examples
+    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_checkpoint(folder + "/a.safetensors", {"epoch": 3, "model": {"weight": weft.ones(2)}})
@@ -67,31 +88,54 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
 def load_checkpoint(path: FilePath, *, kind: str | tuple[str, ...] = "checkpoint") -> dict[str, Any]:
     """The tree that `save_checkpoint` wrote, with NumPy arrays.
 
-    Raises CheckpointError if the file is missing, cut short, damaged, of another format or another `kind`.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    kind : str or tuple of str, default "checkpoint"
+        What it may be.
+
+    Returns
+    -------
+    dict
+        The tree.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, cut short, damaged, of another format or another `kind`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(folder + "/a.safetensors", {"losses": (0.5, 0.25)})
+    ...     load_checkpoint(folder + "/a.safetensors")
+    {'losses': [0.5, 0.25]}
     """
     metadata, arrays = _read(Path(path))
     kinds = (kind,) if isinstance(kind, str) else kind
     text, version, found = (metadata.get(name, "") for name in ("json", "version", "kind"))
     if metadata.get("format") != "weft":
         other = "a safetensors file of another program"
-        raise _fault(path, f"a weft {kinds[0]}", other, "load its tensors with safetensors")
+        raise _error(path, f"a weft {kinds[0]}", other, "load its tensors with safetensors")
     if version != str(VERSION):
-        raise _fault(path, f"format version {VERSION}", f"version {version}", "use the weft that wrote it")
+        raise _error(path, f"format version {VERSION}", f"version {version}", "use the weft that wrote it")
     if metadata.get("crc32") != _checksum(text, arrays):
-        raise _fault(path, "an intact file", "bytes that do not match its checksum", _LOST)
+        raise _error(path, "an intact file", "bytes that do not match its checksum", _RESTORE)
     if found not in kinds:
-        raise _fault(path, f"a {' or a '.join(kinds)}", f"a {found}", _WRONG_KIND[kinds[0]])
+        raise _error(path, f"a {' or a '.join(kinds)}", f"a {found}", _WRONG_KIND[kinds[0]])
     return _unpack(json.loads(text), arrays)
 
 
-_LOST = "use another checkpoint or a backup"
+_RESTORE = "use another checkpoint or a backup"
 _WRONG_KIND = {
     "checkpoint": "a finished model has no optimizer to go on with: resume from last.safetensors",
     "model": "load it with load_checkpoint",
 }
 
 
-def _fault(path: FilePath, expected: str, found: str, fix: str) -> CheckpointError:
+def _error(path: FilePath, expected: str, found: str, fix: str) -> CheckpointError:
     return CheckpointError(f"`{path}`: expected {expected}, found {found}; {fix}")
 
 
@@ -100,22 +144,22 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
         with safe_open(path, framework="np") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dict)
     except FileNotFoundError:
-        raise _fault(path, "a checkpoint", "nothing of that name", "check the path") from None
+        raise _error(path, "a checkpoint", "nothing of that name", "check the path") from None
     except OSError as error:
         what = "a folder" if path.is_dir() else (error.strerror or str(error))
-        raise _fault(path, "a checkpoint", what, "name the .safetensors file itself") from None
+        raise _error(path, "a checkpoint", what, "name the .safetensors file itself") from None
     except (SafetensorError, ValueError) as error:
-        size, promised = path.stat().st_size, _promised_size(path)
-        if promised is None:
+        size, declared = path.stat().st_size, _declared_size(path)
+        if declared is None:
             what = f"{size} bytes of something else" if size else "an empty file"
-            raise _fault(path, "a safetensors file", what, "name a .safetensors file that weft wrote") from None
-        if size < promised:
-            what = f"the first {size} of {promised} bytes"
-            raise _fault(path, "a complete safetensors file", what, _LOST) from None
-        raise _fault(path, "an intact safetensors file", f"a damaged one ({error})", _LOST) from None
+            raise _error(path, "a safetensors file", what, "name a .safetensors file that weft wrote") from None
+        if size < declared:
+            what = f"the first {size} of {declared} bytes"
+            raise _error(path, "a complete safetensors file", what, _RESTORE) from None
+        raise _error(path, "an intact safetensors file", f"a damaged one ({error})", _RESTORE) from None
 
 
-def _promised_size(path: Path) -> int | None:
+def _declared_size(path: Path) -> int | None:
     """How long a safetensors file says it is; None if it is none. It begins with its header's length in 8 bytes."""
     with open(path, "rb") as file:
         start = file.read(9)
@@ -164,13 +208,13 @@ def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, list | tuple):
         return [_pack(v, f"{path}.{i}" if path else str(i), arrays) for i, v in enumerate(value)]
     if is_array(value) and not isinstance(value, np.generic):
-        return {"$array": _put(to_numpy(innermost(value)), path, arrays)}
+        return {"$array": _add(to_numpy(innermost(value)), path, arrays)}
     raise TypeError(
         f"`{path}` must be a number, a string, None, an array, or a dict or list of these, got {type(value).__name__}"
     )
 
 
-def _put(array: np.ndarray, name: str, arrays: dict[str, np.ndarray]) -> str:
+def _add(array: np.ndarray, name: str, arrays: dict[str, np.ndarray]) -> str:
     while name in arrays:  # {"a.b": …} beside {"a": {"b": …}}
         name += "'"
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,30 @@ from ..backend.device.dtypes import is_real_floating
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from .callbacks import Callback
+from .running import Running
 
 __all__ = ["NonFiniteError", "StopOnNaN"]
 
 
 class NonFiniteError(ArithmeticError):
-    """The loss has become NaN or infinite; the message names the layer where it began."""
+    """The loss has become NaN or infinite; the message names the layer where it began.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1)
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[StopOnNaN()])
+    >>> trainer.fit([([[np.nan]], [[1.0]])])
+    Traceback (most recent call last):
+        ...
+    weft.training.nonfinite.NonFiniteError: the loss is nan at epoch 1, batch 1: the input of this batch is not finite; ...
+    """
 
 
 class StopOnNaN(Callback):
-    """Raise NonFiniteError when the loss is NaN or infinite, and say where that began.
+    """Raises NonFiniteError when the loss is NaN or infinite, and says where that began.
 
-    All that is done while all is well is to look at the loss: at every batch on a CPU, elsewhere at every `every`-th
-    (50 unless given), since looking waits for the device. Then:
+    All that is done while all is well is to look at the loss. Then:
 
     - If the batch is not finite, the message says so.
     - If a weight is not finite, the last update did it: the message names the last layer (of those in use before the
@@ -37,6 +49,25 @@ class StopOnNaN(Callback):
     finite, where that began cannot be told any more: `Trainer(capture=False)` can.
 
     The weights are left as they are; a checkpoint from before is what to go back to.
+
+    Parameters
+    ----------
+    every : int, optional
+        Batches from one look at the loss to the next. By default 1 on a CPU, and 50 elsewhere, since looking waits for
+        the device.
+
+    Raises
+    ------
+    ValueError
+        If `every` is less than 1.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1)
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[StopOnNaN()])
+    >>> len(trainer.fit([(weft.ones((2, 1)), weft.ones((2, 1)))], epochs=2))
+    2
     """
 
     looks_inside = False
@@ -46,21 +77,21 @@ class StopOnNaN(Callback):
             raise ValueError(f"`every` must be at least 1, got {every}")
         self.every = every
         self._generator_state: dict[str, int] = {}
-        self._has_looked = False
+        self._has_checked = False
 
-    def on_batch_begin(self, trainer: Any) -> None:
+    def on_batch_begin(self, trainer: Running) -> None:
         self._generator_state = random.default_generator.get_state()
-        self._has_looked = False
+        self._has_checked = False
 
-    def on_loss(self, trainer: Any) -> None:
-        self._has_looked = True
-        self._look(trainer, trainer.batch, is_over=False)
+    def on_loss(self, trainer: Running) -> None:
+        self._has_checked = True
+        self._check_loss(trainer, trainer.batch, is_over=False)
 
-    def on_batch_end(self, trainer: Any) -> None:
-        if not self._has_looked:  # the step was replayed
-            self._look(trainer, trainer.batch - 1, is_over=True)
+    def on_batch_end(self, trainer: Running) -> None:
+        if not self._has_checked:  # the step was replayed
+            self._check_loss(trainer, trainer.batch - 1, is_over=True)
 
-    def _look(self, trainer: Any, batch: int, *, is_over: bool) -> None:
+    def _check_loss(self, trainer: Running, batch: int, *, is_over: bool) -> None:
         every = self.every or (1 if kind(trainer.device) == "cpu" else 50)
         if batch % every:
             return
@@ -69,31 +100,31 @@ class StopOnNaN(Callback):
                 where = f"epoch {trainer.epoch + 1}, batch {batch + 1}"
                 raise NonFiniteError(f"the loss is {value} at {where}: {self._explanation(trainer, is_over)}")
 
-    def _explanation(self, trainer: Any, is_over: bool) -> str:
+    def _explanation(self, trainer: Running, is_over: bool) -> str:
         for i, x in enumerate(trainer.current_batch):
             if is_real_floating(x.dtype) and not _is_finite(x):
                 what = "the target" if i == len(trainer.current_batch) - 1 else "the input"
                 return f"{what} of this batch is not finite; check the data"
         names = {id(p): name for name, p in trainer.model.named_parameters()}
-        bad = [p for p in trainer.model.parameters() if not _is_finite(p)]
-        if bad and is_over:
-            return f"so is `{names[id(bad[0])]}` after its update; Trainer(capture=False) finds where that began"
-        if bad:
+        nonfinite = [p for p in trainer.model.parameters() if not _is_finite(p)]
+        if nonfinite and is_over:
+            return f"so is `{names[id(nonfinite[0])]}` after its update; Trainer(capture=False) finds where that began"
+        if nonfinite:
             gradients = [p for p in trainer.model.parameters() if p.grad is not None and not _is_finite(p.grad)]
             if gradients:  # NaN spreads from the loss backwards: it began nearest to the loss
                 name = names[id(gradients[-1])]
                 return f"the gradient of `{name}` was not finite at the last update; try clip_grad_norm"
-            return f"the last update made `{names[id(bad[0])]}` overflow; lower the learning rate"
-        layer = self._first_bad_layer(trainer)
+            return f"the last update made `{names[id(nonfinite[0])]}` overflow; lower the learning rate"
+        layer = self._first_nonfinite_layer(trainer)
         if layer is None:
             return "all layers gave finite outputs, so it began in the loss itself"
         return f"it began in the output of {layer}, whose inputs were finite"
 
-    def _first_bad_layer(self, trainer: Any) -> str | None:
+    def _first_nonfinite_layer(self, trainer: Running) -> str | None:
         """Run the current batch again, watching all modules: an outer one ends after those inside it."""
         found: list[str] = []
 
-        def watch(name: str) -> Any:
+        def watch(name: str) -> Callable[..., None]:
             def hook(module: Any, args: Any, output: Any) -> None:
                 outputs = output if isinstance(output, tuple | list) else (output,)
                 if not all(_is_finite(o) for o in outputs if isinstance(o, Tensor)):

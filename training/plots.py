@@ -24,7 +24,7 @@ _STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def bias_variance(history: Sequence[dict[str, Any]], target_accuracy: float | None = None) -> str:
+def bias_variance(history: Sequence[dict[str, float]], target_accuracy: float | None = None) -> str:
     """One line on what a history says: high bias, high variance, overfitting, or neither; and what to try.
 
     The error of training is what bias leaves (measured, as everywhere, while the weights still move, and with
@@ -33,6 +33,20 @@ def bias_variance(history: Sequence[dict[str, Any]], target_accuracy: float | No
     variance where validation is worse by more than 2 % and by more than the training error; overfitting is a
     validation loss 10 % above its best, in an earlier epoch.
 
+    Parameters
+    ----------
+    history : sequence of dict
+        `Trainer.history`.
+    target_accuracy : float, optional
+        What the training should reach. By default 0.95.
+
+    Returns
+    -------
+    str
+        Without a line break.
+
+    Examples
+    --------
     >>> bias_variance([{"loss": 0.01, "accuracy": 0.999, "val_loss": 0.02, "val_accuracy": 0.995}])
     'a good fit: 99.9 % training and 99.5 % validation accuracy'
     """
@@ -70,15 +84,40 @@ def _percent(fraction: float) -> str:
 
 
 def plot_history(
-    history: Sequence[dict[str, Any]], path: FilePath, *, title: str = "", test: dict[str, float] | None = None
+    history: Sequence[dict[str, float]], path: FilePath, *, title: str = "", test: dict[str, float] | None = None
 ) -> None:
     """Write the learning curves of a `Trainer.history` to a PNG file: loss, and accuracy (as error) if there is one.
 
     Both on logarithmic scales where values span more than a factor of 4, so that late progress shows. Below stands the
-    reading of `bias_variance`. `test`: results on the test set ("loss", "accuracy"), drawn as a point.
+    reading of `bias_variance`.
 
-    Raises ValueError for an empty history, ImportError if matplotlib is missing, WriteError if the file cannot be
-    written.
+    Parameters
+    ----------
+    history : sequence of dict
+        `Trainer.history`.
+    path : str or path
+        The file.
+    title : str, default ""
+        Stands above the curves.
+    test : dict, optional
+        Results on the test set ("loss", "accuracy"), drawn as a point.
+
+    Raises
+    ------
+    ValueError
+        For an empty history.
+    ImportError
+        If matplotlib is missing.
+    WriteError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> plot_history([], "curves.png")
+    Traceback (most recent call last):
+        ...
+    ValueError: `history` must have at least one epoch, got none
+    >>> plot_history([{"epoch": 1, "loss": 0.5}], "curves.png")  # doctest: +SKIP
     """
     if not history:
         raise ValueError("`history` must have at least one epoch, got none")
@@ -150,6 +189,34 @@ def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = 
 
     Colour is the share of the row, on a square-root scale, so that rare confusions show; numbers stand in the cells of
     up to 20 classes.
+
+    Parameters
+    ----------
+    matrix : array_like
+        (C, C) counts, as `ConfusionMatrix` gives them.
+    path : str or path
+        The file.
+    class_names : sequence of str, default ()
+        C names. By default the numbers of the classes.
+    title : str, default ""
+        Stands above the matrix.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not square, or there are not as many names.
+    ImportError
+        If matplotlib is missing.
+    WriteError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> plot_confusion([[1, 0], [0, 1]], "confusion.png", class_names=["cat"])
+    Traceback (most recent call last):
+        ...
+    ValueError: `matrix` must be (C, C) with a name for each class, got shape (2, 2) and 1 names
+    >>> plot_confusion([[1, 0], [0, 1]], "confusion.png")  # doctest: +SKIP
     """
     matrix = np.asarray(matrix)
     count = len(matrix)

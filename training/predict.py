@@ -12,6 +12,7 @@ from ..backend.device import dtypes
 from ..backend.device.devices import canonical, to_numpy, waiting_is_meant
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import innermost
+from ..layers.module import Module
 
 __all__ = ["Predictor"]
 
@@ -22,19 +23,51 @@ UNREAD = 1 << 28
 class Predictor:
     """A model, where it runs, and what its inputs go through first: what `Trainer` and `SavedModel` have in common.
 
-    `data` below is an array or Tensor of inputs (N, …), or a loader: batches x, or (x, …, y), of which the last is
-    left aside. Results are NumPy arrays, in the order of the data. The model is in eval mode meanwhile, and in the
-    mode it was in afterwards.
+    The model is in eval mode while it predicts, and in the mode it was in afterwards.
 
+    Parameters
+    ----------
+    model : Module
+        On the device already.
+    device : str, optional
+        Where inputs are moved to. By default the default device.
+    transform : function of a batch of inputs, optional
+        Applied to the first input before the model, such as a `Normalizer`.
+
+    Examples
+    --------
     >>> Predictor(nn.Identity()).predict_classes(np.array([[1.0, 3.0], [2.0, 0.0]]))
     array([1, 0])
     """
 
-    def __init__(self, model: Any, *, device: str | None = None, transform: Callable[[Any], Any] | None = None):
+    def __init__(self, model: Module, *, device: str | None = None, transform: Callable[[Any], Any] | None = None):
         self.model, self.device, self.transform = model, canonical(device), transform
 
     def predict(self, data: Any, *, batch_size: int = 256) -> np.ndarray:
-        """What the model gives: (N, …). Raises ValueError if there is nothing to predict."""
+        """What the model gives.
+
+        Parameters
+        ----------
+        data : array, Tensor or iterable of batches
+            Inputs (N, …); or a loader, of batches x, or (x, …, y), of which the last is left aside.
+        batch_size : int, default 256
+            Samples that an array is cut into.
+
+        Returns
+        -------
+        ndarray
+            (N, …) in the order of the data.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to predict.
+
+        Examples
+        --------
+        >>> Predictor(nn.ReLU()).predict(np.array([-1.0, 2.0], np.float32))
+        array([0., 2.], dtype=float32)
+        """
         outputs: list[Any] = []
         read = unread = 0  # how many outputs are on the host, how many bytes on the device
         was_training = self.model.training
@@ -45,16 +78,35 @@ class Predictor:
                     outputs.append(innermost(self.model(*inputs)))
                     unread += outputs[-1].size * dtypes.of(outputs[-1]).itemsize
                     if unread > UNREAD:
-                        outputs[read:] = _on_the_host(outputs[read:])
+                        outputs[read:] = _to_host(outputs[read:])
                         read, unread = len(outputs), 0
         finally:
             self.model.train(was_training)
         if not outputs:
             raise ValueError("`data` must hold at least one sample, got none")
-        return np.concatenate(_on_the_host(outputs))
+        return np.concatenate(_to_host(outputs))
 
     def predict_probabilities(self, data: Any, *, batch_size: int = 256) -> np.ndarray:
-        """Softmax of the scores (N, C, …) over C; of one score (N,) or (N, 1) the sigmoid, of class 1."""
+        """Softmax of the scores (N, C, …) over C; of one score (N,) or (N, 1) the sigmoid, of class 1.
+
+        Parameters
+        ----------
+        data : array, Tensor or iterable of batches
+            As for `predict`.
+        batch_size : int, default 256
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray
+            In float64, with the shape of the scores.
+
+        Examples
+        --------
+        >>> Predictor(nn.Identity()).predict_probabilities(np.array([[0.0, 0.0], [0.0, np.log(3)]]))
+        array([[0.5 , 0.5 ],
+               [0.25, 0.75]])
+        """
         scores = self.predict(data, batch_size=batch_size).astype(np.float64)
         if scores.ndim < 2 or scores.shape[1] == 1:
             return np.exp(-np.logaddexp(0.0, -scores))
@@ -62,7 +114,27 @@ class Predictor:
         return e / e.sum(axis=1, keepdims=True)
 
     def predict_classes(self, data: Any, *, batch_size: int = 256, threshold: float = 0.5) -> np.ndarray:
-        """The class with the highest score, or for one score whether class 1 has a probability above `threshold`."""
+        """The class with the highest score, or for one score whether class 1 has a probability above `threshold`.
+
+        Parameters
+        ----------
+        data : array, Tensor or iterable of batches
+            As for `predict`.
+        batch_size : int, default 256
+            As for `predict`.
+        threshold : float, default 0.5
+            For models with one score.
+
+        Returns
+        -------
+        ndarray
+            Integers: (N, …) for scores (N, C, …); for one score with its shape.
+
+        Examples
+        --------
+        >>> Predictor(nn.Identity()).predict_classes(np.array([-1.0, 1.0]), threshold=0.9)
+        array([0, 0])
+        """
         scores = self.predict(data, batch_size=batch_size)
         if scores.ndim < 2 or scores.shape[1] == 1:
             return (np.exp(-np.logaddexp(0.0, -scores.astype(np.float64))) > threshold).astype(np.int64)
@@ -83,6 +155,6 @@ class Predictor:
             yield tuple(asarray(x, device=self.device) for x in inputs)
 
 
-def _on_the_host(outputs: list[Any]) -> list[np.ndarray]:
+def _to_host(outputs: list[Any]) -> list[np.ndarray]:
     with waiting_is_meant():
         return [to_numpy(output) for output in outputs]

@@ -22,16 +22,16 @@ from ..data import (
     load,
     train_dev_test_split,
 )
-from ..layers import CrossEntropyLoss
+from ..layers import CrossEntropyLoss, Module
 from ..optimizers import decay_groups, schedulers
-from .callbacks import EarlyStopping, Plateau
+from .callbacks import Callback, EarlyStopping, Plateau
 from .checkpoint import array_crc
-from .cli.parser import UsageError
 from .nonfinite import StopOnNaN
 from .saved_model import build_model
 from .trainer import Trainer
+from .usage import UsageError
 
-__all__ = ["OPTIMIZERS", "PRECISIONS", "SCHEDULES", "Recipe", "Run", "architecture"]
+__all__ = ["OPTIMIZERS", "PRECISIONS", "SCHEDULES", "Experiment", "Recipe", "architecture"]
 
 # name → (class, lr and weight decay unless given, other arguments)
 OPTIMIZERS: dict[str, tuple[Any, float, float, dict[str, Any]]] = {
@@ -53,12 +53,53 @@ class Recipe:
     """All options that decide what the weights will be.
 
     The same recipe on the same data gives the same bits, on one machine with one number of threads.
+
+    Parameters
+    ----------
+    data : str, default "digits"
+        What `weft.data.load` takes.
+    model : str, default "cnn"
+        Name of a function in `weft.layers.models`.
+    hidden : tuple of int, default (256, 128)
+        Widths of the mlp's hidden layers.
+    epochs : int, default 0
+        Passes over the training set; 0: by its size.
+    batch_size : int, default 0
+        Samples per batch; 0: by the size of the training set.
+    optimizer : str, default "adamw"
+        A key of `OPTIMIZERS`.
+    lr : float, optional
+        (Greatest) learning rate. By default the optimizer's in `OPTIMIZERS`.
+    weight_decay : float, optional
+        Of weights, not of biases. By default the optimizer's in `OPTIMIZERS`.
+    schedule : str, default "onecycle"
+        One of `SCHEDULES`.
+    label_smoothing : float, default 0.1
+        Share of the target that is spread over all classes.
+    clip_grad_norm : float, optional
+        Greatest norm of the whole gradient. By default it is not clipped.
+    accumulate : int, default 1
+        Batches per update.
+    precision : str, default "float32"
+        One of `PRECISIONS`.
+    validation : float, default 0.1
+        Share of the training set that is held out, where the data have no part for validation.
+    patience : int, optional
+        Epochs without an improvement after which training stops. By default it goes on.
+    seed : int, default 0
+        Of weights, order and dropout.
+
+    Examples
+    --------
+    >>> recipe = Recipe(model="mlp", epochs=3)
+    >>> Recipe.from_json(recipe.to_json()) == recipe
+    True
     """
 
     data: str = "digits"
     model: str = "cnn"
     hidden: tuple[int, ...] = (256, 128)
-    epochs: int = 0  # 0: by the size of the training set
+    epochs: int = 0
     batch_size: int = 0
     optimizer: str = "adamw"
     lr: float | None = None
@@ -73,22 +114,93 @@ class Recipe:
     seed: int = 0
 
     def completed(self, samples: int) -> Recipe:
-        """With what depends on the size of the training set decided."""
+        """The recipe with what depends on the size of the training set decided.
+
+        Parameters
+        ----------
+        samples : int
+            How many there are to train on.
+
+        Returns
+        -------
+        Recipe
+            30 epochs of batches of 32 below 10,000 samples, otherwise 10 of 128, unless given.
+
+        Examples
+        --------
+        >>> completed = Recipe(epochs=5).completed(1_000)
+        >>> completed.epochs, completed.batch_size
+        (5, 32)
+        """
         epochs, batch_size = (30, 32) if samples < 10_000 else (10, 128)
         return replace(self, epochs=self.epochs or epochs, batch_size=self.batch_size or batch_size)
 
     def to_json(self) -> dict[str, Any]:
+        """The options by name.
+
+        Returns
+        -------
+        dict
+            For `from_json`.
+
+        Examples
+        --------
+        >>> Recipe().to_json()["schedule"]
+        'onecycle'
+        """
         return asdict(self)
 
     @staticmethod
     def from_json(saved: dict[str, Any]) -> Recipe:
-        """The recipe in a checkpoint. Raises KeyError or TypeError if it is none."""
+        """The recipe in a checkpoint.
+
+        Parameters
+        ----------
+        saved : dict
+            As `to_json` gave it, now or in an earlier version: unknown options are left aside.
+
+        Returns
+        -------
+        Recipe
+            Options that are missing have their defaults.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If it is no recipe.
+
+        Examples
+        --------
+        >>> Recipe.from_json({"hidden": [16], "shoe_size": 43}).hidden
+        (16,)
+        """
         known = {field.name for field in fields(Recipe)}
         values = {name: value for name, value in saved.items() if name in known}
         return Recipe(**{**values, "hidden": tuple(values["hidden"])})
 
     def resumed_with(self, given: dict[str, Any]) -> Recipe:
-        """This recipe with options given on resuming. Raises UsageError for those that would make another run of it."""
+        """This recipe with options given on resuming.
+
+        Parameters
+        ----------
+        given : dict
+            Options by name.
+
+        Returns
+        -------
+        Recipe
+            What is left to do.
+
+        Raises
+        ------
+        UsageError
+            For options that would make another run of it.
+
+        Examples
+        --------
+        >>> Recipe(schedule="none", epochs=2).resumed_with({"epochs": 4}).epochs
+        4
+        """
         changed = {name: value for name, value in given.items() if getattr(self, name) != value}
         allowed = {"data", "patience"} | ({"epochs"} if self.schedule not in ("onecycle", "cosine") else set())
         for name in changed.keys() - allowed:
@@ -103,6 +215,24 @@ def architecture(
 ) -> dict[str, Any]:
     """The description that `build_model` takes.
 
+    Parameters
+    ----------
+    model : str
+        Name of a function in `weft.layers.models`.
+    input_shape : sequence of int
+        Of one sample.
+    num_classes : int
+        How many outputs there are to be.
+    hidden : sequence of int, default (256, 128)
+        Widths of hidden layers, which only the mlp has.
+
+    Returns
+    -------
+    dict
+        "name" and arguments, as JSON has them.
+
+    Examples
+    --------
     >>> architecture("mlp", (4,), 3)
     {'name': 'mlp', 'input_shape': [4], 'num_classes': 3, 'hidden': [256, 128]}
     """
@@ -110,43 +240,108 @@ def architecture(
     return described | ({"hidden": list(hidden)} if model == "mlp" else {})
 
 
-class Run:
-    """A recipe made real: the data in its parts, loaders, model and trainer.
+class Experiment:
+    """What a recipe describes: the data in their parts, loaders, model and trainer.
 
     On a GPU with room for them the data are resident; otherwise (`is_resident` is False) they stay on the host, and each
     batch is copied while the GPU computes. The batches, and so the weights, are the same bits.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its options.
+    device : str, optional
+        Where to train. By default the default device.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        Completed with what depends on the data.
+    splits : DataSplits
+        With a part for validation.
+    normalizer : Normalizer
+        Fitted to the training set.
+    fingerprint : str
+        CRC-32 of the training set.
+    architecture : dict
+        Of the model, for `build_model`.
+    train_loader, validation_loader : DataLoader
+        What to fit on.
+    trainer : Trainer
+        With the callbacks that steer the training.
+
+    Raises
+    ------
+    UsageError
+        If the data, the model and the options do not go together.
+    DataError
+        If the data cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> x, y = np.random.default_rng(0).random((40, 4)), np.arange(40) % 2
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(folder + "/data.npz", x_train=x, y_train=y, x_dev=x, y_dev=y, x_test=x, y_test=y)
+    ...     experiment = Experiment(Recipe(data=folder + "/data.npz", model="mlp"))
+    >>> len(experiment.train_loader), experiment.recipe.epochs
+    (2, 30)
     """
 
     def __init__(self, recipe: Recipe, *, device: str | None = None):
         self.device = canonical(device) if device is None else select(device)
-        with _blaming(f"--data {recipe.data}"):
+        with _as_usage_errors_of(f"--data {recipe.data}"):
             splits = load(recipe.data)
             if splits.num_classes is None:
                 raise UsageError(f"expected integer class labels, found targets of {splits.train.y.dtype}")
-        with _blaming(f"--validation {recipe.validation} of {len(splits.train)} samples"):
+        with _as_usage_errors_of(f"--validation {recipe.validation} of {len(splits.train)} samples"):
             self.splits = _with_validation(splits, recipe)
-        with _blaming(f"--data {recipe.data}"):
+        with _as_usage_errors_of(f"--data {recipe.data}"):
             self.normalizer = _normalizer(self.splits.train.x)
         self.fingerprint = _fingerprint(self.splits.train)
         self.recipe = recipe = recipe.completed(len(self.splits.train))
         self.architecture = architecture(recipe.model, splits.sample_shape, splits.num_classes, recipe.hidden)
         self.is_resident = _has_room(self.device, self.splits)
         random.manual_seed(recipe.seed)
-        with _blaming(f"--model {recipe.model} on samples of shape {splits.sample_shape}"):
+        with _as_usage_errors_of(f"--model {recipe.model} on samples of shape {splits.sample_shape}"):
             model = build_model(self.architecture, device=self.device)
         self.train_loader = self.loader(self.splits.train, training=True)
+        assert self.splits.dev is not None
         self.validation_loader = self.loader(self.splits.dev)
         self.trainer = self._trainer(model)
 
-    def loader(self, part: Any, *, training: bool = False) -> DataLoader:
-        """Batches of one part of the data, normalised; those for training shuffled."""
+    def loader(self, part: ArrayDataset, *, training: bool = False) -> DataLoader:
+        """Batches of one part of the data, normalised.
+
+        Parameters
+        ----------
+        part : ArrayDataset
+            Of `splits`.
+        training : bool, default False
+            Whether they are shuffled, and of the recipe's size; otherwise of 512.
+
+        Returns
+        -------
+        DataLoader
+            Its batches are on the device.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> x, y = np.random.default_rng(0).random((40, 4)), np.arange(40) % 2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(folder + "/data.npz", x_train=x, y_train=y, x_dev=x, y_dev=y, x_test=x, y_test=y)
+        ...     experiment = Experiment(Recipe(data=folder + "/data.npz", model="mlp"))
+        >>> [len(y) for x, y in experiment.loader(experiment.splits.train, training=True)]
+        [32, 8]
+        """
         data = part.to(self.device) if self.is_resident else part
         batch_size = self.recipe.batch_size if training else 512
         return DataLoader(
             data, batch_size, shuffle=training, seed=self.recipe.seed, device=self.device, transform=self.normalizer
         )
 
-    def _trainer(self, model: Any) -> Trainer:
+    def _trainer(self, model: Module) -> Trainer:
         recipe = self.recipe
         make, lr, decay, arguments = OPTIMIZERS[recipe.optimizer]
         lr = lr if recipe.lr is None else recipe.lr
@@ -172,8 +367,8 @@ class Run:
 
 
 @contextmanager
-def _blaming(option: str) -> Iterator[None]:
-    """What is not possible inside is the fault of what was asked for."""
+def _as_usage_errors_of(option: str) -> Iterator[None]:
+    """ValueErrors inside become UsageErrors that name the option."""
     try:
         yield
     except DataError:  # names the file already
@@ -211,7 +406,9 @@ def _normalizer(x: Any) -> Normalizer:
     return (PerChannel() if x.ndim > 2 else Standardize()).fit(x)
 
 
-def _schedule(name: str, optimizer: Any, lr: float, updates: int, epochs: int) -> tuple[Any, str, list[Any]]:
+def _schedule(
+    name: str, optimizer: optimizers.Optimizer, lr: float, updates: int, epochs: int
+) -> tuple[schedulers.LRScheduler | None, str, list[Callback]]:
     """The schedule, when it steps, and the callbacks that it needs."""
     if name == "onecycle":
         cycle = "betas" in optimizer.defaults or "momentum" in optimizer.defaults

@@ -12,6 +12,7 @@ from ..backend.device.devices import waiting_is_meant
 from .atomic import write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath
+from .running import Running
 
 __all__ = ["CSVLogger", "ProgressBar", "TensorBoard"]
 
@@ -21,6 +22,23 @@ class CSVLogger(Callback):
 
     The file is written anew each time, atomically, so that it agrees with the history also after a run was broken off
     and resumed.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> model = nn.Linear(1, 1)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trainer.callbacks.append(CSVLogger(folder + "/log.csv"))
+    ...     history = trainer.fit([(weft.ones((2, 1)), weft.ones((2, 1)))])
+    ...     Path(folder, "log.csv").read_text().splitlines()[0]
+    'epoch,step,lr,loss,seconds,samples_per_second'
     """
 
     order = 1
@@ -28,7 +46,7 @@ class CSVLogger(Callback):
     def __init__(self, path: FilePath):
         self.path = path
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         columns = list(dict.fromkeys(name for row in trainer.history for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -40,7 +58,23 @@ class CSVLogger(Callback):
 class TensorBoard(Callback):
     """Gives every number of the history to `writer.add_scalar(name, value, step)`, the step being the count of updates.
 
-    `writer`: a SummaryWriter of `tensorboardX` or of `torch.utils.tensorboard`; weft depends on neither.
+    Parameters
+    ----------
+    writer : SummaryWriter
+        Of `tensorboardX` or of `torch.utils.tensorboard`; weft depends on neither.
+
+    Examples
+    --------
+    >>> class Writer:
+    ...     def add_scalar(self, name, value, step):
+    ...         print(step, name) if name == "loss" else None
+    ...
+    ...     def flush(self): ...
+    >>> model = nn.Linear(1, 1)
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[TensorBoard(Writer())])
+    >>> history = trainer.fit([(weft.ones((2, 1)), weft.ones((2, 1)))] * 3)
+    3 loss
     """
 
     order = 1
@@ -48,42 +82,61 @@ class TensorBoard(Callback):
     def __init__(self, writer: Any):
         self.writer = writer
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         for name, value in trainer.row.items():
             if name not in ("epoch", "step"):
                 self.writer.add_scalar(name, value, trainer.step)
 
-    def on_fit_end(self, trainer: Any) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         self.writer.flush()
 
 
 class ProgressBar(Callback):
     """One line for each epoch; on a terminal also a bar with loss and throughput, ten times a second.
 
-    The bar is drawn by rich, if it is installed. `file` is where it goes, standard output unless given. Nothing is
-    read from the device, which waits for it, more often than it is shown.
+    The bar is drawn by rich, if it is installed. Nothing is read from the device, which waits for it, more often than
+    it is shown.
+
+    Parameters
+    ----------
+    file : text stream, optional
+        Where it goes. By default standard output.
+
+    Attributes
+    ----------
+    interval : float
+        Seconds between two updates of the bar.
+
+    Examples
+    --------
+    >>> model, file = nn.Linear(1, 1), io.StringIO()
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[ProgressBar(file)])
+    >>> history = trainer.fit([(weft.ones((2, 1)), weft.ones((2, 1)))], epochs=2)
+    >>> [line[:15] for line in file.getvalue().splitlines()]
+    ['epoch 1/2  loss', 'epoch 2/2  loss']
     """
 
     order = 1
-    interval = 0.1  # seconds between two updates of the bar
+    interval = 0.1
 
     def __init__(self, file: TextIO | None = None):
         self.file = file
         self._bar: Any = None
         self._due = 0.0
 
-    def on_fit_begin(self, trainer: Any) -> None:
+    def on_fit_begin(self, trainer: Running) -> None:
         file = self.file or sys.stdout
         if file.isatty():
             self._bar = make_bar(file)
 
-    def on_epoch_begin(self, trainer: Any) -> None:
+    def on_epoch_begin(self, trainer: Running) -> None:
         if self._bar is not None:
             total = len(trainer.train_loader) if hasattr(trainer.train_loader, "__len__") else None
             self._task = self._bar.add_task(f"epoch {trainer.epoch + 1}/{trainer.epochs}", total=total, text="")
             self._bar.start()
 
-    def on_batch_end(self, trainer: Any) -> None:
+    def on_batch_end(self, trainer: Running) -> None:
         now = time.monotonic()
         if self._bar is None or now < self._due:
             return
@@ -95,7 +148,7 @@ class ProgressBar(Callback):
         speed = trainer.samples / max(trainer.seconds, 1e-9)
         self._bar.update(self._task, completed=trainer.batch, text=f"{text}  {speed:,.0f} samples/s")
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         line = summary_line(trainer.row, trainer.epochs)
         if self._bar is None:
             print(line, file=self.file or sys.stdout, flush=True)
@@ -104,13 +157,24 @@ class ProgressBar(Callback):
             self._bar.stop()
             self._bar.console.print(line, highlight=False, soft_wrap=True)
 
-    def on_fit_end(self, trainer: Any) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         if self._bar is not None:
             self._bar.stop()
 
 
 def make_bar(file: TextIO) -> Any:
-    """A `rich.progress.Progress` whose tasks have a `text` of their own; None where rich is not installed."""
+    """A progress bar of rich.
+
+    Parameters
+    ----------
+    file : text stream
+        Where it goes.
+
+    Returns
+    -------
+    rich.progress.Progress or None
+        Its tasks have a `text` of their own; None where rich is not installed.
+    """
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -126,9 +190,23 @@ def make_bar(file: TextIO) -> Any:
     return Progress(*columns, console=Console(file=file), transient=True)
 
 
-def summary_line(row: dict[str, Any], epochs: int) -> str:
+def summary_line(row: dict[str, float], epochs: int) -> str:
     """An epoch's row of the history as a line to read.
 
+    Parameters
+    ----------
+    row : dict
+        Values by column.
+    epochs : int
+        How many there are to be.
+
+    Returns
+    -------
+    str
+        Without a line break.
+
+    Examples
+    --------
     >>> row = {"epoch": 3, "step": 30, "lr": 0.001, "loss": 0.25, "samples_per_second": 5000.0, "seconds": 0.5}
     >>> summary_line(row, epochs=10)
     'epoch  3/10  loss 0.2500  lr 0.001  5,000 samples/s  0.5 s'

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data.normalize import Normalizer
 from ..layers.models import MODELS
+from ..layers.module import Module
 from .atomic import write_atomically
 from .checkpoint import CheckpointError, FilePath, load_checkpoint, save_checkpoint
 from .predict import Predictor
@@ -18,14 +19,34 @@ __all__ = ["SavedModel", "build_model", "load_model", "model_state", "save_model
 class SavedModel(Predictor):
     """A model that was loaded, and what it needs to be applied to raw inputs, such as uint8 images.
 
-    Attributes: `model` (in eval mode), `architecture` (see `build_model`; may be None), `normalizer` (or None),
-    `class_names`, `info` (whatever else was saved). `predict`, `predict_probabilities` and `predict_classes` normalise
-    first: give them inputs as they are in the data set.
+    `predict`, `predict_probabilities` and `predict_classes` normalise first: give them inputs as they are in the data
+    set.
+
+    Parameters
+    ----------
+    model : Module
+        Is put into eval mode.
+    architecture : dict, optional
+        How `build_model` makes it.
+    normalizer : Normalizer, optional
+        Applied to inputs before the model.
+    class_names : tuple of str, default ()
+        Of the outputs.
+    info : dict, optional
+        Whatever else was saved.
+    device : str, optional
+        Where the model runs. By default the default device.
+
+    Examples
+    --------
+    >>> saved = SavedModel(nn.Identity(), class_names=("cat", "dog"))
+    >>> saved.predict_names(np.array([[0.1, 0.9]]))
+    ['dog']
     """
 
     def __init__(
         self,
-        model: Any,
+        model: Module,
         *,
         architecture: dict[str, Any] | None = None,
         normalizer: Normalizer | None = None,
@@ -34,21 +55,55 @@ class SavedModel(Predictor):
         device: str | None = None,
     ):
         super().__init__(model.eval(), device=device, transform=normalizer)
-        self.architecture, self.normalizer, self.class_names, self.info = (
-            architecture,
-            normalizer,
-            class_names,
-            info or {},
-        )
+        self.architecture, self.normalizer = architecture, normalizer
+        self.class_names, self.info = class_names, info or {}
 
     def predict_names(self, data: Any, *, batch_size: int = 256) -> list[str]:
-        """`predict_classes`, by name."""
+        """The names of what `predict_classes` gives.
+
+        Parameters
+        ----------
+        data : array, Tensor or iterable of batches
+            As for `predict`.
+        batch_size : int, default 256
+            As for `predict`.
+
+        Returns
+        -------
+        list of str
+            One of `class_names` for each sample.
+
+        Examples
+        --------
+        >>> saved = SavedModel(nn.Identity(), class_names=("no", "yes"))
+        >>> saved.predict_names(np.array([-1.0, 1.0]))
+        ['no', 'yes']
+        """
         return [self.class_names[i] for i in self.predict_classes(data, batch_size=batch_size)]
 
 
-def build_model(architecture: dict[str, Any], *, device: str | None = None) -> Any:
-    """A fresh model from its description: the name of a function in `weft.layers.models`, and its arguments.
+def build_model(architecture: dict[str, Any], *, device: str | None = None) -> Module:
+    """A fresh model from its description.
 
+    Parameters
+    ----------
+    architecture : dict
+        "name" of a function in `weft.layers.models`, and its arguments.
+    device : str, optional
+        Where its parameters are made. By default the default device.
+
+    Returns
+    -------
+    Module
+        With weights drawn from the default generator.
+
+    Raises
+    ------
+    ValueError
+        If there is no function of that name; whatever the function says of its arguments.
+
+    Examples
+    --------
     >>> build_model({"name": "mlp", "input_shape": [4], "num_classes": 3, "hidden": []})
     Sequential(
       (0): Flatten(start_dim=1, end_dim=-1)
@@ -63,14 +118,33 @@ def build_model(architecture: dict[str, Any], *, device: str | None = None) -> A
 
 
 def model_state(
-    model: Any,
+    model: Module,
     *,
     architecture: dict[str, Any] | None = None,
     normalizer: Normalizer | None = None,
     class_names: tuple[str, ...] = (),
     info: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The entries of a model file. With `Checkpoint(extra=…)` checkpoints have them too, for `load_model` to read."""
+    """The entries of a model file. With `Checkpoint(extra=…)` checkpoints have them too, for `load_model` to read.
+
+    Parameters
+    ----------
+    model : Module
+        Its weights are saved.
+    architecture, normalizer, class_names, info : optional
+        As for `save_model`.
+
+    Returns
+    -------
+    dict
+        "model", "architecture", "normalizer", "class_names" and "info".
+
+    Examples
+    --------
+    >>> state = model_state(nn.Linear(2, 1), class_names=("a",))
+    >>> list(state["model"]), state["class_names"]
+    (['weight', 'bias'], ['a'])
+    """
     return {
         "model": model.state_dict(),
         "architecture": architecture,
@@ -82,7 +156,7 @@ def model_state(
 
 def save_model(
     path: FilePath,
-    model: Any,
+    model: Module,
     *,
     architecture: dict[str, Any] | None = None,
     normalizer: Normalizer | None = None,
@@ -91,15 +165,30 @@ def save_model(
 ) -> None:
     """Write a model to `path` (safetensors, atomically), and what there is to read of it as .json.
 
-    Parameters
-    ----------
-    architecture : how `build_model` makes it; without it `load_model` must be given a model of the same shape
-    normalizer : fitted, applied to inputs before the model
-    class_names : of the outputs
-    info : anything worth knowing about it, such as its accuracy (numbers, strings, lists and dicts of these)
-
     The JSON file is for people and other programs; nothing in weft reads it.
 
+    Parameters
+    ----------
+    path : str or path
+        The file; its folder is made if it is missing.
+    model : Module
+        Its weights are saved.
+    architecture : dict, optional
+        How `build_model` makes it; without it `load_model` must be given a model of the same shape.
+    normalizer : Normalizer, optional
+        Fitted, applied to inputs before the model.
+    class_names : tuple of str, default ()
+        Of the outputs.
+    info : dict, optional
+        Anything worth knowing about it, such as its accuracy (numbers, strings, lists and dicts of these).
+
+    Raises
+    ------
+    WriteError
+        If a file cannot be written.
+
+    Examples
+    --------
     >>> import tempfile
     >>> model = nn.Linear(2, 3)
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -121,11 +210,36 @@ def save_model(
     write_atomically(Path(path).with_suffix(".json"), f"{text}\n".encode())
 
 
-def load_model(path: FilePath, model: Any = None, *, device: str | None = None) -> SavedModel:
+def load_model(path: FilePath, model: Module | None = None, *, device: str | None = None) -> SavedModel:
     """The model in a file that `save_model` wrote, or in a checkpoint that holds `model_state`; ready to predict.
 
-    `model`: one of the same shape to load the weights into, where the file does not say how to build it.
-    Raises CheckpointError if the file is missing, damaged, of another kind, or does not fit.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    model : Module, optional
+        One of the same shape to load the weights into, where the file does not say how to build it.
+    device : str, optional
+        Where the model runs. By default the default device.
+
+    Returns
+    -------
+    SavedModel
+        In eval mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, of another kind, or does not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> architecture = {"name": "mlp", "input_shape": [4], "num_classes": 3, "hidden": []}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(folder + "/m.safetensors", build_model(architecture), architecture=architecture)
+    ...     load_model(folder + "/m.safetensors").predict(np.ones((2, 4), np.float32)).shape
+    (2, 3)
     """
     state = load_checkpoint(path, kind=("model", "checkpoint"))
     architecture, stored = state.get("architecture"), state.get("normalizer")

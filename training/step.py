@@ -1,166 +1,288 @@
-"""What a `Trainer` does with one batch: forward, loss, backward, clipping and update; on a GPU, as one launch."""
+"""One batch: forward, loss, backward, clipping and update; on a GPU, as one launch."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..backend.array.manipulation import astype
 from ..backend.device.devices import kind
-from ..backend.device.dtypes import is_real_floating
-from ..backend.modes.autocast import autocast
 from ..backend.modes.capture import capture as capture_step
 from ..backend.tape.recording import active
 from ..backend.tape.tensor import Tensor
-from ..optimizers import GradScaler
+from ..optimizers import GradScaler, Optimizer
 from ..optimizers.arena import contiguous, runs_kernels
 from ..optimizers.clipping import clip_grad_norm_
-from .callbacks import Callback
+from .listeners import Listeners
 
-__all__ = ["Step"]
+__all__ = ["Batch", "Step", "StepResult"]
+
+Batch = tuple[Tensor, ...]  # inputs of the model, and as the last one the target
 
 # Shapes of batches that are recorded: that of full batches and that of the last one. Each recording keeps the memory
 # of its intermediate results, so that batches of ever new shapes would fill a GPU.
 RECORDINGS = 2
 
 
-class Step:
-    """The step of a `Trainer`, and the choice whether it is captured."""
+class StepResult(NamedTuple):
+    """What a `Step` gives for a batch: Tensors that nobody has waited for yet.
 
-    model: Any
-    loss: Any
-    optimizer: Any
-    device: str
-    callbacks: list[Callback]
-    clip_grad_norm: float | None
-    accumulate: int
-    precision: str | None
-    capture: bool | None
-    metrics: dict[str, Any]
-    scaler: GradScaler
-    parameters: list[Tensor]
+    Parameters
+    ----------
+    loss : Tensor
+        () of the batch.
+    output : Tensor or None
+        (N, …) of the model, or None where nobody wants it (`Step.keeps_output`).
+    gradient_norm : Tensor or None
+        () of the whole gradient before clipping; None without clipping or without an update.
+    samples : int
+        N.
+    updated : bool
+        Whether the parameters were updated, or the gradients wait for those of other batches.
+
+    Examples
+    --------
+    >>> StepResult(weft.tensor(0.5), None, None, samples=16, updated=True).loss
+    tensor(0.5)
+    """
+
+    loss: Tensor
+    output: Any
+    gradient_norm: Tensor | None
+    samples: int
+    updated: bool
+
+
+class Step:
+    """Forward, loss, backward and, once in `accumulate` batches, an update of the parameters.
+
+    With losses lᵢ that are means over the nᵢ samples of batches i = 1 … `accumulate`, the update's gradient is that of
+    one batch of all samples: g = Σᵢ nᵢ ∇lᵢ / Σᵢ nᵢ. It is clipped to the norm `clip_grad_norm`: g ← g · min(1, c / ‖g‖).
+    `update` is all that happens between backward and the next batch.
+
+    Parameters
+    ----------
+    forward : function of a batch
+        Gives the model's output and the loss, a scalar Tensor.
+    optimizer : Optimizer
+        Its parameters are those that are trained.
+    scaler : GradScaler, optional
+        Scales the loss, for float16. By default it is left as it is.
+    clip_grad_norm : float, optional
+        Greatest norm of the whole gradient. By default it is not clipped.
+    accumulate : int, default 1
+        Batches per update.
+    capture : bool, optional
+        Whether a step is recorded and replayed, as `Trainer` says.
+    listeners : Listeners, optional
+        What is called at "on_loss" and "on_gradients".
+
+    Attributes
+    ----------
+    parameters : list of Tensor
+        The optimizer's, as they were when `begin_fit` was called.
+    current_loss : Tensor
+        () of the last batch.
+    gradient_norm : Tensor or None
+        () at the last update, before clipping.
+    keeps_output : bool
+        Whether results have the model's output.
+    waiting_batches, waiting_samples : int
+        Those whose gradients wait for an update.
+
+    Examples
+    --------
+    >>> w = weft.Parameter([1.0])
+    >>> step = Step(lambda batch: (w * batch[0], (w * batch[0]).sum()), optim.SGD([w], lr=0.5))
+    >>> step.begin_fit()
+    >>> result = step((weft.tensor([3.0]), weft.tensor([0.0])))
+    >>> result.loss, result.updated, w.tolist()
+    (tensor(3.), True, [-0.5])
+    """
+
     current_loss: Tensor
-    _pending: int
-    _pending_batches: int
-    _listeners: dict[str, list[Callback]]
-    _captured: capture_step | None
-    _recorded_settings: list[Any] | None
-    _shapes: set[Any]
+    _captured: capture_step | None  # for this epoch
+    _captured_settings: list[Any]
+    _shapes: set[tuple[tuple[int, ...], ...]]  # of batches, those that are recorded
+
+    def __init__(
+        self,
+        forward: Callable[[Batch], tuple[Any, Tensor]],
+        optimizer: Optimizer,
+        *,
+        scaler: GradScaler | None = None,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
+        capture: bool | None = None,
+        listeners: Listeners | None = None,
+    ):
+        self.forward, self.optimizer = forward, optimizer
+        self.scaler = GradScaler(enabled=False) if scaler is None else scaler
+        self.clip_grad_norm, self.accumulate, self.capture = clip_grad_norm, accumulate, capture
+        self.listeners = Listeners() if listeners is None else listeners
+        self.parameters: list[Tensor] = []
+        self.gradient_norm: Tensor | None = None
+        self.keeps_output = True
+        self.waiting_batches = self.waiting_samples = 0
+        self.release()
 
     # --- the step itself ----------------------------------------------------------------------------------------------
-    def train_step(self, *batch: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The loss of a batch, the output if there are metrics, the gradient's norm if it is clipped; updates the model.
+    def __call__(self, batch: Batch) -> StepResult:
+        """Train on a batch, on the device where the parameters are."""
+        step = self.train_step if self._captured is None else self._captured_or_not(batch)
+        loss, output, norm = step(*batch)
+        self.current_loss = loss
+        n = batch[-1].shape[0]
+        self.waiting_batches += 1
+        self.waiting_samples += n
+        updated = self.waiting_batches == self.accumulate
+        if updated:
+            self.gradient_norm = norm
+            self.waiting_batches = self.waiting_samples = 0
+        return StepResult(loss, output, norm, n, updated)
 
-        All of it is work for the device: what is counted on the host is counted by `fit`.
+    def train_step(self, *batch: Tensor) -> tuple[Tensor, Any, Tensor | None]:
+        """What the device does for a batch; what the host counts is counted by `__call__`.
+
+        Parameters
+        ----------
+        *batch : Tensor
+            Inputs of the model and, as the last one, the target.
+
+        Returns
+        -------
+        tuple
+            The first three fields of `StepResult`.
         """
         output, loss = self.forward(batch)
         self.current_loss = loss.detach()
-        self._ask("on_loss")
-        if not self._pending:  # and not right after the update: until here the gradients it used can be looked at
+        self._notify("on_loss")
+        if not self.waiting_samples:  # not right after the update: until here the gradients it used can be looked at
             self.optimizer.zero_grad()
         n = batch[-1].shape[0]
         self.scaler.scale(loss if self.accumulate == 1 else loss * n).backward()
-        norm = self._update(self._pending + n) if self._pending_batches + 1 == self.accumulate else None
-        return self.current_loss, output.detach() if self.metrics else None, norm
+        norm = None
+        if self.waiting_batches + 1 == self.accumulate:
+            norm = self.update(self.waiting_samples + n)
+        return self.current_loss, output.detach() if self.keeps_output else None, norm
 
-    def forward(self, batch: tuple[Tensor, ...]) -> tuple[Any, Any]:
-        """Output and loss of a batch. A half-precision output comes back in float32, which metrics compute with."""
-        with self.autocast():
-            output = self.model(*batch[:-1])
-            loss = self.loss(output, batch[-1])
-        is_half = self.precision is not None and output.dtype.itemsize < 4 and is_real_floating(output.dtype)
-        is_half &= bool(self.metrics)  # the logits of a language model are gigabytes
-        return astype(output.detach(), np.dtype(np.float32)) if is_half else output, loss
+    def update(self, samples: int) -> Tensor | None:
+        """Update the parameters with the gradients that backward has accumulated.
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which model and loss are called."""
-        return nullcontext() if self.precision is None else autocast(self.precision)
+        Parameters
+        ----------
+        samples : int
+            How many they are of.
 
-    def _update(self, samples: int) -> Tensor | None:
-        """Update with the gradients of so many samples; the norm of all gradients, if they are clipped."""
+        Returns
+        -------
+        Tensor or None
+            () norm of the whole gradient before clipping, if it is clipped.
+        """
         if self.accumulate > 1:
             for g in contiguous([p.grad.data for p in self.parameters if p.grad is not None]):
                 g /= samples
         norm = None
-        if self.clip_grad_norm is not None or self._listeners["on_gradients"]:
+        if self.clip_grad_norm is not None or self.listeners.to("on_gradients"):
             self.scaler.unscale_(self.optimizer)
         if self.clip_grad_norm is not None:
             norm = self.gradient_norm = clip_grad_norm_(self.parameters, self.clip_grad_norm)
-        self._ask("on_gradients")
+        self._notify("on_gradients")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm
 
-    # --- callbacks that look into it ----------------------------------------------------------------------------------
-    def _listen(self) -> None:
-        """Find the callbacks that do something in the loop over batches: the others cost nothing there."""
-        names = ("on_batch_begin", "on_loss", "on_gradients", "on_batch_end")
-        self._listeners = {name: [c for c in self.callbacks if _overrides(c, name)] for name in names}
+    def flush(self) -> bool:
+        """Update with what `accumulate` has left over at the end of an epoch.
 
-    def _ask(self, name: str) -> None:
-        """Call those that listen, except where what they would look at is not computed, but recorded."""
+        Returns
+        -------
+        bool
+            Whether there was anything.
+        """
+        if not self.waiting_samples:
+            return False
+        self.update(self.waiting_samples)
+        self.waiting_batches = self.waiting_samples = 0
+        return True
+
+    def _notify(self, event: str) -> None:
+        """Notify the listeners, except where what they would look at is not computed, but recorded."""
         recording = active()
         if recording is None or not recording.is_recording:
-            for callback in self._listeners[name]:
-                getattr(callback, name)(self)
+            self.listeners.notify(event)
 
     # --- capturing ----------------------------------------------------------------------------------------------------
-    def _begin_steps(self) -> None:
-        """Capture the step for this epoch, if it can be; one captured before is kept if nothing has changed for it."""
-        obstacle = None if self.capture is False else self._obstacle()
+    def begin_fit(self) -> None:
+        """Find the parameters; forget gradients that wait for an update."""
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.waiting_batches = self.waiting_samples = 0
+
+    def begin_epoch(self, model: Any, loss: Any, device: str, *, precision: str | None, keeps_output: bool) -> None:
+        """Capture the step for this epoch, if it can be; one captured before is kept if nothing has changed for it.
+
+        Parameters
+        ----------
+        model, loss : Module or function
+            What `forward` calls.
+        device : str
+            Where the batches will be.
+        precision : str or None
+            Of `forward`.
+        keeps_output : bool
+            Whether results are to have the model's output.
+
+        Raises
+        ------
+        ValueError
+            If `capture` is True and something keeps the step from being captured.
+        """
+        self.keeps_output = keeps_output
+        obstacle = None if self.capture is False else self._obstacle(model, device)
         if self.capture and obstacle:
             raise ValueError(f"`capture=True` needs steps without the host, but {obstacle}")
         if self.capture is False or obstacle:
-            self._end_steps()
+            self.release()
             return
-        settings = self._settings()
-        if self._captured is None or settings != self._recorded_settings:
+        settings = [precision, keeps_output, *self._settings(model, loss)]
+        if self._captured is None or settings != self._captured_settings:
             self._captured = capture_step(self.train_step, strict=self.capture is True)
-            self._recorded_settings, self._shapes = settings, set()
+            self._captured_settings, self._shapes = settings, set()
 
-    def _end_steps(self) -> None:
+    def release(self) -> None:
         """Let go of what was recorded, and of its memory."""
-        self._captured = self._recorded_settings = None
-        self._shapes = set()
+        self._captured, self._captured_settings, self._shapes = None, [], set()
 
-    def _run_step(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        if self._captured is not None:
-            shapes = tuple(a.shape for a in batch)
-            if shapes in self._shapes or len(self._shapes) < RECORDINGS:
-                self._shapes.add(shapes)
-                return self._captured(*batch)
-        return self.train_step(*batch)
+    def _captured_or_not(self, batch: Batch) -> Callable[..., tuple[Tensor, Any, Tensor | None]]:
+        shapes = tuple(a.shape for a in batch)
+        if self._captured is None or (shapes not in self._shapes and len(self._shapes) == RECORDINGS):
+            return self.train_step
+        self._shapes.add(shapes)
+        return self._captured
 
-    def _obstacle(self) -> str | None:
+    def _obstacle(self, model: Any, device: str) -> str | None:
         """What keeps a step from being captured."""
-        if kind(self.device) not in ("cuda", "emulator"):
-            return f"the device {self.device!r} has no captured steps"
+        if kind(device) not in ("cuda", "emulator"):
+            return f"the device {device!r} has no captured steps"
         if self.accumulate > 1:
             return f"`accumulate` is {self.accumulate}: the steps between updates are not the same"
-        for callback in self._listeners["on_loss"] + self._listeners["on_gradients"]:
+        for callback in self.listeners.to("on_loss") + self.listeners.to("on_gradients"):
             if callback.looks_inside:
                 return f"the callback {type(callback).__name__} looks into them"
-        for name, module in self.model.named_modules():
+        for name, module in model.named_modules():
             if module._hooks is not None:
                 return f"the module {name!r} ({type(module).__name__}) has hooks"
         dtypes = [p.dtype for p in self.parameters]
-        if self.scaler.is_enabled() and not (self.optimizer.kernel and runs_kernels(self.device, *dtypes)):
+        if self.scaler.is_enabled() and not (self.optimizer.kernel and runs_kernels(device, *dtypes)):
             return f"whether {type(self.optimizer).__name__} leaves out an update for float16 is decided there"
         return None
 
-    def _settings(self) -> list[Any]:
+    def _settings(self, model: Any, loss: Any) -> list[Any]:
         """What a recording depends on, and code may change between epochs: modes, options, what is frozen."""
-        settings: list[Any] = [self.clip_grad_norm, self.precision]
-        for top in (self.model, self.loss):
+        settings: list[Any] = [self.clip_grad_norm]
+        for top in (model, loss):
             for module in top.modules() if hasattr(top, "modules") else ():
                 plain = {k: v for k, v in vars(module).items() if v is None or isinstance(v, bool | int | float | str)}
                 settings.append((module.training, plain))
         for group in self.optimizer.param_groups:
             settings.append([p.requires_grad for p in group["params"]])
         return settings
-
-
-def _overrides(callback: Callback, name: str) -> bool:
-    return getattr(type(callback), name) is not getattr(Callback, name)

@@ -1,85 +1,187 @@
-"""Trainer: the loop over epochs and batches, and what is needed to break it off and go on as if it had not been."""
+"""Trainer: the loop over epochs and batches."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Generic, Self, TypeVar, overload
+
+import numpy as np
 
 from ..backend.array import random
 from ..backend.array.creation import asarray
+from ..backend.array.manipulation import astype
 from ..backend.device.devices import canonical, waiting_is_meant
+from ..backend.device.dtypes import is_real_floating
 from ..backend.modes import nvtx
+from ..backend.modes.autocast import autocast
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
-from ..optimizers import GradScaler
-from ..optimizers.schedulers import ReduceLROnPlateau
+from ..layers.module import Module
+from ..optimizers import GradScaler, Optimizer
+from ..optimizers.schedulers import LRScheduler, ReduceLROnPlateau
 from .callbacks import Callback
-from .metrics import collect
-from .metrics.metric import Mean, Metric
+from .listeners import Listeners
+from .metrics import Metrics, collect
+from .metrics.metric import Mean
 from .predict import Predictor
-from .resumable import Resumable
-from .step import Step
+from .progress import Progress
+from .run_state import RunState
+from .step import Batch, Step
 
 __all__ = ["Trainer"]
 
+T = TypeVar("T")
 
-class Trainer(Step, Resumable, Predictor):
-    """Trains a model on batches (x, y), and evaluates and applies it.
+
+class _Part(Generic[T]):
+    """An attribute of one of the trainer's parts that is read and written as if it were the trainer's own."""
+
+    def __init__(self, part: str):
+        self._part = part
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, trainer: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, trainer: object, owner: type) -> T: ...
+
+    def __get__(self, trainer: object | None, owner: type) -> Self | T:
+        return self if trainer is None else getattr(getattr(trainer, self._part), self._name)
+
+    def __set__(self, trainer: object, value: T) -> None:
+        setattr(getattr(trainer, self._part), self._name, value)
+
+
+class Trainer(Predictor):
+    """Trains a model on batches (x, y), evaluates it and applies it.
 
     Parameters
     ----------
     model : Module
-    loss : `loss(output, target)` giving a scalar Tensor: a module such as `CrossEntropyLoss()`, or a function
-    optimizer : of the model's parameters
-    scheduler : learning-rate schedule. `scheduler_interval` says when it steps: after each "epoch" or each "step"
-        (update). `ReduceLROnPlateau`, which looks at the validation, goes into the callback `Plateau` instead.
-    metrics : names ("accuracy", see `weft.training.metrics`), Metrics, or a list or dict of these
-    callbacks : see `weft.training.callbacks`
-    clip_grad_norm : greatest norm of the whole gradient at an update
-    accumulate : batches per update. Each sample counts the same, however the batches are cut: for a loss that is a
-        mean over samples the gradient is that of one batch of all of them. The last update of an epoch takes what is
-        left.
-    precision : "bfloat16" or "float16": what model and loss compute in half precision is what `autocast` says, in
-        training and in `evaluate`; parameters stay float32. For "float16" the loss is scaled (`GradScaler`), and an
-        update whose gradients are not finite is left out.
-    capture : whether a step (forward, loss, backward, clipping, update) is recorded and replayed as one launch, see
-        `weft.capture`. None: on "cuda" and "emulator", unless something has to look into the step; True: always, or
-        ValueError (RuntimeError, if it shows while recording) says what stands in the way; False: never. The results
+        What is trained.
+    loss : Module or function
+        `loss(output, target)` gives a scalar Tensor: a module such as `CrossEntropyLoss()`, or a function.
+    optimizer : Optimizer
+        Of the model's parameters.
+    scheduler : LRScheduler, optional
+        Schedule of the learning rate. `ReduceLROnPlateau`, which looks at the validation, goes into the callback
+        `Plateau` instead.
+    scheduler_interval : {"epoch", "step"}, default "epoch"
+        After what the scheduler steps: each epoch, or each update.
+    metrics : str, Metric, or a list or dict of these, optional
+        Names ("accuracy", see `weft.training.metrics`) or objects.
+    callbacks : sequence of Callback, default ()
+        Called in the order of their `order`, see `Callback`.
+    clip_grad_norm : float, optional
+        Greatest norm of the whole gradient at an update. By default it is not clipped.
+    accumulate : int, default 1
+        Batches per update. Each sample counts the same, however the batches are cut: for a loss that is a mean over
+        samples the gradient is that of one batch of all of them. The last update of an epoch takes what is left.
+    precision : {"bfloat16", "float16"}, optional
+        What model and loss compute in half precision is what `autocast` says, in training and in `evaluate`; parameters
+        stay float32. For "float16" the loss is scaled (`GradScaler`), and an update whose gradients are not finite is
+        left out. By default all is computed in the dtype of the parameters.
+    capture : bool, optional
+        Whether a step (forward, loss, backward, clipping, update) is recorded and replayed as one launch, see
+        `weft.capture`. By default on "cuda" and "emulator", unless something has to look into the step; True: always,
+        or ValueError (RuntimeError, if it shows while recording) says what stands in the way; False: never. The results
         are the same bits. Batches of two shapes are recorded, full ones and the last one; any others run as usual.
-    device : where the model is moved to, and every batch; by default where the model is
-    seed : seeds the default generator, which dropout draws from, when the trainer is made
+    device : str, optional
+        Where the model is moved to, and every batch. By default where the model is.
+    seed : int, optional
+        Seeds the default generator, which dropout draws from, when the trainer is made.
 
-    Attributes: `history`, a list with one dict per epoch ("epoch", "step", "lr", "loss", the metrics, "val_loss",
-    "val_…", "seconds", "samples_per_second"); `epoch`, `step`, `batch`: epochs and updates done, and batches of the
-    current epoch.
+    Attributes
+    ----------
+    history : list of dict
+        One row per epoch: "epoch", "step", "lr", "loss", the metrics, "val_loss", "val_…", "seconds",
+        "samples_per_second".
+    row : dict
+        The current epoch's row, as far as it is known.
+    epoch, step : int
+        Epochs and updates done.
+    batch, samples : int
+        Batches of the current epoch done, and samples in them.
+    seconds : float
+        Time that they took.
+    epochs : int
+        How many `fit` was asked for.
+    stopping : str or None
+        Why `fit` returns before that.
+    current_batch : tuple of Tensor
+        The batch of the moment.
+    current_loss : Tensor
+        () its loss.
+    gradient_norm : Tensor or None
+        () of the last update's gradient before clipping, where there is clipping.
+    mean_loss : Metric
+        The mean of the loss over the current epoch; with `metrics`, which is a dict, what the row will have.
+    scaler : GradScaler
+        Of the loss; not enabled but for "float16".
+    stepper : Step
+        What is done with a batch.
+    progress : Progress
+        What is counted.
 
-    The host waits for the device once an epoch, when it reads the loss and the metrics (and where a callback says so), not
-    in between: `weft.set_sync_debug_mode("error")` holds a model and a loss to that. Inside `weft.nvtx.emit()` epochs and
-    steps are marked.
+    Raises
+    ------
+    ValueError
+        If `scheduler_interval`, `accumulate` or `precision` is none of these.
+    TypeError
+        If the scheduler is a `ReduceLROnPlateau`.
+
+    Notes
+    -----
+    The host waits for the device once an epoch, when it reads the loss and the metrics (and where a callback says so),
+    not in between: `weft.set_sync_debug_mode("error")` holds a model and a loss to that. Inside `weft.nvtx.emit()`
+    epochs and steps are marked.
 
     Python code of model and loss does not run when a captured step is replayed. What changes between epochs (a layer's
     mode and its options, frozen parameters) has the step recorded anew; a model whose forward counts, or draws numbers
     on the host, needs `capture=False`.
 
+    Examples
+    --------
     >>> x = weft.linspace(-1, 1, 64).reshape(-1, 1)
     >>> model = nn.Linear(1, 1)
-    >>> trainer = Trainer(model, nn.MSELoss(), weft.optimizers.SGD(model.parameters(), lr=0.5))
-    >>> history = trainer.fit([(x, 2 * x + 1)], epochs=100)
+    >>> trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.5))
+    >>> history = trainer.fit([(x, 2 * x + 1)], epochs=50)
     >>> round(model.weight.item(), 3), round(model.bias.item(), 3)
     (2.0, 1.0)
     """
 
+    optimizer: _Part[Optimizer] = _Part("stepper")
+    scaler: _Part[GradScaler] = _Part("stepper")
+    clip_grad_norm: _Part[float | None] = _Part("stepper")
+    accumulate: _Part[int] = _Part("stepper")
+    capture: _Part[bool | None] = _Part("stepper")
+    parameters: _Part[list[Tensor]] = _Part("stepper")
+    current_loss: _Part[Tensor] = _Part("stepper")
+    gradient_norm: _Part[Tensor | None] = _Part("stepper")
+    epoch: _Part[int] = _Part("progress")
+    step: _Part[int] = _Part("progress")
+    batch: _Part[int] = _Part("progress")
+    samples: _Part[int] = _Part("progress")
+    seconds: _Part[float] = _Part("progress")
+    row: _Part[dict[str, float]] = _Part("progress")
+    history: _Part[list[dict[str, float]]] = _Part("progress")
+    current_batch: Batch
+
     def __init__(
         self,
-        model: Any,
-        loss: Any,
-        optimizer: Any,
+        model: Module,
+        loss: Callable[..., Tensor],
+        optimizer: Optimizer,
         *,
-        scheduler: Any = None,
+        scheduler: LRScheduler | None = None,
         scheduler_interval: str = "epoch",
-        metrics: Any = None,
+        metrics: Metrics = None,
         callbacks: Sequence[Callback] = (),
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
@@ -101,136 +203,265 @@ class Trainer(Step, Resumable, Predictor):
         first = next(iter(model.parameters()), None)
         device = canonical(device or (first.device if first is not None else None))
         super().__init__(model.to(device), device=device)
-        self.loss, self.optimizer, self.scheduler = loss, optimizer, scheduler
-        self.scheduler_interval, self.clip_grad_norm, self.accumulate = scheduler_interval, clip_grad_norm, accumulate
-        self.precision, self.capture = precision, capture
-        self.scaler = GradScaler(enabled=precision == "float16")
-        self.metrics = collect(metrics)
+        self.loss, self.precision, self.metrics = loss, precision, collect(metrics)
+        self.scheduler, self.scheduler_interval = scheduler, scheduler_interval
         self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
-        self.history: list[dict[str, Any]] = []
-        self.epoch = self.step = self.batch = self.epochs = 0
+        self._listeners = Listeners(self._call)
+        self.stepper = Step(
+            self.forward,
+            optimizer,
+            scaler=GradScaler(enabled=precision == "float16"),
+            clip_grad_norm=clip_grad_norm,
+            accumulate=accumulate,
+            capture=capture,
+            listeners=self._listeners,
+        )
+        self.progress = Progress()
+        self._run_state = RunState(self)
+        self.mean_loss = Mean()
+        self.epochs = 0
         self.stopping: str | None = None
         self.train_loader: Any = None
         self.validation_loader: Any = None
-        self.gradient_norm: Any = None  # of the last update, before clipping: a 0-d Tensor, where there is clipping
-        self._positions = None
-        self._pending = self._pending_batches = 0  # samples and batches whose gradients wait for an update
-        self._listen()
-        self._end_steps()
+        self._began = 0.0
         self._begin_epoch()
 
     # --- training ---------------------------------------------------------------------------------------------------
     def fit(
         self, train_loader: Iterable[Any], validation_loader: Iterable[Any] | None = None, epochs: int = 1
-    ) -> list[dict[str, Any]]:
-        """Train until `epochs` epochs are done, counting those of earlier calls and of a resumed run; return `history`.
+    ) -> list[dict[str, float]]:
+        """Train until `epochs` epochs are done, counting those of earlier calls and of a resumed run.
 
-        Loaders give batches (x, y), or (x₁, x₂, …, y) for models with several inputs: a `DataLoader`, a list, anything
-        that can be iterated anew for each epoch. After `load_state_dict`, training goes on with the very next batch.
+        Parameters
+        ----------
+        train_loader : iterable of batches
+            Batches (x, y), or (x₁, x₂, …, y) for models with several inputs: a `DataLoader`, a list, anything that can
+            be iterated anew for each epoch. After `load_state_dict`, training goes on with the very next batch.
+        validation_loader : iterable of batches, optional
+            What the model is evaluated on after each epoch.
+        epochs : int, default 1
+            How many there are to be in all.
 
-        Raises ValueError if an epoch has no batches; whatever model, loss or a callback raises.
+        Returns
+        -------
+        list of dict
+            `history`.
+
+        Raises
+        ------
+        ValueError
+            If an epoch has no batches. Besides, whatever model, loss or a callback raises.
+
+        Examples
+        --------
+        >>> w = nn.Linear(1, 1)
+        >>> trainer = Trainer(w, nn.MSELoss(), optim.SGD(w.parameters(), lr=0.1))
+        >>> batches = [(weft.ones((4, 1)), weft.zeros((4, 1)))] * 3
+        >>> [row["step"] for row in trainer.fit(batches, epochs=2)]
+        [3, 6]
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise ValueError(f"`epochs` must be an integer ≥ 0, got {epochs!r}")
         self.train_loader, self.validation_loader = train_loader, validation_loader
         self.epochs, self.stopping = epochs, None
-        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self._pending = self._pending_batches = 0
-        self._go_on()
-        self._call("on_fit_begin")
+        self.stepper.begin_fit()
+        self._run_state.restore_positions()
+        self._call_all("on_fit_begin")
         try:
             while self.epoch < epochs and self.stopping is None:
                 with nvtx.range("epoch {}", self.epoch + 1):
                     self._fit_epoch()
         finally:
-            self._end_steps()
-            self._call("on_fit_end")
+            self.stepper.release()
+            self._call_all("on_fit_end")
         return self.history
 
     def stop(self, reason: str) -> None:
-        """Let `fit` return after this batch (or, called at the end of an epoch, after this epoch). For callbacks."""
+        """Let `fit` return after this batch (or, called at the end of an epoch, after this epoch). For callbacks.
+
+        Parameters
+        ----------
+        reason : str
+            What `stopping` will be.
+
+        Examples
+        --------
+        >>> w = nn.Linear(1, 1)
+        >>> trainer = Trainer(w, nn.MSELoss(), optim.SGD(w.parameters(), lr=0.1))
+        >>> trainer.stop("it is late")
+        >>> trainer.stopping
+        'it is late'
+        """
         self.stopping = reason
 
     def log(self, **values: float) -> None:
-        """Add entries to this epoch's row of `history`. For callbacks, in `on_epoch_end` at the latest."""
+        """Add entries to this epoch's row of `history`. For callbacks, in `on_epoch_end` at the latest.
+
+        Parameters
+        ----------
+        **values : float
+            By the name of their column.
+
+        Examples
+        --------
+        >>> w = nn.Linear(1, 1)
+        >>> trainer = Trainer(w, nn.MSELoss(), optim.SGD(w.parameters(), lr=0.1))
+        >>> trainer.log(temperature=21.5)
+        >>> trainer.row
+        {'temperature': 21.5}
+        """
         self.row.update(values)
 
     def _begin_epoch(self) -> None:
-        self.row: dict[str, Any] = {}
-        self.samples, self.seconds, self.mean_loss = 0, 0.0, Mean()
+        self.progress.begin_epoch()
+        self.mean_loss = Mean()
         for metric in self.metrics.values():
             metric.reset()
 
     def _fit_epoch(self) -> None:
-        if not self.batch:
+        progress = self.progress
+        if not progress.batch:
             self._begin_epoch()
-        batches = self._batches()
+        batches = self._run_state.remaining_batches()
         self.model.train()
-        self._call("on_epoch_begin")
-        self._listen()
-        self._begin_steps()
-        self._began = time.perf_counter() - self.seconds
+        self._call_all("on_epoch_begin")
+        self._listeners.find(self.callbacks)
+        self.stepper.begin_epoch(
+            self.model, self.loss, self.device, precision=self.precision, keeps_output=bool(self.metrics)
+        )
+        self._began = time.perf_counter() - progress.seconds
         for batch in nvtx.each("step", batches):
             self._fit_batch(self._placed(batch))
-            self.seconds = time.perf_counter() - self._began
-            for callback in self._listeners["on_batch_end"]:
-                callback.on_batch_end(self)
+            progress.seconds = time.perf_counter() - self._began
+            self._listeners.notify("on_batch_end")
             if self.stopping is not None and self.is_between_updates:
-                self._positions = self._loader_states()
+                self._run_state.keep_positions()
                 return
-        if not self.batch:
+        if not progress.batch:
             raise ValueError("`train_loader` must give batches in each epoch, got none; was it a generator, used up?")
-        if self._pending:
-            self._update(self._pending)
+        if self.stepper.flush():
             self._count_update()
         self._end_epoch()
 
-    def _fit_batch(self, batch: tuple[Tensor, ...]) -> None:
+    def _fit_batch(self, batch: Batch) -> None:
         self.current_batch = batch
-        for callback in self._listeners["on_batch_begin"]:
-            callback.on_batch_begin(self)
-        self.current_loss, output, norm = self._run_step(batch)
-        n = batch[-1].shape[0]
-        self._pending += n
-        self._pending_batches += 1
-        if self._pending_batches == self.accumulate:
-            self.gradient_norm = norm
+        self._listeners.notify("on_batch_begin")
+        result = self.stepper(batch)
+        if result.updated:
             self._count_update()
-        self.mean_loss.update(self.current_loss, n)
+        self.mean_loss.update(result.loss, result.samples)
         for metric in self.metrics.values():
-            metric.update(output, batch[-1])
-        self.batch += 1
-        self.samples += n
+            metric.update(result.output, batch[-1])
+        self.progress.count_batch(result.samples)
 
     def _count_update(self) -> None:
         if self.scheduler is not None and self.scheduler_interval == "step":
             self.scheduler.step()
-        self.step += 1
-        self._pending = self._pending_batches = 0
+        self.progress.step += 1
 
     def _end_epoch(self) -> None:
         row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}
         with waiting_is_meant():
-            row |= {"loss": self.mean_loss.compute(), **_computed(self.metrics), **self.row}
+            row |= {"loss": self.mean_loss.compute(), **_scalars(self._metrics()), **self.row}
         self.seconds = time.perf_counter() - self._began  # computing has waited for the device
         if self.validation_loader is not None:
-            self._call("on_validation_begin")
-            results = self.evaluate(self.validation_loader)
-            row |= {f"val_{name}": value for name, value in results.items() if isinstance(value, float)}
+            self._call_all("on_validation_begin")
+            row |= {f"val_{name}": value for name, value in _scalars(self.evaluate(self.validation_loader)).items()}
         row |= {"seconds": self.seconds, "samples_per_second": self.samples / max(self.seconds, 1e-9)}
         if self.scheduler is not None and self.scheduler_interval == "epoch":
             self.scheduler.step()
-        self.row = row
-        self.history.append(row)
-        self.epoch += 1
-        self.batch = 0
-        self._call("on_epoch_end")
+        self.progress.end_epoch(row)
+        self._call_all("on_epoch_end")
 
-    # --- evaluation -------------------------------------------------------------------------------------------------
+    def _metrics(self) -> dict[str, Any]:
+        return {name: metric.compute() for name, metric in self.metrics.items()}
+
+    def _placed(self, batch: Any) -> Batch:
+        if not isinstance(batch, tuple | list) or len(batch) < 2:
+            raise TypeError(f"a loader must give batches (x, y), got {type(batch).__name__}")
+        return tuple(
+            a if type(a) is Tensor and a.device == self.device else asarray(a, device=self.device) for a in batch
+        )
+
+    def _call(self, callback: Callback, event: str) -> None:
+        getattr(callback, event)(self)
+
+    def _call_all(self, event: str) -> None:
+        """What callbacks do once an epoch, or once a fit: there they may wait for the device."""
+        with waiting_is_meant():
+            for callback in self.callbacks:
+                self._call(callback, event)
+
+    # --- the model and its loss ---------------------------------------------------------------------------------------
+    def forward(self, batch: Batch) -> tuple[Any, Tensor]:
+        """Output and loss of a batch.
+
+        Parameters
+        ----------
+        batch : tuple of Tensor
+            Inputs of the model and, as the last one, the target.
+
+        Returns
+        -------
+        output : Tensor
+            What the model gives. One of half precision, if there are metrics to compute with it, is in float32.
+        loss : Tensor
+            () what is minimised.
+
+        Examples
+        --------
+        >>> trainer = Trainer(nn.Identity(), nn.MSELoss(), optim.SGD([weft.Parameter([0.0])], lr=0.1))
+        >>> trainer.forward((weft.ones(2), weft.zeros(2)))
+        (tensor([1., 1.]), tensor(1.))
+        """
+        with self.autocast():
+            output = self.model(*batch[:-1])
+            loss = self.loss(output, batch[-1])
+        is_half = self.precision is not None and output.dtype.itemsize < 4 and is_real_floating(output.dtype)
+        is_half &= bool(self.metrics)  # the logits of a language model are gigabytes
+        return astype(output.detach(), np.dtype(np.float32)) if is_half else output, loss
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which model and loss are called.
+
+        Returns
+        -------
+        context manager
+            `autocast(precision)`, or one that does nothing.
+
+        Examples
+        --------
+        >>> model = nn.Linear(1, 1)
+        >>> trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), precision="bfloat16")
+        >>> with trainer.autocast():
+        ...     model(weft.ones((1, 1))).dtype
+        dtype(bfloat16)
+        """
+        return nullcontext() if self.precision is None else autocast(self.precision)
+
     def evaluate(self, loader: Iterable[Any]) -> dict[str, Any]:
-        """The loss and the metrics on all batches of `loader`, in eval mode, by name.
+        """The loss and the metrics on all batches, in eval mode.
 
-        Raises ValueError if there are no batches.
+        Parameters
+        ----------
+        loader : iterable of batches
+            Batches (x, y), or (x₁, x₂, …, y).
+
+        Returns
+        -------
+        dict
+            "loss" and each metric, by name.
+
+        Raises
+        ------
+        ValueError
+            If there are no batches.
+
+        Examples
+        --------
+        >>> trainer = Trainer(nn.Identity(), nn.MSELoss(), optim.SGD([weft.Parameter([0.0])], lr=0.1), metrics="mae")
+        >>> trainer.evaluate([([1.0, 2.0], [1.0, 4.0])])
+        {'loss': 2.0, 'mae': 1.0}
         """
         metrics = {name: copy.copy(metric) for name, metric in self.metrics.items()}
         for metric in metrics.values():
@@ -252,20 +483,59 @@ class Trainer(Step, Resumable, Predictor):
         with waiting_is_meant():
             return {"loss": mean_loss.compute(), **{name: metric.compute() for name, metric in metrics.items()}}
 
-    def _placed(self, batch: Any) -> tuple[Tensor, ...]:
-        if not isinstance(batch, tuple | list) or len(batch) < 2:
-            raise TypeError(f"a loader must give batches (x, y), got {type(batch).__name__}")
-        return tuple(
-            a if type(a) is Tensor and a.device == self.device else asarray(a, device=self.device) for a in batch
-        )
+    # --- breaking off and going on ------------------------------------------------------------------------------------
+    @property
+    def is_between_updates(self) -> bool:
+        """False while gradients of some batches wait for those of others (`accumulate`): nothing can be saved then."""
+        return not self.stepper.waiting_samples
 
-    def _call(self, name: str) -> None:
-        """What callbacks do once an epoch, or once a fit: there they may wait for the device."""
-        with waiting_is_meant():
-            for callback in self.callbacks:
-                getattr(callback, name)(self)
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the run depends on, and its history: for `save_checkpoint`, which copies it to the disk.
+
+        The model, the optimizer, the schedule, the loss scale, the position in the data, the state of the default
+        generator (dropout), the running sums of the epoch, the callbacks. A run that loads it goes on bit for bit like
+        the one that was not broken off, if the data and the arguments are the same. A loader without `state_dict` must
+        give its batches in the same order each time.
+
+        Returns
+        -------
+        dict
+            A tree of dicts and lists of numbers, strings, arrays and Tensors.
+
+        Raises
+        ------
+        RuntimeError
+            Between the batches of one update (see `is_between_updates`).
+
+        Examples
+        --------
+        >>> w = nn.Linear(1, 1)
+        >>> trainer = Trainer(w, nn.MSELoss(), optim.SGD(w.parameters(), lr=0.1))
+        >>> trainer.state_dict()["epoch"]
+        0
+        """
+        return self._run_state.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was called: give `fit` the same data then.
+
+        Parameters
+        ----------
+        state : dict
+            As `state_dict` or `load_checkpoint` gives it. Whatever says that model, optimizer or schedule are not those
+            that were saved is raised.
+
+        Examples
+        --------
+        >>> w = nn.Linear(1, 1)
+        >>> trainer = Trainer(w, nn.MSELoss(), optim.SGD(w.parameters(), lr=0.1))
+        >>> trainer.load_state_dict({**trainer.state_dict(), "epoch": 7})
+        >>> trainer.epoch
+        7
+        """
+        self._run_state.load_state_dict(state)
 
 
-def _computed(metrics: dict[str, Metric]) -> dict[str, float]:
+def _scalars(results: dict[str, Any]) -> dict[str, float]:
     """Those that fit into one cell of the history (a confusion matrix does not)."""
-    return {name: value for name, metric in metrics.items() if isinstance(value := metric.compute(), float)}
+    return {name: value for name, value in results.items() if isinstance(value, float)}

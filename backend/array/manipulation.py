@@ -46,9 +46,13 @@ def reshape(xp: Any, x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
 @primitive(moves=True)
 def permute_dims(xp: Any, x: Any, /, axes: Any) -> Any:
     """Axes reordered: axis i of the result is axis axes[i] of x."""
-    n = x.ndim
-    back = tuple(sorted(range(n), key=[a % n for a in axes].__getitem__))
+    back = inverse_permutation([a % x.ndim for a in axes])
     return xp.permute_dims(x, axes), (lambda g: xp.permute_dims(g, back), None)
+
+
+def inverse_permutation(order: Sequence[int]) -> tuple[int, ...]:
+    """What undoes a permutation of axes: where each axis has gone."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
 
 
 @primitive(moves=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..device.gemm import matmul as gemm
+from ..device.gemm import gemm
 from ..tape.autograd import primitive
 from .elementwise import unbroadcast
+from .manipulation import inverse_permutation
 
 __all__ = ["matmul", "tensordot", "vecdot"]
 
@@ -57,7 +58,7 @@ def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     free2 = [i for i in range(x2.ndim) if i not in over2]
 
     def back(grad: Any, order: list) -> Any:
-        return xp.permute_dims(grad, tuple(sorted(range(len(order)), key=order.__getitem__)))
+        return xp.permute_dims(grad, inverse_permutation(order))
 
     def grad_x1(g: Any) -> Any:  # axes: free of x1, then the summed ones in the order of over2 sorted
         summed = sorted(range(len(over2)), key=over2.__getitem__)

@@ -58,13 +58,13 @@ class Generator:
         """Continue exactly where `get_state` was called."""
         self.seed, self.counter = int(state["seed"]), int(state["counter"])
 
-    def reserve(self, n: int, dtype: Any) -> Stretch:
+    def reserve(self, n: int, dtype: Any) -> BlockRange:
         """The blocks that the next n numbers of a dtype are made of: four of 8 bytes or eight others come from each."""
         recording = active()
         advance = self.advance if recording is None else recording.advance_of(self)
-        stretch = Stretch(self, self.seed, self.counter, advance)
+        blocks = BlockRange(self, self.seed, self.counter, advance)
         self.counter += -(-n // (4 if dtype.itemsize == 8 else 8))
-        return stretch
+        return blocks
 
     # --- raw draws ----------------------------------------------------------------------------------------------------
     def words(self, n: int, device: str = "cpu") -> Any:
@@ -99,15 +99,15 @@ class Generator:
 
     def _draw(self, what: str, shape: Sequence[int], dtype: Any, device: str, *numbers: int) -> Any:
         n = math.prod(shape)
-        stretch = self.reserve(n, dtype)
+        blocks = self.reserve(n, dtype)
         fill = _kernels.get(devices.kind(device))
         if fill is not None and self.counter < 1 << 64:  # kernels count that far
-            return fill(what, devices.namespace(device), tuple(shape), dtype, stretch, *numbers)
-        raw = _ON_HOST[what](stretch, n, dtype, *numbers).reshape(shape)
+            return fill(what, devices.namespace(device), tuple(shape), dtype, blocks, *numbers)
+        raw = _ON_HOST[what](blocks, n, dtype, *numbers).reshape(shape)
         return raw if device == "cpu" else devices.namespace(device).asarray(raw)
 
 
-class Stretch(NamedTuple):
+class BlockRange(NamedTuple):
     """Blocks of a generator's stream, from `counter` on, set aside for one draw.
 
     Whoever needs the numbers makes them: a kernel in its registers, as often as it likes, or a CPU from `words`.
@@ -144,16 +144,16 @@ def threshold(probability: float) -> int:
 
 
 # --- numbers from words, by NumPy -------------------------------------------------------------------------------------
-def _uniform(stretch: Stretch, n: int, dtype: Any) -> np.ndarray:
+def _uniform(blocks: BlockRange, n: int, dtype: Any) -> np.ndarray:
     p = PRECISION[dtype.name]  # fewer bits than a format can hold would waste it, more could round up to 1
     if p > 32:
-        return (stretch.words(n) >> (64 - p)) * 2.0**-p
-    return ((stretch.halves(n) >> (32 - p)).astype(np.float32) * np.float32(2.0**-p)).astype(dtype, copy=False)
+        return (blocks.words(n) >> (64 - p)) * 2.0**-p
+    return ((blocks.halves(n) >> (32 - p)).astype(np.float32) * np.float32(2.0**-p)).astype(dtype, copy=False)
 
 
-def _normal(stretch: Stretch, n: int, dtype: Any) -> np.ndarray:
+def _normal(blocks: BlockRange, n: int, dtype: Any) -> np.ndarray:
     wide = dtype == np.float64
-    source = stretch.words(n) >> 12 if wide else stretch.halves(n)  # one bit more, and the last cell's middle were 1
+    source = blocks.words(n) >> 12 if wide else blocks.halves(n)  # one bit more, and the last cell's middle were 1
     cell = 2.0**-52 if wide else 2.0**-32
     out = np.empty(n, np.float64 if wide else np.float32)
     for i in range(0, n, BLOCK):
@@ -161,23 +161,23 @@ def _normal(stretch: Stretch, n: int, dtype: Any) -> np.ndarray:
     return out.astype(dtype, copy=False)  # half precision is rounded from float32, as kernels do it
 
 
-def _bernoulli(stretch: Stretch, n: int, dtype: Any, threshold: int) -> np.ndarray:
-    bits = stretch.halves(n)
+def _bernoulli(blocks: BlockRange, n: int, dtype: Any, threshold: int) -> np.ndarray:
+    bits = blocks.halves(n)
     return bits < threshold if threshold < 1 << 32 else np.ones(bits.shape, bool)
 
 
-def _integers(stretch: Stretch, n: int, dtype: Any, width: int, low: int) -> np.ndarray:
-    return low + (stretch.words(n) % np.uint64(width)).astype(np.int64)
+def _integers(blocks: BlockRange, n: int, dtype: Any, width: int, low: int) -> np.ndarray:
+    return low + (blocks.words(n) % np.uint64(width)).astype(np.int64)
 
 
 _ON_HOST: dict[str, Callable] = {
-    "Words": lambda stretch, n, dtype: stretch.words(n),
+    "Words": lambda blocks, n, dtype: blocks.words(n),
     "Uniform": _uniform,
     "Normal": _normal,
     "Bernoulli": _bernoulli,
     "Integers": _integers,
 }
-_kernels: dict[str, Callable] = {}  # by kind of device: fill(what, xp, shape, dtype, stretch, *numbers)
+_kernels: dict[str, Callable] = {}  # by kind of device: fill(what, xp, shape, dtype, blocks, *numbers)
 
 
 def on(device: str) -> Callable:

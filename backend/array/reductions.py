@@ -9,6 +9,7 @@ from typing import Any
 from ..device import dtypes
 from ..tape.autograd import primitive
 from .elementwise import _divisor, _floats
+from .manipulation import inverse_permutation
 
 __all__ = [
     "all",
@@ -88,8 +89,8 @@ def prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: b
         before = _exclusive_prod(xp, rows)
         after = xp.flip(_exclusive_prod(xp, xp.flip(rows, axis=-1)), axis=-1)
         others = xp.reshape(before * after, tuple(x.shape[i] for i in kept + axes))
-        back = sorted(range(x.ndim), key=(kept + axes).__getitem__)
-        return _full(xp, g, x, axis, keepdims) * xp.permute_dims(others, tuple(back))
+        back = inverse_permutation(kept + axes)
+        return _full(xp, g, x, axis, keepdims) * xp.permute_dims(others, back)
 
     return y, (grad_x,)
 

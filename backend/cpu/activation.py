@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..nn import activation
+from ..nn import activation as primitives
 from ..nn.activation import GELU_TANH
 from ..tape.autograd import is_grad_enabled
-from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
+from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 # P, lowest power first, of Φ(x) = ½ (1 + tanh(x P(x²))): a minimax fit to artanh(erf(x/√2))/x, weighted by what its
 # error does to Φ. That is at most 2.9e-8 (float32 rounds Φ at 6e-8), also beyond |x| = 5, where the fit ends and xP(x²)
@@ -25,7 +25,7 @@ NORMAL = (7.97884941e-1, 3.63330846e-2, -3.2594979e-5, -5.53061921e-5, 3.9647440
 
 LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 SMALL = 1 << 13  # bytes: below, a call costs more than the work
-ZERO_AND_INFINITY = {dtype: (np.zeros((), dtype), np.array(np.inf, dtype)) for dtype in FLOATS}
+ZERO_AND_INFINITY = {dtype: (np.zeros((), dtype), np.array(np.inf, dtype)) for dtype in CPU_FLOATS}
 
 
 def _product(g: Any, slope: Any) -> Any:
@@ -33,7 +33,7 @@ def _product(g: Any, slope: Any) -> Any:
 
 
 def _with_slope(kernel: Callable, x: Any) -> Any:
-    if x.dtype not in FLOATS:
+    if x.dtype not in CPU_FLOATS:
         return NotImplemented
     with np.errstate(over="ignore"):  # exp(−x) = ∞ far out on the left, where 1/(1 + ∞) = 0 is right
         if not is_grad_enabled():
@@ -42,14 +42,20 @@ def _with_slope(kernel: Callable, x: Any) -> Any:
     return y, (lambda g: _product(g, slope),)
 
 
-@activation.relu.on("cpu")
-def _(x: Any, /) -> Any:
-    if x.dtype not in FLOATS:
+@primitives.relu.on("cpu")
+def relu(x: Any, /) -> Any:
+    if x.dtype not in CPU_FLOATS:
         return NotImplemented
     zero = ZERO_AND_INFINITY[x.dtype][0]
     if x.nbytes <= SMALL:
         y = np.maximum(x, zero)
-        return y if type(y) is np.ndarray else np.asarray(y), (lambda g: g * (y > zero),)
+
+        def grad_x(g: Any) -> Any:
+            grad = (y > zero).astype(g.dtype)  # half the cost of a product of floats with booleans
+            grad *= g
+            return grad
+
+        return y if type(y) is np.ndarray else np.asarray(y), (grad_x,)
     (y,) = blockwise(_positive_part, 1, x, grain=LIGHT)
     bits = np.dtype(f"i{x.itemsize}")
 
@@ -76,8 +82,8 @@ def _zeros(dtype: Any) -> Any:
     return np.zeros(BLOCK // dtype.itemsize, dtype)
 
 
-@activation.leaky_relu.on("cpu")
-def _(x: Any, /, *, negative_slope: float = 0.01) -> Any:
+@primitives.leaky_relu.on("cpu")
+def leaky_relu(x: Any, /, *, negative_slope: float = 0.01) -> Any:
     if not 0 <= negative_slope <= 1:
         return NotImplemented
 
@@ -98,8 +104,8 @@ def _sigmoid(x: Any, s: Any) -> None:
     np.reciprocal(s, s)
 
 
-@activation.sigmoid.on("cpu")
-def _(x: Any, /) -> Any:
+@primitives.sigmoid.on("cpu")
+def sigmoid(x: Any, /) -> Any:
     def kernel(x: Any, y: Any, slope: Any) -> None:
         _sigmoid(x, y)
         if slope is not None:
@@ -120,14 +126,14 @@ def _silu(x: Any, y: Any, slope: Any) -> None:
         slope += rest
 
 
-@activation.silu.on("cpu")
-def _(x: Any, /) -> Any:
+@primitives.silu.on("cpu")
+def silu(x: Any, /) -> Any:
     return _with_slope(_silu, x)
 
 
-@activation.swiglu.on("cpu")
-def _(x: Any, gate: Any, /) -> Any:
-    if x.dtype not in FLOATS or gate.dtype != x.dtype or gate.shape != x.shape:
+@primitives.swiglu.on("cpu")
+def swiglu(x: Any, gate: Any, /) -> Any:
+    if x.dtype not in CPU_FLOATS or gate.dtype != x.dtype or gate.shape != x.shape:
         return NotImplemented
 
     def kernel(x: Any, gate: Any, y: Any, s: Any, slope: Any) -> None:
@@ -140,8 +146,8 @@ def _(x: Any, gate: Any, /) -> Any:
     return y, (lambda g: _product(g, s), lambda g: _product(g, slope))
 
 
-@activation.gelu.on("cpu")
-def _(x: Any, /, *, approximate: str = "none") -> Any:
+@primitives.gelu.on("cpu")
+def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     tanh = approximate == "tanh"
     if not tanh and x.dtype != np.float32:
         return NotImplemented
@@ -187,13 +193,13 @@ def _density(square: Any, x: Any) -> Any:
 
 def _rows(x: Any, axis: int) -> Any:
     """x as a matrix whose rows the function runs along, or None."""
-    if x.dtype not in FLOATS or not x.size or axis % x.ndim != x.ndim - 1:
+    if x.dtype not in CPU_FLOATS or not x.size or axis % x.ndim != x.ndim - 1:
         return None
     return x.reshape(-1, x.shape[-1])
 
 
-@activation.softmax.on("cpu")
-def _(x: Any, /, *, axis: int = -1) -> Any:
+@primitives.softmax.on("cpu")
+def softmax(x: Any, /, *, axis: int = -1) -> Any:
     rows = _rows(x, axis)
     if rows is None:
         return NotImplemented
@@ -219,8 +225,8 @@ def _(x: Any, /, *, axis: int = -1) -> Any:
     return y.reshape(x.shape), (grad_x,)
 
 
-@activation.log_softmax.on("cpu")
-def _(x: Any, /, *, axis: int = -1) -> Any:
+@primitives.log_softmax.on("cpu")
+def log_softmax(x: Any, /, *, axis: int = -1) -> Any:
     rows = _rows(x, axis)
     if rows is None:
         return NotImplemented

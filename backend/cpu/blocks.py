@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ..array.manipulation import inverse_permutation
 from ..device.parallel import parallel_for
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
 DOT = 1 << 13  # elements: OpenBLAS splits longer dot products between its threads; the result depends on how many
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+CPU_FLOATS = (
+    np.dtype(np.float32),
+    np.dtype(np.float64),
+)  # that NumPy and BLAS compute in: halves they convert one by one
 
 
 def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1) -> list:
@@ -39,7 +43,7 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1) -> l
             kernel(*[a[i : i + step] for a in flat])
 
     parallel_for(run, -(-x.size // step), grain=grain)
-    back = sorted(range(x.ndim), key=order.__getitem__)
+    back = inverse_permutation(order)
     return [a.reshape(shape).transpose(back) for a in flat[len(inputs) :]]
 
 
@@ -58,17 +62,18 @@ def over_rows(kernel: Callable, rows: int, row_bytes: int) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _ones(n: int, dtype: Any) -> Any:
-    return np.ones((n, 1), dtype)
+def ones(shape: Any, dtype: Any) -> Any:
+    """The same array each time, to multiply by; nobody writes to it."""
+    return np.ones(shape, dtype)
 
 
 def row_sums(a: Any) -> Any:
     """Σⱼ aᵢⱼ, shaped (rows, 1)."""
     if a.size <= 1 << 12:  # too small for BLAS to split over its threads
-        return a.dot(_ones(a.shape[1], a.dtype))
+        return a.dot(ones((a.shape[1], 1), a.dtype))
     if a.shape[1] < 128:
         return np.einsum("ij->i", a)[:, None]
-    return row_dots(a, _ones(a.shape[1], a.dtype).T)  # 2.5 times as fast as `sum`, and as accurate
+    return row_dots(a, ones((1, a.shape[1]), a.dtype))  # 2.5 times as fast as `sum`, and as accurate
 
 
 def row_dots(a: Any, b: Any) -> Any:

@@ -15,16 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..device.parallel import parallel_for
-from ..nn.convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
+from ..nn import convolution as primitives
+from ..nn.convolution import Geometry, convolution, geometry, transposed, transposed_geometry
+from . import aligned
+from .blocks import CPU_FLOATS
 from .lowering import TILE_BYTES, Columns, Lowering, Planar, Pointwise, shares_padding
-from .products import aligned
 from .winograd import Winograd
 
 PARTIAL_BYTES = 1 << 25  # of partial sums of a weight's gradient
 
 
-@conv2d.on("cpu")
-def _(
+@primitives.conv2d.on("cpu")
+def conv2d(
     x: Any,
     weight: Any,
     bias: Any = None,
@@ -40,8 +42,8 @@ def _(
     return convolution(Host, x, weight, bias, geometry(x, weight, stride, padding, dilation, groups))
 
 
-@conv_transpose2d.on("cpu")
-def _(
+@primitives.conv_transpose2d.on("cpu")
+def conv_transpose2d(
     x: Any,
     weight: Any,
     bias: Any = None,
@@ -60,13 +62,13 @@ def _(
 
 
 def _suits(x: np.ndarray, weight: np.ndarray, bias: Any) -> bool:
-    if not weight.size or x.dtype not in (np.float32, np.float64):
+    if not weight.size or x.dtype not in CPU_FLOATS:
         return False
     return weight.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
 
 
 class Host:
-    """The three maps of `backend.convolution`."""
+    """The three maps of `backend.nn.convolution`."""
 
     @staticmethod
     def arrange(x: np.ndarray) -> np.ndarray:
@@ -75,11 +77,11 @@ class Host:
         last = x.transpose(0, 2, 3, 1)
         if c < 16 or last.flags.c_contiguous:
             return x
-        moved = aligned(last.shape, x.dtype)
+        moved = aligned.empty(last.shape, x.dtype)
 
         def run(start: int, stop: int) -> None:
             # Channels a multiple of 4096 bytes apart would displace each other in the first-level cache.
-            staged = aligned((c, h * w + 16), x.dtype)[:, : h * w].reshape(c, h, w)
+            staged = aligned.empty((c, h * w + 16), x.dtype)[:, : h * w].reshape(c, h, w)
             for i in range(start, stop):
                 np.copyto(staged, x[i])
                 np.copyto(moved[i], staged.transpose(1, 2, 0))
@@ -91,7 +93,7 @@ class Host:
     def correlate(x: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
         n, o = x.shape[0], weight.shape[0]
         plan = lowering(where, x.shape[1], o, x.dtype)
-        last, y, tiles = x.transpose(0, 2, 3, 1), aligned((n, *where.output, o), x.dtype), plan.tiles(n)
+        last, y, tiles = x.transpose(0, 2, 3, 1), aligned.empty((n, *where.output, o), x.dtype), plan.tiles(n)
         kernel = plan.kernel(weight, bias)
         bias_row = None if bias is None else np.tile(bias, (1, 1, where.output[1], 1))  # few long sums, not many short
 
@@ -131,7 +133,7 @@ class Host:
         kernels = (_flipped(weight, where.groups, down.taps, across.taps) for down, across in phases)
         if where.stride == (1, 1):
             return Host.correlate(g, next(kernels), bias, _part(where, *phases[0]))
-        image = aligned((g.shape[0], *where.image, weight.shape[1] * where.groups), g.dtype).transpose(0, 3, 1, 2)
+        image = aligned.empty((g.shape[0], *where.image, weight.shape[1] * where.groups), g.dtype).transpose(0, 3, 1, 2)
         for (down, across), kernel in zip(phases, kernels):
             pixels = image[:, :, down.pixels, across.pixels]
             if kernel.size:

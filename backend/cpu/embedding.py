@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..nn import embedding
+from ..nn import embedding as primitives
 
 RUN = 32  # an index used more often than this has a `sum` of its own; the others are added round by round, all at once
 
 
-@embedding.embedding.on("cpu")
-def _(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
+@primitives.embedding.on("cpu")
+def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         out = np.empty_like(weight) if into[1] is None else into[1]
         _scatter_sum(out, indices.reshape(-1), g.reshape(indices.size, weight.shape[1]))

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..nn import loss
-from ..tape.autograd import is_grad_enabled
-from .blocks import BLOCK, FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
+from ..nn import loss as primitives
+from ..tape.autograd import _mode, is_grad_enabled
+from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
+INDEX = np.dtype(np.intp)
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
 
 
-@loss.softmax_cross_entropy.on("cpu")
-def _(
+@primitives.softmax_cross_entropy.on("cpu")
+def softmax_cross_entropy(
     logits: Any,
     target: Any,
     weight: Any = None,
@@ -26,10 +27,12 @@ def _(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Any:
-    if logits.dtype not in FLOATS or target.dtype.kind not in "iu" or not logits.size:
+    if logits.dtype not in CPU_FLOATS or target.dtype.kind not in "iu" or not logits.size:
         return NotImplemented
     if reduction == "mean" and weight is None and not label_smoothing and logits.ndim == 2 and logits.size <= SMALL:
-        found = _small_mean(np.ascontiguousarray(logits), target.astype(np.intp, copy=False), ignore_index)
+        x = logits if logits.flags.c_contiguous else np.ascontiguousarray(logits)
+        labels = target if target.dtype is INDEX else target.astype(INDEX)
+        found = _small_mean(x, labels, ignore_index)
         if found is not None:
             return found
     x = logits if logits.ndim < 3 else np.moveaxis(logits, 1, -1)
@@ -73,25 +76,27 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     if not unsigned.item(unsigned.argmax()) < classes or 0 <= ignore_index < classes:
         return None
     flat = x.reshape(-1)
-    if not (flat.item(flat.argmax()) < 30 and flat.item(flat.argmin()) > -30):  # `argmax` is faster than `max`
+    is_safe = flat.dot(flat) < 900  # then all |x| < 30, at the cost of one call
+    if not (is_safe or (flat.item(flat.argmax()) < 30 and flat.item(flat.argmin()) > -30)):
         return None
-    column, starts, share = _constants(rows, classes, x.dtype)
+    column, starts, share, each, own = _constants(rows, classes, x.itemsize)
     e = np.exp(x)
     s = e.dot(column)
-    at = labels + starts
-    loss = np.log(s.reshape(-1) / e.take(at)).dot(share)
-    if not is_grad_enabled():
+    loss = np.log(s.reshape(-1) / e.take(labels + starts)).dot(share)
+    if not _mode.enabled:
         return loss, None
-    each = share[:1].reshape(())
     e *= each / s
-    e.reshape(-1)[at] -= each
+    e -= own.take(labels, 0)
     return loss, (lambda g: e if g.item() == 1 else e * g,)
 
 
 @functools.lru_cache(maxsize=64)
-def _constants(rows: int, classes: int, dtype: Any) -> tuple[Any, Any, Any]:
-    """Ones (C, 1), where each row starts (N), and each row's share 1/N of a mean (N)."""
-    return np.ones((classes, 1), dtype), np.arange(0, rows * classes, classes), np.full(rows, 1 / rows, dtype)
+def _constants(rows: int, classes: int, itemsize: int) -> tuple[Any, ...]:
+    """Ones (C, 1), where each row starts (N), each row's share 1/N of a mean, as (N) and (), and that of each class (C, C)."""
+    dtype = np.dtype(f"f{itemsize}")
+    each = np.asarray(1 / rows, dtype)
+    ones, starts = np.ones((classes, 1), dtype), np.arange(0, rows * classes, classes)
+    return ones, starts, np.full(rows, each), each, np.eye(classes, dtype=dtype) * each
 
 
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:
@@ -101,7 +106,7 @@ def _valid(labels: Any, classes: int, ignore_index: int) -> Any:
         if not 0 <= ignore_index < classes:
             return None
     else:
-        loss.check_targets(labels, classes, ignore_index)
+        primitives.check_targets(labels, classes, ignore_index)
     return labels != ignore_index
 
 

@@ -1,7 +1,7 @@
 """Convolution as matrix products, a tile of the output at a time.
 
 Images are channel-last here, (N, H, W, C). What a tile of the output reads is copied into a small buffer, the rows of a
-`Product`, one for each pixel; the product with the kernel then makes up the tile:
+`WindowProduct`, one for each pixel; the product with the kernel then makes up the tile:
 
     Columns    im2col. Where windows may overlap (stride and dilation 1), a row holds the kernel's height only, and a
                window is as many rows as the kernel is wide
@@ -22,7 +22,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..nn.convolution import Geometry
-from .products import Product, blocks, copied, zeros
+from . import aligned
+from .window_products import WindowProduct, row_blocks
 
 TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
@@ -53,7 +54,7 @@ class Lowering:
     per_pixel: int  # numbers in all buffers for each pixel of a tile
     size = (0, 0)  # images and rows of the tiles that the buffers are for
     padded: np.ndarray
-    product: Product
+    product: WindowProduct
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         self.where, self.channels, self.features, self.dtype = where, channels, features, dtype
@@ -129,7 +130,7 @@ class Lowering:
     def blank(self, *shape: int) -> np.ndarray:
         """Zeros, with more after them in memory, for the last windows of the last row to reach into."""
         size, beyond = math.prod(shape), self.channels * self.where.dilation[1] * self.where.kernel[1]
-        return zeros((size + beyond,), self.dtype)[:size].reshape(shape)
+        return aligned.zeros((size + beyond,), self.dtype)[:size].reshape(shape)
 
     def fill(self, x: np.ndarray, tile: Tile) -> None:
         """Copy what the tile reads of x (N, H, W, C) into `padded` (B, height, width, C), zero left and right of it."""
@@ -167,7 +168,7 @@ class Columns(Lowering):
         """In the order KW, KH, C/G."""
         _, c, kh, kw = weight.shape
         by_group = weight.reshape(self.where.groups, -1, c, kh, kw)
-        return copied(by_group.transpose(0, 4, 3, 2, 1)).reshape(self.where.groups, kw * kh * c, -1)
+        return aligned.copy(by_group.transpose(0, 4, 3, 2, 1)).reshape(self.where.groups, kw * kh * c, -1)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
         _, c, kh, kw = out.shape
@@ -175,11 +176,10 @@ class Columns(Lowering):
         np.copyto(out, by_group.transpose(0, 4, 3, 2, 1).reshape(out.shape))
 
     def allocate(self, images: int, rows: int) -> None:
-        (kh, kw), (sh, sw), (dh, dw), groups = (
-            self.where.kernel, self.where.stride, self.where.dilation, self.where.groups,
-        )  # fmt: skip
+        (kh, kw), (sh, sw), (dh, dw) = self.where.kernel, self.where.stride, self.where.dilation
+        groups = self.where.groups
         height, c = self.height(rows), self.channels // groups
-        self.product = Product(self.shape, images * rows * self.pitch, self.dtype)
+        self.product = WindowProduct(self.shape, images * rows * self.pitch, self.dtype)
         self.target = self.product.rows.reshape(groups, images, rows, self.pitch, kw // self.shape[1], kh, c)
         padded = self.blank(images, height, self.width, groups, c)
         image, down, across, group, channel = padded.strides
@@ -216,7 +216,7 @@ class Planar(Columns):
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """In the order C/G, KH, KW, and then the bias."""
         groups, _, depth, features = self.shape
-        kernel = zeros((groups, depth, features), self.dtype)
+        kernel = aligned.zeros((groups, depth, features), self.dtype)
         kernel[:, :-1] = weight.reshape(groups, features, depth - 1).mT
         if bias is not None:
             kernel[:, -1] = bias.reshape(groups, features)
@@ -226,11 +226,10 @@ class Planar(Columns):
         np.copyto(out, total[:, 0, :-1].mT.reshape(out.shape))
 
     def allocate(self, images: int, rows: int) -> None:
-        (kh, kw), (sh, sw), (dh, dw), groups = (
-            self.where.kernel, self.where.stride, self.where.dilation, self.where.groups,
-        )  # fmt: skip
+        (kh, kw), (sh, sw), (dh, dw) = self.where.kernel, self.where.stride, self.where.dilation
+        groups = self.where.groups
         height, c = self.height(rows), self.channels // groups
-        self.product = Product(self.shape, images * rows * self.pitch, self.dtype, planar=True)
+        self.product = WindowProduct(self.shape, images * rows * self.pitch, self.dtype, planar=True)
         self.product.rows[..., -1] = 1
         planes = self.product.rows[..., :-1].mT
         self.target = planes.reshape(groups, c, kh, kw, images, rows, self.pitch)
@@ -254,7 +253,7 @@ class Pointwise(Lowering):
         self.per_pixel = channels + features
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
-        return copied(weight[None, :, :, 0, 0].mT)
+        return aligned.copy(weight[None, :, :, 0, 0].mT)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
         np.copyto(out, total[0, 0].T[..., None, None])
@@ -276,7 +275,7 @@ class Pointwise(Lowering):
     def cut(self, x: np.ndarray) -> list[np.ndarray]:
         """(B, R, W, C) → blocks of m pixels, (n, m, C), and of those left."""
         pixels = x.reshape(-1, x.shape[-1])
-        m = blocks(len(pixels), self.channels * self.features)[1]
+        m = row_blocks(len(pixels), self.channels * self.features)[1]
         n = len(pixels) // m
         parts = pixels[: n * m].reshape(n, m, -1), pixels[None, n * m :]
         return [part for part in parts if part.size]

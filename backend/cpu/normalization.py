@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..device.parallel import parallel_for
-from ..nn import normalization
+from ..nn import normalization as primitives
 from ..nn.normalization import BatchNorm
-from .blocks import BLOCK, FLOATS, row_dots, row_sums
+from .blocks import BLOCK, CPU_FLOATS, row_dots, row_sums
 
 SMALL = 1 << 14  # elements: below, the generic form's few calls take less time than the tiles' many
 
 
 def _supported(x: Any, *others: Any) -> bool:
-    return x.size >= SMALL and x.dtype in FLOATS and all(a is None or a.dtype == x.dtype for a in others)
+    return x.size >= SMALL and x.dtype in CPU_FLOATS and all(a is None or a.dtype == x.dtype for a in others)
 
 
 # --- over channels: batch normalisation -------------------------------------------------------------------------------
@@ -117,8 +117,8 @@ def _apply(over: _Channels, x: Any, scale: Any, shift: Any, g: Any = None, slope
     return over.restore(out)
 
 
-@normalization.batch_norm.on("cpu")
-def _(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
+@primitives.batch_norm.on("cpu")
+def batch_norm(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
     if not _supported(x, weight, bias):
         return NotImplemented
     over = _Channels(x)
@@ -162,8 +162,10 @@ def _parameters(need: Any, into: Any, gradients: tuple, parameters: tuple) -> It
         yield out
 
 
-@normalization.batch_norm_inference.on("cpu")
-def _(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
+@primitives.batch_norm_inference.on("cpu")
+def batch_norm_inference(
+    x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5
+) -> Any:
     if not _supported(x, mean, var, weight, bias):
         return NotImplemented
     scale = 1 / np.sqrt(var + eps) if weight is None else weight / np.sqrt(var + eps)
@@ -171,7 +173,7 @@ def _(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, e
     y = _apply(over, over.matrix(x), scale, -mean * scale if bias is None else bias - mean * scale)
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
-        _, pull = normalization.batch_norm_inference.generic(np, x, mean, var, weight, bias, eps=eps)
+        _, pull = primitives.batch_norm_inference.generic(np, x, mean, var, weight, bias, eps=eps)
         return pull(g, need, into)
 
     return y, vjp
@@ -267,24 +269,24 @@ def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centr
     return y.reshape(x.shape), vjp
 
 
-@normalization.layer_norm.on("cpu")
-def _(x: Any, weight: Any = None, bias: Any = None, /, *, normalized_ndim: int = 1, eps: float = 1e-5) -> Any:
+@primitives.layer_norm.on("cpu")
+def layer_norm(x: Any, weight: Any = None, bias: Any = None, /, *, normalized_ndim: int = 1, eps: float = 1e-5) -> Any:
     if not _supported(x, weight, bias):
         return NotImplemented
     row = math.prod(x.shape[x.ndim - normalized_ndim :])
     return _normalise(_Rows(x, 1, row, 1), x, weight, bias, eps, centred=True)
 
 
-@normalization.group_norm.on("cpu")
-def _(x: Any, weight: Any = None, bias: Any = None, /, *, num_groups: int, eps: float = 1e-5) -> Any:
+@primitives.group_norm.on("cpu")
+def group_norm(x: Any, weight: Any = None, bias: Any = None, /, *, num_groups: int, eps: float = 1e-5) -> Any:
     if not _supported(x, weight, bias):
         return NotImplemented
     over = _Rows(x, num_groups, x.shape[1] // num_groups, math.prod(x.shape[2:]))
     return _normalise(over, x, weight, bias, eps, centred=True)
 
 
-@normalization.rms_norm.on("cpu")
-def _(x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | None = None) -> Any:
+@primitives.rms_norm.on("cpu")
+def rms_norm(x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | None = None) -> Any:
     if not _supported(x, weight):
         return NotImplemented
     row = math.prod(x.shape[x.ndim - normalized_ndim :])

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..device.parallel import parallel_for
-from ..nn.pooling import Axis, avg_pool2d, max_pool2d, taps, window_axes
+from ..nn import pooling as primitives
+from ..nn.pooling import Axis, taps, window_axes
 
 IMAGES = 1 << 19  # bytes of images worked on at a time: smaller parts cost more in calls than the cache saves
 
 
-@max_pool2d.on("cpu")
-def _(
+@primitives.max_pool2d.on("cpu")
+def max_pool2d(
     x: Any,
     /,
     *,
@@ -94,8 +95,8 @@ def _scratch(held: dict, name: Any, like: np.ndarray, dtype: Any) -> np.ndarray:
     return found
 
 
-@avg_pool2d.on("cpu")
-def _(
+@primitives.avg_pool2d.on("cpu")
+def avg_pool2d(
     x: Any,
     /,
     *,

@@ -1,4 +1,4 @@
-"""`sum` and `mean` for NumPy, whose own `mean` and `broadcast_to` spend 20 µs in Python: small losses feel it."""
+"""`sum` and `mean` for NumPy, whose own `mean` and `broadcast_to` spend 20 µs in Python: longer than a small loss takes."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from typing import Any
 
 import numpy as np
 
-from ..array import reductions
+from ..array import reductions as primitives
+from .blocks import CPU_FLOATS
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
-
-@reductions.sum.on("cpu")
-def _(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    if x.dtype not in FLOATS or dtype is not None:
+@primitives.sum.on("cpu")
+def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    if x.dtype not in CPU_FLOATS or dtype is not None:
         return NotImplemented
     y = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
-    return y, (lambda g: stretched(g, x.shape, axis),)
+    return y, (lambda g: repeated(g, x.shape, axis),)
 
 
-@reductions.mean.on("cpu")
-def _(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    if x.dtype not in FLOATS or not x.size:
+@primitives.mean.on("cpu")
+def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    if x.dtype not in CPU_FLOATS or not x.size:
         return NotImplemented
     y = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
     n = x.size // np.size(y)
-    return y / x.dtype.type(n), (lambda g: stretched(g / x.dtype.type(n), x.shape, axis),)
+    return y / x.dtype.type(n), (lambda g: repeated(g / x.dtype.type(n), x.shape, axis),)
 
 
-def stretched(g: Any, shape: tuple[int, ...], axis: Any) -> np.ndarray:
+def repeated(g: Any, shape: tuple[int, ...], axis: Any) -> np.ndarray:
     """g along the reduced axes of an array of this shape again, without copying: their stride is 0."""
-    axes = reductions.axes_of(axis, len(shape))
+    axes = primitives.axes_of(axis, len(shape))
     g = np.ascontiguousarray(g).reshape([1 if i in axes else n for i, n in enumerate(shape)])
     strides = [0 if i in axes else s for i, s in enumerate(g.strides)]
     return np.ndarray(shape, g.dtype, g, strides=strides)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..nn.convolution import Geometry
+from . import aligned
 from .lowering import Lowering, Tile
-from .products import Product, aligned, copied, zeros
+from .window_products import WindowProduct
 
 
 class Winograd(Lowering):
@@ -31,7 +32,7 @@ class Winograd(Lowering):
         """(O, C, 3, KW) → (4, KW·C, O)"""
         w0, w1, w2 = weight.transpose(2, 3, 1, 0).reshape(3, -1, self.features)
         sides, middle = (w0 + w2) * 0.5, w1 * 0.5
-        return copied(np.stack([w0, sides + middle, sides - middle, w2]))
+        return aligned.copy(np.stack([w0, sides + middle, sides - middle, w2]))
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
         m0, m1, m2, m3 = total.transpose(0, 3, 2, 1)
@@ -42,13 +43,13 @@ class Winograd(Lowering):
 
     def allocate(self, images: int, rows: int) -> None:
         pairs, line = (rows + 1) // 2, self.width * self.channels
-        self.product = Product(self.shape, images * pairs * self.pitch, self.dtype)
-        self.padded = zeros((images, 2 * pairs + 2, self.width, self.channels), self.dtype)
+        self.product = WindowProduct(self.shape, images * pairs * self.pitch, self.dtype)
+        self.padded = aligned.zeros((images, 2 * pairs + 2, self.width, self.channels), self.dtype)
         by_pair = self.padded.reshape(images, pairs + 1, 2, line)
         self.source = by_pair[:, :-1, 0], by_pair[:, :-1, 1], by_pair[:, 1:, 0], by_pair[:, 1:, 1]
         self.target = self.product.rows.reshape(4, images, pairs, line)
         self.inner = self.inside(self.product.out, images)
-        self.sum = aligned(self.inner.shape[1:], self.dtype)
+        self.sum = aligned.empty(self.inner.shape[1:], self.dtype)
 
     def gather(self, x: np.ndarray, tile: Tile) -> None:
         self.fill(x, tile)

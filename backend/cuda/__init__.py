@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
@@ -21,7 +22,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def replaces(primitive: Any) -> Callable[[F], F]:
-    """Register a function in the place of a primitive, on every device that runs our kernels."""
+    """Register a function in the place of a primitive, on every device that runs our kernels.
+
+    Parameters
+    ----------
+    primitive
+        What `primitive` has returned.
+
+    Returns
+    -------
+    callable
+        A decorator. The function that it takes has the signature of the primitive's generic form, without `xp`, and returns
+        what that does, or NotImplemented for inputs that it does not cover. It comes back as it is.
+    """
 
     def register(implementation: F) -> F:
         for device in ("cuda", "emulator"):
@@ -38,6 +51,10 @@ def _load_replacements() -> None:
 
 def _open_cuda() -> Any:
     """CuPy's namespace, for a machine with a GPU."""
+    if sys.platform == "darwin":
+        raise DeviceError(
+            "`cuda` needs an NVIDIA GPU and its driver, and there is no CUDA for macOS; `cpu` is for every machine"
+        )
     try:
         import ml_dtypes  # noqa: I001  (CuPy registers bfloat16 only if it is imported first)
         import cupy

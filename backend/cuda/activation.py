@@ -7,7 +7,7 @@ from typing import Any
 from ...kernels import activation as kernels
 from ...kernels.toolchain.launch import FLOATS
 from ..array import elementwise
-from ..nn import activation
+from ..nn import activation as primitives
 from . import replaces
 
 
@@ -19,26 +19,26 @@ def _apply(x: Any, function: str) -> Any:
     return y, (lambda g: kernels.backward(g, saved, function)[0],)
 
 
-@replaces(activation.relu)
-def _(x: Any, /) -> Any:
+@replaces(primitives.relu)
+def relu(x: Any, /) -> Any:
     return _apply(x, "Relu")
 
 
-@replaces(activation.sigmoid)
-def _(x: Any, /) -> Any:
+@replaces(primitives.sigmoid)
+def sigmoid(x: Any, /) -> Any:
     return _apply(x, "Sigmoid")
 
 
 @replaces(elementwise.tanh)
-def _(x: Any, /) -> Any:
+def tanh(x: Any, /) -> Any:
     return _apply(x, "Tanh")
 
 
-@replaces(activation.silu)
-def _(x: Any, /) -> Any:
+@replaces(primitives.silu)
+def silu(x: Any, /) -> Any:
     return _apply(x, "Silu")
 
 
-@replaces(activation.gelu)
-def _(x: Any, /, *, approximate: str = "none") -> Any:
+@replaces(primitives.gelu)
+def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     return _apply(x, "GeluTanh" if approximate == "tanh" else "Gelu")

@@ -8,15 +8,16 @@ import numpy as np
 
 from ...kernels import attention as kernels
 from ...kernels.toolchain.launch import FLOATS
-from ..array.random import Stretch
+from ..array.random import BlockRange
 from ..device import devices
 from ..device.determinism import are_deterministic_algorithms_enabled
-from ..nn import attention
+from ..nn import attention as primitives
+from ..nn.dropout import rescale
 from . import replaces
 
 
-@replaces(attention.scaled_dot_product_attention)
-def _(
+@replaces(primitives.scaled_dot_product_attention)
+def scaled_dot_product_attention(
     query: Any,
     key: Any,
     value: Any,
@@ -26,14 +27,14 @@ def _(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
-    stretch: Stretch | None = None,
+    blocks: BlockRange | None = None,
 ) -> Any:
     """The gradient of an additive mask is as large as all scores: the generic form makes it."""
     if query.dtype not in FLOATS or not query.dtype == key.dtype == value.dtype or not query.shape[1]:
         return NotImplemented
     if max(query.shape[-1], value.shape[-1]) > kernels.WIDEST:
         return NotImplemented
-    options = _options(query, key, dropout_p, is_causal, scale, stretch)
+    options = _options(query, key, dropout_p, is_causal, scale, blocks)
     if options is None:
         return NotImplemented
     mask = attn_mask
@@ -44,8 +45,8 @@ def _(
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         if any(need[3:]):
             xp = devices.namespace_of(query)
-            _, pull = attention.scaled_dot_product_attention.generic(
-                xp, query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, stretch=stretch
+            _, pull = primitives.scaled_dot_product_attention.generic(
+                xp, query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, blocks=blocks
             )
             return pull(g, need, into)
         fixed = are_deterministic_algorithms_enabled()
@@ -56,14 +57,13 @@ def _(
 
 
 def _options(
-    query: Any, key: Any, dropout_p: float, is_causal: bool, scale: float | None, stretch: Stretch | None
+    query: Any, key: Any, dropout_p: float, is_causal: bool, scale: float | None, blocks: BlockRange | None
 ) -> kernels.Options | None:
     """What the kernels are to do, None if they cannot count as far as the random stream goes."""
-    scale = attention.default_scale(query.shape[-1]) if scale is None else scale
-    if not dropout_p or stretch is None:
+    scale = primitives.default_scale(query.shape[-1]) if scale is None else scale
+    if not dropout_p or blocks is None:
         return kernels.Options(scale, is_causal)
     shape = (*query.shape[:3], key.shape[2])
-    if stretch.counter + attention.blocks(shape) >= 1 << 64:
+    if blocks.counter + primitives.block_count(shape) >= 1 << 64:
         return None
-    rescale = 1 / (1 - dropout_p) if dropout_p < 1 else 0.0
-    return kernels.Options(scale, is_causal, attention.drop_threshold(dropout_p), rescale, stretch[1:])
+    return kernels.Options(scale, is_causal, primitives.drop_threshold(dropout_p), rescale(dropout_p), blocks[1:])

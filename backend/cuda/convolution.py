@@ -19,9 +19,10 @@ from ...kernels import convolution as kernels
 from ...kernels import implicit_gemm
 from ...kernels.activation import column_sums
 from ...kernels.channel_last import channel_last
-from ...kernels.toolchain.launch import FLOATS, aligned, empty, namespace
-from ..device.gemm import matmul
-from ..nn.convolution import Geometry, conv2d, conv_transpose2d, convolution, geometry, transposed, transposed_geometry
+from ...kernels.toolchain.launch import FLOATS, contiguous, empty, library_of, on_16_bytes
+from ..device.gemm import gemm
+from ..nn import convolution as primitives
+from ..nn.convolution import Geometry, convolution, geometry, transposed, transposed_geometry
 from . import replaces
 
 IMPLICIT = True  # False: everything goes through columns in memory, to measure what they cost
@@ -31,8 +32,8 @@ LIMIT = 1 << 30  # pixels of a plane, or of a piece: the kernels count them in 3
 Pair = tuple[int, int]
 
 
-@replaces(conv2d)
-def _(
+@replaces(primitives.conv2d)
+def conv2d(
     x: Any,
     weight: Any,
     bias: Any = None,
@@ -49,8 +50,8 @@ def _(
     return convolution(_maps(where, x, weight, weight.shape[0]), x, weight, bias, where)
 
 
-@replaces(conv_transpose2d)
-def _(
+@replaces(primitives.conv_transpose2d)
+def conv_transpose2d(
     x: Any,
     weight: Any,
     bias: Any = None,
@@ -82,7 +83,7 @@ def _maps(where: Geometry, x: Any, weight: Any, features: int) -> Any:
 
 
 class Implicit:
-    """The three maps of `backend.convolution` on channel-last images, which `arrange` makes and the backward pass keeps."""
+    """The three maps of `backend.nn.convolution` on channel-last images, which `arrange` makes and the backward pass keeps."""
 
     arrange = staticmethod(channel_last)
     correlate = staticmethod(implicit_gemm.correlate)
@@ -100,11 +101,11 @@ class Implicit:
 
 
 class Device:
-    """The three maps of `backend.convolution`."""
+    """The three maps of `backend.nn.convolution`."""
 
     @staticmethod
     def arrange(x: Any) -> Any:
-        return namespace(x).ascontiguousarray(x)
+        return contiguous(x)
 
     @staticmethod
     def correlate(x: Any, weight: Any, bias: Any, where: Geometry) -> Any:
@@ -117,7 +118,7 @@ class Device:
         for start, stop in pieces:
             columns, values = space.piece(stop - start)
             kernels.im2col(x, where, start, stop, columns)
-            matmul(namespace(x), taps, _by_group(columns, where), out=_by_group(values, where))
+            gemm(library_of(x), taps, _by_group(columns, where), out=_by_group(values, where))
             kernels.col2im(values, _plain(where), y, start, stop, start, bias)
         return y
 
@@ -133,7 +134,7 @@ class Device:
         for (start, stop), (first, last) in zip(pieces, sources):
             columns, values = space.piece(last - first)
             kernels.im2col(g, _plain(where), first, last, values)
-            matmul(namespace(g), taps, _by_group(values, where), out=_by_group(columns, where))
+            gemm(library_of(g), taps, _by_group(values, where), out=_by_group(columns, where))
             kernels.col2im(columns, where, image, start, stop, first, bias)
         return image
 
@@ -142,7 +143,7 @@ class Device:
         (n, c), o = x.shape[:2], g.shape[1]
         shape = o, c // where.groups, *where.kernel
         grad = empty(shape, x.dtype, like=x) if into is None or not into.flags.c_contiguous else into
-        if IMPLICIT and _is_product(where, x) and implicit_gemm.suits(x, grad, where) and aligned(x, g):
+        if IMPLICIT and _is_product(where, x) and implicit_gemm.suits(x, grad, where) and on_16_bytes(x, g):
             return implicit_gemm.pointwise_weight_gradient(x, g, grad)
         pieces = list(_ranges(n * math.prod(where.output), _positions(c, o, x.dtype, where)))
         total = grad if len(pieces) < 2 else empty(shape, np.float32, like=x) if x.dtype.itemsize == 2 else grad
@@ -154,7 +155,7 @@ class Device:
             kernels.im2col(x, where, start, stop, columns)
             kernels.im2col(g, _plain(where), start, stop, values)
             by_position = _by_group(columns, where).swapaxes(-1, -2)
-            matmul(namespace(x), _by_group(values, where), by_position, out=_rows(total, where), accumulate=i > 0)
+            gemm(library_of(x), _by_group(values, where), by_position, out=_rows(total, where), accumulate=i > 0)
         if total is not grad:
             grad[...] = total
         return grad
@@ -235,5 +236,5 @@ def _multiply(matrix: Any, x: Any, bias: Any, y: Any) -> Any:
     if bias is not None:
         y[...] = bias[:, None, None]
     x, out = (a.reshape(*a.shape[:2], math.prod(a.shape[2:])) for a in (x, y))
-    matmul(namespace(x), matrix, x, out=out, accumulate=bias is not None)
+    gemm(library_of(x), matrix, x, out=out, accumulate=bias is not None)
     return y

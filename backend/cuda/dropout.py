@@ -7,22 +7,22 @@ from typing import Any
 
 from ...kernels import dropout as kernels
 from ...kernels.toolchain.launch import FLOATS
-from ..array.random import Stretch, threshold
-from ..nn import dropout
+from ..array.random import BlockRange, threshold
+from ..nn import dropout as primitives
 from . import replaces
 
 
-@replaces(dropout.dropout)
-def _(x: Any, residual: Any = None, /, *, p: float = 0.5, shape: tuple[int, ...], stretch: Stretch) -> Any:
+@replaces(primitives.dropout)
+def dropout(x: Any, residual: Any = None, /, *, p: float = 0.5, shape: tuple[int, ...], blocks: BlockRange) -> Any:
     shared = _shared(x.shape, shape)
-    if x.dtype not in FLOATS or shared is None or stretch.counter + x.size >= 1 << 64:
+    if x.dtype not in FLOATS or shared is None or blocks.counter + x.size >= 1 << 64:
         return NotImplemented
     if residual is not None and (residual.shape != x.shape or residual.dtype != x.dtype):
         return NotImplemented
 
     def drop(x: Any, residual: Any = None) -> Any:
-        scale = 1 / (1 - p) if p < 1 else 0.0
-        return kernels.dropout(x, residual, threshold=threshold(1 - p), scale=scale, shared=shared, stream=stretch[1:])
+        scale = primitives.rescale(p)
+        return kernels.dropout(x, residual, threshold=threshold(1 - p), scale=scale, shared=shared, stream=blocks[1:])
 
     return drop(x, residual), (drop, lambda g: g)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from ...kernels import embedding as kernels
 from ...kernels.toolchain.launch import FLOATS
-from ..nn import embedding
+from ..nn import embedding as primitives
 from . import replaces
 
 
-@replaces(embedding.embedding)
-def _(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
+@replaces(primitives.embedding)
+def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
     if weight.dtype not in FLOATS or indices.dtype.kind not in "iu":
         return NotImplemented
     rows = weight.shape[0]

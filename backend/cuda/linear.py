@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...kernels import activation as kernels
-from ...kernels import dense
-from ...kernels.toolchain.launch import FLOATS, namespace
+from ...kernels import activation as activations
+from ...kernels import linear as kernels
+from ...kernels.toolchain.launch import FLOATS, library_of
 from ..array import products
-from ..device.gemm import matmul as gemm
-from ..nn import linear
+from ..device.gemm import gemm
+from ..nn import linear as primitives
 from ..tape.autograd import is_grad_enabled
 from . import replaces
 
@@ -18,13 +18,13 @@ FUNCTIONS = {None: "Identity", "relu": "Relu", "gelu": "GeluTanh"}
 
 
 @replaces(products.matmul)
-def _(x1: Any, x2: Any, /) -> Any:
+def matmul(x1: Any, x2: Any, /) -> Any:
     """Of stacks times one matrix, or stacks of one shape; the gradient of the one matrix is one product."""
     if x1.dtype not in FLOATS or x1.dtype != x2.dtype or min(x1.ndim, x2.ndim) < 2:
         return NotImplemented
     if x2.ndim > 2 and x1.shape[:-2] != x2.shape[:-2]:
         return NotImplemented
-    xp = namespace(x1)
+    xp = library_of(x1)
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         left, right = (x1, g) if x2.ndim > 2 else (_rows(x1), _rows(g))
@@ -35,12 +35,12 @@ def _(x1: Any, x2: Any, /) -> Any:
     return gemm(xp, x1, x2), vjp
 
 
-@replaces(linear.linear)
-def _(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None = None) -> Any:
+@replaces(primitives.linear)
+def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None = None) -> Any:
     if x.dtype not in FLOATS or any(a is not None and a.dtype != x.dtype for a in (weight, bias)):
         return NotImplemented
     rows, function = _rows(x), FUNCTIONS[activation]
-    y, saved = dense.forward(rows, weight, bias, function, keep=is_grad_enabled())
+    y, saved = kernels.forward(rows, weight, bias, function, keep=is_grad_enabled())
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         g = g.reshape(y.shape)
@@ -48,14 +48,14 @@ def _(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None = None
         summed = wants_bias and (True if into[2] is None else into[2])
         grad_x = grad_weight = grad_bias = None
         if activation is not None:  # reads all of g, and so sums it on the way
-            g, grad_bias = kernels.backward(g, saved, function, summed=summed)
-            grad_weight = dense.gradients(g, rows, out=into[1])[0] if need[1] else None
+            g, grad_bias = activations.backward(g, saved, function, summed=summed)
+            grad_weight = kernels.gradients(g, rows, out=into[1])[0] if need[1] else None
         elif need[1]:
-            grad_weight, grad_bias = dense.gradients(g, rows, out=into[1], summed=summed)
+            grad_weight, grad_bias = kernels.gradients(g, rows, out=into[1], summed=summed)
         elif wants_bias:
-            grad_bias = kernels.column_sums(g, out=into[2])
+            grad_bias = activations.column_sums(g, out=into[2])
         if need[0]:
-            grad_x = gemm(namespace(x), g, weight).reshape(x.shape)
+            grad_x = gemm(library_of(x), g, weight).reshape(x.shape)
         return grad_x, grad_weight, grad_bias
 
     return y.reshape(*x.shape[:-1], len(weight)), vjp

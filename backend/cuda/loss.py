@@ -13,13 +13,13 @@ import numpy as np
 from ...kernels import cross_entropy as kernels
 from ...kernels.toolchain.launch import FLOATS
 from ..modes.autocast import FLOAT32, is_autocast_enabled
-from ..nn import loss
+from ..nn import loss as primitives
 from ..tape.autograd import is_grad_enabled
 from . import replaces
 
 
-@replaces(loss.softmax_cross_entropy)
-def _(
+@replaces(primitives.softmax_cross_entropy)
+def softmax_cross_entropy(
     logits: Any,
     target: Any,
     weight: Any = None,

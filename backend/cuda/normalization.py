@@ -8,7 +8,7 @@ from typing import Any
 from ...kernels import batch_normalization as channels
 from ...kernels import normalization as kernels
 from ...kernels.toolchain.launch import FLOATS
-from ..nn import normalization
+from ..nn import normalization as primitives
 from ..nn.normalization import BatchNorm
 from . import replaces
 
@@ -57,19 +57,19 @@ def _over_rows(x: Any, weight: Any, bias: Any, ndim: int, eps: float, *, centred
     return y.reshape(shape), vjp
 
 
-@replaces(normalization.layer_norm)
-def _(x: Any, weight: Any = None, bias: Any = None, /, *, normalized_ndim: int = 1, eps: float = 1e-5) -> Any:
+@replaces(primitives.layer_norm)
+def layer_norm(x: Any, weight: Any = None, bias: Any = None, /, *, normalized_ndim: int = 1, eps: float = 1e-5) -> Any:
     return _over_rows(x, weight, bias, normalized_ndim, eps, centred=True)
 
 
-@replaces(normalization.rms_norm)
-def _(x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | None = None) -> Any:
-    eps = normalization.default_eps(x) if eps is None else eps
+@replaces(primitives.rms_norm)
+def rms_norm(x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | None = None) -> Any:
+    eps = primitives.default_eps(x) if eps is None else eps
     return _over_rows(x, weight, None, normalized_ndim, eps, centred=False)
 
 
-@replaces(normalization.batch_norm)
-def _(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
+@replaces(primitives.batch_norm)
+def batch_norm(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
     if not _supported_channels(x, weight, bias):
         return NotImplemented
     *of_batch, mean, rstd = channels.batch_forward(x, weight, bias, eps=eps)
@@ -80,8 +80,10 @@ def _(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> 
     return BatchNorm(*of_batch), vjp
 
 
-@replaces(normalization.batch_norm_inference)
-def _(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5) -> Any:
+@replaces(primitives.batch_norm_inference)
+def batch_norm_inference(
+    x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5
+) -> Any:
     if not _supported_channels(x, mean, var, weight, bias):
         return NotImplemented
     y, centre, rstd = channels.inference_forward(x, mean, var, weight, bias, eps=eps)
@@ -94,8 +96,8 @@ def _(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, e
     return y, vjp
 
 
-@replaces(normalization.group_norm)
-def _(x: Any, weight: Any = None, bias: Any = None, /, *, num_groups: int, eps: float = 1e-5) -> Any:
+@replaces(primitives.group_norm)
+def group_norm(x: Any, weight: Any = None, bias: Any = None, /, *, num_groups: int, eps: float = 1e-5) -> Any:
     if not _supported(_counts(x), x, weight, bias):
         return NotImplemented
     y, mean, rstd = channels.group_forward(x, weight, bias, groups=num_groups, eps=eps)

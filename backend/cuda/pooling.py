@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ...kernels import pooling as kernels
-from ...kernels.toolchain.launch import FLOATS, namespace
-from ..nn import pooling
+from ...kernels.toolchain.launch import FLOATS, contiguous
+from ..nn import pooling as primitives
 from ..nn.pooling import window_axes
 from . import replaces
 
@@ -18,8 +18,8 @@ def _suits(x: Any, outputs: int) -> bool:
     return x.dtype in FLOATS and max(math.prod(x.shape[:2]), math.prod(x.shape[2:]), outputs) <= LIMIT
 
 
-@replaces(pooling.max_pool2d)
-def _(
+@replaces(primitives.max_pool2d)
+def max_pool2d(
     x: Any,
     /,
     *,
@@ -33,18 +33,17 @@ def _(
     down, across = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
     if not _suits(x, down.output * across.output):
         return NotImplemented
-    xp = namespace(x)
-    y, taps, indices = kernels.max_pool(xp.ascontiguousarray(x), down, across, return_indices=return_indices)
+    y, taps, indices = kernels.max_pool(contiguous(x), down, across, return_indices=return_indices)
 
     def grad_x(g: Any) -> Any:
         g = g[0] if return_indices else g
-        return kernels.max_pool_gradient(xp.ascontiguousarray(g), taps, down, across)
+        return kernels.max_pool_gradient(contiguous(g), taps, down, across)
 
     return (y, indices) if return_indices else y, (grad_x,)
 
 
-@replaces(pooling.avg_pool2d)
-def _(
+@replaces(primitives.avg_pool2d)
+def avg_pool2d(
     x: Any,
     /,
     *,
@@ -58,17 +57,16 @@ def _(
     down, across = window_axes(x, kernel_size, stride, padding, (1, 1), ceil_mode)
     if not _suits(x, down.output * across.output):
         return NotImplemented
-    xp, options = namespace(x), (down, across, count_include_pad, divisor_override)
-    y = kernels.avg_pool(xp.ascontiguousarray(x), *options)
-    return y, (lambda g: kernels.avg_pool_gradient(xp.ascontiguousarray(g), *options),)
+    options = down, across, count_include_pad, divisor_override
+    y = kernels.avg_pool(contiguous(x), *options)
+    return y, (lambda g: kernels.avg_pool_gradient(contiguous(g), *options),)
 
 
-@replaces(pooling.adaptive_avg_pool2d)
-def _(x: Any, /, *, output_size: Any) -> Any:
+@replaces(primitives.adaptive_avg_pool2d)
+def adaptive_avg_pool2d(x: Any, /, *, output_size: Any) -> Any:
     size = x.shape[2:]
     reach = max((n + 1) * (o + 1) for n, o in zip(size, output_size))
     if not _suits(x, max(math.prod(output_size), reach)):
         return NotImplemented
-    xp = namespace(x)
-    y = kernels.adaptive_avg_pool(xp.ascontiguousarray(x), output_size)
-    return y, (lambda g: kernels.adaptive_avg_pool_gradient(xp.ascontiguousarray(g), size),)
+    y = kernels.adaptive_avg_pool(contiguous(x), output_size)
+    return y, (lambda g: kernels.adaptive_avg_pool_gradient(contiguous(g), size),)

@@ -6,10 +6,10 @@ from typing import Any
 
 from ...kernels import random as kernels
 from ..array import random
-from ..array.random import Stretch
+from ..array.random import BlockRange
 
 
 @random.on("cuda")
 @random.on("emulator")
-def _(what: str, xp: Any, shape: tuple[int, ...], dtype: Any, stretch: Stretch, *numbers: int) -> Any:
-    return kernels.draw(what, xp.empty(shape, dtype=dtype), stretch[1:], *numbers)
+def draw(what: str, xp: Any, shape: tuple[int, ...], dtype: Any, blocks: BlockRange, *numbers: int) -> Any:
+    return kernels.draw(what, xp.empty(shape, dtype=dtype), blocks[1:], *numbers)

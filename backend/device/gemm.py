@@ -1,4 +1,4 @@
-"""The one place where matrices are multiplied."""
+"""Products of matrices, on any device: the one place where they are formed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from ...kernels.toolchain.settings import settings
 from .dtypes import is_real_floating
 
-__all__ = ["get_float32_matmul_precision", "matmul", "set_float32_matmul_precision"]
+__all__ = ["gemm", "get_float32_matmul_precision", "set_float32_matmul_precision"]
 
 
-def matmul(xp: Any, a: Any, b: Any, *, out: Any = None, accumulate: bool = False) -> Any:
+def gemm(xp: Any, a: Any, b: Any, *, out: Any = None, accumulate: bool = False) -> Any:
     """a @ b for matrices or stacks of matrices; written to `out` if given, or added to it with `accumulate`.
 
     Transposes are views (`a.mT`): BLAS takes them as flags, nothing is copied. A stack times one matrix is flattened
@@ -21,10 +21,10 @@ def matmul(xp: Any, a: Any, b: Any, *, out: Any = None, accumulate: bool = False
     `out` too if it is added to, and rounded once, to the dtype of `out`: that of the factors, or float32.
     """
     if hasattr(a, "get"):  # an array of a GPU, or of the emulator
-        from ...kernels import gemm
+        from ...kernels import gemm as kernels
 
-        if gemm.suits(a, b, out):
-            return gemm.gemm(a, b, out=out, accumulate=accumulate)
+        if kernels.suits(a, b, out):
+            return kernels.gemm(a, b, out=out, accumulate=accumulate)
     if (
         a.ndim > 2
         and b.ndim == 2
@@ -33,7 +33,7 @@ def matmul(xp: Any, a: Any, b: Any, *, out: Any = None, accumulate: bool = False
     ):
         rows, columns = math.prod(a.shape[:-1]), b.shape[-1]
         flat = None if out is None else out.reshape(rows, columns)
-        flat = matmul(xp, xp.reshape(a, (rows, a.shape[-1])), b, out=flat, accumulate=accumulate)
+        flat = gemm(xp, xp.reshape(a, (rows, a.shape[-1])), b, out=flat, accumulate=accumulate)
         return xp.reshape(flat, (*a.shape[:-1], columns)) if out is None else out
     if xp is np and _are_halves(a, b):
         return _store(np.matmul(a, b, dtype=np.float32), out, accumulate, a.dtype)

@@ -140,7 +140,7 @@ def _differentiate(
             raise TypeError(f"`grad` needs a function that returns a Tensor with one element, got {got}")
         mine = value._depth == depth
         if mine and value.requires_grad:
-            run([(value, namespace_of(value.data).ones_like(value.data))], found.add)
+            run([(value._node or value, namespace_of(value.data).ones_like(value.data))], found.add)
     gradients = [_lower(found.get(x, namespace_of(x.data).zeros_like), x.device) for x in leaves]
     return (_lower(value.data, value.device) if mine else value, *gradients)
 
@@ -174,7 +174,7 @@ def _on_demand(outs: tuple, again: Callable[[], tuple], used: list[Tensor], stat
     def vjp(g: tuple, need: Any, into: Any) -> list:
         found = Found()
         with _as_leaves(used), _replay(state), _tape(_mode.level, base=min(_mode.base, depth)), enable_grad():
-            run([(o, go) for o, go in zip(again(), g) if o.requires_grad], found.add)
+            run([(o._node or o, go) for o, go in zip(again(), g) if o.requires_grad], found.add)
         return [found.get(t) for t in used]
 
     lesser = [t for t in used if t._depth < max(depth, _mode.base)]
@@ -182,7 +182,12 @@ def _on_demand(outs: tuple, again: Callable[[], tuple], used: list[Tensor], stat
         _mode.captured.extend(lesser)
     if depth < _mode.base:
         return outs
-    results = _record("computed again", tuple(innermost(o) for o in outs), vjp, used, outs[0].device, depth)
+    parents: list[Any] = []
+    for t in used:
+        is_mine = t.requires_grad and t._depth == depth
+        parents.append((t._node or t) if is_mine else None)
+        t._saved |= not is_mine
+    results = _record("computed again", tuple(innermost(o) for o in outs), vjp, parents, outs[0].device, depth)
     for result, out in zip(results, outs):
         result.device = out.device
     return results

@@ -9,24 +9,25 @@ from typing import Any
 import numpy as np
 
 from ..array.elementwise import unbroadcast
-from ..array.random import Generator, Stretch
+from ..array.random import BlockRange, Generator
 from ..device import dtypes
-from ..device.gemm import matmul
+from ..device.gemm import gemm
 from ..tape.autograd import primitive
+from .dropout import rescale
 
-__all__ = ["blocks", "default_scale", "drop_threshold", "kept", "reserve", "scaled_dot_product_attention"]
+__all__ = ["block_count", "default_scale", "drop_threshold", "kept", "reserve", "scaled_dot_product_attention"]
 
 DRAWS = 16  # neighbouring keys of one query share a block of the random stream, with 16 bits for each
 
 
-def blocks(shape: tuple[int, ...]) -> int:
+def block_count(shape: tuple[int, ...]) -> int:
     """How many blocks of the random stream dropout of probabilities (B, H, L, S) uses: whole ones for each query."""
     return math.prod(shape[:-1]) * -(-shape[-1] // DRAWS)
 
 
-def reserve(generator: Generator, shape: tuple[int, ...]) -> Stretch:
+def reserve(generator: Generator, shape: tuple[int, ...]) -> BlockRange:
     """The blocks of a generator's stream that decide which probabilities (B, H, L, S) are dropped."""
-    return generator.reserve(4 * blocks(shape), dtypes.uint64)
+    return generator.reserve(4 * block_count(shape), dtypes.uint64)
 
 
 def drop_threshold(p: float) -> int:
@@ -34,12 +35,12 @@ def drop_threshold(p: float) -> int:
     return round((1 - p) * 2**16)
 
 
-def kept(stretch: Stretch, shape: tuple[int, ...], p: float) -> np.ndarray:
+def kept(blocks: BlockRange, shape: tuple[int, ...], p: float) -> np.ndarray:
     """Which probabilities (B, H, L, S) are not dropped: draw j % 16 of block ⌈S/16⌉ · ((b H + h) L + i) + ⌊j/16⌋ says so.
 
     Draw k of a block is bits 16 (k % 4) and up of its word ⌊k/4⌋.
     """
-    draws = stretch.words(4 * blocks(shape)).astype("<u8", copy=False).view("<u2")
+    draws = blocks.words(4 * block_count(shape)).astype("<u8", copy=False).view("<u2")
     return (draws < drop_threshold(p)).reshape(*shape[:-1], -(-shape[-1] // DRAWS) * DRAWS)[..., : shape[-1]]
 
 
@@ -55,14 +56,14 @@ def scaled_dot_product_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
-    stretch: Stretch | None = None,
+    blocks: BlockRange | None = None,
 ) -> Any:
     """O = D(P) V, P = softmax(scale · Q Kᵀ + mask). Vaswani et al. (2017).
 
     query (B, H, L, E), key (B, G, S, E), value (B, G, S, Eᵥ) → (B, H, L, Eᵥ). H is a multiple of G: query head h attends
     to key head ⌊h G/H⌋ (Ainslie et al., 2023). `attn_mask` broadcasts to (B, H, L, S): booleans, True where a key takes
     part, or numbers to be added. `is_causal`: key j takes part for query i if j ≤ i. A query that no key takes part for
-    gets 0, and gives no gradient. `scale=None` is 1/√E. D sets what `kept` of the blocks in `stretch` says to 0 and
+    gets 0, and gives no gradient. `scale=None` is 1/√E. D sets to 0 what is not `kept` by the draws of `blocks`, and
     multiplies the rest by 1/(1 − dropout_p).
 
     With dS = P ∘ (dP − Σⱼ P ∘ dP): grad_Q = scale · dS K, grad_K = scale · dSᵀ Q, grad_V = D(P)ᵀ g, dP = D(g Vᵀ).
@@ -78,32 +79,31 @@ def scaled_dot_product_attention(
     full = (b, h, length, keys)
     rows = (b, g, h // max(1, g) * length)  # those of the heads that share keys make one matrix
     q = _times(xp, xp.reshape(query, (*rows, width)), scale)
-    scores = xp.reshape(matmul(xp, q, xp.matrix_transpose(key)), full)
+    scores = xp.reshape(gemm(xp, q, xp.matrix_transpose(key)), full)
     p = xp.reshape(_probabilities(xp, scores, attn_mask, is_causal), (*rows, keys))
     drop: Callable = lambda x: x
-    if dropout_p and stretch is not None:
-        keep = xp.asarray(kept(stretch, full, dropout_p), device=query.device)
-        rescale = 1 / (1 - dropout_p) if dropout_p < 1 else 0.0
-        factor = _times(xp, xp.reshape(xp.astype(keep, p.dtype), p.shape), rescale)
+    if dropout_p and blocks is not None:
+        keep = xp.asarray(kept(blocks, full, dropout_p), device=query.device)
+        factor = _times(xp, xp.reshape(xp.astype(keep, p.dtype), p.shape), rescale(dropout_p))
         drop = lambda x: x * factor
 
     def vjp(grad: Any, need: Any, into: Any) -> tuple:
         grad = xp.reshape(grad, (*rows, value.shape[-1]))
         grad_query = grad_key = grad_value = grad_mask = None
         if need[2]:
-            grad_value = matmul(xp, xp.matrix_transpose(drop(p)), grad)
+            grad_value = gemm(xp, xp.matrix_transpose(drop(p)), grad)
         if any((*need[:2], *need[3:])):
-            grad_p = p * drop(matmul(xp, grad, xp.matrix_transpose(value)))
+            grad_p = p * drop(gemm(xp, grad, xp.matrix_transpose(value)))
             grad_scores = grad_p - p * xp.sum(grad_p, axis=-1, keepdims=True)
             if need[0]:
-                grad_query = xp.reshape(_times(xp, matmul(xp, grad_scores, key), scale), query.shape)
+                grad_query = xp.reshape(_times(xp, gemm(xp, grad_scores, key), scale), query.shape)
             if need[1]:
-                grad_key = matmul(xp, xp.matrix_transpose(grad_scores), q)
+                grad_key = gemm(xp, xp.matrix_transpose(grad_scores), q)
             if any(need[3:]):
                 grad_mask = unbroadcast(xp, xp.reshape(grad_scores, full), attn_mask)
         return grad_query, grad_key, grad_value, grad_mask
 
-    return xp.reshape(matmul(xp, drop(p), value), (b, h, length, value.shape[-1])), vjp
+    return xp.reshape(gemm(xp, drop(p), value), (b, h, length, value.shape[-1])), vjp
 
 
 def default_scale(width: int) -> float:

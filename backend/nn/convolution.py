@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..device.gemm import matmul
+from ..device.gemm import gemm
 from ..tape.autograd import primitive
 
 __all__ = ["conv2d", "conv_transpose2d"]
@@ -159,20 +159,20 @@ class Generic:
 
     def correlate(self, x: Any, weight: Any, bias: Any, where: Geometry) -> Any:
         xp = self.xp
-        y = matmul(xp, self._rows(weight, where), self._columns(x, where))  # (G, O/G, N·Ho·Wo)
+        y = gemm(xp, self._rows(weight, where), self._columns(x, where))  # (G, O/G, N·Ho·Wo)
         y = xp.reshape(y, (weight.shape[0], x.shape[0], *where.output))
         y = xp.permute_dims(y, (1, 0, 2, 3))
         return y if bias is None else y + xp.reshape(bias, (1, -1, 1, 1))
 
     def input_gradient(self, g: Any, weight: Any, bias: Any, where: Geometry) -> Any:
         xp = self.xp
-        columns = matmul(xp, xp.matrix_transpose(self._rows(weight, where)), self._by_group(g, where))
+        columns = gemm(xp, xp.matrix_transpose(self._rows(weight, where)), self._by_group(g, where))
         x = self._fold(columns, g.shape[0], where)
         return x if bias is None else x + xp.reshape(bias, (1, -1, 1, 1))
 
     def weight_gradient(self, x: Any, g: Any, where: Geometry, into: Any) -> Any:
         xp = self.xp
-        grad = matmul(xp, self._by_group(g, where), xp.matrix_transpose(self._columns(x, where)))
+        grad = gemm(xp, self._by_group(g, where), xp.matrix_transpose(self._columns(x, where)))
         return xp.reshape(grad, (g.shape[1], x.shape[1] // where.groups, *where.kernel))
 
     def bias_gradient(self, g: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..device.gemm import matmul
+from ..device.gemm import gemm
 from ..tape.autograd import primitive
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
@@ -168,8 +168,8 @@ def adaptive_avg_pool2d(xp: Any, x: Any, /, *, output_size: Pair) -> Any:
     y = A x Bᵀ and grad_x = Aᵀ g B.
     """
     a, b = (xp.astype(xp.asarray(_averages(n, o)), x.dtype) for n, o in zip(x.shape[2:], output_size))
-    y = matmul(xp, matmul(xp, a, x), xp.matrix_transpose(b))
-    return y, (lambda g: matmul(xp, matmul(xp, xp.matrix_transpose(a), g), b),)
+    y = gemm(xp, gemm(xp, a, x), xp.matrix_transpose(b))
+    return y, (lambda g: gemm(xp, gemm(xp, xp.matrix_transpose(a), g), b),)
 
 
 def _averages(size: int, output: int) -> np.ndarray:

@@ -30,7 +30,6 @@ __all__ = ["Primitive", "enable_grad", "is_grad_enabled", "no_grad", "primitive"
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
-N = TypeVar("N", bound="Node")
 
 PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tests that prove none is left out
 _new = object.__new__
@@ -75,18 +74,10 @@ class Output(Node):
 
     __slots__ = ("index", "zeros")
 
-    index: int
-    zeros: Callable[[], Any]
-
-
-def node(cls: type[N], name: str, pullback: Any, parents: Sequence[Any]) -> N:
-    """A new Node, without the call of an `__init__`: every operation makes one."""
-    new = _new(cls)
-    new.name = name
-    new.pullback = pullback
-    new.parents = parents
-    new.order = next(_order)
-    return new
+    def __init__(self, node: Node, index: int, data: Any):
+        self.name, self.pullback, self.parents, self.order = node.name, None, (node,), next(_order)
+        self.index = index
+        self.zeros = functools.partial(namespace_of(data).zeros, data.shape, dtype=data.dtype, device=data.device)
 
 
 class Primitive(Protocol[P, R]):
@@ -209,37 +200,47 @@ def primitive(
             return result
         device, depth, nested, tracked, mixed = None, 0, False, False, False
         raw: list[Any] = []
+        parents: list[Any] = []  # where gradients go, for each argument
+        constants: list[Tensor] = []  # Tensors that get none
         rounded: Sequence[tuple[int, Any]] = ()
         if precision is not None and _mode.cast is not None:
             args, rounded = _mode.cast(call, args)
         for a in args:
-            if isinstance(a, Tensor):
-                raw.append(a.data)
-                if a.requires_grad:
-                    tracked = True
+            if not isinstance(a, Tensor):
+                raw.append(a)
+                parents.append(None)
+                continue
+            raw.append(a.data)
+            if a.requires_grad:
+                parents.append(a._node or a)
+                tracked = True
+            else:
+                parents.append(None)
+                constants.append(a)
+            if a.device is not device:
                 if device is None:
                     device, depth = a.device, a._depth
                     nested = depth > 0 and isinstance(a.data, Tensor)
-                    continue
-                if a.device != device:
+                elif a.device != device:
                     raise ValueError(
                         f"`{name}` needs tensors on one device, got {device} and {a.device}; move one with .to()"
                     )
-                if a._depth != depth:
-                    mixed = True
-            else:
-                raw.append(a)
+            if a._depth != depth:
+                mixed = True
         if device is None:
             return call(_as_tensor(name, args), *args[1:], **static)
         if mixed:
-            raw, depth, nested, tracked = _at_deepest(args)
+            raw, parents, constants, depth, nested = _at_deepest(args)
+            tracked = len(constants) < len(args) and any(parent is not None for parent in parents)
         for i, value in rounded:
             raw[i] = value
         result = NotImplemented
         if impls and not nested:
-            impl = impls.get(device) or impls.get(kind(device))
+            impl = impls.get(device)
+            if impl is None and device != "cpu":
+                impl = impls.get(kind(device))
             if impl is not None:
-                result = impl(*raw, **static)
+                result = impl(*raw, **static) if static else impl(*raw)
                 if result is NotImplemented and report_fallbacks:
                     _report_fallback(name, device, raw)
         if result is NotImplemented:
@@ -252,7 +253,9 @@ def primitive(
         out, pullback = result
         if tracked and pullback is not None and _mode.enabled:
             if depth >= _mode.base:
-                return _record(name, out, pullback, args, device, depth)
+                for a in constants:
+                    a._saved = True
+                return _record(name, out, pullback, parents, device, depth)
             _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
         if isinstance(out, tuple):
             return _retuple(out, [wrap(o, device, depth) for o in out])
@@ -349,24 +352,28 @@ def _as_tensor(name: str, args: tuple) -> Tensor:
     return Tensor(args[0])
 
 
-def _at_deepest(args: tuple) -> tuple[list, int, bool, bool]:
-    """(raw arguments, depth, nested, tracked) where several depths meet: tensors of the lesser are constants."""
+def _at_deepest(args: tuple) -> tuple[list, list, list, int, bool]:
+    """(raw arguments, parents, constants, depth, nested) where several depths meet: tensors of the lesser are constants."""
     depth = max(a._depth for a in args if isinstance(a, Tensor))
     nested = any(isinstance(a, Tensor) and a._depth == depth and isinstance(a.data, Tensor) for a in args)
-    raw, tracked = [], False
+    raw, parents, constants = [], [], []
     for a in args:
+        parent = None
         if not isinstance(a, Tensor):
             raw.append(a)
         elif a._depth == depth:
             raw.append(a.data)
-            tracked |= a.requires_grad
+            parent = (a._node or a) if a.requires_grad else None
         elif nested:
             raw.append(a)
         else:
             raw.append(innermost(a))
             if a.requires_grad and _mode.enabled and _mode.captured is not None:
                 _mode.captured.append(a)
-    return raw, depth, nested, tracked
+        parents.append(parent)
+        if parent is None and isinstance(a, Tensor):
+            constants.append(a)
+    return raw, parents, constants, depth, nested
 
 
 def _report_fallback(name: str, device: str, raw: list) -> None:
@@ -379,30 +386,22 @@ def _retuple(like: tuple, items: list) -> tuple:
     return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
 
 
-def _record(name: str, out: Any, pullback: Any, args: Sequence, device: str, depth: int) -> Any:
-    parents: list[Any] = []
-    for a in args:
-        if not isinstance(a, Tensor):
-            parents.append(None)
-        elif a.requires_grad and a._depth == depth:
-            parents.append(a._node or a)
-        else:
-            a._saved = True
-            parents.append(None)
-    here = node(Node, name, pullback, parents)
+def _record(name: str, out: Any, pullback: Any, parents: Sequence, device: str, depth: int) -> Any:
+    node = _new(Node)  # no `__init__`: every operation makes one, and another call would be felt
+    node.name = name
+    node.pullback = pullback
+    node.parents = parents
+    node.order = next(_order)
     if not isinstance(out, tuple):
         result = wrap(out, device, depth)
-        result._node, result.requires_grad = here, True
+        result._node = node
+        result.requires_grad = True
         return result
     results = [wrap(o, device, depth) for o in out]
     for i, result in enumerate(results):
         if is_real_floating(result.dtype):
-            data = result.data
-            part = node(Output, name, None, (here,))
-            part.index = i
-            part.zeros = functools.partial(namespace_of(data).zeros, data.shape, dtype=data.dtype, device=data.device)
-            result._node, result.requires_grad = part, True
-    here.pullback = functools.partial(_fill_in, pullback, [r._node and r._node.zeros for r in results])
+            result._node, result.requires_grad = Output(node, i, result.data), True
+    node.pullback = functools.partial(_fill_in, pullback, [r._node and r._node.zeros for r in results])
     return _retuple(out, results)
 
 
@@ -422,16 +421,19 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     """
     if not root.requires_grad:
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
-    xp, dtype, shape = namespace_of(root.data), root.data.dtype, root.data.shape
-    if grad is None:
-        if root.data.size != 1:
-            raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {shape}")
-        grad = np.asarray(1.0, dtype) if xp is np and not shape else xp.ones(shape, dtype=dtype)  # a third of the cost
+    data = root.data
+    if grad is not None:
+        grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
+        if grad.shape != data.shape:
+            raise ValueError(f"`grad` must have the tensor's shape {data.shape}, got {grad.shape}")
+    elif data.size != 1:
+        raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {data.shape}")
+    elif type(data) is np.ndarray and not data.ndim:
+        grad = np.asarray(1.0, data.dtype)  # a third of the cost
     else:
-        grad = xp.asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=dtype)
-        if grad.shape != shape:
-            raise ValueError(f"`grad` must have the tensor's shape {shape}, got {grad.shape}")
-    run([(root, grad)], _accumulate, retain_graph=retain_graph, destinations=_destinations)
+        grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
+    sink = _accumulate if _mode.leaves is None else _accumulate_noted
+    run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
 
 
 def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
@@ -439,17 +441,21 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     if leaf.grad is not None:
         leaf.grad.data += g
         return
-    if _mode.leaves is not None:
-        _mode.leaves.append(leaf)
     view = leaf._grad_view if isinstance(leaf, Parameter) else None
-    if view is None:
-        if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
-            g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
-        leaf.grad = wrap(g, leaf.device, leaf._depth)
-        return
-    if g is not view:
-        view[...] = g
-    leaf.grad = wrap(view, leaf.device)
+    if view is not None:
+        if g is not view:
+            view[...] = g
+        g = view
+    elif others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
+        g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
+    leaf.grad = wrap(g, leaf.device, leaf._depth)
+
+
+def _accumulate_noted(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
+    """The same while `capture` records, which wants to know who got a gradient."""
+    if leaf.grad is None:
+        _mode.leaves.append(leaf)
+    _accumulate(leaf, g, others)
 
 
 def _is_alone(g: Any, others: Sequence[Any]) -> bool:
@@ -459,33 +465,18 @@ def _is_alone(g: Any, others: Sequence[Any]) -> bool:
     return sum(o is not None and np.may_share_memory(g, o) for o in others) == 1
 
 
-def _destinations(parents: Sequence[Any]) -> list:
-    """For each parent the arena's memory for its gradient, if this is a parameter's first gradient of the step."""
-    into: list[Any] = []
-    for p in parents:
-        view = p._grad_view if isinstance(p, Parameter) and p.grad is None else None
-        if view is not None and any(view is other for other in into):
-            view = None  # used twice by one operation: only the first may write
-        into.append(view)
-    return into
-
-
 def run(
-    roots: Iterable[tuple[Tensor, Any]],
-    sink: Callable,
-    *,
-    retain_graph: bool = False,
-    destinations: Callable | None = None,
+    roots: Iterable[tuple[Any, Any]], sink: Callable, *, retain_graph: bool = False, to_arena: bool = False
 ) -> None:
-    """Send gradients back from `roots`, each a (tensor, gradient), and those of leaves to `sink(leaf, gradient, others)`.
+    """Send gradients back from `roots`, each a (node or leaf, gradient), and those of leaves to `sink(leaf, gradient, others)`.
 
     Nodes are visited newest first, hence after all that used their output. `others` are the arrays that the gradient
-    may share memory with (itself among them), or None if there may be any. `destinations(parents)` names memory that a
-    gradient may be written to.
+    may share memory with (itself among them), or None if there may be any. With `to_arena`, a parameter's first gradient
+    of the step is written straight to where its optimizer wants it.
     """
     pending: dict[Node, Any] = {}
     queue: list[tuple[int, Node]] = []
-    arriving: Iterable[tuple[Any, Any]] = [(root._node or root, g) for root, g in roots]
+    arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
     while True:
         for to, g in arriving:
@@ -501,9 +492,13 @@ def run(
         if not queue:
             return
         node = heappop(queue)[1]
-        g = above = pending.pop(node)
+        g = pending.pop(node)
         pullback, parents = node.pullback, node.parents
-        if type(node) is Output:
+        if pullback is None:
+            if type(node) is not Output:
+                raise RuntimeError(
+                    f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there"
+                )
             joint = parents[0]
             if joint not in pending:
                 pending[joint] = {}
@@ -511,18 +506,28 @@ def run(
             pending[joint][node.index] = g
             arriving = ()
             continue
-        if pullback is None:
-            raise RuntimeError(
-                f"the record of `{node.name}` was freed by an earlier backward; call backward(retain_graph=True) there"
-            )
         if type(pullback) is tuple:
-            gradients = [None if parent is None else f(g) for f, parent in zip(pullback, parents)]
+            gradients = []  # a loop, as is the next: comprehensions are calls before Python 3.12
+            for f, parent in zip(pullback, parents):
+                gradients.append(None if parent is None else f(g))
         else:
-            into = [None] * len(parents) if destinations is None else destinations(parents)
-            gradients = pullback(g, [parent is not None for parent in parents], into)
-        if not retain_graph:
+            need: list[bool] = []
+            into: list[Any] = []
+            for parent in parents:
+                need.append(parent is not None)
+                view = None
+                if to_arena and isinstance(parent, Parameter) and parent.grad is None:
+                    view = parent._grad_view
+                    for taken in into:  # used twice by one operation: only the first may write
+                        if view is taken:
+                            view = None
+                into.append(view)
+            gradients = pullback(g, need, into)
+        if retain_graph:
+            others = None
+        else:
             node.pullback = None
-        others = None if retain_graph or type(above) is dict else [above, *gradients]
+            others = None if type(g) is dict else [g, *gradients]
         arriving = zip(parents, gradients)
 
 

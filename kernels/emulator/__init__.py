@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,7 @@ import numpy as np
 from ..toolchain.launch import Instance, expressions, register_engine
 from .array import Array, CaptureError, Graph, capture, is_capturing, namespace, record
 from .build import EmulatorError, Library, library, locate
+from .cublas_numpy import Numpy
 
 __all__ = [
     "Array",
@@ -32,11 +35,11 @@ __all__ = [
     "Graph",
     "KernelFault",
     "capture",
-    "empty",
     "is_capturing",
     "launch",
     "launched",
     "namespace",
+    "poisoned",
     "schedule",
 ]
 
@@ -67,7 +70,20 @@ _order = _Order()
 
 @contextlib.contextmanager
 def schedule(order: str, seed: int = 0) -> Iterator[None]:
-    """Run blocks, and between barriers the threads of each block, "forward", in "reverse" or in "random" order."""
+    """Choose the order in which blocks run and, between barriers, the threads of each block.
+
+    Parameters
+    ----------
+    order
+        "forward", "reverse" or "random".
+    seed
+        Of the random order.
+
+    Raises
+    ------
+    ValueError
+        For any other `order`.
+    """
     if order not in _ORDERS:
         raise ValueError(f"`order` must be one of {_ORDERS}, got {order!r}")
     before = _order.name, _order.seed
@@ -78,7 +94,7 @@ def schedule(order: str, seed: int = 0) -> Iterator[None]:
         _order.name, _order.seed = before
 
 
-def empty(shape: Any, dtype: Any) -> np.ndarray:
+def poisoned(shape: Any, dtype: Any) -> np.ndarray:
     """Memory that nobody has written: a kernel that reads it (2 bytes or more at a time) is told so."""
     array = np.empty(shape, dtype)
     raw = array.reshape(-1).view(np.uint8)
@@ -132,23 +148,23 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
         if isinstance(value, np.ndarray):
             memory.add(i, value, writable=wanted[0] == "*")
     addresses = memory.lay_out()
-    cells: list[Any] = []
-    for i, value in enumerate(args):
-        if isinstance(value, np.generic):
-            cells.append((ctypes.c_char * 8).from_buffer_copy(value.tobytes().ljust(8, b"\0")))
-        else:
-            cells.append(ctypes.c_uint64(addresses.get(i, 0)))
-    pointers = (ctypes.c_void_p * max(1, len(cells)))(*[ctypes.addressof(c) for c in cells])
+    cells = [
+        value.tobytes().ljust(8, b"\0") if isinstance(value, np.generic) else addresses.get(i, 0).to_bytes(8, "little")
+        for i, value in enumerate(args)
+    ]
+    values = ctypes.create_string_buffer(b"".join(cells))
+    first = ctypes.addressof(values)
+    pointers = (ctypes.c_void_p * len(args))(*range(first, first + 8 * len(args), 8))
     job = _Launch(
-        grid=tuple(grid),
-        block=tuple(block),
-        shared_bytes=shared,
-        args=ctypes.addressof(pointers),
-        buffers=ctypes.addressof(memory.buffers),
-        buffer_count=len(memory.buffers),
-        order=_ORDERS.index(_order.name),
-        seed=_order.seed,
-        workers=_workers(),
+        tuple(grid),
+        tuple(block),
+        shared,
+        ctypes.addressof(pointers),
+        ctypes.addressof(memory.buffers),
+        len(memory.buffers),
+        _ORDERS.index(_order.name),
+        _order.seed,
+        1 if math.prod(grid) == 1 else _workers(),
     )
     fault = _Fault()
     launched.add(instance.expression)
@@ -165,16 +181,20 @@ class _Emulator:
     ) -> Callable[[], None]:
         return lambda: launch(instance, grid, block, args, shared)
 
-    def namespace(self, array: Any) -> Any:
+    def library(self, array: Any) -> Any:
         return np if type(array) is np.ndarray else namespace
 
     def empty(self, shape: Any, dtype: Any, like: Any) -> Any:
-        return empty(shape, dtype).view(type(like))
+        return poisoned(shape, dtype).view(type(like))
 
     def address(self, array: Any) -> int:
         return array.ctypes.data
 
+    def blas(self) -> Numpy:
+        return _blas
 
+
+_blas = Numpy()
 register_engine("numpy", _Emulator())
 
 
@@ -194,24 +214,34 @@ def _check_limits(instance: Instance, grid: Sequence[int], block: Sequence[int],
         raise ValueError(f"`{name}` can have at most 227 KiB of dynamic shared memory, got {shared} bytes")
 
 
+@functools.cache
 def _code(dtype: np.dtype) -> str:
     return _CODES.get(dtype.name, dtype.char)
 
 
 def _check_argument(instance: Instance, i: int, value: Any, wanted: str) -> None:
-    where = f"argument {i} of `{instance.expression}`"
     if len(wanted) == 2:  # a pointer
         if value is None:
             return
         if not isinstance(value, np.ndarray):
-            raise TypeError(f"{where} must be an array or None, got {value!r}")
-        if wanted[1] not in ("v", _code(value.dtype)) and {wanted[1], _code(value.dtype)} != {"?", "B"}:
-            raise TypeError(f"{where} must be an array of type {wanted[1]!r} (NumPy's letter), got {value.dtype}")
+            raise TypeError(f"{_argument(instance, i)} must be an array or None, got {value!r}")
+        code = _code(value.dtype)
+        if wanted[1] not in ("v", code) and {wanted[1], code} != {"?", "B"}:
+            raise TypeError(
+                f"{_argument(instance, i)} must be an array of type {wanted[1]!r} (NumPy's letter), got {value.dtype}"
+            )
         if wanted[0] == "*" and not value.flags.writeable:
-            raise ValueError(f"{where} is written to, but the array is read-only")
+            raise ValueError(f"{_argument(instance, i)} is written to, but the array is read-only")
     elif not isinstance(value, np.generic) or _code(value.dtype) != wanted:
         got = f"a {value.dtype} array" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r}"
-        raise TypeError(f"{where} must be a NumPy scalar of type {wanted!r}, got {got}")
+        raise TypeError(f"{_argument(instance, i)} must be a NumPy scalar of type {wanted!r}, got {got}")
+
+
+def _argument(instance: Instance, i: int) -> str:
+    return f"argument {i} of `{instance.expression}`"
+
+
+_BOUNDS = operator.itemgetter(0, 1)
 
 
 class _Memory:
@@ -223,44 +253,47 @@ class _Memory:
     """
 
     def __init__(self) -> None:
-        self.spans: list[tuple[int, int, np.ndarray, int, bool]] = []  # addresses from, to; array, argument, writable
+        # addresses from, to; array, address of its first element; argument, writable
+        self.spans: list[tuple[int, int, np.ndarray, int, int, bool]] = []
         self.buffers: Any = (_Buffer * 0)()
         self.moves: list[tuple[np.ndarray, np.ndarray]] = []  # to be copied back: to, from
 
     def add(self, i: int, array: np.ndarray, writable: bool) -> None:
         array = array.view(np.ndarray)
-        low, high = np.lib.array_utils.byte_bounds(array) if array.size else (array.ctypes.data,) * 2
-        self.spans.append((low, high, array, i, writable))
+        address = array.ctypes.data
+        if array.flags.c_contiguous:
+            low, high = address, address + array.nbytes
+        else:
+            low, high = np.lib.array_utils.byte_bounds(array)
+        self.spans.append((low, high, array, address, i, writable))
 
     def lay_out(self) -> dict[int, int]:
         """Copy everything; the address that each argument has now."""
-        regions: list[list[Any]] = []  # low, high, what lies in it, writable, element size
-        for span in sorted(self.spans, key=lambda s: s[:2]):
-            low, high, array, _, writable = span
+        regions: list[list[Any]] = []  # low, high, element size, writable, spans
+        for span in sorted(self.spans, key=_BOUNDS):
+            low, high, array, _, _, writable = span
             if regions and low < regions[-1][1]:
                 region = regions[-1]
-                region[1] = max(region[1], high)
-                region[2].append(span)
-                region[3] |= writable
-                region[4] = min(region[4], array.itemsize)
+                region[1:4] = max(region[1], high), min(region[2], array.itemsize), region[3] or writable
+                region[4].append(span)
             else:
-                regions.append([low, high, [span], writable, array.itemsize])
-        room = _GUARD + sum(high - low + _GUARD + 2 * _ALIGNMENT for low, high, *_ in regions)
-        self.block = np.full(-(-room // 2), _POISON, np.uint16)
+                regions.append([low, high, array.itemsize, writable, [span]])
+        room = _GUARD + sum([high - low + _GUARD + 2 * _ALIGNMENT for low, high, *_ in regions])
+        self.block = np.empty(-(-room // 2), np.uint16)
+        self.block.fill(_POISON)
         first = self.block.ctypes.data
         end = first + _GUARD
         addresses: dict[int, int] = {}
         self.buffers = (_Buffer * len(regions))()
-        for k, (low, high, spans, writable, element) in enumerate(regions):
-            start = -(-end // _ALIGNMENT) * _ALIGNMENT + (low - _owner(spans[0][2])) % _ALIGNMENT
+        for k, (low, high, element, is_written, spans) in enumerate(regions):
+            start = -(-end // _ALIGNMENT) * _ALIGNMENT + (low - _origin(*spans[0][:3])) % _ALIGNMENT
             end = start + high - low + _GUARD
-            self.buffers[k] = _Buffer(start, start + high - low, element, writable, spans[0][3])
-            for _, _, array, i, is_output in spans:
-                addresses[i] = start + array.ctypes.data - low
-                offset = addresses[i] - first
-                copy: np.ndarray = np.ndarray(array.shape, array.dtype, self.block, offset, array.strides)
+            self.buffers[k] = _Buffer(start, start + high - low, element, is_written, spans[0][4])
+            for _, _, array, address, i, writable in spans:
+                addresses[i] = start + address - low
+                copy: np.ndarray = np.ndarray(array.shape, array.dtype, self.block, addresses[i] - first, array.strides)
                 copy[...] = array
-                if is_output:
+                if writable:
                     self.moves.append((array, copy))
         return addresses
 
@@ -269,11 +302,11 @@ class _Memory:
             array[...] = copy
 
 
-def _owner(array: np.ndarray) -> int:
-    """The address of the memory that an array is a view of; `launch.aligned`, which asks for 16 bytes, stays right."""
+def _origin(low: int, high: int, array: np.ndarray) -> int:
+    """Where the memory that an array is a view of begins; `on_16_bytes`, which asks for 16 bytes, stays right."""
     while isinstance(array.base, np.ndarray):
         array = array.base
-    return array.ctypes.data // 16 * 16
+    return (low if array.nbytes == high - low else array.ctypes.data) // 16 * 16
 
 
 # --- reports ----------------------------------------------------------------------------------------------------------

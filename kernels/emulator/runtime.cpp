@@ -26,7 +26,10 @@
 namespace {
 
 constexpr uint16_t POISON = 0x7fa5;
-constexpr size_t STACK = 128 * 1024, GAP = 128;
+constexpr size_t GAP = 128;
+// The tops of stacks that are a power of two apart would displace each other in the caches and in the TLB.
+constexpr size_t STACK = 128 * 1024 + 4096 + 64;
+constexpr size_t SMALL = 64 * 1024;  // bytes of a shadow that the system is not asked for each time
 constexpr size_t ROOM = 4096;  // of a stack, for the runtime itself
 constexpr size_t BELOW = 4;     // stacks below the first, which it may overflow into before that is noticed
 constexpr size_t SHARED = 512 * 1024;  // of address space for one block: its arrays, with gaps between them
@@ -94,12 +97,43 @@ struct Shadow {
     Cell *writes = nullptr, *reads = nullptr, *updates = nullptr;
     size_t bytes = 0;
     explicit Shadow(size_t cells) : bytes(std::max<size_t>(1, cells) * 3 * sizeof(Cell)) {
-        writes = static_cast<Cell*>(reserve(bytes));
+        writes = static_cast<Cell*>(bytes <= SMALL ? std::calloc(bytes, 1) : reserve(bytes));
+        if (!writes) std::abort();
         reads = writes + std::max<size_t>(1, cells);
         updates = reads + std::max<size_t>(1, cells);
     }
     Shadow(const Shadow&) = delete;
-    ~Shadow() { munmap(writes, bytes); }
+    ~Shadow() {
+        if (bytes <= SMALL)
+            std::free(writes);
+        else
+            munmap(writes, bytes);
+    }
+};
+
+struct Copy {
+    void* to;
+    const void* from;
+    bool valid;
+    int group;
+};
+
+enum State { READY, AT_BARRIER, AT_WARP, DONE };
+
+struct Thread {
+    void* sp;  // null before it has begun
+    char* stack;
+    emulator_dim3 index;
+    int id;
+    State state;
+    const char* file;  // where it waits
+    int line;
+    int groups;  // of asynchronous copies, committed
+    std::vector<Copy> copies;
+
+    bool waits_elsewhere(const Thread* t, const char* at_file, int at_line) const {
+        return this != t && (line != at_line || (file != at_file && strcmp(file, at_file)));
+    }
 };
 
 // What one block at a time works in; kept from launch to launch.
@@ -109,6 +143,8 @@ struct Memory {
     uint16_t* pending = static_cast<uint16_t*>(reserve(SHARED / 8 + 16));  // thread + 1 for each 16 bytes that a copy is under way to
     Shadow shadow{SHARED / 2};
     uint64_t serial = 0;  // of the blocks that have run here
+    std::vector<Thread> threads;
+    uint32_t block[3] = {0, 0, 0};  // how many threads there are along each axis
 };
 
 std::mutex pool_lock;
@@ -126,31 +162,6 @@ void give_memory(std::unique_ptr<Memory> m) {
     const std::lock_guard<std::mutex> guard(pool_lock);
     pool.push_back(std::move(m));
 }
-
-struct Copy {
-    void* to;
-    const void* from;
-    bool valid;
-    int group;
-};
-
-enum State { READY, AT_BARRIER, AT_WARP, DONE };
-
-struct Thread {
-    void* sp;
-    char* stack;
-    emulator_dim3 index;
-    int id;
-    State state;
-    const char* file;  // where it waits
-    int line;
-    int groups;  // of asynchronous copies, committed
-    std::vector<Copy> copies;
-
-    bool waits_elsewhere(const Thread* t, const char* at_file, int at_line) const {
-        return this != t && (line != at_line || strcmp(file, at_file));
-    }
-};
 
 struct Warp {
     void* operands[32];
@@ -174,6 +185,7 @@ struct Worker {
     std::vector<Warp> warps;
     std::vector<Array> arrays;
     std::vector<int> order;
+    std::vector<char*> stacks_free;  // the one that was in use last comes first: it is still in cache
     std::vector<Shadow*>* shadows = nullptr;
     std::atomic<int>* stop = nullptr;
     Fault* fault = nullptr;
@@ -406,15 +418,18 @@ void check_cell(Worker* w, const Thread* t, Shadow& s, size_t k, uint64_t here, 
     (how == READ ? s.reads : s.updates)[k].store(cell(here, who, id, w->clock), std::memory_order_relaxed);
 }
 
-bool poisoned(const char* p, size_t bytes, size_t element) {
-    const size_t step = std::min<size_t>(element, 4);
-    if (step < 2) return false;
-    for (size_t i = 0; i + step <= bytes; i += step) {
-        uint16_t half[2] = {0, POISON};
-        memcpy(half, p + i, step);
-        if (half[0] == POISON && half[1] == POISON) return true;
+template <typename Word> bool contains(const char* p, size_t bytes, Word value) {
+    for (size_t i = 0; i + sizeof(Word) <= bytes; i += sizeof(Word)) {
+        Word word;
+        memcpy(&word, p + i, sizeof(Word));
+        if (word == value) return true;
     }
     return false;
+}
+
+bool poisoned(const char* p, size_t bytes, size_t element) {
+    if (element >= 4) return contains<uint32_t>(p, bytes, POISON * 0x10001u);
+    return element == 2 && contains<uint16_t>(p, bytes, POISON);
 }
 
 void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at) {
@@ -533,7 +548,7 @@ void run_block(Worker* w, uint64_t id) {
     w->dynamic = -1;
     for (Warp& warp : w->warps) warp = Warp{};
     for (Thread& t : w->threads) {
-        t.sp = fresh_stack(t.stack + STACK, start);
+        t.sp = nullptr;
         t.state = READY;
         t.groups = 0;
         t.copies.clear();
@@ -546,8 +561,14 @@ void run_block(Worker* w, uint64_t id) {
             if (t.state != READY) continue;
             moved = true;
             w->current = &t;
+            if (!t.sp) {
+                t.stack = w->stacks_free.back();
+                w->stacks_free.pop_back();
+                t.sp = fresh_stack(t.stack + STACK, start);
+            }
             emulator_switch(&w->scheduler, t.sp);
             if (w->failed) return;
+            if (t.state == DONE) w->stacks_free.push_back(t.stack);
         }
         if (!moved) return divergent(w);
     }
@@ -556,7 +577,6 @@ void run_block(Worker* w, uint64_t id) {
 void prepare(Worker* w) {
     const Launch* l = w->launch;
     w->count = static_cast<int>(l->block[0] * l->block[1] * l->block[2]);
-    w->threads.resize(w->count);
     w->warps.resize((w->count + 31) / 32);
     w->order.resize(w->count);
     w->memory = take_memory();
@@ -565,12 +585,16 @@ void prepare(Worker* w) {
     w->pending = w->memory->pending;
     w->shadow = &w->memory->shadow;
     w->used = SHARED;
+    w->threads.swap(w->memory->threads);
+    for (int i = 0; i < w->count; ++i) w->order[i] = l->order == 1 ? w->count - 1 - i : i;
+    for (int i = w->count; i > 0; --i) w->stacks_free.push_back(w->stacks + STACK * (i - 1));
+    if (!memcmp(w->memory->block, l->block, sizeof(l->block))) return;
+    memcpy(w->memory->block, l->block, sizeof(l->block));
+    w->threads.resize(w->count);
     for (int i = 0; i < w->count; ++i) {
         Thread& t = w->threads[i];
         t.id = i;
         t.index = unravel(i, l->block);
-        t.stack = w->stacks + STACK * i;
-        w->order[i] = l->order == 1 ? w->count - 1 - i : i;
     }
 }
 
@@ -579,6 +603,7 @@ void run_blocks(Worker* w, const std::vector<uint64_t>& blocks, std::atomic<size
     prepare(w);
     for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) run_block(w, blocks[i]);
     worker = nullptr;
+    w->threads.swap(w->memory->threads);
     give_memory(std::move(w->memory));
 }
 

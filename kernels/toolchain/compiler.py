@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import cache
+from .cublas import cublas
 from .launch import KERNELS, Instance, register_engine
 from .sources import FOLDER, expand
 
@@ -84,8 +86,32 @@ def build(
 ) -> Program:
     """Compile the kernels named by C++ expressions (`"scale<float, 128>"`) of `source`, or find them in the cache.
 
-    Parameters: `arch` as in ARCHITECTURES; `options` to be added for this source; `folder` holds the sources.
-    Raises CompileError, ToolkitError, and SourceError where a file is missing.
+    Parameters
+    ----------
+    source
+        The file's name in `folder`, or the absolute path of one of your own.
+    expressions
+        The kernels, each with its template arguments.
+    options
+        For NVRTC, to be added for this source.
+    arch
+        One of ARCHITECTURES: "sm_90a" for an H100 or H200.
+    folder
+        Holds the sources.
+
+    Returns
+    -------
+    Program
+        The cubin's path, the kernels' names in it, their `resources` (registers, memory, spills), and NVRTC's messages.
+
+    Raises
+    ------
+    CompileError
+        With NVRTC's messages, where the source is wrong.
+    SourceError
+        Where a file is missing.
+    ToolkitError
+        Where NVRTC or CUDA's headers are missing or too old.
     """
     nvrtc = _nvrtc()
     text = expand(source, folder)
@@ -138,16 +164,19 @@ class _OnGPU:
         given = tuple(np.uint64(0) if a is None else a for a in args)
         return lambda: function(grid, block, given, shared_mem=shared)
 
-    def namespace(self, array: Any) -> Any:
+    def library(self, array: Any) -> Any:
         import cupy
 
         return cupy
 
     def empty(self, shape: Any, dtype: Any, like: Any) -> Any:
-        return self.namespace(like).empty(shape, dtype)
+        return self.library(like).empty(shape, dtype)
 
     def address(self, array: Any) -> int:
         return array.data.ptr
+
+    def blas(self) -> Any:
+        return cublas()
 
 
 gpu = _OnGPU()
@@ -184,6 +213,8 @@ def families() -> Families:
 
 # --- NVRTC -----------------------------------------------------------------------------------------------------------
 def _nvrtc() -> ModuleType:
+    if sys.platform == "darwin":
+        raise ToolkitError("compiling CUDA kernels needs NVRTC, and there is no CUDA for macOS: use Linux or Windows")
     try:
         from cupy_backends.cuda.libs import nvrtc
     except ImportError as error:

@@ -192,8 +192,11 @@ class _Plan:
         wanted = {
             _MAX_WORKSPACE: c_uint64(self.library.workspace.nbytes),
             _REDUCTIONS: c_int(_IN_ANY if kind == DTYPES["float32"] else _IN_FLOAT32),
-            _ALIGNMENT_A: c_int(of_a), _ALIGNMENT_B: c_int(of_b), _ALIGNMENT_C: c_int(of_c), _ALIGNMENT_D: c_int(of_c),
-        }  # fmt: skip
+            _ALIGNMENT_A: c_int(of_a),
+            _ALIGNMENT_B: c_int(of_b),
+            _ALIGNMENT_C: c_int(of_c),
+            _ALIGNMENT_D: c_int(of_c),
+        }
         for attribute, value in wanted.items():
             self.set("MatmulPreference", preference, attribute, value)
         done = self.library.call(

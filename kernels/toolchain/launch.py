@@ -25,12 +25,16 @@ __all__ = [
     "Engine",
     "Instance",
     "Kernel",
-    "aligned",
+    "access_width",
+    "contiguous",
     "empty",
     "engine_of",
     "expressions",
-    "namespace",
+    "is_access_width",
+    "library_of",
+    "on_16_bytes",
     "register_engine",
+    "vector_width",
 ]
 
 HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
@@ -48,14 +52,17 @@ class Engine(Protocol):
     ) -> Callable[[], None]:
         """The launch as a function without arguments."""
 
-    def namespace(self, array: Any) -> Any:
-        """The library that an array belongs to."""
+    def library(self, array: Any) -> Any:
+        """NumPy, or what has its functions for this array."""
 
     def empty(self, shape: Any, dtype: Any, like: Any) -> Any:
         """A new array beside `like`."""
 
     def address(self, array: Any) -> int:
         """Where the array's memory begins."""
+
+    def blas(self) -> Any:
+        """What multiplies matrices: an object with the methods of `cublas.Cublas`."""
 
 
 _engines: dict[str, Engine] = {}
@@ -105,10 +112,26 @@ def cpp(value: Any) -> str:
 class Kernel:
     """One `__global__` function of a `.cu` file and the instantiations of it that exist.
 
-    `source` is the file's name among the kernels, or the absolute path of one of your own.
-    `axes` are the values that each template parameter takes, in order: dtypes, integers, truth values, or C++ text. All
-    combinations exist, or those for which `only(*values)` is true. `options` go to the compiler, and are those of the
-    whole source. Indexing gives an Instance; KeyError for what does not exist.
+    Parameters
+    ----------
+    source
+        The file's name among the kernels, or the absolute path of one of your own.
+    name
+        What the function is called there.
+    *axes
+        The values that each template parameter takes, in order: dtypes, integers, truth values, or C++ text. All
+        combinations exist.
+    only
+        Where given, those combinations alone for which `only(*values)` is true.
+    options
+        For the compiler; they are those of the whole source.
+
+    Examples
+    --------
+    >>> from weft.kernels.toolchain.launch import FLOATS
+    >>> from weft.kernels.activation import activation_forward
+    >>> activation_forward[FLOATS[0], "Relu"]
+    <activation_forward<float, Relu> of activation.cu>
     """
 
     def __init__(
@@ -126,13 +149,14 @@ class Kernel:
         _expressions.pop(self.source, None)
 
     def __getitem__(self, key: Any) -> Instance:
+        """The instantiation with these template arguments; KeyError where there is none."""
         try:
             return self.instances[key if isinstance(key, tuple) else (key,)]
         except KeyError:
             raise KeyError(f"`{self.name}` has no instantiation {key!r}; see weft info --kernels") from None
 
     def __call__(self, grid: Any, block: Any, *args: Any, shared: int = 0) -> None:
-        """Launch a kernel that is no template."""
+        """Launch a kernel that is no template, as `Instance.__call__` does."""
         self.instances[()](grid, block, *args, shared=shared)
 
     def __repr__(self) -> str:
@@ -147,20 +171,39 @@ class Instance:
         self.expression = f"{kernel.name}<{', '.join(map(cpp, key))}>" if key else kernel.name
 
     def __call__(self, grid: Any, block: Any, *args: Any, shared: int = 0) -> None:
-        """Run with `grid` blocks of `block` threads each (an int or up to three) and `shared` bytes of dynamic memory.
+        """Run. On a GPU this returns at once, in the emulator when the kernel is done.
 
-        Returns at once on a GPU, when done in the emulator. A grid with a zero in it launches nothing. Raises TypeError for
-        arguments that are no arrays, NumPy scalars or None, and in the emulator for those that the kernel does not take.
+        Parameters
+        ----------
+        grid, block
+            How many blocks, and of how many threads: an int, or up to three. A grid with a zero in it launches nothing.
+        *args
+            The kernel's arguments: arrays, contiguous where the kernel takes them for that; None, the null pointer; NumPy
+            scalars of the declared types.
+        shared
+            Bytes of dynamic shared memory.
+
+        Raises
+        ------
+        TypeError
+            For any other argument; in the emulator, also for one that is not of the type which the kernel declares.
+        ValueError
+            In the emulator, for what is beyond CUDA's limits, or a read-only array that is written to.
+        KernelFault
+            In the emulator, for whatever its checks find.
         """
         self.prepare(grid, block, *args, shared=shared)()
 
     def prepare(self, grid: Any, block: Any, *args: Any, shared: int = 0) -> Callable[[], None]:
-        """The launch as a function without arguments: what can be checked and converted is, once."""
+        """The launch as a function without arguments: what can be checked and converted is, once.
+
+        Takes and raises what a launch does.
+        """
         grid, block = _triple(grid), _triple(block)
         if 0 in grid:
             return lambda: None
         for i, a in enumerate(args):
-            if isinstance(a, int | float) and not isinstance(a, np.generic):
+            if isinstance(a, _NUMBERS) and not isinstance(a, np.generic):
                 raise TypeError(
                     f"argument {i} of `{self.expression}` must be a NumPy scalar, got {a!r}; wrap it in its type"
                 )
@@ -169,6 +212,9 @@ class Instance:
 
     def __repr__(self) -> str:
         return f"<{self.expression} of {self.source}>"
+
+
+_NUMBERS = (int, float)
 
 
 def _triple(n: Any) -> tuple[int, int, int]:
@@ -184,16 +230,51 @@ def expressions(source: str) -> tuple[str, ...]:
     return _expressions[source]
 
 
-def namespace(array: Any) -> Any:
+# --- arrays -----------------------------------------------------------------------------------------------------------
+def library_of(array: Any) -> Any:
     """NumPy, the emulator's namespace or CuPy, whichever the array belongs to."""
-    return np if type(array) is np.ndarray else engine_of(array).namespace(array)
+    return np if type(array) is np.ndarray else engine_of(array).library(array)
 
 
 def empty(shape: Any, dtype: Any, like: Any) -> Any:
-    """A new array beside `like`. In the emulator it is poisoned: to read what no kernel has written is a fault."""
+    """A new array for a kernel to write, beside another.
+
+    Parameters
+    ----------
+    shape, dtype
+        As for `numpy.empty`.
+    like
+        An array in whose library and on whose device it is made.
+
+    Returns
+    -------
+    array
+        Not initialised. In the emulator it is poisoned: to read what no kernel has written is a fault.
+    """
     return engine_of(like).empty(shape, dtype, like)
 
 
-def aligned(*arrays: Any) -> bool:
+def contiguous(array: Any) -> Any:
+    """The array, or a copy of it, with its elements in order; None is None."""
+    return array if array is None or array.flags.c_contiguous else library_of(array).ascontiguousarray(array)
+
+
+def on_16_bytes(*arrays: Any) -> bool:
     """Whether each array (None: as good as any) starts at a multiple of 16 bytes, as vector accesses need it."""
     return all(a is None or engine_of(a).address(a) % 16 == 0 for a in arrays)
+
+
+def vector_width(dtype: np.dtype) -> int:
+    """How many neighbours one access moves at most: VECTOR<T> in the sources."""
+    return 16 // dtype.itemsize
+
+
+def is_access_width(dtype: np.dtype, width: int) -> bool:
+    """Whether kernels exist that move so many neighbours at a time: one, or 16 bytes."""
+    return width in (1, vector_width(dtype))
+
+
+def access_width(size: int, *arrays: Any) -> int:
+    """How many neighbours at a time the rows of arrays of one dtype move, if rows are a multiple of `size` long."""
+    width = vector_width(arrays[0].dtype)
+    return width if size % width == 0 and on_16_bytes(*arrays) else 1

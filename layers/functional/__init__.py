@@ -6,41 +6,31 @@ Arguments are checked here, once, for shapes, dtypes and options, without waitin
 the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing.
 """
 
-from . import (
-    activation,
-    attention,
-    convolution,
-    dense,
-    lookup,
-    loss,
-    noise,
-    normalization,
-    padding,
-    pooling,
-    similarity,
-)
+from . import activation, attention, convolution, loss, normalization, padding, pooling, similarity
+from . import dropout as _dropout  # these three modules have the name of a function, which takes it over
+from . import embedding as _embedding
+from . import linear as _linear
 from .activation import *
 from .attention import *
 from .convolution import *
-from .dense import *
-from .lookup import *
+from .dropout import *
+from .embedding import *
+from .linear import *
 from .loss import *
-from .noise import *
 from .normalization import *
 from .padding import *
 from .pooling import *
 from .similarity import *
 
-__all__ = [
-    *activation.__all__,
-    *attention.__all__,
-    *convolution.__all__,
-    *dense.__all__,
-    *lookup.__all__,
-    *loss.__all__,
-    *noise.__all__,
-    *normalization.__all__,
-    *padding.__all__,
-    *pooling.__all__,
-    *similarity.__all__,
-]
+__all__: list[str] = []
+__all__ += activation.__all__
+__all__ += attention.__all__
+__all__ += convolution.__all__
+__all__ += _dropout.__all__
+__all__ += _embedding.__all__
+__all__ += _linear.__all__
+__all__ += loss.__all__
+__all__ += normalization.__all__
+__all__ += padding.__all__
+__all__ += pooling.__all__
+__all__ += similarity.__all__

@@ -12,6 +12,8 @@ from ...backend.tape.tensor import Tensor
 
 __all__: list[str] = []
 
+Ints = int | Sequence[int]  # one for all axes, or one for each
+
 
 def tensor(name: str, x: Any) -> Tensor:
     """A Tensor, or TypeError."""

@@ -25,17 +25,52 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(scale · Q Kᵀ + mask) V: Q (…, L, E), K (…, S, E), V (…, S, Eᵥ) → (…, L, Eᵥ); leading axes broadcast.
+    """Attention, softmax(scale · Q Kᵀ + mask) V; leading axes broadcast.
 
-    `attn_mask` broadcasts to (…, L, S): booleans, True where a key takes part, or numbers to be added. `is_causal`: key j
-    takes part for query i if j ≤ i. A query for which no key takes part gets 0. `scale=None` is 1/√E. `dropout_p > 0`
-    drops probabilities, always: there is no `training` here. `enable_gqa`: K and V (…, G, S, ·) have fewer heads than
-    Q (…, H, L, E), each for H/G neighbours. On a GPU nothing of size L × S is ever in memory, except the gradient of an
-    additive mask that requires one, for which the generic form runs.
+    A query for which no key takes part gets 0.
 
-    Raises TypeError for dtypes that differ and masks that are neither boolean nor of the query's dtype (or float32);
-    ValueError for shapes that do not fit, for both a mask and `is_causal`, and for `dropout_p` outside [0, 1].
+    Parameters
+    ----------
+    query : Tensor
+        Q, (…, L, E).
+    key : Tensor
+        K, (…, S, E).
+    value : Tensor
+        V, (…, S, Eᵥ).
+    attn_mask : Tensor, optional
+        Broadcasts to (…, L, S): booleans, True where a key takes part, or numbers to be added.
+    dropout_p : float, default 0.0
+        Probability that an attention weight is dropped, always: there is no `training` here.
+    is_causal : bool, default False
+        Whether key j takes part for query i only if j ≤ i.
+    scale : float, optional
+        1/√E unless given.
+    enable_gqa : bool, default False
+        Whether K and V (…, G, S, ·) may have fewer heads than Q (…, H, L, E), each for H/G neighbours.
 
+    Returns
+    -------
+    Tensor
+        (…, L, Eᵥ).
+
+    Raises
+    ------
+    TypeError
+        If dtypes differ, or a mask is neither boolean nor of the query's dtype (or float32).
+    ValueError
+        If shapes do not fit, there are both a mask and `is_causal`, or `dropout_p` is outside [0, 1].
+
+    Notes
+    -----
+    On a GPU nothing of size L × S is ever in memory, except the gradient of an additive mask that requires one, for
+    which the generic form runs.
+
+    References
+    ----------
+    Vaswani et al., "Attention Is All You Need" (2017).
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> q, k, v = weft.randn(2, 4, 5, 8), weft.randn(2, 4, 7, 8), weft.randn(2, 4, 7, 3)
     >>> F.scaled_dot_product_attention(q, k, v).shape
@@ -45,9 +80,9 @@ def scaled_dot_product_attention(
     lead, (q, k, v) = _by_heads(query, key, value, enable_gqa)
     full = (*q.shape[:3], key.shape[-2])
     mask = None if attn_mask is None else _mask_by_heads(attn_mask, (*lead, *full[2:]))
-    stretch = primitives.reserve(default_generator, full) if dropout_p else None
+    blocks = primitives.reserve(default_generator, full) if dropout_p else None
     y = primitives.scaled_dot_product_attention(
-        q, k, v, mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, stretch=stretch
+        q, k, v, mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, blocks=blocks
     )
     return y if len(lead) == 2 else reshape(y, (*lead, *y.shape[2:]))
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from ...backend.nn import convolution as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
+from ._check import Ints
 from ._images import as_given, as_images, check_axes
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
-
-Ints = int | tuple[int, ...]
 
 
 def conv1d(
@@ -19,11 +18,47 @@ def conv1d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Ints = 1,
-    padding: Any = 0,
+    padding: str | Ints = 0,
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation of x (N, C, L) or (C, L) with weight (O, C/groups, K), plus bias (O): see `conv2d`."""
+    """Cross-correlation of sequences, see `conv2d`; the formula stands with `layers.Conv1d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    weight : Tensor
+        (O, C/groups, K).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the length (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+
+    Returns
+    -------
+    Tensor
+        (N, O, Lo) or (O, Lo), Lo = ⌊(L + 2P − D(K − 1) − 1)/S⌋ + 1.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or x is smaller than the kernel.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv1d(weft.tensor([[1.0, 2.0, 4.0]]), weft.tensor([[[-1.0, 1.0]]]))
+    tensor([[1., 2.]])
+    """
     return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -32,15 +67,43 @@ def conv2d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Ints = 1,
-    padding: Any = 0,
+    padding: str | Ints = 0,
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation of x (N, C, H, W) or (C, H, W) with weight (O, C/groups, KH, KW), plus bias (O).
+    """Cross-correlation of images; the formula stands with `layers.Conv2d`.
 
-    The result is (N, O, Ho, Wo) with Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1. `padding` is an int, one for each axis,
-    "valid" (none) or "same" (Ho = H; stride 1).
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    weight : Tensor
+        (O, C/groups, KH, KW).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S, of both axes or of each: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the size (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
 
+    Returns
+    -------
+    Tensor
+        (N, O, Ho, Wo) or (O, Ho, Wo), Ho = ⌊(H + 2P − D(KH − 1) − 1)/S⌋ + 1.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or x is smaller than the kernel.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.conv2d(weft.ones((1, 3, 8, 8)), weft.ones((4, 3, 3, 3)), padding="same").shape
     (1, 4, 8, 8)
@@ -58,7 +121,45 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: Ints = 1,
 ) -> Tensor:
-    """The adjoint of `conv1d`: x (N, C, L) or (C, L), weight (C, O/groups, K), bias (O): see `conv_transpose2d`."""
+    """The adjoint of `conv1d`; see `conv_transpose2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    weight : Tensor
+        (C, O/groups, K).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end; less than the stride or the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+
+    Returns
+    -------
+    Tensor
+        (N, O, Lo) or (O, Lo), Lo = (L − 1)·S − 2P + D(K − 1) + output_padding + 1.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or nothing is left of the output.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv_transpose1d(weft.tensor([[1.0, 2.0]]), weft.tensor([[[1.0, 10.0]]]), stride=2)
+    tensor([[ 1., 10.,  2., 20.]])
+    """
     return _convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -72,9 +173,44 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Ints = 1,
 ) -> Tensor:
-    """The adjoint of `conv2d`: x (N, C, H, W) or (C, H, W), weight (C, O/groups, KH, KW), bias (O): y (N, O, Ho, Wo).
+    """The adjoint of `conv2d`: what its pullback does to a gradient.
 
-    Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1.
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    weight : Tensor
+        (C, O/groups, KH, KW).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S, of both axes or of each: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end; less than the stride or the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+
+    Returns
+    -------
+    Tensor
+        (N, O, Ho, Wo) or (O, Ho, Wo), Ho = (H − 1)·S − 2P + D(KH − 1) + output_padding + 1.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or nothing is left of the output.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv_transpose2d(weft.ones((1, 3, 5, 5)), weft.ones((3, 4, 2, 2)), stride=2).shape
+    (1, 4, 10, 10)
     """
     return _convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
@@ -105,7 +241,14 @@ def _check_weight(n: int, weight: Tensor, groups: int, names: str) -> None:
 
 
 def _convolve(
-    n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Any, dilation: Ints, groups: int
+    n: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: str | Ints,
+    dilation: Ints,
+    groups: int,
 ) -> Tensor:
     check.tensor("input", input)
     _check_weight(n, weight, groups, "O, C/groups")
@@ -114,30 +257,39 @@ def _convolve(
     dilation = check.several("dilation", dilation, n, 1)
     image, kernel = input.shape[-n:], weight.shape[-n:]
     if isinstance(padding, str):
-        padding = _named_padding(padding, kernel, stride, dilation)
+        sides = _named_padding(padding, kernel, stride, dilation)
     else:
-        padding = tuple([(p, p) for p in check.several("padding", padding, n)])
-    for size, k, d, (before, after) in zip(image, kernel, dilation, padding):
+        sides = tuple([(p, p) for p in check.several("padding", padding, n)])
+    for size, k, d, (before, after) in zip(image, kernel, dilation, sides):
         if size + before + after < d * (k - 1) + 1:
             raise ValueError(
                 f"`input` must be at least as large as the kernel, which spans {d * (k - 1) + 1}, "
                 f"got {size} + {before + after} of padding, in shape {tuple(input.shape)}"
             )
     if n == 1:
-        stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
+        stride, sides, dilation = (1, *stride), ((0, 0), *sides), (1, *dilation)
     x, w = as_images(n, input), as_images(n, weight)
-    y = primitives.conv2d(x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    y = primitives.conv2d(x, w, bias, stride=stride, padding=sides, dilation=dilation, groups=groups)
     return as_given(n, y, input)
 
 
-def _named_padding(name: str, kernel: tuple, stride: tuple, dilation: tuple) -> tuple:
+def _named_padding(
+    name: str, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    check_named_padding(name, stride)
+    return tuple(same_padding(kernel, dilation)) if name == "same" else ((0, 0),) * len(kernel)
+
+
+def check_named_padding(name: str, stride: Sequence[int]) -> None:
+    """`padding` given by name is "valid" or, with stride 1, "same"; or ValueError."""
     check.one_of("padding", name, ("valid", "same"))
-    if name == "valid":
-        return ((0, 0),) * len(kernel)
-    if max(stride) > 1:
+    if name == "same" and max(stride) > 1:
         raise ValueError(f"`padding` may be 'same' with stride 1 alone, got stride {stride}")
-    spans = [d * (k - 1) for k, d in zip(kernel, dilation)]
-    return tuple((s // 2, s - s // 2) for s in spans)  # PyTorch puts the odd one at the end
+
+
+def same_padding(kernel: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:
+    """(before, after) along each axis such that a convolution of stride 1 keeps the size; the odd one goes after."""
+    return [(span // 2, span - span // 2) for span in (d * (k - 1) for k, d in zip(kernel, dilation))]
 
 
 def _convolve_transposed(

@@ -67,7 +67,7 @@ def _prepare(input: Tensor, target: Tensor, reduction: str, *, same_shape: bool,
 
 def _weighted(loss: Tensor, weight: Tensor, total: Any, reduction: str) -> Tensor:
     check.shape("weight", weight, loss.shape)
-    loss = loss * weight  # type: ignore[operator]
+    loss = loss * weight
     if reduction == "none":
         return loss
     return sum(loss) if reduction == "sum" else sum(loss) / total
@@ -82,10 +82,39 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """(x − y)². A `weight` multiplies each element's loss, and the mean divides by Σ weight.
+    """Squared error: (x − y)².
 
     The convention ½ (x − y)², whose gradient is x − y, is `0.5 * mse_loss(…)`.
 
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    target : Tensor
+        y, in a shape that broadcasts with that of x; a warning says so where it differs.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+    weight : Tensor, optional
+        Multiplies each element's loss; the mean then divides by Σ weight.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the broadcast shape of x and y.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.mse_loss(weft.tensor([1.0, 2.0]), weft.tensor([1.0, 4.0])).item()
     2.0
@@ -105,7 +134,41 @@ def l1_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """|x − y|. A `weight` multiplies each element's loss, and the mean divides by Σ weight."""
+    """Absolute error: |x − y|.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    target : Tensor
+        y, in a shape that broadcasts with that of x; a warning says so where it differs.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+    weight : Tensor, optional
+        Multiplies each element's loss; the mean then divides by Σ weight.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the broadcast shape of x and y.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.l1_loss(weft.tensor([1.0, 2.0]), weft.tensor([1.0, 4.0])).item()
+    1.0
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=False)
     if weight is None:
@@ -116,9 +179,42 @@ def l1_loss(
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
-    """½ (x − y)² where |x − y| ≤ δ, δ (|x − y| − δ/2) beyond.
+    """Squared error near 0, absolute error far away: ½ (x − y)² where |x − y| ≤ δ, δ (|x − y| − δ/2) beyond.
 
-    A `weight` multiplies each element's loss; the mean divides by the number of elements (sic: as PyTorch does here).
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    target : Tensor
+        y, in a shape that broadcasts with that of x; a warning says so where it differs.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+    delta : float, default 1.0
+        δ, positive: where the parabola becomes a straight line.
+    weight : Tensor, optional
+        Multiplies each element's loss; the mean divides by the number of elements, as PyTorch's does here.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the broadcast shape of x and y.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    References
+    ----------
+    Huber, "Robust Estimation of a Location Parameter" (1964).
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.huber_loss(weft.tensor([0.5, 3.0]), weft.zeros(2), reduction="none")
+    tensor([0.125, 2.5  ])
     """
     if not delta > 0:
         raise ValueError(f"`delta` must be positive, got {delta}")
@@ -137,7 +233,45 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:
-    """(x − y)² / (2β) where |x − y| < β, |x − y| − β/2 beyond."""
+    """Huber's loss over β: (x − y)² / (2β) where |x − y| < β, |x − y| − β/2 beyond.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    target : Tensor
+        y, in a shape that broadcasts with that of x; a warning says so where it differs.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+    beta : float, default 1.0
+        β, not negative: where the parabola becomes a straight line; 0 gives |x − y|.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the broadcast shape of x and y.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    References
+    ----------
+    Girshick, "Fast R-CNN" (2015).
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.smooth_l1_loss(weft.tensor([0.5, 3.0]), weft.zeros(2), reduction="none")
+    tensor([0.125, 2.5  ])
+    """
     if beta < 0:
         raise ValueError(f"`beta` must not be negative, got {beta}")
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -155,7 +289,44 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """−w (y ln x + (1 − y) ln(1 − x)) of probabilities x; of logits, the next function is more accurate."""
+    """Binary cross-entropy of probabilities x: −w (y ln x + (1 − y) ln(1 − x)).
+
+    Logarithms are cut off at −100, as in PyTorch. Of logits, `binary_cross_entropy_with_logits` is faster and more
+    accurate.
+
+    Parameters
+    ----------
+    input : Tensor
+        x in [0, 1], of any shape and a real floating-point dtype.
+    target : Tensor
+        y in [0, 1], in the shape of x.
+    weight : Tensor, optional
+        w, which broadcasts to the shape of x.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.binary_cross_entropy(weft.tensor([0.5, 0.0]), weft.tensor([1.0, 1.0]), reduction="none").numpy().round(3)
+    array([  0.693, 100.   ], dtype=float32)
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     return primitives.binary_cross_entropy(
         input, _prepare(input, target, reduction, same_shape=True), weight, reduction=reduction
@@ -171,7 +342,45 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """−w (p y ln σ(x) + (1 − y) ln(1 − σ(x))), where p, `pos_weight`, weighs the positive examples of each class."""
+    """Binary cross-entropy of logits x: −w (p y ln σ(x) + (1 − y) ln(1 − σ(x))).
+
+    Its gradient, without weights, is σ(x) − y.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    target : Tensor
+        y in [0, 1], in the shape of x.
+    weight : Tensor, optional
+        w, which broadcasts to the shape of x.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+    pos_weight : Tensor, optional
+        p, of the positive examples of each class; broadcasts to the shape of x.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.binary_cross_entropy_with_logits(weft.tensor([1e4, -1e4]), weft.tensor([1.0, 0.0])).item()
+    0.0
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=True)
     return primitives.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction=reduction)
@@ -185,10 +394,41 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
-    """y (ln y − x) of log-probabilities x; with `log_target`, `target` is ln y.
+    """Kullback–Leibler divergence KL(y ‖ eˣ) of log-probabilities x: y (ln y − x).
 
-    "mean" is over all elements; "batchmean" divides the sum by the length of the first axis, which is the
-    Kullback–Leibler divergence (PyTorch warns of this at each call, weft does not).
+    Parameters
+    ----------
+    input : Tensor
+        x, log-probabilities of any shape and a real floating-point dtype.
+    target : Tensor
+        y, probabilities in a shape that broadcasts with that of x; a warning says so where it differs.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none", "batchmean"}, default "mean"
+        "batchmean" divides the sum by the length of the first axis, which gives the divergence; "mean" by the
+        number of elements (PyTorch warns of this at each call, weft does not).
+    log_target : bool, default False
+        Whether the target is ln y.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the broadcast shape of x and y.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.kl_div(weft.zeros((1, 2)), weft.tensor([[1.0, 0.0]]), reduction="batchmean").item()
+    0.0
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=False, allowed=(*REDUCTIONS, "batchmean"))
@@ -210,8 +450,8 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, reducti
     _check_class_options(input, weight, reduction)
 
 
-def _is_usual(input: Tensor, target: Tensor) -> bool:
-    """Whether these are logits (N, C) and indices (N), as they nearly always are: nothing to look at twice."""
+def _is_matrix_and_indices(input: Tensor, target: Tensor) -> bool:
+    """Whether these are logits (N, C) and indices (N), the common case, which needs no further check."""
     try:
         x, y = input.data, target.data
         return x.ndim == 2 and y.shape == x.shape[:1] and x.dtype.kind == "f" and y.dtype.kind in "iu"
@@ -246,7 +486,43 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """−w[y] x[y] of log-probabilities x (N, C), (C,) or (N, C, …) and class indices y; the mean divides by Σ w[y]."""
+    """Negative log-likelihood −w[y] x[y] of log-probabilities x and class indices y.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C), (C,) or (N, C, …).
+    target : Tensor
+        Class indices y (N), () or (N, …).
+    weight : Tensor, optional
+        w (C), of the classes.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    ignore_index : int, default -100
+        The class index that does not count.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides the sum by Σ w[y]; "none" gives the loss of each example.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, a loss for each example.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.nll_loss(weft.tensor([[-3.0, -0.05]]), weft.tensor([0])).item()
+    3.0
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_input(input, target)
     _check_classes(input, target, weight, reduction)
@@ -264,16 +540,50 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """−Σ_c w_c q_c ln softmax(x)_c of logits x (N, C), (C,) or (N, C, …).
+    """Cross-entropy of logits x: −Σ_c w_c q_c ln softmax(x)_c.
 
-    `target` holds class indices (N), () or (N, …), or probabilities q in the shape and a floating-point dtype like x.
+    The gradient for one example is softmax(x) − q.
 
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C), (C,) or (N, C, …).
+    target : Tensor
+        Class indices y (N), () or (N, …), or probabilities q in the shape and of a floating-point dtype like x.
+    weight : Tensor, optional
+        w (C), of the classes.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    ignore_index : int, default -100
+        The class index that does not count.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides the sum by Σ w[y]; "none" gives the loss of each example.
+    label_smoothing : float, default 0.0
+        ε in [0, 1]: q ← (1 − ε) q + ε/C.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, a loss for each example.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.cross_entropy(weft.tensor([[0.0, 50.0]]), weft.tensor([0])).item()
     50.0
     """
-    reduction = legacy_reduction(size_average, reduce, reduction)
-    if not _is_usual(input, target) or weight is not None or reduction not in REDUCTIONS:
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce, reduction)
+    if not _is_matrix_and_indices(input, target) or weight is not None or reduction not in REDUCTIONS:
         _check_input(input, target)
         if target.shape == input.shape and is_real_floating(target.data.dtype):
             _check_class_options(input, weight, reduction)
@@ -281,6 +591,8 @@ def cross_entropy(
             _check_classes(input, target, weight, reduction)
     if not 0 <= label_smoothing <= 1:
         check.probability("label_smoothing", label_smoothing)
+    if weight is None and ignore_index == -100 and not label_smoothing and reduction == "mean":
+        return primitives.softmax_cross_entropy(input, target)  # keywords cost a small model a tenth of its loss
     return primitives.softmax_cross_entropy(
         input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
     )
@@ -288,8 +600,37 @@ def cross_entropy(
 
 # --- margins ----------------------------------------------------------------------------------------------------------
 def hinge_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """max(0, 1 − y x) with y = ±1. (Not in PyTorch.)
+    """Hinge loss of a support-vector machine: max(0, 1 − y x) with y = ±1.
 
+    (Not in PyTorch.)
+
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    target : Tensor
+        y = ±1, in the shape of x.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    References
+    ----------
+    Cortes & Vapnik, "Support-Vector Networks" (1995).
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.hinge_loss(weft.tensor([0.5, 1.0]), weft.tensor([1, 1]), reduction="none")
     tensor([0.5, 0. ])
@@ -300,7 +641,39 @@ def hinge_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor
 def soft_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """ln(1 + exp(−y x)) with y = ±1."""
+    """Logistic regression with signs for labels: ln(1 + exp(−y x)) with y = ±1.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    target : Tensor
+        y = ±1, in the shape of x.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> round(F.soft_margin_loss(weft.tensor([0.0]), weft.tensor([1])).item(), 3)
+    0.693
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     return primitives.soft_margin_loss(input, _prepare(input, target, reduction, same_shape=True), reduction=reduction)
 
@@ -313,7 +686,41 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """x where y = 1, max(0, margin − x) where y = −1."""
+    """Distances x of pairs that are alike or not: x where y = 1, max(0, margin − x) where y = −1.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    target : Tensor
+        y = ±1, in the shape of x.
+    margin : float, default 1.0
+        How far apart pairs that are not alike should be.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over all elements, or the loss of each.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.hinge_embedding_loss(weft.tensor([0.25, 0.25]), weft.tensor([1, -1]), reduction="none")
+    tensor([0.25, 0.75])
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=True)
     return primitives.hinge_embedding_loss(input, target, margin=margin, reduction=reduction)
@@ -329,7 +736,49 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """w[y] Σ_{j ≠ y} max(0, margin − x[y] + x[j])ᵖ / C for x (N, C) or (C,), y (N) or (); p is 1 or 2."""
+    """Hinge loss of several classes: w[y] Σ_{j ≠ y} max(0, margin − x[y] + x[j])ᵖ / C.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C) or (C,).
+    target : Tensor
+        Class indices y, (N) or ().
+    p : {1, 2}, default 1
+        The exponent.
+    margin : float, default 1.0
+        By how much the right class should win.
+    weight : Tensor, optional
+        w (C), of the classes.
+    size_average : bool, optional
+        PyTorch's deprecated argument: False means `reduction="sum"`.
+    reduce : bool, optional
+        PyTorch's deprecated argument: False means `reduction="none"`.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean or the sum over the examples, or the loss of each.
+
+    Returns
+    -------
+    Tensor
+        0-d; with `reduction="none"`, a loss for each example.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a fitting dtype.
+    ValueError
+        If the shapes do not fit, or an option is out of range.
+
+    References
+    ----------
+    Weston & Watkins, "Support Vector Machines for Multi-Class Pattern Recognition" (1999), for p = 1.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.multi_margin_loss(weft.tensor([[0.5, 0.25]]), weft.tensor([0])).item()
+    0.375
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     check.one_of("p", p, (1, 2))
     _check_input(input, target)

@@ -27,7 +27,7 @@ def _check_channels(input: Tensor, *per_channel: tuple[str, Tensor | None]) -> N
             raise ValueError(f"`{name}` must have {wanted}, got {tuple(x.shape)}")
 
 
-def _follow(running: Tensor, batch: Any, momentum: float) -> None:
+def _update_running(running: Tensor, batch: Any, momentum: float) -> None:
     """running ← (1 − momentum) · running + momentum · batch, in place: running statistics are not on the tape."""
     running.data *= 1 - momentum
     running.data += momentum * batch
@@ -43,11 +43,49 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """weight · (x − μ) / √(σ² + eps) + bias of each channel of x (N, C, …).
+    """Normalisation of each channel: y = weight · (x − μ) / √(σ² + eps) + bias.
 
     With `training`, μ and σ² are those of the batch, and the running statistics (unless None) move towards them, in
     place: running ← (1 − momentum) · running + momentum · batch, with the batch's unbiased variance. Without, they are
     the running statistics.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, …), of a real floating-point dtype.
+    running_mean : Tensor or None
+        (C,); needed unless `training`.
+    running_var : Tensor or None
+        (C,); needed unless `training`.
+    weight : Tensor, optional
+        (C,); 1 unless given.
+    bias : Tensor, optional
+        (C,); 0 unless given.
+    training : bool, default False
+        Whether to normalise by the batch.
+    momentum : float, default 0.1
+        Weight of this batch in the running statistics.
+    eps : float, default 1e-5
+        Keeps the division from 0.
+
+    Returns
+    -------
+    Tensor
+        y, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shapes do not fit, running statistics are missing, or a channel has a single value in training.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.batch_norm(weft.tensor([[1.0], [3.0]]), None, None, training=True, eps=0.0)
+    tensor([[-1.],
+            [ 1.]])
     """
     running = (("running_mean", running_mean), ("running_var", running_var))
     _check_channels(input, *running, ("weight", weight), ("bias", bias))
@@ -62,8 +100,8 @@ def batch_norm(
         )
     y, mean, var = primitives.batch_norm(input, weight, bias, eps=eps)
     if running_mean is not None and running_var is not None:
-        _follow(running_mean, innermost(mean), momentum)
-        _follow(running_var, innermost(var), momentum)
+        _update_running(running_mean, innermost(mean), momentum)
+        _update_running(running_var, innermost(var), momentum)
     return y
 
 
@@ -77,7 +115,46 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`batch_norm` of each example of x (N, C, …) by itself; running statistics are of the examples' averages."""
+    """Normalisation of each channel of each example: y = weight · (x − μ) / √(σ² + eps) + bias.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, …), of a real floating-point dtype.
+    running_mean : Tensor, optional
+        (C,); it moves, in place, towards the average over the examples of their means.
+    running_var : Tensor, optional
+        (C,); likewise for the unbiased variances.
+    weight : Tensor, optional
+        (C,); 1 unless given.
+    bias : Tensor, optional
+        (C,); 0 unless given.
+    use_input_stats : bool, default True
+        False normalises by the running statistics.
+    momentum : float, default 0.1
+        Weight of this batch in the running statistics.
+    eps : float, default 1e-5
+        Keeps the division from 0.
+
+    Returns
+    -------
+    Tensor
+        y, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shapes do not fit, running statistics are missing, or a channel has a single value.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.instance_norm(weft.tensor([[[1.0, 3.0], [10.0, 20.0]]]), eps=0.0)
+    tensor([[[-1.,  1.],
+             [-1.,  1.]]])
+    """
     running = (("running_mean", running_mean), ("running_var", running_var))
     _check_channels(input, *running, ("weight", weight), ("bias", bias))
     if not use_input_stats:
@@ -93,14 +170,46 @@ def instance_norm(
     y, mean, var = primitives.batch_norm(reshape(input, (1, n * c, *input.shape[2:])), w, b, eps=eps)
     xp = devices.namespace_of(innermost(mean))
     for running_, batch in ((running_mean, mean), (running_var, var)):
-        _follow(running_, xp.mean(xp.reshape(innermost(batch), (n, c)), axis=0), momentum)
+        _update_running(running_, xp.mean(xp.reshape(innermost(batch), (n, c)), axis=0), momentum)
     return reshape(y, input.shape)
 
 
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """weight · (x − μ) / √(σ² + eps) + bias of each group of channels in each example of x (N, C, …)."""
+    """Normalisation of groups of channels of each example: y = weight · (x − μ) / √(σ² + eps) + bias.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, …), of a real floating-point dtype.
+    num_groups : int
+        How many groups of neighbouring channels; divides C.
+    weight : Tensor, optional
+        (C,); 1 unless given.
+    bias : Tensor, optional
+        (C,); 0 unless given.
+    eps : float, default 1e-5
+        Keeps the division from 0.
+
+    Returns
+    -------
+    Tensor
+        y, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shapes do not fit, or `num_groups` does not divide C.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.group_norm(weft.tensor([[1.0, 3.0, 10.0, 20.0]]), 2, eps=0.0)
+    tensor([[-1.,  1., -1.,  1.]])
+    """
     _check_channels(input, ("weight", weight), ("bias", bias))
     if num_groups < 1 or input.shape[1] % num_groups:
         raise ValueError(
@@ -130,7 +239,40 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """weight · (x − μ) / √(σ² + eps) + bias over the last axes, whose lengths are `normalized_shape`."""
+    """Normalisation of each example over its last axes: y = weight · (x − μ) / √(σ² + eps) + bias.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, of a real floating-point dtype.
+    normalized_shape : sequence of int
+        Lengths of the last axes, over which μ and σ² are taken.
+    weight : Tensor, optional
+        Of that shape; 1 unless given.
+    bias : Tensor, optional
+        Of that shape; 0 unless given.
+    eps : float, default 1e-5
+        Keeps the division from 0.
+
+    Returns
+    -------
+    Tensor
+        y, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If the shape of x does not end with `normalized_shape`, or weight or bias have another one.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.layer_norm(weft.tensor([[1.0, 3.0], [10.0, 20.0]]), (2,), eps=0.0)
+    tensor([[-1.,  1.],
+            [-1.,  1.]])
+    """
     n = _check_last(input, normalized_shape, ("weight", weight), ("bias", bias))
     return primitives.layer_norm(input, weight, bias, normalized_ndim=n, eps=eps)
 
@@ -138,9 +280,36 @@ def layer_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    """weight · x / √(mean x² + eps) over the last axes, `normalized_shape` long.
+    """Division by the root mean square over the last axes: y = weight · x / √(mean x² + eps).
 
-    eps None is that of the dtype, or of float32 for half precision.
+    Parameters
+    ----------
+    input : Tensor
+        x, of a real floating-point dtype.
+    normalized_shape : sequence of int
+        Lengths of the last axes, over which the mean is taken.
+    weight : Tensor, optional
+        Of that shape; 1 unless given.
+    eps : float, optional
+        Unless given, the machine epsilon of the dtype, or of float32 for half precision.
+
+    Returns
+    -------
+    Tensor
+        y, in the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If the shape of x does not end with `normalized_shape`, or the weight has another one.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.rms_norm(weft.tensor([3.0, -3.0]), (2,), eps=0.0)
+    tensor([ 1., -1.])
     """
     n = _check_last(input, normalized_shape, ("weight", weight))
     return primitives.rms_norm(input, weight, normalized_ndim=n, eps=eps)

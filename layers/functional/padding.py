@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -14,21 +15,45 @@ from . import _check as check
 
 __all__ = ["pad"]
 
-MODES = {
+# PyTorch's word: NumPy's
+MODES: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {
     "constant": "constant",
     "reflect": "reflect",
     "replicate": "edge",
     "circular": "wrap",
-}  # PyTorch's word: NumPy's
+}
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """The input with elements added on its sides: `pad` is (left, right, top, bottom, …), from the last axis backwards.
+    """Elements added on the sides of a tensor.
 
-    "constant" adds `value` (0), "reflect" mirrors at the edge element, "replicate" repeats it, "circular" goes around.
-    Negative numbers take elements away (mode "constant" alone). The last three modes pad any axes, in PyTorch only
-    those behind batch and channels.
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape and dtype.
+    pad : sequence of int
+        (left, right, top, bottom, …): two for each axis, from the last one backwards. Negative numbers take
+        elements away (mode "constant" alone).
+    mode : {"constant", "reflect", "replicate", "circular"}, default "constant"
+        What is added: `value`, the mirror image without the edge element, the edge element, or what is at the other
+        end. The last three pad any axes, in PyTorch only those behind batch and channels.
+    value : float, optional
+        For mode "constant" alone, where it is 0 unless given.
 
+    Returns
+    -------
+    Tensor
+        Of the same dtype.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor.
+    ValueError
+        If `pad` or `mode` do not fit the shape, or `value` comes with another mode.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.pad(weft.tensor([1.0, 2.0, 3.0]), (2, 1), mode="reflect").tolist()
     [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]
@@ -72,5 +97,5 @@ def _repeated(input: Tensor, axis: int, before: int, after: int, mode: str) -> T
         raise ValueError(
             f"`pad` must be at least 0{limit} for mode={mode!r} along an axis of {n}, got ({before}, {after})"
         )
-    order = np.pad(np.arange(n), (before, after), mode=MODES[mode])  # type: ignore[call-overload]
+    order = np.pad(np.arange(n), (before, after), mode=MODES[mode])
     return indexing.take(input, asarray(order, device=input.device), axis=axis)

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal, overload
 
 from ...backend.nn import pooling as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
+from ._check import Ints
 from ._images import as_given, as_images, check_axes
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
-Ints = int | tuple[int, ...]
 
-
+@overload
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def max_pool1d(
     input: Tensor,
     kernel_size: Ints,
@@ -22,11 +44,78 @@ def max_pool1d(
     dilation: Ints = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
-    """The maximum of each window of x (N, C, L) or (C, L): see `max_pool2d`."""
+) -> Tensor | tuple[Tensor, Tensor]: ...
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The maximum of each window of a sequence; see `max_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    return_indices : bool, default False
+        Whether to return also where the maxima are.
+
+    Returns
+    -------
+    Tensor, or tuple of two Tensors
+        y (N, C, Lo) or (C, Lo); with `return_indices`, also the positions in L.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape and sizes do not fit.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.max_pool1d(weft.tensor([[1.0, 4.0, 3.0, 2.0]]), 2)
+    tensor([[4., 3.]])
+    """
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@overload
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def max_pool2d(
     input: Tensor,
     kernel_size: Ints,
@@ -35,12 +124,50 @@ def max_pool2d(
     dilation: Ints = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
-    """The maximum of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo).
+) -> Tensor | tuple[Tensor, Tensor]: ...
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The maximum of each window of an image.
 
-    Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1, or ⌈…⌉ with `ceil_mode`; the stride is the
-    kernel's size unless given. With `return_indices`, (y, positions of the maxima in the flattened (H, W)).
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    kernel_size : int or tuple of int
+        Elements in a window, along both axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    return_indices : bool, default False
+        Whether to return also where the maxima are.
 
+    Returns
+    -------
+    Tensor, or tuple of two Tensors
+        y (N, C, Ho, Wo) or (C, Ho, Wo), Ho = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1)/stride⌋ + 1, or ⌈…⌉
+        with `ceil_mode`; with `return_indices`, also the positions in the flattened (H, W).
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape and sizes do not fit.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.max_pool2d(weft.reshape(weft.arange(16.0), (1, 1, 4, 4)), 2).tolist()
     [[[[5.0, 7.0], [13.0, 15.0]]]]
@@ -56,7 +183,41 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """The mean of each window of x (N, C, L) or (C, L): see `avg_pool2d`."""
+    """The mean of each window of a sequence; see `avg_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+
+    Returns
+    -------
+    Tensor
+        y, (N, C, Lo) or (C, Lo).
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape and sizes do not fit.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.avg_pool1d(weft.tensor([[1.0, 3.0, 3.0, 5.0]]), 2)
+    tensor([[2., 4.]])
+    """
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
@@ -69,29 +230,113 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of each window of x (N, C, H, W) or (C, H, W): y (N, C, Ho, Wo), sizes as for `max_pool2d`.
+    """The mean of each window of an image.
 
-    Zeros of the padding count unless `count_include_pad=False`; `divisor_override` replaces the count.
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    kernel_size : int or tuple of int
+        Elements in a window, along both axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+    divisor_override : int, optional
+        What the sum is divided by, instead of how many elements count.
+
+    Returns
+    -------
+    Tensor
+        y, (N, C, Ho, Wo) or (C, Ho, Wo), sizes as for `max_pool2d`.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape and sizes do not fit, or `divisor_override` is 0.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.avg_pool2d(weft.reshape(weft.arange(16.0), (1, 1, 4, 4)), 2).tolist()
+    [[[[2.5, 4.5], [10.5, 12.5]]]]
     """
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Means of `output_size` windows that cover x (N, C, L) or (C, L): see `adaptive_avg_pool2d`."""
+def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
+    """Means of a number of windows that cover a sequence; see `adaptive_avg_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, L) or (C, L).
+    output_size : int or None, or sequence of one
+        n, how many windows; None: L.
+
+    Returns
+    -------
+    Tensor
+        y, (N, C, n) or (C, n).
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape or size do not fit, or x is empty.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.adaptive_avg_pool1d(weft.tensor([[1.0, 2.0, 3.0]]), 2)
+    tensor([[1.5, 2.5]])
+    """
     return _adaptive(1, input, output_size)
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over windows that cover x (N, C, H, W) or (C, H, W), `output_size` of them (None: as many as in x).
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
+    """Means of a number of windows that cover an image.
 
     Window i of n along an axis of H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉).
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, H, W) or (C, H, W).
+    output_size : int or None, or sequence of two
+        n, how many windows along both axes or each; None: as many as elements.
+
+    Returns
+    -------
+    Tensor
+        y, (N, C, n, n) or (C, n, n).
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If shape or sizes do not fit, or x is empty.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.adaptive_avg_pool2d(weft.ones((2, 3, 8, 8)), (2, None)).shape
+    (2, 3, 2, 8)
     """
     return _adaptive(2, input, output_size)
 
 
 def _windows(
     n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints
-) -> tuple[Any, Any, Any, Any]:
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Kernel, stride, padding and dilation along two axes, after a check of the input and of what they do to it."""
     check.floating("input", input)
     check_axes(n, input)
@@ -119,7 +364,7 @@ def _max_pool(
     dilation: Ints,
     ceil_mode: bool,
     return_indices: bool,
-) -> Any:
+) -> Tensor | tuple[Tensor, Tensor]:
     kernels, strides, paddings, dilations = _windows(n, input, kernel_size, stride, padding, dilation)
     y = primitives.max_pool2d(
         as_images(n, input),
@@ -130,7 +375,7 @@ def _max_pool(
         ceil_mode=ceil_mode,
         return_indices=return_indices,
     )
-    return tuple(as_given(n, v, input) for v in y) if return_indices else as_given(n, y, input)
+    return (as_given(n, y[0], input), as_given(n, y[1], input)) if return_indices else as_given(n, y, input)
 
 
 def _avg_pool(
@@ -158,7 +403,7 @@ def _avg_pool(
     return as_given(n, y, input)
 
 
-def _adaptive(n: int, input: Tensor, output_size: Any) -> Tensor:
+def _adaptive(n: int, input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     check.floating("input", input)
     check_axes(n, input)
     sizes = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n

@@ -13,13 +13,38 @@ __all__ = ["cosine_similarity", "normalize"]
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> Tensor:
-    """x / max(‖x‖ₚ, eps), with the norm (Σ |x|ᵖ)^(1/p) over `dim`; p may be infinite.
+    """Vectors of length 1: x / max(‖x‖ₚ, eps) with ‖x‖ₚ = (Σ |x|ᵖ)^(1/p).
 
-    (PyTorch's argument `out`, which is not differentiable there either, does not exist here.)
+    PyTorch's argument `out`, which is not differentiable there either, does not exist here.
 
+    Parameters
+    ----------
+    input : Tensor
+        x, of a floating-point dtype.
+    p : float, default 2.0
+        Exponent of the norm; may be infinite.
+    dim : int or tuple of int, default 1
+        Axes that a vector runs along.
+    eps : float, default 1e-12
+        Keeps the division from 0.
+
+    Returns
+    -------
+    Tensor
+        In the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a floating-point dtype.
+    IndexError
+        If x has no axis `dim`.
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
-    >>> F.normalize(weft.tensor([[3.0, 4.0]])).tolist()
-    [[0.6000000238418579, 0.800000011920929]]
+    >>> F.normalize(weft.tensor([[3.0, 4.0]]))
+    tensor([[0.6, 0.8]])
     """
     check.floating("input", input)
     for d in dim if isinstance(dim, tuple) else (dim,):
@@ -39,7 +64,37 @@ def _norm(x: Tensor, p: float, dim: int | tuple[int, ...], least: float) -> Tens
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """x₁ · x₂ / (max(‖x₁‖, eps) max(‖x₂‖, eps)) along `dim` of two tensors that broadcast against each other."""
+    """The cosine of the angle between vectors: x₁ · x₂ / (max(‖x₁‖, eps) max(‖x₂‖, eps)).
+
+    Parameters
+    ----------
+    x1 : Tensor
+        x₁, of a floating-point dtype.
+    x2 : Tensor
+        x₂; the two broadcast against each other.
+    dim : int, default 1
+        Axis that a vector runs along.
+    eps : float, default 1e-8
+        Keeps the division from 0.
+
+    Returns
+    -------
+    Tensor
+        The broadcast shape without `dim`.
+
+    Raises
+    ------
+    TypeError
+        If one is not a Tensor of a floating-point dtype.
+    IndexError
+        If there is no axis `dim`.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.cosine_similarity(weft.tensor([[1.0, 0.0]]), weft.tensor([[3.0, 4.0]]))
+    tensor([0.6])
+    """
     check.floating("x1", x1)
     check.floating("x2", x2)
     check.axis("dim", dim, x1 if x1.ndim >= x2.ndim else x2)

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from ...backend.tape.tensor import Tensor
 from ..optimizer import Optimizer
 from .schedule import LRScheduler, _checked, per_group
 
@@ -14,19 +15,43 @@ __all__ = ["ChainedScheduler", "ReduceLROnPlateau", "SequentialLR"]
 
 
 class SequentialLR(LRScheduler):
-    """One schedule after another: the i-th is in charge from milestones[i−1] to milestones[i], counting from 0 again.
+    """One schedule after another.
 
+    The i-th is in charge from milestones[i−1] to milestones[i], counting from 0 again.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimizer of all of them.
+    schedulers : sequence of LRScheduler
+        Schedules of time, all for one optimizer.
+    milestones : list of int
+        Where the next one takes over; one fewer than there are schedules.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    ValueError
+        If there are no schedules, other optimizers, or milestones of another number.
+    TypeError
+        If one is no schedule of time.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.SequentialLR`.
 
-    >>> optimizer = weft.optimizers.SGD([weft.Parameter([1.0])], lr=1.0)
-    >>> warmup = weft.optimizers.schedulers.ConstantLR(optimizer, factor=0.5, total_iters=9)
-    >>> decay = weft.optimizers.schedulers.ExponentialLR(optimizer, gamma=0.1)
-    >>> schedule = weft.optimizers.schedulers.SequentialLR(optimizer, [warmup, decay], milestones=[2])
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> warmup = optim.schedulers.ConstantLR(optimizer, factor=0.5, total_iters=9)
+    >>> decay = optim.schedulers.ExponentialLR(optimizer, gamma=0.1)
+    >>> schedule = optim.schedulers.SequentialLR(optimizer, [warmup, decay], milestones=[2])
     >>> lrs = []
     >>> for _ in range(4):
     ...     lrs += schedule.get_last_lr()
     ...     schedule.step()
-    >>> lrs
+    >>> [round(lr, 3) for lr in lrs]
     [0.5, 0.5, 1.0, 0.1]
     """
 
@@ -73,7 +98,36 @@ def _undo(schedule: Any) -> None:
 class ChainedScheduler(LRScheduler):
     """Several schedules at once: each multiplies the lr that the one before has left.
 
+    Parameters
+    ----------
+    schedulers : sequence of LRScheduler
+        Schedules of time, all for one optimizer.
+    optimizer : Optimizer, optional
+        The optimizer of all of them; None is that of the first.
+
+    Raises
+    ------
+    ValueError
+        If there are no schedules, or other optimizers.
+    TypeError
+        If one is no schedule of time.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.ChainedScheduler`.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> half = optim.schedulers.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> decay = optim.schedulers.ExponentialLR(optimizer, gamma=0.1)
+    >>> schedule = optim.schedulers.ChainedScheduler([half, decay])
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [0.5, 0.05, 0.01, 0.001]
     """
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None):
@@ -102,13 +156,51 @@ def _check_all(composite: Any, optimizer: Optimizer | None, schedulers: Sequence
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """lr ← max(factor · lr, min_lr) when a metric has not improved for more than `patience` steps.
+    """A factor when a metric no longer improves: lr ← max(factor · lr, min_lr).
 
     "Improved" means below best·(1 − threshold) or best − threshold (`threshold_mode` "rel", "abs"), or with mode "max"
     above best·(1 + threshold) or best + threshold.
-    After a reduction bad steps are not counted for `cooldown` steps; a change smaller than `eps` is not made.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    mode : {"min", "max"}, default "min"
+        Whether the metric is to fall or to rise.
+    factor : float, default 0.1
+        What lr is multiplied by, < 1.
+    patience : int, default 10
+        Steps without improvement that are let pass.
+    threshold : float, default 1e-4
+        What counts as improvement.
+    threshold_mode : {"rel", "abs"}, default "rel"
+        How `threshold` is meant.
+    cooldown : int, default 0
+        Steps after a reduction in which bad ones are not counted.
+    min_lr : float or list of float, default 0
+        The least lr, for all groups or for each.
+    eps : float, default 1e-8
+        A change smaller than this is not made.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.ReduceLROnPlateau`: `step(metric)` needs the metric.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.ReduceLROnPlateau(optimizer, patience=1)
+    >>> for loss in (1.0, 0.5, 0.5, 0.5):
+    ...     schedule.step(loss)
+    >>> schedule.get_last_lr()
+    [0.1]
     """
 
     def __init__(
@@ -137,8 +229,22 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
         self._last_lr = [group["lr"] for group in optimizer.param_groups]
 
-    def step(self, metrics: Any) -> None:  # type: ignore[override]
-        """Look at the metric (a number, or a Tensor with one element) and reduce the lr if it is time."""
+    def step(self, metrics: float | Tensor) -> None:  # type: ignore[override]
+        """Look at the metric and reduce the lr if it is time.
+
+        Parameters
+        ----------
+        metrics : float or Tensor
+            The metric, one number.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ReduceLROnPlateau(optimizer)
+        >>> schedule.step(weft.tensor(0.5))
+        >>> schedule.best
+        0.5
+        """
         metric = float(metrics)
         self.last_epoch += 1
         if self._improves(metric):

@@ -13,12 +13,42 @@ __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneC
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr = eta_min + ½ (lr₀ − eta_min) (1 + cos(π t / T_max)): half a cosine down, and up again beyond T_max.
+    """Half a cosine down: lr = eta_min + ½ (lr₀ − eta_min) (1 + cos(π t / T_max)), and up again beyond T_max.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    T_max : int
+        Steps down.
+    eta_min : float, default 0.0
+        The least lr.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.CosineAnnealingLR`.
 
-    Reference: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017 (without its
-    restarts).
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017 (without its restarts).
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.CosineAnnealingLR(optimizer, T_max=3)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 0.75, 0.25, 0.0]
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
@@ -43,12 +73,48 @@ def _cosine(start: float, end: float, done: float) -> float:
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """lr = eta_min + ½ (lr₀ − eta_min) (1 + cos(π T_cur / T_i)): a cosine down in T_0 steps, again in T_0·T_mult, ….
+    """Half a cosine down, again and again: lr = eta_min + ½ (lr₀ − eta_min) (1 + cos(π T_cur / T_i)).
 
-    As `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`; `step(epoch)` takes fractions of epochs, as in
-    `step(epoch + i / batches)`.
+    The i-th lasts T_i = T_0 · T_mult^i steps, of which T_cur are done.
 
-    Reference: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    T_0 : int
+        Steps of the first, ≥ 1.
+    T_mult : int, default 1
+        How much longer each is than the one before, ≥ 1.
+    eta_min : float, default 0.0
+        The least lr.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    ValueError
+        If `T_0` or `T_mult` is no such integer.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
+    As `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 0.5, 1.0, 0.5]
     """
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):
@@ -62,6 +128,26 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return _cosine(base_lr, self.eta_min, self.T_cur / self.T_i)
 
     def step(self, epoch: float | None = None) -> None:
+        """Move on to the next lr, or to that of a fraction of an epoch.
+
+        Parameters
+        ----------
+        epoch : float, optional
+            Where to move, such as `epoch + i / batches`; None is one further.
+
+        Raises
+        ------
+        ValueError
+            If `epoch` is negative.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+        >>> schedule.step(0.5)
+        >>> round(schedule.get_last_lr()[0], 3)
+        0.854
+        """
         self._step_count += 1
         if epoch is None and self.last_epoch >= 0:
             self.last_epoch += 1
@@ -86,10 +172,41 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class WarmupCosineLR(LRScheduler):
-    """A line up to lr₀ in `warmup_steps`, then half a cosine down to `eta_min` at t = total_steps, which it keeps.
+    """A line up to lr₀, then half a cosine down to `eta_min`, which it keeps.
 
     lr = lr₀ (t+1) / (warmup_steps+1)                                 t < warmup_steps: no step is wasted on lr = 0
     lr = eta_min + ½ (lr₀ − eta_min) (1 + cos(π (t − warmup_steps) / (total_steps − warmup_steps)))     otherwise
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    warmup_steps : int
+        Steps up, in [0, total_steps).
+    total_steps : int
+        Steps up and down.
+    eta_min : float, default 0.0
+        The least lr.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    ValueError
+        If `warmup_steps` is out of range.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.WarmupCosineLR(optimizer, warmup_steps=1, total_steps=3)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [0.5, 1.0, 0.5, 0.0]
     """
 
     def __init__(
@@ -111,15 +228,68 @@ class WarmupCosineLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """lr up from max_lr/div_factor to max_lr and down to max_lr/(div_factor·final_div_factor); momentum the other way.
+    """One rise and one fall of lr, and momentum the other way.
 
-    The rise takes the share `pct_start` of `total_steps` (or epochs · steps_per_epoch). With `three_phase` the fall
-    back to max_lr/div_factor mirrors the rise, and the last phase takes the rest. Call `step` after every batch,
-    total_steps − 1 times; one more is allowed, further ones raise ValueError.
+    lr goes up from max_lr/div_factor to max_lr in the share `pct_start` of `total_steps`, then down to
+    max_lr/(div_factor·final_div_factor).
 
-    As `torch.optim.lr_scheduler.OneCycleLR`.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    max_lr : float or list of float
+        The greatest lr, for all groups or for each.
+    total_steps : int, optional
+        Steps of the cycle; None is epochs · steps_per_epoch.
+    epochs : int, optional
+        Epochs of the cycle.
+    steps_per_epoch : int, optional
+        Batches of an epoch.
+    pct_start : float, default 0.3
+        Share of the rise, in [0, 1].
+    anneal_strategy : {"cos", "linear"}, default "cos"
+        Half cosines or lines.
+    cycle_momentum : bool, default True
+        Whether momentum (or β₁) goes from max_momentum to base_momentum and back.
+    base_momentum : float or list of float, default 0.85
+        The least momentum.
+    max_momentum : float or list of float, default 0.95
+        The greatest momentum.
+    div_factor : float, default 25.0
+        What max_lr is divided by at the start.
+    final_div_factor : float, default 1e4
+        What that is divided by at the end.
+    three_phase : bool, default False
+        Whether the fall back to max_lr/div_factor mirrors the rise and a last phase takes the rest.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
 
-    Reference: Smith and Topin, "Super-convergence", 2018.
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, there is no momentum to cycle, or `step` is called more than total_steps
+        times.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
+    Call `step` after every batch, total_steps − 1 times; one more is allowed. As `torch.optim.lr_scheduler.OneCycleLR`.
+
+    References
+    ----------
+    Smith and Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2018.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.OneCycleLR(optimizer, max_lr=1.0, total_steps=5, pct_start=0.4)
+    >>> lrs = []
+    >>> for _ in range(5):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [0.04, 1.0, 0.75, 0.25, 0.0]
     """
 
     def __init__(
@@ -187,16 +357,65 @@ class OneCycleLR(LRScheduler):
 
 
 class CyclicLR(LRScheduler):
-    """lr up in a line from base_lr to max_lr in step_size_up steps, down in step_size_down, and so on.
-
-    Momentum goes the other way.
+    """Up in a line from base_lr to max_lr, down again, and so on; momentum the other way.
 
     The height of the k-th cycle is multiplied by 1 ("triangular"), 2^(1−k) ("triangular2") or gamma^t ("exp_range"), or
     by `scale_fn` of k or t (`scale_mode` "cycle" or "iterations").
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    base_lr : float or list of float
+        The least lr, for all groups or for each.
+    max_lr : float or list of float
+        The greatest lr, for all groups or for each.
+    step_size_up : int, default 2000
+        Steps up.
+    step_size_down : int, optional
+        Steps down; None is as many.
+    mode : {"triangular", "triangular2", "exp_range"}, default "triangular"
+        How the height changes.
+    gamma : float, default 1.0
+        Of "exp_range".
+    scale_fn : callable, optional
+        In the place of `mode`.
+    scale_mode : {"cycle", "iterations"}, default "cycle"
+        What `scale_fn` is a function of.
+    cycle_momentum : bool, default True
+        Whether momentum (or β₁) goes the other way.
+    base_momentum : float, default 0.8
+        The least momentum.
+    max_momentum : float, default 0.9
+        The greatest momentum.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is none of these, or there is no momentum to cycle.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.CyclicLR`.
 
-    Reference: Smith, "Cyclical learning rates for training neural networks", 2017.
+    References
+    ----------
+    Smith, "Cyclical learning rates for training neural networks", 2017.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.CyclicLR(optimizer, base_lr=0.0, max_lr=1.0, step_size_up=2)
+    >>> lrs = []
+    >>> for _ in range(5):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
     """
 
     def __init__(

@@ -24,15 +24,38 @@ __all__ = [
 
 
 class LambdaLR(LRScheduler):
-    """lr = lr₀ · f(t), with one function or one for each group.
+    """Whatever a function says: lr = lr₀ · f(t).
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    lr_lambda : callable or list of callable
+        f, one function of t for all groups or one for each.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    TypeError
+        If `lr_lambda` holds what cannot be called.
+    ValueError
+        If there is not one function for each group.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.LambdaLR`.
 
-    >>> optimizer = weft.optimizers.SGD([weft.Parameter([1.0])], lr=1.0)
-    >>> schedule = weft.optimizers.schedulers.LambdaLR(optimizer, lambda t: 0.5**t)
-    >>> schedule.step()
-    >>> schedule.get_last_lr()
-    [0.5]
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.LambdaLR(optimizer, lambda t: 0.5**t)
+    >>> lrs = []
+    >>> for _ in range(3):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 0.5, 0.25]
     """
 
     def __init__(
@@ -49,9 +72,38 @@ class LambdaLR(LRScheduler):
 
 
 class MultiplicativeLR(LRScheduler):
-    """lr ← lr · f(t) at each step, with one function or one for each group.
+    """A factor at each step: lr ← lr · f(t).
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    lr_lambda : callable or list of callable
+        f, one function of t for all groups or one for each.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    TypeError
+        If `lr_lambda` holds what cannot be called.
+    ValueError
+        If there is not one function for each group.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.MultiplicativeLR`.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.MultiplicativeLR(optimizer, lambda t: 1 / t)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 1.0, 0.5, 0.167]
     """
 
     def __init__(
@@ -79,9 +131,38 @@ def _functions(optimizer: Any, lr_lambda: Any) -> list[Callable[[int], float]]:
 
 
 class StepLR(LRScheduler):
-    """lr = lr₀ · gamma^⌊t / step_size⌋.
+    """A factor every few steps: lr = lr₀ · gamma^⌊t / step_size⌋.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    step_size : int
+        Steps from one factor to the next.
+    gamma : float, default 0.1
+        The factor.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.StepLR`.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.StepLR(optimizer, step_size=2)
+    >>> lrs = []
+    >>> for _ in range(5):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 1.0, 0.1, 0.1, 0.01]
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1):
@@ -96,9 +177,38 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """lr = lr₀ · gamma^(number of milestones ≤ t).
+    """A factor at chosen steps: lr = lr₀ · gamma^(number of milestones ≤ t).
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    milestones : iterable of int
+        The steps.
+    gamma : float, default 0.1
+        The factor.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.MultiStepLR`.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.MultiStepLR(optimizer, [1, 3])
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 0.1, 0.1, 0.01]
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
@@ -113,9 +223,40 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """lr = factor · lr₀ before t = total_iters, lr₀ from then on.
+    """A factor for the first steps: lr = factor · lr₀ before t = total_iters, lr₀ from then on.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    factor : float, default 1.0 / 3
+        In (0, 1].
+    total_iters : int, default 5
+        Steps that it lasts.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is out of range.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.ConstantLR`; a factor of 0 is refused, since it could not be divided out again.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [0.5, 0.5, 1.0, 1.0]
     """
 
     def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):
@@ -134,9 +275,44 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr = lr₀ · f, with f going in a line from start_factor at t = 0 to end_factor at t = total_iters, where it stays.
+    """A line from one factor to another: lr = lr₀ · f.
 
+    f goes from start_factor at t = 0 to end_factor at t = total_iters, where it stays.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    start_factor : float, default 1.0 / 3
+        In (0, 1].
+    end_factor : float, default 1.0
+        In [0, 1].
+    total_iters : int, default 5
+        Steps from one to the other.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    ValueError
+        If a factor is out of range.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.LinearLR`.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [0.5, 0.75, 1.0, 1.0]
     """
 
     def __init__(
@@ -168,9 +344,36 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """lr = lr₀ · gamma^t.
+    """A factor at every step: lr = lr₀ · gamma^t.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    gamma : float
+        The factor.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.ExponentialLR`.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 0.5, 0.25, 0.125]
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1):
@@ -185,9 +388,38 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """lr = lr₀ · (1 − t / total_iters)^power, and 0 from t = total_iters on.
+    """A power down to zero: lr = lr₀ · (1 − t / total_iters)^power, and 0 from t = total_iters on.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    total_iters : int, default 5
+        Steps to zero.
+    power : float, default 1.0
+        1 is a line.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     As `torch.optim.lr_scheduler.PolynomialLR`.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.PolynomialLR(optimizer, total_iters=2, power=2.0)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 0.25, 0.0, 0.0]
     """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):
@@ -205,9 +437,40 @@ class PolynomialLR(LRScheduler):
 
 
 class InverseTimeLR(LRScheduler):
-    """lr = lr₀ / (1 + decay_rate · t / decay_steps): the 1/t schedule of stochastic approximation.
+    """The 1/t schedule of stochastic approximation: lr = lr₀ / (1 + decay_rate · t / decay_steps).
 
-    Reference: Robbins and Monro, "A stochastic approximation method", 1951.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    decay_rate : float, default 1.0
+        How much the denominator grows in `decay_steps`, ≥ 0.
+    decay_steps : float, default 1
+        > 0.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    ValueError
+        If either is out of range.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    References
+    ----------
+    Robbins and Monro, "A stochastic approximation method", 1951.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.InverseTimeLR(optimizer)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [1.0, 0.5, 0.333, 0.25]
     """
 
     def __init__(self, optimizer: Optimizer, decay_rate: float = 1.0, decay_steps: float = 1, last_epoch: int = -1):
@@ -226,11 +489,44 @@ class InverseTimeLR(LRScheduler):
 
 
 class NoamLR(LRScheduler):
-    """lr = lr₀ · d^-½ · min(s^-½, s · warmup_steps^-1.5), s = t + 1: a line up, then one over the root of time.
+    """A line up, then one over the root of time: lr = lr₀ · d^-½ · min(s^-½, s · warmup_steps^-1.5), s = t + 1.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    d_model : int
+        d, the width of the model, ≥ 1.
+    warmup_steps : int, default 4000
+        Steps up, ≥ 1.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    ValueError
+        If either is out of range.
+    TypeError
+        If `optimizer` is no weft Optimizer.
+
+    Notes
+    -----
     For the paper's schedule give the optimizer lr = 1 (and Adam betas = (0.9, 0.98), eps = 1e-9).
 
-    Reference: Vaswani et al., "Attention is all you need", 2017, section 5.3.
+    References
+    ----------
+    Vaswani et al., "Attention is all you need", 2017, section 5.3.
+
+    Examples
+    --------
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = optim.schedulers.NoamLR(optimizer, d_model=4, warmup_steps=2)
+    >>> lrs = []
+    >>> for _ in range(4):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> [round(lr, 3) for lr in lrs]
+    [0.177, 0.354, 0.289, 0.25]
     """
 
     def __init__(self, optimizer: Optimizer, d_model: int, warmup_steps: int = 4000, last_epoch: int = -1):

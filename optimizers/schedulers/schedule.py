@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..optimizer import Optimizer
@@ -23,10 +23,36 @@ class LRScheduler:
     in PyTorch, `get_lr()` for all groups. Where a formula in t alone exists too, `closed_form(base_lr)` states it.
     Schedules that multiply the current lr compose: two of them on one optimizer multiply their factors.
 
-    Departure: no warning when `step()` is called before the optimizer's.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups get their lr.
+    last_epoch : int, default -1
+        Number of the last step taken, to resume from; -1 starts.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is no weft Optimizer.
+    KeyError
+        If it is to resume and the groups have no "initial_lr".
+
+    Notes
+    -----
+    Departure from PyTorch: no warning when `step()` is called before the optimizer's.
+
+    Examples
+    --------
+    >>> class Halved(optim.schedulers.LRScheduler):
+    ...     def next_lr(self, lr, base_lr):
+    ...         return base_lr * 0.5**self.last_epoch
+    >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+    >>> schedule = Halved(optimizer)
+    >>> schedule.step()
+    >>> optimizer.param_groups[0]["lr"]
+    0.5
     """
 
-    closed_form: Callable[[float], float] | None = None
     _is_initial = False
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1):
@@ -50,15 +76,35 @@ class LRScheduler:
         self._is_initial = False
 
     def step(self) -> None:
-        """Move on to the next lr. Call it after the optimizer's `step`."""
+        """Move on to the next lr. Call it after the optimizer's `step`.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.step()
+        >>> schedule.last_epoch, schedule.get_last_lr()
+        (1, [0.5])
+        """
         self._step_count += 1
         self.last_epoch += 1
         self._set(self.get_lr())
 
     def restart(self) -> None:
-        """Set the lr of t = 0, by the closed form where there is one: how `SequentialLR` enters a schedule."""
+        """Set the lr of t = 0, by the closed form where there is one: how `SequentialLR` enters a schedule.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.step()
+        >>> schedule.restart()
+        >>> schedule.last_epoch, schedule.get_last_lr()
+        (0, [1.0])
+        """
         self.last_epoch = 0
-        self._set([self.closed_form(base) for base in self.base_lrs] if self.closed_form else self.get_lr())
+        lrs = [lr for base in self.base_lrs if (lr := self.closed_form(base)) is not None]
+        self._set(lrs if len(lrs) == len(self.base_lrs) else self.get_lr())
 
     def _set(self, lrs: Sequence[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
@@ -66,24 +112,129 @@ class LRScheduler:
         self._last_lr = list(lrs)
 
     def get_lr(self) -> list[float]:
-        """The lr of each group at `last_epoch`. To look at the current one, use `get_last_lr`."""
+        """Compute the lr of each group at `last_epoch`. To look at the current one, use `get_last_lr`.
+
+        Returns
+        -------
+        list of float
+            One lr for each group.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.last_epoch = 1
+        >>> schedule.get_lr()
+        [0.5]
+        """
         groups = self.optimizer.param_groups
         return [self.next_lr(group["lr"], base) for group, base in zip(groups, self.base_lrs, strict=True)]
 
     def next_lr(self, lr: float, base_lr: float) -> float:
-        """One group's lr at `last_epoch`, from its current lr and its initial one."""
+        """One group's lr at `last_epoch`.
+
+        Parameters
+        ----------
+        lr : float
+            Its current lr.
+        base_lr : float
+            Its initial lr, lr₀.
+
+        Returns
+        -------
+        float
+            Its next lr.
+
+        Raises
+        ------
+        NotImplementedError
+            In a class that states no schedule.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.last_epoch = 1
+        >>> schedule.next_lr(0.8, base_lr=1.0)
+        0.4
+        """
         raise NotImplementedError
 
+    def closed_form(self, base_lr: float) -> float | None:
+        """One group's lr at `last_epoch` by a formula in t alone.
+
+        Parameters
+        ----------
+        base_lr : float
+            Its initial lr, lr₀.
+
+        Returns
+        -------
+        float or None
+            Its lr; None for a schedule that has no such formula.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.last_epoch = 3
+        >>> schedule.closed_form(base_lr=1.0)
+        0.125
+        """
+        return None
+
     def get_last_lr(self) -> list[float]:
-        """The lr of each group, as last set by this schedule."""
+        """The lr of each group, as last set by this schedule.
+
+        Returns
+        -------
+        list of float
+            One lr for each group.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.get_last_lr()
+        [1.0]
+        """
         return self._last_lr
 
     def state_dict(self) -> dict[str, Any]:
-        """All numbers of the schedule, fit for JSON; of functions nothing, of callable objects their `__dict__`."""
+        """What `load_state_dict` needs.
+
+        Returns
+        -------
+        dict
+            All numbers of the schedule, fit for JSON; of functions nothing, of callable objects their `__dict__`.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.state_dict()["last_epoch"]
+        0
+        """
         return {name: _saved(value) for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a `state_dict`; load the optimizer's too, which holds the current lr."""
+        """Continue from a `state_dict`; load the optimizer's too, which holds the current lr.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What `state_dict` returned.
+
+        Examples
+        --------
+        >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        >>> schedule = optim.schedulers.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.step()
+        >>> other = optim.schedulers.ExponentialLR(optimizer, gamma=0.1)
+        >>> other.load_state_dict(schedule.state_dict())
+        >>> other.gamma, other.last_epoch
+        (0.5, 1)
+        """
         for name, value in state_dict.items():
             current = getattr(self, name, None)
             setattr(self, name, _loaded(current, copy.deepcopy(value)))

@@ -200,7 +200,7 @@ def test_views(rng, dtype, view):
 
 def test_views_are_not_copied(rng, monkeypatch):
     copies = []
-    monkeypatch.setattr(kernels, "_aligned", lambda x, f=kernels._aligned: copies.append(f(x) is not x) or f(x))
+    monkeypatch.setattr(kernels, "_loadable", lambda x, f=kernels._loadable: copies.append(f(x) is not x) or f(x))
     case = Case(b=2, h=2, g=2)
     low, _, mask, _ = case.arrays(rng, HALVES[0])
     run(case, [VIEWS["rows of heads"](x) for x in low], mask)

@@ -103,9 +103,9 @@ class TestFaults:
         for name in ("divergent_barriers", "missing_wait", "missing_barrier"):
             with pytest.raises(emulator.KernelFault):
                 KERNELS[name](
-                    1, 64, *([x] if FAULTS[name][3] == "y" else [x, launch.empty(64, np.float32, x)]), shared=256
+                    1, 64, *([x] if FAULTS[name][3] == "y" else [x, launch.empty(64, np.float32, like=x)]), shared=256
                 )
-            y = launch.empty(64, np.float32, x)
+            y = launch.empty(64, np.float32, like=x)
             reverse(1, 64, x.copy(), y, np.int32(64))
 
 
@@ -155,7 +155,7 @@ class TestLaunch:
 
     def test_structures_aligned_to_less_than_their_size(self):
         x = np.arange(3 * 32, dtype=np.float32)
-        y = launch.empty(x.size, np.float32, x)
+        y = launch.empty(x.size, np.float32, like=x)
         turn_triples(1, 32, x, y)
         assert (y.reshape(-1, 3) == x.reshape(-1, 3)[:, ::-1]).all()
 
@@ -200,7 +200,7 @@ class TestLaunch:
 
     def test_prepared(self):
         x = np.arange(64, dtype=np.float32)
-        y = launch.empty(64, np.float32, x)
+        y = launch.empty(64, np.float32, like=x)
         again = reverse.instances[()].prepare(1, 64, x, y, np.int32(64))
         again()
         assert (y == x[::-1]).all()
@@ -212,7 +212,7 @@ class TestLaunch:
         monkeypatch.setenv("OMP_NUM_THREADS", "4")
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4), raising=False)
         x = np.arange(64 * 500, dtype=np.float32)
-        y = launch.empty(x.size, np.float32, x)
+        y = launch.empty(x.size, np.float32, like=x)
         reverse(500, 64, x, y, np.int32(x.size))
         assert (y == x.reshape(-1, 64)[:, ::-1].reshape(-1)).all()
 
@@ -226,7 +226,7 @@ class TestInstructions:
         a, b = rng.standard_normal((16, 16)).astype(dtype), rng.standard_normal((16, 8)).astype(dtype)
 
         def run():
-            d = launch.empty((16, 8), np.float32, a)
+            d = launch.empty((16, 8), np.float32, like=a)
             product[dtype, transposed](1, 32, a, b, d)
             return d
 
@@ -239,7 +239,7 @@ class TestInstructions:
         tiny = rng.standard_normal(20000).astype(np.float32) * np.float32(2e-5)
         x = np.concatenate([bits.view(np.float32), edges, tiny])
         for dtype in launch.HALVES:
-            y, back = launch.empty(x.size, dtype, x), launch.empty(x.size, np.float32, x)
+            y, back = launch.empty(x.size, dtype, like=x), launch.empty(x.size, np.float32, like=x)
             convert[dtype](-(-x.size // 256), 256, x, y, back, np.int32(x.size))
             with np.errstate(over="ignore", invalid="ignore"):
                 expected = x.astype(dtype)

@@ -12,6 +12,7 @@ from weft import optimizers as optim
 from weft.backend.device.devices import to_numpy as host
 from weft.kernels import optimizers as kernels
 from weft.optimizers.arena import MASTER
+from weft.optimizers.rule import descent_coefficients
 
 SHAPES = [(7, 5), (5,), (), (3, 2, 2), (0, 4), (1,), (33, 41)]
 SKIPPED = {(0, 1), (3, 1), (3, 2), (9, 0)}  # (step, parameter) without a gradient
@@ -256,7 +257,7 @@ class TestRouting:
     def test_a_rule_changed_by_a_subclass_has_none(self, monkeypatch):
         class Half(optim.SGD):
             def update(self, xp, p, g, state, group, c):
-                p -= 0.5 * g * c.η
+                p -= 0.5 * g * c.eta
 
         p = weft.Parameter(weft.ones(3, device="emulator"))
         assert not self.launched(monkeypatch, Half([p], lr=1.0), p)
@@ -264,7 +265,7 @@ class TestRouting:
         assert optim.AdamW.kernel == optim.Adam.kernel
 
 
-GREEK = {"α": "alpha", "β": "beta", "η": "eta", "ε": "eps", "λ": "lambda", "μ": "mu"}
+SOURCE = Path(kernels.__file__).with_suffix(".cu").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("cls", ELEMENTWISE)
@@ -272,9 +273,22 @@ def test_kernels_read_coefficients_in_the_order_in_which_they_are_published(cls)
     optimizer = cls([weft.Parameter([1.0])])
     group = optimizer.param_groups[0]
     published = optimizer.coefficients(group, {**optimizer.clock, "step": 1})
-    source = Path(kernels.__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    members = "".join(
-        re.search(rf"struct {s}\b.*?\bfloat (.*?);", source, re.S)[1] + ", " for s in ("Descent", cls.kernel[0])
-    )
-    assert members.strip(", ").split(", ") == ["".join(GREEK.get(c, c) for c in name) for name in published]
+    assert [*members("Descent"), *members(cls.kernel[0])] == list(published)
+    assert list(published)[:3] == list(descent_coefficients(group))
     assert set(optimizer.slots(group)) <= set(cls.kernel[1:])
+
+
+def members(struct):
+    """The names of a struct's numbers, in the order in which they lie in memory."""
+    body = re.search(rf"^struct {struct}\b.*?^}};", SOURCE, re.S | re.M)[0]
+    return [name for line in re.findall(r"^ +float ([\w, ]+);", body, re.M) for name in line.split(", ")]
+
+
+def test_each_rule_has_a_struct():
+    assert tuple(re.findall(r"^struct (\w+) : Descent", SOURCE, re.M)) == kernels.RULES
+
+
+def test_a_thread_takes_as_many_bytes_as_the_launcher_counts():
+    common = Path(kernels.__file__).with_name("common.cuh").read_text(encoding="utf-8")
+    assert f"VECTOR = {kernels.BYTES} / sizeof(T)" in common
+    assert "constexpr int N = VECTOR<T>;" in SOURCE

@@ -1,4 +1,4 @@
-"""Against NumPy's Philox and backend/random.py's transforms of its words: equal in every bit."""
+"""Against NumPy's Philox and backend/array/random.py's transforms of its words: equal in every bit."""
 
 import json
 import re

@@ -7,7 +7,7 @@ import pytest
 
 import weft
 from weft import optimizers as optim
-from weft.optimizers.arena import ALIGNMENT, BLOCK_BYTES, Arena, Layout, Run, contiguous, kinds
+from weft.optimizers.arena import ALIGNMENT, BLOCK_BYTES, Arena, Layout, Segment, by_device_and_dtype, contiguous
 
 
 def arena_of(optimizer, k=0):
@@ -40,7 +40,7 @@ class TestArena:
             weft.Parameter(np.ones(3, np.float32)), weft.Parameter(np.ones(3)), weft.Parameter(np.ones(2, np.float32)),
             weft.Parameter(weft.asarray(np.ones(2, np.float32), device="strict")),
         ]  # fmt: skip
-        assert kinds(params) == [[0, 2], [1], [3]]
+        assert by_device_and_dtype(params) == [[0, 2], [1], [3]]
         optimizer = optim.Adam(params, lr=0.5)
         for p in params:
             p.grad = weft.ones_like(p)
@@ -49,15 +49,15 @@ class TestArena:
             np.testing.assert_allclose(p.detach().numpy(), 0.5, rtol=1e-6)
         assert list(optimizer.state_dict()["state"]) == [0, 1, 2, 3]
 
-    def test_usually_there_is_one_run(self):
+    def test_usually_there_is_one_segment(self):
         params = [weft.Parameter(np.ones(3, np.float32)) for _ in range(4)]
         optimizer = optim.SGD(params)
         arena = arena_of(optimizer)
         step_all(*params)
         assert arena.ready()
-        assert [(run.start, run.stop) for run, _ in arena.runs()] == [(0, 4)]
+        assert [(segment.start, segment.stop) for segment, _ in arena.segments()] == [(0, 4)]
 
-    def test_runs_are_split_by_gradients_and_by_history_and_merge_again(self):
+    def test_segments_are_split_by_gradients_and_by_history_and_merge_again(self):
         params = [weft.Parameter([1.0]) for _ in range(4)]
         optimizer = optim.SGD(params, lr=0.1)
         arena = arena_of(optimizer)
@@ -66,7 +66,7 @@ class TestArena:
             optimizer.zero_grad()
             step_all(*[params[i] for i in used])
             arena.ready()
-            found = [(run.start, run.stop) for run, _ in arena.runs()]
+            found = [(segment.start, segment.stop) for segment, _ in arena.segments()]
             optimizer.step()
             return found
 
@@ -160,22 +160,22 @@ class TestArena:
 
     def test_numbers_are_published_once_per_change(self):
         arena = arena_of(optim.SGD([weft.Parameter([1.0])]))
-        run = Run(arena, 0, 1)
-        arena.publish(run, {"η": 0.5, "λ": 2.0})
-        c = run.scalars
-        assert (float(c.η), float(c.λ), c.η.dtype, c.η.shape) == (0.5, 2.0, np.float32, ())
-        arena.publish(run, {"η": 0.25, "λ": 2.0})
-        assert run.scalars is c
-        assert float(c.η) == 0.25
-        assert run.coefficients.tolist() == [0.25, 2.0]
+        segment = Segment(arena, 0, 1)
+        arena.publish(segment, {"eta": 0.5, "decay": 2.0})
+        c = segment.scalars
+        assert (float(c.eta), float(c.decay), c.eta.dtype, c.eta.shape) == (0.5, 2.0, np.float32, ())
+        arena.publish(segment, {"eta": 0.25, "decay": 2.0})
+        assert segment.scalars is c
+        assert float(c.eta) == 0.25
+        assert segment.coefficients.tolist() == [0.25, 2.0]
 
-    def test_runs_with_different_histories_have_numbers_of_their_own(self):
+    def test_segments_with_different_histories_have_numbers_of_their_own(self):
         params = [weft.Parameter([1.0]) for _ in range(2)]
         optimizer = optim.Adam(params, lr=0.1)
         step_all(params[0])
         optimizer.step()
         step_all(params[1])
-        first, second = (c.η.item() for _, _, _, c in optimizer.advance())
+        first, second = (c.eta.item() for _, _, _, c in optimizer.advance())
         assert first != second
         assert [clock["step"] for clock in arena_of(optimizer).clocks] == [2, 1]
 
@@ -190,12 +190,12 @@ class TestLayout:
         assert vector[16] == 5.0
 
 
-class TestRun:
+class TestSegment:
     @pytest.mark.parametrize("n", [1, BLOCK_BYTES // 4, BLOCK_BYTES // 4 + 1, 100_000])
     def test_blocks_cover_everything_once(self, n):
         arena = arena_of(optim.SGD([weft.Parameter(np.zeros(n, np.float32))], momentum=0.9))
         arena.require({"momentum_buffer": 0.0})
-        blocks = Run(arena, 0, 1).blocks
+        blocks = Segment(arena, 0, 1).blocks
         assert len(blocks) == -(-n * 4 // BLOCK_BYTES)
         for p, _, state in blocks:
             p += 1.0

@@ -63,6 +63,20 @@ class TestOptimizer:
         optimizer.step()
         assert [p.item(), q.item(), r.item()] == [0.75, 0.5, 1.25]
 
+    def test_options_may_change_between_steps(self):
+        p, q = weft.Parameter([1.0, -2.0]), weft.Parameter([1.0, -2.0])
+        optimizer, other = optim.Adam([p], lr=0.1), optim.Adam([q], lr=0.1, amsgrad=True)
+        for k, g in enumerate(([1.0, 0.5], [0.1, 3.0], [-0.2, 0.1])):
+            if k == 1:  # the maximum starts from zero: at the first step it was v itself
+                optimizer.param_groups[0]["amsgrad"] = True
+                optimizer.param_groups[0]["lr"] = other.param_groups[0]["lr"] = 0.05
+                other.state[q]["max_exp_avg_sq"][...] = 0.0
+            p.grad, q.grad = weft.tensor(g), weft.tensor(g)
+            optimizer.step()
+            other.step()
+            np.testing.assert_array_equal(p.data, q.data)
+        assert "max_exp_avg_sq" in optimizer.state[p]
+
     def test_named_parameters(self):
         p, q = weft.Parameter([1.0]), weft.Parameter([1.0])
         optimizer = optim.SGD([("weight", p), ("bias", q)])
@@ -102,6 +116,11 @@ class TestOptimizer:
         assert q.grad is None
         optimizer.zero_grad()
         assert p.grad is None
+
+    def test_coefficients_have_names_that_every_keyboard_has(self, any_rule):
+        cls, options = any_rule
+        optimizer = cls([weft.Parameter([1.0])], **options)
+        assert all(c.isascii() for c in optimizer.coefficients(optimizer.param_groups[0], {**cls.clock, "step": 1}))
 
     def test_the_gradient_survives_the_step(self, any_rule):
         cls, options = any_rule

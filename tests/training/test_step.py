@@ -21,6 +21,7 @@ from weft.training import (
     load_checkpoint,
     save_checkpoint,
 )
+from weft.training.step import Step
 
 on_accelerators = pytest.mark.usefixtures("_on_accelerator")
 
@@ -90,13 +91,13 @@ def _on_accelerator(accelerator):
 @pytest.fixture
 def host_steps(monkeypatch):
     """How often the step's Python code has run, in a list with one entry each."""
-    calls, original = [], Trainer.train_step
+    calls, original = [], Step.train_step
 
     def train_step(self, *batch):
         calls.append(batch[-1].shape[0])
         return original(self, *batch)
 
-    monkeypatch.setattr(Trainer, "train_step", train_step)
+    monkeypatch.setattr(Step, "train_step", train_step)
     return calls
 
 
@@ -212,7 +213,7 @@ class TestCaptured:
     def test_memory_is_let_go(self):
         trainer = make(True)
         trainer.fit(loader(), epochs=1)
-        assert trainer._captured is None
+        assert trainer.stepper._captured is None
 
 
 class Hears(Callback):

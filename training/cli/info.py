@@ -39,7 +39,25 @@ PACKAGES = (
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print what there is to know of this machine and installation, of a model, or of the CUDA kernels."""
+    """Print what there is to know of this machine and installation, of a model, or of the CUDA kernels.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Arguments of `weft info`.
+
+    Returns
+    -------
+    int
+        The exit status, see `report`.
+
+    Examples
+    --------
+    >>> status = main(["--model", "mlp", "--input-shape", "4", "--classes", "3"])
+    layer    output  parameters  mult-adds  ...
+    >>> status
+    0
+    """
     parser = Parser(
         prog="weft info",
         description="Show versions, devices, threads and memory; or what a model is made of; or what each CUDA kernel "
@@ -75,7 +93,7 @@ def _kernels(given: dict[str, Any]) -> int:
     families, architectures = compiler.families(), given.get("arch", compiler.ARCHITECTURES)
     total = len(families) * len(architectures)
     try:
-        found = sorted(_watched(compile_all(families, architectures), total), key=lambda done: done[:2])
+        found = sorted(_with_progress_bar(compile_all(families, architectures), total), key=lambda done: done[:2])
     except compiler.CompileError as error:
         print(f"weft info: {error}", file=sys.stderr)
         return 1
@@ -89,7 +107,7 @@ def _kernels(given: dict[str, Any]) -> int:
     return 0
 
 
-def _watched(programs: Iterable[tuple[str, str, compiler.Program]], total: int) -> Iterator[Any]:
+def _with_progress_bar(programs: Iterable[tuple[str, str, compiler.Program]], total: int) -> Iterator[Any]:
     bar = make_bar(sys.stderr) if sys.stderr.isatty() else None
     if bar is None:
         yield from programs

@@ -13,16 +13,28 @@ from ...data.files import DataError
 from ..atomic import WriteError
 from ..checkpoint import CheckpointError
 from ..nonfinite import NonFiniteError
+from ..usage import UsageError
 
 __all__ = ["Parser", "UsageError", "number", "report"]
 
 
-class UsageError(ValueError):
-    """What was asked for on the command line cannot be done."""
-
-
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that complains in one line, and takes no abbreviations (they break when options are added)."""
+    """An ArgumentParser that complains in one line, and takes no abbreviations (they break when options are added).
+
+    Options that are not given are not in what `parse_args` returns.
+
+    Parameters
+    ----------
+    **options : Any
+        As for `argparse.ArgumentParser`.
+
+    Examples
+    --------
+    >>> parser = Parser(prog="weft train")
+    >>> action = parser.add_argument("--epochs", type=number(int, 1))
+    >>> vars(parser.parse_args(["--epochs", "3"])), vars(parser.parse_args([]))
+    ({'epochs': 3}, {})
+    """
 
     def __init__(self, **options: Any):
         super().__init__(
@@ -33,16 +45,51 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        """End the program with status 2 and one line.
+
+        Parameters
+        ----------
+        message : str
+            What is wrong.
+        """
         self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
-def number(kind: type, low: float, high: float | None = None, *, above: bool = False) -> Callable[[str], Any]:
-    """A type for argparse: an int or float that is at least `low` (or, with `above`, greater), and below `high`."""
+def number(
+    kind: type[int] | type[float], low: float, high: float | None = None, *, above: bool = False
+) -> Callable[[str], float]:
+    """A type for argparse: a number within limits.
+
+    Parameters
+    ----------
+    kind : {int, float}
+        What it is to be.
+    low : float
+        What it must not be less than.
+    high : float, optional
+        What it must be below.
+    above : bool, default False
+        Whether it must be greater than `low`.
+
+    Returns
+    -------
+    function of a str
+        Gives the number, or raises ArgumentTypeError with the limits.
+
+    Examples
+    --------
+    >>> number(float, 0, 1)("0.5")
+    0.5
+    >>> number(int, 1)("0")
+    Traceback (most recent call last):
+        ...
+    argparse.ArgumentTypeError: must be an integer at least 1, got '0'
+    """
     limits = f"{'above' if above else 'at least'} {low}" + (f" and below {high}" if high is not None else "")
 
-    def parse(text: str) -> Any:
+    def parse(text: str) -> float:
         try:
-            value = kind(text)
+            value: float | None = kind(text)
         except ValueError:
             value = None
         if value is None or not (value > low if above else value >= low) or (high is not None and not value < high):
@@ -55,10 +102,28 @@ def number(kind: type, low: float, high: float | None = None, *, above: bool = F
 
 
 def report(prog: str, run: Callable[[], int], *, debug: bool = False) -> int:
-    """The exit status of `run`; the errors that are expected to happen become one line on standard error.
+    """Run a command; the errors that are expected to happen become one line on standard error.
 
-    2: what was asked for cannot be done (an option, the data, a checkpoint, a device, something not installed);
-    1: it went wrong on the way (a full disk, a loss that is not finite); 130: Ctrl-C.
+    Parameters
+    ----------
+    prog : str
+        The command, which the line begins with.
+    run : function
+        Returns an exit status.
+    debug : bool, default False
+        Raise errors.
+
+    Returns
+    -------
+    int
+        The exit status: that of `run`; 2: what was asked for cannot be done (an option, the data, a checkpoint, a
+        device, something not installed); 1: it went wrong on the way (a full disk, a loss that is not finite); 130:
+        Ctrl-C.
+
+    Examples
+    --------
+    >>> report("weft train", lambda: 0)
+    0
     """
     try:
         return run()

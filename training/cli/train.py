@@ -14,11 +14,11 @@ from ... import __version__
 from ...backend.device.parallel import num_threads, set_num_threads
 from ...layers.models import MODELS
 from ..checkpoint import CheckpointError, load_checkpoint
+from ..checkpoint_callback import Checkpoint
 from ..plots import bias_variance, plot_confusion, plot_history
-from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Recipe, Run
+from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Experiment, Recipe
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import model_state, save_model
-from ..saving import Checkpoint
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]
@@ -68,17 +68,33 @@ def _parser() -> Parser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train as the arguments say; returns the exit status (see `cli.report`)."""
+    """Train as the arguments say.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Arguments of `weft train`.
+
+    Returns
+    -------
+    int
+        The exit status, see `report`.
+
+    Examples
+    --------
+    >>> main(["--data", "nowhere"])
+    2
+    """
     given = vars(_parser().parse_args(argv))
     return report("weft train", lambda: _train(given), debug=given.pop("debug", False))
 
 
 def _train(given: dict[str, Any]) -> int:
     device, out, every = (given.pop(name, None) for name in ("device", "out", "checkpoint_every"))
-    say: Callable[..., None] = _nothing if given.pop("quiet", False) else _say
+    show: Callable[..., None] = _print_nothing if given.pop("quiet", False) else _print
     if "hidden" in given:
         given["hidden"] = tuple(given["hidden"])
-    saved, source = _saved(given.pop("resume", None), out)
+    saved, source = _checkpoint_to_resume(given.pop("resume", None), out)
     threads = given.pop("threads", saved and saved.get("info", {}).get("threads"))
     if threads is not None:
         set_num_threads(threads)
@@ -87,37 +103,39 @@ def _train(given: dict[str, Any]) -> int:
         raise UsageError(f"--hidden is for --model mlp, got {recipe.model}")
     started = time.perf_counter()
     folder = Path(out) if out is not None else source.parent if source is not None else None
-    run = Run(recipe, device=device)
-    folder = _free_folder(run) if folder is None else folder
-    say(run.splits)
-    count = sum(p.size for p in run.trainer.model.parameters())
-    data = "" if run.device == "cpu" else "data resident, " if run.is_resident else "data streamed, "
-    say(f"{recipe.model}: {count:,} parameters, on {run.device} ({data}{num_threads()} threads), into {folder}")
-    checkpoint = _equip(run, folder, every, say)
+    experiment = Experiment(recipe, device=device)
+    folder = _unused_folder(experiment) if folder is None else folder
+    show(experiment.splits)
+    count = sum(p.size for p in experiment.trainer.model.parameters())
+    data = "" if experiment.device == "cpu" else "data resident, " if experiment.is_resident else "data streamed, "
+    show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({data}{num_threads()} threads), into {folder}")
+    checkpoint = _add_callbacks(experiment, folder, every, show)
     if saved is not None:
-        _restore(run, saved, source, say)
+        _restore(experiment, saved, source, show)
     try:
-        history = run.trainer.fit(run.train_loader, run.validation_loader, run.recipe.epochs)
+        history = experiment.trainer.fit(
+            experiment.train_loader, experiment.validation_loader, experiment.recipe.epochs
+        )
     except KeyboardInterrupt:
-        if run.trainer.stopping != "interrupted":  # Ctrl-C a second time: nothing was saved
+        if experiment.trainer.stopping != "interrupted":  # Ctrl-C a second time: nothing was saved
             raise
-        where = f"epoch {run.trainer.epoch + 1}, batch {run.trainer.batch}"
+        where = f"epoch {experiment.trainer.epoch + 1}, batch {experiment.trainer.batch}"
         raise KeyboardInterrupt(f"saved at {where}; go on with: weft train --resume {checkpoint.last}") from None
-    if run.trainer.stopping:
-        say(f"stopped early: {run.trainer.stopping}")
-    _finish(run, folder, history, time.perf_counter() - started)
+    if experiment.trainer.stopping:
+        show(f"stopped early: {experiment.trainer.stopping}")
+    _test_and_save(experiment, folder, history, time.perf_counter() - started)
     return 0
 
 
-def _say(*parts: Any) -> None:
+def _print(*parts: Any) -> None:
     print(*parts, flush=True)
 
 
-def _nothing(*parts: Any) -> None: ...
+def _print_nothing(*parts: Any) -> None: ...
 
 
 # --- resuming -------------------------------------------------------------------------------------------------------
-def _saved(resume: str | None, out: str | None) -> tuple[dict[str, Any] | None, Any]:
+def _checkpoint_to_resume(resume: str | None, out: str | None) -> tuple[dict[str, Any] | None, Any]:
     """The checkpoint to go on from, and its path; or (None, None)."""
     if resume is None:
         return None, None
@@ -139,63 +157,63 @@ def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
         raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train`, found {what}") from None
 
 
-def _restore(run: Run, saved: dict[str, Any], source: Path, say: Callable[..., None]) -> None:
-    if saved["info"].get("fingerprint") != run.fingerprint:
+def _restore(experiment: Experiment, saved: dict[str, Any], source: Path, show: Callable[..., None]) -> None:
+    if saved["info"].get("fingerprint") != experiment.fingerprint:
         raise UsageError(
-            f"--resume {source}: the training data in {run.recipe.data} are not those the run was begun with"
+            f"--resume {source}: the training data in {experiment.recipe.data} are not those the run was begun with"
         )
     try:
-        run.trainer.load_state_dict(saved)
+        experiment.trainer.load_state_dict(saved)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"`{source}`: expected the state of this run, found that {error}") from error
-    at = run.trainer
-    say(f"resumed from {source} at epoch {at.epoch}, batch {at.batch}, step {at.step}")
+    at = experiment.trainer
+    show(f"resumed from {source} at epoch {at.epoch}, batch {at.batch}, step {at.step}")
 
 
 # --- the folder -----------------------------------------------------------------------------------------------------
-def _free_folder(run: Run) -> Path:
-    base = Path("runs") / f"{run.splits.name.lower()}-{run.recipe.model}"
+def _unused_folder(experiment: Experiment) -> Path:
+    base = Path("runs") / f"{experiment.splits.name.lower()}-{experiment.recipe.model}"
     folder, n = base, 2
     while folder.exists() and any(folder.iterdir()):
         folder, n = base.with_name(f"{base.name}-{n}"), n + 1
     return folder
 
 
-def _equip(run: Run, folder: Path, every: int | None, say: Callable[..., None]) -> Checkpoint:
+def _add_callbacks(experiment: Experiment, folder: Path, every: int | None, show: Callable[..., None]) -> Checkpoint:
     """Add the callbacks that write and print."""
-    info: dict[str, Any] = {"recipe": run.recipe.to_json(), "fingerprint": run.fingerprint}
+    info: dict[str, Any] = {"recipe": experiment.recipe.to_json(), "fingerprint": experiment.fingerprint}
     info |= {"weft": __version__, "threads": num_threads()}  # BLAS rounds differently on another number
     extra = model_state(
-        run.trainer.model,
-        architecture=run.architecture,
-        normalizer=run.normalizer,
-        class_names=run.splits.class_names,
+        experiment.trainer.model,
+        architecture=experiment.architecture,
+        normalizer=experiment.normalizer,
+        class_names=experiment.splits.class_names,
         info=info,
     )
     del extra["model"]  # the trainer's own is the one of the moment
-    announce = say if every is not None else None
+    announce = show if every is not None else None
     checkpoint = Checkpoint(folder, every=every, extra=extra, announce=announce)
-    bars = [] if say is _nothing else [ProgressBar()]
-    run.trainer.callbacks += [*bars, CSVLogger(folder / "log.csv"), checkpoint]
+    bars = [] if show is _print_nothing else [ProgressBar()]
+    experiment.trainer.callbacks += [*bars, CSVLogger(folder / "log.csv"), checkpoint]
     return checkpoint
 
 
-def _finish(run: Run, folder: Path, history: Sequence[dict[str, Any]], seconds: float) -> None:
+def _test_and_save(experiment: Experiment, folder: Path, history: Sequence[dict[str, Any]], seconds: float) -> None:
     """Test, save the model, draw the curves, print the result."""
-    model, trainer, names = run.trainer.model, run.trainer, run.splits.class_names
+    model, trainer, names = experiment.trainer.model, experiment.trainer, experiment.splits.class_names
     trainer.precision = None  # what is saved computes in float32: test just that
-    test_loader = run.loader(run.splits.test)
+    test_loader = experiment.loader(experiment.splits.test)
     test = trainer.evaluate(test_loader)
     predicted = trainer.predict_classes(test_loader)
-    true = np.asarray(run.splits.test.y)
+    true = np.asarray(experiment.splits.test.y)
     wrong = int((predicted != true).sum())
     result = {"test_accuracy": test["accuracy"], "test_loss": test["loss"], "epochs": trainer.epoch, "seconds": seconds}
-    info = {"weft": __version__, "data": run.splits.name, **result, "recipe": run.recipe.to_json()}
+    info = {"weft": __version__, "data": experiment.splits.name, **result, "recipe": experiment.recipe.to_json()}
     save_model(
         folder / "model.safetensors",
         model,
-        architecture=run.architecture,
-        normalizer=run.normalizer,
+        architecture=experiment.architecture,
+        normalizer=experiment.normalizer,
         class_names=names,
         info=info,
     )
@@ -207,7 +225,7 @@ def _finish(run: Run, folder: Path, history: Sequence[dict[str, Any]], seconds: 
         ("log", folder / "log.csv"),
     ]
     try:
-        title = f"{run.splits.name} · {run.recipe.model}"
+        title = f"{experiment.splits.name} · {experiment.recipe.model}"
         plot_history(history, folder / "curves.png", title=title, test=test)
         matrix = np.zeros((len(names), len(names)), np.int64)
         np.add.at(matrix, (true, predicted), 1)

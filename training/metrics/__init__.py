@@ -10,7 +10,7 @@ accuracy(model(x), y)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .classification import F1, Accuracy, ConfusionMatrix, Precision, Recall, TopKAccuracy
@@ -44,29 +44,81 @@ __all__ = [
 ]
 
 
-def _function(kind: type[Metric]) -> Any:
+def _of_one_batch(name: str, kind: type[Metric], arguments: str, value: str) -> Callable[..., Any]:
+    """The function of that name, whose docstring says that with such arguments it has that value."""
+
     def function(output: Any, target: Any, **options: Any) -> Any:
         return kind(**options)(output, target)
 
-    name = next(name for name, k in NAMED.items() if k is kind)
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"`{kind.__name__}` of one batch, with its options as keywords. {kind.__doc__}"
+    function.__doc__ = f"""`{kind.__name__}` of one batch.
+
+    Parameters
+    ----------
+    output : array_like
+        What the model gives, as for `{kind.__name__}`.
+    target : array_like
+        What it should have given.
+    **options : Any
+        Parameters of `{kind.__name__}`.
+
+    Returns
+    -------
+    float or ndarray
+        What `{kind.__name__}.compute` gives.
+
+    Examples
+    --------
+    >>> {name}({arguments})
+    {value}
+    """
     return function
 
+
+accuracy = _of_one_batch("accuracy", Accuracy, "[0, 1, 1, 1], [0, 0, 1, 1]", "0.75")
+top_k_accuracy = _of_one_batch("top_k_accuracy", TopKAccuracy, "[[0.1, 0.2, 0.7]], [1], k=2", "1.0")
+precision = _of_one_batch("precision", Precision, "[0, 1, 1], [0, 0, 1], num_classes=2", "0.75")
+recall = _of_one_batch("recall", Recall, "[0, 1, 1], [0, 0, 1], num_classes=2", "0.75")
+f1 = _of_one_batch("f1", F1, "[0, 1], [0, 1], num_classes=2", "1.0")
+confusion_matrix = _of_one_batch(
+    "confusion_matrix", ConfusionMatrix, "[0, 1], [1, 1], num_classes=2", "array([[0, 0], [1, 1]])"
+)
+mse = _of_one_batch("mse", MSE, "[1.0, 2.0], [1.0, 4.0]", "2.0")
+mae = _of_one_batch("mae", MAE, "[1.0, 2.0], [1.0, 4.0]", "1.0")
+rmse = _of_one_batch("rmse", RMSE, "[1.0, 2.0, 3.0, 0.0], [1.0, 4.0, 3.0, 0.0]", "1.0")
+r2 = _of_one_batch("r2", R2, "[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]", "1.0")
+perplexity = _of_one_batch("perplexity", Perplexity, "[[0.0]], [0]", "1.0")
 
 NAMED: dict[str, type[Metric]] = {
     "accuracy": Accuracy, "top_k_accuracy": TopKAccuracy, "precision": Precision, "recall": Recall, "f1": F1,
     "confusion_matrix": ConfusionMatrix, "mse": MSE, "mae": MAE, "rmse": RMSE, "r2": R2, "perplexity": Perplexity,
 }  # fmt: skip
 
-accuracy, top_k_accuracy, precision, recall, f1, confusion_matrix, mse, mae, rmse, r2, perplexity = map(
-    _function, NAMED.values()
-)
+Metrics = str | Metric | Iterable[str | Metric] | Mapping[str, str | Metric] | None  # by name or as objects
 
 
-def collect(metrics: Any) -> dict[str, Metric]:
-    """Metrics by name, from names, objects, a list of either, or a mapping of names to either.
+def collect(metrics: Metrics) -> dict[str, Metric]:
+    """Metrics by name.
 
+    Parameters
+    ----------
+    metrics : str, Metric, or an iterable or mapping of these, optional
+        Names, objects, a list of either, or a mapping of names to either.
+
+    Returns
+    -------
+    dict of str to Metric
+        Objects without a name of their own have that of their function.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If a name is unknown, or occurs twice.
+
+    Examples
+    --------
     >>> collect(["accuracy", F1(average="micro")])
     {'accuracy': Accuracy(threshold=0.0, ignore_index=None), 'f1': F1(num_classes=None, threshold=0.0, average='micro')}
     """

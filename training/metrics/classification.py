@@ -41,8 +41,15 @@ def classes(output: Any, target: Any, threshold: float = 0.0) -> tuple[Any, Any]
 class Accuracy(Metric):
     """The fraction of samples whose class is predicted: Σ [ŷᵢ = yᵢ] / N.
 
-    Samples of the class `ignore_index` don't count.
+    Parameters
+    ----------
+    threshold : float, default 0.0
+        Above which one score (N,) or (N, 1) is class 1: 0 for logits, 0.5 for probabilities.
+    ignore_index : int, optional
+        Samples of this class don't count.
 
+    Examples
+    --------
     >>> Accuracy()([[2.0, 1.0], [0.0, 3.0]], [0, 0])
     0.5
     """
@@ -73,6 +80,18 @@ class TopKAccuracy(Metric):
 
     A tie counts for the sample. Scores (N, C, …), targets (N, …).
 
+    Parameters
+    ----------
+    k : int, default 5
+        How many scores count as the highest.
+
+    Raises
+    ------
+    ValueError
+        If `k` is less than 1; from `update`, if outputs are not scores.
+
+    Examples
+    --------
     >>> TopKAccuracy(k=2)([[0.1, 0.2, 0.7], [0.1, 0.2, 0.7]], [1, 0])
     0.5
     """
@@ -102,9 +121,20 @@ class TopKAccuracy(Metric):
 class ConfusionMatrix(Metric):
     """Counts (C, C): row i, column j holds how many samples of class i were predicted as j, as in scikit-learn.
 
-    `num_classes` is taken from scores (N, C); it must be given where outputs are classes. Raises ValueError from
-    `compute` if a class was out of range.
+    Parameters
+    ----------
+    num_classes : int, optional
+        C. By default it is taken from scores (N, C); it must be given where outputs are classes.
+    threshold : float, default 0.0
+        Above which one score (N,) or (N, 1) is class 1.
 
+    Raises
+    ------
+    ValueError
+        From `update`, if C is not known; from `compute`, if a class was out of range.
+
+    Examples
+    --------
     >>> ConfusionMatrix(2)([0, 1, 1], [0, 0, 1])
     array([[1, 1],
            [0, 1]])
@@ -124,10 +154,10 @@ class ConfusionMatrix(Metric):
                 raise ValueError("`num_classes` must be given where outputs are classes, got None; pass num_classes=")
         output, target = classes(output, target, self.threshold)
         xp = namespace_of(output)
-        labels = xp.arange(self.num_classes, dtype=xp.int64, **_at(xp, output))
+        labels = xp.arange(self.num_classes, dtype=xp.int64, **_device_of(xp, output))
         true, predicted = (xp.astype(xp.reshape(c, (-1, 1)) == labels, xp.float32) for c in (target, output))
         counts = xp.astype(xp.matmul(true.T, predicted), xp.int64)  # float32 counts exactly up to 2²⁴ in one batch
-        self.sums["matrix"] = xp.asarray(self.sums["matrix"], **_at(xp, output)) + counts
+        self.sums["matrix"] = xp.asarray(self.sums["matrix"], **_device_of(xp, output)) + counts
         self.sums["count"] += target.size
 
     def compute(self) -> Any:
@@ -138,7 +168,7 @@ class ConfusionMatrix(Metric):
         return sums["matrix"]
 
 
-def _at(xp: Any, like: Any) -> dict[str, Any]:
+def _device_of(xp: Any, like: Any) -> dict[str, Any]:
     return {} if xp is np else {"device": like.device}
 
 
@@ -152,7 +182,18 @@ class _Ratio(ConfusionMatrix):
         self.average = average
 
     def ratio(self, hits: Any, predicted: Any, actual: Any) -> tuple[Any, Any]:
-        """Numerators and denominators, from how many samples of each class are hit, are predicted as it, are of it."""
+        """Numerators and denominators of the ratio, class by class.
+
+        Parameters
+        ----------
+        hits, predicted, actual : ndarray
+            (C,) for each class, how many of its samples are predicted as it, how many of all are, how many it has.
+
+        Returns
+        -------
+        numerators, denominators : ndarray
+            (C,) each.
+        """
         raise NotImplementedError
 
     def compute(self) -> Any:
@@ -173,11 +214,21 @@ class _Ratio(ConfusionMatrix):
 class Precision(_Ratio):
     """Of the samples predicted as a class, the fraction that are of it: TP / (TP + FP).
 
-    `average` sums the classes up: "macro" is their mean; "micro" the ratio of the sums, which for precision, recall
-    and F1 alike is the accuracy; "weighted" the mean weighted by how many samples a class has; None gives an array,
-    one ratio for each class. Classes that neither occur nor are predicted are left out, and 0/0 is 0, as in
-    scikit-learn.
+    Classes that neither occur nor are predicted are left out, and 0/0 is 0, as in scikit-learn.
 
+    Parameters
+    ----------
+    num_classes : int, optional
+        As for `ConfusionMatrix`.
+    average : {"macro", "micro", "weighted"}, optional
+        How the classes are summed up: "macro", the default, is their mean; "micro" the ratio of the sums, which for
+        precision, recall and F1 alike is the accuracy; "weighted" the mean weighted by how many samples a class has;
+        None gives an array, one ratio for each class.
+    threshold : float, default 0.0
+        As for `ConfusionMatrix`.
+
+    Examples
+    --------
     >>> Precision(2)([0, 1, 1], [0, 0, 1])
     0.75
     """
@@ -187,8 +238,19 @@ class Precision(_Ratio):
 
 
 class Recall(_Ratio):
-    """Of the samples of a class, the fraction predicted as it: TP / (TP + FN). Options as `Precision`.
+    """Of the samples of a class, the fraction predicted as it: TP / (TP + FN).
 
+    Parameters
+    ----------
+    num_classes : int, optional
+        As for `ConfusionMatrix`.
+    average : {"macro", "micro", "weighted"}, optional
+        As for `Precision`; "macro" by default.
+    threshold : float, default 0.0
+        As for `ConfusionMatrix`.
+
+    Examples
+    --------
     >>> Recall(2, average=None)([0, 1, 1], [0, 0, 1])
     array([0.5, 1. ])
     """
@@ -198,8 +260,19 @@ class Recall(_Ratio):
 
 
 class F1(_Ratio):
-    """The harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN). Options as `Precision`.
+    """The harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN).
 
+    Parameters
+    ----------
+    num_classes : int, optional
+        As for `ConfusionMatrix`.
+    average : {"macro", "micro", "weighted"}, optional
+        As for `Precision`; "macro" by default.
+    threshold : float, default 0.0
+        As for `ConfusionMatrix`.
+
+    Examples
+    --------
     >>> round(F1(2)([0, 1, 1], [0, 0, 1]), 4)
     0.6667
     """

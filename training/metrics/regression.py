@@ -13,7 +13,7 @@ from .metric import Metric, raw
 __all__ = ["MAE", "MSE", "R2", "RMSE", "Perplexity"]
 
 
-def _pair(output: Any, target: Any) -> tuple[Any, Any, Any]:
+def _as_float64(output: Any, target: Any) -> tuple[Any, Any, Any]:
     """The namespace, and both as float64 of one shape."""
     output, target = raw(output), raw(target)
     if output.shape != target.shape:  # (N, 1) against (N,) would broadcast to (N, N) and look like a result
@@ -25,6 +25,8 @@ def _pair(output: Any, target: Any) -> tuple[Any, Any, Any]:
 class MSE(Metric):
     """Mean squared error: Σ (ŷ − y)² / N over all elements.
 
+    Examples
+    --------
     >>> MSE()([1.0, 2.0], [1.0, 4.0])
     2.0
     """
@@ -32,11 +34,25 @@ class MSE(Metric):
     start = {"sum": 0.0, "count": 0}
 
     def update(self, output: Any, target: Any) -> None:
-        xp, output, target = _pair(output, target)
+        xp, output, target = _as_float64(output, target)
         self.sums["sum"] = self.sums["sum"] + xp.sum(self.error(xp, output - target))
         self.sums["count"] += target.size
 
     def error(self, xp: Any, difference: Any) -> Any:
+        """The error of each element.
+
+        Parameters
+        ----------
+        xp : namespace
+            Of the array.
+        difference : array
+            ŷ − y.
+
+        Returns
+        -------
+        array
+            Of the same shape.
+        """
         return difference * difference
 
     def compute(self) -> float:
@@ -47,6 +63,8 @@ class MSE(Metric):
 class RMSE(MSE):
     """Root mean squared error: √MSE, over all elements together.
 
+    Examples
+    --------
     >>> RMSE()([1.0, 2.0, 3.0, 0.0], [1.0, 4.0, 3.0, 0.0])
     1.0
     """
@@ -58,6 +76,8 @@ class RMSE(MSE):
 class MAE(MSE):
     """Mean absolute error: Σ |ŷ − y| / N over all elements.
 
+    Examples
+    --------
     >>> MAE()([1.0, 2.0], [1.0, 4.0])
     1.0
     """
@@ -73,6 +93,8 @@ class R2(Metric):
     otherwise, as in scikit-learn. The spread of y is accumulated by the pairwise rule of Chan, Golub and LeVeque
     (1979), which does not cancel.
 
+    Examples
+    --------
     >>> R2()([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
     0.7857142857142857
     """
@@ -80,7 +102,7 @@ class R2(Metric):
     start = {"count": 0, "mean": 0.0, "spread": 0.0, "error": 0.0}
 
     def update(self, output: Any, target: Any) -> None:
-        xp, output, target = _pair(output, target)
+        xp, output, target = _as_float64(output, target)
         output, target = (xp.reshape(a, (a.shape[0], -1)) for a in (output, target))
         n, before = target.shape[0], self.sums["count"]
         count = before + n
@@ -106,10 +128,22 @@ class R2(Metric):
 
 
 class Perplexity(Metric):
-    """exp of the mean cross-entropy per token: exp(−Σ log softmax(scores)[target] / N).
+    """Perplexity, exp of the mean cross-entropy per token: exp(−Σ log softmax(scores)[target] / N).
 
-    Scores (N, C, …), targets (N, …) as for `CrossEntropyLoss`; targets equal to `ignore_index` don't count.
+    Scores (N, C, …), targets (N, …) as for `CrossEntropyLoss`.
 
+    Parameters
+    ----------
+    ignore_index : int, default -100
+        Targets equal to it don't count.
+
+    Raises
+    ------
+    ValueError
+        From `update`, if outputs are not scores.
+
+    Examples
+    --------
     >>> round(Perplexity()([[0.0, 0.0, 0.0, 0.0]], [2]), 6)
     4.0
     """

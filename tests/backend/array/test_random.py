@@ -79,9 +79,9 @@ class TestReserve:
 
     def test_reserved_before_a_new_seed(self):
         generator = weft.Generator(2)
-        stretch = generator.reserve(4, weft.uint64)
+        blocks = generator.reserve(4, weft.uint64)
         generator.manual_seed(3).words(1)
-        assert stretch.words(4).tolist() == weft.Generator(2).words(4).tolist()
+        assert blocks.words(4).tolist() == weft.Generator(2).words(4).tolist()
 
 
 class TestFromWords:

@@ -91,6 +91,13 @@ class TestCuda:
         assert self.complaint().startswith("`cuda` needs CuPy, which could not be imported (")
         assert self.complaint().endswith('): pip install "weft[cuda]"')
 
+    def test_on_macos(self, monkeypatch, closed):
+        """Where `weft[cuda]` has nothing to install, no message asks for it."""
+        monkeypatch.setattr(sys, "platform", "darwin")
+        assert self.complaint() == (
+            "`cuda` needs an NVIDIA GPU and its driver, and there is no CUDA for macOS; `cpu` is for every machine"
+        )
+
     @pytest.mark.parametrize(
         ("driver", "what"),
         [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import weft
-from weft.backend.device.gemm import matmul
+from weft.backend.device.gemm import gemm
 
 rng = np.random.default_rng(0)
 SHAPES = [
@@ -30,27 +30,27 @@ SHAPES = [
 def test_against_numpy(s, t, dtype):
     a, b = rng.standard_normal(s).astype(dtype), rng.standard_normal(t).astype(dtype)
     expected = a.astype(float) @ b.astype(float)
-    got = matmul(np, a, b)
+    got = gemm(np, a, b)
     assert got.dtype == dtype
     np.testing.assert_allclose(got, expected, atol=1e-5 if dtype == "float32" else 1e-13)
-    strict = matmul(array_api_strict, array_api_strict.asarray(a), array_api_strict.asarray(b))
+    strict = gemm(array_api_strict, array_api_strict.asarray(a), array_api_strict.asarray(b))
     np.testing.assert_allclose(np.asarray(strict), expected, atol=1e-5 if dtype == "float32" else 1e-13)
 
 
 def test_layouts():
     a, b = rng.standard_normal((5, 4)), rng.standard_normal((6, 5))
-    np.testing.assert_allclose(matmul(np, a.T, b.T), a.T @ b.T)
+    np.testing.assert_allclose(gemm(np, a.T, b.T), a.T @ b.T)
     wide = rng.standard_normal((2, 6, 8))[:, ::2, ::2]
-    np.testing.assert_allclose(matmul(np, wide, b[:4]), wide @ b[:4])
+    np.testing.assert_allclose(gemm(np, wide, b[:4]), wide @ b[:4])
     flipped = rng.standard_normal((2, 3, 4)).transpose(1, 0, 2)
-    np.testing.assert_allclose(matmul(np, flipped, b[:4]), flipped @ b[:4])
+    np.testing.assert_allclose(gemm(np, flipped, b[:4]), flipped @ b[:4])
 
 
 @pytest.mark.parametrize(("s", "t"), [((3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 3, 4), (4, 5))])
 def test_out(s, t):
     a, b = rng.standard_normal(s), rng.standard_normal(t)
     out = np.full(np.matmul(a, b).shape, np.nan)
-    got = matmul(np, a, b, out=out)
+    got = gemm(np, a, b, out=out)
     assert got is out or np.shares_memory(got, out)
     np.testing.assert_allclose(out, a @ b)
 
@@ -62,7 +62,7 @@ def test_out(s, t):
 def test_accumulate(s, t, xp):
     a, b = (xp.asarray(rng.standard_normal(shape)) for shape in (s, t))
     out = xp.ones(np.matmul(np.asarray(a), np.asarray(b)).shape, dtype=xp.float64)
-    assert matmul(xp, a, b, out=out, accumulate=True) is out
+    assert gemm(xp, a, b, out=out, accumulate=True) is out
     np.testing.assert_allclose(np.asarray(out), 1 + np.asarray(a) @ np.asarray(b))
 
 
@@ -73,7 +73,7 @@ class TestHalves:
     def test_value(self, dtype):
         for s, t in SHAPES:
             a, b = rng.standard_normal(s).astype(dtype), rng.standard_normal(t).astype(dtype)
-            got = matmul(np, a, b)
+            got = gemm(np, a, b)
             assert got.dtype == dtype
             exact = a.astype(np.float32) @ b.astype(np.float32)
             np.testing.assert_array_equal(got.astype(np.float32), exact.astype(dtype).astype(np.float32))
@@ -83,12 +83,12 @@ class TestHalves:
         a, b = np.ones((1, 4), dtype), np.ones((4, 1), dtype)
         low, single = np.full((1, 1), 4096, dtype), np.full((1, 1), 4096, np.float32)
         for _ in range(4):
-            assert matmul(np, a[:, :1], b[:1], out=low, accumulate=True) is low
-            assert matmul(np, a[:, :1], b[:1], out=single, accumulate=True) is single
+            assert gemm(np, a[:, :1], b[:1], out=low, accumulate=True) is low
+            assert gemm(np, a[:, :1], b[:1], out=single, accumulate=True) is single
         assert low == 4096
         assert single == 4100
         if dtype is np.float16:  # four at once are a unit
-            assert matmul(np, a, b, out=low, accumulate=True) == 4100
+            assert gemm(np, a, b, out=low, accumulate=True) == 4100
 
 
 class TestPrecision:
@@ -105,10 +105,10 @@ class TestPrecision:
     @pytest.mark.parametrize("precision", ["high", "medium", "highest"])
     def test_is_remembered_and_no_concern_of_a_cpu(self, precision):
         a, b = rng.standard_normal((5, 7)).astype("f"), rng.standard_normal((7, 3)).astype("f")
-        before = matmul(np, a, b)
+        before = gemm(np, a, b)
         weft.set_float32_matmul_precision(precision)
         assert weft.get_float32_matmul_precision() == precision
-        assert matmul(np, a, b).tobytes() == before.tobytes()
+        assert gemm(np, a, b).tobytes() == before.tobytes()
 
     def test_unknown(self):
         with pytest.raises(ValueError, match=r"`precision` must be 'highest', 'high' or 'medium', got 'low'"):

@@ -31,7 +31,7 @@ def drawn(shape):
     return draws.reshape(*shape[:-1], 16 * blocks)[..., : shape[-1]]
 
 
-def reference(q, k, v, mask=None, dropout_p=0.0, is_causal=False, scale=None, stretch=None):
+def reference(q, k, v, mask=None, dropout_p=0.0, is_causal=False, scale=None, blocks=None):
     k, v = (np.repeat(x, q.shape[1] // x.shape[1], axis=1) for x in (k, v))
     scale = 1 / np.sqrt(q.shape[-1]) if scale is None else scale
     p = probabilities(scale * np.einsum("bhle,bhse->bhls", q, k), mask, is_causal)
@@ -48,7 +48,7 @@ def qkv(b, h, g, length, keys, width, value_width):
     return a(b, h, length, width), a(b, g, keys, width), a(b, g, keys, value_width)
 
 
-def stretch():
+def blocks():
     generator = weft.Generator(SEED)
     generator.set_state({"seed": SEED, "counter": COUNTER})
     return generator.reserve(1, weft.uint64)
@@ -75,9 +75,9 @@ CASES = [
     *[Case(A.scaled_dot_product_attention, (*qkv(2, 2, 1, 4, 5, 3, 3), a(*shape)), reference, label=" additive")
       for shape in [(2, 2, 4, 5), (2, 1, 1, 5), (4, 1), (1, 2, 4, 5)]],
     Case(A.scaled_dot_product_attention, (*qkv(2, 2, 1, 3, 17, 3, 3), some(3, 17)), reference,
-         {"dropout_p": 0.3, "stretch": stretch()}, label=" dropout"),
+         {"dropout_p": 0.3, "blocks": blocks()}, label=" dropout"),
     Case(A.scaled_dot_product_attention, (*qkv(1, 2, 2, 5, 4, 3, 2), a(5, 4)), reference,
-         {"dropout_p": 0.5, "stretch": stretch()}, label=" dropout, additive"),
+         {"dropout_p": 0.5, "blocks": blocks()}, label=" dropout, additive"),
 ]  # fmt: skip
 test_primitive = harness.over(CASES)
 
@@ -95,7 +95,7 @@ def test_infinite_scores_are_masks_too():
 
 def test_everything_may_be_dropped():
     x = weft.tensor(a(1, 1, 2, 3), requires_grad=True)
-    out = A.scaled_dot_product_attention(x, x, x, dropout_p=1.0, stretch=stretch())
+    out = A.scaled_dot_product_attention(x, x, x, dropout_p=1.0, blocks=blocks())
     out.sum().backward()
     assert not out.detach().numpy().any()
     assert not x.grad.numpy().any()
@@ -103,7 +103,7 @@ def test_everything_may_be_dropped():
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_rate_of_dropout(p):
-    keep = A.kept(stretch(), (2, 3, 100, 333), p)
+    keep = A.kept(blocks(), (2, 3, 100, 333), p)
     n = keep.size
     assert keep.shape == (2, 3, 100, 333)
     assert abs(keep.mean() - (1 - p)) < 5 * np.sqrt(p * (1 - p) / n)
@@ -116,8 +116,8 @@ def test_draws_do_not_overlap():
     generator = weft.Generator(1)
     shape = (2, 3, 4, 17)
     first = A.reserve(generator, shape)
-    assert A.blocks(shape) == 2 * 3 * 4 * 2
-    assert A.reserve(generator, shape).counter == first.counter + A.blocks(shape)
+    assert A.block_count(shape) == 2 * 3 * 4 * 2
+    assert A.reserve(generator, shape).counter == first.counter + A.block_count(shape)
 
 
 def test_widths_of_nothing():
@@ -130,7 +130,7 @@ def test_widths_of_nothing():
 def test_half_precision_stays_half(dtype):
     arrays = qkv(2, 4, 2, 5, 20, 8, 8)
     tensors = [weft.tensor(x).to(dtype).requires_grad_() for x in arrays]
-    out = A.scaled_dot_product_attention(*tensors, dropout_p=0.5, is_causal=True, stretch=stretch())
+    out = A.scaled_dot_product_attention(*tensors, dropout_p=0.5, is_causal=True, blocks=blocks())
     out.sum().backward()
     assert {out.dtype, *(t.grad.dtype for t in tensors)} == {dtype}
     expected = reference(*arrays, dropout_p=0.5, is_causal=True)

@@ -12,7 +12,7 @@ from harness import Case
 
 import weft
 from weft.backend.cpu import convolution as cpu
-from weft.backend.cpu import lowering, products
+from weft.backend.cpu import lowering, window_products
 from weft.backend.device import parallel
 from weft.backend.nn.convolution import conv2d, conv_transpose2d, geometry
 
@@ -183,10 +183,10 @@ class TestFormsOnNumPy:
     @pytest.mark.parametrize("packing", [True, False])
     def test_blocks(self, monkeypatch, packing):
         """Products are cut into blocks or not, by what BLAS does best with."""
-        monkeypatch.setattr(products, "SMALL", 60_000)
-        monkeypatch.setattr(products, "LEAST_ROWS", 1)
-        monkeypatch.setattr(products, "LEAST_ROWS_ADJOINT", 1)
-        monkeypatch.setattr(products, "_has_small_products", lambda: not packing)
+        monkeypatch.setattr(window_products, "SMALL", 60_000)
+        monkeypatch.setattr(window_products, "LEAST_ROWS", 1)
+        monkeypatch.setattr(window_products, "LEAST_ROWS_ADJOINT", 1)
+        monkeypatch.setattr(window_products, "_has_small_products", lambda: not packing)
         for seed in range(20):
             assert_same_as_generic(conv2d, *random_case(seed))
 

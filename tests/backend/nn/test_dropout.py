@@ -17,12 +17,12 @@ def drawn(shape, p, seed=5):
     """The static arguments of a dropout that uses the blocks from 3 on, for masks of this shape."""
     generator = weft.Generator(seed)
     generator.set_state({"seed": seed, "counter": 3})
-    return {"p": p, "shape": shape, "stretch": generator.reserve(math.prod(shape), weft.bool)}
+    return {"p": p, "shape": shape, "blocks": generator.reserve(math.prod(shape), weft.bool)}
 
 
-def reference(x, residual=None, *, p, shape, stretch):
+def reference(x, residual=None, *, p, shape, blocks):
     generator = weft.Generator()
-    generator.set_state({"seed": stretch.seed, "counter": stretch.counter})
+    generator.set_state({"seed": blocks.seed, "counter": blocks.counter})
     mask = generator.bernoulli(shape, 1 - p)
     return x * mask / (1 - p) + (0 if residual is None else residual)
 

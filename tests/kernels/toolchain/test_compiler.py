@@ -185,6 +185,11 @@ class TestToolkit:
             build(folder)
         assert one_line(error).endswith('): pip install "weft[cuda]"')
 
+    def test_on_macos(self, folder, monkeypatch):
+        monkeypatch.setattr(sys, "platform", "darwin")
+        with pytest.raises(compiler.ToolkitError, match="needs NVRTC, and there is no CUDA for macOS"):
+            build(folder)
+
     @needs_nvrtc
     def test_without_nvrtc(self, folder, monkeypatch):
         def no_library():

@@ -135,7 +135,7 @@ class TestDropout:
         q, k, v = (weft.tensor(a) for a in arrays(rng, (2, 3, 4), (2, 5, 4), (2, 5, 4)))
         before = weft.default_generator.counter
         first = F.scaled_dot_product_attention(q, k, v, dropout_p=0.5)
-        assert weft.default_generator.counter == before + primitives.blocks((1, 2, 3, 5))
+        assert weft.default_generator.counter == before + primitives.block_count((1, 2, 3, 5))
         assert (first.numpy() != F.scaled_dot_product_attention(q, k, v, dropout_p=0.5).numpy()).any()
         weft.manual_seed(0)
         again = F.scaled_dot_product_attention(q, k, v, dropout_p=0.5)

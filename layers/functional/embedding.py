@@ -1,4 +1,4 @@
-"""Look-ups by index, with PyTorch's names and signatures."""
+"""Embedding and one-hot vectors, with PyTorch's names and signatures."""
 
 from __future__ import annotations
 
@@ -34,12 +34,43 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """Rows of `weight` (V, D) at indices (…): (…, D).
+    """Rows of a table at indices: y = W[i].
 
-    The row `padding_idx` receives no gradient. With `max_norm`, rows that are used are first shrunk, in place, to that
-    `norm_type`-norm. `scale_grad_by_freq` divides a row's gradient by the number of its uses. Gradients are always
-    dense: `sparse` changes nothing. Indices are checked on a CPU, where that does not wait for anything.
+    Gradients are always dense. Indices are checked on a CPU, where that does not wait for anything.
 
+    Parameters
+    ----------
+    input : Tensor
+        i, integers (…) in 0 … V − 1.
+    weight : Tensor
+        W, (V, D).
+    padding_idx : int, optional
+        A row that receives no gradient; negative numbers count from the end.
+    max_norm : float, optional
+        Rows that are used are first shrunk, in place, to at most this norm.
+    norm_type : float, default 2.0
+        The p of the p-norm that `max_norm` limits; may be infinite.
+    scale_grad_by_freq : bool, default False
+        Whether a row's gradient is divided by the number of its uses in the call.
+    sparse : bool, default False
+        PyTorch's argument; it changes nothing.
+
+    Returns
+    -------
+    Tensor
+        y, (…, D).
+
+    Raises
+    ------
+    TypeError
+        If `input` does not hold integers, or `weight` is not a Tensor.
+    ValueError
+        If `weight` does not have two axes, or `padding_idx` is none of its rows.
+    IndexError
+        If an index is outside the table (on a CPU).
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.embedding(weft.tensor([1, 0]), weft.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
     [[3.0, 4.0], [1.0, 2.0]]
@@ -56,32 +87,32 @@ def embedding(
         padding_idx %= rows
     primitives.check_indices(innermost(input), rows)
     if max_norm is not None:
-        _shrink(weight, input, float(max_norm), float(norm_type))
+        _limit_norms(weight, input, float(max_norm), float(norm_type))
     y = primitives.embedding(input, weight, padding_idx=padding_idx)
     if scale_grad_by_freq:
-        y = y + (y - y.detach()) * (_share(input, y) - 1)  # type: ignore[operator]  # y, with its gradient times the share
+        y = y + (y - y.detach()) * (_inverse_counts(input, y) - 1)  # y, with its gradient times the share
     return y
 
 
-def _shrink(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+def _limit_norms(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
     """weight[v] ← weight[v] · min(1, max_norm / ‖weight[v]‖) for the rows v that are used; off the tape."""
     table, indices = innermost(weight), innermost(input)
     xp = devices.namespace_of(table)
     size = xp.abs(table)
     norms = xp.max(size, axis=1) if norm_type == math.inf else xp.sum(size**norm_type, axis=1) ** (1 / norm_type)
-    used = _used(xp, xp.reshape(indices, (-1,)), table.shape[0])
+    used = _is_used(xp, xp.reshape(indices, (-1,)), table.shape[0])
     factor = xp.where(used & (norms > max_norm), max_norm / (norms + 1e-7), xp.ones_like(norms))  # 1e-7 as in PyTorch
     table *= factor[:, None]
 
 
-def _used(xp: Any, indices: Any, rows: int) -> Any:
+def _is_used(xp: Any, indices: Any, rows: int) -> Any:
     """Which of the rows 0 … rows − 1 appear among the indices."""
     if xp is np:
         return np.bincount(indices, minlength=rows) > 0
     return xp.any(indices[:, None] == xp.arange(rows, dtype=indices.dtype, device=indices.device), axis=0)
 
 
-def _share(input: Tensor, y: Tensor) -> Tensor:
+def _inverse_counts(input: Tensor, y: Tensor) -> Tensor:
     """1 / (how often the index appears), for each index, in a shape that broadcasts with y."""
     indices = innermost(input)
     xp = devices.namespace_of(indices)
@@ -92,8 +123,31 @@ def _share(input: Tensor, y: Tensor) -> Tensor:
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Integers (…) → (…, num_classes): 1 where the index is, else 0; by default as many as the largest needs.
+    """Vectors with a 1 where the index is and 0 elsewhere: y[…, c] = (i[…] = c).
 
+    Parameters
+    ----------
+    tensor : Tensor
+        i, integers (…) in 0 … num_classes − 1.
+    num_classes : int, default -1
+        Length of the new axis; −1: as many as the largest index needs, for which the host waits.
+
+    Returns
+    -------
+    Tensor
+        y, (…, num_classes), int64.
+
+    Raises
+    ------
+    TypeError
+        If `tensor` does not hold integers.
+    ValueError
+        If `num_classes` is neither positive nor −1, or −1 for an empty tensor.
+    IndexError
+        If an index is outside 0 … num_classes − 1 (on a CPU).
+
+    Examples
+    --------
     >>> from weft.layers import functional as F
     >>> F.one_hot(weft.tensor([0, 2]), 3).tolist()
     [[1, 0, 0], [0, 0, 1]]

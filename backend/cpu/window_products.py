@@ -1,4 +1,4 @@
-"""Products of the tall matrices that convolutions make, and the memory they live in.
+"""Products of a matrix with the overlapping windows that a convolution reads.
 
 Matrices are stacks of rows (J, P, D), one for each of P pixels. A window is `span` rows wide and starts at every pixel:
 windows overlap in memory. BLAS demands that the rows of a matrix lie at least their own length apart, so there are
@@ -8,13 +8,13 @@ windows overlap in memory. BLAS demands that the rows of a matrix lie at least t
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..device.parallel import blas_architectures
+from . import aligned
 
 # With AVX-512, OpenBLAS multiplies matrices of at most 10⁶ multiply-adds without packing them first: at this size, and
 # with at least so many rows, 1.3 times faster than large ones.
@@ -23,32 +23,7 @@ LEAST_ROWS, LEAST_ROWS_ADJOINT = 12, 48
 WITHOUT_PACKING = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
-def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Uninitialised memory that starts at a multiple of 64 bytes, as vectors that do not straddle cache lines want it.
-
-    Sums of such arrays are up to 1.8 times faster, products with such a right matrix 1.3 times.
-    """
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Aligned zeros."""
-    out = aligned(shape, dtype)
-    out.fill(0)
-    return out
-
-
-def copied(x: np.ndarray) -> np.ndarray:
-    """An aligned, contiguous copy."""
-    out = aligned(x.shape, x.dtype)
-    np.copyto(out, x)
-    return out
-
-
-def blocks(rows: int, size: int, *, adjoint: bool = False) -> tuple[int, int]:
+def row_blocks(rows: int, size: int, *, adjoint: bool = False) -> tuple[int, int]:
     """(n, m): n blocks of m rows, n·m ≥ rows, for a product (or its adjoint) that does `size` multiply-adds per row."""
     most = SMALL // size
     if most < (LEAST_ROWS_ADJOINT if adjoint else LEAST_ROWS) or most >= rows or not _has_small_products():
@@ -62,7 +37,7 @@ def _has_small_products() -> bool:
     return not WITHOUT_PACKING.isdisjoint(blas_architectures())
 
 
-class Product:
+class WindowProduct:
     """out[p] = Σ_{i < span} rows[p + i] kernel[i]: rows (J, P, D), kernel (J, span, D, O), out (J, P, O).
 
     In memory the numbers of a row lie next to each other; if `planar`, the rows do. Both arrays go on beyond P, so that
@@ -71,11 +46,15 @@ class Product:
 
     def __init__(self, shape: tuple[int, int, int, int], pixels: int, dtype: Any, *, planar: bool = False):
         matrices, span, depth, features = shape
-        n, m = blocks(-(-pixels // span), span * depth * features)
-        n_adjoint, m_adjoint = blocks(pixels, depth * features, adjoint=True)
+        n, m = row_blocks(-(-pixels // span), span * depth * features)
+        n_adjoint, m_adjoint = row_blocks(pixels, depth * features, adjoint=True)
         size = max(span * n * m, n_adjoint * m_adjoint)
-        rows = aligned((matrices, depth, size), dtype).mT if planar else aligned((matrices, size + span, depth), dtype)
-        self.memory = out = aligned((matrices, size, features), dtype)
+        rows = (
+            aligned.empty((matrices, depth, size), dtype).mT
+            if planar
+            else aligned.empty((matrices, size + span, depth), dtype)
+        )
+        self.memory = out = aligned.empty((matrices, size, features), dtype)
         self.rows, self.out = rows[:, :pixels], out[:, :pixels]
         rows[:, pixels:] = 0
         j, p, e = rows.strides

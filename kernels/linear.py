@@ -11,7 +11,7 @@ from typing import Any
 from . import activation
 from .gemm import fused, gemm
 from .toolchain.cublas import AUX, BGRADB, BIAS, GELU, RELU
-from .toolchain.launch import empty, namespace
+from .toolchain.launch import contiguous, empty
 
 __all__ = ["forward", "gradients"]
 
@@ -26,7 +26,7 @@ def forward(x: Any, weight: Any, bias: Any = None, function: str = "Identity", *
     is_gelu = function == "GeluTanh"
     y = empty((len(x), len(weight)), x.dtype, like=x)
     z = empty(y.shape, y.dtype, like=x) if is_gelu and keep else None
-    bias = bias if bias is None or bias.flags.c_contiguous else namespace(bias).ascontiguousarray(bias)
+    bias = contiguous(bias)
     epilogue = _EPILOGUES[function] | BIAS * (bias is not None) | AUX * (z is not None)
     can_store = z is None or len(weight) % 8 == 0  # cublasLt's condition
     if epilogue and can_store and fused(x, weight.T, epilogue, bias, z, out=y):

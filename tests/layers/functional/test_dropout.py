@@ -1,4 +1,4 @@
-"""Dropout: which elements share their fate, how often, and that expectations stay; the same masks on every device."""
+"""Dropout: which elements are dropped together, how often, and that expectations stay; the same masks on every device."""
 
 import harness  # noqa: F401  (registers the device "strict")
 import numpy as np

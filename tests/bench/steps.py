@@ -1,4 +1,4 @@
-"""pytest-benchmark suite: every workload of the comparison, weft alone (`pytest bench`)."""
+"""pytest-benchmark suite: every workload of the comparison, weft alone (`pytest tests/bench/steps.py`)."""
 
 import pytest
 

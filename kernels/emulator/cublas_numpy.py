@@ -12,7 +12,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from .cublas import AUX, BGRADB, BIAS, COMPUTE_64F, COMPUTE_TF32, DTYPES, GELU, RELU, Matrices, N, address
+from ..toolchain.cublas import AUX, BGRADB, BIAS, COMPUTE_64F, COMPUTE_TF32, DTYPES, GELU, RELU, Matrices, N, address
+from .array import record
 
 __all__ = ["Numpy", "multiply", "rounded_to_tf32"]
 
@@ -24,20 +25,16 @@ class Numpy:
     """The library of the emulator."""
 
     def gemm(self, sizes: tuple, a: Matrices, b: Matrices, c: Matrices, count: int, compute: int, beta: float) -> None:
-        from .. import emulator
-
-        emulator.record(lambda: multiply(sizes, _placed(a), _placed(b), _placed(c), count, compute, beta))
+        record(lambda: multiply(sizes, _placed(a), _placed(b), _placed(c), count, compute, beta))
 
     def fused(
         self, sizes: tuple, a: Matrices, b: Matrices, c: Matrices, compute: int, epilogue: int, vector: Any, aux: Any
     ) -> bool:
-        from .. import emulator
-
         def run() -> None:
             places = (None if x is None else address(x) for x in (vector, aux))
             multiply(sizes, _placed(a), _placed(b), _placed(c), 1, compute, 0.0, epilogue, *places)
 
-        emulator.record(run)
+        record(run)
         return True
 
 

@@ -8,8 +8,8 @@ import pytest
 from kernel_harness import dtypes
 
 import weft
-from weft.kernels import dense, emulator
-from weft.kernels.toolchain import cublas_numpy
+from weft.kernels import emulator, linear
+from weft.kernels.emulator import cublas_numpy
 
 pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
 rng = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def test_forward(shape, dtype, has_bias, function, keep, way):
     rows, fan_in, fan_out = shape
     x, w, b = (device(rng.standard_normal(s).astype(dtype)) for s in ((rows, fan_in), (fan_out, fan_in), fan_out))
     z = wide(x) @ wide(w).T + (wide(b) if has_bias else 0)
-    y, saved = dense.forward(x, w, b if has_bias else None, function, keep=keep)
+    y, saved = linear.forward(x, w, b if has_bias else None, function, keep=keep)
     assert y.dtype == dtype
     close(y, FUNCTIONS[function](z), dtype)
     if function != "GeluTanh":
@@ -74,23 +74,23 @@ def test_epilogues(way):
     """Numbers of cublasLt.h: RELU 2, BIAS 4, GELU 32, with the input of GELU 128 more, BGRADB 512."""
     x, w, b, odd = (device(np.ones(s, "f")) for s in ((2, 3), (8, 3), 8, (7, 3)))
     for given in ((w, None), (w, b), (w, None, "Relu"), (w, b, "Relu"), (w, None, "GeluTanh"), (w, b, "GeluTanh")):
-        dense.forward(x, *given)
+        linear.forward(x, *given)
     assert way == [4, 2, 6, 160, 164]
     way.clear()
-    dense.forward(x, w, b, "GeluTanh", keep=False)
-    dense.forward(x, odd, None, "GeluTanh", keep=False)
+    linear.forward(x, w, b, "GeluTanh", keep=False)
+    linear.forward(x, odd, None, "GeluTanh", keep=False)
     assert way == [36, 32]
     way.clear()
-    dense.forward(x, odd, None, "GeluTanh")  # seven columns cannot be kept
+    linear.forward(x, odd, None, "GeluTanh")  # seven columns cannot be kept
     assert not way
-    dense.gradients(device(np.ones((2, 8), "f")), x, summed=True)
+    linear.gradients(device(np.ones((2, 8), "f")), x, summed=True)
     assert way == [512]
 
 
 def test_bias_with_gaps(way):
     x, w = device(np.ones((2, 3), "f")), device(np.ones((4, 3), "f"))
     b = device(np.arange(8, dtype="f"))[::2]
-    assert dense.forward(x, w, b)[0].get().tolist() == [[3, 5, 7, 9]] * 2
+    assert linear.forward(x, w, b)[0].get().tolist() == [[3, 5, 7, 9]] * 2
 
 
 @shapes
@@ -102,10 +102,11 @@ def test_gradients(shape, dtype, to, way):
     weight, bias, summed = None, None, True
     if to != "new":
         weight, bias = (
-            emulator.empty(s, dtype if to == "own" else "f").view(emulator.Array) for s in ((fan_out, fan_in), fan_out)
+            emulator.poisoned(s, dtype if to == "own" else "f").view(emulator.Array)
+            for s in ((fan_out, fan_in), fan_out)
         )
         summed = bias
-    got_weight, got_bias = dense.gradients(g, x, out=weight, summed=summed)
+    got_weight, got_bias = linear.gradients(g, x, out=weight, summed=summed)
     assert weight is None or got_weight is weight
     assert bias is None or got_bias is bias
     precision = np.float32 if to == "float32" else dtype
@@ -119,7 +120,7 @@ def test_gradients_where_no_epilogue_writes_them(weight, way):
     g, x = (device(rng.standard_normal(s).astype(ml_dtypes.bfloat16)) for s in ((5, 8), (5, 3)))
     own, bias = device(np.zeros((8, 3), ml_dtypes.bfloat16)), device(np.zeros(8, "f"))
     out = own if weight == "of another dtype" else device(np.zeros((8, 6), "f"))[:, ::2]
-    dense.gradients(g, x, out=out, summed=bias)
+    linear.gradients(g, x, out=out, summed=bias)
     close(out, wide(g).T @ wide(x), "bfloat16")
     close(bias, wide(g).sum(axis=0), "float32")
     assert not way
@@ -127,7 +128,7 @@ def test_gradients_where_no_epilogue_writes_them(weight, way):
 
 def test_no_sum(way):
     g, x = device(np.ones((2, 3), "f")), device(np.ones((2, 4), "f"))
-    weight, bias = dense.gradients(g, x)
+    weight, bias = linear.gradients(g, x)
     assert weight.get().tolist() == [[2] * 4] * 3
     assert bias is None
     assert not way
@@ -137,5 +138,5 @@ def test_no_sum(way):
 def test_schedules(way):
     """By kernels: the same bits whatever the order of threads."""
     x, w, b = (device(rng.standard_normal(s).astype("f")) for s in ((33, 9), (40, 9), 40))
-    kernel_harness.every_schedule(lambda: [a.get() for a in dense.forward(x, w, b, "GeluTanh")])
-    kernel_harness.every_schedule(lambda: [a.get() for a in dense.gradients(w, w, summed=True)])
+    kernel_harness.every_schedule(lambda: [a.get() for a in linear.forward(x, w, b, "GeluTanh")])
+    kernel_harness.every_schedule(lambda: [a.get() for a in linear.gradients(w, w, summed=True)])

@@ -1,4 +1,4 @@
-"""Checkpoints while training: the last and the best, at the end of every epoch, every N updates, and on Ctrl-C."""
+"""The callback that writes checkpoints: the last and the best, at the end of every epoch, every N updates, and on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,25 +11,52 @@ from typing import Any
 from ..backend.device.devices import waiting_is_meant
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
+from .running import Running
 
 __all__ = ["Checkpoint"]
 
 
 class Checkpoint(Callback):
-    """Saves the trainer (see `Trainer.state_dict`) in `folder`: as `last.safetensors`, and the best by `monitor` as
-    `best.safetensors`.
-
-    Parameters
-    ----------
-    folder : made if it is missing
-    every : save `last` after every so many updates too, not only at the end of each epoch
-    monitor, mode : what "best" means, as `Monitor`; without validation (or with `monitor=None`) no best is kept
-    extra : entries to save beside the trainer's, such as those that `load_model` needs (see `model_state`)
-    announce : called with one line after each save, when the file is safely on the disk
+    """Saves the trainer in `folder`: as `last.safetensors`, and the best by `monitor` as `best.safetensors`.
 
     On Ctrl-C it lets the batch end, saves, and raises KeyboardInterrupt; a second Ctrl-C does not wait.
 
-    Resume with `trainer.load_state_dict(load_checkpoint(folder + "/last.safetensors"))`.
+    Parameters
+    ----------
+    folder : str or path
+        Made if it is missing.
+    every : int, optional
+        Save `last` after every so many updates too, not only at the end of each epoch.
+    monitor : str, optional
+        Column of the history whose best value counts. None, or no validation: no best is kept.
+    mode : {"min", "max"}, optional
+        Which values are better, as in `Monitor`.
+    extra : dict, optional
+        Entries to save beside the trainer's, such as those that `load_model` needs (see `model_state`).
+    announce : function of a str, optional
+        Called with one line after each save, when the file is safely on the disk.
+
+    Raises
+    ------
+    ValueError
+        If `every` is less than 1.
+
+    See Also
+    --------
+    Trainer.state_dict : What is saved.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> model = nn.Linear(1, 1)
+    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = Checkpoint(folder)
+    ...     trainer.callbacks.append(checkpoint)
+    ...     history = trainer.fit([(weft.ones((2, 1)), weft.ones((2, 1)))], epochs=2)
+    ...     trainer.load_state_dict(weft.training.load_checkpoint(checkpoint.last))
+    >>> trainer.epoch
+    2
     """
 
     order = 2  # saves what the other callbacks have become
@@ -54,13 +81,15 @@ class Checkpoint(Callback):
 
     @property
     def last(self) -> Path:
+        """The file of the last checkpoint."""
         return self.folder / "last.safetensors"
 
     @property
     def best(self) -> Path:
+        """The file of the best one."""
         return self.folder / "best.safetensors"
 
-    def on_fit_begin(self, trainer: Any) -> None:
+    def on_fit_begin(self, trainer: Running) -> None:
         self._saved_step = trainer.step
         self._interrupted = False
         if threading.current_thread() is threading.main_thread():  # the only one that may
@@ -71,7 +100,7 @@ class Checkpoint(Callback):
             raise KeyboardInterrupt
         self._interrupted = True
 
-    def on_batch_end(self, trainer: Any) -> None:
+    def on_batch_end(self, trainer: Running) -> None:
         if not trainer.is_between_updates:
             return
         due = self.every is not None and trainer.step % self.every == 0 and trainer.step != self._saved_step
@@ -80,21 +109,21 @@ class Checkpoint(Callback):
         if self._interrupted:
             trainer.stop("interrupted")
 
-    def on_epoch_end(self, trainer: Any) -> None:
+    def on_epoch_end(self, trainer: Running) -> None:
         if self.monitor is not None and trainer.validation_loader is not None and self.monitor.improves(trainer.row):
             self._save(trainer, self.best)
         self._save(trainer, self.last)
         if self._interrupted:
             trainer.stop("interrupted")
 
-    def on_fit_end(self, trainer: Any) -> None:
+    def on_fit_end(self, trainer: Running) -> None:
         if self._previous_handler is not None:
             signal.signal(signal.SIGINT, self._previous_handler)
             self._previous_handler = None
         if self._interrupted:
             raise KeyboardInterrupt
 
-    def _save(self, trainer: Any, path: Path) -> None:
+    def _save(self, trainer: Running, path: Path) -> None:
         with waiting_is_meant():
             save_checkpoint(path, {**trainer.state_dict(), **self.extra})
         self._saved_step = trainer.step

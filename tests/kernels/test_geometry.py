@@ -1,0 +1,101 @@
+"""Numbers that a launcher and its source both have (threads of a block, tiles, what a thread does) are the same on both sides."""
+
+import ctypes
+
+import pytest
+
+from weft.kernels import (
+    activation,
+    attention,
+    batch_normalization,
+    channel_last,
+    convolution,
+    cross_entropy,
+    dropout,
+    embedding,
+    implicit_gemm,
+    normalization,
+    pooling,
+    random,
+    reductions,
+)  # fmt: skip
+from weft.kernels.emulator import build
+from weft.kernels.toolchain.launch import cpp
+
+SOURCES = {  # by namespace
+    "activation": "activation.cu", "attention": "attention.cu", "attention_backward": "attention_backward.cu",
+    "batch_normalization": "batch_normalization.cu", "channel_last": "channel_last.cu", "convolution": "convolution.cu",
+    "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
+    "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
+    "normalization": "normalization.cu", "pooling": "pooling.cu", "random_numbers": "random.cu", "reductions": "reductions.cu",
+}  # fmt: skip
+HEADERS = ("neighbours.cuh", "philox.cuh", "windows.cuh", "attention.cuh", "implicit_gemm.cuh")
+
+BOTH = {
+    "activation::THREADS": activation.THREADS, "activation::BATCH": activation.BATCH,
+    "PAD": attention.PAD, "attention_backward::BLOCK": attention.BLOCK,
+    "batch_normalization::WARPS": batch_normalization.WARPS,
+    "channel_last::THREADS": channel_last.THREADS,
+    "convolution::THREADS": convolution.THREADS, "convolution::EACH": convolution.EACH,
+    "cross_entropy::BLOCK": cross_entropy.BLOCK,
+    "dropout::THREADS": dropout.THREADS, "dropout::N": dropout.ELEMENTS,
+    "embedding::THREADS": embedding.THREADS, "embedding::WARPS": embedding.WARPS, "embedding::CHUNK": embedding.CHUNK,
+    "DEPTH": implicit_gemm.DEPTH, "STAGES": implicit_gemm.STAGES,
+    "implicit_gemm_backward::ADDERS": implicit_gemm.ADDERS,
+    "normalization::ADDERS": normalization.ADDERS,
+    "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
+    "random_numbers::THREADS": random.THREADS,
+    "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
+}  # fmt: skip
+
+for dtype, _ in random._draw.instances:
+    BOTH[f"random_numbers::PER_BLOCK<{cpp(dtype)}>"] = random.per_block(dtype)
+for vector in (1, 4, 8):
+    BOTH[f"normalization::FORWARD_CHUNKS<{vector}>"] = normalization.forward_chunks(vector)
+    BOTH[f"normalization::BACKWARD_CHUNKS<{vector}>"] = normalization.backward_chunks(vector)
+    for last in (False, True)[: 1 if vector == 1 else 2]:
+        at_once = f"batch_normalization::UNITS<{vector}, {cpp(last)}>"
+        BOTH[at_once] = batch_normalization.units_in_flight(vector, last)
+for centred in (False, True):
+    BOTH[f"normalization::MOST<{cpp(centred)}>"] = normalization.most_threads(centred)
+for tile, by_term in [(t, "false") for t in (*implicit_gemm.TILES, implicit_gemm.SMALL_TILE)] + [
+    (t, b) for t in implicit_gemm.WEIGHT_TILES for b in ("false", "true")
+]:
+    name = f"Tile<{tile[0]}, {tile[1]}, {by_term}>"
+    BOTH[f"{name}::THREADS"] = implicit_gemm.threads(tile)
+    BOTH[f"{name}::STAGE * STAGES * 2"] = implicit_gemm.shared_bytes(tile)
+for dtype, width, plain in attention._forward.instances:
+    tile = f"attention::Forward<{cpp(dtype)}, {width}, {cpp(plain)}>"
+    found = attention.forward_tile(width, dtype.itemsize, plain)
+    BOTH.update(zip([f"{tile}::{name}" for name in ("WARPS", "ROWS", "COLUMNS")], found))
+for dtype, width, plain in attention._query.instances:
+    tile = f"attention_backward::QueryTiles<{cpp(dtype)}, {width}, {cpp(plain)}>"
+    found = attention.query_tiles(width, dtype.itemsize, plain)
+    BOTH.update(zip([f"{tile}::{name}" for name in ("WARPS", "ROWS", "KEYS")], found))
+for dtype, width, plain, _ in attention._key.instances:
+    tile = f"attention_backward::KeyTiles<{cpp(dtype)}, {width}, {cpp(plain)}>"
+    found = (*attention.key_tiles(width, dtype.itemsize, plain), attention.KEY_WARPS)
+    BOTH.update(zip([f"{tile}::{name}" for name in ("KEYS", "QUERIES", "STAGES", "WARPS")], found))
+
+
+@pytest.fixture(scope="module")
+def in_sources(tmp_path_factory):
+    """What the compiler makes of the expressions, all sources being one program, each in a namespace of its own."""
+    folder = tmp_path_factory.mktemp("geometry")
+    lines = [f'#include "{name}"' for name in HEADERS]
+    for space, source in SOURCES.items():
+        lines += [f"namespace {space} {{", f'#include "{source}"', "}"]
+    lines += [f'extern "C" {{ int numbers[] = {{{", ".join(BOTH)}}}; }}', "__global__ void nothing() {}"]
+    (folder / "geometry.cu").write_text("\n".join(lines))
+    code = build.library("geometry.cu", ("nothing",), folder)
+    return dict(zip(BOTH, (ctypes.c_int * len(BOTH)).in_dll(code.handle, "numbers")))
+
+
+@pytest.mark.parametrize("expression", BOTH)
+def test_launcher_and_source_agree(expression, in_sources):
+    assert in_sources[expression] == BOTH[expression]
+
+
+def test_no_source_is_left_out():
+    """But for the optimizers', which test_optimizers.py runs at every size."""
+    assert {path.name for path in build.FOLDER.glob("*.cu")} - {"optimizers.cu"} == set(SOURCES.values())
