@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import weft
 
+pytest_plugins = ["precompile"]
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 

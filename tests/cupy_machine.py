@@ -2,14 +2,18 @@
 
 Each stream has a clock; an event carries it to whoever waits. An access to memory that the last one, on another stream,
 is not known to come before, is a Race. Memory comes from pools as CuPy's does: by stream, the most recently freed first.
+Page-locked memory that is let go of is scribbled on, as others get it; memory that a copy reads must be as it was when that
+was asked for, until somebody has waited for the copy. `behave` says what an event answers that nobody has waited for.
 A capture records and does nothing; a graph holds addresses, not memory.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import itertools
+import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -21,6 +25,9 @@ import numpy as np
 real = importlib.import_module("cupy")
 CUDARuntimeError = real.cuda.runtime.CUDARuntimeError
 OUT_OF_MEMORY, UNSUPPORTED, INVALIDATED = 2, 900, 901  # cudaErrorMemoryAllocation, cudaErrorStreamCapture…
+
+
+lock = threading.RLock()  # of the clocks: threads prepare batches and ask for copies at the same time
 
 
 class Race(AssertionError):
@@ -43,13 +50,24 @@ class Event:
         self.clock = Clock()
 
     def record(self, stream: Stream | None = None) -> None:
-        self.clock = Clock((stream or get_current_stream()).now())
+        with lock:
+            self.clock = Clock((stream or get_current_stream()).now())
 
     def synchronize(self) -> None:
-        host_learns(self.clock)
+        with lock:
+            if not self.is_known():
+                waits.append(threading.current_thread().name)
+            host_learns(self.clock)
 
     @property
     def done(self) -> bool:
+        with lock:
+            if not self.is_known() and happens_to_be_done():
+                host_learns(self.clock)
+            return self.is_known()
+
+    def is_known(self) -> bool:
+        """Whether the host has waited for it, or seen that it is done."""
         return all(host.get(stream, 0) >= time for stream, time in self.clock.items())
 
 
@@ -98,7 +116,8 @@ class Stream:
         return event
 
     def wait_event(self, event: Event) -> None:
-        self.clock.learn(event.clock)
+        with lock:
+            self.clock.learn(event.clock)
 
     def begin_capture(self, mode: int | None = None) -> None:
         if self is Stream.null:
@@ -125,12 +144,13 @@ class Stream:
         if self.graph is not None:
             self.graph.operations.append((operation, *([weakref.ref(m) for m in used] for used in (reads, writes))))
             return
-        now = self.now()
-        now[self.ptr] = now.get(self.ptr, 0) + 1
-        for memory in reads:
-            memory.access(now, self.ptr, writes=False)
-        for memory in writes:
-            memory.access(now, self.ptr, writes=True)
+        with lock:
+            now = self.now()
+            now[self.ptr] = now.get(self.ptr, 0) + 1
+            for memory in reads:
+                memory.access(now, self.ptr, writes=False)
+            for memory in writes:
+                memory.access(now, self.ptr, writes=True)
         with np.errstate(all="ignore"):
             operation()
 
@@ -165,14 +185,61 @@ def get_current_stream(device_id: int = -1) -> Stream:
 Stream.null = Stream(null=True)
 host, thread = Clock(), Thread()
 flying: list[tuple] = []  # copies from the host that may be under way: stream, time, host memory, what it held
+waits: list[str] = []  # the names of threads that had to wait for an event
+happens_to_be_done: Callable[[], bool]  # the answer of an event that nobody has waited for
+
+
+def behave(policy: str | int) -> None:
+    """How fast the device is: "lazy" does nothing before somebody waits, "eager" all at once, an integer seeds chance."""
+    global happens_to_be_done
+    chance = random.Random(policy if isinstance(policy, int) else 0)
+    happens_to_be_done = {"lazy": lambda: False, "eager": lambda: True}.get(policy, lambda: chance.random() < 0.5)
+
+
+behave("lazy")
 
 
 def host_learns(clock: Clock) -> None:
     """The host has waited. What copies that are done by now have read must not have been overwritten."""
-    host.learn(clock)
-    for copy in [f for f in flying if host.get(f[0], 0) >= f[1]]:
-        flying.remove(copy)
-        assert copy[2].tobytes() == copy[3].tobytes(), "memory was filled again while it was copied from"
+    with lock:
+        host.learn(clock)
+        for copy in [f for f in flying if host.get(f[0], 0) >= f[1]]:
+            flying.remove(copy)
+            assert copy[2].tobytes() == copy[3].tobytes(), "memory was filled again while it was copied from"
+
+
+def finish() -> None:
+    """The host waits for all that was asked of all streams."""
+    for stream in Stream.every:
+        host_learns(stream.clock)
+
+
+def reset() -> None:
+    """What earlier tests left under way is forgotten."""
+    behave("lazy")
+    for kept in (flying, waits, pinned):
+        kept.clear()
+
+
+# --- page-locked memory -------------------------------------------------------------------------------------------------
+pinned: list[np.ndarray] = []  # all that was ever asked for
+
+
+def alloc_pinned_memory(size: int) -> Any:
+    memory = np.full(-(-size // 512) * 512, 0xCC, np.uint8)
+    pinned.append(memory)
+    owner = (ctypes.c_char * memory.nbytes).from_buffer(memory)
+    weakref.finalize(owner, memory.fill, 0xDD)  # it goes to somebody else
+    return owner
+
+
+def read_by_a_copy(array: np.ndarray) -> np.ndarray:
+    """The array's memory: not owned, as a copy under way does not own it, where it is page-locked."""
+    address = array.ctypes.data
+    for memory in pinned if array.size else ():
+        if memory.ctypes.data <= address < memory.ctypes.data + memory.nbytes:
+            return np.ndarray(array.shape, array.dtype, memory, address - memory.ctypes.data, array.strides)
+    return array
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------------

@@ -29,13 +29,16 @@ from cupy_machine import (
     MemoryPointer,
     MemoryPool,
     Stream,
+    alloc_pinned_memory,
     default_allocator,
     default_pool,
+    finish,
     flying,
     get_allocator,
     get_current_stream,
-    host_learns,
+    read_by_a_copy,
     real,
+    reset,
     set_allocator,
     using_allocator,
 )
@@ -120,7 +123,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError(f"`set` takes an array of NumPy, {self._host.dtype} {self._host.shape}, got {arr!r}")
         held = arr.copy()
         stream.do(functools.partial(self._host.__setitem__, ..., held), [], self.chunks())
-        flying.append((stream.ptr, stream.clock[stream.ptr], arr, held))
+        flying.append((stream.ptr, stream.clock[stream.ptr], read_by_a_copy(arr), held))
 
     def item(self, *args: Any) -> Any:
         return self.get().item(*args)
@@ -266,10 +269,6 @@ def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
     return ndarray(shape, dtype, order=order)
 
 
-def alloc_pinned_memory(size: int) -> np.ndarray:
-    return np.empty(size, np.uint8)
-
-
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> ndarray:
     return array(a, dtype, bool(copy), order or "K")
 
@@ -345,8 +344,7 @@ class Device:
 
     def synchronize(self) -> None:
         get_current_stream().synchronize()
-        for stream in Stream.every:
-            host_learns(stream.clock)
+        finish()
 
 
 # What CuPy cannot do without waiting for the device: the size of the result.
@@ -417,6 +415,7 @@ def installed() -> Iterator[Any]:
     before = {name: sys.modules.pop(name) for name in ours()}
     sys.modules |= modules()
     default_pool._free, default_allocator[0] = {}, default_pool.malloc
+    reset()
     compat = importlib.import_module("array_api_compat")
     was = vars(compat).pop("cupy", None)
     opened = dict(cublas._opened)

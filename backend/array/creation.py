@@ -360,7 +360,7 @@ def empty(shape: int | Sequence[int], *, dtype: DType = None, device: str | None
     Returns
     -------
     Tensor
-        To be written to before it is read; the emulator reports it if it is not.
+        To be written to before it is read, which the emulator checks of kernels.
 
     Examples
     --------

@@ -362,7 +362,7 @@ def _clip(xp: Any, x: Any, min: Any, max: Any) -> Any:
 
 
 @primitive
-def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
+def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = None) -> Any:
     """Limit to an interval: x, but at least `min` and at most `max`, elementwise.
 
     Parameters

@@ -377,7 +377,7 @@ x : Tensor
 Returns
 -------
 NamedTuple of Tensor
-    `values`, ascending{returns}; off the tape.
+    `values`, ascending{returns}. All are off the tape.
 
 Examples
 --------
@@ -400,7 +400,7 @@ def _unique(name: str, meaning: str, *others: tuple[str, str, str]) -> Callable[
     function.__name__ = function.__qualname__ = name
     function.__doc__ = UNIQUE.format(
         meaning=meaning,
-        returns="".join(f"; `{what}`, {means}" for what, means, _ in others),
+        returns="".join(f";\n    `{what}`, {means}" for what, means, _ in others),
         name=name,
         names=", ".join(what for what, _, _ in others),
         found=", ".join(f"tensor({found})" for found in ("[1, 3]", *(example for _, _, example in others))),

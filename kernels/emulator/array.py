@@ -188,7 +188,8 @@ def _record(graph: Graph, function: Any, args: tuple, options: dict, given: Any,
     with np.errstate(all="ignore"):
         result = _as_arrays(operation())  # for shapes and dtypes: what it is computed from is not there yet
     memory, results = _arrays((args, tuple(options.values()))), _arrays(result)
-    made = [r for r in results if not any(np.may_share_memory(r, m) for m in memory)]  # the others are views
+    # The others are views, or empty: those share no memory, and a broadcast one is read-only.
+    made = [r for r in results if r.size and not any(np.may_share_memory(r, m) for m in memory)]
     for array in made:
         array[...] = np.zeros((), array.dtype)
 

@@ -1,41 +1,5 @@
-"""The stand-in for CuPy, as a fixture: what asks for it has device="cuda" on a machine without a GPU."""
+"""device="cuda" without a GPU, for the tests that ask for `cupy`."""
 
-import pytest
+from cupy_fixtures import cupy, machine, stand_in
 
-import weft
-from weft.backend.device import devices
-from weft.kernels.toolchain import compiler
-from weft.kernels.toolchain.compiler import ToolkitError
-
-
-@pytest.fixture
-def cupy(monkeypatch):
-    """The stand-in, and a library that has seen no CUDA device yet and forgets this one afterwards."""
-    pytest.importorskip("cupy", reason="the stand-in for CuPy takes its names from CuPy")
-    if "emulator" not in weft.devices():
-        pytest.skip("the stand-in for CuPy runs kernels in the emulator, which needs a C++ compiler")
-    import cupy_stand_in
-
-    monkeypatch.setattr(devices, "_opened", {k: v for k, v in devices._opened.items() if not k.startswith("cuda")})
-    monkeypatch.setattr(devices, "_namespace_of_type", dict(devices._namespace_of_type))
-    monkeypatch.setattr(compiler.gpu, "loaded", {})
-    monkeypatch.setattr(compiler.gpu, "shared", {})
-    try:
-        with cupy_stand_in.installed() as module:
-            yield module
-    except ToolkitError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def stand_in(cupy):
-    import cupy_stand_in
-
-    return cupy_stand_in
-
-
-@pytest.fixture
-def machine(cupy):
-    import cupy_machine
-
-    return cupy_machine
+__all__ = ["cupy", "machine", "stand_in"]

@@ -1,11 +1,11 @@
-"""A loader's batches on their way to a GPU: on one that does everything at the worst moment, and on devices that exist."""
+"""A loader's batches on their way to a GPU: on a model of one that misses no forgotten wait, and on devices that exist."""
 
 import gc
 import threading
 
 import numpy as np
 import pytest
-from late_gpu import POLICIES, plug_in
+from cupy_fixtures import POLICIES
 
 import weft
 from weft.backend.device import transfer
@@ -39,82 +39,79 @@ class Rows(Pairs):
         return np.arange(N * 3).reshape(N, 3)[index]
 
 
-def train(gpu, loader, passes):
-    """Whole passes and some that are left early; a step reads each batch. Tuples (what steps read, what they should)."""
+def train(loader, passes):
+    """Whole passes and some that are left early; a step reads each batch. What the steps made of it: (2x, 2y)."""
     found = []
     for stop in passes:
         for i, (x, y) in enumerate(loader):
             assert (x.device, y.device) == ("cuda:0", "cuda:0")
-            found.append((gpu.apply(np.array, x.data), gpu.apply(np.array, y.data)))
+            found.append((2 * x, 2 * y))
             del x, y
             if i + 1 == stop:
                 break
     return found
 
 
-class TestOnALateGpu:
+class TestOnAModelGpu:
+    """One that says where a wait was forgotten, and where memory was used again too early."""
+
     @pytest.mark.parametrize("prefetch", [0, 1, 2, 5])
     @pytest.mark.parametrize("policy", POLICIES)
-    def test_bits_and_positions(self, monkeypatch, data, policy, prefetch):
-        gpu = plug_in(monkeypatch, policy)
+    def test_bits_and_positions(self, machine, data, policy, prefetch):
+        machine.behave(policy)
         passes = [None, 2, 1, None]
         normalizer = Standardize().fit(data.x)
-        loader = DataLoader(
-            data, B, True, seed=3, prefetch=prefetch, device="cuda", transform=lambda x: gpu.apply(normalizer, x)
-        )
-        found = train(gpu, loader, passes)
-        others = [gpu.apply(lambda: np.full((B, 2, 3), 7, np.uint8)) for _ in range(4)]
+        loader = DataLoader(data, B, True, seed=3, prefetch=prefetch, device="cuda", transform=normalizer)
+        found = train(loader, passes)
+        others = [weft.full((B, 2, 3), 7, dtype=weft.uint8, device="cuda") for _ in range(4)]
         assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (4, 0)
         del loader
         gc.collect()
-        gpu.finish()
+        machine.finish()
         host = DataLoader(data, B, True, seed=3, transform=normalizer)
         expected = [batch for stop in passes for _, batch in zip(range(stop or 99), host)]
         assert len(found) == len(expected)
         for got, wanted in zip(found, expected):
             for a, b in zip(got, wanted):
-                np.testing.assert_array_equal(a.memory, b.numpy())
+                np.testing.assert_array_equal(a.numpy(), 2 * b.numpy())
         for other in others:
-            np.testing.assert_array_equal(other.memory, np.full((B, 2, 3), 7))
+            np.testing.assert_array_equal(other.numpy(), np.full((B, 2, 3), 7))
 
     @pytest.mark.parametrize("policy", POLICIES)
     @pytest.mark.parametrize("prefetch", [1, 3])
-    def test_only_the_background_thread_waits(self, monkeypatch, data, policy, prefetch):
-        gpu = plug_in(monkeypatch, policy)
+    def test_only_the_background_thread_waits(self, machine, data, policy, prefetch):
+        machine.behave(policy)
         loader = DataLoader(data, 2, prefetch=prefetch, device="cuda")
-        train(gpu, loader, [None] * 3)
-        assert threading.current_thread().name not in gpu.waits
-        assert len(gpu.pinned) <= prefetch + 1 + transfer._UNDER_WAY
+        train(loader, [None] * 3)
+        assert threading.current_thread().name not in machine.waits
+        assert len(machine.pinned) <= prefetch + 1 + transfer._UNDER_WAY
 
-    def test_memory_is_used_again_by_the_next_pass(self, monkeypatch, data):
-        gpu = plug_in(monkeypatch, "eager")
+    def test_memory_is_used_again_by_the_next_pass(self, machine, data):
+        machine.behave("eager")
         loader = DataLoader(data, B, device="cuda")
-        train(gpu, loader, [None])
-        asked = len(gpu.pinned)
-        train(gpu, loader, [None] * 5)
-        assert len(gpu.pinned) <= asked + 1
+        train(loader, [None])
+        asked = len(machine.pinned)
+        train(loader, [None] * 5)
+        assert len(machine.pinned) <= asked + 1
 
-    def test_two_passes_at_the_same_time(self, monkeypatch, data):
-        gpu = plug_in(monkeypatch, 0)
+    def test_two_passes_at_the_same_time(self, machine, data):
+        machine.behave(0)
         loader = DataLoader(data, B, prefetch=1, device="cuda")
-        found = [(gpu.apply(np.array, y.data), gpu.apply(np.array, v.data)) for _, y in loader for _, v in loader]
-        gpu.finish()
+        found = [(2 * y, 2 * v) for _, y in loader for _, v in loader]
+        machine.finish()
         parts = [np.arange(N)[i : i + B] for i in range(0, N, B)]
         for (y, v), (a, b) in zip(found, ((a, b) for a in parts for b in parts), strict=True):
-            np.testing.assert_array_equal(y.memory, a)
-            np.testing.assert_array_equal(v.memory, b)
+            np.testing.assert_array_equal(y.numpy(), 2 * a)
+            np.testing.assert_array_equal(v.numpy(), 2 * b)
 
-    def test_the_narrow_dtype_travels(self, monkeypatch, data):
-        gpu = plug_in(monkeypatch, "eager")
-        (parcel_bytes,) = {m.nbytes for m in self.pinned_after(gpu, data)}
+    def test_the_narrow_dtype_travels(self, machine, data):
+        machine.behave("eager")
+        train(DataLoader(data, B, device="cuda", transform=lambda x: x.astype(weft.float64)), [None])
+        (parcel_bytes,) = {m.nbytes for m in machine.pinned}
         assert parcel_bytes == 1024  # 5 × 6 bytes of uint8, from byte 512 on 5 × 8 of int64
 
-    def pinned_after(self, gpu, data):
-        train(gpu, DataLoader(data, B, device="cuda", transform=lambda x: gpu.apply(np.float64, x)), [None])
-        return gpu.pinned
-
-    def test_one_batch_is_sent_ahead(self, monkeypatch, data):
-        plug_in(monkeypatch, "eager")
+    def test_one_batch_is_sent_ahead(self, machine, monkeypatch, data):
+        machine.behave("eager")
         sent = []
         original = transfer.Staging.send
         monkeypatch.setattr(transfer.Staging, "send", lambda self, p: sent.append(p) or original(self, p))

@@ -5,8 +5,9 @@ What a layer computes is tested in the module of its family.
 """
 
 import copy
+import functools
 
-import harness  # noqa: F401  (registers the device "strict")
+import harness  # registers the device "strict"
 import numpy as np
 import pytest
 
@@ -47,20 +48,13 @@ LAYERS = {
     "Dropout1d": (lambda: nn.Dropout1d().eval(), [(4, 3, 2)], (4, 3, 2)),
     "Dropout2d": (lambda: nn.Dropout2d().eval(), [(4, 3, 2, 2)], (4, 3, 2, 2)),
     "StochasticDepth": (lambda: nn.StochasticDepth(0.5).eval(), [(4, 3)], (4, 3)),
-    # --- activations
-    **{
-        name: (getattr(nn, name), [(5, 4)], (5, 4))
-        for name in [
-            "CELU", "ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Heaviside", "Identity",
-            "LeakyReLU", "LogSigmoid", "Mish", "PReLU", "ReLU", "ReLU6", "SELU", "SiLU",
-            "Sigmoid", "Softplus", "Softsign", "Swish", "Tanh",
-        ]
-    },
-    "Threshold": (lambda: nn.Threshold(0.1, -2.0), [(5, 4)], (5, 4)),
-    "Softmax": (lambda: nn.Softmax(dim=1), [(5, 4)], (5, 4)),
-    "LogSoftmax": (lambda: nn.LogSoftmax(dim=-1), [(5, 4)], (5, 4)),
-    "GLU": (nn.GLU, [(5, 4)], (5, 2)),
+    # --- activations; those of the harness's rows come below
+    "GELU": (nn.GELU, [(5, 4)], (5, 4)),  # of small numbers: its float16 is in the harness's KNOWN
+    "Identity": (nn.Identity, [(5, 4)], (5, 4)),
+    "PReLU": (nn.PReLU, [(5, 4)], (5, 4)),
+    "Swish": (nn.Swish, [(5, 4)], (5, 4)),
     "SwiGLU": (nn.SwiGLU, [(5, 4)], (5, 2)),
+    "Tanh": (nn.Tanh, [(5, 4)], (5, 4)),
     # --- containers
     "Sequential": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh()), [(5, 3)], (5, 4)),
     "Residual": (lambda: nn.Residual(nn.Linear(3, 3), nn.Linear(3, 3)), [(5, 3)], (5, 3)),
@@ -80,6 +74,9 @@ LAYERS = {
     "KLDivLoss": (lambda: nn.KLDivLoss(reduction="batchmean"), [(3, 2), UNIT], ()),
     "MultiMarginLoss": (nn.MultiMarginLoss, [LOGITS, LABELS], ()),
 }  # fmt: skip
+for name, (case, *_) in harness.public("layer").items():
+    (output,) = case.expected("float64")
+    LAYERS.setdefault(name, (functools.partial(case.layer, **case.face), list(case.args), np.shape(output)))
 WITHOUT_FORWARD = {"Module", "ModuleDict", "ModuleList"}
 TESTED_ELSEWHERE = {"Perceptron", "LayerSummary", "Summary", "summary", "functional", "init", "models"}
 

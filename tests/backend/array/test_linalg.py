@@ -44,14 +44,14 @@ CASES = [
     *[case("cross", a(*s), a(*t)) for s, t in [((3,), (3,)), ((4, 3), (3,)), ((2, 1, 3), (5, 3)), ((0, 3), (3,))]],
     case("cross", a(3, 4), a(3, 4), static={"axis": -2}),
     *[case("outer", a(m), a(n)) for m, n in [(3, 4), (1, 1), (0, 2)]],
-    *[case("matrix_power", square(*s), n, tolerance=100) for s in [(3,), (2, 4)] for n in (-2, -1, 0, 1, 2, 3, 6)],
+    *[case("matrix_power", square(*s), n, tolerance=100, label=f" {n}") for s in [(3,), (2, 4)] for n in (-2, -1, 0, 1, 2, 3, 6)],
     *[case("diagonal", a(*s), static={"offset": k})
       for s in [(3, 3), (2, 3, 5), (2, 5, 3), (0, 3)] for k in (-7, -4, -2, -1, 0, 1, 2, 4, 7)],
     *[case("trace", a(*s), static={"offset": k}) for s in [(3, 3), (2, 3, 5)] for k in (-9, -1, 0, 2)],
     *[case("vector_norm", a(*s), static={"axis": axis, "keepdims": keep, "ord": p}, tolerance=10)
       for s, axis in [((5,), None), ((3, 4), None), ((3, 4), 0), ((3, 4), -1), ((2, 3, 4), (0, 2))]
       for keep in (False, True) for p in (2, 1, 3, 2.5, 0.5, -1, INF, -INF, 0)],
-    *[case("matrix_norm", spread(*s), static={"keepdims": keep, "ord": p}, tolerance=20)
+    *[case("matrix_norm", spread(*s), static={"keepdims": keep, "ord": p}, tolerance=20, label=f" {p}")
       for s in [(3, 3), (2, 3, 5)] for keep in (False, True) for p in ("fro", "nuc", 1, -1, 2, -2, INF, -INF)],
     case("matmul", a(2, 3, 4), a(4, 5)),
     case("matrix_transpose", a(2, 3, 4)),

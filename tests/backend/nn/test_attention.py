@@ -77,7 +77,7 @@ CASES = [
     Case(A.scaled_dot_product_attention, (*qkv(2, 2, 1, 3, 17, 3, 3), some(3, 17)), reference,
          {"dropout_p": 0.3, "blocks": blocks()}, label=" dropout"),
     Case(A.scaled_dot_product_attention, (*qkv(1, 2, 2, 5, 4, 3, 2), a(5, 4)), reference,
-         {"dropout_p": 0.5, "blocks": blocks()}, label=" dropout"),
+         {"dropout_p": 0.5, "blocks": blocks()}, label=" dropout, additive"),
 ]  # fmt: skip
 test_primitive = harness.over(CASES)
 

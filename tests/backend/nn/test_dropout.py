@@ -33,8 +33,9 @@ def a(*shape):
 
 CASES = [
     *[Case(D.dropout, (a(n),), reference, drawn((n,), 0.4)) for n in (0, 1, 31, 32, 33, 1025)],
-    *[Case(D.dropout, (a(2, 3, 4, 5),), reference, drawn(m, 0.25))
-      for m in [(2, 3, 4, 5), (2, 3, 1, 1), (2, 1, 1, 1), (1, 3, 1, 5)]],
+    *[Case(D.dropout, (a(2, 3, 4, 5),), reference, drawn(m, 0.25), label=label)
+      for m, label in [((2, 3, 4, 5), ""), ((2, 3, 1, 1), " channels"), ((2, 1, 1, 1), " samples"),
+                       ((1, 3, 1, 5), " scattered mask")]],
     *[Case(D.dropout, (a(2, 3), a(*r)), reference, drawn((2, 3), 0.5)) for r in [(2, 3), (3,), ()]],
     Case(D.dropout, (a(2, 3),), reference, drawn((2, 3), 0.0)),
 ]  # fmt: skip

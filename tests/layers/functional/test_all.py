@@ -1,10 +1,11 @@
-"""That every public function of `functional` and of `init` is offered, and exercised by the tests beside this one."""
+"""That every public function of `functional` and of `init` is offered, and exercised by a row or by the tests beside this one."""
 
 import importlib
 import pkgutil
 import re
 from pathlib import Path
 
+import harness
 import pytest
 
 from weft.layers import functional as F
@@ -23,7 +24,7 @@ def test_all_is_what_the_modules_offer():
 
 @pytest.mark.parametrize("name", F.__all__)
 def test_every_function_is_tested(name):
-    assert re.search(rf'\bF\.{name}\b|^    "{name}": \[', TESTS, re.M)
+    assert name in harness.public("functional") or re.search(rf'\bF\.{name}\b|^    "{name}": \[', TESTS, re.M)
 
 
 @pytest.mark.parametrize("name", init.__all__)

@@ -1,0 +1,5 @@
+"""device="cuda" without a GPU, for the tests that ask for `machine`."""
+
+from cupy_fixtures import cupy, machine
+
+__all__ = ["cupy", "machine"]
