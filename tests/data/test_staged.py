@@ -77,6 +77,27 @@ class TestOnAModelGpu:
         for other in others:
             np.testing.assert_array_equal(other.numpy(), np.full((B, 2, 3), 7))
 
+    @pytest.mark.parametrize("options", [{}, {"prefetch": 2}, {"num_workers": 2}])
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_samples_of_ones_own(self, machine, policy, options):
+        """By way of workers, too; nested, with text; some batches are left, and their memory used again."""
+        machine.behave(policy)
+        samples = [{"x": (np.full((2, 3), i, np.uint8), i / 2), "name": str(i)} for i in range(N)]
+        loader = DataLoader(samples, B, True, seed=3, device="cuda", **options)
+        found = []
+        for stop in (1, None, 2, None):
+            for _, batch in zip(range(stop or 99), loader):
+                found.append((2 * batch["x"][0], 2 * batch["x"][1], batch["name"]))
+                del batch
+        machine.finish()
+        host = DataLoader(samples, B, True, seed=3)
+        expected = [batch for stop in (1, None, 2, None) for _, batch in zip(range(stop or 99), host)]
+        for (x, half, names), batch in zip(found, expected, strict=True):
+            assert (x.device, x.dtype, half.dtype) == ("cuda:0", np.uint8, np.float32)
+            np.testing.assert_array_equal(x.numpy(), 2 * batch["x"][0].numpy())
+            np.testing.assert_array_equal(half.numpy(), 2 * batch["x"][1].numpy())
+            assert names == batch["name"]
+
     @pytest.mark.parametrize("policy", POLICIES)
     @pytest.mark.parametrize("prefetch", [1, 3])
     def test_only_the_background_thread_waits(self, machine, data, policy, prefetch):

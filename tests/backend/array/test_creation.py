@@ -245,6 +245,14 @@ class TestDtypesThatAreNone:
         with pytest.raises(TypeError, match=re.escape(named)):
             make(data, dtype=dtype, device=device)
 
+    def test_on_a_gpu(self, cupy):
+        for data, named in NO_NUMBERS:
+            with pytest.raises(TypeError, match=re.escape(named)):
+                weft.asarray(data, device="cuda")
+        with pytest.raises(TypeError, match="`dtype` must be one of weft's"):
+            weft.asarray(weft.zeros(2, device="cuda"), dtype=object)
+        assert weft.asarray(np.ones(2, weft.bfloat16), device="cuda").dtype == weft.bfloat16
+
     @pytest.mark.parametrize("make", [weft.tensor, weft.asarray, lambda a, dtype: weft.data.ArrayDataset(a)])
     @pytest.mark.parametrize("dtype", [None, weft.float32])
     @pytest.mark.parametrize("data", [MASKED, [MASKED, MASKED], [1, np.ma.masked], MASKED.astype(np.float32)])
