@@ -109,13 +109,13 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
+    down, across = window_axes(x, kernel_size, stride, padding, (1, 1), ceil_mode)
+    if not x.size or not down.output or not across.output:
+        return NotImplemented
     if is_half(x.dtype):
         how = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
         how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
         return in_float32(lambda xp, x, **how: avg_pool2d(x, **how), np, (x,), how)
-    down, across = window_axes(x, kernel_size, stride, padding, (1, 1), ceil_mode)
-    if not x.size or not down.output or not across.output:
-        return NotImplemented
     counts = np.outer(down.counts(count_include_pad), across.counts(count_include_pad))
     share = (1 / (counts if divisor_override is None else np.full_like(counts, divisor_override))).astype(x.dtype)
     y = _like(x, (*x.shape[:2], down.output, across.output))
