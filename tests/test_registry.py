@@ -211,7 +211,7 @@ def test_harness_finds_mistakes():
     def wrong_dtype(xp, x, /):
         return xp.astype(x * 2, xp.float64), (lambda g: xp.astype(g * 2, x.dtype),)
 
-    def coarse(xp, x, /):
+    def coarse(x, /):
         return x * (2.05 if str(x.dtype) == "float16" else 2), (lambda g: g * 2,)
 
     class Twice(nn.Module):
@@ -234,7 +234,7 @@ def test_harness_finds_mistakes():
         "gradient 0 of right float32 into the arena",
         cpu=lambda x: (x * 2, lambda g, need, into: (g * 2 if into[0] is None else into[0],)),
     )
-    reject(coarse, "coarse float16 on cpu")
+    reject(right, "right float16 on cpu", cpu=coarse)
     reject(right, "Arrays are not equal", functional=lambda x: x * 3)
     reject(right, "Arrays are not equal", layer=lambda: Twice(3))
     reject(right, "does not show", layer=Twice, options={"factor": 2.0})

@@ -18,6 +18,7 @@ from ..device.devices import namespace_of
 from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Operand, Tensor
 from .documentation import ONE, TWO, document, publish
+from .sums import is_half, total
 
 __all__ = [
     "abs",
@@ -100,7 +101,7 @@ def unbroadcast(xp: Any, g: Any, like: Any) -> Any:
         axes = tuple(range(lead)) + tuple(
             lead + i for i, n in enumerate(like.shape) if n == 1 and g.shape[lead + i] != 1
         )
-        g = xp.reshape(xp.sum(g, axis=axes), like.shape)
+        g = xp.reshape(total(xp, g, axes, dtype=like.dtype if is_half(g.dtype) else None), like.shape)
     return g if g.dtype == like.dtype else xp.astype(g, like.dtype)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..device import devices, dtypes
 from ..tape.autograd import primitive
-from ..tape.tensor import Tensor, innermost, wrap
+from ..tape.tensor import Tensor, device_of, innermost, wrap
 from .elementwise import INEXACT, _operands, unbroadcast
 from .info import result_type
+from .sums import is_half
 
 __all__ = [
     "argsort",
@@ -35,20 +36,25 @@ def scatter_add(xp: Any, values: Any, indices: Any, size: int, axis: int) -> Any
     """The pullback of `take`: out[…, indices[j], …] += values[…, j, …] over an axis of `size`; `indices` is 1-d."""
     if isinstance(values, Tensor):
         return _scatter_add(values, indices if isinstance(indices, Tensor) else Tensor(indices), size=size, axis=axis)
-    return _scatter_add.generic(xp, values, indices, size=size, axis=axis)[0]
+    impl = _scatter_add.impls.get(devices.kind(device_of(values)))
+    found = NotImplemented if impl is None else impl(values, indices, size=size, axis=axis)
+    return (_scatter_add.generic(xp, values, indices, size=size, axis=axis) if found is NotImplemented else found)[0]
 
 
 @primitive(moves=True)
 def _scatter_add(xp: Any, values: Any, indices: Any, /, *, size: int, axis: int) -> Any:
     rows = xp.moveaxis(values, axis, 0)
-    if xp is np:
-        out = np.zeros((size, *rows.shape[1:]), values.dtype)
-        np.add.at(out, indices, rows)
+    if xp is np:  # one after the other, hence float32 in float64
+        wide = np.float64 if values.dtype.kind in "fV" else values.dtype
+        out = np.zeros((size, *rows.shape[1:]), wide)
+        np.add.at(out, indices, rows.astype(wide, copy=False))
+        out = out.astype(values.dtype, copy=False)
     else:  # a matrix product with one-hot columns is all that the standard offers
         every = xp.arange(size, dtype=indices.dtype, device=indices.device)
-        one_hot = xp.astype(indices[None, :] == every[:, None], values.dtype)
-        flat = xp.reshape(rows, (rows.shape[0], math.prod(rows.shape[1:])))
-        out = xp.reshape(one_hot @ flat, (size, *rows.shape[1:]))
+        wide = xp.float32 if is_half(values.dtype) else values.dtype
+        one_hot = xp.astype(indices[None, :] == every[:, None], wide)
+        flat = xp.reshape(xp.astype(rows, wide), (rows.shape[0], math.prod(rows.shape[1:])))
+        out = xp.astype(xp.reshape(one_hot @ flat, (size, *rows.shape[1:])), values.dtype)
     return xp.moveaxis(out, 0, axis), (lambda g: xp.take(g, indices, axis=axis), None)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from ..device import dtypes
 from ..tape.autograd import primitive
 from ..tape.tensor import Axes, DType, Tensor, innermost
 from . import elementwise, reductions
@@ -22,7 +23,8 @@ from .elementwise import unbroadcast
 from .info import finfo
 from .manipulation import expand_dims, matrix_transpose
 from .products import matmul, tensordot, vecdot
-from .reductions import axes_of, spread
+from .reductions import spread
+from .sums import total
 
 __all__ = [
     "cholesky",
@@ -474,7 +476,12 @@ def vector_norm(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False
     >>> weft.linalg.vector_norm(weft.tensor([[3.0, 4.0], [0.0, 1.0]]), axis=1)
     tensor([5., 1.])
     """
-    y = xp.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+    if isinstance(x, Tensor) or ord == 0 or math.isinf(ord):
+        y = xp.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+    else:
+        size = x if ord == 2 and dtypes.is_real_floating(x.dtype) else xp.abs(x)
+        y = total(xp, size if ord == 1 else size * size if ord == 2 else size**ord, axis, keepdims=keepdims)
+        y = y if ord == 1 else xp.sqrt(y) if ord == 2 else y ** (1 / ord)
 
     def grad_x(g: Any) -> Any:
         norm, g = spread(xp, y, x, axis, keepdims), spread(xp, g, x, axis, keepdims)
@@ -483,7 +490,7 @@ def vector_norm(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False
             return xp.zeros_like(x)
         if math.isinf(ord):
             chosen = xp.astype(size == norm, x.dtype)
-            return g * sign * chosen / xp.sum(chosen, axis=axes_of(axis, x.ndim), keepdims=True)
+            return g * sign * chosen / total(xp, chosen, axis, keepdims=True)
         return g * sign * (size / xp.where(norm == 0, xp.ones_like(norm), norm)) ** (ord - 1)
 
     return y, (grad_x,)

@@ -11,6 +11,7 @@ from ..tape.autograd import primitive
 from ..tape.tensor import Axes, DType, Operand, Tensor
 from .elementwise import unbroadcast
 from .indexing import scatter_add
+from .sums import total
 
 __all__ = [
     "astype",
@@ -503,7 +504,7 @@ def tile(xp: Any, x: Any, repetitions: Sequence[int], /) -> Any:
 
     def grad_x(g: Any) -> Any:
         split = [n for pair in zip(reps, shape) for n in pair]
-        return xp.reshape(xp.sum(xp.reshape(g, tuple(split)), axis=tuple(range(0, len(split), 2))), x.shape)
+        return xp.reshape(total(xp, xp.reshape(g, tuple(split)), tuple(range(0, len(split), 2))), x.shape)
 
     return y, (grad_x, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from ..device import dtypes
@@ -10,6 +11,7 @@ from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Axes, DType, Tensor
 from .elementwise import _divisor, _floats
 from .manipulation import inverse_permutation
+from .sums import axes_of, running_total, total
 
 __all__ = [
     "all",
@@ -29,13 +31,6 @@ __all__ = [
     "sum",
     "var",
 ]
-
-
-def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """The reduced axes as non-negative integers."""
-    if axis is None:
-        return tuple(range(ndim))
-    return tuple(a % ndim for a in ((axis,) if isinstance(axis, int) else axis)) if ndim else ()
 
 
 def spread(xp: Any, g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -84,7 +79,7 @@ def sum(xp: Any, x: Any, /, *, axis: Axes = None, dtype: DType = None, keepdims:
     >>> weft.sum(weft.ones((2, 3)), axis=0)
     tensor([2., 2., 2.])
     """
-    y = xp.sum(x, axis=axis, dtype=dtypes.native(xp, dtype), keepdims=keepdims)
+    y = total(xp, x, axis, dtype=dtypes.native(xp, dtype), keepdims=keepdims)
     return y, (lambda g: _full(xp, g, x, axis, keepdims),)
 
 
@@ -112,11 +107,10 @@ def mean(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> An
     tensor([1.5, 3.5])
     """
     x = _floats(xp, x)
-    n = _count(x, axis)
+    n, y = _count(x, axis), total(xp, x, axis, keepdims=keepdims)
     if not n:
-        total = xp.sum(x, axis=axis, keepdims=keepdims)
-        return xp.full_like(total, math.nan), (lambda g: _full(xp, g, x, axis, keepdims),)
-    return xp.mean(x, axis=axis, keepdims=keepdims), (lambda g: _full(xp, g / n, x, axis, keepdims),)
+        return xp.full_like(y, math.nan), (lambda g: _full(xp, g, x, axis, keepdims),)
+    return y / n, (lambda g: _full(xp, g / n, x, axis, keepdims),)
 
 
 @primitive(precision="full")
@@ -214,7 +208,7 @@ def _extremum(name: str) -> Primitive[..., Tensor]:
 
         def grad_x(g: Any) -> Any:
             where = xp.astype(x == spread(xp, y, x, axis, keepdims), x.dtype)
-            share = where / xp.sum(where, axis=axis, keepdims=True)
+            share = where / total(xp, where, axis, keepdims=True)
             return spread(xp, g, x, axis, keepdims) * share
 
         return y, (grad_x,)
@@ -226,6 +220,20 @@ def _extremum(name: str) -> Primitive[..., Tensor]:
 
 max = _extremum("max")
 min = _extremum("min")
+
+
+def _centred(xp: Any, x: Any, axis: Any) -> Any:
+    """x − mean; the mean of nothing is NaN, without a warning."""
+    n = _count(x, axis)
+    return x - total(xp, x, axis, keepdims=True) / n if n else x
+
+
+def _variance(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
+    centred = _centred(xp, x, axis)
+    size = centred if dtypes.is_real_floating(x.dtype) else xp.abs(centred)
+    size = size * size if isinstance(x, Tensor) else operator.imul(size, size)
+    squares, n = total(xp, size, axis, keepdims=keepdims), _count(x, axis) - correction
+    return squares / n if n > 0 else xp.full_like(squares, math.nan)
 
 
 @primitive(precision="full")
@@ -256,11 +264,10 @@ def var(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepd
     (tensor(1.), tensor(2.))
     """
     x = _floats(xp, x)
-    y = xp.var(x, axis=axis, correction=correction, keepdims=keepdims)
+    y = _variance(xp, x, axis, correction, keepdims)
 
     def grad_x(g: Any) -> Any:
-        centred = x - xp.mean(x, axis=axis, keepdims=True)
-        return spread(xp, g, x, axis, keepdims) * centred * (2 / (_count(x, axis) - correction))
+        return spread(xp, g, x, axis, keepdims) * _centred(xp, x, axis) * (2 / (_count(x, axis) - correction))
 
     return y, (grad_x,)
 
@@ -295,11 +302,12 @@ def std(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepd
     tensor([1., 0.])
     """
     x = _floats(xp, x)
-    y = xp.std(x, axis=axis, correction=correction, keepdims=keepdims)
+    y = xp.sqrt(_variance(xp, x, axis, correction, keepdims))
 
     def grad_x(g: Any) -> Any:
-        centred = x - xp.mean(x, axis=axis, keepdims=True)
-        return spread(xp, g / _divisor(xp, y), x, axis, keepdims) * centred / (_count(x, axis) - correction)
+        return (
+            spread(xp, g / _divisor(xp, y), x, axis, keepdims) * _centred(xp, x, axis) / (_count(x, axis) - correction)
+        )
 
     return y, (grad_x,)
 
@@ -332,8 +340,8 @@ def logsumexp(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) 
     x = _floats(xp, x)
     m = xp.max(x, axis=axis, keepdims=True)
     m = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
-    wide = m + xp.log(xp.sum(xp.exp(x - m), axis=axis, keepdims=True))
-    y = wide if keepdims else xp.reshape(wide, xp.sum(x, axis=axis).shape)
+    wide = m + xp.log(total(xp, xp.exp(x - m), axis, keepdims=True))
+    y = wide if keepdims else xp.squeeze(wide, axis=axes_of(axis, x.ndim))
     return y, (lambda g: spread(xp, g, x, axis, keepdims) * xp.exp(x - wide),)
 
 
@@ -372,11 +380,11 @@ def cumulative_sum(
     tensor([0., 1., 3., 6.])
     """
     axis = _only_axis("cumulative_sum", x, axis)
-    y = xp.cumulative_sum(x, axis=axis, dtype=dtypes.native(xp, dtype), include_initial=include_initial)
+    y = running_total(xp, x, axis, dtype=dtypes.native(xp, dtype), include_initial=include_initial)
 
     def grad_x(g: Any) -> Any:
         g = _drop_first(g, axis) if include_initial else g
-        return xp.astype(xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis), x.dtype)
+        return xp.astype(xp.flip(running_total(xp, xp.flip(g, axis=axis), axis), axis=axis), x.dtype)
 
     return y, (grad_x,)
 
@@ -430,7 +438,7 @@ def cumulative_prod(
         above = xp.triu(xp.ones((n, n), dtype=x.dtype, device=x.device), k=1)
         factors = rows[..., None, :] * above + (1 - above)
         between = xp.triu(xp.cumulative_prod(factors, axis=-1))
-        later = xp.sum(g[..., None, :] * between, axis=-1)
+        later = total(xp, g[..., None, :] * between, -1)
         return xp.moveaxis(_exclusive_prod(xp, rows) * later, -1, axis)
 
     return y, (grad_x,)

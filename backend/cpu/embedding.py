@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..array import indexing
+from ..array.sums import is_half, paired
 from ..nn import embedding as primitives
 
 RUN = 32  # an index used more often than this has a `sum` of its own; the others are added round by round, all at once
@@ -23,15 +25,34 @@ def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -
     return weight.take(indices, axis=0), vjp
 
 
+@indexing._scatter_add.on("cpu")
+def scatter_add(values: Any, indices: Any, /, *, size: int, axis: int) -> Any:
+    if values.dtype.kind not in "fV" or not values.size:
+        return NotImplemented
+    rows = np.moveaxis(values, axis, 0)
+    if rows.size == len(rows):
+        sums = np.bincount(indices, rows.reshape(-1).astype(np.float64, copy=False), size).astype(values.dtype)
+    else:
+        sums = np.empty((size, rows.size // len(rows)), values.dtype)
+        _scatter_sum(sums, indices, rows.reshape(len(rows), -1))
+    out = np.moveaxis(sums.reshape(size, *rows.shape[1:]), 0, axis)
+    return out, (lambda g: g.take(indices, axis), None)
+
+
 def _scatter_sum(out: Any, indices: Any, g: Any) -> None:
     """out[v] = Σ g[i] over the i where indices[i] = v, in the order of i. `np.add.at` takes three times as long."""
+    if is_half(g.dtype):
+        wide = np.empty(out.shape, np.float32)
+        _scatter_sum(wide, indices, g.astype(np.float32))
+        out[...] = wide
+        return
     out[...] = 0
     order = np.argsort(indices, stable=True)
     ordered = indices[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
     lengths, rows = np.diff(starts, append=len(order)), ordered[starts]
     for i in np.flatnonzero(lengths > RUN).tolist():
-        np.add.reduce(g[order[starts[i] : starts[i] + lengths[i]]], axis=0, out=out[rows[i]])
+        out[rows[i]] = paired(g[order[starts[i] : starts[i] + lengths[i]]], 0)
     short = lengths <= RUN
     starts, lengths, rows = starts[short], lengths[short], rows[short]
     for k in range(RUN):

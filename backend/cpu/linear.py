@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array.sums import FEW, paired
 from ..device.dtypes import is_real_floating
 from ..nn import linear as primitives
 from ..tape.autograd import in_float32
@@ -57,4 +58,10 @@ def _column_sums(g: Any, out: Any) -> Any:
     """Σᵢ gᵢⱼ, written to `out` if there is one. Of few numbers, BLAS takes a third of the time (and one thread)."""
     if g.size <= 1 << 12 and (out is None or out.dtype == g.dtype):
         return ones(len(g), g.dtype).dot(g, out)
-    return np.add.reduce(g, 0, None, out)
+    if len(g) <= FEW:
+        return np.add.reduce(g, 0, None, out)
+    total = paired(g, 0)
+    if out is None:
+        return total
+    out[...] = total
+    return out

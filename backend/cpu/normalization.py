@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array.sums import FEW, paired
 from ..device.parallel import parallel_for
 from ..nn import normalization as primitives
 from ..nn.normalization import BatchNorm
@@ -68,7 +69,7 @@ class _Channels:
 
     def fold(self, v: Any) -> Any:
         """Sums over the columns of each channel in a tile."""
-        return v.reshape(self.k, -1, self.h).sum((0, 2))
+        return paired(v.reshape(self.k, -1, self.h), (0, 2))
 
     def visit(self, work: Callable) -> None:
         def run(start: int, stop: int) -> None:
@@ -76,6 +77,11 @@ class _Channels:
                 work(*tile)
 
         parallel_for(run, len(self.tiles))
+
+
+def _products(a: Any, b: Any) -> Any:
+    """Σᵢ aᵢ bᵢ, over the rows."""
+    return np.einsum("i...,i...->...", a, b) if len(a) <= FEW else paired(a * b, 0)
 
 
 def _moments(x: Any, over: _Channels) -> tuple[Any, Any]:
@@ -86,9 +92,9 @@ def _moments(x: Any, over: _Channels) -> tuple[Any, Any]:
     def work(rows: slice, columns: slice, channels: slice, band: int) -> None:
         tile = x[rows, columns]
         n = len(tile)
-        column_means = np.add.reduce(tile, axis=0) / n
+        column_means = paired(tile, 0) / n
         d = tile - column_means
-        of_columns = np.einsum("ij,ij->j", d, d)
+        of_columns = _products(d, d)
         mean = over.fold(column_means) / (over.k * over.h)
         spread = (column_means.reshape(over.k, -1, over.h) - mean[:, None]).reshape(-1)
         counts[band] = n * over.k * over.h
@@ -135,8 +141,8 @@ def batch_norm(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 
 
         def work(rows: slice, columns: slice, channels: slice, band: int) -> None:
             tile = g_y[rows, columns]
-            sums[0, band, channels] = over.fold(np.add.reduce(tile, axis=0))
-            sums[1, band, channels] = over.fold(np.einsum("ij,ij->j", tile, matrix[rows, columns] - centre[columns]))
+            sums[0, band, channels] = over.fold(paired(tile, 0))
+            sums[1, band, channels] = over.fold(_products(tile, matrix[rows, columns] - centre[columns]))
 
         over.visit(work)
         sum_g, sum_gd = sums.sum(1)
@@ -201,11 +207,10 @@ class _Rows:
     def fold(self, a: Any, b: Any = None) -> Any:
         """Sums of a, or of a · b, for each weight, over a block (samples, groups, c·h)."""
         if self.h == 1:
-            a = np.add.reduce(a, axis=0) if b is None else np.einsum("ijk,ijk->jk", a, b)
-            return a.reshape(-1)
+            return (paired(a, 0) if b is None else _products(a, b)).reshape(-1)
         pixels = a.reshape(-1, self.h)
         of_rows = row_sums(pixels) if b is None else row_dots(pixels, b.reshape(-1, self.h))
-        return of_rows.reshape(len(a), -1).sum(0)
+        return paired(of_rows.reshape(len(a), -1), 0)
 
     def visit(self, work: Callable) -> None:
         def run(start: int, stop: int) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..array.sums import FEW, is_half, paired
 from ..device.parallel import parallel_for
 from ..nn import pooling as primitives
 from ..nn.pooling import Axis, taps, window_axes
+from ..tape.autograd import in_float32
 
 IMAGES = 1 << 19  # bytes of images worked on at a time: smaller parts cost more in calls than the cache saves
 
@@ -110,6 +112,10 @@ def avg_pool2d(
     down, across = window_axes(x, kernel_size, stride, padding, (1, 1), ceil_mode)
     if not x.size or not down.output or not across.output:
         return NotImplemented
+    if is_half(x.dtype):
+        how = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+        how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
+        return in_float32(lambda xp, x, **how: avg_pool2d(x, **how), np, (x,), how)
     counts = np.outer(down.counts(count_include_pad), across.counts(count_include_pad))
     share = (1 / (counts if divisor_override is None else np.full_like(counts, divisor_override))).astype(x.dtype)
     y = _like(x, (*x.shape[:2], down.output, across.output))
@@ -162,6 +168,10 @@ def _over_images(run: Callable[[int, int, dict], None], x: np.ndarray) -> None:
 
 def _folded(f: Any, image: np.ndarray, axis: Axis, at: int, out: Any = None) -> np.ndarray:
     """f over the taps of every window along one axis."""
+    if f is np.add and axis.kernel > FEW:
+        windows = np.lib.stride_tricks.sliding_window_view(image, axis.kernel, at)
+        y = paired(windows[(slice(None),) * at + (slice(None, axis.padded, axis.stride),)], -1)
+        return y if out is None else np.positive(y, out=out)
     first, *others = [image[(slice(None),) * at + (axis.tap(i),)] for i in range(axis.kernel)]
     if not others:
         return first if out is None else np.positive(first, out=out)

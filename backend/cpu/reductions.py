@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import reductions as primitives
+from ..array.sums import paired
 from .blocks import CPU_FLOATS
 
 
@@ -14,7 +15,7 @@ from .blocks import CPU_FLOATS
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     if x.dtype not in CPU_FLOATS or dtype is not None:
         return NotImplemented
-    y = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    y = paired(x, axis, keepdims)
     return y, (lambda g: repeated(g, x.shape, axis),)
 
 
@@ -22,7 +23,7 @@ def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
 def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     if x.dtype not in CPU_FLOATS or not x.size:
         return NotImplemented
-    y = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    y = paired(x, axis, keepdims)
     n = x.size // np.size(y)
     return y / x.dtype.type(n), (lambda g: repeated(g / x.dtype.type(n), x.shape, axis),)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ...kernels import embedding as kernels
-from ...kernels.toolchain.launch import FLOATS
+from ...kernels.toolchain.launch import FLOATS, library_of
+from ..array import indexing
 from ..nn import embedding as primitives
 from . import replaces
 
@@ -20,3 +22,15 @@ def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -
         return None, kernels.backward(g, indices, rows, padding_idx=padding_idx, out=into[1]) if need[1] else None
 
     return kernels.forward(indices, weight), vjp
+
+
+@replaces(indexing._scatter_add)
+def scatter_add(values: Any, indices: Any, /, *, size: int, axis: int) -> Any:
+    """What `take` and its kin gather is added up as the rows of a table are."""
+    if values.dtype not in FLOATS or not indices.size:
+        return NotImplemented
+    xp = library_of(values)
+    rows = xp.moveaxis(values, axis, 0)
+    sums = kernels.backward(rows.reshape(len(rows), math.prod(rows.shape[1:])), indices, size)
+    out = xp.moveaxis(sums.reshape(size, *rows.shape[1:]), 0, axis)
+    return out, (lambda g: xp.take(g, indices, axis=axis), None)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..array.elementwise import unbroadcast
+from ..array.sums import total
 from ..tape.autograd import primitive
 
 __all__ = [
@@ -273,8 +274,8 @@ def softmax(xp: Any, x: Any, /, *, axis: int = -1) -> Any:
     if not x.shape[axis]:
         return x, (lambda g: g,)
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))  # so that nothing overflows
-    y = e / xp.sum(e, axis=axis, keepdims=True)
-    return y, (lambda g: y * (g - xp.sum(g * y, axis=axis, keepdims=True)),)
+    y = e / total(xp, e, axis, keepdims=True)
+    return y, (lambda g: y * (g - total(xp, g * y, axis, keepdims=True)),)
 
 
 @primitive(precision="full")
@@ -283,8 +284,8 @@ def log_softmax(xp: Any, x: Any, /, *, axis: int = -1) -> Any:
     if not x.shape[axis]:
         return x, (lambda g: g,)
     z = x - xp.max(x, axis=axis, keepdims=True)
-    y = z - xp.log(xp.sum(xp.exp(z), axis=axis, keepdims=True))
-    return y, (lambda g: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True),)
+    y = z - xp.log(total(xp, xp.exp(z), axis, keepdims=True))
+    return y, (lambda g: g - xp.exp(y) * total(xp, g, axis, keepdims=True),)
 
 
 @primitive

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array.sums import is_half
 from ..tape.autograd import primitive
 
 __all__ = ["check_indices", "embedding"]
@@ -41,6 +42,8 @@ def embedding(xp: Any, indices: Any, weight: Any, /, *, padding_idx: int | None 
         hot = table == flat
         if padding_idx is not None:
             hot = hot & (flat != padding_idx)
-        return xp.matmul(xp.astype(hot, g.dtype), xp.reshape(g, (flat.shape[0], width)))
+        wide = xp.float32 if is_half(g.dtype) else g.dtype
+        rows_of_g = xp.astype(xp.reshape(g, (flat.shape[0], width)), wide)
+        return xp.astype(xp.matmul(xp.astype(hot, wide), rows_of_g), g.dtype)
 
     return xp.reshape(xp.take(weight, flat, axis=0), (*indices.shape, width)), (None, grad_weight)

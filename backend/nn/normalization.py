@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..array.elementwise import unbroadcast
+from ..array.sums import total
 from ..device import dtypes
 from ..tape.autograd import primitive
 from ..tape.tensor import Tensor
@@ -33,9 +34,9 @@ class BatchNorm(NamedTuple):
 def _normalised(xp: Any, x: Any, weight: Any, bias: Any, shape: tuple, axes: tuple, eps: float) -> tuple:
     """(y, vjp, x − mean, mean, var) of x over `axes`; `shape` is that in which weight and bias broadcast against x."""
     n = max(1, math.prod(x.shape[a] for a in axes))
-    mean = xp.sum(x, axis=axes, keepdims=True) / n
+    mean = total(xp, x, axes, keepdims=True) / n
     d = x - mean
-    var = xp.sum(d * d, axis=axes, keepdims=True) / n
+    var = total(xp, d * d, axes, keepdims=True) / n
     rstd = 1 / xp.sqrt(var + eps)
     x_hat = d * rstd
 
@@ -43,8 +44,8 @@ def _normalised(xp: Any, x: Any, weight: Any, bias: Any, shape: tuple, axes: tup
         grad_x = grad_weight = grad_bias = None
         if need[0]:
             ĝ = g if weight is None else g * xp.reshape(weight, shape)
-            c1 = xp.sum(ĝ, axis=axes, keepdims=True) / n
-            c2 = xp.sum(ĝ * x_hat, axis=axes, keepdims=True) / n
+            c1 = total(xp, ĝ, axes, keepdims=True) / n
+            c2 = total(xp, ĝ * x_hat, axes, keepdims=True) / n
             grad_x = rstd * (ĝ - c1 - x_hat * c2)
         if need[1]:
             grad_weight = xp.reshape(unbroadcast(xp, g * x_hat, xp.reshape(weight, shape)), weight.shape)
@@ -188,11 +189,11 @@ def rms_norm(xp: Any, x: Any, weight: Any = None, /, *, normalized_ndim: int = 1
     axes = tuple(range(x.ndim - normalized_ndim, x.ndim))
     n = max(1, math.prod(x.shape[a] for a in axes))
     eps = default_eps(x) if eps is None else eps
-    rstd = 1 / xp.sqrt(xp.sum(x * x, axis=axes, keepdims=True) / n + eps)
+    rstd = 1 / xp.sqrt(total(xp, x * x, axes, keepdims=True) / n + eps)
     x_hat = x * rstd
 
     def grad_x(g: Any) -> Any:
         ĝ = g if weight is None else g * weight
-        return rstd * (ĝ - x_hat * (xp.sum(ĝ * x_hat, axis=axes, keepdims=True) / n))
+        return rstd * (ĝ - x_hat * (total(xp, ĝ * x_hat, axes, keepdims=True) / n))
 
     return x_hat if weight is None else x_hat * weight, (grad_x, lambda g: unbroadcast(xp, g * x_hat, weight))

@@ -245,7 +245,7 @@ def primitive(
                     _report_fallback(name, device, raw)
         if result is NotImplemented:
             xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
-            is_half = not nested and not moves and _is_bfloat16(raw) and not (rounds_once and _are_alike(raw))
+            is_half = not nested and not moves and _is_half(raw) and not (rounds_once and _are_alike(raw))
             if is_half or (rounded and xp is np):
                 result = in_float32(form, xp, raw, static)
             else:
@@ -292,16 +292,19 @@ class _WithoutNamespace:
         )
 
 
-def _is_bfloat16(raw: list) -> bool:
-    """Whether bfloat16 is the one real dtype of these; its kind, "V", is not one of NumPy's own numbers."""
-    found = False
+def _is_half(raw: list) -> bool:
+    """Whether their one real dtype is float16 or bfloat16, whose kind, "V", is not one of NumPy's own numbers."""
+    found = None
     for r in raw:
-        kind = getattr(getattr(r, "dtype", None), "kind", "")
-        if kind == "V":
-            found = True
-        elif kind == "f" or kind == "c":
+        dtype: Any = getattr(r, "dtype", None)
+        kind = getattr(dtype, "kind", "")
+        if kind == "f" or kind == "V":
+            if dtype.itemsize != 2 or found not in (None, dtype):
+                return False
+            found = dtype
+        elif kind == "c":
             return False
-    return found
+    return found is not None
 
 
 def _are_alike(raw: list) -> bool:

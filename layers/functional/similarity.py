@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 
 from ...backend.array.elementwise import abs, divide, maximum, multiply, pow, sqrt
+from ...backend.array.info import result_type
+from ...backend.array.manipulation import astype
 from ...backend.array.reductions import max, sum
+from ...backend.array.sums import is_half
+from ...backend.device.dtypes import float32
 from ...backend.tape.tensor import Tensor
 from . import _check as check
 
@@ -49,7 +53,13 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps
     check.floating("input", input)
     for d in dim if isinstance(dim, tuple) else (dim,):
         check.axis("dim", d, input)
-    return divide(input, _norm(input, p, dim, eps))
+    wide = _widened(input)
+    return astype(divide(wide, _norm(wide, p, dim, eps)), input.dtype, copy=False)
+
+
+def _widened(x: Tensor) -> Tensor:
+    """Half precision in float32: squares would overflow, and `eps` be 0."""
+    return astype(x, float32) if is_half(x.dtype) else x
 
 
 def _norm(x: Tensor, p: float, dim: int | tuple[int, ...], least: float) -> Tensor:
@@ -98,6 +108,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     check.floating("x1", x1)
     check.floating("x2", x2)
     check.axis("dim", dim, x1 if x1.ndim >= x2.ndim else x2)
+    dtype = result_type(x1, x2)
+    x1, x2 = _widened(x1), _widened(x2)
     squares = [sum(multiply(x, x), axis=dim) for x in (x1, x2)]
     lengths = [sqrt(maximum(s, eps * eps)) for s in squares]
-    return divide(sum(multiply(x1, x2), axis=dim), multiply(*lengths))
+    return astype(divide(sum(multiply(x1, x2), axis=dim), multiply(*lengths)), dtype, copy=False)
