@@ -85,7 +85,8 @@ def sum(xp: Any, x: Any, /, *, axis: Axes = None, dtype: DType = None, keepdims:
     tensor([2., 2., 2.])
     """
     y = xp.sum(x, axis=axis, dtype=dtypes.native(xp, dtype), keepdims=keepdims)
-    return y, (lambda g: _full(xp, g, x, axis, keepdims),)
+    like = x
+    return y, (lambda g: _full(xp, g, like, axis, keepdims),)
 
 
 @primitive(precision="full")
@@ -112,11 +113,11 @@ def mean(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> An
     tensor([1.5, 3.5])
     """
     x = _floats(xp, x)
-    n = _count(x, axis)
+    like, n = x, _count(x, axis)
     if not n:
         total = xp.sum(x, axis=axis, keepdims=keepdims)
-        return xp.full_like(total, math.nan), (lambda g: _full(xp, g, x, axis, keepdims),)
-    return xp.mean(x, axis=axis, keepdims=keepdims), (lambda g: _full(xp, g / n, x, axis, keepdims),)
+        return xp.full_like(total, math.nan), (lambda g: _full(xp, g, like, axis, keepdims),)
+    return xp.mean(x, axis=axis, keepdims=keepdims), (lambda g: _full(xp, g / n, like, axis, keepdims),)
 
 
 @primitive(precision="full")

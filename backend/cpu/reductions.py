@@ -15,7 +15,8 @@ def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
     if x.dtype not in CPU_FLOATS or dtype is not None:
         return NotImplemented
     y = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
-    return y, (lambda g: repeated(g, x.shape, axis),)
+    like = x
+    return y, (lambda g: repeated(g, like.shape, axis),)
 
 
 @primitives.mean.on("cpu")
@@ -24,7 +25,8 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
         return NotImplemented
     y = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
     n = x.size // np.size(y)
-    return y / x.dtype.type(n), (lambda g: repeated(g / x.dtype.type(n), x.shape, axis),)
+    like = x
+    return y / x.dtype.type(n), (lambda g: repeated(g / like.dtype.type(n), like.shape, axis),)
 
 
 def repeated(g: Any, shape: tuple[int, ...], axis: Any) -> np.ndarray:
