@@ -264,7 +264,9 @@ def _divisor(xp: Any, x: Any) -> Any:
 add = binary("add", "Sum x₁ + x₂", 1, 1, rounds_once=True)
 subtract = binary("subtract", "Difference x₁ − x₂", 1, -1, rounds_once=True)
 multiply = binary("multiply", "Product x₁ x₂", lambda xp, _a, b, _y: b, lambda xp, a, _b, _y: a, rounds_once=True)
-divide = binary("divide", "Quotient x₁ / x₂", lambda xp, _a, b, _y: 1 / b, lambda xp, _a, b, y: -y / b, floating=True)
+divide = binary(
+    "divide", "Quotient x₁ / x₂", lambda xp, _a, b, _y: 1 / b, lambda xp, a, b, _y: -(a / b) / b, floating=True
+)
 floor_divide = binary("floor_divide", "Quotient rounded down, ⌊x₁ / x₂⌋", 0, 0)
 remainder = binary("remainder", "Remainder x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, _y: -xp.floor_divide(a, b))
 atan2 = binary(

@@ -115,7 +115,10 @@ def _replace(x: Tensor, new: Tensor) -> Tensor:
     """Give x, and all that shares its memory, the values of `new`, in new memory: what the tape has kept stays."""
     root = root_of(x)
     views = views_of(root)
-    if root is not x:
+    if root is x:
+        if getattr(new.data, "strides", None) != getattr(x.data, "strides", None):  # what is a view must stay one
+            new = indexing._setitem(x, new, key=...)
+    else:
         path = x._kin.path
         if len(path) == 1 and path[0][0] is indexing._getitem:
             key = path[0][2]["key"]

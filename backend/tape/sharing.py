@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -51,8 +52,8 @@ class Part:
         last.write = self.time = next(clock)
 
 
-_parts: dict[int, dict[tuple[int, int], Part]] = {}  # by id of the array that owns the memory
-_owners: dict[int, weakref.ref] = {}
+_parts: dict[int, dict[tuple[int, int], Part]] = {}  # by what owns the memory
+_owners: dict[int, weakref.ref] = {}  # NumPy's arrays that do; CuPy's pools give out the same addresses again
 
 
 def _native(raw: Any) -> Any:
@@ -60,10 +61,15 @@ def _native(raw: Any) -> Any:
     return getattr(raw, "_array", raw)
 
 
-def _owner(raw: Any) -> Any:
-    while (base := getattr(raw, "base", None)) is not None and hasattr(base, "strides"):
-        raw = base
+def _owner(raw: np.ndarray) -> np.ndarray:
+    while isinstance(raw.base, np.ndarray):
+        raw = raw.base
     return raw
+
+
+def _memory(raw: Any) -> int:
+    """A number for the memory that an array lies in."""
+    return id(_owner(raw)) if isinstance(raw, np.ndarray) else -raw.data.mem.ptr
 
 
 def _extent(raw: Any) -> tuple[int, int]:
@@ -83,23 +89,23 @@ def _extent(raw: Any) -> tuple[int, int]:
 def part_of(raw: Any) -> Part:
     """The note of when an array's memory was last written to, to be stamped."""
     raw = _native(innermost(raw))
-    owner = _owner(raw)
-    key = id(owner)
+    key = _memory(raw)
     parts = _parts.get(key)
     if parts is None:
         parts = _parts[key] = {}
-        _owners[key] = weakref.ref(owner, lambda _: (_parts.pop(key, None), _owners.pop(key, None)))
+        if isinstance(raw, np.ndarray):
+            _owners[key] = weakref.ref(_owner(raw), lambda _: (_parts.pop(key, None), _owners.pop(key, None)))
     extent = _extent(raw)
     if extent not in parts:
         if len(parts) >= PARTS:
-            extent = _extent(owner)  # from now on, all of it
+            extent = 0, sys.maxsize  # from now on, all of it
         parts.setdefault(extent, Part(*extent))
     return parts[extent]
 
 
 def last_change(raw: Any) -> int:
     """When the memory that an array lies in was last noted to be written to."""
-    return min((part.time for part in _parts.get(id(_owner(_native(raw))), {}).values()), default=1)
+    return min((part.time for part in _parts.get(_memory(_native(raw)), {}).values()), default=1)
 
 
 def changed(raw: Any) -> None:
@@ -115,7 +121,7 @@ def check(name: str, pullback: Any, parents: Any, order: int, *, indices_only: b
         raw = _native(raw)
         if indices_only and raw.dtype.kind not in "iub":
             continue
-        parts = _parts.get(id(_owner(raw)))
+        parts = _parts.get(_memory(raw))
         if parts is None or all(part.time >= order for part in parts.values()):
             continue
         start, end = _extent(raw)
@@ -209,7 +215,8 @@ def link(base: Tensor, out: Any, call: Callable, rest: tuple, static: dict[str, 
     """Note what in the result of an operation that only moves numbers is a view of its first argument."""
     for i, view in enumerate(out) if isinstance(out, tuple) else ((None, out),):
         raw = _native(innermost(view))
-        if raw is not innermost(base) and (getattr(raw, "base", None) is None or not shares(raw, base)):
+        is_new = raw.base is None if type(raw) is np.ndarray else view.device != base.device
+        if raw is not innermost(base) and (is_new or not shares(raw, base)):
             continue
         of, step = base._kin, (call, rest, static, i)
         root = of.root if isinstance(of, View) else base

@@ -11,6 +11,7 @@ import pytest
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
+from weft.backend.device import devices
 from weft.layers import functional as F
 
 ERROR = r"needs for its gradient what has been changed in place since: .*\.clone\(\)"
@@ -147,17 +148,22 @@ class TestWrites:
         assert h.tolist() == H.tolist()
 
 
-def test_every_view_and_write_on_the_stand_in_for_cupy(cupy):
-    with weft.device("cuda"):
+@pytest.fixture
+def stand_in_by_default(cupy, monkeypatch):
+    monkeypatch.setattr(devices._default, "name", "cuda:0", raising=False)
+
+
+@pytest.mark.usefixtures("stand_in_by_default")
+class TestStandInForCuPy:
+    def test_every_view_and_write(self):
         for view in VIEWS:
             for write in WRITES:
                 TestWrites().test_a_constant_arrives("cuda", view, write)
                 TestWrites().test_a_recorded_value_arrives_with_its_gradient("cuda", view, write)
                 TestWrites().test_what_was_saved_stays_or_backward_raises("cuda", view, write)
 
-
-def test_every_change_on_the_stand_in_for_cupy(cupy):
-    with weft.device("cuda"):
+    def test_every_change(self):
+        assert weft.ones(2).device == "cuda:0"
         for name in CHANGES:
             TestSavedValues().test_changed_before_backward("cuda", name)
         for rule in RULES:
