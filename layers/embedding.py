@@ -94,7 +94,7 @@ class Embedding(Layer):
         """Draw new initial values."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            self.weight.data[self.padding_idx, ...] = 0
+            self.weight.data[self.padding_idx, ...] = 0  # `init` has noted the change
 
     @classmethod
     def from_pretrained(

@@ -15,6 +15,7 @@ import numpy as np
 from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.device import dtypes
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
     tensor.data[...] = asarray(values, dtype=dtypes.of(tensor.data), device=tensor.device).data
+    changed(tensor.data)
     return tensor
 
 
@@ -72,6 +74,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     [3.0, 3.0]
     """
     tensor.data[...] = val
+    changed(tensor.data)
     return tensor
 
 

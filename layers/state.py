@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..backend.array.creation import asarray
 from ..backend.device import dtypes
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 
 __all__ = ["IncompatibleKeys"]
@@ -52,6 +53,7 @@ def load(
         raise RuntimeError("\n  ".join(lines))
     for key, tensor in ready.items():
         own[key].data[...] = tensor.data
+        changed(own[key].data)
     return IncompatibleKeys(missing, unexpected)
 
 

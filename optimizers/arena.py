@@ -26,6 +26,7 @@ import numpy as np
 from ..backend.cpu import aligned
 from ..backend.device import devices, dtypes
 from ..backend.modes.autocast import Rounding
+from ..backend.tape.sharing import part_of
 from ..backend.tape.tensor import Parameter, Tensor
 from .rule import Clock, Numbers, Vectors
 
@@ -82,10 +83,10 @@ class Segment:
     `blocks` lists flat vectors (p, g, {name: state}): pieces of BLOCK_BYTES for a CPU, one whole otherwise.
     `scratch` is room for an update's intermediates where NumPy updates one block alone; else None.
     `coefficients` is the vector of what `Arena.publish` was given last, on the arena's device, and `scalars` its
-    elements by name.
+    elements by name. `written` notes when the parameters were last written to.
     """
 
-    __slots__ = ("blocks", "coefficients", "numbers", "scalars", "scratch", "start", "stop")
+    __slots__ = ("blocks", "coefficients", "numbers", "scalars", "scratch", "start", "stop", "written")
 
     coefficients: Any
     scalars: Numbers
@@ -94,6 +95,7 @@ class Segment:
         self.start, self.stop = start, stop
         self.numbers: tuple[float, ...] | None = None
         first, last = arena.offsets[start], arena.ends[stop - 1]
+        self.written = part_of(arena.values[first:last])
         is_cut = arena.xp is np and not arena.has_kernels
         step = BLOCK_BYTES // dtypes.of(arena.values).itemsize if is_cut else max(1, last - first)
         cuts = [slice(i, min(i + step, last)) for i in range(first, last, step)]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..backend.device.devices import namespace_of
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, innermost
 from .arena import Layout, by_device_and_dtype, contiguous
 
@@ -130,6 +131,7 @@ class EMA:
         for layout, vector in zip(self._layouts, self._vectors):
             for i, p in enumerate(layout.params):
                 p.data[...] = layout.xp.astype(layout.view(vector, i), p.data.dtype, copy=False)
+                changed(p.data)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -160,6 +162,7 @@ class EMA:
         finally:
             for p, weights in zip(self.parameters, before):
                 p.data[...] = weights
+                changed(p.data)
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs.

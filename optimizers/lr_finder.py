@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from ..backend.device.devices import waiting_is_meant
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from .optimizer import Optimizer
 
@@ -109,6 +110,7 @@ def lr_find(
     finally:
         for p, w in zip(params, weights):
             p.data[...] = w
+            changed(p.data)
         optimizer.load_state_dict(saved)
         optimizer.zero_grad()
     return LRFinderResult(lrs, losses, _steepest(lrs, smoothed))

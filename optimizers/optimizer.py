@@ -304,6 +304,7 @@ class Optimizer:
                     if not is_recorded:
                         clock["step"] += 1
                         arena.publish(segment, self.coefficients(group, clock))
+                    segment.written.stamp()
                     work.append((arena, segment, group, segment.scalars))
         return work
 

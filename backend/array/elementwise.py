@@ -140,11 +140,18 @@ def unary(
     return publish(function, name, document(name, meaning, "floating" if floating else "numeric", ONE), **policy)
 
 
+def _pullback(xp: Any, d: Callable, a: Any, b: Any, y: Any, like: Any) -> Callable:
+    return lambda g: unbroadcast(xp, g * d(xp, a, b, y), like)
+
+
 def binary(
     name: str, meaning: str, d1: Any, d2: Any, *, floating: bool = False, **policy: Any
 ) -> Primitive[[Operand, Operand], Tensor]:
     constant = (SLOPES[d1], SLOPES[d2]) if d1 in SLOPES and d2 in SLOPES else None
-    d1, d2 = (d if callable(d) else (lambda *_, d=d: d) for d in (d1, d2))
+    d1, d2 = (d if callable(d) else (lambda xp, _a, _b, _y, d=d: d) for d in (d1, d2))
+    (a1, b1, y1), (a2, b2, y2) = (
+        [not name.startswith("_") for name in d.__code__.co_varnames[1:4]] for d in (d1, d2)
+    )  # what each reads
 
     def function(xp: Any, x1: Any, x2: Any, /) -> Any:
         if floating or type(x1) in INEXACT or type(x2) in INEXACT:
@@ -152,13 +159,14 @@ def binary(
         y = getattr(xp, name)(x1, x2)
         if constant is None:
             return y, (
-                lambda g: unbroadcast(xp, g * d1(xp, x1, x2, y), x1),
-                lambda g: unbroadcast(xp, g * d2(xp, x1, x2, y), x2),
+                _pullback(xp, d1, x1 if a1 else None, x2 if b1 else None, y if y1 else None, x1),
+                _pullback(xp, d2, x1 if a2 else None, x2 if b2 else None, y if y2 else None, x2),
             )
         shape1, shape2 = getattr(x1, "shape", None), getattr(x2, "shape", None)
         if shape1 is None or shape2 is None or (shape1 == shape2 and x1.dtype == x2.dtype):
             return y, constant  # nothing is broadcast or promoted: keep neither operands nor result
-        return y, tuple((lambda g, s=s, x=x: unbroadcast(xp, s(g), x)) for s, x in zip(constant, (x1, x2)))
+        like1, like2 = x1, x2
+        return y, (lambda g: unbroadcast(xp, constant[0](g), like1), lambda g: unbroadcast(xp, constant[1](g), like2))
 
     return publish(function, name, document(name, meaning, "floating" if floating else "numeric", TWO), **policy)
 
@@ -256,28 +264,32 @@ def _divisor(xp: Any, x: Any) -> Any:
 # --- two arguments ----------------------------------------------------------------------------------------------------
 add = binary("add", "Sum x₁ + x₂", 1, 1, rounds_once=True)
 subtract = binary("subtract", "Difference x₁ − x₂", 1, -1, rounds_once=True)
-multiply = binary("multiply", "Product x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a, rounds_once=True)
-divide = binary("divide", "Quotient x₁ / x₂", lambda xp, a, b, y: 1 / b, lambda xp, a, b, y: -y / b, floating=True)
+multiply = binary("multiply", "Product x₁ x₂", lambda xp, _a, b, _y: b, lambda xp, a, _b, _y: a, rounds_once=True)
+divide = binary(
+    "divide", "Quotient x₁ / x₂", lambda xp, _a, b, _y: 1 / b, lambda xp, a, b, _y: -(a / b) / b, floating=True
+)
 floor_divide = binary("floor_divide", "Quotient rounded down, ⌊x₁ / x₂⌋", 0, 0)
-remainder = binary("remainder", "Remainder x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, y: -xp.floor_divide(a, b))
+remainder = binary("remainder", "Remainder x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, _y: -xp.floor_divide(a, b))
 atan2 = binary(
     "atan2",
     "The angle of the point (x₂, x₁)",
-    lambda xp, a, b, y: b / _divisor(xp, a * a + b * b),
-    lambda xp, a, b, y: -a / _divisor(xp, a * a + b * b),
+    lambda xp, a, b, _y: b / _divisor(xp, a * a + b * b),
+    lambda xp, a, b, _y: -a / _divisor(xp, a * a + b * b),
     floating=True,
 )
-hypot = binary("hypot", "Hypotenuse √(x₁² + x₂²)", lambda xp, a, b, y: a / y, lambda xp, a, b, y: b / y, floating=True)
+hypot = binary(
+    "hypot", "Hypotenuse √(x₁² + x₂²)", lambda xp, a, _b, y: a / y, lambda xp, _a, b, y: b / y, floating=True
+)
 logaddexp = binary(
     "logaddexp",
     "Logarithm of a sum, ln(exp x₁ + exp x₂)",
-    lambda xp, a, b, y: xp.exp(a - y),
-    lambda xp, a, b, y: xp.exp(b - y),
+    lambda xp, a, _b, y: xp.exp(a - y),
+    lambda xp, _a, b, y: xp.exp(b - y),
     floating=True,
     precision="full",
 )
 copysign = binary(
-    "copysign", "Magnitude |x₁| with the sign of x₂", lambda xp, a, b, y: xp.sign(a) * xp.sign(y), 0, floating=True
+    "copysign", "Magnitude |x₁| with the sign of x₂", lambda xp, a, _b, y: xp.sign(a) * xp.sign(y), 0, floating=True
 )
 
 
@@ -334,11 +346,10 @@ def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
     if type(x1) in INEXACT or type(x2) in INEXACT:
         x1, x2 = _operands(xp, x1, x2)
     y = xp.pow(x1, x2)
+    if not hasattr(x2, "shape"):  # x₂ = 0 would give 0·x₁⁻¹, which is NaN at x₁ = 0
+        return y, (lambda g: unbroadcast(xp, g * (x2 * x1 ** (x2 - 1)) if x2 else xp.zeros_like(g), x1), None)
 
     def grad_x1(g: Any) -> Any:
-        # x₂ = 0 would give 0·x₁⁻¹, which is NaN at x₁ = 0
-        if not hasattr(x2, "shape"):
-            return unbroadcast(xp, g * (x2 * x1 ** (x2 - 1)) if x2 else xp.zeros_like(g), x1)
         slope = xp.where(x2 == 0, xp.zeros_like(y), x2 * xp.pow(x1, xp.where(x2 == 0, xp.ones_like(x2), x2 - 1)))
         return unbroadcast(xp, g * slope, x1)
 
@@ -392,7 +403,7 @@ def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = N
     y = _clip(xp, x, min, max)
 
     def grad_x(g: Any) -> Any:
-        inside = xp.ones_like(y, dtype=xp.bool)
+        inside = xp.ones_like(g, dtype=xp.bool)
         if min is not None:
             inside = inside & (x >= min)
         if max is not None:

@@ -163,6 +163,14 @@ def _is_basic(key: Any) -> bool:
     return all(k is None or k is Ellipsis or isinstance(k, int | slice | np.integer) for k in keys)
 
 
+def part(x: Any, key: Any) -> Any:
+    """The view x[key] where the key is basic, even of one element; all of x otherwise."""
+    if not _is_basic(key):
+        return x
+    keys = key if isinstance(key, tuple) else (key,)
+    return x[keys] if any(k is Ellipsis for k in keys) else x[(*keys, ...)]
+
+
 @primitive(moves=True)
 def _getitem(xp: Any, x: Any, /, *, key: Any) -> Any:
     def grad_x(g: Any) -> Any:
@@ -175,7 +183,10 @@ def _getitem(xp: Any, x: Any, /, *, key: Any) -> Any:
         g = xp.reshape(g, (-1,))
         return xp.reshape(scatter_add(xp, g, xp.asarray(flat, device=g.device), math.prod(x.shape), 0), x.shape)
 
-    return x[key], (grad_x,)
+    y = x[key]
+    if isinstance(y, np.generic) and _is_basic(key):  # a view, no number of its own
+        y = part(x, key)
+    return y, (grad_x,)
 
 
 def _positions(x: Any, key: Any) -> np.ndarray:

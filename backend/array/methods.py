@@ -14,6 +14,7 @@ import numpy as np
 
 from ..device import devices
 from ..tape.autograd import _mode, backward, primitive
+from ..tape.sharing import View, changed, root_of, views_of
 from ..tape.tensor import Axes, DType, Operand, Tensor, innermost, wrap
 from . import elementwise, indexing, linalg, manipulation, products, reductions
 from .creation import asarray
@@ -68,8 +69,9 @@ def _inplace(f: Callable, name: str) -> Callable:
         if new.shape != self.shape:
             raise ValueError(f"an in-place result of shape {new.shape} does not fit into {self.shape}; write x = x … y")
         if rebinds:
-            return _rebind(self, new)
+            return _replace(self, new)
         self.data[...] = new.data
+        changed(self.data)
         return self
 
     operator.__name__ = name
@@ -86,20 +88,51 @@ def _unary(f: Callable, name: str) -> Callable:
 
 def _rebinds(x: Tensor, other: Any = None) -> bool:
     """Whether an in-place operation must leave the memory alone because something recorded may need it."""
+    if type(x._kin) is View and any(n > 1 and not step for n, step in zip(x.shape, getattr(x.data, "strides", ()))):
+        raise RuntimeError(
+            f"several elements of this view of shape {x.shape} share one place in memory (it was broadcast), and "
+            "cannot be changed in place; use .clone()"
+        )
     if not _mode.enabled:
         return False
-    if x.requires_grad and x._node is None:
+    root = root_of(x)
+    if root.requires_grad and root._node is None:
+        what = "a leaf" if root is x else "a view of a leaf"
         raise RuntimeError(
-            "a leaf that requires grad cannot be changed in place while gradients are recorded; use weft.no_grad()"
+            f"{what} that requires grad cannot be changed in place while gradients are recorded; use weft.no_grad()"
         )
-    return (
-        x.requires_grad or x._saved or (isinstance(other, Tensor) and (other.requires_grad or other._depth > x._depth))
-    )
+    if root.requires_grad and not x.requires_grad:
+        raise RuntimeError(
+            "a view that was taken under no_grad cannot be changed in place while gradients are recorded: its base "
+            "requires grad; take the view outside no_grad, or change it inside"
+        )
+    if isinstance(other, Tensor) and (other.requires_grad or other._depth > x._depth):
+        return True
+    return root.requires_grad or root._saved or x._saved
 
 
-def _rebind(x: Tensor, new: Tensor) -> Tensor:
-    x.data, x._depth, x._node, x.requires_grad, x._saved = new.data, new._depth, new._node, new.requires_grad, False
+def _replace(x: Tensor, new: Tensor) -> Tensor:
+    """Give x, and all that shares its memory, the values of `new`, in new memory: what the tape has kept stays."""
+    root = root_of(x)
+    views = views_of(root)
+    if root is x:
+        if getattr(new.data, "strides", None) != getattr(x.data, "strides", None):  # what is a view must stay one
+            new = indexing._setitem(x, new, key=...)
+    else:
+        path = x._kin.path
+        if len(path) == 1 and path[0][0] is indexing._getitem:
+            key = path[0][2]["key"]
+        else:
+            key = tuple(asarray(i, device=root.device).data for i in x._kin.positions())
+        new = indexing._setitem(root, new, key=key)
+    _rebind(root, new)
+    for view in views:
+        _rebind(view, view._kin.of(root))
     return x
+
+
+def _rebind(x: Tensor, new: Tensor) -> None:
+    x.data, x._depth, x._node, x.requires_grad, x._saved = new.data, new._depth, new._node, new.requires_grad, False
 
 
 ARITHMETIC: dict[str, Callable] = {
@@ -128,19 +161,18 @@ for name, function in SIGNS.items():
 
 # --- indexing ---------------------------------------------------------------------------------------------------------
 def _getitem(self: Tensor, key: Any, /) -> Tensor:
-    out = indexing._getitem(self, key=indexing.raw_key(key, self))
-    out._saved = self._saved  # x[i] += 1 must not write to memory that the tape needs
-    return out
+    return indexing._getitem(self, key=indexing.raw_key(key, self))
 
 
 def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
     key = indexing.raw_key(key, self)
     if _rebinds(self, value):
-        _rebind(self, indexing._setitem(self, value, key=key))
+        _replace(self, indexing._setitem(self, value, key=key))
     elif isinstance(self.data, Tensor):
         self.data[key] = value.data if isinstance(value, Tensor) and value._depth == self._depth else value
     else:
         self.data[key] = innermost(value)
+        changed(indexing.part(self.data, key))
 
 
 def _iter(self: Tensor) -> Any:

@@ -79,8 +79,8 @@ def sum(xp: Any, x: Any, /, *, axis: Axes = None, dtype: DType = None, keepdims:
     >>> weft.sum(weft.ones((2, 3)), axis=0)
     tensor([2., 2., 2.])
     """
-    y = total(xp, x, axis, dtype=dtypes.native(xp, dtype), keepdims=keepdims)
-    return y, (lambda g: _full(xp, g, x, axis, keepdims),)
+    y, like = total(xp, x, axis, dtype=dtypes.native(xp, dtype), keepdims=keepdims), x
+    return y, (lambda g: _full(xp, g, like, axis, keepdims),)
 
 
 @primitive(precision="full")
@@ -107,10 +107,10 @@ def mean(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> An
     tensor([1.5, 3.5])
     """
     x = _floats(xp, x)
-    n, y = _count(x, axis), total(xp, x, axis, keepdims=keepdims)
+    n, y, like = _count(x, axis), total(xp, x, axis, keepdims=keepdims), x
     if not n:
-        return xp.full_like(y, math.nan), (lambda g: _full(xp, g, x, axis, keepdims),)
-    return y / n, (lambda g: _full(xp, g / n, x, axis, keepdims),)
+        return xp.full_like(y, math.nan), (lambda g: _full(xp, g, like, axis, keepdims),)
+    return y / n, (lambda g: _full(xp, g / n, like, axis, keepdims),)
 
 
 @primitive(precision="full")

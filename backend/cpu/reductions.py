@@ -15,8 +15,8 @@ from .blocks import CPU_FLOATS
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     if x.dtype not in CPU_FLOATS or dtype is not None:
         return NotImplemented
-    y = paired(x, axis, keepdims)
-    return y, (lambda g: repeated(g, x.shape, axis),)
+    y, like = paired(x, axis, keepdims), x
+    return y, (lambda g: repeated(g, like.shape, axis),)
 
 
 @primitives.mean.on("cpu")
@@ -25,7 +25,8 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
         return NotImplemented
     y = paired(x, axis, keepdims)
     n = x.size // np.size(y)
-    return y / x.dtype.type(n), (lambda g: repeated(g / x.dtype.type(n), x.shape, axis),)
+    like = x
+    return y / x.dtype.type(n), (lambda g: repeated(g / like.dtype.type(n), like.shape, axis),)
 
 
 def repeated(g: Any, shape: tuple[int, ...], axis: Any) -> np.ndarray:

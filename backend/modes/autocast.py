@@ -17,6 +17,7 @@ from ..array.manipulation import astype
 from ..device import dtypes
 from ..device.devices import namespace_of
 from ..tape.autograd import _mode
+from ..tape.sharing import changed, last_change
 from ..tape.tensor import DType, Parameter, Tensor
 
 __all__ = ["autocast", "is_autocast_enabled"]
@@ -119,6 +120,7 @@ class Rounding:
     def __init__(self, values: Any, parts: Sequence[Any], offsets: Sequence[int]):
         self.values, self.parts, self.offsets = values, parts, offsets
         self._halves: dict[np.dtype, tuple[Any, list[Any]]] = {}
+        self._seen: dict[np.dtype, int] = {}  # the last change of the values that each has
 
     def to(self, dtype: np.dtype) -> list[Any]:
         """The parts in another dtype, as they are now: in the same memory each time, which captured steps rely on."""
@@ -129,6 +131,9 @@ class Rounding:
             self._halves[dtype] = vector, rounded
         vector, rounded = self._halves[dtype]
         vector[...] = self.values
+        if (time := last_change(self.values)) != self._seen.setdefault(dtype, time):
+            self._seen[dtype] = time
+            changed(vector)
         return rounded
 
 

@@ -81,7 +81,7 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -
             used = [t for t in inputs if t.requires_grad]
             state = default_generator.get_state()
             results = _differentiate(call, inputs, nested=False, captured=used)
-            results = _on_demand(results, lambda: _differentiate(call, inputs, nested=True), used, state)
+            results = _on_demand(results, lambda: _differentiate(call, inputs, nested=True), inputs, used, state)
         value, rest = results[0], iter(results[1:])
         grads = tuple(_map(lambda _: next(rest), tree) for tree in trees)
         return value, grads[0] if isinstance(argnums, int) else grads
@@ -165,7 +165,8 @@ def checkpoint(f: Callable, *args: Any) -> Any:
             out = f(*args)
         return out if isinstance(out, tuple) else (out,)
 
-    results = _on_demand(outs, again, used, state)
+    given = [a for a in args if isinstance(a, Tensor)]
+    results = _on_demand(outs, again, given, used, state)
     return _retuple(out, list(results)) if isinstance(out, tuple) else results[0]
 
 
@@ -226,16 +227,21 @@ def _lower(raw: Any, device: str) -> Tensor:
 
 
 # --- computing again --------------------------------------------------------------------------------------------------
-def _on_demand(outs: tuple, again: Callable[[], tuple], used: list[Tensor], state: dict) -> tuple:
-    """`outs` on the tape as a function of the tensors in `used`: backward calls `again()` for the same, recorded."""
+def _on_demand(outs: tuple, again: Callable[[], tuple], given: list[Tensor], used: list[Tensor], state: dict) -> tuple:
+    """`outs` on the tape as a function of the tensors in `used`: backward calls `again()` for the same, recorded.
+
+    It finds the tensors, and those that were `given`, as they were, whatever they have been bound to since.
+    """
     used = list({id(t): t for t in used}.values())
     depth = max((t._depth for t in used), default=0)
     if not used or not _mode.enabled:
         return outs
 
+    then = [(t, t.data, t.requires_grad, t._depth) for t in {id(t): t for t in (*given, *used)}.values()]
+
     def vjp(g: tuple, need: Any, into: Any) -> list:
         found = Found()
-        with _as_leaves(used), _replay(state), _tape(_mode.level, base=min(_mode.base, depth)), enable_grad():
+        with _as_leaves(then), _replay(state), _tape(_mode.level, base=min(_mode.base, depth)), enable_grad():
             run([(o._node or o, go) for o, go in zip(again(), g) if o.requires_grad], found.add)
         return [found.get(t) for t in used]
 
@@ -256,16 +262,16 @@ def _on_demand(outs: tuple, again: Callable[[], tuple], used: list[Tensor], stat
 
 
 @contextmanager
-def _as_leaves(tensors: list[Tensor]) -> Iterator[None]:
-    """Cut the tensors off from what computed them, so that gradients stop there."""
-    nodes = [t._node for t in tensors]
-    for t in tensors:
-        t._node = None
+def _as_leaves(then: Sequence[tuple[Tensor, Any, bool, int]]) -> Iterator[None]:
+    """Give tensors the data that they had, cut off from what computed it, so that gradients stop there."""
+    now = [(t, t.data, t.requires_grad, t._depth, t._node) for t, *_ in then]
+    for t, data, requires_grad, depth in then:
+        t.data, t.requires_grad, t._depth, t._node = data, requires_grad, depth, None
     try:
         yield
     finally:
-        for t, node in zip(tensors, nodes):
-            t._node = node
+        for t, data, requires_grad, depth, node in now:
+            t.data, t.requires_grad, t._depth, t._node = data, requires_grad, depth, node
 
 
 @contextmanager

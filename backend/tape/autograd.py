@@ -12,7 +12,6 @@ the deepest tape among its arguments; to that tape, tensors of lesser depth are 
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +22,8 @@ import numpy as np
 
 from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
+from . import sharing
+from .sharing import View, last, link
 from .tensor import Parameter, Tensor, innermost, wrap
 
 __all__ = ["Primitive", "enable_grad", "is_grad_enabled", "no_grad", "primitive"]
@@ -52,7 +53,7 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
-_order = itertools.count(0, -1)  # newer nodes have smaller numbers: the order in which a heap hands them back
+_order = sharing.clock  # newer nodes have smaller numbers: the order in which a heap hands them back
 
 
 class Node:
@@ -67,6 +68,12 @@ class Node:
     order: int
     parents: Sequence[Any]
     pullback: Any
+
+
+class Move(Node):
+    """A recorded operation that only moves numbers: of what its pullback holds, it reads indices alone."""
+
+    __slots__ = ()
 
 
 class Output(Node):
@@ -255,11 +262,21 @@ def primitive(
             if depth >= _mode.base:
                 for a in constants:
                     a._saved = True
-                return _record(name, out, pullback, parents, device, depth)
+                    if type(a._kin) is View:
+                        a._kin.root._saved = True
+                if not moves:
+                    return _record(name, out, pullback, parents, device, depth)
+                found = _record(name, out, pullback, parents, device, depth, Move)
+                link(args[0], found, call, args[1:], static)
+                return found
             _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
         if isinstance(out, tuple):
-            return _retuple(out, [wrap(o, device, depth) for o in out])
-        return wrap(out, device, depth)
+            found = _retuple(out, [wrap(o, device, depth) for o in out])
+        else:
+            found = wrap(out, device, depth)
+        if moves:
+            link(args[0], found, call, args[1:], static)
+        return found
 
     def on(device: str) -> Callable:
         def register(implementation: Callable) -> Callable:
@@ -389,8 +406,10 @@ def _retuple(like: tuple, items: list) -> tuple:
     return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
 
 
-def _record(name: str, out: Any, pullback: Any, parents: Sequence, device: str, depth: int) -> Any:
-    node = _new(Node)  # no `__init__`: every operation makes one, and another call would be felt
+def _record(
+    name: str, out: Any, pullback: Any, parents: Sequence, device: str, depth: int, kind: type[Node] = Node
+) -> Any:
+    node = _new(kind)  # no `__init__`: every operation makes one, and another call would be felt
     node.name = name
     node.pullback = pullback
     node.parents = parents
@@ -431,7 +450,8 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     Raises
     ------
     RuntimeError
-        If nothing was recorded, the record was freed, or `grad` is left out and there is more than one element.
+        If nothing was recorded, the record was freed, values that it needs were changed in place since, or `grad` is
+        left out and there is more than one element.
     ValueError
         If `grad` has another shape.
 
@@ -463,6 +483,8 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     """Add a gradient to `leaf.grad`; the first one of a step goes into the optimizer's arena, if there is one."""
     if leaf.grad is not None:
         leaf.grad.data += g
+        if leaf.grad._saved:
+            sharing.changed(leaf.grad.data)
         return
     view = leaf._grad_view if isinstance(leaf, Parameter) else None
     if view is not None:
@@ -529,6 +551,8 @@ def run(
             pending[joint][node.index] = g
             arriving = ()
             continue
+        if last.write < node.order:
+            sharing.check(node.name, pullback, parents, node.order, indices_only=type(node) is Move)
         if type(pullback) is tuple:
             gradients = []  # a loop, as is the next: comprehensions are calls before Python 3.12
             for f, parent in zip(pullback, parents):

@@ -223,9 +223,10 @@ class Tensor(_Attached):
     its arguments (`axis`, `keepdims`), one that only PyTorch has takes PyTorch's (`dim`).
 
     While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v`
-    rebind `x` to a new array if either side is recorded, and work in place on memory otherwise (see `methods.py`).
-    One thing is left to the user: a slice taken from `x` and recorded with shares the memory of `x`, which must not be
-    written to before `backward`.
+    give `x`, its views and what it is a view of a new array if either side is recorded or was recorded with, and work in place on
+    memory otherwise. So the gradient stays right where PyTorch raises. What writes to memory all the same (under
+    `no_grad`, by an optimizer's step, `load_state_dict`, `init`) makes a later `backward` that needs the old values
+    raise; what writes to `data` itself is not seen. `detach` is no view: writing to it leaves recorded values alone.
 
     Examples
     --------
@@ -235,13 +236,14 @@ class Tensor(_Attached):
     tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_depth", "_node", "_saved", "data", "device", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_depth", "_kin", "_node", "_saved", "data", "device", "grad", "requires_grad")
     _is_weft_tensor = True  # told from raw arrays by those who know nothing of this class
     __array_ufunc__ = None  # `ndarray + tensor` asks the tensor, instead of looping over it
 
     data: Any
     grad: Tensor | None
     _node: Any
+    _kin: Any  # of a view, what it is of; of what has views, these by id: see `sharing.py`
 
     def __init__(self, data: Any, requires_grad: bool = False):
         if isinstance(data, Tensor):
@@ -255,7 +257,7 @@ class Tensor(_Attached):
         self.data = data
         self.grad = None
         self.requires_grad = False
-        self._node = None
+        self._node = self._kin = None
         self._depth = 0
         self._saved = False
         if requires_grad:
@@ -471,7 +473,7 @@ class Tensor(_Attached):
     def __setstate__(self, state: Any) -> None:
         self.data, self.device, self.grad = state["data"], state["device"], state["grad"]
         self.requires_grad = state["requires_grad"]
-        self._node, self._depth, self._saved = None, 0, False
+        self._node, self._kin, self._depth, self._saved = None, None, 0, False
 
     def __repr__(self) -> str:
         body = np.array2string(devices.to_numpy(innermost(self)), separator=", ", prefix="tensor(", threshold=200)
@@ -534,7 +536,7 @@ def wrap(raw: Any, device: str, depth: int = 0) -> Tensor:
     out.device = device
     out.grad = None
     out.requires_grad = False
-    out._node = None
+    out._node = out._kin = None
     out._depth = depth
     out._saved = False
     return out

@@ -14,6 +14,7 @@ from ...backend.device import devices
 from ...backend.device.dtypes import bool as boolean
 from ...backend.device.dtypes import int64, is_integral
 from ...backend.nn import embedding as primitives
+from ...backend.tape.sharing import changed
 from ...backend.tape.tensor import Tensor, innermost, wrap
 from . import _check as check
 
@@ -103,6 +104,7 @@ def _limit_norms(weight: Tensor, input: Tensor, max_norm: float, norm_type: floa
     used = _is_used(xp, xp.reshape(indices, (-1,)), table.shape[0])
     factor = xp.where(used & (norms > max_norm), max_norm / (norms + 1e-7), xp.ones_like(norms))  # 1e-7 as in PyTorch
     table *= factor[:, None]
+    changed(table)
 
 
 def _is_used(xp: Any, indices: Any, rows: int) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from ...backend.array.manipulation import reshape, tile
 from ...backend.device import devices
 from ...backend.nn import normalization as primitives
+from ...backend.tape.sharing import changed
 from ...backend.tape.tensor import Tensor, innermost
 from . import _check as check
 
@@ -31,6 +32,8 @@ def _update_running(running: Tensor, batch: Any, momentum: float) -> None:
     """running ← (1 − momentum) · running + momentum · batch, in place: running statistics are not on the tape."""
     running.data *= 1 - momentum
     running.data += momentum * batch
+    if running._saved:  # by an operation in evaluation mode
+        changed(running.data)
 
 
 def batch_norm(

@@ -1,0 +1,241 @@
+"""Who shares memory with whom, and when it was last written to.
+
+*Written to.* Whoever changes numbers in place says so: `changed(raw)`. It costs the forward pass nothing: writes and recorded
+operations draw their numbers from one clock, and only where a write came after an operation does `backward` look at
+what the operation's pullback holds. Memory that it holds cannot have been freed meanwhile, so addresses tell for certain.
+
+*Views.* A view knows the tensor that it was taken from, its *root*, and how; the root knows its living views. So a
+recorded value that is written into a view becomes part of the root, and of every other view.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .tensor import Tensor, innermost
+
+__all__ = ["Part", "View", "changed", "check", "last_change", "link", "part_of", "root_of", "shares", "views_of"]
+
+clock = itertools.count(0, -1)  # newer nodes and writes have smaller numbers
+PARTS = 64  # of one piece of memory that are told apart
+
+
+class _Last:
+    """When anything was last written to."""
+
+    write = 1
+
+
+last = _Last()
+
+
+# --- what was written to ----------------------------------------------------------------------------------------------
+class Part:
+    """A stretch of memory that is written to, and when it last was."""
+
+    __slots__ = ("end", "start", "time")
+
+    def __init__(self, start: int, end: int):
+        self.start, self.end = start, end
+        self.time = 1
+
+    def stamp(self) -> None:
+        """Note that it is written to now."""
+        last.write = self.time = next(clock)
+
+
+_parts: dict[int, dict[tuple[int, int], Part]] = {}  # by what owns the memory
+_owners: dict[int, weakref.ref] = {}  # NumPy's arrays that do; CuPy's pools give out the same addresses again
+
+
+def _native(raw: Any) -> Any:
+    """The array below those of array_api_strict."""
+    return getattr(raw, "_array", raw)
+
+
+def _owner(raw: np.ndarray) -> np.ndarray:
+    while isinstance(raw.base, np.ndarray):
+        raw = raw.base
+    return raw
+
+
+def _memory(raw: Any) -> int:
+    """A number for the memory that an array lies in."""
+    return id(_owner(raw)) if isinstance(raw, np.ndarray) else -raw.data.mem.ptr
+
+
+def _extent(raw: Any) -> tuple[int, int]:
+    """The first address of an array and that behind its last."""
+    start = raw.__array_interface__["data"][0] if isinstance(raw, np.ndarray) else raw.data.ptr
+    if not raw.size:
+        return start, start
+    end = start + raw.dtype.itemsize
+    for n, stride in zip(raw.shape, raw.strides):
+        if stride < 0:
+            start += (n - 1) * stride
+        else:
+            end += (n - 1) * stride
+    return start, end
+
+
+def part_of(raw: Any) -> Part:
+    """The note of when an array's memory was last written to, to be stamped."""
+    raw = _native(innermost(raw))
+    key = _memory(raw)
+    parts = _parts.get(key)
+    if parts is None:
+        parts = _parts[key] = {}
+        if isinstance(raw, np.ndarray):
+            _owners[key] = weakref.ref(_owner(raw), lambda _: (_parts.pop(key, None), _owners.pop(key, None)))
+    extent = _extent(raw)
+    if extent not in parts:
+        if len(parts) >= PARTS:
+            extent = 0, sys.maxsize  # from now on, all of it
+        parts.setdefault(extent, Part(*extent))
+    return parts[extent]
+
+
+def last_change(raw: Any) -> int:
+    """When the memory that an array lies in was last noted to be written to."""
+    return min((part.time for part in _parts.get(_memory(_native(raw)), {}).values()), default=1)
+
+
+def changed(raw: Any) -> None:
+    """Note that an array's numbers have been changed in place."""
+    part_of(raw).stamp()
+
+
+def check(name: str, pullback: Any, parents: Any, order: int, *, indices_only: bool = False) -> None:
+    """RuntimeError if memory that a pullback reads was written to since `order`."""
+    if isinstance(pullback, tuple):
+        pullback = [f for f, parent in zip(pullback, parents) if parent is not None]
+    for raw in _arrays(pullback, set()):
+        raw = _native(raw)
+        if indices_only and raw.dtype.kind not in "iub":
+            continue
+        parts = _parts.get(_memory(raw))
+        if parts is None or all(part.time >= order for part in parts.values()):
+            continue
+        start, end = _extent(raw)
+        if any(part.time < order and part.start < end and start < part.end for part in parts.values()):
+            raise RuntimeError(
+                f"`{name}` needs for its gradient what has been changed in place since: an array of shape "
+                f"{tuple(raw.shape)}, {raw.dtype}; change a .clone() of it, or call backward before the change"
+            )
+
+
+def _arrays(held: Any, seen: set[int]) -> Iterator[Any]:
+    """The arrays whose numbers a function, or what it holds, can read: not those that it calls `like…`, for their shape."""
+    if held is None or isinstance(held, str | bytes | int | float | complex | type | types.ModuleType | np.dtype):
+        return
+    if id(held) in seen:
+        return
+    seen.add(id(held))
+    if isinstance(held, Tensor):
+        yield from _arrays(held.data, seen)
+    elif hasattr(held, "strides") or hasattr(held, "_array"):
+        yield held
+    elif isinstance(held, types.FunctionType):
+        for variable, cell in zip(held.__code__.co_freevars, held.__closure__ or ()):
+            if variable == "xp" or variable.startswith("like"):
+                continue
+            try:
+                yield from _arrays(cell.cell_contents, seen)
+            except ValueError:  # a variable that was never set
+                continue
+        yield from _arrays((held.__defaults__, held.__kwdefaults__), seen)
+    elif isinstance(held, functools.partial):
+        yield from _arrays((held.func, held.args, held.keywords), seen)
+    elif isinstance(held, types.MethodType):
+        yield from _arrays((held.__func__, held.__self__), seen)
+    elif isinstance(held, dict):
+        yield from _arrays(tuple(held.values()), seen)
+    elif isinstance(held, list | tuple | set):
+        for item in held:
+            yield from _arrays(item, seen)
+    elif not callable(held):  # a Module that `checkpoint` calls again may have more than it uses
+        yield from _arrays(getattr(held, "__dict__", None), seen)
+        for kind in type(held).__mro__:
+            slots = kind.__dict__.get("__slots__", ())
+            for slot in (slots,) if isinstance(slots, str) else slots:
+                if not slot.startswith("__"):
+                    yield from _arrays(getattr(held, slot, None), seen)
+
+
+# --- views ------------------------------------------------------------------------------------------------------------
+Step = tuple[Callable, tuple, dict[str, Any], int | None]  # primitive, other arguments, options, which output
+
+
+class View:
+    """What a view is of: `root`, and the operations that lead from it to the view."""
+
+    __slots__ = ("path", "root")
+
+    def __init__(self, root: Tensor, path: tuple[Step, ...]):
+        self.root, self.path = root, path
+
+    def of(self, root: Tensor) -> Tensor:
+        """The same view of another tensor."""
+        for call, rest, static, i in self.path:
+            root = call(root, *rest, **static) if i is None else call(root, *rest, **static)[i]
+        return root
+
+    def positions(self) -> tuple[np.ndarray, ...]:
+        """Where in the root each element of the view lies: an index of the root."""
+        shape = self.root.shape
+        flat = np.arange(self.root.size).reshape(shape)
+        for call, rest, static, i in self.path:
+            found = call.generic(np, flat, *rest, **static)[0]  # type: ignore[attr-defined]
+            flat = found if i is None else found[i]
+        return np.unravel_index(flat, shape)
+
+
+def shares(a: Any, b: Any) -> bool:
+    """Whether two arrays may have memory in common."""
+    a, b = _native(innermost(a)), _native(innermost(b))
+    if a is b:
+        return True
+    if type(a) is np.ndarray and type(b) is np.ndarray:
+        return np.may_share_memory(a, b)
+    if type(a) is not type(b) or not hasattr(a, "strides"):
+        return False
+    (start, end), (other_start, other_end) = _extent(a), _extent(b)
+    return start < other_end and other_start < end
+
+
+def link(base: Tensor, out: Any, call: Callable, rest: tuple, static: dict[str, Any]) -> None:
+    """Note what in the result of an operation that only moves numbers is a view of its first argument."""
+    for i, view in enumerate(out) if isinstance(out, tuple) else ((None, out),):
+        raw = _native(innermost(view))
+        is_new = raw.base is None if type(raw) is np.ndarray else view.device != base.device
+        if raw is not innermost(base) and (is_new or not shares(raw, base)):
+            continue
+        of, step = base._kin, (call, rest, static, i)
+        root = of.root if isinstance(of, View) else base
+        view._kin = View(root, (*of.path, step) if isinstance(of, View) else (step,))
+        if root._kin is None:
+            root._kin = {}
+        root._kin[id(view)] = weakref.ref(view)
+
+
+def root_of(x: Tensor) -> Tensor:
+    """The tensor that a view is of, or the tensor itself."""
+    if isinstance(x._kin, View):
+        if shares(x, x._kin.root):
+            return x._kin.root
+        x._kin = None  # its root has been given other memory
+    return x
+
+
+def views_of(root: Tensor) -> list[Tensor]:
+    """The living views of a root."""
+    views = [] if root._kin is None else [ref() for ref in root._kin.values()]
+    return [v for v in views if v is not None and isinstance(v._kin, View) and v._kin.root is root and shares(v, root)]
