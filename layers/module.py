@@ -52,7 +52,7 @@ class Module:
     _optional_state: tuple[str, ...] = ()  # buffers that a state_dict may lack
 
     def fused(self, following: Module, input: Any) -> Any:
-        """following(self(input)) by a single operation, where there is one: `Sequential` asks for it.
+        """This module and the one after it as a single operation, where there is one: `Sequential` asks for it.
 
         Parameters
         ----------
@@ -73,7 +73,23 @@ class Module:
         return None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes. Call the module itself, not this: then hooks run."""
+        """What the module computes. Call the module itself, not this: then hooks run.
+
+        Parameters
+        ----------
+        *args, **kwargs : Any
+            What the module is called with.
+
+        Returns
+        -------
+        Any
+            The module's output.
+
+        Raises
+        ------
+        NotImplementedError
+            In a class that defines no forward.
+        """
         raise NotImplementedError(f"`{type(self).__name__}` must define forward(self, …)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -20,6 +20,7 @@ MODULES = (
     "weft",
     "weft.linalg",
     "weft.fft",
+    "weft.nvtx",
     "weft.layers",
     "weft.layers.functional",
     "weft.layers.init",

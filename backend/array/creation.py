@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..device import devices, dtypes
 from ..tape.autograd import primitive
-from ..tape.tensor import Tensor, device_of, from_python, innermost, wrap
+from ..tape.tensor import DType, Tensor, device_of, from_python, innermost, wrap
 from .manipulation import astype, broadcast_arrays, reshape
 
 __all__ = [
@@ -33,12 +33,36 @@ __all__ = [
 ]
 
 
-def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
+def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy: bool | None = None) -> Tensor:
     """A Tensor of numbers, sequences, Tensors or any library's arrays; memory is shared unless a copy is needed.
 
-    Python floats become the default dtype, arrays keep theirs. `copy=False` raises ValueError where a copy cannot be
-    avoided.
+    Parameters
+    ----------
+    obj : Tensor, array, number or nested sequence of numbers
+        Python floats become the default dtype, arrays keep theirs.
+    dtype : dtype, optional
+        That of the result; what `obj` implies if None.
+    device : str, optional
+        Where to; if None, where a Tensor or a GPU's array is, and the default device for all else.
+    copy : bool, optional
+        True always copies; False raises where a copy cannot be avoided.
 
+    Returns
+    -------
+    Tensor
+        `obj` itself if it is a Tensor that already fits. Gradients flow back to a Tensor that requires grad.
+
+    Raises
+    ------
+    ValueError
+        If `copy=False` cannot be kept, or rows differ in length.
+    TypeError
+        If `obj` holds what is not a number.
+    DeviceError
+        If there is no such device.
+
+    Examples
+    --------
     >>> weft.asarray([1.5, 2.5]).dtype
     dtype('float32')
     """
@@ -63,20 +87,45 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: str | None = None, copy: 
     return wrap(xp.asarray(raw, dtype=dtypes.native(xp, dtype), copy=copy), device)
 
 
-def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """A new tensor that owns a copy of `data` (numbers, nested sequences, arrays or tensors), as `torch.tensor`.
+def tensor(data: Any, dtype: DType = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor that owns a copy of `data`, as `torch.tensor`.
 
-    Python floats become the default dtype (float32); NumPy arrays keep theirs. `device=None` is the default device.
+    Parameters
+    ----------
+    data : number, nested sequence of numbers, array or Tensor
+        Python floats become the default dtype (float32); NumPy arrays keep theirs.
+    dtype : dtype, optional
+        That of the result; what `data` implies if None.
+    device : str, optional
+        Where to; if None, where a Tensor or a GPU's array is, and the default device for all else.
+    requires_grad : bool, default False
+        Whether to record operations on it.
 
+    Returns
+    -------
+    Tensor
+        A leaf: what `data` was computed from gets no gradient.
+
+    Raises
+    ------
+    TypeError
+        If `data` holds what is not a number, or `requires_grad` is asked of a dtype that is not real floating-point.
+    ValueError
+        If rows differ in length.
+
+    Examples
+    --------
     >>> weft.tensor([[1, 2], [3, 4]]).shape
     (2, 2)
+    >>> weft.tensor(3.0, requires_grad=True)
+    tensor(3., requires_grad=True)
     """
     from ..array.creation import asarray
 
     return asarray(data, dtype=dtype, device=device, copy=True).detach().requires_grad_(requires_grad)
 
 
-def _convert(x: Tensor, dtype: Any, device: str, copy: bool | None) -> Tensor:
+def _convert(x: Tensor, dtype: DType, device: str, copy: bool | None) -> Tensor:
     """A tensor in another dtype, copied or moved: gradients flow back to it."""
     if device != x.device:
         x, copy = x.to(device), None  # type: ignore[attr-defined]
@@ -88,18 +137,41 @@ def _convert(x: Tensor, dtype: Any, device: str, copy: bool | None) -> Tensor:
 
 
 def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
-    """A Tensor over the memory of any object with `__dlpack__` (PyTorch, JAX, CuPy, …), as `asarray` of it."""
+    """A Tensor over the memory of any object with `__dlpack__` (PyTorch, JAX, CuPy, …).
+
+    Parameters
+    ----------
+    x : object
+        With `__dlpack__` and `__dlpack_device__`, on a CPU or an NVIDIA GPU.
+    device : str, optional
+        Where to; where x is if None.
+    copy : bool, optional
+        As in `asarray`: None copies only to another device.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of x, whose memory it shares.
+
+    Examples
+    --------
+    >>> a = np.zeros(2, np.float32)
+    >>> x = weft.from_dlpack(a)
+    >>> a[0] = 1
+    >>> x
+    tensor([1., 0.])
+    """
     if not isinstance(x, Tensor):
         kind = x.__dlpack_device__()[0]
         x = Tensor(devices.namespace("cpu" if kind == 1 else "cuda").from_dlpack(x))  # DLPack: 1 is the CPU, 2 CUDA
     return asarray(x, device=device, copy=copy)
 
 
-def _floating(dtype: Any) -> Any:
+def _floating(dtype: DType) -> Any:
     return dtypes.get_default_dtype() if dtype is None else dtype
 
 
-def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtype: Any, **kwargs: Any) -> Tensor:
+def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtype: DType, **kwargs: Any) -> Tensor:
     device = devices.canonical(device)
     xp = devices.namespace(device)
     out = wrap(getattr(xp, name)(*args, dtype=dtypes.native(xp, dtype), **kwargs), device)
@@ -107,9 +179,35 @@ def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtyp
 
 
 def arange(
-    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: str | None = None
+    start: float, /, stop: float | None = None, step: float = 1, *, dtype: DType = None, device: str | None = None
 ) -> Tensor:
-    """start, start + step, … below stop; integers unless an argument is a float."""
+    """Evenly spaced numbers: start, start + step, … below stop.
+
+    Parameters
+    ----------
+    start : number
+        The first; the stop, with numbers from 0, if it is alone.
+    stop : number, optional
+        What all are below (above, for a negative step).
+    step : number, default 1
+        What lies between two of them; not 0.
+    dtype : dtype, optional
+        If None, int64, or the default dtype where an argument is a float.
+    device : str, optional
+        Where to; the default device if None.
+
+    Returns
+    -------
+    Tensor
+        ⌈(stop − start) / step⌉ numbers.
+
+    Examples
+    --------
+    >>> weft.arange(3)
+    tensor([0, 1, 2])
+    >>> weft.arange(0, 1, 0.25)
+    tensor([0.  , 0.25, 0.5 , 0.75])
+    """
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = dtypes.get_default_dtype()
     bounds = (0, start) if stop is None else (start, stop)
@@ -117,78 +215,325 @@ def arange(
 
 
 def linspace(
-    start: float, stop: float, /, num: int, *, dtype: Any = None, device: str | None = None, endpoint: bool = True
+    start: float, stop: float, /, num: int, *, dtype: DType = None, device: str | None = None, endpoint: bool = True
 ) -> Tensor:
-    """`num` evenly spaced numbers from start to stop."""
+    """Evenly spaced numbers from start to stop: start + i (stop − start)/(num − 1).
+
+    Parameters
+    ----------
+    start, stop : number
+        The first and the last.
+    num : int
+        How many.
+    dtype : dtype, optional
+        If None, the default floating-point one, complex if a bound is.
+    device : str, optional
+        Where to; the default device if None.
+    endpoint : bool, default True
+        False leaves `stop` out and divides by num.
+
+    Returns
+    -------
+    Tensor
+        Of shape (num,).
+
+    Examples
+    --------
+    >>> weft.linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
     if dtype is None and any(isinstance(v, complex) for v in (start, stop)):
         dtype = dtypes.default_complex()
     return _create("linspace", device, False, start, stop, num, dtype=_floating(dtype), endpoint=endpoint)
 
 
 def eye(
-    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: str | None = None
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: DType = None, device: str | None = None
 ) -> Tensor:
-    """Ones on the k-th diagonal, zeros elsewhere."""
+    """Ones on a diagonal, zeros elsewhere.
+
+    Parameters
+    ----------
+    n_rows : int
+        M.
+    n_cols : int, optional
+        N; M if None.
+    k : int, default 0
+        Which diagonal: above the main one if positive, below if negative.
+    dtype : dtype, optional
+        The default one if None.
+    device : str, optional
+        Where to; the default device if None.
+
+    Returns
+    -------
+    Tensor
+        (M, N).
+
+    Examples
+    --------
+    >>> weft.eye(2, 3, k=1)
+    tensor([[0., 1., 0.],
+            [0., 0., 1.]])
+    """
     return _create("eye", device, False, n_rows, n_cols, k=k, dtype=_floating(dtype))
 
 
-def zeros(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    shape: int | Sequence[int], *, dtype: DType = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of zeros.
 
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Its lengths.
+    dtype : dtype, optional
+        The default one if None.
+    device : str, optional
+        Where to; the default device if None.
+    requires_grad : bool, default False
+        Whether to record operations on it (real floating-point dtypes only), as in PyTorch.
+
+    Returns
+    -------
+    Tensor
+        A new one.
+
+    Examples
+    --------
     >>> weft.zeros(2)
     tensor([0., 0.])
     """
     return _create("zeros", device, requires_grad, shape, dtype=_floating(dtype))
 
 
-def ones(shape: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of ones."""
+def ones(
+    shape: int | Sequence[int], *, dtype: DType = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of ones.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Its lengths.
+    dtype : dtype, optional
+        The default one if None.
+    device : str, optional
+        Where to; the default device if None.
+    requires_grad : bool, default False
+        Whether to record operations on it (real floating-point dtypes only), as in PyTorch.
+
+    Returns
+    -------
+    Tensor
+        A new one.
+
+    Examples
+    --------
+    >>> weft.ones((1, 2), dtype=weft.int64)
+    tensor([[1, 1]])
+    """
     return _create("ones", device, requires_grad, shape, dtype=_floating(dtype))
 
 
-def empty(shape: Any, *, dtype: Any = None, device: str | None = None) -> Tensor:
-    """A tensor of whatever was in memory."""
+def empty(shape: int | Sequence[int], *, dtype: DType = None, device: str | None = None) -> Tensor:
+    """A tensor of whatever was in memory.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Its lengths.
+    dtype : dtype, optional
+        The default one if None.
+    device : str, optional
+        Where to; the default device if None.
+
+    Returns
+    -------
+    Tensor
+        To be written to before it is read, which the emulator checks of kernels.
+
+    Examples
+    --------
+    >>> weft.empty((2, 3)).shape
+    (2, 3)
+    """
     return _create("empty", device, False, shape, dtype=_floating(dtype))
 
 
-def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None) -> Tensor:
-    """A tensor of one value; its dtype is that of the value as a Tensor (float32 for a Python float)."""
+def full(shape: int | Sequence[int], fill_value: complex, *, dtype: DType = None, device: str | None = None) -> Tensor:
+    """A tensor of one value.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Its lengths.
+    fill_value : number
+        What every element is.
+    dtype : dtype, optional
+        If None, what the value is as a Tensor: the default dtype for a float, int64 for an int, bool for a bool.
+    device : str, optional
+        Where to; the default device if None.
+
+    Returns
+    -------
+    Tensor
+        A new one.
+
+    Examples
+    --------
+    >>> weft.full(2, 7.0)
+    tensor([7., 7.])
+    """
     if dtype is None:
         dtype = from_python(fill_value).dtype
     return _create("full", device, False, shape, fill_value, dtype=dtype)
 
 
-def _like(name: str) -> Callable:
-    def create(x: Tensor, /, *, dtype: Any = None, device: str | None = None) -> Tensor:
+LIKE = """`{name}` of the shape, dtype and device of another tensor.
+
+Parameters
+----------
+x : Tensor
+    What it shall be like.
+dtype : dtype, optional
+    Another than that of x.
+device : str, optional
+    Another than that of x.
+
+Returns
+-------
+Tensor
+    A new one, which does not require grad.
+
+Examples
+--------
+>>> {run}
+"""
+
+
+def _like(name: str, run: str) -> Callable[..., Tensor]:
+    def create(x: Tensor, /, *, dtype: DType = None, device: str | None = None) -> Tensor:
         return globals()[name](x.shape, dtype=x.dtype if dtype is None else dtype, device=device or x.device)
 
     create.__name__ = create.__qualname__ = f"{name}_like"
-    create.__doc__ = f"`{name}` of the shape, dtype and device of `x`."
+    create.__doc__ = LIKE.format(name=name, run=run)
     return create
 
 
-zeros_like, ones_like, empty_like = _like("zeros"), _like("ones"), _like("empty")
+zeros_like = _like("zeros", "weft.zeros_like(weft.tensor([1.0, 2.0]))\ntensor([0., 0.])")
+ones_like = _like("ones", "weft.ones_like(weft.tensor([3, 4]))\ntensor([1, 1])")
+empty_like = _like("empty", "weft.empty_like(weft.tensor([3, 4])).dtype\ndtype('int64')")
 
 
-def full_like(x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: str | None = None) -> Tensor:
-    """`full` of the shape, dtype and device of `x`."""
+def full_like(x: Tensor, /, fill_value: complex, *, dtype: DType = None, device: str | None = None) -> Tensor:
+    """A tensor of one value with the shape, dtype and device of another.
+
+    Parameters
+    ----------
+    x : Tensor
+        What it shall be like.
+    fill_value : number
+        What every element is.
+    dtype : dtype, optional
+        Another than that of x.
+    device : str, optional
+        Another than that of x.
+
+    Returns
+    -------
+    Tensor
+        A new one, which does not require grad.
+
+    Examples
+    --------
+    >>> weft.full_like(weft.ones(2), 3)
+    tensor([3., 3.])
+    """
     return full(x.shape, fill_value, dtype=x.dtype if dtype is None else dtype, device=device or x.device)
 
 
 @primitive(moves=True)
 def tril(xp: Any, x: Any, /, *, k: int = 0) -> Any:
-    """The lower triangle of the last two axes (elements at or below the k-th diagonal); zeros above."""
+    """The lower triangle of each matrix; zeros above.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N).
+    k : int, default 0
+        The last diagonal that is kept: above the main one if positive, below if negative.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of x.
+
+    Examples
+    --------
+    >>> weft.tril(weft.ones((2, 2)))
+    tensor([[1., 0.],
+            [1., 1.]])
+    """
     return xp.tril(x, k=k), (lambda g: xp.tril(g, k=k),)
 
 
 @primitive(moves=True)
 def triu(xp: Any, x: Any, /, *, k: int = 0) -> Any:
-    """The upper triangle of the last two axes (elements at or above the k-th diagonal); zeros below."""
+    """The upper triangle of each matrix; zeros below.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N).
+    k : int, default 0
+        The first diagonal that is kept: above the main one if positive, below if negative.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of x.
+
+    Examples
+    --------
+    >>> weft.triu(weft.ones((2, 2)), k=1)
+    tensor([[0., 1.],
+            [0., 0.]])
+    """
     return xp.triu(x, k=k), (lambda g: xp.triu(g, k=k),)
 
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
-    """Coordinate tensors from 1-d coordinates: output i varies along the axis of input i ("xy" swaps the first two)."""
+    """Coordinates of a grid from the coordinates along its axes.
+
+    Parameters
+    ----------
+    *arrays : Tensor
+        Of one axis each, n₁, n₂, … long.
+    indexing : {"xy", "ij"}, default "xy"
+        With "ij" output i varies along axis i; "xy" swaps the first two. PyTorch's default is "ij".
+
+    Returns
+    -------
+    tuple of Tensor
+        One for each: views of shape (n₁, n₂, …), or (n₂, n₁, …) with "xy".
+
+    Raises
+    ------
+    ValueError
+        If `indexing` is neither.
+
+    Examples
+    --------
+    >>> x, y = weft.meshgrid(weft.tensor([1, 2]), weft.tensor([3, 4, 5]))
+    >>> x.shape
+    (3, 2)
+    >>> y
+    tensor([[3, 3],
+            [4, 4],
+            [5, 5]])
+    """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"`indexing` must be 'xy' or 'ij', got {indexing!r}")
     n = len(arrays)

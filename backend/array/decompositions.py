@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Concatenate, NamedTuple, TypeVar, overload
+from typing import Any, Concatenate, Literal, NamedTuple, TypeVar, overload
 
 from ..tape.autograd import P, Primitive, primitive
 from ..tape.tensor import Tensor
@@ -96,10 +96,35 @@ def _inverse(xp: Any, x: Any) -> Any:
 
 @floating()
 def cholesky(xp: Any, x: Any, /, *, upper: bool = False) -> Any:
-    """The lower triangular L with x = L Lᵀ, or U = Lᵀ (`upper=True`), of positive definite x (…, M, M).
+    """The triangular factor L of a positive definite matrix x = L Lᵀ.
 
-    Only one triangle of x is read. grad_x = ½ L⁻ᵀ copyltu(Lᵀ L̄) L⁻¹, which is symmetric as x is (Murray).
+    Parameters
+    ----------
+    x : Tensor
+        Symmetric and positive definite, (…, M, M); only one triangle is read.
+    upper : bool, default False
+        Whether to return U = Lᵀ, with x = Uᵀ U, instead.
 
+    Returns
+    -------
+    Tensor
+        (…, M, M), zero above (or below) the diagonal.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not positive definite (on a CPU).
+
+    Notes
+    -----
+    grad_x = ½ L⁻ᵀ copyltu(Lᵀ L̄) L⁻¹, which is symmetric as x is [1]_; copyltu mirrors the lower triangle.
+
+    References
+    ----------
+    .. [1] Murray, "Differentiation of the Cholesky decomposition" (2016).
+
+    Examples
+    --------
     >>> weft.linalg.cholesky(weft.tensor([[4.0, 2.0], [2.0, 5.0]]))
     tensor([[2., 0.],
             [1., 2.]])
@@ -116,11 +141,41 @@ def cholesky(xp: Any, x: Any, /, *, upper: bool = False) -> Any:
 
 @floating(returns=Eigh)
 def eigh(xp: Any, x: Any, /) -> Any:
-    """Eigenvalues w, ascending, and orthonormal eigenvectors of symmetric x (…, M, M): x = V diag(w) Vᵀ.
+    """Eigenvalues and eigenvectors of symmetric matrices: x = V diag(w) Vᵀ.
 
-    Only one triangle of x is read. grad_x = V (diag(w̄) + sym(F ∘ VᵀV̄)) Vᵀ with F_ij = 1/(w_j − w_i): symmetric as x is
-    (Giles). Vectors are unique up to their sign where the eigenvalues are distinct; where some are equal, only
-    functions of the space that these vectors span together have a derivative.
+    Parameters
+    ----------
+    x : Tensor
+        Symmetric, (…, M, M); only one triangle is read.
+
+    Returns
+    -------
+    Eigh
+        `eigenvalues` w, (…, M), ascending, and `eigenvectors` V, (…, M, M): orthonormal columns.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not square, or the iteration does not converge (on a CPU).
+
+    Notes
+    -----
+    grad_x = V (diag(w̄) + sym(F ∘ VᵀV̄)) Vᵀ with F_ij = 1/(w_j − w_i): symmetric as x is [1]_. Vectors are unique up to
+    their sign where the eigenvalues are distinct; where some are equal, only functions of the space that these vectors span
+    together have a derivative.
+
+    References
+    ----------
+    .. [1] Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation" (2008).
+
+    Examples
+    --------
+    >>> w, V = weft.linalg.eigh(weft.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    >>> w
+    tensor([1., 2.])
+    >>> weft.abs(V)
+    tensor([[0., 1.],
+            [1., 0.]])
     """
     result = Eigh(*xp.linalg.eigh(x))
     w, v = result
@@ -137,7 +192,32 @@ def eigh(xp: Any, x: Any, /) -> Any:
 
 @floating()
 def eigvalsh(xp: Any, x: Any, /) -> Any:
-    """The eigenvalues of symmetric x, ascending. grad_x = V diag(g) Vᵀ, equal eigenvalues included."""
+    """The eigenvalues of symmetric matrices.
+
+    Parameters
+    ----------
+    x : Tensor
+        Symmetric, (…, M, M); only one triangle is read.
+
+    Returns
+    -------
+    Tensor
+        (…, M), ascending.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not square, or the iteration does not converge (on a CPU).
+
+    Notes
+    -----
+    grad_x = V diag(g) Vᵀ, equal eigenvalues included.
+
+    Examples
+    --------
+    >>> weft.linalg.eigvalsh(weft.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    tensor([1., 2.])
+    """
 
     def grad_x(g: Any) -> Any:
         v = xp.linalg.eigh(x).eigenvectors
@@ -147,13 +227,41 @@ def eigvalsh(xp: Any, x: Any, /) -> Any:
 
 
 @floating(returns=QR)
-def qr(xp: Any, x: Any, /, *, mode: str = "reduced") -> Any:
-    """x = Q R, orthonormal columns times upper triangle: (…, M, N) → (…, M, K), (…, K, N) with K = min(M, N).
+def qr(xp: Any, x: Any, /, *, mode: Literal["reduced", "complete"] = "reduced") -> Any:
+    """Orthonormal columns times an upper triangle: x = Q R.
 
-    grad_x = (Q̄ + Q copyltu(R R̄ᵀ − Q̄ᵀ Q)) R⁻ᵀ for M ≥ N (Walter & Lehmann). A wide x = [X Y] has R = [U V], X = Q U and
-    V = QᵀY: the gradient is that of X with Q̄ + Y V̄ᵀ for Q̄, beside Q V̄. The first K columns of x must be independent.
-    `mode="complete"` adds columns to Q that are not unique when M > N: then there is no derivative, and the backward
-    pass raises NotImplementedError.
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N); for a derivative, its first K = min(M, N) columns must be independent.
+    mode : {"reduced", "complete"}, default "reduced"
+        K columns in Q, or all M, those beyond the K-th being not unique.
+
+    Returns
+    -------
+    QR
+        `Q`, (…, M, K), and `R`, (…, K, N); (…, M, M) and (…, M, N) where complete.
+
+    Raises
+    ------
+    NotImplementedError
+        In the backward pass of `mode="complete"` for M > N, where there is no derivative.
+
+    Notes
+    -----
+    grad_x = (Q̄ + Q copyltu(R R̄ᵀ − Q̄ᵀ Q)) R⁻ᵀ for M ≥ N [1]_. A wide x = [X Y] has R = [U V], X = Q U and V = QᵀY: the
+    gradient is that of X with Q̄ + Y V̄ᵀ for Q̄, beside Q V̄.
+
+    References
+    ----------
+    .. [1] Walter & Lehmann, "Algorithmic differentiation of linear algebra functions with application in optimum
+       experimental design" (2010).
+
+    Examples
+    --------
+    >>> Q, R = weft.linalg.qr(weft.ones((3, 2)))
+    >>> Q.shape, R.shape
+    ((3, 2), (2, 2))
     """
     result = QR(*xp.linalg.qr(x, mode=mode))
     q, r = result
@@ -180,10 +288,30 @@ def qr(xp: Any, x: Any, /, *, mode: str = "reduced") -> Any:
 
 @floating(returns=SVD)
 def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
-    """x = U diag(S) Vh with orthonormal columns of U and rows of Vh, S descending.
+    """The singular value decomposition: x = U diag(S) Vh.
 
-    Shapes: (…, M, N) → (…, M, M), (…, K), (…, N, N) with K = min(M, N); (…, M, K), (…, K), (…, K, N) with
-    `full_matrices=False`. With Vh = Vᵀ, A = UᵀŪ − ŪᵀU and B = VᵀV̄ − V̄ᵀV the gradient is (Ionescu et al., rearranged)
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N).
+    full_matrices : bool, default True
+        Whether U and Vh are square, with vectors beyond the K-th, K = min(M, N), that are not unique. PyTorch's default
+        is True, too.
+
+    Returns
+    -------
+    SVD
+        `U`, (…, M, M), with orthonormal columns, `S`, (…, K), descending, and `Vh`, (…, N, N), with orthonormal rows;
+        (…, M, K), (…, K) and (…, K, N) if not full.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the iteration does not converge (on a CPU).
+
+    Notes
+    -----
+    With Vh = Vᵀ, A = UᵀŪ − ŪᵀU and B = VᵀV̄ − V̄ᵀV the gradient is, rearranged from [1]_,
 
         U [½ (A + B)_ij / (s_j − s_i) + ½ (A − B)_ij / (s_j + s_i) + diag(S̄)] Vᵀ
         + (I − UUᵀ) Ū S⁻¹ Vᵀ + U S⁻¹ V̄ᵀ (I − VVᵀ).
@@ -191,6 +319,16 @@ def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
     Vectors are unique up to a common sign where the singular values are distinct and not 0; where some are equal, only
     functions of what these vectors span together (as U Vh) have a derivative. The vectors beyond the K-th are never
     unique: their gradient is left out.
+
+    References
+    ----------
+    .. [1] Ionescu, Vantzos & Sminchisescu, "Matrix backpropagation for deep networks with structured layers" (2015).
+
+    Examples
+    --------
+    >>> U, S, Vh = weft.linalg.svd(weft.tensor([[3.0, 0.0], [0.0, -4.0]]))
+    >>> S
+    tensor([4., 3.])
     """
     result = SVD(*xp.linalg.svd(x, full_matrices=full_matrices))
     k = min(x.shape[-2:])
@@ -215,7 +353,32 @@ def svd(xp: Any, x: Any, /, *, full_matrices: bool = True) -> Any:
 
 @floating()
 def svdvals(xp: Any, x: Any, /) -> Any:
-    """The singular values of x, descending. grad_x = U diag(g) Vᵀ, equal singular values included."""
+    """The singular values of each matrix.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N).
+
+    Returns
+    -------
+    Tensor
+        (…, min(M, N)), descending.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the iteration does not converge (on a CPU).
+
+    Notes
+    -----
+    grad_x = U diag(g) Vᵀ, equal singular values included.
+
+    Examples
+    --------
+    >>> weft.linalg.svdvals(weft.tensor([[3.0, 0.0], [0.0, -4.0]]))
+    tensor([4., 3.])
+    """
 
     def grad_x(g: Any) -> Any:
         u, _, vh = xp.linalg.svd(x, full_matrices=False)

@@ -2,7 +2,8 @@
 
 `unary(name, meaning, x=d)` gives dy/dx as `d(xp, x)`, and `y=d` as `d(xp, y)`: the tape then keeps no more than that.
 `binary(name, meaning, d1, d2)` gives dy/dx₁ and dy/dx₂ as `d(xp, x1, x2, y)`. A derivative that is a number is the same
-everywhere. What `primitive` takes besides goes there.
+everywhere. What `primitive` takes besides goes there. `documentation.py` has an
+example of each.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..device import dtypes
 from ..device.devices import namespace_of
 from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Operand, Tensor
+from .documentation import ONE, TWO, document, publish
 
 __all__ = [
     "abs",
@@ -134,7 +136,7 @@ def unary(
             return y, (lambda g: g * from_y(xp, y),)
         return y, (SLOPES[slope],)
 
-    return _publish(function, name, meaning, policy)
+    return publish(function, name, document(name, meaning, "floating" if floating else "numeric", ONE), **policy)
 
 
 def binary(
@@ -157,7 +159,7 @@ def binary(
             return y, constant  # nothing is broadcast or promoted: keep neither operands nor result
         return y, tuple((lambda g, s=s, x=x: unbroadcast(xp, s(g), x)) for s, x in zip(constant, (x1, x2)))
 
-    return _publish(function, name, meaning, policy)
+    return publish(function, name, document(name, meaning, "floating" if floating else "numeric", TWO), **policy)
 
 
 def unary_test(name: str, meaning: str) -> Primitive[[Operand], Tensor]:
@@ -166,7 +168,7 @@ def unary_test(name: str, meaning: str) -> Primitive[[Operand], Tensor]:
     def function(xp: Any, x: Any, /) -> Any:
         return getattr(xp, name)(x), None
 
-    return _publish(function, name, meaning, {})
+    return publish(function, name, document(name, meaning, "test", ONE))
 
 
 def binary_test(name: str, meaning: str) -> Primitive[[Operand, Operand], Tensor]:
@@ -175,51 +177,61 @@ def binary_test(name: str, meaning: str) -> Primitive[[Operand, Operand], Tensor
     def function(xp: Any, x1: Any, x2: Any, /) -> Any:
         return getattr(xp, name)(x1, x2), None
 
-    return _publish(function, name, meaning, {})
-
-
-def _publish(function: Callable, name: str, meaning: str, policy: dict[str, Any]) -> Any:
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"{meaning}, elementwise (array API standard)."
-    return primitive(**policy)(function)
+    return publish(function, name, document(name, meaning, "test", TWO))
 
 
 # --- one argument -----------------------------------------------------------------------------------------------------
-exp = unary("exp", "eˣ", y=lambda xp, y: y, precision="full")
-expm1 = unary("expm1", "eˣ − 1", y=lambda xp, y: y + 1, precision="full")
-log = unary("log", "ln x", x=lambda xp, x: 1 / x, precision="full")
-log1p = unary("log1p", "ln(1 + x)", x=lambda xp, x: 1 / (1 + x), precision="full")
-log2 = unary("log2", "log₂ x", x=lambda xp, x: 1 / (x * math.log(2)), precision="full")
-log10 = unary("log10", "log₁₀ x", x=lambda xp, x: 1 / (x * math.log(10)), precision="full")
-sqrt = unary("sqrt", "√x", y=lambda xp, y: 0.5 / y)
-square = unary("square", "x²", x=lambda xp, x: 2 * x, floating=False)
-reciprocal = unary("reciprocal", "1/x", y=lambda xp, y: -y * y, precision="full")
-negative = unary("negative", "−x", -1, floating=False, rounds_once=True)
-positive = unary("positive", "x", 1, floating=False)
-abs = unary("abs", "|x|", x=lambda xp, x: xp.sign(x), floating=False)
+exp = unary("exp", "Exponential eˣ", y=lambda xp, y: y, precision="full")
+expm1 = unary("expm1", "Exponential less one, eˣ − 1", y=lambda xp, y: y + 1, precision="full")
+log = unary("log", "Natural logarithm ln x", x=lambda xp, x: 1 / x, precision="full")
+log1p = unary("log1p", "Logarithm ln(1 + x)", x=lambda xp, x: 1 / (1 + x), precision="full")
+log2 = unary("log2", "Binary logarithm log₂ x", x=lambda xp, x: 1 / (x * math.log(2)), precision="full")
+log10 = unary("log10", "Common logarithm log₁₀ x", x=lambda xp, x: 1 / (x * math.log(10)), precision="full")
+sqrt = unary("sqrt", "Square root √x", y=lambda xp, y: 0.5 / y)
+square = unary("square", "Square x²", x=lambda xp, x: 2 * x, floating=False)
+reciprocal = unary("reciprocal", "Reciprocal 1/x", y=lambda xp, y: -y * y, precision="full")
+negative = unary("negative", "Negative −x", -1, floating=False, rounds_once=True)
+positive = unary("positive", "Itself, +x", 1, floating=False)
+abs = unary("abs", "Absolute value |x|", x=lambda xp, x: xp.sign(x), floating=False)
 
-sin = unary("sin", "sin x", x=lambda xp, x: xp.cos(x))
-cos = unary("cos", "cos x", x=lambda xp, x: -xp.sin(x))
-tan = unary("tan", "tan x", y=lambda xp, y: 1 + y * y, precision="full")
-asin = unary("asin", "arcsin x", x=lambda xp, x: 1 / xp.sqrt((1 - x) * (1 + x)), precision="full")
-acos = unary("acos", "arccos x", x=lambda xp, x: -1 / xp.sqrt((1 - x) * (1 + x)), precision="full")
-atan = unary("atan", "arctan x", x=lambda xp, x: 1 / (1 + x * x))
-sinh = unary("sinh", "sinh x", x=lambda xp, x: xp.cosh(x), precision="full")
-cosh = unary("cosh", "cosh x", x=lambda xp, x: xp.sinh(x), precision="full")
-tanh = unary("tanh", "tanh x", y=lambda xp, y: 1 - y * y)
-asinh = unary("asinh", "arsinh x", x=lambda xp, x: 1 / xp.hypot(xp.ones_like(x), x))
-acosh = unary("acosh", "arcosh x", x=lambda xp, x: 1 / xp.sqrt((x - 1) * (x + 1)))
-atanh = unary("atanh", "artanh x", x=lambda xp, x: 1 / ((1 - x) * (1 + x)))
+sin = unary("sin", "Sine of x in radians", x=lambda xp, x: xp.cos(x))
+cos = unary("cos", "Cosine of x in radians", x=lambda xp, x: -xp.sin(x))
+tan = unary("tan", "Tangent of x in radians", y=lambda xp, y: 1 + y * y, precision="full")
+asin = unary("asin", "Arcsine of x", x=lambda xp, x: 1 / xp.sqrt((1 - x) * (1 + x)), precision="full")
+acos = unary("acos", "Arccosine of x", x=lambda xp, x: -1 / xp.sqrt((1 - x) * (1 + x)), precision="full")
+atan = unary("atan", "Arctangent of x", x=lambda xp, x: 1 / (1 + x * x))
+sinh = unary("sinh", "Hyperbolic sine of x", x=lambda xp, x: xp.cosh(x), precision="full")
+cosh = unary("cosh", "Hyperbolic cosine of x", x=lambda xp, x: xp.sinh(x), precision="full")
+tanh = unary("tanh", "Hyperbolic tangent of x", y=lambda xp, y: 1 - y * y)
+asinh = unary("asinh", "Inverse of sinh", x=lambda xp, x: 1 / xp.hypot(xp.ones_like(x), x))
+acosh = unary("acosh", "Inverse of cosh", x=lambda xp, x: 1 / xp.sqrt((x - 1) * (x + 1)))
+atanh = unary("atanh", "Inverse of tanh", x=lambda xp, x: 1 / ((1 - x) * (1 + x)))
 
 floor = unary("floor", "The greatest integer ≤ x", 0, floating=False)
 ceil = unary("ceil", "The least integer ≥ x", 0, floating=False)
-trunc = unary("trunc", "x without its fraction", 0, floating=False)
+trunc = unary("trunc", "Integer part of x", 0, floating=False)
 round = unary("round", "The nearest integer, halves to even", 0, floating=False)
 
 
 @primitive
 def sign(xp: Any, x: Any, /) -> Any:
-    """−1, 0 or 1 (z/|z| of a complex z), elementwise (array API standard)."""
+    """−1, 0 or 1 (z/|z| of a complex z), elementwise.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a numeric dtype.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of x; 0 for −0, NaN for NaN. The gradient is 0.
+
+    Examples
+    --------
+    >>> weft.sign(weft.tensor([-2.0, 0.0, 3.0]))
+    tensor([-1.,  0.,  1.])
+    """
     return xp.sign(x) + 0, (SLOPES[0],)  # NumPy says −0 for −0, the standard 0
 
 
@@ -227,12 +239,12 @@ conj = unary("conj", "The complex conjugate", 1, floating=False)
 real = unary("real", "The real part", 1, floating=False)
 imag = unary("imag", "The imaginary part", 0, floating=False)
 
-isfinite = unary_test("isfinite", "Neither infinite nor NaN")
-isinf = unary_test("isinf", "Infinite")
-isnan = unary_test("isnan", "Not a number")
+isfinite = unary_test("isfinite", "Whether x is neither infinite nor NaN")
+isinf = unary_test("isinf", "Whether x is infinite")
+isnan = unary_test("isnan", "Whether x is not a number")
 signbit = unary_test("signbit", "Whether the sign bit is set")
-logical_not = unary_test("logical_not", "not x")
-bitwise_invert = unary_test("bitwise_invert", "Every bit flipped")
+logical_not = unary_test("logical_not", "Whether x is false (or 0)")
+bitwise_invert = unary_test("bitwise_invert", "Every bit of x flipped")
 
 
 def _divisor(xp: Any, x: Any) -> Any:
@@ -241,12 +253,12 @@ def _divisor(xp: Any, x: Any) -> Any:
 
 
 # --- two arguments ----------------------------------------------------------------------------------------------------
-add = binary("add", "x₁ + x₂", 1, 1, rounds_once=True)
-subtract = binary("subtract", "x₁ − x₂", 1, -1, rounds_once=True)
-multiply = binary("multiply", "x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a, rounds_once=True)
-divide = binary("divide", "x₁ / x₂", lambda xp, a, b, y: 1 / b, lambda xp, a, b, y: -y / b, floating=True)
-floor_divide = binary("floor_divide", "⌊x₁ / x₂⌋", 0, 0)
-remainder = binary("remainder", "x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, y: -xp.floor_divide(a, b))
+add = binary("add", "Sum x₁ + x₂", 1, 1, rounds_once=True)
+subtract = binary("subtract", "Difference x₁ − x₂", 1, -1, rounds_once=True)
+multiply = binary("multiply", "Product x₁ x₂", lambda xp, a, b, y: b, lambda xp, a, b, y: a, rounds_once=True)
+divide = binary("divide", "Quotient x₁ / x₂", lambda xp, a, b, y: 1 / b, lambda xp, a, b, y: -y / b, floating=True)
+floor_divide = binary("floor_divide", "Quotient rounded down, ⌊x₁ / x₂⌋", 0, 0)
+remainder = binary("remainder", "Remainder x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, y: -xp.floor_divide(a, b))
 atan2 = binary(
     "atan2",
     "The angle of the point (x₂, x₁)",
@@ -254,16 +266,18 @@ atan2 = binary(
     lambda xp, a, b, y: -a / _divisor(xp, a * a + b * b),
     floating=True,
 )
-hypot = binary("hypot", "√(x₁² + x₂²)", lambda xp, a, b, y: a / y, lambda xp, a, b, y: b / y, floating=True)
+hypot = binary("hypot", "Hypotenuse √(x₁² + x₂²)", lambda xp, a, b, y: a / y, lambda xp, a, b, y: b / y, floating=True)
 logaddexp = binary(
     "logaddexp",
-    "ln(exp x₁ + exp x₂)",
+    "Logarithm of a sum, ln(exp x₁ + exp x₂)",
     lambda xp, a, b, y: xp.exp(a - y),
     lambda xp, a, b, y: xp.exp(b - y),
     floating=True,
     precision="full",
 )
-copysign = binary("copysign", "|x₁| with the sign of x₂", lambda xp, a, b, y: xp.sign(a) * xp.sign(y), 0, floating=True)
+copysign = binary(
+    "copysign", "Magnitude |x₁| with the sign of x₂", lambda xp, a, b, y: xp.sign(a) * xp.sign(y), 0, floating=True
+)
 
 
 def _chosen(xp: Any, mine: Any, other: Any, y: Any) -> Any:
@@ -273,18 +287,48 @@ def _chosen(xp: Any, mine: Any, other: Any, y: Any) -> Any:
 
 
 maximum = binary(
-    "maximum", "The larger", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y)
+    "maximum",
+    "The larger of x₁ and x₂",
+    lambda xp, a, b, y: _chosen(xp, a, b, y),
+    lambda xp, a, b, y: _chosen(xp, b, a, y),
 )
 minimum = binary(
-    "minimum", "The smaller", lambda xp, a, b, y: _chosen(xp, a, b, y), lambda xp, a, b, y: _chosen(xp, b, a, y)
+    "minimum",
+    "The smaller of x₁ and x₂",
+    lambda xp, a, b, y: _chosen(xp, a, b, y),
+    lambda xp, a, b, y: _chosen(xp, b, a, y),
 )
 
 
 @primitive(precision="full")
 def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
-    """x₁ to the power x₂, elementwise (array API standard).
+    """Power x₁^x₂, elementwise.
 
-    dx₁ = x₂ x₁^(x₂−1), and dx₂ = y ln x₁, which is 0 at x₁ = 0.
+    Parameters
+    ----------
+    x1 : Tensor or number
+        The base.
+    x2 : Tensor or number
+        The exponent, broadcast against x1; a number takes the other's dtype, if it can.
+
+    Returns
+    -------
+    Tensor
+        Of the shape that they broadcast to and the dtype that they promote to.
+
+    Raises
+    ------
+    ValueError
+        If integers are raised to a negative integer (on a CPU): that is no integer.
+
+    Notes
+    -----
+    grad_x₁ = g x₂ x₁^(x₂−1), and grad_x₂ = g y ln x₁, which is 0 where x₁ ≤ 0.
+
+    Examples
+    --------
+    >>> weft.pow(weft.tensor([2.0, 3.0]), 2)
+    tensor([4., 9.])
     """
     if type(x1) in INEXACT or type(x2) in INEXACT:
         x1, x2 = _operands(xp, x1, x2)
@@ -318,9 +362,27 @@ def _clip(xp: Any, x: Any, min: Any, max: Any) -> Any:
 
 
 @primitive
-def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
-    """x limited to [min, max], elementwise (array API standard). The gradient passes where x is inside, edges included.
+def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = None) -> Any:
+    """Limit to an interval: x, but at least `min` and at most `max`, elementwise.
 
+    Parameters
+    ----------
+    x : Tensor
+        Of a real dtype.
+    min, max : Tensor or number, optional
+        The bounds, which broadcast against x; None is no bound. They take no part in promotion.
+
+    Returns
+    -------
+    Tensor
+        In the dtype of x; integers with a bound that is a float become the default dtype.
+
+    Notes
+    -----
+    The gradient passes to x where it is inside, edges included, and to a bound where x is beyond it.
+
+    Examples
+    --------
     >>> weft.clip(weft.tensor([-2.0, 0.5, 2.0]), 0, 1)
     tensor([0. , 0.5, 1. ])
     """
@@ -343,17 +405,17 @@ def clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 nextafter = binary_test("nextafter", "The next number from x₁ towards x₂")
-equal = binary_test("equal", "x₁ = x₂")
-not_equal = binary_test("not_equal", "x₁ ≠ x₂")
-less = binary_test("less", "x₁ < x₂")
-less_equal = binary_test("less_equal", "x₁ ≤ x₂")
-greater = binary_test("greater", "x₁ > x₂")
-greater_equal = binary_test("greater_equal", "x₁ ≥ x₂")
-logical_and = binary_test("logical_and", "x₁ and x₂")
-logical_or = binary_test("logical_or", "x₁ or x₂")
-logical_xor = binary_test("logical_xor", "Exactly one of x₁ and x₂")
+equal = binary_test("equal", "Whether x₁ = x₂")
+not_equal = binary_test("not_equal", "Whether x₁ ≠ x₂")
+less = binary_test("less", "Whether x₁ < x₂")
+less_equal = binary_test("less_equal", "Whether x₁ ≤ x₂")
+greater = binary_test("greater", "Whether x₁ > x₂")
+greater_equal = binary_test("greater_equal", "Whether x₁ ≥ x₂")
+logical_and = binary_test("logical_and", "Whether both x₁ and x₂ are true")
+logical_or = binary_test("logical_or", "Whether x₁ or x₂ is true, or both")
+logical_xor = binary_test("logical_xor", "Whether exactly one of x₁ and x₂ is true")
 bitwise_and = binary_test("bitwise_and", "Bits set in both")
 bitwise_or = binary_test("bitwise_or", "Bits set in either")
 bitwise_xor = binary_test("bitwise_xor", "Bits set in exactly one")
-bitwise_left_shift = binary_test("bitwise_left_shift", "x₁ shifted left by x₂ bits")
-bitwise_right_shift = binary_test("bitwise_right_shift", "x₁ shifted right by x₂ bits")
+bitwise_left_shift = binary_test("bitwise_left_shift", "Bits of x₁ shifted left by x₂")
+bitwise_right_shift = binary_test("bitwise_right_shift", "Bits of x₁ shifted right by x₂")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -53,7 +54,34 @@ def _scatter_add(xp: Any, values: Any, indices: Any, /, *, size: int, axis: int)
 
 @primitive(moves=True)
 def take(xp: Any, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
-    """The elements of x at `indices` (1-d) along `axis`, which may be left out for 1-d x."""
+    """The elements of x at `indices` along an axis.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype.
+    indices : Tensor
+        Integers (K,), negative ones counting from the end.
+    axis : int, optional
+        What is looked up along; may be left out where x is 1-d.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x, but K long along `axis`. The gradient of what is taken twice is added up.
+
+    Raises
+    ------
+    ValueError
+        If `axis` is left out and x is not 1-d, or `indices` is not 1-d.
+    IndexError
+        If an index is out of bounds (on a CPU).
+
+    Examples
+    --------
+    >>> weft.take(weft.tensor([5.0, 6.0, 7.0]), weft.tensor([2, 0, 2]))
+    tensor([7., 5., 7.])
+    """
     if axis is None and x.ndim != 1:
         raise ValueError(f"`take` needs `axis` for an array with {x.ndim} axes")
     if indices.ndim != 1:
@@ -71,7 +99,31 @@ def take(xp: Any, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
 
 @primitive(moves=True)
 def take_along_axis(xp: Any, x: Any, indices: Any, /, *, axis: int = -1) -> Any:
-    """The element of x that `indices` names for each position along `axis`."""
+    """The element of x that `indices` names for each position along an axis.
+
+    With axis=-1: y[…, j] = x[…, indices[…, j]].
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype.
+    indices : Tensor
+        Integers, negative ones counting from the end; with as many axes as x, broadcast against it but for `axis`.
+    axis : int, default -1
+        What is looked up along.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `indices`, broadcast. PyTorch calls this `take_along_dim`.
+
+    Examples
+    --------
+    >>> x = weft.tensor([[3.0, 1.0], [2.0, 4.0]])
+    >>> weft.take_along_axis(x, weft.argsort(x))
+    tensor([[1., 3.],
+            [2., 4.]])
+    """
     y = xp.take_along_axis(x, indices, axis=axis)
 
     def grad_x(g: Any) -> Any:
@@ -151,7 +203,25 @@ def _setitem(xp: Any, x: Any, value: Any, /, *, key: Any) -> Any:
 
 @primitive
 def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
-    """x₁ where the condition holds, x₂ elsewhere; Python numbers take the other's dtype (or the default one)."""
+    """A choice between x₁, where the condition holds, and x₂, elsewhere.
+
+    Parameters
+    ----------
+    condition : Tensor
+        Booleans.
+    x1, x2 : Tensor or number
+        Broadcast against each other and the condition; a number takes the other's dtype (or the default one).
+
+    Returns
+    -------
+    Tensor
+        Of the dtype that x1 and x2 promote to. Each gets the gradient of the elements that it was chosen for.
+
+    Examples
+    --------
+    >>> weft.where(weft.tensor([True, False]), 1.0, weft.tensor([2.0, 3.0]))
+    tensor([1., 3.])
+    """
     if type(x1) in INEXACT or type(x2) in INEXACT:
         x1, x2 = _operands(xp, x1, x2)
         if not hasattr(x1, "dtype") and not hasattr(x2, "dtype"):
@@ -171,21 +241,92 @@ def _nonzero(xp: Any, x: Any, /) -> Any:
 
 
 def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
-    """The positions of the elements that are not zero, one index array per axis."""
+    """The positions of the elements that are not zero.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype, with at least one axis.
+
+    Returns
+    -------
+    tuple of Tensor
+        One for each axis of x: integers (K,), in row-major order. `x[weft.nonzero(x)]` has the K elements.
+
+    Raises
+    ------
+    ValueError
+        If x is 0-d.
+
+    Notes
+    -----
+    K is known to the host only: a GPU is waited for.
+
+    Examples
+    --------
+    >>> weft.nonzero(weft.tensor([0, 3, 0, 4]))
+    (tensor([1, 3]),)
+    """
     if not x.ndim:
         raise ValueError("`nonzero` needs at least one axis, got a 0-d tensor")
     return cast(tuple[Tensor, ...], _nonzero(x))
 
 
 @primitive(moves=True)
-def searchsorted(xp: Any, x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
-    """Where each x₂ would be inserted into the sorted x₁ to keep it sorted."""
+def searchsorted(
+    xp: Any, x1: Any, x2: Any, /, *, side: Literal["left", "right"] = "left", sorter: Tensor | None = None
+) -> Any:
+    """Where each x₂ would be inserted into the sorted x₁ to keep it sorted.
+
+    Parameters
+    ----------
+    x1 : Tensor
+        Ascending (or made so by `sorter`), 1-d.
+    x2 : Tensor
+        What to insert, of any shape.
+    side : {"left", "right"}, default "left"
+        Before or after elements that are equal to it.
+    sorter : Tensor, optional
+        Integers that sort x1, as `argsort` returns them.
+
+    Returns
+    -------
+    Tensor
+        Integers of the shape of x2, from 0 to the length of x1.
+
+    Examples
+    --------
+    >>> weft.searchsorted(weft.tensor([1.0, 2.0, 3.0]), weft.tensor([2.0, 2.5]))
+    tensor([1, 2])
+    """
     return xp.searchsorted(x1, x2, side=side, sorter=innermost(sorter)), None
 
 
 @primitive(moves=True)
 def argsort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    """The positions that sort x along `axis`."""
+    """The positions that sort x along an axis.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a real dtype; NaN comes last.
+    axis : int, default -1
+        What is sorted along.
+    descending : bool, default False
+        Whether the largest comes first.
+    stable : bool, default True
+        Whether equal elements are certain to keep their order, descending too.
+
+    Returns
+    -------
+    Tensor
+        Integers (int64) of the shape of x.
+
+    Examples
+    --------
+    >>> weft.argsort(weft.tensor([3, 1, 2]))
+    tensor([1, 2, 0])
+    """
     if xp is np:
         order = np.argsort(x, axis=axis, stable=stable)
         if descending:  # equal elements keep their order: sort the reversed array and mirror the positions
@@ -197,14 +338,59 @@ def argsort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, sta
 
 @primitive(moves=True)
 def sort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    """x sorted along `axis`."""
+    """Sorted along an axis: the values alone (see `argsort` for where they were).
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a real dtype; NaN comes last.
+    axis : int, default -1
+        What is sorted along.
+    descending : bool, default False
+        Whether the largest comes first.
+    stable : bool, default True
+        Whether equal elements are certain to keep their order, which decides who gets the gradient.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of x.
+
+    Examples
+    --------
+    >>> weft.sort(weft.tensor([3, 1, 2]), descending=True)
+    tensor([3, 2, 1])
+    """
     order = argsort.generic(xp, x, axis=axis, descending=descending, stable=stable)[0]
     y = xp.take_along_axis(x, order, axis=axis)
     return y, (lambda g: xp.take_along_axis(g, xp.argsort(order, axis=axis), axis=axis),)
 
 
 # --- sets -------------------------------------------------------------------------------------------------------------
-def _unique(name: str, doc: str) -> Any:
+UNIQUE = """{meaning}.
+
+Parameters
+----------
+x : Tensor
+    Of any shape; each NaN is distinct.
+
+Returns
+-------
+NamedTuple of Tensor
+    `values`, ascending{returns}. All are off the tape.
+
+Examples
+--------
+>>> values, {names} = weft.{name}(weft.tensor([3, 1, 3]))
+>>> values, {names}
+({found})
+"""
+INDICES = ("indices", "where each is first in x, flattened", "[1, 0]")
+INVERSE = ("inverse_indices", "for each element of x, which value it is", "[1, 0, 1]")
+COUNTS = ("counts", "how often each is in x", "[1, 2]")
+
+
+def _unique(name: str, meaning: str, *others: tuple[str, str, str]) -> Callable[[Tensor], Any]:
     def function(x: Tensor, /) -> Any:
         found: Any = getattr(devices.namespace_of(x.data), name)(x.data)
         if not isinstance(found, tuple):
@@ -212,21 +398,63 @@ def _unique(name: str, doc: str) -> Any:
         return type(found)(*[wrap(f, x.device) for f in found])
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
+    function.__doc__ = UNIQUE.format(
+        meaning=meaning,
+        returns="".join(f";\n    `{what}`, {means}" for what, means, _ in others),
+        name=name,
+        names=", ".join(what for what, _, _ in others),
+        found=", ".join(f"tensor({found})" for found in ("[1, 3]", *(example for _, _, example in others))),
+    )
     return function
 
 
 @primitive(moves=True)
 def isin(xp: Any, x1: Any, x2: Any, /, *, invert: bool = False) -> Any:
-    """Whether each element of x₁ is among those of x₂ (`invert=True`: is not)."""
+    """Whether each element of x₁ is among those of x₂.
+
+    Parameters
+    ----------
+    x1 : Tensor or number
+        What is looked for, of any shape.
+    x2 : Tensor or number
+        What is looked through.
+    invert : bool, default False
+        Whether to tell those that are not instead.
+
+    Returns
+    -------
+    Tensor
+        Booleans of the shape of x1.
+
+    Examples
+    --------
+    >>> weft.isin(weft.tensor([1, 2, 3]), weft.tensor([2, 4]))
+    tensor([False,  True, False])
+    """
     return xp.isin(x1, x2, invert=invert), None
 
 
-unique_all = _unique("unique_all", "Distinct values, their first indices, the inverse indices and the counts.")
-unique_counts = _unique("unique_counts", "Distinct values and their counts.")
-unique_inverse = _unique("unique_inverse", "Distinct values and, for each element, the index of its value.")
+unique_all = _unique("unique_all", "Distinct values, where they are, and how often", INDICES, INVERSE, COUNTS)
+unique_counts = _unique("unique_counts", "Distinct values, and how often each is there", COUNTS)
+unique_inverse = _unique("unique_inverse", "Distinct values and, for each element, which it is", INVERSE)
 
 
 def unique_values(x: Tensor, /) -> Tensor:
-    """The distinct values of x, ascending."""
+    """The distinct values of x, ascending.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape; each NaN is distinct.
+
+    Returns
+    -------
+    Tensor
+        Of shape (K,) and the dtype of x, off the tape.
+
+    Examples
+    --------
+    >>> weft.unique_values(weft.tensor([3, 1, 3]))
+    tensor([1, 3])
+    """
     return unique_counts(x).values

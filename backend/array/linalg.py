@@ -11,10 +11,10 @@ differentiation" (2008).
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from ..tape.autograd import primitive
-from ..tape.tensor import Tensor, innermost
+from ..tape.tensor import Axes, DType, Tensor, innermost
 from . import elementwise, reductions
 from .creation import eye, zeros_like
 from .decompositions import SlogDet, cholesky, eigh, eigvalsh, floating, qr, svd, svdvals
@@ -54,7 +54,33 @@ __all__ = [
 # --- inverses and determinants ----------------------------------------------------------------------------------------
 @floating()
 def inv(xp: Any, x: Any, /) -> Any:
-    """The inverse. grad_x = −x⁻ᵀ g x⁻ᵀ."""
+    """The inverse of each matrix.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, M), of any dtype; integers become the default one.
+
+    Returns
+    -------
+    Tensor
+        x⁻¹, (…, M, M). `solve` is faster and more exact for x⁻¹ y.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not square, or singular (on a CPU).
+
+    Notes
+    -----
+    grad_x = −x⁻ᵀ g x⁻ᵀ.
+
+    Examples
+    --------
+    >>> weft.linalg.inv(weft.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5 , 0.  ],
+            [0.  , 0.25]])
+    """
     y = xp.linalg.inv(x)
 
     def grad_x(g: Any) -> Any:
@@ -66,8 +92,31 @@ def inv(xp: Any, x: Any, /) -> Any:
 
 @floating()
 def solve(xp: Any, x1: Any, x2: Any, /) -> Any:
-    """The y with x₁ y = x₂: x₁ (…, M, M), x₂ (M,) or (…, M, K). grad_x₂ = x₁⁻ᵀ g, grad_x₁ = −grad_x₂ yᵀ.
+    """Systems of linear equations: the y with x₁ y = x₂.
 
+    Parameters
+    ----------
+    x1 : Tensor
+        (…, M, M), of any dtype; integers become the default one.
+    x2 : Tensor
+        (M,), or (…, M, K) for K systems.
+
+    Returns
+    -------
+    Tensor
+        (…, M) or (…, M, K).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not square, or singular (on a CPU).
+
+    Notes
+    -----
+    grad_x₂ = x₁⁻ᵀ g and grad_x₁ = −grad_x₂ yᵀ.
+
+    Examples
+    --------
     >>> weft.linalg.solve(weft.tensor([[2.0, 0.0], [0.0, 4.0]]), weft.tensor([1.0, 1.0]))
     tensor([0.5 , 0.25])
     """
@@ -85,11 +134,35 @@ def solve(xp: Any, x1: Any, x2: Any, /) -> Any:
 
 
 @floating()
-def pinv(xp: Any, x: Any, /, *, rtol: Any = None) -> Any:
-    """The Moore–Penrose pseudo-inverse P (…, N, M) of x (…, M, N).
+def pinv(xp: Any, x: Any, /, *, rtol: float | Tensor | None = None) -> Any:
+    """The Moore–Penrose pseudo-inverse P of each matrix.
 
-    Singular values up to `rtol` times the largest (max(M, N) times the dtype's eps if None) count as 0.
-    grad_x = −Pᵀ g Pᵀ + (I − x P) gᵀ P Pᵀ + Pᵀ P gᵀ (I − P x), where the rank does not change (Golub & Pereyra).
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N), of any dtype; integers become the default one.
+    rtol : float or Tensor, optional
+        Singular values up to this times the largest count as 0; max(M, N) times the dtype's eps if None.
+
+    Returns
+    -------
+    Tensor
+        P, (…, N, M): x⁻¹ where there is one, and y = P b minimises |x y − b|.
+
+    Notes
+    -----
+    grad_x = −Pᵀ g Pᵀ + (I − x P) gᵀ P Pᵀ + Pᵀ P gᵀ (I − P x), where the rank does not change [1]_.
+
+    References
+    ----------
+    .. [1] Golub & Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems whose variables
+       separate" (1973).
+
+    Examples
+    --------
+    >>> weft.linalg.pinv(weft.tensor([[2.0, 0.0], [0.0, 0.0]]))
+    tensor([[0.5, 0. ],
+            [0. , 0. ]])
     """
     y = xp.linalg.pinv(x, rtol=innermost(rtol))
 
@@ -103,14 +176,64 @@ def pinv(xp: Any, x: Any, /, *, rtol: Any = None) -> Any:
 
 @floating()
 def det(xp: Any, x: Any, /) -> Any:
-    """The determinant. grad_x = g det(x) x⁻ᵀ, for x that can be inverted."""
+    """The determinant of each matrix.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, M), of any dtype; integers become the default one.
+
+    Returns
+    -------
+    Tensor
+        Of shape (…); it overflows early, which `slogdet` does not.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not square, and in the backward pass if one is singular (on a CPU).
+
+    Notes
+    -----
+    grad_x = g det(x) x⁻ᵀ, for x that can be inverted.
+
+    Examples
+    --------
+    >>> weft.linalg.det(weft.tensor([[2.0, 1.0], [0.0, 3.0]]))
+    tensor(6.)
+    """
     y = xp.linalg.det(x)
     return y, (lambda g: (g * y)[..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
 
 
 @floating(returns=SlogDet)
 def slogdet(xp: Any, x: Any, /) -> Any:
-    """The sign of the determinant and the logarithm of its magnitude. grad_x = g x⁻ᵀ, g being the logarithm's."""
+    """The sign of the determinant of each matrix, and the logarithm of its magnitude.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, M), of any dtype; integers become the default one.
+
+    Returns
+    -------
+    SlogDet
+        `sign` and `logabsdet`, of shape (…): det x = sign · exp(logabsdet). 0 and −∞ where x is singular.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not square, and in the backward pass if one is singular (on a CPU).
+
+    Notes
+    -----
+    grad_x = g x⁻ᵀ, g being the logarithm's; the sign has no gradient.
+
+    Examples
+    --------
+    >>> weft.linalg.slogdet(weft.tensor([[1.0, 0.0], [0.0, -1.0]]))
+    SlogDet(sign=tensor(-1.), logabsdet=tensor(0.))
+    """
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         return (g[1][..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
@@ -121,7 +244,34 @@ def slogdet(xp: Any, x: Any, /) -> Any:
 # --- products and powers ----------------------------------------------------------------------------------------------
 @primitive
 def cross(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """The cross product of vectors of length 3 along `axis`. grad_x₁ = x₂ × g, grad_x₂ = g × x₁."""
+    """The cross product x₁ × x₂ of vectors of length 3.
+
+    Parameters
+    ----------
+    x1, x2 : Tensor
+        3 long along `axis`, broadcast against each other.
+    axis : int, default -1
+        Where the vectors lie.
+
+    Returns
+    -------
+    Tensor
+        Of the shape that they broadcast to and the dtype that they promote to.
+
+    Raises
+    ------
+    ValueError
+        If a vector is not of length 3.
+
+    Notes
+    -----
+    grad_x₁ = x₂ × g and grad_x₂ = g × x₁.
+
+    Examples
+    --------
+    >>> weft.linalg.cross(weft.tensor([1.0, 0.0, 0.0]), weft.tensor([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
     return xp.linalg.cross(x1, x2, axis=axis), (
         lambda g: unbroadcast(xp, xp.linalg.cross(x2, g, axis=axis), x1),
         lambda g: unbroadcast(xp, xp.linalg.cross(g, x1, axis=axis), x2),
@@ -129,14 +279,64 @@ def cross(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 
 def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
-    """All products x₁[i] x₂[j] of two vectors."""
+    """All products of two vectors: y[i, j] = x₁[i] x₂[j].
+
+    Parameters
+    ----------
+    x1 : Tensor
+        (M,).
+    x2 : Tensor
+        (N,).
+
+    Returns
+    -------
+    Tensor
+        (M, N), of the dtype that they promote to.
+
+    Raises
+    ------
+    ValueError
+        If either is no vector.
+
+    Examples
+    --------
+    >>> weft.linalg.outer(weft.tensor([1.0, 2.0]), weft.tensor([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
     if x1.ndim != 1 or x2.ndim != 1:
         raise ValueError(f"`outer` needs two vectors, got shapes {x1.shape} and {x2.shape}")
     return elementwise.multiply(expand_dims(x1, axis=1), expand_dims(x2, axis=0))
 
 
 def matrix_power(x: Tensor, n: int, /) -> Tensor:
-    """x multiplied with itself n times, by repeated squaring; the identity for 0, the inverse's power for n < 0."""
+    """Each matrix multiplied with itself n times, by repeated squaring.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, M).
+    n : int
+        0 gives the identity, n < 0 the power of the inverse.
+
+    Returns
+    -------
+    Tensor
+        xⁿ, (…, M, M).
+
+    Raises
+    ------
+    ValueError
+        If the matrices are not square.
+    numpy.linalg.LinAlgError
+        If n < 0 and a matrix is singular (on a CPU).
+
+    Examples
+    --------
+    >>> weft.linalg.matrix_power(weft.tensor([[1.0, 1.0], [0.0, 1.0]]), 5)
+    tensor([[1., 5.],
+            [0., 1.]])
+    """
     if x.ndim < 2 or x.shape[-2] != x.shape[-1]:
         raise ValueError(f"`matrix_power` needs square matrices, got shape {x.shape}")
     if n < 0:
@@ -153,7 +353,30 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
 # --- diagonals, rank and norms ----------------------------------------------------------------------------------------
 @primitive
 def diagonal(xp: Any, x: Any, /, *, offset: int = 0) -> Any:
-    """The diagonal of each matrix, `offset` above (or below, if negative) the main one."""
+    """The diagonal of each matrix.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N).
+    offset : int, default 0
+        How far above the main diagonal; below it if negative.
+
+    Returns
+    -------
+    Tensor
+        (…, K), K being how much of the diagonal lies in the matrix.
+
+    Raises
+    ------
+    ValueError
+        If x has fewer than two axes.
+
+    Examples
+    --------
+    >>> weft.linalg.diagonal(weft.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([1., 4.])
+    """
     y = xp.linalg.diagonal(x, offset=offset)
 
     def grad_x(g: Any) -> Any:
@@ -167,13 +390,51 @@ def diagonal(xp: Any, x: Any, /, *, offset: int = 0) -> Any:
     return y, (grad_x,)
 
 
-def trace(x: Tensor, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
-    """The sum of each matrix's diagonal."""
+def trace(x: Tensor, /, *, offset: int = 0, dtype: DType = None) -> Tensor:
+    """The sum of each matrix's diagonal.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N).
+    offset : int, default 0
+        How far above the main diagonal; below it if negative.
+    dtype : dtype, optional
+        That of the sum; as in `sum` if None.
+
+    Returns
+    -------
+    Tensor
+        Of shape (…).
+
+    Examples
+    --------
+    >>> weft.linalg.trace(weft.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(5.)
+    """
     return reductions.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
-def matrix_rank(x: Tensor, /, *, rtol: Any = None) -> Tensor:
-    """How many singular values exceed `rtol` times the largest (max(M, N) times the dtype's eps if None)."""
+def matrix_rank(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
+    """The rank of each matrix: how many singular values are not negligible.
+
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N).
+    rtol : float or Tensor, optional
+        Those count that exceed this times the largest; max(M, N) times the dtype's eps if None.
+
+    Returns
+    -------
+    Tensor
+        Integers of shape (…). No gradient.
+
+    Examples
+    --------
+    >>> weft.linalg.matrix_rank(weft.tensor([[1.0, 2.0], [2.0, 4.0]]))
+    tensor(1)
+    """
     s = svdvals(x.detach())
     if not s.shape[-1]:
         return reductions.count_nonzero(s, axis=-1)
@@ -185,10 +446,33 @@ def matrix_rank(x: Tensor, /, *, rtol: Any = None) -> Tensor:
 
 
 @floating(precision="full")
-def vector_norm(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
-    """(Σ |x|ᵖ)^(1/p) over `axis`, p being `ord`; for ±inf the largest or smallest |x|, for 0 the number of non-zeros.
+def vector_norm(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """The p-norm over `axis`: (Σ |x|ᵖ)^(1/p).
 
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype; integers become the default one.
+    axis : int, tuple of int or None, default None
+        What makes up one vector; everything if None.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+    ord : float, default 2
+        p; ±inf is the largest or smallest |x|, 0 the number of non-zeros.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x without the reduced axes.
+
+    Notes
+    -----
     grad_x = g sign(x) (|x| / norm)^(p − 1), and 0 where the norm is 0; equal extremes share the gradient of ±inf.
+
+    Examples
+    --------
+    >>> weft.linalg.vector_norm(weft.tensor([[3.0, 4.0], [0.0, 1.0]]), axis=1)
+    tensor([5., 1.])
     """
     y = xp.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
@@ -205,11 +489,34 @@ def vector_norm(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False,
     return y, (grad_x,)
 
 
-def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: float | Literal["fro", "nuc"] = "fro") -> Tensor:
     """A norm of each matrix.
 
-    "fro" is √Σ x²; "nuc" is the sum of the singular values, ±2 the largest or smallest of them; ±1 is the largest or
-    smallest sum of magnitudes over a column, ±inf over a row.
+    Parameters
+    ----------
+    x : Tensor
+        (…, M, N).
+    keepdims : bool, default False
+        Whether the last two axes stay, with length 1.
+    ord : {"fro", "nuc", 1, -1, 2, -2, inf, -inf}, default "fro"
+        "fro" is √Σ x²; "nuc" is the sum of the singular values, ±2 the largest or smallest of them; ±1 is the largest or
+        smallest sum of magnitudes over a column, ±inf over a row.
+
+    Returns
+    -------
+    Tensor
+        Of shape (…).
+
+    Raises
+    ------
+    ValueError
+        If there is no such norm.
+
+    Examples
+    --------
+    >>> x = weft.tensor([[3.0, 0.0], [0.0, 4.0]])
+    >>> weft.linalg.matrix_norm(x), weft.linalg.matrix_norm(x, ord="nuc")
+    (tensor(5.), tensor(7.))
     """
     if ord in ("fro", None):
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
@@ -218,7 +525,7 @@ def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: Any = "fro") -> Te
     if ord in ("nuc", 2, -2):
         found = svdvals(x)
     else:
-        found = reductions.sum(elementwise.abs(x), axis=-2 if abs(ord) == 1 else -1)
+        found = reductions.sum(elementwise.abs(x), axis=-2 if ord in (1, -1) else -1)
     pick = reductions.sum if ord == "nuc" else reductions.max if ord > 0 else reductions.min
     y = pick(found, axis=-1, keepdims=keepdims)
     return expand_dims(y, axis=-1) if keepdims else y

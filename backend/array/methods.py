@@ -6,14 +6,15 @@ has keeps PyTorch's (`transpose(d0, d1)`, `view`, `permute`, `unsqueeze`, `clone
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..device import devices
 from ..tape.autograd import _mode, backward, primitive
-from ..tape.tensor import Tensor, innermost, wrap
+from ..tape.tensor import Axes, DType, Operand, Tensor, innermost, wrap
 from . import elementwise, indexing, linalg, manipulation, products, reductions
 from .creation import asarray
 
@@ -167,18 +168,21 @@ for module, names in {
 
 
 def _reduction(f: Callable) -> Callable:
-    def method(self: Tensor, axis: Any = None, **kwargs: Any) -> Tensor:
+    def method(self: Tensor, axis: Axes = None, **kwargs: Any) -> Tensor:
         return f(self, axis=axis, **kwargs)
 
-    method.__name__, method.__doc__ = f.__name__, f.__doc__
-    return method
+    made: Any = method
+    made.__name__, made.__doc__ = f.__name__, f.__doc__
+    x, axis, *options = inspect.signature(f).parameters.values()  # those of f, but that the axis need not be named
+    made.__signature__ = inspect.Signature([x, axis.replace(kind=axis.POSITIONAL_OR_KEYWORD), *options])
+    return made
 
 
 for name in ("sum", "mean", "std", "var", "prod", "max", "min", "all", "any", "argmax", "argmin", "logsumexp"):
     method(_reduction(getattr(reductions, name)), name)
 
 
-def _varargs(args: tuple) -> tuple:
+def _varargs(args: tuple) -> tuple[int, ...]:
     return tuple(args[0]) if len(args) == 1 and isinstance(args[0], tuple | list) else args
 
 
@@ -186,25 +190,95 @@ method(backward)
 
 
 @method
-def reshape(self: Tensor, *shape: Any) -> Tensor:
-    """The same elements in another shape: `x.reshape(2, -1)` or `x.reshape((2, -1))`."""
+def reshape(self: Tensor, *shape: int | Sequence[int]) -> Tensor:
+    """The same elements, in row-major order, in another shape.
+
+    Parameters
+    ----------
+    *shape : int or sequence of int
+        One number for each axis or all in one sequence; one may be −1 and is worked out.
+
+    Returns
+    -------
+    Tensor
+        A view where memory order allows it.
+
+    Raises
+    ------
+    ValueError
+        If the number of elements differs.
+
+    Examples
+    --------
+    >>> weft.arange(6).reshape(2, -1).shape
+    (2, 3)
+    """
     return manipulation.reshape(self, _varargs(shape))
 
 
 @method
-def view(self: Tensor, *shape: Any) -> Tensor:
-    """`reshape` (PyTorch's name; it copies where memory order requires it)."""
+def view(self: Tensor, *shape: int | Sequence[int]) -> Tensor:
+    """`reshape` by PyTorch's name; it copies where memory order requires it, where PyTorch raises.
+
+    Parameters
+    ----------
+    *shape : int or sequence of int
+        One number for each axis or all in one sequence; one may be −1 and is worked out.
+
+    Returns
+    -------
+    Tensor
+        Of this shape.
+
+    Raises
+    ------
+    ValueError
+        If the number of elements differs.
+    """
     return manipulation.reshape(self, _varargs(shape))
 
 
 @method
 def view_as(self: Tensor, other: Tensor) -> Tensor:
+    """`reshape` to the shape of another tensor.
+
+    Parameters
+    ----------
+    other : Tensor
+        Of as many elements; only its shape is used.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `other`.
+    """
     return manipulation.reshape(self, other.shape)
 
 
 @method
 def flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Axes start_dim … end_dim merged into one."""
+    """Neighbouring axes merged into one.
+
+    Parameters
+    ----------
+    start_dim, end_dim : int, default 0 and -1
+        The first and the last of them.
+
+    Returns
+    -------
+    Tensor
+        With one axis for those; (1,) for a 0-d tensor.
+
+    Raises
+    ------
+    ValueError
+        If `start_dim` comes after `end_dim`.
+
+    Examples
+    --------
+    >>> weft.ones((2, 3, 4)).flatten(1).shape
+    (2, 12)
+    """
     n = self.ndim
     if not n:
         return manipulation.reshape(self, (1,))
@@ -219,15 +293,42 @@ def flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 @method
 def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two axes exchanged (PyTorch's meaning; NumPy's is `permute`)."""
+    """Two axes exchanged: PyTorch's meaning (NumPy's is `permute`).
+
+    Parameters
+    ----------
+    dim0, dim1 : int
+        Which.
+
+    Returns
+    -------
+    Tensor
+        A view.
+    """
     axes = list(range(self.ndim))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return manipulation.permute_dims(self, tuple(axes))
 
 
 @method
-def permute(self: Tensor, *dims: Any) -> Tensor:
-    """Axes reordered: `x.permute(1, 0)` or `x.permute((1, 0))`."""
+def permute(self: Tensor, *dims: int | Sequence[int]) -> Tensor:
+    """Axes reordered: axis i of the result is axis `dims[i]`.
+
+    Parameters
+    ----------
+    *dims : int or sequence of int
+        Each axis once, `x.permute(1, 0)` or `x.permute((1, 0))`.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Raises
+    ------
+    ValueError
+        If `dims` is no permutation of the axes.
+    """
     return manipulation.permute_dims(self, _varargs(dims))
 
 
@@ -235,20 +336,68 @@ method(transpose, "swapaxes")
 
 
 @method
-def squeeze(self: Tensor, axis: Any = None) -> Tensor:
-    """Axes of length 1 removed: all of them, or those named."""
+def squeeze(self: Tensor, axis: Axes = None) -> Tensor:
+    """Axes of length 1 removed.
+
+    Parameters
+    ----------
+    axis : int, tuple of int or None, default None
+        Which; all if None.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Raises
+    ------
+    ValueError
+        If a named axis is longer than 1, where PyTorch leaves it.
+    """
     return manipulation.squeeze(self, tuple(i for i, n in enumerate(self.shape) if n == 1) if axis is None else axis)
 
 
 @method
 def unsqueeze(self: Tensor, dim: int) -> Tensor:
-    """A new axis of length 1 at `dim`."""
+    """A new axis of length 1.
+
+    Parameters
+    ----------
+    dim : int
+        Where it shall be in the result.
+
+    Returns
+    -------
+    Tensor
+        A view.
+    """
     return manipulation.expand_dims(self, axis=dim)
 
 
 @method
-def expand(self: Tensor, *sizes: Any) -> Tensor:
-    """`broadcast_to` with −1 for lengths that stay."""
+def expand(self: Tensor, *sizes: int | Sequence[int]) -> Tensor:
+    """Repetition along axes of length 1 and new leading axes, without copying.
+
+    Parameters
+    ----------
+    *sizes : int or sequence of int
+        The lengths of the result; −1 for one that stays.
+
+    Returns
+    -------
+    Tensor
+        A view, as from `broadcast_to`.
+
+    Raises
+    ------
+    ValueError
+        If an axis is neither of length 1 nor of that asked for.
+
+    Examples
+    --------
+    >>> weft.ones((2, 1)).expand(-1, 3).shape
+    (2, 3)
+    """
     sizes = _varargs(sizes)
     lead = len(sizes) - self.ndim
     return manipulation.broadcast_to(self, tuple(self.shape[i - lead] if s == -1 else s for i, s in enumerate(sizes)))
@@ -256,13 +405,49 @@ def expand(self: Tensor, *sizes: Any) -> Tensor:
 
 @method
 def chunk(self: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` pieces along `dim`, equally long but for the last."""
+    """At most `chunks` pieces along an axis, equally long but for the last.
+
+    Parameters
+    ----------
+    chunks : int
+        How many; fewer where the length does not give as many of ⌈length / chunks⌉.
+    dim : int, default 0
+        What is cut.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+    """
     return self.split(max(1, -(-self.shape[dim] // chunks)), dim)
 
 
 @method
-def split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces along `dim`, each `split_size` long (or as long as the list says)."""
+def split(self: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces along an axis.
+
+    Parameters
+    ----------
+    split_size : int or sequence of int
+        How long each is (the last may be shorter), or how long one after the other.
+    dim : int, default 0
+        What is cut.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Raises
+    ------
+    ValueError
+        If a sequence does not add up to the length of the axis.
+
+    Examples
+    --------
+    >>> [piece.shape for piece in weft.ones(5).split(2)]
+    [(2,), (2,), (1,)]
+    """
     n, before = self.shape[dim], (slice(None),) * (dim % self.ndim)
     sizes = [split_size] * -(-n // split_size) if isinstance(split_size, int) else list(split_size)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
@@ -273,13 +458,25 @@ def split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
 
 @method
 def clone(self: Tensor) -> Tensor:
-    """A copy, on the tape."""
+    """A copy, on the tape.
+
+    Returns
+    -------
+    Tensor
+        In memory of its own; its gradient flows back (see `detach` for one off the tape).
+    """
     return manipulation.astype(self, self.dtype)
 
 
 @method
 def contiguous(self: Tensor) -> Tensor:
-    """The same values in row-major memory (itself if they are already)."""
+    """The same values in row-major memory.
+
+    Returns
+    -------
+    Tensor
+        Itself if they are already.
+    """
     flags = getattr(self.data, "flags", None)
     if flags is None or flags.c_contiguous:
         return self
@@ -287,34 +484,90 @@ def contiguous(self: Tensor) -> Tensor:
 
 
 @method
-def norm(self: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """√Σ x² over `axis`; the gradient is 0 where the norm is."""
+def norm(self: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Euclidean norm √Σ x² over `axis`.
+
+    Parameters
+    ----------
+    axis : int, tuple of int or None, default None
+        What makes up one vector; everything if None.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Its gradient is 0 where it is; for other norms see `linalg.vector_norm`.
+    """
     return linalg.vector_norm(self, axis=axis, keepdims=keepdims)
 
 
 @method
-def copy_(self: Tensor, source: Any) -> Tensor:
-    """Overwrite the values in place (leaves that require grad: under `no_grad`)."""
+def copy_(self: Tensor, source: Operand) -> Tensor:
+    """Overwrite the values, in place.
+
+    Parameters
+    ----------
+    source : Tensor, array or number
+        What broadcasts to the shape; converted to the dtype.
+
+    Returns
+    -------
+    Tensor
+        Itself.
+
+    Raises
+    ------
+    RuntimeError
+        If this is a leaf that requires grad, while gradients are recorded.
+    """
     self[...] = source
     return self
 
 
 @method
-def fill_(self: Tensor, value: Any) -> Tensor:
-    """Set every element to `value`, in place."""
+def fill_(self: Tensor, value: Operand) -> Tensor:
+    """Set every element to `value`, in place.
+
+    Parameters
+    ----------
+    value : number or Tensor
+        One number.
+
+    Returns
+    -------
+    Tensor
+        Itself.
+
+    Raises
+    ------
+    RuntimeError
+        If this is a leaf that requires grad, while gradients are recorded.
+    """
     self[...] = value
     return self
 
 
 @method
 def zero_(self: Tensor) -> Tensor:
-    """Set every element to 0, in place."""
+    """Set every element to 0, in place.
+
+    Returns
+    -------
+    Tensor
+        Itself.
+
+    Raises
+    ------
+    RuntimeError
+        If this is a leaf that requires grad, while gradients are recorded.
+    """
     self[...] = 0
     return self
 
 
 def _transposed(self: Tensor) -> Tensor:
-    """The transpose of a matrix."""
+    """The transpose of a matrix; ValueError for what is none."""
     if self.ndim != 2:
         raise ValueError(
             f"`T` is for matrices, got shape {self.shape}; use .mT for stacks of matrices, .permute(…) otherwise"
@@ -323,13 +576,38 @@ def _transposed(self: Tensor) -> Tensor:
 
 
 method(property(_transposed), "T")
-method(property(manipulation.matrix_transpose), "mT")
+method(property(manipulation.matrix_transpose, doc="The transpose of each matrix: the last two axes exchanged."), "mT")
 
 
 # --- devices and dtypes -----------------------------------------------------------------------------------------------
 @method
-def to(self: Tensor, target: Any = None, dtype: Any = None, *, device: str | None = None) -> Tensor:
-    """The tensor on another device and/or in another dtype (itself if nothing changes); gradients flow back."""
+def to(self: Tensor, target: Tensor | DType = None, dtype: DType = None, *, device: str | None = None) -> Tensor:
+    """The tensor on another device, in another dtype, or both.
+
+    Parameters
+    ----------
+    target : str, dtype or Tensor, optional
+        A device or a dtype, by name or itself, or a Tensor that has both.
+    dtype : dtype, optional
+        The dtype, where `target` is a device.
+    device : str, optional
+        The device, where `target` is a dtype.
+
+    Returns
+    -------
+    Tensor
+        Itself if nothing changes; otherwise a new one, on the tape: gradients flow back.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+
+    Examples
+    --------
+    >>> weft.ones(2).to("cpu", weft.float64)
+    tensor([1., 1.], dtype=float64)
+    """
     if isinstance(target, str) and not _names_dtype(target):
         device = target
     elif isinstance(target, Tensor):
@@ -364,15 +642,39 @@ def _move(xp: Any, x: Any, /, *, source: str, target: str) -> Any:
 
 
 @method
-def to_device(self: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
-    """The array API's name for `to(device)`."""
+def to_device(self: Tensor, device: str, /, *, stream: object = None) -> Tensor:
+    """The array API's name for `to(device)`.
+
+    Parameters
+    ----------
+    device : str
+        Where to.
+    stream : object, optional
+        The standard's; it changes nothing.
+
+    Returns
+    -------
+    Tensor
+        Itself if it is there already.
+    """
     return self.to(device)
 
 
-def _conversion(target: Any) -> Callable:
+CONVERSION = """The tensor {where}.
+
+Returns
+-------
+Tensor
+    Itself if nothing changes, otherwise a new one; gradients flow back if both dtypes are floating-point.
+"""
+
+
+def _conversion(name: str, target: Any) -> Callable:
     def convert(self: Tensor) -> Tensor:
         return to(self, target)
 
+    convert.__name__ = name
+    convert.__doc__ = CONVERSION.format(where="on the CPU" if name == "cpu" else f"in {np.dtype(target)}")
     return convert
 
 
@@ -385,17 +687,45 @@ for name, target in {
     "int": np.int32,
     "bool": np.bool_,
 }.items():
-    method(_conversion(target), name)
+    method(_conversion(name, target))
 
 
 @method
 def cuda(self: Tensor, index: int | None = None) -> Tensor:
-    """The tensor on an NVIDIA GPU."""
+    """The tensor on an NVIDIA GPU.
+
+    Parameters
+    ----------
+    index : int, optional
+        Which; the one in use if None.
+
+    Returns
+    -------
+    Tensor
+        Itself if it is there already; gradients flow back.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such GPU, or it is not the one in use.
+    """
     return to(self, "cuda" if index is None else f"cuda:{index}")
 
 
 @method
 def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the dtype of another.
+
+    Parameters
+    ----------
+    other : Tensor
+        Whose dtype to take; its device is not.
+
+    Returns
+    -------
+    Tensor
+        Itself if it has that dtype; gradients flow back.
+    """
     return to(self, other.dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..device.gemm import gemm
@@ -14,9 +15,33 @@ __all__ = ["matmul", "tensordot", "vecdot"]
 
 @primitive(precision="low")
 def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
-    """The matrix product x₁ x₂ of (…, M, K) and (…, K, N), vectors being rows on the left and columns on the right.
+    """The matrix product x₁ x₂.
 
-    grad_x₁ = g x₂ᵀ, grad_x₂ = x₁ᵀ g.
+    Parameters
+    ----------
+    x1 : Tensor
+        (…, M, K), or a row (K,).
+    x2 : Tensor
+        (…, K, N), or a column (K,). Stacks of matrices are broadcast against each other.
+
+    Returns
+    -------
+    Tensor
+        (…, M, N), without M and N where there was a vector; of the dtype that they promote to.
+
+    Raises
+    ------
+    ValueError
+        If the K of both differ, or one is 0-d.
+
+    Notes
+    -----
+    grad_x₁ = g x₂ᵀ and grad_x₂ = x₁ᵀ g. Half precision is summed in float32; inside `autocast`, this runs in half precision.
+
+    Examples
+    --------
+    >>> weft.matmul(weft.tensor([[1.0, 2.0], [3.0, 4.0]]), weft.tensor([1.0, 1.0]))
+    tensor([3., 7.])
     """
     y = gemm(xp, x1, x2)
     a = x1 if x1.ndim > 1 else x1[None, :]
@@ -39,7 +64,30 @@ def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
 
 @primitive(precision="low")
 def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """Σ conj(x₁) x₂ along `axis`."""
+    """The dot product of vectors along an axis, Σ conj(x₁) x₂.
+
+    Parameters
+    ----------
+    x1, x2 : Tensor
+        Equally long along `axis`; their other axes are broadcast against each other.
+    axis : int, default -1
+        What is summed over.
+
+    Returns
+    -------
+    Tensor
+        Without `axis`, of the dtype that they promote to.
+
+    Raises
+    ------
+    ValueError
+        If their shapes do not fit.
+
+    Examples
+    --------
+    >>> weft.vecdot(weft.tensor([1.0, 2.0]), weft.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
 
     def pull(g: Any, other: Any, like: Any) -> Any:
         return unbroadcast(xp, xp.expand_dims(g, axis=axis) * other, like)
@@ -48,8 +96,33 @@ def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 
 @primitive(precision="low")
-def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
-    """Products summed over pairs of axes: the last n of x₁ with the first n of x₂, or `axes = (axes of x₁, axes of x₂)`."""
+def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Any:
+    """Products summed over pairs of axes.
+
+    Parameters
+    ----------
+    x1, x2 : Tensor
+        Equally long along the axes of each pair.
+    axes : int or tuple of two sequences of int, default 2
+        n pairs the last n axes of x1 with the first n of x2, in order; (axes of x1, axes of x2) names the pairs.
+
+    Returns
+    -------
+    Tensor
+        With the other axes of x1, then those of x2; of the dtype that they promote to.
+
+    Raises
+    ------
+    ValueError
+        If the axes of a pair differ in length.
+
+    Examples
+    --------
+    >>> weft.tensordot(weft.ones((2, 3)), weft.ones((3, 4)), axes=1).shape
+    (2, 4)
+    >>> weft.tensordot(weft.ones((2, 3)), weft.ones((4, 3)), axes=((1,), (1,))).shape
+    (2, 4)
+    """
     if isinstance(axes, int):
         over1, over2 = list(range(x1.ndim - axes, x1.ndim)), list(range(axes))
     else:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..device import devices, dtypes
 from ..tape.recording import active
-from ..tape.tensor import Tensor, wrap
+from ..tape.tensor import DType, Tensor, wrap
 
 __all__ = ["Generator", "default_generator", "manual_seed", "rand", "randint", "randn", "randperm"]
 
@@ -29,10 +29,37 @@ BLOCK = 1 << 13  # elements of the normal transform worked on at a time: its doz
 class Generator:
     """A stream of random numbers, determined by `seed` and a counter of the blocks used so far.
 
-    The raw draws (`uniform`, `normal`, …) give arrays of the library that computes on `device`: a GPU makes them itself.
+    The raw draws (`uniform`, `normal`, …) give arrays of the library that computes on `device`: a GPU makes them itself. The
+    same seed gives the same bits everywhere.
 
-    >>> weft.Generator(1).uniform((2,), weft.float32).tolist() == weft.Generator(1).uniform((2,), weft.float32).tolist()
+    Parameters
+    ----------
+    seed : int, default 0
+        In [0, 2¹²⁸): which stream.
+
+    Attributes
+    ----------
+    seed : int
+        Which stream this is.
+    counter : int
+        How many blocks, of four 64-bit words, have been used.
+
+    Raises
+    ------
+    ValueError
+        If `seed` is no integer in that range.
+
+    References
+    ----------
+    .. [1] Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC (2011): Philox4x64-10.
+
+    Examples
+    --------
+    >>> a, b = weft.Generator(1), weft.Generator(1)
+    >>> a.uniform((2,)).tolist() == b.uniform((2,)).tolist()
     True
+    >>> weft.rand(3, generator=a).shape
+    (3,)
     """
 
     def __init__(self, seed: int = 0):
@@ -44,22 +71,63 @@ class Generator:
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start again from block 0 of the stream of `seed` (an integer in [0, 2¹²⁸))."""
+        """Start again from block 0 of another stream.
+
+        Parameters
+        ----------
+        seed : int
+            In [0, 2¹²⁸): which stream.
+
+        Returns
+        -------
+        Generator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If `seed` is no integer in that range.
+        """
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 1 << 128:
             raise ValueError(f"`seed` must be an integer in [0, 2**128), got {seed!r}")
         self.set_state({"seed": int(seed), "counter": 0})
         return self
 
     def get_state(self) -> dict[str, int]:
-        """{"seed", "counter"}: plain integers, fit for JSON."""
+        """Where the stream stands.
+
+        Returns
+        -------
+        dict of str to int
+            "seed" and "counter", fit for JSON.
+        """
         return {"seed": self.seed, "counter": self.counter}
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Continue exactly where `get_state` was called."""
+        """Continue exactly where `get_state` was called.
+
+        Parameters
+        ----------
+        state : dict of str to int
+            What that returned.
+        """
         self.seed, self.counter = int(state["seed"]), int(state["counter"])
 
-    def reserve(self, n: int, dtype: Any) -> BlockRange:
-        """The blocks that the next n numbers of a dtype are made of: four of 8 bytes or eight others come from each."""
+    def reserve(self, n: int, dtype: np.dtype) -> BlockRange:
+        """The blocks that the next n numbers are made of, for a kernel to draw from.
+
+        Parameters
+        ----------
+        n : int
+            How many numbers.
+        dtype : numpy.dtype
+            Of what dtype: a block makes four of 8 bytes or eight others.
+
+        Returns
+        -------
+        BlockRange
+            The stream goes on after them.
+        """
         recording = active()
         advance = self.advance if recording is None else recording.advance_of(self)
         blocks = BlockRange(self, self.seed, self.counter, advance)
@@ -68,33 +136,150 @@ class Generator:
 
     # --- raw draws ----------------------------------------------------------------------------------------------------
     def words(self, n: int, device: str = "cpu") -> Any:
-        """The next n 64-bit words."""
+        """The next n 64-bit words.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        device : str, default "cpu"
+            Where to.
+
+        Returns
+        -------
+        array
+            (n,) of uint64.
+        """
         return self._draw("Words", (n,), dtypes.uint64, device)
 
     def halves(self, n: int) -> np.ndarray:
-        """The next n 32-bit words."""
+        """The next n 32-bit words, on the CPU.
+
+        Parameters
+        ----------
+        n : int
+            How many; the low half of each 64-bit word comes before the high one.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n,) of uint32.
+        """
         return self.reserve(n, dtypes.uint32).halves(n)
 
-    def uniform(self, shape: Sequence[int], dtype: Any = None, device: str = "cpu") -> Any:
-        """Uniform on [0, 1): 2⁻ᵖ times the highest p bits of a word (of half, if p ≤ 32), p the dtype's precision."""
+    def uniform(self, shape: Sequence[int], dtype: DType = None, device: str = "cpu") -> Any:
+        """Uniform on [0, 1): 2⁻ᵖ times the highest p bits of a word (of half, if p ≤ 32), p being the dtype's precision.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Of the result.
+        dtype : dtype, optional
+            A real floating-point one; the default one if None.
+        device : str, default "cpu"
+            Where to.
+
+        Returns
+        -------
+        array
+            Of this shape and dtype.
+
+        Raises
+        ------
+        TypeError
+            If the dtype is not real floating-point.
+        """
         return self._draw("Uniform", shape, _float_dtype(dtype), device)
 
-    def normal(self, shape: Sequence[int], dtype: Any = None, device: str = "cpu") -> Any:
-        """Standard normal: the distribution's quantile at the middle of a cell of width 2⁻³² (float64: 2⁻⁵²)."""
+    def normal(self, shape: Sequence[int], dtype: DType = None, device: str = "cpu") -> Any:
+        """Standard normal: the distribution's quantile at the middle of a cell of width 2⁻³² (float64: 2⁻⁵²).
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Of the result.
+        dtype : dtype, optional
+            A real floating-point one; the default one if None.
+        device : str, default "cpu"
+            Where to.
+
+        Returns
+        -------
+        array
+            Of this shape and dtype.
+
+        Raises
+        ------
+        TypeError
+            If the dtype is not real floating-point.
+        """
         return self._draw("Normal", shape, _float_dtype(dtype), device)
 
     def bernoulli(self, shape: Sequence[int], probability: float, device: str = "cpu") -> Any:
-        """Booleans that are True with `probability`, decided on 32 bits."""
+        """Booleans that are True with some probability, decided on 32 bits.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Of the result.
+        probability : float
+            In [0, 1].
+        device : str, default "cpu"
+            Where to.
+
+        Returns
+        -------
+        array
+            Booleans of this shape.
+
+        Raises
+        ------
+        ValueError
+            If `probability` is not in [0, 1].
+        """
         return self._draw("Bernoulli", shape, dtypes.bool, device, threshold(probability))
 
     def integers(self, low: int, high: int, shape: Sequence[int], device: str = "cpu") -> Any:
-        """Integers in [low, high)."""
+        """Integers in [low, high).
+
+        Parameters
+        ----------
+        low, high : int
+            The bounds; a word modulo high − low is added to `low`.
+        shape : sequence of int
+            Of the result.
+        device : str, default "cpu"
+            Where to.
+
+        Returns
+        -------
+        array
+            Of this shape and int64.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
         if high <= low:
             raise ValueError(f"`high` must be greater than `low`, got low={low}, high={high}")
         return self._draw("Integers", shape, dtypes.int64, device, high - low, low)
 
     def permutation(self, n: int, device: str = "cpu") -> Any:
-        """0 … n − 1 in random order: the order that sorts n random words."""
+        """The numbers 0 … n − 1 in random order: the order that sorts n random words.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        device : str, default "cpu"
+            Where to.
+
+        Returns
+        -------
+        array
+            (n,) of int64.
+        """
         return devices.namespace(device).argsort(self.words(n, device), stable=True)
 
     def _draw(self, what: str, shape: Sequence[int], dtype: Any, device: str, *numbers: int) -> Any:
@@ -262,7 +447,30 @@ default_generator = Generator(0)
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, which every layer, dropout and `weft.rand…` draws from; returns it."""
+    """Seed the default generator, which every layer, dropout and `weft.rand…` draws from.
+
+    Parameters
+    ----------
+    seed : int
+        In [0, 2¹²⁸).
+
+    Returns
+    -------
+    Generator
+        The default one.
+
+    Raises
+    ------
+    ValueError
+        If `seed` is no integer in that range.
+
+    Examples
+    --------
+    >>> x = weft.manual_seed(1) and weft.rand(2)
+    >>> y = weft.manual_seed(1) and weft.rand(2)
+    >>> x.tolist() == y.tolist()
+    True
+    """
     return default_generator.manual_seed(seed)
 
 
@@ -271,14 +479,39 @@ def _sizes(size: tuple) -> tuple:
 
 
 def rand(
-    *size: Any,
+    *size: int | Sequence[int],
     generator: Generator | None = None,
-    dtype: Any = None,
+    dtype: DType = None,
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform random numbers on [0, 1), as `torch.rand`.
 
+    Parameters
+    ----------
+    *size : int or sequence of int
+        The shape: one number for each axis, or all in one sequence.
+    generator : Generator, optional
+        What to draw from; the default one if None.
+    dtype : dtype, optional
+        A real floating-point one; the default one if None.
+    device : str, optional
+        Where to; the default device if None.
+    requires_grad : bool, default False
+        Whether to record operations on it.
+
+    Returns
+    -------
+    Tensor
+        The same numbers on every device.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not real floating-point.
+
+    Examples
+    --------
     >>> weft.rand(2, 3).shape
     (2, 3)
     """
@@ -288,13 +521,42 @@ def rand(
 
 
 def randn(
-    *size: Any,
+    *size: int | Sequence[int],
     generator: Generator | None = None,
-    dtype: Any = None,
+    dtype: DType = None,
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Standard normal random numbers, as `torch.randn`."""
+    """Standard normal random numbers, as `torch.randn`.
+
+    Parameters
+    ----------
+    *size : int or sequence of int
+        The shape: one number for each axis, or all in one sequence.
+    generator : Generator, optional
+        What to draw from; the default one if None.
+    dtype : dtype, optional
+        A real floating-point one; the default one if None.
+    device : str, optional
+        Where to; the default device if None.
+    requires_grad : bool, default False
+        Whether to record operations on it.
+
+    Returns
+    -------
+    Tensor
+        The same numbers on every device.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not real floating-point.
+
+    Examples
+    --------
+    >>> weft.randn(2, 3, dtype=weft.float64).dtype
+    dtype('float64')
+    """
     device = devices.canonical(device)
     raw = (generator or default_generator).normal(_sizes(size), dtype, device)
     return wrap(raw, device).requires_grad_(requires_grad)
@@ -306,10 +568,42 @@ def randint(
     size: Sequence[int] | None = None,
     *,
     generator: Generator | None = None,
-    dtype: Any = None,
+    dtype: DType = None,
     device: str | None = None,
 ) -> Tensor:
-    """Random integers in [low, high), as `torch.randint`: `randint(low, high, size)` or `randint(high, size)`."""
+    """Random integers in [low, high), as `torch.randint`: `randint(low, high, size)` or `randint(high, size)`.
+
+    Parameters
+    ----------
+    low : int
+        The lower bound; left out, it is 0.
+    high : int
+        The upper bound, which does not occur.
+    size : sequence of int
+        The shape.
+    generator : Generator, optional
+        What to draw from; the default one if None.
+    dtype : dtype, optional
+        Int64 if None.
+    device : str, optional
+        Where to; the default device if None.
+
+    Returns
+    -------
+    Tensor
+        The same numbers on every device.
+
+    Raises
+    ------
+    ValueError
+        If there are no such integers.
+
+    Examples
+    --------
+    >>> x = weft.randint(10, (3,))
+    >>> x.shape, weft.all((x >= 0) & (x < 10))
+    ((3,), tensor(True))
+    """
     if size is None:
         low, high, size = 0, low, high
     device = devices.canonical(device)
@@ -319,6 +613,26 @@ def randint(
 
 
 def randperm(n: int, *, generator: Generator | None = None, device: str | None = None) -> Tensor:
-    """The numbers 0 … n − 1 in random order, as `torch.randperm`."""
+    """The numbers 0 … n − 1 in random order, as `torch.randperm`.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    generator : Generator, optional
+        What to draw from; the default one if None.
+    device : str, optional
+        Where to; the default device if None.
+
+    Returns
+    -------
+    Tensor
+        (n,) of int64, the same on every device.
+
+    Examples
+    --------
+    >>> weft.sort(weft.randperm(4))
+    tensor([0, 1, 2, 3])
+    """
     device = devices.canonical(device)
     return wrap((generator or default_generator).permutation(n, device), device)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from ..device import dtypes
-from ..tape.autograd import primitive
+from ..tape.autograd import Primitive, primitive
+from ..tape.tensor import Axes, DType, Tensor
 from .elementwise import _divisor, _floats
 from .manipulation import inverse_permutation
 
@@ -56,9 +56,31 @@ def _count(x: Any, axis: Any) -> int:
 
 
 @primitive(precision="full")
-def sum(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(xp: Any, x: Any, /, *, axis: Axes = None, dtype: DType = None, keepdims: bool = False) -> Any:
     """Σ x over `axis`.
 
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype; booleans count as 0 and 1.
+    axis : int, tuple of int or None, default None
+        What is summed over; everything if None.
+    dtype : dtype, optional
+        That of the sum. If None, that of x, but int64 (uint64) for smaller integers and booleans.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x without the reduced axes.
+
+    Notes
+    -----
+    Inside `autocast`, half precision is summed in float32, and the sum is float32.
+
+    Examples
+    --------
     >>> weft.sum(weft.ones((2, 3)), axis=0)
     tensor([2., 2., 2.])
     """
@@ -67,8 +89,28 @@ def sum(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bo
 
 
 @primitive(precision="full")
-def mean(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """Σ x / n over `axis`; NaN over nothing. Integers are averaged in the default dtype."""
+def mean(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """Σ x / n over `axis`; NaN over nothing.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype; integers are averaged in the default dtype.
+    axis : int, tuple of int or None, default None
+        What is averaged over; everything if None.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x without the reduced axes.
+
+    Examples
+    --------
+    >>> weft.mean(weft.tensor([[1, 2], [3, 4]]), axis=1)
+    tensor([1.5, 3.5])
+    """
     x = _floats(xp, x)
     n = _count(x, axis)
     if not n:
@@ -78,8 +120,36 @@ def mean(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any
 
 
 @primitive(precision="full")
-def prod(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """Π x over `axis`. The gradient is the product of the *other* elements, so zeros are no trouble."""
+def prod(xp: Any, x: Any, /, *, axis: Axes = None, dtype: DType = None, keepdims: bool = False) -> Any:
+    """Π x over `axis`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype.
+    axis : int, tuple of int or None, default None
+        What is multiplied together; everything if None.
+    dtype : dtype, optional
+        That of the product. If None, that of x, but int64 (uint64) for smaller integers and booleans.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x without the reduced axes; 1 over nothing.
+
+    Notes
+    -----
+    The gradient of an element is the product of the *others*, so zeros are no trouble.
+
+    Examples
+    --------
+    >>> x = weft.tensor([2.0, 0.0, 3.0], requires_grad=True)
+    >>> weft.prod(x).backward()
+    >>> x.grad
+    tensor([0., 6., 0.])
+    """
     y = xp.prod(x, axis=axis, dtype=dtypes.native(xp, dtype), keepdims=keepdims)
 
     def grad_x(g: Any) -> Any:
@@ -102,8 +172,44 @@ def _exclusive_prod(xp: Any, rows: Any) -> Any:
     return xp.concat([xp.ones_like(rows[..., :1]), xp.cumulative_prod(rows, axis=-1)[..., :-1]], axis=-1)
 
 
-def _extremum(name: str) -> Callable:
-    def reduce(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+EXTREMUM = """The {name}imum over `axis`: values alone, as in the array API.
+
+Parameters
+----------
+x : Tensor
+    Of a real dtype.
+axis : int, tuple of int or None, default None
+    What is looked through; everything if None.
+keepdims : bool, default False
+    Whether the reduced axes stay, with length 1.
+
+Returns
+-------
+Tensor
+    Of the shape of x without the reduced axes; NaN where there is one.
+
+Raises
+------
+ValueError
+    If it is that of nothing.
+
+See Also
+--------
+arg{name} : Where it is. PyTorch's `{name}` with an axis returns both.
+
+Notes
+-----
+Equal extremes share the gradient.
+
+Examples
+--------
+>>> weft.{name}(weft.tensor([[1.0, 3.0], [4.0, 2.0]]), axis=1)
+tensor([{example}])
+"""
+
+
+def _extremum(name: str) -> Primitive[..., Tensor]:
+    def reduce(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
         y = getattr(xp, name)(x, axis=axis, keepdims=keepdims)
 
         def grad_x(g: Any) -> Any:
@@ -114,7 +220,7 @@ def _extremum(name: str) -> Callable:
         return y, (grad_x,)
 
     reduce.__name__ = reduce.__qualname__ = name
-    reduce.__doc__ = f"The {name}imum over `axis` (values alone; see arg{name}). Equal extremes share the gradient."
+    reduce.__doc__ = EXTREMUM.format(name=name, example={"max": "3., 4.", "min": "1., 2."}[name])
     return primitive(reduce)
 
 
@@ -123,8 +229,32 @@ min = _extremum("min")
 
 
 @primitive(precision="full")
-def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """Σ (x − mean)² / (n − correction) over `axis` (array API: `correction` is 0 unless given; PyTorch takes 1)."""
+def var(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """Variance over `axis`: Σ (x − mean)² / (n − correction).
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a real dtype; integers are taken in the default dtype.
+    axis : int, tuple of int or None, default None
+        What is averaged over; everything if None.
+    correction : float, default 0.0
+        Subtracted from n. 0, the array API's default, gives the variance of these numbers; 1, which PyTorch takes, an
+        unbiased estimate from a sample.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x without the reduced axes.
+
+    Examples
+    --------
+    >>> x = weft.tensor([1.0, 3.0])
+    >>> weft.var(x), weft.var(x, correction=1)
+    (tensor(1.), tensor(2.))
+    """
     x = _floats(xp, x)
     y = xp.var(x, axis=axis, correction=correction, keepdims=keepdims)
 
@@ -136,8 +266,34 @@ def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdi
 
 
 @primitive(precision="full")
-def std(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """√var over `axis` (array API: `correction` is 0 unless given; PyTorch takes 1); its gradient is 0 at 0."""
+def std(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """Standard deviation over `axis`: √(Σ (x − mean)² / (n − correction)).
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a real dtype; integers are taken in the default dtype.
+    axis : int, tuple of int or None, default None
+        What is averaged over; everything if None.
+    correction : float, default 0.0
+        Subtracted from n: 0 is the array API's default, 1 PyTorch's (see `var`).
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x without the reduced axes.
+
+    Notes
+    -----
+    The gradient is 0 where the deviation is, where there is no derivative.
+
+    Examples
+    --------
+    >>> weft.std(weft.tensor([[1.0, 3.0], [2.0, 2.0]]), axis=1)
+    tensor([1., 0.])
+    """
     x = _floats(xp, x)
     y = xp.std(x, axis=axis, correction=correction, keepdims=keepdims)
 
@@ -149,8 +305,30 @@ def std(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdi
 
 
 @primitive(precision="full")
-def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """ln Σ exp x over `axis`, without overflow: m + ln Σ exp(x − m) with m = max x."""
+def logsumexp(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The logarithm of a sum of exponentials over `axis`: ln Σ exp x.
+
+    Computed as m + ln Σ exp(x − m) with m = max x, which does not overflow.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a real dtype; integers are taken in the default dtype.
+    axis : int, tuple of int or None, default None
+        What is summed over; everything if None.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x without the reduced axes. The gradient is the softmax of x.
+
+    Examples
+    --------
+    >>> weft.logsumexp(weft.tensor([1000.0, -1000.0]))
+    tensor(1000.)
+    """
     x = _floats(xp, x)
     m = xp.max(x, axis=axis, keepdims=True)
     m = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
@@ -161,9 +339,38 @@ def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -
 
 @primitive(precision="full")
 def cumulative_sum(
-    xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    xp: Any, x: Any, /, *, axis: int | None = None, dtype: DType = None, include_initial: bool = False
 ) -> Any:
-    """Running sums along `axis` (may be left out for 1-d); `include_initial` puts a 0 in front."""
+    """Running sums along `axis`: y[i] = x[0] + … + x[i].
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype, with at least one axis.
+    axis : int, optional
+        May be left out where x is 1-d.
+    dtype : dtype, optional
+        That of the sums. If None, that of x, but int64 (uint64) for smaller integers and booleans.
+    include_initial : bool, default False
+        Whether to put a 0 in front, so that `axis` is one longer.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x, but for a 0 in front.
+
+    Raises
+    ------
+    ValueError
+        If `axis` is left out and x is not 1-d.
+    IndexError
+        If x has no such axis.
+
+    Examples
+    --------
+    >>> weft.cumulative_sum(weft.tensor([1.0, 2.0, 3.0]), include_initial=True)
+    tensor([0., 1., 3., 6.])
+    """
     axis = _only_axis("cumulative_sum", x, axis)
     y = xp.cumulative_sum(x, axis=axis, dtype=dtypes.native(xp, dtype), include_initial=include_initial)
 
@@ -176,11 +383,41 @@ def cumulative_sum(
 
 @primitive(precision="full")
 def cumulative_prod(
-    xp: Any, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    xp: Any, x: Any, /, *, axis: int | None = None, dtype: DType = None, include_initial: bool = False
 ) -> Any:
-    """Running products along `axis` (may be left out for 1-d); `include_initial` puts a 1 in front.
+    """Running products along `axis`: y[i] = x[0] ⋯ x[i].
 
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype, with at least one axis.
+    axis : int, optional
+        May be left out where x is 1-d.
+    dtype : dtype, optional
+        That of the products. If None, that of x, but int64 (uint64) for smaller integers and booleans.
+    include_initial : bool, default False
+        Whether to put a 1 in front, so that `axis` is one longer.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of x, but for a 1 in front.
+
+    Raises
+    ------
+    ValueError
+        If `axis` is left out and x is not 1-d.
+    IndexError
+        If x has no such axis.
+
+    Notes
+    -----
     The gradient is exact with zeros too; it takes memory n² per row of n.
+
+    Examples
+    --------
+    >>> weft.cumulative_prod(weft.tensor([1.0, 2.0, 3.0]))
+    tensor([1., 2., 6.])
     """
     axis = _only_axis("cumulative_prod", x, axis)
     y = xp.cumulative_prod(x, axis=axis, dtype=dtypes.native(xp, dtype), include_initial=include_initial)
@@ -213,8 +450,39 @@ def _drop_first(g: Any, axis: int) -> Any:
     return g[(slice(None),) * axis + (slice(1, None), ...)]
 
 
-def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
-    """The n-th difference x[i+1] − x[i] along `axis`, of x extended by `prepend` and `append`."""
+def diff(
+    x: Tensor, /, *, axis: int = -1, n: int = 1, prepend: Tensor | None = None, append: Tensor | None = None
+) -> Tensor:
+    """The n-th difference along `axis`, where the first is x[i+1] − x[i].
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype, with at least one axis; of booleans the difference is whether they differ.
+    axis : int, default -1
+        What is stepped along.
+    n : int, default 1
+        How many times to take differences.
+    prepend, append : Tensor, optional
+        Put before and after x first, with as many axes as x and its lengths along all but `axis`.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of the extended x, but n shorter along `axis`.
+
+    Raises
+    ------
+    IndexError
+        If x has no such axis.
+
+    Examples
+    --------
+    >>> weft.diff(weft.tensor([1.0, 4.0, 9.0]))
+    tensor([3., 5.])
+    >>> weft.diff(weft.tensor([1.0, 4.0, 9.0]), n=2)
+    tensor([2.])
+    """
     from .manipulation import concat
 
     parts = [p for p in (prepend, x, append) if p is not None]
@@ -227,12 +495,42 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     return x
 
 
-def _index_of(name: str) -> Callable:
+INDEX_OF = """The position of the first {extremum} along `axis`.
+
+Parameters
+----------
+x : Tensor
+    Of a real dtype.
+axis : int, optional
+    What is looked through; all of x, flattened, if None.
+keepdims : bool, default False
+    Whether the reduced axes stay, with length 1.
+
+Returns
+-------
+Tensor
+    Integers (int64) of the shape of x without `axis`; where there is a NaN, the position of the first.
+
+Raises
+------
+ValueError
+    If it is that of nothing.
+
+Examples
+--------
+>>> weft.{name}(weft.tensor([[1.0, 3.0], [4.0, 2.0]]), axis=1)
+tensor([{example}])
+"""
+
+
+def _index_of(name: str) -> Primitive[..., Tensor]:
     def search(xp: Any, x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
         return getattr(xp, name)(x, axis=axis, keepdims=keepdims), None
 
     search.__name__ = search.__qualname__ = name
-    search.__doc__ = f"The position of the first {name[3:]}imum along `axis`, or in the flattened array (`axis=None`)."
+    search.__doc__ = INDEX_OF.format(
+        name=name, extremum=f"{name[3:]}imum", example={"argmax": "1, 0", "argmin": "0, 1"}[name]
+    )
     return primitive(search)
 
 
@@ -241,18 +539,78 @@ argmin = _index_of("argmin")
 
 
 @primitive
-def all(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether every element over `axis` is true."""
+def all(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """Whether every element over `axis` is true.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype; what is not 0 is true.
+    axis : int, tuple of int or None, default None
+        What is looked through; everything if None.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Booleans of the shape of x without the reduced axes; True over nothing.
+
+    Examples
+    --------
+    >>> weft.all(weft.tensor([[True, False], [True, True]]), axis=0)
+    tensor([ True, False])
+    """
     return xp.all(x, axis=axis, keepdims=keepdims), None
 
 
 @primitive
-def any(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether some element over `axis` is true."""
+def any(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """Whether some element over `axis` is true.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype; what is not 0 is true.
+    axis : int, tuple of int or None, default None
+        What is looked through; everything if None.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Booleans of the shape of x without the reduced axes; False over nothing.
+
+    Examples
+    --------
+    >>> weft.any(weft.tensor([[True, False], [False, False]]), axis=1)
+    tensor([ True, False])
+    """
     return xp.any(x, axis=axis, keepdims=keepdims), None
 
 
 @primitive
-def count_nonzero(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """How many elements over `axis` are not zero."""
+def count_nonzero(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    """How many elements over `axis` are not zero.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any dtype.
+    axis : int, tuple of int or None, default None
+        What is counted over; everything if None.
+    keepdims : bool, default False
+        Whether the reduced axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Integers of the shape of x without the reduced axes.
+
+    Examples
+    --------
+    >>> weft.count_nonzero(weft.tensor([[0, 1], [2, 3]]), axis=1)
+    tensor([1, 2])
+    """
     return xp.count_nonzero(x, axis=axis, keepdims=keepdims), None

@@ -22,8 +22,20 @@ def use_deterministic_algorithms(mode: bool) -> None:
     schedule. A captured step is recorded anew when the mode has changed.
 
     As `torch.use_deterministic_algorithms`, except that there the default is False, and that there is no `warn_only`:
-    every operation has a deterministic form, so there is nothing to warn of. Raises TypeError for a `mode` that is no bool.
+    every operation has a deterministic form, so there is nothing to warn of.
 
+    Parameters
+    ----------
+    mode : bool
+        Whether every sum has a fixed order.
+
+    Raises
+    ------
+    TypeError
+        If `mode` is no bool.
+
+    Examples
+    --------
     >>> weft.use_deterministic_algorithms(False)
     >>> weft.are_deterministic_algorithms_enabled()
     False
@@ -35,5 +47,16 @@ def use_deterministic_algorithms(mode: bool) -> None:
 
 
 def are_deterministic_algorithms_enabled() -> bool:
-    """Whether results are the same bits every time, see `use_deterministic_algorithms`."""
+    """Whether results are the same bits every time.
+
+    Returns
+    -------
+    bool
+        True unless `use_deterministic_algorithms` has chosen otherwise.
+
+    Examples
+    --------
+    >>> weft.are_deterministic_algorithms_enabled()
+    True
+    """
     return settings.deterministic

@@ -42,7 +42,15 @@ __all__ = [
 
 
 class DeviceError(RuntimeError):
-    """A device that is unknown, or that this machine does not have."""
+    """A device that is unknown, that this machine does not have, or that is not the GPU in use.
+
+    Examples
+    --------
+    >>> weft.ones(2, device="abacus")
+    Traceback (most recent call last):
+        ...
+    weft.backend.device.devices.DeviceError: `device` must be one of ..., got 'abacus'
+    """
 
 
 # How a device is opened when it is first asked for; `backend/cuda` adds those that run our kernels.
@@ -52,7 +60,24 @@ _namespace_of_type: dict[type, Any] = {np.ndarray: np}
 
 
 def register_device(name: str, namespace: ModuleType) -> None:
-    """Plug in any array-API library: afterwards `weft.asarray(x, device=name)` and every layer run on it."""
+    """Plug in any array-API library as a device.
+
+    Afterwards `weft.asarray(x, device=name)` and every layer run on it, in their generic forms.
+
+    Parameters
+    ----------
+    name : str
+        What the device shall be called.
+    namespace : module
+        The library, as `array_api_strict`: a namespace of the array API standard.
+
+    Examples
+    --------
+    >>> import array_api_strict
+    >>> weft.register_device("strict", array_api_strict)
+    >>> weft.ones(2, device="strict").sum()
+    tensor(2., device='strict')
+    """
     register_opener(name, lambda: namespace)
 
 
@@ -193,11 +218,28 @@ _sync_debug_mode = ["default"]
 
 
 def set_sync_debug_mode(debug_mode: str) -> None:
-    """What happens where the host waits for a GPU (or the emulator) to read a value: "default" (nothing), "warn", "error".
+    """Choose what happens where the host waits for a GPU (or the emulator) to read a value.
 
-    As `torch.cuda.set_sync_debug_mode`: training that never waits keeps the GPU busy. `.item()`, `.numpy()`, printing
-    and `if tensor:` are what waits; `weft.synchronize()` is asked for, and no mistake. CPU tensors are there already.
-    Where `Trainer` and its callbacks wait by design, seldom, they say so, and it passes.
+    Training that never waits keeps the GPU busy. `.item()`, `.numpy()`, printing and `if tensor:` are what waits;
+    `weft.synchronize()` is asked for, and no mistake. CPU tensors are there already. Where `Trainer` and its callbacks wait
+    by design, seldom, they say so, and it passes. As `torch.cuda.set_sync_debug_mode`.
+
+    Parameters
+    ----------
+    debug_mode : {"default", "warn", "error"}
+        Nothing; a RuntimeWarning; a RuntimeError.
+
+    Raises
+    ------
+    ValueError
+        If `debug_mode` is none of these.
+
+    Examples
+    --------
+    >>> weft.set_sync_debug_mode("error")
+    >>> weft.get_sync_debug_mode()
+    'error'
+    >>> weft.set_sync_debug_mode("default")
     """
     if debug_mode not in ("default", "warn", "error"):
         raise ValueError(f"`debug_mode` must be 'default', 'warn' or 'error', got {debug_mode!r}")
@@ -205,7 +247,18 @@ def set_sync_debug_mode(debug_mode: str) -> None:
 
 
 def get_sync_debug_mode() -> str:
-    """ "default", "warn" or "error"."""
+    """What `set_sync_debug_mode` has chosen.
+
+    Returns
+    -------
+    str
+        "default" unless it was called, "warn" or "error".
+
+    Examples
+    --------
+    >>> weft.get_sync_debug_mode()
+    'default'
+    """
     return _sync_debug_mode[0]
 
 
@@ -245,7 +298,25 @@ _process_default: list[str | None] = [None]
 
 
 def get_default_device() -> str:
-    """The device of new tensors: the innermost `with weft.device(...)`, `set_default_device`, WEFT_DEVICE, "cpu"."""
+    """The device of new tensors in this thread.
+
+    Returns
+    -------
+    str
+        The innermost `with weft.device(...)`, else `set_default_device`, else the environment variable WEFT_DEVICE, else
+        "cpu".
+
+    Raises
+    ------
+    DeviceError
+        If WEFT_DEVICE names none that is here.
+
+    Examples
+    --------
+    >>> with weft.device("cpu"):
+    ...     weft.get_default_device()
+    'cpu'
+    """
     return _default.name or _process_default[0] or _from_environment()
 
 
@@ -261,16 +332,51 @@ def _from_environment() -> str:
 
 
 def set_default_device(name: str) -> None:
-    """Make `name` the device of all tensors created from now on without a `device=` of their own.
+    """Choose the device of all tensors created from now on without a `device=` of their own, in all threads.
 
-    Of several GPUs, that makes it the one in use: tensors on another must wait until it is selected again.
+    Parameters
+    ----------
+    name : str
+        A device that is here. One of several GPUs becomes the one in use: tensors on another must wait until that is
+        selected again.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+
+    Examples
+    --------
+    >>> weft.set_default_device(weft.get_default_device())
     """
     _process_default[0] = select(name)
 
 
 @contextmanager
 def device(name: str) -> Iterator[str]:
-    """`with weft.device("cuda"):` creates tensors on that device inside the block (this thread only)."""
+    """Create tensors on a device within a block, in this thread only.
+
+    Parameters
+    ----------
+    name : str
+        A device that is here; of several GPUs, it becomes the one in use within the block.
+
+    Yields
+    ------
+    str
+        The device's full name, "cuda:0" for "cuda".
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+
+    Examples
+    --------
+    >>> with weft.device("cpu") as name:
+    ...     weft.ones(2).device == name
+    True
+    """
     before, name = _default.name, existing(name)
     before_gpu = f"cuda:{_current_gpu()}" if kind(name) == "cuda" else None
     _default.name = select(name)
@@ -285,6 +391,13 @@ def device(name: str) -> Iterator[str]:
 def devices() -> list[str]:
     """Names of the devices that work here.
 
+    Returns
+    -------
+    list of str
+        "cpu"; "cuda:0", … for each GPU; "emulator" where there is a C++ compiler; what `register_device` has added.
+
+    Examples
+    --------
     >>> "cpu" in weft.devices()
     True
     """
@@ -302,7 +415,22 @@ def devices() -> list[str]:
 
 
 def synchronize(name: str | None = None) -> None:
-    """Wait until the device has finished what was asked of it, on all streams (on a CPU it always has)."""
+    """Wait until a device has finished what was asked of it, on all streams.
+
+    Parameters
+    ----------
+    name : str, optional
+        Which; the default device if None. A CPU has always finished.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+
+    Examples
+    --------
+    >>> weft.synchronize("cpu")
+    """
     name = existing(name)
     if kind(name) == "cuda":
         gpu(name).synchronize()

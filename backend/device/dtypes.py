@@ -45,16 +45,41 @@ def __getattr__(name: str) -> Any:
 
 
 def get_default_dtype() -> np.dtype:
-    """The dtype of floating-point tensors made from Python numbers (float32 at the start).
+    """The dtype of floating-point tensors made from Python numbers.
 
+    Returns
+    -------
+    numpy.dtype
+        Float32 unless `set_default_dtype` was called.
+
+    Examples
+    --------
     >>> weft.get_default_dtype()
     dtype('float32')
     """
     return _default[0]
 
 
-def set_default_dtype(dtype: Any) -> None:
-    """Set the dtype of floating-point tensors made from Python numbers; TypeError unless it is a real float dtype."""
+def set_default_dtype(dtype: np.dtype | type | str) -> None:
+    """Choose the dtype of floating-point tensors made from Python numbers, in all threads.
+
+    Parameters
+    ----------
+    dtype : dtype
+        A real floating-point one. Complex numbers become complex128 with float64, complex64 otherwise.
+
+    Raises
+    ------
+    TypeError
+        If it is no real floating-point dtype.
+
+    Examples
+    --------
+    >>> weft.set_default_dtype(weft.float64)
+    >>> weft.ones(2).dtype
+    dtype('float64')
+    >>> weft.set_default_dtype(weft.float32)
+    """
     dtype = np.dtype(dtype)
     if not is_real_floating(dtype):
         raise TypeError(f"`dtype` must be a real floating-point dtype such as float32, got {dtype}")

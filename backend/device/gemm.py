@@ -58,17 +58,25 @@ def _store(product: Any, out: Any, accumulate: bool, dtype: Any) -> Any:
 def set_float32_matmul_precision(precision: str) -> None:
     """Choose between exact and fast products of float32 matrices on a GPU, as `torch.set_float32_matmul_precision`.
 
-    - "highest" (the default): float32 throughout.
-    - "high": factors are rounded to TensorFloat-32 (float32's range, 10 bits after the point where float32 has 23) and
-      multiplied by tensor cores; sums and results are float32. Relative errors grow from about 1e-7 to 1e-3.
-    - "medium": the same as "high". PyTorch, too, leaves it at that on a GPU, where its text would allow bfloat16.
-
     It concerns all that is computed as a product of matrices: dense and recurrent layers, `matmul`, and convolutions
     (for which PyTorch has a switch of its own, that is on by default). Other dtypes are not concerned, nor is a CPU. The
     emulator rounds as a GPU does. A captured step is recorded anew when the choice has changed.
 
-    Raises ValueError for any other `precision`.
+    Parameters
+    ----------
+    precision : {"highest", "high", "medium"}
+        - "highest" (the default): float32 throughout.
+        - "high": factors are rounded to TensorFloat-32 (float32's range, 10 bits after the point where float32 has 23) and
+          multiplied by tensor cores; sums and results are float32. Relative errors grow from about 1e-7 to 1e-3.
+        - "medium": the same as "high". PyTorch, too, leaves it at that on a GPU, where its text would allow bfloat16.
 
+    Raises
+    ------
+    ValueError
+        If `precision` is none of these.
+
+    Examples
+    --------
     >>> weft.set_float32_matmul_precision("high")
     >>> weft.get_float32_matmul_precision()
     'high'
@@ -80,5 +88,16 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def get_float32_matmul_precision() -> str:
-    """What `set_float32_matmul_precision` has chosen: "highest" unless it was called."""
+    """What `set_float32_matmul_precision` has chosen.
+
+    Returns
+    -------
+    str
+        "highest" unless it was called, "high" or "medium".
+
+    Examples
+    --------
+    >>> weft.get_float32_matmul_precision()
+    'highest'
+    """
     return settings.float32_matmul_precision

@@ -21,7 +21,13 @@ recorders: weakref.WeakSet[Any] = weakref.WeakSet()  # what has a `pool` for a c
 
 
 class OutOfMemoryError(MemoryError):
-    """A GPU has no room for what was asked for; the message says how much that was, who has the rest, and what may help."""
+    """A GPU has no room for what was asked for; the message says how much that was, who has the rest, and what may help.
+
+    Examples
+    --------
+    >>> issubclass(weft.OutOfMemoryError, MemoryError)
+    True
+    """
 
 
 class Usage(NamedTuple):
@@ -61,6 +67,23 @@ def usage(device: str) -> Usage:
 def memory_summary(device: str | None = None) -> str:
     """One line on the memory of a device: a GPU's, tensors and captured steps apart; on a CPU the whole process's.
 
+    Parameters
+    ----------
+    device : str, optional
+        Which; the default device if None.
+
+    Returns
+    -------
+    str
+        To be printed.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+
+    Examples
+    --------
     >>> print(weft.memory_summary("cpu"))
     cpu: the process takes ... MiB, ... MiB at its peak
     """
@@ -73,29 +96,85 @@ def memory_summary(device: str | None = None) -> str:
 
 
 def memory_allocated(device: str | None = None) -> int:
-    """Bytes of a GPU's memory that live tensors and captured steps take up.
+    """Bytes of a GPU's memory that live tensors and captured steps take up, as `torch.cuda.memory_allocated`.
 
-    As `torch.cuda.memory_allocated`. Raises ValueError for a device that is no GPU: what tensors take up on a CPU (or
-    in the emulator) NumPy does not count; `memory_summary` has the process's memory.
+    Parameters
+    ----------
+    device : str, optional
+        Which GPU; the default device if None.
+
+    Returns
+    -------
+    int
+        In blocks of 512 bytes, as they were handed out.
+
+    Raises
+    ------
+    ValueError
+        If the device is no GPU: what tensors take up on a CPU (or in the emulator) NumPy does not count; `memory_summary`
+        has the process's memory.
+
+    Examples
+    --------
+    >>> weft.memory_allocated("cpu")
+    Traceback (most recent call last):
+        ...
+    ValueError: `memory_allocated` needs a GPU, got 'cpu'; weft.memory_summary('cpu') has the process's memory
     """
     found = _usage_of("memory_allocated", device)
     return found.tensors + found.captured
 
 
 def memory_reserved(device: str | None = None) -> int:
-    """Bytes of a GPU's memory that this process has asked for: `memory_allocated` and what is kept for reuse.
+    """Bytes of a GPU's memory that this process has asked for, as `torch.cuda.memory_reserved`.
 
-    It grows to the most that was needed at one time and shrinks when captured steps are let go of, in `empty_cache`, and
-    when the GPU is full: after a run, it is the run's peak. As `torch.cuda.memory_reserved`, errors as `memory_allocated`.
+    `memory_allocated` and what is kept for reuse: it grows to the most that was needed at one time and shrinks when captured
+    steps are let go of, in `empty_cache`, and when the GPU is full. After a run, it is the run's peak.
+
+    Parameters
+    ----------
+    device : str, optional
+        Which GPU; the default device if None.
+
+    Returns
+    -------
+    int
+        Whole pieces, as CUDA gave them.
+
+    Raises
+    ------
+    ValueError
+        If the device is no GPU.
+
+    Examples
+    --------
+    >>> weft.memory_reserved("cpu")
+    Traceback (most recent call last):
+        ...
+    ValueError: `memory_reserved` needs a GPU, got 'cpu'; weft.memory_summary('cpu') has the process's memory
     """
     found = _usage_of("memory_reserved", device)
     return found.tensors + found.captured + found.reusable
 
 
 def empty_cache(device: str | None = None) -> None:
-    """Give memory that is kept for reuse back to the GPU, for other programs; does nothing on other devices.
+    """Give memory that is kept for reuse back to the GPU, for other programs, as `torch.cuda.empty_cache`.
 
-    As `torch.cuda.empty_cache`. The library does it itself where it runs out.
+    The library does it itself where it runs out.
+
+    Parameters
+    ----------
+    device : str, optional
+        Which GPU; the default device if None. Nothing happens on other devices.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+
+    Examples
+    --------
+    >>> weft.empty_cache("cpu")
     """
     device = devices.existing(device)
     if devices.kind(device) == "cuda":

@@ -21,10 +21,18 @@ _region = threading.Lock()  # held while the pool works: nested and concurrent r
 
 
 def num_threads() -> int:
-    """Number of threads that `parallel_for` spreads work over, the calling thread included.
+    """Number of threads that work is spread over on a CPU, the calling thread included.
 
-    The first of WEFT_NUM_THREADS, OMP_NUM_THREADS and OPENBLAS_NUM_THREADS that is set to a positive integer;
-    else the number of cores that the process may run on.
+    Returns
+    -------
+    int
+        What `set_num_threads` was told; else the first of WEFT_NUM_THREADS, OMP_NUM_THREADS and OPENBLAS_NUM_THREADS that is
+        set to a positive integer; else the number of cores that the process may run on.
+
+    Examples
+    --------
+    >>> weft.num_threads() >= 1
+    True
     """
     global _threads
     if not _threads:
@@ -33,7 +41,22 @@ def num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Let `parallel_for`, and BLAS outside of it, use `n` threads."""
+    """Choose how many threads work is spread over on a CPU, and how many BLAS uses outside of that.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. Results do not depend on it.
+
+    Raises
+    ------
+    ValueError
+        If `n` is no positive integer.
+
+    Examples
+    --------
+    >>> weft.set_num_threads(weft.num_threads())
+    """
     global _threads
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise ValueError(f"`n` must be a positive integer, got {n!r}")
@@ -50,13 +73,19 @@ def parallel_for(fn: Callable[[int, int], object], n: int, *, grain: int = 1) ->
     number of threads: `fn` must give the same result however the range is cut. So a reduction lets `n` count blocks of
     a fixed size, keeps one partial result for each, and adds them up in order.
 
-    Parameters:
-        fn: called with `start < stop`; sees the caller's context variables (`np.errstate` among them)
-        n: length of the range
-        grain: number of items too few to be worth a second thread
-
     The first exception, in the order of the chunks, is raised after every chunk has ended.
 
+    Parameters
+    ----------
+    fn : Callable
+        Called with `start < stop`; sees the caller's context variables (`np.errstate` among them).
+    n : int
+        Length of the range.
+    grain : int, default 1
+        Number of items too few to be worth a second thread.
+
+    Examples
+    --------
     >>> squares = [0] * 5
     >>> def fill(start, stop):
     ...     for i in range(start, stop):

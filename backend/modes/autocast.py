@@ -17,7 +17,7 @@ from ..array.manipulation import astype
 from ..device import dtypes
 from ..device.devices import namespace_of
 from ..tape.autograd import _mode
-from ..tape.tensor import Parameter, Tensor
+from ..tape.tensor import DType, Parameter, Tensor
 
 __all__ = ["autocast", "is_autocast_enabled"]
 
@@ -29,10 +29,19 @@ class autocast:
 
     Parameters
     ----------
-    dtype : "bfloat16" (the range of float32: needs nothing else) or "float16" (three more bits of precision, and a
-        range from 6e-8 to 65504: scale the loss with a `GradScaler`).
-    enabled : False makes it do nothing, and inside another autocast, switches that off.
+    dtype : {"bfloat16", "float16"} or dtype, default "bfloat16"
+        Bfloat16 has the range of float32 and needs nothing else; float16 has three more bits of precision, and a range
+        from 6e-8 to 65504: scale the loss with a `GradScaler`.
+    enabled : bool, default True
+        False makes it do nothing and, inside another autocast, switches that off.
 
+    Raises
+    ------
+    ValueError
+        If the dtype is another.
+
+    Notes
+    -----
     Parameters stay float32, and so do their gradients, which are not rounded on their way. Each parameter is rounded when
     a product first uses it in the block, those of one optimizer all at once, and what came of it is used until the block
     ends or an optimizer steps in it; do not update between forward and backward. float64 and integers are left as they
@@ -41,8 +50,12 @@ class autocast:
     Where `torch.autocast` takes a device first, this takes the dtype: the device is that of the tensors, and a CPU runs
     the same code.
 
-    Raises ValueError for any other dtype. Reference: Micikevicius et al., Mixed precision training (2018).
+    References
+    ----------
+    .. [1] Micikevicius et al., "Mixed precision training" (2018).
 
+    Examples
+    --------
     >>> w = weft.ones((2, 2), requires_grad=True)
     >>> with weft.autocast("bfloat16"):
     ...     y = weft.ones((1, 2)) @ w
@@ -50,7 +63,7 @@ class autocast:
     (dtype(bfloat16), dtype('float32'))
     """
 
-    def __init__(self, dtype: Any = "bfloat16", *, enabled: bool = True):
+    def __init__(self, dtype: DType = "bfloat16", *, enabled: bool = True):
         self.dtype = np.dtype(dtypes.bfloat16 if dtype == "bfloat16" else dtype)
         if self.dtype.name not in ("bfloat16", "float16"):
             raise ValueError(f"`dtype` must be bfloat16 or float16, got {self.dtype}")
@@ -75,7 +88,19 @@ class autocast:
 
 
 def is_autocast_enabled() -> bool:
-    """Whether products run in half precision here."""
+    """Whether products run in half precision here.
+
+    Returns
+    -------
+    bool
+        True inside an `autocast` that is enabled, in this thread.
+
+    Examples
+    --------
+    >>> with weft.autocast():
+    ...     weft.is_autocast_enabled()
+    True
+    """
     return _mode.cast is not None
 
 

@@ -29,19 +29,33 @@ __all__ = ["capture"]
 class capture:
     """`step`, recorded at first and replayed afterwards: the host's share of a training step becomes one launch.
 
+    Calls return what `step` returns, in new memory. On a CPU the step itself is called.
+
     Parameters
     ----------
-    step : a function of Tensors (and of tuples, lists, dicts of them) on one device. All that it does must go to the
+    step : Callable
+        A function of Tensors (and of tuples, lists, dicts of them) on one device. All that it does must go to the
         device in the same order each time: no `.item()`, no `if` on a computed value, no copy from the host.
-    warmup : how many calls are run as usual first, which is when optimizers allocate their state.
-    strict : raise RuntimeError for a step that cannot be recorded, instead of running it as usual.
+    warmup : int, default 2
+        How many calls are run as usual first, which is when optimizers allocate their state; at least 1.
+    strict : bool, default False
+        Whether to raise for a step that cannot be recorded. Otherwise it is run as usual from then on, and a
+        RuntimeWarning says why.
 
-    Calls return what `step` returns, in new memory. Arguments of other shapes, dtypes or values (those that are no
-    Tensors) are recorded on their own, and so is a call inside another `autocast` or under other settings, such as
-    `use_deterministic_algorithms`. On a CPU the step itself is called. A step that cannot be recorded is run as
-    usual from then on, and a RuntimeWarning says why (unless `strict`).
+    Raises
+    ------
+    ValueError
+        If `warmup` is less than 1.
+    RuntimeError
+        In a call, if the step cannot be recorded and `strict` is True.
 
-    >>> import weft
+    Notes
+    -----
+    Arguments of other shapes, dtypes or values (those that are no Tensors) are recorded on their own, and so is a call inside
+    another `autocast` or under other settings, such as `use_deterministic_algorithms`.
+
+    Examples
+    --------
     >>> double = weft.capture(lambda x: 2 * x)
     >>> double(weft.tensor([1.0, 2.0]))
     tensor([2., 4.])

@@ -16,7 +16,27 @@ __all__ = ["ProfileRow", "profile"]
 
 
 class ProfileRow(NamedTuple):
-    """What one operation took, all its calls together: seconds, and the bytes of its results (gradients included)."""
+    """What one operation took, all its calls together.
+
+    Parameters
+    ----------
+    name : str
+        The primitive's.
+    calls : int
+        How many, forward.
+    forward, backward : float
+        Seconds in the forward and in the backward passes.
+    nbytes : int
+        The bytes of its results, gradients included.
+
+    Examples
+    --------
+    >>> with weft.profile() as p:
+    ...     y = weft.exp(weft.ones(2))
+    >>> row = p.rows[0]
+    >>> row.name, row.calls, row.nbytes
+    ('exp', 1, 8)
+    """
 
     name: str
     calls: int
@@ -26,6 +46,7 @@ class ProfileRow(NamedTuple):
 
     @property
     def seconds(self) -> float:
+        """Forward and backward together."""
         return self.forward + self.backward
 
 
@@ -57,16 +78,26 @@ class _Cuda:
 class profile:
     """Measure every operation within the block; `print` shows the table, `rows` has the numbers.
 
+    Attributes
+    ----------
+    rows : list of ProfileRow
+        By falling time; there once the block has ended. Entered again, it goes on adding.
+    seconds : float
+        What the whole block took.
+    peak_memory : int or None
+        The most bytes that tensors took on the current GPU at one time, those from before included; None on a CPU.
+
+    Notes
+    -----
     Time is the host's clock around each operation; once a GPU is in use, CUDA events in its stream around the kernels
     (where the GPU waits for the host between them, that is part of the time: operations too small for a GPU show).
     The optimizer's steps are in the table, too; "elsewhere" is all between operations, Python for the most part.
     "results" are the bytes of what operations returned, gradients included, views as if they were copies. Captured
-    steps are run operation by operation. Measuring costs some microseconds an operation.
+    steps are run operation by operation. Measuring costs some microseconds an operation. Nearer to the hardware:
+    `weft.nvtx.emit`, and NVIDIA's profilers.
 
-    Attributes, once the block has ended (entered again, it goes on adding): `rows`, `ProfileRow`s by falling time;
-    `seconds`, of the whole block; `peak_memory`, the most bytes that tensors took on the current GPU at one time, those
-    from before included (None on a CPU). Nearer to the hardware: `weft.nvtx.emit`, and NVIDIA's profilers.
-
+    Examples
+    --------
     >>> model, x = nn.Linear(100, 10), weft.ones((32, 100))
     >>> with weft.profile() as p:
     ...     model(x).sum().backward()

@@ -14,7 +14,27 @@ __all__ = ["Trace", "TracedOperation", "traced"]
 
 
 class TracedOperation(NamedTuple):
-    """One operation of a `Trace`: its name, positional arguments, keyword arguments and results."""
+    """One operation of a `Trace`.
+
+    Parameters
+    ----------
+    name : str
+        The primitive's.
+    primitive : Primitive or None
+        Itself; None for what is none, such as an optimizer's step.
+    inputs : tuple
+        Positional arguments: Tensors, numbers and None.
+    static : dict
+        Keyword arguments, as they were given.
+    outputs : tuple
+        The results, one or several.
+
+    Examples
+    --------
+    >>> operation = weft.traced(lambda x: weft.sum(x, axis=0), weft.ones((2, 3))).operations[0]
+    >>> operation.name, operation.static
+    ('sum', {'axis': 0})
+    """
 
     name: str
     primitive: Primitive | None
@@ -26,9 +46,17 @@ class TracedOperation(NamedTuple):
 class Trace:
     """What `traced` returns: the operations in the order in which they ran. `print` shows them as a listing.
 
+    Parameters
+    ----------
+    inputs : list of Tensor
+        The Tensors among the arguments: x0, x1, … in the listing.
+    named : dict of int to (Tensor, str)
+        Tensors that have a name of their own, by identity.
+
     Attributes
     ----------
     operations : list of TracedOperation
+        What iteration and `len` are about, too.
     inputs : list of Tensor
         The Tensors among the arguments.
     result : Any
@@ -61,7 +89,18 @@ class Trace:
         return len(self.operations)
 
     def name_of(self, tensor: Tensor) -> str:
-        """What a Tensor is called in the listing: a parameter's name, or x0, x1, … in the order of appearance."""
+        """What a Tensor is called in the listing.
+
+        Parameters
+        ----------
+        tensor : Tensor
+            One that was seen; another gets the next name.
+
+        Returns
+        -------
+        str
+            A parameter's name, or x0, x1, … in the order of appearance.
+        """
         return self._name(tensor)
 
     def _name(self, tensor: Tensor) -> str:

@@ -26,15 +26,39 @@ __all__ = ["checkpoint", "grad", "value_and_grad"]
 NEVER = 1 << 30  # deeper than any tape: nothing is recorded
 
 
-def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """A function that returns `(f(*args), df/d(args[argnums]))`; `f` returns a scalar Tensor.
+def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Tensor, Any]]:
+    """A function that returns the value of a scalar function and its gradient.
 
-    Arguments to differentiate may be Tensors or lists, tuples and dicts of Tensors. Nothing but these arguments
-    receives a gradient, and `.grad` is not touched. It nests: `weft.grad(weft.grad(f))` is the second derivative.
+    It nests: `weft.grad(weft.grad(f))` is the second derivative. Nothing but the arguments named receives a gradient, and
+    `.grad` is not touched.
 
+    Parameters
+    ----------
+    f : Callable
+        Returns a Tensor with one element.
+    argnums : int or sequence of int, default 0
+        Which positional arguments to differentiate with respect to: Tensors, or lists, tuples and dicts of them.
+
+    Returns
+    -------
+    Callable
+        Of the arguments of `f`: returns (`f(*args, **kwargs)`, gradient). The gradient has the form of the argument; for
+        several `argnums` it is a tuple.
+
+    Raises
+    ------
+    TypeError
+        In a call, if the result is no Tensor with one element, or an argument holds what is no Tensor.
+    ValueError
+        In a call, if `argnums` names no argument.
+
+    Notes
+    -----
     Where arguments, or tensors that `f` uses, require grad, so do the results; `backward` through them calls `f` again,
     so it must give the same result (random numbers from the default generator are replayed).
 
+    Examples
+    --------
     >>> value, slope = weft.value_and_grad(lambda x: (x**3).sum())(weft.tensor([2.0]))
     >>> value, slope
     (tensor(8.), tensor([12.]))
@@ -65,9 +89,30 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     return wrapped
 
 
-def grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """The gradient of a scalar function, as a function: see `value_and_grad`.
+def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The gradient of a scalar function, as a function.
 
+    Parameters
+    ----------
+    f : Callable
+        Returns a Tensor with one element.
+    argnums : int or sequence of int, default 0
+        Which positional arguments to differentiate with respect to: Tensors, or lists, tuples and dicts of them.
+
+    Returns
+    -------
+    Callable
+        Of the arguments of `f`: returns the gradient, as that of `value_and_grad`.
+
+    Raises
+    ------
+    TypeError
+        In a call, if the result is no Tensor with one element, or an argument holds what is no Tensor.
+    ValueError
+        In a call, if `argnums` names no argument.
+
+    Examples
+    --------
     >>> cube = lambda x: x**3
     >>> weft.grad(weft.grad(cube))(weft.tensor(2.0))
     tensor(12.)
@@ -77,13 +122,30 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
 
 
 def checkpoint(f: Callable, *args: Any) -> Any:
-    """f(*args), keeping nothing of its inside for the backward pass: it is computed again there.
+    """Call a function and keep nothing of its inside for the backward pass: it is computed again there.
 
-    Memory for time: only `args` and the result are held. `f` must give the same result when called again; randomness
-    drawn from the default generator is replayed, `autocast` is as it was. Parameters and other tensors that `f` uses
-    receive their gradients too.
+    Memory for time: only `args` and the result are held. Parameters and other tensors that `f` uses receive their gradients
+    too.
+
+    Parameters
+    ----------
+    f : Callable
+        Returns a Tensor or a tuple of them, and the same when called again; randomness drawn from the default generator is
+        replayed, `autocast` is as it was.
+    *args : Any
+        What it is called with.
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+        What `f(*args)` returns.
+
+    Notes
+    -----
     Inside a nested `weft.grad`, which differentiates every step, nothing can be left out: there it is f(*args).
 
+    Examples
+    --------
     >>> x = weft.tensor([1.0, 2.0], requires_grad=True)
     >>> weft.checkpoint(lambda x: (x**3).sum(), x).backward()
     >>> x.grad

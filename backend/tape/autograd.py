@@ -414,10 +414,30 @@ def _fill_in(pullback: Any, zeros: list, gradients: dict[int, Any], need: Any, i
 
 
 def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> None:
-    """Add d(self)/d(leaf) to `.grad` of every leaf that requires it.
+    """Add d(self)/d(leaf) to `grad` of every leaf that requires it.
 
-    `grad` is the gradient with respect to this tensor (ones for a scalar). The record is freed as it is used, unless
-    `retain_graph=True`.
+    Parameters
+    ----------
+    root : Tensor
+        This tensor, computed from those leaves.
+    grad : Tensor, array or number, optional
+        The gradient with respect to this tensor, in its shape; 1 if None, for one element only.
+    retain_graph : bool, default False
+        Keep the record for another `backward`; otherwise it is freed as it is used.
+
+    Raises
+    ------
+    RuntimeError
+        If nothing was recorded, the record was freed, or `grad` is left out and there is more than one element.
+    ValueError
+        If `grad` has another shape.
+
+    Examples
+    --------
+    >>> x = weft.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x**2).backward(weft.tensor([1.0, 10.0]))
+    >>> x.grad
+    tensor([ 2., 40.])
     """
     if not root.requires_grad:
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
@@ -560,8 +580,17 @@ class _GradMode:
 
 
 class no_grad(_GradMode):
-    """Within the block (or the decorated function) nothing is recorded, and in-place operations work on memory.
+    """Record nothing within the block, or the decorated function.
 
+    In-place operations work on memory there.
+
+    Parameters
+    ----------
+    f : Callable, optional
+        The function, in `@weft.no_grad` without parentheses.
+
+    Examples
+    --------
     >>> x = weft.ones(3, requires_grad=True)
     >>> with weft.no_grad():
     ...     y = x * 2
@@ -573,11 +602,37 @@ class no_grad(_GradMode):
 
 
 class enable_grad(_GradMode):
-    """Record within the block again, inside a `no_grad`."""
+    """Record within the block, or the decorated function, inside a `no_grad`.
+
+    Parameters
+    ----------
+    f : Callable, optional
+        The function, in `@weft.enable_grad` without parentheses.
+
+    Examples
+    --------
+    >>> x = weft.ones(3, requires_grad=True)
+    >>> with weft.no_grad(), weft.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
 
     enabled = True
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are being recorded in this thread."""
+    """Whether operations are being recorded in this thread.
+
+    Returns
+    -------
+    bool
+        False inside a `no_grad`.
+
+    Examples
+    --------
+    >>> with weft.no_grad():
+    ...     weft.is_grad_enabled()
+    False
+    """
     return _mode.enabled

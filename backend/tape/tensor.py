@@ -195,17 +195,39 @@ class Tensor(_Attached):
 
     Parameters
     ----------
-    data : array of NumPy, CuPy or any array-API library, Tensor, or nested Python numbers
-    requires_grad : record operations on it, so that `backward` can fill `.grad`; floating-point dtypes only.
+    data : array of any array-API library, Tensor, number or nested sequence of numbers
+        Arrays are kept, not copied (`weft.tensor` copies); Python floats become the default dtype.
+    requires_grad : bool, default False
+        Record operations on it, so that `backward` can fill `grad`; real floating-point dtypes only.
 
-    Attributes: `data` (the raw array), `device` (str), `grad` (Tensor or None), `requires_grad`, `shape`, `dtype`,
-    `ndim`, `size` (number of elements), `T`, `mT`.
+    Attributes
+    ----------
+    data : array
+        The raw array of NumPy, CuPy or another library.
+    device : str
+        Where that is, as "cpu" or "cuda:0".
+    grad : Tensor or None
+        What `backward` has added up for a leaf.
+    requires_grad : bool
+        Whether operations on it are recorded.
+
+    Raises
+    ------
+    TypeError
+        If `data` holds what is not a number, or `requires_grad` is asked of a dtype that is not real floating-point.
+
+    Notes
+    -----
+    Operators, indexing, functions of `weft` and methods of the same names do the same. A method that the array API has takes
+    its arguments (`axis`, `keepdims`), one that only PyTorch has takes PyTorch's (`dim`).
 
     While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v`
     rebind `x` to a new array if either side is recorded, and work in place on memory otherwise (see `methods.py`).
     One thing is left to the user: a slice taken from `x` and recorded with shares the memory of `x`, which must not be
     written to before `backward`.
 
+    Examples
+    --------
     >>> x = weft.tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()
     >>> x.grad
@@ -241,18 +263,22 @@ class Tensor(_Attached):
     # --- shape and type -----------------------------------------------------------------------------------------------
     @property
     def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
         return self.data.shape
 
     @property
     def dtype(self) -> np.dtype:
+        """The NumPy dtype of the elements, whatever library holds them."""
         return dtypes.of(self.data)
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements, as in NumPy (PyTorch's `size()` is `shape`)."""
         return self.data.size
 
     @property
@@ -261,20 +287,59 @@ class Tensor(_Attached):
         return self._node is None
 
     def numel(self) -> int:
+        """The number of elements.
+
+        Returns
+        -------
+        int
+            As `size`.
+        """
         return self.data.size
 
     def dim(self) -> int:
+        """The number of axes.
+
+        Returns
+        -------
+        int
+            As `ndim`.
+        """
         return self.data.ndim
 
     # --- the tape -----------------------------------------------------------------------------------------------------
     def detach(self) -> Tensor:
-        """The same memory, off the tape; where the tape may need the values, writing to it copies them first."""
+        """The same memory, off the tape.
+
+        Returns
+        -------
+        Tensor
+            One that does not require grad. Where the tape may need the values, writing to it copies them first.
+        """
         data = self.data.detach() if isinstance(self.data, Tensor) else self.data
         out = wrap(data, self.device, self._depth)
         out._saved = self._saved or self._node is not None
         return out
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Record operations on this tensor, or stop doing so.
+
+        Parameters
+        ----------
+        requires_grad : bool, default True
+            Which.
+
+        Returns
+        -------
+        Tensor
+            Itself.
+
+        Raises
+        ------
+        TypeError
+            If its dtype is not real floating-point.
+        ValueError
+            If it is the result of a recorded operation and shall stop: `detach` is for that.
+        """
         if requires_grad and not dtypes.is_real_floating(self.dtype):
             raise TypeError(f"`requires_grad` needs a real floating-point dtype, got {self.dtype}")
         if self._node is not None and not requires_grad:
@@ -286,18 +351,47 @@ class Tensor(_Attached):
 
     # --- other worlds -------------------------------------------------------------------------------------------------
     def numpy(self) -> np.ndarray:
-        """The values as a NumPy array (shared memory on a CPU). A tensor that requires grad must be detached first."""
+        """The values as a NumPy array.
+
+        Returns
+        -------
+        numpy.ndarray
+            The very memory on a CPU, a copy of a GPU's, which is waited for.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor requires grad: it must be detached first.
+        """
         if self.requires_grad:
             raise RuntimeError("`numpy` would lose the gradient of a tensor that requires grad: call .detach().numpy()")
         return devices.to_numpy(innermost(self))
 
     def item(self) -> Any:
-        """The only element as a Python number."""
+        """The only element as a Python number.
+
+        Returns
+        -------
+        bool, int, float or complex
+            According to the dtype; a GPU is waited for.
+
+        Raises
+        ------
+        ValueError
+            If there is not exactly one element.
+        """
         if self.data.size != 1:
             raise ValueError(f"`item` needs exactly one element, got shape {self.shape}")
         return devices.to_numpy(innermost(self)).item()
 
     def tolist(self) -> Any:
+        """The values as Python numbers.
+
+        Returns
+        -------
+        number or nested list of numbers
+            As deep as there are axes; a GPU is waited for.
+        """
         return devices.to_numpy(innermost(self)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -390,15 +484,33 @@ class Tensor(_Attached):
 
 
 class Parameter(Tensor):
-    """A leaf that a module learns. An optimizer may move `data`, and where its gradient goes, into its flat arena.
+    """A leaf that a module learns.
 
-    `_place` is then (what rounds the whole arena to half precision, which part of it this is): see `autocast`.
+    Parameters
+    ----------
+    data : array of any array-API library, Tensor, number or nested sequence of numbers
+        Its first value; an array is kept, not copied.
+    requires_grad : bool, default True
+        False keeps it from being learnt.
+
+    Notes
+    -----
+    An attribute of a `Module` that is a Parameter is found by `parameters()`. An optimizer may move `data`, and where its
+    gradient goes, into its flat arena.
+
+    Examples
+    --------
+    >>> weft.Parameter(weft.ones(2))
+    Parameter containing:
+    tensor([1., 1.], requires_grad=True)
     """
 
     __slots__ = ("_grad_view", "_place")
 
     _grad_view: Any
-    _place: tuple[Any, int] | None
+    _place: (
+        tuple[Any, int] | None
+    )  # what rounds the whole arena to half precision, which part of it this is: see `autocast`
 
     def __init__(self, data: Any, requires_grad: bool = True):
         super().__init__(data, requires_grad)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import weft
-from weft.backend.array import methods, reductions
+from weft.backend.array import methods
 from weft.backend.tape import tensor
 
 TREE = ast.parse(Path(tensor.__file__).read_text(encoding="utf-8"))
@@ -37,9 +37,6 @@ def test_everything_attached_is_stated():
 def test_parameters(name):
     """Names, kinds and defaults, but for the first (`self`, or `x`) and the other operand's name."""
     found = list(inspect.signature(getattr(weft.Tensor, name)).parameters.values())[1:]
-    if found and found[-1].kind == inspect.Parameter.VAR_KEYWORD:  # a reduction, which hands on all but the axis
-        of_function = list(inspect.signature(getattr(weft, name, reductions.logsumexp)).parameters.values())[2:]
-        found[1:] = [p for p in of_function if p.name != "axis"]
     stated = STATED[name].args
     positional = [*stated.posonlyargs, *stated.args]
     defaults = [inspect.Parameter.empty] * (len(positional) - len(stated.defaults)) + [

@@ -340,7 +340,7 @@ class TestPrimitive:
     def test_keyword_arguments_and_signature(self):
         assert (
             str(inspect.signature(weft.sum))
-            == "(x: 'Any', /, *, axis: 'Any' = None, dtype: 'Any' = None, keepdims: 'bool' = False) -> 'Tensor'"
+            == "(x: 'Any', /, *, axis: 'Axes' = None, dtype: 'DType' = None, keepdims: 'bool' = False) -> 'Tensor'"
         )
         assert inspect.getsource(weft.sum).startswith('@primitive(precision="full")\ndef sum(xp: Any, x: Any, /')
         assert weft.sum.__name__ == "sum"
