@@ -27,6 +27,12 @@ __all__ = ["Part", "View", "changed", "check", "last_change", "link", "part_of",
 clock = itertools.count(0, -1)  # newer nodes and writes have smaller numbers
 PARTS = 64  # of one piece of memory that are told apart
 
+# Variables of joint pullbacks that are read for the gradient of one argument alone, or (None) for their shape.
+ONLY_FOR: dict[str, dict[str, int | None]] = {
+    "linear": {"weight": 0, "bias": None},
+    "matmul": {"x2": 0, "b": 0, "x1": 1, "a": 1},
+}
+
 
 class _Last:
     """When anything was last written to."""
@@ -115,9 +121,10 @@ def changed(raw: Any) -> None:
 
 def check(name: str, pullback: Any, parents: Any, order: int, *, indices_only: bool = False) -> None:
     """RuntimeError if memory that a pullback reads was written to since `order`."""
+    unread = {"xp", *(v for v, i in ONLY_FOR.get(name, {}).items() if i is None or parents[i] is None)}
     if isinstance(pullback, tuple):
         pullback = [f for f, parent in zip(pullback, parents) if parent is not None]
-    for raw in _arrays(pullback, set()):
+    for raw in _arrays(pullback, set(), unread):
         raw = _native(raw)
         if indices_only and raw.dtype.kind not in "iub":
             continue
@@ -132,7 +139,7 @@ def check(name: str, pullback: Any, parents: Any, order: int, *, indices_only: b
             )
 
 
-def _arrays(held: Any, seen: set[int]) -> Iterator[Any]:
+def _arrays(held: Any, seen: set[int], unread: set[str]) -> Iterator[Any]:
     """The arrays whose numbers a function, or what it holds, can read: not those that it calls `like…`, for their shape."""
     if held is None or isinstance(held, str | bytes | int | float | complex | type | types.ModuleType | np.dtype):
         return
@@ -140,34 +147,34 @@ def _arrays(held: Any, seen: set[int]) -> Iterator[Any]:
         return
     seen.add(id(held))
     if isinstance(held, Tensor):
-        yield from _arrays(held.data, seen)
+        yield from _arrays(held.data, seen, unread)
     elif hasattr(held, "strides") or hasattr(held, "_array"):
         yield held
     elif isinstance(held, types.FunctionType):
         for variable, cell in zip(held.__code__.co_freevars, held.__closure__ or ()):
-            if variable == "xp" or variable.startswith("like"):
+            if variable in unread or variable.startswith("like"):
                 continue
             try:
-                yield from _arrays(cell.cell_contents, seen)
+                yield from _arrays(cell.cell_contents, seen, unread)
             except ValueError:  # a variable that was never set
                 continue
-        yield from _arrays((held.__defaults__, held.__kwdefaults__), seen)
+        yield from _arrays((held.__defaults__, held.__kwdefaults__), seen, unread)
     elif isinstance(held, functools.partial):
-        yield from _arrays((held.func, held.args, held.keywords), seen)
+        yield from _arrays((held.func, held.args, held.keywords), seen, unread)
     elif isinstance(held, types.MethodType):
-        yield from _arrays((held.__func__, held.__self__), seen)
+        yield from _arrays((held.__func__, held.__self__), seen, unread)
     elif isinstance(held, dict):
-        yield from _arrays(tuple(held.values()), seen)
+        yield from _arrays(tuple(held.values()), seen, unread)
     elif isinstance(held, list | tuple | set):
         for item in held:
-            yield from _arrays(item, seen)
+            yield from _arrays(item, seen, unread)
     elif not callable(held):  # a Module that `checkpoint` calls again may have more than it uses
-        yield from _arrays(getattr(held, "__dict__", None), seen)
+        yield from _arrays(getattr(held, "__dict__", None), seen, unread)
         for kind in type(held).__mro__:
             slots = kind.__dict__.get("__slots__", ())
             for slot in (slots,) if isinstance(slots, str) else slots:
                 if not slot.startswith("__"):
-                    yield from _arrays(getattr(held, slot, None), seen)
+                    yield from _arrays(getattr(held, slot, None), seen, unread)
 
 
 # --- views ------------------------------------------------------------------------------------------------------------

@@ -364,6 +364,19 @@ class TestSavedValues:
                 x += 1
             y.backward()
 
+    def test_weights_are_read_for_the_inputs_gradient_only(self, device):
+        layer, x = nn.Linear(2, 2), weft.tensor(H, dtype=weft.float32)
+        optimizer = optim.SGD(layer.parameters(), lr=0.1)
+        for f, expected in (layer, [[6, 8], [6, 8]]), (lambda x: x @ layer.weight, [[6, 6], [8, 8]]):
+            for _ in range(2):  # the arena is built in the first
+                y = f(x).sum()
+                y.backward(retain_graph=True)
+                optimizer.step()
+                optimizer.zero_grad()
+            y.backward()
+            assert layer.weight.grad.tolist() == expected
+            optimizer.zero_grad()
+
     def test_disjoint_parts_are_told_apart(self):
         table, w = weft.zeros((4, 2)), weft.ones(2, requires_grad=True)
         y = (table[0] * w).sum()
