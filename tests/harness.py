@@ -58,7 +58,7 @@ HALVES, FLOATS = ("float16", "bfloat16"), ("float32", "float64", "float16", "bfl
 KNOWN = {
     r"dropout\.dropout\[2x3-3?\]-.*captured|.*\] (scattered mask|dropout, additive)-.*captured": (
         "masks that no kernel draws come from the host, which a recording refuses"
-    ),
+    )
 }
 
 

@@ -13,6 +13,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..device import dtypes
 from ..device.devices import namespace_of
 from ..tape.autograd import Primitive, primitive
@@ -115,6 +117,19 @@ def _operands(xp: Any, x1: Any, x2: Any) -> Any:
     return [x if isinstance(x, int | float | complex) else _floats(xp, x) for x in (x1, x2)]
 
 
+def floats_win(xp: Any, x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Integers beside floats take their dtype, as in PyTorch (the array API leaves it open): NumPy's float64 for float32 and
+    int64 would turn a training step to double precision without a word."""
+    d1, d2 = getattr(x1, "dtype", None), getattr(x2, "dtype", None)
+    if d1 is None or d2 is None or d1 == d2:
+        return x1, x2
+    if dtypes.is_integral(d1) and not dtypes.is_integral(d2):
+        return xp.astype(x1, d2), x2
+    if dtypes.is_integral(d2) and not dtypes.is_integral(d1):
+        return x1, xp.astype(x2, d1)
+    return x1, x2
+
+
 def unary(
     name: str,
     meaning: str,
@@ -156,6 +171,7 @@ def binary(
     def function(xp: Any, x1: Any, x2: Any, /) -> Any:
         if floating or type(x1) in INEXACT or type(x2) in INEXACT:
             x1, x2 = _operands(xp, x1, x2)
+        x1, x2 = floats_win(xp, x1, x2)
         y = getattr(xp, name)(x1, x2)
         if constant is None:
             return y, (
@@ -345,6 +361,7 @@ def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
     """
     if type(x1) in INEXACT or type(x2) in INEXACT:
         x1, x2 = _operands(xp, x1, x2)
+    x1, x2 = floats_win(xp, x1, x2)
     y = xp.pow(x1, x2)
     if not hasattr(x2, "shape"):  # x₂ = 0 would give 0·x₁⁻¹, which is NaN at x₁ = 0
         return y, (lambda g: unbroadcast(xp, g * (x2 * x1 ** (x2 - 1)) if x2 else xp.zeros_like(g), x1), None)
@@ -416,7 +433,33 @@ def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = N
     return y, (grad_x, grad_bound(min, lambda x, b: x < b), grad_bound(max, lambda x, b: x > b))
 
 
-nextafter = binary_test("nextafter", "The next number from x₁ towards x₂")
+def _place(xp: Any, x: Any) -> Any:
+    """How many numbers of its half precision lie between x and 0, signed: its bits."""
+    bits = xp.astype(x.view(np.int16), xp.int32)
+    return xp.where(bits < 0, -(bits & 0x7FFF), bits)
+
+
+def _next_half(xp: Any, x1: Any, x2: Any) -> Any:
+    p1, p2 = _place(xp, x1), _place(xp, x2)
+    place = p1 + xp.astype(p2 > p1, xp.int32) - xp.astype(p2 < p1, xp.int32)
+    y = xp.astype(xp.where(place < 0, -place - 0x8000, place), xp.int16).view(x1.dtype)
+    return xp.where(xp.isnan(x1) | xp.isnan(x2), x1 + x2, xp.where(p1 == p2, x2, y))
+
+
+def _nextafter(xp: Any, x1: Any, x2: Any, /) -> Any:
+    like = x1 if hasattr(x1, "dtype") else x2
+    if not is_half(like.dtype):
+        return xp.nextafter(x1, x2), None
+    x1, x2 = (x if hasattr(x, "dtype") else xp.full_like(like, x) for x in (x1, x2))
+    if x1.dtype != x2.dtype:
+        return xp.nextafter(*(xp.astype(x, xp.float32) if is_half(x.dtype) else x for x in (x1, x2))), None
+    x1, x2 = xp.broadcast_arrays(x1, x2)
+    return _next_half(xp, x1, x2), None
+
+
+nextafter = publish(
+    _nextafter, "nextafter", document("nextafter", "The next number from x₁ towards x₂", "test", TWO), moves=True
+)
 equal = binary_test("equal", "Whether x₁ = x₂")
 not_equal = binary_test("not_equal", "Whether x₁ ≠ x₂")
 less = binary_test("less", "Whether x₁ < x₂")

@@ -11,6 +11,7 @@ from ..tape.autograd import primitive
 from ..tape.tensor import Axes, DType, Operand, Tensor
 from .elementwise import unbroadcast
 from .indexing import scatter_add
+from .info import result_type
 from .sums import total
 
 __all__ = [
@@ -353,9 +354,18 @@ def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(out)
 
 
+def _alike(xp: Any, arrays: Sequence[Any]) -> Sequence[Any]:
+    """All in the dtype that they promote to."""
+    found = [dtypes.of(a) for a in arrays]
+    if found.count(found[0]) == len(found):
+        return arrays
+    to = dtypes.native(xp, result_type(*found))
+    return [xp.astype(a, to, copy=False) for a in arrays]
+
+
 @primitive(moves=True)
 def _concat(xp: Any, *arrays: Any, axis: int) -> Any:
-    y = xp.concat(arrays, axis=axis)
+    y = xp.concat(_alike(xp, arrays), axis=axis)
     axis %= arrays[0].ndim
     ends = [0]
     for a in arrays:
@@ -402,7 +412,7 @@ def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
 
 @primitive(moves=True)
 def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
-    y = xp.stack(arrays, axis=axis)
+    y = xp.stack(_alike(xp, arrays), axis=axis)
     axis %= y.ndim
     where = (slice(None),) * axis
     parts = tuple(

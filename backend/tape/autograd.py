@@ -332,13 +332,16 @@ def _are_alike(raw: list) -> bool:
 def in_float32(form: Callable, xp: Any, raw: Sequence, static: dict) -> Any:
     """A form of a primitive for half precision: computed in float32, results and gradients rounded once, as kernels do it.
 
-    Left to itself, NumPy makes float32 of a bfloat16 array and a Python number, and sums in bfloat16; it has no BLAS for
-    either. Gradients that go to memory in float32, as those of parameters that `autocast` has rounded do, are not rounded.
+    Python numbers take the dtype, as the array API has it: what holds 0.1 equals 0.1. Left to itself, NumPy makes float32
+    of a bfloat16 array and a Python number, and sums in half precision; it has no BLAS for either. Gradients that go to
+    memory in float32, as those of parameters that `autocast` has rounded do, are not rounded.
     """
     dtype = next(r.dtype for r in raw if hasattr(r, "dtype") and r.dtype.itemsize == 2 and is_real_floating(r.dtype))
     asked = static.get("dtype")
 
     def wide(a: Any) -> Any:
+        if type(a) is float or type(a) is int:
+            return _rounded(a, dtype)
         return a.astype(np.float32) if getattr(a, "dtype", None) == dtype else a
 
     def narrow(a: Any) -> Any:
@@ -363,6 +366,13 @@ def in_float32(form: Callable, xp: Any, raw: Sequence, static: dict) -> Any:
         return tuple(narrow(grad) if to is None else grad for grad, to in zip(gradients, into))
 
     return out, vjp
+
+
+def _rounded(number: float, dtype: Any) -> float:
+    """A number as this dtype holds it; itself if it does."""
+    with np.errstate(over="ignore"):
+        held = float(np.asarray(number, np.float64).astype(dtype))
+    return number if held == number else held
 
 
 def _as_tensor(name: str, args: tuple) -> Tensor:
