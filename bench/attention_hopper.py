@@ -29,7 +29,7 @@ def suits(query: Any, value: Any) -> bool:
 
 
 def forward(query: Any, key: Any, value: Any, *, scale: float, is_causal: bool) -> tuple[Any, Any]:
-    """(out, lse) of query (B, H, L, E), key (B, G, S, E) and value (B, G, S, Eᵥ), as `kernels.attention.forward` gives."""
+    """(out, lse) of query (B, H, L, E), key (B, G, S, E) and value (B, G, S, Eᵥ), lse = ln Σⱼ exp(scoreⱼ)."""
     inputs = [_loadable(x) for x in (query, key, value)]
     b, h, length, _ = query.shape
     out = _rows_of_heads(b, h, length, inputs[2].shape[-1], like=query)

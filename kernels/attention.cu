@@ -6,13 +6,14 @@
 //
 //     m' = max(m, max s),  p = exp(s − m'),  c = exp(m − m'),  l' = c l + Σ p,  O' = c O + p V
 //
-// and at the end O/l is the output, lse = m + ln l what the backward pass needs. Exponentials are of base 2, the factor
-// scale · log₂e goes into their argument. A row in which no key takes part is 0, its lse +∞: its probabilities in the
-// backward pass are then 0, as are those of the rows that fill lse up to a multiple of PAD.
+// and at the end O/l is the output, m and log₂ l what the backward pass needs: of m + ln l a mask of −10⁹ would leave m
+// alone. Exponentials are of base 2, the factor scale · log₂e goes into their argument. A row in which no key takes part is
+// 0, its m 0 and log₂ l +∞: its probabilities in the backward pass are then 0, as are those of the rows up to a multiple
+// of PAD.
 //
 // Layout: query (B, H, L, D), key (B, H/group, S, D), value (B, H/group, S, Dᵥ), with any strides but the last, which is
 // 1; rows start at multiples of 16 bytes. out is (B, L, H, Dᵥ) in memory: what comes before and after attention wants it
-// so. lse (B, H, L to a multiple of PAD). Masks (B, H, L, S) have strides, 0 for what is broadcast.
+// so. statistics (B, H, L to a multiple of PAD, 2): m, of scores as `Mask` leaves them, and log₂ l. Masks (B, H, L, S) have strides, 0 for what is broadcast.
 // Limits: D and Dᵥ are multiples of 8, at most 256; tiles are 64, 128 or 256 wide, zeros beyond D and Dᵥ.
 // Geometry: one block of threads for ROWS queries of a head, in one dimension, those of a head next to each other (its
 // keys then stay in the L2 cache); where it is causal, those with most keys first.
@@ -35,9 +36,9 @@ template <typename T, int D, bool PLAIN> struct Forward {
 };
 
 // One step of the online softmax: scores s become p, and acc, the maxima and the lanes' parts of the sums follow.
-template <int M, int N, int D8>
+template <int M, int N, int D8, typename Mask>
 __device__ __forceinline__ void softmax_step(float (&s)[M][N][4], float (&acc)[M][D8][4], float (&maximum)[2 * M],
-                                             float (&sum)[2 * M], float factor) {
+                                             float (&sum)[2 * M], const Mask& mask) {
     float correction[2 * M];
     bool moved = false;
 #pragma unroll
@@ -48,15 +49,15 @@ __device__ __forceinline__ void softmax_step(float (&s)[M][N][4], float (&acc)[M
         for (int n = 0; n < N; ++n) top = fmaxf(top, fmaxf(s[m][n][e], s[m][n][e + 1]));
         top = fmaxf(top, __shfl_xor_sync(FULL, top, 1));
         top = fmaxf(top, __shfl_xor_sync(FULL, top, 2));
-        const float shift = top == -INFINITY ? 0.0f : top * factor;  // −∞ − −∞ would be NaN
-        correction[r] = exp2f(fmaf(maximum[r], factor, -shift));
+        const float base = top == -INFINITY ? 0.0f : top, shift = mask.shift(base);  // −∞ − −∞ would be NaN
+        correction[r] = exp2f(mask.step(maximum[r], base));
         moved |= correction[r] != 1;
         maximum[r] = top;
         sum[r] *= correction[r];
 #pragma unroll
         for (int n = 0; n < N; ++n) {
-            s[m][n][e] = exp2f(fmaf(s[m][n][e], factor, -shift));
-            s[m][n][e + 1] = exp2f(fmaf(s[m][n][e + 1], factor, -shift));
+            s[m][n][e] = exp2f(mask.exponent(s[m][n][e], base, shift));
+            s[m][n][e + 1] = exp2f(mask.exponent(s[m][n][e + 1], base, shift));
             sum[r] += s[m][n][e] + s[m][n][e + 1];
         }
     }
@@ -69,7 +70,7 @@ __device__ __forceinline__ void softmax_step(float (&s)[M][N][4], float (&acc)[M
 
 template <typename T, int D, bool PLAIN>
 __global__ void __launch_bounds__(Forward<T, D, PLAIN>::THREADS, 1)  // 1: rather more registers than more blocks
-attention_forward(const T* query, const T* key, const T* value, const bool* allowed, const T* bias, T* out, float* lse,
+attention_forward(const T* query, const T* key, const T* value, const bool* allowed, const T* bias, T* out, float* statistics,
                   long long query_batch, long long query_head, long long query_row, long long key_batch, long long key_head,
                   long long key_row, long long value_batch, long long value_head, long long value_row, long long mask_batch,
                   long long mask_head, long long mask_row, long long mask_column, int heads, int group, int queries, int keys,
@@ -119,7 +120,7 @@ attention_forward(const T* query, const T* key, const T* value, const bool* allo
         cp_async_commit();
         if (!busy) continue;
         mask.template apply<false>(s, row, j);
-        softmax_step(s, acc, maximum, sum, mask.factor());
+        softmax_step(s, acc, maximum, sum, mask);
         if constexpr (!PLAIN) {
 #pragma unroll
             for (int c = 0; c < M * COLUMNS / 2; ++c) {  // also where all stay: a branch around this takes 60 registers
@@ -139,9 +140,10 @@ attention_forward(const T* query, const T* key, const T* value, const bool* allo
         l += __shfl_xor_sync(FULL, l, 2);
         inverse[r] = l == 0 ? 0.0f : dropout.scale / l;
         const int i = row + 8 * r + GROUP;
+        const bool none = l == 0 || i >= queries;
         if (MEMBER == 0)
-            lse[head * ceil_div(queries, PAD) * PAD + i] =
-                l == 0 || i >= queries ? INFINITY : maximum[r] * (mask.factor() / LOG2_E) + logf(l);
+            store(statistics + (head * ceil_div(queries, PAD) * PAD + i) * 2,
+                  Vec<float, 2>{{none ? 0.0f : maximum[r], none ? INFINITY : log2f(l)}});
     }
     T* to = out + (static_cast<long long>(head - h) * queries + h) * value_width;
     store_rows(to, static_cast<long long>(heads) * value_width, row, queries, value_width, acc, inverse);

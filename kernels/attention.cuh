@@ -9,7 +9,7 @@
 #include "ptx.cuh"
 
 constexpr float LOG2_E = 1.4426950408889634f;
-constexpr int PAD = 128;  // lse and delta have a multiple of PAD rows, so that tiles of them need no checks
+constexpr int PAD = 128;  // statistics of rows have a multiple of PAD, so that tiles of them need no checks
 
 #define GROUP static_cast<int>(LANE / 4)
 #define MEMBER static_cast<int>(LANE % 4)
@@ -261,6 +261,23 @@ template <typename T, bool PLAIN = false> struct Mask {
     // turn their order round or something is to be added.
     __device__ __forceinline__ bool scaled() const { return !PLAIN && (bias || !(scale > 0)); }
     __device__ __forceinline__ float factor() const { return scaled() ? LOG2_E : scale * LOG2_E; }
+
+    // log₂ of exp(score − top)/l for log_sum = log₂ l. Masks add what is many powers of ten beyond the scores, up to the
+    // largest number: the difference comes first then, and top + ln l, in which l may have no digits, is never formed.
+    // Without them one instruction does it, on `shift`.
+    __device__ __forceinline__ float shift(float top, float log_sum) const {
+        return PLAIN ? fmaf(top, factor(), log_sum) : log_sum;
+    }
+    __device__ __forceinline__ float shift(float top) const {
+        return PLAIN ? top * factor() : 0.0f;
+    }
+    __device__ __forceinline__ float exponent(float s, float top, float shift) const {
+        return PLAIN ? fmaf(s, factor(), -shift) : fmaf(s - top, factor(), -shift);
+    }
+    // The same of an earlier top: 0 if it is still the top, to the bit, or else sums would drift from tile to tile.
+    __device__ __forceinline__ float step(float previous, float top) const {
+        return PLAIN ? shift(previous) - shift(top) : (previous - top) * factor();
+    }
 
     // The scores of 16·M queries from i on and 8·N keys from j on; KEYS_DOWN: rows are keys, columns queries. One pass does
     // it all: each branch around changes to s, and each address kept, costs registers, which are scarce.

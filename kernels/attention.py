@@ -14,7 +14,7 @@ __all__ = ["WIDEST", "Options", "backward", "forward"]
 
 WIDTHS = (64, 128, 256)  # of tiles: head sizes are filled up with zeros to the next of these
 WIDEST = WIDTHS[-1]
-PAD = 128  # lse and delta have a multiple of so many rows
+PAD = 128  # statistics of rows have a multiple of so many
 BLOCK = 256  # threads of the kernels that multiply no matrices
 KEY_WARPS = 8
 OPTIONS = ("-ftz=true",)  # exp2f is then a single instruction; probabilities below 2⁻¹²⁶ become 0
@@ -74,15 +74,16 @@ class Options(NamedTuple):
 
 
 def forward(query: Any, key: Any, value: Any, mask: Any, options: Options) -> tuple[Any, Any]:
-    """(out, lse) of query (B, H, L, E), key (B, G, S, E) and value (B, G, S, Eᵥ), G a divisor of H, E and Eᵥ ≤ WIDEST.
+    """(out, statistics) of query (B, H, L, E), key (B, G, S, E) and value (B, G, S, Eᵥ), G a divisor of H, E and Eᵥ ≤ WIDEST.
 
     `mask` is None or broadcasts to (B, H, L, S), boolean or of the query's dtype. out (B, H, L, Eᵥ) is a view of
-    (B, L, H, Eᵥ). lse (B, H, L and some) = ln Σⱼ exp(scoreⱼ), +∞ in rows in which no key takes part.
+    (B, L, H, Eᵥ). statistics (B, H, L and some, 2) are m = maxⱼ sⱼ and log₂ Σⱼ exp(f (sⱼ − m)), where the score is f sⱼ: f = 1
+    if numbers are added or the scale is not positive, else f = scale. In rows in which no key takes part they are 0 and +∞.
     """
     inputs, mask = [_loadable(x) for x in (query, key, value)], _forwards(mask)
     b, h, length, _ = query.shape
     out = _rows_of_heads(b, h, length, inputs[2].shape[-1], like=query)
-    lse = empty((b, h, -(-length // PAD) * PAD), np.float32, like=query)
+    statistics = empty((b, h, -(-length // PAD) * PAD, 2), np.float32, like=query)
     width = _tile_width(inputs)
     plain = options.plain(mask)
     warps, rows, columns = forward_tile(width, query.dtype.itemsize, plain)
@@ -92,14 +93,14 @@ def forward(query: Any, key: Any, value: Any, mask: Any, options: Options) -> tu
         *inputs,
         *_mask_arrays(mask),
         out,
-        lse,
+        statistics,
         *_strides(inputs),
         *_mask_strides(mask, query, key),
         *_sizes(inputs),
         *options.arguments(),
         shared=(rows + 2 * columns) * width * query.dtype.itemsize,
     )
-    return out[..., : value.shape[-1]], lse
+    return out[..., : value.shape[-1]], statistics
 
 
 def backward(
@@ -109,13 +110,13 @@ def backward(
     value: Any,
     mask: Any,
     out: Any,
-    lse: Any,
+    statistics: Any,
     options: Options,
     *,
     need: Sequence[bool],
     deterministic: bool = True,
 ) -> tuple[Any, Any, Any]:
-    """The gradients of query, key and value, shaped like them, for `out` and `lse` of `forward`.
+    """The gradients of query, key and value, shaped like them, for `out` and `statistics` of `forward`.
 
     `need` says whether that of the query is wanted, and whether those of key and value are; None for those that are not.
     Without `deterministic`, that of the query may be summed in any order, if all are wanted: five products, not seven.
@@ -125,7 +126,7 @@ def backward(
     (b, h, length, _), (_, g, keys, _) = query.shape, key.shape
     widths = [x.shape[-1] for x in inputs]
     dtype, width = query.dtype, _tile_width(inputs)
-    delta = empty(lse.shape, np.float32, like=query)
+    delta = empty(statistics.shape[:-1], np.float32, like=query)
     _delta[dtype](
         delta.size // (BLOCK // 8),
         BLOCK,
@@ -138,7 +139,7 @@ def backward(
         np.int32(widths[2]),
     )
     plain = options.plain(mask) and _exists(dtype, width, True)
-    arrays = (*inputs, *_mask_arrays(mask), grad_out, lse, delta)
+    arrays = (*inputs, *_mask_arrays(mask), grad_out, statistics, delta)
     strides = *_strides(inputs), *_mask_strides(mask, query, key), *_strides([grad_out])
     numbers = *strides, *_sizes(inputs), *options.arguments()
     grad_query = grad_key = grad_value = sums = None

@@ -1,6 +1,6 @@
 // Scaled dot-product attention, backward: the gradients of query, key and value, the probabilities made again in tiles.
 //
-// With P = exp(scale · Q Kᵀ + mask − lse), dropout D (elements 0 or 1/(1 − p)) and G = grad_out:
+// With P = exp(scale · Q Kᵀ + mask − m)/l, the largest score m and l of a row from attention.cu, dropout D (elements 0 or 1/(1 − p)) and G = grad_out:
 //
 //     delta = Σ G ∘ O    dP = D ∘ (G Vᵀ)    dS = P ∘ (dP − delta)
 //     grad_V = (D ∘ P)ᵀ G    grad_Q = scale · dS K    grad_K = scale · dSᵀ Q
@@ -14,7 +14,8 @@
 //   - with QUERY, attention_backward_key adds dS K to grad_Q in float, atomically, in the order in which blocks come.
 //     `attention_round` then makes half precision of it.
 //
-// Layout: query, key, value, grad_out and masks strided as in attention.cu; lse and delta (B, H, L to a multiple of PAD).
+// Layout: query, key, value, grad_out and masks strided as in attention.cu; statistics (m and log₂ l) as there, delta
+// (B, H, L to a multiple of PAD).
 // out and the gradients are (B, L or S, heads, D) in memory.
 // Geometry: one block of threads for ROWS or KEYS rows of a head, in one dimension; where it is causal, those with most work
 // come first. PLAIN: no dropout, no mask but j ≤ i, a positive scale, which leaves registers for larger tiles.
@@ -69,26 +70,30 @@ attention_delta(const T* out, const T* grad_out, float* delta, long long out_bat
     if (threadIdx.x % 8 == 0) delta[row] = sum;
 }
 
-// Of the rows of a warp that this lane has: lse · log₂e and −delta.
-template <int R>
-__device__ __forceinline__ void read_statistics(float (&log_sum)[R], float (&centre)[R], const float* lse, const float* delta) {
+// Of the rows of a warp that this lane has: the largest score, the shift of exponents and −delta.
+template <int R, typename Mask>
+__device__ __forceinline__ void read_statistics(float (&top)[R], float (&shift)[R], float (&centre)[R],
+                                                const float* statistics, const float* delta, const Mask& mask) {
 #pragma unroll
     for (int r = 0; r < R; ++r) {
-        log_sum[r] = lse[8 * r + GROUP] * LOG2_E;
-        centre[r] = -delta[8 * r + GROUP];
+        const int i = 8 * r + GROUP;
+        const Vec<float, 2> found = load<2>(statistics + 2 * i);
+        top[r] = found.at[0];
+        shift[r] = mask.shift(top[r], found.at[1]);
+        centre[r] = -delta[i];
     }
 }
 
 // Scores s become (1 − p) D ∘ P, and what the product G Vᵀ has left in grad_p becomes dS.
-template <int M, int N>
+template <int M, int N, typename Mask>
 __device__ __forceinline__ void probabilities(float (&s)[M][N][4], float (&grad_p)[M][N][4], uint64_t kept,
-                                              const float (&log_sum)[2 * M], const float (&centre)[2 * M], float factor,
-                                              float rescale) {
+                                              const float (&top)[2 * M], const float (&shift)[2 * M],
+                                              const float (&centre)[2 * M], const Mask& mask, float rescale) {
 #pragma unroll
     for (int i = 0; i < 4 * M * N; ++i) {
         const int m = i / (4 * N), n = i / 4 % N, e = i % 4, r = 2 * m + e / 2;
         const bool stays = kept >> i & 1;
-        const float p = exp2f(fmaf(s[m][n][e], factor, -log_sum[r]));
+        const float p = exp2f(mask.exponent(s[m][n][e], top[r], shift[r]));
         s[m][n][e] = stays ? p : 0.0f;
         grad_p[m][n][e] = p * (stays ? fmaf(grad_p[m][n][e], rescale, centre[r]) : centre[r]);
     }
@@ -97,7 +102,7 @@ __device__ __forceinline__ void probabilities(float (&s)[M][N][4], float (&grad_
 template <typename T, int D, bool PLAIN>
 __global__ void __launch_bounds__(QueryTiles<T, D, PLAIN>::THREADS, 1)  // 1: rather more registers than more blocks
 attention_backward_query(const T* query, const T* key, const T* value, const bool* allowed, const T* bias, const T* grad_out,
-                         const float* lse, const float* delta, T* grad_query, long long query_batch, long long query_head,
+                         const float* statistics, const float* delta, T* grad_query, long long query_batch, long long query_head,
                          long long query_row, long long key_batch, long long key_head, long long key_row,
                          long long value_batch, long long value_head, long long value_row, long long mask_batch,
                          long long mask_head, long long mask_row, long long mask_column, long long grad_batch,
@@ -139,12 +144,12 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
         if (row >= queries || (causal && j >= row + 16 * M)) continue;
         const T* key_tile = tiles + stage * 2 * KEYS * D;
         const uint64_t kept = dropout.template keep<M, N>(row, j);
-        float s[M][N][4], grad_p[M][N][4], log_sum[2 * M], centre[2 * M];
+        float s[M][N][4], grad_p[M][N][4], top[2 * M], shift[2 * M], centre[2 * M];
         multiply_transposed<D>(s, query_tile + warp_row * D, key_tile);
         mask.template apply<false>(s, row, j);
         multiply_transposed<D>(grad_p, grad_tile + warp_row * D, key_tile + KEYS * D);
-        read_statistics(log_sum, centre, lse + at, delta + at);
-        probabilities(s, grad_p, kept, log_sum, centre, mask.factor(), dropout.scale);
+        read_statistics(top, shift, centre, statistics + 2 * at, delta + at, mask);
+        probabilities(s, grad_p, kept, top, shift, centre, mask, dropout.scale);
         multiply_add<D>(acc, grad_p, key_tile);
     }
     cp_async_wait<0>();
@@ -158,7 +163,7 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
 template <typename T, int D, bool PLAIN, bool QUERY>
 __global__ void __launch_bounds__(KeyTiles<T, D, PLAIN>::THREADS, 1)
 attention_backward_key(const T* query, const T* key, const T* value, const bool* allowed, const T* bias, const T* grad_out,
-                       const float* lse, const float* delta, float* grad_query, T* grad_key, T* grad_value,
+                       const float* statistics, const float* delta, float* grad_query, T* grad_key, T* grad_value,
                        long long query_batch, long long query_head, long long query_row, long long key_batch,
                        long long key_head, long long key_row, long long value_batch, long long value_head,
                        long long value_row, long long mask_batch, long long mask_head, long long mask_row,
@@ -170,7 +175,7 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
     constexpr int M = Tile::M, KEYS = Tile::KEYS, QUERIES = Tile::QUERIES, THREADS = Tile::THREADS, STAGES = Tile::STAGES;
     constexpr int N = KEYS / Tile::across(QUERIES) / 8, ND = D / Tile::across(KEYS) / 8, NQ = D / Tile::across(QUERIES) / 8;
     extern __shared__ __align__(16) unsigned char memory[];
-    __shared__ __align__(16) float statistics[STAGES][2][QUERIES];  // of tiles of queries: lse and delta
+    __shared__ __align__(16) float of_rows[STAGES][3 * QUERIES];  // m and log₂ l of each of a tile's queries, then delta
     T* key_tile = reinterpret_cast<T*>(memory);
     T* value_tile = key_tile + KEYS * D;
     T* p_tile = value_tile + KEYS * D;  // (QUERIES, KEYS), as that of dS
@@ -189,15 +194,16 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
     clear(key_acc);
     clear(value_acc);
 
-    // The tiles of queries and grad_out from query i on, of a member of the group, with their lse and delta.
+    // The tiles of queries and grad_out from query i on, of a member of the group, with m, log₂ l and delta.
     const auto fetch = [&](int stage, int member, int i) {
         const int h = kv * group + member;
         const long long at = (b * heads + h) * ceil_div(queries, PAD) * PAD + i;
         const Matrix<T> q = matrix<D, THREADS>(query + b * query_batch + h * query_head, query_row, queries, width);
         const Matrix<T> g = matrix<D, THREADS>(grad_out + b * grad_batch + h * grad_head, grad_row, queries, value_width);
         load_pair<D, QUERIES, THREADS>(tiles + stage * 2 * QUERIES * D, q, g, i);
-        const int c = threadIdx.x % (QUERIES / 4) * 4, which = threadIdx.x / (QUERIES / 4);
-        if (which < 2) cp_async_16(&statistics[stage][which][c], (which ? delta : lse) + at + c);
+        const int c = threadIdx.x * 4, pairs = 2 * QUERIES;
+        const float* from = c < pairs ? statistics + 2 * at + c : delta + at + c - pairs;
+        if (c < pairs + QUERIES) cp_async_16(&of_rows[stage][c], from);
         cp_async_commit();
     };
     if (start < queries) {
@@ -217,12 +223,12 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
             __syncthreads();
             if (STAGES == 2 && more) fetch(stage ^ 1, member + last, last ? start : i + QUERIES);
             const uint64_t kept = dropout.template keep<M, N>(i + row, first + column);
-            float s[M][N][4], grad_p[M][N][4], log_sum[2 * M], centre[2 * M];
+            float s[M][N][4], grad_p[M][N][4], top[2 * M], shift[2 * M], centre[2 * M];
             multiply_transposed<D>(s, query_tile + row * D, key_tile + column * D);
             mask.template apply<false>(s, i + row, first + column);
             multiply_transposed<D>(grad_p, grad_tile + row * D, value_tile + column * D);
-            read_statistics(log_sum, centre, &statistics[stage][0][row], &statistics[stage][1][row]);
-            probabilities(s, grad_p, kept, log_sum, centre, mask.factor(), dropout.scale);
+            read_statistics(top, shift, centre, &of_rows[stage][2 * row], &of_rows[stage][2 * QUERIES + row], mask);
+            probabilities(s, grad_p, kept, top, shift, centre, mask, dropout.scale);
             put<KEYS>(p_tile, row, column, s);
             put<KEYS>(grad_s_tile, row, column, grad_p);
             __syncthreads();

@@ -34,7 +34,8 @@ def get_total_norm(
     tensors : Tensor or iterable of Tensor
         Any number of them, on any devices.
     norm_type : float, default 2.0
-        p > 0; `math.inf` is the maximum.
+        p; `math.inf` is the maximum, `-math.inf` the minimum, and 0 counts the tensors that are not all 0. Empty
+        tensors are passed over (PyTorch raises at them for p < 0).
     error_if_nonfinite : bool, default False
         Whether a norm that is not finite is an error; waits for a GPU.
 
@@ -46,15 +47,14 @@ def get_total_norm(
     Raises
     ------
     ValueError
-        If `norm_type` is not positive.
+        If `norm_type` is NaN.
     RuntimeError
         If `error_if_nonfinite` and the norm is not finite.
 
     Notes
     -----
     As `torch.nn.utils.get_total_norm`. Gradients that are neighbours in an optimizer's arena are reduced together; the
-    order of summation is fixed, whatever the number of threads. Departures: the norm of half-precision tensors is
-    float32; norm_type must be positive.
+    order of summation is fixed, whatever the number of threads. Departure: the norm of half-precision tensors is float32.
 
     Examples
     --------
@@ -63,14 +63,17 @@ def get_total_norm(
     """
     tensors = _listed(tensors)
     p = float(norm_type)
-    if not p > 0:
-        raise ValueError(f"`norm_type` must be > 0 (math.inf included), got {norm_type}")
+    if math.isnan(p):
+        raise ValueError(f"`norm_type` must be a number, 0, math.inf and negative ones included, got {norm_type}")
     if not tensors:
         return Tensor(0.0)
-    arrays = contiguous([t.data for t in tensors])
+    # the arena's padding, zeros between its parts, would be the least element
+    arrays = contiguous([t.data for t in tensors]) if p > 0 else [t.data for t in tensors if t.size]
     on = {t.device for t in tensors}
     device = tensors[0].device
-    if len(on) == 1 and runs_kernels(device, *[x.dtype for x in arrays]):
+    if not arrays and p <= 0:
+        return Tensor(0.0)
+    if p > 0 and len(on) == 1 and runs_kernels(device, *[x.dtype for x in arrays]):
         from ..kernels import reductions
 
         norm = wrap(reductions.norm(arrays, p), device)
@@ -87,10 +90,13 @@ def get_total_norm(
 def _norm(arrays: list[Any], p: float, are_scattered: bool) -> Any:
     """The norm of arrays, perhaps of several devices, as a 0-d array on the first one's."""
     xp = devices.namespace_of(arrays[0])
-    parts = [_power_sum(x, p) for x in arrays]
+    parts = [_power_sum(x, p) if p > 0 else _least(x, p) for x in arrays]
     if are_scattered:
         parts = [xp.asarray(devices.to_numpy(part)) for part in parts]
-    total = xp.max(xp.stack(parts)) if p == math.inf else xp.sum(xp.stack(parts)) ** (1.0 / p)
+    if p <= 0:
+        total = _least(xp.stack(parts), p)
+    else:
+        total = xp.max(xp.stack(parts)) if p == math.inf else xp.sum(xp.stack(parts)) ** (1.0 / p)
     dtype = xp.float32 if dtypes.of(arrays[0]).itemsize < 4 else arrays[0].dtype
     return xp.astype(xp.asarray(total), dtype)
 
@@ -110,6 +116,20 @@ def _power_sum(x: Any, p: float) -> Any:
     else:
         powers = xp.sum(xp.abs(x) ** p, dtype=xp.float64)
     return xp.astype(xp.asarray(powers), xp.float64)
+
+
+def _least(x: Any, p: float) -> Any:
+    """The norm of order p ≤ 0 as a 0-d float64 array: min |x|, (Σ |x|^p)^(1/p), or how many are not 0."""
+    xp = devices.namespace_of(x)
+    size = xp.abs(xp.astype(x, xp.float64))
+    if p == 0:
+        return xp.sum(xp.astype(size != 0, xp.float64))
+    least = xp.min(size)
+    if p == -math.inf:
+        return least
+    unit = xp.where(least > 0, least, xp.ones_like(least))  # 0 has the norm 0: 0^p is not asked for
+    ratio = xp.where(size > 0, size, xp.ones_like(size)) / unit
+    return least * xp.sum(ratio**p) ** (1.0 / p)
 
 
 def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor) -> None:
@@ -202,7 +222,8 @@ def clip_grad_norm_(
     max_norm : float
         The norm not to exceed, ≥ 0.
     norm_type : float, default 2.0
-        p > 0; `math.inf` is the maximum.
+        p; `math.inf` is the maximum, `-math.inf` the minimum, and 0 counts the tensors that are not all 0. Empty
+        tensors are passed over (PyTorch raises at them for p < 0).
     error_if_nonfinite : bool, default False
         Whether a norm that is not finite is an error; waits for a GPU.
 
@@ -214,7 +235,7 @@ def clip_grad_norm_(
     Raises
     ------
     ValueError
-        If a bound is negative or `norm_type` not positive.
+        If a bound is negative or `norm_type` NaN.
     RuntimeError
         If `error_if_nonfinite` and the norm is not finite.
 
@@ -286,7 +307,8 @@ def clip_grad_norm_per_layer_(
     max_norm : float
         The norm that no layer is to exceed, ≥ 0.
     norm_type : float, default 2.0
-        p > 0; `math.inf` is the maximum.
+        p; `math.inf` is the maximum, `-math.inf` the minimum, and 0 counts the tensors that are not all 0. Empty
+        tensors are passed over (PyTorch raises at them for p < 0).
     error_if_nonfinite : bool, default False
         Whether a norm that is not finite is an error; waits for a GPU.
 
@@ -298,7 +320,7 @@ def clip_grad_norm_per_layer_(
     Raises
     ------
     ValueError
-        If a bound is negative or `norm_type` not positive.
+        If a bound is negative or `norm_type` NaN.
     RuntimeError
         If `error_if_nonfinite` and the norm is not finite.
 

@@ -352,7 +352,7 @@ def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
 
     Notes
     -----
-    grad_x₁ = g x₂ x₁^(x₂−1), and grad_x₂ = g y ln x₁, which is 0 where x₁ ≤ 0.
+    grad_x₁ = g x₂ x₁^(x₂−1), and grad_x₂ = g y ln x₁, which is 0 where x₁ < 0; where x₁ = 0, it is −∞ g for x₂ < 0, else 0.
 
     Examples
     --------
@@ -372,8 +372,9 @@ def pow(xp: Any, x1: Any, x2: Any, /) -> Any:
 
     def grad_x2(g: Any) -> Any:
         base = x1 if hasattr(x1, "shape") else xp.full_like(x2, x1)
-        slope = y * xp.log(xp.where(base > 0, base, xp.ones_like(base)))
-        return unbroadcast(xp, g * slope, x2)
+        log = xp.log(xp.where(base > 0, base, xp.ones_like(base)))
+        log = xp.where((base == 0) & (x2 < 0), xp.full_like(log, -math.inf), log)
+        return unbroadcast(xp, g * (y * log), x2)
 
     return y, (grad_x1, grad_x2)
 

@@ -49,7 +49,7 @@ def softmax_cross_entropy(
     hot, even = np.asarray(own * ((1 - label_smoothing) * scale), x.dtype), None
     if label_smoothing:
         even = np.asarray((1 if valid is None else valid) * (label_smoothing * scale / classes), x.dtype)
-    losses, gradient = _visit(x, labels, hot, even, weight)
+    losses, gradient = _visit(x, labels, hot, even, weight, valid)
 
     def grad_logits(g: Any) -> Any:
         grad = gradient
@@ -114,20 +114,22 @@ def _row_starts(rows: int, classes: int) -> Any:
     return np.arange(0, rows * classes, classes)[:, None]
 
 
-def _visit(x: Any, labels: Any, hot: Any, even: Any, weight: Any) -> tuple[Any, Any]:
+def _visit(x: Any, labels: Any, hot: Any, even: Any, weight: Any, valid: Any) -> tuple[Any, Any]:
     """ℓ = −hot ln p_y − even Σ w ln p of each row, and dℓ/dx = p (hot + even Σ w) − hot 1_y − even w where wanted.
 
-    x (N, C); labels and ℓ (N, 1); hot and even (N, 1) or (); w (C,), or None for ones; even None for 0.
+    x (N, C); labels and ℓ (N, 1); hot and even (N, 1) or (); w (C,), or None for ones; even None for 0. `valid` (N, 1) says
+    which rows count, None if all do: 0 stands for x in the others, which may be NaN or infinite.
     """
     losses, gradient = np.empty((len(x), 1), x.dtype), np.empty_like(x) if is_grad_enabled() else None
     if x.nbytes <= BLOCK:
-        _block(x, labels, hot, even, weight, losses, gradient)
+        _block(x if valid is None else np.where(valid, x, x.dtype.type(0)), labels, hot, even, weight, losses, gradient)
         return losses, gradient
 
     def visit(i: int, j: int) -> None:
         h = hot[i:j] if hot.ndim else hot
         r = even[i:j] if even is not None and even.ndim else even
-        _block(x[i:j], labels[i:j], h, r, weight, losses[i:j], None if gradient is None else gradient[i:j])
+        a = x[i:j] if valid is None else np.where(valid[i:j], x[i:j], x.dtype.type(0))
+        _block(a, labels[i:j], h, r, weight, losses[i:j], None if gradient is None else gradient[i:j])
 
     over_rows(visit, len(x), x.itemsize * x.shape[1])
     return losses, gradient

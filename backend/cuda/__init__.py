@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ..device import devices, memory
 from ..device.devices import DeviceError
 
@@ -93,7 +95,8 @@ def _driver_trouble(cupy: ModuleType, error: Exception) -> str:
 
 def _open_emulator() -> Any:
     """The emulator's namespace, for a machine with a C++ compiler."""
-    from ...kernels.emulator import Array, EmulatorError, array, build, namespace
+    from ...kernels.emulator import Array, EmulatorError, array, build, is_capturing, namespace
+    from ..nn import loss
 
     try:
         build.compiler()
@@ -101,6 +104,7 @@ def _open_emulator() -> Any:
         raise DeviceError(str(error)) from None
     _load_replacements()
     array.on_wait = devices.note_waiting
+    loss.readable[Array] = lambda x: None if is_capturing() else x.view(np.ndarray)
     return devices.register_array(Array, namespace)
 
 

@@ -39,8 +39,8 @@ def scaled_dot_product_attention(
         return NotImplemented
     mask = attn_mask
     if mask is not None and mask.dtype != np.bool_:
-        mask = mask.astype(query.dtype, copy=False)
-    out, lse = kernels.forward(query, key, value, mask, options)
+        mask = primitives.bounded(devices.namespace_of(mask), mask, query.dtype)
+    out, statistics = kernels.forward(query, key, value, mask, options)
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         if any(need[3:]):
@@ -50,7 +50,9 @@ def scaled_dot_product_attention(
             )
             return pull(g, need, into)
         fixed = are_deterministic_algorithms_enabled()
-        grads = kernels.backward(g, query, key, value, mask, out, lse, options, need=need[:3], deterministic=fixed)
+        grads = kernels.backward(
+            g, query, key, value, mask, out, statistics, options, need=need[:3], deterministic=fixed
+        )
         return *grads, None
 
     return out, vjp

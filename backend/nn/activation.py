@@ -134,7 +134,7 @@ def hardswish(xp: Any, x: Any, /) -> Any:
 
     def grad_x(g: Any) -> Any:
         inside = xp.astype((x > -3) & (x < 3), g.dtype)
-        return g * (inside * (x / 3 + 0.5) + xp.astype(x >= 3, g.dtype))
+        return g * (inside * (xp.clip(x, -3, 3) / 3 + 0.5) + xp.astype(x >= 3, g.dtype))  # clipped, as 0 · ∞ is NaN
 
     return x * xp.clip(x + 3, 0, 6) / 6, (grad_x,)
 

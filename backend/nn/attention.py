@@ -9,13 +9,22 @@ from typing import Any
 import numpy as np
 
 from ..array.elementwise import unbroadcast
+from ..array.info import finfo
 from ..array.random import BlockRange, Generator
 from ..device import dtypes
 from ..device.gemm import gemm
 from ..tape.autograd import primitive
 from .dropout import rescale
 
-__all__ = ["block_count", "default_scale", "drop_threshold", "kept", "reserve", "scaled_dot_product_attention"]
+__all__ = [
+    "block_count",
+    "bounded",
+    "default_scale",
+    "drop_threshold",
+    "kept",
+    "reserve",
+    "scaled_dot_product_attention",
+]
 
 DRAWS = 16  # neighbouring keys of one query share a block of the random stream, with 16 bits for each
 
@@ -118,20 +127,37 @@ def _times(xp: Any, x: Any, number: float) -> Any:
 
 
 def _probabilities(xp: Any, scores: Any, mask: Any, causal: bool) -> Any:
-    """softmax(scores + mask) over the last axis; 0 in rows where no key takes part."""
+    """softmax(scores + mask) over the last axis; 0 in rows where no key takes part. Half precision is computed in float32.
+
+    Sums in it would turn a mask's least number into −∞ for some keys and not for others.
+    """
     length, keys = scores.shape[-2:]
     if not keys:
         return scores
+    if dtypes.of(scores).itemsize < 4:
+        if mask is not None and not dtypes.is_integral(mask.dtype):
+            mask = xp.astype(bounded(xp, mask, scores.dtype), xp.float32)
+        return xp.astype(_probabilities(xp, xp.astype(scores, xp.float32), mask, causal), scores.dtype)
     if causal:
         place = xp.arange(max(length, keys), device=scores.device)
         scores = _where(xp, place[:keys] <= place[:length, None], scores)
     if mask is not None:
         boolean = dtypes.is_integral(mask.dtype)
-        scores = _where(xp, mask, scores) if boolean else scores + xp.astype(mask, scores.dtype)
+        scores = _where(xp, mask, scores) if boolean else scores + bounded(xp, mask, scores.dtype)
     top = xp.max(scores, axis=-1, keepdims=True)
     e = xp.exp(scores - xp.where(top == -math.inf, xp.zeros_like(top), top))
     total = xp.sum(e, axis=-1, keepdims=True)
     return e / xp.where(total == 0, xp.ones_like(total), total)
+
+
+def bounded(xp: Any, mask: Any, dtype: Any) -> Any:
+    """A mask of numbers in another dtype: what is finite stays finite, as −∞ alone says that a key takes no part."""
+    if mask.dtype == dtype:
+        return mask
+    if dtypes.of(mask).itemsize > 2:
+        top = finfo(dtype).max
+        mask = xp.where(xp.isinf(mask), mask, xp.clip(mask, -top, top))
+    return xp.astype(mask, dtype)
 
 
 def _where(xp: Any, condition: Any, scores: Any) -> Any:

@@ -23,6 +23,7 @@ from .activation import _sigmoid, _softplus
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "check_probabilities",
     "check_targets",
     "hinge_embedding_loss",
     "hinge_loss",
@@ -32,10 +33,21 @@ __all__ = [
     "mse_loss",
     "multi_margin_loss",
     "nll_loss",
+    "readable",
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax_cross_entropy",
 ]
+
+
+# By type of array: the array as NumPy's, or None where that would make a device wait. `backend/cuda` adds the emulator's.
+readable: dict[type, Callable[[Any], Any]] = {np.ndarray: lambda x: x}
+
+
+def read(x: Any) -> Any:
+    """A raw array as NumPy's if it can be looked at for nothing, as on a CPU and in the emulator; else None."""
+    look = readable.get(type(x))
+    return None if look is None else look(x)
 
 
 def _reduced(xp: Any, loss: Any, reduction: str, count: Any, axis: int | None = None) -> tuple[Any, Callable]:
@@ -116,6 +128,20 @@ def _log(xp: Any, x: Any) -> Any:
     """max(ln x, −100), PyTorch's floor, without asking for ln 0."""
     zero = x == 0
     return xp.where(zero, xp.full_like(x, -100.0), xp.maximum(xp.log(xp.where(zero, xp.ones_like(x), x)), -100.0))
+
+
+def check_probabilities(x: Any) -> None:
+    """Raise ValueError if numbers are outside [0, 1] or NaN, if they can be `read`."""
+    x = read(x)
+    if x is None or not x.size:
+        return
+    with np.errstate(invalid="ignore"):
+        if x.min() >= 0 and x.max() <= 1:  # NaN is neither
+            return
+        wrong = x[~((x >= 0) & (x <= 1))]
+    raise ValueError(
+        f"`input` must hold probabilities in [0, 1], got {wrong[0]}; of logits, binary_cross_entropy_with_logits is the loss"
+    )
 
 
 @primitive(precision="full")
@@ -211,10 +237,11 @@ def multi_margin_loss(
     """
     axis = input.ndim - 1
     classes, index = input.shape[-1], xp.expand_dims(xp.astype(target, xp.int64), axis=axis)
+    index, exists = _existing(xp, input, index, axis)
     hot = _one_hot(xp, input, index, axis)
     gap = margin - xp.sum(input * hot, axis=axis, keepdims=True) + input
     active = xp.astype(gap > 0, input.dtype) * (1 - hot)
-    scale = (1.0 if weight is None else _weight_of(xp, weight, index)) / classes
+    scale = (exists if weight is None else exists * _weight_of(xp, weight, index)) / classes
     loss = xp.sum(scale * active * gap**p, axis=axis)
     out, spread = _reduced(xp, loss, reduction, math.prod(loss.shape), axis)
 
@@ -227,11 +254,12 @@ def multi_margin_loss(
 
 # --- classes ----------------------------------------------------------------------------------------------------------
 def check_targets(target: Any, classes: int, ignore_index: int = -100) -> None:
-    """Raise IndexError if a class index in a NumPy array is neither in [0, classes) nor `ignore_index`.
+    """Raise IndexError if a class index is neither in [0, classes) nor `ignore_index`, if it can be `read`.
 
-    Other devices are not asked: that would make them wait.
+    Elsewhere, on a GPU and in a recording, which would have to wait, loss and gradient of the row become NaN.
     """
-    if type(target) is not np.ndarray or not target.size:
+    target = read(target)
+    if target is None or not target.size:
         return
     # As unsigned numbers the negative ones are the largest; `argmax` finds them faster than `max` does.
     unsigned = target.view(f"u{target.itemsize}")
@@ -257,12 +285,27 @@ def _weight_of(xp: Any, weight: Any, index: Any) -> Any:
 
 
 def _counted(xp: Any, like: Any, target: Any, weight: Any, ignore_index: int, axis: int) -> tuple[Any, Any, Any]:
-    """(index along `axis`, whether it counts, its weight: 0 where it does not), each of length 1 along `axis`."""
+    """(index along `axis`, whether it counts, its weight), each of length 1 along `axis`.
+
+    The weight is 0 where the row does not count, and NaN where the index is no class.
+    """
     index = xp.expand_dims(xp.astype(target, xp.int64), axis=axis)
     valid = index != ignore_index
-    index = xp.where(valid, index, xp.zeros_like(index))
-    valid = xp.astype(valid, like.dtype)
-    return index, valid, valid if weight is None else valid * _weight_of(xp, weight, index)
+    index, exists = _existing(xp, like, xp.where(valid, index, xp.zeros_like(index)), axis)
+    own = exists if weight is None else exists * _weight_of(xp, weight, index)
+    return index, valid, xp.where(valid, own, xp.zeros_like(own))
+
+
+def _existing(xp: Any, like: Any, index: Any, axis: int) -> tuple[Any, Any]:
+    """(index, with 0 in the place of what is no class; 1 where it is one, NaN where not)."""
+    exists = (index >= 0) & (index < like.shape[axis])
+    one = xp.ones(index.shape, dtype=like.dtype, device=like.device)
+    return xp.where(exists, index, xp.zeros_like(index)), xp.where(exists, one, xp.full_like(one, math.nan))
+
+
+def _count(xp: Any, own: Any) -> Any:
+    """Σ of the weights of rows; of those that have no class, nothing: they do not change the others' gradients."""
+    return xp.sum(xp.where(xp.isnan(own), xp.zeros_like(own), own))
 
 
 @primitive(precision="full")
@@ -271,12 +314,13 @@ def nll_loss(
 ) -> Any:
     """ℓ = −w[y] x[y] of log-probabilities x (N, C), (C,) or (N, C, …) and class indices y (N), () or (N, …).
 
-    The mean divides by Σ w[y] over the targets other than `ignore_index`, whose ℓ is 0.
+    The mean divides by Σ w[y] over the targets other than `ignore_index`, whose ℓ and gradient are 0 whatever x is.
     """
     axis = 1 if input.ndim > 1 else 0
-    index, _, own = _counted(xp, input, target, weight, ignore_index, axis)
-    loss = xp.squeeze(-own * xp.take_along_axis(input, index, axis=axis), axis=axis)
-    out, spread = _reduced(xp, loss, reduction, xp.sum(own), axis)
+    index, valid, own = _counted(xp, input, target, weight, ignore_index, axis)
+    picked = xp.take_along_axis(input, index, axis=axis)
+    picked = xp.where(valid, picked, xp.zeros_like(picked))  # which may be NaN or infinite where it does not count
+    out, spread = _reduced(xp, xp.squeeze(-own * picked, axis=axis), reduction, _count(xp, own), axis)
     return out, (lambda g: -spread(g) * own * _one_hot(xp, input, index, axis),)
 
 
@@ -303,27 +347,31 @@ def softmax_cross_entropy(
 
     x is (N, C), (C,) or (N, C, …), softmax runs over C. The target holds either class indices of shape (N), () or
     (N, …), then q is one-hot; or probabilities q in the shape of x. Label smoothing makes q ← (1 − ε) q + ε/C.
-    The mean divides by Σ w[y] over the indices other than `ignore_index`, whose ℓ is 0; of probabilities, by N ….
+    The mean divides by Σ w[y] over the indices other than `ignore_index`, whose ℓ and gradient are 0, whatever x is (in
+    PyTorch the gradient of such a row is NaN if x is NaN or infinite); of probabilities, by N ….
 
     grad_x = p Σ_c w_c q_c − w q, with p = softmax(x).
     """
     axis = 1 if logits.ndim > 1 else 0
     classes, ε = logits.shape[axis], label_smoothing
+    soft = target.shape == logits.shape and "float" in str(target.dtype)
+    if not soft:
+        check_targets(target, classes, ignore_index)
+        index, valid, own = _counted(xp, logits, target, weight, ignore_index, axis)
+        logits = xp.where(valid, logits, xp.zeros_like(logits))  # NaN and ∞ of rows that do not count would stay
+        valid = xp.astype(valid, logits.dtype)
     z = logits - xp.max(logits, axis=axis, keepdims=True)
     log_p = z - xp.log(xp.sum(xp.exp(z), axis=axis, keepdims=True))
     w = 1.0 if weight is None else xp.reshape(weight, (classes,) + (1,) * (logits.ndim - 1 - axis))
-    soft = target.shape == logits.shape and "float" in str(target.dtype)
     if soft:
         q = w * ((1 - ε) * target + ε / classes)
         loss, count = -xp.sum(q * log_p, axis=axis), math.prod(target.shape) // classes
     else:
-        check_targets(target, classes, ignore_index)
-        index, valid, own = _counted(xp, logits, target, weight, ignore_index, axis)
         # picked, not multiplied by a one-hot q: a class that is ruled out by x = −∞ would give 0 · ∞
         loss = (ε - 1) * own * xp.take_along_axis(log_p, index, axis=axis)
         if ε:
             loss = loss - (ε / classes) * valid * xp.sum(w * log_p, axis=axis, keepdims=True)
-        loss, count = xp.squeeze(loss, axis=axis), xp.sum(own)
+        loss, count = xp.squeeze(loss, axis=axis), _count(xp, own)
     out, spread = _reduced(xp, loss, reduction, count, axis)
 
     def grad_logits(g: Any) -> Any:

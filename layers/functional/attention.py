@@ -8,7 +8,10 @@ import numpy as np
 
 from ...backend.array.manipulation import broadcast_to, repeat, reshape
 from ...backend.array.random import default_generator
+from ...backend.device.devices import namespace_of
+from ...backend.device.dtypes import float32
 from ...backend.nn import attention as primitives
+from ...backend.tape.autograd import _mode
 from ...backend.tape.tensor import Tensor
 from . import _check as check
 
@@ -27,7 +30,8 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """Attention, softmax(scale · Q Kᵀ + mask) V; leading axes broadcast.
 
-    A query for which no key takes part gets 0.
+    A query for which no key takes part gets 0. Gradients are those of the formula also for masks of −10⁹ or finfo.min for
+    all keys of a query, where PyTorch's kernel for CPUs gives S times the gradient.
 
     Parameters
     ----------
@@ -38,7 +42,9 @@ def scaled_dot_product_attention(
     value : Tensor
         V, (…, S, Eᵥ).
     attn_mask : Tensor, optional
-        Broadcasts to (…, L, S): booleans, True where a key takes part, or numbers to be added.
+        Broadcasts to (…, L, S): booleans, True where a key takes part, or numbers to be added: −∞ where a key takes no
+        part. A finite number, however low, leaves a row in which it stands for every key a softmax of the sums.
+        A float32 mask of half-precision queries is rounded to theirs; what is finite stays finite.
     dropout_p : float, default 0.0
         Probability that an attention weight is dropped, always: there is no `training` here.
     is_causal : bool, default False
@@ -80,6 +86,8 @@ def scaled_dot_product_attention(
     lead, (q, k, v) = _by_heads(query, key, value, enable_gqa)
     full = (*q.shape[:3], key.shape[-2])
     mask = None if attn_mask is None else _mask_by_heads(attn_mask, (*lead, *full[2:]))
+    if mask is not None and _mode.cast is not None and mask.dtype == float32:
+        mask = primitives.bounded(namespace_of(mask), mask, _mode.cast.dtype)
     blocks = primitives.reserve(default_generator, full) if dropout_p else None
     y = primitives.scaled_dot_product_attention(
         q, k, v, mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, blocks=blocks

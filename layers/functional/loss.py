@@ -10,6 +10,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
+
 from ...backend.array.manipulation import astype, broadcast_shape
 from ...backend.array.reductions import sum
 from ...backend.device.dtypes import is_integral, is_real_floating
@@ -319,7 +321,8 @@ def binary_cross_entropy(
     TypeError
         If one is not a Tensor of a fitting dtype.
     ValueError
-        If the shapes do not fit, or an option is out of range.
+        If the shapes do not fit, an option is out of range, or x is outside [0, 1]: on a GPU, which it would have to wait
+        for, such losses are NaN.
 
     Examples
     --------
@@ -328,9 +331,9 @@ def binary_cross_entropy(
     array([  0.693, 100.   ], dtype=float32)
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    return primitives.binary_cross_entropy(
-        input, _prepare(input, target, reduction, same_shape=True), weight, reduction=reduction
-    )
+    target = _prepare(input, target, reduction, same_shape=True)
+    primitives.check_probabilities(input.data)
+    return primitives.binary_cross_entropy(input, target, weight, reduction=reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -499,7 +502,7 @@ def nll_loss(
     size_average : bool, optional
         PyTorch's deprecated argument: False means `reduction="sum"`.
     ignore_index : int, default -100
-        The class index that does not count.
+        The class index that does not count: loss and gradient of such a row are 0, whatever x is there.
     reduce : bool, optional
         PyTorch's deprecated argument: False means `reduction="none"`.
     reduction : {"mean", "sum", "none"}, default "mean"
@@ -516,6 +519,8 @@ def nll_loss(
         If one is not a Tensor of a fitting dtype.
     ValueError
         If the shapes do not fit, or an option is out of range.
+    IndexError
+        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN.
 
     Examples
     --------
@@ -555,7 +560,7 @@ def cross_entropy(
     size_average : bool, optional
         PyTorch's deprecated argument: False means `reduction="sum"`.
     ignore_index : int, default -100
-        The class index that does not count.
+        The class index that does not count: loss and gradient of such a row are 0, whatever x is there.
     reduce : bool, optional
         PyTorch's deprecated argument: False means `reduction="none"`.
     reduction : {"mean", "sum", "none"}, default "mean"
@@ -573,7 +578,9 @@ def cross_entropy(
     TypeError
         If one is not a Tensor of a fitting dtype.
     ValueError
-        If the shapes do not fit, or an option is out of range.
+        If the shapes do not fit, an option is out of range, or there is an `ignore_index` ≥ 0 with probabilities.
+    IndexError
+        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN.
 
     Examples
     --------
@@ -587,8 +594,15 @@ def cross_entropy(
         _check_input(input, target)
         if target.shape == input.shape and is_real_floating(target.data.dtype):
             _check_class_options(input, weight, reduction)
+            if ignore_index >= 0:
+                raise ValueError(
+                    f"`ignore_index` must be negative where `target` holds probabilities, got {ignore_index}: there is no "
+                    "index to ignore; set the probabilities of rows that do not count to 0"
+                )
         else:
             _check_classes(input, target, weight, reduction)
+    if type(target.data) is not np.ndarray and is_integral(target.data.dtype):  # NumPy's the primitive looks at
+        primitives.check_targets(target.data, _classes(input), ignore_index)
     if not 0 <= label_smoothing <= 1:
         check.probability("label_smoothing", label_smoothing)
     if weight is None and ignore_index == -100 and not label_smoothing and reduction == "mean":
@@ -768,6 +782,8 @@ def multi_margin_loss(
         If one is not a Tensor of a fitting dtype.
     ValueError
         If the shapes do not fit, or an option is out of range.
+    IndexError
+        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN.
 
     References
     ----------

@@ -98,8 +98,8 @@ def plain(case, query, key, value, grad, mask, rounding=lambda x: x):
 
 def run(case, low, mask):
     query, key, value, grad = low
-    out, lse = kernels.forward(query, key, value, mask, case.options)
-    gradients = kernels.backward(grad, query, key, value, mask, out, lse, case.options, need=(True, True, True))
+    out, statistics = kernels.forward(query, key, value, mask, case.options)
+    gradients = kernels.backward(grad, query, key, value, mask, out, statistics, case.options, need=(True, True, True))
     return out, *gradients
 
 
@@ -149,12 +149,21 @@ def test_values_and_gradients(rng, case, dtype):
 def test_sums_in_any_order(rng, monkeypatch, case, dtype):
     low, exact, *_ = case.arrays(rng, dtype)
     query, key, value, grad = low
-    out, lse = kernels.forward(query, key, value, None, case.options)
+    out, statistics = kernels.forward(query, key, value, None, case.options)
     monkeypatch.setattr(kernels, "_query", {})  # the pass that is saved
     for order in ("forward", "random"):
         with emulator.schedule(order, 1):
             gradients = kernels.backward(
-                grad, query, key, value, None, out, lse, case.options, need=(True, True, True), deterministic=False
+                grad,
+                query,
+                key,
+                value,
+                None,
+                out,
+                statistics,
+                case.options,
+                need=(True, True, True),
+                deterministic=False,
             )
         check(case, (out, *gradients), low, exact, None, None)
 
@@ -214,8 +223,7 @@ def test_views_are_not_copied(rng, monkeypatch):
 def test_only_what_is_needed(rng):
     case = Case(length=6, keys=9)
     (query, key, value, grad), _, mask, _ = case.arrays(rng, np.dtype(np.float32))
-    out, lse = kernels.forward(query, key, value, mask, case.options)
-    args = (grad, query, key, value, mask, out, lse, case.options)
+    args = (grad, query, key, value, mask, *kernels.forward(query, key, value, mask, case.options), case.options)
     both = kernels.backward(*args, need=(True, True, True))
     for need in [(True, False, False), (False, True, True)]:
         for x, y, wanted in zip(kernels.backward(*args, need=need), both, need):
@@ -226,7 +234,8 @@ def test_lse_of_rows_without_keys(rng):
     case = Case(length=5, keys=7, boolean=(5, 7))
     (query, key, value, _), _, mask, _ = case.arrays(rng, np.dtype(np.float32))
     mask[2] = False
-    out, lse = kernels.forward(query, key, value, mask, case.options)
+    out, statistics = kernels.forward(query, key, value, mask, case.options)
+    lse = case.options.scale * statistics[..., 0] + np.log(2) * statistics[..., 1]
     assert not out[:, :, [0, 2]].any()
     assert np.isposinf(lse[:, :, [0, 2]]).all()
     scores = np.where(mask, query @ key.swapaxes(-1, -2) * case.options.scale, -np.inf)[:, :, [1, 3, 4]]
@@ -276,6 +285,85 @@ def test_memory_grows_with_the_length_alone(rng, monkeypatch, dtype, width):
     short, long = peak(2048), peak(4096)
     assert 1.9 < long / short < 2.1
     assert long < 4096 * (4 * width * dtype.itemsize + 2 * 4) * 1.1
+
+
+# What masks of numbers hold for keys that are not to take part: the dtype's least number, and what is written by hand.
+LOW = [
+    ("float32", None), ("float32", -1e20), ("float32", -1e9), ("float32", -1e4),
+    ("bfloat16", None), ("bfloat16", -1e20), ("bfloat16", -1e9), ("float16", None), ("float16", -1e4),
+]  # fmt: skip
+
+
+def masked(dtype, low, which, length, keys):
+    """A mask of numbers that pads on the left or right, all keys of some queries or of all, or what is to come."""
+    low = weft.finfo(dtype).min if low is None else low
+    mask = np.zeros((length, keys))
+    if which == "left":
+        mask[:, : keys // 2] = low
+    elif which == "right":
+        mask[:, keys // 3 :] = low
+    elif which == "future":  # and the first query sees nothing
+        mask[np.triu(np.ones(mask.shape, bool))] = low
+    else:
+        mask[[0, -1] if which == "some rows" else slice(None)] = low
+    return mask.astype(dtype)
+
+
+def reference_scores(case, query, key, mask):
+    """Scores in float64, rounded to float32 where the mask is added: what is added to 10⁹ may be lost, to any dtype."""
+    key = np.repeat(key, case.h // case.g, axis=1)
+    scores = np.asarray(query @ key.swapaxes(-1, -2) * case.options.scale, np.float32)
+    with np.errstate(over="ignore"):
+        return (scores + mask.astype(np.float32)).astype(np.float64)
+
+
+@pytest.mark.parametrize("which", ["left", "right", "future", "some rows", "all"])
+@pytest.mark.parametrize(("dtype", "low"), LOW, ids=str)
+class TestMasksOfLowNumbers:
+    """Left padding and its kin: rows in which such a number stands for every key are softmax(scores + number) too."""
+
+    def case(self, which):
+        return Case(
+            h=2, length=66 if which == "future" else 4, keys=67 if which == "future" else 200, width=16, value_width=16
+        )
+
+    def expected(self, case, exact, mask):
+        """(out, gradients) in float64, of the sums that float32 forms."""
+        query, key, value, grad = exact
+        repeat = lambda x: np.repeat(x, case.h // case.g, axis=1)
+        scores = reference_scores(case, query, key, mask)
+        p = np.exp(scores - scores.max(-1, keepdims=True))
+        p /= p.sum(-1, keepdims=True)
+        grad_p = grad @ repeat(value).swapaxes(-1, -2)
+        grad_scores = p * (grad_p - (p * grad_p).sum(-1, keepdims=True)) * case.options.scale
+        shared = lambda x: x.reshape(case.b, case.g, case.h // case.g, case.keys, -1).sum(2)
+        out, grad_query = p @ repeat(value), grad_scores @ repeat(key)
+        return out, grad_query, shared(grad_scores.swapaxes(-1, -2) @ query), shared(p.swapaxes(-1, -2) @ grad)
+
+    def compare(self, got, expected, dtype, tolerance):
+        eps = {"float32": 2e-6, "bfloat16": 2.0**-7, "float16": 2.0**-9}[dtype]
+        for x, e in zip(got, expected):
+            scale = max(np.abs(e).max(), 1e-2)
+            np.testing.assert_allclose(np.asarray(x, np.float64), e, rtol=0, atol=tolerance * eps * scale)
+
+    def test_kernels(self, rng, dtype, low, which):
+        case = self.case(which)
+        arrays, exact, *_ = case.arrays(rng, getattr(weft, dtype))
+        mask = masked(arrays[0].dtype, low, which, case.length, case.keys)
+        got = every_schedule(lambda: run(case, arrays, mask))
+        self.compare(got, self.expected(case, exact, mask), dtype, 8)
+
+    def test_every_device(self, rng, dtype, low, which):
+        case = self.case(which)
+        arrays, exact, *_ = case.arrays(rng, getattr(weft, dtype))
+        mask = masked(arrays[0].dtype, low, which, case.length, case.keys)
+        for device in ("cpu", "emulator"):
+            q, k, v, g = (weft.asarray(a, device=device) for a in arrays)
+            qkv = [x.requires_grad_() for x in (q, k, v)]
+            out = F.scaled_dot_product_attention(*qkv, weft.asarray(mask, device=device), enable_gqa=True)
+            out.backward(g)
+            got = [x.numpy() for x in (out.detach(), *(x.grad for x in qkv))]
+            self.compare(got, self.expected(case, exact, mask), dtype, 16)
 
 
 def tensors(arrays, device, dtype=np.float32):
@@ -366,3 +454,35 @@ class TestPrimitive:
         with pytest.raises(UserWarning, match="fell back"):
             F.scaled_dot_product_attention(x, x, x, dropout_p=0.5)
         weft.manual_seed(0)
+
+
+@pytest.mark.parametrize("low", [-1e9, float(np.finfo(np.float32).min), -np.inf])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("by_autocast", [False, True])
+def test_a_float32_mask_beyond_half_precision_stays_finite(rng, low, dtype, by_autocast):
+    """Only −∞ says that a key takes no part: a row of other numbers has a mean, and gradients."""
+    arrays = [rng.standard_normal((1, 1, 3, 8)).astype(getattr(weft, dtype)) for _ in range(3)]
+    mask = np.zeros((3, 3), np.float32)
+    mask[0], mask[1, :2] = low, low
+    weights = np.float32([[1 / 3] * 3, [0, 0, 1]])
+    for device in ("cpu", "emulator"):
+        qkv = [weft.asarray(a, device=device).requires_grad_() for a in arrays]
+        q, k, v = (x.float() for x in qkv) if by_autocast else qkv
+        with weft.autocast(dtype, enabled=by_autocast):
+            out = F.scaled_dot_product_attention(q * 0, k, v, weft.asarray(mask, device=device))
+        out.sum().backward()
+        got = out.detach().numpy()[0, 0, :2].astype("f")
+        expected = weights @ arrays[2][0, 0].astype("f")
+        expected[0] *= low > -np.inf
+        np.testing.assert_allclose(got, expected, atol=0.02)
+        assert all(np.isfinite(x.grad.numpy().astype("f")).all() for x in qkv)
+
+
+def test_sums_do_not_drift_from_tile_to_tile(rng):
+    """The largest score, 10⁴, is that of all keys: their weights are equal to the last bits, those of the first tile too."""
+    query = np.full((1, 1, 1, 64), 30.0, np.float32) + rng.random((1, 1, 1, 64), np.float32)
+    key = np.ascontiguousarray(np.broadcast_to(query, (1, 1, 4096, 64)))
+    value = np.zeros((1, 1, 4096, 8), np.float32)
+    value[:, :, 2048:] = 1
+    out, _ = kernels.forward(query, key, value, None, kernels.Options(0.2))
+    np.testing.assert_allclose(out, 0.5, rtol=1e-6)

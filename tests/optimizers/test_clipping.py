@@ -74,10 +74,31 @@ class TestGetTotalNorm:
         with pytest.raises(RuntimeError, match=rf"total norm of order 2.0 is {bad}.*error_if_nonfinite=False"):
             optim.get_total_norm([g], error_if_nonfinite=True)
 
-    @pytest.mark.parametrize("norm_type", [0, -1.0, math.nan])
-    def test_order_out_of_range(self, norm_type):
-        with pytest.raises(ValueError, match=f"`norm_type` must be > 0 .* got {norm_type}"):
-            optim.get_total_norm([weft.tensor([1.0])], norm_type)
+    def test_order_out_of_range(self):
+        with pytest.raises(ValueError, match=r"`norm_type` must be a number, .* got nan"):
+            optim.get_total_norm([weft.tensor([1.0])], math.nan)
+        assert optim.get_total_norm([weft.zeros(0)], -1.0).item() == 0
+
+    @pytest.mark.parametrize("device", ["cpu", "emulator"])
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_orders_that_are_not_positive(self, device, dtype):
+        """PyTorch's: of 0, how many tensors are not all 0; below, what the least elements decide."""
+        g = [weft.asarray(np.array(x).astype(getattr(weft, dtype)), device=device) for x in ([3, 0, 4], [0, 0], [-2])]
+        expected = [(0, 2), (-1, 0), (-math.inf, 0)]
+        assert [(p, optim.get_total_norm(g, p).item()) for p, _ in expected] == expected
+        g = [weft.asarray(np.array(x).astype(getattr(weft, dtype)), device=device) for x in ([3, 4], [-2, 6])]
+        assert optim.get_total_norm(g, -math.inf).item() == 2
+        for p in (-1, -2.5, -200):
+            exact = np.linalg.norm([3, 4, -2, 6], p)
+            assert optim.get_total_norm(g, p).item() == pytest.approx(exact, rel=1e-6)
+        assert optim.get_total_norm(g[:1], 0).item() == 1
+
+    @pytest.mark.parametrize("norm_type", [0, -1, -math.inf])
+    def test_such_orders_do_not_see_the_gaps_of_an_arena(self, params, norm_type):
+        found = [g for g in gradients(params) if g.size]
+        norm = optim.get_total_norm([p.grad for p in params if p.grad is not None], norm_type)
+        exact = len(found) if norm_type == 0 else np.linalg.norm(np.concatenate([g.ravel() for g in found]), norm_type)
+        assert norm.item() == pytest.approx(exact, rel=1e-6)
 
 
 class TestClipGradNorm_:

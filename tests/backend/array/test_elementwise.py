@@ -205,6 +205,15 @@ class TestKinks:
         assert slopes(weft.pow, base, exponent) == expected
         assert slopes(lambda x: x**exponent, base) == expected[:1]
 
+    @pytest.mark.parametrize("device", ["cpu", "emulator"])
+    def test_exponents_of_zero(self, device):
+        """y ↦ 0ʸ is +∞ below 0, 1 at 0 and 0 above: it falls without bound, then not at all. PyTorch's values."""
+        for base in (0.0, weft.zeros(4, device=device), weft.zeros((), device=device)):
+            y = weft.asarray(np.float32([-2, -0.5, 0, 3]), device=device).requires_grad_()
+            with np.errstate(divide="ignore"):
+                (base**y).backward(weft.ones(4, device=device))
+            assert y.grad.tolist() == [-np.inf, -np.inf, 0, 0]
+
 
 class TestDtypes:
     @pytest.mark.parametrize(

@@ -300,3 +300,16 @@ def test_smooth_at_zero(name, expected):
     f = getattr(A, name)
     second = weft.grad(weft.grad(lambda x: f(x).sum()))(weft.tensor(0.0, dtype=weft.float64))
     assert second.item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+@pytest.mark.parametrize(
+    "name", ["relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "softplus", "leaky_relu", "elu"]
+)
+def test_slopes_at_infinity(device, name):
+    """Those that the tails have: no 0 · ∞."""
+    x = weft.asarray(np.float32([-np.inf, np.inf]), device=device).requires_grad_()
+    with np.errstate(invalid="ignore"):  # hardswish of −∞ is itself 0 · ∞, as in PyTorch
+        getattr(A, name)(x).backward(weft.ones(2, device=device))
+    low, high = {"leaky_relu": (0.01, 1), "relu6": (0, 0), "hardtanh": (0, 0), "hardsigmoid": (0, 0)}.get(name, (0, 1))
+    np.testing.assert_allclose(x.grad.numpy(), [low, high])

@@ -1,5 +1,6 @@
 """Against the formulas in float64 NumPy, sample by sample where there are classes; derivatives by differences."""
 
+import functools
 import math
 
 import harness
@@ -9,6 +10,7 @@ from harness import Case
 
 import weft
 from weft.backend.nn import loss as L
+from weft.layers import functional as F
 
 rng = np.random.default_rng(0)
 
@@ -386,3 +388,135 @@ def test_the_lean_path_for_small_means_agrees_with_the_general_one(scale, dtype)
         results.append((loss.item(), logits.grad.numpy()))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6)
     np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-7)
+
+
+# --- rows that do not count, and labels that are no class ---------------------------------------------------------------
+def _losses(name):
+    """x ↦ loss, of the functions that take class indices."""
+    return {
+        "nll_loss": F.nll_loss,
+        "cross_entropy": F.cross_entropy,
+        "smoothed": functools.partial(F.cross_entropy, label_smoothing=0.1),
+        "multi_margin_loss": F.multi_margin_loss,
+    }[name]
+
+
+@pytest.fixture(params=["cpu", "emulator", "cuda"])
+def device(request):
+    if request.param == "cuda":
+        request.getfixturevalue("cupy")
+    return request.param
+
+
+FLOATS = pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+
+
+@FLOATS
+@pytest.mark.parametrize("name", ["nll_loss", "cross_entropy", "smoothed"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("weighted", [False, True])
+class TestIgnoredRows:
+    """Whatever they hold, their loss and gradient are 0, and the others' what they would be without them."""
+
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    @pytest.mark.parametrize("shape", [(4, 3), (2, 3, 2)])
+    def test_they_may_hold_anything(self, device, dtype, name, bad, weighted, reduction, shape):
+        g = np.random.default_rng(0)
+        x, y = g.standard_normal(shape), g.integers(0, 3, (shape[0], *shape[2:]))
+        good, w = x.copy(), np.linspace(0.5, 2, shape[1])
+        y[0] = -100
+        x[0], good[0] = bad, 0
+        results = []
+        for values in (x, good):
+            t = weft.asarray(values.astype(getattr(weft, dtype)), device=device).requires_grad_()
+            weight = weft.asarray(w.astype(getattr(weft, dtype)), device=device) if weighted else None
+            loss = _losses(name)(t, weft.asarray(y, device=device), weight, reduction=reduction)
+            loss.sum().backward()
+            results.append([a.numpy().astype("d") for a in (loss.detach(), t.grad)])
+        for got, expected in zip(*results):
+            assert np.isfinite(expected).all()
+            np.testing.assert_array_equal(got, expected)
+        assert not results[0][1][0].any()
+
+    def test_all_of_them(self, device, dtype, name, bad, weighted):
+        t = weft.asarray(np.full((2, 3), bad, getattr(weft, dtype)), device=device).requires_grad_()
+        weight = weft.ones(3, device=device).to(getattr(weft, dtype)) if weighted else None
+        loss = _losses(name)(t, weft.asarray(np.array([1, 1]), device=device), weight, ignore_index=1)
+        loss.backward()
+        assert math.isnan(loss.item())
+        assert not t.grad.numpy().astype("d").any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_ignored_rows_of_several_blocks(bad):
+    x, y = np.random.default_rng(0).standard_normal((300, 1000)).astype("f"), np.arange(300)
+    good = x.copy()
+    x[::7], good[::7], y[::7] = bad, 0, -100
+    results = []
+    for values in (x, good):
+        t = weft.tensor(values, requires_grad=True)
+        loss = F.cross_entropy(t, weft.asarray(y))
+        loss.backward()
+        results.append((loss.item(), t.grad.tolist()))
+    assert results[0] == results[1]
+    assert not np.any(results[0][1][::7])
+
+
+@FLOATS
+@pytest.mark.parametrize("name", ["nll_loss", "cross_entropy", "smoothed", "multi_margin_loss"])
+@pytest.mark.parametrize("label", [-1, 3, 1 << 40])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_labels_that_are_no_class(device, dtype, name, label, weighted):
+    """An IndexError where it costs nothing to look; on a GPU, NaN for that row, and for the others what is right."""
+    x = np.random.default_rng(0).standard_normal((3, 3)).astype(getattr(weft, dtype))
+    weight = weft.ones(3, device=device).to(getattr(weft, dtype)) if weighted else None
+
+    def run(x, labels, reduction):
+        t = weft.asarray(x, device=device).requires_grad_()
+        y = weft.asarray(np.array(labels), device=device)
+        loss = _losses(name)(t, y, weight=weight, reduction=reduction)
+        loss.sum().backward()
+        return loss.detach().numpy().astype("d"), t.grad.numpy().astype("d")
+
+    if device != "cuda":
+        with pytest.raises(IndexError, match=rf"`target` must hold classes in \[0, 3\), .* got {label}$"):
+            run(x, [0, label, 2], "mean")
+        return
+    loss, grad = run(x, [0, label, 2], "none")
+    expected, expected_grad = run(x[::2], [0, 2], "none")
+    assert np.isnan(loss[1])
+    assert np.isnan(grad[1]).all()
+    np.testing.assert_array_equal(loss[::2], expected)
+    np.testing.assert_array_equal(grad[::2], expected_grad)
+    assert np.isnan(run(x, [0, label, 2], "mean")[0])
+
+
+def test_recorded_labels_are_not_looked_at():
+    """A recording cannot wait: labels that are no class give NaN in it."""
+    x = weft.zeros((2, 3), device="emulator")
+    step = weft.capture(lambda y: F.nll_loss(x, y))
+    for _ in range(5):
+        good = step(weft.asarray(np.array([0, 1]), device="emulator"))
+    assert good.item() == 0
+    assert math.isnan(step(weft.asarray(np.array([0, 3]), device="emulator")).item())
+
+
+class TestProbabilities:
+    @pytest.mark.parametrize("bad", [-0.01, 1.01, np.nan, np.inf])
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_outside_of_0_and_1(self, device, bad, dtype):
+        x = weft.asarray(np.array([0.5, bad]).astype(getattr(weft, dtype)), device=device)
+        y = weft.asarray(np.array([0, 1]), device=device)
+        if device == "cuda":  # would have to wait
+            with np.errstate(invalid="ignore"):
+                assert math.isnan(F.binary_cross_entropy(x, y).item())
+            return
+        with pytest.raises(ValueError, match=r"`input` must hold probabilities in \[0, 1\], got "):
+            F.binary_cross_entropy(x, y)
+
+    def test_an_index_to_ignore_has_no_meaning(self, device):
+        q = weft.asarray(np.full((2, 4), 0.25, "f"), device=device)
+        with pytest.raises(
+            ValueError, match="`ignore_index` must be negative where `target` holds probabilities, got 0"
+        ):
+            F.cross_entropy(q, q, ignore_index=0)
