@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..tape.autograd import _mode, backward, primitive
 from ..tape.tensor import Axes, DType, Operand, Tensor, innermost, wrap
 from . import elementwise, indexing, linalg, manipulation, products, reductions
 from .creation import asarray
-from .spellings import DIM, spelled
+from .spellings import DIM, DIMS, spelled
 
 __all__: list[str] = []
 
@@ -160,7 +160,7 @@ for module, names in {
     "log log10 log1p log2 logical_and logical_not logical_or maximum minimum pow reciprocal sign sin sinh sqrt "
     "square tan tanh trunc",
     reductions: "all any argmax argmin cumulative_prod cumulative_sum logsumexp count_nonzero",
-    manipulation: "astype flip roll tile repeat broadcast_to",
+    manipulation: "astype broadcast_to",
     indexing: "argsort sort take take_along_axis nonzero",
     products: "matmul",
 }.items():
@@ -558,6 +558,126 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
     if isinstance(p, str) and p != "fro":
         raise ValueError(f"`p` must be a number, 'fro' or 'nuc', got {p!r}")
     return linalg.vector_norm(x, axis=dim, keepdims=keepdim, ord=2 if p is None or isinstance(p, str) else p)
+
+
+@method
+@spelled(DIMS)
+def flip(self: Tensor, *dims: int | Sequence[int], axis: Axes = None) -> Tensor:
+    """The order of the elements reversed.
+
+    Parameters
+    ----------
+    *dims : int or sequence of int
+        Along which axes, PyTorch's way.
+    axis : int, tuple of int or None, default None
+        The same, the array API's way; all if neither is given.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
+    Examples
+    --------
+    >>> weft.tensor([[1, 2], [3, 4]]).flip(1)
+    tensor([[2, 1],
+            [4, 3]])
+    """
+    return manipulation.flip(self, axis=_varargs(dims) if dims else axis)
+
+
+@method
+@spelled({"shifts": "shift"})
+def roll(self: Tensor, shift: int | tuple[int, ...], dims: Axes = None, *, axis: Axes = None) -> Tensor:
+    """Elements moved on, those pushed out at the end coming back at the front.
+
+    Parameters
+    ----------
+    shift : int or tuple of int
+        How far, for each axis; negative moves back. `shifts` is the same.
+    dims, axis : int, tuple of int or None, default None
+        Along which axes, PyTorch's way and the array API's; through all, flattened, if neither is given.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
+    Examples
+    --------
+    >>> weft.tensor([[1, 2], [3, 4]]).roll(1, 0)
+    tensor([[3, 4],
+            [1, 2]])
+    """
+    return manipulation.roll(self, shift, axis=axis if dims is None else dims)
+
+
+@method
+def tile(self: Tensor, *repetitions: int | Sequence[int]) -> Tensor:
+    """The whole, repeated along its axes: what PyTorch calls `repeat`.
+
+    Parameters
+    ----------
+    *repetitions : int or sequence of int
+        How often along each axis, one number for each or all in one sequence.
+
+    Returns
+    -------
+    Tensor
+        Of the same dtype.
+
+    Examples
+    --------
+    >>> weft.tensor([5, 6]).tile(2)
+    tensor([5, 6, 5, 6])
+    """
+    return manipulation.tile(self, _varargs(repetitions))
+
+
+@method
+@spelled(DIM)
+def repeat(self: Tensor, *repeats: int | Tensor, axis: int | None = None) -> Tensor:
+    """Each element, or slice along an axis, repeated, as in the array API: `x.repeat(2)` is `x.repeat_interleave(2)`.
+
+    Parameters
+    ----------
+    *repeats : int or Tensor
+        How often: the same for all, or integers, one for each along `axis`. Several are PyTorch's call, which is `tile`.
+    axis : int, optional
+        What is repeated along; all, flattened, if None.
+
+    Returns
+    -------
+    Tensor
+        Of the same dtype.
+
+    Examples
+    --------
+    >>> weft.tensor([5, 6]).repeat(2), weft.tensor([5, 6]).repeat(1, 2)
+    (tensor([5, 5, 6, 6]), tensor([[5, 6, 5, 6]]))
+    """
+    if len(repeats) > 1 and axis is None:
+        return manipulation.tile(self, cast("tuple[int, ...]", repeats))
+    return manipulation.repeat(self, *repeats, axis=axis)
+
+
+@method
+def repeat_interleave(self: Tensor, repeats: int | Tensor, dim: int | None = None) -> Tensor:
+    """Each element, or slice along an axis, repeated.
+
+    Parameters
+    ----------
+    repeats : int or Tensor
+        How often: the same for all, or integers, one for each along `dim`.
+    dim : int, optional
+        What is repeated along; all, flattened, if None.
+
+    Returns
+    -------
+    Tensor
+        Of the same dtype.
+    """
+    return manipulation.repeat(self, repeats, axis=dim)
 
 
 @method

@@ -170,6 +170,23 @@ class TestOthers:
             close(f(dim=1), X[:1])  # which the array API refuses
             close(f(dim=(0, 1)), X[0])
 
+    def test_by_position(self, x):
+        """Where the array API has keywords alone, a position is PyTorch's."""
+        close(x.flip(0), X[::-1])
+        close(x.flip(0, 1), X[::-1, ::-1])
+        close(x.flip((0, 1)), X[::-1, ::-1])
+        close(x.flip(), X[::-1, ::-1])
+        close(x.roll(1, 1), np.roll(X, 1, axis=1))
+        close(x.roll((1, 2), (0, 1)), np.roll(X, (1, 2), axis=(0, 1)))
+        close(x.roll(1), np.roll(X, 1))
+        for name in ("tile", "repeat"):
+            close(getattr(x, name)(2, 3), np.tile(X, (2, 3)))
+        close(x.tile((2,)), np.tile(X, 2))
+        close(x.repeat(2), np.repeat(X, 2))
+        close(x.repeat(2, dim=1), np.repeat(X, 2, axis=1))
+        close(x.repeat_interleave(2), np.repeat(X, 2))
+        close(x.repeat_interleave(2, dim=0), np.repeat(X, 2, axis=0))
+
     def test_linalg(self):
         x = weft.tensor(X)
         close(weft.linalg.vector_norm(x, ord=1, dim=1, keepdim=True), np.abs(X).sum(1, keepdims=True))
