@@ -80,7 +80,8 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     """f(*args), keeping nothing of its inside for the backward pass: it is computed again there.
 
     Memory for time: only `args` and the result are held. `f` must give the same result when called again; randomness
-    drawn from the default generator is replayed, `autocast` is as it was. Parameters and other tensors that `f` uses
+    drawn from the default generator is replayed, `autocast` is as it was, running statistics (`BatchNorm`) move once, not
+    twice as in PyTorch. Parameters and other tensors that `f` uses
     receive their gradients too.
     Inside a nested `weft.grad`, which differentiates every step, nothing can be left out: there it is f(*args).
 
@@ -173,7 +174,12 @@ def _on_demand(outs: tuple, again: Callable[[], tuple], used: list[Tensor], stat
 
     def vjp(g: tuple, need: Any, into: Any) -> list:
         found = Found()
-        with _as_leaves(used), _replay(state), _tape(_mode.level, base=min(_mode.base, depth)), enable_grad():
+        with (
+            _as_leaves(used),
+            _replay(state),
+            _tape(_mode.level, base=min(_mode.base, depth), is_again=True),
+            enable_grad(),
+        ):
             run([(o._node or o, go) for o, go in zip(again(), g) if o.requires_grad], found.add)
         return [found.get(t) for t in used]
 

@@ -1,5 +1,6 @@
 """device="cuda" from end to end without a GPU, on the stand-in for CuPy: the emulator's bits, one stream's order, no race."""
 
+import copy
 import gc
 import inspect
 import re
@@ -345,3 +346,22 @@ class TestCapture:
         assert graph() is None
         assert stand_in.Memory.taken <= before + (3 << 18)
         assert result[0].item() == 4
+
+
+def test_a_copied_optimizer_has_an_arena_of_its_own(cupy):
+    p = weft.Parameter(weft.zeros((2, 3), device="cuda"))
+    optimizer = optim.AdamW([p], lr=0.1)
+
+    def go_on(p, optimizer):
+        for _ in range(2):
+            optimizer.zero_grad()
+            ((p - 1) ** 2).sum().backward()
+            optimizer.step()
+        return p.tolist()
+
+    go_on(p, optimizer)
+    q, other = copy.deepcopy((p, optimizer))
+    before = p.tolist()
+    went_on = go_on(q, other)
+    assert p.tolist() == before
+    assert go_on(p, optimizer) == went_on
