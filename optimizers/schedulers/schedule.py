@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -99,7 +100,8 @@ class LRScheduler:
         """Take in groups that were added to the optimizer since; the lr that they came with is their lr₀."""
         for group in self.optimizer.param_groups[len(self.base_lrs) :]:
             self._begin_group(group)
-            self.base_lrs.append(group.setdefault("initial_lr", group["lr"]))
+            group.setdefault("initial_lr", group["lr"])
+            self.base_lrs.append(group["initial_lr"])
 
     def _begin_group(self, group: dict[str, Any]) -> None:
         """What a subclass keeps for each group, for one that was added later."""
@@ -254,6 +256,14 @@ class LRScheduler:
         for name, value in state_dict.items():
             current = getattr(self, name, None)
             setattr(self, name, _loaded(current, copy.deepcopy(value)))
+
+    def __repr__(self) -> str:
+        names = inspect.signature(type(self).__init__).parameters
+        options = [f"{name}={vars(self)[name]!r}" for name in names if name in vars(self) and name != "optimizer"]
+        parts = [f"  {line}" for part in getattr(self, "_schedulers", []) for line in f"{part!r}".splitlines()]
+        lr = ", ".join(f"{lr:.4g}" for lr in self.get_last_lr())
+        head = f"{type(self).__name__}({', '.join([*options, f'lr=[{lr}]'])})"
+        return "\n".join([head, *parts])
 
 
 def _is_function(value: Any) -> bool:
