@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, Union, overload
 
 import numpy as np
 
-from ..device import devices, dtypes
+from ..device import devices, dlpack, dtypes
 
 __all__ = ["Operand", "Parameter", "Tensor", "ValuesAndIndices"]
 
@@ -467,7 +467,7 @@ class Tensor(_Attached):
                 "`__dlpack__` would lose the gradient of a tensor that requires grad: call .detach() first"
             )
         given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        return innermost(self).__dlpack__(**{k: v for k, v in given.items() if v is not None})
+        return dlpack.exported(innermost(self), **{k: v for k, v in given.items() if v is not None})
 
     def __dlpack_device__(self) -> Any:
         return innermost(self).__dlpack_device__()
