@@ -281,7 +281,8 @@ class Tensor(_Attached):
     Notes
     -----
     Operators, indexing, functions of `weft` and methods of the same names do the same. A method that the array API has takes
-    its arguments (`axis`, `keepdims`), one that only PyTorch has takes PyTorch's (`dim`).
+    its arguments (`axis`, `keepdims`), one that only PyTorch has takes PyTorch's (`dim`). Called in PyTorch's words (`dim=`,
+    `keepdim=`, `unbiased=`) the former do what PyTorch does: `x.max(dim=1)` gives values and indices. README has the table.
 
     While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v`
     rebind `x` to a new array if either side is recorded, and work in place on memory otherwise (see `methods.py`).
