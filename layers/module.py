@@ -14,7 +14,7 @@ from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
 from .state import IncompatibleKeys, load
 
-__all__ = ["Module"]
+__all__ = ["Module", "Parameter"]
 
 
 class Module:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..backend.array.creation import ones, zeros
 from ..backend.device.dtypes import int64
+from ..backend.tape.autograd import is_computed_again
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
@@ -99,7 +100,7 @@ class _BatchNorm(_RunningNorm):
     def forward(self, input: Tensor) -> Tensor:
         self._check_dims(input)
         momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
+        if self.training and self.num_batches_tracked is not None and not is_computed_again():
             self.num_batches_tracked.data += 1
             if self.momentum is None:
                 momentum = 1.0 / self.num_batches_tracked.item()

@@ -164,6 +164,14 @@ class EMA:
                 p.data[...] = weights
                 changed(p.data)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy` and `pickle`: a copy averages its own parameters."""
+        return {"parameters": self.parameters, "decay": self.decay, "state": self.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        EMA.__init__(self, state["parameters"], state["decay"])
+        self.load_state_dict(state["state"])
+
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs.
 

@@ -270,6 +270,10 @@ class GradScaler:
         self._checks.clear()
         self._stepped.clear()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy` and `pickle`: between two iterations, since what was checked belongs to the optimizers of this one."""
+        return vars(self) | {"_checks": {}, "_stepped": set()}
+
     def _adapt(self) -> None:
         scale, streak = self._scale, self._streak
         flags = [found.to(scale.device) for found, _ in self._checks.values()]

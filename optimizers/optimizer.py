@@ -559,6 +559,20 @@ class Optimizer:
         for arena in self._arenas[k]:
             arena.restore(self.slots(self.param_groups[k]), [entries[i] for i in arena.indices])
 
+    # --- copying ------------------------------------------------------------------------------------------------------
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy` and `pickle`: the arenas are views of views, so a copy lays out its own, over its own parameters."""
+        plain = {name: value for name, value in vars(self).items() if name != "_arenas"}
+        return plain | {"_entries": [self._read(k) for k in range(len(self.param_groups))]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        entries = state.pop("_entries")
+        vars(self).update(state)
+        self._arenas = [self._lay_out(group["params"]) for group in self.param_groups]
+        for k, group_entries in enumerate(entries):
+            self._write(k, group_entries)
+
     def __repr__(self) -> str:
         lines = []
         for k, group in enumerate(self.param_groups):

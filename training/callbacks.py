@@ -188,6 +188,8 @@ class Monitor:
     """
 
     def __init__(self, name: str, mode: str | None = None, min_delta: float = 0.0):
+        if not isinstance(name, str):
+            raise TypeError(f"`monitor` must be the name of a column, such as 'val_loss', got {name!r}")
         if mode not in ("min", "max", None):
             raise ValueError(f"`mode` must be 'min', 'max' or None, got {mode!r}")
         if min_delta < 0:
@@ -371,6 +373,9 @@ class Plateau(Callback):
     """
 
     def __init__(self, scheduler: ReduceLROnPlateau, monitor: str = "val_loss"):
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            got = f"the class {scheduler.__name__}" if isinstance(scheduler, type) else f"a {type(scheduler).__name__}"
+            raise TypeError(f"`scheduler` must be a ReduceLROnPlateau(optimizer), got {got}")
         self.scheduler, self.monitor = scheduler, Monitor(monitor, scheduler.mode)
 
     def on_epoch_end(self, trainer: Running) -> None:
@@ -412,6 +417,8 @@ class EMA(Callback):
     order = 1  # swaps back after all that look at the weights
 
     def __init__(self, decay: float = 0.999):
+        if not (isinstance(decay, int | float) and 0 <= decay < 1):
+            raise ValueError(f"`decay` must be in [0, 1), got {decay!r}")
         self.decay = decay
         self.average: WeightAverage | None = None  # made when the model has found its device
         self._saved: dict[str, Any] = {}
@@ -481,8 +488,8 @@ class GradientNorm(Callback):
     """
 
     def __init__(self, every: int = 1):
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1, got {every}")
+        if not isinstance(every, int) or every < 1:
+            raise ValueError(f"`every` must be at least 1, got {every!r}")
         self.every = every
         self._mean = Mean()
         self._max: Any = 0.0  # from the first update on, an array on the device

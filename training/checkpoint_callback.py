@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.device.devices import waiting_is_meant
+from . import check
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
 from .running import Running
@@ -71,8 +72,9 @@ class Checkpoint(Callback):
         extra: dict[str, Any] | None = None,
         announce: Callable[[str], None] | None = None,
     ):
-        if every is not None and every < 1:
-            raise ValueError(f"`every` must be at least 1, got {every}")
+        check.path("folder", folder)
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise ValueError(f"`every` must be at least 1, got {every!r}")
         self.folder, self.every, self.extra, self.announce = Path(folder), every, dict(extra or {}), announce
         self.monitor = None if monitor is None else Monitor(monitor, mode)
         self._saved_step = -1

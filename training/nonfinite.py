@@ -73,8 +73,8 @@ class StopOnNaN(Callback):
     looks_inside = False
 
     def __init__(self, every: int | None = None):
-        if every is not None and every < 1:
-            raise ValueError(f"`every` must be at least 1, got {every}")
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise ValueError(f"`every` must be at least 1, got {every!r}")
         self.every = every
         self._generator_state: dict[str, int] = {}
         self._has_checked = False

@@ -9,6 +9,7 @@ import time
 from typing import Any, TextIO
 
 from ..backend.device.devices import waiting_is_meant
+from . import check
 from .atomic import write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath
@@ -44,6 +45,7 @@ class CSVLogger(Callback):
     order = 1
 
     def __init__(self, path: FilePath):
+        check.path("path", path)
         self.path = path
 
     def on_epoch_end(self, trainer: Running) -> None:
@@ -80,6 +82,7 @@ class TensorBoard(Callback):
     order = 1
 
     def __init__(self, writer: Any):
+        check.has_methods("writer", writer, ("add_scalar", "flush"), "SummaryWriter('logs')")
         self.writer = writer
 
     def on_epoch_end(self, trainer: Running) -> None:
@@ -121,6 +124,8 @@ class ProgressBar(Callback):
     interval = 0.1
 
     def __init__(self, file: TextIO | None = None):
+        if file is not None:
+            check.has_methods("file", file, ("write", "isatty"), "sys.stdout")
         self.file = file
         self._bar: Any = None
         self._due = 0.0

@@ -248,6 +248,10 @@ class Step:
             self._captured = capture_step(self.train_step, strict=self.capture is True)
             self._captured_settings, self._shapes = settings, set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy` and `pickle`: a recording is of this step's memory, and a copy makes its own."""
+        return vars(self) | {"_captured": None, "_captured_settings": [], "_shapes": set()}
+
     def release(self) -> None:
         """Let go of what was recorded, and of its memory."""
         self._captured, self._captured_settings, self._shapes = None, [], set()

@@ -13,7 +13,7 @@ import numpy as np
 from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.array.manipulation import astype
-from ..backend.device.devices import canonical, waiting_is_meant
+from ..backend.device.devices import canonical, is_array, waiting_is_meant
 from ..backend.device.dtypes import is_real_floating
 from ..backend.modes import nvtx
 from ..backend.modes.autocast import autocast
@@ -22,6 +22,7 @@ from ..backend.tape.tensor import Tensor
 from ..layers.module import Module
 from ..optimizers import GradScaler, Optimizer
 from ..optimizers.schedulers import LRScheduler, ReduceLROnPlateau
+from . import check
 from .callbacks import Callback
 from .listeners import Listeners
 from .metrics import Metrics, collect
@@ -73,7 +74,8 @@ class Trainer(Predictor):
         Schedule of the learning rate. `ReduceLROnPlateau`, which looks at the validation, goes into the callback
         `Plateau` instead.
     scheduler_interval : {"epoch", "step"}, default "epoch"
-        After what the scheduler steps: each epoch, or each update.
+        After what the scheduler steps: each epoch, or each update that the loss scaler does not leave out (for float16
+        the host waits at each update to know).
     metrics : str, Metric, or a list or dict of these, optional
         Names ("accuracy", see `weft.training.metrics`) or objects.
     callbacks : sequence of Callback, default ()
@@ -134,7 +136,8 @@ class Trainer(Predictor):
     ValueError
         If `scheduler_interval`, `accumulate` or `precision` is none of these.
     TypeError
-        If the scheduler is a `ReduceLROnPlateau`.
+        If model, loss, optimizer, scheduler or a callback is no such object (a name, or a class that was not called), or
+        the scheduler is a `ReduceLROnPlateau`.
 
     Notes
     -----
@@ -190,14 +193,23 @@ class Trainer(Predictor):
         device: str | None = None,
         seed: int | None = None,
     ):
+        check.instance("model", model, Module, "nn.Linear(2, 1)")
+        check.loss(loss)
+        check.instance("optimizer", optimizer, Optimizer, "Adam(model.parameters())")
         if scheduler_interval not in ("epoch", "step"):
             raise ValueError(f"`scheduler_interval` must be 'epoch' or 'step', got {scheduler_interval!r}")
         if isinstance(scheduler, ReduceLROnPlateau):
             raise TypeError("`scheduler` must not be a ReduceLROnPlateau; pass callbacks=[Plateau(scheduler)]")
+        check.schedule(scheduler, optimizer)
+        callbacks = check.callbacks(callbacks)
         if not isinstance(accumulate, int) or accumulate < 1:
             raise ValueError(f"`accumulate` must be a positive integer, got {accumulate!r}")
         if precision not in (None, "bfloat16", "float16"):
             raise ValueError(f"`precision` must be None, 'bfloat16' or 'float16', got {precision!r}")
+        if clip_grad_norm is not None and not (isinstance(clip_grad_norm, int | float) and clip_grad_norm > 0):
+            raise ValueError(f"`clip_grad_norm` must be None or a positive number, got {clip_grad_norm!r}")
+        if not isinstance(capture, bool | None):
+            raise TypeError(f"`capture` must be None, True or False, got {capture!r}")
         if seed is not None:
             random.manual_seed(seed)
         first = next(iter(model.parameters()), None)
@@ -224,11 +236,19 @@ class Trainer(Predictor):
         self.train_loader: Any = None
         self.validation_loader: Any = None
         self._began = 0.0
+        self._last_scale = 0.0
         self._begin_epoch()
 
     # --- training ---------------------------------------------------------------------------------------------------
     def fit(
-        self, train_loader: Iterable[Any], validation_loader: Iterable[Any] | None = None, epochs: int = 1
+        self,
+        train_loader: Any,
+        validation_loader: Any = None,
+        epochs: int = 1,
+        *,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        validation: Any = None,
     ) -> list[dict[str, float]]:
         """Train until `epochs` epochs are done, counting those of earlier calls and of a resumed run.
 
@@ -237,10 +257,19 @@ class Trainer(Predictor):
         train_loader : iterable of batches
             Batches (x, y), or (x₁, x₂, …, y) for models with several inputs: a `DataLoader`, a list, anything that can
             be iterated anew for each epoch. After `load_state_dict`, training goes on with the very next batch.
+            Or the inputs of all samples, an array or Tensor (N, …), with their targets as the next argument; or a tuple
+            (x, …, y) of these.
         validation_loader : iterable of batches, optional
-            What the model is evaluated on after each epoch.
+            What the model is evaluated on after each epoch, or a tuple (x, …, y) of arrays. Where `train_loader` is an
+            array, the targets (N, …).
         epochs : int, default 1
             How many there are to be in all.
+        batch_size : int, default 32
+            Samples per batch, where arrays are given.
+        shuffle : bool, default True
+            Whether arrays are trained on in another order each epoch.
+        validation : iterable of batches or tuple of array, optional
+            By name what `validation_loader` is, for `fit(x, y, validation=(x2, y2))`.
 
         Returns
         -------
@@ -249,6 +278,8 @@ class Trainer(Predictor):
 
         Raises
         ------
+        TypeError
+            If the data are neither batches nor arrays.
         ValueError
             If an epoch has no batches. Besides, whatever model, loss or a callback raises.
 
@@ -262,7 +293,20 @@ class Trainer(Predictor):
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise ValueError(f"`epochs` must be an integer ≥ 0, got {epochs!r}")
-        self.train_loader, self.validation_loader = train_loader, validation_loader
+        if isinstance(train_loader, Tensor) or is_array(train_loader):
+            if validation_loader is None:
+                raise TypeError("`fit` needs targets beside an array of inputs: fit(x, y), got x alone")
+            train_loader, validation_loader = (train_loader, self._beside(train_loader, validation_loader)), None
+        if validation is not None:
+            if validation_loader is not None:
+                raise TypeError("`validation` says what `validation_loader` does, got both")
+            validation_loader = validation
+        self.train_loader = self._batches("train_loader", train_loader, batch_size=batch_size, shuffle=shuffle)
+        if validation_loader is not None:
+            validation_loader = self._batches("validation_loader", validation_loader, batch_size=batch_size)
+        self.validation_loader = validation_loader
+        with waiting_is_meant():
+            self._last_scale = self.scaler.get_scale()
         self.epochs, self.stopping = epochs, None
         self.stepper.begin_fit()
         self._run_state.restore_positions()
@@ -275,6 +319,14 @@ class Trainer(Predictor):
             self.stepper.release()
             self._call_all("on_fit_end")
         return self.history
+
+    def _batches(self, name: str, data: Any, **options: Any) -> Any:
+        first = next(self.model.parameters(), None)
+        return check.batches(name, data, None if first is None else first.dtype, **options)
+
+    @staticmethod
+    def _beside(x: Any, y: Any) -> Any:
+        return y if isinstance(y, Tensor) else asarray(y, device=x.device if isinstance(x, Tensor) else "cpu")
 
     def stop(self, reason: str) -> None:
         """Let `fit` return after this batch (or, called at the end of an epoch, after this epoch). For callbacks.
@@ -355,9 +407,17 @@ class Trainer(Predictor):
         self.progress.count_batch(result.samples)
 
     def _count_update(self) -> None:
-        if self.scheduler is not None and self.scheduler_interval == "step":
+        if self.scheduler is not None and self.scheduler_interval == "step" and not self._was_skipped():
             self.scheduler.step()
         self.progress.step += 1
+
+    def _was_skipped(self) -> bool:
+        """Whether the scaler left the last update out: then it has lowered the scale."""
+        if not self.scaler.is_enabled():
+            return False
+        with waiting_is_meant():
+            before, self._last_scale = self._last_scale, self.scaler.get_scale()
+        return self._last_scale < before
 
     def _end_epoch(self) -> None:
         row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}
@@ -445,7 +505,7 @@ class Trainer(Predictor):
         Parameters
         ----------
         loader : iterable of batches
-            Batches (x, y), or (x₁, x₂, …, y).
+            Batches (x, y), or (x₁, x₂, …, y); or a tuple of arrays of all samples.
 
         Returns
         -------
@@ -471,7 +531,7 @@ class Trainer(Predictor):
         self.model.eval()
         try:
             with no_grad():
-                for batch in map(self._placed, loader):
+                for batch in map(self._placed, self._batches("loader", loader)):
                     output, loss = self.forward(batch)
                     mean_loss.update(loss, batch[-1].shape[0])
                     for metric in metrics.values():
@@ -534,6 +594,15 @@ class Trainer(Predictor):
         7
         """
         self._run_state.load_state_dict(state)
+
+    def __repr__(self) -> str:
+        parts = {"loss": self.loss, "optimizer": self.optimizer, "scheduler": self.scheduler, "metrics": self.metrics}
+        parts |= {"callbacks": [type(callback).__name__ for callback in self.callbacks], "precision": self.precision}
+        lines = [f"{name}: {str(part).strip()}" for name, part in parts.items() if part]
+        weights = sum(p.size for p in self.model.parameters())
+        lines.insert(0, f"model: {type(self.model).__name__}, {weights:,} parameters on {self.device}")
+        lines.append(f"done: {self.epoch} epochs, {self.step} updates")
+        return "\n".join(["Trainer (", *(f"  {line}" for text in lines for line in text.splitlines()), ")"])
 
 
 def _scalars(results: dict[str, Any]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..device import devices, dtypes
+from ..device.dlpack import Bits
 from ..device.numeric import check_dtype, check_numeric
 from ..tape.autograd import primitive
 from ..tape.tensor import DType, Tensor, device_of, from_python, innermost, wrap
@@ -83,6 +84,8 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
             hasattr(raw, "__array__") or hasattr(raw, "__dlpack__") or hasattr(raw, "__buffer__")
         ):
             raise ValueError(f"`copy=False` cannot be kept for {type(raw).__name__}: its numbers must be copied")
+        if hasattr(raw, "__dlpack__") and str(getattr(raw, "dtype", "")).endswith("bfloat16"):  # not NumPy's to read
+            raw = Bits(raw).as_array(np)
         raw = from_python(raw, dtype)
     elif source == "cpu":
         check_numeric(raw, obj, dtype)
@@ -171,7 +174,7 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     """
     if not isinstance(x, Tensor):
         kind = x.__dlpack_device__()[0]
-        x = Tensor(devices.namespace("cpu" if kind == 1 else "cuda").from_dlpack(x))  # DLPack: 1 is the CPU, 2 CUDA
+        x = Tensor(Bits(x).as_array(devices.namespace("cpu" if kind == 1 else "cuda")))  # DLPack: 1 is the CPU, 2 CUDA
     return asarray(x, device=device, copy=copy)
 
 

@@ -8,6 +8,7 @@ example of each.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from ..device.devices import namespace_of
 from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Operand, Tensor
 from .documentation import ONE, TWO, document, publish
+from .spellings import published
 from .sums import is_half, total
 
 __all__ = [
@@ -391,6 +393,17 @@ def _clip(xp: Any, x: Any, min: Any, max: Any) -> Any:
     return x
 
 
+def _by_position(f: Any) -> Any:
+    """Hand the bounds on by position: what is given to a primitive by name is no Tensor."""
+
+    @functools.wraps(f)
+    def call(x: Any, /, min: Any = None, max: Any = None) -> Any:
+        return f(x, min, max)
+
+    return published(f, call)
+
+
+@_by_position
 @primitive
 def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = None) -> Any:
     """Limit to an interval: x, but at least `min` and at most `max`, elementwise.

@@ -11,6 +11,7 @@ from ..tape.autograd import Primitive
 from ..tape.tensor import Axes, DType, Tensor, wrap
 from .documentation import DOC, EXAMPLES, publish, run_of
 from .elementwise import _floats
+from .spellings import DIM, spelled
 
 __all__ = [
     "fft",
@@ -77,7 +78,7 @@ def _shift(name: str, meaning: str) -> Primitive[..., Tensor]:
 def _publish(function: Callable, name: str, meaning: str, parameters: str, returns: str) -> Any:
     example = run_of(f"fft.{name}", EXAMPLES[f"fft.{name}"])
     doc = DOC.format(meaning=meaning, parameters=parameters, returns=returns, notes=NOTES, example=example)
-    return publish(function, name, doc)
+    return spelled({"dim": "axes"} if "n" in name[-1:] or "shift" in name else DIM)(publish(function, name, doc))
 
 
 fft = _transform("fft", "Discrete Fourier transform along one axis, y[k] = Σⱼ x[j] exp(−2πi jk/n)", "n complex numbers")

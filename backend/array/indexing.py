@@ -10,9 +10,10 @@ import numpy as np
 
 from ..device import devices, dtypes
 from ..tape.autograd import primitive
-from ..tape.tensor import Tensor, device_of, innermost, wrap
+from ..tape.tensor import Tensor, ValuesAndIndices, device_of, innermost, wrap
 from .elementwise import INEXACT, _operands, floats_win, unbroadcast
 from .info import result_type
+from .spellings import DIM, spelled
 from .sums import is_half
 
 __all__ = [
@@ -334,6 +335,7 @@ def searchsorted(
     return xp.searchsorted(x1, x2, side=side, sorter=innermost(sorter)), None
 
 
+@spelled(DIM)
 @primitive(moves=True)
 def argsort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The positions that sort x along an axis.
@@ -360,15 +362,20 @@ def argsort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, sta
     tensor([1, 2, 0])
     """
     (x,) = _ordered(xp, x)
-    if isinstance(x, np.ndarray):  # NumPy's does not know `descending`
-        order = xp.argsort(x, axis=axis, stable=stable)
-        if descending:  # equal elements keep their order: sort the reversed array and mirror the positions
-            order = xp.flip(xp.argsort(xp.flip(x, axis=axis), axis=axis, stable=stable), axis=axis)
-            order = x.shape[axis] - 1 - order
-        return order, None
-    return xp.argsort(x, axis=axis, descending=descending, stable=stable), None
+    if not descending:
+        return xp.argsort(x, axis=axis, stable=stable), None
+    # NumPy knows no `descending`. Equal elements keep their order: sort the reversed array and mirror the positions.
+    order = xp.flip(xp.argsort(xp.flip(x, axis=axis), axis=axis, stable=stable), axis=axis)
+    return x.shape[axis] - 1 - order, None
 
 
+def _with_indices(f: Any, x: Any, /, *, axis: int = -1, **options: Any) -> ValuesAndIndices:
+    """PyTorch's `sort`."""
+    indices = argsort(x, axis=axis, **options)
+    return ValuesAndIndices(take_along_axis(x, indices, axis=axis), indices)
+
+
+@spelled(DIM, _with_indices)
 @primitive(moves=True)
 def sort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """Sorted along an axis: the values alone (see `argsort` for where they were).

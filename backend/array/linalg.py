@@ -21,9 +21,10 @@ from .creation import eye, zeros_like
 from .decompositions import SlogDet, cholesky, eigh, eigvalsh, floating, qr, svd, svdvals
 from .elementwise import unbroadcast
 from .info import finfo
-from .manipulation import expand_dims, matrix_transpose
+from .manipulation import expand_dims, matrix_transpose, moveaxis
 from .products import matmul, tensordot, vecdot
 from .reductions import spread
+from .spellings import DIM, KEEPDIM, spelled
 from .sums import total
 
 __all__ = [
@@ -244,6 +245,7 @@ def slogdet(xp: Any, x: Any, /) -> Any:
 
 
 # --- products and powers ----------------------------------------------------------------------------------------------
+@spelled(DIM)
 @primitive
 def cross(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """The cross product x₁ × x₂ of vectors of length 3.
@@ -447,6 +449,7 @@ def matrix_rank(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
     return reductions.count_nonzero(s > rtol * reductions.max(s, axis=-1, keepdims=True), axis=-1)
 
 
+@spelled(KEEPDIM)
 @floating(precision="full")
 def vector_norm(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False, ord: float = 2) -> Any:
     """The p-norm over `axis`: (Σ |x|ᵖ)^(1/p).
@@ -496,6 +499,14 @@ def vector_norm(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False
     return y, (grad_x,)
 
 
+def of_axes(f: Any, x: Any, /, *, axis: Any = (-2, -1), keepdims: bool = False, **options: Any) -> Tensor:
+    """PyTorch's `matrix_norm`, whose matrices may lie along any two axes."""
+    rows, columns = (a % x.ndim for a in axis)
+    norm = f(moveaxis(x, (rows, columns), (-2, -1)), keepdims=keepdims, **options)
+    return moveaxis(norm, (-2, -1), (rows, columns)) if keepdims else norm
+
+
+@spelled(KEEPDIM, of_axes)
 def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: float | Literal["fro", "nuc"] = "fro") -> Tensor:
     """A norm of each matrix.
 

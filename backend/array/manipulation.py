@@ -12,6 +12,7 @@ from ..tape.tensor import Axes, DType, Operand, Tensor
 from .elementwise import unbroadcast
 from .indexing import scatter_add
 from .info import result_type
+from .spellings import DIM, DIMS, spelled
 from .sums import total
 
 __all__ = [
@@ -176,6 +177,13 @@ def expand_dims(xp: Any, x: Any, /, axis: int = 0) -> Any:
     return xp.expand_dims(x, axis=axis), (lambda g: xp.reshape(g, x.shape), None)
 
 
+def where_1(f: Any, x: Any, /, *, axis: Any) -> Tensor:
+    """PyTorch's `squeeze`, which leaves axes that are longer than 1."""
+    axes = (axis,) if isinstance(axis, int) else axis
+    return f(x, axis=tuple(a for a in axes if x.ndim and x.shape[a] == 1))
+
+
+@spelled(DIM, where_1)
 @primitive(moves=True)
 def squeeze(xp: Any, x: Any, /, axis: int | tuple[int, ...]) -> Any:
     """Axes of length 1 removed.
@@ -205,6 +213,7 @@ def squeeze(xp: Any, x: Any, /, axis: int | tuple[int, ...]) -> Any:
     return xp.squeeze(x, axis=axis), (lambda g: xp.reshape(g, x.shape), None)
 
 
+@spelled(DIMS)
 @primitive(moves=True)
 def flip(xp: Any, x: Any, /, *, axis: Axes = None) -> Any:
     """The order of the elements reversed.
@@ -230,6 +239,7 @@ def flip(xp: Any, x: Any, /, *, axis: Axes = None) -> Any:
     return xp.flip(x, axis=axis), (lambda g: xp.flip(g, axis=axis),)
 
 
+@spelled(DIMS | {"shifts": "shift"})
 @primitive(moves=True)
 def roll(xp: Any, x: Any, /, shift: int | tuple[int, ...], *, axis: Axes = None) -> Any:
     """Elements moved on, those pushed out at the end coming back at the front.
@@ -378,6 +388,7 @@ def _concat(xp: Any, *arrays: Any, axis: int) -> Any:
     return y, tuple(part(i) for i in range(len(arrays)))
 
 
+@spelled(DIM)
 def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
     """Arrays joined along an axis that they have.
 
@@ -421,6 +432,7 @@ def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
     return y, parts
 
 
+@spelled(DIM)
 def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis.
 
@@ -519,6 +531,7 @@ def tile(xp: Any, x: Any, repetitions: Sequence[int], /) -> Any:
     return y, (grad_x, None)
 
 
+@spelled(DIM)
 @primitive(moves=True)
 def repeat(xp: Any, x: Any, repeats: Operand, /, *, axis: int | None = None) -> Any:
     """Each element, or slice along an axis, repeated.

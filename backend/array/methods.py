@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..device import devices
+from ..device import devices, dtypes
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.sharing import View, changed, root_of, views_of
 from ..tape.tensor import Axes, DType, Operand, Tensor, innermost, wrap
 from . import elementwise, indexing, linalg, manipulation, products, reductions
 from .creation import asarray
+from .spellings import DIM, DIMS, spelled
 
 __all__: list[str] = []
 
@@ -188,10 +189,10 @@ method(_iter, "__iter__")
 # --- methods that are functions of the namespace ----------------------------------------------------------------------
 for module, names in {
     elementwise: "abs acos acosh asin asinh atan atanh ceil clip conj cos cosh exp expm1 floor isfinite isinf isnan "
-    "log log10 log1p log2 logical_and logical_not logical_or maximum minimum pow reciprocal round sign sin sinh sqrt "
+    "log log10 log1p log2 logical_and logical_not logical_or maximum minimum pow reciprocal sign sin sinh sqrt "
     "square tan tanh trunc",
     reductions: "all any argmax argmin cumulative_prod cumulative_sum logsumexp count_nonzero",
-    manipulation: "astype flip roll tile repeat broadcast_to",
+    manipulation: "astype broadcast_to",
     indexing: "argsort sort take take_along_axis nonzero",
     products: "matmul",
 }.items():
@@ -199,14 +200,47 @@ for module, names in {
         method(getattr(module, name), name)
 
 
+class _Values(Tensor):
+    """What `x.max(1)` gives: PyTorch's `v, i = x.max(1)` must not unpack rows, so it is not iterated over."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Any:
+        raise TypeError(
+            "`max` and `min` of an axis give the values alone, as in the array API, so there is nothing to unpack: write "
+            "values, indices = x.max(dim=1) for both, x.max(axis=1) for rows to iterate over"
+        )
+
+
+def _by_position(name: str, given: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments with the one that was given by position."""
+    if len(given) > 1:
+        raise TypeError(f"`{name}` takes the axis by position and the rest by name, as in keepdims=True, got {given}")
+    if "axis" in kwargs or "dim" in kwargs:
+        raise TypeError(f"`{name}` takes its axis once, got {given[0]} and, by name, {kwargs}")
+    if isinstance(given[0], bool | Tensor):
+        other = ", or weft.maximum and weft.minimum of two tensors" if name in ("max", "min") else ""
+        raise TypeError(f"`{name}` takes the axis by position, got a {type(given[0]).__name__}; name it{other}")
+    return {"axis": given[0], **kwargs}
+
+
 def _reduction(f: Callable) -> Callable:
-    def method(self: Tensor, axis: Axes = None, **kwargs: Any) -> Tensor:
-        return f(self, axis=axis, **kwargs)
+    name, values_alone = f.__name__, f in (reductions.max, reductions.min)
+
+    def method(self: Tensor, /, *axis: Axes, **kwargs: Any) -> Any:
+        if kwargs.get("out", self) is None:  # `np.sum(x)` asks for x.sum(axis=None, dtype=None, out=None)
+            kwargs = {k: v for k, v in kwargs.items() if k not in ("out", "dtype") or v is not None}
+        out = f(self, **(_by_position(name, axis, kwargs) if axis else kwargs))
+        if axis and values_alone and type(out) is Tensor:
+            out.__class__ = _Values
+        return out
 
     made: Any = method
     made.__name__, made.__doc__ = f.__name__, f.__doc__
     x, axis, *options = inspect.signature(f).parameters.values()  # those of f, but that the axis need not be named
-    made.__signature__ = inspect.Signature([x, axis.replace(kind=axis.POSITIONAL_OR_KEYWORD), *options])
+    words = {"dim": None, "keepdim": False, **({"unbiased": None} if name in ("std", "var") else {})}
+    theirs = [inspect.Parameter(word, inspect.Parameter.KEYWORD_ONLY, default=d) for word, d in words.items()]
+    made.__signature__ = inspect.Signature([x, axis.replace(kind=axis.POSITIONAL_OR_KEYWORD), *options, *theirs])
     return made
 
 
@@ -368,6 +402,7 @@ method(transpose, "swapaxes")
 
 
 @method
+@spelled(DIM, manipulation.where_1)
 def squeeze(self: Tensor, axis: Axes = None) -> Tensor:
     """Axes of length 1 removed.
 
@@ -516,22 +551,165 @@ def contiguous(self: Tensor) -> Tensor:
 
 
 @method
-def norm(self: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """Euclidean norm √Σ x² over `axis`.
+@spelled({"axis": "dim", "keepdims": "keepdim"})
+def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool = False, dtype: DType = None) -> Tensor:
+    """The p-norm (Σ |x|ᵖ)^(1/p) over `dim`: PyTorch's arguments, since the array API has no function of this name.
 
     Parameters
     ----------
-    axis : int, tuple of int or None, default None
-        What makes up one vector; everything if None.
-    keepdims : bool, default False
-        Whether the reduced axes stay, with length 1.
+    p : float, "fro" or "nuc", default "fro"
+        The order, see `linalg.vector_norm`; "fro" is 2, "nuc" the sum of a matrix's singular values.
+    dim : int, tuple of int or None, default None
+        What makes up one vector (for "nuc": two axes, one matrix); everything if None. `axis` is the same.
+    keepdim : bool, default False
+        Whether the reduced axes stay, with length 1. `keepdims` is the same.
+    dtype : dtype, optional
+        What to convert to before.
 
     Returns
     -------
     Tensor
-        Its gradient is 0 where it is; for other norms see `linalg.vector_norm`.
+        Its gradient is 0 where it is.
+
+    Raises
+    ------
+    ValueError
+        If there is no norm of this name, or "nuc" has not two axes.
+
+    Examples
+    --------
+    >>> weft.tensor([[3.0, 4.0], [6.0, 8.0]]).norm(1), weft.tensor([[3.0, 4.0], [6.0, 8.0]]).norm(dim=1)
+    (tensor(21.), tensor([ 5., 10.]))
     """
-    return linalg.vector_norm(self, axis=axis, keepdims=keepdims)
+    x = self if dtype is None else self.to(np.dtype(dtype))
+    if p == "nuc":
+        axes = tuple(range(x.ndim)) if dim is None else dim
+        if not isinstance(axes, tuple) or len(axes) != 2:
+            raise ValueError(f"`dim` must name two axes for the norm 'nuc', got {dim} for shape {x.shape}")
+        return linalg.of_axes(linalg.matrix_norm, x, axis=axes, keepdims=keepdim, ord="nuc")
+    if isinstance(p, str) and p != "fro":
+        raise ValueError(f"`p` must be a number, 'fro' or 'nuc', got {p!r}")
+    return linalg.vector_norm(x, axis=dim, keepdims=keepdim, ord=2 if p is None or isinstance(p, str) else p)
+
+
+@method
+@spelled(DIMS)
+def flip(self: Tensor, *dims: int | Sequence[int], axis: Axes = None) -> Tensor:
+    """The order of the elements reversed.
+
+    Parameters
+    ----------
+    *dims : int or sequence of int
+        Along which axes, PyTorch's way.
+    axis : int, tuple of int or None, default None
+        The same, the array API's way; all if neither is given.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
+    Examples
+    --------
+    >>> weft.tensor([[1, 2], [3, 4]]).flip(1)
+    tensor([[2, 1],
+            [4, 3]])
+    """
+    return manipulation.flip(self, axis=_varargs(dims) if dims else axis)
+
+
+@method
+@spelled({"shifts": "shift"})
+def roll(self: Tensor, shift: int | tuple[int, ...], dims: Axes = None, *, axis: Axes = None) -> Tensor:
+    """Elements moved on, those pushed out at the end coming back at the front.
+
+    Parameters
+    ----------
+    shift : int or tuple of int
+        How far, for each axis; negative moves back. `shifts` is the same.
+    dims, axis : int, tuple of int or None, default None
+        Along which axes, PyTorch's way and the array API's; through all, flattened, if neither is given.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
+    Examples
+    --------
+    >>> weft.tensor([[1, 2], [3, 4]]).roll(1, 0)
+    tensor([[3, 4],
+            [1, 2]])
+    """
+    return manipulation.roll(self, shift, axis=axis if dims is None else dims)
+
+
+@method
+def tile(self: Tensor, *repetitions: int | Sequence[int]) -> Tensor:
+    """The whole, repeated along its axes: what PyTorch calls `repeat`.
+
+    Parameters
+    ----------
+    *repetitions : int or sequence of int
+        How often along each axis, one number for each or all in one sequence.
+
+    Returns
+    -------
+    Tensor
+        Of the same dtype.
+
+    Examples
+    --------
+    >>> weft.tensor([5, 6]).tile(2)
+    tensor([5, 6, 5, 6])
+    """
+    return manipulation.tile(self, _varargs(repetitions))
+
+
+@method
+@spelled(DIM)
+def repeat(self: Tensor, *repeats: int | Tensor, axis: int | None = None) -> Tensor:
+    """Each element, or slice along an axis, repeated, as in the array API: `x.repeat(2)` is `x.repeat_interleave(2)`.
+
+    Parameters
+    ----------
+    *repeats : int or Tensor
+        How often: the same for all, or integers, one for each along `axis`. Several are PyTorch's call, which is `tile`.
+    axis : int, optional
+        What is repeated along; all, flattened, if None.
+
+    Returns
+    -------
+    Tensor
+        Of the same dtype.
+
+    Examples
+    --------
+    >>> weft.tensor([5, 6]).repeat(2), weft.tensor([5, 6]).repeat(1, 2)
+    (tensor([5, 5, 6, 6]), tensor([[5, 6, 5, 6]]))
+    """
+    if len(repeats) > 1 and axis is None:
+        return manipulation.tile(self, cast("tuple[int, ...]", repeats))
+    return manipulation.repeat(self, *repeats, axis=axis)
+
+
+@method
+def repeat_interleave(self: Tensor, repeats: int | Tensor, dim: int | None = None) -> Tensor:
+    """Each element, or slice along an axis, repeated.
+
+    Parameters
+    ----------
+    repeats : int or Tensor
+        How often: the same for all, or integers, one for each along `dim`.
+    dim : int, optional
+        What is repeated along; all, flattened, if None.
+
+    Returns
+    -------
+    Tensor
+        Of the same dtype.
+    """
+    return manipulation.repeat(self, repeats, axis=dim)
 
 
 @method
@@ -596,6 +774,36 @@ def zero_(self: Tensor) -> Tensor:
     """
     self[...] = 0
     return self
+
+
+@method
+def round(self: Tensor, decimals: int = 0) -> Tensor:
+    """The nearest number with so many decimals; of two, the even one. `round(x, 2)` is the same.
+
+    Parameters
+    ----------
+    decimals : int, default 0
+        How many; a negative one rounds before the point.
+
+    Returns
+    -------
+    Tensor
+        Of the same dtype. Its gradient is 0.
+
+    Examples
+    --------
+    >>> round(weft.tensor([3.14159, 2.71828]), 2)
+    tensor([3.14, 2.72])
+    """
+    if not decimals or (decimals > 0 and dtypes._kind(self.dtype) == "i"):
+        return elementwise.round(self)
+    scale = 10.0 ** abs(decimals)
+    if decimals > 0:
+        return elementwise.round(self * scale) / scale
+    return manipulation.astype(elementwise.round(self / scale) * scale, self.dtype)
+
+
+method(lambda self, ndigits=None: self.round(decimals=ndigits or 0), "__round__")
 
 
 def _transposed(self: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from ..device.gemm import gemm
 from ..tape.autograd import primitive
 from .elementwise import unbroadcast
 from .manipulation import inverse_permutation
+from .spellings import DIM, spelled
 
 __all__ = ["matmul", "tensordot", "vecdot"]
 
@@ -62,6 +63,7 @@ def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
     return y, vjp
 
 
+@spelled(DIM)
 @primitive(precision="low")
 def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """The dot product of vectors along an axis, Σ conj(x₁) x₂.
@@ -95,6 +97,7 @@ def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return xp.vecdot(x1, x2, axis=axis), (lambda g: pull(g, x2, x1), lambda g: pull(g, x1, x2))
 
 
+@spelled({"dims": "axes"})
 @primitive(precision="low")
 def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Any:
     """Products summed over pairs of axes.

@@ -8,9 +8,11 @@ from typing import Any
 
 from ..device import dtypes
 from ..tape.autograd import Primitive, primitive
-from ..tape.tensor import Axes, DType, Tensor
+from ..tape.tensor import Axes, DType, Tensor, ValuesAndIndices
 from .elementwise import _divisor, _floats
-from .manipulation import inverse_permutation
+from .indexing import take_along_axis
+from .manipulation import inverse_permutation, reshape
+from .spellings import DIM, KEEPDIM, spelled
 from .sums import axes_of, running_total, total
 
 __all__ = [
@@ -50,6 +52,7 @@ def _count(x: Any, axis: Any) -> int:
     return math.prod(x.shape[a] for a in axes_of(axis, x.ndim))
 
 
+@spelled(KEEPDIM)
 @primitive(precision="full")
 def sum(xp: Any, x: Any, /, *, axis: Axes = None, dtype: DType = None, keepdims: bool = False) -> Any:
     """Σ x over `axis`.
@@ -83,6 +86,7 @@ def sum(xp: Any, x: Any, /, *, axis: Axes = None, dtype: DType = None, keepdims:
     return y, (lambda g: _full(xp, g, like, axis, keepdims),)
 
 
+@spelled(KEEPDIM)
 @primitive(precision="full")
 def mean(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
     """Σ x / n over `axis`; NaN over nothing.
@@ -113,6 +117,7 @@ def mean(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> An
     return y / n, (lambda g: _full(xp, g / n, like, axis, keepdims),)
 
 
+@spelled(KEEPDIM)
 @primitive(precision="full")
 def prod(xp: Any, x: Any, /, *, axis: Axes = None, dtype: DType = None, keepdims: bool = False) -> Any:
     """Π x over `axis`.
@@ -215,7 +220,22 @@ def _extremum(name: str) -> Primitive[..., Tensor]:
 
     reduce.__name__ = reduce.__qualname__ = name
     reduce.__doc__ = EXTREMUM.format(name=name, example={"max": "3., 4.", "min": "1., 2."}[name])
-    return primitive(reduce)
+    return spelled(KEEPDIM, _with_indices)(primitive(reduce))
+
+
+def _with_indices(f: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> ValuesAndIndices:
+    """PyTorch's `max` and `min` along one axis: of equal extremes the first counts, and gets the gradient."""
+    if not isinstance(axis, int):
+        raise TypeError(
+            f"`{f.__name__}` with PyTorch's words needs `dim`, an int, got {axis!r}; use `axis` for several"
+        )
+    search = argmax if f.__name__ == "max" else argmin
+    indices = search(x, axis=axis, keepdims=True)
+    values = take_along_axis(x, indices, axis=axis) if x.ndim else x
+    if not keepdims:
+        shape = indices.shape[: axis % x.ndim] + indices.shape[axis % x.ndim + 1 :] if x.ndim else ()
+        values, indices = reshape(values, shape), reshape(indices, shape)
+    return ValuesAndIndices(values, indices)
 
 
 max = _extremum("max")
@@ -236,6 +256,14 @@ def _variance(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> 
     return squares / n if n > 0 else xp.full_like(squares, math.nan)
 
 
+def _of_a_sample(f: Any, x: Any, /, *, unbiased: bool | None = None, **options: Any) -> Any:
+    """PyTorch's `std` and `var`, which divide by n − 1 unless told otherwise."""
+    if unbiased is not None and "correction" in options:
+        raise TypeError(f"`{f.__name__}` takes `correction` or `unbiased`, which says the same, got both")
+    return f(x, **{"correction": 0 if unbiased is False else 1} | options)
+
+
+@spelled(KEEPDIM | {"unbiased": "unbiased"}, _of_a_sample)
 @primitive(precision="full")
 def var(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """Variance over `axis`: Σ (x − mean)² / (n − correction).
@@ -272,6 +300,7 @@ def var(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepd
     return y, (grad_x,)
 
 
+@spelled(KEEPDIM | {"unbiased": "unbiased"}, _of_a_sample)
 @primitive(precision="full")
 def std(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """Standard deviation over `axis`: √(Σ (x − mean)² / (n − correction)).
@@ -312,6 +341,7 @@ def std(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepd
     return y, (grad_x,)
 
 
+@spelled(KEEPDIM)
 @primitive(precision="full")
 def logsumexp(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
     """The logarithm of a sum of exponentials over `axis`: ln Σ exp x.
@@ -345,6 +375,7 @@ def logsumexp(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) 
     return y, (lambda g: spread(xp, g, x, axis, keepdims) * xp.exp(x - wide),)
 
 
+@spelled(DIM)
 @primitive(precision="full")
 def cumulative_sum(
     xp: Any, x: Any, /, *, axis: int | None = None, dtype: DType = None, include_initial: bool = False
@@ -389,6 +420,7 @@ def cumulative_sum(
     return y, (grad_x,)
 
 
+@spelled(DIM)
 @primitive(precision="full")
 def cumulative_prod(
     xp: Any, x: Any, /, *, axis: int | None = None, dtype: DType = None, include_initial: bool = False
@@ -458,6 +490,7 @@ def _drop_first(g: Any, axis: int) -> Any:
     return g[(slice(None),) * axis + (slice(1, None), ...)]
 
 
+@spelled(DIM)
 def diff(
     x: Tensor, /, *, axis: int = -1, n: int = 1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:
@@ -539,13 +572,14 @@ def _index_of(name: str) -> Primitive[..., Tensor]:
     search.__doc__ = INDEX_OF.format(
         name=name, extremum=f"{name[3:]}imum", example={"argmax": "1, 0", "argmin": "0, 1"}[name]
     )
-    return primitive(search)
+    return spelled(KEEPDIM)(primitive(search))
 
 
 argmax = _index_of("argmax")
 argmin = _index_of("argmin")
 
 
+@spelled(KEEPDIM)
 @primitive
 def all(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
     """Whether every element over `axis` is true.
@@ -572,6 +606,7 @@ def all(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any
     return xp.all(x, axis=axis, keepdims=keepdims), None
 
 
+@spelled(KEEPDIM)
 @primitive
 def any(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
     """Whether some element over `axis` is true.
@@ -598,6 +633,7 @@ def any(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any
     return xp.any(x, axis=axis, keepdims=keepdims), None
 
 
+@spelled(KEEPDIM)
 @primitive
 def count_nonzero(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) -> Any:
     """How many elements over `axis` are not zero.

@@ -11,9 +11,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator, contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def canonical(name: str | None) -> str:
     if name is None:
         return get_default_device()
     if name == "cpu":
-        return name
+        return "cpu"
     found = existing(name)
     if kind(found) == "cuda" and found != (current := f"cuda:{_current_gpu()}"):
         raise DeviceError(
@@ -134,13 +134,19 @@ def _current_gpu() -> int:
     return cupy.cuda.runtime.getDevice()
 
 
+def existing_kind(name: str) -> str:
+    """The kind of a device, or a DeviceError that says which there are."""
+    if not isinstance(name, str) or kind(name) not in _openers:
+        raise DeviceError(f"`device` must be one of {sorted(_openers)} (with an index as in 'cuda:1'), got {name!r}")
+    return kind(name)
+
+
 def existing(name: str | None) -> str:
     """The full name of a device that exists, be it in use or not; "cuda" is the GPU in use, None the default device."""
     if name is None:
         return get_default_device()
-    if not isinstance(name, str) or kind(name) not in _openers:
-        raise DeviceError(f"`device` must be one of {sorted(_openers)} (with an index as in 'cuda:1'), got {name!r}")
-    namespace(kind(name))
+    name = str(name) if isinstance(name, str) else name  # no `device`: names of tensors' devices are plain
+    namespace(existing_kind(name))
     if kind(name) != "cuda":
         if name != kind(name):
             raise DeviceError(f"`device` takes an index for cuda alone, got {name!r}")
@@ -292,6 +298,9 @@ def note_waiting() -> None:
 class _Default(threading.local):
     name: str | None = None
 
+    def __init__(self) -> None:
+        self.before: list[tuple[str | None, str | None]] = []  # what blocks within blocks go back to
+
 
 _default = _Default()
 _process_default: list[str | None] = [None]
@@ -352,38 +361,63 @@ def set_default_device(name: str) -> None:
     _process_default[0] = select(name)
 
 
-@contextmanager
-def device(name: str) -> Iterator[str]:
-    """Create tensors on a device within a block, in this thread only.
+class device(str, ContextDecorator):
+    """The name of a device: a string that is checked, with PyTorch's `type` and `index`.
+
+    `with weft.device("cuda"):` creates tensors on that device inside the block (this thread only).
 
     Parameters
     ----------
     name : str
-        A device that is here; of several GPUs, it becomes the one in use within the block.
-
-    Yields
-    ------
-    str
-        The device's full name, "cuda:0" for "cuda".
+        A kind of device, with or without an index. Whether this machine has it is seen when it is used.
+    index : int, optional
+        The index, where the name has none.
 
     Raises
     ------
     DeviceError
-        If there is no such device.
+        If there is no such kind of device.
 
     Examples
     --------
-    >>> with weft.device("cpu") as name:
-    ...     weft.ones(2).device == name
-    True
+    >>> weft.device("cuda", 1), weft.device("cuda:1").index
+    (device('cuda:1'), 1)
+    >>> weft.ones(2).to(weft.device("cpu")).device
+    'cpu'
     """
-    before, name = _default.name, existing(name)
-    before_gpu = f"cuda:{_current_gpu()}" if kind(name) == "cuda" else None
-    _default.name = select(name)
-    try:
-        yield name
-    finally:
-        _default.name = before
+
+    def __new__(cls, name: str, index: int | None = None) -> Self:
+        if isinstance(name, str) and index is not None and ":" not in name:
+            name = f"{name}:{index}"
+        found = existing_kind(name)
+        _, colon, number = name.partition(":")
+        if colon and (found != "cuda" or not number.isdigit()):
+            raise DeviceError(f"`device` takes an index for cuda alone, as in 'cuda:1', got {name!r}")
+        return super().__new__(cls, name)
+
+    @property
+    def type(self) -> str:
+        """The kind of device, without an index."""
+        return kind(self)
+
+    @property
+    def index(self) -> int | None:  # type: ignore[override]
+        """The index, or None."""
+        return int(self.partition(":")[2]) if ":" in self else None
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+    def __enter__(self) -> str:
+        name = existing(self)
+        before_gpu = f"cuda:{_current_gpu()}" if kind(name) == "cuda" else None
+        selected = select(name)
+        _default.before.append((_default.name, before_gpu))
+        _default.name = selected
+        return name
+
+    def __exit__(self, *raised: object) -> None:
+        _default.name, before_gpu = _default.before.pop()
         if before_gpu is not None:
             select(before_gpu)
 

@@ -131,7 +131,7 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     ----------
     f : Callable
         Returns a Tensor or a tuple of them, and the same when called again; randomness drawn from the default generator is
-        replayed, `autocast` is as it was.
+        replayed, `autocast` is as it was, running statistics (`BatchNorm`) move once, not twice as in PyTorch.
     *args : Any
         What it is called with.
 
@@ -241,7 +241,12 @@ def _on_demand(outs: tuple, again: Callable[[], tuple], given: list[Tensor], use
 
     def vjp(g: tuple, need: Any, into: Any) -> list:
         found = Found()
-        with _as_leaves(then), _replay(state), _tape(_mode.level, base=min(_mode.base, depth)), enable_grad():
+        with (
+            _as_leaves(then),
+            _replay(state),
+            _tape(_mode.level, base=min(_mode.base, depth), is_again=True),
+            enable_grad(),
+        ):
             run([(o._node or o, go) for o, go in zip(again(), g) if o.requires_grad], found.add)
         return [found.get(t) for t in used]
 

@@ -42,19 +42,23 @@ class Axis(NamedTuple):
         return ends - starts if include_pad else np.minimum(ends, self.size) - np.maximum(starts, 0)
 
 
+def windows(n: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """How many there are along an axis of length n: ⌊(n + 2P − D(K − 1) − 1)/S⌋ + 1. With `ceil_mode` ⌈…⌉, if the last one
+    starts inside the image or its left padding."""
+    reach = n + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return reach // stride + 1
+    output = -(-reach // stride) + 1
+    return output - ((output - 1) * stride >= n + padding)
+
+
 def window_axes(
     x: Any, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> tuple[Axis, Axis]:
-    """The windows down and across: ⌊(size + 2P − D(K − 1) − 1)/S⌋ + 1 of them. With `ceil_mode` ⌈…⌉, if the last one starts
-    inside the image or its left padding."""
-    found = []
-    for n, k, s, p, d in zip(x.shape[2:], kernel_size, stride, padding, dilation):
-        reach = n + 2 * p - d * (k - 1) - 1
-        output = -(-reach // s) + 1 if ceil_mode else reach // s + 1
-        if ceil_mode and (output - 1) * s >= n + p:
-            output -= 1
-        found.append(Axis(n, output, k, s, p, d))
-    return found[0], found[1]
+    """The windows down and across."""
+    sizes = zip(x.shape[2:], kernel_size, stride, padding, dilation)
+    down, across = (Axis(n, windows(n, k, s, p, d, ceil_mode), k, s, p, d) for n, k, s, p, d in sizes)
+    return down, across
 
 
 def _padded(xp: Any, x: Any, down: Axis, across: Axis, fill: float) -> Any:

@@ -46,6 +46,9 @@ class _Mode(threading.local):
     base = 0  # tapes below this depth are not written to: what would have been is noted in `captured`
     nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
     captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
+    is_again = (
+        False  # whether backward computes something for the second time, whose effects have been had: see `checkpoint`
+    )
     leaves: Any = None  # a list of those that got a `.grad`, while `capture` records a step
     # Inside `autocast`: (primitive, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
     # array), what stands for parameters: they are rounded off the tape, so that gradients reach them as they are.
@@ -53,6 +56,13 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
+
+
+def is_computed_again() -> bool:
+    """Whether this is the second time, for a backward pass: what a forward pass changes, such as statistics, it has changed."""
+    return _mode.is_again
+
+
 _order = sharing.clock  # newer nodes have smaller numbers: the order in which a heap hands them back
 
 

@@ -316,8 +316,12 @@ def _convolve_transposed(
     spans = [d * (k - 1) + 1 for k, d in zip(weight.shape[-n:], dilation)]
     lengths = zip(input.shape[-n:], stride, padding, output_padding, spans)
     sizes = tuple((i - 1) * s - 2 * p + extra + span for i, s, p, extra, span in lengths)
-    if min(sizes) < 1:
+    if any(size < 0 or size == p == 0 for size, p in zip(sizes, padding)):
         raise ValueError(f"`padding` must leave something of the output, got {padding}, which gives the size {sizes}")
+    if 0 in sizes:  # of a larger one nothing, so that the gradients are zeros
+        padding = tuple(p - (size == 0) for size, p in zip(sizes, padding))
+        y = _convolve_transposed(n, input, weight, bias, stride, padding, output_padding, groups, dilation)
+        return y[(..., *(slice(None if size else 0) for size in sizes))]
     if n == 1:
         stride, padding, output_padding, dilation = (1, *stride), (0, *padding), (0, *output_padding), (1, *dilation)
     x, w = as_images(n, input), as_images(n, weight)

@@ -9,6 +9,7 @@ from typing import Any
 from ...backend.array.manipulation import reshape, tile
 from ...backend.device import devices
 from ...backend.nn import normalization as primitives
+from ...backend.tape.autograd import is_computed_again
 from ...backend.tape.sharing import changed
 from ...backend.tape.tensor import Tensor, innermost
 from . import _check as check
@@ -30,6 +31,8 @@ def _check_channels(input: Tensor, *per_channel: tuple[str, Tensor | None]) -> N
 
 def _update_running(running: Tensor, batch: Any, momentum: float) -> None:
     """running ← (1 − momentum) · running + momentum · batch, in place: running statistics are not on the tape."""
+    if is_computed_again():
+        return
     running.data *= 1 - momentum
     running.data += momentum * batch
     if running._saved:  # by an operation in evaluation mode

@@ -69,7 +69,7 @@ def max_pool1d(
     dilation : int or tuple of int, default 1
         Distance between the elements that a window takes.
     ceil_mode : bool, default False
-        Whether a last window that sticks out counts.
+        Whether a last window that sticks out counts, even if it is the only one.
     return_indices : bool, default False
         Whether to return also where the maxima are.
 
@@ -149,7 +149,7 @@ def max_pool2d(
     dilation : int or tuple of int, default 1
         Distance between the elements that a window takes.
     ceil_mode : bool, default False
-        Whether a last window that sticks out counts.
+        Whether a last window that sticks out counts, even if it is the only one.
     return_indices : bool, default False
         Whether to return also where the maxima are.
 
@@ -196,7 +196,7 @@ def avg_pool1d(
     padding : int or tuple of int, default 0
         Zeros on both sides; at most half of the window.
     ceil_mode : bool, default False
-        Whether a last window that sticks out counts.
+        Whether a last window that sticks out counts, even if it is the only one.
     count_include_pad : bool, default True
         Whether the zeros of the padding count.
 
@@ -243,7 +243,7 @@ def avg_pool2d(
     padding : int or tuple of int, default 0
         Zeros on both sides; at most half of the window.
     ceil_mode : bool, default False
-        Whether a last window that sticks out counts.
+        Whether a last window that sticks out counts, even if it is the only one.
     count_include_pad : bool, default True
         Whether the zeros of the padding count.
     divisor_override : int, optional
@@ -335,7 +335,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] |
 
 
 def _windows(
-    n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints
+    n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Kernel, stride, padding and dilation along two axes, after a check of the input and of what they do to it."""
     check.floating("input", input)
@@ -344,10 +344,10 @@ def _windows(
     strides = kernels if stride is None else check.several("stride", stride, n, 1)
     paddings = check.several("padding", padding, n)
     dilations = check.several("dilation", dilation, n, 1)
-    for size, k, p, d in zip(input.shape[-n:], kernels, paddings, dilations):
+    for size, k, s, p, d in zip(input.shape[-n:], kernels, strides, paddings, dilations):
         if 2 * p > k:
             raise ValueError(f"`padding` must be at most half of `kernel_size` {kernels}, got {paddings}")
-        if size + 2 * p < d * (k - 1) + 1:
+        if primitives.windows(size, k, s, p, d, ceil_mode) < 1:
             got = f"got {size} + {2 * p} of padding, in shape {tuple(input.shape)}"
             raise ValueError(f"`input` must be at least as large as the window, which spans {d * (k - 1) + 1}, {got}")
     if n == 1:
@@ -365,7 +365,7 @@ def _max_pool(
     ceil_mode: bool,
     return_indices: bool,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    kernels, strides, paddings, dilations = _windows(n, input, kernel_size, stride, padding, dilation)
+    kernels, strides, paddings, dilations = _windows(n, input, kernel_size, stride, padding, dilation, ceil_mode)
     y = primitives.max_pool2d(
         as_images(n, input),
         kernel_size=kernels,
@@ -388,7 +388,7 @@ def _avg_pool(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> Tensor:
-    kernels, strides, paddings, _ = _windows(n, input, kernel_size, stride, padding, 1)
+    kernels, strides, paddings, _ = _windows(n, input, kernel_size, stride, padding, 1, ceil_mode)
     if divisor_override == 0:
         raise ValueError("`divisor_override` must not be 0, got 0")
     y = primitives.avg_pool2d(

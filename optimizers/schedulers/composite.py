@@ -9,7 +9,7 @@ from typing import Any
 
 from ...backend.tape.tensor import Tensor
 from ..optimizer import Optimizer
-from .schedule import LRScheduler, _checked, per_group
+from .schedule import LRScheduler, _checked, append_shared, per_group
 
 __all__ = ["ChainedScheduler", "ReduceLROnPlateau", "SequentialLR"]
 
@@ -66,13 +66,20 @@ class SequentialLR(LRScheduler):
         self.optimizer = optimizer
         self._schedulers, self._milestones = list(schedulers), list(milestones)
         self.last_epoch = last_epoch + 1
-        for (
-            group
-        ) in optimizer.param_groups:  # each schedule's constructor has set its own first lr: undo, let the first begin
-            group["lr"] = group["initial_lr"]
+        _reset(optimizer)  # each schedule's constructor has set its own first lr: undo, let the first begin
         _undo(self)
         first = self._schedulers[bisect_right(self._milestones, 0)]
         first._initial_step()
+        self._last_lr = first.get_last_lr()
+
+    def _adopt(self) -> None:
+        for schedule in self._schedulers:
+            schedule._adopt()
+
+    def restart(self) -> None:
+        self.last_epoch = 0
+        first = self._schedulers[bisect_right(self._milestones, 0)]
+        first.restart()
         self._last_lr = first.get_last_lr()
 
     def step(self) -> None:
@@ -84,6 +91,12 @@ class SequentialLR(LRScheduler):
         else:
             schedule.step()
         self._last_lr = schedule.get_last_lr()
+
+
+def _reset(optimizer: Optimizer) -> None:
+    """Every group at its first lr, as if no schedule had begun."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.get("initial_lr", group["lr"])
 
 
 def _undo(schedule: Any) -> None:
@@ -134,6 +147,15 @@ class ChainedScheduler(LRScheduler):
         _check_all(self, optimizer, schedulers)
         self._schedulers = list(schedulers)
         self.optimizer = schedulers[0].optimizer
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    _adopt = SequentialLR._adopt
+
+    def restart(self) -> None:
+        _reset(self.optimizer)
+        for schedule in self._schedulers:
+            schedule.last_epoch = -1
+            schedule._initial_step()  # which multiplies what the one before has left
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self) -> None:
@@ -259,6 +281,10 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
+    def _adopt(self) -> None:
+        while len(self.min_lrs) < len(self.optimizer.param_groups):
+            append_shared("min_lr", self.min_lrs, len(self.min_lrs))
+
     def _improves(self, metric: float) -> bool:
         sign = 1 if self.mode == "max" else -1
         change = sign * self.threshold
@@ -266,6 +292,7 @@ class ReduceLROnPlateau(LRScheduler):
         return sign * metric > sign * bar
 
     def _reduce(self) -> None:
+        self._adopt()
         for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
             new = max(group["lr"] * self.factor, least)
             if group["lr"] - new > self.eps:

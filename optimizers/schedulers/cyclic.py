@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..optimizer import Optimizer
-from .schedule import LRScheduler, MomentumCycle, _checked, per_group
+from .schedule import LRScheduler, MomentumCycle, _checked, append_shared, per_group, share
 
 __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR", "WarmupCosineLR"]
 
@@ -148,6 +148,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         >>> round(schedule.get_last_lr()[0], 3)
         0.854
         """
+        self._adopt()
         self._step_count += 1
         if epoch is None and self.last_epoch >= 0:
             self.last_epoch += 1
@@ -352,6 +353,14 @@ class OneCycleLR(LRScheduler):
                 MomentumCycle.set(group, self._anneal(group[momentum_from], group[momentum_to], done))
         return lrs
 
+    def _begin_group(self, group: dict[str, Any]) -> None:
+        groups, momenta = self.optimizer.param_groups, ("base_momentum", "max_momentum") if self.cycle_momentum else ()
+        if "max_lr" in group:  # the others' proportions
+            scale = group["max_lr"] / groups[0]["max_lr"]
+            group.setdefault("initial_lr", groups[0]["initial_lr"] * scale)
+            group.setdefault("min_lr", groups[0]["min_lr"] * scale)
+        share(groups, group, ("initial_lr", "max_lr", "min_lr", *momenta))
+
     def _anneal(self, start: float, end: float, done: float) -> float:
         return _cosine(start, end, done) if self.anneal_strategy == "cos" else start + (end - start) * done
 
@@ -461,6 +470,14 @@ class CyclicLR(LRScheduler):
                 high = group["max_momentum"]
                 MomentumCycle.set(group, high - (high - group["base_momentum"]) * height)
         return [low + (high - low) * height for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+
+    def _begin_group(self, group: dict[str, Any]) -> None:
+        append_shared("max_lr", self.max_lrs, len(self.base_lrs))
+        lows = self.base_lrs[:]
+        append_shared("base_lr", lows, len(lows))
+        group["initial_lr"] = lows[-1]
+        if self.cycle_momentum:
+            share(self.optimizer.param_groups, group, ("base_momentum", "max_momentum"))
 
     def _scale(self, cycle: int) -> Any:
         if self.scale_fn is not None:

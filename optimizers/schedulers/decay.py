@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..optimizer import Optimizer
-from .schedule import LRScheduler, per_group
+from .schedule import LRScheduler, append_shared, per_group
 
 __all__ = [
     "ConstantLR",
@@ -70,6 +70,9 @@ class LambdaLR(LRScheduler):
     def get_lr(self) -> list[float]:
         return [base * f(self.last_epoch) for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
 
+    def _begin_group(self, group: dict[str, Any]) -> None:
+        append_shared("lr_lambda", self.lr_lambdas, len(self.base_lrs))
+
 
 class MultiplicativeLR(LRScheduler):
     """A factor at each step: lr ← lr · f(t).
@@ -120,6 +123,9 @@ class MultiplicativeLR(LRScheduler):
         return (
             lrs if self._is_initial else [lr * f(self.last_epoch) for lr, f in zip(lrs, self.lr_lambdas, strict=True)]
         )
+
+    def _begin_group(self, group: dict[str, Any]) -> None:
+        append_shared("lr_lambda", self.lr_lambdas, len(self.base_lrs))
 
 
 def _functions(optimizer: Any, lr_lambda: Any) -> list[Callable[[int], float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +40,11 @@ class LRScheduler:
 
     Notes
     -----
-    Departure from PyTorch: no warning when `step()` is called before the optimizer's.
+    A group that `add_param_group` adds later joins at the next `step()`, with its own lr as lr₀, and with what the other
+    groups share (such as `max_lr`).
+
+    Departures from PyTorch: no warning when `step()` is called before the optimizer's; there, most schedules raise after
+    `add_param_group`.
 
     Examples
     --------
@@ -86,9 +91,20 @@ class LRScheduler:
         >>> schedule.last_epoch, schedule.get_last_lr()
         (1, [0.5])
         """
+        self._adopt()
         self._step_count += 1
         self.last_epoch += 1
         self._set(self.get_lr())
+
+    def _adopt(self) -> None:
+        """Take in groups that were added to the optimizer since; the lr that they came with is their lr₀."""
+        for group in self.optimizer.param_groups[len(self.base_lrs) :]:
+            self._begin_group(group)
+            group.setdefault("initial_lr", group["lr"])
+            self.base_lrs.append(group["initial_lr"])
+
+    def _begin_group(self, group: dict[str, Any]) -> None:
+        """What a subclass keeps for each group, for one that was added later."""
 
     def restart(self) -> None:
         """Set the lr of t = 0, by the closed form where there is one: how `SequentialLR` enters a schedule.
@@ -102,6 +118,7 @@ class LRScheduler:
         >>> schedule.last_epoch, schedule.get_last_lr()
         (0, [1.0])
         """
+        self._adopt()
         self.last_epoch = 0
         lrs = [lr for base in self.base_lrs if (lr := self.closed_form(base)) is not None]
         self._set(lrs if len(lrs) == len(self.base_lrs) else self.get_lr())
@@ -235,9 +252,18 @@ class LRScheduler:
         >>> other.gamma, other.last_epoch
         (0.5, 1)
         """
+        self._adopt()
         for name, value in state_dict.items():
             current = getattr(self, name, None)
             setattr(self, name, _loaded(current, copy.deepcopy(value)))
+
+    def __repr__(self) -> str:
+        names = inspect.signature(type(self).__init__).parameters
+        options = [f"{name}={vars(self)[name]!r}" for name in names if name in vars(self) and name != "optimizer"]
+        parts = [f"  {line}" for part in getattr(self, "_schedulers", []) for line in f"{part!r}".splitlines()]
+        lr = ", ".join(f"{lr:.4g}" for lr in self.get_last_lr())
+        head = f"{type(self).__name__}({', '.join([*options, f'lr=[{lr}]'])})"
+        return "\n".join([head, *parts])
 
 
 def _is_function(value: Any) -> bool:
@@ -284,6 +310,28 @@ def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
     if len(value) != n:
         raise ValueError(f"`{name}` must hold one value for each of the {n} parameter groups, got {len(value)}")
     return list(value)
+
+
+def append_shared(name: str, values: list[Any], number: int) -> None:
+    """Have a value for group `number`, which was added later: the one that all others have."""
+    if len(values) > number:  # somebody has appended it
+        return
+    if any(value != values[0] for value in values):
+        raise ValueError(
+            f"`{name}` was given for each parameter group and has none for group {number}, which was added since: append "
+            "it to the schedule's list"
+        )
+    values.append(values[0])
+
+
+def share(groups: Sequence[dict[str, Any]], group: dict[str, Any], names: Sequence[str]) -> None:
+    """Have the options of these names in a group that was added later: its own, or those that the others have."""
+    for name in (name for name in names if name not in group):
+        if any(other.get(name) != groups[0].get(name) for other in groups if other is not group):
+            raise ValueError(
+                f"`{name}` is not the same in all parameter groups: give the group that is added one of its own"
+            )
+        group[name] = groups[0][name]
 
 
 class MomentumCycle:

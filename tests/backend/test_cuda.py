@@ -1,5 +1,6 @@
 """device="cuda" from end to end without a GPU, on the stand-in for CuPy: the emulator's bits, one stream's order, no race."""
 
+import copy
 import gc
 import inspect
 import re
@@ -346,3 +347,51 @@ class TestCapture:
         assert graph() is None
         assert stand_in.Memory.taken <= before + (3 << 18)
         assert result[0].item() == 4
+
+
+def test_a_copied_optimizer_has_an_arena_of_its_own(cupy):
+    p = weft.Parameter(weft.zeros((2, 3), device="cuda"))
+    optimizer = optim.AdamW([p], lr=0.1)
+
+    def go_on(p, optimizer):
+        for _ in range(2):
+            optimizer.zero_grad()
+            ((p - 1) ** 2).sum().backward()
+            optimizer.step()
+        return p.tolist()
+
+    go_on(p, optimizer)
+    q, other = copy.deepcopy((p, optimizer))
+    before = p.tolist()
+    went_on = go_on(q, other)
+    assert p.tolist() == before
+    assert go_on(p, optimizer) == went_on
+
+
+def test_pytorchs_words(cupy):
+    a = np.array([[1.0, 5.0, 5.0], [4.0, 2.0, 3.0]], np.float32)
+    x = weft.asarray(a, device="cuda").requires_grad_()
+    values, indices = x.max(dim=1)
+    assert (values.tolist(), indices.tolist()) == ([5, 4], [1, 0])
+    values.sum().backward()
+    assert x.grad.tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert x.std(dim=1).tolist() == pytest.approx(a.std(1, ddof=1).tolist())
+    assert x.norm(1).item() == 20
+    values, indices = x.sort(dim=1, descending=True)
+    assert (values.tolist(), indices.tolist()) == ([[5, 5, 1], [4, 3, 2]], [[1, 2, 0], [0, 2, 1]])
+    assert x.clip(max=weft.full((3,), 3.0, device="cuda")).tolist() == np.minimum(a, 3).tolist()
+    assert x.sum(dim=0, keepdim=True).tolist() == [[5, 7, 8]]
+    with pytest.raises(TypeError, match="nothing to unpack"):
+        _, _ = x.max(1)
+
+
+def test_windows_larger_than_the_input_and_outputs_of_size_0(cupy):
+    x = weft.asarray(np.arange(4.0, dtype=np.float32).reshape(1, 1, 2, 2), device="cuda")
+    assert F.max_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[3.0]]]]
+    assert F.avg_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[1.5]]]]
+    assert F.conv_transpose2d(x[..., :1, :1], weft.ones((1, 1, 2, 2), device="cuda"), padding=1).shape == (1, 1, 0, 0)
+
+
+def test_a_device_is_a_checked_name(cupy):
+    device = weft.device("cuda")
+    assert weft.ones(2).to(device).device == nn.Linear(2, 2).to(device).weight.device == "cuda:0"

@@ -1,5 +1,8 @@
 """What all optimizers share: groups, the step, accumulation, threads. Expected numbers are worked out by hand."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -168,3 +171,74 @@ class TestOptimizer:
             "SGD (\n  group 0: 2 parameters, lr=0.5, momentum=0, dampening=0, weight_decay=0, nesterov=False, "
             "maximize=False\n)"
         )
+
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dumps(x))}
+
+
+@pytest.mark.parametrize("how", COPIES)
+class TestCopies:
+    """A copy is over its own parameters, in an arena of its own, and goes on as the original does."""
+
+    def go_on(self, p, optimizer, n, device):
+        target = weft.asarray(np.arange(6, dtype=np.float32).reshape(2, 3), device=device)
+        for _ in range(n):
+            optimizer.zero_grad()
+            quadratic_step(p, target)
+            optimizer.step()
+        return p.tolist()
+
+    @pytest.mark.parametrize("device", [d for d in weft.devices() if d in ("cpu", "emulator")])
+    def test_every_rule(self, any_rule, how, device):
+        cls, options = any_rule
+        p = weft.Parameter(weft.zeros((2, 3), device=device))
+        optimizer = cls([p], **options)
+        self.go_on(p, optimizer, 3, device)
+        q, other = COPIES[how]((p, optimizer))
+        assert other.param_groups[0]["params"][0] is q
+        before = p.tolist()
+        went_on = self.go_on(q, other, 3, device)
+        assert p.tolist() == before != went_on
+        assert self.go_on(p, optimizer, 3, device) == went_on
+
+    def test_half_precision_masters_groups_and_schedules(self, how):
+        params = [weft.Parameter(weft.ones(3, dtype=d)) for d in (weft.bfloat16, weft.float32)]
+        optimizer = optim.Adam([{"params": [p], "lr": lr} for p, lr in zip(params, (1e-3, 1e-2))])
+        schedule = optim.schedulers.CosineAnnealingLR(optimizer, 10)
+
+        def advance(params, optimizer, schedule):
+            for p in params:
+                p.grad = weft.full_like(p, 0.3)
+            optimizer.step()
+            schedule.step()
+            return [p.tolist() for p in params], optimizer.state_dict()["param_groups"]
+
+        advance(params, optimizer, schedule)
+        copies = COPIES[how]((params, optimizer, schedule))
+        assert copies[2].optimizer is copies[1]
+        assert str(copies[1].state_dict()) == str(optimizer.state_dict())
+        for _ in range(3):
+            assert advance(*copies) == advance(params, optimizer, schedule)
+
+    def test_averages(self, how):
+        p = weft.Parameter([1.0])
+        ema = optim.EMA([p], decay=0.5)
+        ema.update()
+        q, other = COPIES[how]((p, ema))
+        p.data[...] = 4.0
+        q.data[...] = 7.0
+        ema.update()
+        other.update()
+        assert (ema.averages()[0].tolist(), other.averages()[0].tolist()) == ([3.0], [5.0])
+
+    def test_loss_scale(self, how):
+        p = weft.Parameter([1.0])
+        optimizer, scaler = optim.SGD([p], lr=0.5), weft.GradScaler(init_scale=8.0)
+        scaler.scale((p * np.inf).sum()).backward()
+        scaler.step(optimizer)
+        other = COPIES[how](scaler)
+        scaler.update()
+        assert (scaler.get_scale(), other.get_scale()) == (4.0, 8.0)
+        other.scale(p.sum()).backward()
+        with pytest.raises(RuntimeError, match="`update` must come after a step"):
+            other.update()

@@ -1,5 +1,7 @@
 """Devices by name: the default one, unknown ones, and a machine without CuPy or without a GPU (simulated)."""
 
+import copy
+import pickle
 import subprocess
 import sys
 import threading
@@ -325,3 +327,54 @@ class TestSyncDebugMode:
     def test_mode_is_checked(self):
         with pytest.raises(ValueError, match="`debug_mode` must be 'default', 'warn' or 'error', got 'loud'"):
             weft.set_sync_debug_mode("loud")
+
+
+class TestDevice:
+    """`weft.device`, PyTorch's object: a checked name, and a block."""
+
+    @pytest.mark.parametrize("name", ["nonsense", "cpu:1", "cuda:x", "cuda:", "", 3, None])
+    def test_nonsense(self, name):
+        with pytest.raises(weft.DeviceError, match=r"`device` (must be one of|takes an index for cuda alone)"):
+            weft.device(name)
+
+    def test_parts(self):
+        for made in (weft.device("cuda:1"), weft.device("cuda", 1)):
+            assert (made, made.type, made.index, repr(made)) == ("cuda:1", "cuda", 1, "device('cuda:1')")
+        assert (weft.device("cpu").type, weft.device("cpu").index) == ("cpu", None)
+        assert pickle.loads(pickle.dumps(weft.device("cuda:1"))) == copy.deepcopy(weft.device("cuda:1")) == "cuda:1"
+
+    @pytest.mark.parametrize("name", ["cpu", "strict"])
+    def test_wherever_a_device_is_named(self, name):
+        device = weft.device(name)
+        model = nn.Linear(2, 2).to(device)
+        for x in (
+            weft.ones(2, device=device),
+            weft.ones(2).to(device),
+            weft.ones(2).to(device=device),
+            weft.ones(2).to_device(device),
+            weft.asarray([1.0], device=device),
+            model.weight,
+            nn.Linear(2, 2, device=device).weight,
+        ):
+            assert x.device == name == device
+            assert type(x.device) is str
+
+    def test_blocks_within_blocks(self):
+        outer, inner = weft.device("strict"), weft.device("cpu")
+        with outer:
+            with inner, outer:
+                assert weft.ones(1).device == "strict"
+            with inner:
+                assert weft.ones(1).device == "cpu"
+                with pytest.raises(KeyError), outer:
+                    raise KeyError
+                assert weft.ones(1).device == "cpu"
+            assert weft.ones(1).device == "strict"
+        assert weft.ones(1).device == "cpu"
+
+    def test_around_a_function(self):
+        @weft.device("strict")
+        def made():
+            return weft.ones(1).device
+
+        assert (made(), weft.ones(1).device) == ("strict", "cpu")

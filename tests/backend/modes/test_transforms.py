@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import weft
+from weft import layers as nn
 from weft.layers import functional as F
 
 
@@ -501,3 +502,28 @@ def test_second_derivatives_stay_on_the_device(f, rng):
     np.testing.assert_allclose(twice("emulator"), expected, atol=1e-5 * np.abs(expected).max())
     with weft.device("emulator"):
         np.testing.assert_array_equal(twice("cpu"), expected)
+
+
+@pytest.mark.parametrize("device", [d for d in weft.devices() if d in ("cpu", "emulator")])
+class TestEffectsOfComputingAgain:
+    @pytest.mark.parametrize("momentum", [0.1, None])
+    @pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.InstanceNorm1d])
+    @pytest.mark.parametrize("how", ["checkpoint", "twice inside one another", "grad"])
+    def test_running_statistics_move_once(self, device, layer, momentum, how):
+        x = np.random.default_rng(0).standard_normal((4, 3, 5)).astype(np.float32)
+
+        def run(wrap):
+            norm = layer(3, momentum=0.1 if layer is nn.InstanceNorm1d else momentum, track_running_stats=True).to(
+                device
+            )
+            for _ in range(2):
+                y = wrap(norm)(weft.tensor(x, device=device, requires_grad=True))
+                (y * y).sum().backward()
+            return {name: t.tolist() for name, t in norm.state_dict().items()}
+
+        wraps = {
+            "checkpoint": lambda f: lambda x: weft.checkpoint(f, x),
+            "twice inside one another": lambda f: lambda x: weft.checkpoint(lambda x: weft.checkpoint(f, x), x),
+            "grad": lambda f: weft.grad(lambda x: (f(x) ** 3).sum()),
+        }
+        assert run(wraps[how]) == run(lambda f: f)

@@ -342,7 +342,7 @@ class TestPrimitive:
             str(inspect.signature(weft.sum))
             == "(x: 'Any', /, *, axis: 'Axes' = None, dtype: 'DType' = None, keepdims: 'bool' = False) -> 'Tensor'"
         )
-        assert inspect.getsource(weft.sum).startswith('@primitive(precision="full")\ndef sum(xp: Any, x: Any, /')
+        assert '@primitive(precision="full")\ndef sum(xp: Any, x: Any, /' in inspect.getsource(weft.sum)
         assert weft.sum.__name__ == "sum"
         assert weft.sum.__doc__.startswith("Σ x over `axis`.")
 

@@ -168,3 +168,30 @@ class TestConvTranspose:
             match=r"`padding` must leave something of the output, got \(4, 4\), which gives the size \(-1, -1\)",
         ):
             F.conv_transpose2d(x, w, padding=4)
+
+
+@pytest.mark.parametrize("device", [d for d in weft.devices() if d in ("cpu", "emulator")])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(
+    ("size", "kernel", "options", "expected"),
+    [
+        ((1,), 2, {"padding": 1}, (0,)),
+        ((2,), 1, {"padding": 1}, (0,)),
+        ((1, 3), 2, {"padding": 1}, (0, 2)),
+        ((1, 1), 2, {"padding": 1}, (0, 0)),
+        ((2, 3), 1, {"padding": (1, 0)}, (0, 3)),
+        ((1, 2), 2, {"padding": (1, 0), "stride": 2}, (0, 4)),
+    ],
+)
+def test_transposed_to_nothing(device, dtype, size, kernel, options, expected):
+    """An output of size 0 is empty, and its gradients are zeros."""
+    f = F.conv_transpose1d if len(size) == 1 else F.conv_transpose2d
+    x = weft.ones((2, 4, *size), device=device, dtype=dtype, requires_grad=True)
+    w = weft.ones((4, 3, *[kernel] * len(size)), device=device, dtype=dtype, requires_grad=True)
+    b = weft.ones(3, device=device, dtype=dtype, requires_grad=True)
+    y = f(x, w, b, **options)
+    assert (y.shape, str(y.dtype)) == ((2, 3, *expected), dtype)
+    y.sum().backward()
+    for t in (x, w, b):
+        assert t.grad.shape == t.shape
+        assert not weft.any(t.grad != 0)

@@ -146,3 +146,55 @@ class TestErrors:
             F.avg_pool2d(x, 2, divisor_override=0)
         with pytest.raises(ValueError, match=r"`output_size` must be an int or 2 ints, each at least 1, got \(0, 0\)"):
             F.adaptive_avg_pool2d(x, 0)
+
+
+class TestWindowsLargerThanTheInput:
+    """`ceil_mode`: the first window counts wherever it starts inside, however far it sticks out; PyTorch's rule."""
+
+    @staticmethod
+    def reference(x, k, s, p, d, kind):
+        n = len(x)
+        count = max(-(-(n + 2 * p - d * (k - 1) - 1) // s) + 1, 0)
+        starts = [o * s - p for o in range(count) if o * s < n + p]
+        y, gradient = [], np.zeros(n)
+        for start in starts:
+            taps = [i for i in range(start, start + d * k, d) if 0 <= i < n]
+            if kind == "max":
+                y.append(max((x[i] for i in taps), default=-np.inf))
+                gradient[[i for i in taps if x[i] == y[-1]][:1]] += 1
+            else:
+                share = 1 / (min(start + k, n + p) - start)
+                y.append(share * sum(x[i] for i in taps))
+                gradient[taps] += share
+        return y, gradient
+
+    @pytest.mark.parametrize("device", [d for d in weft.devices() if d in ("cpu", "emulator")])
+    @pytest.mark.parametrize("kind", ["max", "avg"])
+    def test_every_size(self, device, kind):
+        pool = {"max": lambda x, k, s, p, d: F.max_pool1d(x, k, s, p, d, ceil_mode=True),
+                "avg": lambda x, k, s, p, d: F.avg_pool1d(x, k, s, p, ceil_mode=True)}[kind]  # fmt: skip
+        found = refused = 0
+        for n, k, s, p, d in itertools.product(range(1, 5), range(1, 5), (1, 2, 3), (0, 1, 2), (1, 2)):
+            if 2 * p > k or (kind == "avg" and d > 1):
+                continue
+            x = np.arange(1.0, n + 1)
+            t = weft.asarray(x.reshape(1, 1, n).astype(np.float32), device=device).requires_grad_()
+            expected, gradient = self.reference(x, k, s, p, d, kind)
+            if not expected:
+                with pytest.raises(ValueError, match="`input` must be at least as large as the window"):
+                    pool(t, k, s, p, d)
+                refused += 1
+                continue
+            y = pool(t, k, s, p, d)
+            y.sum().backward()
+            np.testing.assert_allclose(y.tolist()[0][0], expected, rtol=1e-6)
+            np.testing.assert_allclose(t.grad.tolist()[0][0], gradient, rtol=1e-6)
+            found += 1
+        assert found > refused > 0
+
+    def test_two_axes(self):
+        x = weft.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+        assert F.max_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[4.0]]]]
+        assert F.avg_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[2.5]]]]
+        y, where = F.max_pool2d(x, 3, 2, ceil_mode=True, return_indices=True)
+        assert (y.item(), where.item()) == (4.0, 3)

@@ -131,3 +131,19 @@ class TestReduceLROnPlateau:
     def test_errors(self, options, message):
         with pytest.raises(ValueError, match=message):
             s.ReduceLROnPlateau(sgd(), **options)
+
+
+class TestComposites:
+    """Schedules of schedules in the second place of another, where they begin anew."""
+
+    def test_a_sequence(self):
+        o = sgd()
+        inner = s.SequentialLR(o, [s.ConstantLR(o, 0.1, 9), s.ExponentialLR(o, 0.5)], [2])
+        schedule = s.SequentialLR(o, [s.ConstantLR(o, 0.5, 9), inner], [2])
+        assert trajectory(schedule, 7) == pytest.approx([0.5, 0.5, 0.1, 0.1, 1.0, 0.5, 0.25])
+
+    def test_a_chain(self):
+        o = sgd()
+        inner = s.ChainedScheduler([s.ConstantLR(o, 0.5, 2), s.ExponentialLR(o, 0.1)])
+        schedule = s.SequentialLR(o, [s.ConstantLR(o, 0.25, 9), inner], [2])
+        assert trajectory(schedule, 6) == pytest.approx([0.25, 0.25, 0.5, 0.05, 0.01, 0.001])

@@ -7,6 +7,7 @@ import pytest
 import weft
 from weft import optimizers as optim
 from weft.optimizers import schedulers
+from weft.optimizers import schedulers as s
 
 
 def sgd(*lrs, **options):
@@ -124,3 +125,101 @@ class TestSaving:
             continued.step()
             assert continued.get_last_lr() == schedule.get_last_lr()
             assert other.param_groups[0] | {"params": 0} == optimizer.param_groups[0] | {"params": 0}
+
+
+SCHEDULES = {
+    # name → (schedule, lr of a group at 0.5 that joins after two steps of one at 1): PyTorch's numbers, where it has any
+    "ExponentialLR": (lambda o: s.ExponentialLR(o, 0.5), [0.25, 0.125]),
+    "StepLR": (lambda o: s.StepLR(o, 3, 0.1), [0.05, 0.05]),
+    "CosineAnnealingLR": (lambda o: s.CosineAnnealingLR(o, 10), [0.4388530503664742, 0.36180339887498947]),
+    "LinearLR": (lambda o: s.LinearLR(o, 0.1, total_iters=5), [0.6956521739130435, 0.8913043478260869]),
+    "PolynomialLR": (lambda o: s.PolynomialLR(o, 10), [0.43749999999999994, 0.375]),
+    "ConstantLR": (lambda o: s.ConstantLR(o, 0.1, 2), [0.5, 0.5]),
+    "MultiStepLR": (lambda o: s.MultiStepLR(o, [2, 4]), [0.5, 0.05]),
+    "MultiplicativeLR": (lambda o: s.MultiplicativeLR(o, lambda t: 0.5), [0.25, 0.125]),
+    # where PyTorch raises: lr₀ · f(t), or what all groups share
+    "LambdaLR": (lambda o: s.LambdaLR(o, lambda t: 0.5**t), [0.0625, 0.03125]),
+    "CosineAnnealingWarmRestarts": (lambda o: s.CosineAnnealingWarmRestarts(o, 4), [0.0732233, 0.5]),
+    "OneCycleLR": (lambda o: s.OneCycleLR(o, 1.0, total_steps=10), [0.95048463, 0.81174566]),
+    "CyclicLR": (lambda o: s.CyclicLR(o, 0.1, 1.0, 4), [0.775, 1.0]),
+    "InverseTimeLR": (lambda o: s.InverseTimeLR(o), [0.125, 0.1]),
+    "WarmupCosineLR": (lambda o: s.WarmupCosineLR(o, 2, 8), [0.4665063509461097, 0.375]),
+    "NoamLR": (lambda o: s.NoamLR(o, 16), [1.976423537605237e-06, 2.4705294220065464e-06]),
+    "ChainedScheduler": (lambda o: s.ChainedScheduler([s.ConstantLR(o, 0.5, 2), s.ExponentialLR(o, 0.5)]), [0.25, 0.125]),
+    "SequentialLR": (lambda o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 2), s.ExponentialLR(o, 0.5)], [3]), [0.5, 0.25]),
+    "ReduceLROnPlateau": (lambda o: s.ReduceLROnPlateau(o, patience=2), [0.05, 0.05]),
+}  # fmt: skip
+
+
+def unfrozen(make):
+    """An optimizer with a second group since the second step, and its schedule."""
+    o = optim.SGD([weft.Parameter([1.0])], lr=1.0, momentum=0.9)
+    schedule = make(o)
+    for _ in range(2):
+        advance(schedule)
+    o.add_param_group({"params": [weft.Parameter([2.0])], "lr": 0.5})
+    return o, schedule
+
+
+def advance(schedule):
+    schedule.step(*([1.0] if isinstance(schedule, s.ReduceLROnPlateau) else []))
+
+
+class TestGroupsAddedLater:
+    def test_every_schedule_is_here(self):
+        assert SCHEDULES.keys() == set(s.__all__) - {"LRScheduler"}
+
+    @pytest.mark.parametrize("name", SCHEDULES)
+    def test_they_join(self, name):
+        make, expected = SCHEDULES[name]
+        o, schedule = unfrozen(make)
+        got = []
+        for _ in range(2):
+            if name == "ReduceLROnPlateau":
+                advance(schedule)
+            advance(schedule)
+            got.append(o.param_groups[1]["lr"])
+        assert got == pytest.approx(expected)
+        assert len(schedule.get_last_lr()) == 2
+
+    @pytest.mark.parametrize("name", SCHEDULES)
+    def test_and_are_resumed(self, name):
+        make, _ = SCHEDULES[name]
+        (o, schedule), (other, resumed) = unfrozen(make), unfrozen(make)
+        advance(schedule)
+        other.load_state_dict(o.state_dict())
+        resumed.load_state_dict(schedule.state_dict())
+        for _ in range(3):
+            advance(schedule)
+            advance(resumed)
+            assert [g["lr"] for g in other.param_groups] == [g["lr"] for g in o.param_groups]
+
+    @pytest.mark.parametrize(
+        ("make", "name"),
+        [
+            (lambda o: s.LambdaLR(o, [lambda t: 1.0, lambda t: 0.5]), "lr_lambda"),
+            (lambda o: s.CyclicLR(o, 0.1, [1.0, 2.0]), "max_lr"),
+            (lambda o: s.OneCycleLR(o, [1.0, 2.0], total_steps=10), "initial_lr"),
+        ],
+    )
+    def test_one_value_for_each(self, make, name):
+        o = optim.SGD([{"params": [weft.Parameter([1.0])]}, {"params": [weft.Parameter([1.0])]}], lr=1.0, momentum=0.9)
+        schedule = make(o)
+        o.add_param_group({"params": [weft.Parameter([2.0])]})
+        with pytest.raises(ValueError, match=f"`{name}` (was given for each|is not the same in all)"):
+            schedule.step()
+
+    def test_one_value_of_its_own(self):
+        o = optim.SGD([weft.Parameter([1.0])], lr=1.0, momentum=0.9)
+        cycle = s.OneCycleLR(o, 1.0, total_steps=10)
+        o.add_param_group({"params": [weft.Parameter([2.0])], "max_lr": 0.5})
+        for _ in range(3):
+            cycle.step()
+            first, second = cycle.get_last_lr()
+            assert second == pytest.approx(first / 2)
+        o = optim.SGD([weft.Parameter([1.0])], lr=1.0)
+        own = s.LambdaLR(o, lambda t: 0.5)
+        o.add_param_group({"params": [weft.Parameter([2.0])], "lr": 1.0})
+        own.lr_lambdas.append(lambda t: 0.25)
+        own.step()
+        assert own.get_last_lr() == [0.5, 0.25]

@@ -1,0 +1,216 @@
+"""What a trainer and its callbacks are not to be given: an error at the door, which says what to write."""
+
+import copy
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+import weft
+from weft import layers as nn
+from weft import optimizers as optim
+from weft.data import DataLoader
+from weft.optimizers.schedulers import LambdaLR, ReduceLROnPlateau, StepLR
+from weft.training import (
+    EMA,
+    Accuracy,
+    Callback,
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    GradientNorm,
+    Plateau,
+    ProgressBar,
+    StopOnNaN,
+    TensorBoard,
+    Trainer,
+)
+
+DEVICES = [d for d in weft.devices() if d in ("cpu", "emulator")]
+rng = np.random.default_rng(0)
+X = rng.standard_normal((40, 3))
+Y = (X[:, 0] > 0).astype(np.int64)
+
+
+def network(device="cpu"):
+    weft.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)).to(device)
+
+
+def trainer(device="cpu", **options):
+    model = network(device)
+    parts = {"model": model, "loss": nn.CrossEntropyLoss(), "optimizer": optim.Adam(model.parameters(), lr=0.01)}
+    return Trainer(**parts | options)
+
+
+REFUSED = [
+    ({"loss": "cross_entropy"}, "`loss` must be a module or a function, such as nn.CrossEntropyLoss(), got 'cross_entropy'"),
+    ({"loss": nn.CrossEntropyLoss}, "`loss` must be an object, such as nn.CrossEntropyLoss(), got the class CrossEntropyLoss"),
+    ({"loss": None}, "`loss` must be a module or a function"),
+    ({"optimizer": "adam"}, "`optimizer` must be an Optimizer, such as Adam(model.parameters()), got 'adam'"),
+    ({"optimizer": optim.Adam}, "`optimizer` must be an object, such as Adam(model.parameters()), got the class Adam"),
+    ({"model": nn.Identity}, "`model` must be an object, such as nn.Linear(2, 1), got the class Identity"),
+    ({"model": len}, "`model` must be a Module, such as nn.Linear(2, 1), got a builtin_function_or_method"),
+    ({"scheduler": StepLR}, "`scheduler` must be an object, such as CosineAnnealingLR(optimizer, 10), got the class StepLR"),
+    ({"scheduler": "cosine"}, "`scheduler` must be a LRScheduler, such as CosineAnnealingLR(optimizer, 10), got 'cosine'"),
+    ({"scheduler": StepLR(optim.SGD([weft.Parameter([1.0])]), 1)}, "`scheduler` must be a schedule of the trainer's optimizer"),
+    ({"callbacks": StopOnNaN()}, "`callbacks` must be a list, such as [StopOnNaN()], got a StopOnNaN"),
+    ({"callbacks": StopOnNaN}, "`callbacks` must be a list, such as [StopOnNaN()], got the class StopOnNaN"),
+    ({"callbacks": [StopOnNaN]}, "`callbacks[0]` must be an object, such as StopOnNaN(), got the class StopOnNaN"),
+    ({"callbacks": ["early stopping"]}, "`callbacks[0]` must be a Callback, such as StopOnNaN(), got 'early stopping'"),
+    ({"metrics": Accuracy}, "`metrics` must be"),
+    ({"metrics": [Accuracy]}, "`metrics` must be"),
+    ({"clip_grad_norm": "1"}, "`clip_grad_norm` must be None or a positive number, got '1'"),
+    ({"clip_grad_norm": 0}, "`clip_grad_norm` must be None or a positive number, got 0"),
+    ({"capture": "always"}, "`capture` must be None, True or False, got 'always'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[m for _, m in REFUSED])
+def test_trainer(options, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        trainer(**options)
+
+
+CALLBACKS = [
+    (lambda: TensorBoard("logs"), "`writer` must have the methods `add_scalar` and `flush`, as SummaryWriter('logs') has, got"),
+    (lambda: Plateau(ReduceLROnPlateau), "`scheduler` must be a ReduceLROnPlateau(optimizer), got the class ReduceLROnPlateau"),
+    (lambda: CSVLogger(3), "`path` must be a path, such as 'runs/one', got 3"),
+    (lambda: Checkpoint(None), "`folder` must be a path, such as 'runs/one', got None"),
+    (lambda: Checkpoint("runs", every="epoch"), "`every` must be at least 1, got 'epoch'"),
+    (lambda: ProgressBar("log.txt"), "`file` must have the methods `write` and `isatty`, as sys.stdout has, got 'log.txt'"),
+    (lambda: EarlyStopping(3), "`monitor` must be the name of a column, such as 'val_loss', got 3"),
+    (lambda: StopOnNaN("x"), "`every` must be at least 1, got 'x'"),
+    (lambda: GradientNorm("x"), "`every` must be at least 1, got 'x'"),
+    (lambda: EMA("x"), "`decay` must be in [0, 1), got 'x'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "message"), CALLBACKS, ids=[m for _, m in CALLBACKS])
+def test_callbacks(make, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        make()
+
+
+class TestArrays:
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("kind", ["NumPy", "Tensor", "tuple"])
+    def test_fit(self, device, kind):
+        x, y = (X, Y) if kind != "Tensor" else (weft.asarray(X, device=device), weft.asarray(Y, device=device))
+        ours = trainer(device, metrics="accuracy")
+        if kind == "tuple":
+            ours.fit((x, y), (x, y), epochs=20, batch_size=8)
+        else:
+            ours.fit(x, y, epochs=20, batch_size=8, validation=(x, y))
+        assert ours.step == 100
+        assert ours.history[-1]["val_accuracy"] > 0.9
+        assert ours.evaluate((x, y))["accuracy"] == pytest.approx(ours.history[-1]["val_accuracy"])
+
+    def test_as_with_a_loader(self):
+        ours, theirs = trainer(), trainer()
+        ours.fit(X, Y, shuffle=False)
+        theirs.fit([(weft.asarray(X[i : i + 32], dtype=weft.float32), Y[i : i + 32]) for i in (0, 32)])
+        assert ours.history[0]["loss"] == theirs.history[0]["loss"]
+
+    def test_what_is_neither(self):
+        ours = trainer()
+        for data, message in (
+            ((X,), r"`fit` needs targets beside an array of inputs: fit\(x, y\), got x alone"),
+            (("digits",), "`train_loader` must be an iterable of batches .*, got 'digits'"),
+            ((DataLoader,), "`train_loader` must be an iterable of batches .*, got the class DataLoader"),
+            (([(X, Y)], X), r"`validation_loader` must be batches \(x, y\) or arrays with their targets"),
+            ((X, Y[:-1]), r"must agree in their first axis"),
+        ):
+            with pytest.raises((TypeError, ValueError), match=message):
+                ours.fit(*data)
+        with pytest.raises(TypeError, match="`validation` says what `validation_loader` does, got both"):
+            ours.fit((X, Y), (X, Y), validation=(X, Y))
+
+
+class Changes(Callback):
+    """Counts the batches after which the weights are others."""
+
+    count = 0
+
+    def on_fit_begin(self, trainer):
+        self.weights = trainer.model.weight.tolist()
+
+    def on_batch_end(self, trainer):
+        before, self.weights = self.weights, trainer.model.weight.tolist()
+        self.count += self.weights != before
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("capture", [None, False])
+def test_an_update_that_is_left_out_moves_no_schedule(device, accumulate, capture):
+    """Batches 1, 4 and 9 are not finite; the first scale may be too large, too."""
+    x = np.tile(X[:8].astype(np.float32), (12, 1, 1))
+    x[1] = x[4] = x[9] = np.inf
+    batches = [(weft.asarray(b, device=device), weft.asarray(Y[:8], device=device)) for b in x]
+    model, changes = nn.Linear(3, 2).to(device), Changes()
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    schedule = LambdaLR(optimizer, lambda t: 0.9**t)
+    ours = Trainer(
+        model,
+        nn.CrossEntropyLoss(),
+        optimizer,
+        scheduler=schedule,
+        scheduler_interval="step",
+        callbacks=[changes],
+        precision="float16",
+        accumulate=accumulate,
+        capture=capture,
+    )
+    ours.fit(batches)
+    assert ours.step == 12 // accumulate
+    assert 0 < changes.count <= (9 if accumulate == 1 else 3)
+    assert (schedule.last_epoch, optimizer.param_groups[0]["lr"]) == (changes.count, 0.9**changes.count)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_copies_go_on_alone(device, how):
+    x, y = (weft.asarray(a, device=device) for a in (X.astype(np.float32), Y))
+    data = [(x[i : i + 8], y[i : i + 8]) for i in range(0, 40, 8)]
+    model = network(device)
+    optimizer = optim.AdamW(model.parameters(), lr=0.01)
+    schedule = optim.schedulers.OneCycleLR(optimizer, 0.1, total_steps=30)
+    ours = Trainer(
+        model,
+        nn.CrossEntropyLoss(),
+        optimizer,
+        scheduler=schedule,
+        scheduler_interval="step",
+        metrics="accuracy",
+        callbacks=[EMA(0.9), EarlyStopping("loss")],
+    )
+    ours.fit(data, epochs=2)
+    before = {name: t.tolist() for name, t in model.state_dict().items()}
+    other = how(ours)
+    assert other.optimizer.param_groups[0]["params"][0] is next(iter(other.model.parameters()))
+    assert other.scheduler.optimizer is other.optimizer
+    other.fit(data, epochs=4)
+    assert {name: t.tolist() for name, t in model.state_dict().items()} == before
+    ours.fit(data, epochs=4)
+    for name, t in model.state_dict().items():
+        assert t.tolist() == other.model.state_dict()[name].tolist()
+
+
+def test_reprs():
+    ours = trainer(metrics="accuracy", callbacks=[StopOnNaN()])
+    ours.scheduler = optim.schedulers.CosineAnnealingLR(ours.optimizer, 10)
+    text = repr(ours)
+    for part in (
+        "model: Sequential, 66 parameters on cpu",
+        "loss: CrossEntropyLoss()",
+        "scheduler: CosineAnnealingLR(T_max=10, eta_min=0.0, last_epoch=0, lr=[0.01])",
+        "callbacks: ['StopOnNaN']",
+        "done: 0 epochs, 0 updates",
+    ):
+        assert part in text
+    parts = [optim.schedulers.ConstantLR(ours.optimizer, 0.5, 2), ours.scheduler]
+    nested = repr(optim.schedulers.SequentialLR(ours.optimizer, parts, [3]))
+    assert nested.splitlines()[1].startswith("  ConstantLR(factor=0.5, total_iters=2, last_epoch=0")
