@@ -20,7 +20,7 @@
 // Geometry: one block of threads for ROWS or KEYS rows of a head, in one dimension; where it is causal, those with most work
 // come first. PLAIN: no dropout, no mask but j ≤ i, a positive scale, which leaves registers for larger tiles.
 // Shared memory: what stays, and STAGES times the pair of tiles that pass by, one arriving while one is used; in
-// attention_backward_key also P and dS. At most 161 KiB: an A100 has 163.
+// attention_backward_key also P and dS. At most 162 KiB: an A100 has 163.
 // Bandwidth of shared memory is what `mma.sync` waits for. A warp multiplies 16·M rows by 8·N columns: per 16 of the depth M
 // + N/2 matrix loads, of 4 cycles each, for M·N products, of 1.6 cycles at best. At D = 128 with M = 2 that is 1.1 cycles
 // of loads for one of products in attention_backward_key, 1.2 in attention_backward_query; with M = 1 it was 1.6 in both.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 from typing import Any
 
+from ..backend.device.dtypes import bfloat16
 from ..backend.device.gemm import gemm
 from .arena import MASTER, Arena, Segment, unrounded
 from .optimizer import Optimizer
@@ -45,6 +47,9 @@ class Muon(Optimizer):
         How often (3) is applied.
     adjust_lr_fn : {"original", "match_rms_adamw"}, optional
         The scale s; None is "original".
+    arithmetic : {"float32", "torch"}, default "float32"
+        How (3) is computed: in float32 (float64 of such parameters), or rounded to bfloat16 after each product, as
+        PyTorch does. The latter is there to repeat its runs; it is no faster. It is no part of the state.
 
     Raises
     ------
@@ -56,7 +61,7 @@ class Muon(Optimizer):
     Notes
     -----
     Parameters, defaults and state ("momentum_buffer" b; "step" besides) as `torch.optim.Muon`. Departure: (3) is in
-    float32 (PyTorch: bfloat16).
+    float32, which moves single elements of a step by some 10⁻²; PyTorch's bfloat16 is `arithmetic="torch"`.
 
     References
     ----------
@@ -85,7 +90,12 @@ class Muon(Optimizer):
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
+        *,
+        arithmetic: str = "float32",
     ):
+        if arithmetic not in ("float32", "torch"):
+            raise ValueError(f"`arithmetic` must be 'float32' or 'torch', got {arithmetic!r}")
+        self.arithmetic = arithmetic
         if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
             raise ValueError(f"`adjust_lr_fn` must be None, 'original' or 'match_rms_adamw', got {adjust_lr_fn!r}")
         super().__init__(
@@ -123,13 +133,14 @@ class Muon(Optimizer):
 
     def apply(self, arena: Arena, segment: Segment, group: Group, c: Numbers, multiplier: Any = None) -> None:
         xp, single = arena.xp, arena.state_dtype
+        rounded = (lambda x: xp.astype(xp.astype(x, bfloat16), x.dtype)) if self.arithmetic == "torch" else lambda x: x
         for i in range(segment.start, segment.stop):
             value, b = arena.view(arena.values, i), arena.view(arena.state["momentum_buffer"], i)
             g = xp.astype(arena.view(arena.grads, i), single, copy=False)
             g = g if multiplier is None else g * multiplier
             b += (g - b) * c.fresh  # (1)
             d = g + (b - g) * c.mu if group["nesterov"] else b  # (2)
-            X = orthogonalised(xp, d, group["ns_coefficients"], group["ns_steps"], group["eps"])  # (3)
+            X = orthogonalised(xp, d, group["ns_coefficients"], group["ns_steps"], group["eps"], rounded)  # (3)
             w = unrounded(xp, value, arena.view(arena.state[MASTER], i)) if arena.is_half else value
             w = w * c.keep - X * (c.eta * _scale(group, value.shape))  # (4)
             if arena.is_half:
@@ -137,15 +148,22 @@ class Muon(Optimizer):
             value[...] = xp.astype(w, value.dtype, copy=False)
 
 
-def orthogonalised(xp: Any, d: Any, coefficients: tuple[float, float, float], steps: int, eps: float) -> Any:
+def orthogonalised(
+    xp: Any,
+    d: Any,
+    coefficients: tuple[float, float, float],
+    steps: int,
+    eps: float,
+    rounded: Callable[[Any], Any] = lambda x: x,
+) -> Any:
     """Roughly U Vᵀ of the matrix d = U S Vᵀ: the singular values go to between about 0.7 and 1.2."""
     a0, a1, a2 = coefficients
     wide = d.shape[0] <= d.shape[1]
-    X = d if wide else d.mT  # A is then the smaller of the two Gram matrices
-    X = X / xp.clip(xp.sqrt(xp.sum(X * X)), min=eps)
+    X = rounded(d if wide else d.mT)  # A is then the smaller of the two Gram matrices
+    X = rounded(X / xp.clip(rounded(xp.sqrt(xp.sum(X * X))), min=eps))
     for _ in range(steps):
-        A = gemm(xp, X, X.mT)
-        X = X * a0 + gemm(xp, A * a1 + gemm(xp, A, A) * a2, X)
+        A = rounded(gemm(xp, X, X.mT))
+        X = rounded(X * a0 + gemm(xp, rounded(A * a1 + gemm(xp, A, A) * a2), X))
     return X if wide else X.mT
 
 

@@ -64,6 +64,32 @@ class TestMuon:
             "adjust_lr_fn": None,
         }
 
+    def test_pytorchs_arithmetic(self, rng):
+        """Each product rounded to bfloat16; not the same as in float32, and as near to it as three digits are."""
+        g, value = rng.standard_normal((6, 4)).astype("f"), rng.standard_normal((6, 4)).astype("f")
+
+        def r(x):
+            return np.asarray(x, "f").astype(weft.bfloat16).astype("f")
+
+        a0, a1, a2 = (3.4445, -4.775, 2.0315)
+        steps = {}
+        for arithmetic in ("float32", "torch"):
+            p = weft.Parameter(value)
+            p.grad = weft.asarray(g)
+            optim.Muon([p], lr=0.1, weight_decay=0.0, nesterov=False, arithmetic=arithmetic).step()
+            steps[arithmetic] = (value - p.detach().numpy()) / (0.1 * 1.5**0.5)
+        x = r(np.float32(1 - 0.95) * g).T
+        x = r(x / r(np.linalg.norm(x)))
+        for _ in range(5):
+            gram = r(x @ x.T)
+            x = r(a0 * x + r(a1 * gram + a2 * (gram @ gram)) @ x)
+        np.testing.assert_allclose(steps["torch"], x.T, atol=2e-2)
+        assert 1e-4 < np.abs(steps["torch"] - steps["float32"]).max() < 0.1
+
+    def test_unknown_arithmetic(self, rng, tools):
+        with pytest.raises(ValueError, match="`arithmetic` must be 'float32' or 'torch', got 'half'"):
+            optim.Muon(tools.parameters(rng, shapes=SHAPES), arithmetic="half")
+
     @pytest.mark.parametrize("shape", [(8, 5), (5, 8)])
     def test_singular_values_become_about_one(self, rng, shape):
         u, s, vt = np.linalg.svd(rng.standard_normal(shape), full_matrices=False)

@@ -135,3 +135,20 @@ def test_half_precision_stays_half(dtype):
     assert {out.dtype, *(t.grad.dtype for t in tensors)} == {dtype}
     expected = reference(*arrays, dropout_p=0.5, is_causal=True)
     np.testing.assert_allclose(out.detach().numpy().astype(float), expected, atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("low", [-1e4, -1e9, float(np.finfo(np.float32).min)])
+def test_left_padding_on_cupys_arrays(cupy, dtype, low):
+    """A float32 mask, also of half precision: what is finite stays finite. The first row has a low number for every key."""
+    arrays = [x.astype("f").astype(getattr(weft, dtype)) for x in qkv(1, 2, 2, 4, 40, 8, 8)]
+    mask = np.zeros((4, 40), np.float32)
+    mask[:, :20], mask[0] = low, low
+    results = []
+    for device in ("cpu", "cuda"):
+        tensors = [weft.asarray(x, device=device).requires_grad_() for x in arrays]
+        out = A.scaled_dot_product_attention(*tensors, weft.asarray(mask, device=device))
+        out.sum().backward()
+        results.append([x.numpy().astype("d") for x in (out.detach(), *(t.grad for t in tensors))])
+    for ours, theirs in zip(*results):
+        np.testing.assert_allclose(theirs, ours, atol={"float32": 2e-6, "float16": 0.01, "bfloat16": 0.06}[dtype])
