@@ -7,6 +7,7 @@ has keeps PyTorch's (`transpose(d0, d1)`, `view`, `permute`, `unsqueeze`, `clone
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -236,9 +237,11 @@ def _reduction(f: Callable) -> Callable:
         return out
 
     made: Any = method
-    made.__name__, made.__doc__ = f.__name__, f.__doc__
+    made.__name__ = f.__name__
     x, axis, *options = inspect.signature(f).parameters.values()  # those of f, but that the axis need not be named
     words = {"dim": None, "keepdim": False, **({"unbiased": None} if name in ("std", "var") else {})}
+    asked = f"{', '.join(words)} : optional\n\\1    PyTorch's words, which make it PyTorch's call, with its meaning and result."
+    made.__doc__ = re.sub(r"\n\n( *)Returns\n", rf"\n\1{asked}\n\n\1Returns\n", f.__doc__ or "", count=1)
     theirs = [inspect.Parameter(word, inspect.Parameter.KEYWORD_ONLY, default=d) for word, d in words.items()]
     made.__signature__ = inspect.Signature([x, axis.replace(kind=axis.POSITIONAL_OR_KEYWORD), *options, *theirs])
     return made
