@@ -51,7 +51,7 @@ class Module:
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name → is it part of the state_dict?
     _optional_state: tuple[str, ...] = ()  # buffers that a state_dict may lack
 
-    def fused(self, following: Module, input: Any) -> Any:
+    def _fused(self, following: Module, input: Any) -> Any:
         """This module and the one after it as a single operation, where there is one: `Sequential` asks for it.
 
         Parameters

@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 import numpy as np
 
@@ -605,6 +605,12 @@ class _GradMode:
     enabled: bool
     before: list[bool]
 
+    @overload
+    def __new__(cls, f: F) -> F: ...  # type: ignore[misc]
+
+    @overload
+    def __new__(cls) -> Self: ...
+
     def __new__(cls, f: Callable | None = None) -> Any:
         mode = super().__new__(cls)
         mode.before = []
@@ -617,13 +623,13 @@ class _GradMode:
     def __exit__(self, *_: Any) -> None:
         _mode.enabled = self.before.pop()
 
-    def __call__(self, f: Callable) -> Callable:
+    def __call__(self, f: F) -> F:
         @functools.wraps(f)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with type(self)():
                 return f(*args, **kwargs)
 
-        return wrapped
+        return cast(F, wrapped)
 
 
 class no_grad(_GradMode):
