@@ -277,14 +277,15 @@ def primitive(
                 if not moves:
                     return _record(name, out, pullback, parents, device, depth)
                 found = _record(name, out, pullback, parents, device, depth, Move)
-                link(args[0], found, call, args[1:], static)
+                if isinstance(args[0], Tensor):
+                    link(args[0], found, call, args[1:], static)
                 return found
             _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
         if isinstance(out, tuple):
             found = _retuple(out, [wrap(o, device, depth) for o in out])
         else:
             found = wrap(out, device, depth)
-        if moves:
+        if moves and isinstance(args[0], Tensor):
             link(args[0], found, call, args[1:], static)
         return found
 
