@@ -25,15 +25,8 @@ HERE = Path(__file__).parent
 # The sanitizer's instrumentation without its library (runtime.cpp answers the calls); loads and stores stay as the
 # source has them (no vectors, no loops turned into memcpy), and a · b + c is rounded twice unless fmaf is asked for.
 _KERNEL = ("-O1", "-g1", "-gdwarf-4", "-fsanitize=thread", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-w")
-_GCC = (
-    "-fno-tree-vectorize",
-    "-fno-tree-loop-distribute-patterns",
-    *(
-        "-fno-builtin-memcpy",
-        "-fno-builtin-memmove",
-        "-fno-builtin-memset",
-    ),  # or those of few bytes become unseen moves
-)
+_CALLS = ("-fno-builtin-memcpy", "-fno-builtin-memmove", "-fno-builtin-memset")  # else GCC moves a few bytes unseen
+_GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", *_CALLS)
 _CLANG = ("-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-read-before-write")
 _RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
 _COMMON = ("-std=c++17", "-fPIC")
