@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 import types
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -101,16 +102,21 @@ class Surroundings:
         elif isinstance(x, functools.partial):
             self._look([f"an argument of {name}"] * (1 + len(x.args)), lambda: (x.func, *x.args), depth)
             self._enter(x.keywords, name, depth + 1)
-        elif isinstance(x, list | tuple):
+        elif isinstance(x, list | tuple | deque | set | frozenset):
             if len(x) <= LONGEST:
                 self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth)
         elif isinstance(x, dict):
             if len(x) <= LONGEST:
                 self._look([f"{name}[{key!r}]" for key in x], lambda: tuple(x.values()), depth)
         elif self._has_attributes(x):
-            values = vars(x)
+            values, slots = getattr(x, "__dict__", {}), _slots(type(x))
             self._look([f"{name}.{key}" for key in values], lambda: tuple(values.values()), depth)
+            if slots:
+                self._look(
+                    [f"{name}.{key}" for key in slots], lambda: tuple([getattr(x, s, None) for s in slots]), depth
+                )
             for kind in filter(self._is_own, type(x).__mro__):
+                self._enter_names(kind, list(vars(kind)))
                 for method in vars(kind).values():
                     if isinstance(method, types.FunctionType):
                         self._enter(method, name, depth + 1)
@@ -132,7 +138,7 @@ class Surroundings:
     def _enter_names(self, holder: Any, names: list[str]) -> None:
         """Plain values of another module or of a class that are asked for by these names."""
         space = vars(holder)
-        known = [n for n in names if isinstance(space.get(n, _UNSET), (*PLAIN, Tensor))]
+        known = [n for n in names if not n.startswith("__") and isinstance(space.get(n, _UNSET), (*PLAIN, Tensor))]
         if known:
             label = [f"{holder.__name__}.{n}" for n in known]
             self.places.append(_Place(label, lambda: tuple([space.get(n, _UNSET) for n in known])))
@@ -148,7 +154,7 @@ class Surroundings:
 
     def _has_attributes(self, x: Any) -> bool:
         kind = type(x)
-        if isinstance(x, type | types.ModuleType) or not hasattr(x, "__dict__"):
+        if isinstance(x, type | types.ModuleType):
             return False
         if hasattr(kind, "named_modules"):
             return True
@@ -172,6 +178,11 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
+
+
+def _slots(kind: type) -> list[str]:
+    found = [vars(k).get("__slots__", ()) for k in kind.__mro__]
+    return [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots) if name[:2] != "__"]
 
 
 def _content(cell: types.CellType) -> Any:
