@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels.toolchain import settings
-from ..device import devices, memory
+from ..device import devices, dtypes, memory
 from ..tape import autograd, sharing
 from ..tape.recording import Recording, activated, active
 from ..tape.tensor import Tensor, wrap
@@ -64,7 +64,7 @@ class capture:
     changed the step is warmed up and recorded anew; at most four recordings are kept for calls of one kind:
 
     - arguments of other shapes, dtypes or values (those that are no Tensors), another `autocast`, other settings such as
-      `use_deterministic_algorithms`;
+      `use_deterministic_algorithms` and `set_default_dtype`;
     - numbers and Tensors that the step finds by name: variables that it closes over, globals, attributes of Modules (`train`
       and `eval`, `dropout.p`), of its own objects, lists and dicts, however deep, as far as its own package goes;
     - memory and `requires_grad` of the parameters, seeds, which gradients are None, options of optimizers and of a
@@ -171,7 +171,7 @@ class _Step:
         found = self._run(args)
         if around is not None:
             name = self._changed(around) or self.recording.changed_constant()
-            self.obstacle = name and f"it changes `{name}` on the host, which a replay would not"
+            self.obstacle = name and f"it changes {name} on the host, which a replay would not"
         self._check_numbers(found)
         return found
 
@@ -179,9 +179,9 @@ class _Step:
         """What the step has changed on the host and goes on from: a number, or a Tensor that it reads and replaces."""
         for name, was, now in around.settle():
             if isinstance(was, Tensor) and self.recording.has_read(was):
-                return name
+                return f"`{name}`"
             if isinstance(was, PLAIN) and isinstance(now, PLAIN):
-                return name
+                return f"`{name}`"
         return None
 
     def _check_numbers(self, returned: Any) -> None:
@@ -204,7 +204,7 @@ class _Step:
             self.recording.forget()
             if self.strict:
                 raise RuntimeError(f"{name} cannot be captured: {error}") from error
-            self.is_possible, self.recorder, self.inputs = False, None, None
+            self.is_possible, self.recorder, self.inputs, self.recording = False, None, None, Recording(self.device)
             warnings.warn(f"{name} cannot be captured and runs as usual: {error}", RuntimeWarning, stacklevel=4)
         return self.is_possible
 
@@ -348,9 +348,9 @@ def _plain(x: Any) -> list[str]:
 
 
 def _modes() -> tuple[Any, ...]:
-    """What is set around a call and decides what the step does: process-wide settings, `no_grad`, `autocast`."""
-    mode = autograd._mode
-    return settings.current(), mode.enabled, mode.cast and mode.cast.dtype
+    """What is set around a call and decides what the step does: process-wide settings, defaults, `no_grad`, `autocast`."""
+    mode, defaults = autograd._mode, (devices.get_default_device(), dtypes.get_default_dtype())
+    return settings.current(), defaults, mode.enabled, mode.is_again, mode.cast and mode.cast.dtype
 
 
 def _signature(x: Any, seen: dict[int, int] | None = None) -> Any:

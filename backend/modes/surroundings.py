@@ -156,7 +156,7 @@ class Surroundings:
         kind = type(x)
         if isinstance(x, type | types.ModuleType):
             return False
-        if hasattr(kind, "named_modules"):
+        if hasattr(kind, "named_modules") or getattr(kind, "_is_read_by_steps", False):
             return True
         if any(map(_is_ours, kind.__mro__)):
             return False

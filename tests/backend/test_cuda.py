@@ -361,7 +361,7 @@ def test_what_changes_between_captured_calls_has_its_eager_effect(cupy, name):
 
 def test_memory_that_a_graph_reads_lives_as_long_as_it(cupy):
     """Though nobody else has it any more: what the step reads comes from where nothing can be seen."""
-    values = iter([weft.full((4,), 3.0, device="cuda")] * 2)
+    values = iter(([weft.full((4,), 3.0, device="cuda")] * 2).pop, None)
     run, x = weft.capture(lambda x: x * next(values), warmup=1), weft.ones(4, device="cuda")
     assert run(x).tolist() == run(x).tolist() == [3.0] * 4
     gc.collect()

@@ -249,6 +249,27 @@ class TestWhatTheHostDecides:
         with pytest.raises(TypeError, match=r"takes Tensors, got a NumPy array of shape \(2,\)"):
             run(x, np.ones(2))
 
+    def test_defaults(self, accelerator):
+        run, x = (
+            weft.capture(lambda x: x + weft.ones(2, device=accelerator), warmup=1),
+            weft.ones(2, device=accelerator),
+        )
+        try:
+            for dtype in (weft.float32, weft.float64):
+                weft.set_default_dtype(dtype)
+                for _ in range(3):
+                    assert run(x).dtype == dtype
+        finally:
+            weft.set_default_dtype(weft.float32)
+
+    def test_hooks(self, accelerator):
+        model = nn.Identity()
+        run, x = weft.capture(lambda x: model(x) * 1, warmup=1), weft.ones(2, device=accelerator)
+        for change in (2.0, 3.0):
+            model.register_forward_hook(lambda module, args, output, k=change: output * k)
+            for _ in range(3):
+                assert run(x).tolist() == model(x).tolist()
+
     def test_inside_another(self, accelerator):
         inner = weft.capture(lambda x: x * 2, warmup=1)
         outer = weft.capture(lambda x: inner(x) + 1, warmup=1)
@@ -316,7 +337,22 @@ class TestRefused:
 
             return step
 
-        self.check(make, "it changes `the options of SGD` on the host", accelerator)
+        self.check(make, "it changes the options of SGD on the host", accelerator)
+
+    def test_an_average_whose_weights_change(self, accelerator):
+        def make():
+            w = weft.Parameter(weft.ones(2, device=accelerator))
+            ema = optim.EMA([w], decay=0.5)
+
+            def step(x):
+                with weft.no_grad():
+                    w.__iadd__(x)
+                ema.update()
+                return weft.asarray(ema.averages()[0]) * 1
+
+            return step
+
+        self.check(make, "it changes the `step` of EMA", accelerator)
 
     def test_an_optimizer_that_steps_twice(self, accelerator):
         def make():
