@@ -209,11 +209,11 @@ class Arena(Layout):
     def holds(self, segment: Segment) -> bool:
         """Whether a segment still has its parameters, in the arena's memory, with one history."""
         start, stop = segment.start, segment.stop
-        return (
-            self._segments.get((start, stop)) is segment
-            and all(p.data is value for p, value, _ in self.rows[start:stop])
-            and all(clock == self.clocks[start] for clock in self.clocks[start:stop])
-        )
+        for p, value, _ in self.rows[start:stop]:
+            if p.data is not value:
+                return False
+        clocks = [] if self.is_uniform else self.clocks[start:stop]
+        return self._segments.get((start, stop)) is segment and all(clock == clocks[0] for clock in clocks)
 
     def clock_of(self, segment: Segment) -> Clock:
         """The clock of a segment's parameters, which have one history; from now on it is theirs alone."""

@@ -598,14 +598,14 @@ class _Recorded:
         self.optimizer = optimizer
         self.work = [(arena, segment, group) for arena, segment, group, _ in work]
         self.held = [segment.blocks for _, segment, _ in self.work]  # memory that the graph reads and writes
+        self.kinds = (bool, str) if optimizer.kernel is not None else (bool, str, int)
         self.state = self.current()
 
     def current(self) -> tuple:
         """What must be as it was: the arenas' memory, who shares a clock, and options that are not among the coefficients."""
         optimizer, found = self.optimizer, []
         for group in optimizer.param_groups:
-            kinds = bool | str if optimizer.kernel is not None else bool | str | int
-            found.append((sorted(optimizer.slots(group)), [v for v in group.values() if isinstance(v, kinds)]))
+            found.append((list(optimizer.slots(group)), [v for v in group.values() if isinstance(v, self.kinds)]))
         arenas = [[id(arena) for arena in arenas] for arenas in optimizer._arenas]
         return found, arenas, [arena.holds(segment) for arena, segment, _ in self.work]
 

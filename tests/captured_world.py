@@ -74,6 +74,10 @@ class World:
         for p in self.model.parameters():
             p.grad = None
 
+    def grow(self):
+        self.model.add_module("4", nn.Linear(1, 1).to(self.device))
+        self.optimizer.add_param_group({"params": self.model[3].parameters(), "lr": 0.2})
+
     def set(self, **options):
         for group in self.optimizer.param_groups:
             group.update(options)
@@ -95,6 +99,7 @@ BETWEEN = {
     "rebound parameter": ("whole", {7: World.rebind_parameter}),
     "frozen": ("whole", {7: lambda w: w.model[0].requires_grad_(False)}),
     "a new optimizer": ("whole", {7: lambda w: setattr(w, "optimizer", optim.SGD(w.model.parameters(), lr=0.1))}),
+    "more parameters": ("whole", {7: World.grow}),
     "more layers": ("whole", {7: lambda w: setattr(w.model, "4", nn.Tanh())}),
     "cleared at the end": ("clears_at_its_end", {}),
     "cleared outside": ("clears_outside", dict.fromkeys(range(14), World.forget_gradients)),

@@ -66,7 +66,7 @@ class capture:
     - arguments of other shapes, dtypes or values (those that are no Tensors), another `autocast`, other settings such as
       `use_deterministic_algorithms` and `set_default_dtype`;
     - numbers and Tensors that the step finds by name: variables that it closes over, globals, attributes of Modules (`train`
-      and `eval`, `dropout.p`), of its own objects, lists and dicts, however deep, as far as its own package goes;
+      and `eval`, `dropout.p`), of its own objects, lists and dicts, in whatever is not of an installed package other than its own;
     - memory and `requires_grad` of the parameters, seeds, which gradients are None, options of optimizers and of a
       GradScaler that are not read from device memory.
 
@@ -94,10 +94,11 @@ class capture:
         self._steps: dict[Any, _Step] = {}
 
     def __call__(self, *args: Any) -> Any:
-        device = _device_of(args) or devices.get_default_device()
-        if devices.kind(device) not in ("cuda", "emulator") or not _is_plain_call(args, device):
+        given = _tensors(args)
+        device = given[0].device if given else devices.get_default_device()
+        if devices.kind(device) not in ("cuda", "emulator") or not _is_plain_call(given, device):
             return self.step(*args)
-        return self._step(device, (device, _modes(), _signature(args)))(args)
+        return self._step(device, (device, _modes(), _signature(args)))(args, given)
 
     def _step(self, device: str, key: tuple) -> _Step:
         """The recording that fits a call, or a new one."""
@@ -122,8 +123,8 @@ class _Step:
         self.obstacle: str | None = None  # found while warming up
         self.numbers: list[str] | None = None  # that the step returned
         self.surroundings: Surroundings | None = None
-        self.inputs: Any = None
-        self.written: list[bool] = []  # which of the inputs the step writes to
+        self.inputs: list[Tensor] = []
+        self.written: list[int] = []  # which of the inputs the step writes to
         self.held: list[Any] = []  # memory that the step finds by name
         self.outputs: Any = None
         self.graph: Any = None
@@ -133,28 +134,34 @@ class _Step:
             return True
         return self.recording.is_current() and self.surroundings.is_current()
 
-    def __call__(self, args: tuple) -> Any:
+    def __call__(self, args: tuple, given: list[Tensor]) -> Any:
         if not self.is_possible:
             return self.step(*args)
         if self.warmup:
             self.warmup -= 1
             return self._warm_up(args)
-        if self.graph is None and not self._record(args):
+        if self.graph is None and not self._record(args, given):
             return self.step(*args)
-        given, inputs = _tensors(args), _tensors(self.inputs)
-        if any(id(t) in self.recording.read for t in given) or (True in self.written and _overlap(given)):
-            return self.step(*args)  # to write to one is to write to another
-        for to, t in zip(inputs, given):
+        for t in given:  # to write to one may be to write to another
+            if id(t) in self.recording.read or (self.written and _overlap(given)):
+                return self.step(*args)
+        for to, t in zip(self.inputs, given):
             to.data[...] = t.data
         self.recording.prepare()
         self.recorder.launch(self.graph)
         self.recording.finish()
-        for to, t, written in zip(inputs, given, self.written):
-            if written:
-                t[...] = wrap(to.data, self.device)
-        known = {id(to): t for to, t in zip(inputs, given)} | {i: x for i, (x, *_) in self.recording.read.items()}
-        copy = functools.partial(self.recording.xp.asarray, copy=True)
-        return _map(lambda t: known[id(t)] if id(t) in known else wrap(copy(t.data), self.device), self.outputs)
+        for i in self.written:
+            given[i][...] = wrap(self.inputs[i].data, self.device)
+        return _map(lambda t: self._result(t, given), self.outputs)
+
+    def _result(self, output: Tensor, given: list[Tensor]) -> Tensor:
+        """What a call returns for what the recorded one did: an argument, a tensor from outside, or a copy of what is new."""
+        for to, t in zip(self.inputs, given):
+            if to is output:
+                return t
+        if id(output) in self.recording.read:
+            return output
+        return wrap(self.recording.xp.asarray(output.data, copy=True), self.device)
 
     def _run(self, args: tuple) -> Any:
         autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
@@ -190,36 +197,36 @@ class _Step:
             self.obstacle = f"it returns what the host has computed, now {numbers} and before {self.numbers}"
         self.numbers = numbers
 
-    def _record(self, args: tuple) -> bool:
+    def _record(self, args: tuple, given: list[Tensor]) -> bool:
         """Whether the step could be recorded. What a failed recording held is let go of before the step is run as usual."""
         copies: dict[int, Tensor] = {}
         zeros = devices.namespace(self.device).zeros_like
-        for t in _tensors(args):
+        for t in given:
             copies.setdefault(id(t), wrap(zeros(t.data), self.device))
-        self.inputs = _map(lambda t: copies[id(t)], args)
+        self.inputs = [copies[id(t)] for t in given]
         try:
-            self.graph, self.outputs = self._recorded(args)
+            self.graph, self.outputs = self._recorded(args, _map(lambda t: copies[id(t)], args))
         except Exception as error:
             name = f"`{getattr(self.step, '__name__', 'step')}`"
             self.recording.forget()
             if self.strict:
                 raise RuntimeError(f"{name} cannot be captured: {error}") from error
-            self.is_possible, self.recorder, self.inputs, self.recording = False, None, None, Recording(self.device)
+            self.is_possible, self.recorder, self.inputs, self.recording = False, None, [], Recording(self.device)
             warnings.warn(f"{name} cannot be captured and runs as usual: {error}", RuntimeWarning, stacklevel=4)
         return self.is_possible
 
-    def _recorded(self, args: tuple) -> tuple[Any, Any]:
+    def _recorded(self, args: tuple, copies: tuple) -> tuple[Any, Any]:
         if self.obstacle:
             raise RuntimeError(self.obstacle)
         around = Surroundings(self.step, *_objects(args))
-        inputs = [(t, t.data, sharing.last_change(t.data)) for t in _tensors(self.inputs)]
+        inputs = [(t, t.data, sharing.last_change(t.data)) for t in self.inputs]
         for t in around.tensors():
             self.recording.note_tensor(t)
         self.recording.start()
         collects = gc.isenabled()
         gc.disable()  # what it frees might belong to the graph
         try:
-            graph, outputs = self.recorder.record(lambda: self._run(self.inputs))
+            graph, outputs = self.recorder.record(lambda: self._run(copies))
         finally:
             self.recording.stop()
             if collects:
@@ -228,7 +235,7 @@ class _Step:
         self._check_numbers(outputs)
         if self.obstacle:
             raise RuntimeError(self.obstacle)
-        self.written = [t.data is not data or sharing.last_change(data) != time for t, data, time in inputs]
+        self.written = [i for i, (_, data, time) in enumerate(inputs) if sharing.last_change(data) != time]
         for t, data, _ in inputs:
             if t.data is not data:
                 raise RuntimeError("it gives other memory to an argument; write to it in place, under weft.no_grad()")
@@ -320,16 +327,12 @@ def _objects(x: Any) -> list[Any]:
     return [] if isinstance(x, (*PLAIN, Tensor)) else [x]
 
 
-def _device_of(args: tuple) -> str | None:
-    return next((t.device for t in _tensors(args)), None)
-
-
-def _is_plain_call(args: tuple, device: str) -> bool:
+def _is_plain_call(given: list[Tensor], device: str) -> bool:
     """Whether nobody but the caller has to do with what the step computes: no tape, no other recording, no watcher."""
     mode = autograd._mode
     if autograd.watch is not None or active() is not None or mode.level:
         return False
-    return all(t.device == device and not t._depth and not (t.requires_grad and mode.enabled) for t in _tensors(args))
+    return all(t.device == device and not t._depth and not (t.requires_grad and mode.enabled) for t in given)
 
 
 def _overlap(tensors: list[Tensor]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -51,8 +52,8 @@ def _are_equal(a: Any, b: Any) -> bool:
 class Surroundings:
     """All that `roots`, a step and what it is called with, can read by name.
 
-    Functions and objects are looked into where they are of the step's own package, Modules wherever they are from;
-    optimizers, schedules and the like of this library take part in a recording by themselves.
+    Functions and objects are looked into where they are of the step's own package or of no installed one, Modules
+    wherever they are from; optimizers, schedules and the like of this library take part in a recording by themselves.
     """
 
     def __init__(self, *roots: Any):
@@ -67,7 +68,12 @@ class Surroundings:
 
     def is_current(self) -> bool:
         """Whether all is as it was."""
-        return not any(True for place in self.places for _ in place.changes())
+        for place in self.places:
+            now = place.read()
+            if len(now) != len(place.values) or not all(map(operator.is_, now, place.values)):
+                for _ in place.changes():
+                    return False
+        return True
 
     def settle(self) -> list[tuple[str, Any, Any]]:
         """Having run the step: names of what it has changed, with what was there and what is; from now on these are its own."""
@@ -107,7 +113,7 @@ class Surroundings:
                 self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth)
         elif isinstance(x, dict):
             if len(x) <= LONGEST:
-                self._look([f"{name}[{key!r}]" for key in x], lambda: tuple(x.values()), depth)
+                self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth)
         elif self._has_attributes(x):
             values, slots = getattr(x, "__dict__", {}), _slots(type(x))
             self._look([f"{name}.{key}" for key in values], lambda: tuple(values.values()), depth)
@@ -117,7 +123,7 @@ class Surroundings:
                 )
             for kind in filter(self._is_own, type(x).__mro__):
                 self._enter_names(kind, list(vars(kind)))
-                for method in vars(kind).values():
+                for method in map(_function, vars(kind).values()):
                     if isinstance(method, types.FunctionType):
                         self._enter(method, name, depth + 1)
 
@@ -131,6 +137,9 @@ class Surroundings:
             self._look(known, lambda: tuple([space.get(n, _UNSET) for n in known]), depth)
         if f.__defaults__:
             self._look(["a default"] * len(f.__defaults__), lambda: tuple(f.__defaults__ or ()), depth)
+        for more in (f.__kwdefaults__, vars(f)):
+            if more:
+                self._enter(more, f.__name__, depth + 1)
         for holder in [*(space[n] for n in known), *map(_content, cells)]:
             if isinstance(holder, types.ModuleType | type) and not _is_ours(holder) and id(holder) not in self._seen:
                 self._enter_names(holder, names)
@@ -150,7 +159,8 @@ class Surroundings:
             self._enter(value, name, depth + 1)
 
     def _is_own(self, x: Any) -> bool:
-        return _top(x) == self.package != _OURS
+        top = _top(x)
+        return top != _OURS and (top == self.package or not _is_library(top))
 
     def _has_attributes(self, x: Any) -> bool:
         kind = type(x)
@@ -178,6 +188,20 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
+
+
+@functools.cache
+def _is_library(top: str) -> bool:
+    """Whether a package is Python's or was installed: nothing that a program changes while it runs."""
+    if top == "__main__":
+        return False
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    return not top or top in sys.stdlib_module_names or "site-packages" in file or "dist-packages" in file
+
+
+def _function(x: Any) -> Any:
+    """What a property, a static or a class method calls."""
+    return getattr(x, "fget", None) or getattr(x, "__func__", x)
 
 
 def _slots(kind: type) -> list[str]:

@@ -217,12 +217,16 @@ class Recording:
     # --- replaying ----------------------------------------------------------------------------------------------------
     def is_current(self) -> bool:
         """Whether the step would do again what was recorded: same seeds, memory, gradients to begin with, and options."""
-        return (
-            all(g.seed == s["seed"] for g, s in zip(self.generators, self.started))
-            and all(x.data is data and x.requires_grad == grad for x, data, grad in self.read.values())
-            and all(leaf.fits() for leaf in self.leaves.values())
-            and all(get() == value for get, value in self.conditions)
-        )
+        for g, started in zip(self.generators, self.started):
+            if g.seed != started["seed"]:
+                return False
+        for x, data, requires_grad in self.read.values():
+            if x.data is not data or x.requires_grad != requires_grad:
+                return False
+        for leaf in self.leaves.values():
+            if not leaf.fits():
+                return False
+        return all(get() == value for get, value in self.conditions)
 
     def prepare(self) -> None:
         """Bring everything in device memory up to the step that is about to be replayed."""

@@ -75,6 +75,42 @@ class TestSurroundings:
         model[1].bias = weft.Parameter(model[1].bias.data)
         assert not around.is_current()
 
+    def test_all_that_a_function_and_a_class_may_read(self):
+        class Base:
+            rate = 1.0
+
+            @property
+            def half(self):
+                return self.rate / FACTOR
+
+        class Own(Base):
+            __slots__ = ("k",)
+
+        def helper(*, scale=3.0):
+            return scale * helper.bias
+
+        helper.bias, own, table = 1.0, Own(), {"a": 1}
+        own.k = 2
+
+        def step(x):
+            return own.half * own.k * helper() * len(table)
+
+        def rename():
+            table["b"] = table.pop("a")
+
+        changes = {
+            "class": lambda: setattr(Base, "rate", 2.0),
+            "slot": lambda: setattr(own, "k", 3),
+            "function": lambda: setattr(helper, "bias", 2.0),
+            "keyword": lambda: helper.__kwdefaults__.update(scale=4.0),
+            "key": rename,
+        }
+        for name, change in changes.items():
+            around = Surroundings(step)
+            assert around.is_current()
+            change()
+            assert not around.is_current(), name
+
     def test_circles_end(self):
         box = types.SimpleNamespace()
         box.me = [box]
