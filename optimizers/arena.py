@@ -206,6 +206,26 @@ class Arena(Layout):
         self.is_uniform = all(clock is self.clocks[0] for clock in self.clocks)
         return found
 
+    def holds(self, segment: Segment) -> bool:
+        """Whether a segment still has its parameters, in the arena's memory, with one history."""
+        start, stop = segment.start, segment.stop
+        for p, value, _ in self.rows[start:stop]:
+            if p.data is not value:
+                return False
+        clocks = [] if self.is_uniform else self.clocks[start:stop]
+        return self._segments.get((start, stop)) is segment and all(clock == clocks[0] for clock in clocks)
+
+    def clock_of(self, segment: Segment) -> Clock:
+        """The clock of a segment's parameters, which have one history; from now on it is theirs alone."""
+        start, stop = segment.start, segment.stop
+        clock = self.clocks[start]
+        if stop - start < len(self.rows) or not self.is_uniform:
+            clock = dict(clock)
+            self.clocks[start:stop] = [clock] * (stop - start)
+            self._whole = None
+            self.is_uniform = stop - start == len(self.rows)
+        return clock
+
     def _gather(self, i: int) -> bool:
         """Bring one parameter's value and gradient into the arena; whether it has a gradient."""
         p, value, grad = self.rows[i]
@@ -246,19 +266,24 @@ class Arena(Layout):
         return dict(self.clocks[i]), {k: self.xp.asarray(v, copy=True) for k, v in views.items()} if copy else views
 
     def restore(self, slots: dict[str, float], entries: Sequence[tuple[Clock, Vectors]]) -> None:
-        """Replace clocks and state by those of each parameter in order; vectors that are missing start anew."""
-        self.state.clear()
-        self._slots = None
-        self._forget_segments()
+        """Replace clocks and state by those of each parameter in order; vectors that are missing start anew.
+
+        Where they have the names that there are, in the same memory: a captured step goes on with it.
+        """
+        fills = slots | {MASTER: 0.0} if self.is_half else slots
+        if self.state.keys() != fills.keys():
+            self.state.clear()
+            self._forget_segments()
+        self._slots, self._whole = None, None
         self.require(slots)
         self.clocks = [dict(clock) for clock, _ in entries]
         self.is_uniform = False  # `segments` finds out
         for i, (_, vectors) in enumerate(entries):
-            for name, value in vectors.items():
-                if name == MASTER and not self.is_half:  # the parameter has become float32, or was saved as a half
-                    continue
-                value = value if type(value) is type(self.values) else devices.to_numpy(value)
-                value = self.xp.asarray(value, dtype=self.state_dtype, device=self.values.device)
+            for name, fill in fills.items():
+                value = vectors.get(name, fill)
+                if not isinstance(value, float | int):
+                    value = value if type(value) is type(self.values) else devices.to_numpy(value)
+                    value = self.xp.asarray(value, dtype=self.state_dtype, device=self.values.device)
                 self.view(self.state[name], i)[...] = value
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..backend.device.devices import namespace_of
+from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, innermost
 from .arena import Layout, by_device_and_dtype, contiguous
@@ -72,6 +73,8 @@ class EMA:
         >>> ema.step
         1
         """
+        if recording := active():
+            recording.wants_constant(self._step_of_average)
         self.step += 1
         alpha = (1 - self.decay) / (1 - self.decay**self.step)
         for layout, vector in zip(self._layouts, self._vectors):
@@ -81,6 +84,9 @@ class EMA:
             averages = [vector] if whole else [layout.view(vector, i) for i in range(len(layout.params))]
             for average, weight in zip(averages, weights if whole else [p.data for p in layout.params]):
                 average += (layout.xp.astype(weight, layout.state_dtype, copy=False) - average) * alpha
+
+    def _step_of_average(self) -> tuple[str, int]:
+        return "the `step` of EMA, on which its weights depend,", self.step
 
     def averages(self) -> list[Any]:
         """The averages, in the order of the parameters.

@@ -12,6 +12,7 @@ from ..backend.array.elementwise import isfinite, logical_not, minimum
 from ..backend.array.indexing import where
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.recording import active
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from .clipping import get_total_norm, scale_
 from .optimizer import Optimizer
@@ -256,8 +257,7 @@ class GradScaler:
         if not self._enabled:
             return
         if new_scale is not None:
-            self._start = float(new_scale.item() if isinstance(new_scale, Tensor) else new_scale), 0
-            self._scale = None
+            self._set(float(new_scale.item() if isinstance(new_scale, Tensor) else new_scale), 0)
         elif not self._checks:
             raise RuntimeError("`update` must come after a step: scaler.step(optimizer)")
         else:
@@ -297,11 +297,20 @@ class GradScaler:
 
     def _scale_on(self, device: str) -> Any:
         """s, on the device that it was first asked for on."""
+        if recording := active():
+            recording.depends_on(self._options)
+            recording.ends_with(self._is_between_steps)
         if self._scale is None:
             device = self._device or device
             self._scale = asarray(np.float32(self._start[0]), device=device)
             self._streak = asarray(np.int32(self._start[1]), device=device)
         return self._scale
+
+    def _options(self) -> tuple:
+        return self._growth, self._backoff, self._interval, id(self._scale)
+
+    def _is_between_steps(self) -> str | None:
+        return None if not self._checks else "`unscale_` or `step` of a GradScaler without its `update`"
 
     # --- looking, saving ----------------------------------------------------------------------------------------------
     def get_scale(self) -> float:
@@ -384,8 +393,16 @@ class GradScaler:
         if not state:
             raise RuntimeError("`state` must be that of an enabled GradScaler, got an empty one")
         self._growth, self._backoff = state["growth_factor"], state["backoff_factor"]
-        self._interval, self._start = state["growth_interval"], (state["scale"], state["_growth_tracker"])
-        self._scale = self._streak = None
+        self._interval = state["growth_interval"]
+        self._set(state["scale"], state["_growth_tracker"])
+
+    def _set(self, scale: float, streak: int) -> None:
+        """Give s and the streak new values, where they are: a captured step reads them from there."""
+        self._start = scale, streak
+        if self._scale is not None:
+            for tensor, value in ((self._scale, scale), (self._streak, streak)):
+                tensor.data[...] = value
+                changed(tensor.data)
 
 
 def _gradients(optimizer: Optimizer) -> list[Tensor]:

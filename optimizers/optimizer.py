@@ -280,7 +280,8 @@ class Optimizer:
 
         Notes
         -----
-        What replays the other part from a CUDA graph calls this before each replay (see `backend/modes/capture.py`).
+        A step that is being recorded counts nothing: its other part, replayed from a CUDA graph, is counted before each
+        replay (see `backend/modes/capture.py`).
 
         Examples
         --------
@@ -292,9 +293,12 @@ class Optimizer:
         (1, 1)
         """
         recording = active()
-        if recording is not None:
-            recording.before_replay(self.advance)
         is_recorded, work = recording is not None and recording.is_recording, []
+        if recording is not None:
+            recording.wants_constant(self._options_of_step)
+            for group in self.param_groups:
+                for p in group["params"]:
+                    recording.note_leaf(p)
         forget_rounded()
         for k, group in enumerate(self.param_groups):
             slots = self.slots(group)
@@ -306,7 +310,13 @@ class Optimizer:
                         arena.publish(segment, self.coefficients(group, clock))
                     segment.written.stamp()
                     work.append((arena, segment, group, segment.scalars))
+        if recording is not None and is_recorded:
+            recording.take_part(self, _Recorded(self, work))
         return work
+
+    def _options_of_step(self) -> tuple:
+        numbers = [[v for v in g.values() if isinstance(v, bool | int | float | tuple)] for g in self.param_groups]
+        return f"the options of {type(self).__name__}", numbers
 
     def _launch(self, segment: Segment, multiplier: Any, skip: Any) -> None:
         from ..kernels.optimizers import update
@@ -579,6 +589,37 @@ class Optimizer:
             options = ", ".join(f"{name}={v!r}" for name, v in group.items() if name not in ("params", "param_names"))
             lines.append(f"  group {k}: {sum(p.size for p in group['params']):,} parameters, {options}")
         return "\n".join([f"{type(self).__name__} (", *lines, ")"])
+
+
+class _Recorded:
+    """A step that was recorded: what it updates, and so what the host counts and publishes before each replay."""
+
+    def __init__(self, optimizer: Optimizer, work: list[tuple[Arena, Segment, Group, Numbers]]):
+        self.optimizer = optimizer
+        self.work = [(arena, segment, group) for arena, segment, group, _ in work]
+        self.held = [segment.blocks for _, segment, _ in self.work]  # memory that the graph reads and writes
+        self.kinds = (bool, str) if optimizer.kernel is not None else (bool, str, int)
+        self.state = self.current()
+
+    def current(self) -> tuple:
+        """What must be as it was: the arenas' memory, who shares a clock, and options that are not among the coefficients."""
+        optimizer, found = self.optimizer, []
+        for group in optimizer.param_groups:
+            found.append((list(optimizer.slots(group)), [v for v in group.values() if isinstance(v, self.kinds)]))
+        arenas = [[id(arena) for arena in arenas] for arenas in optimizer._arenas]
+        return found, arenas, [arena.holds(segment) for arena, segment, _ in self.work]
+
+    def is_current(self) -> bool:
+        return self.current() == self.state
+
+    def count(self) -> None:
+        """Take the host's part of the step, as `Optimizer.advance` does."""
+        forget_rounded()
+        for arena, segment, group in self.work:
+            clock = arena.clock_of(segment)
+            clock["step"] += 1
+            arena.publish(segment, self.optimizer.coefficients(group, clock))
+            segment.written.stamp()
 
 
 def _on_device_of(arena: Arena, value: Tensor, dtype: Any) -> Any:

@@ -3,9 +3,12 @@
 What a step asks of the device is recorded as a CUDA graph (in the emulator, as a list of operations) on fixed memory.
 Whatever changes from one step to the next must then be read from device memory:
 
-- the arguments: copied into the recorded ones before each replay;
-- the learning rate, the step count and all else that an optimizer computes on the host: `Optimizer.advance`;
+- the arguments: copied into the recorded ones before each replay, and back where the step writes to them;
+- the learning rate, the step count and all else that an optimizer computes on the host: `Optimizer._count`;
 - random numbers: kernels add to their counter how many blocks were drawn since the recording.
+
+All else that the host decides is checked before each replay (`Recording.is_current`, `Surroundings`): where it is not as it
+was, the step is recorded anew. A recording keeps what its graph reads: the tensors that operations were given.
 """
 
 from __future__ import annotations
@@ -17,13 +20,19 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ...kernels.toolchain import settings
-from ..device import devices, memory
-from ..tape import autograd
-from ..tape.recording import Recording, activated
+from ..device import devices, dtypes, memory
+from ..tape import autograd, sharing
+from ..tape.recording import Recording, activated, active
 from ..tape.tensor import Tensor, wrap
+from .surroundings import PLAIN, Surroundings
 
 __all__ = ["capture"]
+
+# Recordings that are kept for calls of one kind: in training and in evaluation, to a gradient or to none. Each holds memory.
+VARIANTS = 4
 
 
 class capture:
@@ -51,8 +60,24 @@ class capture:
 
     Notes
     -----
-    Arguments of other shapes, dtypes or values (those that are no Tensors) are recorded on their own, and so is a call inside
-    another `autocast` or under other settings, such as `use_deterministic_algorithms`.
+    A captured step is the step itself, faster. What a call depends on is looked at before each replay, and where it has
+    changed the step is warmed up and recorded anew; at most four recordings are kept for calls of one kind:
+
+    - arguments of other shapes, dtypes or values (those that are no Tensors), another `autocast`, other settings such as
+      `use_deterministic_algorithms` and `set_default_dtype`;
+    - numbers and Tensors that the step finds by name: variables that it closes over, globals, attributes of Modules (`train`
+      and `eval`, `dropout.p`), of its own objects, lists and dicts, in whatever is not of an installed package other than its own;
+    - memory and `requires_grad` of the parameters, seeds, which gradients are None, options of optimizers and of a
+      GradScaler that are not read from device memory.
+
+    Gradients are left as the step leaves them, so that `zero_grad()` and `optimizer.step()` may stand outside; arguments
+    that it changes in place are changed; `load_state_dict` of model, optimizer and scaler takes effect.
+
+    A step cannot be captured that changes a number on the host (a counter, a schedule), returns one that differs from call
+    to call, computes on another device with what it did not make, steps an optimizer twice, or gives other memory to a
+    tensor from outside. What cannot be seen: values from `random`, clocks and files, and writing to `Tensor.data` of an
+    argument. Results are off the tape. Arguments that require grad or lie on several devices, and calls inside
+    `weft.grad` or another captured step, are run as usual.
 
     Examples
     --------
@@ -69,13 +94,22 @@ class capture:
         self._steps: dict[Any, _Step] = {}
 
     def __call__(self, *args: Any) -> Any:
-        device = _device_of(args) or devices.get_default_device()
-        if devices.kind(device) not in ("cuda", "emulator") or autograd.watch is not None:
+        given = _tensors(args)
+        device = given[0].device if given else devices.get_default_device()
+        if devices.kind(device) not in ("cuda", "emulator") or not _is_plain_call(given, device):
             return self.step(*args)
-        key = device, _modes(), _signature(args)
-        if key not in self._steps or not self._steps[key].is_current():
-            self._steps[key] = _Step(self.step, device, self.warmup, self.strict)
-        return self._steps[key](args)
+        return self._step(device, (device, _modes(), _signature(args)))(args, given)
+
+    def _step(self, device: str, key: tuple) -> _Step:
+        """The recording that fits a call, or a new one."""
+        known = [k for k in self._steps if k[0] == key]
+        for k in known:
+            if self._steps[k].is_current():
+                return self._steps[k]
+        if len(known) == VARIANTS:
+            del self._steps[known[0]]
+        new = self._steps[key, known[-1][1] + 1 if known else 0] = _Step(self.step, device, self.warmup, self.strict)
+        return new
 
 
 class _Step:
@@ -86,61 +120,128 @@ class _Step:
         self.recording = Recording(device)
         self.recorder: Any = _Emulated() if devices.kind(device) == "emulator" else _Cuda()
         self.is_possible = True
-        self.inputs: Any = None
+        self.obstacle: str | None = None  # found while warming up
+        self.numbers: list[str] | None = None  # that the step returned
+        self.surroundings: Surroundings | None = None
+        self.inputs: list[Tensor] = []
+        self.written: list[int] = []  # which of the inputs the step writes to
+        self.held: list[Any] = []  # memory that the step finds by name
         self.outputs: Any = None
         self.graph: Any = None
 
     def is_current(self) -> bool:
-        return self.graph is None or self.recording.is_current()
+        if self.graph is None or self.surroundings is None:
+            return True
+        return self.recording.is_current() and self.surroundings.is_current()
 
-    def __call__(self, args: tuple) -> Any:
+    def __call__(self, args: tuple, given: list[Tensor]) -> Any:
         if not self.is_possible:
             return self.step(*args)
         if self.warmup:
             self.warmup -= 1
-            return self._run(args)
-        if self.graph is None and not self._record(args):
+            return self._warm_up(args)
+        if self.graph is None and not self._record(args, given):
             return self.step(*args)
-        for to, given in zip(_tensors(self.inputs), _tensors(args)):
-            to.data[...] = given.data
+        for t in given:  # to write to one may be to write to another
+            if id(t) in self.recording.read or (self.written and _overlap(given)):
+                return self.step(*args)
+        for to, t in zip(self.inputs, given):
+            to.data[...] = t.data
         self.recording.prepare()
         self.recorder.launch(self.graph)
-        return _map(lambda t: wrap(self.recording.xp.asarray(t.data, copy=True), self.device), self.outputs)
+        self.recording.finish()
+        for i in self.written:
+            given[i][...] = wrap(self.inputs[i].data, self.device)
+        return _map(lambda t: self._result(t, given), self.outputs)
+
+    def _result(self, output: Tensor, given: list[Tensor]) -> Tensor:
+        """What a call returns for what the recorded one did: an argument, a tensor from outside, or a copy of what is new."""
+        for to, t in zip(self.inputs, given):
+            if to is output:
+                return t
+        if id(output) in self.recording.read:
+            return output
+        return wrap(self.recording.xp.asarray(output.data, copy=True), self.device)
 
     def _run(self, args: tuple) -> Any:
-        with activated(self.recording):
-            return self.step(*args)
-
-    def _record(self, args: tuple) -> bool:
-        """Whether the step could be recorded. What a failed recording held is let go of before the step is run as usual."""
-        self.inputs = _map(lambda t: wrap(devices.namespace(self.device).zeros_like(t.data), self.device), args)
+        autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
         try:
-            self.graph, self.outputs = self._recorded()
+            with activated(self.recording):
+                return self.step(*args)
+        finally:
+            autograd._mode.leaves = autograd.watch = None
+
+    def _warm_up(self, args: tuple) -> Any:
+        """The step as usual, while what it does on the host is looked at: to find that in a recording would do it once more."""
+        around = Surroundings(self.step, *_objects(args)) if not self.warmup else None
+        self.recording.begin()
+        found = self._run(args)
+        if around is not None:
+            name = self._changed(around) or self.recording.changed_constant()
+            self.obstacle = name and f"it changes {name} on the host, which a replay would not"
+        self._check_numbers(found)
+        return found
+
+    def _changed(self, around: Surroundings) -> str | None:
+        """What the step has changed on the host and goes on from: a number, or a Tensor that it reads and replaces."""
+        for name, was, now in around.settle():
+            if isinstance(was, Tensor) and self.recording.has_read(was):
+                return f"`{name}`"
+            if isinstance(was, PLAIN) and isinstance(now, PLAIN):
+                return f"`{name}`"
+        return None
+
+    def _check_numbers(self, returned: Any) -> None:
+        numbers = _plain(returned)
+        if self.numbers not in (None, numbers):
+            self.obstacle = f"it returns what the host has computed, now {numbers} and before {self.numbers}"
+        self.numbers = numbers
+
+    def _record(self, args: tuple, given: list[Tensor]) -> bool:
+        """Whether the step could be recorded. What a failed recording held is let go of before the step is run as usual."""
+        copies: dict[int, Tensor] = {}
+        zeros = devices.namespace(self.device).zeros_like
+        for t in given:
+            copies.setdefault(id(t), wrap(zeros(t.data), self.device))
+        self.inputs = [copies[id(t)] for t in given]
+        try:
+            self.graph, self.outputs = self._recorded(args, _map(lambda t: copies[id(t)], args))
         except Exception as error:
             name = f"`{getattr(self.step, '__name__', 'step')}`"
-            for undo in self.recording.undo:
-                undo()
-            for leaf in self.recording.leaves:  # gradients that were not computed: the step would add to them
-                leaf.grad = None
+            self.recording.forget()
             if self.strict:
                 raise RuntimeError(f"{name} cannot be captured: {error}") from error
-            self.is_possible, self.recorder, self.inputs = False, None, None
+            self.is_possible, self.recorder, self.inputs, self.recording = False, None, [], Recording(self.device)
             warnings.warn(f"{name} cannot be captured and runs as usual: {error}", RuntimeWarning, stacklevel=4)
         return self.is_possible
 
-    def _recorded(self) -> tuple[Any, Any]:
+    def _recorded(self, args: tuple, copies: tuple) -> tuple[Any, Any]:
+        if self.obstacle:
+            raise RuntimeError(self.obstacle)
+        around = Surroundings(self.step, *_objects(args))
+        inputs = [(t, t.data, sharing.last_change(t.data)) for t in self.inputs]
+        for t in around.tensors():
+            self.recording.note_tensor(t)
         self.recording.start()
-        autograd._mode.leaves = self.recording.leaves
         collects = gc.isenabled()
         gc.disable()  # what it frees might belong to the graph
         try:
-            with activated(self.recording):
-                return self.recorder.record(lambda: self.step(*self.inputs))
+            graph, outputs = self.recorder.record(lambda: self._run(copies))
         finally:
-            autograd._mode.leaves = None
             self.recording.stop()
             if collects:
                 gc.enable()
+        self.recording.check()
+        self._check_numbers(outputs)
+        if self.obstacle:
+            raise RuntimeError(self.obstacle)
+        self.written = [i for i, (_, data, time) in enumerate(inputs) if sharing.last_change(data) != time]
+        for t, data, _ in inputs:
+            if t.data is not data:
+                raise RuntimeError("it gives other memory to an argument; write to it in place, under weft.no_grad()")
+        around.settle()
+        self.surroundings, self.held = around, [t.data for t in around.tensors()]
+        return graph, outputs
 
 
 class _Emulated:
@@ -217,22 +318,57 @@ def _tensors(x: Any) -> list[Tensor]:
     return found
 
 
-def _device_of(args: tuple) -> str | None:
-    return next((t.device for t in _tensors(args)), None)
+def _objects(x: Any) -> list[Any]:
+    """What is passed to a step that is neither a Tensor nor plain: objects, which may change."""
+    if isinstance(x, dict):
+        x = list(x.values())
+    if isinstance(x, tuple | list):
+        return [found for v in x for found in _objects(v)]
+    return [] if isinstance(x, (*PLAIN, Tensor)) else [x]
+
+
+def _is_plain_call(given: list[Tensor], device: str) -> bool:
+    """Whether nobody but the caller has to do with what the step computes: no tape, no other recording, no watcher."""
+    mode = autograd._mode
+    if autograd.watch is not None or active() is not None or mode.level:
+        return False
+    return all(t.device == device and not t._depth and not (t.requires_grad and mode.enabled) for t in given)
+
+
+def _overlap(tensors: list[Tensor]) -> bool:
+    """Whether two different ones have memory in common."""
+    pairs = [(a, b) for i, a in enumerate(tensors) for b in tensors[:i] if a is not b]
+    return any(sharing.shares(a.data, b.data) for a, b in pairs)
+
+
+def _plain(x: Any) -> list[str]:
+    """The numbers in what a step returns, as text: those of a computation are in Tensors."""
+    if isinstance(x, dict):
+        return [text for k, v in x.items() for text in (repr(k), *_plain(v))]
+    if isinstance(x, tuple | list):
+        return [text for v in x for text in _plain(v)]
+    return [repr(x)] if isinstance(x, (*PLAIN, np.generic, np.ndarray)) and x is not None else []
 
 
 def _modes() -> tuple[Any, ...]:
-    """What is set around a call and decides what the step does: process-wide settings, `no_grad`, `autocast`."""
-    mode = autograd._mode
-    return settings.current(), mode.enabled, mode.cast and mode.cast.dtype
+    """What is set around a call and decides what the step does: process-wide settings, defaults, `no_grad`, `autocast`."""
+    mode, defaults = autograd._mode, (devices.get_default_device(), dtypes.get_default_dtype())
+    return settings.current(), defaults, mode.enabled, mode.is_again, mode.cast and mode.cast.dtype
 
 
-def _signature(x: Any) -> Any:
-    """What a recording depends on, as a key: shapes and dtypes of Tensors, all else itself."""
+def _signature(x: Any, seen: dict[int, int] | None = None) -> Any:
+    """What a recording depends on, as a key: shapes and dtypes of Tensors, which of them are one; all else itself."""
+    seen = {} if seen is None else seen
     if isinstance(x, Tensor):
-        return "tensor", x.shape, x.dtype, x.device
+        return "tensor", x.shape, x.dtype, x.device, seen.setdefault(id(x), len(seen))
     if isinstance(x, dict):
-        return "dict", tuple((k, _signature(v)) for k, v in x.items())
+        return "dict", tuple((k, _signature(v, seen)) for k, v in x.items())
     if isinstance(x, tuple | list):
-        return type(x).__name__, tuple(_signature(v) for v in x)
-    return x
+        return type(x), tuple(_signature(v, seen) for v in x)
+    if isinstance(x, np.ndarray):
+        raise TypeError(
+            f"a captured step takes Tensors, got a NumPy array of shape {x.shape}; pass weft.asarray(…) of it"
+        )
+    return (
+        (type(x), repr(x)) if isinstance(x, float | complex) else (type(x), x)
+    )  # 1, 1.0 and True are equal, and 0.0 and -0.0

@@ -49,7 +49,7 @@ class _Mode(threading.local):
     is_again = (
         False  # whether backward computes something for the second time, whose effects have been had: see `checkpoint`
     )
-    leaves: Any = None  # a list of those that got a `.grad`, while `capture` records a step
+    leaves: Any = None  # told of each leaf that gets a gradient, while `capture` records a step or warms it up
     # Inside `autocast`: (primitive, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
     # array), what stands for parameters: they are rounded off the tape, so that gradients reach them as they are.
     cast: Any = None
@@ -518,9 +518,8 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
 
 
 def _accumulate_noted(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
-    """The same while `capture` records, which wants to know who got a gradient."""
-    if leaf.grad is None:
-        _mode.leaves.append(leaf)
+    """The same while `capture` records, which wants to know who gets a gradient."""
+    _mode.leaves(leaf)
     _accumulate(leaf, g, others)
 
 

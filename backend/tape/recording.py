@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..device import devices
-from .tensor import Tensor
+from .tensor import Parameter, Tensor, wrap
 
 __all__ = ["Recording", "activated", "active"]
 
@@ -37,20 +38,62 @@ def active() -> Recording | None:
     return _active.recording
 
 
+class _Leaf:
+    """The gradient of a leaf: what it was when the step began, and what it is when the step ends."""
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor
+        self.begin()
+
+    def begin(self) -> None:
+        self.start = self.end = self.tensor.grad
+        self.data = None if self.start is None else self.start.data
+        self.is_touched = self.is_used = False
+
+    def touch(self) -> None:
+        """Note that the gradient is used now: with what the step began with, if that is still there."""
+        grad = self.tensor.grad
+        self.is_touched = True
+        self.is_used |= self.data is not None and grad is not None and grad.data is self.data
+
+    def fits(self) -> bool:
+        """Whether the step may begin with the gradient that there is."""
+        grad = self.tensor.grad
+        if grad is None or self.data is None:
+            return (grad is None) == (self.data is None)
+        return not self.is_used or grad.data is self.data
+
+    def finish(self, xp: Any) -> None:
+        """The gradient as the step leaves it; what lies in memory of the recording's own is copied from there."""
+        end = self.end
+        if end is not None and end.data is not self.data:
+            view = self.tensor._grad_view if isinstance(self.tensor, Parameter) else None
+            if end.data is not view:
+                end = wrap(xp.asarray(end.data, copy=True), end.device)
+        self.tensor.grad = end
+
+
 class Recording:
-    """What a step needs before each replay: `callbacks` to call, and the random generators that it draws from."""
+    """What a step needs before each replay, and what must still be as it was: else it is recorded anew."""
 
     def __init__(self, device: str):
-        self.xp = devices.namespace(device)
+        self.xp, self.device = devices.namespace(device), device
         self.is_recording = False  # False while the step is run as usual, to warm up
         self.callbacks: list[Callable[[], Any]] = []
         self.undo: list[Callable[[], Any]] = []
-        self.leaves: list[Tensor] = []  # that got a gradient while recording
+        self.leaves: dict[int, _Leaf] = {}  # whose gradient the step uses, by identity
+        self.seen: dict[int, weakref.ref] = {}  # the tensors that operations read while the step was warmed up
+        self.read: dict[int, tuple[Tensor, Any, bool]] = {}  # those from outside the step: memory, requires_grad
+        self.conditions: list[tuple[Callable[[], Any], Any]] = []
+        self.optimizers: list[Any] = []
+        self.obstacles: list[Callable[[], str | None]] = []
+        self.constants: dict[Callable[[], Any], Any] = {}
         self.generators: list[Any] = []
         self.started: list[dict[str, int]] = []  # their states when recording started
         self.used: list[int] = []  # the blocks that a step draws from each
         self.advances: list[Any] = []
 
+    # --- what takes part ----------------------------------------------------------------------------------------------
     def before_replay(self, callback: Callable[[], Any]) -> None:
         """Have something done on the host before each replay."""
         if self.is_recording and callback not in self.callbacks:
@@ -60,6 +103,61 @@ class Recording:
         """Have something undone should the recording fail, before the step is run as usual."""
         if self.is_recording:
             self.undo.append(callback)
+
+    def depends_on(self, get: Callable[[], Any]) -> None:
+        """Replay only while `get()` gives what it gives now."""
+        if self.is_recording and all(get != known for known, _ in self.conditions):
+            self.conditions.append((get, get()))
+
+    def take_part(self, optimizer: Any, part: Any) -> None:
+        """Have `part.count()` done before each replay, and replay only while `part.is_current()`. Once for each optimizer."""
+        if any(known is optimizer for known in self.optimizers):
+            raise RuntimeError(f"{type(optimizer).__name__} steps twice in it, with one set of numbers for each replay")
+        self.optimizers.append(optimizer)
+        self.before_replay(part.count)
+        self.conditions.append((part.is_current, True))
+
+    def wants_constant(self, get: Callable[[], Any]) -> None:
+        """Refuse to record a step during which `get()`, which names things, comes to give something else."""
+        self.constants.setdefault(get, get())
+
+    def ends_with(self, obstacle: Callable[[], str | None]) -> None:
+        """Refuse a step at whose end there is an obstacle: something begun on the host that ends outside."""
+        if self.is_recording and obstacle not in self.obstacles:
+            self.obstacles.append(obstacle)
+
+    def note(self, call: Any, name: str, args: tuple, static: dict[str, Any]) -> Any:
+        """What `autograd.watch` is meanwhile. A tensor that two runs of the step read was not made by it."""
+        if active() is self:
+            for a in args:
+                if isinstance(a, Tensor):
+                    self.note_tensor(a)
+        return NotImplemented
+
+    def note_tensor(self, x: Tensor) -> None:
+        """Note that the step reads a tensor."""
+        if not self.is_recording:
+            self.seen[id(x)] = weakref.ref(x)
+        elif id(x) not in self.read and self.has_read(x):
+            if x.device != self.device:
+                raise RuntimeError(
+                    f"it computes on {x.device} with a tensor of shape {x.shape}, which a replay would not"
+                )
+            self.keep(x)
+
+    def has_read(self, x: Tensor) -> bool:
+        """Whether the step, warming up, has read a tensor."""
+        return id(x) in self.seen and self.seen[id(x)]() is x
+
+    def keep(self, x: Tensor) -> None:
+        """Note that the graph may read a tensor's memory, which lives as long as it."""
+        self.read.setdefault(id(x), (x, x.data, x.requires_grad))
+
+    def note_leaf(self, leaf: Tensor) -> None:
+        """Note that the step uses the gradient of a leaf: adds to it, or updates with it."""
+        if id(leaf) not in self.leaves:
+            self.leaves[id(leaf)] = _Leaf(leaf)
+        self.leaves[id(leaf)].touch()
 
     def advance_of(self, generator: Any) -> Any:
         """The number in device memory that kernels add to a generator's counter (None before the recording)."""
@@ -72,9 +170,24 @@ class Recording:
             self.generators.append(generator)
         return generator.advance
 
+    # --- recording ----------------------------------------------------------------------------------------------------
+    def begin(self) -> None:
+        """The step begins, warming up or being recorded."""
+        self.constants = {get: get() for get in self.constants}
+        for leaf in self.leaves.values():
+            leaf.begin()
+
+    def changed_constant(self) -> str | None:
+        """What the step has changed on the host, where a replay would not."""
+        for get, value in self.constants.items():
+            if (now := get()) != value:
+                return str(now[0])
+        return None
+
     def start(self) -> None:
         self.advances = [self.xp.zeros((1,), dtype=self.xp.uint64) for _ in self.generators]
         self.started = [g.get_state() for g in self.generators]
+        self.begin()
         self.is_recording = True
 
     def stop(self) -> None:
@@ -83,10 +196,37 @@ class Recording:
         self.used = [g.counter - s["counter"] for g, s in zip(self.generators, self.started)]
         for g, s in zip(self.generators, self.started):
             g.set_state(s)
+        self.leaves = {i: leaf for i, leaf in self.leaves.items() if leaf.is_touched}
+        self.seen = {}
+        for leaf in self.leaves.values():
+            leaf.end = leaf.tensor.grad
 
+    def check(self) -> None:
+        """RuntimeError if the step has done on the host what a replay would not."""
+        for obstacle in filter(None, (get() for get in self.obstacles)):
+            raise RuntimeError(f"it has {obstacle}")
+        if name := self.changed_constant():
+            raise RuntimeError(f"it changes {name} on the host, which a replay would not")
+        for x, data, _ in self.read.values():
+            if x.data is not data:
+                raise RuntimeError(
+                    f"it gives other memory to a tensor of shape {x.shape} that it did not make; write to it in place, "
+                    "under weft.no_grad()"
+                )
+
+    # --- replaying ----------------------------------------------------------------------------------------------------
     def is_current(self) -> bool:
-        """Whether the generators still follow the seeds that were recorded."""
-        return all(g.seed == s["seed"] for g, s in zip(self.generators, self.started))
+        """Whether the step would do again what was recorded: same seeds, memory, gradients to begin with, and options."""
+        for g, started in zip(self.generators, self.started):
+            if g.seed != started["seed"]:
+                return False
+        for x, data, requires_grad in self.read.values():
+            if x.data is not data or x.requires_grad != requires_grad:
+                return False
+        for leaf in self.leaves.values():
+            if not leaf.fits():
+                return False
+        return all(get() == value for get, value in self.conditions)
 
     def prepare(self) -> None:
         """Bring everything in device memory up to the step that is about to be replayed."""
@@ -95,3 +235,15 @@ class Recording:
             g.counter += used
         for callback in self.callbacks:
             callback()
+
+    def finish(self) -> None:
+        """Leave the gradients as the step would."""
+        for leaf in self.leaves.values():
+            leaf.finish(self.xp)
+
+    def forget(self) -> None:
+        """Undo what a recording that failed has left on the host: nothing of it was computed."""
+        for undo in self.undo:
+            undo()
+        for leaf in self.leaves.values():
+            leaf.tensor.grad = leaf.start

@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+from captured_world import BETWEEN, lived
 
 import weft
 from weft import layers as nn
@@ -347,6 +348,26 @@ class TestCapture:
         assert graph() is None
         assert stand_in.Memory.taken <= before + (3 << 18)
         assert result[0].item() == 4
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_what_changes_between_captured_calls_has_its_eager_effect(cupy, name):
+    """Here the graph holds addresses: it would read what was freed, and is somebody else's by now."""
+    step, between = BETWEEN[name]
+    (expected, _), (found, run) = (lived("cuda:0", captured, step, between) for captured in (False, True))
+    assert found == expected
+    assert any(s.graph is not None for s in run._steps.values())
+
+
+def test_memory_that_a_graph_reads_lives_as_long_as_it(cupy):
+    """Though nobody else has it any more: what the step reads comes from where nothing can be seen."""
+    values = iter(([weft.full((4,), 3.0, device="cuda")] * 2).pop, None)
+    run, x = weft.capture(lambda x: x * next(values), warmup=1), weft.ones(4, device="cuda")
+    assert run(x).tolist() == run(x).tolist() == [3.0] * 4
+    gc.collect()
+    others = [weft.full((4,), 1e9, device="cuda") for _ in range(16)]
+    assert run(x).tolist() == [3.0] * 4
+    assert all(other.tolist() == [1e9] * 4 for other in others)
 
 
 def test_a_copied_optimizer_has_an_arena_of_its_own(cupy):

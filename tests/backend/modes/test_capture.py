@@ -1,7 +1,12 @@
 """Steps captured in the emulator and on a GPU: the same bits as steps that are run one by one, or a reason why not."""
 
+import collections
+import functools
+import types
+
 import numpy as np
 import pytest
+from captured_world import BETWEEN, lived
 
 import weft
 from weft import layers as nn
@@ -94,6 +99,321 @@ def test_captured_steps_equal_eager_steps_bit_for_bit(name, options, accelerator
     assert captured[2] == eager[2]
     for a, b in zip(captured[1], eager[1]):
         np.testing.assert_array_equal(a, b)
+
+
+# --- what changes between calls -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", BETWEEN)
+def test_what_changes_between_calls_has_its_eager_effect(name, accelerator):
+    step, between = BETWEEN[name]
+    (expected, _), (found, run) = (lived(accelerator, captured, step, between) for captured in (False, True))
+    assert found == expected
+    assert any(s.graph is not None for s in run._steps.values())
+
+
+def globally(x):
+    return x * FACTOR + len(NAMES)
+
+
+FACTOR, NAMES = 2.0, ["a"]
+
+
+class TestWhatTheHostDecides:
+    def test_globals_closures_and_containers(self, accelerator, monkeypatch):
+        options, factor = {"scale": [1.0, 2.0]}, 2.0
+        x = weft.ones(2, device=accelerator)
+
+        def step(x):
+            return globally(x) * factor * options["scale"][1]
+
+        run = weft.capture(step, warmup=1)
+        for change in (lambda: None, lambda: options["scale"].__setitem__(1, 5.0), lambda: NAMES.append("b")):
+            change()
+            for _ in range(3):
+                assert run(x).tolist() == step(x).tolist()
+        monkeypatch.setattr("test_capture.FACTOR" if __name__ == "test_capture" else f"{__name__}.FACTOR", 11.0)
+        factor = 3.0
+        for _ in range(3):
+            assert run(x).tolist() == step(x).tolist()
+        NAMES.pop()
+
+    def test_objects(self, accelerator):
+        x = weft.ones(2, device=accelerator)
+
+        class Base:
+            __slots__ = ("box",)
+            factor = 2.0
+
+            def scaled(self, x):
+                return x * self.factor * FACTOR
+
+        class Step(Base):
+            def __call__(self, x):
+                return self.scaled(x) * self.box[0].a * self.shift.b
+
+        step = Step()
+        step.box, step.shift = collections.deque([types.SimpleNamespace(a=1.0)]), types.SimpleNamespace(b=x)
+
+        def change_a():
+            step.box[0].a = 5.0
+
+        def change_b():
+            step.shift.b = x * 9
+
+        def change_class():
+            Base.factor = 7.0
+
+        def change_instance():
+            step.factor = 11.0
+
+        run = weft.capture(step, warmup=1)
+        for change in (lambda: None, change_a, change_b, change_class, change_instance):
+            change()
+            for _ in range(3):
+                assert run(x).tolist() == step(x).tolist()
+        model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).to(accelerator)
+        for run in (weft.capture(model, warmup=1), weft.capture(functools.partial(model), warmup=1)):
+            model.train()
+            with weft.no_grad():
+                for _ in range(3):
+                    run(x)
+                model.eval()
+                for _ in range(3):
+                    assert run(x).tolist() == model(x).tolist()
+
+    def test_arguments_changed_in_place(self, accelerator):
+        def step(total, part, x):
+            total += x
+            part["last"][0] = x[0]
+            return total, x * 2
+
+        run = weft.capture(step, warmup=1)
+        total, last = weft.zeros(2, device=accelerator), weft.zeros(3, device=accelerator)
+        for i in range(5):
+            x = weft.full((2,), i + 1.0, device=accelerator)
+            returned, double = run(total, {"last": last}, x)
+            assert returned is total
+            assert total.tolist() == [(i + 1) * (i + 2) / 2] * 2
+            assert (last.tolist(), double.tolist(), x.tolist()) == ([i + 1, 0, 0], [2 * i + 2] * 2, [i + 1] * 2)
+
+    def test_one_tensor_for_two_arguments(self, accelerator):
+        def step(a, b):
+            a += 1
+            return a * b
+
+        run, x = weft.capture(step, warmup=1), weft.ones(2, device=accelerator)
+        for i in range(4):
+            assert run(x, x).tolist() == [(i + 2.0) ** 2] * 2
+        y, z = weft.ones(4, device=accelerator), weft.ones(4, device=accelerator)
+        for _ in range(4):  # two views of one memory
+            assert run(y[:3], y[1:]).tolist() == step(z[:3], z[1:]).tolist()
+
+    def test_an_argument_that_the_step_also_closes_over(self, accelerator):
+        buffer = weft.ones(2, device=accelerator)
+
+        def step(x):
+            with weft.no_grad():
+                buffer.__iadd__(1)
+            return x * 1
+
+        run = weft.capture(step, warmup=1)
+        for i in range(4):
+            assert run(buffer).tolist() == [i + 2.0] * 2
+
+    def test_arguments_that_require_grad(self, accelerator):
+        run = weft.capture(lambda x: (x * x).sum().backward(), warmup=1)
+        x = weft.ones(2, device=accelerator).requires_grad_()
+        for i in range(4):
+            run(x)
+            assert x.grad.tolist() == [2.0 * i + 2] * 2
+        square = weft.capture(lambda x: x * x, warmup=1)
+        for _ in range(4):
+            assert weft.grad(lambda x: square(x).sum())(weft.ones(2, device=accelerator)).tolist() == [2.0, 2.0]
+
+    def test_gradients_without_an_optimizer_are_not_overwritten(self, accelerator):
+        w = weft.Parameter(weft.ones(2, device=accelerator))
+        run, kept = weft.capture(lambda x: (x * w).sum().backward(), warmup=1), []
+        for i in range(5):
+            w.grad = None
+            run(weft.full((2,), float(i), device=accelerator))
+            kept.append(w.grad)
+        assert [g.tolist() for g in kept] == [[float(i)] * 2 for i in range(5)]
+        for i in range(5):
+            run(weft.ones(2, device=accelerator))
+            assert w.grad.tolist() == [5.0 + i] * 2
+
+    def test_a_number_is_not_a_truth_value(self, accelerator):
+        run, x = weft.capture(lambda x, k: x * k, warmup=1), weft.ones(2, dtype=weft.int32, device=accelerator)
+        for k in (1, 1.0, True, 0.0, -0.0) * 3:
+            assert run(x, k).dtype == (x * k).dtype
+            assert str(run(x, k).tolist()) == str((x * k).tolist())
+        with pytest.raises(TypeError, match=r"takes Tensors, got a NumPy array of shape \(2,\)"):
+            run(x, np.ones(2))
+
+    def test_defaults(self, accelerator):
+        run, x = (
+            weft.capture(lambda x: x + weft.ones(2, device=accelerator), warmup=1),
+            weft.ones(2, device=accelerator),
+        )
+        try:
+            for dtype in (weft.float32, weft.float64):
+                weft.set_default_dtype(dtype)
+                for _ in range(3):
+                    assert run(x).dtype == dtype
+        finally:
+            weft.set_default_dtype(weft.float32)
+
+    def test_hooks(self, accelerator):
+        model = nn.Identity()
+        run, x = weft.capture(lambda x: model(x) * 1, warmup=1), weft.ones(2, device=accelerator)
+        for change in (2.0, 3.0):
+            model.register_forward_hook(lambda module, args, output, k=change: output * k)
+            for _ in range(3):
+                assert run(x).tolist() == model(x).tolist()
+
+    def test_inside_another(self, accelerator):
+        inner = weft.capture(lambda x: x * 2, warmup=1)
+        outer = weft.capture(lambda x: inner(x) + 1, warmup=1)
+        for i in range(5):
+            assert inner(weft.full((2,), float(i), device=accelerator)).tolist() == [2.0 * i] * 2
+            assert outer(weft.full((2,), float(i), device=accelerator)).tolist() == [2.0 * i + 1] * 2
+
+    def test_as_many_recordings_as_are_kept(self, accelerator):
+        box = {"k": 0}
+        run, x = weft.capture(lambda x: x * box["k"], warmup=1), weft.ones(2, device=accelerator)
+        for k in [*range(6)] * 2:
+            box["k"] = k
+            for _ in range(3):
+                assert run(x).tolist() == [float(k)] * 2
+        assert len(run._steps) == 4
+
+
+class TestRefused:
+    """The eager result, and the reason why it is not captured."""
+
+    def check(self, make, reason, accelerator, *, warmup=2):
+        x = weft.ones(2, device=accelerator)
+        eager, captured = make(), make()
+        run = weft.capture(captured, warmup=warmup)
+        expected = [_values(eager(x)) for _ in range(6)]
+        with pytest.warns(RuntimeWarning, match=f"cannot be captured and runs as usual: {reason}"):
+            assert [_values(run(x)) for _ in range(6)] == expected
+        strict = weft.capture(make(), warmup=warmup, strict=True)
+        with pytest.raises(RuntimeError, match=reason):
+            [strict(x) for _ in range(6)]
+
+    @pytest.mark.parametrize("warmup", [1, 2])
+    def test_a_counter(self, accelerator, warmup):
+        def make():
+            count = 0
+
+            def step(x):
+                nonlocal count
+                count += 1
+                return x * count
+
+            return step
+
+        self.check(make, "it changes `count` on the host", accelerator, warmup=warmup)
+
+    def test_a_number_that_is_returned(self, accelerator):
+        def make():
+            numbers = iter(range(100))
+            return lambda x: (x * 2, next(numbers))
+
+        self.check(make, "it returns what the host has computed", accelerator)
+
+    def test_a_schedule(self, accelerator):
+        def make():
+            w = weft.Parameter(weft.ones(2, device=accelerator))
+            optimizer = optim.SGD([w], lr=0.1)
+            schedule = optim.schedulers.ExponentialLR(optimizer, 0.5)
+
+            def step(x):
+                (w * x).sum().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                schedule.step()
+                return w * 1
+
+            return step
+
+        self.check(make, "it changes the options of SGD on the host", accelerator)
+
+    def test_an_average_whose_weights_change(self, accelerator):
+        def make():
+            w = weft.Parameter(weft.ones(2, device=accelerator))
+            ema = optim.EMA([w], decay=0.5)
+
+            def step(x):
+                with weft.no_grad():
+                    w.__iadd__(x)
+                ema.update()
+                return weft.asarray(ema.averages()[0]) * 1
+
+            return step
+
+        self.check(make, "it changes the `step` of EMA", accelerator)
+
+    def test_an_optimizer_that_steps_twice(self, accelerator):
+        def make():
+            w = weft.Parameter(weft.ones(2, device=accelerator))
+            optimizer = optim.Adam([w], lr=0.1)
+
+            def step(x):
+                for _ in range(2):
+                    optimizer.zero_grad()
+                    (w * w * x).sum().backward()
+                    optimizer.step()
+                return w * 1
+
+            return step
+
+        self.check(make, "Adam steps twice in it", accelerator)
+
+    def test_a_hidden_state_that_is_given_on(self, accelerator):
+        def make():
+            state = weft.ones(2, device=accelerator)
+
+            def step(x):
+                nonlocal state
+                state = state * 2 + x
+                return state
+
+            return step
+
+        self.check(make, "it changes `state` on the host", accelerator)
+
+    def test_a_constant_of_the_cpu(self, accelerator):
+        def make():
+            table = weft.ones(2)
+
+            def step(x):
+                table.__iadd__(1)
+                return x * 2
+
+            return step
+
+        self.check(make, "it computes on cpu with a tensor of shape", accelerator)
+
+    def test_a_scaler_without_its_update(self, accelerator):
+        def make():
+            w = weft.Parameter(weft.ones(2, device=accelerator))
+            optimizer, scaler = optim.SGD([w], lr=0.1), weft.GradScaler(init_scale=4.0)
+
+            def step(x):
+                scaler.update(4.0)
+                optimizer.zero_grad()
+                scaler.scale((w * x).sum()).backward()
+                scaler.unscale_(optimizer)
+                return w.grad * 1
+
+            return step
+
+        self.check(make, "it has `unscale_` or `step` of a GradScaler without its `update`", accelerator)
+
+
+def _values(x):
+    return tuple(map(_values, x)) if isinstance(x, tuple) else x if isinstance(x, int) else x.tolist()
 
 
 class TestCapture:

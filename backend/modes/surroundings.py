@@ -1,0 +1,216 @@
+"""What a step reads of the host: variables that it closes over, globals, attributes of modules and of its own objects.
+
+A recording has all of that as it was, and may be replayed only while it is the same. Reading it again is cheap: what there
+is to read is found once.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..tape.tensor import Tensor
+
+__all__ = ["Surroundings"]
+
+LONGEST = 256  # of the lists and dicts that are looked into: longer ones are data
+DEEPEST = 8
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_OURS = __name__.partition(".")[0]
+_ANY: Any = object()  # stands for what the step changes itself
+_UNSET: Any = object()
+
+
+class _Place:
+    """Some variables that are read together."""
+
+    __slots__ = ("names", "read", "values")
+
+    def __init__(self, names: list[str], read: Callable[[], tuple]):
+        self.names, self.read, self.values = names, read, read()
+
+    def changes(self) -> Iterator[tuple[int, Any, Any]]:
+        """Index, what was there, and what is there now, of each that has changed; index −1 where they are others."""
+        now = self.read()
+        if len(now) != len(self.values):
+            yield -1, None, None
+        elif not all(map(operator.is_, now, self.values)):
+            for i, (was, value) in enumerate(zip(self.values, now)):
+                if was is not _ANY and was is not value and not _are_equal(was, value):
+                    yield i, was, value
+
+
+def _are_equal(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b)
+
+
+class Surroundings:
+    """All that `roots`, a step and what it is called with, can read by name.
+
+    Functions and objects are looked into where they are of the step's own package or of no installed one, Modules
+    wherever they are from; optimizers, schedules and the like of this library take part in a recording by themselves.
+    """
+
+    def __init__(self, *roots: Any):
+        step = roots[0]
+        while isinstance(step, functools.partial):
+            step = step.func
+        self.package = _top(step)
+        self.places: list[_Place] = []
+        self._seen: set[int] = set()
+        for root in roots:
+            self._enter(root, "", 0)
+
+    def is_current(self) -> bool:
+        """Whether all is as it was."""
+        for place in self.places:
+            now = place.read()
+            if len(now) != len(place.values) or not all(map(operator.is_, now, place.values)):
+                for _ in place.changes():
+                    return False
+        return True
+
+    def settle(self) -> list[tuple[str, Any, Any]]:
+        """Having run the step: names of what it has changed, with what was there and what is; from now on these are its own."""
+        found = []
+        for place in self.places:
+            for i, was, value in list(place.changes()):
+                if i < 0:
+                    place.read, place.values = tuple, ()
+                    continue
+                found.append((place.names[i], was, value))
+                place.values = (*place.values[:i], _ANY, *place.values[i + 1 :])
+        return found
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The Tensors among them."""
+        for place in self.places:
+            for value in place.values:
+                if isinstance(value, Tensor):
+                    yield value
+
+    # --- the search ---------------------------------------------------------------------------------------------------
+    def _enter(self, x: Any, name: str, depth: int) -> None:
+        if isinstance(x, (*PLAIN, Tensor)) or id(x) in self._seen or depth > DEEPEST:
+            return
+        self._seen.add(id(x))  # of what some place holds: no other gets its identity
+        if isinstance(x, types.FunctionType):
+            if not depth or self._is_own(x):
+                self._enter_function(x, depth)
+        elif isinstance(x, types.MethodType):
+            self._enter(x.__func__, name, depth)
+            self._enter(x.__self__, name, depth)
+        elif isinstance(x, functools.partial):
+            self._look([f"an argument of {name}"] * (1 + len(x.args)), lambda: (x.func, *x.args), depth)
+            self._enter(x.keywords, name, depth + 1)
+        elif isinstance(x, list | tuple | deque | set | frozenset):
+            if len(x) <= LONGEST:
+                self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth)
+        elif isinstance(x, dict):
+            if len(x) <= LONGEST:
+                self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth)
+        elif self._has_attributes(x):
+            values, slots = getattr(x, "__dict__", {}), _slots(type(x))
+            self._look([f"{name}.{key}" for key in values], lambda: tuple(values.values()), depth)
+            if slots:
+                self._look(
+                    [f"{name}.{key}" for key in slots], lambda: tuple([getattr(x, s, None) for s in slots]), depth
+                )
+            for kind in filter(self._is_own, type(x).__mro__):
+                self._enter_names(kind, list(vars(kind)))
+                for method in map(_function, vars(kind).values()):
+                    if isinstance(method, types.FunctionType):
+                        self._enter(method, name, depth + 1)
+
+    def _enter_function(self, f: types.FunctionType, depth: int) -> None:
+        cells, names = f.__closure__ or (), sorted(set(_names(f.__code__)))
+        if cells:
+            self._look(list(f.__code__.co_freevars), lambda: tuple(map(_content, cells)), depth)
+        known = [n for n in names if n in f.__globals__]
+        space = f.__globals__
+        if known:
+            self._look(known, lambda: tuple([space.get(n, _UNSET) for n in known]), depth)
+        if f.__defaults__:
+            self._look(["a default"] * len(f.__defaults__), lambda: tuple(f.__defaults__ or ()), depth)
+        for more in (f.__kwdefaults__, vars(f)):
+            if more:
+                self._enter(more, f.__name__, depth + 1)
+        for holder in [*(space[n] for n in known), *map(_content, cells)]:
+            if isinstance(holder, types.ModuleType | type) and not _is_ours(holder) and id(holder) not in self._seen:
+                self._enter_names(holder, names)
+
+    def _enter_names(self, holder: Any, names: list[str]) -> None:
+        """Plain values of another module or of a class that are asked for by these names."""
+        space = vars(holder)
+        known = [n for n in names if not n.startswith("__") and isinstance(space.get(n, _UNSET), (*PLAIN, Tensor))]
+        if known:
+            label = [f"{holder.__name__}.{n}" for n in known]
+            self.places.append(_Place(label, lambda: tuple([space.get(n, _UNSET) for n in known])))
+
+    def _look(self, names: list[str], read: Callable[[], tuple], depth: int) -> None:
+        place = _Place(names, read)
+        self.places.append(place)
+        for name, value in zip(place.names, place.values):
+            self._enter(value, name, depth + 1)
+
+    def _is_own(self, x: Any) -> bool:
+        top = _top(x)
+        return top != _OURS and (top == self.package or not _is_library(top))
+
+    def _has_attributes(self, x: Any) -> bool:
+        kind = type(x)
+        if isinstance(x, type | types.ModuleType):
+            return False
+        if hasattr(kind, "named_modules") or getattr(kind, "_is_read_by_steps", False):
+            return True
+        if any(map(_is_ours, kind.__mro__)):
+            return False
+        return self._is_own(kind) or kind is types.SimpleNamespace
+
+
+def _top(x: Any) -> str:
+    """The package that something is from, or is in."""
+    return str(x.__name__ if isinstance(x, types.ModuleType) else getattr(x, "__module__", "")).partition(".")[0]
+
+
+def _is_ours(x: Any) -> bool:
+    return _top(x) == _OURS
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The globals and attributes that a function asks for, and those of the functions in it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+@functools.cache
+def _is_library(top: str) -> bool:
+    """Whether a package is Python's or was installed: nothing that a program changes while it runs."""
+    if top == "__main__":
+        return False
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    return not top or top in sys.stdlib_module_names or "site-packages" in file or "dist-packages" in file
+
+
+def _function(x: Any) -> Any:
+    """What a property, a static or a class method calls."""
+    return getattr(x, "fget", None) or getattr(x, "__func__", x)
+
+
+def _slots(kind: type) -> list[str]:
+    found = [vars(k).get("__slots__", ()) for k in kind.__mro__]
+    return [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots) if name[:2] != "__"]
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not set yet
+        return _UNSET
