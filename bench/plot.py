@@ -29,13 +29,16 @@ def plot(results: dict, path: Path) -> list[Path]:
 
 # --- models -------------------------------------------------------------------------------------------------------------
 def _models(results: dict, path: Path) -> bool:
-    """Two panels, training and inference; in each, a group of bars for each model, on a logarithmic scale."""
+    """Two panels, training and inference; in each, a group of dots for each model, on a logarithmic scale.
+
+    Dots, as such a scale has no zero that the length of a bar could be measured from.
+    """
     entries = [e for e in of(results, "models") if best(e, "weft") or best(e, "torch")]
     if not entries:
         return False
     panels = [what for what in ("training", "inference") if any(f"-{what}" in e["name"] for e in entries)]
     groups = {what: _groups([e for e in entries if f"-{what}" in e["name"]]) for what in panels}
-    height = 1.5 + 0.23 * max(sum(len(bars) + 1.6 for bars in g.values()) for g in groups.values())
+    height = 1.5 + 0.23 * max(sum(len(dots) + 1.6 for dots in g.values()) for g in groups.values())
     with _figure(len(panels), size=(1 + 4.6 * len(panels), height)) as (figure, axes):
         for axis, what in zip(axes, panels):
             _draw_groups(axis, groups[what])
@@ -46,46 +49,45 @@ def _models(results: dict, path: Path) -> bool:
 
 
 def _groups(entries: list[dict]) -> dict[str, list[tuple[str, float, str]]]:
-    """For each model, bars (what, samples per second, colour): on a CPU, then on a GPU, float32 before half precision."""
+    """For each model, dots (what, samples per second, colour): on a CPU, then on a GPU, float32 before half precision."""
     groups: dict[str, list[tuple[str, float, str]]] = {}
     for entry in sorted(entries, key=lambda e: e["device"] != "cpu"):
         on, half = DEVICES[entry["device"]], ", bfloat16" * ("bfloat16" in entry["name"])
-        bars = groups.setdefault(entry["about"].split(",")[0].rsplit(" ", 1)[0], [])
+        dots = groups.setdefault(entry["about"].split(",")[0].rsplit(" ", 1)[0], [])
         for name, label in (("weft", "weft"), ("weft.capture", "weft.capture")):
             if "seconds" in entry["runs"].get(name, ()):
                 batch = f", batch {entry['units']:,}" if name == "weft" else ""
-                bars.append((f"{on}: {label}{half}{batch}", 1 / entry["runs"][name]["seconds"], OURS))
+                dots.append((f"{on}: {label}{half}{batch}", 1 / entry["runs"][name]["seconds"], OURS))
         if theirs := best(entry, "torch"):
             way = theirs[1].removeprefix("torch").lstrip(",. ")
-            bars.append((f"{on}: PyTorch{f' {way}' * bool(way)}{half}", 1 / theirs[0], THEIRS))
+            dots.append((f"{on}: PyTorch{f' {way}' * bool(way)}{half}", 1 / theirs[0], THEIRS))
     return groups
 
 
 def _draw_groups(axis: Any, groups: dict[str, list[tuple[str, float, str]]]) -> None:
-    at, bars_at = 0.0, []
-    for model, bars in groups.items():
+    at, dots_at = 0.0, []
+    for model, dots in groups.items():
         axis.text(0, at + 0.2, model, transform=axis.get_yaxis_transform(), fontsize=9, fontweight="bold", color=INK)
-        for label, value, colour in bars:
+        for label, value, colour in dots:
             at += 1
-            axis.barh(at, value, 0.8, color=colour)
+            axis.plot(value, at, "o", color=colour, markersize=5)
             axis.annotate(
                 measured_rate(value),
                 (value, at),
-                (3, 0),
+                (6, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=7,
                 color=INK,
             )
-            bars_at.append((at, label, value))
+            dots_at.append((at, label, value))
         at += 1.6
-    ticks, labels, values = zip(*bars_at)
+    ticks, labels, values = zip(*dots_at)
     axis.set_xscale("log")
-    axis.set_xlim(min(values) / 3, max(values) * 6)  # room for the numbers
+    axis.set_xlim(min(values) / 3, max(values) * 12)  # room for the numbers
     axis.set_ylim(at - 0.8, -0.9)
     axis.set_yticks(ticks, labels)
     axis.tick_params(axis="y", length=0, labelcolor=INK, labelsize=7)
-    axis.grid(False, axis="y")
 
 
 # --- operations, kernels ------------------------------------------------------------------------------------------------

@@ -22,6 +22,19 @@ from .workers import Task, Workers, seeded
 
 __all__ = ["DataLoader"]
 
+# What `repr` says, besides the data set and the size of a batch, where it is not 0, False or None.
+_SHOWN = (
+    "shuffle",
+    "seed",
+    "sampler",
+    "batch_sampler",
+    "drop_last",
+    "num_workers",
+    "collate_fn",
+    "transform",
+    "device",
+)
+
 
 @dataclass
 class _Position:
@@ -130,6 +143,8 @@ class DataLoader:
     >>> [y.tolist() for x, y in DataLoader(data, batch_size=4)]
     [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     >>> loader = DataLoader(data, batch_size=4, shuffle=True, seed=7)
+    >>> loader
+    DataLoader(ArrayDataset((10,) float32, (10,) int64), batch_size=4, shuffle=True, seed=7, device='cpu')
     >>> sorted(i for x, y in loader for i in y.tolist()) == list(range(10))
     True
 
@@ -343,6 +358,18 @@ class DataLoader:
         if self.device != "cpu":
             batch = batch if self.transform is None else with_first(self.transform, batch)
         return each(lambda a: asarray(a, device=self.device), batch)
+
+    def __repr__(self) -> str:
+        data = self.dataset
+        shown = repr(data) if type(data) is ArrayDataset else f"{type(data).__name__} of {len(data):,} samples"
+        parts = [shown] if self.batch_sampler is not None else [shown, f"batch_size={self.batch_size}"]
+        for name in _SHOWN:
+            value = getattr(self, name)
+            if isinstance(value, bool | int | str):
+                parts += [f"{name}={value!r}"] if value else []
+            elif value is not None:
+                parts.append(f"{name}={getattr(value, '__name__', type(value).__name__)}")
+        return f"DataLoader({', '.join(parts)})"
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy of the loader starts workers of its own."""

@@ -58,6 +58,12 @@ def load_npz(path: FilePath) -> DataSplits:
         if not x or x[:1] != y[:1]:
             expected, fix = f"`x_{part}` and `y_{part}` of the same length", "save the targets of these samples"
             raise fault(path, expected, f"shapes {x} and {y}", fix)
+        if arrays[f"x_{part}"].dtype.kind not in "biuf":
+            expected, fix = (
+                f"`x_{part}`, which must be real numbers",
+                "encode or convert it, with .astype(float) for instance",
+            )
+            raise fault(path, expected, f"dtype {arrays[f'x_{part}'].dtype}", fix)
     names: tuple[str, ...] = ()
     if arrays["y_train"].ndim == 1 and arrays["y_train"].dtype.kind in "iu" and len(arrays["y_train"]):
         names = tuple(str(i) for i in range(int(arrays["y_train"].max()) + 1))

@@ -141,7 +141,7 @@ class _Indexed(Module):
 class Sequential(_Indexed, Layer):
     """Modules applied one after the other, as `torch.nn.Sequential`: f = fₙ ∘ … ∘ f₁.
 
-    Two modules of which the first offers it (`Module.fused`) are one operation: a Linear and the ReLU or GELU("tanh")
+    Two modules of which the first offers it (`Module._fused`) are one operation: a Linear and the ReLU or GELU("tanh")
     after it, unless one of them has a hook. Indexing gives a module, slicing a Sequential.
 
     Parameters
@@ -177,7 +177,7 @@ class Sequential(_Indexed, Layer):
             if not isinstance(module, Module):
                 continue
             if previous is not None:
-                output = previous.fused(module, input)
+                output = previous._fused(module, input)
                 if output is not NotImplemented:
                     input, previous = output, None
                     continue

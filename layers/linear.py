@@ -58,7 +58,7 @@ class Linear(Layer):
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
 
-    def fused(self, following: Module, input: Tensor) -> Any:
+    def _fused(self, following: Module, input: Tensor) -> Any:
         """With a ReLU or GELU("tanh"), which `functional.linear` applies to its result, unless one of them is observed."""
         name = following._name_in_fusion()
         if name is None or type(self) is not Linear or self._hooks is not None or "forward" in self.__dict__:

@@ -14,16 +14,55 @@ from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
 from .state import IncompatibleKeys, load
 
-__all__ = ["Module", "Parameter"]
+__all__ = ["Buffer", "Module", "Parameter"]
+
+
+class Buffer(Tensor):
+    """A Tensor that is state but not learned: assigned to an attribute of a `Module`, it is registered as a buffer.
+
+    `module.mean = Buffer(x)` is `module.register_buffer("mean", Tensor(x))`.
+
+    Parameters
+    ----------
+    data : array of any array-API library, Tensor, number or nested sequence of numbers, optional
+        Its first value, by default of no elements; an array is kept, not copied.
+    persistent : bool, default True
+        Whether it is part of the state_dict.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> class Centre(nn.Module):
+    ...     def __init__(self):
+    ...         self.mean = nn.Buffer([1.0, 2.0])
+    ...
+    ...     def forward(self, x):
+    ...         return x - self.mean
+    >>> Centre().state_dict()
+    {'mean': tensor([1., 2.])}
+    """
+
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Any = None, *, persistent: bool = True):
+        super().__init__([] if data is None else data)
+        self.persistent = persistent
+
+    def __getstate__(self) -> Any:
+        return {**super().__getstate__(), "persistent": self.persistent}
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.persistent = state["persistent"]
 
 
 class Module:
     """Base of layers and models, as `torch.nn.Module`: assign Parameters and Modules to attributes, define `forward`.
 
-    There is nothing to register and nothing happens on assignment: parameters, buffers and children are found among the
-    attributes when they are asked for, in the order of assignment. Hence `super().__init__()` may be left out, and
-    assigning a plain Tensor where a Parameter was takes that parameter away (PyTorch raises TypeError). As in PyTorch,
-    modules inside lists and dicts are seen only if these are a `ModuleList` or `ModuleDict`.
+    There is nothing to register: parameters, buffers and children are found among the attributes when they are asked for,
+    in the order of assignment, which does no more than to note the name of a `Buffer`. Hence `super().__init__()` may be
+    left out, and assigning a plain Tensor where a Parameter was takes that parameter away (PyTorch raises TypeError). As
+    in PyTorch, modules inside lists and dicts are seen only if these are a `ModuleList` or `ModuleDict`.
 
     Attributes
     ----------
@@ -51,7 +90,7 @@ class Module:
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name → is it part of the state_dict?
     _optional_state: tuple[str, ...] = ()  # buffers that a state_dict may lack
 
-    def fused(self, following: Module, input: Any) -> Any:
+    def _fused(self, following: Module, input: Any) -> Any:
         """This module and the one after it as a single operation, where there is one: `Sequential` asks for it.
 
         Parameters
@@ -98,6 +137,13 @@ class Module:
         return self._hooks.call(self, args, kwargs)
 
     # --- what it is made of -------------------------------------------------------------------------------------------
+    if not TYPE_CHECKING:  # a class that has this may be assigned anything, to a type checker
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if isinstance(value, Buffer):
+                self._buffers = {**self._buffers, _attribute_name(self, name): value.persistent}
+            object.__setattr__(self, name, value)
+
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assign a parameter, after a check of its name and type.
 

@@ -287,8 +287,15 @@ class _Observer:
     def begin(self, module: Module, args: tuple) -> None:
         self.costs.append(0)
 
-    def end(self, name: str) -> Callable:
-        return lambda module, args, output: self.see(name, module, args, output, self.costs.pop())
+    def end(self, name: str, is_leaf: bool) -> Callable:
+        """A hook that reports a layer; a module of modules too, if products run in it besides those of its layers."""
+
+        def end(module: Module, args: tuple, output: Any) -> None:
+            cost = self.costs.pop()
+            if is_leaf or cost:
+                self.see(name, module, args, output, cost)
+
+        return end
 
     def add(self, operation: Operation) -> Callable[[Any], None]:
         """What a watcher is asked: the costs of an operation go to the innermost layer that it runs in."""
@@ -304,12 +311,14 @@ class _Observer:
         y = next((o for o in (output if isinstance(output, tuple) else (output,)) if isinstance(o, Tensor)), None)
         if x is None or y is None:
             return
+        is_known = id(y) in self.fields and next(module.children(), None) is not None  # a layer inside has returned it
         field = self.after(module, x, y)
         self.fields[id(y)] = y, field
         batch = max(1, x.shape[0]) if x.ndim else 1
         new = [p for p in module.parameters(recurse=False) if id(p) not in self.counted]
         self.counted |= {id(p) for p in new}
-        memory = 0 if y is x or isinstance(module, Flatten | Unflatten) else y.size * y.dtype.itemsize
+        is_counted = y is x or is_known or isinstance(module, Flatten | Unflatten)
+        memory = 0 if is_counted else y.size * y.dtype.itemsize
         known = mult_adds(module, x, y)
         self.layers.append(
             LayerSummary(
@@ -341,9 +350,9 @@ def _observe(model: Module, x: Tensor) -> list[LayerSummary]:
     modes = [(module, module.training) for module in model.modules()]
     handles = []
     for name, module in model.named_modules():
-        if next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None:
-            handles.append(module.register_forward_pre_hook(observer.begin, prepend=True))
-            handles.append(module.register_forward_hook(observer.end(name)))
+        is_leaf = next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
+        handles.append(module.register_forward_pre_hook(observer.begin, prepend=True))
+        handles.append(module.register_forward_hook(observer.end(name, is_leaf)))
     model.eval()
     try:
         with watching(observer.add):

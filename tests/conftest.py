@@ -101,7 +101,7 @@ def pytest_sessionfinish(session):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Registers, shared memory and spills of all CUDA kernels, from the properties that kernels/test_compiler.py records."""
+    """Registers, shared memory and spills of all CUDA kernels, as toolchain/test_compiler.py records them."""
     records = _properties(terminalreporter, "kernels")
     if any(records):
         from weft.kernels.toolchain.compiler import Resources

@@ -89,7 +89,8 @@ def plot_history(
     """Write the learning curves of a `Trainer.history` to a PNG file: loss, and accuracy (as error) if there is one.
 
     Both on logarithmic scales where values span more than a factor of 4, so that late progress shows. Below stands the
-    reading of `bias_variance`.
+    reading of `bias_variance`. One epoch is marked in all panels: that of the lowest validation loss, which `Checkpoint`
+    keeps.
 
     Parameters
     ----------
@@ -125,8 +126,9 @@ def plot_history(
     if "accuracy" in history[-1]:
         panels.append(("accuracy", "error (%)", lambda v: 100 * (1 - v)))
     with _figure(len(panels)) as (figure, axes):
+        best = _best_row(history)
         for i, (axis, (column, label, scale)) in enumerate(zip(axes, panels)):
-            _draw_curves(axis, history, column, scale, test or {}, named=i == 0)
+            _draw_curves(axis, history, column, scale, test or {}, best, named=i == 0)
             axis.set_title(label, loc="left", fontsize=9, color=_INK)
             axis.set_xlabel("epoch")
         figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
@@ -135,8 +137,20 @@ def plot_history(
         _write(figure, path)
 
 
+def _best_row(history: Sequence[dict[str, float]]) -> int | None:
+    """Which of several rows has the lowest validation loss; None if none has one."""
+    losses = [row.get("val_loss", math.nan) for row in history]
+    return None if len(losses) < 2 or np.isnan(losses).all() else int(np.nanargmin(losses))
+
+
 def _draw_curves(
-    axis: Any, history: Sequence[dict[str, Any]], column: str, scale: Any, test: dict[str, float], named: bool
+    axis: Any,
+    history: Sequence[dict[str, Any]],
+    column: str,
+    scale: Any,
+    test: dict[str, float],
+    best: int | None,
+    named: bool,
 ) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -152,10 +166,9 @@ def _draw_curves(
         if np.isnan(shown).all():
             continue
         axis.plot(epochs, shown, color=colour, label=name, marker="o" if len(epochs) < 3 else None, markersize=4)
-        if name == "validation" and len(epochs) > 1:
-            best = int(np.nanargmin(shown))
+        if name == "validation" and best is not None:
             marker = {"markersize": 5, "markeredgecolor": "white", "clip_on": False}
-            axis.plot(epochs[best], shown[best], "o", color=colour, label="best validation", **marker)
+            axis.plot(epochs[best], shown[best], "o", color=colour, label="lowest validation loss", **marker)
     if column in test:
         value = max(scale(test[column]), floor)
         axis.plot(

@@ -228,6 +228,8 @@ class Trainer(Predictor):
             capture=capture,
             listeners=self._listeners,
         )
+        if type(self).train_step is not Trainer.train_step:
+            self.stepper.train_step = self.train_step  # type: ignore[method-assign]
         self.progress = Progress()
         self._run_state = RunState(self)
         self.mean_loss = Mean()
@@ -480,6 +482,21 @@ class Trainer(Predictor):
         is_half = self.precision is not None and output.dtype.itemsize < 4 and is_real_floating(output.dtype)
         is_half &= bool(self.metrics)  # the logits of a language model are gigabytes
         return astype(output.detach(), np.dtype(np.float32)) if is_half else output, loss
+
+    def train_step(self, *batch: Tensor) -> tuple[Tensor, Any, Tensor | None]:
+        """What the device does for a batch; to be overridden by who wants another step.
+
+        Parameters
+        ----------
+        *batch : Tensor
+            Inputs of the model and, as the last one, the target.
+
+        Returns
+        -------
+        tuple
+            The loss, the model's output or None, and the norm of the gradient or None, as `StepResult` has them.
+        """
+        return Step.train_step(self.stepper, *batch)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which model and loss are called.

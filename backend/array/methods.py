@@ -14,9 +14,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ..device import devices, dtypes
+from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.sharing import View, changed, root_of, views_of
 from ..tape.tensor import Axes, DType, Operand, Tensor, innermost, wrap
+from ..tape.watching import tell_written
 from . import elementwise, indexing, linalg, manipulation, products, reductions
 from .creation import asarray
 from .spellings import DIM, DIMS, spelled
@@ -74,6 +76,8 @@ def _inplace(f: Callable, name: str) -> Callable:
             return _replace(self, new)
         self.data[...] = new.data
         changed(self.data)
+        if autograd.watch is not None:
+            tell_written(self, new)
         return self
 
     operator.__name__ = name
@@ -135,6 +139,8 @@ def _replace(x: Tensor, new: Tensor) -> Tensor:
 
 def _rebind(x: Tensor, new: Tensor) -> None:
     x.data, x._depth, x._node, x.requires_grad, x._saved = new.data, new._depth, new._node, new.requires_grad, False
+    if autograd.watch is not None:
+        tell_written(x, new)
 
 
 ARITHMETIC: dict[str, Callable] = {
@@ -175,6 +181,8 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
     else:
         self.data[key] = innermost(value)
         changed(indexing.part(self.data, key))
+        if autograd.watch is not None:
+            tell_written(self, value, key)
 
 
 def _iter(self: Tensor) -> Any:

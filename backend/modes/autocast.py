@@ -8,8 +8,8 @@ terms, exponentials and powers in float32. Whatever says nothing runs in the dty
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..tape.tensor import DType, Parameter, Tensor
 
 __all__ = ["autocast", "is_autocast_enabled"]
 
+F = TypeVar("F", bound=Callable[..., Any])
 FLOAT32 = np.dtype(np.float32)
 
 
@@ -79,13 +80,13 @@ class autocast:
     def __exit__(self, *error: object) -> None:
         _mode.cast = self._outer.pop()
 
-    def __call__(self, function: Any) -> Any:
+    def __call__(self, function: F) -> F:
         @functools.wraps(function)
         def inside(*args: Any, **options: Any) -> Any:
             with autocast(self.dtype, enabled=self.enabled):
                 return function(*args, **options)
 
-        return inside
+        return cast(F, inside)
 
 
 def is_autocast_enabled() -> bool:

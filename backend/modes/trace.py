@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -28,12 +29,15 @@ class TracedOperation(NamedTuple):
         Keyword arguments, as they were given.
     outputs : tuple
         The results, one or several.
+    input_names, output_names : tuple of str
+        What inputs and outputs are called in the listing, empty for what is no Tensor. A Tensor that is written to has
+        another name from then on.
 
     Examples
     --------
     >>> operation = weft.traced(lambda x: weft.sum(x, axis=0), weft.ones((2, 3))).operations[0]
-    >>> operation.name, operation.static
-    ('sum', {'axis': 0})
+    >>> operation.name, operation.static, operation.input_names, operation.output_names
+    ('sum', {'axis': 0}, ('x0',), ('x1',))
     """
 
     name: str
@@ -41,6 +45,8 @@ class TracedOperation(NamedTuple):
     inputs: tuple[Any, ...]
     static: dict[str, Any]
     outputs: tuple[Any, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
 
 
 class Trace:
@@ -79,8 +85,9 @@ class Trace:
         self.result: Any = None
         self._thread = get_ident()
         self._names = dict(named)  # by id, with the tensor itself: as long as it lives, no other has its id
-        for x in inputs:
-            self._name(x)
+        self._taken = {name for _, name in named.values()}
+        self._fresh = (f"x{i}" for i in itertools.count())
+        self._input_names = self._all(inputs)
 
     def __iter__(self) -> Iterator[TracedOperation]:
         return iter(self.operations)
@@ -103,34 +110,54 @@ class Trace:
         """
         return self._name(tensor)
 
-    def _name(self, tensor: Tensor) -> str:
-        known = self._names.get(id(tensor))
-        if known is None:
-            taken = sum(name.startswith("x") and name[1:].isdigit() for _, name in self._names.values())
-            known = self._names[id(tensor)] = tensor, f"x{taken}"
-        return known[1]
+    def _name(self, tensor: Tensor, *, anew: bool = False) -> str:
+        if anew or id(tensor) not in self._names:
+            self._names[id(tensor)] = tensor, next(name for name in self._fresh if name not in self._taken)
+        return self._names[id(tensor)][1]
+
+    def _all(self, values: Iterable[Any]) -> tuple[str, ...]:
+        return tuple(self._name(x) if isinstance(x, Tensor) else "" for x in values)
 
     def _add(self, operation: Operation) -> Callable[[Any], Any]:
+        name, primitive, inputs, static, is_backward = operation
+        if is_backward or primitive is None or get_ident() != self._thread:
+            return lambda result: None
+        given = self._all(inputs)
+
         def end(result: Any) -> None:
-            outputs = result if isinstance(result, tuple) else (result,)
-            name, primitive, inputs, static, _ = operation
-            self.operations.append(TracedOperation(name, primitive, inputs, static, outputs))
-            for x in (*inputs, *outputs):
-                if isinstance(x, Tensor):
-                    self._name(x)
+            if result is not None:  # else it has failed
+                outputs = result if isinstance(result, tuple) else (result,)
+                found = TracedOperation(name, primitive, inputs, static, outputs, given, self._all(outputs))
+                self.operations.append(found)
 
-        mine = not operation.is_backward and get_ident() == self._thread
-        return end if mine else lambda result: None
+        return end
 
-    def _shown(self, x: Any) -> str:
-        return self._name(x) if isinstance(x, Tensor) else f"{x!r:.40}"
+    def _written(self, tensor: Tensor, value: Any, key: Any) -> None:
+        """Note that a Tensor has become `value`, or that its part `key` has."""
+        if get_ident() != self._thread:
+            return
+        if key is None:
+            self._names[id(tensor)] = tensor, self._name(value)
+            return
+        given = self._all((tensor, value))
+        result = (self._name(tensor, anew=True),)
+        self.operations.append(
+            TracedOperation("setitem", None, (tensor, value), {"key": key}, (tensor,), given, result)
+        )
+
+    def _shown(self, x: Any, name: str = "") -> str:
+        if name or isinstance(x, Tensor):
+            return name or self._name(x)
+        text = repr(x)
+        return text if len(text) <= 40 else type(x).__name__
 
     def __str__(self) -> str:
-        rows: list[tuple[str, Any]] = [(self._name(x), x) for x in self.inputs]
-        for name, _, inputs, static, outputs in self.operations:
-            given = [*map(self._shown, inputs), *(f"{key}={self._shown(value)}" for key, value in static.items())]
-            results = ", ".join(map(self._shown, outputs))
-            rows.append((f"{results} = {name}({', '.join(given)})", outputs[0] if outputs else None))
+        rows: list[tuple[str, Any]] = list(zip(self._input_names, self.inputs))
+        for operation in self.operations:
+            given = [*map(self._shown, operation.inputs, operation.input_names)]
+            given += [f"{key}={self._shown(value)}" for key, value in operation.static.items()]
+            results = ", ".join(map(self._shown, operation.outputs, operation.output_names))
+            rows.append((f"{results} = {operation.name}({', '.join(given)})", next(iter(operation.outputs), None)))
         width = max((len(text) for text, _ in rows), default=0) + 6
         return "\n".join(f"{text:{width}}{x.shape} {x.dtype}" if isinstance(x, Tensor) else text for text, x in rows)
 
@@ -163,19 +190,16 @@ class Trace:
                 lines.append(f'  "{name}" [shape=ellipse]')
             return source[name]
 
-        used = {self._name(x) for op in self.operations for x in op.inputs if isinstance(x, Tensor)}
-        for i, (name, _, inputs, _, outputs) in enumerate(self.operations):
-            arrows = [(leaf(self._name(x)), x) for x in inputs if isinstance(x, Tensor)]
+        used = {name for operation in self.operations for name in operation.input_names}
+        for i, (name, _, inputs, _, outputs, given, results) in enumerate(self.operations):
+            arrows = [(leaf(at), x) for at, x in zip(given, inputs) if at]
             lines.append(f'  op{i} [shape=box, label="{name}"]')
             lines += [f'  {at} -> op{i} [label="{x.shape}"]' for at, x in arrows]
-            for x in outputs:
-                if isinstance(x, Tensor) and self._name(x) in used:
-                    source[self._name(x)] = f"op{i}"
-                elif isinstance(x, Tensor):
-                    lines += [
-                        f'  "{self._name(x)}" [shape=ellipse]',
-                        f'  op{i} -> "{self._name(x)}" [label="{x.shape}"]',
-                    ]
+            for to, x in zip(results, outputs):
+                if to in used:
+                    source[to] = f"op{i}"
+                elif to:
+                    lines += [f'  "{to}" [shape=ellipse]', f'  op{i} -> "{to}" [label="{x.shape}"]']
         return "\n".join([*lines, "}"])
 
 
@@ -207,6 +231,6 @@ def traced(f: Callable, *args: Any, **kwargs: Any) -> Trace:
     parameters = f.named_parameters() if hasattr(f, "named_parameters") else ()
     named = {id(p): (p, name) for name, p in parameters}
     found = Trace([x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)], named)
-    with watching(found._add):
+    with watching(found._add, found._written):
         found.result = f(*args, **kwargs)
     return found

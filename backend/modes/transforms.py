@@ -194,7 +194,7 @@ def _differentiate(
     depth = _mode.level + 1
     leaves = [wrap(t if nested else innermost(t), t.device, depth).requires_grad_() for t in inputs]
     base = min(_mode.base, depth) if nested else depth
-    found = Found()
+    found = Gradients()
     with _tape(depth, base=base, nested=nested, captured=_mode.captured if nested else captured):
         with enable_grad():
             value = call(leaves)
@@ -208,7 +208,7 @@ def _differentiate(
     return (_lower(value.data, value.device) if mine else value, *gradients)
 
 
-class Found:
+class Gradients:
     """Gradients that arrived, by tensor."""
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ def _on_demand(outs: tuple, again: Callable[[], tuple], given: list[Tensor], use
     then = [(t, t.data, t.requires_grad, t._depth) for t in {id(t): t for t in (*given, *used)}.values()]
 
     def vjp(g: tuple, need: Any, into: Any) -> list:
-        found = Found()
+        found = Gradients()
         with (
             _as_leaves(then),
             _replay(state),

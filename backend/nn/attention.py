@@ -154,7 +154,7 @@ def bounded(xp: Any, mask: Any, dtype: Any) -> Any:
     """A mask of numbers in another dtype: what is finite stays finite, as −∞ alone says that a key takes no part."""
     if mask.dtype == dtype:
         return mask
-    if dtypes.of(mask).itemsize > 2:
+    if finfo(dtype).max < finfo(dtypes.of(mask)).max:
         top = finfo(dtype).max
         mask = xp.where(xp.isinf(mask), mask, xp.clip(mask, -top, top))
     return xp.astype(mask, dtype)

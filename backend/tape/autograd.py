@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 import numpy as np
 
@@ -277,14 +277,15 @@ def primitive(
                 if not moves:
                     return _record(name, out, pullback, parents, device, depth)
                 found = _record(name, out, pullback, parents, device, depth, Move)
-                link(args[0], found, call, args[1:], static)
+                if isinstance(args[0], Tensor):
+                    link(args[0], found, call, args[1:], static)
                 return found
             _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
         if isinstance(out, tuple):
             found = _retuple(out, [wrap(o, device, depth) for o in out])
         else:
             found = wrap(out, device, depth)
-        if moves:
+        if moves and isinstance(args[0], Tensor):
             link(args[0], found, call, args[1:], static)
         return found
 
@@ -604,6 +605,12 @@ class _GradMode:
     enabled: bool
     before: list[bool]
 
+    @overload
+    def __new__(cls, f: F) -> F: ...  # type: ignore[misc]
+
+    @overload
+    def __new__(cls) -> Self: ...
+
     def __new__(cls, f: Callable | None = None) -> Any:
         mode = super().__new__(cls)
         mode.before = []
@@ -616,13 +623,13 @@ class _GradMode:
     def __exit__(self, *_: Any) -> None:
         _mode.enabled = self.before.pop()
 
-    def __call__(self, f: Callable) -> Callable:
+    def __call__(self, f: F) -> F:
         @functools.wraps(f)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with type(self)():
                 return f(*args, **kwargs)
 
-        return wrapped
+        return cast(F, wrapped)
 
 
 class no_grad(_GradMode):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from . import autograd
 from .tensor import Tensor
 
-__all__ = ["Operation", "Watcher", "watched", "watching"]
+__all__ = ["Operation", "Watcher", "tell_written", "watched", "watching"]
 
 
 class Operation(NamedTuple):
@@ -36,6 +36,7 @@ class Operation(NamedTuple):
 Watcher = Callable[[Operation], Callable[[Any], Any]]  # → what is called with the result
 
 _watchers: list[Watcher] = []
+_readers: list[Callable[[Tensor, Any, Any], None]] = []  # of what is written in place
 
 
 class _Inside(threading.local):
@@ -48,15 +49,27 @@ _inside = _Inside()
 
 
 @contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
-    """Have `watcher` called for each operation within the block, in any thread."""
+def watching(watcher: Watcher, written: Callable[[Tensor, Any, Any], None] | None = None) -> Iterator[None]:
+    """Have `watcher` called for each operation within the block, in any thread.
+
+    `written(tensor, value, key)` is called after a Tensor has become `value` in place, or its part `key` has (else None).
+    """
     _watchers.append(watcher)
+    if written is not None:
+        _readers.append(written)
     autograd.watch = _operation
     try:
         yield
     finally:
         _watchers[:] = [w for w in _watchers if w is not watcher]
+        _readers[:] = [r for r in _readers if r is not written]
         autograd.watch = _operation if _watchers else None
+
+
+def tell_written(tensor: Tensor, value: Any, key: Any = None) -> None:
+    """Tell those who watch that a Tensor has another value now."""
+    for reader in _readers:
+        reader(tensor, value, key)
 
 
 def watched(name: str, function: Callable, *args: Any) -> Any:

@@ -25,10 +25,14 @@ HERE = Path(__file__).parent
 # The sanitizer's instrumentation without its library (runtime.cpp answers the calls); loads and stores stay as the
 # source has them (no vectors, no loops turned into memcpy), and a · b + c is rounded twice unless fmaf is asked for.
 _KERNEL = ("-O1", "-g1", "-gdwarf-4", "-fsanitize=thread", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-w")
-_GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns")
+_CALLS = ("-fno-builtin-memcpy", "-fno-builtin-memmove", "-fno-builtin-memset")  # else GCC moves a few bytes unseen
+_GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", *_CALLS)
 _CLANG = ("-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-read-before-write")
 _RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
 _COMMON = ("-std=c++17", "-fPIC")
+
+# To the assembler these names are the runtime's, which checks: compilers call them also where no source does.
+_COPIES = r'asm("memcpy = emulator_memcpy\nmemmove = emulator_memmove\nmemset = emulator_memset");'
 
 _SHARED = re.compile(
     r"__shared__\s+(?:__align__\((\d+)\)\s+)?((?:unsigned\s+)?[\w:]+(?:<[^;]*>)?)\s+(\w+)\s*((?:\[[^\]]*\])*)\s*;"
@@ -114,7 +118,7 @@ def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER) ->
     table = ", ".join(f'{{emulator_call_{i}, "{e}"}}' for i, e in enumerate(expressions))
     describe = "".join(f"    emulator_signature({e}, emulator_signatures[{i}]);\n" for i, e in enumerate(expressions))
     text = (
-        f'#include "device.h"\n{body}\n#line 1 "instantiations"\n{entries}'
+        f'{_COPIES}\n#include "device.h"\n{body}\n#line 1 "instantiations"\n{entries}'
         f'extern "C" {{\nstruct {{ void (*call)(void**); const char* name; }} emulator_entries[] = {{{table}}};\n'
         f"char emulator_signatures[{len(expressions)}][256];\n}}\n"
         f"__attribute__((constructor)) static void emulator_describe_all() {{\n{describe}}}\n"
@@ -167,11 +171,14 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def locate(path: Path, offset: int) -> tuple[str, int] | None:
-    """File and line of the code before a return address: the innermost line that lies in a CUDA source."""
+    """File and line of the code before a return address: the innermost line that lies in a CUDA source.
+
+    Clang gives a function's first instructions no line but the very first: then that of what comes before.
+    """
     tool = shutil.which("addr2line") or shutil.which("llvm-addr2line")
     if not tool or not offset:
         return None
-    command = [tool, "-i", "-e", str(path), hex(offset - 1)]
+    command = [tool, "-i", "-e", str(path), *(hex(before) for before in range(offset - 1, max(0, offset - 64), -1))]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     for place in text.splitlines():
         if found := re.match(r"(.+\.cuh?):(\d+)", place):  # a discriminator may follow

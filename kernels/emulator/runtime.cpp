@@ -822,13 +822,22 @@ void __tsan_func_entry(void*) {
 }
 void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
-void* __tsan_memcpy(void* to, const void* from, unsigned long n) {
-    access(from, n, READ, __builtin_return_address(0), false);
-    access(to, n, WRITE, __builtin_return_address(0), false);
-    return memcpy(to, from, n);
-}
-void* __tsan_memset(void* to, int value, unsigned long n) {
-    access(to, n, WRITE, __builtin_return_address(0), false);
-    return memset(to, value, n);
-}
+// Copies and fills: to clang from 16 on they are hooks, before that, and to GCC, calls of the functions (renamed: build.py).
+#define COPY(name, function)                                        \
+    void* name(void* to, const void* from, unsigned long n) {       \
+        access(from, n, READ, __builtin_return_address(0), false);  \
+        access(to, n, WRITE, __builtin_return_address(0), false);   \
+        return function(to, from, n);                               \
+    }
+#define FILL(name)                                                  \
+    void* name(void* to, int value, unsigned long n) {              \
+        access(to, n, WRITE, __builtin_return_address(0), false);   \
+        return memset(to, value, n);                                \
+    }
+COPY(__tsan_memcpy, memcpy)
+COPY(__tsan_memmove, memmove)
+FILL(__tsan_memset)
+COPY(emulator_memcpy, memcpy)
+COPY(emulator_memmove, memmove)
+FILL(emulator_memset)
 }

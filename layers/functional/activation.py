@@ -1,4 +1,4 @@
-"""Activations, with PyTorch's names and signatures; the formulas stand with the primitives in `backend/activation.py`.
+"""Activations, with PyTorch's names and signatures; the formulas stand with the primitives in `backend/nn/activation.py`.
 
 `inplace` is accepted and changes nothing: results are always new memory, which the tape may need.
 """

@@ -1,4 +1,4 @@
-"""Attention, with PyTorch's name and signature; the formulas are in `backend/attention.py`."""
+"""Attention, with PyTorch's name and signature; the formulas are in `backend/nn/attention.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses, with PyTorch's names and signatures; the formulas stand with the primitives in `backend/loss.py`.
+"""Losses, with PyTorch's names and signatures; the formulas stand with the primitives in `backend/nn/loss.py`.
 
 `reduction` is "mean", "sum" or "none"; `size_average` and `reduce` are PyTorch's deprecated way of saying it, with its
 warning. Integer and boolean targets are converted to the input's dtype where the loss is arithmetic (PyTorch refuses

@@ -1,4 +1,4 @@
-"""Normalisations, with PyTorch's names and signatures; the formulas are in `backend/normalization.py`."""
+"""Normalisations, with PyTorch's names and signatures; the formulas are in `backend/nn/normalization.py`."""
 
 from __future__ import annotations
 

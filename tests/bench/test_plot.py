@@ -44,7 +44,21 @@ def test_three_pictures(tmp_path):
     assert first == [path.read_bytes() for path in plot.plot(results, tmp_path / "a.json")]
 
 
-def test_groups_and_their_bars():
+def test_no_bar_begins_where_a_logarithmic_axis_happens_to(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plot, "_write", lambda figure, path: figures.append(figure))
+    plot.plot({**WHO, "machines": MACHINES, "benches": ENTRIES}, tmp_path / "a.json")
+    models, operations, kernels = figures
+    assert not any(axis.patches for axis in models.axes)
+    rates = [x for axis in models.axes for line in axis.get_lines() for x in line.get_xdata()]
+    assert rates == pytest.approx([1000, 500, 1e5, 1e6, 1e7])
+    for figure, start in ((operations, 1.0), (kernels, 0.0)):  # as fast as PyTorch; nothing
+        (axis,) = figure.axes
+        assert axis.patches
+        assert all(bar.get_x() == start or bar.get_x() + bar.get_width() == start for bar in axis.patches)
+
+
+def test_groups_and_their_dots():
     groups = plot._groups(ENTRIES[1:2] + ENTRIES[:1])
     assert list(groups) == ["MLP"]
     assert [label for label, _, _ in groups["MLP"]] == [

@@ -416,3 +416,25 @@ def test_positional_arguments_stand_where_pytorch_has_them():
     order = """dataset batch_size shuffle sampler batch_sampler num_workers collate_fn pin_memory drop_last timeout
         worker_init_fn multiprocessing_context generator"""
     assert " ".join(list(inspect.signature(DataLoader).parameters)[:13]) == " ".join(order.split())
+
+
+class TestRepr:
+    def test_of_arrays(self, data):
+        arrays = "ArrayDataset((23, 3) uint8, (23,) int64)"
+        assert repr(DataLoader(data, 4)) == f"DataLoader({arrays}, batch_size=4, device='cpu')"
+        assert repr(DataLoader(data, 4, shuffle=True, seed=3, drop_last=True)) == (
+            f"DataLoader({arrays}, batch_size=4, shuffle=True, seed=3, drop_last=True, device='cpu')"
+        )
+        loader = DataLoader(data, transform=Standardize(), collate_fn=tuple, num_workers=2, seed=0)
+        assert repr(loader).endswith(
+            "batch_size=1, num_workers=2, collate_fn=tuple, transform=Standardize, device='cpu')"
+        )
+
+    def test_is_short_whatever_the_data_and_the_sampler(self):
+        numbers = list(range(10_000))
+        assert repr(DataLoader(numbers, None, sampler=np.arange(10_000), seed=0)) == (
+            "DataLoader(list of 10,000 samples, batch_size=None, sampler=ndarray, device='cpu')"
+        )
+        assert repr(DataLoader(numbers, batch_sampler=[[1, 2]], seed=0)) == (
+            "DataLoader(list of 10,000 samples, batch_sampler=list, device='cpu')"
+        )

@@ -19,6 +19,17 @@ __global__ void turn_triples(const float* x, float* y) {
     reinterpret_cast<Triple*>(y)[threadIdx.x] = Triple{v.c, v.b, v.a};
 }
 
+// y by every kind of copy: 16 numbers of x, n bytes of x twice, n bytes of zeros.
+struct Row {
+    float at[16];
+};
+__global__ void copy_rows(const float* x, float* y, int n) {
+    if (threadIdx.x == 0) reinterpret_cast<Row*>(y)[0] = reinterpret_cast<const Row*>(x)[0];
+    if (threadIdx.x == 1) memcpy(y + 16, x + 16, n);
+    if (threadIdx.x == 2) memmove(y + 32, x + 32, n);
+    if (threadIdx.x == 3) memset(y + 48, 0, n);
+}
+
 // y counts the positive x, by atomics in shared and in global memory.
 __global__ void count(const float* x, int* y) {
     __shared__ int inside;
@@ -163,4 +174,56 @@ __global__ void writes_const(const float* x, float* y) {
 
 __global__ void partial_mask(float* y) {
     y[threadIdx.x] = __shfl_sync(0xffffu, 1.0f, 0);  // fault
+}
+
+__global__ void copies_structure_outside(const float* x, float* y) {
+    if (threadIdx.x == 4) *reinterpret_cast<Row*>(y) = reinterpret_cast<const Row*>(x)[threadIdx.x];  // fault: x has four
+}
+
+__global__ void writes_structure_outside(float* y) {
+    Row row;
+    for (int i = 0; i < 16; ++i) row.at[i] = static_cast<float>(i * threadIdx.x);
+    reinterpret_cast<Row*>(y)[threadIdx.x] = row;  // fault: y has room for four
+}
+
+__global__ void copies_constant_length(const float* x, float* y) {
+    memcpy(y + 16 * threadIdx.x, x + 16 * threadIdx.x, 64);  // fault: the fifth thread
+}
+
+__global__ void copies_few_bytes(const float* x, float* y) {
+    memcpy(y, x + 62, 12);  // fault: the last four
+}
+
+__global__ void copies_variable_length(const float* x, float* y) {
+    memcpy(y, x, 33 * blockDim.x);  // fault: 8 bytes too many
+}
+
+__global__ void moves_outside(const float* x, float* y) {
+    memmove(y + 1, x, 32 * blockDim.x);  // fault
+}
+
+__global__ void moves_constant_length(const float* x, float* y) {
+    memmove(y + 1, x, 256);  // fault
+}
+
+__global__ void fills_outside(float* y) {
+    memset(y + 1, 0, 32 * blockDim.x);  // fault
+}
+
+__global__ void fills_constant_length(float* y) {
+    memset(y + 1, 0, 256);  // fault
+}
+
+__global__ void copies_outside_shared(const float* x, float* y) {
+    __shared__ float tile[4];
+    memcpy(tile, x, 4 * blockDim.x);  // fault: twice as many
+    y[threadIdx.x] = tile[threadIdx.x / 2];
+}
+
+__global__ void copies_uninitialised(float* y) {
+    memcpy(y, y + 32, 16 * blockDim.x);  // fault: nobody wrote y
+}
+
+__global__ void copies_race(const float* x, float* y) {
+    memcpy(y, x, 4 * blockDim.x);  // fault: each thread writes all
 }

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from weft.kernels.emulator import build
 from weft.kernels.toolchain import launch
 
 PLANTED = Path(__file__).with_name("planted.cu")
-reverse, turn_triples, count = (launch.Kernel(PLANTED, name) for name in ("reverse", "turn_triples", "count"))
+RIGHT = ("reverse", "turn_triples", "copy_rows", "count")
+reverse, turn_triples, copy_rows, count = (launch.Kernel(PLANTED, name) for name in RIGHT)
 INSTRUCTIONS = PLANTED.with_name("instructions.cu")
 product = launch.Kernel(INSTRUCTIONS, "product", launch.HALVES, (False, True))
 convert = launch.Kernel(INSTRUCTIONS, "convert", launch.HALVES)
@@ -60,6 +62,24 @@ FAULTS = {
     "misaligned": ("misaligned access", 64, 0, "xy", "16 bytes at once"),
     "writes_const": ("write through a pointer to const", 64, 0, "xy", "argument 0"),
     "partial_mask": ("misuse", 32, 0, "y", "the mask must be all 32 lanes"),
+    "copies_structure_outside": ("out-of-bounds read", 8, 0, "xy", r"reads \d+ bytes of argument 0 .* at element \d+"),
+    "writes_structure_outside": ("out-of-bounds write", 8, 0, "y", r"writes \d+ bytes of argument 0 .* at element \d+"),
+    "copies_constant_length": ("out-of-bounds read", 8, 0, "xy", r"reads 64 bytes of argument 0 .* at element \d+"),
+    "copies_few_bytes": ("out-of-bounds read", 8, 0, "xy", r"reads 12 bytes of argument 0 .* at element 62"),
+    "copies_variable_length": ("out-of-bounds read", 8, 0, "xy", r"reads 264 bytes of argument 0 .* at element 0"),
+    "moves_outside": ("out-of-bounds write", 8, 0, "xy", r"writes 256 bytes of argument 1 .* at element 1"),
+    "moves_constant_length": ("out-of-bounds write", 8, 0, "xy", r"writes 256 bytes of argument 1 .* at element 1"),
+    "fills_outside": ("out-of-bounds write", 8, 0, "y", r"writes 256 bytes of argument 0 .* at element 1"),
+    "fills_constant_length": ("out-of-bounds write", 8, 0, "y", r"writes 256 bytes of argument 0 .* at element 1"),
+    "copies_outside_shared": (
+        "out-of-bounds write",
+        8,
+        0,
+        "xy",
+        r"writes 32 bytes of shared memory `tile` \(16 bytes\)",
+    ),
+    "copies_uninitialised": ("uninitialised read", 8, 0, "y", r"reads 128 bytes of argument 0 .* at element 32"),
+    "copies_race": ("race", 8, 0, "xy", r"argument 1 \(float32 64\) at element 0, which thread .* wrote"),
 }
 KERNELS = {name: launch.Kernel(PLANTED, name) for name in FAULTS}
 
@@ -90,7 +110,7 @@ class TestFaults:
 
     def test_every_planted_kernel_is_here(self):
         names = re.findall(r"__global__ void (\w+)\(", PLANTED.read_text())
-        assert set(names) == {"reverse", "turn_triples", "count", *FAULTS}
+        assert set(names) == {*RIGHT, *FAULTS}
 
     def test_inputs_survive_a_fault(self):
         x = np.arange(64, dtype=np.float32)
@@ -159,6 +179,16 @@ class TestLaunch:
         turn_triples(1, 32, x, y)
         assert (y.reshape(-1, 3) == x.reshape(-1, 3)[:, ::-1]).all()
 
+    @pytest.mark.parametrize("n", [0, 4, 12, 64])
+    def test_copies(self, n):
+        x, y = np.arange(64, dtype=np.float32), np.full(64, -1, np.float32)
+        copy_rows(1, 4, x, y, np.int32(n))
+        expected, taken = np.full((4, 16), -1, np.float32), n // 4
+        expected[0] = x[:16]
+        expected[1:3, :taken] = x.reshape(4, 16)[1:3, :taken]
+        expected[3, :taken] = 0
+        assert (y == expected.reshape(-1)).all()
+
     def test_atomics(self, rng):
         x = rng.standard_normal(64).astype(np.float32)
 
@@ -215,6 +245,38 @@ class TestLaunch:
         y = launch.empty(x.size, np.float32, like=x)
         reverse(500, 64, x, y, np.int32(x.size))
         assert (y == x.reshape(-1, 64)[:, ::-1].reshape(-1)).all()
+
+
+@pytest.fixture(params=["g++", "clang++", "clang++-14", "clang++-16", "clang++-19"])
+def compiler(request, monkeypatch):
+    """Each compiler that is here builds what the test launches."""
+    if not shutil.which(request.param):
+        pytest.skip(f"{request.param} is not installed")
+    caches = build.compiler, build.library
+    monkeypatch.setenv("CXX", request.param)
+    for cached in caches:
+        cached.cache_clear()
+    yield request.param
+    for cached in caches:
+        cached.cache_clear()
+
+
+class TestCompilers:
+    """Every check, whichever compiler builds the kernels."""
+
+    def test_every_fault_is_caught(self, compiler):
+        assert build.compiler()[0] == shutil.which(compiler)
+        for name in FAULTS:
+            TestFaults().test_caught(name, "forward")
+
+    def test_right_kernels_pass(self, compiler, rng):
+        launches, instructions = TestLaunch(), TestInstructions()
+        launches.test_right_kernel_passes(1025)
+        launches.test_structures_aligned_to_less_than_their_size()
+        launches.test_copies(64)
+        launches.test_atomics(rng)
+        instructions.test_product(launch.HALVES[0], True, rng)
+        instructions.test_conversions_round_as_ml_dtypes_does(rng)
 
 
 class TestInstructions:

@@ -114,6 +114,46 @@ class TestModule:
         ):
             net.add_module("forward", nn.ReLU())
 
+    def test_a_buffer_can_be_assigned(self):
+        net = Outer()
+        net.mean, net.inner.last = nn.Buffer([1.0, 2.0]), nn.Buffer(np.int64(3), persistent=False)
+        assert [name for name, _ in net.named_buffers()] == ["mean", "inner.count", "inner.cache", "inner.last"]
+        assert list(net.state_dict()) == ["bias", "mean", "inner.scale", "inner.count", "inner.child.weight"]
+        assert "mean" not in dict(net.named_parameters())
+        assert isinstance(net.mean, weft.Tensor)
+        assert net.mean.dtype == weft.float32
+        assert not net.mean.requires_grad
+        assert nn.Buffer().shape == (0,)
+        net.mean = 0.5 * net.mean  # a buffer still
+        assert net.state_dict()["mean"].tolist() == [0.5, 1.0]
+        net.mean = nn.Buffer([3.0], persistent=False)
+        assert "mean" not in net.state_dict()
+
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+    def test_an_assigned_buffer_is_copied(self, copied):
+        net = nn.Sequential(nn.ReLU())
+        net.mean, net.last = nn.Buffer([1.0]), nn.Buffer([2.0], persistent=False)
+        other = copied(net)
+        other.mean[...] = 5.0
+        assert net.mean.item() == 1.0
+        assert [name for name, _ in other.named_buffers()] == ["mean", "last"]
+        assert isinstance(other.last, nn.Buffer)
+        assert not other.last.persistent
+        assert list(other.state_dict()) == ["mean"]
+
+    def test_an_assigned_buffer_moves_and_is_loaded(self):
+        net = nn.ReLU()
+        net.mean = mean = nn.Buffer(weft.ones(2))
+        assert net.to("strict").mean.device == "strict"
+        net.to(device="cpu", dtype=weft.float64).load_state_dict({"mean": np.array([3.0, 4.0])})
+        assert net.mean is mean
+        assert mean.dtype == weft.float64
+        assert mean.tolist() == [3.0, 4.0]
+
+    def test_a_buffer_takes_no_name_that_is_taken(self):
+        with pytest.raises(ValueError, match=r"`name` must not be that of a method .* of ReLU, got 'forward'"):
+            nn.ReLU().forward = nn.Buffer([1.0])
+
     def test_a_buffer_stays_one_when_it_is_assigned_anew(self):
         net = Inner()
         net.count = weft.tensor(5)

@@ -149,6 +149,19 @@ class TestOthers:
         assert net[0]._hooks is None
         assert net[0].num_batches_tracked.item() == 0
 
+    def test_products_beside_the_layers(self):
+        class Model(nn.Module):
+            def __init__(self):
+                self.inner = nn.Linear(4, 4, bias=False)
+
+            def forward(self, x):
+                return self.inner(x) @ weft.ones((4, 1000))
+
+        report = nn.summary(Model(), (4,))
+        assert list(zip(rows(report, "kind"), rows(report, "mult_adds"))) == [("Linear", 16), ("Model", 4000)]
+        assert report.mult_adds == 4016
+        assert rows(report, "memory") == [16, 4000]
+
     def test_a_layer_of_ones_own(self):
         class Square(nn.Module):
             def forward(self, x):

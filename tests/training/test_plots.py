@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from weft.training import bias_variance, plot_confusion, plot_history
+from weft.training import bias_variance, plot_confusion, plot_history, plots
 
 
 def history(n=12, *, gap=0.0, bias=0.0, rise=0.0, accuracy=True, validation=True):
@@ -80,6 +80,23 @@ class TestHistory:
         assert len(set(pixels)) > 20
         plot_history(history(**options), tmp_path / "b.png", title="a title", test={"loss": 0.5, "accuracy": 0.9})
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+    def test_one_epoch_is_the_best(self, tmp_path, monkeypatch):
+        """The lowest validation loss, also where accuracy is highest in another epoch."""
+        figures = []
+        monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure))
+        rows = [
+            {"epoch": e, "loss": 1 / e, "accuracy": e / 10, "val_loss": 1 + abs(e - 3), "val_accuracy": e / 10}
+            for e in range(1, 7)
+        ]
+        plot_history(rows, tmp_path / "a.png")
+        marked = [
+            [(*line.get_xdata(), *line.get_ydata()) for line in axis.get_lines() if line.get_marker() == "o"]
+            for axis in figures[0].axes
+        ]
+        assert marked == [[(3, 1)], [(3, pytest.approx(70))]]
+        names = [text.get_text() for text in figures[0].axes[0].get_legend().get_texts()]
+        assert names == ["training", "validation", "lowest validation loss"]
 
     def test_perfect_accuracy_on_a_log_scale(self, tmp_path):
         rows = [

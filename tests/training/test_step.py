@@ -349,3 +349,17 @@ class TestPrecision:
     def test_argument(self):
         with pytest.raises(ValueError, match=r"`precision` must be None, 'bfloat16' or 'float16', got 'float32'"):
             make(precision="float32")
+
+
+def test_a_trainer_may_state_a_step_of_its_own():
+    class Mine(Trainer):
+        def train_step(self, *batch):
+            seen.append(len(batch[0]))
+            return super().train_step(*batch)
+
+    seen, model = [], nn.Linear(2, 1)
+    trainer = Mine(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+    before = model.weight.tolist()
+    trainer.fit([(weft.ones((3, 2)), weft.ones((3, 1)))], epochs=2)
+    assert seen == [3, 3]
+    assert model.weight.tolist() != before

@@ -38,6 +38,7 @@ assert_type(x.sum(), Tensor)
 assert_type(x.sum(0, keepdims=True), Tensor)
 assert_type(x.max(axis=(0, 1)), Tensor)
 assert_type(x.std(correction=1), Tensor)
+assert_type(x.sum(dim=1), Tensor)
 assert_type(x.exp().log(), Tensor)
 assert_type(x.reshape(-1, 2), Tensor)
 assert_type(x.reshape((3, 2)), Tensor)
@@ -81,11 +82,33 @@ class Model(nn.Module):
 
 model = Model().train()
 assert_type(model, Model)
-loss: Any = nn.CrossEntropyLoss()(model(x), y)
+loss = nn.CrossEntropyLoss()(model(x), y)
+assert_type(loss, Tensor)
 optimizer = optim.Adam(model.parameters(), lr=1e-3)
 optimizer.zero_grad()
 loss.backward()
 optimizer.step()
+
+
+@weft.no_grad()
+def accuracy(scores: Tensor, target: Tensor) -> float:
+    return (scores.argmax(1) == target).float().mean().item()
+
+
+@weft.autocast("bfloat16")
+def forward(x: Tensor) -> Tensor:
+    return F.relu(x)
+
+
+@weft.no_grad
+def frozen(x: Tensor) -> Tensor:
+    return 2 * x
+
+
+assert_type(accuracy(x, y), float)
+assert_type(forward(x), Tensor)
+assert_type(frozen(x), Tensor)
+accuracy(x)  # wrong
 
 
 @weft.primitive
@@ -98,6 +121,6 @@ assert_type(lerp(x, x, w=0.5), Tensor)
 x.summ()  # wrong
 weft.exp(x, 3)  # wrong
 weft.exp(x, nonsense=1)  # wrong
-x.sum(dim=1)  # wrong
+x.sum(axes=1)  # wrong
 lerp(x, x, weight=0.5)  # wrong
 nn.Linear(3, 4)(x, x)  # wrong
