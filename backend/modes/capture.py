@@ -33,6 +33,7 @@ __all__ = ["capture"]
 
 # Recordings that are kept for calls of one kind: in training and in evaluation, to a gradient or to none. Each holds memory.
 VARIANTS = 4
+MISSES = 16  # recordings that were given up for others, after which a warning says that this is slow
 
 
 class capture:
@@ -75,9 +76,12 @@ class capture:
 
     A step cannot be captured that changes a number on the host (a counter, a schedule), returns one that differs from call
     to call, computes on another device with what it did not make, steps an optimizer twice, or gives other memory to a
-    tensor from outside. What cannot be seen: values from `random`, clocks and files, and writing to `Tensor.data` of an
-    argument. Results are off the tape. Arguments that require grad or lie on several devices, and calls inside
-    `weft.grad` or another captured step, are run as usual.
+    tensor from outside. One whose numbers on the host are others at nearly every call is recorded again and again, until a
+    RuntimeWarning says so. What cannot be seen: values from `random`, clocks and files, and writing to `Tensor.data` of an
+    argument.
+
+    Results are off the tape. Arguments that require grad or lie on several devices, and calls inside `weft.grad` or another
+    captured step, are run as usual.
 
     Examples
     --------
@@ -92,6 +96,7 @@ class capture:
         functools.update_wrapper(self, step, updated=())
         self.step, self.warmup, self.strict = step, warmup, strict
         self._steps: dict[Any, _Step] = {}
+        self._misses = 0
 
     def __call__(self, *args: Any) -> Any:
         given = _tensors(args)
@@ -108,6 +113,15 @@ class capture:
                 return self._steps[k]
         if len(known) == VARIANTS:
             del self._steps[known[0]]
+            self._misses += 1
+            if self._misses == MISSES:
+                name = f"`{getattr(self.step, '__name__', 'step')}`"
+                warnings.warn(
+                    f"{name} has been recorded {MISSES} times more than {VARIANTS}: something that it reads on the host is "
+                    "another nearly each time; pass that as an argument, in a Tensor",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
         new = self._steps[key, known[-1][1] + 1 if known else 0] = _Step(self.step, device, self.warmup, self.strict)
         return new
 

@@ -63,8 +63,16 @@ class Surroundings:
         self.package = _top(step)
         self.places: list[_Place] = []
         self._seen: set[int] = set()
+        self._names: set[str] = set()  # that code which the step may reach asks for
+        self._objects: list[tuple[Any, str, int]] = []
+        self._done: set[tuple[int, str]] = set()  # the attributes of these that are among the places
         for root in roots:
             self._enter(root, "", 0)
+        known = -1
+        while known < len(self._names) + len(self._objects):  # what is found may ask for more
+            known = len(self._names) + len(self._objects)
+            for x, name, depth in tuple(self._objects):
+                self._enter_object(x, name, depth)
 
     def is_current(self) -> bool:
         """Whether all is as it was."""
@@ -115,20 +123,38 @@ class Surroundings:
             if len(x) <= LONGEST:
                 self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth)
         elif self._has_attributes(x):
-            values, slots = getattr(x, "__dict__", {}), _slots(type(x))
+            self._objects.append((x, name, depth))
+
+    def _enter_object(self, x: Any, name: str, depth: int) -> None:
+        """Attributes and methods that are asked for: a loop around the step may count in others. Of Modules, all."""
+        kind, values = type(x), getattr(x, "__dict__", {})
+        is_whole = not any(map(self._is_own, kind.__mro__)) or kind is types.SimpleNamespace
+        is_whole |= hasattr(kind, "named_modules")
+        if is_whole and (id(x), "") not in self._done:
+            self._done.add((id(x), ""))
             self._look([f"{name}.{key}" for key in values], lambda: tuple(values.values()), depth)
-            if slots:
-                self._look(
-                    [f"{name}.{key}" for key in slots], lambda: tuple([getattr(x, s, None) for s in slots]), depth
-                )
-            for kind in filter(self._is_own, type(x).__mro__):
-                self._enter_names(kind, list(vars(kind)))
-                for method in map(_function, vars(kind).values()):
-                    if isinstance(method, types.FunctionType):
-                        self._enter(method, name, depth + 1)
+        known = {
+            *values,
+            *(k for of in filter(self._is_own, kind.__mro__) for k in vars(of)),
+        }  # it may get the latter, too
+        for space, keys in ((None, _slots(kind)), (values, () if is_whole else sorted(known))):
+            wanted = [k for k in keys if k in self._names and (id(x), k) not in self._done]
+            if wanted:
+                self._done.update((id(x), k) for k in wanted)
+                read = functools.partial(_attributes, x, space, wanted)
+                self._look([f"{name}.{key}" for key in wanted], read, depth)
+        for of in filter(self._is_own, kind.__mro__):
+            members = {k: m for k, m in vars(of).items() if k in self._names or (k[:2] == "__" and k != "__init__")}
+            members |= {"forward": vars(of)["forward"]} if "forward" in vars(of) else {}
+            for key, member in members.items():
+                method = _function(member)
+                if isinstance(method, types.FunctionType):
+                    self._enter(method, key, depth + 1)
+            self._enter_names(of, list(members))
 
     def _enter_function(self, f: types.FunctionType, depth: int) -> None:
         cells, names = f.__closure__ or (), sorted(set(_names(f.__code__)))
+        self._names.update(names)
         if cells:
             self._look(list(f.__code__.co_freevars), lambda: tuple(map(_content, cells)), depth)
         known = [n for n in names if n in f.__globals__]
@@ -141,13 +167,15 @@ class Surroundings:
             if more:
                 self._enter(more, f.__name__, depth + 1)
         for holder in [*(space[n] for n in known), *map(_content, cells)]:
-            if isinstance(holder, types.ModuleType | type) and not _is_ours(holder) and id(holder) not in self._seen:
+            if isinstance(holder, types.ModuleType | type) and not _is_ours(holder):
                 self._enter_names(holder, names)
 
     def _enter_names(self, holder: Any, names: list[str]) -> None:
         """Plain values of another module or of a class that are asked for by these names."""
         space = vars(holder)
-        known = [n for n in names if not n.startswith("__") and isinstance(space.get(n, _UNSET), (*PLAIN, Tensor))]
+        known = [n for n in names if n[:2] != "__" and isinstance(space.get(n, _UNSET), (*PLAIN, Tensor))]
+        known = [n for n in known if (id(holder), n) not in self._done]
+        self._done.update((id(holder), n) for n in known)
         if known:
             label = [f"{holder.__name__}.{n}" for n in known]
             self.places.append(_Place(label, lambda: tuple([space.get(n, _UNSET) for n in known])))
@@ -207,6 +235,12 @@ def _function(x: Any) -> Any:
 def _slots(kind: type) -> list[str]:
     found = [vars(k).get("__slots__", ()) for k in kind.__mro__]
     return [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots) if name[:2] != "__"]
+
+
+def _attributes(x: Any, space: dict[str, Any] | None, names: list[str]) -> tuple:
+    if space is None:  # slots
+        return tuple([getattr(x, n, _UNSET) for n in names])
+    return tuple([space.get(n, _UNSET) for n in names])
 
 
 def _content(cell: types.CellType) -> Any:

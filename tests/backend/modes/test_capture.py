@@ -270,6 +270,20 @@ class TestWhatTheHostDecides:
             for _ in range(3):
                 assert run(x).tolist() == model(x).tolist()
 
+    def test_a_number_that_is_another_each_time(self, accelerator):
+        box = {"k": 0}
+        run, x = weft.capture(lambda x: x * box["k"], warmup=1), weft.ones(2, device=accelerator)
+
+        def call(times):
+            for _ in range(times):
+                box["k"] += 1
+                assert run(x).tolist() == run(x).tolist() == [float(box["k"])] * 2
+
+        call(19)
+        with pytest.warns(RuntimeWarning, match="`<lambda>` has been recorded 16 times more than 4"):
+            call(1)
+        call(20)
+
     def test_inside_another(self, accelerator):
         inner = weft.capture(lambda x: x * 2, warmup=1)
         outer = weft.capture(lambda x: inner(x) + 1, warmup=1)

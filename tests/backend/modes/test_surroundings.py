@@ -111,6 +111,30 @@ class TestSurroundings:
             change()
             assert not around.is_current(), name
 
+    def test_what_a_loop_around_the_step_counts_is_not_asked_for(self):
+        class Runner:
+            def __init__(self):
+                self.iteration, self.scale, self.depth = 0, 1.0, types.SimpleNamespace(k=1)
+
+            def step(self, x):
+                return self.scaled(x)
+
+            def scaled(self, x):
+                return x * self.scale * self.depth.k
+
+            def fit(self):
+                self.iteration += 1
+
+        runner = Runner()
+        around = Surroundings(runner.step)
+        runner.fit()
+        assert around.is_current()
+        runner.scale = 2.0
+        assert not around.is_current()
+        around = Surroundings(runner.step)
+        runner.depth.k = 2
+        assert not around.is_current()
+
     def test_circles_end(self):
         box = types.SimpleNamespace()
         box.me = [box]
