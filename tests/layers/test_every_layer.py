@@ -78,7 +78,17 @@ for name, (case, *_) in harness.public("layer").items():
     (output,) = case.expected("float64")
     LAYERS.setdefault(name, (functools.partial(case.layer, **case.face), list(case.args), np.shape(output)))
 WITHOUT_FORWARD = {"Module", "ModuleDict", "ModuleList"}
-TESTED_ELSEWHERE = {"Buffer", "Parameter", "Perceptron", "LayerSummary", "Summary", "summary", "functional", "init", "models"}
+TESTED_ELSEWHERE = {
+    "Buffer",
+    "Parameter",
+    "Perceptron",
+    "LayerSummary",
+    "Summary",
+    "summary",
+    "functional",
+    "init",
+    "models",
+}
 
 each = pytest.mark.parametrize("name", LAYERS)
 
