@@ -286,6 +286,7 @@ class GradScaler:
         grows = full & (scale <= limit)  # or it would be infinite, for good
         new = where(failed, scale * self._backoff, where(grows, minimum(scale, limit) * self._growth, scale))
         scale.data[...] = new.data  # in place: a captured step reads it from where it is
+        changed(scale.data)
         streak.data[...] = where(failed | full, 0, longer).data
 
     def _check(self, optimizer: Optimizer) -> Tensor:
