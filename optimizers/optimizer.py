@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -105,7 +105,7 @@ class Optimizer:
             self.add_param_group(group)
 
     # --- the rule -----------------------------------------------------------------------------------------------------
-    def slots(self, group: Group) -> dict[str, float]:
+    def slots(self, group: Group) -> Mapping[str, float]:
         """State vectors that the rule keeps.
 
         Parameters

@@ -178,12 +178,12 @@ class _Step:
         return wrap(self.recording.xp.asarray(output.data, copy=True), self.device)
 
     def _run(self, args: tuple) -> Any:
-        autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
-        try:
-            with activated(self.recording):
+        with activated(self.recording):
+            autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
+            try:
                 return self.step(*args)
-        finally:
-            autograd._mode.leaves = autograd.watch = None
+            finally:
+                autograd._mode.leaves = autograd.watch = None
 
     def _warm_up(self, args: tuple) -> Any:
         """The step as usual, while what it does on the host is looked at: to find that in a recording would do it once more."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..array.random import default_generator
 from ..device.devices import namespace_of
-from ..tape.autograd import _mode, _record, _retuple, enable_grad, run
+from ..tape.autograd import _mode, _record, _retuple, count_special, enable_grad, run
 from ..tape.tensor import Tensor, innermost, wrap
 
 __all__ = ["checkpoint", "grad", "value_and_grad"]
@@ -175,12 +175,14 @@ def checkpoint(f: Callable, *args: Any) -> Any:
 def _tape(level: int, **state: Any) -> Iterator[None]:
     """Set what this thread records, within the block."""
     state["level"] = level
+    count_special(1)
     before = {name: getattr(_mode, name) for name in state}
     _mode.__dict__.update(state)
     try:
         yield
     finally:
         _mode.__dict__.update(before)
+        count_special(-1)
 
 
 def _differentiate(

@@ -571,20 +571,21 @@ class Parameter(Tensor):
     tensor([1., 1.], requires_grad=True)
     """
 
-    __slots__ = ("_grad_view", "_place")
+    __slots__ = ("_grad_tensor", "_grad_view", "_place")
 
-    _grad_view: Any
+    _grad_view: Any  # where an optimizer wants the gradient
+    _grad_tensor: Tensor | None  # the Tensor around it, for the next backward
     _place: (
         tuple[Any, int] | None
     )  # what rounds the whole arena to half precision, which part of it this is: see `autocast`
 
     def __init__(self, data: Any, requires_grad: bool = True):
         super().__init__(data, requires_grad)
-        self._grad_view = self._place = None
+        self._grad_view = self._grad_tensor = self._place = None
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self._grad_view = self._place = None
+        self._grad_view = self._grad_tensor = self._place = None
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
@@ -611,16 +612,17 @@ class ValuesAndIndices(NamedTuple):
     indices: Tensor
 
 
-def wrap(raw: Any, device: str, depth: int = 0) -> Tensor:
-    """A Tensor around a raw array, without checks or copies."""
+def wrap(raw: Any, device: str, depth: int = 0, node: Any = None) -> Tensor:
+    """A Tensor around a raw array, without checks or copies; on the tape, if a node has computed it."""
     if type(raw) is not _ndarray and isinstance(raw, np.generic):  # NumPy's reductions return scalars
         raw = np.asarray(raw)
     out = _new(Tensor)
     out.data = raw
     out.device = device
     out.grad = None
-    out.requires_grad = False
-    out._node = out._kin = None
+    out.requires_grad = node is not None
+    out._node = node
+    out._kin = None
     out._depth = depth
     out._saved = False
     return out

@@ -590,7 +590,11 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
-    if not _is_matrix_and_indices(input, target) or weight is not None or reduction not in REDUCTIONS:
+    is_usual = _is_matrix_and_indices(input, target) and weight is None
+    is_plain = is_usual and ignore_index == -100 and not label_smoothing and reduction == "mean"
+    if is_plain and type(target.data) is np.ndarray:  # whose indices the primitive looks at
+        return primitives.softmax_cross_entropy(input, target)  # keywords cost a small model a tenth of its loss
+    if not is_usual or reduction not in REDUCTIONS:
         _check_input(input, target)
         if target.shape == input.shape and is_real_floating(target.data.dtype):
             _check_class_options(input, weight, reduction)
@@ -605,8 +609,6 @@ def cross_entropy(
         primitives.check_targets(target.data, _classes(input), ignore_index)
     if not 0 <= label_smoothing <= 1:
         check.probability("label_smoothing", label_smoothing)
-    if weight is None and ignore_index == -100 and not label_smoothing and reduction == "mean":
-        return primitives.softmax_cross_entropy(input, target)  # keywords cost a small model a tenth of its loss
     return primitives.softmax_cross_entropy(
         input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
     )
