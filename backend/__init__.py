@@ -11,5 +11,5 @@ from .modes import autocast, transforms
 from .nn import activation, attention, embedding, linear, loss, normalization
 from .tape import autograd, tensor
 
-from .array import methods  # isort: skip  (attaches operators and methods to Tensor)
+from .array import methods, numpy_protocols  # isort: skip  (attach operators and methods to Tensor)
 from . import cpu, cuda  # isort: skip  (replace primitives; those for cuda are loaded when such a device is asked for)

@@ -239,6 +239,7 @@ def _reduction(f: Callable) -> Callable:
     def method(self: Tensor, /, *axis: Axes, **kwargs: Any) -> Any:
         if kwargs.get("out", self) is None:  # `np.sum(x)` asks for x.sum(axis=None, dtype=None, out=None)
             kwargs = {k: v for k, v in kwargs.items() if k not in ("out", "dtype") or v is not None}
+            kwargs |= {"correction": kwargs.pop("ddof")} if "ddof" in kwargs else {}  # `np.std(x)`
         out = f(self, **(_by_position(name, axis, kwargs) if axis else kwargs))
         if axis and values_alone and type(out) is Tensor:
             out.__class__ = _Values

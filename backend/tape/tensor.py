@@ -301,7 +301,6 @@ class Tensor(_Attached):
 
     __slots__ = ("__weakref__", "_depth", "_kin", "_node", "_saved", "data", "device", "grad", "requires_grad")
     _is_weft_tensor = True  # told from raw arrays by those who know nothing of this class
-    __array_ufunc__ = None  # `ndarray + tensor` asks the tensor, instead of looping over it
 
     data: Any
     grad: Tensor | None
@@ -461,6 +460,11 @@ class Tensor(_Attached):
         return devices.to_numpy(innermost(self)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise RuntimeError(
+                "`__array__` would lose the gradient of a tensor that requires grad: call .detach().numpy(), or a function "
+                "of weft in the place of NumPy's"
+            )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __dlpack__(

@@ -26,6 +26,8 @@ class Array(np.ndarray):
     """An array in the emulated device's memory."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(hasattr(x, "__array_ufunc__") and not isinstance(x, np.ndarray | np.generic) for x in inputs):
+            return NotImplemented
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return _call(function, inputs, options, in_place=method == "at")
 
