@@ -35,6 +35,7 @@ TESTED_IN = {
     "backend/cpu/lowering": "backend/nn/test_convolution.py",
     "backend/cpu/window_products": "backend/nn/test_convolution.py",
     "backend/cpu/winograd": "backend/nn/test_convolution.py",
+    "backend/array/einops": "test_einops.py",
     # parts of a captured step
     "backend/modes/arguments": "backend/modes/test_capture.py",
     "backend/modes/recorded_step": "backend/modes/test_capture.py",
