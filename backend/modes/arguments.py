@@ -26,6 +26,7 @@ def mapped(f: Callable[[Tensor], Any], x: Any) -> Any:
 
 
 def tensors_in(x: Any) -> list[Tensor]:
+    """Every Tensor in it, in order."""
     found: list[Tensor] = []
     mapped(found.append, x)
     return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, Union, overload
 
 import numpy as np
 
-from ..device import devices, dlpack, dtypes
+from ..device import devices, dlpack, dtypes, markup
 from ..device.numeric import check_numeric, read_numeric
 
 __all__ = ["Operand", "Parameter", "Tensor", "ValuesAndIndices"]
@@ -541,6 +541,12 @@ class Tensor(_Attached):
         self.data, self.device, self.grad = state["data"], state["device"], state["grad"]
         self.requires_grad = state["requires_grad"]
         self._node, self._kin, self._depth, self._saved = None, None, 0, False
+
+    def _repr_html_(self) -> str:
+        values = np.array2string(devices.to_numpy(innermost(self)), separator=", ", threshold=200)
+        notes = [f"shape {self.shape}", str(self.dtype), self.device]
+        notes += [f"grad_fn {self._node.name}"] if self._node is not None else ["requires grad"] * self.requires_grad
+        return f"<div>{markup.faint(', '.join([type(self).__name__, *notes]))}{markup.code(values)}</div>"
 
     def __repr__(self) -> str:
         body = np.array2string(devices.to_numpy(innermost(self)), separator=", ", prefix="tensor(", threshold=200)
