@@ -13,6 +13,7 @@ from typing import Any as _Any
 from . import backend
 from .backend.array import fft, linalg
 from .backend.array.creation import *
+from .backend.array.einsum import einsum
 from .backend.array.elementwise import *
 from .backend.array.indexing import *
 from .backend.array.info import __array_namespace_info__, can_cast, finfo, iinfo, isdtype, result_type

@@ -281,7 +281,7 @@ class Optimizer:
         Notes
         -----
         A step that is being recorded counts nothing: its other part, replayed from a CUDA graph, is counted before each
-        replay (see `backend/modes/capture.py`).
+        replay (see `backend/modes/recorded_step.py`).
 
         Examples
         --------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,15 @@ def _floating(dtype: DType) -> Any:
     return dtypes.get_default_dtype() if dtype is None else dtype
 
 
+def _check_numbers(**given: Any) -> None:
+    for name, value in given.items():
+        if type(value) in (int, float):
+            continue
+        is_number = isinstance(value, Tensor | np.ndarray | Number) and not isinstance(value, np.timedelta64)
+        if not is_number or np.ndim(value):
+            raise TypeError(f"`{name}` must be a number, got {type(value).__name__} {value!r}")
+
+
 def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtype: DType, **kwargs: Any) -> Tensor:
     check_dtype(dtype)
     device = devices.canonical(device)
@@ -220,6 +230,7 @@ def arange(
     >>> weft.arange(0, 1, 0.25)
     tensor([0.  , 0.25, 0.5 , 0.75])
     """
+    _check_numbers(start=start, stop=0 if stop is None else stop, step=step)
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = dtypes.get_default_dtype()
     start, stop = (0, start) if stop is None else (start, stop)
@@ -259,6 +270,7 @@ def linspace(
     >>> weft.linspace(0, 1, 5)
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
+    _check_numbers(start=start, stop=stop)
     if dtype is None and any(isinstance(v, complex) for v in (start, stop)):
         dtype = dtypes.default_complex()
     return _create("linspace", device, False, start, stop, num, dtype=_floating(dtype), endpoint=endpoint)
@@ -403,8 +415,8 @@ def full(shape: int | Sequence[int], fill_value: complex, *, dtype: DType = None
     >>> weft.full(2, 7.0)
     tensor([7., 7.])
     """
-    if dtype is None:
-        dtype = from_python(fill_value).dtype
+    found = fill_value if isinstance(fill_value, Tensor) else from_python(fill_value)
+    dtype = found.dtype if dtype is None else dtype
     return _create("full", device, False, shape, fill_value, dtype=dtype)
 
 

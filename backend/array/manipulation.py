@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..device import dtypes
+from ..device.numeric import check_dtype
 from ..tape.autograd import primitive
 from ..tape.tensor import Axes, DType, Operand, Tensor
 from .elementwise import unbroadcast
@@ -452,6 +453,8 @@ def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     ------
     ValueError
         If there are no arrays, or they differ in shape.
+    TypeError
+        If one of them is none.
 
     Examples
     --------
@@ -461,6 +464,9 @@ def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     """
     if not len(arrays):
         raise ValueError("`stack` needs at least one array, got none")
+    for a in arrays:
+        if not hasattr(a, "shape"):
+            raise TypeError(f"`stack` needs Tensors, got {type(a).__name__} {a!r}; convert it: weft.asarray(…)")
     if any(a.shape != arrays[0].shape for a in arrays):
         raise ValueError(f"`stack` needs arrays of one shape, got {[a.shape for a in arrays]}")
     return _stack(*arrays, axis=axis)
@@ -594,10 +600,16 @@ def astype(x: Tensor, dtype: DType, /, *, copy: bool = True, device: str | None 
     Tensor
         Differentiable where both dtypes are real floating-point: the gradient is converted back.
 
+    Raises
+    ------
+    TypeError
+        If `dtype` is none of weft's.
+
     Examples
     --------
     >>> weft.astype(weft.tensor([1.7, -1.7]), weft.int32)
     tensor([ 1, -1], dtype=int32)
     """
+    check_dtype(dtype)
     y = x if not copy and x.dtype == dtype else _astype(x, dtype=dtype, copy=copy)
     return y if device is None else y.to(device)

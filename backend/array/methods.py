@@ -17,7 +17,7 @@ from ..device import devices, dtypes
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.sharing import View, changed, root_of, views_of
-from ..tape.tensor import Axes, DType, Operand, Tensor, innermost, wrap
+from ..tape.tensor import Axes, DType, Operand, Tensor, from_python, innermost, wrap
 from ..tape.watching import tell_written
 from . import elementwise, indexing, linalg, manipulation, products, reductions
 from .creation import asarray
@@ -25,7 +25,7 @@ from .spellings import DIM, DIMS, spelled
 
 __all__: list[str] = []
 
-NUMBERS = (int, float, complex)
+NUMBERS = (int, float, complex, bool)
 F = TypeVar("F")
 
 
@@ -41,6 +41,8 @@ def _operand(x: Tensor, other: Any) -> Any:
     if isinstance(other, Tensor):
         return other
     if isinstance(other, np.generic):
+        if other.dtype.kind in "mM":  # some of these are an int to `item`
+            return NotImplemented
         other = other.item()
     if isinstance(other, NUMBERS):
         return other
@@ -174,6 +176,8 @@ def _getitem(self: Tensor, key: Any, /) -> Tensor:
 
 def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
     key = indexing.raw_key(key, self)
+    if not isinstance(value, Tensor) and type(value) not in NUMBERS:
+        _check_values(value)
     if _rebinds(self, value):
         _replace(self, indexing._setitem(self, value, key=key))
     elif isinstance(self.data, Tensor):
@@ -183,6 +187,12 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
         changed(indexing.part(self.data, key))
         if autograd.watch is not None:
             tell_written(self, value, key)
+
+
+def _check_values(x: Any) -> None:
+    """TypeError unless these are numbers, which a Tensor can hold."""
+    if isinstance(x, np.ndarray | np.generic) or not devices.is_array(x):
+        from_python(x)
 
 
 def _iter(self: Tensor) -> Any:
@@ -239,6 +249,7 @@ def _reduction(f: Callable) -> Callable:
     def method(self: Tensor, /, *axis: Axes, **kwargs: Any) -> Any:
         if kwargs.get("out", self) is None:  # `np.sum(x)` asks for x.sum(axis=None, dtype=None, out=None)
             kwargs = {k: v for k, v in kwargs.items() if k not in ("out", "dtype") or v is not None}
+            kwargs |= {"correction": kwargs.pop("ddof")} if "ddof" in kwargs else {}  # `np.std(x)`
         out = f(self, **(_by_position(name, axis, kwargs) if axis else kwargs))
         if axis and values_alone and type(out) is Tensor:
             out.__class__ = _Values

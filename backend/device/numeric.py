@@ -19,8 +19,26 @@ def is_numeric(dtype: np.dtype) -> bool:
 
 def check_dtype(dtype: Any) -> None:
     """TypeError if `dtype` is one of NumPy's that holds no numbers; those of other libraries pass."""
-    if isinstance(dtype, np.dtype | type | str) and not is_numeric(np.dtype(dtype)):
-        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {np.dtype(dtype)}")
+    if dtype is None or (
+        isinstance(dtype, np.dtype | np.generic | type | str) and not is_numeric(dtype := np.dtype(dtype))
+    ):
+        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {dtype}")
+
+
+# What operations are given beside Tensors, nearly always: numbers, shapes and axes.
+PLAIN = frozenset({float, int, bool, complex, tuple, type(None)})
+
+
+def check_operand(name: str, x: Any) -> None:
+    """TypeError unless the operation `name` can take x, which is no Tensor."""
+    if type(x) in PLAIN:
+        return
+    if isinstance(x, np.ndarray):
+        check_numeric(x, x)
+        return
+    dtype = np.asarray(x).dtype if isinstance(x, list) else getattr(x, "dtype", None)
+    if dtype is None or (isinstance(dtype, np.dtype) and not is_numeric(dtype)):
+        raise TypeError(f"`{name}` needs a weft.Tensor (weft.asarray makes one), got {_described(np.asarray(x), x)}")
 
 
 def read_numeric(given: Any, dtype: Any = None) -> np.ndarray:

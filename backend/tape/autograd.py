@@ -22,6 +22,7 @@ import numpy as np
 
 from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
+from ..device.numeric import PLAIN, check_operand
 from . import sharing
 from .sharing import View, last, link
 from .tensor import Parameter, Tensor, innermost, wrap
@@ -235,6 +236,8 @@ def primitive(
             args, rounded = _mode.cast(call, args)
         for a in args:
             if not isinstance(a, Tensor):
+                if type(a) not in PLAIN:
+                    check_operand(name, a)
                 raw.append(a)
                 parents.append(None)
                 continue
@@ -495,6 +498,8 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
     data = root.data
     if grad is not None:
+        if not isinstance(grad, Tensor):
+            check_operand("backward", grad)
         grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
         if grad.shape != data.shape:
             raise ValueError(f"`grad` must have the tensor's shape {data.shape}, got {grad.shape}")

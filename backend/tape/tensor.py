@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, Union, overload
 
 import numpy as np
 
-from ..device import devices, dlpack, dtypes
+from ..device import devices, dlpack, dtypes, markup
 from ..device.numeric import check_numeric, read_numeric
 
 __all__ = ["Operand", "Parameter", "Tensor", "ValuesAndIndices"]
@@ -87,6 +87,8 @@ if TYPE_CHECKING:  # what `array/methods.py` attaches, and documents: a test com
         def __pos__(self) -> Tensor: ...
         def __abs__(self) -> Tensor: ...
         def __invert__(self) -> Tensor: ...
+        def __array_ufunc__(self, ufunc: np.ufunc, kind: str, *inputs: Any, **options: Any) -> Any: ...
+        def __array_function__(self, function: Callable, types: Any, args: tuple, options: dict[str, Any]) -> Any: ...
         def __getitem__(self, key: Key, /) -> Tensor: ...
         def __setitem__(self, key: Key, value: Operand, /) -> None: ...
         def __iter__(self) -> Iterator[Tensor]: ...
@@ -301,7 +303,6 @@ class Tensor(_Attached):
 
     __slots__ = ("__weakref__", "_depth", "_kin", "_node", "_saved", "data", "device", "grad", "requires_grad")
     _is_weft_tensor = True  # told from raw arrays by those who know nothing of this class
-    __array_ufunc__ = None  # `ndarray + tensor` asks the tensor, instead of looping over it
 
     data: Any
     grad: Tensor | None
@@ -312,6 +313,7 @@ class Tensor(_Attached):
         if isinstance(data, Tensor):
             data, self.device = innermost(data), data.device
         elif type(data) is np.ndarray:
+            check_numeric(data, data)
             self.device = "cpu"
         else:
             self.device = device_of(data)
@@ -461,6 +463,11 @@ class Tensor(_Attached):
         return devices.to_numpy(innermost(self)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise RuntimeError(
+                "`__array__` would lose the gradient of a tensor that requires grad: call .detach().numpy(), or a function "
+                "of weft in the place of NumPy's"
+            )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __dlpack__(
@@ -537,6 +544,12 @@ class Tensor(_Attached):
         self.data, self.device, self.grad = state["data"], state["device"], state["grad"]
         self.requires_grad = state["requires_grad"]
         self._node, self._kin, self._depth, self._saved = None, None, 0, False
+
+    def _repr_html_(self) -> str:
+        values = np.array2string(devices.to_numpy(innermost(self)), separator=", ", threshold=200)
+        notes = [f"shape {self.shape}", str(self.dtype), self.device]
+        notes += [f"grad_fn {self._node.name}"] if self._node is not None else ["requires grad"] * self.requires_grad
+        return f"<div>{markup.faint(', '.join([type(self).__name__, *notes]))}{markup.code(values)}</div>"
 
     def __repr__(self) -> str:
         body = np.array2string(devices.to_numpy(innermost(self)), separator=", ", prefix="tensor(", threshold=200)
