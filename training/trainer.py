@@ -195,7 +195,7 @@ class Trainer(Predictor):
     ):
         check.instance("model", model, Module, "nn.Linear(2, 1)")
         check.loss(loss)
-        check.instance("optimizer", optimizer, Optimizer, "Adam(model.parameters())")
+        check.optimizer(optimizer, model, loss)
         if scheduler_interval not in ("epoch", "step"):
             raise ValueError(f"`scheduler_interval` must be 'epoch' or 'step', got {scheduler_interval!r}")
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -306,7 +306,9 @@ class Trainer(Predictor):
         self.train_loader = self._batches("train_loader", train_loader, batch_size=batch_size, shuffle=shuffle)
         if validation_loader is not None:
             validation_loader = self._batches("validation_loader", validation_loader, batch_size=batch_size)
+            check.data("validation_loader", validation_loader, self.loss)
         self.validation_loader = validation_loader
+        check.data("train_loader", self.train_loader, self.loss)
         with waiting_is_meant():
             self._last_scale = self.scaler.get_scale()
         self.epochs, self.stopping = epochs, None

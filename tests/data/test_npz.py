@@ -79,7 +79,9 @@ def test_damaged(tmp_path, arrays):
 
 class TestClasses:
     def test_labels_with_gaps(self, tmp_path, arrays):
-        np.savez(tmp_path / "toy.npz", **arrays | {"y_train": np.array([0, 7, 14, 0, 7, 14]), "y_test": np.array([14, 7])})
+        np.savez(
+            tmp_path / "toy.npz", **arrays | {"y_train": np.array([0, 7, 14, 0, 7, 14]), "y_test": np.array([14, 7])}
+        )
         data = load_npz(tmp_path / "toy.npz")
         assert data.class_names == ("0", "7", "14")
         assert data.train.y.tolist() == [0, 1, 2, 0, 1, 2]
