@@ -455,7 +455,7 @@ class TestData:
             ({"y_train": np.array(["a", "b", "c"] * 20)}, "found dtype <U1; number the names"),
             ({"y_test": np.arange(30)[:, None] % 3}, "expected integer class labels"),
             ({"y_train": np.arange(60) * 10**7}, "found 60 distinct labels of 60 samples, up to 590000000; classes: load_npz("),
-            ({"y_train": np.maximum(np.arange(60) - 57, 0), "y_test": np.zeros(30, int)}, "stratify=None (weft train --no-stratify)"),
+            ({"y_train": np.maximum(np.arange(60) - 57, 0), "y_test": np.zeros(30, int)}, "None (weft train --no-stratify)"),
         ],
     )  # fmt: skip
     def test_said_at_the_start(self, small, capsys, changes, message):

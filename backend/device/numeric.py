@@ -17,9 +17,17 @@ def is_numeric(dtype: np.dtype) -> bool:
     return dtype.kind == "V" and not issubclass(dtype.type, np.void)
 
 
+def as_dtype(dtype: Any) -> np.dtype:
+    """The NumPy dtype of a name or a type, or TypeError."""
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {dtype!r}") from None
+
+
 def check_dtype(dtype: Any) -> None:
     """TypeError if `dtype` is one of NumPy's that holds no numbers; those of other libraries pass."""
-    if isinstance(dtype, np.dtype | type | str) and not is_numeric(np.dtype(dtype)):
+    if isinstance(dtype, np.dtype | type | str) and not is_numeric(as_dtype(dtype)):
         raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {np.dtype(dtype)}")
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
 from . import sharing
+from .explain import REFUSALS, explained
 from .sharing import View, last, link
 from .tensor import Parameter, Tensor, innermost, wrap
 
@@ -252,21 +253,26 @@ def primitive(
         for i, value in rounded:
             raw[i] = value
         result = NotImplemented
-        if impls and not nested:
-            impl = impls.get(device)
-            if impl is None and device != "cpu":
-                impl = impls.get(kind(device))
-            if impl is not None:
-                result = impl(*raw, **static) if static else impl(*raw)
-                if result is NotImplemented and report_fallbacks:
-                    _report_fallback(name, device, raw)
-        if result is NotImplemented:
-            xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
-            is_half = not nested and not moves and _is_half(raw) and not (rounds_once and _are_alike(raw))
-            if is_half or (rounded and xp is np):
-                result = in_float32(form, xp, raw, static)
-            else:
-                result = form(xp, *raw, **static)
+        try:
+            if impls and not nested:
+                impl = impls.get(device)
+                if impl is None and device != "cpu":
+                    impl = impls.get(kind(device))
+                if impl is not None:
+                    result = impl(*raw, **static) if static else impl(*raw)
+                    if result is NotImplemented and report_fallbacks:
+                        _report_fallback(name, device, raw)
+            if result is NotImplemented:
+                xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
+                is_half = not nested and not moves and _is_half(raw) and not (rounds_once and _are_alike(raw))
+                if is_half or (rounded and xp is np):
+                    result = in_float32(form, xp, raw, static)
+                else:
+                    result = form(xp, *raw, **static)
+        except REFUSALS as error:
+            if (better := explained(name, raw, static, error)) is not error:
+                raise better from error
+            raise
         out, pullback = result
         if tracked and pullback is not None and _mode.enabled:
             if depth >= _mode.base:

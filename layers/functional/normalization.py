@@ -93,6 +93,7 @@ def batch_norm(
     tensor([[-1.],
             [ 1.]])
     """
+    check.eps(eps)
     running = (("running_mean", running_mean), ("running_var", running_var))
     _check_channels(input, *running, ("weight", weight), ("bias", bias))
     if not training:
@@ -161,6 +162,7 @@ def instance_norm(
     tensor([[[-1.,  1.],
              [-1.,  1.]]])
     """
+    check.eps(eps)
     running = (("running_mean", running_mean), ("running_var", running_var))
     _check_channels(input, *running, ("weight", weight), ("bias", bias))
     if not use_input_stats:
@@ -221,6 +223,7 @@ def group_norm(
         raise ValueError(
             f"`num_groups` must divide the {input.shape[1]} channels of `input` {tuple(input.shape)}, got {num_groups}"
         )
+    check.eps(eps)
     return primitives.group_norm(input, weight, bias, num_groups=num_groups, eps=eps)
 
 
@@ -280,6 +283,7 @@ def layer_norm(
             [-1.,  1.]])
     """
     n = _check_last(input, normalized_shape, ("weight", weight), ("bias", bias))
+    check.eps(eps)
     return primitives.layer_norm(input, weight, bias, normalized_ndim=n, eps=eps)
 
 
@@ -318,4 +322,5 @@ def rms_norm(
     tensor([ 1., -1.])
     """
     n = _check_last(input, normalized_shape, ("weight", weight))
+    check.eps(eps)
     return primitives.rms_norm(input, weight, normalized_ndim=n, eps=eps)
