@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence, Sized
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..backend.device.options import integer
 from .arrays import ArrayDataset, DataSplits
 from .extras import sklearn
 
@@ -67,6 +68,9 @@ def train_dev_test_split(
     data: train 70, dev 10, test 20, samples (1,) float64
     """
     split = sklearn("model_selection", "train_dev_test_split").train_test_split
+    if not isinstance(data, ArrayDataset):
+        raise TypeError(f"`data` must be an ArrayDataset, got {data!r:.80}")
+    integer("seed", seed, 0, 2**32 - 1)
     sizes = [_count(part, size, len(data)) for part, size in (("dev", dev), ("test", test))]
     if sizes[1] == 0 or sum(sizes) >= len(data):
         raise ValueError(
@@ -145,8 +149,14 @@ def k_fold(data: Sized, n_splits: int = 5, *, shuffle: bool = True, seed: int = 
     [[0, 1], [2, 3], [4, 5]]
     """
     kind = sklearn("model_selection", "k_fold").KFold
-    _check_folds(n_splits, len(data))
+    _check_folds(n_splits, _length(data))
     return kind(n_splits, shuffle=shuffle, random_state=seed if shuffle else None).split(np.empty(len(data)))
+
+
+def _length(data: Sized) -> int:
+    if not isinstance(data, Sized):
+        raise TypeError(f"`data` must have a length, got {data!r:.80}")
+    return len(data)
 
 
 def _check_folds(n_splits: int, most: int, of: str = "") -> None:
@@ -230,5 +240,9 @@ def time_series_split(
     [([0, 1, 2, 3], [4]), ([0, 1, 2, 3, 4], [5])]
     """
     kind = sklearn("model_selection", "time_series_split").TimeSeriesSplit
-    _check_folds(n_splits, len(data) - 1)
+    _check_folds(n_splits, _length(data) - 1)
+    integer("gap", gap, 0)
+    for name, size in (("test_size", test_size), ("max_train_size", max_train_size)):
+        if size is not None:
+            integer(name, size, 1)
     return kind(n_splits, gap=gap, test_size=test_size, max_train_size=max_train_size).split(np.empty(len(data)))

@@ -210,6 +210,8 @@ class ModuleList(_Indexed):
     """
 
     def __init__(self, modules: Iterable[Module] | None = None):
+        if not isinstance(modules, Iterable | None):
+            raise TypeError(f"`modules` must be a list of Modules, got {modules!r}")
         self.extend(modules or ())
 
     def _part(self, items: list[tuple[str, Module]]) -> ModuleList:
@@ -310,8 +312,10 @@ class ModuleDict(Module):
             What is added, in this order.
         """
         given: Any = modules
-        for key, module in given.items() if hasattr(given, "items") else given:
-            self[key] = module
+        for pair in given.items() if hasattr(given, "items") else given:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise TypeError(f"`modules` must be a dict of Modules, or pairs (name, Module), got {pair!r}")
+            self[pair[0]] = pair[1]
 
     def pop(self, key: str) -> Module:
         """Take a module out.

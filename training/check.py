@@ -86,6 +86,8 @@ def path(name: str, value: Any) -> None:
     """Raise TypeError unless it names a file or a folder."""
     if not isinstance(value, str | os.PathLike):
         raise TypeError(f"`{name}` must be a path, such as 'runs/one', got {_shown(value)}")
+    if not os.fspath(value):
+        raise ValueError(f"`{name}` must be a path, such as 'runs/one', got an empty one")
 
 
 def batches(name: str, value: Any, dtype: Any, *, batch_size: int = 32, shuffle: bool = False) -> Any:

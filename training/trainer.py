@@ -202,11 +202,12 @@ class Trainer(Predictor):
             raise TypeError("`scheduler` must not be a ReduceLROnPlateau; pass callbacks=[Plateau(scheduler)]")
         check.schedule(scheduler, optimizer)
         callbacks = check.callbacks(callbacks)
-        if not isinstance(accumulate, int) or accumulate < 1:
+        if not isinstance(accumulate, int) or isinstance(accumulate, bool) or accumulate < 1:
             raise ValueError(f"`accumulate` must be a positive integer, got {accumulate!r}")
         if precision not in (None, "bfloat16", "float16"):
             raise ValueError(f"`precision` must be None, 'bfloat16' or 'float16', got {precision!r}")
-        if clip_grad_norm is not None and not (isinstance(clip_grad_norm, int | float) and clip_grad_norm > 0):
+        is_number = isinstance(clip_grad_norm, int | float) and not isinstance(clip_grad_norm, bool)
+        if clip_grad_norm is not None and not (is_number and clip_grad_norm > 0):
             raise ValueError(f"`clip_grad_norm` must be None or a positive number, got {clip_grad_norm!r}")
         if not isinstance(capture, bool | None):
             raise TypeError(f"`capture` must be None, True or False, got {capture!r}")
@@ -293,7 +294,7 @@ class Trainer(Predictor):
         >>> [row["step"] for row in trainer.fit(batches, epochs=2)]
         [3, 6]
         """
-        if not isinstance(epochs, int) or epochs < 0:
+        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
             raise ValueError(f"`epochs` must be an integer ≥ 0, got {epochs!r}")
         if isinstance(train_loader, Tensor) or is_array(train_loader):
             if validation_loader is None:

@@ -278,6 +278,9 @@ def linspace(
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
     integer("num", num, 0)
+    for label, value in (("start", start), ("stop", stop)):
+        if not isinstance(value, complex):
+            number(label, value, infinite=True)
     if dtype is None and any(isinstance(v, complex) for v in (start, stop)):
         dtype = dtypes.default_complex()
     return _create("linspace", device, False, start, stop, num, dtype=_floating(dtype), endpoint=endpoint)

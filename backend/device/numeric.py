@@ -35,6 +35,10 @@ def read_numeric(given: Any, dtype: Any = None) -> np.ndarray:
     """`given` as NumPy reads it, once that is found to be numbers (`check_numeric`)."""
     try:
         array = np.asanyarray(given)  # not `asarray`: that would take the mask off
+    except ValueError as error:  # NumPy's words for lists of different lengths
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(f"`tensor` needs rows of the same length, got {str(given)[:60]} ({error})") from None
     except TypeError:  # a data frame whose columns have no dtype in common
         if not hasattr(given, "columns"):
             raise

@@ -57,6 +57,9 @@ class UnknownName(AttributeError):
         super().__init__(f"module {place!r} has no attribute {name!r}", name=name)
         self.known = known
 
+    def __reduce__(self) -> Any:
+        return AttributeError, (str(self),)
+
     def __str__(self) -> str:
         import difflib
 

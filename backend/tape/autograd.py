@@ -493,7 +493,10 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
     data = root.data
     if grad is not None:
-        grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
+        try:
+            grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
+        except REFUSALS as error:
+            raise explained("backward", [grad], {}, error) from error
         if grad.shape != data.shape:
             raise ValueError(f"`grad` must have the tensor's shape {data.shape}, got {grad.shape}")
     elif data.size != 1:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...backend.array.manipulation import reshape, tile
 from ...backend.device import devices
+from ...backend.device.options import number
 from ...backend.nn import normalization as primitives
 from ...backend.tape.autograd import is_computed_again
 from ...backend.tape.sharing import changed
@@ -105,6 +106,8 @@ def batch_norm(
         raise ValueError(
             f"`input` must have more than one value per channel in training, got shape {tuple(shape)}; use eval()"
         )
+    if type(momentum) is not float or not 0 <= momentum <= 1:
+        number("momentum", momentum, 0, 1)
     y, mean, var = primitives.batch_norm(input, weight, bias, eps=eps)
     if running_mean is not None and running_var is not None:
         _update_running(running_mean, innermost(mean), momentum)
@@ -229,6 +232,8 @@ def group_norm(
 
 def _check_last(input: Tensor, normalized_shape: Sequence[int], *affine: tuple[str, Tensor | None]) -> int:
     check.floating("input", input)
+    if not isinstance(normalized_shape, list | tuple):
+        raise TypeError(f"`normalized_shape` must be a sequence of lengths, such as (8,), got {normalized_shape!r}")
     wanted = tuple(normalized_shape)
     n = len(wanted)
     if not n or input.data.shape[-n:] != wanted:
