@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def load(source: FilePath = "digits") -> DataSplits:
     >>> load("digits").num_classes
     10
     """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"`source` must be 'digits' or a path, got {source!r:.80}")
     path = Path(source).expanduser()
     if path.is_dir():
         return _load_folder(path)

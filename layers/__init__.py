@@ -9,6 +9,9 @@ Every layer takes `device=` and `dtype=` as keywords. `functional` has the funct
 `models` a few small networks.
 """
 
+from typing import TYPE_CHECKING
+
+from ..backend.device.options import UnknownName
 from . import (
     activation,
     containers,
@@ -50,3 +53,9 @@ __all__ += module.__all__
 __all__ += normalization.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend.array.methods import _names_dtype
 from ..backend.device import devices, dtypes, markup
+from ..backend.device.numeric import as_dtype
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
 from .state import IncompatibleKeys, load
@@ -572,7 +573,7 @@ class Module:
             device = target
         elif target is not None:
             dtype = target
-        if dtype is not None and not dtypes.is_real_floating(np.dtype(dtype)):
+        if dtype is not None and not dtypes.is_real_floating(as_dtype(dtype)):
             raise TypeError(f"`dtype` must be a real floating-point dtype, got {np.dtype(dtype)}")
         device = None if device is None else devices.canonical(device)
         for tensor in [*self.parameters(), *self.buffers()]:

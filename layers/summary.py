@@ -11,6 +11,7 @@ from ..backend.array import products
 from ..backend.array.creation import zeros
 from ..backend.device import markup
 from ..backend.device.memory import size
+from ..backend.device.options import integer
 from ..backend.nn import attention, convolution, linear
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
@@ -264,6 +265,10 @@ def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> 
     mult-adds:  151,552
     memory:     161.8 KiB for parameters, 16.0 KiB for outputs
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"`model` must be a Module, such as nn.Linear(2, 1), got {model!r:.80}")
+    for length in input_shape if isinstance(input_shape, list | tuple) else (input_shape,):
+        integer("input_shape", length, 0)
     parameters = list(model.parameters())
     dtype = dtype or (parameters[0].dtype if parameters else None)
     device = parameters[0].device if parameters else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +23,11 @@ from .state import read_entry, read_groups
 __all__ = ["Optimizer"]
 
 T = TypeVar("T")
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+
 
 # Blocks too few for a second thread: waking it costs 20 µs, and some waiting for Python's lock. With two cores and
 # Adam, two whole blocks gain 1.2 times, one and a bit lose as much.
@@ -97,6 +102,9 @@ class Optimizer:
         if isinstance(params, Tensor | set):
             hint = "pass [tensor]" if isinstance(params, Tensor) else "a set has no order: pass a list"
             raise TypeError(f"`params` must be a list of Parameters or dicts, got a {type(params).__name__}; {hint}")
+        if not isinstance(params, Iterable) or isinstance(params, str):
+            hint = "pass its .parameters()" if hasattr(params, "parameters") else "pass model.parameters()"
+            raise TypeError(f"`params` must be a list of Parameters or dicts, got {_shown(params)}; {hint}")
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
         self._arenas: list[list[Arena]] = []

@@ -55,7 +55,9 @@ ROOMS = {
     "optimizers": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/cpu backend/modes",
         "the flat arena, update rules, clipping", "arena.py"),
-    "optimizers/schedulers": Room("backend/tape optimizers", "schedules of learning rates and momenta", "schedule.py"),
+    "optimizers/schedulers": Room(
+        "backend/device backend/tape optimizers", "schedules of learning rates and momenta", "schedule.py"
+    ),
     "data": Room("backend/device backend/tape backend/array", "readers, loader, normalisation, splits", "loader.py"),
     "training/metrics": Room("backend/device backend/tape", "accuracy and its kin, streamed over batches", "metric.py"),
     "training": Room(

@@ -77,6 +77,10 @@ class RunState:
         state : dict
             As `state_dict` or `load_checkpoint` gives it.
         """
+        for name in ("model", "optimizer", "scheduler", "generator", "loaders", "sums", "callbacks"):
+            if not isinstance(state, dict) or name not in state:
+                got = f"one without {name!r}" if isinstance(state, dict) else f"a {type(state).__name__}"
+                raise ValueError(f"`state` must be what `state_dict` of a trainer gave, got {got}")
         trainer = self.trainer
         trainer.model.load_state_dict(state["model"])
         trainer.optimizer.load_state_dict(state["optimizer"])

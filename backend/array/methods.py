@@ -14,6 +14,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ..device import devices, dtypes
+from ..device.numeric import as_dtype
+from ..device.options import integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.sharing import View, changed, root_of, views_of
@@ -370,6 +372,9 @@ def flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     n = self.ndim
     if not n:
         return manipulation.reshape(self, (1,))
+    for name, dim in (("start_dim", start_dim), ("end_dim", end_dim)):
+        if type(dim) is not int or not -n <= dim < n:
+            integer(name, dim, -n, n - 1)
     start, end = start_dim % n, end_dim % n
     if start > end:
         raise ValueError(f"`start_dim` must not come after `end_dim`, got {start_dim} and {end_dim} for {n} axes")
@@ -393,6 +398,8 @@ def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
     Tensor
         A view.
     """
+    for name, dim in (("dim0", dim0), ("dim1", dim1)):
+        integer(name, dim, -self.ndim, self.ndim - 1)
     axes = list(range(self.ndim))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return manipulation.permute_dims(self, tuple(axes))
@@ -603,7 +610,7 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
     >>> weft.tensor([[3.0, 4.0], [6.0, 8.0]]).norm(1), weft.tensor([[3.0, 4.0], [6.0, 8.0]]).norm(dim=1)
     (tensor(21.), tensor([ 5., 10.]))
     """
-    x = self if dtype is None else self.to(np.dtype(dtype))
+    x = self if dtype is None else self.to(as_dtype(dtype))
     if p == "nuc":
         axes = tuple(range(x.ndim)) if dim is None else dim
         if not isinstance(axes, tuple) or len(axes) != 2:
@@ -875,8 +882,8 @@ def to(self: Tensor, target: Tensor | DType = None, dtype: DType = None, *, devi
     elif isinstance(target, Tensor):
         device, dtype = target.device, target.dtype
     elif target is not None:
-        dtype = np.dtype(target)
-    out = self if dtype is None or np.dtype(dtype) == self.dtype else manipulation.astype(self, np.dtype(dtype))
+        dtype = as_dtype(target)
+    out = self if dtype is None or as_dtype(dtype) == self.dtype else manipulation.astype(self, as_dtype(dtype))
     return out if device is None else _to_device(out, devices.canonical(device))
 
 

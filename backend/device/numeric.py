@@ -17,10 +17,18 @@ def is_numeric(dtype: np.dtype) -> bool:
     return dtype.kind == "V" and not issubclass(dtype.type, np.void)
 
 
+def as_dtype(dtype: Any) -> np.dtype:
+    """The NumPy dtype of a name or a type, or TypeError."""
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {dtype!r}") from None
+
+
 def check_dtype(dtype: Any) -> None:
     """TypeError if `dtype` is one of NumPy's that holds no numbers; those of other libraries pass."""
     if dtype is None or (
-        isinstance(dtype, np.dtype | np.generic | type | str) and not is_numeric(dtype := np.dtype(dtype))
+        isinstance(dtype, np.dtype | np.generic | type | str) and not is_numeric(dtype := as_dtype(dtype))
     ):
         raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {dtype}")
 
@@ -45,6 +53,10 @@ def read_numeric(given: Any, dtype: Any = None) -> np.ndarray:
     """`given` as NumPy reads it, once that is found to be numbers (`check_numeric`)."""
     try:
         array = np.asanyarray(given)  # not `asarray`: that would take the mask off
+    except ValueError as error:  # NumPy's words for lists of different lengths
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(f"`tensor` needs rows of the same length, got {str(given)[:60]} ({error})") from None
     except TypeError:  # a data frame whose columns have no dtype in common
         if not hasattr(given, "columns"):
             raise

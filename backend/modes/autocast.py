@@ -16,6 +16,7 @@ import numpy as np
 from ..array.manipulation import astype
 from ..device import dtypes
 from ..device.devices import namespace_of
+from ..device.numeric import as_dtype
 from ..tape import autograd
 from ..tape.autograd import _mode
 from ..tape.sharing import changed, last_change
@@ -67,7 +68,7 @@ class autocast:
     """
 
     def __init__(self, dtype: DType = "bfloat16", *, enabled: bool = True):
-        self.dtype = np.dtype(dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+        self.dtype = as_dtype(dtypes.bfloat16 if dtype == "bfloat16" else dtype)
         if self.dtype.name not in ("bfloat16", "float16"):
             raise ValueError(f"`dtype` must be bfloat16 or float16, got {self.dtype}")
         self.enabled = enabled

@@ -81,6 +81,8 @@ class capture:
     """
 
     def __init__(self, step: Callable, *, warmup: int = 2, strict: bool = False):
+        if not callable(step):
+            raise TypeError(f"`step` must be a function, got {step!r:.80}")
         if warmup < 1:
             raise ValueError(f"`warmup` must be at least 1, got {warmup}")
         functools.update_wrapper(self, step, updated=())

@@ -117,6 +117,10 @@ def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable
     >>> weft.grad(weft.grad(cube))(weft.tensor(2.0))
     tensor(12.)
     """
+    if not callable(f):
+        raise TypeError(
+            f"`f` must be a function of Tensors, got {f!r:.80}; the gradient of a result: result.backward()"
+        )
     both = value_and_grad(f, argnums)
     return functools.wraps(f)(lambda *args, **kwargs: both(*args, **kwargs)[1])
 
@@ -151,6 +155,8 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     >>> x.grad
     tensor([ 3., 12.])
     """
+    if not callable(f):
+        raise TypeError(f"`f` must be a function, got {f!r:.80}")
     if not _mode.enabled or _mode.nested:
         return f(*args)
     used: list[Tensor] = []

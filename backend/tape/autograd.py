@@ -24,6 +24,7 @@ from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
 from ..device.numeric import PLAIN, check_operand
 from . import sharing
+from .explain import REFUSALS, explained
 from .sharing import View, last, link
 from .tensor import Parameter, Tensor, innermost, wrap
 
@@ -266,21 +267,26 @@ def primitive(
         for i, value in rounded:
             raw[i] = value
         result = NotImplemented
-        if impls and not nested:
-            impl = impls.get(device)
-            if impl is None and device != "cpu":
-                impl = impls.get(kind(device))
-            if impl is not None:
-                result = impl(*raw, **static) if static else impl(*raw)
-                if result is NotImplemented and report_fallbacks:
-                    _report_fallback(name, device, raw)
-        if result is NotImplemented:
-            xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
-            is_half = not nested and not moves and _is_half(raw) and not (rounds_once and _are_alike(raw))
-            if is_half or (rounded and xp is np):
-                result = in_float32(form, xp, raw, static)
-            else:
-                result = form(xp, *raw, **static)
+        try:
+            if impls and not nested:
+                impl = impls.get(device)
+                if impl is None and device != "cpu":
+                    impl = impls.get(kind(device))
+                if impl is not None:
+                    result = impl(*raw, **static) if static else impl(*raw)
+                    if result is NotImplemented and report_fallbacks:
+                        _report_fallback(name, device, raw)
+            if result is NotImplemented:
+                xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
+                is_half = not nested and not moves and _is_half(raw) and not (rounds_once and _are_alike(raw))
+                if is_half or (rounded and xp is np):
+                    result = in_float32(form, xp, raw, static)
+                else:
+                    result = form(xp, *raw, **static)
+        except REFUSALS as error:
+            if (better := explained(name, raw, static, error)) is not error:
+                raise better from error
+            raise
         out, pullback = result
         if tracked and pullback is not None and (not special or _mode.enabled):
             if not special or depth >= _mode.base:
@@ -500,7 +506,10 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     if grad is not None:
         if not isinstance(grad, Tensor):
             check_operand("backward", grad)
-        grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
+        try:
+            grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
+        except REFUSALS as error:
+            raise explained("backward", [grad], {}, error) from error
         if grad.shape != data.shape:
             raise ValueError(f"`grad` must have the tensor's shape {data.shape}, got {grad.shape}")
     elif data.size != 1:

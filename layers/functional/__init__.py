@@ -6,6 +6,9 @@ Arguments are checked here, once, for shapes, dtypes and options, without waitin
 the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing.
 """
 
+from typing import TYPE_CHECKING
+
+from ...backend.device.options import UnknownName
 from . import activation, attention, convolution, loss, normalization, padding, pooling, similarity
 from . import dropout as _dropout  # these three modules have the name of a function, which takes it over
 from . import embedding as _embedding
@@ -34,3 +37,9 @@ __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
 __all__ += similarity.__all__
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

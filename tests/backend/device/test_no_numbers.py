@@ -91,8 +91,8 @@ def test_an_error(door, what, device):
         (lambda: weft.add(weft.ones(3), VALUES["dates"]), r"`tensor` needs numbers .* dtype datetime64\[D\]; encode"),
         (lambda: weft.where(weft.ones(3) > 0, 1.0, None), "`where` needs a condition and two values, got None"),
         (lambda: weft.stack(["1", "2"]), "`stack` needs Tensors, got str '1'; convert it"),
-        (lambda: weft.arange("3"), "`start` must be a number, got str '3'"),
-        (lambda: weft.linspace(0, None, 3), "`stop` must be a number, got NoneType None"),
+        (lambda: weft.arange("3"), "`start` must be a number, got '3'"),
+        (lambda: weft.linspace(0, None, 3), "`stop` must be a number, got None"),
     ],
 )  # fmt: skip
 def test_messages(act, message):
