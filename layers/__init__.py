@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from ..backend.device.options import UnknownName
 from . import (
     activation,
+    attention,
+    cache,
     containers,
     convolution,
     dropout,
@@ -27,8 +29,13 @@ from . import (
     normalization,
     perceptron,
     pooling,
+    positional,
+    transformer,
+    transformer_layer,
 )
 from .activation import *
+from .attention import *
+from .cache import *
 from .containers import *
 from .convolution import *
 from .dropout import *
@@ -39,10 +46,15 @@ from .module import *
 from .normalization import *
 from .perceptron import *
 from .pooling import *
+from .positional import *
 from .summary import LayerSummary, Summary, summary
+from .transformer import *
+from .transformer_layer import *
 
 __all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary"]
 __all__ += activation.__all__
+__all__ += attention.__all__
+__all__ += cache.__all__
 __all__ += containers.__all__
 __all__ += convolution.__all__
 __all__ += dropout.__all__
@@ -53,6 +65,9 @@ __all__ += module.__all__
 __all__ += normalization.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__
+__all__ += positional.__all__
+__all__ += transformer.__all__
+__all__ += transformer_layer.__all__
 
 
 if not TYPE_CHECKING:

@@ -9,7 +9,7 @@ the primitives of `weft.backend`. Results are always new memory: `inplace=True` 
 from typing import TYPE_CHECKING
 
 from ...backend.device.options import UnknownName
-from . import activation, attention, convolution, loss, normalization, padding, pooling, similarity
+from . import activation, attention, convolution, loss, multihead, normalization, padding, pooling, rotary, similarity
 from . import dropout as _dropout  # these three modules have the name of a function, which takes it over
 from . import embedding as _embedding
 from . import linear as _linear
@@ -20,9 +20,11 @@ from .dropout import *
 from .embedding import *
 from .linear import *
 from .loss import *
+from .multihead import *
 from .normalization import *
 from .padding import *
 from .pooling import *
+from .rotary import *
 from .similarity import *
 
 __all__: list[str] = []
@@ -33,9 +35,11 @@ __all__ += _dropout.__all__
 __all__ += _embedding.__all__
 __all__ += _linear.__all__
 __all__ += loss.__all__
+__all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
+__all__ += rotary.__all__
 __all__ += similarity.__all__
 
 

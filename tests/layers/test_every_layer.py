@@ -17,6 +17,16 @@ from weft import layers as nn
 LABELS, SIGNS, LOGITS = np.array([0, 2, 1]), np.array([[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]), (3, 4)
 UNIT = np.array([[0.2, 0.7], [0.9, 0.4], [0.5, 0.1]])
 
+
+class Attending(nn.MultiheadAttention):
+    """Attention to itself, of one Tensor that gives one."""
+
+    def forward(self, x):
+        return super().forward(x, x, x)[0]
+
+
+SIZED = {"dim_feedforward": 6, "dropout": 0.1, "batch_first": True}  # what Transformers have in common
+
 # name: (constructor, inputs: a shape means normal random numbers, output's shape)
 LAYERS = {
     # --- maps
@@ -60,6 +70,26 @@ LAYERS = {
     "Residual": (lambda: nn.Residual(nn.Linear(3, 3), nn.Linear(3, 3)), [(5, 3)], (5, 3)),
     "Flatten": (nn.Flatten, [(2, 3, 4)], (2, 12)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), [(4, 6)], (4, 2, 3)),
+    # --- attention
+    "MultiheadAttention": (lambda: Attending(4, 2, 0.1, add_bias_kv=True, batch_first=True).eval(), [(3, 5, 4)], (3, 5, 4)),
+    # (few heads: the emulator takes its time for each)
+    "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(4, 2, **SIZED).eval(), [(1, 5, 4)], (1, 5, 4)),
+    "TransformerDecoderLayer": (
+        lambda: nn.TransformerDecoderLayer(4, 1, norm_first=True, **SIZED).eval(), [(1, 5, 4), (1, 2, 4)], (1, 5, 4),
+    ),
+    "TransformerEncoder": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 1, activation="gelu", **SIZED), 2).eval(),
+        [(1, 5, 4)], (1, 5, 4),
+    ),
+    "TransformerDecoder": (
+        lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 1, **SIZED), 1, nn.LayerNorm(4)).eval(),
+        [(1, 5, 4), (1, 2, 4)], (1, 5, 4),
+    ),
+    "Transformer": (lambda: nn.Transformer(4, 1, 1, 1, **SIZED).eval(), [(1, 5, 4), (1, 2, 4)], (1, 2, 4)),
+    "SwiGLUBlock": (lambda: nn.SwiGLUBlock(4, 6, 3, bias=True), [(3, 5, 4)], (3, 5, 3)),
+    "SinusoidalPositionalEncoding": (lambda: nn.SinusoidalPositionalEncoding(4), [(5, 3, 4)], (5, 3, 4)),
+    "LearnedPositionalEncoding": (lambda: nn.LearnedPositionalEncoding(6, 4), [(5, 3, 4)], (5, 3, 4)),
+    "RotaryEmbedding": (lambda: nn.RotaryEmbedding(4), [(3, 2, 5, 6)], (3, 2, 5, 6)),
     # --- losses
     **{
         name: (getattr(nn, name), [(3, 2), SIGNS], ())
@@ -81,6 +111,8 @@ WITHOUT_FORWARD = {"Module", "ModuleDict", "ModuleList"}
 TESTED_ELSEWHERE = {
     "Buffer",
     "Parameter",
+    "KeyValueCache",
+    "LayerCache",
     "Perceptron",
     "LayerSummary",
     "Summary",
@@ -220,7 +252,9 @@ SIZES = {
     "Linear": (2, 3), "Bilinear": (2, 3, 4), "DropConnect": (2, 3), "Embedding": (2, 3), "Perceptron": (2,),
     "PReLU": (3,), "Conv1d": (2, 4, 3), "Conv2d": (2, 4, 3), "ConvTranspose1d": (2, 4, 3), "ConvTranspose2d": (2, 4, 3),
     "BatchNorm1d": (3,), "BatchNorm2d": (3,), "InstanceNorm1d": (3,), "InstanceNorm2d": (3,), "LayerNorm": (3,),
-    "GroupNorm": (2, 4), "RMSNorm": (3,),
+    "GroupNorm": (2, 4), "RMSNorm": (3,), "MultiheadAttention": (4, 2), "TransformerEncoderLayer": (4, 2, 3),
+    "TransformerDecoderLayer": (4, 2, 3), "Transformer": (4, 2, 1, 1, 3), "SwiGLUBlock": (3, 4),
+    "LearnedPositionalEncoding": (3, 4),
 }  # fmt: skip
 
 
