@@ -141,9 +141,7 @@ def rnn(
 
         (grad_h,) = unroll(xp, back, (g[1],), batch_sizes, not reverse)
         d, previous = in_time(xp, slopes, not reverse), in_time(xp, before, reverse)
-        grad_x, *of_weights = _gradients(
-            xp, (need[0], *need[2:]), x, previous, weight_ih, d, d, bias_ih, bias_hh
-        )
+        grad_x, *of_weights = _gradients(xp, (need[0], *need[2:]), x, previous, weight_ih, d, d, bias_ih, bias_hh)
         return grad_x, grad_h, *of_weights
 
     return Recurrent(in_time(xp, after, reverse), last), vjp
@@ -206,9 +204,7 @@ def lstm(
 
         grad_h, grad_c = unroll(xp, back, grad[1:], batch_sizes, not reverse)
         d, previous = in_time(xp, of_gates, not reverse), in_time(xp, [k[0] for k in kept], reverse)
-        grad_x, *of_weights = _gradients(
-            xp, (need[0], *need[3:7]), x, previous, weight_ih, d, d, bias_ih, bias_hh
-        )
+        grad_x, *of_weights = _gradients(xp, (need[0], *need[3:7]), x, previous, weight_ih, d, d, bias_ih, bias_hh)
         grad_hr = None
         if weight_hr is not None and need[7]:
             d, m = in_time(xp, of_outputs, not reverse), in_time(xp, [k[-1] for k in kept], reverse)
@@ -276,9 +272,7 @@ def gru(
         (grad_h,) = unroll(xp, back, grad[1:], batch_sizes, not reverse)
         of_x, of_h = in_time(xp, d_ih, not reverse), in_time(xp, d_hh, not reverse)
         previous = in_time(xp, [k[0] for k in kept], reverse)
-        grad_x, *of_weights = _gradients(
-            xp, (need[0], *need[2:]), x, previous, weight_ih, of_x, of_h, bias_ih, bias_hh
-        )
+        grad_x, *of_weights = _gradients(xp, (need[0], *need[2:]), x, previous, weight_ih, of_x, of_h, bias_ih, bias_hh)
         if need[3] and not reset_after:
             turned, reset = xp.matrix_transpose(of_h), in_time(xp, [k[-1] for k in kept], reverse)
             of_weights[1] = xp.concat([of_weights[1][:cut, :], gemm(xp, turned[cut:, :], reset)], axis=0)

@@ -82,7 +82,16 @@ def recurrent(sizes, width, wide, gates):
 
 def projected(sizes, width, wide, narrow):
     w, _, b, d = weights(4, width, wide)
-    return a(sum(sizes), width), a(sizes[0], narrow), a(sizes[0], wide), w, 0.5 * a(4 * wide, narrow), b, d, a(narrow, wide)
+    return (
+        a(sum(sizes), width),
+        a(sizes[0], narrow),
+        a(sizes[0], wide),
+        w,
+        0.5 * a(4 * wide, narrow),
+        b,
+        d,
+        a(narrow, wide),
+    )
 
 
 def with_cell(sizes, width, wide):
