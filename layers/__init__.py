@@ -6,7 +6,7 @@
     net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
 
 Every layer takes `device=` and `dtype=` as keywords. `functional` has the functions, `init` the initial values,
-`models` a few small networks.
+`models` a few small networks, `utils.rnn` what packs sequences.
 """
 
 from . import (
@@ -24,6 +24,9 @@ from . import (
     normalization,
     perceptron,
     pooling,
+    recurrent,
+    recurrent_cells,
+    utils,
 )
 from .activation import *
 from .containers import *
@@ -36,9 +39,11 @@ from .module import *
 from .normalization import *
 from .perceptron import *
 from .pooling import *
+from .recurrent import *
+from .recurrent_cells import *
 from .summary import LayerSummary, Summary, summary
 
-__all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary"]
+__all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary", "utils"]
 __all__ += activation.__all__
 __all__ += containers.__all__
 __all__ += convolution.__all__
@@ -50,3 +55,5 @@ __all__ += module.__all__
 __all__ += normalization.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__
+__all__ += recurrent.__all__
+__all__ += recurrent_cells.__all__

@@ -74,7 +74,7 @@ class _Adjoint:
             return np.dot(d, self.weight, found)
         of_gates = d.reshape(n, self.gates, 1, -1).transpose(1, 2, 0, 3)
         np.matmul(of_gates, self.weight, self.cut[:, :, :n])
-        return np.add.reduce(self.parts[:, :n], 0, None, found)
+        return np.add.reduce(self.parts[:, :n], 0, out=found)
 
 
 def _in_half_precision(form: Any, raw: Sequence[Any], static: dict) -> Any:
@@ -179,7 +179,7 @@ def lstm(
         s *= half
         s += half
         np.multiply(now[:2], now[3:], pair)
-        np.add(*pair, new)
+        np.add(pair[0], pair[1], new)
         np.tanh(new, t)
         np.multiply(now[2], t, m)
         return m if weight_hr is None else np.dot(m, weight_hr.T, y[rows]), new
