@@ -9,15 +9,7 @@ import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, contiguous
 
-__all__ = [
-    "MOST",
-    "gru_backward",
-    "gru_forward",
-    "lstm_backward",
-    "lstm_forward",
-    "rnn_backward",
-    "rnn_forward",
-]
+__all__ = ["MOST", "gru_backward", "gru_forward", "lstm_backward", "lstm_forward", "rnn_backward", "rnn_forward"]
 
 THREADS = 256
 MOST = (1 << 31) - THREADS  # units of all sequences together, for arithmetic of 32 bits
@@ -52,9 +44,7 @@ def rnn_backward(y: Any, d_y: Any, d_h: Any, d_z: Any, *, relu: bool = False) ->
     _rnn_backward[y.dtype, relu](_grid(y), THREADS, y, d_y, d_h, d_z, np.int32(y.size))
 
 
-def lstm_forward(
-    gates: Any, bias_ih: Any, bias_hh: Any, cell: Any, cell_after: Any, squashed: Any, y: Any
-) -> None:
+def lstm_forward(gates: Any, bias_ih: Any, bias_hh: Any, cell: Any, cell_after: Any, squashed: Any, y: Any) -> None:
     """Gates (n, 4 width) in place; c', tanh(c') and y (n, width). All float32 but the biases and y."""
     biases = contiguous(bias_ih), contiguous(bias_hh)
     _lstm_forward[y.dtype](_grid(y), THREADS, gates, *biases, cell, cell_after, squashed, y, *_sizes(y))
@@ -74,9 +64,7 @@ def gru_forward(
 ) -> None:
     """Gates (n, 3 width) in place; n_h and y (n, width), and y in float32 unless that is None. The rest float32 but the biases."""
     biases = contiguous(bias_ih), contiguous(bias_hh)
-    _gru_forward[y.dtype](
-        _grid(y), THREADS, gates, products, *biases, state, state_after, candidate, y, *_sizes(y)
-    )
+    _gru_forward[y.dtype](_grid(y), THREADS, gates, products, *biases, state, state_after, candidate, y, *_sizes(y))
 
 
 def gru_backward(

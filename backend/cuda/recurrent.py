@@ -99,9 +99,7 @@ def rnn(
 
         (grad_h,) = unroll(xp, back, (_float32(g[1]),), batch_sizes, not reverse)
         grad_x, states = gemm(xp, d, weight_ih) if need[0] else None, _previous(y, h, batch_sizes, reverse, before)
-        return grad_x, grad_h.astype(h.dtype), *_of_parameters(
-            need[2:], into[2:], x, states, d, d, bias_ih is not None
-        )
+        return grad_x, grad_h.astype(h.dtype), *_of_parameters(need[2:], into[2:], x, states, d, d, bias_ih is not None)
 
     return Recurrent(y, last), vjp
 
@@ -214,8 +212,10 @@ def gru(
 
         (grad_h,) = unroll(xp, back, (_float32(g[1]),), batch_sizes, not reverse)
         grad_x, previous = gemm(xp, d_ih, weight_ih) if need[0] else None, _previous(y, h, batch_sizes, reverse, before)
-        return grad_x, grad_h.astype(h.dtype), *_of_parameters(
-            need[2:], into[2:], x, previous, d_ih, d_hh, bias_ih is not None
+        return (
+            grad_x,
+            grad_h.astype(h.dtype),
+            *_of_parameters(need[2:], into[2:], x, previous, d_ih, d_hh, bias_ih is not None),
         )
 
     return Recurrent(y, last[0]), vjp
