@@ -33,7 +33,7 @@ def _float32(a: Any) -> Any:
     return contiguous(a if a.dtype == FLOAT32 else a.astype(np.float32))
 
 
-def _previous(y: Any, h: Any, batch_sizes: Sequence[int], reverse: bool, kept: Any) -> Any:
+def _previous(y: Any, h: Any, reverse: bool, kept: Any) -> Any:
     """The outputs before each step, packed: those of the step before, h at first."""
     if kept is not None:
         return kept
@@ -98,7 +98,7 @@ def rnn(
             return (gemm(xp, d[rows], weight_hh, out=buffer[: len(d_h)]),)
 
         (grad_h,) = unroll(xp, back, (_float32(g[1]),), batch_sizes, not reverse)
-        grad_x, states = gemm(xp, d, weight_ih) if need[0] else None, _previous(y, h, batch_sizes, reverse, before)
+        grad_x, states = gemm(xp, d, weight_ih) if need[0] else None, _previous(y, h, reverse, before)
         return grad_x, grad_h.astype(h.dtype), *_of_parameters(need[2:], into[2:], x, states, d, d, bias_ih is not None)
 
     return Recurrent(y, last), vjp
@@ -156,7 +156,7 @@ def lstm(
             return gemm(xp, d[rows], weight_hh, out=buffer[:n]), after
 
         grad_h, grad_c = unroll(xp, back, (_float32(g[1]), _float32(g[2])), batch_sizes, not reverse)
-        grad_x, states = gemm(xp, d, weight_ih) if need[0] else None, _previous(y, h, batch_sizes, reverse, before)
+        grad_x, states = gemm(xp, d, weight_ih) if need[0] else None, _previous(y, h, reverse, before)
         of_weights = _of_parameters(need[3:], into[3:], x, states, d, d, bias_ih is not None)
         grad_hr = gemm(xp, of_outputs.T, hidden, out=into[7]) if need[7] and of_outputs is not None else None
         return grad_x, grad_h.astype(h.dtype), grad_c.astype(c.dtype), *of_weights, grad_hr
@@ -211,7 +211,7 @@ def gru(
             return (gemm(xp, d_hh[rows], weight_hh, out=past, accumulate=True),)
 
         (grad_h,) = unroll(xp, back, (_float32(g[1]),), batch_sizes, not reverse)
-        grad_x, previous = gemm(xp, d_ih, weight_ih) if need[0] else None, _previous(y, h, batch_sizes, reverse, before)
+        grad_x, previous = gemm(xp, d_ih, weight_ih) if need[0] else None, _previous(y, h, reverse, before)
         return (
             grad_x,
             grad_h.astype(h.dtype),
