@@ -13,7 +13,7 @@ from ..nn.recurrent import Lstm, Recurrent, in_time, unroll, wanted
 from ..tape.autograd import in_float32
 from . import aligned
 from .blocks import CPU_FLOATS
-from .recurrent_products import Adjoint, Product, gradients, half, project
+from .recurrent_products import Adjoint, Product, gradients, half, of_gates, project
 
 
 def _other(form: Callable, raw: Sequence[Any], static: dict) -> Any:
@@ -135,15 +135,15 @@ def lstm(
 
     def vjp(grad: Any, need: Any, into: Any) -> tuple:
         need, into = wanted(need, 8), _places(into)
-        d, of_outputs = aligned.empty((rows, 4 * width), x.dtype), aligned.empty(y.shape, x.dtype)
+        d, of_outputs = of_gates(rows, 4 * width, x.dtype), aligned.empty(y.shape, x.dtype)
         adjoint, rest = Adjoint(weight_hh, count, 4), aligned.empty((3, count, width), x.dtype)
-        memory = aligned.empty((5, count, width), x.dtype)
+        memory = aligned.empty((6, count, width), x.dtype)
 
         def back(rows: slice, d_h: Any, d_c: Any) -> tuple:
             n, now, m, d_m = len(d_h), kept[:, rows], hidden[rows], of_outputs[rows]
             scratch, w = memory[:, :n], np.subtract(1, now[:3], rest[:, :n])
-            total, a, pair, after = scratch[0], scratch[1], scratch[2:4], scratch[4]
-            gates = d[rows].reshape(n, 4, width).swapaxes(0, 1)
+            total, a, through, pair = scratch[0], scratch[1], scratch[2:4], scratch[4:]
+            gates = d[rows].reshape(n, 4, width, copy=False).swapaxes(0, 1)
             np.add(d_h, grad[0][rows], d_m)
             if weight_hr is not None:
                 d_m = d_m.dot(weight_hr)
@@ -153,15 +153,12 @@ def lstm(
             np.add(a, d_c, total)
             np.multiply(d_m, m, a)
             np.multiply(a, w[2], gates[3])
-            np.multiply(total, now[:2], pair)  # of i and f, times g and c
-            a[...] = pair[0]
-            after[...] = pair[1]
-            pair *= now[3:]
+            np.multiply(total, now[:2], through)  # i and f
+            np.multiply(through, now[3:], pair)  # times g and c
             np.multiply(pair, w[:2], gates[:2])
-            g = pair[0]
-            g *= now[3]
-            np.subtract(a, g, gates[2])
-            return adjoint(d[rows]), after
+            np.multiply(pair[0], now[3], a)
+            np.subtract(through[0], a, gates[2])
+            return adjoint(d[rows]), through[1]
 
         grad_h, grad_c = unroll(np, back, grad[1:], batch_sizes, not reverse)
         states = in_time(np, before, reverse)
@@ -222,7 +219,7 @@ def gru(
 
     def vjp(grad: Any, need: Any, into: Any) -> tuple:
         need, into, steps = wanted(need, 6), _places(into), iter(reversed(before))
-        d_ih, d_hh = (aligned.empty((rows, 3 * width), x.dtype) for _ in range(2))
+        d_ih, d_hh = (of_gates(rows, 3 * width, x.dtype) for _ in range(2))
         adjoint, memory = Adjoint(weight_hh, count, 3), aligned.empty((4, count, width), x.dtype)
         rest = aligned.empty((2, count, width), x.dtype)
 
@@ -231,7 +228,7 @@ def gru(
             r, z, n, u = now
             d, a, b, _ = memory[:, :k]
             w = np.subtract(1, now[:2], rest[:, :k])
-            of_x, of_h = (g[rows].reshape(k, 3, width).swapaxes(0, 1) for g in (d_ih, d_hh))
+            of_x, of_h = (g[rows].reshape(k, 3, width, copy=False).swapaxes(0, 1) for g in (d_ih, d_hh))
             np.add(d_h, grad[0][rows], d)
             np.subtract(next(steps), n, a)
             a *= d

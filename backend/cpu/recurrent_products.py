@@ -16,7 +16,7 @@ from . import aligned
 from .linear import column_sums
 from .window_products import has_small_products
 
-__all__ = ["Adjoint", "Product", "gradients", "half", "project"]
+__all__ = ["Adjoint", "Product", "gradients", "half", "of_gates", "project"]
 
 # With AVX-512, OpenBLAS does not pack the matrices of a product of at most 10⁶ multiply-adds. Packing the weights at every
 # step takes a third of its time, so they are cut into blocks of so many columns, if their number is a multiple of that.
@@ -72,6 +72,11 @@ def project(
             np.matmul(wide[rows].reshape(-1, 1, 1, n, depth), cut, to)
 
 
+def of_gates(rows: int, width: int, dtype: Any) -> np.ndarray:
+    """Memory for (rows, width): products that read it by columns lose a tenth where rows are a multiple of 4 KiB apart."""
+    return aligned.empty((rows, width + 16), dtype)[:, :width]
+
+
 class Product:
     """h (n, K) ↦ h Wₖᵀ for a weight (gates · H, K): (gates, n, H), always in the same memory, for n ≤ rows."""
 
@@ -107,9 +112,9 @@ class Adjoint:
 
 def gradients(need: Sequence[bool], into: Sequence[Any], x: Any, h: Any, weight_ih: Any, d_ih: Any, d_hh: Any) -> tuple:
     """Of x, weight_ih, weight_hh, bias_ih and bias_hh; the last four are written to `into` where that is given."""
-    grad_x = d_ih.dot(weight_ih) if need[0] else None
-    grad_ih = d_ih.T.dot(x, into[0]) if need[1] else None
-    grad_hh = d_hh.T.dot(h, into[1]) if need[2] else None
+    grad_x = np.matmul(d_ih, weight_ih) if need[0] else None  # `dot` would copy what has gaps
+    grad_ih = np.matmul(d_ih.T, x, out=into[0]) if need[1] else None
+    grad_hh = np.matmul(d_hh.T, h, out=into[1]) if need[2] else None
     bias_ih = column_sums(d_ih, into[2]) if need[3] else None
     bias_hh = None
     if need[4] and bias_ih is not None and d_hh is d_ih:
