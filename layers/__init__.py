@@ -6,7 +6,7 @@
     net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
 
 Every layer takes `device=` and `dtype=` as keywords. `functional` has the functions, `init` the initial values,
-`models` a few small networks.
+`models` a few small networks, `utils.rnn` what packs sequences.
 """
 
 from typing import TYPE_CHECKING
@@ -30,8 +30,11 @@ from . import (
     perceptron,
     pooling,
     positional,
+    recurrent,
+    recurrent_cells,
     transformer,
     transformer_layer,
+    utils,
 )
 from .activation import *
 from .attention import *
@@ -47,11 +50,13 @@ from .normalization import *
 from .perceptron import *
 from .pooling import *
 from .positional import *
+from .recurrent import *
+from .recurrent_cells import *
 from .summary import LayerSummary, Summary, summary
 from .transformer import *
 from .transformer_layer import *
 
-__all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary"]
+__all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary", "utils"]
 __all__ += activation.__all__
 __all__ += attention.__all__
 __all__ += cache.__all__
@@ -66,6 +71,8 @@ __all__ += normalization.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__
 __all__ += positional.__all__
+__all__ += recurrent.__all__
+__all__ += recurrent_cells.__all__
 __all__ += transformer.__all__
 __all__ += transformer_layer.__all__
 

@@ -49,8 +49,10 @@ ROOMS = {
     "layers/functional": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
+    "layers/utils": Room(
+        "backend/tape backend/array layers/functional", "sequences of several lengths, padded and packed", "rnn.py"),
     "layers": Room(
-        "backend/device backend/tape backend/array backend/nn layers/functional",
+        "backend/device backend/tape backend/array backend/nn layers/functional layers/utils",
         "modules, `init`, `summary`, the model zoo", "module.py"),
     "optimizers": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/cpu backend/modes",

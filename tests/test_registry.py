@@ -33,6 +33,7 @@ TESTED_IN = {
     # tools of the replacements for NumPy: the harness runs these, block edges and layouts included
     "backend/cpu/blocks": "backend/nn/test_activation.py",
     "backend/cpu/lowering": "backend/nn/test_convolution.py",
+    "backend/cpu/recurrent_products": "backend/nn/test_recurrent.py",
     "backend/cpu/window_products": "backend/nn/test_convolution.py",
     "backend/cpu/winograd": "backend/nn/test_convolution.py",
     "backend/array/einops": "test_einops.py",

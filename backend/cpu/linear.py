@@ -33,7 +33,7 @@ def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None =
             g = pull(g)
         grad_x = g.dot(weight) if need[0] else None
         grad_weight = g.T.dot(x, into[1]) if need[1] else None
-        grad_bias = _column_sums(g, into[2]) if bias is not None and need[2] else None
+        grad_bias = column_sums(g, into[2]) if bias is not None and need[2] else None
         return grad_x, grad_weight, grad_bias
 
     return y, vjp
@@ -56,7 +56,7 @@ def _as_matrices(x: Any, weight: Any, bias: Any, activation: str | None) -> Any:
     return y.reshape(*x.shape[:-1], len(weight)), vjp
 
 
-def _column_sums(g: Any, out: Any) -> Any:
+def column_sums(g: Any, out: Any) -> Any:
     """Σᵢ gᵢⱼ, written to `out` if there is one. Of few numbers, BLAS takes a third of the time (and one thread)."""
     dtype = g.dtype
     if g.size <= 1 << 12 and (out is None or out.dtype == dtype):
