@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
@@ -54,7 +55,8 @@ def prefetch(function: Callable[[T], R], items: Iterable[T], depth: int) -> Gene
             while True:
                 requests.get_nowait()
         requests.put(_END)
-        thread.join()
+        if not sys.is_finalizing():  # then it was stopped where it stood, and a join waits for ever (Python 3.13)
+            thread.join()
 
 
 def _work(function: Callable, requests: queue.SimpleQueue[Any], results: queue.SimpleQueue[Any]) -> None:

@@ -223,7 +223,7 @@ class Odd(Exception):
 ALONE = """
 import os, sys
 from weft.data import DataLoader
-loader = DataLoader(range(100), 2, num_workers=3, persistent_workers=True)
+loader = DataLoader(range(100), 2, **eval(sys.argv[2]))
 passing = iter(loader)
 print(next(passing).tolist(), flush=True)
 if sys.argv[1] == "killed":
@@ -231,11 +231,14 @@ if sys.argv[1] == "killed":
 """
 
 
+@pytest.mark.parametrize(
+    "options", ["{'num_workers': 3, 'persistent_workers': True}", "{'num_workers': 2}", "{'prefetch': 2}"]
+)
 @pytest.mark.parametrize(("end", "status"), [("killed", -9), ("over", 0)])
-def test_workers_end_with_the_process(tmp_path, end, status):
-    """They hold its output open: `run` waits for the last of them."""
+def test_all_ends_with_the_process(tmp_path, end, status, options):
+    """Workers hold its output open: `run` waits for the last of them. Threads cannot be joined when it is over."""
     (tmp_path / "alone.py").write_text(ALONE)
-    command = [sys.executable, "-W", "error", "alone.py", end]
+    command = [sys.executable, "-W", "error", "alone.py", end, options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (status, "[0, 1]\n", "")
 
