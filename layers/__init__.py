@@ -23,6 +23,7 @@ from . import (
     functional,
     init,
     linear,
+    linear_cross_entropy,
     loss,
     models,
     module,
@@ -44,6 +45,7 @@ from .convolution import *
 from .dropout import *
 from .embedding import *
 from .linear import *
+from .linear_cross_entropy import *
 from .loss import *
 from .module import *
 from .normalization import *
@@ -65,6 +67,7 @@ __all__ += convolution.__all__
 __all__ += dropout.__all__
 __all__ += embedding.__all__
 __all__ += linear.__all__
+__all__ += linear_cross_entropy.__all__
 __all__ += loss.__all__
 __all__ += module.__all__
 __all__ += normalization.__all__
