@@ -287,6 +287,9 @@ class Tensor(_Attached):
     its arguments (`axis`, `keepdims`), one that only PyTorch has takes PyTorch's (`dim`). Called in PyTorch's words (`dim=`,
     `keepdim=`, `unbiased=`) the former do what PyTorch does: `x.max(dim=1)` gives values and indices. README has the table.
 
+    NumPy's ufuncs are weft's on a Tensor: `np.sin(x)` is `weft.sin(x)`, recorded. What NumPy does on its own, as `np.stack` and
+    `a += x` of its array, takes values, and raises where they would lose a gradient: `detach` first.
+
     While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v`
     give `x`, its views and what it is a view of a new array if either side is recorded or was recorded with, and work in place on
     memory otherwise. So the gradient stays right where PyTorch raises. What writes to memory all the same (under
