@@ -300,14 +300,16 @@ class Optimizer:
         >>> len(work), optimizer.state[p]["step"]
         (1, 1)
         """
-        recording = active()
+        recording = None
+        if autograd.special:
+            recording = active()
+            forget_rounded()
         is_recorded, work = recording is not None and recording.is_recording, []
         if recording is not None:
             recording.wants_constant(self._options_of_step)
             for group in self.param_groups:
                 for p in group["params"]:
                     recording.note_leaf(p)
-        forget_rounded()
         for k, group in enumerate(self.param_groups):
             slots = self.slots(group)
             for arena in self._current_arenas(k):
