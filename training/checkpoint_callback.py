@@ -1,9 +1,7 @@
-"""The callback that writes checkpoints: the last and the best, at the end of every epoch, every N updates, and on Ctrl-C."""
+"""The callback that writes checkpoints: at the end of every epoch, every N updates, and when the process is to end."""
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from . import check
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
 from .running import Running
+from .signals import PutOff
 
 __all__ = ["Checkpoint"]
 
@@ -20,7 +19,9 @@ __all__ = ["Checkpoint"]
 class Checkpoint(Callback):
     """Saves the trainer in `folder`: as `last.safetensors`, and the best by `monitor` as `best.safetensors`.
 
-    On Ctrl-C it lets the batch end, saves, and raises KeyboardInterrupt; a second Ctrl-C does not wait.
+    On SIGINT (Ctrl-C), SIGTERM and SIGHUP it lets the update end, saves, and does what the signal would have done: it raises
+    KeyboardInterrupt, or calls the handler of your own; where SIGTERM and SIGHUP have none it raises SystemExit, with their
+    exit status (143, 129). During a validation it saves at its end. A Ctrl-C after that does not wait.
 
     Parameters
     ----------
@@ -82,8 +83,7 @@ class Checkpoint(Callback):
         self.folder, self.every, self.extra, self.announce = Path(folder), every, dict(extra or {}), announce
         self.monitor = None if monitor is None else Monitor(monitor, mode)
         self._saved_step = -1
-        self._interrupted = False
-        self._previous_handler: Any = None
+        self._signals = PutOff()
 
     @property
     def last(self) -> Path:
@@ -97,37 +97,29 @@ class Checkpoint(Callback):
 
     def on_fit_begin(self, trainer: Running) -> None:
         self._saved_step = trainer.step
-        self._interrupted = False
-        if threading.current_thread() is threading.main_thread():  # the only one that may
-            self._previous_handler = signal.signal(signal.SIGINT, self._interrupt)
-
-    def _interrupt(self, *_: Any) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt
-        self._interrupted = True
+        self._signals.begin()
 
     def on_batch_end(self, trainer: Running) -> None:
         if not trainer.is_between_updates:
             return
         due = self.every is not None and trainer.step % self.every == 0 and trainer.step != self._saved_step
-        if due or self._interrupted:
+        is_to_end = self._signals.number is not None
+        if due or is_to_end:
             self._save(trainer, self.last)
-        if self._interrupted:
+        if is_to_end:
             trainer.stop("interrupted")
 
     def on_epoch_end(self, trainer: Running) -> None:
         if self.monitor is not None and trainer.validation_loader is not None and self.monitor.improves(trainer.row):
             self._save(trainer, self.best)
         self._save(trainer, self.last)
-        if self._interrupted:
+        if self._signals.number is not None:
             trainer.stop("interrupted")
 
     def on_fit_end(self, trainer: Running) -> None:
-        if self._previous_handler is not None:
-            signal.signal(signal.SIGINT, self._previous_handler)
-            self._previous_handler = None
-        if self._interrupted:
-            raise KeyboardInterrupt
+        self._signals.end()
+        if trainer.stopping is not None or trainer.epoch >= trainer.epochs:  # otherwise an exception says more
+            self._signals.deliver()
 
     def _save(self, trainer: Running, path: Path) -> None:
         with waiting_is_meant():
