@@ -6,9 +6,9 @@ import signal
 import threading
 from typing import Any
 
-__all__ = ["PutOff", "Terminated"]
+from .._signals import ENDING
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+__all__ = ["PutOff", "Terminated"]
 
 
 class Terminated(SystemExit):
