@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from . import _signals
+
 __all__ = ["main"]
 
 USAGE = """usage: weft {train,bench,info} [options]
@@ -36,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     weft ...
     0
     """
+    if argv is None:
+        _open_standard_streams()
     command, *rest = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE)
@@ -51,14 +55,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .training.cli.info import main as run
     elif command == "bench":
         from .bench.command import main as run
+
+        _signals.give_back()  # it has results to show
     else:
         print(f"weft: unknown command {command!r}; choose from train, bench, info", file=sys.stderr)
         return 2
     try:
         return run(rest)
     except BrokenPipeError:  # whoever read the output has seen enough of it, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
+    finally:
+        if argv is None:
+            _flush()
+
+
+def _open_standard_streams() -> None:
+    """Else a checkpoint would become the standard output of a process that was started without one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _flush() -> None:
+    """What the disk has no room for is lost, and no reason for Python to complain when it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop_output()
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

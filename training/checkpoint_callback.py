@@ -38,6 +38,11 @@ class Checkpoint(Callback):
     announce : function of a str, optional
         Called with one line after each save, when the file is safely on the disk.
 
+    Attributes
+    ----------
+    saved : tuple of int or None
+        Epoch and batch of what `last` was saved at, since this object was made.
+
     Raises
     ------
     ValueError
@@ -82,6 +87,7 @@ class Checkpoint(Callback):
             raise TypeError(f"`announce` must be a function or None, got {announce!r:.80}")
         self.folder, self.every, self.extra, self.announce = Path(folder), every, dict(extra or {}), announce
         self.monitor = None if monitor is None else Monitor(monitor, mode)
+        self.saved: tuple[int, int] | None = None
         self._saved_step = -1
         self._signals = PutOff()
 
@@ -125,6 +131,8 @@ class Checkpoint(Callback):
         with waiting_is_meant():
             save_checkpoint(path, {**trainer.state_dict(), **self.extra})
         self._saved_step = trainer.step
+        if path == self.last:
+            self.saved = trainer.epoch, trainer.batch
         if self.announce is not None:
             self.announce(f"saved {path} at epoch {trainer.epoch}, batch {trainer.batch}, step {trainer.step}")
 

@@ -44,7 +44,7 @@ class TestWriteAtomically:
 
     @pytest.mark.parametrize("name", ["n" * 256, "a\0b", "x/" * 3000])
     def test_names_that_cannot_be(self, tmp_path, name):
-        with pytest.raises(WriteError, match="could not be written: .*; nothing was left behind"):
+        with pytest.raises(WriteError, match=r"could not be written: .*; nothing was left behind"):
             write_atomically(tmp_path / name, b"new")
         assert not list(tmp_path.iterdir())
 

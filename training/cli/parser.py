@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ... import _signals
 from ...backend.device.devices import DeviceError
 from ...backend.device.memory import OutOfMemoryError
 from ...data.files import DataError
 from ..atomic import WriteError
 from ..checkpoint import CheckpointError
 from ..nonfinite import NonFiniteError
+from ..output import Output
+from ..signals import Terminated
 from ..usage import UsageError
 
 __all__ = ["Parser", "UsageError", "number", "report"]
@@ -117,8 +121,8 @@ def report(prog: str, run: Callable[[], int], *, debug: bool = False) -> int:
     -------
     int
         The exit status: that of `run`; 2: what was asked for cannot be done (an option, the data, a checkpoint, a
-        device, something not installed); 1: it went wrong on the way (a full disk, a loss that is not finite); 130:
-        Ctrl-C.
+        device, something not installed); 1: it went wrong on the way (a full disk, a loss that is not finite); 130,
+        143, 129: SIGINT (Ctrl-C), SIGTERM, SIGHUP.
 
     Examples
     --------
@@ -127,18 +131,36 @@ def report(prog: str, run: Callable[[], int], *, debug: bool = False) -> int:
     """
     try:
         return run()
-    except KeyboardInterrupt as error:
-        print(f"{prog}: interrupted{f'; {error}' if str(error) else ''}", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, Terminated) as ended:
+        number = ended.number if isinstance(ended, Terminated) else signal.SIGINT
+        complain(_signals.line(prog, number))
+        return 128 + number
     except (UsageError, DataError, CheckpointError, DeviceError, ImportError, WriteError, NonFiniteError) as error:
         if debug:
             raise
-        print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(f"{prog}: {' '.join(str(error).split())}")
         return 1 if isinstance(error, WriteError | NonFiniteError) else 2
     except MemoryError as error:
         if debug:
             raise
         explained = isinstance(error, OutOfMemoryError)
         text = error if explained else f"out of memory ({error}); try a smaller --batch-size"
-        print(f"{prog}: {text}", file=sys.stderr)
+        complain(f"{prog}: {text}")
         return 1
+    finally:
+        _signals.explain = str
+
+
+def complain(line: str) -> None:
+    """Say what is wrong on standard error, if there is one.
+
+    Parameters
+    ----------
+    line : str
+        Without its end.
+
+    Examples
+    --------
+    >>> complain("weft: it is wrong")
+    """
+    print(line, file=Output(sys.stderr), flush=True)
