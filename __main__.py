@@ -10,6 +10,7 @@ from . import _signals
 
 __all__ = ["main"]
 
+COMMANDS = ("train", "bench", "info")
 USAGE = """usage: weft {train,bench,info} [options]
 
   weft train    train a model on a data set, and test it
@@ -58,7 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         _signals.give_back()  # it has results to show
     else:
-        print(f"weft: unknown command {command!r}; choose from train, bench, info", file=sys.stderr)
+        from .training.cli.parser import complain, did_you_mean
+
+        hint = did_you_mean(command, COMMANDS)
+        complain(f"weft: unknown command {command!r}; choose from {', '.join(COMMANDS)}{hint}")
         return 2
     try:
         return run(rest)

@@ -63,7 +63,7 @@ def _parser() -> Parser:
     add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, order and dropout (0)")
     add("--precision", choices=PRECISIONS, help="of products; weights and sums stay float32 (float32)")
     add("--device", help="cpu, cuda, cuda:1 …, emulator (CUDA kernels on the CPU); default: $WEFT_DEVICE, or cpu")
-    add("--threads", type=positive, metavar="N", help="CPU threads (all cores; on resuming as before)")
+    add("--threads", type=number(int, 1, 1025), metavar="N", help="CPU threads (all cores; on resuming as before)")
     add("--out", metavar="DIR", help="folder of the run; default: runs/<data>-<model>, with a number if that is taken")
     add("--overwrite", action="store_true", help="with --out: replace the run that is in the folder")
     add("--resume", nargs="?", const="", metavar="PATH", help="go on from a checkpoint, or the last in the folder")
