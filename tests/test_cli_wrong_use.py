@@ -259,7 +259,7 @@ def test_one_line(folder, monkeypatch, capsys, line, message):
 @pytest.mark.parametrize(("line", "message"), WRONG[::18], ids=[line for line, _ in WRONG[::18]])
 def test_as_a_process(folder, line, message):
     command = [sys.executable, "-m", "weft", *arguments(line)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert message in done.stderr
