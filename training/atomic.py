@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from .locking import open_locked
 
-__all__ = ["WriteError", "make_folder", "write_atomically"]
+__all__ = ["WriteError", "write_atomically"]
 
 
 class WriteError(OSError):
