@@ -23,6 +23,7 @@ class Output:
 
     Examples
     --------
+    >>> import io
     >>> file = io.StringIO()
     >>> print("a line", file=Output(file))
     >>> file.close()

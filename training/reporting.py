@@ -19,7 +19,7 @@ __all__ = ["CSVLogger", "ProgressBar", "TensorBoard"]
 
 
 class CSVLogger(Callback):
-    """Writes the history to a CSV file after each epoch: one row per epoch, numbers in full precision.
+    """Writes the history to a CSV file after each epoch, and when a run goes on: one row per epoch, in full precision.
 
     The file is written anew each time, atomically, so that it agrees with the history also after a run was broken off
     and resumed.
@@ -47,6 +47,10 @@ class CSVLogger(Callback):
     def __init__(self, path: FilePath):
         check.path("path", path)
         self.path = path
+
+    def on_fit_begin(self, trainer: Running) -> None:
+        if trainer.history:  # it may have been broken off after a checkpoint and before the file was written
+            self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Running) -> None:
         columns = list(dict.fromkeys(name for row in trainer.history for name in row))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import BinaryIO
 
 from ..atomic import make_folder, reason
@@ -131,7 +132,7 @@ def _check(folder: Path, is_new: bool) -> None:
             )
     found = [name for name in (*CHECKPOINTS, MODEL) if os.path.lexists(folder / name)]
     if is_new and found:
-        fix = f"go on with it (weft train --resume {folder}), replace it (--overwrite), or choose another folder"
+        fix = f"go on with it (weft train --resume {quote(str(folder))}), replace it (--overwrite), or choose another folder"
         raise FolderInUse(f"--out {folder}: expected no run in it, found {', '.join(found)}; {fix}")
 
 

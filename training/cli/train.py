@@ -7,6 +7,7 @@ from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ EPILOG = """examples:
   weft train --resume runs/mnist-mlp
 
 A run leaves in its folder: model.safetensors (to be loaded with weft.training.load_model), model.json (what is known
-of it), log.csv, curves.png, confusion.png, and the checkpoints last.safetensors and best.safetensors.
+of it), log.csv, curves.png, confusion.png, and the checkpoints last.safetensors and best.safetensors. Ctrl-C, SIGTERM
+and SIGHUP save at the next update and say how to go on (exit status 130, 143, 129); a second Ctrl-C does not wait.
 """
 
 
@@ -139,12 +141,12 @@ def _nothing(*parts: Any) -> None: ...
 def _how_to_go_on(experiment: Experiment, checkpoint: Checkpoint, source: Path | None) -> str:
     """What is said when a signal ends the run."""
     if checkpoint.saved is None:  # by this process
-        return "" if source is None else f"go on with: weft train --resume {source}"
+        return "" if source is None else f"go on with: weft train --resume {quote(str(source))}"
     epoch, batch = checkpoint.saved
     where = f"saved at epoch {epoch + 1}, batch {batch}"
     if epoch >= experiment.recipe.epochs:
         where = "trained to the end and saved"
-    return f"{where}; go on with: weft train --resume {checkpoint.last}"
+    return f"{where}; go on with: weft train --resume {quote(str(checkpoint.last))}"
 
 
 # --- resuming -------------------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def _add_callbacks(
 
     checkpoint = Checkpoint(folder, every=every, extra=extra, announce=announce)
     bars = [] if show is _nothing else [ProgressBar()]
-    experiment.trainer.callbacks += [*bars, CSVLogger(folder / "log.csv"), checkpoint]
+    experiment.trainer.callbacks += [*bars, checkpoint, CSVLogger(folder / "log.csv")]  # of a run that is saved
     return checkpoint
 
 
