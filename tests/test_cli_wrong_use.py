@@ -140,6 +140,8 @@ WRONG = [
     ('train --resume r --out r --overwrite', '--overwrite is for a new run'),
     ('train --resume nowhere', '`nowhere`: expected a checkpoint, found nothing of that name'),
     ('train --resume nope.safetensors', '`nope.safetensors`: expected a checkpoint, found nothing of that name'),
+    ('train --resume LONG', '`nnn'),
+    ('train --resume r --out LONG', 'could not be written: File name too long'),
     ('train --resume empty', '--resume empty: expected a run with last.safetensors, found none in that folder'),
     ('train --resume --out empty', '--resume empty: expected a run with last.safetensors'),
     ('train --resume file', '`file`: expected'),

@@ -80,8 +80,26 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
                 file.close()
         _sync_folder(path.parent)
     except (OSError, ValueError) as error:
-        before = "the file that was there before is intact" if os.path.exists(path) else "nothing was left behind"
-        raise WriteError(f"`{path}` could not be written: {reason(error)}; {before}") from error
+        raise _write_error(path, error) from error
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder, and raise WriteError if `write_atomically` could not write the file, as far as can be known."""
+    try:
+        make_folder(path.parent)
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        temporary, file = _temporary(path)
+        file.close()
+        temporary.unlink()
+    except (OSError, ValueError) as error:
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError | ValueError) -> WriteError:
+    before = "what was there before is intact" if os.path.isdir(path) else "the file that was there before is intact"
+    after = before if os.path.exists(path) else "nothing was left behind"
+    return WriteError(f"`{path}` could not be written: {reason(error)}; {after}")
 
 
 def reason(error: OSError | ValueError) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backend.device.devices import waiting_is_meant
 from . import check
+from .atomic import check_writable
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
 from .running import Running
@@ -47,6 +48,8 @@ class Checkpoint(Callback):
     ------
     ValueError
         If `every` is less than 1.
+    WriteError
+        From `fit`, before the first epoch if it can be known by then: `folder` cannot be written to.
 
     See Also
     --------
@@ -102,6 +105,9 @@ class Checkpoint(Callback):
         return self.folder / "best.safetensors"
 
     def on_fit_begin(self, trainer: Running) -> None:
+        check_writable(self.last)
+        if self.monitor is not None:
+            check_writable(self.best)
         self._saved_step = trainer.step
         self._signals.begin()
 

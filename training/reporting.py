@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import time
+from pathlib import Path
 from typing import Any, TextIO
 
 from ..backend.device.devices import waiting_is_meant
 from . import check
-from .atomic import write_atomically
+from .atomic import check_writable, write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath
 from .output import Output
@@ -49,6 +50,7 @@ class CSVLogger(Callback):
         self.path = path
 
     def on_fit_begin(self, trainer: Running) -> None:
+        check_writable(Path(self.path))
         if trainer.history:  # it may have been broken off after a checkpoint and before the file was written
             self.on_epoch_end(trainer)
 

@@ -10,7 +10,7 @@ import weft
 from weft import layers as nn
 from weft import optimizers as optim
 from weft.data import ArrayDataset, DataLoader
-from weft.training import Callback, Checkpoint, Trainer, WriteError, load_checkpoint
+from weft.training import Callback, Checkpoint, CSVLogger, Trainer, WriteError, load_checkpoint
 
 
 def loader():
@@ -258,6 +258,45 @@ class TestSignals:
         thread.start()
         thread.join()
         assert t.epoch == 1
+
+
+class TestKnownAtTheStart:
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (
+                lambda folder: folder.write_text(""),
+                r"run/last\.safetensors` could not be written: (Not a dir|File exists)",
+            ),
+            (lambda folder: (folder / "last.safetensors").mkdir(parents=True), r"run/last.* written: it is a folder; "),
+            (lambda folder: (folder / "best.safetensors").mkdir(parents=True), r"run/best.* written: it is a folder; "),
+        ],
+    )
+    def test_a_folder_that_cannot_be_written(self, tmp_path, make, message):
+        make(tmp_path / "run")
+        t = trainer(Checkpoint(tmp_path / "run"))
+        with pytest.raises(WriteError, match=message):
+            t.fit(loader(), loader(), epochs=1)
+        assert t.step == 0
+
+    def test_a_log_that_cannot_be_written(self, tmp_path):
+        t = trainer(CSVLogger(tmp_path))
+        with pytest.raises(WriteError, match=r"could not be written: it is a folder; what was there before is intact"):
+            t.fit(loader(), epochs=1)
+        assert t.step == 0
+
+
+def test_what_is_said_to_be_saved_is(tmp_path):
+    """At that very moment."""
+    said = []
+
+    def announce(line):
+        path, step = line.split()[1], int(line.rpartition(" ")[2])
+        said.append((load_checkpoint(path)["step"], step))
+
+    trainer(Checkpoint(tmp_path, every=2, announce=announce)).fit(loader(), loader(), epochs=2)
+    assert len(said) > 5
+    assert all(found == step for found, step in said)
 
 
 class TestFullDisk:

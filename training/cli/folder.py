@@ -6,7 +6,7 @@ import itertools
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
@@ -16,7 +16,7 @@ from ..atomic import make_folder, reason
 from ..locking import open_locked
 from ..usage import UsageError
 
-__all__ = ["FILES", "FolderInUse", "held", "hold_unused"]
+__all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unused", "remover"]
 
 LOCK = ".lock"
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
@@ -94,6 +94,38 @@ def held(folder: Path, *, is_new: bool = True) -> Iterator[Path]:
         yield folder
 
 
+def folder_of(out: str | None, source: Path | None, overwrite: bool, stack: ExitStack) -> Path | None:
+    """The folder that the options name, held.
+
+    Parameters
+    ----------
+    out : str or None
+        `--out`.
+    source : path or None
+        What `--resume` goes on from.
+    overwrite : bool
+        `--overwrite`.
+    stack : ExitStack
+        Lets it go.
+
+    Returns
+    -------
+    path or None
+        None: they name none.
+    """
+    if out == "":
+        raise UsageError("--out must name a folder, got ''")
+    if overwrite and out is None:
+        raise UsageError("--overwrite goes with --out")
+    if out is None and source is None:
+        return None
+    folder = source.parent if out is None and source is not None else Path(out or "")
+    goes_on = source is not None and os.path.exists(folder) and folder.samefile(source.parent)
+    if overwrite and goes_on:
+        raise UsageError("--overwrite is for a new run, --resume goes on with the one that is there")
+    return stack.enter_context(held(folder, is_new=not (overwrite or goes_on)))
+
+
 def hold_unused(base: Path, stack: ExitStack) -> Path:
     """Hold the folder `base`, or the first of `base-2`, `base-3` … that has no files and no process.
 
@@ -118,6 +150,20 @@ def hold_unused(base: Path, stack: ExitStack) -> Path:
             if not _has_files(folder):  # those of a run that has ended just now
                 return folder
     raise AssertionError
+
+
+def remover(folder: Path) -> Callable[[], None]:
+    """What removes the run that is there now, but for the files that have been replaced by then."""
+    old = {path: path.stat().st_ino for path in map(folder.joinpath, FILES) if path.exists()}
+
+    def remove() -> None:
+        while old:
+            path, number = old.popitem()
+            with suppress(OSError):
+                if path.stat().st_ino == number:
+                    path.unlink()
+
+    return remove
 
 
 def _has_files(folder: Path) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -22,7 +23,7 @@ from ..plots import bias_variance, plot_confusion, plot_history
 from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Experiment, Recipe
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import model_state, save_model
-from .folder import CHECKPOINTS, FILES, held, hold_unused
+from .folder import CHECKPOINTS, folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]
@@ -109,7 +110,7 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     if "hidden" in given:
         given["hidden"] = tuple(given["hidden"])
     source = _source(given.pop("resume", None), out)
-    folder = _folder(out, source, bool(overwrite), stack)
+    folder = folder_of(out, source, bool(overwrite), stack)
     saved = None if source is None else load_checkpoint(source)
     threads = given.pop("threads", saved and saved.get("info", {}).get("threads"))
     if threads is not None:
@@ -124,7 +125,7 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     count = sum(p.size for p in experiment.trainer.model.parameters())
     data = "" if experiment.device == "cpu" else "data resident, " if experiment.is_resident else "data streamed, "
     show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({data}{num_threads()} threads), into {folder}")
-    checkpoint = _add_callbacks(experiment, folder, every, show, _remover(folder) if overwrite else _nothing)
+    checkpoint = _add_callbacks(experiment, folder, every, show, remover(folder) if overwrite else _nothing)
     if saved is not None and source is not None:
         _restore(experiment, saved, source, show)
     _signals.explain = lambda: _how_to_go_on(experiment, checkpoint, source)
@@ -157,12 +158,12 @@ def _source(resume: str | None, out: str | None) -> Path | None:
     if not resume and out is None:
         raise UsageError("--resume needs a checkpoint or a folder, or --out with the folder to go on in")
     path = Path(resume or out or "")
-    if path.is_dir():
+    if os.path.isdir(path):
         found = [path / name for name in CHECKPOINTS if (path / name).is_file()]
         if not found:
             raise UsageError(f"--resume {path}: expected a run with last.safetensors, found none in that folder")
         return found[0]  # the best one alone is there if the process was killed just before it saved the last
-    if not path.exists():
+    if not os.path.exists(path):
         load_checkpoint(path)  # says so
     return path
 
@@ -188,36 +189,7 @@ def _restore(experiment: Experiment, saved: dict[str, Any], source: Path, show: 
     show(f"resumed from {source} at epoch {at.epoch}, batch {at.batch}, step {at.step}")
 
 
-# --- the folder -----------------------------------------------------------------------------------------------------
-def _folder(out: str | None, source: Path | None, overwrite: bool, stack: ExitStack) -> Path | None:
-    """The folder of the run, held; None: one that has yet to be found."""
-    if out == "":
-        raise UsageError("--out must name a folder, got ''")
-    if overwrite and out is None:
-        raise UsageError("--overwrite goes with --out")
-    if out is None and source is None:
-        return None
-    folder = source.parent if out is None and source is not None else Path(out or "")
-    goes_on = source is not None and folder.exists() and folder.samefile(source.parent)
-    if overwrite and goes_on:
-        raise UsageError("--overwrite is for a new run, --resume goes on with the one that is there")
-    return stack.enter_context(held(folder, is_new=not (overwrite or goes_on)))
-
-
-def _remover(folder: Path) -> Callable[[], None]:
-    """What removes the run that is there now, but for what has been replaced: called when the new one has saved something."""
-    old = {path: path.stat().st_ino for path in map(folder.joinpath, FILES) if path.exists()}
-
-    def remove() -> None:
-        while old:
-            path, number = old.popitem()
-            with suppress(OSError):
-                if path.stat().st_ino == number:
-                    path.unlink()
-
-    return remove
-
-
+# --- what is written -----------------------------------------------------------------------------------------------------
 def _add_callbacks(
     experiment: Experiment, folder: Path, every: int | None, show: Callable[..., None], remove_old: Callable[[], None]
 ) -> Checkpoint:
