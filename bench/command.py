@@ -116,7 +116,7 @@ def _tasks(options: argparse.Namespace, cores: list[int]) -> list[Task]:
     available = {name for place in places for _, name in _names(devices.kind(place), parts)}
     for name in options.names:
         if not any(there.startswith(name) for there in available):
-            hint = did_you_mean(name, available)
+            hint = did_you_mean(name, sorted(available | {full.partition("-")[0] for full in available}))
             raise UsageError(f"no bench here has a name that begins with {name!r}; see weft bench --list{hint}")
     threads = getattr(options, "threads", len(cores))
     if threads > len(cores):
@@ -179,7 +179,7 @@ def _check_writable(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except (OSError, ValueError) as error:
-        raise UsageError(f"--save {path}: could not be written: {reason(error)}; choose another place") from error
+        raise UsageError(f"--save: `{path}` could not be written: {reason(error)}; choose another place") from error
 
 
 def _publish(results: dict, path: Path) -> None:

@@ -182,6 +182,7 @@ WRONG = [
     ('info --model resnet18 --input-shape 3', '--input-shape 3: `input_shape` must be (C, H, W)'),
     ('info --model mlp --input-shape 100000 100000', '--input-shape 100000 100000: Unable to allocate'),
     ('bench nothing_such', "no bench here has a name that begins with 'nothing_such'"),
+    ('bench resnt18', "see weft bench --list; did you mean resnet18?"),
     ('bench --modles', 'did you mean --models?'),
     ('bench --models=3', "ignored explicit argument '3'"),
     ('bench --device tpu', '--device must be one of'),
@@ -195,7 +196,7 @@ WRONG = [
     ('bench --total soon', "got 'soon'"),
     ('bench --resume', '--resume needs --save PATH'),
     ('bench --save', 'argument --save: expected one argument'),
-    ('bench --save file/x resnet18', '--save file/x/bench.json: could not be written: Not a directory'),
+    ('bench --save file/x resnet18', '--save: `file/x/bench.json` could not be written: Not a directory'),
     ('bench --device emulator --operations', 'nothing to measure'),
 ]
 # fmt: on

@@ -30,8 +30,6 @@ OTHERWISE_TESTED = {
 TESTED_IN = {
     "__init__": "test_package.py",
     "__main__": "test_cli.py",
-    "training/cli/folder": "test_cli_runs.py",
-    "training/signals": "training/test_checkpoint_callback.py",
     # tools of the replacements for NumPy: the harness runs these, block edges and layouts included
     "backend/cpu/blocks": "backend/nn/test_activation.py",
     "backend/cpu/lowering": "backend/nn/test_convolution.py",
@@ -63,6 +61,8 @@ TESTED_IN = {
     "training/cli/parser": "test_cli.py",
     "training/cli/info": "test_cli.py",
     "training/cli/train": "test_cli.py",
+    "training/cli/folder": "test_cli_runs.py",
+    "training/signals": "training/test_checkpoint_callback.py",
 }
 
 
