@@ -259,7 +259,12 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("size", np.unique(np.geomspace(16, 40_000, 30).astype(int)).tolist())
+SIZES = [int(size) for size in np.geomspace(16, 40_000, 30)]
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param(size, marks=[pytest.mark.slow] if i % 5 else []) for i, size in enumerate(SIZES)]
+)
 def test_full_disk(size, capsys, whole):
     """No file may be longer: one line, the old run or a whole part of the new one, and it goes on when there is room."""
     shutil.copytree(whole / "1", "old")
