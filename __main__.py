@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -65,13 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"weft: unknown command {command!r}; choose from {', '.join(COMMANDS)}{hint}")
         return 2
     try:
-        return run(rest)
-    except BrokenPipeError:  # whoever read the output has seen enough of it, as `head` does
+        status = run(rest)
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            raise
         _drop_output()
+        if error.errno != errno.EPIPE:  # there, whoever read the output has seen enough of it, as `head` does
+            print(f"weft {command}: output could not be written: {error.strerror}", file=sys.stderr)
         return 1
-    finally:
-        if argv is None:
-            _flush()
+    except SystemExit:
+        _is_written()
+        raise
+    # A training has files besides.
+    return status if argv is not None or _is_written() or command == "train" else max(status, 1)
 
 
 def _open_standard_streams() -> None:
@@ -83,13 +90,15 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
-def _flush() -> None:
-    """What the disk has no room for is lost, and no reason for Python to complain when it ends."""
+def _is_written() -> bool:
+    """Whether all of the output is where it should be. What the disk has no room for is no reason to fail once more."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (OSError, ValueError):
         _drop_output()
+        return False
+    return True
 
 
 def _drop_output() -> None:

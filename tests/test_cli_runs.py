@@ -245,6 +245,14 @@ class TestLostOutput:
         assert done.stderr.startswith("weft: output is lost from here on (No space left on device)")
         assert done.stderr.count("\n") == 1
 
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+    def test_a_command_that_only_prints_fails_then(self):
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-m", "weft", "info", "--model", "mlp"]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr in ("", "weft info: output could not be written: No space left on device\n")
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
