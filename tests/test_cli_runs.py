@@ -66,7 +66,7 @@ def process(*options, **pipes):
 class TestOneRunAtATime:
     def test_three_at_once(self):
         """One trains, and the others name it."""
-        runs = [process("--epochs", "60", "--out", "r", stdout=subprocess.DEVNULL) for _ in range(3)]
+        runs = [process("--epochs", "20", "--out", "r", stdout=subprocess.DEVNULL) for _ in range(3)]
         errors = [run.communicate()[1] for run in runs]
         winner = [run.returncode for run in runs].index(0)
         assert sorted(run.returncode for run in runs) == [0, 2, 2]
@@ -76,7 +76,7 @@ class TestOneRunAtATime:
             assert error.count("\n") == 1
             assert error.startswith("weft train: --out r: ")
             assert by in error or "expected no run in it" in error  # it came when the other had ended
-        assert main([*OPTIONS, "--epochs", "60", "--out", "alone"]) == 0
+        assert main([*OPTIONS, "--epochs", "20", "--out", "alone"]) == 0
         assert weights("r/model.safetensors") == weights("alone/model.safetensors")
         assert set(contents("r")) - {"curves.png", "confusion.png"} == set(contents("alone"))  # nothing temporary
 
@@ -203,6 +203,7 @@ class TestSignals:
         assert main([*OPTIONS, "--out", "whole"]) == 0
         assert weights("r/model.safetensors") == weights("whole/model.safetensors")
 
+    @pytest.mark.slow
     def test_ignored_ones(self):
         """nohup."""
         command = f"exec {sys.executable} -m weft {' '.join(OPTIONS)} --epochs 60 --out r"
