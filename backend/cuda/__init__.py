@@ -79,7 +79,7 @@ def _open_cuda() -> Any:
 
     _load_replacements()
     loss.noted[cupy.ndarray] = indices.note
-    faults.register(lambda: [fault for gpu in range(count) for fault in indices.take(gpu)])
+    faults.register("cuda", lambda: [fault for gpu in range(count) for fault in indices.take(gpu)])
     memory.explain_exhaustion()
     return devices.register_array(cupy.ndarray, CupyNamespace(array_api_compat.cupy))
 
@@ -110,7 +110,7 @@ def _open_emulator() -> Any:
     _load_replacements()
     array.on_wait = devices.note_waiting
     loss.noted[Array] = indices.note
-    faults.register(lambda: indices.take(None))
+    faults.register("emulator", lambda: indices.take(None))
     loss.readable[Array] = lambda x: None if is_capturing() else x.view(np.ndarray)
     return devices.register_array(Array, namespace)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 __all__ = ["forget", "register", "tell"]
 
-# (what, value, position) of each fault since the last time, on all devices of a kind
-_sources: list[Callable[[], list[tuple[str, int, int]]]] = []
+# By kind of device: (what, value, position) of each fault since the last time, on all of that kind.
+_sources: dict[str, Callable[[], list[tuple[str, int, int]]]] = {}
 
 _MEANT = {
     "target": "classes of the loss's input, or its `ignore_index`",
@@ -15,20 +15,20 @@ _MEANT = {
 }
 
 
-def register(source: Callable[[], list[tuple[str, int, int]]]) -> None:
-    """Ask `source` whenever somebody waits."""
-    _sources.append(source)
+def register(kind: str, source: Callable[[], list[tuple[str, int, int]]]) -> None:
+    """Ask `source` of this kind of device whenever somebody waits."""
+    _sources[kind] = source
 
 
 def forget() -> None:
     """What was met until now is not to be told: it came of other work. Waits for the device."""
-    for source in _sources:
+    for source in _sources.values():
         source()
 
 
 def tell() -> None:
     """Raise IndexError if a kernel has met an index that is none since the last time. Waits for the device."""
-    for source in _sources:
+    for source in _sources.values():
         for what, value, position in source():
             edge = " or beyond" if abs(value) == 2**31 - 1 else ""
             raise IndexError(
