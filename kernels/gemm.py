@@ -39,6 +39,10 @@ def gemm(a: Any, b: Any, *, out: Any = None, accumulate: bool = False) -> Any:
         return gemm(a[None], b)[..., 0, :] if b.ndim > 1 else gemm(a[None], b[:, None])[0, 0]
     if b.ndim == 1:
         return gemm(a, b[:, None])[..., 0]
+    if a.shape[-1] != b.shape[-2]:  # cuBLAS would read whatever lies there
+        raise ValueError(
+            f"matmul: K must be the same in (…, M, K) and (…, K, N): core dimension {a.shape} and {b.shape}"
+        )
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and (out is None or out.flags.c_contiguous):
         rows = math.prod(a.shape[:-1])  # one product in the place of many
         flat = None if out is None else out.reshape(rows, b.shape[-1])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend.array.creation import full, triu
+from ..backend.device.options import integer
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init
@@ -44,6 +45,7 @@ class _Stack(Module):
     """Copies of a layer, one after the other, and a normalisation at the end."""
 
     def __init__(self, layer: Module, num_layers: int, norm: Module | None):
+        integer("num_layers", num_layers)
         if num_layers < 1:
             raise ValueError(f"`num_layers` must be at least 1, got {num_layers}")
         self.layers = ModuleList(copy.deepcopy(layer) for _ in range(num_layers))

@@ -5,7 +5,9 @@ import importlib
 import pytest
 
 import weft
-from weft.backend.device import devices
+from weft.backend.device import devices, faults
+from weft.backend.nn import loss
+from weft.kernels import indices
 from weft.kernels.toolchain import compiler
 from weft.kernels.toolchain.compiler import ToolkitError
 
@@ -22,6 +24,9 @@ def cupy(monkeypatch):
 
     monkeypatch.setattr(devices, "_opened", {k: v for k, v in devices._opened.items() if not k.startswith("cuda")})
     monkeypatch.setattr(devices, "_namespace_of_type", dict(devices._namespace_of_type))
+    monkeypatch.setattr(faults, "_sources", dict(faults._sources))
+    monkeypatch.setattr(indices, "_words", {})
+    monkeypatch.setattr(loss, "noted", dict(loss.noted))
     monkeypatch.setattr(compiler.gpu, "loaded", {})
     monkeypatch.setattr(compiler.gpu, "shared", {})
     try:

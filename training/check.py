@@ -126,14 +126,15 @@ def _class_names(value: DataSplits, classes: np.ndarray) -> str:
 def data(name: str, value: Any, loss: Any) -> None:
     """Look at data that lie in memory before the first batch of them: is there any, is it finite, are the labels labels?
 
-    `value` is what `batches` gave. Of a loader the inputs are left to its transform, where it has one.
+    `value` is what `batches` gave. Of a loader the inputs are left to its transform, where it has one; where it chooses
+    samples or collates them in its own way, all is.
     """
     dataset = getattr(value, "dataset", None)
     if not isinstance(value, DataLoader) or type(dataset) is not ArrayDataset:
         return
     if not len(value):
         raise ValueError(f"`{name}` must hold at least one batch, got none of {len(dataset)} samples")
-    if len(dataset.arrays) < 2:
+    if len(dataset.arrays) < 2 or value.sampler is not None or value.batch_sampler is not None or value.collate_fn:
         return
     with waiting_is_meant():
         *inputs, target = dataset.arrays
@@ -151,14 +152,14 @@ def _finite(name: str, x: Any) -> None:
     if not is_real_floating(x.dtype) or not x.size or (xp is not np and bool(xp.all(xp.isfinite(x)))):
         return
     x = to_numpy(x)
-    x = x.reshape(len(x), -1)
-    rows = max(1, (1 << 20) // x.shape[1])
+    rows = max(1, (1 << 20) // x[0].size)
     for first in range(0, len(x), rows):
-        good = np.isfinite(x[first : first + rows])
+        part = x[first : first + rows]
+        good = np.isfinite(part)
         if not good.all():
-            row, column = (int(i) for i in np.argwhere(~good)[0])
+            place = tuple(np.argwhere(~good)[0].tolist())
             raise ValueError(
-                f"`{name}` must be finite, got {x[first + row, column]} in sample {first + row}; leave it out, or put a number "
+                f"`{name}` must be finite, got {part[place]} in sample {first + place[0]}; leave it out, or put a number "
                 "in its place: np.nan_to_num(x)"
             )
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.array.manipulation import astype
+from ..backend.device import faults
 from ..backend.device.devices import canonical, is_array, waiting_is_meant
 from ..backend.device.dtypes import is_real_floating
 from ..backend.modes import nvtx
@@ -284,7 +285,10 @@ class Trainer(Predictor):
         TypeError
             If the data are neither batches nor arrays.
         ValueError
-            If an epoch has no batches. Besides, whatever model, loss or a callback raises.
+            If an epoch has no batches; if data in memory are not finite or their targets no labels, for a loss of classes.
+        IndexError
+            If a class or an index is none; on a GPU, which nobody waits for, at the end of the epoch.
+            Besides, whatever model, loss or a callback raises.
 
         Examples
         --------
@@ -311,6 +315,7 @@ class Trainer(Predictor):
         self.validation_loader = validation_loader
         check.data("train_loader", self.train_loader, self.loss)
         with waiting_is_meant():
+            faults.forget()
             self._last_scale = self.scaler.get_scale()
         self.epochs, self.stopping = epochs, None
         self.stepper.begin_fit()
@@ -438,6 +443,7 @@ class Trainer(Predictor):
         row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}
         with waiting_is_meant():
             row |= {"loss": self.mean_loss.compute(), **_scalars(self._metrics()), **self.row}
+            faults.tell()
         self.seconds = time.perf_counter() - self._began  # computing has waited for the device
         if self.validation_loader is not None:
             self._call_all("on_validation_begin")
@@ -558,6 +564,8 @@ class Trainer(Predictor):
             metric.reset()
         mean_loss = Mean()
         was_training = self.model.training
+        with waiting_is_meant():
+            faults.forget()
         self.model.eval()
         try:
             with no_grad():
@@ -571,6 +579,7 @@ class Trainer(Predictor):
         if not mean_loss.sums["count"]:
             raise ValueError("`loader` must give at least one batch, got none")
         with waiting_is_meant():
+            faults.tell()
             return {"loss": mean_loss.compute(), **{name: metric.compute() for name, metric in metrics.items()}}
 
     # --- breaking off and going on ------------------------------------------------------------------------------------

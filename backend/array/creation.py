@@ -186,13 +186,6 @@ def _floating(dtype: DType) -> Any:
     return dtypes.get_default_dtype() if dtype is None else dtype
 
 
-def _sizes(shape: Any) -> Any:
-    """It, or an error unless it is an integer ≥ 0 or a sequence of such."""
-    for size in shape if isinstance(shape, list | tuple) else (shape,):
-        integer("shape", size, 0)
-    return shape
-
-
 def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtype: DType, **kwargs: Any) -> Tensor:
     check_dtype(dtype)
     device = devices.canonical(device)
@@ -346,7 +339,7 @@ def zeros(
     >>> weft.zeros(2)
     tensor([0., 0.])
     """
-    return _create("zeros", device, requires_grad, _sizes(shape), dtype=_floating(dtype))
+    return _create("zeros", device, requires_grad, shape, dtype=_floating(dtype))
 
 
 def ones(
@@ -375,7 +368,7 @@ def ones(
     >>> weft.ones((1, 2), dtype=weft.int64)
     tensor([[1, 1]])
     """
-    return _create("ones", device, requires_grad, _sizes(shape), dtype=_floating(dtype))
+    return _create("ones", device, requires_grad, shape, dtype=_floating(dtype))
 
 
 def empty(shape: int | Sequence[int], *, dtype: DType = None, device: str | None = None) -> Tensor:
@@ -400,7 +393,7 @@ def empty(shape: int | Sequence[int], *, dtype: DType = None, device: str | None
     >>> weft.empty((2, 3)).shape
     (2, 3)
     """
-    return _create("empty", device, False, _sizes(shape), dtype=_floating(dtype))
+    return _create("empty", device, False, shape, dtype=_floating(dtype))
 
 
 def full(shape: int | Sequence[int], fill_value: complex, *, dtype: DType = None, device: str | None = None) -> Tensor:
@@ -429,7 +422,7 @@ def full(shape: int | Sequence[int], fill_value: complex, *, dtype: DType = None
     """
     found = fill_value if isinstance(fill_value, Tensor) else from_python(fill_value)
     dtype = found.dtype if dtype is None else dtype
-    return _create("full", device, False, _sizes(shape), fill_value, dtype=dtype)
+    return _create("full", device, False, shape, fill_value, dtype=dtype)
 
 
 LIKE = """`{name}` of the shape, dtype and device of another tensor.

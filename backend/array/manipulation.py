@@ -420,7 +420,7 @@ def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
     >>> weft.concat([weft.ones((1, 2)), weft.zeros((2, 2))]).shape
     (3, 2)
     """
-    if not isinstance(arrays, list | tuple | Tensor):
+    if not hasattr(arrays, "__len__"):
         raise TypeError(f"`arrays` must be a sequence of Tensors, got {arrays!r:.80}")
     if not len(arrays):
         raise ValueError("`concat` needs at least one array, got none")
@@ -469,7 +469,7 @@ def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     tensor([[1, 3],
             [2, 4]])
     """
-    if not isinstance(arrays, list | tuple | Tensor):
+    if not hasattr(arrays, "__len__"):
         raise TypeError(f"`arrays` must be a sequence of Tensors, got {arrays!r:.80}")
     if not len(arrays):
         raise ValueError("`stack` needs at least one array, got none")

@@ -372,9 +372,9 @@ def flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     n = self.ndim
     if not n:
         return manipulation.reshape(self, (1,))
-    for name, dim in (("start_dim", start_dim), ("end_dim", end_dim)):
-        if type(dim) is not int or not -n <= dim < n:
-            integer(name, dim, -n, n - 1)
+    if not (type(start_dim) is type(end_dim) is int and -n <= start_dim < n and -n <= end_dim < n):
+        integer("start_dim", start_dim, -n, n - 1)
+        integer("end_dim", end_dim, -n, n - 1)
     start, end = start_dim % n, end_dim % n
     if start > end:
         raise ValueError(f"`start_dim` must not come after `end_dim`, got {start_dim} and {end_dim} for {n} axes")

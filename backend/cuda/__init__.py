@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..device import devices, memory
+from ..device import devices, faults, memory
 from ..device.devices import DeviceError
 
 __all__ = ["replaces"]
@@ -72,10 +72,14 @@ def _open_cuda() -> Any:
         raise DeviceError("`cuda` needs an NVIDIA GPU; the driver reports none")
     import array_api_compat.cupy
 
+    from ...kernels import indices
     from ...kernels.toolchain import compiler
     from ..device.cupy_namespace import CupyNamespace
+    from ..nn import loss
 
     _load_replacements()
+    loss.noted[cupy.ndarray] = indices.note
+    faults.register("cuda", lambda: [fault for gpu in range(count) for fault in indices.take(gpu)])
     memory.explain_exhaustion()
     return devices.register_array(cupy.ndarray, CupyNamespace(array_api_compat.cupy))
 
@@ -95,6 +99,7 @@ def _driver_trouble(cupy: ModuleType, error: Exception) -> str:
 
 def _open_emulator() -> Any:
     """The emulator's namespace, for a machine with a C++ compiler."""
+    from ...kernels import indices
     from ...kernels.emulator import Array, EmulatorError, array, build, is_capturing, namespace
     from ..nn import loss
 
@@ -104,6 +109,8 @@ def _open_emulator() -> Any:
         raise DeviceError(str(error)) from None
     _load_replacements()
     array.on_wait = devices.note_waiting
+    loss.noted[Array] = indices.note
+    faults.register("emulator", lambda: indices.take(None))
     loss.readable[Array] = lambda x: None if is_capturing() else x.view(np.ndarray)
     return devices.register_array(Array, namespace)
 

@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from . import faults
+
 __all__ = [
     "DeviceError",
     "device",
@@ -228,7 +230,8 @@ def set_sync_debug_mode(debug_mode: str) -> None:
 
     Training that never waits keeps the GPU busy. `.item()`, `.numpy()`, printing and `if tensor:` are what waits;
     `weft.synchronize()` is asked for, and no mistake. CPU tensors are there already. Where `Trainer` and its callbacks wait
-    by design, seldom, they say so, and it passes. As `torch.cuda.set_sync_debug_mode`.
+    by design, seldom, they say so, and it passes. As `torch.cuda.set_sync_debug_mode`. Where a wait passes, it is also said
+    (IndexError) whether a loss or an embedding has met a class or an index that is none.
 
     Parameters
     ----------
@@ -287,7 +290,11 @@ def waiting_is_meant() -> Iterator[None]:
 
 def note_waiting() -> None:
     """Warn or raise, as `set_sync_debug_mode` has it: the host is about to wait for the device."""
-    if _sync_debug_mode[0] == "default" or _waiting.is_meant:
+    if _sync_debug_mode[0] == "default":
+        return
+    if _waiting.is_meant or _sync_debug_mode[0] == "warn":
+        faults.tell()
+    if _waiting.is_meant:
         return
     message = "the host waits here for a value from the device; keep it there, or read it less often"
     if _sync_debug_mode[0] == "error":

@@ -8,16 +8,20 @@ import numpy as np
 
 from ..array.sums import is_half
 from ..tape.autograd import primitive
-from .loss import read
+from .loss import note_outside, read
 
 __all__ = ["check_indices", "embedding"]
 
 
 def check_indices(indices: Any, count: int) -> None:
-    """Raise IndexError unless the integers lie in [0, count), if they can be `read`: a GPU is not made to wait."""
+    """Raise IndexError unless the integers lie in [0, count), if they can be `read`; a GPU is not made to wait, and remembers."""
     if type(indices) is not np.ndarray:
-        indices = read(indices)
-    if indices is None or not indices.size:
+        seen = read(indices)
+        if seen is None:
+            note_outside("indices", indices, count)
+            return
+        indices = seen
+    if not indices.size:
         return
     # as unsigned numbers the negative ones are the largest; `argmax` finds them faster than `max` does
     worst = indices.flat[indices.view(f"u{indices.itemsize}").argmax()]

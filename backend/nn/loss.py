@@ -44,6 +44,17 @@ __all__ = [
 readable: dict[type, Callable[[Any], Any]] = {np.ndarray: lambda x: x}
 
 
+# By type of array: (what, indices, count, ignored) → has the device remember what cannot be looked at, see `faults.tell`.
+noted: dict[type, Callable[[str, Any, int, int | None], None]] = {}
+
+
+def note_outside(what: str, indices: Any, count: int, ignored: int | None = None) -> None:
+    """Have a device that is not to be waited for look at indices itself, if it can."""
+    note = noted.get(type(indices))
+    if note is not None:
+        note(what, indices, count, ignored)
+
+
 def read(x: Any) -> Any:
     """A raw array as NumPy's if it can be looked at for nothing, as on a CPU and in the emulator; else None."""
     look = readable.get(type(x))
@@ -256,10 +267,15 @@ def multi_margin_loss(
 def check_targets(target: Any, classes: int, ignore_index: int = -100) -> None:
     """Raise IndexError if a class index is neither in [0, classes) nor `ignore_index`, if it can be `read`.
 
-    Elsewhere, on a GPU and in a recording, which would have to wait, loss and gradient of the row become NaN.
+    Elsewhere, on a GPU and in a recording, which would have to wait, loss and gradient of the row become NaN, and the
+    device remembers the first.
     """
-    target = read(target)
-    if target is None or not target.size:
+    seen = read(target)
+    if seen is None:
+        note_outside("target", target, classes, ignore_index)
+        return
+    target = seen
+    if not target.size:
         return
     # As unsigned numbers the negative ones are the largest; `argmax` finds them faster than `max` does.
     unsigned = target.view(f"u{target.itemsize}")

@@ -15,7 +15,7 @@ from ...backend.device.dtypes import bool as boolean
 from ...backend.device.dtypes import int64, is_integral
 from ...backend.device.options import integer, number
 from ...backend.nn import embedding as primitives
-from ...backend.nn.loss import read
+from ...backend.nn.loss import note_outside, read
 from ...backend.tape.sharing import changed
 from ...backend.tape.tensor import Tensor, innermost, wrap
 from . import _check as check
@@ -169,7 +169,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be positive, or -1 to be found, got {num_classes}")
     seen = read(raw)
-    if seen is not None and seen.size and not 0 <= seen.min() <= seen.max() < num_classes:
+    if seen is None:
+        note_outside("indices", raw, num_classes)
+    elif seen.size and not 0 <= seen.min() <= seen.max() < num_classes:
         raise IndexError(f"`tensor` must hold indices in [0, {num_classes}), got {seen.min()} … {seen.max()}")
     classes = arange(num_classes, dtype=tensor.dtype, device=tensor.device)
     return astype(equal(expand_dims(tensor, axis=-1), classes), int64)

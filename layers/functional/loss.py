@@ -524,7 +524,8 @@ def nll_loss(
     ValueError
         If the shapes do not fit, or an option is out of range.
     IndexError
-        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN.
+        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN, and
+        `Trainer` says so at the end of the epoch.
 
     Examples
     --------
@@ -584,7 +585,8 @@ def cross_entropy(
     ValueError
         If the shapes do not fit, an option is out of range, or there is an `ignore_index` ≥ 0 with probabilities.
     IndexError
-        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN.
+        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN, and
+        `Trainer` says so at the end of the epoch.
 
     Examples
     --------
@@ -790,7 +792,8 @@ def multi_margin_loss(
     ValueError
         If the shapes do not fit, or an option is out of range.
     IndexError
-        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN.
+        If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN, and
+        `Trainer` says so at the end of the epoch.
 
     References
     ----------

@@ -13,6 +13,7 @@ from captured_world import BETWEEN, lived
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
+from weft.backend.device import faults
 from weft.data import ArrayDataset, DataLoader
 from weft.training import Trainer, load_checkpoint, save_checkpoint
 
@@ -416,3 +417,18 @@ def test_windows_larger_than_the_input_and_outputs_of_size_0(cupy):
 def test_a_device_is_a_checked_name(cupy):
     device = weft.device("cuda")
     assert weft.ones(2).to(device).device == nn.Linear(2, 2).to(device).weight.device == "cuda:0"
+
+
+def test_an_index_that_is_none_is_told_at_the_end_of_the_epoch(cupy):
+    """Nobody waits for it: loss and gradient are NaN, and the device remembers the first."""
+    x, model = np.zeros((4, 2), np.float32), nn.Linear(2, 3).to("cuda")
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.0))
+    batches = [(x, np.array([0, 1, last, -100])) for last in (0, 1, 2, 2, 3, 0)]
+    with pytest.raises(IndexError, match=r"`target` must hold classes .* at position 2, got 3$"):
+        trainer.fit(batches)
+    assert trainer.batch == 6
+    table, indices = weft.ones((3, 2), device="cuda"), weft.asarray(np.array([0, 7]), device="cuda")
+    assert np.isnan(F.embedding(indices, table).numpy()[1]).all()
+    with pytest.raises(IndexError, match=r"`indices` must hold rows .* at position 1, got 7$"):
+        faults.tell()
+    faults.tell()

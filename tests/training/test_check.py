@@ -255,6 +255,8 @@ class TestSaidAtTheStart:
         ours = trainer()
         dataset = weft.data.ArrayDataset(*arrays_with("x", np.nan))
         ours.fit(DataLoader(dataset, 8, transform=lambda x: np.nan_to_num(x).astype(np.float32)))
+        some = weft.data.ArrayDataset(X.astype(np.float32), np.where(np.arange(40) < 8, -1, Y))
+        ours.fit(DataLoader(some, 8, sampler=range(8, 40)))  # the others have no label
         ours.fit((X, np.where(np.arange(40) == 3, -100, Y)), epochs=2)  # one that does not count
         with pytest.warns(UserWarning, match="`y of train_loader` holds one class alone, 0: there is nothing to tell"):
             ours.fit(X, Y * 0, epochs=3)
