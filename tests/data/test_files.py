@@ -27,7 +27,7 @@ def test_data_error_is_a_value_error():
         (None, "expected a file, found nothing of that name; check the path"),
         (b"", "expected data, found an empty file; download it again"),
         (gzip.compress(CONTENT)[:-9], r"expected a complete gzip file, found one cut short after \d+ bytes"),
-        (gzip.compress(CONTENT)[:-8] + bytes(8), "expected an intact gzip file, found corruption .CRC check failed"),
+        (gzip.compress(CONTENT)[:-8] + bytes(8), "expected an intact gzip file, found corruption .*incorrect data check"),
         (gzip.compress(CONTENT)[:10] + b"\x07" * 60, "expected an intact gzip file, found corruption"),
     ],
     ids=["missing", "empty", "truncated", "checksum", "garbage"],
@@ -41,7 +41,7 @@ def test_faults(tmp_path, written, message):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(DataError, match=re.escape(f"`{tmp_path}`: expected a readable file, found Is a directory")):
+    with pytest.raises(DataError, match=re.escape(f"`{tmp_path}`: expected a file, found a folder; name the file")):
         read_bytes(tmp_path)
 
 

@@ -61,7 +61,7 @@ def test_label_unknown_to_the_training_part(tmp_path, arrays):
 
 def test_damaged(tmp_path, arrays):
     path = tmp_path / "toy.npz"
-    with pytest.raises(DataError, match=re.escape(f"`{path}`: expected a readable file, found No such file")):
+    with pytest.raises(DataError, match=re.escape(f"`{path}`: expected an .npz file, found nothing of that name")):
         load_npz(path)
     path.write_bytes(b"no zip at all")
     with pytest.raises(DataError, match=re.escape(f"`{path}`: expected an .npz file, found a damaged one (File is")):
