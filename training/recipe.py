@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from sys import float_info
 from typing import Any
 
 from .. import optimizers
@@ -23,6 +24,7 @@ from ..data import (
     train_dev_test_split,
 )
 from ..layers import CrossEntropyLoss, Module
+from ..layers.models import MODELS
 from ..optimizers import decay_groups, schedulers
 from .callbacks import Callback, EarlyStopping, Plateau
 from .checkpoint import array_crc
@@ -166,7 +168,7 @@ class Recipe:
 
         Raises
         ------
-        KeyError, TypeError
+        KeyError, TypeError, ValueError
             If it is no recipe.
 
         Examples
@@ -176,6 +178,8 @@ class Recipe:
         """
         known = {field.name for field in fields(Recipe)}
         values = {name: value for name, value in saved.items() if name in known}
+        for name, value in values.items():
+            _check_option(name, value)
         return Recipe(**{**values, "hidden": tuple(values["hidden"])})
 
     def resumed_with(self, given: dict[str, Any]) -> Recipe:
@@ -208,6 +212,34 @@ class Recipe:
             why = f"; the schedule {self.schedule!r} is laid out for that number" if name == "epochs" else ""
             raise UsageError(f"{option} cannot change on resuming: the run was begun with {getattr(self, name)}{why}")
         return replace(self, **changed)
+
+
+_CHOICES: dict[str, Collection[str]] = {
+    "model": MODELS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "precision": PRECISIONS,
+}
+_OPTIONAL = ("lr", "weight_decay", "clip_grad_norm", "patience")
+
+
+def _check_option(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is of the kind that a `Recipe` has under this name."""
+    default = getattr(Recipe, name)
+    if name in _CHOICES:
+        fits = isinstance(value, str) and value in _CHOICES[name]
+    elif name == "hidden":
+        fits = isinstance(value, list | tuple) and all(type(n) is int and n > 0 for n in value)
+    elif isinstance(default, str):
+        fits = isinstance(value, str)
+    elif isinstance(default, int) or (name == "patience" and value is not None):
+        fits = type(value) is int and 0 <= value < 2**53
+    else:
+        fits = (value is None and name in _OPTIONAL) or (
+            type(value) in (int, float) and 0 <= value <= float_info.max  # not NaN
+        )
+    if not fits:
+        raise ValueError(f"`{name}` of the recipe is {value!r:.60}")
 
 
 def architecture(

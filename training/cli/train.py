@@ -18,7 +18,7 @@ from ..checkpoint_callback import Checkpoint
 from ..plots import bias_variance, plot_confusion, plot_history
 from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Experiment, Recipe
 from ..reporting import CSVLogger, ProgressBar
-from ..saved_model import model_state, save_model
+from ..saved_model import check_architecture, model_state, save_model
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]
@@ -151,10 +151,18 @@ def _checkpoint_to_resume(resume: str | None, out: str | None) -> tuple[dict[str
 
 def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
     try:
-        return Recipe.from_json(saved["info"]["recipe"])
-    except (KeyError, TypeError):
+        recipe = Recipe.from_json(saved["info"]["recipe"])
+    except (KeyError, TypeError, AttributeError, ValueError):
         what = "one of another program; resume it there"
         raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train`, found {what}") from None
+    try:  # before a model is built that nobody has trained
+        described = saved["architecture"]
+        check_architecture(described, saved["model"])
+        if described["name"] != recipe.model or tuple(described.get("hidden", recipe.hidden)) != recipe.hidden:
+            raise ValueError(f"`recipe` and `architecture` differ: {recipe.model}, {described['name']!r:.60}")
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"`{source}`: expected the state of this run, found that {error}") from error
+    return recipe
 
 
 def _restore(experiment: Experiment, saved: dict[str, Any], source: Path, show: Callable[..., None]) -> None:
@@ -162,10 +170,7 @@ def _restore(experiment: Experiment, saved: dict[str, Any], source: Path, show: 
         raise UsageError(
             f"--resume {source}: the training data in {experiment.recipe.data} are not those the run was begun with"
         )
-    try:
-        experiment.trainer.load_state_dict(saved)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"`{source}`: expected the state of this run, found that {error}") from error
+    experiment.trainer.load_state_dict(saved)
     at = experiment.trainer
     show(f"resumed from {source} at epoch {at.epoch}, batch {at.batch}, step {at.step}")
 
