@@ -6,7 +6,7 @@ from .collate import default_collate
 from .digits import load_digits
 from .files import DataError
 from .idx import load_mnist, read_idx
-from .labels import check_labels, one_hot
+from .labels import check_labels, encode_labels, one_hot
 from .loader import DataLoader
 from .normalize import MinMax, Normalizer, PerChannel, Robust, Standardize
 from .npz import load_npz
@@ -25,6 +25,7 @@ __all__ = [
     "Robust",
     "Standardize",
     "check_labels",
+    "encode_labels",
     "default_collate",
     "get_worker_info",
     "k_fold",

@@ -15,7 +15,7 @@ import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
 from .files import SPARE, FilePath, fault, open_file
-from .labels import check_labels
+from .labels import encode_labels, no_labels
 
 __all__ = ["load_npz"]
 
@@ -32,16 +32,19 @@ _ENTRY = re.compile(
 _HEADER = re.compile(rf"\{{\s*(?:{_ENTRY.pattern}\s*(?:,\s*)?){{3}}\}}\s*")
 
 
-def load_npz(path: FilePath) -> DataSplits:
+def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
     """Read the data set in an .npz file: `x_train`, `y_train`, `x_test`, `y_test`, and maybe `x_dev`, `y_dev`.
 
-    Each x is (N, …), each y is (N, …). One-dimensional integer targets are class labels: they become int64, and the
-    classes are named "0", "1", … up to the greatest label in `y_train`. All else is kept as it is.
+    Each x is (N, …), each y is (N, …). One-dimensional integer targets are class labels: the classes are the
+    distinct ones in `y_train`, in order; they become 0 … C − 1 in int64, and are named by their labels. All else is kept
+    as it is.
 
     Parameters
     ----------
     path : str or Path
         The file.
+    num_classes : int, optional
+        How many classes there are. By default as many as there are distinct labels in `y_train`, see `encode_labels`.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def load_npz(path: FilePath) -> DataSplits:
     ------
     DataError
         If the file is missing or damaged, an array is missing, holds Python objects (which only pickle can read),
-        differs in length from its partner, or has a label that `y_train` has not.
+        differs in length from its partner, or has a label that `y_train` has not, or its labels are no classes.
 
     Examples
     --------
@@ -79,9 +82,8 @@ def load_npz(path: FilePath) -> DataSplits:
             raise fault(path, expected, f"dtype {arrays[f'x_{part}'].dtype}", fix)
     names: tuple[str, ...] = ()
     if arrays["y_train"].ndim == 1 and arrays["y_train"].dtype.kind in "iu" and len(arrays["y_train"]):
-        names = tuple(str(i) for i in range(int(arrays["y_train"].max()) + 1))
-        for part in parts:
-            arrays[f"y_{part}"] = check_labels(arrays[f"y_{part}"], len(names), source=f"{path}: y_{part}")
+        labels, names = encode_labels({part: arrays[f"y_{part}"] for part in parts}, num_classes, source=str(path))
+        arrays |= {f"y_{part}": y for part, y in labels.items()}
     data = {part: ArrayDataset(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts}
     return DataSplits(**data, class_names=names, name=Path(path).stem)
 

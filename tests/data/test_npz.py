@@ -75,3 +75,19 @@ def test_damaged(tmp_path, arrays):
     path.write_bytes(content[:300])
     with pytest.raises(DataError, match=re.escape(f"`{path}`: expected an .npz file, found a damaged one")):
         load_npz(path)
+
+
+class TestClasses:
+    def test_labels_with_gaps(self, tmp_path, arrays):
+        np.savez(tmp_path / "toy.npz", **arrays | {"y_train": np.array([0, 7, 14, 0, 7, 14]), "y_test": np.array([14, 7])})
+        data = load_npz(tmp_path / "toy.npz")
+        assert data.class_names == ("0", "7", "14")
+        assert data.train.y.tolist() == [0, 1, 2, 0, 1, 2]
+        assert data.test.y.tolist() == [2, 1]
+
+    def test_identifiers_are_no_classes(self, tmp_path, arrays):
+        path, y = tmp_path / "toy.npz", np.array([0, 1, 2, 3, 4, 100_000_000])
+        np.savez(path, **arrays | {"y_train": y})
+        with pytest.raises(DataError, match=re.escape("found 6 distinct labels of 6 samples, up to 100000000")):
+            load_npz(path)
+        assert load_npz(path, num_classes=6).class_names[-1] == "100000000"
