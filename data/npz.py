@@ -15,7 +15,7 @@ import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
 from .files import SPARE, FilePath, fault, open_file
-from .labels import encode_labels, no_labels
+from .labels import encode_labels
 
 __all__ = ["load_npz"]
 
