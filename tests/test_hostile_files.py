@@ -22,6 +22,7 @@ from weft import optimizers as optim
 from weft.data import DataError, load_cifar, load_npz, read_idx
 from weft.training import CheckpointError, EarlyStopping, Trainer, build_model, load_checkpoint, load_model, model_state
 from weft.training.checkpoint import _checksum
+from weft.training.cli.train import _recipe_of
 from weft.training.recipe import Recipe
 
 MIB = 1 << 20
@@ -100,7 +101,11 @@ class CifarPython(CifarBinary):
     protocol = 2
 
     def __init__(self, rng):
-        batch = {b"labels": [1, 2], b"data": rng.integers(0, 256, (2, 3072), dtype=np.uint8), b"filenames": [b"a", b"b"]}
+        batch = {
+            b"labels": [1, 2],
+            b"data": rng.integers(0, 256, (2, 3072), dtype=np.uint8),
+            b"filenames": [b"a", b"b"],
+        }
         self.inner = pickle.dumps(batch, protocol=self.protocol)
 
     def parts(self):
@@ -159,7 +164,9 @@ class Model(Idx):
     def tree(self, rng):
         normalizer = weft.data.Standardize().fit(rng.standard_normal((6, 4)))
         names = ("a", "b", "c")
-        return model_state(build_model(ARCHITECTURE), architecture=ARCHITECTURE, normalizer=normalizer, class_names=names)
+        return model_state(
+            build_model(ARCHITECTURE), architecture=ARCHITECTURE, normalizer=normalizer, class_names=names
+        )
 
     def keep(self, tree):
         from weft.training.checkpoint import _pack
@@ -179,13 +186,11 @@ class Model(Idx):
         return forge(parts[0].decode("utf-8", "replace"), arrays, self.kind)
 
     def read(self, path):
-        model = load_model(path)
-        model.predict(np.ones((2, 4), np.float32))
-        return [p.data.copy() for p in model.model.parameters()]
+        return [p.data for p in load_model(path).model.parameters()]
 
 
 class Run(Model):
-    """The state of a run, which goes on from it; and its recipe."""
+    """The state of a run, which goes on from it."""
 
     name = "last.safetensors"
     kind = "checkpoint"
@@ -204,7 +209,7 @@ class Run(Model):
     def tree(self, rng):
         trainer = self.trainer()
         trainer.fit(self.batches, epochs=1)
-        return trainer.state_dict() | {"info": {"recipe": Recipe().to_json()}}
+        return trainer.state_dict()
 
     def read(self, path):
         state = load_checkpoint(path)
@@ -213,7 +218,19 @@ class Run(Model):
         return [p.data.copy() for p in trainer.model.parameters()]
 
 
-KINDS = [Idx, GzippedIdx, CifarBinary, CifarPython, CifarPython4, Npz, CompressedNpz, Model, Run]
+class Resumed(Run):
+    """What `weft train --resume` builds the model from, before it loads the run."""
+
+    def tree(self, rng):
+        recipe = Recipe(model="mlp", hidden=(5,)).to_json()
+        return model_state(build_model(ARCHITECTURE), architecture=ARCHITECTURE, info={"recipe": recipe})
+
+    def read(self, path):
+        recipe = _recipe_of(load_checkpoint(path), path)
+        return [np.array(recipe.hidden)]
+
+
+KINDS = [Idx, GzippedIdx, CifarBinary, CifarPython, CifarPython4, Npz, CompressedNpz, Model, Run, Resumed]
 
 
 # --- what is done to them -----------------------------------------------------------------------------------------------
@@ -327,5 +344,7 @@ def campaign(folder, count, seed=0):
 @pytest.mark.parametrize("count", [900, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_forged_files(tmp_path, count):
     read, refused, slowest, greatest = campaign(tmp_path, count)
-    print(f"\n{count} files: {read} read, {refused} refused, slowest {slowest:.2f} s, greatest {greatest / MIB:.0f} MiB")
+    print(
+        f"\n{count} files: {read} read, {refused} refused, slowest {slowest:.2f} s, greatest {greatest / MIB:.0f} MiB"
+    )
     assert read + refused == count

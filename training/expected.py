@@ -12,6 +12,7 @@ from .tensor_file import RESTORE, CheckpointError, FilePath, fault
 
 __all__: list[str] = []
 
+_COLUMNS = ("epoch", "step", "lr", "loss", "seconds", "samples_per_second")
 _ONE_PER_GROUP = ("base_lrs", "_last_lr", "min_lrs")  # lists of the optimizer's length
 _EXPECTED = "the state of this run"
 
@@ -60,11 +61,28 @@ def dictionary(value: Any, place: str) -> dict[str, Any]:
     return value
 
 
-def numbers(value: Any, place: str) -> None:
-    """A dictionary of numbers: a row of the history. Words may be in it too."""
+def arrays(value: Any, place: str) -> None:
+    """A dictionary of arrays: a model's weights."""
     for key, entry in dictionary(value, place).items():
-        if entry is not None and not isinstance(entry, str | bool):
+        if not hasattr(entry, "shape"):
+            raise misfit(f"{place}.{key}", "an array", entry)
+
+
+def row(value: Any, place: str) -> None:
+    """A row of the history: our own columns are numbers; callbacks may have logged words."""
+    for key, entry in dictionary(value, place).items():
+        if key in _COLUMNS or not (entry is None or isinstance(entry, str | bool)):
             number(entry, f"{place}.{key}")
+
+
+def clocks(value: Any, place: str) -> None:
+    """What an optimizer holds for its parameters: arrays, and what it counts, which is not negative."""
+    for key, entry in dictionary(value, place).items():
+        for name, held in dictionary(entry, f"{place}.{key}").items():
+            if held is not None and not hasattr(held, "shape"):
+                number(held, f"{place}.{key}.{name}")
+                if not held >= 0:
+                    raise misfit(f"{place}.{key}.{name}", "at least 0", held)
 
 
 def numbers_of_any_shape(value: Any, place: str) -> None:
@@ -81,9 +99,9 @@ def numbers_of_any_shape(value: Any, place: str) -> None:
 def like(value: Any, own: Any, place: str, *, whole: bool = True) -> None:
     """Of the kind of `own`, what the trainer has in that place: a number for a number, the same entries (if `whole`).
 
-    Whatever stands for None, and None for what is no number, may be.
+    Whatever stands for None, and None for a dictionary, may be.
     """
-    if own is None or (value is None and not isinstance(own, bool | int | float)):
+    if own is None or (value is None and isinstance(own, dict)):
         return
     if isinstance(own, dict):
         dictionary(value, place)
@@ -95,7 +113,7 @@ def like(value: Any, own: Any, place: str, *, whole: bool = True) -> None:
     elif isinstance(own, list | tuple):
         if not isinstance(value, list | tuple):
             raise misfit(place, "a list", value)
-        if place.rpartition(".")[2] in _ONE_PER_GROUP and len(value) != len(own):
+        if len(value) != len(own) and (isinstance(own, tuple) or place.rpartition(".")[2] in _ONE_PER_GROUP):
             raise TypeError(f"`{place}` must have {len(own)} entries, got {len(value)}")
         for i, (theirs, entry) in enumerate(zip(value, own)):
             like(theirs, entry, f"{place}.{i}", whole=whole)
@@ -104,5 +122,7 @@ def like(value: Any, own: Any, place: str, *, whole: bool = True) -> None:
             raise misfit(place, f"a {type(own).__name__}", value)
     elif isinstance(own, int | float):
         number(value, place)
+        if whole and type(own) is int and own > 0 and place.count(".") == 1 and not value > 0:  # a number of steps
+            raise misfit(place, "positive", value)
     elif hasattr(own, "shape") and tuple(getattr(value, "shape", ())) != tuple(own.shape):
         raise misfit(place, f"an array of shape {tuple(own.shape)}", value)

@@ -117,18 +117,19 @@ class RunState:
             for name in ("epoch", "step", "batch", "samples"):
                 expected.count(state[name], name)
             expected.number(state["seconds"], "seconds")
-            expected.numbers(state["row"], "row")
+            expected.row(state["row"], "row")
             expected.like(state["history"], [], "history")
             for i, row in enumerate(state["history"]):
-                expected.numbers(row, f"history.{i}")
+                expected.row(row, f"history.{i}")
             for name in ("seed", "counter"):
                 expected.count(
                     expected.dictionary(state["generator"], "generator")[name], f"generator.{name}", 1 << 128
                 )
             for name in ("train", "validation"):
                 expected.like(expected.dictionary(state["loaders"], "loaders")[name], {}, f"loaders.{name}")
+            expected.arrays(state["model"], "model")
             optimizer = expected.dictionary(state["optimizer"], "optimizer")
-            expected.dictionary(optimizer["state"], "optimizer.state")
+            expected.clocks(optimizer["state"], "optimizer.state")
             groups = [{k: v for k, v in group.items() if k != "params"} for group in trainer.optimizer.param_groups]
             expected.like(optimizer["param_groups"], groups, "optimizer.param_groups", whole=False)
             if trainer.scheduler is not None:
@@ -153,6 +154,11 @@ class RunState:
             return
         for name, loader in self._loaders():
             if positions[name] is not None and loader is not None:
+                if not hasattr(loader, "load_state_dict"):
+                    kind = type(loader).__name__
+                    raise ValueError(
+                        f"the {name} batches must come of a DataLoader, as when the run was saved, got a {kind}"
+                    )
                 loader.load_state_dict(positions[name])
 
     def remaining_batches(self) -> Iterable[Any]:

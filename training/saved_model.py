@@ -12,6 +12,7 @@ from ..backend.device.devices import DeviceError
 from ..data.normalize import Normalizer
 from ..layers.models import MODELS, SHAPES
 from ..layers.module import Module
+from . import expected
 from .atomic import write_atomically
 from .checkpoint import CheckpointError, FilePath, load_checkpoint, save_checkpoint
 from .predict import Predictor
@@ -252,6 +253,7 @@ def load_model(path: FilePath, model: Module | None = None, *, device: str | Non
             raise TypeError(f"`class_names` must be a list of words, got {names!r:.60}")
         if info is not None and not isinstance(info, dict):
             raise TypeError(f"`info` must be a dictionary, got {info!r:.60}")
+        expected.arrays(state["model"], "model")
         if model is None:
             if architecture is None:
                 raise ValueError("it holds weights alone; pass `model`")
