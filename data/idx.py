@@ -74,7 +74,7 @@ def _elements(source: Source, shape: tuple[int, ...], dtype: np.dtype, start: in
     promised, most = math.prod(shape) * dtype.itemsize, source.most - start
 
     def lie(found: str) -> DataError:
-        return fault(source.path, f"{promised} bytes of elements for shape {shape}", found, "download it again")
+        return fault(source.path, f"{promised} bytes of elements for shape {shape!s:.99}", found, "download it again")
 
     if promised > most or (promised < most and not source.is_gzip):
         raise lie(f"at most {most}" if source.is_gzip else f"{most}")
@@ -134,7 +134,11 @@ def load_mnist(folder: FilePath, *, num_classes: int = 10) -> DataSplits:
     train, test = (_part(folder, part, num_classes) for part in ("train", "t10k"))
     fashion = num_classes == 10 and tuple(train.y[:10]) == _FASHION_BEGINS
     class_names = _FASHION if fashion else tuple(str(i) for i in range(num_classes))
-    return DataSplits(train, test, class_names=class_names, name="Fashion-MNIST" if fashion else "MNIST")
+    try:
+        return DataSplits(train, test, class_names=class_names, name="Fashion-MNIST" if fashion else "MNIST")
+    except ValueError as error:
+        fix = "take all files from the same data set"
+        raise fault(folder, "parts that fit each other", f"that {error}", fix) from None
 
 
 def recognises(folder: Path) -> bool:

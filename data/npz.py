@@ -85,7 +85,10 @@ def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
         labels, names = encode_labels({part: arrays[f"y_{part}"] for part in parts}, num_classes, source=str(path))
         arrays |= {f"y_{part}": y for part, y in labels.items()}
     data = {part: ArrayDataset(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts}
-    return DataSplits(**data, class_names=names, name=Path(path).stem)
+    try:
+        return DataSplits(**data, class_names=names, name=Path(path).stem)
+    except ValueError as error:
+        raise fault(path, "parts that fit each other", f"that {error}", "save samples of one shape") from None
 
 
 def _read(path: FilePath) -> dict[str, np.ndarray]:

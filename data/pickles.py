@@ -22,7 +22,7 @@ from .files import FilePath, fault, read_bytes
 
 __all__: list[str] = []
 
-MOST_OPERATIONS = 1 << 21  # CIFAR-100 takes a quarter of a million
+MOST_OPERATIONS = 1 << 20  # CIFAR-100 takes a quarter of a million
 _SHORT = 255  # bytes; longer strings stay where they lie, as memoryviews
 
 

@@ -24,12 +24,22 @@ from safetensors.numpy import save
 from ..backend.device.devices import is_array, to_numpy, waiting_is_meant
 from ..backend.tape.tensor import innermost
 from .atomic import write_atomically
-from .tensor_file import RESTORE, CheckpointError, FilePath, TensorFile, fault, parse
+from .tensor_file import MOST_NODES, RESTORE, CheckpointError, FilePath, TensorFile, check_size, fault, parse
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
 VERSION = 1
 DEEPEST = 100  # levels of a tree
+
+
+def _check_readable(content: bytes) -> None:
+    """What `load_checkpoint` would refuse for its size is not written: it would take the place of one that it reads."""
+    length = int.from_bytes(content[:8], "little")
+    if length > MOST_NODES:
+        try:
+            check_size(content[8 : 8 + length].decode())
+        except ValueError as error:
+            raise ValueError(f"`tree` must be smaller beside its arrays, got {error}; keep a shorter history") from None
 
 
 class Tree(dict[str, Any]):
@@ -49,7 +59,7 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
         The file; its folder is made if it is missing.
     tree : dict
         Leaves may be numbers, strings, None, NumPy scalars, and arrays or Tensors of any device (all but complex128).
-        Tuples come back as lists, keys as strings, arrays as NumPy arrays.
+        At most 100 levels deep. Tuples come back as lists, keys as strings, arrays as NumPy arrays.
     kind : str, default "checkpoint"
         What the file says it is; `load_checkpoint` asks for it.
 
@@ -57,6 +67,8 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
     ------
     TypeError
         For a leaf of any other type.
+    ValueError
+        If numbers, strings and keys are too many to be read again: two million.
     WriteError
         If the file cannot be written.
 
@@ -77,6 +89,7 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
         content = save(arrays, metadata)
     except SafetensorError as error:
         raise TypeError(f"`tree` must hold arrays of dtypes that safetensors has: {error}") from None
+    _check_readable(content)
     write_atomically(path, content)
 
 
@@ -98,7 +111,8 @@ def load_checkpoint(path: FilePath, *, kind: str | tuple[str, ...] = "checkpoint
     Raises
     ------
     CheckpointError
-        If the file is missing, cut short, damaged, of another format or another `kind`.
+        If the file is missing, cut short, damaged, of another format or another `kind`, or if what is in it cannot have
+        been saved: then the error names the place in the tree.
 
     Examples
     --------

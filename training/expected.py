@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.files import printable
 from .tensor_file import RESTORE, CheckpointError, FilePath, fault
 
 __all__: list[str] = []
@@ -33,7 +34,7 @@ def part(place: str, source: FilePath | None) -> Iterator[None]:
         if source is None and isinstance(error, RuntimeError | ValueError):
             raise
         found = f"that `{place}` is none: {' '.join(str(error).split())}"
-        raise CheckpointError(f"`{source or 'state'}`: expected {_EXPECTED}, found {found}") from error
+        raise CheckpointError(f"`{printable(source or 'state')}`: expected {_EXPECTED}, found {found}") from error
 
 
 def misfit(place: str, wanted: str, value: Any) -> TypeError:

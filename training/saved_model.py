@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.device.devices import DeviceError
+from ..data.files import printable
 from ..data.normalize import Normalizer
 from ..layers.models import MODELS, SHAPES
 from ..layers.module import Module
@@ -265,7 +266,9 @@ def load_model(path: FilePath, model: Module | None = None, *, device: str | Non
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = f"it has no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise CheckpointError(f"`{path}`: expected a model and all that it needs, found that {reason}") from error
+        raise CheckpointError(
+            f"`{printable(path)}`: expected a model and all that it needs, found that {reason}"
+        ) from error
     return SavedModel(
         model, architecture=architecture, normalizer=normalizer, class_names=tuple(names), info=info, device=device
     )
@@ -275,9 +278,13 @@ def check_architecture(architecture: dict[str, Any], weights: dict[str, Any]) ->
     """Raise ValueError or TypeError if a model of this architecture, which may be vast, cannot have these weights."""
     arguments = dict(architecture)
     name = arguments.pop("name", None)
-    if name not in SHAPES:
+    if not isinstance(name, str) or name not in SHAPES:
         raise ValueError(f"`name` of the architecture must be one of {sorted(SHAPES)}, got {name!r:.60}")
-    for key, shape in SHAPES[name](**arguments).items():
+    try:
+        shapes = SHAPES[name](**arguments)
+    except TypeError:
+        raise TypeError(f"`{name}` has no such arguments: {arguments!r:.200}") from None
+    for key, shape in shapes.items():
         found = getattr(weights.get(key), "shape", None)
         if found != shape:
             raise ValueError(f"`{key}` of such an architecture must have shape {shape!s:.99}, got {found}")

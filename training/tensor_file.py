@@ -54,11 +54,16 @@ def fault(path: FilePath, expected: str, found: str, fix: str) -> CheckpointErro
     return CheckpointError(f"`{printable(path)}`: expected {expected}, found {printable(found)}; {fix}")
 
 
+def check_size(text: str) -> None:
+    """Raise ValueError if JSON is beyond the limits of `parse`."""
+    nodes = 0 if len(text) <= MOST_NODES else sum(text.count(mark) for mark in ",{[")  # each is a character at least
+    if nodes > MOST_NODES or len(text) * (1 if text.isascii() else 4) > MOST_HEADER:
+        raise ValueError(f"JSON of {len(text)} characters and up to {nodes} values, where {MOST_NODES} are the limit")
+
+
 def parse(text: str, *, unique: bool = False) -> Any:
     """What is written in JSON, within limits, without NaN and, if `unique`, without a key twice; or a ValueError."""
-    # Each value is a character at least.
-    if len(text) > MOST_NODES and (nodes := sum(text.count(mark) for mark in ",{[")) > MOST_NODES:
-        raise ValueError(f"JSON of up to {nodes} values, more than {MOST_NODES}")
+    check_size(text)
     try:
         return json.loads(text, object_pairs_hook=_unique if unique else None, parse_constant=_no_constant)
     except RecursionError:

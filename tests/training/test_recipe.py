@@ -1,5 +1,7 @@
 """Where the data of a run are: resident on the device, or streamed to it; the weights are the same bits."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,13 @@ def test_data_are_resident_where_they_take_a_quarter_of_what_is_free(monkeypatch
     half = ArrayDataset(np.zeros((10, 36), np.uint8), np.zeros(10, np.int16))
     assert recipe._has_room("cuda:1", DataSplits(part, part, half, ("a",))) is has_room  # 1900 bytes
     assert recipe._has_room("emulator", DataSplits(part, part))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", "x"), ("hidden", [0]), ("model", "vgg"), ("epochs", 1.5), ("validation", float("nan")), ("seed", -1)],
+)
+def test_what_is_no_recipe(name, value):
+    saved = recipe.Recipe().to_json() | {name: value}
+    with pytest.raises(ValueError, match=re.escape(f"`{name}` of the recipe is {value!r}")):
+        recipe.Recipe.from_json(saved)
