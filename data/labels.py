@@ -63,7 +63,10 @@ def no_labels(targets: np.ndarray, source: str) -> DataError:
         found, fix = f"shape {targets.shape}", "one label per sample is wanted"
         fix += ": y[:, 0]" if targets.ndim == 2 and targets.shape[1] == 1 else ""
     elif targets.dtype.kind == "f" and not np.array_equal(targets, np.floor(targets)):
-        found, fix = f"fractions, of dtype {targets.dtype}", "a classifier learns no quantities: give each sample its class"
+        found, fix = (
+            f"fractions, of dtype {targets.dtype}",
+            "a classifier learns no quantities: give each sample its class",
+        )
     elif targets.dtype.kind in "OSUT":
         fix = "number the names: names, y = np.unique(y, return_inverse=True)"
     return fault(source, "integer class labels (N,)" if targets.ndim != 1 else "integer class labels", found, fix)
@@ -110,7 +113,9 @@ def encode_labels(
         raise fault(f"{source}: y_train", f"{num_classes} classes", found, "check the number of classes")
     if len(distinct) and distinct[0] < 0 and distinct.tolist() != [-1, 1]:
         found = f"{distinct[0]} at position {int(np.argmin(train))}"
-        raise fault(f"{source}: y_train", "labels ≥ 0", found, "leave out samples without a class, or renumber the classes")
+        raise fault(
+            f"{source}: y_train", "labels ≥ 0", found, "leave out samples without a class, or renumber the classes"
+        )
     if num_classes is None and len(distinct) > len(train) // 2 and distinct[-1] >= len(train):
         found = f"{len(distinct)} distinct labels of {len(train)} samples, up to {distinct[-1]}"
         fix = f"classes: load_npz(path, num_classes={len(distinct)}); quantities or identifiers: save them as floats"
