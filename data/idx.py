@@ -137,8 +137,9 @@ def load_mnist(folder: FilePath, *, num_classes: int = 10) -> DataSplits:
     try:
         return DataSplits(train, test, class_names=class_names, name="Fashion-MNIST" if fashion else "MNIST")
     except ValueError as error:
-        fix = "take all files from the same data set"
-        raise fault(folder, "parts that fit each other", f"that {error}", fix) from None
+        train_path, test_path = (require(folder, _names(part, "images")) for part in ("train", "t10k"))
+        expected, fix = f"images like those in `{test_path}`", "take all files from the same data set"
+        raise fault(train_path, expected, f"that {error}", fix) from None
 
 
 def recognises(folder: Path) -> bool:

@@ -21,7 +21,7 @@ __all__ = ["load_npz"]
 
 _PARTS = ("train", "dev", "test")
 _REQUIRED = ("x_test", "x_train", "y_test", "y_train")
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 _MOST = 16 << 20  # bytes that zipfile may read at once, to which its directory belongs: some 200,000 entries
 _LONGEST = 10_000  # bytes in the header of an array
 # {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }

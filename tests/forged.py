@@ -73,7 +73,7 @@ class GzippedIdx(Idx):
 
 
 class Mnist(GzippedIdx):
-    """One file of four; the error names it, or the folder whose parts do not fit each other."""
+    """One file of four."""
 
     name = "train-images-idx3-ubyte.gz"
 

@@ -52,7 +52,7 @@ def campaign(folder, count, seed=0):
         try:
             found = kind.read(kind.path)
         except (DataError, CheckpointError) as error:
-            assert str(kind.path.parent) in str(error) and "\n" not in str(error), (i, error)  # noqa: PT017, PT018
+            assert str(kind.path) in str(error) and "\n" not in str(error), (i, error)  # noqa: PT017, PT018
             refused += 1
         except Exception as error:
             raise AssertionError(f"{type(kind).__name__} {i} {kind.path}") from error

@@ -104,6 +104,15 @@ class TestLoadMnist:
         with pytest.raises(DataError, match=re.escape(expected)):
             load_mnist(tmp_path)
 
+    def test_images_of_another_size(self, tmp_path, parts):
+        parts["t10k-images-idx3-ubyte"] = parts["t10k-images-idx3-ubyte"][:, :3]
+        write(tmp_path, parts)
+        paths = [tmp_path / f"{part}-images-idx3-ubyte" for part in ("train", "t10k")]
+        with pytest.raises(
+            DataError, match=re.escape(f"`{paths[0]}`: expected images like those in `{paths[1]}`, found that")
+        ):
+            load_mnist(tmp_path)
+
     def test_label_out_of_range(self, tmp_path, parts):
         parts["t10k-labels-idx1-ubyte"][3] = 10
         write(tmp_path, parts)
