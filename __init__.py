@@ -13,6 +13,7 @@ from typing import Any as _Any
 from . import backend
 from .backend.array import fft, linalg
 from .backend.array.creation import *
+from .backend.array.einsum import einsum
 from .backend.array.elementwise import *
 from .backend.array.indexing import *
 from .backend.array.info import __array_namespace_info__, can_cast, finfo, iinfo, isdtype, result_type
@@ -52,6 +53,7 @@ from .backend.device.dtypes import (
 )
 from .backend.device.gemm import get_float32_matmul_precision, set_float32_matmul_precision
 from .backend.device.memory import OutOfMemoryError, empty_cache, memory_allocated, memory_reserved, memory_summary
+from .backend.device.options import UnknownName as _UnknownName
 from .backend.device.parallel import num_threads, set_num_threads
 from .backend.modes import nvtx
 from .backend.modes.autocast import autocast, is_autocast_enabled
@@ -77,7 +79,7 @@ def __getattr__(name: str) -> _Any:
         return backend.dtypes.bfloat16
     if name == "GradScaler":
         return __getattr__("optimizers").GradScaler
-    raise AttributeError(f"module 'weft' has no attribute {name!r}")
+    raise _UnknownName("weft", name, __dir__())
 
 
 def __dir__() -> list[str]:

@@ -5,11 +5,13 @@ Its rooms, none of which knows one that stands after it or beside it:
     device ← tape ← array ← nn, modes ← cpu, cuda
 """
 
-from .array import creation, elementwise, indexing, manipulation, random, reductions
+from .array import creation, einops, elementwise, indexing, manipulation, random, reductions
 from .device import devices, dtypes, gemm, parallel
 from .modes import autocast, transforms
 from .nn import activation, attention, embedding, linear, loss, normalization
 from .tape import autograd, tensor
 
-from .array import methods  # isort: skip  (attaches operators and methods to Tensor)
+from .array import methods, numpy_protocols  # isort: skip  (attach operators and methods to Tensor)
 from . import cpu, cuda  # isort: skip  (replace primitives; those for cuda are loaded when such a device is asked for)
+
+einops.register()

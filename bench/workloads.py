@@ -46,9 +46,16 @@ def _step(model: Any, loss: Any, optimizer: Any, x: Any, y: Any) -> Callable:
 
 
 def _training(
-    name: str, about: str, build: Callable, shape: tuple, products: list[Product], target: float | None = None
+    name: str,
+    about: str,
+    build: Callable,
+    shape: tuple,
+    products: list[Product],
+    target: float | None = None,
+    data: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Workload:
     """A full step (forward, cross-entropy, backward, Adam) of the model that `build(nn)` makes from either library's layers."""
+    given = data or (lambda: _data(shape, 10))
 
     def weft() -> Callable:
         import weft
@@ -57,12 +64,12 @@ def _training(
         from ..layers import CrossEntropyLoss
 
         model = build(layers)
-        x, y = map(weft.asarray, _data(shape, 10))
+        x, y = map(weft.asarray, given())
         return _step(model, CrossEntropyLoss(), optimizers.Adam(model.parameters(), lr=1e-3), x, y)
 
     def torch(torch: Any) -> Callable:
         model = build(torch.nn)
-        x, y = map(torch.from_numpy, _data(shape, 10))
+        x, y = map(torch.from_numpy, given())
         return _step(model, torch.nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=1e-3), x, y)
 
     return Workload(name, about, weft, torch, products, target)
@@ -100,6 +107,38 @@ def _cnn(nn: Any) -> Any:
         nn.ReLU(),
         nn.Linear(128, 10),
     )
+
+
+def _characters(vocabulary: int, width: int) -> Callable:
+    """Embedding, LSTM, logits of the next character: (N, T) → (N T, vocabulary)."""
+
+    def build(nn: Any) -> Any:
+        class Characters(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding = nn.Embedding(vocabulary, width)
+                self.lstm = nn.LSTM(width, width, batch_first=True)
+                self.head = nn.Linear(width, vocabulary)
+
+            def forward(self, x: Any) -> Any:
+                y, _ = self.lstm(self.embedding(x))
+                return self.head(y).reshape(-1, vocabulary)
+
+        return Characters()
+
+    return build
+
+
+def _text(n: int, steps: int, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, vocabulary, (n, steps)), rng.integers(0, vocabulary, n * steps)
+
+
+def _lstm_products(n: int, steps: int, width: int) -> list[Product]:
+    """Of all steps at once, x W, and the gradients of x and of both weights; of each step, h W and the gradient of h."""
+    rows, gates = n * steps, 4 * width
+    at_once = [(rows, width, gates, 1), (rows, gates, width, 1), (gates, rows, width, 2)]
+    return [*at_once, (n, width, gates, steps), (n, gates, width, steps)]
 
 
 def _conv_products(n: int, pixels: int, taps: int, out: int, *, first: bool = False) -> list[Product]:
@@ -161,6 +200,10 @@ WORKLOADS = [
     _training("cnn", "training step, the literature's CNN on 3×32×32, batch 64", _cnn, (64, 3, 32, 32),
               _conv_products(64, 1024, 27, 16, first=True) + _conv_products(64, 256, 144, 32)
               + _mlp_products(64, 2048, 128, 10) + [(64, 128, 2048, 1)], 1.0),
+    _training("lstm", "training step, characters: embedding, LSTM of width 256, 96 logits; batch 32, length 64",
+              _characters(96, 256), (32, 64),
+              _lstm_products(32, 64, 256) + [(2048, 256, 96, 1), (2048, 96, 256, 1), (96, 2048, 256, 1)], 1.0,
+              data=lambda: _text(32, 64, 96)),
     _operation("cross-entropy", "cross-entropy forward + backward, 4096×8192",
                lambda f, x, t: f.cross_entropy(x, t), lambda: _data((4096, 8192), 8192), target=2.0),
     _operation("conv", "convolution forward + backward, 32×64×32×32 → 64, 3×3, padding 1",

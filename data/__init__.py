@@ -1,6 +1,8 @@
-"""Data sets, loaders, normalisation and splits."""
+"""Data sets, loaders, normalisation, splits; text as tokens."""
 
 from .arrays import ArrayDataset, DataSplits
+from .blocks import RandomBlocks, TokenBlocks, pack
+from .byte_pair import BytePairTokenizer
 from .cifar import load_cifar
 from .collate import default_collate
 from .digits import load_digits
@@ -12,21 +14,29 @@ from .normalize import MinMax, Normalizer, PerChannel, Robust, Standardize
 from .npz import load_npz
 from .recognise import load
 from .splits import k_fold, stratified_k_fold, time_series_split, train_dev_test_split
+from .tokenizer import CharTokenizer, tokenizer_from_config
+from .tokens import TokenFile, encode_file, write_tokens
 from .workers import get_worker_info
 
 __all__ = [
     "ArrayDataset",
+    "BytePairTokenizer",
+    "CharTokenizer",
     "DataError",
     "DataLoader",
     "DataSplits",
     "MinMax",
     "Normalizer",
     "PerChannel",
+    "RandomBlocks",
     "Robust",
     "Standardize",
+    "TokenBlocks",
+    "TokenFile",
     "check_labels",
     "encode_labels",
     "default_collate",
+    "encode_file",
     "get_worker_info",
     "k_fold",
     "load",
@@ -35,8 +45,11 @@ __all__ = [
     "load_mnist",
     "load_npz",
     "one_hot",
+    "pack",
     "read_idx",
     "stratified_k_fold",
     "time_series_split",
+    "tokenizer_from_config",
     "train_dev_test_split",
+    "write_tokens",
 ]

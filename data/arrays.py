@@ -113,6 +113,8 @@ class ArrayDataset:
         On the CPU an int or a slice gives views; on other devices, and for integer arrays, the result is a copy.
         """
         if isinstance(index, int | np.integer):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"`index` must be in [{-len(self)}, {len(self)}), got {index}")
             return tuple(a[int(index), ...] for a in self.arrays)
         if isinstance(index, slice):
             if self.device == "cpu":
@@ -275,6 +277,10 @@ class DataSplits:
     name: str = "data"
 
     def __post_init__(self) -> None:
+        for part, required in (("train", True), ("test", True), ("dev", False)):
+            data = getattr(self, part)
+            if not isinstance(data, ArrayDataset) and (required or data is not None):
+                raise TypeError(f"`{part}` must be an ArrayDataset, got {data!r:.80}")
         for part, data in self._parts():
             if data.x.shape[1:] != self.sample_shape:
                 raise ValueError(

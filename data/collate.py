@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     {'x': array([[0., 0.],
            [1., 1.]]), 'y': array([3, 4]), 'name': ['a', 'b']}
     """
+    if not isinstance(batch, Sized) or not isinstance(batch, Iterable):
+        raise TypeError(f"`batch` must be a list of samples, got {batch!r:.80}")
     if not len(batch):
         raise ValueError("`batch` must hold at least one sample, got none")
     return _collated(list(batch), "")

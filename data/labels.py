@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..backend.device.options import integer
 from .files import DataError, fault
 
 __all__ = ["check_labels", "encode_labels", "one_hot"]
@@ -42,8 +43,7 @@ def check_labels(labels: ArrayLike, num_classes: int, *, source: str = "labels")
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
         raise no_labels(labels, source)
-    if num_classes < 1 or isinstance(num_classes, bool):
-        raise ValueError(f"`num_classes` must be an integer ≥ 1, got {num_classes!r}")
+    integer("num_classes", num_classes, 1)
     outside = (labels < 0) | (labels >= num_classes)
     if outside.any():
         first = int(np.flatnonzero(outside)[0])
@@ -114,7 +114,10 @@ def encode_labels(
     if len(distinct) and distinct[0] < 0 and distinct.tolist() != [-1, 1]:
         found = f"{distinct[0]} at position {int(np.argmin(train))}"
         raise fault(
-            f"{source}: y_train", "labels ≥ 0", found, "leave out samples without a class, or renumber the classes"
+            f"{source}: y_train",
+            f"labels 0 … {distinct[-1]}",
+            found,
+            "leave out samples without a class, or renumber the classes",
         )
     if num_classes is None and len(distinct) > len(train) // 2 and distinct[-1] >= len(train):
         found = f"{len(distinct)} distinct labels of {len(train)} samples, up to {distinct[-1]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from ..backend.array.creation import asarray
 from ..backend.array.random import Generator, default_generator
 from ..backend.device.devices import canonical
+from ..backend.device.parallel import MOST
 from .arrays import ArrayDataset
 from .collate import each, with_first
 from .fetch import Fetch
@@ -184,9 +186,13 @@ class DataLoader:
     ):
         for what in ("__getitem__", "__len__"):
             if not hasattr(dataset, what):
-                raise TypeError(
-                    f"`dataset` must have `__getitem__` and `__len__`, {type(dataset).__name__} has no `{what}`"
-                )
+                found = f"{type(dataset).__name__} has no `{what}`, got {dataset!r:.60}"
+                raise TypeError(f"`dataset` must have `__getitem__` and `__len__`, {found}")
+        if not isinstance(shuffle, bool | int | None):
+            raise TypeError(f"`shuffle` must be True, False or None, got {shuffle!r}")
+        for name, order in (("sampler", sampler), ("batch_sampler", batch_sampler)):
+            if order is not None and not isinstance(order, Iterable):
+                raise TypeError(f"`{name}` must be an iterable of indices or None, got {order!r}")
         for name, function in (
             ("collate_fn", collate_fn),
             ("worker_init_fn", worker_init_fn),
@@ -196,6 +202,10 @@ class DataLoader:
                 raise TypeError(f"`{name}` must be a function or None, got {function!r}")
         self.batch_size = None if batch_size is None else _integer("batch_size", batch_size, 1)
         self.num_workers = _integer("num_workers", num_workers, 0)
+        if self.num_workers > (most := MOST * (os.cpu_count() or 1)):
+            raise ValueError(
+                f"`num_workers` must be at most {most}, {MOST} for each of this machine's cores, got {num_workers}"
+            )
         self.dataset, self.shuffle, self.drop_last, self.transform = dataset, bool(shuffle), bool(drop_last), transform
         self.sampler, self.batch_sampler, self.collate_fn = sampler, batch_sampler, collate_fn
         self._check_order()

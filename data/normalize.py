@@ -296,6 +296,8 @@ class MinMax(Normalizer):
     """
 
     def __init__(self, feature_range: tuple[float, float] = (0.0, 1.0)):
+        if not isinstance(feature_range, tuple | list):
+            raise TypeError(f"`feature_range` must be (low, high) with low < high, got {feature_range!r}")
         self.feature_range = list(feature_range)
         if len(self.feature_range) != 2 or not self.feature_range[0] < self.feature_range[1]:
             raise ValueError(f"`feature_range` must be (low, high) with low < high, got {feature_range}")

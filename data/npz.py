@@ -15,7 +15,7 @@ import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
 from .files import SPARE, FilePath, fault, open_file
-from .labels import encode_labels
+from .labels import encode_labels, no_labels
 
 __all__ = ["load_npz"]
 
@@ -80,6 +80,8 @@ def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
                 "encode or convert it, with .astype(float) for instance",
             )
             raise fault(path, expected, f"dtype {arrays[f'x_{part}'].dtype}", fix)
+        if arrays[f"y_{part}"].dtype.kind not in "biuf":
+            raise no_labels(arrays[f"y_{part}"], f"{path}: y_{part}")
     names: tuple[str, ...] = ()
     if arrays["y_train"].ndim == 1 and arrays["y_train"].dtype.kind in "iu" and len(arrays["y_train"]):
         labels, names = encode_labels({part: arrays[f"y_{part}"] for part in parts}, num_classes, source=str(path))

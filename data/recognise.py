@@ -48,6 +48,8 @@ def load(source: FilePath = "digits") -> DataSplits:
     >>> load("digits").num_classes
     10
     """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"`source` must be 'digits' or a path, got {source!r:.80}")
     path = _home(source)
     found = status(path)
     if found is not None and stat.S_ISDIR(found.st_mode):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence, Sized
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..backend.device.options import integer
 from .arrays import ArrayDataset, DataSplits
 from .extras import sklearn
 
@@ -67,25 +68,52 @@ def train_dev_test_split(
     data: train 70, dev 10, test 20, samples (1,) float64
     """
     split = sklearn("model_selection", "train_dev_test_split").train_test_split
+    if not isinstance(data, ArrayDataset):
+        raise TypeError(f"`data` must be an ArrayDataset, got {data!r:.80}")
+    integer("seed", seed, 0, 2**32 - 1)
     sizes = [_count(part, size, len(data)) for part, size in (("dev", dev), ("test", test))]
     if sizes[1] == 0 or sum(sizes) >= len(data):
         raise ValueError(
             f"`dev` and `test` must leave samples for `train`, and `test` some, "
             f"got dev={sizes[0]} and test={sizes[1]} of {len(data)}"
         )
+    labels = None if stratify is None else np.asarray(stratify)
+    if labels is not None and (labels.shape != (len(data),) or labels.dtype.kind == "f"):
+        raise ValueError(
+            f"`stratify` must hold a class for each of the {len(data)} samples, got shape {labels.shape}, dtype {labels.dtype}"
+        )
     parts: dict[str, np.ndarray] = {}
     rest = np.arange(len(data))
     for part, size in (("test", sizes[1]), ("dev", sizes[0])):
         if size:
-            classes = None if stratify is None else np.asarray(stratify)[rest]
+            classes = None if labels is None else labels[rest]
+            if classes is not None:
+                _check_classes(classes, (size, len(rest) - size))
             rest, parts[part] = split(rest, test_size=size, random_state=seed, stratify=classes)
     subsets = {part: data.subset(indices) for part, indices in {"train": rest, **parts}.items()}
     return DataSplits(**subsets, class_names=class_names, name=name)
 
 
+def _check_classes(labels: np.ndarray, sizes: tuple[int, int]) -> None:
+    """Raise ValueError unless scikit-learn can share each class out to two parts of these sizes."""
+    classes, counts = np.unique(labels, return_counts=True)
+    way_out = "or split without it: stratify=None (weft train --no-stratify)"
+    if counts.min() < 2:
+        raise ValueError(
+            f"`stratify` needs two samples of each class, one for either part, got a single one of class "
+            f"{classes[counts.argmin()]}; leave that class out, {way_out}"
+        )
+    if min(sizes) < len(classes):
+        raise ValueError(
+            f"`stratify` needs a sample of each of the {len(classes)} classes in each part, got a part of {min(sizes)}; "
+            f"make it larger, {way_out}"
+        )
+
+
 def _count(part: str, size: float, total: int) -> int:
-    if isinstance(size, bool) or not (0 <= size < 1 or (size == int(size) and size < total)):
-        raise ValueError(f"`{part}` must be a fraction below 1 or a number of samples below {total}, got {size}")
+    is_number = isinstance(size, int | float | np.integer | np.floating) and not isinstance(size, bool)
+    if not is_number or not (0 <= size < 1 or (1 <= size < total and size == int(size))):
+        raise ValueError(f"`{part}` must be a fraction below 1 or a number of samples below {total}, got {size!r}")
     return round(size * total) if size < 1 else int(size)
 
 
@@ -121,7 +149,19 @@ def k_fold(data: Sized, n_splits: int = 5, *, shuffle: bool = True, seed: int = 
     [[0, 1], [2, 3], [4, 5]]
     """
     kind = sklearn("model_selection", "k_fold").KFold
+    _check_folds(n_splits, _length(data))
     return kind(n_splits, shuffle=shuffle, random_state=seed if shuffle else None).split(np.empty(len(data)))
+
+
+def _length(data: Sized) -> int:
+    if not isinstance(data, Sized):
+        raise TypeError(f"`data` must have a length, got {data!r:.80}")
+    return len(data)
+
+
+def _check_folds(n_splits: int, most: int, of: str = "") -> None:
+    if not isinstance(n_splits, int) or not 2 <= n_splits <= most:
+        raise ValueError(f"`n_splits` must be an integer from 2 to {most}, the samples{of}, got {n_splits!r}")
 
 
 def stratified_k_fold(
@@ -159,6 +199,7 @@ def stratified_k_fold(
     [[2, 1], [2, 1]]
     """
     kind = sklearn("model_selection", "stratified_k_fold").StratifiedKFold
+    _check_folds(n_splits, int(np.unique(labels, return_counts=True)[1].max(initial=0)), " of a class")
     folds = kind(n_splits, shuffle=shuffle, random_state=seed if shuffle else None)
     return folds.split(np.empty(len(labels)), labels)
 
@@ -199,4 +240,9 @@ def time_series_split(
     [([0, 1, 2, 3], [4]), ([0, 1, 2, 3, 4], [5])]
     """
     kind = sklearn("model_selection", "time_series_split").TimeSeriesSplit
+    _check_folds(n_splits, _length(data) - 1)
+    integer("gap", gap, 0)
+    for name, size in (("test_size", test_size), ("max_train_size", max_train_size)):
+        if size is not None:
+            integer(name, size, 1)
     return kind(n_splits, gap=gap, test_size=test_size, max_train_size=max_train_size).split(np.empty(len(data)))

@@ -11,7 +11,7 @@ import numpy as np
 from . import reductions
 from .toolchain.launch import FLOATS, Kernel, empty, library_of, on_16_bytes
 
-__all__ = ["cross_entropy", "scale"]
+__all__ = ["count", "cross_entropy", "scale"]
 
 # what is below 2⁻¹²⁶ may become 0: exponentials would take twice the instructions to keep it
 _kernel = functools.partial(Kernel, "cross_entropy.cu", options=("-ftz=true",))
@@ -41,11 +41,13 @@ def cross_entropy(
     grad_loss: Any = None,
     inplace: bool = False,
     dtype: np.dtype | None = None,
+    count: Any = None,
 ) -> tuple[Any, Any]:
     """(loss, grad_logits) of logits (N, C), (C,) or (N, C, …), integer targets (N), () or (N, …) and weights (C) or None.
 
     The loss has the shape of the target, or () if reduced, and `dtype`: that of the logits unless given; a mean divides by
-    Σ w_y over the rows that count and is NaN if that is 0. `grad_loss`, in the shape of the loss, multiplies the gradient.
+    Σ w_y over the rows that count and is NaN if that is 0; for part of the rows, `count` is that of all. `grad_loss`, in the
+    shape of the loss, multiplies the gradient.
     `grad_logits` is None unless `gradient`; with `inplace` it replaces the logits where these are contiguous. A target that
     is neither a class nor `ignore_index` makes loss and gradient of its row NaN. Nothing waits for the device.
     """
@@ -54,8 +56,8 @@ def cross_entropy(
     weight, grad_loss = (None if a is None else xp.ascontiguousarray(a, dtype=FLOAT32) for a in (weight, grad_loss))
     dtype = logits.dtype if dtype is None else dtype
     x, inner = _layout(xp, logits)
-    classes, count = logits.shape[min(1, logits.ndim - 1)], None
-    if reduction == "mean":
+    classes = logits.shape[min(1, logits.ndim - 1)]
+    if reduction == "mean" and count is None:
         count = _count(target, weight, classes, ignore_index)
     losses = empty(target.shape, FLOAT32, like=x)
     grad = None if not gradient else x if inplace else empty(x.shape, x.dtype, like=x)
@@ -70,6 +72,15 @@ def cross_entropy(
     if reduction == "none":
         return losses.astype(dtype, copy=False), grad
     return _total(losses, count, dtype), grad
+
+
+def count(target: Any, weight: Any, classes: int, ignore_index: int) -> Any:
+    """What a mean over these rows divides by, Σ w_y of those that count, on their device."""
+    xp = library_of(target)
+    target = xp.ascontiguousarray(target, dtype=np.int64)
+    return _count(
+        target, None if weight is None else xp.ascontiguousarray(weight, dtype=FLOAT32), classes, ignore_index
+    )
 
 
 def scale(values: Any, factor: Any) -> Any:

@@ -6,11 +6,16 @@
     net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
 
 Every layer takes `device=` and `dtype=` as keywords. `functional` has the functions, `init` the initial values,
-`models` a few small networks.
+`models` a few small networks, `utils.rnn` what packs sequences.
 """
 
+from typing import TYPE_CHECKING
+
+from ..backend.device.options import UnknownName
 from . import (
     activation,
+    attention,
+    cache,
     containers,
     convolution,
     dropout,
@@ -18,35 +23,64 @@ from . import (
     functional,
     init,
     linear,
+    linear_cross_entropy,
     loss,
     models,
     module,
     normalization,
     perceptron,
     pooling,
+    positional,
+    recurrent,
+    recurrent_cells,
+    transformer,
+    transformer_layer,
+    utils,
 )
 from .activation import *
+from .attention import *
+from .cache import *
 from .containers import *
 from .convolution import *
 from .dropout import *
 from .embedding import *
 from .linear import *
+from .linear_cross_entropy import *
 from .loss import *
 from .module import *
 from .normalization import *
 from .perceptron import *
 from .pooling import *
+from .positional import *
+from .recurrent import *
+from .recurrent_cells import *
 from .summary import LayerSummary, Summary, summary
+from .transformer import *
+from .transformer_layer import *
 
-__all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary"]
+__all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary", "utils"]
 __all__ += activation.__all__
+__all__ += attention.__all__
+__all__ += cache.__all__
 __all__ += containers.__all__
 __all__ += convolution.__all__
 __all__ += dropout.__all__
 __all__ += embedding.__all__
 __all__ += linear.__all__
+__all__ += linear_cross_entropy.__all__
 __all__ += loss.__all__
 __all__ += module.__all__
 __all__ += normalization.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__
+__all__ += positional.__all__
+__all__ += recurrent.__all__
+__all__ += recurrent_cells.__all__
+__all__ += transformer.__all__
+__all__ += transformer_layer.__all__
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

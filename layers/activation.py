@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from ..backend.array.creation import full
+from ..backend.device.options import integer, number
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
+from .functional import _check as check
 from .functional.activation import half_length
 from .module import Layer
 
@@ -120,6 +122,7 @@ class LeakyReLU(_InPlace):
     _options = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
+        number("negative_slope", negative_slope)
         self.negative_slope = negative_slope
         self.inplace = inplace
 
@@ -158,6 +161,8 @@ class PReLU(Layer):
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, device: str | None = None, dtype: DType = None):
+        integer("num_parameters", num_parameters, 1)
+        number("init", init)
         self.num_parameters = num_parameters
         self.init = init
         self.weight = Parameter(full(num_parameters, float(init), device=device, dtype=dtype))
@@ -243,6 +248,7 @@ class Threshold(_InPlace):
     _options = ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False):
+        check.numbers(threshold=threshold, value=value)
         self.threshold = threshold
         self.value = value
         self.inplace = inplace
@@ -269,6 +275,7 @@ class Heaviside(Layer):
     """
 
     def __init__(self, value: float = 1.0):
+        number("value", value)
         self.value = value
 
     def forward(self, input: Tensor) -> Tensor:
@@ -325,6 +332,7 @@ class _Alpha(_InPlace):
     _options = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False):
+        number("alpha", alpha)
         self.alpha = alpha
         self.inplace = inplace
 
@@ -505,6 +513,7 @@ class GELU(Layer):
     """
 
     def __init__(self, approximate: str = "none"):
+        check.one_of("approximate", approximate, ("none", "tanh"))
         self.approximate = approximate
 
     def forward(self, input: Tensor) -> Tensor:
@@ -559,6 +568,9 @@ class Softplus(Layer):
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
+        check.numbers(beta=beta, threshold=threshold)
+        if not beta:
+            raise ValueError(f"`beta` must not be 0, got {beta}")
         self.beta = beta
         self.threshold = threshold
 
@@ -605,6 +617,8 @@ class Softmax(Layer):
     """
 
     def __init__(self, dim: int | None = None):
+        if dim is not None:
+            integer("dim", dim)
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
@@ -665,6 +679,7 @@ class GLU(Layer):
     """
 
     def __init__(self, dim: int = -1):
+        integer("dim", dim)
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:

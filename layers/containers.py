@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ..backend.array.manipulation import reshape
+from ..backend.device.options import integer
 from ..backend.tape.tensor import Tensor
 from .module import Layer, Module, _indented, _layout
 
@@ -209,6 +210,8 @@ class ModuleList(_Indexed):
     """
 
     def __init__(self, modules: Iterable[Module] | None = None):
+        if not isinstance(modules, Iterable | None):
+            raise TypeError(f"`modules` must be a list of Modules, got {modules!r}")
         self.extend(modules or ())
 
     def _part(self, items: list[tuple[str, Module]]) -> ModuleList:
@@ -309,8 +312,10 @@ class ModuleDict(Module):
             What is added, in this order.
         """
         given: Any = modules
-        for key, module in given.items() if hasattr(given, "items") else given:
-            self[key] = module
+        for pair in given.items() if hasattr(given, "items") else given:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise TypeError(f"`modules` must be a dict of Modules, or pairs (name, Module), got {pair!r}")
+            self[pair[0]] = pair[1]
 
     def pop(self, key: str) -> Module:
         """Take a module out.
@@ -370,6 +375,9 @@ class Residual(Layer):
     """
 
     def __init__(self, module: Module, shortcut: Module | None = None):
+        for name, part in (("module", module), ("shortcut", shortcut)):
+            if not isinstance(part, Module) and (name == "module" or part is not None):
+                raise TypeError(f"`{name}` must be a Module, such as nn.Linear(2, 2), got {type(part).__name__}")
         self.module = module
         self.shortcut = shortcut
 
@@ -430,6 +438,8 @@ class Flatten(Layer):
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        integer("start_dim", start_dim)
+        integer("end_dim", end_dim)
         self.start_dim = start_dim
         self.end_dim = end_dim
 
@@ -465,10 +475,17 @@ class Unflatten(Layer):
     """
 
     def __init__(self, dim: int, unflattened_size: Iterable[int]):
+        integer("dim", dim)
+        if not isinstance(unflattened_size, Iterable):
+            raise TypeError(f"`unflattened_size` must be several lengths, such as (3, -1), got {unflattened_size!r}")
         self.dim = dim
         self.unflattened_size = tuple(unflattened_size)
+        for size in self.unflattened_size:
+            integer("unflattened_size", size, -1)
 
     def forward(self, input: Tensor) -> Tensor:
+        if not -input.ndim <= self.dim < input.ndim:
+            raise IndexError(f"`dim` must be in [{-input.ndim}, {input.ndim}) for shape {input.shape}, got {self.dim}")
         dim, sizes = self.dim % input.ndim, list(self.unflattened_size)
         known = 1
         for n in sizes:

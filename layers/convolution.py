@@ -43,6 +43,7 @@ class _Conv(Layer):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.sizes(in_channels=in_channels, out_channels=out_channels)
         if not isinstance(groups, int) or groups < 1 or in_channels % groups or out_channels % groups:
             got = f"got {groups} for {in_channels} and {out_channels}"
             raise ValueError(f"`groups` must be a positive int that divides `in_channels` and `out_channels`, {got}")
@@ -233,6 +234,11 @@ class _ConvTranspose(_Conv):
             dtype=dtype,
         )
         self.output_padding = check.several("output_padding", output_padding, self.axes)
+        if any(o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation)):
+            raise ValueError(
+                f"`output_padding` must be smaller than `stride` {self.stride} or `dilation` {self.dilation}, "
+                f"got {self.output_padding}"
+            )
 
     if TYPE_CHECKING:
 

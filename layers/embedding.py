@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from ..backend.array.creation import empty
+from ..backend.device.options import integer, number
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
@@ -72,7 +73,12 @@ class Embedding(Layer):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        number("norm_type", norm_type, above=0, infinite=True)
+        if max_norm is not None:
+            number("max_norm", max_norm, 0)
         if padding_idx is not None:
+            integer("padding_idx", padding_idx)
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ValueError(f"`padding_idx` must be in [{-num_embeddings}, {num_embeddings}), got {padding_idx}")
             padding_idx %= num_embeddings

@@ -41,6 +41,8 @@ class RemovableHandle:
 
 def add_hook(module: Any, where: str, hook: Callable, prepend: bool, with_kwargs: bool) -> RemovableHandle:
     """Put a hook at the end or the beginning of those "before" or "after" the module's forward."""
+    if not callable(hook):
+        raise TypeError(f"`hook` must be a function, got {hook!r:.80}")
     module._hooks = module._hooks or Hooks()
     entry, found = (hook, with_kwargs), getattr(module._hooks, where)
     found.insert(0 if prepend else len(found), entry)

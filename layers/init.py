@@ -15,6 +15,7 @@ import numpy as np
 from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.device import dtypes
+from ..backend.device.options import number
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 
@@ -49,6 +50,9 @@ def _generator(generator: random.Generator | None) -> random.Generator:
 
 def _working_dtype(tensor: Tensor) -> np.dtype:
     """Numbers for half precision are drawn and scaled in float32."""
+    if not isinstance(tensor, Tensor) or not dtypes.is_real_floating(tensor.dtype):
+        found = tensor.dtype if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+        raise TypeError(f"`tensor` must be a Tensor of a real floating-point dtype, got {found}")
     return dtypes.float64 if tensor.dtype == dtypes.float64 else dtypes.float32
 
 
@@ -73,6 +77,10 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     >>> nn.init.constant_(weft.zeros(2), 3.0).tolist()
     [3.0, 3.0]
     """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"`tensor` must be a Tensor, got {type(tensor).__name__}")
+    if not isinstance(val, complex | float | int):
+        number("val", val, infinite=True)
     tensor.data[...] = val
     changed(tensor.data)
     return tensor
@@ -148,6 +156,10 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: random.G
     >>> -2 <= x.min().item() < -1.9 < 1.9 < x.max().item() <= 2
     True
     """
+    number("a", a)
+    number("b", b)
+    if a > b:
+        raise ValueError(f"`a` must not be greater than `b`, got a={a} and b={b}")
     u = _generator(generator).uniform(tensor.shape, _working_dtype(tensor), tensor.device)
     u *= b - a
     u += a
@@ -180,6 +192,8 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: rand
     >>> round(x.std().item())
     3
     """
+    number("mean", mean)
+    number("std", std, 0)
     z = _generator(generator).normal(tensor.shape, _working_dtype(tensor), tensor.device)
     z *= std
     z += mean

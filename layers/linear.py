@@ -9,6 +9,7 @@ from ..backend.array.creation import empty
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
+from .functional import _check as check
 from .module import Layer, Module
 
 __all__ = ["Bilinear", "Linear"]
@@ -45,6 +46,7 @@ class Linear(Layer):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, device: str | None = None, dtype: DType = None
     ):
+        check.sizes(in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(empty((out_features, in_features), device=device, dtype=dtype))
@@ -109,6 +111,7 @@ class Bilinear(Module):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.sizes(in1_features=in1_features, in2_features=in2_features, out_features=out_features)
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
@@ -40,6 +41,11 @@ class _Loss(Module):
         def __call__(self, input: Tensor, target: Tensor) -> Tensor: ...
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):
+        for name, value in (("size_average", size_average), ("reduce", reduce)):
+            if not isinstance(value, bool | None):
+                raise TypeError(
+                    f"`{name}` must be True, False or None, got {value!r}; perhaps reduction={value!r} is meant"
+                )
         self.reduction = legacy_reduction(size_average, reduce, reduction)
         check.one_of("reduction", self.reduction, self.reductions)
 
@@ -147,6 +153,7 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
         super().__init__(reduction=reduction)
+        number("delta", delta, above=0)
         self.delta = delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -187,6 +194,7 @@ class SmoothL1Loss(_Loss):
         self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0
     ):
         super().__init__(size_average, reduce, reduction)
+        number("beta", beta, 0)
         self.beta = beta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -317,7 +325,9 @@ class CrossEntropyLoss(_WeightedLoss):
         label_smoothing: float = 0.0,
     ):
         super().__init__(weight, size_average, reduce, reduction)
+        integer("ignore_index", ignore_index)
         self.ignore_index = ignore_index
+        check.probability("label_smoothing", label_smoothing)
         self.label_smoothing = label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -370,6 +380,7 @@ class NLLLoss(_WeightedLoss):
         reduction: str = "mean",
     ):
         super().__init__(weight, size_average, reduce, reduction)
+        integer("ignore_index", ignore_index)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -510,6 +521,7 @@ class HingeEmbeddingLoss(_Loss):
         self, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
     ):
         super().__init__(size_average, reduce, reduction)
+        number("margin", margin)
         self.margin = margin
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -562,6 +574,8 @@ class MultiMarginLoss(_WeightedLoss):
         reduction: str = "mean",
     ):
         super().__init__(weight, size_average, reduce, reduction)
+        check.one_of("p", p, (1, 2))
+        number("margin", margin)
         self.p = p
         self.margin = margin
 

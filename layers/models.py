@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backend.device.options import integer
 from ..backend.tape.tensor import DType, Tensor
 from . import init
 from .activation import ReLU
@@ -57,12 +58,25 @@ def mlp(
     >>> models.mlp((784,), 10, hidden=(32,))(weft.zeros((2, 784))).shape
     (2, 10)
     """
+    _check_sizes(input_shape, num_classes)
+    if not isinstance(hidden, list | tuple):
+        raise TypeError(f"`hidden` must be a sequence of widths, such as (256, 128), got {hidden!r}")
+    for width in hidden:
+        integer("hidden", width, 1)
     widths = [math.prod(input_shape), *hidden, num_classes]
     layers: list[Module] = [Flatten()]
     for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         layers += [activation()] if i else []
         layers.append(Linear(n_in, n_out, device=device, dtype=dtype))
     return Sequential(*layers)
+
+
+def _check_sizes(input_shape: Any, num_classes: Any) -> None:
+    if not isinstance(input_shape, list | tuple):
+        raise TypeError(f"`input_shape` must be a sequence of lengths, such as (3, 32, 32), got {input_shape!r}")
+    for length in input_shape:
+        integer("input_shape", length, 0)
+    integer("num_classes", num_classes, 1)
 
 
 def cnn(
@@ -99,6 +113,7 @@ def cnn(
     >>> sum(p.size for p in models.cnn().parameters())
     268650
     """
+    _check_sizes(input_shape, num_classes)
     if len(input_shape) != 3 or min(input_shape[1:]) < 4:
         raise ValueError(f"`input_shape` must be (C, H, W) with H and W at least 4, got {tuple(input_shape)}")
     channels, height, width = input_shape

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..backend.array.methods import _names_dtype
-from ..backend.device import devices, dtypes
+from ..backend.device import devices, dtypes, markup
+from ..backend.device.numeric import as_dtype
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
 from .state import IncompatibleKeys, load
@@ -572,7 +573,7 @@ class Module:
             device = target
         elif target is not None:
             dtype = target
-        if dtype is not None and not dtypes.is_real_floating(np.dtype(dtype)):
+        if dtype is not None and not dtypes.is_real_floating(as_dtype(dtype)):
             raise TypeError(f"`dtype` must be a real floating-point dtype, got {np.dtype(dtype)}")
         device = None if device is None else devices.canonical(device)
         for tensor in [*self.parameters(), *self.buffers()]:
@@ -734,6 +735,9 @@ class Module:
         children = [f"({name}): {_indented(repr(v))}" for name, v in vars(self).items() if isinstance(v, Module)]
         return _layout(type(self).__name__, self.extra_repr(), children)
 
+    def _repr_html_(self) -> str:
+        return _tree("", self, 0)
+
 
 class Layer(Module):
     """A module of one Tensor that gives one Tensor. It differs from `Module` for type checkers alone."""
@@ -748,6 +752,16 @@ def _layout(name: str, extra: str, children: list[str]) -> str:
     if len(lines) <= 1 and not children:
         return f"{name}({extra})"
     return f"{name}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _tree(name: str, module: Module, depth: int) -> str:
+    """A module and those in it, as HTML; what lies deep is folded away."""
+    known = {id(p): p.size for p in module.parameters()}
+    label = f"({name}): " * bool(name) + type(module).__name__
+    children = [_tree(key, v, depth + 1) for key, v in vars(module).items() if isinstance(v, Module)]
+    extra = "" if children else f"({module.extra_repr()})"
+    count = markup.faint(f"{sum(known.values()):,} parameters") if known else ""
+    return markup.tree(f"{markup.text(label + extra)} {count}", children, is_open=depth < 2)
 
 
 def _indented(text: str) -> str:

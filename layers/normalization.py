@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 from ..backend.array.creation import ones, zeros
 from ..backend.device.dtypes import int64
+from ..backend.device.options import integer, number
 from ..backend.tape.autograd import is_computed_again
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
+from .functional import _check as check
 from .module import Layer
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "RMSNorm"]
@@ -59,6 +61,10 @@ class _RunningNorm(_Norm):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.sizes(num_features=num_features)
+        check.eps(eps)
+        if momentum is not None:
+            number("momentum", momentum, 0, 1)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -336,7 +342,12 @@ class InstanceNorm2d(_InstanceNorm):
 
 
 def _shape(normalized_shape: int | Iterable[int]) -> tuple[int, ...]:
-    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = tuple(normalized_shape) if isinstance(normalized_shape, list | tuple) else (normalized_shape,)
+    for length in shape:
+        integer("normalized_shape", length, 0)
+    if not shape:
+        raise ValueError("`normalized_shape` must hold the length of at least one axis, got ()")
+    return shape
 
 
 class LayerNorm(_Norm):
@@ -387,6 +398,7 @@ class LayerNorm(_Norm):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.eps(eps)
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
@@ -443,6 +455,7 @@ class RMSNorm(_Norm):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.eps(eps)
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
@@ -506,6 +519,8 @@ class GroupNorm(_Norm):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.eps(eps)
+        check.sizes(num_groups=num_groups, num_channels=num_channels)
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"`num_groups` must divide `num_channels`, got {num_groups} and {num_channels}")
         self.num_groups = num_groups

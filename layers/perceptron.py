@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from ..backend.array.creation import asarray, zeros
 from ..backend.array.products import matmul
+from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
@@ -62,8 +63,8 @@ class Perceptron(Layer):
     """
 
     def __init__(self, in_features: int, *, lr: float = 1.0, device: str | None = None, dtype: DType = None):
-        if not lr > 0:
-            raise ValueError(f"`lr` must be positive, got {lr}")
+        integer("in_features", in_features, 1)
+        number("lr", lr, above=0)
         self.in_features = in_features
         self.lr = lr
         self.mistakes: list[int] = []  # of each epoch of the last `fit`

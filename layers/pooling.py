@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from ..backend.device.options import integer
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
 from .functional._check import Ints
+from .functional.pooling import check_windows
 from .module import Layer, Module
 
 __all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "MaxPool1d", "MaxPool2d"]
@@ -18,6 +20,8 @@ Output = TypeVar("Output")
 
 class _MaxPool(Module, Generic[Output]):
     """`Output` is what a call returns: a Tensor or, with `return_indices`, two. That is for type checkers alone."""
+
+    axes: int
 
     if TYPE_CHECKING:
 
@@ -32,6 +36,7 @@ class _MaxPool(Module, Generic[Output]):
         return_indices: bool,
         ceil_mode: bool,
     ):
+        check_windows(self.axes, kernel_size, stride, padding, dilation)
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
@@ -78,6 +83,8 @@ class MaxPool1d(_MaxPool[Output]):
     >>> indices
     tensor([[1, 2]])
     """
+
+    axes = 1
 
     @overload
     def __init__(
@@ -160,6 +167,8 @@ class MaxPool2d(_MaxPool[Output]):
     >>> nn.MaxPool2d(2)(weft.ones((1, 3, 8, 8))).shape
     (1, 3, 4, 4)
     """
+
+    axes = 2
 
     @overload
     def __init__(
@@ -245,6 +254,7 @@ class AvgPool1d(Layer):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ):
+        check_windows(1, kernel_size, stride, padding)
         self.kernel_size = check.several("kernel_size", kernel_size, 1, 1)
         self.stride = self.kernel_size if stride is None else check.several("stride", stride, 1, 1)
         self.padding = check.several("padding", padding, 1)
@@ -297,6 +307,11 @@ class AvgPool2d(Layer):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ):
+        check_windows(2, kernel_size, stride, padding)
+        if divisor_override is not None:
+            integer("divisor_override", divisor_override)
+        if divisor_override == 0:
+            raise ValueError(f"`divisor_override` must not be 0, got {divisor_override}")
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
@@ -320,7 +335,15 @@ class AvgPool2d(Layer):
 
 
 class _AdaptiveAvgPool(Layer):
+    axes: int
+
     def __init__(self, output_size: int | Sequence[int | None] | None):
+        several = output_size if isinstance(output_size, tuple | list) else (output_size,)
+        if len(several) not in (1, self.axes):
+            raise ValueError(f"`output_size` must be an int or None, or {self.axes} of them, got {output_size!r}")
+        for size in several:
+            if size is not None:
+                integer("output_size", size, 1)
         self.output_size = output_size
 
     def extra_repr(self) -> str:
@@ -349,6 +372,8 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
     tensor([[1.5, 2.5]])
     """
 
+    axes = 1
+
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool1d(input, self.output_size)
 
@@ -374,6 +399,8 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     >>> nn.AdaptiveAvgPool2d(1)(weft.ones((2, 3, 8, 8))).shape
     (2, 3, 1, 1)
     """
+
+    axes = 2
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(input, self.output_size)

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from ..backend.array import products
 from ..backend.array.creation import zeros
+from ..backend.device import markup
 from ..backend.device.memory import size
+from ..backend.device.options import integer
 from ..backend.nn import attention, convolution, linear
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
@@ -95,6 +97,9 @@ def _sees_all(module: Module, y: Tensor) -> bool:
     return isinstance(module, Linear) and y.ndim == 2
 
 
+HEADER = ("layer", "output", "parameters", "mult-adds", "sees", "memory")
+
+
 # --- the summary ------------------------------------------------------------------------------------------------------
 class LayerSummary(NamedTuple):
     """One call of a module without modules inside, or with parameters of its own. Shapes leave out the batch axis.
@@ -177,9 +182,8 @@ class Summary:
         """Bytes of all outputs, per example: what the backward pass holds on to, at most."""
         return sum(layer.memory for layer in self.layers)
 
-    def __str__(self) -> str:
-        header = ("layer", "output", "parameters", "mult-adds", "sees", "memory")
-        rows = [
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
             (
                 f"{x.name} {x.kind}".strip(),
                 _times(x.output_shape),
@@ -190,24 +194,27 @@ class Summary:
             )
             for x in self.layers
         ]
-        widths = [max(map(len, column)) for column in zip(header, *rows)]
+
+    def _totals(self) -> list[str]:
+        fixed = self.total_parameters - self.trainable_parameters
+        return [
+            f"parameters: {self.total_parameters:,}" + (f" ({fixed:,} of them not trained)" if fixed else ""),
+            f"mult-adds:  {self.mult_adds:,}",
+            f"memory:     {size(self.parameter_memory)} for parameters, {size(self.activation_memory)} for outputs",
+        ]
+
+    def __str__(self) -> str:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(HEADER, *rows)]
         lines = [
             "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]).rstrip()
-            for row in (header, *rows)
+            for row in (HEADER, *rows)
         ]
         rule = "─" * max(map(len, lines))
-        fixed = self.total_parameters - self.trainable_parameters
-        return "\n".join(
-            [
-                lines[0],
-                rule,
-                *lines[1:],
-                rule,
-                f"parameters: {self.total_parameters:,}" + (f" ({fixed:,} of them not trained)" if fixed else ""),
-                f"mult-adds:  {self.mult_adds:,}",
-                f"memory:     {size(self.parameter_memory)} for parameters, {size(self.activation_memory)} for outputs",
-            ]
-        )
+        return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
+
+    def _repr_html_(self) -> str:
+        return markup.table(HEADER, self._rows(), self._totals())
 
     __repr__ = __str__
 
@@ -258,6 +265,10 @@ def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> 
     mult-adds:  151,552
     memory:     161.8 KiB for parameters, 16.0 KiB for outputs
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"`model` must be a Module, such as nn.Linear(2, 1), got {model!r:.80}")
+    for length in input_shape if isinstance(input_shape, list | tuple) else (input_shape,):
+        integer("input_shape", length, 0)
     parameters = list(model.parameters())
     dtype = dtype or (parameters[0].dtype if parameters else None)
     device = parameters[0].device if parameters else None

@@ -1,5 +1,8 @@
 """Optimizers over flat arenas, clipping, penalties; learning-rate schedules are in `weft.optimizers.schedulers`."""
 
+from typing import TYPE_CHECKING
+
+from ..backend.device.options import UnknownName
 from . import schedulers
 from .adabound import AdaBound
 from .adadelta import Adadelta
@@ -55,3 +58,9 @@ __all__ = [
     "lr_find",
     "schedulers",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

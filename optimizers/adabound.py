@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
 from .rule import (
     MOMENTS,
+    MOMENTS_AND_MAXIMUM,
     Clock,
     Group,
     Numbers,
@@ -114,8 +116,8 @@ class AdaBound(Optimizer):
         super().add_param_group(param_group)
         self.param_groups[-1].setdefault("base_lr", self.param_groups[-1]["lr"])
 
-    def slots(self, group: Group) -> dict[str, float]:
-        return MOMENTS | {"max_exp_avg_sq": 0.0} if group["amsbound"] else MOMENTS.copy()
+    def slots(self, group: Group) -> Mapping[str, float]:
+        return MOMENTS_AND_MAXIMUM if group["amsbound"] else MOMENTS
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t, lr, gamma = clock["step"], group["lr"], group["gamma"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy import add, divide, maximum, multiply, sqrt, subtract
 from .optimizer import Optimizer
 from .rule import (
     MOMENTS,
+    MOMENTS_AND_MAXIMUM,
     Clock,
     Group,
     Numbers,
@@ -110,8 +112,8 @@ class Adam(Optimizer):
             },
         )
 
-    def slots(self, group: Group) -> dict[str, float]:
-        return MOMENTS | {"max_exp_avg_sq": 0.0} if group["amsgrad"] else MOMENTS.copy()
+    def slots(self, group: Group) -> Mapping[str, float]:
+        return MOMENTS_AND_MAXIMUM if group["amsgrad"] else MOMENTS
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t = clock["step"]

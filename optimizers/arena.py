@@ -18,7 +18,8 @@ Only namespaces whose slices and reshapes are views can host an arena (NumPy, Cu
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ class Arena(Layout):
         self.has_kernels = runs_kernels(self.device, self.dtype)
         self.values, self.grads = self.vector(self.dtype), self.vector(self.dtype)
         self.state: Vectors = {}
-        self._slots: dict[str, float] | None = None  # what `require` was last asked for
+        self._slots: Mapping[str, float] | None = None  # what `require` was last asked for
         self.clocks = [dict(clock)] * len(self.params)
         self.is_uniform = True  # every parameter has the same clock
         self.is_ready = False
@@ -144,15 +145,15 @@ class Arena(Layout):
         if isinstance(p, Parameter):
             p._grad_view, p._place = grad, (self.rounding, i)
 
-    def require(self, slots: dict[str, float]) -> None:
+    def require(self, slots: Mapping[str, float]) -> None:
         """Have a state vector for each name, and master weights, filled with the given number where it is new."""
-        if slots == self._slots:
+        if slots is self._slots or slots == self._slots:
             return
-        for name, fill in (slots | {MASTER: 0.0} if self.is_half else slots).items():
+        for name, fill in ({**slots, MASTER: 0.0} if self.is_half else slots).items():
             if name not in self.state:
                 self.state[name] = self.vector(self.state_dtype, fill)
                 self._forget_segments()
-        self._slots = dict(slots)
+        self._slots = slots if type(slots) is MappingProxyType else dict(slots)
 
     def _forget_segments(self) -> None:
         self._segments.clear()
@@ -265,12 +266,12 @@ class Arena(Layout):
         views = {name: self.view(self.state[name], i) for name in names}
         return dict(self.clocks[i]), {k: self.xp.asarray(v, copy=True) for k, v in views.items()} if copy else views
 
-    def restore(self, slots: dict[str, float], entries: Sequence[tuple[Clock, Vectors]]) -> None:
+    def restore(self, slots: Mapping[str, float], entries: Sequence[tuple[Clock, Vectors]]) -> None:
         """Replace clocks and state by those of each parameter in order; vectors that are missing start anew.
 
         Where they have the names that there are, in the same memory: a captured step goes on with it.
         """
-        fills = slots | {MASTER: 0.0} if self.is_half else slots
+        fills = {**slots, MASTER: 0.0} if self.is_half else slots
         if self.state.keys() != fills.keys():
             self.state.clear()
             self._forget_segments()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.device import devices, dtypes
+from ..backend.device.options import number
 from ..backend.tape.tensor import Tensor, wrap
 from .arena import contiguous, runs_kernels
 
@@ -62,6 +63,7 @@ def get_total_norm(
     tensor(5.)
     """
     tensors = _listed(tensors)
+    number("norm_type", norm_type, infinite=True) if norm_type == norm_type else None
     p = float(norm_type)
     if math.isnan(p):
         raise ValueError(f"`norm_type` must be a number, 0, math.inf and negative ones included, got {norm_type}")
@@ -390,7 +392,14 @@ def _unit_norms(xp: Any, x: Any) -> Any:
 
 
 def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    listed = list(tensors) if isinstance(tensors, Iterable) else [tensors]
+    for i, tensor in enumerate(listed):
+        if not isinstance(tensor, Tensor):
+            where = f"tensors[{i}]" if isinstance(tensors, Iterable) else "tensors"
+            raise TypeError(f"`{where}` must be a Tensor, or an iterable of them, got {type(tensor).__name__}")
+    return listed
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
@@ -398,6 +407,6 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
 
 
 def _non_negative(name: str, value: float) -> float:
-    if not value >= 0:
-        raise ValueError(f"`{name}` must be ≥ 0, got {value}")
+    if not (type(value) is float and value >= 0):
+        number(name, value, 0, infinite=True)
     return float(value)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..backend.device.devices import namespace_of
+from ..backend.device.options import number
 from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, innermost
@@ -50,8 +51,7 @@ class EMA:
     """
 
     def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999):
-        if not 0 <= decay < 1:
-            raise ValueError(f"`decay` must be in [0, 1), got {decay}")
+        number("decay", decay, 0, below=1)
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("`parameters` must hold at least one parameter, got an empty iterable")

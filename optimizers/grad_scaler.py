@@ -10,6 +10,7 @@ import numpy as np
 from ..backend.array.creation import asarray
 from ..backend.array.elementwise import isfinite, logical_not, minimum
 from ..backend.array.indexing import where
+from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
@@ -86,12 +87,14 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ):
+        number("init_scale", init_scale)
         if not (init_scale > 0 and math.isfinite(init_scale)):
             raise ValueError(f"`init_scale` must be positive and finite, got {init_scale}")
-        if not growth_factor > 1:
-            raise ValueError(f"`growth_factor` must be > 1, got {growth_factor}")
-        if not 0 < backoff_factor < 1:
+        number("growth_factor", growth_factor, above=1)
+        if not (type(backoff_factor) is float and 0 < backoff_factor < 1):
+            number("backoff_factor", backoff_factor)
             raise ValueError(f"`backoff_factor` must be between 0 and 1, got {backoff_factor}")
+        integer("growth_interval", growth_interval)
         if growth_interval < 1:
             raise ValueError(f"`growth_interval` must be at least 1, got {growth_interval}")
         self._device, self._enabled = device, bool(enabled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any
 
@@ -107,8 +108,8 @@ class NAdam(Optimizer):
             },
         )
 
-    def slots(self, group: Group) -> dict[str, float]:
-        return MOMENTS.copy()
+    def slots(self, group: Group) -> Mapping[str, float]:
+        return MOMENTS
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t, lr, momentum_decay = clock["step"], group["lr"], group["momentum_decay"]

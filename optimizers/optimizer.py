@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +23,11 @@ from .state import read_entry, read_groups
 __all__ = ["Optimizer"]
 
 T = TypeVar("T")
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+
 
 # Blocks too few for a second thread: waking it costs 20 µs, and some waiting for Python's lock. With two cores and
 # Adam, two whole blocks gain 1.2 times, one and a bit lose as much.
@@ -97,6 +102,9 @@ class Optimizer:
         if isinstance(params, Tensor | set):
             hint = "pass [tensor]" if isinstance(params, Tensor) else "a set has no order: pass a list"
             raise TypeError(f"`params` must be a list of Parameters or dicts, got a {type(params).__name__}; {hint}")
+        if not isinstance(params, Iterable) or isinstance(params, str):
+            hint = "pass its .parameters()" if hasattr(params, "parameters") else "pass model.parameters()"
+            raise TypeError(f"`params` must be a list of Parameters or dicts, got {_shown(params)}; {hint}")
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
         self._arenas: list[list[Arena]] = []
@@ -105,7 +113,7 @@ class Optimizer:
             self.add_param_group(group)
 
     # --- the rule -----------------------------------------------------------------------------------------------------
-    def slots(self, group: Group) -> dict[str, float]:
+    def slots(self, group: Group) -> Mapping[str, float]:
         """State vectors that the rule keeps.
 
         Parameters
@@ -281,7 +289,7 @@ class Optimizer:
         Notes
         -----
         A step that is being recorded counts nothing: its other part, replayed from a CUDA graph, is counted before each
-        replay (see `backend/modes/capture.py`).
+        replay (see `backend/modes/recorded_step.py`).
 
         Examples
         --------
@@ -292,14 +300,16 @@ class Optimizer:
         >>> len(work), optimizer.state[p]["step"]
         (1, 1)
         """
-        recording = active()
+        recording = None
+        if autograd.special:
+            recording = active()
+            forget_rounded()
         is_recorded, work = recording is not None and recording.is_recording, []
         if recording is not None:
             recording.wants_constant(self._options_of_step)
             for group in self.param_groups:
                 for p in group["params"]:
                     recording.note_leaf(p)
-        forget_rounded()
         for k, group in enumerate(self.param_groups):
             slots = self.slots(group)
             for arena in self._current_arenas(k):

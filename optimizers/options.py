@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..backend.device.dtypes import is_real_floating
+from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor
 from .rule import Group
 
 __all__ = ["check_options", "check_params"]
 
-_NON_NEGATIVE = ("must be ≥ 0", lambda v: v >= 0)
-_SHARE = ("must be in [0, 1]", lambda v: 0 <= v <= 1)
+_NON_NEGATIVE: dict[str, Any] = {"low": 0}
+_SHARE: dict[str, Any] = {"low": 0, "high": 1}
 
-_REQUIREMENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+_LIMITS: dict[str, dict[str, Any]] = {
     "lr": _NON_NEGATIVE,
     "eps": _NON_NEGATIVE,
     "weight_decay": _NON_NEGATIVE,
     "momentum": _NON_NEGATIVE,
+    "dampening": {},
     "lr_decay": _NON_NEGATIVE,
     "momentum_decay": _NON_NEGATIVE,
     "initial_accumulator_value": _NON_NEGATIVE,
     "final_lr": _NON_NEGATIVE,
     "rho": _SHARE,
     "alpha": _SHARE,
-    "betas": ("must be in [0, 1)", lambda v: 0 <= v < 1),
-    "gamma": ("must be in (0, 1)", lambda v: 0 < v < 1),
+    "gamma": {"above": 0, "below": 1},
 }
+_SEVERAL: dict[str, tuple[int, dict[str, Any]]] = {"betas": (2, {"low": 0, "below": 1}), "ns_coefficients": (3, {})}
 
 
 def check_options(group: Group) -> None:
-    """Raise ValueError for an option that is out of range."""
+    """Raise ValueError for an option that is out of range, TypeError for what is no number."""
     for name, value in group.items():
-        if name not in _REQUIREMENTS:
-            continue
-        requirement, holds = _REQUIREMENTS[name]
-        for label, number in (
-            {f"betas[{i}]": b for i, b in enumerate(value)}.items() if name == "betas" else [(name, value)]
-        ):
-            if not holds(number):
-                raise ValueError(f"`{label}` {requirement}, got {number}")
+        if name in _LIMITS:
+            number(name, value, **_LIMITS[name])
+        elif name in _SEVERAL:
+            count, limits = _SEVERAL[name]
+            if not isinstance(value, tuple | list) or len(value) != count:
+                raise ValueError(f"`{name}` must be {count} numbers, got {value!r}")
+            for i, each in enumerate(value):
+                number(f"{name}[{i}]", each, **limits)
+        elif name == "ns_steps":
+            integer(name, value, 0)
 
 
 def check_params(params: Sequence[Any], taken: Sequence[Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any
 
@@ -102,8 +103,8 @@ class RAdam(Optimizer):
             },
         )
 
-    def slots(self, group: Group) -> dict[str, float]:
-        return MOMENTS.copy()
+    def slots(self, group: Group) -> Mapping[str, float]:
+        return MOMENTS
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         t, lr = clock["step"], group["lr"]

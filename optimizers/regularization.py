@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend.array import elementwise, reductions
+from ..backend.device.options import number
 from ..backend.tape.tensor import Tensor
 from .rule import Group
 
@@ -99,6 +100,7 @@ def decay_groups(parameters: Iterable[Tensor], weight_decay: float) -> list[Grou
     >>> [(group["weight_decay"], len(group["params"])) for group in groups]
     [(0.1, 1), (0.0, 1)]
     """
+    number("weight_decay", weight_decay, 0)
     parameters = list(parameters)
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeAlias
 
 from ..backend.tape.tensor import Tensor
 
 __all__ = [
     "MOMENTS",
+    "MOMENTS_AND_MAXIMUM",
     "Clock",
     "Group",
     "Numbers",
@@ -26,7 +27,9 @@ Vectors = dict[str, Any]  # flat state vectors by name
 Numbers = SimpleNamespace  # the coefficients of a step by name, as 0-d arrays
 Params: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Group]  # what optimizers are built on
 
-MOMENTS = {"exp_avg": 0.0, "exp_avg_sq": 0.0}  # state vectors of Adam and its relatives: m and v
+# State vectors of Adam and its relatives: m and v, and the greatest v so far.
+MOMENTS = MappingProxyType({"exp_avg": 0.0, "exp_avg_sq": 0.0})
+MOMENTS_AND_MAXIMUM = MappingProxyType({**MOMENTS, "max_exp_avg_sq": 0.0})
 
 
 def descent_coefficients(group: Group) -> dict[str, float]:

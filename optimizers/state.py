@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..backend.tape.tensor import innermost
@@ -29,7 +30,9 @@ def read_groups(groups: list[Group], saved: list[Group]) -> list[Group]:
     return merged
 
 
-def read_entry(entry: dict[str, Any], clock: Clock, slots: dict[str, float], shape: tuple[int, ...], what: str) -> Any:
+def read_entry(
+    entry: dict[str, Any], clock: Clock, slots: Mapping[str, float], shape: tuple[int, ...], what: str
+) -> Any:
     """One parameter's saved state as (clock, {name: array}). Raises ValueError if it is not state of this kind."""
     entry = {name: value for name, value in entry.items() if value is not None}  # PyTorch's SGD saves empty buffers
     arrays = {name: innermost(value) for name, value in entry.items() if name not in clock}

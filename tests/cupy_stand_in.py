@@ -77,6 +77,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return [self._memory.chunk] if self._memory else []
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (None,), **options: Any) -> Any:
+        if not all(isinstance(x, ndarray | np.ndarray | np.generic | int | float | complex) for x in inputs):
+            return NotImplemented
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return call(function, inputs, options, out=out[0])
 

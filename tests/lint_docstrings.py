@@ -25,6 +25,7 @@ MODULES = (
     "weft.layers.functional",
     "weft.layers.init",
     "weft.layers.models",
+    "weft.layers.utils.rnn",
     "weft.optimizers",
     "weft.optimizers.schedulers",
     "weft.data",

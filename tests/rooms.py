@@ -49,13 +49,17 @@ ROOMS = {
     "layers/functional": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
+    "layers/utils": Room(
+        "backend/tape backend/array layers/functional", "sequences of several lengths, padded and packed", "rnn.py"),
     "layers": Room(
-        "backend/device backend/tape backend/array backend/nn layers/functional",
+        "backend/device backend/tape backend/array backend/nn layers/functional layers/utils",
         "modules, `init`, `summary`, the model zoo", "module.py"),
     "optimizers": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/cpu backend/modes",
         "the flat arena, update rules, clipping", "arena.py"),
-    "optimizers/schedulers": Room("backend/tape optimizers", "schedules of learning rates and momenta", "schedule.py"),
+    "optimizers/schedulers": Room(
+        "backend/device backend/tape optimizers", "schedules of learning rates and momenta", "schedule.py"
+    ),
     "data": Room("backend/device backend/tape backend/array", "readers, loader, normalisation, splits", "loader.py"),
     "training/metrics": Room("backend/device backend/tape", "accuracy and its kin, streamed over batches", "metric.py"),
     "training": Room(

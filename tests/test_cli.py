@@ -20,6 +20,7 @@ from weft.training.cli import info as cli_info
 from weft.training.cli import parser as cli
 from weft.training.step import Step
 
+NOTHING = np.zeros(0, int)
 FAST = ["--model", "mlp", "--hidden", "16", "--epochs", "2", "--batch-size", "200"]
 
 
@@ -437,6 +438,39 @@ class TestData:
     )
     def test_one_line(self, small, capsys, changes, message):
         assert message in fails(capsys, "train", "--data", small(**changes), *FAST)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"x_test": np.zeros((0, 4)), "y_test": NOTHING}, "--data small.npz: `test` must hold at least one sample"),
+            ({"x_dev": np.zeros((0, 4)), "y_dev": np.zeros(0, int)}, "`dev` must hold at least one sample, got none"),
+            ({"x_train": np.zeros((0, 4)), "y_train": NOTHING, "y_test": np.zeros(30, int)}, "`train` must hold at least"),
+            ({"y_train": np.zeros(60, int), "y_test": np.zeros(30, int)}, "`y` of train must hold at least two classes, got 1 (0)"),
+            ({"y_train": np.full(60, 7), "y_test": np.full(30, 7)}, "`y` of train must hold at least two classes, got 1 (7)"),
+            ({"x_test": np.full((30, 4), np.nan, np.float32)}, "--data small.npz: `x of test` must be finite, got nan in sample 0"),
+            ({"x_dev": np.full((3, 4), -np.inf), "y_dev": np.arange(3)}, "`x of dev` must be finite, got -inf in sample 0"),
+            ({"y_train": np.arange(60)[:, None] % 3}, "labels (N,), found shape (60, 1); one label per sample is wanted: y[:, 0]"),
+            ({"y_train": np.eye(3, dtype=int)[np.arange(60) % 3]}, "found one-hot rows of shape (60, 3); give the index of the 1"),
+            ({"y_train": np.arange(60) % 3.0}, "found dtype float64; convert them with .astype(int)"),
+            ({"y_train": np.array(["a", "b", "c"] * 20)}, "found dtype <U1; number the names"),
+            ({"y_test": np.arange(30)[:, None] % 3}, "expected integer class labels"),
+            ({"y_train": np.arange(60) * 10**7}, "found 60 distinct labels of 60 samples, up to 590000000; classes: load_npz("),
+            ({"y_train": np.maximum(np.arange(60) - 57, 0), "y_test": np.zeros(30, int)}, "None (weft train --no-stratify)"),
+        ],
+    )  # fmt: skip
+    def test_said_at_the_start(self, small, capsys, changes, message):
+        assert message in fails(capsys, "train", "--data", small(**changes), *FAST)
+        assert not os.path.exists("runs")
+
+    def test_a_class_with_one_sample(self, small, capsys):
+        y = np.arange(60) % 2 + 2 * (np.arange(60) == 1)
+        assert main(["train", "--data", small(labels=y), "--no-stratify", *FAST]) == 0
+
+    def test_labels_with_gaps_are_kept_with_the_model(self, small, tmp_path):
+        assert main(["train", "--data", small(labels=np.arange(60) % 3 * 7), *FAST, "--out", "gaps"]) == 0
+        model = load_model("gaps/model.safetensors")
+        assert model.class_names == ("0", "7", "14")
+        assert set(model.predict_names(np.load("small.npz")["x_test"])) <= {"0", "7", "14"}
 
     def test_wrong_model_for_the_data(self, small, capsys):
         line = fails(capsys, "train", "--data", small(), "--model", "cnn")

@@ -33,8 +33,14 @@ TESTED_IN = {
     # tools of the replacements for NumPy: the harness runs these, block edges and layouts included
     "backend/cpu/blocks": "backend/nn/test_activation.py",
     "backend/cpu/lowering": "backend/nn/test_convolution.py",
+    "backend/cpu/recurrent_products": "backend/nn/test_recurrent.py",
     "backend/cpu/window_products": "backend/nn/test_convolution.py",
     "backend/cpu/winograd": "backend/nn/test_convolution.py",
+    "backend/array/einops": "test_einops.py",
+    # parts of a captured step
+    "backend/modes/arguments": "backend/modes/test_capture.py",
+    "backend/modes/recorded_step": "backend/modes/test_capture.py",
+    "backend/modes/recorders": "backend/modes/test_capture.py",
     # what all kernels are launched with and tested by
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",

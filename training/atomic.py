@@ -49,6 +49,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     ...     Path(folder, "notes/a.txt").read_text()
     'first'
     """
+    if not os.fspath(path):
+        raise ValueError("`path` must name a file, got ''")
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise TypeError(f"`content` must be bytes, got a {type(content).__name__}; encode it: text.encode()")
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ..backend.device.devices import namespace_of
+from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor, wrap
 from ..optimizers import EMA as WeightAverage
 from ..optimizers.clipping import get_total_norm
@@ -188,12 +189,11 @@ class Monitor:
     """
 
     def __init__(self, name: str, mode: str | None = None, min_delta: float = 0.0):
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name:
             raise TypeError(f"`monitor` must be the name of a column, such as 'val_loss', got {name!r}")
         if mode not in ("min", "max", None):
             raise ValueError(f"`mode` must be 'min', 'max' or None, got {mode!r}")
-        if min_delta < 0:
-            raise ValueError(f"`min_delta` must be ≥ 0, got {min_delta}")
+        number("min_delta", min_delta, 0)
         self.name, self.min_delta = name, min_delta
         self.mode = mode or ("max" if name.endswith(_BETTER_HIGH) else "min")
         self.best = math.inf if self.mode == "min" else -math.inf
@@ -307,6 +307,7 @@ class EarlyStopping(Callback):
         mode: str | None = None,
         restore_best: bool = True,
     ):
+        integer("patience", patience)
         if patience < 1:
             raise ValueError(f"`patience` must be at least 1, got {patience}")
         self.monitor, self.patience, self.restore_best = Monitor(monitor, mode, min_delta), patience, restore_best

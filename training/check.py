@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..backend.array.creation import asarray
-from ..backend.device.devices import is_array
+from ..backend.device.devices import is_array, namespace_of, to_numpy, waiting_is_meant
 from ..backend.device.dtypes import is_real_floating
 from ..backend.tape.tensor import Tensor, device_of
-from ..data import ArrayDataset, DataLoader
+from ..data import ArrayDataset, DataLoader, DataSplits
+from ..data.labels import no_labels
+from ..layers.loss import CrossEntropyLoss, NLLLoss
 from ..layers.module import Module
 from ..optimizers import Optimizer
 from ..optimizers.schedulers import LRScheduler
 from .callbacks import Callback
 
-__all__ = ["batches", "callbacks", "has_methods", "instance", "loss", "path", "schedule"]
+__all__ = ["batches", "callbacks", "data", "has_methods", "instance", "loss", "optimizer", "path", "schedule", "splits"]
 
 
 def instance(name: str, value: Any, kind: type, example: str) -> None:
@@ -36,6 +41,19 @@ def loss(value: Any) -> None:
         raise TypeError(f"`loss` must be an object, such as {example}, got the class {value.__name__}: call it")
     if not callable(value):
         raise TypeError(f"`loss` must be a module or a function, such as {example}, got {_shown(value)}")
+
+
+def optimizer(value: Any, model: Module, loss: Any) -> None:
+    """Raise TypeError unless it is an Optimizer, ValueError if it would train neither the model nor the loss."""
+    instance("optimizer", value, Optimizer, "Adam(model.parameters())")
+    trained = {id(p) for group in value.param_groups for p in group["params"]}
+    parts = [part for part in (model, loss) if isinstance(part, Module)]
+    own = [p for part in parts for p in part.parameters()]
+    if any(True for _ in model.parameters()) and not any(id(p) in trained for p in own):
+        raise ValueError(
+            f"`optimizer` must hold parameters of `model`, got {len(trained)} others and none of its {len(own)} (those of a "
+            f"copy, perhaps, or of a layer that was replaced); make it of model.parameters()"
+        )
 
 
 def schedule(value: Any, optimizer: Optimizer) -> None:
@@ -68,6 +86,8 @@ def path(name: str, value: Any) -> None:
     """Raise TypeError unless it names a file or a folder."""
     if not isinstance(value, str | os.PathLike):
         raise TypeError(f"`{name}` must be a path, such as 'runs/one', got {_shown(value)}")
+    if not os.fspath(value):
+        raise ValueError(f"`{name}` must be a path, such as 'runs/one', got an empty one")
 
 
 def batches(name: str, value: Any, dtype: Any, *, batch_size: int = 32, shuffle: bool = False) -> Any:
@@ -79,6 +99,91 @@ def batches(name: str, value: Any, dtype: Any, *, batch_size: int = 32, shuffle:
     if isinstance(value, str | type | Module) or not hasattr(value, "__iter__"):
         raise TypeError(f"`{name}` must be an iterable of batches (x, y), such as a DataLoader, got {_shown(value)}")
     return value
+
+
+def splits(value: DataSplits, source: str) -> None:
+    """Raise ValueError unless each part has samples, all finite, and labels of at least two classes to learn."""
+    for part, dataset in (("train", value.train), ("dev", value.dev), ("test", value.test)):
+        if dataset is None:
+            continue
+        if not len(dataset):
+            raise ValueError(f"`{part}` must hold at least one sample, got none; leave some to it")
+        _finite(f"x of {part}", dataset.x)
+        targets = dataset.y if dataset.y is None else to_numpy(dataset.y)
+        if targets is None or targets.ndim != 1 or targets.dtype.kind not in "iu":
+            raise no_labels(np.empty(0, object) if targets is None else targets, f"{source}: y of {part}")
+    classes = np.unique(to_numpy(value.train.y))
+    if len(classes) < 2:
+        raise ValueError(
+            f"`y` of train must hold at least two classes, got {len(classes)} ({_class_names(value, classes)})"
+        )
+
+
+def _class_names(value: DataSplits, classes: np.ndarray) -> str:
+    return ", ".join(value.class_names[i] if i < len(value.class_names) else str(i) for i in classes)
+
+
+def data(name: str, value: Any, loss: Any) -> None:
+    """Look at data that lie in memory before the first batch of them: is there any, is it finite, are the labels labels?
+
+    `value` is what `batches` gave. Of a loader the inputs are left to its transform, where it has one.
+    """
+    dataset = getattr(value, "dataset", None)
+    if not isinstance(value, DataLoader) or type(dataset) is not ArrayDataset:
+        return
+    if not len(value):
+        raise ValueError(f"`{name}` must hold at least one batch, got none of {len(dataset)} samples")
+    if len(dataset.arrays) < 2:
+        return
+    with waiting_is_meant():
+        *inputs, target = dataset.arrays
+        for i, x in enumerate(inputs if value.transform is None else ()):
+            _finite(f"x of {name}" if len(inputs) == 1 else f"x[{i}] of {name}", x)
+        if isinstance(loss, CrossEntropyLoss | NLLLoss):
+            _labels(f"y of {name}", to_numpy(target), loss.ignore_index)
+        elif type(loss).__module__ == CrossEntropyLoss.__module__:
+            _finite(f"y of {name}", target)
+
+
+def _finite(name: str, x: Any) -> None:
+    """Raise ValueError that names the first number that is not finite."""
+    xp = namespace_of(x)
+    if not is_real_floating(x.dtype) or not x.size or (xp is not np and bool(xp.all(xp.isfinite(x)))):
+        return
+    x = to_numpy(x)
+    x = x.reshape(len(x), -1)
+    rows = max(1, (1 << 20) // x.shape[1])
+    for first in range(0, len(x), rows):
+        good = np.isfinite(x[first : first + rows])
+        if not good.all():
+            row, column = (int(i) for i in np.argwhere(~good)[0])
+            raise ValueError(
+                f"`{name}` must be finite, got {x[first + row, column]} in sample {first + row}; leave it out, or put a number "
+                "in its place: np.nan_to_num(x)"
+            )
+
+
+def _labels(name: str, target: np.ndarray, ignore_index: int) -> None:
+    """Raise DataError for what cannot be labels or probabilities; warn of labels with nothing to tell apart."""
+    if target.dtype.kind not in "iu" or target.ndim != 1:
+        if target.dtype.kind in "biu" and target.ndim == 2:  # (N, 1), one-hot; (N, T) is for outputs (N, C, T)
+            one_hot = ((target == 0) | (target == 1)).all() and (target.sum(axis=1) == 1).all()
+            if target.shape[1] == 1 or (one_hot and len(target)):
+                raise no_labels(target, name)
+        elif target.ndim == 1 or target.dtype.kind not in "biuf":
+            raise no_labels(target, name)
+        elif target.dtype.kind == "f":
+            _finite(name, target)
+        return
+    bad = np.flatnonzero((target < 0) & (target != ignore_index))
+    if len(bad):
+        raise ValueError(
+            f"`{name}` must hold classes ≥ 0, got {target[bad[0]]} in sample {int(bad[0])}; number them from 0, "
+            f"or name what to leave out: ignore_index={target[bad[0]]}"
+        )
+    if len(target) > 1 and (target == target[0]).all() and name.startswith("y of train"):
+        message = f"`{name}` holds one class alone, {target[0]}: there is nothing to tell apart"
+        warnings.warn(message, stacklevel=4)
 
 
 def _in_dtype(value: Any, dtype: Any) -> Any:

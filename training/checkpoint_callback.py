@@ -75,6 +75,10 @@ class Checkpoint(Callback):
         check.path("folder", folder)
         if every is not None and (not isinstance(every, int) or every < 1):
             raise ValueError(f"`every` must be at least 1, got {every!r}")
+        if not isinstance(extra, dict | None):
+            raise TypeError(f"`extra` must be a dict or None, got {extra!r:.80}")
+        if announce is not None and not callable(announce):
+            raise TypeError(f"`announce` must be a function or None, got {announce!r:.80}")
         self.folder, self.every, self.extra, self.announce = Path(folder), every, dict(extra or {}), announce
         self.monitor = None if monitor is None else Monitor(monitor, mode)
         self._saved_step = -1

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..backend.array import random
-from ..backend.device.devices import kind, namespace_of, waiting_is_meant
-from ..backend.device.dtypes import is_real_floating
+from ..backend.device.devices import kind, namespace_of, to_numpy, waiting_is_meant
+from ..backend.device.dtypes import is_integral, is_real_floating
 from ..backend.tape.autograd import no_grad
-from ..backend.tape.tensor import Tensor
+from ..backend.tape.tensor import Tensor, innermost
+from ..layers import Embedding
 from .callbacks import Callback
 from .running import Running
 
@@ -39,7 +40,8 @@ class StopOnNaN(Callback):
 
     All that is done while all is well is to look at the loss. Then:
 
-    - If the batch is not finite, the message says so.
+    - If the batch is not finite, or has a class or an index that is none, which losses and embeddings on a GPU answer
+      with NaN, the message says so.
     - If a weight is not finite, the last update did it: the message names the last layer (of those in use before the
       loss) whose gradient was not finite, or says that the gradients were finite and the step was too long.
     - Otherwise the batch is run again, with the same random numbers, and a hook on every layer: the message names the
@@ -73,7 +75,7 @@ class StopOnNaN(Callback):
     looks_inside = False
 
     def __init__(self, every: int | None = None):
-        if every is not None and (not isinstance(every, int) or every < 1):
+        if every is not None and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
             raise ValueError(f"`every` must be at least 1, got {every!r}")
         self.every = every
         self._generator_state: dict[str, int] = {}
@@ -105,6 +107,9 @@ class StopOnNaN(Callback):
             if is_real_floating(x.dtype) and not _is_finite(x):
                 what = "the target" if i == len(trainer.current_batch) - 1 else "the input"
                 return f"{what} of this batch is not finite; check the data"
+        layer, wrong = self._run_again(trainer)
+        if wrong is not None:
+            return f"{wrong}; check the data"
         names = {id(p): name for name, p in trainer.model.named_parameters()}
         nonfinite = [p for p in trainer.model.parameters() if not _is_finite(p)]
         if nonfinite and is_over:
@@ -115,36 +120,56 @@ class StopOnNaN(Callback):
                 name = names[id(gradients[-1])]
                 return f"the gradient of `{name}` was not finite at the last update; try clip_grad_norm"
             return f"the last update made `{names[id(nonfinite[0])]}` overflow; lower the learning rate"
-        layer = self._first_nonfinite_layer(trainer)
         if layer is None:
             return "all layers gave finite outputs, so it began in the loss itself"
         return f"it began in the output of {layer}, whose inputs were finite"
 
-    def _first_nonfinite_layer(self, trainer: Running) -> str | None:
-        """Run the current batch again, watching all modules: an outer one ends after those inside it."""
+    def _run_again(self, trainer: Running) -> tuple[str | None, str | None]:
+        """The first layer whose output is not finite, and what is said of an index that is none.
+
+        The current batch is run again, all modules being watched: an outer one ends after those inside it.
+        """
         found: list[str] = []
+        wrong: list[str] = []
 
         def watch(name: str) -> Callable[..., None]:
             def hook(module: Any, args: Any, output: Any) -> None:
+                layer = f"`{name}` ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
+                if isinstance(module, Embedding) and (bad := _outside(args[0], module.num_embeddings)):
+                    wrong.append(f"{layer} was given the index {bad}, and has rows 0 … {module.num_embeddings - 1}")
                 outputs = output if isinstance(output, tuple | list) else (output,)
                 if not all(_is_finite(o) for o in outputs if isinstance(o, Tensor)):
-                    found.append(
-                        f"`{name}` ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
-                    )
+                    found.append(layer)
 
             return hook
 
         handles = [module.register_forward_hook(watch(name)) for name, module in trainer.model.named_modules()]
         after = random.default_generator.get_state()
         random.default_generator.set_state(self._generator_state)
+        *inputs, target = trainer.current_batch
+        output = None
         try:
             with no_grad(), np.errstate(all="ignore"), trainer.autocast():
-                trainer.model(*trainer.current_batch[:-1])
+                output = trainer.model(*inputs)
+        except IndexError as error:  # outside of a recording the emulator looks at indices
+            wrong.append(str(error))
         finally:
             random.default_generator.set_state(after)
             for handle in handles:
                 handle.remove()
-        return found[0] if found else None
+        shape: tuple[int, ...] = getattr(output, "shape", ())
+        if not wrong and len(shape) > 1 and target.shape == shape[:1] + shape[2:] and is_integral(target.dtype):
+            ignored = getattr(trainer.loss, "ignore_index", -100)
+            if bad := _outside(target, shape[1], ignored):
+                wrong.append(f"the target holds {bad}, which is no class: they are 0 … {shape[1] - 1}")
+        return found[0] if found else None, wrong[0] if wrong else None
+
+
+def _outside(indices: Tensor, count: int, ignored: int | None = None) -> str | None:
+    """The first of the indices that is not in [0, count), and where it stands."""
+    x = to_numpy(innermost(indices))
+    bad = np.flatnonzero(((x < 0) | (x >= count)) & (x != ignored))
+    return f"{x.flat[bad[0]]} at position {int(bad[0])}" if len(bad) else None
 
 
 def _is_finite(t: Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ..backend.array.creation import asarray
 from ..backend.device import dtypes
 from ..backend.device.devices import canonical, to_numpy, waiting_is_meant
+from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import innermost
 from ..layers.module import Module
@@ -41,6 +42,8 @@ class Predictor:
     """
 
     def __init__(self, model: Module, *, device: str | None = None, transform: Callable[[Any], Any] | None = None):
+        if not isinstance(model, Module):
+            raise TypeError(f"`model` must be a Module, such as nn.Linear(2, 1), got {model!r:.80}")
         self.model, self.device, self.transform = model, canonical(device), transform
 
     def predict(self, data: Any, *, batch_size: int = 256) -> np.ndarray:
@@ -135,6 +138,7 @@ class Predictor:
         >>> Predictor(nn.Identity()).predict_classes(np.array([-1.0, 1.0]), threshold=0.9)
         array([0, 0])
         """
+        number("threshold", threshold)
         scores = self.predict(data, batch_size=batch_size)
         if scores.ndim < 2 or scores.shape[1] == 1:
             return (np.exp(-np.logaddexp(0.0, -scores.astype(np.float64))) > threshold).astype(np.int64)
@@ -142,6 +146,9 @@ class Predictor:
 
     def _inputs(self, data: Any, batch_size: int) -> Iterator[tuple[Any, ...]]:
         """Batches of what the model is called with: transformed, and as Tensors on the device."""
+        integer("batch_size", batch_size, 1)
+        if isinstance(data, str) or not (hasattr(data, "shape") or isinstance(data, Iterable)):
+            raise TypeError(f"`data` must be inputs (N, …) or batches of them, got {data!r:.80}")
         if hasattr(data, "shape"):
             if not data.shape:
                 raise ValueError("`data` must be inputs (N, …), got a single number")

@@ -6,7 +6,31 @@ import copy
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["Progress"]
+from ..backend.device import markup
+
+__all__ = ["History", "Progress"]
+
+SHOWN = 40  # rows of a history in a notebook, the last ones
+
+
+class History(list[dict[str, float]]):
+    """A list of rows, one for each epoch, which a notebook shows as a table.
+
+    Examples
+    --------
+    >>> History([{"epoch": 1, "loss": 0.5}])[-1]["loss"]
+    0.5
+    """
+
+    def _repr_html_(self) -> str:
+        columns = list(dict.fromkeys(name for row in self for name in row))
+        rows = [[_number(row[name]) if name in row else "" for name in columns] for row in self[-SHOWN:]]
+        notes = [f"the last {SHOWN} of {len(self)} epochs"] if len(self) > SHOWN else []
+        return markup.table(columns, rows, notes or ([] if self else ["no epoch yet"]))
+
+
+def _number(x: Any) -> str:
+    return f"{x:.4g}" if isinstance(x, float) else str(x)
 
 
 @dataclass
@@ -29,7 +53,7 @@ class Progress:
         Time that they took, validation and callbacks at the end of the epoch left out.
     row : dict of str to float, optional
         The current epoch's row of the history, as far as it is known.
-    history : list of dict, optional
+    history : History, optional
         One row for each epoch done.
 
     Examples
@@ -47,7 +71,7 @@ class Progress:
     samples: int = 0
     seconds: float = 0.0
     row: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: History = field(default_factory=History)
 
     def begin_epoch(self) -> None:
         """Forget what was counted in the epoch before."""
@@ -98,3 +122,4 @@ class Progress:
         """
         for f in fields(self):
             setattr(self, f.name, copy.deepcopy(state[f.name]))
+        self.history = History(self.history)

@@ -26,6 +26,7 @@ from ..data import (
 from ..layers import CrossEntropyLoss, Module
 from ..layers.models import MODELS
 from ..optimizers import decay_groups, schedulers
+from . import check
 from .callbacks import Callback, EarlyStopping, Plateau
 from .checkpoint import array_crc
 from .nonfinite import StopOnNaN
@@ -86,6 +87,8 @@ class Recipe:
         One of `PRECISIONS`.
     validation : float, default 0.1
         Share of the training set that is held out, where the data have no part for validation.
+    stratify : bool, default True
+        Whether that share has the classes in the proportions of the whole.
     patience : int, optional
         Epochs without an improvement after which training stops. By default it goes on.
     seed : int, default 0
@@ -112,6 +115,7 @@ class Recipe:
     accumulate: int = 1
     precision: str = "float32"
     validation: float = 0.1
+    stratify: bool = True
     patience: int | None = None
     seed: int = 0
 
@@ -324,15 +328,14 @@ class Experiment:
         self.device = canonical(device) if device is None else select(device)
         with _as_usage_errors_of(f"--data {recipe.data}"):
             splits = load(recipe.data)
-            if splits.num_classes is None:
-                raise UsageError(f"expected integer class labels, found targets of {splits.train.y.dtype}")
+            check.splits(splits, recipe.data)
         with _as_usage_errors_of(f"--validation {recipe.validation} of {len(splits.train)} samples"):
             self.splits = _with_validation(splits, recipe)
         with _as_usage_errors_of(f"--data {recipe.data}"):
             self.normalizer = _normalizer(self.splits.train.x)
         self.fingerprint = _fingerprint(self.splits.train)
         self.recipe = recipe = recipe.completed(len(self.splits.train))
-        self.architecture = architecture(recipe.model, splits.sample_shape, splits.num_classes, recipe.hidden)
+        self.architecture = architecture(recipe.model, splits.sample_shape, len(splits.class_names), recipe.hidden)
         self.is_resident = _has_room(self.device, self.splits)
         random.manual_seed(recipe.seed)
         with _as_usage_errors_of(f"--model {recipe.model} on samples of shape {splits.sample_shape}"):
@@ -410,10 +413,11 @@ def _as_usage_errors_of(option: str) -> Iterator[None]:
 
 
 def _with_validation(splits: DataSplits, recipe: Recipe) -> DataSplits:
-    """The data with a part for validation: its own, or a share of the training set, with its proportions of classes."""
+    """The data with a part for validation: its own, or a share of the training set, by default with its proportions."""
     if splits.dev is not None:
         return splits
-    parts = train_dev_test_split(splits.train, test=recipe.validation, stratify=splits.train.y, seed=recipe.seed)
+    labels = splits.train.y if recipe.stratify else None
+    parts = train_dev_test_split(splits.train, test=recipe.validation, stratify=labels, seed=recipe.seed)
     return DataSplits(parts.train, splits.test, parts.test, splits.class_names, splits.name)
 
 

@@ -18,6 +18,7 @@ class Running(Protocol):
     """A `Trainer` while it trains, as its callbacks see it; `Trainer` says what each attribute is."""
 
     model: Module
+    loss: Any
     optimizer: Optimizer
     scheduler: Any
     scaler: GradScaler

@@ -195,18 +195,19 @@ class Trainer(Predictor):
     ):
         check.instance("model", model, Module, "nn.Linear(2, 1)")
         check.loss(loss)
-        check.instance("optimizer", optimizer, Optimizer, "Adam(model.parameters())")
+        check.optimizer(optimizer, model, loss)
         if scheduler_interval not in ("epoch", "step"):
             raise ValueError(f"`scheduler_interval` must be 'epoch' or 'step', got {scheduler_interval!r}")
         if isinstance(scheduler, ReduceLROnPlateau):
             raise TypeError("`scheduler` must not be a ReduceLROnPlateau; pass callbacks=[Plateau(scheduler)]")
         check.schedule(scheduler, optimizer)
         callbacks = check.callbacks(callbacks)
-        if not isinstance(accumulate, int) or accumulate < 1:
+        if not isinstance(accumulate, int) or isinstance(accumulate, bool) or accumulate < 1:
             raise ValueError(f"`accumulate` must be a positive integer, got {accumulate!r}")
         if precision not in (None, "bfloat16", "float16"):
             raise ValueError(f"`precision` must be None, 'bfloat16' or 'float16', got {precision!r}")
-        if clip_grad_norm is not None and not (isinstance(clip_grad_norm, int | float) and clip_grad_norm > 0):
+        is_number = isinstance(clip_grad_norm, int | float) and not isinstance(clip_grad_norm, bool)
+        if clip_grad_norm is not None and not (is_number and clip_grad_norm > 0):
             raise ValueError(f"`clip_grad_norm` must be None or a positive number, got {clip_grad_norm!r}")
         if not isinstance(capture, bool | None):
             raise TypeError(f"`capture` must be None, True or False, got {capture!r}")
@@ -293,7 +294,7 @@ class Trainer(Predictor):
         >>> [row["step"] for row in trainer.fit(batches, epochs=2)]
         [3, 6]
         """
-        if not isinstance(epochs, int) or epochs < 0:
+        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
             raise ValueError(f"`epochs` must be an integer ≥ 0, got {epochs!r}")
         if isinstance(train_loader, Tensor) or is_array(train_loader):
             if validation_loader is None:
@@ -306,7 +307,9 @@ class Trainer(Predictor):
         self.train_loader = self._batches("train_loader", train_loader, batch_size=batch_size, shuffle=shuffle)
         if validation_loader is not None:
             validation_loader = self._batches("validation_loader", validation_loader, batch_size=batch_size)
+            check.data("validation_loader", validation_loader, self.loss)
         self.validation_loader = validation_loader
+        check.data("train_loader", self.train_loader, self.loss)
         with waiting_is_meant():
             self._last_scale = self.scaler.get_scale()
         self.epochs, self.stopping = epochs, None

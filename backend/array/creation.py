@@ -11,7 +11,9 @@ import numpy as np
 from ..device import devices, dtypes
 from ..device.dlpack import Bits
 from ..device.numeric import check_dtype, check_numeric
+from ..device.options import integer, number
 from ..tape.autograd import primitive
+from ..tape.explain import REFUSALS, explained
 from ..tape.tensor import DType, Tensor, device_of, from_python, innermost, wrap
 from .manipulation import astype, broadcast_arrays, reshape
 
@@ -173,6 +175,8 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     tensor([1., 0.])
     """
     if not isinstance(x, Tensor):
+        if not hasattr(x, "__dlpack_device__"):
+            raise TypeError(f"`x` must have `__dlpack__` and `__dlpack_device__`, got {type(x).__name__}")
         kind = x.__dlpack_device__()[0]
         x = Tensor(Bits(x).as_array(devices.namespace("cpu" if kind == 1 else "cuda")))  # DLPack: 1 is the CPU, 2 CUDA
     return asarray(x, device=device, copy=copy)
@@ -182,11 +186,21 @@ def _floating(dtype: DType) -> Any:
     return dtypes.get_default_dtype() if dtype is None else dtype
 
 
+def _sizes(shape: Any) -> Any:
+    """It, or an error unless it is an integer ≥ 0 or a sequence of such."""
+    for size in shape if isinstance(shape, list | tuple) else (shape,):
+        integer("shape", size, 0)
+    return shape
+
+
 def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtype: DType, **kwargs: Any) -> Tensor:
     check_dtype(dtype)
     device = devices.canonical(device)
     xp = devices.namespace(device)
-    out = wrap(getattr(xp, name)(*args, dtype=dtypes.native(xp, dtype), **kwargs), device)
+    try:
+        out = wrap(getattr(xp, name)(*args, dtype=dtypes.native(xp, dtype), **kwargs), device)
+    except REFUSALS as error:
+        raise explained(name, args, kwargs, error) from error
     return out.requires_grad_() if requires_grad else out
 
 
@@ -220,6 +234,10 @@ def arange(
     >>> weft.arange(0, 1, 0.25)
     tensor([0.  , 0.25, 0.5 , 0.75])
     """
+    for label, value in (("start", start), ("step", step), *([("stop", stop)] if stop is not None else [])):
+        number(label, value)
+    if not step:
+        raise ValueError(f"`step` must not be 0, got {step} from {start} to {stop}")
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = dtypes.get_default_dtype()
     start, stop = (0, start) if stop is None else (start, stop)
@@ -259,6 +277,10 @@ def linspace(
     >>> weft.linspace(0, 1, 5)
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
+    integer("num", num, 0)
+    for label, value in (("start", start), ("stop", stop)):
+        if not isinstance(value, complex):
+            number(label, value, infinite=True)
     if dtype is None and any(isinstance(v, complex) for v in (start, stop)):
         dtype = dtypes.default_complex()
     return _create("linspace", device, False, start, stop, num, dtype=_floating(dtype), endpoint=endpoint)
@@ -293,6 +315,8 @@ def eye(
     tensor([[0., 1., 0.],
             [0., 0., 1.]])
     """
+    integer("n_rows", n_rows, 0)
+    integer("n_cols", n_rows if n_cols is None else n_cols, 0)
     return _create("eye", device, False, n_rows, n_cols, k=k, dtype=_floating(dtype))
 
 
@@ -322,7 +346,7 @@ def zeros(
     >>> weft.zeros(2)
     tensor([0., 0.])
     """
-    return _create("zeros", device, requires_grad, shape, dtype=_floating(dtype))
+    return _create("zeros", device, requires_grad, _sizes(shape), dtype=_floating(dtype))
 
 
 def ones(
@@ -351,7 +375,7 @@ def ones(
     >>> weft.ones((1, 2), dtype=weft.int64)
     tensor([[1, 1]])
     """
-    return _create("ones", device, requires_grad, shape, dtype=_floating(dtype))
+    return _create("ones", device, requires_grad, _sizes(shape), dtype=_floating(dtype))
 
 
 def empty(shape: int | Sequence[int], *, dtype: DType = None, device: str | None = None) -> Tensor:
@@ -376,7 +400,7 @@ def empty(shape: int | Sequence[int], *, dtype: DType = None, device: str | None
     >>> weft.empty((2, 3)).shape
     (2, 3)
     """
-    return _create("empty", device, False, shape, dtype=_floating(dtype))
+    return _create("empty", device, False, _sizes(shape), dtype=_floating(dtype))
 
 
 def full(shape: int | Sequence[int], fill_value: complex, *, dtype: DType = None, device: str | None = None) -> Tensor:
@@ -403,9 +427,9 @@ def full(shape: int | Sequence[int], fill_value: complex, *, dtype: DType = None
     >>> weft.full(2, 7.0)
     tensor([7., 7.])
     """
-    if dtype is None:
-        dtype = from_python(fill_value).dtype
-    return _create("full", device, False, shape, fill_value, dtype=dtype)
+    found = fill_value if isinstance(fill_value, Tensor) else from_python(fill_value)
+    dtype = found.dtype if dtype is None else dtype
+    return _create("full", device, False, _sizes(shape), fill_value, dtype=dtype)
 
 
 LIKE = """`{name}` of the shape, dtype and device of another tensor.

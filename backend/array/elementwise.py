@@ -290,13 +290,17 @@ floor_divide = binary("floor_divide", "Quotient rounded down, ⌊x₁ / x₂⌋"
 remainder = binary("remainder", "Remainder x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, _y: -xp.floor_divide(a, b))
 atan2 = binary(
     "atan2",
-    "The angle of the point (x₂, x₁)",
-    lambda xp, a, b, _y: b / _divisor(xp, a * a + b * b),
-    lambda xp, a, b, _y: -a / _divisor(xp, a * a + b * b),
+    "The angle of the point (x₂, x₁), whose gradient at the origin is 0",
+    lambda xp, a, b, _y: b / (r := _divisor(xp, xp.hypot(a, b))) / r,
+    lambda xp, a, b, _y: -a / (r := _divisor(xp, xp.hypot(a, b))) / r,
     floating=True,
 )
 hypot = binary(
-    "hypot", "Hypotenuse √(x₁² + x₂²)", lambda xp, a, _b, y: a / y, lambda xp, _a, b, y: b / y, floating=True
+    "hypot",
+    "Hypotenuse √(x₁² + x₂²), whose gradient at the origin is 0, as a norm's (in PyTorch it is NaN)",
+    lambda xp, a, _b, y: a / _divisor(xp, y),
+    lambda xp, _a, b, y: b / _divisor(xp, y),
+    floating=True,
 )
 logaddexp = binary(
     "logaddexp",

@@ -252,6 +252,10 @@ def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
     >>> weft.where(weft.tensor([True, False]), 1.0, weft.tensor([2.0, 3.0]))
     tensor([1., 3.])
     """
+    if condition is None or x1 is None or x2 is None:
+        raise TypeError(
+            "`where` needs a condition and two values, got None; to find where x holds, use weft.nonzero(x)"
+        )
     if type(x1) in INEXACT or type(x2) in INEXACT:
         x1, x2 = _operands(xp, x1, x2)
         if not hasattr(x1, "dtype") and not hasattr(x2, "dtype"):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..device import devices, dtypes
+from ..device.numeric import as_dtype
 from ..tape.tensor import DType, Tensor, from_python
 
 __all__ = ["__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"]
@@ -68,6 +69,8 @@ def finfo(type: DType | Tensor, /) -> FloatInfo:
         import ml_dtypes
 
         f: Any = ml_dtypes.finfo(dtype)
+    elif dtype.kind not in "fc":
+        raise ValueError(f"`type` must be a floating-point dtype, got {dtype}; use weft.iinfo")
     else:
         f = np.finfo(dtype)
     return FloatInfo(f.bits, float(f.eps), float(f.max), float(f.min), float(f.smallest_normal), f.dtype)
@@ -96,11 +99,17 @@ def iinfo(type: DType | Tensor, /) -> np.iinfo:
     >>> weft.iinfo(weft.int8).max
     127
     """
-    return np.iinfo(_dtype(type))
+    dtype = _dtype(type)
+    if dtype.kind not in "iu":
+        raise ValueError(f"`type` must be an integer dtype, got {dtype}; use weft.finfo")
+    return np.iinfo(dtype)
 
 
 def _dtype(x: Any) -> np.dtype:
-    return np.dtype(x.dtype if hasattr(x, "dtype") else x)
+    return as_dtype(x.dtype if hasattr(x, "dtype") else x)
+
+
+KINDS = ("bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating", "numeric")
 
 
 def isdtype(dtype: DType, kind: str | np.dtype | type | tuple[str | np.dtype | type, ...]) -> bool:
@@ -132,6 +141,9 @@ def isdtype(dtype: DType, kind: str | np.dtype | type | tuple[str | np.dtype | t
     False
     """
     kinds = kind if isinstance(kind, tuple) else (kind,)
+    for k in kinds:
+        if isinstance(k, str) and k not in KINDS:
+            raise ValueError(f"`kind` must be one of {', '.join(map(repr, KINDS))}, or a dtype, got {k!r}")
     if str(np.dtype(dtype)) == "bfloat16":  # a dtype that NumPy does not know
         return any(
             k in ("real floating", "numeric") or (not isinstance(k, str) and np.dtype(k) == dtype) for k in kinds

@@ -14,6 +14,7 @@ import math
 from typing import Any, Literal
 
 from ..device import dtypes
+from ..device.options import integer
 from ..tape.autograd import primitive
 from ..tape.tensor import Axes, DType, Tensor, innermost
 from . import elementwise, reductions
@@ -343,6 +344,7 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
     """
     if x.ndim < 2 or x.shape[-2] != x.shape[-1]:
         raise ValueError(f"`matrix_power` needs square matrices, got shape {x.shape}")
+    integer("n", n)
     if n < 0:
         return matrix_power(inv(x), -n)
     if n == 0:

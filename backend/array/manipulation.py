@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..device import dtypes
+from ..device.numeric import check_dtype
+from ..device.options import integer
 from ..tape.autograd import primitive
 from ..tape.tensor import Axes, DType, Operand, Tensor
 from .elementwise import unbroadcast
@@ -64,6 +66,8 @@ def reshape(xp: Any, x: Any, /, shape: int | Sequence[int], *, copy: bool | None
     >>> weft.reshape(weft.arange(6), (2, -1)).shape
     (2, 3)
     """
+    if type(shape) is tuple and shape and min(shape) < -1:
+        raise ValueError(f"`shape` must be lengths ≥ 0, one of which may be -1, got {shape}")
     return xp.reshape(x, shape, copy=copy), (lambda g: xp.reshape(g, x.shape), None)
 
 
@@ -263,6 +267,8 @@ def roll(xp: Any, x: Any, /, shift: int | tuple[int, ...], *, axis: Axes = None)
     >>> weft.roll(weft.tensor([1, 2, 3]), 1)
     tensor([3, 1, 2])
     """
+    for n in shift if isinstance(shift, tuple | list) else (shift,):
+        integer("shift", n)
     back = tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
     return xp.roll(x, shift, axis=axis), (lambda g: xp.roll(g, back, axis=axis), None)
 
@@ -414,6 +420,8 @@ def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
     >>> weft.concat([weft.ones((1, 2)), weft.zeros((2, 2))]).shape
     (3, 2)
     """
+    if not isinstance(arrays, list | tuple | Tensor):
+        raise TypeError(f"`arrays` must be a sequence of Tensors, got {arrays!r:.80}")
     if not len(arrays):
         raise ValueError("`concat` needs at least one array, got none")
     if axis is None:
@@ -452,6 +460,8 @@ def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     ------
     ValueError
         If there are no arrays, or they differ in shape.
+    TypeError
+        If one of them is none.
 
     Examples
     --------
@@ -459,8 +469,13 @@ def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     tensor([[1, 3],
             [2, 4]])
     """
+    if not isinstance(arrays, list | tuple | Tensor):
+        raise TypeError(f"`arrays` must be a sequence of Tensors, got {arrays!r:.80}")
     if not len(arrays):
         raise ValueError("`stack` needs at least one array, got none")
+    for a in arrays:
+        if not hasattr(a, "shape"):
+            raise TypeError(f"`stack` needs Tensors, got {type(a).__name__} {a!r}; convert it: weft.asarray(…)")
     if any(a.shape != arrays[0].shape for a in arrays):
         raise ValueError(f"`stack` needs arrays of one shape, got {[a.shape for a in arrays]}")
     return _stack(*arrays, axis=axis)
@@ -557,6 +572,8 @@ def repeat(xp: Any, x: Any, repeats: Operand, /, *, axis: int | None = None) -> 
     """
     if hasattr(repeats, "dtype"):  # NumPy takes no uint64
         repeats = xp.astype(repeats, xp.int64)
+    if isinstance(repeats, float):
+        integer("repeats", repeats, 0)
     y = xp.repeat(x, repeats, axis=axis)
 
     def grad_x(g: Any) -> Any:
@@ -594,10 +611,16 @@ def astype(x: Tensor, dtype: DType, /, *, copy: bool = True, device: str | None 
     Tensor
         Differentiable where both dtypes are real floating-point: the gradient is converted back.
 
+    Raises
+    ------
+    TypeError
+        If `dtype` is none of weft's.
+
     Examples
     --------
     >>> weft.astype(weft.tensor([1.7, -1.7]), weft.int32)
     tensor([ 1, -1], dtype=int32)
     """
+    check_dtype(dtype)
     y = x if not copy and x.dtype == dtype else _astype(x, dtype=dtype, copy=copy)
     return y if device is None else y.to(device)

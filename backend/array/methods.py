@@ -14,10 +14,12 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ..device import devices, dtypes
+from ..device.numeric import as_dtype
+from ..device.options import integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.sharing import View, changed, root_of, views_of
-from ..tape.tensor import Axes, DType, Operand, Tensor, innermost, wrap
+from ..tape.tensor import Axes, DType, Operand, Tensor, from_python, innermost, wrap
 from ..tape.watching import tell_written
 from . import elementwise, indexing, linalg, manipulation, products, reductions
 from .creation import asarray
@@ -25,7 +27,7 @@ from .spellings import DIM, DIMS, spelled
 
 __all__: list[str] = []
 
-NUMBERS = (int, float, complex)
+NUMBERS = (int, float, complex, bool)
 F = TypeVar("F")
 
 
@@ -41,6 +43,8 @@ def _operand(x: Tensor, other: Any) -> Any:
     if isinstance(other, Tensor):
         return other
     if isinstance(other, np.generic):
+        if other.dtype.kind in "mM":  # some of these are an int to `item`
+            return NotImplemented
         other = other.item()
     if isinstance(other, NUMBERS):
         return other
@@ -174,6 +178,8 @@ def _getitem(self: Tensor, key: Any, /) -> Tensor:
 
 def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
     key = indexing.raw_key(key, self)
+    if not isinstance(value, Tensor) and type(value) not in NUMBERS:
+        _check_values(value)
     if _rebinds(self, value):
         _replace(self, indexing._setitem(self, value, key=key))
     elif isinstance(self.data, Tensor):
@@ -183,6 +189,12 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
         changed(indexing.part(self.data, key))
         if autograd.watch is not None:
             tell_written(self, value, key)
+
+
+def _check_values(x: Any) -> None:
+    """TypeError unless these are numbers, which a Tensor can hold."""
+    if isinstance(x, np.ndarray | np.generic) or not devices.is_array(x):
+        from_python(x)
 
 
 def _iter(self: Tensor) -> Any:
@@ -239,6 +251,7 @@ def _reduction(f: Callable) -> Callable:
     def method(self: Tensor, /, *axis: Axes, **kwargs: Any) -> Any:
         if kwargs.get("out", self) is None:  # `np.sum(x)` asks for x.sum(axis=None, dtype=None, out=None)
             kwargs = {k: v for k, v in kwargs.items() if k not in ("out", "dtype") or v is not None}
+            kwargs |= {"correction": kwargs.pop("ddof")} if "ddof" in kwargs else {}  # `np.std(x)`
         out = f(self, **(_by_position(name, axis, kwargs) if axis else kwargs))
         if axis and values_alone and type(out) is Tensor:
             out.__class__ = _Values
@@ -359,6 +372,9 @@ def flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     n = self.ndim
     if not n:
         return manipulation.reshape(self, (1,))
+    for name, dim in (("start_dim", start_dim), ("end_dim", end_dim)):
+        if type(dim) is not int or not -n <= dim < n:
+            integer(name, dim, -n, n - 1)
     start, end = start_dim % n, end_dim % n
     if start > end:
         raise ValueError(f"`start_dim` must not come after `end_dim`, got {start_dim} and {end_dim} for {n} axes")
@@ -382,6 +398,8 @@ def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
     Tensor
         A view.
     """
+    for name, dim in (("dim0", dim0), ("dim1", dim1)):
+        integer(name, dim, -self.ndim, self.ndim - 1)
     axes = list(range(self.ndim))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return manipulation.permute_dims(self, tuple(axes))
@@ -592,7 +610,7 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
     >>> weft.tensor([[3.0, 4.0], [6.0, 8.0]]).norm(1), weft.tensor([[3.0, 4.0], [6.0, 8.0]]).norm(dim=1)
     (tensor(21.), tensor([ 5., 10.]))
     """
-    x = self if dtype is None else self.to(np.dtype(dtype))
+    x = self if dtype is None else self.to(as_dtype(dtype))
     if p == "nuc":
         axes = tuple(range(x.ndim)) if dim is None else dim
         if not isinstance(axes, tuple) or len(axes) != 2:
@@ -864,8 +882,8 @@ def to(self: Tensor, target: Tensor | DType = None, dtype: DType = None, *, devi
     elif isinstance(target, Tensor):
         device, dtype = target.device, target.dtype
     elif target is not None:
-        dtype = np.dtype(target)
-    out = self if dtype is None or np.dtype(dtype) == self.dtype else manipulation.astype(self, np.dtype(dtype))
+        dtype = as_dtype(target)
+    out = self if dtype is None or as_dtype(dtype) == self.dtype else manipulation.astype(self, as_dtype(dtype))
     return out if device is None else _to_device(out, devices.canonical(device))
 
 

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..device import devices, dtypes
+from ..device.numeric import as_dtype
+from ..device.options import integer
 from ..tape.recording import active
 from ..tape.tensor import DType, Tensor, wrap
 
@@ -376,7 +378,7 @@ def on(device: str) -> Callable:
 
 
 def _float_dtype(dtype: Any) -> np.dtype:
-    dtype = dtypes.get_default_dtype() if dtype is None else np.dtype(dtype)
+    dtype = dtypes.get_default_dtype() if dtype is None else as_dtype(dtype)
     if not dtypes.is_real_floating(dtype):
         raise TypeError(f"`dtype` must be a real floating-point dtype, got {dtype}")
     return dtype
@@ -475,7 +477,10 @@ def manual_seed(seed: int) -> Generator:
 
 
 def _sizes(size: tuple) -> tuple:
-    return tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size
+    size = tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size
+    for length in size:
+        integer("size", length, 0)
+    return size
 
 
 def rand(
@@ -606,8 +611,10 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high
+    integer("low", low)
+    integer("high", high)
     device = devices.canonical(device)
-    raw = (generator or default_generator).integers(low, high, tuple(size), device)
+    raw = (generator or default_generator).integers(low, high, _sizes((size,)), device)
     xp = devices.namespace(device)
     return wrap(raw if dtype is None else xp.astype(raw, dtypes.native(xp, dtype)), device)
 
@@ -634,5 +641,6 @@ def randperm(n: int, *, generator: Generator | None = None, device: str | None =
     >>> weft.sort(weft.randperm(4))
     tensor([0, 1, 2, 3])
     """
+    integer("n", n, 0)
     device = devices.canonical(device)
     return wrap((generator or default_generator).permutation(n, device), device)

@@ -7,6 +7,7 @@ import operator
 from typing import Any
 
 from ..device import dtypes
+from ..device.options import number
 from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Axes, DType, Tensor, ValuesAndIndices
 from .elementwise import _divisor, _floats
@@ -252,6 +253,7 @@ def _variance(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> 
     centred = _centred(xp, x, axis)
     size = centred if dtypes.is_real_floating(x.dtype) else xp.abs(centred)
     size = size * size if isinstance(x, Tensor) else operator.imul(size, size)
+    number("correction", correction)
     squares, n = total(xp, size, axis, keepdims=keepdims), _count(x, axis) - correction
     return squares / n if n > 0 else xp.full_like(squares, math.nan)
 

@@ -7,13 +7,18 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import divide
 
 from ..nn import loss as primitives
-from ..tape.autograd import _mode, is_grad_enabled
+from ..tape.autograd import is_grad_enabled
 from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 INDEX = np.dtype(np.intp)
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
+FEW_CLASSES = 128
+SAFE = (
+    3000  # Σ x²: below, no x is beyond ±55, nor two further apart than 78: exp(x), and SMALL of them by one, are normal
+)
 
 
 @primitives.softmax_cross_entropy.on("cpu")
@@ -30,9 +35,7 @@ def softmax_cross_entropy(
     if logits.dtype not in CPU_FLOATS or target.dtype.kind not in "iu" or not logits.size:
         return NotImplemented
     if reduction == "mean" and weight is None and not label_smoothing and logits.ndim == 2 and logits.size <= SMALL:
-        x = logits if logits.flags.c_contiguous else np.ascontiguousarray(logits)
-        labels = target if target.dtype is INDEX else target.astype(INDEX)
-        found = _small_mean(x, labels, ignore_index)
+        found = _small_mean(logits, target, ignore_index)
         if found is not None:
             return found
     x = logits if logits.ndim < 3 else np.moveaxis(logits, 1, -1)
@@ -69,33 +72,43 @@ def softmax_cross_entropy(
 def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     """The mean of −ln p_y and its pullback in as few calls as will do, for x (N, C) so small that calls are what costs.
 
-    None if a label does not count, or where exp(x) is not safe: the general form sees to that.
+    None if a label is no class, or where exp(x) is not safe: the general form sees to that.
     """
     rows, classes = x.shape
-    unsigned = labels.view(np.uintp)  # negative ones are the largest
-    if not unsigned.item(unsigned.argmax()) < classes or 0 <= ignore_index < classes:
+    if classes > FEW_CLASSES or 0 <= ignore_index < classes:
         return None
-    flat = x.reshape(-1)
-    if not (flat.item(flat.argmax()) < 30 and flat.item(flat.argmin()) > -30):  # `argmax` is faster than `max`
+    flat = x.ravel()
+    if not (flat.dot(flat) < SAFE or (flat.item(flat.argmax()) < 38 and flat.item(flat.argmin()) > -38)):
         return None
-    column, starts, share, each, own = _constants(rows, classes, x.itemsize)
-    e = np.exp(x)
-    s = e.dot(column)
-    loss = np.log(s.reshape(-1) / e.take(labels + starts)).dot(share)
-    if not _mode.enabled:
+    ones, column, each, share, table = _constants(rows, classes, x.itemsize)
+    try:
+        hot = table.take(labels, 0)
+    except (IndexError, TypeError):  # TypeError for uint64, which is no index to NumPy
+        return None
+    p = np.exp(x)
+    divide(p, p.dot(column), p)
+    loss = np.log((p * hot).dot(ones)).dot(share)
+    if loss != loss:  # NaN
+        return None
+    if not is_grad_enabled():
         return loss, None
-    e *= each / s
-    e -= own.take(labels, 0)
-    return loss, (lambda g: e if g.item() == 1 else e * g,)
+    p -= hot
+    p *= each
+    return loss, (lambda g: p if g.item() == 1 else p * g,)
 
 
 @functools.lru_cache(maxsize=64)
 def _constants(rows: int, classes: int, itemsize: int) -> tuple[Any, ...]:
-    """Ones (C, 1), where each row starts (N), each row's share 1/N of a mean, as (N) and (), and that of each class (C, C)."""
+    """Ones (C) and (C, 1), 1/N as (), −1/N as (N), and what is 1 at each label (2C, C): the first half for classes, NaN for others.
+
+    Negative labels, which count from the end, find NaN, too.
+    """
     dtype = np.dtype(f"f{itemsize}")
     each = np.asarray(1 / rows, dtype)
-    ones, starts = np.ones((classes, 1), dtype), np.arange(0, rows * classes, classes)
-    return ones, starts, np.full(rows, each), each, np.eye(classes, dtype=dtype) * each
+    table = np.full((2 * classes, classes), np.nan, dtype)
+    table[:classes] = np.eye(classes)
+    ones = np.ones(classes, dtype)
+    return ones, ones[:, None], each, np.full(rows, -each), table
 
 
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:

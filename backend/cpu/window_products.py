@@ -26,14 +26,14 @@ WITHOUT_PACKING = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 def row_blocks(rows: int, size: int, *, adjoint: bool = False) -> tuple[int, int]:
     """(n, m): n blocks of m rows, n·m ≥ rows, for a product (or its adjoint) that does `size` multiply-adds per row."""
     most = SMALL // size
-    if most < (LEAST_ROWS_ADJOINT if adjoint else LEAST_ROWS) or most >= rows or not _has_small_products():
+    if most < (LEAST_ROWS_ADJOINT if adjoint else LEAST_ROWS) or most >= rows or not has_small_products():
         return 1, rows
     n = -(-rows // most)
     return n, -(-rows // n)
 
 
 @functools.cache
-def _has_small_products() -> bool:
+def has_small_products() -> bool:
     return not WITHOUT_PACKING.isdisjoint(blas_architectures())
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .numeric import as_dtype
+
 __all__ = [
     "bfloat16",  # noqa: F822  (made by __getattr__)
     "bool",
@@ -80,7 +82,7 @@ def set_default_dtype(dtype: np.dtype | type | str) -> None:
     dtype('float64')
     >>> weft.set_default_dtype(weft.float32)
     """
-    dtype = np.dtype(dtype)
+    dtype = as_dtype(dtype)
     if not is_real_floating(dtype):
         raise TypeError(f"`dtype` must be a real floating-point dtype such as float32, got {dtype}")
     _default[0] = dtype

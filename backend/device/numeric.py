@@ -17,16 +17,46 @@ def is_numeric(dtype: np.dtype) -> bool:
     return dtype.kind == "V" and not issubclass(dtype.type, np.void)
 
 
+def as_dtype(dtype: Any) -> np.dtype:
+    """The NumPy dtype of a name or a type, or TypeError."""
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {dtype!r}") from None
+
+
 def check_dtype(dtype: Any) -> None:
     """TypeError if `dtype` is one of NumPy's that holds no numbers; those of other libraries pass."""
-    if isinstance(dtype, np.dtype | type | str) and not is_numeric(np.dtype(dtype)):
-        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {np.dtype(dtype)}")
+    if dtype is None or (
+        isinstance(dtype, np.dtype | np.generic | type | str) and not is_numeric(dtype := as_dtype(dtype))
+    ):
+        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {dtype}")
+
+
+# What operations are given beside Tensors, nearly always: numbers, shapes and axes.
+PLAIN = frozenset({float, int, bool, complex, tuple, type(None)})
+
+
+def check_operand(name: str, x: Any) -> None:
+    """TypeError unless the operation `name` can take x, which is no Tensor."""
+    if type(x) in PLAIN:
+        return
+    if isinstance(x, np.ndarray):
+        check_numeric(x, x)
+        return
+    dtype = np.asarray(x).dtype if isinstance(x, list) else getattr(x, "dtype", None)
+    if dtype is None or (isinstance(dtype, np.dtype) and not is_numeric(dtype)):
+        raise TypeError(f"`{name}` needs a weft.Tensor (weft.asarray makes one), got {_described(np.asarray(x), x)}")
 
 
 def read_numeric(given: Any, dtype: Any = None) -> np.ndarray:
     """`given` as NumPy reads it, once that is found to be numbers (`check_numeric`)."""
     try:
         array = np.asanyarray(given)  # not `asarray`: that would take the mask off
+    except ValueError as error:  # NumPy's words for lists of different lengths
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(f"`tensor` needs rows of the same length, got {str(given)[:60]} ({error})") from None
     except TypeError:  # a data frame whose columns have no dtype in common
         if not hasattr(given, "columns"):
             raise

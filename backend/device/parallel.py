@@ -40,6 +40,9 @@ def num_threads() -> int:
     return _threads
 
 
+MOST = 32  # threads for each core: more are a mistake, and take gigabytes of stacks
+
+
 def set_num_threads(n: int) -> None:
     """Choose how many threads work is spread over on a CPU, and how many BLAS uses outside of that.
 
@@ -51,7 +54,7 @@ def set_num_threads(n: int) -> None:
     Raises
     ------
     ValueError
-        If `n` is no positive integer.
+        If `n` is no positive integer, or far more than there are cores.
 
     Examples
     --------
@@ -60,6 +63,8 @@ def set_num_threads(n: int) -> None:
     global _threads
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise ValueError(f"`n` must be a positive integer, got {n!r}")
+    if n > (most := MOST * (os.cpu_count() or 1)):
+        raise ValueError(f"`n` must be at most {most}, {MOST} threads for each of this machine's cores, got {n}")
     for library in _blas_libraries():
         library.set_num_threads(n)
     _threads = n

@@ -16,6 +16,8 @@ import numpy as np
 from ..array.manipulation import astype
 from ..device import dtypes
 from ..device.devices import namespace_of
+from ..device.numeric import as_dtype
+from ..tape import autograd
 from ..tape.autograd import _mode
 from ..tape.sharing import changed, last_change
 from ..tape.tensor import DType, Parameter, Tensor
@@ -66,19 +68,21 @@ class autocast:
     """
 
     def __init__(self, dtype: DType = "bfloat16", *, enabled: bool = True):
-        self.dtype = np.dtype(dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+        self.dtype = as_dtype(dtypes.bfloat16 if dtype == "bfloat16" else dtype)
         if self.dtype.name not in ("bfloat16", "float16"):
             raise ValueError(f"`dtype` must be bfloat16 or float16, got {self.dtype}")
         self.enabled = enabled
         self._outer: list[Any] = []
 
     def __enter__(self) -> autocast:
+        autograd.count_special(1)
         self._outer.append(_mode.cast)
         _mode.cast = _Cast(self.dtype) if self.enabled else None
         return self
 
     def __exit__(self, *error: object) -> None:
         _mode.cast = self._outer.pop()
+        autograd.count_special(-1)
 
     def __call__(self, function: F) -> F:
         @functools.wraps(function)
@@ -108,7 +112,7 @@ def is_autocast_enabled() -> bool:
 
 def forget_rounded() -> None:
     """Have parameters rounded again, should the block go on: they are about to change."""
-    if _mode.cast is not None:
+    if autograd.special and _mode.cast is not None:
         _mode.cast.forget()
 
 

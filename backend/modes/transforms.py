@@ -18,7 +18,7 @@ from typing import Any
 
 from ..array.random import default_generator
 from ..device.devices import namespace_of
-from ..tape.autograd import _mode, _record, _retuple, enable_grad, run
+from ..tape.autograd import _mode, _record, _retuple, count_special, enable_grad, run
 from ..tape.tensor import Tensor, innermost, wrap
 
 __all__ = ["checkpoint", "grad", "value_and_grad"]
@@ -117,6 +117,10 @@ def grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable
     >>> weft.grad(weft.grad(cube))(weft.tensor(2.0))
     tensor(12.)
     """
+    if not callable(f):
+        raise TypeError(
+            f"`f` must be a function of Tensors, got {f!r:.80}; the gradient of a result: result.backward()"
+        )
     both = value_and_grad(f, argnums)
     return functools.wraps(f)(lambda *args, **kwargs: both(*args, **kwargs)[1])
 
@@ -151,6 +155,8 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     >>> x.grad
     tensor([ 3., 12.])
     """
+    if not callable(f):
+        raise TypeError(f"`f` must be a function, got {f!r:.80}")
     if not _mode.enabled or _mode.nested:
         return f(*args)
     used: list[Tensor] = []
@@ -175,12 +181,14 @@ def checkpoint(f: Callable, *args: Any) -> Any:
 def _tape(level: int, **state: Any) -> Iterator[None]:
     """Set what this thread records, within the block."""
     state["level"] = level
+    count_special(1)
     before = {name: getattr(_mode, name) for name in state}
     _mode.__dict__.update(state)
     try:
         yield
     finally:
         _mode.__dict__.update(before)
+        count_special(-1)
 
 
 def _differentiate(

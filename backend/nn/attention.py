@@ -24,6 +24,7 @@ __all__ = [
     "kept",
     "reserve",
     "scaled_dot_product_attention",
+    "split_heads",
 ]
 
 DRAWS = 16  # neighbouring keys of one query share a block of the random stream, with 16 bits for each
@@ -113,6 +114,22 @@ def scaled_dot_product_attention(
         return grad_query, grad_key, grad_value, grad_mask
 
     return xp.reshape(gemm(xp, drop(p), value), (b, h, length, value.shape[-1])), vjp
+
+
+@primitive(returns=tuple, rounds_once=True)
+def split_heads(xp: Any, x: Any, /, *, parts: int, heads: int, batch_first: bool = True) -> Any:
+    """The `parts` of x (N, L, parts·H·D), or (L, N, parts·H·D), as arrays (N, H, L, D): those of a joint projection.
+
+    They are views of x, and their gradients go into one array.
+
+    >>> q, k, v = weft.backend.nn.attention.split_heads(weft.zeros((2, 5, 24)), parts=3, heads=4)
+    >>> q.shape
+    (2, 4, 5, 2)
+    """
+    there, back = ((0, 2, 1, 3), (0, 2, 1, 3)) if batch_first else ((1, 2, 0, 3), (2, 0, 1, 3))
+    apart = xp.reshape(x, (*x.shape[:2], parts, heads, x.shape[2] // (parts * heads)))
+    taken = tuple(xp.permute_dims(apart[:, :, i, ...], there) for i in range(parts))
+    return taken, (lambda g: xp.reshape(xp.stack([xp.permute_dims(part, back) for part in g], axis=2), x.shape),)
 
 
 def default_scale(width: int) -> float:

@@ -8,18 +8,24 @@ import numpy as np
 
 from ..array.sums import is_half
 from ..tape.autograd import primitive
+from .loss import read
 
 __all__ = ["check_indices", "embedding"]
 
 
 def check_indices(indices: Any, count: int) -> None:
-    """Raise IndexError unless the integers of a NumPy array lie in [0, count). Other devices are not made to wait."""
-    if type(indices) is not np.ndarray or not indices.size:
+    """Raise IndexError unless the integers lie in [0, count), if they can be `read`: a GPU is not made to wait."""
+    if type(indices) is not np.ndarray:
+        indices = read(indices)
+    if indices is None or not indices.size:
         return
     # as unsigned numbers the negative ones are the largest; `argmax` finds them faster than `max` does
     worst = indices.flat[indices.view(f"u{indices.itemsize}").argmax()]
     if not 0 <= worst < count:
-        raise IndexError(f"`indices` must be in [0, {count}), the rows of the table, got {worst}")
+        first = np.flatnonzero((indices < 0) | (indices >= count))[0]
+        raise IndexError(
+            f"`indices` must be in [0, {count}), the rows of the table; at position {first}, got {indices.flat[first]}"
+        )
 
 
 @primitive(moves=True)

@@ -265,11 +265,11 @@ def check_targets(target: Any, classes: int, ignore_index: int = -100) -> None:
     unsigned = target.view(f"u{target.itemsize}")
     if unsigned.flat[unsigned.argmax()] < classes:
         return
-    wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
-    if wrong.any():
+    wrong = np.flatnonzero((target != ignore_index) & ((target < 0) | (target >= classes)))
+    if len(wrong):
         raise IndexError(
-            f"`target` must hold classes in [0, {classes}), or ignore_index={ignore_index} for what does not count, "
-            f"got {target[wrong][0]}"
+            f"`target` must hold classes in [0, {classes}), or ignore_index={ignore_index} for what does not count; "
+            f"at position {wrong[0]}, got {target.flat[wrong[0]]}"
         )
 
 

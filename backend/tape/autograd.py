@@ -22,7 +22,9 @@ import numpy as np
 
 from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
+from ..device.numeric import PLAIN, check_operand
 from . import sharing
+from .explain import REFUSALS, explained
 from .sharing import View, last, link
 from .tensor import Parameter, Tensor, innermost, wrap
 
@@ -56,6 +58,17 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
+# How many blocks (`no_grad`, `autocast`, …) are open that change what `_mode` says, in all threads together. While there are
+# none, nobody looks: what is kept for each thread takes 0.14 µs to read, and a small model would be felt to.
+special = 0
+_counting = threading.Lock()
+
+
+def count_special(by: int) -> None:
+    """Note that such a block begins (1) or ends (−1): before it changes `_mode`, and after it has changed it back."""
+    global special
+    with _counting:
+        special += by
 
 
 def is_computed_again() -> bool:
@@ -220,10 +233,12 @@ def primitive(
         parents: list[Any] = []  # where gradients go, for each argument
         constants: list[Tensor] = []  # Tensors that get none
         rounded: Sequence[tuple[int, Any]] = ()
-        if precision is not None and _mode.cast is not None:
+        if precision is not None and special and _mode.cast is not None:
             args, rounded = _mode.cast(call, args)
         for a in args:
             if not isinstance(a, Tensor):
+                if type(a) not in PLAIN:
+                    check_operand(name, a)
                 raw.append(a)
                 parents.append(None)
                 continue
@@ -252,24 +267,29 @@ def primitive(
         for i, value in rounded:
             raw[i] = value
         result = NotImplemented
-        if impls and not nested:
-            impl = impls.get(device)
-            if impl is None and device != "cpu":
-                impl = impls.get(kind(device))
-            if impl is not None:
-                result = impl(*raw, **static) if static else impl(*raw)
-                if result is NotImplemented and report_fallbacks:
-                    _report_fallback(name, device, raw)
-        if result is NotImplemented:
-            xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
-            is_half = not nested and not moves and _is_half(raw) and not (rounds_once and _are_alike(raw))
-            if is_half or (rounded and xp is np):
-                result = in_float32(form, xp, raw, static)
-            else:
-                result = form(xp, *raw, **static)
+        try:
+            if impls and not nested:
+                impl = impls.get(device)
+                if impl is None and device != "cpu":
+                    impl = impls.get(kind(device))
+                if impl is not None:
+                    result = impl(*raw, **static) if static else impl(*raw)
+                    if result is NotImplemented and report_fallbacks:
+                        _report_fallback(name, device, raw)
+            if result is NotImplemented:
+                xp = namespace_of(next(r for r in raw if isinstance(r, Tensor))) if nested else namespace(device)
+                is_half = not nested and not moves and _is_half(raw) and not (rounds_once and _are_alike(raw))
+                if is_half or (rounded and xp is np):
+                    result = in_float32(form, xp, raw, static)
+                else:
+                    result = form(xp, *raw, **static)
+        except REFUSALS as error:
+            if (better := explained(name, raw, static, error)) is not error:
+                raise better from error
+            raise
         out, pullback = result
-        if tracked and pullback is not None and _mode.enabled:
-            if depth >= _mode.base:
+        if tracked and pullback is not None and (not special or _mode.enabled):
+            if not special or depth >= _mode.base:
                 for a in constants:
                     a._saved = True
                     if type(a._kin) is View:
@@ -436,10 +456,7 @@ def _record(
     node.parents = parents
     node.order = next(_order)
     if not isinstance(out, tuple):
-        result = wrap(out, device, depth)
-        result._node = node
-        result.requires_grad = True
-        return result
+        return wrap(out, device, depth, node)
     results = [wrap(o, device, depth) for o in out]
     for i, result in enumerate(results):
         if is_real_floating(result.dtype):
@@ -487,17 +504,30 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
     data = root.data
     if grad is not None:
-        grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
+        if not isinstance(grad, Tensor):
+            check_operand("backward", grad)
+        try:
+            grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
+        except REFUSALS as error:
+            raise explained("backward", [grad], {}, error) from error
         if grad.shape != data.shape:
             raise ValueError(f"`grad` must have the tensor's shape {data.shape}, got {grad.shape}")
     elif data.size != 1:
         raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {data.shape}")
     elif type(data) is np.ndarray and not data.ndim:
-        grad = np.asarray(1.0, data.dtype)  # a third of the cost
+        grad = _one(data.dtype)  # a tenth of the cost
     else:
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
-    sink = _accumulate if _mode.leaves is None else _accumulate_noted
+    sink = _accumulate_noted if special and _mode.leaves is not None else _accumulate
     run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+
+
+@functools.cache
+def _one(dtype: Any) -> np.ndarray:
+    """1 in memory that cannot be written to, so that no leaf keeps it as its gradient."""
+    one = np.asarray(1.0, dtype)
+    one.setflags(write=False)
+    return one
 
 
 def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
@@ -507,12 +537,15 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
         if leaf.grad._saved:
             sharing.changed(leaf.grad.data)
         return
-    view = leaf._grad_view if isinstance(leaf, Parameter) else None
-    if view is not None:
+    if isinstance(leaf, Parameter) and (view := leaf._grad_view) is not None:
         if g is not view:
             view[...] = g
-        g = view
-    elif others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
+        grad = leaf._grad_tensor
+        if grad is None or grad.data is not view or grad._kin is not None or grad.requires_grad:
+            grad = leaf._grad_tensor = wrap(view, leaf.device, leaf._depth)
+        leaf.grad = grad
+        return
+    if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
         g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
     leaf.grad = wrap(g, leaf.device, leaf._depth)
 
@@ -527,7 +560,8 @@ def _is_alone(g: Any, others: Sequence[Any]) -> bool:
     """Whether memory is g's own, so that a leaf may keep it: a NumPy array, shared with none of `others` but itself."""
     if type(g) is not np.ndarray or not g.flags.writeable or 0 in g.strides:
         return False
-    return sum(o is not None and np.may_share_memory(g, o) for o in others) == 1
+    arrived, gradients = others
+    return sum(o is not None and np.may_share_memory(g, o) for o in (arrived, *gradients)) == 1
 
 
 def run(
@@ -544,20 +578,31 @@ def run(
     arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
     while True:
+        node = None  # what is due, where nothing else is: most networks are chains
         for to, g in arriving:
             if to is None or g is None:
                 continue
             if isinstance(to, Tensor):
                 sink(to, g, others)
-            elif to in pending:
-                pending[to] = pending[to] + g
+            elif node is None and not queue:
+                node, due = to, g
             else:
-                pending[to] = g
-                heappush(queue, (to.order, to))
-        if not queue:
+                if node is not None:
+                    pending[node] = due
+                    heappush(queue, (node.order, node))
+                    node = None
+                if to in pending:
+                    pending[to] = pending[to] + g
+                else:
+                    pending[to] = g
+                    heappush(queue, (to.order, to))
+        if node is not None:
+            g = due
+        elif queue:
+            node = heappop(queue)[1]
+            g = pending.pop(node)
+        else:
             return
-        node = heappop(queue)[1]
-        g = pending.pop(node)
         pullback, parents = node.pullback, node.parents
         if pullback is None:
             if type(node) is not Output:
@@ -594,7 +639,7 @@ def run(
             others = None
         else:
             node.pullback = None
-            others = None if type(g) is dict else [g, *gradients]
+            others = None if type(g) is dict else (g, gradients)
         arriving = zip(parents, gradients)
 
 
@@ -617,11 +662,13 @@ class _GradMode:
         return mode if f is None else mode(f)
 
     def __enter__(self) -> None:
+        count_special(1)
         self.before.append(_mode.enabled)
         _mode.enabled = self.enabled
 
     def __exit__(self, *_: Any) -> None:
         _mode.enabled = self.before.pop()
+        count_special(-1)
 
     def __call__(self, f: F) -> F:
         @functools.wraps(f)
@@ -688,4 +735,4 @@ def is_grad_enabled() -> bool:
     ...     weft.is_grad_enabled()
     False
     """
-    return _mode.enabled
+    return not special or _mode.enabled

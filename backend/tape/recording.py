@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..device import devices
+from . import autograd
+from .autograd import count_special
 from .tensor import Parameter, Tensor, wrap
 
 __all__ = ["Recording", "activated", "active"]
@@ -26,16 +28,18 @@ _active = _Active()
 @contextmanager
 def activated(recording: Recording) -> Iterator[None]:
     """Within the block, what a step does in this thread is recorded, or warmed up for it."""
+    count_special(1)
     _active.recording = recording
     try:
         yield
     finally:
         _active.recording = None
+        count_special(-1)
 
 
 def active() -> Recording | None:
     """What is being recorded, or warmed up for it, in this thread."""
-    return _active.recording
+    return _active.recording if autograd.special else None
 
 
 class _Leaf:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, Union, overload
 
 import numpy as np
 
-from ..device import devices, dlpack, dtypes
+from ..device import devices, dlpack, dtypes, markup
 from ..device.numeric import check_numeric, read_numeric
 
 __all__ = ["Operand", "Parameter", "Tensor", "ValuesAndIndices"]
@@ -87,6 +87,8 @@ if TYPE_CHECKING:  # what `array/methods.py` attaches, and documents: a test com
         def __pos__(self) -> Tensor: ...
         def __abs__(self) -> Tensor: ...
         def __invert__(self) -> Tensor: ...
+        def __array_ufunc__(self, ufunc: np.ufunc, kind: str, *inputs: Any, **options: Any) -> Any: ...
+        def __array_function__(self, function: Callable, types: Any, args: tuple, options: dict[str, Any]) -> Any: ...
         def __getitem__(self, key: Key, /) -> Tensor: ...
         def __setitem__(self, key: Key, value: Operand, /) -> None: ...
         def __iter__(self) -> Iterator[Tensor]: ...
@@ -285,6 +287,9 @@ class Tensor(_Attached):
     its arguments (`axis`, `keepdims`), one that only PyTorch has takes PyTorch's (`dim`). Called in PyTorch's words (`dim=`,
     `keepdim=`, `unbiased=`) the former do what PyTorch does: `x.max(dim=1)` gives values and indices. README has the table.
 
+    NumPy's ufuncs are weft's on a Tensor: `np.sin(x)` is `weft.sin(x)`, recorded. What NumPy does on its own, as `np.stack` and
+    `a += x` of its array, takes values, and raises where they would lose a gradient: `detach` first.
+
     While gradients are enabled a tensor is a *value* to everything that was recorded with it: `x += y` and `x[i] = v`
     give `x`, its views and what it is a view of a new array if either side is recorded or was recorded with, and work in place on
     memory otherwise. So the gradient stays right where PyTorch raises. What writes to memory all the same (under
@@ -301,7 +306,6 @@ class Tensor(_Attached):
 
     __slots__ = ("__weakref__", "_depth", "_kin", "_node", "_saved", "data", "device", "grad", "requires_grad")
     _is_weft_tensor = True  # told from raw arrays by those who know nothing of this class
-    __array_ufunc__ = None  # `ndarray + tensor` asks the tensor, instead of looping over it
 
     data: Any
     grad: Tensor | None
@@ -312,6 +316,7 @@ class Tensor(_Attached):
         if isinstance(data, Tensor):
             data, self.device = innermost(data), data.device
         elif type(data) is np.ndarray:
+            check_numeric(data, data)
             self.device = "cpu"
         else:
             self.device = device_of(data)
@@ -461,6 +466,11 @@ class Tensor(_Attached):
         return devices.to_numpy(innermost(self)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise RuntimeError(
+                "`__array__` would lose the gradient of a tensor that requires grad: call .detach().numpy(), or a function "
+                "of weft in the place of NumPy's"
+            )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __dlpack__(
@@ -538,6 +548,12 @@ class Tensor(_Attached):
         self.requires_grad = state["requires_grad"]
         self._node, self._kin, self._depth, self._saved = None, None, 0, False
 
+    def _repr_html_(self) -> str:
+        values = np.array2string(devices.to_numpy(innermost(self)), separator=", ", threshold=200)
+        notes = [f"shape {self.shape}", str(self.dtype), self.device]
+        notes += [f"grad_fn {self._node.name}"] if self._node is not None else ["requires grad"] * self.requires_grad
+        return f"<div>{markup.faint(', '.join([type(self).__name__, *notes]))}{markup.code(values)}</div>"
+
     def __repr__(self) -> str:
         body = np.array2string(devices.to_numpy(innermost(self)), separator=", ", prefix="tensor(", threshold=200)
         default = str(self.dtype) in (str(dtypes.get_default_dtype()), "int64", "bool")
@@ -571,20 +587,21 @@ class Parameter(Tensor):
     tensor([1., 1.], requires_grad=True)
     """
 
-    __slots__ = ("_grad_view", "_place")
+    __slots__ = ("_grad_tensor", "_grad_view", "_place")
 
-    _grad_view: Any
+    _grad_view: Any  # where an optimizer wants the gradient
+    _grad_tensor: Tensor | None  # the Tensor around it, for the next backward
     _place: (
         tuple[Any, int] | None
     )  # what rounds the whole arena to half precision, which part of it this is: see `autocast`
 
     def __init__(self, data: Any, requires_grad: bool = True):
         super().__init__(data, requires_grad)
-        self._grad_view = self._place = None
+        self._grad_view = self._grad_tensor = self._place = None
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self._grad_view = self._place = None
+        self._grad_view = self._grad_tensor = self._place = None
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
@@ -611,16 +628,17 @@ class ValuesAndIndices(NamedTuple):
     indices: Tensor
 
 
-def wrap(raw: Any, device: str, depth: int = 0) -> Tensor:
-    """A Tensor around a raw array, without checks or copies."""
+def wrap(raw: Any, device: str, depth: int = 0, node: Any = None) -> Tensor:
+    """A Tensor around a raw array, without checks or copies; on the tape, if a node has computed it."""
     if type(raw) is not _ndarray and isinstance(raw, np.generic):  # NumPy's reductions return scalars
         raw = np.asarray(raw)
     out = _new(Tensor)
     out.data = raw
     out.device = device
     out.grad = None
-    out.requires_grad = False
-    out._node = out._kin = None
+    out.requires_grad = node is not None
+    out._node = node
+    out._kin = None
     out._depth = depth
     out._saved = False
     return out

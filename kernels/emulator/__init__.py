@@ -26,14 +26,16 @@ from typing import Any
 import numpy as np
 
 from ..toolchain.launch import Instance, expressions, register_engine
-from .array import Array, CaptureError, Graph, capture, is_capturing, namespace, record
+from .array import Array, namespace
 from .build import EmulatorError, Library, library, locate
 from .cublas_numpy import Numpy
+from .graph import CaptureError, FreedMemory, Graph, capture, current, is_capturing, record
 
 __all__ = [
     "Array",
     "CaptureError",
     "EmulatorError",
+    "FreedMemory",
     "Graph",
     "KernelFault",
     "capture",
@@ -135,7 +137,7 @@ def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: 
     Raises TypeError for arguments that the kernel does not take, ValueError for a grid or block beyond CUDA's limits,
     KernelFault for what the checks find, EmulatorError where the emulator cannot be built.
     """
-    record(lambda: _launch(instance, grid, block, args, shared))
+    record(_launch, instance, grid, block, args, shared)
 
 
 def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
@@ -187,7 +189,10 @@ class _Emulator:
         return np if type(array) is np.ndarray else namespace
 
     def empty(self, shape: Any, dtype: Any, like: Any) -> Any:
-        return poisoned(shape, dtype).view(type(like))
+        array = poisoned(shape, dtype)
+        if graph := current():
+            graph.owns(array)
+        return array.view(type(like))
 
     def address(self, array: Any) -> int:
         return array.ctypes.data

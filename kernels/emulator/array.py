@@ -2,68 +2,20 @@
 
 What would go wrong with CuPy goes wrong here: host and device arrays do not mix, indexing and reductions give 0-d arrays
 rather than numbers, numbers leave the device by `item` or `get` alone. And as on a GPU, work can be *captured*: within
-`capture`, operations are noted down instead of done; the graph that comes out does them, as often as it is launched, on
-the memory that they were captured with.
+`graph.capture`, operations are noted down instead of done; the graph that comes out does them, as often as it is launched,
+on the memory that they were captured with.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "CaptureError", "Graph", "capture", "is_capturing", "namespace", "record"]
+from .graph import CaptureError, Graph, current, is_capturing, mapped
 
-
-class CaptureError(RuntimeError):
-    """Something that a captured step cannot do: to wait for the device, or to copy from the host."""
-
-
-class _Device(threading.local):
-    graph: Graph | None = None  # what is being captured
-
-
-_device = _Device()
-
-
-class Graph:
-    """A list of operations, in the order in which they were captured."""
-
-    def __init__(self) -> None:
-        self.operations: list[Callable[[], Any]] = []
-
-    def launch(self) -> None:
-        """Do them all again."""
-        with np.errstate(all="ignore"):
-            for operation in self.operations:
-                operation()
-
-
-@contextlib.contextmanager
-def capture() -> Iterator[Graph]:
-    """Note down what is asked of the device within the block, and do none of it."""
-    if _device.graph is not None:
-        raise CaptureError("a capture is under way already")
-    _device.graph = graph = Graph()
-    try:
-        yield graph
-    finally:
-        _device.graph = None
-
-
-def is_capturing() -> bool:
-    return _device.graph is not None
-
-
-def record(operation: Callable[[], Any]) -> None:
-    """Do something that writes to memory of the device; or note it down."""
-    if _device.graph is None:
-        operation()
-    else:
-        _device.graph.operations.append(operation)
+__all__ = ["Array", "namespace"]
 
 
 def on_wait() -> None:
@@ -74,6 +26,8 @@ class Array(np.ndarray):
     """An array in the emulated device's memory."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(hasattr(x, "__array_ufunc__") and not isinstance(x, np.ndarray | np.generic) for x in inputs):
+            return NotImplemented
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return _call(function, inputs, options, in_place=method == "at")
 
@@ -167,10 +121,10 @@ _IN_PLACE = {np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.place, n
 def _call(function: Any, args: tuple, options: dict | None = None, *, in_place: bool = False) -> Any:
     """function(*args, **options) of NumPy, on memory of the device."""
     options = options or {}
-    raw_args, raw_options = _raw(args), {name: _raw(value) for name, value in options.items()}
+    raw_args, raw_options = _raw(args), _raw(options)
     given = options.get("out")  # an array, or of a ufunc a tuple with one or with None
     given = given[0] if isinstance(given, tuple) and len(given) == 1 else given
-    graph = _device.graph
+    graph = current()
     if graph is not None:
         return _record(graph, function, raw_args, raw_options, given, in_place)
     with np.errstate(all="ignore"):  # a GPU computes infinities and NaN without a word
@@ -179,47 +133,48 @@ def _call(function: Any, args: tuple, options: dict | None = None, *, in_place: 
 
 
 def _record(graph: Graph, function: Any, args: tuple, options: dict, given: Any, in_place: bool) -> Any:
-    def operation() -> Any:
+    def operation(args: tuple, options: dict) -> Any:
         return function(*args, **options)
 
     if in_place or given is not None:
-        graph.operations.append(operation)
+        graph.add(operation, args, options)
         return given
     with np.errstate(all="ignore"):
-        result = _as_arrays(operation())  # for shapes and dtypes: what it is computed from is not there yet
+        result = _as_arrays(
+            operation(args, options)
+        )  # for shapes and dtypes: what it is computed from is not there yet
     memory, results = _arrays((args, tuple(options.values()))), _arrays(result)
     # The others are views, or empty: those share no memory, and a broadcast one is read-only.
-    made = [r for r in results if r.size and not any(np.may_share_memory(r, m) for m in memory)]
-    for array in made:
+    made = {i: r for i, r in enumerate(results) if r.size and not any(np.may_share_memory(r, m) for m in memory)}
+    for array in made.values():
         array[...] = np.zeros((), array.dtype)
+        graph.owns(array)
 
-    def again() -> None:
-        for to, value in zip(results, _arrays(_as_arrays(operation()))):
-            if any(to is m for m in made):
-                np.copyto(to, value)
+    def again(args: tuple, options: dict) -> None:
+        values = _arrays(_as_arrays(operation(args, options)))
+        for i, to in made.items():
+            np.copyto(to, values[i])
 
     if made:
-        graph.operations.append(again)
+        graph.add(again, args, options)
     return _as_arrays(result, Array)
 
 
 def _wait(name: str) -> None:
     on_wait()
-    if _device.graph is not None:
+    if is_capturing():
         raise CaptureError(f"it reads a value on the host (`{name}`), for which it would have to wait")
 
 
 def _raw(x: Any) -> Any:
     """Arrays of the device as NumPy's, whatever they are inside of; TypeError for arrays of the host."""
+    return mapped(_raw_array, x)
+
+
+def _raw_array(x: np.ndarray) -> np.ndarray:
     if isinstance(x, Array):
         return x.view(np.ndarray)
-    if isinstance(x, np.ndarray):
-        raise TypeError(
-            f"arrays of the host and of the device do not mix: got {type(x)} of shape {x.shape}; copy it first"
-        )
-    if type(x) in (tuple, list):
-        return type(x)(_raw(y) for y in x)
-    return x
+    raise TypeError(f"arrays of the host and of the device do not mix: got {type(x)} of shape {x.shape}; copy it first")
 
 
 def _as_arrays(x: Any, kind: type = np.ndarray) -> Any:
@@ -256,7 +211,7 @@ class _Namespace:
     def _maker(function: Callable, from_host: bool) -> Callable:
         def make(*args: Any, **options: Any) -> Any:
             if from_host and args and not isinstance(args[0], Array):
-                if _device.graph is not None:
+                if is_capturing():
                     raise CaptureError("it copies from the host: pass that as an argument, or copy it before")
                 return np.array(args[0], dtype=options.get("dtype")).view(Array)
             return _call(function, args, options)

@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from ..toolchain.cublas import AUX, BGRADB, BIAS, COMPUTE_64F, COMPUTE_TF32, DTYPES, GELU, RELU, Matrices, N, address
-from .array import record
+from .graph import mapped, record
 
 __all__ = ["Numpy", "multiply", "rounded_to_tf32"]
 
@@ -25,22 +25,18 @@ class Numpy:
     """The library of the emulator."""
 
     def gemm(self, sizes: tuple, a: Matrices, b: Matrices, c: Matrices, count: int, compute: int, beta: float) -> None:
-        record(lambda: multiply(sizes, _placed(a), _placed(b), _placed(c), count, compute, beta))
+        record(_multiply, sizes, a, b, c, count, compute, beta)
 
     def fused(
         self, sizes: tuple, a: Matrices, b: Matrices, c: Matrices, compute: int, epilogue: int, vector: Any, aux: Any
     ) -> bool:
-        def run() -> None:
-            places = (None if x is None else address(x) for x in (vector, aux))
-            multiply(sizes, _placed(a), _placed(b), _placed(c), 1, compute, 0.0, epilogue, *places)
-
-        record(run)
+        record(_multiply, sizes, a, b, c, 1, compute, 0.0, epilogue, vector, aux)
         return True
 
 
-def _placed(x: Matrices) -> Matrices:
-    """With the address in the array's place."""
-    return x._replace(array=address(x.array))
+def _multiply(*args: Any) -> None:
+    """`multiply`, with addresses in the place of arrays."""
+    multiply(*mapped(address, args))
 
 
 def multiply(

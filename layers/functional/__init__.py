@@ -6,20 +6,27 @@ Arguments are checked here, once, for shapes, dtypes and options, without waitin
 the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing.
 """
 
-from . import activation, attention, convolution, loss, normalization, padding, pooling, similarity
-from . import dropout as _dropout  # these three modules have the name of a function, which takes it over
+from typing import TYPE_CHECKING
+
+from ...backend.device.options import UnknownName
+from . import activation, attention, convolution, loss, multihead, normalization, padding, pooling, rotary, similarity
+from . import dropout as _dropout  # these modules have the name of a function, which takes it over
 from . import embedding as _embedding
 from . import linear as _linear
+from . import linear_cross_entropy as _linear_cross_entropy
 from .activation import *
 from .attention import *
 from .convolution import *
 from .dropout import *
 from .embedding import *
 from .linear import *
+from .linear_cross_entropy import *
 from .loss import *
+from .multihead import *
 from .normalization import *
 from .padding import *
 from .pooling import *
+from .rotary import *
 from .similarity import *
 
 __all__: list[str] = []
@@ -29,8 +36,17 @@ __all__ += convolution.__all__
 __all__ += _dropout.__all__
 __all__ += _embedding.__all__
 __all__ += _linear.__all__
+__all__ += _linear_cross_entropy.__all__
 __all__ += loss.__all__
+__all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
+__all__ += rotary.__all__
 __all__ += similarity.__all__
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

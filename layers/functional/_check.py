@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...backend.device.dtypes import is_real_floating
+from ...backend.device.options import integer, number
 from ...backend.modes.autocast import is_autocast_enabled
 from ...backend.tape.tensor import Tensor
 
@@ -46,6 +47,8 @@ def shape(name: str, x: Tensor, required: Sequence[int]) -> None:
 def axis(name: str, value: int, x: Tensor) -> int:
     """A valid axis of x, or IndexError."""
     n = x.ndim
+    if not isinstance(value, int):
+        integer(name, value, -n, n - 1)
     if not -n <= value < n:
         raise IndexError(f"`{name}` must be in [{-n}, {n}) for shape {tuple(x.shape)}, got {value}")
     return value
@@ -71,8 +74,28 @@ def several(name: str, value: Any, n: int, least: int = 0) -> tuple[int, ...]:
 
 def probability(name: str, p: float) -> None:
     """In [0, 1], or ValueError."""
+    if type(p) is not float:
+        number(name, p)
     if not 0 <= p <= 1:
         raise ValueError(f"`{name}` must be a probability in [0, 1], got {p}")
+
+
+def eps(value: float | None) -> None:
+    """What keeps a division from 0: finite and ≥ 0, or None where the caller knows better."""
+    if value is not None and not (type(value) is float and 0 <= value < 1):
+        number("eps", value, 0)
+
+
+def sizes(**given: Any) -> None:
+    """Integers ≥ 0."""
+    for name, value in given.items():
+        integer(name, value, 0)
+
+
+def numbers(**given: Any) -> None:
+    """Finite numbers."""
+    for name, value in given.items():
+        number(name, value)
 
 
 def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:

@@ -10,6 +10,7 @@ from ...backend.array.manipulation import broadcast_to, repeat, reshape
 from ...backend.array.random import default_generator
 from ...backend.device.devices import namespace_of
 from ...backend.device.dtypes import float32
+from ...backend.device.options import number
 from ...backend.nn import attention as primitives
 from ...backend.tape.autograd import _mode
 from ...backend.tape.tensor import Tensor
@@ -84,6 +85,8 @@ def scaled_dot_product_attention(
     """
     _check_arguments(query, key, value, attn_mask, dropout_p, is_causal)
     lead, (q, k, v) = _by_heads(query, key, value, enable_gqa)
+    if scale is not None:
+        number("scale", scale)
     full = (*q.shape[:3], key.shape[-2])
     mask = None if attn_mask is None else _mask_by_heads(attn_mask, (*lead, *full[2:]))
     if mask is not None and _mode.cast is not None and mask.dtype == float32:

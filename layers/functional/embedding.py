@@ -13,7 +13,9 @@ from ...backend.array.manipulation import astype, expand_dims
 from ...backend.device import devices
 from ...backend.device.dtypes import bool as boolean
 from ...backend.device.dtypes import int64, is_integral
+from ...backend.device.options import integer, number
 from ...backend.nn import embedding as primitives
+from ...backend.nn.loss import read
 from ...backend.tape.sharing import changed
 from ...backend.tape.tensor import Tensor, innermost, wrap
 from . import _check as check
@@ -37,7 +39,8 @@ def embedding(
 ) -> Tensor:
     """Rows of a table at indices: y = W[i].
 
-    Gradients are always dense. Indices are checked on a CPU, where that does not wait for anything.
+    Gradients are always dense. Indices are checked where that does not wait for anything: on a CPU and in the emulator. On
+    a GPU a row of the result is NaN where there is no such row in the table.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ def embedding(
     ValueError
         If `weight` does not have two axes, or `padding_idx` is none of its rows.
     IndexError
-        If an index is outside the table (on a CPU).
+        If an index is outside the table (not on a GPU).
 
     Examples
     --------
@@ -88,6 +91,8 @@ def embedding(
         padding_idx %= rows
     primitives.check_indices(innermost(input), rows)
     if max_norm is not None:
+        number("max_norm", max_norm, 0)
+        number("norm_type", norm_type, above=0, infinite=True)
         _limit_norms(weight, input, float(max_norm), float(norm_type))
     y = primitives.embedding(input, weight, padding_idx=padding_idx)
     if scale_grad_by_freq:
@@ -146,7 +151,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     ValueError
         If `num_classes` is neither positive nor −1, or −1 for an empty tensor.
     IndexError
-        If an index is outside 0 … num_classes − 1 (on a CPU).
+        If an index is outside 0 … num_classes − 1 (not on a GPU: there the vector is 0).
 
     Examples
     --------
@@ -160,9 +165,11 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if not tensor.size:
             raise ValueError("`num_classes` must be given for an empty tensor, got -1")
         num_classes = int(devices.namespace_of(raw).max(raw)) + 1
+    integer("num_classes", num_classes)
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be positive, or -1 to be found, got {num_classes}")
-    if type(raw) is np.ndarray and raw.size and not 0 <= raw.min() <= raw.max() < num_classes:
-        raise IndexError(f"`tensor` must hold indices in [0, {num_classes}), got {raw.min()} … {raw.max()}")
+    seen = read(raw)
+    if seen is not None and seen.size and not 0 <= seen.min() <= seen.max() < num_classes:
+        raise IndexError(f"`tensor` must hold indices in [0, {num_classes}), got {seen.min()} … {seen.max()}")
     classes = arange(num_classes, dtype=tensor.dtype, device=tensor.device)
     return astype(equal(expand_dims(tensor, axis=-1), classes), int64)

@@ -43,14 +43,15 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activat
     (2, 4)
     """
     try:
-        w = weight.data
+        x, w = input.data, weight.data
+        rows, columns = w.shape
         fits = (
-            input.data.shape[-1] == w.shape[1]
-            and input.data.dtype == w.dtype
-            and (bias is None or bias.data.shape == w.shape[:1])
+            x.shape[-1] == columns
+            and (x.dtype is w.dtype or x.dtype == w.dtype)
+            and (bias is None or bias.data.shape == (rows,))
             and (activation is None or activation in primitives.ACTIVATIONS)
         )
-    except (AttributeError, IndexError):
+    except (AttributeError, IndexError, ValueError):
         fits = False
     if not fits:
         return _linear(input, weight, bias, activation)

@@ -7,6 +7,7 @@ some of them).
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from ...backend.array.manipulation import astype, broadcast_shape
 from ...backend.array.reductions import sum
 from ...backend.device.dtypes import is_integral, is_real_floating
+from ...backend.device.options import number
 from ...backend.nn import loss as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
@@ -218,8 +220,8 @@ def huber_loss(
     >>> F.huber_loss(weft.tensor([0.5, 3.0]), weft.zeros(2), reduction="none")
     tensor([0.125, 2.5  ])
     """
-    if not delta > 0:
-        raise ValueError(f"`delta` must be positive, got {delta}")
+    if not (type(delta) is float and 0 < delta < math.inf):
+        number("delta", delta, above=0)
     target = _prepare(input, target, reduction, same_shape=False)
     if weight is None:
         return primitives.huber_loss(input, target, reduction=reduction, delta=delta)
@@ -274,8 +276,10 @@ def smooth_l1_loss(
     >>> F.smooth_l1_loss(weft.tensor([0.5, 3.0]), weft.zeros(2), reduction="none")
     tensor([0.125, 2.5  ])
     """
-    if beta < 0:
-        raise ValueError(f"`beta` must not be negative, got {beta}")
+    if not (type(beta) is float and 0 <= beta < math.inf):
+        number("beta", beta)
+        if beta < 0:
+            raise ValueError(f"`beta` must not be negative, got {beta}")
     reduction = legacy_reduction(size_average, reduce, reduction)
     return primitives.smooth_l1_loss(
         input, _prepare(input, target, reduction, same_shape=False), reduction=reduction, beta=beta
@@ -590,7 +594,11 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
-    if not _is_matrix_and_indices(input, target) or weight is not None or reduction not in REDUCTIONS:
+    is_usual = _is_matrix_and_indices(input, target) and weight is None
+    is_plain = is_usual and ignore_index == -100 and not label_smoothing and reduction == "mean"
+    if is_plain and type(target.data) is np.ndarray:  # whose indices the primitive looks at
+        return primitives.softmax_cross_entropy(input, target)  # keywords cost a small model a tenth of its loss
+    if not is_usual or reduction not in REDUCTIONS:
         _check_input(input, target)
         if target.shape == input.shape and is_real_floating(target.data.dtype):
             _check_class_options(input, weight, reduction)
@@ -603,10 +611,8 @@ def cross_entropy(
             _check_classes(input, target, weight, reduction)
     if type(target.data) is not np.ndarray and is_integral(target.data.dtype):  # NumPy's the primitive looks at
         primitives.check_targets(target.data, _classes(input), ignore_index)
-    if not 0 <= label_smoothing <= 1:
+    if type(label_smoothing) is not float or not 0 <= label_smoothing <= 1:
         check.probability("label_smoothing", label_smoothing)
-    if weight is None and ignore_index == -100 and not label_smoothing and reduction == "mean":
-        return primitives.softmax_cross_entropy(input, target)  # keywords cost a small model a tenth of its loss
     return primitives.softmax_cross_entropy(
         input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
     )
@@ -735,6 +741,7 @@ def hinge_embedding_loss(
     >>> F.hinge_embedding_loss(weft.tensor([0.25, 0.25]), weft.tensor([1, -1]), reduction="none")
     tensor([0.25, 0.75])
     """
+    number("margin", margin)
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=True)
     return primitives.hinge_embedding_loss(input, target, margin=margin, reduction=reduction)
@@ -797,6 +804,7 @@ def multi_margin_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     check.one_of("p", p, (1, 2))
+    number("margin", margin)
     _check_input(input, target)
     if input.ndim > 2:
         raise ValueError(f"`input` must have shape (N, C) or (C,), got {tuple(input.shape)}")

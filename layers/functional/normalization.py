@@ -8,6 +8,7 @@ from typing import Any
 
 from ...backend.array.manipulation import reshape, tile
 from ...backend.device import devices
+from ...backend.device.options import number
 from ...backend.nn import normalization as primitives
 from ...backend.tape.autograd import is_computed_again
 from ...backend.tape.sharing import changed
@@ -93,6 +94,7 @@ def batch_norm(
     tensor([[-1.],
             [ 1.]])
     """
+    check.eps(eps)
     running = (("running_mean", running_mean), ("running_var", running_var))
     _check_channels(input, *running, ("weight", weight), ("bias", bias))
     if not training:
@@ -104,6 +106,8 @@ def batch_norm(
         raise ValueError(
             f"`input` must have more than one value per channel in training, got shape {tuple(shape)}; use eval()"
         )
+    if type(momentum) is not float or not 0 <= momentum <= 1:
+        number("momentum", momentum, 0, 1)
     y, mean, var = primitives.batch_norm(input, weight, bias, eps=eps)
     if running_mean is not None and running_var is not None:
         _update_running(running_mean, innermost(mean), momentum)
@@ -161,6 +165,7 @@ def instance_norm(
     tensor([[[-1.,  1.],
              [-1.,  1.]]])
     """
+    check.eps(eps)
     running = (("running_mean", running_mean), ("running_var", running_var))
     _check_channels(input, *running, ("weight", weight), ("bias", bias))
     if not use_input_stats:
@@ -221,11 +226,14 @@ def group_norm(
         raise ValueError(
             f"`num_groups` must divide the {input.shape[1]} channels of `input` {tuple(input.shape)}, got {num_groups}"
         )
+    check.eps(eps)
     return primitives.group_norm(input, weight, bias, num_groups=num_groups, eps=eps)
 
 
 def _check_last(input: Tensor, normalized_shape: Sequence[int], *affine: tuple[str, Tensor | None]) -> int:
     check.floating("input", input)
+    if not isinstance(normalized_shape, list | tuple):
+        raise TypeError(f"`normalized_shape` must be a sequence of lengths, such as (8,), got {normalized_shape!r}")
     wanted = tuple(normalized_shape)
     n = len(wanted)
     if not n or input.data.shape[-n:] != wanted:
@@ -280,6 +288,7 @@ def layer_norm(
             [-1.,  1.]])
     """
     n = _check_last(input, normalized_shape, ("weight", weight), ("bias", bias))
+    check.eps(eps)
     return primitives.layer_norm(input, weight, bias, normalized_ndim=n, eps=eps)
 
 
@@ -318,4 +327,5 @@ def rms_norm(
     tensor([ 1., -1.])
     """
     n = _check_last(input, normalized_shape, ("weight", weight))
+    check.eps(eps)
     return primitives.rms_norm(input, weight, normalized_ndim=n, eps=eps)

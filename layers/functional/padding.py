@@ -10,6 +10,7 @@ import numpy as np
 
 from ...backend.array import indexing
 from ...backend.array.creation import asarray, full
+from ...backend.device.options import integer
 from ...backend.tape.tensor import Tensor
 from . import _check as check
 
@@ -60,6 +61,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """
     check.tensor("input", input)
     check.one_of("mode", mode, tuple(MODES))
+    for length in pad if isinstance(pad, list | tuple) else (pad,):
+        integer("pad", length)
     pad = tuple(map(operator.index, pad))
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ValueError(f"`pad` must hold two ints for each of at most {input.ndim} axes, got {len(pad)} of them")

@@ -334,19 +334,28 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] |
     return _adaptive(2, input, output_size)
 
 
+def check_windows(
+    n: int, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints = 1
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Kernel, stride, padding and dilation along n axes, after a check of all that can be known without an input."""
+    kernels = check.several("kernel_size", kernel_size, n, 1)
+    strides = kernels if stride is None else check.several("stride", stride, n, 1)
+    paddings = check.several("padding", padding, n)
+    dilations = check.several("dilation", dilation, n, 1)
+    for k, p in zip(kernels, paddings):
+        if 2 * p > k:
+            raise ValueError(f"`padding` must be at most half of `kernel_size` {kernels}, got {paddings}")
+    return kernels, strides, paddings, dilations
+
+
 def _windows(
     n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Kernel, stride, padding and dilation along two axes, after a check of the input and of what they do to it."""
     check.floating("input", input)
     check_axes(n, input)
-    kernels = check.several("kernel_size", kernel_size, n, 1)
-    strides = kernels if stride is None else check.several("stride", stride, n, 1)
-    paddings = check.several("padding", padding, n)
-    dilations = check.several("dilation", dilation, n, 1)
+    kernels, strides, paddings, dilations = check_windows(n, kernel_size, stride, padding, dilation)
     for size, k, s, p, d in zip(input.shape[-n:], kernels, strides, paddings, dilations):
-        if 2 * p > k:
-            raise ValueError(f"`padding` must be at most half of `kernel_size` {kernels}, got {paddings}")
         if primitives.windows(size, k, s, p, d, ceil_mode) < 1:
             got = f"got {size} + {2 * p} of padding, in shape {tuple(input.shape)}"
             raise ValueError(f"`input` must be at least as large as the window, which spans {d * (k - 1) + 1}, {got}")

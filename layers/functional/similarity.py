@@ -10,6 +10,7 @@ from ...backend.array.manipulation import astype
 from ...backend.array.reductions import max, sum
 from ...backend.array.sums import is_half
 from ...backend.device.dtypes import float32
+from ...backend.device.options import number
 from ...backend.tape.tensor import Tensor
 from . import _check as check
 
@@ -53,6 +54,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps
     check.floating("input", input)
     for d in dim if isinstance(dim, tuple) else (dim,):
         check.axis("dim", d, input)
+    number("p", p, infinite=True)
     wide = _widened(input)
     return astype(divide(wide, _norm(wide, p, dim, eps)), input.dtype, copy=False)
 

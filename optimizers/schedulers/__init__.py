@@ -1,5 +1,8 @@
 """Learning-rate schedules, with the names and trajectories of `torch.optim.lr_scheduler`, and some more."""
 
+from typing import TYPE_CHECKING
+
+from ...backend.device.options import UnknownName
 from .composite import ChainedScheduler, ReduceLROnPlateau, SequentialLR
 from .cyclic import CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR, WarmupCosineLR
 from .decay import (
@@ -37,3 +40,9 @@ __all__ = [
     "StepLR",
     "WarmupCosineLR",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

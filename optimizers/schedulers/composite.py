@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from ...backend.device.options import integer, number
 from ...backend.tape.tensor import Tensor
 from ..optimizer import Optimizer
 from .schedule import LRScheduler, _checked, append_shared, per_group
@@ -63,6 +64,10 @@ class SequentialLR(LRScheduler):
             raise ValueError(
                 f"`milestones` must be one fewer than the {len(schedulers)} schedulers, got {len(milestones)}"
             )
+        for i, milestone in enumerate(milestones):
+            integer(f"milestones[{i}]", milestone, 0)
+        if list(milestones) != sorted(milestones):
+            raise ValueError(f"`milestones` must be in rising order, got {list(milestones)}")
         self.optimizer = optimizer
         self._schedulers, self._milestones = list(schedulers), list(milestones)
         self.last_epoch = last_epoch + 1
@@ -238,8 +243,14 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ):
         self.optimizer = _checked(self, optimizer)
+        number("factor", factor)
         if not factor < 1:
             raise ValueError(f"`factor` must be < 1, got {factor}")
+        number("factor", factor, 0)
+        integer("patience", patience, 0)
+        integer("cooldown", cooldown, 0)
+        number("threshold", threshold, 0)
+        number("eps", eps, 0)
         if mode not in ("min", "max"):
             raise ValueError(f"`mode` must be 'min' or 'max', got {mode!r}")
         if threshold_mode not in ("rel", "abs"):
@@ -247,6 +258,8 @@ class ReduceLROnPlateau(LRScheduler):
         self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.min_lrs = per_group("min_lr", optimizer, min_lr)
+        for least in self.min_lrs:
+            number("min_lr", least, 0)
         self.best = math.inf if mode == "min" else -math.inf
         self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
         self._last_lr = [group["lr"] for group in optimizer.param_groups]
@@ -267,6 +280,8 @@ class ReduceLROnPlateau(LRScheduler):
         >>> schedule.best
         0.5
         """
+        if isinstance(metrics, str) or not hasattr(metrics, "__float__"):
+            raise TypeError(f"`metrics` must be a number, got {metrics!r}")
         metric = float(metrics)
         self.last_epoch += 1
         if self._improves(metric):

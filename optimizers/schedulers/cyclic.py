@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ...backend.device.options import integer, number
 from ..optimizer import Optimizer
 from .schedule import LRScheduler, MomentumCycle, _checked, append_shared, per_group, share
 
@@ -52,6 +53,8 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
+        number("T_max", T_max, above=0)
+        number("eta_min", eta_min, 0)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -119,8 +122,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):
         for name, value in (("T_0", T_0), ("T_mult", T_mult)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be an integer ≥ 1, got {value}")
+            integer(name, value, 1)
+        number("eta_min", eta_min, 0)
         self.T_0, self.T_i, self.T_mult, self.eta_min, self.T_cur = T_0, T_0, T_mult, eta_min, float(last_epoch)
         super().__init__(optimizer, last_epoch)
 
@@ -213,6 +216,9 @@ class WarmupCosineLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, warmup_steps: int, total_steps: int, eta_min: float = 0.0, last_epoch: int = -1
     ):
+        number("warmup_steps", warmup_steps)
+        number("total_steps", total_steps)
+        number("eta_min", eta_min, 0)
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(f"`warmup_steps` must be in [0, total_steps), got {warmup_steps} of {total_steps}")
         self.warmup_steps, self.total_steps, self.eta_min = warmup_steps, total_steps, eta_min
@@ -313,12 +319,17 @@ class OneCycleLR(LRScheduler):
         _checked(self, optimizer)
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
-                raise ValueError("`total_steps` must be given, or both `epochs` and `steps_per_epoch`")
+                got = f"got total_steps=None, epochs={epochs} and steps_per_epoch={steps_per_epoch}"
+                raise ValueError(f"`total_steps` must be given, or both `epochs` and `steps_per_epoch`, {got}")
+            integer("epochs", epochs, 1)
+            integer("steps_per_epoch", steps_per_epoch, 1)
             total_steps = epochs * steps_per_epoch
-        if not isinstance(total_steps, int) or total_steps < 1:
-            raise ValueError(f"`total_steps` must be an integer ≥ 1, got {total_steps}")
-        if not 0 <= pct_start <= 1:
-            raise ValueError(f"`pct_start` must be in [0, 1], got {pct_start}")
+        integer("total_steps", total_steps, 1)
+        number("pct_start", pct_start, 0, 1)
+        number("div_factor", div_factor, above=0)
+        number("final_div_factor", final_div_factor, above=0)
+        for high in per_group("max_lr", optimizer, max_lr):
+            number("max_lr", high, 0)
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"`anneal_strategy` must be 'cos' or 'linear', got {anneal_strategy!r}")
         self.total_steps, self.anneal_strategy, self.cycle_momentum = total_steps, anneal_strategy, cycle_momentum
@@ -450,6 +461,13 @@ class CyclicLR(LRScheduler):
             )
         base_lrs = per_group("base_lr", optimizer, base_lr)
         self.max_lrs = per_group("max_lr", optimizer, max_lr)
+        for low, high in zip(base_lrs, self.max_lrs):
+            number("base_lr", low, 0)
+            number("max_lr", high, 0)
+        number("step_size_up", step_size_up, above=0)
+        if step_size_down is not None:
+            number("step_size_down", step_size_down, above=0)
+        number("gamma", gamma, 0)
         self.up, self.total = float(step_size_up), float(step_size_up + (step_size_down or step_size_up))
         self.mode, self.gamma, self.scale_fn, self.scale_mode = mode, gamma, scale_fn, scale_mode
         self.cycle_momentum = cycle_momentum

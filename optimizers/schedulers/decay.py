@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from ...backend.device.options import integer, number
 from ..optimizer import Optimizer
 from .schedule import LRScheduler, append_shared, per_group
 
@@ -172,6 +173,8 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1):
+        integer("step_size", step_size, 1)
+        number("gamma", gamma, 0)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -218,6 +221,10 @@ class MultiStepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
+        number("gamma", gamma, 0)
+        milestones = list(milestones) if isinstance(milestones, Iterable) else [milestones]
+        for i, milestone in enumerate(milestones):
+            integer(f"milestones[{i}]", milestone, 0)
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
@@ -266,8 +273,8 @@ class ConstantLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):
-        if not 0 < factor <= 1:
-            raise ValueError(f"`factor` must be in (0, 1], got {factor}")
+        number("factor", factor, above=0, high=1)
+        integer("total_iters", total_iters, 0)
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -329,10 +336,9 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ):
-        if not 0 < start_factor <= 1:
-            raise ValueError(f"`start_factor` must be in (0, 1], got {start_factor}")
-        if not 0 <= end_factor <= 1:
-            raise ValueError(f"`end_factor` must be in [0, 1], got {end_factor}")
+        number("start_factor", start_factor, above=0, high=1)
+        number("end_factor", end_factor, 0, 1)
+        integer("total_iters", total_iters, 0)
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -383,6 +389,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1):
+        number("gamma", gamma, 0)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -429,6 +436,8 @@ class PolynomialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):
+        integer("total_iters", total_iters, 1)
+        number("power", power, 0)
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
@@ -480,8 +489,8 @@ class InverseTimeLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, decay_rate: float = 1.0, decay_steps: float = 1, last_epoch: int = -1):
-        if decay_rate < 0:
-            raise ValueError(f"`decay_rate` must be ≥ 0, got {decay_rate}")
+        number("decay_rate", decay_rate, 0)
+        number("decay_steps", decay_steps)
         if decay_steps <= 0:
             raise ValueError(f"`decay_steps` must be > 0, got {decay_steps}")
         self.decay_rate, self.decay_steps = decay_rate, decay_steps
@@ -536,6 +545,8 @@ class NoamLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, d_model: int, warmup_steps: int = 4000, last_epoch: int = -1):
+        number("d_model", d_model)
+        number("warmup_steps", warmup_steps)
         if d_model < 1 or warmup_steps < 1:
             raise ValueError(f"`d_model` and `warmup_steps` must be ≥ 1, got {d_model} and {warmup_steps}")
         self.d_model, self.warmup_steps = d_model, warmup_steps

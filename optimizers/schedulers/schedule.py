@@ -8,6 +8,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
+from ...backend.device.options import integer
 from ..optimizer import Optimizer
 
 __all__ = ["LRScheduler"]
@@ -62,13 +63,14 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1):
         self.optimizer = _checked(self, optimizer)
+        integer("last_epoch", last_epoch, -1)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"`initial_lr` must be in param_groups[{i}] to resume from last_epoch={last_epoch}: load the "
-                    "optimizer's state_dict first, or start with last_epoch=-1"
+                    f"`initial_lr` must be in param_groups[{i}] to resume from last_epoch={last_epoch}, got a group without "
+                    "it: load the optimizer's state_dict first, or start with last_epoch=-1"
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch

@@ -48,7 +48,11 @@ class TestEncode:
         parts = {"train": np.array([14, 0, 7, 0, 7, 14], np.uint8), "test": [7, 7], "dev": np.array([], int)}
         coded, names = encode_labels(parts)
         assert names == ("0", "7", "14")
-        assert {part: y.tolist() for part, y in coded.items()} == {"train": [2, 0, 1, 0, 1, 2], "test": [1, 1], "dev": []}
+        assert {part: y.tolist() for part, y in coded.items()} == {
+            "train": [2, 0, 1, 0, 1, 2],
+            "test": [1, 1],
+            "dev": [],
+        }
         assert {y.dtype for y in coded.values()} == {np.dtype(np.int64)}
 
     @pytest.mark.parametrize("y", [[0, 1, 2], [2, 0, 1, 1], [0, 1] * 5, [0]])
@@ -72,12 +76,12 @@ class TestEncode:
     @pytest.mark.parametrize(
         ("parts", "num_classes", "message"),
         [
-            ({"train": [0, 1, 2, 100_000_000]}, None, "`d: y_train`: expected class labels, which come again and again, found 4 distinct labels of 4 samples, up to 100000000; classes: load_npz(path, num_classes=4)"),
+            ({"train": [0, 1, 2, 100_000_000]}, None, "`d: y_train`: expected class labels, which come again and again, found 4"),
             ({"train": np.arange(50) * 1000}, None, "found 50 distinct labels of 50 samples, up to 49000"),
             ({"train": [0, 1, 9]}, 2, "`d: y_train`: expected 2 classes, found 3 distinct labels, 0 … 9; check the number"),
-            ({"train": [0, 1, -1, 0]}, None, "`d: y_train`: expected labels ≥ 0, found -1 at position 2; leave out"),
-            ({"train": [0, 7, 0, 7], "test": [7, 3]}, None, "`d: y_test`: expected one of the 2 labels of y_train, 0 … 7, found 3 at position 1 (1 such)"),
-            ({"train": [0, 7, 0, 7], "test": [0.5]}, None, "`d: y_test`: expected integer class labels, found fractions, of dtype float64"),
+            ({"train": [0, 1, -1, 0]}, None, "`d: y_train`: expected labels 0 … 1, found -1 at position 2; leave out"),
+            ({"train": [0, 7, 0, 7], "test": [7, 3]}, None, "one of the 2 labels of y_train, 0 … 7, found 3 at position 1"),
+            ({"train": [0, 7, 0, 7], "test": [0.5]}, None, "`d: y_test`: expected integer class labels, found fractions"),
             ({"train": [0, 1, 0, 1], "test": [2]}, None, "`d: y_test`: expected labels 0 … 1, found 2 at position 0"),
         ],
     )  # fmt: skip
@@ -89,7 +93,7 @@ class TestEncode:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.eye(3), "expected integer class labels (N,), found one-hot rows of shape (3, 3); give the index of the 1: y.argmax(axis=1)"),
+        (np.eye(3), "(N,), found one-hot rows of shape (3, 3); give the index of the 1: y.argmax(axis=1)"),
         (np.eye(3) == 1, "found one-hot rows of shape (3, 3)"),
         ([0.5], "found fractions, of dtype float64"),
         (["cat", "dog"], "found dtype <U3; number the names: names, y = np.unique(y, return_inverse=True)"),

@@ -46,6 +46,8 @@ class TestTrainDevTest:
             ({"test": 1.5}, "`test` must be a fraction below 1 or a number of samples below 100, got 1.5"),
             ({"dev": -0.1}, "`dev` must be a fraction below 1 or a number of samples below 100, got -0.1"),
             ({"test": 100}, "`test` must be a fraction below 1 or a number of samples below 100, got 100"),
+            ({"test": float("nan")}, "`test` must be a fraction below 1 or a number of samples below 100, got nan"),
+            ({"test": "10"}, "`test` must be a fraction below 1 or a number of samples below 100, got '10'"),
             ({"test": 0}, "must leave samples for `train`, .* got dev=0 and test=0 of 100"),
             ({"dev": 0.5, "test": 0.5}, "must leave samples for `train`, .* got dev=50 and test=50 of 100"),
         ],
@@ -53,6 +55,30 @@ class TestTrainDevTest:
     def test_sizes_that_do_not_fit(self, data, sizes, message):
         with pytest.raises(ValueError, match=message):
             train_dev_test_split(data, **sizes)
+
+    @pytest.mark.parametrize(
+        ("labels", "sizes", "message"),
+        [
+            (np.arange(100) == 7, {}, "`stratify` needs two samples .* got a single one of class True"),
+            (np.repeat([0, 1, 2], [60, 38, 2]), {"dev": 50, "test": 25}, None),
+            (np.arange(100) // 2, {"test": 20}, "`stratify` needs a sample of each of the 50 .* got a part of 20"),
+            (np.arange(99), {}, r"`stratify` must hold a class for each of the 100 samples, got shape \(99,\)"),
+            (np.linspace(0, 1, 100), {}, "`stratify` must hold a class for each of the 100 samples, .* dtype float64"),
+        ],
+    )  # fmt: skip
+    def test_classes_that_cannot_be_shared_out(self, data, labels, sizes, message):
+        if message is None:
+            assert len(train_dev_test_split(data, stratify=labels, **sizes).train) == 25
+            return
+        with pytest.raises(ValueError, match=message):
+            train_dev_test_split(data, stratify=labels, **sizes)
+
+
+@pytest.mark.parametrize("n_splits", [0, 1, 101, 2.0, "3"])
+def test_numbers_of_folds(data, n_splits):
+    for split in (lambda: k_fold(data, n_splits), lambda: stratified_k_fold(LABELS, n_splits)):
+        with pytest.raises(ValueError, match=f"`n_splits` must be an integer from 2 to .*, got {n_splits!r}"):
+            split()
 
 
 def test_k_fold(data):

@@ -17,6 +17,7 @@ from weft.kernels import (
     normalization,
     pooling,
     random,
+    recurrent,
     reductions,
 )  # fmt: skip
 from weft.kernels.emulator import build
@@ -27,7 +28,8 @@ SOURCES = {  # by namespace
     "batch_normalization": "batch_normalization.cu", "channel_last": "channel_last.cu", "convolution": "convolution.cu",
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
-    "normalization": "normalization.cu", "pooling": "pooling.cu", "random_numbers": "random.cu", "reductions": "reductions.cu",
+    "normalization": "normalization.cu", "pooling": "pooling.cu", "random_numbers": "random.cu", "recurrent": "recurrent.cu",
+    "reductions": "reductions.cu",
 }  # fmt: skip
 HEADERS = ("neighbours.cuh", "philox.cuh", "windows.cuh", "attention.cuh", "implicit_gemm.cuh")
 
@@ -45,6 +47,7 @@ BOTH = {
     "normalization::ADDERS": normalization.ADDERS,
     "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "random_numbers::THREADS": random.THREADS,
+    "recurrent::THREADS": recurrent.THREADS,
     "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
 }  # fmt: skip
 

@@ -17,6 +17,16 @@ from weft import layers as nn
 LABELS, SIGNS, LOGITS = np.array([0, 2, 1]), np.array([[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]), (3, 4)
 UNIT = np.array([[0.2, 0.7], [0.9, 0.4], [0.5, 0.1]])
 
+
+class Attending(nn.MultiheadAttention):
+    """Attention to itself, of one Tensor that gives one."""
+
+    def forward(self, x):
+        return super().forward(x, x, x)[0]
+
+
+SIZED = {"dim_feedforward": 6, "dropout": 0.1, "batch_first": True}  # what Transformers have in common
+
 # name: (constructor, inputs: a shape means normal random numbers, output's shape)
 LAYERS = {
     # --- maps
@@ -28,6 +38,13 @@ LAYERS = {
     "Conv2d": (lambda: nn.Conv2d(2, 4, 3, padding=1, groups=2), [(2, 2, 5, 4)], (2, 4, 5, 4)),
     "ConvTranspose1d": (lambda: nn.ConvTranspose1d(4, 2, 2, stride=2), [(2, 4, 5)], (2, 2, 10)),
     "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 2, 3, stride=2, output_padding=1), [(1, 4, 3, 2)], (1, 2, 8, 6)),
+    # --- recurrent
+    "RNN": (lambda: nn.RNN(3, 4, 2), [(5, 2, 3)], (5, 2, 4)),
+    "LSTM": (lambda: nn.LSTM(3, 4, bidirectional=True), [(5, 2, 3)], (5, 2, 8)),
+    "GRU": (lambda: nn.GRU(3, 4, batch_first=True), [(2, 5, 3)], (2, 5, 4)),
+    "RNNCell": (lambda: nn.RNNCell(3, 4), [(5, 3)], (5, 4)),
+    "LSTMCell": (lambda: nn.LSTMCell(3, 4), [(5, 3)], (5, 4)),
+    "GRUCell": (lambda: nn.GRUCell(3, 4), [(5, 3)], (5, 4)),
     # --- pooling
     "MaxPool1d": (lambda: nn.MaxPool1d(3, 2), [(2, 2, 9)], (2, 2, 4)),
     "MaxPool2d": (lambda: nn.MaxPool2d(2, ceil_mode=True), [(2, 2, 5, 4)], (2, 2, 3, 2)),
@@ -60,6 +77,26 @@ LAYERS = {
     "Residual": (lambda: nn.Residual(nn.Linear(3, 3), nn.Linear(3, 3)), [(5, 3)], (5, 3)),
     "Flatten": (nn.Flatten, [(2, 3, 4)], (2, 12)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), [(4, 6)], (4, 2, 3)),
+    # --- attention
+    "MultiheadAttention": (lambda: Attending(4, 2, 0.1, add_bias_kv=True, batch_first=True).eval(), [(3, 5, 4)], (3, 5, 4)),
+    # (few heads: the emulator takes its time for each)
+    "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(4, 2, **SIZED).eval(), [(1, 5, 4)], (1, 5, 4)),
+    "TransformerDecoderLayer": (
+        lambda: nn.TransformerDecoderLayer(4, 1, norm_first=True, **SIZED).eval(), [(1, 5, 4), (1, 2, 4)], (1, 5, 4),
+    ),
+    "TransformerEncoder": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 1, activation="gelu", **SIZED), 2).eval(),
+        [(1, 5, 4)], (1, 5, 4),
+    ),
+    "TransformerDecoder": (
+        lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 1, **SIZED), 1, nn.LayerNorm(4)).eval(),
+        [(1, 5, 4), (1, 2, 4)], (1, 5, 4),
+    ),
+    "Transformer": (lambda: nn.Transformer(4, 1, 1, 1, **SIZED).eval(), [(1, 5, 4), (1, 2, 4)], (1, 2, 4)),
+    "SwiGLUBlock": (lambda: nn.SwiGLUBlock(4, 6, 3, bias=True), [(3, 5, 4)], (3, 5, 3)),
+    "SinusoidalPositionalEncoding": (lambda: nn.SinusoidalPositionalEncoding(4), [(5, 3, 4)], (5, 3, 4)),
+    "LearnedPositionalEncoding": (lambda: nn.LearnedPositionalEncoding(6, 4), [(5, 3, 4)], (5, 3, 4)),
+    "RotaryEmbedding": (lambda: nn.RotaryEmbedding(4), [(3, 2, 5, 6)], (3, 2, 5, 6)),
     # --- losses
     **{
         name: (getattr(nn, name), [(3, 2), SIGNS], ())
@@ -70,6 +107,7 @@ LAYERS = {
     "BCELoss": (nn.BCELoss, [UNIT, UNIT[::-1].copy()], ()),
     "BCEWithLogitsLoss": (lambda: nn.BCEWithLogitsLoss(pos_weight=weft.tensor([2.0, 3.0])), [(3, 2), UNIT], ()),
     "CrossEntropyLoss": (lambda: nn.CrossEntropyLoss(weft.ones(4)), [LOGITS, LABELS], ()),
+    "LinearCrossEntropyLoss": (lambda: nn.LinearCrossEntropyLoss(4, 5, bias=True), [LOGITS, LABELS], ()),
     "NLLLoss": (nn.NLLLoss, [LOGITS, LABELS], ()),
     "KLDivLoss": (lambda: nn.KLDivLoss(reduction="batchmean"), [(3, 2), UNIT], ()),
     "MultiMarginLoss": (nn.MultiMarginLoss, [LOGITS, LABELS], ()),
@@ -77,17 +115,21 @@ LAYERS = {
 for name, (case, *_) in harness.public("layer").items():
     (output,) = case.expected("float64")
     LAYERS.setdefault(name, (functools.partial(case.layer, **case.face), list(case.args), np.shape(output)))
-WITHOUT_FORWARD = {"Module", "ModuleDict", "ModuleList"}
+WITHOUT_FORWARD = {"Module", "ModuleDict", "ModuleList", "RNNBase", "RNNCellBase"}
 TESTED_ELSEWHERE = {
     "Buffer",
     "Parameter",
+    "KeyValueCache",
+    "LayerCache",
     "Perceptron",
     "LayerSummary",
+    "LinearCrossEntropyOptions",
     "Summary",
     "summary",
     "functional",
     "init",
     "models",
+    "utils",
 }
 
 each = pytest.mark.parametrize("name", LAYERS)
@@ -108,12 +150,17 @@ def make(name, device="cpu"):
     return LAYERS[name][0]().double().to(device)
 
 
+def first(y):
+    """The output, of a layer that returns states beside it."""
+    return y[0] if isinstance(y, tuple) else y
+
+
 def run(layer, inputs, device="cpu", *, grad=False):
     """The weighted sum of the output, its gradients, and the output."""
     tensors = [weft.asarray(a, device=device) for a in inputs]
     if grad and tensors[0].dtype == weft.float64:
         tensors[0].requires_grad_()
-    y = layer(*tensors)
+    y = first(layer(*tensors))
     weights = np.random.default_rng(3).standard_normal(y.shape)
     loss = (y * weft.asarray(weights, device=device)).sum()
     if grad and loss.requires_grad:
@@ -176,7 +223,7 @@ def test_half_precision_stays(name, dtype, accelerator):
         tensors = [t.to(getattr(weft, dtype)) if t.dtype == weft.float64 else t for t in tensors]
         if inputs[0].dtype == float:
             tensors[0].requires_grad_()
-        y = layer(*tensors)
+        y = first(layer(*tensors))
         assert str(y.dtype) == dtype
         scale = max(1.0, np.abs(expected).max())
         got = y.detach().cpu().numpy().astype(float)
@@ -220,7 +267,10 @@ SIZES = {
     "Linear": (2, 3), "Bilinear": (2, 3, 4), "DropConnect": (2, 3), "Embedding": (2, 3), "Perceptron": (2,),
     "PReLU": (3,), "Conv1d": (2, 4, 3), "Conv2d": (2, 4, 3), "ConvTranspose1d": (2, 4, 3), "ConvTranspose2d": (2, 4, 3),
     "BatchNorm1d": (3,), "BatchNorm2d": (3,), "InstanceNorm1d": (3,), "InstanceNorm2d": (3,), "LayerNorm": (3,),
-    "GroupNorm": (2, 4), "RMSNorm": (3,),
+    "GroupNorm": (2, 4), "RMSNorm": (3,), "RNN": (2, 3), "LSTM": (2, 3), "GRU": (2, 3), "RNNCell": (2, 3), "LSTMCell": (2, 3),
+    "GRUCell": (2, 3), "MultiheadAttention": (4, 2), "TransformerEncoderLayer": (4, 2, 3),
+    "TransformerDecoderLayer": (4, 2, 3), "Transformer": (4, 2, 1, 1, 3), "SwiGLUBlock": (3, 4),
+    "LearnedPositionalEncoding": (3, 4),
 }  # fmt: skip
 
 

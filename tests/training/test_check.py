@@ -214,3 +214,67 @@ def test_reprs():
     parts = [optim.schedulers.ConstantLR(ours.optimizer, 0.5, 2), ours.scheduler]
     nested = repr(optim.schedulers.SequentialLR(ours.optimizer, parts, [3]))
     assert nested.splitlines()[1].startswith("  ConstantLR(factor=0.5, total_iters=2, last_epoch=0")
+
+
+def arrays_with(name, value, at=7):
+    x, y = X.copy(), Y.copy()
+    if name == "x":
+        x[at, 1] = value
+    else:
+        y = value
+    return x, y
+
+
+class TestSaidAtTheStart:
+    """What data in memory are found to lack before anything is trained."""
+
+    REFUSED = [
+        (arrays_with("x", np.nan), "must be finite, got nan in sample 7; leave it out"),
+        (arrays_with("x", -np.inf), "must be finite, got -inf in sample 7"),
+        (arrays_with("y", Y[:, None]), "found shape (40, 1); one label per sample is wanted: y[:, 0]"),
+        (arrays_with("y", np.eye(2, dtype=int)[Y]), "found one-hot rows of shape (40, 2); give the index of the 1"),
+        (arrays_with("y", np.eye(2)[Y] * np.nan), "must be finite, got nan in sample 0"),
+        (arrays_with("y", Y.astype(float)), "found dtype float32; convert them with .astype(int)"),
+        (arrays_with("y", Y == 1), "expected integer class labels, found dtype bool"),
+        (arrays_with("y", Y - 1), "must hold classes ≥ 0, got -1 in sample"),
+        ((X[:0], Y[:0]), "must hold at least one batch, got none"),
+    ]  # fmt: skip
+
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize(("data", "message"), REFUSED, ids=[m for _, m in REFUSED])
+    def test_refused(self, data, message, device):
+        ours = trainer(device)
+        on_device = tuple(weft.asarray(a, device=device) for a in data)
+        for train, validation in ((data, None), ((X, Y), data), (on_device, None), ((X, Y), on_device)):
+            with pytest.raises(ValueError, match=re.escape(message)):
+                ours.fit(train, validation)
+        assert ours.step == 0
+
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    def test_accepted(self):
+        ours = trainer()
+        dataset = weft.data.ArrayDataset(*arrays_with("x", np.nan))
+        ours.fit(DataLoader(dataset, 8, transform=lambda x: np.nan_to_num(x).astype(np.float32)))
+        ours.fit((X, np.where(np.arange(40) == 3, -100, Y)), epochs=2)  # one that does not count
+        with pytest.warns(UserWarning, match="`y of train_loader` holds one class alone, 0: there is nothing to tell"):
+            ours.fit(X, Y * 0, epochs=3)
+        model = nn.Linear(3, 1)
+        own = Trainer(
+            model, lambda x, y: weft.where(weft.isnan(y), 0, x - y).abs().mean(), optim.SGD(model.parameters())
+        )
+        own.fit(X, np.where(X[:, :1] > 0, np.nan, X[:, :1]))
+        assert ours.epoch == 3
+
+    def test_real_targets(self):
+        ours = Trainer(model := nn.Linear(3, 1), nn.MSELoss(), optim.SGD(model.parameters()))
+        with pytest.raises(ValueError, match="`y of train_loader` must be finite, got inf in sample 3"):
+            ours.fit(X, np.where(np.arange(40) == 3, np.inf, X[:, 0])[:, None])
+
+    def test_optimizer_of_another_model(self):
+        model, other = network(), network()
+        with pytest.raises(
+            ValueError, match="`optimizer` must hold parameters of `model`, got 6 others and none of its 6"
+        ):
+            Trainer(model, nn.CrossEntropyLoss(), optim.SGD(other.parameters()))
+        Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model[3].parameters()))
+        Trainer(nn.Identity(), nn.CrossEntropyLoss(), optim.SGD(other.parameters()))

@@ -6,6 +6,7 @@ import pytest
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
+from weft.backend.nn import loss
 from weft.training import NonFiniteError, StopOnNaN, Trainer
 
 
@@ -114,3 +115,34 @@ class TestWhileAllIsWell:
     def test_error(self):
         with pytest.raises(ValueError, match=r"`every` must be at least 1, got 0"):
             StopOnNaN(0)
+
+
+class TestNoClass:
+    """What losses and embeddings answer with NaN where a look would have to wait: it is the data, not the loss."""
+
+    @pytest.mark.parametrize("capture", [None, False])
+    def test_target(self, capture):
+        model = nn.Linear(2, 3).to("emulator")
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        ours = Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=[StopOnNaN(every=1)], capture=capture)
+        batches = [(X, np.array([0, 1, 2, label])) for label in (0, 1, 2, -100, 0, 7)]
+        error, message = (IndexError, "at position 3, got 7") if capture is False else (
+            NonFiniteError,
+            "at epoch 1, batch 6: the target holds 7 at position 3, which is no class: they are 0 … 2; check the data",
+        )  # fmt: skip
+        with pytest.raises(error, match=message):
+            ours.fit(batches)
+
+    @pytest.mark.parametrize("can_look", [False, True])
+    def test_index(self, monkeypatch, can_look):
+        weft.zeros(1, device="emulator")
+        if not can_look:  # as on a GPU
+            monkeypatch.setattr(loss, "readable", {np.ndarray: lambda x: x})
+        model = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 1)).to("emulator")
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        ours = Trainer(model, nn.MSELoss(), optimizer, callbacks=[StopOnNaN(every=1)])
+        batches = [(np.array([[0, 1], [2, last]]), np.ones((2, 1), np.float32)) for last in (0, 1, 2, 3, 4, 5)]
+        message = r"batch 6: `0` \(Embedding\) was given the index 5 at position 3, and has rows 0 … 4; check the data"
+        message = r"batch 6: `indices` must be in \[0, 5\), .* at position 3, got 5; check" if can_look else message
+        with pytest.raises(NonFiniteError, match=message):
+            ours.fit(batches)

@@ -1,6 +1,7 @@
 """Captured steps against the same steps run one by one, bit for bit; half precision; what keeps a step from either."""
 
 import contextlib
+import copy
 
 import numpy as np
 import pytest
@@ -266,6 +267,56 @@ class TestObstacles:
                 trainer.fit(loader(), epochs=2)
             ends.append(end(trainer))
         assert_same(ends[1], ends[0])
+
+
+class GoesBack(Callback):
+    """Saves what `parts` of a trainer hold after one batch, and loads it after another."""
+
+    def __init__(self, parts, event):
+        self.parts, self.event, self.count, self.saved = parts, event, 0, {}
+
+    def hear(self, trainer, event):
+        if event != self.event:
+            return
+        self.count += 1
+        first, second = (6, 11) if event == "batch" else (1, 3)
+        if self.count == first:
+            self.saved = copy.deepcopy({name: getattr(trainer, name).state_dict() for name in self.parts})
+        if self.count == second:
+            for name, state in self.saved.items():
+                getattr(trainer, name).load_state_dict(state)
+
+    def on_batch_end(self, trainer):
+        self.hear(trainer, "batch")
+
+    def on_epoch_end(self, trainer):
+        self.hear(trainer, "epoch")
+
+
+@on_accelerators
+@pytest.mark.parametrize(
+    ("parts", "event"),
+    [
+        (("optimizer",), "batch"),
+        (("scaler",), "batch"),
+        (("model", "optimizer", "scaler", "scheduler"), "batch"),
+        (("model", "optimizer"), "epoch"),
+    ],
+)
+def test_what_a_callback_loads_in_the_middle_of_a_fit(parts, event, host_steps):
+    ends, steps = [], []
+    for capture in (False, True):
+        host_steps.clear()
+        trainer = make(capture, callbacks=[GoesBack(parts, event)], precision="float16", scale=2.0**10)
+        trainer.fit(loader(), epochs=EPOCHS)
+        ends.append(end(trainer))
+        steps.append(len(host_steps))
+    assert_same(ends[1], ends[0])
+    assert steps[1] < steps[0] == 4 * EPOCHS
+    plain = make(False, precision="float16", scale=2.0**10)
+    plain.fit(loader(), epochs=EPOCHS)
+    with pytest.raises(AssertionError):  # what was loaded has an effect
+        assert_same(end(plain), ends[0])
 
 
 @on_accelerators

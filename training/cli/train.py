@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def _parser() -> Parser:
     add("--label-smoothing", type=share, metavar="X", help="share of the target spread over all classes (0.1)")
     add("--clip-grad-norm", type=number(float, 0, above=True), metavar="X", help="greatest norm of the gradient")
     add("--validation", type=number(float, 0, 1, above=True), metavar="X", help="share of the training set (0.1)")
+    unstratified = "hold out samples at random, whatever their classes"
+    add("--no-stratify", dest="stratify", action="store_false", default=SUPPRESS, help=unstratified)
     add("--patience", type=positive, metavar="N", help="stop after N epochs without improvement; keep the best")
     add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, order and dropout (0)")
     add("--precision", choices=PRECISIONS, help="of products; weights and sums stay float32 (float32)")

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...backend.device.devices import namespace_of
 from ...backend.device.dtypes import is_real_floating, of
+from ...backend.device.options import integer, number
 from .metric import Metric, raw
 
 __all__ = ["F1", "Accuracy", "ConfusionMatrix", "Precision", "Recall", "TopKAccuracy"]
@@ -57,6 +58,9 @@ class Accuracy(Metric):
     start = {"correct": 0, "count": 0}
 
     def __init__(self, *, threshold: float = 0.0, ignore_index: int | None = None):
+        number("threshold", threshold)
+        if ignore_index is not None:
+            integer("ignore_index", ignore_index)
         self.threshold, self.ignore_index = threshold, ignore_index
 
     def update(self, output: Any, target: Any) -> None:
@@ -99,8 +103,8 @@ class TopKAccuracy(Metric):
     start = {"correct": 0, "count": 0}
 
     def __init__(self, k: int = 5):
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1, got {k}")
+        if not isinstance(k, int) or k < 1:
+            raise ValueError(f"`k` must be at least 1, got {k!r}")
         self.k = k
 
     def update(self, output: Any, target: Any) -> None:
@@ -143,6 +147,9 @@ class ConfusionMatrix(Metric):
     start = {"matrix": 0, "count": 0}
 
     def __init__(self, num_classes: int | None = None, *, threshold: float = 0.0):
+        if num_classes is not None:
+            integer("num_classes", num_classes, 1)
+        number("threshold", threshold)
         self.num_classes, self.threshold = num_classes, threshold
 
     def update(self, output: Any, target: Any) -> None:

@@ -215,6 +215,35 @@ class TestKinks:
             assert y.grad.tolist() == [-np.inf, -np.inf, 0, 0]
 
 
+class TestOrigin:
+    """Where a distance or an angle has no derivative it counts as 0, as a norm's does, and there is none beyond the floats."""
+
+    @pytest.mark.parametrize("device", ["cpu", "emulator"])
+    def test_hypot(self, device):
+        a, b = np.array([0, -0.0, 0, 3, 1e-30, 1e30]), np.array([0, 0, 2, -4, 1e-30, 1e30])
+        x, y = (weft.asarray(v.astype(np.float32), device=device).requires_grad_() for v in (a, b))
+        h = weft.hypot(x, y)
+        np.testing.assert_allclose(h.detach().numpy(), np.hypot(a, b), rtol=1e-6)
+        h.sum().backward()
+        half = 2**-0.5
+        np.testing.assert_allclose(x.grad.numpy(), [0, 0, 0, 0.6, half, half], rtol=1e-6)
+        np.testing.assert_allclose(y.grad.numpy(), [0, 0, 1, -0.8, half, half], rtol=1e-6)
+
+    def test_hypot_twice(self):
+        def slope(x):
+            return weft.grad(lambda x: weft.hypot(x, x * 0 + 4.0))(x)
+
+        np.testing.assert_allclose(weft.grad(slope)(weft.tensor(3.0, dtype=weft.float64)).item(), 16 / 125)
+
+    @pytest.mark.parametrize("device", ["cpu", "emulator"])
+    def test_atan2(self, device):
+        a, b = np.array([0, 3, 1e-30, 1e30, 1e-30]), np.array([0, 4, 1e-30, 1e30, 0])
+        x, y = (weft.asarray(v.astype(np.float32), device=device).requires_grad_() for v in (a, b))
+        weft.atan2(x, y).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), [0, 4 / 25, 5e29, 5e-31, 0], rtol=1e-6)
+        np.testing.assert_allclose(y.grad.numpy(), [0, -3 / 25, -5e29, -5e-31, -1e30], rtol=1e-6)
+
+
 class TestDtypes:
     @pytest.mark.parametrize(
         "name", ["add", "subtract", "multiply", "divide", "maximum", "pow", "atan2", "hypot", "logaddexp"]

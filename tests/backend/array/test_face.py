@@ -51,6 +51,7 @@ def test_parameters(name):
         (arg.arg, "keyword only", ast.literal_eval(default))
         for arg, default in zip(stated.kwonlyargs, stated.kw_defaults)
     ]
+    expected += [(stated.kwarg.arg, "variadic keyword", inspect.Parameter.empty)] if stated.kwarg else []
     is_only = [p.kind == p.POSITIONAL_ONLY for p in found]
     assert [(p.kind.description.replace("-", " "), p.default) for p in found] == [
         (kind, default) for _, kind, default in expected

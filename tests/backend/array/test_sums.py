@@ -3,6 +3,7 @@
 float32 keeps a relative error below 10⁻⁶; half precision is summed in float32 and rounded once.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -271,6 +272,140 @@ def test_others_of_halves(name, dtype, device):
     got = function(filled((16, 5000), 20, dtype, device))
     assert got.dtype == getattr(weft, dtype)
     np.testing.assert_allclose(wide(got), np.full(got.shape, expected), rtol=2 * PRECISION[dtype])
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def huber(x, y):
+    d = x - y
+    return np.where(np.abs(d) < 1, d * d / 2, np.abs(d) - 0.5), np.clip(d, -1, 1)
+
+
+POINTWISE = {  # ℓ and dℓ/dx, for x in (0, 1); and what the target is
+    "mse_loss": (lambda x, y: ((x - y) ** 2, 2 * (x - y)), "part"),
+    "l1_loss": (lambda x, y: (np.abs(x - y), np.sign(x - y)), "part"),
+    "huber_loss": (huber, "part"),
+    "smooth_l1_loss": (huber, "part"),
+    "binary_cross_entropy": (lambda x, y: (-y * np.log(x) - (1 - y) * np.log(1 - x), (x - y) / (x * (1 - x))), "part"),
+    "binary_cross_entropy_with_logits": (lambda x, y: (np.log1p(np.exp(x)) - y * x, sigmoid(x) - y), "part"),
+    "kl_div": (lambda x, y: (y * (np.log(y) - x), -y), "part"),
+    "hinge_loss": (lambda x, y: (np.maximum(0, 1 - y * x), -y), "sign"),
+    "soft_margin_loss": (lambda x, y: (np.log1p(np.exp(-y * x)), -y * sigmoid(-y * x)), "sign"),
+    "hinge_embedding_loss": (lambda x, y: (np.where(y == 1, x, 1 - x), y), "sign"),
+}
+SHAPES = {
+    "rows": lambda n: np.arange(2 * n).reshape(n, 2),
+    "columns": lambda n: np.arange(2 * n).reshape(2, n).T,
+    "channels last": lambda n: np.arange(n // 16 * 48).reshape(4, n // 16, 4, 3).transpose(0, 3, 1, 2),
+}
+
+
+def alternating(order, values, dtype, device):
+    """Two values by turns, in the layout of `order`."""
+    raw = np.take(np.array(values, np.float32), order % 2)
+    return weft.asarray(np.copy(raw, order="K"), device=device).to(getattr(weft, dtype))
+
+
+def check_loss(loss, x, value, slope, count, dtype):
+    for reduction, share in (("mean", 1 / count), ("sum", 1)):
+        x.grad = None
+        out = loss(x, reduction=reduction)
+        out.backward()
+        close(out, value.sum() * share, dtype)
+        assert x.grad.dtype == x.dtype
+        np.testing.assert_allclose(
+            wide(x.grad), slope * share, rtol=3 * PRECISION[dtype], atol=2.0**-24 if dtype == "float16" else 1e-12
+        )
+
+
+@every_device
+@pytest.mark.parametrize("dtype", list(PRECISION))
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", POINTWISE)
+def test_pointwise_losses(name, shape, dtype, device):
+    reference, kind = POINTWISE[name]
+    order = SHAPES[shape](150_000 if dtype == "float32" else 2_400)
+    x = alternating(order, (0.7, 0.1), dtype, device).requires_grad_()
+    y = alternating(order, (0.3, 0.6) if kind == "part" else (1, -1), dtype, device)
+    assert device != "cpu" or x.data.strides == np.copy(x.data, order="K").strides
+    value, slope = reference(wide(x), wide(y))
+    check_loss(functools.partial(getattr(F, name), target=y), x, value, slope, value.size, dtype)
+
+
+def log_softmax(x):
+    return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+
+
+def cross_entropy(x, hot, w, smoothing=0.0):
+    q = w * ((1 - smoothing) * hot + smoothing / x.shape[1])
+    log_p = log_softmax(x)
+    return -(q * log_p).sum(axis=1), np.exp(log_p) * q.sum(axis=1, keepdims=True) - q
+
+
+def multi_margin(x, hot, w):
+    own = (w * hot).sum(axis=1, keepdims=True) / x.shape[1]
+    gap = own * (1 - (x * hot).sum(axis=1, keepdims=True) + x) * (1 - hot)
+    slope = own * (1 - hot) * (gap > 0)
+    return np.maximum(gap, 0).sum(axis=1), slope - hot * slope.sum(axis=1, keepdims=True)
+
+
+OF_CLASSES = {  # ℓ and dℓ/dx; options; whether the mean divides by the weights
+    "cross_entropy": (cross_entropy, {}, True),
+    "cross_entropy, smoothed": (lambda x, hot, w: cross_entropy(x, hot, w, 0.1), {"label_smoothing": 0.1}, True),
+    "nll_loss": (lambda x, hot, w: (-(w * hot * x).sum(axis=1), -w * hot), {}, True),
+    "multi_margin_loss": (multi_margin, {}, False),
+}
+
+
+@every_device
+@pytest.mark.parametrize("dtype", list(PRECISION))
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_losses_of_classes(name, weighted, dtype, device):
+    reference, options, by_weight = OF_CLASSES[name]
+    n = 2_400 if dtype != "float32" else 150_000 if device == "cpu" else 20_000
+    shapes = ["rows", "columns"] if name == "multi_margin_loss" else SHAPES
+    for order in (SHAPES[shape](n) for shape in shapes):
+        x = alternating(order, (0.7, 0.1), dtype, device).requires_grad_()
+        axes = (slice(None), None, *[None] * (x.ndim - 2))
+        w = np.array([0.5, 1.5, 1.0], np.float32)[: x.shape[1]] if weighted else np.ones(x.shape[1], np.float32)
+        target = np.arange(x.size // x.shape[1]).reshape(x.shape[0], *x.shape[2:]) % x.shape[1]
+        hot = np.moveaxis(np.eye(x.shape[1])[target], -1, 1)
+        each = w.astype(np.float64)[axes[0], *axes[2:]][None]
+        value, slope = reference(wide(x), hot, each)
+        if weighted:
+            options = {**options, "weight": weft.asarray(w, device=device).to(x.dtype)}
+        labels = weft.asarray(target, device=device)
+        function = getattr(F, name.partition(",")[0])
+        count = (each * hot).sum() if by_weight else value.size
+        loss = functools.partial(function, target=labels, **options)
+        check_loss(loss, x, value, slope, count, dtype)
+
+
+@every_device
+@pytest.mark.parametrize("dtype", list(PRECISION))
+def test_cross_entropy_of_probabilities(dtype, device):
+    for order in (SHAPES[shape](150_000 if dtype == "float32" else 2_400) for shape in SHAPES):
+        x = alternating(order, (0.7, 0.1), dtype, device).requires_grad_()
+        q = alternating(order, (0.25, 0.75), dtype, device)
+        value, slope = cross_entropy(wide(x), wide(q), 1.0)
+        loss = functools.partial(F.cross_entropy, target=q)
+        check_loss(loss, x, value, slope, value.size, dtype)
+
+
+def test_losses_of_ten_million_terms():
+    x, y = filled((5_000_000, 2), 0.7), filled((5_000_000, 2), 0.1)
+    difference = float(np.float32(0.7)) - float(np.float32(0.1))
+    for reduction, share in (("mean", 1), ("sum", 10_000_000)):
+        close(F.mse_loss(x, y, reduction=reduction), difference**2 * share, "float32")
+        close(F.l1_loss(x, y, reduction=reduction), difference * share, "float32")
+    labels = weft.zeros((5_000_000,), dtype=weft.int64)
+    weight = weft.tensor([0.1, 0.3])
+    for options in ({}, {"weight": weight}):
+        close(F.cross_entropy(x, labels, **options), math.log(2), "float32")
 
 
 @every_device

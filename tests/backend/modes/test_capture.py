@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import gc
 import types
 
 import numpy as np
@@ -11,6 +12,7 @@ from captured_world import BETWEEN, lived
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
+from weft.backend.tape.recording import Recording
 from weft.kernels import emulator
 
 F = nn.functional
@@ -108,6 +110,41 @@ def test_what_changes_between_calls_has_its_eager_effect(name, accelerator):
     (expected, _), (found, run) = (lived(accelerator, captured, step, between) for captured in (False, True))
     assert found == expected
     assert any(s.graph is not None for s in run._steps.values())
+
+
+class TestMemory:
+    """A graph has addresses, in the emulator, too: the recording keeps what is there."""
+
+    @staticmethod
+    def captured(x):
+        """A step that has been recorded; what it reads comes from where nothing can be seen, and nobody else has it."""
+        values = iter(([weft.full((4,), 3.0, device=x.device)] * 2).pop, None)
+        run = weft.capture(lambda x: x * next(values), warmup=1)
+        assert run(x).tolist() == run(x).tolist() == [3.0] * 4
+        gc.collect()
+        return run
+
+    def test_is_kept(self, accelerator):
+        x = weft.ones(4, device=accelerator)
+        run = self.captured(x)
+        others = [weft.full((4,), 1e9, device=accelerator) for _ in range(16)]
+        assert run(x * 2).tolist() == [6.0] * 4
+        assert all(other.tolist() == [1e9] * 4 for other in others)
+
+    def test_would_be_missed(self, monkeypatch):
+        x = weft.ones(4, device="emulator")
+        monkeypatch.setattr(Recording, "keep", lambda recording, x: None)
+        with pytest.raises(emulator.FreedMemory, match="16 bytes that were freed after the recording"):
+            self.captured(x)
+
+    def test_inputs_would_be_missed(self):
+        x = weft.ones(4, device="emulator")
+        run = self.captured(x)
+        (step,) = run._steps.values()
+        step.inputs, x = [], x.data
+        gc.collect()
+        with pytest.raises(emulator.FreedMemory):
+            step.recorder.launch(step.graph)
 
 
 def globally(x):

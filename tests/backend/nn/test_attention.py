@@ -61,6 +61,14 @@ def some(*shape):
     return mask
 
 
+def split(x, parts, heads, batch_first=True):
+    n, length = x.shape[:2] if batch_first else x.shape[1::-1]
+    found = np.empty((parts, n, heads, length, x.shape[2] // (parts * heads)))
+    for i, j in np.ndindex(n, length):
+        found[:, i, :, j] = (x[i, j] if batch_first else x[j, i]).reshape(parts, heads, -1)
+    return tuple(found)
+
+
 CASES = [
     *[Case(A.scaled_dot_product_attention, qkv(1, 2, 2, n, n, 2, 3), reference, {"is_causal": True}, label=" causal")
       for n in (0, 1, 31, 32, 33)],
@@ -78,6 +86,8 @@ CASES = [
          {"dropout_p": 0.3, "blocks": blocks()}, label=" dropout"),
     Case(A.scaled_dot_product_attention, (*qkv(1, 2, 2, 5, 4, 3, 2), a(5, 4)), reference,
          {"dropout_p": 0.5, "blocks": blocks()}, label=" dropout, additive"),
+    Case(A.split_heads, (a(2, 5, 24),), split, {"parts": 3, "heads": 4}),
+    Case(A.split_heads, (a(5, 2, 8),), split, {"parts": 1, "heads": 2, "batch_first": False}),
 ]  # fmt: skip
 test_primitive = harness.over(CASES)
 

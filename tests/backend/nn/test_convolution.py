@@ -186,7 +186,7 @@ class TestFormsOnNumPy:
         monkeypatch.setattr(window_products, "SMALL", 60_000)
         monkeypatch.setattr(window_products, "LEAST_ROWS", 1)
         monkeypatch.setattr(window_products, "LEAST_ROWS_ADJOINT", 1)
-        monkeypatch.setattr(window_products, "_has_small_products", lambda: not packing)
+        monkeypatch.setattr(window_products, "has_small_products", lambda: not packing)
         for seed in range(20):
             assert_same_as_generic(conv2d, *random_case(seed))
 

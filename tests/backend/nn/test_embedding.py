@@ -93,3 +93,18 @@ class TestCheckIndices:
     def test_rejects(self, bad):
         with pytest.raises(IndexError, match=rf"`indices` must be in \[0, 5\), .*, got {bad}$"):
             E.check_indices(np.array([[0, 1], [bad, 2]]), 5)
+
+
+@pytest.mark.parametrize("device", [d for d in weft.devices() if d in ("cpu", "emulator")])
+def test_the_first_index_that_is_none(device):
+    from weft.layers import functional as F
+
+    table = weft.zeros((4, 2), device=device)
+    for bad in ([0, 4, 9], [0, -1, 9]):
+        indices = weft.asarray(np.array(bad), device=device)
+        with pytest.raises(IndexError, match=f"rows of the table; at position 1, got {bad[1]}$"):
+            F.embedding(indices, table)
+        with pytest.raises(IndexError, match=r"`tensor` must hold indices in \[0, 4\), got"):
+            F.one_hot(indices, 4)
+    with pytest.raises(IndexError, match=r"at position 2, got 5$"):
+        F.cross_entropy(table, weft.asarray(np.array([0, 1, 5, -3]), device=device))

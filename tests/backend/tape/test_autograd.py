@@ -239,6 +239,22 @@ class TestModes:
         thread.join()
         assert found == [True, False]
 
+    def test_nobody_looks_while_nothing_is_special(self):
+        """The count of open blocks is 0 again after each of them, however it ends: then a thread's modes are not looked at."""
+
+        def fail():
+            assert autograd.special == 1
+            raise KeyError
+
+        for block in (weft.no_grad(), weft.enable_grad(), weft.autocast(), weft.autocast(enabled=False)):
+            with pytest.raises(KeyError), block:
+                fail()
+            assert autograd.special == 0
+        weft.grad(lambda x: weft.checkpoint(weft.exp, x))(leaf(1.0))
+        with pytest.raises(TypeError):
+            weft.grad(lambda x: weft.exp(x, 3))(leaf(1.0))
+        assert autograd.special == 0
+
     def test_backward_in_threads(self):
         """Graphs of several threads at once, of one shared leaf each."""
         results = {}

@@ -1,11 +1,10 @@
-"""The emulated device's arrays: NumPy's values, CuPy's rules, and work that is captured instead of done."""
+"""The emulated device's arrays: NumPy's values under CuPy's rules."""
 
 import numpy as np
 import pytest
 
 import weft
-from weft.kernels import emulator
-from weft.kernels.emulator.array import Array, CaptureError, capture, namespace
+from weft.kernels.emulator.array import Array, namespace
 
 xp = namespace
 
@@ -108,52 +107,3 @@ class TestRules:
         for a in (x.sum(), x[0, 0], xp.mean(x), x.max(), xp.any(x > 1), x.argmax()):
             assert type(a) is Array
             assert a.shape == ()
-
-
-class TestCapture:
-    def test_nothing_is_done_until_the_launch(self, x):
-        out = xp.zeros((2, 3), dtype=np.float32)
-        with capture() as graph:
-            y = x * 2
-            y += 1
-            out[0] = y[0]
-            out[1] = y.sum()
-        assert not out.get().any()
-        for value in (1.0, 2.0):
-            x[...] = value
-            graph.launch()
-            assert out.get().tolist() == [[2 * value + 1] * 3, [6 * (2 * value + 1)] * 3]
-
-    def test_views_share_memory(self, x):
-        with capture() as graph:
-            column = x.T[1]
-            column += 10
-        before = x.get()
-        graph.launch()
-        graph.launch()
-        before[:, 1] += 20
-        np.testing.assert_array_equal(x.get(), before)
-
-    @pytest.mark.parametrize(
-        "f",
-        [
-            lambda a: a.sum().item(),
-            lambda a: bool(a[0, 0]),
-            lambda a: float(a[0, 0]),
-            lambda a: a.get(),
-            lambda a: a.tolist(),
-        ],
-    )
-    def test_waiting_is_refused(self, x, f):
-        with pytest.raises(CaptureError, match="it reads a value on the host"), capture():
-            f(x)
-        assert not emulator.is_capturing()
-
-    @pytest.mark.parametrize("value", [np.ones(3), 1.0, [1.0, 2.0]])
-    def test_copies_from_the_host_are_refused(self, value):
-        with pytest.raises(CaptureError, match="it copies from the host"), capture():
-            xp.asarray(value)
-
-    def test_one_at_a_time(self):
-        with capture(), pytest.raises(CaptureError, match="under way already"), capture():
-            pass

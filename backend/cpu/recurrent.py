@@ -1,0 +1,255 @@
+"""Recurrent layers on NumPy: states and gates in memory that is there before the first step, and few, long calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..device.dtypes import is_real_floating
+from ..nn import recurrent as primitives
+from ..nn.recurrent import Lstm, Recurrent, in_time, unroll, wanted
+from ..tape.autograd import in_float32
+from . import aligned
+from .blocks import CPU_FLOATS
+from .recurrent_products import Adjoint, Product, gradients, half, of_gates, project
+
+
+def _other(form: Callable, raw: Sequence[Any], static: dict) -> Any:
+    """Half precision, of which all is, in float32; NotImplemented for what else there is."""
+    dtype = raw[0].dtype
+    if dtype.itemsize != 2 or not is_real_floating(dtype) or not _agree(raw):
+        return NotImplemented
+    return in_float32(lambda xp, *raw, **static: form(*raw, **static), np, raw, static)
+
+
+def _agree(raw: Sequence[Any]) -> bool:
+    """One dtype, and some rows."""
+    return len(raw[0]) > 0 and all(a is None or a.dtype == raw[0].dtype for a in raw)
+
+
+def _suits(raw: Sequence[Any]) -> bool:
+    return raw[0].dtype in CPU_FLOATS and _agree(raw)
+
+
+def _places(into: Sequence[Any]) -> tuple:
+    """`into` for all arguments, of which the last may have been left out of the call."""
+    return (*into, *(None,) * 8)
+
+
+@primitives.rnn.on("cpu")
+def rnn(
+    x: Any,
+    h: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any = None,
+    bias_hh: Any = None,
+    /,
+    *,
+    batch_sizes: tuple[int, ...],
+    reverse: bool = False,
+    nonlinearity: str = "tanh",
+) -> Any:
+    raw = x, h, weight_ih, weight_hh, bias_ih, bias_hh
+    if not _suits(raw):
+        return _other(rnn, raw, {"batch_sizes": batch_sizes, "reverse": reverse, "nonlinearity": nonlinearity})
+    memory, before = aligned.empty((1, len(x), h.shape[1]), x.dtype), []
+    project(x, weight_ih, (bias_ih, bias_hh), (0,), 0, memory)
+    y, product = memory[0], Product(weight_hh, len(h), (0,), 0)
+
+    def step(rows: slice, h: Any) -> tuple:
+        before.append(h)
+        z = y[rows]
+        z += product(h)[0]
+        return (np.tanh(z, z) if nonlinearity == "tanh" else np.maximum(z, 0, out=z),)
+
+    (last,) = unroll(np, step, (h,), batch_sizes, reverse)
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        need, into, d = wanted(need, 6), _places(into), aligned.empty(y.shape, x.dtype)
+        adjoint = Adjoint(weight_hh, len(h), 1)
+        if nonlinearity == "tanh":
+            np.multiply(y, y, d)
+            np.subtract(1, d, d)
+        else:
+            np.copyto(d, y > 0)
+
+        def back(rows: slice, d_h: Any) -> tuple:
+            of_step = d[rows]
+            of_step *= d_h + g[0][rows]
+            return (adjoint(of_step),)
+
+        (grad_h,) = unroll(np, back, (g[1],), batch_sizes, not reverse)
+        states = in_time(np, before, reverse)
+        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], x, states, weight_ih, d, d)
+        return grad_x, grad_h, *others
+
+    return Recurrent(y, last), vjp
+
+
+@primitives.lstm.on("cpu")
+def lstm(
+    x: Any,
+    h: Any,
+    c: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any = None,
+    bias_hh: Any = None,
+    weight_hr: Any = None,
+    /,
+    *,
+    batch_sizes: tuple[int, ...],
+    reverse: bool = False,
+) -> Any:
+    raw = x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr
+    if not _suits(raw):
+        return _other(lstm, raw, {"batch_sizes": batch_sizes, "reverse": reverse})
+    count, rows, width, point_five = len(h), len(x), c.shape[1], half(x.dtype)
+    order = (0, 1, 3, 2)  # i, f, o, g
+    kept = aligned.empty((5, rows, width), x.dtype)  # and the cell state before the step
+    project(x, weight_ih, (bias_ih, bias_hh), order, 3, kept[:4])
+    product, before = Product(weight_hh, count, order, 3), []
+    cells, scratch = aligned.empty(c.shape, x.dtype), aligned.empty((2, *c.shape), x.dtype)
+    tanhs, hidden = (aligned.empty((rows, width), x.dtype) for _ in range(2))
+    y = hidden if weight_hr is None else aligned.empty((rows, len(weight_hr)), x.dtype)
+
+    def step(rows: slice, h: Any, c: Any) -> tuple:
+        n, now, t, m = len(h), kept[:, rows], tanhs[rows], hidden[rows]
+        before.append(h)
+        z, s, pair, new = now[:4], now[:3], scratch[:, :n], cells[:n]
+        now[4] = c
+        z += product(h)
+        np.tanh(z, z)
+        s *= point_five
+        s += point_five
+        np.multiply(now[:2], now[3:], pair)  # i g, f c
+        np.add(pair[0], pair[1], new)
+        np.tanh(new, t)
+        np.multiply(now[2], t, m)
+        return m if weight_hr is None else np.dot(m, weight_hr.T, y[rows]), new
+
+    last = unroll(np, step, (h, c), batch_sizes, reverse)
+
+    def vjp(grad: Any, need: Any, into: Any) -> tuple:
+        need, into = wanted(need, 8), _places(into)
+        d, of_outputs = of_gates(rows, 4 * width, x.dtype), aligned.empty(y.shape, x.dtype)
+        adjoint, rest = Adjoint(weight_hh, count, 4), aligned.empty((3, count, width), x.dtype)
+        memory = aligned.empty((6, count, width), x.dtype)
+
+        def back(rows: slice, d_h: Any, d_c: Any) -> tuple:
+            n, now, m, d_m = len(d_h), kept[:, rows], hidden[rows], of_outputs[rows]
+            scratch, w = memory[:, :n], np.subtract(1, now[:3], rest[:, :n])
+            total, a, through, pair = scratch[0], scratch[1], scratch[2:4], scratch[4:]
+            gates = d[rows].reshape(n, 4, width, copy=False).swapaxes(0, 1)
+            np.add(d_h, grad[0][rows], d_m)
+            if weight_hr is not None:
+                d_m = d_m.dot(weight_hr)
+            np.multiply(m, tanhs[rows], a)
+            np.subtract(now[2], a, a)  # o − o t² = o (1 − t²)
+            a *= d_m
+            np.add(a, d_c, total)
+            np.multiply(d_m, m, a)
+            np.multiply(a, w[2], gates[3])
+            np.multiply(total, now[:2], through)  # i and f
+            np.multiply(through, now[3:], pair)  # times g and c
+            np.multiply(pair, w[:2], gates[:2])
+            np.multiply(pair[0], now[3], a)
+            np.subtract(through[0], a, gates[2])
+            return adjoint(d[rows]), through[1]
+
+        grad_h, grad_c = unroll(np, back, grad[1:], batch_sizes, not reverse)
+        states = in_time(np, before, reverse)
+        grad_x, *of_weights = gradients((need[0], *need[3:7]), into[3:7], x, states, weight_ih, d, d)
+        grad_hr = of_outputs.T.dot(hidden, into[7]) if need[7] else None
+        return grad_x, grad_h, grad_c, *of_weights, grad_hr
+
+    return Lstm(y, *last), vjp
+
+
+@primitives.gru.on("cpu")
+def gru(
+    x: Any,
+    h: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any = None,
+    bias_hh: Any = None,
+    /,
+    *,
+    batch_sizes: tuple[int, ...],
+    reverse: bool = False,
+    reset_after: bool = True,
+) -> Any:
+    """The original form, whose steps have two products, one after the other, is left to the generic one."""
+    raw = x, h, weight_ih, weight_hh, bias_ih, bias_hh
+    if not reset_after:
+        return NotImplemented
+    if not _suits(raw):
+        return _other(gru, raw, {"batch_sizes": batch_sizes, "reverse": reverse})
+    count, rows, width, point_five = len(h), len(x), h.shape[1], half(x.dtype)
+    order = (0, 1, 2)  # r, z, n
+    kept, y = aligned.empty((4, rows, width), x.dtype), aligned.empty((rows, width), x.dtype)  # and what r multiplies
+    shared = None if bias_hh is None else bias_hh * (np.arange(3 * width) < 2 * width)
+    project(x, weight_ih, (bias_ih, shared), order, 2, kept[:3])
+    product, before, scratch = Product(weight_hh, count, order, 2), [], aligned.empty(h.shape, x.dtype)
+    bias_n = None if bias_hh is None else bias_hh[2 * width :]
+
+    def step(rows: slice, h: Any) -> tuple:
+        before.append(h)
+        now, of_h, a = kept[:, rows], product(h), scratch[: len(h)]
+        s, n, u = now[:2], now[2], now[3]
+        s += of_h[:2]
+        np.tanh(s, s)
+        s *= point_five
+        s += point_five
+        u[...] = of_h[2]
+        if bias_n is not None:
+            u += bias_n
+        np.multiply(s[0], u, a)
+        n += a
+        np.tanh(n, n)
+        np.subtract(h, n, a)
+        a *= s[1]
+        return (np.add(n, a, y[rows]),)
+
+    (last,) = unroll(np, step, (h,), batch_sizes, reverse)
+
+    def vjp(grad: Any, need: Any, into: Any) -> tuple:
+        need, into, steps = wanted(need, 6), _places(into), iter(reversed(before))
+        d_ih, d_hh = (of_gates(rows, 3 * width, x.dtype) for _ in range(2))
+        adjoint, memory = Adjoint(weight_hh, count, 3), aligned.empty((4, count, width), x.dtype)
+        rest = aligned.empty((2, count, width), x.dtype)
+
+        def back(rows: slice, d_h: Any) -> tuple:
+            k, now = len(d_h), kept[:, rows]
+            r, z, n, u = now
+            d, a, b, _ = memory[:, :k]
+            w = np.subtract(1, now[:2], rest[:, :k])
+            of_x, of_h = (g[rows].reshape(k, 3, width, copy=False).swapaxes(0, 1) for g in (d_ih, d_hh))
+            np.add(d_h, grad[0][rows], d)
+            np.subtract(next(steps), n, a)
+            a *= d
+            a *= z
+            np.multiply(a, w[1], of_h[1])
+            np.multiply(n, n, b)
+            np.subtract(1, b, b)
+            b *= w[1]
+            np.multiply(b, d, of_x[2])
+            np.multiply(of_x[2], r, b)
+            of_h[2] = b
+            b *= u
+            np.multiply(b, w[0], of_h[0])
+            of_x[:2] = of_h[:2]
+            d *= z
+            d += adjoint(d_hh[rows])
+            return (d,)
+
+        (grad_h,) = unroll(np, back, grad[1:], batch_sizes, not reverse)
+        states = in_time(np, before, reverse)
+        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], x, states, weight_ih, d_ih, d_hh)
+        return grad_x, grad_h, *others
+
+    return Recurrent(y, last), vjp

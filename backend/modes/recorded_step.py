@@ -1,0 +1,160 @@
+"""A step for arguments of one kind: warmed up, recorded, replayed.
+
+Whatever changes from one step to the next must be read from device memory:
+
+- the arguments: copied into the recorded ones before each replay, and back where the step writes to them;
+- the learning rate, the step count and all else that an optimizer computes on the host: `Optimizer._count`;
+- random numbers: kernels add to their counter how many blocks were drawn since the recording.
+
+All else that the host decides is checked before each replay (`Recording.is_current`, `Surroundings`). A graph has addresses
+and keeps no memory alive: what it reads is held here, by name (`held`, `inputs`) and in `Recording.read`.
+"""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from ..device import devices
+from ..tape import autograd, sharing
+from ..tape.recording import Recording, activated
+from ..tape.tensor import Tensor, wrap
+from .arguments import mapped, numbers_in, objects_in, overlap
+from .recorders import recorder_for
+from .surroundings import PLAIN, Surroundings
+
+__all__ = ["RecordedStep"]
+
+
+class RecordedStep:
+    """A step with a graph of it, once it has been warmed up. Called with arguments of the kind that it was made for."""
+
+    def __init__(self, step: Callable, device: str, warmup: int, strict: bool):
+        self.step, self.device, self.warmup, self.strict = step, device, warmup, strict
+        self.recording = Recording(device)
+        self.recorder: Any = recorder_for(device)
+        self.is_possible = True
+        self.obstacle: str | None = None  # found while warming up
+        self.numbers: list[str] | None = None  # that the step returned
+        self.surroundings: Surroundings | None = None
+        self.inputs: list[Tensor] = []
+        self.written: list[int] = []  # which of the inputs the step writes to
+        self.held: list[Any] = []  # memory that the step finds by name
+        self.outputs: Any = None
+        self.graph: Any = None
+
+    def is_current(self) -> bool:
+        if self.graph is None or self.surroundings is None:
+            return True
+        return self.recording.is_current() and self.surroundings.is_current()
+
+    def __call__(self, args: tuple, given: list[Tensor]) -> Any:
+        if not self.is_possible:
+            return self.step(*args)
+        if self.warmup:
+            self.warmup -= 1
+            return self._warm_up(args)
+        if self.graph is None and not self._record(args, given):
+            return self.step(*args)
+        for t in given:  # to write to one may be to write to another
+            if id(t) in self.recording.read or (self.written and overlap(given)):
+                return self.step(*args)
+        for to, t in zip(self.inputs, given):
+            to.data[...] = t.data
+        self.recording.prepare()
+        self.recorder.launch(self.graph)
+        self.recording.finish()
+        for i in self.written:
+            given[i][...] = wrap(self.inputs[i].data, self.device)
+        return mapped(lambda t: self._result(t, given), self.outputs)
+
+    def _result(self, output: Tensor, given: list[Tensor]) -> Tensor:
+        """What a call returns for what the recorded one did: an argument, a tensor from outside, or a copy of what is new."""
+        for to, t in zip(self.inputs, given):
+            if to is output:
+                return t
+        if id(output) in self.recording.read:
+            return output
+        return wrap(self.recording.xp.asarray(output.data, copy=True), self.device)
+
+    def _run(self, args: tuple) -> Any:
+        with activated(self.recording):
+            autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
+            try:
+                return self.step(*args)
+            finally:
+                autograd._mode.leaves = autograd.watch = None
+
+    def _warm_up(self, args: tuple) -> Any:
+        """The step as usual, while what it does on the host is looked at: to find that in a recording would do it once more."""
+        around = Surroundings(self.step, *objects_in(args)) if not self.warmup else None
+        self.recording.begin()
+        found = self._run(args)
+        if around is not None:
+            name = self._changed(around) or self.recording.changed_constant()
+            self.obstacle = name and f"it changes {name} on the host, which a replay would not"
+        self._check_numbers(found)
+        return found
+
+    def _changed(self, around: Surroundings) -> str | None:
+        """What the step has changed on the host and goes on from: a number, or a Tensor that it reads and replaces."""
+        for name, was, now in around.settle():
+            if isinstance(was, Tensor) and self.recording.has_read(was):
+                return f"`{name}`"
+            if isinstance(was, PLAIN) and isinstance(now, PLAIN):
+                return f"`{name}`"
+        return None
+
+    def _check_numbers(self, returned: Any) -> None:
+        numbers = numbers_in(returned)
+        if self.numbers not in (None, numbers):
+            self.obstacle = f"it returns what the host has computed, now {numbers} and before {self.numbers}"
+        self.numbers = numbers
+
+    def _record(self, args: tuple, given: list[Tensor]) -> bool:
+        """Whether the step could be recorded. What a failed recording held is let go of before the step is run as usual."""
+        copies: dict[int, Tensor] = {}
+        zeros = devices.namespace(self.device).zeros_like
+        for t in given:
+            copies.setdefault(id(t), wrap(zeros(t.data), self.device))
+        self.inputs = [copies[id(t)] for t in given]
+        try:
+            self.graph, self.outputs = self._recorded(args, mapped(lambda t: copies[id(t)], args))
+        except Exception as error:
+            name = f"`{getattr(self.step, '__name__', 'step')}`"
+            self.recording.forget()
+            if self.strict:
+                raise RuntimeError(f"{name} cannot be captured: {error}") from error
+            self.is_possible, self.recorder, self.inputs, self.recording = False, None, [], Recording(self.device)
+            warnings.warn(f"{name} cannot be captured and runs as usual: {error}", RuntimeWarning, stacklevel=4)
+        return self.is_possible
+
+    def _recorded(self, args: tuple, copies: tuple) -> tuple[Any, Any]:
+        if self.obstacle:
+            raise RuntimeError(self.obstacle)
+        around = Surroundings(self.step, *objects_in(args))
+        inputs = [(t, t.data, sharing.last_change(t.data)) for t in self.inputs]
+        for t in around.tensors():
+            self.recording.note_tensor(t)
+        self.recording.start()
+        collects = gc.isenabled()
+        gc.disable()  # what it frees might belong to the graph
+        try:
+            graph, outputs = self.recorder.record(lambda: self._run(copies))
+        finally:
+            self.recording.stop()
+            if collects:
+                gc.enable()
+        self.recording.check()
+        self._check_numbers(outputs)
+        if self.obstacle:
+            raise RuntimeError(self.obstacle)
+        self.written = [i for i, (_, data, time) in enumerate(inputs) if sharing.last_change(data) != time]
+        for t, data, _ in inputs:
+            if t.data is not data:
+                raise RuntimeError("it gives other memory to an argument; write to it in place, under weft.no_grad()")
+        around.settle()
+        self.surroundings, self.held = around, [t.data for t in around.tensors()]
+        return graph, outputs

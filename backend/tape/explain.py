@@ -1,0 +1,60 @@
+"""What NumPy, CuPy and Python say of a call that cannot be, with the call itself: the operation, and what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["REFUSALS", "explained"]
+
+REFUSALS = (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError)
+
+_KINDS = (np.exceptions.AxisError, np.linalg.LinAlgError, *REFUSALS)
+
+# What is required, by what the library says where it is missing.
+_REQUIRED = (
+    ("core dimension", "inner axes of the same length"),
+    ("enough dimensions", "arrays with axes to multiply along"),
+    ("shape-mismatch for sum", "axes of the same length to sum over"),
+    ("broadcast", "shapes that broadcast"),
+    ("out of bounds for axis", "indices within the axis"),
+    ("out of bounds for array", "axes that are there"),
+    ("interpreted as an integer", "integers for axes and sizes"),
+    ("integer argument expected", "integers for axes and sizes"),
+    ("sequence of integers", "integers for axes and sizes"),
+    ("negative dimensions", "sizes ≥ 0"),
+    ("cannot reshape", "a shape of as many elements"),
+    ("same number of dimensions", "arrays with as many axes"),
+    ("concatenation axis", "arrays alike but for the axis they are joined along"),
+    ("size not equal to one", "an axis of length 1"),
+    ("no identity", "at least one element"),
+    ("empty sequence", "at least one element"),
+    ("not understood", "a dtype of weft's"),
+    ("as a data type", "a dtype of weft's"),
+)
+
+
+def explained(name: str, args: Sequence[Any], options: Mapping[str, Any], error: Exception) -> Exception:
+    """The error to raise in its place: of its kind, naming the operation and what came; itself, where it is weft's own."""
+    is_librarys = type(error) in REFUSALS or not type(error).__module__.startswith(("weft", "__main__"))
+    if ("`" in str(error) and "(`:`)" not in str(error)) or not is_librarys:
+        return error
+    kind = next(kind for kind in _KINDS if isinstance(error, kind))
+    shown = [_shown(a) for a in args if a is not None]
+    shown += [f"{key}={_shown(value)}" for key, value in options.items() if value is not None]
+    required = next((f"needs {required}, got" for words, required in _REQUIRED if words in str(error)), "got")
+    return kind(f"`{name.lstrip('_')}` {required} {', '.join(shown) or 'nothing'}: {str(error).strip()}")
+
+
+def _shown(value: Any) -> str:
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is not None and dtype is not None:
+        return f"{tuple(shape)} {dtype}"
+    if isinstance(value, np.dtype | type):
+        return getattr(value, "__name__", str(value))
+    if isinstance(value, list | tuple) and any(hasattr(v, "shape") for v in value):
+        return f"[{', '.join(map(_shown, value[:8]))}{', …' if len(value) > 8 else ''}]"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

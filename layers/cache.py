@@ -1,0 +1,226 @@
+"""Keys and values of what attention has seen already, for generation one token at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..backend.array.creation import empty
+from ..backend.array.indexing import take
+from ..backend.tape.autograd import is_grad_enabled
+from ..backend.tape.sharing import changed
+from ..backend.tape.tensor import Tensor
+
+__all__ = ["KeyValueCache", "LayerCache"]
+
+
+class LayerCache:
+    """One layer's part of a `KeyValueCache`: keys and values of up to `max_length` positions, in memory taken once.
+
+    Parameters
+    ----------
+    max_length : int
+        Positions that there is room for.
+    is_fixed : bool, default False
+        Whether it is filled once, as with an encoder's output, and then read: attention layers project no more keys.
+
+    Attributes
+    ----------
+    length : int
+        Positions that are filled.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> part = nn.LayerCache(8)
+    >>> keys, values = part.append(weft.zeros((2, 4, 3, 16)), weft.zeros((2, 4, 3, 16)))
+    >>> keys, values = part.append(weft.zeros((2, 4, 1, 16)), weft.zeros((2, 4, 1, 16)))
+    >>> keys.shape, part.length
+    ((2, 4, 4, 16), 4)
+    """
+
+    def __init__(self, max_length: int, is_fixed: bool = False):
+        self.max_length = max_length
+        self.is_fixed = is_fixed
+        self.length = 0
+        self._key: Tensor | None = None
+        self._value: Tensor | None = None
+        self._memory: LayerCache | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is fixed, and filled."""
+        return self.is_fixed and self.length == self.max_length
+
+    def memory(self, length: int) -> LayerCache:
+        """The part for a decoder layer's attention to the encoder's output, whose keys and values stay as they are.
+
+        Parameters
+        ----------
+        length : int
+            That of the encoder's output.
+
+        Returns
+        -------
+        LayerCache
+            The same in each call.
+
+        Raises
+        ------
+        ValueError
+            If the length is not that of earlier calls.
+        """
+        if self._memory is None:
+            self._memory = LayerCache(length, is_fixed=True)
+        if self._memory.max_length != length:
+            raise ValueError(
+                f"`memory` must stay the same while there is a cache, of length {self._memory.max_length}, got length "
+                f"{length}; call reset() first"
+            )
+        return self._memory
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Put keys and values behind those that are there.
+
+        Parameters
+        ----------
+        key : Tensor
+            (N, G, L, E), G heads of width E.
+        value : Tensor
+            (N, G, L, Eᵥ).
+
+        Returns
+        -------
+        tuple of Tensor
+            All keys (N, G, S, E) and all values (N, G, S, Eᵥ), views of the cache's memory.
+
+        Raises
+        ------
+        RuntimeError
+            If gradients are recorded for the key or the value, which would end here.
+        ValueError
+            If there is no room left, or shape, dtype or device are not those of what is there.
+        """
+        if is_grad_enabled() and (key.requires_grad or value.requires_grad):
+            raise RuntimeError(
+                "`cache` is for use without gradients, which would end in it; call inside weft.no_grad()"
+            )
+        start, stop = self.length, self.length + key.shape[2]
+        if stop > self.max_length:
+            raise ValueError(f"`cache` must have room for {stop} positions, got max_length={self.max_length}")
+        if self._key is None or self._value is None:
+            self._key, self._value = (self._room_for(x) for x in (key, value))
+        for name, memory, x in (("key", self._key, key), ("value", self._value, value)):
+            wanted = (*memory.shape[:2], x.shape[2], memory.shape[3])
+            if x.shape != wanted or x.dtype != memory.dtype or x.device != memory.device:
+                raise ValueError(
+                    f"`{name}` must be like what the cache holds, {wanted}, {memory.dtype}, on {memory.device}, got "
+                    f"{tuple(x.shape)}, {x.dtype}, on {x.device}; call reset() first"
+                )
+            memory.data[:, :, start:stop, :] = x.data
+            changed(memory.data)
+        self.length = stop
+        return self.contents()
+
+    def _room_for(self, x: Tensor) -> Tensor:
+        return empty((*x.shape[:2], self.max_length, x.shape[3]), dtype=x.dtype, device=x.device)
+
+    def contents(self) -> tuple[Tensor, Tensor]:
+        """All keys and values.
+
+        Returns
+        -------
+        tuple of Tensor
+            Keys (N, G, S, E) and values (N, G, S, Eᵥ), views of the cache's memory.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing was put in.
+        """
+        if self._key is None or self._value is None:
+            raise RuntimeError("the cache is empty: call `append` first")
+        return self._key[:, :, : self.length, :], self._value[:, :, : self.length, :]
+
+    def reset(self) -> None:
+        """Forget everything, the memory too."""
+        self.length, self._key, self._value, self._memory = 0, None, None, None
+
+    def reorder(self, index: Tensor) -> None:
+        """Let row i of the batch go on from what row `index[i]` has seen, as beam search wants it.
+
+        Parameters
+        ----------
+        index : Tensor
+            Integers (N',); N' may differ from N.
+        """
+        if self._key is not None and self._value is not None:
+            self._key, self._value = take(self._key, index, axis=0), take(self._value, index, axis=0)
+        if self._memory is not None:
+            self._memory.reorder(index)
+
+
+class KeyValueCache:
+    """Keys and values of all positions so far, for each layer of a model: what generation does not compute again.
+
+    `cache[i]` is the part of layer i, which attention layers take as `cache=`: they put the keys and values of the positions
+    that they are given behind those that are there, and attend to all. (Not in PyTorch.)
+
+    Parameters
+    ----------
+    layers : int
+        How many attention layers there are.
+    max_length : int
+        Positions that there is room for: prompt and continuation together.
+
+    Raises
+    ------
+    ValueError
+        If one of them is less than 1.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> attention = nn.MultiheadAttention(16, 4, batch_first=True).eval()
+    >>> x, cache = weft.randn(2, 6, 16), nn.KeyValueCache(1, 6)
+    >>> with weft.no_grad():
+    ...     steps = [attention(*[x[:, i : i + 1]] * 3, is_causal=True, cache=cache[0])[0] for i in range(6)]
+    >>> cache.length
+    6
+    """
+
+    def __init__(self, layers: int, max_length: int):
+        for name, n in (("layers", layers), ("max_length", max_length)):
+            if n < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {n}")
+        self.max_length = max_length
+        self._parts = [LayerCache(max_length) for _ in range(layers)]
+
+    @property
+    def length(self) -> int:
+        """Positions that the last layer has seen: all layers, between two calls of a model."""
+        return self._parts[-1].length
+
+    def __getitem__(self, index: int) -> LayerCache:
+        return self._parts[index]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[LayerCache]:
+        return iter(self._parts)
+
+    def reset(self) -> None:
+        """Forget everything, the memory too."""
+        for part in self._parts:
+            part.reset()
+
+    def reorder(self, index: Tensor) -> None:
+        """Let row i of the batch go on from what row `index[i]` has seen, as beam search wants it.
+
+        Parameters
+        ----------
+        index : Tensor
+            Integers (N',); N' may differ from N.
+        """
+        for part in self._parts:
+            part.reorder(index)

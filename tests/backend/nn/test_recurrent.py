@@ -1,0 +1,130 @@
+"""Against each sequence by itself, step by step, in float64."""
+
+import harness
+import numpy as np
+from harness import Case
+
+from weft.backend.nn.recurrent import gru, lstm, rnn
+
+rng = np.random.default_rng(0)
+
+
+def a(*shape):
+    return rng.standard_normal(shape)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def over_sequences(step, x, states, batch_sizes, reverse):
+    """`step(x_t, *states)` for one sequence after the other; packed outputs, last states."""
+    starts = np.cumsum([0, *batch_sizes])
+    outputs, last = {}, []
+    for k in range(len(states[0])):
+        mine = [s[k] for s in states]
+        times = [t for t, n in enumerate(batch_sizes) if n > k]
+        for t in reversed(times) if reverse else times:
+            row = starts[t] + k
+            mine = step(x[row], *mine)
+            outputs[row] = mine[0]
+        last.append(mine)
+    width = states[0].shape[1]
+    y = np.array([outputs[row] for row in sorted(outputs)]).reshape(-1, width)
+    return y, *(np.array([m[j] for m in last]).reshape(s.shape) for j, s in enumerate(states))
+
+
+def rnn_reference(x, h, w, u, b=0.0, d=0.0, *, batch_sizes, reverse=False, nonlinearity="tanh"):
+    f = np.tanh if nonlinearity == "tanh" else lambda z: np.maximum(z, 0)
+    b, d = (0.0 if v is None else v for v in (b, d))
+    return over_sequences(lambda x, h: (f(w @ x + b + u @ h + d),), x, (h,), batch_sizes, reverse)
+
+
+def lstm_reference(x, h, c, w, u, b=None, d=None, r=None, *, batch_sizes, reverse=False):
+    b, d = (0.0 if v is None else v for v in (b, d))
+
+    def step(x, h, c):
+        i, f, g, o = np.split(w @ x + b + u @ h + d, 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        return h if r is None else r @ h, c
+
+    return over_sequences(step, x, (h, c), batch_sizes, reverse)
+
+
+def gru_reference(x, h, w, u, b=None, d=None, *, batch_sizes, reverse=False, reset_after=True):
+    b, d = (np.zeros(len(w)) if v is None else v for v in (b, d))
+
+    def step(x, h):
+        a_r, a_z, a_n = np.split(w @ x + b, 3)
+        (u_r, u_z, u_n), (d_r, d_z, d_n) = np.split(u, 3), np.split(d, 3)
+        r, z = sigmoid(a_r + u_r @ h + d_r), sigmoid(a_z + u_z @ h + d_z)
+        n = np.tanh(a_n + (r * (u_n @ h + d_n) if reset_after else u_n @ (r * h) + d_n))
+        return ((1 - z) * n + z * h,)
+
+    return over_sequences(step, x, (h,), batch_sizes, reverse)
+
+
+EQUAL, SHRINKING = (2, 2, 2), (4, 3, 3, 1)
+SIZES = [
+    (EQUAL, 3, 5), (SHRINKING, 3, 5), ((1,), 3, 5), ((0, 0), 3, 5), ((3, 3), 1, 1), ((33, 31, 1), 4, 3), ((2, 1), 3, 33),
+    ((5, 4), 2, 32), ((3, 2), 8, 64),
+]  # fmt: skip
+
+
+def weights(gates, width, wide, *, scale=0.5):
+    return scale * a(gates * wide, width), scale * a(gates * wide, wide), a(gates * wide), a(gates * wide)
+
+
+def recurrent(sizes, width, wide, gates):
+    return a(sum(sizes), width), a(sizes[0], wide), *weights(gates, width, wide, scale=1 / np.sqrt(wide))
+
+
+def projected(sizes, width, wide, narrow):
+    w, _, b, d = weights(4, width, wide)
+    return (
+        a(sum(sizes), width),
+        a(sizes[0], narrow),
+        a(sizes[0], wide),
+        w,
+        0.5 * a(4 * wide, narrow),
+        b,
+        d,
+        a(narrow, wide),
+    )
+
+
+def with_cell(sizes, width, wide):
+    x, h, *of_layer = recurrent(sizes, width, wide, 4)
+    return x, h, a(*h.shape), *of_layer
+
+
+BOTH_WAYS = [(sizes, reverse) for sizes in (EQUAL, SHRINKING) for reverse in (False, True)]
+
+
+def packed(sizes, reverse=False, **static):
+    return {"batch_sizes": sizes, "reverse": reverse, **static}
+
+
+def label(static):
+    return " ".join(str(v) for v in static.values())
+
+
+CASES = [
+    *[Case(lstm, with_cell(*s), lstm_reference, packed(s[0]), tolerance=4, label=label(packed(s[0]))) for s in SIZES],
+    *[Case(gru, recurrent(*s, 3), gru_reference, packed(s[0]), tolerance=4, label=label(packed(s[0]))) for s in SIZES],
+    *[Case(rnn, recurrent(*s, 1), rnn_reference, packed(s[0]), tolerance=4, label=label(packed(s[0]))) for s in SIZES],
+]  # fmt: skip
+for sizes, reverse in BOTH_WAYS:
+    both = packed(sizes, reverse)
+    for static in (both, {**both, "nonlinearity": "relu"}):
+        CASES.append(Case(rnn, recurrent(sizes, 3, 4, 1), rnn_reference, static, tolerance=4, label=label(static)))
+    for static in (both, {**both, "reset_after": False}):
+        CASES.append(Case(gru, recurrent(sizes, 3, 4, 3), gru_reference, static, tolerance=4, label=label(static)))
+    CASES += [
+        Case(lstm, with_cell(sizes, 3, 4), lstm_reference, both, tolerance=4, label=label(both)),
+        Case(lstm, projected(sizes, 3, 4, 2), lstm_reference, both, tolerance=4, label=label(both) + " projected"),
+        Case(lstm, with_cell(sizes, 3, 4)[:5], lstm_reference, both, tolerance=4, label=label(both) + " no bias"),
+        Case(gru, recurrent(sizes, 3, 4, 3)[:4], gru_reference, both, tolerance=4, label=label(both) + " no bias"),
+    ]
+test_primitive = harness.over(CASES)
