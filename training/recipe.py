@@ -234,8 +234,8 @@ def _check_option(name: str, value: Any) -> None:
         fits = isinstance(value, str) and value in _CHOICES[name]
     elif name == "hidden":
         fits = isinstance(value, list | tuple) and all(type(n) is int and n > 0 for n in value)
-    elif isinstance(default, str):
-        fits = isinstance(value, str)
+    elif isinstance(default, bool | str):
+        fits = type(value) is type(default)
     elif isinstance(default, int) or (name == "patience" and value is not None):
         fits = type(value) is int and 0 <= value < 2**53
     else:

@@ -1,5 +1,6 @@
 """Where the data of a run are: resident on the device, or streamed to it; the weights are the same bits."""
 
+import json
 import re
 
 import numpy as np
@@ -67,3 +68,11 @@ def test_what_is_no_recipe(name, value):
     saved = recipe.Recipe().to_json() | {name: value}
     with pytest.raises(ValueError, match=re.escape(f"`{name}` of the recipe is {value!r}")):
         recipe.Recipe.from_json(saved)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"hidden": (3,), "lr": 1, "patience": 2, "stratify": False, "clip_grad_norm": 0.5}]
+)
+def test_what_is_one(options):
+    made = recipe.Recipe(**options)
+    assert recipe.Recipe.from_json(json.loads(json.dumps(made.to_json()))) == made

@@ -98,7 +98,7 @@ def _train(given: dict[str, Any]) -> int:
     if "hidden" in given:
         given["hidden"] = tuple(given["hidden"])
     saved, source = _checkpoint_to_resume(given.pop("resume", None), out)
-    threads = given.pop("threads", saved and saved.get("info", {}).get("threads"))
+    threads = given.pop("threads", saved and _threads_of(saved, source))
     if threads is not None:
         set_num_threads(threads)
     recipe = Recipe(**given) if saved is None else _recipe_of(saved, source).resumed_with(given)
@@ -155,9 +155,11 @@ def _checkpoint_to_resume(resume: str | None, out: str | None) -> tuple[dict[str
 def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
     try:
         recipe = Recipe.from_json(saved["info"]["recipe"])
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError):
         what = "one of another program; resume it there"
         raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train`, found {what}") from None
+    except ValueError as error:
+        raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train`, found that {error}") from None
     try:  # before a model is built that nobody has trained
         described = saved["architecture"]
         check_architecture(described, saved["model"])
@@ -166,6 +168,15 @@ def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"`{source}`: expected the state of this run, found that {error}") from error
     return recipe
+
+
+def _threads_of(saved: dict[str, Any], source: Path) -> int | None:
+    """The number that the run was begun with: on another, BLAS rounds differently."""
+    info = saved.get("info")
+    threads = info.get("threads") if isinstance(info, dict) else None
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= 1024):
+        raise CheckpointError(f"`{source}`: expected a number of threads in `info.threads`, found {threads!r:.60}")
+    return threads
 
 
 def _restore(experiment: Experiment, saved: dict[str, Any], source: Path, show: Callable[..., None]) -> None:
