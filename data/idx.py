@@ -156,6 +156,6 @@ def _part(folder: Path, part: str, num_classes: int) -> ArrayDataset:
     paths = [require(folder, _names(part, kind)) for kind in ("images", "labels")]
     images, labels = read_idx(paths[0], magic=2051), read_idx(paths[1], magic=2049)
     if len(images) != len(labels):
-        found = f"{len(labels)} labels for {len(images)} images in `{paths[0].name}`"
+        found = f"{len(labels)} labels for {len(images)} images in `{paths[0]}`"
         raise fault(paths[1], "one label for every image", found, "take both files from the same data set")
     return ArrayDataset(images[:, None], check_labels(labels, num_classes, source=str(paths[1])))

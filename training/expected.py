@@ -33,7 +33,7 @@ def part(place: str, source: FilePath | None) -> Iterator[None]:
     except (ArithmeticError, AttributeError, IndexError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         if source is None and isinstance(error, RuntimeError | ValueError):
             raise
-        found = f"that `{place}` is none: {' '.join(str(error).split())}"
+        found = f"that `{place}` does not fit: {printable(' '.join(str(error).split())):.500}"
         raise CheckpointError(f"`{printable(source or 'state')}`: expected {_EXPECTED}, found {found}") from error
 
 

@@ -224,7 +224,19 @@ _CHOICES: dict[str, Collection[str]] = {
     "schedule": SCHEDULES,
     "precision": PRECISIONS,
 }
-_OPTIONAL = ("lr", "weight_decay", "clip_grad_norm", "patience")
+# Numbers: whether they are whole, the least, the greatest (None: there may be none)
+_NUMBERS: dict[str, tuple[bool, float, float]] = {
+    "epochs": (True, 0, 2**53),
+    "batch_size": (True, 0, 2**53),
+    "accumulate": (True, 1, 2**53),
+    "seed": (True, 0, 2**32 - 1),
+    "patience": (True, 1, 2**53),
+    "lr": (False, 0, float_info.max),
+    "weight_decay": (False, 0, float_info.max),
+    "clip_grad_norm": (False, float_info.min, float_info.max),
+    "label_smoothing": (False, 0, 1),
+    "validation": (False, 0, 1),
+}
 
 
 def _check_option(name: str, value: Any) -> None:
@@ -234,14 +246,12 @@ def _check_option(name: str, value: Any) -> None:
         fits = isinstance(value, str) and value in _CHOICES[name]
     elif name == "hidden":
         fits = isinstance(value, list | tuple) and all(type(n) is int and n > 0 for n in value)
-    elif isinstance(default, bool | str):
-        fits = type(value) is type(default)
-    elif isinstance(default, int) or (name == "patience" and value is not None):
-        fits = type(value) is int and 0 <= value < 2**53
+    elif name in _NUMBERS:
+        whole, least, greatest = _NUMBERS[name]
+        kinds = (int,) if whole else (int, float)
+        fits = (value is None and default is None) or (type(value) in kinds and least <= value <= greatest)
     else:
-        fits = (value is None and name in _OPTIONAL) or (
-            type(value) in (int, float) and 0 <= value <= float_info.max  # not NaN
-        )
+        fits = type(value) is type(default)
     if not fits:
         raise ValueError(f"`{name}` of the recipe is {value!r:.60}")
 

@@ -42,6 +42,7 @@ class RunState:
     def __init__(self, trainer: Running):
         self.trainer = trainer
         self.positions: dict[str, Any] | None = None
+        self._source: FilePath | None = None  # of the positions
 
     def state_dict(self) -> dict[str, Any]:
         """The tree, as `Trainer.state_dict` describes it.
@@ -99,7 +100,7 @@ class RunState:
             trainer.scaler.load_state_dict(state["scaler"])
         random.default_generator.set_state(state["generator"])
         trainer.progress.load_state_dict(state)
-        self.positions = state["loaders"]
+        self.positions, self._source = state["loaders"], source
         for name, metric in self._sums():
             if name in state["sums"]:
                 with part(f"sums.{name}", source):
@@ -154,12 +155,10 @@ class RunState:
             return
         for name, loader in self._loaders():
             if positions[name] is not None and loader is not None:
-                if not hasattr(loader, "load_state_dict"):
-                    kind = type(loader).__name__
-                    raise ValueError(
-                        f"the {name} batches must come of a DataLoader, as when the run was saved, got a {kind}"
-                    )
-                loader.load_state_dict(positions[name])
+                with part(f"loaders.{name}", self._source):
+                    if not hasattr(loader, "load_state_dict"):
+                        raise ValueError(f"the batches came of a DataLoader, and now of a {type(loader).__name__}")
+                    loader.load_state_dict(positions[name])
 
     def remaining_batches(self) -> Iterable[Any]:
         """What is left of this epoch.

@@ -65,7 +65,10 @@ def parse(text: str, *, unique: bool = False) -> Any:
     """What is written in JSON, within limits, without NaN and, if `unique`, without a key twice; or a ValueError."""
     check_size(text)
     try:
-        return json.loads(text, object_pairs_hook=_unique if unique else None, parse_constant=_no_constant)
+        found = json.loads(text, object_pairs_hook=_unique if unique else None, parse_constant=_no_constant)
+        if "\\ud" in text or "\\uD" in text:  # half a character, maybe, which can be neither printed nor saved
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
 

@@ -231,6 +231,7 @@ class TestTrees:
         [
             ("[1]", "expected the tree of a checkpoint, found a list in its place"),
             ("", "expected the tree of a checkpoint, found Expecting value"),
+            (r'{"a": "\ud800"}', "surrogates not allowed"),
             ('{"a": NaN}', "found the constant NaN, which JSON has not"),
             ('{"a": {"b": 1, "b": 2}}', "found JSON with the key 'b' twice"),
             ('{"a": ' + "9" * 5000 + "}", "found Exceeds the limit"),
@@ -271,6 +272,9 @@ class TestTrees:
         assert load_checkpoint(tmp_path / "t") == tree
         with pytest.raises(TypeError, match=r"`a\.a\.a.*` must be nested at most 100 levels deep"):
             save_checkpoint(tmp_path / "t", {"a": tree})
+
+    def test_backslashes_in_strings(self, tmp_path):
+        assert self.load(tmp_path / "t", r'{"a": "C:\\udder", "b": "\ud83d\ude00"}') == {"a": "C:\\udder", "b": "😀"}
 
     def test_colons_in_strings(self, tmp_path):
         assert self.load(tmp_path / "t", '{"a:": ":::", "b": {"c": "\\u003a"}}') == {"a:": ":::", "b": {"c": ":"}}

@@ -100,7 +100,10 @@ def _train(given: dict[str, Any]) -> int:
     saved, source = _checkpoint_to_resume(given.pop("resume", None), out)
     threads = given.pop("threads", saved and _threads_of(saved, source))
     if threads is not None:
-        set_num_threads(threads)
+        try:
+            set_num_threads(threads)
+        except ValueError as error:  # the machine that the run was begun on may have had more cores
+            raise UsageError(f"--threads {threads}: {error}") from None
     recipe = Recipe(**given) if saved is None else _recipe_of(saved, source).resumed_with(given)
     if "hidden" in given and recipe.model != "mlp":
         raise UsageError(f"--hidden is for --model mlp, got {recipe.model}")
