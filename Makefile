@@ -12,7 +12,7 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 train: $(VENV)/train  ## set up and train a convolutional network on the digits
-	$(BIN)/weft train --out runs/digits
+	$(BIN)/weft train --out runs/digits --overwrite
 
 test: $(VENV)/test  ## set up and run the tests (a few minutes)
 	$(PYTEST) -m "not slow" -n 2 --dist worksteal

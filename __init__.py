@@ -6,6 +6,9 @@ Layers, optimizers, data and training are in `weft.layers`, `weft.optimizers`, `
 
 from __future__ import annotations
 
+from . import _signals  # first: a signal may come at any time
+
+# isort: split
 import importlib as _importlib
 import math as _math
 from typing import Any as _Any

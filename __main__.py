@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
+from . import _signals
+
 __all__ = ["main"]
 
+COMMANDS = ("train", "bench", "info")
 USAGE = """usage: weft {train,bench,info} [options]
 
   weft train    train a model on a data set, and test it
@@ -36,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     weft ...
     0
     """
+    if argv is None:
+        _open_standard_streams()
     command, *rest = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE)
@@ -51,14 +57,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .training.cli.info import main as run
     elif command == "bench":
         from .bench.command import main as run
+
+        _signals.give_back()  # it has results to show
     else:
-        print(f"weft: unknown command {command!r}; choose from train, bench, info", file=sys.stderr)
+        from .training.cli.parser import complain, did_you_mean
+
+        hint = did_you_mean(command, COMMANDS)
+        complain(f"weft: unknown command {command!r}; choose from {', '.join(COMMANDS)}{hint}")
         return 2
     try:
-        return run(rest)
-    except BrokenPipeError:  # whoever read the output has seen enough of it, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = run(rest)
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            raise
+        _drop_output()
+        if error.errno != errno.EPIPE:  # there, whoever read the output has seen enough of it, as `head` does
+            print(f"weft {command}: output could not be written: {error.strerror}", file=sys.stderr)
         return 1
+    except SystemExit:
+        _is_written()
+        raise
+    # A training has files besides.
+    return status if argv is not None or _is_written() or command == "train" else max(status, 1)
+
+
+def _open_standard_streams() -> None:
+    """Else a checkpoint would become the standard output of a process that was started without one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _is_written() -> bool:
+    """Whether all of the output is where it should be. What the disk has no room for is no reason to fail once more."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop_output()
+        return False
+    return True
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

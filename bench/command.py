@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.device import devices
-from ..training.cli.parser import Parser, UsageError, number, report
+from ..training.atomic import make_folder, reason, write_atomically
+from ..training.cli.parser import Parser, UsageError, did_you_mean, number, report
 from . import results as document
 from .worker import LOST, Task, benches
 from .workloads import WORKLOADS
@@ -114,7 +116,8 @@ def _tasks(options: argparse.Namespace, cores: list[int]) -> list[Task]:
     available = {name for place in places for _, name in _names(devices.kind(place), parts)}
     for name in options.names:
         if not any(there.startswith(name) for there in available):
-            raise UsageError(f"no bench here has a name that begins with {name!r}; see weft bench --list")
+            hint = did_you_mean(name, sorted(available | {full.partition("-")[0] for full in available}))
+            raise UsageError(f"no bench here has a name that begins with {name!r}; see weft bench --list{hint}")
     threads = getattr(options, "threads", len(cores))
     if threads > len(cores):
         raise UsageError(f"--threads must be between 1 and {len(cores)} here, got {threads}")
@@ -149,6 +152,8 @@ def _bench(options: argparse.Namespace) -> int:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     tasks = _tasks(options, cores)
     path = _path(options.save) if hasattr(options, "save") else None
+    if path is not None:
+        _check_writable(path)
     has_more = path is not None and hasattr(options, "resume") and path.is_file()
     results = document.load(path) if path and has_more else document.new()
     end = time.monotonic() + options.total
@@ -167,9 +172,18 @@ def _path(save: str) -> Path:
     return Path(save) if save.endswith(".json") else Path(save, "bench.json")
 
 
+def _check_writable(path: Path) -> None:
+    """Before anything is measured."""
+    try:
+        make_folder(path.parent)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--save: `{path}` could not be written: {reason(error)}; choose another place") from error
+
+
 def _publish(results: dict, path: Path) -> None:
     """Markdown and pictures beside the JSON."""
-    from ..training.atomic import write_atomically
     from .plot import plot
     from .report import markdown
 

@@ -38,6 +38,11 @@ _SHOWN = (
 )
 
 
+_LEFT: list[
+    Workers
+] = []  # in a forked process, those of its parent: to end them would be to wait for threads left there
+
+
 @dataclass
 class _Position:
     """Where a pass over the data stands: batches of this epoch that the consumer has received."""
@@ -133,6 +138,9 @@ class DataLoader:
     (`seed`, e, b), in whatever process (in a background thread, `prefetch` ≥ 1, nothing is seeded), and nobody else's random
     numbers move by it; the position can be saved and resumed (with a `sampler`, as far as it gives the same order
     again); what the data set or the transform raises is raised when the batch concerned is due.
+
+    A process that was forked within a pass cannot go on with it where threads or workers prepare batches (RuntimeError),
+    and can begin one of its own.
 
     A class that redefines `__getitem__` without `__getitems__` is asked for single samples, whatever it inherits.
 
@@ -283,10 +291,16 @@ class DataLoader:
         return self._epoch(self._position)
 
     def _epoch(self, position: _Position) -> Iterator[Any]:
+        process, is_helped = os.getpid(), bool(self.num_workers or (self.prefetch and not self._resident))
         with self._working(position) as workers, closing(self._batches(self._tasks(position), workers)) as batches:
             for batch in batches:
                 position.batch += 1
                 yield self._deliver(batch)
+                if is_helped and os.getpid() != process:
+                    raise RuntimeError(
+                        f"`DataLoader`: a pass must go on in the process that began it, {process}, got {os.getpid()}, "
+                        "forked from that, which has neither its threads nor its workers; iterate anew there"
+                    )
         if position is self._position:
             self._position = _Position(position.epoch + 1)
 
@@ -296,7 +310,11 @@ class DataLoader:
         if not self.num_workers:
             yield None
             return
+        process = os.getpid()
         workers, self._workers = self._workers, None
+        if workers is not None and workers.process != process:
+            _LEFT.append(workers)
+            workers = None
         workers = workers or Workers(
             self._make,
             self.dataset,
@@ -314,7 +332,9 @@ class DataLoader:
             is_sound = True
             raise
         finally:
-            if self.persistent_workers and is_sound and self._workers is None:
+            if os.getpid() != process:
+                _LEFT.append(workers)
+            elif self.persistent_workers and is_sound and self._workers is None:
                 workers.rest()
                 self._workers = workers
             else:

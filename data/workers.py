@@ -113,7 +113,7 @@ class Workers:
             context = "fork"  # as PyTorch: data sets of a notebook, or with a lambda in them, need no pickling
         if context is None or isinstance(context, str):
             context = multiprocessing.get_context(context)
-        self.timeout, self._pending = timeout or None, set[Any]()
+        self.timeout, self._pending, self.process = timeout or None, set[Any](), os.getpid()
         self._pool = ProcessPoolExecutor(
             num_workers, context, _start, (make, dataset, num_workers, init_fn, key, context.Value("i", 0))
         )

@@ -270,12 +270,19 @@ def resnet18(
     ResNet
         (N, C, H, W) → (N, num_classes), with four stages of two blocks.
 
+    Raises
+    ------
+    ValueError
+        If `input_shape` is another.
+
     Examples
     --------
     >>> from weft.layers import models
     >>> sum(p.size for p in models.resnet18().parameters())
     11689512
     """
+    if len(input_shape) != 3:
+        raise ValueError(f"`input_shape` must be (C, H, W), got {tuple(input_shape)}")
     return ResNet((2, 2, 2, 2), num_classes, in_channels=input_shape[0], device=device, dtype=dtype)
 
 

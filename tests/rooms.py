@@ -26,6 +26,7 @@ class Room(NamedTuple):
 
 # fmt: off
 ROOMS = {
+    "_signals": Room("", "how the command `weft` ends at a signal", "_signals.py"),
     "kernels/toolchain": Room("", "the compiler and its cache, launches, cuBLAS", "launch.py"),
     "kernels/emulator": Room("kernels/toolchain", "the same CUDA sources on a CPU, every access checked", "runtime.cpp"),
     "kernels": Room("kernels/toolchain", "every CUDA source with its launcher, of the same stem", "normalization.cu"),
@@ -45,7 +46,7 @@ ROOMS = {
     "backend": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes backend/cpu backend/cuda",
         "the face of these", "__init__.py"),
-    "weft": Room("backend backend/device backend/tape backend/array backend/modes", "the face of all", "__init__.py"),
+    "weft": Room("_signals backend backend/device backend/tape backend/array backend/modes", "the face of all", "__init__.py"),
     "layers/functional": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
@@ -63,15 +64,16 @@ ROOMS = {
     "data": Room("backend/device backend/tape backend/array", "readers, loader, normalisation, splits", "loader.py"),
     "training/metrics": Room("backend/device backend/tape", "accuracy and its kin, streamed over batches", "metric.py"),
     "training": Room(
-        "backend/device backend/tape backend/array backend/modes layers optimizers optimizers/schedulers data training/metrics",
+        "_signals backend/device backend/tape backend/array backend/modes layers optimizers optimizers/schedulers data"
+        " training/metrics",
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
-        "kernels/toolchain backend/device layers data training weft", "`weft train`, `weft info`", "train.py"),
+        "_signals kernels/toolchain backend/device layers data training weft", "`weft train`, `weft info`", "train.py"),
     "bench": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
         " layers layers/functional optimizers optimizers/schedulers data training training/cli weft",
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
-    "__main__": Room("training/cli bench weft", "the command `weft`", "__main__.py"),
+    "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }
 # fmt: on
 
@@ -84,7 +86,7 @@ MUTUAL: set[tuple[str, str]] = set()
 def sources(root: Path = ROOT) -> dict[str, Path]:
     """The package's files, by module: those of the folders in the table, and the root's own."""
     tops = {room.partition("/")[0] for room in ROOMS}
-    paths = [root / "__init__.py", root / "__main__.py"]
+    paths = [root / "__init__.py", root / "__main__.py", root / "_signals.py"]
     paths += [path for top in sorted(tops) for path in sorted((root / top).rglob("*.py"))]
     return {
         ".".join(("weft", *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__"): path

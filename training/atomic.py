@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
+import re
+import secrets
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from .locking import open_locked
 
 __all__ = ["WriteError", "write_atomically"]
 
@@ -25,9 +30,10 @@ class WriteError(OSError):
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Put `content` under the name `path`, all of it or nothing, also if the power fails at any moment.
 
-    It is written to `.<name>.tmp` in the same folder, forced to the disk, and renamed, which POSIX makes atomic; then
-    the folder is forced to the disk too, for the name itself is in there. A process that is killed leaves at most that
-    one temporary file, and the next call replaces it. The folder is made if it is missing.
+    It is written to a temporary file in the same folder, whose name no other process or thread has, forced to the disk,
+    and renamed, which POSIX makes atomic; then the folder is forced to the disk too, for the name itself is in there. A
+    process that is killed leaves at most that temporary file, which the next call in that folder removes. The folder is
+    made if it is missing.
 
     Parameters
     ----------
@@ -54,27 +60,98 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     if not isinstance(content, bytes | bytearray | memoryview):
         raise TypeError(f"`content` must be bytes, got a {type(content).__name__}; encode it: text.encode()")
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        make_folder(path.parent)
+        _remove_leftovers(path.parent)
+        temporary, file = _temporary(path)
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        _discard(temporary)
-        if not isinstance(error, OSError):
+            if os.name == "nt":  # which renames no open file
+                file.close()
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):  # the folder itself is gone or closed to us: the first error says so
+                temporary.unlink(missing_ok=True)
             raise
-        before = "the file that was there before is intact" if path.exists() else "nothing was left behind"
-        raise WriteError(f"`{path}` could not be written: {error.strerror}; {before}") from error
+        finally:
+            with suppress(OSError):  # it would write again what the disk had no room for
+                file.close()
+        _sync_folder(path.parent)
+    except (OSError, ValueError) as error:
+        raise _write_error(path, error) from error
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder, and raise WriteError if `write_atomically` could not write the file, as far as can be known."""
+    try:
+        make_folder(path.parent)
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        temporary, file = _temporary(path)
+        file.close()
+        temporary.unlink()
+    except (OSError, ValueError) as error:
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError | ValueError) -> WriteError:
+    before = "what was there before is intact" if os.path.isdir(path) else "the file that was there before is intact"
+    after = before if os.path.exists(path) else "nothing was left behind"
+    return WriteError(f"`{path}` could not be written: {reason(error)}; {after}")
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the system says, without the name of the file."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder and those above it, for good; returns the ones that were missing, the innermost first."""
+    missing = []
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            break
+        missing.append(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        _sync_folder(path.parent)
+    return missing
+
+
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+
+
+def _temporary(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside `path`, locked, so that others see that it is being written."""
+    while True:
+        temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
+        file = open_locked(temporary)
+        if file is not None:
+            return temporary, file
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed, which hold no lock any more."""
+    names: list[str] = []
+    with suppress(PermissionError):  # a folder may be written and not read
+        names = [name for name in os.listdir(folder) if _LEFTOVER.fullmatch(name)]
+    for name in names:
+        with suppress(OSError):
+            file = open_locked(folder / name, make=False)
+            if file is not None:
+                with file:
+                    os.unlink(folder / name)
 
 
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":  # a folder cannot be opened there, and NTFS journals its renames
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it may be written and not read
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -82,8 +159,3 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _discard(temporary: Path) -> None:
-    with contextlib.suppress(OSError):  # the folder itself is gone or closed to us: the first error says so
-        temporary.unlink(missing_ok=True)

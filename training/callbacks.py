@@ -128,7 +128,7 @@ class Callback:
         """
 
     def on_fit_end(self, trainer: Any) -> None:
-        """Called last in `fit`, whatever ended the training, exceptions included.
+        """Called last in `fit`, whatever ended the training, exceptions included, those of other callbacks too.
 
         Parameters
         ----------

@@ -1,18 +1,18 @@
-"""The callback that writes checkpoints: the last and the best, at the end of every epoch, every N updates, and on Ctrl-C."""
+"""The callback that writes checkpoints: at the end of every epoch, every N updates, and when the process is to end."""
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..backend.device.devices import waiting_is_meant
 from . import check
+from .atomic import check_writable
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
 from .running import Running
+from .signals import PutOff
 
 __all__ = ["Checkpoint"]
 
@@ -20,7 +20,9 @@ __all__ = ["Checkpoint"]
 class Checkpoint(Callback):
     """Saves the trainer in `folder`: as `last.safetensors`, and the best by `monitor` as `best.safetensors`.
 
-    On Ctrl-C it lets the batch end, saves, and raises KeyboardInterrupt; a second Ctrl-C does not wait.
+    On SIGINT (Ctrl-C), SIGTERM and SIGHUP it lets the update end, saves, and does what the signal would have done: it raises
+    KeyboardInterrupt, or calls the handler of your own; where SIGTERM and SIGHUP have none it raises SystemExit, with their
+    exit status (143, 129). During a validation it saves at its end. A Ctrl-C after that does not wait.
 
     Parameters
     ----------
@@ -37,10 +39,17 @@ class Checkpoint(Callback):
     announce : function of a str, optional
         Called with one line after each save, when the file is safely on the disk.
 
+    Attributes
+    ----------
+    saved : tuple of int or None
+        Epoch and batch of what `last` was saved at, since this object was made.
+
     Raises
     ------
     ValueError
         If `every` is less than 1.
+    WriteError
+        From `fit`, before the first epoch if it can be known by then: `folder` cannot be written to.
 
     See Also
     --------
@@ -81,9 +90,9 @@ class Checkpoint(Callback):
             raise TypeError(f"`announce` must be a function or None, got {announce!r:.80}")
         self.folder, self.every, self.extra, self.announce = Path(folder), every, dict(extra or {}), announce
         self.monitor = None if monitor is None else Monitor(monitor, mode)
+        self.saved: tuple[int, int] | None = None
         self._saved_step = -1
-        self._interrupted = False
-        self._previous_handler: Any = None
+        self._signals = PutOff()
 
     @property
     def last(self) -> Path:
@@ -96,43 +105,40 @@ class Checkpoint(Callback):
         return self.folder / "best.safetensors"
 
     def on_fit_begin(self, trainer: Running) -> None:
+        check_writable(self.last)
+        if self.monitor is not None:
+            check_writable(self.best)
         self._saved_step = trainer.step
-        self._interrupted = False
-        if threading.current_thread() is threading.main_thread():  # the only one that may
-            self._previous_handler = signal.signal(signal.SIGINT, self._interrupt)
-
-    def _interrupt(self, *_: Any) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt
-        self._interrupted = True
+        self._signals.begin()
 
     def on_batch_end(self, trainer: Running) -> None:
         if not trainer.is_between_updates:
             return
         due = self.every is not None and trainer.step % self.every == 0 and trainer.step != self._saved_step
-        if due or self._interrupted:
+        is_to_end = self._signals.number is not None
+        if due or is_to_end:
             self._save(trainer, self.last)
-        if self._interrupted:
+        if is_to_end:
             trainer.stop("interrupted")
 
     def on_epoch_end(self, trainer: Running) -> None:
         if self.monitor is not None and trainer.validation_loader is not None and self.monitor.improves(trainer.row):
             self._save(trainer, self.best)
         self._save(trainer, self.last)
-        if self._interrupted:
+        if self._signals.number is not None:
             trainer.stop("interrupted")
 
     def on_fit_end(self, trainer: Running) -> None:
-        if self._previous_handler is not None:
-            signal.signal(signal.SIGINT, self._previous_handler)
-            self._previous_handler = None
-        if self._interrupted:
-            raise KeyboardInterrupt
+        self._signals.end()
+        if trainer.stopping is not None or trainer.epoch >= trainer.epochs:  # otherwise an exception says more
+            self._signals.deliver()
 
     def _save(self, trainer: Running, path: Path) -> None:
         with waiting_is_meant():
             save_checkpoint(path, {**trainer.state_dict(), **self.extra})
         self._saved_step = trainer.step
+        if path == self.last:
+            self.saved = trainer.epoch, trainer.batch
         if self.announce is not None:
             self.announce(f"saved {path} at epoch {trainer.epoch}, batch {trainer.batch}, step {trainer.step}")
 

@@ -413,13 +413,15 @@ class Experiment:
 
 @contextmanager
 def _as_usage_errors_of(option: str) -> Iterator[None]:
-    """ValueErrors inside become UsageErrors that name the option."""
+    """ValueErrors inside, and lack of memory, become UsageErrors that name the option."""
     try:
         yield
     except DataError:  # names the file already
         raise
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
+    except MemoryError as error:
+        raise UsageError(f"{option}: out of memory ({error})") from error
 
 
 def _with_validation(splits: DataSplits, recipe: Recipe) -> DataSplits:

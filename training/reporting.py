@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 import time
+from pathlib import Path
 from typing import Any, TextIO
 
 from ..backend.device.devices import waiting_is_meant
 from . import check
-from .atomic import write_atomically
+from .atomic import check_writable, write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath
+from .output import Output
 from .running import Running
 
 __all__ = ["CSVLogger", "ProgressBar", "TensorBoard"]
 
 
 class CSVLogger(Callback):
-    """Writes the history to a CSV file after each epoch: one row per epoch, numbers in full precision.
+    """Writes the history to a CSV file after each epoch, and when a run goes on: one row per epoch, in full precision.
 
     The file is written anew each time, atomically, so that it agrees with the history also after a run was broken off
     and resumed.
@@ -47,6 +48,11 @@ class CSVLogger(Callback):
     def __init__(self, path: FilePath):
         check.path("path", path)
         self.path = path
+
+    def on_fit_begin(self, trainer: Running) -> None:
+        check_writable(Path(self.path))
+        if trainer.history:  # it may have been broken off after a checkpoint and before the file was written
+            self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Running) -> None:
         columns = list(dict.fromkeys(name for row in trainer.history for name in row))
@@ -103,7 +109,7 @@ class ProgressBar(Callback):
     Parameters
     ----------
     file : text stream, optional
-        Where it goes. By default standard output.
+        Where it goes. By default standard output. If it can no longer be written to, training goes on.
 
     Attributes
     ----------
@@ -127,13 +133,14 @@ class ProgressBar(Callback):
         if file is not None:
             check.has_methods("file", file, ("write", "isatty"), "sys.stdout")
         self.file = file
+        self._output = Output(file)
         self._bar: Any = None
         self._due = 0.0
 
     def on_fit_begin(self, trainer: Running) -> None:
-        file = self.file or sys.stdout
-        if file.isatty():
-            self._bar = make_bar(file)
+        self._output = Output(self.file)
+        if self._output.isatty():
+            self._bar = make_bar(self._output)
 
     def on_epoch_begin(self, trainer: Running) -> None:
         if self._bar is not None:
@@ -156,7 +163,7 @@ class ProgressBar(Callback):
     def on_epoch_end(self, trainer: Running) -> None:
         line = summary_line(trainer.row, trainer.epochs)
         if self._bar is None:
-            print(line, file=self.file or sys.stdout, flush=True)
+            print(line, file=self._output, flush=True)
         else:
             self._bar.remove_task(self._task)
             self._bar.stop()
@@ -167,7 +174,7 @@ class ProgressBar(Callback):
             self._bar.stop()
 
 
-def make_bar(file: TextIO) -> Any:
+def make_bar(file: TextIO | Output) -> Any:
     """A progress bar of rich.
 
     Parameters
@@ -192,7 +199,7 @@ def make_bar(file: TextIO) -> Any:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )
-    return Progress(*columns, console=Console(file=file), transient=True)
+    return Progress(*columns, console=Console(file=file), transient=True)  # type: ignore[arg-type]
 
 
 def summary_line(row: dict[str, float], epochs: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Generic, Self, TypeVar, overload
 
 import numpy as np
@@ -315,15 +315,25 @@ class Trainer(Predictor):
         self.epochs, self.stopping = epochs, None
         self.stepper.begin_fit()
         self._run_state.restore_positions()
-        self._call_all("on_fit_begin")
+        begun: list[Callback] = []
         try:
+            with waiting_is_meant():
+                for callback in self.callbacks:
+                    begun.append(callback)
+                    self._call(callback, "on_fit_begin")
             while self.epoch < epochs and self.stopping is None:
                 with nvtx.range("epoch {}", self.epoch + 1):
                     self._fit_epoch()
         finally:
             self.stepper.release()
-            self._call_all("on_fit_end")
+            self._end(begun)
         return self.history
+
+    def _end(self, begun: list[Callback]) -> None:
+        """Tell each of them, also after one has raised."""
+        with waiting_is_meant(), ExitStack() as stack:
+            for callback in reversed(begun):
+                stack.callback(self._call, callback, "on_fit_end")
 
     def _batches(self, name: str, data: Any, **options: Any) -> Any:
         first = next(self.model.parameters(), None)

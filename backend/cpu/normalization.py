@@ -80,8 +80,13 @@ class _Channels:
 
 
 def _products(a: Any, b: Any) -> Any:
-    """Σᵢ aᵢ bᵢ, over the rows."""
-    return np.einsum("i...,i...->...", a, b) if len(a) <= FEW else paired(a * b, 0)
+    """Σᵢ aᵢ bᵢ, over the rows, a few at a time: `einsum` adds one term after the other, but has no need of a · b."""
+    head = len(a) - len(a) % FEW
+    tail = np.einsum("i...,i...->...", a[head:], b[head:])
+    if not head:
+        return tail
+    a, b = (v[:head].reshape(-1, FEW, *v.shape[1:]) for v in (a, b))
+    return tail + paired(np.einsum("ki...,ki...->k...", a, b), 0)
 
 
 def _moments(x: Any, over: _Channels) -> tuple[Any, Any]:

@@ -129,7 +129,7 @@ def emit() -> Iterator[None]:
         range_push(f"{operation.name}.backward" if operation.is_backward else operation.name)
         return lambda result: range_pop()
 
-    with watching(begin):
+    with watching(begin, all_threads=True):
         yield
 
 

@@ -76,7 +76,7 @@ class _Cuda:
 
 
 class profile:
-    """Measure every operation within the block; `print` shows the table, `rows` has the numbers.
+    """Measure every operation of this thread within the block; `print` shows the table, `rows` has the numbers.
 
     Attributes
     ----------

@@ -35,8 +35,10 @@ class Operation(NamedTuple):
 
 Watcher = Callable[[Operation], Callable[[Any], Any]]  # → what is called with the result
 
-_watchers: list[Watcher] = []
-_readers: list[Callable[[Tensor, Any, Any], None]] = []  # of what is written in place
+Reader = Callable[[Tensor, Any, Any], None]  # of what is written in place
+
+_watchers: list[tuple[Watcher, int | None]] = []  # with the thread that they watch, None: all
+_readers: list[tuple[Reader, int | None]] = []
 
 
 class _Inside(threading.local):
@@ -49,27 +51,33 @@ _inside = _Inside()
 
 
 @contextmanager
-def watching(watcher: Watcher, written: Callable[[Tensor, Any, Any], None] | None = None) -> Iterator[None]:
-    """Have `watcher` called for each operation within the block, in any thread.
+def watching(watcher: Watcher, written: Reader | None = None, *, all_threads: bool = False) -> Iterator[None]:
+    """Have `watcher` called for each operation of this thread, or of all threads, within the block.
 
     `written(tensor, value, key)` is called after a Tensor has become `value` in place, or its part `key` has (else None).
     """
-    _watchers.append(watcher)
+    thread = None if all_threads else threading.get_ident()
+    _watchers.append((watcher, thread))
     if written is not None:
-        _readers.append(written)
+        _readers.append((written, thread))
     autograd.watch = _operation
     try:
         yield
     finally:
-        _watchers[:] = [w for w in _watchers if w is not watcher]
-        _readers[:] = [r for r in _readers if r is not written]
+        _watchers[:] = [(w, t) for w, t in _watchers if w is not watcher]
+        _readers[:] = [(r, t) for r, t in _readers if r is not written]
         autograd.watch = _operation if _watchers else None
 
 
 def tell_written(tensor: Tensor, value: Any, key: Any = None) -> None:
     """Tell those who watch that a Tensor has another value now."""
-    for reader in _readers:
+    for reader in _of_this_thread(_readers):
         reader(tensor, value, key)
+
+
+def _of_this_thread(entries: list[tuple[Any, int | None]]) -> list[Any]:
+    here = threading.get_ident()
+    return [entry for entry, thread in entries if thread is None or thread == here]
 
 
 def watched(name: str, function: Callable, *args: Any) -> Any:
@@ -80,7 +88,7 @@ def watched(name: str, function: Callable, *args: Any) -> Any:
 
 
 def _told(operation: Operation, function: Callable, *args: Any, **static: Any) -> Any:
-    ends, result = [watcher(operation) for watcher in _watchers], None
+    ends, result = [watcher(operation) for watcher in _of_this_thread(_watchers)], None
     _inside.an_operation = True
     try:
         result = function(*args, **static)

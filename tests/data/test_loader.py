@@ -2,7 +2,9 @@
 
 import inspect
 import json
+import os
 import re
+import signal
 import threading
 from collections import namedtuple
 from itertools import chain
@@ -438,3 +440,60 @@ class TestRepr:
         assert repr(DataLoader(numbers, batch_sampler=[[1, 2]], seed=0)) == (
             "DataLoader(list of 10,000 samples, batch_sampler=list, device='cpu')"
         )
+
+
+class Squares:
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, i):
+        return np.float32(i * i), i
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+class TestForkedWithinAPass:
+    """The child has neither the thread nor the workers that prepare batches: it says so, and may begin a pass."""
+
+    def in_a_child(self, function):
+        """What it returns there; the test hangs in `read` no longer than the alarm."""
+        read, write = os.pipe()
+        if (child := os.fork()) == 0:
+            signal.alarm(60)
+            try:
+                answer = function()
+            except BaseException as error:
+                answer = f"{type(error).__name__}: {error}"
+            os.write(write, str(answer).encode())
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as file:
+            answer = file.read()
+        assert os.waitpid(child, 0)[1] == 0
+        return answer
+
+    @pytest.mark.parametrize(
+        "options", [{"prefetch": 2}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}], ids=str
+    )
+    def test_says_so(self, options):
+        loader = DataLoader(Squares(), 4, **options)
+        batches = iter(loader)
+        next(batches)
+        said = self.in_a_child(lambda: next(batches))
+        assert said.startswith(
+            f"RuntimeError: `DataLoader`: a pass must go on in the process that began it, {os.getpid()}"
+        )
+        assert self.in_a_child(lambda: len(list(loader))) == "3"
+        assert len(list(batches)) == 2
+        assert len(list(loader)) == 3
+
+    def test_goes_on_without_help(self):
+        batches = iter(DataLoader(Squares(), 4))
+        next(batches)
+        assert self.in_a_child(lambda: [y.tolist() for _, y in batches]) == "[[4, 5, 6, 7], [8, 9, 10, 11]]"
+
+    def test_between_passes_of_persistent_workers(self):
+        loader = DataLoader(Squares(), 4, num_workers=1, persistent_workers=True)
+        list(loader)
+        assert self.in_a_child(lambda: len(list(loader))) == "3"
+        assert len(list(loader)) == 3

@@ -213,11 +213,6 @@ class TestAtomicWrite:
         with pytest.raises(WriteError, match="could not be written"):
             write_atomically("/dev/full/a", b"x")
 
-    def test_leftover_is_replaced(self, tmp_path):
-        (tmp_path / ".a.tmp").write_bytes(b"left by a killed process")
-        write_atomically(tmp_path / "a", b"new")
-        assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"new"]
-
 
 class TestTrees:
     """Checkpoints with a right checksum."""

@@ -10,7 +10,7 @@ import weft
 from weft import layers as nn
 from weft import optimizers as optim
 from weft.data import ArrayDataset, DataLoader
-from weft.training import Callback, Checkpoint, Trainer, WriteError, load_checkpoint
+from weft.training import Callback, Checkpoint, CSVLogger, Trainer, WriteError, load_checkpoint
 
 
 def loader():
@@ -152,6 +152,151 @@ class TestInterrupt:
         with pytest.raises(KeyboardInterrupt):
             trainer(Press(), Checkpoint(tmp_path)).fit(loader(), epochs=3)
         assert not list(tmp_path.iterdir())
+
+
+class TestSignals:
+    """SIGTERM and SIGHUP: the machine that ends a job, the terminal that is gone."""
+
+    @pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+    def number(self, request):
+        return request.param
+
+    @pytest.fixture(autouse=True)
+    def handlers(self):
+        """Those from before, whatever was left behind."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.getsignal(number) for number in numbers}
+        yield
+        found = {number: signal.getsignal(number) for number in numbers}
+        for number in numbers:
+            signal.signal(number, before[number])
+        assert found == before
+
+    def test_saves_and_ends_with_the_shells_status(self, tmp_path, number):
+        checkpoint = Checkpoint(tmp_path)
+        t = trainer(At(7, lambda _: signal.raise_signal(number)), checkpoint)
+        with pytest.raises(SystemExit) as ended:
+            t.fit(loader(), loader(), epochs=3)
+        assert ended.value.code == 128 + number
+        assert load_checkpoint(checkpoint.last)["step"] == t.step == 7
+        whole, again = trainer(), trainer()
+        whole.fit(loader(), epochs=3)
+        again.load_state_dict(load_checkpoint(checkpoint.last))
+        again.fit(loader(), epochs=3)
+        assert weights(again) == weights(whole)
+
+    def test_several_times_at_once(self, tmp_path, number):
+        """As `timeout` and closing terminals send them; Ctrl-C alone means haste."""
+
+        def press(_):
+            for each in (number, number, signal.SIGTERM, signal.SIGHUP):
+                signal.raise_signal(each)
+
+        t = trainer(At(3, press), Checkpoint(tmp_path))
+        with pytest.raises(SystemExit):
+            t.fit(loader(), epochs=1)
+        assert load_checkpoint(tmp_path / "last.safetensors")["step"] == 3
+
+    def test_two_checkpoints(self, tmp_path, number):
+        folders = [tmp_path / "a", tmp_path / "b"]
+        t = trainer(At(3, lambda _: signal.raise_signal(number)), *map(Checkpoint, folders))
+        with pytest.raises(SystemExit):
+            t.fit(loader(), epochs=1)
+        assert [load_checkpoint(folder / "last.safetensors")["step"] for folder in folders] == [3, 3]
+
+    def test_a_handler_of_ones_own_is_called_after_the_save(self, tmp_path, number):
+        seen, before = [], signal.getsignal(number)
+        signal.signal(number, lambda n, _: seen.append((n, load_checkpoint(tmp_path / "last.safetensors")["step"])))
+        trainer(At(3, lambda _: signal.raise_signal(number)), Checkpoint(tmp_path)).fit(loader(), epochs=1)
+        signal.signal(number, before)
+        assert seen == [(number, 3)]
+
+    def test_what_is_ignored_stays_so(self, tmp_path, number):
+        before = signal.signal(number, signal.SIG_IGN)  # nohup
+        t = trainer(At(3, lambda _: os.kill(os.getpid(), number)), Checkpoint(tmp_path))
+        t.fit(loader(), epochs=1)
+        signal.signal(number, before)
+        assert (t.epoch, t.stopping) == (1, None)
+
+    @pytest.mark.parametrize("event", [name for name in dir(Callback) if name.startswith("on_")])
+    @pytest.mark.parametrize("order", [-1, 3])
+    def test_a_callback_that_raises(self, tmp_path, event, order):
+        """The fixture looks at the handlers. The other callbacks still end."""
+        ended = []
+
+        class Raises(Callback):
+            def on_fit_end(self, trainer):
+                ended.append(self)
+
+        class End(Callback):
+            def on_fit_end(self, trainer):
+                ended.append(self)
+
+        def fail(*_):
+            raise ArithmeticError(event)
+
+        Raises.order = order
+        setattr(Raises, event, fail)
+        callbacks = [End(), Raises(), Checkpoint(tmp_path)]
+        with pytest.raises(ArithmeticError, match=event):
+            trainer(*callbacks).fit(loader(), loader(), epochs=1)
+        assert [type(c) for c in ended].count(End) == (0 if (event, order) == ("on_fit_begin", -1) else 1)
+
+    def test_an_error_says_more_than_the_signal(self, tmp_path, number):
+        def fail(_):
+            signal.raise_signal(number)
+            raise ArithmeticError("of one's own")
+
+        with pytest.raises(ArithmeticError, match="of one's own"):
+            trainer(At(3, fail), Checkpoint(tmp_path)).fit(loader(), epochs=1)
+
+    def test_in_another_thread(self, tmp_path):
+        import threading
+
+        t = trainer(Checkpoint(tmp_path))
+        thread = threading.Thread(target=t.fit, args=(loader(),))
+        thread.start()
+        thread.join()
+        assert t.epoch == 1
+
+
+class TestKnownAtTheStart:
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (
+                lambda folder: folder.write_text(""),
+                r"run/last\.safetensors` could not be written: (Not a dir|File exists)",
+            ),
+            (lambda folder: (folder / "last.safetensors").mkdir(parents=True), r"run/last.* written: it is a folder; "),
+            (lambda folder: (folder / "best.safetensors").mkdir(parents=True), r"run/best.* written: it is a folder; "),
+        ],
+    )
+    def test_a_folder_that_cannot_be_written(self, tmp_path, make, message):
+        make(tmp_path / "run")
+        t = trainer(Checkpoint(tmp_path / "run"))
+        with pytest.raises(WriteError, match=message):
+            t.fit(loader(), loader(), epochs=1)
+        assert t.step == 0
+
+    def test_a_log_that_cannot_be_written(self, tmp_path):
+        t = trainer(CSVLogger(tmp_path))
+        with pytest.raises(WriteError, match=r"could not be written: it is a folder; what was there before is intact"):
+            t.fit(loader(), epochs=1)
+        assert t.step == 0
+
+
+def test_what_is_said_to_be_saved_is(tmp_path):
+    """At that very moment."""
+    said = []
+
+    def announce(line):
+        path, step = line.split()[1], int(line.rpartition(" ")[2])
+        said.append((load_checkpoint(path)["step"], step))
+
+    trainer(Checkpoint(tmp_path, every=2, announce=announce)).fit(loader(), loader(), epochs=2)
+    assert len(said) > 5
+    assert all(found == step for found, step in said)
 
 
 class TestFullDisk:

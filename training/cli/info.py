@@ -74,6 +74,10 @@ def main(argv: Sequence[str]) -> int:
     given = vars(parser.parse_args(argv))
     if "kernels" not in given and given.keys() & {"arch", "json"}:
         parser.error("--arch and --json go with --kernels")
+    if "model" not in given and given.keys() & {"input_shape", "classes"}:
+        parser.error("--input-shape and --classes go with --model")
+    if {"kernels", "model"} <= given.keys():
+        parser.error("--kernels and --model are two tables: choose one")
     run = _kernels if "kernels" in given else _summary if "model" in given else _information
     return report("weft info", lambda: run(given))
 
@@ -83,7 +87,7 @@ def _summary(given: dict[str, Any]) -> int:
     try:
         model = build_model(architecture(given["model"], input_shape, given.get("classes", 10)))
         table = summary(model, input_shape)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, MemoryError) as error:
         raise UsageError(f"--input-shape {' '.join(map(str, input_shape))}: {error}") from error
     print(table)
     return 0

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from ... import _signals
 from ...backend.device.devices import DeviceError
 from ...backend.device.memory import OutOfMemoryError
 from ...data.files import DataError
 from ..atomic import WriteError
 from ..checkpoint import CheckpointError
 from ..nonfinite import NonFiniteError
+from ..output import Output
+from ..signals import Terminated
 from ..usage import UsageError
 
-__all__ = ["Parser", "UsageError", "number", "report"]
+__all__ = ["Parser", "UsageError", "complain", "did_you_mean", "number", "report"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,7 +60,41 @@ class Parser(argparse.ArgumentParser):
         message : str
             What is wrong.
         """
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
+        line = f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help{self._hint(message)}"
+        self.exit(2, f"{line}\n")
+
+    def _hint(self, message: str) -> str:
+        """What may have been meant by an unknown option or choice."""
+        if found := re.match(r"unrecognized arguments: .*?(--[^\s=]+)", message):
+            return did_you_mean(found[1], self._option_string_actions)
+        if found := re.match(r"argument (\S+): invalid choice: '(.*?)'", message):
+            choices = self._option_string_actions[found[1]].choices
+            return did_you_mean(found[2], choices or ())
+        return ""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown name.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+    names : iterable of str
+        Those there are.
+
+    Returns
+    -------
+    str
+        "; did you mean …?", or nothing where none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("trian", ["train", "info"]), did_you_mean("x", ["train", "info"])
+    ('; did you mean train?', '')
+    """
+    near = get_close_matches(name.lower(), names, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def number(
@@ -67,7 +109,7 @@ def number(
     low : float
         What it must not be less than.
     high : float, optional
-        What it must be below.
+        What it must be below; no number may be infinite, and no integer 2³¹ or more.
     above : bool, default False
         Whether it must be greater than `low`.
 
@@ -85,18 +127,19 @@ def number(
         ...
     argparse.ArgumentTypeError: must be an integer at least 1, got '0'
     """
-    limits = f"{'above' if above else 'at least'} {low}" + (f" and below {high}" if high is not None else "")
+    noun, least = "an integer" if kind is int else "a number", f"{'above' if above else 'at least'} {low}"
+    end = (2**31 if kind is int else math.inf) if high is None else high
 
     def parse(text: str) -> float:
-        try:
-            value: float | None = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not (value > low if above else value >= low) or (high is not None and not value < high):
-            raise argparse.ArgumentTypeError(
-                f"must be {'an integer' if kind is int else 'a number'} {limits}, got {text!r}"
-            )
-        return value
+        is_too_much = False
+        with suppress(ValueError):
+            value = kind(text)
+            if (value > low if above else value >= low) and value < end:
+                return value
+            is_too_much = value >= end
+        most = f" and below {end}" if high is not None or is_too_much else ""
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise argparse.ArgumentTypeError(f"must be {noun} {least}{most}, got {shown!r}")
 
     return parse
 
@@ -117,8 +160,8 @@ def report(prog: str, run: Callable[[], int], *, debug: bool = False) -> int:
     -------
     int
         The exit status: that of `run`; 2: what was asked for cannot be done (an option, the data, a checkpoint, a
-        device, something not installed); 1: it went wrong on the way (a full disk, a loss that is not finite); 130:
-        Ctrl-C.
+        device, something not installed); 1: it went wrong on the way (a full disk, a loss that is not finite); 130,
+        143, 129: SIGINT (Ctrl-C), SIGTERM, SIGHUP.
 
     Examples
     --------
@@ -127,18 +170,36 @@ def report(prog: str, run: Callable[[], int], *, debug: bool = False) -> int:
     """
     try:
         return run()
-    except KeyboardInterrupt as error:
-        print(f"{prog}: interrupted{f'; {error}' if str(error) else ''}", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, Terminated) as ended:
+        number = ended.number if isinstance(ended, Terminated) else signal.SIGINT
+        complain(_signals.line(prog, number))
+        return 128 + number
     except (UsageError, DataError, CheckpointError, DeviceError, ImportError, WriteError, NonFiniteError) as error:
         if debug:
             raise
-        print(f"{prog}: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(f"{prog}: {' '.join(str(error).split())}")
         return 1 if isinstance(error, WriteError | NonFiniteError) else 2
     except MemoryError as error:
         if debug:
             raise
         explained = isinstance(error, OutOfMemoryError)
         text = error if explained else f"out of memory ({error}); try a smaller --batch-size"
-        print(f"{prog}: {text}", file=sys.stderr)
+        complain(f"{prog}: {text}")
         return 1
+    finally:
+        _signals.explain = str
+
+
+def complain(line: str) -> None:
+    """Say what is wrong on standard error, if there is one.
+
+    Parameters
+    ----------
+    line : str
+        Without its end.
+
+    Examples
+    --------
+    >>> complain("weft: it is wrong")
+    """
+    print(line, file=Output(sys.stderr), flush=True)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
 
-from ... import __version__
+from ... import __version__, _signals
 from ...backend.device.parallel import num_threads, set_num_threads
+from ...data.files import is_file
 from ...layers.models import MODELS
 from ..checkpoint import CheckpointError, load_checkpoint
 from ..checkpoint_callback import Checkpoint
+from ..output import say
 from ..plots import bias_variance, plot_confusion, plot_history
 from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Experiment, Recipe
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import check_architecture, model_state, save_model
+from .folder import CHECKPOINTS, folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]
@@ -34,7 +39,8 @@ EPILOG = """examples:
   weft train --resume runs/mnist-mlp
 
 A run leaves in its folder: model.safetensors (to be loaded with weft.training.load_model), model.json (what is known
-of it), log.csv, curves.png, confusion.png, and the checkpoints last.safetensors and best.safetensors.
+of it), log.csv, curves.png, confusion.png, and the checkpoints last.safetensors and best.safetensors. Ctrl-C, SIGTERM
+and SIGHUP save at the next update and say how to go on (exit status 130, 143, 129); a second Ctrl-C does not wait.
 """
 
 
@@ -61,8 +67,9 @@ def _parser() -> Parser:
     add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, order and dropout (0)")
     add("--precision", choices=PRECISIONS, help="of products; weights and sums stay float32 (float32)")
     add("--device", help="cpu, cuda, cuda:1 …, emulator (CUDA kernels on the CPU); default: $WEFT_DEVICE, or cpu")
-    add("--threads", type=positive, metavar="N", help="CPU threads (all cores; on resuming as before)")
+    add("--threads", type=number(int, 1, 1025), metavar="N", help="CPU threads (all cores; on resuming as before)")
     add("--out", metavar="DIR", help="folder of the run; default: runs/<data>-<model>, with a number if that is taken")
+    add("--overwrite", action="store_true", help="with --out: replace the run that is in the folder")
     add("--resume", nargs="?", const="", metavar="PATH", help="go on from a checkpoint, or the last in the folder")
     add("--checkpoint-every", type=positive, metavar="N", help="save every N updates too, not only after each epoch")
     add("--quiet", action="store_true", help="print the result only")
@@ -93,66 +100,71 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train(given: dict[str, Any]) -> int:
-    device, out, every = (given.pop(name, None) for name in ("device", "out", "checkpoint_every"))
-    show: Callable[..., None] = _print_nothing if given.pop("quiet", False) else _print
+    with ExitStack() as stack:
+        return _run(given, stack)
+
+
+def _run(given: dict[str, Any], stack: ExitStack) -> int:
+    names = ("device", "out", "checkpoint_every", "overwrite")
+    device, out, every, overwrite = (given.pop(name, None) for name in names)
+    show = _nothing if given.pop("quiet", False) else say
     if "hidden" in given:
         given["hidden"] = tuple(given["hidden"])
-    saved, source = _checkpoint_to_resume(given.pop("resume", None), out)
-    threads = given.pop("threads", saved and _threads_of(saved, source))
-    if threads is not None:
-        try:
-            set_num_threads(threads)
-        except ValueError as error:  # the machine that the run was begun on may have had more cores
-            raise UsageError(f"--threads {threads}: {error}") from None
-    recipe = Recipe(**given) if saved is None else _recipe_of(saved, source).resumed_with(given)
+    source = _source(given.pop("resume", None), out)
+    folder = folder_of(out, source, bool(overwrite), stack)
+    saved = None if source is None else load_checkpoint(source)
+    _set_threads(given.pop("threads", saved and _threads_of(saved, source)))
+    recipe = Recipe(**given) if saved is None or source is None else _recipe_of(saved, source).resumed_with(given)
     if "hidden" in given and recipe.model != "mlp":
         raise UsageError(f"--hidden is for --model mlp, got {recipe.model}")
     started = time.perf_counter()
-    folder = Path(out) if out is not None else source.parent if source is not None else None
     experiment = Experiment(recipe, device=device)
-    folder = _unused_folder(experiment) if folder is None else folder
+    folder = folder or hold_unused(Path("runs") / f"{experiment.splits.name.lower()}-{recipe.model}", stack)
     show(experiment.splits)
     count = sum(p.size for p in experiment.trainer.model.parameters())
     data = "" if experiment.device == "cpu" else "data resident, " if experiment.is_resident else "data streamed, "
     show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({data}{num_threads()} threads), into {folder}")
-    checkpoint = _add_callbacks(experiment, folder, every, show)
-    if saved is not None:
+    checkpoint = _add_callbacks(experiment, folder, every, show, remover(folder) if overwrite else _nothing)
+    if saved is not None and source is not None:
         _restore(experiment, saved, source, show)
-    try:
-        history = experiment.trainer.fit(
-            experiment.train_loader, experiment.validation_loader, experiment.recipe.epochs
-        )
-    except KeyboardInterrupt:
-        if experiment.trainer.stopping != "interrupted":  # Ctrl-C a second time: nothing was saved
-            raise
-        where = f"epoch {experiment.trainer.epoch + 1}, batch {experiment.trainer.batch}"
-        raise KeyboardInterrupt(f"saved at {where}; go on with: weft train --resume {checkpoint.last}") from None
+    _signals.explain = lambda: _how_to_go_on(experiment, checkpoint, source)
+    history = experiment.trainer.fit(experiment.train_loader, experiment.validation_loader, experiment.recipe.epochs)
     if experiment.trainer.stopping:
         show(f"stopped early: {experiment.trainer.stopping}")
     _test_and_save(experiment, folder, history, time.perf_counter() - started)
     return 0
 
 
-def _print(*parts: Any) -> None:
-    print(*parts, flush=True)
+def _nothing(*parts: Any) -> None: ...
 
 
-def _print_nothing(*parts: Any) -> None: ...
+def _how_to_go_on(experiment: Experiment, checkpoint: Checkpoint, source: Path | None) -> str:
+    """What is said when a signal ends the run."""
+    if checkpoint.saved is None:  # by this process
+        return "" if source is None else f"go on with: weft train --resume {quote(str(source))}"
+    epoch, batch = checkpoint.saved
+    where = f"saved at epoch {epoch + 1}, batch {batch}"
+    if epoch >= experiment.recipe.epochs:
+        where = "trained to the end and saved"
+    return f"{where}; go on with: weft train --resume {quote(str(checkpoint.last))}"
 
 
 # --- resuming -------------------------------------------------------------------------------------------------------
-def _checkpoint_to_resume(resume: str | None, out: str | None) -> tuple[dict[str, Any] | None, Any]:
-    """The checkpoint to go on from, and its path; or (None, None)."""
+def _source(resume: str | None, out: str | None) -> Path | None:
+    """The checkpoint to go on from, if the run is not a new one."""
     if resume is None:
-        return None, None
+        return None
     if not resume and out is None:
         raise UsageError("--resume needs a checkpoint or a folder, or --out with the folder to go on in")
     path = Path(resume or out or "")
-    if path.is_dir():
-        if not (path / "last.safetensors").is_file():
+    if os.path.isdir(path):
+        found = [path / name for name in CHECKPOINTS if is_file(path / name)]
+        if not found:
             raise UsageError(f"--resume {path}: expected a run with last.safetensors, found none in that folder")
-        path /= "last.safetensors"
-    return load_checkpoint(path), path
+        return found[0]  # the best one alone is there if the process was killed just before it saved the last
+    if not os.path.exists(path):
+        load_checkpoint(path)  # says so
+    return path
 
 
 def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
@@ -173,7 +185,15 @@ def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
     return recipe
 
 
-def _threads_of(saved: dict[str, Any], source: Path) -> int | None:
+def _set_threads(threads: int | None) -> None:
+    try:
+        if threads is not None:
+            set_num_threads(threads)
+    except ValueError as error:  # the machine that the run was begun on may have had more cores
+        raise UsageError(f"--threads {threads}: {error}") from None
+
+
+def _threads_of(saved: dict[str, Any], source: Path | None) -> int | None:
     """The number that the run was begun with: on another, BLAS rounds differently."""
     info = saved.get("info")
     threads = info.get("threads") if isinstance(info, dict) else None
@@ -192,16 +212,10 @@ def _restore(experiment: Experiment, saved: dict[str, Any], source: Path, show: 
     show(f"resumed from {source} at epoch {at.epoch}, batch {at.batch}, step {at.step}")
 
 
-# --- the folder -----------------------------------------------------------------------------------------------------
-def _unused_folder(experiment: Experiment) -> Path:
-    base = Path("runs") / f"{experiment.splits.name.lower()}-{experiment.recipe.model}"
-    folder, n = base, 2
-    while folder.exists() and any(folder.iterdir()):
-        folder, n = base.with_name(f"{base.name}-{n}"), n + 1
-    return folder
-
-
-def _add_callbacks(experiment: Experiment, folder: Path, every: int | None, show: Callable[..., None]) -> Checkpoint:
+# --- what is written -----------------------------------------------------------------------------------------------------
+def _add_callbacks(
+    experiment: Experiment, folder: Path, every: int | None, show: Callable[..., None], remove_old: Callable[[], None]
+) -> Checkpoint:
     """Add the callbacks that write and print."""
     info: dict[str, Any] = {"recipe": experiment.recipe.to_json(), "fingerprint": experiment.fingerprint}
     info |= {"weft": __version__, "threads": num_threads()}  # BLAS rounds differently on another number
@@ -213,10 +227,15 @@ def _add_callbacks(experiment: Experiment, folder: Path, every: int | None, show
         info=info,
     )
     del extra["model"]  # the trainer's own is the one of the moment
-    announce = show if every is not None else None
+
+    def announce(line: str) -> None:
+        remove_old()
+        if every is not None:
+            show(line)
+
     checkpoint = Checkpoint(folder, every=every, extra=extra, announce=announce)
-    bars = [] if show is _print_nothing else [ProgressBar()]
-    experiment.trainer.callbacks += [*bars, CSVLogger(folder / "log.csv"), checkpoint]
+    bars = [] if show is _nothing else [ProgressBar()]
+    experiment.trainer.callbacks += [*bars, checkpoint, CSVLogger(folder / "log.csv")]  # of a run that is saved
     return checkpoint
 
 
@@ -257,5 +276,4 @@ def _test_and_save(experiment: Experiment, folder: Path, history: Sequence[dict[
         rows.append(("curves", str(error)))
     rows.append(("reading", bias_variance(history)))
     for name, value in rows:
-        print(f"{name:<15}{value}")
-    sys.stdout.flush()
+        say(f"{name:<15}{value}")

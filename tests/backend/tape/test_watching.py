@@ -1,5 +1,7 @@
 """What watchers are told, and that nothing is left behind."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -133,3 +135,40 @@ def test_captured_steps_run_operation_by_operation():
             found.append(run(x).tolist())
     assert found == expected
     assert log.names() == ["dropout", "exp"]
+
+
+@pytest.mark.parametrize(("all_threads", "expected"), [(False, ["exp"]), (True, ["exp", "log"])])
+def test_threads(all_threads, expected):
+    """What another thread computes is its own, forward and backward."""
+    log = Log()
+    with watching(log, all_threads=all_threads):
+        weft.exp(weft.ones(2))
+        other = threading.Thread(target=lambda: weft.log(weft.tensor([2.0], requires_grad=True)).sum().backward())
+        other.start()
+        other.join()
+    assert [name for name in log.names() if name in ("exp", "log")][: len(expected)] == expected
+    assert all_threads or log.names() == expected
+
+
+def test_profile_and_trace_of_a_thread_among_others():
+    stop = threading.Event()
+
+    def work():
+        x = weft.ones(3)
+        while not stop.is_set():
+            x += weft.tanh(x)
+
+    others = [threading.Thread(target=work) for _ in range(2)]
+    for other in others:
+        other.start()
+    try:
+        with weft.profile() as profile:
+            for _ in range(50):
+                weft.exp(weft.ones(2))
+        trace = weft.traced(lambda x: weft.exp(weft.exp(x)), weft.ones(2))
+    finally:
+        stop.set()
+        for other in others:
+            other.join()
+    assert [(row.name, row.calls) for row in profile.rows] == [("exp", 50)]
+    assert [operation.name for operation in trace.operations] == ["exp", "exp"]
