@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
-from .files import FilePath, fault, read_bytes, require
+from .files import FilePath, fault, is_file, read_bytes, require
 from .labels import check_labels
 from .pickles import PickledArray, read_pickle
 
@@ -43,7 +43,7 @@ class _Version:
         path = require(folder, [self.meta])
         if self.key:
             stored = _entry(path, read_pickle(path), b"fine_label_names", list)
-            names = [bytes(name).decode(errors="replace") for name in stored]
+            names = [name.decode(errors="replace") for name in stored if isinstance(name, bytes)]
         else:
             names = read_bytes(path).decode(errors="replace").split()
         if len(names) != self.num_classes:
@@ -113,7 +113,7 @@ def _find(folder: Path) -> tuple[_Version, Path] | None:
         for place in (folder, folder / version.folder):
             # "train" alone is too common a name: CIFAR-100's Python version must show its "meta" too.
             marks = ("train", "meta") if version.train == ("train",) else version.train[:1]
-            if all((place / mark).is_file() for mark in marks):
+            if all(is_file(place / mark) for mark in marks):
                 return version, place
     return None
 
@@ -133,10 +133,13 @@ def _read_python(path: Path, key: bytes) -> tuple[np.ndarray, np.ndarray]:
     if pixels is None:
         raise fault(path, f"images as an (N, {_PIXELS}) array of bytes", "another array", "download it again")
     labels = _entry(path, batch, key, list)
-    if len(labels) != len(pixels) or not all(isinstance(label, int) for label in labels):
+    try:
+        if len(labels) == len(pixels) and all(isinstance(label, int) for label in labels):
+            return pixels, np.array(labels, np.int64)
         found = f"{len(labels)} labels for {len(pixels)} images"
-        raise fault(path, "one integer label for every image", found, "download it again")
-    return pixels, np.array(labels, np.int64)
+    except OverflowError:
+        found = "one beyond 64 bits"
+    raise fault(path, "one integer label for every image", found, "download it again")
 
 
 _KINDS = {PickledArray: "an array", list: "a list"}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
-from .files import FilePath, fault, locate, read_bytes, require
+from .files import SPARE, DataError, FilePath, Source, content_size, fault, locate, require
 from .labels import check_labels
 
 __all__ = ["load_mnist", "read_idx"]
@@ -55,21 +55,44 @@ def read_idx(path: FilePath, *, magic: int | None = None) -> np.ndarray:
     ...     read_idx(path, magic=2049)
     array([7, 2, 1], dtype=uint8)
     """
-    content = read_bytes(path)
-    code, axes = content[2:4].ljust(2, b"\0")
-    start = 4 + 4 * axes
-    if content[:2] != b"\0\0" or code not in _DTYPES or len(content) < start:
-        raise fault(path, "an idx file (two zero bytes, a type, the axes)", f"{content[:4]!r}", "download it again")
-    found = 256 * code + axes
-    if magic not in (None, found):
-        expected, other = (_KINDS.get(m, f"magic {m}") for m in (magic, found))
-        raise fault(path, expected, other, "check that image and label files have their right names")
-    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", axes, 4))
-    dtype = np.dtype(_DTYPES[code])
-    promised, held = math.prod(shape) * dtype.itemsize, len(content) - start
-    if promised != held:
-        raise fault(path, f"{promised} bytes of elements for shape {shape}", f"{held}", "download it again")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    with Source(path) as source:
+        content = source.read(4).tobytes()
+        code, axes = content[2:].ljust(2, b"\0")
+        lengths = source.read(4 * axes)
+        if content[:2] != b"\0\0" or code not in _DTYPES or len(lengths) < 4 * axes:
+            raise fault(path, "an idx file (two zero bytes, a type, the axes)", f"{content!r}", "download it again")
+        found = 256 * code + axes
+        if magic not in (None, found):
+            expected, other = (_KINDS.get(m, f"magic {m}") for m in (magic, found))
+            raise fault(path, expected, other, "check that image and label files have their right names")
+        shape = tuple(lengths.view(">u4").tolist())
+        return _elements(source, shape, np.dtype(_DTYPES[code]), 4 + 4 * axes)
+
+
+def _elements(source: Source, shape: tuple[int, ...], dtype: np.dtype, start: int) -> np.ndarray:
+    """The array that follows the header, which ends at `start`: just what that promises, if it is there."""
+    promised, most = math.prod(shape) * dtype.itemsize, source.most - start
+
+    def lie(found: str) -> DataError:
+        return fault(source.path, f"{promised} bytes of elements for shape {shape!s:.99}", found, "download it again")
+
+    if promised > most or (promised < most and not source.is_gzip):
+        raise lie(f"at most {most}" if source.is_gzip else f"{most}")
+    if promised > source.size + SPARE and (held := content_size(source.path) - start) != promised:
+        raise lie(f"{held}")
+    content = source.read(promised)
+    if len(content) < promised:
+        raise lie(f"{len(content)}")
+    if len(source.read(1)):  # which also has the checksum compared
+        raise lie("more")
+    try:
+        array = content.view(dtype).reshape(shape)
+    except ValueError as error:
+        raise lie(f"that NumPy has no such array ({error})") from None
+    if not dtype.isnative:
+        array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    array.flags.writeable = dtype.itemsize > 1
+    return array
 
 
 def load_mnist(folder: FilePath, *, num_classes: int = 10) -> DataSplits:
@@ -111,7 +134,12 @@ def load_mnist(folder: FilePath, *, num_classes: int = 10) -> DataSplits:
     train, test = (_part(folder, part, num_classes) for part in ("train", "t10k"))
     fashion = num_classes == 10 and tuple(train.y[:10]) == _FASHION_BEGINS
     class_names = _FASHION if fashion else tuple(str(i) for i in range(num_classes))
-    return DataSplits(train, test, class_names=class_names, name="Fashion-MNIST" if fashion else "MNIST")
+    try:
+        return DataSplits(train, test, class_names=class_names, name="Fashion-MNIST" if fashion else "MNIST")
+    except ValueError as error:
+        train_path, test_path = (require(folder, _names(part, "images")) for part in ("train", "t10k"))
+        expected, fix = f"images like those in `{test_path}`", "take all files from the same data set"
+        raise fault(train_path, expected, f"that {error}", fix) from None
 
 
 def recognises(folder: Path) -> bool:
@@ -128,6 +156,6 @@ def _part(folder: Path, part: str, num_classes: int) -> ArrayDataset:
     paths = [require(folder, _names(part, kind)) for kind in ("images", "labels")]
     images, labels = read_idx(paths[0], magic=2051), read_idx(paths[1], magic=2049)
     if len(images) != len(labels):
-        found = f"{len(labels)} labels for {len(images)} images in `{paths[0].name}`"
+        found = f"{len(labels)} labels for {len(images)} images in `{paths[0]}`"
         raise fault(paths[1], "one label for every image", found, "take both files from the same data set")
     return ArrayDataset(images[:, None], check_labels(labels, num_classes, source=str(paths[1])))

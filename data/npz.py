@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
+import struct
 import zipfile
-import zlib
+from io import FileIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
-from .files import FilePath, fault
+from .files import SPARE, FilePath, fault, open_file
 from .labels import encode_labels, no_labels
 
 __all__ = ["load_npz"]
+
+_PARTS = ("train", "dev", "test")
+_REQUIRED = ("x_test", "x_train", "y_test", "y_train")
+_PIECE = 1 << 18
+_MOST = 16 << 20  # bytes that zipfile may read at once, to which its directory belongs: some 200,000 entries
+_LONGEST = 10_000  # bytes in the header of an array
+# {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
+_ENTRY = re.compile(
+    r"""["'](descr|fortran_order|shape)["']\s*:\s*"""
+    r"""(["'][<>=|]?[a-zA-Z?]\d*(?:\[\w+\])?["']|True|False|\([\d,\sL]*\))"""
+)
+_HEADER = re.compile(rf"\{{\s*(?:{_ENTRY.pattern}\s*(?:,\s*)?){{3}}\}}\s*")
 
 
 def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
@@ -51,11 +68,7 @@ def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
     pets: train 4, test 4, samples (3,) float64, 2 classes
     """
     arrays = _read(path)
-    missing = sorted({"x_train", "y_train", "x_test", "y_test"} - arrays.keys())
-    if missing:
-        found, fix = ", ".join(sorted(arrays)) or "nothing", "save x_train, y_train, x_test and y_test with np.savez"
-        raise fault(path, f"an array `{missing[0]}`", found, fix)
-    parts = [part for part in ("train", "dev", "test") if f"x_{part}" in arrays]
+    parts = [part for part in _PARTS if f"x_{part}" in arrays]
     for part in parts:
         x, y = (arrays.get(name, np.empty(())).shape for name in (f"x_{part}", f"y_{part}"))
         if not x or x[:1] != y[:1]:
@@ -74,23 +87,104 @@ def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
         labels, names = encode_labels({part: arrays[f"y_{part}"] for part in parts}, num_classes, source=str(path))
         arrays |= {f"y_{part}": y for part, y in labels.items()}
     data = {part: ArrayDataset(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts}
-    return DataSplits(**data, class_names=names, name=Path(path).stem)
+    try:
+        return DataSplits(**data, class_names=names, name=Path(path).stem)
+    except ValueError as error:
+        raise fault(path, "parts that fit each other", f"that {error}", "save samples of one shape") from None
 
 
 def _read(path: FilePath) -> dict[str, np.ndarray]:
-    name = ""
+    """The arrays that a data set has, and no others: what nobody asks for is not inflated."""
+    with open_file(path, "an .npz file") as file:
+        size = os.fstat(file.fileno()).st_size
+        archive = _opened(path, file)
+        held: dict[str, list[zipfile.ZipInfo]] = {}
+        for member in archive.infolist():
+            held.setdefault(member.filename.removesuffix(".npy"), []).append(member)
+        missing = [name for name in _REQUIRED if name not in held]
+        if missing:
+            found, fix = ", ".join(sorted(held)) or "nothing", "save x_train, y_train, x_test and y_test with np.savez"
+            raise fault(path, f"an array `{missing[0]}`", f"{found:.500}", fix)
+        wanted = [f"{kind}_{part}" for part in _PARTS for kind in "xy" if f"{kind}_{part}" in held]
+        for name in wanted:
+            if len(held[name]) > 1:
+                raise fault(path, f"one array `{name}`", f"{len(held[name])}", "save each once")
+        return {name: _array(path, archive, held[name][0], name, size) for name in wanted}
+
+
+class _Sparing:
+    """A file for zipfile, which would read a directory of any size that its end claims."""
+
+    def __init__(self, file: FileIO):
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, n: int = -1) -> bytes:
+        if n > _MOST:
+            raise zipfile.BadZipFile(f"a directory of {n} bytes")
+        n = _MOST if n < 0 else n  # it looks for the end of the file: 64 KiB at most
+        pieces = []
+        while n and (piece := self._file.read(n)):
+            pieces.append(piece)
+            n -= len(piece)
+        return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
+
+def _opened(path: FilePath, file: FileIO) -> zipfile.ZipFile:
     try:
-        # NumPy takes what is no zip for a pickle: opening it as one first says what is wrong in plain words.
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as stored:
-            arrays = {}
-            for name in stored.files:
-                arrays[name] = stored[name]
-    except OSError as error:
-        raise fault(path, "a readable file", f"{error.strerror}", "check the path") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        what = f"an intact array `{name}`" if name else "an .npz file"
-        raise fault(path, what, f"a damaged one ({error})", "save or download it again") from None
+        return zipfile.ZipFile(_Sparing(file))  # type: ignore[call-overload]
+    except Exception as error:  # a parser that was not written for files that lie: it raises anything
+        raise fault(path, "an .npz file", f"a damaged one ({error})", "save or download it again") from None
+
+
+def _array(path: FilePath, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, size: int) -> np.ndarray:
+    """The array in `member`, if that holds just what its header promises."""
+    try:
+        with archive.open(member) as content:
+            shape, fortran, dtype = _header(content)
+            promised, held = math.prod(shape) * dtype.itemsize, member.file_size - content.tell()
+            if dtype.hasobject:
+                raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+            if promised != held:
+                raise EOFError(f"{promised} bytes for shape {shape} of {dtype}, {held} are there")
+            if member.compress_type == zipfile.ZIP_STORED and promised > size:
+                raise EOFError(f"{promised} bytes in a file of {size}")
+            if promised > size + SPARE:
+                with archive.open(member) as whole:  # to be sure before memory is filled
+                    while whole.read(_PIECE):
+                        pass
+            array = np.empty(promised, np.uint8)
+            into = array.data
+            filled = 0
+            while filled < promised and (piece := content.read(_PIECE)):
+                into[filled : filled + len(piece)] = piece
+                filled += len(piece)
+            if filled < promised or content.read(1):  # which also has the checksum compared
+                raise EOFError(f"{promised} bytes are promised, {filled} are there")
+            return array.view(dtype).reshape(shape[::-1]).T if fortran else array.view(dtype).reshape(shape)
     except ValueError as error:
         fix = "save plain arrays of numbers"
         raise fault(path, f"numbers in `{name}`", f"an array NumPy refuses to read ({error})", fix) from None
-    return arrays
+    except Exception as error:  # as above
+        what, fix = f"an intact array `{name}`", "save or download it again"
+        raise fault(path, what, f"a damaged one ({error or type(error).__name__})", fix) from None
+
+
+def _header(content: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and dtype of an array in NumPy's format, of what numbers and strings have.
+
+    The header is a Python dictionary: read by its form and not by a parser, which nested brackets could exhaust.
+    """
+    start = content.read(8)
+    form = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if len(start) == 8 and start[:6] == b"\x93NUMPY" else None
+    if form is None:
+        raise ValueError(f"it begins with {start!r}")
+    (length,) = struct.unpack(form, content.read(struct.calcsize(form)))
+    if length > _LONGEST:
+        raise ValueError(f"a header of {length} bytes")
+    text = content.read(length).decode("latin-1")
+    entries = dict(_ENTRY.findall(text)) if _HEADER.fullmatch(text) else {}
+    if len(entries) != 3:
+        raise ValueError(f"the header {text.strip()[:200]!r}")
+    shape = tuple(int(n) for n in re.findall(r"\d+", entries["shape"]))
+    return shape, entries["fortran_order"] == "True", np.dtype(entries["descr"][1:-1])

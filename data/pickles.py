@@ -1,84 +1,86 @@
 """Reading pickled arrays without running anything: CIFAR's Python version is published as pickles.
 
-A pickle can run any code, so none is opened by `pickle.load`. The restricted unpickler here builds the dictionaries,
-lists and arrays that a data set is made of, and refuses every other name. Not even NumPy's own reconstructors run,
-which trust what a file claims of itself: stand-ins keep the raw bytes, and `PickledArray.to_numpy` checks them.
+A pickle is a program, and can run any code; even an unpickler that admits no names can be made to take gigabytes (lengths
+and indices of the memo that lie) or to overflow its stack (deep tuples that are hashed). So it runs on a machine of our
+own, which calls the functions here for five names and refuses every other. They make stand-ins that keep the raw bytes,
+and `PickledArray.to_numpy` checks them.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .files import FilePath, fault, read_bytes
+from .pickle_machine import Instance, Machine, Refused
 
 __all__: list[str] = []
 
 
-class PickledArray:
-    """Stands in for numpy.ndarray while unpickling: keeps the state, interprets nothing."""
-
-    state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
+class PickledArray(Instance):
+    """Stands for a numpy.ndarray: keeps the state, interprets nothing."""
 
     def to_numpy(self, columns: int) -> np.ndarray | None:
         """The array, if it is one of bytes with this many columns in C order, (N, columns); else None."""
         match self.state:
-            case (_, (int(rows), int(found)), _Dtype(name="u1"), False | 0, bytes(content)):
+            case (_, (int(rows), int(found)), _Dtype(name="u1"), False | 0, bytes() | memoryview() as content):
                 if found == columns and rows >= 0 and len(content) == rows * columns:
                     return np.frombuffer(content, np.uint8).reshape(rows, columns)
         return None
 
 
-class _Dtype:
-    """Stands in for numpy.dtype while unpickling."""
+class _Dtype(Instance):
+    """Stands for a numpy.dtype. Its state, byte order and the like, says nothing about bytes."""
 
-    def __init__(self, name: Any, *_: Any):
-        self.name = name if isinstance(name, str) else bytes(name).decode("latin-1")
-
-    def __setstate__(self, state: Any) -> None:
-        """Byte order and the like, which say nothing about bytes."""
+    def __init__(self, name: str):
+        self.name = name
 
 
-def _encode(text: str, encoding: str | bytes) -> bytes:
+# --- what may be asked for by name --------------------------------------------------------------------------------------
+def _make_array(machine: Machine, *_: Any) -> PickledArray:
+    return PickledArray()
+
+
+def _make_dtype(machine: Machine, name: Any = None, *_: Any) -> _Dtype:
+    if not isinstance(name, str | bytes):
+        raise Refused(f"a dtype named by {type(name).__name__}")
+    return _Dtype(name if isinstance(name, str) else name.decode("latin-1"))
+
+
+def _encode(machine: Machine, text: Any = None, encoding: Any = None, *_: Any) -> bytes:
     # How Python 3 writes bytes in a pickle that Python 2 can read.
-    if encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError(f"text in the encoding {encoding!r}")
+    if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
+        raise Refused(f"text in the encoding {encoding!r:.40}")
+    machine.made += len(text)
+    if machine.made > len(machine.content):
+        raise Refused("text that is encoded again and again")
     return text.encode("latin-1")
 
 
-class _Unpickler(pickle.Unpickler):
-    _admitted = {
-        ("numpy.core.multiarray", "_reconstruct"): lambda *_: PickledArray(),
-        ("numpy._core.multiarray", "_reconstruct"): lambda *_: PickledArray(),
-        ("numpy", "ndarray"): PickledArray,
-        ("numpy", "dtype"): _Dtype,
-        ("_codecs", "encode"): _encode,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._admitted:
-            raise pickle.UnpicklingError(f"the name `{module}.{name}`, which is refused")
-        return self._admitted[module, name]
+_ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy.core.multiarray", "_reconstruct"): _make_array,
+    ("numpy._core.multiarray", "_reconstruct"): _make_array,
+    ("numpy", "ndarray"): _make_array,
+    ("numpy", "dtype"): _make_dtype,
+    ("_codecs", "encode"): _encode,
+}
 
 
 def read_pickle(path: FilePath) -> Any:
     """What is pickled in the file: numbers, strings, lists, dictionaries, and a `PickledArray` for each array.
 
-    Strings of Python 2 are bytes. Raises DataError if the file is damaged, or asks for anything else by name.
+    Strings of Python 2 are bytes; long ones, memoryviews. Raises DataError if the file is damaged, or asks for anything
+    else.
     """
-    content = read_bytes(path)
+    machine = Machine(read_bytes(path), _ADMITTED)
     try:
-        return _Unpickler(io.BytesIO(content), encoding="bytes").load()
-    except pickle.UnpicklingError as error:
+        return machine.run()
+    except Refused as error:
         fix = "it is damaged or not what it claims to be: download it again"
         raise fault(path, "a pickle of arrays and lists", str(error), fix) from None
-    except (EOFError, ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError) as error:
-        # What else a damaged pickle raises, "not necessarily limited to" these, as its documentation has it.
+    except (EOFError, ValueError, TypeError, LookupError, MemoryError, OverflowError, struct.error) as error:
         found = f"a damaged one ({type(error).__name__}: {error})"
         raise fault(path, "a complete pickle", found, "download it again") from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import zipfile
+import stat
 from pathlib import Path
 
 from . import cifar, idx
 from .arrays import DataSplits
 from .cifar import load_cifar
 from .digits import load_digits
-from .files import FilePath, fault
+from .files import FilePath, fault, open_file, status
 from .idx import load_mnist
 from .npz import load_npz
 
@@ -50,11 +50,14 @@ def load(source: FilePath = "digits") -> DataSplits:
     """
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"`source` must be 'digits' or a path, got {source!r:.80}")
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = _home(source)
+    found = status(path)
+    if found is not None and stat.S_ISDIR(found.st_mode):
         return _load_folder(path)
-    if path.is_file():
-        if not zipfile.is_zipfile(path) and path.suffix != ".npz":
+    if found is not None:
+        with open_file(path, "a folder or an .npz file") as file:
+            is_zip = file.read(2) == b"PK"
+        if not is_zip and path.suffix != ".npz":
             fix = "if it is an archive, unpack it and name the folder"
             raise fault(path, "a folder or an .npz file", "another kind of file", fix)
         return load_npz(path)
@@ -63,14 +66,24 @@ def load(source: FilePath = "digits") -> DataSplits:
     raise fault(source, "'digits', a folder or an .npz file", "nothing of that name", "check the path")
 
 
+def _home(source: FilePath) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise fault(source, "a path", f"a home folder that is not known ({error})", "write it out") from None
+
+
 def _load_folder(folder: Path) -> DataSplits:
     if idx.recognises(folder):
         return load_mnist(folder)
     if cifar.recognises(folder):
         return load_cifar(folder)
-    archives = sorted(folder.glob("*.npz"))
+    try:
+        held = sorted(os.listdir(folder))
+    except OSError as error:
+        raise fault(folder, "a folder that can be read", f"{error.strerror}", "check its permissions") from None
+    archives = [name for name in held if name.endswith(".npz")]
     if len(archives) == 1:
-        return load_npz(archives[0])
-    held = [path.name for path in sorted(folder.iterdir())]
+        return load_npz(folder / archives[0])
     found = (", ".join(held[:5]) + (f" and {len(held) - 5} more" if len(held) > 5 else "")) or "an empty folder"
     raise fault(folder, _LOOKED_FOR, found, "name the folder that holds the files themselves")

@@ -287,3 +287,36 @@ def resnet18(
 
 
 MODELS: dict[str, Callable[..., Module]] = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18}
+
+
+def _mlp_shapes(
+    input_shape: Sequence[int] = (1, 28, 28),
+    num_classes: int = 10,
+    *,
+    hidden: Sequence[int] = (128, 64),
+    dtype: Any = None,
+) -> dict[str, tuple[int, ...]]:
+    widths = [math.prod(input_shape), *hidden, num_classes]
+    return {f"{2 * i + 1}.weight": (n_out, n_in) for i, (n_in, n_out) in enumerate(itertools.pairwise(widths))}
+
+
+def _cnn_shapes(
+    input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10, *, dtype: Any = None
+) -> dict[str, tuple[int, ...]]:
+    channels, height, width = input_shape
+    features = 32 * (height // 4) * (width // 4)
+    return {"0.weight": (16, channels, 3, 3), "7.weight": (128, features), "9.weight": (num_classes, 128)}
+
+
+def _resnet_shapes(
+    input_shape: Sequence[int] = (3, 224, 224), num_classes: int = 1000, *, dtype: Any = None
+) -> dict[str, tuple[int, ...]]:
+    return {"conv1.weight": (64, input_shape[0], 7, 7), "fc.weight": (num_classes, 512)}
+
+
+# The shapes that a model's arguments decide, by parameter: to know what it would take before it is built.
+SHAPES: dict[str, Callable[..., dict[str, tuple[int, ...]]]] = {
+    "mlp": _mlp_shapes,
+    "cnn": _cnn_shapes,
+    "resnet18": _resnet_shapes,
+}

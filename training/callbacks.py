@@ -345,6 +345,8 @@ class EarlyStopping(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.monitor.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
+        if not isinstance(state["weights"], dict | None):
+            raise TypeError(f"`weights` must be a dictionary of arrays, got {state['weights']!r:.60}")
         self._weights = state["weights"]
 
 
@@ -458,6 +460,8 @@ class EMA(Callback):
         return self._saved if self.average is None else self.average.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state and not state.keys() >= {"averages", "step"}:
+            raise ValueError(f"`state` of EMA must have the entries averages and step, got {sorted(state)}")
         self._saved = state
 
 

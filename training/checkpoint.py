@@ -13,36 +13,41 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zlib
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes  # noqa: F401  (registers bfloat16 with NumPy, for safetensors to find)
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from ..backend.device.devices import is_array, to_numpy, waiting_is_meant
 from ..backend.tape.tensor import innermost
 from .atomic import write_atomically
+from .tensor_file import MOST_NODES, RESTORE, CheckpointError, FilePath, TensorFile, check_size, fault, parse
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
 VERSION = 1
-FilePath = str | os.PathLike[str]
+DEEPEST = 100  # levels of a tree
 
 
-class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged or of the wrong kind. The message says what was expected and what was found.
+def _check_readable(content: bytes) -> None:
+    """What `load_checkpoint` would refuse for its size is not written: it would take the place of one that it reads."""
+    length = int.from_bytes(content[:8], "little")
+    if length > MOST_NODES:
+        try:
+            check_size(content[8 : 8 + length].decode())
+        except ValueError as error:
+            raise ValueError(f"`tree` must be smaller beside its arrays, got {error}; keep a shorter history") from None
 
-    Examples
-    --------
-    >>> load_checkpoint("nowhere.safetensors")
-    Traceback (most recent call last):
-        ...
-    weft.training.checkpoint.CheckpointError: `nowhere.safetensors`: expected a checkpoint, found nothing of that name; ...
-    """
+
+class Tree(dict[str, Any]):
+    """The tree of a checkpoint; an error about what is in it can say which file it came from."""
+
+    def __init__(self, content: dict[str, Any], path: FilePath):
+        super().__init__(content)
+        self.path = path
 
 
 def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkpoint") -> None:
@@ -54,7 +59,7 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
         The file; its folder is made if it is missing.
     tree : dict
         Leaves may be numbers, strings, None, NumPy scalars, and arrays or Tensors of any device (all but complex128).
-        Tuples come back as lists, keys as strings, arrays as NumPy arrays.
+        At most 100 levels deep. Tuples come back as lists, keys as strings, arrays as NumPy arrays.
     kind : str, default "checkpoint"
         What the file says it is; `load_checkpoint` asks for it.
 
@@ -62,6 +67,8 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
     ------
     TypeError
         For a leaf of any other type.
+    ValueError
+        If numbers, strings and keys are too many to be read again: two million.
     WriteError
         If the file cannot be written.
 
@@ -82,6 +89,7 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
         content = save(arrays, metadata)
     except SafetensorError as error:
         raise TypeError(f"`tree` must hold arrays of dtypes that safetensors has: {error}") from None
+    _check_readable(content)
     write_atomically(path, content)
 
 
@@ -103,7 +111,8 @@ def load_checkpoint(path: FilePath, *, kind: str | tuple[str, ...] = "checkpoint
     Raises
     ------
     CheckpointError
-        If the file is missing, cut short, damaged, of another format or another `kind`.
+        If the file is missing, cut short, damaged, of another format or another `kind`, or if what is in it cannot have
+        been saved: then the error names the place in the tree.
 
     Examples
     --------
@@ -113,68 +122,38 @@ def load_checkpoint(path: FilePath, *, kind: str | tuple[str, ...] = "checkpoint
     ...     load_checkpoint(folder + "/a.safetensors")
     {'losses': [0.5, 0.25]}
     """
-    metadata, arrays = _read(Path(path))
     kinds = (kind,) if isinstance(kind, str) else kind
-    text, version, found = (metadata.get(name, "") for name in ("json", "version", "kind"))
-    if metadata.get("format") != "weft":
-        other = "a safetensors file of another program"
-        raise _error(path, f"a weft {kinds[0]}", other, "load its tensors with safetensors")
-    if version != str(VERSION):
-        raise _error(path, f"format version {VERSION}", f"version {version}", "use the weft that wrote it")
-    if metadata.get("crc32") != _checksum(text, arrays):
-        raise _error(path, "an intact file", "bytes that do not match its checksum", _RESTORE)
+    with TensorFile(path) as file:
+        text, version, found = (file.metadata.get(name, "") for name in ("json", "version", "kind"))
+        if file.metadata.get("format") != "weft":
+            other = "a safetensors file of another program"
+            raise fault(path, f"a weft {kinds[0]}", other, "load its tensors with safetensors")
+        if version != str(VERSION):
+            raise fault(path, f"format version {VERSION}", f"version {version:.99}", "use the weft that wrote it")
+        arrays = file.arrays()
+    if file.metadata.get("crc32") != _checksum(text, arrays):
+        raise fault(path, "an intact file", "bytes that do not match its checksum", RESTORE)
     if found not in kinds:
-        raise _error(path, f"a {' or a '.join(kinds)}", f"a {found}", _WRONG_KIND[kinds[0]])
-    return _unpack(json.loads(text), arrays)
+        raise fault(path, f"a {' or a '.join(kinds)}", f"a {found:.99}", _WRONG_KIND[kinds[0]])
+    try:
+        tree = parse(text)
+        if not isinstance(tree, dict):
+            raise ValueError(f"a {type(tree).__name__} in its place")
+        unpack = _Unpacking(arrays)
+        unpacked = unpack(tree)
+        if unpack.keys != text.count(":"):  # in its strings, or a key came twice
+            parse(text, unique=True)
+        return Tree(unpacked, path)
+    except _Misplaced as error:
+        raise fault(path, f"{error.expected} at `{error.place:.200}`", error.found, RESTORE) from None
+    except ValueError as error:
+        raise fault(path, "the tree of a checkpoint", f"{error}", RESTORE) from None
 
 
-_RESTORE = "use another checkpoint or a backup"
 _WRONG_KIND = {
     "checkpoint": "a finished model has no optimizer to go on with: resume from last.safetensors",
     "model": "load it with load_checkpoint",
 }
-
-
-def _error(path: FilePath, expected: str, found: str, fix: str) -> CheckpointError:
-    return CheckpointError(f"`{path}`: expected {expected}, found {found}; {fix}")
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    try:
-        with safe_open(path, framework="np") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dict)
-    except FileNotFoundError:
-        raise _error(path, "a checkpoint", "nothing of that name", "check the path") from None
-    except OSError as error:
-        what = "a folder" if path.is_dir() else (error.strerror or str(error))
-        raise _error(path, "a checkpoint", what, "name the .safetensors file itself") from None
-    except (SafetensorError, ValueError) as error:
-        size, declared = path.stat().st_size, _declared_size(path)
-        if declared is None:
-            what = f"{size} bytes of something else" if size else "an empty file"
-            raise _error(path, "a safetensors file", what, "name a .safetensors file that weft wrote") from None
-        if size < declared:
-            what = f"the first {size} of {declared} bytes"
-            raise _error(path, "a complete safetensors file", what, _RESTORE) from None
-        raise _error(path, "an intact safetensors file", f"a damaged one ({error})", _RESTORE) from None
-
-
-def _declared_size(path: Path) -> int | None:
-    """How long a safetensors file says it is; None if it is none. It begins with its header's length in 8 bytes."""
-    with open(path, "rb") as file:
-        start = file.read(9)
-        length = int.from_bytes(start[:8], "little")
-        if len(start) < 9 or start[8:] != b"{" or length > 100_000_000:
-            return None
-        header = file.read(length - 1)
-    if len(header) < length - 1:
-        return 8 + length
-    try:
-        tensors = json.loads(b"{" + header)
-        ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
-        return 8 + length + max(ends, default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):  # damaged, but it was one
-        return 8 + length
 
 
 def array_crc(array: np.ndarray, start: int = 0) -> int:
@@ -185,16 +164,19 @@ def array_crc(array: np.ndarray, start: int = 0) -> int:
 def _checksum(text: str, arrays: dict[str, np.ndarray]) -> str:
     """CRC-32 over everything that is loaded (7 times as fast as SHA-256; against accidents, not attackers)."""
     crc = zlib.crc32(text.encode())
+    dtypes = {dtype: str(dtype) for dtype in {a.dtype for a in arrays.values()}}  # NumPy takes its time over the name
     for name in sorted(arrays):
         a = arrays[name]
-        crc = zlib.crc32(f"{name} {a.dtype} {a.shape}".encode(), crc)
+        crc = zlib.crc32(f"{name} {dtypes[a.dtype]} {a.shape}".encode(), crc)
         crc = array_crc(a, crc)
     return f"{crc:08x}"
 
 
 # --- trees ----------------------------------------------------------------------------------------------------------
-def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+def _pack(value: Any, path: str, arrays: dict[str, np.ndarray], depth: int = 0) -> Any:
     """`value` as JSON, its arrays moved to `arrays`."""
+    if depth > DEEPEST:
+        raise TypeError(f"`{path:.99}` must be nested at most {DEEPEST} levels deep; does it hold itself?")
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
@@ -204,9 +186,9 @@ def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, dict):
         if reserved := {"$array", "$float"} & set(value):
             raise TypeError(f"`{path}` must not have the key {reserved.pop()!r}, which marks arrays in the file")
-        return {str(k): _pack(v, f"{path}.{k}" if path else str(k), arrays) for k, v in value.items()}
+        return {str(k): _pack(v, f"{path}.{k}" if path else str(k), arrays, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_pack(v, f"{path}.{i}" if path else str(i), arrays) for i, v in enumerate(value)]
+        return [_pack(v, f"{path}.{i}" if path else str(i), arrays, depth + 1) for i, v in enumerate(value)]
     if is_array(value) and not isinstance(value, np.generic):
         return {"$array": _add(to_numpy(innermost(value)), path, arrays)}
     raise TypeError(
@@ -222,13 +204,45 @@ def _add(array: np.ndarray, name: str, arrays: dict[str, np.ndarray]) -> str:
     return name
 
 
-def _unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(value, list):
-        return [_unpack(v, arrays) for v in value]
-    if not isinstance(value, dict):
+class _Misplaced(Exception):
+    """What stands at `place` of a tree is not what must stand there."""
+
+    def __init__(self, place: tuple[Any, ...], expected: str, found: object):
+        names = []
+        while place:
+            place, name = place
+            names.append(str(name))
+        self.place = ".".join(reversed(names))
+        self.expected, self.found = expected, found if isinstance(found, str) else f"{found!r:.99}"
+
+
+class _Unpacking:
+    """The inverse of `_pack`, in place; `keys` counts those of all dictionaries."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self.arrays, self.keys = arrays, 0
+
+    def __call__(self, value: Any, place: tuple[Any, ...] = (), depth: int = 1) -> Any:
+        """`value`, a dict or a list; `place` is (place of what holds it, key)."""
+        if depth > DEEPEST:
+            raise _Misplaced(place, f"at most {DEEPEST} levels", "more")
+        if isinstance(value, dict):
+            self.keys += len(value)
+            if "$array" in value or "$float" in value:
+                return self._leaf(value, place)
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(inner, (dict, list)):  # faster than a union
+                value[key] = self(inner, (place, key), depth + 1)
         return value
-    if "$array" in value:
-        return arrays[value["$array"]]
-    if "$float" in value:
-        return float(value["$float"])
-    return {k: _unpack(v, arrays) for k, v in value.items()}
+
+    def _leaf(self, value: dict[str, Any], place: tuple[Any, ...]) -> Any:
+        (kind, name), *others = value.items()
+        if others or not isinstance(name, str):
+            raise _Misplaced(place, "a tensor's name or a number's", value)
+        if kind == "$array":
+            if name not in self.arrays:
+                raise _Misplaced(place, "the name of a tensor in the file", name)
+            return self.arrays[name]
+        if name not in ("nan", "inf", "-inf"):
+            raise _Misplaced(place, "nan or inf", name)
+        return float(name)

@@ -53,7 +53,7 @@ def bias_variance(history: Sequence[dict[str, float]], target_accuracy: float | 
     if not history or "val_loss" not in history[-1]:
         return "no validation data: bias and variance cannot be told apart"
     last = history[-1]
-    losses = [row["val_loss"] for row in history]
+    losses = [row.get("val_loss", math.nan) for row in history]
     if not math.isfinite(last["loss"]) or not math.isfinite(last["val_loss"]):
         return "diverged: the loss is not finite. Lower the learning rate or clip the gradients"
     best = int(np.nanargmin(losses))

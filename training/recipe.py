@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from sys import float_info
 from typing import Any
 
 from .. import optimizers
@@ -23,6 +24,7 @@ from ..data import (
     train_dev_test_split,
 )
 from ..layers import CrossEntropyLoss, Module
+from ..layers.models import MODELS
 from ..optimizers import decay_groups, schedulers
 from . import check
 from .callbacks import Callback, EarlyStopping, Plateau
@@ -170,7 +172,7 @@ class Recipe:
 
         Raises
         ------
-        KeyError, TypeError
+        KeyError, TypeError, ValueError
             If it is no recipe.
 
         Examples
@@ -180,6 +182,8 @@ class Recipe:
         """
         known = {field.name for field in fields(Recipe)}
         values = {name: value for name, value in saved.items() if name in known}
+        for name, value in values.items():
+            _check_option(name, value)
         return Recipe(**{**values, "hidden": tuple(values["hidden"])})
 
     def resumed_with(self, given: dict[str, Any]) -> Recipe:
@@ -212,6 +216,44 @@ class Recipe:
             why = f"; the schedule {self.schedule!r} is laid out for that number" if name == "epochs" else ""
             raise UsageError(f"{option} cannot change on resuming: the run was begun with {getattr(self, name)}{why}")
         return replace(self, **changed)
+
+
+_CHOICES: dict[str, Collection[str]] = {
+    "model": MODELS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "precision": PRECISIONS,
+}
+# Numbers: whether they are whole, the least, the greatest (None: there may be none)
+_NUMBERS: dict[str, tuple[bool, float, float]] = {
+    "epochs": (True, 0, 2**53),
+    "batch_size": (True, 0, 2**53),
+    "accumulate": (True, 1, 2**53),
+    "seed": (True, 0, 2**32 - 1),
+    "patience": (True, 1, 2**53),
+    "lr": (False, 0, float_info.max),
+    "weight_decay": (False, 0, float_info.max),
+    "clip_grad_norm": (False, float_info.min, float_info.max),
+    "label_smoothing": (False, 0, 1),
+    "validation": (False, 0, 1),
+}
+
+
+def _check_option(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is of the kind that a `Recipe` has under this name."""
+    default = getattr(Recipe, name)
+    if name in _CHOICES:
+        fits = isinstance(value, str) and value in _CHOICES[name]
+    elif name == "hidden":
+        fits = isinstance(value, list | tuple) and all(type(n) is int and n > 0 for n in value)
+    elif name in _NUMBERS:
+        whole, least, greatest = _NUMBERS[name]
+        kinds = (int,) if whole else (int, float)
+        fits = (value is None and default is None) or (type(value) in kinds and least <= value <= greatest)
+    else:
+        fits = type(value) is type(default)
+    if not fits:
+        raise ValueError(f"`{name}` of the recipe is {value!r:.60}")
 
 
 def architecture(

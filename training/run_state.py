@@ -8,9 +8,12 @@ from itertools import islice
 from typing import Any
 
 from ..backend.array import random
+from . import expected
 from .callbacks import Callback
+from .expected import part
 from .metrics.metric import Metric
 from .running import Running
+from .tensor_file import FilePath
 
 __all__ = ["RunState"]
 
@@ -39,6 +42,7 @@ class RunState:
     def __init__(self, trainer: Running):
         self.trainer = trainer
         self.positions: dict[str, Any] | None = None
+        self._source: FilePath | None = None  # of the positions
 
     def state_dict(self) -> dict[str, Any]:
         """The tree, as `Trainer.state_dict` describes it.
@@ -76,27 +80,68 @@ class RunState:
         ----------
         state : dict
             As `state_dict` or `load_checkpoint` gives it.
+
+        Raises
+        ------
+        CheckpointError
+            Having changed nothing, if an entry is missing or of another kind; and for whatever says that model, optimizer
+            or schedule are not those that were saved, where the state is one that `load_checkpoint` gave.
         """
-        for name in ("model", "optimizer", "scheduler", "generator", "loaders", "sums", "callbacks"):
-            if not isinstance(state, dict) or name not in state:
-                got = f"one without {name!r}" if isinstance(state, dict) else f"a {type(state).__name__}"
-                raise ValueError(f"`state` must be what `state_dict` of a trainer gave, got {got}")
-        trainer = self.trainer
-        trainer.model.load_state_dict(state["model"])
-        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer, source = self.trainer, getattr(state, "path", None)
+        self._check(state, source)
+        with part("model", source):
+            trainer.model.load_state_dict(state["model"])
+        with part("optimizer", source):
+            trainer.optimizer.load_state_dict(state["optimizer"])
         if trainer.scheduler is not None and state["scheduler"] is not None:
-            trainer.scheduler.load_state_dict(state["scheduler"])
+            with part("scheduler", source):
+                trainer.scheduler.load_state_dict(state["scheduler"])
         if state.get("scaler"):
             trainer.scaler.load_state_dict(state["scaler"])
         random.default_generator.set_state(state["generator"])
         trainer.progress.load_state_dict(state)
-        self.positions = state["loaders"]
+        self.positions, self._source = state["loaders"], source
         for name, metric in self._sums():
             if name in state["sums"]:
-                metric.load_state_dict(state["sums"][name])
+                with part(f"sums.{name}", source):
+                    metric.load_state_dict(state["sums"][name])
         for name, callback in self._named_callbacks():
             if name in state["callbacks"]:
-                callback.load_state_dict(state["callbacks"][name])
+                with part(f"callbacks.{name}", source):
+                    callback.load_state_dict(state["callbacks"][name])
+
+    def _check(self, state: dict[str, Any], source: FilePath | None) -> None:
+        """Raise CheckpointError, before anything is loaded, where an entry is missing or of another kind than ours."""
+        trainer = self.trainer
+        with part("state", source):
+            expected.dictionary(state, "state")
+            for name in ("epoch", "step", "batch", "samples"):
+                expected.count(state[name], name)
+            expected.number(state["seconds"], "seconds")
+            expected.row(state["row"], "row")
+            expected.like(state["history"], [], "history")
+            for i, row in enumerate(state["history"]):
+                expected.row(row, f"history.{i}")
+            for name in ("seed", "counter"):
+                expected.count(
+                    expected.dictionary(state["generator"], "generator")[name], f"generator.{name}", 1 << 128
+                )
+            for name in ("train", "validation"):
+                expected.like(expected.dictionary(state["loaders"], "loaders")[name], {}, f"loaders.{name}")
+            expected.arrays(state["model"], "model")
+            optimizer = expected.dictionary(state["optimizer"], "optimizer")
+            expected.clocks(optimizer["state"], "optimizer.state")
+            groups = [{k: v for k, v in group.items() if k != "params"} for group in trainer.optimizer.param_groups]
+            expected.like(optimizer["param_groups"], groups, "optimizer.param_groups", whole=False)
+            if trainer.scheduler is not None:
+                expected.like(state["scheduler"], trainer.scheduler.state_dict(), "scheduler")
+            expected.like(state.get("scaler") or None, trainer.scaler.state_dict() or None, "scaler")
+            for name, sums in expected.dictionary(state["sums"], "sums").items():
+                expected.numbers_of_any_shape(sums, f"sums.{name}")
+            callbacks = expected.dictionary(state["callbacks"], "callbacks")
+            for name, callback in self._named_callbacks():
+                if name in callbacks:
+                    expected.like(callbacks[name], callback.state_dict(), f"callbacks.{name}", whole=False)
 
     def keep_positions(self) -> None:
         """Note where the loaders stand: the next `fit` goes on there."""
@@ -110,7 +155,10 @@ class RunState:
             return
         for name, loader in self._loaders():
             if positions[name] is not None and loader is not None:
-                loader.load_state_dict(positions[name])
+                with part(f"loaders.{name}", self._source):
+                    if not hasattr(loader, "load_state_dict"):
+                        raise ValueError(f"the batches came of a DataLoader, and now of a {type(loader).__name__}")
+                    loader.load_state_dict(positions[name])
 
     def remaining_batches(self) -> Iterable[Any]:
         """What is left of this epoch.

@@ -6,9 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..backend.device.devices import DeviceError
+from ..data.files import printable
 from ..data.normalize import Normalizer
-from ..layers.models import MODELS
+from ..layers.models import MODELS, SHAPES
 from ..layers.module import Module
+from . import expected
 from .atomic import write_atomically
 from .checkpoint import CheckpointError, FilePath, load_checkpoint, save_checkpoint
 from .predict import Predictor
@@ -243,24 +248,52 @@ def load_model(path: FilePath, model: Module | None = None, *, device: str | Non
     """
     state = load_checkpoint(path, kind=("model", "checkpoint"))
     architecture, stored = state.get("architecture"), state.get("normalizer")
+    names, info = state.get("class_names", []), state.get("info")
     try:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"`class_names` must be a list of words, got {names!r:.60}")
+        if info is not None and not isinstance(info, dict):
+            raise TypeError(f"`info` must be a dictionary, got {info!r:.60}")
+        expected.arrays(state["model"], "model")
         if model is None:
             if architecture is None:
                 raise ValueError("it holds weights alone; pass `model`")
+            check_architecture(architecture, state["model"])
             model = build_model(architecture, device=device)
         model.load_state_dict(state["model"])
-        normalizer = None
-        if stored is not None:
-            normalizer = Normalizer.from_config(stored["config"])
-            normalizer.load_state_dict(stored["state"])
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"`{path}`: expected a model and all that it needs, found that {reason}") from error
+        normalizer = None if stored is None else _normalizer(stored)
+    except DeviceError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"it has no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise CheckpointError(
+            f"`{printable(path)}`: expected a model and all that it needs, found that {reason}"
+        ) from error
     return SavedModel(
-        model,
-        architecture=architecture,
-        normalizer=normalizer,
-        class_names=tuple(state.get("class_names", ())),
-        info=state.get("info"),
-        device=device,
+        model, architecture=architecture, normalizer=normalizer, class_names=tuple(names), info=info, device=device
     )
+
+
+def check_architecture(architecture: dict[str, Any], weights: dict[str, Any]) -> None:
+    """Raise ValueError or TypeError if a model of this architecture, which may be vast, cannot have these weights."""
+    arguments = dict(architecture)
+    name = arguments.pop("name", None)
+    if not isinstance(name, str) or name not in SHAPES:
+        raise ValueError(f"`name` of the architecture must be one of {sorted(SHAPES)}, got {name!r:.60}")
+    try:
+        shapes = SHAPES[name](**arguments)
+    except TypeError:
+        raise TypeError(f"`{name}` has no such arguments: {arguments!r:.200}") from None
+    for key, shape in shapes.items():
+        found = getattr(weights.get(key), "shape", None)
+        if found != shape:
+            raise ValueError(f"`{key}` of such an architecture must have shape {shape!s:.99}, got {found}")
+
+
+def _normalizer(stored: dict[str, Any]) -> Normalizer:
+    normalizer = Normalizer.from_config(stored["config"])
+    normalizer.load_state_dict(stored["state"])
+    for name, array in normalizer.state_dict().items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"`{name}` of the normalizer must be finite, got NaN or infinity")
+    return normalizer

@@ -624,6 +624,12 @@ class Trainer(Predictor):
             As `state_dict` or `load_checkpoint` gives it. Whatever says that model, optimizer or schedule are not those
             that were saved is raised.
 
+        Raises
+        ------
+        CheckpointError
+            Having changed nothing, if an entry is missing or of another kind. Where `load_checkpoint` gave the state,
+            whatever is raised is one, and names the file.
+
         Examples
         --------
         >>> w = nn.Linear(1, 1)

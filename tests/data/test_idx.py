@@ -104,6 +104,15 @@ class TestLoadMnist:
         with pytest.raises(DataError, match=re.escape(expected)):
             load_mnist(tmp_path)
 
+    def test_images_of_another_size(self, tmp_path, parts):
+        parts["t10k-images-idx3-ubyte"] = parts["t10k-images-idx3-ubyte"][:, :3]
+        write(tmp_path, parts)
+        paths = [tmp_path / f"{part}-images-idx3-ubyte" for part in ("train", "t10k")]
+        with pytest.raises(
+            DataError, match=re.escape(f"`{paths[0]}`: expected images like those in `{paths[1]}`, found that")
+        ):
+            load_mnist(tmp_path)
+
     def test_label_out_of_range(self, tmp_path, parts):
         parts["t10k-labels-idx1-ubyte"][3] = 10
         write(tmp_path, parts)
@@ -129,3 +138,24 @@ def test_published_figures(data_dir, folder, name, mean, std, counts):
     assert np.sqrt(values @ level**2 - (values @ level) ** 2) == pytest.approx(std, abs=5e-5)
     assert np.bincount(data.train.y).tolist() == counts
     assert len(np.bincount(data.test.y)) == 10
+
+
+def test_a_header_that_promises_more_than_gzip_can_hold(tmp_path):
+    (tmp_path / "a").write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + b"\xff" * 12 + bytes(1000)))
+    with pytest.raises(DataError, match=r"a`: expected \d{29} bytes of elements for shape .*, found at most \d{5};"):
+        read_idx(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("there", "found"), [(999, "999"), (1001, "1001")])
+def test_what_would_fill_memory_is_counted_first(tmp_path, monkeypatch, there, found):
+    monkeypatch.setattr("weft.data.idx.SPARE", 100)
+    content = bytes([0, 0, 8, 1, 0, 0, 3, 232])  # 1000 elements
+    path = tmp_path / "a"
+    path.write_bytes(gzip.compress(content + bytes(1000)))
+    assert read_idx(path).tolist() == [0] * 1000
+    path.write_bytes(gzip.compress(content + bytes(there)))
+    taken, empty = [], np.empty
+    monkeypatch.setattr(np, "empty", lambda n, *dtype: taken.append(n) or empty(n, *dtype))
+    with pytest.raises(DataError, match=rf"expected 1000 bytes of elements for shape \(1000,\), found {found};"):
+        read_idx(path)
+    assert taken == [4, 4]

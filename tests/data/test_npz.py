@@ -1,9 +1,11 @@
 """Data sets in .npz files, written by NumPy."""
 
 import re
+import zipfile
 
 import numpy as np
 import pytest
+from forged import npy, npz
 
 from weft.data import DataError, load_npz
 
@@ -61,7 +63,7 @@ def test_label_unknown_to_the_training_part(tmp_path, arrays):
 
 def test_damaged(tmp_path, arrays):
     path = tmp_path / "toy.npz"
-    with pytest.raises(DataError, match=re.escape(f"`{path}`: expected a readable file, found No such file")):
+    with pytest.raises(DataError, match=re.escape(f"`{path}`: expected an .npz file, found nothing of that name")):
         load_npz(path)
     path.write_bytes(b"no zip at all")
     with pytest.raises(DataError, match=re.escape(f"`{path}`: expected an .npz file, found a damaged one (File is")):
@@ -93,3 +95,93 @@ class TestClasses:
         with pytest.raises(DataError, match=re.escape("found 6 distinct labels of 6 samples, up to 100000000")):
             load_npz(path)
         assert load_npz(path, num_classes=6).class_names[-1] == "100000000"
+
+
+class TestLies:
+    ARRAYS = {
+        "x_train": np.zeros((4, 2)),
+        "y_train": np.arange(4) % 2,
+        "x_test": np.zeros((2, 2)),
+        "y_test": np.arange(2),
+    }
+
+    def read(self, path, method=zipfile.ZIP_STORED, **members):
+        path.write_bytes(npz({name: npy(array) for name, array in self.ARRAYS.items()} | members, method))
+        return load_npz(path)
+
+    def header(self, text, data=b""):
+        return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode() + data
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (4, 2), }",
+            '{"shape":(4,2),"fortran_order":False,"descr":"<f8"}\n',
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (4L, 2L), }",  # as Python 2 wrote it
+        ],
+    )
+    def test_headers(self, tmp_path, text):
+        assert self.read(tmp_path / "a.npz", x_train=self.header(text, bytes(64))).train.x.shape == (4, 2)
+
+    def test_fortran_order(self, tmp_path):
+        array = np.asfortranarray(np.arange(8.0).reshape(4, 2))
+        np.testing.assert_array_equal(self.read(tmp_path / "a.npz", x_train=npy(array)).train.x, array)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", r"numbers in `x_train`, found an array NumPy refuses to read \(it begins with b''\)"),
+            (b"\x93NUMPY\2\0" + b"\xff" * 4, r"numbers in `x_train`, found .* \(a header of 4294967295 bytes\)"),
+            ("((((((((", r"numbers in `x_train`, found .* \(the header '\(\(\(\(\(\(\(\('\)"),
+            ("{" + " " * 9000, r"numbers in `x_train`, found .* \(the header '{'\)"),
+            ("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (4, 2), }", "numbers in `x_train`, found .*the header"),
+            ("{'descr': '<f8', 'fortran_order': False, 'shape': (4000000000000, 2), }", r"an intact array `x_train`, found .*"
+             r"64000000000000 bytes for shape \(4000000000000, 2\) of float64, 64 are there"),
+            ("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2), }", "an intact array .*16 bytes .*, 64 are there"),
+        ],
+    )  # fmt: skip
+    def test_lies(self, tmp_path, content, message):
+        content = self.header(content, bytes(64)) if isinstance(content, str) else content
+        with pytest.raises(DataError, match=rf"a.npz`: expected {message}"):
+            self.read(tmp_path / "a.npz", x_train=content)
+
+    def test_what_nobody_asks_for_is_not_read(self, tmp_path):
+        assert len(self.read(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, x_other=b"no array").train) == 4
+        content = bytearray((tmp_path / "a.npz").read_bytes())
+        at = content.index(b"x_other.npy") + 11
+        content[at : at + 4] = b"\xff" * 4  # not even damaged
+        (tmp_path / "a.npz").write_bytes(content)
+        assert len(load_npz(tmp_path / "a.npz").train) == 4
+
+    def test_parts_of_other_shapes(self, tmp_path):
+        with pytest.raises(
+            DataError, match=r"a.npz`: expected parts that fit each other, found that `test` must have samples"
+        ):
+            self.read(tmp_path / "a.npz", x_test=npy(np.zeros((2, 3))))
+
+    def test_an_array_twice(self, tmp_path):
+        np.savez(tmp_path / "a.npz", **self.ARRAYS)
+        with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("y_test.npy", npy(np.zeros(2, int)))
+        with pytest.raises(DataError, match=r"a.npz`: expected one array `y_test`, found 2; save each once"):
+            load_npz(tmp_path / "a.npz")
+
+    def test_what_would_fill_memory_is_inflated_first(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("weft.data.npz.SPARE", 100)
+        big = {f"x_{part}": npy(np.zeros((n, 5000))) for part, n in (("train", 4), ("test", 2))}
+        assert self.read(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, **big).train.x.shape == (4, 5000)
+        content = bytearray((tmp_path / "a.npz").read_bytes())
+        at = content.rindex(b"x_train.npy") - 46 + 16  # its checksum in the directory
+        content[at] ^= 1
+        (tmp_path / "a.npz").write_bytes(content)
+        monkeypatch.setattr(np, "empty", None)  # before memory is taken
+        with pytest.raises(DataError, match=r"expected an intact array `x_train`, found a damaged one \(Bad CRC-32"):
+            load_npz(tmp_path / "a.npz")
+
+    def test_a_directory_of_any_size(self, tmp_path, monkeypatch):
+        np.savez(tmp_path / "a.npz", **self.ARRAYS)
+        monkeypatch.setattr("weft.data.npz._MOST", 100)
+        with pytest.raises(
+            DataError, match=r"a.npz`: expected an .npz file, found a damaged one \(a directory of 2\d\d bytes"
+        ):
+            load_npz(tmp_path / "a.npz")

@@ -8,6 +8,7 @@ import os
 import ml_dtypes
 import numpy as np
 import pytest
+from forged import forge
 from safetensors.numpy import load_file, save_file
 
 import weft
@@ -211,3 +212,74 @@ class TestAtomicWrite:
             pytest.skip("no /dev/full on this system")
         with pytest.raises(WriteError, match="could not be written"):
             write_atomically("/dev/full/a", b"x")
+
+
+class TestTrees:
+    """Checkpoints with a right checksum."""
+
+    def load(self, path, text, arrays=None):
+        path.write_bytes(forge(text, arrays or {}, "checkpoint"))
+        return load_checkpoint(path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[1]", "expected the tree of a checkpoint, found a list in its place"),
+            ("", "expected the tree of a checkpoint, found Expecting value"),
+            (r'{"a": "\ud800"}', "surrogates not allowed"),
+            ('{"a": NaN}', "found the constant NaN, which JSON has not"),
+            ('{"a": {"b": 1, "b": 2}}', "found JSON with the key 'b' twice"),
+            ('{"a": ' + "9" * 5000 + "}", "found Exceeds the limit"),
+            (
+                '{"a": {"b": [1, ' + "[" * 120 + "]" * 120 + "]}}",
+                r"expected at most 100 levels at `a\.b\.1\.0\.0.*`, found more",
+            ),
+            ("[" * 5000 + "]" * 5000, "found JSON that is nested too deeply"),
+            ('{"a": {"b": {"$array": "c"}}}', r"expected the name of a tensor in the file at `a\.b`, found c;"),
+            ('{"a": [{"$array": 1}]}', r"expected a tensor's name or a number's at `a\.0`, found {'\$array': 1};"),
+            ('{"a": {"$float": "1e5"}}', "expected nan or inf at `a`, found 1e5;"),
+            ('{"a": {"$float": "nan", "b": 1}}', "expected a tensor's name or a number's at `a`, found"),
+        ],
+    )
+    def test_lies(self, tmp_path, text, message):
+        with pytest.raises(CheckpointError, match=rf"^`.*t`: .*{message}") as caught:
+            self.load(tmp_path / "t", text)
+        assert "\n" not in str(caught.value)
+
+    def test_limits(self, tmp_path, monkeypatch):
+        save_checkpoint(tmp_path / "t", {"a": [1.0] * 400})
+        monkeypatch.setattr("weft.training.tensor_file.MOST_NODES", 300)
+        with pytest.raises(
+            CheckpointError, match=r"JSON of \d+ characters and up to \d+ values, where 300 are the limit"
+        ):
+            load_checkpoint(tmp_path / "t")
+        monkeypatch.setattr("weft.training.checkpoint.MOST_NODES", 300)
+        with pytest.raises(ValueError, match=r"`tree` must be smaller beside its arrays, got JSON of \d+ characters"):
+            save_checkpoint(tmp_path / "t", {"a": [2.0] * 400})
+        monkeypatch.undo()
+        assert load_checkpoint(tmp_path / "t") == {"a": [1.0] * 400}
+
+    def test_depth_can_be_read_again(self, tmp_path):
+        tree = {"a": 1}
+        for _ in range(99):
+            tree = {"a": tree}
+        save_checkpoint(tmp_path / "t", tree)
+        assert load_checkpoint(tmp_path / "t") == tree
+        with pytest.raises(TypeError, match=r"`a\.a\.a.*` must be nested at most 100 levels deep"):
+            save_checkpoint(tmp_path / "t", {"a": tree})
+
+    def test_backslashes_in_strings(self, tmp_path):
+        assert self.load(tmp_path / "t", r'{"a": "C:\\udder", "b": "\ud83d\ude00"}') == {"a": "C:\\udder", "b": "😀"}
+
+    def test_colons_in_strings(self, tmp_path):
+        assert self.load(tmp_path / "t", '{"a:": ":::", "b": {"c": "\\u003a"}}') == {"a:": ":::", "b": {"c": ":"}}
+
+    def test_half_precision_and_fp8(self, tmp_path):
+        arrays = {
+            name: np.array([1.5, -2.0], getattr(ml_dtypes, name))
+            for name in ("float8_e4m3fn", "float8_e5m2", "bfloat16")
+        }
+        save_checkpoint(tmp_path / "t", arrays)
+        for name, array in load_checkpoint(tmp_path / "t").items():
+            assert array.dtype == name
+            assert array.tolist() == [1.5, -2.0]

@@ -1,5 +1,8 @@
 """Where the data of a run are: resident on the device, or streamed to it; the weights are the same bits."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 
@@ -55,3 +58,21 @@ def test_data_are_resident_where_they_take_a_quarter_of_what_is_free(monkeypatch
     half = ArrayDataset(np.zeros((10, 36), np.uint8), np.zeros(10, np.int16))
     assert recipe._has_room("cuda:1", DataSplits(part, part, half, ("a",))) is has_room  # 1900 bytes
     assert recipe._has_room("emulator", DataSplits(part, part))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", "x"), ("hidden", [0]), ("model", "vgg"), ("epochs", 1.5), ("validation", float("nan")), ("seed", -1)],
+)
+def test_what_is_no_recipe(name, value):
+    saved = recipe.Recipe().to_json() | {name: value}
+    with pytest.raises(ValueError, match=re.escape(f"`{name}` of the recipe is {value!r}")):
+        recipe.Recipe.from_json(saved)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"hidden": (3,), "lr": 1, "patience": 2, "stratify": False, "clip_grad_norm": 0.5}]
+)
+def test_what_is_one(options):
+    made = recipe.Recipe(**options)
+    assert recipe.Recipe.from_json(json.loads(json.dumps(made.to_json()))) == made

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from forged import Run
 
 import weft
 from weft import layers as nn
@@ -9,7 +10,7 @@ from weft import optimizers as optim
 from weft.backend.array import random
 from weft.data import ArrayDataset, DataLoader
 from weft.optimizers.schedulers import StepLR
-from weft.training import Callback, EarlyStopping, Trainer, load_checkpoint, save_checkpoint
+from weft.training import Callback, CheckpointError, EarlyStopping, Trainer, load_checkpoint, save_checkpoint
 from weft.training.run_state import RunState
 
 # y = 3 x − 1, in batches of 2, 2 and 1; broken off after the second batch of the second epoch
@@ -168,3 +169,60 @@ class TestPositions:
         made.fit(BATCHES, epochs=1)
         RunState(made).restore_positions()
         assert made.batch == 0
+
+
+class TestLies:
+    @pytest.mark.parametrize(
+        ("place", "value", "message"),
+        [
+            (("epoch",), -1, "`epoch` must be an integer in"),
+            (("step",), 1.5, "`step` must be an integer in"),
+            (("batch",), 10**300, "`batch` must be an integer in"),
+            (("seconds",), "x", "`seconds` must be a number, got 'x'"),
+            (("history", 0), [1], r"`history\.0` must be a dictionary, got \[1\]"),
+            (("history", 0, "loss"), "x", r"`history\.0\.loss` must be a number, got 'x'"),
+            (("generator", "seed"), None, r"`generator\.seed` must be an integer"),
+            (
+                ("optimizer", "param_groups", 0, "lr"),
+                "x",
+                r"`optimizer\.param_groups\.0\.lr` must be a number, got 'x'",
+            ),
+            (
+                ("optimizer", "param_groups", 0, "betas"),
+                [0.9],
+                r"`optimizer\.param_groups\.0\.betas` must have 2 entries, got 1",
+            ),
+            (("optimizer", "state", "0", "step"), -1, r"`optimizer\.state\.0\.step` must be at least 0, got -1"),
+            (("scheduler", "base_lrs"), [], r"`scheduler\.base_lrs` must have 1 entries, got 0"),
+            (("scheduler", "step_size"), 0, r"`scheduler\.step_size` must be positive, got 0"),
+            (("sums", "mae", "sum"), [[1], 2], r"`sums\.mae\.sum` must be a number or an array"),
+            (("callbacks", "EarlyStopping", "best"), [], r"`callbacks\.EarlyStopping\.best` must be a number"),
+            (("callbacks", "EarlyStopping", "weights"), 3, "`weights` must be a dictionary of arrays, got 3"),
+            (("model", "weight"), 3, r"`model\.weight` must be an array, got 3"),
+            (("model", "weight"), np.zeros((2, 2)), r"weight must have \(1, 1\), got \(2, 2\)"),
+        ],
+    )
+    def test_kinds(self, tmp_path, rng, place, value, message):
+        save_checkpoint(tmp_path / "t", Run(rng).tree(rng))
+        state = load_checkpoint(tmp_path / "t")
+        node = state
+        for key in place[:-1]:
+            node = node[key]
+        node[place[-1]] = value
+        trainer = Run.trainer()
+        before = [p.data.copy() for p in trainer.model.parameters()]
+        with pytest.raises(CheckpointError, match=rf"^`.*t`: expected the state of this run, found that .*{message}"):
+            trainer.load_state_dict(state)
+        if place[-1] != "weights":
+            assert all(map(np.array_equal, before, [p.data for p in trainer.model.parameters()]))
+
+    @pytest.mark.parametrize(
+        "key", ["model", "optimizer", "generator", "loaders", "epoch", "history", "sums", "callbacks"]
+    )
+    def test_missing(self, rng, key):
+        state = Run(rng).tree(rng)
+        del state[key]
+        with pytest.raises(
+            CheckpointError, match=rf"^`state`: expected the state of this run, with an entry '{key}' in"
+        ):
+            Run.trainer().load_state_dict(state)

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from forged import ARCHITECTURE as SMALL
 
 import weft
 from weft import layers as nn
 from weft.data import MinMax, PerChannel
+from weft.layers.models import MODELS, SHAPES
 from weft.training import CheckpointError, build_model, load_model, model_state, save_checkpoint, save_model
 
 ARCHITECTURE = {"name": "mlp", "input_shape": [1, 4, 4], "num_classes": 3, "hidden": [5]}
@@ -104,4 +106,62 @@ class TestErrors:
 
     def test_missing(self, tmp_path):
         with pytest.raises(CheckpointError, match=r"found nothing of that name"):
+            load_model(tmp_path / "m")
+
+
+class TestLies:
+    """What a kilobyte of JSON claims is not built."""
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (
+                {"hidden": [10**12]},
+                r"`1\.weight` of such an architecture must have shape \(1000000000000, 4\), got \(5, 4\)",
+            ),
+            ({"hidden": [5] * 10**5}, r"`3\.weight` of such an architecture must have shape \(5, 5\), got \(3, 5\)"),
+            ({"num_classes": 10**12}, r"`3\.weight` .* must have shape \(1000000000000, 5\), got \(3, 5\)"),
+            ({"input_shape": [10**6, 10**6]}, r"must have shape \(5, 1000000000000\), got \(5, 4\)"),
+            ({"input_shape": "abcd"}, r"`mlp` has no such arguments: {'input_shape': 'abcd'"),
+            ({"name": "cnn"}, r"`cnn` has no such arguments: {'input_shape': \[4\]"),
+            ({"name": ["mlp"]}, "`name` of the architecture must be one of"),
+            ({"device": "cuda"}, "`mlp` has no such arguments: "),
+        ],
+    )
+    def test_architectures(self, tmp_path, change, message):
+        model = build_model(SMALL)
+        state = model_state(model, architecture=SMALL | change)
+        save_checkpoint(tmp_path / "m", state, kind="model")
+        with pytest.raises(
+            CheckpointError, match=rf"^`.*m`: expected a model and all that it needs, found that .*{message}"
+        ):
+            load_model(tmp_path / "m")
+
+    @pytest.mark.parametrize("name", MODELS)
+    def test_shapes_are_those_that_are_built(self, name):
+        arguments = {"input_shape": (2, 9, 12), "num_classes": 7} | ({"hidden": (3, 5)} if name == "mlp" else {})
+        built = {key: t.shape for key, t in build_model({"name": name, **arguments}).state_dict().items()}
+        shapes = SHAPES[name](**arguments)
+        assert shapes == {key: built[key] for key in shapes}
+        other = build_model({"name": name, **arguments | {"input_shape": (3, 16, 16), "num_classes": 8}}).state_dict()
+        assert {key for key, t in other.items() if key.endswith("weight") and t.shape != built[key]} <= shapes.keys()
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"class_names": "abc"}, "`class_names` must be a list of words, got 'abc'"),
+            ({"info": [1]}, r"`info` must be a dictionary, got \[1\]"),
+            ({"model": [1]}, r"`model` must be a dictionary, got \[1\]"),
+            ({"model": {"1.weight": 5}}, r"`model\.1\.weight` must be an array, got 5"),
+            ({"normalizer": {"config": {"normalizer": "Standardize"}}}, "it has no entry 'state'"),
+            ({"normalizer": {"config": {"normalizer": "Robust"}, "state": {"center": np.array([np.nan]), "scale": np.ones(1)}}},
+             "`center` of the normalizer must be finite"),
+        ],
+    )  # fmt: skip
+    def test_kinds(self, tmp_path, change, message):
+        state = model_state(build_model(SMALL), architecture=SMALL) | change
+        save_checkpoint(tmp_path / "m", state, kind="model")
+        with pytest.raises(
+            CheckpointError, match=rf"^`.*m`: expected a model and all that it needs, found that {message}"
+        ):
             load_model(tmp_path / "m")

@@ -15,6 +15,7 @@ import numpy as np
 
 from ... import __version__, _signals
 from ...backend.device.parallel import num_threads, set_num_threads
+from ...data.files import is_file
 from ...layers.models import MODELS
 from ..checkpoint import CheckpointError, load_checkpoint
 from ..checkpoint_callback import Checkpoint
@@ -22,7 +23,7 @@ from ..output import say
 from ..plots import bias_variance, plot_confusion, plot_history
 from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Experiment, Recipe
 from ..reporting import CSVLogger, ProgressBar
-from ..saved_model import model_state, save_model
+from ..saved_model import check_architecture, model_state, save_model
 from .folder import CHECKPOINTS, folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
 
@@ -112,9 +113,7 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     source = _source(given.pop("resume", None), out)
     folder = folder_of(out, source, bool(overwrite), stack)
     saved = None if source is None else load_checkpoint(source)
-    threads = given.pop("threads", saved and saved.get("info", {}).get("threads"))
-    if threads is not None:
-        set_num_threads(threads)
+    _set_threads(given.pop("threads", saved and _threads_of(saved, source)))
     recipe = Recipe(**given) if saved is None or source is None else _recipe_of(saved, source).resumed_with(given)
     if "hidden" in given and recipe.model != "mlp":
         raise UsageError(f"--hidden is for --model mlp, got {recipe.model}")
@@ -159,7 +158,7 @@ def _source(resume: str | None, out: str | None) -> Path | None:
         raise UsageError("--resume needs a checkpoint or a folder, or --out with the folder to go on in")
     path = Path(resume or out or "")
     if os.path.isdir(path):
-        found = [path / name for name in CHECKPOINTS if (path / name).is_file()]
+        found = [path / name for name in CHECKPOINTS if is_file(path / name)]
         if not found:
             raise UsageError(f"--resume {path}: expected a run with last.safetensors, found none in that folder")
         return found[0]  # the best one alone is there if the process was killed just before it saved the last
@@ -170,10 +169,37 @@ def _source(resume: str | None, out: str | None) -> Path | None:
 
 def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
     try:
-        return Recipe.from_json(saved["info"]["recipe"])
-    except (KeyError, TypeError):
+        recipe = Recipe.from_json(saved["info"]["recipe"])
+    except (KeyError, TypeError, AttributeError):
         what = "one of another program; resume it there"
         raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train`, found {what}") from None
+    except ValueError as error:
+        raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train`, found that {error}") from None
+    try:  # before a model is built that nobody has trained
+        described = saved["architecture"]
+        check_architecture(described, saved["model"])
+        if described["name"] != recipe.model or tuple(described.get("hidden", recipe.hidden)) != recipe.hidden:
+            raise ValueError(f"`recipe` and `architecture` differ: {recipe.model}, {described['name']!r:.60}")
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"`{source}`: expected the state of this run, found that {error}") from error
+    return recipe
+
+
+def _set_threads(threads: int | None) -> None:
+    try:
+        if threads is not None:
+            set_num_threads(threads)
+    except ValueError as error:  # the machine that the run was begun on may have had more cores
+        raise UsageError(f"--threads {threads}: {error}") from None
+
+
+def _threads_of(saved: dict[str, Any], source: Path | None) -> int | None:
+    """The number that the run was begun with: on another, BLAS rounds differently."""
+    info = saved.get("info")
+    threads = info.get("threads") if isinstance(info, dict) else None
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= 1024):
+        raise CheckpointError(f"`{source}`: expected a number of threads in `info.threads`, found {threads!r:.60}")
+    return threads
 
 
 def _restore(experiment: Experiment, saved: dict[str, Any], source: Path, show: Callable[..., None]) -> None:
@@ -181,10 +207,7 @@ def _restore(experiment: Experiment, saved: dict[str, Any], source: Path, show: 
         raise UsageError(
             f"--resume {source}: the training data in {experiment.recipe.data} are not those the run was begun with"
         )
-    try:
-        experiment.trainer.load_state_dict(saved)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"`{source}`: expected the state of this run, found that {error}") from error
+    experiment.trainer.load_state_dict(saved)
     at = experiment.trainer
     show(f"resumed from {source} at epoch {at.epoch}, batch {at.batch}, step {at.step}")
 
