@@ -234,7 +234,7 @@ class TestTrees:
                 '{"a": {"b": [1, ' + "[" * 120 + "]" * 120 + "]}}",
                 r"expected at most 100 levels at `a\.b\.1\.0\.0.*`, found more",
             ),
-            ("[" * 5000 + "]" * 5000, "found JSON that is nested too deeply"),
+            ("[" * 50_000 + "]" * 50_000, "found JSON that is nested too deeply"),
             ('{"a": {"b": {"$array": "c"}}}', r"expected the name of a tensor in the file at `a\.b`, found c;"),
             ('{"a": [{"$array": 1}]}', r"expected a tensor's name or a number's at `a\.0`, found {'\$array': 1};"),
             ('{"a": {"$float": "1e5"}}', "expected nan or inf at `a`, found 1e5;"),

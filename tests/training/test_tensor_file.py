@@ -16,7 +16,7 @@ from weft.training import CheckpointError, load_checkpoint
         ('{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}', bytes(5), "3 bytes too many"),
         ('{"a":{},"a":{}}', b"", "JSON with the key 'a' twice"),
         ('{"__metadata__":{"format":1}}', b"", "metadata that are not strings"),
-        ('{"a":' + "[" * 5000, b"", "JSON that is nested too deeply"),
+        ('{"a":' + "[" * 50_000, b"", "JSON that is nested too deeply"),
         ('{"a":\xff', b"", "can't decode"),
         ('{"__metadata__":{"format":"weft","version":"1"},"a":{"dtype":"F4","shape":[4],"data_offsets":[0,2]}}', b"ab",
          "expected a tensor `a` of a dtype that NumPy has, found F4"),
