@@ -13,7 +13,7 @@ from ..nn.recurrent import Lstm, Recurrent, in_time, unroll, wanted
 from ..tape.autograd import in_float32
 from . import aligned
 from .blocks import CPU_FLOATS
-from .recurrent_products import Adjoint, Product, gradients, half, of_gates, project
+from .recurrent_products import Adjoint, Product, Sums, gradients, half, of_gates, project
 
 
 def _other(form: Callable, raw: Sequence[Any], static: dict) -> Any:
@@ -69,7 +69,7 @@ def rnn(
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         need, into, d = wanted(need, 6), _places(into), aligned.empty(y.shape, x.dtype)
-        adjoint = Adjoint(weight_hh, len(h), 1)
+        adjoint, sums = Adjoint(weight_hh, len(h), 1), Sums(len(batch_sizes), h.shape[1], x.dtype)
         if nonlinearity == "tanh":
             np.multiply(y, y, d)
             np.subtract(1, d, d)
@@ -79,11 +79,12 @@ def rnn(
         def back(rows: slice, d_h: Any) -> tuple:
             of_step = d[rows]
             of_step *= d_h + g[0][rows]
+            sums.add(of_step)
             return (adjoint(of_step),)
 
         (grad_h,) = unroll(np, back, (g[1],), batch_sizes, not reverse)
         states = in_time(np, before, reverse)
-        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], x, states, weight_ih, d, d)
+        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], x, states, weight_ih, d, d, sums)
         return grad_x, grad_h, *others
 
     return Recurrent(y, last), vjp
@@ -109,7 +110,12 @@ def lstm(
         return _other(lstm, raw, {"batch_sizes": batch_sizes, "reverse": reverse})
     count, rows, width, point_five = len(h), len(x), c.shape[1], half(x.dtype)
     order = (0, 1, 3, 2)  # i, f, o, g
-    kept = aligned.empty((5, rows, width), x.dtype)  # and the cell state before the step
+    # Beside the gates, the cell state before the step. Of sequences of one length, each step puts it where the next one
+    # looks for it, and outputs, with the first state, lie as they come before the steps.
+    are_alike = batch_sizes[0] == batch_sizes[-1]
+    memory = aligned.empty((5, rows + count, width), x.dtype)
+    ahead = -count if reverse else count
+    kept, after = (memory[:, max(0, k) : rows + max(0, k)] for k in (-ahead, ahead))
     project(x, weight_ih, (bias_ih, bias_hh), order, 3, kept[:4])
     product, before = Product(weight_hh, count, order, 3), []
     cells, scratch = aligned.empty(c.shape, x.dtype), aligned.empty((2, *c.shape), x.dtype)
@@ -118,15 +124,16 @@ def lstm(
 
     def step(rows: slice, h: Any, c: Any) -> tuple:
         n, now, t, m = len(h), kept[:, rows], tanhs[rows], hidden[rows]
+        z, s, pair = now[:4], now[:3], scratch[:, :n]
+        if not (are_alike and before):
+            now[4] = c
         before.append(h)
-        z, s, pair, new = now[:4], now[:3], scratch[:, :n], cells[:n]
-        now[4] = c
         z += product(h)
         np.tanh(z, z)
         s *= point_five
         s += point_five
         np.multiply(now[:2], now[3:], pair)  # i g, f c
-        np.add(pair[0], pair[1], new)
+        new = np.add(pair[0], pair[1], after[4, rows] if are_alike else cells[:n])
         np.tanh(new, t)
         np.multiply(now[2], t, m)
         return m if weight_hr is None else np.dot(m, weight_hr.T, y[rows]), new
@@ -135,18 +142,19 @@ def lstm(
 
     def vjp(grad: Any, need: Any, into: Any) -> tuple:
         need, into = wanted(need, 8), _places(into)
-        d, of_outputs = of_gates(rows, 4 * width, x.dtype), aligned.empty(y.shape, x.dtype)
-        adjoint, rest = Adjoint(weight_hh, count, 4), aligned.empty((3, count, width), x.dtype)
-        memory = aligned.empty((6, count, width), x.dtype)
+        d, sums = of_gates(rows, 4 * width, x.dtype), Sums(len(batch_sizes), 4 * width, x.dtype)
+        of_outputs = None if weight_hr is None else aligned.empty(y.shape, x.dtype)
+        adjoint, memory = Adjoint(weight_hh, count, 4), aligned.empty((10, count, width), x.dtype)
 
         def back(rows: slice, d_h: Any, d_c: Any) -> tuple:
-            n, now, m, d_m = len(d_h), kept[:, rows], hidden[rows], of_outputs[rows]
-            scratch, w = memory[:, :n], np.subtract(1, now[:3], rest[:, :n])
-            total, a, through, pair = scratch[0], scratch[1], scratch[2:4], scratch[4:]
-            gates = d[rows].reshape(n, 4, width, copy=False).swapaxes(0, 1)
-            np.add(d_h, grad[0][rows], d_m)
-            if weight_hr is not None:
-                d_m = d_m.dot(weight_hr)
+            n, now, m, of_step = len(d_h), kept[:, rows], hidden[rows], d[rows]
+            scratch = memory[:, :n]
+            total, a, d_m, through, pair = scratch[0], scratch[1], scratch[2], scratch[3:5], scratch[5:7]
+            w, gates = np.subtract(1, now[:3], scratch[7:]), of_step.reshape(n, 4, width, copy=False).swapaxes(0, 1)
+            if of_outputs is None:
+                np.add(d_h, grad[0][rows], d_m)
+            else:
+                d_m = np.add(d_h, grad[0][rows], of_outputs[rows]).dot(weight_hr)
             np.multiply(m, tanhs[rows], a)
             np.subtract(now[2], a, a)  # o − o t² = o (1 − t²)
             a *= d_m
@@ -158,11 +166,12 @@ def lstm(
             np.multiply(pair, w[:2], gates[:2])
             np.multiply(pair[0], now[3], a)
             np.subtract(through[0], a, gates[2])
-            return adjoint(d[rows]), through[1]
+            sums.add(of_step)
+            return adjoint(of_step), through[1]
 
         grad_h, grad_c = unroll(np, back, grad[1:], batch_sizes, not reverse)
         states = in_time(np, before, reverse)
-        grad_x, *of_weights = gradients((need[0], *need[3:7]), into[3:7], x, states, weight_ih, d, d)
+        grad_x, *of_weights = gradients((need[0], *need[3:7]), into[3:7], x, states, weight_ih, d, d, sums)
         grad_hr = of_outputs.T.dot(hidden, into[7]) if need[7] else None
         return grad_x, grad_h, grad_c, *of_weights, grad_hr
 
@@ -220,14 +229,14 @@ def gru(
     def vjp(grad: Any, need: Any, into: Any) -> tuple:
         need, into, steps = wanted(need, 6), _places(into), iter(reversed(before))
         d_ih, d_hh = (of_gates(rows, 3 * width, x.dtype) for _ in range(2))
-        adjoint, memory = Adjoint(weight_hh, count, 3), aligned.empty((4, count, width), x.dtype)
-        rest = aligned.empty((2, count, width), x.dtype)
+        adjoint, memory = Adjoint(weight_hh, count, 3), aligned.empty((5, count, width), x.dtype)
+        of_ih, of_hh = (Sums(len(batch_sizes), 3 * width, x.dtype) for _ in range(2))
 
         def back(rows: slice, d_h: Any) -> tuple:
             k, now = len(d_h), kept[:, rows]
             r, z, n, u = now
-            d, a, b, _ = memory[:, :k]
-            w = np.subtract(1, now[:2], rest[:, :k])
+            d, a, b, *_ = memory[:, :k]
+            w = np.subtract(1, now[:2], memory[3:, :k])
             of_x, of_h = (g[rows].reshape(k, 3, width, copy=False).swapaxes(0, 1) for g in (d_ih, d_hh))
             np.add(d_h, grad[0][rows], d)
             np.subtract(next(steps), n, a)
@@ -243,13 +252,15 @@ def gru(
             b *= u
             np.multiply(b, w[0], of_h[0])
             of_x[:2] = of_h[:2]
+            of_ih.add(d_ih[rows])
+            of_hh.add(d_hh[rows])
             d *= z
             d += adjoint(d_hh[rows])
             return (d,)
 
         (grad_h,) = unroll(np, back, grad[1:], batch_sizes, not reverse)
         states = in_time(np, before, reverse)
-        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], x, states, weight_ih, d_ih, d_hh)
+        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], x, states, weight_ih, d_ih, d_hh, of_ih, of_hh)
         return grad_x, grad_h, *others
 
     return Recurrent(y, last), vjp

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from ..array.sums import paired
 from . import aligned
 from .linear import column_sums
 from .window_products import has_small_products
 
-__all__ = ["Adjoint", "Product", "gradients", "half", "of_gates", "project"]
+__all__ = ["Adjoint", "Product", "Sums", "gradients", "half", "of_gates", "project"]
 
 # With AVX-512, OpenBLAS does not pack the matrices of a product of at most 10⁶ multiply-adds. Packing the weights at every
 # step takes a third of its time, so they are cut into blocks of so many columns, if their number is a multiple of that.
@@ -110,16 +111,38 @@ class Adjoint:
         return np.add.reduce(self.parts[:, :n], 0, out=self.found[:n])
 
 
-def gradients(need: Sequence[bool], into: Sequence[Any], x: Any, h: Any, weight_ih: Any, d_ih: Any, d_hh: Any) -> tuple:
+class Sums:
+    """Σ over all rows of what comes step by step, each while it is in cache."""
+
+    def __init__(self, steps: int, width: int, dtype: Any):
+        self.of_steps, self.count = np.empty((steps, width), dtype), 0
+
+    def add(self, d: np.ndarray) -> None:
+        """The next step's (n, width)."""
+        self.of_steps[self.count] = paired(d, 0)
+        self.count += 1
+
+    def total(self, out: Any) -> Any:
+        """The sum, written to `out` if there is one."""
+        return column_sums(self.of_steps, out)
+
+
+def gradients(
+    need: Sequence[bool],
+    into: Sequence[Any],
+    x: Any,
+    h: Any,
+    weight_ih: Any,
+    d_ih: Any,
+    d_hh: Any,
+    sums: Sums,
+    sums_hh: Sums | None = None,
+) -> tuple:
     """Of x, weight_ih, weight_hh, bias_ih and bias_hh; the last four are written to `into` where that is given."""
-    grad_x = np.matmul(d_ih, weight_ih) if need[0] else None  # `dot` would copy what has gaps
-    grad_ih = np.matmul(d_ih.T, x, out=into[0]) if need[1] else None
-    grad_hh = np.matmul(d_hh.T, h, out=into[1]) if need[2] else None
-    bias_ih = column_sums(d_ih, into[2]) if need[3] else None
-    bias_hh = None
-    if need[4] and bias_ih is not None and d_hh is d_ih:
-        bias_hh = np.empty_like(bias_ih) if into[3] is None else into[3]
-        bias_hh[...] = bias_ih
-    elif need[4]:
-        bias_hh = column_sums(d_hh, into[3])
-    return grad_x, grad_ih, grad_hh, bias_ih, bias_hh
+    return (
+        np.matmul(d_ih, weight_ih) if need[0] else None,  # `dot` would copy what has gaps
+        np.matmul(d_ih.T, x, out=into[0]) if need[1] else None,
+        np.matmul(d_hh.T, h, out=into[1]) if need[2] else None,
+        sums.total(into[2]) if need[3] else None,
+        (sums_hh or sums).total(into[3]) if need[4] else None,
+    )
