@@ -13,7 +13,7 @@ from ..nn.recurrent import Lstm, Recurrent, in_time, unroll, wanted
 from ..tape.autograd import in_float32
 from . import aligned
 from .blocks import CPU_FLOATS
-from .recurrent_products import Adjoint, Product, Sums, gradients, half, of_gates, project
+from .recurrent_products import Adjoint, Product, Rows, gradients, half, of_gates
 
 
 def _other(form: Callable, raw: Sequence[Any], static: dict) -> Any:
@@ -55,8 +55,8 @@ def rnn(
     raw = x, h, weight_ih, weight_hh, bias_ih, bias_hh
     if not _suits(raw):
         return _other(rnn, raw, {"batch_sizes": batch_sizes, "reverse": reverse, "nonlinearity": nonlinearity})
-    memory, before = aligned.empty((1, len(x), h.shape[1]), x.dtype), []
-    project(x, weight_ih, (bias_ih, bias_hh), (0,), 0, memory)
+    memory, before, inputs = aligned.empty((1, len(x), h.shape[1]), x.dtype), [], Rows(x, h.shape[1])
+    inputs.project(weight_ih, (bias_ih, bias_hh), (0,), 0, memory)
     y, product = memory[0], Product(weight_hh, len(h), (0,), 0)
 
     def step(rows: slice, h: Any) -> tuple:
@@ -69,7 +69,7 @@ def rnn(
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         need, into, d = wanted(need, 6), _places(into), aligned.empty(y.shape, x.dtype)
-        adjoint, sums = Adjoint(weight_hh, len(h), 1), Sums(len(batch_sizes), h.shape[1], x.dtype)
+        adjoint = Adjoint(weight_hh, len(h), 1)
         if nonlinearity == "tanh":
             np.multiply(y, y, d)
             np.subtract(1, d, d)
@@ -79,12 +79,11 @@ def rnn(
         def back(rows: slice, d_h: Any) -> tuple:
             of_step = d[rows]
             of_step *= d_h + g[0][rows]
-            sums.add(of_step)
             return (adjoint(of_step),)
 
         (grad_h,) = unroll(np, back, (g[1],), batch_sizes, not reverse)
         states = in_time(np, before, reverse)
-        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], x, states, weight_ih, d, d, sums)
+        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], inputs, states, weight_ih, d, d)
         return grad_x, grad_h, *others
 
     return Recurrent(y, last), vjp
@@ -116,17 +115,21 @@ def lstm(
     memory = aligned.empty((5, rows + count, width), x.dtype)
     ahead = -count if reverse else count
     kept, after = (memory[:, max(0, k) : rows + max(0, k)] for k in (-ahead, ahead))
-    project(x, weight_ih, (bias_ih, bias_hh), order, 3, kept[:4])
+    inputs = Rows(x, width)
+    inputs.project(weight_ih, (bias_ih, bias_hh), order, 3, kept[:4])
     product, before = Product(weight_hh, count, order, 3), []
     cells, scratch = aligned.empty(c.shape, x.dtype), aligned.empty((2, *c.shape), x.dtype)
-    tanhs, hidden = (aligned.empty((rows, width), x.dtype) for _ in range(2))
-    y = hidden if weight_hr is None else aligned.empty((rows, len(weight_hr)), x.dtype)
+    outputs, tanhs = aligned.empty((rows + count, h.shape[1]), x.dtype), aligned.empty((rows, width), x.dtype)
+    states, y = (outputs[max(0, k) : rows + max(0, k)] for k in (-ahead, ahead))
+    hidden = y if weight_hr is None else aligned.empty(tanhs.shape, x.dtype)
 
     def step(rows: slice, h: Any, c: Any) -> tuple:
         n, now, t, m = len(h), kept[:, rows], tanhs[rows], hidden[rows]
         z, s, pair = now[:4], now[:3], scratch[:, :n]
-        if not (are_alike and before):
+        if not are_alike:
             now[4] = c
+        elif not before:
+            now[4], states[rows] = c, h
         before.append(h)
         z += product(h)
         np.tanh(z, z)
@@ -142,7 +145,7 @@ def lstm(
 
     def vjp(grad: Any, need: Any, into: Any) -> tuple:
         need, into = wanted(need, 8), _places(into)
-        d, sums = of_gates(rows, 4 * width, x.dtype), Sums(len(batch_sizes), 4 * width, x.dtype)
+        d = of_gates(rows, 4 * width, x.dtype)
         of_outputs = None if weight_hr is None else aligned.empty(y.shape, x.dtype)
         adjoint, memory = Adjoint(weight_hh, count, 4), aligned.empty((10, count, width), x.dtype)
 
@@ -166,12 +169,11 @@ def lstm(
             np.multiply(pair, w[:2], gates[:2])
             np.multiply(pair[0], now[3], a)
             np.subtract(through[0], a, gates[2])
-            sums.add(of_step)
             return adjoint(of_step), through[1]
 
         grad_h, grad_c = unroll(np, back, grad[1:], batch_sizes, not reverse)
-        states = in_time(np, before, reverse)
-        grad_x, *of_weights = gradients((need[0], *need[3:7]), into[3:7], x, states, weight_ih, d, d, sums)
+        previous = states if are_alike else in_time(np, before, reverse)
+        grad_x, *of_weights = gradients((need[0], *need[3:7]), into[3:7], inputs, previous, weight_ih, d, d)
         grad_hr = of_outputs.T.dot(hidden, into[7]) if need[7] else None
         return grad_x, grad_h, grad_c, *of_weights, grad_hr
 
@@ -202,7 +204,8 @@ def gru(
     order = (0, 1, 2)  # r, z, n
     kept, y = aligned.empty((4, rows, width), x.dtype), aligned.empty((rows, width), x.dtype)  # and what r multiplies
     shared = None if bias_hh is None else bias_hh * (np.arange(3 * width) < 2 * width)
-    project(x, weight_ih, (bias_ih, shared), order, 2, kept[:3])
+    inputs = Rows(x, width)
+    inputs.project(weight_ih, (bias_ih, shared), order, 2, kept[:3])
     product, before, scratch = Product(weight_hh, count, order, 2), [], aligned.empty(h.shape, x.dtype)
     bias_n = None if bias_hh is None else bias_hh[2 * width :]
 
@@ -230,7 +233,6 @@ def gru(
         need, into, steps = wanted(need, 6), _places(into), iter(reversed(before))
         d_ih, d_hh = (of_gates(rows, 3 * width, x.dtype) for _ in range(2))
         adjoint, memory = Adjoint(weight_hh, count, 3), aligned.empty((5, count, width), x.dtype)
-        of_ih, of_hh = (Sums(len(batch_sizes), 3 * width, x.dtype) for _ in range(2))
 
         def back(rows: slice, d_h: Any) -> tuple:
             k, now = len(d_h), kept[:, rows]
@@ -252,15 +254,13 @@ def gru(
             b *= u
             np.multiply(b, w[0], of_h[0])
             of_x[:2] = of_h[:2]
-            of_ih.add(d_ih[rows])
-            of_hh.add(d_hh[rows])
             d *= z
             d += adjoint(d_hh[rows])
             return (d,)
 
         (grad_h,) = unroll(np, back, grad[1:], batch_sizes, not reverse)
         states = in_time(np, before, reverse)
-        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], x, states, weight_ih, d_ih, d_hh, of_ih, of_hh)
+        grad_x, *others = gradients((need[0], *need[2:]), into[2:6], inputs, states, weight_ih, d_ih, d_hh)
         return grad_x, grad_h, *others
 
     return Recurrent(y, last), vjp

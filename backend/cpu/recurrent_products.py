@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ..array.sums import paired
 from . import aligned
 from .linear import column_sums
 from .window_products import has_small_products
 
-__all__ = ["Adjoint", "Product", "Sums", "gradients", "half", "of_gates", "project"]
+__all__ = ["Adjoint", "Product", "Rows", "gradients", "half", "of_gates"]
 
 # With AVX-512, OpenBLAS does not pack the matrices of a product of at most 10⁶ multiply-adds. Packing the weights at every
 # step takes a third of its time, so they are cut into blocks of so many columns, if their number is a multiple of that.
 BLOCKS, SMALL = (64, 32), 1_000_000
+WORTHWHILE = 1 << 24  # multiply-adds of the product with x for one gate
 ROWS = 96  # of many, that are fastest multiplied together in this way
 
 
@@ -54,10 +54,43 @@ def _cut(weight: Any, biases: Sequence[Any], order: Sequence[int], halved: int, 
     return cut
 
 
-def project(
+class Rows:
+    """The rows of x (rows, K), each distinct one multiplied once.
+
+    Text is a few characters or words again and again, and so are the rows that an embedding makes of it: if a quarter of
+    them or fewer are distinct, products are with these. It takes the time of a few products with a row to find out.
+    """
+
+    def __init__(self, x: np.ndarray, width: int):
+        self.x, self.which = x, None
+        if len(x) * x.shape[1] * width < WORTHWHILE or x.shape[1] * x.itemsize < 8:
+            return
+        keys = np.ascontiguousarray(x[:, : 8 // x.itemsize]).view(np.uint64)[:, 0]
+        _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+        if len(first) * 4 <= len(x) and np.array_equal(x, x[first[which]]):  # not if there is a NaN
+            self.x, self.which = x[first], which
+
+    def project(self, weight: Any, biases: Sequence[Any], order: Sequence[int], halved: int, out: np.ndarray) -> None:
+        """x Wₖᵀ + b for all gates, to (gates, rows, H)."""
+        if self.which is None:
+            _project(self.x, weight, biases, order, halved, out)
+            return
+        found = np.empty((len(order), len(self.x), out.shape[2]), out.dtype)
+        _project(self.x, weight, biases, order, halved, found)
+        for of_gate, to in zip(found, out):
+            np.take(of_gate, self.which, 0, to, "clip")
+
+    def summed(self, d: np.ndarray) -> np.ndarray:
+        """What makes the gradient of the weight with these rows: the sum of d (rows, ·) over those that are equal."""
+        if self.which is None:
+            return d
+        return np.matmul(np.equal.outer(np.arange(len(self.x)), self.which).astype(d.dtype), d)
+
+
+def _project(
     x: np.ndarray, weight: Any, biases: Sequence[Any], order: Sequence[int], halved: int, out: np.ndarray
 ) -> None:
-    """x Wₖᵀ + b for all gates, to (gates, rows, H). The bias is one column more of x, which costs no visit."""
+    """The bias is one column more of x, which costs no visit."""
     biases, (count, features) = [b for b in biases if b is not None], x.shape
     depth, width = features + bool(biases), out.shape[2]
     wide = aligned.empty((count, features + 16), x.dtype)[:, :depth]
@@ -111,38 +144,14 @@ class Adjoint:
         return np.add.reduce(self.parts[:, :n], 0, out=self.found[:n])
 
 
-class Sums:
-    """Σ over all rows of what comes step by step, each while it is in cache."""
-
-    def __init__(self, steps: int, width: int, dtype: Any):
-        self.of_steps, self.count = np.empty((steps, width), dtype), 0
-
-    def add(self, d: np.ndarray) -> None:
-        """The next step's (n, width)."""
-        self.of_steps[self.count] = paired(d, 0)
-        self.count += 1
-
-    def total(self, out: Any) -> Any:
-        """The sum, written to `out` if there is one."""
-        return column_sums(self.of_steps, out)
-
-
 def gradients(
-    need: Sequence[bool],
-    into: Sequence[Any],
-    x: Any,
-    h: Any,
-    weight_ih: Any,
-    d_ih: Any,
-    d_hh: Any,
-    sums: Sums,
-    sums_hh: Sums | None = None,
+    need: Sequence[bool], into: Sequence[Any], x: Rows, h: Any, weight_ih: Any, d_ih: Any, d_hh: Any
 ) -> tuple:
     """Of x, weight_ih, weight_hh, bias_ih and bias_hh; the last four are written to `into` where that is given."""
-    return (
-        np.matmul(d_ih, weight_ih) if need[0] else None,  # `dot` would copy what has gaps
-        np.matmul(d_ih.T, x, out=into[0]) if need[1] else None,
-        np.matmul(d_hh.T, h, out=into[1]) if need[2] else None,
-        sums.total(into[2]) if need[3] else None,
-        (sums_hh or sums).total(into[3]) if need[4] else None,
-    )
+    grad_x = np.matmul(d_ih, weight_ih) if need[0] else None  # `dot` would copy what has gaps
+    grad_hh = np.matmul(d_hh.T, h, out=into[1]) if need[2] else None
+    summed = x.summed(d_ih)
+    grad_ih = np.matmul(summed.T, x.x, out=into[0]) if need[1] else None
+    bias_ih = column_sums(summed, into[2]) if need[3] else None
+    bias_hh = column_sums(summed if d_hh is d_ih else d_hh, into[3]) if need[4] else None
+    return grad_x, grad_ih, grad_hh, bias_ih, bias_hh
