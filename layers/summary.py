@@ -12,9 +12,9 @@ from ..backend.array.creation import zeros
 from ..backend.device import markup
 from ..backend.device.memory import size
 from ..backend.device.options import integer
-from ..backend.nn import attention, convolution, linear
+from ..backend.nn import attention, convolution, linear, recurrent
 from ..backend.tape.autograd import no_grad
-from ..backend.tape.tensor import Tensor
+from ..backend.tape.tensor import Parameter, Tensor
 from ..backend.tape.watching import Operation, watching
 from .containers import Flatten, Unflatten
 from .convolution import _Conv
@@ -32,8 +32,13 @@ def _of_tensordot(inputs: tuple, output: Tensor) -> int:
     return math.isqrt(x1.size * x2.size * output.size)  # (m k)(k n)(m n) = (m k n)²
 
 
+def _of_recurrent(inputs: tuple, output: Any) -> int:
+    """Each row of x, or the state that goes with it, is multiplied with each of the weights."""
+    return inputs[0].shape[0] * sum(x.size for x in inputs if isinstance(x, Parameter) and x.ndim == 2)
+
+
 # Multiplications with an addition, from the inputs and the output of each product.
-COSTS: dict[Any, Callable[[tuple, Tensor], int]] = {
+COSTS: dict[Any, Callable[[tuple, Any], int]] = {
     linear.linear: lambda inputs, output: output.size * inputs[0].shape[-1],
     products.matmul: lambda inputs, output: output.size * inputs[0].shape[-1],
     products.vecdot: lambda inputs, output: max(x.size for x in inputs),
@@ -43,6 +48,9 @@ COSTS: dict[Any, Callable[[tuple, Tensor], int]] = {
     attention.scaled_dot_product_attention: lambda inputs, output: (
         inputs[1].shape[-2] * (math.prod(inputs[0].shape) + output.size)
     ),
+    recurrent.rnn: _of_recurrent,
+    recurrent.gru: _of_recurrent,
+    recurrent.lstm: _of_recurrent,
 }
 
 

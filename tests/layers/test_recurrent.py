@@ -363,6 +363,28 @@ def test_captured(rng, kind, lengths, accelerator):
     assert trained(lambda step: weft.capture(step, strict=True)) == trained(lambda step: step)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_autocast(rng, kind, dtype, accelerator):
+    """Half precision comes out; gradients of parameters stay float32, and are those of float32 but for roundings."""
+    x = rng.standard_normal((5, 3, 3)).astype("f")
+
+    def gradients(device, enabled):
+        weft.manual_seed(0)
+        layer = getattr(nn, kind)(3, 8, bidirectional=True).to(device)
+        with weft.autocast(dtype, enabled=enabled):
+            y, _ = layer(weft.asarray(x, device=device))
+        assert y.dtype == (dtype if enabled else "float32")
+        (y.float() ** 2).sum().backward()
+        assert {str(p.grad.dtype) for p in layer.parameters()} == {"float32"}
+        return [p.grad.cpu().numpy() for p in layer.parameters()]
+
+    exact = gradients("cpu", False)
+    for device in ("cpu", accelerator):
+        for a, b in zip(gradients(device, True), exact, strict=True):
+            np.testing.assert_allclose(a, b, atol=0.03 * abs(b).max())
+
+
 class TestCells:
     CELLS = [
         ("LSTMCell", {}), ("GRUCell", {}), ("GRUCell", {"reset_after": False}), ("RNNCell", {}),

@@ -114,6 +114,18 @@ class TestOthers:
         assert up.mult_adds == 4 * 5 * 5 * 6 * 9
         assert mult_adds(nn.Bilinear(3, 4, 5), None, weft.ones((1, 5))) == 5 * (12 + 4)
 
+    @pytest.mark.parametrize(
+        ("layer", "expected"),
+        [
+            (nn.LSTM(6, 8, proj_size=5, batch_first=True), 32 * 6 + 32 * 5 + 5 * 8),
+            (nn.GRU(6, 8, 2, bidirectional=True, batch_first=True), 2 * (24 * 6 + 24 * 8) + 2 * (24 * 16 + 24 * 8)),
+            (nn.RNN(6, 8, batch_first=True), 8 * 6 + 8 * 8),
+        ],
+        ids=lambda v: type(v).__name__,
+    )
+    def test_recurrent(self, layer, expected):
+        assert nn.summary(layer, (7, 6)).mult_adds == 7 * expected
+
     def test_embedding_and_tied_weights(self):
         embed, head = nn.Embedding(11, 4), nn.Linear(4, 11, bias=False)
         head.weight = embed.weight
