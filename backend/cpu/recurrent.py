@@ -117,7 +117,8 @@ def lstm(
     kept, after = (memory[:, max(0, k) : rows + max(0, k)] for k in (-ahead, ahead))
     inputs = Rows(x, width)
     inputs.project(weight_ih, (bias_ih, bias_hh), order, 3, kept[:4])
-    product, before = Product(weight_hh, count, order, 3), []
+    product = Product(weight_hh, count, order, 3)
+    before: list[np.ndarray] = []
     cells, scratch = aligned.empty(c.shape, x.dtype), aligned.empty((2, *c.shape), x.dtype)
     outputs, tanhs = aligned.empty((rows + count, h.shape[1]), x.dtype), aligned.empty((rows, width), x.dtype)
     states, y = (outputs[max(0, k) : rows + max(0, k)] for k in (-ahead, ahead))
@@ -174,7 +175,7 @@ def lstm(
         grad_h, grad_c = unroll(np, back, grad[1:], batch_sizes, not reverse)
         previous = states if are_alike else in_time(np, before, reverse)
         grad_x, *of_weights = gradients((need[0], *need[3:7]), into[3:7], inputs, previous, weight_ih, d, d)
-        grad_hr = of_outputs.T.dot(hidden, into[7]) if need[7] else None
+        grad_hr = of_outputs.T.dot(hidden, into[7]) if need[7] and of_outputs is not None else None
         return grad_x, grad_h, grad_c, *of_weights, grad_hr
 
     return Lstm(y, *last), vjp

@@ -233,6 +233,17 @@ class TestStates:
         y.sum().backward()
         assert x.grad is not None
 
+    @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+    @pytest.mark.parametrize("what", ["input", "output", "weight"])
+    def test_what_the_gradient_reads_is_watched(self, rng, kind, what):
+        layer, x = made(kind), weft.asarray(rng.standard_normal((6, 2, 3)))
+        y, _ = layer(x)
+        with weft.no_grad():
+            changed = {"input": x, "output": y, "weight": layer.weight_hh_l0}[what]
+            changed += 1
+        with pytest.raises(RuntimeError, match="changed in place"):
+            y.sum().backward()
+
     def test_second_backward(self, rng):
         layer, x = made("GRU"), weft.asarray(rng.standard_normal((6, 2, 3))).requires_grad_()
         y, _ = layer(x)
