@@ -15,22 +15,25 @@ from . import aligned
 from .blocks import CPU_FLOATS
 from .recurrent_products import Adjoint, Product, Rows, gradients, half, of_gates
 
+FEW = 16  # rows, of a step or several: what is made ready for the steps would cost more than it saves
+
+
+def _suits(raw: Sequence[Any], batch_sizes: Sequence[int]) -> bool:
+    return raw[0].dtype in CPU_FLOATS and _is_worthwhile(raw, batch_sizes)
+
+
+def _is_worthwhile(raw: Sequence[Any], batch_sizes: Sequence[int]) -> bool:
+    """Enough rows in enough steps, of one dtype."""
+    dtype = raw[0].dtype
+    return len(raw[0]) >= FEW and len(batch_sizes) > 2 and all(a is None or a.dtype == dtype for a in raw)
+
 
 def _other(form: Callable, raw: Sequence[Any], static: dict) -> Any:
     """Half precision, of which all is, in float32; NotImplemented for what else there is."""
     dtype = raw[0].dtype
-    if dtype.itemsize != 2 or not is_real_floating(dtype) or not _agree(raw):
+    if dtype.itemsize != 2 or not is_real_floating(dtype) or not _is_worthwhile(raw, static["batch_sizes"]):
         return NotImplemented
     return in_float32(lambda xp, *raw, **static: form(*raw, **static), np, raw, static)
-
-
-def _agree(raw: Sequence[Any]) -> bool:
-    """One dtype, and some rows."""
-    return len(raw[0]) > 0 and all(a is None or a.dtype == raw[0].dtype for a in raw)
-
-
-def _suits(raw: Sequence[Any]) -> bool:
-    return raw[0].dtype in CPU_FLOATS and _agree(raw)
 
 
 def _places(into: Sequence[Any]) -> tuple:
@@ -53,7 +56,7 @@ def rnn(
     nonlinearity: str = "tanh",
 ) -> Any:
     raw = x, h, weight_ih, weight_hh, bias_ih, bias_hh
-    if not _suits(raw):
+    if not _suits(raw, batch_sizes):
         return _other(rnn, raw, {"batch_sizes": batch_sizes, "reverse": reverse, "nonlinearity": nonlinearity})
     memory, before, inputs = aligned.empty((1, len(x), h.shape[1]), x.dtype), [], Rows(x, h.shape[1])
     inputs.project(weight_ih, (bias_ih, bias_hh), (0,), 0, memory)
@@ -105,7 +108,7 @@ def lstm(
     reverse: bool = False,
 ) -> Any:
     raw = x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr
-    if not _suits(raw):
+    if not _suits(raw, batch_sizes):
         return _other(lstm, raw, {"batch_sizes": batch_sizes, "reverse": reverse})
     count, rows, width, point_five = len(h), len(x), c.shape[1], half(x.dtype)
     order = (0, 1, 3, 2)  # i, f, o, g
@@ -199,7 +202,7 @@ def gru(
     raw = x, h, weight_ih, weight_hh, bias_ih, bias_hh
     if not reset_after:
         return NotImplemented
-    if not _suits(raw):
+    if not _suits(raw, batch_sizes):
         return _other(gru, raw, {"batch_sizes": batch_sizes, "reverse": reverse})
     count, rows, width, point_five = len(h), len(x), h.shape[1], half(x.dtype)
     order = (0, 1, 2)  # r, z, n
