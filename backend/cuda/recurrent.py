@@ -13,7 +13,8 @@ import numpy as np
 from ...kernels import activation as activations
 from ...kernels import linear as products
 from ...kernels import recurrent as kernels
-from ...kernels.toolchain.launch import FLOATS, contiguous, empty, library_of
+from ...kernels.toolchain.launch import FLOATS, contiguous, empty
+from ..device.devices import namespace_of
 from ..device.gemm import gemm
 from ..nn import recurrent as primitives
 from ..nn.recurrent import Lstm, Recurrent, unroll, wanted
@@ -37,8 +38,8 @@ def _previous(y: Any, h: Any, reverse: bool, kept: Any) -> Any:
     """The outputs before each step, packed: those of the step before, h at first."""
     if kept is not None:
         return kept
-    n, xp = len(h), library_of(y)
-    return xp.concatenate([y[n:], h] if reverse else [h, y[:-n]])
+    n, xp = len(h), namespace_of(y)
+    return xp.concat([y[n:], h] if reverse else [h, y[:-n]], axis=0)
 
 
 def _keeps(y: Any, batch_sizes: Sequence[int]) -> Any:
@@ -75,7 +76,7 @@ def rnn(
 ) -> Any:
     if not _supported((x, h, weight_ih, weight_hh, bias_ih, bias_hh), h.size, 1):
         return NotImplemented
-    xp, relu, width = library_of(x), nonlinearity == "relu", h.shape[1]
+    xp, relu, width = namespace_of(x), nonlinearity == "relu", h.shape[1]
     z = gemm(xp, x, weight_ih.T, out=empty((len(x), width), FLOAT32, like=x))
     y = empty((len(x), width), x.dtype, like=x)
     before = _keeps(y, batch_sizes)
@@ -121,7 +122,7 @@ def lstm(
 ) -> Any:
     if not _supported((x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr), c.size, 4):
         return NotImplemented
-    xp, count, width, narrow = library_of(x), len(x), c.shape[1], h.shape[1]
+    xp, count, width, narrow = namespace_of(x), len(x), c.shape[1], h.shape[1]
     gates = gemm(xp, x, weight_ih.T, out=empty((count, 4 * width), FLOAT32, like=x))
     cells, squashed = (empty((count, width), FLOAT32, like=x) for _ in range(2))
     hidden = empty((count, width), x.dtype, like=x)
@@ -181,7 +182,7 @@ def gru(
     """The original form has a product between two parts of a step: the generic form does it."""
     if not reset_after or not _supported((x, h, weight_ih, weight_hh, bias_ih, bias_hh), h.size, 3):
         return NotImplemented
-    xp, count, width = library_of(x), len(x), h.shape[1]
+    xp, count, width = namespace_of(x), len(x), h.shape[1]
     gates = gemm(xp, x, weight_ih.T, out=empty((count, 3 * width), FLOAT32, like=x))
     candidates, y = empty((count, width), FLOAT32, like=x), empty((count, width), x.dtype, like=x)
     states = y if x.dtype == FLOAT32 else empty((count, width), FLOAT32, like=x)

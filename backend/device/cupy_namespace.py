@@ -1,4 +1,4 @@
-"""The namespace of "cuda": array_api_compat's of CuPy, but for two functions that would wait for the GPU."""
+"""The namespace of "cuda": array_api_compat's of CuPy, but for what would wait for the GPU, or could not be recorded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Any
 
 __all__ = ["CupyNamespace"]
 
+MOST = 8  # arrays that CuPy joins with one copy each
+
 
 class CupyNamespace:
     """`compat`, without boolean masks.
 
     array_api_compat assigns to `x[mask]` to have CuPy's `clip` and `sign` treat NaN as the standard says, and CuPy counts
     the true values of a mask on the host: ten launches and a wait each time, and no step with one could be captured.
+    Of more than eight arrays CuPy sends the addresses to the GPU before it joins them, which no recording may.
     """
 
     def __init__(self, compat: Any):
@@ -41,3 +44,15 @@ class CupyNamespace:
         if x.dtype.kind == "c":
             return cupy.where(x == 0, x, x / abs(x))
         return cupy.where(x == x, cupy.sign(x), x)
+
+    def concat(self, arrays: Any, /, *, axis: int | None = 0) -> Any:
+        """The arrays one after the other along an axis; of all their elements if that is None."""
+        parts = [x.reshape(-1) for x in arrays] if axis is None else list(arrays)
+        axis = 0 if axis is None else axis
+        while len(parts) > MOST:
+            parts = [self._compat.concat(parts[i : i + MOST], axis=axis) for i in range(0, len(parts), MOST)]
+        return self._compat.concat(parts, axis=axis)
+
+    def stack(self, arrays: Any, /, *, axis: int = 0) -> Any:
+        """The arrays one after the other along a new axis."""
+        return self.concat([self._compat.expand_dims(x, axis=axis) for x in arrays], axis=axis)

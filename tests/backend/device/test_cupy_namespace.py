@@ -32,6 +32,26 @@ def test_the_numbers_of_a_cpu_in_a_captured_step(cupy, dtype):
         np.testing.assert_array_equal(found.numpy(), expected.numpy())
 
 
+@pytest.mark.parametrize("count", [1, 8, 9, 17, 100])
+def test_no_more_are_joined_than_can_be_recorded(count):
+    """CuPy sends the addresses of more than eight to the GPU."""
+
+    class Compat:
+        expand_dims = staticmethod(np.expand_dims)
+
+        @staticmethod
+        def concat(arrays, *, axis):
+            assert len(arrays) <= 8
+            return np.concatenate(arrays, axis=axis)
+
+    xp = CupyNamespace(Compat)
+    parts = [np.arange(6.0).reshape(2, 3) + k for k in range(count)]
+    for axis in (0, 1, -1, None):
+        np.testing.assert_array_equal(xp.concat(parts, axis=axis), np.concatenate(parts, axis=axis))
+    for axis in (0, 1, 2, -1):
+        np.testing.assert_array_equal(xp.stack(parts, axis=axis), np.stack(parts, axis=axis))
+
+
 def test_the_rest_is_array_api_compats():
     xp = CupyNamespace(array_api_compat.numpy)
     assert xp.exp is array_api_compat.numpy.exp
