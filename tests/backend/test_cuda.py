@@ -15,6 +15,7 @@ from weft import layers as nn
 from weft import optimizers as optim
 from weft.backend.device import faults
 from weft.data import ArrayDataset, DataLoader
+from weft.layers.utils.rnn import pack_padded_sequence
 from weft.training import Trainer, load_checkpoint, save_checkpoint
 
 F = nn.functional
@@ -432,3 +433,28 @@ def test_an_index_that_is_none_is_told_at_the_end_of_the_epoch(cupy):
     with pytest.raises(IndexError, match=r"`indices` must hold rows .* at position 1, got 7$"):
         faults.tell()
     faults.tell()
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_sequences_of_many_lengths_captured_or_not(cupy, kind):
+    """More than eight arrays are joined for them."""
+    x, lengths = np.random.default_rng(0).standard_normal((12, 10, 3)).astype("f"), list(range(12, 2, -1))
+
+    def gradients(device, wrap):
+        weft.manual_seed(0)
+        layer = getattr(weft.layers, kind)(3, 5, bidirectional=True).to(device)
+
+        def step(x):
+            layer.zero_grad()
+            y, _ = layer(pack_padded_sequence(x, lengths))
+            (y.data**2).sum().backward()
+
+        run, given = wrap(step), weft.asarray(x, device=device)
+        for _ in range(4):
+            run(given)
+        return [p.grad.numpy() for p in layer.parameters()]
+
+    plain, captured = (gradients("cuda", wrap) for wrap in (lambda f: f, lambda f: weft.capture(f, strict=True)))
+    for a, b, c in zip(plain, captured, gradients("cpu", lambda f: f), strict=True):
+        assert a.tobytes() == b.tobytes()
+        np.testing.assert_allclose(a, c, atol=1e-5 * abs(c).max())
