@@ -23,7 +23,7 @@ import numpy as np
 
 from ..backend.device import devices
 from ..backend.tape import autograd
-from . import gpu_kernels, gpu_layers, gpu_products, models, operations
+from . import gpu_kernels, gpu_layers, gpu_products, gpu_recurrent, models, operations
 from .case import Bench
 from .machine import Cuda, Emulator, Machine
 from .measure import blank, guarded, measure
@@ -65,7 +65,7 @@ def benches(kind: str, parts: Sequence[str]) -> list[Bench]:
     """In the order in which they're measured: what the others are held against, what matters most."""
     found = models.benches(kind) if "models" in parts else []
     if "kernels" in parts:
-        found = [*found, *gpu_kernels.BENCHES, *gpu_products.BENCHES, *gpu_layers.BENCHES]
+        found = [*found, *gpu_kernels.BENCHES, *gpu_products.BENCHES, *gpu_layers.BENCHES, *gpu_recurrent.BENCHES]
     return found if kind == "cpu" else [*gpu_kernels.CEILINGS, *found]
 
 
