@@ -21,8 +21,10 @@ __all__ = ["Adjoint", "Product", "Rows", "gradients", "half", "of_gates"]
 # With AVX-512, OpenBLAS does not pack the matrices of a product of at most 10⁶ multiply-adds. Packing the weights at every
 # step takes a third of its time, so they are cut into blocks of so many columns, if their number is a multiple of that.
 BLOCKS, SMALL = (64, 32), 1_000_000
-WORTHWHILE = 1 << 24  # multiply-adds of the product with x for one gate
-ROWS = 96  # of many, that are fastest multiplied together in this way
+ROWS = 96  # of x that are fastest multiplied together in this way
+WORTHWHILE = (
+    1 << 24
+)  # multiply-adds of the product of x with one gate's weight, from which on rows that repeat are looked for
 
 
 def _block(rows: int, depth: int, columns: int, blocks: Sequence[int] = BLOCKS) -> int:
@@ -150,8 +152,8 @@ def gradients(
     """Of x, weight_ih, weight_hh, bias_ih and bias_hh; the last four are written to `into` where that is given."""
     grad_x = np.matmul(d_ih, weight_ih) if need[0] else None  # `dot` would copy what has gaps
     grad_hh = np.matmul(d_hh.T, h, out=into[1]) if need[2] else None
-    summed = x.summed(d_ih)
-    grad_ih = np.matmul(summed.T, x.x, out=into[0]) if need[1] else None
+    summed = x.summed(d_ih) if need[1] or need[3] or need[4] else None
+    grad_ih = np.matmul(summed.T, x.x, out=into[0]) if summed is not None and need[1] else None
     bias_ih = column_sums(summed, into[2]) if need[3] else None
     bias_hh = column_sums(summed if d_hh is d_ih else d_hh, into[3]) if need[4] else None
     return grad_x, grad_ih, grad_hh, bias_ih, bias_hh
