@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import activation, convolution, embedding, linear, loss, normalization, pooling, reductions
+from . import activation, attention, convolution, embedding, linear, loss, normalization, pooling, reductions
 
 # glibc gives the memory of large arrays back to the system, and takes it again page by page in the next training step,
 # at a sixth of the step's time. It learns from what is freed, up to 32 MiB, to keep (twice) that much: teach it at once.
