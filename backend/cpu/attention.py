@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from .blocks import CPU_FLOATS, ones
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
 EDGE = 64  # blocks of 64 × 64 scores: products of such matrices have a kernel in OpenBLAS that packs nothing
+LONG = 1 << 10  # queries that backward takes at once, so that long sequences need little memory
 SAFE = 30.0  # scores within ±30 need no maximum taken off before exp
 
 
@@ -48,7 +49,7 @@ def scaled_dot_product_attention(
     mask = attn_mask
     if mask is not None and mask.dtype != np.bool_:
         mask = primitives.bounded(np, mask, query.dtype)
-    options = {"dropout_p": dropout_p, "is_causal": is_causal, "scale": scale, "blocks": blocks}
+    options: dict[str, Any] = {"dropout_p": dropout_p, "is_causal": is_causal, "scale": scale, "blocks": blocks}
     if query.dtype.itemsize == 2 and is_real_floating(query.dtype):
         form = lambda xp, *raw, **static: scaled_dot_product_attention(*raw, **static)
         return in_float32(form, np, (query, key, value, mask), options)
@@ -91,10 +92,10 @@ class _Attention:
         self.query, self.key, self.value = self.grouped(query), key, value
         self.mask = None if mask is None else self.grouped(mask)
         self.additive = mask is not None and mask.dtype != np.bool_
-        self.p, self.blocks = (0.0, None) if blocks is None else (dropout_p, blocks)
-        # Probabilities are exp(s − lse), or, where maxima were taken off, exp(s − top − lse): lse has no digits beside −10⁹
-        self.lse = np.empty((self.b, self.g, self.members, self.length, 1), self.dtype)
-        self.top = np.empty_like(self.lse)
+        self.p, self.blocks = dropout_p if blocks is not None else 0.0, blocks
+        # Probabilities are exp(s) · inverse, or, where maxima were taken off, exp(s − top) · inverse
+        self.inverse = np.empty((self.b, self.g, self.members, self.length, 1), self.dtype)
+        self.top = np.empty_like(self.inverse)
         self.shifted: set[tuple] = set()
         n, c = _cut(self.keys, EDGE)
         self.transposed = np.empty((self.b, self.g, n, width, c), self.dtype)  # scale · Kᵀ, in blocks
@@ -146,7 +147,7 @@ class _Attention:
             if last + c > self.keys:
                 tile[..., i, :, self.keys - last :] = -math.inf
             if self.causal and last + c - 1 > first:
-                np.copyto(tile[..., i, :, :], -math.inf, where=_later(r, c, first - last))
+                np.fmin(tile[..., i, :, :], _bounds(r, c, first - last, self.dtype), out=tile[..., i, :, :])
             elif not down or last + c <= self.keys:
                 break
 
@@ -154,10 +155,11 @@ class _Attention:
         """Which probabilities of these queries are not dropped, (b, g, l, S)."""
         samples, groups = (range(s.start, s.stop) for s in heads[:2])
         each, n = -(-self.keys // primitives.DRAWS), rows.stop - rows.start
-        out, generator = np.empty((len(samples), len(groups), n, self.keys), bool), Generator(self.blocks.seed)
+        out, blocks = np.empty((len(samples), len(groups), n, self.keys), bool), cast(BlockRange, self.blocks)
+        generator = Generator(blocks.seed)  # its own: others draw in other threads
         for (i, b), (j, g) in itertools.product(enumerate(samples), enumerate(groups)):
             row = (b * self.h + g * self.members + heads.member) * self.length + rows.start
-            here = BlockRange(generator, self.blocks.seed, self.blocks.counter + row * each, None)
+            here = BlockRange(generator, blocks.seed, blocks.counter + row * each, None)
             out[i, j] = primitives.kept(here, (n, self.keys), self.p)
         return out
 
@@ -170,7 +172,7 @@ class _Attention:
     def forward(self) -> Any:
         out = np.empty_like(self.query[:, :, 0], shape=(self.b, self.h, self.length, self.value.shape[-1]))
         grouped, (n, c) = self.grouped(out), _cut(self.keys, EDGE)
-        _, r = _cut(self.length, min(EDGE, max(16, 4 * TILE // self.keys)))
+        _, r = _cut(self.length, min(EDGE, max(16, TILE // self.keys)))
 
         def work(heads: _Heads) -> None:
             q, k, kt = heads.part(self.query), self.key[heads[:2]], self.transposed[heads[:2]]
@@ -179,7 +181,7 @@ class _Attention:
             vs, tiles = _blocks(self.value[heads[:2]], n, c), _Memory(self.dtype)
             if shifted := self.additive or not _longest(q) * _longest(k) * abs(self.scale) < SAFE:
                 self.shifted.add((heads.samples.start, heads.groups.start, heads.member))
-            y, lse, top = (heads.part(x) for x in (grouped, self.lse, self.top))
+            y, inverse, top = (heads.part(x) for x in (grouped, self.inverse, self.top))
             for i in range(0, self.length, r):
                 rows = _within(i, r, self.length)
                 last = min(n, (rows.stop - 1) // c + 1) if self.causal else n
@@ -197,7 +199,7 @@ class _Attention:
                     tile *= _in_blocks(self.kept(heads, rows)[..., : last * c], last, rows.stop - i, c, down=False)
                 weighted = np.matmul(tile, vs[..., :last, :, :]).sum(axis=-3)
                 np.multiply(weighted, self.dtype.type(rescale(self.p)) / total, out=y[..., rows, :])
-                lse[..., rows, :] = np.log(total)
+                inverse[..., rows, :] = 1 / total
 
         self.each(work)
         return out
@@ -211,48 +213,47 @@ class _Attention:
 
         def work(heads: _Heads) -> None:
             keys = (x[heads[:2]] for x in (self.key, self.value, *grads[1:]))
-            self.backward_heads(heads, *(heads.part(x) for x in arrays), *keys, of_mask)
+            self.backward_heads(heads, tuple(heads.part(x) for x in arrays), tuple(keys), of_mask)
 
         self.each(work, alone=grad_mask is not None)
         return grads
 
-    def backward_heads(
-        self, heads: _Heads, g: Any, y: Any, grad_q: Any, k: Any, v: Any, grad_k: Any, grad_v: Any, grad_mask: Any
-    ) -> None:
+    def backward_heads(self, heads: _Heads, of_queries: tuple, of_keys: tuple, grad_mask: Any) -> None:
+        (g, y, grad_q), (k, v, grad_k, grad_v) = of_queries, of_keys
         (n, r), (m, c) = _cut(self.length, EDGE), _cut(self.keys, EDGE)
         shifted = (heads.samples.start, heads.groups.start, heads.member) in self.shifted
-        q, gs, lse, delta = (
-            _blocks(x, n, r) for x in (heads.part(self.query), g, heads.part(self.lse), np.vecdot(g, y)[..., None])
-        )
         top = _blocks(heads.part(self.top), n, r) if shifted else None
-        if n * r > self.length:
-            lse[..., -1, self.length - n * r :, :] = math.inf  # queries that fill up the last block weigh nothing
         bits = self.packed(heads) if self.p else None
-        ks, kt, vt = (
-            _blocks(k, m, c),
-            self.transposed[heads[:2]],
-            np.empty((*v.shape[:-2], 1, v.shape[-1], c), self.dtype),
-        )
-        dq, first, second = np.empty((*q.shape[:-1], k.shape[-1]), self.dtype), _Memory(self.dtype), _Memory(self.dtype)
-        each = max(1, TILE // (math.prod(q.shape[:-3]) * r * c))
+        # With exp(s) for P its factor goes to g and δ; and to take off δ is part of a product with a column more
+        inverse, wide = heads.part(self.inverse), np.empty((*g.shape[:-1], g.shape[-1] + 1), self.dtype)
+        np.multiply(g, inverse, out=wide[..., :-1])
+        np.multiply(np.vecdot(g, y)[..., None], -inverse, out=wide[..., -1:])
+        q, wide = _blocks(heads.part(self.query), n, r), _blocks(wide, n, r)
+        gs, minus_delta = wide[..., :-1], wide[..., -1:]
+        ks, kt = _blocks(k, m, c), self.transposed[heads[:2]]
+        vt = np.ones((*v.shape[:-2], 1, v.shape[-1] + 1, c), self.dtype)
+        in_rows = n * r == self.length and grad_q.strides[-2] == grad_q.shape[-1] * grad_q.itemsize
+        dq = grad_q.reshape(q.shape) if in_rows else np.empty(q.shape, self.dtype)
+        first, second = _Memory(self.dtype), _Memory(self.dtype)
+        each = max(1, min(TILE // (math.prod(q.shape[:-3]) * r * c), LONG // r))
         for j in range(0, self.keys, c):
             columns, dk, dv = _within(j, c, self.keys), 0, 0
-            _transpose(v[..., columns, :], None, vt)
+            _transpose(v[..., columns, :], None, vt[..., :-1, :])
             for start in range(j // r if self.causal else 0, n, each):
                 rows = slice(start, min(start + each, n))
                 p = first.product(q[..., rows, :, :], kt[..., j // c, None, :, :])
                 self.cover(p, heads, start * r, j, down=True)
                 if top is not None:
                     p -= top[..., rows, :, :]
-                p -= lse[..., rows, :, :]
                 np.exp(p, out=p)
-                ds, weights = second.product(gs[..., rows, :, :], vt), p
+                ds, weights = second.product(wide[..., rows, :, :], vt), p
                 if bits is not None:
                     there = _unpacked(bits[..., _within(start * r, (rows.stop - start) * r, self.length), :], columns)
                     weights = _in_blocks(there, rows.stop - start, r, c, down=True) * self.dtype.type(rescale(self.p))
+                    ds -= minus_delta[..., rows, :, :]
                     ds *= weights
+                    ds += minus_delta[..., rows, :, :]
                     weights *= p
-                ds -= delta[..., rows, :, :]
                 ds *= p
                 dv += np.matmul(weights.mT, gs[..., rows, :, :]).sum(axis=-3)
                 dk += np.matmul(ds.mT, q[..., rows, :, :]).sum(axis=-3)
@@ -267,7 +268,8 @@ class _Attention:
             for gradient, d, factor in ((grad_k, dk, self.scale), (grad_v, dv, 1)):
                 d = d[..., : columns.stop - j, :] * factor if isinstance(d, np.ndarray) else d
                 gradient[..., columns, :] = d if not heads.member else gradient[..., columns, :] + d
-        np.multiply(dq.reshape(*dq.shape[:-3], -1, dq.shape[-1])[..., : self.length, :], self.scale, out=grad_q)
+        dq = dq.reshape(*dq.shape[:-3], n * r, dq.shape[-1])[..., : self.length, :]
+        np.multiply(dq, self.scale, out=grad_q)
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------
@@ -330,9 +332,9 @@ def _longest(x: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _later(r: int, c: int, ahead: int) -> Any:
-    """Whether key j > query i + ahead."""
-    return np.arange(c) > np.arange(r)[:, None] + ahead
+def _bounds(r: int, c: int, ahead: int, dtype: Any) -> Any:
+    """−∞ where key j > query i + ahead, else ∞: the least of it and a score, even of NaN, is what a causal mask leaves."""
+    return np.where(np.arange(c) > np.arange(r)[:, None] + ahead, -math.inf, math.inf).astype(dtype)
 
 
 class _Memory:
