@@ -18,6 +18,8 @@ from weft.kernels import (
     pooling,
     random,
     reductions,
+    rotary,
+    swiglu,
 )  # fmt: skip
 from weft.kernels.emulator import build
 from weft.kernels.toolchain.launch import cpp
@@ -28,6 +30,7 @@ SOURCES = {  # by namespace
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
     "normalization": "normalization.cu", "pooling": "pooling.cu", "random_numbers": "random.cu", "reductions": "reductions.cu",
+    "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
 }  # fmt: skip
 HEADERS = ("neighbours.cuh", "philox.cuh", "windows.cuh", "attention.cuh", "implicit_gemm.cuh")
 
@@ -45,6 +48,7 @@ BOTH = {
     "normalization::ADDERS": normalization.ADDERS,
     "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "random_numbers::THREADS": random.THREADS,
+    "rotary_embedding::THREADS": rotary.THREADS, "swiglu_unit::THREADS": swiglu.THREADS,
     "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
 }  # fmt: skip
 
