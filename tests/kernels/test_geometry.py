@@ -7,6 +7,7 @@ import pytest
 from weft.kernels import (
     activation,
     attention,
+    attention_step,
     batch_normalization,
     channel_last,
     convolution,
@@ -30,7 +31,7 @@ SOURCES = {  # by namespace
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
     "normalization": "normalization.cu", "pooling": "pooling.cu", "random_numbers": "random.cu", "reductions": "reductions.cu",
-    "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
+    "attention_step": "attention_step.cu", "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
 }  # fmt: skip
 HEADERS = ("neighbours.cuh", "philox.cuh", "windows.cuh", "attention.cuh", "implicit_gemm.cuh")
 
@@ -48,7 +49,9 @@ BOTH = {
     "normalization::ADDERS": normalization.ADDERS,
     "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "random_numbers::THREADS": random.THREADS,
-    "rotary_embedding::THREADS": rotary.THREADS, "swiglu_unit::THREADS": swiglu.THREADS,
+    "attention_step::THREADS": attention_step.THREADS, "attention_step::CHUNK": attention_step.CHUNK,
+    "attention_step::WIDEST": attention_step.WIDEST, "rotary_embedding::THREADS": rotary.THREADS,
+    "swiglu_unit::THREADS": swiglu.THREADS,
     "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
 }  # fmt: skip
 
