@@ -237,7 +237,7 @@ class _Attention:
         first, second = _Memory(self.dtype), _Memory(self.dtype)
         each = max(1, min(TILE // (math.prod(q.shape[:-3]) * r * c), LONG // r))
         for j in range(0, self.keys, c):
-            columns, dk, dv = _within(j, c, self.keys), 0, 0
+            columns, sums = _within(j, c, self.keys), []
             _transpose(v[..., columns, :], None, vt[..., :-1, :])
             for start in range(j // r if self.causal else 0, n, each):
                 rows = slice(start, min(start + each, n))
@@ -255,8 +255,8 @@ class _Attention:
                     ds += minus_delta[..., rows, :, :]
                     weights *= p
                 ds *= p
-                dv += np.matmul(weights.mT, gs[..., rows, :, :]).sum(axis=-3)
-                dk += np.matmul(ds.mT, q[..., rows, :, :]).sum(axis=-3)
+                parts = [np.matmul(a.mT, b[..., rows, :, :]).sum(axis=-3) for a, b in ((ds, q), (weights, gs))]
+                sums = [a + b for a, b in zip(sums, parts)] if sums else parts
                 if j:
                     dq[..., rows, :, :] += np.matmul(ds, ks[..., j // c, None, :, :])
                 else:
@@ -265,9 +265,12 @@ class _Attention:
                     there = heads.part(grad_mask, _within(start * r, (rows.stop - start) * r, self.length), columns)
                     flat = ds.reshape(*ds.shape[:-3], -1, c)
                     there += unbroadcast(np, flat[..., : self.length - start * r, : columns.stop - j], there)
-            for gradient, d, factor in ((grad_k, dk, self.scale), (grad_v, dv, 1)):
-                d = d[..., : columns.stop - j, :] * factor if isinstance(d, np.ndarray) else d
-                gradient[..., columns, :] = d if not heads.member else gradient[..., columns, :] + d
+            for gradient, d, factor in zip((grad_k, grad_v), sums or (0, 0), (self.scale, self.dtype.type(1))):
+                d = d[..., : columns.stop - j, :] if sums else self.dtype.type(0)
+                if heads.member:
+                    gradient[..., columns, :] += d * factor
+                else:
+                    np.multiply(d, factor, out=gradient[..., columns, :])
         dq = dq.reshape(*dq.shape[:-3], n * r, dq.shape[-1])[..., : self.length, :]
         np.multiply(dq, self.scale, out=grad_q)
 
@@ -299,10 +302,9 @@ def _transpose(x: Any, factor: Any, out: Any) -> None:
     for i in range(n):
         part = x[..., i * size : (i + 1) * size, :]
         there = out[..., i, :, : part.shape[-2]]
-        if factor is None:
-            there[...] = part.mT
-        else:
-            np.multiply(part.mT, factor, out=there)
+        there[...] = part.mT
+        if factor is not None:
+            there *= factor
         out[..., i, :, part.shape[-2] :] = 0
 
 

@@ -134,6 +134,13 @@ def test_scale(rng, scale):
     np.testing.assert_allclose(y, reference(q, k, v, scale=scale, is_causal=True), atol=1e-12)
 
 
+def test_no_features(rng):
+    """Scores of nothing are 0: every key weighs the same."""
+    v = rng.standard_normal((2, 5, 3))
+    y = F.scaled_dot_product_attention(weft.ones((2, 4, 0)), weft.ones((2, 5, 0)), weft.tensor(v.astype("f")))
+    np.testing.assert_allclose(y.numpy(), np.broadcast_to(v.mean(1, keepdims=True), (2, 4, 3)), atol=1e-6)
+
+
 class TestDropout:
     def test_probabilities_are_dropped(self):
         """With the identity for values, the output is what is left of the probabilities: 1/64 each."""
