@@ -237,7 +237,8 @@ class _Attention:
         first, second = _Memory(self.dtype), _Memory(self.dtype)
         each = max(1, min(TILE // (math.prod(q.shape[:-3]) * r * c), LONG // r))
         for j in range(0, self.keys, c):
-            columns, sums = _within(j, c, self.keys), []
+            columns = _within(j, c, self.keys)
+            sums: list[Any] = []
             _transpose(v[..., columns, :], None, vt[..., :-1, :])
             for start in range(j // r if self.causal else 0, n, each):
                 rows = slice(start, min(start + each, n))
