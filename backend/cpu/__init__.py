@@ -4,6 +4,7 @@ import numpy as np
 
 from . import (
     activation,
+    attention,
     convolution,
     embedding,
     linear,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...kernels import activation as kernels
+from ...kernels import swiglu as gated
 from ...kernels.toolchain.launch import FLOATS
 from ..array import elementwise
 from ..nn import activation as primitives
@@ -42,3 +43,14 @@ def silu(x: Any, /) -> Any:
 @replaces(primitives.gelu)
 def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     return _apply(x, "GeluTanh" if approximate == "tanh" else "Gelu")
+
+
+@replaces(primitives.swiglu)
+def swiglu(x: Any, gate: Any, /) -> Any:
+    if x.dtype not in FLOATS or gate.dtype != x.dtype or gate.shape != x.shape:
+        return NotImplemented
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        return gated.backward(g, x, gate)
+
+    return gated.forward(x, gate), vjp

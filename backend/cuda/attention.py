@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels import attention as kernels
+from ...kernels import attention_step
 from ...kernels.toolchain.launch import FLOATS
 from ..array.random import BlockRange
 from ..device import devices
@@ -40,7 +41,11 @@ def scaled_dot_product_attention(
     mask = attn_mask
     if mask is not None and mask.dtype != np.bool_:
         mask = primitives.bounded(devices.namespace_of(mask), mask, query.dtype)
-    out, statistics = kernels.forward(query, key, value, mask, options)
+    statistics = None
+    if query.shape[2] == 1 and key.size and not is_causal and options.threshold == 1 << 16:  # a step of generation
+        out = attention_step.forward(query, key, value, mask, options.scale)
+    else:
+        out, statistics = kernels.forward(query, key, value, mask, options)
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         if any(need[3:]):
@@ -50,9 +55,8 @@ def scaled_dot_product_attention(
             )
             return pull(g, need, into)
         fixed = are_deterministic_algorithms_enabled()
-        grads = kernels.backward(
-            g, query, key, value, mask, out, statistics, options, need=need[:3], deterministic=fixed
-        )
+        kept = kernels.forward(query, key, value, mask, options) if statistics is None else (out, statistics)
+        grads = kernels.backward(g, query, key, value, mask, *kept, options, need=need[:3], deterministic=fixed)
         return *grads, None
 
     return out, vjp

@@ -159,8 +159,9 @@ def _probabilities(xp: Any, scores: Any, mask: Any, causal: bool) -> Any:
         place = xp.arange(max(length, keys), device=scores.device)
         scores = _where(xp, place[:keys] <= place[:length, None], scores)
     if mask is not None:
-        boolean = dtypes.is_integral(mask.dtype)
-        scores = _where(xp, mask, scores) if boolean else scores + bounded(xp, mask, scores.dtype)
+        if dtypes.is_integral(mask.dtype):  # added, too: NaN stays NaN, as in PyTorch
+            mask = _where(xp, mask, xp.zeros(mask.shape, dtype=scores.dtype, device=scores.device))
+        scores = scores + bounded(xp, mask, scores.dtype)
     top = xp.max(scores, axis=-1, keepdims=True)
     e = xp.exp(scores - xp.where(top == -math.inf, xp.zeros_like(top), top))
     total = xp.sum(e, axis=-1, keepdims=True)

@@ -49,7 +49,7 @@ def scaled_dot_product_attention(
     dropout_p : float, default 0.0
         Probability that an attention weight is dropped, always: there is no `training` here.
     is_causal : bool, default False
-        Whether key j takes part for query i only if j ≤ i.
+        Whether key j takes part for query i only if j ≤ i; also beside a mask, for inputs of four axes.
     scale : float, optional
         1/√E unless given.
     enable_gqa : bool, default False
@@ -65,7 +65,8 @@ def scaled_dot_product_attention(
     TypeError
         If dtypes differ, or a mask is neither boolean nor of the query's dtype (or float32).
     ValueError
-        If shapes do not fit, there are both a mask and `is_causal`, or `dropout_p` is outside [0, 1].
+        If shapes do not fit, `dropout_p` is outside [0, 1], or there are both a mask and `is_causal` for inputs that have not
+        four axes (for which PyTorch raises, too).
 
     Notes
     -----
@@ -114,7 +115,7 @@ def _check_arguments(
     if mask is None:
         return
     dtype = check.tensor("attn_mask", mask).data.dtype
-    if is_causal:
+    if is_causal and not query.ndim == key.ndim == value.ndim == 4:
         raise ValueError(
             f"`attn_mask` must be None with is_causal=True, got shape {tuple(mask.shape)}; combine the two"
         )

@@ -7,6 +7,7 @@ import pytest
 from weft.kernels import (
     activation,
     attention,
+    attention_step,
     batch_normalization,
     channel_last,
     convolution,
@@ -19,6 +20,8 @@ from weft.kernels import (
     random,
     recurrent,
     reductions,
+    rotary,
+    swiglu,
 )  # fmt: skip
 from weft.kernels.emulator import build
 from weft.kernels.toolchain.launch import cpp
@@ -29,7 +32,7 @@ SOURCES = {  # by namespace
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
     "normalization": "normalization.cu", "pooling": "pooling.cu", "random_numbers": "random.cu", "recurrent": "recurrent.cu",
-    "reductions": "reductions.cu",
+    "reductions": "reductions.cu", "attention_step": "attention_step.cu", "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
 }  # fmt: skip
 HEADERS = ("neighbours.cuh", "philox.cuh", "windows.cuh", "attention.cuh", "implicit_gemm.cuh")
 
@@ -48,6 +51,9 @@ BOTH = {
     "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,
+    "attention_step::THREADS": attention_step.THREADS, "attention_step::CHUNK": attention_step.CHUNK,
+    "attention_step::WIDEST": attention_step.WIDEST, "rotary_embedding::THREADS": rotary.THREADS,
+    "swiglu_unit::THREADS": swiglu.THREADS,
     "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
 }  # fmt: skip
 

@@ -86,6 +86,10 @@ CASES = [
          {"dropout_p": 0.3, "blocks": blocks()}, label=" dropout"),
     Case(A.scaled_dot_product_attention, (*qkv(1, 2, 2, 5, 4, 3, 2), a(5, 4)), reference,
          {"dropout_p": 0.5, "blocks": blocks()}, label=" dropout, additive"),
+    Case(A.scaled_dot_product_attention, qkv(2, 4, 2, 1, 5, 3, 2), reference, {"scale": -0.3}, label=" one query"),
+    Case(A.scaled_dot_product_attention, (*qkv(2, 4, 2, 1, 5, 3, 2), a(2, 1, 1, 5)), reference, label=" one, additive"),
+    Case(A.scaled_dot_product_attention, (*qkv(2, 2, 1, 1, 5, 3, 2), rng.random((2, 1, 1, 5)) < 0.6), reference,
+         label=" one, boolean"),
     Case(A.split_heads, (a(2, 5, 24),), split, {"parts": 3, "heads": 4}),
     Case(A.split_heads, (a(5, 2, 8),), split, {"parts": 1, "heads": 2, "batch_first": False}),
 ]  # fmt: skip

@@ -93,6 +93,17 @@ class TestMasks:
         np.testing.assert_allclose(y, reference(q, k, v, is_causal=True), atol=1e-12)
         np.testing.assert_allclose(y[:, 0], v[:, 0], atol=1e-12)
 
+    @pytest.mark.parametrize("boolean", [True, False])
+    def test_with_causal(self, rng, boolean):
+        """Both take effect, for four axes; for others it is an error, as in PyTorch (see TestErrors)."""
+        q, k, v = arrays(rng, (7, 2, 5, 4), (7, 2, 5, 4), (7, 2, 5, 4))
+        mask = rng.random((7, 1, 5, 5)) < 0.5 if boolean else rng.standard_normal((5, 5))
+        if boolean:
+            mask[..., 0] = True
+        y, _ = run((q, k, v), mask, is_causal=True)
+        both = mask & np.tri(5, dtype=bool) if boolean else np.where(np.tri(5, dtype=bool), mask, -np.inf)
+        np.testing.assert_allclose(y, reference(q, k, v, both), atol=1e-12)
+
     def test_a_query_without_keys_is_zero(self, rng):
         mask = np.ones((3, 5), bool)
         mask[1] = False
@@ -121,6 +132,13 @@ def test_scale(rng, scale):
     q, k, v = arrays(rng, (3, 4), (3, 4), (3, 4))
     y, _ = run((q, k, v), scale=scale, is_causal=True)
     np.testing.assert_allclose(y, reference(q, k, v, scale=scale, is_causal=True), atol=1e-12)
+
+
+def test_no_features(rng):
+    """Scores of nothing are 0: every key weighs the same."""
+    v = rng.standard_normal((2, 5, 3))
+    y = F.scaled_dot_product_attention(weft.ones((2, 4, 0)), weft.ones((2, 5, 0)), weft.tensor(v.astype("f")))
+    np.testing.assert_allclose(y.numpy(), np.broadcast_to(v.mean(1, keepdims=True), (2, 4, 3)), atol=1e-6)
 
 
 class TestDropout:
