@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.normalize import Normalizer
-from ..layers.models import MODELS
+from ..layers.models import LANGUAGE_MODELS, MODELS
 from ..layers.module import Module
 from .atomic import write_atomically
 from .checkpoint import CheckpointError, FilePath, load_checkpoint, save_checkpoint
@@ -112,9 +112,10 @@ def build_model(architecture: dict[str, Any], *, device: str | None = None) -> M
     """
     arguments = dict(architecture)
     name = arguments.pop("name", None)
-    if name not in MODELS:
-        raise ValueError(f"`name` of the architecture must be one of {sorted(MODELS)}, got {name!r}")
-    return MODELS[name](**arguments, device=device)
+    models = MODELS | LANGUAGE_MODELS
+    if name not in models:
+        raise ValueError(f"`name` of the architecture must be one of {sorted(models)}, got {name!r}")
+    return models[name](**arguments, device=device)
 
 
 def model_state(
