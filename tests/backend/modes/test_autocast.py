@@ -36,7 +36,7 @@ def operations(device):
 LOW = [
     "array.products.matmul", "array.products.tensordot", "array.products.vecdot", "nn.linear.linear",
     "nn.convolution.conv2d", "nn.convolution.conv_transpose2d", "nn.activation.prelu",
-    "nn.attention.scaled_dot_product_attention",
+    "nn.attention.scaled_dot_product_attention", "nn.linear_cross_entropy.linear_cross_entropy",
 ]  # fmt: skip
 FULL = [
     "nn.activation.log_softmax", "nn.activation.softmax", "nn.activation.softplus", "nn.activation.log_sigmoid",
