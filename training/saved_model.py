@@ -11,7 +11,7 @@ import numpy as np
 from ..backend.device.devices import DeviceError
 from ..data.files import printable
 from ..data.normalize import Normalizer
-from ..layers.models import MODELS, SHAPES
+from ..layers.models import LANGUAGE_MODELS, MODELS, SHAPES
 from ..layers.module import Module
 from . import expected
 from .atomic import write_atomically
@@ -117,9 +117,10 @@ def build_model(architecture: dict[str, Any], *, device: str | None = None) -> M
     """
     arguments = dict(architecture)
     name = arguments.pop("name", None)
-    if name not in MODELS:
-        raise ValueError(f"`name` of the architecture must be one of {sorted(MODELS)}, got {name!r}")
-    return MODELS[name](**arguments, device=device)
+    models = MODELS | LANGUAGE_MODELS
+    if name not in models:
+        raise ValueError(f"`name` of the architecture must be one of {sorted(models)}, got {name!r}")
+    return models[name](**arguments, device=device)
 
 
 def model_state(
@@ -282,7 +283,7 @@ def check_architecture(architecture: dict[str, Any], weights: dict[str, Any]) ->
         raise ValueError(f"`name` of the architecture must be one of {sorted(SHAPES)}, got {name!r:.60}")
     try:
         shapes = SHAPES[name](**arguments)
-    except TypeError:
+    except (TypeError, KeyError):
         raise TypeError(f"`{name}` has no such arguments: {arguments!r:.200}") from None
     for key, shape in shapes.items():
         found = getattr(weights.get(key), "shape", None)

@@ -9,7 +9,7 @@ from forged import ARCHITECTURE as SMALL
 import weft
 from weft import layers as nn
 from weft.data import MinMax, PerChannel
-from weft.layers.models import MODELS, SHAPES
+from weft.layers.models import LANGUAGE_MODELS, MODELS, SHAPES
 from weft.training import CheckpointError, build_model, load_model, model_state, save_checkpoint, save_model
 
 ARCHITECTURE = {"name": "mlp", "input_shape": [1, 4, 4], "num_classes": 3, "hidden": [5]}
@@ -71,7 +71,9 @@ class TestRoundTrip:
 
 class TestErrors:
     def test_unknown_architecture(self):
-        with pytest.raises(ValueError, match=r"must be one of \['cnn', 'mlp', 'resnet18'\], got 'vgg'"):
+        with pytest.raises(
+            ValueError, match=r"must be one of \['cnn', 'gpt2', 'llama', 'mlp', 'resnet18'\], got 'vgg'"
+        ):
             build_model({"name": "vgg"})
 
     def test_weights_alone(self, tmp_path, model):
@@ -145,6 +147,19 @@ class TestLies:
         assert shapes == {key: built[key] for key in shapes}
         other = build_model({"name": name, **arguments | {"input_shape": (3, 16, 16), "num_classes": 8}}).state_dict()
         assert {key for key, t in other.items() if key.endswith("weight") and t.shape != built[key]} <= shapes.keys()
+
+    @pytest.mark.parametrize("name", LANGUAGE_MODELS)
+    def test_shapes_of_language_models(self, name, tmp_path):
+        arguments = {"vocab_size": 5, "context": 6, "width": 8, "layers": 2, "heads": 2}
+        model = build_model({"name": name, **arguments})
+        built = {key: t.shape for key, t in model.state_dict().items()}
+        shapes = SHAPES[name](**arguments)
+        assert shapes == {key: built[key] for key in shapes}
+        for change in ({"vocab_size": 10**12}, {"width": 10**9}, {"layers": 10**9}, {"size": "vast"}, {"width": "8"}):
+            forged = {"name": name, **arguments, **change}
+            save_checkpoint(tmp_path / "m", model_state(model, architecture=forged), kind="model")
+            with pytest.raises(CheckpointError, match=r"must have shape|no such arguments"):
+                load_model(tmp_path / "m")
 
     @pytest.mark.parametrize(
         ("change", "message"),
