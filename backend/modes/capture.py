@@ -88,7 +88,7 @@ class capture:
         functools.update_wrapper(self, step, updated=())
         self.step, self.warmup, self.strict = step, warmup, strict
         self._steps: dict[Any, RecordedStep] = {}
-        self._misses = 0
+        self._misses, self.variants = 0, VARIANTS
 
     def __call__(self, *args: Any) -> Any:
         given = tensors_in(args)
@@ -103,13 +103,13 @@ class capture:
         for k in known:
             if self._steps[k].is_current():
                 return self._steps[k]
-        if len(known) == VARIANTS:
+        if len(known) == self.variants:
             del self._steps[known[0]]
             self._misses += 1
             if self._misses == MISSES:
                 name = f"`{getattr(self.step, '__name__', 'step')}`"
                 warnings.warn(
-                    f"{name} has been recorded {MISSES} times more than {VARIANTS}: something that it reads on the host is "
+                    f"{name} has been recorded {MISSES} times more than {self.variants}: something that it reads on the host is "
                     "another nearly each time; pass that as an argument, in a Tensor",
                     RuntimeWarning,
                     stacklevel=3,
