@@ -6,6 +6,7 @@ is to read is found once.
 
 from __future__ import annotations
 
+import array
 import functools
 import operator
 import sys
@@ -14,11 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from ..tape.tensor import Tensor
 
 __all__ = ["Surroundings"]
 
 LONGEST = 256  # of the lists and dicts that are looked into: longer ones are data
+LARGEST = 4096  # bytes of the arrays of the host that are
 DEEPEST = 8
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _OURS = __name__.partition(".")[0]
@@ -27,26 +31,45 @@ _UNSET: Any = object()
 
 
 class _Place:
-    """Some variables that are read together."""
+    """Some variables that are read together: those in a list or dict, which has a name of its own, or some others."""
 
-    __slots__ = ("names", "read", "values")
+    __slots__ = ("name", "names", "read", "values")
 
-    def __init__(self, names: list[str], read: Callable[[], tuple]):
-        self.names, self.read, self.values = names, read, read()
+    def __init__(self, names: list[str], read: Callable[[], tuple], name: str = ""):
+        self.names, self.read, self.values, self.name = names, read, read(), name
 
     def changes(self) -> Iterator[tuple[int, Any, Any]]:
         """Index, what was there, and what is there now, of each that has changed; index −1 where they are others."""
         now = self.read()
-        if len(now) != len(self.values):
-            yield -1, None, None
+        if len(now) != len(self.values) or (self.name and _have_moved(self.values, now)):
+            yield -1, len(self.values), len(now)
         elif not all(map(operator.is_, now, self.values)):
             for i, (was, value) in enumerate(zip(self.values, now)):
                 if was is not _ANY and was is not value and not _are_equal(was, value):
                     yield i, was, value
 
 
+def _have_moved(were: tuple, are: tuple) -> bool:
+    """Whether one is where another was, as in a queue."""
+    places = {id(x): i for i, x in enumerate(were) if not isinstance(x, PLAIN)}
+    return any(places.get(id(x), i) != i and were[i] is not x for i, x in enumerate(are))
+
+
 def _are_equal(a: Any, b: Any) -> bool:
     return type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b)
+
+
+class _Bytes:
+    """Reads an array of the host, and gives the same object while that is as it was."""
+
+    def __init__(self, x: Any):
+        self.x, self.last = x, b""
+
+    def __call__(self) -> tuple[bytes]:
+        now = bytes(self.x) if isinstance(self.x, bytearray) else self.x.tobytes()
+        if now != self.last:
+            self.last = now
+        return (self.last,)
 
 
 class Surroundings:
@@ -91,6 +114,8 @@ class Surroundings:
             for i, was, value in list(place.changes()):
                 if i < 0:
                     place.read, place.values = tuple, ()
+                    if place.name:
+                        found.append((place.name, was, value))
                     continue
                 found.append((place.names[i], was, value))
                 place.values = (*place.values[:i], _ANY, *place.values[i + 1 :])
@@ -119,10 +144,13 @@ class Surroundings:
             self._enter(x.keywords, name, depth + 1)
         elif isinstance(x, list | tuple | deque | set | frozenset):
             if len(x) <= LONGEST:
-                self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth)
+                self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth, name)
         elif isinstance(x, dict):
             if len(x) <= LONGEST:
-                self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth)
+                self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth, name)
+        elif isinstance(x, np.ndarray | array.array | bytearray):
+            if (x.size if isinstance(x, np.ndarray) else len(x)) * getattr(x, "itemsize", 1) <= LARGEST:
+                self.places.append(_Place([name], _Bytes(x)))
         elif self._has_attributes(x):
             if _is_module(type(x)):
                 self.packages.add(_top(type(x)))
@@ -186,8 +214,8 @@ class Surroundings:
             label = [f"{holder.__name__}.{n}" for n in known]
             self.places.append(_Place(label, lambda: tuple([space.get(n, _UNSET) for n in known])))
 
-    def _look(self, names: list[str], read: Callable[[], tuple], depth: int) -> None:
-        place = _Place(names, read)
+    def _look(self, names: list[str], read: Callable[[], tuple], depth: int, name: str = "") -> None:
+        place = _Place(names, read, name)
         self.places.append(place)
         for name, value in zip(place.names, place.values):
             self._enter(value, name, depth + 1)

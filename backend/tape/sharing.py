@@ -27,6 +27,7 @@ __all__ = ["Part", "View", "changed", "check", "last_change", "link", "part_of",
 clock = itertools.count(0, -1)  # newer nodes and writes have smaller numbers
 PARTS = 64  # of one piece of memory that are told apart
 
+CONSTANT = (str, bytes, int, float, complex, np.generic, type, types.ModuleType, np.dtype)
 # Variables of joint pullbacks that are read for the gradient of one argument alone, or (None) for their shape.
 ONLY_FOR: dict[str, dict[str, int | None]] = {
     "linear": {"weight": 0, "bias": None},
@@ -141,7 +142,7 @@ def check(name: str, pullback: Any, parents: Any, order: int, *, indices_only: b
 
 def _arrays(held: Any, seen: set[int], unread: set[str]) -> Iterator[Any]:
     """The arrays whose numbers a function, or what it holds, can read: not those that it calls `like…`, for their shape."""
-    if held is None or isinstance(held, str | bytes | int | float | complex | type | types.ModuleType | np.dtype):
+    if held is None or isinstance(held, CONSTANT):
         return
     if id(held) in seen:
         return
