@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..backend.device.devices import kind
 from ..backend.modes.capture import capture as capture_step
 from ..backend.tape.recording import active
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from ..optimizers import GradScaler, Optimizer
 from ..optimizers.arena import contiguous, runs_kernels
@@ -185,6 +186,7 @@ class Step:
         if self.accumulate > 1:
             for g in contiguous([p.grad.data for p in self.parameters if p.grad is not None]):
                 g /= samples
+                changed(g)
         norm = None
         if self.clip_grad_norm is not None or self.listeners.to("on_gradients"):
             self.scaler.unscale_(self.optimizer)

@@ -22,7 +22,19 @@ import numpy as np
 
 from .tensor import Tensor, innermost
 
-__all__ = ["Part", "View", "changed", "check", "last_change", "link", "part_of", "root_of", "shares", "views_of"]
+__all__ = [
+    "Part",
+    "View",
+    "changed",
+    "check",
+    "last_change",
+    "link",
+    "move",
+    "part_of",
+    "root_of",
+    "shares",
+    "views_of",
+]
 
 clock = itertools.count(0, -1)  # newer nodes and writes have smaller numbers
 PARTS = 64  # of one piece of memory that are told apart
@@ -247,3 +259,11 @@ def views_of(root: Tensor) -> list[Tensor]:
     """The living views of a root."""
     views = [] if root._kin is None else [ref() for ref in root._kin.values()]
     return [v for v in views if v is not None and isinstance(v._kin, View) and v._kin.root is root and shares(v, root)]
+
+
+def move(x: Tensor, raw: Any) -> None:
+    """Give a tensor off the tape, and its views, other memory, which has the same numbers."""
+    views = views_of(x)
+    x.data, x._saved = raw, False
+    for view in views:
+        view.data, view._saved = view._kin.of(x).data, False

@@ -1,8 +1,8 @@
 """Captured steps against the same steps run one by one, bit for bit; half precision; what keeps a step from either."""
 
 import contextlib
-from unittest.mock import Mock
 import copy
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
