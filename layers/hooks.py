@@ -52,7 +52,7 @@ def add_hook(module: Any, where: str, hook: Callable, prepend: bool, with_kwargs
 class Hooks:
     """The hooks of one module, in the order they are called: pairs (function, whether it sees keyword arguments)."""
 
-    _is_read_by_steps = True  # captured ones, which are recorded anew with other hooks
+    _read_by_steps = "before", "after"  # captured ones, which are recorded anew with other hooks
 
     def __init__(self) -> None:
         self.before: list[tuple[Callable, bool]] = []

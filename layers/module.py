@@ -11,6 +11,7 @@ import numpy as np
 from ..backend.array.methods import _names_dtype
 from ..backend.device import devices, dtypes, markup
 from ..backend.device.numeric import as_dtype
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
 from .state import IncompatibleKeys, load
@@ -535,6 +536,7 @@ class Module:
                 parameter.grad = None
             elif parameter.grad is not None:
                 parameter.grad.data[...] = 0
+                changed(parameter.grad.data)
 
     def to(self, target: str | Tensor | DType = None, dtype: DType = None, *, device: str | None = None) -> Self:
         """Move parameters and buffers, in place, to a device and/or a floating-point dtype.

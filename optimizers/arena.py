@@ -27,6 +27,7 @@ import numpy as np
 from ..backend.cpu import aligned
 from ..backend.device import devices, dtypes
 from ..backend.modes.autocast import Rounding
+from ..backend.tape.autograd import leave_to_holder
 from ..backend.tape.sharing import part_of
 from ..backend.tape.tensor import Parameter, Tensor
 from .rule import Clock, Numbers, Vectors
@@ -235,6 +236,8 @@ class Arena(Layout):
         if p.grad is None:
             return False
         if p.grad.data is not grad:
+            if isinstance(p, Parameter):
+                leave_to_holder(p)
             grad[...] = self.xp.astype(p.grad.data, self.dtype, copy=False)
         return True
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend.device import devices, dtypes
 from ..backend.device.options import number
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, wrap
 from .arena import contiguous, runs_kernels
 
@@ -169,6 +170,7 @@ def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float
         [p.grad for p in _listed(parameters) if p.grad is not None], total_norm
     ):
         xp = devices.namespace_of(x)
+        changed(x)
         if has_kernel:
             from ..kernels import reductions
 
@@ -182,6 +184,7 @@ def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float
 def scale_(tensors: Iterable[Tensor], factor: Tensor) -> None:
     """x ← factor · x for all tensors, in place; `factor` is 0-d, and may be beyond the range of half precision."""
     for x, scale, has_kernel in _arrays_and_number(list(tensors), factor):
+        changed(x)
         if has_kernel:
             from ..kernels import reductions
 
@@ -290,6 +293,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     bound = _non_negative("clip_value", clip_value)
     for x in contiguous(_gradients(parameters)):
         x[...] = devices.namespace_of(x).clip(x, min=-bound, max=bound)
+        changed(x)
 
 
 def clip_grad_norm_per_layer_(
@@ -382,6 +386,7 @@ def adaptive_clip_grad_(parameters: Tensor | Iterable[Tensor], clip_factor: floa
         limit = factor * xp.clip(_unit_norms(xp, p.data), min=eps)
         norms = xp.clip(_unit_norms(xp, g), min=1e-6)
         g *= xp.astype(xp.clip(limit / norms, max=1.0), g.dtype)
+        changed(g)
 
 
 def _unit_norms(xp: Any, x: Any) -> Any:

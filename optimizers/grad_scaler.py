@@ -314,7 +314,7 @@ class GradScaler:
         return self._growth, self._backoff, self._interval, id(self._scale)
 
     def _is_between_steps(self) -> str | None:
-        return None if not self._checks else "`unscale_` or `step` of a GradScaler without its `update`"
+        return None if not self._checks else "it has `unscale_` or `step` of a GradScaler without its `update`"
 
     # --- looking, saving ----------------------------------------------------------------------------------------------
     def get_scale(self) -> float:

@@ -13,6 +13,7 @@ from ..backend.device.parallel import parallel_for
 from ..backend.modes.autocast import forget_rounded
 from ..backend.tape import autograd
 from ..backend.tape.recording import active
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
@@ -419,7 +420,8 @@ class Optimizer:
 
         Notes
         -----
-        Backward will write into the same memory again: copy a gradient that must outlive this call.
+        Backward will write into the same memory again. A gradient that is still held as a Tensor then gets memory of its
+        own and keeps its numbers; arrays that its `numpy()` or `data` gave do not.
 
         Examples
         --------
@@ -439,6 +441,7 @@ class Optimizer:
                     p.grad = None
                 elif p.grad is not None:
                     p.grad.data[...] = 0.0
+                    changed(p.grad.data)
 
     # --- groups -------------------------------------------------------------------------------------------------------
     def add_param_group(self, param_group: Group) -> None:

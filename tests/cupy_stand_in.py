@@ -86,7 +86,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return call(function, args, options)
 
     def __getitem__(self, key: Any) -> Any:
-        return call(np.ndarray.__getitem__, (self, index(key)))
+        return call(item, (self, index(key)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         call(np.ndarray.__setitem__, (self, index(key), value), in_place=self)
@@ -190,6 +190,12 @@ def arrays(x: Any, kind: type | tuple) -> list[Any]:
 
 def do(operation: Callable[[], Any], reads: list[Memory], writes: list[Memory]) -> None:
     get_current_stream().do(operation, reads, writes)
+
+
+def item(x: np.ndarray, key: Any) -> Any:
+    """x[key]; a single element is a view, as CuPy's are."""
+    found = x[key]
+    return x[(*key, ...) if isinstance(key, tuple) else (key, ...)] if isinstance(found, np.generic) else found
 
 
 def index(key: Any) -> Any:

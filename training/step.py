@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..backend.device.devices import kind
 from ..backend.modes.capture import capture as capture_step
 from ..backend.tape.recording import active
+from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from ..optimizers import GradScaler, Optimizer
 from ..optimizers.arena import contiguous, runs_kernels
@@ -100,9 +101,11 @@ class Step:
     """
 
     current_loss: Tensor
-    _captured: capture_step | None  # for this epoch
-    _captured_settings: list[Any]
+    _read_by_steps = "forward", "clip_grad_norm", "keeps_output", "optimizer", "scaler"
+    _captured: capture_step | None
     _shapes: set[tuple[tuple[int, ...], ...]]  # of batches, those that are recorded
+    _model: Any
+    _device: str
 
     def __init__(
         self,
@@ -153,6 +156,8 @@ class Step:
         tuple
             The first three fields of `StepResult`.
         """
+        if self._captured is not None and (recording := active()) is not None:
+            recording.ends_with(self._obstacle)  # a hook, say, that came during the epoch
         output, loss = self.forward(batch)
         self.current_loss = loss.detach()
         self._notify("on_loss")
@@ -181,6 +186,7 @@ class Step:
         if self.accumulate > 1:
             for g in contiguous([p.grad.data for p in self.parameters if p.grad is not None]):
                 g /= samples
+                changed(g)
         norm = None
         if self.clip_grad_norm is not None or self.listeners.to("on_gradients"):
             self.scaler.unscale_(self.optimizer)
@@ -217,17 +223,15 @@ class Step:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.waiting_batches = self.waiting_samples = 0
 
-    def begin_epoch(self, model: Any, loss: Any, device: str, *, precision: str | None, keeps_output: bool) -> None:
-        """Capture the step for this epoch, if it can be; one captured before is kept if nothing has changed for it.
+    def begin_epoch(self, model: Any, device: str, *, keeps_output: bool) -> None:
+        """Capture the step, if it can be; one captured before is kept.
 
         Parameters
         ----------
-        model, loss : Module or function
+        model : Module
             What `forward` calls.
         device : str
             Where the batches will be.
-        precision : str or None
-            Of `forward`.
         keeps_output : bool
             Whether results are to have the model's output.
 
@@ -236,25 +240,24 @@ class Step:
         ValueError
             If `capture` is True and something keeps the step from being captured.
         """
-        self.keeps_output = keeps_output
-        obstacle = None if self.capture is False else self._obstacle(model, device)
+        self.keeps_output, self._model, self._device = keeps_output, model, device
+        obstacle = None if self.capture is False else self._obstacle()
         if self.capture and obstacle:
             raise ValueError(f"`capture=True` needs steps without the host, but {obstacle}")
         if self.capture is False or obstacle:
             self.release()
             return
-        settings = [precision, keeps_output, *self._settings(model, loss)]
-        if self._captured is None or settings != self._captured_settings:
+        if self._captured is None:
             self._captured = capture_step(self.train_step, strict=self.capture is True)
-            self._captured_settings, self._shapes = settings, set()
+            self._captured.variants = RECORDINGS
 
     def __getstate__(self) -> dict[str, Any]:
         """For `copy` and `pickle`: a recording is of this step's memory, and a copy makes its own."""
-        return vars(self) | {"_captured": None, "_captured_settings": [], "_shapes": set()}
+        return vars(self) | {"_captured": None, "_shapes": set()}
 
     def release(self) -> None:
         """Let go of what was recorded, and of its memory."""
-        self._captured, self._captured_settings, self._shapes = None, [], set()
+        self._captured, self._shapes = None, set()
 
     def _captured_or_not(self, batch: Batch) -> Callable[..., tuple[Tensor, Any, Tensor | None]]:
         shapes = tuple(a.shape for a in batch)
@@ -263,8 +266,9 @@ class Step:
         self._shapes.add(shapes)
         return self._captured
 
-    def _obstacle(self, model: Any, device: str) -> str | None:
+    def _obstacle(self) -> str | None:
         """What keeps a step from being captured."""
+        device = self._device
         if kind(device) not in ("cuda", "emulator"):
             return f"the device {device!r} has no captured steps"
         if self.accumulate > 1:
@@ -272,21 +276,10 @@ class Step:
         for callback in self.listeners.to("on_loss") + self.listeners.to("on_gradients"):
             if callback.looks_inside:
                 return f"the callback {type(callback).__name__} looks into them"
-        for name, module in model.named_modules():
+        for name, module in self._model.named_modules():
             if module._hooks is not None:
                 return f"the module {name!r} ({type(module).__name__}) has hooks"
         dtypes = [p.dtype for p in self.parameters]
         if self.scaler.is_enabled() and not (self.optimizer.kernel and runs_kernels(device, *dtypes)):
             return f"whether {type(self.optimizer).__name__} leaves out an update for float16 is decided there"
         return None
-
-    def _settings(self, model: Any, loss: Any) -> list[Any]:
-        """What a recording depends on, and code may change between epochs: modes, options, what is frozen."""
-        settings: list[Any] = [self.clip_grad_norm]
-        for top in (model, loss):
-            for module in top.modules() if hasattr(top, "modules") else ():
-                plain = {k: v for k, v in vars(module).items() if v is None or isinstance(v, bool | int | float | str)}
-                settings.append((module.training, plain))
-        for group in self.optimizer.param_groups:
-            settings.append([p.requires_grad for p in group["params"]])
-        return settings

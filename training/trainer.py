@@ -146,9 +146,10 @@ class Trainer(Predictor):
     not in between: `weft.set_sync_debug_mode("error")` holds a model and a loss to that. Inside `weft.nvtx.emit()`
     epochs and steps are marked.
 
-    Python code of model and loss does not run when a captured step is replayed. What changes between epochs (a layer's
-    mode and its options, frozen parameters) has the step recorded anew; a model whose forward counts, or draws numbers
-    on the host, needs `capture=False`.
+    Python code of model and loss does not run when a captured step is replayed. What it finds by name is looked at before
+    each batch, as `weft.capture` says: where a callback has changed it (a layer's mode, its options, a list in the model, a
+    frozen parameter) the step is recorded anew. A model whose forward counts or appends to a list runs as usual, with a
+    RuntimeWarning; one that draws numbers on the host needs `capture=False`.
 
     Examples
     --------
@@ -176,6 +177,7 @@ class Trainer(Predictor):
     row: _Part[dict[str, float]] = _Part("progress")
     history: _Part[list[dict[str, float]]] = _Part("progress")
     current_batch: Batch
+    _read_by_steps = "model", "loss", "precision", "stepper"
 
     def __init__(
         self,
@@ -398,9 +400,7 @@ class Trainer(Predictor):
         self.model.train()
         self._call_all("on_epoch_begin")
         self._listeners.find(self.callbacks)
-        self.stepper.begin_epoch(
-            self.model, self.loss, self.device, precision=self.precision, keeps_output=bool(self.metrics)
-        )
+        self.stepper.begin_epoch(self.model, self.device, keeps_output=bool(self.metrics))
         self._began = time.perf_counter() - progress.seconds
         for batch in nvtx.each("step", batches):
             self._fit_batch(self._placed(batch))

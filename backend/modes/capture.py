@@ -57,18 +57,20 @@ class capture:
     - arguments of other shapes, dtypes or values (those that are no Tensors), another `autocast`, other settings such as
       `use_deterministic_algorithms` and `set_default_dtype`;
     - numbers and Tensors that the step finds by name: variables that it closes over, globals, attributes of Modules (`train`
-      and `eval`, `dropout.p`), of its own objects, lists and dicts, in whatever is not of an installed package other than its own;
+      and `eval`, `dropout.p`), of its own objects, lists, dicts and small NumPy arrays, in whatever is not of an installed
+      package other than its own and that of its Modules;
     - memory and `requires_grad` of the parameters, seeds, which gradients are None, options of optimizers and of a
       GradScaler that are not read from device memory.
 
     Gradients are left as the step leaves them, so that `zero_grad()` and `optimizer.step()` may stand outside; arguments
     that it changes in place are changed; `load_state_dict` of model, optimizer and scaler takes effect.
 
-    A step cannot be captured that changes a number on the host (a counter, a schedule), returns one that differs from call
-    to call, computes on another device with what it did not make, steps an optimizer twice, or gives other memory to a
-    tensor from outside. One whose numbers on the host are others at nearly every call is recorded again and again, until a
+    A step cannot be captured that changes a number on the host (a counter, a schedule), puts something into a list, set or
+    dict, returns a number that differs from call to call, computes on another device with what it did not make, makes what
+    is as long as it computes (a mask as an index, `nonzero`), steps an optimizer twice, or gives other memory to a tensor
+    from outside. One whose numbers on the host are others at nearly every call is recorded again and again, until a
     RuntimeWarning says so. What cannot be seen: values from `random`, clocks and files, what is in lists and dicts of more
-    than 256 entries, and writing to `Tensor.data` of an argument.
+    than 256 entries and in arrays of the host of more than 4096 bytes, and writing to `Tensor.data` of an argument.
 
     Results are off the tape. Arguments that require grad or lie on several devices, and calls inside `weft.grad` or another
     captured step, are run as usual.
@@ -88,7 +90,7 @@ class capture:
         functools.update_wrapper(self, step, updated=())
         self.step, self.warmup, self.strict = step, warmup, strict
         self._steps: dict[Any, RecordedStep] = {}
-        self._misses = 0
+        self._misses, self.variants = 0, VARIANTS
 
     def __call__(self, *args: Any) -> Any:
         given = tensors_in(args)
@@ -103,13 +105,13 @@ class capture:
         for k in known:
             if self._steps[k].is_current():
                 return self._steps[k]
-        if len(known) == VARIANTS:
+        if len(known) == self.variants:
             del self._steps[known[0]]
             self._misses += 1
             if self._misses == MISSES:
                 name = f"`{getattr(self.step, '__name__', 'step')}`"
                 warnings.warn(
-                    f"{name} has been recorded {MISSES} times more than {VARIANTS}: something that it reads on the host is "
+                    f"{name} has been recorded {MISSES} times more than {self.variants}: something that it reads on the host is "
                     "another nearly each time; pass that as an argument, in a Tensor",
                     RuntimeWarning,
                     stacklevel=3,

@@ -6,6 +6,7 @@ is to read is found once.
 
 from __future__ import annotations
 
+import array
 import functools
 import operator
 import sys
@@ -14,11 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from ..tape.tensor import Tensor
 
 __all__ = ["Surroundings"]
 
 LONGEST = 256  # of the lists and dicts that are looked into: longer ones are data
+LARGEST = 4096  # bytes of the arrays of the host that are
 DEEPEST = 8
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _OURS = __name__.partition(".")[0]
@@ -27,40 +31,60 @@ _UNSET: Any = object()
 
 
 class _Place:
-    """Some variables that are read together."""
+    """Some variables that are read together: those in a list or dict, which has a name of its own, or some others."""
 
-    __slots__ = ("names", "read", "values")
+    __slots__ = ("name", "names", "read", "values")
 
-    def __init__(self, names: list[str], read: Callable[[], tuple]):
-        self.names, self.read, self.values = names, read, read()
+    def __init__(self, names: list[str], read: Callable[[], tuple], name: str = ""):
+        self.names, self.read, self.values, self.name = names, read, read(), name
 
     def changes(self) -> Iterator[tuple[int, Any, Any]]:
         """Index, what was there, and what is there now, of each that has changed; index −1 where they are others."""
         now = self.read()
-        if len(now) != len(self.values):
-            yield -1, None, None
+        if len(now) != len(self.values) or (self.name and _have_moved(self.values, now)):
+            yield -1, len(self.values), len(now)
         elif not all(map(operator.is_, now, self.values)):
             for i, (was, value) in enumerate(zip(self.values, now)):
                 if was is not _ANY and was is not value and not _are_equal(was, value):
                     yield i, was, value
 
 
+def _have_moved(were: tuple, are: tuple) -> bool:
+    """Whether one is where another was, as in a queue."""
+    places = {id(x): i for i, x in enumerate(were) if not isinstance(x, PLAIN)}
+    return any(places.get(id(x), i) != i and were[i] is not x for i, x in enumerate(are))
+
+
 def _are_equal(a: Any, b: Any) -> bool:
     return type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b)
+
+
+class _Bytes:
+    """Reads an array of the host, and gives the same object while that is as it was."""
+
+    def __init__(self, x: Any):
+        self.x, self.last = x, b""
+
+    def __call__(self) -> tuple[bytes]:
+        now = bytes(self.x) if isinstance(self.x, bytearray) else self.x.tobytes()
+        if now != self.last:
+            self.last = now
+        return (self.last,)
 
 
 class Surroundings:
     """All that `roots`, a step and what it is called with, can read by name.
 
-    Functions and objects are looked into where they are of the step's own package or of no installed one, Modules
-    wherever they are from; optimizers, schedules and the like of this library take part in a recording by themselves.
+    Functions and objects are looked into where they are of the package of the step or of one of its Modules, or of no
+    installed one, Modules wherever they are from. Optimizers, schedules and the like of this library take part in a
+    recording by themselves; a class of it whose objects hold what a user gave them names that in `_read_by_steps`.
     """
 
     def __init__(self, *roots: Any):
         step = roots[0]
         while isinstance(step, functools.partial):
             step = step.func
-        self.package = _top(step)
+        self.packages = {_top(step)}
         self.places: list[_Place] = []
         self._seen: set[int] = set()
         self._names: set[str] = set()  # that code which the step may reach asks for
@@ -90,6 +114,8 @@ class Surroundings:
             for i, was, value in list(place.changes()):
                 if i < 0:
                     place.read, place.values = tuple, ()
+                    if place.name:
+                        found.append((place.name, was, value))
                     continue
                 found.append((place.names[i], was, value))
                 place.values = (*place.values[:i], _ANY, *place.values[i + 1 :])
@@ -118,31 +144,39 @@ class Surroundings:
             self._enter(x.keywords, name, depth + 1)
         elif isinstance(x, list | tuple | deque | set | frozenset):
             if len(x) <= LONGEST:
-                self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth)
+                self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth, name)
         elif isinstance(x, dict):
             if len(x) <= LONGEST:
-                self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth)
+                self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth, name)
+        elif isinstance(x, np.ndarray | array.array | bytearray):
+            if (x.size if isinstance(x, np.ndarray) else len(x)) * getattr(x, "itemsize", 1) <= LARGEST:
+                self.places.append(_Place([name], _Bytes(x)))
         elif self._has_attributes(x):
+            if _is_module(type(x)):
+                self.packages.add(_top(type(x)))
+                depth = 0  # a tree, to its last leaf
             self._objects.append((x, name, depth))
 
     def _enter_object(self, x: Any, name: str, depth: int) -> None:
         """Attributes and methods that are asked for: a loop around the step may count in others. Of Modules, all."""
         kind, values = type(x), getattr(x, "__dict__", {})
-        is_whole = not any(map(self._is_own, kind.__mro__)) or kind is types.SimpleNamespace
-        is_whole |= hasattr(kind, "named_modules")
+        told = getattr(kind, "_read_by_steps", ())
+        prefix = f"{name}." if name and not told else ""
+        is_whole = kind is types.SimpleNamespace or _is_module(kind)
         if is_whole and (id(x), "") not in self._done:
             self._done.add((id(x), ""))
-            self._look([f"{name}.{key}" for key in values], lambda: tuple(values.values()), depth)
+            self._look([prefix + key for key in values], lambda: tuple(values.values()), depth)
         known = {
             *values,
             *(k for of in filter(self._is_own, kind.__mro__) for k in vars(of)),
         }  # it may get the latter, too
-        for space, keys in ((None, _slots(kind)), (values, () if is_whole else sorted(known))):
-            wanted = [k for k in keys if k in self._names and (id(x), k) not in self._done]
+        asked = self._names if any(map(self._is_own, kind.__mro__)) else set()
+        for space, keys in ((None, _described(kind)), (values, () if is_whole else sorted(known))):
+            wanted = [k for k in keys if (k in told or k in asked) and (id(x), k) not in self._done]
             if wanted:
                 self._done.update((id(x), k) for k in wanted)
                 read = functools.partial(_attributes, x, space, wanted)
-                self._look([f"{name}.{key}" for key in wanted], read, depth)
+                self._look([prefix + key for key in wanted], read, depth)
         for of in filter(self._is_own, kind.__mro__):
             members = {k: m for k, m in vars(of).items() if k in self._names or (k[:2] == "__" and k != "__init__")}
             members |= {"forward": vars(of)["forward"]} if "forward" in vars(of) else {}
@@ -180,21 +214,21 @@ class Surroundings:
             label = [f"{holder.__name__}.{n}" for n in known]
             self.places.append(_Place(label, lambda: tuple([space.get(n, _UNSET) for n in known])))
 
-    def _look(self, names: list[str], read: Callable[[], tuple], depth: int) -> None:
-        place = _Place(names, read)
+    def _look(self, names: list[str], read: Callable[[], tuple], depth: int, name: str = "") -> None:
+        place = _Place(names, read, name)
         self.places.append(place)
         for name, value in zip(place.names, place.values):
             self._enter(value, name, depth + 1)
 
     def _is_own(self, x: Any) -> bool:
         top = _top(x)
-        return top != _OURS and (top == self.package or not _is_library(top))
+        return top != _OURS and (top in self.packages or not _is_library(top))
 
     def _has_attributes(self, x: Any) -> bool:
         kind = type(x)
         if isinstance(x, type | types.ModuleType):
             return False
-        if hasattr(kind, "named_modules") or getattr(kind, "_is_read_by_steps", False):
+        if _is_module(kind) or hasattr(kind, "_read_by_steps"):
             return True
         if any(map(_is_ours, kind.__mro__)):
             return False
@@ -232,13 +266,18 @@ def _function(x: Any) -> Any:
     return getattr(x, "fget", None) or getattr(x, "__func__", x)
 
 
-def _slots(kind: type) -> list[str]:
-    found = [vars(k).get("__slots__", ()) for k in kind.__mro__]
-    return [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots) if name[:2] != "__"]
+def _is_module(kind: type) -> bool:
+    return hasattr(kind, "named_modules")
+
+
+def _described(kind: type) -> list[str]:
+    """Attributes that a class describes and its objects hold: slots, and those that are another object's."""
+    found = [(name, type(member)) for k in kind.__mro__ for name, member in vars(k).items() if name[:2] != "__"]
+    return [name for name, of in found if of is types.MemberDescriptorType or (_is_ours(of) and hasattr(of, "__set__"))]
 
 
 def _attributes(x: Any, space: dict[str, Any] | None, names: list[str]) -> tuple:
-    if space is None:  # slots
+    if space is None:  # described by the class
         return tuple([getattr(x, n, _UNSET) for n in names])
     return tuple([space.get(n, _UNSET) for n in names])
 

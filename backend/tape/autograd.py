@@ -16,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
+from sys import getrefcount
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 import numpy as np
@@ -38,6 +39,15 @@ PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tes
 _new = object.__new__
 watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
+
+
+def _references_to_what_nobody_holds() -> int:
+    leaf = Parameter(np.zeros(1))
+    leaf._grad_tensor = Tensor(np.zeros(1))
+    return getrefcount(leaf._grad_tensor)
+
+
+UNHELD = _references_to_what_nobody_holds()  # as Python's versions count what an expression refers to
 
 
 class _Mode(threading.local):
@@ -539,15 +549,31 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
         return
     if isinstance(leaf, Parameter) and (view := leaf._grad_view) is not None:
         if g is not view:
+            if getrefcount(leaf._grad_tensor) != UNHELD:
+                leave_to_holder(leaf)
             view[...] = g
         grad = leaf._grad_tensor
-        if grad is None or grad.data is not view or grad._kin is not None or grad.requires_grad:
+        if grad is None or grad.data is not view or grad._kin is not None or grad.requires_grad or grad._saved:
+            if grad is not None and grad._saved:
+                sharing.changed(view)
             grad = leaf._grad_tensor = wrap(view, leaf.device, leaf._depth)
         leaf.grad = grad
         return
     if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
         g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
     leaf.grad = wrap(g, leaf.device, leaf._depth)
+
+
+def leave_to_holder(leaf: Parameter) -> None:
+    """Give who still holds the last gradient memory of its own for it: the arena's is about to be written to."""
+    grad = leaf._grad_tensor
+    if grad is None or _mode.leaves is not None:  # a recording holds them, and begins with what is in the arena
+        return
+    leaf._grad_tensor = None
+    if grad.data is leaf._grad_view:
+        if grad._saved:
+            sharing.changed(grad.data)
+        sharing.move(grad, namespace_of(grad.data).asarray(grad.data, copy=True))
 
 
 def _accumulate_noted(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
@@ -630,6 +656,8 @@ def run(
                 view = None
                 if to_arena and isinstance(parent, Parameter) and parent.grad is None:
                     view = parent._grad_view
+                    if view is not None and getrefcount(parent._grad_tensor) != UNHELD:
+                        leave_to_holder(parent)
                     for taken in into:  # used twice by one operation: only the first may write
                         if view is taken:
                             view = None

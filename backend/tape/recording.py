@@ -208,7 +208,7 @@ class Recording:
     def check(self) -> None:
         """RuntimeError if the step has done on the host what a replay would not."""
         for obstacle in filter(None, (get() for get in self.obstacles)):
-            raise RuntimeError(f"it has {obstacle}")
+            raise RuntimeError(obstacle)
         if name := self.changed_constant():
             raise RuntimeError(f"it changes {name} on the host, which a replay would not")
         for x, data, _ in self.read.values():

@@ -22,11 +22,24 @@ import numpy as np
 
 from .tensor import Tensor, innermost
 
-__all__ = ["Part", "View", "changed", "check", "last_change", "link", "part_of", "root_of", "shares", "views_of"]
+__all__ = [
+    "Part",
+    "View",
+    "changed",
+    "check",
+    "last_change",
+    "link",
+    "move",
+    "part_of",
+    "root_of",
+    "shares",
+    "views_of",
+]
 
 clock = itertools.count(0, -1)  # newer nodes and writes have smaller numbers
 PARTS = 64  # of one piece of memory that are told apart
 
+CONSTANT = (str, bytes, int, float, complex, np.generic, type, types.ModuleType, np.dtype)
 # Variables of joint pullbacks that are read for the gradient of one argument alone, or (None) for their shape.
 ONLY_FOR: dict[str, dict[str, int | None]] = {
     "linear": {"weight": 0, "bias": None},
@@ -141,7 +154,7 @@ def check(name: str, pullback: Any, parents: Any, order: int, *, indices_only: b
 
 def _arrays(held: Any, seen: set[int], unread: set[str]) -> Iterator[Any]:
     """The arrays whose numbers a function, or what it holds, can read: not those that it calls `like…`, for their shape."""
-    if held is None or isinstance(held, str | bytes | int | float | complex | type | types.ModuleType | np.dtype):
+    if held is None or isinstance(held, CONSTANT):
         return
     if id(held) in seen:
         return
@@ -246,3 +259,11 @@ def views_of(root: Tensor) -> list[Tensor]:
     """The living views of a root."""
     views = [] if root._kin is None else [ref() for ref in root._kin.values()]
     return [v for v in views if v is not None and isinstance(v._kin, View) and v._kin.root is root and shares(v, root)]
+
+
+def move(x: Tensor, raw: Any) -> None:
+    """Give a tensor off the tape, and its views, other memory, which has the same numbers."""
+    views = views_of(x)
+    x.data, x._saved = raw, False
+    for view in views:
+        view.data, view._saved = view._kin.of(x).data, False

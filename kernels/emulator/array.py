@@ -38,10 +38,10 @@ class Array(np.ndarray):
         return namespace
 
     def __getitem__(self, key: Any) -> Any:
-        return _call(np.ndarray.__getitem__, (self, key))
+        return _call(_item, (self, _index(key)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _call(np.ndarray.__setitem__, (self, key, value), in_place=True)
+        _call(np.ndarray.__setitem__, (self, _index(key), value), in_place=True)
 
     # --- what waits for the device ------------------------------------------------------------------------------------
     def get(self) -> np.ndarray:
@@ -114,13 +114,35 @@ for _name in (
 for _name in ("fill", "partition", "put", "sort"):
     setattr(Array, _name, _method(_name, in_place=True))
 
+# The sizes of their results are known when they have been computed.
+_COUNTING = {getattr(np, name) for name in ("argwhere", "compress", "extract", "flatnonzero", "nonzero", "unique", "unique_all",
+             "unique_counts", "unique_inverse", "unique_values")} | {np.ndarray.nonzero}  # fmt: skip
 _IN_PLACE = {np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.place, np.putmask}
+
+
+def _item(x: np.ndarray, key: Any) -> Any:
+    """x[key]; a single element as a view, which CuPy gives, too."""
+    found = x[key]
+    return x[(*key, ...) if isinstance(key, tuple) else (key, ...)] if isinstance(found, np.generic) else found
+
+
+def _index(key: Any) -> Any:
+    """Lists and arrays of the host go to the device; how often a mask is true, the host waits for."""
+    if isinstance(key, tuple):
+        return tuple([_index(k) for k in key])
+    if isinstance(key, list | np.ndarray):
+        key = key if isinstance(key, Array) else namespace.asarray(key)
+        if key.dtype == bool:
+            _wait("a mask as an index")
+    return key
 
 
 # --- operations -------------------------------------------------------------------------------------------------------
 def _call(function: Any, args: tuple, options: dict | None = None, *, in_place: bool = False) -> Any:
     """function(*args, **options) of NumPy, on memory of the device."""
     options = options or {}
+    if function in _COUNTING:
+        _wait(function.__name__)
     raw_args, raw_options = _raw(args), _raw(options)
     given = options.get("out")  # an array, or of a ufunc a tuple with one or with None
     given = given[0] if isinstance(given, tuple) and len(given) == 1 else given

@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+from captured_trainer import CHANGES, losses
 from captured_world import BETWEEN, lived
 
 import weft
@@ -359,6 +360,13 @@ def test_what_changes_between_captured_calls_has_its_eager_effect(cupy, name):
     (expected, _), (found, run) = (lived("cuda:0", captured, step, between) for captured in (False, True))
     assert found == expected
     assert any(s.graph is not None for s in run._steps.values())
+
+
+@pytest.mark.parametrize("name", ["dropout", "layer", "parameter", "tensor"])
+def test_what_a_callback_changes_has_its_eager_effect(cupy, name):
+    eager, captured = (losses("cuda:0", capture, CHANGES[name]) for capture in (False, None))
+    assert captured == eager
+    assert not captured[1]
 
 
 def test_memory_that_a_graph_reads_lives_as_long_as_it(cupy):

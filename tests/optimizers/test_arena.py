@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import weft
+from weft import layers as nn
 from weft import optimizers as optim
 from weft.optimizers.arena import ALIGNMENT, BLOCK_BYTES, Arena, Layout, Segment, by_device_and_dtype, contiguous
 
@@ -220,3 +221,87 @@ class TestContiguous:
         assert len(contiguous([params[0].data, params[1]._grad_view])) == 2
         assert len(contiguous([params[0]._grad_view, params[1]._grad_view])) == 1
         del arena
+
+
+def _clips(f, *args):
+    return lambda p, optimizer: f([p], *args)
+
+
+def _backward_again(p, optimizer):
+    optimizer.zero_grad()
+    (p * 3).sum().backward()
+    p.grad = None
+
+
+def _unscale(p, optimizer):
+    weft.GradScaler(init_scale=8.0).unscale_(optimizer)
+
+
+def _by_hand(p, optimizer):
+    p.grad = weft.tensor([7.0, 7.0])
+    optimizer.step()
+
+
+WRITES_TO_GRADIENTS = {
+    "clip_grad_norm_": _clips(optim.clip_grad_norm_, 0.1),
+    "clip_grad_value_": _clips(optim.clip_grad_value_, 0.1),
+    "clip_grads_with_norm_": lambda p, optimizer: optim.clip_grads_with_norm_([p], 0.1, weft.tensor(5.0)),
+    "clip_grad_norm_per_layer_": lambda p, optimizer: optim.clip_grad_norm_per_layer_([[p]], 0.1),
+    "adaptive_clip_grad_": _clips(optim.adaptive_clip_grad_),
+    "zero_grad": lambda p, optimizer: optimizer.zero_grad(set_to_none=False),
+    "unscale_": _unscale,
+    "accumulating": lambda p, optimizer: (p * 3).sum().backward(),
+    "the next backward": _backward_again,
+    "a gradient set by hand": _by_hand,
+}
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+class TestGradientsThatAreHeld:
+    """The memory of gradients is used again: what was recorded with it is right or an error, who holds one keeps it."""
+
+    @pytest.mark.parametrize("drops", [False, True])
+    @pytest.mark.parametrize("name", WRITES_TO_GRADIENTS)
+    def test_written_to_after_they_were_used(self, name, drops, device):
+        with weft.device(device):
+            p, q = weft.Parameter([1.0, 1.0]), weft.Parameter([2.0, 2.0])
+            optimizer = optim.SGD([p], lr=0.1)
+            optimizer.step()
+            (p * 1).sum().backward()
+            g = p.grad
+            n = (g * q).sum()
+            if drops:
+                del g
+            WRITES_TO_GRADIENTS[name](p, optimizer)
+            with pytest.raises(RuntimeError, match="`multiply` needs for its gradient what has been changed in place"):
+                n.backward()
+
+    @pytest.mark.parametrize("clear", ["optimizer", "module", "None"])
+    def test_keep_their_numbers(self, clear, device):
+        """Whether backward writes them to the arena itself (a Linear's) or copies them there."""
+        model = nn.Linear(2, 1).to(device)
+        model.extra = weft.Parameter(weft.ones(2, device=device))
+        optimizer = optim.SGD(model.parameters(), lr=0.0)
+        held: list = []
+        for i in range(1, 4):
+            (model(weft.full((1, 2), float(i), device=device)) + i * model.extra.sum()).sum().backward()
+            held += [model.weight.grad, model.extra.grad, model.extra.grad[:1], model.weight.grad.T.flatten()]
+            optimizer.step()
+            if clear == "None":
+                model.weight.grad = model.bias.grad = model.extra.grad = None
+            else:
+                {"optimizer": optimizer, "module": model}[clear].zero_grad()
+        for j, g in enumerate(held):
+            assert set(g.flatten().tolist()) == {1.0 + j // 4}
+
+    def test_a_gradient_that_nobody_holds_stays_where_it_is(self, device):
+        p = weft.Parameter(weft.ones(2, device=device))
+        optimizer = optim.SGD([p], lr=0.1)
+        optimizer.step()
+        for _ in range(3):
+            (p * 2).sum().backward()
+            tensor = id(p.grad)
+            assert p.grad.data is p._grad_view
+            optimizer.zero_grad()
+        (p * 2).sum().backward()
+        assert id(p.grad) == tensor

@@ -4,6 +4,8 @@ import collections
 import functools
 import gc
 import types
+from collections import deque
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -338,6 +340,24 @@ class TestWhatTheHostDecides:
         assert len(run._steps) == 4
 
 
+def masked(x):
+    y = x * 1
+    y[y > 0.5] = y[y > 0.5] * 2
+    return y
+
+
+COUNTED = {
+    "mask": lambda x: x[x > 0.5].sum(),
+    "mask of one axis": lambda x: weft.stack([x, x])[:, x > 0.5].sum(),
+    "write by a mask": masked,
+    "nonzero": lambda x: x.nonzero()[0].sum(),
+    "unique_values": lambda x: weft.unique_values(x).sum(),
+    "unique_counts": lambda x: weft.unique_counts(x).counts.sum(),
+    "unique_all": lambda x: weft.unique_all(x).indices.sum(),
+    "unique_inverse": lambda x: weft.unique_inverse(x).inverse_indices.sum(),
+}
+
+
 class TestRefused:
     """The eager result, and the reason why it is not captured."""
 
@@ -365,6 +385,39 @@ class TestRefused:
             return step
 
         self.check(make, "it changes `count` on the host", accelerator, warmup=warmup)
+
+    @pytest.mark.parametrize("warmup", [1, 4])
+    @pytest.mark.parametrize("kind", [list, set, dict, deque, lambda: deque(maxlen=2)])
+    def test_what_it_is_put_into(self, kind, accelerator, warmup):
+        def make():
+            found = kind()
+            put = {list: list.append, deque: deque.append, set: set.add}.get(
+                type(found), lambda d, y: d.update({id(y): y})
+            )
+
+            def step(x):
+                put(found, x + len(found))
+                return x + len(found)
+
+            return step
+
+        self.check(make, "it changes `found` on the host", accelerator, warmup=warmup)
+
+    def test_an_array_of_the_host(self, accelerator):
+        def make():
+            counts = np.zeros(2)
+
+            def step(x):
+                counts[1] += 1
+                return x * float(counts[1])
+
+            return step
+
+        self.check(make, "it changes `counts` on the host", accelerator)
+
+    @pytest.mark.parametrize("f", COUNTED, ids=str)
+    def test_results_whose_size_is_computed(self, f, accelerator):
+        self.check(lambda: COUNTED[f], "(it reads a value on the host|the current stream is capturing)", accelerator)
 
     def test_a_number_that_is_returned(self, accelerator):
         def make():
@@ -463,6 +516,14 @@ class TestRefused:
         self.check(make, "it has `unscale_` or `step` of a GradScaler without its `update`", accelerator)
 
 
+def test_an_array_of_the_host_that_changes(accelerator):
+    a, x = np.ones(2), weft.ones(2, device=accelerator)
+    run = weft.capture(lambda x: x * float(a[0]), strict=True)
+    for i in range(12):
+        a[0] = i // 4
+        assert run(x).tolist() == [i // 4] * 2
+
+
 def _values(x):
     return tuple(map(_values, x)) if isinstance(x, tuple) else x if isinstance(x, int) else x.tolist()
 
@@ -478,18 +539,18 @@ class TestCapture:
         assert len(calls) == 4
 
     def test_host_code_runs_while_warming_up_and_once_more(self, accelerator):
-        calls = []
+        count = Mock()  # of an installed package, so that it is not looked into
 
         def step(x):
             """Its documentation."""
-            calls.append(1)
+            count()
             return x * 2
 
         run = weft.capture(step, warmup=2)
         assert run.__doc__ == "Its documentation."
         for i in range(6):
             assert run(weft.full((3,), float(i), device=accelerator)).tolist() == [2.0 * i] * 3
-        assert len(calls) == 3
+        assert count.call_count == 3
 
     def test_results_are_not_overwritten(self, accelerator):
         run = weft.capture(lambda x: {"y": (x + 1, [x * 2])}, warmup=1)

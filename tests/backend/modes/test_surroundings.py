@@ -1,11 +1,15 @@
 """What a step finds by name, and what of it has changed."""
 
+import array
 import types
+from collections import deque
+
+import numpy as np
 
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
-from weft.backend.modes.surroundings import LONGEST, Surroundings
+from weft.backend.modes.surroundings import LARGEST, LONGEST, Surroundings
 
 FACTOR = 2.0
 
@@ -52,9 +56,39 @@ class TestSurroundings:
         around = Surroundings(make(values=values))
         values.append(1)
         assert not around.is_current()
-        assert around.settle() == []
+        assert around.settle() == [("variables['values']", 0, 1)]
         values.append(2)
         assert around.is_current(), "the step's own"
+
+    def test_queues(self):
+        for queue in (deque([[], []], maxlen=2), [[], []]):
+            around = Surroundings(make(queue=queue))
+            queue.append([])
+            if isinstance(queue, list):
+                queue.pop(0)
+            assert around.settle() == [("variables['queue']", 2, 2)]
+        box = [[], []]
+        around = Surroundings(make(box=box))
+        box[1] = [1]
+        assert [name for name, *_ in around.settle()] == ["variables['box'][1]"], "the last, not the queue"
+
+    def test_small_arrays_of_the_host(self):
+        for made in (
+            np.zeros(3),
+            np.zeros((4, 4), np.float32)[:, ::2],
+            array.array("d", [0.0]),
+            bytearray(3),
+            np.array(0),
+        ):
+            around = Surroundings(make(made=made))
+            assert around.is_current()
+            made[... if isinstance(made, np.ndarray) else 0] = 1
+            assert not around.is_current()
+            assert [name for name, *_ in around.settle()] == ["variables['made']"]
+        data = np.zeros(LARGEST)
+        around = Surroundings(make(data=data))
+        data[0] = 1
+        assert around.is_current()
 
     def test_data_and_what_takes_part_by_itself_are_not_looked_into(self):
         data, p = [0] * (LONGEST + 1), weft.Parameter([1.0])

@@ -31,6 +31,10 @@ VIEWS = {
     "column": (lambda h: h[:, 1], [1, 3]),
     "slice": (lambda h: h[:, ::-1], [[1, 0], [3, 2]]),
     "new axis": (lambda h: h[None, 1], [[2, 3]]),
+    "element": (lambda h: h[0, 1], 1),
+    "element of item": (lambda h: h[1][0], 2),
+    "element of element": (lambda h: h[1, 1][()], 3),
+    "element of unsqueeze": (lambda h: h.unsqueeze(0)[0, 1, 0], 2),
     "item of item": (lambda h: h[0][1:], [1]),
     "T": (lambda h: h.T, [[0, 2], [1, 3]]),
     "mT": (lambda h: h.mT, [[0, 2], [1, 3]]),
@@ -388,6 +392,31 @@ class TestSavedValues:
             table[0, 1] = 7.0
         with pytest.raises(RuntimeError, match=ERROR):
             y.backward()
+
+    def test_results_without_axes(self, device):
+        """Which NumPy gives as numbers: backward looks at what was kept of them once anything was written to."""
+        functions = [
+            weft.sqrt,
+            weft.exp,
+            weft.tanh,
+            weft.max,
+            weft.std,
+            weft.prod,
+            weft.linalg.vector_norm,
+            weft.logsumexp,
+        ]
+        for f in [*functions, lambda x: weft.linalg.det(x.reshape(2, 2)), lambda x: F.mse_loss(x, 0 * x).sqrt()]:
+            grads = []
+            for writes in (False, True):
+                x = weft.tensor(
+                    [1.0, 2.0, 3.0, 5.0] if f not in (weft.sqrt, weft.exp, weft.tanh) else 2.0, requires_grad=True
+                )
+                y, total = f(x), weft.tensor(0.0)
+                if writes:
+                    total += y.detach()
+                y.backward()
+                grads.append(x.grad.tolist())
+            assert grads[0] == grads[1]
 
     def test_indices(self):
         w, i = weft.tensor([1.0, 2.0, 3.0], requires_grad=True), weft.tensor([0, 1])

@@ -96,12 +96,26 @@ class TestRules:
         "f",
         [
             lambda a, b: a + b, lambda a, b: b * a, lambda a, b: np.concatenate([a, b]), lambda a, b: a.__setitem__(0, b[0]),
-            lambda a, b: a[b.astype(bool)],
         ],
     )  # fmt: skip
     def test_host_and_device_do_not_mix(self, x, f):
         with pytest.raises(TypeError, match=r"arrays of the host and of the device do not mix: got .* copy it first"):
             f(x, np.ones((2, 3), np.float32))
+
+    @pytest.mark.parametrize(
+        "key", [np.ones((2, 3), bool), ([1, 0], np.array([2, 2])), [1], (slice(None), [False, True, False])]
+    )
+    def test_indices_come_from_the_host(self, x, key):
+        expected = x.get()
+        np.testing.assert_array_equal(host(x[key]), expected[key])
+        x[key] = expected[key] = 7.0
+        np.testing.assert_array_equal(host(x), expected)
+
+    def test_elements_are_views(self, x):
+        x[1, 2][...] = 9.0
+        x[0][0][()].fill(8.0)
+        assert x.tolist() == [[8.0, 1.0, 2.0], [3.0, 4.0, 9.0]]
+        assert type(x[1, 2]) is Array
 
     def test_numbers_are_arrays(self, x):
         for a in (x.sum(), x[0, 0], xp.mean(x), x.max(), xp.any(x > 1), x.argmax()):

@@ -49,6 +49,11 @@ class TestCapture:
             lambda a: float(a[0, 0]),
             lambda a: a.get(),
             lambda a: a.tolist(),
+            lambda a: a[a > 1],
+            lambda a: a.__setitem__(a > 1, a[0]),
+            lambda a: a.nonzero(),
+            lambda a: xp.nonzero(a),
+            lambda a: xp.unique(a),
         ],
     )
     def test_waiting_is_refused(self, x, f):
