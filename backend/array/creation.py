@@ -10,7 +10,7 @@ import numpy as np
 
 from ..device import devices, dtypes
 from ..device.dlpack import Bits
-from ..device.numeric import check_dtype, check_numeric
+from ..device.numeric import as_dtype, check_numeric, in_native_order
 from ..device.options import integer, number
 from ..tape.autograd import primitive
 from ..tape.explain import REFUSALS, explained
@@ -73,8 +73,7 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
     dtype('float32')
     """
     source = obj.device if isinstance(obj, Tensor) else device_of(obj)
-    if dtype is not None:
-        check_dtype(dtype)
+    dtype = None if dtype is None else as_dtype(dtype)
     if device is None:
         device = source if isinstance(obj, Tensor) or source != "cpu" else None
     device = devices.canonical(device)
@@ -91,6 +90,11 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
         raw = from_python(raw, dtype)
     elif source == "cpu":
         check_numeric(raw, obj, dtype)
+        if copy is False and not raw.dtype.isnative:
+            raise ValueError(
+                f"`copy=False` cannot be kept: the bytes of {raw.dtype} must be brought into another order"
+            )
+        raw = in_native_order(raw)
     xp = devices.namespace(device)
     if source != device:
         if copy is False:
@@ -187,7 +191,7 @@ def _floating(dtype: DType) -> Any:
 
 
 def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtype: DType, **kwargs: Any) -> Tensor:
-    check_dtype(dtype)
+    dtype = as_dtype(dtype)
     device = devices.canonical(device)
     xp = devices.namespace(device)
     try:
@@ -231,7 +235,9 @@ def arange(
         number(label, value)
     if not step:
         raise ValueError(f"`step` must not be 0, got {step} from {start} to {stop}")
-    if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
+    if dtype is not None:
+        dtype = as_dtype(dtype)
+    elif any(isinstance(v, float) for v in (start, stop, step)):
         dtype = dtypes.get_default_dtype()
     start, stop = (0, start) if stop is None else (start, stop)
     if dtype is None or not dtypes.is_real_floating(dtype):

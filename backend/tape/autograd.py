@@ -22,7 +22,7 @@ import numpy as np
 
 from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
-from ..device.numeric import PLAIN, check_operand
+from ..device.numeric import PLAIN, operand
 from . import sharing
 from .explain import REFUSALS, explained
 from .sharing import View, last, link
@@ -237,9 +237,7 @@ def primitive(
             args, rounded = _mode.cast(call, args)
         for a in args:
             if not isinstance(a, Tensor):
-                if type(a) not in PLAIN:
-                    check_operand(name, a)
-                raw.append(a)
+                raw.append(a if type(a) in PLAIN else operand(name, a))
                 parents.append(None)
                 continue
             raw.append(a.data)
@@ -505,7 +503,7 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     data = root.data
     if grad is not None:
         if not isinstance(grad, Tensor):
-            check_operand("backward", grad)
+            grad = operand("backward", grad)
         try:
             grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
         except REFUSALS as error:
@@ -532,10 +530,10 @@ def _one(dtype: Any) -> np.ndarray:
 
 def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     """Add a gradient to `leaf.grad`; the first one of a step goes into the optimizer's arena, if there is one."""
-    if leaf.grad is not None:
-        leaf.grad.data += g
-        if leaf.grad._saved:
-            sharing.changed(leaf.grad.data)
+    if leaf._grad is not None:
+        leaf._grad.data += g
+        if leaf._grad._saved:
+            sharing.changed(leaf._grad.data)
         return
     if isinstance(leaf, Parameter) and (view := leaf._grad_view) is not None:
         if g is not view:
@@ -543,11 +541,11 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
         grad = leaf._grad_tensor
         if grad is None or grad.data is not view or grad._kin is not None or grad.requires_grad:
             grad = leaf._grad_tensor = wrap(view, leaf.device, leaf._depth)
-        leaf.grad = grad
+        leaf._grad = grad
         return
     if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
         g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
-    leaf.grad = wrap(g, leaf.device, leaf._depth)
+    leaf._grad = wrap(g, leaf.device, leaf._depth)
 
 
 def _accumulate_noted(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
@@ -628,7 +626,7 @@ def run(
             for parent in parents:
                 need.append(parent is not None)
                 view = None
-                if to_arena and isinstance(parent, Parameter) and parent.grad is None:
+                if to_arena and isinstance(parent, Parameter) and parent._grad is None:
                     view = parent._grad_view
                     for taken in into:  # used twice by one operation: only the first may write
                         if view is taken:
