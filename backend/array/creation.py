@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..device import devices, dtypes
-from ..device.dlpack import Bits
+from ..device.dlpack import Bits, is_foreign_bfloat16
 from ..device.numeric import as_dtype, check_numeric, in_native_order
 from ..device.options import integer, number
 from ..tape.autograd import primitive
@@ -85,7 +85,7 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
             hasattr(raw, "__array__") or hasattr(raw, "__dlpack__") or hasattr(raw, "__buffer__")
         ):
             raise ValueError(f"`copy=False` cannot be kept for {type(raw).__name__}: its numbers must be copied")
-        if hasattr(raw, "__dlpack__") and str(getattr(raw, "dtype", "")).endswith("bfloat16"):  # not NumPy's to read
+        if is_foreign_bfloat16(raw):
             raw = Bits(raw).as_array(np)
         raw = from_python(raw, dtype)
     elif source == "cpu":
@@ -168,7 +168,8 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     Returns
     -------
     Tensor
-        Of the shape and dtype of x, whose memory it shares.
+        Of the shape and dtype of x, whose memory it shares. What is read-only there, or has several elements in one place,
+        as PyTorch's `expand` gives, cannot be written to.
 
     Examples
     --------

@@ -707,6 +707,8 @@ def from_python(data: Any, dtype: Any = None) -> np.ndarray:
 def _without_tensors(data: Any) -> Any:
     if isinstance(data, Tensor):
         return data.tolist()
+    if dlpack.is_foreign_bfloat16(data):
+        return dlpack.Bits(data).as_array(np).astype(np.float32)
     if isinstance(data, np.ndarray):
         check_numeric(data, data)
     return [_without_tensors(d) for d in data] if isinstance(data, list | tuple) else data
