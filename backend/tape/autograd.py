@@ -517,7 +517,11 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     else:
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
     sink = _accumulate_noted if special and _mode.leaves is not None else _accumulate
-    run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+    try:
+        run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+    finally:
+        if _wide:
+            _wide.clear()
 
 
 @functools.cache
@@ -531,7 +535,10 @@ def _one(dtype: Any) -> np.ndarray:
 def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     """Add a gradient to `leaf.grad`; the first one of a step goes into the optimizer's arena, if there is one."""
     if leaf._grad is not None:
-        leaf._grad.data += g
+        if is_half_gradient(g):
+            _add_half(leaf._grad, g)
+        else:
+            leaf._grad.data += g
         if leaf._grad._saved:
             sharing.changed(leaf._grad.data)
         return
@@ -546,6 +553,26 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
         g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
     leaf._grad = wrap(g, leaf.device, leaf._depth)
+
+
+def is_half_gradient(g: Any) -> bool:
+    """Whether a gradient is float16 or bfloat16, of which sums stand still soon."""
+    return getattr(g.dtype, "itemsize", 0) == 2 and is_real_floating(g.dtype)
+
+
+def wide_sum(a: Any, b: Any) -> Any:
+    """a + b in float32."""
+    xp = namespace_of(b)
+    return xp.astype(a, xp.float32) + xp.astype(b, xp.float32)
+
+
+_wide: dict[int, tuple[Tensor, Any]] = {}  # gradients of leaves with their sums in float32, within one `backward`
+
+
+def _add_half(grad: Tensor, g: Any) -> None:
+    total = wide_sum(_wide.get(id(grad), (grad, grad.data))[1], g)
+    grad.data[...] = namespace_of(g).astype(total, g.dtype)
+    _wide[id(grad)] = grad, total
 
 
 def _accumulate_noted(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
@@ -572,6 +599,7 @@ def run(
     of the step is written straight to where its optimizer wants it.
     """
     pending: dict[Node, Any] = {}
+    halves: dict[Node, Any] = {}  # dtypes of gradients that are added up in float32
     queue: list[tuple[int, Node]] = []
     arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
@@ -590,7 +618,11 @@ def run(
                     heappush(queue, (node.order, node))
                     node = None
                 if to in pending:
-                    pending[to] = pending[to] + g
+                    if is_half_gradient(g):  # rounded once, however many they are
+                        halves[to] = g.dtype
+                        pending[to] = wide_sum(pending[to], g)
+                    else:
+                        pending[to] = pending[to] + g
                 else:
                     pending[to] = g
                     heappush(queue, (to.order, to))
@@ -599,6 +631,8 @@ def run(
         elif queue:
             node = heappop(queue)[1]
             g = pending.pop(node)
+            if node in halves:
+                g = namespace_of(g).astype(g, halves.pop(node))
         else:
             return
         pullback, parents = node.pullback, node.parents
