@@ -165,7 +165,7 @@ class Arena(Layout):
         """Whether all values and gradients are where they belong, and all parameters have the same history."""
         self.is_ready = self.is_uniform
         for p, value, grad in self.rows:
-            g = p.grad
+            g = p._grad
             if p.data is not value or g is None or g.data is not grad:
                 self.is_ready = False
                 break
@@ -233,12 +233,12 @@ class Arena(Layout):
         p, value, grad = self.rows[i]
         if p.data is not value:
             self._adopt(i)
-        if p.grad is None:
+        if p._grad is None:
             return False
-        if p.grad.data is not grad:
+        if p._grad.data is not grad:
             if isinstance(p, Parameter):
                 leave_to_holder(p)
-            grad[...] = self.xp.astype(p.grad.data, self.dtype, copy=False)
+            grad[...] = self.xp.astype(p._grad.data, self.dtype, copy=False)
         return True
 
     def _segment(self, start: int, stop: int) -> Segment:

@@ -438,10 +438,10 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad.data[...] = 0.0
-                    changed(p.grad.data)
+                    p._grad = None
+                elif p._grad is not None:
+                    p._grad.data[...] = 0.0
+                    changed(p._grad.data)
 
     # --- groups -------------------------------------------------------------------------------------------------------
     def add_param_group(self, param_group: Group) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..device import devices, dtypes
-from ..device.dlpack import Bits
-from ..device.numeric import check_dtype, check_numeric
+from ..device.dlpack import Bits, is_foreign_bfloat16
+from ..device.numeric import as_dtype, check_numeric, in_native_order
 from ..device.options import integer, number
 from ..tape.autograd import primitive
 from ..tape.explain import REFUSALS, explained
@@ -73,8 +73,7 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
     dtype('float32')
     """
     source = obj.device if isinstance(obj, Tensor) else device_of(obj)
-    if dtype is not None:
-        check_dtype(dtype)
+    dtype = None if dtype is None else as_dtype(dtype)
     if device is None:
         device = source if isinstance(obj, Tensor) or source != "cpu" else None
     device = devices.canonical(device)
@@ -86,11 +85,16 @@ def asarray(obj: Any, /, *, dtype: DType = None, device: str | None = None, copy
             hasattr(raw, "__array__") or hasattr(raw, "__dlpack__") or hasattr(raw, "__buffer__")
         ):
             raise ValueError(f"`copy=False` cannot be kept for {type(raw).__name__}: its numbers must be copied")
-        if hasattr(raw, "__dlpack__") and str(getattr(raw, "dtype", "")).endswith("bfloat16"):  # not NumPy's to read
+        if is_foreign_bfloat16(raw):
             raw = Bits(raw).as_array(np)
         raw = from_python(raw, dtype)
     elif source == "cpu":
         check_numeric(raw, obj, dtype)
+        if copy is False and not raw.dtype.isnative:
+            raise ValueError(
+                f"`copy=False` cannot be kept: the bytes of {raw.dtype} must be brought into another order"
+            )
+        raw = in_native_order(raw)
     xp = devices.namespace(device)
     if source != device:
         if copy is False:
@@ -164,7 +168,8 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     Returns
     -------
     Tensor
-        Of the shape and dtype of x, whose memory it shares.
+        Of the shape and dtype of x, whose memory it shares. What is read-only there, or has several elements in one place,
+        as PyTorch's `expand` gives, cannot be written to.
 
     Examples
     --------
@@ -187,7 +192,7 @@ def _floating(dtype: DType) -> Any:
 
 
 def _create(name: str, device: str | None, requires_grad: bool, *args: Any, dtype: DType, **kwargs: Any) -> Tensor:
-    check_dtype(dtype)
+    dtype = as_dtype(dtype)
     device = devices.canonical(device)
     xp = devices.namespace(device)
     try:
@@ -231,7 +236,9 @@ def arange(
         number(label, value)
     if not step:
         raise ValueError(f"`step` must not be 0, got {step} from {start} to {stop}")
-    if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
+    if dtype is not None:
+        dtype = as_dtype(dtype)
+    elif any(isinstance(v, float) for v in (start, stop, step)):
         dtype = dtypes.get_default_dtype()
     start, stop = (0, start) if stop is None else (start, stop)
     if dtype is None or not dtypes.is_real_floating(dtype):

@@ -132,6 +132,18 @@ def floats_win(xp: Any, x1: Any, x2: Any) -> tuple[Any, Any]:
     return x1, x2
 
 
+def promotable(xp: Any, *arrays: Any) -> list[Any]:
+    """float16 and bfloat16, which NumPy has no common dtype for, in float32."""
+    if len({a.dtype for a in arrays if hasattr(a, "dtype") and is_half(a.dtype)}) < 2:
+        return list(arrays)
+    return widened(xp, *arrays)
+
+
+def widened(xp: Any, *arrays: Any) -> list[Any]:
+    """Half precision in float32: NumPy's sort leaves bfloat16 with NaN as it was."""
+    return [xp.astype(a, xp.float32) if hasattr(a, "dtype") and is_half(a.dtype) else a for a in arrays]
+
+
 def unary(
     name: str,
     meaning: str,
@@ -435,6 +447,9 @@ def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = N
     """
     if type(min) in INEXACT or type(max) in INEXACT:
         x = _floats(xp, x)
+    for bound in min, max:
+        x = floats_win(xp, x, bound)[0]
+    min, max = (floats_win(xp, x, bound)[1] for bound in (min, max))
     y = _clip(xp, x, min, max)
 
     def grad_x(g: Any) -> Any:
@@ -465,12 +480,13 @@ def _next_half(xp: Any, x1: Any, x2: Any) -> Any:
 
 
 def _nextafter(xp: Any, x1: Any, x2: Any, /) -> Any:
+    x1, x2 = floats_win(xp, x1, x2)
     like = x1 if hasattr(x1, "dtype") else x2
     if not is_half(like.dtype):
         return xp.nextafter(x1, x2), None
     x1, x2 = (x if hasattr(x, "dtype") else xp.full_like(like, x) for x in (x1, x2))
     if x1.dtype != x2.dtype:
-        return xp.nextafter(*(xp.astype(x, xp.float32) if is_half(x.dtype) else x for x in (x1, x2))), None
+        return xp.nextafter(*widened(xp, x1, x2)), None
     x1, x2 = xp.broadcast_arrays(x1, x2)
     return _next_half(xp, x1, x2), None
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..device import devices, dtypes
 from ..tape.autograd import primitive
 from ..tape.tensor import Tensor, ValuesAndIndices, device_of, innermost, wrap
-from .elementwise import INEXACT, _operands, floats_win, unbroadcast
+from .elementwise import INEXACT, _operands, floats_win, promotable, unbroadcast, widened
 from .info import result_type
 from .spellings import DIM, spelled
 from .sums import is_half
@@ -219,18 +219,6 @@ def _setitem(xp: Any, x: Any, value: Any, /, *, key: Any) -> Any:
     return out, (grad_x, grad_value)
 
 
-def _promotable(xp: Any, *arrays: Any) -> list[Any]:
-    """float16 and bfloat16, which NumPy has no common dtype for, in float32."""
-    if len({a.dtype for a in arrays if hasattr(a, "dtype") and is_half(a.dtype)}) < 2:
-        return list(arrays)
-    return _ordered(xp, *arrays)
-
-
-def _ordered(xp: Any, *arrays: Any) -> list[Any]:
-    """Half precision in float32: NumPy's sort leaves bfloat16 with NaN as it was."""
-    return [xp.astype(a, xp.float32) if hasattr(a, "dtype") and is_half(a.dtype) else a for a in arrays]
-
-
 @primitive
 def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
     """A choice between x₁, where the condition holds, and x₂, elsewhere.
@@ -261,7 +249,7 @@ def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
         if not hasattr(x1, "dtype") and not hasattr(x2, "dtype"):
             x1 = xp.asarray(x1, dtype=dtypes.native(xp, result_type(x1, x2)), device=condition.device)
     x1, x2 = floats_win(xp, x1, x2)
-    wide1, wide2 = _promotable(xp, x1, x2)
+    wide1, wide2 = promotable(xp, x1, x2)
     y = xp.where(condition, wide1, wide2)
 
     def branch(like: Any, mask: Any) -> Any:
@@ -335,7 +323,7 @@ def searchsorted(
     >>> weft.searchsorted(weft.tensor([1.0, 2.0, 3.0]), weft.tensor([2.0, 2.5]))
     tensor([1, 2])
     """
-    x1, x2 = _ordered(xp, x1, x2)
+    x1, x2 = widened(xp, x1, _element_of(xp, x2, x1))
     return xp.searchsorted(x1, x2, side=side, sorter=innermost(sorter)), None
 
 
@@ -365,7 +353,7 @@ def argsort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, sta
     >>> weft.argsort(weft.tensor([3, 1, 2]))
     tensor([1, 2, 0])
     """
-    (x,) = _ordered(xp, x)
+    (x,) = widened(xp, x)
     if not descending:
         return xp.argsort(x, axis=axis, stable=stable), None
     # NumPy knows no `descending`. Equal elements keep their order: sort the reversed array and mirror the positions.
@@ -437,7 +425,7 @@ COUNTS = ("counts", "how often each is in x", "[1, 2]")
 def _unique(name: str, meaning: str, *others: tuple[str, str, str]) -> Callable[[Tensor], Any]:
     def function(x: Tensor, /) -> Any:
         xp = devices.namespace_of(x.data)
-        found: Any = getattr(xp, name)(*_ordered(xp, x.data))
+        found: Any = getattr(xp, name)(*widened(xp, x.data))
         if found[0].dtype != x.data.dtype:
             found = found._replace(values=xp.astype(found.values, x.data.dtype))
         return type(found)(*[wrap(f, x.device) for f in found])
@@ -476,10 +464,14 @@ def isin(xp: Any, x1: Any, x2: Any, /, *, invert: bool = False) -> Any:
     >>> weft.isin(weft.tensor([1, 2, 3]), weft.tensor([2, 4]))
     tensor([False,  True, False])
     """
-    half = next((x.dtype for x in (x1, x2) if hasattr(x, "dtype") and is_half(x.dtype)), None)
-    if half is not None:
-        x1, x2 = _ordered(xp, *(x if hasattr(x, "dtype") else xp.asarray(x, dtype=half) for x in (x1, x2)))
+    x1, x2 = widened(xp, _element_of(xp, x1, x2), _element_of(xp, x2, x1))
     return xp.isin(x1, x2, invert=invert), None
+
+
+def _element_of(xp: Any, x: Any, other: Any) -> Any:
+    """Python numbers as the floating-point dtype of the other holds them: what holds 0.1 has 0.1 in it."""
+    is_number = type(x) in (int, float, list) and hasattr(other, "dtype") and dtypes.is_real_floating(other.dtype)
+    return xp.asarray(x, dtype=other.dtype) if is_number else x
 
 
 unique_all = _unique("unique_all", "Distinct values, where they are, and how often", INDICES, INVERSE, COUNTS)

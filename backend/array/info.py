@@ -144,11 +144,12 @@ def isdtype(dtype: DType, kind: str | np.dtype | type | tuple[str | np.dtype | t
     for k in kinds:
         if isinstance(k, str) and k not in KINDS:
             raise ValueError(f"`kind` must be one of {', '.join(map(repr, KINDS))}, or a dtype, got {k!r}")
-    if str(np.dtype(dtype)) == "bfloat16":  # a dtype that NumPy does not know
+    dtype = as_dtype(dtype)
+    if str(dtype) == "bfloat16":  # a dtype that NumPy does not know
         return any(
             k in ("real floating", "numeric") or (not isinstance(k, str) and np.dtype(k) == dtype) for k in kinds
         )
-    return np.isdtype(np.dtype(dtype), kinds if isinstance(kind, tuple) else kind)
+    return np.isdtype(dtype, kinds if isinstance(kind, tuple) else kind)
 
 
 def can_cast(from_: DType | Tensor, to: DType, /) -> bool:
@@ -171,7 +172,7 @@ def can_cast(from_: DType | Tensor, to: DType, /) -> bool:
     >>> weft.can_cast(weft.float32, weft.float64), weft.can_cast(weft.float32, weft.int32)
     (True, False)
     """
-    return np.can_cast(_dtype(from_), np.dtype(to))
+    return np.can_cast(_dtype(from_), as_dtype(to))
 
 
 def result_type(*arrays_and_dtypes: Tensor | DType | complex) -> np.dtype:

@@ -20,7 +20,7 @@ from ..tape.tensor import Axes, DType, Tensor, innermost
 from . import elementwise, reductions
 from .creation import eye, zeros_like
 from .decompositions import SlogDet, cholesky, eigh, eigvalsh, floating, qr, svd, svdvals
-from .elementwise import unbroadcast
+from .elementwise import floats_win, promotable, unbroadcast
 from .info import finfo
 from .manipulation import expand_dims, matrix_transpose, moveaxis
 from .products import matmul, tensordot, vecdot
@@ -277,9 +277,11 @@ def cross(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     >>> weft.linalg.cross(weft.tensor([1.0, 0.0, 0.0]), weft.tensor([0.0, 1.0, 0.0]))
     tensor([0., 0., 1.])
     """
-    return xp.linalg.cross(x1, x2, axis=axis), (
-        lambda g: unbroadcast(xp, xp.linalg.cross(x2, g, axis=axis), x1),
-        lambda g: unbroadcast(xp, xp.linalg.cross(g, x1, axis=axis), x2),
+    x1, x2 = floats_win(xp, x1, x2)
+    a, b = promotable(xp, x1, x2)
+    return xp.linalg.cross(a, b, axis=axis), (
+        lambda g: unbroadcast(xp, xp.linalg.cross(b, g, axis=axis), x1),
+        lambda g: unbroadcast(xp, xp.linalg.cross(g, a, axis=axis), x2),
     )
 
 

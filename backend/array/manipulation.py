@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..device import dtypes
-from ..device.numeric import check_dtype
+from ..device.numeric import as_dtype
 from ..device.options import integer
 from ..tape.autograd import primitive
 from ..tape.tensor import Axes, DType, Operand, Tensor
@@ -621,6 +621,6 @@ def astype(x: Tensor, dtype: DType, /, *, copy: bool = True, device: str | None 
     >>> weft.astype(weft.tensor([1.7, -1.7]), weft.int32)
     tensor([ 1, -1], dtype=int32)
     """
-    check_dtype(dtype)
+    dtype = as_dtype(dtype)
     y = x if not copy and x.dtype == dtype else _astype(x, dtype=dtype, copy=copy)
     return y if device is None else y.to(device)

@@ -18,8 +18,8 @@ from ..device.numeric import as_dtype
 from ..device.options import integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
-from ..tape.sharing import View, changed, root_of, views_of
-from ..tape.tensor import Axes, DType, Operand, Tensor, from_python, innermost, wrap
+from ..tape.sharing import changed, root_of, views_of
+from ..tape.tensor import Axes, DType, Operand, Tensor, device_of, from_python, innermost, wrap
 from ..tape.watching import tell_written
 from . import elementwise, indexing, linalg, manipulation, products, reductions
 from .creation import asarray
@@ -98,7 +98,8 @@ def _unary(f: Callable, name: str) -> Callable:
 
 def _rebinds(x: Tensor, other: Any = None) -> bool:
     """Whether an in-place operation must leave the memory alone because something recorded may need it."""
-    if type(x._kin) is View and any(n > 1 and not step for n, step in zip(x.shape, getattr(x.data, "strides", ()))):
+    strides = getattr(x.data, "strides", ())
+    if 0 in strides and x.data.size and any(n > 1 and not step for n, step in zip(x.shape, strides)):
         raise RuntimeError(
             f"several elements of this view of shape {x.shape} share one place in memory (it was broadcast), and "
             "cannot be changed in place; use .clone()"
@@ -179,7 +180,7 @@ def _getitem(self: Tensor, key: Any, /) -> Tensor:
 def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
     key = indexing.raw_key(key, self)
     if not isinstance(value, Tensor) and type(value) not in NUMBERS:
-        _check_values(value)
+        value = _values(value, self.device)
     if _rebinds(self, value):
         _replace(self, indexing._setitem(self, value, key=key))
     elif isinstance(self.data, Tensor):
@@ -191,10 +192,12 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
             tell_written(self, value, key)
 
 
-def _check_values(x: Any) -> None:
-    """TypeError unless these are numbers, which a Tensor can hold."""
+def _values(x: Any, device: str) -> Any:
+    """What to write, or a TypeError unless these are numbers, which a Tensor can hold; other libraries' arrays as Tensors."""
     if isinstance(x, np.ndarray | np.generic) or not devices.is_array(x):
         from_python(x)
+        return x
+    return asarray(x) if device_of(x) != "cpu" else asarray(x, device=device)
 
 
 def _iter(self: Tensor) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..device.gemm import gemm
 from ..tape.autograd import primitive
-from .elementwise import unbroadcast
+from .elementwise import floats_win, promotable, unbroadcast
 from .manipulation import inverse_permutation
 from .spellings import DIM, spelled
 
@@ -44,6 +44,7 @@ def matmul(xp: Any, x1: Any, x2: Any, /) -> Any:
     >>> weft.matmul(weft.tensor([[1.0, 2.0], [3.0, 4.0]]), weft.tensor([1.0, 1.0]))
     tensor([3., 7.])
     """
+    x1, x2 = floats_win(xp, x1, x2)
     y = gemm(xp, x1, x2)
     a = x1 if x1.ndim > 1 else x1[None, :]
     b = x2 if x2.ndim > 1 else x2[:, None]
@@ -91,6 +92,8 @@ def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     tensor(11.)
     """
 
+    x1, x2 = floats_win(xp, x1, x2)
+
     def pull(g: Any, other: Any, like: Any) -> Any:
         return unbroadcast(xp, xp.expand_dims(g, axis=axis) * other, like)
 
@@ -126,6 +129,8 @@ def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], 
     >>> weft.tensordot(weft.ones((2, 3)), weft.ones((4, 3)), axes=((1,), (1,))).shape
     (2, 4)
     """
+    x1, x2 = floats_win(xp, x1, x2)
+    wide1, wide2 = promotable(xp, x1, x2)
     if isinstance(axes, int):
         over1, over2 = list(range(x1.ndim - axes, x1.ndim)), list(range(axes))
     else:
@@ -133,17 +138,17 @@ def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], 
     free1 = [i for i in range(x1.ndim) if i not in over1]
     free2 = [i for i in range(x2.ndim) if i not in over2]
 
-    def back(grad: Any, order: list) -> Any:
-        return xp.permute_dims(grad, inverse_permutation(order))
+    def back(grad: Any, order: list, like: Any) -> Any:
+        return unbroadcast(xp, xp.permute_dims(grad, inverse_permutation(order)), like)
 
     def grad_x1(g: Any) -> Any:  # axes: free of x1, then the summed ones in the order of over2 sorted
         summed = sorted(range(len(over2)), key=over2.__getitem__)
-        grad = xp.tensordot(g, x2, axes=(list(range(len(free1), g.ndim)), free2))
-        return back(grad, free1 + [over1[i] for i in summed])
+        grad = xp.tensordot(g, wide2, axes=(list(range(len(free1), g.ndim)), free2))
+        return back(grad, free1 + [over1[i] for i in summed], x1)
 
     def grad_x2(g: Any) -> Any:
         summed = sorted(range(len(over1)), key=over1.__getitem__)
-        grad = xp.tensordot(x1, g, axes=(free1, list(range(len(free1)))))
-        return back(grad, [over2[i] for i in summed] + free2)
+        grad = xp.tensordot(wide1, g, axes=(free1, list(range(len(free1)))))
+        return back(grad, [over2[i] for i in summed] + free2, x2)
 
-    return xp.tensordot(x1, x2, axes=axes), (grad_x1, grad_x2)
+    return xp.tensordot(wide1, wide2, axes=axes), (grad_x1, grad_x2)

@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..array.sums import paired
 from ..device.parallel import parallel_for
 from ..nn import convolution as primitives
 from ..nn.convolution import Geometry, convolution, geometry, transposed, transposed_geometry
 from . import aligned
 from .blocks import CPU_FLOATS
-from .lowering import TILE_BYTES, Columns, Lowering, Planar, Pointwise, shares_padding
+from .lowering import Columns, Lowering, Planar, Pointwise, shares_padding
 from .winograd import Winograd
 
+TERMS = 1 << 7  # of a bias's gradient that are added one after the other: more would drift
 PARTIAL_BYTES = 1 << 25  # of partial sums of a weight's gradient
 
 
@@ -145,17 +147,22 @@ class Host:
     @staticmethod
     def bias_gradient(g: np.ndarray) -> np.ndarray:
         """Σ over images and pixels: of a few images first, whatever the number of threads, which also rounds less."""
+        n, o, h, w = g.shape
+        if g.flags.c_contiguous:
+            return paired(np.add.reduce(g.reshape(n, o, h * w), -1), 0)
         last = g.transpose(0, 2, 3, 1)
-        n, _, w, o = last.shape
-        step = max(1, TILE_BYTES * n // max(1, last.nbytes))
+        step = max(1, TERMS // max(1, h))
         rows = np.empty((-(-n // step), w, o), g.dtype)
 
         def run(start: int, stop: int) -> None:
             for i in range(start, stop):
-                np.add.reduce(last[i * step : (i + 1) * step], axis=(0, 1), out=rows[i])
+                if h <= TERMS:
+                    np.add.reduce(last[i * step : (i + 1) * step], axis=(0, 1), out=rows[i])
+                else:
+                    rows[i] = paired(last[i], 0)
 
         parallel_for(run, len(rows))
-        return np.add.reduce(rows, axis=(0, 1))
+        return paired(rows, (0, 1))
 
 
 class Phase(NamedTuple):

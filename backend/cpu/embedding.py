@@ -14,10 +14,10 @@ RUN = 32  # an index used more often than this has a `sum` of its own; the other
 
 
 @primitives.embedding.on("cpu")
-def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
+def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> Any:
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         out = np.empty_like(weight) if into[1] is None else into[1]
-        _scatter_sum(out, indices.reshape(-1), g.reshape(indices.size, weight.shape[1]))
+        _scatter_sum(out, indices.reshape(-1), g.reshape(indices.size, weight.shape[1]), means=scale_grad_by_freq)
         if padding_idx is not None:
             out[padding_idx] = 0
         return None, out
@@ -39,11 +39,16 @@ def scatter_add(values: Any, indices: Any, /, *, size: int, axis: int) -> Any:
     return out, (lambda g: g.take(indices, axis), None)
 
 
-def _scatter_sum(out: Any, indices: Any, g: Any) -> None:
-    """out[v] = Σ g[i] over the i where indices[i] = v, in the order of i. `np.add.at` takes three times as long."""
-    if is_half(g.dtype):
-        wide = np.empty(out.shape, np.float32)
-        _scatter_sum(wide, indices, g.astype(np.float32))
+def _scatter_sum(out: Any, indices: Any, g: Any, means: bool = False) -> None:
+    """out[v] = Σ g[i], or the mean, over the i where indices[i] = v, in the order of i.
+
+    `np.add.at` takes three times as long.
+    """
+    if is_half(g.dtype) or means:
+        wide = np.empty(out.shape, np.float32 if is_half(g.dtype) else g.dtype)
+        _scatter_sum(wide, indices, g.astype(wide.dtype))
+        if means:
+            wide /= np.maximum(np.bincount(indices, minlength=len(out)), 1)[:, None].astype(wide.dtype)
         out[...] = wide
         return
     out[...] = 0

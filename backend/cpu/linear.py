@@ -14,6 +14,8 @@ from ..nn import linear as primitives
 from ..tape.autograd import in_float32
 from .blocks import CPU_FLOATS, ones
 
+MANY = 1 << 14  # rows: BLAS adds their products one after the other, and drifts by 1 % over millions
+
 
 @primitives.linear.on("cpu")
 def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None = None) -> Any:
@@ -32,7 +34,7 @@ def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None =
         if activation is not None:
             g = pulls[0](g)
         grad_x = g.dot(weight) if need[0] else None
-        grad_weight = g.T.dot(x, into[1]) if need[1] else None
+        grad_weight = (g.T.dot(x, into[1]) if len(g) <= MANY else _product(g, x, into[1])) if need[1] else None
         grad_bias = column_sums(g, into[2]) if bias is not None and need[2] else None
         return grad_x, grad_weight, grad_bias
 
@@ -54,6 +56,18 @@ def _as_matrices(x: Any, weight: Any, bias: Any, activation: str | None) -> Any:
         return None if grad_x is None else grad_x.reshape(x.shape), *others
 
     return y.reshape(*x.shape[:-1], len(weight)), vjp
+
+
+def _product(g: Any, x: Any, out: Any) -> Any:
+    """gᵀ x over many rows: of parts of fixed size, added up in float64."""
+    part = 1 << (12 if g.shape[1] * x.shape[1] > 64 else 10)
+    total = np.zeros((g.shape[1], x.shape[1]))
+    for i in range(0, len(g), part):
+        total += g[i : i + part].T.dot(x[i : i + part])
+    if out is None:
+        return total.astype(x.dtype)
+    out[...] = total
+    return out
 
 
 def column_sums(g: Any, out: Any) -> Any:

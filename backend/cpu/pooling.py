@@ -34,6 +34,10 @@ def max_pool2d(
     down, across = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
     if not down.output or not across.output:
         return NotImplemented
+    if is_half(x.dtype) and not (_disjoint(down) and _disjoint(across)):  # gradients of a pixel are added up
+        how = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+        how |= {"dilation": dilation, "ceil_mode": ceil_mode}
+        return in_float32(lambda xp, x, **how: max_pool2d(x, **how), np, (x,), how)
     y = _like(x, (*x.shape[:2], down.output, across.output))
     rows = _like(x, (*x.shape[:2], _extent(down), across.output))  # maxima of every row's windows
 

@@ -13,12 +13,24 @@ from . import replaces
 
 
 @replaces(primitives.embedding)
-def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
+def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> Any:
     if weight.dtype not in FLOATS or indices.dtype.kind not in "iu":
         return NotImplemented
     rows = weight.shape[0]
 
+    def mean(g: Any, out: Any) -> Any:
+        xp = library_of(g)
+        sums = kernels.backward(xp.astype(g, xp.float32), indices, rows, padding_idx=padding_idx)
+        counts = kernels.backward(xp.ones((*indices.shape, 1), dtype=xp.float32), indices, rows)
+        sums /= xp.maximum(counts, xp.ones_like(counts))
+        if out is None:
+            return xp.astype(sums, g.dtype)
+        out[...] = sums
+        return out
+
     def vjp(g: Any, need: Any, into: Any) -> tuple:
+        if scale_grad_by_freq:
+            return None, mean(g, into[1]) if need[1] else None
         return None, kernels.backward(g, indices, rows, padding_idx=padding_idx, out=into[1]) if need[1] else None
 
     return kernels.forward(indices, weight), vjp

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import dtypes
 
-__all__ = ["Bits", "exported"]
+__all__ = ["Bits", "exported", "is_foreign_bfloat16"]
 
 UINT, BFLOAT = 1, 4  # DLDataTypeCode
 DTYPE = 20  # bytes of a DLTensor before its dtype: a pointer, a device of two ints, and ndim
@@ -48,17 +48,35 @@ class Bits:
         return self.source.__dlpack_device__()
 
     def as_array(self, xp: Any) -> Any:
-        """The array of a namespace over the same memory."""
+        """The array of a namespace over the same memory; not to be written to where elements share a place in it."""
         array = xp.from_dlpack(self)
-        return array.view(dtypes.bfloat16) if self.is_bfloat16 else array
+        array = array.view(dtypes.bfloat16) if self.is_bfloat16 else array
+        if 0 in getattr(array, "strides", ()) and array.size:
+            if not isinstance(array, np.ndarray):  # CuPy's know no such thing
+                return array.copy()
+            array.flags.writeable = False
+        return array
+
+
+def is_foreign_bfloat16(x: Any) -> bool:
+    """Whether this is another library's array of a dtype that NumPy cannot read."""
+    return hasattr(x, "__dlpack__") and str(getattr(x, "dtype", "")).endswith("bfloat16") and not hasattr(x, "strides")
 
 
 def exported(array: Any, **options: Any) -> Any:
-    """The capsule of an array. What a consumer cannot take (steps backwards, read-only memory) is copied first."""
-    if type(array) is np.ndarray and options.get("copy") is None:
-        is_marked = options.get("max_version", (0,))[0] >= 1  # from version 1 on a capsule can say that it is read-only
-        if min(array.strides, default=0) < 0 or not (array.flags.writeable or is_marked):
+    """The capsule of an array. What a consumer would take amiss is copied first, or with `copy=False` a BufferError.
+
+    That is: steps backwards, at which PyTorch ends the process; several elements in one place, or read-only memory, which
+    it writes to whatever the capsule says.
+    """
+    strides = getattr(array, "strides", ())
+    steps_back = min(strides, default=0) < 0
+    if options.get("copy") is None:
+        is_read_only = isinstance(array, np.ndarray) and not array.flags.writeable
+        if steps_back or is_read_only or (0 in strides and array.size):
             array = array.copy()
+    elif steps_back and options["copy"] is False:
+        raise BufferError(f"`copy=False` cannot be kept: the tensor has steps backwards in memory, strides {strides}")
     if dtypes.of(array) != dtypes.bfloat16:
         return array.__dlpack__(**options)
     capsule = array.view(np.uint16).__dlpack__(**options)

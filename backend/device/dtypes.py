@@ -112,9 +112,12 @@ _KINDS = {"f": "f", "c": "c", "b": "i", "i": "i", "u": "i"}
 
 def native(xp: Any, dtype: Any) -> Any:
     """The namespace's own object for a dtype (None stays None): some libraries accept no NumPy dtypes."""
-    if dtype is None or xp is np or not isinstance(dtype, np.dtype | type):
+    if dtype is None or not isinstance(dtype, np.dtype | type | str | list | tuple):
         return dtype
-    return getattr(xp, np.dtype(dtype).name, dtype)  # CuPy takes ml_dtypes' bfloat16, and has no name for it
+    found = as_dtype(dtype)
+    return (
+        found if xp is np else getattr(xp, found.name, found)
+    )  # CuPy takes ml_dtypes' bfloat16, and has no name for it
 
 
 def of(raw: Any) -> np.dtype:

@@ -18,35 +18,38 @@ def is_numeric(dtype: np.dtype) -> bool:
 
 
 def as_dtype(dtype: Any) -> np.dtype:
-    """The NumPy dtype of a name or a type, or TypeError."""
+    """The dtype of a name, a type or one of NumPy's, in this machine's byte order; TypeError if it holds no numbers."""
     try:
-        return np.dtype(dtype)
+        found = None if dtype is None else np.dtype(dtype)
     except TypeError:
-        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {dtype!r}") from None
+        found = None
+    if found is None or not is_numeric(found):
+        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {found or repr(dtype)}")
+    return found if found.isnative else found.newbyteorder("=")
 
 
-def check_dtype(dtype: Any) -> None:
-    """TypeError if `dtype` is one of NumPy's that holds no numbers; those of other libraries pass."""
-    if dtype is None or (
-        isinstance(dtype, np.dtype | np.generic | type | str) and not is_numeric(dtype := as_dtype(dtype))
-    ):
-        raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {dtype}")
+def in_native_order(array: np.ndarray) -> np.ndarray:
+    """Itself, or a copy if its bytes are in the order of another kind of machine, which kernels would misread."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 # What operations are given beside Tensors, nearly always: numbers, shapes and axes.
 PLAIN = frozenset({float, int, bool, complex, tuple, type(None)})
 
 
-def check_operand(name: str, x: Any) -> None:
-    """TypeError unless the operation `name` can take x, which is no Tensor."""
+def operand(name: str, x: Any) -> Any:
+    """What the operation `name` takes for x, which is no Tensor; TypeError unless it can."""
     if type(x) in PLAIN:
-        return
+        return x
     if isinstance(x, np.ndarray):
         check_numeric(x, x)
-        return
+        return in_native_order(x)
+    if isinstance(x, np.generic) and is_numeric(x.dtype):
+        return x.item()  # as operators take it: no dtype to be promoted to
     dtype = np.asarray(x).dtype if isinstance(x, list) else getattr(x, "dtype", None)
     if dtype is None or (isinstance(dtype, np.dtype) and not is_numeric(dtype)):
         raise TypeError(f"`{name}` needs a weft.Tensor (weft.asarray makes one), got {_described(np.asarray(x), x)}")
+    return x
 
 
 def read_numeric(given: Any, dtype: Any = None) -> np.ndarray:
@@ -62,7 +65,7 @@ def read_numeric(given: Any, dtype: Any = None) -> np.ndarray:
             raise
         array = np.empty(0, object)
     check_numeric(array, given, dtype)
-    return array if type(array) is np.ndarray else np.asarray(array)
+    return in_native_order(array if type(array) is np.ndarray else np.asarray(array))
 
 
 def check_numeric(array: np.ndarray, given: Any, dtype: Any = None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..array.random import default_generator
 from ..device.devices import namespace_of
-from ..tape.autograd import _mode, _record, _retuple, count_special, enable_grad, run
+from ..tape.autograd import _mode, _record, _retuple, count_special, enable_grad, is_half_gradient, run, wide_sum
 from ..tape.tensor import Tensor, innermost, wrap
 
 __all__ = ["checkpoint", "grad", "value_and_grad"]
@@ -221,13 +221,22 @@ class Gradients:
 
     def __init__(self) -> None:
         self.gradients: dict[int, Any] = {}
+        self.halves: dict[int, Any] = {}  # dtypes of those that are added up in float32
 
     def add(self, leaf: Tensor, g: Any, others: Any) -> None:
         key = id(leaf)
-        self.gradients[key] = self.gradients[key] + g if key in self.gradients else g
+        if key not in self.gradients:
+            self.gradients[key] = g
+        elif is_half_gradient(g):
+            self.gradients[key], self.halves[key] = wide_sum(self.gradients[key], g), g.dtype
+        else:
+            self.gradients[key] = self.gradients[key] + g
 
     def get(self, leaf: Tensor, otherwise: Callable = lambda _: None) -> Any:
-        return self.gradients[id(leaf)] if id(leaf) in self.gradients else otherwise(leaf.data)
+        if id(leaf) not in self.gradients:
+            return otherwise(leaf.data)
+        found, half = self.gradients[id(leaf)], self.halves.get(id(leaf))
+        return found if half is None else namespace_of(found).astype(found, half)
 
 
 def _lower(raw: Any, device: str) -> Tensor:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..array.sums import total
 from ..device.gemm import gemm
 from ..tape.autograd import primitive
 
@@ -176,7 +177,7 @@ class Generic:
         return xp.reshape(grad, (g.shape[1], x.shape[1] // where.groups, *where.kernel))
 
     def bias_gradient(self, g: Any) -> Any:
-        return self.xp.sum(g, axis=(0, 2, 3))
+        return total(self.xp, g, (0, 2, 3))
 
     def _rows(self, weight: Any, where: Geometry) -> Any:
         """(G, O/G, C/G·KH·KW)"""

@@ -33,10 +33,13 @@ def check_indices(indices: Any, count: int) -> None:
 
 
 @primitive(moves=True)
-def embedding(xp: Any, indices: Any, weight: Any, /, *, padding_idx: int | None = None) -> Any:
+def embedding(
+    xp: Any, indices: Any, weight: Any, /, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+) -> Any:
     """y[…, :] = weight[indices[…], :] for weight (V, D); the row `padding_idx` receives no gradient.
 
-    grad_weight[v] = Σ of the g[…, :] whose index is v, added in their order: the result is the same every time.
+    grad_weight[v] = Σ of the g[…, :] whose index is v, added in their order: the result is the same every time. With
+    `scale_grad_by_freq` their mean, rounded once.
 
     >>> table = weft.tensor([[1.0, 2.0], [3.0, 4.0]])
     >>> weft.backend.nn.embedding.embedding(weft.tensor([1, 1, 0]), table)
@@ -54,6 +57,10 @@ def embedding(xp: Any, indices: Any, weight: Any, /, *, padding_idx: int | None 
             hot = hot & (flat != padding_idx)
         wide = xp.float32 if is_half(g.dtype) else g.dtype
         rows_of_g = xp.astype(xp.reshape(g, (flat.shape[0], width)), wide)
-        return xp.astype(xp.matmul(xp.astype(hot, wide), rows_of_g), g.dtype)
+        sums = xp.matmul(xp.astype(hot, wide), rows_of_g)
+        if scale_grad_by_freq:
+            counts = xp.sum(xp.astype(hot, wide), axis=1, keepdims=True)
+            sums = sums / xp.where(counts > 0, counts, xp.ones_like(counts))
+        return xp.astype(sums, g.dtype)
 
     return xp.reshape(xp.take(weight, flat, axis=0), (*indices.shape, width)), (None, grad_weight)

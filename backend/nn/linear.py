@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..array.sums import total
 from ..device.gemm import gemm
 from ..tape.autograd import primitive
 from .activation import gelu, relu
@@ -34,7 +35,7 @@ def linear(xp: Any, x: Any, weight: Any, bias: Any = None, /, *, activation: str
         x2 = xp.reshape(x, (g2.shape[0], x.shape[-1]))
         grad_x = gemm(xp, g, weight) if need[0] else None
         grad_weight = gemm(xp, xp.matrix_transpose(g2), x2) if need[1] else None
-        grad_bias = xp.sum(g2, axis=0) if bias is not None and need[2] else None
+        grad_bias = total(xp, g2, 0) if bias is not None and need[2] else None
         return grad_x, grad_weight, grad_bias
 
     return y, vjp

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..array.sums import FEW, total
 from ..device.gemm import gemm
 from ..tape.autograd import primitive
 
@@ -172,8 +173,18 @@ def adaptive_avg_pool2d(xp: Any, x: Any, /, *, output_size: Pair) -> Any:
     y = A x Bᵀ and grad_x = Aᵀ g B.
     """
     a, b = (xp.astype(xp.asarray(_averages(n, o)), x.dtype) for n, o in zip(x.shape[2:], output_size))
-    y = gemm(xp, gemm(xp, a, x), xp.matrix_transpose(b))
+    y = xp.matrix_transpose(_means(xp, xp.matrix_transpose(_means(xp, x, b)), a))
     return y, (lambda g: gemm(xp, gemm(xp, xp.matrix_transpose(a), g), b),)
+
+
+def _means(xp: Any, x: Any, averages: Any) -> Any:
+    """x Aᵀ; long windows one by one, since products drift."""
+    output, n = averages.shape
+    if n <= FEW * output:
+        return gemm(xp, x, xp.matrix_transpose(averages))
+    windows = [(i * n // output, -(-(i + 1) * n // output)) for i in range(output)]
+    means = [total(xp, x[..., start:end], -1, keepdims=True) / (end - start) for start, end in windows]
+    return xp.concat(means, axis=-1)
 
 
 def _averages(size: int, output: int) -> np.ndarray:

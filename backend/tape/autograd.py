@@ -23,7 +23,7 @@ import numpy as np
 
 from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_real_floating
-from ..device.numeric import PLAIN, check_operand
+from ..device.numeric import PLAIN, operand
 from . import sharing
 from .explain import REFUSALS, explained
 from .sharing import View, last, link
@@ -247,9 +247,7 @@ def primitive(
             args, rounded = _mode.cast(call, args)
         for a in args:
             if not isinstance(a, Tensor):
-                if type(a) not in PLAIN:
-                    check_operand(name, a)
-                raw.append(a)
+                raw.append(a if type(a) in PLAIN else operand(name, a))
                 parents.append(None)
                 continue
             raw.append(a.data)
@@ -515,7 +513,7 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     data = root.data
     if grad is not None:
         if not isinstance(grad, Tensor):
-            check_operand("backward", grad)
+            grad = operand("backward", grad)
         try:
             grad = namespace_of(data).asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=data.dtype)
         except REFUSALS as error:
@@ -529,7 +527,11 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     else:
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
     sink = _accumulate_noted if special and _mode.leaves is not None else _accumulate
-    run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+    try:
+        run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+    finally:
+        if _wide:
+            _wide.clear()
 
 
 @functools.cache
@@ -542,10 +544,13 @@ def _one(dtype: Any) -> np.ndarray:
 
 def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
     """Add a gradient to `leaf.grad`; the first one of a step goes into the optimizer's arena, if there is one."""
-    if leaf.grad is not None:
-        leaf.grad.data += g
-        if leaf.grad._saved:
-            sharing.changed(leaf.grad.data)
+    if leaf._grad is not None:
+        if is_half_gradient(g):
+            _add_half(leaf._grad, g)
+        else:
+            leaf._grad.data += g
+        if leaf._grad._saved:
+            sharing.changed(leaf._grad.data)
         return
     if isinstance(leaf, Parameter) and (view := leaf._grad_view) is not None:
         if g is not view:
@@ -557,11 +562,31 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
             if grad is not None and grad._saved:
                 sharing.changed(view)
             grad = leaf._grad_tensor = wrap(view, leaf.device, leaf._depth)
-        leaf.grad = grad
+        leaf._grad = grad
         return
     if others is None or g.dtype != leaf.data.dtype or not _is_alone(g, others):
         g = namespace_of(g).asarray(g, dtype=leaf.data.dtype, copy=True)
-    leaf.grad = wrap(g, leaf.device, leaf._depth)
+    leaf._grad = wrap(g, leaf.device, leaf._depth)
+
+
+def is_half_gradient(g: Any) -> bool:
+    """Whether a gradient is float16 or bfloat16, of which sums stand still soon."""
+    return getattr(g.dtype, "itemsize", 0) == 2 and is_real_floating(g.dtype)
+
+
+def wide_sum(a: Any, b: Any) -> Any:
+    """a + b in float32."""
+    xp = namespace_of(b)
+    return xp.astype(a, xp.float32) + xp.astype(b, xp.float32)
+
+
+_wide: dict[int, tuple[Tensor, Any]] = {}  # gradients of leaves with their sums in float32, within one `backward`
+
+
+def _add_half(grad: Tensor, g: Any) -> None:
+    total = wide_sum(_wide.get(id(grad), (grad, grad.data))[1], g)
+    grad.data[...] = namespace_of(g).astype(total, g.dtype)
+    _wide[id(grad)] = grad, total
 
 
 def leave_to_holder(leaf: Parameter) -> None:
@@ -600,6 +625,7 @@ def run(
     of the step is written straight to where its optimizer wants it.
     """
     pending: dict[Node, Any] = {}
+    halves: dict[Node, Any] = {}  # dtypes of gradients that are added up in float32
     queue: list[tuple[int, Node]] = []
     arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
@@ -618,7 +644,11 @@ def run(
                     heappush(queue, (node.order, node))
                     node = None
                 if to in pending:
-                    pending[to] = pending[to] + g
+                    if is_half_gradient(g):  # rounded once, however many they are
+                        halves[to] = g.dtype
+                        pending[to] = wide_sum(pending[to], g)
+                    else:
+                        pending[to] = pending[to] + g
                 else:
                     pending[to] = g
                     heappush(queue, (to.order, to))
@@ -627,6 +657,8 @@ def run(
         elif queue:
             node = heappop(queue)[1]
             g = pending.pop(node)
+            if node in halves:
+                g = namespace_of(g).astype(g, halves.pop(node))
         else:
             return
         pullback, parents = node.pullback, node.parents
@@ -654,7 +686,7 @@ def run(
             for parent in parents:
                 need.append(parent is not None)
                 view = None
-                if to_arena and isinstance(parent, Parameter) and parent.grad is None:
+                if to_arena and isinstance(parent, Parameter) and parent._grad is None:
                     view = parent._grad_view
                     if view is not None and getrefcount(parent._grad_tensor) != UNHELD:
                         leave_to_holder(parent)

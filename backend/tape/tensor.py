@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, Union, overload
 import numpy as np
 
 from ..device import devices, dlpack, dtypes, markup
-from ..device.numeric import check_numeric, read_numeric
+from ..device.numeric import check_numeric, in_native_order, read_numeric
 
 __all__ = ["Operand", "Parameter", "Tensor", "ValuesAndIndices"]
 
@@ -261,7 +261,8 @@ class Tensor(_Attached):
     Parameters
     ----------
     data : array of any array-API library, Tensor, number or nested sequence of numbers
-        Arrays are kept, not copied (`weft.tensor` copies); Python floats become the default dtype.
+        Arrays are kept, not copied (`weft.tensor` copies), unless their bytes are in another machine's order; Python
+        floats become the default dtype.
     requires_grad : bool, default False
         Record operations on it, so that `backward` can fill `grad`; real floating-point dtypes only.
 
@@ -304,11 +305,11 @@ class Tensor(_Attached):
     tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_depth", "_kin", "_node", "_saved", "data", "device", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_depth", "_grad", "_kin", "_node", "_saved", "data", "device", "requires_grad")
     _is_weft_tensor = True  # told from raw arrays by those who know nothing of this class
 
     data: Any
-    grad: Tensor | None
+    _grad: Tensor | None  # `grad`, which is looked at when it is assigned to
     _node: Any
     _kin: Any  # of a view, what it is of; of what has views, these by id: see `sharing.py`
 
@@ -317,13 +318,14 @@ class Tensor(_Attached):
             data, self.device = innermost(data), data.device
         elif type(data) is np.ndarray:
             check_numeric(data, data)
+            data = in_native_order(data)
             self.device = "cpu"
         else:
             self.device = device_of(data)
             if self.device == "cpu":
                 data = from_python(data)
         self.data = data
-        self.grad = None
+        self._grad = None
         self.requires_grad = False
         self._node = self._kin = None
         self._depth = 0
@@ -378,6 +380,22 @@ class Tensor(_Attached):
         return self.data.ndim
 
     # --- the tape -----------------------------------------------------------------------------------------------------
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` has added up for a leaf, or None; what is assigned must be of the tensor's shape, dtype, device."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: Tensor | None) -> None:
+        if grad is not None:
+            if not isinstance(grad, Tensor):
+                raise TypeError(f"`grad` must be a Tensor (weft.asarray makes one) or None, got {type(grad).__name__}")
+            for what in "shape", "dtype", "device":
+                if (found := getattr(grad, what)) != (own := getattr(self, what)):
+                    error = TypeError if what == "dtype" else ValueError
+                    raise error(f"`grad` must have the tensor's {what} {own}, got {found}; convert it first")
+        self._grad = grad
+
     def detach(self) -> Tensor:
         """The same memory, off the tape.
 
@@ -544,7 +562,7 @@ class Tensor(_Attached):
         }
 
     def __setstate__(self, state: Any) -> None:
-        self.data, self.device, self.grad = state["data"], state["device"], state["grad"]
+        self.data, self.device, self._grad = state["data"], state["device"], state["grad"]
         self.requires_grad = state["requires_grad"]
         self._node, self._kin, self._depth, self._saved = None, None, 0, False
 
@@ -635,7 +653,7 @@ def wrap(raw: Any, device: str, depth: int = 0, node: Any = None) -> Tensor:
     out = _new(Tensor)
     out.data = raw
     out.device = device
-    out.grad = None
+    out._grad = None
     out.requires_grad = node is not None
     out._node = node
     out._kin = None
@@ -689,6 +707,8 @@ def from_python(data: Any, dtype: Any = None) -> np.ndarray:
 def _without_tensors(data: Any) -> Any:
     if isinstance(data, Tensor):
         return data.tolist()
+    if dlpack.is_foreign_bfloat16(data):
+        return dlpack.Bits(data).as_array(np).astype(np.float32)
     if isinstance(data, np.ndarray):
         check_numeric(data, data)
     return [_without_tensors(d) for d in data] if isinstance(data, list | tuple) else data

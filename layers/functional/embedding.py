@@ -17,7 +17,7 @@ from ...backend.device.options import integer, number
 from ...backend.nn import embedding as primitives
 from ...backend.nn.loss import note_outside, read
 from ...backend.tape.sharing import changed
-from ...backend.tape.tensor import Tensor, innermost, wrap
+from ...backend.tape.tensor import Tensor, innermost
 from . import _check as check
 
 __all__ = ["embedding", "one_hot"]
@@ -94,10 +94,8 @@ def embedding(
         number("max_norm", max_norm, 0)
         number("norm_type", norm_type, above=0, infinite=True)
         _limit_norms(weight, input, float(max_norm), float(norm_type))
-    y = primitives.embedding(input, weight, padding_idx=padding_idx)
-    if scale_grad_by_freq:
-        y = y + (y - y.detach()) * (_inverse_counts(input, y) - 1)  # y, with its gradient times the share
-    return y
+    options = {"scale_grad_by_freq": True} if scale_grad_by_freq else {}
+    return primitives.embedding(input, weight, padding_idx=padding_idx, **options)
 
 
 def _limit_norms(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
@@ -117,16 +115,6 @@ def _is_used(xp: Any, indices: Any, rows: int) -> Any:
     if xp is np:
         return np.bincount(indices, minlength=rows) > 0
     return xp.any(indices[:, None] == xp.arange(rows, dtype=indices.dtype, device=indices.device), axis=0)
-
-
-def _inverse_counts(input: Tensor, y: Tensor) -> Tensor:
-    """1 / (how often the index appears), for each index, in a shape that broadcasts with y."""
-    indices = innermost(input)
-    xp = devices.namespace_of(indices)
-    found = xp.unique_all(xp.reshape(indices, (-1,)))
-    counts = xp.take(found.counts, xp.reshape(found.inverse_indices, (-1,)), axis=0)
-    share = 1 / xp.astype(xp.reshape(counts, (*indices.shape, 1)), innermost(y).dtype)
-    return wrap(share, input.device)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

@@ -90,7 +90,9 @@ class TestArena:
     def test_gradient_set_by_hand(self):
         p = weft.Parameter([1.0, 2.0])
         optimizer = optim.SGD([p], lr=1.0)
-        mine = p.grad = weft.asarray(np.array([1.0, -1.0]))  # float64 for a float32 parameter
+        with pytest.raises(TypeError, match="`grad` must have the tensor's dtype float32, got float64"):
+            p.grad = weft.asarray(np.array([1.0, -1.0]))
+        mine = p.grad = weft.tensor([1.0, -1.0])
         optimizer.step()
         assert p.tolist() == [0.0, 3.0]
         assert p.grad is mine

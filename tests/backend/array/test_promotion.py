@@ -218,3 +218,39 @@ def test_gradients_keep_their_dtypes(device):
     assert (h.grad.dtype, b.grad.dtype) == (weft.float16, weft.bfloat16)
     equal(h.grad, [3, 4, 4])
     equal(b.grad, [4, 3, 3])
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+PRODUCTS = {
+    "matmul": weft.matmul, "vecdot": weft.vecdot, "tensordot": lambda a, b: weft.tensordot(a, b, axes=1),
+    "outer": lambda a, b: weft.tensordot(a, b, axes=0), "einsum": lambda a, b: weft.einsum("i,i->", a, b),
+    "cross": weft.linalg.cross, "clip": lambda a, b: weft.clip(a, b, None), "nextafter": weft.nextafter,
+}  # fmt: skip
+
+
+@every_device
+@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("first", [weft.float32, weft.float16, weft.bfloat16, weft.float64], ids=str)
+@pytest.mark.parametrize("second", [weft.int64, weft.int8, weft.float16, weft.bfloat16], ids=str)
+def test_two_dtypes_multiply_as_they_add(name, first, second, device):
+    a, b = of([1.0, 2.0, 3.0], first, device), of([4.0, 1.0, 2.0], second, device)
+    keeps = name == "clip" and not weft.isdtype(second, "integral")  # whose bounds take no part
+    expected = first if keeps else (a + b).dtype
+    got = PRODUCTS[name](a, b)
+    assert got.dtype == expected
+    equal(got, numbers(PRODUCTS[name](a.to(expected), b.to(expected))))
+    if name not in ("clip", "nextafter"):
+        assert PRODUCTS[name](b, a).dtype == expected
+
+
+@every_device
+@pytest.mark.parametrize("name", list(PRODUCTS)[:-2])
+def test_gradients_of_products_keep_their_dtypes(name, device):
+    a = of([1.0, 2.0, 3.0], weft.bfloat16, device).requires_grad_()
+    b = of([4.0, 1.0, 2.0], weft.float16, device).requires_grad_()
+    PRODUCTS[name](a, b).sum().backward()
+    assert (a.grad.dtype, b.grad.dtype) == (a.dtype, b.dtype)
+    wide = [x.detach().to(weft.float32).requires_grad_() for x in (a, b)]
+    PRODUCTS[name](*wide).sum().backward()
+    for got, expected in zip((a, b), wide):
+        equal(got.grad, numbers(expected.grad))

@@ -186,6 +186,108 @@ def test_gradients_of_many_terms(name, dtype, device):
         close(w.grad, n * wide(filled((1,), value, dtype)), dtype, kernel)
 
 
+# --- gradients that meet, are averaged, or are sums of many rows ------------------------------------------------------
+FAN_OUT = {  # functions of w () whose gradient is the sum of n
+    "a leaf, joined": lambda w, n: weft.concat([w.reshape(1)] * n),
+    "a leaf, stacked": lambda w, n: weft.stack([w] * n),
+    "a result, stacked": lambda w, n: weft.stack([w * 1] * n),
+    "a leaf, in turn": lambda w, n: weft.stack([w * 1 for _ in range(n)]),
+}
+
+
+@every_device
+@pytest.mark.parametrize("dtype", list(PRECISION))
+@pytest.mark.parametrize("name", FAN_OUT)
+def test_gradients_that_meet(name, dtype, device):
+    n = 700 if name == "a leaf, in turn" else 3000
+    w = filled((), 1.0, dtype, device)
+    g = filled(FAN_OUT[name](w, n).shape, 1.0, dtype, device)
+    leaf = w.clone().requires_grad_()
+    FAN_OUT[name](leaf, n).backward(g)
+    close(leaf.grad, n, dtype)
+    close(weft.grad(lambda w: (FAN_OUT[name](w, n) * g).astype(weft.float32).sum())(w), n, dtype)
+
+
+@every_device
+def test_each_backward_rounds_what_it_adds(device):
+    """As PyTorch does: what a later one finds is the gradient in its dtype, whatever was written there in between."""
+    leaf = filled((), 1.0, "bfloat16", device).requires_grad_()
+    weft.stack([leaf] * 300).sum().backward()
+    leaf.grad.fill_(8.0)
+    weft.stack([leaf] * 4).sum().backward()
+    assert leaf.grad.item() == 12
+
+
+@every_device
+@pytest.mark.parametrize("dtype", list(PRECISION))
+def test_means_of_an_embedding(dtype, device):
+    """`scale_grad_by_freq` divides the sum, which float16 could not hold."""
+    for n, value in ((1, 1.0), (200, 1.0), (300, 1.0), (5000, 20.0)):
+        w = filled((3, 2), 1.0, dtype, device).requires_grad_()
+        indices = weft.asarray([1] * n + [0], device=device)
+        y = F.embedding(indices, w, scale_grad_by_freq=True)
+        y.backward(filled(y.shape, value, dtype, device))
+        close(w.grad[:2], value, dtype)
+        assert w.grad[2].tolist() == [0, 0]
+    w = filled((3, 2), 1.0, dtype, device).requires_grad_()
+    F.embedding(weft.asarray([2, 0, 2], device=device), w, padding_idx=0, scale_grad_by_freq=True).sum().backward()
+    assert w.grad.tolist() == [[0, 0], [0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("dtype", list(PRECISION))
+def test_pixels_of_many_windows(dtype):
+    x = np.zeros((1, 1, 5999), np.float32)
+    x[0, 0, 2999] = 1
+    x = weft.asarray(x).astype(getattr(weft, dtype)).requires_grad_()
+    F.max_pool1d(x, 3000, 1).sum().backward()
+    close(x.grad[0, 0, 2999], 3000, dtype)
+    x = np.zeros((1, 1, 139, 139), np.float32)
+    x[0, 0, 69, 69] = 1
+    x = weft.asarray(x).astype(getattr(weft, dtype)).requires_grad_()
+    F.max_pool2d(x, 70, 1).sum().backward()
+    close(x.grad[0, 0, 69, 69], 4900, dtype)
+
+
+CONVOLUTIONS = {
+    "conv1d": (F.conv1d, (1, 1, 3_000_000)),
+    "conv_transpose1d": (F.conv_transpose1d, (1, 1, 3_000_000)),
+    "conv2d": (F.conv2d, (4, 1, 500, 500)),
+    "wide": (F.conv2d, (1, 1, 2, 500_000)),
+    "high": (F.conv2d, (1, 1, 500_000, 2)),
+    "many": (F.conv2d, (30_000, 1, 2, 4)),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_biases_of_convolutions(name, channels):
+    f, shape = CONVOLUTIONS[name]
+    weight_shape = (1, channels) if "transpose" in name else (channels, 1)
+    w, b = filled((*weight_shape, *[1] * (len(shape) - 2)), 1.0), filled((channels,), 0.0).requires_grad_()
+    y = f(filled(shape, 0.1), w, b)
+    (y * 0.7).sum().backward()
+    close(b.grad, y.numel() / channels * np.float64(np.float32(0.7)), "float32")
+
+
+@pytest.mark.parametrize(("o", "i"), [(1, 1), (1, 8), (8, 1), (4, 4)])
+def test_weights_of_dense_layers_over_many_rows(o, i, rng):
+    n = 3_000_000 // max(o, i)
+    x, w = rng.random((n, i)).astype(np.float32), filled((o, i), 0.0).requires_grad_()
+    F.linear(weft.asarray(x), w).backward(filled((n, o), 0.7))
+    close(w.grad, np.float64(np.float32(0.7)) * x.astype(np.float64).sum(0), "float32")
+
+
+@pytest.mark.parametrize("output", [1, 7])
+@pytest.mark.parametrize("shape", [(1, 1, 3_000_000), (1, 1, 2000, 1500), (1, 2, 3, 70_001)])
+def test_means_of_long_windows(shape, output):
+    pool = F.adaptive_avg_pool1d if len(shape) == 3 else F.adaptive_avg_pool2d
+    x = filled(shape, 0.1).requires_grad_()
+    y = pool(x, output if len(shape) == 3 else (min(output, shape[2]), output))
+    close(y, np.float64(np.float32(0.1)), "float32")
+    y.sum().backward()
+    np.testing.assert_allclose(wide(x.grad).sum(), y.numel(), rtol=1e-6)
+
+
 # --- half precision is widened ----------------------------------------------------------------------------------------
 def ramp(n, dtype, device="cpu"):
     return weft.asarray(np.arange(n, dtype=np.float32)).astype(getattr(weft, dtype)).to(device)

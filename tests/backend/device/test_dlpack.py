@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import weft
+from weft import layers as nn
+from weft.backend.device.dlpack import _code
 
 
 class Foreign:
@@ -76,3 +78,105 @@ class TestExport:
     def test_memory_is_shared_otherwise(self):
         x = weft.arange(4.0)
         assert np.shares_memory(np.from_dlpack(x), x.data)
+
+
+EVERY_DEVICE = ["cpu", pytest.param("emulator", marks=pytest.mark.skipif("emulator" not in weft.devices(), reason="-"))]
+BOTH = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+WRITES = {
+    "x[0] =": lambda x: x.__setitem__(0, 9), "fill_": lambda x: x.fill_(9), "+=": lambda x: x.__iadd__(9),
+    "copy_": lambda x: x.copy_(weft.ones(3)), "zero_": lambda x: x.zero_(), "init": lambda x: nn.init.ones_(x),
+    "a view": lambda x: x.reshape(3, 1)[0].fill_(9), "without grad": weft.no_grad()(lambda x: x.fill_(9)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+class TestMemoryThatIsNotWrittenThrough:
+    @BOTH
+    def test_elements_in_one_place(self, write, dtype):
+        base = np.ones(1, getattr(weft, dtype))
+        x = weft.from_dlpack(Shared(base))
+        assert x.shape == (3,)
+        with pytest.raises((RuntimeError, ValueError), match=r"share one place in memory|read-only"):
+            write(x)
+        assert base[0] == 1
+
+    @pytest.mark.parametrize("read", [weft.from_dlpack, weft.asarray])
+    def test_read_only(self, write, read):
+        base = np.ones(3, np.float32)
+        base.flags.writeable = False
+        with pytest.raises((RuntimeError, ValueError), match="read-only"):
+            write(read(base))
+        assert base.tolist() == [1, 1, 1]
+
+    def test_of_numpy(self, write):
+        """Without its help: `as_strided` is writeable."""
+        base = np.ones(1, np.float32)
+        x = weft.asarray(np.lib.stride_tricks.as_strided(base, (3,), (0,)))
+        if write is not WRITES["a view"] and write is not WRITES["init"]:
+            with pytest.raises(RuntimeError, match=r"several elements of this view of shape \(3,\) share one place"):
+                write(x)
+            assert base[0] == 1
+
+
+class Shared:
+    """Three elements in one place, exported as PyTorch exports `expand`: writeable."""
+
+    def __init__(self, base):
+        bits = base.view(np.uint16) if base.dtype == weft.bfloat16 else base
+        self.array, self.code = np.lib.stride_tricks.as_strided(bits, (3,), (0,)), 4 if bits is not base else None
+
+    def __dlpack__(self, **options):
+        capsule = self.array.__dlpack__(**options)
+        if self.code:
+            _code(capsule).value = self.code
+        return capsule
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+@pytest.mark.parametrize("device", EVERY_DEVICE)
+@BOTH
+class TestWhatIsCopiedFirst:
+    def exported(self, x):
+        return weft.from_dlpack(Foreign(x)).data
+
+    def test_steps_backwards(self, device, dtype):
+        x = weft.flip(weft.arange(3.0, device=device).to(getattr(weft, dtype)))
+        got = self.exported(x)
+        assert (got.tolist(), min(got.strides) > 0) == ([2, 1, 0], True)
+        with pytest.raises(BufferError, match=r"`copy=False` cannot be kept: the tensor has steps backwards .*\(-"):
+            x.__dlpack__(copy=False)
+
+    def test_elements_in_one_place(self, device, dtype):
+        x = weft.ones(1, device=device).to(getattr(weft, dtype)).expand(3)
+        got = self.exported(x)
+        got[0] = 9
+        assert (got.tolist(), x.tolist()) == ([9, 1, 1], [1, 1, 1])
+
+    def test_everything_else_is_shared(self, device, dtype):
+        x = weft.ones((2, 3), device=device).to(getattr(weft, dtype))
+        for y in (x, x.T, x[:, ::2], x[1:], x[:0]):
+            assert np.shares_memory(self.exported(y), x.data.view(np.ndarray)) == (y.size > 0)
+
+
+@BOTH
+def test_read_only_memory_is_not_handed_on(dtype):
+    """PyTorch writes to it, though the capsule says that it must not."""
+    base = np.ones(3, getattr(weft, dtype))
+    base.flags.writeable = False
+    got = weft.from_dlpack(Foreign(weft.asarray(base))).data
+    assert not np.shares_memory(got, base)
+
+
+@pytest.mark.parametrize("device", EVERY_DEVICE)
+class TestForeignBfloat16WithoutDLPack:
+    """Where its numbers are written, or stand in a list."""
+
+    def foreign(self, values):
+        return Foreign(weft.asarray(values).to(weft.bfloat16))
+
+    def test_lists(self, device):
+        for values in ([1.5, 2.5], [[1.5], [2.5]]):
+            got = weft.asarray([self.foreign(v) for v in values], device=device)
+            assert (got.dtype, got.tolist()) == (weft.float32, values)

@@ -226,3 +226,39 @@ class TestConstructor:
         y = tracked(2) * 2
         assert weft.Parameter(y).is_leaf
         assert weft.Tensor(y).is_leaf
+
+
+# --- what is assigned -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", [weft.Parameter, lambda v: weft.tensor(v, requires_grad=True)])
+class TestAssignedGradients:
+    @pytest.mark.parametrize(
+        ("grad", "error", "message"),
+        [
+            (weft.ones(3), ValueError, r"shape \(2,\), got \(3,\)"),
+            (weft.ones(1), ValueError, r"shape \(2,\), got \(1,\)"),
+            (weft.ones((2, 1)), ValueError, r"shape \(2,\), got \(2, 1\)"),
+            (weft.ones(2, dtype=weft.float64), TypeError, "dtype float32, got float64"),
+            (np.ones(2, np.float32), TypeError, "be a Tensor .* or None, got ndarray"),
+            ([1.0, 2.0], TypeError, "be a Tensor .* or None, got list"),
+        ],
+    )
+    def test_that_do_not_fit(self, kind, grad, error, message):
+        w = kind([1.0, 2.0])
+        with pytest.raises(error, match=f"`grad` must .*{message}"):
+            w.grad = grad
+        assert w.grad is None
+
+    def test_that_are_elsewhere(self, kind):
+        if "emulator" not in weft.devices():
+            pytest.skip("no compiler")
+        with pytest.raises(ValueError, match="`grad` must have the tensor's device cpu, got emulator"):
+            kind([1.0, 2.0]).grad = weft.ones(2, device="emulator")
+
+    def test_that_fit(self, kind):
+        w = kind([1.0, 2.0])
+        w.grad = given = weft.tensor([3.0, 4.0])
+        assert w.grad is given
+        (w * 2).sum().backward()
+        assert w.grad.tolist() == [5, 6]
+        w.grad = None
+        assert w.grad is None
