@@ -266,7 +266,7 @@ class TestGradientsThatAreHeld:
     @pytest.mark.parametrize("name", WRITES_TO_GRADIENTS)
     def test_written_to_after_they_were_used(self, name, drops, device):
         with weft.device(device):
-            p, q = weft.Parameter([1.0, 1.0]), weft.Parameter([2.0, 2.0])
+            p, q = weft.Parameter(weft.ones(2)), weft.Parameter(weft.full(2, 2.0))
             optimizer = optim.SGD([p], lr=0.1)
             optimizer.step()
             (p * 1).sum().backward()
