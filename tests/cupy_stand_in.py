@@ -229,6 +229,9 @@ def call(function: Any, args: tuple, options: dict | None = None, *, out: Any = 
         result = work()  # for shapes and dtypes, where it cannot be computed yet
     found = [np.asarray(r) for r in arrays(result, (np.ndarray, np.generic))]
     owners = [next((a for a in given if np.may_share_memory(r, a._host)), None) for r in found]
+    for r, a in zip(found, owners):
+        if a is not None and 0 not in r.strides:
+            r.flags.writeable = True  # NumPy's diagonal is not
     results = [allocated_like(r) if a is None else ndarray.view_of(r, a._memory) for r, a in zip(found, owners)]
     to = [r._host if a is None else None for r, a in zip(results, owners)]  # addresses: a graph keeps no arrays
 

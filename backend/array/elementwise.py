@@ -275,8 +275,8 @@ def sign(xp: Any, x: Any, /) -> Any:
 
 
 conj = unary("conj", "The complex conjugate", 1, floating=False)
-real = unary("real", "The real part", 1, floating=False)
-imag = unary("imag", "The imaginary part", 0, floating=False)
+real = unary("real", "The real part", 1, floating=False, moves=True)
+imag = unary("imag", "The imaginary part", 0, floating=False, moves=True)
 
 isfinite = unary_test("isfinite", "Whether x is neither infinite nor NaN")
 isinf = unary_test("isinf", "Whether x is infinite")

@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import numpy as np
+
 from ..device import dtypes
 from ..device.options import integer
 from ..tape.autograd import primitive
@@ -359,7 +361,7 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
 
 
 # --- diagonals, rank and norms ----------------------------------------------------------------------------------------
-@primitive
+@primitive(moves=True)
 def diagonal(xp: Any, x: Any, /, *, offset: int = 0) -> Any:
     """The diagonal of each matrix.
 
@@ -386,6 +388,8 @@ def diagonal(xp: Any, x: Any, /, *, offset: int = 0) -> Any:
     tensor([1., 4.])
     """
     y = xp.linalg.diagonal(x, offset=offset)
+    if isinstance(y, np.ndarray) and x.flags.writeable:  # as other views are; NumPy means to change this some day
+        y.flags.writeable = True
 
     def grad_x(g: Any) -> Any:
         rows, columns = x.shape[-2:]

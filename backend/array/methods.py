@@ -18,7 +18,7 @@ from ..device.numeric import as_dtype
 from ..device.options import integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
-from ..tape.sharing import changed, root_of, views_of
+from ..tape.sharing import changed, is_alias, root_of, views_of
 from ..tape.tensor import Axes, DType, Operand, Tensor, device_of, from_python, innermost, wrap
 from ..tape.watching import tell_written
 from . import elementwise, indexing, linalg, manipulation, products, reductions
@@ -71,13 +71,13 @@ def _inplace(f: Callable, name: str) -> Callable:
         if other is NotImplemented:
             return other
         rebinds = _rebinds(self, other)
-        new = f(self, other)
+        new = f(_apart(self) if rebinds == THROUGH else self, other)
         if new.dtype != self.dtype:
             raise TypeError(f"the result's dtype {new.dtype} does not fit in place into {self.dtype}; write x = x … y")
         if new.shape != self.shape:
             raise ValueError(f"an in-place result of shape {new.shape} does not fit into {self.shape}; write x = x … y")
         if rebinds:
-            return _replace(self, new)
+            return _replace(self, new, rebinds == THROUGH)
         self.data[...] = new.data
         changed(self.data)
         if autograd.watch is not None:
@@ -96,8 +96,14 @@ def _unary(f: Callable, name: str) -> Callable:
     return operator
 
 
-def _rebinds(x: Tensor, other: Any = None) -> bool:
-    """Whether an in-place operation must leave the memory alone because something recorded may need it."""
+REBINDS, THROUGH = 1, 2
+
+
+def _rebinds(x: Tensor, other: Any = None) -> int:
+    """Whether an in-place operation must leave the memory alone because something recorded may need it (0, or REBINDS).
+
+    THROUGH, where what is recorded is to be in that memory nevertheless: another tensor without a history has it.
+    """
     strides = getattr(x.data, "strides", ())
     if 0 in strides and x.data.size and any(n > 1 and not step for n, step in zip(x.shape, strides)):
         raise RuntimeError(
@@ -105,7 +111,7 @@ def _rebinds(x: Tensor, other: Any = None) -> bool:
             "cannot be changed in place; use .clone()"
         )
     if not _mode.enabled:
-        return False
+        return 0
     root = root_of(x)
     if root.requires_grad and root._node is None:
         what = "a leaf" if root is x else "a view of a leaf"
@@ -117,18 +123,34 @@ def _rebinds(x: Tensor, other: Any = None) -> bool:
             "a view that was taken under no_grad cannot be changed in place while gradients are recorded: its base "
             "requires grad; take the view outside no_grad, or change it inside"
         )
+    if root._kin is not None and is_alias(root) and not (isinstance(other, Tensor) and other._depth > x._depth):
+        return THROUGH if root.requires_grad or (isinstance(other, Tensor) and other.requires_grad) else 0
     if isinstance(other, Tensor) and (other.requires_grad or other._depth > x._depth):
-        return True
-    return root.requires_grad or root._saved or x._saved
+        return REBINDS
+    return REBINDS if root.requires_grad or root._saved or x._saved else 0
 
 
-def _replace(x: Tensor, new: Tensor) -> Tensor:
-    """Give x, and all that shares its memory, the values of `new`, in new memory: what the tape has kept stays."""
+def _apart(x: Tensor) -> Tensor:
+    """The same value on the tape, in memory of its own."""
+    found = wrap(devices.namespace_of(x.data).asarray(x.data, copy=True), x.device, x._depth)
+    found._node, found.requires_grad = x._node, x.requires_grad
+    return found
+
+
+def _replace(x: Tensor, new: Tensor, through: bool = False) -> Tensor:
+    """Give x, and all that shares its memory, the values of `new`, in new memory: what the tape has kept stays.
+
+    With `through` they keep their memory, which gets the values.
+    """
     root = root_of(x)
     views = views_of(root)
     if root is x:
         if getattr(new.data, "strides", None) != getattr(x.data, "strides", None):  # what is a view must stay one
             new = indexing._setitem(x, new, key=...)
+    elif root.dtype != x.dtype:
+        raise RuntimeError(
+            f"a recorded value cannot be written into a part of {root.dtype} numbers in place; write to the whole"
+        )
     else:
         path = x._kin.path
         if len(path) == 1 and path[0][0] is indexing._getitem:
@@ -136,6 +158,10 @@ def _replace(x: Tensor, new: Tensor) -> Tensor:
         else:
             key = tuple(asarray(i, device=root.device).data for i in x._kin.positions())
         new = indexing._setitem(root, new, key=key)
+    if through:
+        root.data[...] = new.data
+        changed(root.data)
+        new.data = root.data
     _rebind(root, new)
     for view in views:
         _rebind(view, view._kin.of(root))
@@ -181,8 +207,8 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
     key = indexing.raw_key(key, self)
     if not isinstance(value, Tensor) and type(value) not in NUMBERS:
         value = _values(value, self.device)
-    if _rebinds(self, value):
-        _replace(self, indexing._setitem(self, value, key=key))
+    if rebinds := _rebinds(self, value):
+        _replace(self, indexing._setitem(self, value, key=key), rebinds == THROUGH)
     elif isinstance(self.data, Tensor):
         self.data[key] = value.data if isinstance(value, Tensor) and value._depth == self._depth else value
     else:

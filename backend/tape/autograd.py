@@ -26,7 +26,7 @@ from ..device.dtypes import is_real_floating
 from ..device.numeric import PLAIN, operand
 from . import sharing
 from .explain import REFUSALS, explained
-from .sharing import View, last, link
+from .sharing import last, link
 from .tensor import Parameter, Tensor, innermost, wrap
 
 __all__ = ["Primitive", "enable_grad", "is_grad_enabled", "no_grad", "primitive"]
@@ -300,8 +300,8 @@ def primitive(
             if not special or depth >= _mode.base:
                 for a in constants:
                     a._saved = True
-                    if type(a._kin) is View:
-                        a._kin.root._saved = True
+                    if a._kin is not None:
+                        sharing.note_saved(a)
                 if not moves:
                     return _record(name, out, pullback, parents, device, depth)
                 found = _record(name, out, pullback, parents, device, depth, Move)

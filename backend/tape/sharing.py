@@ -4,6 +4,9 @@
 operations draw their numbers from one clock, and only where a write came after an operation does `backward` look at
 what the operation's pullback holds. Memory that it holds cannot have been freed meanwhile, so addresses tell for certain.
 
+*Aliases.* What `detach` gives has the memory, not the history. What is written into it is written to that memory, recorded
+or not: the one has the value with its history then, the other without.
+
 *Views.* A view knows the tensor that it was taken from, its *root*, and how; the root knows its living views. So a
 recorded value that is written into a view becomes part of the root, and of every other view.
 """
@@ -20,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .tensor import Tensor, innermost
+from .tensor import Alias, Tensor, innermost
 
 __all__ = [
     "Part",
@@ -246,6 +249,23 @@ def link(base: Tensor, out: Any, call: Callable, rest: tuple, static: dict[str, 
         root._kin[id(view)] = weakref.ref(view)
 
 
+def note_saved(x: Tensor) -> None:
+    """Note of all that x is a view or an alias of that the tape may need it."""
+    while x._kin is not None and type(x._kin) is not dict and x._kin.root is not None:
+        x = x._kin.root
+        x._saved = True
+
+
+def is_alias(x: Tensor) -> bool:
+    """Whether another tensor, which is off the tape, has the same memory."""
+    if type(x._kin) is not Alias:
+        return False
+    if x._kin.root is not None and shares(x, x._kin.root):
+        return True
+    x._kin = dict(x._kin)  # that one is gone, or has been given other memory
+    return False
+
+
 def root_of(x: Tensor) -> Tensor:
     """The tensor that a view is of, or the tensor itself."""
     if isinstance(x._kin, View):
@@ -263,7 +283,12 @@ def views_of(root: Tensor) -> list[Tensor]:
 
 def move(x: Tensor, raw: Any) -> None:
     """Give a tensor off the tape, and its views, other memory, which has the same numbers."""
-    views = views_of(x)
+    family = [] if x._kin is None else [ref() for ref in x._kin.values()]
+    family = [t for t in family if t is not None and shares(t, x)]
     x.data, x._saved = raw, False
-    for view in views:
-        view.data, view._saved = view._kin.of(x).data, False
+    for t in family:
+        if isinstance(t._kin, View):
+            t.data, t._saved = t._kin.of(x).data, False
+    for t in family:
+        if isinstance(t._kin, Alias) and (root := t._kin.root) is not None:
+            move(t, root.data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, Union, overload
@@ -255,6 +256,23 @@ else:
     _Attached = object
 
 
+class Alias(dict):
+    """What `_kin` is of a tensor that has another's memory, but not its history (`detach`), and its own views by id.
+
+    The other is held if it is a view, which others need not have seen; else it, and its memory, may go.
+    """
+
+    __slots__ = ("_held", "_of")
+
+    def __init__(self, other: Tensor, hold: bool):
+        self._held, self._of = other if hold else None, weakref.ref(other)
+
+    @property
+    def root(self) -> Tensor | None:
+        """The other, if there still is one."""
+        return self._of()
+
+
 class Tensor(_Attached):
     """An n-dimensional array that can record what is done with it.
 
@@ -314,6 +332,7 @@ class Tensor(_Attached):
     _kin: Any  # of a view, what it is of; of what has views, these by id: see `sharing.py`
 
     def __init__(self, data: Any, requires_grad: bool = False):
+        given = data
         if isinstance(data, Tensor):
             data, self.device = innermost(data), data.device
         elif type(data) is np.ndarray:
@@ -332,6 +351,8 @@ class Tensor(_Attached):
         self._saved = False
         if requires_grad:
             self.requires_grad_()
+        elif isinstance(given, Tensor) and given._node is None and not given._depth:
+            self._is_also(given)
 
     # --- shape and type -----------------------------------------------------------------------------------------------
     @property
@@ -402,12 +423,26 @@ class Tensor(_Attached):
         Returns
         -------
         Tensor
-            One that does not require grad. Where the tape may need the values, writing to it copies them first.
+            One that does not require grad. What is written to it, this tensor has, too; but a recorded result keeps its
+            values: writing to what was detached from it copies them first.
         """
         data = self.data.detach() if isinstance(self.data, Tensor) else self.data
         out = wrap(data, self.device, self._depth)
-        out._saved = self._saved or self._node is not None
+        if self._node is None and not self._depth:
+            out._is_also(self)
+        else:
+            out._saved = True
         return out
+
+    def _is_also(self, other: Tensor) -> None:
+        """Note that this is another's memory, without its history."""
+        if type(other._kin) is Alias and (first := other._kin.root) is not None and first.data is other.data:
+            other = first
+        is_view = other._kin is not None and not isinstance(other._kin, dict)
+        self._kin = Alias(other, is_view)
+        if other._kin is None:
+            other._kin = {}
+        (other._kin.root._kin if is_view else other._kin)[id(self)] = weakref.ref(self)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Record operations on this tensor, or stop doing so.

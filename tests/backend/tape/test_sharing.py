@@ -3,7 +3,9 @@
 Expected values are worked out by hand, or by the same program with copies in place of views.
 """
 
+import gc
 import operator
+import weakref
 
 import numpy as np
 import pytest
@@ -57,6 +59,10 @@ VIEWS = {
     "unstack": (lambda h: weft.unstack(h)[1], [2, 3]),
     "iteration": (lambda h: list(h)[1], [2, 3]),
     "linalg": (lambda h: weft.linalg.matrix_transpose(h), [[0, 2], [1, 3]]),
+    "diagonal": (lambda h: weft.linalg.diagonal(h), [0, 3]),
+    "other diagonal": (lambda h: weft.linalg.diagonal(h, offset=1), [1]),
+    "real": (lambda h: weft.real(h), [[0, 1], [2, 3]]),
+    "positive part of real": (lambda h: weft.real(h.T)[1], [1, 3]),
 }
 
 
@@ -152,6 +158,84 @@ class TestWrites:
         assert h.tolist() == H.tolist()
 
 
+# name → what has the memory of h, or of a part of it, and not its history; which elements those are
+ALIASES = {
+    "detach": (lambda h: h.detach(), [[0, 1], [2, 3]]),
+    "detach of detach": (lambda h: h.detach().detach(), [[0, 1], [2, 3]]),
+    "row of detach": (lambda h: h.detach()[1], [2, 3]),
+    "element of detach": (lambda h: h.detach()[1, 0], 2),
+    "detach of a column": (lambda h: h[:, 1].detach(), [1, 3]),
+    "T of detach of T": (lambda h: h.T.detach().T, [[0, 1], [2, 3]]),
+    "Buffer": (nn.Buffer, [[0, 1], [2, 3]]),
+    "Tensor": (weft.Tensor, [[0, 1], [2, 3]]),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("alias", ALIASES)
+class TestAliases:
+    """As in PyTorch: the memory is one, and what is written to it has its history in the one that it was written to."""
+
+    def test_a_constant_arrives(self, device, alias, write):
+        (take, where), (change, result) = ALIASES[alias], WRITES[write]
+        for leaf in (False, True):
+            h, p = weft.tensor(H, requires_grad=leaf), _values(where)
+            d = take(h) if not leaf or ("column" not in alias and "of T" not in alias) else take(h.detach())
+            if not leaf or not d.requires_grad:
+                (d * weft.ones(2, requires_grad=True)).sum()  # the tape may need it
+                change(d, weft.tensor(p))
+                expected = H.copy().reshape(-1)
+                expected[where] = result(expected[where], p)
+                np.testing.assert_allclose(h.detach().cpu().numpy(), expected.reshape(2, 2))
+
+    def test_a_recorded_value_arrives(self, device, alias, write):
+        (take, where), (change, result) = ALIASES[alias], WRITES[write]
+        h, p = weft.tensor(H), weft.tensor(_values(where), requires_grad=True)
+        d = take(h)
+        expected = H.copy().reshape(-1)
+        for _ in range(2):  # what is recorded already is written to once more
+            change(d, p)
+            expected[where] = result(expected[where], p.detach().cpu().numpy())
+            np.testing.assert_allclose(h.cpu().numpy(), expected.reshape(2, 2))
+            np.testing.assert_allclose(d.detach().cpu().numpy(), expected[where])
+        assert not h.requires_grad
+        h, d = weft.tensor(H), take(weft.tensor(H))
+        change(d, p)
+        d.sum().backward()
+        slope = SLOPES.get(write, lambda v, p: (0, np.eye(p.size)[0].reshape(p.shape) * p.size))
+        grad_p = slope(H.reshape(-1)[where], p.detach().cpu().numpy())[1]
+        np.testing.assert_allclose(p.grad.cpu().numpy(), grad_p)
+
+    def test_what_was_saved_makes_backward_raise(self, device, alias, write):
+        (take, where), (change, _) = ALIASES[alias], WRITES[write]
+        w, h = weft.tensor(W, requires_grad=True), weft.tensor(H)
+        y = (h * w).sum()
+        change(take(h), weft.tensor(_values(where)))
+        with pytest.raises(RuntimeError, match="`multiply` " + ERROR):
+            y.backward()
+
+
+def test_what_is_detached_keeps_no_graph(device):
+    x = weft.ones(2, requires_grad=True)
+    y = x * 2
+    node, d = weakref.ref(y), y.detach()
+    del y
+    gc.collect()
+    assert node() is None
+    d.fill_(3)
+    assert x.tolist() == [1, 1]
+
+
+def test_parts_of_complex_numbers(device):
+    z, p = weft.asarray([1 + 2j, 3 + 4j]), weft.ones(2, requires_grad=True)
+    weft.real(z).fill_(5)
+    assert z.tolist() == [5 + 2j, 5 + 4j]
+    for part in (weft.real, weft.imag):
+        with pytest.raises(RuntimeError, match="cannot be written into a part of complex64 numbers"):
+            part(z).copy_(p)
+    assert z.tolist() == [5 + 2j, 5 + 4j]
+
+
 @pytest.fixture
 def stand_in_by_default(cupy, monkeypatch):
     monkeypatch.setattr(devices._default, "name", "cuda:0", raising=False)
@@ -165,6 +249,13 @@ class TestStandInForCuPy:
                 TestWrites().test_a_constant_arrives("cuda", view, write)
                 TestWrites().test_a_recorded_value_arrives_with_its_gradient("cuda", view, write)
                 TestWrites().test_what_was_saved_stays_or_backward_raises("cuda", view, write)
+
+    def test_every_alias(self):
+        for alias in ALIASES:
+            for write in WRITES:
+                TestAliases().test_a_constant_arrives("cuda", alias, write)
+                TestAliases().test_a_recorded_value_arrives("cuda", alias, write)
+                TestAliases().test_what_was_saved_makes_backward_raise("cuda", alias, write)
 
     def test_every_change(self):
         assert weft.ones(2).device == "cuda:0"
