@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..array.elementwise import multiply
 from ..array.random import default_generator
 from ..device.devices import namespace_of
+from ..tape import sharing
 from ..tape.autograd import _mode, _record, _retuple, count_special, enable_grad, is_half_gradient, run, wide_sum
 from ..tape.tensor import Tensor, innermost, wrap
 
@@ -135,7 +137,8 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     ----------
     f : Callable
         Returns a Tensor or a tuple of them, and the same when called again; randomness drawn from the default generator is
-        replayed, `autocast` is as it was, running statistics (`BatchNorm`) move once, not twice as in PyTorch.
+        replayed, `autocast` is as it was, running statistics (`BatchNorm`) move once, not twice as in PyTorch. One that
+        counts, or changes a buffer that it reads, does not.
     *args : Any
         What it is called with.
 
@@ -143,6 +146,12 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     -------
     Tensor or tuple of Tensor
         What `f(*args)` returns.
+
+    Raises
+    ------
+    RuntimeError
+        In backward, if `f` returns something else when called again (PyTorch goes on with wrong gradients). Off the CPU, where
+        that cannot be known without waiting, the gradients are NaN then.
 
     Notes
     -----
@@ -164,16 +173,46 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     with _tape(_mode.level, base=NEVER, captured=used):
         out = f(*args)
     outs = out if isinstance(out, tuple) else (out,)
+    like_before = [(raw, sharing.last_change(raw)) for raw in map(innermost, outs)]  # held, and not needed by backward
     used += [o for o in outs if o.requires_grad]  # arguments that `f` returned untouched
 
     def again() -> tuple:
         with _tape(_mode.level, cast=cast and cast.anew()):
             out = f(*args)
-        return out if isinstance(out, tuple) else (out,)
+        found = out if isinstance(out, tuple) else (out,)
+        return tuple(_as_before(o, *before) for o, before in zip(found, like_before))
 
     given = [a for a in args if isinstance(a, Tensor)]
     results = _on_demand(outs, again, given, used, state)
     return _retuple(out, list(results)) if isinstance(out, tuple) else results[0]
+
+
+def _as_before(found: Tensor, raw: Any, time: int) -> Tensor:
+    """What was computed again, if it is what was computed at first, `raw`; else RuntimeError, or gradients that are NaN."""
+    if not found.requires_grad or sharing.last_change(raw) != time:  # somebody has written to the first
+        return found
+    xp, now = namespace_of(raw), innermost(found)
+    is_same = now.shape == raw.shape and now.dtype == raw.dtype and _agree(xp, now, raw)
+    if found.device != "cpu" and is_same is not False:
+        nan = xp.full((), float("nan"), dtype=raw.dtype, device=raw.device)
+        return multiply(found, wrap(xp.where(is_same, xp.ones_like(nan), nan), found.device))
+    if not is_same:
+        raise RuntimeError(
+            "`f` of a `checkpoint` gave something else when it was called again for backward: it counts, draws numbers of its "
+            "own, or changes what it reads; keep that outside, or call f without checkpoint"
+        )
+    return found
+
+
+def _agree(xp: Any, a: Any, b: Any) -> Any:
+    """Whether two arrays are equal to rounding, NaN included, as a 0-d array."""
+    if not a.size:
+        return xp.ones((), dtype=xp.bool, device=a.device)
+    close = 1e-2 if a.dtype.itemsize < 4 else 1e-5 if a.dtype.itemsize == 4 else 1e-10
+    if a.dtype.itemsize < 4:
+        a, b = xp.astype(a, xp.float32), xp.astype(b, xp.float32)
+    size = xp.max(xp.where(xp.isfinite(b), xp.abs(b), xp.zeros_like(b)))
+    return xp.all((a == b) | (xp.isnan(a) & xp.isnan(b)) | (xp.abs(a - b) <= close * size))
 
 
 # --- one gradient -----------------------------------------------------------------------------------------------------

@@ -310,6 +310,47 @@ class TestWithBackward:
         assert w.grad.item() == 20
 
 
+class Moves(nn.Module):
+    """Changes what it reads: a buffer in place, or for another; a number."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.k = how, 1
+        self.register_buffer("n", weft.ones(()))
+
+    def forward(self, x, w):
+        with weft.no_grad():
+            if self.how == "in place":
+                self.n += 1
+            elif self.how == "rebound":
+                self.n = self.n + 1
+            elif self.how == "counter":
+                self.k += 1
+        return w * x * self.n * self.k
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+@pytest.mark.parametrize("how", ["in place", "rebound", "counter", "not"])
+def test_what_checkpoint_cannot_compute_again(how, device):
+    with weft.device(device):
+        x, w, f = tracked(2.0, 3.0), tracked(1.0, 1.0), Moves(how)
+        y = weft.checkpoint(f, x, w)
+        if how == "not":
+            y.sum().backward()
+            assert (x.grad.tolist(), w.grad.tolist()) == ([1, 1], [2, 3])
+        elif device == "cpu":
+            with pytest.raises(RuntimeError, match="`checkpoint` gave something else when it was called again"):
+                y.sum().backward()
+        else:
+            y.sum().backward()
+            assert weft.isnan(x.grad).all()
+            assert weft.isnan(w.grad).all()
+        y = weft.checkpoint(Moves("not"), x, w)
+        with weft.no_grad():
+            y.fill_(7)  # nothing needs it
+        y.sum().backward()
+
+
 class TestCheckpoint:
     @staticmethod
     def block(x, w):
