@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -56,19 +57,41 @@ def numbers_in(x: Any) -> list[str]:
     return [repr(x)] if isinstance(x, (*PLAIN, np.generic, np.ndarray)) and x is not None else []
 
 
-def signature(x: Any, seen: dict[int, int] | None = None) -> Any:
-    """What a recording depends on, as a key: shapes and dtypes of Tensors, which of them are one; all else itself."""
+class _Same:
+    """Stands for an object that has no hash: equal to itself alone."""
+
+    def __init__(self, x: Any):
+        self.x = x
+
+    def __hash__(self) -> int:
+        return id(self.x)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.x is self.x
+
+
+def signature(x: Any, seen: dict[int, int] | None = None, is_argument: bool = True) -> Any:
+    """What a recording depends on, as a key: shapes and dtypes of Tensors, which of them are one; all else itself.
+
+    Tensors in objects are no arguments: a recording has these themselves.
+    """
     seen = {} if seen is None else seen
     if isinstance(x, Tensor):
+        if not is_argument:
+            return _Same(x)
         return "tensor", x.shape, x.dtype, x.device, seen.setdefault(id(x), len(seen))
     if isinstance(x, dict):
-        return "dict", tuple((k, signature(v, seen)) for k, v in x.items())
+        return "dict", tuple((k, signature(v, seen, is_argument)) for k, v in x.items())
     if isinstance(x, tuple | list):
-        return type(x), tuple(signature(v, seen) for v in x)
-    if isinstance(x, np.ndarray):
+        return type(x), tuple(signature(v, seen, is_argument) for v in x)
+    if isinstance(x, np.ndarray) and is_argument:
         raise TypeError(
             f"a captured step takes Tensors, got a NumPy array of shape {x.shape}; pass weft.asarray(…) of it"
         )
-    return (
-        (type(x), repr(x)) if isinstance(x, float | complex) else (type(x), x)
-    )  # 1, 1.0 and True are equal, and 0.0 and -0.0
+    if isinstance(x, float | complex):
+        return type(x), repr(x)  # 1, 1.0 and True are equal, and 0.0 and -0.0
+    if type(x).__hash__ is not None:
+        return type(x), x
+    if dataclasses.is_dataclass(x):
+        return type(x), tuple(signature(getattr(x, f.name), seen, False) for f in dataclasses.fields(x))
+    return type(x), _Same(x)

@@ -34,7 +34,7 @@ class capture:
     Parameters
     ----------
     step : Callable
-        A function of Tensors (and of tuples, lists, dicts of them) on one device. All that it does must go to the
+        A function of Tensors (and of tuples, lists, dicts of them, by position or name) on one device. All that it does must go to the
         device in the same order each time: no `.item()`, no `if` on a computed value, no copy from the host.
     warmup : int, default 2
         How many calls are run as usual first, which is when optimizers allocate their state; at least 1.
@@ -92,11 +92,12 @@ class capture:
         self._steps: dict[Any, RecordedStep] = {}
         self._misses, self.variants = 0, VARIANTS
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *positional: Any, **named: Any) -> Any:
+        args = positional, named
         given = tensors_in(args)
         device = given[0].device if given else devices.get_default_device()
         if devices.kind(device) not in ("cuda", "emulator") or not _is_plain_call(given, device):
-            return self.step(*args)
+            return self.step(*positional, **named)
         return self._step(device, (device, _modes(), signature(args)))(args, given)
 
     def _step(self, device: str, key: tuple) -> RecordedStep:

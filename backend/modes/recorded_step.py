@@ -29,7 +29,10 @@ __all__ = ["RecordedStep"]
 
 
 class RecordedStep:
-    """A step with a graph of it, once it has been warmed up. Called with arguments of the kind that it was made for."""
+    """A step with a graph of it, once it has been warmed up. Called with arguments of the kind that it was made for.
+
+    `args` is a pair, of the positional ones and a dict of those by name; `given` are the Tensors in it.
+    """
 
     def __init__(self, step: Callable, device: str, warmup: int, strict: bool):
         self.step, self.device, self.warmup, self.strict = step, device, warmup, strict
@@ -50,17 +53,21 @@ class RecordedStep:
             return True
         return self.recording.is_current() and self.surroundings.is_current()
 
+    def _call(self, args: tuple) -> Any:
+        positional, named = args
+        return self.step(*positional, **named)
+
     def __call__(self, args: tuple, given: list[Tensor]) -> Any:
         if not self.is_possible:
-            return self.step(*args)
+            return self._call(args)
         if self.warmup:
             self.warmup -= 1
             return self._warm_up(args)
         if self.graph is None and not self._record(args, given):
-            return self.step(*args)
+            return self._call(args)
         for t in given:  # to write to one may be to write to another
             if id(t) in self.recording.read or (self.written and overlap(given)):
-                return self.step(*args)
+                return self._call(args)
         for to, t in zip(self.inputs, given):
             to.data[...] = t.data
         self.recording.prepare()
@@ -83,7 +90,7 @@ class RecordedStep:
         with activated(self.recording):
             autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
             try:
-                return self.step(*args)
+                return self._call(args)
             finally:
                 autograd._mode.leaves = autograd.watch = None
 

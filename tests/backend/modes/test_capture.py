@@ -1,6 +1,7 @@
 """Steps captured in the emulator and on a GPU: the same bits as steps that are run one by one, or a reason why not."""
 
 import collections
+import dataclasses
 import functools
 import gc
 import types
@@ -514,6 +515,49 @@ class TestRefused:
             return step
 
         self.check(make, "it has `unscale_` or `step` of a GradScaler without its `update`", accelerator)
+
+
+@dataclasses.dataclass
+class Options:
+    k: float
+    shifts: list
+
+
+class Unhashable:
+    __hash__ = None
+
+    def __init__(self, k):
+        self.k, self.shifts = k, [0.0]
+
+
+@pytest.mark.parametrize("kind", [lambda k: Options(k, [0.0]), Unhashable])
+def test_objects_without_a_hash_and_arguments_by_name(kind, accelerator):
+    calls = Mock()
+
+    def step(x, options, *, scale=1.0, y=None):
+        calls()
+        return (x * options.k + options.shifts[0]) * scale + (0 if y is None else y["y"])
+
+    run, options = weft.capture(step, strict=True), kind(2.0)
+    for i in range(24):
+        x, y = weft.full((2,), float(i), device=accelerator), weft.full((2,), float(-i), device=accelerator)
+        if i == 5:
+            options.k = 3.0
+        if i == 10:
+            options.shifts[0] = 4.0
+        scale = 1.0 if i < 15 else 2.0
+        expected = (i * options.k + options.shifts[0]) * scale - i
+        assert run(x, options, y={"y": y}, scale=scale).tolist() == [expected] * 2
+    assert calls.call_count == 12
+    assert weft.capture(step)(weft.ones(1), options=options, scale=0.5).tolist() == [3.5]
+
+
+def test_equal_options_share_a_recording(accelerator):
+    calls = Mock()
+    run = weft.capture(lambda x, options: (calls(), x * options.k)[1], strict=True)
+    for i in range(8):
+        assert run(weft.ones(1, device=accelerator), Options(2.0 + i % 2, [])).tolist() == [2.0 + i % 2]
+    assert calls.call_count == 6
 
 
 def test_an_array_of_the_host_that_changes(accelerator):
