@@ -203,26 +203,26 @@ def softmax(x: Any, /, *, axis: int = -1) -> Any:
     rows = _rows(x, axis)
     if rows is None:
         return NotImplemented
-    y = np.empty_like(rows)
+    y, shape, size = np.empty_like(rows), x.shape, x.itemsize * rows.shape[1]  # backward keeps y alone
 
     def forward(i: int, j: int) -> None:
         a, b = rows[i:j], y[i:j]
         exp_rows(a, b)
         b *= 1 / row_sums(b)
 
-    over_rows(forward, len(rows), x.itemsize * rows.shape[1])
+    over_rows(forward, len(rows), size)
 
     def grad_x(g: Any) -> Any:
-        g, out = g.reshape(rows.shape), np.empty_like(rows)
+        g, out = g.reshape(y.shape), np.empty_like(y)
 
         def backward(i: int, j: int) -> None:
             np.subtract(g[i:j], row_dots(g[i:j], y[i:j]), out[i:j])
             out[i:j] *= y[i:j]
 
-        over_rows(backward, len(rows), x.itemsize * rows.shape[1])
-        return out.reshape(x.shape)
+        over_rows(backward, len(y), size)
+        return out.reshape(shape)
 
-    return y.reshape(x.shape), (grad_x,)
+    return y.reshape(shape), (grad_x,)
 
 
 @primitives.log_softmax.on("cpu")
@@ -230,24 +230,24 @@ def log_softmax(x: Any, /, *, axis: int = -1) -> Any:
     rows = _rows(x, axis)
     if rows is None:
         return NotImplemented
-    y = np.empty_like(rows)
+    y, shape, size = np.empty_like(rows), x.shape, x.itemsize * rows.shape[1]  # backward keeps y alone
 
     def forward(i: int, j: int) -> None:
         a, b = rows[i:j], y[i:j]
         np.subtract(a, np.maximum.reduce(a, axis=1, keepdims=True), b)
         b -= np.log(row_sums(np.exp(b)))
 
-    over_rows(forward, len(rows), x.itemsize * rows.shape[1])
+    over_rows(forward, len(rows), size)
 
     def grad_x(g: Any) -> Any:
-        g, out = g.reshape(rows.shape), np.empty_like(rows)
+        g, out = g.reshape(y.shape), np.empty_like(y)
 
         def backward(i: int, j: int) -> None:
             np.exp(y[i:j], out[i:j])
             out[i:j] *= row_sums(g[i:j])
             np.subtract(g[i:j], out[i:j], out[i:j])
 
-        over_rows(backward, len(rows), x.itemsize * rows.shape[1])
-        return out.reshape(x.shape)
+        over_rows(backward, len(y), size)
+        return out.reshape(shape)
 
-    return y.reshape(x.shape), (grad_x,)
+    return y.reshape(shape), (grad_x,)

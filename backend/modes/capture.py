@@ -34,8 +34,8 @@ class capture:
     Parameters
     ----------
     step : Callable
-        A function of Tensors (and of tuples, lists, dicts of them, by position or name) on one device. All that it does must go to the
-        device in the same order each time: no `.item()`, no `if` on a computed value, no copy from the host.
+        A function of Tensors (and of tuples, lists, dicts of them, by position or name) on one device. All that it does
+        must go to the device in the same order each time: no `.item()`, no `if` on a computed value, no copy from the host.
     warmup : int, default 2
         How many calls are run as usual first, which is when optimizers allocate their state; at least 1.
     strict : bool, default False

@@ -34,5 +34,6 @@ def dropout(
     mask = xp.asarray(blocks.bernoulli(shape, 1 - p), device=x.device)
     scale = xp.astype(mask, x.dtype) * rescale(p)
     y = x * scale
-    pullbacks = (lambda g: unbroadcast(xp, g * scale, x), lambda g: unbroadcast(xp, g, residual))
+    like_x, like_residual = x, residual
+    pullbacks = (lambda g: unbroadcast(xp, g * scale, like_x), lambda g: unbroadcast(xp, g, like_residual))
     return (y if residual is None else residual + y), pullbacks

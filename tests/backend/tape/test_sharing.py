@@ -3,6 +3,7 @@
 Expected values are worked out by hand, or by the same program with copies in place of views.
 """
 
+import functools
 import gc
 import operator
 import weakref
@@ -451,6 +452,12 @@ class TestSavedValues:
             lambda w, x: weft.concat([w, w]),
             lambda w, x: weft.where(weft.ones((1, 2)) > 0, w, x),
             lambda w, x: w.expand(3, 2),
+            lambda w, x: F.softmax(w * 1, dim=-1) + x,
+            lambda w, x: F.softmax(w * 1, dim=0) + x,
+            lambda w, x: F.log_softmax(w * 1, dim=-1) + x,
+            lambda w, x: F.dropout(w, 0.5) + x,
+            lambda w, x: F.dropout1d(w[:, :, None], 0.5)[..., 0] + x,
+            lambda w, x: weft.tanh(w * 1) + F.sigmoid(w * 1) + F.relu(w * 1) + weft.exp(w * 1) + weft.sqrt(w * 1) + x,
         ):
             w = weft.ones((1, 2), requires_grad=True)
             y = f(w, x).sum()
@@ -458,6 +465,28 @@ class TestSavedValues:
                 w += 1
                 x += 1
             y.backward()
+
+    @pytest.mark.parametrize("f", [F.softmax, F.log_softmax, weft.tanh, F.sigmoid, F.relu, weft.exp, weft.sqrt])
+    def test_of_whom_the_output_alone_is_kept(self, device, f):
+        f = functools.partial(f, dim=-1) if f in (F.softmax, F.log_softmax) else f
+        grads = []
+        for writes in ("", "to the input", "to the output"):
+            leaf = weft.tensor([[0.1, 0.2, 0.4]], requires_grad=True)
+            x = leaf * 1
+            y = f(x)
+            with weft.no_grad():
+                if writes == "to the input":
+                    x.fill_(9)
+                if writes == "to the output":
+                    y.fill_(9)
+            z = (y * weft.tensor([1.0, 2.0, 3.0])).sum()
+            if writes == "to the output" and (device, f) != ("cpu", F.sigmoid):  # which keeps a slope instead
+                with pytest.raises(RuntimeError, match=ERROR):
+                    z.backward()
+                continue
+            z.backward()
+            grads.append(leaf.grad.tolist())
+        assert all(g == grads[0] for g in grads)
 
     def test_weights_are_read_for_the_inputs_gradient_only(self, device):
         layer, x = nn.Linear(2, 2), weft.tensor(H, dtype=weft.float32)
