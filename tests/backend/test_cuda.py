@@ -432,3 +432,9 @@ def test_an_index_that_is_none_is_told_at_the_end_of_the_epoch(cupy):
     with pytest.raises(IndexError, match=r"`indices` must hold rows .* at position 1, got 7$"):
         faults.tell()
     faults.tell()
+
+
+def test_the_default_device(cupy, monkeypatch):
+    monkeypatch.setattr(weft.backend.device.devices, "_process_default", ["cpu"])
+    weft.set_default_device("cuda")
+    assert weft.ones(2).device == "cuda:0"
