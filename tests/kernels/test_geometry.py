@@ -32,8 +32,8 @@ SOURCES = {  # by namespace
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
     "normalization": "normalization.cu", "pooling": "pooling.cu", "random_numbers": "random.cu", "recurrent": "recurrent.cu",
-    "reductions": "reductions.cu", "attention_step": "attention_step.cu", "rotary_embedding": "rotary.cu",
-    "swiglu_unit": "swiglu.cu",
+    "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
+    "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
 }  # fmt: skip
 HEADERS = ("neighbours.cuh", "philox.cuh", "windows.cuh", "attention.cuh", "implicit_gemm.cuh")
 
