@@ -1,4 +1,4 @@
-"""Small models for the command line, examples and tests; each is a function (input_shape, num_classes) → Module."""
+"""Small models for the command line, examples and tests: classifiers (input_shape, num_classes) → Module, language models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,31 @@ from . import init
 from .activation import ReLU
 from .containers import Flatten, Sequential
 from .convolution import Conv2d
+from .gpt2 import GPT2
+from .language_model import LanguageModel
 from .linear import Linear
+from .llama import Llama
 from .module import Layer, Module
 from .normalization import BatchNorm2d
 from .pooling import AdaptiveAvgPool2d, MaxPool2d
+from .pretrained import PretrainedError, load_pretrained
 
-__all__ = ["MODELS", "BasicBlock", "ResNet", "cnn", "mlp", "resnet18"]
+__all__ = [
+    "GPT2",
+    "LANGUAGE_MODELS",
+    "MODELS",
+    "BasicBlock",
+    "LanguageModel",
+    "Llama",
+    "PretrainedError",
+    "ResNet",
+    "cnn",
+    "gpt2",
+    "llama",
+    "load_pretrained",
+    "mlp",
+    "resnet18",
+]
 
 
 def mlp(
@@ -286,7 +305,119 @@ def resnet18(
     return ResNet((2, 2, 2, 2), num_classes, in_channels=input_shape[0], device=device, dtype=dtype)
 
 
+# width, layers and heads of GPT-2's sizes
+SIZES = {"small": (768, 12, 12), "medium": (1024, 24, 16), "large": (1280, 36, 20), "xl": (1600, 48, 25)}
+
+
+def gpt2(
+    size: str = "small",
+    *,
+    vocab_size: int = 50257,
+    context: int = 1024,
+    width: int | None = None,
+    layers: int | None = None,
+    heads: int | None = None,
+    bias: bool = True,
+    dropout: float = 0.0,
+    device: str | None = None,
+    dtype: DType = None,
+) -> GPT2:
+    """GPT-2 in one of its sizes, 124, 355, 774 or 1558 million parameters, or in sizes of your own.
+
+    Parameters
+    ----------
+    size : {"small", "medium", "large", "xl"}, default "small"
+        Decides width, layers and heads where they are not given.
+    vocab_size : int, default 50257
+        How many tokens there are.
+    context : int, default 1024
+        The greatest length.
+    width : int, optional
+        Of embeddings and features.
+    layers : int, optional
+        Blocks.
+    heads : int, optional
+        Of attention; a divisor of width.
+    bias : bool, default True
+        Whether linear layers and norms have biases.
+    dropout : float, default 0.0
+        Of embeddings, attention weights and branches, in training.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    GPT2
+        Tokens (N, L) → logits (N, L, vocab_size).
+
+    Raises
+    ------
+    ValueError
+        If there is no such size, or `heads` does not divide `width`.
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> model = models.gpt2(vocab_size=65, context=64, width=128, layers=4, heads=4, bias=False)
+    >>> sum(p.size for p in model.parameters())
+    804096
+    """
+    if size not in SIZES:
+        raise ValueError(f"`size` must be one of {', '.join(map(repr, SIZES))}, got {size!r}")
+    sizes = (own if given is None else given for own, given in zip(SIZES[size], (width, layers, heads)))
+    return GPT2(vocab_size, context, *sizes, bias=bias, dropout=dropout, device=device, dtype=dtype)
+
+
+def llama(
+    *,
+    vocab_size: int = 32000,
+    context: int = 2048,
+    width: int = 768,
+    layers: int = 12,
+    heads: int = 12,
+    kv_heads: int | None = None,
+    device: str | None = None,
+    dtype: DType = None,
+) -> Llama:
+    """A model of Llama's kind.
+
+    Parameters
+    ----------
+    vocab_size : int, default 32000
+        How many tokens there are.
+    context : int, default 2048
+        The greatest length.
+    width : int, default 768
+        Of embeddings and features.
+    layers : int, default 12
+        Blocks.
+    heads : int, default 12
+        Of queries; a divisor of width.
+    kv_heads : int, optional
+        Of keys and values, a divisor of heads; as many as these unless given.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    Llama
+        Tokens (N, L) → logits (N, L, vocab_size).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> models.llama(vocab_size=65, width=32, layers=1, heads=4, kv_heads=2)(weft.tensor([[1, 2]])).shape
+    (1, 2, 65)
+    """
+    return Llama(vocab_size, context, width, layers, heads, kv_heads, device=device, dtype=dtype)
+
+
 MODELS: dict[str, Callable[..., Module]] = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18}
+LANGUAGE_MODELS: dict[str, Callable[..., LanguageModel]] = {"gpt2": gpt2, "llama": llama}
 
 
 def _mlp_shapes(
@@ -314,9 +445,48 @@ def _resnet_shapes(
     return {"conv1.weight": (64, input_shape[0], 7, 7), "fc.weight": (num_classes, 512)}
 
 
+def _blocks(name: str, layers: int, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """One weight of each block; of a number that no model has, some and the last."""
+    return {name.format(i): shape for i in (*range(min(layers, 1000)), layers - 1)}
+
+
+def _gpt2_shapes(
+    size: str = "small",
+    *,
+    vocab_size: int = 50257,
+    context: int = 1024,
+    width: int | None = None,
+    layers: int | None = None,
+    heads: int | None = None,
+    bias: bool = True,
+    dropout: float = 0.0,
+    dtype: Any = None,
+) -> dict[str, tuple[int, ...]]:
+    own = SIZES.get(size, SIZES["small"])
+    width, layers = own[0] if width is None else width, own[1] if layers is None else layers
+    tables = {"wte.weight": (vocab_size, width), "wpe.weight": (context, width)}
+    return tables | _blocks("h.{}.attn.c_attn.weight", layers, (3 * width, width))
+
+
+def _llama_shapes(
+    *,
+    vocab_size: int = 32000,
+    context: int = 2048,
+    width: int = 768,
+    layers: int = 12,
+    heads: int = 12,
+    kv_heads: int | None = None,
+    dtype: Any = None,
+) -> dict[str, tuple[int, ...]]:
+    tables = {"embed_tokens.weight": (vocab_size, width), "lm_head.weight": (vocab_size, width)}
+    return tables | _blocks("layers.{}.self_attn.q_proj.weight", layers, (width, width))
+
+
 # The shapes that a model's arguments decide, by parameter: to know what it would take before it is built.
 SHAPES: dict[str, Callable[..., dict[str, tuple[int, ...]]]] = {
     "mlp": _mlp_shapes,
     "cnn": _cnn_shapes,
     "resnet18": _resnet_shapes,
+    "gpt2": _gpt2_shapes,
+    "llama": _llama_shapes,
 }

@@ -26,11 +26,11 @@ def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None =
         add(y, bias, y)
     if activation is not None:
         f, static = primitives.ACTIVATIONS[activation]
-        y, (pull,) = f.impls["cpu"](y, **static)
+        y, pulls = f.impls["cpu"](y, **static)  # None where nothing is recorded
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         if activation is not None:
-            g = pull(g)
+            g = pulls[0](g)
         grad_x = g.dot(weight) if need[0] else None
         grad_weight = g.T.dot(x, into[1]) if need[1] else None
         grad_bias = column_sums(g, into[2]) if bias is not None and need[2] else None

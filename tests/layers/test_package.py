@@ -7,7 +7,20 @@ import sys
 
 from weft import layers as nn
 
-APART = {"functional", "init", "models", "hooks", "state", "utils"}  # not in the package's own namespace
+# not in the package's own namespace; language models are in that of `models`
+APART = {
+    "functional",
+    "init",
+    "models",
+    "hooks",
+    "state",
+    "utils",
+    "gpt2",
+    "generation",
+    "language_model",
+    "llama",
+    "pretrained",
+}
 
 
 def test_all_is_what_the_modules_offer():

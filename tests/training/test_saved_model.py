@@ -71,7 +71,9 @@ class TestRoundTrip:
 
 class TestErrors:
     def test_unknown_architecture(self):
-        with pytest.raises(ValueError, match=r"must be one of \['cnn', 'mlp', 'resnet18'\], got 'vgg'"):
+        with pytest.raises(
+            ValueError, match=r"must be one of \['cnn', 'gpt2', 'llama', 'mlp', 'resnet18'\], got 'vgg'"
+        ):
             build_model({"name": "vgg"})
 
     def test_weights_alone(self, tmp_path, model):

@@ -9,6 +9,7 @@ from harness import Case
 import weft
 from weft.backend.nn import activation
 from weft.backend.nn.linear import linear
+from weft.layers import functional as F
 
 rng = np.random.default_rng(0)
 
@@ -79,3 +80,12 @@ def test_gradients_of_halves_into_float32(name, dtype):
     tolerance = 1e-5 if name is None else 1e-2  # the gradient of what f is applied to is rounded to half precision
     for got, expected in zip((grad_w, grad_b), exact[1:]):
         np.testing.assert_allclose(got.get(), expected, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_activation_without_gradients(activation):
+    """Replacements of activations have no pullback there."""
+    x, w = weft.randn(40, 30), weft.randn(50, 30)
+    with weft.no_grad():
+        y = F.linear(x, w, activation=activation)
+    np.testing.assert_array_equal(y.numpy(), F.linear(x, w, activation=activation).numpy())

@@ -1,0 +1,201 @@
+"""Generation: what a language model says next, one token after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backend.array.creation import asarray
+from ..backend.array.random import default_generator
+from ..backend.tape.autograd import no_grad
+from ..backend.tape.tensor import Tensor
+from . import functional as F
+from .module import Module
+
+__all__: list[str] = []
+
+
+def steps(
+    model: Any,
+    prompts: Any,
+    max_new_tokens: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    stop: int | Sequence[int] = (),
+    seed: int | None = None,
+    use_cache: bool = True,
+) -> Iterator[np.ndarray]:
+    """What `LanguageModel.generate_steps` documents, for a LanguageModel; arguments are checked at once, not at the first step."""
+    rows = token_rows(prompts)
+    _check_prompts(rows, model)
+    stops = [stop] if isinstance(stop, int | np.integer) else list(stop)
+    _check_options(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stops, model.vocab_size)
+    seed = int(default_generator.integers(0, 2**62, ())) if seed is None else seed
+    streams = [np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, i]))) for i in range(len(rows))]
+
+    def choose(logits: np.ndarray, before: np.ndarray, random: np.random.Generator) -> int:
+        return _choose(logits, before, temperature, top_k, top_p, repetition_penalty, random)
+
+    return _steps(model, rows, max_new_tokens, frozenset(stops), streams, choose, use_cache)
+
+
+def _steps(
+    model: Any,
+    rows: list[np.ndarray],
+    count: int,
+    stops: frozenset[int],
+    streams: list[np.random.Generator],
+    choose: Any,
+    use_cache: bool,
+) -> Iterator[np.ndarray]:
+    longest = max(map(len, rows))
+    tokens, counts = np.zeros((len(rows), longest + count), np.int64), np.zeros((len(rows), longest + count), bool)
+    for i, row in enumerate(rows):
+        tokens[i, longest - len(row) : longest] = row
+        counts[i, longest - len(row) :] = True
+    is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
+    cache = model.new_cache(min(model.context, longest + count)) if use_cache else None
+    for end in range(longest, longest + count):
+        with no_grad(), _evaluating(model):
+            logits, cache = _logits(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
+        new = np.full(len(rows), -1)
+        for i in np.flatnonzero(living).tolist():
+            new[i] = choose(logits[i], tokens[i, :end][counts[i, :end]], streams[i])
+            living[i] = new[i] not in stops
+        tokens[:, end] = np.maximum(new, 0)
+        yield new
+        if not living.any():
+            return
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """A step in evaluation: whoever reads the stream may train between two of them."""
+    if not model.training:
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _logits(model: Any, tokens: np.ndarray, counts: np.ndarray | None, cache: Any) -> tuple[np.ndarray, Any]:
+    """Logits (N, C) for what follows, in float64, and the cache: None once there are more tokens than the context."""
+    if tokens.shape[1] > model.context:
+        cache, tokens = None, tokens[:, -model.context :]
+        counts = None if counts is None else counts[:, -model.context :]
+    given = tokens if cache is None else tokens[:, cache.length :]
+    mask = None if counts is None else as_tokens(counts, model)
+    last = model.features(as_tokens(given, model), mask, cache)[:, -1, :]
+    logits: Tensor = F.linear(last, model.output_weight())
+    return logits.cpu().numpy().astype(np.float64), cache
+
+
+def _choose(
+    logits: np.ndarray,
+    before: np.ndarray,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    repetition_penalty: float,
+    random: np.random.Generator,
+) -> int:
+    """The next token, of logits (C,) and the tokens that are there already."""
+    if np.isnan(logits).any():
+        raise ValueError(
+            "the model's logits are NaN: its weights are not finite, or it was trained until they were not"
+        )
+    if repetition_penalty != 1:
+        there = np.unique(before)
+        z = logits[there]
+        logits[there] = np.where(z > 0, z / repetition_penalty, z * repetition_penalty)
+    if temperature == 0 or top_k == 1:
+        return int(logits.argmax())
+    order = np.argsort(-logits, kind="stable")[:top_k]
+    z = (logits[order] - logits[order[0]]) / temperature
+    p = np.exp(z)
+    total = np.cumsum(p / p.sum())
+    if top_p is not None:  # as many as it takes to reach it: those before which it is not reached yet
+        kept = int((total - p / p.sum() < top_p).sum())
+        total = total[: max(1, kept)]
+    at = np.searchsorted(total, random.random() * total[-1], side="right")
+    return int(order[min(at, len(total) - 1)])
+
+
+# --- what may be asked for --------------------------------------------------------------------------------------------
+def _check_prompts(rows: list[np.ndarray], model: Any) -> None:
+    if not rows:
+        raise ValueError("`prompts` must hold at least one prompt, got none")
+    for i, row in enumerate(rows):
+        if not 1 <= len(row) <= model.context:
+            hint = "give it a token to start from" if not len(row) else "keep the end of it"
+            raise ValueError(
+                f"`prompts` must have 1 to {model.context} tokens each, the model's context, got {len(row)} in prompt "
+                f"{i}; {hint}"
+            )
+        outside = row[(row < 0) | (row >= model.vocab_size)]
+        if len(outside):
+            raise IndexError(
+                f"`prompts` must hold tokens in [0, {model.vocab_size}), the vocabulary, got {outside[0]} in prompt {i}"
+            )
+
+
+def _check_options(
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    repetition_penalty: float,
+    stops: list[int],
+    vocab_size: int,
+) -> None:
+    wrong: tuple[str, str, object] | None = None
+    if max_new_tokens < 0:
+        wrong = "max_new_tokens", "at least 0", max_new_tokens
+    elif not 0 <= temperature < math.inf:
+        wrong = "temperature", "at least 0 and finite", temperature
+    elif top_k is not None and top_k < 1:
+        wrong = "top_k", "at least 1, or None", top_k
+    elif top_p is not None and not 0 < top_p <= 1:
+        wrong = "top_p", "in (0, 1], or None", top_p
+    elif not 0 < repetition_penalty < math.inf:
+        wrong = "repetition_penalty", "above 0 and finite", repetition_penalty
+    elif any(not 0 <= s < vocab_size for s in stops):
+        wrong = "stop", f"tokens in [0, {vocab_size}), the vocabulary", stops
+    if wrong is not None:
+        raise ValueError(f"`{wrong[0]}` must be {wrong[1]}, got {wrong[2]}")
+
+
+# --- prompts ----------------------------------------------------------------------------------------------------------
+def is_batch(prompts: Any) -> bool:
+    """Whether these are several prompts, each a list of its own."""
+    if hasattr(prompts, "ndim"):
+        return prompts.ndim == 2
+    return len(prompts) > 0 and not isinstance(prompts[0], int | np.integer)
+
+
+def token_rows(prompts: Any) -> list[np.ndarray]:
+    """Prompts as arrays of int64, one for each."""
+    if isinstance(prompts, Tensor):
+        prompts = prompts.numpy()
+    rows = [np.asarray(row) for row in (prompts if is_batch(prompts) else [prompts])]
+    for row in rows:
+        if row.size and row.dtype.kind not in "iu":
+            raise TypeError(f"`prompts` must hold integers, got dtype {row.dtype}")
+    return [row.astype(np.int64).ravel() for row in rows]
+
+
+def as_tokens(rows: np.ndarray, model: Module) -> Tensor:
+    """Tokens on the device of a model."""
+    return asarray(rows, device=next(iter(model.parameters())).device)

@@ -1,0 +1,183 @@
+"""GPT-2, with the names of its weights at Hugging Face."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend.array.manipulation import permute_dims, reshape
+from ..backend.tape.tensor import DType, Tensor
+from . import functional as F
+from . import init
+from .cache import KeyValueCache, LayerCache
+from .containers import ModuleList
+from .dropout import Dropout
+from .embedding import Embedding
+from .language_model import LanguageModel
+from .linear import Linear
+from .module import Module
+from .normalization import LayerNorm
+
+__all__ = ["GPT2"]
+
+
+class _Attention(Module):
+    """Causal self-attention; queries, keys and values by one product."""
+
+    def __init__(self, width: int, heads: int, bias: bool, dropout: float, **place: Any):
+        self.heads, self.dropout = heads, dropout
+        self.c_attn = Linear(width, 3 * width, bias, **place)
+        self.c_proj = Linear(width, width, bias, **place)
+
+    def forward(self, x: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
+        n, length, width = x.shape
+        parts = reshape(self.c_attn(x), (n, length, 3, self.heads, width // self.heads))
+        parts = permute_dims(parts, (2, 0, 3, 1, 4))
+        q, k, v = parts[0], parts[1], parts[2]
+        if cache is not None:
+            k, v = cache.append(k, v)
+        p = self.dropout if self.training else 0.0
+        is_causal = mask is None and length > 1
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, is_causal=is_causal)
+        return self.c_proj(reshape(permute_dims(y, (0, 2, 1, 3)), (n, length, width)))
+
+
+class _MLP(Module):
+    """Two linear layers with GELU, in its form with tanh, between them."""
+
+    def __init__(self, width: int, bias: bool, **place: Any):
+        self.c_fc = Linear(width, 4 * width, bias, **place)
+        self.c_proj = Linear(4 * width, width, bias, **place)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c_proj(F.linear(x, self.c_fc.weight, self.c_fc.bias, activation="gelu"))
+
+
+class _Block(Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, width: int, heads: int, bias: bool, dropout: float, eps: float, **place: Any):
+        self.ln_1 = LayerNorm(width, eps=eps, bias=bias, **place)
+        self.attn = _Attention(width, heads, bias, dropout, **place)
+        self.ln_2 = LayerNorm(width, eps=eps, bias=bias, **place)
+        self.mlp = _MLP(width, bias, **place)
+        self.resid_dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
+        x = x + self.resid_dropout(self.attn(self.ln_1(x), mask, cache))
+        return x + self.resid_dropout(self.mlp(self.ln_2(x)))
+
+
+class GPT2(LanguageModel):
+    """GPT-2: learned positions, blocks with the norm in front, the table of tokens as output weights, too.
+
+    Called with `(tokens, attention_mask=None, cache=None)`, see `LanguageModel`. Weights start as N(0, 0.02²), those that end
+    a branch as N(0, 0.02²/(2·layers)), biases as 0. Names are those of Hugging Face's `GPT2Model`; linear weights lie as in
+    `Linear`, (out, in): `models.load_pretrained` turns those of a file.
+
+    Parameters
+    ----------
+    vocab_size : int, default 50257
+        How many tokens there are.
+    context : int, default 1024
+        The greatest length.
+    width : int, default 768
+        Of embeddings and features.
+    layers : int, default 12
+        Blocks.
+    heads : int, default 12
+        Of attention; a divisor of width.
+    bias : bool, default True
+        Whether linear layers and norms have biases.
+    dropout : float, default 0.0
+        Of embeddings, attention weights and branches, in training.
+    eps : float, default 1e-5
+        Of the norms.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `heads` does not divide `width`; in a call, if shapes do not fit or the tokens exceed the context.
+
+    References
+    ----------
+    Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
+
+    Examples
+    --------
+    >>> model = nn.models.GPT2(vocab_size=11, context=8, width=16, layers=1, heads=2)
+    >>> model(weft.tensor([[1, 2, 3]])).shape
+    (1, 3, 11)
+    """
+
+    def __init__(
+        self,
+        vocab_size: int = 50257,
+        context: int = 1024,
+        width: int = 768,
+        layers: int = 12,
+        heads: int = 12,
+        *,
+        bias: bool = True,
+        dropout: float = 0.0,
+        eps: float = 1e-5,
+        device: str | None = None,
+        dtype: DType = None,
+    ):
+        if heads < 1 or width % heads:
+            raise ValueError(f"`heads` must divide `width`, {width}, got {heads}")
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.vocab_size, self.context, self.n_layer = vocab_size, context, layers
+        self.wte = Embedding(vocab_size, width, **place)
+        self.wpe = Embedding(context, width, **place)
+        self.drop = Dropout(dropout)
+        self.h = ModuleList([_Block(width, heads, bias, dropout, eps, **place) for _ in range(layers)])
+        self.ln_f = LayerNorm(width, eps=eps, bias=bias, **place)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        for name, p in self.named_parameters():
+            if name.endswith("bias"):
+                init.zeros_(p)
+            elif "ln_" not in name:
+                init.normal_(p, std=0.02 / math.sqrt(2 * self.n_layer) if name.endswith("c_proj.weight") else 0.02)
+
+    def features(
+        self, tokens: Tensor, attention_mask: Tensor | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """What the last block and the last norm make of each token.
+
+        Parameters
+        ----------
+        tokens : Tensor
+            (N, L).
+        attention_mask : Tensor, optional
+            (N, S), which of all tokens count.
+        cache : KeyValueCache, optional
+            Of what was read before.
+
+        Returns
+        -------
+        Tensor
+            (N, L, width).
+        """
+        positions, mask = self._places(tokens, attention_mask, cache)
+        x = self.drop(self.wte(tokens) + self.wpe(positions))
+        for i, block in enumerate(self.h):
+            x = block(x, mask, None if cache is None else cache[i])
+        return self.ln_f(x)
+
+    def output_weight(self) -> Tensor:
+        """The table of tokens.
+
+        Returns
+        -------
+        Tensor
+            `wte.weight`.
+        """
+        return self.wte.weight

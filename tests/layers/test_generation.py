@@ -1,0 +1,163 @@
+"""What follows a prompt: against probabilities computed here, and the same with a cache, in a batch, as a stream."""
+
+import collections
+
+import numpy as np
+import pytest
+
+import weft
+from weft.layers import models
+from weft.layers.generation import _choose
+
+PROMPTS = [[1, 2, 3, 4, 5], [7, 8], [9]]
+OPTIONS = [{"temperature": 0}, {}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "repetition_penalty": 1.3}]
+
+
+def make(name="gpt2"):
+    sizes = {"vocab_size": 11, "context": 16, "width": 16, "layers": 2, "heads": 2}
+    model = getattr(models, name)(**sizes).double()
+    for p in model.parameters():
+        p.data *= 5  # so that probabilities differ
+    return model
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_with_and_without_cache_alone_and_in_a_batch(name, options):
+    """Also beyond the context, of 16."""
+    model = make(name)
+    found = model.generate(PROMPTS, 20, seed=3, **options)
+    assert [len(row) for row in found] == [20] * 3
+    assert found == model.generate(PROMPTS, 20, seed=3, use_cache=False, **options)
+    assert found[0] == model.generate(PROMPTS[0], 20, seed=3, **options)
+    steps = list(model.generate_steps(PROMPTS, 20, seed=3, **options))
+    assert np.array(steps).T.tolist() == found
+    assert found == model.generate(PROMPTS, 20, seed=3, **options)
+    if options.get("temperature") != 0:
+        assert found != model.generate(PROMPTS, 20, seed=4, **options)
+
+
+def test_greedy_takes_the_likeliest():
+    model, tokens = make(), [1, 2]
+    found = model.generate(tokens, 10, temperature=0)
+    with weft.no_grad():
+        for token in found:
+            assert token == model(weft.tensor([tokens]))[0, -1].argmax().item()
+            tokens = [*tokens, token]
+
+
+def test_the_default_generator_decides_unless_there_is_a_seed():
+    model = make()
+    weft.manual_seed(5)
+    first, second = model.generate([1], 10), model.generate([1], 10)
+    weft.manual_seed(5)
+    assert first == model.generate([1], 10)
+    assert first != second
+
+
+def test_stop():
+    model = make()
+    plain = model.generate(PROMPTS, 12, seed=0)
+    stop = plain[0][3]
+    found = model.generate(PROMPTS, 12, seed=0, stop=stop)
+    for row, whole in zip(found, plain):
+        end = whole.index(stop) + 1 if stop in whole else 12
+        assert row == whole[:end]
+    steps = list(model.generate_steps(PROMPTS, 12, seed=0, stop=[stop]))
+    assert len(steps) == max(map(len, found))
+    assert [int((np.array(steps)[:, i] >= 0).sum()) for i in range(3)] == [len(row) for row in found]
+
+
+def test_modes_are_left_as_they_are():
+    model = make()
+    model.h[0].eval()
+    model.generate([1], 2)
+    assert model.training
+    assert not model.h[0].training
+    assert model.h[1].training
+
+
+def test_kinds_of_prompts():
+    model = make()
+    expected = model.generate([[1, 2], [3, 4]], 4, seed=1)
+    assert model.generate(np.array([[1, 2], [3, 4]], np.int32), 4, seed=1) == expected
+    assert model.generate(weft.tensor([[1, 2], [3, 4]]), 4, seed=1) == expected
+    assert model.generate(weft.tensor([1, 2]), 4, seed=1) == expected[0]
+    assert model.generate([[1, 2], [3]], 0) == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("options", "reference"),
+    [
+        ({}, lambda z, there: np.exp(z)),
+        ({"temperature": 0.5}, lambda z, there: np.exp(z / 0.5)),
+        ({"top_k": 2}, lambda z, there: np.exp(z) * (z >= np.sort(z)[-2])),
+        ({"top_p": 0.6}, lambda z, there: np.exp(z) * (z >= 1)),  # 0.55 and 0.20 of the whole
+        ({"top_p": 0.01}, lambda z, there: np.exp(z) * (z >= 2)),
+        ({"repetition_penalty": 2.0}, lambda z, there: np.exp(np.where(there, np.where(z > 0, z / 2, z * 2), z))),
+    ],
+)
+def test_frequencies(options, reference):
+    """5,000 draws from logits that are known."""
+    z = np.array([0.0, 2.0, -1.0, 1.0, 0.5])
+    before = np.array([1, 2, 2])
+    p = reference(z, np.isin(np.arange(5), before))
+    random = np.random.default_rng(0)
+    options = {"temperature": 1.0, "top_k": None, "top_p": None, "repetition_penalty": 1.0} | options
+    counts = collections.Counter(_choose(z.copy(), before, random=random, **options) for _ in range(5_000))
+    found = np.array([counts[i] for i in range(5)]) / 5_000
+    np.testing.assert_allclose(found, p / p.sum(), atol=0.025)
+    assert (found[p == 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "error", "message"),
+    [
+        (
+            [],
+            ValueError,
+            r"`prompts` must have 1 to 16 tokens each, .* got 0 in prompt 0; give it a token to start from",
+        ),
+        ([[1], []], ValueError, r"`prompts` must have 1 to 16 tokens each, the model's context, got 0 in prompt 1"),
+        ([1] * 17, ValueError, r"`prompts` must have 1 to 16 tokens each, .* got 17 in prompt 0; keep the end of it"),
+        ([[1], [11]], IndexError, r"`prompts` must hold tokens in \[0, 11\), the vocabulary, got 11 in prompt 1"),
+        ([-1], IndexError, r"`prompts` must hold tokens in \[0, 11\), the vocabulary, got -1 in prompt 0"),
+        ([[0.5]], TypeError, "`prompts` must hold integers, got dtype float64"),
+        (np.zeros((0, 3), int), ValueError, "`prompts` must hold at least one prompt, got none"),
+    ],
+)
+def test_prompts_that_cannot_be(prompts, error, message):
+    with pytest.raises(error, match=message):
+        make().generate(prompts, 3)
+    with pytest.raises(error, match=message):
+        make().generate_steps(prompts, 3)  # at once, not at the first step
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_new_tokens": -1}, "`max_new_tokens` must be at least 0, got -1"),
+        ({"temperature": -0.5}, "`temperature` must be at least 0 and finite, got -0.5"),
+        ({"top_k": 0}, "`top_k` must be at least 1, or None, got 0"),
+        ({"top_p": 0.0}, r"`top_p` must be in \(0, 1\], or None, got 0.0"),
+        ({"repetition_penalty": 0.0}, "`repetition_penalty` must be above 0 and finite, got 0.0"),
+        ({"stop": 11}, r"`stop` must be tokens in \[0, 11\), the vocabulary, got \[11\]"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        make().generate([1], **{"max_new_tokens": 3} | options)
+
+
+def test_weights_that_are_not_finite():
+    model = make()
+    model.wte.weight.data[...] = np.nan
+    with pytest.raises(ValueError, match="the model's logits are NaN"):
+        model.generate([1], 2)
+
+
+def test_on_an_accelerator(accelerator):
+    """The tokens of a CPU."""
+    model = make().float()
+    expected = model.generate(PROMPTS, 6, seed=1)
+    assert model.to(accelerator).generate(PROMPTS, 6, seed=1) == expected

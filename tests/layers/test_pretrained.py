@@ -1,0 +1,169 @@
+"""Files in Hugging Face's layout, written here: loaded as they are, or named with what is wrong with them."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from language_models import gpt2, gpt2_weights, llama, llama_weights
+from safetensors.numpy import save_file
+
+import weft
+from weft.layers import models
+
+TOKENS = np.array([3, 0, 22, 7, 7, 1, 19])
+LLAMA = {
+    "model_type": "llama",
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 12,
+    "rope_parameters": {"rope_theta": 100.0, "rope_type": "default"},
+    "rms_norm_eps": 1e-3,
+}
+
+
+def write(folder, weights, config=None, name="model.safetensors"):
+    folder.mkdir(exist_ok=True)
+    save_file({k: np.ascontiguousarray(v) for k, v in weights.items()}, folder / name)
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+
+
+def shard(folder, weights, config):
+    """One file for each weight, and an index."""
+    places = {name: f"model-{i + 1:05}.safetensors" for i, name in enumerate(weights)}
+    for name, file in places.items():
+        write(folder, {name: weights[name]}, config, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def logits(model):
+    return model(weft.asarray(TOKENS[None])).detach().numpy()[0]
+
+
+@pytest.fixture
+def weights(rng):
+    return gpt2_weights(rng)
+
+
+CONFIG = {"model_type": "gpt2", "n_head": 4, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
+
+
+@pytest.mark.parametrize("prefix", ["", "transformer."])
+@pytest.mark.parametrize("write", [write, shard])
+def test_gpt2(tmp_path, weights, prefix, write):
+    held = {prefix + name: a for name, a in weights.items()}
+    held[f"{prefix}h.0.attn.bias"] = np.tri(12)[None, None]  # a buffer of older versions
+    held[f"{prefix}h.1.attn.masked_bias"] = np.array(-1e4)
+    held["lm_head.weight"] = weights["wte.weight"].copy()
+    write(tmp_path / "m", held, CONFIG)
+    model = models.load_pretrained(tmp_path / "m", dtype=weft.float64)
+    assert isinstance(model, models.GPT2)
+    assert not model.training
+    np.testing.assert_allclose(logits(model), gpt2(weights, TOKENS, 4), rtol=1e-10, atol=1e-12)
+
+
+def test_gpt2_in_float32_from_a_file_alone(tmp_path, weights):
+    write(tmp_path, {k: v.astype(np.float32) for k, v in weights.items()})
+    model = models.load_pretrained(tmp_path / "model.safetensors", heads=2)
+    assert logits(model).dtype == np.float32
+    np.testing.assert_allclose(logits(model), gpt2(weights, TOKENS, 2), atol=1e-4)
+    with pytest.raises(models.PretrainedError, match=r"expected a config.json with `n_head`, found none; pass heads="):
+        models.load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_llama(tmp_path, rng, is_tied):
+    weights = llama_weights(rng)
+    held = dict(weights)
+    if is_tied:
+        weights["lm_head.weight"] = held["model.embed_tokens.weight"]
+        del held["lm_head.weight"]
+    held["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(2)
+    write(tmp_path, held, LLAMA)
+    model = models.load_pretrained(tmp_path, dtype=weft.float64)
+    assert isinstance(model, models.Llama)
+    assert (model.lm_head is None) == is_tied
+    np.testing.assert_allclose(logits(model), llama(weights, TOKENS, 4, 2, 100.0, 1e-3), rtol=1e-10, atol=1e-12)
+
+
+def without(*names):
+    return lambda w: {k: v for k, v in w.items() if k not in names}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without("h.1.ln_2.bias"), "missing: h.1.ln_2.bias"),
+        (without("wpe.weight"), "expected the matrix wpe.weight, found none of that name"),
+        (
+            lambda w: w | {"h.0.mlp.c_fc.weight": np.ones((3, 4))},
+            "shape: h.0.mlp.c_fc.weight must have (64, 16), got (4, 3)",
+        ),
+        (lambda w: w | {"h.0.mlp.gate.weight": np.ones(3)}, "unexpected: h.0.mlp.gate.weight"),
+        (lambda w: w | {"lm_head.weight": 2 * w["wte.weight"]}, "expected lm_head.weight to be wte.weight"),
+        (lambda w: {"conv.weight": np.ones(3)}, "expected weights of GPT-2 or Llama, found gpt2"),
+    ],
+)
+def test_weights_that_do_not_fit(tmp_path, weights, change, message):
+    write(tmp_path, change(weights), CONFIG)
+    with pytest.raises(models.PretrainedError, match=re.escape(message)):
+        models.load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"activation_function": "relu"}, "expected activation_function gelu_new, GPT-2's, found relu"),
+        ({"n_head": 5}, "`heads` must divide `width`, 16, got 5"),
+        ({"model_type": "bert"}, "expected weights of GPT-2 or Llama, found bert"),
+    ],
+)
+def test_configurations_that_do_not_fit(tmp_path, weights, config, message):
+    write(tmp_path, weights, CONFIG | config)
+    with pytest.raises(models.PretrainedError, match=re.escape(message)):
+        models.load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"rope_parameters": {"rope_type": "yarn"}}, "expected rotations that are not scaled"),
+        ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "expected rotations that are not scaled"),
+        ({"hidden_act": "gelu"}, "expected hidden_act silu, Llama's, found gelu"),
+    ],
+)
+def test_llamas_that_do_not_fit(tmp_path, rng, config, message):
+    write(tmp_path, llama_weights(rng), LLAMA | config)
+    with pytest.raises(models.PretrainedError, match=re.escape(message)):
+        models.load_pretrained(tmp_path)
+
+
+def test_files(tmp_path, weights, rng):
+    with pytest.raises(
+        models.PretrainedError, match=r"expected a .safetensors file or a folder, found nothing of that name"
+    ):
+        models.load_pretrained(tmp_path / "nowhere")
+    with pytest.raises(models.PretrainedError, match=r"model.safetensors`: expected a safetensors file, found nothing"):
+        models.load_pretrained(tmp_path)
+    shard(tmp_path / "shards", weights, CONFIG)
+    index = tmp_path / "shards" / "model.safetensors.index.json"
+    places = json.loads(index.read_text())["weight_map"]
+    places["ln_f.bias"] = places["ln_f.weight"]
+    index.write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(models.PretrainedError, match=r"expected the tensor ln_f.bias, found none of that name"):
+        models.load_pretrained(tmp_path / "shards")
+    index.write_text("[]")
+    with pytest.raises(models.PretrainedError, match="expected a JSON object, found"):
+        models.load_pretrained(tmp_path / "shards")
+    index.write_text("{}")
+    with pytest.raises(models.PretrainedError, match="expected a `weight_map` from names to files, found None"):
+        models.load_pretrained(tmp_path / "shards")
+    write(tmp_path / "cut", weights, CONFIG)
+    whole = (tmp_path / "cut" / "model.safetensors").read_bytes()
+    (tmp_path / "cut" / "model.safetensors").write_bytes(whole[:-10])
+    with pytest.raises(models.PretrainedError, match="expected an intact safetensors file"):
+        models.load_pretrained(tmp_path / "cut")
+    (tmp_path / "cut" / "config.json").write_text("{")
+    with pytest.raises(models.PretrainedError, match="expected JSON"):
+        models.load_pretrained(tmp_path / "cut")
