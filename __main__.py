@@ -1,4 +1,4 @@
-"""The command line: `weft train`, `weft bench`, `weft info`; `python -m weft` is the same."""
+"""The command line: `weft train`, `weft generate`, `weft bench`, `weft info`; `python -m weft` is the same."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from . import _signals
 
 __all__ = ["main"]
 
-COMMANDS = ("train", "bench", "info")
-USAGE = """usage: weft {train,bench,info} [options]
+COMMANDS = ("train", "generate", "bench", "info")
+USAGE = """usage: weft {train,generate,bench,info} [options]
 
-  weft train    train a model on a data set, and test it
-  weft bench    measure models, operations and kernels, beside PyTorch where that is installed
-  weft info     show versions, devices, threads and memory
+  weft train      train a model on a data set, and test it; or a language model on a text
+  weft generate   go on from a prompt with a language model
+  weft bench      measure models, operations and kernels, beside PyTorch where that is installed
+  weft info       show versions, devices, threads and memory
 
 Each has a --help of its own."""
 
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"weft {__version__}")
         return 0
     if command == "train":
-        from .training.cli.train import main as run
+        from .training.cli.tasks import main as run
+    elif command == "generate":
+        from .training.cli.generate import main as run
     elif command == "info":
         from .training.cli.info import main as run
     elif command == "bench":

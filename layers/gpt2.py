@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend.array.manipulation import permute_dims, reshape
+from ..backend.array.manipulation import permute_dims, reshape, unstack
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init
@@ -32,8 +32,7 @@ class _Attention(Module):
     def forward(self, x: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
         n, length, width = x.shape
         parts = reshape(self.c_attn(x), (n, length, 3, self.heads, width // self.heads))
-        parts = permute_dims(parts, (2, 0, 3, 1, 4))
-        q, k, v = parts[0], parts[1], parts[2]
+        q, k, v = unstack(permute_dims(parts, (2, 0, 3, 1, 4)))
         if cache is not None:
             k, v = cache.append(k, v)
         p = self.dropout if self.training else 0.0

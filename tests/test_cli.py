@@ -83,7 +83,7 @@ class TestTop:
         assert capsys.readouterr().out == f"weft {weft.__version__}\n"
 
     def test_unknown(self, capsys):
-        assert "unknown command 'trian'; choose from train, bench, info" in fails(capsys, "trian")
+        assert "unknown command 'trian'; choose from train, generate, bench, info" in fails(capsys, "trian")
 
     @pytest.mark.parametrize("command", ["train", "info", "bench"])
     def test_help_of_each(self, capsys, command):

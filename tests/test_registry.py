@@ -61,6 +61,9 @@ TESTED_IN = {
     "training/cli/parser": "test_cli.py",
     "training/cli/info": "test_cli.py",
     "training/cli/train": "test_cli.py",
+    "training/cli/train_text": "test_cli_text.py",
+    "training/cli/tasks": "test_cli_text.py",
+    "training/cli/generate": "test_cli_text.py",
     "training/cli/folder": "test_cli_runs.py",
     "training/signals": "training/test_checkpoint_callback.py",
 }
