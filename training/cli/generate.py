@@ -12,7 +12,6 @@ from ...backend.device.parallel import set_num_threads
 from ...data import BytePairTokenizer, tokenizer_from_config
 from ...layers.models import LanguageModel, PretrainedError, load_pretrained
 from ..checkpoint import CheckpointError
-from ..output import Output
 from ..saved_model import load_model
 from .parser import Parser, UsageError, number, report
 
@@ -94,20 +93,18 @@ def _generate(given: dict[str, Any]) -> int:
         raise UsageError(f"--prompt: {error}") from error
     names = ("temperature", "top_k", "top_p", "repetition_penalty")
     options = {name: given[name] for name in names if name in given}
-    seed, out = given.get("seed", secrets.randbits(61)), Output()
+    seed = given.get("seed", secrets.randbits(61))
     for i in range(given.get("samples", 1)):
         if i:
-            out.write("\n" + "-" * 72 + "\n")
+            print("\n" + "-" * 72)
         try:
             stream = model.generate_steps(tokens, given.get("tokens", 500), seed=seed + i, **options)
         except (ValueError, IndexError) as error:
             raise UsageError(f"--prompt of {len(tokens)} tokens: {error}") from error
-        out.write(prompt)
+        print(prompt, end="")
         for piece in _text(stream, tokenizer, given.get("stop")):
-            out.write(piece)
-            out.flush()
-    out.write("\n")
-    out.flush()
+            print(piece, end="", flush=True)
+    print(flush=True)
     return 0
 
 
