@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend.array.manipulation import permute_dims, reshape, unstack
+from ..backend.array.manipulation import permute_dims, reshape
+from ..backend.nn.heads import split_heads
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init
@@ -31,14 +32,14 @@ class _Attention(Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
         n, length, width = x.shape
-        parts = reshape(self.c_attn(x), (n, length, 3, self.heads, width // self.heads))
-        q, k, v = unstack(permute_dims(parts, (2, 0, 3, 1, 4)))
+        q, k, v = split_heads(self.c_attn(x), parts=3, heads=self.heads)
         if cache is not None:
             k, v = cache.append(k, v)
         p = self.dropout if self.training else 0.0
         is_causal = mask is None and length > 1
         y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, is_causal=is_causal)
-        return self.c_proj(reshape(permute_dims(y, (0, 2, 1, 3)), (n, length, width)))
+        y = y if length == 1 else permute_dims(y, (0, 2, 1, 3))
+        return self.c_proj(reshape(y, (n, length, width)))
 
 
 class _MLP(Module):

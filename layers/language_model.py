@@ -239,10 +239,12 @@ class LanguageModel(Module):
         total, device = seen + length, tokens.device
         if total > self.context:
             raise ValueError(f"`tokens` must be at most {self.context}, the model's context, got {total}; shorten them")
+        if attention_mask is None and length == 1:
+            return arange(seen, total, dtype=int64, device=device), None
         columns = arange(total, dtype=int64, device=device)
         causal = columns <= columns[seen:, None] if seen or attention_mask is not None else None
         if attention_mask is None:
-            return columns[seen:], None if length == 1 else causal
+            return columns[seen:], causal
         if attention_mask.shape != (tokens.shape[0], total):
             wanted = (tokens.shape[0], total)
             raise ValueError(f"`attention_mask` must have shape (N, S) = {wanted}, got {tuple(attention_mask.shape)}")

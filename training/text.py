@@ -227,7 +227,7 @@ def load_text(data: str, tokenizer: str = "characters") -> tuple[Any, Any]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     n = pathlib.Path(folder, "a.txt").write_text("to be or not")
     ...     load_text(folder)
-    (array([5, 4, 0, 1, 2, 0, 4, 6, 0, 3, 4, 5]), CharTokenizer(7 characters: ' benort'))
+    (array([6, 4, 0, 1, 2, 0, 4, 5, 0, 3, 4, 6]), CharTokenizer(7 characters: ' benort'))
     """
     path = Path(data).expanduser()
     if path.is_dir():
