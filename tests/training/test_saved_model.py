@@ -9,7 +9,7 @@ from forged import ARCHITECTURE as SMALL
 import weft
 from weft import layers as nn
 from weft.data import MinMax, PerChannel
-from weft.layers.models import MODELS, SHAPES
+from weft.layers.models import LANGUAGE_MODELS, MODELS, SHAPES
 from weft.training import CheckpointError, build_model, load_model, model_state, save_checkpoint, save_model
 
 ARCHITECTURE = {"name": "mlp", "input_shape": [1, 4, 4], "num_classes": 3, "hidden": [5]}
@@ -147,6 +147,15 @@ class TestLies:
         assert shapes == {key: built[key] for key in shapes}
         other = build_model({"name": name, **arguments | {"input_shape": (3, 16, 16), "num_classes": 8}}).state_dict()
         assert {key for key, t in other.items() if key.endswith("weight") and t.shape != built[key]} <= shapes.keys()
+
+    @pytest.mark.parametrize("name", LANGUAGE_MODELS)
+    def test_shapes_of_language_models_are_those_that_are_built(self, name):
+        sizes = {"vocab_size": 7, "context": 5, "width": 8, "layers": 2, "heads": 2}
+        built = {key: t.shape for key, t in build_model({"name": name, **sizes}).state_dict().items()}
+        shapes = SHAPES[name](**sizes)
+        assert shapes == {key: built[key] for key in shapes}
+        for change in ({"width": 12}, {"layers": 3}, {"vocab_size": 8}, {"layers": 10**12}):
+            assert not SHAPES[name](**sizes | change).items() <= built.items()
 
     @pytest.mark.parametrize(
         ("change", "message"),
