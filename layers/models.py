@@ -445,26 +445,41 @@ def _resnet_shapes(
     return {"conv1.weight": (64, input_shape[0], 7, 7), "fc.weight": (num_classes, 512)}
 
 
-def _gpt2_shapes(size: str = "small", **given: Any) -> dict[str, tuple[int, ...]]:
-    width, layers, _ = (given.get(key) or own for key, own in zip(("width", "layers", "heads"), SIZES[size]))
-    return {
-        "wte.weight": (given.get("vocab_size", 50257), width),
-        "wpe.weight": (given.get("context", 1024), width),
-        f"h.{layers - 1}.mlp.c_fc.weight": (4 * width, width),
-    }
+def _blocks(name: str, layers: int, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """One weight of each block; of a number that no model has, some and the last."""
+    return {name.format(i): shape for i in (*range(min(layers, 1000)), layers - 1)}
+
+
+def _gpt2_shapes(
+    size: str = "small",
+    *,
+    vocab_size: int = 50257,
+    context: int = 1024,
+    width: int | None = None,
+    layers: int | None = None,
+    heads: int | None = None,
+    bias: bool = True,
+    dropout: float = 0.0,
+    dtype: Any = None,
+) -> dict[str, tuple[int, ...]]:
+    own = SIZES.get(size, SIZES["small"])
+    width, layers = own[0] if width is None else width, own[1] if layers is None else layers
+    tables = {"wte.weight": (vocab_size, width), "wpe.weight": (context, width)}
+    return tables | _blocks("h.{}.attn.c_attn.weight", layers, (3 * width, width))
 
 
 def _llama_shapes(
     *,
     vocab_size: int = 32000,
+    context: int = 2048,
     width: int = 768,
     layers: int = 12,
-    context: int = 2048,
     heads: int = 12,
     kv_heads: int | None = None,
     dtype: Any = None,
 ) -> dict[str, tuple[int, ...]]:
-    return {"embed_tokens.weight": (vocab_size, width), f"layers.{layers - 1}.self_attn.q_proj.weight": (width, width)}
+    tables = {"embed_tokens.weight": (vocab_size, width), "lm_head.weight": (vocab_size, width)}
+    return tables | _blocks("layers.{}.self_attn.q_proj.weight", layers, (width, width))
 
 
 # The shapes that a model's arguments decide, by parameter: to know what it would take before it is built.

@@ -158,8 +158,17 @@ class TestLies:
         for change in ({"vocab_size": 10**12}, {"width": 10**9}, {"layers": 10**9}, {"size": "vast"}, {"width": "8"}):
             forged = {"name": name, **arguments, **change}
             save_checkpoint(tmp_path / "m", model_state(model, architecture=forged), kind="model")
-            with pytest.raises(CheckpointError, match=r"must have shape|no such arguments"):
+            with pytest.raises(CheckpointError, match=r"must have shape|no such arguments|must be one of"):
                 load_model(tmp_path / "m")
+
+    @pytest.mark.parametrize("name", LANGUAGE_MODELS)
+    def test_shapes_of_language_models_are_those_that_are_built(self, name):
+        sizes = {"vocab_size": 7, "context": 5, "width": 8, "layers": 2, "heads": 2}
+        built = {key: t.shape for key, t in build_model({"name": name, **sizes}).state_dict().items()}
+        shapes = SHAPES[name](**sizes)
+        assert shapes == {key: built[key] for key in shapes}
+        for change in ({"width": 12}, {"layers": 3}, {"vocab_size": 8}, {"layers": 10**12}):
+            assert not SHAPES[name](**sizes | change).items() <= built.items()
 
     @pytest.mark.parametrize(
         ("change", "message"),
