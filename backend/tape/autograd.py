@@ -554,11 +554,11 @@ def _accumulate(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:
         return
     if isinstance(leaf, Parameter) and (view := leaf._grad_view) is not None:
         if g is not view:
-            if getrefcount(leaf._grad_tensor) != UNHELD:
+            if leaf._is_shown:
                 leave_to_holder(leaf)
             view[...] = g
         grad = leaf._grad_tensor
-        if grad is None or grad.data is not view or grad._kin is not None or grad.requires_grad or grad._saved:
+        if grad is None or grad._saved or grad._kin is not None or grad.data is not view or grad.requires_grad:
             if grad is not None and grad._saved:
                 sharing.changed(view)
             grad = leaf._grad_tensor = wrap(view, leaf.device, leaf._depth)
@@ -591,6 +591,9 @@ def _add_half(grad: Tensor, g: Any) -> None:
 
 def leave_to_holder(leaf: Parameter) -> None:
     """Give who still holds the last gradient memory of its own for it: the arena's is about to be written to."""
+    leaf._is_shown = False
+    if getrefcount(leaf._grad_tensor) == UNHELD:
+        return
     grad = leaf._grad_tensor
     if grad is None or _mode.leaves is not None:  # a recording holds them, and begins with what is in the arena
         return
@@ -688,7 +691,7 @@ def run(
                 view = None
                 if to_arena and isinstance(parent, Parameter) and parent._grad is None:
                     view = parent._grad_view
-                    if view is not None and getrefcount(parent._grad_tensor) != UNHELD:
+                    if view is not None and parent._is_shown:
                         leave_to_holder(parent)
                     for taken in into:  # used twice by one operation: only the first may write
                         if view is taken:

@@ -416,6 +416,9 @@ class Tensor(_Attached):
 
     @grad.setter
     def grad(self, grad: Tensor | None) -> None:
+        self._set_grad(grad)
+
+    def _set_grad(self, grad: Tensor | None) -> None:
         if grad is not None:
             if not isinstance(grad, Tensor):
                 raise TypeError(f"`grad` must be a Tensor (weft.asarray makes one) or None, got {type(grad).__name__}")
@@ -648,10 +651,11 @@ class Parameter(Tensor):
     tensor([1., 1.], requires_grad=True)
     """
 
-    __slots__ = ("_grad_tensor", "_grad_view", "_place")
+    __slots__ = ("_grad_tensor", "_grad_view", "_is_shown", "_place")
 
     _grad_view: Any  # where an optimizer wants the gradient
     _grad_tensor: Tensor | None  # the Tensor around it, for the next backward
+    _is_shown: bool  # whether somebody has asked for it, and so may hold it still
     _place: (
         tuple[Any, int] | None
     )  # what rounds the whole arena to half precision, which part of it this is: see `autocast`
@@ -659,10 +663,22 @@ class Parameter(Tensor):
     def __init__(self, data: Any, requires_grad: bool = True):
         super().__init__(data, requires_grad)
         self._grad_view = self._grad_tensor = self._place = None
+        self._is_shown = False
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         self._grad_view = self._grad_tensor = self._place = None
+        self._is_shown = False
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` has added up, or None; what is assigned must be of the parameter's shape, dtype and device."""
+        self._is_shown = True
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: Tensor | None) -> None:
+        self._set_grad(grad)
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
