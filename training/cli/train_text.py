@@ -64,7 +64,7 @@ def _parser() -> Parser:
         metavar="N",
         help="updates between two looks at the validation; divides the above",
     )
-    add("--lr", type=number(float, 0, above=True), metavar="X", help="greatest learning rate; falls to a tenth (0.001)")
+    add("--lr", type=number(float, 0, above=True), metavar="X", help="greatest learning rate; falls to a tenth (0.002)")
     add("--warmup", type=number(int, 0), metavar="N", help="updates until it is reached (100)")
     add("--weight-decay", type=number(float, 0), metavar="X", help="of matrices (0.1)")
     add("--clip-grad-norm", type=number(float, 0, above=True), metavar="X", help="greatest norm of the gradient (1)")
