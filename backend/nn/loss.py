@@ -189,7 +189,7 @@ def binary_cross_entropy_with_logits(
 
 @primitive(precision="full")
 def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_target: bool = False) -> Any:
-    """ℓ = y (ln y − x) of log-probabilities x, 0 where y = 0; with `log_target`, y stands as ln y.
+    """ℓ = y (ln y − x) of log-probabilities x, 0 where y = 0, NaN where y < 0; with `log_target`, y stands as ln y.
 
     "mean" is over all elements, as in PyTorch; "batchmean", the sum over the first axis' length, is the divergence.
     """
@@ -198,6 +198,7 @@ def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_
     else:
         y, present = target, xp.astype(target > 0, target.dtype)
         log_y = xp.log(xp.where(target > 0, target, xp.ones_like(target)))
+        log_y = xp.where(target < 0, xp.full_like(log_y, math.nan), log_y)
     loss = y * (log_y - input)
 
     def slope_target() -> Any:
@@ -264,7 +265,7 @@ def multi_margin_loss(
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
-def check_targets(target: Any, classes: int, ignore_index: int = -100) -> None:
+def check_targets(target: Any, classes: int, ignore_index: int | None = -100) -> None:
     """Raise IndexError if a class index is neither in [0, classes) nor `ignore_index`, if it can be `read`.
 
     Elsewhere, on a GPU and in a recording, which would have to wait, loss and gradient of the row become NaN, and the
@@ -281,11 +282,12 @@ def check_targets(target: Any, classes: int, ignore_index: int = -100) -> None:
     unsigned = target.view(f"u{target.itemsize}")
     if unsigned.flat[unsigned.argmax()] < classes:
         return
-    wrong = np.flatnonzero((target != ignore_index) & ((target < 0) | (target >= classes)))
+    is_wrong = (target < 0) | (target >= classes)
+    wrong = np.flatnonzero(is_wrong if ignore_index is None else is_wrong & (target != ignore_index))
     if len(wrong):
+        other = "" if ignore_index is None else f", or ignore_index={ignore_index} for what does not count"
         raise IndexError(
-            f"`target` must hold classes in [0, {classes}), or ignore_index={ignore_index} for what does not count; "
-            f"at position {wrong[0]}, got {target.flat[wrong[0]]}"
+            f"`target` must hold classes in [0, {classes}){other}; at position {wrong[0]}, got {target.flat[wrong[0]]}"
         )
 
 

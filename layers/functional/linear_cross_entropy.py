@@ -99,7 +99,7 @@ def linear_cross_entropy(
     if target.shape != input.shape[:-1]:
         wanted = f"class indices of shape {tuple(input.shape[:-1])} for `input` of shape {tuple(input.shape)}"
         raise ValueError(f"`target` must hold {wanted}, got {tuple(target.shape)}")
-    if not is_integral(target.data.dtype):
+    if not is_integral(target.data.dtype) or str(target.data.dtype).endswith("bool"):
         raise TypeError(
             f"`target` must have an integer dtype to hold class indices, got {target.dtype}; convert it: target.long()"
         )

@@ -408,7 +408,8 @@ def kl_div(
     input : Tensor
         x, log-probabilities of any shape and a real floating-point dtype.
     target : Tensor
-        y, probabilities in a shape that broadcasts with that of x; a warning says so where it differs.
+        y, probabilities in a shape that broadcasts with that of x; a warning says so where it differs. Negative ones give
+        NaN.
     size_average : bool, optional
         PyTorch's deprecated argument: False means `reduction="sum"`.
     reduce : bool, optional
@@ -450,7 +451,7 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, reducti
     if target.shape != required:
         wanted = f"class indices of shape {tuple(required)} for `input` of shape {tuple(shape)}"
         raise ValueError(f"`target` must hold {wanted}, got {tuple(target.shape)}")
-    if not is_integral(target.data.dtype):
+    if not is_integral(target.data.dtype) or str(target.data.dtype).endswith("bool"):
         raise TypeError(
             f"`target` must have an integer dtype to hold class indices, got {target.dtype}; convert it: target.long()"
         )
@@ -812,5 +813,5 @@ def multi_margin_loss(
     if input.ndim > 2:
         raise ValueError(f"`input` must have shape (N, C) or (C,), got {tuple(input.shape)}")
     _check_classes(input, target, weight, reduction)
-    primitives.check_targets(target.data, _classes(input))
+    primitives.check_targets(target.data, _classes(input), None)
     return primitives.multi_margin_loss(input, target, weight, p=p, margin=margin, reduction=reduction)

@@ -197,3 +197,39 @@ class TestOptions:
             F.multi_margin_loss(weft.ones((2, 3, 4)), weft.zeros((2, 4), dtype=weft.int64))
         with pytest.raises(ValueError, match=r"`weight` must have shape \(5, 4\), got \(4,\)"):
             F.mse_loss(t(X), t(Y), weight=weft.ones(4))
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+class TestLabelsThatAreNone:
+    @pytest.fixture(autouse=True)
+    def _on(self, device):
+        if device not in weft.devices():
+            pytest.skip("no compiler")
+        with weft.device(device):
+            yield
+
+    @pytest.mark.parametrize("label", [-100, -1, 3])
+    def test_of_a_loss_that_ignores_none(self, label):
+        with pytest.raises(IndexError, match=rf"`target` must hold classes in \[0, 3\); at position 0, got {label}"):
+            F.multi_margin_loss(weft.zeros((2, 3)), weft.asarray([label, 1]))
+
+    @pytest.mark.parametrize(
+        "loss",
+        [
+            F.cross_entropy,
+            F.nll_loss,
+            F.multi_margin_loss,
+            lambda x, y: F.linear_cross_entropy(x, weft.zeros((4, 3)), y),
+        ],
+    )
+    def test_booleans_are_no_classes(self, loss):
+        with pytest.raises(TypeError, match="`target` must have an integer dtype to hold class indices, got bool"):
+            loss(weft.zeros((2, 3)), weft.asarray([True, False]))
+
+    def test_negative_probabilities(self):
+        """torch.nn.functional.kl_div(x, y, reduction="none") of the same."""
+        x = weft.asarray([-0.5, -0.5, -0.5]).requires_grad_()
+        loss = F.kl_div(x, weft.asarray([-1.0, 0.0, 0.5]), reduction="none")
+        np.testing.assert_allclose(loss.detach().cpu().numpy(), [np.nan, 0, -0.09657359], rtol=1e-6)
+        loss.sum().backward()
+        assert x.grad.tolist() == [1, 0, -0.5]
