@@ -350,6 +350,8 @@ class Device:
 
     def __exit__(self, *_: Any) -> None: ...
 
+    def use(self) -> None: ...
+
     def synchronize(self) -> None:
         get_current_stream().synchronize()
         finish()

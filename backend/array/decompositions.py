@@ -73,7 +73,7 @@ def floating(*, returns: type = Tensor, precision: str | None = None) -> Any:
     def decorate(generic: Callable) -> Any:
         @functools.wraps(generic)
         def convert(xp: Any, *arrays: Any, **static: Any) -> Any:
-            return generic(xp, *[_floats(xp, a) for a in arrays], **static)
+            return generic(xp, *[_floats(xp, a) if hasattr(a, "dtype") else a for a in arrays], **static)
 
         return primitive(returns=returns, precision=precision)(convert)
 

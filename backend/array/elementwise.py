@@ -8,6 +8,7 @@ example of each.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import math
 import operator
@@ -21,7 +22,7 @@ from ..device.devices import namespace_of
 from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Operand, Tensor
 from .documentation import ONE, TWO, document, publish
-from .spellings import published
+from .spellings import published, spelled
 from .sums import is_half, total
 
 __all__ = [
@@ -201,6 +202,17 @@ def binary(
     return publish(function, name, document(name, meaning, "floating" if floating else "numeric", TWO), **policy)
 
 
+def _to_decimals(f: Any, x: Any, /, *, decimals: int) -> Any:
+    """PyTorch's and NumPy's `round(x, decimals=2)`."""
+    if not decimals or (decimals > 0 and dtypes.is_integral(x.dtype)):
+        return f(x)
+    scale = 10.0 ** builtins.abs(decimals)
+    if decimals > 0:
+        return f(x * scale) / scale
+    rounded = f(x / scale) * scale
+    return rounded if rounded.dtype == x.dtype else namespace_of(rounded).astype(rounded, x.dtype)
+
+
 def unary_test(name: str, meaning: str) -> Primitive[[Operand], Tensor]:
     """A function of one argument without a derivative."""
 
@@ -249,7 +261,9 @@ atanh = unary("atanh", "Inverse of tanh", x=lambda xp, x: 1 / ((1 - x) * (1 + x)
 floor = unary("floor", "The greatest integer ≤ x", 0, floating=False)
 ceil = unary("ceil", "The least integer ≥ x", 0, floating=False)
 trunc = unary("trunc", "Integer part of x", 0, floating=False)
-round = unary("round", "The nearest integer, halves to even", 0, floating=False)
+round = spelled({"decimals": "decimals"}, _to_decimals)(
+    unary("round", "The nearest integer, halves to even", 0, floating=False)
+)
 
 
 @primitive

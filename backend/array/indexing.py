@@ -388,6 +388,11 @@ def sort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable
     Tensor
         Of the shape and dtype of x.
 
+    Notes
+    -----
+    PyTorch's returns values and indices, as `x.sort(dim=1)` does here. What `x.sort()` and `x.sort(1)` return cannot be
+    unpacked, nor be indexed with 0 or 1; name the `axis` for that.
+
     Examples
     --------
     >>> weft.sort(weft.tensor([3, 1, 2]), descending=True)

@@ -217,7 +217,7 @@ def squeeze(xp: Any, x: Any, /, axis: int | tuple[int, ...]) -> Any:
     return xp.squeeze(x, axis=axis), (lambda g: xp.reshape(g, x.shape), None)
 
 
-@spelled(DIMS)
+@spelled(DIMS, lambda f, x, /, **options: astype(f(x, **options), x.dtype))  # PyTorch's is no view
 @primitive(moves=True)
 def flip(xp: Any, x: Any, /, *, axis: Axes = None) -> Any:
     """The order of the elements reversed.

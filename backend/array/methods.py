@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..device import devices, dtypes
+from ..device import devices
 from ..device.numeric import as_dtype
 from ..device.options import integer
 from ..tape import autograd
@@ -217,7 +217,7 @@ for module, names in {
     "square tan tanh trunc",
     reductions: "all any argmax argmin cumulative_prod cumulative_sum logsumexp count_nonzero",
     manipulation: "astype broadcast_to",
-    indexing: "argsort sort take take_along_axis nonzero",
+    indexing: "take take_along_axis nonzero",
     products: "matmul",
 }.items():
     for name in names.split():
@@ -225,15 +225,28 @@ for module, names in {
 
 
 class _Values(Tensor):
-    """What `x.max(1)` gives: PyTorch's `v, i = x.max(1)` must not unpack rows, so it is not iterated over."""
+    """What `x.max(1)` and `x.sort()` give: values alone, from which PyTorch's values and indices must not be taken."""
 
     __slots__ = ()
 
     def __iter__(self) -> Any:
-        raise TypeError(
-            "`max` and `min` of an axis give the values alone, as in the array API, so there is nothing to unpack: write "
-            "values, indices = x.max(dim=1) for both, x.max(axis=1) for rows to iterate over"
-        )
+        raise TypeError(ALONE)
+
+    def __getitem__(self, key: Any, /) -> Tensor:
+        if type(key) is int and -2 <= key < 2:
+            raise TypeError(ALONE)
+        return super().__getitem__(key)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("values", "indices"):
+            raise AttributeError(ALONE)
+        raise AttributeError(f"{Tensor.__name__!r} object has no attribute {name!r}")
+
+
+ALONE = (
+    "`max`, `min` and `sort` give the values alone, as in the array API, so there is nothing to unpack: write "
+    "values, indices = x.max(dim=1) for both, x.max(axis=1) for rows to iterate over or to index"
+)
 
 
 def _by_position(name: str, given: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -271,6 +284,25 @@ def _reduction(f: Callable) -> Callable:
     return made
 
 
+def _along(f: Callable) -> Callable:
+    """A function whose axis may be given by position, as PyTorch and NumPy have it."""
+    name, values_alone = f.__name__, f is indexing.sort
+
+    def method(self: Tensor, /, *axis: int, **kwargs: Any) -> Any:
+        out = f(self, **(_by_position(name, axis, kwargs) if axis else kwargs))
+        if values_alone and "axis" not in kwargs and type(out) is Tensor:
+            out.__class__ = _Values
+        return out
+
+    made: Any = method
+    made.__name__, made.__doc__ = name, f.__doc__
+    x, axis, *options = inspect.signature(f).parameters.values()
+    made.__signature__ = inspect.Signature([x, axis.replace(kind=axis.POSITIONAL_OR_KEYWORD), *options])
+    return made
+
+
+for function in (indexing.sort, indexing.argsort):
+    method(_along(function))
 for name in ("sum", "mean", "std", "var", "prod", "max", "min", "all", "any", "argmax", "argmin", "logsumexp"):
     method(_reduction(getattr(reductions, name)), name)
 
@@ -327,7 +359,13 @@ def view(self: Tensor, *shape: int | Sequence[int]) -> Tensor:
     ------
     ValueError
         If the number of elements differs.
+    TypeError
+        If a dtype is given: bits are not read as another here.
     """
+    if len(shape) == 1 and isinstance(shape[0], np.dtype | type | str):
+        raise TypeError(
+            f"`view` takes sizes, got {shape[0]}; x.astype converts, x.numpy().view reads bits as another dtype"
+        )
     return manipulation.reshape(self, _varargs(shape))
 
 
@@ -409,13 +447,14 @@ def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 @method
+@spelled({"dims": "dims"}, lambda f, x, /, dims: f(x, *dims))
 def permute(self: Tensor, *dims: int | Sequence[int]) -> Tensor:
     """Axes reordered: axis i of the result is axis `dims[i]`.
 
     Parameters
     ----------
     *dims : int or sequence of int
-        Each axis once, `x.permute(1, 0)` or `x.permute((1, 0))`.
+        Each axis once, `x.permute(1, 0)`, `x.permute((1, 0))` or `x.permute(dims=(1, 0))`.
 
     Returns
     -------
@@ -625,7 +664,7 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
 
 
 @method
-@spelled(DIMS)
+@spelled(DIMS, lambda f, x, /, axis: f(x, *(axis if isinstance(axis, tuple) else (axis,))))
 def flip(self: Tensor, *dims: int | Sequence[int], axis: Axes = None) -> Tensor:
     """The order of the elements reversed.
 
@@ -639,7 +678,7 @@ def flip(self: Tensor, *dims: int | Sequence[int], axis: Axes = None) -> Tensor:
     Returns
     -------
     Tensor
-        Of the same shape and dtype.
+        Of the same shape and dtype: with `dims` a copy, as in PyTorch, with `axis` a view.
 
     Examples
     --------
@@ -647,7 +686,9 @@ def flip(self: Tensor, *dims: int | Sequence[int], axis: Axes = None) -> Tensor:
     tensor([[2, 1],
             [4, 3]])
     """
-    return manipulation.flip(self, axis=_varargs(dims) if dims else axis)
+    if dims:
+        return manipulation.flip(self, axis=_varargs(dims)).clone()
+    return manipulation.flip(self, axis=axis)
 
 
 @method
@@ -700,13 +741,14 @@ def tile(self: Tensor, *repetitions: int | Sequence[int]) -> Tensor:
 
 @method
 @spelled(DIM)
-def repeat(self: Tensor, *repeats: int | Tensor, axis: int | None = None) -> Tensor:
+def repeat(self: Tensor, *repeats: int | Sequence[int] | Tensor, axis: int | None = None) -> Tensor:
     """Each element, or slice along an axis, repeated, as in the array API: `x.repeat(2)` is `x.repeat_interleave(2)`.
 
     Parameters
     ----------
     *repeats : int or Tensor
-        How often: the same for all, or integers, one for each along `axis`. Several are PyTorch's call, which is `tile`.
+        How often: the same for all, or a Tensor of integers, one for each along `axis`. Several numbers, or a tuple or list
+        of them, are PyTorch's call, which is `tile`.
     axis : int, optional
         What is repeated along; all, flattened, if None.
 
@@ -720,9 +762,9 @@ def repeat(self: Tensor, *repeats: int | Tensor, axis: int | None = None) -> Ten
     >>> weft.tensor([5, 6]).repeat(2), weft.tensor([5, 6]).repeat(1, 2)
     (tensor([5, 5, 6, 6]), tensor([[5, 6, 5, 6]]))
     """
-    if len(repeats) > 1 and axis is None:
-        return manipulation.tile(self, cast("tuple[int, ...]", repeats))
-    return manipulation.repeat(self, *repeats, axis=axis)
+    if axis is None and (len(repeats) > 1 or isinstance(repeats[0] if repeats else None, tuple | list)):
+        return manipulation.tile(self, cast("tuple[int, ...]", _varargs(repeats)))
+    return manipulation.repeat(self, *cast("tuple[int | Tensor, ...]", repeats), axis=axis)
 
 
 @method
@@ -827,12 +869,8 @@ def round(self: Tensor, decimals: int = 0) -> Tensor:
     >>> round(weft.tensor([3.14159, 2.71828]), 2)
     tensor([3.14, 2.72])
     """
-    if not decimals or (decimals > 0 and dtypes._kind(self.dtype) == "i"):
-        return elementwise.round(self)
-    scale = 10.0 ** abs(decimals)
-    if decimals > 0:
-        return elementwise.round(self * scale) / scale
-    return manipulation.astype(elementwise.round(self / scale) * scale, self.dtype)
+    rounded: Any = elementwise.round  # which takes more than its primitive
+    return rounded(self, decimals=decimals)
 
 
 method(lambda self, ndigits=None: self.round(decimals=ndigits or 0), "__round__")
@@ -853,7 +891,15 @@ method(property(manipulation.matrix_transpose, doc="The transpose of each matrix
 
 # --- devices and dtypes -----------------------------------------------------------------------------------------------
 @method
-def to(self: Tensor, target: Tensor | DType = None, dtype: DType = None, *, device: str | None = None) -> Tensor:
+def to(
+    self: Tensor,
+    target: Tensor | DType = None,
+    dtype: DType = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    *,
+    device: str | None = None,
+) -> Tensor:
     """The tensor on another device, in another dtype, or both.
 
     Parameters
@@ -862,13 +908,17 @@ def to(self: Tensor, target: Tensor | DType = None, dtype: DType = None, *, devi
         A device or a dtype, by name or itself, or a Tensor that has both.
     dtype : dtype, optional
         The dtype, where `target` is a device.
+    non_blocking : bool, default False
+        PyTorch's; it changes nothing.
+    copy : bool, default False
+        Whether to copy even if nothing changes.
     device : str, optional
         The device, where `target` is a dtype.
 
     Returns
     -------
     Tensor
-        Itself if nothing changes; otherwise a new one, on the tape: gradients flow back.
+        Itself if nothing changes and no copy is asked for; otherwise a new one, on the tape: gradients flow back.
 
     Raises
     ------
@@ -887,7 +937,8 @@ def to(self: Tensor, target: Tensor | DType = None, dtype: DType = None, *, devi
     elif target is not None:
         dtype = as_dtype(target)
     out = self if dtype is None or as_dtype(dtype) == self.dtype else manipulation.astype(self, as_dtype(dtype))
-    return out if device is None else _to_device(out, devices.canonical(device))
+    out = out if device is None else _to_device(out, devices.canonical(device))
+    return clone(out) if copy and out is self else out
 
 
 def _names_dtype(text: str) -> bool:

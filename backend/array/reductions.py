@@ -199,7 +199,8 @@ arg{name} : Where it is. PyTorch's `{name}` with an axis returns both.
 
 Notes
 -----
-Equal extremes share the gradient.
+Equal extremes share the gradient. What `x.{name}(1)` returns cannot be unpacked, nor be indexed with 0 or 1, as PyTorch's
+pair is: `x.{name}(dim=1)` gives both, `x.{name}(axis=1)` what may be.
 
 Examples
 --------

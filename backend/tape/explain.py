@@ -15,6 +15,7 @@ _KINDS = (np.exceptions.AxisError, np.linalg.LinAlgError, *REFUSALS)
 
 # What is required, by what the library says where it is missing.
 _REQUIRED = (
+    ("positional argument", "its options by name, as in axis=1 (or, PyTorch's call, dim=1)"),
     ("core dimension", "inner axes of the same length"),
     ("enough dimensions", "arrays with axes to multiply along"),
     ("shape-mismatch for sum", "axes of the same length to sum over"),

@@ -466,3 +466,9 @@ def test_sequences_of_many_lengths_captured_or_not(cupy, kind):
     for a, b, c in zip(plain, captured, gradients("cpu", lambda f: f), strict=True):
         assert a.tobytes() == b.tobytes()
         np.testing.assert_allclose(a, c, atol=1e-5 * abs(c).max())
+
+
+def test_the_default_device(cupy, monkeypatch):
+    monkeypatch.setattr(weft.backend.device.devices, "_process_default", ["cpu"])
+    weft.set_default_device("cuda")
+    assert weft.ones(2).device == "cuda:0"

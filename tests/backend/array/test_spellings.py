@@ -221,3 +221,90 @@ def test_rounding(x):
     close(round(x), X)
     close((x * 7).round(decimals=-1), np.round(X * 7, -1))
     assert round(weft.tensor([3, 14]), 2).tolist() == [3, 14]
+
+
+# --- what PyTorch's readers would take amiss ---------------------------------------------------------------------------
+ALONE = {
+    "max(1)": lambda x: x.max(1), "min(0)": lambda x: x.min(0), "sort()": lambda x: x.sort(),
+    "sort(1)": lambda x: x.sort(1), "sort(descending)": lambda x: x.sort(descending=True),
+}  # fmt: skip
+TAKE_APART = {
+    "unpack": lambda v: tuple(v), "[0]": lambda v: v[0], "[1]": lambda v: v[1], "[-1]": lambda v: v[-1],
+}  # fmt: skip
+SQUARE = ((3.0, 1.0), (2.0, 5.0))
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+class TestValuesAlone:
+    @pytest.fixture
+    def x(self, device):
+        if device not in weft.devices():
+            pytest.skip("no compiler")
+        return weft.asarray(SQUARE, device=device)
+
+    @pytest.mark.parametrize("call", ALONE.values(), ids=ALONE)
+    @pytest.mark.parametrize("take", TAKE_APART.values(), ids=TAKE_APART)
+    def test_are_not_taken_apart(self, x, call, take):
+        with pytest.raises(TypeError, match=r"give the values alone, .* values, indices = x.max\(dim=1\)"):
+            take(call(x))
+
+    @pytest.mark.parametrize("call", ALONE.values(), ids=ALONE)
+    def test_are_computed_with(self, x, call):
+        values = call(x)
+        assert (values + 1).tolist() == (values * 1 + 1).tolist()
+        assert (values[:1].shape, (values * 1)[0].shape) == ((1, *values.shape[1:]), values.shape[1:])
+        with pytest.raises(AttributeError, match="give the values alone"):
+            _ = values.indices
+
+    def test_a_named_axis_is_the_array_apis(self, x):
+        assert [v.item() for v in x.max(axis=1)] == [3, 5]
+        assert x.max(axis=1)[1].item() == 5
+        assert x.sort(axis=1)[1].tolist() == [2, 5]
+        assert x.max(dim=1)[1].tolist() == [0, 1]
+        assert x.sort(dim=1)[1].tolist() == [[1, 0], [0, 1]]
+
+    def test_sorting_by_position(self, x):
+        assert x.sort(1).tolist() == [[1, 3], [2, 5]]
+        assert x.argsort(1).tolist() == [[1, 0], [0, 1]]
+        assert x.argsort(0, descending=True)[1].tolist() == [1, 0]
+
+    @pytest.mark.parametrize("flip", [lambda x: x.flip(0), lambda x: x.flip([0]), lambda x: x.flip(dims=(0,)),
+                                      lambda x: weft.flip(x, dims=(0,))])  # fmt: skip
+    def test_pytorchs_flip_copies(self, x, flip):
+        y = flip(x)
+        assert y.tolist() == [[2, 5], [3, 1]]
+        y += 1
+        assert x.tolist() == [[3, 1], [2, 5]]
+        w = weft.asarray(SQUARE, device=x.device).requires_grad_()
+        (flip(w) * x).sum().backward()
+        assert w.grad.tolist() == [[2, 5], [3, 1]]
+
+    @pytest.mark.parametrize("sizes", [((2, 1),), ([2, 1],), (2, 1)])
+    def test_pytorchs_repeat_is_tile(self, x, sizes):
+        assert x.repeat(*sizes).tolist() == x.tile(2, 1).tolist()
+        assert x[0].repeat((2,)).tolist() == [3, 1, 3, 1]
+        assert x[0].repeat(2).tolist() == [3, 3, 1, 1]
+
+    def test_other_words(self, x):
+        assert x.permute(dims=(1, 0)).tolist() == [[3, 2], [1, 5]]
+        assert weft.round(x / 3, decimals=2).tolist() == (x / 3).round(2).tolist()
+        assert weft.round(weft.asarray([123, 157], device=x.device), decimals=-1).tolist() == [120, 160]
+        assert x.to(non_blocking=True) is x
+        copied = x.to(x.device, copy=True)
+        copied += 1
+        assert (copied.tolist(), x.tolist()) == ([[4, 2], [3, 6]], [[3, 1], [2, 5]])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: weft.max(x, 1), "`max` needs its options by name, as in axis=1 .*, got .2, 2. float32, 1"),
+        (lambda x: weft.sum(x, 1), "`sum` needs its options by name"),
+        (lambda x: weft.linalg.vector_norm(x, 1), "needs its options by name"),
+        (lambda x: x.view(weft.int32), "`view` takes sizes, got int32; x.astype converts"),
+        (lambda x: x.sort(0, 1), r"`sort` takes the axis by position .* got \(0, 1\)"),
+    ],
+)
+def test_messages(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(weft.asarray(SQUARE))
