@@ -27,7 +27,7 @@ def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None, s
         sums /= xp.maximum(counts, xp.ones_like(counts))
         if out is None:
             return sums.astype(g.dtype)
-        out[...] = sums
+        out[...] = sums.astype(out.dtype)
         return out
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
