@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...kernels import embedding as kernels
 from ...kernels.toolchain.launch import FLOATS, library_of
 from ..array import indexing
@@ -20,12 +22,12 @@ def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None, s
 
     def mean(g: Any, out: Any) -> Any:
         xp = library_of(g)
-        sums = kernels.backward(xp.astype(g, xp.float32), indices, rows, padding_idx=padding_idx)
-        counts = kernels.backward(xp.ones((*indices.shape, 1), dtype=xp.float32), indices, rows)
+        sums = kernels.backward(g.astype(np.float32), indices, rows, padding_idx=padding_idx)
+        counts = kernels.backward(xp.ones((*indices.shape, 1), dtype=np.float32), indices, rows)
         sums /= xp.maximum(counts, xp.ones_like(counts))
         if out is None:
-            return xp.astype(sums, g.dtype)
-        out[...] = sums
+            return sums.astype(g.dtype)
+        out[...] = sums.astype(out.dtype)
         return out
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:

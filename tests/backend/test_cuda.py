@@ -472,3 +472,16 @@ def test_the_default_device(cupy, monkeypatch):
     monkeypatch.setattr(weft.backend.device.devices, "_process_default", ["cpu"])
     weft.set_default_device("cuda")
     assert weft.ones(2).device == "cuda:0"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_sums_of_halves(cupy, dtype):
+    """An embedding's means, and gradients that meet."""
+    w = weft.ones((3, 2), dtype=getattr(weft, dtype), device="cuda").requires_grad_()
+    indices = weft.asarray([1] * 300, device="cuda")
+    weft.layers.functional.embedding(indices, w, scale_grad_by_freq=True).sum().backward()
+    assert w.grad.tolist() == [[0, 0], [1, 1], [0, 0]]
+    v = weft.ones((), dtype=getattr(weft, dtype), device="cuda").requires_grad_()
+    weft.stack([v] * 600).sum().backward()
+    assert v.grad.item() == 600
+    assert weft.grad(lambda v: weft.stack([v * 1] * 600).sum())(v.detach()).item() == 600
