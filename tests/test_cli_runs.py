@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -231,7 +232,7 @@ class TestLostOutput:
 
     def test_without_standard_streams(self):
         """No file of the run may take the place of standard output."""
-        command = f"{sys.executable} -m weft {' '.join(OPTIONS[:-1])} --out r <&- >&- 2>&-"
+        command = f"{shlex.quote(sys.executable)} -m weft {' '.join(OPTIONS[:-1])} --out r <&- >&- 2>&-"
         assert subprocess.run(command, shell=True, check=False).returncode == 0
         load_model("r/model.safetensors")
         assert main([*OPTIONS, "--out", "whole"]) == 0

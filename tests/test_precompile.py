@@ -18,7 +18,7 @@ COMPILES = "tests/kernels/toolchain/test_compiler.py::TestEveryKernel::test_comp
         (["tests/kernels/test_pooling.py::test_sizes[1]"] * 2, {Job("pooling.cu", "emulator")}),
         (
             ["tests/backend/nn/test_attention.py::test_primitive[a-float32-cpu-contiguous]"],
-            {Job("attention.cu", "emulator"), Job("attention_backward.cu", "emulator")},
+            {Job(f"attention{part}.cu", "emulator") for part in ("", "_backward", "_step")},
         ),
         ([COMPILES.format("pooling.cu", "sm_80")], {Job("pooling.cu", "sm_80")}),
         (["tests/test_emulator_training.py::test_layer[Linear]"], {Job(s, "emulator") for s in compiler.families()}),
@@ -46,7 +46,7 @@ def test_once_for_all_workers(monkeypatch):
     plugin = precompile.Precompile(config)
     for node in ("gw0", "gw1"):
         plugin.pytest_xdist_node_collection_finished(node, ["tests/kernels/test_attention.py::test_one"])
-    assert [[job.target for job in jobs] for jobs in done] == [["emulator", "emulator"]]
+    assert [[job.target for job in jobs] for jobs in done] == [["emulator"] * 3]
     precompile.Precompile(config).prepare(["tests/kernels/test_pooling.py::test_one"])
     config.option.collectonly = True
     precompile.Precompile(config).prepare(["tests/kernels/test_attention.py::test_one"])

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy import divide
+from numpy import divide, vdot
 
 from ..nn import loss as primitives
 from ..tape.autograd import is_grad_enabled
@@ -77,8 +77,7 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     rows, classes = x.shape
     if classes > FEW_CLASSES or 0 <= ignore_index < classes:
         return None
-    flat = x.ravel()
-    if not (flat.dot(flat) < SAFE or (flat.item(flat.argmax()) < 38 and flat.item(flat.argmin()) > -38)):
+    if not (vdot(x, x) < SAFE or (x.item(x.argmax()) < 38 and x.item(x.argmin()) > -38)):
         return None
     ones, column, each, share, table = _constants(rows, classes, x.itemsize)
     try:

@@ -592,16 +592,17 @@ def _add_half(grad: Tensor, g: Any) -> None:
 def leave_to_holder(leaf: Parameter) -> None:
     """Give who still holds the last gradient memory of its own for it: the arena's is about to be written to."""
     leaf._is_shown = False
-    if getrefcount(leaf._grad_tensor) == UNHELD:
-        return
+    is_held = getrefcount(leaf._grad_tensor) != UNHELD
     grad = leaf._grad_tensor
     if grad is None or _mode.leaves is not None:  # a recording holds them, and begins with what is in the arena
         return
-    leaf._grad_tensor = None
-    if grad.data is leaf._grad_view:
-        if grad._saved:
-            sharing.changed(grad.data)
-        sharing.move(grad, namespace_of(grad.data).asarray(grad.data, copy=True))
+    is_there = grad.data is leaf._grad_view
+    if is_there and grad._saved:
+        sharing.changed(grad.data)
+    if is_held:
+        leaf._grad_tensor = None
+        if is_there:
+            sharing.move(grad, namespace_of(grad.data).asarray(grad.data, copy=True))
 
 
 def _accumulate_noted(leaf: Tensor, g: Any, others: Sequence[Any] | None) -> None:

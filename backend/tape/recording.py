@@ -50,31 +50,46 @@ class _Leaf:
         self.begin()
 
     def begin(self) -> None:
-        self.start = self.end = self.tensor.grad
-        self.data = None if self.start is None else self.start.data
+        self.start = self.tensor._grad
+        self.data = self.end = None if self.start is None else self.start.data
         self.is_touched = self.is_used = False
 
     def touch(self) -> None:
         """Note that the gradient is used now: with what the step began with, if that is still there."""
-        grad = self.tensor.grad
+        grad = self.tensor._grad
         self.is_touched = True
         self.is_used |= self.data is not None and grad is not None and grad.data is self.data
 
     def fits(self) -> bool:
         """Whether the step may begin with the gradient that there is."""
-        grad = self.tensor.grad
+        grad = self.tensor._grad
         if grad is None or self.data is None:
             return (grad is None) == (self.data is None)
         return not self.is_used or grad.data is self.data
 
+    def stop(self) -> None:
+        grad = self.tensor._grad
+        self.end = None if grad is None else grad.data
+
+    def prepare(self) -> None:
+        """Give who still holds the last gradient memory of its own, where the step begins with none: as `backward` does."""
+        leaf = self.tensor
+        if isinstance(leaf, Parameter) and leaf._is_shown and not self.is_used:
+            autograd.leave_to_holder(leaf)
+
     def finish(self, xp: Any) -> None:
         """The gradient as the step leaves it; what lies in memory of the recording's own is copied from there."""
-        end = self.end
-        if end is not None and end.data is not self.data:
-            view = self.tensor._grad_view if isinstance(self.tensor, Parameter) else None
-            if end.data is not view:
-                end = wrap(xp.asarray(end.data, copy=True), end.device)
-        self.tensor.grad = end
+        self.start = None  # nobody's, from here on: a gradient that is held is not written to
+        leaf, end = self.tensor, self.end
+        view = leaf._grad_view if isinstance(leaf, Parameter) else None
+        if end is None:
+            leaf._grad = None
+        elif end is not self.data and end is not view:
+            leaf._grad = wrap(xp.asarray(end, copy=True), leaf.device)
+        elif leaf._grad is None or leaf._grad.data is not end:
+            leaf._grad = wrap(end, leaf.device)
+            if isinstance(leaf, Parameter) and end is view:
+                leaf._grad_tensor = leaf._grad
 
 
 class Recording:
@@ -203,7 +218,7 @@ class Recording:
         self.leaves = {i: leaf for i, leaf in self.leaves.items() if leaf.is_touched}
         self.seen = {}
         for leaf in self.leaves.values():
-            leaf.end = leaf.tensor.grad
+            leaf.stop()
 
     def check(self) -> None:
         """RuntimeError if the step has done on the host what a replay would not."""
@@ -237,6 +252,8 @@ class Recording:
         for g, s, used, advance in zip(self.generators, self.started, self.used, self.advances):
             advance[...] = self.xp.asarray(np.array([(g.counter - s["counter"]) % 2**64], np.uint64))
             g.counter += used
+        for leaf in self.leaves.values():
+            leaf.prepare()
         for callback in self.callbacks:
             callback()
 
@@ -250,4 +267,4 @@ class Recording:
         for undo in self.undo:
             undo()
         for leaf in self.leaves.values():
-            leaf.tensor.grad = leaf.start
+            leaf.tensor._grad = leaf.start

@@ -281,6 +281,28 @@ class TestWhatTheHostDecides:
             run(weft.ones(2, device=accelerator))
             assert w.grad.tolist() == [5.0 + i] * 2
 
+    @pytest.mark.parametrize("looks", [False, True])
+    def test_gradients_after_a_step_in_between(self, accelerator, looks):
+        """One that is not captured, whose backward finds the gradient's memory where the recording has it."""
+        w = weft.Parameter(weft.ones(2, device=accelerator))
+        optimizer = optim.SGD([w], lr=0.0)
+
+        def step(x):
+            optimizer.zero_grad()
+            (x * w).sum().backward()
+            optimizer.step()
+
+        run = weft.capture(step, warmup=1)
+        for i in range(1, 8):
+            run(weft.full((2,), float(i), device=accelerator))
+            if looks:
+                assert w.grad.tolist() == [i, i]
+            step(weft.full((3, 2), 10.0, device=accelerator))
+            assert w._grad.tolist() == [30, 30]
+            run(weft.full((2,), -float(i), device=accelerator))
+            assert w._grad.tolist() == [-i, -i]
+            assert w._grad.data is w._grad_view
+
     def test_a_number_is_not_a_truth_value(self, accelerator):
         run, x = weft.capture(lambda x, k: x * k, warmup=1), weft.ones(2, dtype=weft.int32, device=accelerator)
         for k in (1, 1.0, True, 0.0, -0.0) * 3:
