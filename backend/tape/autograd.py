@@ -272,8 +272,9 @@ def primitive(
         if mixed:
             raw, parents, constants, depth, nested = _at_deepest(args)
             tracked = len(constants) < len(args) and any(parent is not None for parent in parents)
-        for i, value in rounded:
-            raw[i] = value
+        if rounded:
+            for i, value in rounded:
+                raw[i] = value
         result = NotImplemented
         try:
             if impls and not nested:
@@ -629,7 +630,7 @@ def run(
     of the step is written straight to where its optimizer wants it.
     """
     pending: dict[Node, Any] = {}
-    halves: dict[Node, Any] = {}  # dtypes of gradients that are added up in float32
+    halves: dict[Node, Any] | None = None  # dtypes of gradients that are added up in float32
     queue: list[tuple[int, Node]] = []
     arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
@@ -649,6 +650,7 @@ def run(
                     node = None
                 if to in pending:
                     if is_half_gradient(g):  # rounded once, however many they are
+                        halves = halves or {}
                         halves[to] = g.dtype
                         pending[to] = wide_sum(pending[to], g)
                     else:
@@ -661,7 +663,7 @@ def run(
         elif queue:
             node = heappop(queue)[1]
             g = pending.pop(node)
-            if node in halves:
+            if halves and node in halves:
                 g = namespace_of(g).astype(g, halves.pop(node))
         else:
             return
