@@ -212,7 +212,15 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
     elif isinstance(self.data, Tensor):
         self.data[key] = value.data if isinstance(value, Tensor) and value._depth == self._depth else value
     else:
-        self.data[key] = innermost(value)
+        try:
+            self.data[key] = innermost(value)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise RuntimeError(
+                f"memory of this tensor of shape {self.shape} must not be written to (it was broadcast, or belongs to somebody "
+                "who forbids it); use .clone()"
+            ) from error
         changed(indexing.part(self.data, key))
         if autograd.watch is not None:
             tell_written(self, value, key)

@@ -597,6 +597,7 @@ def leave_to_holder(leaf: Parameter) -> None:
     grad = leaf._grad_tensor
     if grad is None or _mode.leaves is not None:  # a recording holds them, and begins with what is in the arena
         return
+    is_held |= bool(grad._kin) and any(ref() is not None for ref in grad._kin.values())  # by what was detached from it
     is_there = grad.data is leaf._grad_view
     if is_there and grad._saved:
         sharing.changed(grad.data)

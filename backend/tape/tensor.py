@@ -435,7 +435,7 @@ class Tensor(_Attached):
         -------
         Tensor
             One that does not require grad. What is written to it, this tensor has, too; but a recorded result keeps its
-            values: writing to what was detached from it copies them first.
+            values: writing to what was detached from it copies them first, except under `no_grad`.
         """
         data = self.data.detach() if isinstance(self.data, Tensor) else self.data
         out = wrap(data, self.device, self._depth)

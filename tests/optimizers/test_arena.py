@@ -302,6 +302,27 @@ class TestGradientsThatAreHeld:
         for j, g in enumerate(held):
             assert set(g.flatten().tolist()) == {1.0 + j // 4}
 
+    @pytest.mark.parametrize(
+        "alias",
+        [
+            lambda g: g.detach(),
+            lambda g: g.detach()[:1],
+            lambda g: g[:1].detach(),
+            lambda g: g.detach().reshape(1, 2),
+            lambda g: weft.broadcast_to(g.detach(), (3, 2)),
+            nn.Buffer,
+        ],
+    )
+    def test_by_another_name(self, device, alias):
+        """Though the Tensor that was asked for is gone."""
+        p = weft.Parameter(weft.ones(2, device=device))
+        optimizer, held = optim.SGD([p], lr=0.1), []
+        for i in range(1, 4):
+            (p * i).sum().backward()
+            held.append(alias(p.grad))
+            optimizer.zero_grad()
+        assert [set(g.flatten().tolist()) for g in held] == [{1.0}, {2.0}, {3.0}]
+
     def test_a_gradient_that_nobody_holds_stays_where_it_is(self, device):
         p = weft.Parameter(weft.ones(2, device=device))
         optimizer = optim.SGD([p], lr=0.1)

@@ -374,3 +374,10 @@ def test_where_keeps_bfloat16():
     for y in (weft.where(x > 0, x, 0.0), weft.where(x > 0, 0.0, x), weft.where(x > 0, x, x)):
         assert y.dtype == weft.bfloat16
     assert weft.where(x > 0, x, weft.ones(3)).dtype == weft.float32
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+def test_memory_that_was_broadcast(device):
+    h = weft.zeros((2, 2), device=device)
+    with pytest.raises(RuntimeError, match=r"shape \(2, 2\) must not be written to .*use \.clone\(\)"):
+        h.expand(3, 2, 2)[0].fill_(7.0)
