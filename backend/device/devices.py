@@ -290,14 +290,13 @@ def waiting_is_meant() -> Iterator[None]:
 
 def note_waiting() -> None:
     """Warn or raise, as `set_sync_debug_mode` has it: the host is about to wait for the device."""
-    if _sync_debug_mode[0] == "default":
-        return
-    if _waiting.is_meant or _sync_debug_mode[0] == "warn":
+    mode = _sync_debug_mode[0]
+    if _waiting.is_meant or mode != "error":
         faults.tell()
-    if _waiting.is_meant:
+    if _waiting.is_meant or mode == "default":
         return
     message = "the host waits here for a value from the device; keep it there, or read it less often"
-    if _sync_debug_mode[0] == "error":
+    if mode == "error":
         raise RuntimeError(f"{message} (weft.set_sync_debug_mode is 'error')")
     warnings.warn(message, RuntimeWarning, stacklevel=4)
 
@@ -467,6 +466,8 @@ def synchronize(name: str | None = None) -> None:
     ------
     DeviceError
         If there is no such device.
+    IndexError
+        If a loss or an embedding has met, on any device, a class or an index that is none, and nobody has said so yet.
 
     Examples
     --------
@@ -475,3 +476,4 @@ def synchronize(name: str | None = None) -> None:
     name = existing(name)
     if kind(name) == "cuda":
         gpu(name).synchronize()
+    faults.tell()

@@ -63,6 +63,36 @@ def test_told_where_a_wait_passes(mode):
         loss.item()
 
 
+READS = {
+    "item": lambda loss: loss.item(),
+    "numpy": lambda loss: loss.detach().numpy(),
+    "print": repr,
+    "synchronize": lambda loss: weft.synchronize("emulator"),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_told_by_a_loop_of_ones_own(name):
+    model = nn.Linear(2, 3).to("emulator")
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    @weft.capture
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = weft.zeros((3, 2), device="emulator")
+    for last in (0, 1, 2, 0, 1):
+        READS[name](step(x, on_device(0, 1, last)))
+    loss = step(x, on_device(0, 1, 3))
+    with pytest.raises(IndexError, match=r"`target` must hold classes .* at position 2, got 3$"):
+        READS[name](loss)
+    READS[name](loss)
+
+
 def test_trainer_at_the_end_of_the_epoch():
     def trainer():
         model = nn.Linear(2, 3).to("emulator")
