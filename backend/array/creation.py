@@ -10,7 +10,7 @@ import numpy as np
 
 from ..device import devices, dtypes
 from ..device.dlpack import Bits, is_foreign_bfloat16
-from ..device.numeric import as_dtype, check_numeric, in_native_order
+from ..device.numeric import as_dtype, check_holds, check_numeric, in_native_order
 from ..device.options import integer, number
 from ..tape.autograd import primitive
 from ..tape.explain import REFUSALS, explained
@@ -242,11 +242,24 @@ def arange(
         dtype = dtypes.get_default_dtype()
     start, stop = (0, start) if stop is None else (start, stop)
     if dtype is None or not dtypes.is_real_floating(dtype):
-        return _create("arange", device, False, start, stop, step, dtype=dtypes.int64 if dtype is None else dtype)
+        return _integers(start, stop, step, dtypes.int64 if dtype is None else dtype, device)
     # in float64, by multiples of the step: a step rounded to float32 would be 2 % off after a thousand
     i = _create("arange", device, False, max(0, math.ceil((stop - start) / step)), dtype=dtypes.float64)
     xp = devices.namespace(i.device)
     return wrap(xp.astype(i.data * step + start, dtypes.native(xp, dtype)), i.device)
+
+
+def _integers(start: float, stop: float, step: float, dtype: np.dtype, device: str | None) -> Tensor:
+    """`arange` in a dtype that is not real floating-point."""
+    if dtype.kind in "iu":
+        for label, value in (("start", start), ("step", step)):
+            if int(value) != value:
+                raise ValueError(f"`{label}` must be an integer for {dtype}, got {value}; leave the dtype out, or convert")
+        numbers = range(int(start), math.ceil(stop) if step > 0 else math.floor(stop), int(step))
+        if numbers:
+            check_holds("start", numbers[0], dtype)
+            check_holds("stop", numbers[-1], dtype)
+    return _create("arange", device, False, start, stop, step, dtype=dtype)
 
 
 def linspace(
@@ -281,6 +294,8 @@ def linspace(
     for label, value in (("start", start), ("stop", stop)):
         if not isinstance(value, complex):
             number(label, value, infinite=True)
+            if dtype is not None:
+                check_holds(label, value, as_dtype(dtype))
     if dtype is None and any(isinstance(v, complex) for v in (start, stop)):
         dtype = dtypes.default_complex()
     return _create("linspace", device, False, start, stop, num, dtype=_floating(dtype), endpoint=endpoint)
@@ -428,7 +443,10 @@ def full(shape: int | Sequence[int], fill_value: complex, *, dtype: DType = None
     tensor([7., 7.])
     """
     found = fill_value if isinstance(fill_value, Tensor) else from_python(fill_value)
-    dtype = found.dtype if dtype is None else dtype
+    dtype = found.dtype if dtype is None else as_dtype(dtype)
+    raw = innermost(found)
+    if isinstance(raw, np.ndarray) and not raw.ndim and raw.dtype.kind in "iuf":
+        check_holds("fill_value", raw.item(), dtype)
     return _create("full", device, False, shape, fill_value, dtype=dtype)
 
 
@@ -517,6 +535,7 @@ def tril(xp: Any, x: Any, /, *, k: int = 0) -> Any:
     tensor([[1., 0.],
             [1., 1.]])
     """
+    integer("k", k)
     return xp.tril(x, k=k), (lambda g: xp.tril(g, k=k),)
 
 
@@ -542,6 +561,7 @@ def triu(xp: Any, x: Any, /, *, k: int = 0) -> Any:
     tensor([[0., 1.],
             [0., 0.]])
     """
+    integer("k", k)
     return xp.triu(x, k=k), (lambda g: xp.triu(g, k=k),)
 
 

@@ -18,6 +18,7 @@ from ..device.numeric import as_dtype
 from ..device.options import integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
+from ..tape.explain import REFUSALS, explained
 from ..tape.sharing import changed, is_alias, root_of, views_of
 from ..tape.tensor import Axes, DType, Operand, Tensor, device_of, from_python, innermost, wrap
 from ..tape.watching import tell_written
@@ -214,9 +215,9 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
     else:
         try:
             self.data[key] = innermost(value)
-        except ValueError as error:
-            if "read-only" not in str(error):
-                raise
+        except REFUSALS as error:
+            if not isinstance(error, ValueError) or "read-only" not in str(error):
+                raise explained("setitem", (self, value), {"key": key}, error) from error
             raise RuntimeError(
                 f"memory of this tensor of shape {self.shape} must not be written to (it was broadcast, or belongs to somebody "
                 "who forbids it); use .clone()"
@@ -590,8 +591,16 @@ def chunk(self: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     -------
     tuple of Tensor
         Views.
+
+    Raises
+    ------
+    ValueError
+        If `chunks` is not positive.
+    IndexError
+        If there is no such axis.
     """
-    return self.split(max(1, -(-self.shape[dim] // chunks)), dim)
+    integer("chunks", chunks, 1)
+    return self.split(max(1, -(-self.shape[_axis_to_cut(self, dim)] // chunks)), dim)
 
 
 @method
@@ -613,19 +622,35 @@ def split(self: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[
     Raises
     ------
     ValueError
-        If a sequence does not add up to the length of the axis.
+        If a length is negative (or 0, for all), or a sequence does not add up to the length of the axis.
+    IndexError
+        If there is no such axis.
 
     Examples
     --------
     >>> [piece.shape for piece in weft.ones(5).split(2)]
     [(2,), (2,), (1,)]
     """
-    n, before = self.shape[dim], (slice(None),) * (dim % self.ndim)
-    sizes = [split_size] * -(-n // split_size) if isinstance(split_size, int) else list(split_size)
+    axis = _axis_to_cut(self, dim)
+    n, before = self.shape[axis], (slice(None),) * axis
+    if isinstance(split_size, list | tuple):
+        sizes = list(split_size)
+        for i, size in enumerate(sizes):
+            integer(f"split_size[{i}]", size, 0)
+        if sum(sizes) != n:
+            raise ValueError(f"`split_size` must add up to {n}, the length of axis {dim}, got {sizes}")
+    else:
+        integer("split_size", split_size, 1 if n else 0)
+        sizes = [split_size] * (-(-n // split_size) if n else 0)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    if not isinstance(split_size, int) and sum(sizes) != n:
-        raise ValueError(f"`split_size` must add up to {n}, the length of axis {dim}, got {sizes}")
     return tuple(self[(*before, slice(s, s + size), ...)] for s, size in zip(starts, sizes))
+
+
+def _axis_to_cut(x: Tensor, dim: int) -> int:
+    integer("dim", dim)
+    if not -x.ndim <= dim < x.ndim:
+        raise IndexError(f"`dim` must be in [{-x.ndim}, {x.ndim}) for shape {x.shape}, got {dim}")
+    return dim % x.ndim
 
 
 @method

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..device.gemm import gemm
+from ..device.options import integer
 from ..tape.autograd import primitive
 from .elementwise import floats_win, promotable, unbroadcast
 from .manipulation import inverse_permutation
@@ -132,6 +133,7 @@ def tensordot(xp: Any, x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], 
     x1, x2 = floats_win(xp, x1, x2)
     wide1, wide2 = promotable(xp, x1, x2)
     if isinstance(axes, int):
+        integer("axes", axes, 0, min(x1.ndim, x2.ndim))
         over1, over2 = list(range(x1.ndim - axes, x1.ndim)), list(range(axes))
     else:
         over1, over2 = [a % x1.ndim for a in axes[0]], [a % x2.ndim for a in axes[1]]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..device import devices, dtypes
-from ..device.numeric import as_dtype
+from ..device.numeric import as_dtype, check_holds
 from ..device.options import integer
 from ..tape.recording import active
 from ..tape.tensor import DType, Tensor, wrap
@@ -290,7 +290,10 @@ class Generator:
         fill = _kernels.get(devices.kind(device))
         if fill is not None and self.counter < 1 << 64:  # kernels count that far
             return fill(what, devices.namespace(device), tuple(shape), dtype, blocks, *numbers)
-        raw = _ON_HOST[what](blocks, n, dtype, *numbers).reshape(shape)
+        try:
+            raw = _ON_HOST[what](blocks, n, dtype, *numbers).reshape(shape)
+        except MemoryError as error:
+            raise MemoryError(f"`size` must fit into the memory that there is, got {tuple(shape)}: {error}") from None
         return raw if device == "cpu" else devices.namespace(device).asarray(raw)
 
 
@@ -601,7 +604,9 @@ def randint(
     Raises
     ------
     ValueError
-        If there are no such integers.
+        If there are no such integers, or `dtype` does not hold them.
+    TypeError
+        If `size` is left out, or is a number beside `high` alone.
 
     Examples
     --------
@@ -611,8 +616,14 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high
-    integer("low", low)
-    integer("high", high)
+        if not isinstance(size, list | tuple):
+            raise TypeError(f"`size` must be a sequence of int, got {size!r}; write randint(low, high, size)")
+    integer("low", low, -(2**63), 2**63 - 1)
+    integer("high", high, -(2**63), 2**63 - 1)
+    if dtype is not None and low < high:
+        dtype = as_dtype(dtype)
+        check_holds("low", low, dtype)
+        check_holds("high", high - 1, dtype)
     device = devices.canonical(device)
     raw = (generator or default_generator).integers(low, high, _sizes((size,)), device)
     xp = devices.namespace(device)

@@ -7,7 +7,7 @@ import operator
 from typing import Any
 
 from ..device import dtypes
-from ..device.options import number
+from ..device.options import integer, number
 from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Axes, DType, Tensor, ValuesAndIndices
 from .elementwise import _divisor, _floats
@@ -519,6 +519,8 @@ def diff(
     ------
     IndexError
         If x has no such axis.
+    ValueError
+        If n is no integer ≥ 0.
 
     Examples
     --------
@@ -529,6 +531,7 @@ def diff(
     """
     from .manipulation import concat
 
+    integer("n", n, 0)
     parts = [p for p in (prepend, x, append) if p is not None]
     x = concat(parts, axis=axis) if len(parts) > 1 else x
     axis = _only_axis("diff", x, axis)

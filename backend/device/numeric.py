@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .options import number
+
 __all__: list[str] = []
 
 
@@ -26,6 +28,15 @@ def as_dtype(dtype: Any) -> np.dtype:
     if found is None or not is_numeric(found):
         raise TypeError(f"`dtype` must be one of weft's, such as float32 or int64, got {found or repr(dtype)}")
     return found if found.isnative else found.newbyteorder("=")
+
+
+def check_holds(name: str, value: Any, dtype: np.dtype) -> None:
+    """Raise unless an integer dtype holds this number, but for its fraction: NumPy would wrap it without a word."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        number(name, value, limits.min, limits.max)
+        if not limits.min <= int(value) <= limits.max:  # `number` looks at it as a float
+            raise ValueError(f"`{name}` must be in [{limits.min}, {limits.max}], what {dtype} holds, got {value}")
 
 
 def in_native_order(array: np.ndarray) -> np.ndarray:

@@ -228,6 +228,8 @@ def traced(f: Callable, *args: Any, **kwargs: Any) -> Trace:
     x0                                                         (1, 4) float32
     x1 = linear(x0, 0.weight, 0.bias, activation='relu')       (1, 2) float32
     """
+    if not callable(f):
+        raise TypeError(f"`f` must be a function or a Module, got {f!r:.80}")
     parameters = f.named_parameters() if hasattr(f, "named_parameters") else ()
     named = {id(p): (p, name) for name, p in parameters}
     found = Trace([x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)], named)

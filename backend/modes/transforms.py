@@ -19,6 +19,7 @@ from typing import Any
 from ..array.elementwise import multiply
 from ..array.random import default_generator
 from ..device.devices import namespace_of
+from ..device.options import integer
 from ..tape import sharing
 from ..tape.autograd import _mode, _record, _retuple, count_special, enable_grad, is_half_gradient, run, wide_sum
 from ..tape.tensor import Tensor, innermost, wrap
@@ -348,7 +349,9 @@ def _replay(state: dict) -> Iterator[None]:
 
 # --- trees ------------------------------------------------------------------------------------------------------------
 def _numbers(argnums: int | Sequence[int], n: int) -> list[int]:
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    numbers = list(argnums) if isinstance(argnums, Sequence) and not isinstance(argnums, str) else [argnums]
+    for i in numbers:
+        integer("argnums", i)
     if any(not -n <= i < n for i in numbers):
         raise ValueError(f"`argnums` must name positional arguments, got {argnums} and {n} arguments")
     return [i % n for i in numbers]

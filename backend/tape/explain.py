@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["REFUSALS", "explained"]
 
-REFUSALS = (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError)
+REFUSALS = (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError, MemoryError)
 
 _KINDS = (np.exceptions.AxisError, np.linalg.LinAlgError, *REFUSALS)
 
@@ -32,6 +32,11 @@ _REQUIRED = (
     ("size not equal to one", "an axis of length 1"),
     ("no identity", "at least one element"),
     ("empty sequence", "at least one element"),
+    ("cannot convert float", "numbers that the dtype holds"),
+    ("out of bounds for", "numbers that the dtype holds"),
+    ("too large to convert", "numbers that the dtype holds"),
+    ("Unable to allocate", "more memory than there is for its result"),
+    ("array is too big", "more memory than there is for its result"),
     ("not understood", "a dtype of weft's"),
     ("as a data type", "a dtype of weft's"),
 )

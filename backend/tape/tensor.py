@@ -752,7 +752,11 @@ def from_python(data: Any, dtype: Any = None) -> np.ndarray:
         data = _without_tensors(data)
     array = read_numeric(data, dtype)
     if dtype is not None:  # from what came: integers lose nothing on the way
-        return np.asarray(data, dtype=dtype)
+        try:
+            return np.asarray(data, dtype=dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = next(kind for kind in (OverflowError, ValueError, TypeError) if isinstance(error, kind))
+            raise kind(f"`tensor` needs numbers that {dtype} holds, got {str(data)[:60]}: {error}") from None
     if typed:
         return array
     if array.dtype == np.float64:

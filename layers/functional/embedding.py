@@ -137,7 +137,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     TypeError
         If `tensor` does not hold integers.
     ValueError
-        If `num_classes` is neither positive nor −1, or −1 for an empty tensor.
+        If `num_classes` is neither positive nor −1, or −1 for an empty tensor or for indices of 2²⁴ and more (no classes,
+        as a rule: PyTorch makes such vectors).
     IndexError
         If an index is outside 0 … num_classes − 1 (not on a GPU: there the vector is 0).
 
@@ -153,6 +154,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if not tensor.size:
             raise ValueError("`num_classes` must be given for an empty tensor, got -1")
         num_classes = int(devices.namespace_of(raw).max(raw)) + 1
+        if num_classes > 1 << 24:
+            raise ValueError(f"`num_classes` must be given for indices of 2**24 and more, got {num_classes - 1}")
     integer("num_classes", num_classes)
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be positive, or -1 to be found, got {num_classes}")
@@ -161,5 +164,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         note_outside("indices", raw, num_classes)
     elif seen.size and not 0 <= seen.min() <= seen.max() < num_classes:
         raise IndexError(f"`tensor` must hold indices in [0, {num_classes}), got {seen.min()} … {seen.max()}")
-    classes = arange(num_classes, dtype=tensor.dtype, device=tensor.device)
+    dtype = tensor.dtype if num_classes - 1 <= np.iinfo(tensor.dtype).max else int64
+    classes = arange(num_classes, dtype=dtype, device=tensor.device)
     return astype(equal(expand_dims(tensor, axis=-1), classes), int64)
