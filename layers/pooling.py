@@ -10,7 +10,7 @@ from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
 from .functional._check import Ints
-from .functional.pooling import check_windows
+from .functional.pooling import check_divisor, check_windows
 from .module import Layer, Module
 
 __all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "MaxPool1d", "MaxPool2d"]
@@ -309,9 +309,7 @@ class AvgPool2d(Layer):
     ):
         check_windows(2, kernel_size, stride, padding)
         if divisor_override is not None:
-            integer("divisor_override", divisor_override)
-        if divisor_override == 0:
-            raise ValueError(f"`divisor_override` must not be 0, got {divisor_override}")
+            check_divisor(divisor_override)
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding

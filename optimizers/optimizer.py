@@ -19,7 +19,7 @@ from ..backend.tape.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
 from .options import check_options, check_params
 from .rule import Clock, Group, Numbers, Params, Vectors
-from .state import read_entry, read_groups
+from .state import check_state, read_entry, read_groups
 
 __all__ = ["Optimizer"]
 
@@ -262,6 +262,8 @@ class Optimizer:
         """
         loss = None
         if closure is not None:
+            if not callable(closure):
+                raise TypeError(f"`closure` must be a function that returns the loss, got {closure!r:.80}")
             with autograd.enable_grad():
                 loss = closure()
         if autograd.watch is None:
@@ -555,6 +557,7 @@ class Optimizer:
         >>> second.param_groups[0]["lr"]
         0.1
         """
+        check_state(state_dict, type(self).__name__)
         saved = state_dict["param_groups"]
         groups = read_groups(self.param_groups, saved)
         by_key = {str(key): entry for key, entry in state_dict["state"].items()}  # JSON turns the indices into strings

@@ -10,7 +10,7 @@ from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor
 from .rule import Group
 
-__all__ = ["check_options", "check_params"]
+__all__ = ["check_options", "check_params", "is_number_option"]
 
 _NON_NEGATIVE: dict[str, Any] = {"low": 0}
 _SHARE: dict[str, Any] = {"low": 0, "high": 1}
@@ -30,6 +30,11 @@ _LIMITS: dict[str, dict[str, Any]] = {
     "gamma": {"above": 0, "below": 1},
 }
 _SEVERAL: dict[str, tuple[int, dict[str, Any]]] = {"betas": (2, {"low": 0, "below": 1}), "ns_coefficients": (3, {})}
+
+
+def is_number_option(name: str) -> bool:
+    """Whether it is one of the options that `check_options` holds to limits."""
+    return name in _LIMITS or name in _SEVERAL
 
 
 def check_options(group: Group) -> None:

@@ -7,12 +7,29 @@ from typing import Any
 
 from ..backend.tape.tensor import innermost
 from .arena import MASTER
-from .options import check_options
+from .options import check_options, is_number_option
 from .rule import Clock, Group
 
-__all__ = ["read_entry", "read_groups"]
+__all__ = ["check_state", "read_entry", "read_groups"]
 
 _PYTORCHS_OWN = {"foreach", "fused", "capturable", "differentiable"}  # how PyTorch computes: nothing to load here
+
+
+def check_state(state_dict: Any, name: str) -> None:
+    """Raise unless it is laid out as the state dict of an optimizer."""
+    given = sorted(state_dict) if isinstance(state_dict, Mapping) else state_dict
+    if not isinstance(given, list) or not {"state", "param_groups"} <= state_dict.keys():
+        kind = ValueError if isinstance(given, list) else TypeError
+        raise kind(
+            f"`state_dict` must be what `state_dict()` of {name} returned, with `state` and `param_groups`, got {given!r:.80}"
+        )
+    state, groups = state_dict["state"], state_dict["param_groups"]
+    if not isinstance(state, Mapping):
+        raise TypeError(f"`state_dict['state']` must be a dict, got {state!r:.80}")
+    if not isinstance(groups, list | tuple) or not all(isinstance(g, Mapping) and "params" in g for g in groups):
+        raise TypeError(
+            f"`state_dict['param_groups']` must be a list of dicts with the key 'params', got {groups!r:.80}"
+        )
 
 
 def read_groups(groups: list[Group], saved: list[Group]) -> list[Group]:
@@ -22,6 +39,10 @@ def read_groups(groups: list[Group], saved: list[Group]) -> list[Group]:
         raise ValueError(f"`state_dict` must have groups of {sizes} parameters, got groups of {saved_sizes}")
     merged = []
     for mine, theirs in zip(groups, saved):
+        if missing := [name for name in mine if is_number_option(name) and name not in theirs]:
+            raise ValueError(
+                f"`state_dict` must hold {missing} for each group, got {sorted(theirs)}; was it saved by another optimizer?"
+            )
         options = {name: value for name, value in theirs.items() if name not in _PYTORCHS_OWN}
         if isinstance(options.get("betas"), list):  # JSON has no tuples
             options["betas"] = tuple(options["betas"])

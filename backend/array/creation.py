@@ -254,7 +254,9 @@ def _integers(start: float, stop: float, step: float, dtype: np.dtype, device: s
     if dtype.kind in "iu":
         for label, value in (("start", start), ("step", step)):
             if int(value) != value:
-                raise ValueError(f"`{label}` must be an integer for {dtype}, got {value}; leave the dtype out, or convert")
+                raise ValueError(
+                    f"`{label}` must be an integer for {dtype}, got {value}; leave the dtype out, or convert"
+                )
         numbers = range(int(start), math.ceil(stop) if step > 0 else math.floor(stop), int(step))
         if numbers:
             check_holds("start", numbers[0], dtype)

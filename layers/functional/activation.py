@@ -9,6 +9,7 @@ import warnings
 
 from ...backend.array.creation import ones_like, zeros_like
 from ...backend.array.elementwise import tanh as _tanh
+from ...backend.device.options import number
 from ...backend.nn import activation as primitives
 from ...backend.tape.tensor import DType, Tensor
 from . import _check as check
@@ -118,6 +119,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     tensor([-0.5,  0. ,  2. ])
     """
     check.floating("input", input)
+    if negative_slope != 0.01:
+        check.numbers(negative_slope=negative_slope)
     return primitives.leaky_relu(input, negative_slope=negative_slope)
 
 
@@ -189,6 +192,9 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     >>> F.hardtanh(weft.tensor([-2.0, 0.5, 3.0]))
     tensor([-1. ,  0.5,  1. ])
     """
+    if (min_val, max_val) != (-1.0, 1.0):
+        number("min_val", min_val, infinite=True)
+        number("max_val", max_val, infinite=True)
     if min_val > max_val:
         raise ValueError(f"`min_val` must not exceed `max_val`, got {min_val} and {max_val}")
     return primitives.hardtanh(input, min_val=min_val, max_val=max_val)
@@ -219,6 +225,9 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     >>> F.threshold(weft.tensor([-1.0, 0.0, 2.0]), 1.0, -5.0)
     tensor([-5., -5.,  2.])
     """
+    if threshold != 0 or value != 0:
+        number("threshold", threshold, infinite=True)
+        number("value", value, infinite=True)
     return primitives.threshold(input, threshold=threshold, value=value)
 
 
@@ -251,6 +260,8 @@ def heaviside(input: Tensor, value: float = 1.0) -> Tensor:
     tensor([0. , 0.5, 1. ])
     """
     check.floating("input", input)
+    if value != 1.0:
+        check.numbers(value=value)
     return primitives.heaviside(input, value=value)
 
 
@@ -351,6 +362,8 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     array([-0.632,  0.   ,  2.   ], dtype=float32)
     """
     check.floating("input", input)
+    if alpha != 1.0:
+        check.numbers(alpha=alpha)
     return primitives.elu(input, alpha=alpha)
 
 
@@ -425,6 +438,8 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     array([-0.787,  0.   ,  2.   ], dtype=float32)
     """
     check.floating("input", input)
+    if alpha != 1.0:
+        check.numbers(alpha=alpha)
     if not alpha:
         raise ValueError(f"`alpha` must not be 0, got {alpha}")
     return primitives.celu(input, alpha=alpha)
@@ -645,6 +660,10 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     array([0.313, 0.693, 2.127], dtype=float32)
     """
     check.floating("input", input)
+    if (beta, threshold) != (1.0, 20.0):
+        check.numbers(beta=beta, threshold=threshold)
+        if not beta:
+            raise ValueError(f"`beta` must not be 0, got {beta}")
     return primitives.softplus(input, beta=beta, threshold=threshold)
 
 

@@ -88,6 +88,8 @@ def linear_cross_entropy(
     is_soft = target.shape == logits and is_real_floating(target.data.dtype)
     if is_soft and ignore_index is not None:
         raise ValueError(f"`ignore_index` must be None where `target` holds probabilities, got {ignore_index}")
+    if ignore_index is not None:
+        check.integer("ignore_index", ignore_index)
     index = -100 if ignore_index is None else ignore_index
     if is_soft or len(logits) > 2 or (weight is not None and is_autocast_enabled()):
         return _composed(input, linear_weight, target, linear_bias, weight, logits, reduction, index, label_smoothing)

@@ -16,7 +16,7 @@ import numpy as np
 from ...backend.array.manipulation import astype, broadcast_shape
 from ...backend.array.reductions import sum
 from ...backend.device.dtypes import is_integral, is_real_floating
-from ...backend.device.options import number
+from ...backend.device.options import integer, number
 from ...backend.nn import loss as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
@@ -537,6 +537,8 @@ def nll_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_input(input, target)
     _check_classes(input, target, weight, reduction)
+    if ignore_index != -100:
+        integer("ignore_index", ignore_index)
     primitives.check_targets(target.data, _classes(input), ignore_index)
     return primitives.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
@@ -601,6 +603,8 @@ def cross_entropy(
     is_plain = is_usual and ignore_index == -100 and not label_smoothing and reduction == "mean"
     if is_plain and type(target.data) is np.ndarray:  # whose indices the primitive looks at
         return primitives.softmax_cross_entropy(input, target)  # keywords cost a small model a tenth of its loss
+    if ignore_index != -100:
+        integer("ignore_index", ignore_index)
     if not is_usual or reduction not in REDUCTIONS:
         _check_input(input, target)
         if target.shape == input.shape and is_real_floating(target.data.dtype):

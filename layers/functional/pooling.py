@@ -259,7 +259,7 @@ def avg_pool2d(
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
     ValueError
-        If shape and sizes do not fit, or `divisor_override` is 0.
+        If shape and sizes do not fit, or `divisor_override` is 0 or no integer.
 
     Examples
     --------
@@ -348,6 +348,13 @@ def check_windows(
     return kernels, strides, paddings, dilations
 
 
+def check_divisor(divisor_override: int) -> None:
+    """An integer other than 0, or ValueError."""
+    check.integer("divisor_override", divisor_override)
+    if not divisor_override:
+        raise ValueError(f"`divisor_override` must not be 0, got {divisor_override}")
+
+
 def _windows(
     n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -398,8 +405,8 @@ def _avg_pool(
     divisor_override: int | None,
 ) -> Tensor:
     kernels, strides, paddings, _ = _windows(n, input, kernel_size, stride, padding, 1, ceil_mode)
-    if divisor_override == 0:
-        raise ValueError("`divisor_override` must not be 0, got 0")
+    if divisor_override is not None:
+        check_divisor(divisor_override)
     y = primitives.avg_pool2d(
         as_images(n, input),
         kernel_size=kernels,

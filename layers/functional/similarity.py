@@ -55,6 +55,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps
     for d in dim if isinstance(dim, tuple) else (dim,):
         check.axis("dim", d, input)
     number("p", p, infinite=True)
+    check.eps(eps)
     wide = _widened(input)
     return astype(divide(wide, _norm(wide, p, dim, eps)), input.dtype, copy=False)
 
@@ -109,6 +110,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """
     check.floating("x1", x1)
     check.floating("x2", x2)
+    check.eps(eps)
     check.axis("dim", dim, x1 if x1.ndim >= x2.ndim else x2)
     dtype = result_type(x1, x2)
     x1, x2 = _widened(x1), _widened(x2)

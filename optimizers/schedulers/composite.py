@@ -60,6 +60,8 @@ class SequentialLR(LRScheduler):
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: list[int], last_epoch: int = -1
     ):
         _check_all(self, optimizer, schedulers)
+        if not isinstance(milestones, list | tuple):
+            raise TypeError(f"`milestones` must be a list of int, got {milestones!r:.80}")
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 f"`milestones` must be one fewer than the {len(schedulers)} schedulers, got {len(milestones)}"
@@ -172,6 +174,8 @@ class ChainedScheduler(LRScheduler):
 def _check_all(composite: Any, optimizer: Optimizer | None, schedulers: Sequence[Any]) -> None:
     """Schedules of time, all for one optimizer (the first one's, where None is given)."""
     name = type(composite).__name__
+    if not isinstance(schedulers, Sequence) or isinstance(schedulers, str):
+        raise TypeError(f"`schedulers` of {name} must be a sequence of schedules, got {type(schedulers).__name__}")
     if not len(schedulers):
         raise ValueError(f"`schedulers` of {name} must hold at least one schedule, got none")
     for i, schedule in enumerate(schedulers):
@@ -319,5 +323,8 @@ class ReduceLROnPlateau(LRScheduler):
         }  # JSON knows no infinity
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._check_state(state_dict | {"best": 0.0} if isinstance(state_dict, dict) else state_dict)
+        if state_dict.get("mode") not in ("min", "max") or "best" not in state_dict:
+            raise ValueError(f"`state_dict` must hold `mode` and `best`, got the keys {sorted(state_dict)}")
         worst = math.inf if state_dict["mode"] == "min" else -math.inf
         super().load_state_dict(state_dict | {"best": worst if state_dict["best"] is None else state_dict["best"]})

@@ -151,6 +151,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         >>> round(schedule.get_last_lr()[0], 3)
         0.854
         """
+        if epoch is not None:
+            number("epoch", epoch, 0)
         self._adopt()
         self._step_count += 1
         if epoch is None and self.last_epoch >= 0:
@@ -165,8 +167,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def _place(self, epoch: float) -> None:
         """Find the cycle that `epoch` falls in: the n-th begins at T_0 (1 + T_mult + … + T_mult^(n−1))."""
-        if epoch < 0:
-            raise ValueError(f"`epoch` must be ≥ 0, got {epoch}")
         self.last_epoch, self.T_cur, self.T_i = math.floor(epoch), epoch, self.T_0
         if self.T_mult == 1:
             self.T_cur = epoch % self.T_0
@@ -342,11 +342,11 @@ class OneCycleLR(LRScheduler):
         else:
             self.phases.append([total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"])
         if last_epoch == -1:
+            if cycle_momentum:
+                MomentumCycle.begin(optimizer, base_momentum, max_momentum)
             for group, high in zip(optimizer.param_groups, per_group("max_lr", optimizer, max_lr)):
                 low = high / div_factor
                 group.update(initial_lr=low, max_lr=high, min_lr=low / final_div_factor)
-            if cycle_momentum:
-                MomentumCycle.begin(optimizer, base_momentum, max_momentum)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -468,14 +468,16 @@ class CyclicLR(LRScheduler):
         if step_size_down is not None:
             number("step_size_down", step_size_down, above=0)
         number("gamma", gamma, 0)
+        if scale_fn is not None and not callable(scale_fn):
+            raise TypeError(f"`scale_fn` must be a function of one number, got {scale_fn!r:.80}")
         self.up, self.total = float(step_size_up), float(step_size_up + (step_size_down or step_size_up))
         self.mode, self.gamma, self.scale_fn, self.scale_mode = mode, gamma, scale_fn, scale_mode
         self.cycle_momentum = cycle_momentum
         if last_epoch == -1:
-            for group, low in zip(optimizer.param_groups, base_lrs):
-                group["lr"] = low
             if cycle_momentum:
                 MomentumCycle.begin(optimizer, base_momentum, max_momentum)
+            for group, low in zip(optimizer.param_groups, base_lrs):
+                group["lr"] = low
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 

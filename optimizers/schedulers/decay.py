@@ -69,7 +69,7 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        return [base * f(self.last_epoch) for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        return [base * _factor(f, self.last_epoch) for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
 
     def _begin_group(self, group: dict[str, Any]) -> None:
         append_shared("lr_lambda", self.lr_lambdas, len(self.base_lrs))
@@ -122,11 +122,19 @@ class MultiplicativeLR(LRScheduler):
     def get_lr(self) -> list[float]:
         lrs = [group["lr"] for group in self.optimizer.param_groups]
         return (
-            lrs if self._is_initial else [lr * f(self.last_epoch) for lr, f in zip(lrs, self.lr_lambdas, strict=True)]
+            lrs
+            if self._is_initial
+            else [lr * _factor(f, self.last_epoch) for lr, f in zip(lrs, self.lr_lambdas, strict=True)]
         )
 
     def _begin_group(self, group: dict[str, Any]) -> None:
         append_shared("lr_lambda", self.lr_lambdas, len(self.base_lrs))
+
+
+def _factor(f: Callable[[int], float], t: int) -> float:
+    factor = f(t)
+    number("lr_lambda(t)", factor)
+    return factor
 
 
 def _functions(optimizer: Any, lr_lambda: Any) -> list[Callable[[int], float]]:

@@ -8,7 +8,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-from ...backend.device.options import integer
+from ...backend.device.options import integer, number
 from ..optimizer import Optimizer
 
 __all__ = ["LRScheduler"]
@@ -244,6 +244,11 @@ class LRScheduler:
         state_dict : dict
             What `state_dict` returned.
 
+        Raises
+        ------
+        ValueError, TypeError
+            Having changed nothing, if it is not that of such a schedule.
+
         Examples
         --------
         >>> optimizer = optim.SGD([weft.Parameter([1.0])], lr=1.0)
@@ -254,10 +259,30 @@ class LRScheduler:
         >>> other.gamma, other.last_epoch
         (0.5, 1)
         """
+        self._check_state(state_dict)
         self._adopt()
         for name, value in state_dict.items():
             current = getattr(self, name, None)
             setattr(self, name, _loaded(current, copy.deepcopy(value)))
+
+    def _check_state(self, state_dict: Any) -> None:
+        name = type(self).__name__
+        if not isinstance(state_dict, dict):
+            raise TypeError(f"`state_dict` must be what `state_dict()` of {name} returned, got {state_dict!r:.80}")
+        mine = vars(self)
+        options = inspect.signature(type(self).__init__).parameters
+        needed = [key for key in options if isinstance(mine.get(key), int | float)]
+        needed += [key for key in ("last_epoch", "_schedulers") if key in mine and key not in needed]
+        if missing := [key for key in needed if key not in state_dict]:
+            raise ValueError(
+                f"`state_dict` must be that of {name}, with {missing}, got the keys {sorted(state_dict)[:20]}; was it saved "
+                "by another schedule?"
+            )
+        for key, value in state_dict.items():
+            if key == "last_epoch":
+                integer("last_epoch", value, -1)
+            elif type(mine.get(key)) in (int, float) and value is not None:
+                number(key, value, infinite=True)
 
     def __repr__(self) -> str:
         names = inspect.signature(type(self).__init__).parameters
@@ -314,13 +339,13 @@ def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
     return list(value)
 
 
-def append_shared(name: str, values: list[Any], number: int) -> None:
-    """Have a value for group `number`, which was added later: the one that all others have."""
-    if len(values) > number:  # somebody has appended it
+def append_shared(name: str, values: list[Any], index: int) -> None:
+    """Have a value for the group at `index`, which was added later: the one that all others have."""
+    if len(values) > index:  # somebody has appended it
         return
     if any(value != values[0] for value in values):
         raise ValueError(
-            f"`{name}` was given for each parameter group and has none for group {number}, which was added since: append "
+            f"`{name}` was given for each parameter group and has none for group {index}, which was added since: append "
             "it to the schedule's list"
         )
     values.append(values[0])
@@ -346,8 +371,12 @@ class MomentumCycle:
             raise ValueError(
                 f"`cycle_momentum` needs an optimizer with momentum or betas, got {type(optimizer).__name__}"
             )
-        bounds = zip(per_group("base_momentum", optimizer, base), per_group("max_momentum", optimizer, maximum))
-        for group, (low, high) in zip(optimizer.param_groups, bounds):
+        lows, highs = per_group("base_momentum", optimizer, base), per_group("max_momentum", optimizer, maximum)
+        limits: dict[str, Any] = {"low": 0, "below": 1} if "betas" in optimizer.defaults else {"low": 0, "high": 1}
+        for low, high in zip(lows, highs):
+            number("base_momentum", low, **limits)
+            number("max_momentum", high, **limits)
+        for group, low, high in zip(optimizer.param_groups, lows, highs):
             group["base_momentum"], group["max_momentum"] = low, high
             MomentumCycle.set(group, high)
 
