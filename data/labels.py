@@ -12,6 +12,8 @@ from .files import DataError, fault
 
 __all__ = ["check_labels", "encode_labels", "one_hot"]
 
+MOST_CLASSES = 1 << 24  # whoever has more has identifiers or quantities; each class has a name, in memory
+
 
 def check_labels(labels: ArrayLike, num_classes: int, *, source: str = "labels") -> np.ndarray:
     """Make sure that every label is an integer in [0, num_classes).
@@ -106,6 +108,9 @@ def encode_labels(
     """
     train = np.asarray(parts["train"])
     distinct = np.unique(train)
+    if num_classes is not None and num_classes > MOST_CLASSES:
+        fix = "count the classes, or save quantities and identifiers as floats"
+        raise fault(f"{source}: y_train", f"at most {MOST_CLASSES} classes", f"`num_classes` {num_classes}", fix)
     if num_classes is not None and (not len(distinct) or (distinct[0] >= 0 and distinct[-1] < num_classes)):
         distinct = np.arange(num_classes)
     if num_classes is not None and len(distinct) != num_classes:
@@ -176,6 +181,10 @@ def one_hot(labels: ArrayLike, num_classes: int, dtype: DTypeLike = np.float32) 
            [1., 0., 0.]], dtype=float32)
     """
     labels = check_labels(labels, num_classes)
-    coded = np.zeros((*labels.shape, num_classes), dtype)
+    try:
+        coded = np.zeros((*labels.shape, num_classes), dtype)
+    except (MemoryError, ValueError) as error:  # NumPy says ValueError where bytes no longer fit an int64
+        got = f"{num_classes} for {labels.size} labels"
+        raise MemoryError(f"`num_classes` must be so few that the rows fit into memory, got {got}: {error}") from None
     np.put_along_axis(coded, labels[..., None], 1, axis=-1)
     return coded

@@ -35,6 +35,8 @@ class _Indexed(Module):
 
     def _name(self, index: int) -> str:
         items = self._items()
+        if not isinstance(index, int):
+            integer("index", index, -len(items), len(items) - 1)
         if not -len(items) <= index < len(items):
             raise IndexError(f"`index` must be in [{-len(items)}, {len(items)}), got {index}")
         return items[index][0]

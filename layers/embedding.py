@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
+import numpy as np
+
 from ..backend.array.creation import empty
 from ..backend.device.options import integer, number
 from ..backend.tape.tensor import DType, Parameter, Tensor
@@ -77,6 +79,9 @@ class Embedding(Layer):
         number("norm_type", norm_type, above=0, infinite=True)
         if max_norm is not None:
             number("max_norm", max_norm, 0)
+        for name, value in (("scale_grad_by_freq", scale_grad_by_freq), ("sparse", sparse)):
+            if not isinstance(value, int | np.bool_):
+                raise TypeError(f"`{name}` must be True or False, got {value!r:.80}")
         if padding_idx is not None:
             integer("padding_idx", padding_idx)
             if not -num_embeddings <= padding_idx < num_embeddings:

@@ -285,6 +285,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0), "selu": 0.75}
     gains |= {f"{kind}{n}d": 1.0 for kind in ("conv", "conv_transpose") for n in (1, 2, 3)}
     if nonlinearity == "leaky_relu":
+        if param is not None:
+            number("param", param)
         return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity not in gains:
         raise ValueError(f"`nonlinearity` must be one of {sorted([*gains, 'leaky_relu'])}, got {nonlinearity!r}")
@@ -554,6 +556,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: random.Generator | N
     """
     if tensor.ndim < 2:
         raise ValueError(f"`tensor` must have at least 2 axes, got shape {tensor.shape}")
+    number("gain", gain)
     if not tensor.size:
         return tensor
     rows = tensor.shape[0]

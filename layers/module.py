@@ -519,6 +519,8 @@ class Module:
         Self
             The module itself, so that calls can be chained.
         """
+        if not isinstance(requires_grad, bool | np.bool_):
+            raise TypeError(f"`requires_grad` must be True or False, got {requires_grad!r:.80}")
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
@@ -666,6 +668,8 @@ class Module:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
         >>> _ = net.apply(lambda m: nn.init.zeros_(m.weight) if isinstance(m, nn.Linear) else None)
         """
+        if not callable(fn):
+            raise TypeError(f"`fn` must be a function of a Module, got {fn!r:.80}")
         for child in self.children():
             child.apply(fn)
         fn(self)

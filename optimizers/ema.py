@@ -223,6 +223,10 @@ class EMA:
         >>> other.step
         2
         """
+        if not isinstance(state_dict, dict) or not {"averages", "step"} <= state_dict.keys():
+            raise ValueError(
+                f"`state_dict` must be what `state_dict()` of EMA returned, with `averages` and `step`, got {state_dict!r:.80}"
+            )
         averages, saved = self.averages(), [innermost(a) for a in state_dict["averages"]]
         shapes, got = [tuple(a.shape) for a in averages], [tuple(a.shape) for a in saved]
         if shapes != got:

@@ -10,6 +10,7 @@ import numpy as np
 from ..backend.array.creation import asarray
 from ..backend.array.elementwise import isfinite, logical_not, minimum
 from ..backend.array.indexing import where
+from ..backend.device.devices import existing_kind
 from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.recording import active
@@ -97,6 +98,8 @@ class GradScaler:
         integer("growth_interval", growth_interval)
         if growth_interval < 1:
             raise ValueError(f"`growth_interval` must be at least 1, got {growth_interval}")
+        if device is not None:
+            existing_kind(device)
         self._device, self._enabled = device, bool(enabled)
         self._growth, self._backoff, self._interval = growth_factor, backoff_factor, growth_interval
         self._start: tuple[float, int] = (float(init_scale), 0)
@@ -394,6 +397,8 @@ class GradScaler:
         """
         if not self._enabled:
             return
+        if not isinstance(state, dict):
+            raise TypeError(f"`state` must be what `state_dict()` of a GradScaler returned, got {state!r:.80}")
         if not state:
             raise RuntimeError("`state` must be that of an enabled GradScaler, got an empty one")
         self._growth, self._backoff = state["growth_factor"], state["backoff_factor"]

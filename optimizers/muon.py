@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backend.device.dtypes import bfloat16
 from ..backend.device.gemm import gemm
+from ..backend.device.options import number
 from .arena import MASTER, Arena, Segment, unrounded
 from .optimizer import Optimizer
 from .rule import Clock, Group, Numbers, Params
@@ -96,6 +97,7 @@ class Muon(Optimizer):
         if arithmetic not in ("float32", "torch"):
             raise ValueError(f"`arithmetic` must be 'float32' or 'torch', got {arithmetic!r}")
         self.arithmetic = arithmetic
+        number("momentum", momentum, 0, 1)
         if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
             raise ValueError(f"`adjust_lr_fn` must be None, 'original' or 'match_rms_adamw', got {adjust_lr_fn!r}")
         super().__init__(

@@ -124,6 +124,18 @@ S.StepLr(o, 10)
 weft.softmax(x)
 weft.concatenate([x])
 weft.float8
+optim.Adam([p]).load_state_dict(optim.SGD([p]).state_dict())
+optim.Adam([p]).load_state_dict({})
+optim.Adam([p]).load_state_dict(3)
+optim.Adam([p]).load_state_dict({"state": {}, "param_groups": 3})
+optim.Adam([p]).load_state_dict({"state": {}, "param_groups": [{}]})
+optim.Adam([p]).load_state_dict({"state": 3, "param_groups": optim.Adam([p]).state_dict()["param_groups"]})
+optim.Adam([p]).step(3)
+optim.Muon([w], momentum=2)
+optim.EMA([p]).load_state_dict({})
+optim.EMA([p]).load_state_dict(3)
+weft.GradScaler(device="gpu")
+weft.GradScaler().load_state_dict(3)
 """
 
 SCHEDULERS = """
@@ -234,6 +246,33 @@ S.SequentialLR(o, [S.StepLR(o, 1), S.StepLR(o, 2), S.StepLR(o, 3)], [5, 2])
 S.SequentialLR(o, [S.ReduceLROnPlateau(o), S.StepLR(o, 1)], [2])
 S.ChainedScheduler([])
 S.ChainedScheduler([o])
+S.OneCycleLR(o, 0.1, total_steps=10, base_momentum=nan)
+S.OneCycleLR(o, 0.1, total_steps=10, max_momentum=2)
+S.OneCycleLR(o, 0.1, total_steps=10, max_momentum=nan)
+S.OneCycleLR(optim.Adam([p]), 0.1, total_steps=10, max_momentum=1)
+S.CyclicLR(o, 0.01, 0.1, max_momentum=nan)
+S.CyclicLR(o, 0.01, 0.1, base_momentum=2)
+S.CyclicLR(o, 0.01, 0.1, scale_fn=3)
+S.LambdaLR(o, lambda t: nan)
+S.LambdaLR(o, lambda t: "a")
+S.LambdaLR(o, lambda t: None)
+S.MultiplicativeLR(o, lambda t: inf).step()
+S.MultiplicativeLR(o, lambda t: "a").step()
+S.StepLR(o, 3).load_state_dict({})
+S.StepLR(o, 3).load_state_dict(3)
+S.StepLR(o, 3).load_state_dict({"gamma": nan, "last_epoch": "a"})
+S.StepLR(o, 3).load_state_dict(S.StepLR(o, 3).state_dict() | {"gamma": nan})
+S.StepLR(o, 3).load_state_dict(S.StepLR(o, 3).state_dict() | {"last_epoch": "a"})
+S.StepLR(o, 3).load_state_dict(S.ExponentialLR(o, 0.5).state_dict())
+S.ReduceLROnPlateau(o).load_state_dict({})
+S.ReduceLROnPlateau(o).load_state_dict(3)
+S.ChainedScheduler([S.StepLR(o, 3)]).load_state_dict({})
+S.SequentialLR(o, [S.StepLR(o, 1), S.StepLR(o, 2)], [3]).load_state_dict({})
+S.SequentialLR(o, 3, [1])
+S.SequentialLR(o, [S.StepLR(o, 1), S.StepLR(o, 2)], 3)
+S.ChainedScheduler(S.StepLR(o, 1))
+S.CosineAnnealingWarmRestarts(o, 2).step(nan)
+S.CosineAnnealingWarmRestarts(o, 2).step("a")
 """
 
 LAYERS = """
@@ -362,6 +401,7 @@ nn.Softmax(dim=2)(x)
 nn.Softmax(dim="rows")(x)
 nn.LogSoftmax(dim=2)(x)
 nn.Softplus(beta=0)
+nn.Softplus(beta=-1)
 nn.Softplus(beta=nan)
 nn.Threshold(nan, 0)
 nn.Threshold("0", 0)
@@ -477,6 +517,14 @@ nn.Transformer(5, 2)
 nn.Transformer(8, 2, num_encoder_layers=-1)
 nn.TransformerDecoderLayer(4, 2)(x)
 nn.Relu()
+nn.Embedding(5, 3, scale_grad_by_freq="no")
+nn.Embedding(5, 3, sparse="no")
+nn.Conv2d(3, 4, True)
+nn.TransformerEncoderLayer(4, 2, dim_feedforward=0)
+model.requires_grad_("no")
+model.apply(3)
+nn.Sequential(model)["a"]
+nn.ModuleList([model])["a"]
 """
 
 FUNCTIONAL = """
@@ -602,6 +650,28 @@ F.embeding(y, x)
 F.multi_margin_loss(x, weft.tensor([0, 1, -100, 2]))
 F.one_hot(weft.tensor([10**9]))
 F.one_hot(weft.tensor([0]), 10**17)
+F.avg_pool2d(weft.ones((1, 1, 4, 4)), 2, divisor_override=1.5)
+F.avg_pool2d(weft.ones((1, 1, 4, 4)), 2, divisor_override=nan)
+F.softplus(x, beta=0)
+F.softplus(x, beta=nan)
+F.softplus(x, threshold="a")
+F.leaky_relu(x, nan)
+F.threshold(x, nan, 0)
+F.elu(x, nan)
+F.celu(x, nan)
+F.hardtanh(x, nan, 1)
+F.heaviside(x, nan)
+F.cross_entropy(x, y, ignore_index=nan)
+F.cross_entropy(x, y, ignore_index=1.5)
+F.nll_loss(x, y, ignore_index=nan)
+F.linear_cross_entropy(x, weft.ones((3, 3)), y, ignore_index=nan)
+F.normalize(x, eps=-1)
+F.normalize(x, eps=nan)
+F.cosine_similarity(x, x, eps=-1)
+init.orthogonal_(w, gain=nan)
+init.calculate_gain("leaky_relu", "a")
+init.calculate_gain("leaky_relu", nan)
+init.kaiming_normal_(w, a="b")
 """
 
 ARRAYS = """
@@ -856,6 +926,13 @@ weft.zeros((10**9, 10**9))
 weft.arange(0, 10**17)
 weft.randperm(10**17)
 weft.randn(10**17)
+weft.capture(lambda: 1, warmup=1.5)
+weft.register_device("", np)
+weft.register_device(3, np)
+weft.register_device("a:b", np)
+weft.register_device("mine", 3)
+weft.can_cast("a", weft.float32)
+weft.result_type("a")
 """
 
 DATA = """
@@ -934,6 +1011,8 @@ D.time_series_split(data, 2, gap=-1)
 D.time_series_split(data, 2, test_size=0)
 D.default_collate([])
 D.default_collate(3)
+D.one_hot([0], 10**17)
+D.encode_labels({"train": np.array([0, 1])}, 10**9)
 """
 
 TRAINING = """
@@ -1050,6 +1129,13 @@ T.bias_variance([])
 T.Predictor(3)
 T.write_atomically("", b"")
 T.write_atomically("file", "text")
+T.top_k_accuracy(x, weft.tensor([0, 1, 2, 9]), k=2)
+T.top_k_accuracy(x, weft.tensor([0, 1, 2, -1]), k=2)
+T.perplexity(x, weft.tensor([0, 1, 2, 9]))
+T.perplexity(x, weft.tensor([0, 1, 2, -5]))
+T.accuracy(x, weft.tensor([-5, -4, -3, -5]))
+T.accuracy(x, weft.tensor([0, 1, 2, 9]))
+T.Accuracy()(x, weft.tensor([-5, -4, -3, -5]))
 """
 
 CALLS = {
@@ -1076,6 +1162,8 @@ ACCEPTED = {
     "nn.Embedding(0, 3)": "as PyTorch: empty layers",
     "nn.BatchNorm1d(0)": "as PyTorch: empty layers",
     "nn.LayerNorm(0)": "as PyTorch: empty layers",
+    "nn.Softplus(beta=-1)": "as PyTorch: a smooth min(x, 0)",
+    "nn.TransformerEncoderLayer(4, 2, dim_feedforward=0)": "as PyTorch: empty layers",
     "nn.Unflatten(1, (-1, -1))": "refused in the call, which knows the length",
     "F.scaled_dot_product_attention(x, w, w)": "keys of another length are cross-attention",
     "F.relu([1.0])": "functions of arrays take what `asarray` takes",

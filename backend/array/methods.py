@@ -7,6 +7,7 @@ has keeps PyTorch's (`transpose(d0, d1)`, `view`, `permute`, `unsqueeze`, `clone
 from __future__ import annotations
 
 import inspect
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
@@ -633,7 +634,7 @@ def split(self: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[
     """
     axis = _axis_to_cut(self, dim)
     n, before = self.shape[axis], (slice(None),) * axis
-    if isinstance(split_size, list | tuple):
+    if isinstance(split_size, Sequence) and not isinstance(split_size, str):
         sizes = list(split_size)
         for i, size in enumerate(sizes):
             integer(f"split_size[{i}]", size, 0)
@@ -641,7 +642,8 @@ def split(self: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[
             raise ValueError(f"`split_size` must add up to {n}, the length of axis {dim}, got {sizes}")
     else:
         integer("split_size", split_size, 1 if n else 0)
-        sizes = [split_size] * (-(-n // split_size) if n else 0)
+        length = operator.index(split_size)
+        sizes = [length] * (-(-n // length) if n else 0)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return tuple(self[(*before, slice(s, s + size), ...)] for s, size in zip(starts, sizes))
 

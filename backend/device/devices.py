@@ -73,6 +73,13 @@ def register_device(name: str, namespace: ModuleType) -> None:
     namespace : module
         The library, as `array_api_strict`: a namespace of the array API standard.
 
+    Raises
+    ------
+    ValueError
+        If `name` is empty or holds a colon, which stands before an index.
+    TypeError
+        If `name` is no str, or `namespace` cannot make arrays.
+
     Examples
     --------
     >>> import array_api_strict
@@ -80,6 +87,12 @@ def register_device(name: str, namespace: ModuleType) -> None:
     >>> weft.ones(2, device="strict").sum()
     tensor(2., device='strict')
     """
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a str, got {name!r:.80}")
+    if not name or ":" in name:
+        raise ValueError(f"`name` must be a word without a colon, got {name!r}")
+    if not hasattr(namespace, "asarray"):
+        raise TypeError(f"`namespace` must be one of the array API standard, with `asarray`, got {namespace!r:.80}")
     register_opener(name, lambda: namespace)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...kernels.toolchain import settings
 from ..device import devices, dtypes
+from ..device.options import integer
 from ..tape import autograd
 from ..tape.recording import active
 from ..tape.tensor import Tensor
@@ -85,6 +86,7 @@ class capture:
     def __init__(self, step: Callable, *, warmup: int = 2, strict: bool = False):
         if not callable(step):
             raise TypeError(f"`step` must be a function, got {step!r:.80}")
+        integer("warmup", warmup)
         if warmup < 1:
             raise ValueError(f"`warmup` must be at least 1, got {warmup}")
         functools.update_wrapper(self, step, updated=())

@@ -45,6 +45,8 @@ _REQUIRED = (
 def explained(name: str, args: Sequence[Any], options: Mapping[str, Any], error: Exception) -> Exception:
     """The error to raise in its place: of its kind, naming the operation and what came; itself, where it is weft's own."""
     is_librarys = type(error) in REFUSALS or type(error).__module__.startswith(("numpy", "cupy"))
+    if isinstance(error, MemoryError) and type(error).__module__.startswith("cupy"):  # which `memory` explains
+        return error
     if ("`" in str(error) and "(`:`)" not in str(error)) or not is_librarys:
         return error
     kind = next(kind for kind in _KINDS if isinstance(error, kind))

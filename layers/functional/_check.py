@@ -60,8 +60,9 @@ def several(name: str, value: Any, n: int, least: int = 0) -> tuple[int, ...]:
         return (value,) * n
     if type(value) is tuple and len(value) == n and all(type(v) is int and v >= least for v in value):
         return value
+    given = tuple(value) if isinstance(value, Sequence) else (value,)
     try:
-        values = tuple(map(operator.index, value)) if isinstance(value, Sequence) else (operator.index(value),)
+        values = () if any(isinstance(v, bool) for v in given) else tuple(map(operator.index, given))
     except TypeError:
         values = ()
     if len(values) == 1:

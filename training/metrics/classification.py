@@ -39,6 +39,19 @@ def classes(output: Any, target: Any, threshold: float = 0.0) -> tuple[Any, Any]
     return xp.astype(output, xp.int64), xp.astype(target, xp.int64)
 
 
+def check_classes(target: Any, count: int, ignored: int | None = None) -> None:
+    """Raise unless NumPy's int64 targets are in [0, count), or `ignored`; no other device is waited for."""
+    if type(target) is not np.ndarray or not target.size or target.view(np.uint64).max() < count:
+        return
+    outside = target[(target < 0) | (target >= count)]
+    if ignored is not None:
+        outside = outside[outside != ignored]
+    if outside.size:
+        raise ValueError(
+            f"`target` must hold classes in [0, {count}), got {outside[0]}; samples that do not count need `ignore_index`"
+        )
+
+
 class Accuracy(Metric):
     """The fraction of samples whose class is predicted: Σ [ŷᵢ = yᵢ] / N.
 
@@ -64,7 +77,10 @@ class Accuracy(Metric):
         self.threshold, self.ignore_index = threshold, ignore_index
 
     def update(self, output: Any, target: Any) -> None:
-        output, target = classes(output, target, self.threshold)
+        scores = raw(output)
+        output, target = classes(scores, target, self.threshold)
+        if scores.ndim > target.ndim and scores.shape[1] > 1:
+            check_classes(target, scores.shape[1], self.ignore_index)
         xp = namespace_of(output)
         hits = output == target
         count: Any = target.size
@@ -114,7 +130,9 @@ class TopKAccuracy(Metric):
                 f"`output` must be scores (N, C, …) for targets of shape {target.shape}, got shape {output.shape}"
             )
         xp = namespace_of(output)
-        own = xp.take_along_axis(output, xp.expand_dims(xp.astype(target, xp.int64), axis=1), axis=1)
+        target = xp.astype(target, xp.int64)
+        check_classes(target, output.shape[1])
+        own = xp.take_along_axis(output, xp.expand_dims(target, axis=1), axis=1)
         higher = xp.count_nonzero(output > own, axis=1)
         self.sums["correct"] = self.sums["correct"] + xp.count_nonzero(higher < self.k)
         self.sums["count"] += target.size

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend.device.devices import namespace_of
+from .classification import check_classes
 from .metric import Metric, raw
 
 __all__ = ["MAE", "MSE", "R2", "RMSE", "Perplexity"]
@@ -161,7 +162,9 @@ class Perplexity(Metric):
             )
         xp = namespace_of(output)
         kept = target != self.ignore_index
-        index = xp.expand_dims(xp.where(kept, xp.astype(target, xp.int64), 0), axis=1)
+        target = xp.where(kept, xp.astype(target, xp.int64), 0)
+        check_classes(target, output.shape[1])
+        index = xp.expand_dims(target, axis=1)
         shifted = xp.astype(output, xp.float64)
         shifted = shifted - xp.max(shifted, axis=1, keepdims=True)
         lse = xp.log(xp.sum(xp.exp(shifted), axis=1))
