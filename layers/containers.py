@@ -113,6 +113,7 @@ class _Indexed(Module):
         Self
             The module itself, so that calls can be chained.
         """
+        integer("index", index)
         modules = list(self)
         modules.insert(index, module)
         self._replace(modules)

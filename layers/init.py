@@ -15,7 +15,7 @@ import numpy as np
 from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.device import dtypes
-from ..backend.device.options import number
+from ..backend.device.options import integer, number
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 
@@ -335,6 +335,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: random.Generat
     >>> round(x.max().item(), 2), round((6 / 50) ** 0.5, 2)
     (0.35, 0.35)
     """
+    number("gain", gain)
     bound = gain * math.sqrt(6 / max(1, sum(_fans(tensor))))
     return uniform_(tensor, -bound, bound, generator)
 
@@ -372,6 +373,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: random.Generato
     >>> round(x.std().item(), 2)
     0.1
     """
+    number("gain", gain)
     return normal_(tensor, 0.0, gain * math.sqrt(2 / max(1, sum(_fans(tensor)))), generator)
 
 
@@ -628,6 +630,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """
     if tensor.ndim not in (3, 4, 5):
         raise ValueError(f"`tensor` must have 3, 4 or 5 axes, got shape {tensor.shape}")
+    integer("groups", groups, 1)
     if tensor.shape[0] % groups:
         raise ValueError(f"`groups` must divide the output channels {tensor.shape[0]}, got {groups}")
     values = np.zeros(tensor.shape)

@@ -525,6 +525,8 @@ model.requires_grad_("no")
 model.apply(3)
 nn.Sequential(model)["a"]
 nn.ModuleList([model])["a"]
+nn.Sequential(model).insert("a", model)
+nn.ModuleList([model]).insert(1.5, model)
 """
 
 FUNCTIONAL = """
@@ -672,6 +674,9 @@ init.orthogonal_(w, gain=nan)
 init.calculate_gain("leaky_relu", "a")
 init.calculate_gain("leaky_relu", nan)
 init.kaiming_normal_(w, a="b")
+init.xavier_normal_(w, gain="a")
+init.xavier_uniform_(w, gain="a")
+init.dirac_(weft.ones((2, 2, 3)), groups=0)
 """
 
 ARRAYS = """
@@ -933,6 +938,11 @@ weft.register_device("a:b", np)
 weft.register_device("mine", 3)
 weft.can_cast("a", weft.float32)
 weft.result_type("a")
+weft.unstack(x, axis=1.5)
+weft.diff(x, axis=1.5)
+weft.diff(x, axis="a")
+x.round(decimals="a")
+x.round(decimals=1.5)
 """
 
 DATA = """

@@ -506,6 +506,7 @@ def unstack(x: Tensor, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     >>> weft.unstack(weft.tensor([[1, 2], [3, 4]]))
     (tensor([1, 2]), tensor([3, 4]))
     """
+    integer("axis", axis)
     if not -x.ndim <= axis < x.ndim:
         raise IndexError(f"`axis` must be in [{-x.ndim}, {x.ndim}), got {axis}")
     where = (slice(None),) * (axis % x.ndim)

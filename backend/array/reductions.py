@@ -532,6 +532,7 @@ def diff(
     from .manipulation import concat
 
     integer("n", n, 0)
+    integer("axis", axis)
     parts = [p for p in (prepend, x, append) if p is not None]
     x = concat(parts, axis=axis) if len(parts) > 1 else x
     axis = _only_axis("diff", x, axis)

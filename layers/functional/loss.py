@@ -526,7 +526,7 @@ def nll_loss(
         If the shapes do not fit, or an option is out of range.
     IndexError
         If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN, and
-        `Trainer` says so at the end of the epoch.
+        whoever waits next says so: `item`, `numpy`, `synchronize`, `Trainer` at the end of the epoch.
 
     Examples
     --------
@@ -589,7 +589,7 @@ def cross_entropy(
         If the shapes do not fit, an option is out of range, or there is an `ignore_index` ≥ 0 with probabilities.
     IndexError
         If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN, and
-        `Trainer` says so at the end of the epoch.
+        whoever waits next says so: `item`, `numpy`, `synchronize`, `Trainer` at the end of the epoch.
 
     Examples
     --------
@@ -798,7 +798,7 @@ def multi_margin_loss(
         If the shapes do not fit, or an option is out of range.
     IndexError
         If an index is no class. On a GPU, which it would have to wait for, loss and gradient of that row are NaN, and
-        `Trainer` says so at the end of the epoch.
+        whoever waits next says so: `item`, `numpy`, `synchronize`, `Trainer` at the end of the epoch.
 
     References
     ----------
