@@ -943,6 +943,7 @@ weft.diff(x, axis=1.5)
 weft.diff(x, axis="a")
 x.round(decimals="a")
 x.round(decimals=1.5)
+weft.round(x, decimals=1.5)
 """
 
 DATA = """

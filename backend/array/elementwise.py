@@ -19,6 +19,7 @@ import numpy as np
 
 from ..device import dtypes
 from ..device.devices import namespace_of
+from ..device.options import integer
 from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Operand, Tensor
 from .documentation import ONE, TWO, document, publish
@@ -204,6 +205,7 @@ def binary(
 
 def _to_decimals(f: Any, x: Any, /, *, decimals: int) -> Any:
     """PyTorch's and NumPy's `round(x, decimals=2)`."""
+    integer("decimals", decimals)
     if not decimals or (decimals > 0 and dtypes.is_integral(x.dtype)):
         return f(x)
     scale = 10.0 ** builtins.abs(decimals)

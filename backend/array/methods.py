@@ -931,7 +931,6 @@ def round(self: Tensor, decimals: int = 0) -> Tensor:
     tensor([3.14, 2.72])
     """
     rounded: Any = elementwise.round  # which takes more than its primitive
-    integer("decimals", decimals)
     return rounded(self, decimals=decimals)
 
 
