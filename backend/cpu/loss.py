@@ -79,13 +79,13 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
         return None
     if not (vdot(x, x) < SAFE or (x.item(x.argmax()) < 38 and x.item(x.argmin()) > -38)):
         return None
-    ones, column, each, share, table = _constants(rows, classes, x.itemsize)
+    ones, square, each, share, table = _constants(rows, classes, x.itemsize)
     try:
         hot = table.take(labels, 0)
     except (IndexError, TypeError):  # TypeError for uint64, which is no index to NumPy
         return None
     p = np.exp(x)
-    divide(p, p.dot(column), p)
+    divide(p, p.dot(square), p)  # by sums of the same shape: that is cheaper than to broadcast them
     loss = np.log((p * hot).dot(ones)).dot(share)
     if loss != loss:  # NaN
         return None
@@ -98,7 +98,7 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _constants(rows: int, classes: int, itemsize: int) -> tuple[Any, ...]:
-    """Ones (C) and (C, 1), 1/N as (), −1/N as (N), and what is 1 at each label (2C, C): the first half for classes, NaN for others.
+    """Ones (C) and (C, C), 1/N as (), −1/N as (N), and what is 1 at each label (2C, C): the first half for classes, NaN for others.
 
     Negative labels, which count from the end, find NaN, too.
     """
@@ -107,7 +107,7 @@ def _constants(rows: int, classes: int, itemsize: int) -> tuple[Any, ...]:
     table = np.full((2 * classes, classes), np.nan, dtype)
     table[:classes] = np.eye(classes)
     ones = np.ones(classes, dtype)
-    return ones, ones[:, None], each, np.full(rows, -each), table
+    return ones, np.ones((classes, classes), dtype), each, np.full(rows, -each), table
 
 
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:

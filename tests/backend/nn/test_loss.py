@@ -467,7 +467,7 @@ def test_ignored_rows_of_several_blocks(bad):
 @pytest.mark.parametrize("label", [-1, 3, 1 << 40])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_labels_that_are_no_class(device, dtype, name, label, weighted):
-    """An IndexError where it costs nothing to look; on a GPU, NaN for that row, and for the others what is right."""
+    """An IndexError where it costs nothing to look; on a GPU when somebody waits, NaN for that row, and the others are right."""
     x = np.random.default_rng(0).standard_normal((3, 3)).astype(getattr(weft, dtype))
     weight = weft.ones(3, device=device).to(getattr(weft, dtype)) if weighted else None
 
@@ -476,6 +476,10 @@ def test_labels_that_are_no_class(device, dtype, name, label, weighted):
         y = weft.asarray(np.array(labels), device=device)
         loss = _losses(name)(t, y, weight=weight, reduction=reduction)
         loss.sum().backward()
+        if device == "cuda" and label in labels:
+            told = label if abs(label) < 1 << 31 else f"{(1 << 31) - 1} or beyond"
+            with pytest.raises(IndexError, match=rf"`target` must hold classes .*position 1, got {told}$"):
+                loss.detach().numpy()
         return loss.detach().numpy().astype("d"), t.grad.numpy().astype("d")
 
     if device != "cuda":
@@ -492,13 +496,16 @@ def test_labels_that_are_no_class(device, dtype, name, label, weighted):
 
 
 def test_recorded_labels_are_not_looked_at():
-    """A recording cannot wait: labels that are no class give NaN in it."""
+    """A recording cannot wait: labels that are no class give NaN in it, and are told by the first who waits."""
     x = weft.zeros((2, 3), device="emulator")
     step = weft.capture(lambda y: F.nll_loss(x, y))
     for _ in range(5):
         good = step(weft.asarray(np.array([0, 1]), device="emulator"))
     assert good.item() == 0
-    assert math.isnan(step(weft.asarray(np.array([0, 3]), device="emulator")).item())
+    bad = step(weft.asarray(np.array([0, 3]), device="emulator"))
+    with pytest.raises(IndexError, match="position 1, got 3"):
+        bad.item()
+    assert math.isnan(bad.item())
 
 
 class TestProbabilities:
