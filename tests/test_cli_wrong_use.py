@@ -131,6 +131,9 @@ WRONG = [
     ('train MLP --out LONG', 'could not be written: File name too long'),
     ('train MLP --out m', '--out m: `model.safetensors` must be a file to be written, found a folder'),
     ('train MLP --out l', '--out l: `log.csv` must be a file to be written, found a folder'),
+    ('train MLP --out f', '--out f: `best.safetensors` must be a file to be written, found it is a FIFO or a device'),
+    ('train MLP --out ~nobody_such/x', '--out ~nobody_such/x: must be a path, got a home folder that is not known'),
+    ('train --resume ~nobody_such/x', '--resume ~nobody_such/x: must be a path, got a home folder that is not known'),
     ('train MLP --out m --overwrite', '`model.safetensors` must be a file to be written, found a folder'),
     ('train MLP --out r', '--out r: expected no run in it, found last.safetensors, best.safetensors, model.safetensors'),
     ('train MLP --overwrite', '--overwrite goes with --out'),
@@ -221,6 +224,8 @@ def folder(tmp_path_factory):
         Path("dangling").symlink_to("nowhere")
         Path("m/model.safetensors").mkdir(parents=True)
         Path("l/log.csv").mkdir(parents=True)
+        Path("f").mkdir()
+        os.mkfifo("f/best.safetensors")
         weft.training.save_checkpoint("lib.safetensors", {"epoch": 1})
         modules = pytest.MonkeyPatch()
         with modules.context() as patch:
