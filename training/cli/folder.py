@@ -207,9 +207,9 @@ def _check(folder: Path, is_new: bool) -> None:
         try:
             writable(folder / name)
         except OSError as error:
-            found = "a folder" if isinstance(error, IsADirectoryError) else reason(error)
+            what = "a folder" if isinstance(error, IsADirectoryError) else reason(error)
             raise UsageError(
-                f"--out {folder}: `{name}` must be a file to be written, found {found}; choose another --out"
+                f"--out {folder}: `{name}` must be a file to be written, found {what}; choose another --out"
             ) from error
     found = [name for name in (*CHECKPOINTS, MODEL) if os.path.lexists(folder / name)]
     if is_new and found:
