@@ -12,6 +12,8 @@ from .files import DataError, fault
 
 __all__ = ["check_labels", "encode_labels", "one_hot"]
 
+MOST_CLASSES = 1 << 22  # each has a name
+
 
 def check_labels(labels: ArrayLike, num_classes: int, *, source: str = "labels") -> np.ndarray:
     """Make sure that every label is an integer in [0, num_classes).
@@ -98,12 +100,18 @@ def encode_labels(
     ------
     DataError
         If there are too many classes, other than `num_classes` says, or a label that "train" has not.
+    ValueError
+        If `num_classes` is more than four million.
 
     Examples
     --------
     >>> encode_labels({"train": np.array([7, 0, 14, 0, 7, 14]), "test": np.array([14])})
     ({'train': array([1, 0, 2, 0, 1, 2]), 'test': array([2])}, ('0', '7', '14'))
     """
+    if num_classes is not None:
+        integer("num_classes", num_classes, 1)
+        if num_classes > MOST_CLASSES:
+            raise ValueError(f"`num_classes` must be at most {MOST_CLASSES}, got {num_classes}; renumber the classes")
     train = np.asarray(parts["train"])
     distinct = np.unique(train)
     if num_classes is not None and (not len(distinct) or (distinct[0] >= 0 and distinct[-1] < num_classes)):
@@ -164,6 +172,8 @@ def one_hot(labels: ArrayLike, num_classes: int, dtype: DTypeLike = np.float32) 
     ------
     DataError
         If a label is out of range.
+    ValueError
+        If the rows do not fit into memory.
 
     Notes
     -----
@@ -176,6 +186,12 @@ def one_hot(labels: ArrayLike, num_classes: int, dtype: DTypeLike = np.float32) 
            [1., 0., 0.]], dtype=float32)
     """
     labels = check_labels(labels, num_classes)
-    coded = np.zeros((*labels.shape, num_classes), dtype)
+    try:
+        coded = np.zeros((*labels.shape, num_classes), dtype)
+    except (MemoryError, OverflowError, ValueError) as error:
+        raise ValueError(
+            f"`num_classes` must be small enough for {labels.size} rows of it in memory, got {num_classes} ({error}); losses "
+            "take the labels as they are"
+        ) from None
     np.put_along_axis(coded, labels[..., None], 1, axis=-1)
     return coded

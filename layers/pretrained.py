@@ -142,6 +142,8 @@ def _json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise PretrainedError(f"`{path}`: expected JSON, found another file ({error})") from None
+    except RecursionError:
+        raise PretrainedError(f"`{path}`: expected a JSON object, found JSON that is nested too deeply") from None
     if not isinstance(found, dict):
         raise PretrainedError(f"`{path}`: expected a JSON object, found {str(found)[:60]}")
     return found

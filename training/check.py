@@ -118,6 +118,10 @@ def path(name: str, value: Any) -> None:
         raise TypeError(f"`{name}` must be a path, such as 'runs/one', got {_shown(value)}")
     if not os.fspath(value):
         raise ValueError(f"`{name}` must be a path, such as 'runs/one', got an empty one")
+    if "\0" in os.fspath(value):
+        raise ValueError(
+            f"`{name}` must be a path that a file can have, got {os.fspath(value)!r} with a null character"
+        )
 
 
 def batches(name: str, value: Any, dtype: Any, *, batch_size: int = 32, shuffle: bool = False) -> Any:

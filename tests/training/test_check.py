@@ -78,6 +78,8 @@ CALLBACKS = [
     (lambda: Plateau(ReduceLROnPlateau), "`scheduler` must be a ReduceLROnPlateau(optimizer), got the class ReduceLROnPlateau"),
     (lambda: CSVLogger(3), "`path` must be a path, such as 'runs/one', got 3"),
     (lambda: Checkpoint(None), "`folder` must be a path, such as 'runs/one', got None"),
+    (lambda: CSVLogger("a\0b"), "`path` must be a path that a file can have, got 'a\\x00b' with a null character"),
+    (lambda: Checkpoint("a\0"), "`folder` must be a path that a file can have, got 'a\\x00' with a null character"),
     (lambda: Checkpoint("runs", every="epoch"), "`every` must be at least 1, got 'epoch'"),
     (lambda: ProgressBar("log.txt"), "`file` must have the methods `write` and `isatty`, as sys.stdout has, got 'log.txt'"),
     (lambda: EarlyStopping(3), "`monitor` must be the name of a column, such as 'val_loss', got 3"),
