@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.tape.tensor import Tensor
-from .files import FilePath, fault, read_bytes, require
+from .files import FilePath, fault, named, read_bytes, require
 
 __all__ = ["BytePairTokenizer"]
 
@@ -66,7 +66,7 @@ class BytePairTokenizer:
     """
 
     def __init__(self, folder: FilePath, *, library: str | None = None):
-        self.folder = Path(folder).expanduser()
+        self.folder = named(folder)
         names = require(self.folder, VOCABULARY)
         self._ids = _vocabulary(names)
         path = require(self.folder, MERGES)

@@ -72,6 +72,16 @@ def expanded(path: FilePath) -> str:
     return place
 
 
+def named(path: FilePath) -> Path:
+    """The file or folder that a user names; a DataError for none, as '' is, and for a home folder that is not known."""
+    if not os.fspath(path):
+        raise fault(path, "a path", "an empty one", "name a file or a folder; the current one is .")
+    try:
+        return Path(expanded(path))
+    except OSError as error:
+        raise fault(path, "a path", f"{error.strerror}", "write it out") from None
+
+
 def writable(path: FilePath) -> Path:
     """The file that is to be replaced by who writes `path`: what links lead to. OSError if it can't be a regular file.
 

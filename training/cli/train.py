@@ -104,6 +104,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(given: dict[str, Any]) -> int:
     with ExitStack() as stack:
+        stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
         return _run(given, stack)
 
 
