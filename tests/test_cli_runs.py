@@ -240,7 +240,7 @@ class TestLostOutput:
 
     @pytest.mark.parametrize("options", ["--version", "info --model mlp", "--help"])
     def test_a_command_that_only_prints_fails_without_standard_output(self, options):
-        command = f"{sys.executable} -m weft {options} >&-"
+        command = f"{shlex.quote(sys.executable)} -m weft {options} >&-"
         done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
