@@ -41,9 +41,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     weft ...
     0
     """
-    if argv is None:
-        _open_standard_streams()
-    command, *rest = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
+    if argv is not None:
+        return _run(argv)
+    _open_standard_streams()
+    arguments = sys.argv[1:]
+    try:
+        status = _run(arguments)
+    except SystemExit as ended:  # argparse's, which prints its help to standard error where there is no output
+        if sys.stdout is not None and not _is_written() and not ended.code:
+            return 1
+        raise
+    if _is_written() or arguments[:1] == ["train"]:  # which has files besides
+        return status
+    if sys.stdout is None and status == 0:
+        command = " ".join(["weft", *arguments[:1]])
+        print(f"{command}: output could not be written: standard output is closed", file=sys.stderr)
+    return max(status, 1)
+
+
+def _run(argv: Sequence[str]) -> int:
+    command, *rest = list(argv) or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE)
         return 0
@@ -69,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"weft: unknown command {command!r}; choose from {', '.join(COMMANDS)}{hint}")
         return 2
     try:
-        status = run(rest)
+        return run(rest)
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
@@ -77,11 +94,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno != errno.EPIPE:  # there, whoever read the output has seen enough of it, as `head` does
             print(f"weft {command}: output could not be written: {error.strerror}", file=sys.stderr)
         return 1
-    except SystemExit:
-        _is_written()
-        raise
-    # A training has files besides.
-    return status if argv is not None or _is_written() or command == "train" else max(status, 1)
 
 
 def _open_standard_streams() -> None:
@@ -96,8 +108,9 @@ def _open_standard_streams() -> None:
 def _is_written() -> bool:
     """Whether all of the output is where it should be. What the disk has no room for is no reason to fail once more."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        if sys.stdout is None:
+            return False
+        sys.stdout.flush()
     except (OSError, ValueError):
         _drop_output()
         return False

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..backend.device import devices
 from ..training.atomic import make_folder, reason, write_atomically
+from ..training.cli.folder import path_of
 from ..training.cli.parser import Parser, UsageError, did_you_mean, number, report
 from . import results as document
 from .worker import LOST, Task, benches
@@ -78,6 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if devices.kind(getattr(options, "device", "cpu")) not in document.DEVICES:
         parser.error(f"--device must be one of {', '.join(document.DEVICES)}, got {options.device!r}")
+    for name in ("save", "data"):
+        if getattr(options, name, None) == "":
+            parser.error(f"--{name} must name a folder{' or a .json file' if name == 'save' else ''}, got ''")
+    if "" in options.names:
+        parser.error("NAME must not be empty, which would be every bench: leave it out")
     if hasattr(options, "list"):
         return _list(options)
     if hasattr(options, "resume") and not hasattr(options, "save"):
@@ -169,7 +175,8 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _path(save: str) -> Path:
-    return Path(save) if save.endswith(".json") else Path(save, "bench.json")
+    path = path_of("--save", save)
+    return path if save.endswith(".json") else path / "bench.json"
 
 
 def _check_writable(path: Path) -> None:

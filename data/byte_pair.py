@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.tape.tensor import Tensor
-from .files import FilePath, fault, read_bytes, require
+from .files import FilePath, fault, named, read_bytes, require
 
 __all__ = ["BytePairTokenizer"]
 
@@ -66,7 +66,7 @@ class BytePairTokenizer:
     """
 
     def __init__(self, folder: FilePath, *, library: str | None = None):
-        self.folder = Path(folder).expanduser()
+        self.folder = named(folder)
         names = require(self.folder, VOCABULARY)
         self._ids = _vocabulary(names)
         path = require(self.folder, MERGES)
@@ -167,6 +167,8 @@ def _vocabulary(path: Path) -> dict[str, int]:
         ids = json.loads(read_bytes(path))
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are such
         raise fault(path, "a vocabulary in JSON", f"something else ({error})", "download it again") from None
+    except RecursionError:
+        raise fault(path, "a vocabulary in JSON", "JSON that is nested too deeply", "download it again") from None
     is_map = isinstance(ids, dict) and all(type(i) is int for i in ids.values())
     if not is_map or sorted(ids.values()) != list(range(len(ids))):
         raise fault(path, "the tokens 0, 1, …, each once, by name", "other values", "download it again")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
-from .files import FilePath, fault, is_file, read_bytes, require
+from .files import FilePath, fault, is_file, named, read_bytes, require
 from .labels import check_labels
 from .pickles import PickledArray, read_pickle
 
@@ -92,7 +92,7 @@ def load_cifar(folder: FilePath) -> DataSplits:
     ...     load_cifar(folder)
     CIFAR-10: train 5, test 1, samples (3, 32, 32) uint8, 10 classes
     """
-    found = _find(Path(folder))
+    found = _find(named(folder))
     if found is None:
         looked = ", ".join(f"{v.train[0]} ({v.folder})" for v in _VERSIONS)
         raise fault(folder, f"one of {looked}", "none of them", "unpack an archive of CIFAR there")

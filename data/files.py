@@ -6,6 +6,7 @@ piece by piece, as far as is asked for.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zlib
@@ -63,6 +64,43 @@ def status(path: FilePath) -> os.stat_result | None:
         raise fault(path, "a path", f"one that no file can have ({error})", "check the path") from None
 
 
+def expanded(path: FilePath) -> str:
+    """A path whose ~ or ~name is the home folder; OSError if there is none."""
+    place = os.path.expanduser(os.fspath(path))
+    if place.startswith("~"):
+        raise OSError(errno.EINVAL, "a home folder that is not known")
+    return place
+
+
+def named(path: FilePath) -> Path:
+    """The file or folder that a user names; a DataError for none, as '' is, and for a home folder that is not known."""
+    if not os.fspath(path):
+        raise fault(path, "a path", "an empty one", "name a file or a folder; the current one is .")
+    try:
+        return Path(expanded(path))
+    except OSError as error:
+        raise fault(path, "a path", f"{error.strerror}", "write it out") from None
+
+
+def writable(path: FilePath) -> Path:
+    """The file that is to be replaced by who writes `path`: what links lead to. OSError if it can't be a regular file.
+
+    Renamed over a FIFO, a device or a link, a new file would take its place without a word.
+    """
+    place = Path(expanded(path))
+    if place.is_symlink():
+        place = Path(os.path.realpath(place))
+    try:
+        mode = os.stat(place).st_mode
+    except FileNotFoundError:
+        return place
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a FIFO or a device, and must be a regular file or nothing")
+    return place
+
+
 def is_file(path: FilePath) -> bool:
     """Whether a regular file lies at `path`."""
     found = status(path)
@@ -91,7 +129,7 @@ def open_file(
     Unbuffered: what is read whole is not copied once more.
     """
     try:
-        file = FileIO(os.fspath(path), opener=_open)
+        file = FileIO(expanded(path), opener=_open)
     except FileNotFoundError:
         raise complain(path, what, "nothing of that name", "check the path") from None
     except IsADirectoryError:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
-from .files import SPARE, DataError, FilePath, Source, content_size, fault, locate, require
+from .files import SPARE, DataError, FilePath, Source, content_size, fault, locate, named, require
 from .labels import check_labels
 
 __all__ = ["load_mnist", "read_idx"]
@@ -130,7 +130,7 @@ def load_mnist(folder: FilePath, *, num_classes: int = 10) -> DataSplits:
     ...     load_mnist(folder)
     MNIST: train 1, test 1, samples (1, 1, 2) uint8, 10 classes
     """
-    folder = Path(folder)
+    folder = named(folder)
     train, test = (_part(folder, part, num_classes) for part in ("train", "t10k"))
     fashion = num_classes == 10 and tuple(train.y[:10]) == _FASHION_BEGINS
     class_names = _FASHION if fashion else tuple(str(i) for i in range(num_classes))

@@ -100,12 +100,16 @@ def encode_labels(
     ------
     DataError
         If there are too many classes, other than `num_classes` says, or a label that "train" has not.
+    ValueError
+        If `num_classes` is more than four million.
 
     Examples
     --------
     >>> encode_labels({"train": np.array([7, 0, 14, 0, 7, 14]), "test": np.array([14])})
     ({'train': array([1, 0, 2, 0, 1, 2]), 'test': array([2])}, ('0', '7', '14'))
     """
+    if num_classes is not None:
+        integer("num_classes", num_classes, 1)
     train = np.asarray(parts["train"])
     distinct = np.unique(train)
     if num_classes is not None and num_classes > MOST_CLASSES:
@@ -169,6 +173,8 @@ def one_hot(labels: ArrayLike, num_classes: int, dtype: DTypeLike = np.float32) 
     ------
     DataError
         If a label is out of range.
+    ValueError
+        If the rows do not fit into memory.
 
     Notes
     -----
@@ -183,8 +189,10 @@ def one_hot(labels: ArrayLike, num_classes: int, dtype: DTypeLike = np.float32) 
     labels = check_labels(labels, num_classes)
     try:
         coded = np.zeros((*labels.shape, num_classes), dtype)
-    except (MemoryError, ValueError) as error:  # NumPy says ValueError where bytes no longer fit an int64
-        got = f"{num_classes} for {labels.size} labels"
-        raise MemoryError(f"`num_classes` must be so few that the rows fit into memory, got {got}: {error}") from None
+    except (MemoryError, OverflowError, ValueError) as error:
+        raise ValueError(
+            f"`num_classes` must be small enough for {labels.size} rows of it in memory, got {num_classes} ({error}); losses "
+            "take the labels as they are"
+        ) from None
     np.put_along_axis(coded, labels[..., None], 1, axis=-1)
     return coded

@@ -82,7 +82,12 @@ class Normalizer:
             center, spread = (np.asarray(s, np.float64) for s in self._statistics(x))
         bad = np.argwhere(~(np.isfinite(center) & np.isfinite(spread)))
         if len(bad):
-            raise ValueError(f"`x` must be finite, got NaN or infinity in feature {tuple(bad[0].tolist())}")
+            place = tuple(bad[0].tolist())
+            if np.isfinite(x).all():
+                raise ValueError(
+                    f"`x` must have a finite spread, got numbers too large for it in feature {place}: scale them down"
+                )
+            raise ValueError(f"`x` must be finite, got NaN or infinity in feature {place}")
         self._set(center, 1.0 / np.where(spread < np.finfo(np.float32).tiny, 1.0, spread))
         return self
 

@@ -10,7 +10,7 @@ from . import cifar, idx
 from .arrays import DataSplits
 from .cifar import load_cifar
 from .digits import load_digits
-from .files import FilePath, fault, open_file, status
+from .files import FilePath, fault, named, open_file, status
 from .idx import load_mnist
 from .npz import load_npz
 
@@ -50,7 +50,7 @@ def load(source: FilePath = "digits") -> DataSplits:
     """
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"`source` must be 'digits' or a path, got {source!r:.80}")
-    path = _home(source)
+    path = named(source)
     found = status(path)
     if found is not None and stat.S_ISDIR(found.st_mode):
         return _load_folder(path)
@@ -64,13 +64,6 @@ def load(source: FilePath = "digits") -> DataSplits:
     if str(source) == "digits":
         return load_digits()
     raise fault(source, "'digits', a folder or an .npz file", "nothing of that name", "check the path")
-
-
-def _home(source: FilePath) -> Path:
-    try:
-        return Path(source).expanduser()
-    except RuntimeError as error:
-        raise fault(source, "a path", f"a home folder that is not known ({error})", "write it out") from None
 
 
 def _load_folder(folder: Path) -> DataSplits:

@@ -13,12 +13,13 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Iterator
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from .files import FilePath, fault
+from .files import FilePath, expanded, fault, open_file, writable
 
 __all__ = ["TokenFile", "encode_file", "write_tokens"]
 
@@ -63,7 +64,7 @@ class TokenFile:
         itemsize, self.vocab_size, count = _header(self.path)
         kind = np.dtype(f"<u{itemsize}")
         if count:
-            self.array: np.ndarray = np.memmap(self.path, kind, "r", offset=HEADER.size, shape=(count,))
+            self.array: np.ndarray = np.memmap(expanded(self.path), kind, "r", offset=HEADER.size, shape=(count,))
         else:
             self.array = np.empty(0, kind)
 
@@ -84,13 +85,8 @@ class TokenFile:
 def _header(path: Path) -> tuple[int, int, int]:
     """Bytes of a token, vocabulary and number of tokens, once all is as it should be."""
     fix = "write it again with weft.data.write_tokens"
-    try:
-        with open(path, "rb") as file:
-            head, size = file.read(HEADER.size), os.fstat(file.fileno()).st_size
-    except FileNotFoundError:
-        raise fault(path, "a file of tokens", "nothing of that name", "check the path") from None
-    except OSError as error:
-        raise fault(path, "a readable file", f"{error.strerror}", "check the path and its permissions") from None
+    with open_file(path, "a file of tokens") as file:
+        head, size = file.read(HEADER.size), os.fstat(file.fileno()).st_size
     if len(head) < HEADER.size or not head.startswith(MAGIC):
         raise fault(path, f"a file of tokens, which begins with {MAGIC!r}", f"{head[:8]!r}", fix)
     _, version, itemsize, vocab_size, count = HEADER.unpack(head)
@@ -122,6 +118,8 @@ def write_tokens(path: FilePath, chunks: Iterable[Any], vocab_size: int) -> None
         If `vocab_size` is out of range.
     IndexError
         If a token is outside the vocabulary.
+    DataError
+        If the file cannot be written.
 
     Examples
     --------
@@ -133,11 +131,11 @@ def write_tokens(path: FilePath, chunks: Iterable[Any], vocab_size: int) -> None
     """
     if not 1 <= vocab_size <= 1 << 32:
         raise ValueError(f"`vocab_size` must be at least 1 and at most 2³², got {vocab_size}")
-    path, count, kind = Path(path), 0, np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    count, kind = 0, np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+    place, file = _begun(path)
+    temporary = Path(file.name)
     try:
-        with open(temporary, "wb") as file:
+        with file:
             file.write(bytes(HEADER.size))
             for chunk in chunks:
                 tokens = np.asarray(chunk if isinstance(chunk, np.ndarray) else list(chunk), np.int64).ravel()
@@ -150,10 +148,21 @@ def write_tokens(path: FilePath, chunks: Iterable[Any], vocab_size: int) -> None
             file.write(HEADER.pack(MAGIC, VERSION, kind.itemsize, vocab_size, count))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, place)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _begun(path: FilePath) -> tuple[Path, BinaryIO]:
+    """The file to be replaced, and one beside it to be written; a DataError if that cannot be."""
+    try:
+        place = writable(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place, open(place.with_name(f".{place.name}.tmp"), "wb")
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or str(error)
+        raise fault(path, "a file that can be written", found, "choose another path") from None
 
 
 def encode_file(source: FilePath, path: FilePath, tokenizer: Any) -> TokenFile:
@@ -194,7 +203,7 @@ def encode_file(source: FilePath, path: FilePath, tokenizer: Any) -> TokenFile:
 def _pieces(source: FilePath) -> Iterator[str]:
     """A text in pieces, cut where a line ends that is not blank: no word, nor run of spaces, reaches over such a place."""
     try:
-        with open(source, encoding="utf-8", newline="") as file:
+        with TextIOWrapper(BufferedReader(open_file(source, "a text file")), encoding="utf-8", newline="") as file:
             rest = ""
             while read := file.read(PIECE):
                 rest += read
@@ -205,7 +214,3 @@ def _pieces(source: FilePath) -> Iterator[str]:
             yield rest
     except UnicodeDecodeError as error:
         raise fault(source, "text in UTF-8", f"other bytes ({error.reason})", "convert it to UTF-8") from None
-    except FileNotFoundError:
-        raise fault(source, "a text file", "nothing of that name", "check the path") from None
-    except OSError as error:
-        raise fault(source, "a readable file", f"{error.strerror}", "check the path and its permissions") from None

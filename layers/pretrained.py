@@ -80,7 +80,10 @@ def load_pretrained(
     >>> again.context, again.n_layer
     (8, 1)
     """
-    path = Path(path).expanduser()
+    try:
+        path = Path(path).expanduser()
+    except RuntimeError as error:
+        raise PretrainedError(f"`{path}`: expected a path, found a home folder that is not known ({error})") from None
     folder = path if path.is_dir() else path.parent
     config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
     weights = _named(_read(path))
@@ -142,6 +145,8 @@ def _json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise PretrainedError(f"`{path}`: expected JSON, found another file ({error})") from None
+    except RecursionError:
+        raise PretrainedError(f"`{path}`: expected a JSON object, found JSON that is nested too deeply") from None
     if not isinstance(found, dict):
         raise PretrainedError(f"`{path}`: expected a JSON object, found {str(found)[:60]}")
     return found

@@ -238,6 +238,14 @@ class TestLostOutput:
         assert main([*OPTIONS, "--out", "whole"]) == 0
         assert weights("r/model.safetensors") == weights("whole/model.safetensors")
 
+    @pytest.mark.parametrize("options", ["--version", "info --model mlp", "--help"])
+    def test_a_command_that_only_prints_fails_without_standard_output(self, options):
+        command = f"{shlex.quote(sys.executable)} -m weft {options} >&-"
+        done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert done.stderr.count("\n") <= 1
+
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
     def test_on_a_full_disk(self):
         with open("/dev/full", "w") as full:

@@ -114,6 +114,12 @@ WRONG = [
     ('train --debug=yes', "argument --debug: ignored explicit argument 'yes'"),
     ('train --overwrite=1', "argument --overwrite: ignored explicit argument '1'"),
     ('train --data', 'argument --data: expected one argument'),
+    ("train --data ''", '``: expected a path, found an empty one'),
+    ("train --task text --data ''", '``: expected a path, found an empty one'),
+    ('train --data ~nobody_such/x', '`~nobody_such/x`: expected a path, found a home folder that is not known'),
+    ('train --task text --data ~nobody_such/x', 'found a home folder that is not known'),
+    ('generate ~nobody_such/x', 'found a home folder that is not known'),
+    ("generate ''", '``: expected a path, found an empty one'),
     ('train --data nowhere', "`nowhere`: expected 'digits', a folder or an .npz file, found nothing of that name"),
     ('train --data empty', '`empty`: expected'),
     ('train --data file', '`file`: expected'),
@@ -131,6 +137,9 @@ WRONG = [
     ('train MLP --out LONG', 'could not be written: File name too long'),
     ('train MLP --out m', '--out m: `model.safetensors` must be a file to be written, found a folder'),
     ('train MLP --out l', '--out l: `log.csv` must be a file to be written, found a folder'),
+    ('train MLP --out f', '--out f: `best.safetensors` must be a file to be written, found it is a FIFO or a device'),
+    ('train MLP --out ~nobody_such/x', '--out ~nobody_such/x: must be a path, got a home folder that is not known'),
+    ('train --resume ~nobody_such/x', '--resume ~nobody_such/x: must be a path, got a home folder that is not known'),
     ('train MLP --out m --overwrite', '`model.safetensors` must be a file to be written, found a folder'),
     ('train MLP --out r', '--out r: expected no run in it, found last.safetensors, best.safetensors, model.safetensors'),
     ('train MLP --overwrite', '--overwrite goes with --out'),
@@ -181,6 +190,13 @@ WRONG = [
     ('info --model cnn --input-shape 1 2 2', '--input-shape 1 2 2: `input_shape` must be (C, H, W)'),
     ('info --model resnet18 --input-shape 3', '--input-shape 3: `input_shape` must be (C, H, W)'),
     ('info --model mlp --input-shape 100000 100000', '--input-shape 100000 100000: Unable to allocate'),
+    ('info --model mlp --input-shape 999999999 999999999', '--input-shape 999999999 999999999: no array can be as large'),
+    ('info --model mlp --classes 2147483647', '--classes 2147483647: Unable to allocate'),
+    ('info --model mlp --input-shape 9 --classes 2147483647', '--input-shape 9 --classes 2147483647: Unable to allocate'),
+    ("bench ''", 'NAME must not be empty'),
+    ("bench --save ''", "--save must name a folder or a .json file, got ''"),
+    ("bench --data ''", "--data must name a folder, got ''"),
+    ('bench --save ~nobody_such/x resnet18', '--save ~nobody_such/x: must be a path, got a home folder that is not known'),
     ('bench nothing_such', "no bench here has a name that begins with 'nothing_such'"),
     ('bench resnt18', "see weft bench --list; did you mean resnet18?"),
     ('bench --modles', 'did you mean --models?'),
@@ -221,6 +237,8 @@ def folder(tmp_path_factory):
         Path("dangling").symlink_to("nowhere")
         Path("m/model.safetensors").mkdir(parents=True)
         Path("l/log.csv").mkdir(parents=True)
+        Path("f").mkdir()
+        os.mkfifo("f/best.safetensors")
         weft.training.save_checkpoint("lib.safetensors", {"epoch": 1})
         modules = pytest.MonkeyPatch()
         with modules.context() as patch:
@@ -266,6 +284,16 @@ def test_as_a_process(folder, line, message):
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--lr 1e38", "--weight-decay 1e39"])
+def test_what_overflows_is_told_in_one_line(folder, option):
+    line = f"MLP --hidden 8 --epochs 2 --quiet --out overflow {option}"
+    command = [sys.executable, "-m", "weft", "train", *arguments(line), "--overwrite"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("weft train: the loss is")
 
 
 def test_there_are_enough():

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from ..data.files import writable
 from .locking import open_locked
 
 __all__ = ["WriteError", "write_atomically"]
@@ -33,7 +34,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     It is written to a temporary file in the same folder, whose name no other process or thread has, forced to the disk,
     and renamed, which POSIX makes atomic; then the folder is forced to the disk too, for the name itself is in there. A
     process that is killed leaves at most that temporary file, which the next call in that folder removes. The folder is
-    made if it is missing.
+    made if it is missing. Where `path` is a symbolic link, the file that it leads to is written, and the link stays.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     Raises
     ------
     WriteError
-        In one line, after removing the temporary file.
+        In one line, after removing the temporary file; at once where anything but a regular file has the name.
 
     Examples
     --------
@@ -61,16 +62,17 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         raise TypeError(f"`content` must be bytes, got a {type(content).__name__}; encode it: text.encode()")
     path = Path(path)
     try:
-        make_folder(path.parent)
-        _remove_leftovers(path.parent)
-        temporary, file = _temporary(path)
+        place = writable(path)
+        make_folder(place.parent)
+        _remove_leftovers(place.parent)
+        temporary, file = _temporary(place)
         try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
             if os.name == "nt":  # which renames no open file
                 file.close()
-            os.replace(temporary, path)
+            os.replace(temporary, place)
         except BaseException:
             with suppress(OSError):  # the folder itself is gone or closed to us: the first error says so
                 temporary.unlink(missing_ok=True)
@@ -78,7 +80,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         finally:
             with suppress(OSError):  # it would write again what the disk had no room for
                 file.close()
-        _sync_folder(path.parent)
+        _sync_folder(place.parent)
     except (OSError, ValueError) as error:
         raise _write_error(path, error) from error
 
@@ -86,10 +88,9 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 def check_writable(path: Path) -> None:
     """Make the folder, and raise WriteError if `write_atomically` could not write the file, as far as can be known."""
     try:
-        make_folder(path.parent)
-        if os.path.isdir(path):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        temporary, file = _temporary(path)
+        place = writable(path)
+        make_folder(place.parent)
+        temporary, file = _temporary(place)
         file.close()
         temporary.unlink()
     except (OSError, ValueError) as error:
@@ -97,8 +98,8 @@ def check_writable(path: Path) -> None:
 
 
 def _write_error(path: Path, error: OSError | ValueError) -> WriteError:
-    before = "what was there before is intact" if os.path.isdir(path) else "the file that was there before is intact"
-    after = before if os.path.exists(path) else "nothing was left behind"
+    before = "the file that was there before is intact" if os.path.isfile(path) else "what was there before is intact"
+    after = before if os.path.lexists(path) else "nothing was left behind"
     return WriteError(f"`{path}` could not be written: {reason(error)}; {after}")
 
 

@@ -198,6 +198,33 @@ class Monitor:
         self.mode = mode or ("max" if name.endswith(_BETTER_HIGH) else "min")
         self.best = math.inf if self.mode == "min" else -math.inf
 
+    def require(self, trainer: Running) -> None:
+        """Whether there will be such a column, asked before the first epoch.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            That is to train. With callbacks of your own, which may log columns, nothing can be known.
+
+        Raises
+        ------
+        ValueError
+            If there will be none.
+        """
+        parts = (trainer, *trainer.callbacks)
+        if not all(type(part).__module__.startswith(f"{__package__}.") for part in parts):
+            return
+        names = ["loss", *trainer.metrics]
+        columns = [*names, "lr", "epoch", "step", "seconds", "samples_per_second"]
+        if trainer.validation_loader is not None:
+            columns += [f"val_{name}" for name in names]
+        if any(isinstance(callback, GradientNorm) for callback in trainer.callbacks):
+            columns += ["grad_norm", "grad_norm_max"]
+        if self.name not in columns and trainer.epoch < trainer.epochs:
+            without = self.name.startswith("val_") and trainer.validation_loader is None
+            fix = "; give `fit` a validation, which has these" if without else ""
+            raise ValueError(f"`monitor` must be one of {sorted(columns)}, got {self.name!r}{fix}")
+
     def value(self, row: dict[str, float]) -> float:
         """The value in a row of the history.
 
@@ -320,6 +347,7 @@ class EarlyStopping(Callback):
         return self.monitor.best
 
     def on_fit_begin(self, trainer: Running) -> None:
+        self.monitor.require(trainer)
         self._stop_if_due(trainer)  # a run that had been stopped here, and was resumed
 
     def on_epoch_end(self, trainer: Running) -> None:
@@ -364,6 +392,11 @@ class Plateau(Callback):
     monitor : str, default "val_loss"
         Column of the history.
 
+    Raises
+    ------
+    ValueError
+        From `fit`, if there is no such column, or if the scheduler is that of another optimizer.
+
     Examples
     --------
     >>> model = nn.Linear(1, 1)
@@ -380,6 +413,13 @@ class Plateau(Callback):
             got = f"the class {scheduler.__name__}" if isinstance(scheduler, type) else f"a {type(scheduler).__name__}"
             raise TypeError(f"`scheduler` must be a ReduceLROnPlateau(optimizer), got {got}")
         self.scheduler, self.monitor = scheduler, Monitor(monitor, scheduler.mode)
+
+    def on_fit_begin(self, trainer: Running) -> None:
+        if self.scheduler.optimizer is not trainer.optimizer:
+            raise ValueError(
+                "`scheduler` of Plateau must be a schedule of the trainer's optimizer, got that of another one"
+            )
+        self.monitor.require(trainer)
 
     def on_epoch_end(self, trainer: Running) -> None:
         self.scheduler.step(self.monitor.value(trainer.row))

@@ -21,7 +21,20 @@ from ..optimizers import Optimizer
 from ..optimizers.schedulers import LRScheduler
 from .callbacks import Callback
 
-__all__ = ["batches", "callbacks", "data", "has_methods", "instance", "loss", "optimizer", "path", "schedule", "splits"]
+__all__ = [
+    "batches",
+    "callbacks",
+    "data",
+    "has_methods",
+    "instance",
+    "is_plain",
+    "loss",
+    "optimizer",
+    "path",
+    "schedule",
+    "splits",
+    "trainable",
+]
 
 
 def instance(name: str, value: Any, kind: type, example: str) -> None:
@@ -53,6 +66,23 @@ def optimizer(value: Any, model: Module, loss: Any) -> None:
         raise ValueError(
             f"`optimizer` must hold parameters of `model`, got {len(trained)} others and none of its {len(own)} (those of a "
             f"copy, perhaps, or of a layer that was replaced); make it of model.parameters()"
+        )
+
+
+def trainable(model: Module, optimizer: Optimizer, before: Iterable[Tensor]) -> None:
+    """Raise ValueError unless a parameter can be trained, and all that were not there `before` are the optimizer's."""
+    trained = {id(p): p for group in optimizer.param_groups for p in group["params"]}
+    parameters, known = dict(model.named_parameters()), {id(p) for p in before}
+    gone = known - {id(p) for p in parameters.values()}
+    for name, p in parameters.items():
+        if id(p) not in known and id(p) not in trained and p.requires_grad:
+            raise ValueError(
+                f"`optimizer` must hold the parameter {name!r} of `model`, which is new since the trainer was made (a layer "
+                "was replaced, perhaps); make optimizer and trainer after that, or call optimizer.add_param_group"
+            )
+    if parameters and not any(p.requires_grad for i, p in trained.items() if i not in gone):
+        raise ValueError(
+            f"`model` must have a parameter to train, got {len(parameters)}, all frozen; set p.requires_grad = True"
         )
 
 
@@ -88,6 +118,10 @@ def path(name: str, value: Any) -> None:
         raise TypeError(f"`{name}` must be a path, such as 'runs/one', got {_shown(value)}")
     if not os.fspath(value):
         raise ValueError(f"`{name}` must be a path, such as 'runs/one', got an empty one")
+    if "\0" in os.fspath(value):
+        raise ValueError(
+            f"`{name}` must be a path that a file can have, got {os.fspath(value)!r} with a null character"
+        )
 
 
 def batches(name: str, value: Any, dtype: Any, *, batch_size: int = 32, shuffle: bool = False) -> Any:
@@ -129,21 +163,40 @@ def data(name: str, value: Any, loss: Any) -> None:
     `value` is what `batches` gave. Of a loader the inputs are left to its transform, where it has one; where it chooses
     samples or collates them in its own way, all is.
     """
-    dataset = getattr(value, "dataset", None)
-    if not isinstance(value, DataLoader) or type(dataset) is not ArrayDataset:
-        return
-    if not len(value):
-        raise ValueError(f"`{name}` must hold at least one batch, got none of {len(dataset)} samples")
-    if len(dataset.arrays) < 2 or value.sampler is not None or value.batch_sampler is not None or value.collate_fn:
+    if isinstance(value, list | tuple) and not value:
+        raise ValueError(f"`{name}` must give at least one batch, got none")
+    if isinstance(value, DataLoader) and type(value.dataset) is ArrayDataset and not len(value):
+        raise ValueError(f"`{name}` must hold at least one batch, got none of {len(value.dataset)} samples")
+    if isinstance(value, list):
+        _finite_batches(name, value)
+    if not is_plain(value):
         return
     with waiting_is_meant():
-        *inputs, target = dataset.arrays
+        *inputs, target = value.dataset.arrays
         for i, x in enumerate(inputs if value.transform is None else ()):
             _finite(f"x of {name}" if len(inputs) == 1 else f"x[{i}] of {name}", x)
         if isinstance(loss, CrossEntropyLoss | NLLLoss):
             _labels(f"y of {name}", to_numpy(target), loss.ignore_index)
         elif type(loss).__module__ == CrossEntropyLoss.__module__:
             _finite(f"y of {name}", target)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it is a loader of an ArrayDataset's own samples, batched as usual."""
+    if not isinstance(value, DataLoader) or type(value.dataset) is not ArrayDataset or len(value.dataset.arrays) < 2:
+        return False
+    return value.sampler is None and value.batch_sampler is None and not value.collate_fn
+
+
+def _finite_batches(name: str, value: list[Any]) -> None:
+    """Of a list, too, the inputs that are arrays. What is trained on is left to the loss scale and to `StopOnNaN`."""
+    if name == "train_loader":
+        return
+    with waiting_is_meant():
+        for i, batch in enumerate(value):
+            for x in batch[:-1] if isinstance(batch, tuple | list) else ():
+                if _is_data(x):
+                    _finite(f"x of {name}[{i}]", x)
 
 
 def _finite(name: str, x: Any) -> None:

@@ -47,7 +47,7 @@ class Checkpoint(Callback):
     Raises
     ------
     ValueError
-        If `every` is less than 1.
+        If `every` is less than 1; from `fit`, if there is no column `monitor`.
     WriteError
         From `fit`, before the first epoch if it can be known by then: `folder` cannot be written to.
 
@@ -107,6 +107,8 @@ class Checkpoint(Callback):
     def on_fit_begin(self, trainer: Running) -> None:
         check_writable(self.last)
         if self.monitor is not None:
+            if trainer.validation_loader is not None:
+                self.monitor.require(trainer)
             check_writable(self.best)
         self._saved_step = trainer.step
         self._signals.begin()

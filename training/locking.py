@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +25,7 @@ else:
 
 
 def open_locked(path: Path, *, make: bool = True) -> BinaryIO | None:
-    """Open a file for reading and writing, and lock it until it is closed; None if another one has locked it.
+    """Open a regular file for reading and writing, and lock it until it is closed; None if another one has locked it.
 
     On a file system that has no locks it is just opened.
 
@@ -43,7 +44,7 @@ def open_locked(path: Path, *, make: bool = True) -> BinaryIO | None:
     Raises
     ------
     OSError
-        If it cannot be opened.
+        If it cannot be opened, or is a link, a FIFO or a device.
 
     Examples
     --------
@@ -53,8 +54,12 @@ def open_locked(path: Path, *, make: bool = True) -> BinaryIO | None:
     ...         open_locked(Path(folder, "a")) is None
     True
     """
+    flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     while True:
-        descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if make else 0) | getattr(os, "O_BINARY", 0), 0o666)
+        descriptor = os.open(path, flags | (os.O_CREAT if make else 0), 0o666)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, f"`{path.name}` is a FIFO or a device")
         try:
             _lock(descriptor)
         except OSError as error:

@@ -16,6 +16,7 @@ from ..layers.module import Module
 from . import expected
 from .atomic import write_atomically
 from .checkpoint import CheckpointError, FilePath, load_checkpoint, save_checkpoint
+from .class_names import checked as class_names_of
 from .predict import Predictor
 
 __all__ = ["SavedModel", "build_model", "load_model", "model_state", "save_model"]
@@ -36,11 +37,16 @@ class SavedModel(Predictor):
     normalizer : Normalizer, optional
         Applied to inputs before the model.
     class_names : tuple of str, default ()
-        Of the outputs.
+        Of the outputs: none, or one for each class.
     info : dict, optional
         Whatever else was saved.
     device : str, optional
         Where the model runs. By default the default device.
+
+    Raises
+    ------
+    ValueError
+        If `class_names` do not fit the model.
 
     Examples
     --------
@@ -59,9 +65,10 @@ class SavedModel(Predictor):
         info: dict[str, Any] | None = None,
         device: str | None = None,
     ):
-        super().__init__(model.eval(), device=device, transform=normalizer)
+        super().__init__(model, device=device, transform=normalizer)
         self.architecture, self.normalizer = architecture, normalizer
-        self.class_names, self.info = class_names, info or {}
+        self.class_names, self.info = class_names_of(class_names, model, architecture), info or {}
+        model.eval()
 
     def predict_names(self, data: Any, *, batch_size: int = 256) -> list[str]:
         """The names of what `predict_classes` gives.
@@ -78,13 +85,26 @@ class SavedModel(Predictor):
         list of str
             One of `class_names` for each sample.
 
+        Raises
+        ------
+        ValueError
+            If a class has no name.
+
         Examples
         --------
         >>> saved = SavedModel(nn.Identity(), class_names=("no", "yes"))
         >>> saved.predict_names(np.array([-1.0, 1.0]))
         ['no', 'yes']
         """
-        return [self.class_names[i] for i in self.predict_classes(data, batch_size=batch_size)]
+        classes = self.predict_classes(data, batch_size=batch_size)
+        if classes.size != len(classes):
+            raise ValueError(f"`data` must give one class for each sample, got classes of shape {classes.shape}")
+        if classes.size and classes.max() >= len(self.class_names):
+            raise ValueError(
+                f"`class_names` must name every class, got {len(self.class_names)} names and class {classes.max()}; give "
+                "them to save_model, or use predict_classes"
+            )
+        return [self.class_names[i] for i in classes.reshape(-1)]
 
 
 def build_model(architecture: dict[str, Any], *, device: str | None = None) -> Module:
@@ -147,15 +167,15 @@ def model_state(
 
     Examples
     --------
-    >>> state = model_state(nn.Linear(2, 1), class_names=("a",))
+    >>> state = model_state(nn.Linear(2, 1), class_names=("no", "yes"))
     >>> list(state["model"]), state["class_names"]
-    (['weight', 'bias'], ['a'])
+    (['weight', 'bias'], ['no', 'yes'])
     """
     return {
         "model": model.state_dict(),
         "architecture": architecture,
         "normalizer": None if normalizer is None else {"config": normalizer.config(), "state": normalizer.state_dict()},
-        "class_names": list(class_names),
+        "class_names": list(class_names_of(class_names, model, architecture)),
         "info": info or {},
     }
 
@@ -184,12 +204,14 @@ def save_model(
     normalizer : Normalizer, optional
         Fitted, applied to inputs before the model.
     class_names : tuple of str, default ()
-        Of the outputs.
+        Of the outputs: none, or one for each class.
     info : dict, optional
         Anything worth knowing about it, such as its accuracy (numbers, strings, lists and dicts of these).
 
     Raises
     ------
+    ValueError
+        If `class_names` do not fit the model.
     WriteError
         If a file cannot be written.
 
@@ -251,8 +273,7 @@ def load_model(path: FilePath, model: Module | None = None, *, device: str | Non
     architecture, stored = state.get("architecture"), state.get("normalizer")
     names, info = state.get("class_names", []), state.get("info")
     try:
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"`class_names` must be a list of words, got {names!r:.60}")
+        class_names_of(names)
         if info is not None and not isinstance(info, dict):
             raise TypeError(f"`info` must be a dictionary, got {info!r:.60}")
         expected.arrays(state["model"], "model")
@@ -262,6 +283,7 @@ def load_model(path: FilePath, model: Module | None = None, *, device: str | Non
             check_architecture(architecture, state["model"])
             model = build_model(architecture, device=device)
         model.load_state_dict(state["model"])
+        class_names_of(names, model, architecture)
         normalizer = None if stored is None else _normalizer(stored)
     except DeviceError:
         raise

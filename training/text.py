@@ -14,7 +14,7 @@ from ..backend.array import random
 from ..backend.device.devices import canonical, select
 from ..backend.tape.tensor import Tensor
 from ..data import BytePairTokenizer, CharTokenizer, DataLoader, RandomBlocks, TokenBlocks, TokenFile
-from ..data.files import fault, read_bytes
+from ..data.files import fault, named, read_bytes
 from ..data.tokens import MAGIC
 from ..layers.models import LanguageModel
 from ..optimizers import AdamW, decay_groups
@@ -229,7 +229,7 @@ def load_text(data: str, tokenizer: str = "characters") -> tuple[Any, Any]:
     ...     load_text(folder)
     (array([6, 4, 0, 1, 2, 0, 4, 5, 0, 3, 4, 6]), CharTokenizer(7 characters: ' benort'))
     """
-    path = Path(data).expanduser()
+    path = named(data)
     if path.is_dir():
         found = sorted(path.glob("*.txt"))
         if len(found) != 1:

@@ -30,6 +30,7 @@ from .metrics import Metrics, collect
 from .metrics.metric import Mean
 from .predict import Predictor
 from .progress import Progress
+from .rehearsal import rehearse
 from .run_state import RunState
 from .step import Batch, Step
 
@@ -237,6 +238,7 @@ class Trainer(Predictor):
         self.progress = Progress()
         self._run_state = RunState(self)
         self.mean_loss = Mean()
+        self._parameters_before = list(model.parameters())  # a layer that is replaced later brings others
         self.epochs = 0
         self.stopping: str | None = None
         self.train_loader: Any = None
@@ -287,7 +289,8 @@ class Trainer(Predictor):
         TypeError
             If the data are neither batches nor arrays.
         ValueError
-            If an epoch has no batches; if data in memory are not finite or their targets no labels, for a loss of classes.
+            If an epoch has no batches; if data in memory are not finite or their targets no labels, for a loss of classes;
+            if a column that a callback watches will not be there; if a layer was replaced and the optimizer has the old one.
         IndexError
             If a class or an index is none; on a GPU, which nobody waits for, at the end of the epoch.
             Besides, whatever model, loss or a callback raises.
@@ -310,12 +313,15 @@ class Trainer(Predictor):
             if validation_loader is not None:
                 raise TypeError("`validation` says what `validation_loader` does, got both")
             validation_loader = validation
+        check.trainable(self.model, self.optimizer, self._parameters_before)
         self.train_loader = self._batches("train_loader", train_loader, batch_size=batch_size, shuffle=shuffle)
         if validation_loader is not None:
             validation_loader = self._batches("validation_loader", validation_loader, batch_size=batch_size)
             check.data("validation_loader", validation_loader, self.loss)
         self.validation_loader = validation_loader
         check.data("train_loader", self.train_loader, self.loss)
+        if self.epoch < epochs and validation_loader is not None:
+            rehearse(self)
         with waiting_is_meant():
             faults.forget()
             self._last_scale = self.scaler.get_scale()
@@ -551,7 +557,7 @@ class Trainer(Predictor):
         Raises
         ------
         ValueError
-            If there are no batches.
+            If there are no batches; if data in memory are not finite or no labels, as for `fit`.
 
         Examples
         --------
@@ -559,6 +565,9 @@ class Trainer(Predictor):
         >>> trainer.evaluate([([1.0, 2.0], [1.0, 4.0])])
         {'loss': 2.0, 'mae': 1.0}
         """
+        batches = self._batches("loader", loader)
+        if loader is not self.validation_loader:  # which `fit` has looked at
+            check.data("loader", batches, self.loss)
         metrics = {name: copy.copy(metric) for name, metric in self.metrics.items()}
         for metric in metrics.values():
             metric.reset()
@@ -569,7 +578,7 @@ class Trainer(Predictor):
         self.model.eval()
         try:
             with no_grad():
-                for batch in map(self._placed, self._batches("loader", loader)):
+                for batch in map(self._placed, batches):
                     output, loss = self.forward(batch)
                     mean_loss.update(loss, batch[-1].shape[0])
                     for metric in metrics.values():

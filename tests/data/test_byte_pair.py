@@ -136,6 +136,7 @@ def test_gpt2(data_dir):
     ("file", "content", "message"),
     [
         ("encoder.json", "{", "expected a vocabulary in JSON"),
+        ("encoder.json", "[" * 100_000, "expected a vocabulary in JSON, found JSON that is nested too deeply"),
         ("encoder.json", '{"a": 1}', "expected the tokens 0, 1, …, each once, by name"),
         ("encoder.json", '{"a": 0}', "expected a token for each of the 256 bytes, found none for '!'"),
         ("vocab.bpe", "l o\nl xyz\n", "found 'l xyz' in line 2"),

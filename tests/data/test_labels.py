@@ -17,6 +17,16 @@ def test_one_hot(rng, shape):
     assert one_hot(labels, 4, dtype=np.int8).dtype == np.int8
 
 
+def test_more_classes_than_fit_into_memory():
+    for n in (10**18, 10**30):
+        with pytest.raises(
+            ValueError, match=rf"`num_classes` must be small enough for 1 rows of it in memory, got {n} "
+        ):
+            one_hot([0], n)
+    with pytest.raises(ValueError, match="`num_classes` must be at most 4194304, got 1000000000; renumber"):
+        encode_labels({"train": np.array([0, 1, 2, 1])}, 10**9)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
 def test_check_labels_converts(dtype):
     labels = check_labels(np.array([0, 2], dtype), 3)

@@ -118,6 +118,12 @@ class TestEveryKind:
             with pytest.raises(ValueError, match=re.escape("must be finite, got NaN or infinity in feature (2,)")):
                 normalizer.fit(x)
 
+    def test_too_large(self, normalizer):
+        with pytest.raises(
+            ValueError, match=re.escape("must have a finite spread, got numbers too large for it in feature (1,)")
+        ):
+            normalizer.fit(np.array([[1.0, 1e308], [2.0, -1e308]]))
+
     def test_empty_or_not_real(self, normalizer):
         for x in (np.zeros((0, 3)), np.zeros((3, 2), complex), np.array([["a"]])):
             expected = f"`x` must be real numbers (N, …) with N ≥ 1, got shape {x.shape}, dtype {x.dtype}"

@@ -1,5 +1,6 @@
 """Files of tokens: what is read is what was written, and a damaged file is named."""
 
+import os
 import pickle
 import re
 
@@ -73,12 +74,40 @@ def test_missing_files(tmp_path):
         TokenFile(tmp_path / "b.tok")
     with pytest.raises(DataError, match="expected a text file, found nothing of that name"):
         encode_file(tmp_path / "b.txt", tmp_path / "b.tok", CharTokenizer("a"))
-    with pytest.raises(DataError, match="Is a directory"):
+    with pytest.raises(DataError, match="expected a file of tokens, found a folder"):
         TokenFile(tmp_path)
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     with pytest.raises(DataError, match="expected text in UTF-8, found other bytes"):
         encode_file(tmp_path / "latin.txt", tmp_path / "b.tok", CharTokenizer("a"))
     assert not list(tmp_path.glob("*.tok"))
+
+
+def test_what_is_no_file(tmp_path, monkeypatch):
+    """It is neither waited for nor replaced."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo")
+    tokenizer = CharTokenizer("a")
+    for call, message in (
+        (lambda: TokenFile("a\0b"), "`a\\x00b`: expected a path, found one that no file can have"),
+        (lambda: TokenFile("fifo"), "`fifo`: expected a file of tokens, found a FIFO or a device"),
+        (lambda: encode_file("a\0b", "a.tok", tokenizer), "expected a path, found one that no file can have"),
+        (lambda: encode_file("fifo", "a.tok", tokenizer), "`fifo`: expected a text file, found a FIFO or a device"),
+        (lambda: encode_file("~nobody_such/a", "a.tok", tokenizer), "found a home folder that is not known"),
+        (lambda: write_tokens(".", [[1]], 3), "`.`: expected a file that can be written, found it is a folder"),
+        (lambda: write_tokens("fifo", [[1]], 3), "found it is a FIFO or a device"),
+        (lambda: write_tokens("a\0b", [[1]], 3), "expected a file that can be written, found embedded null byte"),
+        (lambda: write_tokens("~nobody_such/a", [[1]], 3), "found a home folder that is not known"),
+    ):
+        with pytest.raises(DataError, match=re.escape(message)):
+            call()
+    assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
+
+
+def test_links_are_followed(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    write_tokens(tmp_path / "a", [[1]], 3)
+    assert (tmp_path / "a").is_symlink()
+    assert TokenFile(tmp_path / "b").array.tolist() == [1]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -167,3 +167,6 @@ def test_files(tmp_path, weights, rng):
     (tmp_path / "cut" / "config.json").write_text("{")
     with pytest.raises(models.PretrainedError, match="expected JSON"):
         models.load_pretrained(tmp_path / "cut")
+    (tmp_path / "cut" / "config.json").write_text("[" * 100_000)
+    with pytest.raises(models.PretrainedError, match="found JSON that is nested too deeply"):
+        models.load_pretrained(tmp_path / "cut")

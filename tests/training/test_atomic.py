@@ -1,13 +1,14 @@
 """Files that are written as a whole: temporary ones, and what is on the disk when (test_checkpoint.py has full disks)."""
 
 import os
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from weft.training.atomic import WriteError, _temporary, write_atomically
+from weft.training.atomic import WriteError, _temporary, check_writable, write_atomically
 
 
 class TestWriteAtomically:
@@ -67,3 +68,41 @@ class TestWriteAtomically:
         assert set(folders) == {str(tmp_path), str(tmp_path / "x")}
         assert file.endswith(".tmp")
         assert (renamed, last) == ("renamed", str(tmp_path / "x" / "y"))
+
+    def test_only_a_regular_file_is_replaced(self, tmp_path):
+        """A device would go the way of the FIFO."""
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        (tmp_path / "link").symlink_to(fifo)
+        (tmp_path / "folder").mkdir()
+        for name, what in (("fifo", "a FIFO or a device"), ("link", "a FIFO or a device"), ("folder", "a folder")):
+            for write in (lambda path: write_atomically(path, b"new"), check_writable):
+                with pytest.raises(
+                    WriteError, match=rf"could not be written: it is {what}.*; what was there .* intact"
+                ):
+                    write(tmp_path / name)
+        assert stat.S_ISFIFO(os.lstat(fifo).st_mode)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["fifo", "folder", "link"]
+
+    def test_links_are_followed(self, tmp_path):
+        (tmp_path / "there").mkdir()
+        (tmp_path / "there" / "a").write_bytes(b"old")
+        (tmp_path / "a").symlink_to("there/a")
+        (tmp_path / "b").symlink_to(tmp_path / "new" / "b")
+        (tmp_path / "round").symlink_to("round")
+        for name in ("a", "b"):
+            write_atomically(tmp_path / name, b"new")
+            assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "there" / "a").read_bytes() == (tmp_path / "new" / "b").read_bytes() == b"new"
+        with pytest.raises(WriteError, match="could not be written"):
+            write_atomically(tmp_path / "round", b"new")
+        assert [path.name for path in (tmp_path / "there").iterdir()] == ["a"]
+
+    def test_home_folders(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path)
+        write_atomically("~/x/a", b"new")
+        assert (tmp_path / "home/x/a").read_bytes() == b"new"
+        with pytest.raises(WriteError, match=r"`~nobody_such/a` could not be written: a home folder that is not known"):
+            write_atomically("~nobody_such/a", b"new")
+        assert [path.name for path in tmp_path.iterdir()] == ["home"]

@@ -27,7 +27,8 @@ def trainer(*callbacks, lr=0.05, **options):
 def scripted(callback, values, column="val_loss"):
     """Give a callback one row after the other; returns the epoch at which it stopped, or None."""
     model = nn.Linear(1, 1)
-    fake = SimpleNamespace(model=model, batch=0, epoch=0, stopping=None)
+    optimizer = getattr(getattr(callback, "scheduler", None), "optimizer", None)
+    fake = SimpleNamespace(model=model, optimizer=optimizer, callbacks=[callback], batch=0, epoch=0, stopping=None)
     fake.stop = lambda reason: setattr(fake, "stopping", reason)
     callback.on_fit_begin(fake)
     for i, value in enumerate(values, 1):
@@ -193,7 +194,7 @@ class TestEMA:
 
         t.callbacks.insert(0, Look())
         with pytest.raises(ValueError, match=r"at least one batch, got none"):
-            t.fit(batches(), [], epochs=1)
+            t.fit(batches(), iter(()), epochs=1)
         assert t.model.weight.tolist() == own[0]
 
     def test_state(self):

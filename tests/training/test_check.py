@@ -78,6 +78,8 @@ CALLBACKS = [
     (lambda: Plateau(ReduceLROnPlateau), "`scheduler` must be a ReduceLROnPlateau(optimizer), got the class ReduceLROnPlateau"),
     (lambda: CSVLogger(3), "`path` must be a path, such as 'runs/one', got 3"),
     (lambda: Checkpoint(None), "`folder` must be a path, such as 'runs/one', got None"),
+    (lambda: CSVLogger("a\0b"), "`path` must be a path that a file can have, got 'a\\x00b' with a null character"),
+    (lambda: Checkpoint("a\0"), "`folder` must be a path that a file can have, got 'a\\x00' with a null character"),
     (lambda: Checkpoint("runs", every="epoch"), "`every` must be at least 1, got 'epoch'"),
     (lambda: ProgressBar("log.txt"), "`file` must have the methods `write` and `isatty`, as sys.stdout has, got 'log.txt'"),
     (lambda: EarlyStopping(3), "`monitor` must be the name of a column, such as 'val_loss', got 3"),
@@ -280,3 +282,106 @@ class TestSaidAtTheStart:
             Trainer(model, nn.CrossEntropyLoss(), optim.SGD(other.parameters()))
         Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model[3].parameters()))
         Trainer(nn.Identity(), nn.CrossEntropyLoss(), optim.SGD(other.parameters()))
+
+    def test_a_layer_that_was_replaced(self):
+        ours = trainer()
+        ours.model[3] = nn.Linear(8, 2)
+        message = "`optimizer` must hold the parameter '3.weight' of `model`, which is new since the trainer was made"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ours.fit(X, Y)
+        ours.optimizer.add_param_group({"params": ours.model[3].parameters()})
+        ours.fit(X, Y)
+        ours.model.requires_grad_(False)
+        with pytest.raises(ValueError, match="`model` must have a parameter to train, got 6, all frozen"):
+            ours.fit(X, Y, epochs=2)
+
+    def test_a_part_that_is_left_as_it_is(self):
+        model = network()
+        model[0].requires_grad_(False)
+        ours = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model[3].parameters()))
+        ours.model[2] = nn.Tanh()
+        ours.fit(X, Y)
+        assert ours.epoch == 1
+
+    MONITORS = [
+        (lambda o: EarlyStopping(), {}, "got 'val_loss'; give `fit` a validation, which has these"),
+        (lambda o: EarlyStopping("val_acuracy"), {"validation": (X, Y)}, "got 'val_acuracy'"),
+        (lambda o: Plateau(ReduceLROnPlateau(o), "val_mae"), {"validation": (X, Y)}, "got 'val_mae'"),
+        (lambda o: Checkpoint("runs", monitor="accuracy"), {"validation": (X, Y)}, "got 'accuracy'"),
+        (lambda o: EarlyStopping("grad_norm"), {}, "got 'grad_norm'"),
+    ]  # fmt: skip
+
+    @pytest.mark.parametrize(("make", "options", "message"), MONITORS)
+    def test_monitors(self, tmp_path, monkeypatch, make, options, message):
+        monkeypatch.chdir(tmp_path)
+        ours = trainer(metrics="f1")
+        ours.callbacks = [make(ours.optimizer)]
+        with pytest.raises(ValueError, match=re.escape("`monitor` must be one of ['epoch', 'f1',") + f".*{message}"):
+            ours.fit(X, Y, **options)
+        assert ours.step == 0
+
+    def test_monitors_of_what_callbacks_log(self, tmp_path):
+        class Logs(Callback):
+            def on_epoch_end(self, trainer):
+                trainer.log(own=1.0)
+                trainer.row["own"] = 1.0
+
+        for other, name in ((GradientNorm(), "grad_norm"), (Logs(), "own")):
+            trainer(callbacks=[other, EarlyStopping(name)]).fit(X, Y)
+        trainer(callbacks=[Checkpoint(tmp_path)]).fit(X, Y)  # without a validation it keeps no best
+
+    def test_schedule_of_another_optimizer(self):
+        message = "`scheduler` of Plateau must be a schedule of the trainer's optimizer, got that of another one"
+        other = ReduceLROnPlateau(optim.SGD([weft.Parameter([1.0])]))
+        with pytest.raises(ValueError, match=message):
+            trainer(callbacks=[Plateau(other, "loss")]).fit(X, Y)
+
+    VALIDATIONS = [
+        ([], "`validation_loader` must give at least one batch, got none"),
+        ((X, np.where(np.arange(40) == 39, 100_000_000, Y)), "must hold classes in [0, 2), those that the model has scores for,"),
+        ((X[:, :2], Y), "got"),
+        ([(X.astype("f"), Y), (np.full((2, 3), np.inf), Y[:2])], "`x of validation_loader[1]` must be finite, got inf in sample 0"),
+    ]  # fmt: skip
+
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize(("data", "message"), VALIDATIONS, ids=[m for _, m in VALIDATIONS])
+    def test_validations(self, data, message, device):
+        ours = trainer(device, metrics="accuracy")
+        with pytest.raises((ValueError, TypeError), match=re.escape(message)) as caught:
+            ours.fit(X, Y, validation=data)
+        assert ours.step == 0
+        if isinstance(data, tuple):
+            assert "`validation_loader`, which was tried on one batch before" in caught.value.__notes__[0]
+
+    def test_metrics_that_do_not_fit(self):
+        y = np.arange(40) % 3
+        for metric, message in (
+            (weft.training.F1(2), "`num_classes` must be at least the 3"),
+            ("r2", "must have the output's"),
+        ):
+            model = nn.Linear(3, 3)
+            ours = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()), metrics=[metric])
+            with pytest.raises(ValueError, match=message):
+                ours.fit(X, y, validation=(X, y))
+            assert ours.step == 0
+
+    def test_the_rehearsal_leaves_no_trace(self):
+        ends = []
+        for rehearsed in (True, False):
+            weft.manual_seed(3)
+            model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
+            ours = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+            x = X.astype(np.float32)
+            data = (x, Y) if rehearsed else [(x[:32], Y[:32]), (x[32:], Y[32:])]
+            ours.fit((x, Y), data, epochs=2)
+            ends.append([t.tolist() for t in model.state_dict().values()])
+        assert ends[0] == ends[1]
+
+    @pytest.mark.parametrize("device", DEVICES)
+    def test_evaluate(self, device):
+        ours = trainer(device)
+        bad, batch = arrays_with("x", np.nan), [(X.astype("f"), Y)]
+        dataset = weft.data.ArrayDataset(bad[0].astype("f"), Y)
+        for data, name in ((bad, "loader"), (DataLoader(dataset, 8), "loader"), ([*batch, bad], "loader[1]")):
+            with pytest.raises(ValueError, match=re.escape(f"`x of {name}` must be finite, got nan in sample 7")):
+                ours.evaluate(data)

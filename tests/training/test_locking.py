@@ -56,3 +56,12 @@ class TestLocking:
     def test_missing(self, tmp_path):
         with pytest.raises(FileNotFoundError):
             open_locked(tmp_path / "lock", make=False)
+
+    def test_only_regular_files(self, tmp_path):
+        """What is locked is signed: it must not be written into something else."""
+        os.mkfifo(tmp_path / "fifo")
+        (tmp_path / "file").write_bytes(b"mine")
+        (tmp_path / "link").symlink_to("file")
+        for name in ("fifo", "link"):
+            with pytest.raises(OSError):
+                open_locked(tmp_path / name)

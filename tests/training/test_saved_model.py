@@ -1,6 +1,7 @@
 """A model that was saved predicts what it predicted before, from raw inputs, with nothing but its file."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import weft
 from weft import layers as nn
 from weft.data import MinMax, PerChannel
 from weft.layers.models import LANGUAGE_MODELS, MODELS, SHAPES
-from weft.training import CheckpointError, build_model, load_model, model_state, save_checkpoint, save_model
+from weft.training import CheckpointError, SavedModel, build_model, load_model, model_state, save_checkpoint, save_model
 
 ARCHITECTURE = {"name": "mlp", "input_shape": [1, 4, 4], "num_classes": 3, "hidden": [5]}
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 1, 4, 4)).astype(np.uint8)
@@ -67,6 +68,57 @@ class TestRoundTrip:
     def test_from_a_checkpoint(self, tmp_path, model):
         save_checkpoint(tmp_path / "c", {"epoch": 3, **model_state(model, architecture=ARCHITECTURE)})
         assert load_model(tmp_path / "c").model[1].weight.tolist() == model[1].weight.tolist()
+
+
+class TestClassNames:
+    """One for each class, as far as the model tells how many it has."""
+
+    REFUSED = [
+        (("a", "b"), "must name the 3 classes of the model, got 2 names: ('a', 'b')"),
+        (tuple("abcd"), "must name the 3 classes of the model, got 4 names"),
+        ("abc", "must be a list of words, such as ['cat', 'dog'], got 'abc'"),
+        ((0, 1, 2), "must be a list of words, such as ['cat', 'dog'], got (0, 1, 2)"),
+        (("a", "b", "a"), "must be different, got 'a' twice"),
+        (None, "must be a list of words, such as ['cat', 'dog'], got None"),
+    ]
+
+    @pytest.mark.parametrize(("names", "message"), REFUSED)
+    def test_refused(self, tmp_path, model, names, message):
+        own = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Dropout(), nn.Softmax(1)))
+        for call in (
+            lambda: save_model(tmp_path / "m", model, architecture=ARCHITECTURE, class_names=names),
+            lambda: save_model(tmp_path / "m", nn.Linear(2, 3), class_names=names),
+            lambda: model_state(nn.Sequential(nn.Linear(4, 3), nn.Dropout(), nn.Softmax(1)), class_names=names),
+            lambda: SavedModel(nn.Linear(2, 3), class_names=names),
+        ):
+            with pytest.raises((TypeError, ValueError), match=re.escape(f"`class_names` {message}")):
+                call()
+        assert not list(tmp_path.iterdir())
+        save_model(tmp_path / "m", own)
+
+    def test_one_score(self):
+        assert SavedModel(nn.Linear(2, 1), class_names=("no", "yes")).predict_names(np.ones((3, 2), np.float32))
+        with pytest.raises(
+            ValueError, match="must name the 2 classes of the model, which its one score tells apart, got 1"
+        ):
+            SavedModel(nn.Linear(2, 1), class_names=("yes",))
+
+    def test_in_a_file(self, tmp_path):
+        state = model_state(nn.Linear(2, 3)) | {"class_names": ["a", "b"]}
+        save_checkpoint(tmp_path / "m", state, kind="model")
+        with pytest.raises(
+            CheckpointError, match="found that `class_names` must name the 3 classes of the model, got 2"
+        ):
+            load_model(tmp_path / "m", nn.Linear(2, 3))
+
+    def test_a_class_without_a_name(self):
+        """Where the model does not tell how many it has."""
+        for names in ((), ("a", "b")):
+            saved = SavedModel(nn.Identity(), class_names=names)
+            with pytest.raises(
+                ValueError, match=f"must name every class, got {len(names)} names and class 2; give them"
+            ):
+                saved.predict_names(np.eye(3))
 
 
 class TestErrors:
@@ -173,7 +225,7 @@ class TestLies:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"class_names": "abc"}, "`class_names` must be a list of words, got 'abc'"),
+            ({"class_names": "abc"}, r"`class_names` must be a list of words, such as \['cat', 'dog'\], got 'abc'"),
             ({"info": [1]}, r"`info` must be a dictionary, got \[1\]"),
             ({"model": [1]}, r"`model` must be a dictionary, got \[1\]"),
             ({"model": {"1.weight": 5}}, r"`model\.1\.weight` must be an array, got 5"),

@@ -12,11 +12,12 @@ from pathlib import Path
 from shlex import quote
 from typing import BinaryIO
 
+from ...data.files import expanded, writable
 from ..atomic import make_folder, reason
 from ..locking import open_locked
 from ..usage import UsageError
 
-__all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unused", "remover"]
+__all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unused", "path_of", "remover"]
 
 LOCK = ".lock"
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
@@ -119,7 +120,7 @@ def folder_of(out: str | None, source: Path | None, overwrite: bool, stack: Exit
         raise UsageError("--overwrite goes with --out")
     if out is None and source is None:
         return None
-    folder = source.parent if out is None and source is not None else Path(out or "")
+    folder = source.parent if out is None and source is not None else path_of("--out", out or "")
     goes_on = source is not None and os.path.exists(folder) and folder.samefile(source.parent)
     if overwrite and goes_on:
         raise UsageError("--overwrite is for a new run, --resume goes on with the one that is there")
@@ -152,9 +153,40 @@ def hold_unused(base: Path, stack: ExitStack) -> Path:
     raise AssertionError
 
 
+def path_of(option: str, path: str) -> Path:
+    """The path that an option names.
+
+    Parameters
+    ----------
+    option : str
+        What it is called.
+    path : str
+        Its value; ~ is the home folder.
+
+    Returns
+    -------
+    path
+        With the home folder written out.
+
+    Raises
+    ------
+    UsageError
+        If there is no such home folder.
+
+    Examples
+    --------
+    >>> path_of("--out", "runs/a").name
+    'a'
+    """
+    try:
+        return Path(expanded(path))
+    except OSError as error:
+        raise UsageError(f"{option} {path}: must be a path, got {reason(error)}") from None
+
+
 def remover(folder: Path) -> Callable[[], None]:
     """What removes the run that is there now, but for the files that have been replaced by then."""
-    old = {path: path.stat().st_ino for path in map(folder.joinpath, FILES) if path.exists()}
+    old = {path.resolve(): path.stat().st_ino for path in map(folder.joinpath, FILES) if path.exists()}
 
     def remove() -> None:
         while old:
@@ -172,10 +204,13 @@ def _has_files(folder: Path) -> bool:
 
 def _check(folder: Path, is_new: bool) -> None:
     for name in FILES:
-        if (folder / name).is_dir():
+        try:
+            writable(folder / name)
+        except OSError as error:
+            what = "a folder" if isinstance(error, IsADirectoryError) else reason(error)
             raise UsageError(
-                f"--out {folder}: `{name}` must be a file to be written, found a folder; choose another --out"
-            )
+                f"--out {folder}: `{name}` must be a file to be written, found {what}; choose another --out"
+            ) from error
     found = [name for name in (*CHECKPOINTS, MODEL) if os.path.lexists(folder / name)]
     if is_new and found:
         fix = f"go on with it (weft train --resume {quote(str(folder))}), replace it (--overwrite), or choose another folder"

@@ -10,6 +10,7 @@ from typing import Any
 from ...backend.device.devices import canonical, select
 from ...backend.device.parallel import set_num_threads
 from ...data import BytePairTokenizer, tokenizer_from_config
+from ...data.files import named
 from ...layers.models import LanguageModel, PretrainedError, load_pretrained
 from ..checkpoint import CheckpointError
 from ..saved_model import load_model
@@ -85,7 +86,7 @@ def _generate(given: dict[str, Any]) -> int:
     if "threads" in given:
         set_num_threads(given["threads"])
     device = select(given["device"]) if "device" in given else canonical(None)
-    model, tokenizer = _load(Path(given["model"]).expanduser(), given.get("tokenizer"), device)
+    model, tokenizer = _load(named(given["model"]), given.get("tokenizer"), device)
     prompt = given.get("prompt", "\n")
     try:
         tokens = tokenizer.encode(prompt).tolist()

@@ -87,10 +87,21 @@ def _summary(given: dict[str, Any]) -> int:
     try:
         model = build_model(architecture(given["model"], input_shape, given.get("classes", 10)))
         table = summary(model, input_shape)
-    except (ValueError, IndexError, MemoryError) as error:
-        raise UsageError(f"--input-shape {' '.join(map(str, input_shape))}: {error}") from error
+    except (ValueError, IndexError, MemoryError, OverflowError) as error:
+        raise UsageError(_too_much(given, error)) from error
     print(table)
     return 0
+
+
+def _too_much(given: dict[str, Any], error: Exception) -> str:
+    """What is wrong with the sizes: weft's own words are about the shape, all others about the memory."""
+    shape = f"--input-shape {' '.join(map(str, given.get('input_shape', [1, 28, 28])))}"
+    if "`input_shape`" in str(error):
+        return f"{shape}: {error}"
+    classes = f"--classes {given['classes']}" if "classes" in given else ""
+    blamed = " ".join(filter(None, (shape if "input_shape" in given or not classes else "", classes)))
+    how = str(error) if isinstance(error, MemoryError) else "no array can be as large as this model's weights"
+    return f"{blamed}: {how}; choose smaller sizes"
 
 
 def _kernels(given: dict[str, Any]) -> int:

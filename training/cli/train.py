@@ -24,7 +24,7 @@ from ..plots import bias_variance, plot_confusion, plot_history
 from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Experiment, Recipe
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import check_architecture, model_state, save_model
-from .folder import CHECKPOINTS, folder_of, hold_unused, remover
+from .folder import CHECKPOINTS, folder_of, hold_unused, path_of, remover
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]
@@ -104,6 +104,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(given: dict[str, Any]) -> int:
     with ExitStack() as stack:
+        stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
         return _run(given, stack)
 
 
@@ -159,7 +160,7 @@ def _source(resume: str | None, out: str | None) -> Path | None:
         return None
     if not resume and out is None:
         raise UsageError("--resume needs a checkpoint or a folder, or --out with the folder to go on in")
-    path = Path(resume or out or "")
+    path = path_of("--resume", resume) if resume else path_of("--out", out or "")
     if os.path.isdir(path):
         found = [path / name for name in CHECKPOINTS if is_file(path / name)]
         if not found:

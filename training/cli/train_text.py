@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ... import __version__, _signals
 from ...backend.device.parallel import num_threads, set_num_threads
 from ...layers.models import LANGUAGE_MODELS
@@ -107,6 +109,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(given: dict[str, Any]) -> int:
     with ExitStack() as stack:
+        stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
         return _run(given, stack)
 
 

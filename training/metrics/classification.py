@@ -177,6 +177,11 @@ class ConfusionMatrix(Metric):
             self.num_classes = scores.shape[1] if many else 2 if is_real_floating(of(scores)) else None
             if self.num_classes is None:
                 raise ValueError("`num_classes` must be given where outputs are classes, got None; pass num_classes=")
+        if scores.ndim == raw(target).ndim + 1 and scores.shape[1] > max(self.num_classes, 2):
+            raise ValueError(
+                f"`num_classes` must be at least the {scores.shape[1]} that outputs of shape {tuple(scores.shape)} have "
+                f"scores for, got {self.num_classes}"
+            )
         output, target = classes(output, target, self.threshold)
         xp = namespace_of(output)
         labels = xp.arange(self.num_classes, dtype=xp.int64, **_device_of(xp, output))
