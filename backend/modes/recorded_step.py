@@ -21,7 +21,7 @@ from ..device import devices
 from ..tape import autograd, sharing
 from ..tape.recording import Recording, activated
 from ..tape.tensor import Tensor, wrap
-from .arguments import mapped, numbers_in, objects_in, overlap
+from .arguments import changed, contents, mapped, numbers_in, objects_in, obstacle_in, overlap
 from .recorders import recorder_for
 from .surroundings import PLAIN, Surroundings
 
@@ -75,7 +75,7 @@ class RecordedStep:
         self.recording.finish()
         for i in self.written:
             given[i][...] = wrap(self.inputs[i].data, self.device)
-        return mapped(lambda t: self._result(t, given), self.outputs)
+        return mapped(lambda t: self._result(t, given), self.outputs, is_returned=True)
 
     def _result(self, output: Tensor, given: list[Tensor]) -> Tensor:
         """What a call returns for what the recorded one did: an argument, a tensor from outside, or a copy of what is new."""
@@ -87,12 +87,17 @@ class RecordedStep:
         return wrap(self.recording.xp.asarray(output.data, copy=True), self.device)
 
     def _run(self, args: tuple) -> Any:
+        before = contents(args)
         with activated(self.recording):
             autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
             try:
-                return self._call(args)
+                returned = self._call(args)
             finally:
                 autograd._mode.leaves = autograd.watch = None
+        if kind := changed(before):
+            self.obstacle = f"it changes what an argument (`{kind}`) holds, which a replay would not"
+        self._check_returned(returned)
+        return returned
 
     def _warm_up(self, args: tuple) -> Any:
         """The step as usual, while what it does on the host is looked at: to find that in a recording would do it once more."""
@@ -101,8 +106,8 @@ class RecordedStep:
         found = self._run(args)
         if around is not None:
             name = self._changed(around) or self.recording.changed_constant()
-            self.obstacle = name and f"it changes {name} on the host, which a replay would not"
-        self._check_numbers(found)
+            if name:
+                self.obstacle = f"it changes {name} on the host, which a replay would not"
         return found
 
     def _changed(self, around: Surroundings) -> str | None:
@@ -114,7 +119,8 @@ class RecordedStep:
                 return f"`{name}`"
         return None
 
-    def _check_numbers(self, returned: Any) -> None:
+    def _check_returned(self, returned: Any) -> None:
+        self.obstacle = obstacle_in(returned) or self.obstacle
         numbers = numbers_in(returned)
         if self.numbers not in (None, numbers):
             self.obstacle = f"it returns what the host has computed, now {numbers} and before {self.numbers}"
@@ -155,7 +161,7 @@ class RecordedStep:
             if collects:
                 gc.enable()
         self.recording.check()
-        self._check_numbers(outputs)
+        mapped(lambda t: t, outputs, is_returned=True)  # whether it can be
         if self.obstacle:
             raise RuntimeError(self.obstacle)
         self.written = [i for i, (_, data, time) in enumerate(inputs) if sharing.last_change(data) != time]

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..tape.tensor import Tensor
 
-__all__ = ["Surroundings"]
+__all__ = ["PLAIN", "Surroundings", "are_equal", "content", "is_ours"]
 
 LONGEST = 256  # of the lists and dicts that are looked into: longer ones are data
 LARGEST = 4096  # bytes of the arrays of the host that are
@@ -45,7 +45,7 @@ class _Place:
             yield -1, len(self.values), len(now)
         elif not all(map(operator.is_, now, self.values)):
             for i, (was, value) in enumerate(zip(self.values, now)):
-                if was is not _ANY and was is not value and not _are_equal(was, value):
+                if was is not _ANY and was is not value and not are_equal(was, value):
                     yield i, was, value
 
 
@@ -55,7 +55,7 @@ def _have_moved(were: tuple, are: tuple) -> bool:
     return any(places.get(id(x), i) != i and were[i] is not x for i, x in enumerate(are))
 
 
-def _are_equal(a: Any, b: Any) -> bool:
+def are_equal(a: Any, b: Any) -> bool:
     return type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b)
 
 
@@ -190,7 +190,7 @@ class Surroundings:
         cells, names = f.__closure__ or (), sorted(set(_names(f.__code__)))
         self._names.update(names)
         if cells:
-            self._look(list(f.__code__.co_freevars), lambda: tuple(map(_content, cells)), depth)
+            self._look(list(f.__code__.co_freevars), lambda: tuple(map(content, cells)), depth)
         known = [n for n in names if n in f.__globals__]
         space = f.__globals__
         if known:
@@ -200,8 +200,8 @@ class Surroundings:
         for more in (f.__kwdefaults__, vars(f)):
             if more:
                 self._enter(more, f.__name__, depth + 1)
-        for holder in [*(space[n] for n in known), *map(_content, cells)]:
-            if isinstance(holder, types.ModuleType | type) and not _is_ours(holder):
+        for holder in [*(space[n] for n in known), *map(content, cells)]:
+            if isinstance(holder, types.ModuleType | type) and not is_ours(holder):
                 self._enter_names(holder, names)
 
     def _enter_names(self, holder: Any, names: list[str]) -> None:
@@ -230,7 +230,7 @@ class Surroundings:
             return False
         if _is_module(kind) or hasattr(kind, "_read_by_steps"):
             return True
-        if any(map(_is_ours, kind.__mro__)):
+        if any(map(is_ours, kind.__mro__)):
             return False
         return self._is_own(kind) or kind is types.SimpleNamespace
 
@@ -240,7 +240,7 @@ def _top(x: Any) -> str:
     return str(x.__name__ if isinstance(x, types.ModuleType) else getattr(x, "__module__", "")).partition(".")[0]
 
 
-def _is_ours(x: Any) -> bool:
+def is_ours(x: Any) -> bool:
     return _top(x) == _OURS
 
 
@@ -273,7 +273,7 @@ def _is_module(kind: type) -> bool:
 def _described(kind: type) -> list[str]:
     """Attributes that a class describes and its objects hold: slots, and those that are another object's."""
     found = [(name, type(member)) for k in kind.__mro__ for name, member in vars(k).items() if name[:2] != "__"]
-    return [name for name, of in found if of is types.MemberDescriptorType or (_is_ours(of) and hasattr(of, "__set__"))]
+    return [name for name, of in found if of is types.MemberDescriptorType or (is_ours(of) and hasattr(of, "__set__"))]
 
 
 def _attributes(x: Any, space: dict[str, Any] | None, names: list[str]) -> tuple:
@@ -282,7 +282,7 @@ def _attributes(x: Any, space: dict[str, Any] | None, names: list[str]) -> tuple
     return tuple([space.get(n, _UNSET) for n in names])
 
 
-def _content(cell: types.CellType) -> Any:
+def content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # not set yet
