@@ -377,6 +377,7 @@ COUNTED = {
     "unique_values": lambda x: weft.unique_values(x).sum(),
     "unique_counts": lambda x: weft.unique_counts(x).counts.sum(),
     "unique_all": lambda x: weft.unique_all(x).indices.sum(),
+    "repeat": lambda x: weft.repeat(x * 3, weft.astype(x, weft.int64)).sum(),
     "unique_inverse": lambda x: weft.unique_inverse(x).inverse_indices.sum(),
 }
 
