@@ -105,8 +105,8 @@ class RecordedStep:
         self.recording.begin()
         found = self._run(args)
         if around is not None:
-            name = self._changed(around) or self.recording.changed_constant()
-            if name:
+            self._note_drawn(around)
+            if name := self._changed(around) or self.recording.changed_constant():
                 self.obstacle = f"it changes {name} on the host, which a replay would not"
         return found
 
@@ -118,6 +118,10 @@ class RecordedStep:
             if isinstance(was, PLAIN) and isinstance(now, PLAIN):
                 return f"`{name}`"
         return None
+
+    def _note_drawn(self, around: Surroundings) -> None:
+        if (name := around.drawn_from()) and not self.obstacle:
+            self.obstacle = f"it takes a value from `{name}` on the host, which a replay would not"
 
     def _check_returned(self, returned: Any) -> None:
         self.obstacle = obstacle_in(returned) or self.obstacle
@@ -160,6 +164,7 @@ class RecordedStep:
             self.recording.stop()
             if collects:
                 gc.enable()
+        self._note_drawn(around)
         self.recording.check()
         mapped(lambda t: t, outputs, is_returned=True)  # whether it can be
         if self.obstacle:

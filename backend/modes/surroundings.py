@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import array
 import functools
+import itertools
 import operator
+import random
 import sys
+import threading
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -72,6 +75,36 @@ class _Bytes:
         return (self.last,)
 
 
+def _position(x: Any) -> str | None:
+    """Where a random generator of the host or an iterator is, as text; None for all else."""
+    if (isinstance(x, random.Random) and not isinstance(x, random.SystemRandom)) or x is random:
+        return repr(x.getstate())
+    if isinstance(x, np.random.RandomState) or x is np.random:
+        return repr([part.tolist() if isinstance(part, np.ndarray) else part for part in x.get_state(legacy=True)])
+    if isinstance(x, np.random.Generator):
+        return repr(x.bit_generator.state)
+    if isinstance(x, itertools.count):
+        return repr(x)
+    if isinstance(x, Generator):
+        return repr(x.gi_frame and (x.gi_frame.f_lasti, list(filter(_is_plain, x.gi_frame.f_locals.values()))))
+    is_builtin = isinstance(x, Iterator) and type(x).__module__ == "builtins"
+    return str(operator.length_hint(x, -1)) if is_builtin else None
+
+
+def _is_plain(x: Any) -> bool:
+    return isinstance(x, PLAIN)
+
+
+class _Source:
+    """What gives another value each time that it is asked, and where it was."""
+
+    def __init__(self, name: str, x: Any):
+        self.name, self.x, self.position = name, x, _position(x)
+
+    def has_moved(self) -> bool:
+        return _position(self.x) != self.position
+
+
 class Surroundings:
     """All that `roots`, a step and what it is called with, can read by name.
 
@@ -86,6 +119,7 @@ class Surroundings:
             step = step.func
         self.packages = {_top(step)}
         self.places: list[_Place] = []
+        self.sources = [_Source("random", random), _Source("numpy.random", np.random)]
         self._seen: set[int] = set()
         self._names: set[str] = set()  # that code which the step may reach asks for
         self._objects: list[tuple[Any, str, int]] = []
@@ -121,6 +155,12 @@ class Surroundings:
                 place.values = (*place.values[:i], _ANY, *place.values[i + 1 :])
         return found
 
+    def drawn_from(self) -> str | None:
+        """The first of what gives another value each time, random numbers and iterators, from which the step has taken one."""
+        is_mine = threading.active_count() == 1 or "random" in self._names  # and no other thread's, of what all share
+        mine = (s for s in self.sources if is_mine or not isinstance(s.x, types.ModuleType))
+        return next((source.name for source in mine if source.has_moved()), None)
+
     def tensors(self) -> Iterator[Tensor]:
         """The Tensors among them."""
         for place in self.places:
@@ -151,6 +191,8 @@ class Surroundings:
         elif isinstance(x, np.ndarray | array.array | bytearray):
             if (x.size if isinstance(x, np.ndarray) else len(x)) * getattr(x, "itemsize", 1) <= LARGEST:
                 self.places.append(_Place([name], _Bytes(x)))
+        elif _position(x) is not None:
+            self.sources.append(_Source(name, x))
         elif self._has_attributes(x):
             if _is_module(type(x)):
                 self.packages.add(_top(type(x)))

@@ -4,6 +4,9 @@ import collections
 import dataclasses
 import functools
 import gc
+import itertools
+import random
+import threading
 import types
 from collections import deque
 from unittest.mock import Mock
@@ -609,6 +612,82 @@ class Names(collections.OrderedDict):
 class Plain:
     def __init__(self, loss):
         self.loss = loss
+
+
+class Noisy(nn.Module):
+    """Adds a number that the host draws."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.source = source
+
+    def forward(self, x):
+        source = self.source
+        return x + (source.random() if hasattr(source, "random") else next(source))
+
+
+def count_up():
+    n = 0.0
+    while True:
+        yield n
+        n += 1
+
+
+SOURCES = {
+    "default_rng": lambda: np.random.default_rng(0),
+    "RandomState": lambda: np.random.RandomState(0),
+    "Random": lambda: random.Random(0),
+    "count": itertools.count,
+    "iterator": lambda: iter([0.5, 1.5, 2.5, 3.5, 4.5, 5.5]),
+    "generator": count_up,
+}
+
+
+class TestRandomNumbersOfTheHost:
+    @pytest.mark.parametrize("kind", SOURCES)
+    def test_of_an_attribute(self, kind, accelerator):
+        x, model = weft.ones(2, device=accelerator), Noisy(SOURCES[kind]())
+        expected = [model(x).sum().item() for _ in range(6)]
+        model.source = SOURCES[kind]()
+        run = weft.capture(lambda x: model(x).sum())
+        with pytest.warns(RuntimeWarning, match="it takes a value from `(model.)?source` on the host"):
+            assert [run(x).item() for _ in range(6)] == expected
+
+    @pytest.mark.parametrize("warmup", [1, 2])
+    @pytest.mark.parametrize("draw", [lambda: random.random(), lambda: np.random.rand()])  # noqa: NPY002
+    def test_that_all_share(self, draw, warmup, accelerator):
+        def lived(step):
+            random.seed(3), np.random.seed(3)  # noqa: NPY002
+            return [step(weft.ones(1, device=accelerator)).item() for _ in range(6)]
+
+        def step(x):
+            return x * draw()
+
+        with pytest.warns(RuntimeWarning, match="it takes a value from `(numpy.)?random` on the host"):
+            assert lived(weft.capture(step, warmup=warmup)) == lived(step)
+
+    def test_that_another_thread_draws(self, accelerator):
+        ends, turns = threading.Event(), [threading.Event(), threading.Event()]
+
+        def work():
+            while turns[0].wait(10) and not ends.is_set():
+                np.random.rand()  # noqa: NPY002
+                turns[0].clear(), turns[1].set()
+
+        def meanwhile():
+            turns[1].clear(), turns[0].set()
+            assert turns[1].wait(10)
+
+        def step(x):
+            meanwhile()
+            return x * 2
+
+        (thread := threading.Thread(target=work)).start()
+        try:
+            run = weft.capture(step, strict=True)
+            assert [run(weft.ones(1, device=accelerator)).item() for _ in range(4)] == [2.0] * 4
+        finally:
+            ends.set(), turns[0].set(), thread.join()
 
 
 class Pair(collections.namedtuple("Pair", "loss")):
