@@ -156,12 +156,16 @@ class RecordedStep:
         for t in around.tensors():
             self.recording.note_tensor(t)
         self.recording.start()
+        self.recording.owns = lambda data: (
+            self.recorder.owns(data) or any(sharing.shares(data, was) for _, was, _ in inputs)
+        )
         collects = gc.isenabled()
         gc.disable()  # what it frees might belong to the graph
         try:
             graph, outputs = self.recorder.record(lambda: self._run(copies))
         finally:
             self.recording.stop()
+            self.recording.owns = None
             if collects:
                 gc.enable()
         self._note_drawn(around)

@@ -15,7 +15,7 @@ import sys
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,13 @@ LONGEST = 256  # of the lists and dicts that are looked into: longer ones are da
 LARGEST = 4096  # bytes of the arrays of the host that are
 DEEPEST = 8
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
+CONTAINERS = {
+    "SimpleNamespace",
+    "Namespace",
+    "UserDict",
+    "UserList",
+    "ChainMap",
+}  # of Python's library, with attributes
 _OURS = __name__.partition(".")[0]
 _ANY: Any = object()  # stands for what the step changes itself
 _UNSET: Any = object()
@@ -85,14 +92,11 @@ def _position(x: Any) -> str | None:
         return repr(x.bit_generator.state)
     if isinstance(x, itertools.count):
         return repr(x)
-    if isinstance(x, Generator):
-        return repr(x.gi_frame and (x.gi_frame.f_lasti, list(filter(_is_plain, x.gi_frame.f_locals.values()))))
+    if isinstance(x, types.GeneratorType):
+        frame = x.gi_frame
+        return repr(frame and (frame.f_lasti, [v for v in frame.f_locals.values() if isinstance(v, PLAIN)]))
     is_builtin = isinstance(x, Iterator) and type(x).__module__ == "builtins"
     return str(operator.length_hint(x, -1)) if is_builtin else None
-
-
-def _is_plain(x: Any) -> bool:
-    return isinstance(x, PLAIN)
 
 
 class _Source:
@@ -185,7 +189,7 @@ class Surroundings:
         elif isinstance(x, list | tuple | deque | set | frozenset):
             if len(x) <= LONGEST:
                 self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth, name)
-        elif isinstance(x, dict):
+        elif isinstance(x, dict | types.MappingProxyType):
             if len(x) <= LONGEST:
                 self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth, name)
         elif isinstance(x, np.ndarray | array.array | bytearray):
@@ -202,9 +206,12 @@ class Surroundings:
     def _enter_object(self, x: Any, name: str, depth: int) -> None:
         """Attributes and methods that are asked for: a loop around the step may count in others. Of Modules, all."""
         kind, values = type(x), getattr(x, "__dict__", {})
+        if isinstance(x, types.ModuleType):
+            self._enter_names(x, sorted(self._names))
+            return
         told = getattr(kind, "_read_by_steps", ())
         prefix = f"{name}." if name and not told else ""
-        is_whole = kind is types.SimpleNamespace or _is_module(kind)
+        is_whole = _is_container(kind) or _is_module(kind)
         if is_whole and (id(x), "") not in self._done:
             self._done.add((id(x), ""))
             self._look([prefix + key for key in values], lambda: tuple(values.values()), depth)
@@ -269,12 +276,12 @@ class Surroundings:
     def _has_attributes(self, x: Any) -> bool:
         kind = type(x)
         if isinstance(x, type | types.ModuleType):
-            return False
+            return isinstance(x, types.ModuleType) and self._is_own(x)
         if _is_module(kind) or hasattr(kind, "_read_by_steps"):
             return True
         if any(map(is_ours, kind.__mro__)):
             return False
-        return self._is_own(kind) or kind is types.SimpleNamespace
+        return self._is_own(kind) or _is_container(kind)
 
 
 def _top(x: Any) -> str:
@@ -310,6 +317,10 @@ def _function(x: Any) -> Any:
 
 def _is_module(kind: type) -> bool:
     return hasattr(kind, "named_modules")
+
+
+def _is_container(kind: type) -> bool:
+    return any(k.__name__ in CONTAINERS and k.__module__ in ("argparse", "collections", "types") for k in kind.__mro__)
 
 
 def _described(kind: type) -> list[str]:

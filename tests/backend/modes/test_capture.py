@@ -1,5 +1,6 @@
 """Steps captured in the emulator and on a GPU: the same bits as steps that are run one by one, or a reason why not."""
 
+import argparse
 import collections
 import dataclasses
 import functools
@@ -612,6 +613,54 @@ class Names(collections.OrderedDict):
 class Plain:
     def __init__(self, loss):
         self.loss = loss
+
+
+class Unseen:
+    """An object that nobody looks into: of a class that was installed."""
+
+    __module__ = "numpy.elsewhere"
+
+
+class Settings(nn.Module):
+    """Scales by what its settings say."""
+
+    def __init__(self, settings):
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, x):
+        return x * self.settings.SCALE
+
+
+class TestWhatContainersHold:
+    @pytest.mark.parametrize("settings", [argparse.Namespace, lambda: types.ModuleType("settings_of_mine")])
+    @pytest.mark.parametrize("is_tensor", [False, True])
+    def test_is_looked_at(self, settings, is_tensor, accelerator):
+        model = Settings(settings())
+        run = weft.capture(model, strict=True)
+        found = []
+        for i in range(12):
+            if not i % 5:
+                model.settings.SCALE = weft.full((1,), i, device=accelerator) if is_tensor else float(i)
+            found.append(run(weft.ones(1, device=accelerator)).item())
+        assert found == [0.0] * 5 + [5.0] * 5 + [10.0] * 2
+
+    @pytest.mark.parametrize("is_view", [False, True])
+    def test_is_kept(self, is_view, accelerator):
+        unseen = Unseen()
+
+        def step(x):
+            return x + (unseen.t.detach() if is_view else unseen.t)
+
+        run, x = weft.capture(step, strict=True), weft.ones(1, device=accelerator)
+        for i in range(5):
+            if i < 3:
+                unseen.t = weft.full((1,), float(i), device=accelerator)
+            found = run(x).item()
+        del unseen.t
+        junk = [weft.full((1,), 1e6, device=accelerator) for _ in range(8)]
+        assert found == run(x).item() == 3.0
+        del junk
 
 
 class Noisy(nn.Module):
