@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import devices
 from ..tape import sharing
 from ..tape.tensor import Tensor
 from .surroundings import PLAIN, are_equal, content, is_ours
@@ -77,7 +78,7 @@ def _lasts(x: Any) -> bool:
 
 def _parts(x: Any) -> list[Any]:
     """What can be reached from x in one step."""
-    if isinstance(x, (*PLAIN, Tensor, np.ndarray, np.generic)) or _lasts(x):
+    if isinstance(x, (*PLAIN, Tensor)) or devices.is_array(x) or _lasts(x):
         return []
     found: list[Any] = []
     if isinstance(x, Mapping):
@@ -119,8 +120,8 @@ def obstacle_in(returned: Any) -> str | None:
         kind = f"`{type(x).__name__}`"
         if isinstance(x, Iterator):
             return f"it returns an iterator ({kind}), which a replay would not begin again; return a list"
-        is_on_device = hasattr(type(x), "__cuda_array_interface__") and not isinstance(x, Tensor)
-        if is_on_device or (isinstance(x, np.ndarray) and (type(x) is not np.ndarray or x.dtype == object)):
+        is_array = not isinstance(x, (*PLAIN, Tensor, np.generic)) and devices.is_array(x)
+        if is_array and (type(x) is not np.ndarray or x.dtype == object):
             return f"it returns an array ({kind}) of memory that a replay would write over; return a Tensor"
         parts = [] if isinstance(x, tuple) or _is_rebuilt(x, True) else _parts(x)
         if any(isinstance(part, Tensor) for part in parts):
@@ -163,8 +164,9 @@ def overlap(tensors: list[Tensor]) -> bool:
 
 def numbers_in(x: Any) -> list[str]:
     """The numbers in what a step returns, as text: those of a computation are in Tensors."""
-    kinds = (*PLAIN, np.generic, np.ndarray)
-    return [repr(value) for value in _leaves(x, set()) if isinstance(value, kinds) and value is not None]
+    kinds = (*PLAIN, np.generic)
+    leaves = [v for v in _leaves(x, set()) if isinstance(v, kinds) or type(v) is np.ndarray]
+    return [repr(v) for v in leaves if v is not None]
 
 
 def _leaves(x: Any, within: set[int]) -> Iterator[Any]:

@@ -124,10 +124,12 @@ class RecordedStep:
             self.obstacle = f"it takes a value from `{name}` on the host, which a replay would not"
 
     def _check_returned(self, returned: Any) -> None:
-        self.obstacle = obstacle_in(returned) or self.obstacle
         numbers = numbers_in(returned)
         if self.numbers not in (None, numbers):
-            self.obstacle = f"it returns what the host has computed, now {numbers} and before {self.numbers}"
+            self.obstacle = (
+                f"it returns what the host has computed, now {numbers!s:.200} and before {self.numbers!s:.200}"
+            )
+        self.obstacle = obstacle_in(returned) or self.obstacle
         self.numbers = numbers
 
     def _record(self, args: tuple, given: list[Tensor]) -> bool:
