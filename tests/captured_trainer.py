@@ -1,5 +1,6 @@
 """Models around which a Trainer captures its step, and what a callback may change of what they read on the host."""
 
+import argparse
 import functools
 import types
 import warnings
@@ -26,6 +27,7 @@ class Custom(nn.Module):
         super().__init__()
         self.scale, self.table, self.numbers, self.pair = 1.0, {"s": 1.0}, [1.0], (1.0,)
         self.f, self.t, self.space, self.count = weft.tanh, weft.ones(2), types.SimpleNamespace(a=1.0), 0
+        self.args = argparse.Namespace(s=1.0)
         self.body = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
         for _ in range(10):
             self.body = nn.Sequential(self.body)
@@ -39,7 +41,7 @@ class Custom(nn.Module):
 
     def forward(self, x):
         y = self.body(x) * self.scale * self.table["s"] * self.numbers[0] * self.pair[0]
-        return self.f(y * self.t * self.space.a * FACTOR[0] + SHIFT)
+        return self.f(y * self.t * self.space.a * self.args.s * FACTOR[0] + SHIFT)
 
 
 class Counts(Custom):
@@ -90,6 +92,7 @@ CHANGES = {
     "tensor": lambda t: setattr(t.model, "t", weft.full((2,), 3.0, device=t.device)),
     "tensor in place": lambda t: t.model.t.fill_(3.0),
     "namespace": lambda t: setattr(t.model.space, "a", 3.0),
+    "settings": lambda t: setattr(t.model.args, "s", 3.0),
     "global list": lambda t: FACTOR.__setitem__(0, 3.0),
     "global": lambda t: globals().update(SHIFT=3.0),
     "loss": lambda t: setattr(t.loss, "weight", 3.0),

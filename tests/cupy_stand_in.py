@@ -208,6 +208,9 @@ def index(key: Any) -> Any:
     return key
 
 
+REPEATING = (np.repeat, np.ndarray.repeat)  # by counts on the device, whose sum is the size of the result
+
+
 def count_on_host() -> None:
     """Wait, as CuPy does to know the size of a result."""
     get_current_stream().refuse_in_capture("D2H transfers")
@@ -217,6 +220,8 @@ def count_on_host() -> None:
 def call(function: Any, args: tuple, options: dict | None = None, *, out: Any = None, in_place: Any = None) -> Any:
     """A function of NumPy on memory of the device; its results lie there, too."""
     options = dict(options or {})
+    if function in REPEATING and arrays((*args[1:], *options.values()), ndarray):
+        count_on_host()
     out = options.pop("out", out)
     given = arrays((args, tuple(options.values())), ndarray)
     reads = [chunk for a in given for chunk in a.chunks()]

@@ -66,12 +66,17 @@ class capture:
     Gradients are left as the step leaves them, so that `zero_grad()` and `optimizer.step()` may stand outside; arguments
     that it changes in place are changed; `load_state_dict` of model, optimizer and scaler takes effect.
 
-    A step cannot be captured that changes a number on the host (a counter, a schedule), puts something into a list, set or
-    dict, returns a number that differs from call to call, computes on another device with what it did not make, makes what
-    is as long as it computes (a mask as an index, `nonzero`), steps an optimizer twice, or gives other memory to a tensor
-    from outside. One whose numbers on the host are others at nearly every call is recorded again and again, until a
-    RuntimeWarning says so. What cannot be seen: values from `random`, clocks and files, what is in lists and dicts of more
-    than 256 entries and in arrays of the host of more than 4096 bytes, and writing to `Tensor.data` of an argument.
+    Calls return what the step returns, with Tensors in new memory: tuples, lists, dicts, deques, data classes and namespaces
+    of its kind. A step that returns Tensors in other objects, or an iterator, cannot be captured.
+
+    Nor can one that changes a number on the host (a counter, a schedule), puts something into a list, set or dict or into
+    what an argument holds, sets `requires_grad` of an argument, draws random numbers of the host or takes the next of an
+    iterator, returns a number that differs from call to call, computes on another device with what it did not make, makes
+    what is as long as it computes (a mask as an index, `nonzero`), steps an optimizer twice, or gives other memory to a
+    tensor from outside. One whose numbers on the host are others at nearly every call is recorded again and again, until a
+    RuntimeWarning says so. What cannot be seen: values from clocks and files, random numbers that an installed package draws
+    while other threads run, what is in lists and dicts of more than 256 entries and in arrays of the host of more than 4096
+    bytes, and writing to `Tensor.data` of an argument.
 
     Results are off the tape. Arguments that require grad or lie on several devices, and calls inside `weft.grad` or another
     captured step, are run as usual.

@@ -21,7 +21,7 @@ from ..device import devices
 from ..tape import autograd, sharing
 from ..tape.recording import Recording, activated
 from ..tape.tensor import Tensor, wrap
-from .arguments import mapped, numbers_in, objects_in, overlap
+from .arguments import changed, contents, mapped, numbers_in, objects_in, obstacle_in, overlap
 from .recorders import recorder_for
 from .surroundings import PLAIN, Surroundings
 
@@ -75,7 +75,7 @@ class RecordedStep:
         self.recording.finish()
         for i in self.written:
             given[i][...] = wrap(self.inputs[i].data, self.device)
-        return mapped(lambda t: self._result(t, given), self.outputs)
+        return mapped(lambda t: self._result(t, given), self.outputs, is_returned=True)
 
     def _result(self, output: Tensor, given: list[Tensor]) -> Tensor:
         """What a call returns for what the recorded one did: an argument, a tensor from outside, or a copy of what is new."""
@@ -87,12 +87,17 @@ class RecordedStep:
         return wrap(self.recording.xp.asarray(output.data, copy=True), self.device)
 
     def _run(self, args: tuple) -> Any:
+        before = contents(args)
         with activated(self.recording):
             autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
             try:
-                return self._call(args)
+                returned = self._call(args)
             finally:
                 autograd._mode.leaves = autograd.watch = None
+        if kind := changed(before):
+            self.obstacle = f"it changes what an argument (`{kind}`) holds, which a replay would not"
+        self._check_returned(returned)
+        return returned
 
     def _warm_up(self, args: tuple) -> Any:
         """The step as usual, while what it does on the host is looked at: to find that in a recording would do it once more."""
@@ -100,9 +105,9 @@ class RecordedStep:
         self.recording.begin()
         found = self._run(args)
         if around is not None:
-            name = self._changed(around) or self.recording.changed_constant()
-            self.obstacle = name and f"it changes {name} on the host, which a replay would not"
-        self._check_numbers(found)
+            self._note_drawn(around)
+            if name := self._changed(around) or self.recording.changed_constant():
+                self.obstacle = f"it changes {name} on the host, which a replay would not"
         return found
 
     def _changed(self, around: Surroundings) -> str | None:
@@ -114,10 +119,17 @@ class RecordedStep:
                 return f"`{name}`"
         return None
 
-    def _check_numbers(self, returned: Any) -> None:
+    def _note_drawn(self, around: Surroundings) -> None:
+        if (name := around.drawn_from()) and not self.obstacle:
+            self.obstacle = f"it takes a value from `{name}` on the host, which a replay would not"
+
+    def _check_returned(self, returned: Any) -> None:
         numbers = numbers_in(returned)
         if self.numbers not in (None, numbers):
-            self.obstacle = f"it returns what the host has computed, now {numbers} and before {self.numbers}"
+            self.obstacle = (
+                f"it returns what the host has computed, now {numbers!s:.200} and before {self.numbers!s:.200}"
+            )
+        self.obstacle = obstacle_in(returned) or self.obstacle
         self.numbers = numbers
 
     def _record(self, args: tuple, given: list[Tensor]) -> bool:
@@ -146,16 +158,21 @@ class RecordedStep:
         for t in around.tensors():
             self.recording.note_tensor(t)
         self.recording.start()
+        self.recording.owns = lambda data: (
+            self.recorder.owns(data) or any(sharing.shares(data, was) for _, was, _ in inputs)
+        )
         collects = gc.isenabled()
         gc.disable()  # what it frees might belong to the graph
         try:
             graph, outputs = self.recorder.record(lambda: self._run(copies))
         finally:
             self.recording.stop()
+            self.recording.owns = None
             if collects:
                 gc.enable()
+        self._note_drawn(around)
         self.recording.check()
-        self._check_numbers(outputs)
+        mapped(lambda t: t, outputs, is_returned=True)  # whether it can be
         if self.obstacle:
             raise RuntimeError(self.obstacle)
         self.written = [i for i, (_, data, time) in enumerate(inputs) if sharing.last_change(data) != time]

@@ -12,7 +12,7 @@ __all__ = ["recorder_for"]
 
 
 def recorder_for(device: str) -> Any:
-    """What has `record(step)`, which gives a graph and what the step returned, and `launch(graph)`."""
+    """What has `record(step)`, which gives a graph and what the step returned, `launch(graph)` and, meanwhile, `owns(data)`."""
     return _Emulated() if devices.kind(device) == "emulator" else _Cuda()
 
 
@@ -25,6 +25,12 @@ class _Emulated:
         with emulator.capture() as graph:
             outputs = step()
         return graph, outputs
+
+    def owns(self, data: Any) -> bool:
+        from ...kernels import emulator
+
+        graph = emulator.current()
+        return graph is None or graph.has_made(data)
 
     def launch(self, graph: Any) -> None:
         graph.launch()
@@ -67,6 +73,10 @@ class _Cuda:
                     self.stream.end_capture()
                 raise
             return self.stream.end_capture(), outputs
+
+    def owns(self, data: Any) -> bool:
+        at = data.data.ptr
+        return any(piece.ptr <= at < piece.ptr + piece.size for piece in self._held)
 
     def launch(self, graph: Any) -> None:
         graph.launch()

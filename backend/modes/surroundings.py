@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import array
 import functools
+import itertools
 import operator
+import random
 import sys
+import threading
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,12 +22,19 @@ import numpy as np
 
 from ..tape.tensor import Tensor
 
-__all__ = ["Surroundings"]
+__all__ = ["PLAIN", "Surroundings", "are_equal", "content", "is_ours"]
 
 LONGEST = 256  # of the lists and dicts that are looked into: longer ones are data
 LARGEST = 4096  # bytes of the arrays of the host that are
 DEEPEST = 8
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
+CONTAINERS = {
+    "SimpleNamespace",
+    "Namespace",
+    "UserDict",
+    "UserList",
+    "ChainMap",
+}  # of Python's library, with attributes
 _OURS = __name__.partition(".")[0]
 _ANY: Any = object()  # stands for what the step changes itself
 _UNSET: Any = object()
@@ -45,7 +55,7 @@ class _Place:
             yield -1, len(self.values), len(now)
         elif not all(map(operator.is_, now, self.values)):
             for i, (was, value) in enumerate(zip(self.values, now)):
-                if was is not _ANY and was is not value and not _are_equal(was, value):
+                if was is not _ANY and was is not value and not are_equal(was, value):
                     yield i, was, value
 
 
@@ -55,7 +65,7 @@ def _have_moved(were: tuple, are: tuple) -> bool:
     return any(places.get(id(x), i) != i and were[i] is not x for i, x in enumerate(are))
 
 
-def _are_equal(a: Any, b: Any) -> bool:
+def are_equal(a: Any, b: Any) -> bool:
     return type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b)
 
 
@@ -72,6 +82,33 @@ class _Bytes:
         return (self.last,)
 
 
+def _position(x: Any) -> str | None:
+    """Where a random generator of the host or an iterator is, as text; None for all else."""
+    if (isinstance(x, random.Random) and not isinstance(x, random.SystemRandom)) or x is random:
+        return repr(x.getstate())
+    if isinstance(x, np.random.RandomState) or x is np.random:
+        return repr([part.tolist() if isinstance(part, np.ndarray) else part for part in x.get_state(legacy=True)])
+    if isinstance(x, np.random.Generator):
+        return repr(x.bit_generator.state)
+    if isinstance(x, itertools.count):
+        return repr(x)
+    if isinstance(x, types.GeneratorType):
+        frame = x.gi_frame
+        return repr(frame and (frame.f_lasti, [v for v in frame.f_locals.values() if isinstance(v, PLAIN)]))
+    is_builtin = isinstance(x, Iterator) and type(x).__module__ == "builtins"
+    return str(operator.length_hint(x, -1)) if is_builtin else None
+
+
+class _Source:
+    """What gives another value each time that it is asked, and where it was."""
+
+    def __init__(self, name: str, x: Any):
+        self.name, self.x, self.position = name, x, _position(x)
+
+    def has_moved(self) -> bool:
+        return _position(self.x) != self.position
+
+
 class Surroundings:
     """All that `roots`, a step and what it is called with, can read by name.
 
@@ -86,6 +123,7 @@ class Surroundings:
             step = step.func
         self.packages = {_top(step)}
         self.places: list[_Place] = []
+        self.sources = [_Source("random", random), _Source("numpy.random", np.random)]
         self._seen: set[int] = set()
         self._names: set[str] = set()  # that code which the step may reach asks for
         self._objects: list[tuple[Any, str, int]] = []
@@ -121,6 +159,12 @@ class Surroundings:
                 place.values = (*place.values[:i], _ANY, *place.values[i + 1 :])
         return found
 
+    def drawn_from(self) -> str | None:
+        """The first of what gives another value each time, random numbers and iterators, from which the step has taken one."""
+        is_mine = threading.active_count() == 1 or "random" in self._names  # and no other thread's, of what all share
+        mine = (s for s in self.sources if is_mine or not isinstance(s.x, types.ModuleType))
+        return next((source.name for source in mine if source.has_moved()), None)
+
     def tensors(self) -> Iterator[Tensor]:
         """The Tensors among them."""
         for place in self.places:
@@ -145,12 +189,14 @@ class Surroundings:
         elif isinstance(x, list | tuple | deque | set | frozenset):
             if len(x) <= LONGEST:
                 self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth, name)
-        elif isinstance(x, dict):
+        elif isinstance(x, dict | types.MappingProxyType):
             if len(x) <= LONGEST:
                 self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth, name)
         elif isinstance(x, np.ndarray | array.array | bytearray):
             if (x.size if isinstance(x, np.ndarray) else len(x)) * getattr(x, "itemsize", 1) <= LARGEST:
                 self.places.append(_Place([name], _Bytes(x)))
+        elif _position(x) is not None:
+            self.sources.append(_Source(name, x))
         elif self._has_attributes(x):
             if _is_module(type(x)):
                 self.packages.add(_top(type(x)))
@@ -160,9 +206,12 @@ class Surroundings:
     def _enter_object(self, x: Any, name: str, depth: int) -> None:
         """Attributes and methods that are asked for: a loop around the step may count in others. Of Modules, all."""
         kind, values = type(x), getattr(x, "__dict__", {})
+        if isinstance(x, types.ModuleType):
+            self._enter_names(x, sorted(self._names))
+            return
         told = getattr(kind, "_read_by_steps", ())
         prefix = f"{name}." if name and not told else ""
-        is_whole = kind is types.SimpleNamespace or _is_module(kind)
+        is_whole = _is_container(kind) or _is_module(kind)
         if is_whole and (id(x), "") not in self._done:
             self._done.add((id(x), ""))
             self._look([prefix + key for key in values], lambda: tuple(values.values()), depth)
@@ -190,7 +239,7 @@ class Surroundings:
         cells, names = f.__closure__ or (), sorted(set(_names(f.__code__)))
         self._names.update(names)
         if cells:
-            self._look(list(f.__code__.co_freevars), lambda: tuple(map(_content, cells)), depth)
+            self._look(list(f.__code__.co_freevars), lambda: tuple(map(content, cells)), depth)
         known = [n for n in names if n in f.__globals__]
         space = f.__globals__
         if known:
@@ -200,8 +249,8 @@ class Surroundings:
         for more in (f.__kwdefaults__, vars(f)):
             if more:
                 self._enter(more, f.__name__, depth + 1)
-        for holder in [*(space[n] for n in known), *map(_content, cells)]:
-            if isinstance(holder, types.ModuleType | type) and not _is_ours(holder):
+        for holder in [*(space[n] for n in known), *map(content, cells)]:
+            if isinstance(holder, types.ModuleType | type) and not is_ours(holder):
                 self._enter_names(holder, names)
 
     def _enter_names(self, holder: Any, names: list[str]) -> None:
@@ -227,12 +276,12 @@ class Surroundings:
     def _has_attributes(self, x: Any) -> bool:
         kind = type(x)
         if isinstance(x, type | types.ModuleType):
-            return False
+            return isinstance(x, types.ModuleType) and self._is_own(x)
         if _is_module(kind) or hasattr(kind, "_read_by_steps"):
             return True
-        if any(map(_is_ours, kind.__mro__)):
+        if any(map(is_ours, kind.__mro__)):
             return False
-        return self._is_own(kind) or kind is types.SimpleNamespace
+        return self._is_own(kind) or _is_container(kind)
 
 
 def _top(x: Any) -> str:
@@ -240,7 +289,7 @@ def _top(x: Any) -> str:
     return str(x.__name__ if isinstance(x, types.ModuleType) else getattr(x, "__module__", "")).partition(".")[0]
 
 
-def _is_ours(x: Any) -> bool:
+def is_ours(x: Any) -> bool:
     return _top(x) == _OURS
 
 
@@ -270,10 +319,14 @@ def _is_module(kind: type) -> bool:
     return hasattr(kind, "named_modules")
 
 
+def _is_container(kind: type) -> bool:
+    return any(k.__name__ in CONTAINERS and k.__module__ in ("argparse", "collections", "types") for k in kind.__mro__)
+
+
 def _described(kind: type) -> list[str]:
     """Attributes that a class describes and its objects hold: slots, and those that are another object's."""
     found = [(name, type(member)) for k in kind.__mro__ for name, member in vars(k).items() if name[:2] != "__"]
-    return [name for name, of in found if of is types.MemberDescriptorType or (_is_ours(of) and hasattr(of, "__set__"))]
+    return [name for name, of in found if of is types.MemberDescriptorType or (is_ours(of) and hasattr(of, "__set__"))]
 
 
 def _attributes(x: Any, space: dict[str, Any] | None, names: list[str]) -> tuple:
@@ -282,7 +335,7 @@ def _attributes(x: Any, space: dict[str, Any] | None, names: list[str]) -> tuple
     return tuple([space.get(n, _UNSET) for n in names])
 
 
-def _content(cell: types.CellType) -> Any:
+def content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # not set yet

@@ -103,6 +103,8 @@ class Recording:
         self.leaves: dict[int, _Leaf] = {}  # whose gradient the step uses, by identity
         self.seen: dict[int, weakref.ref] = {}  # the tensors that operations read while the step was warmed up
         self.read: dict[int, tuple[Tensor, Any, bool]] = {}  # those from outside the step: memory, requires_grad
+        self.kept: list[Any] = []  # other memory from outside
+        self.owns: Callable[[Any], bool] | None = None  # while recording: whether memory lives as long as the graph
         self.conditions: list[tuple[Callable[[], Any], Any]] = []
         self.optimizers: list[Any] = []
         self.obstacles: list[Callable[[], str | None]] = []
@@ -163,6 +165,8 @@ class Recording:
                     f"it computes on {x.device} with a tensor of shape {x.shape}, which a replay would not"
                 )
             self.keep(x)
+        elif x.device == self.device and id(x) not in self.read and self.owns and not self.owns(x.data):
+            self.kept.append(x.data)  # found where nobody looks, or a view that the step makes
 
     def has_read(self, x: Tensor) -> bool:
         """Whether the step, warming up, has read a tensor."""

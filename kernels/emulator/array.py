@@ -117,6 +117,7 @@ for _name in ("fill", "partition", "put", "sort"):
 # The sizes of their results are known when they have been computed.
 _COUNTING = {getattr(np, name) for name in ("argwhere", "compress", "extract", "flatnonzero", "nonzero", "unique", "unique_all",
              "unique_counts", "unique_inverse", "unique_values")} | {np.ndarray.nonzero}  # fmt: skip
+_REPEATING = {np.repeat, np.ndarray.repeat}  # so are theirs, by counts on the device
 _IN_PLACE = {np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.place, np.putmask}
 
 
@@ -141,7 +142,7 @@ def _index(key: Any) -> Any:
 def _call(function: Any, args: tuple, options: dict | None = None, *, in_place: bool = False) -> Any:
     """function(*args, **options) of NumPy, on memory of the device."""
     options = options or {}
-    if function in _COUNTING:
+    if function in _COUNTING or (function in _REPEATING and _has_counts(*args, **options)):
         _wait(function.__name__)
     raw_args, raw_options = _raw(args), _raw(options)
     given = options.get("out")  # an array, or of a ufunc a tuple with one or with None
@@ -152,6 +153,10 @@ def _call(function: Any, args: tuple, options: dict | None = None, *, in_place: 
     with np.errstate(all="ignore"):  # a GPU computes infinities and NaN without a word
         result = function(*raw_args, **raw_options)
     return _as_arrays(result, Array) if given is None else given
+
+
+def _has_counts(x: Any, repeats: Any, *args: Any, **options: Any) -> bool:
+    return isinstance(repeats, Array)
 
 
 def _record(graph: Graph, function: Any, args: tuple, options: dict, given: Any, in_place: bool) -> Any:

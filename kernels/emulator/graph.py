@@ -47,6 +47,11 @@ class Graph:
         owner = _owner(array)
         self._own[id(owner)] = owner
 
+    def has_made(self, array: np.ndarray) -> bool:
+        """Whether an array was made during the capture."""
+        owner = _owner(array)
+        return self._own.get(id(owner)) is owner
+
     def add(self, function: Callable, *args: Any) -> None:
         """Have function(*args) done in each launch."""
         args = mapped(self._at_its_address, args)
@@ -70,7 +75,7 @@ class Graph:
     def _at_its_address(self, array: np.ndarray) -> np.ndarray:
         """The same view, which does not keep its memory alive unless that is the graph's own."""
         owner = _owner(array)
-        if not owner.nbytes or self._own.get(id(owner)) is owner:
+        if not owner.nbytes or self.has_made(array):
             return array
         known = self._others.get(id(owner))
         if known is None or known[0]() is not owner:

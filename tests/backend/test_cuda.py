@@ -4,6 +4,7 @@ import copy
 import gc
 import inspect
 import re
+import types
 import weakref
 
 import numpy as np
@@ -281,6 +282,25 @@ class TestCapture:
         with pytest.raises(machine.Race), side:  # as of any other work: who changes streams has them wait
             run(x)
 
+    def test_what_is_returned_is_made_anew(self, cupy):
+        run = weft.capture(lambda x: types.SimpleNamespace(y=[x * 2]), strict=True)
+        found = [run(weft.full((2,), float(i), device="cuda")) for i in range(6)]
+        assert [space.y[0].tolist() for space in found] == [[2.0 * i] * 2 for i in range(6)]
+
+    def test_what_is_read_of_views_is_kept(self, cupy):
+        held = types.ModuleType("weft.elsewhere")  # where nobody looks
+        run, x = weft.capture(lambda x: x + held.t.detach(), strict=True), weft.ones(1, device="cuda")
+        for i in range(5):
+            if i < 3:
+                held.t = weft.full((1,), float(i), device="cuda")
+            found = run(x).item()
+        (step,) = run._steps.values()
+        assert len(step.recording.kept) == 1
+        del held.t
+        junk = [weft.full((1,), 1e6, device="cuda") for _ in range(8)]
+        assert found == run(x).item() == 3.0
+        del junk
+
     @pytest.mark.parametrize(
         ("step", "reason"),
         [
@@ -291,6 +311,8 @@ class TestCapture:
                 "the current stream is capturing, so H2D",
             ),
             (lambda x: x[x > 0] * 3, "the current stream is capturing"),
+            (lambda x: weft.repeat(x, weft.astype(x, weft.int64)), "the current stream is capturing"),
+            (lambda x: (x * 2).data, "it returns an array .`ndarray`."),
             (lambda x: weft.synchronize("cuda") or x * 3, "cudaErrorStreamCaptureUnsupported"),
         ],
     )

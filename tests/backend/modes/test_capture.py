@@ -1,9 +1,13 @@
 """Steps captured in the emulator and on a GPU: the same bits as steps that are run one by one, or a reason why not."""
 
+import argparse
 import collections
 import dataclasses
 import functools
 import gc
+import itertools
+import random
+import threading
 import types
 from collections import deque
 from unittest.mock import Mock
@@ -377,6 +381,7 @@ COUNTED = {
     "unique_values": lambda x: weft.unique_values(x).sum(),
     "unique_counts": lambda x: weft.unique_counts(x).counts.sum(),
     "unique_all": lambda x: weft.unique_all(x).indices.sum(),
+    "repeat": lambda x: weft.repeat(x * 3, weft.astype(x, weft.int64)).sum(),
     "unique_inverse": lambda x: weft.unique_inverse(x).inverse_indices.sum(),
 }
 
@@ -588,6 +593,282 @@ def test_an_array_of_the_host_that_changes(accelerator):
     for i in range(12):
         a[0] = i // 4
         assert run(x).tolist() == [i // 4] * 2
+
+
+@dataclasses.dataclass
+class Out:
+    loss: object
+    more: object = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    loss: object
+
+
+class Names(collections.OrderedDict):
+    """A dict of another kind, with an attribute."""
+
+
+class Plain:
+    def __init__(self, loss):
+        self.loss = loss
+
+
+class Unseen:
+    """An object that nobody looks into: of a class that was installed."""
+
+    __module__ = "numpy.elsewhere"
+
+
+class Settings(nn.Module):
+    """Scales by what its settings say."""
+
+    def __init__(self, settings):
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, x):
+        return x * self.settings.SCALE
+
+
+class TestWhatContainersHold:
+    @pytest.mark.parametrize("settings", [argparse.Namespace, lambda: types.ModuleType("settings_of_mine")])
+    @pytest.mark.parametrize("is_tensor", [False, True])
+    def test_is_looked_at(self, settings, is_tensor, accelerator):
+        model = Settings(settings())
+        run = weft.capture(model, strict=True)
+        found = []
+        for i in range(12):
+            if not i % 5:
+                model.settings.SCALE = weft.full((1,), i, device=accelerator) if is_tensor else float(i)
+            found.append(run(weft.ones(1, device=accelerator)).item())
+        assert found == [0.0] * 5 + [5.0] * 5 + [10.0] * 2
+
+    @pytest.mark.parametrize("is_view", [False, True])
+    def test_is_kept(self, is_view, accelerator):
+        unseen = Unseen()
+
+        def step(x):
+            return x + (unseen.t.detach() if is_view else unseen.t)
+
+        run, x = weft.capture(step, strict=True), weft.ones(1, device=accelerator)
+        for i in range(5):
+            if i < 3:
+                unseen.t = weft.full((1,), float(i), device=accelerator)
+            found = run(x).item()
+        del unseen.t
+        junk = [weft.full((1,), 1e6, device=accelerator) for _ in range(8)]
+        assert found == run(x).item() == 3.0
+        del junk
+
+
+class Noisy(nn.Module):
+    """Adds a number that the host draws."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.source = source
+
+    def forward(self, x):
+        source = self.source
+        return x + (source.random() if hasattr(source, "random") else next(source))
+
+
+def count_up():
+    n = 0.0
+    while True:
+        yield n
+        n += 1
+
+
+SOURCES = {
+    "default_rng": lambda: np.random.default_rng(0),
+    "RandomState": lambda: np.random.RandomState(0),
+    "Random": lambda: random.Random(0),
+    "count": itertools.count,
+    "iterator": lambda: iter([0.5, 1.5, 2.5, 3.5, 4.5, 5.5]),
+    "generator": count_up,
+}
+
+
+class TestRandomNumbersOfTheHost:
+    @pytest.mark.parametrize("kind", SOURCES)
+    def test_of_an_attribute(self, kind, accelerator):
+        x, model = weft.ones(2, device=accelerator), Noisy(SOURCES[kind]())
+        expected = [model(x).sum().item() for _ in range(6)]
+        model.source = SOURCES[kind]()
+        run = weft.capture(lambda x: model(x).sum())
+        with pytest.warns(RuntimeWarning, match="it takes a value from `(model.)?source` on the host"):
+            assert [run(x).item() for _ in range(6)] == expected
+
+    @pytest.mark.parametrize("warmup", [1, 2])
+    @pytest.mark.parametrize("draw", [lambda: random.random(), lambda: np.random.rand()])  # noqa: NPY002
+    def test_that_all_share(self, draw, warmup, accelerator):
+        def lived(step):
+            random.seed(3), np.random.seed(3)  # noqa: NPY002
+            return [step(weft.ones(1, device=accelerator)).item() for _ in range(6)]
+
+        def step(x):
+            return x * draw()
+
+        with pytest.warns(RuntimeWarning, match="it takes a value from `(numpy.)?random` on the host"):
+            assert lived(weft.capture(step, warmup=warmup)) == lived(step)
+
+    def test_that_another_thread_draws(self, accelerator):
+        ends, turns = threading.Event(), [threading.Event(), threading.Event()]
+
+        def work():
+            while turns[0].wait(10) and not ends.is_set():
+                np.random.rand()  # noqa: NPY002
+                turns[0].clear(), turns[1].set()
+
+        def meanwhile():
+            turns[1].clear(), turns[0].set()
+            assert turns[1].wait(10)
+
+        def step(x):
+            meanwhile()
+            return x * 2
+
+        (thread := threading.Thread(target=work)).start()
+        try:
+            run = weft.capture(step, strict=True)
+            assert [run(weft.ones(1, device=accelerator)).item() for _ in range(4)] == [2.0] * 4
+        finally:
+            ends.set(), turns[0].set(), thread.join()
+
+
+class Pair(collections.namedtuple("Pair", "loss")):
+    pass
+
+
+REBUILT = {
+    "data class": lambda y: Out(y, 3),
+    "frozen": Frozen,
+    "in a list": lambda y: [Out(y)],
+    "in a dict": lambda y: {"out": Out({"a": Frozen(y)}, "b")},
+    "namespace": lambda y: types.SimpleNamespace(loss=y),
+    "deque": lambda y: deque([y], maxlen=3),
+    "OrderedDict": lambda y: collections.OrderedDict(a=y, b=1),
+    "dict of another kind": lambda y: Names(a=y),
+    "defaultdict": lambda y: collections.defaultdict(list, {"a": [y]}),
+    "named tuple": Pair,
+}
+NOT_REBUILT = {
+    "object": Plain,
+    "in a list": lambda y: [Plain(y)],
+    "in a data class": lambda y: Out([Plain(y)]),
+    "set": lambda y: {y},
+    "closure": lambda y: lambda: y,
+    "partial": lambda y: functools.partial(Plain, y),
+    "values": lambda y: {"a": y}.values(),
+    "UserDict": lambda y: collections.UserDict(a=y),
+    "array": lambda y: y.data,
+    "array of objects": lambda y: np.array([y, None], object)[:1],
+    "iterator": lambda y: iter([y]),
+    "generator": lambda y: (y for _ in range(1)),
+}
+
+
+class TestWhatIsReturned:
+    @pytest.mark.parametrize("kind", REBUILT)
+    def test_is_made_anew(self, kind, accelerator):
+        def step(x):
+            return REBUILT[kind](x * 2)
+
+        run = weft.capture(step, strict=True)
+        results = [run(weft.full((2,), float(i), device=accelerator)) for i in range(6)]
+        assert {type(r) for r in results} == {type(step(weft.ones(1)))}
+        found = [[t.numpy().tolist() for t in _tensors(r)] for r in results]
+        assert found == [[[2.0 * i, 2.0 * i]] for i in range(6)]
+        for name in ("maxlen", "default_factory", "more"):
+            assert len({repr(getattr(r, name, None)) for r in results}) == 1
+
+    @pytest.mark.parametrize("kind", NOT_REBUILT)
+    def test_or_runs_as_usual(self, kind, accelerator):
+        def step(x):
+            return NOT_REBUILT[kind](x * 2)
+
+        run = weft.capture(step)
+        with pytest.warns(RuntimeWarning, match="it returns (Tensors in|an iterator|an array)"):
+            results = [run(weft.full((2,), float(i), device=accelerator)) for i in range(6)]
+        found = [_tensors(r) for r in results]
+        expected = [2.0 * i for i in range(6)]
+        assert [(y.get() if hasattr(y, "get") else y.numpy())[0] for (y,) in found] == expected
+
+    def test_a_number_in_an_object(self, accelerator):
+        numbers = iter(range(100))
+        run = weft.capture(lambda x: Out(x * 2, Plain(next(numbers))))
+        with pytest.warns(RuntimeWarning, match="it returns what the host has computed"):
+            found = [run(weft.ones(2, device=accelerator)).more.loss for _ in range(4)]
+        assert found == [0, 1, 2, 3] or found == [0, 1, 3, 4]
+
+    def test_modules_and_circles(self, accelerator):
+        model = nn.Linear(2, 1).to(accelerator)
+        around = []
+        around.append(around)
+        run = weft.capture(lambda x: (model(x), model, around))
+        with pytest.warns(RuntimeWarning, match="recursion"):
+            assert [run(weft.ones(2, device=accelerator))[1] for _ in range(4)] == [model] * 4
+        run = weft.capture(lambda x: (model(x), model), strict=True)
+        assert [run(weft.ones(2, device=accelerator))[1] for _ in range(4)] == [model] * 4
+
+
+def _tensors(x):
+    """Tensors, or arrays of a device, in what a step has returned."""
+    if (
+        isinstance(x, weft.Tensor)
+        or (isinstance(x, np.ndarray) and x.dtype != object)
+        or hasattr(x, "get_array_module")
+    ):
+        return [x]
+    if isinstance(x, types.FunctionType):
+        return _tensors(x())
+    if isinstance(x, functools.partial):
+        return _tensors(x.args)
+    if isinstance(x, dict | collections.UserDict):
+        x = x.values()
+    elif dataclasses.is_dataclass(x):
+        x = [getattr(x, f.name) for f in dataclasses.fields(x)]
+    elif hasattr(x, "__dict__") and not isinstance(x, tuple):
+        x = vars(x).values()
+    return [] if isinstance(x, str | int | None) else [t for v in x for t in _tensors(v)]
+
+
+PUT = {
+    "a new key": lambda c, y: c.update(t=y),
+    "another value": lambda c, y: c.update(a=y),
+    "taken out": lambda c, y: c.pop("n"),
+    "a counter": lambda c, y: c.update(n=c["n"] + 1),
+    "a list": lambda c, y: c["list"].append(y),
+    "a set": lambda c, y: c["set"].add(y),
+    "a data class": lambda c, y: setattr(c["out"], "more", y),
+    "an object": lambda c, y: setattr(c["plain"], "more", y),
+    "requires_grad": lambda c, y: c["a"].requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize("kind", PUT)
+def test_what_is_put_into_an_argument(kind, is_named, accelerator):
+    def step(x, c):
+        PUT[kind](c, y := x * 2)
+        return y
+
+    def lived(step):
+        found, plain, objects = [], Plain(0), set()
+        for i in range(6):
+            x, a = (weft.full((1,), float(i), device=accelerator) for _ in range(2))
+            out = Out(None)
+            c = {"a": a, "n": 1, "list": [], "set": objects, "out": out, "plain": plain}
+            step(x, c=c) if is_named else step(x, c)
+            held = [*c, c.get("n"), c.get("t"), c["a"], *c["list"], len(objects), out.more, getattr(plain, "more", 0)]
+            found.append([v.item() if isinstance(v, weft.Tensor) else v for v in held] + [a.requires_grad])
+        return found
+
+    with pytest.warns(RuntimeWarning, match="it changes what an argument .* holds"):
+        assert lived(weft.capture(step)) == lived(step)
 
 
 def _values(x):

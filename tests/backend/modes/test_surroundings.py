@@ -1,10 +1,14 @@
 """What a step finds by name, and what of it has changed."""
 
+import argparse
 import array
+import collections
+import sys
 import types
 from collections import deque
 
 import numpy as np
+import pytest
 
 import weft
 from weft import layers as nn
@@ -59,6 +63,29 @@ class TestSurroundings:
         assert around.settle() == [("variables['values']", 0, 1)]
         values.append(2)
         assert around.is_current(), "the step's own"
+
+    @pytest.mark.parametrize(
+        ("make_box", "change"),
+        [
+            (lambda: argparse.Namespace(s=1.0), lambda b: setattr(b, "s", 5.0)),
+            (lambda: argparse.Namespace(of=argparse.Namespace(s=1.0)), lambda b: setattr(b.of, "s", 5.0)),
+            (lambda: collections.UserDict(s=1.0), lambda b: b.update(s=5.0)),
+            (lambda: collections.UserList([1.0]), lambda b: b.append(5.0)),
+            (lambda: collections.ChainMap({}, {"s": 1.0}), lambda b: b.update(s=5.0)),
+            (lambda: collections.ChainMap({}, {"s": 1.0}), lambda b: b.maps[1].update(s=5.0)),
+            (lambda: types.SimpleNamespace(s=weft.ones(1)), lambda b: setattr(b, "s", weft.ones(1))),
+            (lambda: sys.modules[__name__], lambda b: setattr(b, "FACTOR", b.FACTOR + 1)),
+        ],
+    )
+    def test_containers_of_the_standard_library(self, make_box, change, monkeypatch):
+        monkeypatch.setattr(sys.modules[__name__], "FACTOR", FACTOR)  # and back
+        for hold in (lambda box: {"box": box}, lambda box: types.MappingProxyType({"box": box})):
+            model = nn.Linear(1, 1)
+            model.held = hold(box := make_box())
+            around = Surroundings(make(model=model), model)
+            assert around.is_current()
+            change(box)
+            assert not around.is_current()
 
     def test_queues(self):
         for queue in (deque([[], []], maxlen=2), [[], []]):

@@ -54,12 +54,21 @@ class TestCapture:
             lambda a: a.nonzero(),
             lambda a: xp.nonzero(a),
             lambda a: xp.unique(a),
+            lambda a: xp.repeat(a, a[0].astype(xp.int64), axis=1),
+            lambda a: xp.repeat(a, repeats=a[0].astype(xp.int64), axis=1),
+            lambda a: a.repeat(a[0].astype(xp.int64), axis=1),
         ],
     )
     def test_waiting_is_refused(self, x, f):
         with pytest.raises(CaptureError, match="it reads a value on the host"), capture():
             f(x)
         assert not emulator.is_capturing()
+
+    def test_repeating_by_numbers_of_the_host(self, x):
+        with capture() as graph:
+            y = xp.repeat(x, 2, axis=0)
+        graph.launch()
+        np.testing.assert_array_equal(y.get(), np.repeat(x.get(), 2, axis=0))
 
     @pytest.mark.parametrize("value", [np.ones(3), 1.0, [1.0, 2.0]])
     def test_copies_from_the_host_are_refused(self, value):
