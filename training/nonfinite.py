@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.array import random
+from ..backend.device import faults
 from ..backend.device.devices import kind, namespace_of, to_numpy, waiting_is_meant
 from ..backend.device.dtypes import is_integral, is_real_floating
 from ..backend.tape.autograd import no_grad
@@ -98,9 +99,14 @@ class StopOnNaN(Callback):
         if batch % every:
             return
         with waiting_is_meant():
-            if not math.isfinite(value := trainer.current_loss.item()):
+            told = None
+            try:
+                value = trainer.current_loss.item()
+            except IndexError as error:  # a class or an index that is none: below, with batch and layer
+                value, told = math.nan, error
+            if not math.isfinite(value):
                 where = f"epoch {trainer.epoch + 1}, batch {batch + 1}"
-                raise NonFiniteError(f"the loss is {value} at {where}: {self._explanation(trainer, is_over)}")
+                raise NonFiniteError(f"the loss is {value} at {where}: {self._explanation(trainer, is_over)}") from told
 
     def _explanation(self, trainer: Running, is_over: bool) -> str:
         for i, x in enumerate(trainer.current_batch):
@@ -134,6 +140,7 @@ class StopOnNaN(Callback):
 
         def watch(name: str) -> Callable[..., None]:
             def hook(module: Any, args: Any, output: Any) -> None:
+                faults.forget()  # it is looked for here
                 layer = f"`{name}` ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
                 if isinstance(module, Embedding) and (bad := _outside(args[0], module.num_embeddings)):
                     wrong.append(f"{layer} was given the index {bad}, and has rows 0 … {module.num_embeddings - 1}")

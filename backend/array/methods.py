@@ -220,8 +220,8 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
             if not isinstance(error, ValueError) or "read-only" not in str(error):
                 raise explained("setitem", (self, value), {"key": key}, error) from error
             raise RuntimeError(
-                f"memory of this tensor of shape {self.shape} must not be written to (it was broadcast, or belongs to somebody "
-                "who forbids it); use .clone()"
+                f"memory of this tensor of shape {self.shape} is read-only (it was broadcast, or belongs to somebody who forbids "
+                "it); use .clone()"
             ) from error
         changed(indexing.part(self.data, key))
         if autograd.watch is not None:

@@ -66,6 +66,7 @@ def _have_moved(were: tuple, are: tuple) -> bool:
 
 
 def are_equal(a: Any, b: Any) -> bool:
+    """Whether these are one plain value of one type, NaN and −0.0 included."""
     return type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b)
 
 
@@ -290,6 +291,7 @@ def _top(x: Any) -> str:
 
 
 def is_ours(x: Any) -> bool:
+    """Whether a class or function is of this library."""
     return _top(x) == _OURS
 
 
@@ -336,6 +338,7 @@ def _attributes(x: Any, space: dict[str, Any] | None, names: list[str]) -> tuple
 
 
 def content(cell: types.CellType) -> Any:
+    """What a closure's cell holds, if there is anything yet."""
     try:
         return cell.cell_contents
     except ValueError:  # not set yet
