@@ -83,11 +83,14 @@ def named(path: FilePath) -> Path:
 
 
 def writable(path: FilePath) -> Path:
-    """The file that is to be replaced by who writes `path`: what links lead to. OSError if it can't be a regular file.
+    """The file that is to be replaced by who writes `path`: what links lead to. OSError if it can't be a regular file, ValueError
+    if no file can have the name.
 
     Renamed over a FIFO, a device or a link, a new file would take its place without a word.
     """
     place = Path(expanded(path))
+    if "\0" in str(place):  # Python's versions have different words for it
+        raise ValueError("embedded null byte")
     if place.is_symlink():
         place = Path(os.path.realpath(place))
     try:
