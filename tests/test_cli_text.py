@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 import weft
 from weft.__main__ import main
-from weft.training import load_checkpoint, load_model
+from weft.training import load_checkpoint, load_model, save_checkpoint
 from weft.training.cli.generate import _text
 
 TEXT = "the quick brown fox jumps over the lazy dog;\n" * 40
@@ -143,6 +143,16 @@ def test_help(capsys):
         assert end.value.code == 0
         printed = capsys.readouterr().out
         assert all(word in printed for word in words)
+
+
+@pytest.mark.parametrize("threads", [0, 5000, "2", 1.5])
+def test_threads_of_a_checkpoint_that_cannot_be(capsys, threads):
+    assert train() == 0
+    saved = load_checkpoint("run/last.safetensors")
+    saved["info"]["threads"] = threads
+    save_checkpoint("run/last.safetensors", saved)
+    message = f"expected a number of threads in `info.threads`, found {threads!r}"
+    assert message in fails(capsys, "train", "--task", "text", "--resume", "run")
 
 
 @pytest.mark.parametrize(

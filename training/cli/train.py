@@ -68,15 +68,21 @@ def _parser() -> Parser:
     add("--patience", type=positive, metavar="N", help="stop after N epochs without improvement; keep the best")
     add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, order and dropout (0)")
     add("--precision", choices=PRECISIONS, help="of products; weights and sums stay float32 (float32)")
+    add_run_options(parser, "save every N updates too, not only after each epoch")
+    return parser
+
+
+def add_run_options(parser: Parser, checkpoint_every: str) -> None:
+    """Add what every training is told: where it runs and what it writes. The help of one option differs."""
+    add = parser.add_argument
     add("--device", help="cpu, cuda, cuda:1 …, emulator (CUDA kernels on the CPU); default: $WEFT_DEVICE, or cpu")
     add("--threads", type=number(int, 1, 1025), metavar="N", help="CPU threads (all cores; on resuming as before)")
     add("--out", metavar="DIR", help="folder of the run; default: runs/<data>-<model>, with a number if that is taken")
     add("--overwrite", action="store_true", help="with --out: replace the run that is in the folder")
     add("--resume", nargs="?", const="", metavar="PATH", help="go on from a checkpoint, or the last in the folder")
-    add("--checkpoint-every", type=positive, metavar="N", help="save every N updates too, not only after each epoch")
+    add("--checkpoint-every", type=number(int, 1), metavar="N", help=checkpoint_every)
     add("--quiet", action="store_true", help="print the result only")
     add("--debug", action="store_true", help="show the traceback of errors")
-    return parser
 
 
 def main(argv: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ... import __version__, _signals
-from ...backend.device.parallel import num_threads, set_num_threads
+from ...backend.device.parallel import num_threads
 from ...layers.models import LANGUAGE_MODELS
 from ..checkpoint import CheckpointError, load_checkpoint
 from ..checkpoint_callback import Checkpoint
@@ -24,7 +24,7 @@ from ..saved_model import model_state, save_model
 from ..text import TextExperiment, TextRecipe
 from .folder import folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
-from .train import _how_to_go_on, _restore, _source
+from .train import _how_to_go_on, _nothing, _restore, _set_threads, _source, _threads_of, add_run_options
 
 __all__ = ["main"]
 
@@ -73,14 +73,7 @@ def _parser() -> Parser:
     add("--validation", type=number(float, 0, 1, above=True), metavar="X", help="share of the text held out (0.1)")
     add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, blocks and dropout (0)")
     add("--precision", choices=PRECISIONS, help="of products; weights and sums stay float32 (float32)")
-    add("--device", help="cpu, cuda, cuda:1 …, emulator (CUDA kernels on the CPU); default: $WEFT_DEVICE, or cpu")
-    add("--threads", type=number(int, 1, 1025), metavar="N", help="CPU threads (all cores; on resuming as before)")
-    add("--out", metavar="DIR", help="folder of the run; default: runs/<data>-<model>, with a number if that is taken")
-    add("--overwrite", action="store_true", help="with --out: replace the run that is in the folder")
-    add("--resume", nargs="?", const="", metavar="PATH", help="go on from a checkpoint, or the last in the folder")
-    add("--checkpoint-every", type=positive, metavar="N", help="save every N updates too")
-    add("--quiet", action="store_true", help="print the result only")
-    add("--debug", action="store_true", help="show the traceback of errors")
+    add_run_options(parser, "save every N updates too")
     return parser
 
 
@@ -122,9 +115,7 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
         raise UsageError("--task text needs --data with a text file, or --resume with a run")
     folder = folder_of(out, source, bool(overwrite), stack)
     saved = None if source is None else load_checkpoint(source)
-    threads = given.pop("threads", saved and saved.get("info", {}).get("threads"))
-    if threads is not None:
-        set_num_threads(threads)
+    _set_threads(given.pop("threads", saved and _threads_of(saved, source)))
     recipe = TextRecipe(**given) if saved is None or source is None else _recipe_of(saved, source).resumed_with(given)
     if "dropout" in given and recipe.model != "gpt2":
         raise UsageError(f"--dropout is for --model gpt2, got {recipe.model}")
@@ -141,9 +132,6 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     history = experiment.trainer.fit(experiment.train_loader, experiment.validation_loader, recipe.epochs)
     _save(experiment, folder, history, time.perf_counter() - started)
     return 0
-
-
-def _nothing(*parts: Any) -> None: ...
 
 
 def _recipe_of(saved: dict[str, Any], source: Path) -> TextRecipe:
