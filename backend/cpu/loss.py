@@ -13,7 +13,6 @@ from ..nn import loss as primitives
 from ..tape.autograd import is_grad_enabled
 from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
-INDEX = np.dtype(np.intp)
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
 FEW_CLASSES = 128
 SAFE = (
