@@ -33,6 +33,7 @@ from . import (
     positional,
     recurrent,
     recurrent_cells,
+    state_cache,
     transformer,
     transformer_layer,
     utils,
@@ -54,6 +55,7 @@ from .pooling import *
 from .positional import *
 from .recurrent import *
 from .recurrent_cells import *
+from .state_cache import *
 from .summary import LayerSummary, Summary, summary
 from .transformer import *
 from .transformer_layer import *
@@ -76,6 +78,7 @@ __all__ += pooling.__all__
 __all__ += positional.__all__
 __all__ += recurrent.__all__
 __all__ += recurrent_cells.__all__
+__all__ += state_cache.__all__
 __all__ += transformer.__all__
 __all__ += transformer_layer.__all__
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..backend.device.options import integer
@@ -21,6 +22,7 @@ from .module import Layer, Module
 from .normalization import BatchNorm2d
 from .pooling import AdaptiveAvgPool2d, MaxPool2d
 from .pretrained import PretrainedError, load_pretrained
+from .recurrent_language_model import RecurrentLM, gru, lstm, recurrent_shapes
 
 __all__ = [
     "GPT2",
@@ -30,11 +32,14 @@ __all__ = [
     "LanguageModel",
     "Llama",
     "PretrainedError",
+    "RecurrentLM",
     "ResNet",
     "cnn",
     "gpt2",
+    "gru",
     "llama",
     "load_pretrained",
+    "lstm",
     "mlp",
     "resnet18",
 ]
@@ -417,7 +422,7 @@ def llama(
 
 
 MODELS: dict[str, Callable[..., Module]] = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18}
-LANGUAGE_MODELS: dict[str, Callable[..., LanguageModel]] = {"gpt2": gpt2, "llama": llama}
+LANGUAGE_MODELS: dict[str, Callable[..., LanguageModel]] = {"gpt2": gpt2, "gru": gru, "llama": llama, "lstm": lstm}
 
 
 def _mlp_shapes(
@@ -488,5 +493,7 @@ SHAPES: dict[str, Callable[..., dict[str, tuple[int, ...]]]] = {
     "cnn": _cnn_shapes,
     "resnet18": _resnet_shapes,
     "gpt2": _gpt2_shapes,
+    "gru": partial(recurrent_shapes, 3),
     "llama": _llama_shapes,
+    "lstm": partial(recurrent_shapes, 4),
 }

@@ -28,6 +28,16 @@ from .usage import UsageError
 __all__ = ["TextExperiment", "TextRecipe", "load_text"]
 
 EVALUATED = 200  # blocks of the validation part that are looked at during training; at its end, all
+# What the command line takes where it is told no more than the model.
+_RECURRENT = {"layers": 2, "width": 256, "batch_size": 32, "lr": 4e-3}
+DEFAULTS: dict[str, dict[str, Any]] = {"gru": _RECURRENT, "lstm": _RECURRENT}
+# Options that not every model has.
+OWN = {
+    "gpt2": ("context", "heads", "dropout"),
+    "gru": ("dropout",),
+    "llama": ("context", "heads"),
+    "lstm": ("dropout",),
+}
 SAMPLE = 1 << 20  # tokens at both ends of a text that its fingerprint is of
 
 
@@ -44,12 +54,12 @@ class TextRecipe:
         A text file, or a folder with one; or a file of tokens.
     tokenizer : str, default "characters"
         One token for each character of the text, or a folder with GPT-2's byte pairs.
-    model : {"gpt2", "llama"}, default "gpt2"
+    model : {"gpt2", "gru", "llama", "lstm"}, default "gpt2"
         A key of `LANGUAGE_MODELS`.
     layers, heads, width : int, default 4, 4, 128
-        Of the model.
+        Of the model; lstm and gru have no heads.
     context : int, default 64
-        Tokens of a block, and the greatest number that the model sees.
+        Tokens of a block, and the greatest number that the model sees; lstm and gru remember any number.
     batch_size : int, default 12
         Blocks per update.
     iterations : int, default 2000
@@ -65,7 +75,7 @@ class TextRecipe:
     clip_grad_norm : float, default 1.0
         Greatest norm of the whole gradient.
     dropout : float, default 0.0
-        Of gpt2, in training.
+        Of gpt2, gru and lstm, in training.
     precision : str, default "float32"
         Of products.
     validation : float, default 0.1
@@ -194,8 +204,8 @@ class TextRecipe:
         dict
             "name" and arguments.
         """
-        sizes = {name: getattr(self, name) for name in ("context", "width", "layers", "heads")}
-        own = {"bias": False, "dropout": self.dropout} if self.model == "gpt2" else {}
+        sizes = {name: getattr(self, name) for name in ("width", "layers", *OWN.get(self.model, ()))}
+        own = {"bias": False} if self.model == "gpt2" else {}
         return {"name": self.model, "vocab_size": vocab_size, **sizes, **own}
 
 

@@ -123,6 +123,7 @@ TESTED_ELSEWHERE = {
     "LayerCache",
     "Perceptron",
     "LayerSummary",
+    "StateCache",
     "LinearCrossEntropyOptions",
     "Summary",
     "summary",

@@ -9,6 +9,8 @@ from weft.layers import models
 MODELS = {
     "gpt2": lambda: models.gpt2(vocab_size=11, context=12, width=16, layers=2, heads=2),
     "llama": lambda: models.llama(vocab_size=11, context=12, width=16, layers=2, heads=4, kv_heads=2),
+    "lstm": lambda: models.lstm(vocab_size=11, width=16, layers=2),
+    "gru": lambda: models.gru(vocab_size=11, width=16, layers=1),
 }
 each = pytest.mark.parametrize("name", MODELS)
 

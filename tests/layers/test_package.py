@@ -20,6 +20,7 @@ APART = {
     "language_model",
     "llama",
     "pretrained",
+    "recurrent_language_model",
 }
 
 

@@ -29,7 +29,7 @@ def test_parts(path):
     assert ends in TEXT[-450:]
 
 
-@pytest.mark.parametrize("model", ["gpt2", "llama"])
+@pytest.mark.parametrize("model", ["gpt2", "llama", "lstm", "gru"])
 def test_learns_and_resumes_to_the_same_bits(path, model):
     def experiment():
         return TextExperiment(TextRecipe(data=path, model=model, **SMALL))

@@ -21,7 +21,7 @@ from ..plots import bias_variance, plot_history
 from ..recipe import PRECISIONS
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import model_state, save_model
-from ..text import TextExperiment, TextRecipe
+from ..text import DEFAULTS, OWN, TextExperiment, TextRecipe
 from .folder import folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
 from .train import _how_to_go_on, _nothing, _restore, _set_threads, _source, _threads_of, add_run_options
@@ -34,6 +34,7 @@ in some minutes.
 """
 EPILOG = """examples:
   weft train --task text --data ../shared/data/tinyshakespeare
+  weft train --task text --data ../shared/data/tinyshakespeare --model lstm
   weft train --task text --data book.txt --model llama --width 192 --context 128 --iterations 5000
   weft train --task text --data book.txt --tokenizer ../shared/data/gpt2-bpe
   weft train --resume runs/tinyshakespeare-gpt2
@@ -53,12 +54,12 @@ def _parser() -> Parser:
     add("--data", metavar="PATH", help="a text file, a folder with one, or a file of tokens (weft.data.encode_file)")
     add("--tokenizer", metavar="NAME", help="characters (default), or a folder with GPT-2's encoder.json and vocab.bpe")
     add("--model", choices=sorted(LANGUAGE_MODELS), help="default: gpt2")
-    add("--layers", type=positive, metavar="N", help="blocks of the model (4)")
-    add("--heads", type=positive, metavar="N", help="of attention; a divisor of the width (4)")
-    add("--width", type=positive, metavar="N", help="of embeddings (128)")
-    add("--context", type=positive, metavar="N", help="tokens that the model sees at once (64)")
-    add("--dropout", type=share, metavar="X", help="of gpt2 (0)")
-    add("--batch-size", type=positive, metavar="N", help="blocks per update (12)")
+    add("--layers", type=positive, metavar="N", help="of the model (4; of lstm and gru 2)")
+    add("--heads", type=positive, metavar="N", help="of attention, in gpt2 and llama; a divisor of the width (4)")
+    add("--width", type=positive, metavar="N", help="of embeddings, and of lstm's and gru's states (128; of these 256)")
+    add("--context", type=positive, metavar="N", help="tokens of a block; gpt2 and llama see no more at once (64)")
+    add("--dropout", type=share, metavar="X", help="of gpt2, lstm and gru (0)")
+    add("--batch-size", type=positive, metavar="N", help="blocks per update (12; of lstm and gru 32)")
     add("--iterations", type=positive, metavar="N", help="updates (2000)")
     add(
         "--eval-every",
@@ -66,7 +67,12 @@ def _parser() -> Parser:
         metavar="N",
         help="updates between two looks at the validation; divides the above",
     )
-    add("--lr", type=number(float, 0, above=True), metavar="X", help="greatest learning rate; falls to a tenth (0.002)")
+    add(
+        "--lr",
+        type=number(float, 0, above=True),
+        metavar="X",
+        help="greatest learning rate; falls to a tenth (0.002; of lstm and gru 0.004)",
+    )
     add("--warmup", type=number(int, 0), metavar="N", help="updates until it is reached (100)")
     add("--weight-decay", type=number(float, 0), metavar="X", help="of matrices (0.1)")
     add("--clip-grad-norm", type=number(float, 0, above=True), metavar="X", help="greatest norm of the gradient (1)")
@@ -116,9 +122,13 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     folder = folder_of(out, source, bool(overwrite), stack)
     saved = None if source is None else load_checkpoint(source)
     _set_threads(given.pop("threads", saved and _threads_of(saved, source)))
-    recipe = TextRecipe(**given) if saved is None or source is None else _recipe_of(saved, source).resumed_with(given)
-    if "dropout" in given and recipe.model != "gpt2":
-        raise UsageError(f"--dropout is for --model gpt2, got {recipe.model}")
+    defaults = DEFAULTS.get(given.get("model", ""), {})
+    recipe = (
+        TextRecipe(**defaults | given)
+        if saved is None or source is None
+        else _recipe_of(saved, source).resumed_with(given)
+    )
+    _check_own(given, recipe.model)
     started = time.perf_counter()
     experiment: Any = TextExperiment(recipe, device=device)
     folder = folder or hold_unused(Path("runs") / f"{experiment.name}-{recipe.model}", stack)
@@ -132,6 +142,13 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     history = experiment.trainer.fit(experiment.train_loader, experiment.validation_loader, recipe.epochs)
     _save(experiment, folder, history, time.perf_counter() - started)
     return 0
+
+
+def _check_own(given: dict[str, Any], model: str) -> None:
+    for name in ("heads", "dropout"):
+        if name in given and name not in OWN[model]:
+            those = " and ".join(other for other, own in OWN.items() if name in own)
+            raise UsageError(f"--{name} is for --model {those}, got {model}")
 
 
 def _recipe_of(saved: dict[str, Any], source: Path) -> TextRecipe:
