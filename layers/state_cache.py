@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend.array.indexing import take
+from ..backend.tape.recording import active
 from ..backend.tape.tensor import Tensor
 
 __all__ = ["StateCache"]
@@ -14,7 +15,8 @@ class StateCache:
     """What recurrent layers remember of all tokens so far: to a `RecurrentLM` what a `KeyValueCache` is to attention.
 
     It takes the same memory whatever the length. Gradients end in it, as truncated backpropagation through time wants it:
-    the states are put in detached. (Not in PyTorch.)
+    the states are put in detached. The host holds them, so that a step with a cache cannot be captured; one that takes and
+    returns the states of `model.rnn` can. (Not in PyTorch.)
 
     Attributes
     ----------
@@ -46,8 +48,14 @@ class StateCache:
         state : Tensor or pair of Tensor
             As recurrent layers return it.
         """
+        if (recording := active()) is not None:
+            recording.wants_constant(self._counted)
         self.length += count
         self.state = state.detach() if isinstance(state, Tensor) else tuple(s.detach() for s in state)
+
+    def _counted(self) -> tuple[str, int]:
+        """What a captured step may not change: a replay would neither count nor go on from the states."""
+        return "the length of a cache", self.length
 
     def reset(self) -> None:
         """Forget everything."""
