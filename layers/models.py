@@ -22,7 +22,7 @@ from .module import Layer, Module
 from .normalization import BatchNorm2d
 from .pooling import AdaptiveAvgPool2d, MaxPool2d
 from .pretrained import PretrainedError, load_pretrained
-from .recurrent_language_model import RecurrentLM, gru, lstm, recurrent_shapes
+from .recurrent_language_model import RecurrentLM
 
 __all__ = [
     "GPT2",
@@ -421,6 +421,86 @@ def llama(
     return Llama(vocab_size, context, width, layers, heads, kv_heads, device=device, dtype=dtype)
 
 
+def lstm(
+    *,
+    vocab_size: int,
+    width: int = 256,
+    layers: int = 2,
+    dropout: float = 0.0,
+    device: str | None = None,
+    dtype: DType = None,
+) -> RecurrentLM:
+    """A language model of LSTM layers.
+
+    Parameters
+    ----------
+    vocab_size : int
+        How many tokens there are.
+    width : int, default 256
+        Of embeddings, states and features.
+    layers : int, default 2
+        How many.
+    dropout : float, default 0.0
+        Of embeddings, of outputs between layers, and of features, in training.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    RecurrentLM
+        Tokens (N, L) → logits (N, L, vocab_size).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> sum(p.size for p in models.lstm(vocab_size=65, width=128).parameters())
+    280832
+    """
+    return RecurrentLM("lstm", vocab_size, width, layers, dropout=dropout, device=device, dtype=dtype)
+
+
+def gru(
+    *,
+    vocab_size: int,
+    width: int = 256,
+    layers: int = 2,
+    dropout: float = 0.0,
+    device: str | None = None,
+    dtype: DType = None,
+) -> RecurrentLM:
+    """A language model of GRU layers.
+
+    Parameters
+    ----------
+    vocab_size : int
+        How many tokens there are.
+    width : int, default 256
+        Of embeddings, states and features.
+    layers : int, default 2
+        How many.
+    dropout : float, default 0.0
+        Of embeddings, of outputs between layers, and of features, in training.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    RecurrentLM
+        Tokens (N, L) → logits (N, L, vocab_size).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> sum(p.size for p in models.gru(vocab_size=65, width=128).parameters())
+    214784
+    """
+    return RecurrentLM("gru", vocab_size, width, layers, dropout=dropout, device=device, dtype=dtype)
+
+
 MODELS: dict[str, Callable[..., Module]] = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18}
 LANGUAGE_MODELS: dict[str, Callable[..., LanguageModel]] = {"gpt2": gpt2, "gru": gru, "llama": llama, "lstm": lstm}
 
@@ -487,13 +567,21 @@ def _llama_shapes(
     return tables | _blocks("layers.{}.self_attn.q_proj.weight", layers, (width, width))
 
 
+def _recurrent_shapes(
+    gates: int, *, vocab_size: int, width: int = 256, layers: int = 2, dropout: float = 0.0, dtype: Any = None
+) -> dict[str, tuple[int, ...]]:
+    """The shapes that the arguments of `lstm` (4 gates) or `gru` (3) decide; of a number of layers that no model has, some."""
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocab_size, width), "head.weight": (vocab_size, width)}
+    return shapes | {f"rnn.weight_hh_l{i}": (gates * width, width) for i in (*range(min(layers, 1000)), layers - 1)}
+
+
 # The shapes that a model's arguments decide, by parameter: to know what it would take before it is built.
 SHAPES: dict[str, Callable[..., dict[str, tuple[int, ...]]]] = {
     "mlp": _mlp_shapes,
     "cnn": _cnn_shapes,
     "resnet18": _resnet_shapes,
     "gpt2": _gpt2_shapes,
-    "gru": partial(recurrent_shapes, 3),
+    "gru": partial(_recurrent_shapes, 3),
     "llama": _llama_shapes,
-    "lstm": partial(recurrent_shapes, 4),
+    "lstm": partial(_recurrent_shapes, 4),
 }

@@ -20,7 +20,7 @@ from .recurrent import GRU, LSTM
 from .state_cache import StateCache
 from .utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-__all__ = ["RecurrentLM", "gru", "lstm"]
+__all__ = ["RecurrentLM"]
 
 CELLS: dict[str, type[LSTM | GRU]] = {"lstm": LSTM, "gru": GRU}
 
@@ -176,91 +176,3 @@ def _turned(x: Tensor, by: np.ndarray) -> Tensor:
     n, length, width = x.shape
     index = (np.arange(length) + by) % length + length * np.arange(n)[:, None]
     return reshape(take(reshape(x, (-1, width)), asarray(index.ravel(), device=x.device), axis=0), x.shape)
-
-
-def lstm(
-    *,
-    vocab_size: int,
-    width: int = 256,
-    layers: int = 2,
-    dropout: float = 0.0,
-    device: str | None = None,
-    dtype: DType = None,
-) -> RecurrentLM:
-    """A language model of LSTM layers.
-
-    Parameters
-    ----------
-    vocab_size : int
-        How many tokens there are.
-    width : int, default 256
-        Of embeddings, states and features.
-    layers : int, default 2
-        How many.
-    dropout : float, default 0.0
-        Of embeddings, of outputs between layers, and of features, in training.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
-
-    Returns
-    -------
-    RecurrentLM
-        Tokens (N, L) → logits (N, L, vocab_size).
-
-    Examples
-    --------
-    >>> from weft.layers import models
-    >>> sum(p.size for p in models.lstm(vocab_size=65, width=128).parameters())
-    280832
-    """
-    return RecurrentLM("lstm", vocab_size, width, layers, dropout=dropout, device=device, dtype=dtype)
-
-
-def gru(
-    *,
-    vocab_size: int,
-    width: int = 256,
-    layers: int = 2,
-    dropout: float = 0.0,
-    device: str | None = None,
-    dtype: DType = None,
-) -> RecurrentLM:
-    """A language model of GRU layers.
-
-    Parameters
-    ----------
-    vocab_size : int
-        How many tokens there are.
-    width : int, default 256
-        Of embeddings, states and features.
-    layers : int, default 2
-        How many.
-    dropout : float, default 0.0
-        Of embeddings, of outputs between layers, and of features, in training.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
-
-    Returns
-    -------
-    RecurrentLM
-        Tokens (N, L) → logits (N, L, vocab_size).
-
-    Examples
-    --------
-    >>> from weft.layers import models
-    >>> sum(p.size for p in models.gru(vocab_size=65, width=128).parameters())
-    214784
-    """
-    return RecurrentLM("gru", vocab_size, width, layers, dropout=dropout, device=device, dtype=dtype)
-
-
-def recurrent_shapes(
-    gates: int, *, vocab_size: int, width: int = 256, layers: int = 2, dropout: float = 0.0, dtype: Any = None
-) -> dict[str, tuple[int, ...]]:
-    """The shapes that the arguments of `lstm` (4 gates) or `gru` (3) decide; of a number of layers that no model has, some."""
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocab_size, width), "head.weight": (vocab_size, width)}
-    return shapes | {f"rnn.weight_hh_l{i}": (gates * width, width) for i in (*range(min(layers, 1000)), layers - 1)}
