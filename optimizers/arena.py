@@ -329,6 +329,24 @@ def contiguous(arrays: Sequence[Any]) -> list[Any]:
     return merged
 
 
+def gathered(arrays: Sequence[Any]) -> list[Any]:
+    """The same memory in as few arrays as can be, for what asks for no order.
+
+    A model's parameters go to and fro between the vectors of several groups, as decayed weights and norms do.
+    """
+    merged = contiguous(arrays)
+    if len(merged) < 4:  # not worth it
+        return merged
+    numbers: dict[int, int] = {}
+
+    def place(a: Any) -> tuple[int, int]:
+        arena = _owners.get(id(a))
+        vector, i = (a, 0) if arena is None else arena.places[id(a)]
+        return numbers.setdefault(id(vector), len(numbers)), i
+
+    return contiguous(sorted(arrays, key=place))
+
+
 def by_device_and_dtype(params: Sequence[Tensor]) -> list[list[int]]:
     """The positions of parameters of each device and dtype, which is what one vector can hold."""
     found: dict[Any, list[int]] = {}
