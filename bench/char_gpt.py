@@ -31,7 +31,7 @@ from ..backend.tape.autograd import no_grad
 from ..layers import models
 from ..optimizers import AdamW, decay_groups
 from ..optimizers.clipping import clip_grad_norm_
-from ..training.text import TextRecipe, load_text
+from ..training.text import TextRecipe, load_text, share_of_lr
 from . import char_gpt_torch
 from .char_gpt_torch import Evaluate, Setting, Train, read_setting, serve
 
@@ -44,7 +44,7 @@ def _model(setting: Setting) -> models.GPT2:
     return models.gpt2(bias=False, **sizes)
 
 
-def _sides(setting: Setting) -> tuple[Train, Evaluate]:
+def _functions(setting: Setting) -> tuple[Train, Evaluate]:
     set_num_threads(setting["threads"])
     model = _model(setting)
     optimizer = AdamW(decay_groups(model.parameters(), setting["weight_decay"]), lr=setting["lr"], betas=(0.9, 0.99))
@@ -56,7 +56,7 @@ def _sides(setting: Setting) -> tuple[Train, Evaluate]:
         optimizer.zero_grad()
         loss = model.loss(asarray(x), asarray(y))
         loss.backward()
-        clip_grad_norm_(parameters, 1.0)
+        clip_grad_norm_(parameters, setting["clip_grad_norm"])
         optimizer.step()
         return loss.item()
 
@@ -72,7 +72,8 @@ def _prepare(folder: Path, data: str, iterations: int, threads: int) -> None:
     tokens, tokenizer = load_text(data)
     recipe = TextRecipe(data=data, iterations=iterations)
     cut = round(len(tokens) * (1 - recipe.validation))
-    setting = {**recipe.to_json(), "threads": threads, "vocab_size": tokenizer.vocab_size}
+    rates = [recipe.lr * share_of_lr(recipe.warmup, iterations, step) for step in range(iterations)]
+    setting = {**recipe.to_json(), "threads": threads, "vocab_size": tokenizer.vocab_size, "rates": rates}
     (folder / "setting.json").write_text(json.dumps(setting), encoding="utf-8")
     np.save(folder / "train.npy", np.asarray(tokens[:cut], np.int64))
     np.save(folder / "held_out.npy", np.asarray(tokens[cut:], np.int64))
@@ -143,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if given.serve is not None:
         setting = read_setting(Path(given.serve))
-        serve(Path(given.serve), setting, *_sides(setting))
+        serve(Path(given.serve), setting, *_functions(setting))
         return 0
     if given.data is None or min(given.chunks, given.chunk, given.threads) < 1:
         parser.error("--data must name a text, and --chunks, --chunk and --threads must be at least 1")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Setting", "read_setting", "serve", "share_of_lr"]
+__all__ = ["Setting", "read_setting", "serve"]
 
 Setting = dict[str, Any]
 Train = Callable[
@@ -31,13 +30,6 @@ Evaluate = Callable[[np.ndarray, np.ndarray], float]
 def read_setting(folder: Path) -> Setting:
     """What both sides are told."""
     return json.loads((folder / "setting.json").read_text(encoding="utf-8"))
-
-
-def share_of_lr(warmup: int, iterations: int, step: int) -> float:
-    """Rising to 1 over `warmup` steps, then falling to 0.1 along a cosine."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, iterations - warmup))))
 
 
 def serve(folder: Path, setting: Setting, train: Train, evaluate: Evaluate) -> None:
@@ -54,8 +46,7 @@ def serve(folder: Path, setting: Setting, train: Train, evaluate: Evaluate) -> N
         drawn = [tokens[rng.integers(0, len(tokens) - length, batch)[:, None] + places] for _ in range(int(line))]
         began, losses = time.perf_counter(), []
         for block in drawn:
-            rate = setting["lr"] * share_of_lr(setting["warmup"], setting["iterations"], step)
-            losses.append(train(block[:, :-1], block[:, 1:], rate))
+            losses.append(train(block[:, :-1], block[:, 1:], setting["rates"][step]))
             step += 1
         print(json.dumps({"seconds": time.perf_counter() - began, "loss": float(np.mean(losses))}), flush=True)
     count = (len(held_out) - 1) // length
@@ -118,7 +109,7 @@ def _gpt(torch: Any, setting: Setting) -> Any:
     return GPT()
 
 
-def _sides(torch: Any, folder: Path, setting: Setting) -> tuple[Train, Evaluate]:
+def _functions(torch: Any, folder: Path, setting: Setting) -> tuple[Train, Evaluate]:
     torch.set_num_threads(setting["threads"])
     model = _gpt(torch, setting)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in np.load(folder / "weights.npz").items()})
@@ -134,7 +125,7 @@ def _sides(torch: Any, folder: Path, setting: Setting) -> tuple[Train, Evaluate]
         optimizer.zero_grad()
         loss = model(torch.tensor(x), torch.tensor(y))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), setting["clip_grad_norm"])
         optimizer.step()
         return loss.item()
 
@@ -148,4 +139,4 @@ def _sides(torch: Any, folder: Path, setting: Setting) -> tuple[Train, Evaluate]
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     told = read_setting(place)
-    serve(place, told, *_sides(importlib.import_module("torch"), place, told))
+    serve(place, told, *_functions(importlib.import_module("torch"), place, told))
