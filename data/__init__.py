@@ -13,9 +13,11 @@ from .loader import DataLoader
 from .normalize import MinMax, Normalizer, PerChannel, Robust, Standardize
 from .npz import load_npz
 from .recognise import load
+from .series import TimeSeries, read_series
 from .splits import k_fold, stratified_k_fold, time_series_split, train_dev_test_split
 from .tokenizer import CharTokenizer, tokenizer_from_config
 from .tokens import TokenFile, encode_file, write_tokens
+from .windows import SlidingWindows
 from .workers import get_worker_info
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "PerChannel",
     "RandomBlocks",
     "Robust",
+    "SlidingWindows",
     "Standardize",
+    "TimeSeries",
     "TokenBlocks",
     "TokenFile",
     "check_labels",
@@ -47,6 +51,7 @@ __all__ = [
     "one_hot",
     "pack",
     "read_idx",
+    "read_series",
     "stratified_k_fold",
     "time_series_split",
     "tokenizer_from_config",

@@ -14,6 +14,7 @@ from . import init
 from .activation import ReLU
 from .containers import Flatten, Sequential
 from .convolution import Conv2d
+from .forecasting import Forecaster, forecaster_shapes
 from .gpt2 import GPT2
 from .language_model import LanguageModel
 from .linear import Linear
@@ -25,10 +26,12 @@ from .pretrained import PretrainedError, load_pretrained
 from .recurrent_language_model import RecurrentLM
 
 __all__ = [
+    "FORECASTERS",
     "GPT2",
     "LANGUAGE_MODELS",
     "MODELS",
     "BasicBlock",
+    "Forecaster",
     "LanguageModel",
     "Llama",
     "PretrainedError",
@@ -503,6 +506,7 @@ def gru(
 
 MODELS: dict[str, Callable[..., Module]] = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18}
 LANGUAGE_MODELS: dict[str, Callable[..., LanguageModel]] = {"gpt2": gpt2, "gru": gru, "llama": llama, "lstm": lstm}
+FORECASTERS: dict[str, Callable[..., Forecaster]] = {"forecaster": Forecaster}
 
 
 def _mlp_shapes(
@@ -584,4 +588,5 @@ SHAPES: dict[str, Callable[..., dict[str, tuple[int, ...]]]] = {
     "gru": partial(_recurrent_shapes, 3),
     "llama": _llama_shapes,
     "lstm": partial(_recurrent_shapes, 4),
+    "forecaster": forecaster_shapes,
 }
