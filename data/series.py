@@ -18,8 +18,10 @@ from .files import FilePath, fault, read_bytes
 __all__ = ["TimeSeries", "read_series"]
 
 # Tried in turn on the whole column: the first that reads all of it, in an order that rises, is the one.
-FORMATS = ("%Y-%m", "%Y-%m-%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
-FORMATS += ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
+FORMATS = (
+    *("%Y-%m", "%Y-%m-%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d"),
+    *("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"),
+)
 MISSING = ("", "na", "n/a", "nan", "null", "none")
 
 

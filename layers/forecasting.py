@@ -73,7 +73,7 @@ class Forecaster(Module):
     >>> from weft.layers import models
     >>> model = models.Forecaster(4, 3, difference="season", season=2)
     >>> model(weft.tensor([[[5.0], [6.0], [7.0], [8.0]]])).detach()  # untrained: the last season, again and again
-    Tensor([[7., 8., 7.]], dtype=float32)
+    tensor([[7., 8., 7.]])
     """
 
     def __init__(
