@@ -129,7 +129,8 @@ class TestClassNames:
 class TestErrors:
     def test_unknown_architecture(self):
         with pytest.raises(
-            ValueError, match=r"must be one of \['cnn', 'forecaster', 'gpt2', 'gru', 'llama', 'lstm', 'mlp', 'resnet18'\], got 'vgg'"
+            ValueError,
+            match=r"must be one of \['cnn', 'forecaster', 'gpt2', 'gru', 'llama', 'lstm', 'mlp', 'resnet18'\], got 'vgg'",
         ):
             build_model({"name": "vgg"})
 
