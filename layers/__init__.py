@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..backend.device.options import UnknownName
 from . import (
     activation,
+    alpha_dropout,
     attention,
     cache,
     containers,
@@ -33,12 +34,16 @@ from . import (
     positional,
     recurrent,
     recurrent_cells,
+    shrinkage,
+    shuffle,
     state_cache,
+    stochastic,
     transformer,
     transformer_layer,
     utils,
 )
 from .activation import *
+from .alpha_dropout import *
 from .attention import *
 from .cache import *
 from .containers import *
@@ -55,13 +60,17 @@ from .pooling import *
 from .positional import *
 from .recurrent import *
 from .recurrent_cells import *
+from .shrinkage import *
+from .shuffle import *
 from .state_cache import *
+from .stochastic import *
 from .summary import LayerSummary, Summary, summary
 from .transformer import *
 from .transformer_layer import *
 
 __all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary", "utils"]
 __all__ += activation.__all__
+__all__ += alpha_dropout.__all__
 __all__ += attention.__all__
 __all__ += cache.__all__
 __all__ += containers.__all__
@@ -78,7 +87,10 @@ __all__ += pooling.__all__
 __all__ += positional.__all__
 __all__ += recurrent.__all__
 __all__ += recurrent_cells.__all__
+__all__ += shrinkage.__all__
+__all__ += shuffle.__all__
 __all__ += state_cache.__all__
+__all__ += stochastic.__all__
 __all__ += transformer.__all__
 __all__ += transformer_layer.__all__
 

@@ -9,16 +9,34 @@ the primitives of `weft.backend`. Results are always new memory: `inplace=True` 
 from typing import TYPE_CHECKING
 
 from ...backend.device.options import UnknownName
-from . import activation, attention, convolution, loss, multihead, normalization, padding, pooling, rotary, similarity
-from . import dropout as _dropout  # these modules have the name of a function, which takes it over
+from . import (
+    activation,
+    attention,
+    convolution,
+    inplace,
+    loss,
+    multihead,
+    normalization,
+    padding,
+    pooling,
+    rotary,
+    shrinkage,
+    shuffle,
+    similarity,
+    stochastic,
+)
+from . import alpha_dropout as _alpha_dropout  # these modules have the name of a function, which takes it over
+from . import dropout as _dropout
 from . import embedding as _embedding
 from . import linear as _linear
 from . import linear_cross_entropy as _linear_cross_entropy
 from .activation import *
+from .alpha_dropout import *
 from .attention import *
 from .convolution import *
 from .dropout import *
 from .embedding import *
+from .inplace import *
 from .linear import *
 from .linear_cross_entropy import *
 from .loss import *
@@ -27,14 +45,19 @@ from .normalization import *
 from .padding import *
 from .pooling import *
 from .rotary import *
+from .shrinkage import *
+from .shuffle import *
 from .similarity import *
+from .stochastic import *
 
 __all__: list[str] = []
 __all__ += activation.__all__
+__all__ += _alpha_dropout.__all__
 __all__ += attention.__all__
 __all__ += convolution.__all__
 __all__ += _dropout.__all__
 __all__ += _embedding.__all__
+__all__ += inplace.__all__
 __all__ += _linear.__all__
 __all__ += _linear_cross_entropy.__all__
 __all__ += loss.__all__
@@ -43,7 +66,10 @@ __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
 __all__ += rotary.__all__
+__all__ += shrinkage.__all__
+__all__ += shuffle.__all__
 __all__ += similarity.__all__
+__all__ += stochastic.__all__
 
 
 if not TYPE_CHECKING:

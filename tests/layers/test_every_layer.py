@@ -64,11 +64,16 @@ LAYERS = {
     "Dropout": (lambda: nn.Dropout().eval(), [(4, 3)], (4, 3)),
     "Dropout1d": (lambda: nn.Dropout1d().eval(), [(4, 3, 2)], (4, 3, 2)),
     "Dropout2d": (lambda: nn.Dropout2d().eval(), [(4, 3, 2, 2)], (4, 3, 2, 2)),
+    "AlphaDropout": (lambda: nn.AlphaDropout().eval(), [(4, 3)], (4, 3)),
+    "FeatureAlphaDropout": (lambda: nn.FeatureAlphaDropout().eval(), [(4, 3, 2)], (4, 3, 2)),
     "StochasticDepth": (lambda: nn.StochasticDepth(0.5).eval(), [(4, 3)], (4, 3)),
+    "RReLU": (lambda: nn.RReLU().eval(), [(4, 3)], (4, 3)),
     # --- activations; those of the harness's rows come below
     "GELU": (nn.GELU, [(5, 4)], (5, 4)),  # of small numbers: its float16 is in the harness's KNOWN
     "Identity": (nn.Identity, [(5, 4)], (5, 4)),
     "PReLU": (nn.PReLU, [(5, 4)], (5, 4)),
+    "Softmin": (lambda: nn.Softmin(-1), [(5, 4)], (5, 4)),
+    "Softmax2d": (nn.Softmax2d, [(2, 3, 4, 2)], (2, 3, 4, 2)),
     "Swish": (nn.Swish, [(5, 4)], (5, 4)),
     "SwiGLU": (nn.SwiGLU, [(5, 4)], (5, 2)),
     "Tanh": (nn.Tanh, [(5, 4)], (5, 4)),
@@ -77,6 +82,10 @@ LAYERS = {
     "Residual": (lambda: nn.Residual(nn.Linear(3, 3), nn.Linear(3, 3)), [(5, 3)], (5, 3)),
     "Flatten": (nn.Flatten, [(2, 3, 4)], (2, 12)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), [(4, 6)], (4, 2, 3)),
+    # --- channels and space
+    "PixelShuffle": (lambda: nn.PixelShuffle(2), [(1, 8, 3, 2)], (1, 2, 6, 4)),
+    "PixelUnshuffle": (lambda: nn.PixelUnshuffle(2), [(1, 2, 6, 4)], (1, 8, 3, 2)),
+    "ChannelShuffle": (lambda: nn.ChannelShuffle(2), [(2, 6, 3)], (2, 6, 3)),
     # --- attention
     "MultiheadAttention": (lambda: Attending(4, 2, 0.1, add_bias_kv=True, batch_first=True).eval(), [(3, 5, 4)], (3, 5, 4)),
     # (few heads: the emulator takes its time for each)
