@@ -34,6 +34,7 @@ from . import (
     positional,
     recurrent,
     recurrent_cells,
+    resampling,
     shrinkage,
     shuffle,
     state_cache,
@@ -60,6 +61,7 @@ from .pooling import *
 from .positional import *
 from .recurrent import *
 from .recurrent_cells import *
+from .resampling import *
 from .shrinkage import *
 from .shuffle import *
 from .state_cache import *
@@ -87,6 +89,7 @@ __all__ += pooling.__all__
 __all__ += positional.__all__
 __all__ += recurrent.__all__
 __all__ += recurrent_cells.__all__
+__all__ += resampling.__all__
 __all__ += shrinkage.__all__
 __all__ += shuffle.__all__
 __all__ += state_cache.__all__

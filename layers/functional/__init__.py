@@ -19,6 +19,7 @@ from . import (
     normalization,
     padding,
     pooling,
+    resampling,
     rotary,
     shrinkage,
     shuffle,
@@ -44,6 +45,7 @@ from .multihead import *
 from .normalization import *
 from .padding import *
 from .pooling import *
+from .resampling import *
 from .rotary import *
 from .shrinkage import *
 from .shuffle import *
@@ -65,6 +67,7 @@ __all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
+__all__ += resampling.__all__
 __all__ += rotary.__all__
 __all__ += shrinkage.__all__
 __all__ += shuffle.__all__

@@ -86,6 +86,9 @@ LAYERS = {
     "PixelShuffle": (lambda: nn.PixelShuffle(2), [(1, 8, 3, 2)], (1, 2, 6, 4)),
     "PixelUnshuffle": (lambda: nn.PixelUnshuffle(2), [(1, 2, 6, 4)], (1, 8, 3, 2)),
     "ChannelShuffle": (lambda: nn.ChannelShuffle(2), [(2, 6, 3)], (2, 6, 3)),
+    "Upsample": (lambda: nn.Upsample(scale_factor=1.5, mode="bicubic"), [(1, 2, 4, 3)], (1, 2, 6, 4)),
+    "UpsamplingNearest2d": (lambda: nn.UpsamplingNearest2d((5, 2)), [(1, 2, 4, 3)], (1, 2, 5, 2)),
+    "UpsamplingBilinear2d": (lambda: nn.UpsamplingBilinear2d((5, 2)), [(1, 2, 4, 3)], (1, 2, 5, 2)),
     # --- attention
     "MultiheadAttention": (lambda: Attending(4, 2, 0.1, add_bias_kv=True, batch_first=True).eval(), [(3, 5, 4)], (3, 5, 4)),
     # (few heads: the emulator takes its time for each)
