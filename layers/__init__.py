@@ -21,6 +21,7 @@ from . import (
     convolution,
     dropout,
     embedding,
+    folding,
     functional,
     init,
     linear,
@@ -51,6 +52,7 @@ from .containers import *
 from .convolution import *
 from .dropout import *
 from .embedding import *
+from .folding import *
 from .linear import *
 from .linear_cross_entropy import *
 from .loss import *
@@ -79,6 +81,7 @@ __all__ += containers.__all__
 __all__ += convolution.__all__
 __all__ += dropout.__all__
 __all__ += embedding.__all__
+__all__ += folding.__all__
 __all__ += linear.__all__
 __all__ += linear_cross_entropy.__all__
 __all__ += loss.__all__

@@ -13,6 +13,7 @@ from . import (
     activation,
     attention,
     convolution,
+    folding,
     inplace,
     loss,
     multihead,
@@ -37,6 +38,7 @@ from .attention import *
 from .convolution import *
 from .dropout import *
 from .embedding import *
+from .folding import *
 from .inplace import *
 from .linear import *
 from .linear_cross_entropy import *
@@ -59,6 +61,7 @@ __all__ += attention.__all__
 __all__ += convolution.__all__
 __all__ += _dropout.__all__
 __all__ += _embedding.__all__
+__all__ += folding.__all__
 __all__ += inplace.__all__
 __all__ += _linear.__all__
 __all__ += _linear_cross_entropy.__all__

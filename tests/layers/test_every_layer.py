@@ -89,6 +89,8 @@ LAYERS = {
     "Upsample": (lambda: nn.Upsample(scale_factor=1.5, mode="bicubic"), [(1, 2, 4, 3)], (1, 2, 6, 4)),
     "UpsamplingNearest2d": (lambda: nn.UpsamplingNearest2d((5, 2)), [(1, 2, 4, 3)], (1, 2, 5, 2)),
     "UpsamplingBilinear2d": (lambda: nn.UpsamplingBilinear2d((5, 2)), [(1, 2, 4, 3)], (1, 2, 5, 2)),
+    "Unfold": (lambda: nn.Unfold(2, padding=1, stride=2), [(2, 2, 4, 3)], (2, 8, 6)),
+    "Fold": (lambda: nn.Fold((4, 3), 2, padding=1, stride=2), [(2, 8, 6)], (2, 2, 4, 3)),
     # --- attention
     "MultiheadAttention": (lambda: Attending(4, 2, 0.1, add_bias_kv=True, batch_first=True).eval(), [(3, 5, 4)], (3, 5, 4)),
     # (few heads: the emulator takes its time for each)
