@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..tape.autograd import primitive
@@ -39,8 +40,8 @@ def fold(xp: Any, columns: Any, /, *, size: Pair, kernel: Pair, dilation: Pair, 
 
 
 def _columns(xp: Any, x: Any, where: Geometry) -> Any:
-    columns = xp.reshape(Generic(xp)._columns(x, where), (-1, x.shape[0], where.output[0] * where.output[1]))
-    return xp.permute_dims(columns, (1, 0, 2))
+    n, rows, places = x.shape[0], x.shape[1] * math.prod(where.kernel), math.prod(where.output)
+    return xp.permute_dims(xp.reshape(Generic(xp)._columns(x, where), (rows, n, places)), (1, 0, 2))
 
 
 def _images(xp: Any, columns: Any, where: Geometry) -> Any:

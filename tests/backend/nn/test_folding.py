@@ -15,7 +15,7 @@ def places(n, k, d, p, s):
 def unfold(x, kernel, dilation, padding, stride):
     padded = np.pad(x, [(0, 0), (0, 0), *[(p, p) for p in padding]])
     rows, columns = (places(*of) for of in zip(x.shape[2:], kernel, dilation, padding, stride))
-    seen = [padded[:, :, r][..., c].reshape(len(x), -1) for r in rows for c in columns]
+    seen = [padded[:, :, r][..., c].reshape(len(x), x.shape[1] * kernel[0] * kernel[1]) for r in rows for c in columns]
     return np.stack(seen, -1)
 
 
@@ -41,6 +41,8 @@ OPTIONS = [
 ]  # fmt: skip
 CASES = [
     *[Case(folding.unfold, (a(2, 3, 5, 6),), unfold, options) for options in OPTIONS],
+    Case(folding.unfold, (a(0, 3, 5, 6),), unfold, OPTIONS[1]),
+    Case(folding.fold, (np.zeros((0, 18, 24)),), lambda columns, **o: np.zeros((0, 3, 5, 6)), {"size": (5, 6), **OPTIONS[1]}),
     *[
         Case(folding.fold, (unfold(a(2, 3, 5, 6), **options),), fold, {"size": (5, 6), **options})
         for options in OPTIONS
