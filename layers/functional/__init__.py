@@ -22,6 +22,7 @@ from . import (
     pooling,
     resampling,
     rotary,
+    sampling,
     shrinkage,
     shuffle,
     similarity,
@@ -49,6 +50,7 @@ from .padding import *
 from .pooling import *
 from .resampling import *
 from .rotary import *
+from .sampling import *
 from .shrinkage import *
 from .shuffle import *
 from .similarity import *
@@ -72,6 +74,7 @@ __all__ += padding.__all__
 __all__ += pooling.__all__
 __all__ += resampling.__all__
 __all__ += rotary.__all__
+__all__ += sampling.__all__
 __all__ += shrinkage.__all__
 __all__ += shuffle.__all__
 __all__ += similarity.__all__
