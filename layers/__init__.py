@@ -21,6 +21,7 @@ from . import (
     convolution,
     dropout,
     embedding,
+    embedding_bag,
     folding,
     functional,
     init,
@@ -52,6 +53,7 @@ from .containers import *
 from .convolution import *
 from .dropout import *
 from .embedding import *
+from .embedding_bag import *
 from .folding import *
 from .linear import *
 from .linear_cross_entropy import *
@@ -81,6 +83,7 @@ __all__ += containers.__all__
 __all__ += convolution.__all__
 __all__ += dropout.__all__
 __all__ += embedding.__all__
+__all__ += embedding_bag.__all__
 __all__ += folding.__all__
 __all__ += linear.__all__
 __all__ += linear_cross_entropy.__all__

@@ -31,6 +31,7 @@ from . import (
 from . import alpha_dropout as _alpha_dropout  # these modules have the name of a function, which takes it over
 from . import dropout as _dropout
 from . import embedding as _embedding
+from . import embedding_bag as _embedding_bag
 from . import linear as _linear
 from . import linear_cross_entropy as _linear_cross_entropy
 from .activation import *
@@ -39,6 +40,7 @@ from .attention import *
 from .convolution import *
 from .dropout import *
 from .embedding import *
+from .embedding_bag import *
 from .folding import *
 from .inplace import *
 from .linear import *
@@ -63,6 +65,7 @@ __all__ += attention.__all__
 __all__ += convolution.__all__
 __all__ += _dropout.__all__
 __all__ += _embedding.__all__
+__all__ += _embedding_bag.__all__
 __all__ += folding.__all__
 __all__ += inplace.__all__
 __all__ += _linear.__all__

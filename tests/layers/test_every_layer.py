@@ -34,6 +34,7 @@ LAYERS = {
     "Bilinear": (lambda: nn.Bilinear(3, 4, 2), [(5, 3), (5, 4)], (5, 2)),
     "DropConnect": (lambda: nn.DropConnect(3, 4).eval(), [(5, 3)], (5, 4)),
     "Embedding": (lambda: nn.Embedding(6, 3), [np.array([[0, 5], [5, 2]])], (2, 2, 3)),
+    "EmbeddingBag": (lambda: nn.EmbeddingBag(6, 3), [np.array([[0, 5], [5, 2]])], (2, 3)),
     "Conv1d": (lambda: nn.Conv1d(2, 4, 3, stride=2), [(2, 2, 9)], (2, 4, 4)),
     "Conv2d": (lambda: nn.Conv2d(2, 4, 3, padding=1, groups=2), [(2, 2, 5, 4)], (2, 4, 5, 4)),
     "ConvTranspose1d": (lambda: nn.ConvTranspose1d(4, 2, 2, stride=2), [(2, 4, 5)], (2, 2, 10)),
@@ -279,7 +280,7 @@ def test_says_what_it_is(name):
 
 
 SIZES = {
-    "Linear": (2, 3), "Bilinear": (2, 3, 4), "DropConnect": (2, 3), "Embedding": (2, 3), "Perceptron": (2,),
+    "Linear": (2, 3), "Bilinear": (2, 3, 4), "DropConnect": (2, 3), "Embedding": (2, 3), "EmbeddingBag": (2, 3), "Perceptron": (2,),
     "PReLU": (3,), "Conv1d": (2, 4, 3), "Conv2d": (2, 4, 3), "ConvTranspose1d": (2, 4, 3), "ConvTranspose2d": (2, 4, 3),
     "BatchNorm1d": (3,), "BatchNorm2d": (3,), "InstanceNorm1d": (3,), "InstanceNorm2d": (3,), "LayerNorm": (3,),
     "GroupNorm": (2, 4), "RMSNorm": (3,), "RNN": (2, 3), "LSTM": (2, 3), "GRU": (2, 3), "RNNCell": (2, 3), "LSTMCell": (2, 3),
