@@ -39,6 +39,7 @@ from . import (
     resampling,
     shrinkage,
     shuffle,
+    similarity,
     state_cache,
     stochastic,
     transformer,
@@ -68,6 +69,7 @@ from .recurrent_cells import *
 from .resampling import *
 from .shrinkage import *
 from .shuffle import *
+from .similarity import *
 from .state_cache import *
 from .stochastic import *
 from .summary import LayerSummary, Summary, summary
@@ -98,6 +100,7 @@ __all__ += recurrent_cells.__all__
 __all__ += resampling.__all__
 __all__ += shrinkage.__all__
 __all__ += shuffle.__all__
+__all__ += similarity.__all__
 __all__ += state_cache.__all__
 __all__ += stochastic.__all__
 __all__ += transformer.__all__

@@ -13,6 +13,7 @@ from . import (
     activation,
     attention,
     convolution,
+    distance,
     folding,
     inplace,
     loss,
@@ -38,6 +39,7 @@ from .activation import *
 from .alpha_dropout import *
 from .attention import *
 from .convolution import *
+from .distance import *
 from .dropout import *
 from .embedding import *
 from .embedding_bag import *
@@ -63,6 +65,7 @@ __all__ += activation.__all__
 __all__ += _alpha_dropout.__all__
 __all__ += attention.__all__
 __all__ += convolution.__all__
+__all__ += distance.__all__
 __all__ += _dropout.__all__
 __all__ += _embedding.__all__
 __all__ += _embedding_bag.__all__

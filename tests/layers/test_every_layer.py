@@ -112,6 +112,9 @@ LAYERS = {
     "SinusoidalPositionalEncoding": (lambda: nn.SinusoidalPositionalEncoding(4), [(5, 3, 4)], (5, 3, 4)),
     "LearnedPositionalEncoding": (lambda: nn.LearnedPositionalEncoding(6, 4), [(5, 3, 4)], (5, 3, 4)),
     "RotaryEmbedding": (lambda: nn.RotaryEmbedding(4), [(3, 2, 5, 6)], (3, 2, 5, 6)),
+    # --- of two inputs
+    "CosineSimilarity": (nn.CosineSimilarity, [(5, 4), (5, 4)], (5,)),
+    "PairwiseDistance": (lambda: nn.PairwiseDistance(3.0), [(5, 4), (5, 4)], (5,)),
     # --- losses
     **{
         name: (getattr(nn, name), [(3, 2), SIGNS], ())
