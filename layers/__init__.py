@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..backend.device.options import UnknownName
 from . import (
     activation,
+    adaptive_softmax,
     alpha_dropout,
     attention,
     cache,
@@ -47,6 +48,7 @@ from . import (
     utils,
 )
 from .activation import *
+from .adaptive_softmax import *
 from .alpha_dropout import *
 from .attention import *
 from .cache import *
@@ -78,6 +80,7 @@ from .transformer_layer import *
 
 __all__ = ["LayerSummary", "Summary", "functional", "init", "models", "summary", "utils"]
 __all__ += activation.__all__
+__all__ += adaptive_softmax.__all__
 __all__ += alpha_dropout.__all__
 __all__ += attention.__all__
 __all__ += cache.__all__

@@ -126,6 +126,7 @@ LAYERS = {
     "BCEWithLogitsLoss": (lambda: nn.BCEWithLogitsLoss(pos_weight=weft.tensor([2.0, 3.0])), [(3, 2), UNIT], ()),
     "CrossEntropyLoss": (lambda: nn.CrossEntropyLoss(weft.ones(4)), [LOGITS, LABELS], ()),
     "LinearCrossEntropyLoss": (lambda: nn.LinearCrossEntropyLoss(4, 5, bias=True), [LOGITS, LABELS], ()),
+    "AdaptiveLogSoftmaxWithLoss": (lambda: nn.AdaptiveLogSoftmaxWithLoss(4, 5, [1, 2]), [LOGITS, LABELS], (3,)),
     "NLLLoss": (nn.NLLLoss, [LOGITS, LABELS], ()),
     "KLDivLoss": (lambda: nn.KLDivLoss(reduction="batchmean"), [(3, 2), UNIT], ()),
     "MultiMarginLoss": (nn.MultiMarginLoss, [LOGITS, LABELS], ()),
@@ -289,7 +290,7 @@ SIZES = {
     "GroupNorm": (2, 4), "RMSNorm": (3,), "RNN": (2, 3), "LSTM": (2, 3), "GRU": (2, 3), "RNNCell": (2, 3), "LSTMCell": (2, 3),
     "GRUCell": (2, 3), "MultiheadAttention": (4, 2), "TransformerEncoderLayer": (4, 2, 3),
     "TransformerDecoderLayer": (4, 2, 3), "Transformer": (4, 2, 1, 1, 3), "SwiGLUBlock": (3, 4),
-    "LearnedPositionalEncoding": (3, 4),
+    "LearnedPositionalEncoding": (3, 4), "AdaptiveLogSoftmaxWithLoss": (8, 5, [2]),
 }  # fmt: skip
 
 
