@@ -9,6 +9,7 @@ that says which outputs an input went to.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -50,20 +51,38 @@ def resample(
     options = mode, align_corners, antialias, len(size) == 2
     keys = [(n, out, scale, *options) for n, out, scale in zip(x.shape[first:], size, scales)]
 
-    def along_axes(x: Any, tables: Callable[..., Table]) -> Any:
-        for axis, key in enumerate(keys, first):
-            x = _gathered(xp, x, tables(*key), axis)
-        return x
+    steps = list(enumerate(keys, first))
+    if math.prod(size) > math.prod(
+        x.shape[first:]
+    ):  # what lies close together in memory is gathered while there is little
+        steps.reverse()
 
-    return along_axes(x, table), (lambda g: along_axes(g, adjoint),)
+    y = x
+    for axis, key in steps:
+        y = _gathered(xp, y, axis, table, key)
+
+    def grad_x(g: Any) -> Any:
+        for axis, key in reversed(steps):
+            g = _gathered(xp, g, axis, adjoint, key)
+        return g
+
+    return y, (grad_x,)
 
 
-def _gathered(xp: Any, x: Any, table: Table, axis: int) -> Any:
-    indices = xp.asarray(table.indices, device=x.device)
+@functools.cache  # without end, as a recorded step goes on to read it: it cannot copy tables to its device itself
+def _placed(xp: Any, device: Any, dtype: Any, tables: Callable[..., Table], key: tuple) -> tuple[Any, Any]:
+    """Indices and weights of a table where they are needed."""
+    indices, weights, _ = tables(*key)
+    return xp.asarray(indices, device=device), None if weights is None else xp.asarray(
+        weights, dtype=dtype, device=device
+    )
+
+
+def _gathered(xp: Any, x: Any, axis: int, tables: Callable[..., Table], key: tuple) -> Any:
+    indices, weights = _placed(xp, x.device, x.dtype, tables, key)
     columns = (-1, *(1,) * (x.ndim - 1 - axis))
-    weights = None if table.weights is None else xp.asarray(table.weights, dtype=x.dtype, device=x.device)
     y = None
-    for t in range(len(table.indices)):
+    for t in range(indices.shape[0]):
         term = xp.take(x, indices[t, ...], axis=axis)
         if weights is not None:
             term = term * xp.reshape(weights[t, ...], columns)
@@ -71,7 +90,6 @@ def _gathered(xp: Any, x: Any, table: Table, axis: int) -> Any:
     return y
 
 
-@functools.lru_cache(256)
 def table(
     n: int, out: int, scale: float | None, mode: str, align_corners: bool, antialias: bool, is_image: bool
 ) -> Table:
@@ -92,7 +110,6 @@ def table(
     return _cubic(n, at) if mode == "bicubic" else _linear(n, at)
 
 
-@functools.lru_cache(256)
 def adjoint(*key: Any) -> Table:
     """The adjoint of a `table`: which places went to where, with which weights; where they are fewer, with weight 0."""
     indices, weights, n = table(*key)

@@ -16,15 +16,15 @@ def hardshrink(xp: Any, x: Any, /, *, lambd: float = 0.5) -> Any:
     >>> weft.backend.nn.shrinkage.hardshrink(weft.tensor([-0.5, 2.0]))
     tensor([0., 2.])
     """
-    near = xp.abs(x) <= lambd
-    return xp.where(near, xp.zeros_like(x), x), (lambda g: xp.where(near, xp.zeros_like(g), g),)
+    kept = xp.astype(~(xp.abs(x) <= lambd), x.dtype)  # factors, as a choice by `where` is slow on a CPU; a NaN is kept
+    return x * kept + 0, (lambda g: g * kept,)
 
 
 @primitive
 def softshrink(xp: Any, x: Any, /, *, lambd: float = 0.5) -> Any:
     """x − λ where x > λ, x + λ where x < −λ, 0 between."""
-    near = xp.abs(x) <= lambd
-    return x - xp.clip(x, -lambd, lambd), (lambda g: xp.where(near, xp.zeros_like(g), g),)
+    kept = xp.astype(~(xp.abs(x) <= lambd), x.dtype)
+    return x - xp.clip(x, -lambd, lambd), (lambda g: g * kept,)
 
 
 @primitive

@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ...backend.array.creation import asarray
-from ...backend.array.manipulation import matrix_transpose, reshape
-from ...backend.array.products import matmul
+from ...backend.array.creation import arange
+from ...backend.array.elementwise import add, divide, multiply, subtract
+from ...backend.array.manipulation import astype, reshape
+from ...backend.array.sums import is_half
+from ...backend.device.dtypes import float32
 from ...backend.device.options import integer
 from ...backend.nn import sampling as primitives
 from ...backend.tape.tensor import Tensor
@@ -136,11 +136,20 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
             f"got {tuple(theta.shape)} and {tuple(size)}"
         )
     align_corners = _corners("affine_grid", align_corners)
-    base = np.ones((*size[2:], axes + 1))
+    columns = [reshape(theta[:, :, a], (size[0], *(1,) * axes, axes)) for a in range(axes + 1)]
+    grid = columns[-1]
     for axis, n in enumerate(size[2:]):
-        along = np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
-        along = along if align_corners else along * ((n - 1) / n)
-        base[..., axes - 1 - axis] = along.reshape(-1, *(1,) * (axes - 1 - axis))
-    dtype: Any = theta.dtype
-    points = asarray(base.reshape(1, -1, axes + 1), dtype=dtype, device=theta.device)
-    return reshape(matmul(points, matrix_transpose(theta)), (size[0], *size[2:], axes))
+        line = reshape(_line(n, align_corners, theta), (1, *(n if a == axis else 1 for a in range(axes)), 1))
+        grid = add(grid, multiply(columns[axes - 1 - axis], line))
+    return grid
+
+
+def _line(n: int, align_corners: bool, like: Tensor) -> Tensor:
+    """The coordinates of n pixels."""
+    dtype: Any = float32 if is_half(like.dtype) else like.dtype
+    counted = arange(n, dtype=dtype, device=like.device)
+    if align_corners:
+        line = subtract(divide(multiply(counted, 2), n - 1), 1) if n > 1 else counted
+    else:
+        line = subtract(divide(add(multiply(counted, 2), 1), n), 1)
+    return astype(line, like.dtype, copy=False)

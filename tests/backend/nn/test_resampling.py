@@ -114,3 +114,21 @@ def test_integers_are_moved():
     x = weft.tensor([[1, 2]])
     assert R.resample(x, size=(4,)).tolist() == [[1, 1, 2, 2]]
     assert R.resample(x, size=(4,)).dtype == weft.int64
+
+
+@pytest.mark.skipif(not harness.EMULATOR, reason="needs a C++ compiler")
+def test_a_recorded_step_has_its_tables():
+    """They are on the device since the first call: a recording may not copy from the host."""
+
+    def step(x):
+        x = x.detach().requires_grad_()
+        y = R.resample(x, size=(5, 9), mode="bilinear")
+        (y * y).sum().backward()
+        return y.detach(), x.grad
+
+    x = weft.asarray(a(2, 3, 4).astype(np.float32), device="emulator")
+    expected = [t.numpy() for t in step(x)]
+    captured = weft.capture(step, warmup=1, strict=True)
+    for _ in range(3):
+        for got, wanted in zip(captured(x), expected):
+            np.testing.assert_array_equal(got.numpy(), wanted)
