@@ -37,34 +37,31 @@ def grid_sample(
     """
     n, _, *sizes = x.shape
     places = tuple(grid.shape[1:-1])
-    pixels, rows = _rows(xp, x), n * math.prod(places)
+    pixels, rows = _planes(xp, x), n * math.prod(places)
     first = xp.reshape(xp.arange(n, dtype=xp.int64, device=x.device) * math.prod(sizes), (n, 1))
     first = xp.reshape(xp.broadcast_to(first, (n, math.prod(places))), (rows,))
-    taps = [
-        _taps(xp, xp.reshape(grid[..., len(sizes) - 1 - axis], (rows,)), size, mode, padding_mode, align_corners)
-        for axis, size in enumerate(sizes)
-    ]
+    taps = []
+    for axis, size in enumerate(sizes):
+        coordinate = xp.reshape(grid[..., len(sizes) - 1 - axis], (rows,))
+        found = _taps(xp, coordinate, size, mode, padding_mode, align_corners)
+        stride, start = math.prod(sizes[axis + 1 :]), first if axis == 0 else 0
+        taps.append([tap._replace(pixel=tap.pixel * stride + start) for tap in found])
     neighbours = list(itertools.product(*taps))
-
-    def index(neighbour: tuple[Tap, ...]) -> Any:
-        found = neighbour[0].pixel
-        for tap, size in zip(neighbour[1:], sizes[1:]):
-            found = found * size + tap.pixel
-        return found + first
 
     y = 0
     for neighbour in neighbours:
-        y = y + xp.take(pixels, index(neighbour), axis=0) * _product([tap.weight for tap in neighbour])[:, None]
+        weight = _product([tap.weight for tap in neighbour])
+        y = y + xp.take(pixels, _pixel(neighbour), axis=1) * weight
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
-        g = _rows(xp, g)
+        g = _planes(xp, g)
         grad_pixels, slopes = 0, [0 for _ in sizes]
         for neighbour in neighbours:
-            at, weights = index(neighbour), [tap.weight for tap in neighbour]
+            at, weights = _pixel(neighbour), [tap.weight for tap in neighbour]
             if need[0]:
-                grad_pixels = grad_pixels + scatter_add(xp, g * _product(weights)[:, None], at, pixels.shape[0], 0)
+                grad_pixels = grad_pixels + scatter_add(xp, g * _product(weights), at, pixels.shape[1], 1)
             if need[1] and mode != "nearest":
-                seen = total(xp, g * xp.take(pixels, at, axis=0), 1)
+                seen = total(xp, g * xp.take(pixels, at, axis=1), 0)
                 for axis, tap in enumerate(neighbour):
                     slopes[axis] = slopes[axis] + seen * _product([tap.slope, *weights[:axis], *weights[axis + 1 :]])
         grad_x = _images(xp, grad_pixels, n, sizes) if need[0] else None
@@ -75,15 +72,22 @@ def grid_sample(
     return _images(xp, y, n, places), vjp
 
 
-def _rows(xp: Any, x: Any) -> Any:
-    """(N, C, …) → (N·…, C): a row for each pixel, which is looked up as a whole."""
-    return xp.reshape(xp.permute_dims(x, (0, *range(2, x.ndim), 1)), (x.shape[0] * math.prod(x.shape[2:]), x.shape[1]))
+def _planes(xp: Any, x: Any) -> Any:
+    """(N, C, …) → (C, N·…): weights are the same for all channels, and products with them run along all pixels."""
+    return xp.reshape(xp.moveaxis(x, 1, 0), (x.shape[1], x.shape[0] * math.prod(x.shape[2:])))
 
 
-def _images(xp: Any, rows: Any, n: int, places: Sequence[int]) -> Any:
+def _images(xp: Any, planes: Any, n: int, places: Sequence[int]) -> Any:
     """The inverse."""
-    axes = len(places)
-    return xp.permute_dims(xp.reshape(rows, (n, *places, rows.shape[1])), (0, axes + 1, *range(1, axes + 1)))
+    return xp.moveaxis(xp.reshape(planes, (planes.shape[0], n, *places)), 0, 1)
+
+
+def _pixel(neighbour: tuple[Tap, ...]) -> Any:
+    """Where it is in its plane: taps count in steps of their axis."""
+    found = neighbour[0].pixel
+    for tap in neighbour[1:]:
+        found = found + tap.pixel
+    return found
 
 
 def _product(factors: list) -> Any:
