@@ -92,6 +92,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     ):
         check.sizes(in_features=in_features, n_classes=n_classes)
         number("div_value", div_value, above=0)
+        if not isinstance(cutoffs, Sequence):
+            raise TypeError(f"`cutoffs` must be a sequence of integers, got {cutoffs!r:.80}")
         for cutoff in cutoffs:
             integer("cutoffs", cutoff)
         steps = [0, *cutoffs, n_classes]

@@ -3,7 +3,8 @@
     from weft.layers import functional as F
 
 Arguments are checked here, once, for shapes, dtypes and options, without waiting for a device; the mathematics is in
-the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing.
+the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing; what writes
+to its input is called so, `relu_`.
 """
 
 from typing import TYPE_CHECKING

@@ -127,6 +127,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     [[[[-0.5, 0.0], [0.5, 0.0]]]]
     """
     check.floating("theta", theta)
+    if not isinstance(size, Sequence):
+        raise TypeError(f"`size` must be (N, C, H, W) or (N, C, D, H, W), got {size!r:.80}")
     for length in size:
         integer("size", length, 1)
     axes = len(size) - 2

@@ -80,6 +80,8 @@ def test_errors():
             nn.AdaptiveLogSoftmaxWithLoss(4, 10, cutoffs)
     with pytest.raises(ValueError, match=r"`cutoffs` must be an integer, got 2.5"):
         nn.AdaptiveLogSoftmaxWithLoss(4, 10, [2.5])
+    with pytest.raises(TypeError, match=r"`cutoffs` must be a sequence of integers, got 3"):
+        nn.AdaptiveLogSoftmaxWithLoss(4, 10, 3)
     layer = nn.AdaptiveLogSoftmaxWithLoss(4, 10, [3])
     with pytest.raises(ValueError, match=r"shapes \(N, 4\) and \(N,\), or \(4,\) and \(\), got \(2, 4\) and \(3,\)"):
         layer(weft.ones((2, 4)), weft.tensor([1, 2, 3]))

@@ -72,5 +72,7 @@ class TestAffineGrid:
             F.affine_grid(weft.ones((1, 2, 3)), (1, 1, 2, 2, 2), False)
         with pytest.raises(ValueError, match=r"`size` must be .*, got 0"):
             F.affine_grid(weft.ones((1, 2, 3)), (1, 1, 0, 2), False)
+        with pytest.raises(TypeError, match=r"`size` must be \(N, C, H, W\) or .*, got 4"):
+            F.affine_grid(weft.ones((1, 2, 3)), 4, False)
         with pytest.warns(UserWarning, match="`affine_grid` without `align_corners` takes False"):
             F.affine_grid(weft.ones((1, 2, 3)), (1, 1, 2, 2))
