@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..tape.autograd import primitive
+from ..tape.recording import active
 
 __all__ = ["resample"]
 
@@ -69,9 +70,9 @@ def resample(
     return y, (grad_x,)
 
 
-@functools.cache  # without end, as a recorded step goes on to read it: it cannot copy tables to its device itself
+@functools.lru_cache(1 << 8)
 def _placed(xp: Any, device: Any, dtype: Any, tables: Callable[..., Table], key: tuple) -> tuple[Any, Any]:
-    """Indices and weights of a table where they are needed."""
+    """Indices and weights of a table where they are needed: a step that is recorded cannot copy them there."""
     indices, weights, _ = tables(*key)
     return xp.asarray(indices, device=device), None if weights is None else xp.asarray(
         weights, dtype=dtype, device=device
@@ -80,6 +81,8 @@ def _placed(xp: Any, device: Any, dtype: Any, tables: Callable[..., Table], key:
 
 def _gathered(xp: Any, x: Any, axis: int, tables: Callable[..., Table], key: tuple) -> Any:
     indices, weights = _placed(xp, x.device, x.dtype, tables, key)
+    if (recording := active()) is not None:
+        recording.kept += [indices, weights]  # replays read them, when others have long taken their place in the cache
     columns = (-1, *(1,) * (x.ndim - 1 - axis))
     y = None
     for t in range(indices.shape[0]):
