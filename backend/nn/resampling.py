@@ -17,6 +17,7 @@ import numpy as np
 
 from ..tape.autograd import primitive
 from ..tape.recording import active
+from ..tape.tensor import device_of
 
 __all__ = ["resample"]
 
@@ -70,17 +71,30 @@ def resample(
     return y, (grad_x,)
 
 
+class _Place:
+    """Where and in which dtype an array computes. CuPy's devices, unlike their names, are no keys."""
+
+    def __init__(self, xp: Any, like: Any):
+        self.xp, self.device, self.dtype = xp, like.device, like.dtype
+        self.key = xp, like.device if isinstance(like.device, str) else device_of(like), like.dtype
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Place) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
 @functools.lru_cache(1 << 8)
-def _placed(xp: Any, device: Any, dtype: Any, tables: Callable[..., Table], key: tuple) -> tuple[Any, Any]:
+def _placed(place: _Place, tables: Callable[..., Table], key: tuple) -> tuple[Any, Any]:
     """Indices and weights of a table where they are needed: a step that is recorded cannot copy them there."""
     indices, weights, _ = tables(*key)
-    return xp.asarray(indices, device=device), None if weights is None else xp.asarray(
-        weights, dtype=dtype, device=device
-    )
+    asarray = functools.partial(place.xp.asarray, device=place.device)
+    return asarray(indices), None if weights is None else asarray(weights, dtype=place.dtype)
 
 
 def _gathered(xp: Any, x: Any, axis: int, tables: Callable[..., Table], key: tuple) -> Any:
-    indices, weights = _placed(xp, x.device, x.dtype, tables, key)
+    indices, weights = _placed(_Place(xp, x), tables, key)
     if (recording := active()) is not None:
         recording.kept += [indices, weights]  # replays read them, when others have long taken their place in the cache
     columns = (-1, *(1,) * (x.ndim - 1 - axis))
