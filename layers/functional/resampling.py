@@ -74,9 +74,10 @@ def interpolate(
 
     Notes
     -----
-    Gradients are the adjoint of what was computed. PyTorch's (2.13, CPU) are of another map where "nearest" copies a
-    sequence or volume at a `scale_factor` that is not the ratio of lengths, and in places in float64; and there, with
-    `antialias`, an output one column wide and of another height than the input is wrong.
+    Gradients are the adjoint of what was computed. PyTorch's (2.13, CPU) are those of another map where a `scale_factor` keeps
+    a length (or doubles it) and is not the ratio of lengths, with "nearest" for sequences and volumes and with `antialias`;
+    and in places with "nearest" in float64, which takes the places of float32 here. With `antialias` its outputs one column
+    wide and of another height than the input are wrong.
 
     Examples
     --------
