@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from ...backend.array.creation import asarray
-from ...backend.array.elementwise import add, subtract
-from ...backend.array.indexing import take
+from ...backend.array.creation import arange
+from ...backend.array.elementwise import add, floor_divide, multiply, subtract
+from ...backend.array.indexing import searchsorted, take
 from ...backend.array.info import result_type
 from ...backend.array.linalg import vector_norm
 from ...backend.array.manipulation import astype, expand_dims
+from ...backend.device.dtypes import int64
 from ...backend.device.options import number
 from ...backend.nn import distance as primitives
 from ...backend.tape.tensor import Tensor
@@ -97,8 +96,17 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
         raise ValueError(f"`input` must have shape (N, D), got {tuple(input.shape)}")
     number("p", p, 0, infinite=True)
     x = widened(input)
-    rows, others = (take(x, asarray(i, device=x.device), axis=0) for i in np.triu_indices(x.shape[0], 1))
+    rows, others = (take(x, i, axis=0) for i in _pairs(x.shape[0], x.device))
     return astype(_norm(subtract(rows, others), p), input.dtype, copy=False)
+
+
+def _pairs(n: int, device: str) -> tuple[Tensor, Tensor]:
+    """i and j of all i < j < n, made where they are needed: a step that is recorded cannot copy them there."""
+    rows = arange(n, dtype=int64, device=device)
+    starts = floor_divide(multiply(rows, subtract(2 * n - 1, rows)), 2)  # of the pairs (i, ·), among all
+    pairs = arange(n * (n - 1) // 2, dtype=int64, device=device)
+    first = subtract(astype(searchsorted(starts, pairs, side="right"), int64), 1)
+    return first, add(subtract(pairs, take(starts, first, axis=0)), add(first, 1))
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:

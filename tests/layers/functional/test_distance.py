@@ -80,6 +80,13 @@ class TestOfAnyPower:
         assert F.cdist(weft.ones((0, 2)), weft.ones((3, 2)), p).shape == (0, 3)
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 40])
+def test_the_order_of_pairs(n):
+    x = weft.asarray(2.0 ** np.arange(n)[:, None])
+    i, j = np.triu_indices(n, 1)
+    assert F.pdist(x).tolist() == (2.0**j - 2.0**i).tolist()
+
+
 def test_only_many_rows_become_a_product():
     """Near each other and far from 0, float32 shows which: as in PyTorch."""
     near = weft.full((1, 2), 1000.0)
