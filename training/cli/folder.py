@@ -22,7 +22,7 @@ __all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unu
 LOCK = ".lock"
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
 MODEL = "model.safetensors"
-FILES = (*CHECKPOINTS, MODEL, "model.json", "log.csv", "curves.png", "confusion.png")
+FILES = (*CHECKPOINTS, MODEL, "model.json", "log.csv", "curves.png", "confusion.png", "attention.png")
 
 
 class FolderInUse(UsageError):

@@ -38,6 +38,7 @@ EPILOG = """examples:
   weft train --data cifar-10-batches-py --model resnet18 --device cuda
   weft train --resume runs/mnist-mlp
   weft train --task text --help
+  weft train --task translate --help
 
 A run leaves in its folder: model.safetensors (to be loaded with weft.training.load_model), model.json (what is known
 of it), log.csv, curves.png, confusion.png, and the checkpoints last.safetensors and best.safetensors. Ctrl-C, SIGTERM
@@ -48,7 +49,9 @@ and SIGHUP save at the next update and say how to go on (exit status 130, 143, 1
 def _parser() -> Parser:
     parser = Parser(prog="weft train", description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
-    add("--task", choices=["images", "text"], help="images (default); text has options of its own, see its --help")
+    add(
+        "--task", choices=["images", "text", "translate"], help="images (default); the others have options of their own"
+    )
     add("--data", metavar="PATH", help="digits (default); a folder of MNIST's idx files or of CIFAR; an .npz file")
     add("--model", choices=MODELS, help="default: cnn")
     positive, share = number(int, 1), number(float, 0, 1)
