@@ -97,6 +97,8 @@ def test_train_and_translate(capsys, tmp_path, monkeypatch, model):
 def test_resumes_to_the_same_bits(tmp_path, capsys, model):
     """From the middle of the second epoch, whose batches have an order of their own."""
     assert train("--model", model, "--epochs", "3") == 0
+    assert train("--model", model, "--epochs", "1", out="longer") == 0
+    assert main(["train", "--resume", "longer", "--epochs", "3"]) == 0
     whole = load_checkpoint("run/last.safetensors")
     experiment = TranslationExperiment(TranslationRecipe.from_json(whole["info"]["recipe"]))
 
@@ -112,8 +114,9 @@ def test_resumes_to_the_same_bits(tmp_path, capsys, model):
     save_checkpoint("half/last.safetensors", experiment.trainer.state_dict() | extra)
     assert main(["train", "--resume", "half"]) == 0
     assert "resumed from half/last.safetensors at epoch 1, batch 2, step 6" in capsys.readouterr().out
-    again = load_checkpoint("half/last.safetensors")["model"]
-    assert all(np.array_equal(whole["model"][name], again[name]) for name in again)
+    for other in ("half", "longer"):
+        again = load_checkpoint(f"{other}/last.safetensors")["model"]
+        assert all(np.array_equal(whole["model"][name], again[name]) for name in again)
 
 
 def test_it_learns():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from .usage import UsageError
 
@@ -11,7 +11,9 @@ __all__ = ["SavedOptions"]
 
 
 class SavedOptions:
-    """The base of a dataclass of options that decide what the weights will be; `data` says where the data are.
+    """The base of a dataclass of options that decide what the weights will be.
+
+    A subclass names in `MAY_CHANGE` those that another part of the run may have another value of: where the data are.
 
     Examples
     --------
@@ -19,6 +21,8 @@ class SavedOptions:
     >>> isinstance(TextRecipe(data="input.txt"), SavedOptions)
     True
     """
+
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("data",)
 
     def to_json(self) -> dict[str, Any]:
         """The options by name.
@@ -60,7 +64,7 @@ class SavedOptions:
         Parameters
         ----------
         given : dict
-            Options by name: where the data are, alone, may change.
+            Options by name.
 
         Returns
         -------
@@ -73,7 +77,7 @@ class SavedOptions:
             For options that would make another run of it.
         """
         for name, value in given.items():
-            if name != "data" and getattr(self, name) != value:
+            if name not in self.MAY_CHANGE and getattr(self, name) != value:
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option} cannot change on resuming: the run was begun with {getattr(self, name)}")
         options: Any = self

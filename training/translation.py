@@ -66,7 +66,7 @@ class TranslationRecipe(SavedOptions):
     batch_size : int, default 64
         Pairs per update.
     epochs : int, default 10
-        Passes over the training part.
+        Passes over the training part; a run may go on to more of them.
     lr : float, default 1.0
         Factor of Noam's schedule.
     warmup : int, default 800
@@ -88,6 +88,8 @@ class TranslationRecipe(SavedOptions):
     >>> TranslationRecipe.from_json(recipe.to_json()) == recipe
     True
     """
+
+    MAY_CHANGE = ("data", "epochs")  # Noam's schedule does not know the end
 
     data: str
     model: str = "transformer"

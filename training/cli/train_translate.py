@@ -36,7 +36,7 @@ EPILOG = """examples:
   weft train --task translate --data ../shared/data/fra-eng --pairs 40000 --max-words 8
   weft train --task translate --data ../shared/data/fra-eng --model lstm --width 256
   weft train --task translate --data pairs.tsv --max-words 20 --vocabulary 16000 --epochs 20
-  weft train --resume runs/fra-eng-lstm
+  weft train --resume runs/fra-eng-lstm --epochs 15
   weft translate runs/fra-eng-lstm "I am cold."
 
 A run leaves in its folder: model.safetensors (for weft translate, or weft.training.load_model; vocabularies included),
@@ -64,7 +64,7 @@ def _parser() -> Parser:
     add("--vocabulary", type=positive, metavar="N", help="words of each language at most (8000)")
     add("--min-count", type=positive, metavar="N", help="how often a word must occur (2)")
     add("--batch-size", type=positive, metavar="N", help="pairs per update (64)")
-    add("--epochs", type=positive, metavar="N", help="passes over the training part (10)")
+    add("--epochs", type=positive, metavar="N", help="passes over the training part (10); with --resume, more")
     add("--lr", type=above, metavar="X", help="factor of Noam's schedule: the greatest is X/sqrt(width warmup) (1)")
     add("--warmup", type=positive, metavar="N", help="updates until it is reached (800)")
     add("--label-smoothing", type=share, metavar="X", help="share of the target spread over the vocabulary (0.1)")
