@@ -16,6 +16,7 @@ from .npz import load_npz
 from .pairs import SentencePairs, pad_pairs, read_pairs, split_pairs
 from .recognise import load
 from .splits import k_fold, stratified_k_fold, time_series_split, train_dev_test_split
+from .subwords import SubwordTokenizer
 from .tokenizer import CharTokenizer, tokenizer_from_config
 from .tokens import TokenFile, encode_file, write_tokens
 from .words import WordTokenizer
@@ -36,6 +37,7 @@ __all__ = [
     "Robust",
     "SentencePairs",
     "Standardize",
+    "SubwordTokenizer",
     "TokenBlocks",
     "TokenFile",
     "WordTokenizer",

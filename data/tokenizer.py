@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .byte_pair import BytePairTokenizer, listed
+from .subwords import SubwordTokenizer
 from .words import WordTokenizer
 
 __all__ = ["CharTokenizer", "tokenizer_from_config"]
@@ -164,7 +165,9 @@ class CharTokenizer:
         return f"{type(self).__name__}({len(self.alphabet)} characters: {shown!r})"
 
 
-def tokenizer_from_config(config: dict[str, Any]) -> CharTokenizer | BytePairTokenizer | WordTokenizer:
+def tokenizer_from_config(
+    config: dict[str, Any],
+) -> CharTokenizer | BytePairTokenizer | SubwordTokenizer | WordTokenizer:
     """The tokenizer that `config()` described.
 
     Parameters
@@ -174,7 +177,7 @@ def tokenizer_from_config(config: dict[str, Any]) -> CharTokenizer | BytePairTok
 
     Returns
     -------
-    CharTokenizer, BytePairTokenizer or WordTokenizer
+    CharTokenizer, BytePairTokenizer, SubwordTokenizer or WordTokenizer
         Gives the same tokens.
 
     Raises
@@ -196,7 +199,9 @@ def tokenizer_from_config(config: dict[str, Any]) -> CharTokenizer | BytePairTok
         return BytePairTokenizer(config["folder"])
     if kind == "words":
         return WordTokenizer(config["words"], tuple(config["joined"]))
-    raise ValueError(f"`kind` of a tokenizer must be 'characters', 'byte-pair' or 'words', got {kind!r}")
+    if kind == "subwords":
+        return SubwordTokenizer(config["model"])
+    raise ValueError(f"`kind` of a tokenizer must be 'characters', 'byte-pair', 'subwords' or 'words', got {kind!r}")
 
 
 def _code_points(text: str) -> np.ndarray:

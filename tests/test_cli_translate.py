@@ -57,7 +57,7 @@ def fails(capsys, *argv):
 def test_train_and_translate(capsys, tmp_path, monkeypatch, model):
     assert main(["train", "--task", "translate", "--data", "pairs.txt", "--model", model, *FAST]) == 0
     printed = capsys.readouterr().out
-    assert "pairs: 28 pairs to train on, 7 held out, 20 and 20 words" in printed
+    assert "pairs: 28 pairs to train on, 7 held out, 20 and 20 tokens" in printed
     assert "  →  " in printed
     for row in ("validation loss", "BLEU", "of copying", "word for word", f"weft translate runs/pairs-{model}"):
         assert row in printed
@@ -144,6 +144,19 @@ def test_it_learns():
     assert scores["bleu_copy"] < scores["bleu_words"] < scores["bleu"]
 
 
+def test_subwords(capsys):
+    """No word is unknown, and the run knows its own pieces."""
+    pytest.importorskip("tokenizers", exc_type=ImportError)
+    options = [word for word in FAST if word not in ("--min-count",)][:-1]
+    given = ["--tokenizer", "subwords", "--vocabulary", "300", "--out", "run", "--quiet"]
+    assert main(["train", "--task", "translate", "--data", "pairs.txt", *given, *options]) == 0
+    capsys.readouterr()
+    assert main(["translate", "run", "The zebra is <eos>."]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.count("\n") == 1
+
+
 def test_pairs_are_chosen_before_they_are_shared_out():
     few = TranslationExperiment(TranslationRecipe(data="pairs.txt", width=8, pairs=10, min_count=1, validation=0.3))
     again = TranslationExperiment(TranslationRecipe(data="pairs.txt", width=8, pairs=10, min_count=1, validation=0.3))
@@ -199,6 +212,8 @@ def test_without_sacrebleu(capsys, monkeypatch):
         ("--data pairs.txt --min-count 99", "`sentences` must have words that occur 99 times, got none"),
         ("--data pairs.txt --heads 3", "--model transformer: `heads` must divide `width`, 128, got 3"),
         ("--data pairs.txt --model lstm --heads 2", "--heads is for --model transformer, got lstm"),
+        ("--data pairs.txt --tokenizer subwords --min-count 2", "--min-count is for --tokenizer words, got subwords"),
+        ("--data pairs.txt --tokenizer subwords --vocabulary 50", "`vocab_size` must be at least 260, got 50"),
         ("--data pairs.txt --model lstm --width 5", "--model lstm: `width` must be even"),
         ("--data pairs.txt --iterations 3", "unrecognized arguments: --iterations 3"),
     ],
@@ -246,7 +261,7 @@ def test_a_sentence_that_is_too_long(capsys):
     assert main(["translate", "run", "The red cat is here.", "red " * 12]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "must have 1 to 11 words and marks each, got 12 in number 2, 'red red" in printed.err
+    assert "must have 1 to 11 tokens (words and marks) each, got 12 in number 2, 'red red" in printed.err
 
 
 @pytest.mark.usefixtures("run")

@@ -13,7 +13,16 @@ from ..backend.array import random
 from ..backend.device.devices import canonical, select
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
-from ..data import BucketSampler, DataLoader, SentencePairs, WordTokenizer, pad_pairs, read_pairs, split_pairs
+from ..data import (
+    BucketSampler,
+    DataLoader,
+    SentencePairs,
+    SubwordTokenizer,
+    WordTokenizer,
+    pad_pairs,
+    read_pairs,
+    split_pairs,
+)
 from ..data.words import BOS, EOS, UNK
 from ..layers.generation import as_tokens, evaluating
 from ..layers.models import EncoderDecoder
@@ -33,6 +42,7 @@ Pair = tuple[str, str]
 
 MODELS = {"transformer": "transformer_translator", "lstm": "lstm_translator"}
 LAYERS = {"transformer": 3, "lstm": 1}
+ROOM = {"words": 1, "subwords": 4}  # tokens for a word
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class TranslationRecipe(SavedOptions):
     ----------
     data : str
         A file of lines `source<TAB>target`, see `read_pairs`, or a folder with one.
+    tokenizer : {"words", "subwords"}, default "words"
+        What the tokens are; subwords need `tokenizers`.
     model : {"transformer", "lstm"}, default "transformer"
         Which one.
     width : int, default 128
@@ -56,11 +68,11 @@ class TranslationRecipe(SavedOptions):
     dropout : float, default 0.1
         In training.
     max_words : int, default 10
-        Pairs with more words or marks on a side are left out; the greatest length that the model translates.
+        Pairs with more words or marks on a side are left out, and so long a sentence is what the model translates at most.
     pairs : int, default 0
         How many pairs to take, drawn at random; 0: all.
     vocabulary : int, default 8000
-        Words of each language at most, the commonest.
+        Words, or subwords, of each language at most, the commonest.
     min_count : int, default 2
         How often a word must occur.
     batch_size : int, default 64
@@ -92,6 +104,7 @@ class TranslationRecipe(SavedOptions):
     MAY_CHANGE = ("data", "epochs")  # Noam's schedule does not know the end
 
     data: str
+    tokenizer: str = "words"
     model: str = "transformer"
     width: int = 128
     layers: int = 0
@@ -111,13 +124,15 @@ class TranslationRecipe(SavedOptions):
     validation: float = 0.05
     seed: int = 0
 
-    def architecture(self, source_size: int, target_size: int) -> dict[str, Any]:
+    def architecture(self, source_size: int, target_size: int, longest: int = 0) -> dict[str, Any]:
         """The description that `build_model` takes.
 
         Parameters
         ----------
         source_size, target_size : int
             Of the vocabularies.
+        longest : int, default 0
+            What the model must be able to read or write, if that is more than the words of a sentence.
 
         Returns
         -------
@@ -126,7 +141,8 @@ class TranslationRecipe(SavedOptions):
         """
         sizes = {"source_size": source_size, "target_size": target_size, "width": self.width, "dropout": self.dropout}
         own = {"heads": self.heads} if self.model == "transformer" else {}
-        layers, context = self.layers or LAYERS[self.model], self.max_words + 2  # <bos>, <eos>
+        layers, room = self.layers or LAYERS[self.model], ROOM[self.tokenizer] * self.max_words
+        context = max(room + 2, longest)  # <bos>, <eos>
         return {"name": MODELS[self.model], **sizes, "layers": layers, "context": context, **own}
 
 
@@ -157,7 +173,7 @@ class TranslationExperiment:
     ----------
     train, held_out : list of (str, str)
         The pairs.
-    source, target : WordTokenizer
+    source, target : WordTokenizer or SubwordTokenizer
         Of the two languages.
     name : str
         Of the data.
@@ -197,7 +213,9 @@ class TranslationExperiment:
         data = [SentencePairs(part, self.source, self.target) for part in (self.train, self.held_out)]
         text = np.frombuffer("\n".join(map("\t".join, self.train)).encode(), np.uint8)
         self.fingerprint = f"{len(self.train)}-{array_crc(text):08x}"  # the vocabularies follow from it
-        self.architecture = recipe.architecture(self.source.vocab_size, self.target.vocab_size)
+        self.architecture = recipe.architecture(
+            self.source.vocab_size, self.target.vocab_size, max(int(part.lengths.max()) for part in data)
+        )
         self.train_loader, self.validation_loader = (
             DataLoader(
                 part,
@@ -226,15 +244,17 @@ class TranslationExperiment:
             short = [short[i] for i in np.sort(order).tolist()]
         try:
             self.train, self.held_out = split_pairs(short, recipe.validation, seed=recipe.seed)
-            vocabularies = (
-                WordTokenizer.of(sentences, max_words=recipe.vocabulary, min_count=recipe.min_count)
-                for sentences in zip(*self.train)
-            )
-            self.source, self.target = vocabularies
+            self.source, self.target = map(self._tokenizer, zip(*self.train))
         except ValueError as error:
             raise UsageError(
                 f"--data {recipe.data}: {error}; it has {len(short)} pairs of at most {recipe.max_words} words (--max-words)"
             ) from error
+
+    def _tokenizer(self, sentences: Sequence[str]) -> Any:
+        recipe = self.recipe
+        if recipe.tokenizer == "subwords":
+            return SubwordTokenizer.of(sentences, recipe.vocabulary)
+        return WordTokenizer.of(sentences, max_words=recipe.vocabulary, min_count=recipe.min_count)
 
     def _trainer(self, model: EncoderDecoder) -> Trainer:
         recipe = self.recipe
@@ -286,8 +306,8 @@ class TranslationExperiment:
 
 def translate(
     model: Any,
-    source: WordTokenizer,
-    target: WordTokenizer,
+    source: Any,
+    target: Any,
     sentences: Sequence[str],
     *,
     beam: int = 4,
@@ -328,7 +348,7 @@ def translate(
     for i, row in enumerate(rows):
         if not 2 <= len(row) <= model.context:
             raise ValueError(
-                f"`sentences` must have 1 to {model.context - 1} words and marks each, got {len(row) - 1} in number "
+                f"`sentences` must have 1 to {model.context - 1} tokens (words and marks) each, got {len(row) - 1} in number "
                 f"{i + 1}, {sentences[i]!r:.60}; cut it into sentences, or train with a greater --max-words"
             )
     found = [""] * len(rows)
@@ -343,13 +363,7 @@ def translate(
 
 
 def attention_of(
-    model: Any,
-    source: WordTokenizer,
-    target: WordTokenizer,
-    sentence: str,
-    *,
-    beam: int = 4,
-    length_penalty: float = 0.6,
+    model: Any, source: Any, target: Any, sentence: str, *, beam: int = 4, length_penalty: float = 0.6
 ) -> tuple[list[str], list[str], np.ndarray]:
     """What the model looks at while it translates a sentence.
 

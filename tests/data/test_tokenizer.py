@@ -41,6 +41,6 @@ def test_errors():
     with pytest.raises(ValueError, match=r"`alphabet` .* got 'a' twice"):
         CharTokenizer("aba")
     with pytest.raises(
-        ValueError, match="`kind` of a tokenizer must be 'characters', 'byte-pair' or 'words', got None"
+        ValueError, match="`kind` of a tokenizer must be 'characters', 'byte-pair', 'subwords' or 'words', got None"
     ):
         tokenizer_from_config({})

@@ -54,6 +54,7 @@ def _parser() -> Parser:
     add(
         "--data", metavar="PATH", help="a file of pairs, plain, .gz or .zip (a third column is left out), or its folder"
     )
+    add("--tokenizer", choices=["words", "subwords"], help="words (default), or byte pairs fitted on the pairs")
     add("--model", choices=sorted(MODELS), help="default: transformer; lstm has attention, too")
     add("--width", type=positive, metavar="N", help="of embeddings (128)")
     add("--layers", type=positive, metavar="N", help="of encoder and decoder each (3; 1 of the lstm)")
@@ -61,7 +62,7 @@ def _parser() -> Parser:
     add("--dropout", type=share, metavar="X", help="in training (0.1)")
     add("--max-words", type=positive, metavar="N", help="leave out pairs with more words or marks on a side (10)")
     add("--pairs", type=positive, metavar="N", help="take so many, drawn at random (all)")
-    add("--vocabulary", type=positive, metavar="N", help="words of each language at most (8000)")
+    add("--vocabulary", type=positive, metavar="N", help="words, or subwords, of each language at most (8000)")
     add("--min-count", type=positive, metavar="N", help="how often a word must occur (2)")
     add("--batch-size", type=positive, metavar="N", help="pairs per update (64)")
     add("--epochs", type=positive, metavar="N", help="passes over the training part (10); with --resume, more")
@@ -121,12 +122,14 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
         recipe = TranslationRecipe(**given)
     else:
         recipe = recipe_of(TranslationRecipe, "translate", saved, source).resumed_with(given)
+    if "min_count" in given and recipe.tokenizer != "words":
+        raise UsageError(f"--min-count is for --tokenizer words, got {recipe.tokenizer}")
     if "heads" in given and recipe.model != "transformer":
         raise UsageError(f"--heads is for --model transformer, got {recipe.model}")
     started = time.perf_counter()
     experiment: Any = TranslationExperiment(recipe, device=device)
     folder = folder or hold_unused(Path("runs") / f"{experiment.name}-{recipe.model}", stack)
-    sizes = f"{experiment.source.vocab_size:,} and {experiment.target.vocab_size:,} words"
+    sizes = f"{experiment.source.vocab_size:,} and {experiment.target.vocab_size:,} tokens"
     show(
         f"{experiment.name}: {len(experiment.train):,} pairs to train on, {len(experiment.held_out):,} held out, {sizes}"
     )
