@@ -40,6 +40,12 @@ class SubwordTokenizer:
     References
     ----------
     Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016).
+
+    Examples
+    --------
+    >>> tokenizer = SubwordTokenizer.of(["to be or not to be"] * 3, 300)
+    >>> tokenizer.pieces("not to bet"), tokenizer.decode(tokenizer.encode("not to bet"))
+    (['not', 'to', 'be', 't'], 'not to bet')
     """
 
     def __init__(self, model: str):

@@ -28,7 +28,7 @@ from ..layers.generation import as_tokens, evaluating
 from ..layers.models import EncoderDecoder
 from ..optimizers import Adam
 from ..optimizers.schedulers import NoamLR
-from .bleu import bleu, word_for_word
+from .bleu_score import bleu, word_for_word
 from .checkpoint import array_crc
 from .nonfinite import StopOnNaN
 from .saved_model import build_model

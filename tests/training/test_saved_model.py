@@ -128,9 +128,8 @@ class TestClassNames:
 
 class TestErrors:
     def test_unknown_architecture(self):
-        with pytest.raises(
-            ValueError, match=r"must be one of \['cnn', 'gpt2', 'gru', 'llama', 'lstm', 'mlp', 'resnet18'\], got 'vgg'"
-        ):
+        names = "'cnn', 'gpt2', 'gru', 'llama', 'lstm', 'lstm_translator', 'mlp', 'resnet18', 'transformer_translator'"
+        with pytest.raises(ValueError, match=rf"must be one of \[{names}\], got 'vgg'"):
             build_model({"name": "vgg"})
 
     def test_weights_alone(self, tmp_path, model):

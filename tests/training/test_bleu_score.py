@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from weft.training.bleu import bleu, word_for_word
+from weft.training.bleu_score import bleu, word_for_word
 
 TRANSLATIONS = ["the cat sat on the mat today", "there is a dog in the old house", "we go home now my friend"]
 REFERENCES = [
