@@ -267,6 +267,7 @@ class TranslationExperiment:
             scheduler_interval="step",
             callbacks=[StopOnNaN()],
             clip_grad_norm=recipe.clip_grad_norm,
+            capture=False,  # batches are of many shapes, each of which would be recorded
             device=self.device,
             precision=None if recipe.precision == "float32" else recipe.precision,
         )

@@ -124,6 +124,29 @@ def test_the_emulator_computes_the_same(name):
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4, atol=1e-7)
 
 
+def test_captured_steps_have_the_bits_of_eager_ones():
+    """Of the Transformer; the LSTM packs its source, for which the host must know the lengths."""
+
+    def losses(wrap):
+        weft.manual_seed(0)
+        sizes = SIZES | {"layers": 1, "width": 8, "heads": 2}
+        model = models.transformer_translator(**sizes, device="emulator")
+        optimizer = optim.Adam(model.parameters(), lr=1e-2)
+
+        def step(source, target):
+            optimizer.zero_grad()
+            loss = model.loss(source, target, label_smoothing=0.1)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = wrap(step)
+        batches = [(padded([[4 + i, 5, 2], [6, 2]]), padded([[1, 4, 2], [1, 5 + i, 2]])) for i in range(4)]
+        return [run(*(x.to("emulator") for x in batch)).item() for batch in batches]
+
+    assert losses(weft.capture) == losses(lambda step: step)
+
+
 @pytest.mark.parametrize("name", models.TRANSLATORS)
 def test_learns_a_dictionary(name):
     """Each word has its translation, in the same order."""
