@@ -7,7 +7,7 @@ from weft import optimizers as optim
 from weft.data import BucketSampler, DataLoader, SentencePairs, WordTokenizer, pad_pairs, split_pairs
 from weft.layers import models
 from weft.optimizers.schedulers import NoamLR
-from weft.training.translation import translate
+from weft.training.translating import translate
 
 PEOPLE = {"I": "je", "you": "tu", "we": "nous", "they": "elles"}
 VERBS = {"see": ["vois", "vois", "voyons", "voient"], "want": ["veux", "veux", "voulons", "veulent"]}

@@ -10,7 +10,8 @@ import pytest
 import weft
 from weft.__main__ import main
 from weft.training import load_checkpoint, load_model, save_checkpoint
-from weft.training.translation import TranslationExperiment, TranslationRecipe, translate
+from weft.training.translating import translate
+from weft.training.translation import TranslationExperiment, TranslationRecipe
 
 ENGLISH = ["red", "blue", "green", "big", "small", "old", "new"]
 FRENCH = ["rouge", "bleu", "vert", "grand", "petit", "vieux", "neuf"]

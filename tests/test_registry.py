@@ -67,6 +67,7 @@ TESTED_IN = {
     "training/cli/train_translate": "test_cli_translate.py",
     "training/cli/translate": "test_cli_translate.py",
     "training/translation": "test_cli_translate.py",
+    "training/translating": "test_cli_translate.py",
     "training/attention_map": "training/test_plots.py",
     # translators, tested side by side
     "layers/lstm_translator": "layers/test_encoder_decoder.py",

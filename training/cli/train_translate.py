@@ -18,7 +18,8 @@ from ..output import say
 from ..plots import bias_variance, plot_history
 from ..recipe import PRECISIONS
 from ..saved_model import save_model
-from ..translation import MODELS, TranslationExperiment, TranslationRecipe, attention_of, translate
+from ..translating import attention_of, translate
+from ..translation import MODELS, TranslationExperiment, TranslationRecipe
 from .folder import folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
 from .train import _how_to_go_on, _nothing, _restore, _set_threads, _source, _threads_of, add_run_options

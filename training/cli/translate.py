@@ -16,7 +16,7 @@ from ...layers.models import EncoderDecoder
 from ..attention_map import plot_attention
 from ..checkpoint import CheckpointError
 from ..saved_model import load_model
-from ..translation import attention_of, translate
+from ..translating import attention_of, translate
 from .parser import Parser, UsageError, complain, number, report
 
 __all__ = ["main"]
