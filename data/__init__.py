@@ -15,10 +15,12 @@ from .normalize import MinMax, Normalizer, PerChannel, Robust, Standardize
 from .npz import load_npz
 from .pairs import SentencePairs, pad_pairs, read_pairs, split_pairs
 from .recognise import load
+from .series import TimeSeries, read_series
 from .splits import k_fold, stratified_k_fold, time_series_split, train_dev_test_split
 from .subwords import SubwordTokenizer
 from .tokenizer import CharTokenizer, tokenizer_from_config
 from .tokens import TokenFile, encode_file, write_tokens
+from .windows import SlidingWindows
 from .words import WordTokenizer
 from .workers import get_worker_info
 
@@ -36,8 +38,10 @@ __all__ = [
     "RandomBlocks",
     "Robust",
     "SentencePairs",
+    "SlidingWindows",
     "Standardize",
     "SubwordTokenizer",
+    "TimeSeries",
     "TokenBlocks",
     "TokenFile",
     "WordTokenizer",
@@ -57,6 +61,7 @@ __all__ = [
     "pad_pairs",
     "read_idx",
     "read_pairs",
+    "read_series",
     "split_pairs",
     "stratified_k_fold",
     "time_series_split",

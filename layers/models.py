@@ -16,6 +16,7 @@ from .beam_search import Hypothesis, beam_search
 from .containers import Flatten, Sequential
 from .convolution import Conv2d
 from .encoder_decoder import EncoderDecoder
+from .forecasting import Forecaster, forecaster_shapes
 from .gpt2 import GPT2
 from .language_model import LanguageModel
 from .linear import Linear
@@ -29,6 +30,7 @@ from .recurrent_language_model import RecurrentLM
 from .transformer_translator import TransformerTranslator
 
 __all__ = [
+    "FORECASTERS",
     "GPT2",
     "LANGUAGE_MODELS",
     "MODELS",
@@ -37,6 +39,7 @@ __all__ = [
     "EncoderDecoder",
     "Hypothesis",
     "LSTMTranslator",
+    "Forecaster",
     "LanguageModel",
     "Llama",
     "PretrainedError",
@@ -613,6 +616,7 @@ TRANSLATORS: dict[str, Callable[..., EncoderDecoder]] = {
     "transformer_translator": transformer_translator,
     "lstm_translator": lstm_translator,
 }
+FORECASTERS: dict[str, Callable[..., Forecaster]] = {"forecaster": Forecaster}
 
 
 def _mlp_shapes(
@@ -725,4 +729,5 @@ SHAPES: dict[str, Callable[..., dict[str, tuple[int, ...]]]] = {
     "lstm": partial(_recurrent_shapes, 4),
     "transformer_translator": _transformer_translator_shapes,
     "lstm_translator": _lstm_translator_shapes,
+    "forecaster": forecaster_shapes,
 }

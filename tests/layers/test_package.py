@@ -15,6 +15,7 @@ APART = {
     "hooks",
     "state",
     "utils",
+    "forecasting",
     "gpt2",
     "generation",
     "language_model",

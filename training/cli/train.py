@@ -39,6 +39,7 @@ EPILOG = """examples:
   weft train --resume runs/mnist-mlp
   weft train --task text --help
   weft train --task translate --help
+  weft train --task forecast --help
 
 A run leaves in its folder: model.safetensors (to be loaded with weft.training.load_model), model.json (what is known
 of it), log.csv, curves.png, confusion.png, and the checkpoints last.safetensors and best.safetensors. Ctrl-C, SIGTERM
@@ -49,9 +50,8 @@ and SIGHUP save at the next update and say how to go on (exit status 130, 143, 1
 def _parser() -> Parser:
     parser = Parser(prog="weft train", description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
-    add(
-        "--task", choices=["images", "text", "translate"], help="images (default); the others have options of their own"
-    )
+    tasks = ["images", "text", "translate", "forecast"]
+    add("--task", choices=tasks, help="images (default); the others have options of their own, see their --help")
     add("--data", metavar="PATH", help="digits (default); a folder of MNIST's idx files or of CIFAR; an .npz file")
     add("--model", choices=MODELS, help="default: cnn")
     positive, share = number(int, 1), number(float, 0, 1)
