@@ -64,7 +64,7 @@ def _steps(
     is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
     cache = model.new_cache(min(model.context, longest + count)) if use_cache else None
     for end in range(longest, longest + count):
-        with no_grad(), _evaluating(model):
+        with no_grad(), evaluating(model):
             logits, cache = _logits(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
         new = np.full(len(rows), -1)
         for i in np.flatnonzero(living).tolist():
@@ -77,7 +77,7 @@ def _steps(
 
 
 @contextlib.contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
     """A step in evaluation: whoever reads the stream may train between two of them."""
     if not model.training:
         yield

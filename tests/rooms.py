@@ -69,7 +69,7 @@ ROOMS = {
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
         "_signals kernels/toolchain backend/device layers data training weft",
-        "`weft train`, `weft generate`, `weft info`", "train.py"),
+        "`weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft info`", "train.py"),
     "bench": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
         " layers layers/functional optimizers optimizers/schedulers data training training/cli weft",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..optimizers.schedulers import LambdaLR
 from .checkpoint import array_crc
 from .nonfinite import StopOnNaN
 from .saved_model import build_model
+from .saved_options import SavedOptions
 from .trainer import Trainer
 from .usage import UsageError
 
@@ -42,7 +43,7 @@ SAMPLE = 1 << 20  # tokens at both ends of a text that its fingerprint is of
 
 
 @dataclass(frozen=True)
-class TextRecipe:
+class TextRecipe(SavedOptions):
     """All options that decide what the weights of a language model will be.
 
     The same recipe on the same text gives the same bits, on one machine with one number of threads. The defaults are those
@@ -134,62 +135,6 @@ class TextRecipe:
     def epochs(self) -> int:
         """Intervals: an epoch of the trainer is one of them."""
         return self.iterations // self.interval()
-
-    def to_json(self) -> dict[str, Any]:
-        """The options by name.
-
-        Returns
-        -------
-        dict
-            For `from_json`.
-        """
-        return asdict(self)
-
-    @staticmethod
-    def from_json(saved: dict[str, Any]) -> TextRecipe:
-        """The recipe in a checkpoint.
-
-        Parameters
-        ----------
-        saved : dict
-            As `to_json` gave it, now or in an earlier version: unknown options are left aside.
-
-        Returns
-        -------
-        TextRecipe
-            Options that are missing have their defaults.
-
-        Raises
-        ------
-        TypeError
-            If it is no recipe.
-        """
-        known = {field.name for field in fields(TextRecipe)}
-        return TextRecipe(**{name: value for name, value in saved.items() if name in known})
-
-    def resumed_with(self, given: dict[str, Any]) -> TextRecipe:
-        """This recipe with options given on resuming.
-
-        Parameters
-        ----------
-        given : dict
-            Options by name: where the text is, alone, may change.
-
-        Returns
-        -------
-        TextRecipe
-            What is left to do.
-
-        Raises
-        ------
-        UsageError
-            For options that would make another run of it.
-        """
-        for name, value in given.items():
-            if name != "data" and getattr(self, name) != value:
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{option} cannot change on resuming: the run was begun with {getattr(self, name)}")
-        return replace(self, **given)
 
     def architecture(self, vocab_size: int) -> dict[str, Any]:
         """The description that `build_model` takes.

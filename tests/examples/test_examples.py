@@ -12,6 +12,7 @@ CLAIMS = {
     "logistic_regression": lambda accuracy: accuracy > 0.9,
     "newton": lambda value: value < 1e-20,
     "own_kernel": lambda worst: worst < 1e-6,
+    "translation": lambda share: share > 0.8,
     "xor": lambda loss: loss < 0.05,
 }
 

@@ -22,7 +22,8 @@ __all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unu
 LOCK = ".lock"
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
 MODEL = "model.safetensors"
-FILES = (*CHECKPOINTS, MODEL, "model.json", "log.csv", "curves.png", "confusion.png", "forecast.png")
+PICTURES = ("curves", "confusion", "attention", "forecast")
+FILES = (*CHECKPOINTS, MODEL, "model.json", "log.csv", *(f"{name}.png" for name in PICTURES))
 
 
 class FolderInUse(UsageError):

@@ -7,13 +7,14 @@ from typing import Any
 
 from ..checkpoint import CheckpointError, load_checkpoint
 from ..usage import UsageError
-from . import train, train_forecast, train_text
+from . import train, train_forecast, train_text, train_translate
 
 __all__ = ["main"]
 
 TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "images": train.main,
     "text": train_text.main,
+    "translate": train_translate.main,
     "forecast": train_forecast.main,
 }
 

@@ -38,6 +38,7 @@ EPILOG = """examples:
   weft train --data cifar-10-batches-py --model resnet18 --device cuda
   weft train --resume runs/mnist-mlp
   weft train --task text --help
+  weft train --task translate --help
   weft train --task forecast --help
 
 A run leaves in its folder: model.safetensors (to be loaded with weft.training.load_model), model.json (what is known
@@ -49,7 +50,7 @@ and SIGHUP save at the next update and say how to go on (exit status 130, 143, 1
 def _parser() -> Parser:
     parser = Parser(prog="weft train", description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
-    tasks = ["images", "text", "forecast"]
+    tasks = ["images", "text", "translate", "forecast"]
     add("--task", choices=tasks, help="images (default); the others have options of their own, see their --help")
     add("--data", metavar="PATH", help="digits (default); a folder of MNIST's idx files or of CIFAR; an .npz file")
     add("--model", choices=MODELS, help="default: cnn")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,12 +21,15 @@ from ..plots import bias_variance, plot_history
 from ..recipe import PRECISIONS
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import model_state, save_model
+from ..saved_options import SavedOptions
 from ..text import DEFAULTS, OWN, TextExperiment, TextRecipe
 from .folder import folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
 from .train import _how_to_go_on, _nothing, _restore, _set_threads, _source, _threads_of, add_run_options
 
 __all__ = ["main"]
+
+Options = TypeVar("Options", bound=SavedOptions)
 
 DESCRIPTION = """Train a language model on a text: it learns what comes next. The end of the text is held out; a part of that is
 looked at every few updates, all of it at the end. Without options but --data: a GPT of four layers that reads characters,
@@ -126,7 +129,7 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     recipe = (
         TextRecipe(**defaults | given)
         if saved is None or source is None
-        else _recipe_of(saved, source).resumed_with(given)
+        else recipe_of(TextRecipe, "text", saved, source).resumed_with(given)
     )
     _check_own(given, recipe.model)
     started = time.perf_counter()
@@ -135,7 +138,9 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     show(f"{experiment.name}: {experiment.tokens:,} tokens to train on, {experiment.held_out:,} held out")
     count = sum(p.size for p in experiment.trainer.model.parameters())
     show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({num_threads()} threads), into {folder}")
-    checkpoint = _add_callbacks(experiment, folder, every, show, remover(folder) if overwrite else _nothing)
+    checkpoint = add_callbacks(
+        experiment, _info(experiment), folder, every, show, remover(folder) if overwrite else _nothing
+    )
     if saved is not None and source is not None:
         _restore(experiment, saved, source, show)
     _signals.explain = lambda: _how_to_go_on(experiment, checkpoint, source)
@@ -151,14 +156,17 @@ def _check_own(given: dict[str, Any], model: str) -> None:
             raise UsageError(f"--{name} is for --model {those}, got {model}")
 
 
-def _recipe_of(saved: dict[str, Any], source: Path) -> TextRecipe:
+def recipe_of(kind: type[Options], task: str, saved: dict[str, Any], source: Path) -> Options:
+    """The options in a checkpoint of a task, or a CheckpointError where it is of another."""
     try:
-        if saved["info"]["task"] != "text":
+        if saved["info"]["task"] != task:
             raise KeyError
-        return TextRecipe.from_json(saved["info"]["recipe"])
-    except (KeyError, TypeError):
+        return kind.from_json(saved["info"]["recipe"])
+    except (KeyError, TypeError, AttributeError):
         what = "one of another task; resume it without --task"
-        raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train --task text`, found {what}") from None
+        raise CheckpointError(
+            f"`{source}`: expected a checkpoint of `weft train --task {task}`, found {what}"
+        ) from None
 
 
 def _info(experiment: TextExperiment) -> dict[str, Any]:
@@ -167,15 +175,16 @@ def _info(experiment: TextExperiment) -> dict[str, Any]:
     return {"weft": __version__, "task": "text", "data": experiment.name, "tokenizer": tokenizer, "recipe": recipe}
 
 
-def _add_callbacks(
-    experiment: TextExperiment,
+def add_callbacks(
+    experiment: Any,
+    info: dict[str, Any],
     folder: Path,
     every: int | None,
     show: Callable[..., None],
     remove_old: Callable[..., None],
 ) -> Checkpoint:
-    """Add the callbacks that write and print."""
-    info = _info(experiment) | {"fingerprint": experiment.fingerprint, "threads": num_threads()}
+    """Add the callbacks that write and print; `info` is what the checkpoints say of the run."""
+    info = info | {"fingerprint": experiment.fingerprint, "threads": num_threads()}
     extra = model_state(experiment.trainer.model, architecture=experiment.architecture, info=info)
     del extra["model"]  # the trainer's own is the one of the moment
 
