@@ -119,7 +119,7 @@ class Copied(Checkpoint):
 @pytest.mark.parametrize("model", ["gru", "linear"])
 def test_resumes_to_the_same_bits(monkeypatch, capsys, model):
     """With what early stopping knows, which puts the best weights back at the end."""
-    monkeypatch.setattr("weft.training.cli.train_forecast.Checkpoint", Copied)
+    monkeypatch.setattr("weft.training.cli.run.Checkpoint", Copied)
     assert train("--model", model, "--dropout", "0.2", "--patience", "2", "--epochs", "20") == 0
     capsys.readouterr()
     assert main(["train", "--resume", "half"]) == 0
@@ -155,7 +155,7 @@ def test_help(capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ("", "--task forecast needs a CSV file, or --resume with a run"),
+        ("", "--task forecast needs --data with a CSV file, or --resume with a run"),
         ("nowhere.csv", "`nowhere.csv`: expected a file, found nothing of that name"),
         ("wave.csv --column price", "expected a column 'price', found month, level; name one of these with --column"),
         ("wave.csv --horizon 16", "expected at least 16 values for validation (--horizon 16), found 15 of 100"),

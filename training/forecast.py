@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .checkpoint import array_crc
 from .nonfinite import StopOnNaN
 from .predict import Predictor
 from .saved_model import build_model
+from .saved_options import SavedOptions
 from .trainer import Trainer
 from .usage import UsageError
 
@@ -27,7 +28,7 @@ __all__ = ["ForecastExperiment", "ForecastRecipe", "continued", "errors", "naive
 
 
 @dataclass(frozen=True)
-class ForecastRecipe:
+class ForecastRecipe(SavedOptions):
     """All options that decide what the weights of a forecaster will be.
 
     The same recipe on the same series gives the same bits, on one machine with one number of threads.
@@ -80,6 +81,8 @@ class ForecastRecipe:
     (True, 'season', 36)
     """
 
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("data", "epochs")
+
     data: str
     column: str = ""
     fill: bool = False
@@ -121,68 +124,6 @@ class ForecastRecipe:
             The context and, for seasonal differences, a season.
         """
         return self.context + (self.season if self.differences() == "season" else 0)
-
-    def to_json(self) -> dict[str, Any]:
-        """The options by name.
-
-        Returns
-        -------
-        dict
-            For `from_json`.
-        """
-        return asdict(self)
-
-    @staticmethod
-    def from_json(saved: dict[str, Any]) -> ForecastRecipe:
-        """The recipe in a checkpoint.
-
-        Parameters
-        ----------
-        saved : dict
-            As `to_json` gave it, now or in an earlier version: unknown options are left aside.
-
-        Returns
-        -------
-        ForecastRecipe
-            Options that are missing have their defaults.
-
-        Raises
-        ------
-        TypeError
-            If it is no recipe.
-        """
-        known = {field.name: field.type for field in fields(ForecastRecipe)}
-        kinds: dict[str, Any] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
-        for name, value in saved.items():
-            least = 0 if name in ("harmonics", "seed") else 1
-            wrong = name in known and not isinstance(value, kinds[str(known[name])])
-            if wrong or (known.get(name) == "int" and value < least):
-                raise TypeError(f"`{name}` of the recipe is {value!r:.60}")
-        return ForecastRecipe(**{name: value for name, value in saved.items() if name in known})
-
-    def resumed_with(self, given: dict[str, Any]) -> ForecastRecipe:
-        """This recipe with options given on resuming.
-
-        Parameters
-        ----------
-        given : dict
-            Options by name: where the series is, and for how many epochs, alone may change.
-
-        Returns
-        -------
-        ForecastRecipe
-            What is left to do.
-
-        Raises
-        ------
-        UsageError
-            For options that would make another run of it.
-        """
-        for name, value in given.items():
-            if name not in ("data", "epochs") and getattr(self, name) != value:
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{option} cannot change on resuming: the run was begun with {getattr(self, name)}")
-        return replace(self, **given)
 
     def architecture(self) -> dict[str, Any]:
         """The description that `build_model` takes.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import Field, asdict, fields, replace
 from typing import Any, ClassVar, Self
 
 from .usage import UsageError
 
 __all__ = ["SavedOptions"]
 
+KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "bool": (bool,), "int": (int,), "float": (int, float)}
+
 
 class SavedOptions:
     """The base of a dataclass of options that decide what the weights will be.
 
-    A subclass names in `MAY_CHANGE` those that another part of the run may have another value of: where the data are.
+    A subclass names in `MAY_CHANGE` those that another part of the run may have another value of: where the data are; and
+    in `MAY_BE_ZERO` the integers that may, beside those that are unless told otherwise.
 
     Examples
     --------
@@ -23,6 +26,7 @@ class SavedOptions:
     """
 
     MAY_CHANGE: ClassVar[tuple[str, ...]] = ("data",)
+    MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ("warmup",)
 
     def to_json(self) -> dict[str, Any]:
         """The options by name.
@@ -52,10 +56,13 @@ class SavedOptions:
         Raises
         ------
         TypeError
-            If it is no such dict.
+            If it is no such dict, or an option is of another kind: it is named.
         """
         kind: Any = cls
-        known = {field.name for field in fields(kind)}
+        known = {field.name: field for field in fields(kind)}
+        for name, value in saved.items():
+            if name in known:
+                _check_kind(known[name], value, may_be_zero=name in cls.MAY_BE_ZERO)
         return cls(**{name: value for name, value in saved.items() if name in known})
 
     def resumed_with(self, given: dict[str, Any]) -> Self:
@@ -82,3 +89,9 @@ class SavedOptions:
                 raise UsageError(f"{option} cannot change on resuming: the run was begun with {getattr(self, name)}")
         options: Any = self
         return replace(options, **given)
+
+
+def _check_kind(field: Field[Any], value: Any, *, may_be_zero: bool) -> None:
+    least = 0 if may_be_zero or field.default == 0 else 1
+    if type(value) not in KINDS[str(field.type)] or (field.type == "int" and value < least):
+        raise TypeError(f"`{field.name}` is {value!r:.60}")

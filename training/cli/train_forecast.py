@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ... import __version__, _signals
-from ...backend.device.parallel import num_threads
 from ...layers.forecasting import DIFFERENCES, KINDS
-from ..checkpoint import CheckpointError, load_checkpoint
-from ..checkpoint_callback import Checkpoint
 from ..forecast import ForecastExperiment, ForecastRecipe, errors
 from ..forecast_plot import plot_forecast
 from ..output import say
 from ..plots import bias_variance, plot_history
-from ..reporting import CSVLogger, ProgressBar
-from ..saved_model import model_state, save_model
-from .folder import folder_of, hold_unused, remover
-from .parser import Parser, UsageError, number, report
-from .train import _how_to_go_on, _nothing, _restore, _set_threads, _source, _threads_of, add_run_options
+from .parser import Parser, number, report
+from .run import Task, add_run_options, save_run, train
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
 DESCRIPTION = """Train a forecaster on a series in a CSV file: one column of numbers and, if there is one, one of dates. The series
 is cut in order of time: to train on, for validation (it tells when to stop), and the end to test. The table at the end has the
@@ -102,111 +93,34 @@ def main(argv: Sequence[str]) -> int:
     """
     given = vars(_parser().parse_args(argv))
     given.pop("task", None)
-    return report("weft train", lambda: _train(given), debug=given.pop("debug", False))
+    return report("weft train", lambda: train(TASK, given), debug=given.pop("debug", False))
 
 
-def _train(given: dict[str, Any]) -> int:
-    with ExitStack() as stack:
-        stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
-        return _run(given, stack)
-
-
-def _run(given: dict[str, Any], stack: ExitStack) -> int:
-    names = ("device", "out", "checkpoint_every", "overwrite")
-    device, out, every, overwrite = (given.pop(name, None) for name in names)
-    show = _nothing if given.pop("quiet", False) else say
-    source = _source(given.pop("resume", None), out)
-    if source is None and "data" not in given:
-        raise UsageError("--task forecast needs a CSV file, or --resume with a run")
-    folder = folder_of(out, source, bool(overwrite), stack)
-    saved = None if source is None else load_checkpoint(source)
-    _set_threads(given.pop("threads", saved and _threads_of(saved, source)))
-    recipe = (
-        ForecastRecipe(**given) if saved is None or source is None else _recipe_of(saved, source).resumed_with(given)
-    )
-    started = time.perf_counter()
-    experiment: Any = ForecastExperiment(recipe, device=device)
-    folder = folder or hold_unused(Path("runs") / f"{experiment.name}-{recipe.model}", stack)
-    for line in _about(experiment, folder):
-        show(line)
-    checkpoint = _add_callbacks(experiment, folder, every, show, remover(folder) if overwrite else _nothing)
-    if saved is not None and source is not None:
-        _restore(experiment, saved, source, show)
-    _signals.explain = lambda: _how_to_go_on(experiment, checkpoint, source)
-    history = experiment.trainer.fit(experiment.train_loader, experiment.validation_loader, recipe.epochs)
-    if experiment.trainer.stopping:
-        show(f"stopped early: {experiment.trainer.stopping}")
-    _save(experiment, folder, history, time.perf_counter() - started)
-    return 0
-
-
-def _about(experiment: ForecastExperiment, folder: Path) -> list[str]:
+def _about(experiment: ForecastExperiment) -> str:
     series, ends = experiment.series, (experiment.train_end, experiment.test_start)
     first, last, validation, test = (series.times(i, i + 1)[0] for i in (0, len(series) - 1, *ends))
     filled = f" ({series.filled} missing, repeated)" if series.filled else ""
-    count = sum(p.size for p in experiment.trainer.model.parameters())
-    return [
-        f"{series.name}: {len(series):,} values{filled} from {first} to {last}; validation from {validation}, test from {test}",
-        f"{experiment.recipe.model}: {count:,} parameters, on {experiment.device} ({num_threads()} threads), into {folder}",
-    ]
-
-
-def _recipe_of(saved: dict[str, Any], source: Path) -> ForecastRecipe:
-    try:
-        if saved["info"]["task"] != "forecast":
-            raise KeyError
-        return ForecastRecipe.from_json(saved["info"]["recipe"])
-    except (AttributeError, KeyError, TypeError):
-        what = "one of another task; resume it without --task"
-        raise CheckpointError(
-            f"`{source}`: expected a checkpoint of `weft train --task forecast`, found {what}"
-        ) from None
+    return f"{series.name}: {len(series):,} values{filled} from {first} to {last}; validation from {validation}, test from {test}"
 
 
 def _info(experiment: ForecastExperiment) -> dict[str, Any]:
-    series, recipe = experiment.series, experiment.recipe.to_json()
-    times = {"column": series.name, "unit": series.unit, "step": series.step}
-    return {"weft": __version__, "task": "forecast", "data": experiment.name, **times, "recipe": recipe}
+    series = experiment.series
+    return {"column": series.name, "unit": series.unit, "step": series.step}
 
 
-def _add_callbacks(
+def _finish(
     experiment: ForecastExperiment,
     folder: Path,
-    every: int | None,
+    history: Sequence[dict[str, Any]],
+    seconds: float,
     show: Callable[..., None],
-    remove_old: Callable[..., None],
-) -> Checkpoint:
-    """Add the callbacks that write and print."""
-    info = _info(experiment) | {"fingerprint": experiment.fingerprint, "threads": num_threads()}
-    model, normalizer = experiment.trainer.model, experiment.normalizer
-    extra = model_state(model, architecture=experiment.architecture, normalizer=normalizer, info=info)
-    del extra["model"]  # the trainer's own is the one of the moment
-
-    def announce(line: str) -> None:
-        remove_old()
-        if every is not None:
-            show(line)
-
-    checkpoint = Checkpoint(folder, every=every, extra=extra, announce=announce)
-    bars = [] if show is _nothing else [ProgressBar()]
-    experiment.trainer.callbacks += [*bars, checkpoint, CSVLogger(folder / "log.csv")]  # of a run that is saved
-    return checkpoint
-
-
-def _save(experiment: ForecastExperiment, folder: Path, history: Sequence[dict[str, Any]], seconds: float) -> None:
+) -> None:
     """Test, save the model, draw, print the result."""
     recipe, series = experiment.recipe, experiment.series
     origins, truth, forecasts = experiment.tested()
     table = {name: errors(forecast, truth, experiment.scale) for name, forecast in forecasts.items()}
-    info = _info(experiment) | {"test": table, "epochs": experiment.trainer.epoch, "seconds": seconds}
-    path = folder / "model.safetensors"
-    save_model(
-        path,
-        experiment.trainer.model,
-        architecture=experiment.architecture,
-        normalizer=experiment.normalizer,
-        info=info,
-    )
+    result = {"test": table, "epochs": experiment.trainer.epoch, "seconds": seconds}
+    path = save_run(TASK, experiment, folder, **result)
     say(f"{'test':<17}{'MAE':>10}{'RMSE':>10}{'MASE':>8}")
     for name, row in table.items():
         say(f"{name:<17}{row['MAE']:>10.4g}{row['RMSE']:>10.4g}{row['MASE']:>8.3f}")
@@ -243,3 +157,14 @@ def _draw(
     baseline = "seasonal naive" if "seasonal naive" in forecasts else "naive"
     own, other = ({int(origins[i]): forecasts[name][i] for i in shown} for name in ("forecast", baseline))
     plot_forecast(experiment.series, own, path, baselines=other, baseline=baseline, title=f"{title}, test part")
+
+
+TASK = Task(
+    name="forecast",
+    data="a CSV file",
+    recipe=ForecastRecipe,
+    experiment=ForecastExperiment,
+    about=_about,
+    info=_info,
+    finish=_finish,
+)

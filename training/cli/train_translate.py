@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ... import __version__, _signals
-from ...backend.device.parallel import num_threads
 from ..attention_map import plot_attention
-from ..checkpoint import load_checkpoint
 from ..output import say
 from ..plots import bias_variance, plot_history
 from ..recipe import PRECISIONS
-from ..saved_model import save_model
 from ..translating import attention_of, translate
 from ..translation import MODELS, TranslationExperiment, TranslationRecipe
-from .folder import folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
-from .train import _how_to_go_on, _nothing, _restore, _set_threads, _source, _threads_of, add_run_options
-from .train_text import add_callbacks, recipe_of
+from .run import Task, add_run_options, save_run, train
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
 SAMPLES = 5
 
@@ -100,59 +92,26 @@ def main(argv: Sequence[str]) -> int:
     """
     given = vars(_parser().parse_args(argv))
     given.pop("task", None)
-    return report("weft train", lambda: _train(given), debug=given.pop("debug", False))
+    return report("weft train", lambda: train(TASK, given), debug=given.pop("debug", False))
 
 
-def _train(given: dict[str, Any]) -> int:
-    with ExitStack() as stack:
-        stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
-        return _run(given, stack)
-
-
-def _run(given: dict[str, Any], stack: ExitStack) -> int:
-    names = ("device", "out", "checkpoint_every", "overwrite")
-    device, out, every, overwrite = (given.pop(name, None) for name in names)
-    show = _nothing if given.pop("quiet", False) else say
-    source = _source(given.pop("resume", None), out)
-    if source is None and "data" not in given:
-        raise UsageError("--task translate needs --data with a file of pairs, or --resume with a run")
-    folder = folder_of(out, source, bool(overwrite), stack)
-    saved = None if source is None else load_checkpoint(source)
-    _set_threads(given.pop("threads", saved and _threads_of(saved, source)))
-    if saved is None or source is None:
-        recipe = TranslationRecipe(**given)
-    else:
-        recipe = recipe_of(TranslationRecipe, "translate", saved, source).resumed_with(given)
+def _check(given: dict[str, Any], recipe: TranslationRecipe) -> None:
     if "min_count" in given and recipe.tokenizer != "words":
         raise UsageError(f"--min-count is for --tokenizer words, got {recipe.tokenizer}")
     if "heads" in given and recipe.model != "transformer":
         raise UsageError(f"--heads is for --model transformer, got {recipe.model}")
-    started = time.perf_counter()
-    experiment: Any = TranslationExperiment(recipe, device=device)
-    folder = folder or hold_unused(Path("runs") / f"{experiment.name}-{recipe.model}", stack)
+
+
+def _about(experiment: TranslationExperiment) -> str:
     sizes = f"{experiment.source.vocab_size:,} and {experiment.target.vocab_size:,} tokens"
-    show(
-        f"{experiment.name}: {len(experiment.train):,} pairs to train on, {len(experiment.held_out):,} held out, {sizes}"
-    )
-    count = sum(p.size for p in experiment.trainer.model.parameters())
-    show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({num_threads()} threads), into {folder}")
-    old = remover(folder) if overwrite else _nothing
-    checkpoint = add_callbacks(experiment, _info(experiment), folder, every, show, old)
-    if saved is not None and source is not None:
-        _restore(experiment, saved, source, show)
-    _signals.explain = lambda: _how_to_go_on(experiment, checkpoint, source)
-    history = experiment.trainer.fit(experiment.train_loader, experiment.validation_loader, recipe.epochs)
-    _save(experiment, folder, history, time.perf_counter() - started, show)
-    return 0
+    return f"{experiment.name}: {len(experiment.train):,} pairs to train on, {len(experiment.held_out):,} held out, {sizes}"
 
 
 def _info(experiment: TranslationExperiment) -> dict[str, Any]:
-    vocabularies = {"source": experiment.source.config(), "target": experiment.target.config()}
-    recipe = experiment.recipe.to_json()
-    return {"weft": __version__, "task": "translate", "data": experiment.name, "recipe": recipe, **vocabularies}
+    return {"source": experiment.source.config(), "target": experiment.target.config()}
 
 
-def _save(
+def _finish(
     experiment: TranslationExperiment,
     folder: Path,
     history: Sequence[dict[str, Any]],
@@ -163,13 +122,12 @@ def _save(
     trainer, recipe = experiment.trainer, experiment.recipe
     trainer.precision = None  # what is saved computes in float32: evaluate just that
     loss = trainer.evaluate(experiment.validation_loader)["loss"]
-    info = _info(experiment) | {"validation_loss": loss, "epochs": trainer.epoch, "seconds": seconds}
-    path = folder / "model.safetensors"
-    save_model(path, trainer.model, architecture=experiment.architecture, info=info)  # BLEU takes its time
+    result = {"validation_loss": loss, "epochs": trainer.epoch, "seconds": seconds}
+    path = save_run(TASK, experiment, folder, **result)  # BLEU takes its time
     rows: list[tuple[str, Any]] = [("validation loss", f"{loss:.4f}")]
     try:
         scores = experiment.scores()
-        save_model(path, trainer.model, architecture=experiment.architecture, info=info | scores)
+        save_run(TASK, experiment, folder, **result, **scores)
         rows.append(("BLEU", f"{scores['bleu']:.1f}  ({len(experiment.held_out):,} pairs held out)"))
         rows.append(("of copying", f"{scores['bleu_copy']:.1f}"))
         rows.append(("word for word", f"{scores['bleu_words']:.1f}"))
@@ -194,3 +152,15 @@ def _save(
         show(f"{sentence}  →  {translation}")
     for name, value in rows:
         say(f"{name:<17}{value}")
+
+
+TASK = Task(
+    name="translate",
+    data="a file of pairs",
+    recipe=TranslationRecipe,
+    experiment=TranslationExperiment,
+    about=_about,
+    info=_info,
+    finish=_finish,
+    check=_check,
+)
