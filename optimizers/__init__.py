@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..backend.device.options import UnknownName
-from . import schedulers
+from . import schedulers, swa_utils
 from .adabound import AdaBound
 from .adadelta import Adadelta
 from .adafactor import Adafactor
@@ -66,8 +66,12 @@ __all__ = [
     "l1_penalty",
     "l2_penalty",
     "lr_find",
+    "lr_scheduler",
     "schedulers",
+    "swa_utils",
 ]
+
+lr_scheduler = schedulers  # its name in PyTorch
 
 
 if not TYPE_CHECKING:

@@ -59,8 +59,8 @@ class SparseAdam(Optimizer):
     >>> for _ in range(2):
     ...     p.grad = weft.tensor([[2.0], [0.0]])
     ...     optimizer.step()
-    >>> p.tolist()
-    [[0.0], [1.0]]
+    >>> [round(x, 3) for x in p.flatten().tolist()]
+    [0.0, 1.0]
     """
 
     def __init__(
