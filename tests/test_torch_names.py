@@ -46,12 +46,22 @@ LEFT_OUT = {
         "scaled_mm": HALF_KERNELS,
         "native_channel_shuffle": "channel_shuffle, by the name of a backend",
     },
-    "torch.nn.init": {
-        name: DEPRECATED
-        for name in (
-            "constant dirac eye kaiming_normal kaiming_uniform normal orthogonal sparse uniform xavier_normal xavier_uniform"
-        ).split()
-    },
+    "torch.nn.init": dict.fromkeys(
+        [
+            "constant",
+            "dirac",
+            "eye",
+            "kaiming_normal",
+            "kaiming_uniform",
+            "normal",
+            "orthogonal",
+            "sparse",
+            "uniform",
+            "xavier_normal",
+            "xavier_uniform",
+        ],
+        DEPRECATED,
+    ),
     "torch.nn.utils": {
         "clip_grad_norm": DEPRECATED,
         "convert_conv2d_weight_memory_format": MEMORY,
