@@ -31,6 +31,10 @@ HERE = {
 DEPRECATED = "PyTorch's own name for what it has deprecated"
 HALF_KERNELS = "a front of one cuBLAS call for scaled 8-bit or grouped products, without a gradient of its own"
 MEMORY = "PyTorch's memory formats; order of memory follows the data here"
+WITHOUT_UNDERSCORE = [
+    *("constant", "dirac", "eye", "kaiming_normal", "kaiming_uniform", "normal", "orthogonal", "sparse"),
+    *("uniform", "xavier_normal", "xavier_uniform"),
+]
 LEFT_OUT = {
     "torch.nn": {
         "Container": DEPRECATED,
@@ -46,22 +50,7 @@ LEFT_OUT = {
         "scaled_mm": HALF_KERNELS,
         "native_channel_shuffle": "channel_shuffle, by the name of a backend",
     },
-    "torch.nn.init": dict.fromkeys(
-        [
-            "constant",
-            "dirac",
-            "eye",
-            "kaiming_normal",
-            "kaiming_uniform",
-            "normal",
-            "orthogonal",
-            "sparse",
-            "uniform",
-            "xavier_normal",
-            "xavier_uniform",
-        ],
-        DEPRECATED,
-    ),
+    "torch.nn.init": dict.fromkeys(WITHOUT_UNDERSCORE, DEPRECATED),
     "torch.nn.utils": {
         "clip_grad_norm": DEPRECATED,
         "convert_conv2d_weight_memory_format": MEMORY,
@@ -102,9 +91,6 @@ NOT_YET: dict[str, str] = {
         multilabel_soft_margin_loss pairwise_distance pdist pixel_shuffle pixel_unshuffle poisson_nll_loss relu_ rrelu
         rrelu_ selu_ softmin softshrink tanhshrink threshold_ triplet_margin_loss triplet_margin_with_distance_loss
         unfold upsample upsample_bilinear upsample_nearest
-    """,
-    "torch.nn.init": """
-        sparse_
     """,
     "torch.nn.utils": """
         clip_grad_norm_ clip_grad_value_ clip_grads_with_norm_ fuse_conv_bn_eval fuse_conv_bn_weights
