@@ -17,7 +17,7 @@ __all__ = ["Adafactor"]
 
 
 class Adafactor(Optimizer):
-    """Steps relative to the parameter, over a second moment from means of rows and columns: of n·m numbers, n + m.
+    """Steps relative to the parameter, over a second moment that means of rows and columns give.
 
         p ← (1 − lr λ) p                                (0)  weight_decay λ, decoupled
         R ← R + tᵝ (mean of g² over columns − R)        (1)  beta2_decay β ≤ 0

@@ -12,6 +12,7 @@ import numpy as np
 from ...backend.device.devices import namespace_of
 from ...backend.device.options import number
 from ...backend.tape.autograd import no_grad
+from ...backend.tape.recording import active
 from ...backend.tape.sharing import changed
 from ...backend.tape.tensor import Tensor
 from ...layers.module import Module
@@ -232,7 +233,9 @@ class AveragedModel(Module):
         if shapes != given:
             raise ValueError(f"`model` must have tensors of shapes {shapes}, got {given}")
         news = [new.detach().to(average.device) for average, new in zip(averages, news)]
-        count = int(self.n_averaged.item())
+        if recording := active():
+            recording.wants_constant(self._count)
+        _, count = self._count()
         with no_grad():
             if not count:
                 for average, new in zip(averages, news):
@@ -243,6 +246,9 @@ class AveragedModel(Module):
                 for mine, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
                     _write(mine, theirs.detach().to(mine.device))
             _write(self.n_averaged, self.n_averaged + 1)
+
+    def _count(self) -> tuple[str, int]:
+        return "the `n_averaged` of AveragedModel, on which its weights depend,", int(self.n_averaged.item())
 
     def _averaged(self, module: Module) -> list[Tensor]:
         return list(chain(module.parameters(), module.buffers() if self.use_buffers else ()))

@@ -101,3 +101,26 @@ class TestAdafactor:
         saved["param_groups"][0]["eps"] = [None, 1e-3]
         optimizer.load_state_dict(saved)
         assert optimizer.param_groups[0]["eps"] == (None, 1e-3)
+
+
+@pytest.mark.parametrize("name", ["Adafactor", "SparseAdam"])
+def test_captured_in_its_generic_form(name):
+    found = []
+    for is_captured in (False, True):
+        rng = np.random.default_rng(0)
+        w = weft.Parameter(weft.asarray(rng.standard_normal((4, 3)).astype(np.float32), device="emulator"))
+        optimizer = getattr(optim, name)([w], lr=0.05)
+
+        def step(x, w=w, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = ((x @ w) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = weft.capture(step, strict=True) if is_captured else step
+        for k in range(6):
+            optimizer.param_groups[0]["lr"] = 0.05 if k < 4 else 0.02
+            step(weft.asarray(rng.standard_normal((2, 4)).astype(np.float32), device="emulator"))
+        found.append(w.detach().numpy())
+    np.testing.assert_array_equal(*found)

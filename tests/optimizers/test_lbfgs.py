@@ -184,3 +184,13 @@ class TestErrors:
         adam.step()
         with pytest.raises(ValueError, match="`state_dict` must hold"):
             other.load_state_dict(adam.state_dict())
+
+
+class TestWrites:
+    def test_what_was_recorded_before_a_step_is_not_differentiated_after_it(self):
+        p = start()
+        optimizer = optim.LBFGS([p], **WOLFE)
+        before = (p * p).sum()
+        optimizer.step(rosenbrock(p, optimizer))
+        with pytest.raises(RuntimeError, match="`multiply` needs for its gradient what has been changed in place"):
+            before.backward()

@@ -108,6 +108,19 @@ class TestAveragedModel:
         np.testing.assert_array_equal(averaged.module[0].weight.detach().numpy(), net[0].weight.detach().numpy())
         assert copy.deepcopy(averaged).n_averaged.item() == 1
 
+    def test_no_captured_step_counts(self):
+        layer = nn.Linear(1, 1).to("emulator")
+        averaged = swa_utils.AveragedModel(layer)
+
+        def step(x):
+            averaged.update_parameters(layer)
+            return layer(x)
+
+        captured = weft.capture(step, warmup=1, strict=True)
+        captured(weft.ones(1, device="emulator"))
+        with pytest.raises(RuntimeError, match=r"cannot be captured: .*the `n_averaged` of AveragedModel"):
+            captured(weft.ones(1, device="emulator"))
+
     def test_errors(self):
         with pytest.raises(ValueError, match="`avg_fn` and `multi_avg_fn` must not both be given"):
             swa_utils.AveragedModel(model(), avg_fn=max, multi_avg_fn=max)
