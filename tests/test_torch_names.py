@@ -48,6 +48,9 @@ def test_nothing_is_left_out_that_is_there():
 
 def value(text):
     """A default, so that 0 and 0.0 are one."""
+    numerator, divided, denominator = text.partition(" / ")
+    if divided:
+        return float(numerator) / float(denominator)
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
@@ -70,7 +73,7 @@ COMPARED = [
 ]
 
 
-@pytest.mark.parametrize(("module", "name"), COMPARED, ids=".".join)
+@pytest.mark.parametrize(("module", "name"), COMPARED, ids=[".".join(row) for row in COMPARED])
 def test_signature(module, name):
     """PyTorch's parameters, in order, of the same kinds and defaults; more of ours follow, by keyword alone."""
     without, _ = DIFFERENT.get((module, name), ((), ""))
