@@ -108,14 +108,18 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("augmentation on the device", ""),
     ],
     "Data": [
+        ("folders of images, tables of samples", ""),
+        ("arrays", "data.ArrayDataset"),
+        ("series", "data.TimeSeries data.SlidingWindows"),
+        ("pairs of sentences", "data.SentencePairs data.read_pairs"),
         ("images", "data.load_mnist data.load_cifar data.load_digits data.load_npz"),
-        ("text", "data.CharTokenizer data.BytePairTokenizer data.TokenBlocks"),
+        ("text", "data.CharTokenizer data.WordTokenizer data.BytePairTokenizer data.TokenBlocks"),
         ("loader", "data.DataLoader"),
         ("normalisation", "data.MinMax data.Standardize data.Robust data.PerChannel"),
         ("splits", "data.train_dev_test_split data.k_fold data.stratified_k_fold data.time_series_split"),
     ],
     "Training": [
-        ("the loop", "training.Trainer"),
+        ("the loop, gradient accumulation", "training.Trainer"),
         (
             "callbacks",
             "training.Checkpoint training.Plateau training.StopOnNaN training.CSVLogger training.TensorBoard training.GradientNorm",
@@ -127,13 +131,19 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("metrics of numbers", "training.MSE training.MAE training.RMSE training.R2"),
         ("perplexity, top-k", "training.Perplexity training.TopKAccuracy"),
         ("summary", "nn.summary"),
+        ("hyper-parameter search by scikit-learn and Optuna", ""),
+        ("saved models", "training.save_model training.load_model"),
+        ("score of translations", "training.bleu"),
         ("learning curves", "training.plot_history training.bias_variance"),
         ("diagnostics of gradients and activations", ""),
     ],
     "Inference": [
         ("language models", "nn.models.gpt2 nn.models.llama"),
         ("text: greedy, temperature, top-k, top-p, key/value cache", "nn.models.LanguageModel.generate"),
-        ("sequence to sequence with beam search", ""),
+        ("sequence to sequence", "nn.models.TransformerTranslator nn.models.LSTMTranslator"),
+        ("beam search", "nn.beam_search"),
+        ("forecasts", "nn.models.Forecaster"),
+        ("classes, probabilities, thresholds", "training.Predictor"),
     ],
 }
 SHORT = {"nn": "weft.layers", "F": "weft.layers.functional", "optim": "weft.optimizers", "data": "weft.data"}
