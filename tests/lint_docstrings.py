@@ -28,6 +28,7 @@ MODULES = (
     "weft.layers.utils.rnn",
     "weft.optimizers",
     "weft.optimizers.schedulers",
+    "weft.optimizers.swa_utils",
     "weft.data",
     "weft.training",
 )

@@ -61,6 +61,9 @@ ROOMS = {
     "optimizers/schedulers": Room(
         "backend/device backend/tape optimizers", "schedules of learning rates and momenta", "schedule.py"
     ),
+    "optimizers/swa_utils": Room(
+        "backend/device backend/tape layers optimizers optimizers/schedulers", "averages of weights", "averaged_model.py"
+    ),
     "data": Room("backend/device backend/tape backend/array", "readers, loader, normalisation, splits", "loader.py"),
     "training/metrics": Room("backend/device backend/tape", "accuracy and its kin, streamed over batches", "metric.py"),
     "training": Room(

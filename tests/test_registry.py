@@ -177,7 +177,8 @@ def test_all_is_true(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["layers", "layers.functional", "optimizers", "optimizers.schedulers", "data", "training"]
+    "name",
+    ["layers", "layers.functional", "optimizers", "optimizers.schedulers", "optimizers.swa_utils", "data", "training"],
 )
 def test_all_is_complete(name):
     """Every class and function of the package that its namespace shows."""
