@@ -33,6 +33,7 @@ from . import (
     positional,
     recurrent,
     recurrent_cells,
+    structured_loss,
     transformer,
     transformer_layer,
     utils,
@@ -54,6 +55,7 @@ from .pooling import *
 from .positional import *
 from .recurrent import *
 from .recurrent_cells import *
+from .structured_loss import *
 from .summary import LayerSummary, Summary, summary
 from .transformer import *
 from .transformer_layer import *
@@ -71,6 +73,7 @@ __all__ += linear_cross_entropy.__all__
 __all__ += loss.__all__
 __all__ += module.__all__
 __all__ += normalization.__all__
+__all__ += structured_loss.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__
 __all__ += positional.__all__

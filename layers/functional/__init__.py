@@ -9,7 +9,22 @@ the primitives of `weft.backend`. Results are always new memory: `inplace=True` 
 from typing import TYPE_CHECKING
 
 from ...backend.device.options import UnknownName
-from . import activation, attention, convolution, loss, multihead, normalization, padding, pooling, rotary, similarity
+from . import (
+    activation,
+    attention,
+    convolution,
+    ctc,
+    likelihood_loss,
+    loss,
+    metric_loss,
+    multihead,
+    multilabel_loss,
+    normalization,
+    padding,
+    pooling,
+    rotary,
+    similarity,
+)
 from . import dropout as _dropout  # these modules have the name of a function, which takes it over
 from . import embedding as _embedding
 from . import linear as _linear
@@ -17,12 +32,16 @@ from . import linear_cross_entropy as _linear_cross_entropy
 from .activation import *
 from .attention import *
 from .convolution import *
+from .ctc import *
 from .dropout import *
 from .embedding import *
+from .likelihood_loss import *
 from .linear import *
 from .linear_cross_entropy import *
 from .loss import *
+from .metric_loss import *
 from .multihead import *
+from .multilabel_loss import *
 from .normalization import *
 from .padding import *
 from .pooling import *
@@ -38,6 +57,10 @@ __all__ += _embedding.__all__
 __all__ += _linear.__all__
 __all__ += _linear_cross_entropy.__all__
 __all__ += loss.__all__
+__all__ += ctc.__all__
+__all__ += likelihood_loss.__all__
+__all__ += metric_loss.__all__
+__all__ += multilabel_loss.__all__
 __all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__
