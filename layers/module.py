@@ -91,6 +91,7 @@ class Module:
     _hooks: Hooks | None = None
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name → is it part of the state_dict?
     _optional_state: tuple[str, ...] = ()  # buffers that a state_dict may lack
+    _renamed_state: Mapping[str, str] = MappingProxyType({})  # names that a state_dict may have → what they are now
 
     def _fused(self, following: Module, input: Any) -> Any:
         """This module and the one after it as a single operation, where there is one: `Sequential` asks for it.
@@ -469,6 +470,13 @@ class Module:
             for path, module in self.named_modules(remove_duplicate=False)
             for name in module._optional_state
         }
+        renamed = {
+            _join(path, old): _join(path, new)
+            for path, module in self.named_modules(remove_duplicate=False)
+            for old, new in module._renamed_state.items()
+        }
+        if renamed and isinstance(state_dict, Mapping):
+            state_dict = {renamed.get(name, name): value for name, value in state_dict.items()}
         return load(type(self).__name__, self.state_dict(), optional, state_dict, strict)
 
     # --- mode, device, dtype ------------------------------------------------------------------------------------------

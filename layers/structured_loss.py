@@ -327,7 +327,7 @@ class MultiLabelMarginLoss(_Loss):
     >>> from weft import layers as nn
     >>> x, y = weft.tensor([0.0, 0.25, 0.5, 1.0]), weft.tensor([3, 0, -1, 1])
     >>> nn.MultiLabelMarginLoss()(x, y).item()
-    0.8125
+    0.875
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

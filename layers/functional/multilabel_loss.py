@@ -49,7 +49,7 @@ def multilabel_margin_loss(
     >>> from weft.layers import functional as F
     >>> x, y = weft.tensor([0.0, 0.25, 0.5, 1.0]), weft.tensor([3, 0, -1, 1])
     >>> F.multilabel_margin_loss(x, y).item()
-    0.8125
+    0.875
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     check.one_of("reduction", reduction, REDUCTIONS)

@@ -13,6 +13,7 @@ APART = {
     "init",
     "models",
     "hooks",
+    "packed_sequence",
     "state",
     "utils",
     "gpt2",
