@@ -22,12 +22,15 @@ from . import (
     embedding,
     functional,
     init,
+    lazy,
     linear,
     linear_cross_entropy,
     loss,
     models,
     module,
     normalization,
+    parameter,
+    parameter_containers,
     perceptron,
     pooling,
     positional,
@@ -45,11 +48,14 @@ from .containers import *
 from .convolution import *
 from .dropout import *
 from .embedding import *
+from .lazy import *
 from .linear import *
 from .linear_cross_entropy import *
 from .loss import *
 from .module import *
 from .normalization import *
+from .parameter import *
+from .parameter_containers import *
 from .perceptron import *
 from .pooling import *
 from .positional import *
@@ -68,11 +74,14 @@ __all__ += containers.__all__
 __all__ += convolution.__all__
 __all__ += dropout.__all__
 __all__ += embedding.__all__
+__all__ += lazy.__all__
 __all__ += linear.__all__
 __all__ += linear_cross_entropy.__all__
 __all__ += loss.__all__
 __all__ += module.__all__
 __all__ += normalization.__all__
+__all__ += parameter.__all__
+__all__ += parameter_containers.__all__
 __all__ += structured_loss.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__

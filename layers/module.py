@@ -14,48 +14,10 @@ from ..backend.device.numeric import as_dtype
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
+from .parameter import Buffer, is_lazy
 from .state import IncompatibleKeys, load
 
-__all__ = ["Buffer", "Module", "Parameter"]
-
-
-class Buffer(Tensor):
-    """A Tensor that is state but not learned: assigned to an attribute of a `Module`, it is registered as a buffer.
-
-    `module.mean = Buffer(x)` is `module.register_buffer("mean", Tensor(x))`.
-
-    Parameters
-    ----------
-    data : array of any array-API library, Tensor, number or nested sequence of numbers, optional
-        Its first value, by default of no elements; an array is kept, not copied.
-    persistent : bool, default True
-        Whether it is part of the state_dict.
-
-    Examples
-    --------
-    >>> from weft import layers as nn
-    >>> class Centre(nn.Module):
-    ...     def __init__(self):
-    ...         self.mean = nn.Buffer([1.0, 2.0])
-    ...
-    ...     def forward(self, x):
-    ...         return x - self.mean
-    >>> Centre().state_dict()
-    {'mean': tensor([1., 2.])}
-    """
-
-    __slots__ = ("persistent",)
-
-    def __init__(self, data: Any = None, *, persistent: bool = True):
-        super().__init__([] if data is None else data)
-        self.persistent = persistent
-
-    def __getstate__(self) -> Any:
-        return {**super().__getstate__(), "persistent": self.persistent}
-
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
-        self.persistent = state["persistent"]
+__all__ = ["Module"]
 
 
 class Module:
@@ -799,6 +761,9 @@ def _attribute_name(module: Module, name: str) -> str:
 def _move(tensor: Tensor, device: str | None, dtype: Any) -> None:
     """Re-point `tensor` (and its gradient) at memory on another device or in another dtype."""
     dtype = dtype if dtypes.is_real_floating(tensor.dtype) else None
+    if is_lazy(tensor):
+        tensor._become(device, dtype)  # type: ignore[attr-defined]
+        return
     moved = tensor.detach().to(dtype=dtype, device=device)
     if moved.data is tensor.data:
         return

@@ -60,7 +60,7 @@ def _reduce(self: Any, protocol: Any) -> tuple:
 
 
 def _rebuilt(cls: type, prefix: str, computed: Accessors) -> Module:
-    module = cls.__new__(cls)
+    module: Any = object.__new__(cls)
     for name, (get, set) in computed.items():
         compute(module, name, get, set, prefix)
     return module
