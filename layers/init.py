@@ -30,6 +30,7 @@ __all__ = [
     "normal_",
     "ones_",
     "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -569,6 +570,52 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: random.Generator | N
         np.diagonal(r) < 0, -1.0, 1.0
     )  # QR leaves the signs to the algorithm: this makes Q unique, hence uniform
     return _fill(tensor, gain * (q.T if rows < columns else q).reshape(tensor.shape))
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: random.Generator | None = None) -> Tensor:
+    """Normal distribution N(0, std²), but for a share of zeros in each column, drawn at random.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is filled, in place: (rows, columns).
+    sparsity : float
+        The share, 0 … 1, rounded up to whole elements.
+    std : float, default 0.01
+        Standard deviation of the others.
+    generator : Generator, optional
+        Where the random numbers come from; weft's default generator unless given.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If `tensor` does not have 2 axes, or `sparsity` is out of range.
+
+    References
+    ----------
+    Martens, "Deep Learning via Hessian-Free Optimization" (2010).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> x = nn.init.sparse_(weft.zeros((10, 3)), sparsity=0.25)
+    >>> (x == 0).sum(axis=0).tolist()
+    [3, 3, 3]
+    """
+    if tensor.ndim != 2:
+        raise ValueError(f"`tensor` must have 2 axes, got shape {tensor.shape}")
+    number("sparsity", sparsity, 0, 1)
+    number("std", std, 0)
+    source = _generator(generator)
+    values = std * source.normal(tensor.shape, np.float64)
+    order = np.argsort(source.uniform(tensor.shape, np.float64), axis=0)
+    np.put_along_axis(values, order[: math.ceil(sparsity * tensor.shape[0])], 0.0, axis=0)
+    return _fill(tensor, values)
 
 
 def eye_(tensor: Tensor) -> Tensor:

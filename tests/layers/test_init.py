@@ -167,3 +167,16 @@ class TestErrors:
     @pytest.mark.parametrize("f", [init.kaiming_uniform_, init.xavier_normal_, init.orthogonal_, init.lecun_normal_])
     def test_nothing_to_fill(self, f):
         assert filled(f, shape=(0, 3)).shape == (0, 3)
+
+
+def test_sparse():
+    """⌈sparsity · rows⌉ zeros in each column, not the same in all; the rest normal."""
+    x = init.sparse_(weft.zeros((200, 50)), 0.301, std=2.0).numpy()
+    assert ((x == 0).sum(0) == 61).all()
+    assert len({tuple(np.flatnonzero(column == 0)) for column in x.T}) == 50
+    assert x[x != 0].std() == pytest.approx(2, rel=0.05)
+    assert (init.sparse_(weft.ones((4, 2)), 1.0) == 0).all()
+    with pytest.raises(ValueError, match=r"`sparsity` must be in \[0, 1\], got 2"):
+        init.sparse_(weft.ones((4, 2)), 2)
+    with pytest.raises(ValueError, match="`tensor` must have 2 axes"):
+        init.sparse_(weft.ones(4), 0.5)

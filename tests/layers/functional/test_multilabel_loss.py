@@ -37,3 +37,12 @@ def test_what_is_refused():
         F.multilabel_margin_loss(x, y[0])
     with pytest.raises(ValueError, match=r"`input` must have an axis of classes"):
         F.multilabel_soft_margin_loss(weft.tensor(1.0), weft.tensor(1.0))
+
+
+def test_soft_margin_loss_does_not_overflow():
+    """PyTorch gives ∞ at (−100, 1) in float32."""
+    x = weft.tensor([-100.0, -1e30], requires_grad=True)
+    loss = F.soft_margin_loss(x, weft.ones(2), reduction="none")
+    loss.sum().backward()
+    assert loss.tolist() == [100.0, pytest.approx(1e30)]
+    assert x.grad.tolist() == [-1.0, -1.0]
