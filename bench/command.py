@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.device import devices
-from ..training.atomic import make_folder, reason, write_atomically
+from ..data.writing import make_folder, reason
+from ..training.atomic import write_atomically
 from ..training.cli.folder import path_of
 from ..training.cli.parser import Parser, UsageError, did_you_mean, number, report
 from . import results as document

@@ -1,7 +1,8 @@
-"""Data sets, loaders, normalisation, splits; text as tokens."""
+"""Data sets, loaders, normalisation, splits; text as tokens, pairs of sentences."""
 
 from .arrays import ArrayDataset, DataSplits
 from .blocks import RandomBlocks, TokenBlocks, pack
+from .buckets import BucketSampler
 from .byte_pair import BytePairTokenizer
 from .cifar import load_cifar
 from .collate import default_collate
@@ -12,14 +13,20 @@ from .labels import check_labels, encode_labels, one_hot
 from .loader import DataLoader
 from .normalize import MinMax, Normalizer, PerChannel, Robust, Standardize
 from .npz import load_npz
+from .pairs import SentencePairs, pad_pairs, read_pairs, split_pairs
 from .recognise import load
+from .series import TimeSeries, read_series
 from .splits import k_fold, stratified_k_fold, time_series_split, train_dev_test_split
+from .subwords import SubwordTokenizer
 from .tokenizer import CharTokenizer, tokenizer_from_config
 from .tokens import TokenFile, encode_file, write_tokens
+from .windows import SlidingWindows
+from .words import WordTokenizer
 from .workers import get_worker_info
 
 __all__ = [
     "ArrayDataset",
+    "BucketSampler",
     "BytePairTokenizer",
     "CharTokenizer",
     "DataError",
@@ -30,13 +37,18 @@ __all__ = [
     "PerChannel",
     "RandomBlocks",
     "Robust",
+    "SentencePairs",
+    "SlidingWindows",
     "Standardize",
+    "SubwordTokenizer",
+    "TimeSeries",
     "TokenBlocks",
     "TokenFile",
+    "WordTokenizer",
     "check_labels",
-    "encode_labels",
     "default_collate",
     "encode_file",
+    "encode_labels",
     "get_worker_info",
     "k_fold",
     "load",
@@ -46,7 +58,11 @@ __all__ = [
     "load_npz",
     "one_hot",
     "pack",
+    "pad_pairs",
     "read_idx",
+    "read_pairs",
+    "read_series",
+    "split_pairs",
     "stratified_k_fold",
     "time_series_split",
     "tokenizer_from_config",

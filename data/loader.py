@@ -85,7 +85,8 @@ class DataLoader:
     sampler : iterable of int, optional
         The indices of an epoch, in its order; iterated anew for each.
     batch_sampler : iterable of lists of int, optional
-        The indices of each batch; instead of `batch_size`, `shuffle`, `sampler` and `drop_last`.
+        The indices of each batch; instead of `batch_size`, `shuffle`, `sampler` and `drop_last`. Of either kind of sampler,
+        `set_epoch(e)` is called before epoch e, if it has it: the order may then differ from epoch to epoch, and be resumed.
     num_workers : int, default 0
         Processes that make batches, each with a copy of the data set; 0 makes them in this process. The batches are
         the same however many there are.
@@ -358,7 +359,10 @@ class DataLoader:
         if self.batch_sampler is None and self.sampler is None:
             yield from self._own_indices(position)
             return
-        batches = iter(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
+        order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
+        if hasattr(order, "set_epoch"):
+            order.set_epoch(position.epoch)
+        batches = iter(order)
         if self.batch_sampler is None and self.batch_size is not None:
             batches = self._grouped(batches, self.batch_size)
         yield from map(self._make.fetch.checked, islice(batches, position.batch, None))

@@ -1,4 +1,4 @@
-"""Text as numbers: one for each character, here; one for each piece of a word, in `byte_pair.py`."""
+"""Text as numbers: one for each character, here; for each piece of a word, in `byte_pair.py`; for each word, in `words.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from .byte_pair import BytePairTokenizer, listed
+from .subwords import SubwordTokenizer
+from .words import WordTokenizer
 
 __all__ = ["CharTokenizer", "tokenizer_from_config"]
 
@@ -163,7 +165,9 @@ class CharTokenizer:
         return f"{type(self).__name__}({len(self.alphabet)} characters: {shown!r})"
 
 
-def tokenizer_from_config(config: dict[str, Any]) -> CharTokenizer | BytePairTokenizer:
+def tokenizer_from_config(
+    config: dict[str, Any],
+) -> CharTokenizer | BytePairTokenizer | SubwordTokenizer | WordTokenizer:
     """The tokenizer that `config()` described.
 
     Parameters
@@ -173,7 +177,7 @@ def tokenizer_from_config(config: dict[str, Any]) -> CharTokenizer | BytePairTok
 
     Returns
     -------
-    CharTokenizer or BytePairTokenizer
+    CharTokenizer, BytePairTokenizer, SubwordTokenizer or WordTokenizer
         Gives the same tokens.
 
     Raises
@@ -193,7 +197,11 @@ def tokenizer_from_config(config: dict[str, Any]) -> CharTokenizer | BytePairTok
         return CharTokenizer(config["alphabet"])
     if kind == "byte-pair":
         return BytePairTokenizer(config["folder"])
-    raise ValueError(f"`kind` of a tokenizer must be 'characters' or 'byte-pair', got {kind!r}")
+    if kind == "words":
+        return WordTokenizer(config["words"], tuple(config["joined"]))
+    if kind == "subwords":
+        return SubwordTokenizer(config["model"])
+    raise ValueError(f"`kind` of a tokenizer must be 'characters', 'byte-pair', 'subwords' or 'words', got {kind!r}")
 
 
 def _code_points(text: str) -> np.ndarray:

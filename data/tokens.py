@@ -13,13 +13,15 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from .files import FilePath, expanded, fault, open_file, writable
+from .files import FilePath, expanded, fault, open_file
+from .writing import Replacement, reason
 
 __all__ = ["TokenFile", "encode_file", "write_tokens"]
 
@@ -101,7 +103,7 @@ def _header(path: Path) -> tuple[int, int, int]:
 
 
 def write_tokens(path: FilePath, chunks: Iterable[Any], vocab_size: int) -> None:
-    """Write tokens to a file, a chunk at a time; what was there before is replaced when all are written.
+    """Write tokens to a file, a chunk at a time; what was there before is replaced when all are on the disk.
 
     Parameters
     ----------
@@ -132,37 +134,32 @@ def write_tokens(path: FilePath, chunks: Iterable[Any], vocab_size: int) -> None
     if not 1 <= vocab_size <= 1 << 32:
         raise ValueError(f"`vocab_size` must be at least 1 and at most 2³², got {vocab_size}")
     count, kind = 0, np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
-    place, file = _begun(path)
-    temporary = Path(file.name)
-    try:
-        with file:
-            file.write(bytes(HEADER.size))
-            for chunk in chunks:
-                tokens = np.asarray(chunk if isinstance(chunk, np.ndarray) else list(chunk), np.int64).ravel()
-                if len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocab_size:
-                    outside = tokens[(tokens < 0) | (tokens >= vocab_size)][0]
-                    raise IndexError(f"`chunks` must hold tokens in [0, {vocab_size}), got {outside}")
-                file.write(tokens.astype(kind).tobytes())
-                count += len(tokens)
-            file.seek(0)
-            file.write(HEADER.pack(MAGIC, VERSION, kind.itemsize, vocab_size, count))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, place)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _told(path):
+        replacement = Replacement(path)
+    with replacement as new:
+        with _told(path):
+            new.file.write(bytes(HEADER.size))
+        for chunk in chunks:
+            tokens = np.asarray(chunk if isinstance(chunk, np.ndarray) else list(chunk), np.int64).ravel()
+            if len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocab_size:
+                outside = tokens[(tokens < 0) | (tokens >= vocab_size)][0]
+                raise IndexError(f"`chunks` must hold tokens in [0, {vocab_size}), got {outside}")
+            with _told(path):
+                new.file.write(tokens.astype(kind).tobytes())
+            count += len(tokens)
+        with _told(path):
+            new.file.seek(0)
+            new.file.write(HEADER.pack(MAGIC, VERSION, kind.itemsize, vocab_size, count))
+            new.commit()
 
 
-def _begun(path: FilePath) -> tuple[Path, BinaryIO]:
-    """The file to be replaced, and one beside it to be written; a DataError if that cannot be."""
+@contextmanager
+def _told(path: FilePath) -> Iterator[None]:
+    """A DataError in the place of what the system says to writing; errors of who gives the tokens are their own."""
     try:
-        place = writable(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return place, open(place.with_name(f".{place.name}.tmp"), "wb")
+        yield
     except (OSError, ValueError) as error:
-        found = getattr(error, "strerror", None) or str(error)
-        raise fault(path, "a file that can be written", found, "choose another path") from None
+        raise fault(path, "a file that can be written", reason(error), "choose another path") from None
 
 
 def encode_file(source: FilePath, path: FilePath, tokenizer: Any) -> TokenFile:

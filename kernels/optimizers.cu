@@ -127,6 +127,27 @@ struct AdaBound : Descent {
     }
 };
 
+struct ASGD : Descent {
+    float shrink, eta, mu;
+    __device__ void operator()(float& p, float g, float& ax, float&, float&) const {
+        g = direction(p, g);
+        p = shrink * p - eta * g;                                        // (1)
+        ax = mu == 1 ? p : ax + mu * (p - ax);                           // (2)
+    }
+};
+
+struct Rprop : Descent {
+    float first, shorter, longer, least, greatest;
+    __device__ void operator()(float& p, float g, float& previous, float& size, float&) const {
+        g = sign * g;
+        const float s = g * previous;                                    // (1)
+        size = (size + first) * (s > 0 ? longer : s < 0 ? shorter : 1);
+        size = fminf(fmaxf(size, least), greatest);                      // (2)
+        previous = s < 0 ? 0 : g;                                        // (3)
+        p -= previous > 0 ? size : previous < 0 ? -size : previous;      // (4): 0 for 0, NaN for NaN
+    }
+};
+
 struct Lion : Descent {
     float alpha1, alpha2, eta;
     __device__ void operator()(float& p, float g, float& m, float&, float&) const {

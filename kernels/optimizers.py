@@ -15,7 +15,20 @@ __all__ = ["RULES", "update"]
 THREADS = 256
 BYTES = 16  # of parameters that each thread takes: VECTOR<T> of common.cuh
 
-RULES = ("SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "NAdam", "RAdam", "Adamax", "AdaBound", "Lion")
+RULES = (
+    "SGD",
+    "Adagrad",
+    "RMSprop",
+    "Adadelta",
+    "Adam",
+    "NAdam",
+    "RAdam",
+    "Adamax",
+    "AdaBound",
+    "ASGD",
+    "Rprop",
+    "Lion",
+)
 
 _step = Kernel("optimizers.cu", "step", FLOATS, RULES, (THREADS,))
 

@@ -3,6 +3,7 @@
 //     simple  y = f(z)                                                   f tanh or ReLU
 //     LSTM    c' = σ(f) c + σ(i) tanh(g),  y = σ(o) tanh(c')             z = (i, f, g, o)
 //     GRU     y = (1 − σ(z)) n + σ(z) h,   n = tanh(n_x + σ(r) n_h)      r = r_x + r_h, z = z_x + z_h
+//     the GRU's original form, with n_h a product with σ(r) h, has two kernels: what is before it, and what is behind
 //
 // for n sequences of `width` units. Products come in float, (n, gates · width), with the gates of a row one after the other; the
 // biases (gates · width), or null, are added here. What the gates become replaces them, for backward. T, float, half or
@@ -11,7 +12,8 @@
 //
 // Geometry: 256 threads, one unit of one sequence each; neighbours are neighbours in memory. Limit: n · width < 2³¹.
 //
-// Memory, for a unit, with s = sizeof(T): LSTM forward 44 + s bytes, backward 28 + 5 s; GRU 44 + s and 28 + 7 s. 64 sequences
+// Memory, for a unit, with s = sizeof(T): LSTM forward 44 + s bytes, backward 28 + 5 s; GRU 44 + s and 28 + 7 s; its original
+// form 20 + s and 20 + s, backward 20 + 3 s and 20 + s. 64 sequences
 // of 1024 units in bfloat16: 3.0 MB forward, 0.7 µs at 4.3 TB/s, less than a launch takes.
 #include "common.cuh"
 
@@ -143,4 +145,59 @@ __global__ void __launch_bounds__(THREADS)
     d_x[third] = from_float<T>(d_n);
     d_products[third] = from_float<T>(d_n * r);
     d_h_before[place.at] = d * z;
+}
+
+// --- GRU, original form ----------------------------------------------------------------------------------------------
+// gates: r, z, without biases, replaced by σ(r), σ(z). reset: σ(r) h, whose product with weights is added to n_x.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    gru_original_gates(float* gates, const T* bias_ih, const T* bias_hh, const float* state, T* reset, int count, int width) {
+    const Place place(width, 3);
+    if (place.at >= count) return;
+    float* z = gates + place.gates;
+    const float r = logistic(z[0] + bias(bias_ih, bias_hh, place.unit));
+    z[0] = r;
+    z[width] = logistic(z[width] + bias(bias_ih, bias_hh, width + place.unit));
+    reset[place.at] = from_float<T>(r * state[place.at]);
+}
+
+// The third gate, n_x + n_h without biases, replaced by n. state_after: y in float, or null where T is.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    gru_original_candidate(float* gates, const T* bias_ih, const T* bias_hh, const float* state, float* state_after, T* y,
+                           int count, int width) {
+    const Place place(width, 3);
+    if (place.at >= count) return;
+    const long long second = place.gates + width, third = second + width;
+    const float n = tanhf(gates[third] + bias(bias_ih, bias_hh, 2 * width + place.unit));
+    const float after = n + gates[second] * (state[place.at] - n);
+    gates[third] = n;
+    if (state_after) state_after[place.at] = after;
+    y[place.at] = from_float<T>(after);
+}
+
+// d_z (n, 3 width): its second and third gates. d_h_before: what of d_h goes past the product, σ(z) times.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    gru_original_candidate_backward(const float* gates, const float* state, const T* d_y, const float* d_h,
+                                    float* d_h_before, T* d_z, int count, int width) {
+    const Place place(width, 3);
+    if (place.at >= count) return;
+    const long long second = place.gates + width, third = second + width;
+    const float z = gates[second], n = gates[third], d = d_h[place.at] + to_float(d_y[place.at]);
+    d_z[second] = from_float<T>(d * (state[place.at] - n) * z * (1 - z));
+    d_z[third] = from_float<T>(d * (1 - z) * (1 - n * n));
+    d_h_before[place.at] = d * z;
+}
+
+// d_reset (n, width): of σ(r) h. d_z: its first gate. d_h_before: what goes to h through σ(r) h is added.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    gru_original_gates_backward(const float* gates, const float* state, const float* d_reset, float* d_h_before, T* d_z,
+                                int count, int width) {
+    const Place place(width, 3);
+    if (place.at >= count) return;
+    const float r = gates[place.gates], d = d_reset[place.at];
+    d_z[place.gates] = from_float<T>(d * state[place.at] * r * (1 - r));
+    d_h_before[place.at] += d * r;
 }

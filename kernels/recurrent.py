@@ -9,7 +9,19 @@ import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, contiguous
 
-__all__ = ["MOST", "gru_backward", "gru_forward", "lstm_backward", "lstm_forward", "rnn_backward", "rnn_forward"]
+__all__ = [
+    "MOST",
+    "gru_backward",
+    "gru_forward",
+    "gru_original_candidate",
+    "gru_original_candidate_backward",
+    "gru_original_gates",
+    "gru_original_gates_backward",
+    "lstm_backward",
+    "lstm_forward",
+    "rnn_backward",
+    "rnn_forward",
+]
 
 THREADS = 256
 MOST = (1 << 31) - THREADS  # units of all sequences together, for arithmetic of 32 bits
@@ -21,6 +33,10 @@ _lstm_forward = Kernel("recurrent.cu", "lstm_forward", FLOATS, options=_OPTIONS)
 _lstm_backward = Kernel("recurrent.cu", "lstm_backward", FLOATS, options=_OPTIONS)
 _gru_forward = Kernel("recurrent.cu", "gru_forward", FLOATS, options=_OPTIONS)
 _gru_backward = Kernel("recurrent.cu", "gru_backward", FLOATS, options=_OPTIONS)
+_original_gates = Kernel("recurrent.cu", "gru_original_gates", FLOATS, options=_OPTIONS)
+_original_candidate = Kernel("recurrent.cu", "gru_original_candidate", FLOATS, options=_OPTIONS)
+_original_candidate_backward = Kernel("recurrent.cu", "gru_original_candidate_backward", FLOATS, options=_OPTIONS)
+_original_gates_backward = Kernel("recurrent.cu", "gru_original_gates_backward", FLOATS, options=_OPTIONS)
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -74,3 +90,27 @@ def gru_backward(
     _gru_backward[d_x.dtype](
         _grid(state), THREADS, gates, candidate, state, d_y, d_h, d_h_before, d_x, d_products, *_sizes(state)
     )
+
+
+def gru_original_gates(gates: Any, bias_ih: Any, bias_hh: Any, state: Any, reset: Any) -> None:
+    """Gates r and z of (n, 3 width) in place, float32; reset (n, width) = σ(r) h, of the biases' dtype. h float32."""
+    biases = contiguous(bias_ih), contiguous(bias_hh)
+    _original_gates[reset.dtype](_grid(reset), THREADS, gates, *biases, state, reset, *_sizes(reset))
+
+
+def gru_original_candidate(gates: Any, bias_ih: Any, bias_hh: Any, state: Any, state_after: Any, y: Any) -> None:
+    """Gate n of (n, 3 width) in place; y (n, width), and y in float32 unless that is None. The rest float32 but the biases."""
+    biases = contiguous(bias_ih), contiguous(bias_hh)
+    _original_candidate[y.dtype](_grid(y), THREADS, gates, *biases, state, state_after, y, *_sizes(y))
+
+
+def gru_original_candidate_backward(gates: Any, state: Any, d_y: Any, d_h: Any, d_h_before: Any, d_z: Any) -> None:
+    """Gates z and n of d_z (n, 3 width), and d_h_before (n, width). All float32 but d_y and d_z."""
+    _original_candidate_backward[d_z.dtype](
+        _grid(state), THREADS, gates, state, d_y, d_h, d_h_before, d_z, *_sizes(state)
+    )
+
+
+def gru_original_gates_backward(gates: Any, state: Any, d_reset: Any, d_h_before: Any, d_z: Any) -> None:
+    """Gate r of d_z (n, 3 width); d_h_before (n, width) is added to. All float32 but d_z."""
+    _original_gates_backward[d_z.dtype](_grid(state), THREADS, gates, state, d_reset, d_h_before, d_z, *_sizes(state))

@@ -34,6 +34,8 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
     "Softplus",
     "Softsign",
     "SwiGLU",
@@ -650,6 +652,51 @@ class LogSoftmax(Softmax):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.log_softmax(input, self.dim)
+
+
+class Softmin(Softmax):
+    """Numbers as probabilities, the least number as the largest: exp(−xᵢ) / Σⱼ exp(−xⱼ) along `dim`.
+
+    Parameters
+    ----------
+    dim : int, optional
+        The axis that sums to 1; without it PyTorch's old rule decides, with a warning.
+
+    Raises
+    ------
+    IndexError
+        In a call, if x has no axis `dim`.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.Softmin(dim=-1)(weft.tensor([0.0, 1e4])).tolist()
+    [1.0, 0.0]
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmin(input, self.dim)
+
+
+class Softmax2d(Layer):
+    """Probabilities over the channels, for each place of images (N, C, H, W) or (C, H, W).
+
+    Raises
+    ------
+    ValueError
+        In a call, if x has neither 3 nor 4 axes.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.Softmax2d()(weft.zeros((2, 1, 1))).tolist()
+    [[[0.5]], [[0.5]]]
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if check.tensor("input", input).ndim not in (3, 4):
+            raise ValueError(f"`input` must have shape (N, C, H, W) or (C, H, W), got {tuple(input.shape)}")
+        return F.softmax(input, -3)
 
 
 class GLU(Layer):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..backend.array.creation import empty
 from ..backend.array.indexing import take
 from ..backend.tape.autograd import is_grad_enabled
+from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 
@@ -104,6 +105,8 @@ class LayerCache:
             raise RuntimeError(
                 "`cache` is for use without gradients, which would end in it; call inside weft.no_grad()"
             )
+        if (recording := active()) is not None:
+            recording.wants_constant(self._counted)
         start, stop = self.length, self.length + key.shape[2]
         if stop > self.max_length:
             raise ValueError(f"`cache` must have room for {stop} positions, got max_length={self.max_length}")
@@ -120,6 +123,10 @@ class LayerCache:
             changed(memory.data)
         self.length = stop
         return self.contents()
+
+    def _counted(self) -> tuple[str, int]:
+        """What a captured step may not change: a replay would neither count nor see more keys."""
+        return "the length of a cache", self.length
 
     def _room_for(self, x: Tensor) -> Tensor:
         return empty((*x.shape[:2], self.max_length, x.shape[3]), dtype=x.dtype, device=x.device)
@@ -163,7 +170,8 @@ class KeyValueCache:
     """Keys and values of all positions so far, for each layer of a model: what generation does not compute again.
 
     `cache[i]` is the part of layer i, which attention layers take as `cache=`: they put the keys and values of the positions
-    that they are given behind those that are there, and attend to all. (Not in PyTorch.)
+    that they are given behind those that are there, and attend to all. The host counts them, and results are longer with
+    each, so that a step with a cache cannot be captured. (Not in PyTorch.)
 
     Parameters
     ----------

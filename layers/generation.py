@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ def _steps(
     is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
     cache = model.new_cache(min(model.context, longest + count)) if use_cache else None
     for end in range(longest, longest + count):
-        with no_grad(), _evaluating(model):
+        with no_grad(), evaluating(model):
             logits, cache = _logits(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
         new = np.full(len(rows), -1)
         for i in np.flatnonzero(living).tolist():
@@ -76,7 +77,7 @@ def _steps(
 
 
 @contextlib.contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
     """A step in evaluation: whoever reads the stream may train between two of them."""
     if not model.training:
         yield
@@ -140,10 +141,10 @@ def _check_prompts(rows: list[np.ndarray], model: Any) -> None:
     for i, row in enumerate(rows):
         if not 1 <= len(row) <= model.context:
             hint = "give it a token to start from" if not len(row) else "keep the end of it"
-            raise ValueError(
-                f"`prompts` must have 1 to {model.context} tokens each, the model's context, got {len(row)} in prompt "
-                f"{i}; {hint}"
-            )
+            wanted = "at least 1 token each"
+            if model.context < sys.maxsize:
+                wanted = f"1 to {model.context} tokens each, the model's context"
+            raise ValueError(f"`prompts` must have {wanted}, got {len(row)} in prompt {i}; {hint}")
         outside = row[(row < 0) | (row >= model.vocab_size)]
         if len(outside):
             raise IndexError(

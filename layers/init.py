@@ -247,11 +247,14 @@ def trunc_normal_(
     """
     if not a < b or not std > 0:
         raise ValueError(f"`a` must be less than `b`, and `std` positive, got a={a}, b={b}, std={std}")
-    low, high = ((1 + math.erf((limit - mean) / std / math.sqrt(2))) / 2 for limit in (a, b))
+    # Φ keeps its digits where it is small: an interval above the mean is that of −x, below −mean.
+    sign = -1 if a + b > 2 * mean else 1
+    limits = sorted((sign * (a - mean), sign * (b - mean)))
+    low, high = (math.erfc(-limit / std / math.sqrt(2)) / 2 for limit in limits)
     if not low < high:
         raise ValueError(f"[a, b] must have some probability under N({mean}, {std}²), got a={a}, b={b}")
     u = low + (high - low) * _generator(generator).uniform((tensor.size,), np.float64)
-    z = random.normal_quantile(np.clip(u, 2.0**-54, 1 - 2.0**-53))  # Φ⁻¹ is infinite at 0 and 1
+    z = sign * random.normal_quantile(np.clip(u, np.finfo(np.float64).tiny, 1 - 2.0**-53))  # Φ⁻¹ is infinite at 0 and 1
     return _fill(tensor, np.clip(mean + std * z, a, b).reshape(tensor.shape))
 
 
@@ -479,10 +482,11 @@ def kaiming_normal_(
 
 
 def default_(weight: Tensor, bias: Tensor | None) -> None:
-    """PyTorch's initial values of weight (out, in, *kernel) and bias: U(−1/√fan_in, 1/√fan_in) for both."""
+    """PyTorch's initial values of weight (out, in, *kernel) and bias: U(−1/√fan_in, 1/√fan_in) for both; a bias alone is 0."""
     kaiming_uniform_(weight, a=math.sqrt(5))
     if bias is not None:
-        bound = 1 / math.sqrt(max(1, math.prod(weight.shape[1:])))
+        fan_in = math.prod(weight.shape[1:])
+        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
         uniform_(bias, -bound, bound)
 
 
@@ -573,14 +577,14 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: random.Generator | N
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: random.Generator | None = None) -> Tensor:
-    """Normal distribution N(0, std²), but for a share of zeros in each column, drawn at random.
+    """A matrix of N(0, std²), in each column of which a share of the numbers is zero.
 
     Parameters
     ----------
     tensor : Tensor
         What is filled, in place: (rows, columns).
     sparsity : float
-        The share, 0 … 1, rounded up to whole elements.
+        The share of zeros in a column, in [0, 1]; ⌈sparsity · rows⌉ of them.
     std : float, default 0.01
         Standard deviation of the others.
     generator : Generator, optional
@@ -594,28 +598,26 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: rando
     Raises
     ------
     ValueError
-        If `tensor` does not have 2 axes, or `sparsity` is out of range.
+        If `tensor` is no matrix, or `sparsity` no share.
 
     References
     ----------
-    Martens, "Deep Learning via Hessian-Free Optimization" (2010).
+    Martens, "Deep learning via Hessian-free optimization" (2010).
 
     Examples
     --------
     >>> from weft import layers as nn
-    >>> x = nn.init.sparse_(weft.zeros((10, 3)), sparsity=0.25)
-    >>> (x == 0).sum(axis=0).tolist()
+    >>> x = nn.init.sparse_(weft.empty((10, 3)), sparsity=0.25)
+    >>> (x == 0).sum(0).tolist()
     [3, 3, 3]
     """
     if tensor.ndim != 2:
         raise ValueError(f"`tensor` must have 2 axes, got shape {tensor.shape}")
     number("sparsity", sparsity, 0, 1)
-    number("std", std, 0)
-    source = _generator(generator)
-    values = std * source.normal(tensor.shape, np.float64)
-    order = np.argsort(source.uniform(tensor.shape, np.float64), axis=0)
-    np.put_along_axis(values, order[: math.ceil(sparsity * tensor.shape[0])], 0.0, axis=0)
-    return _fill(tensor, values)
+    normal_(tensor, 0.0, std, generator)
+    rows, columns = tensor.shape
+    order = np.argsort(_generator(generator).uniform((rows, columns), np.float64), axis=0)
+    return _fill(tensor, np.where(order < math.ceil(sparsity * rows), 0.0, tensor.detach().cpu().numpy()))
 
 
 def eye_(tensor: Tensor) -> Tensor:

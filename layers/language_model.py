@@ -26,8 +26,8 @@ class LanguageModel(Module):
     is True, or 1, where a token counts: padding goes to the left, and positions are counted behind it. With a cache only
     tokens that it has not seen are given; the mask then is for all S, its tokens and these.
 
-    A subclass defines `features` and `output_weight`; `vocab_size`, `context` (the greatest length) and `n_layer` are its
-    attributes.
+    A subclass defines `features` and `output_weight`; `vocab_size`, `context` (the greatest length; sys.maxsize if there is
+    none) and `n_layer` are its attributes. `new_cache` decides what its caches are.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class LanguageModel(Module):
         x = reshape(x, (-1, x.shape[-1]))
         return F.linear_cross_entropy(x, self.output_weight(), reshape(targets, (-1,)), ignore_index=ignore_index)
 
-    def new_cache(self, max_length: int | None = None) -> KeyValueCache:
+    def new_cache(self, max_length: int | None = None) -> Any:
         """An empty cache for this model.
 
         Parameters
@@ -151,7 +151,7 @@ class LanguageModel(Module):
         seed : int, optional
             Decides what is drawn; from weft's default generator unless given.
         use_cache : bool, default True
-            Whether keys and values are kept from step to step; the tokens are the same.
+            Whether keys and values, or states, are kept from step to step; the tokens are the same.
 
         Returns
         -------
@@ -231,10 +231,7 @@ class LanguageModel(Module):
         self, tokens: Tensor, attention_mask: Tensor | None, cache: KeyValueCache | None
     ) -> tuple[Tensor, Tensor | None]:
         """Positions (L,) or (N, L), and the mask of attention: None for a causal one, (L, S) or (N, 1, L, S)."""
-        if tokens.ndim != 2 or not is_integral(tokens.dtype):
-            raise ValueError(
-                f"`tokens` must be integers of shape (N, L), got {tokens.dtype} of shape {tuple(tokens.shape)}"
-            )
+        check_tokens(tokens)
         seen, length = 0 if cache is None else cache.length, tokens.shape[1]
         total, device = seen + length, tokens.device
         if total > self.context:
@@ -245,10 +242,23 @@ class LanguageModel(Module):
         causal = columns <= columns[seen:, None] if seen or attention_mask is not None else None
         if attention_mask is None:
             return columns[seen:], causal
-        if attention_mask.shape != (tokens.shape[0], total):
-            wanted = (tokens.shape[0], total)
-            raise ValueError(f"`attention_mask` must have shape (N, S) = {wanted}, got {tuple(attention_mask.shape)}")
+        check_mask(attention_mask, tokens, seen)
         counts = attention_mask != 0
         positions = (counts.astype(int64).cumulative_sum(axis=1) - 1).clip(0)[:, seen:]
         assert causal is not None
         return positions, causal & counts[:, None, None, :]
+
+
+def check_tokens(tokens: Tensor) -> None:
+    """Raise ValueError for what is no (N, L) of integers."""
+    if tokens.ndim != 2 or not is_integral(tokens.dtype):
+        raise ValueError(
+            f"`tokens` must be integers of shape (N, L), got {tokens.dtype} of shape {tuple(tokens.shape)}"
+        )
+
+
+def check_mask(attention_mask: Tensor, tokens: Tensor, seen: int) -> None:
+    """Raise ValueError for a mask that is not of all tokens: those seen, and these."""
+    wanted = tokens.shape[0], seen + tokens.shape[1]
+    if attention_mask.shape != wanted:
+        raise ValueError(f"`attention_mask` must have shape (N, S) = {wanted}, got {tuple(attention_mask.shape)}")

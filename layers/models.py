@@ -1,42 +1,62 @@
-"""Small models for the command line, examples and tests: classifiers (input_shape, num_classes) → Module, language models."""
+"""Small models for the command line, examples and tests: classifiers (input_shape, num_classes) → Module, and for text."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..backend.device.options import integer
 from ..backend.tape.tensor import DType, Tensor
 from . import init
 from .activation import ReLU
+from .beam_search import Hypothesis, beam_search
 from .containers import Flatten, Sequential
 from .convolution import Conv2d
+from .encoder_decoder import EncoderDecoder
+from .forecasting import Forecaster, forecaster_shapes
 from .gpt2 import GPT2
 from .language_model import LanguageModel
 from .linear import Linear
 from .llama import Llama
+from .lstm_translator import LSTMTranslator
 from .module import Layer, Module
 from .normalization import BatchNorm2d
 from .pooling import AdaptiveAvgPool2d, MaxPool2d
 from .pretrained import PretrainedError, load_pretrained
+from .recurrent_language_model import RecurrentLM
+from .transformer_translator import TransformerTranslator
 
 __all__ = [
+    "FORECASTERS",
     "GPT2",
     "LANGUAGE_MODELS",
     "MODELS",
+    "TRANSLATORS",
     "BasicBlock",
+    "EncoderDecoder",
+    "Hypothesis",
+    "LSTMTranslator",
+    "Forecaster",
     "LanguageModel",
     "Llama",
     "PretrainedError",
+    "RecurrentLM",
     "ResNet",
+    "TransformerTranslator",
+    "beam_search",
     "cnn",
     "gpt2",
+    "gru",
     "llama",
     "load_pretrained",
+    "lstm",
+    "lstm_translator",
     "mlp",
     "resnet18",
+    "transformer_translator",
 ]
 
 
@@ -416,8 +436,187 @@ def llama(
     return Llama(vocab_size, context, width, layers, heads, kv_heads, device=device, dtype=dtype)
 
 
+def lstm(
+    *,
+    vocab_size: int,
+    width: int = 256,
+    layers: int = 2,
+    dropout: float = 0.0,
+    device: str | None = None,
+    dtype: DType = None,
+) -> RecurrentLM:
+    """A language model of LSTM layers.
+
+    Parameters
+    ----------
+    vocab_size : int
+        How many tokens there are.
+    width : int, default 256
+        Of embeddings, states and features.
+    layers : int, default 2
+        How many.
+    dropout : float, default 0.0
+        Of embeddings, of outputs between layers, and of features, in training.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    RecurrentLM
+        Tokens (N, L) → logits (N, L, vocab_size).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> sum(p.size for p in models.lstm(vocab_size=65, width=128).parameters())
+    280832
+    """
+    return RecurrentLM("lstm", vocab_size, width, layers, dropout=dropout, device=device, dtype=dtype)
+
+
+def gru(
+    *,
+    vocab_size: int,
+    width: int = 256,
+    layers: int = 2,
+    dropout: float = 0.0,
+    device: str | None = None,
+    dtype: DType = None,
+) -> RecurrentLM:
+    """A language model of GRU layers.
+
+    Parameters
+    ----------
+    vocab_size : int
+        How many tokens there are.
+    width : int, default 256
+        Of embeddings, states and features.
+    layers : int, default 2
+        How many.
+    dropout : float, default 0.0
+        Of embeddings, of outputs between layers, and of features, in training.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    RecurrentLM
+        Tokens (N, L) → logits (N, L, vocab_size).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> sum(p.size for p in models.gru(vocab_size=65, width=128).parameters())
+    214784
+    """
+    return RecurrentLM("gru", vocab_size, width, layers, dropout=dropout, device=device, dtype=dtype)
+
+
+def transformer_translator(
+    *,
+    source_size: int,
+    target_size: int,
+    width: int = 256,
+    layers: int = 3,
+    heads: int = 4,
+    dropout: float = 0.1,
+    context: int = 256,
+    device: str | None = None,
+    dtype: DType = None,
+) -> TransformerTranslator:
+    """A Transformer that translates.
+
+    Parameters
+    ----------
+    source_size, target_size : int
+        Of the vocabularies, `<pad>`, `<bos>`, `<eos>`, `<unk>` included.
+    width : int, default 256
+        Of embeddings and features.
+    layers : int, default 3
+        Of encoder and decoder each.
+    heads : int, default 4
+        Of attention; a divisor of width.
+    dropout : float, default 0.1
+        Of embeddings, attention weights and branches, in training.
+    context : int, default 256
+        The greatest length of source and target.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    TransformerTranslator
+        Tokens (N, S) and (N, T) → logits (N, T, target_size).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> model = models.transformer_translator(source_size=9, target_size=7, width=8, layers=1, heads=2)
+    >>> model(weft.tensor([[4, 2]]), weft.tensor([[1, 4, 5]])).shape
+    (1, 3, 7)
+    """
+    options: dict[str, Any] = {"dropout": dropout, "context": context, "device": device, "dtype": dtype}
+    return TransformerTranslator(source_size, target_size, width, layers, heads, **options)
+
+
+def lstm_translator(
+    *,
+    source_size: int,
+    target_size: int,
+    width: int = 256,
+    layers: int = 1,
+    dropout: float = 0.2,
+    context: int = 256,
+    device: str | None = None,
+    dtype: DType = None,
+) -> LSTMTranslator:
+    """An LSTM encoder and decoder with Luong's attention.
+
+    Parameters
+    ----------
+    source_size, target_size : int
+        Of the vocabularies, `<pad>`, `<bos>`, `<eos>`, `<unk>` included.
+    width : int, default 256
+        Of embeddings, states and features; even.
+    layers : int, default 1
+        Of encoder and decoder each.
+    dropout : float, default 0.2
+        Of embeddings, between layers, and of features, in training.
+    context : int, default 256
+        The greatest length of source and target.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Returns
+    -------
+    LSTMTranslator
+        Tokens (N, S) and (N, T) → logits (N, T, target_size).
+
+    Examples
+    --------
+    >>> from weft.layers import models
+    >>> models.lstm_translator(source_size=9, target_size=7, width=8)(weft.tensor([[4, 2]]), weft.tensor([[1, 4]])).shape
+    (1, 2, 7)
+    """
+    options: dict[str, Any] = {"dropout": dropout, "context": context, "device": device, "dtype": dtype}
+    return LSTMTranslator(source_size, target_size, width, layers, **options)
+
+
 MODELS: dict[str, Callable[..., Module]] = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18}
-LANGUAGE_MODELS: dict[str, Callable[..., LanguageModel]] = {"gpt2": gpt2, "llama": llama}
+LANGUAGE_MODELS: dict[str, Callable[..., LanguageModel]] = {"gpt2": gpt2, "gru": gru, "llama": llama, "lstm": lstm}
+TRANSLATORS: dict[str, Callable[..., EncoderDecoder]] = {
+    "transformer_translator": transformer_translator,
+    "lstm_translator": lstm_translator,
+}
+FORECASTERS: dict[str, Callable[..., Forecaster]] = {"forecaster": Forecaster}
 
 
 def _mlp_shapes(
@@ -482,11 +681,53 @@ def _llama_shapes(
     return tables | _blocks("layers.{}.self_attn.q_proj.weight", layers, (width, width))
 
 
+def _recurrent_shapes(
+    gates: int, *, vocab_size: int, width: int = 256, layers: int = 2, dropout: float = 0.0, dtype: Any = None
+) -> dict[str, tuple[int, ...]]:
+    """The shapes that the arguments of `lstm` (4 gates) or `gru` (3) decide; of a number of layers that no model has, some."""
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocab_size, width), "head.weight": (vocab_size, width)}
+    return shapes | {f"rnn.weight_hh_l{i}": (gates * width, width) for i in (*range(min(layers, 1000)), layers - 1)}
+
+
+def _transformer_translator_shapes(
+    *,
+    source_size: int,
+    target_size: int,
+    width: int = 256,
+    layers: int = 3,
+    heads: int = 4,
+    dropout: float = 0.1,
+    context: int = 256,
+    dtype: Any = None,
+) -> dict[str, tuple[int, ...]]:
+    tables = {"source_embedding.weight": (source_size, width), "target_embedding.weight": (target_size, width)}
+    return tables | _blocks("transformer.decoder.layers.{}.linear1.weight", layers, (4 * width, width))
+
+
+def _lstm_translator_shapes(
+    *,
+    source_size: int,
+    target_size: int,
+    width: int = 256,
+    layers: int = 1,
+    dropout: float = 0.2,
+    context: int = 256,
+    dtype: Any = None,
+) -> dict[str, tuple[int, ...]]:
+    tables = {"source_embedding.weight": (source_size, width), "target_embedding.weight": (target_size, width)}
+    return tables | _blocks("decoder.weight_hh_l{}", layers, (4 * width, width))
+
+
 # The shapes that a model's arguments decide, by parameter: to know what it would take before it is built.
 SHAPES: dict[str, Callable[..., dict[str, tuple[int, ...]]]] = {
     "mlp": _mlp_shapes,
     "cnn": _cnn_shapes,
     "resnet18": _resnet_shapes,
     "gpt2": _gpt2_shapes,
+    "gru": partial(_recurrent_shapes, 3),
     "llama": _llama_shapes,
+    "lstm": partial(_recurrent_shapes, 4),
+    "transformer_translator": _transformer_translator_shapes,
+    "lstm_translator": _lstm_translator_shapes,
+    "forecaster": forecaster_shapes,
 }

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..backend.array.creation import arange, asarray, empty
+from ..backend.array.creation import arange, empty
 from ..backend.array.elementwise import cos, sin
 from ..backend.array.manipulation import astype, expand_dims, permute_dims, reshape, stack
 from ..backend.device.dtypes import bool as boolean
@@ -35,8 +33,10 @@ def _positions(position: int | Tensor, length: int, device: str) -> Tensor:
 
 def _angles(positions: Tensor, width: int, base: float) -> Tensor:
     """p · base^(−2i/width), i = 0 … ⌈width/2⌉ − 1, in double precision: single has no digits left at large positions."""
-    frequencies = asarray(base ** (-np.arange(0, width, 2) / width), device=positions.device)
-    return expand_dims(astype(positions, float64), axis=-1) * frequencies
+    exponents = (
+        arange(0, width, 2, dtype=float64, device=positions.device) / -width
+    )  # not from the host: it is captured
+    return expand_dims(astype(positions, float64), axis=-1) * float(base) ** exponents
 
 
 class _Additive(Layer):

@@ -3,12 +3,14 @@
 from typing import TYPE_CHECKING
 
 from ..backend.device.options import UnknownName
-from . import schedulers
+from . import schedulers, swa_utils
 from .adabound import AdaBound
 from .adadelta import Adadelta
+from .adafactor import Adafactor
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .adamax import Adamax
+from .asgd import ASGD
 from .clipping import (
     adaptive_clip_grad_,
     clip_grad_norm_,
@@ -19,6 +21,7 @@ from .clipping import (
 )
 from .ema import EMA
 from .grad_scaler import GradScaler
+from .lbfgs import LBFGS
 from .lion import Lion
 from .lr_finder import LRFinderResult, lr_find
 from .muon import Muon
@@ -27,17 +30,22 @@ from .optimizer import Optimizer
 from .radam import RAdam
 from .regularization import decay_groups, l1_penalty, l2_penalty
 from .rmsprop import RMSprop
+from .rprop import Rprop
 from .sgd import SGD
+from .sparse_adam import SparseAdam
 
 __all__ = [
+    "ASGD",
     "EMA",
     "AdaBound",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "GradScaler",
+    "LBFGS",
     "LRFinderResult",
     "Lion",
     "Muon",
@@ -45,7 +53,9 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "Rprop",
     "SGD",
+    "SparseAdam",
     "adaptive_clip_grad_",
     "clip_grad_norm_",
     "clip_grad_norm_per_layer_",
@@ -56,8 +66,12 @@ __all__ = [
     "l1_penalty",
     "l2_penalty",
     "lr_find",
+    "lr_scheduler",
     "schedulers",
+    "swa_utils",
 ]
+
+lr_scheduler = schedulers  # its name in PyTorch
 
 
 if not TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .optimizer import Optimizer
+from .options import check_switches
 from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adadelta"]
@@ -31,8 +32,14 @@ class Adadelta(Optimizer):
         ε ≥ 0, inside both roots: it decides the size of the first steps.
     weight_decay : float, default 0
         λ ≥ 0, coupled (L2).
+    foreach : bool, optional
+        Of PyTorch; without effect.
+    capturable : bool, default False
+        Of PyTorch; without effect.
     maximize : bool, default False
         Climb instead of descending.
+    differentiable : bool, default False
+        Of PyTorch; must be False.
 
     Raises
     ------
@@ -68,9 +75,13 @@ class Adadelta(Optimizer):
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0,
+        foreach: bool | None = None,
         *,
+        capturable: bool = False,
         maximize: bool = False,
+        differentiable: bool = False,
     ):
+        check_switches(foreach=foreach, capturable=capturable, differentiable=differentiable)
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
 
     def slots(self, group: Group) -> dict[str, float]:

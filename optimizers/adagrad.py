@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .optimizer import Optimizer
+from .options import check_switches
 from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adagrad"]
@@ -31,8 +32,14 @@ class Adagrad(Optimizer):
         What s starts from, ≥ 0.
     eps : float, default 1e-10
         ε ≥ 0, outside the root.
+    foreach : bool, optional
+        Of PyTorch; without effect.
     maximize : bool, default False
         Climb instead of descending.
+    differentiable : bool, default False
+        Of PyTorch; must be False.
+    fused : bool, optional
+        Of PyTorch; without effect.
 
     Raises
     ------
@@ -69,9 +76,13 @@ class Adagrad(Optimizer):
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ):
+        check_switches(foreach=foreach, differentiable=differentiable, fused=fused)
         super().__init__(
             params,
             {

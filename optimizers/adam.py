@@ -10,6 +10,7 @@ import numpy as np
 from numpy import add, divide, maximum, multiply, sqrt, subtract
 
 from .optimizer import Optimizer
+from .options import check_switches
 from .rule import (
     MOMENTS,
     MOMENTS_AND_MAXIMUM,
@@ -52,8 +53,16 @@ class Adam(Optimizer):
         λ ≥ 0, coupled (L2).
     amsgrad : bool, default False
         Divide by the greatest v so far, (3).
+    foreach : bool, optional
+        Of PyTorch; without effect.
     maximize : bool, default False
         Climb instead of descending.
+    capturable : bool, default False
+        Of PyTorch; without effect.
+    differentiable : bool, default False
+        Of PyTorch; must be False.
+    fused : bool, optional
+        Of PyTorch; without effect.
     decoupled_weight_decay : bool, default False
         Whether λ shrinks the parameter itself, as in AdamW.
 
@@ -96,9 +105,14 @@ class Adam(Optimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ):
+        check_switches(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused)
         super().__init__(
             params,
             {
@@ -204,6 +218,14 @@ class AdamW(Adam):
         Divide by the greatest v so far.
     maximize : bool, default False
         Climb instead of descending.
+    foreach : bool, optional
+        Of PyTorch; without effect.
+    capturable : bool, default False
+        Of PyTorch; without effect.
+    differentiable : bool, default False
+        Of PyTorch; must be False.
+    fused : bool, optional
+        Of PyTorch; without effect.
 
     Raises
     ------
@@ -240,5 +262,10 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ):
+        check_switches(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused)
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)

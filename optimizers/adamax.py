@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .optimizer import Optimizer
+from .options import check_switches
 from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["Adamax"]
@@ -30,8 +31,14 @@ class Adamax(Optimizer):
         ε ≥ 0, inside the maximum.
     weight_decay : float, default 0
         λ ≥ 0, coupled (L2).
+    foreach : bool, optional
+        Of PyTorch; without effect.
     maximize : bool, default False
         Climb instead of descending.
+    differentiable : bool, default False
+        Of PyTorch; must be False.
+    capturable : bool, default False
+        Of PyTorch; without effect.
 
     Raises
     ------
@@ -67,9 +74,13 @@ class Adamax(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
     ):
+        check_switches(foreach=foreach, differentiable=differentiable, capturable=capturable)
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         )

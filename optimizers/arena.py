@@ -17,8 +17,9 @@ Only namespaces whose slices and reshapes are views can host an arena (NumPy, Cu
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -49,21 +50,24 @@ _owners: weakref.WeakValueDictionary[int, Arena] = (
 
 
 class Layout:
-    """Where each of some tensors of one device and dtype lies in a flat vector."""
+    """Where each of some tensors of one device and dtype lies in a flat vector.
 
-    def __init__(self, params: Sequence[Tensor]):
+    `shapes` are those of what belongs to the tensors, where it has other shapes than they; None takes no room.
+    """
+
+    def __init__(self, params: Sequence[Tensor], shapes: Sequence[tuple[int, ...] | None] | None = None):
         self.params = list(params)
         like = params[0].data
         self.device, self.dtype, self.xp = params[0].device, like.dtype, devices.namespace_of(like)
-        self.shapes = [p.data.shape for p in params]
+        self.shapes: list[Any] = [p.data.shape for p in params] if shapes is None else list(shapes)
         # State of half-precision weights is kept, and their updates are computed, in float32.
         self.is_half = dtypes.of(like).itemsize < 4
         self.state_dtype = self.xp.float32 if self.is_half else like.dtype
         self.offsets, self.ends, end = [], [], 0
         multiple = ALIGNMENT // dtypes.of(like).itemsize
-        for p in params:
+        for shape in self.shapes:
             self.offsets.append(-(-end // multiple) * multiple)
-            end = self.offsets[-1] + p.data.size
+            end = self.offsets[-1] + (0 if shape is None else math.prod(shape))
             self.ends.append(end)
 
     def vector(self, dtype: Any, fill: float = 0.0) -> Any:
@@ -101,7 +105,8 @@ class Segment:
         is_cut = arena.xp is np and not arena.has_kernels
         step = BLOCK_BYTES // dtypes.of(arena.values).itemsize if is_cut else max(1, last - first)
         cuts = [slice(i, min(i + step, last)) for i in range(first, last, step)]
-        self.blocks = [(arena.values[c], arena.grads[c], {k: v[c] for k, v in arena.state.items()}) for c in cuts]
+        state = {k: v for k, v in arena.state.items() if arena.layout(k) is arena}
+        self.blocks = [(arena.values[c], arena.grads[c], {k: v[c] for k, v in state.items()}) for c in cuts]
         is_alone = is_cut and not arena.is_half and len(cuts) == 1
         self.scratch = aligned.empty((last - first,), arena.dtype) if is_alone else None
 
@@ -118,8 +123,15 @@ class Arena(Layout):
     `has_kernels`: CUDA kernels can update it.
     """
 
-    def __init__(self, params: Sequence[Tensor], indices: Sequence[int], clock: Clock):
+    def __init__(
+        self,
+        params: Sequence[Tensor],
+        indices: Sequence[int],
+        clock: Clock,
+        slot_shape: Callable[[str, tuple[int, ...]], tuple[int, ...] | None] = lambda name, shape: shape,
+    ):
         super().__init__(params)
+        self._slot_shape, self._slot_layouts = slot_shape, dict[str, Layout | None]()
         self.indices = list(indices)  # where the parameters stand in their group
         self.has_kernels = runs_kernels(self.device, self.dtype)
         self.values, self.grads = self.vector(self.dtype), self.vector(self.dtype)
@@ -152,9 +164,20 @@ class Arena(Layout):
             return
         for name, fill in ({**slots, MASTER: 0.0} if self.is_half else slots).items():
             if name not in self.state:
-                self.state[name] = self.vector(self.state_dtype, fill)
+                self.state[name] = self.layout(name).vector(self.state_dtype, fill)
                 self._forget_segments()
         self._slots = slots if type(slots) is MappingProxyType else dict(slots)
+
+    def layout(self, name: str) -> Layout:
+        """Where the parts of a state vector lie: as the parameters do, unless they have other shapes."""
+        if name not in self._slot_layouts:
+            shapes = [shape if name == MASTER else self._slot_shape(name, shape) for shape in self.shapes]
+            self._slot_layouts[name] = None if shapes == self.shapes else Layout(self.params, shapes)
+        return self._slot_layouts[name] or self
+
+    def part(self, name: str, i: int) -> Any:
+        """The i-th parameter's part of a state vector."""
+        return self.layout(name).view(self.state[name], i)
 
     def _forget_segments(self) -> None:
         self._segments.clear()
@@ -266,7 +289,7 @@ class Arena(Layout):
     def read(self, i: int, names: Iterable[str], *, copy: bool) -> tuple[Clock, Vectors]:
         """Clock and state (in the parameter's shape), master weights included, of the i-th parameter."""
         names = [*names, MASTER] if self.is_half else names
-        views = {name: self.view(self.state[name], i) for name in names}
+        views = {name: self.part(name, i) for name in names if self.layout(name).shapes[i] is not None}
         return dict(self.clocks[i]), {k: self.xp.asarray(v, copy=True) for k, v in views.items()} if copy else views
 
     def restore(self, slots: Mapping[str, float], entries: Sequence[tuple[Clock, Vectors]]) -> None:
@@ -284,11 +307,13 @@ class Arena(Layout):
         self.is_uniform = False  # `segments` finds out
         for i, (_, vectors) in enumerate(entries):
             for name, fill in fills.items():
+                if self.layout(name).shapes[i] is None:
+                    continue
                 value = vectors.get(name, fill)
                 if not isinstance(value, float | int):
                     value = value if type(value) is type(self.values) else devices.to_numpy(value)
                     value = self.xp.asarray(value, dtype=self.state_dtype, device=self.values.device)
-                self.view(self.state[name], i)[...] = value
+                self.part(name, i)[...] = value
 
 
 def unrounded(xp: Any, p: Any, master: Any) -> Any:
@@ -327,6 +352,24 @@ def contiguous(arrays: Sequence[Any]) -> list[Any]:
             last += 1
         merged.append(vector[arena.offsets[first] : arena.ends[last]])
     return merged
+
+
+def gathered(arrays: Sequence[Any]) -> list[Any]:
+    """The same memory in as few arrays as can be, for what asks for no order.
+
+    A model's parameters go to and fro between the vectors of several groups, as decayed weights and norms do.
+    """
+    merged = contiguous(arrays)
+    if len(merged) < 4:  # not worth it
+        return merged
+    numbers: dict[int, int] = {}
+
+    def place(a: Any) -> tuple[int, int]:
+        arena = _owners.get(id(a))
+        vector, i = (a, 0) if arena is None else arena.places[id(a)]
+        return numbers.setdefault(id(vector), len(numbers)), i
+
+    return contiguous(sorted(arrays, key=place))
 
 
 def by_device_and_dtype(params: Sequence[Tensor]) -> list[list[int]]:

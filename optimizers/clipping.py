@@ -12,7 +12,7 @@ from ..backend.device import devices, dtypes
 from ..backend.device.options import number
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, wrap
-from .arena import contiguous, runs_kernels
+from .arena import gathered, runs_kernels
 
 __all__ = [
     "adaptive_clip_grad_",
@@ -71,7 +71,7 @@ def get_total_norm(
     if not tensors:
         return Tensor(0.0)
     # the arena's padding, zeros between its parts, would be the least element
-    arrays = contiguous([t.data for t in tensors]) if p > 0 else [t.data for t in tensors if t.size]
+    arrays = gathered([t.data for t in tensors]) if p > 0 else [t.data for t in tensors if t.size]
     on = {t.device for t in tensors}
     device = tensors[0].device
     if not arrays and p <= 0:
@@ -197,7 +197,7 @@ def _arrays_and_number(tensors: Sequence[Tensor], number: Tensor) -> Iterator[tu
     """For all of the tensors' memory: (array, the number on its device as a 0-d array, whether kernels can work on these)."""
     for device in {t.device: None for t in tensors}:
         moved = number.to(device).data
-        for x in contiguous([t.data for t in tensors if t.device == device]):
+        for x in gathered([t.data for t in tensors if t.device == device]):
             has_kernel = runs_kernels(device, x.dtype) and x.flags.c_contiguous
             yield (
                 x,
@@ -291,7 +291,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     tensor([3. , 3.5])
     """
     bound = _non_negative("clip_value", clip_value)
-    for x in contiguous(_gradients(parameters)):
+    for x in gathered(_gradients(parameters)):
         x[...] = devices.namespace_of(x).clip(x, min=-bound, max=bound)
         changed(x)
 

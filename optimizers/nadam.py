@@ -7,6 +7,7 @@ from math import sqrt
 from typing import Any
 
 from .optimizer import Optimizer
+from .options import check_switches
 from .rule import (
     MOMENTS,
     Clock,
@@ -50,8 +51,14 @@ class NAdam(Optimizer):
         ψ ≥ 0, how fast the momentum grows to β₁.
     decoupled_weight_decay : bool, default False
         Whether λ shrinks the parameter itself, as in AdamW.
+    foreach : bool, optional
+        Of PyTorch; without effect.
     maximize : bool, default False
         Climb instead of descending.
+    capturable : bool, default False
+        Of PyTorch; without effect.
+    differentiable : bool, default False
+        Of PyTorch; must be False.
 
     Raises
     ------
@@ -93,8 +100,12 @@ class NAdam(Optimizer):
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ):
+        check_switches(foreach=foreach, capturable=capturable, differentiable=differentiable)
         super().__init__(
             params,
             {

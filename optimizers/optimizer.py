@@ -17,7 +17,7 @@ from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
-from .options import check_options, check_params
+from .options import Limits, check_options, check_params
 from .rule import Clock, Group, Numbers, Params, Vectors
 from .state import check_state, read_entry, read_groups
 
@@ -92,6 +92,7 @@ class Optimizer:
     """
 
     clock: Clock = {"step": 0}  # what is counted for each parameter, at the start
+    limits: Limits = {}  # of options that are this optimizer's own, or have limits of their own
     kernel: tuple[str, ...] | None = None
 
     def __init_subclass__(cls, **options: Any):
@@ -134,6 +135,29 @@ class Optimizer:
         {'momentum_buffer': 0.0}
         """
         return {}
+
+    @staticmethod
+    def slot_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape of a state vector's part for one parameter.
+
+        Parameters
+        ----------
+        name : str
+            One of the names of `slots`.
+        shape : tuple of int
+            The parameter's shape.
+
+        Returns
+        -------
+        tuple of int or None
+            The parameter's own, if a rule does not say otherwise; None for a parameter that has no such state.
+
+        Examples
+        --------
+        >>> optim.Adafactor([weft.Parameter([[1.0, 2.0]])]).slot_shape("row_var", (5, 7))
+        (5, 1)
+        """
+        return shape
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         """The numbers of this step, under the same names at every step.
@@ -482,13 +506,16 @@ class Optimizer:
             params = [p for _, p in named]
         group = self.defaults | param_group | {"params": params}
         check_params(params, [p for g in self.param_groups for p in g["params"]])
-        check_options(group)
+        check_options(group, self.limits)
         self.param_groups.append(group)
         self._arenas.append(self._lay_out(params))
 
     def _lay_out(self, params: list[Tensor]) -> list[Arena]:
         """One arena for each device and dtype."""
-        return [Arena([params[i] for i in indices], indices, self.clock) for indices in by_device_and_dtype(params)]
+        return [
+            Arena([params[i] for i in indices], indices, self.clock, self.slot_shape)
+            for indices in by_device_and_dtype(params)
+        ]
 
     # --- saving -------------------------------------------------------------------------------------------------------
     @property
@@ -559,14 +586,15 @@ class Optimizer:
         """
         check_state(state_dict, type(self).__name__)
         saved = state_dict["param_groups"]
-        groups = read_groups(self.param_groups, saved)
+        groups = read_groups(self.param_groups, saved, self.limits)
         by_key = {str(key): entry for key, entry in state_dict["state"].items()}  # JSON turns the indices into strings
         found = []
         for group, theirs in zip(groups, saved):
-            entries = []
+            entries, slots = [], self.slots(group)
             for key, p in zip(theirs["params"], group["params"]):
                 what = f"parameter {key} of {type(self).__name__}"
-                entries.append(read_entry(by_key.get(str(key), {}), self.clock, self.slots(group), p.shape, what))
+                shapes = {n: of for n in slots if (of := self.slot_shape(n, p.shape)) is not None}
+                entries.append(read_entry(by_key.get(str(key), {}), self.clock, shapes, p.shape, what))
             found.append(entries)
         for k, group in enumerate(groups):
             self.param_groups[k].update(group)

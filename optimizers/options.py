@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..backend.device.dtypes import is_real_floating
@@ -10,12 +10,15 @@ from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor
 from .rule import Group
 
-__all__ = ["check_options", "check_params", "is_number_option"]
+__all__ = ["Limits", "check_options", "check_params", "check_switches", "is_number_option"]
+
+Limits = Mapping[str, Any]  # of an option, by name: keywords of `number`, or a tuple of them for an option of several
 
 _NON_NEGATIVE: dict[str, Any] = {"low": 0}
 _SHARE: dict[str, Any] = {"low": 0, "high": 1}
+_BETA: dict[str, Any] = {"low": 0, "below": 1}
 
-_LIMITS: dict[str, dict[str, Any]] = {
+_LIMITS: Limits = {
     "lr": _NON_NEGATIVE,
     "eps": _NON_NEGATIVE,
     "weight_decay": _NON_NEGATIVE,
@@ -28,28 +31,48 @@ _LIMITS: dict[str, dict[str, Any]] = {
     "rho": _SHARE,
     "alpha": _SHARE,
     "gamma": {"above": 0, "below": 1},
+    "betas": (_BETA, _BETA),
+    "ns_coefficients": ({}, {}, {}),
 }
-_SEVERAL: dict[str, tuple[int, dict[str, Any]]] = {"betas": (2, {"low": 0, "below": 1}), "ns_coefficients": (3, {})}
 
 
-def is_number_option(name: str) -> bool:
+def is_number_option(name: str, own: Limits) -> bool:
     """Whether it is one of the options that `check_options` holds to limits."""
-    return name in _LIMITS or name in _SEVERAL
+    return name in _LIMITS or name in own
 
 
-def check_options(group: Group) -> None:
-    """Raise ValueError for an option that is out of range, TypeError for what is no number."""
+def check_options(group: Group, own: Limits) -> None:
+    """Raise ValueError for an option that is out of range, TypeError for what is no number.
+
+    `own` are limits of this optimizer alone, in place of those that the others share.
+    """
     for name, value in group.items():
-        if name in _LIMITS:
-            number(name, value, **_LIMITS[name])
-        elif name in _SEVERAL:
-            count, limits = _SEVERAL[name]
-            if not isinstance(value, tuple | list) or len(value) != count:
-                raise ValueError(f"`{name}` must be {count} numbers, got {value!r}")
-            for i, each in enumerate(value):
-                number(f"{name}[{i}]", each, **limits)
+        limits = own.get(name, _LIMITS.get(name))
+        if isinstance(limits, tuple):
+            if not isinstance(value, tuple | list) or len(value) != len(limits):
+                raise ValueError(f"`{name}` must be {len(limits)} numbers, got {value!r}")
+            for i, (each, of_each) in enumerate(zip(value, limits)):
+                if each is not None or not of_each.get("optional"):
+                    number(f"{name}[{i}]", each, **{k: v for k, v in of_each.items() if k != "optional"})
+        elif limits is not None:
+            number(name, value, **limits)
         elif name == "ns_steps":
             integer(name, value, 0)
+
+
+def check_switches(*, differentiable: bool = False, **switches: bool | None) -> None:
+    """Raise unless these switches, by which PyTorch chooses among its implementations, can be left without effect.
+
+    There is one implementation here: of all parameters at once, in one kernel where there is one, fit for `weft.capture`.
+    """
+    for name, value in (switches | {"differentiable": differentiable}).items():
+        if value is not None and not isinstance(value, bool):
+            raise TypeError(f"`{name}` must be a bool or None, got {value!r:.80}")
+    if differentiable:
+        raise NotImplementedError(
+            "`differentiable` must be False, got True: a step writes to its parameters in place; to differentiate through "
+            "updates, write them as a function of the parameters and use weft.grad"
+        )
 
 
 def check_params(params: Sequence[Any], taken: Sequence[Tensor]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .optimizer import Optimizer
+from .options import check_switches
 from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["RMSprop"]
@@ -36,8 +37,14 @@ class RMSprop(Optimizer):
         μ ≥ 0.
     centered : bool, default False
         Divide by the standard deviation, (2).
+    capturable : bool, default False
+        Of PyTorch; without effect.
+    foreach : bool, optional
+        Of PyTorch; without effect.
     maximize : bool, default False
         Climb instead of descending.
+    differentiable : bool, default False
+        Of PyTorch; must be False.
 
     Raises
     ------
@@ -78,9 +85,12 @@ class RMSprop(Optimizer):
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ):
+        check_switches(capturable=capturable, foreach=foreach, differentiable=differentiable)
         super().__init__(
             params,
             {

@@ -37,7 +37,7 @@ def descent_coefficients(group: Group) -> dict[str, float]:
 
     A CUDA kernel, which knows no group, computes g ← sign g + λ p after p ← keep p.
     """
-    decay, decoupled = group["weight_decay"], group.get("decoupled_weight_decay")
+    decay, decoupled = group.get("weight_decay", 0), group.get("decoupled_weight_decay")
     return {
         "sign": -1.0 if group["maximize"] else 1.0,
         "decay": 0.0 if decoupled else decay,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .optimizer import Optimizer
+from .options import check_switches
 from .rule import Clock, Group, Numbers, Params, Vectors, descent_coefficients, descent_direction
 
 __all__ = ["SGD"]
@@ -38,6 +39,12 @@ class SGD(Optimizer):
         Look ahead, (2); needs momentum.
     maximize : bool, default False
         Climb instead of descending.
+    foreach : bool, optional
+        Of PyTorch; without effect.
+    differentiable : bool, default False
+        Of PyTorch; must be False.
+    fused : bool, optional
+        Of PyTorch; without effect.
 
     Raises
     ------
@@ -80,7 +87,11 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ):
+        check_switches(foreach=foreach, differentiable=differentiable, fused=fused)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(
                 f"`nesterov` needs momentum > 0 and dampening = 0, got momentum {momentum} and dampening {dampening}"

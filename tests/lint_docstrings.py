@@ -32,6 +32,7 @@ MODULES = (
     "weft.layers.utils.stateless",
     "weft.optimizers",
     "weft.optimizers.schedulers",
+    "weft.optimizers.swa_utils",
     "weft.data",
     "weft.training",
 )

@@ -62,6 +62,9 @@ ROOMS = {
     "optimizers/schedulers": Room(
         "backend/device backend/tape optimizers", "schedules of learning rates and momenta", "schedule.py"
     ),
+    "optimizers/swa_utils": Room(
+        "backend/device backend/tape layers optimizers optimizers/schedulers", "averages of weights", "averaged_model.py"
+    ),
     "data": Room("backend/device backend/tape backend/array", "readers, loader, normalisation, splits", "loader.py"),
     "training/metrics": Room("backend/device backend/tape", "accuracy and its kin, streamed over batches", "metric.py"),
     "training": Room(
@@ -70,7 +73,7 @@ ROOMS = {
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
         "_signals kernels/toolchain backend/device layers data training weft",
-        "`weft train`, `weft generate`, `weft info`", "train.py"),
+        "`weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft info`", "train.py"),
     "bench": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
         " layers layers/functional optimizers optimizers/schedulers data training training/cli weft",

@@ -84,9 +84,10 @@ class TestTop:
         assert capsys.readouterr().out == f"weft {weft.__version__}\n"
 
     def test_unknown(self, capsys):
-        assert "unknown command 'trian'; choose from train, generate, bench, info" in fails(capsys, "trian")
+        names = "train, generate, translate, forecast, bench, info"
+        assert f"unknown command 'trian'; choose from {names}" in fails(capsys, "trian")
 
-    @pytest.mark.parametrize("command", ["train", "info", "bench"])
+    @pytest.mark.parametrize("command", ["train", "translate", "forecast", "info", "bench"])
     def test_help_of_each(self, capsys, command):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from weft.__main__ import main
+from weft.data.locking import open_locked
 from weft.training import Callback, Trainer, load_checkpoint, load_model
 from weft.training.cli.folder import FILES, LOCK, held
-from weft.training.locking import open_locked
 from weft.training.output import Output
 from weft.training.usage import UsageError
 

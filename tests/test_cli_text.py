@@ -1,6 +1,7 @@
 """`weft train --task text` and `weft generate`, within this process: what is printed, left behind, and refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,20 @@ def test_train_and_generate(capsys, tmp_path):
     stopped = generated("--seed", "1", "--stop", text[12:15])
     assert stopped == text[: text.index(text[12:15], 4)] + "\n"
     assert main(["generate", str(folder / "best.safetensors"), "--tokens", "3"]) == 0
+
+
+@pytest.mark.parametrize("model", ["lstm", "gru"])
+def test_recurrent_models(model, capsys):
+    """Their own sizes unless others are given; no prompt is too long."""
+    sizes = ["--layers", "1", "--width", "16", "--context", "8", "--iterations", "20"]
+    argv = ["train", "--task", "text", "--data", "fox.txt", "--out", "run", "--quiet", "--model", model]
+    assert main([*argv, *sizes]) == 0
+    recipe = json.loads(Path("run/model.json").read_text())["info"]["recipe"]
+    assert (recipe["batch_size"], recipe["lr"]) == (32, 0.004)
+    assert main(["train", "--resume", "run"]) == 0
+    capsys.readouterr()
+    assert main(["generate", "run", "--prompt", "the quick brown", "--tokens", "5"]) == 0
+    assert len(capsys.readouterr().out) == len("the quick brown") + 5 + 1
 
 
 def test_resumes_to_the_same_bits(tmp_path, capsys):
@@ -163,7 +178,8 @@ def test_threads_of_a_checkpoint_that_cannot_be(capsys, threads):
         ("--data fox.txt --context 500", "expected more than a block of 500 tokens held out, found 180"),
         ("--data fox.txt --heads 3", "--model gpt2: `heads` must divide `width`, 128, got 3"),
         ("--data fox.txt --iterations 100 --eval-every 30", "--eval-every must divide --iterations, 100, got 30"),
-        ("--data fox.txt --model llama --dropout 0.1", "--dropout is for --model gpt2, got llama"),
+        ("--data fox.txt --model llama --dropout 0.1", "--dropout is for --model gpt2 and gru and lstm, got llama"),
+        ("--data fox.txt --model lstm --heads 4", "--heads is for --model gpt2 and llama, got lstm"),
         ("--data fox.txt --tokenizer nowhere", "expected encoder.json or vocab.json, found no such file"),
         ("--data fox.txt --epochs 3", "unrecognized arguments: --epochs 3"),
     ],

@@ -37,6 +37,11 @@ OPTIMIZERS = {
     "RAdam": [{"lr": 1e-2}],
     "Adamax": [{}],
     "AdaBound": [{}],
+    "ASGD": [{"t0": 3, "lambd": 0.1}],
+    "Rprop": [{}],
+    "Adafactor": [{}, {"weight_decay": 0.1}],
+    "SparseAdam": [{}],
+    "LBFGS": [{"max_iter": 4, "lr": 0.1}, {"max_iter": 3, "line_search_fn": "strong_wolfe"}],
     "Lion": [{"lr": 1e-3, "weight_decay": 0.1}],
     "Muon": [{}],
 }  # fmt: skip
@@ -46,13 +51,21 @@ def losses(model, loss_of, optimizer, device, steps=10):
     """The loss before each of `steps` steps; random numbers start from the same seed on every device."""
     weft.manual_seed(3)
     found = []
-    for _ in range(steps):
+
+    def closure():
         optimizer.zero_grad()
         loss = loss_of(model, device)
         assert loss.device == device
         if loss.requires_grad:
             loss.backward()
-        optimizer.step()
+        return loss
+
+    for _ in range(steps):
+        if isinstance(optimizer, optim.LBFGS):
+            loss = optimizer.step(closure)
+        else:
+            loss = closure()
+            optimizer.step()
         found.append(loss.item())
     return np.array(found)
 

@@ -65,7 +65,19 @@ TESTED_IN = {
     "training/cli/info": "test_cli.py",
     "training/cli/train": "test_cli.py",
     "training/cli/train_text": "test_cli_text.py",
+    "training/cli/run": "test_cli_text.py",
+    "training/cli/forecast": "test_cli_forecast.py",
+    "training/cli/train_forecast": "test_cli_forecast.py",
     "training/cli/tasks": "test_cli_text.py",
+    "training/saved_options": "test_cli_text.py",
+    "training/cli/train_translate": "test_cli_translate.py",
+    "training/cli/translate": "test_cli_translate.py",
+    "training/translation": "test_cli_translate.py",
+    "training/translating": "test_cli_translate.py",
+    "training/attention_map": "training/test_plots.py",
+    # translators, tested side by side
+    "layers/lstm_translator": "layers/test_encoder_decoder.py",
+    "layers/transformer_translator": "layers/test_encoder_decoder.py",
     "training/cli/generate": "test_cli_text.py",
     "training/cli/folder": "test_cli_runs.py",
     "training/signals": "training/test_checkpoint_callback.py",
@@ -168,7 +180,8 @@ def test_all_is_true(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["layers", "layers.functional", "optimizers", "optimizers.schedulers", "data", "training"]
+    "name",
+    ["layers", "layers.functional", "optimizers", "optimizers.schedulers", "optimizers.swa_utils", "data", "training"],
 )
 def test_all_is_complete(name):
     """Every class and function of the package that its namespace shows."""

@@ -2,6 +2,8 @@
 
 from . import (
     atomic,
+    attention_map,
+    bleu_score,
     callbacks,
     checkpoint,
     checkpoint_callback,
@@ -14,6 +16,8 @@ from . import (
     trainer,
 )
 from .atomic import *
+from .attention_map import *
+from .bleu_score import *
 from .callbacks import *
 from .checkpoint import *
 from .checkpoint_callback import *
@@ -27,6 +31,8 @@ from .trainer import *
 
 __all__ = [
     *atomic.__all__,
+    *attention_map.__all__,
+    *bleu_score.__all__,
     *callbacks.__all__,
     *checkpoint.__all__,
     *checkpoint_callback.__all__,

@@ -1,17 +1,12 @@
-"""Writing a file so that its name never stands for anything but a complete file: the old one or the new one."""
+"""What a run leaves behind: files that are written as a whole, and the error that says that nothing is lost."""
 
 from __future__ import annotations
 
-import errno
 import os
-import re
-import secrets
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from ..data.files import writable
-from .locking import open_locked
+from ..data.writing import Replacement, begin, make_folder, reason
 
 __all__ = ["WriteError", "write_atomically"]
 
@@ -62,25 +57,9 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         raise TypeError(f"`content` must be bytes, got a {type(content).__name__}; encode it: text.encode()")
     path = Path(path)
     try:
-        place = writable(path)
-        make_folder(place.parent)
-        _remove_leftovers(place.parent)
-        temporary, file = _temporary(place)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            if os.name == "nt":  # which renames no open file
-                file.close()
-            os.replace(temporary, place)
-        except BaseException:
-            with suppress(OSError):  # the folder itself is gone or closed to us: the first error says so
-                temporary.unlink(missing_ok=True)
-            raise
-        finally:
-            with suppress(OSError):  # it would write again what the disk had no room for
-                file.close()
-        _sync_folder(place.parent)
+        with Replacement(path) as new:
+            new.file.write(content)
+            new.commit()
     except (OSError, ValueError) as error:
         raise _write_error(path, error) from error
 
@@ -90,7 +69,7 @@ def check_writable(path: Path) -> None:
     try:
         place = writable(path)
         make_folder(place.parent)
-        temporary, file = _temporary(place)
+        temporary, file = begin(place)
         file.close()
         temporary.unlink()
     except (OSError, ValueError) as error:
@@ -101,62 +80,3 @@ def _write_error(path: Path, error: OSError | ValueError) -> WriteError:
     before = "the file that was there before is intact" if os.path.isfile(path) else "what was there before is intact"
     after = before if os.path.lexists(path) else "nothing was left behind"
     return WriteError(f"`{path}` could not be written: {reason(error)}; {after}")
-
-
-def reason(error: OSError | ValueError) -> str:
-    """What the system says, without the name of the file."""
-    return getattr(error, "strerror", None) or str(error)
-
-
-def make_folder(folder: Path) -> list[Path]:
-    """Make a folder and those above it, for good; returns the ones that were missing, the innermost first."""
-    missing = []
-    for path in (folder, *folder.parents):
-        if path.is_dir():
-            break
-        missing.append(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _sync_folder(path.parent)
-    return missing
-
-
-_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
-
-
-def _temporary(path: Path) -> tuple[Path, BinaryIO]:
-    """A new file beside `path`, locked, so that others see that it is being written."""
-    while True:
-        temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
-        file = open_locked(temporary)
-        if file is not None:
-            return temporary, file
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed, which hold no lock any more."""
-    names: list[str] = []
-    with suppress(PermissionError):  # a folder may be written and not read
-        names = [name for name in os.listdir(folder) if _LEFTOVER.fullmatch(name)]
-    for name in names:
-        with suppress(OSError):
-            file = open_locked(folder / name, make=False)
-            if file is not None:
-                with file:
-                    os.unlink(folder / name)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there, and NTFS journals its renames
-        return
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # it may be written and not read
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that don't do this for folders
-            raise
-    finally:
-        os.close(descriptor)

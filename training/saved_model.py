@@ -11,7 +11,7 @@ import numpy as np
 from ..backend.device.devices import DeviceError
 from ..data.files import printable
 from ..data.normalize import Normalizer
-from ..layers.models import LANGUAGE_MODELS, MODELS, SHAPES
+from ..layers.models import FORECASTERS, LANGUAGE_MODELS, MODELS, SHAPES, TRANSLATORS
 from ..layers.module import Module
 from . import expected
 from .atomic import write_atomically
@@ -137,7 +137,7 @@ def build_model(architecture: dict[str, Any], *, device: str | None = None) -> M
     """
     arguments = dict(architecture)
     name = arguments.pop("name", None)
-    models = MODELS | LANGUAGE_MODELS
+    models = MODELS | LANGUAGE_MODELS | TRANSLATORS | FORECASTERS
     if name not in models:
         raise ValueError(f"`name` of the architecture must be one of {sorted(models)}, got {name!r}")
     return models[name](**arguments, device=device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,28 @@ from ..optimizers.schedulers import LambdaLR
 from .checkpoint import array_crc
 from .nonfinite import StopOnNaN
 from .saved_model import build_model
+from .saved_options import SavedOptions
 from .trainer import Trainer
 from .usage import UsageError
 
 __all__ = ["TextExperiment", "TextRecipe", "load_text"]
 
 EVALUATED = 200  # blocks of the validation part that are looked at during training; at its end, all
+# What the command line takes where it is told no more than the model.
+_RECURRENT = {"layers": 2, "width": 256, "batch_size": 32, "lr": 4e-3}
+DEFAULTS: dict[str, dict[str, Any]] = {"gru": _RECURRENT, "lstm": _RECURRENT}
+# Options that not every model has.
+OWN = {
+    "gpt2": ("context", "heads", "dropout"),
+    "gru": ("dropout",),
+    "llama": ("context", "heads"),
+    "lstm": ("dropout",),
+}
 SAMPLE = 1 << 20  # tokens at both ends of a text that its fingerprint is of
 
 
 @dataclass(frozen=True)
-class TextRecipe:
+class TextRecipe(SavedOptions):
     """All options that decide what the weights of a language model will be.
 
     The same recipe on the same text gives the same bits, on one machine with one number of threads. The defaults are those
@@ -44,12 +55,12 @@ class TextRecipe:
         A text file, or a folder with one; or a file of tokens.
     tokenizer : str, default "characters"
         One token for each character of the text, or a folder with GPT-2's byte pairs.
-    model : {"gpt2", "llama"}, default "gpt2"
+    model : {"gpt2", "gru", "llama", "lstm"}, default "gpt2"
         A key of `LANGUAGE_MODELS`.
     layers, heads, width : int, default 4, 4, 128
-        Of the model.
+        Of the model; lstm and gru have no heads.
     context : int, default 64
-        Tokens of a block, and the greatest number that the model sees.
+        Tokens of a block, and the greatest number that the model sees; lstm and gru remember any number.
     batch_size : int, default 12
         Blocks per update.
     iterations : int, default 2000
@@ -65,7 +76,7 @@ class TextRecipe:
     clip_grad_norm : float, default 1.0
         Greatest norm of the whole gradient.
     dropout : float, default 0.0
-        Of gpt2, in training.
+        Of gpt2, gru and lstm, in training.
     precision : str, default "float32"
         Of products.
     validation : float, default 0.1
@@ -125,62 +136,6 @@ class TextRecipe:
         """Intervals: an epoch of the trainer is one of them."""
         return self.iterations // self.interval()
 
-    def to_json(self) -> dict[str, Any]:
-        """The options by name.
-
-        Returns
-        -------
-        dict
-            For `from_json`.
-        """
-        return asdict(self)
-
-    @staticmethod
-    def from_json(saved: dict[str, Any]) -> TextRecipe:
-        """The recipe in a checkpoint.
-
-        Parameters
-        ----------
-        saved : dict
-            As `to_json` gave it, now or in an earlier version: unknown options are left aside.
-
-        Returns
-        -------
-        TextRecipe
-            Options that are missing have their defaults.
-
-        Raises
-        ------
-        TypeError
-            If it is no recipe.
-        """
-        known = {field.name for field in fields(TextRecipe)}
-        return TextRecipe(**{name: value for name, value in saved.items() if name in known})
-
-    def resumed_with(self, given: dict[str, Any]) -> TextRecipe:
-        """This recipe with options given on resuming.
-
-        Parameters
-        ----------
-        given : dict
-            Options by name: where the text is, alone, may change.
-
-        Returns
-        -------
-        TextRecipe
-            What is left to do.
-
-        Raises
-        ------
-        UsageError
-            For options that would make another run of it.
-        """
-        for name, value in given.items():
-            if name != "data" and getattr(self, name) != value:
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{option} cannot change on resuming: the run was begun with {getattr(self, name)}")
-        return replace(self, **given)
-
     def architecture(self, vocab_size: int) -> dict[str, Any]:
         """The description that `build_model` takes.
 
@@ -194,8 +149,8 @@ class TextRecipe:
         dict
             "name" and arguments.
         """
-        sizes = {name: getattr(self, name) for name in ("context", "width", "layers", "heads")}
-        own = {"bias": False, "dropout": self.dropout} if self.model == "gpt2" else {}
+        sizes = {name: getattr(self, name) for name in ("width", "layers", *OWN.get(self.model, ()))}
+        own = {"bias": False} if self.model == "gpt2" else {}
         return {"name": self.model, "vocab_size": vocab_size, **sizes, **own}
 
 

@@ -502,7 +502,10 @@ def vector_norm(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False
         if math.isinf(ord):
             chosen = xp.astype(size == norm, x.dtype)
             return g * sign * chosen / total(xp, chosen, axis, keepdims=True)
-        return g * sign * (size / xp.where(norm == 0, xp.ones_like(norm), norm)) ** (ord - 1)
+        share = size / xp.where(norm == 0, xp.ones_like(norm), norm)
+        if ord < 1:  # 0 to a negative power is infinite, and 0 times that NaN
+            share = xp.where(size == 0, xp.ones_like(share), share)
+        return g * sign * share ** (ord - 1)
 
     return y, (grad_x,)
 

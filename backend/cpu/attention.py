@@ -55,15 +55,49 @@ def scaled_dot_product_attention(
         return in_float32(form, np, (query, key, value, mask), options)
     if query.dtype not in CPU_FLOATS:
         return NotImplemented
-    task = _Attention(query, key, value, mask, **options)
-    out = task.forward()
+    one = query.shape[2] == 1 and blocks is None and not is_causal
+    task = None if one else _Attention(query, key, value, mask, **options)
+    out = _of_one(query, key, value, mask, scale) if task is None else task.forward()
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
+        nonlocal task
+        if task is None:
+            task = _Attention(query, key, value, mask, **options)
+            task.forward()
         grad_mask = np.zeros(mask.shape, query.dtype) if any(need[3:]) else None
         grads = task.backward(g, out, grad_mask)
         return *(x if wanted else None for x, wanted in zip(grads, need)), grad_mask
 
     return out, vjp
+
+
+def _of_one(query: Any, key: Any, value: Any, mask: Any, scale: float | None) -> Any:
+    """The attention of one query, as generation wants it at each step: keys and values are read where they are.
+
+    BLAS gets products too small for it to split between its threads.
+    """
+    (b, h, _, width), (_, g, keys, _), dtype = query.shape, key.shape, query.dtype
+    factor = dtype.type(primitives.default_scale(width) if scale is None else scale)
+    scores = np.vecdot((query * factor).reshape(b, g, -1, 1, width), key[:, :, None])
+    if mask is not None:
+        if mask.dtype == np.bool_:
+            mask = np.where(mask, dtype.type(0), dtype.type(-math.inf))
+        whole = (1,) * (4 - mask.ndim) + mask.shape
+        mask = mask.reshape(whole)[:, :, 0]
+        scores += mask.reshape(-1, g, h // g, whole[-1]) if whole[1] == h else mask[:, :, None]
+    top = scores.max(axis=-1, keepdims=True)
+    top[top == -math.inf] = 0
+    scores -= top
+    p = np.exp(scores, scores)
+    total = p.sum(axis=-1, keepdims=True)
+    total[total == 0] = math.inf  # no key: 0 comes of it
+    head = keys - keys % EDGE
+    y = np.matmul(p[..., head:], value[:, :, head:])
+    if head:
+        parts = p[..., :head].reshape(b, g, -1, head // EDGE, EDGE).swapaxes(2, 3)
+        y += np.matmul(parts, value[:, :, :head].reshape(b, g, -1, EDGE, value.shape[-1])).sum(axis=2)
+    y /= total
+    return y.reshape(b, h, 1, -1)
 
 
 class _Heads(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..array.manipulation import inverse_permutation
 from ..device.parallel import parallel_for
+from . import aligned
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
 DOT = 1 << 13  # elements: OpenBLAS splits longer dot products between its threads; the result depends on how many
@@ -35,7 +36,7 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1) -> l
     order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
     shape = tuple(x.shape[i] for i in order)
     flat = [a.transpose(order).reshape(-1) for a in inputs]  # views, where the memory has no gaps
-    flat += [np.empty(x.size, x.dtype) for _ in range(outputs)]
+    flat += [aligned.empty((x.size,), x.dtype) for _ in range(outputs)]
     step = BLOCK // x.itemsize
 
     def run(start: int, stop: int) -> None:
@@ -77,11 +78,11 @@ def row_sums(a: Any) -> Any:
 
 
 def row_dots(a: Any, b: Any) -> Any:
-    """Σⱼ aᵢⱼ bᵢⱼ, shaped (rows, 1)."""
-    total = np.vecdot(a[:, :DOT], b[:, :DOT])
-    for i in range(DOT, a.shape[1], DOT):
-        total += np.vecdot(a[:, i : i + DOT], b[:, i : i + DOT])
-    return total[:, None]
+    """Σⱼ aᵢⱼ bᵢⱼ, shaped (rows, 1); of more axes, over the last."""
+    total = np.vecdot(a[..., :DOT], b[..., :DOT])
+    for i in range(DOT, a.shape[-1], DOT):
+        total += np.vecdot(a[..., i : i + DOT], b[..., i : i + DOT])
+    return total[..., None]
 
 
 def exp_rows(a: Any, out: Any) -> Any:

@@ -10,6 +10,7 @@ from ..array import indexing
 from ..array.sums import is_half, paired
 from ..nn import embedding as primitives
 
+NARROW = 8  # numbers of a row, up to which each finds its own place: sorting takes ten times as long for rows of 3
 RUN = 32  # an index used more often than this has a `sum` of its own; the others are added round by round, all at once
 
 
@@ -30,10 +31,12 @@ def scatter_add(values: Any, indices: Any, /, *, size: int, axis: int) -> Any:
     if values.dtype.kind not in "fV" or not values.size:
         return NotImplemented
     rows = np.moveaxis(values, axis, 0)
-    if rows.size == len(rows):
-        sums = np.bincount(indices, rows.reshape(-1).astype(np.float64, copy=False), size).astype(values.dtype)
+    width = rows.size // len(rows)
+    if width <= NARROW:
+        places = indices if width == 1 else (indices[:, None] * width + np.arange(width)).reshape(-1)
+        sums = np.bincount(places, rows.reshape(-1).astype(np.float64, copy=False), size * width).astype(values.dtype)
     else:
-        sums = np.empty((size, rows.size // len(rows)), values.dtype)
+        sums = np.empty((size, width), values.dtype)
         _scatter_sum(sums, indices, rows.reshape(len(rows), -1))
     out = np.moveaxis(sums.reshape(size, *rows.shape[1:]), 0, axis)
     return out, (lambda g: g.take(indices, axis), None)

@@ -179,9 +179,10 @@ def gru(
     reverse: bool = False,
     reset_after: bool = True,
 ) -> Any:
-    """The original form has a product between two parts of a step: the generic form does it."""
-    if not reset_after or not _supported((x, h, weight_ih, weight_hh, bias_ih, bias_hh), h.size, 3):
+    if not _supported((x, h, weight_ih, weight_hh, bias_ih, bias_hh), h.size, 3):
         return NotImplemented
+    if not reset_after:
+        return _original_gru(x, h, weight_ih, weight_hh, bias_ih, bias_hh, batch_sizes, reverse)
     xp, count, width = namespace_of(x), len(x), h.shape[1]
     gates = gemm(xp, x, weight_ih.T, out=empty((count, 3 * width), FLOAT32, like=x))
     candidates, y = empty((count, width), FLOAT32, like=x), empty((count, width), x.dtype, like=x)
@@ -218,5 +219,64 @@ def gru(
             grad_h.astype(h.dtype),
             *_of_parameters(need[2:], into[2:], x, previous, d_ih, d_hh, bias_ih is not None),
         )
+
+    return Recurrent(y, last[0]), vjp
+
+
+def _original_gru(
+    x: Any,
+    h: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any,
+    bias_hh: Any,
+    batch_sizes: tuple[int, ...],
+    reverse: bool,
+) -> Any:
+    """The reset gate before the product, which has kernels before and behind it. All products are added to those with x."""
+    xp, count, width = namespace_of(x), len(x), h.shape[1]
+    of_gates, of_candidate = weight_hh[: 2 * width], weight_hh[2 * width :]
+    gates = gemm(xp, x, weight_ih.T, out=empty((count, 3 * width), FLOAT32, like=x))
+    resets, y = (empty((count, width), x.dtype, like=x) for _ in range(2))
+    states = y if x.dtype == FLOAT32 else empty((count, width), FLOAT32, like=x)
+    before, of_states = _keeps(y, batch_sizes), []
+
+    def step(rows: slice, h: Any, state: Any) -> tuple:
+        if before is not None:
+            before[rows] = h
+        of_states.append(state)
+        z = gates[rows]
+        gemm(xp, h, of_gates.T, out=z[:, : 2 * width], accumulate=True)
+        kernels.gru_original_gates(z, bias_ih, bias_hh, state, resets[rows])
+        gemm(xp, resets[rows], of_candidate.T, out=z[:, 2 * width :], accumulate=True)
+        after = None if states is y else states[rows]
+        kernels.gru_original_candidate(z, bias_ih, bias_hh, state, after, y[rows])
+        return y[rows], states[rows]
+
+    last = unroll(xp, step, (contiguous(h), _float32(h)), batch_sizes, reverse)
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        need, into, steps = wanted(need, 6), (*into, None, None), iter(reversed(of_states))
+        d, d_y = empty((count, 3 * width), x.dtype, like=x), contiguous(g[0])
+        memory = empty(h.shape, FLOAT32, like=h)
+
+        def back(rows: slice, d_h: Any) -> tuple:
+            past, state = empty(d_h.shape, FLOAT32, like=d_h), next(steps)
+            kernels.gru_original_candidate_backward(gates[rows], state, d_y[rows], d_h, past, d[rows])
+            d_reset = gemm(xp, d[rows][:, 2 * width :], of_candidate, out=memory[: len(d_h)])
+            kernels.gru_original_gates_backward(gates[rows], state, d_reset, past, d[rows])
+            return (gemm(xp, d[rows][:, : 2 * width], of_gates, out=past, accumulate=True),)
+
+        (grad_h,) = unroll(xp, back, (_float32(g[1]),), batch_sizes, not reverse)
+        grad_x, previous = gemm(xp, d, weight_ih) if need[0] else None, _previous(y, h, reverse, before)
+        grad_ih, _, *of_biases = _of_parameters(
+            (need[2], False, *need[4:]), into[2:], x, previous, d, d, bias_ih is not None
+        )
+        grad_hh = None
+        if need[3]:
+            grad_hh = empty(weight_hh.shape, weight_hh.dtype, like=h) if into[3] is None else into[3]
+            gemm(xp, d[:, : 2 * width].T, previous, out=grad_hh[: 2 * width])
+            gemm(xp, d[:, 2 * width :].T, resets, out=grad_hh[2 * width :])
+        return grad_x, grad_h.astype(h.dtype), grad_ih, grad_hh, *of_biases
 
     return Recurrent(y, last[0]), vjp

@@ -3,7 +3,8 @@
     from weft.layers import functional as F
 
 Arguments are checked here, once, for shapes, dtypes and options, without waiting for a device; the mathematics is in
-the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing.
+the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing; what writes
+to its input is called so, `relu_`.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ from . import (
     attention,
     convolution,
     ctc,
+    distance,
+    folding,
+    inplace,
     likelihood_loss,
     loss,
     metric_loss,
@@ -22,19 +26,31 @@ from . import (
     normalization,
     padding,
     pooling,
+    resampling,
     rotary,
+    sampling,
+    shrinkage,
+    shuffle,
     similarity,
+    stochastic,
 )
-from . import dropout as _dropout  # these modules have the name of a function, which takes it over
+from . import alpha_dropout as _alpha_dropout  # these modules have the name of a function, which takes it over
+from . import dropout as _dropout
 from . import embedding as _embedding
+from . import embedding_bag as _embedding_bag
 from . import linear as _linear
 from . import linear_cross_entropy as _linear_cross_entropy
 from .activation import *
+from .alpha_dropout import *
 from .attention import *
 from .convolution import *
 from .ctc import *
+from .distance import *
 from .dropout import *
 from .embedding import *
+from .embedding_bag import *
+from .folding import *
+from .inplace import *
 from .likelihood_loss import *
 from .linear import *
 from .linear_cross_entropy import *
@@ -45,15 +61,25 @@ from .multilabel_loss import *
 from .normalization import *
 from .padding import *
 from .pooling import *
+from .resampling import *
 from .rotary import *
+from .sampling import *
+from .shrinkage import *
+from .shuffle import *
 from .similarity import *
+from .stochastic import *
 
 __all__: list[str] = []
 __all__ += activation.__all__
+__all__ += _alpha_dropout.__all__
 __all__ += attention.__all__
 __all__ += convolution.__all__
+__all__ += distance.__all__
 __all__ += _dropout.__all__
 __all__ += _embedding.__all__
+__all__ += _embedding_bag.__all__
+__all__ += folding.__all__
+__all__ += inplace.__all__
 __all__ += _linear.__all__
 __all__ += _linear_cross_entropy.__all__
 __all__ += loss.__all__
@@ -65,8 +91,13 @@ __all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
+__all__ += resampling.__all__
 __all__ += rotary.__all__
+__all__ += sampling.__all__
+__all__ += shrinkage.__all__
+__all__ += shuffle.__all__
 __all__ += similarity.__all__
+__all__ += stochastic.__all__
 
 
 if not TYPE_CHECKING:

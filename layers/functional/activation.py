@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 
 from ...backend.array.creation import ones_like, zeros_like
+from ...backend.array.elementwise import negative
 from ...backend.array.elementwise import tanh as _tanh
 from ...backend.device.options import number
 from ...backend.nn import activation as primitives
@@ -34,6 +35,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "softmax",
+    "softmin",
     "softplus",
     "softsign",
     "swiglu",
@@ -778,6 +780,43 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("log_softmax", input, dim, _stacklevel)
     return primitives.log_softmax(input, axis=axis) if input.ndim else zeros_like(input)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
+    """Numbers as probabilities, the least number as the largest: exp(−xᵢ) / Σⱼ exp(−xⱼ) along `dim`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, of any shape and a real floating-point dtype.
+    dim : int, optional
+        The axis that sums to 1; without it PyTorch's old rule decides, with a warning.
+    _stacklevel : int, default 3
+        PyTorch's argument: whose line the warning names.
+    dtype : data-type, optional
+        x is converted to it first.
+
+    Returns
+    -------
+    Tensor
+        In the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    IndexError
+        If x has no axis `dim`.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.softmin(weft.tensor([[0.0, 1e4]]), dim=1)
+    tensor([[1., 0.]])
+    """
+    input = input if dtype is None else input.to(dtype)
+    axis = _softmax_axis("softmin", input, dim, _stacklevel)
+    return primitives.softmax(negative(input), axis=axis) if input.ndim else ones_like(input)
 
 
 def half_length(input: Tensor, dim: int) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from ...backend.array.elementwise import clip, divide, minimum, multiply, sqrt
 from ...backend.array.indexing import where
-from ...backend.array.linalg import vector_norm
 from ...backend.array.manipulation import astype
 from ...backend.array.reductions import sum
 from ...backend.device.dtypes import is_integral
@@ -14,8 +13,9 @@ from ...backend.device.options import number
 from ...backend.nn import margin_loss as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
+from .distance import pairwise_distance
 from .loss import REDUCTIONS, legacy_reduction, reduced
-from .similarity import _widened
+from .similarity import widened
 
 __all__ = ["cosine_embedding_loss", "margin_ranking_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss"]
 
@@ -139,7 +139,7 @@ def cosine_embedding_loss(
     if check.tensor("target", target).ndim not in (0, 1) or input1.ndim != target.ndim + 1:
         got = f"got {tuple(target.shape)} for {tuple(input1.shape)}"
         raise ValueError(f"`target` must have shape (N,) for `input1` (N, D), or () for (D,), {got}")
-    x1, x2 = _widened(input1), _widened(input2)
+    x1, x2 = widened(input1), widened(input2)
     squares = [sum(multiply(x, x), axis=-1) + 1e-12 for x in (x1, x2)]
     cosine = divide(sum(multiply(x1, x2), axis=-1), sqrt(multiply(*squares)))
     loss = where(target == 1, 1 - cosine, where(target == -1, clip(cosine - margin, min=0.0), 0.0 * cosine))
@@ -211,7 +211,7 @@ def triplet_margin_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
-        return vector_norm(x - y + eps, axis=-1, ord=p)
+        return pairwise_distance(x, y, p, eps)
 
     return _triplet(anchor, positive, negative, distance, margin, swap, reduction)
 
@@ -281,7 +281,7 @@ def _triplet(
 ) -> Tensor:
     number("margin", margin, above=0)
     _check_alike(reduction, anchor=anchor, positive=positive, negative=negative)
-    a, p, n = _widened(anchor), _widened(positive), _widened(negative)
+    a, p, n = widened(anchor), widened(positive), widened(negative)
     near, far = distance(a, p), distance(a, n)
     if swap:
         far = minimum(far, distance(p, n))

@@ -56,11 +56,11 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps
         check.axis("dim", d, input)
     number("p", p, infinite=True)
     check.eps(eps)
-    wide = _widened(input)
+    wide = widened(input)
     return astype(divide(wide, _norm(wide, p, dim, eps)), input.dtype, copy=False)
 
 
-def _widened(x: Tensor) -> Tensor:
+def widened(x: Tensor) -> Tensor:
     """Half precision in float32: squares would overflow, and `eps` be 0."""
     return astype(x, float32) if is_half(x.dtype) else x
 
@@ -113,7 +113,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     check.eps(eps)
     check.axis("dim", dim, x1 if x1.ndim >= x2.ndim else x2)
     dtype = result_type(x1, x2)
-    x1, x2 = _widened(x1), _widened(x2)
+    x1, x2 = widened(x1), widened(x2)
     squares = [sum(multiply(x, x), axis=dim) for x in (x1, x2)]
     lengths = [sqrt(maximum(s, eps * eps)) for s in squares]
     return astype(divide(sum(multiply(x1, x2), axis=dim), multiply(*lengths)), dtype, copy=False)

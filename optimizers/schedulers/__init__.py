@@ -41,6 +41,8 @@ __all__ = [
     "WarmupCosineLR",
 ]
 
+_LRScheduler = LRScheduler  # its name in PyTorch until 2.0
+
 
 if not TYPE_CHECKING:
 

@@ -356,7 +356,7 @@ class OneCycleLR(LRScheduler):
         number = next((i for i, phase in enumerate(self.phases) if t <= phase[0]), len(self.phases) - 1)
         start = self.phases[number - 1][0] if number else 0.0
         end, lr_from, lr_to, momentum_from, momentum_to = self.phases[number]
-        done = (t - start) / (end - start)
+        done = (t - start) / (end - start) if end > start else 1.0  # a phase of no steps, as with pct_start = 1
         lrs = []
         for group in self.optimizer.param_groups:
             lrs.append(self._anneal(group[lr_from], group[lr_to], done))

@@ -266,7 +266,8 @@ class ConstantLR(LRScheduler):
 
     Notes
     -----
-    As `torch.optim.lr_scheduler.ConstantLR`; a factor of 0 is refused, since it could not be divided out again.
+    As `torch.optim.lr_scheduler.ConstantLR`; a factor of 0 is refused, since it could not be divided out again,
+    and so is a negative `total_iters`. With 0, lr stays at factor · lr₀.
 
     Examples
     --------
@@ -322,7 +323,7 @@ class LinearLR(LRScheduler):
 
     Notes
     -----
-    As `torch.optim.lr_scheduler.LinearLR`.
+    As `torch.optim.lr_scheduler.LinearLR`; a negative `total_iters` is refused. With 0, lr stays at start_factor · lr₀.
 
     Examples
     --------
@@ -359,7 +360,7 @@ class LinearLR(LRScheduler):
         return lr * (1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
 
     def closed_form(self, base_lr: float) -> float:
-        done = min(self.total_iters, self.last_epoch) / self.total_iters
+        done = min(self.total_iters, self.last_epoch) / self.total_iters if self.total_iters else 0.0
         return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done)
 
 

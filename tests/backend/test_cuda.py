@@ -511,3 +511,36 @@ def test_sums_of_halves(cupy, dtype):
     weft.stack([v] * 600).sum().backward()
     assert v.grad.item() == 600
     assert weft.grad(lambda v: weft.stack([v * 1] * 600).sum())(v.detach()).item() == 600
+
+
+def of_generic_forms(x, grid, weight, other):
+    """Functions whose generic forms a GPU runs."""
+    indices, offsets = (weft.asarray(np.array(i), device=x.device) for i in ([0, 2, 1, 1, 3], [0, 2]))
+    return [
+        F.interpolate(x, size=(5, 3), mode="bicubic"),
+        F.interpolate(x, scale_factor=1.5),
+        F.interpolate(x, size=2, mode="bilinear", antialias=True),
+        F.grid_sample(x, grid, "bicubic", "reflection", align_corners=False),
+        F.grid_sample(x, F.affine_grid(weight[:1, :].reshape(1, 2, 3), x.shape, True), align_corners=True),
+        F.fold(F.unfold(x, 2, padding=1), (4, 3), 2, padding=1),
+        F.pixel_shuffle(x, 2),
+        F.embedding_bag(indices, weight, offsets, padding_idx=1),
+        F.embedding_bag(indices, weight, offsets, mode="max"),
+        F.cdist(weight, other),
+        F.cdist(weight, other, compute_mode="use_mm_for_euclid_dist"),
+        F.pairwise_distance(weight, other),
+        F.pdist(weight, 3.0),
+        F.softshrink(x) + F.hardshrink(x) + F.tanhshrink(x),
+    ]
+
+
+def test_generic_forms_use_what_cupy_has(cupy, rng):
+    arrays = [rng.uniform(-1, 1, s).astype(np.float32) for s in [(1, 4, 4, 3), (1, 2, 2, 2), (5, 6), (5, 6)]]
+    found = []
+    for device in ("cpu", "cuda"):
+        leaves = [weft.asarray(a.copy(), device=device).requires_grad_() for a in arrays]
+        results = of_generic_forms(*leaves)
+        sum(((y * y).sum() for y in results), 0.0).backward()
+        found.append([t.detach().cpu().numpy() for t in (*results, *(leaf.grad for leaf in leaves))])
+    for here, there in zip(*found):
+        np.testing.assert_allclose(there, here, rtol=2e-5, atol=2e-5)

@@ -40,5 +40,7 @@ def test_errors():
         tokenizer.decode([0.5])
     with pytest.raises(ValueError, match=r"`alphabet` .* got 'a' twice"):
         CharTokenizer("aba")
-    with pytest.raises(ValueError, match="`kind` of a tokenizer must be 'characters' or 'byte-pair', got None"):
+    with pytest.raises(
+        ValueError, match="`kind` of a tokenizer must be 'characters', 'byte-pair', 'subwords' or 'words', got None"
+    ):
         tokenizer_from_config({})

@@ -7,10 +7,12 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CLAIMS = {
+    "forecasting": lambda share: share < 0.5,
     "language_model": lambda loss: loss < 0.3,
     "logistic_regression": lambda accuracy: accuracy > 0.9,
     "newton": lambda value: value < 1e-20,
     "own_kernel": lambda worst: worst < 1e-6,
+    "translation": lambda share: share > 0.8,
     "xor": lambda loss: loss < 0.05,
 }
 

@@ -43,11 +43,19 @@ CASES = [
     (optim.Adamax, {"lr": 0.05, "maximize": True, **DECAY}),
     (optim.AdaBound, {"lr": 0.05}),
     (optim.AdaBound, {"lr": 0.05, "amsbound": True, "maximize": True, **DECAY}),
+    (optim.ASGD, {"lr": 0.01, "lambd": 0.1, "t0": 3}),
+    (optim.ASGD, {"lr": 0.01, "lambd": 0.1, "t0": 2, "maximize": True, **DECAY}),
+    (optim.Rprop, {"lr": 0.01}),
+    (optim.Rprop, {"lr": 0.01, "etas": (0.3, 2.0), "step_sizes": (0.005, 0.05), "maximize": True}),
     (optim.Lion, {"lr": 0.01}),
     (optim.Lion, {"lr": 0.01, "maximize": True, **DECAY}),
+    (optim.SparseAdam, {"lr": 0.05, "maximize": True}),
+    (optim.Adafactor, {"lr": 0.05, "maximize": True, **DECAY}),
+    (optim.Adafactor, {"lr": 0.05, "eps": (1e-3, 0.1), "d": 1.5}),
     (optim.Muon, {"lr": 0.05, **DECAY}),
 ]
-ELEMENTWISE = [cls for cls in dict.fromkeys(cls for cls, _ in CASES) if cls is not optim.Muon]
+WHOLE = [optim.Muon, optim.SparseAdam, optim.Adafactor]  # rules that need whole parameters
+ELEMENTWISE = [cls for cls in dict.fromkeys(cls for cls, _ in CASES) if cls not in WHOLE]
 
 
 def name(value):
@@ -100,7 +108,7 @@ def test_under_any_schedule(cls):
 
 
 @halves
-@pytest.mark.parametrize("cls", [*ELEMENTWISE, optim.Muon])
+@pytest.mark.parametrize("cls", [*ELEMENTWISE, *WHOLE])
 def test_half_precision_follows_the_same_master_weights(cls, dtype):
     options = next(o for c, o in reversed(CASES) if c is cls)
     expected, reference = run(cls, options, "cpu", dtype)
@@ -139,7 +147,7 @@ def test_all_lengths(rng, n, dtype):
 
 class TestGates:
     @pytest.mark.parametrize("device", ["cpu", "emulator"])
-    @pytest.mark.parametrize("cls", [optim.Adam, optim.Muon])
+    @pytest.mark.parametrize("cls", [optim.Adam, optim.Muon, optim.Adafactor])
     @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
     def test_multiplier(self, cls, device, dtype):
         """Half the gradient for Adam with weight decay is no scaled copy of the whole one's step."""
@@ -159,7 +167,7 @@ class TestGates:
         np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
 
     @pytest.mark.parametrize("device", ["cpu", "emulator"])
-    @pytest.mark.parametrize("cls", [optim.Adam, optim.Muon])
+    @pytest.mark.parametrize("cls", [optim.Adam, *WHOLE])
     def test_skip(self, cls, device):
         p = weft.Parameter(weft.ones((3, 2), device=device))
         optimizer = cls([p], lr=0.1)

@@ -1,5 +1,7 @@
 """Against the formulas in float64; halves also against the same NumPy operations in the same precision."""
 
+import warnings
+
 import kernel_harness as harness
 import numpy as np
 import pytest
@@ -136,6 +138,42 @@ def test_gru(rng, dtype, shape, biased):
     check(backward, (*both, d_h * z))
 
 
+@dtypes
+@shapes
+@pytest.mark.parametrize("biased", [False, True])
+def test_original_gru(rng, dtype, shape, biased):
+    n, width = shape
+    (b, d, g_low), (b64, d64, g64) = drawn(rng, dtype, 3 * width, 3 * width, shape)
+    (x, h, g_h, g_r), (x64, h64, g_h64, g_r64) = drawn(rng, np.float32, (n, 3 * width), shape, shape, shape)
+    biases = (b, d) if biased else (None, None)
+
+    def forward(after=True):
+        gates, reset, y = x.copy(), blank(dtype, *shape), blank(dtype, *shape)
+        after = blank("f", *shape) if after else None
+        kernels.gru_original_gates(gates, *biases, h, reset)
+        kernels.gru_original_candidate(gates, *biases, h, after, y)
+        return gates, reset, after, y
+
+    r, z, m = np.split(x64 + (b64 + d64 if biased else 0), 3, axis=1)
+    r, z, m = sigmoid(r), sigmoid(z), np.tanh(m)
+    after = (1 - z) * m + z * h64
+    check(forward, (np.concatenate([r, z, m], axis=1), r * h64, after, after))
+
+    gates, _, _, y = forward()
+    assert forward(after=False)[3].tobytes() == y.tobytes()
+    r, z, m = np.split(gates.astype(float), 3, axis=1)
+
+    def backward():
+        past, found = blank("f", *shape), blank(dtype, n, 3 * width)
+        kernels.gru_original_candidate_backward(gates, h, g_low, g_h, past, found)
+        kernels.gru_original_gates_backward(gates, h, g_r, past, found)
+        return found, past
+
+    d_h = g64 + g_h64
+    of_gates = g_r64 * h64 * r * (1 - r), d_h * (h64 - m) * z * (1 - z), d_h * (1 - z) * (1 - m**2)
+    check(backward, (np.concatenate(of_gates, axis=1), d_h * z + g_r64 * r))
+
+
 def test_extremes():
     """Gates that are shut or open do not overflow; NaN stays NaN."""
     z = np.array([[-1e4, 1e4, 1e4, -1e4, 1e4, -1e4, np.nan, 0]], np.float32)
@@ -152,8 +190,10 @@ class TestPrimitives:
     @dtypes
     @pytest.mark.parametrize("sizes", [(3, 3, 3), (4, 2, 2, 1)], ids=str)
     @pytest.mark.parametrize("reverse", [False, True])
-    @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+    @pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "original gru"])
     def test_same_as_on_the_cpu(self, rng, name, sizes, reverse, dtype):
+        static = {"reset_after": False} if name == "original gru" else {}
+        name = name.removeprefix("original ")
         rows, gates = sum(sizes), {"rnn": 1, "lstm": 4, "gru": 3}[name]
         of = [
             (rows, 6),
@@ -169,7 +209,7 @@ class TestPrimitives:
         for device, to in (("emulator", dtype), ("cpu", dtype), ("exact", np.float64)):
             place = "cpu" if device == "exact" else device
             given = [weft.asarray(a.astype(to), device=place).requires_grad_() for a in arrays]
-            outs = getattr(primitives, name)(*given, batch_sizes=sizes, reverse=reverse)
+            outs = getattr(primitives, name)(*given, batch_sizes=sizes, reverse=reverse, **static)
             sum((o * weft.asarray(w.astype(to), device=place)).sum() for o, w in zip(outs, weights)).backward()
             assert all(o.dtype == to for o in outs)
             found[device] = [o.detach().numpy() for o in outs] + [g.grad.numpy() for g in given]
@@ -179,14 +219,14 @@ class TestPrimitives:
             else:
                 no_worse(ours, plain, exact, factor=4)  # outputs are rounded before they come back
 
-    @pytest.mark.parametrize("static", [{}, {"reset_after": False}], ids=str)
-    def test_what_falls_back(self, rng, monkeypatch, static):
-        """float64, and the GRU's original form."""
+    @pytest.mark.parametrize("reset_after", [True, False])
+    def test_what_falls_back(self, rng, monkeypatch, reset_after):
+        """float64 alone."""
         monkeypatch.setattr(autograd, "report_fallbacks", True)
-        dtype = np.float32 if static else np.float64
-        given = [
-            weft.asarray(rng.standard_normal(s).astype(dtype), device="emulator")
-            for s in ((2, 3), (2, 4), (12, 3), (12, 4))
-        ]
+        of = (2, 3), (2, 4), (12, 3), (12, 4)
+        given = [weft.asarray(rng.standard_normal(s), device="emulator") for s in of]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            primitives.gru(*(a.float() for a in given), batch_sizes=(2,), reset_after=reset_after)
         with pytest.warns(UserWarning, match="`gru` on emulator fell back to the generic form"):
-            primitives.gru(*given, batch_sizes=(2,), **static)
+            primitives.gru(*given, batch_sizes=(2,), reset_after=reset_after)

@@ -56,6 +56,21 @@ def test_swish_is_silu():
     assert nn.Swish is nn.SiLU
 
 
+def test_softmax2d_is_over_the_channels(rng):
+    x = rng.standard_normal((2, 3, 4, 5))
+    e = np.exp(x)
+    for given, y in ((x, e / e.sum(1, keepdims=True)), (x[0], e[0] / e[0].sum(0))):
+        np.testing.assert_allclose(nn.Softmax2d()(weft.tensor(given)).numpy(), y, rtol=1e-13)
+    with pytest.raises(ValueError, match=r"`input` must have shape \(N, C, H, W\) or \(C, H, W\), got \(3, 4\)"):
+        nn.Softmax2d()(weft.ones((3, 4)))
+
+
+def test_softmin_is_the_softmax_of_the_negative(rng):
+    x = weft.tensor(rng.standard_normal((3, 4)))
+    np.testing.assert_allclose(nn.Softmin(0)(x).numpy(), nn.Softmax(0)(-x).numpy(), rtol=1e-13)
+    assert repr(nn.Softmin(0)) == "Softmin(dim=0)"
+
+
 def test_errors():
     with pytest.raises(ValueError, match="`min_val` must be less than `max_val`, got 1 and 1"):
         nn.Hardtanh(1, 1)
@@ -68,7 +83,8 @@ def test_errors():
 @pytest.mark.parametrize("module", [
     nn.ReLU(), nn.ReLU6(), nn.LeakyReLU(), nn.Hardtanh(), nn.Hardsigmoid(), nn.Hardswish(), nn.ELU(), nn.SELU(),
     nn.CELU(), nn.Sigmoid(), nn.LogSigmoid(), nn.Tanh(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.Mish(),
-    nn.Softplus(), nn.Softsign(), nn.Softmax(0), nn.LogSoftmax(0), nn.GLU(), nn.SwiGLU(), nn.Heaviside(),
+    nn.Softplus(), nn.Softsign(), nn.Softmax(0), nn.Softmin(0), nn.Tanhshrink(), nn.Softshrink(), nn.Hardshrink(), nn.RReLU(),
+    nn.LogSoftmax(0), nn.GLU(), nn.SwiGLU(), nn.Heaviside(),
 ], ids=repr)  # fmt: skip
 def test_stable_at_the_ends(module):
     """No overflow (warnings are errors), no NaN, at ±10⁴, in value and gradient."""

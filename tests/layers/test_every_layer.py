@@ -53,6 +53,7 @@ LAYERS = {
     "Bilinear": (lambda: nn.Bilinear(3, 4, 2), [(5, 3), (5, 4)], (5, 2)),
     "DropConnect": (lambda: nn.DropConnect(3, 4).eval(), [(5, 3)], (5, 4)),
     "Embedding": (lambda: nn.Embedding(6, 3), [np.array([[0, 5], [5, 2]])], (2, 2, 3)),
+    "EmbeddingBag": (lambda: nn.EmbeddingBag(6, 3), [np.array([[0, 5], [5, 2]])], (2, 3)),
     "Conv1d": (lambda: nn.Conv1d(2, 4, 3, stride=2), [(2, 2, 9)], (2, 4, 4)),
     "Conv2d": (lambda: nn.Conv2d(2, 4, 3, padding=1, groups=2), [(2, 2, 5, 4)], (2, 4, 5, 4)),
     "ConvTranspose1d": (lambda: nn.ConvTranspose1d(4, 2, 2, stride=2), [(2, 4, 5)], (2, 2, 10)),
@@ -83,11 +84,16 @@ LAYERS = {
     "Dropout": (lambda: nn.Dropout().eval(), [(4, 3)], (4, 3)),
     "Dropout1d": (lambda: nn.Dropout1d().eval(), [(4, 3, 2)], (4, 3, 2)),
     "Dropout2d": (lambda: nn.Dropout2d().eval(), [(4, 3, 2, 2)], (4, 3, 2, 2)),
+    "AlphaDropout": (lambda: nn.AlphaDropout().eval(), [(4, 3)], (4, 3)),
+    "FeatureAlphaDropout": (lambda: nn.FeatureAlphaDropout().eval(), [(4, 3, 2)], (4, 3, 2)),
     "StochasticDepth": (lambda: nn.StochasticDepth(0.5).eval(), [(4, 3)], (4, 3)),
+    "RReLU": (lambda: nn.RReLU().eval(), [(4, 3)], (4, 3)),
     # --- activations; those of the harness's rows come below
     "GELU": (nn.GELU, [(5, 4)], (5, 4)),  # of small numbers: its float16 is in the harness's KNOWN
     "Identity": (nn.Identity, [(5, 4)], (5, 4)),
     "PReLU": (nn.PReLU, [(5, 4)], (5, 4)),
+    "Softmin": (lambda: nn.Softmin(-1), [(5, 4)], (5, 4)),
+    "Softmax2d": (nn.Softmax2d, [(2, 3, 4, 2)], (2, 3, 4, 2)),
     "Swish": (nn.Swish, [(5, 4)], (5, 4)),
     "SwiGLU": (nn.SwiGLU, [(5, 4)], (5, 2)),
     "Tanh": (nn.Tanh, [(5, 4)], (5, 4)),
@@ -96,6 +102,15 @@ LAYERS = {
     "Residual": (lambda: nn.Residual(nn.Linear(3, 3), nn.Linear(3, 3)), [(5, 3)], (5, 3)),
     "Flatten": (nn.Flatten, [(2, 3, 4)], (2, 12)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), [(4, 6)], (4, 2, 3)),
+    # --- channels and space
+    "PixelShuffle": (lambda: nn.PixelShuffle(2), [(1, 8, 3, 2)], (1, 2, 6, 4)),
+    "PixelUnshuffle": (lambda: nn.PixelUnshuffle(2), [(1, 2, 6, 4)], (1, 8, 3, 2)),
+    "ChannelShuffle": (lambda: nn.ChannelShuffle(2), [(2, 6, 3)], (2, 6, 3)),
+    "Upsample": (lambda: nn.Upsample(scale_factor=1.5, mode="bicubic"), [(1, 2, 4, 3)], (1, 2, 6, 4)),
+    "UpsamplingNearest2d": (lambda: nn.UpsamplingNearest2d((5, 2)), [(1, 2, 4, 3)], (1, 2, 5, 2)),
+    "UpsamplingBilinear2d": (lambda: nn.UpsamplingBilinear2d((5, 2)), [(1, 2, 4, 3)], (1, 2, 5, 2)),
+    "Unfold": (lambda: nn.Unfold(2, padding=1, stride=2), [(2, 2, 4, 3)], (2, 8, 6)),
+    "Fold": (lambda: nn.Fold((4, 3), 2, padding=1, stride=2), [(2, 8, 6)], (2, 2, 4, 3)),
     # --- attention
     "MultiheadAttention": (lambda: Attending(4, 2, 0.1, add_bias_kv=True, batch_first=True).eval(), [(3, 5, 4)], (3, 5, 4)),
     # (few heads: the emulator takes its time for each)
@@ -116,6 +131,9 @@ LAYERS = {
     "SinusoidalPositionalEncoding": (lambda: nn.SinusoidalPositionalEncoding(4), [(5, 3, 4)], (5, 3, 4)),
     "LearnedPositionalEncoding": (lambda: nn.LearnedPositionalEncoding(6, 4), [(5, 3, 4)], (5, 3, 4)),
     "RotaryEmbedding": (lambda: nn.RotaryEmbedding(4), [(3, 2, 5, 6)], (3, 2, 5, 6)),
+    # --- of two inputs
+    "CosineSimilarity": (nn.CosineSimilarity, [(5, 4), (5, 4)], (5,)),
+    "PairwiseDistance": (lambda: nn.PairwiseDistance(3.0), [(5, 4), (5, 4)], (5,)),
     # --- losses
     **{
         name: (getattr(nn, name), [(3, 2), SIGNS], ())
@@ -127,6 +145,7 @@ LAYERS = {
     "BCEWithLogitsLoss": (lambda: nn.BCEWithLogitsLoss(pos_weight=weft.tensor([2.0, 3.0])), [(3, 2), UNIT], ()),
     "CrossEntropyLoss": (lambda: nn.CrossEntropyLoss(weft.ones(4)), [LOGITS, LABELS], ()),
     "LinearCrossEntropyLoss": (lambda: nn.LinearCrossEntropyLoss(4, 5, bias=True), [LOGITS, LABELS], ()),
+    "AdaptiveLogSoftmaxWithLoss": (lambda: nn.AdaptiveLogSoftmaxWithLoss(4, 5, [1, 2]), [LOGITS, LABELS], (3,)),
     "NLLLoss": (nn.NLLLoss, [LOGITS, LABELS], ()),
     "KLDivLoss": (lambda: nn.KLDivLoss(reduction="batchmean"), [(3, 2), UNIT], ()),
     "MultiMarginLoss": (nn.MultiMarginLoss, [LOGITS, LABELS], ()),
@@ -165,6 +184,7 @@ TESTED_ELSEWHERE = {
     "LayerCache",
     "Perceptron",
     "LayerSummary",
+    "StateCache",
     "LinearCrossEntropyOptions",
     "Summary",
     "summary",
@@ -306,13 +326,13 @@ def test_says_what_it_is(name):
 
 
 SIZES = {
-    "Linear": (2, 3), "Bilinear": (2, 3, 4), "DropConnect": (2, 3), "Embedding": (2, 3), "Perceptron": (2,),
+    "Linear": (2, 3), "Bilinear": (2, 3, 4), "DropConnect": (2, 3), "Embedding": (2, 3), "EmbeddingBag": (2, 3), "Perceptron": (2,),
     "PReLU": (3,), "Conv1d": (2, 4, 3), "Conv2d": (2, 4, 3), "ConvTranspose1d": (2, 4, 3), "ConvTranspose2d": (2, 4, 3),
     "BatchNorm1d": (3,), "BatchNorm2d": (3,), "InstanceNorm1d": (3,), "InstanceNorm2d": (3,), "LayerNorm": (3,),
     "GroupNorm": (2, 4), "RMSNorm": (3,), "RNN": (2, 3), "LSTM": (2, 3), "GRU": (2, 3), "RNNCell": (2, 3), "LSTMCell": (2, 3),
     "GRUCell": (2, 3), "MultiheadAttention": (4, 2), "TransformerEncoderLayer": (4, 2, 3),
     "TransformerDecoderLayer": (4, 2, 3), "Transformer": (4, 2, 1, 1, 3), "SwiGLUBlock": (3, 4),
-    "LearnedPositionalEncoding": (3, 4),
+    "LearnedPositionalEncoding": (3, 4), "AdaptiveLogSoftmaxWithLoss": (8, 5, [2]),
 }  # fmt: skip
 
 

@@ -14,14 +14,15 @@ OPTIONS = [{"temperature": 0}, {}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0
 
 
 def make(name="gpt2"):
-    sizes = {"vocab_size": 11, "context": 16, "width": 16, "layers": 2, "heads": 2}
+    sizes = {"vocab_size": 11, "width": 16, "layers": 2}
+    sizes |= {} if name in ("lstm", "gru") else {"context": 16, "heads": 2}
     model = getattr(models, name)(**sizes).double()
     for p in model.parameters():
         p.data *= 5  # so that probabilities differ
     return model
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "lstm", "gru"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_with_and_without_cache_alone_and_in_a_batch(name, options):
     """Also beyond the context, of 16."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import weft
+from weft import layers as nn
 from weft.layers import init
 
 SHAPE = (200, 60, 3, 3)  # 108,000 numbers: the variance is measured to about √(2/108000) = 0.4 %
@@ -63,7 +64,14 @@ class TestVariance:
 
 class TestTruncatedNormal:
     @pytest.mark.parametrize(
-        ("mean", "std", "a", "b"), [(0.0, 1.0, -2.0, 2.0), (1.0, 2.0, 0.0, 1.5), (0.0, 1.0, 3.0, 9.0)]
+        ("mean", "std", "a", "b"),
+        [
+            (0.0, 1.0, -2.0, 2.0),
+            (1.0, 2.0, 0.0, 1.5),
+            (0.0, 1.0, 3.0, 9.0),
+            (10.0, 1.0, -2.0, 2.0),
+            (0.0, 1.0, -14.0, -12.0),
+        ],
     )
     def test_moments(self, mean, std, a, b):
         """Against the moments of the density, summed on a fine grid."""
@@ -86,6 +94,36 @@ class TestTruncatedNormal:
             init.trunc_normal_(weft.zeros(3), a=1, b=0)
         with pytest.raises(ValueError, match=r"must have some probability under N\(0.0, 1.0²\), got a=90, b=91"):
             init.trunc_normal_(weft.zeros(3), a=90, b=91)
+
+
+class TestSparse:
+    @pytest.mark.parametrize(("sparsity", "zeros"), [(0.0, 0), (0.1, 1), (0.5, 5), (1.0, 10)])
+    def test_zeros_of_each_column(self, sparsity, zeros):
+        x = filled(init.sparse_, sparsity, 2.0, shape=(10, 2000))
+        assert set((x == 0).sum(0)) == {zeros}
+        if 0 < zeros < 10:
+            assert x[x != 0].std() == pytest.approx(2.0, rel=0.05)
+            assert (x == 0).mean(1) == pytest.approx(np.full(10, sparsity), abs=0.06)  # in any row
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match=r"`tensor` must have 2 axes, got shape \(3,\)"):
+            init.sparse_(weft.zeros(3), 0.5)
+        with pytest.raises(ValueError, match=r"`sparsity` must be in \[0, 1\], got 1.5"):
+            init.sparse_(weft.zeros((3, 3)), 1.5)
+
+
+class TestPytorchsCorners:
+    def test_a_bias_without_inputs_is_zero(self):
+        assert nn.Linear(0, 3).bias.tolist() == [0.0] * 3
+
+    def test_a_transposed_convolution_has_its_outputs_for_fan_in(self):
+        weight = nn.ConvTranspose1d(2, 300, 3).weight.detach().numpy()
+        assert np.abs(weight).max() == pytest.approx(1 / math.sqrt(300 * 3), rel=0.01)
+
+    def test_orthogonal_of_half_precision_and_of_nothing(self):
+        q = filled(init.orthogonal_, shape=(3, 5), dtype=weft.float16).astype(float)
+        np.testing.assert_allclose(q @ q.T, np.eye(3), atol=2e-3)
+        assert init.orthogonal_(weft.zeros((0, 3))).shape == (0, 3)
 
 
 class TestOrthogonal:
@@ -167,16 +205,3 @@ class TestErrors:
     @pytest.mark.parametrize("f", [init.kaiming_uniform_, init.xavier_normal_, init.orthogonal_, init.lecun_normal_])
     def test_nothing_to_fill(self, f):
         assert filled(f, shape=(0, 3)).shape == (0, 3)
-
-
-def test_sparse():
-    """⌈sparsity · rows⌉ zeros in each column, not the same in all; the rest normal."""
-    x = init.sparse_(weft.zeros((200, 50)), 0.301, std=2.0).numpy()
-    assert ((x == 0).sum(0) == 61).all()
-    assert len({tuple(np.flatnonzero(column == 0)) for column in x.T}) == 50
-    assert x[x != 0].std() == pytest.approx(2, rel=0.05)
-    assert (init.sparse_(weft.ones((4, 2)), 1.0) == 0).all()
-    with pytest.raises(ValueError, match=r"`sparsity` must be in \[0, 1\], got 2"):
-        init.sparse_(weft.ones((4, 2)), 2)
-    with pytest.raises(ValueError, match="`tensor` must have 2 axes"):
-        init.sparse_(weft.ones(4), 0.5)

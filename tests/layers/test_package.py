@@ -16,11 +16,17 @@ APART = {
     "packed_sequence",
     "state",
     "utils",
+    "forecasting",
+    "beam_search",
+    "encoder_decoder",
+    "lstm_translator",
+    "transformer_translator",
     "gpt2",
     "generation",
     "language_model",
     "llama",
     "pretrained",
+    "recurrent_language_model",
 }
 
 

@@ -24,6 +24,9 @@ RULES = [  # every rule, with the options that make it keep all the state it can
     (optim.RAdam, {"lr": 0.1}),
     (optim.Adamax, {"lr": 0.05}),
     (optim.AdaBound, {"lr": 0.05, "amsbound": True}),
+    (optim.ASGD, {"lr": 0.01, "t0": 3}),
+    (optim.Rprop, {"lr": 0.01}),
+    (optim.SparseAdam, {"lr": 0.05}),
     (optim.Lion, {"lr": 0.01}),
 ]
 

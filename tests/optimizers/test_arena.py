@@ -8,7 +8,16 @@ import pytest
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
-from weft.optimizers.arena import ALIGNMENT, BLOCK_BYTES, Arena, Layout, Segment, by_device_and_dtype, contiguous
+from weft.optimizers.arena import (
+    ALIGNMENT,
+    BLOCK_BYTES,
+    Arena,
+    Layout,
+    Segment,
+    by_device_and_dtype,
+    contiguous,
+    gathered,
+)
 
 
 def arena_of(optimizer, k=0):
@@ -216,6 +225,19 @@ class TestContiguous:
         assert [len(v) for v in found] == [19, 2, 19, 3]
         assert found[1] is stranger
         assert all(np.shares_memory(found[i], arena.values) for i in (0, 2, 3))
+
+    def test_in_any_order(self):
+        """Each part once for each time that it is given, by vectors; strangers stay as they are."""
+        params = [weft.Parameter(np.full(3, i, np.float32)) for i in range(6)]
+        even, odd = (Arena(params[k::2], range(3), {"step": 0}) for k in (0, 1))
+        views, stranger = [p.data for p in params], np.zeros(2)
+        found = gathered([*views[::-1], stranger])
+        assert [len(v) for v in found] == [35, 35, 2]
+        assert [np.shares_memory(found[i], arena.values) for i, arena in ((0, odd), (1, even))] == [True, True]
+        assert found[2] is stranger
+        twice = gathered([views[0], stranger, views[2], views[0], views[4], stranger])
+        assert sorted(len(v) for v in twice) == [2, 2, 3, 35]
+        assert sum(v.sum() for v in gathered([*views, stranger])) == 3 * sum(range(6))
 
     def test_values_and_gradients_do_not_mix(self):
         params = [weft.Parameter([1.0]), weft.Parameter([2.0])]

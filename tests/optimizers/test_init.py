@@ -1,17 +1,18 @@
 """The public names exist, are sorted, and each has a test class of its name."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 from weft import optimizers
-from weft.optimizers import schedulers
+from weft.optimizers import schedulers, swa_utils
 
 TESTS = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
 
 
-@pytest.mark.parametrize("package", [optimizers, schedulers], ids=["optimizers", "schedulers"])
+@pytest.mark.parametrize("package", [optimizers, schedulers, swa_utils], ids=["optimizers", "schedulers", "swa_utils"])
 class TestAll:
     def test_names_exist_once(self, package):
         assert len(set(package.__all__)) == len(package.__all__)
@@ -22,9 +23,15 @@ class TestAll:
         missing = [
             n
             for n in package.__all__
-            if n != "schedulers" and n.replace("_", "").lower() not in {c.replace("_", "") for c in classes}
+            if not inspect.ismodule(getattr(package, n))
+            and n.replace("_", "").lower() not in {c.replace("_", "") for c in classes}
         ]
         assert not missing
+
+
+def test_pytorchs_other_names():
+    assert optimizers.lr_scheduler is schedulers
+    assert schedulers._LRScheduler is schedulers.LRScheduler
 
 
 def test_every_optimizer_is_exported():

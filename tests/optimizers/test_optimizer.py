@@ -128,7 +128,8 @@ class TestOptimizer:
     def test_the_gradient_survives_the_step(self, any_rule):
         cls, options = any_rule
         p = weft.Parameter(np.linspace(-1, 1, 40))
-        optimizer = cls([p], weight_decay=0.1, maximize=True, **options)
+        others = {"weight_decay": 0.1, "maximize": True}
+        optimizer = cls([p], **{k: v for k, v in others.items() if k in cls([p], **options).defaults}, **options)
         (p * p).sum().backward()
         before = p.grad.data.copy()
         optimizer.step()

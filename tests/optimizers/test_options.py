@@ -43,6 +43,21 @@ class TestErrors:
             (optim.RMSprop, {"alpha": 1.5}, r"`alpha` must be in \[0, 1\], got 1.5"),
             (optim.NAdam, {"momentum_decay": -1}, "`momentum_decay` must be ≥ 0, got -1"),
             (optim.AdaBound, {"final_lr": -1}, "`final_lr` must be ≥ 0, got -1"),
+            (optim.ASGD, {"lambd": -1}, "`lambd` must be ≥ 0, got -1"),
+            (optim.ASGD, {"t0": -1}, "`t0` must be ≥ 0, got -1"),
+            (optim.Rprop, {"etas": (1.5, 2.0)}, r"`etas\[0\]` must be .*, got 1.5"),
+            (optim.Rprop, {"etas": (0.5, 0.9)}, r"`etas\[1\]` must be > 1, got 0.9"),
+            (optim.Rprop, {"step_sizes": 3.0}, "`step_sizes` must be 2 numbers, got 3.0"),
+            (optim.Adafactor, {"eps": (None, -1.0)}, r"`eps\[1\]` must be ≥ 0, got -1.0"),
+            (optim.Adafactor, {"eps": (-1.0, 0.1)}, r"`eps\[0\]` must be ≥ 0, got -1.0"),
+            (optim.Adafactor, {"beta2_decay": 0.5}, "`beta2_decay` must be ≤ 0, got 0.5"),
+            (optim.Adafactor, {"d": 0.5}, "`d` must be ≥ 1, got 0.5"),
+            (
+                optim.LBFGS,
+                {"line_search_fn": "armijo"},
+                "`line_search_fn` must be 'strong_wolfe' or None, got 'armijo'",
+            ),
+            (optim.LBFGS, {"max_iter": 0}, "`max_iter` must be"),
         ],
     )
     def test_options(self, cls, options, message):
@@ -53,7 +68,24 @@ class TestErrors:
         with pytest.raises(ValueError, match="`lr` must be ≥ 0, got -3"):
             optim.SGD([{"params": [weft.Parameter([1.0])], "lr": -3}])
 
+    @pytest.mark.parametrize("name", ["foreach", "fused", "capturable"])
+    @pytest.mark.parametrize("value", [True, False, None])
+    def test_pytorchs_implementation_switches_have_no_effect(self, name, value):
+        found = []
+        for switches in ({}, {name: value}):
+            p = weft.Parameter([1.0, 2.0])
+            optimizer = optim.Adam([p], lr=0.1, **switches)
+            p.grad = weft.tensor([0.5, -3.0])
+            optimizer.step()
+            found.append((p.tolist(), optimizer.defaults))
+        assert found[0] == found[1]
+
     @pytest.mark.parametrize("name", ["foreach", "fused", "capturable", "differentiable"])
-    def test_pytorchs_implementation_switches_are_unknown(self, name):
-        with pytest.raises(TypeError, match=name):
-            optim.Adam([weft.Parameter([1.0])], **{name: True})
+    def test_a_switch_is_a_bool(self, name):
+        with pytest.raises(TypeError, match=f"`{name}` must be a bool or None, got 'yes'"):
+            optim.Adam([weft.Parameter([1.0])], **{name: "yes"})
+
+    @pytest.mark.parametrize("cls", [optim.SGD, optim.Adam, optim.RMSprop, optim.ASGD, optim.Rprop])
+    def test_no_step_is_differentiable(self, cls):
+        with pytest.raises(NotImplementedError, match="`differentiable` must be False, got True"):
+            cls([weft.Parameter([1.0])], differentiable=True)

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from weft.training.atomic import WriteError, _temporary, check_writable, write_atomically
+from weft.data.writing import begin
+from weft.training.atomic import WriteError, check_writable, write_atomically
 
 
 class TestWriteAtomically:
@@ -24,7 +25,7 @@ class TestWriteAtomically:
         others = {".a.tmp": b"", "b.0123456789ab.tmp": b""}
         for name in others:
             (tmp_path / name).write_bytes(b"")
-        living, file = _temporary(tmp_path / "c")
+        living, file = begin(tmp_path / "c")
         with file:
             write_atomically(tmp_path / "b", b"new")
             found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from weft.training import bias_variance, plot_confusion, plot_history, plots
+from weft.training import bias_variance, plot_attention, plot_confusion, plot_history, plots
 
 
 def history(n=12, *, gap=0.0, bias=0.0, rise=0.0, accuracy=True, validation=True):
@@ -135,3 +135,24 @@ class TestConfusion:
             plot_confusion(np.zeros((2, 3)), tmp_path / "a.png")
         with pytest.raises(ValueError, match=r"got shape \(2, 2\) and 1 names"):
             plot_confusion(np.zeros((2, 2)), tmp_path / "a.png", class_names=["a"])
+
+
+class TestPlotAttention:
+    def test_draws(self, tmp_path):
+        words = ["it", "costs", "$5", "$", "<eos>"], ["ça", "coûte", "5", "<eos>"]
+        weights = np.random.default_rng(0).dirichlet(np.ones(5), 4)
+        sizes = []
+        for n in (1, 2):
+            for path in (tmp_path / "a.png", tmp_path / "b.png"):
+                many = [w * n for w in words]
+                plot_attention(np.tile(weights, (n, n)) / n, path, source=many[0], target=many[1], title="a · b")
+            assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+            sizes.append(read_png(tmp_path / "a.png")[:2])
+        assert sizes[0][0] < sizes[1][0]
+        assert sizes[0][1] < sizes[1][1]
+
+    def test_errors(self, tmp_path):
+        with pytest.raises(
+            ValueError, match=r"`weights` must be \(T, S\) with a word for each, got shape \(2, 1\), 1 and 2"
+        ):
+            plot_attention(np.ones((2, 1)), tmp_path / "a.png", source=["a", "b"], target=["c"])

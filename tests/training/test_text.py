@@ -29,7 +29,7 @@ def test_parts(path):
     assert ends in TEXT[-450:]
 
 
-@pytest.mark.parametrize("model", ["gpt2", "llama"])
+@pytest.mark.parametrize("model", ["gpt2", "llama", "lstm", "gru"])
 def test_learns_and_resumes_to_the_same_bits(path, model):
     def experiment():
         return TextExperiment(TextRecipe(data=path, model=model, **SMALL))
@@ -112,3 +112,18 @@ def test_on_an_accelerator(path, accelerator):
         losses.append(experiment.trainer.fit(experiment.train_loader, None, 1)[0]["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert weft.get_default_device() == "cpu"
+
+
+@pytest.mark.parametrize("model", ["gpt2", "llama", "lstm", "gru"])
+def test_captured_steps_are_eager_ones(path, model, accelerator):
+    """Bit for bit: the loss, and the weights after them, with dropout, clipping and the schedule."""
+    dropout = 0.0 if model == "llama" else 0.2
+    sizes = SMALL | {"iterations": 5, "eval_every": 5, "batch_size": 2, "dropout": dropout, "model": model}
+    runs = []
+    for capture in (False, True):
+        experiment = TextExperiment(TextRecipe(data=path, **sizes), device=accelerator)
+        experiment.trainer.capture = capture
+        history = experiment.trainer.fit(experiment.train_loader, None, 1)
+        weights = [p.detach().numpy().tobytes() for p in experiment.trainer.model.parameters()]
+        runs.append((history[0]["loss"], weights))
+    assert runs[0] == runs[1]

@@ -13,8 +13,8 @@ from shlex import quote
 from typing import BinaryIO
 
 from ...data.files import expanded, writable
-from ..atomic import make_folder, reason
-from ..locking import open_locked
+from ...data.locking import open_locked
+from ...data.writing import make_folder, reason
 from ..usage import UsageError
 
 __all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unused", "path_of", "remover"]
@@ -22,7 +22,8 @@ __all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unu
 LOCK = ".lock"
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
 MODEL = "model.safetensors"
-FILES = (*CHECKPOINTS, MODEL, "model.json", "log.csv", "curves.png", "confusion.png")
+PICTURES = ("curves", "confusion", "attention", "forecast")
+FILES = (*CHECKPOINTS, MODEL, "model.json", "log.csv", *(f"{name}.png" for name in PICTURES))
 
 
 class FolderInUse(UsageError):

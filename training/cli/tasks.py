@@ -7,11 +7,17 @@ from typing import Any
 
 from ..checkpoint import CheckpointError, load_checkpoint
 from ..usage import UsageError
-from . import train, train_text
+from . import train, train_forecast, train_text, train_translate
+from .run import source_of
 
 __all__ = ["main"]
 
-TASKS: dict[str, Callable[[Sequence[str]], int]] = {"images": train.main, "text": train_text.main}
+TASKS: dict[str, Callable[[Sequence[str]], int]] = {
+    "images": train.main,
+    "text": train_text.main,
+    "translate": train_translate.main,
+    "forecast": train_forecast.main,
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,7 +58,7 @@ def _begun(argv: Sequence[str]) -> str:
     if not any(word.partition("=")[0] == "--resume" for word in argv):
         return ""
     try:
-        source = train._source(_value(argv, "--resume"), _value(argv, "--out") or None)
+        source = source_of(_value(argv, "--resume"), _value(argv, "--out") or None)
         info: Any = {} if source is None else load_checkpoint(source).get("info")
     except (UsageError, CheckpointError, OSError):
         return ""

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ... import __version__, _signals
-from ...backend.device.parallel import num_threads
 from ...layers.models import LANGUAGE_MODELS
-from ..checkpoint import CheckpointError, load_checkpoint
-from ..checkpoint_callback import Checkpoint
 from ..output import say
 from ..plots import bias_variance, plot_history
 from ..recipe import PRECISIONS
-from ..reporting import CSVLogger, ProgressBar
-from ..saved_model import model_state, save_model
-from ..text import TextExperiment, TextRecipe
-from .folder import folder_of, hold_unused, remover
+from ..text import DEFAULTS, OWN, TextExperiment, TextRecipe
 from .parser import Parser, UsageError, number, report
-from .train import _how_to_go_on, _nothing, _restore, _set_threads, _source, _threads_of, add_run_options
+from .run import Task, add_run_options, save_run, train
 
-__all__ = ["main"]
+__all__ = ["TASK", "main"]
 
 DESCRIPTION = """Train a language model on a text: it learns what comes next. The end of the text is held out; a part of that is
 looked at every few updates, all of it at the end. Without options but --data: a GPT of four layers that reads characters,
@@ -34,6 +23,7 @@ in some minutes.
 """
 EPILOG = """examples:
   weft train --task text --data ../shared/data/tinyshakespeare
+  weft train --task text --data ../shared/data/tinyshakespeare --model lstm
   weft train --task text --data book.txt --model llama --width 192 --context 128 --iterations 5000
   weft train --task text --data book.txt --tokenizer ../shared/data/gpt2-bpe
   weft train --resume runs/tinyshakespeare-gpt2
@@ -53,12 +43,12 @@ def _parser() -> Parser:
     add("--data", metavar="PATH", help="a text file, a folder with one, or a file of tokens (weft.data.encode_file)")
     add("--tokenizer", metavar="NAME", help="characters (default), or a folder with GPT-2's encoder.json and vocab.bpe")
     add("--model", choices=sorted(LANGUAGE_MODELS), help="default: gpt2")
-    add("--layers", type=positive, metavar="N", help="blocks of the model (4)")
-    add("--heads", type=positive, metavar="N", help="of attention; a divisor of the width (4)")
-    add("--width", type=positive, metavar="N", help="of embeddings (128)")
-    add("--context", type=positive, metavar="N", help="tokens that the model sees at once (64)")
-    add("--dropout", type=share, metavar="X", help="of gpt2 (0)")
-    add("--batch-size", type=positive, metavar="N", help="blocks per update (12)")
+    add("--layers", type=positive, metavar="N", help="of the model (4; of lstm and gru 2)")
+    add("--heads", type=positive, metavar="N", help="of attention, in gpt2 and llama; a divisor of the width (4)")
+    add("--width", type=positive, metavar="N", help="of embeddings, and of lstm's and gru's states (128; of these 256)")
+    add("--context", type=positive, metavar="N", help="tokens of a block; gpt2 and llama see no more at once (64)")
+    add("--dropout", type=share, metavar="X", help="of gpt2, lstm and gru (0)")
+    add("--batch-size", type=positive, metavar="N", help="blocks per update (12; of lstm and gru 32)")
     add("--iterations", type=positive, metavar="N", help="updates (2000)")
     add(
         "--eval-every",
@@ -66,7 +56,12 @@ def _parser() -> Parser:
         metavar="N",
         help="updates between two looks at the validation; divides the above",
     )
-    add("--lr", type=number(float, 0, above=True), metavar="X", help="greatest learning rate; falls to a tenth (0.002)")
+    add(
+        "--lr",
+        type=number(float, 0, above=True),
+        metavar="X",
+        help="greatest learning rate; falls to a tenth (0.002; of lstm and gru 0.004)",
+    )
     add("--warmup", type=number(int, 0), metavar="N", help="updates until it is reached (100)")
     add("--weight-decay", type=number(float, 0), metavar="X", help="of matrices (0.1)")
     add("--clip-grad-norm", type=number(float, 0, above=True), metavar="X", help="greatest norm of the gradient (1)")
@@ -97,90 +92,36 @@ def main(argv: Sequence[str]) -> int:
     """
     given = vars(_parser().parse_args(argv))
     given.pop("task", None)
-    return report("weft train", lambda: _train(given), debug=given.pop("debug", False))
+    return report("weft train", lambda: train(TASK, given), debug=given.pop("debug", False))
 
 
-def _train(given: dict[str, Any]) -> int:
-    with ExitStack() as stack:
-        stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
-        return _run(given, stack)
+def _check_own(given: dict[str, Any], recipe: TextRecipe) -> None:
+    for name in ("heads", "dropout"):
+        if name in given and name not in OWN[recipe.model]:
+            those = " and ".join(other for other, own in OWN.items() if name in own)
+            raise UsageError(f"--{name} is for --model {those}, got {recipe.model}")
 
 
-def _run(given: dict[str, Any], stack: ExitStack) -> int:
-    names = ("device", "out", "checkpoint_every", "overwrite")
-    device, out, every, overwrite = (given.pop(name, None) for name in names)
-    show = _nothing if given.pop("quiet", False) else say
-    source = _source(given.pop("resume", None), out)
-    if source is None and "data" not in given:
-        raise UsageError("--task text needs --data with a text file, or --resume with a run")
-    folder = folder_of(out, source, bool(overwrite), stack)
-    saved = None if source is None else load_checkpoint(source)
-    _set_threads(given.pop("threads", saved and _threads_of(saved, source)))
-    recipe = TextRecipe(**given) if saved is None or source is None else _recipe_of(saved, source).resumed_with(given)
-    if "dropout" in given and recipe.model != "gpt2":
-        raise UsageError(f"--dropout is for --model gpt2, got {recipe.model}")
-    started = time.perf_counter()
-    experiment: Any = TextExperiment(recipe, device=device)
-    folder = folder or hold_unused(Path("runs") / f"{experiment.name}-{recipe.model}", stack)
-    show(f"{experiment.name}: {experiment.tokens:,} tokens to train on, {experiment.held_out:,} held out")
-    count = sum(p.size for p in experiment.trainer.model.parameters())
-    show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({num_threads()} threads), into {folder}")
-    checkpoint = _add_callbacks(experiment, folder, every, show, remover(folder) if overwrite else _nothing)
-    if saved is not None and source is not None:
-        _restore(experiment, saved, source, show)
-    _signals.explain = lambda: _how_to_go_on(experiment, checkpoint, source)
-    history = experiment.trainer.fit(experiment.train_loader, experiment.validation_loader, recipe.epochs)
-    _save(experiment, folder, history, time.perf_counter() - started)
-    return 0
-
-
-def _recipe_of(saved: dict[str, Any], source: Path) -> TextRecipe:
-    try:
-        if saved["info"]["task"] != "text":
-            raise KeyError
-        return TextRecipe.from_json(saved["info"]["recipe"])
-    except (KeyError, TypeError):
-        what = "one of another task; resume it without --task"
-        raise CheckpointError(f"`{source}`: expected a checkpoint of `weft train --task text`, found {what}") from None
+def _about(experiment: TextExperiment) -> str:
+    return f"{experiment.name}: {experiment.tokens:,} tokens to train on, {experiment.held_out:,} held out"
 
 
 def _info(experiment: TextExperiment) -> dict[str, Any]:
-    tokenizer = None if experiment.tokenizer is None else experiment.tokenizer.config()
-    recipe = experiment.recipe.to_json()
-    return {"weft": __version__, "task": "text", "data": experiment.name, "tokenizer": tokenizer, "recipe": recipe}
+    return {"tokenizer": None if experiment.tokenizer is None else experiment.tokenizer.config()}
 
 
-def _add_callbacks(
+def _finish(
     experiment: TextExperiment,
     folder: Path,
-    every: int | None,
+    history: Sequence[dict[str, Any]],
+    seconds: float,
     show: Callable[..., None],
-    remove_old: Callable[..., None],
-) -> Checkpoint:
-    """Add the callbacks that write and print."""
-    info = _info(experiment) | {"fingerprint": experiment.fingerprint, "threads": num_threads()}
-    extra = model_state(experiment.trainer.model, architecture=experiment.architecture, info=info)
-    del extra["model"]  # the trainer's own is the one of the moment
-
-    def announce(line: str) -> None:
-        remove_old()
-        if every is not None:
-            show(line)
-
-    checkpoint = Checkpoint(folder, every=every, extra=extra, announce=announce)
-    bars = [] if show is _nothing else [ProgressBar()]
-    experiment.trainer.callbacks += [*bars, checkpoint, CSVLogger(folder / "log.csv")]  # of a run that is saved
-    return checkpoint
-
-
-def _save(experiment: TextExperiment, folder: Path, history: Sequence[dict[str, Any]], seconds: float) -> None:
+) -> None:
     """Evaluate on all that is held out, save the model, draw the curves, print the result."""
     trainer, recipe = experiment.trainer, experiment.recipe
     trainer.precision = None  # what is saved computes in float32: evaluate just that
     loss = trainer.evaluate(experiment.test_loader)["loss"]
-    info = _info(experiment) | {"validation_loss": loss, "iterations": trainer.step, "seconds": seconds}
-    path = folder / "model.safetensors"
-    save_model(path, trainer.model, architecture=experiment.architecture, info=info)
+    path = save_run(TASK, experiment, folder, validation_loss=loss, iterations=trainer.step, seconds=seconds)
     rows = [
         ("validation loss", f"{loss:.4f}  (perplexity {math.exp(min(loss, 700)):.2f}, {experiment.held_out:,} tokens)"),
         ("time", f"{seconds:.1f} s"),
@@ -196,3 +137,16 @@ def _save(experiment: TextExperiment, folder: Path, history: Sequence[dict[str, 
     rows.append(("next", f"weft generate {folder}"))
     for name, value in rows:
         say(f"{name:<17}{value}")
+
+
+TASK = Task(
+    name="text",
+    data="a text file",
+    recipe=TextRecipe,
+    experiment=TextExperiment,
+    about=_about,
+    info=_info,
+    finish=_finish,
+    check=_check_own,
+    defaults=lambda given: DEFAULTS.get(given.get("model", ""), {}),
+)

@@ -101,6 +101,13 @@ class TestCorners:
         linalg.vector_norm(x, ord=p).backward()
         assert x.grad.tolist() == [0, 0, 0]
 
+    @pytest.mark.parametrize("p", [0.5, 0.9])
+    def test_zeros_below_one(self, p):
+        """Where the derivative is infinite, it is 0, as in PyTorch."""
+        x = weft.tensor([0.0, 4.0], requires_grad=True)
+        linalg.vector_norm(x, ord=p).backward()
+        assert x.grad.tolist() == [0, 1]
+
     def test_equal_extremes_share(self):
         x = weft.tensor([1.0, -2.0, 2.0], requires_grad=True)
         linalg.vector_norm(x, ord=INF).backward()

@@ -87,6 +87,38 @@ def test_layouts(rng, small_tiles):
     assert [x.strides for x in found[0]] == [q.strides] * 4
 
 
+@pytest.mark.parametrize("heads", [(2, 2), (6, 2), (3, 1)])
+@pytest.mark.parametrize("keys", [1, 7, 8, 9, 40])
+@pytest.mark.parametrize("shape", [None, (1,), (3, 1, 1), (2, 1, 1, 1)])
+@pytest.mark.parametrize("boolean", [False, True])
+def test_one_query(rng, small_tiles, heads, keys, shape, boolean):
+    q, k, v, g = arrays(rng, 2, *heads, 1, keys, 5, 3)
+    mask = None
+    if shape is not None:
+        lead = (*shape[:-3], heads[0], 1) if len(shape) == 3 else shape[:-1]
+        mask = rng.standard_normal((*lead, keys))
+        mask = mask > 0 if boolean else mask
+    same(both(q, k, v, g, mask))
+
+
+def test_one_query_without_a_key_gets_0(rng):
+    q, k, v, _ = arrays(rng, 2, 2, 2, 1, 9, 5, 3)
+    y, _ = tiled.scaled_dot_product_attention(q, k, v, np.zeros((1, 9), bool))
+    assert not y.any()
+
+
+def test_threads_do_not_change_one_query(rng):
+    q, k, v, _ = arrays(rng, 1, 4, 4, 1, 20_000, 64, 64, "f")
+    before, found = weft.num_threads(), []
+    try:
+        for n in (1, 2):
+            weft.set_num_threads(n)
+            found.append(tiled.scaled_dot_product_attention(q, k, v)[0])
+    finally:
+        weft.set_num_threads(before)
+    np.testing.assert_array_equal(*found)
+
+
 def test_threads_change_nothing(rng):
     q, k, v, g = arrays(rng, 3, 4, 2, 70, 90, 8, 8, "f")
     results, threads = [], weft.num_threads()

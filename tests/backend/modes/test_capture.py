@@ -86,6 +86,8 @@ def train(device, captured, make_optimizer, *, scaler=None, autocast=None, clip=
 OPTIMIZERS = {
     "sgd": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
     "adamw": lambda p: optim.AdamW(p, lr=1e-2),
+    "asgd": lambda p: optim.ASGD(p, lr=1e-2, lambd=0.1, t0=3),
+    "rprop": lambda p: optim.Rprop(p, lr=1e-2),
     "nadam": lambda p: optim.NAdam(p, lr=1e-2),
 }
 

@@ -78,6 +78,17 @@ def test_gradient_is_the_same_every_time():
     np.testing.assert_array_equal(*grads)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("width", [1, 2, 7, 8, 9, 40])
+def test_sums_of_rows_of_any_width(width, dtype):
+    """Narrow rows and wide ones are added up in two ways."""
+    indices, g = rng.integers(0, 9, 100), rng.integers(-8, 9, (100, width)).astype(float)  # exact in every dtype
+    x = weft.zeros((9, width)).to(getattr(weft, dtype)).requires_grad_()
+    weft.take(x, weft.asarray(indices), axis=0).backward(weft.asarray(g).to(getattr(weft, dtype)))
+    assert str(x.grad.dtype) == dtype
+    np.testing.assert_array_equal(x.grad.numpy().astype(float), summed(indices, g, 9))
+
+
 class TestCheckIndices:
     def test_accepts(self):
         for indices in (

@@ -389,6 +389,7 @@ CHANGES = {
     "max_norm": _embedding,
 }
 RULES = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Lion", "Muon"]
+RULES += ["ASGD", "Rprop", "Adafactor", "SparseAdam"]
 
 
 class TestSavedValues:

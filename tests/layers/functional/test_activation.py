@@ -51,6 +51,7 @@ CASES = {
         ((0,), lambda x: np.exp(x) / np.exp(x).sum(0)),
         ((-1,), lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)),
     ],
+    "softmin": [((1,), lambda x: np.exp(-x) / np.exp(-x).sum(1, keepdims=True))],
     "log_softmax": [((1,), lambda x: x - np.log(np.exp(x).sum(1, keepdims=True)))],
     "glu": [((), lambda x: x[:, :3] * sigmoid(x[:, 3:])), ((0,), lambda x: x[:1] * sigmoid(x[1:]))],
 }
@@ -94,7 +95,7 @@ class TestSwiglu:
 
 class TestSoftmax:
     def test_without_dim_it_warns_and_does_as_pytorch(self):
-        for f in (F.softmax, F.log_softmax):
+        for f in (F.softmax, F.softmin, F.log_softmax):
             for shape, axis in [((3,), 0), ((2, 3), 1), ((2, 3, 4), 0), ((2, 3, 4, 5), 1)]:
                 with pytest.warns(
                     UserWarning, match=f"`{f.__name__}` without `dim` takes axis {axis} for {len(shape)} axes"
@@ -105,10 +106,12 @@ class TestSoftmax:
     def test_dtype_is_that_of_the_computation(self):
         x = weft.tensor([1, 2])
         assert F.softmax(x, 0, dtype=weft.float64).dtype == weft.float64
+        assert F.softmin(x, 0, dtype=weft.float64).dtype == weft.float64
         assert F.log_softmax(x, 0, dtype=weft.float32).dtype == weft.float32
 
     def test_of_a_single_number(self):
         assert F.softmax(weft.tensor(3.0), 0).item() == 1.0
+        assert F.softmin(weft.tensor(3.0), 0).item() == 1.0
         assert F.log_softmax(weft.tensor(3.0), -1).item() == 0.0
 
     def test_errors(self):

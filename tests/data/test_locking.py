@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from weft.training import locking
-from weft.training.locking import open_locked
+from weft.data import locking
+from weft.data.locking import open_locked
 
 
 class TestLocking:
@@ -22,7 +22,7 @@ class TestLocking:
 
     def test_of_a_process_that_was_killed(self, tmp_path):
         code = (
-            "import os, signal, sys; from pathlib import Path; from weft.training.locking import open_locked\n"
+            "import os, signal, sys; from pathlib import Path; from weft.data.locking import open_locked\n"
             "file = open_locked(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
         )
         assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=False).returncode < 0

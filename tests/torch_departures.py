@@ -1,0 +1,77 @@
+"""Where PyTorch's names are here, which are left out and why, which are still to be built, and which signatures differ."""
+
+HERE = {
+    "torch.nn": "weft.layers",
+    "torch.nn.functional": "weft.layers.functional",
+    "torch.nn.init": "weft.layers.init",
+    "torch.nn.utils": "weft.layers.utils",
+    "torch.nn.utils.parametrizations": "weft.layers.utils.parametrizations",
+    "torch.nn.utils.parametrize": "weft.layers.utils.parametrize",
+    "torch.nn.utils.rnn": "weft.layers.utils.rnn",
+    "torch.nn.utils.stateless": "weft.layers.utils.stateless",
+    "torch.optim": "weft.optimizers",
+    "torch.optim.lr_scheduler": "weft.optimizers.schedulers",
+    "torch.optim.swa_utils": "weft.optimizers.swa_utils",
+}
+
+DEPRECATED = "PyTorch's own name for what it has deprecated"
+HALF_KERNELS = "a front of one cuBLAS call for scaled 8-bit or grouped products, without a gradient of its own"
+WITHOUT_UNDERSCORE = [
+    *("constant", "dirac", "eye", "kaiming_normal", "kaiming_uniform", "normal", "orthogonal", "sparse"),
+    *("uniform", "xavier_normal", "xavier_uniform"),
+]
+LEFT_OUT = {
+    "torch.nn": {
+        "CrossMapLRN2d": "PyTorch's own relic of Lua; LocalResponseNorm is the same",
+        "DataParallel": "several devices in one process; data parallel here is a process each",
+        "SyncBatchNorm": "statistics over several processes",
+    },
+    "torch.nn.functional": {
+        "conv_tbc": "a layout of fairseq; conv1d is the same with axes moved",
+        "grouped_mm": HALF_KERNELS,
+        "scaled_grouped_mm": HALF_KERNELS,
+        "scaled_mm": HALF_KERNELS,
+    },
+    "torch.nn.init": dict.fromkeys(WITHOUT_UNDERSCORE, DEPRECATED),
+    "torch.nn.utils": {"clip_grad_norm": DEPRECATED},
+    "torch.optim": {"swap_in_optimizer_params_and_state": "PyTorch's tool for tracing a step functionally"},
+}
+
+# Names that are still to be built. The test wants exactly what is missing: a name that has come is taken out here.
+NOT_YET: dict[str, str] = {
+    "torch.nn": """
+        AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d AvgPool3d BatchNorm3d
+        CircularPad1d CircularPad2d CircularPad3d ConstantPad1d ConstantPad2d ConstantPad3d Conv3d ConvTranspose3d
+        Dropout3d FractionalMaxPool2d FractionalMaxPool3d InstanceNorm3d LPPool1d
+        LPPool2d LPPool3d LazyBatchNorm3d LazyConv3d
+        LazyConvTranspose3d
+        LazyInstanceNorm3d LocalResponseNorm MaxPool3d MaxUnpool1d MaxUnpool2d
+        MaxUnpool3d
+        ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d
+        ZeroPad1d ZeroPad2d
+        ZeroPad3d
+    """,
+    "torch.nn.functional": """
+        adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool1d_with_indices adaptive_max_pool2d
+        adaptive_max_pool2d_with_indices adaptive_max_pool3d adaptive_max_pool3d_with_indices avg_pool3d conv3d
+        conv_transpose3d dropout3d fractional_max_pool2d
+        fractional_max_pool2d_with_indices fractional_max_pool3d fractional_max_pool3d_with_indices
+        local_response_norm lp_pool1d lp_pool2d lp_pool3d max_pool1d_with_indices
+        max_pool2d_with_indices max_pool3d max_pool3d_with_indices max_unpool1d max_unpool2d max_unpool3d
+    """,
+}
+
+
+FOREACH = "how PyTorch loops over tensors; here they lie in one vector"
+# (namespace, name): how the signature differs, and why
+DIFFERENT = {
+    ("torch.nn.functional", "normalize"): ({"out"}, "results are not written to given memory"),
+    ("torch.nn", "Parameter"): (
+        {"data"},
+        "a parameter has a value: a Tensor without one is lazy, `UninitializedParameter`",
+    ),
+    ("torch.nn.utils", "clip_grad_norm_"): ({"foreach"}, FOREACH),
+    ("torch.nn.utils", "clip_grad_value_"): ({"foreach"}, FOREACH),
+    ("torch.nn.utils", "clip_grads_with_norm_"): ({"foreach"}, FOREACH),
+    ("torch.nn.utils", "get_total_norm"): ({"foreach"}, FOREACH),
+}
