@@ -26,12 +26,15 @@ from . import (
     folding,
     functional,
     init,
+    lazy,
     linear,
     linear_cross_entropy,
     loss,
     models,
     module,
     normalization,
+    parameter,
+    parameter_containers,
     perceptron,
     pooling,
     positional,
@@ -43,6 +46,7 @@ from . import (
     similarity,
     state_cache,
     stochastic,
+    structured_loss,
     transformer,
     transformer_layer,
     utils,
@@ -58,11 +62,14 @@ from .dropout import *
 from .embedding import *
 from .embedding_bag import *
 from .folding import *
+from .lazy import *
 from .linear import *
 from .linear_cross_entropy import *
 from .loss import *
 from .module import *
 from .normalization import *
+from .parameter import *
+from .parameter_containers import *
 from .perceptron import *
 from .pooling import *
 from .positional import *
@@ -74,6 +81,7 @@ from .shuffle import *
 from .similarity import *
 from .state_cache import *
 from .stochastic import *
+from .structured_loss import *
 from .summary import LayerSummary, Summary, summary
 from .transformer import *
 from .transformer_layer import *
@@ -90,11 +98,15 @@ __all__ += dropout.__all__
 __all__ += embedding.__all__
 __all__ += embedding_bag.__all__
 __all__ += folding.__all__
+__all__ += lazy.__all__
 __all__ += linear.__all__
 __all__ += linear_cross_entropy.__all__
 __all__ += loss.__all__
 __all__ += module.__all__
 __all__ += normalization.__all__
+__all__ += parameter.__all__
+__all__ += parameter_containers.__all__
+__all__ += structured_loss.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__
 __all__ += positional.__all__

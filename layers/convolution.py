@@ -59,10 +59,14 @@ class _Conv(Layer):
         self.padding_mode = padding_mode
         if isinstance(padding, str):
             check_named_padding(padding, self.stride)
-        first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        self.weight = Parameter(empty((first, second // groups, *self.kernel_size), device=device, dtype=dtype))
+        self.weight = Parameter(empty(self._weight_shape(), device=device, dtype=dtype))
         self.bias = Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        sides = (self.out_channels, self.in_channels)
+        first, second = sides[::-1] if self.transposed else sides
+        return (first, second // self.groups, *self.kernel_size)
 
     def reset_parameters(self) -> None:
         """Draw new initial values."""

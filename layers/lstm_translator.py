@@ -17,8 +17,8 @@ from .dropout import Dropout
 from .embedding import Embedding
 from .encoder_decoder import PAD, EncoderDecoder, check_sizes
 from .linear import Linear
+from .packed_sequence import pack_padded_sequence, pad_packed_sequence
 from .recurrent import LSTM
-from .utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 __all__ = ["LSTMTranslator"]
 

@@ -14,48 +14,10 @@ from ..backend.device.numeric import as_dtype
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from .hooks import Hooks, RemovableHandle, add_hook
+from .parameter import Buffer, is_lazy
 from .state import IncompatibleKeys, load
 
-__all__ = ["Buffer", "Module", "Parameter"]
-
-
-class Buffer(Tensor):
-    """A Tensor that is state but not learned: assigned to an attribute of a `Module`, it is registered as a buffer.
-
-    `module.mean = Buffer(x)` is `module.register_buffer("mean", Tensor(x))`.
-
-    Parameters
-    ----------
-    data : array of any array-API library, Tensor, number or nested sequence of numbers, optional
-        Its first value, by default of no elements; an array is kept, not copied.
-    persistent : bool, default True
-        Whether it is part of the state_dict.
-
-    Examples
-    --------
-    >>> from weft import layers as nn
-    >>> class Centre(nn.Module):
-    ...     def __init__(self):
-    ...         self.mean = nn.Buffer([1.0, 2.0])
-    ...
-    ...     def forward(self, x):
-    ...         return x - self.mean
-    >>> Centre().state_dict()
-    {'mean': tensor([1., 2.])}
-    """
-
-    __slots__ = ("persistent",)
-
-    def __init__(self, data: Any = None, *, persistent: bool = True):
-        super().__init__([] if data is None else data)
-        self.persistent = persistent
-
-    def __getstate__(self) -> Any:
-        return {**super().__getstate__(), "persistent": self.persistent}
-
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
-        self.persistent = state["persistent"]
+__all__ = ["Module"]
 
 
 class Module:
@@ -91,6 +53,7 @@ class Module:
     _hooks: Hooks | None = None
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name → is it part of the state_dict?
     _optional_state: tuple[str, ...] = ()  # buffers that a state_dict may lack
+    _renamed_state: Mapping[str, str] = MappingProxyType({})  # names that a state_dict may have → what they are now
 
     def _fused(self, following: Module, input: Any) -> Any:
         """This module and the one after it as a single operation, where there is one: `Sequential` asks for it.
@@ -469,6 +432,13 @@ class Module:
             for path, module in self.named_modules(remove_duplicate=False)
             for name in module._optional_state
         }
+        renamed = {
+            _join(path, old): _join(path, new)
+            for path, module in self.named_modules(remove_duplicate=False)
+            for old, new in module._renamed_state.items()
+        }
+        if renamed and isinstance(state_dict, Mapping):
+            state_dict = {renamed.get(name, name): value for name, value in state_dict.items()}
         return load(type(self).__name__, self.state_dict(), optional, state_dict, strict)
 
     # --- mode, device, dtype ------------------------------------------------------------------------------------------
@@ -791,6 +761,9 @@ def _attribute_name(module: Module, name: str) -> str:
 def _move(tensor: Tensor, device: str | None, dtype: Any) -> None:
     """Re-point `tensor` (and its gradient) at memory on another device or in another dtype."""
     dtype = dtype if dtypes.is_real_floating(tensor.dtype) else None
+    if is_lazy(tensor):
+        tensor._become(device, dtype)  # type: ignore[attr-defined]
+        return
     moved = tensor.detach().to(dtype=dtype, device=device)
     if moved.data is tensor.data:
         return

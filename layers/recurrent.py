@@ -15,7 +15,7 @@ from . import functional as F
 from . import init
 from .functional import _check as check
 from .module import Module
-from .utils.rnn import PackedSequence, host_numbers
+from .packed_sequence import PackedSequence, host_numbers
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
 

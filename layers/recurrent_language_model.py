@@ -16,9 +16,9 @@ from .embedding import Embedding
 from .functional import _check as check
 from .language_model import LanguageModel, check_mask, check_tokens
 from .linear import Linear
+from .packed_sequence import pack_padded_sequence, pad_packed_sequence
 from .recurrent import GRU, LSTM
 from .state_cache import StateCache
-from .utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 __all__ = ["RecurrentLM"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..backend.array.creation import asarray
-from ..backend.device import dtypes
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
+from .parameter import is_lazy
 
 __all__ = ["IncompatibleKeys"]
 
@@ -39,12 +39,16 @@ def load(
     ready, problems = {}, []
     for key in own.keys() & given.keys():
         value, tensor = _readable(given[key]), own[key]
+        if is_lazy(value):
+            if not is_lazy(tensor):
+                problems.append(f"shape: {key} must have {tuple(tensor.shape)}, got none yet: that of a lazy layer")
+            continue
         try:
-            ready[key] = asarray(value, dtype=dtypes.of(tensor.data), device=tensor.device)
+            ready[key] = asarray(value, dtype=tensor.dtype, device=tensor.device)
         except (TypeError, ValueError):
             raise TypeError(f"`state_dict[{key!r}]` must be an array of numbers, got {type(value).__name__}") from None
     for key in own:
-        if key in ready and ready[key].shape != own[key].shape:
+        if key in ready and not is_lazy(own[key]) and ready[key].shape != own[key].shape:
             problems.append(f"shape: {key} must have {tuple(own[key].shape)}, got {tuple(ready[key].shape)}")
     if strict:
         problems += [f"missing: {key}" for key in missing] + [f"unexpected: {key}" for key in unexpected]
@@ -52,6 +56,8 @@ def load(
         lines = [f"`state_dict` must fit {name}, and nothing of it was loaded:", *problems, *_advice(own, unexpected)]
         raise RuntimeError("\n  ".join(lines))
     for key, tensor in ready.items():
+        if is_lazy(own[key]):
+            own[key].materialize(tensor.shape)  # type: ignore[attr-defined]
         own[key].data[...] = tensor.data
         changed(own[key].data)
     return IncompatibleKeys(missing, unexpected)

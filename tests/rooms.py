@@ -50,14 +50,15 @@ ROOMS = {
     "layers/functional": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
-    "layers/utils": Room(
-        "backend/tape backend/array layers/functional", "sequences of several lengths, padded and packed", "rnn.py"),
     "layers": Room(
-        "backend/device backend/tape backend/array backend/nn layers/functional layers/utils",
+        "backend/device backend/tape backend/array backend/nn layers/functional",
         "modules, `init`, `summary`, the model zoo", "module.py"),
     "optimizers": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/cpu backend/modes",
         "the flat arena, update rules, clipping", "arena.py"),
+    "layers/utils": Room(
+        "backend/device backend/tape backend/array backend/modes layers layers/functional optimizers",
+        "tools beside the layers: parametrisations, fusion, packed sequences", "parametrize.py"),
     "optimizers/schedulers": Room(
         "backend/device backend/tape optimizers", "schedules of learning rates and momenta", "schedule.py"
     ),

@@ -36,6 +36,9 @@ TESTED_IN = {
     "backend/cpu/recurrent_products": "backend/nn/test_recurrent.py",
     "backend/cpu/window_products": "backend/nn/test_convolution.py",
     "backend/cpu/winograd": "backend/nn/test_convolution.py",
+    "layers/packed_sequence": "layers/utils/test_rnn.py",
+    "layers/utils/computed": "layers/utils/test_parametrize.py",
+    "layers/utils/orthogonal": "layers/utils/test_parametrizations.py",
     "backend/array/einops": "test_einops.py",
     # parts of a captured step
     "backend/modes/arguments": "backend/modes/test_capture.py",

@@ -14,11 +14,15 @@ from . import (
     activation,
     attention,
     convolution,
+    ctc,
     distance,
     folding,
     inplace,
+    likelihood_loss,
     loss,
+    metric_loss,
     multihead,
+    multilabel_loss,
     normalization,
     padding,
     pooling,
@@ -40,16 +44,20 @@ from .activation import *
 from .alpha_dropout import *
 from .attention import *
 from .convolution import *
+from .ctc import *
 from .distance import *
 from .dropout import *
 from .embedding import *
 from .embedding_bag import *
 from .folding import *
 from .inplace import *
+from .likelihood_loss import *
 from .linear import *
 from .linear_cross_entropy import *
 from .loss import *
+from .metric_loss import *
 from .multihead import *
+from .multilabel_loss import *
 from .normalization import *
 from .padding import *
 from .pooling import *
@@ -75,6 +83,10 @@ __all__ += inplace.__all__
 __all__ += _linear.__all__
 __all__ += _linear_cross_entropy.__all__
 __all__ += loss.__all__
+__all__ += ctc.__all__
+__all__ += likelihood_loss.__all__
+__all__ += metric_loss.__all__
+__all__ += multilabel_loss.__all__
 __all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__

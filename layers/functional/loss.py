@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...backend.array.manipulation import astype, broadcast_shape
-from ...backend.array.reductions import sum
+from ...backend.array.reductions import mean, sum
 from ...backend.device.dtypes import is_integral, is_real_floating
 from ...backend.device.options import integer, number
 from ...backend.nn import loss as primitives
@@ -67,6 +67,11 @@ def _prepare(input: Tensor, target: Tensor, reduction: str, *, same_shape: bool,
         both = f"`target` of shape {tuple(target.shape)} and `input` of shape {tuple(input.shape)}"
         warnings.warn(f"{both} broadcast to {shape}, which is rarely what is meant; reshape one of them", stacklevel=3)
     return astype(target, input.dtype) if is_integral(target.data.dtype) else target
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """What `reduction` makes of the loss of each element."""
+    return loss if reduction == "none" else sum(loss) if reduction == "sum" else mean(loss)
 
 
 def _weighted(loss: Tensor, weight: Tensor, total: Any, reduction: str) -> Tensor:

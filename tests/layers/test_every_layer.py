@@ -6,6 +6,7 @@ What a layer computes is tested in the module of its family.
 
 import copy
 import functools
+import warnings
 
 import harness  # registers the device "strict"
 import numpy as np
@@ -23,6 +24,24 @@ class Attending(nn.MultiheadAttention):
 
     def forward(self, x):
         return super().forward(x, x, x)[0]
+
+
+class Aligning(nn.CTCLoss):
+    """Of logits, so that its gradient is the derivative."""
+
+    def forward(self, logits, *args):
+        return super().forward(nn.functional.log_softmax(logits, 2), *args)
+
+
+def silently(make):
+    """What makes a layer of a deprecated name without its warning."""
+
+    def quiet():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make()
+
+    return quiet
 
 
 SIZED = {"dim_feedforward": 6, "dropout": 0.1, "batch_first": True}  # what Transformers have in common
@@ -130,14 +149,37 @@ LAYERS = {
     "NLLLoss": (nn.NLLLoss, [LOGITS, LABELS], ()),
     "KLDivLoss": (lambda: nn.KLDivLoss(reduction="batchmean"), [(3, 2), UNIT], ()),
     "MultiMarginLoss": (nn.MultiMarginLoss, [LOGITS, LABELS], ()),
+    "MarginRankingLoss": (lambda: nn.MarginRankingLoss(0.3), [(3, 2), (3, 2), SIGNS], ()),
+    "CosineEmbeddingLoss": (lambda: nn.CosineEmbeddingLoss(-0.9), [(3, 2), (3, 2), SIGNS[:, 0].copy()], ()),
+    "TripletMarginLoss": (lambda: nn.TripletMarginLoss(3.0), [(3, 2)] * 3, ()),
+    "TripletMarginWithDistanceLoss": (lambda: nn.TripletMarginWithDistanceLoss(margin=3.0, swap=True), [(3, 2)] * 3, ()),
+    "GaussianNLLLoss": (lambda: nn.GaussianNLLLoss(full=True), [(3, 2), (3, 2), UNIT], ()),
+    "PoissonNLLLoss": (lambda: nn.PoissonNLLLoss(full=True), [(3, 2), 3 * UNIT], ()),
+    "MultiLabelMarginLoss": (nn.MultiLabelMarginLoss, [LOGITS, np.array([[0, -1, 1, 2], [2, 1, -1, 0], [3, 0, 1, -1]])], ()),
+    "MultiLabelSoftMarginLoss": (nn.MultiLabelSoftMarginLoss, [(3, 2), np.round(UNIT)], ()),
+    "CTCLoss": (Aligning, [(4, 3, 3), np.array([[1, 2], [1, 1], [2, 0]]), np.array([4, 3, 3]), np.array([2, 2, 1])], ()),
+    "NLLLoss2d": (silently(nn.NLLLoss2d), [LOGITS, LABELS], ()),
 }  # fmt: skip
 for name, (case, *_) in harness.public("layer").items():
     (output,) = case.expected("float64")
     LAYERS.setdefault(name, (functools.partial(case.layer, **case.face), list(case.args), np.shape(output)))
-WITHOUT_FORWARD = {"Module", "ModuleDict", "ModuleList", "RNNBase", "RNNCellBase"}
+WITHOUT_FORWARD = {
+    "Container",
+    "LazyModuleMixin",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "ParameterDict",
+    "ParameterList",
+    "RNNBase",
+    "RNNCellBase",
+}
 TESTED_ELSEWHERE = {
     "Buffer",
     "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+    *(name for name in nn.__all__ if name.startswith("Lazy") and name != "LazyModuleMixin"),  # test_lazy.py
     "KeyValueCache",
     "LayerCache",
     "Perceptron",
