@@ -222,7 +222,7 @@ def max_pool(machine: Machine, shape: tuple, kernel: int, stride: int, dtype: st
     out = tuple((n - kernel) // stride + 1 for n in shape[2:])
     g = machine.random(*shape[:2], *out, dtype=dtype, seed=1)
     sizes = {"kernel_size": (kernel, kernel), "stride": (stride, stride)}
-    weft = through(machine, pooling.max_pool2d, (x,), g, (True,), part, **sizes)
+    weft = through(machine, pooling.max_pool, (x,), g, (True,), part, **sizes)
     makers = contenders(machine, weft, lambda F, x: F.max_pool2d(x, kernel, stride), [(x, True)], g, part)
 
     def taps(a: Any) -> list:

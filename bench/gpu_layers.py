@@ -106,7 +106,7 @@ def conv(machine: Machine, shape: tuple, out: int, kernel: int, stride: int, dty
     raw = (x, weight, bias)
 
     def run() -> tuple:
-        y, pullback = once(machine, convolution.conv2d, raw, stride=(stride,) * 2, padding=(pad,) * 2)
+        y, pullback = once(machine, convolution.conv, raw, stride=(stride,) * 2, padding=(pad,) * 2)
         return (y, *gradients(pullback, g, (True,) * 3))
 
     def through_memory() -> tuple:

@@ -14,7 +14,7 @@ from .functional._check import Ints
 from .functional.convolution import check_named_padding, same_padding
 from .module import Layer
 
-__all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
@@ -202,6 +202,57 @@ class Conv2d(_Conv):
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
+class Conv3d(_Conv):
+    """Cross-correlation of volumes, as `torch.nn.Conv3d`: x (N, C, D, H, W) or (C, D, H, W) → y (N, O, Do, Ho, Wo).
+
+    The formula is that of `Conv2d`, over three axes, with `weight` (O, C/groups, KD, KH, KW) and `bias` (O), both
+    starting as U(−1/√f, 1/√f), f = C/groups · KD · KH · KW.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Size (KD, KH, KW) of the kernel, or one number for all three; so below.
+    stride : int or tuple of int, default 1
+        S: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the size (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+        What the padding is made of.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide the channels, a size is too small, or "same" meets a stride above 1; in a call,
+        if x has other channels or is smaller than the kernel.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.Conv3d(3, 16, 3, padding=1)(weft.ones((2, 3, 4, 8, 8))).shape
+    (2, 16, 4, 8, 8)
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        x, padding = self._padded(input)
+        return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
 class _ConvTranspose(_Conv):
     padding: tuple[int, ...]
     transposed = True
@@ -253,6 +304,8 @@ class _ConvTranspose(_Conv):
         if output_size is None:
             return self.output_padding
         n, extra = self.axes, []
+        if len(output_size) not in (n, input.ndim):
+            raise ValueError(f"`output_size` must hold {n} sizes, or all {input.ndim} of y, got {tuple(output_size)}")
         lengths = zip(
             input.shape[-n:], tuple(output_size)[-n:], self.stride, self.padding, self.dilation, self.kernel_size
         )
@@ -385,5 +438,64 @@ class ConvTranspose2d(_ConvTranspose):
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         extra = self._extra(input, output_size)
         return F.conv_transpose2d(
+            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
+        )
+
+
+class ConvTranspose3d(_ConvTranspose):
+    """The adjoint of `Conv3d`, as `torch.nn.ConvTranspose3d`, from x (N, C, D, H, W) or (C, D, H, W).
+
+    Sizes are those of `ConvTranspose2d`, over three axes; `weight` (C, O/groups, KD, KH, KW) and `bias` (O) both start as
+    U(−1/√f, 1/√f), f = O/groups · KD · KH · KW. A call may say which size it wants, `output_size=(9, 9, 9)`, instead of
+    `output_padding`.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels C of x.
+    out_channels : int
+        Channels O of y.
+    kernel_size : int or tuple of int
+        Size (KD, KH, KW) of the kernel, or one number for all three; so below.
+    stride : int or tuple of int, default 1
+        S: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end: picks among the sizes that `Conv3d` would have brought to (D, H, W). Less than the
+        stride or the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    bias : bool, default True
+        Whether b is learned; otherwise there is none.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+    padding_mode : {"zeros"}, default "zeros"
+        There is no other.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    TypeError
+        If `padding` is a str.
+    ValueError
+        If `groups` does not divide the channels or a size is too small; in a call, if x has other channels or
+        `output_size` is out of reach.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.ConvTranspose3d(3, 4, 2, stride=2)(weft.ones((2, 3, 2, 5, 5))).shape
+    (2, 4, 4, 10, 10)
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        extra = self._extra(input, output_size)
+        return F.conv_transpose3d(
             input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
         )

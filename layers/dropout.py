@@ -12,7 +12,7 @@ from .functional import _check as check
 from .linear import Linear
 from .module import Layer
 
-__all__ = ["DropConnect", "Dropout", "Dropout1d", "Dropout2d", "StochasticDepth"]
+__all__ = ["DropConnect", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "StochasticDepth"]
 
 
 class _Dropout(Layer):
@@ -115,6 +115,37 @@ class Dropout2d(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout2d(input, self.p, self.training)
+
+
+class Dropout3d(_Dropout):
+    """`Dropout` of whole channels of x (N, C, D, H, W) or (C, D, H, W), as `torch.nn.Dropout3d`.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Probability that a channel is dropped.
+    inplace : bool, default False
+        PyTorch's argument; it changes nothing, as results are always new memory.
+
+    Raises
+    ------
+    ValueError
+        If `p` is outside [0, 1], or x has another number of axes.
+
+    References
+    ----------
+    Tompson et al., "Efficient Object Localization Using Convolutional Networks" (2015).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> y = nn.Dropout3d(0.5)(weft.ones((2, 3, 2, 2, 2)))
+    >>> set(y.sum(axis=(-3, -2, -1)).flatten().tolist()) <= {0.0, 16.0}
+    True
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout3d(input, self.p, self.training)
 
 
 class DropConnect(Linear):

@@ -12,9 +12,22 @@ from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
-from .module import Layer
+from .module import Layer, Module
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "RMSNorm"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "CrossMapLRN2d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
+    "LocalResponseNorm",
+    "RMSNorm",
+    "SyncBatchNorm",
+]
 
 
 def _affine(
@@ -90,7 +103,7 @@ class _RunningNorm(_Norm):
 
     def _check_dims(self, input: Tensor, without_batch: int | None = None) -> None:
         if input.ndim not in self.dims:
-            shapes = {2: "(N, C)", 3: "(N, C, L)", 4: "(N, C, H, W)"} | (
+            shapes = {2: "(N, C)", 3: "(N, C, L)", 4: "(N, C, H, W)", 5: "(N, C, D, H, W)"} | (
                 {without_batch: "(C, …)"} if without_batch else {}
             )
             wanted = " or ".join(shapes[d] for d in sorted(self.dims, reverse=True))
@@ -221,6 +234,152 @@ class BatchNorm2d(_BatchNorm):
     dims = (4,)
 
 
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of x (N, C, D, H, W), as `torch.nn.BatchNorm3d`; see `BatchNorm2d`.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C of x.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    momentum : float or None, default 0.1
+        Weight of a new batch in the running statistics; None averages over all batches.
+    affine : bool, default True
+        Whether weight and bias are learned; otherwise there are none.
+    track_running_stats : bool, default True
+        False normalises by the batch in evaluation, too.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        In a call, if x has another number of axes or of channels, or one value per channel in training.
+
+    References
+    ----------
+    Ioffe & Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift"
+    (2015).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.BatchNorm3d(3)(weft.ones((2, 3, 4, 4, 4))).shape
+    (2, 3, 4, 4, 4)
+    """
+
+    dims = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation of x (N, C, …) over the batches of all processes, as `torch.nn.SyncBatchNorm`; see `BatchNorm2d`.
+
+    In one process, as here, its numbers are those of the other batch normalisations.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C of x.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    momentum : float or None, default 0.1
+        Weight of a new batch in the running statistics; None averages over all batches.
+    affine : bool, default True
+        Whether weight and bias are learned; otherwise there are none.
+    track_running_stats : bool, default True
+        False normalises by the batch in evaluation, too.
+    process_group : optional
+        PyTorch's argument: which processes take part. None is all of them, and the only choice.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        If `process_group` is given; in a call, if x has fewer than two axes or another number of channels, or one value
+        per channel in training.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(2)))
+    Sequential(
+      (0): SyncBatchNorm(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    )
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: None = None,
+        *,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: DType = None,
+    ):
+        if process_group is not None:
+            raise ValueError(f"`process_group` must be None, all processes, got {process_group!r}")
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, bias=bias, device=device, dtype=dtype
+        )
+        self.process_group = process_group
+
+    def _check_dims(self, input: Tensor, without_batch: int | None = None) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"`input` of SyncBatchNorm must have shape (N, C, …), got {tuple(input.shape)}")
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: None = None) -> Module:
+        """The module with every batch normalisation in it replaced by one of these, which has its parameters and buffers.
+
+        Parameters
+        ----------
+        module : Module
+            Changed in place, unless it is a batch normalisation itself.
+        process_group : optional
+            As for the class.
+
+        Returns
+        -------
+        Module
+            `module`, or what replaces it.
+        """
+        found = module
+        if isinstance(module, _BatchNorm):
+            m = module
+            found = cls(
+                m.num_features,
+                m.eps,
+                m.momentum,
+                m.affine,
+                m.track_running_stats,
+                process_group,
+                bias=m.bias is not None,
+            )
+            found.weight, found.bias = m.weight, m.bias
+            found.running_mean, found.running_var = m.running_mean, m.running_var
+            found.num_batches_tracked = m.num_batches_tracked
+            found.training = m.training
+        for name, child in module.named_children():
+            converted = cls.convert_sync_batchnorm(child, process_group)
+            if converted is not child:
+                found.add_module(name, converted)
+        return found
+
+
 class _InstanceNorm(_RunningNorm):
     def __init__(
         self,
@@ -339,6 +498,47 @@ class InstanceNorm2d(_InstanceNorm):
     """
 
     dims = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of x (N, C, D, H, W) or (C, D, H, W), as `torch.nn.InstanceNorm3d`; see `InstanceNorm2d`.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels C of x.
+    eps : float, default 1e-5
+        Added to the variance: keeps the division from 0.
+    momentum : float, default 0.1
+        Weight of a new batch in the running statistics.
+    affine : bool, default False
+        Whether weight and bias are learned; otherwise there are none.
+    track_running_stats : bool, default False
+        Whether evaluation uses running statistics.
+    bias : bool, default True
+        False leaves out the bias alone.
+    device : str, optional
+        Where the parameters are made; weft's default device unless given.
+    dtype : data-type, optional
+        Real floating-point dtype of the parameters; weft's default dtype unless given.
+
+    Raises
+    ------
+    ValueError
+        In a call, if x has another number of axes or of channels.
+
+    References
+    ----------
+    Ulyanov et al., "Instance Normalization: The Missing Ingredient for Fast Stylization" (2016).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.InstanceNorm3d(3)(weft.ones((2, 3, 4, 4, 4))).shape
+    (2, 3, 4, 4, 4)
+    """
+
+    dims = (4, 5)
 
 
 def _shape(normalized_shape: int | Iterable[int]) -> tuple[int, ...]:
@@ -535,3 +735,82 @@ class GroupNorm(_Norm):
     def extra_repr(self) -> str:
         affine = f"affine={self.affine}, bias={self.bias is not None}"
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, {affine}"
+
+
+class LocalResponseNorm(Layer):
+    """Division by what neighbouring channels of x (N, C, …) sum to, as `torch.nn.LocalResponseNorm`.
+
+        y[c] = x[c] / (k + alpha/size · Σ_{|i| ≤ size/2} x[c + i]²)^beta
+
+    Parameters
+    ----------
+    size : int
+        How many channels are summed; of an even number, one more before c than after it.
+    alpha : float, default 1e-4
+        Weight of the sum.
+    beta : float, default 0.75
+        Exponent.
+    k : float, default 1
+        What is added to the sum.
+
+    Raises
+    ------
+    ValueError
+        If `size` is less than 1; in a call, if x has fewer than three axes.
+
+    References
+    ----------
+    Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012).
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.LocalResponseNorm(2)(weft.ones((2, 4, 5))).shape
+    (2, 4, 5)
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
+        integer("size", size, 1)
+        check.numbers(alpha=alpha, beta=beta, k=k)
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """`LocalResponseNorm` of images (N, C, H, W) alone, as `torch.nn.CrossMapLRN2d`.
+
+    Parameters
+    ----------
+    size : int
+        How many channels are summed; of an even number, one more after c than before it.
+    alpha : float, default 1e-4
+        Weight of the sum.
+    beta : float, default 0.75
+        Exponent.
+    k : float, default 1
+        What is added to the sum.
+
+    Raises
+    ------
+    ValueError
+        If `size` is less than 1; in a call, if x has not four axes.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.CrossMapLRN2d(3)(weft.ones((2, 4, 5, 5))).shape
+    (2, 4, 5, 5)
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1):
+        super().__init__(size, alpha, beta, k)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if check.tensor("input", input).ndim != 4:
+            raise ValueError(f"`input` must have shape (N, C, H, W), got {tuple(input.shape)}")
+        return super().forward(input)

@@ -43,8 +43,8 @@ COSTS: dict[Any, Callable[[tuple, Any], int]] = {
     products.matmul: lambda inputs, output: output.size * inputs[0].shape[-1],
     products.vecdot: lambda inputs, output: max(x.size for x in inputs),
     products.tensordot: _of_tensordot,
-    convolution.conv2d: lambda inputs, output: output.size * math.prod(inputs[1].shape[1:]),
-    convolution.conv_transpose2d: lambda inputs, output: inputs[0].size * math.prod(inputs[1].shape[1:]),
+    convolution.conv: lambda inputs, output: output.size * math.prod(inputs[1].shape[1:]),
+    convolution.conv_transpose: lambda inputs, output: inputs[0].size * math.prod(inputs[1].shape[1:]),
     attention.scaled_dot_product_attention: lambda inputs, output: (
         inputs[1].shape[-2] * (math.prod(inputs[0].shape) + output.size)
     ),

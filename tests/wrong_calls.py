@@ -115,7 +115,7 @@ optim.schedules
 weft.layer
 weft.optimiser
 nn.Lienar(1, 2)
-nn.Conv3d(1, 2, 3)
+nn.Conv4d(1, 2, 3)
 nn.BatchNorm
 F.reluu(x)
 F.crossentropy(x, y)

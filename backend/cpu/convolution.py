@@ -2,11 +2,13 @@
 
 Outputs and gradients are channel-last in memory, (N, H, W, C) behind a view (N, C, H, W): products of pixels with
 kernels come out like that, and elementwise operations and pooling keep the order. Channel-first inputs are copied once.
+Sequences are images of height 1, and volumes (N, C, D, H, W) are N·D images, of which each reads several.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -17,102 +19,101 @@ import numpy as np
 from ..array.sums import paired
 from ..device.parallel import parallel_for
 from ..nn import convolution as primitives
-from ..nn.convolution import Geometry, convolution, geometry, transposed, transposed_geometry
+from ..nn.convolution import Geometry, Sequences, convolution, geometry, transposed, transposed_geometry
 from . import aligned
 from .blocks import CPU_FLOATS
-from .lowering import Columns, Lowering, Planar, Pointwise, shares_padding
+from .lowering import Columns, Lowering, Planar, Pointwise, as_images, shares_padding
 from .winograd import Winograd
 
 TERMS = 1 << 7  # of a bias's gradient that are added one after the other: more would drift
 PARTIAL_BYTES = 1 << 25  # of partial sums of a weight's gradient
 
 
-@primitives.conv2d.on("cpu")
-def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    /,
-    *,
-    stride: Any = (1, 1),
-    padding: Any = (0, 0),
-    dilation: Any = (1, 1),
-    groups: int = 1,
+@primitives.conv.on("cpu")
+def conv(
+    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
     if not _suits(x, weight, bias):
         return NotImplemented
-    return convolution(Host, x, weight, bias, geometry(x, weight, stride, padding, dilation, groups))
+    return convolution(_maps(x), x, weight, bias, geometry(x, weight, stride, padding, dilation, groups))
 
 
-@primitives.conv_transpose2d.on("cpu")
-def conv_transpose2d(
+@primitives.conv_transpose.on("cpu")
+def conv_transpose(
     x: Any,
     weight: Any,
     bias: Any = None,
     /,
     *,
-    stride: Any = (1, 1),
-    padding: Any = (0, 0),
-    output_padding: Any = (0, 0),
-    dilation: Any = (1, 1),
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
     if not _suits(x, weight, bias):
         return NotImplemented
     where = transposed_geometry(x, weight, stride, padding, output_padding, dilation, groups)
-    return transposed(Host, x, weight, bias, where)
+    return transposed(_maps(x), x, weight, bias, where)
 
 
 def _suits(x: np.ndarray, weight: np.ndarray, bias: Any) -> bool:
-    if not weight.size or x.dtype not in CPU_FLOATS:
+    if not weight.size or x.dtype not in CPU_FLOATS or x.ndim not in (3, 4, 5):
         return False
     return weight.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
 
 
+def _maps(x: np.ndarray) -> Any:
+    return Sequences(Host) if x.ndim == 3 else Host
+
+
 class Host:
-    """The three maps of `backend.nn.convolution`."""
+    """The three maps of `backend.nn.convolution`, of images and volumes."""
 
     @staticmethod
     def arrange(x: np.ndarray) -> np.ndarray:
-        """x (N, C, H, W), channel-last in memory where there are many channels."""
-        n, c, h, w = x.shape
-        last = x.transpose(0, 2, 3, 1)
-        if c < 16 or last.flags.c_contiguous:
+        """x (N, C, …), channel-last in memory where there are many channels."""
+        last = channels_last(x)
+        if x.shape[1] < 16 or last.flags.c_contiguous:
             return x
         moved = aligned.empty(last.shape, x.dtype)
+        images, (h, w, c) = list(np.ndindex(*last.shape[:-3])), last.shape[-3:]
 
         def run(start: int, stop: int) -> None:
             # Channels a multiple of 4096 bytes apart would displace each other in the first-level cache.
-            staged = aligned.empty((c, h * w + 16), x.dtype)[:, : h * w].reshape(c, h, w)
-            for i in range(start, stop):
-                np.copyto(staged, x[i])
-                np.copyto(moved[i], staged.transpose(1, 2, 0))
+            staged = aligned.empty((c, h * w + 16), x.dtype)[:, : h * w].reshape(c, h, w).transpose(1, 2, 0)
+            for i in images[start:stop]:
+                np.copyto(staged, last[i])
+                np.copyto(moved[i], staged)
 
-        parallel_for(run, n)
-        return moved.transpose(0, 3, 1, 2)
+        parallel_for(run, len(images))
+        return channels_first(moved)
 
     @staticmethod
     def correlate(x: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
-        n, o = x.shape[0], weight.shape[0]
+        o = weight.shape[0]
         plan = lowering(where, x.shape[1], o, x.dtype)
-        last, y, tiles = x.transpose(0, 2, 3, 1), aligned.empty((n, *where.output, o), x.dtype), plan.tiles(n)
-        kernel = plan.kernel(weight, bias)
-        bias_row = None if bias is None else np.tile(bias, (1, 1, where.output[1], 1))  # few long sums, not many short
+        last = plan.images(channels_last(x))
+        y = aligned.empty((x.shape[0], *where.output, o), x.dtype)
+        images = as_images(y)
+        tiles, kernel = plan.tiles(len(images)), plan.kernel(by_image(weight), bias)
+        bias_row = None if bias is None else np.tile(bias, (1, 1, where.output[-1], 1))  # few long sums, not many short
 
         def run(start: int, stop: int) -> None:
             own = copy.copy(plan)  # with this thread's buffers
             for tile in tiles[start:stop]:
-                own.multiply(last, kernel, bias_row, tile, y)
+                own.multiply(last, kernel, bias_row, tile, images)
 
         parallel_for(run, len(tiles))
-        return y.transpose(0, 3, 1, 2)
+        return channels_first(y)
 
     @staticmethod
     def weight_gradient(x: np.ndarray, g: np.ndarray, where: Geometry, into: Any) -> np.ndarray:
         shape = g.shape[1], x.shape[1] // where.groups, *where.kernel
         grad = np.empty(shape, x.dtype) if into is None else into
         plan = lowering(where, x.shape[1], g.shape[1], x.dtype)
-        x, g, tiles = x.transpose(0, 2, 3, 1), g.transpose(0, 2, 3, 1), plan.tiles(x.shape[0])
+        x, g = plan.images(channels_last(x)), as_images(channels_last(g))
+        tiles = plan.tiles(len(g))
         # A fixed number of partial sums, whatever the number of threads: the result may not depend on it.
         pieces = max(1, min(len(tiles), max(2, min(16, PARTIAL_BYTES // grad.nbytes))))
         totals = [np.zeros(plan.shape, x.dtype) for _ in range(pieces)]
@@ -124,33 +125,36 @@ class Host:
                     own.adjoint(x, g, tile, totals[piece])
 
         parallel_for(run, pieces)
-        plan.kernel_adjoint(sum(totals[1:], totals[0]), grad)
+        by_depth = grad if grad.ndim == 4 else np.empty_like(by_image(grad))
+        plan.kernel_adjoint(sum(totals[1:], totals[0]), by_depth)
+        if by_depth is not grad:
+            grad.swapaxes(1, 2)[...] = by_depth.reshape(shape[0], shape[2], shape[1], *shape[3:])
         return grad
 
     @staticmethod
     def input_gradient(g: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
-        """A correlation of g with the flipped kernel: with strides, one for each phase of the rows and columns."""
-        axes = zip(where.image, where.kernel, where.stride, where.before, where.dilation)
-        phases = list(itertools.product(*(_phases(*axis) for axis in axes)))
-        kernels = (_flipped(weight, where.groups, down.taps, across.taps) for down, across in phases)
-        if where.stride == (1, 1):
-            return Host.correlate(g, next(kernels), bias, _part(where, *phases[0]))
-        image = aligned.empty((g.shape[0], *where.image, weight.shape[1] * where.groups), g.dtype).transpose(0, 3, 1, 2)
-        for (down, across), kernel in zip(phases, kernels):
-            pixels = image[:, :, down.pixels, across.pixels]
+        """A correlation of g with the flipped kernel: with strides, one for each phase of the axes."""
+        parts = _parts(where)
+        if len(parts) == 1 and max(where.stride) == 1:
+            (phase, part), *_ = parts
+            return Host.correlate(g, _flipped(weight, where.groups, phase), bias, part)
+        image = aligned.empty((g.shape[0], *where.image, weight.shape[1] * where.groups), g.dtype)
+        for phase, part in parts:
+            pixels = channels_first(image[(slice(None), *(axis.pixels for axis in phase))])
+            kernel = _flipped(weight, where.groups, phase)
             if kernel.size:
-                pixels[...] = Host.correlate(g, kernel, bias, _part(where, down, across))
+                pixels[...] = Host.correlate(g, kernel, bias, part)
             else:  # strides greater than the kernel: no window sees these pixels
-                pixels[...] = 0 if bias is None else bias[:, None, None]
-        return image
+                pixels[...] = 0 if bias is None else bias.reshape(-1, *(1,) * len(phase))
+        return channels_first(image)
 
     @staticmethod
     def bias_gradient(g: np.ndarray) -> np.ndarray:
         """Σ over images and pixels: of a few images first, whatever the number of threads, which also rounds less."""
-        n, o, h, w = g.shape
         if g.flags.c_contiguous:
-            return paired(np.add.reduce(g.reshape(n, o, h * w), -1), 0)
-        last = g.transpose(0, 2, 3, 1)
+            return paired(np.add.reduce(g.reshape(*g.shape[:2], math.prod(g.shape[2:])), -1), 0)
+        last = as_images(channels_last(g))
+        n, h, w, o = last.shape
         step = max(1, TERMS // max(1, h))
         rows = np.empty((-(-n // step), w, o), g.dtype)
 
@@ -190,29 +194,53 @@ def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> 
         yield Phase(slice(a, None, stride), taps, -(-(size - a) // stride), padding, dilation // common)
 
 
-def _part(where: Geometry, down: Phase, across: Phase) -> Geometry:
+@functools.lru_cache(maxsize=1024)
+def _parts(where: Geometry) -> list[tuple[tuple[Phase, ...], Geometry]]:
+    """The phases of the image, each with the correlation that gives it."""
+    axes = zip(where.image, where.kernel, where.stride, where.before, where.dilation)
+    return [(phase, _part(where, phase)) for phase in itertools.product(*(_phases(*axis) for axis in axes))]
+
+
+def _part(where: Geometry, phase: tuple[Phase, ...]) -> Geometry:
     """The correlation of one phase's pixels."""
-    output, before, dilation = zip(down[2:], across[2:])
-    kernel = len(range(where.kernel[0])[down.taps]), len(range(where.kernel[1])[across.taps])
-    return Geometry(where.output, output, kernel, (1, 1), before, dilation, where.groups)
+    output, before, dilation = zip(*(axis[2:] for axis in phase))
+    kernel = tuple([len(range(k)[axis.taps]) for k, axis in zip(where.kernel, phase)])
+    return Geometry(where.output, output, kernel, (1,) * len(phase), before, dilation, where.groups)
 
 
-def _flipped(weight: np.ndarray, groups: int, rows: slice, columns: slice) -> np.ndarray:
-    """Some taps of a weight (O, C/G, KH, KW), flipped and with inputs and outputs exchanged, (C, O/G, …)."""
+def _flipped(weight: np.ndarray, groups: int, phase: tuple[Phase, ...]) -> np.ndarray:
+    """Some taps of a weight (O, C/G, …), flipped and with inputs and outputs exchanged, (C, O/G, …)."""
     o, c, *kernel = weight.shape
-    by_group = weight.reshape(groups, o // groups, c, *kernel)[..., rows, columns]
-    exchanged = by_group[..., ::-1, ::-1].swapaxes(1, 2)
+    by_group, flip = weight.reshape(groups, o // groups, c, *kernel), (slice(None, None, -1),) * len(phase)
+    every = (slice(None),) * 3
+    exchanged = by_group[(*every, *(axis.taps for axis in phase))][every + flip].swapaxes(1, 2)
     return exchanged.reshape(c * groups, o // groups, *exchanged.shape[3:])
 
 
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """A view (N, H, W, C) or (N, D, H, W, C); `np.moveaxis` would take ten times as long."""
+    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x.transpose(0, 2, 3, 4, 1)
+
+
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """The inverse."""
+    return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x.transpose(0, 4, 1, 2, 3)
+
+
+def by_image(weight: np.ndarray) -> np.ndarray:
+    """A weight (O, C, KH, KW), or (O, C, KD, KH, KW) as (O, KD·C, KH, KW): the channels of all images that are read."""
+    return weight if weight.ndim == 4 else weight.swapaxes(1, 2).reshape(len(weight), -1, *weight.shape[3:])
+
+
+@functools.lru_cache(maxsize=1024)
 def lowering(where: Geometry, channels: int, features: int, dtype: np.dtype) -> Lowering:
     """The fastest that can do it, as measured."""
-    unit_steps = where.stride == where.dilation == (1, 1) and where.groups == 1
-    if unit_steps and where.kernel == (1, 1) and where.padded == where.image and where.before == (0, 0):
+    unit_steps = max(where.stride + where.dilation) == where.groups == 1
+    if unit_steps and max(where.kernel) == 1 and where.padded == where.image and not any(where.before):
         return Pointwise(where, channels, features, dtype)
     if channels // where.groups < 16:
         return Planar(where, channels, features, dtype)
-    three_high = where.kernel[0] == 3 and where.output[0] > 1
+    three_high = where.kernel[-2] == 3 and where.output[-2] > 1
     if unit_steps and three_high and shares_padding(where) and channels * features >= 1024:
         return Winograd(where, channels, features, dtype)
     return Columns(where, channels, features, dtype)

@@ -1,6 +1,7 @@
 """Convolution as matrix products, a tile of the output at a time.
 
-Images are channel-last here, (N, H, W, C). What a tile of the output reads is copied into a small buffer, the rows of a
+Images are channel-last here, (N, H, W, C), and volumes (N, D, H, W, C): an output (N, Do, Ho, Wo, O) is N·Do images, each of
+which reads KD images of C channels as one of KD·C. What a tile of the output reads is copied into a small buffer, the rows of a
 `WindowProduct`, one for each pixel; the product with the kernel then makes up the tile:
 
     Columns    im2col. Where windows may overlap (stride and dilation 1), a row holds the kernel's height only, and a
@@ -16,6 +17,7 @@ thread, and their size does not depend on the batch's.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ from . import aligned
 from .window_products import WindowProduct, row_blocks
 
 TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB
+NO_DEPTH = Geometry((), (), (), (), (), (), 1)
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
 
 
@@ -43,7 +46,7 @@ class Tile(NamedTuple):
 
 
 class Lowering:
-    """What all share: tiles, and how the image's rows lie in a buffer.
+    """What all share: tiles, and how the image's rows lie in a buffer. `channels` are those of all images that one reads.
 
     A row takes `width` pixels in `padded`; the image's begin at `left`. In the product it takes `pitch` pixels; the
     output's begin at `offset`. The two are one where rows share their padding: what pads a row on the right is the
@@ -57,7 +60,11 @@ class Lowering:
     product: WindowProduct
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
-        self.where, self.channels, self.features, self.dtype = where, channels, features, dtype
+        self.depth, self.where = (
+            (where.along(slice(-2)), where.along(slice(-2, None))) if len(where.image) > 2 else (NO_DEPTH, where)
+        )
+        self.channels, self.features, self.dtype = channels * math.prod(self.depth.kernel), features, dtype
+        where = self.where
         self.left, self.width, self.pitch, self.offset = where.before[1], where.padded[1], where.output[1], 0
         if shares_padding(where):
             right = max(0, self.width - self.left - where.image[1])
@@ -87,6 +94,10 @@ class Lowering:
     def spread(self, g: np.ndarray) -> None:
         """The adjoint of `scatter`."""
         raise NotImplementedError
+
+    def images(self, x: np.ndarray) -> np.ndarray:
+        """The images x (N, H, W, C) or (N, D, H, W, C) as they are given to `multiply` and `adjoint`."""
+        return x
 
     def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
         """The tile of y (N, Ho, Wo, O) from x (N, H, W, C)."""
@@ -141,8 +152,30 @@ class Lowering:
         left, skip = min(max(0, self.left), width), max(0, -self.left)
         self.padded[:, :low] = 0
         self.padded[:, high:] = 0
-        image = x[tile.start : tile.stop, top + low : top + high, skip : skip + width - left]
-        self.padded[:, low:high, left : left + w - skip] = image
+        inner = self.padded[:, low:high, left : left + w - skip]
+        rows, columns = slice(top + low, top + high), slice(skip, skip + width - left)
+        if not self.depth.kernel:
+            inner[...] = x[tile.start : tile.stop, rows, columns]
+            return
+        groups, taps = self.where.groups, self.depth.kernel[0]
+        inner = inner.reshape(*inner.shape[:3], groups, taps, self.channels // (groups * taps))
+        for here, tap, there in self.images_read(tile):
+            part = inner[here, ..., tap, :]
+            part[...] = 0 if there is None else x[(*there, rows, columns)].reshape(part.shape)
+
+    def images_read(self, tile: Tile) -> Iterator[tuple[slice, int, tuple[int, slice] | None]]:
+        """Which of the tile's images read by which tap which of the volumes' images (n, d); None where there are none."""
+        (size,), (output,), (kernel,), (stride,), (before,), (dilation,), _ = self.depth
+        for n in range(tile.start // output, -(-tile.stop // output)):
+            start, stop = max(tile.start - n * output, 0), min(tile.stop - n * output, output)
+            for tap in range(kernel):
+                shift = tap * dilation - before
+                first = min(max(start, -(shift // stride)), stop)
+                last = max(first, min(stop, -((shift - size) // stride)))
+                at = slice(first * stride + shift, (last - 1) * stride + shift + 1, stride)
+                for a, b, there in ((start, first, None), (first, last, (n, at)), (last, stop, None)):
+                    if a < b:
+                        yield slice(n * output + a - tile.start, n * output + b - tile.start), tap, there
 
     def inside(self, pixels: np.ndarray, images: int) -> np.ndarray:
         """Of (J, B·R·pitch, O), the pixels that belong to the output: a view (J, B, R, Wo, O)."""
@@ -156,6 +189,7 @@ class Columns(Lowering):
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         super().__init__(where, channels, features, dtype)
+        where, channels = self.where, self.channels
         span = where.kernel[1] if shares_padding(where) and where.dilation[1] == where.groups == 1 else 1
         self.set_shape(span, channels // where.groups * math.prod(where.kernel) // span)
 
@@ -211,7 +245,7 @@ class Planar(Columns):
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         super().__init__(where, channels, features, dtype)
-        self.set_shape(1, channels // where.groups * math.prod(where.kernel) + 1)
+        self.set_shape(1, self.channels // where.groups * math.prod(self.where.kernel) + 1)
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """In the order C/G, KH, KW, and then the bias."""
@@ -252,6 +286,9 @@ class Pointwise(Lowering):
         self.shape = 1, 1, channels, features
         self.per_pixel = channels + features
 
+    def images(self, x: np.ndarray) -> np.ndarray:
+        return as_images(x)
+
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         return aligned.copy(weight[None, :, :, 0, 0].mT)
 
@@ -283,6 +320,12 @@ class Pointwise(Lowering):
 
 def shares_padding(where: Geometry) -> bool:
     """Whether the zeros between two rows can serve both: a window may reach from the end of one into the next."""
-    left = where.before[1]
-    right = where.padded[1] - left - where.image[1]
-    return where.stride == (1, 1) and left >= 0 and right <= where.dilation[1] * (where.kernel[1] - 1)
+    left = where.before[-1]
+    right = where.padded[-1] - left - where.image[-1]
+    steps = where.stride[-2:] == (1, 1)
+    return steps and left >= 0 and right <= where.dilation[-1] * (where.kernel[-1] - 1)
+
+
+def as_images(x: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) as it is, (N, D, H, W, C) as (N·D, H, W, C)."""
+    return x if x.ndim == 4 else x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:])

@@ -1,4 +1,4 @@
-"""Pooling on NumPy: image by image in cache, along rows and then columns, in whatever memory order the images have."""
+"""Pooling on NumPy: image by image in cache, along one axis after the other, in whatever memory order the images have."""
 
 from __future__ import annotations
 
@@ -11,39 +11,43 @@ import numpy as np
 from ..array.sums import FEW, is_half, paired
 from ..device.parallel import parallel_for
 from ..nn import pooling as primitives
-from ..nn.pooling import Axis, taps, window_axes
+from ..nn.pooling import Axis, shares, taps, window_axes
 from ..tape.autograd import in_float32
 
 IMAGES = 1 << 19  # bytes of images worked on at a time: smaller parts cost more in calls than the cache saves
 
 
-@primitives.max_pool2d.on("cpu")
-def max_pool2d(
+@primitives.max_pool.on("cpu")
+def max_pool(
     x: Any,
     /,
     *,
     kernel_size: Any,
     stride: Any,
-    padding: Any = (0, 0),
-    dilation: Any = (1, 1),
+    padding: Any = 0,
+    dilation: Any = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
     if return_indices or not x.size:
         return NotImplemented
-    down, across = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
-    if not down.output or not across.output:
+    axes = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
+    if not all(axis.output for axis in axes):
         return NotImplemented
-    if is_half(x.dtype) and not (_disjoint(down) and _disjoint(across)):  # gradients of a pixel are added up
+    if is_half(x.dtype) and not all(map(_disjoint, axes)):  # gradients of a pixel are added up
         how = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
         how |= {"dilation": dilation, "ceil_mode": ceil_mode}
-        return in_float32(lambda xp, x, **how: max_pool2d(x, **how), np, (x,), how)
-    y = _like(x, (*x.shape[:2], down.output, across.output))
-    rows = _like(x, (*x.shape[:2], _extent(down), across.output))  # maxima of every row's windows
+        return in_float32(lambda xp, x, **how: max_pool(x, **how), np, (x,), how)
+    extents = tuple(map(_extent, axes))
+    last_first = range(len(axes) - 1, -1, -1)
+    outputs = tuple([axis.output for axis in axes])
+    # along the last axis, along the last two, …
+    maxima = [_like(x, (*x.shape[:2], *extents[:i], *outputs[i:])) for i in last_first]
 
     def forward(start: int, stop: int, scratch: dict) -> None:
-        _folded(np.maximum, _padded(x[start:stop], down, across, -math.inf), across, 3, out=rows[start:stop])
-        _folded(np.maximum, rows[start:stop], down, 2, out=y[start:stop])
+        found = _padded(x[start:stop], axes, extents, -math.inf)
+        for i, out in zip(last_first, maxima):
+            found = _folded(np.maximum, found, axes[i], i + 2, out=out[start:stop])
 
     _over_images(forward, x)
 
@@ -51,18 +55,21 @@ def max_pool2d(
         grad = _like(x, x.shape)
 
         def backward(start: int, stop: int, scratch: dict) -> None:
-            image = _padded(x[start:stop], down, across, -math.inf)
-            above = _scratch(scratch, "rows", rows[start:stop], x.dtype)
-            _routed(g[start:stop], rows[start:stop], y[start:stop], down, 2, above, scratch)
-            part = grad[start:stop] if image.shape[2:] == x.shape[2:] else np.empty_like(image)
-            _routed(above, image, rows[start:stop], across, 3, part, scratch)
-            if part.shape[2:] != x.shape[2:]:
-                grad[start:stop] = _inside(part, down, across)
+            image, above = _padded(x[start:stop], axes, extents, -math.inf), g[start:stop]
+            part = grad[start:stop] if extents == x.shape[2:] else np.empty_like(image)
+            best = maxima[-1][start:stop]
+            for i, axis in enumerate(axes):
+                source = image if i == last_first[0] else maxima[-2 - i][start:stop]
+                into = part if source is image else _scratch(scratch, i + 2, source, x.dtype)
+                _routed(above, source, best, axis, i + 2, into, scratch)
+                above, best = into, source
+            if extents != x.shape[2:]:
+                grad[start:stop] = _inside(part, axes)
 
         _over_images(backward, x)
         return grad
 
-    return y, (grad_x,)
+    return maxima[-1], (grad_x,)
 
 
 def _routed(
@@ -101,47 +108,47 @@ def _scratch(held: dict, name: Any, like: np.ndarray, dtype: Any) -> np.ndarray:
     return found
 
 
-@primitives.avg_pool2d.on("cpu")
-def avg_pool2d(
+@primitives.avg_pool.on("cpu")
+def avg_pool(
     x: Any,
     /,
     *,
     kernel_size: Any,
     stride: Any,
-    padding: Any = (0, 0),
+    padding: Any = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    down, across = window_axes(x, kernel_size, stride, padding, (1, 1), ceil_mode)
-    if not x.size or not down.output or not across.output:
+    axes = window_axes(x, kernel_size, stride, padding, 1, ceil_mode)
+    if not x.size or not all(axis.output for axis in axes):
         return NotImplemented
     if is_half(x.dtype):
         how = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
         how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
-        return in_float32(lambda xp, x, **how: avg_pool2d(x, **how), np, (x,), how)
-    counts = np.outer(down.counts(count_include_pad), across.counts(count_include_pad))
-    share = (1 / (counts if divisor_override is None else np.full_like(counts, divisor_override))).astype(x.dtype)
-    y = _like(x, (*x.shape[:2], down.output, across.output))
+        return in_float32(lambda xp, x, **how: avg_pool(x, **how), np, (x,), how)
+    share = shares(axes, count_include_pad, divisor_override).astype(x.dtype)
+    extents = tuple(map(_extent, axes))
+    y = _like(x, (*x.shape[:2], *[axis.output for axis in axes]))
 
     def forward(start: int, stop: int, scratch: dict) -> None:
-        rows = _folded(np.add, _padded(x[start:stop], down, across, 0.0), down, 2)
-        out = y[start:stop]
-        _folded(np.add, rows, across, 3, out=out)
+        sums, out = _padded(x[start:stop], axes, extents, 0.0), y[start:stop]
+        for at, axis in enumerate(axes, 2):
+            sums = _folded(np.add, sums, axis, at, out=out if at == x.ndim - 1 else None)
         out *= share
 
     _over_images(forward, x)
 
     def grad_x(g: Any) -> Any:
-        grad, keys = _like(x, x.shape), taps(down, across)
+        grad, keys = _like(x, x.shape), taps(axes)
 
         def backward(start: int, stop: int, scratch: dict) -> None:
-            part = _like(x, (stop - start, x.shape[1], _extent(down), _extent(across)))
+            part = _like(x, (stop - start, x.shape[1], *extents))
             part.fill(0)
             each = g[start:stop] * share
             for key in keys:
                 part[key] += each
-            grad[start:stop] = _inside(part, down, across)
+            grad[start:stop] = _inside(part, axes)
 
         _over_images(backward, x)
         return grad
@@ -150,10 +157,10 @@ def avg_pool2d(
 
 
 def _like(x: np.ndarray, shape: tuple) -> np.ndarray:
-    """An empty array whose memory is channel-last if that of x (N, C, H, W) is."""
-    if abs(x.strides[1]) < abs(x.strides[3]):
-        n, c, h, w = shape
-        return np.empty((n, h, w, c), x.dtype).transpose(0, 3, 1, 2)
+    """An empty array whose memory is channel-last if that of x (N, C, …) is."""
+    if abs(x.strides[1]) < abs(x.strides[-1]):
+        order = (0, x.ndim - 1, *range(1, x.ndim - 1))
+        return np.empty((shape[0], *shape[2:], shape[1]), x.dtype).transpose(order)
     return np.empty(shape, x.dtype)
 
 
@@ -190,18 +197,17 @@ def _extent(axis: Axis) -> int:
     return max(axis.padded, axis.before + axis.size)
 
 
-def _inside(padded: np.ndarray, down: Axis, across: Axis) -> np.ndarray:
+def _inside(padded: np.ndarray, axes: tuple[Axis, ...]) -> np.ndarray:
     """The image in its padding."""
-    return padded[:, :, down.before : down.before + down.size, across.before : across.before + across.size]
+    return padded[(slice(None), slice(None), *(slice(axis.before, axis.before + axis.size) for axis in axes))]
 
 
-def _padded(image: np.ndarray, down: Axis, across: Axis, fill: float) -> np.ndarray:
-    extent = _extent(down), _extent(across)
-    if extent == image.shape[2:]:
+def _padded(image: np.ndarray, axes: tuple[Axis, ...], extents: tuple[int, ...], fill: float) -> np.ndarray:
+    if extents == image.shape[2:]:
         return image
-    out = _like(image, (*image.shape[:2], *extent))
+    out = _like(image, (*image.shape[:2], *extents))
     out.fill(fill)
-    _inside(out, down, across)[...] = image
+    _inside(out, axes)[...] = image
     return out
 
 

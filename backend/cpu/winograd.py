@@ -25,8 +25,8 @@ class Winograd(Lowering):
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         super().__init__(where, channels, features, dtype)
-        self.shape = 4, where.kernel[1], channels, features
-        self.per_pixel = 3 * channels + 3 * features
+        self.shape = 4, where.kernel[-1], self.channels, features
+        self.per_pixel = 3 * self.channels + 3 * features
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """(O, C, 3, KW) → (4, KW·C, O)"""

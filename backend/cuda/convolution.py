@@ -5,6 +5,8 @@ images as they lie; columns exist in memory for a piece of the batch at a time, 
 them. Its pieces are ranges of output positions (for the gradient of the image, of pixels) counted through the whole batch, so
 that products are as large as the workspace allows, whatever the sizes of batch and images, and their rows begin at
 multiples of 16 bytes. Sums over pieces are taken in order, in float32.
+
+Both are for images. Sequences are images of height 1 (`Sequences`), and volumes batches of images (`Volumes`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ...kernels.channel_last import channel_last
 from ...kernels.toolchain.launch import FLOATS, contiguous, empty, library_of, on_16_bytes
 from ..device.gemm import gemm
 from ..nn import convolution as primitives
-from ..nn.convolution import Geometry, convolution, geometry, transposed, transposed_geometry
+from ..nn.convolution import Geometry, Sequences, convolution, geometry, transposed, transposed_geometry
 from . import replaces
 
 IMPLICIT = True  # False: everything goes through columns in memory, to measure what they cost
@@ -32,17 +34,9 @@ LIMIT = 1 << 30  # pixels of a plane, or of a piece: the kernels count them in 3
 Pair = tuple[int, int]
 
 
-@replaces(primitives.conv2d)
-def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    /,
-    *,
-    stride: Any = (1, 1),
-    padding: Any = (0, 0),
-    dilation: Any = (1, 1),
-    groups: int = 1,
+@replaces(primitives.conv)
+def conv(
+    x: Any, weight: Any, bias: Any = None, /, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
     where = geometry(x, weight, stride, padding, dilation, groups)
     if not _suits(where, x, weight, bias):
@@ -50,17 +44,17 @@ def conv2d(
     return convolution(_maps(where, x, weight, weight.shape[0]), x, weight, bias, where)
 
 
-@replaces(primitives.conv_transpose2d)
-def conv_transpose2d(
+@replaces(primitives.conv_transpose)
+def conv_transpose(
     x: Any,
     weight: Any,
     bias: Any = None,
     /,
     *,
-    stride: Any = (1, 1),
-    padding: Any = (0, 0),
-    output_padding: Any = (0, 0),
-    dilation: Any = (1, 1),
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
     where = transposed_geometry(x, weight, stride, padding, output_padding, dilation, groups)
@@ -70,6 +64,8 @@ def conv_transpose2d(
 
 
 def _suits(where: Geometry, x: Any, *others: Any) -> bool:
+    if x.ndim not in (3, 4, 5):
+        return False
     areas = math.prod(where.image), math.prod(where.output)
     same = x.dtype in FLOATS and all(o is None or o.dtype == x.dtype for o in others)
     return same and min(areas) > 0 and max(areas) <= LIMIT
@@ -77,6 +73,11 @@ def _suits(where: Geometry, x: Any, *others: Any) -> bool:
 
 def _maps(where: Geometry, x: Any, weight: Any, features: int) -> Any:
     """What runs; the result has `features` channels."""
+    if len(where.image) == 1:
+        x, weight = x[:, :, None], weight[:, :, None]
+        return Sequences(_maps(where.as_images, x, weight, features))
+    if len(where.image) == 3:
+        return Volumes
     if IMPLICIT and not _is_product(where, x) and implicit_gemm.suits(x, weight, where):
         return Implicit(weight.shape, features)
     return Device
@@ -163,6 +164,83 @@ class Device:
     @staticmethod
     def bias_gradient(g: Any) -> Any:
         return kernels.sum_channels(g)
+
+
+class Volumes:
+    """The three maps for volumes (N, C, D, H, W): each of the N·Do images of the output reads KD images, as channels of one."""
+
+    @staticmethod
+    def arrange(x: Any) -> Any:
+        return contiguous(x)
+
+    @staticmethod
+    def correlate(x: Any, weight: Any, bias: Any, where: Geometry) -> Any:
+        images, taps, plane = _read(x, where), _by_image(weight), where.along(slice(1, None))
+        maps = _maps(plane, images, taps, len(taps))
+        y = maps.correlate(maps.arrange(images), taps, bias, plane)
+        return contiguous(y.reshape(len(x), where.output[0], *y.shape[1:]).swapaxes(1, 2))
+
+    @staticmethod
+    def input_gradient(g: Any, weight: Any, bias: Any, where: Geometry) -> Any:
+        images, taps, plane = _as_images(g), _by_image(weight), where.along(slice(1, None))
+        maps = _maps(plane, images, taps, taps.shape[1])
+        read = maps.input_gradient(maps.arrange(images), taps, None, plane)
+        groups, channels, (kernel, output) = where.groups, weight.shape[1], (where.kernel[0], where.output[0])
+        read = read.reshape(len(g), output, groups, kernel, channels, *where.image[1:])
+        x = library_of(g).zeros((len(g), groups, channels, *where.image), dtype=g.dtype)
+        for tap, here, there in _depths(where):
+            x[:, :, :, there] += contiguous(read[:, here, :, tap].swapaxes(1, 2).swapaxes(2, 3))
+        x = x.reshape(len(g), groups * channels, *where.image)
+        return x if bias is None else x + bias[:, None, None, None]
+
+    @staticmethod
+    def weight_gradient(x: Any, g: Any, where: Geometry, into: Any) -> Any:
+        images, of_output, plane = _read(x, where), _as_images(g), where.along(slice(1, None))
+        o, c, kernel = g.shape[1], x.shape[1] // where.groups, where.kernel
+        like = empty((o, kernel[0] * c, *kernel[1:]), x.dtype, like=x)
+        maps = _maps(plane, images, like, o)
+        grad = maps.weight_gradient(maps.arrange(images), maps.arrange(of_output), plane, like)
+        grad = grad.reshape(o, kernel[0], c, *kernel[1:]).swapaxes(1, 2)
+        if into is None:
+            return contiguous(grad)
+        into[...] = grad
+        return into
+
+    @staticmethod
+    def bias_gradient(g: Any) -> Any:
+        return kernels.sum_channels(g)
+
+
+def _depths(where: Geometry) -> Iterator[tuple[int, slice, slice]]:
+    """For each tap along the first axis: which outputs read with it something of the image, and where."""
+    for tap in range(where.kernel[0]):
+        stride, shift = where.stride[0], tap * where.dilation[0] - where.before[0]
+        first = max(0, -(shift // stride))
+        last = min(where.output[0], -((shift - where.image[0]) // stride))
+        if first < last:
+            yield tap, slice(first, last), slice(first * stride + shift, (last - 1) * stride + shift + 1, stride)
+
+
+def _read(x: Any, where: Geometry) -> Any:
+    """What each of the N·Do images of the output reads of x (N, C, D, H, W): images with KD·C channels."""
+    (n, c), groups = x.shape[:2], where.groups
+    planes = x.reshape(n, groups, c // groups, *x.shape[2:])
+    shape = n, where.output[0], groups, where.kernel[0], c // groups, *x.shape[3:]
+    images = library_of(x).zeros(shape, dtype=x.dtype)
+    for tap, here, there in _depths(where):
+        images[:, here, :, tap] = planes[:, :, :, there].swapaxes(2, 3).swapaxes(1, 2)
+    return images.reshape(n * where.output[0], where.kernel[0] * c, *x.shape[3:])
+
+
+def _as_images(g: Any) -> Any:
+    """(N, O, Do, Ho, Wo) → (N·Do, O, Ho, Wo)"""
+    return contiguous(g.swapaxes(1, 2)).reshape(len(g) * g.shape[2], g.shape[1], *g.shape[3:])
+
+
+def _by_image(weight: Any) -> Any:
+    """(O, C, KD, KH, KW) → (O, KD·C, KH, KW)"""
+    o, c, depth, *kernel = weight.shape
+    return contiguous(weight.swapaxes(1, 2)).reshape(o, depth * c, *kernel)
 
 
 class Workspace:

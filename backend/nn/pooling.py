@@ -1,7 +1,9 @@
-"""Pooling over the last two axes of x (N, C, H, W): maxima and means of windows, with PyTorch's sizes and conventions."""
+"""Pooling over the spatial axes of x (N, C, …): maxima and means of windows, with PyTorch's sizes and conventions."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -10,10 +12,11 @@ import numpy as np
 from ..array.sums import FEW, total
 from ..device.gemm import gemm
 from ..tape.autograd import primitive
+from .convolution import each
 
-__all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
+__all__ = ["adaptive_avg_pool", "avg_pool", "max_pool"]
 
-Pair = tuple[int, ...]
+Sizes = tuple[int, ...]  # one for each spatial axis
 
 
 class Axis(NamedTuple):
@@ -54,63 +57,74 @@ def windows(n: int, kernel: int, stride: int, padding: int, dilation: int, ceil_
 
 
 def window_axes(
-    x: Any, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
-) -> tuple[Axis, Axis]:
-    """The windows down and across."""
-    sizes = zip(x.shape[2:], kernel_size, stride, padding, dilation)
-    down, across = (Axis(n, windows(n, k, s, p, d, ceil_mode), k, s, p, d) for n, k, s, p, d in sizes)
-    return down, across
+    x: Any, kernel_size: Sizes, stride: Sizes, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[Axis, ...]:
+    """The windows along each axis."""
+    return _axes(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def _padded(xp: Any, x: Any, down: Axis, across: Axis, fill: float) -> Any:
+@functools.lru_cache(maxsize=1024)
+def _axes(
+    image: Sizes, kernel_size: Sizes, stride: Sizes, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[Axis, ...]:
+    sizes = zip(image, kernel_size, stride, each(padding, len(image)), each(dilation, len(image)))
+    return tuple([Axis(i, windows(i, k, s, p, d, ceil_mode), k, s, p, d) for i, k, s, p, d in sizes])
+
+
+@functools.lru_cache(maxsize=64)
+def shares(axes: tuple[Axis, ...], include_pad: bool, divisor: int | None) -> np.ndarray:
+    """What the sum of each window is multiplied with to give its mean."""
+    counts = functools.reduce(np.multiply.outer, (axis.counts(include_pad) for axis in axes))
+    return 1 / (counts if divisor is None else np.full_like(counts, divisor))
+
+
+def _padded(xp: Any, x: Any, axes: tuple[Axis, ...], fill: float) -> Any:
     """The part of the image that windows see, and `fill` where there is none."""
-    for axis, a in ((2, down), (3, across)):
+    for axis, a in enumerate(axes, 2):
         pieces = [x]
         for at, n in ((0, a.before), (len(pieces) + bool(a.before), a.padded - a.before - a.size)):
             if n > 0:
                 shape = (*x.shape[:axis], n, *x.shape[axis + 1 :])
                 pieces.insert(at, xp.full(shape, fill, dtype=x.dtype))
         x = xp.concat(pieces, axis=axis) if len(pieces) > 1 else x
-        x = x[(..., slice(0, a.padded), *(slice(None),) * (3 - axis))]
+        x = x[(..., slice(0, a.padded), *(slice(None),) * (x.ndim - 1 - axis))]
     return x
 
 
-def _scattered(xp: Any, parts: Any, x: Any, down: Axis, across: Axis) -> Any:
+def _scattered(xp: Any, parts: Any, x: Any, axes: tuple[Axis, ...]) -> Any:
     """Σ over taps of parts[tap] where the tap reads the image: the adjoint of taking the taps."""
-    height, width = max(down.padded, down.before + down.size), max(across.padded, across.before + across.size)
-    grad = xp.zeros((*x.shape[:2], height, width), dtype=x.dtype)
+    grad = xp.zeros((*x.shape[:2], *(max(a.padded, a.before + a.size) for a in axes)), dtype=x.dtype)
     for key, part in parts:
         grad[key] = grad[key] + part
-    return grad[:, :, down.before : down.before + down.size, across.before : across.before + across.size]
+    return grad[(slice(None), slice(None), *(slice(a.before, a.before + a.size) for a in axes))]
 
 
-def taps(down: Axis, across: Axis) -> list[tuple]:
+def taps(axes: tuple[Axis, ...]) -> list[tuple]:
     """The index of each tap, row by row."""
-    return [
-        (slice(None), slice(None), down.tap(i), across.tap(j)) for i in range(down.kernel) for j in range(across.kernel)
-    ]
+    slices = ([axis.tap(i) for i in range(axis.kernel)] for axis in axes)
+    return [(slice(None), slice(None), *tap) for tap in itertools.product(*slices)]
 
 
 @primitive
-def max_pool2d(
+def max_pool(
     xp: Any,
     x: Any,
     /,
     *,
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
+    kernel_size: Sizes,
+    stride: Sizes,
+    padding: Any = 0,
+    dilation: Any = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """The maximum of each window of x (N, C, H, W): y (N, C, Ho, Wo); padding is −∞, and NaN wins.
+    """The maximum of each window of x (N, C, …): y (N, C, …); padding is −∞, and NaN wins.
 
-    With `return_indices` also where it was found, as an index into the flattened (H, W) of its image. The gradient goes to
+    With `return_indices` also where it was found, as an index into the flattened image. The gradient goes to
     the first maximum of the window, as in PyTorch.
     """
-    down, across = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
-    source, keys = _padded(xp, x, down, across, -math.inf), taps(down, across)
+    axes = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
+    source, keys = _padded(xp, x, axes, -math.inf), taps(axes)
     y = source[keys[0]]
     first = xp.zeros(y.shape, dtype=xp.int64)
     for t, key in enumerate(keys[1:], 1):
@@ -121,60 +135,66 @@ def max_pool2d(
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         g = g[0] if return_indices else g
         parts = ((key, xp.where(first == t, g, xp.zeros_like(g))) for t, key in enumerate(keys))
-        return (_scattered(xp, parts, x, down, across),)
+        return (_scattered(xp, parts, x, axes),)
 
     if not return_indices:
         return y, vjp
-    i, j = first // across.kernel, first % across.kernel
-    rows = xp.arange(down.output)[:, None] * down.stride - down.before + i * down.dilation
-    columns = xp.arange(across.output) * across.stride - across.before + j * across.dilation
-    return (y, rows * across.size + columns), vjp
+    where, pitch, rest = 0, 1, first
+    for axis, a in reversed(list(enumerate(axes, 2))):
+        tap, rest = rest % a.kernel, rest // a.kernel
+        starts = xp.reshape(xp.arange(a.output) * a.stride - a.before, (-1, *(1,) * (x.ndim - 1 - axis)))
+        where, pitch = where + (starts + tap * a.dilation) * pitch, pitch * a.size
+    return (y, where), vjp
 
 
 @primitive
-def avg_pool2d(
+def avg_pool(
     xp: Any,
     x: Any,
     /,
     *,
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Pair = (0, 0),
+    kernel_size: Sizes,
+    stride: Sizes,
+    padding: Any = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    """The mean of each window of x (N, C, H, W): y (N, C, Ho, Wo).
+    """The mean of each window of x (N, C, …): y (N, C, …).
 
     Zeros of the padding are counted unless `count_include_pad=False`; `divisor_override` replaces the count.
     """
-    down, across = window_axes(x, kernel_size, stride, padding, (1, 1), ceil_mode)
-    source, keys = _padded(xp, x, down, across, 0.0), taps(down, across)
-    counts = np.outer(down.counts(count_include_pad), across.counts(count_include_pad))
-    share = xp.astype(
-        xp.asarray(1 / (counts if divisor_override is None else np.full_like(counts, divisor_override))), x.dtype
-    )
+    axes = window_axes(x, kernel_size, stride, padding, 1, ceil_mode)
+    source, keys = _padded(xp, x, axes, 0.0), taps(axes)
+    share = xp.astype(xp.asarray(shares(axes, count_include_pad, divisor_override)), x.dtype)
     y = source[keys[0]]
     for key in keys[1:]:
         y = y + source[key]
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         part = g * share
-        return (_scattered(xp, ((key, part) for key in keys), x, down, across),)
+        return (_scattered(xp, ((key, part) for key in keys), x, axes),)
 
     return y * share, vjp
 
 
 @primitive
-def adaptive_avg_pool2d(xp: Any, x: Any, /, *, output_size: Pair) -> Any:
-    """Means over windows that cover x (N, C, H, W) evenly: y (N, C, Ho, Wo).
+def adaptive_avg_pool(xp: Any, x: Any, /, *, output_size: Sizes) -> Any:
+    """Means over windows that cover x (N, C, …) evenly: y (N, C, …).
 
-    Window i of n along an axis of length H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉). Means along an axis are a matrix, hence
-    y = A x Bᵀ and grad_x = Aᵀ g B.
+    Window i of n along an axis of length H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉). Means along an axis are a product with a matrix.
     """
-    a, b = (xp.astype(xp.asarray(_averages(n, o)), x.dtype) for n, o in zip(x.shape[2:], output_size))
-    y = xp.matrix_transpose(_means(xp, xp.matrix_transpose(_means(xp, x, b)), a))
-    return y, (lambda g: gemm(xp, gemm(xp, xp.matrix_transpose(a), g), b),)
+    matrices = [xp.astype(xp.asarray(_averages(n, o)), x.dtype) for n, o in zip(x.shape[2:], output_size)]
+    y = x
+    for axis in reversed(range(2, x.ndim)):
+        y = xp.moveaxis(_means(xp, xp.moveaxis(y, axis, -1), matrices[axis - 2]), -1, axis)
+
+    def grad_x(g: Any) -> Any:
+        for axis, matrix in enumerate(matrices, 2):
+            g = xp.moveaxis(gemm(xp, xp.moveaxis(g, axis, -1), matrix), -1, axis)
+        return g
+
+    return y, (grad_x,)
 
 
 def _means(xp: Any, x: Any, averages: Any) -> Any:

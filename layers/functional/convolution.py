@@ -1,16 +1,19 @@
-"""Convolutions, with PyTorch's names and signatures. In one dimension they run as in two, with height 1."""
+"""Convolutions, with PyTorch's names and signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...backend.array.manipulation import permute_dims
 from ...backend.nn import convolution as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
 from ._check import Ints
-from ._images import as_given, as_images, check_axes
+from ._images import as_batch, as_given, check_axes
 
-__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
+__all__ = ["conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+
+KERNELS = {1: "K", 2: "KH, KW", 3: "KD, KH, KW"}
 
 
 def conv1d(
@@ -109,6 +112,95 @@ def conv2d(
     (1, 4, 8, 8)
     """
     return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: str | Ints = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of volumes; the formula stands with `layers.Conv2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, D, H, W) or (C, D, H, W).
+    weight : Tensor
+        (O, C/groups, KD, KH, KW).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S, of all axes or of each: the window moves by this much.
+    padding : int, tuple of int, "valid" or "same", default 0
+        P elements on both sides; "valid" is none, "same" keeps the size (with stride 1).
+    dilation : int or tuple of int, default 1
+        D: distance between the elements that a window takes.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+
+    Returns
+    -------
+    Tensor
+        (N, O, Do, Ho, Wo) or (O, Do, Ho, Wo), sizes as for `conv2d`.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or x is smaller than the kernel.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv3d(weft.ones((1, 3, 4, 8, 8)), weft.ones((4, 3, 3, 3, 3)), padding="same").shape
+    (1, 4, 4, 8, 8)
+    """
+    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """Cross-correlation of sequences whose axes are time, batch, channels; see `conv1d`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (L, N, C).
+    weight : Tensor
+        (K, C, O).
+    bias : Tensor
+        (O,).
+    pad : int, default 0
+        Zeros at both ends of time.
+
+    Returns
+    -------
+    Tensor
+        (L + 2·pad − K + 1, N, O).
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or x is smaller than the kernel.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv_tbc(weft.ones((5, 2, 3)), weft.ones((2, 3, 4)), weft.zeros(4), pad=1).shape
+    (6, 2, 4)
+    """
+    for name, x in (("input", input), ("weight", weight)):
+        if check.tensor(name, x).ndim != 3:
+            wanted = "(L, N, C)" if x is input else "(K, C, O)"
+            raise ValueError(f"`{name}` must have shape {wanted}, got {tuple(x.shape)}")
+    y = conv1d(permute_dims(input, (1, 2, 0)), permute_dims(weight, (2, 1, 0)), bias, padding=pad)
+    return permute_dims(y, (2, 0, 1))
 
 
 def conv_transpose1d(
@@ -215,6 +307,58 @@ def conv_transpose2d(
     return _convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
+    """The adjoint of `conv3d`: what its pullback does to a gradient.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, D, H, W) or (C, D, H, W).
+    weight : Tensor
+        (C, O/groups, KD, KH, KW).
+    bias : Tensor, optional
+        (O,).
+    stride : int or tuple of int, default 1
+        S, of all axes or of each: outputs of neighbouring elements are this far apart.
+    padding : int or tuple of int, default 0
+        P elements are cut off on both sides.
+    output_padding : int or tuple of int, default 0
+        Elements more at the end; less than the stride or the dilation.
+    groups : int, default 1
+        Into how many groups the channels are split; an output sees the inputs of its own group only.
+    dilation : int or tuple of int, default 1
+        D: distance between the elements of a kernel.
+
+    Returns
+    -------
+    Tensor
+        (N, O, Do, Ho, Wo) or (O, Do, Ho, Wo), sizes as for `conv_transpose2d`.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not a Tensor, or dtypes differ.
+    ValueError
+        If shapes or sizes do not fit, or nothing is left of the output.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.conv_transpose3d(weft.ones((1, 3, 2, 5, 5)), weft.ones((3, 4, 2, 2, 2)), stride=2).shape
+    (1, 4, 4, 10, 10)
+    """
+    return _convolve_transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
 def _check_operands(
     n: int, input: Tensor, weight: Tensor, bias: Tensor | None, channels: int, out: int, groups: int
 ) -> None:
@@ -231,9 +375,7 @@ def _check_operands(
 
 def _check_weight(n: int, weight: Tensor, groups: int, names: str) -> None:
     if check.tensor("weight", weight).ndim != n + 2:
-        raise ValueError(
-            f"`weight` must have shape ({names}, {'K' if n == 1 else 'KH, KW'}), got {tuple(weight.shape)}"
-        )
+        raise ValueError(f"`weight` must have shape ({names}, {KERNELS[n]}), got {tuple(weight.shape)}")
     if not isinstance(groups, int) or groups < 1 or weight.shape[0] % groups:
         raise ValueError(
             f"`groups` must be a positive int that divides {weight.shape[0]}, the first axis of `weight`, got {groups}"
@@ -266,10 +408,8 @@ def _convolve(
                 f"`input` must be at least as large as the kernel, which spans {d * (k - 1) + 1}, "
                 f"got {size} + {before + after} of padding, in shape {tuple(input.shape)}"
             )
-    if n == 1:
-        stride, sides, dilation = (1, *stride), ((0, 0), *sides), (1, *dilation)
-    x, w = as_images(n, input), as_images(n, weight)
-    y = primitives.conv2d(x, w, bias, stride=stride, padding=sides, dilation=dilation, groups=groups)
+    x = as_batch(n, input)
+    y = primitives.conv(x, weight, bias, stride=stride, padding=sides, dilation=dilation, groups=groups)
     return as_given(n, y, input)
 
 
@@ -322,10 +462,6 @@ def _convolve_transposed(
         padding = tuple(p - (size == 0) for size, p in zip(sizes, padding))
         y = _convolve_transposed(n, input, weight, bias, stride, padding, output_padding, groups, dilation)
         return y[(..., *(slice(None if size else 0) for size in sizes))]
-    if n == 1:
-        stride, padding, output_padding, dilation = (1, *stride), (0, *padding), (0, *output_padding), (1, *dilation)
-    x, w = as_images(n, input), as_images(n, weight)
-    y = primitives.conv_transpose2d(
-        x, w, bias, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation, groups=groups
-    )
+    options = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
+    y = primitives.conv_transpose(as_batch(n, input), weight, bias, **options, groups=groups)
     return as_given(n, y, input)

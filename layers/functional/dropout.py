@@ -15,7 +15,7 @@ from ...backend.tape.tensor import Tensor
 from . import _check as check
 from ._images import check_axes
 
-__all__ = ["dropout", "dropout1d", "dropout2d", "dropout_add", "drop_shared"]
+__all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_add", "drop_shared"]
 
 
 def drop_shared(input: Tensor, shape: tuple[int, ...], p: float, residual: Tensor | None = None) -> Tensor:
@@ -203,3 +203,38 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     [[[2.0, 2.0]], [[2.0, 2.0]], [[0.0, 0.0]]]
     """
     return _dropout_channels(input, p, training, 2)
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Dropout of whole channels of volumes, in training.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, D, H, W) or (C, D, H, W).
+    p : float, default 0.5
+        Probability that a channel is dropped; the others are divided by 1 − p.
+    training : bool, default True
+        False gives x itself.
+    inplace : bool, default False
+        PyTorch's argument; it changes nothing, as results are always new memory.
+
+    Returns
+    -------
+    Tensor
+        In the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a floating-point dtype.
+    ValueError
+        If `p` is outside [0, 1], or x has another number of axes.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.dropout3d(weft.ones((3, 1, 1, 2)), 0.5).tolist()
+    [[[[2.0, 2.0]]], [[[2.0, 2.0]]], [[[0.0, 0.0]]]]
+    """
+    return _dropout_channels(input, p, training, 3)

@@ -8,14 +8,16 @@ from typing import Any
 
 from ...backend.array.manipulation import reshape, tile
 from ...backend.device import devices
-from ...backend.device.options import number
+from ...backend.device.options import integer, number
 from ...backend.nn import normalization as primitives
 from ...backend.tape.autograd import is_computed_again
 from ...backend.tape.sharing import changed
 from ...backend.tape.tensor import Tensor, innermost
 from . import _check as check
+from .padding import pad
+from .pooling import avg_pool2d
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
 
 
 def _check_channels(input: Tensor, *per_channel: tuple[str, Tensor | None]) -> None:
@@ -329,3 +331,50 @@ def rms_norm(
     n = _check_last(input, normalized_shape, ("weight", weight))
     check.eps(eps)
     return primitives.rms_norm(input, weight, normalized_ndim=n, eps=eps)
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Division by what neighbouring channels sum to; the formula stands with `layers.LocalResponseNorm`.
+
+    Parameters
+    ----------
+    input : Tensor
+        x, (N, C, …), of a real floating-point dtype.
+    size : int
+        How many channels are summed; of an even number, one more before than after.
+    alpha : float, default 1e-4
+        Weight of the sum.
+    beta : float, default 0.75
+        Exponent.
+    k : float, default 1
+        What is added to the sum.
+
+    Returns
+    -------
+    Tensor
+        In the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not a Tensor of a real floating-point dtype.
+    ValueError
+        If x has fewer than three axes, or `size` is less than 1.
+
+    Examples
+    --------
+    >>> from weft.layers import functional as F
+    >>> F.local_response_norm(weft.ones((1, 3, 1)), 3, alpha=3.0, beta=1.0).flatten().tolist()
+    [0.3333333432674408, 0.25, 0.3333333432674408]
+    """
+    check.floating("input", input)
+    if input.ndim < 3:
+        raise ValueError(f"`input` must have shape (N, C, …) of at least three axes, got {tuple(input.shape)}")
+    integer("size", size, 1)
+    check.numbers(alpha=alpha, beta=beta, k=k)
+    if not input.size:
+        return input
+    squares = reshape(input * input, (input.shape[0], 1, input.shape[1], math.prod(input.shape[2:])))
+    padded = pad(squares, (0, 0, size // 2, (size - 1) // 2))
+    means = reshape(avg_pool2d(padded, (size, 1), 1), input.shape)
+    return input / (means * alpha + k) ** beta

@@ -1,4 +1,4 @@
-"""Pooling, with PyTorch's names and signatures. In one dimension it runs as in two, with height 1."""
+"""Pooling, with PyTorch's names and signatures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...backend.nn import pooling as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
 from ._check import Ints
-from ._images import as_given, as_images, check_axes
+from ._images import as_batch, as_given, check_axes
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
 
@@ -358,7 +358,7 @@ def check_divisor(divisor_override: int) -> None:
 def _windows(
     n: int, input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Kernel, stride, padding and dilation along two axes, after a check of the input and of what they do to it."""
+    """Kernel, stride, padding and dilation along n axes, after a check of the input and of what they do to it."""
     check.floating("input", input)
     check_axes(n, input)
     kernels, strides, paddings, dilations = check_windows(n, kernel_size, stride, padding, dilation)
@@ -366,8 +366,6 @@ def _windows(
         if primitives.windows(size, k, s, p, d, ceil_mode) < 1:
             got = f"got {size} + {2 * p} of padding, in shape {tuple(input.shape)}"
             raise ValueError(f"`input` must be at least as large as the window, which spans {d * (k - 1) + 1}, {got}")
-    if n == 1:
-        return (1, *kernels), (1, *strides), (0, *paddings), (1, *dilations)
     return kernels, strides, paddings, dilations
 
 
@@ -382,8 +380,8 @@ def _max_pool(
     return_indices: bool,
 ) -> Tensor | tuple[Tensor, Tensor]:
     kernels, strides, paddings, dilations = _windows(n, input, kernel_size, stride, padding, dilation, ceil_mode)
-    y = primitives.max_pool2d(
-        as_images(n, input),
+    y = primitives.max_pool(
+        as_batch(n, input),
         kernel_size=kernels,
         stride=strides,
         padding=paddings,
@@ -407,8 +405,8 @@ def _avg_pool(
     kernels, strides, paddings, _ = _windows(n, input, kernel_size, stride, padding, 1, ceil_mode)
     if divisor_override is not None:
         check_divisor(divisor_override)
-    y = primitives.avg_pool2d(
-        as_images(n, input),
+    y = primitives.avg_pool(
+        as_batch(n, input),
         kernel_size=kernels,
         stride=strides,
         padding=paddings,
@@ -427,5 +425,5 @@ def _adaptive(n: int, input: Tensor, output_size: int | Sequence[int | None] | N
     sizes = check.several("output_size", sizes, n, 1)
     if not all(input.shape[-n:]):
         raise ValueError(f"`input` must not be empty along the axes that are averaged, got shape {tuple(input.shape)}")
-    y = primitives.adaptive_avg_pool2d(as_images(n, input), output_size=sizes if n == 2 else (1, *sizes))
+    y = primitives.adaptive_avg_pool(as_batch(n, input), output_size=sizes)
     return as_given(n, y, input)

@@ -162,8 +162,8 @@ def test_sum_channels(shape, dtype):
 @cases
 def test_conv2d(case):
     low, exact = zip(*(rounded(a, np.float32) for a in case.arrays()))
-    got = every_schedule(lambda: run(primitives.conv2d, low, case.static))
-    for ours, expected, cpu in zip(got, reference(*exact, case.where), run(primitives.conv2d, low, case.static, "cpu")):
+    got = every_schedule(lambda: run(primitives.conv, low, case.static))
+    for ours, expected, cpu in zip(got, reference(*exact, case.where), run(primitives.conv, low, case.static, "cpu")):
         close(ours, expected, 4)
         close(ours, cpu, 4)
 
@@ -174,8 +174,8 @@ def test_conv2d(case):
 def test_conv2d_in_half_precision(case, dtype, implicit, monkeypatch):
     monkeypatch.setattr(device, "IMPLICIT", implicit)
     low, exact = zip(*(rounded(a, dtype) for a in case.arrays()))
-    got = run(primitives.conv2d, low, case.static)
-    y, vjp = primitives.conv2d.generic(np, *low[:3], **case.static)
+    got = run(primitives.conv, low, case.static)
+    y, vjp = primitives.conv.generic(np, *low[:3], **case.static)
     plain = (y, *vjp(low[3], [True] * 3, [None] * 3))
     for ours, theirs, expected in zip(got, plain, reference(*exact, case.where)):
         no_worse(ours, theirs, expected)
@@ -190,7 +190,7 @@ def test_conv_transpose2d(case):
     low, exact = zip(*(rounded(a, np.float32) for a in (x, weight, bias, g)))
     sizes = zip(case.image, where.output, case.stride, case.padding, case.dilation, case.kernel)
     extra = tuple(n - ((o - 1) * s - sum(p) + d * (k - 1) + 1) for n, o, s, p, d, k in sizes)
-    got = every_schedule(lambda: run(primitives.conv_transpose2d, low, {**case.static, "output_padding": extra}))
+    got = every_schedule(lambda: run(primitives.conv_transpose, low, {**case.static, "output_padding": extra}))
     zeros = np.zeros(case.features)
     image = reference(g, exact[1], zeros, exact[0], where)[1] + bias[:, None, None]
     grad_x, _, grad_weight, _ = reference(exact[3], exact[1], zeros, exact[0], where)
@@ -204,11 +204,11 @@ def test_conv_transpose2d_in_half_precision(dtype):
     arrays = [rng.standard_normal(s) for s in [(2, 6, 5, 4), (6, 4, 3, 3), (8,), (2, 8, 9, 7)]]
     static = {"stride": (2, 2), "padding": (1, 1), "groups": 2}
     low, exact = zip(*(rounded(a, dtype) for a in arrays))
-    y, vjp = primitives.conv_transpose2d.generic(np, *low[:3], **static)
+    y, vjp = primitives.conv_transpose.generic(np, *low[:3], **static)
     plain = (y, *vjp(low[3], [True] * 3, [None] * 3))
-    y, vjp = primitives.conv_transpose2d.generic(np, *exact[:3], **static)
+    y, vjp = primitives.conv_transpose.generic(np, *exact[:3], **static)
     expected = (y, *vjp(exact[3], [True] * 3, [None] * 3))
-    for ours, theirs, best in zip(run(primitives.conv_transpose2d, low, static), plain, expected):
+    for ours, theirs, best in zip(run(primitives.conv_transpose, low, static), plain, expected):
         no_worse(ours, theirs, best)
 
 
@@ -216,7 +216,7 @@ def test_conv_transpose2d_in_half_precision(dtype):
 def test_no_images_or_no_channels(shape):
     """What remains is the bias."""
     n, c = shape[:2]
-    for primitive, kernel, size in ((primitives.conv2d, (4, c), 3), (primitives.conv_transpose2d, (c, 4), 7)):
+    for primitive, kernel, size in ((primitives.conv, (4, c), 3), (primitives.conv_transpose, (c, 4), 7)):
         x, weight, bias, g = (np.ones(s, np.float32) for s in (shape, (*kernel, 3, 3), 4, (n, 4, size, size)))
         y, grad_x, grad_weight, grad_bias = run(primitive, (x, weight, bias, g), {})
         np.testing.assert_array_equal(y, g)
@@ -233,9 +233,7 @@ def test_scattered_inputs_stay_as_they_are():
         wide = np.zeros([2 * n for n in a.shape], np.float32)
         wide[tuple(slice(None, None, 2) for _ in a.shape)] = a
         views.append(wide[tuple(slice(None, None, 2) for _ in a.shape)])
-    for scattered, contiguous in zip(
-        run(primitives.conv2d, views, case.static), run(primitives.conv2d, low, case.static)
-    ):
+    for scattered, contiguous in zip(run(primitives.conv, views, case.static), run(primitives.conv, low, case.static)):
         np.testing.assert_array_equal(scattered, contiguous)
     for view, a in zip(views, low):
         np.testing.assert_array_equal(view, a)
@@ -250,7 +248,7 @@ def test_bias_may_be_a_view(layout):
         "backwards": np.arange(n, dtype=np.float32)[::-1],
         "all the same": np.broadcast_to(np.float32(3), n),
     }[layout]
-    convolve = primitives.conv2d.impls["emulator"]
+    convolve = primitives.conv.impls["emulator"]
     outputs = (convolve(x, weight, b, **CASES[0].static)[0] for b in (bias, bias.copy()))
     np.testing.assert_array_equal(*outputs)
 
@@ -258,7 +256,7 @@ def test_bias_may_be_a_view(layout):
 def test_gradient_into_the_arena():
     case = CASES[0]
     x, weight, _, g = (a.astype(np.float32) for a in case.arrays())
-    _, vjp = primitives.conv2d.impls["emulator"](x, weight, None, **case.static)
+    _, vjp = primitives.conv.impls["emulator"](x, weight, None, **case.static)
     arena = np.full(weight.size + 3, np.nan, np.float32)
     into = arena[:-3].reshape(weight.shape)
     assert vjp(g, [False, True, False], [None, into, None])[1] is into
@@ -284,7 +282,7 @@ def test_pieces_change_nothing(case, room, monkeypatch):
     """A workspace for a few positions, for rows of an image, for a few images."""
     low, exact = zip(*(rounded(a, np.float32) for a in case.arrays()))
     monkeypatch.setattr(device, "WORKSPACE", room)
-    for ours, expected in zip(run(primitives.conv2d, low, case.static), reference(*exact, case.where)):
+    for ours, expected in zip(run(primitives.conv, low, case.static), reference(*exact, case.where)):
         close(ours, expected, 4)
 
 
@@ -349,7 +347,7 @@ def test_pixel_ranges(case):
 def test_float64_falls_back(monkeypatch):
     monkeypatch.setattr(autograd, "report_fallbacks", True)
     x, weight = (weft.ones((1, 1, n, n), dtype=weft.float64, device="emulator") for n in (3, 2))
-    with pytest.warns(UserWarning, match=r"`conv2d` on emulator fell back .* \(float64\[1, 1, 3, 3\]"):
-        assert primitives.conv2d(x, weight).tolist() == [[[[4, 4], [4, 4]]]]
-    with pytest.warns(UserWarning, match="`conv_transpose2d` on emulator fell back"):
-        assert primitives.conv_transpose2d(x, weight).sum().item() == 36
+    with pytest.warns(UserWarning, match=r"`conv` on emulator fell back .* \(float64\[1, 1, 3, 3\]"):
+        assert primitives.conv(x, weight).tolist() == [[[[4, 4], [4, 4]]]]
+    with pytest.warns(UserWarning, match="`conv_transpose` on emulator fell back"):
+        assert primitives.conv_transpose(x, weight).sum().item() == 36

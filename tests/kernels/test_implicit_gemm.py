@@ -37,7 +37,7 @@ cases = pytest.mark.parametrize(("tile", "case"), CASES.values(), ids=CASES)
 
 def plain(arrays, static):
     """Output and gradients, each operation rounded to the arrays' precision."""
-    y, vjp = primitives.conv2d.generic(np, *arrays[:3], **static)
+    y, vjp = primitives.conv.generic(np, *arrays[:3], **static)
     return y, *vjp(arrays[3], [True] * 3, [None] * 3)
 
 
@@ -156,7 +156,7 @@ class TestPointwise:
         low, exact = zip(*(rounded(a, np.float16) for a in case.arrays()))
         x = np.empty(low[0].size + shift, np.float16)[shift:].reshape(low[0].shape)
         x[...] = low[0]
-        _, vjp = primitives.conv2d.impls["emulator"](x, *low[1:3], **case.static)
+        _, vjp = primitives.conv.impls["emulator"](x, *low[1:3], **case.static)
         no_worse(vjp(low[3], [True] * 3, [None] * 3)[1], plain(low, case.static)[2], reference(*exact, case.where)[2])
         assert len(calls) == 1 - shift
 
@@ -184,18 +184,18 @@ def test_conv_transpose2d(dtype):
     low, exact = zip(*(rounded(a, dtype) for a in arrays))
     results = []
     for a in (low, exact):
-        y, vjp = primitives.conv_transpose2d.generic(np, *a[:3], **static)
+        y, vjp = primitives.conv_transpose.generic(np, *a[:3], **static)
         results.append((y, *vjp(a[3], [True] * 3, [None] * 3)))
-    for ours, theirs, expected in zip(run(primitives.conv_transpose2d, low, static), *results):
+    for ours, theirs, expected in zip(run(primitives.conv_transpose, low, static), *results):
         no_worse(ours, theirs, expected)
 
 
 def test_both_ways_agree(monkeypatch):
     case = CASES["strides"][1]
     low, exact = zip(*(rounded(a, np.float16) for a in case.arrays()))
-    implicit = run(primitives.conv2d, low, case.static)
+    implicit = run(primitives.conv, low, case.static)
     monkeypatch.setattr(device, "IMPLICIT", False)
-    columns = run(primitives.conv2d, low, case.static)
+    columns = run(primitives.conv, low, case.static)
     for one, other, expected in zip(implicit, columns, reference(*exact, case.where)):
         no_worse(one, other, expected)
 
@@ -207,7 +207,7 @@ def test_gradient_into_the_arena(case, dtype, implicit, monkeypatch):
     """Of the image's precision, or of master weights'."""
     monkeypatch.setattr(device, "IMPLICIT", implicit)
     x, weight, _, g = (a.astype(np.float16) for a in case.arrays())
-    _, vjp = primitives.conv2d.impls["emulator"](x, weight, None, **case.static)
+    _, vjp = primitives.conv.impls["emulator"](x, weight, None, **case.static)
     arena = np.full(weight.size + 3, np.nan, dtype)
     into = arena[:-3].reshape(weight.shape)
     assert vjp(g, [False, True, False], [None, into, None])[1] is into
@@ -220,7 +220,7 @@ def test_scattered_inputs_stay_as_they_are():
     low = [a.astype(np.float16) for a in case.arrays()]
     wide = [np.repeat(a, 2, axis=-1) for a in low]
     for scattered, contiguous in zip(
-        run(primitives.conv2d, [a[..., ::2] for a in wide], case.static), run(primitives.conv2d, low, case.static)
+        run(primitives.conv, [a[..., ::2] for a in wide], case.static), run(primitives.conv, low, case.static)
     ):
         np.testing.assert_array_equal(scattered, contiguous)
     for a, b in zip(wide, low):

@@ -7,7 +7,7 @@ import pytest
 from kernel_harness import close, dtypes, every_schedule, halves, no_worse, rounded
 
 import weft
-from weft.backend.nn.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, window_axes
+from weft.backend.nn.pooling import adaptive_avg_pool, avg_pool, max_pool, window_axes
 from weft.backend.tape import autograd
 from weft.kernels import pooling as kernels
 
@@ -165,7 +165,7 @@ def test_first_of_equals_and_nan_win(dtype):
 def test_padding_never_wins():
     """A window of −∞ in the image and −∞ of padding: the gradient stays in the image."""
     x = weft.full((1, 1, 2, 2), -np.inf, device="emulator").requires_grad_()
-    y, where = max_pool2d(x, kernel_size=(2, 2), stride=(2, 2), padding=(1, 1), return_indices=True)
+    y, where = max_pool(x, kernel_size=(2, 2), stride=(2, 2), padding=(1, 1), return_indices=True)
     y.backward(weft.ones(y.shape, device="emulator"))
     assert where.tolist() == [[[[0, 1], [2, 3]]]]
     assert x.grad.tolist() == [[[[1, 1], [1, 1]]]]
@@ -178,8 +178,8 @@ def test_max_pool2d(case, return_indices):
         normal(case.shape, 0).astype(np.float32),
         normal((*case.shape[:2], *(a.output for a in case.axes))).astype(np.float32),
     )
-    got = run(max_pool2d, x, g, return_indices=return_indices, **case.static)
-    for ours, cpu in zip(got, run(max_pool2d, x, g, "cpu", return_indices=return_indices, **case.static)):
+    got = run(max_pool, x, g, return_indices=return_indices, **case.static)
+    for ours, cpu in zip(got, run(max_pool, x, g, "cpu", return_indices=return_indices, **case.static)):
         assert ours.dtype == cpu.dtype
         close(ours, cpu.astype(float))
 
@@ -201,7 +201,7 @@ def test_avg_pool(case, dtype, include, divisor):
     )
     expected = average(exact_x, exact_g, case, include, divisor)
     static = {k: v for k, v in case.static.items() if k != "dilation"}
-    simple = generic(avg_pool2d, x, g, **static, count_include_pad=include, divisor_override=divisor)
+    simple = generic(avg_pool, x, g, **static, count_include_pad=include, divisor_override=divisor)
     for ours, exact, plain in zip(got, expected, simple):
         agree(ours, exact, plain, dtype)
 
@@ -214,7 +214,7 @@ def test_avg_pool2d(include):
         normal((*case.shape[:2], *(a.output for a in case.axes))).astype(np.float32),
     )
     static = {**{k: v for k, v in case.static.items() if k != "dilation"}, "count_include_pad": include}
-    for ours, cpu in zip(run(avg_pool2d, x, g, **static), run(avg_pool2d, x, g, "cpu", **static)):
+    for ours, cpu in zip(run(avg_pool, x, g, **static), run(avg_pool, x, g, "cpu", **static)):
         close(ours, cpu.astype(float))
 
 
@@ -238,23 +238,23 @@ def test_adaptive_avg_pool(shape, output_size, dtype):
     got = every_schedule(
         lambda: (kernels.adaptive_avg_pool(x, output_size), kernels.adaptive_avg_pool_gradient(g, shape[2:]))
     )
-    simple = generic(adaptive_avg_pool2d, x, g, output_size=output_size)
+    simple = generic(adaptive_avg_pool, x, g, output_size=output_size)
     for ours, exact, plain in zip(got, spread(exact_x, exact_g, output_size), simple):
         agree(ours, exact, plain, dtype)
 
 
 def test_adaptive_avg_pool2d():
     x, g = normal((2, 3, 7, 10)).astype(np.float32), normal((2, 3, 3, 4)).astype(np.float32)
-    got = run(adaptive_avg_pool2d, x, g, output_size=(3, 4))
-    for ours, cpu in zip(got, run(adaptive_avg_pool2d, x, g, "cpu", output_size=(3, 4))):
+    got = run(adaptive_avg_pool, x, g, output_size=(3, 4))
+    for ours, cpu in zip(got, run(adaptive_avg_pool, x, g, "cpu", output_size=(3, 4))):
         close(ours, cpu.astype(float))
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
 POOLS = [
-    (max_pool2d, {"kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1)}),
-    (avg_pool2d, {"kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1)}),
-    (adaptive_avg_pool2d, {"output_size": (4, 4)}),
+    (max_pool, {"kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1)}),
+    (avg_pool, {"kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1)}),
+    (adaptive_avg_pool, {"output_size": (4, 4)}),
 ]
 pools = pytest.mark.parametrize(("pool", "static"), POOLS, ids=[p.__name__ for p, _ in POOLS])
 

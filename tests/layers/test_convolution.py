@@ -12,6 +12,8 @@ class TestConv:
     @pytest.mark.parametrize(("layer", "shape", "fan_in"), [
         (lambda: nn.Conv1d(40, 60, 5), (60, 40, 5), 200), (lambda: nn.Conv2d(20, 30, 3, groups=2), (30, 10, 3, 3), 90),
         (lambda: nn.ConvTranspose1d(40, 60, 5), (40, 60, 5), 300),
+        (lambda: nn.Conv3d(20, 30, (3, 2, 2)), (30, 20, 3, 2, 2), 240),
+        (lambda: nn.ConvTranspose3d(20, 30, (3, 2, 2), groups=2), (20, 15, 3, 2, 2), 180),
         (lambda: nn.ConvTranspose2d(20, 30, (3, 2), groups=2), (20, 15, 3, 2), 90),
     ])  # fmt: skip
     def test_initial_values(self, layer, shape, fan_in):
@@ -26,6 +28,12 @@ class TestConv:
         layer = nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=2, groups=2).double()
         x = weft.tensor(rng.standard_normal((2, 4, 9, 8)))
         expected = F.conv2d(x, layer.weight, layer.bias, (2, 1), (1, 0), 2, 2)
+        np.testing.assert_array_equal(layer(x).detach().numpy(), expected.detach().numpy())
+        layer, x = (
+            nn.Conv3d(4, 6, 2, (2, 1, 1), padding="valid").double(),
+            weft.tensor(rng.standard_normal((2, 4, 5, 4, 3))),
+        )
+        expected = F.conv3d(x, layer.weight, layer.bias, (2, 1, 1))
         np.testing.assert_array_equal(layer(x).detach().numpy(), expected.detach().numpy())
 
     @pytest.mark.parametrize(("mode", "theirs"), [("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")])

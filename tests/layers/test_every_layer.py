@@ -58,6 +58,8 @@ LAYERS = {
     "Conv2d": (lambda: nn.Conv2d(2, 4, 3, padding=1, groups=2), [(2, 2, 5, 4)], (2, 4, 5, 4)),
     "ConvTranspose1d": (lambda: nn.ConvTranspose1d(4, 2, 2, stride=2), [(2, 4, 5)], (2, 2, 10)),
     "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 2, 3, stride=2, output_padding=1), [(1, 4, 3, 2)], (1, 2, 8, 6)),
+    "Conv3d": (lambda: nn.Conv3d(2, 3, (2, 3, 1), padding=(1, 1, 0)), [(1, 2, 3, 4, 2)], (1, 3, 4, 4, 2)),
+    "ConvTranspose3d": (lambda: nn.ConvTranspose3d(2, 2, 2, stride=(1, 2, 1)), [(1, 2, 2, 2, 2)], (1, 2, 3, 4, 3)),
     # --- recurrent
     "RNN": (lambda: nn.RNN(3, 4, 2), [(5, 2, 3)], (5, 2, 4)),
     "LSTM": (lambda: nn.LSTM(3, 4, bidirectional=True), [(5, 2, 3)], (5, 2, 8)),
@@ -328,7 +330,8 @@ def test_says_what_it_is(name):
 SIZES = {
     "Linear": (2, 3), "Bilinear": (2, 3, 4), "DropConnect": (2, 3), "Embedding": (2, 3), "EmbeddingBag": (2, 3), "Perceptron": (2,),
     "PReLU": (3,), "Conv1d": (2, 4, 3), "Conv2d": (2, 4, 3), "ConvTranspose1d": (2, 4, 3), "ConvTranspose2d": (2, 4, 3),
-    "BatchNorm1d": (3,), "BatchNorm2d": (3,), "InstanceNorm1d": (3,), "InstanceNorm2d": (3,), "LayerNorm": (3,),
+    "Conv3d": (2, 4, 3), "ConvTranspose3d": (2, 4, 3), "BatchNorm1d": (3,), "BatchNorm2d": (3,), "BatchNorm3d": (3,),
+    "InstanceNorm1d": (3,), "InstanceNorm2d": (3,), "InstanceNorm3d": (3,), "SyncBatchNorm": (3,), "LayerNorm": (3,),
     "GroupNorm": (2, 4), "RMSNorm": (3,), "RNN": (2, 3), "LSTM": (2, 3), "GRU": (2, 3), "RNNCell": (2, 3), "LSTMCell": (2, 3),
     "GRUCell": (2, 3), "MultiheadAttention": (4, 2), "TransformerEncoderLayer": (4, 2, 3),
     "TransformerDecoderLayer": (4, 2, 3), "Transformer": (4, 2, 1, 1, 3), "SwiGLUBlock": (3, 4),

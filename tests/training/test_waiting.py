@@ -141,4 +141,4 @@ def test_epochs_and_steps_are_marked(monkeypatch):
         inside.setdefault(call, depth)
     assert depth == 0
     assert (inside["epoch 1"], inside["step 0"], inside["step 1"]) == (1, 2, 2)
-    assert inside["conv2d"] == inside["conv2d.backward"] == inside["AdamW.step"] == 3
+    assert inside["conv"] == inside["conv.backward"] == inside["AdamW.step"] == 3

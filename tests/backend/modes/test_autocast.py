@@ -35,7 +35,7 @@ def operations(device):
 # Which operations `torch.autocast` runs in half precision and in float32, and ours of the same kinds.
 LOW = [
     "array.products.matmul", "array.products.tensordot", "array.products.vecdot", "nn.linear.linear",
-    "nn.convolution.conv2d", "nn.convolution.conv_transpose2d", "nn.activation.prelu",
+    "nn.convolution.conv", "nn.convolution.conv_transpose", "nn.activation.prelu",
     "nn.attention.scaled_dot_product_attention", "nn.linear_cross_entropy.linear_cross_entropy", "nn.recurrent.gru",
     "nn.recurrent.lstm", "nn.recurrent.rnn",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ import weft
 from weft.backend.cpu import convolution as cpu
 from weft.backend.cpu import lowering, window_products
 from weft.backend.device import parallel
-from weft.backend.nn.convolution import conv2d, conv_transpose2d, geometry
+from weft.backend.nn.convolution import conv, conv_transpose, geometry
 
 rng = np.random.default_rng(0)
 
@@ -23,33 +23,42 @@ def a(*shape):
     return rng.standard_normal(shape)
 
 
-def pairs(padding):
-    return [(p, p) if isinstance(p, int) else p for p in padding]
+def each(value, n):
+    return (value,) * n if isinstance(value, int) else value
 
 
-def correlation(x, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
-    x = np.pad(x, [(0, 0), (0, 0), *pairs(padding)])
-    (o, c, kh, kw), (sh, sw), (dh, dw) = weight.shape, stride, dilation
-    height, width = [(n - d * (k - 1) - 1) // s + 1 for n, d, k, s in zip(x.shape[2:], dilation, (kh, kw), stride)]
-    y = np.zeros((len(x), o, height, width))
-    for n, i, h, w in np.ndindex(y.shape):
+def pairs(padding, n):
+    return [(p, p) if isinstance(p, int) else p for p in each(padding, n)]
+
+
+def window(at, stride, dilation, kernel):
+    return tuple(slice(o * s, o * s + d * (k - 1) + 1, d) for o, s, d, k in zip(at, stride, dilation, kernel))
+
+
+def correlation(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    (o, c, *kernel), n = weight.shape, x.ndim - 2
+    stride, dilation = each(stride, n), each(dilation, n)
+    x = np.pad(x, [(0, 0), (0, 0), *pairs(padding, n)])
+    size = [(n - d * (k - 1) - 1) // s + 1 for n, d, k, s in zip(x.shape[2:], dilation, kernel, stride)]
+    y = np.zeros((len(x), o, *size))
+    for n, i, *at in np.ndindex(y.shape):
         first = i // (o // groups) * c  # channel of the group
-        window = x[n, first : first + c, h * sh :, w * sw :][:, : dh * (kh - 1) + 1 : dh, : dw * (kw - 1) + 1 : dw]
-        y[n, i, h, w] = (window * weight[i]).sum() + (0 if bias is None else bias[i])
+        seen = x[(n, slice(first, first + c), *window(at, stride, dilation, kernel))]
+        y[(n, i, *at)] = (seen * weight[i]).sum() + (0 if bias is None else bias[i])
     return y
 
 
-def transposed(x, weight, bias=None, stride=(1, 1), padding=(0, 0), output_padding=(0, 0), dilation=(1, 1), groups=1):
-    (c, o, kh, kw), (sh, sw), (dh, dw), sides = weight.shape, stride, dilation, pairs(padding)
-    spans = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(x.shape[2:], stride, dilation, (kh, kw))]
-    height, width = [n + extra for n, extra in zip(spans, output_padding)]
-    y = np.zeros((len(x), o * groups, height, width))
-    for n, i, h, w in np.ndindex(x.shape):
+def transposed(x, weight, bias=None, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+    (c, o, *kernel), n = weight.shape, x.ndim - 2
+    stride, dilation, sides = each(stride, n), each(dilation, n), pairs(padding, n)
+    spans = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(x.shape[2:], stride, dilation, kernel)]
+    size = [n + extra for n, extra in zip(spans, each(output_padding, n))]
+    y = np.zeros((len(x), o * groups, *size))
+    for n, i, *at in np.ndindex(x.shape):
         first = i // (c // groups) * o
-        window = y[n, first : first + o, h * sh :, w * sw :][:, : dh * (kh - 1) + 1 : dh, : dw * (kw - 1) + 1 : dw]
-        window += x[n, i, h, w] * weight[i]
-    y = y[:, :, sides[0][0] : height - sides[0][1], sides[1][0] : width - sides[1][1]]
-    return y if bias is None else y + bias[:, None, None]
+        y[(n, slice(first, first + o), *window(at, stride, dilation, kernel))] += x[(n, i, *at)] * weight[i]
+    y = y[(slice(None), slice(None), *(slice(a, n - b) for n, (a, b) in zip(size, sides)))]
+    return y if bias is None else y + bias.reshape(-1, *[1] * (y.ndim - 2))
 
 
 def options(stride=1, padding=0, dilation=1, groups=1, **more):
@@ -70,6 +79,9 @@ CONVOLUTIONS = [
     ((1, 1, 1, 1), (1, 1, 3, 3), options(padding=2)),
     ((0, 2, 4, 4), (3, 2, 3, 3), options(padding=1)),
     ((2, 0, 4, 4), (3, 0, 3, 3), options(padding=1)),
+    ((2, 3, 7), (4, 3, 3), {"stride": (2,), "padding": ((0, 1),)}),
+    ((2, 2, 4, 3, 4), (4, 1, 3, 2, 3), {"stride": (2, 1, 1), "padding": (1, 0, 1), "groups": 2}),
+    ((1, 2, 5, 3, 4), (2, 2, 2, 1, 3), {"dilation": (3, 1, 1), "padding": ((0, 2), (0, 0), (1, 1))}),
 ]
 TRANSPOSED = [
     ((2, 3, 4, 5), (3, 2, 3, 3), options(padding=1)),
@@ -78,7 +90,12 @@ TRANSPOSED = [
     ((2, 4, 3, 4), (4, 3, 3, 3), options(stride=(2, 1), groups=2)),
     ((1, 2, 2, 3), (2, 1, 2, 2), options(stride=1, dilation=3, output_padding=(2, 1))),  # beyond what x reaches
     ((0, 2, 4, 4), (2, 3, 3, 3), options(stride=2)),
+    ((2, 3, 4), (3, 2, 3), {"stride": (2,), "output_padding": (1,)}),
+    ((1, 2, 3, 2, 2), (2, 2, 3, 2, 2), {"stride": (2, 1, 2), "padding": (1, 0, 0), "output_padding": (1, 0, 1)}),
+    ((2, 4, 2, 2, 3), (4, 2, 2, 1, 3), {"dilation": (2, 1, 1), "padding": (0, 0, 1), "groups": 2}),
 ]
+# Over four axes, which have no form but the generic one
+FOUR = ((1, 2, 3, 2, 3, 2), (2, 2, 2, 1, 2, 2), {"padding": (1, 0, 0, 1)})
 # For the forms on NumPy, which take other ways where there are many channels. There is no other generic form to test.
 WIDE = [
     ((3, 32, 5, 6), (32, 32, 3, 3), options(padding=1)),
@@ -89,12 +106,15 @@ WIDE = [
     ((2, 32, 6, 7), (32, 16, 3, 3), options(padding=1, groups=2)),
     ((2, 16, 7, 7), (16, 16, 3, 3), options(padding=2, dilation=2)),
     ((5, 16, 3, 4), (20, 16, 1, 1), options()),
+    ((2, 16, 5, 4, 3), (32, 16, 3, 3, 3), {"padding": (1, 1, 1)}),
+    ((2, 32, 3, 4, 3), (16, 16, 3, 3, 2), {"padding": (2, 0, 1), "stride": (2, 1, 1), "groups": 2}),
+    ((3, 16, 2, 3, 4), (20, 16, 1, 1, 1), {}),
 ]
 
 
 def cases(primitive, reference, table, **more):
     def case(x, weight, static, biased):
-        o = weight[1] * static["groups"] if primitive is conv_transpose2d else weight[0]
+        o = weight[1] * static.get("groups", 1) if primitive is conv_transpose else weight[0]
         args = (a(*x), a(*weight), a(o)) if biased else (a(*x), a(*weight))
         return Case(primitive, args, reference, static, tolerance=3, **more)
 
@@ -103,28 +123,29 @@ def cases(primitive, reference, table, **more):
 
 test_primitive = harness.over(
     [
-        *cases(conv2d, correlation, CONVOLUTIONS),
-        *cases(conv_transpose2d, transposed, TRANSPOSED),
-        *cases(conv2d, correlation, WIDE, strict=False, nested=False),
+        *cases(conv, correlation, CONVOLUTIONS),
+        *cases(conv_transpose, transposed, TRANSPOSED),
+        *cases(conv, correlation, WIDE, strict=False, nested=False),
+        *cases(conv, correlation, [FOUR]),
     ]
 )
 
 
 def channel_last(x):
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
 
 
-def random_case(seed):
-    """A convolution that may take any way: many or few channels, any geometry, any memory order."""
+def random_case(seed, n=2):
+    """A convolution over n axes that may take any way: many or few channels, any geometry, any memory order."""
     r = np.random.default_rng(seed)
     groups = int(r.choice([1, 1, 1, 2]))
     c, o = groups * int(r.choice([1, 3, 16, 33])), groups * int(r.choice([1, 2, 16, 32, 64]))
-    kernel = [(3, 3), (1, 1), (int(r.integers(1, 5)), int(r.integers(1, 5)))][r.integers(3)]
-    one = (1, 1)
+    draw = lambda low, high: tuple(map(int, r.integers(low, high, n)))
+    kernel = [(3,) * n, (1,) * n, draw(1, 5)][r.integers(3)]
     static = {
-        "stride": one if r.random() < 0.6 else (int(r.integers(1, 4)), int(r.integers(1, 4))),
-        "padding": (int(r.integers(0, 3)), int(r.integers(0, 3))),
-        "dilation": one if r.random() < 0.7 else (int(r.integers(1, 3)), int(r.integers(1, 3))),
+        "stride": (1,) * n if r.random() < 0.6 else draw(1, 4),
+        "padding": draw(0, 3),
+        "dilation": (1,) * n if r.random() < 0.7 else draw(1, 3),
         "groups": groups,
     }
     image = [d * (k - 1) + int(r.integers(1, 9)) for d, k in zip(static["dilation"], kernel)]
@@ -150,13 +171,15 @@ def assert_same_as_generic(primitive, x, weight, bias, static, tolerance=1e-12):
 
 
 class TestFormsOnNumPy:
-    @pytest.mark.parametrize("seed", range(40))
-    def test_same_as_generic(self, seed):
-        assert_same_as_generic(conv2d, *random_case(seed))
+    @pytest.mark.parametrize(("n", "seeds"), [(2, 40), (1, 10), (3, 30)])
+    def test_same_as_generic(self, n, seeds):
+        for seed in range(seeds):
+            assert_same_as_generic(conv, *random_case(seed, n))
 
+    @pytest.mark.parametrize("n", [1, 2, 3])
     @pytest.mark.parametrize("seed", range(100, 120))
-    def test_transposed_same_as_generic(self, seed):
-        x, weight, bias, static = random_case(seed)
+    def test_transposed_same_as_generic(self, n, seed):
+        x, weight, bias, static = random_case(seed, n)
         c = x.shape[1]
         weight = np.ascontiguousarray(weight.swapaxes(0, 1))
         if static["groups"] > 1:
@@ -166,19 +189,20 @@ class TestFormsOnNumPy:
             min(p, d * (k - 1)) for p, d, k in zip(static["padding"], static["dilation"], weight.shape[2:])
         )
         static["output_padding"] = tuple(s - 1 for s in static["stride"])
-        assert_same_as_generic(conv_transpose2d, x, weight, bias, static)
+        assert_same_as_generic(conv_transpose, x, weight, bias, static)
 
     def test_in_single_precision(self):
         x, weight, bias, static = random_case(7)
         single = [np.float32(v) for v in (x, weight, bias)]
-        assert_same_as_generic(conv2d, *single, static, tolerance=3e-6)
+        assert_same_as_generic(conv, *single, static, tolerance=3e-6)
 
     def test_many_small_tiles(self, monkeypatch):
         """Tiles of two rows, and blocks of a few: whatever the sizes, results are the same."""
         monkeypatch.setattr(lowering, "TILE_BYTES", 1)
         monkeypatch.setattr(lowering, "TILE_PIXELS", 1)
         for seed in range(20):
-            assert_same_as_generic(conv2d, *random_case(seed))
+            assert_same_as_generic(conv, *random_case(seed))
+            assert_same_as_generic(conv, *random_case(seed, 3))
 
     @pytest.mark.parametrize("packing", [True, False])
     def test_blocks(self, monkeypatch, packing):
@@ -188,7 +212,7 @@ class TestFormsOnNumPy:
         monkeypatch.setattr(window_products, "LEAST_ROWS_ADJOINT", 1)
         monkeypatch.setattr(window_products, "has_small_products", lambda: not packing)
         for seed in range(20):
-            assert_same_as_generic(conv2d, *random_case(seed))
+            assert_same_as_generic(conv, *random_case(seed))
 
     def test_each_has_its_case(self):
         """Which way a convolution goes, and that the random cases above go all of them."""
@@ -207,9 +231,9 @@ class TestFormsOnNumPy:
     def test_winograd_is_exact_on_small_integers_and_keeps_nan_where_it_belongs(self):
         r = np.random.default_rng(0)
         x, weight = (r.integers(-8, 9, shape).astype(np.float32) for shape in [(2, 32, 9, 8), (32, 32, 3, 3)])
-        np.testing.assert_array_equal(conv2d.impls["cpu"](x, weight)[0], correlation(x, weight))
+        np.testing.assert_array_equal(conv.impls["cpu"](x, weight)[0], correlation(x, weight))
         x[1, 3, 4, 5] = np.nan
-        np.testing.assert_array_equal(conv2d.impls["cpu"](x, weight)[0], correlation(x, weight))
+        np.testing.assert_array_equal(conv.impls["cpu"](x, weight)[0], correlation(x, weight))
 
     def test_results_do_not_depend_on_the_number_of_threads(self):
         arrays = [np.float32(a(*shape)) for shape in [(9, 32, 16, 16), (32, 32, 3, 3), (32,)]]
@@ -218,7 +242,7 @@ class TestFormsOnNumPy:
         try:
             for n in (1, 3):
                 weft.set_num_threads(n)
-                results.append(forward_and_gradients(conv2d.impls["cpu"], *arrays, options(padding=1)))
+                results.append(forward_and_gradients(conv.impls["cpu"], *arrays, options(padding=1)))
         finally:
             weft.set_num_threads(threads)
             for library, n in blas:
@@ -237,7 +261,7 @@ class TestFormsOnNumPy:
                 np.zeros((32, c, kh, kw), np.float32),
             )
             tracemalloc.start()
-            y, vjp = conv2d.impls["cpu"](x, weight, padding=(1, 1))
+            y, vjp = conv.impls["cpu"](x, weight, padding=(1, 1))
             grads = vjp(channel_last(np.ones_like(y)), [True, True, False], [None] * 3)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
@@ -246,7 +270,7 @@ class TestFormsOnNumPy:
         assert beyond(48) < 1.1 * beyond(16) + 2**16
 
 
-@pytest.mark.parametrize("primitive", [conv2d, conv_transpose2d], ids=lambda p: p.__name__)
+@pytest.mark.parametrize("primitive", [conv, conv_transpose], ids=lambda p: p.__name__)
 class TestPullback:
     @pytest.mark.parametrize("form", ["generic", "cpu"])
     def test_gives_what_is_needed(self, primitive, form):
@@ -257,8 +281,8 @@ class TestPullback:
             assert [grad is not None for grad in vjp(np.ones_like(y), need, [None] * 3)] == need
 
     def test_writes_the_weight_gradient_where_it_is_told(self, primitive):
-        for shape in [(4, 4, 3, 3), (32, 32, 3, 3), (16, 16, 1, 1), (16, 16, 2, 2)]:
-            y, vjp = primitive.impls["cpu"](a(2, shape[1], 5, 5), a(*shape))
+        for shape in [(4, 4, 3, 3), (32, 32, 3, 3), (16, 16, 1, 1), (16, 16, 2, 2), (4, 4, 3), (16, 16, 2, 3, 1)]:
+            y, vjp = primitive.impls["cpu"](a(2, shape[1], *[5] * len(shape[2:])), a(*shape))
             g, into = a(*y.shape), np.full(shape, np.nan)
             assert vjp(g, [False, True, False], [None, into, None])[1] is into
             np.testing.assert_array_equal(into, vjp(g, [False, True, False], [None] * 3)[1])
@@ -266,15 +290,15 @@ class TestPullback:
 
 def test_result_is_channel_last_in_memory():
     for x in (a(2, 16, 6, 6), channel_last(a(2, 16, 6, 6))):
-        y, vjp = conv2d.impls["cpu"](x, a(8, 16, 3, 3))
+        y, vjp = conv.impls["cpu"](x, a(8, 16, 3, 3))
         assert y.transpose(0, 2, 3, 1).flags.c_contiguous
         assert vjp(y, [True, False, False], [None] * 3)[0].transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 def test_other_dtypes_take_the_generic_form():
     x, weight = weft.ones((1, 2, 4, 4), dtype=weft.float16), weft.ones((3, 2, 3, 3), dtype=weft.float16)
-    assert conv2d.impls["cpu"](x.data, weight.data) is NotImplemented
-    assert conv2d(x, weight).numpy().tolist() == np.full((1, 3, 2, 2), 18.0).tolist()
+    assert conv.impls["cpu"](x.data, weight.data) is NotImplemented
+    assert conv(x, weight).numpy().tolist() == np.full((1, 3, 2, 2), 18.0).tolist()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about the allocator of glibc")

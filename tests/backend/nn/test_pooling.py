@@ -1,12 +1,14 @@
 """Against explicit loops over windows in float64; derivatives by central differences."""
 
+import itertools
+
 import harness
 import numpy as np
 import pytest
 from harness import Case
 
 import weft
-from weft.backend.nn.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from weft.backend.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
 
 rng = np.random.default_rng(0)
 
@@ -25,75 +27,88 @@ def sizes(shape, kernel, stride, padding, dilation, ceil):
 
 
 def windows(x, kernel, stride, padding, dilation, ceil):
-    """Every output position with the rows and columns of its window, padding included."""
-    for h, w in np.ndindex(*sizes(x.shape[2:], kernel, stride, padding, dilation, ceil)):
-        yield (
-            h,
-            w,
-            [[o * s - p + i * d for i in range(k)] for o, k, s, p, d in zip((h, w), kernel, stride, padding, dilation)],
-        )
+    """Every output position with the places along each axis that its window takes, padding included."""
+    for at in np.ndindex(*sizes(x.shape[2:], kernel, stride, padding, dilation, ceil)):
+        axes = zip(at, kernel, stride, padding, dilation)
+        yield at, [[o * s - p + i * d for i in range(k)] for o, k, s, p, d in axes]
 
 
-def largest(x, kernel_size, stride, padding=(0, 0), dilation=(1, 1), ceil_mode=False, return_indices=False):
+def largest(x, kernel_size, stride, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    n = x.ndim - 2
+    padding, dilation = ((v,) * n if isinstance(v, int) else v for v in (padding, dilation))
     shape = (*x.shape[:2], *sizes(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode))
     y, where = np.full(shape, -np.inf), np.zeros(shape, np.int64)
-    for h, w, (rows, columns) in windows(x, kernel_size, stride, padding, dilation, ceil_mode):
-        for r in rows:
-            for c in columns:
-                if 0 <= r < x.shape[2] and 0 <= c < x.shape[3]:
-                    better = x[:, :, r, c] > y[:, :, h, w]
-                    y[:, :, h, w] = np.where(better, x[:, :, r, c], y[:, :, h, w])
-                    where[:, :, h, w] = np.where(better, r * x.shape[3] + c, where[:, :, h, w])
+    for at, places in windows(x, kernel_size, stride, padding, dilation, ceil_mode):
+        for place in itertools.product(*places):
+            if all(0 <= i < n for i, n in zip(place, x.shape[2:])):
+                better = x[(..., *place)] > y[(..., *at)]
+                y[(..., *at)] = np.where(better, x[(..., *place)], y[(..., *at)])
+                where[(..., *at)] = np.where(better, np.ravel_multi_index(place, x.shape[2:]), where[(..., *at)])
     return (y, where) if return_indices else y
 
 
-def average(x, kernel_size, stride, padding=(0, 0), ceil_mode=False, count_include_pad=True, divisor_override=None):
-    y = np.zeros((*x.shape[:2], *sizes(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)))
-    for h, w, (rows, columns) in windows(x, kernel_size, stride, padding, (1, 1), ceil_mode):
-        inside = [[i for i in index if 0 <= i < n] for index, n in zip((rows, columns), x.shape[2:])]
-        padded = [[i for i in index if i < n + p] for index, n, p in zip((rows, columns), x.shape[2:], padding)]
+def average(x, kernel_size, stride, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+    n = x.ndim - 2
+    padding = (padding,) * n if isinstance(padding, int) else padding
+    y = np.zeros((*x.shape[:2], *sizes(x.shape[2:], kernel_size, stride, padding, (1,) * n, ceil_mode)))
+    for at, places in windows(x, kernel_size, stride, padding, (1,) * n, ceil_mode):
+        inside = [[i for i in index if 0 <= i < n] for index, n in zip(places, x.shape[2:])]
+        padded = [[i for i in index if i < n + p] for index, n, p in zip(places, x.shape[2:], padding)]
+        total = x[(slice(None), slice(None), *np.ix_(*inside))].sum(tuple(range(2, x.ndim)))
         counted = padded if count_include_pad else inside
-        total = x[:, :, inside[0]][:, :, :, inside[1]].sum((2, 3))
-        y[:, :, h, w] = total / (divisor_override or len(counted[0]) * len(counted[1]))
+        y[(..., *at)] = total / (divisor_override or np.prod([len(c) for c in counted]))
     return y
 
 
 def adaptive(x, output_size):
     y = np.zeros((*x.shape[:2], *output_size))
-    for h, w in np.ndindex(*output_size):
-        (r, s), (c, d) = [(i * n // o, -(-(i + 1) * n // o)) for i, n, o in zip((h, w), x.shape[2:], output_size)]
-        y[:, :, h, w] = x[:, :, r:s, c:d].mean((2, 3))
+    for at in np.ndindex(*output_size):
+        window = [slice(i * n // o, -(-(i + 1) * n // o)) for i, n, o in zip(at, x.shape[2:], output_size)]
+        y[(..., *at)] = x[(slice(None), slice(None), *window)].mean(tuple(range(2, x.ndim)))
     return y
 
 
-def options(k, s, p=(0, 0), **more):
+def options(k, s, p=0, **more):
     return {"kernel_size": k, "stride": s, "padding": p, **more}
 
 
 CASES = [
-    *[Case(max_pool2d, (a(*shape),), largest, options(*o), nested=shape[0] < 3)
+    *[Case(max_pool, (a(*shape),), largest, options(*o), nested=shape[0] < 3)
       for shape in [(2, 3, 8, 8), (1, 1, 7, 9), (3, 2, 6, 5)]
       for o in [((2, 2), (2, 2)), ((3, 3), (2, 2), (1, 1)), ((3, 2), (1, 2)), ((1, 1), (1, 1)), ((2, 3), (3, 1), (1, 1))]],
-    Case(max_pool2d, (a(2, 2, 7, 7),), largest, options((2, 2), (2, 2), ceil_mode=True)),
-    Case(max_pool2d, (a(2, 2, 7, 6),), largest, options((3, 3), (2, 2), (1, 1), ceil_mode=True)),
-    Case(max_pool2d, (a(1, 2, 9, 9),), largest, options((3, 2), (2, 1), (1, 0), dilation=(2, 3))),
-    Case(max_pool2d, (a(2, 2, 7, 7),), largest, options((3, 3), (2, 2), (1, 1), return_indices=True)),
-    Case(max_pool2d, (a(0, 2, 4, 4),), largest, options((2, 2), (2, 2))),
-    Case(max_pool2d, (a(2, 0, 4, 4),), largest, options((2, 2), (2, 2))),
-    *[Case(avg_pool2d, (a(*shape),), average, options(*o, count_include_pad=include)) for shape in [(2, 3, 8, 8), (1, 2, 7, 9)]
+    Case(max_pool, (a(2, 2, 7, 7),), largest, options((2, 2), (2, 2), ceil_mode=True)),
+    Case(max_pool, (a(2, 2, 7, 6),), largest, options((3, 3), (2, 2), (1, 1), ceil_mode=True)),
+    Case(max_pool, (a(1, 2, 9, 9),), largest, options((3, 2), (2, 1), (1, 0), dilation=(2, 3))),
+    Case(max_pool, (a(2, 2, 7, 7),), largest, options((3, 3), (2, 2), (1, 1), return_indices=True)),
+    Case(max_pool, (a(0, 2, 4, 4),), largest, options((2, 2), (2, 2))),
+    Case(max_pool, (a(2, 0, 4, 4),), largest, options((2, 2), (2, 2))),
+    *[Case(avg_pool, (a(*shape),), average, options(*o, count_include_pad=include)) for shape in [(2, 3, 8, 8), (1, 2, 7, 9)]
       for o in [((2, 2), (2, 2)), ((3, 3), (2, 2), (1, 1)), ((3, 2), (1, 2))] for include in (True, False)],
-    Case(avg_pool2d, (a(1, 2, 7, 6),), average, options((3, 3), (2, 2), (1, 1), ceil_mode=True)),
-    Case(avg_pool2d, (a(1, 2, 7, 6),), average, options((3, 3), (2, 2), (1, 1), ceil_mode=True, count_include_pad=False)),
-    Case(avg_pool2d, (a(1, 2, 6, 6),), average, options((2, 2), (2, 2), divisor_override=3)),
-    Case(avg_pool2d, (a(0, 2, 6, 6),), average, options((2, 2), (2, 2))),
-    *[Case(adaptive_avg_pool2d, (a(2, 3, 7, 10),), adaptive, {"output_size": o})
+    Case(avg_pool, (a(1, 2, 7, 6),), average, options((3, 3), (2, 2), (1, 1), ceil_mode=True)),
+    Case(avg_pool, (a(1, 2, 7, 6),), average, options((3, 3), (2, 2), (1, 1), ceil_mode=True, count_include_pad=False)),
+    Case(avg_pool, (a(1, 2, 6, 6),), average, options((2, 2), (2, 2), divisor_override=3)),
+    Case(avg_pool, (a(0, 2, 6, 6),), average, options((2, 2), (2, 2))),
+    *[Case(adaptive_avg_pool, (a(2, 3, 7, 10),), adaptive, {"output_size": o})
       for o in [(1, 1), (7, 10), (3, 4), (5, 2), (9, 12)]],
+    # --- sequences and volumes
+    Case(max_pool, (a(2, 3, 9),), largest, options((3,), (2,), (1,), ceil_mode=True)),
+    Case(max_pool, (a(2, 3, 9),), largest, options((2,), (2,), return_indices=True)),
+    Case(max_pool, (a(2, 2, 5, 4, 6),), largest, options((2, 3, 2), (2, 1, 2), (1, 1, 0))),
+    Case(max_pool, (a(1, 2, 6, 5, 4),), largest, options((2, 2, 2), (2, 2, 2), dilation=(2, 1, 1), ceil_mode=True)),
+    Case(max_pool, (a(1, 2, 4, 4, 5),), largest, options((2, 2, 3), (2, 2, 2), (1, 0, 1), return_indices=True)),
+    Case(max_pool, (a(1, 1, 3, 2, 3, 2),), largest, options((2, 1, 2, 2), (1, 1, 1, 2))),
+    *[Case(avg_pool, (a(2, 3, 9),), average, options((3,), (2,), (1,), ceil_mode=True, count_include_pad=include))
+      for include in (True, False)],
+    *[Case(avg_pool, (a(1, 2, 5, 4, 6),), average, options((2, 3, 2), (2, 1, 2), (1, 1, 0), ceil_mode=True, **more))
+      for more in ({}, {"count_include_pad": False}, {"divisor_override": 5})],
+    Case(adaptive_avg_pool, (a(2, 3, 7),), adaptive, {"output_size": (3,)}),
+    *[Case(adaptive_avg_pool, (a(2, 2, 5, 4, 6),), adaptive, {"output_size": o}) for o in [(1, 1, 1), (3, 4, 7)]],
 ]  # fmt: skip
 test_primitive = harness.over(CASES)
 
 
 def channel_last(x):
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -103,7 +118,7 @@ def test_memory_order_is_kept_and_changes_nothing(stride):
     for layout in (np.ascontiguousarray, channel_last):
         t = weft.tensor(x, requires_grad=True)
         t.data = layout(t.data)
-        y = max_pool2d(t, kernel_size=(2, 2), stride=(stride, stride))
+        y = max_pool(t, kernel_size=(2, 2), stride=(stride, stride))
         y.backward(weft.asarray(g))
         results.append((y.detach().numpy(), t.grad.numpy()))
         assert (abs(y.data.strides[1]) < abs(y.data.strides[3])) == (layout is channel_last)
@@ -113,7 +128,7 @@ def test_memory_order_is_kept_and_changes_nothing(stride):
 
 @pytest.mark.parametrize("form", ["generic", "cpu"])
 def test_ties_go_to_the_first_and_nan_wins(form):
-    pool = max_pool2d if form == "cpu" else harness.generic_only(max_pool2d)
+    pool = max_pool if form == "cpu" else harness.generic_only(max_pool)
     x = weft.ones((1, 1, 2, 4), requires_grad=True)
     pool(x, kernel_size=(2, 2), stride=(2, 2)).sum().backward()
     assert x.grad.tolist() == [[[[1, 0, 1, 0], [0, 0, 0, 0]]]]
@@ -127,7 +142,7 @@ def test_result_does_not_depend_on_threads():
     for n in (1, 2):
         weft.set_num_threads(n)
         x.grad = None
-        max_pool2d(x, kernel_size=(3, 3), stride=(1, 1)).sum().backward()
+        max_pool(x, kernel_size=(3, 3), stride=(1, 1)).sum().backward()
         grads.append(x.grad.numpy().copy())
     weft.set_num_threads(before)
     np.testing.assert_array_equal(*grads)

@@ -55,12 +55,12 @@ CONVOLUTIONS = [  # stride, padding, dilation, groups, bias
 
 class TestConv:
     @pytest.mark.parametrize(("stride", "padding", "dilation", "groups", "bias"), CONVOLUTIONS)
-    @pytest.mark.parametrize("n", [1, 2])
+    @pytest.mark.parametrize("n", [1, 2, 3])
     def test_values(self, rng, n, stride, padding, dilation, groups, bias):
-        x, w = rng.standard_normal((2, 4, 8, 7)[: n + 2]), rng.standard_normal((8, 4 // groups, 3, 2)[: n + 2])
+        x, w = rng.standard_normal((2, 4, 8, 7, 5)[: n + 2]), rng.standard_normal((8, 4 // groups, 3, 2, 2)[: n + 2])
         b = rng.standard_normal(8) if bias else None
         expected = correlate(x, w, b, [stride] * n, [(padding, padding)] * n, [dilation] * n, groups)
-        conv = F.conv1d if n == 1 else F.conv2d
+        conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[n]
         got = conv(*tensors(x, w, b), stride, padding, dilation, groups)
         np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
         one = conv(*tensors(x[0], w, b), stride=stride, padding=padding, dilation=dilation, groups=groups)
@@ -83,11 +83,16 @@ class TestConv:
         valid = F.conv1d(*tensors(x, w), padding="valid", dilation=dilation).numpy()
         np.testing.assert_array_equal(valid, F.conv1d(*tensors(x, w), dilation=dilation).numpy())
 
+    @pytest.mark.parametrize("pad", [0, 2])
+    def test_time_first(self, rng, pad):
+        x, w, b = rng.standard_normal((6, 2, 3)), rng.standard_normal((3, 3, 4)), rng.standard_normal(4)
+        expected = correlate(x.transpose(1, 2, 0), w.transpose(2, 1, 0), b, [1], [(pad, pad)], [1], 1)
+        np.testing.assert_allclose(F.conv_tbc(*tensors(x, w, b), pad).numpy(), expected.transpose(2, 0, 1), atol=1e-12)
+
     def test_an_empty_batch(self):
         assert F.conv2d(weft.ones((0, 3, 5, 5)), weft.ones((2, 3, 3, 3))).shape == (0, 2, 3, 3)
 
     def test_gradients_of_sequences(self, rng):
-        """The detour through two dimensions must be differentiated too."""
         x, w, d = rng.standard_normal((2, 3, 6)), rng.standard_normal((4, 3, 2)), rng.standard_normal((4, 3, 2))
         g = weft.grad(lambda v: (F.conv1d(weft.tensor(x), v, stride=2) ** 2).sum())(weft.tensor(w)).numpy()
 
@@ -127,6 +132,16 @@ class TestConv:
             F.conv2d(x, w, groups=2, padding=(1, 2, 3))
         with pytest.raises(ValueError, match=r"`dilation` must be an int, at least 1, got 1.5"):
             F.conv1d(weft.ones((1, 2, 5)), weft.ones((6, 2, 3)), dilation=1.5)
+        with pytest.raises(
+            ValueError, match=r"`weight` must have shape \(O, C/groups, KD, KH, KW\), got \(6, 2, 3, 3\)"
+        ):
+            F.conv3d(x, w)
+        with pytest.raises(
+            ValueError, match=r"`input` must have shape \(N, C, D, H, W\) or \(C, D, H, W\), got \(4, 5\)"
+        ):
+            F.conv3d(weft.ones((4, 5)), weft.ones((6, 4, 1, 1, 1)))
+        with pytest.raises(ValueError, match=r"`weight` must have shape \(K, C, O\), got \(2, 3\)"):
+            F.conv_tbc(weft.ones((5, 2, 3)), weft.ones((2, 3)), weft.ones(3))
         with pytest.raises(ValueError, match="`padding` must be one of 'valid', 'same', got 'full'"):
             F.conv2d(x, w, groups=2, padding="full")
         with pytest.raises(ValueError, match=r"`padding` may be 'same' with stride 1 alone, got stride \(2, 2\)"):
@@ -140,12 +155,12 @@ TRANSPOSED = [  # stride, padding, output_padding, dilation, groups, bias
 
 class TestConvTranspose:
     @pytest.mark.parametrize(("stride", "padding", "extra", "dilation", "groups", "bias"), TRANSPOSED)
-    @pytest.mark.parametrize("n", [1, 2])
+    @pytest.mark.parametrize("n", [1, 2, 3])
     def test_values(self, rng, n, stride, padding, extra, dilation, groups, bias):
-        x, w = rng.standard_normal((2, 4, 5, 4)[: n + 2]), rng.standard_normal((4, 2, 3, 2)[: n + 2])
+        x, w = rng.standard_normal((2, 4, 5, 4, 3)[: n + 2]), rng.standard_normal((4, 2, 3, 2, 2)[: n + 2])
         b = rng.standard_normal(2 * groups) if bias else None
         expected = spread(x, w, b, [stride] * n, [padding] * n, [extra] * n, [dilation] * n, groups)
-        conv = F.conv_transpose1d if n == 1 else F.conv_transpose2d
+        conv = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[n]
         got = conv(*tensors(x, w, b), stride, padding, extra, groups, dilation)
         np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
         np.testing.assert_allclose(
