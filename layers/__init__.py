@@ -33,10 +33,12 @@ from . import (
     models,
     module,
     normalization,
+    padding,
     parameter,
     parameter_containers,
     perceptron,
     pooling,
+    pooling_maxima,
     positional,
     recurrent,
     recurrent_cells,
@@ -68,10 +70,12 @@ from .linear_cross_entropy import *
 from .loss import *
 from .module import *
 from .normalization import *
+from .padding import *
 from .parameter import *
 from .parameter_containers import *
 from .perceptron import *
 from .pooling import *
+from .pooling_maxima import *
 from .positional import *
 from .recurrent import *
 from .recurrent_cells import *
@@ -107,8 +111,10 @@ __all__ += normalization.__all__
 __all__ += parameter.__all__
 __all__ += parameter_containers.__all__
 __all__ += structured_loss.__all__
+__all__ += padding.__all__
 __all__ += perceptron.__all__
 __all__ += pooling.__all__
+__all__ += pooling_maxima.__all__
 __all__ += positional.__all__
 __all__ += recurrent.__all__
 __all__ += recurrent_cells.__all__

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..backend.array.creation import ones, zeros
+import numpy as np
+
+from ..backend.array.creation import asarray, ones, zeros
+from ..backend.array.einsum import einsum
 from ..backend.device.dtypes import int64
 from ..backend.device.options import integer, number
 from ..backend.tape.autograd import is_computed_again
@@ -782,14 +785,17 @@ class LocalResponseNorm(Layer):
 
 
 class CrossMapLRN2d(LocalResponseNorm):
-    """`LocalResponseNorm` of images (N, C, H, W) alone, as `torch.nn.CrossMapLRN2d`.
+    """`LocalResponseNorm` of images (N, C, H, W) as in Lua Torch, `torch.nn.CrossMapLRN2d`.
+
+    Its sums are over the channels at most ⌊(size − 1)/2⌋ away and, as PyTorch's, over channel 0. The gradient is that of
+    this formula; PyTorch's is not.
 
     Parameters
     ----------
     size : int
-        How many channels are summed; of an even number, one more after c than before it.
+        How many channels are summed; one less if even.
     alpha : float, default 1e-4
-        Weight of the sum.
+        Weight of the sum, which is divided by `size`.
     beta : float, default 0.75
         Exponent.
     k : float, default 1
@@ -811,6 +817,12 @@ class CrossMapLRN2d(LocalResponseNorm):
         super().__init__(size, alpha, beta, k)
 
     def forward(self, input: Tensor) -> Tensor:
-        if check.tensor("input", input).ndim != 4:
+        check.floating("input", input)
+        if input.ndim != 4:
             raise ValueError(f"`input` must have shape (N, C, H, W), got {tuple(input.shape)}")
-        return super().forward(input)
+        channels = np.arange(input.shape[1])
+        near = np.abs(channels[:, None] - channels) <= (self.size - 1) // 2
+        near[:, 0] = True
+        summed = asarray(near.astype(input.dtype), device=input.device)
+        sums = einsum("dc,nchw->ndhw", summed, input * input)
+        return input / (sums * (self.alpha / self.size) + self.k) ** self.beta

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from ..backend.device.options import integer
+from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .functional import _check as check
@@ -13,7 +13,20 @@ from .functional._check import Ints
 from .functional.pooling import check_divisor, check_windows
 from .module import Layer, Module
 
-__all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "MaxPool1d", "MaxPool2d"]
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+]
 
 Output = TypeVar("Output")
 
@@ -218,6 +231,86 @@ class MaxPool2d(_MaxPool[Output]):
         )
 
 
+class MaxPool3d(_MaxPool[Output]):
+    """The maximum of each window of x (N, C, D, H, W) or (C, D, H, W), as `torch.nn.MaxPool3d`; see `MaxPool2d`.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window, along all axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Elements on both sides, which are never the maximum; at most half of the window.
+    dilation : int or tuple of int, default 1
+        Distance between the elements that a window takes.
+    return_indices : bool, default False
+        Whether to return also the position of each maximum in the flattened (D, H, W).
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+
+    Raises
+    ------
+    ValueError
+        In a call, if a size does not fit x.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.MaxPool3d(2)(weft.ones((1, 3, 4, 8, 8))).shape
+    (1, 3, 2, 4, 4)
+    """
+
+    axes = 3
+
+    @overload
+    def __init__(
+        self: MaxPool3d[Tensor],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: Literal[False] = False,
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool3d[tuple[Tensor, Tensor]],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        *,
+        return_indices: Literal[True],
+        ceil_mode: bool = False,
+    ): ...
+    @overload
+    def __init__(
+        self: MaxPool3d[Any],
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ): ...
+    def __init__(
+        self,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
+        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        return F.max_pool3d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
+
 class AvgPool1d(Layer):
     """The mean of each window of x (N, C, L) or (C, L), as `torch.nn.AvgPool1d`; see `AvgPool2d`.
 
@@ -268,7 +361,35 @@ class AvgPool1d(Layer):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(Layer):
+class _AvgPool(Layer):
+    """What those over several axes share."""
+
+    axes: int
+
+    def __init__(
+        self,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ):
+        check_windows(self.axes, kernel_size, stride, padding)
+        if divisor_override is not None:
+            check_divisor(divisor_override)
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+        self.divisor_override = divisor_override
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(_AvgPool):
     """The mean of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.AvgPool2d`; sizes as in `MaxPool2d`.
 
     Parameters
@@ -298,24 +419,7 @@ class AvgPool2d(Layer):
     (1, 3, 4, 4)
     """
 
-    def __init__(
-        self,
-        kernel_size: Ints,
-        stride: Ints | None = None,
-        padding: Ints = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ):
-        check_windows(2, kernel_size, stride, padding)
-        if divisor_override is not None:
-            check_divisor(divisor_override)
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = count_include_pad
-        self.divisor_override = divisor_override
+    axes = 2
 
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool2d(
@@ -328,8 +432,161 @@ class AvgPool2d(Layer):
             self.divisor_override,
         )
 
+
+class AvgPool3d(_AvgPool):
+    """The mean of each window of x (N, C, D, H, W) or (C, D, H, W), as `torch.nn.AvgPool3d`; see `AvgPool2d`.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Elements in a window, along all axes or each; so below.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    padding : int or tuple of int, default 0
+        Zeros on both sides; at most half of the window.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+    divisor_override : int, optional
+        What the sum is divided by, instead of how many elements count.
+
+    Raises
+    ------
+    ValueError
+        In a call, if a size does not fit x, or `divisor_override` is 0.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.AvgPool3d(2)(weft.ones((1, 3, 4, 8, 8))).shape
+    (1, 3, 2, 4, 4)
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool3d(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+        )
+
+
+class _LPPool(Layer):
+    axes: int
+
+    def __init__(self, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False):
+        check_windows(self.axes, kernel_size, stride, 0)
+        number("norm_type", norm_type, infinite=True)
+        self.norm_type = norm_type
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.ceil_mode = ceil_mode
+
     def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        text = f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}"
+        return f"{text}, ceil_mode={self.ceil_mode}"
+
+
+class LPPool1d(_LPPool):
+    """The p-norm (Σ xᵖ)^(1/p) of each window of x (N, C, L) or (C, L), as `torch.nn.LPPool1d`.
+
+    Parameters
+    ----------
+    norm_type : float
+        p, not 0; infinity gives the largest |x|.
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+
+    Raises
+    ------
+    ValueError
+        If a size is too small; in a call, if it does not fit x, or `norm_type` is 0.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.LPPool1d(2, 2)(weft.ones((2, 3, 8))).shape
+    (2, 3, 4)
+    """
+
+    axes = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.lp_pool1d(input, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool2d(_LPPool):
+    """The p-norm (Σ xᵖ)^(1/p) of each window of x (N, C, H, W) or (C, H, W), as `torch.nn.LPPool2d`.
+
+    Parameters
+    ----------
+    norm_type : float
+        p, not 0; infinity gives the largest |x|.
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+
+    Raises
+    ------
+    ValueError
+        If a size is too small; in a call, if it does not fit x, or `norm_type` is 0.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.LPPool2d(2, 2)(weft.ones((2, 3, 8, 8))).shape
+    (2, 3, 4, 4)
+    """
+
+    axes = 2
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.lp_pool2d(input, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool3d(_LPPool):
+    """The p-norm (Σ xᵖ)^(1/p) of each window of x (N, C, D, H, W) or (C, D, H, W), as `torch.nn.LPPool3d`.
+
+    Parameters
+    ----------
+    norm_type : float
+        p, not 0; infinity gives the largest |x|.
+    kernel_size : int or tuple of int
+        Elements in a window.
+    stride : int or tuple of int, optional
+        The window moves by this much; as long as it is unless given.
+    ceil_mode : bool, default False
+        Whether a last window that sticks out counts.
+
+    Raises
+    ------
+    ValueError
+        If a size is too small; in a call, if it does not fit x, or `norm_type` is 0.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.LPPool3d(2, 2)(weft.ones((2, 3, 4, 8, 8))).shape
+    (2, 3, 2, 4, 4)
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.lp_pool3d(input, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
 
 class _AdaptiveAvgPool(Layer):
@@ -402,3 +659,29 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(input, self.output_size)
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    """Means of windows that cover x (N, C, D, H, W) or (C, D, H, W), as `torch.nn.AdaptiveAvgPool3d`; see `AdaptiveAvgPool2d`.
+
+    Parameters
+    ----------
+    output_size : int or None, or sequence of three
+        n, how many windows along all axes or each; None: as many as elements.
+
+    Raises
+    ------
+    ValueError
+        In a call, if it does not fit x.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.AdaptiveAvgPool3d(1)(weft.ones((2, 3, 4, 8, 8))).shape
+    (2, 3, 1, 1, 1)
+    """
+
+    axes = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.adaptive_avg_pool3d(input, self.output_size)

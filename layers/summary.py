@@ -21,7 +21,8 @@ from .convolution import _Conv
 from .functional._check import several
 from .linear import Bilinear, Linear
 from .module import Module
-from .pooling import AvgPool1d, AvgPool2d, _AdaptiveAvgPool, _MaxPool
+from .pooling import AvgPool1d, _AdaptiveAvgPool, _AvgPool, _LPPool, _MaxPool
+from .pooling_maxima import _AdaptiveMaxPool
 
 __all__ = ["LayerSummary", "Summary", "mult_adds", "summary"]
 
@@ -83,7 +84,7 @@ class Field(NamedTuple):
 
 
 def _is_windowed(module: Module) -> bool:
-    return isinstance(module, _MaxPool | AvgPool1d | AvgPool2d | _AdaptiveAvgPool) or (
+    return isinstance(module, _MaxPool | AvgPool1d | _AvgPool | _LPPool | _AdaptiveAvgPool | _AdaptiveMaxPool) or (
         isinstance(module, _Conv) and not module.transposed
     )
 
@@ -91,16 +92,20 @@ def _is_windowed(module: Module) -> bool:
 def _window(module: Any, x: Tensor, y: Tensor) -> tuple[tuple, tuple, tuple]:
     """Kernel, stride and dilation of a layer that looks through windows."""
     n = x.ndim - 2
-    if isinstance(module, _AdaptiveAvgPool):
+    if isinstance(module, _AdaptiveAvgPool | _AdaptiveMaxPool):
         lengths = tuple(-(-a // b) for a, b in zip(x.shape[2:], y.shape[2:]))
         return lengths, lengths, (1,) * n
     dilation = several("dilation", getattr(module, "dilation", 1), n)
-    return several("kernel_size", module.kernel_size, n), several("stride", module.stride, n), dilation
+    return (
+        several("kernel_size", module.kernel_size, n),
+        several("stride", module.kernel_size if module.stride is None else module.stride, n),
+        dilation,
+    )
 
 
 def _sees_all(module: Module, y: Tensor) -> bool:
     """Whether each output depends on every position: dense layers after flattening, global pooling."""
-    if isinstance(module, _AdaptiveAvgPool):
+    if isinstance(module, _AdaptiveAvgPool | _AdaptiveMaxPool):
         return math.prod(y.shape[2:]) == 1
     return isinstance(module, Linear) and y.ndim == 2
 

@@ -214,3 +214,16 @@ def _padded(image: np.ndarray, axes: tuple[Axis, ...], extents: tuple[int, ...],
 def _disjoint(axis: Axis) -> bool:
     """Whether windows tile the axis: each element is in exactly one of them."""
     return axis.kernel == axis.stride and axis.dilation == 1 and axis.padded == _extent(axis)
+
+
+@primitives.max_unpool.on("cpu")
+def max_unpool(x: Any, indices: Any, /, *, output_size: Any) -> Any:
+    planes = math.prod(x.shape[:2])
+    at, y = indices.reshape(planes, math.prod(x.shape[2:])), np.zeros((planes, math.prod(output_size)), x.dtype)
+    np.put_along_axis(y, at, x.reshape(at.shape), 1)
+
+    def grad_x(g: Any) -> Any:
+        return np.take_along_axis(g.reshape(y.shape), at, 1).reshape(like_x.shape)
+
+    like_x = x
+    return y.reshape(*x.shape[:2], *output_size), (grad_x, None)

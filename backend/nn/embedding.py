@@ -13,7 +13,7 @@ from .loss import note_outside, read
 __all__ = ["check_indices", "embedding"]
 
 
-def check_indices(indices: Any, count: int) -> None:
+def check_indices(indices: Any, count: int, what: str = "the rows of the table") -> None:
     """Raise IndexError unless the integers lie in [0, count), if they can be `read`; a GPU is not made to wait, and remembers."""
     if type(indices) is not np.ndarray:
         seen = read(indices)
@@ -27,9 +27,7 @@ def check_indices(indices: Any, count: int) -> None:
     worst = indices.flat[indices.view(f"u{indices.itemsize}").argmax()]
     if not 0 <= worst < count:
         first = np.flatnonzero((indices < 0) | (indices >= count))[0]
-        raise IndexError(
-            f"`indices` must be in [0, {count}), the rows of the table; at position {first}, got {indices.flat[first]}"
-        )
+        raise IndexError(f"`indices` must be in [0, {count}), {what}; at position {first}, got {indices.flat[first]}")
 
 
 @primitive(moves=True)

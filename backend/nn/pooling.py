@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..array.indexing import scatter_add
 from ..array.sums import FEW, total
 from ..device.gemm import gemm
 from ..tape.autograd import primitive
 from .convolution import each
 
-__all__ = ["adaptive_avg_pool", "avg_pool", "max_pool"]
+__all__ = ["adaptive_avg_pool", "avg_pool", "max_pool", "max_unpool", "window_argmax"]
 
 Sizes = tuple[int, ...]  # one for each spatial axis
 
@@ -105,6 +106,15 @@ def taps(axes: tuple[Axis, ...]) -> list[tuple]:
     return [(slice(None), slice(None), *tap) for tap in itertools.product(*slices)]
 
 
+def _first_taps(xp: Any, axes: tuple[Axis, ...]) -> Any:
+    """The first tap of each window that is inside the image: where the maximum is if nothing exceeds −∞."""
+    first = xp.zeros((), dtype=xp.int64)
+    for a in axes:
+        starts = xp.arange(a.output, dtype=xp.int64) * a.stride - a.before
+        first = first[..., None] * a.kernel + xp.clip(-(starts // a.dilation), 0, a.kernel - 1)
+    return first
+
+
 @primitive
 def max_pool(
     xp: Any,
@@ -120,14 +130,15 @@ def max_pool(
 ) -> Any:
     """The maximum of each window of x (N, C, …): y (N, C, …); padding is −∞, and NaN wins.
 
-    With `return_indices` also where it was found, as an index into the flattened image. The gradient goes to
+    With `return_indices` also where it was found, as an index into the flattened image, and the first place of the window if
+    all of it is −∞. The gradient goes to
     the first maximum of the window, as in PyTorch.
     """
     axes = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
     source, keys = _padded(xp, x, axes, -math.inf), taps(axes)
-    y = source[keys[0]]
-    first = xp.zeros(y.shape, dtype=xp.int64)
-    for t, key in enumerate(keys[1:], 1):
+    shape = (*x.shape[:2], *(a.output for a in axes))
+    y, first = xp.full(shape, -math.inf, dtype=x.dtype), xp.broadcast_to(_first_taps(xp, axes), shape)
+    for t, key in enumerate(keys):
         better = (source[key] > y) | (xp.isnan(source[key]) & ~xp.isnan(y))
         y = xp.where(better, source[key], y)
         first = xp.where(better, xp.full_like(first, t), first)
@@ -143,7 +154,8 @@ def max_pool(
     for axis, a in reversed(list(enumerate(axes, 2))):
         tap, rest = rest % a.kernel, rest // a.kernel
         starts = xp.reshape(xp.arange(a.output) * a.stride - a.before, (-1, *(1,) * (x.ndim - 1 - axis)))
-        where, pitch = where + (starts + tap * a.dilation) * pitch, pitch * a.size
+        place = xp.clip(starts + tap * a.dilation, 0, max(0, a.size - 1))  # none is outside, but where all are
+        where, pitch = where + place * pitch, pitch * a.size
     return (y, where), vjp
 
 
@@ -213,3 +225,52 @@ def _averages(size: int, output: int) -> np.ndarray:
     start, end = windows * size // output, -(-(windows + 1) * size // output)
     inside = (np.arange(size) >= start[:, None]) & (np.arange(size) < end[:, None])
     return inside / (end - start)[:, None]
+
+
+@primitive(moves=True)
+def window_argmax(xp: Any, x: Any, /, *places: Any) -> Any:
+    """Where the maximum of each window of x (N, C, …) is, the first of several, as an index into the flattened image.
+
+    places[a] (N or 1, C or 1, O, K): window o takes what lies there along spatial axis a, so that windows may differ in
+    size (some places then stand twice) and from image to image.
+    """
+    where, pitch, image = None, 1, x.shape
+    for axis in reversed(range(2, x.ndim)):
+        place = places[axis - 2]
+        *planes, output, kernel = place.shape
+        before, after = (1,) * (axis - 2), (1,) * (x.ndim - 1 - axis)
+        flat = xp.reshape(place, (*planes, *before, output * kernel, *after))
+        of_windows = xp.reshape(place, (*planes, *before, output, kernel, *after))
+        x, best = _best(xp, x, flat, axis, (output, kernel))
+        found = xp.squeeze(xp.take_along_axis(of_windows, best, axis=axis + 1), axis=axis + 1) * pitch
+        where = found if where is None else found + _best(xp, where, flat, axis, (output, kernel), best)[0]
+        pitch *= image[axis]
+    return where, None
+
+
+def _best(xp: Any, x: Any, flat: Any, axis: int, window: tuple[int, int], best: Any = None) -> tuple[Any, Any]:
+    """Of what x has along an axis at the places `flat`, window by window, the maximum (or the `best`), and which it is."""
+    seen = xp.take_along_axis(x, flat, axis=axis)
+    seen = xp.reshape(seen, (*seen.shape[:axis], *window, *seen.shape[axis + 1 :]))
+    best = xp.argmax(seen, axis=axis + 1, keepdims=True) if best is None else best
+    return xp.squeeze(xp.take_along_axis(seen, best, axis=axis + 1), axis=axis + 1), best
+
+
+@primitive
+def max_unpool(xp: Any, x: Any, indices: Any, /, *, output_size: Sizes) -> Any:
+    """The values of x (N, C, …) at their `indices` into flattened images of `output_size`, and zeros elsewhere.
+
+    Where an index occurs several times, its values are one maximum of several windows: their mean.
+    """
+    like_x, planes, area = x, math.prod(x.shape[:2]), math.prod(output_size)
+    pixels = math.prod(x.shape[2:])
+    first = xp.reshape(xp.arange(planes, dtype=indices.dtype, device=indices.device) * area, (planes, 1))
+    flat = xp.reshape(xp.reshape(indices, (planes, pixels)) + first, (-1,))
+    sums = scatter_add(xp, xp.reshape(x, (-1,)), flat, planes * area, 0)
+    counts = scatter_add(xp, xp.ones(planes * pixels, dtype=x.dtype, device=x.device), flat, planes * area, 0)
+    y = xp.reshape(sums / xp.where(counts > 1, counts, xp.ones_like(counts)), (*x.shape[:2], *output_size))
+
+    def grad_x(g: Any) -> Any:
+        return xp.reshape(xp.take(xp.reshape(g, (-1,)), flat, axis=0), like_x.shape)
+
+    return y, (grad_x, None)

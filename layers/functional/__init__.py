@@ -26,6 +26,7 @@ from . import (
     normalization,
     padding,
     pooling,
+    pooling_maxima,
     resampling,
     rotary,
     sampling,
@@ -61,6 +62,7 @@ from .multilabel_loss import *
 from .normalization import *
 from .padding import *
 from .pooling import *
+from .pooling_maxima import *
 from .resampling import *
 from .rotary import *
 from .sampling import *
@@ -91,6 +93,7 @@ __all__ += multihead.__all__
 __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
+__all__ += pooling_maxima.__all__
 __all__ += resampling.__all__
 __all__ += rotary.__all__
 __all__ += sampling.__all__

@@ -34,7 +34,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         Of any shape and dtype.
     pad : sequence of int
         (left, right, top, bottom, …): two for each axis, from the last one backwards. Negative numbers take
-        elements away (mode "constant" alone).
+        elements away.
     mode : {"constant", "reflect", "replicate", "circular"}, default "constant"
         What is added: `value`, the mirror image without the edge element, the edge element, or what is at the other
         end. The last three pad any axes, in PyTorch only those behind batch and channels.
@@ -94,11 +94,14 @@ def _constant(input: Tensor, sides: list[tuple[int, int]], value: float) -> Tens
 def _repeated(input: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     """NumPy's own padding of 0 … n − 1 says which elements to take."""
     n = input.shape[axis]
-    most = {"reflect": n - 1, "circular": n, "replicate": None}[mode]
-    if not n or min(before, after) < 0 or (most is not None and max(before, after) > most):
-        limit = "" if most is None else f" and at most {most}"
-        raise ValueError(
-            f"`pad` must be at least 0{limit} for mode={mode!r} along an axis of {n}, got ({before}, {after})"
-        )
-    order = np.pad(np.arange(n), (before, after), mode=MODES[mode])
+    whole = np.arange(n)
+    if mode == "circular":  # what is taken away is not what is at the other end
+        whole = whole[max(0, -before) : n - max(0, -after)]
+    most = {"reflect": n - 1, "circular": len(whole), "replicate": None}[mode]
+    if not len(whole) or (most is not None and max(before, after) > most):
+        limit = "of something" if most is None else f"at most {most}"
+        raise ValueError(f"`pad` must be {limit} for mode={mode!r} along an axis of {n}, got ({before}, {after})")
+    order = np.pad(whole, (max(0, before), max(0, after)), mode=MODES[mode])
+    if mode != "circular":
+        order = order[max(0, -before) : len(order) - max(0, -after)]
     return indexing.take(input, asarray(order, device=input.device), axis=axis)

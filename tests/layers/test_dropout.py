@@ -9,7 +9,12 @@ from weft import layers as nn
 
 @pytest.mark.parametrize(
     ("layer", "shape"),
-    [(nn.Dropout(0.4), (30, 40)), (nn.Dropout1d(0.4), (30, 40, 3)), (nn.Dropout2d(0.4), (30, 40, 2, 2))],
+    [
+        (nn.Dropout(0.4), (30, 40)),
+        (nn.Dropout1d(0.4), (30, 40, 3)),
+        (nn.Dropout2d(0.4), (30, 40, 2, 2)),
+        (nn.Dropout3d(0.4), (30, 40, 2, 1, 2)),
+    ],
 )
 class TestDropout:
     def test_training_and_evaluation(self, layer, shape):

@@ -74,11 +74,44 @@ LAYERS = {
     "AvgPool2d": (lambda: nn.AvgPool2d((2, 3)), [(2, 2, 5, 6)], (2, 2, 2, 2)),
     "AdaptiveAvgPool1d": (lambda: nn.AdaptiveAvgPool1d(4), [(2, 2, 9)], (2, 2, 4)),
     "AdaptiveAvgPool2d": (lambda: nn.AdaptiveAvgPool2d((2, None)), [(2, 2, 5, 4)], (2, 2, 2, 4)),
+    "MaxPool3d": (lambda: nn.MaxPool3d(2, (1, 2, 2)), [(1, 2, 3, 4, 4)], (1, 2, 2, 2, 2)),
+    "AvgPool3d": (lambda: nn.AvgPool3d((2, 3, 2), 1, (1, 0, 1)), [(1, 2, 2, 4, 3)], (1, 2, 3, 2, 4)),
+    "AdaptiveAvgPool3d": (lambda: nn.AdaptiveAvgPool3d((2, None, 1)), [(1, 2, 3, 2, 4)], (1, 2, 2, 2, 1)),
+    "AdaptiveMaxPool1d": (lambda: nn.AdaptiveMaxPool1d(4), [(2, 2, 9)], (2, 2, 4)),
+    "AdaptiveMaxPool2d": (lambda: nn.AdaptiveMaxPool2d((2, None)), [(2, 2, 5, 4)], (2, 2, 2, 4)),
+    "AdaptiveMaxPool3d": (lambda: nn.AdaptiveMaxPool3d((2, 1, 2)), [(1, 2, 3, 2, 4)], (1, 2, 2, 1, 2)),
+    "FractionalMaxPool2d": (
+        lambda: nn.FractionalMaxPool2d(2, 3, _random_samples=weft.tensor([[[0.3, 0.9], [0.7, 0.1]]])),
+        [(1, 2, 7, 6)], (1, 2, 3, 3),
+    ),
+    "FractionalMaxPool3d": (
+        lambda: nn.FractionalMaxPool3d(2, (1, 2, 2), _random_samples=weft.tensor([[[0.3, 0.9, 0.5]]])),
+        [(1, 1, 3, 5, 4)], (1, 1, 1, 2, 2),
+    ),
+    "LPPool1d": (lambda: nn.LPPool1d(2, 3, 2), [(2, 2, 9)], (2, 2, 4)),
+    "LPPool2d": (lambda: nn.LPPool2d(4, 2, ceil_mode=True), [(2, 2, 5, 4)], (2, 2, 3, 2)),
+    "LPPool3d": (lambda: nn.LPPool3d(2, 2), [(1, 2, 4, 4, 2)], (1, 2, 2, 2, 1)),
+    "MaxUnpool1d": (lambda: nn.MaxUnpool1d(2), [(1, 2, 3), np.array([[[0, 3, 5], [1, 2, 4]]])], (1, 2, 6)),
+    "MaxUnpool2d": (lambda: nn.MaxUnpool2d((1, 2)), [(1, 1, 2, 2), np.array([[[[0, 3], [5, 6]]]])], (1, 1, 2, 4)),
+    "MaxUnpool3d": (lambda: nn.MaxUnpool3d(2), [(1, 1, 1, 1, 2), np.array([[[[[1, 15]]]]])], (1, 1, 2, 2, 4)),
+    # --- padding
+    **{
+        f"{kind}Pad{n}d": (
+            functools.partial(getattr(nn, f"{kind}Pad{n}d"), 1, *([0.5] if kind == "Constant" else [])),
+            [(1, 2, 3, 2, 3)[: n + 2]], (1, 2, 5, 4, 5)[: n + 2],
+        )
+        for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero") for n in (1, 2, 3)
+    },
     # --- normalisation
     "BatchNorm1d": (lambda: nn.BatchNorm1d(3), [(5, 3)], (5, 3)),
     "BatchNorm2d": (lambda: nn.BatchNorm2d(3), [(2, 3, 4, 2)], (2, 3, 4, 2)),
     "InstanceNorm1d": (lambda: nn.InstanceNorm1d(3, affine=True), [(2, 3, 5)], (2, 3, 5)),
     "InstanceNorm2d": (lambda: nn.InstanceNorm2d(3, track_running_stats=True), [(2, 3, 4, 2)], (2, 3, 4, 2)),
+    "BatchNorm3d": (lambda: nn.BatchNorm3d(3), [(2, 3, 2, 2, 2)], (2, 3, 2, 2, 2)),
+    "SyncBatchNorm": (lambda: nn.SyncBatchNorm(3), [(2, 3, 4)], (2, 3, 4)),
+    "InstanceNorm3d": (lambda: nn.InstanceNorm3d(3), [(2, 3, 2, 2, 3)], (2, 3, 2, 2, 3)),
+    "LocalResponseNorm": (lambda: nn.LocalResponseNorm(3, 2.0), [(2, 4, 3)], (2, 4, 3)),
+    "CrossMapLRN2d": (lambda: nn.CrossMapLRN2d(3, 2.0), [(2, 4, 3, 2)], (2, 4, 3, 2)),
     "LayerNorm": (lambda: nn.LayerNorm((3, 2)), [(4, 3, 2)], (4, 3, 2)),
     "GroupNorm": (lambda: nn.GroupNorm(2, 4), [(2, 4, 3)], (2, 4, 3)),
     "RMSNorm": (lambda: nn.RMSNorm(3), [(4, 3)], (4, 3)),
@@ -88,6 +121,7 @@ LAYERS = {
     "Dropout2d": (lambda: nn.Dropout2d().eval(), [(4, 3, 2, 2)], (4, 3, 2, 2)),
     "AlphaDropout": (lambda: nn.AlphaDropout().eval(), [(4, 3)], (4, 3)),
     "FeatureAlphaDropout": (lambda: nn.FeatureAlphaDropout().eval(), [(4, 3, 2)], (4, 3, 2)),
+    "Dropout3d": (lambda: nn.Dropout3d().eval(), [(2, 3, 2, 2, 2)], (2, 3, 2, 2, 2)),
     "StochasticDepth": (lambda: nn.StochasticDepth(0.5).eval(), [(4, 3)], (4, 3)),
     "RReLU": (lambda: nn.RReLU().eval(), [(4, 3)], (4, 3)),
     # --- activations; those of the harness's rows come below

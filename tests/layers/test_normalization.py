@@ -149,3 +149,66 @@ class TestOthers:
     def test_errors(self):
         with pytest.raises(ValueError, match="`num_groups` must divide `num_channels`, got 3 and 4"):
             nn.GroupNorm(3, 4)
+
+
+class TestSyncBatchNorm:
+    @pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2), (2, 3, 2, 2), (2, 3, 1, 2, 2)])
+    def test_its_numbers_are_those_of_the_others(self, rng, shape):
+        other = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[len(shape)](3).double()
+        norm = nn.SyncBatchNorm.convert_sync_batchnorm(other)
+        assert type(norm) is nn.SyncBatchNorm
+        assert norm.weight is other.weight
+        x = rng.standard_normal(shape)
+        np.testing.assert_array_equal(norm(t(x)).detach().numpy(), other(t(x)).detach().numpy())
+
+    def test_conversion(self):
+        net = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.BatchNorm1d(3, momentum=None), nn.ReLU())).eval()
+        assert nn.SyncBatchNorm.convert_sync_batchnorm(net) is net
+        norm = net[1][0]
+        assert (type(norm), norm.momentum, norm.training) == (nn.SyncBatchNorm, None, False)
+        assert list(net.state_dict())[2:] == [
+            f"1.0.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+        ]
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match=r"`input` of SyncBatchNorm must have shape \(N, C, …\), got \(3,\)"):
+            nn.SyncBatchNorm(3)(weft.ones(3))
+        with pytest.raises(ValueError, match="`process_group` must be None, all processes, got 'world'"):
+            nn.SyncBatchNorm(3, process_group="world")
+
+
+class TestThreeDimensions:
+    def test_errors(self):
+        with pytest.raises(
+            ValueError, match=r"`input` of BatchNorm3d must have shape \(N, C, D, H, W\), got \(2, 3, 4, 4\)"
+        ):
+            nn.BatchNorm3d(3)(weft.ones((2, 3, 4, 4)))
+
+    def test_takes_one_example(self, rng):
+        x = rng.standard_normal((1, 3, 2, 4, 5))
+        norm = nn.InstanceNorm3d(3).double()
+        np.testing.assert_array_equal(norm(t(x))[0].numpy(), norm(t(x[0])).numpy())
+
+
+class TestLocalResponse:
+    def test_across_maps(self):
+        """PyTorch 2.13's numbers: torch.nn.CrossMapLRN2d(size, 1.0, 1.0, 1.0)(x)."""
+        x = t(np.arange(1.0, 6).reshape(1, 5, 1, 1))
+        expected = {2: [2 / 3, 4 / 7, 0.5, 8 / 19, 5 / 14], 3: [3 / 8, 6 / 17, 3 / 11, 2 / 9, 1 / 3]}
+        for size, numbers in expected.items():
+            np.testing.assert_allclose(nn.CrossMapLRN2d(size, 1.0, 1.0, 1.0)(x).flatten().numpy(), numbers)
+
+    def test_arguments_reach_the_function(self, rng):
+        x = t(rng.standard_normal((2, 4, 3)))
+        expected = F.local_response_norm(x, 3, 0.5, 0.6, 2.0).numpy()
+        np.testing.assert_array_equal(nn.LocalResponseNorm(3, 0.5, 0.6, 2.0)(x).numpy(), expected)
+
+    def test_repr(self):
+        assert repr(nn.LocalResponseNorm(2)) == "LocalResponseNorm(2, alpha=0.0001, beta=0.75, k=1.0)"
+        assert repr(nn.CrossMapLRN2d(2)) == "CrossMapLRN2d(2, alpha=0.0001, beta=0.75, k=1)"
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match=r"`input` must have shape \(N, C, H, W\), got \(2, 3, 4\)"):
+            nn.CrossMapLRN2d(2)(weft.ones((2, 3, 4)))
+        with pytest.raises(ValueError, match=r"`size` must be an integer .*got 0"):
+            nn.LocalResponseNorm(0)

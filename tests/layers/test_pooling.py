@@ -7,7 +7,9 @@ import weft
 from weft import layers as nn
 from weft.layers import functional as F
 
-LINE, IMAGE = (weft.tensor(np.random.default_rng(0).standard_normal(s)) for s in [(2, 3, 9), (2, 3, 9, 8)])
+LINE, IMAGE, VOLUME = (
+    weft.tensor(np.random.default_rng(0).standard_normal(s)) for s in [(2, 3, 9), (2, 3, 9, 8), (2, 3, 4, 5, 6)]
+)
 
 
 @pytest.mark.parametrize(("module", "x", "expected"), [
@@ -15,6 +17,12 @@ LINE, IMAGE = (weft.tensor(np.random.default_rng(0).standard_normal(s)) for s in
     (nn.MaxPool2d((2, 3), 2, (1, 0), 2, ceil_mode=True), IMAGE, F.max_pool2d(IMAGE, (2, 3), 2, (1, 0), 2, True)),
     (nn.AvgPool1d(3, 2, 1, True, False), LINE, F.avg_pool1d(LINE, 3, 2, 1, True, False)),
     (nn.AvgPool2d(3, 2, 1, True, False, 7), IMAGE, F.avg_pool2d(IMAGE, 3, 2, 1, True, False, 7)),
+    (nn.MaxPool3d(2, (1, 2, 1), (1, 0, 1), 1, ceil_mode=True), VOLUME, F.max_pool3d(VOLUME, 2, (1, 2, 1), (1, 0, 1), 1, True)),
+    (nn.AvgPool3d(2, 1, 1, True, False, 7), VOLUME, F.avg_pool3d(VOLUME, 2, 1, 1, True, False, 7)),
+    (nn.AdaptiveAvgPool3d((None, 3, 1)), VOLUME, F.adaptive_avg_pool3d(VOLUME, (None, 3, 1))),
+    (nn.LPPool1d(4, 2, 1, ceil_mode=True), LINE, F.lp_pool1d(LINE, 4, 2, 1, True)),
+    (nn.LPPool2d(2, (2, 3)), IMAGE, F.lp_pool2d(IMAGE, 2, (2, 3))),
+    (nn.LPPool3d(2, 2, 1), VOLUME, F.lp_pool3d(VOLUME, 2, 2, 1)),
     (nn.AdaptiveAvgPool1d(4), LINE, F.adaptive_avg_pool1d(LINE, 4)),
     (nn.AdaptiveAvgPool2d((None, 3)), IMAGE, F.adaptive_avg_pool2d(IMAGE, (None, 3))),
 ])  # fmt: skip

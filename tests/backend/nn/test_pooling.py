@@ -8,7 +8,7 @@ import pytest
 from harness import Case
 
 import weft
-from weft.backend.nn.pooling import adaptive_avg_pool, avg_pool, max_pool
+from weft.backend.nn.pooling import adaptive_avg_pool, avg_pool, max_pool, max_unpool, window_argmax
 
 rng = np.random.default_rng(0)
 
@@ -68,6 +68,29 @@ def adaptive(x, output_size):
     return y
 
 
+def places(length, output, *planes):
+    """Where three neighbours in `output` windows of an axis lie, at random; (1, 1, output, 3) or (*planes, output, 3)."""
+    starts = np.random.default_rng(length).integers(0, length - 2, (*(planes or (1, 1)), output))
+    return starts[..., None] + np.arange(3)
+
+
+def argmax(x, *places):
+    where = np.zeros((*x.shape[:2], *(p.shape[2] for p in places)), np.int64)
+    for n, c, *at in np.ndindex(where.shape):
+        axes = [np.broadcast_to(p, (*x.shape[:2], *p.shape[2:]))[n, c, o] for p, o in zip(places, at)]
+        part = x[(n, c, *np.ix_(*axes))]
+        best = np.unravel_index(part.argmax(), part.shape)
+        where[(n, c, *at)] = np.ravel_multi_index([axis[i] for axis, i in zip(axes, best)], x.shape[2:])
+    return where
+
+
+def unpooled(x, indices, output_size):
+    y = np.zeros((*x.shape[:2], int(np.prod(output_size))))
+    for n, c, *at in np.ndindex(x.shape):
+        y[n, c, indices[(n, c, *at)]] = x[(n, c, *at)]
+    return y.reshape(*x.shape[:2], *output_size)
+
+
 def options(k, s, p=0, **more):
     return {"kernel_size": k, "stride": s, "padding": p, **more}
 
@@ -101,6 +124,12 @@ CASES = [
       for include in (True, False)],
     *[Case(avg_pool, (a(1, 2, 5, 4, 6),), average, options((2, 3, 2), (2, 1, 2), (1, 1, 0), ceil_mode=True, **more))
       for more in ({}, {"count_include_pad": False}, {"divisor_override": 5})],
+    Case(window_argmax, (a(2, 3, 7), places(7, 3)), argmax, grad=()),
+    Case(window_argmax, (a(2, 2, 5, 6), places(5, 2), places(6, 4)), argmax, grad=()),
+    Case(window_argmax, (a(2, 2, 5, 4, 6), places(5, 2, 2, 2), places(4, 1), places(6, 3, 1, 2)), argmax, grad=()),
+    Case(max_unpool, (a(2, 3, 3), np.array([[[0, 3, 5], [1, 2, 4], [5, 4, 0]]] * 2)), unpooled, {"output_size": (6,)}),
+    Case(max_unpool, (a(1, 2, 2, 1, 2), np.array([[[[[0, 3]], [[5, 11]]], [[[7, 4]], [[1, 2]]]]])), unpooled,
+         {"output_size": (2, 3, 2)}),
     Case(adaptive_avg_pool, (a(2, 3, 7),), adaptive, {"output_size": (3,)}),
     *[Case(adaptive_avg_pool, (a(2, 2, 5, 4, 6),), adaptive, {"output_size": o}) for o in [(1, 1, 1), (3, 4, 7)]],
 ]  # fmt: skip
@@ -124,6 +153,28 @@ def test_memory_order_is_kept_and_changes_nothing(stride):
         assert (abs(y.data.strides[1]) < abs(y.data.strides[3])) == (layout is channel_last)
     for first, second in zip(*results):
         np.testing.assert_array_equal(first, second)
+
+
+def test_indices_where_nothing_exceeds_minus_infinity():
+    """They point at the first element that the window has: torch.nn.functional.max_pool2d(x, 2, 2, 1, return_indices=True)."""
+    y, where = max_pool(
+        weft.full((1, 1, 3, 3), -np.inf), kernel_size=(2, 2), stride=(2, 2), padding=1, return_indices=True
+    )
+    assert where.tolist() == [[[[0, 1], [3, 4]]]]
+    y, where = max_pool(
+        weft.ones((1, 1, 1, 2)), kernel_size=(2, 2), stride=(3, 2), padding=1, dilation=2, return_indices=True
+    )
+    assert (y.tolist(), where.tolist()) == ([[[[-np.inf]]]], [[[[1]]]])  # windows of padding alone
+
+
+@pytest.mark.parametrize("form", ["generic", "cpu"])
+def test_a_maximum_of_several_windows_comes_back_once(form):
+    """Its gradient goes to each of them, as in PyTorch."""
+    unpool = max_unpool if form == "cpu" else harness.generic_only(max_unpool)
+    x = weft.tensor([[[3.0, 3.0, 5.0]]], requires_grad=True)
+    y = unpool(x, weft.tensor([[[1, 1, 2]]]), output_size=(4,))
+    y.backward(weft.tensor([[[1.0, 2.0, 3.0, 4.0]]]))
+    assert (y.tolist(), x.grad.tolist()) == ([[[0.0, 3.0, 5.0, 0.0]]], [[[2.0, 2.0, 3.0]]])
 
 
 @pytest.mark.parametrize("form", ["generic", "cpu"])

@@ -73,7 +73,7 @@ class TestDropoutAdd:
 class TestChannels:
     @pytest.mark.parametrize(("f", "shape", "axes"), [
         (F.dropout1d, (40, 30, 5), 1), (F.dropout2d, (40, 30, 5, 4), 2), (F.dropout1d, (900, 5), 1),
-        (F.dropout2d, (900, 5, 4), 2),
+        (F.dropout2d, (900, 5, 4), 2), (F.dropout3d, (40, 30, 5, 4, 2), 3), (F.dropout3d, (900, 3, 2, 2), 3),
     ])  # fmt: skip
     def test_channels_share_their_fate(self, f, shape, axes):
         y = f(weft.ones(shape), 0.25).numpy().reshape(-1, np.prod(shape[-axes:]))

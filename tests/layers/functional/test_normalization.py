@@ -137,3 +137,23 @@ class TestErrors:
             f(weft.ones((2, 3)), (2,))
         with pytest.raises(ValueError, match=r"`weight` must have shape \(3,\), got \(2,\)"):
             f(weft.ones((2, 3)), (3,), weft.ones(2))
+
+
+class TestLocalResponse:
+    @pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+    @pytest.mark.parametrize("shape", [(2, 5, 3), (2, 5, 3, 2), (1, 5, 2, 1, 3)])
+    def test_values(self, rng, shape, size):
+        x = rng.standard_normal(shape)
+        sums = np.zeros(shape)
+        for c in range(5):
+            sums[:, c] = (x[:, max(0, c - size // 2) : c + (size - 1) // 2 + 1] ** 2).sum(1)
+        expected = x / (1.5 + 0.7 / size * sums) ** 0.6
+        got = F.local_response_norm(weft.tensor(x), size, 0.7, 0.6, 1.5).numpy()
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+    def test_errors(self):
+        assert F.local_response_norm(weft.ones((0, 3, 2)), 2).shape == (0, 3, 2)
+        with pytest.raises(ValueError, match=r"shape \(N, C, …\) of at least three axes, got \(2, 3\)"):
+            F.local_response_norm(weft.ones((2, 3)), 2)
+        with pytest.raises(ValueError, match=r"`size` must be an integer .*got 0"):
+            F.local_response_norm(weft.ones((2, 3, 4)), 0)

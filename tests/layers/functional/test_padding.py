@@ -31,6 +31,14 @@ class TestPad:
             F.pad(weft.asarray(x), (-1, 1, 0, -2)).numpy(), np.pad(x[:1, 1:], [(0, 0), (0, 1)])
         )
 
+    @pytest.mark.parametrize(("mode", "expected"), [
+        ("reflect", [2, 3, 4, 3, 2]), ("replicate", [2, 3, 4, 4, 4]), ("circular", [2, 3, 4, 2, 3]),
+    ])  # fmt: skip
+    def test_negative_numbers_in_every_mode(self, mode, expected):
+        """PyTorch 2.13's numbers: torch.nn.functional.pad(torch.arange(1.0, 5)[None], (-1, 2), mode)."""
+        x = weft.tensor([[1.0, 2.0, 3.0, 4.0]])
+        assert F.pad(x, (-1, 2), mode).tolist() == [expected]
+
     @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
     def test_gradient(self, rng, mode):
         """The gradient of Σ w · pad(x) is the sum of w over the places where each element has gone."""
@@ -56,11 +64,16 @@ class TestPad:
         ):
             F.pad(x, (-2, -2))
         with pytest.raises(
-            ValueError,
-            match=r"`pad` must be at least 0 and at most 2 for mode='reflect' along an axis of 3, got \(3, 0\)",
+            ValueError, match=r"`pad` must be at most 2 for mode='reflect' along an axis of 3, got \(3, 0\)"
         ):
             F.pad(x, (3, 0), mode="reflect")
-        with pytest.raises(ValueError, match=r"`pad` must be at least 0 for mode='replicate' .*, got \(-1, 0\)"):
-            F.pad(x, (-1, 0), mode="replicate")
+        with pytest.raises(
+            ValueError, match=r"`pad` must be of something for mode='replicate' .* axis of 0, got \(1, 0\)"
+        ):
+            F.pad(weft.ones((2, 0)), (1, 0), mode="replicate")
+        with pytest.raises(
+            ValueError, match=r"`pad` must be at most 2 for mode='circular' along an axis of 3, got \(3, -1\)"
+        ):
+            F.pad(x, (3, -1), mode="circular")
         with pytest.raises(ValueError, match="`value` goes with mode='constant', got value=1 with mode='circular'"):
             F.pad(x, (1, 1), mode="circular", value=1)

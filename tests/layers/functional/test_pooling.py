@@ -49,14 +49,14 @@ def avg_pool(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor=N
 CASES = [(2, None, 0, 1), (3, 2, 1, 1), (3, 1, 0, 2), (2, 3, 1, 1)]  # kernel, stride, padding, dilation
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), CASES)
 class TestWindows:
     def test_max(self, rng, n, kernel, stride, padding, dilation, ceil_mode):
-        x = rng.standard_normal((2, 3, 9, 8)[: n + 2])
+        x = rng.standard_normal((2, 3, 9, 8, 7)[: n + 2])
         expected, where = max_pool(x, [kernel] * n, [stride or kernel] * n, [padding] * n, [dilation] * n, ceil_mode)
-        f = F.max_pool1d if n == 1 else F.max_pool2d
+        f = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[n]
         got, indices = f(weft.tensor(x), kernel, stride, padding, dilation, ceil_mode, return_indices=True)
         np.testing.assert_array_equal(got.numpy(), expected)
         np.testing.assert_array_equal(indices.numpy(), where)
@@ -68,13 +68,40 @@ class TestWindows:
 
     @pytest.mark.parametrize("count_include_pad", [False, True])
     def test_mean(self, rng, n, kernel, stride, padding, dilation, ceil_mode, count_include_pad):
-        x = rng.standard_normal((2, 3, 9, 8)[: n + 2])
+        x = rng.standard_normal((2, 3, 9, 8, 7)[: n + 2])
         expected = avg_pool(x, [kernel] * n, [stride or kernel] * n, [padding] * n, ceil_mode, count_include_pad)
-        f = F.avg_pool1d if n == 1 else F.avg_pool2d
+        f = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[n]
         got = f(weft.tensor(x), kernel, stride, padding, ceil_mode, count_include_pad)
         np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
         one = f(weft.tensor(x[0]), kernel, stride, padding, ceil_mode, count_include_pad)
         np.testing.assert_allclose(one.numpy(), expected[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("f", [F.lp_pool1d, F.lp_pool2d, F.lp_pool3d])
+class TestNorms:
+    @pytest.mark.parametrize(("p", "kernel", "stride"), [(2, 2, None), (3, 3, 1), (1.5, 2, 2)])
+    def test_values(self, rng, f, p, kernel, stride):
+        n = int(f.__name__[-2])
+        x = rng.random((2, 3, 6, 5, 4)[: n + 2])
+        means = avg_pool(x**p, [kernel] * n, [stride or kernel] * n, [0] * n, False, True)
+        expected = (means * kernel**n) ** (1 / p)
+        np.testing.assert_allclose(f(weft.tensor(x), p, kernel, stride).numpy(), expected, rtol=1e-12)
+
+    def test_the_largest_and_the_smallest(self, rng, f):
+        n = int(f.__name__[-2])
+        x = rng.standard_normal((2, 3, 6, 5, 4)[: n + 2])
+        for p, sign in ((np.inf, 1), (-np.inf, -1)):
+            expected, _ = max_pool(sign * abs(x), [2] * n, [2] * n, [0] * n, [1] * n, True)
+            np.testing.assert_array_equal(f(weft.tensor(x), p, 2, ceil_mode=True).numpy(), sign * expected)
+
+    def test_zero_has_a_gradient_of_zero(self, f):
+        x = weft.zeros((1, 1, *[2] * int(f.__name__[-2])), requires_grad=True)
+        f(x, 2, 2).sum().backward()
+        assert not weft.any(x.grad != 0)
+
+    def test_errors(self, f):
+        with pytest.raises(ValueError, match="`norm_type` must not be 0, got 0"):
+            f(weft.ones((1, 1, *[2] * int(f.__name__[-2]))), 0, 2)
 
 
 class TestOptions:
@@ -113,6 +140,11 @@ class TestAdaptive:
         x = rng.standard_normal((2, 3, 9, 8))
         got = F.adaptive_avg_pool2d(weft.tensor(x), (None, 1)).numpy()
         np.testing.assert_allclose(got, x.mean(3, keepdims=True), atol=1e-12)
+
+    def test_volumes(self, rng):
+        x = rng.standard_normal((2, 3, 4, 6, 5))
+        expected = x.reshape(2, 3, 2, 2, 2, 3, 5).mean((3, 5))
+        np.testing.assert_allclose(F.adaptive_avg_pool3d(weft.tensor(x), (2, 2, None)).numpy(), expected, atol=1e-12)
 
     def test_sequences(self, rng):
         x = rng.standard_normal((2, 3, 6))
