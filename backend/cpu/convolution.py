@@ -23,7 +23,7 @@ from ..nn.convolution import Geometry, Sequences, convolution, geometry, transpo
 from . import aligned
 from .blocks import CPU_FLOATS
 from .lowering import Columns, Lowering, Planar, Pointwise, as_images, shares_padding
-from .winograd import Winograd
+from .winograd import Winograd, WinogradVolumes
 
 TERMS = 1 << 7  # of a bias's gradient that are added one after the other: more would drift
 PARTIAL_BYTES = 1 << 25  # of partial sums of a weight's gradient
@@ -95,8 +95,8 @@ class Host:
         plan = lowering(where, x.shape[1], o, x.dtype)
         last = plan.images(channels_last(x))
         y = aligned.empty((x.shape[0], *where.output, o), x.dtype)
-        images = as_images(y)
-        tiles, kernel = plan.tiles(len(images)), plan.kernel(by_image(weight), bias)
+        images = plan.outputs(y)
+        tiles, kernel = plan.tiles(len(images)), plan.kernel(plan.by_image(weight), bias)
         bias_row = None if bias is None else np.tile(bias, (1, 1, where.output[-1], 1))  # few long sums, not many short
 
         def run(start: int, stop: int) -> None:
@@ -112,7 +112,7 @@ class Host:
         shape = g.shape[1], x.shape[1] // where.groups, *where.kernel
         grad = np.empty(shape, x.dtype) if into is None else into
         plan = lowering(where, x.shape[1], g.shape[1], x.dtype)
-        x, g = plan.images(channels_last(x)), as_images(channels_last(g))
+        x, g = plan.images(channels_last(x)), plan.outputs(channels_last(g))
         tiles = plan.tiles(len(g))
         # A fixed number of partial sums, whatever the number of threads: the result may not depend on it.
         pieces = max(1, min(len(tiles), max(2, min(16, PARTIAL_BYTES // grad.nbytes))))
@@ -125,10 +125,10 @@ class Host:
                     own.adjoint(x, g, tile, totals[piece])
 
         parallel_for(run, pieces)
-        by_depth = grad if grad.ndim == 4 else np.empty_like(by_image(grad))
-        plan.kernel_adjoint(sum(totals[1:], totals[0]), by_depth)
-        if by_depth is not grad:
-            grad.swapaxes(1, 2)[...] = by_depth.reshape(shape[0], shape[2], shape[1], *shape[3:])
+        by_image = grad if grad.ndim == 4 else np.empty_like(plan.by_image(grad))
+        plan.kernel_adjoint(sum(totals[1:], totals[0]), by_image)
+        if by_image is not grad:
+            plan.by_image_adjoint(by_image, grad)
         return grad
 
     @staticmethod
@@ -227,11 +227,6 @@ def channels_first(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x.transpose(0, 4, 1, 2, 3)
 
 
-def by_image(weight: np.ndarray) -> np.ndarray:
-    """A weight (O, C, KH, KW), or (O, C, KD, KH, KW) as (O, KD·C, KH, KW): the channels of all images that are read."""
-    return weight if weight.ndim == 4 else weight.swapaxes(1, 2).reshape(len(weight), -1, *weight.shape[3:])
-
-
 @functools.lru_cache(maxsize=1024)
 def lowering(where: Geometry, channels: int, features: int, dtype: np.dtype) -> Lowering:
     """The fastest that can do it, as measured."""
@@ -240,7 +235,8 @@ def lowering(where: Geometry, channels: int, features: int, dtype: np.dtype) -> 
         return Pointwise(where, channels, features, dtype)
     if channels // where.groups < 16:
         return Planar(where, channels, features, dtype)
-    three_high = where.kernel[-2] == 3 and where.output[-2] > 1
-    if unit_steps and three_high and shares_padding(where) and channels * features >= 1024:
-        return Winograd(where, channels, features, dtype)
+    three_high, read = where.kernel[-2] == 3 and where.output[-2] > 1, channels * math.prod(where.kernel[:-2])
+    if unit_steps and three_high and shares_padding(where) and read * features >= 768:
+        three_deep = len(where.kernel) == 3 and where.kernel[0] == 3 and where.output[0] % 2 == 0
+        return (WinogradVolumes if three_deep else Winograd)(where, channels, features, dtype)
     return Columns(where, channels, features, dtype)

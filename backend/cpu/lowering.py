@@ -8,7 +8,8 @@ which reads KD images of C channels as one of KD·C. What a tile of the output r
                window is as many rows as the kernel is wide
     Planar     im2col for few channels: the pixels of a channel lie next to each other in memory
     Pointwise  a kernel of one pixel: nothing is copied
-    Winograd   (in its own module) a kernel of height 3: four products where two rows of the output would need six
+    Winograd   (in its own module) a kernel of height 3: four products where two rows of the output would need six, and
+               sixteen for thirty-six where a kernel of volumes is also 3 deep
 
 Each is a linear map of the image and of the kernel; the gradient of the kernel is its adjoint. Buffers belong to one
 thread, and their size does not depend on the batch's.
@@ -99,6 +100,19 @@ class Lowering:
         """The images x (N, H, W, C) or (N, D, H, W, C) as they are given to `multiply` and `adjoint`."""
         return x
 
+    def outputs(self, y: np.ndarray) -> np.ndarray:
+        """The output (N, Ho, Wo, O) or (N, Do, Ho, Wo, O) as images, a view where there is one."""
+        return as_images(y)
+
+    def by_image(self, weight: np.ndarray) -> np.ndarray:
+        """A weight (O, C, KH, KW), or (O, C, KD, KH, KW) as (O, KD·C, KH, KW): the channels of all images that are read."""
+        return weight if weight.ndim == 4 else weight.swapaxes(1, 2).reshape(len(weight), -1, *weight.shape[3:])
+
+    def by_image_adjoint(self, grad: np.ndarray, out: np.ndarray) -> None:
+        """Write the gradient of a weight (O, C, KD, KH, KW), given that of `by_image`."""
+        o, c, depth, *kernel = out.shape
+        np.copyto(out.swapaxes(1, 2), grad.reshape(o, depth, c, *kernel))
+
     def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
         """The tile of y (N, Ho, Wo, O) from x (N, H, W, C)."""
         self.fit(tile)
@@ -143,8 +157,8 @@ class Lowering:
         size, beyond = math.prod(shape), self.channels * self.where.dilation[1] * self.where.kernel[1]
         return aligned.zeros((size + beyond,), self.dtype)[:size].reshape(shape)
 
-    def fill(self, x: np.ndarray, tile: Tile) -> None:
-        """Copy what the tile reads of x (N, H, W, C) into `padded` (B, height, width, C), zero left and right of it."""
+    def read(self, tile: Tile) -> tuple[np.ndarray, slice, slice]:
+        """The part of `padded` that the tile's image is in, and which rows and columns of it; the rest is set to zero."""
         (h, w), (height, width) = self.where.image, self.padded.shape[1:3]
         top = tile.first * self.where.stride[0] - self.where.before[0]
         low = min(max(0, -top), height)
@@ -153,7 +167,11 @@ class Lowering:
         self.padded[:, :low] = 0
         self.padded[:, high:] = 0
         inner = self.padded[:, low:high, left : left + w - skip]
-        rows, columns = slice(top + low, top + high), slice(skip, skip + width - left)
+        return inner, slice(top + low, top + high), slice(skip, skip + width - left)
+
+    def fill(self, x: np.ndarray, tile: Tile) -> None:
+        """Copy what the tile reads of x (N, H, W, C) into `padded` (B, height, width, C), zero left and right of it."""
+        inner, rows, columns = self.read(tile)
         if not self.depth.kernel:
             inner[...] = x[tile.start : tile.stop, rows, columns]
             return
@@ -294,6 +312,19 @@ class Pointwise(Lowering):
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
         np.copyto(out, total[0, 0].T[..., None, None])
+
+    def outputs(self, y: np.ndarray) -> np.ndarray:
+        """The output (N, Ho, Wo, O) or (N, Do, Ho, Wo, O) as images, a view where there is one."""
+        return as_images(y)
+
+    def by_image(self, weight: np.ndarray) -> np.ndarray:
+        """A weight (O, C, KH, KW), or (O, C, KD, KH, KW) as (O, KD·C, KH, KW): the channels of all images that are read."""
+        return weight if weight.ndim == 4 else weight.swapaxes(1, 2).reshape(len(weight), -1, *weight.shape[3:])
+
+    def by_image_adjoint(self, grad: np.ndarray, out: np.ndarray) -> None:
+        """Write the gradient of a weight (O, C, KD, KH, KW), given that of `by_image`."""
+        o, c, depth, *kernel = out.shape
+        np.copyto(out.swapaxes(1, 2), grad.reshape(o, depth, c, *kernel))
 
     def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
         y = tile.of(y)

@@ -1,4 +1,4 @@
-"""Convolution with kernels of height 3, by Winograd's algorithm down the columns."""
+"""Convolution with kernels of height 3, by Winograd's algorithm down the columns and, of volumes, through the depth."""
 
 from __future__ import annotations
 
@@ -30,16 +30,10 @@ class Winograd(Lowering):
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """(O, C, 3, KW) → (4, KW·C, O)"""
-        w0, w1, w2 = weight.transpose(2, 3, 1, 0).reshape(3, -1, self.features)
-        sides, middle = (w0 + w2) * 0.5, w1 * 0.5
-        return aligned.copy(np.stack([w0, sides + middle, sides - middle, w2]))
+        return aligned.copy(np.stack(_four(weight.transpose(2, 3, 1, 0).reshape(3, -1, self.features))))
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        m0, m1, m2, m3 = total.transpose(0, 3, 2, 1)
-        sides = (m1 + m2) * 0.5
-        np.add(m0, sides, out=out[:, :, 0])
-        np.multiply(m1 - m2, 0.5, out=out[:, :, 1])
-        np.subtract(sides, m3, out=out[:, :, 2])
+        _three(total.transpose(0, 3, 2, 1), out)
 
     def allocate(self, images: int, rows: int) -> None:
         pairs, line = (rows + 1) // 2, self.width * self.channels
@@ -53,8 +47,12 @@ class Winograd(Lowering):
 
     def gather(self, x: np.ndarray, tile: Tile) -> None:
         self.fill(x, tile)
-        d0, d1, d2, d3 = self.source
-        t0, t1, t2, t3 = self.target
+        self.transform(self.source, self.target)
+
+    def transform(self, rows: Any, out: Any) -> None:
+        """From d₀ … d₃ to what they are multiplied as."""
+        d0, d1, d2, d3 = rows
+        t0, t1, t2, t3 = out
         np.subtract(d0, d2, out=t0)
         np.add(d1, d2, out=t1)
         np.subtract(d2, d1, out=t2)
@@ -82,3 +80,112 @@ class Winograd(Lowering):
         np.add(g0[:, :both], g1, out=z1)
         np.subtract(g0[:, :both], g1, out=z2)
         np.copyto(z3, g1)
+
+
+def _four(w: np.ndarray) -> list[np.ndarray]:
+    """What m₀ … m₃ multiply with, of three parts of a kernel."""
+    w0, w1, w2 = w
+    sides, middle = (w0 + w2) * 0.5, w1 * 0.5
+    return [w0, sides + middle, sides - middle, w2]
+
+
+def _three(total: np.ndarray, out: np.ndarray) -> None:
+    """The adjoint, written to out[:, :, 0 … 2]; the last of `total` has the opposite sign."""
+    m0, m1, m2, m3 = total
+    sides = (m1 + m2) * 0.5
+    np.add(m0, sides, out=out[:, :, 0])
+    np.multiply(m1 - m2, 0.5, out=out[:, :, 1])
+    np.subtract(sides, m3, out=out[:, :, 2])
+
+
+class WinogradVolumes(Winograd):
+    """The same down the columns and through the depth of volumes, for kernels 3 deep and 3 high: 16 products for 36.
+
+    Two neighbours of the output's images are made up from the four that they read. What stands for j and i in the formula
+    has both here: plane j of four in depth, row i of four in height.
+    """
+
+    def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
+        (output, *size), (kernel, *taps), (stride, *steps) = where.output, where.kernel, where.stride
+        pairs = where._replace(output=(output // 2, *size), kernel=(kernel + 1, *taps), stride=(2 * stride, *steps))
+        super().__init__(pairs, channels, features, dtype)
+        self.shape = 16, where.kernel[-1], channels, features
+        self.per_pixel = 11 * channels + 6 * features
+
+    def outputs(self, y: np.ndarray) -> np.ndarray:
+        """As (N·Do/2, Ho, 2, Wo, O)."""
+        n, depth, *size = y.shape
+        return y.reshape(n * depth // 2, 2, *size).swapaxes(1, 2)
+
+    def by_image(self, weight: np.ndarray) -> np.ndarray:
+        return weight
+
+    def by_image_adjoint(self, grad: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out, grad)
+
+    def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
+        """(O, C, 3, 3, KW) → (16, KW·C, O)"""
+        planes = _four(np.moveaxis(weight, 2, 0))
+        return aligned.copy(np.concatenate([super(WinogradVolumes, self).kernel(w, None) for w in planes]))
+
+    def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
+        planes = np.empty((4, *out.shape[:2], *out.shape[3:]), out.dtype)
+        for rows, plane in zip(total.reshape(4, 4, *total.shape[1:]), planes):
+            super().kernel_adjoint(rows, plane)
+        _three(planes, out)
+
+    def allocate(self, images: int, rows: int) -> None:
+        pairs, line = (rows + 1) // 2, self.width * self.shape[2]
+        shape, pixels = (4, *self.shape[1:]), images * pairs * self.pitch
+        self.products = [WindowProduct(shape, pixels, self.dtype) for _ in range(3)]
+        self.targets = [product.rows.reshape(4, images, pairs, line) for product in self.products]
+        self.inners = [self.inside(product.out, images) for product in self.products[:2]]
+        self.sum = aligned.empty(self.inners[0].shape[1:], self.dtype)
+        planes = aligned.zeros((4, images, 2 * pairs + 2, self.width, self.shape[2]), self.dtype)
+        self.padded = np.moveaxis(planes, 0, 3)
+        by_pair = planes.reshape(4, images, pairs + 1, 2, line)
+        self.sources = [(p[:, :-1, 0], p[:, :-1, 1], p[:, 1:, 0], p[:, 1:, 1]) for p in by_pair]
+
+    def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
+        self.fit(tile)
+        self.gather(x, tile)
+        z0, z1, other = (product.out for product in self.products)
+        for j, by in enumerate((0, 1, 2, 2)):
+            self.transform(self.sources[j], self.targets[by])
+            self.products[by].multiply(kernel[4 * j : 4 * j + 4])
+            if j in (1, 2):
+                z0 += z1 if j == 1 else other
+            if j in (2, 3):
+                z1 -= other
+        for side, inner in enumerate(self.inners):
+            self.inner = inner
+            self.scatter(tile.of(y)[:, :, side], bias_row)
+
+    def adjoint(self, x: np.ndarray, g: np.ndarray, tile: Tile, total: np.ndarray) -> None:
+        if self.fit(tile):
+            for product in self.products:
+                product.clear()
+        self.gather(x, tile)
+        for side, inner in enumerate(self.inners):
+            self.inner = inner
+            self.spread(tile.of(g)[:, :, side])
+        g0, g1, other = (product.out for product in self.products)
+        for j, by in ((0, 0), (3, 1), (1, 2), (2, 2)):  # the last with its sign left for `kernel_adjoint`
+            if by == 2:
+                (np.add if j == 1 else np.subtract)(g0, g1, out=other)
+            self.transform(self.sources[j], self.targets[by])
+            self.products[by].adjoint(total[4 * j : 4 * j + 4])
+
+    def gather(self, x: np.ndarray, tile: Tile) -> None:
+        """The four planes in depth, straight from the images."""
+        inner, rows, columns = self.read(tile)
+        (size,), (output,), (before,) = self.depth.image, self.depth.output, self.depth.before
+        for image, planes in zip(range(tile.start, tile.stop), inner):
+            n, o = divmod(image, output)
+            at = range(2 * o - before, 2 * o - before + 4)
+            d0, d1, d2, d3 = (x[n, d, rows, columns] if 0 <= d < size else np.zeros((), x.dtype) for d in at)
+            t0, t1, t2, t3 = (planes[:, :, j] for j in range(4))
+            np.subtract(d0, d2, out=t0)
+            np.add(d1, d2, out=t1)
+            np.subtract(d2, d1, out=t2)
+            np.subtract(d1, d3, out=t3)

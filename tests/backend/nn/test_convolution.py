@@ -109,7 +109,11 @@ WIDE = [
     ((2, 16, 5, 4, 3), (32, 16, 3, 3, 3), {"padding": (1, 1, 1)}),
     ((2, 32, 3, 4, 3), (16, 16, 3, 3, 2), {"padding": (2, 0, 1), "stride": (2, 1, 1), "groups": 2}),
     ((3, 16, 2, 3, 4), (20, 16, 1, 1, 1), {}),
+    ((2, 16, 4, 5, 3), (16, 16, 3, 3, 2), {"padding": (1, 1, 0)}),
 ]
+
+
+THREE = {"stride": (1, 1, 1), "dilation": (1, 1, 1)}
 
 
 def cases(primitive, reference, table, **more):
@@ -154,6 +158,17 @@ def random_case(seed, n=2):
     return order(x), weight, r.standard_normal(o), static
 
 
+def deep_case(seed):
+    """A convolution of volumes with many channels and a kernel 3 deep and 3 high, which has a way of its own."""
+    r = np.random.default_rng(seed)
+    c, o, kernel = int(r.choice([16, 20, 33])), int(r.choice([16, 40, 64])), (3, 3, int(r.integers(1, 4)))
+    padding = tuple(int(r.integers(0, 3)) for _ in kernel)
+    image = [max(1, k - 2 * p) + int(r.integers(0, 6)) for k, p in zip(kernel, padding)]
+    x, weight = r.standard_normal((int(r.integers(1, 4)), c, *image)), r.standard_normal((o, c, *kernel))
+    order = [channel_last, np.ascontiguousarray, harness.scattered][r.integers(3)]
+    return order(x), weight, r.standard_normal(o), {**options(), **THREE, "padding": padding}
+
+
 def forward_and_gradients(form, x, weight, bias, static, seed=0):
     y, vjp = form(x, weight, bias, **static)
     g = np.random.default_rng(seed).standard_normal(y.shape).astype(x.dtype)
@@ -191,6 +206,10 @@ class TestFormsOnNumPy:
         static["output_padding"] = tuple(s - 1 for s in static["stride"])
         assert_same_as_generic(conv_transpose, x, weight, bias, static)
 
+    def test_deep_kernels_same_as_generic(self):
+        for seed in range(30):
+            assert_same_as_generic(conv, *deep_case(seed))
+
     def test_in_single_precision(self):
         x, weight, bias, static = random_case(7)
         single = [np.float32(v) for v in (x, weight, bias)]
@@ -203,6 +222,7 @@ class TestFormsOnNumPy:
         for seed in range(20):
             assert_same_as_generic(conv, *random_case(seed))
             assert_same_as_generic(conv, *random_case(seed, 3))
+            assert_same_as_generic(conv, *deep_case(seed))
 
     @pytest.mark.parametrize("packing", [True, False])
     def test_blocks(self, monkeypatch, packing):
@@ -227,6 +247,12 @@ class TestFormsOnNumPy:
         assert way(a(1, 64, 8, 8), a(64, 64, 3, 3), options(padding=1)) == "Winograd"
         assert way(a(1, 64, 8, 8), a(64, 64, 3, 3), options(padding=1, stride=2)) == "Columns"
         assert way(a(1, 64, 8, 8), a(64, 64, 1, 1), options()) == "Pointwise"
+        volumes = [random_case(seed, 3) for seed in range(30)] + [deep_case(seed) for seed in range(30)]
+        found = {way(x, w, s) for x, w, _, s in volumes}
+        assert found == {"Columns", "Planar", "Winograd", "WinogradVolumes"}
+        assert way(a(1, 16, 4, 8, 8), a(16, 16, 1, 1, 1), {**options(), **THREE, "padding": 0}) == "Pointwise"
+        assert way(a(1, 16, 4, 8, 8), a(16, 16, 3, 3, 3), {**options(padding=1), **THREE}) == "WinogradVolumes"
+        assert way(a(1, 16, 5, 8, 8), a(16, 16, 3, 3, 3), {**options(padding=1), **THREE}) == "Winograd"
 
     def test_winograd_is_exact_on_small_integers_and_keeps_nan_where_it_belongs(self):
         r = np.random.default_rng(0)
@@ -234,6 +260,18 @@ class TestFormsOnNumPy:
         np.testing.assert_array_equal(conv.impls["cpu"](x, weight)[0], correlation(x, weight))
         x[1, 3, 4, 5] = np.nan
         np.testing.assert_array_equal(conv.impls["cpu"](x, weight)[0], correlation(x, weight))
+
+    def test_so_is_that_of_volumes(self):
+        r = np.random.default_rng(0)
+        x, weight = (r.integers(-8, 9, s).astype(np.float32) for s in [(2, 16, 6, 5, 4), (16, 16, 3, 3, 3)])
+        x[1, 3, 2, 1, 3] = np.nan
+        y = conv.impls["cpu"](x, weight, padding=(1, 1, 1))[0]
+        np.testing.assert_array_equal(y, correlation(x, weight, padding=1))
+        x[1, 3, 2, 1, 3], g = 0, r.integers(-8, 9, y.shape).astype(np.float32)
+        grads = conv.impls["cpu"](x, weight, padding=(1, 1, 1))[1](g, [True, True, False], [None] * 3)
+        expected = conv.generic(np, x, weight, padding=(1, 1, 1))[1](g, [True, True, False], [None] * 3)
+        for got, wanted in zip(grads[:2], expected):
+            np.testing.assert_array_equal(got, wanted)
 
     def test_results_do_not_depend_on_the_number_of_threads(self):
         arrays = [np.float32(a(*shape)) for shape in [(9, 32, 16, 16), (32, 32, 3, 3), (32,)]]
