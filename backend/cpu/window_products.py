@@ -7,6 +7,7 @@ windows overlap in memory. BLAS demands that the rows of a matrix lie at least t
 
 from __future__ import annotations
 
+import copy
 import functools
 from typing import Any
 
@@ -54,12 +55,25 @@ class WindowProduct:
             if planar
             else aligned.empty((matrices, size + span, depth), dtype)
         )
-        self.memory = out = aligned.empty((matrices, size, features), dtype)
-        self.rows, self.out = rows[:, :pixels], out[:, :pixels]
+        self.rows = rows[:, :pixels]
         rows[:, pixels:] = 0
         j, p, e = rows.strides
         self.windows = as_strided(rows, (matrices, span, n, m, span * depth), (j, p, m * span * p, span * p, e))
         self.shifted = as_strided(rows, (n_adjoint, matrices, span, depth, m_adjoint), (m_adjoint * p, j, p, e, p))
+        self.shapes = (matrices, size, features), (span, n, m), (n_adjoint, m_adjoint)
+        self.allocate()
+
+    def beside(self) -> WindowProduct:
+        """Another with the same rows, and results of its own."""
+        other = copy.copy(self)
+        other.allocate()
+        return other
+
+    def allocate(self) -> None:
+        """Memory for results."""
+        (matrices, size, features), (span, n, m), (n_adjoint, m_adjoint) = self.shapes
+        self.memory = out = aligned.empty((matrices, size, features), self.rows.dtype)
+        self.out = out[:, : self.rows.shape[1]]
         j, p, e = out.strides
         self.target = as_strided(out, (matrices, span, n, m, features), (j, p, m * span * p, span * p, e))
         self.g = as_strided(out, (n_adjoint, matrices, 1, m_adjoint, features), (m_adjoint * p, j, 0, p, e))

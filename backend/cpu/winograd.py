@@ -137,8 +137,9 @@ class WinogradVolumes(Winograd):
     def allocate(self, images: int, rows: int) -> None:
         pairs, line = (rows + 1) // 2, self.width * self.shape[2]
         shape, pixels = (4, *self.shape[1:]), images * pairs * self.pitch
-        self.products = [WindowProduct(shape, pixels, self.dtype) for _ in range(3)]
-        self.targets = [product.rows.reshape(4, images, pairs, line) for product in self.products]
+        product = WindowProduct(shape, pixels, self.dtype)
+        self.products = [product, product.beside(), product.beside()]
+        self.target = product.rows.reshape(4, images, pairs, line)
         self.inners = [self.inside(product.out, images) for product in self.products[:2]]
         self.sum = aligned.empty(self.inners[0].shape[1:], self.dtype)
         planes = aligned.zeros((4, images, 2 * pairs + 2, self.width, self.shape[2]), self.dtype)
@@ -151,7 +152,7 @@ class WinogradVolumes(Winograd):
         self.gather(x, tile)
         z0, z1, other = (product.out for product in self.products)
         for j, by in enumerate((0, 1, 2, 2)):
-            self.transform(self.sources[j], self.targets[by])
+            self.transform(self.sources[j], self.target)
             self.products[by].multiply(kernel[4 * j : 4 * j + 4])
             if j in (1, 2):
                 z0 += z1 if j == 1 else other
@@ -173,7 +174,7 @@ class WinogradVolumes(Winograd):
         for j, by in ((0, 0), (3, 1), (1, 2), (2, 2)):  # the last with its sign left for `kernel_adjoint`
             if by == 2:
                 (np.add if j == 1 else np.subtract)(g0, g1, out=other)
-            self.transform(self.sources[j], self.targets[by])
+            self.transform(self.sources[j], self.target)
             self.products[by].adjoint(total[4 * j : 4 * j + 4])
 
     def gather(self, x: np.ndarray, tile: Tile) -> None:
