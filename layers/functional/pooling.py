@@ -890,7 +890,9 @@ def output_sizes(n: int, input: Tensor, output_size: int | Sequence[int | None] 
     check.floating("input", input)
     check_axes(n, input)
     sizes = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * n
-    sizes = tuple(have if want is None else want for want, have in zip(sizes, input.shape[-n:], strict=len(sizes) > 1))
+    if len(sizes) not in (1, n):
+        raise ValueError(f"`output_size` must be an int or None, or {n} of them, got {output_size!r}")
+    sizes = tuple(have if want is None else want for want, have in zip(sizes, input.shape[-n:]))
     return check.several("output_size", sizes, n, 1)
 
 

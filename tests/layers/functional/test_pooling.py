@@ -176,6 +176,8 @@ class TestErrors:
             F.avg_pool2d(x, 0)
         with pytest.raises(ValueError, match="`divisor_override` must not be 0, got 0"):
             F.avg_pool2d(x, 2, divisor_override=0)
+        with pytest.raises(ValueError, match=r"`output_size` must be an int or None, or 2 of them, got \(1, 2, 3\)"):
+            F.adaptive_avg_pool2d(x, (1, 2, 3))
         with pytest.raises(ValueError, match=r"`output_size` must be an int or 2 ints, each at least 1, got \(0, 0\)"):
             F.adaptive_avg_pool2d(x, 0)
 
