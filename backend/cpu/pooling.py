@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -38,9 +39,8 @@ def max_pool(
         how = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
         how |= {"dilation": dilation, "ceil_mode": ceil_mode}
         return in_float32(lambda xp, x, **how: max_pool(x, **how), np, (x,), how)
-    extents = tuple(map(_extent, axes))
+    extents, outputs = _sizes(axes)
     last_first = range(len(axes) - 1, -1, -1)
-    outputs = tuple([axis.output for axis in axes])
     # along the last axis, along the last two, …
     maxima = [_like(x, (*x.shape[:2], *extents[:i], *outputs[i:])) for i in last_first]
 
@@ -128,8 +128,8 @@ def avg_pool(
         how |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
         return in_float32(lambda xp, x, **how: avg_pool(x, **how), np, (x,), how)
     share = shares(axes, count_include_pad, divisor_override).astype(x.dtype)
-    extents = tuple(map(_extent, axes))
-    y = _like(x, (*x.shape[:2], *[axis.output for axis in axes]))
+    extents, outputs = _sizes(axes)
+    y = _like(x, (*x.shape[:2], *outputs))
 
     def forward(start: int, stop: int, scratch: dict) -> None:
         sums, out = _padded(x[start:stop], axes, extents, 0.0), y[start:stop]
@@ -195,6 +195,12 @@ def _folded(f: Any, image: np.ndarray, axis: Axis, at: int, out: Any = None) -> 
 def _extent(axis: Axis) -> int:
     """Length that holds the image with its padding, and every window."""
     return max(axis.padded, axis.before + axis.size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _sizes(axes: tuple[Axis, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of the padded image, and of the output."""
+    return tuple(map(_extent, axes)), tuple([axis.output for axis in axes])
 
 
 def _inside(padded: np.ndarray, axes: tuple[Axis, ...]) -> np.ndarray:
