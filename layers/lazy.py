@@ -6,29 +6,38 @@ LazyLinear a Linear. A state_dict may be loaded before: it has the shapes.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from inspect import cleandoc
+from typing import Any, TypeVar
 
 from ..backend.tape.tensor import DType, Tensor
-from .convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
+from .convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .functional import _check as check
 from .functional._check import Ints
 from .linear import Linear
 from .module import Module
-from .normalization import BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d
+from .normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from .parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 __all__ = [
     "LazyBatchNorm1d",
     "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
     "LazyConv1d",
     "LazyConv2d",
+    "LazyConv3d",
     "LazyConvTranspose1d",
     "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
     "LazyInstanceNorm1d",
     "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
     "LazyLinear",
     "LazyModuleMixin",
 ]
+
+
+Lazy = TypeVar("Lazy", bound=type)
 
 
 class LazyModuleMixin(Module):
@@ -174,6 +183,24 @@ class LazyLinear(_Lazy, Linear):
 class _LazyConv(_Lazy):
     features = "in_channels"
 
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: str | Ints = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        device: str | None = None,
+        dtype: DType = None,
+    ):
+        layer: Any = super()
+        layer.__init__(0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode)
+        self._prepare(out_channels, bias, device, dtype)
+
     def _prepare(self, out_channels: int, bias: bool, device: str | None, dtype: DType) -> None:
         this: Any = self
         check.sizes(out_channels=out_channels)
@@ -197,6 +224,27 @@ class _LazyConv(_Lazy):
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         this: Any = self
         return {"weight": this._weight_shape(), "bias": (this.out_channels,)}
+
+
+class _LazyConvTranspose(_LazyConv):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: Ints = 0,
+        output_padding: Ints = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Ints = 1,
+        padding_mode: str = "zeros",
+        *,
+        device: str | None = None,
+        dtype: DType = None,
+    ):
+        layer: Any = super(_LazyConv, self)
+        layer.__init__(0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode)
+        self._prepare(out_channels, bias, device, dtype)
 
 
 class _LazyNorm(_Lazy):
@@ -235,31 +283,23 @@ class _LazyNorm(_Lazy):
         return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (this.num_features,))
 
 
+def parameters_of(layer: type, learned: str) -> Callable[[Lazy], Lazy]:
+    """A lazy layer's docstring gets the parameters of another's, but for the one that it learns."""
+    section = cleandoc(layer.__doc__ or "").partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    entries = section.replace("\n    ", "\r    ").split("\n")  # an entry and what is indented below it
+    kept = "\n".join(entry for entry in entries if not entry.startswith(f"{learned} :")).replace("\r", "\n")
+
+    def describe(lazy: Lazy) -> Lazy:
+        summary, _, rest = cleandoc(lazy.__doc__ or "").partition("\n\n")
+        lazy.__doc__ = f"{summary}\n\nParameters\n----------\n{kept}\n\n{rest}"
+        return lazy
+
+    return describe
+
+
+@parameters_of(Conv1d, "in_channels")
 class LazyConv1d(_LazyConv, Conv1d):
     """A `Conv1d` that takes `in_channels` from its first input, as `torch.nn.LazyConv1d`.
-
-    Parameters
-    ----------
-    out_channels : int
-        Channels O of y.
-    kernel_size : int or tuple of int
-        Size of the kernel.
-    stride : int or tuple of int, default 1
-        The window moves by this much.
-    padding : int, tuple of int, "valid" or "same", default 0
-        Elements on both sides.
-    dilation : int or tuple of int, default 1
-        Distance between the elements that a window takes.
-    groups : int, default 1
-        Into how many groups the channels are split.
-    bias : bool, default True
-        Whether b is learned; otherwise there is none.
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
-        What the padding is made of.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
 
     Examples
     --------
@@ -270,51 +310,10 @@ class LazyConv1d(_LazyConv, Conv1d):
 
     cls_to_become = Conv1d
 
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Ints,
-        stride: Ints = 1,
-        padding: str | Ints = 0,
-        dilation: Ints = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        device: str | None = None,
-        dtype: DType = None,
-    ):
-        Conv1d.__init__(self, 0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode)
-        self._prepare(out_channels, bias, device, dtype)
 
-
-class LazyConvTranspose1d(_LazyConv, ConvTranspose1d):
+@parameters_of(ConvTranspose1d, "in_channels")
+class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):
     """A `ConvTranspose1d` that takes `in_channels` from its first input, as `torch.nn.LazyConvTranspose1d`.
-
-    Parameters
-    ----------
-    out_channels : int
-        Channels O of y.
-    kernel_size : int or tuple of int
-        Size of the kernel.
-    stride : int or tuple of int, default 1
-        Outputs of neighbouring elements are this far apart.
-    padding : int or tuple of int, default 0
-        Elements that are cut off on both sides.
-    output_padding : int or tuple of int, default 0
-        Elements more at the end.
-    groups : int, default 1
-        Into how many groups the channels are split.
-    bias : bool, default True
-        Whether b is learned; otherwise there is none.
-    dilation : int or tuple of int, default 1
-        Distance between the elements of a kernel.
-    padding_mode : {"zeros"}, default "zeros"
-        There is no other.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
 
     Examples
     --------
@@ -325,157 +324,10 @@ class LazyConvTranspose1d(_LazyConv, ConvTranspose1d):
 
     cls_to_become = ConvTranspose1d
 
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Ints,
-        stride: Ints = 1,
-        padding: Ints = 0,
-        output_padding: Ints = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Ints = 1,
-        padding_mode: str = "zeros",
-        *,
-        device: str | None = None,
-        dtype: DType = None,
-    ):
-        ConvTranspose1d.__init__(
-            self, 0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode
-        )
-        self._prepare(out_channels, bias, device, dtype)
 
-
-class LazyConv2d(_LazyConv, Conv2d):
-    """A `Conv2d` that takes `in_channels` from its first input, as `torch.nn.LazyConv2d`.
-
-    Parameters
-    ----------
-    out_channels : int
-        Channels O of y.
-    kernel_size : int or tuple of int
-        Size of the kernel.
-    stride : int or tuple of int, default 1
-        The window moves by this much.
-    padding : int, tuple of int, "valid" or "same", default 0
-        Elements on both sides.
-    dilation : int or tuple of int, default 1
-        Distance between the elements that a window takes.
-    groups : int, default 1
-        Into how many groups the channels are split.
-    bias : bool, default True
-        Whether b is learned; otherwise there is none.
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
-        What the padding is made of.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
-
-    Examples
-    --------
-    >>> from weft import layers as nn
-    >>> nn.LazyConv2d(4, 3)(weft.ones((2, 3, 5, 5))).shape
-    (2, 4, 3, 3)
-    """
-
-    cls_to_become = Conv2d
-
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Ints,
-        stride: Ints = 1,
-        padding: str | Ints = 0,
-        dilation: Ints = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        device: str | None = None,
-        dtype: DType = None,
-    ):
-        Conv2d.__init__(self, 0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode)
-        self._prepare(out_channels, bias, device, dtype)
-
-
-class LazyConvTranspose2d(_LazyConv, ConvTranspose2d):
-    """A `ConvTranspose2d` that takes `in_channels` from its first input, as `torch.nn.LazyConvTranspose2d`.
-
-    Parameters
-    ----------
-    out_channels : int
-        Channels O of y.
-    kernel_size : int or tuple of int
-        Size of the kernel.
-    stride : int or tuple of int, default 1
-        Outputs of neighbouring elements are this far apart.
-    padding : int or tuple of int, default 0
-        Elements that are cut off on both sides.
-    output_padding : int or tuple of int, default 0
-        Elements more at the end.
-    groups : int, default 1
-        Into how many groups the channels are split.
-    bias : bool, default True
-        Whether b is learned; otherwise there is none.
-    dilation : int or tuple of int, default 1
-        Distance between the elements of a kernel.
-    padding_mode : {"zeros"}, default "zeros"
-        There is no other.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
-
-    Examples
-    --------
-    >>> from weft import layers as nn
-    >>> nn.LazyConvTranspose2d(4, 3)(weft.ones((2, 3, 5, 5))).shape
-    (2, 4, 7, 7)
-    """
-
-    cls_to_become = ConvTranspose2d
-
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Ints,
-        stride: Ints = 1,
-        padding: Ints = 0,
-        output_padding: Ints = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Ints = 1,
-        padding_mode: str = "zeros",
-        *,
-        device: str | None = None,
-        dtype: DType = None,
-    ):
-        ConvTranspose2d.__init__(
-            self, 0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode
-        )
-        self._prepare(out_channels, bias, device, dtype)
-
-
+@parameters_of(BatchNorm1d, "num_features")
 class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
     """A `BatchNorm1d` that takes `num_features` from its first input, as `torch.nn.LazyBatchNorm1d`.
-
-    Parameters
-    ----------
-    eps : float, default 1e-5
-        Added to the variance: keeps the division from 0.
-    momentum : float or None, default 0.1
-        Weight of a new batch in the running statistics.
-    affine : bool, default True
-        Whether weight and bias are learned; otherwise there are none.
-    track_running_stats : bool, default True
-        Whether evaluation uses running statistics.
-    bias : bool, default True
-        False leaves out the bias alone.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
 
     Examples
     --------
@@ -488,25 +340,9 @@ class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
     cls_to_become = BatchNorm1d
 
 
+@parameters_of(BatchNorm1d, "num_features")
 class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
-    """A `InstanceNorm1d` that takes `num_features` from its first input, as `torch.nn.LazyInstanceNorm1d`.
-
-    Parameters
-    ----------
-    eps : float, default 1e-5
-        Added to the variance: keeps the division from 0.
-    momentum : float, default 0.1
-        Weight of a new batch in the running statistics.
-    affine : bool, default True
-        Whether weight and bias are learned; otherwise there are none.
-    track_running_stats : bool, default True
-        Whether evaluation uses running statistics.
-    bias : bool, default True
-        False leaves out the bias alone.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
+    """An `InstanceNorm1d` that takes `num_features` from its first input, as `torch.nn.LazyInstanceNorm1d`.
 
     Examples
     --------
@@ -520,25 +356,37 @@ class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
     unbatched = 2
 
 
+@parameters_of(Conv2d, "in_channels")
+class LazyConv2d(_LazyConv, Conv2d):
+    """A `Conv2d` that takes `in_channels` from its first input, as `torch.nn.LazyConv2d`.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.LazyConv2d(4, 3)(weft.ones((2, 3, 5, 5))).shape
+    (2, 4, 3, 3)
+    """
+
+    cls_to_become = Conv2d
+
+
+@parameters_of(ConvTranspose2d, "in_channels")
+class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
+    """A `ConvTranspose2d` that takes `in_channels` from its first input, as `torch.nn.LazyConvTranspose2d`.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.LazyConvTranspose2d(4, 3)(weft.ones((2, 3, 5, 5))).shape
+    (2, 4, 7, 7)
+    """
+
+    cls_to_become = ConvTranspose2d
+
+
+@parameters_of(BatchNorm2d, "num_features")
 class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
     """A `BatchNorm2d` that takes `num_features` from its first input, as `torch.nn.LazyBatchNorm2d`.
-
-    Parameters
-    ----------
-    eps : float, default 1e-5
-        Added to the variance: keeps the division from 0.
-    momentum : float or None, default 0.1
-        Weight of a new batch in the running statistics.
-    affine : bool, default True
-        Whether weight and bias are learned; otherwise there are none.
-    track_running_stats : bool, default True
-        Whether evaluation uses running statistics.
-    bias : bool, default True
-        False leaves out the bias alone.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
 
     Examples
     --------
@@ -551,25 +399,9 @@ class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
     cls_to_become = BatchNorm2d
 
 
+@parameters_of(BatchNorm2d, "num_features")
 class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
-    """A `InstanceNorm2d` that takes `num_features` from its first input, as `torch.nn.LazyInstanceNorm2d`.
-
-    Parameters
-    ----------
-    eps : float, default 1e-5
-        Added to the variance: keeps the division from 0.
-    momentum : float, default 0.1
-        Weight of a new batch in the running statistics.
-    affine : bool, default True
-        Whether weight and bias are learned; otherwise there are none.
-    track_running_stats : bool, default True
-        Whether evaluation uses running statistics.
-    bias : bool, default True
-        False leaves out the bias alone.
-    device : str, optional
-        Where the parameters are made; weft's default device unless given.
-    dtype : data-type, optional
-        Real floating-point dtype of the parameters; weft's default dtype unless given.
+    """An `InstanceNorm2d` that takes `num_features` from its first input, as `torch.nn.LazyInstanceNorm2d`.
 
     Examples
     --------
@@ -581,3 +413,62 @@ class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
 
     cls_to_become = InstanceNorm2d
     unbatched = 3
+
+
+@parameters_of(Conv3d, "in_channels")
+class LazyConv3d(_LazyConv, Conv3d):
+    """A `Conv3d` that takes `in_channels` from its first input, as `torch.nn.LazyConv3d`.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.LazyConv3d(4, 3)(weft.ones((2, 3, 5, 5, 5))).shape
+    (2, 4, 3, 3, 3)
+    """
+
+    cls_to_become = Conv3d
+
+
+@parameters_of(ConvTranspose3d, "in_channels")
+class LazyConvTranspose3d(_LazyConvTranspose, ConvTranspose3d):
+    """A `ConvTranspose3d` that takes `in_channels` from its first input, as `torch.nn.LazyConvTranspose3d`.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> nn.LazyConvTranspose3d(4, 3)(weft.ones((2, 3, 5, 5, 5))).shape
+    (2, 4, 7, 7, 7)
+    """
+
+    cls_to_become = ConvTranspose3d
+
+
+@parameters_of(BatchNorm3d, "num_features")
+class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
+    """A `BatchNorm3d` that takes `num_features` from its first input, as `torch.nn.LazyBatchNorm3d`.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> layer = nn.LazyBatchNorm3d()
+    >>> layer(weft.ones((2, 3, 5, 5, 5))).shape, layer.num_features
+    ((2, 3, 5, 5, 5), 3)
+    """
+
+    cls_to_become = BatchNorm3d
+
+
+@parameters_of(BatchNorm3d, "num_features")
+class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):
+    """An `InstanceNorm3d` that takes `num_features` from its first input, as `torch.nn.LazyInstanceNorm3d`.
+
+    Examples
+    --------
+    >>> from weft import layers as nn
+    >>> layer = nn.LazyInstanceNorm3d()
+    >>> layer(weft.ones((2, 3, 5, 5, 5))).shape, layer.num_features
+    ((2, 3, 5, 5, 5), 3)
+    """
+
+    cls_to_become = InstanceNorm3d
+    unbatched = 4

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch_departures import LEFT_OUT, NOT_YET
+from torch_departures import LEFT_OUT
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
@@ -227,12 +227,9 @@ def rows(concepts: list[tuple[str, str]]) -> Iterator[str]:
 def pytorch() -> Iterator[str]:
     """A row for each class of torch.nn, in the order of the alphabet."""
     names = json.loads((TESTS / "torch_names.json").read_text(encoding="utf-8"))["names"]["torch.nn"]
-    missing = NOT_YET.get("torch.nn", "").split()
     for name in names:
         if reason := LEFT_OUT["torch.nn"].get(name):
             yield f"| {name} | left out | {reason} | | |"
-        elif name in missing:
-            yield f"| {name} | to be built | | | |"
         else:
             yield row(name, f"nn.{name}")
 

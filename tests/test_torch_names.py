@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from torch_departures import DIFFERENT, HERE, LEFT_OUT, NOT_YET
+from torch_departures import DIFFERENT, HERE, LEFT_OUT
 from torch_names import shown
 
 DATA = json.loads(Path(__file__).with_name("torch_names.json").read_text(encoding="utf-8"))
@@ -30,14 +30,12 @@ def missing(name):
 
 @pytest.mark.parametrize("name", HERE)
 def test_what_is_missing_is_said(name):
-    assert missing(name) - LEFT_OUT.get(name, {}).keys() == set(NOT_YET.get(name, "").split())
+    assert missing(name) - LEFT_OUT.get(name, {}).keys() == set()
 
 
 def test_tables_name_what_pytorch_has():
-    for table in (LEFT_OUT, NOT_YET):
-        for name, names in table.items():
-            listed = names.split() if isinstance(names, str) else names
-            assert set(listed) <= NAMES[name].keys(), name
+    for name, names in LEFT_OUT.items():
+        assert names.keys() <= NAMES[name].keys(), name
     assert all(name in NAMES[module] for module, name in DIFFERENT)
     assert HERE.keys() == NAMES.keys()
 
