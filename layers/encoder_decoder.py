@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backend.array.manipulation import reshape
 from ..backend.device.dtypes import is_integral
+from ..backend.device.options import integer
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from . import functional as F
@@ -217,9 +218,8 @@ class EncoderDecoder(Module):
 
 
 def check_sizes(source_size: int, target_size: int, width: int, context: int, layers: int) -> None:
-    """Raise ValueError where a model cannot be made of these."""
+    """Raise TypeError or ValueError where a model cannot be made of these."""
     least = {"source_size": UNK + 1, "target_size": UNK + 1, "width": 2, "context": 2, "layers": 1}
     given = source_size, target_size, width, context, layers
     for (name, low), n in zip(least.items(), given):
-        if n < low:
-            raise ValueError(f"`{name}` must be at least {low}, got {n}")
+        integer(name, n, low)

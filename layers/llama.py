@@ -12,6 +12,7 @@ from . import init
 from .cache import KeyValueCache, LayerCache
 from .containers import ModuleList
 from .embedding import Embedding
+from .functional import _check as check
 from .language_model import LanguageModel
 from .linear import Linear
 from .module import Module
@@ -99,9 +100,11 @@ class Llama(LanguageModel):
 
     Raises
     ------
+    TypeError
+        If a size is no integer.
     ValueError
-        If `heads` does not divide `width`, or `kv_heads` not `heads`; in a call, if shapes do not fit or the tokens exceed the
-        context.
+        If a size is less than 1, `heads` does not divide `width`, or `kv_heads` not `heads`; in a call, if shapes do not fit or
+        the tokens exceed the context.
 
     References
     ----------
@@ -131,9 +134,12 @@ class Llama(LanguageModel):
         dtype: DType = None,
     ):
         kv_heads = heads if kv_heads is None else kv_heads
-        if heads < 1 or width % (2 * heads):
+        check.counts(vocab_size=vocab_size, context=context, width=width, layers=layers, heads=heads, kv_heads=kv_heads)
+        if hidden is not None:
+            check.counts(hidden=hidden)
+        if width % (2 * heads):
             raise ValueError(f"`heads` must divide `width`, {width}, into even parts, got {heads}")
-        if kv_heads < 1 or heads % kv_heads:
+        if heads % kv_heads:
             raise ValueError(f"`kv_heads` must divide `heads`, {heads}, got {kv_heads}")
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.vocab_size, self.context, self.n_layer = vocab_size, context, layers

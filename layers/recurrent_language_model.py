@@ -88,6 +88,7 @@ class RecurrentLM(LanguageModel):
         dtype: DType = None,
     ):
         check.one_of("cell", cell, list(CELLS))
+        check.counts(vocab_size=vocab_size, width=width, layers=layers)
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.vocab_size, self.context, self.n_layer = vocab_size, sys.maxsize, layers
         self.embedding = Embedding(vocab_size, width, **place)

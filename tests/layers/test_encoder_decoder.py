@@ -173,9 +173,10 @@ def test_learns_a_dictionary(name):
     [
         ("transformer_translator", {"heads": 3}, "`heads` must divide `width`, 16, got 3"),
         ("lstm_translator", {"width": 15}, "`width` must be even, half of it for each direction, got 15"),
-        ("lstm_translator", {"target_size": 3}, "`target_size` must be at least 4, got 3"),
-        ("transformer_translator", {"layers": 0}, "`layers` must be at least 1, got 0"),
-        ("transformer_translator", {"context": 1}, "`context` must be at least 2, got 1"),
+        ("lstm_translator", {"target_size": 3}, "`target_size` must be an integer ≥ 4, got 3"),
+        ("transformer_translator", {"layers": 0}, "`layers` must be an integer ≥ 1, got 0"),
+        ("transformer_translator", {"context": 1}, "`context` must be an integer ≥ 2, got 1"),
+        ("transformer_translator", {"heads": 0}, "`heads` must be an integer ≥ 1, got 0"),
     ],
 )
 def test_models_that_cannot_be(name, sizes, message):
