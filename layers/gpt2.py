@@ -10,7 +10,7 @@ from ..backend.nn.heads import split_heads
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init
-from .cache import KeyValueCache, LayerCache
+from .cache import KeyValueCache, LayerCache, kept
 from .containers import ModuleList
 from .dropout import Dropout
 from .embedding import Embedding
@@ -185,9 +185,10 @@ class GPT2(LanguageModel):
         """
         positions, mask = self._places(tokens, attention_mask, cache)
         x = self.drop(self.wte(tokens) + self.wpe(positions))
-        for i, block in enumerate(self.h):
-            x = block(x, mask, None if cache is None else cache[i])
-        return self.ln_f(x)
+        with kept(cache):
+            for i, block in enumerate(self.h):
+                x = block(x, mask, None if cache is None else cache[i])
+            return self.ln_f(x)
 
     def output_weight(self) -> Tensor:
         """The table of tokens.

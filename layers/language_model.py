@@ -12,7 +12,7 @@ from ..backend.array.manipulation import reshape
 from ..backend.device.dtypes import int64, is_integral
 from ..backend.tape.tensor import Tensor
 from . import functional as F
-from .cache import KeyValueCache
+from .cache import KeyValueCache, check_parts
 from .generation import is_batch, steps
 from .module import Module
 
@@ -232,6 +232,7 @@ class LanguageModel(Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Positions (L,) or (N, L), and the mask of attention: None for a causal one, (L, S) or (N, 1, L, S)."""
         check_tokens(tokens)
+        check_parts(cache, self.n_layer)
         seen, length = 0 if cache is None else cache.length, tokens.shape[1]
         total, device = seen + length, tokens.device
         if total > self.context:

@@ -9,7 +9,7 @@ from ..backend.device.dtypes import float32, float64
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init
-from .cache import KeyValueCache, LayerCache
+from .cache import KeyValueCache, LayerCache, kept
 from .containers import ModuleList
 from .embedding import Embedding
 from .functional import _check as check
@@ -179,9 +179,10 @@ class Llama(LanguageModel):
         x = self.embed_tokens(tokens)
         dtype = float64 if x.dtype == float64 else float32
         angles = self.rotary_emb.angles(tokens.shape[1], positions, dtype=dtype)
-        for i, block in enumerate(self.layers):
-            x = block(x, angles, mask, None if cache is None else cache[i])
-        return self.norm(x)
+        with kept(cache):
+            for i, block in enumerate(self.layers):
+                x = block(x, angles, mask, None if cache is None else cache[i])
+            return self.norm(x)
 
     def output_weight(self) -> Tensor:
         """The table that features are multiplied by.

@@ -115,6 +115,8 @@ class RecurrentLM(LanguageModel):
             (N, L, width).
         """
         check_tokens(tokens)
+        if cache is not None and not isinstance(cache, StateCache):
+            raise TypeError(f"`cache` must be a StateCache, got {type(cache).__name__}; make one: model.new_cache()")
         state = None if cache is None else cache.state
         x = self.drop(self.embedding(tokens))
         if attention_mask is None:
