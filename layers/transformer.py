@@ -365,5 +365,13 @@ class Transformer(Module):
         -------
         Tensor
             (sz, sz).
+
+        Raises
+        ------
+        TypeError
+            If `sz` is no integer.
+        ValueError
+            If it is less than 0.
         """
+        integer("sz", sz, 0)
         return _causal_mask(sz, device, dtype)
