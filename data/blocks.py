@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.device.options import integer
 from ..backend.tape.tensor import Tensor
+from . import check
 from .tokens import TokenFile
 
 __all__ = ["RandomBlocks", "TokenBlocks", "pack"]
@@ -92,6 +94,7 @@ class RandomBlocks:
 
     def __init__(self, tokens: Any, block_size: int, samples: int):
         self.tokens, self.block_size = _stream(tokens, block_size), block_size
+        integer("samples", samples)
         if samples < 1:
             raise ValueError(f"`samples` must be at least 1, got {samples}")
         self.samples = samples
@@ -129,16 +132,25 @@ def pack(documents: Iterable[Any], end: int) -> np.ndarray:
     array of int64, shape (N,)
         The stream. One that is too long for memory: `write_tokens(path, ([*d, end] for d in documents), vocab_size)`.
 
+    Raises
+    ------
+    TypeError
+        If tokens are no integers.
+    ValueError
+        If `end` is less than 0.
+
     Examples
     --------
     >>> pack([[5, 6], [7]], end=0)
     array([5, 6, 0, 7, 0])
     """
-    parts = [part for document in documents for part in (np.asarray(document, np.int64).ravel(), [end])]
+    integer("end", end, 0)
+    parts = [part for document in documents for part in (check.tokens("documents", document), [end])]
     return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
 
 
 def _stream(tokens: Any, block_size: int) -> Any:
+    integer("block_size", block_size)
     if block_size < 1:
         raise ValueError(f"`block_size` must be at least 1, got {block_size}")
     if not isinstance(tokens, TokenFile):

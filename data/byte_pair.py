@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.tape.tensor import Tensor
+from . import check
 from .files import FilePath, fault, named, read_bytes, require
 
 __all__ = ["BytePairTokenizer"]
@@ -98,11 +99,13 @@ class BytePairTokenizer:
 
         Raises
         ------
+        TypeError
+            If it is no str.
         ValueError
             If the text has half of a surrogate pair, which no bytes stand for.
         """
         try:
-            text.encode()
+            check.text("text", text).encode()
         except UnicodeEncodeError as error:
             found = f"{text[error.start]!r} at position {error.start}"
             raise ValueError(

@@ -246,3 +246,13 @@ def content_size(path: FilePath) -> int:
     """How many bytes a file holds, inflated and thrown away piece by piece; a DataError if it is damaged."""
     with Source(path) as source:
         return sum(map(len, source._pieces)) if source.is_gzip else source.size
+
+
+def utf8(path: FilePath, content: bytes) -> str:
+    """The text in a file, without the mark of its byte order, or a DataError for other bytes."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if content.startswith(b"PK\x03\x04"):
+            raise fault(path, "text in UTF-8", "a .zip archive", "unpack it, and name the file in it") from None
+        raise fault(path, "text in UTF-8", f"other bytes ({error.reason})", "convert it to UTF-8") from None

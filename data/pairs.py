@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.device.options import integer
-from .files import FilePath, fault, named, read_bytes
+from ..backend.device import options
+from . import check
+from .files import FilePath, fault, named, read_bytes, utf8
 from .words import BOS, EOS, PAD
 
 __all__ = ["SentencePairs", "pad_pairs", "read_pairs", "split_pairs"]
@@ -64,10 +65,7 @@ def read_pairs(path: FilePath) -> list[Pair]:
     content = read_bytes(place)
     if zipfile.is_zipfile(io.BytesIO(content)):
         content = _unzipped(place, content)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise fault(place, "text in UTF-8", f"other bytes ({error.reason})", "convert it to UTF-8") from None
+    text = utf8(place, content)
     pairs: dict[Pair, None] = {}
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if line.strip():
@@ -128,6 +126,8 @@ def split_pairs(pairs: Sequence[Pair], held_out: float = 0.05, *, seed: int = 0)
 
     Raises
     ------
+    TypeError
+        If one is no pair of str, or an option no number.
     ValueError
         If `held_out` is not in (0, 1), or leaves one part empty.
 
@@ -137,9 +137,11 @@ def split_pairs(pairs: Sequence[Pair], held_out: float = 0.05, *, seed: int = 0)
     >>> sorted([len(train), len(held_out)])
     [1, 2]
     """
+    options.number("held_out", held_out, infinite=True)
+    pairs = _pairs(pairs)
     if not 0 < held_out < 1:
         raise ValueError(f"`held_out` must be above 0 and below 1, got {held_out}")
-    integer("seed", seed, 0, 2**32 - 1)
+    options.integer("seed", seed, 0, 2**32 - 1)
     sources = sorted({source.casefold() for source, _ in pairs})
     count = max(1, round(held_out * len(sources)))
     if count >= len(sources):
@@ -150,6 +152,15 @@ def split_pairs(pairs: Sequence[Pair], held_out: float = 0.05, *, seed: int = 0)
     for pair in pairs:
         parts[pair[0].casefold() in apart].append(pair)
     return parts
+
+
+def _pairs(pairs: Any) -> list[Pair]:
+    """Them as a list, or TypeError for what is no pair of str."""
+    found: list[Any] = [pairs] if isinstance(pairs, str | bytes) else list(pairs)
+    for i, pair in enumerate(found):
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise TypeError(f"`pairs` must hold pairs of str, (source, target), got {pair!r:.60} in number {i}")
+    return found
 
 
 class SentencePairs:
@@ -167,6 +178,11 @@ class SentencePairs:
     lengths : array of int, shape (len, 2)
         How many tokens each sample has; `BucketSampler` wants them.
 
+    Raises
+    ------
+    TypeError
+        If one is no pair of str.
+
     Examples
     --------
     >>> tokenizer = weft.data.WordTokenizer(["a", "b"])
@@ -177,7 +193,8 @@ class SentencePairs:
 
     def __init__(self, pairs: Sequence[Pair], source: Any, target: Any):
         self._samples = [
-            (np.append(source.encode(a), EOS), np.concatenate([[BOS], target.encode(b), [EOS]])) for a, b in pairs
+            (np.append(source.encode(a), EOS), np.concatenate([[BOS], target.encode(b), [EOS]]))
+            for a, b in _pairs(pairs)
         ]
         self.lengths = np.asarray([[len(a), len(b)] for a, b in self._samples], np.int64).reshape(-1, 2)
 
@@ -203,6 +220,8 @@ def pad_pairs(samples: Sequence[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarra
 
     Raises
     ------
+    TypeError
+        If tokens are no integers.
     ValueError
         If there is no sample.
 
@@ -223,5 +242,5 @@ def padded(rows: Sequence[Any]) -> np.ndarray:
     """Rows of tokens as one array (N, longest), with `<pad>` behind those that are shorter."""
     batch = np.full((len(rows), max(map(len, rows))), PAD, np.int64)
     for i, row in enumerate(rows):
-        batch[i, : len(row)] = row
+        batch[i, : len(row)] = check.tokens("samples", row)
     return batch

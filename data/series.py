@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .files import FilePath, fault, read_bytes
+from .files import FilePath, fault, read_bytes, utf8
 
 __all__ = ["TimeSeries", "read_series"]
 
@@ -146,10 +146,7 @@ def read_series(path: FilePath, column: str | None = None, *, fill: bool = False
 
 def _table(path: FilePath) -> tuple[list[str], list[list[str]], list[int]]:
     """Names, rows and the numbers of their lines."""
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise fault(path, "text in UTF-8", f"other bytes ({error.reason})", "convert it to UTF-8") from None
+    text = utf8(path, read_bytes(path))
     head = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
     rows, lines = [], []
@@ -260,6 +257,10 @@ def _counted(path: FilePath, fields: list[str], lines: list[int]) -> tuple[np.nd
         is_daily, first = form.endswith(("%d", "%Y")), {date.day for date in dates} == {1}
         unit = "M" if form == "%Y-%m" or (is_daily and first and len(dates) > 1) else "D" if is_daily else "s"
         return exact.astype(f"datetime64[{unit}]").astype(np.int64), unit, form
+    valid = max(([bool(_parsed([field], form)) for field in fields] for form in FORMATS), key=sum)
+    if any(valid):
+        i, like = valid.index(False), fields[valid.index(True)]
+        raise fault(path, f"a date, such as {like!r}, in line {lines[i]}", repr(fields[i][:40]), "mend that line")
     for field, line in zip(fields, lines):
         number = _number(field)
         if number is None or not number.is_integer():

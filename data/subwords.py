@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.device.options import integer
+from . import check
 from .byte_pair import listed
 from .words import BOS, EOS, PAD, SPECIAL
 
@@ -78,12 +80,16 @@ class SubwordTokenizer:
 
         Raises
         ------
+        TypeError
+            If `sentences` are no str, or is one by itself.
         ValueError
             If `vocab_size` is too small.
         ImportError
             If `tokenizers` is not installed.
         """
         tokenizers = _library()
+        integer("vocab_size", vocab_size)
+        sentences = check.texts("sentences", sentences)
         if vocab_size < 256 + len(SPECIAL):
             raise ValueError(f"`vocab_size` must be at least {256 + len(SPECIAL)}, got {vocab_size}")
         bytewise = tokenizers.pre_tokenizers.ByteLevel
@@ -109,12 +115,15 @@ class SubwordTokenizer:
 
         Raises
         ------
+        TypeError
+            If it is no str.
         ValueError
             If the text has half of a surrogate pair, which no bytes stand for.
         """
         return np.asarray(self._encoded(text).ids, np.int64)
 
     def _encoded(self, text: str) -> Any:
+        check.text("text", text)
         try:
             return self._model.encode(text.strip(), add_special_tokens=False)
         except TypeError:

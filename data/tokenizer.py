@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import check
 from .byte_pair import BytePairTokenizer, listed
 from .subwords import SubwordTokenizer
 from .words import WordTokenizer
@@ -31,8 +32,10 @@ class CharTokenizer:
 
     Raises
     ------
+    TypeError
+        If they are no str.
     ValueError
-        If there is none, or one appears twice.
+        If there is none, one appears twice, or one is longer than a character.
 
     Examples
     --------
@@ -46,7 +49,10 @@ class CharTokenizer:
     """
 
     def __init__(self, alphabet: str | Iterable[str]):
-        self.alphabet = "".join(alphabet)
+        characters = list(alphabet) if isinstance(alphabet, str) else list(check.texts("alphabet", alphabet))
+        if long := [c for c in characters if len(c) != 1]:
+            raise ValueError(f"`alphabet` must hold single characters, got {long[0]!r:.60}")
+        self.alphabet = "".join(characters)
         points = _code_points(self.alphabet)
         if not len(points) or len(np.unique(points)) < len(points):
             twice = next((c for i, c in enumerate(self.alphabet) if c in self.alphabet[:i]), None)
@@ -74,7 +80,7 @@ class CharTokenizer:
         >>> CharTokenizer.of("cab").alphabet
         'abc'
         """
-        return CharTokenizer(sorted(set(text)))
+        return CharTokenizer(sorted(set(check.text("text", text))))
 
     @property
     def vocab_size(self) -> int:
@@ -102,6 +108,8 @@ class CharTokenizer:
 
         Raises
         ------
+        TypeError
+            If it is no str.
         ValueError
             If a character is not in the alphabet.
 
@@ -110,7 +118,7 @@ class CharTokenizer:
         >>> CharTokenizer("abc").encode("cab")
         array([2, 0, 1])
         """
-        points = _code_points(text)
+        points = _code_points(check.text("text", text))
         tokens = self._tokens[np.minimum(points, len(self._tokens) - 1)]
         if len(tokens) and tokens.min() < 0:
             at = int(tokens.argmin())

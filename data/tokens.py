@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.device.options import integer
+from . import check
 from .files import FilePath, expanded, fault, open_file
 from .writing import Replacement, reason
 
@@ -116,6 +118,8 @@ def write_tokens(path: FilePath, chunks: Iterable[Any], vocab_size: int) -> None
 
     Raises
     ------
+    TypeError
+        If tokens are no integers.
     ValueError
         If `vocab_size` is out of range.
     IndexError
@@ -131,6 +135,7 @@ def write_tokens(path: FilePath, chunks: Iterable[Any], vocab_size: int) -> None
     ...     TokenFile(folder + "/a.tok").array.tolist()
     [0, 0, 1, 0, 1, 2]
     """
+    integer("vocab_size", vocab_size)
     if not 1 <= vocab_size <= 1 << 32:
         raise ValueError(f"`vocab_size` must be at least 1 and at most 2³², got {vocab_size}")
     count, kind = 0, np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
@@ -140,7 +145,7 @@ def write_tokens(path: FilePath, chunks: Iterable[Any], vocab_size: int) -> None
         with _told(path):
             new.file.write(bytes(HEADER.size))
         for chunk in chunks:
-            tokens = np.asarray(chunk if isinstance(chunk, np.ndarray) else list(chunk), np.int64).ravel()
+            tokens = check.tokens("chunks", chunk)
             if len(tokens) and not 0 <= tokens.min() <= tokens.max() < vocab_size:
                 outside = tokens[(tokens < 0) | (tokens >= vocab_size)][0]
                 raise IndexError(f"`chunks` must hold tokens in [0, {vocab_size}), got {outside}")
@@ -200,7 +205,7 @@ def encode_file(source: FilePath, path: FilePath, tokenizer: Any) -> TokenFile:
 def _pieces(source: FilePath) -> Iterator[str]:
     """A text in pieces, cut where a line ends that is not blank: no word, nor run of spaces, reaches over such a place."""
     try:
-        with TextIOWrapper(BufferedReader(open_file(source, "a text file")), encoding="utf-8", newline="") as file:
+        with TextIOWrapper(BufferedReader(open_file(source, "a text file")), encoding="utf-8-sig", newline="") as file:
             rest = ""
             while read := file.read(PIECE):
                 rest += read

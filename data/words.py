@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.device.options import integer
+from . import check
 from .byte_pair import listed
 
 __all__ = ["BOS", "EOS", "PAD", "SPECIAL", "UNK", "WordTokenizer"]
@@ -42,6 +44,8 @@ class WordTokenizer:
 
     Raises
     ------
+    TypeError
+        If they are no str.
     ValueError
         If a word appears twice, or is one of the special tokens.
 
@@ -57,7 +61,7 @@ class WordTokenizer:
     """
 
     def __init__(self, words: Sequence[str], joined: tuple[Sequence[str], Sequence[str]] = ((), ())):
-        self.words = (*SPECIAL, *words)
+        self.words = (*SPECIAL, *check.texts("words", words))
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) < len(self.words):
             twice = next(word for word, n in Counter(self.words).items() if n > 1)
@@ -85,6 +89,8 @@ class WordTokenizer:
 
         Raises
         ------
+        TypeError
+            If `sentences` are no str, or is one by itself.
         ValueError
             If no word is left, or an option is less than 1.
 
@@ -94,10 +100,12 @@ class WordTokenizer:
         ('<pad>', '<bos>', '<eos>', '<unk>', 'c', 'b')
         """
         for name, n in (("max_words", max_words), ("min_count", min_count)):
+            if n is not None:
+                integer(name, n)
             if n is not None and n < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {n}")
         first, within, spaces = Counter[str](), Counter[str](), Counter[tuple[str, int]]()
-        for sentence in sentences:
+        for sentence in check.texts("sentences", sentences):
             pieces = list(PIECE.finditer(sentence))
             first.update(piece[0] for piece in pieces[:1])
             within.update(piece[0] for piece in pieces[1:])
@@ -147,7 +155,7 @@ class WordTokenizer:
         >>> WordTokenizer(["l'", "eau"]).pieces("L'eau !")
         ["l'", 'eau', '!']
         """
-        words = PIECE.findall(text)
+        words = PIECE.findall(check.text("text", text))
         if words:
             last = len(self.words)
             lowered = _lowered(words[0])

@@ -8,7 +8,7 @@ from ..backend.array.creation import empty
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
-from .cache import LayerCache
+from .cache import LayerCache, check_part
 from .functional import _check as check
 from .linear import Linear
 from .module import Module
@@ -170,6 +170,7 @@ class MultiheadAttention(Module):
         cache: LayerCache | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """See `functional.multi_head_attention_forward` for masks, `is_causal` and `cache`."""
+        check_part(cache)
         return F.multi_head_attention_forward(
             query,
             key,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from ..backend.device.options import integer, number
 
 __all__ = ["Hypothesis", "beam_search"]
 
@@ -68,7 +69,7 @@ def beam_search(
     beam : int, default 4
         How many prefixes are kept.
     length_penalty : float, default 0.6
-        α, at least 0: 0 ranks by probability, which favours short sequences.
+        α in [0, 10]: 0 ranks by probability, which favours short sequences.
 
     Returns
     -------
@@ -77,6 +78,8 @@ def beam_search(
 
     Raises
     ------
+    TypeError
+        If an option is no number.
     ValueError
         If an option is out of range, or a log-probability is NaN.
 
@@ -144,7 +147,7 @@ def _hypothesis(tokens: list[int], log_probability: float, length_penalty: float
 
 def _check(batch_size: int, beam: int, max_length: int, length_penalty: float) -> None:
     for name, n in (("batch_size", batch_size), ("beam", beam), ("max_length", max_length)):
+        integer(name, n)
         if n < 1:
             raise ValueError(f"`{name}` must be at least 1, got {n}")
-    if not 0 <= length_penalty < math.inf:
-        raise ValueError(f"`length_penalty` must be at least 0 and finite, got {length_penalty}")
+    number("length_penalty", length_penalty, 0, 10)  # its power of a length must be a number

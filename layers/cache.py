@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from ..backend.array.creation import empty
 from ..backend.array.indexing import take
+from ..backend.device.options import integer
 from ..backend.tape.autograd import is_grad_enabled
 from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
@@ -29,6 +32,13 @@ class LayerCache:
     length : int
         Positions that are filled.
 
+    Raises
+    ------
+    TypeError
+        If `max_length` is no integer.
+    ValueError
+        If it is less than 1, or than 0 where the cache is fixed.
+
     Examples
     --------
     >>> from weft import layers as nn
@@ -40,6 +50,7 @@ class LayerCache:
     """
 
     def __init__(self, max_length: int, is_fixed: bool = False):
+        integer("max_length", max_length, 0 if is_fixed else 1)
         self.max_length = max_length
         self.is_fixed = is_fixed
         self.length = 0
@@ -50,7 +61,7 @@ class LayerCache:
     @property
     def is_complete(self) -> bool:
         """Whether it is fixed, and filled."""
-        return self.is_fixed and self.length == self.max_length
+        return self.is_fixed and self.length == self.max_length and self._key is not None
 
     def memory(self, length: int) -> LayerCache:
         """The part for a decoder layer's attention to the encoder's output, whose keys and values stay as they are.
@@ -152,6 +163,13 @@ class LayerCache:
         """Forget everything, the memory too."""
         self.length, self._key, self._value, self._memory = 0, None, None, None
 
+    def _rewind(self, length: int, memory: LayerCache | None, is_filled: bool) -> None:
+        """Forget what a call that has failed put in."""
+        if not length:
+            self.reset()
+        self.length = length
+        self._memory = memory if is_filled else None
+
     def reorder(self, index: Tensor) -> None:
         """Let row i of the batch go on from what row `index[i]` has seen, as beam search wants it.
 
@@ -182,6 +200,8 @@ class KeyValueCache:
 
     Raises
     ------
+    TypeError
+        If one of them is no integer.
     ValueError
         If one of them is less than 1.
 
@@ -198,8 +218,7 @@ class KeyValueCache:
 
     def __init__(self, layers: int, max_length: int):
         for name, n in (("layers", layers), ("max_length", max_length)):
-            if n < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {n}")
+            integer(name, n, 1)
         self.max_length = max_length
         self._parts = [LayerCache(max_length) for _ in range(layers)]
 
@@ -232,3 +251,41 @@ class KeyValueCache:
         """
         for part in self._parts:
             part.reorder(index)
+
+
+@contextlib.contextmanager
+def kept(cache: KeyValueCache | LayerCache | None) -> Iterator[None]:
+    """A call that fails, or is interrupted, leaves the cache as it was: called again it would see its keys twice."""
+    parts = () if cache is None else (cache,) if isinstance(cache, LayerCache) else tuple(cache)
+    before = [
+        (part, part.length, part._memory, part._memory is not None and part._memory.is_complete) for part in parts
+    ]
+    try:
+        yield
+    except BaseException:
+        for part, length, memory, is_filled in before:
+            part._rewind(length, memory, is_filled)
+        raise
+
+
+def check_part(cache: Any) -> None:
+    """Raise TypeError unless it is one layer's cache, or None."""
+    if cache is not None and not isinstance(cache, LayerCache):
+        hint = (
+            "give a layer its part: cache[i]"
+            if isinstance(cache, KeyValueCache)
+            else "make one: LayerCache(max_length)"
+        )
+        raise TypeError(f"`cache` must be a LayerCache, got {type(cache).__name__}; {hint}")
+
+
+def check_parts(cache: Any, layers: int) -> None:
+    """Raise TypeError unless it is a cache of layers, or None, and ValueError unless there are as many parts as layers."""
+    if cache is None:
+        return
+    if not isinstance(cache, KeyValueCache):
+        raise TypeError(
+            f"`cache` must be a KeyValueCache, got {type(cache).__name__}; make one: KeyValueCache({layers}, max_length)"
+        )
+    if len(cache) != layers:
+        raise ValueError(f"`cache` must have a part for each of the {layers} layers, got {len(cache)}")

@@ -9,10 +9,12 @@ import numpy as np
 
 from ..backend.array.manipulation import reshape
 from ..backend.device.dtypes import is_integral
+from ..backend.device.options import integer
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .beam_search import Hypothesis, beam_search
+from .functional import _check as check
 from .generation import as_tokens, evaluating, token_rows
 from .module import Module
 
@@ -171,9 +173,11 @@ class EncoderDecoder(Module):
         >>> [len(found.tokens) <= 5 for found in model.translate([[4, 5, 2], [6, 2]], max_length=5)]
         [True, True]
         """
+        if max_length is not None:
+            integer("max_length", max_length, 1)
+        rows = token_rows("sources", sources)
         if not len(sources):
             return []
-        rows = token_rows(sources)
         self._check_sources(rows)
         longest = self.context if max_length is None else min(max_length, self.context)
         source = np.full((len(rows), max(map(len, rows))), PAD, np.int64)
@@ -208,18 +212,20 @@ class EncoderDecoder(Module):
     # --- for subclasses -----------------------------------------------------------------------------------------------
     def _check_tokens(self, **tokens: Tensor) -> None:
         for name, x in tokens.items():
-            if x.ndim != 2 or not is_integral(x.dtype):
+            if check.tensor(name, x).ndim != 2 or not is_integral(x.dtype):
                 raise ValueError(f"`{name}` must be integers of shape (N, L), got {x.dtype} of shape {tuple(x.shape)}")
             if not 1 <= x.shape[1] <= self.context:
                 raise ValueError(
                     f"`{name}` must have 1 to {self.context} tokens, the model's context, got {x.shape[1]}; shorten it"
                 )
+        batches = {name: x.shape[0] for name, x in tokens.items()}
+        if len(set(batches.values())) > 1:
+            raise ValueError(f"`source` and `target` must have as many rows, got {batches}")
 
 
 def check_sizes(source_size: int, target_size: int, width: int, context: int, layers: int) -> None:
-    """Raise ValueError where a model cannot be made of these."""
+    """Raise TypeError or ValueError where a model cannot be made of these."""
     least = {"source_size": UNK + 1, "target_size": UNK + 1, "width": 2, "context": 2, "layers": 1}
     given = source_size, target_size, width, context, layers
     for (name, low), n in zip(least.items(), given):
-        if n < low:
-            raise ValueError(f"`{name}` must be at least {low}, got {n}")
+        integer(name, n, low)

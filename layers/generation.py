@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..backend.array.creation import asarray
 from ..backend.array.random import default_generator
+from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from . import functional as F
@@ -34,9 +35,10 @@ def steps(
     use_cache: bool = True,
 ) -> Iterator[np.ndarray]:
     """What `LanguageModel.generate_steps` documents, for a LanguageModel; arguments are checked at once, not at the first step."""
-    rows = token_rows(prompts)
+    rows = token_rows("prompts", prompts)
     _check_prompts(rows, model)
-    stops = [stop] if isinstance(stop, int | np.integer) else list(stop)
+    stops: list[Any] = list(stop) if isinstance(stop, Iterable) and not isinstance(stop, str | bytes) else [stop]
+    _check_kinds(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stops, seed)
     _check_options(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stops, model.vocab_size)
     seed = int(default_generator.integers(0, 2**62, ())) if seed is None else seed
     streams = [np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, i]))) for i in range(len(rows))]
@@ -44,7 +46,7 @@ def steps(
     def choose(logits: np.ndarray, before: np.ndarray, random: np.random.Generator) -> int:
         return _choose(logits, before, temperature, top_k, top_p, repetition_penalty, random)
 
-    return _steps(model, rows, max_new_tokens, frozenset(stops), streams, choose, use_cache)
+    return _steps(model, rows, max_new_tokens, frozenset(map(int, stops)), streams, choose, use_cache)
 
 
 def _steps(
@@ -113,18 +115,22 @@ def _choose(
     random: np.random.Generator,
 ) -> int:
     """The next token, of logits (C,) and the tokens that are there already."""
-    if np.isnan(logits).any():
+    if not math.isfinite(greatest := logits.max()):
         raise ValueError(
-            "the model's logits are NaN: its weights are not finite, or it was trained until they were not"
+            f"the model's logits are {'NaN' if math.isnan(greatest) else 'infinite'}: its weights are not finite, or it was "
+            "trained until they were not"
         )
     if repetition_penalty != 1:
         there = np.unique(before)
         z = logits[there]
-        logits[there] = np.where(z > 0, z / repetition_penalty, z * repetition_penalty)
+        with np.errstate(over="ignore"):  # of logits that are beyond all numbers the greatest finite one is left
+            z = np.where(z > 0, z / repetition_penalty, z * repetition_penalty)
+        logits[there] = np.minimum(z, sys.float_info.max)
     if temperature == 0 or top_k == 1:
         return int(logits.argmax())
     order = np.argsort(-logits, kind="stable")[:top_k]
-    z = (logits[order] - logits[order[0]]) / temperature
+    with np.errstate(over="ignore"):  # e^−∞ = 0 is right
+        z = (logits[order] - logits[order[0]]) / temperature
     p = np.exp(z)
     total = np.cumsum(p / p.sum())
     if top_p is not None:  # as many as it takes to reach it: those before which it is not reached yet
@@ -150,6 +156,22 @@ def _check_prompts(rows: list[np.ndarray], model: Any) -> None:
             raise IndexError(
                 f"`prompts` must hold tokens in [0, {model.vocab_size}), the vocabulary, got {outside[0]} in prompt {i}"
             )
+
+
+def _check_kinds(
+    max_new_tokens: Any, temperature: Any, top_k: Any, top_p: Any, repetition_penalty: Any, stops: list[Any], seed: Any
+) -> None:
+    integer("max_new_tokens", max_new_tokens)
+    number("temperature", temperature, infinite=True)
+    number("repetition_penalty", repetition_penalty, infinite=True)
+    if top_k is not None:
+        integer("top_k", top_k)
+    if top_p is not None:
+        number("top_p", top_p, infinite=True)
+    if seed is not None:
+        integer("seed", seed, 0)
+    for token in stops:
+        integer("stop", token)
 
 
 def _check_options(
@@ -186,15 +208,29 @@ def is_batch(prompts: Any) -> bool:
     return len(prompts) > 0 and not isinstance(prompts[0], int | np.integer)
 
 
-def token_rows(prompts: Any) -> list[np.ndarray]:
-    """Prompts as arrays of int64, one for each."""
-    if isinstance(prompts, Tensor):
-        prompts = prompts.numpy()
-    rows = [np.asarray(row) for row in (prompts if is_batch(prompts) else [prompts])]
-    for row in rows:
-        if row.size and row.dtype.kind not in "iu":
-            raise TypeError(f"`prompts` must hold integers, got dtype {row.dtype}")
-    return [row.astype(np.int64).ravel() for row in rows]
+def token_rows(name: str, given: Any) -> list[np.ndarray]:
+    """Sequences of tokens as arrays of int64, one for each; (L,) alone is one."""
+    if isinstance(given, Tensor):
+        given = given.numpy()
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence | np.ndarray):
+        raise TypeError(f"`{name}` must be lists of integers, or an array (L,) or (N, L) of them, got {given!r:.80}")
+    if isinstance(given, np.ndarray) and given.ndim not in (1, 2):
+        raise ValueError(f"`{name}` must have shape (L,) or (N, L), got {given.shape}")
+    return [_token_row(name, row) for row in (given if is_batch(given) else [given])]
+
+
+def _token_row(name: str, row: Any) -> np.ndarray:
+    try:
+        found = np.asarray(row)
+    except ValueError:  # lists of unequal lengths
+        found = np.empty((0, 0))
+    if found.ndim != 1:
+        raise ValueError(
+            f"`{name}` must hold lists of integers, got a list of lists, or no list, as one of them: {row!r:.80}"
+        )
+    if found.size and found.dtype.kind not in "iu":
+        raise TypeError(f"`{name}` must hold integers, got dtype {found.dtype}")
+    return found.astype(np.int64)
 
 
 def as_tokens(rows: np.ndarray, model: Module) -> Tensor:

@@ -10,10 +10,11 @@ from ..backend.nn.heads import split_heads
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init
-from .cache import KeyValueCache, LayerCache
+from .cache import KeyValueCache, LayerCache, kept
 from .containers import ModuleList
 from .dropout import Dropout
 from .embedding import Embedding
+from .functional import _check as check
 from .language_model import LanguageModel
 from .linear import Linear
 from .module import Module
@@ -25,8 +26,8 @@ __all__ = ["GPT2"]
 class _Attention(Module):
     """Causal self-attention; queries, keys and values by one product."""
 
-    def __init__(self, width: int, heads: int, bias: bool, dropout: float, **place: Any):
-        self.heads, self.dropout = heads, dropout
+    def __init__(self, width: int, heads: int, bias: bool, dropout: float, scale: float | None, **place: Any):
+        self.heads, self.dropout, self.scale = heads, dropout, scale
         self.c_attn = Linear(width, 3 * width, bias, **place)
         self.c_proj = Linear(width, width, bias, **place)
 
@@ -37,7 +38,7 @@ class _Attention(Module):
             k, v = cache.append(k, v)
         p = self.dropout if self.training else 0.0
         is_causal = mask is None and length > 1
-        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, is_causal=is_causal)
+        y = F.scaled_dot_product_attention(q, k, v, mask, p, is_causal, scale=self.scale)
         y = y if length == 1 else permute_dims(y, (0, 2, 1, 3))
         return self.c_proj(reshape(y, (n, length, width)))
 
@@ -56,9 +57,11 @@ class _MLP(Module):
 class _Block(Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, width: int, heads: int, bias: bool, dropout: float, eps: float, **place: Any):
+    def __init__(
+        self, width: int, heads: int, bias: bool, dropout: float, eps: float, scale: float | None, **place: Any
+    ):
         self.ln_1 = LayerNorm(width, eps=eps, bias=bias, **place)
-        self.attn = _Attention(width, heads, bias, dropout, **place)
+        self.attn = _Attention(width, heads, bias, dropout, scale, **place)
         self.ln_2 = LayerNorm(width, eps=eps, bias=bias, **place)
         self.mlp = _MLP(width, bias, **place)
         self.resid_dropout = Dropout(dropout)
@@ -93,6 +96,10 @@ class GPT2(LanguageModel):
         Of embeddings, attention weights and branches, in training.
     eps : float, default 1e-5
         Of the norms.
+    scale_attn_weights : bool, default True
+        Whether products of queries and keys are divided by the square root of a head's width.
+    scale_attn_by_inverse_layer_idx : bool, default False
+        Whether those of block i = 0, 1, … are divided by i + 1, too.
     device : str, optional
         Where the parameters are made; weft's default device unless given.
     dtype : data-type, optional
@@ -100,8 +107,11 @@ class GPT2(LanguageModel):
 
     Raises
     ------
+    TypeError
+        If a size is no integer.
     ValueError
-        If `heads` does not divide `width`; in a call, if shapes do not fit or the tokens exceed the context.
+        If a size is less than 1, or `heads` does not divide `width`; in a call, if shapes do not fit or the tokens exceed the
+        context.
 
     References
     ----------
@@ -125,17 +135,24 @@ class GPT2(LanguageModel):
         bias: bool = True,
         dropout: float = 0.0,
         eps: float = 1e-5,
+        scale_attn_weights: bool = True,
+        scale_attn_by_inverse_layer_idx: bool = False,
         device: str | None = None,
         dtype: DType = None,
     ):
-        if heads < 1 or width % heads:
+        check.counts(vocab_size=vocab_size, context=context, width=width, layers=layers, heads=heads)
+        if width % heads:
             raise ValueError(f"`heads` must divide `width`, {width}, got {heads}")
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.vocab_size, self.context, self.n_layer = vocab_size, context, layers
         self.wte = Embedding(vocab_size, width, **place)
         self.wpe = Embedding(context, width, **place)
         self.drop = Dropout(dropout)
-        self.h = ModuleList([_Block(width, heads, bias, dropout, eps, **place) for _ in range(layers)])
+        usual = math.sqrt(heads / width) if scale_attn_weights else 1.0
+        scales: list[float | None] = [None if scale_attn_weights else usual] * layers
+        if scale_attn_by_inverse_layer_idx:
+            scales = [usual / (i + 1) for i in range(layers)]
+        self.h = ModuleList([_Block(width, heads, bias, dropout, eps, scale, **place) for scale in scales])
         self.ln_f = LayerNorm(width, eps=eps, bias=bias, **place)
         self.reset_parameters()
 
@@ -168,9 +185,10 @@ class GPT2(LanguageModel):
         """
         positions, mask = self._places(tokens, attention_mask, cache)
         x = self.drop(self.wte(tokens) + self.wpe(positions))
-        for i, block in enumerate(self.h):
-            x = block(x, mask, None if cache is None else cache[i])
-        return self.ln_f(x)
+        with kept(cache):
+            for i, block in enumerate(self.h):
+                x = block(x, mask, None if cache is None else cache[i])
+            return self.ln_f(x)
 
     def output_weight(self) -> Tensor:
         """The table of tokens.

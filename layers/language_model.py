@@ -12,7 +12,8 @@ from ..backend.array.manipulation import reshape
 from ..backend.device.dtypes import int64, is_integral
 from ..backend.tape.tensor import Tensor
 from . import functional as F
-from .cache import KeyValueCache
+from .cache import KeyValueCache, check_parts
+from .functional import _check as check
 from .generation import is_batch, steps
 from .module import Module
 
@@ -208,6 +209,8 @@ class LanguageModel(Module):
 
         Raises
         ------
+        TypeError
+            If a prompt holds no integers, or an option is of another kind.
         ValueError
             If a prompt is empty or longer than the context, or an option is out of range.
         IndexError
@@ -232,6 +235,7 @@ class LanguageModel(Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Positions (L,) or (N, L), and the mask of attention: None for a causal one, (L, S) or (N, 1, L, S)."""
         check_tokens(tokens)
+        check_parts(cache, self.n_layer)
         seen, length = 0 if cache is None else cache.length, tokens.shape[1]
         total, device = seen + length, tokens.device
         if total > self.context:
@@ -250,15 +254,17 @@ class LanguageModel(Module):
 
 
 def check_tokens(tokens: Tensor) -> None:
-    """Raise ValueError for what is no (N, L) of integers."""
-    if tokens.ndim != 2 or not is_integral(tokens.dtype):
+    """Raise TypeError or ValueError for what is no (N, L) of integers, L ≥ 1."""
+    if check.tensor("tokens", tokens).ndim != 2 or not is_integral(tokens.dtype):
         raise ValueError(
             f"`tokens` must be integers of shape (N, L), got {tokens.dtype} of shape {tuple(tokens.shape)}"
         )
+    if not tokens.shape[1]:
+        raise ValueError(f"`tokens` must be at least 1 in each row, got shape {tuple(tokens.shape)}")
 
 
 def check_mask(attention_mask: Tensor, tokens: Tensor, seen: int) -> None:
-    """Raise ValueError for a mask that is not of all tokens: those seen, and these."""
+    """Raise TypeError or ValueError for a mask that is not of all tokens: those seen, and these."""
     wanted = tokens.shape[0], seen + tokens.shape[1]
-    if attention_mask.shape != wanted:
+    if check.tensor("attention_mask", attention_mask).shape != wanted:
         raise ValueError(f"`attention_mask` must have shape (N, S) = {wanted}, got {tuple(attention_mask.shape)}")

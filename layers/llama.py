@@ -9,9 +9,10 @@ from ..backend.device.dtypes import float32, float64
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init
-from .cache import KeyValueCache, LayerCache
+from .cache import KeyValueCache, LayerCache, kept
 from .containers import ModuleList
 from .embedding import Embedding
+from .functional import _check as check
 from .language_model import LanguageModel
 from .linear import Linear
 from .module import Module
@@ -99,9 +100,11 @@ class Llama(LanguageModel):
 
     Raises
     ------
+    TypeError
+        If a size is no integer.
     ValueError
-        If `heads` does not divide `width`, or `kv_heads` not `heads`; in a call, if shapes do not fit or the tokens exceed the
-        context.
+        If a size is less than 1, `heads` does not divide `width`, or `kv_heads` not `heads`; in a call, if shapes do not fit or
+        the tokens exceed the context.
 
     References
     ----------
@@ -131,9 +134,12 @@ class Llama(LanguageModel):
         dtype: DType = None,
     ):
         kv_heads = heads if kv_heads is None else kv_heads
-        if heads < 1 or width % (2 * heads):
+        check.counts(vocab_size=vocab_size, context=context, width=width, layers=layers, heads=heads, kv_heads=kv_heads)
+        if hidden is not None:
+            check.counts(hidden=hidden)
+        if width % (2 * heads):
             raise ValueError(f"`heads` must divide `width`, {width}, into even parts, got {heads}")
-        if kv_heads < 1 or heads % kv_heads:
+        if heads % kv_heads:
             raise ValueError(f"`kv_heads` must divide `heads`, {heads}, got {kv_heads}")
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.vocab_size, self.context, self.n_layer = vocab_size, context, layers
@@ -173,9 +179,10 @@ class Llama(LanguageModel):
         x = self.embed_tokens(tokens)
         dtype = float64 if x.dtype == float64 else float32
         angles = self.rotary_emb.angles(tokens.shape[1], positions, dtype=dtype)
-        for i, block in enumerate(self.layers):
-            x = block(x, angles, mask, None if cache is None else cache[i])
-        return self.norm(x)
+        with kept(cache):
+            for i, block in enumerate(self.layers):
+                x = block(x, angles, mask, None if cache is None else cache[i])
+            return self.norm(x)
 
     def output_weight(self) -> Tensor:
         """The table that features are multiplied by.

@@ -177,6 +177,21 @@ def host_numbers(name: str, numbers: Any) -> tuple[int, ...]:
     return tuple(found.astype(np.int64).tolist())
 
 
+def sizes_of(sequence: PackedSequence) -> tuple[int, ...]:
+    """How many sequences have each step, on the host, or RuntimeError where they cannot be those of the data."""
+    data, batch_sizes, *orders = sequence
+    sizes, rows = host_numbers("batch_sizes", batch_sizes), data.shape[0]
+    if not sizes or sizes[-1] < 1 or list(sizes) != sorted(sizes, reverse=True) or sum(sizes) != rows:
+        raise RuntimeError(
+            f"`batch_sizes` must be positive, never grow and add up to the rows of `data`, {rows}, got {list(sizes)}; "
+            "pack_padded_sequence makes them"
+        )
+    for name, order in zip(("sorted_indices", "unsorted_indices"), orders):
+        if order is not None and order.shape != (sizes[0],):
+            raise RuntimeError(f"`{name}` must be one for each sequence, {sizes[0]}, got shape {tuple(order.shape)}")
+    return sizes
+
+
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """The permutation that undoes another.
 
@@ -300,6 +315,8 @@ def pad_packed_sequence(
     ------
     TypeError
         If `sequence` is not packed.
+    RuntimeError
+        If its `batch_sizes` are not those of its data.
     ValueError
         If `total_length` is less than the longest length.
 
@@ -312,7 +329,7 @@ def pad_packed_sequence(
     """
     if not isinstance(sequence, PackedSequence):
         raise TypeError(f"`sequence` must be a PackedSequence, got {type(sequence).__name__}; pack_sequence makes one")
-    data, sizes = sequence.data, host_numbers("batch_sizes", sequence.batch_sizes)
+    data, sizes = sequence.data, sizes_of(sequence)
     count, steps = sizes[0], len(sizes) if total_length is None else total_length
     if steps < len(sizes):
         raise ValueError(f"`total_length` must be at least the longest length, {len(sizes)}, got {total_length}")

@@ -9,6 +9,7 @@ from ..backend.array.elementwise import cos, sin
 from ..backend.array.manipulation import astype, expand_dims, permute_dims, reshape, stack
 from ..backend.device.dtypes import bool as boolean
 from ..backend.device.dtypes import float32, float64, int64, is_integral
+from ..backend.device.options import integer, number
 from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
@@ -21,6 +22,7 @@ __all__ = ["LearnedPositionalEncoding", "RotaryEmbedding", "SinusoidalPositional
 def _positions(position: int | Tensor, length: int, device: str) -> Tensor:
     """(L,) from the first one on, or those that are given, (L,) or (N, L)."""
     if not isinstance(position, Tensor):
+        integer("position", position)
         if position < 0:
             raise ValueError(f"`position` must be at least 0, got {position}")
         return arange(position, position + length, dtype=int64, device=device)
@@ -83,8 +85,10 @@ class SinusoidalPositionalEncoding(_Additive):
 
     Raises
     ------
+    TypeError
+        If an option is no number.
     ValueError
-        In a call, if shapes do not fit.
+        If `embed_dim` is less than 1, or `base` not positive; in a call, if shapes do not fit.
 
     References
     ----------
@@ -99,6 +103,8 @@ class SinusoidalPositionalEncoding(_Additive):
     """
 
     def __init__(self, embed_dim: int, base: float = 10000.0, batch_first: bool = False):
+        integer("embed_dim", embed_dim, 1)
+        number("base", base, above=0)
         self.embed_dim = self._row = embed_dim
         self.base = base
         self.batch_first = batch_first
@@ -133,8 +139,10 @@ class LearnedPositionalEncoding(_Additive):
 
     Raises
     ------
+    TypeError
+        If a size is no integer.
     ValueError
-        In a call, if shapes do not fit, or the sequence goes beyond `max_length`.
+        If a size is less than 1; in a call, if shapes do not fit, or the sequence goes beyond `max_length`.
 
     References
     ----------
@@ -157,6 +165,7 @@ class LearnedPositionalEncoding(_Additive):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.counts(max_length=max_length, embed_dim=embed_dim)
         self.max_length = max_length
         self.embed_dim = self._row = embed_dim
         self.batch_first = batch_first
@@ -199,8 +208,10 @@ class RotaryEmbedding(Layer):
 
     Raises
     ------
+    TypeError
+        If an option is no number.
     ValueError
-        If `dim` is not even; in a call, if shapes do not fit.
+        If `dim` is not even, or `base` not positive; in a call, if shapes do not fit.
 
     References
     ----------
@@ -214,6 +225,8 @@ class RotaryEmbedding(Layer):
     """
 
     def __init__(self, dim: int, base: float = 10000.0, interleaved: bool = False):
+        integer("dim", dim)
+        number("base", base, above=0)
         if dim < 2 or dim % 2:
             raise ValueError(f"`dim` must be a positive even number, got {dim}")
         self.dim = dim

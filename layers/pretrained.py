@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..backend.device.dtypes import is_real_floating
+from ..backend.device.numeric import as_dtype
 from ..backend.tape.tensor import DType
+from . import pretrained_options
 from .gpt2 import GPT2
 from .language_model import LanguageModel
 from .llama import Llama
@@ -19,6 +21,7 @@ from .llama import Llama
 __all__ = ["PretrainedError", "load_pretrained"]
 
 TURNED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")  # (in, out) in GPT-2's files
+MARKS = {"gpt2": re.compile(r"(h\.\d+|wte|wpe)\."), "llama": re.compile(r"(layers\.\d+|embed_tokens)\.")}
 BUFFERS = re.compile(r"\.attn\.(masked_)?bias$|\.rotary_emb\.inv_freq$")  # constants that older versions have saved
 
 
@@ -39,9 +42,11 @@ def load_pretrained(
 ) -> LanguageModel:
     """The model in a file or folder as Hugging Face's `save_pretrained` writes it, in eval mode.
 
-    A folder holds `model.safetensors`, or shards and `model.safetensors.index.json`. Sizes are those of the weights; what these
-    do not tell (the number of heads, Llama's base of rotations) is in `config.json`, or for GPT-2 in `heads`. Names may begin
-    with `transformer.` or `model.`, or not; `lm_head.weight` may be missing, and buffers of constants are passed over.
+    A folder holds `model.safetensors`, or shards and `model.safetensors.index.json`. Sizes are those of the weights, which
+    `config.json` must agree with; what these do not tell (the number of heads, Llama's base of rotations, how GPT-2 scales
+    attention) is there, or for GPT-2's heads in `heads`. Names may begin with `transformer.` or `model.`, or not; buffers of
+    constants are passed over. Where `lm_head.weight` is missing it is the table of tokens, unless `config.json` says that it
+    is not (`tie_word_embeddings`).
 
     Parameters
     ----------
@@ -62,8 +67,10 @@ def load_pretrained(
     Raises
     ------
     PretrainedError
-        If a file is missing or damaged, the model of another kind, or a weight missing, unknown or of the wrong shape: all
-        of these are named.
+        If a file is missing or damaged, the model of another kind, a weight missing, unknown or of the wrong shape, or
+        config.json of another mind or with options that there are not: all of these are named.
+    TypeError
+        If `dtype` is none of real floating-point numbers.
     ImportError
         If safetensors is not installed.
 
@@ -80,25 +87,27 @@ def load_pretrained(
     >>> again.context, again.n_layer
     (8, 1)
     """
+    if dtype is not None and not is_real_floating(as_dtype(dtype)):
+        raise TypeError(f"`dtype` must be a real floating-point dtype, such as weft.float32, got {as_dtype(dtype)}")
     try:
         path = Path(path).expanduser()
     except RuntimeError as error:
         raise PretrainedError(f"`{path}`: expected a path, found a home folder that is not known ({error})") from None
     folder = path if path.is_dir() else path.parent
     config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
-    weights = _named(_read(path))
     place: dict[str, Any] = {"device": device, "dtype": dtype}
-    make: Callable[..., LanguageModel]
-    if "wte.weight" in weights and config.get("model_type", "gpt2") == "gpt2":
-        make, options = GPT2, _gpt2(path, weights, config, heads)
-    elif "embed_tokens.weight" in weights and config.get("model_type", "llama") == "llama":
-        make, options = Llama, _llama(path, weights, config)
-    else:
-        kind = config.get("model_type") or ", ".join(sorted(weights)[:3])
-        raise PretrainedError(f"`{path}`: expected weights of GPT-2 or Llama, found {kind}")
+    model: GPT2 | Llama
     try:
-        model = make(**options, **place)
+        weights = _named(_read(path))
+        if _kind(weights, config) == "gpt2":
+            model = GPT2(**pretrained_options.gpt2(weights, config, heads), **place)
+        else:
+            model = Llama(**pretrained_options.llama(weights, config), **place)
+        if isinstance(model, GPT2) or model.lm_head is None:
+            weights.pop("lm_head.weight", None)  # the table itself
         model.load_state_dict(weights)
+    except PretrainedError:
+        raise
     except (RuntimeError, TypeError, ValueError) as error:
         raise PretrainedError(f"`{path}`: {error}") from None
     return model.eval()
@@ -155,70 +164,21 @@ def _json(path: Path) -> dict[str, Any]:
 # --- names and sizes --------------------------------------------------------------------------------------------------
 def _named(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Weights by our names, as our layers have them."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, weight in weights.items():
         plain = re.sub(r"^(transformer|model)\.", "", name)
+        if plain in found:
+            raise ValueError(f"expected one tensor {plain}, found another of that name, {name}")
         if not BUFFERS.search(plain):
             found[plain] = weight.T if TURNED.search(plain) and weight.ndim == 2 else weight
     return found
 
 
-def _sizes(path: Path, weights: dict[str, np.ndarray], tables: tuple[str, ...], layer: str) -> tuple[list, int]:
-    """Shapes of the tables, and how many layers there are."""
-    for name in tables:
-        if name not in weights or weights[name].ndim != 2:
-            found = "none of that name" if name not in weights else f"shape {weights[name].shape}"
-            raise PretrainedError(f"`{path}`: expected the matrix {name}, found {found}")
-    numbers = [int(m[1]) for name in weights if (m := re.match(rf"{layer}\.(\d+)\.", name))]
-    return [weights[name].shape for name in tables], 1 + max(numbers, default=-1)
-
-
-def _untied(weights: dict[str, np.ndarray], table: str) -> bool:
-    """Whether there is a head that is not the table; one that is the table is dropped."""
-    head = weights.get("lm_head.weight")
-    if head is None:
-        return False
-    if head.shape == weights[table].shape and np.array_equal(head, weights[table]):
-        del weights["lm_head.weight"]
-        return False
-    return True
-
-
-def _gpt2(path: Path, weights: dict[str, np.ndarray], config: dict[str, Any], heads: int | None) -> dict[str, Any]:
-    ((vocab_size, width), (context, _)), layers = _sizes(path, weights, ("wte.weight", "wpe.weight"), "h")
-    activation = config.get("activation_function", "gelu_new")
-    if activation not in ("gelu_new", "gelu_pytorch_tanh"):
-        raise PretrainedError(f"`{path}`: expected activation_function gelu_new, GPT-2's, found {activation}")
-    if _untied(weights, "wte.weight"):
-        raise PretrainedError(f"`{path}`: expected lm_head.weight to be wte.weight, as in GPT-2, found others")
-    found = config.get("n_head") if heads is None else heads
-    if found is None and width % 64:
-        raise PretrainedError(f"`{path}`: expected a config.json with `n_head`, found none; pass heads=")
-    eps, bias = config.get("layer_norm_epsilon", 1e-5), "ln_f.bias" in weights
-    options = {"vocab_size": vocab_size, "context": context, "width": width, "layers": layers, "eps": eps, "bias": bias}
-    return {**options, "heads": width // 64 if found is None else found}
-
-
-def _llama(path: Path, weights: dict[str, np.ndarray], config: dict[str, Any]) -> dict[str, Any]:
-    ((vocab_size, width),), layers = _sizes(path, weights, ("embed_tokens.weight",), "layers")
-    missing = [name for name in ("num_attention_heads", "max_position_embeddings") if name not in config]
-    if missing:
-        raise PretrainedError(f"`{path}`: expected a config.json with `{missing[0]}`, found none")
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type", "default")) != "default":
-        raise PretrainedError(f"`{path}`: expected rotations that are not scaled, found {rope}")
-    if config.get("hidden_act", "silu") != "silu":
-        raise PretrainedError(f"`{path}`: expected hidden_act silu, Llama's, found {config['hidden_act']}")
-    gate = weights.get("layers.0.mlp.gate_proj.weight")
-    return {
-        "vocab_size": vocab_size,
-        "context": config["max_position_embeddings"],
-        "width": width,
-        "layers": layers,
-        "heads": config["num_attention_heads"],
-        "kv_heads": config.get("num_key_value_heads"),
-        "hidden": config.get("intermediate_size", None if gate is None else len(gate)),
-        "tied": not _untied(weights, "embed_tokens.weight"),
-        "rope_base": rope.get("rope_theta", config.get("rope_theta", 10000.0)),
-        "eps": config.get("rms_norm_eps", 1e-6),
-    }
+def _kind(weights: dict[str, np.ndarray], config: dict[str, Any]) -> str:
+    """Of which model the weights are, by their names, which config.json must not deny."""
+    kinds = [kind for kind, mark in MARKS.items() if any(map(mark.match, weights))]
+    said = config.get("model_type")
+    if len(kinds) != 1 or said not in (None, *kinds):
+        found = said if said not in (None, *MARKS) else ", ".join(sorted(weights)[:3]) or "no tensor"
+        raise ValueError(f"expected weights of GPT-2 or Llama, found {found}")
+    return kinds[0]

@@ -15,7 +15,8 @@ from . import functional as F
 from . import init
 from .functional import _check as check
 from .module import Module
-from .packed_sequence import PackedSequence, host_numbers
+from .packed_sequence import PackedSequence, sizes_of
+from .recurrent_cells import pair
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
 
@@ -163,7 +164,7 @@ class RNNBase(Module):
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple:
         data, batch_sizes, order, back = input
         self._check_input(data, (2,))
-        sizes = host_numbers("batch_sizes", batch_sizes)
+        sizes = sizes_of(input)
         states = self._given(hx, sizes[0], "packed", 3)
         if order is not None and states is not None:
             states = [take(s, order, axis=1) for s in states]
@@ -208,9 +209,7 @@ class RNNBase(Module):
         """The first states (layers · directions, N, ·) that are given, with N."""
         if hx is None:
             return None
-        if len(self._states) == 2 and isinstance(hx, Tensor):
-            raise IndexError(f"`hx` of LSTM must be a pair of tensors, (h, c), got one of shape {tuple(hx.shape)}")
-        given = list(hx) if len(self._states) == 2 else [hx]
+        given = pair("LSTM", hx, IndexError) if len(self._states) == 2 else (hx,)
         found = []
         for name, s, width in zip(self._states, given, (self.proj_size or self.hidden_size, self.hidden_size)):
             if check.tensor(name, s).ndim != ndim:

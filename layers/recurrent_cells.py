@@ -53,6 +53,7 @@ class RNNCellBase(Module):
         device: str | None = None,
         dtype: DType = None,
     ):
+        check.sizes(input_size=input_size, hidden_size=hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
@@ -104,6 +105,15 @@ def _is_batched(of: str, name: str, x: Any) -> bool:
     if check.tensor(name, x).ndim not in (1, 2):
         raise ValueError(f"`{name}` of {of} must be 1-D or 2-D, got shape {tuple(x.shape)}")
     return x.ndim == 2
+
+
+def pair(of: str, hx: Any, error: type[Exception]) -> tuple[Any, Any]:
+    """The two states of an LSTM, or the error, which PyTorch has another of for cells."""
+    if isinstance(hx, tuple | list) and len(hx) == 2:
+        return hx[0], hx[1]
+    got = f"one of shape {tuple(hx.shape)}" if isinstance(hx, Tensor) else type(hx).__name__
+    got = f"{len(hx)} of them" if isinstance(hx, tuple | list) else got
+    raise error(f"`hx` of {of} must be a pair of tensors, (h, c), got {got}")
 
 
 def _check_dtype(name: str, x: Tensor, weight: Tensor) -> None:
@@ -229,9 +239,7 @@ class LSTMCell(RNNCellBase):
         tuple of Tensor
             (h', c').
         """
-        if isinstance(hx, Tensor):
-            raise TypeError(f"`hx` of LSTMCell must be a pair of tensors, (h, c), got one of shape {tuple(hx.shape)}")
-        h, c = (None, None) if hx is None else hx
+        h, c = (None, None) if hx is None else pair("LSTMCell", hx, TypeError)
         after = self._run(primitives.lstm, input, {"hx[0]": h, "hx[1]": c})
         return after[0], after[1]
 

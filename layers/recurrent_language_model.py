@@ -88,6 +88,7 @@ class RecurrentLM(LanguageModel):
         dtype: DType = None,
     ):
         check.one_of("cell", cell, list(CELLS))
+        check.counts(vocab_size=vocab_size, width=width, layers=layers)
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.vocab_size, self.context, self.n_layer = vocab_size, sys.maxsize, layers
         self.embedding = Embedding(vocab_size, width, **place)
@@ -114,6 +115,8 @@ class RecurrentLM(LanguageModel):
             (N, L, width).
         """
         check_tokens(tokens)
+        if cache is not None and not isinstance(cache, StateCache):
+            raise TypeError(f"`cache` must be a StateCache, got {type(cache).__name__}; make one: model.new_cache()")
         state = None if cache is None else cache.state
         x = self.drop(self.embedding(tokens))
         if attention_mask is None:

@@ -14,7 +14,7 @@ from ..backend.device.options import integer
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init
-from .cache import KeyValueCache
+from .cache import KeyValueCache, check_parts, kept
 from .containers import ModuleList
 from .module import Module
 from .normalization import LayerNorm
@@ -53,11 +53,11 @@ class _Stack(Module):
         self.norm = norm
 
     def _through(self, x: Tensor, cache: KeyValueCache | None, run: Callable[..., Tensor]) -> Tensor:
-        if cache is not None and len(cache) != self.num_layers:
-            raise ValueError(f"`cache` must have a part for each of the {self.num_layers} layers, got {len(cache)}")
-        for i, layer in enumerate(self.layers):
-            x = run(layer, x, cache=None if cache is None else cache[i])
-        return x if self.norm is None else self.norm(x)
+        check_parts(cache, self.num_layers)
+        with kept(cache):
+            for i, layer in enumerate(self.layers):
+                x = run(layer, x, cache=None if cache is None else cache[i])
+            return x if self.norm is None else self.norm(x)
 
 
 class TransformerEncoder(_Stack):
@@ -365,5 +365,13 @@ class Transformer(Module):
         -------
         Tensor
             (sz, sz).
+
+        Raises
+        ------
+        TypeError
+            If `sz` is no integer.
+        ValueError
+            If it is less than 0.
         """
+        integer("sz", sz, 0)
         return _causal_mask(sz, device, dtype)

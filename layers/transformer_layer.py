@@ -9,7 +9,7 @@ from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from .activation import ReLU
 from .attention import MultiheadAttention
-from .cache import LayerCache
+from .cache import LayerCache, check_part, kept
 from .dropout import Dropout
 from .functional import _check as check
 from .linear import Linear
@@ -187,8 +187,10 @@ class TransformerEncoderLayer(_TransformerLayer):
         def attend(x: Tensor) -> Tensor:
             return self._attend(self.self_attn, x, None, src_mask, src_key_padding_mask, is_causal, cache)
 
-        x = self._sublayer(src, self.norm1, self.dropout1, attend)
-        return self._sublayer(x, self.norm2, self.dropout2, self._feed_forward)
+        check_part(cache)
+        with kept(cache):
+            x = self._sublayer(src, self.norm1, self.dropout1, attend)
+            return self._sublayer(x, self.norm2, self.dropout2, self._feed_forward)
 
 
 class TransformerDecoderLayer(_TransformerLayer):
@@ -308,9 +310,11 @@ class TransformerDecoderLayer(_TransformerLayer):
             mask, padding = memory_mask, memory_key_padding_mask
             return self._attend(self.multihead_attn, x, memory, mask, padding, memory_is_causal, past)
 
-        x = self._sublayer(tgt, self.norm1, self.dropout1, attend)
-        x = self._sublayer(x, self.norm2, self.dropout2, look_up)
-        return self._sublayer(x, self.norm3, self.dropout3, self._feed_forward)
+        check_part(cache)
+        with kept(cache):
+            x = self._sublayer(tgt, self.norm1, self.dropout1, attend)
+            x = self._sublayer(x, self.norm2, self.dropout2, look_up)
+            return self._sublayer(x, self.norm3, self.dropout3, self._feed_forward)
 
 
 class SwiGLUBlock(Layer):

@@ -14,6 +14,7 @@ from .cache import KeyValueCache
 from .dropout import Dropout
 from .embedding import Embedding
 from .encoder_decoder import PAD, EncoderDecoder, check_sizes
+from .functional import _check as check
 from .positional import SinusoidalPositionalEncoding
 from .transformer import Transformer, _causal_mask
 
@@ -79,7 +80,9 @@ class TransformerTranslator(EncoderDecoder):
         dtype: DType = None,
     ):
         check_sizes(source_size, target_size, width, context, layers)
-        if heads < 1 or width % heads:
+        hidden = 4 * width if hidden is None else hidden
+        check.counts(heads=heads, hidden=hidden)
+        if width % heads:
             raise ValueError(f"`heads` must divide `width`, {width}, got {heads}")
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.source_size, self.target_size, self.context = source_size, target_size, context
@@ -90,7 +93,7 @@ class TransformerTranslator(EncoderDecoder):
             init.normal_(table.weight, std=width**-0.5)
         self.position = SinusoidalPositionalEncoding(width, batch_first=True)
         self.dropout = Dropout(dropout)
-        sizes = width, heads, layers, layers, 4 * width if hidden is None else hidden
+        sizes = width, heads, layers, layers, hidden
         self.transformer = Transformer(*sizes, dropout, batch_first=True, norm_first=True, **place)
 
     def _embedded(self, table: Embedding, tokens: Tensor, first: int = 0) -> Tensor:

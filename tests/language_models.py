@@ -31,9 +31,9 @@ def softmax(z):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def attend(q, k, v):
+def attend(q, k, v, scale=None):
     """Causal attention of one head: (L, E)."""
-    z = q @ k.T / np.sqrt(q.shape[1])
+    z = q @ k.T * (1 / np.sqrt(q.shape[1]) if scale is None else scale)
     return softmax(np.where(np.tri(len(q), dtype=bool), z, -np.inf)) @ v
 
 
@@ -41,14 +41,15 @@ def gelu(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
-def gpt2(w, tokens, heads):
-    """Logits (L, vocab) of one sequence."""
+def gpt2(w, tokens, heads, scales=None):
+    """Logits (L, vocab) of one sequence; `scales` are those of attention, one for each block."""
     x = w["wte.weight"][tokens] + w["wpe.weight"][: len(tokens)]
     for i in range(sum(name.endswith("c_fc.bias") for name in w)):
         g = {name.removeprefix(f"h.{i}."): a for name, a in w.items() if name.startswith(f"h.{i}.")}
         y = layer_norm(x, g["ln_1.weight"], g["ln_1.bias"]) @ g["attn.c_attn.weight"] + g["attn.c_attn.bias"]
         q, k, v = (np.split(part, heads, axis=1) for part in np.split(y, 3, axis=1))
-        y = np.concatenate([attend(*head) for head in zip(q, k, v)], axis=1)
+        y = [attend(*head, None if scales is None else scales[i]) for head in zip(q, k, v)]
+        y = np.concatenate(y, axis=1)
         x = x + y @ g["attn.c_proj.weight"] + g["attn.c_proj.bias"]
         y = gelu(layer_norm(x, g["ln_2.weight"], g["ln_2.bias"]) @ g["mlp.c_fc.weight"] + g["mlp.c_fc.bias"])
         x = x + y @ g["mlp.c_proj.weight"] + g["mlp.c_proj.bias"]

@@ -27,6 +27,8 @@ def bleu(translations: Sequence[str], references: Sequence[Sequence[str]]) -> fl
 
     Raises
     ------
+    TypeError
+        If one of them is no str, or `translations` is one by itself.
     ValueError
         If there are no translations, or not as many references, or none for one.
     ImportError
@@ -44,6 +46,7 @@ def bleu(translations: Sequence[str], references: Sequence[Sequence[str]]) -> fl
         ...
     ValueError: `references` must have an entry for each of the 1 translations, got 0
     """
+    _check_list("translations", translations)
     if not translations:
         raise ValueError("`translations` must have at least one, got none")
     if len(references) != len(translations):
@@ -53,6 +56,7 @@ def bleu(translations: Sequence[str], references: Sequence[Sequence[str]]) -> fl
     for i, right in enumerate(references):
         if isinstance(right, str) or not right:
             raise ValueError(f"`references` must have a list of at least one for each, got {right!r:.60} in number {i}")
+        _check_list(f"references[{i}]", right)
     try:
         from sacrebleu import corpus_bleu
     except ImportError as error:
@@ -60,6 +64,11 @@ def bleu(translations: Sequence[str], references: Sequence[Sequence[str]]) -> fl
     most = max(map(len, references))  # sacrebleu wants K lists of N, and None where one has fewer
     streams: Any = [[right[k] if k < len(right) else None for right in references] for k in range(most)]
     return min(100.0, float(corpus_bleu(list(translations), streams).score))
+
+
+def _check_list(name: str, texts: Any) -> None:
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"`{name}` must be a list of str, got {texts!r:.60}")
 
 
 def word_for_word(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], source_size: int) -> np.ndarray:

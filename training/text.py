@@ -14,7 +14,7 @@ from ..backend.array import random
 from ..backend.device.devices import canonical, select
 from ..backend.tape.tensor import Tensor
 from ..data import BytePairTokenizer, CharTokenizer, DataLoader, RandomBlocks, TokenBlocks, TokenFile
-from ..data.files import fault, named, read_bytes
+from ..data.files import fault, named, read_bytes, utf8
 from ..data.tokens import MAGIC
 from ..layers.models import LanguageModel
 from ..optimizers import AdamW, decay_groups
@@ -202,10 +202,7 @@ def load_text(data: str, tokenizer: str = "characters") -> tuple[Any, Any]:
                     path, f"the {pairs.vocab_size} tokens of {tokenizer}", f"{tokens.vocab_size}", "name its own"
                 )
             return tokens, pairs
-    try:
-        text = read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise fault(path, "text in UTF-8", f"other bytes ({error.reason})", "convert it to UTF-8") from None
+    text = utf8(path, read_bytes(path))
     chosen = CharTokenizer.of(text) if pairs is None else pairs
     return chosen.encode(text), chosen
 

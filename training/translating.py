@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.device.options import integer
 from ..backend.tape.autograd import no_grad
 from ..data.words import BOS, EOS
 from ..layers.generation import as_tokens, evaluating
@@ -51,9 +52,14 @@ def translate(
 
     Raises
     ------
+    TypeError
+        If `sentences` is one by itself, or an option no number.
     ValueError
-        If a sentence has no word, or too many.
+        If an option is out of range, or a sentence has no word, or too many.
     """
+    if isinstance(sentences, str):
+        raise TypeError(f"`sentences` must be a list of str, got one by itself, {sentences!r:.60}; put it into a list")
+    integer("batch_size", batch_size, 1)
     rows = [np.append(source.encode(sentence), EOS) for sentence in sentences]
     for i, row in enumerate(rows):
         if not 2 <= len(row) <= model.context:

@@ -93,6 +93,12 @@ def sizes(**given: Any) -> None:
         integer(name, value, 0)
 
 
+def counts(**given: Any) -> None:
+    """Integers ≥ 1."""
+    for name, value in given.items():
+        integer(name, value, 1)
+
+
 def numbers(**given: Any) -> None:
     """Finite numbers."""
     for name, value in given.items():

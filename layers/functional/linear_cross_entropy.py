@@ -84,6 +84,8 @@ def linear_cross_entropy(
     True
     """
     logits = _check_arguments(input, linear_weight, linear_bias)
+    if options is not None and not hasattr(options, "batch_chunk_size"):
+        raise TypeError(f"`options` must be a LinearCrossEntropyOptions or None, got {options!r:.60}")
     check.tensor("target", target)
     is_soft = target.shape == logits and is_real_floating(target.data.dtype)
     if is_soft and ignore_index is not None:

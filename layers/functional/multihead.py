@@ -8,10 +8,19 @@ from typing import Any
 from ...backend.array.creation import full, ones, triu, zeros
 from ...backend.array.elementwise import logical_not, logical_or
 from ...backend.array.indexing import where
-from ...backend.array.manipulation import broadcast_to, concat, expand_dims, matrix_transpose, permute_dims, reshape
+from ...backend.array.manipulation import (
+    astype,
+    broadcast_to,
+    concat,
+    expand_dims,
+    matrix_transpose,
+    permute_dims,
+    reshape,
+)
 from ...backend.array.products import matmul
 from ...backend.device.dtypes import bool as boolean
-from ...backend.device.dtypes import is_real_floating
+from ...backend.device.dtypes import float32, float64, is_real_floating
+from ...backend.modes.autocast import is_autocast_enabled
 from ...backend.nn.attention import split_heads
 from ...backend.tape.tensor import Tensor
 from . import _check as check
@@ -137,21 +146,23 @@ def multi_head_attention_forward(
     >>> F.multi_head_attention_forward(x, x, x, 4, 2, w, None, None, None, False, 0.0, weft.eye(4), None)[1].shape
     (2, 5, 5)
     """
-    _check_inputs(query, key, value, embed_dim_to_check, num_heads, use_separate_proj_weight)
+    _check_inputs(query, key, value, embed_dim_to_check, num_heads, use_separate_proj_weight, batch_first)
     batched = query.ndim == 3
     if not batched:
         query, key, value = _with_batch(query, key, value)
         key_padding_mask = None if key_padding_mask is None else expand_dims(key_padding_mask, axis=0)
         batch_first = True
     weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else in_proj_weight
+    full = _full_shape(query, key, static_k, num_heads, batch_first, cache)
+    masks = [_checked_mask(attn_mask, query, full), _checked_padding(key_padding_mask, query, full)]
+    extended = bias_k is not None or add_zero_attn
+    # masks before projections, which put keys into the cache: a call that is refused must leave it as it was
+    causal = bool(is_causal) and _is_causal(masks, need_weights, extended, full, query.device, cache)
     q, k, v = _projected(query, key, value, weights, in_proj_bias, num_heads, batch_first, cache)
     if static_k is not None:
         k = _static("static_k", static_k, q)
     if static_v is not None:
         v = _static("static_v", static_v, q)
-    masks = [_checked_mask(attn_mask, q, k), _checked_padding(key_padding_mask, q, k)]
-    extended = bias_k is not None or add_zero_attn
-    causal = bool(is_causal) and _is_causal(masks, need_weights, extended, q, k, cache)
     if bias_k is not None and bias_v is not None:
         k, v, masks = _append(k, v, masks, *(split_heads(b, parts=1, heads=num_heads)[0] for b in (bias_k, bias_v)))
     if add_zero_attn:
@@ -169,7 +180,9 @@ def multi_head_attention_forward(
 
 
 # --- queries, keys and values -----------------------------------------------------------------------------------------
-def _check_inputs(query: Tensor, key: Tensor, value: Tensor, embed_dim: int, heads: int, separate: bool) -> None:
+def _check_inputs(
+    query: Tensor, key: Tensor, value: Tensor, embed_dim: int, heads: int, separate: bool, batch_first: bool
+) -> None:
     for name, x in (("query", query), ("key", key), ("value", value)):
         check.floating(name, x)
         check.same_dtype(name, x, "query", query)
@@ -187,6 +200,22 @@ def _check_inputs(query: Tensor, key: Tensor, value: Tensor, embed_dim: int, hea
     if key.shape[:-1] != value.shape[:-1] or not (separate or key.shape[-1] == value.shape[-1] == embed_dim):
         wanted = "the length and batch of `key`" if separate else f"the shape of `key`, with the width {embed_dim}"
         raise ValueError(f"`value` must have {wanted}, got {tuple(value.shape)} and {tuple(key.shape)}")
+    axis = 0 if batch_first else 1
+    if query.ndim == 3 and key.shape[axis] != query.shape[axis]:
+        raise ValueError(
+            f"`key` must have the batch of `query`, {query.shape[axis]}, as axis {axis}, got shape {tuple(key.shape)}"
+        )
+
+
+def _full_shape(
+    query: Tensor, key: Tensor, static_k: Tensor | None, heads: int, batch_first: bool, cache: Any
+) -> tuple[int, int, int, int]:
+    """(N, H, L, S), S being all keys: those of the cache, too."""
+    n, length = query.shape[:2] if batch_first else query.shape[1::-1]
+    keys = key.shape[1 if batch_first else 0] if static_k is None or static_k.ndim != 3 else static_k.shape[1]
+    if cache is not None and static_k is None:
+        keys = cache.length if cache.is_complete else cache.length + keys
+    return n, heads, length, keys
 
 
 def _with_batch(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -250,46 +279,56 @@ def _append(
 
 
 # --- masks ------------------------------------------------------------------------------------------------------------
-def _check_kind(name: str, mask: Tensor, q: Tensor) -> None:
-    dtype = check.tensor(name, mask).data.dtype
+def _check_kind(name: str, mask: Tensor, query: Tensor) -> None:
+    dtype = check.tensor(name, mask).dtype
     if dtype != boolean and not is_real_floating(dtype):
         raise TypeError(
-            f"`{name}` must be boolean or of a floating-point dtype, got {mask.dtype}; convert it: {name}.bool()"
+            f"`{name}` must be boolean or of a floating-point dtype, got {dtype}; convert it: {name}.bool()"
+        )
+    if dtype not in (boolean, float32, query.dtype) and (dtype == float64 or not is_autocast_enabled()):
+        raise TypeError(
+            f"`{name}` must be boolean, float32 or of the dtype of `query`, {query.dtype}, got {dtype}; convert it: "
+            f"{name}.to(weft.{query.dtype})"
         )
 
 
-def _checked_mask(mask: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
+def _checked_mask(mask: Tensor | None, query: Tensor, full: tuple[int, int, int, int]) -> Tensor | None:
     """(1, 1, L, S) or (N, H, L, S)."""
     if mask is None:
         return None
-    _check_kind("attn_mask", mask, q)
-    n, heads, length, _ = q.shape
-    shape = (length, k.shape[2])
-    if mask.shape == shape:
+    _check_kind("attn_mask", mask, query)
+    n, heads, *shape = full
+    if mask.shape == tuple(shape):
         return reshape(mask, (1, 1, *shape))
     if mask.shape != (n * heads, *shape):
         raise ValueError(
-            f"`attn_mask` must have shape (L, S) = {shape} or (N·H, L, S) = {(n * heads, *shape)}, got {tuple(mask.shape)}"
+            f"`attn_mask` must have shape (L, S) = {tuple(shape)} or (N·H, L, S) = {(n * heads, *shape)}, got "
+            f"{tuple(mask.shape)}"
         )
-    return reshape(mask, (n, heads, *shape))
+    return reshape(mask, full)
 
 
-def _checked_padding(mask: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
+def _checked_padding(mask: Tensor | None, query: Tensor, full: tuple[int, int, int, int]) -> Tensor | None:
     """(N, 1, 1, S)."""
     if mask is None:
         return None
-    _check_kind("key_padding_mask", mask, q)
-    shape = (q.shape[0], k.shape[2])
+    _check_kind("key_padding_mask", mask, query)
+    shape = (full[0], full[3])
     if mask.shape != shape:
         raise ValueError(f"`key_padding_mask` must have shape (N, S) = {shape}, got {tuple(mask.shape)}")
     return reshape(mask, (shape[0], 1, 1, shape[1]))
 
 
 def _is_causal(
-    masks: list[Tensor | None], need_weights: bool, extended: bool, q: Tensor, k: Tensor, cache: Any
+    masks: list[Tensor | None],
+    need_weights: bool,
+    extended: bool,
+    full: tuple[int, int, int, int],
+    device: str,
+    cache: Any,
 ) -> bool:
     """Whether "key j ≤ i" replaces the mask; puts the causal mask of a query behind cached keys where there is none."""
-    length, keys = q.shape[2], k.shape[2]
+    length, keys = full[2:]
     if masks[0] is None:
         if cache is None or cache.is_fixed:
             raise ValueError(
@@ -297,7 +336,7 @@ def _is_causal(
                 "Transformer.generate_square_subsequent_mask(length)"
             )
         if length > 1:
-            later = triu(ones((length, keys), dtype=boolean, device=q.device), k=keys - length + 1)
+            later = triu(ones((length, keys), dtype=boolean, device=device), k=keys - length + 1)
             masks[0] = reshape(later, (1, 1, length, keys))
     if cache is not None and (extended or length != keys):
         return False
@@ -326,5 +365,8 @@ def _as_numbers(mask: Tensor, q: Tensor) -> Tensor:
 def _weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, p: float, averaged: bool) -> tuple[Tensor, Tensor]:
     """The output (N, H, L, E/H) and the weights (N, H, L, S), or their mean over the heads, after dropout."""
     scores = matmul(q * math.sqrt(1 / q.shape[-1]), matrix_transpose(k))
-    weights = dropout(softmax(scores if mask is None else scores + mask, dim=-1), p, training=p > 0)
+    weights = softmax(scores if mask is None else scores + mask, dim=-1)
+    if weights.dtype != v.dtype and not is_autocast_enabled():  # half precision with a mask in float32
+        weights = astype(weights, v.dtype)
+    weights = dropout(weights, p, training=p > 0)
     return matmul(weights, v), weights.mean(axis=1) if averaged else weights

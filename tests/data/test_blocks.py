@@ -76,3 +76,17 @@ def test_errors():
         TokenBlocks(np.zeros((2, 2), int), 1)
     with pytest.raises(TypeError, match="`tokens` must be integers, got dtype float64"):
         TokenBlocks(weft.zeros(4, dtype=weft.float64), 1)
+
+
+def test_numbers_of_another_kind():
+    for call, error, message in (
+        (lambda: pack([[1.5]], 0), TypeError, "`documents` must hold integers, got dtype float64"),
+        (lambda: pack([[1]], -1), ValueError, "`end` must be an integer ≥ 0, got -1"),
+        (lambda: pack([[1]], 1.5), ValueError, "`end` must be an integer ≥ 0, got 1.5"),
+        (lambda: TokenBlocks(np.arange(9), 1.5), ValueError, "`block_size` must be an integer, got 1.5"),
+        (lambda: RandomBlocks(np.arange(9), "3", 2), TypeError, "`block_size` must be an integer, got '3'"),
+        (lambda: RandomBlocks(np.arange(9), 3, 2.5), ValueError, "`samples` must be an integer, got 2.5"),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+    assert pack([weft.tensor([1, 2]), range(2), []], 9).tolist() == [1, 2, 9, 0, 1, 9, 9]

@@ -1,6 +1,7 @@
 """Pairs of sentences: files of all kinds and faults, splits by sentence, padding."""
 
 import gzip
+import re
 import zipfile
 
 import numpy as np
@@ -86,3 +87,24 @@ def test_batches():
     assert data.lengths.tolist() == [[2, 4], [4, 3]]
     with pytest.raises(ValueError, match="`samples` must hold at least one pair, got none"):
         pad_pairs([])
+
+
+@pytest.mark.parametrize("pair", [("a", "b", "c"), ("a",), ("a", 3), "ab", None], ids=repr)
+def test_what_is_no_pair(pair):
+    tokenizer, message = (
+        WordTokenizer(["a", "b"]),
+        f"`pairs` must hold pairs of str, .* got {re.escape(repr(pair))} in number 1",
+    )
+    with pytest.raises(TypeError, match=message):
+        SentencePairs([("a", "b"), pair], tokenizer, tokenizer)
+    with pytest.raises(TypeError, match=message):
+        split_pairs([("a", "b"), pair], 0.5)
+    with pytest.raises(TypeError, match=r"`pairs` must hold pairs of str, .* got 'a b' in number 0"):
+        SentencePairs("a b", tokenizer, tokenizer)
+    with pytest.raises(TypeError, match=r"`held_out` must be a number, got '0.5'"):
+        split_pairs([("a", "b"), ("b", "a")], "0.5")
+
+
+def test_tokens_that_are_no_integers():
+    with pytest.raises(TypeError, match="`samples` must hold integers, got dtype float64"):
+        pad_pairs([([4, 2], [1, 2.5])])

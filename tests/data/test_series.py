@@ -1,5 +1,7 @@
 """Series from CSV files: what is recognised, what is said of what is wrong, how the time goes on."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -67,7 +69,7 @@ def test_what_is_missing_repeats_the_value_before(read):
         ("d,x\n1,1\n3,1\n5,1\n6,2\n", {"fill": True}, "expected a step of 2 to line 5, found 1 .*; make the times regular"),
         ("d,x\n2024-02,1\n2024-01,1\n", {}, "expected a later time in line 3 than '2024-02', found '2024-01'; sort"),
         ("d,x\n2024-02,1\n2024-02,1\n", {}, "expected a later time in line 3 than '2024-02'"),
-        ("d,x\n2024-01,1\nsoon,2\n", {}, "expected a date such as .* in line 2, found '2024-01'"),
+        ("d,x\n2024-01,1\nsoon,2\n", {}, "expected a date, such as '2024-01', in line 3, found 'soon'"),
         ("year,a,b\n1,2,3\n2,4,5\n", {}, "expected one column of numbers, found a, b; name it with --column"),
         ("year,a\n1,2\n2,4\n", {"column": "c"}, "expected a column 'c', found year, a; name one of these with --column"),
         ("d,x\n2024-01,a\n2024-02,b\n", {}, "expected one column of numbers, found none"),
@@ -88,3 +90,23 @@ def test_no_file(tmp_path):
 
 def test_values_are_float64(read):
     assert read("0.1\n0.2\n").values.dtype == np.float64
+
+
+def test_a_date_that_is_none_is_named(tmp_path):
+    """Not the first one, which is right."""
+    lines = [f"19{49 + i // 12}-{i % 12 + 1:02},{i}" for i in range(40)]
+    lines[30] = "1951-13,30"
+    (tmp_path / "a.csv").write_text("Month,n\n" + "\n".join(lines))
+    with pytest.raises(
+        DataError, match="expected a date, such as '1949-01', in line 32, found '1951-13'; mend that line"
+    ):
+        read_series(tmp_path / "a.csv")
+
+
+def test_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.csv", bytes(range(256)) * 9)
+    with pytest.raises(
+        DataError, match=r"expected text in UTF-8, found a .zip archive; unpack it, and name the file in it"
+    ):
+        read_series(tmp_path / "a.zip")

@@ -49,3 +49,12 @@ def test_errors(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r'`SubwordTokenizer` needs tokenizers .*: pip install "weft\[text\]"'):
         SubwordTokenizer.of(SENTENCES, 300)
+
+
+def test_one_sentence_for_several():
+    with pytest.raises(TypeError, match="`sentences` must be a list of str, or another iterable of them, got 'abc'"):
+        SubwordTokenizer.of("abc", 300)
+    with pytest.raises(ValueError, match=r"`vocab_size` must be an integer, got 300.5"):
+        SubwordTokenizer.of(["abc"], 300.5)
+    with pytest.raises(TypeError, match="`text` must be a str, got 3"):
+        SubwordTokenizer.of(["abc"], 260).encode(3)

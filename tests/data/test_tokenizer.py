@@ -1,10 +1,12 @@
 """One token per character, against a dictionary."""
 
+import re
+
 import numpy as np
 import pytest
 
 import weft
-from weft.data import CharTokenizer, tokenizer_from_config
+from weft.data import CharTokenizer, WordTokenizer, tokenizer_from_config
 
 
 def test_round_trip():
@@ -44,3 +46,27 @@ def test_errors():
         ValueError, match="`kind` of a tokenizer must be 'characters', 'byte-pair', 'subwords' or 'words', got None"
     ):
         tokenizer_from_config({})
+
+
+@pytest.mark.parametrize("text", [3, None, b"abc", ["a"]], ids=repr)
+def test_what_is_no_text(text):
+    for encode in (
+        CharTokenizer("abc").encode,
+        CharTokenizer.of,
+        WordTokenizer(["a"]).encode,
+        WordTokenizer(["a"]).pieces,
+    ):
+        with pytest.raises(TypeError, match=f"`text` must be a str, got {re.escape(repr(text))}"):
+            encode(text)
+
+
+def test_alphabets_of_more_than_characters():
+    """Two words are not their letters."""
+    with pytest.raises(ValueError, match="`alphabet` must hold single characters, got 'ab'"):
+        CharTokenizer(["ab", "c"])
+    with pytest.raises(ValueError, match="`alphabet` must hold single characters, got ''"):
+        CharTokenizer(["", "c"])
+    with pytest.raises(TypeError, match="`alphabet` must be a list of str, or another iterable of them, got None"):
+        CharTokenizer(None)
+    with pytest.raises(TypeError, match="`alphabet` must be a str, got 3"):
+        CharTokenizer(["a", 3])

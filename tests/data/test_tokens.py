@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+import weft
 from weft.data import CharTokenizer, DataError, TokenFile, encode_file, write_tokens
 from weft.data import tokens as module
 
@@ -124,3 +125,20 @@ def test_text_in_pieces(tmp_path, rng, monkeypatch, end):
     tokenizer = CharTokenizer.of(text)
     tokens = encode_file(tmp_path / "a.txt", tmp_path / "a.tok", tokenizer)
     np.testing.assert_array_equal(tokens[:], tokenizer.encode(text))
+
+
+@pytest.mark.parametrize("chunk", [[0.5, 1.7], np.ones(2), [True], ["1"], weft.ones(2)], ids=repr)
+def test_tokens_that_are_no_integers(tmp_path, chunk):
+    """Their fraction must not be lost without a word; nothing is left of the file."""
+    with pytest.raises(TypeError, match="`chunks` must hold integers, got dtype"):
+        write_tokens(tmp_path / "a", [[1], chunk], 5)
+    assert not list(tmp_path.iterdir())
+    for size, error in ((1.5, ValueError), ("5", TypeError)):
+        with pytest.raises(error, match=f"`vocab_size` must be an integer, got {size!r}"):
+            write_tokens(tmp_path / "a", [[1]], size)
+
+
+def test_the_mark_of_byte_order_is_no_character(tmp_path):
+    """As CSV files and pairs are read."""
+    (tmp_path / "a.txt").write_bytes("\ufeffab\nba".encode())
+    assert list(encode_file(tmp_path / "a.txt", tmp_path / "a", CharTokenizer("ab\n")).array) == [0, 1, 2, 1, 0]

@@ -53,3 +53,19 @@ def test_errors():
         WordTokenizer.of(["a"], max_words=0)
     with pytest.raises(IndexError, match=r"`tokens` must be in \[0, 5\), the vocabulary, got 5"):
         WordTokenizer(["a"]).decode([5])
+
+
+def test_one_sentence_for_several():
+    """Its letters would be the words."""
+    for call in (lambda: WordTokenizer.of("abc def"), lambda: WordTokenizer.of(b"abc")):
+        with pytest.raises(
+            TypeError, match=r"`sentences` must be a list of str, or another iterable of them, got b?'abc"
+        ):
+            call()
+    with pytest.raises(TypeError, match="`words` must be a list of str, or another iterable of them, got 'abc'"):
+        WordTokenizer("abc")
+    with pytest.raises(TypeError, match="`sentences` must be a str, got 3"):
+        WordTokenizer.of(["a", 3])
+    with pytest.raises(ValueError, match=r"`max_words` must be an integer, got 1.5"):
+        WordTokenizer.of(["a"], max_words=1.5)
+    assert WordTokenizer.of(s for s in ["a b"]).vocab_size == 6

@@ -122,7 +122,7 @@ def test_errors():
     for name, options in (("beam", {"beam": 0}), ("max_length", {"max_length": 0})):
         with pytest.raises(ValueError, match=f"`{name}` must be at least 1, got 0"):
             beam_search(step_of([model(0)]), 1, **{"bos": 9, "eos": EOS, "max_length": 3} | options)
-    with pytest.raises(ValueError, match="`length_penalty` must be at least 0 and finite, got -1"):
+    with pytest.raises(ValueError, match=r"`length_penalty` must be in \[0, 10\], got -1"):
         beam_search(step_of([model(0)]), 1, bos=9, eos=EOS, max_length=3, length_penalty=-1)
     with pytest.raises(ValueError, match="`step` must give log-probabilities, got NaN"):
         beam_search(lambda tokens, rows: np.full((1, 4), np.nan), 1, bos=9, eos=EOS, max_length=3)

@@ -48,10 +48,36 @@ class TestLayerCache:
 
 class TestErrors:
     def test_sizes(self):
-        with pytest.raises(ValueError, match="`layers` must be at least 1, got 0"):
+        with pytest.raises(ValueError, match="`layers` must be an integer ≥ 1, got 0"):
             nn.KeyValueCache(0, 3)
-        with pytest.raises(ValueError, match="`max_length` must be at least 1, got 0"):
+        with pytest.raises(ValueError, match="`max_length` must be an integer ≥ 1, got 0"):
             nn.KeyValueCache(1, 0)
+        for length, error in ((-1, ValueError), (0, ValueError), (2.5, ValueError), ("3", TypeError)):
+            with pytest.raises(error, match=f"`max_length` must be an integer ≥ 1, got {length!r}"):
+                nn.LayerCache(length)
+
+    def test_of_another_kind(self, rng):
+        """A part where all are wanted, all where a part is, and the states of recurrent layers for neither."""
+        x, tokens = weft.randn(1, 3, 4), weft.tensor([[1, 2]])
+        layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True).eval()
+        decoder = nn.TransformerDecoderLayer(4, 2, 8, batch_first=True).eval()
+        gpt2 = nn.models.gpt2(vocab_size=11, context=8, width=16, layers=2, heads=2)
+        part, whole = nn.LayerCache(9), nn.KeyValueCache(3, 8)
+        for call, message in (
+            (lambda: nn.TransformerEncoder(layer, 2)(x, cache=part), "a KeyValueCache, got LayerCache; make one"),
+            (lambda: nn.TransformerDecoder(decoder, 2)(x, x, cache=part), "a KeyValueCache, got LayerCache"),
+            (lambda: layer(x, cache=whole), r"a LayerCache, got KeyValueCache; give a layer its part: cache\[i\]"),
+            (lambda: decoder(x, x, cache=whole), "a LayerCache, got KeyValueCache"),
+            (lambda: nn.MultiheadAttention(4, 2)(x, x, x, cache=whole), "a LayerCache, got KeyValueCache"),
+            (lambda: gpt2(tokens, cache=part), r"a KeyValueCache, got LayerCache; .* KeyValueCache\(2, max_length\)"),
+            (lambda: gpt2(tokens, cache=nn.StateCache()), "a KeyValueCache, got StateCache"),
+            (lambda: nn.models.lstm(vocab_size=11, width=16)(tokens, cache=whole), "a StateCache, got KeyValueCache"),
+        ):
+            with weft.no_grad(), pytest.raises(TypeError, match=f"`cache` must be {message}"):
+                call()
+        for n in (1, 3):
+            with pytest.raises(ValueError, match=f"`cache` must have a part for each of the 2 layers, got {n}"):
+                gpt2(tokens, cache=nn.KeyValueCache(n, 8))
 
     def test_full(self, rng):
         with pytest.raises(ValueError, match="`cache` must have room for 4 positions, got max_length=3"):
@@ -171,3 +197,64 @@ def test_on_a_device(rng, accelerator, dtype):
             found = [layer(p, p, p, need_weights=False, is_causal=True, cache=cache[0])[0] for p in parts]
         results.append(np.concatenate([y.cpu().numpy().astype("d") for y in found], 1))
     np.testing.assert_allclose(results[1], results[0], atol=2e-6 if dtype == weft.float32 else 0.02)
+
+
+class TestFailedCalls:
+    """What failed may be called again: the cache has not seen it."""
+
+    def again(self, cache, call, wrong):
+        """`call` after a failure gives what it gives without one; both before anything else and after a step."""
+        with weft.no_grad():
+            expected = [call().numpy() for _ in range(2)]
+            cache.reset()
+            for y in expected:
+                with pytest.raises((ValueError, KeyboardInterrupt)):
+                    wrong()
+                np.testing.assert_array_equal(call().numpy(), y)
+
+    @pytest.mark.parametrize("option", ["attn_mask", "key_padding_mask"])
+    def test_attention(self, option):
+        attention, x, part = nn.MultiheadAttention(4, 2, batch_first=True), weft.randn(1, 3, 4), nn.LayerCache(9)
+        wrong = {option: weft.zeros((7, 7))}
+        self.again(part, lambda: attention(x, x, x, cache=part)[0], lambda: attention(x, x, x, cache=part, **wrong))
+
+    @pytest.mark.parametrize("is_stack", [False, True])
+    @pytest.mark.parametrize("option", ["tgt_mask", "memory_mask", "memory_key_padding_mask"])
+    def test_decoder(self, option, is_stack):
+        """The second attention fails when the first has put its keys away."""
+        layer = nn.TransformerDecoderLayer(4, 2, 8, batch_first=True).eval()
+        model = nn.TransformerDecoder(layer, 2) if is_stack else layer
+        cache = nn.KeyValueCache(2, 9) if is_stack else nn.LayerCache(9)
+        x, memory, wrong = weft.randn(1, 3, 4), weft.randn(1, 5, 4), {option: weft.zeros((7, 7))}
+        self.again(cache, lambda: model(x, memory, cache=cache), lambda: model(x, memory, cache=cache, **wrong))
+
+    @pytest.mark.parametrize("name", ["gpt2", "llama", "encoder"])
+    def test_interrupted(self, name, monkeypatch):
+        """Between two layers, of which the first has seen the positions."""
+        small = {"vocab_size": 11, "context": 8, "width": 16, "layers": 2, "heads": 2}
+        if name == "encoder":
+            model = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 2).eval()
+            cache, x, last = nn.KeyValueCache(2, 8), weft.randn(1, 3, 4), model.layers[1]
+        else:
+            model = getattr(nn.models, name)(**small).eval()
+            cache, x = model.new_cache(), weft.tensor([[1, 2, 3]])
+            last = (model.h if name == "gpt2" else model.layers)[1]
+
+        def interrupted():
+            def stop(*_, **__):
+                raise KeyboardInterrupt
+
+            with monkeypatch.context() as patch:
+                patch.setattr(last, "forward", stop)
+                model(x, cache=cache)
+
+        self.again(cache, lambda: model(x, cache=cache), interrupted)
+
+
+def test_memory_without_positions():
+    """An encoder's output of no length is one that was seen, too."""
+    layer = nn.TransformerDecoderLayer(4, 2, 8, batch_first=True).eval()
+    x, memory, part = weft.randn(1, 2, 4), weft.zeros((1, 0, 4)), nn.LayerCache(4)
+    with weft.no_grad():
+        np.testing.assert_allclose(layer(x, memory, cache=part).numpy(), layer(x, memory).numpy(), atol=1e-6)
+        assert layer(x, memory, cache=part).shape == (1, 2, 4)

@@ -173,9 +173,10 @@ def test_learns_a_dictionary(name):
     [
         ("transformer_translator", {"heads": 3}, "`heads` must divide `width`, 16, got 3"),
         ("lstm_translator", {"width": 15}, "`width` must be even, half of it for each direction, got 15"),
-        ("lstm_translator", {"target_size": 3}, "`target_size` must be at least 4, got 3"),
-        ("transformer_translator", {"layers": 0}, "`layers` must be at least 1, got 0"),
-        ("transformer_translator", {"context": 1}, "`context` must be at least 2, got 1"),
+        ("lstm_translator", {"target_size": 3}, "`target_size` must be an integer ≥ 4, got 3"),
+        ("transformer_translator", {"layers": 0}, "`layers` must be an integer ≥ 1, got 0"),
+        ("transformer_translator", {"context": 1}, "`context` must be an integer ≥ 2, got 1"),
+        ("transformer_translator", {"heads": 0}, "`heads` must be an integer ≥ 1, got 0"),
     ],
 )
 def test_models_that_cannot_be(name, sizes, message):
@@ -198,3 +199,30 @@ def test_calls_that_cannot_be(model):
         model.translate([[11, 2]])
     with pytest.raises(ValueError, match="`beam` must be at least 1, got 0"):
         model.translate([[4, 2]], beam=0)
+
+
+@pytest.mark.parametrize("name", models.TRANSLATORS)
+def test_arguments_of_another_kind(name):
+    model = models.TRANSLATORS[name](**SIZES)
+    x, y = weft.tensor([[4, 2], [5, 2]]), weft.tensor([[1, 4, 2]])
+    for call in (model, model.features, model.attention):
+        with pytest.raises(
+            ValueError, match=r"`source` and `target` must have as many rows, got \{'source': 2, 'target': 1\}"
+        ):
+            call(x, y)
+    for sources, error, message in (
+        ([[4.5, 2]], TypeError, "`sources` must hold integers, got dtype float64"),
+        ("4 2", TypeError, "`sources` must be lists of integers, .* got '4 2'"),
+        (np.zeros((1, 1, 2), int), ValueError, r"`sources` must have shape .* got \(1, 1, 2\)"),
+    ):
+        with pytest.raises(error, match=message):
+            model.translate(sources)
+    for options, error, message in (
+        ({"beam": 1.5}, ValueError, "`beam` must be an integer, got 1.5"),
+        ({"length_penalty": "a"}, TypeError, r"`length_penalty` must be in \[0, 10\], got 'a'"),
+        ({"length_penalty": 1e308}, ValueError, r"`length_penalty` must be in \[0, 10\], got 1e\+308"),
+        ({"max_length": 0}, ValueError, "`max_length` must be an integer ≥ 1, got 0"),
+        ({"max_length": "5"}, TypeError, "`max_length` must be an integer ≥ 1, got '5'"),
+    ):
+        with pytest.raises(error, match=message):
+            model.translate([[4, 2]], **options)

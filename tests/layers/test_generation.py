@@ -125,6 +125,15 @@ def test_frequencies(options, reference):
         ([-1], IndexError, r"`prompts` must hold tokens in \[0, 11\), the vocabulary, got -1 in prompt 0"),
         ([[0.5]], TypeError, "`prompts` must hold integers, got dtype float64"),
         (np.zeros((0, 3), int), ValueError, "`prompts` must hold at least one prompt, got none"),
+        (np.zeros((2, 2, 2), int), ValueError, r"`prompts` must have shape \(L,\) or \(N, L\), got \(2, 2, 2\)"),
+        (np.zeros((), int), ValueError, r"`prompts` must have shape \(L,\) or \(N, L\), got \(\)"),
+        (weft.zeros((1, 2, 2), dtype=weft.int64), ValueError, r"`prompts` must have shape .*, got \(1, 2, 2\)"),
+        ([[[1, 2], [3, 4]]], ValueError, "`prompts` must hold lists of integers, got a list of lists"),
+        ([1, [2, 3]], ValueError, "`prompts` must hold lists of integers, got a list of lists"),
+        ([[1], 2], ValueError, "`prompts` must hold lists of integers, got .*no list, as one of them: 2"),
+        (3, TypeError, r"`prompts` must be lists of integers, or an array \(L,\) or \(N, L\) of them, got 3"),
+        ("1 2", TypeError, "`prompts` must be lists of integers, .* got '1 2'"),
+        ([True, False], TypeError, "`prompts` must hold integers, got dtype bool"),
     ],
 )
 def test_prompts_that_cannot_be(prompts, error, message):
@@ -148,6 +157,51 @@ def test_prompts_that_cannot_be(prompts, error, message):
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         make().generate([1], **{"max_new_tokens": 3} | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"max_new_tokens": 1.5}, ValueError, "`max_new_tokens` must be an integer, got 1.5"),
+        ({"max_new_tokens": "3"}, TypeError, "`max_new_tokens` must be an integer, got '3'"),
+        ({"temperature": "a"}, TypeError, "`temperature` must be a number, got 'a'"),
+        ({"temperature": np.nan}, ValueError, "`temperature` must be a number, got nan"),
+        ({"temperature": np.inf}, ValueError, "`temperature` must be at least 0 and finite, got inf"),
+        ({"top_k": 1.5}, ValueError, "`top_k` must be an integer, got 1.5"),
+        ({"top_p": "x"}, TypeError, "`top_p` must be a number, got 'x'"),
+        ({"repetition_penalty": None}, TypeError, "`repetition_penalty` must be a number, got None"),
+        ({"stop": [1.5]}, ValueError, "`stop` must be an integer, got 1.5"),
+        ({"stop": "a"}, TypeError, "`stop` must be an integer, got 'a'"),
+        ({"stop": None}, TypeError, "`stop` must be an integer, got None"),
+        ({"seed": -1}, ValueError, "`seed` must be an integer ≥ 0, got -1"),
+        ({"seed": 1.5}, ValueError, "`seed` must be an integer ≥ 0, got 1.5"),
+    ],
+)
+def test_options_of_another_kind(options, error, message):
+    with pytest.raises(error, match=message):
+        make().generate_steps([1], **{"max_new_tokens": 3} | options)  # at once
+
+
+def test_options_at_the_edge_of_numbers():
+    """No warning, no NaN: as little as can be divided by is as good as 0."""
+    model = make()
+    expected = model.generate([1, 2], 5, temperature=0)
+    assert model.generate([1, 2], 5, temperature=1e-320, seed=0) == expected
+    assert model.generate(np.array([1, 2]), 5, temperature=0, stop=np.array([], int)) == expected
+    often = model.generate([1, 2], 5, repetition_penalty=1e-320, seed=0)
+    assert all(0 <= token < 11 for token in often)
+
+
+def test_tokens_of_no_length():
+    for name in ("gpt2", "llama", "lstm", "gru"):
+        with pytest.raises(ValueError, match=r"`tokens` must be at least 1 in each row, got shape \(2, 0\)"):
+            make(name)(weft.zeros((2, 0), dtype=weft.int64))
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.inf, "infinite"), (-np.inf, "infinite"), (np.nan, "NaN")])
+def test_logits_that_are_not_finite(value, word):
+    with pytest.raises(ValueError, match=f"the model's logits are {word}"):
+        _choose(np.full(3, value), np.array([1]), 1.0, None, None, 1.0, np.random.default_rng(0))
 
 
 def test_weights_that_are_not_finite():

@@ -99,3 +99,15 @@ def test_states_are_captured(name, accelerator, rng):
 
     tokens = rng.integers(0, 11, (8, 2, 1))
     assert list(decode(weft.capture(step, strict=True))) == list(decode(step))
+
+
+@each
+@pytest.mark.parametrize(("size", "error"), [(0, ValueError), (-1, ValueError), (1.5, ValueError), ("2", TypeError)])
+def test_sizes(name, size, error):
+    """All of them are counts: none may be 0, which would make a model of nothing."""
+    make = getattr(models, name)
+    small = {"vocab_size": 11, "width": 16, "layers": 2}
+    small |= {} if name in ("lstm", "gru") else {"context": 12, "heads": 2}
+    for option in small:
+        with pytest.raises(error, match=f"`{option}` must be an integer ≥ 1, got {size!r}"):
+            make(**small | {option: size})

@@ -79,3 +79,9 @@ def test_errors(options, message):
 def test_errors_of_options(options, message):
     with pytest.raises(ValueError, match=message):
         nn.LinearCrossEntropyOptions(**options)
+
+
+def test_options_of_another_kind():
+    x, y, loss = weft.randn(3, 4), weft.tensor([0, 1, 2]), nn.LinearCrossEntropyLoss(4, 5, options="nonsense")
+    with pytest.raises(TypeError, match="`options` must be a LinearCrossEntropyOptions or None, got 'nonsense'"):
+        loss(x, y)

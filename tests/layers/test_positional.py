@@ -119,3 +119,30 @@ def test_errors():
         layer(weft.ones((2, 4)), weft.ones(2))
     with pytest.raises(ValueError, match=r"`position` must have shape \(L,\) or \(N, L\) with L = 2, got \(3,\)"):
         layer(weft.ones((2, 4)), weft.tensor([0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("base", "error"), [(0, ValueError), (-3.0, ValueError), (np.nan, ValueError), ("9", TypeError)]
+)
+def test_bases_without_powers(base, error):
+    """Their angles would be NaN or infinite."""
+    for make in (nn.RotaryEmbedding, nn.SinusoidalPositionalEncoding):
+        with pytest.raises(error, match=f"`base` must be positive, got {base!r}"):
+            make(8, base)
+
+
+def test_sizes_and_positions_of_another_kind():
+    for call, error, message in (
+        (lambda: nn.RotaryEmbedding("8"), TypeError, "`dim` must be an integer, got '8'"),
+        (lambda: nn.SinusoidalPositionalEncoding(0), ValueError, "`embed_dim` must be an integer ≥ 1, got 0"),
+        (lambda: nn.LearnedPositionalEncoding(0, 4), ValueError, "`max_length` must be an integer ≥ 1, got 0"),
+        (lambda: nn.RotaryEmbedding(4)(weft.ones((2, 4)), 0.5), ValueError, "`position` must be an integer, got 0.5"),
+        (lambda: nn.Transformer.generate_square_subsequent_mask(-1), ValueError, "`sz` must be an integer ≥ 0, got -1"),
+        (
+            lambda: nn.Transformer.generate_square_subsequent_mask("5"),
+            TypeError,
+            "`sz` must be an integer ≥ 0, got '5'",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            call()

@@ -102,11 +102,18 @@ def without(*names):
         ),
         (lambda w: w | {"h.0.mlp.gate.weight": np.ones(3)}, "unexpected: h.0.mlp.gate.weight"),
         (lambda w: w | {"lm_head.weight": 2 * w["wte.weight"]}, "expected lm_head.weight to be wte.weight"),
-        (lambda w: {"conv.weight": np.ones(3)}, "expected weights of GPT-2 or Llama, found gpt2"),
+        (lambda w: {"conv.weight": np.ones(3)}, "expected weights of GPT-2 or Llama, found conv.weight"),
+        (without("wte.weight"), "expected the matrix wte.weight, found none of that name"),
+        (without("ln_f.bias"), "missing: ln_f.bias"),
+        (lambda w: w | {"transformer.ln_f.bias": w["ln_f.bias"]}, "expected one tensor ln_f.bias, found another"),
+        (
+            lambda w: {name: a for name, a in w.items() if not name.startswith("h.1.")},
+            "expected n_layer = 2 blocks, as in config.json, found no tensor h.1.…",
+        ),
     ],
 )
 def test_weights_that_do_not_fit(tmp_path, weights, change, message):
-    write(tmp_path, change(weights), CONFIG)
+    write(tmp_path, change(weights), CONFIG | {"n_layer": 2})
     with pytest.raises(models.PretrainedError, match=re.escape(message)):
         models.load_pretrained(tmp_path)
 
@@ -116,7 +123,19 @@ def test_weights_that_do_not_fit(tmp_path, weights, change, message):
     [
         ({"activation_function": "relu"}, "expected activation_function gelu_new, GPT-2's, found relu"),
         ({"n_head": 5}, "`heads` must divide `width`, 16, got 5"),
+        ({"n_head": "4"}, "`heads` must be an integer ≥ 1, got '4'"),
+        ({"n_layer": 1}, "expected n_layer = 2, as the weights have it, found 1 in config.json"),
+        ({"n_layer": "2"}, "`n_layer` must be an integer ≥ 1, got '2'"),
+        ({"vocab_size": 24}, "expected vocab_size = 23, as the weights have it, found 24 in config.json"),
+        ({"n_positions": 13}, "expected n_positions = 12, as the weights have it, found 13 in config.json"),
+        ({"n_embd": 32}, "expected n_embd = 16, as the weights have it, found 32 in config.json"),
+        ({"n_inner": 32}, "expected n_inner = 64, as the weights have it, found 32 in config.json"),
+        ({"layer_norm_epsilon": "x"}, "`layer_norm_epsilon` must be positive, got 'x'"),
+        ({"add_cross_attention": True}, "expected add_cross_attention False, GPT-2's, found True"),
+        ({"scale_attn_weights": "no"}, "expected scale_attn_weights true or false, found 'no' in config.json"),
+        ({"tie_word_embeddings": False}, "expected lm_head.weight, since config.json has tie_word_embeddings false"),
         ({"model_type": "bert"}, "expected weights of GPT-2 or Llama, found bert"),
+        ({"model_type": "llama"}, "expected weights of GPT-2 or Llama, found h.0.attn.c_attn.bias"),
     ],
 )
 def test_configurations_that_do_not_fit(tmp_path, weights, config, message):
@@ -130,6 +149,20 @@ def test_configurations_that_do_not_fit(tmp_path, weights, config, message):
     [
         ({"rope_parameters": {"rope_type": "yarn"}}, "expected rotations that are not scaled"),
         ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "expected rotations that are not scaled"),
+        ({"rope_parameters": "x"}, "expected rope_parameters to be an object, found 'x'"),
+        ({"rope_parameters": {"rope_theta": "x"}}, "`rope_theta` must be positive, got 'x'"),
+        ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "expected rotations that are not scaled, and of all"),
+        (
+            {"num_hidden_layers": 3},
+            "expected num_hidden_layers = 3 blocks, as in config.json, found no tensor layers.2.…",
+        ),
+        ({"num_attention_heads": "4"}, "`num_attention_heads` must be an integer ≥ 1, got '4'"),
+        ({"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 4}, "expected head_dim = 2, as the weights"),
+        ({"hidden_size": 32}, "expected hidden_size = 16, as the weights have it, found 32 in config.json"),
+        ({"intermediate_size": 32}, "shape: layers.0.mlp.gate_proj.weight must have (32, 16), got (24, 16)"),
+        ({"attention_bias": True}, "expected attention_bias False, Llama's, found True"),
+        ({"max_position_embeddings": 0}, "`max_position_embeddings` must be an integer ≥ 1, got 0"),
+        ({"tie_word_embeddings": True}, "expected lm_head.weight to be embed_tokens.weight, as config.json has"),
         ({"hidden_act": "gelu"}, "expected hidden_act silu, Llama's, found gelu"),
     ],
 )
@@ -137,6 +170,31 @@ def test_llamas_that_do_not_fit(tmp_path, rng, config, message):
     write(tmp_path, llama_weights(rng), LLAMA | config)
     with pytest.raises(models.PretrainedError, match=re.escape(message)):
         models.load_pretrained(tmp_path)
+
+
+def test_llama_without_its_head(tmp_path, rng):
+    """Only config.json knows that the head is not the table."""
+    write(tmp_path, without("lm_head.weight")(llama_weights(rng)), LLAMA | {"tie_word_embeddings": False})
+    with pytest.raises(models.PretrainedError, match=r"expected lm_head\.weight, since config\.json has tie_word_emb"):
+        models.load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("divides", [True, False])
+@pytest.mark.parametrize("by_block", [True, False])
+def test_scales_of_attention(tmp_path, weights, divides, by_block):
+    options = {"scale_attn_weights": divides, "scale_attn_by_inverse_layer_idx": by_block}
+    write(tmp_path, weights, CONFIG | options)
+    model = models.load_pretrained(tmp_path, dtype=weft.float64)
+    scales = [(0.5 if divides else 1) / (i + 1 if by_block else 1) for i in range(2)]
+    np.testing.assert_allclose(logits(model), gpt2(weights, TOKENS, 4, scales), rtol=1e-10, atol=1e-12)
+    tokens = TOKENS[:3].tolist()
+    again = [model.generate(tokens, 4, temperature=0, use_cache=cache) for cache in (True, False)]
+    assert again[0] == again[1]
+
+
+def test_a_dtype_of_integers(tmp_path):
+    with pytest.raises(TypeError, match=r"`dtype` must be a real floating-point dtype, such as .*, got int64"):
+        models.load_pretrained(tmp_path, dtype=weft.int64)
 
 
 def test_files(tmp_path, weights, rng):

@@ -9,7 +9,13 @@ import pytest
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
-from weft.layers.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
+from weft.layers.utils.rnn import (
+    PackedSequence,
+    pack_padded_sequence,
+    pack_sequence,
+    pad_packed_sequence,
+    unpack_sequence,
+)
 
 
 def sigmoid(x):
@@ -314,6 +320,36 @@ class TestErrors:
         zeros = lambda s: tuple(map(zeros, s)) if isinstance(s, list) else weft.zeros(s, dtype=weft.float64)
         with pytest.raises(error, match=re.escape(message)):
             made(kind)(zeros(shape), None if states is None else zeros(states))
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_of_a_number_of_states(self, count):
+        """One too many must not be passed over, nor one too few be taken for something else."""
+        layer, cell = nn.LSTM(3, 5), nn.LSTMCell(3, 5)
+        for container in (tuple, list):
+            states = container(weft.zeros((1, 2, 5)) for _ in range(count))
+            with pytest.raises(IndexError, match=rf"`hx` of LSTM must be a pair .* \(h, c\), got {count} of them"):
+                layer(weft.zeros((4, 2, 3)), states)
+            with pytest.raises(TypeError, match=rf"`hx` of LSTMCell must be a pair .* \(h, c\), got {count} of them"):
+                cell(weft.zeros((2, 3)), container(s[0] for s in states))
+        with pytest.raises(IndexError, match=r"`hx` of LSTM must be a pair of tensors, \(h, c\), got int"):
+            layer(weft.zeros((4, 2, 3)), 5)
+
+    @pytest.mark.parametrize("sizes", [[2, 2], [2, 3], [3, 2, 1], [5, 0], [6, -1], []])
+    def test_of_packed_by_hand(self, sizes):
+        """No row is dropped without a word."""
+        x, message = weft.zeros((5, 3), dtype=weft.float64), "must be positive, never grow and add up to .* 5, got"
+        packed = PackedSequence(x, weft.asarray(np.array(sizes, np.int64)))
+        for kind in ("LSTM", "GRU", "RNN"):
+            with pytest.raises(RuntimeError, match=message):
+                made(kind)(packed)
+        for unpack in (pad_packed_sequence, unpack_sequence):
+            with pytest.raises(RuntimeError, match=message):
+                unpack(packed)
+
+    def test_of_an_order_by_hand(self):
+        x, sizes = weft.zeros((5, 3), dtype=weft.float64), weft.asarray(np.array([3, 2]))
+        with pytest.raises(RuntimeError, match=r"`sorted_indices` must be one for each sequence, 3, got shape \(2,\)"):
+            made("GRU")(PackedSequence(x, sizes, weft.tensor([0, 1])))
 
     def test_of_packed(self):
         packed = pack_padded_sequence(weft.zeros((5, 2, 3), dtype=weft.float64), [5, 3])

@@ -139,7 +139,7 @@ def test_no_greatest_length():
     ("call", "error", "message"),
     [
         (lambda: make("rnn"), ValueError, "`cell` must be .*'lstm'.*'gru'.*, got 'rnn'"),
-        (lambda: models.lstm(vocab_size=3, width=0), ValueError, "`input_size` must be positive, got 0"),
+        (lambda: models.lstm(vocab_size=3, width=0), ValueError, "`width` must be an integer ≥ 1, got 0"),
         (
             lambda: make()(weft.tensor([1, 2])),
             ValueError,

@@ -74,3 +74,13 @@ def test_word_for_word():
             n_s, n_t = sum(s in a for a in sources), sum(t in b for b in targets)
             scores[t] = both**2 / (n_s * n_t) if n_t else 0
         assert table[s] == max(scores, key=scores.get)
+
+
+def test_what_is_no_list_of_texts():
+    for translations, references, name in (
+        ("abc", [["a"], ["b"], ["c"]], "translations"),
+        ([3], [["a"]], "translations"),
+        (["a"], [[None]], r"references\[0\]"),
+    ):
+        with pytest.raises(TypeError, match=f"`{name}` must be a list of str, got"):
+            bleu(translations, references)

@@ -7,6 +7,7 @@ import pytest
 from transformer_reference import attention
 
 import weft
+from weft import layers as nn
 from weft.layers import functional as F
 
 N, H, E, L, S = 2, 2, 4, 3, 5
@@ -240,6 +241,37 @@ class TestErrors:
         match = "must be boolean or of a floating-point dtype, got " + dtype
         self.check(TypeError, "`attn_mask` " + match, attn_mask=np.zeros((L, S), dtype))
         self.check(TypeError, "`key_padding_mask` " + match, key_padding_mask=np.zeros((N, S), dtype))
+
+    @pytest.mark.parametrize("need_weights", [False, True])
+    @pytest.mark.parametrize("name", ["attn_mask", "key_padding_mask"])
+    def test_numbers_of_another_dtype(self, name, need_weights):
+        """Whether weights are wanted or not, a mask of numbers is in float32 or in the dtype of the query."""
+        shape = (L, S) if name == "attn_mask" else (N, S)
+        layer, q, k = nn.MultiheadAttention(E, H, batch_first=True), weft.randn(N, L, E), weft.randn(N, S, E)
+        for dtype, other in (("float32", "float64"), ("float32", "float16"), ("float64", "float16")):
+            mask, layer = weft.zeros(shape, dtype=other), layer.to(dtype)
+            match = f"`{name}` must be boolean, float32 or of the dtype of `query`, {dtype}, got {other}; convert it"
+            with pytest.raises(TypeError, match=match):
+                layer(q.to(dtype), k.to(dtype), k.to(dtype), need_weights=need_weights, **{name: mask})
+        mask = weft.randn(*shape)
+        expected, attn = layer(q.double(), k.double(), k.double(), **{name: mask})
+        for dtype, atol in (("float64", 0), ("float16", 5e-3), ("bfloat16", 5e-2)):
+            layer, (a, b) = layer.to(dtype), (x.to(dtype) for x in (q, k))
+            y, weights = layer(a, b, b, need_weights=need_weights, **{name: mask})
+            assert y.dtype == a.dtype
+            np.testing.assert_allclose(y.detach().double().numpy(), expected.detach().numpy(), atol=atol, rtol=1e-12)
+            if need_weights:
+                assert weights.dtype == a.dtype
+                np.testing.assert_allclose(
+                    weights.detach().double().numpy(), attn.detach().numpy(), atol=atol, rtol=1e-12
+                )
+
+    def test_other_batches(self):
+        for batch_first, axis in ((True, 0), (False, 1)):
+            layer = nn.MultiheadAttention(4, 2, batch_first=batch_first)
+            q, k = (weft.ones((n, 3, 4) if batch_first else (3, n, 4)) for n in (2, 1))
+            with pytest.raises(ValueError, match=f"`key` must have the batch of `query`, 2, as axis {axis}, got shape"):
+                layer(q, k, k)
 
     def test_other_dtypes(self):
         q = weft.ones((N, L, E))
