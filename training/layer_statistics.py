@@ -182,7 +182,7 @@ class LayerStatistics(Callback):
         if dead:
             part, name = max(dead)
             return f"dead units: {100 * part:.0f} % of {name}. Lower the learning rate, or let them leak"
-        return "gradients of all layers are of one order, and units are alive"
+        return "gradients reach all layers, and units are alive"
 
 
 def _of_output(x: Any, axis: int) -> tuple[Any, Any, Any]:

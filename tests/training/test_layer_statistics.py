@@ -113,7 +113,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ("records", "reading"),
         [
-            ([(0.0, 1e-3, 1.0), (0.0, 1e-2, 1.0)], "gradients of all layers are of one order"),
+            ([(0.0, 1e-3, 1.0), (0.0, 1e-2, 1.0)], "gradients reach all layers, and units are alive"),
             ([(0.0, 1e-8, 1.0), (0.0, 1e-2, 1.0)], r"vanishing gradients: 1\.0e-08 in 0 Linear, 1\.0e-02 in 1 Linear"),
             ([(0.0, 1e3, 1.0), (0.0, 1e-2, 1.0)], r"exploding gradients: 1\.0e\+03 in 0 Linear"),
             ([(0.0, math.nan, 1.0), (0.0, 1e-2, 1.0)], "exploding gradients: that of 0 Linear is not finite"),
