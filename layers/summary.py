@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from ..backend.array import products
 from ..backend.array.creation import zeros
 from ..backend.device import markup
+from ..backend.device.dtypes import is_real_floating
 from ..backend.device.memory import size
 from ..backend.device.options import integer
-from ..backend.nn import attention, convolution, linear, recurrent
+from ..backend.nn import attention, convolution, linear, linear_cross_entropy, recurrent
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Parameter, Tensor
 from ..backend.tape.watching import Operation, watching
@@ -22,7 +23,7 @@ from .functional._check import several
 from .linear import Bilinear, Linear
 from .module import Module
 from .pooling import AvgPool1d, _AdaptiveAvgPool, _AvgPool, _LPPool, _MaxPool
-from .pooling_maxima import _AdaptiveMaxPool
+from .pooling_maxima import _AdaptiveMaxPool, _FractionalMaxPool
 
 __all__ = ["LayerSummary", "Summary", "mult_adds", "summary"]
 
@@ -46,6 +47,7 @@ COSTS: dict[Any, Callable[[tuple, Any], int]] = {
     products.tensordot: _of_tensordot,
     convolution.conv: lambda inputs, output: output.size * math.prod(inputs[1].shape[1:]),
     convolution.conv_transpose: lambda inputs, output: inputs[0].size * math.prod(inputs[1].shape[1:]),
+    linear_cross_entropy.linear_cross_entropy: lambda inputs, output: inputs[0].size * inputs[1].shape[0],
     attention.scaled_dot_product_attention: lambda inputs, output: (
         inputs[1].shape[-2] * (math.prod(inputs[0].shape) + output.size)
     ),
@@ -84,9 +86,8 @@ class Field(NamedTuple):
 
 
 def _is_windowed(module: Module) -> bool:
-    return isinstance(module, _MaxPool | AvgPool1d | _AvgPool | _LPPool | _AdaptiveAvgPool | _AdaptiveMaxPool) or (
-        isinstance(module, _Conv) and not module.transposed
-    )
+    pools = _MaxPool | AvgPool1d | _AvgPool | _LPPool | _AdaptiveAvgPool | _AdaptiveMaxPool | _FractionalMaxPool
+    return isinstance(module, pools) or (isinstance(module, _Conv) and not module.transposed)
 
 
 def _window(module: Any, x: Tensor, y: Tensor) -> tuple[tuple, tuple, tuple]:
@@ -95,12 +96,12 @@ def _window(module: Any, x: Tensor, y: Tensor) -> tuple[tuple, tuple, tuple]:
     if isinstance(module, _AdaptiveAvgPool | _AdaptiveMaxPool):
         lengths = tuple(-(-a // b) for a, b in zip(x.shape[2:], y.shape[2:]))
         return lengths, lengths, (1,) * n
-    dilation = several("dilation", getattr(module, "dilation", 1), n)
-    return (
-        several("kernel_size", module.kernel_size, n),
-        several("stride", module.kernel_size if module.stride is None else module.stride, n),
-        dilation,
-    )
+    kernel = several("kernel_size", module.kernel_size, n)
+    if isinstance(module, _FractionalMaxPool):  # whose windows are (in − kernel) / (out − 1) apart on average
+        steps = zip(x.shape[2:], y.shape[2:], kernel)
+        return kernel, tuple(max(1, round((a - k) / max(1, b - 1))) for a, b, k in steps), (1,) * n
+    stride = kernel if module.stride is None else several("stride", module.stride, n)
+    return kernel, stride, several("dilation", getattr(module, "dilation", 1), n)
 
 
 def _sees_all(module: Module, y: Tensor) -> bool:
@@ -236,7 +237,7 @@ def _times(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) or "–"
 
 
-def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> Summary:
+def summary(model: Module, input_shape: Sequence[int] | Sequence[Sequence[int]], *, dtype: Any = None) -> Summary:
     """Run one example of zeros through a model, in evaluation mode, and report every layer that it passes.
 
     The receptive field ("sees") is the part of the input that one output value depends on, padding included: through a
@@ -247,11 +248,12 @@ def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> 
     ----------
     model : Module
         Left as it was.
-    input_shape : sequence of int
-        That of one example, (3, 32, 32); a shape that includes the batch axis is understood if the model takes no
-        other.
-    dtype : data-type, optional
-        The input's, that of the parameters unless given: `weft.int64` for a model that starts with an embedding.
+    input_shape : sequence of int, or several of these
+        That of one example, (3, 32, 32), or one for each of several inputs, [(5, 8), (3, 8)]; shapes that include the
+        batch axis are understood if the model takes no others.
+    dtype : data-type, or several, optional
+        The inputs', that of the parameters unless given: `weft.int64` for a model that starts with an embedding,
+        (None, weft.int64) for a loss of scores and classes.
 
     Returns
     -------
@@ -261,7 +263,7 @@ def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> 
     Raises
     ------
     TypeError, ValueError or IndexError
-        What the model raises for such an input.
+        If `input_shape` is no shape, or not for as many inputs as `dtype`; and what the model raises for such an input.
 
     Examples
     --------
@@ -280,20 +282,37 @@ def summary(model: Module, input_shape: Sequence[int], *, dtype: Any = None) -> 
     """
     if not isinstance(model, Module):
         raise TypeError(f"`model` must be a Module, such as nn.Linear(2, 1), got {model!r:.80}")
-    for length in input_shape if isinstance(input_shape, list | tuple) else (input_shape,):
-        integer("input_shape", length, 0)
+    shapes = _shapes(input_shape)
     parameters = list(model.parameters())
-    dtype = dtype or (parameters[0].dtype if parameters else None)
-    device = parameters[0].device if parameters else None
-    shape = tuple(input_shape)
+    first = next((t for t in (*parameters, *model.buffers()) if is_real_floating(t.dtype)), None)
+    device = None if first is None else first.device
+    dtypes = list(dtype) if isinstance(dtype, list | tuple) else [dtype] * len(shapes)
+    if len(dtypes) != len(shapes):
+        raise ValueError(f"`dtype` must be one, or one for each of {len(shapes)} inputs, got {len(dtypes)}")
+    if first is not None:
+        dtypes = [first.dtype if d is None else d for d in dtypes]
+
+    def inputs(*batch: int) -> list[Tensor]:
+        return [zeros((*batch, *shape), dtype=d, device=device) for shape, d in zip(shapes, dtypes)]
+
     try:
-        layers = _observe(model, zeros((1, *shape), dtype=dtype, device=device))
+        layers = _observe(model, inputs(1))
     except (TypeError, ValueError, IndexError) as error:
         try:
-            layers = _observe(model, zeros(shape, dtype=dtype, device=device))
+            layers = _observe(model, inputs())
         except (TypeError, ValueError, IndexError):
             raise error from None
     return Summary(layers, parameters)
+
+
+def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
+    """One shape for each input."""
+    several = isinstance(input_shape, list | tuple) and any(isinstance(s, list | tuple) for s in input_shape)
+    shapes = input_shape if several else [input_shape]
+    for shape in shapes:
+        for length in shape if isinstance(shape, list | tuple) else (shape,):
+            integer("input_shape", length, 0)
+    return [tuple(shape) if isinstance(shape, list | tuple) else (shape,) for shape in shapes]
 
 
 class _Observer:
@@ -312,11 +331,14 @@ class _Observer:
         self.costs.append(0)
 
     def end(self, name: str, is_leaf: bool) -> Callable:
-        """A hook that reports a layer; a module of modules too, if products run in it besides those of its layers."""
+        """A hook that reports a layer; a module of modules too, if it has products or parameters besides those of its layers.
+
+        That are parameters of layers which it has not called: it may read them itself, as attention does.
+        """
 
         def end(module: Module, args: tuple, output: Any) -> None:
             cost = self.costs.pop()
-            if is_leaf or cost:
+            if is_leaf or cost or not self.counted.issuperset(map(id, module.parameters())):
                 self.see(name, module, args, output, cost)
 
         return end
@@ -339,7 +361,7 @@ class _Observer:
         field = self.after(module, x, y)
         self.fields[id(y)] = y, field
         batch = max(1, x.shape[0]) if x.ndim else 1
-        new = [p for p in module.parameters(recurse=False) if id(p) not in self.counted]
+        new = [p for p in module.parameters() if id(p) not in self.counted]
         self.counted |= {id(p) for p in new}
         is_counted = y is x or is_known or isinstance(module, Flatten | Unflatten)
         memory = 0 if is_counted else y.size * y.dtype.itemsize
@@ -369,8 +391,8 @@ class _Observer:
 
 
 @no_grad()
-def _observe(model: Module, x: Tensor) -> list[LayerSummary]:
-    observer = _Observer(x, any(map(_is_windowed, model.modules())))
+def _observe(model: Module, inputs: list[Tensor]) -> list[LayerSummary]:
+    observer = _Observer(inputs[0], any(map(_is_windowed, model.modules())))
     modes = [(module, module.training) for module in model.modules()]
     handles = []
     for name, module in model.named_modules():
@@ -380,7 +402,7 @@ def _observe(model: Module, x: Tensor) -> list[LayerSummary]:
     model.eval()
     try:
         with watching(observer.add):
-            model(x)
+            model(*inputs)
     finally:
         for handle in handles:
             handle.remove()

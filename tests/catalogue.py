@@ -80,7 +80,7 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("quasi-Newton, line search", "optim.LBFGS"),
         ("averages of weights", "optim.EMA optim.swa_utils.AveragedModel optim.swa_utils.update_bn"),
         ("options by group; no decay of biases and gains", "optim.Optimizer optim.decay_groups"),
-        ("learning-rate finder", "optim.lr_find"),
+        ("learning-rate finder", "optim.lr_find training.plot_lr_find"),
     ],
     "Schedules": [
         ("steps", "schedulers.StepLR schedulers.MultiStepLR schedulers.ConstantLR"),
@@ -134,8 +134,11 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("hyper-parameter search by scikit-learn and Optuna", ""),
         ("saved models", "training.save_model training.load_model"),
         ("score of translations", "training.bleu"),
-        ("learning curves", "training.plot_history training.bias_variance"),
-        ("diagnostics of gradients and activations", ""),
+        ("learning curves", "training.plot_history training.bias_variance training.plot_learning_curve"),
+        ("diagnostics of gradients and activations", "training.LayerStatistics training.plot_layers"),
+        ("confusion matrix, calibration", "training.plot_confusion training.calibration training.plot_calibration"),
+        ("filters, feature maps", "training.plot_filters training.plot_feature_maps"),
+        ("loss landscape", "training.loss_landscape training.plot_landscape"),
     ],
     "Inference": [
         ("language models", "nn.models.gpt2 nn.models.llama"),

@@ -7,10 +7,16 @@ from . import (
     callbacks,
     checkpoint,
     checkpoint_callback,
+    landscape,
+    layer_plots,
+    layer_statistics,
+    learning_plots,
     metrics,
     nonfinite,
+    pictures,
     plots,
     predict,
+    reliability,
     reporting,
     saved_model,
     trainer,
@@ -21,10 +27,16 @@ from .bleu_score import *
 from .callbacks import *
 from .checkpoint import *
 from .checkpoint_callback import *
+from .landscape import *
+from .layer_plots import *
+from .layer_statistics import *
+from .learning_plots import *
 from .metrics import *
 from .nonfinite import *
+from .pictures import *
 from .plots import *
 from .predict import *
+from .reliability import *
 from .reporting import *
 from .saved_model import *
 from .trainer import *
@@ -38,6 +50,12 @@ __all__ = [
     *checkpoint_callback.__all__,
     *metrics.__all__,
     *nonfinite.__all__,
+    *reliability.__all__,
+    *landscape.__all__,
+    *layer_plots.__all__,
+    *layer_statistics.__all__,
+    *learning_plots.__all__,
+    *pictures.__all__,
     *plots.__all__,
     *predict.__all__,
     *reporting.__all__,

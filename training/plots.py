@@ -239,9 +239,12 @@ def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = 
             f"`matrix` must be (C, C) with a name for each class, got shape {matrix.shape} and {len(names)} names"
         )
     side = max(3.2, min(0.42 * count + 1.4, 9))
-    with _figure(1, size=(side, side)) as (figure, (axis,)):
+    with _figure(1, size=(side + 0.8, side)) as (figure, (axis,)):
         share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        axis.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
+        drawn = axis.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
+        shown = (0, 1, 5, 20, 50, 100)
+        bar = figure.colorbar(drawn, ax=axis, label="of the true class (%)", fraction=0.045, ticks=np.sqrt(shown) / 10)
+        bar.ax.set_yticklabels(map(str, shown))
         axis.grid(False)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)

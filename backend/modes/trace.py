@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..tape.autograd import Primitive
 from ..tape.tensor import Tensor
 from ..tape.watching import Operation, watching
+from .drawing import Arrow, Node, to_dot, to_svg
 
 __all__ = ["Trace", "TracedOperation", "traced"]
 
@@ -181,26 +182,42 @@ class Trace:
           op0 -> "x1" [label="(3,)"]
         }
         """
+        return to_dot(*self._graph())
+
+    def to_svg(self) -> str:
+        """The graph as a picture, without Graphviz: boxes are operations, arrows Tensors with their shapes.
+
+        Returns
+        -------
+        str
+            An SVG file's text, for browsers, notebooks (`IPython.display.SVG`) and documents.
+
+        Examples
+        --------
+        >>> weft.traced(weft.exp, weft.ones(3)).to_svg()[:41]
+        '<svg xmlns="http://www.w3.org/2000/svg" v'
+        """
+        return to_svg(*self._graph())
+
+    def _graph(self) -> tuple[dict[str, Node], list[Arrow]]:
+        """Operations (op0, op1, …) and what none of them has made, or none of them reads; arrows lead to later ones."""
         source: dict[str, str] = {}  # what stands where a Tensor comes from
-        lines = ["digraph {", '  rankdir=TB; node [fontname="sans-serif"]']
-
-        def leaf(name: str) -> str:
-            if name not in source:
-                source[name] = f'"{name}"'
-                lines.append(f'  "{name}" [shape=ellipse]')
-            return source[name]
-
+        nodes: dict[str, Node] = {}
+        arrows: list[Arrow] = []
         used = {name for operation in self.operations for name in operation.input_names}
         for i, (name, _, inputs, _, outputs, given, results) in enumerate(self.operations):
-            arrows = [(leaf(at), x) for at, x in zip(given, inputs) if at]
-            lines.append(f'  op{i} [shape=box, label="{name}"]')
-            lines += [f'  {at} -> op{i} [label="{x.shape}"]' for at, x in arrows]
+            for at in filter(None, given):
+                if at not in source:
+                    source[at], nodes[at] = at, Node(at, False)
+            nodes[f"op{i}"] = Node(name, True)
+            arrows += [Arrow(source[at], f"op{i}", f"{x.shape}") for at, x in zip(given, inputs) if at]
             for to, x in zip(results, outputs):
                 if to in used:
                     source[to] = f"op{i}"
                 elif to:
-                    lines += [f'  "{to}" [shape=ellipse]', f'  op{i} -> "{to}" [label="{x.shape}"]']
-        return "\n".join([*lines, "}"])
+                    nodes[to] = Node(to, False)
+                    arrows.append(Arrow(f"op{i}", to, f"{x.shape}"))
+        return nodes, arrows
 
 
 def traced(f: Callable, *args: Any, **kwargs: Any) -> Trace:
@@ -219,7 +236,7 @@ def traced(f: Callable, *args: Any, **kwargs: Any) -> Trace:
     Returns
     -------
     Trace
-        The operations in order, printable, and as a graph (`to_dot`).
+        The operations in order, printable, and as a graph (`to_dot`, `to_svg`).
 
     Examples
     --------

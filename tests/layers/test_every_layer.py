@@ -276,6 +276,24 @@ def test_output(name):
 
 
 @each
+def test_summary(name):
+    """It runs, names every parameter once, and has the layer's output and the products in it."""
+    layer, inputs = make(name), arrays(name)
+    shapes = [a.shape if name == "CTCLoss" else a.shape[1:] for a in inputs]
+    report = nn.summary(layer, shapes, dtype=[weft.int64 if a.dtype.kind == "i" else None for a in inputs])
+    assert (
+        sum(row.parameters for row in report.layers)
+        == report.total_parameters
+        == sum(p.size for p in layer.parameters())
+    )
+    rows = [row for row in report.layers if not row.name]
+    if rows and len(inputs) == 1:
+        assert rows[-1].output_shape == LAYERS[name][2][1:]
+    products = nn.Linear | nn.Bilinear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase | nn.RNNCellBase
+    assert report.mult_adds > 0 or not any(isinstance(module, products) for module in layer.modules())
+
+
+@each
 def test_gradients_are_finite_differences(name):
     """Of the loss along one random direction of the first input and all parameters."""
     layer, inputs = make(name), arrays(name)

@@ -174,6 +174,49 @@ class TestOthers:
         assert report.mult_adds == 4016
         assert rows(report, "memory") == [16, 4000]
 
+    def test_several_inputs(self):
+        report = nn.summary(nn.Transformer(8, 2, 1, 1, 16, batch_first=True), [(5, 8), (3, 8)])
+        attention = {x.name: x.mult_adds for x in report.layers if x.kind == "MultiheadAttention"}
+        per_token = {
+            "encoder.layers.0.self_attn": 5 * 4 * 64 + 2 * 5 * 5 * 8,
+            "decoder.layers.0.self_attn": 3 * 4 * 64 + 2 * 3 * 3 * 8,
+            "decoder.layers.0.multihead_attn": 3 * 2 * 64 + 5 * 2 * 64 + 2 * 3 * 5 * 8,
+        }
+        assert attention == per_token
+        assert report.layers[-1].output_shape == (3, 8)
+        loss = nn.summary(nn.CrossEntropyLoss(), [(4,), ()], dtype=(None, weft.int64))
+        assert rows(loss, "input_shape") == [(4,)]
+
+    def test_parameters_of_layers_that_are_not_called(self):
+        class Model(nn.Module):
+            def __init__(self):
+                self.used, self.unused = nn.Linear(2, 3), nn.Linear(4, 5)
+
+            def forward(self, x):
+                return self.used(x)
+
+        report = nn.summary(Model(), (2,))
+        assert list(zip(rows(report, "kind"), rows(report, "parameters"))) == [("Linear", 9), ("Model", 25)]
+
+    def test_volumes(self):
+        net = nn.Sequential(
+            nn.Conv3d(2, 4, 3, padding=1),
+            nn.AvgPool3d(2),
+            nn.LPPool3d(2, 2),
+            nn.FractionalMaxPool3d(2, 1),
+            nn.Flatten(),
+        )
+        report = nn.summary(net, (2, 8, 8, 8))
+        assert report.mult_adds == 4 * 512 * 2 * 27
+        assert rows(report, "output_shape") == [(4, 8, 8, 8), (4, 4, 4, 4), (4, 2, 2, 2), (4, 1, 1, 1), (4,)]
+        assert rows(report, "receptive_field")[:4] == [(n,) * 3 for n in (3, 4, 6, 10)]
+
+    def test_wrong_shapes(self):
+        with pytest.raises(ValueError, match=r"`dtype` must be one, or one for each of 2 inputs, got 3"):
+            nn.summary(nn.Bilinear(2, 2, 2), [(2,), (2,)], dtype=[None] * 3)
+        with pytest.raises(TypeError, match=r"`input_shape` must be an integer ≥ 0, got 'a'"):
+            nn.summary(nn.Linear(2, 2), [(2,), "a"])
+
     def test_a_layer_of_ones_own(self):
         class Square(nn.Module):
             def forward(self, x):
