@@ -16,10 +16,10 @@ from ..device.parallel import parallel_for
 from ..nn import normalization as primitives
 from ..nn.normalization import BatchNorm
 from . import aligned
-from .blocks import BLOCK, CPU_FLOATS, ones, row_dots, row_sums
+from .blocks import BLOCK, CPU_FLOATS, ones, row_dots, row_sums, unbuffered
 from .small_normalization import normalise_few
 
-LONG = 1 << 12  # elements of a row that make up for what NumPy spends on beginning it
+LONG = 1 << 9  # elements of a row that make up for what NumPy spends on beginning it
 SMALL = 1 << 14  # elements: below, a few calls for all of them take less time than the tiles' many
 
 
@@ -246,7 +246,7 @@ class _Rows:
                 samples, groups = self.blocks[index]
                 work(samples, groups, index, scratch[: samples.stop - samples.start, : groups.stop - groups.start])
 
-        parallel_for(run, len(self.blocks))
+        unbuffered(self.shape[2], parallel_for, run, len(self.blocks))
 
 
 def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centred: bool) -> Any:
