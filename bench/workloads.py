@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from .gpt import VOCABULARY, gpt, products_of_a_pass, torch_generation, weft_generation
+
 __all__ = ["WORKLOADS", "Workload"]
 
 Product = tuple[int, int, int, int]
@@ -204,6 +206,11 @@ WORKLOADS = [
               _characters(96, 256), (32, 64),
               _lstm_products(32, 64, 256) + [(2048, 256, 96, 1), (2048, 96, 256, 1), (96, 2048, 256, 1)], 1.0,
               data=lambda: _text(32, 64, 96)),
+    _training("gpt", "training step, GPT of width 256, 4 layers, 4 heads; batch 16, length 128", gpt, (16, 128),
+              [(m, k, n, 3 * times) for m, k, n, times in products_of_a_pass(16 * 128)], 1.0,
+              lambda: _text(16, 128, VOCABULARY)),
+    Workload("generation", "64 tokens behind 192 with a cache, GPT of width 256, 4 layers, 4 heads", weft_generation,
+             torch_generation, products_of_a_pass(192) + [(m, k, n, 63 * t) for m, k, n, t in products_of_a_pass(1)]),
     _operation("cross-entropy", "cross-entropy forward + backward, 4096×8192",
                lambda f, x, t: f.cross_entropy(x, t), lambda: _data((4096, 8192), 8192), target=2.0),
     _operation("linear-cross-entropy", "linear cross-entropy forward + backward, 4096×256 → 50,257",

@@ -11,8 +11,8 @@ from ..backend.array.indexing import take
 from ..backend.device.options import integer
 from ..backend.tape.autograd import is_grad_enabled
 from ..backend.tape.recording import active
-from ..backend.tape.sharing import changed
-from ..backend.tape.tensor import Tensor
+from ..backend.tape.sharing import Part, part_of
+from ..backend.tape.tensor import Tensor, wrap
 
 __all__ = ["KeyValueCache", "LayerCache"]
 
@@ -56,6 +56,7 @@ class LayerCache:
         self.length = 0
         self._key: Tensor | None = None
         self._value: Tensor | None = None
+        self._written: tuple[Part, ...] = ()  # the notes of when their memory was
         self._memory: LayerCache | None = None
 
     @property
@@ -124,14 +125,17 @@ class LayerCache:
         if self._key is None or self._value is None:
             self._key, self._value = (self._room_for(x) for x in (key, value))
         for name, memory, x in (("key", self._key, key), ("value", self._value, value)):
-            wanted = (*memory.shape[:2], x.shape[2], memory.shape[3])
-            if x.shape != wanted or x.dtype != memory.dtype or x.device != memory.device:
+            there, new = memory.data, x.data
+            wanted = (*there.shape[:2], stop - start, there.shape[3])
+            if new.shape != wanted or new.dtype != there.dtype or x.device != memory.device:
                 raise ValueError(
                     f"`{name}` must be like what the cache holds, {wanted}, {memory.dtype}, on {memory.device}, got "
                     f"{tuple(x.shape)}, {x.dtype}, on {x.device}; call reset() first"
                 )
-            memory.data[:, :, start:stop, :] = x.data
-            changed(memory.data)
+            there[:, :, start:stop, :] = new
+        self._written = self._written or (part_of(self._key.data), part_of(self._value.data))
+        for part in self._written:
+            part.stamp()
         self.length = stop
         return self.contents()
 
@@ -141,6 +145,9 @@ class LayerCache:
 
     def _room_for(self, x: Tensor) -> Tensor:
         return empty((*x.shape[:2], self.max_length, x.shape[3]), dtype=x.dtype, device=x.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_written": ()}  # a copy has other memory
 
     def contents(self) -> tuple[Tensor, Tensor]:
         """All keys and values.
@@ -157,11 +164,12 @@ class LayerCache:
         """
         if self._key is None or self._value is None:
             raise RuntimeError("the cache is empty: call `append` first")
-        return self._key[:, :, : self.length, :], self._value[:, :, : self.length, :]
+        key, value = (wrap(x.data[:, :, : self.length, :], x.device) for x in (self._key, self._value))
+        return key, value
 
     def reset(self) -> None:
         """Forget everything, the memory too."""
-        self.length, self._key, self._value, self._memory = 0, None, None, None
+        self.length, self._key, self._value, self._written, self._memory = 0, None, None, (), None
 
     def _rewind(self, length: int, memory: LayerCache | None, is_filled: bool) -> None:
         """Forget what a call that has failed put in."""
@@ -180,6 +188,7 @@ class LayerCache:
         """
         if self._key is not None and self._value is not None:
             self._key, self._value = take(self._key, index, axis=0), take(self._value, index, axis=0)
+            self._written = ()
         if self._memory is not None:
             self._memory.reorder(index)
 

@@ -27,6 +27,8 @@ from .blocks import CPU_FLOATS, ones
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
 EDGE = 64  # blocks of 64 × 64 scores: products of such matrices have a kernel in OpenBLAS that packs nothing
+LEAST = {dtype: np.finfo(dtype).min for dtype in CPU_FLOATS}
+GEMV = 1 << 13  # elements: OpenBLAS splits larger matrices between its threads, even for a product with a vector
 LONG = 1 << 10  # queries that backward takes at once, so that long sequences need little memory
 SAFE = 30.0  # scores within ±30 need no maximum taken off before exp
 
@@ -76,27 +78,30 @@ def _of_one(query: Any, key: Any, value: Any, mask: Any, scale: float | None) ->
 
     BLAS gets products too small for it to split between its threads.
     """
-    (b, h, _, width), (_, g, keys, _), dtype = query.shape, key.shape, query.dtype
+    (b, h, _, width), (_, g, keys, _), dtype, wide = query.shape, key.shape, query.dtype, value.shape[-1]
     factor = dtype.type(primitives.default_scale(width) if scale is None else scale)
-    scores = np.vecdot((query * factor).reshape(b, g, -1, 1, width), key[:, :, None])
+    q = (query * factor).reshape(b, g, -1, width)
+    edge = max(1, min(EDGE, GEMV // max(width, wide)))
+    head = keys - keys % edge
+    scores = np.empty((*q.shape[:3], keys), dtype)
+    np.matmul(q, key[:, :, head:].swapaxes(2, 3), scores[..., head:])
+    if head:
+        blocks = scores[..., :head].reshape(b, g, -1, head // edge, edge).swapaxes(2, 3)  # a view
+        np.matmul(q[:, :, None], key[:, :, :head].reshape(b, g, -1, edge, width).swapaxes(3, 4), blocks)
     if mask is not None:
         if mask.dtype == np.bool_:
             mask = np.where(mask, dtype.type(0), dtype.type(-math.inf))
         whole = (1,) * (4 - mask.ndim) + mask.shape
         mask = mask.reshape(whole)[:, :, 0]
         scores += mask.reshape(-1, g, h // g, whole[-1]) if whole[1] == h else mask[:, :, None]
-    top = scores.max(axis=-1, keepdims=True)
-    top[top == -math.inf] = 0
-    scores -= top
+    top = np.maximum.reduce(scores, axis=-1, keepdims=True)
+    scores -= np.maximum(top, LEAST[dtype], out=top)  # −∞ − top is −∞, not NaN
     p = np.exp(scores, scores)
-    total = p.sum(axis=-1, keepdims=True)
-    total[total == 0] = math.inf  # no key: 0 comes of it
-    head = keys - keys % EDGE
+    total = np.add.reduce(p, axis=-1, keepdims=True)
     y = np.matmul(p[..., head:], value[:, :, head:])
     if head:
-        parts = p[..., :head].reshape(b, g, -1, head // EDGE, EDGE).swapaxes(2, 3)
-        y += np.matmul(parts, value[:, :, :head].reshape(b, g, -1, EDGE, value.shape[-1])).sum(axis=2)
-    y /= total
+        y += np.matmul(blocks, value[:, :, :head].reshape(b, g, -1, edge, wide)).sum(axis=2)
+    y /= np.maximum(total, 1, out=total)  # 1 at least, from the largest score; or 0 where no key takes part
     return y.reshape(b, h, 1, -1)
 
 

@@ -13,6 +13,9 @@ from ..device.parallel import parallel_for
 from . import aligned
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
+SMALL = 1 << 16  # bytes: below, it does not pay to tell NumPy how to go about it
+ROW = 256  # elements of a row from which on a loop of its own takes less time than a copy in NumPy's buffer
+FEW = 64  # elements of that buffer, where it is to be left alone
 DOT = 1 << 13  # elements: OpenBLAS splits longer dot products between its threads; the result depends on how many
 CPU_FLOATS = (
     np.dtype(np.float32),
@@ -48,18 +51,32 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1) -> l
     return [a.reshape(shape).transpose(back) for a in flat[len(inputs) :]]
 
 
+def unbuffered(row: int, work: Callable, *args: Any) -> None:
+    """`work(*args)`, in which NumPy reads what is broadcast against rows of so many elements where it is.
+
+    Left to itself it copies that, as often as it is repeated, into a buffer of 8192 elements: as much time as the product
+    takes, and less than that of short loops over short rows.
+    """
+    if row < ROW:
+        work(*args)
+        return
+    with np.errstate():  # which also ends the scope of the buffer's size
+        np.setbufsize(FEW)
+        work(*args)
+
+
 def over_rows(kernel: Callable, rows: int, row_bytes: int) -> None:
     """Call `kernel(start, stop)` on blocks of rows whose bounds do not depend on the number of threads."""
     step = max(1, BLOCK // max(row_bytes, 1))
     if rows <= step:
-        kernel(0, rows)
+        unbuffered(row_bytes // 4 if rows * row_bytes > SMALL else 0, kernel, 0, rows)
         return
 
     def run(start: int, stop: int) -> None:
         for i in range(start * step, min(stop * step, rows), step):
             kernel(i, min(i + step, rows))
 
-    parallel_for(run, -(-rows // step))
+    unbuffered(row_bytes // 4, parallel_for, run, -(-rows // step))
 
 
 @functools.lru_cache(maxsize=64)

@@ -16,14 +16,19 @@ from ..device.parallel import parallel_for
 from ..nn import normalization as primitives
 from ..nn.normalization import BatchNorm
 from . import aligned
-from .blocks import BLOCK, CPU_FLOATS, ones, row_dots, row_sums
+from .blocks import BLOCK, CPU_FLOATS, ones, row_dots, row_sums, unbuffered
+from .small_normalization import normalise_few
 
-LONG = 1 << 12  # elements of a row that make up for what NumPy spends on beginning it
-SMALL = 1 << 14  # elements: below, the generic form's few calls take less time than the tiles' many
+LONG = 1 << 9  # elements of a row that make up for what NumPy spends on beginning it
+SMALL = 1 << 14  # elements: below, a few calls for all of them take less time than the tiles' many
+
+
+def _alike(x: Any, *others: Any) -> bool:
+    return x.size > 0 and x.dtype in CPU_FLOATS and all(a is None or a.dtype == x.dtype for a in others)
 
 
 def _supported(x: Any, *others: Any) -> bool:
-    return x.size >= SMALL and x.dtype in CPU_FLOATS and all(a is None or a.dtype == x.dtype for a in others)
+    return x.size >= SMALL and _alike(x, *others)
 
 
 # --- over channels: batch normalisation -------------------------------------------------------------------------------
@@ -241,7 +246,7 @@ class _Rows:
                 samples, groups = self.blocks[index]
                 work(samples, groups, index, scratch[: samples.stop - samples.start, : groups.stop - groups.start])
 
-        parallel_for(run, len(self.blocks))
+        unbuffered(self.shape[2], parallel_for, run, len(self.blocks))
 
 
 def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centred: bool) -> Any:
@@ -312,9 +317,11 @@ def _weighted(a: Any, w: Any, row: int) -> Any:
 
 @primitives.layer_norm.on("cpu")
 def layer_norm(x: Any, weight: Any = None, bias: Any = None, /, *, normalized_ndim: int = 1, eps: float = 1e-5) -> Any:
-    if not _supported(x, weight, bias):
+    if not _alike(x, weight, bias):
         return NotImplemented
     row = math.prod(x.shape[x.ndim - normalized_ndim :])
+    if x.size < SMALL:
+        return normalise_few(x, weight, bias, row, eps, centred=True)
     return _normalise(_Rows(x, 1, row, 1), x, weight, bias, eps, centred=True)
 
 
@@ -328,8 +335,10 @@ def group_norm(x: Any, weight: Any = None, bias: Any = None, /, *, num_groups: i
 
 @primitives.rms_norm.on("cpu")
 def rms_norm(x: Any, weight: Any = None, /, *, normalized_ndim: int = 1, eps: float | None = None) -> Any:
-    if not _supported(x, weight):
+    if not _alike(x, weight):
         return NotImplemented
     row = math.prod(x.shape[x.ndim - normalized_ndim :])
-    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    eps = primitives.default_eps(x) if eps is None else eps
+    if x.size < SMALL:
+        return normalise_few(x, weight, None, row, eps, centred=False)
     return _normalise(_Rows(x, 1, row, 1), x, weight, None, eps, centred=False)

@@ -23,7 +23,6 @@ def number(
     infinite: bool = False,
 ) -> None:
     """Raise unless it is a real number in low ≤ value ≤ high, above < value < below, and finite (or not `infinite` alone)."""
-    limits = _limits(low, high, above, below)
     try:
         given = (
             math.nan
@@ -32,14 +31,16 @@ def number(
         )
     except (TypeError, ValueError, OverflowError):
         given = math.nan
-    if math.isnan(given) and not isinstance(value, float | np.floating):
-        raise TypeError(f"`{name}` must be {limits or 'a number'}, got {_shown(value)}")
     fits = (low is None or given >= low) and (high is None or given <= high)
     fits = fits and (above is None or given > above) and (below is None or given < below)
+    if fits and not math.isnan(given) and (infinite or not math.isinf(given)):
+        return
+    limits = _limits(low, high, above, below)
+    if math.isnan(given) and not isinstance(value, float | np.floating):
+        raise TypeError(f"`{name}` must be {limits or 'a number'}, got {_shown(value)}")
     if math.isnan(given) or not fits:
         raise ValueError(f"`{name}` must be {limits or 'a number'}, got {value}")
-    if math.isinf(given) and not infinite:
-        raise ValueError(f"`{name}` must be {f'{limits} and ' if limits else ''}finite, got {value}")
+    raise ValueError(f"`{name}` must be {f'{limits} and ' if limits else ''}finite, got {value}")
 
 
 def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> None:

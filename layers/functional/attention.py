@@ -127,6 +127,9 @@ def _check_arguments(
 
 def _by_heads(query: Tensor, key: Tensor, value: Tensor, grouped: bool) -> tuple[tuple[int, ...], list[Tensor]]:
     """The axes before L of the result, and the three as (B, heads, length, width), those of key and value equal."""
+    q, k, v = query.data.shape, key.data.shape, value.data.shape
+    if len(q) == len(k) == len(v) == 4 and q[:2] == k[:2] == v[:2]:
+        return q[:2], [query, key, value]
     batches, heads = zip(*((x.shape[:-3], x.shape[-3] if x.ndim > 2 else 1) for x in (query, key, value)))
     ndim = max(x.ndim for x in (query, key, value))
     try:

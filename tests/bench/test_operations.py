@@ -19,7 +19,9 @@ def test_alternate_takes_medians_in_turn():
 
 
 @pytest.mark.parametrize(
-    "workload", [w for w in WORKLOADS if w.name in ("mlp-tiny", "lstm", "max-pool", "layer-norm")], ids=lambda w: w.name
+    "workload",
+    [w for w in WORKLOADS if w.name in ("mlp-tiny", "lstm", "gpt", "generation", "max-pool", "layer-norm")],
+    ids=lambda w: w.name,
 )
 def test_workloads_run(workload):
     step = workload.weft()

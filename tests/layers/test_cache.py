@@ -1,6 +1,8 @@
 """KeyValueCache: what goes in comes out, in the same memory; every attention layer gives with it what it gives without."""
 
+import copy
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -37,6 +39,18 @@ class TestLayerCache:
         assert cache.length == 3
         np.testing.assert_array_equal(cache[1].contents()[0].numpy(), k.numpy()[[1, 1, 0]])
         assert cache[0].append(keys(rng, 3, 1, 1, 4), keys(rng, 3, 1, 1, 4))[0].shape == (3, 1, 4, 4)
+
+    @pytest.mark.parametrize("other", [copy.copy, copy.deepcopy, lambda part: pickle.loads(pickle.dumps(part))])
+    def test_what_needs_the_memory_as_it_was_raises_when_more_is_put_in(self, rng, other):
+        part, k, w = nn.LayerCache(4), keys(rng, 1, 1, 1, 2), weft.ones(2).double().requires_grad_()
+        part.append(k, k)
+        for cache in (part, other(part)):
+            y = (cache.contents()[0] * w).sum()
+            z = (cache.contents()[1] * w).sum()
+            cache.append(k, k)
+            for loss in (y, z):
+                with pytest.raises(RuntimeError, match="has been changed in place since"):
+                    loss.backward()
 
     def test_reset(self, rng):
         cache = nn.KeyValueCache(1, 4)
