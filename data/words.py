@@ -12,7 +12,7 @@ import numpy as np
 
 from .byte_pair import listed
 
-__all__ = ["BOS", "EOS", "PAD", "SPECIAL", "UNK", "WordTokenizer"]
+__all__ = ["WordTokenizer"]
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS, UNK = range(4)

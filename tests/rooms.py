@@ -65,7 +65,10 @@ ROOMS = {
     "optimizers/swa_utils": Room(
         "backend/device backend/tape layers optimizers optimizers/schedulers", "averages of weights", "averaged_model.py"
     ),
-    "data": Room("backend/device backend/tape backend/array", "readers, loader, normalisation, splits", "loader.py"),
+    "data/augment": Room(
+        "backend/device backend/tape backend/array", "augmentation of batches, one sampling for all geometry", "affine.py"),
+    "data": Room(
+        "backend/device backend/tape backend/array data/augment", "readers, loader, normalisation, splits", "loader.py"),
     "training/metrics": Room("backend/device backend/tape", "accuracy and its kin, streamed over batches", "metric.py"),
     "training": Room(
         "_signals backend/device backend/tape backend/array backend/modes layers optimizers optimizers/schedulers data"
