@@ -117,6 +117,7 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("brightness, contrast, saturation, hue", "data.augment.ColorJitter data.augment.RandomGrayscale"),
         ("noise, cutout", "data.augment.GaussianNoise data.augment.RandomErasing"),
         ("mixtures of samples", "data.augment.MixUp data.augment.CutMix"),
+        ("policies of augmentation", "data.augment.RandAugment data.augment.AugMix"),
     ],
     "Data": [
         ("folders of images, tables of samples", ""),

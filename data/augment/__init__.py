@@ -5,10 +5,12 @@ from .crop import CenterCrop, RandomCrop
 from .geometry import RandomAffine, RandomHorizontalFlip, RandomRotation, RandomVerticalFlip
 from .mixing import CutMix, MixUp
 from .noise import GaussianNoise, RandomErasing
+from .policies import AugMix, RandAugment
 from .resize import RandomResizedCrop, Resize
 from .transform import Augmentation, Compose
 
 __all__ = [
+    "AugMix",
     "Augmentation",
     "CenterCrop",
     "ColorJitter",
@@ -16,6 +18,7 @@ __all__ = [
     "CutMix",
     "GaussianNoise",
     "MixUp",
+    "RandAugment",
     "RandomAffine",
     "RandomCrop",
     "RandomErasing",

@@ -6,6 +6,7 @@ centres at whole numbers. Maps that follow each other are one product.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,12 @@ def sample(xp: Any, x: Any, moved: np.ndarray, size: tuple[int, int], fill: Any,
     Nearest pixels, or y = (1−v) ((1−u) x₀₀ + u x₀₁) + v ((1−u) x₁₀ + u x₁₁) of the four around; outside is `fill`, a
     number or one for each channel.
     """
+    if size == tuple(x.shape[2:]) and not (goes := (moved != np.eye(3)).any((1, 2))).all():
+
+        def change(part: Any, index: np.ndarray) -> Any:
+            return sample(xp, part, moved[index], size, fill, bilinear)
+
+        return in_parts(xp, x, [(goes, change)])
     n, channels = x.shape[:2]
     if is_slicing(moved):
         if xp is np:
@@ -107,6 +114,20 @@ def sample(xp: Any, x: Any, moved: np.ndarray, size: tuple[int, int], fill: Any,
 
     parallel_for(blocks, -(-n // step), grain=4)
     return y
+
+
+def in_parts(xp: Any, x: Any, parts: list[tuple[np.ndarray, Callable[[Any, np.ndarray], Any]]]) -> Any:
+    """x with disjoint sets of images (booleans (N,), on the host) changed, each by `change(images, indices)`."""
+    parts = [(chosen, change) for chosen, change in parts if chosen.any()]
+    if not parts:
+        return x
+    device = device_of(x)
+    places = [np.flatnonzero(chosen) for chosen, _ in parts]
+    rest = np.setdiff1d(np.arange(x.shape[0]), np.concatenate(places))
+    old = [xp.take(x, asarray(index, device=device).data, axis=0) for index in [*places, rest]]
+    new = [change(part, index) for part, index, (_, change) in zip(old, places, parts)]
+    order = np.argsort(np.concatenate([*places, rest]))
+    return xp.take(xp.concat([*new, old[-1]]), asarray(order, device=device).data, axis=0)
 
 
 def _sliced(x: np.ndarray, moved: np.ndarray, size: tuple[int, int], fill: Any) -> np.ndarray:

@@ -71,6 +71,12 @@ class Batch:
     def size(self, size: tuple[int, int]) -> None:
         self._size = size
 
+    def of_inputs(self) -> Batch:
+        """Another batch of the same inputs, on the same scale and the same random numbers."""
+        other = Batch(self.generator, self.inputs)
+        other._dtype = self._dtype
+        return other
+
     # --- geometry ------------------------------------------------------------------------------------------------------
     def move(self, moved: np.ndarray, size: tuple[int, int], fill: Any = None, bilinear: bool | None = None) -> None:
         """Note a map from pixels of the result, of this size, to the images as they are (see `affine`).

@@ -20,6 +20,13 @@ def number(name: str, value: Any, low: float = -np.inf, high: float = np.inf) ->
     return float(value)
 
 
+def whole(name: str, value: Any, low: int, high: float = np.inf) -> int:
+    """`value`, an integer in [low, high]."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"`{name}` must be an integer in [{low}, {high:g}], got {value!r}")
+    return int(value)
+
+
 def interval(name: str, value: Any, low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:
     """`value`, two numbers in [low, high], the first not above the second."""
     pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_number, value))

@@ -66,7 +66,7 @@ class ColorJitter(Augmentation):
 
     def _apply(self, batch: Batch) -> None:
         factors = [batch.uniform(*span) for span in (self.brightness, self.contrast, self.saturation, self.hue)]
-        batch.inputs = coloured(batch.xp, batch, require_colours(batch), *factors)
+        batch.inputs = coloured(batch, require_colours(batch), *factors)
 
 
 class RandomGrayscale(Augmentation):
@@ -95,7 +95,7 @@ class RandomGrayscale(Augmentation):
     def _apply(self, batch: Batch) -> None:
         one = np.ones(len(batch))
         saturation = 1.0 - batch.chosen(self.p)
-        batch.inputs = coloured(batch.xp, batch, require_colours(batch), one, one, saturation, 0 * one)
+        batch.inputs = coloured(batch, require_colours(batch), one, one, saturation, 0 * one)
 
 
 def require_colours(batch: Batch) -> Any:
@@ -111,9 +111,9 @@ def require_colours(batch: Batch) -> Any:
     return x
 
 
-def coloured(xp: Any, batch: Batch, x: Any, brightness: Any, contrast: Any, saturation: Any, hue: Any) -> Any:
+def coloured(batch: Batch, x: Any, brightness: Any, contrast: Any, saturation: Any, hue: Any) -> Any:
     """`ColorJitter`'s map of x (N, 1 or 3, H, W) by factors (N,)."""
-    n, channels = x.shape[:2]
+    xp, (n, channels) = batch.xp, x.shape[:2]
     if channels == 1:
         matrix, luma = contrast * brightness, np.ones(1)
         matrix = matrix[:, None, None]
