@@ -118,6 +118,19 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("noise, cutout", "data.augment.GaussianNoise data.augment.RandomErasing"),
         ("mixtures of samples", "data.augment.MixUp data.augment.CutMix"),
         ("policies of augmentation", "data.augment.RandAugment data.augment.AugMix"),
+        (
+            "words swapped, inserted, deleted, replaced",
+            "data.augment.RandomSwap data.augment.RandomInsertion data.augment.RandomDeletion data.augment.SynonymReplacement",
+        ),
+        (
+            "noise and interpolation in tables, SMOTE",
+            "data.augment.FeatureNoise data.augment.Interpolation data.augment.smote",
+        ),
+        (
+            "sound stretched, shifted, with noise",
+            "data.augment.TimeStretch data.augment.TimeShift data.augment.AddNoise",
+        ),
+        ("masked spectrograms", "data.augment.FrequencyMasking data.augment.TimeMasking"),
     ],
     "Data": [
         ("folders of images, tables of samples", ""),

@@ -1,5 +1,6 @@
 """Augmentation: random changes of batches, on the device, the same for the same seed."""
 
+from .audio import AddNoise, FrequencyMasking, TimeMasking, TimeShift, TimeStretch
 from .colour import ColorJitter, RandomGrayscale
 from .crop import CenterCrop, RandomCrop
 from .geometry import RandomAffine, RandomHorizontalFlip, RandomRotation, RandomVerticalFlip
@@ -7,25 +8,39 @@ from .mixing import CutMix, MixUp
 from .noise import GaussianNoise, RandomErasing
 from .policies import AugMix, RandAugment
 from .resize import RandomResizedCrop, Resize
+from .tabular import FeatureNoise, Interpolation, smote
+from .text import RandomDeletion, RandomInsertion, RandomSwap, SynonymReplacement
 from .transform import Augmentation, Compose
 
 __all__ = [
+    "AddNoise",
     "AugMix",
     "Augmentation",
     "CenterCrop",
     "ColorJitter",
     "Compose",
     "CutMix",
+    "FeatureNoise",
+    "FrequencyMasking",
     "GaussianNoise",
+    "Interpolation",
     "MixUp",
     "RandAugment",
     "RandomAffine",
     "RandomCrop",
+    "RandomDeletion",
     "RandomErasing",
     "RandomGrayscale",
     "RandomHorizontalFlip",
+    "RandomInsertion",
     "RandomResizedCrop",
     "RandomRotation",
+    "RandomSwap",
     "RandomVerticalFlip",
     "Resize",
+    "SynonymReplacement",
+    "TimeMasking",
+    "TimeShift",
+    "TimeStretch",
+    "smote",
 ]
