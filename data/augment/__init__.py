@@ -1,18 +1,21 @@
 """Augmentation: random changes of batches, on the device, the same for the same seed."""
 
-from .audio import AddNoise, FrequencyMasking, TimeMasking, TimeShift, TimeStretch
+from .audio import AddNoise, TimeShift, TimeStretch
 from .colour import ColorJitter, RandomGrayscale
 from .crop import CenterCrop, RandomCrop
 from .geometry import RandomAffine, RandomHorizontalFlip, RandomRotation, RandomVerticalFlip
 from .mixing import CutMix, MixUp
+from .named import AUGMENTATIONS, named
 from .noise import GaussianNoise, RandomErasing
 from .policies import AugMix, RandAugment
 from .resize import RandomResizedCrop, Resize
+from .spectrogram import FrequencyMasking, TimeMasking
 from .tabular import FeatureNoise, Interpolation, smote
 from .text import RandomDeletion, RandomInsertion, RandomSwap, SynonymReplacement
 from .transform import Augmentation, Compose
 
 __all__ = [
+    "AUGMENTATIONS",
     "AddNoise",
     "AugMix",
     "Augmentation",
@@ -42,5 +45,6 @@ __all__ = [
     "TimeMasking",
     "TimeShift",
     "TimeStretch",
+    "named",
     "smote",
 ]

@@ -31,6 +31,7 @@ class Batch:
         self._inputs, self.labels, self._masks, self._boxes = inputs, labels, masks, boxes
         self.generator, self.xp, self.device = generator, namespace_of(inputs), device_of(inputs)
         self._dtype = dtypes.of(inputs)
+        self.white = _white(self._dtype)  # the greatest value of a pixel
         self._moved: np.ndarray | None = None
         self._fill: Any = None
         self._bilinear: bool | None = None
@@ -74,7 +75,7 @@ class Batch:
     def of_inputs(self) -> Batch:
         """Another batch of the same inputs, on the same scale and the same random numbers."""
         other = Batch(self.generator, self.inputs)
-        other._dtype = self._dtype
+        other._dtype, other.white = self._dtype, self.white
         return other
 
     # --- geometry ------------------------------------------------------------------------------------------------------
@@ -170,15 +171,15 @@ class Batch:
             raise ValueError(
                 f"a transform must keep the {len(self)} inputs of a batch, got shape {tuple(inputs.shape)}"
             )
-        self.inputs, self._dtype = inputs, dtypes.of(inputs)
+        self.inputs = inputs
+        if (dtype := dtypes.of(inputs)) != self._dtype:
+            self._dtype, self.white = dtype, _white(dtype)
         self._size = tuple(inputs.shape[-2:]) if inputs.ndim == 4 else None
 
     @property
-    def white(self) -> float:
-        """The greatest value of a pixel: 255 for uint8, 1 for floating-point images."""
-        if dtypes.is_real_floating(self._dtype):
-            return 1.0
-        return float(np.iinfo(self._dtype).max) if self._dtype.kind in "iu" else 1.0
+    def is_floating(self) -> bool:
+        """Whether the inputs came as floating-point numbers."""
+        return bool(dtypes.is_real_floating(self._dtype))
 
     def restore(self) -> None:
         """Give the inputs the dtype that they came with, rounded where that has integers."""
@@ -193,3 +194,7 @@ class Batch:
     def given(self) -> tuple[Any, ...]:
         """The arrays by `ROLES`; None for those that there are not."""
         return self.inputs, self.labels, self._masks, self._boxes
+
+
+def _white(dtype: np.dtype) -> float:
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0

@@ -104,10 +104,13 @@ def require_colours(batch: Batch) -> Any:
     if x.shape[1] not in (1, 3):
         raise ValueError(f"`inputs` must have 1 or 3 channels to change colours, got shape {tuple(x.shape)}")
     # On other devices to look would be to wait.
-    if batch.white == 1.0 and isinstance(x, np.ndarray) and x.size and not (x.min() >= -1e-3 and x.max() <= 1.001):
-        raise ValueError(
-            f"`inputs` must be in [0, 1] to change colours, got [{x.min():g}, {x.max():g}]; augment before normalising"
-        )
+    if batch.is_floating and isinstance(x, np.ndarray) and x.size:
+        low, high = float(x.min()), float(x.max())
+        if not (-1e-3 * batch.white <= low and high <= 1.001 * batch.white):
+            raise ValueError(
+                f"`inputs` must be in [0, {batch.white:g}] to change colours, got [{low:g}, {high:g}]; augment before "
+                "normalising, or give Compose(…, white=…)"
+            )
     return x
 
 

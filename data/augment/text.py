@@ -7,63 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.array.random import Generator
-from . import checks
 from .batch import Batch
+from .tokens import OfTokens, along, closed_up
 from .transform import Augmentation
 
 __all__ = ["RandomDeletion", "RandomInsertion", "RandomSwap", "SynonymReplacement"]
 
-ABSENT = -1  # fills rows of words that are shorter than others
 
-
-class _OfTokens(Augmentation):
-    """Changes rows of tokens (N, T), filled up with `padding_idx`, or a list of strings, whose words are the tokens."""
-
-    def __init__(self, p: float, padding_idx: int):
-        self.p, self.padding_idx = checks.number("p", p, 0, 1), checks.whole("padding_idx", padding_idx, -(2**62))
-
-    def __call__(self, inputs: Any, *given: Any, generator: Generator | None = None, **named: Any) -> Any:
-        """Augment arrays or Tensors of tokens, or a list of strings, by numbers of `generator` (weft's default if None)."""
-        if not isinstance(inputs, list | tuple) or not inputs or not all(isinstance(text, str) for text in inputs):
-            return super().__call__(inputs, *given, generator=generator, **named)
-        rows = [text.split() for text in inputs]
-        words = sorted({word for row in rows for word in row} | self._words())
-        ids = {word: i for i, word in enumerate(words)}
-        tokens = np.full((len(rows), self._width(max(map(len, rows)))), ABSENT)
-        for row, to in zip(rows, tokens):
-            to[: len(row)] = [ids[word] for word in row]
-        changed = self._in_ids(ids)(tokens, *given, generator=generator, **named)
-        tokens, *others = changed if isinstance(changed, tuple) else (changed,)
-        texts = [" ".join(words[i] for i in row if i != ABSENT) for row in tokens]
-        return (texts, *others) if others else texts
-
-    def _words(self) -> set[str]:
-        """Words that may come in."""
-        return set()
-
-    def _width(self, longest: int) -> int:
-        """How long a text may become."""
-        return longest
-
-    def _in_ids(self, ids: dict[str, int]) -> Augmentation:
-        """The same change of numbers in the place of words."""
-        other = object.__new__(type(self))
-        vars(other).update(vars(self), padding_idx=ABSENT)
-        return other
-
-    def _apply(self, batch: Batch) -> None:
-        x = batch.inputs
-        if x.ndim != 2 or x.dtype.kind not in "iu":
-            raise ValueError(f"`inputs` must be integers (N, T), or a list of strings, got {x.dtype} {tuple(x.shape)}")
-        if x.shape[1]:
-            batch.inputs = self._changed(batch, x, x != self.padding_idx)
-
-    def _changed(self, batch: Batch, x: Any, is_there: Any) -> Any:
-        raise NotImplementedError
-
-
-class RandomSwap(_OfTokens):
+class RandomSwap(OfTokens):
     """Swap two random tokens of a row, once for a share p of its tokens.
 
     Parameters
@@ -115,7 +66,7 @@ class RandomSwap(_OfTokens):
         return x
 
 
-class RandomDeletion(_OfTokens):
+class RandomDeletion(OfTokens):
     """Delete each token with probability p; of a row at least one stays.
 
     Parameters
@@ -148,10 +99,10 @@ class RandomDeletion(_OfTokens):
         xp, lots = batch.xp, batch.put(batch.uniform(0, 1, x.shape[1]))
         lots = xp.where(is_there, lots, -1.0 * xp.ones_like(lots))
         is_kept = is_there & ((lots >= self.p) | (lots == xp.max(lots, axis=1, keepdims=True)))
-        return _closed_up(batch, x, is_kept, self.padding_idx)
+        return closed_up(batch, x, is_kept, self.padding_idx)
 
 
-class RandomInsertion(_OfTokens):
+class RandomInsertion(OfTokens):
     """Insert a random token after each with probability p; what then goes over the end of a row is cut off.
 
     Parameters
@@ -207,15 +158,15 @@ class RandomInsertion(_OfTokens):
         if self.tokens is None:
             length = xp.sum(xp.astype(is_there, xp.int64), axis=1, keepdims=True)
             index = xp.astype(xp.floor(batch.put(lots) * xp.astype(length, xp.float64)), xp.int64)
-            new = _along(batch, x, index)
+            new = along(batch, x, index)
         else:
             new = batch.put(np.asarray(self.tokens)[np.floor(lots * len(self.tokens)).astype(int)])
         pairs = xp.reshape(xp.stack([x, xp.astype(new, x.dtype)], axis=2), (n, 2 * width))
         is_kept = xp.reshape(xp.stack([is_there, is_due], axis=2), (n, 2 * width))
-        return _closed_up(batch, pairs, is_kept, self.padding_idx)[:, :width]
+        return closed_up(batch, pairs, is_kept, self.padding_idx)[:, :width]
 
 
-class SynonymReplacement(_OfTokens):
+class SynonymReplacement(OfTokens):
     """Replace each token that has synonyms, with probability p, by one of them.
 
     Parameters
@@ -276,20 +227,3 @@ class SynonymReplacement(_OfTokens):
         chosen = xp.astype(xp.floor(lots * xp.astype(xp.take(sizes, index, axis=0), xp.float64)), xp.int64)
         new = xp.reshape(xp.take(synonyms, xp.take(starts, index, axis=0) + chosen, axis=0), x.shape)
         return xp.where(is_there & is_due & has_some, xp.astype(new, x.dtype), x)
-
-
-def _along(batch: Batch, x: Any, index: Any) -> Any:
-    """x[n, index[n, t]]."""
-    rows = batch.put(np.arange(x.shape[0])[:, None] * x.shape[1])
-    return batch.xp.reshape(
-        batch.xp.take(batch.xp.reshape(x, (-1,)), batch.xp.reshape(index + rows, (-1,)), axis=0), index.shape
-    )
-
-
-def _closed_up(batch: Batch, x: Any, is_kept: Any, padding: int) -> Any:
-    """The tokens that are kept, in their order, then padding."""
-    xp = batch.xp
-    order = xp.argsort(xp.astype(~is_kept, xp.int64), axis=1, stable=True)
-    length = xp.sum(xp.astype(is_kept, xp.int64), axis=1, keepdims=True)
-    is_filled = batch.put(np.arange(x.shape[1])[None]) < length
-    return xp.where(is_filled, _along(batch, x, order), xp.full_like(x, padding))

@@ -10,6 +10,7 @@ import numpy as np
 from ...backend.array.creation import asarray
 from ...backend.array.random import Generator, default_generator
 from ...backend.tape.tensor import Tensor, device_of, innermost, wrap
+from . import checks
 from .batch import ROLES, Batch
 
 __all__ = ["Augmentation", "Compose"]
@@ -46,6 +47,7 @@ class Augmentation:
     """
 
     entries: Sequence[str | None] | Mapping[str, str] | None = None  # what the entries of a loader's batch are
+    white: float | None = None  # the greatest value of a pixel, if not the usual one
 
     def __call__(
         self,
@@ -65,6 +67,7 @@ class Augmentation:
                 f"`inputs` and what belongs to them must lie on one device, got {devices}; use .to(device)"
             )
         batch = Batch(generator or default_generator, *arrays)
+        batch.white = self.white or batch.white
         self._apply(batch)
         batch.restore()
         changed = [
@@ -143,13 +146,15 @@ class Compose(Augmentation):
         What the entries of a loader's batch are, each "inputs", "labels", "masks" or "boxes" (in a sequence: or None):
         `("inputs", "masks")` for tuples of images and masks, `{"image": "inputs", "label": "labels"}` for dicts.
         By default the inputs and the labels.
+    white : float, optional
+        The greatest value of a pixel, above 0. By default 1 for floating-point images, 255 for uint8.
 
     Raises
     ------
     TypeError
         If a transform cannot be called.
     ValueError
-        If `entries` names no inputs, or something else.
+        If `entries` names no inputs, or something else; if `white` is not positive.
 
     Examples
     --------
@@ -160,7 +165,10 @@ class Compose(Augmentation):
     """
 
     def __init__(
-        self, transforms: Sequence[Callable[..., Any]], entries: Sequence[str | None] | Mapping[str, str] | None = None
+        self,
+        transforms: Sequence[Callable[..., Any]],
+        entries: Sequence[str | None] | Mapping[str, str] | None = None,
+        white: float | None = None,
     ):
         if not isinstance(transforms, list | tuple) or not all(map(callable, transforms)):
             raise TypeError(f"`transforms` must be a sequence of augmentations and functions, got {transforms!r}")
@@ -171,6 +179,7 @@ class Compose(Augmentation):
             if isinstance(entries, str) or "inputs" not in roles or len({*roles}) < len(roles) or {*roles} - {*ROLES}:
                 raise ValueError(f"`entries` must name `inputs` and some of {ROLES[1:]}, each once, got {entries!r}")
         self.transforms, self.entries = transforms, entries
+        self.white = None if white is None else checks.number("white", white, 1e-30)
 
     def _apply(self, batch: Batch) -> None:
         for transform in self.transforms:
