@@ -1,5 +1,6 @@
 """Data sets, loaders, normalisation, splits; text as tokens, pairs of sentences."""
 
+from . import augment
 from .arrays import ArrayDataset, DataSplits
 from .blocks import RandomBlocks, TokenBlocks, pack
 from .buckets import BucketSampler
@@ -45,6 +46,7 @@ __all__ = [
     "TokenBlocks",
     "TokenFile",
     "WordTokenizer",
+    "augment",
     "check_labels",
     "default_collate",
     "encode_file",

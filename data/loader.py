@@ -16,6 +16,7 @@ from ..backend.array.random import Generator, default_generator
 from ..backend.device.devices import canonical
 from ..backend.device.parallel import MOST
 from .arrays import ArrayDataset
+from .augment.transform import Augmentation, batch_generator
 from .collate import each, with_first
 from .fetch import Fetch
 from .prefetch import prefetch
@@ -63,7 +64,7 @@ class _Make:
     def __call__(self, task: Task) -> Any:
         with seeded(task) if self.is_seeded else nullcontext():
             batch = self.fetch(task.index)
-            return each(_own, batch if self.transform is None else with_first(self.transform, batch))
+            return each(_own, _transformed(self.transform, batch, (task.seed, task.epoch, task.number)))
 
 
 class DataLoader:
@@ -123,7 +124,9 @@ class DataLoader:
     transform : callable, optional
         Called with the inputs of each batch (its first entry, raw) to give those that the model sees: a
         `Standardize`, say, which turns uint8 images into normalised float32. It runs where batches are made, on
-        NumPy arrays; if the batches go to another device, there, so that the narrow dtype is what travels.
+        NumPy arrays; if the batches go to another device, there, so that the narrow dtype is what travels. An
+        `augment.Augmentation` is given the whole batch, so that labels, masks and boxes change along, and random
+        numbers that depend on (`seed`, epoch, batch) alone.
 
     Raises
     ------
@@ -225,7 +228,7 @@ class DataLoader:
         self._resident = isinstance(dataset, ArrayDataset) and dataset.device != "cpu"
         default = 2 if fetch.is_plain else 0
         self.prefetch = default if prefetch is None else _integer("prefetch", prefetch, 0)
-        if seed is None and (shuffle or not fetch.is_plain):
+        if seed is None and (shuffle or not fetch.is_plain or isinstance(transform, Augmentation)):
             seed = int((generator or default_generator).integers(0, 2**63, ()))
         self.seed = _integer("seed", seed or 0, 0, 2**64)
         self.device = canonical(dataset.device if device is None and self._resident else device)
@@ -296,7 +299,7 @@ class DataLoader:
         with self._working(position) as workers, closing(self._batches(self._tasks(position), workers)) as batches:
             for batch in batches:
                 position.batch += 1
-                yield self._deliver(batch)
+                yield self._deliver(batch, (self.seed, position.epoch, position.batch - 1))
                 if is_helped and os.getpid() != process:
                     raise RuntimeError(
                         f"`DataLoader`: a pass must go on in the process that began it, {process}, got {os.getpid()}, "
@@ -385,12 +388,12 @@ class DataLoader:
             if len(part) == size or not self.drop_last:
                 yield part
 
-    def _deliver(self, batch: Any) -> Any:
+    def _deliver(self, batch: Any, key: tuple[int, int, int]) -> Any:
         """Make Tensors of a batch, in the consumer's thread, which alone talks to a device."""
         if self._staged is None and self.device != "cpu":
             batch = each(lambda a: asarray(a, device=self.device).data, batch)
         if self.device != "cpu":
-            batch = batch if self.transform is None else with_first(self.transform, batch)
+            batch = _transformed(self.transform, batch, key)
         return each(lambda a: asarray(a, device=self.device), batch)
 
     def __repr__(self) -> str:
@@ -483,6 +486,15 @@ def _integer(name: str, value: Any, low: int, high: int | None = None) -> int:
         limits = f"at least {low}" if high is None else f"in [{low}, {high})"
         raise ValueError(f"`{name}` must be an integer {limits}, got {value!r}")
     return int(value)
+
+
+def _transformed(transform: Callable[[Any], Any] | None, batch: Any, key: tuple[int, int, int]) -> Any:
+    """What a loader's transform makes of a batch: augmentations are given all of it, other functions the inputs."""
+    if transform is None:
+        return batch
+    if isinstance(transform, Augmentation):
+        return transform.of_batch(batch, batch_generator(*key))
+    return with_first(transform, batch)
 
 
 def _own(array: Any) -> Any:

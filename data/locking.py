@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_locked"]
+__all__: list[str] = []
 
 if os.name == "nt":
     import msvcrt

@@ -14,7 +14,7 @@ from ..backend.device.options import integer
 from . import check
 from .byte_pair import listed
 
-__all__ = ["BOS", "EOS", "PAD", "SPECIAL", "UNK", "WordTokenizer"]
+__all__ = ["WordTokenizer"]
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS, UNK = range(4)

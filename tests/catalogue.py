@@ -105,7 +105,32 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
     "Regularisation": [
         ("penalties", "optim.l1_penalty optim.l2_penalty"),
         ("early stopping", "training.EarlyStopping"),
-        ("augmentation on the device", ""),
+        (
+            "flip, rotation, translation, zoom, shear",
+            "data.augment.RandomHorizontalFlip data.augment.RandomVerticalFlip"
+            " data.augment.RandomRotation data.augment.RandomAffine",
+        ),
+        (
+            "crop, resize",
+            "data.augment.RandomCrop data.augment.CenterCrop data.augment.RandomResizedCrop data.augment.Resize",
+        ),
+        ("brightness, contrast, saturation, hue", "data.augment.ColorJitter data.augment.RandomGrayscale"),
+        ("noise, cutout", "data.augment.GaussianNoise data.augment.RandomErasing"),
+        ("mixtures of samples", "data.augment.MixUp data.augment.CutMix"),
+        ("policies of augmentation", "data.augment.RandAugment data.augment.AugMix"),
+        (
+            "words swapped, inserted, deleted, replaced",
+            "data.augment.RandomSwap data.augment.RandomInsertion data.augment.RandomDeletion data.augment.SynonymReplacement",
+        ),
+        (
+            "noise and interpolation in tables, SMOTE",
+            "data.augment.FeatureNoise data.augment.Interpolation data.augment.smote",
+        ),
+        (
+            "sound stretched, shifted, with noise",
+            "data.augment.TimeStretch data.augment.TimeShift data.augment.AddNoise",
+        ),
+        ("masked spectrograms", "data.augment.FrequencyMasking data.augment.TimeMasking"),
     ],
     "Data": [
         ("folders of images, tables of samples", ""),

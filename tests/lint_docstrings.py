@@ -34,6 +34,7 @@ MODULES = (
     "weft.optimizers.schedulers",
     "weft.optimizers.swa_utils",
     "weft.data",
+    "weft.data.augment",
     "weft.training",
 )
 # A docstring; its summary a sentence; each parameter by name, in order, with type and meaning; what comes back or is yielded; …

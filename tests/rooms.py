@@ -65,18 +65,21 @@ ROOMS = {
     "optimizers/swa_utils": Room(
         "backend/device backend/tape layers optimizers optimizers/schedulers", "averages of weights", "averaged_model.py"
     ),
-    "data": Room("backend/device backend/tape backend/array", "readers, loader, normalisation, splits", "loader.py"),
+    "data/augment": Room(
+        "backend/device backend/tape backend/array", "augmentation of batches, one sampling for all geometry", "affine.py"),
+    "data": Room(
+        "backend/device backend/tape backend/array data/augment", "readers, loader, normalisation, splits", "loader.py"),
     "training/metrics": Room("backend/device backend/tape", "accuracy and its kin, streamed over batches", "metric.py"),
     "training": Room(
         "_signals backend/device backend/tape backend/array backend/modes layers optimizers optimizers/schedulers data"
-        " training/metrics",
+        " data/augment training/metrics",
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
-        "_signals kernels/toolchain backend/device layers data training weft",
+        "_signals kernels/toolchain backend/device layers data data/augment training weft",
         "`weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft info`", "train.py"),
     "bench": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
-        " layers layers/functional optimizers optimizers/schedulers data training training/cli weft",
+        " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli weft",
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
     "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }

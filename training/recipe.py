@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from sys import float_info
 from typing import Any
 
+import numpy as np
+
 from .. import optimizers
 from ..backend.array import random
 from ..backend.device import memory
@@ -20,6 +22,7 @@ from ..data import (
     Normalizer,
     PerChannel,
     Standardize,
+    augment,
     load,
     train_dev_test_split,
 )
@@ -92,7 +95,9 @@ class Recipe:
     patience : int, optional
         Epochs without an improvement after which training stops. By default it goes on.
     seed : int, default 0
-        Of weights, order and dropout.
+        Of weights, order, dropout and augmentation.
+    augment : tuple of str, default ()
+        Keys of `weft.data.augment.AUGMENTATIONS`: what training images go through.
 
     Examples
     --------
@@ -118,6 +123,7 @@ class Recipe:
     stratify: bool = True
     patience: int | None = None
     seed: int = 0
+    augment: tuple[str, ...] = ()
 
     def completed(self, samples: int) -> Recipe:
         """The recipe with what depends on the size of the training set decided.
@@ -184,7 +190,7 @@ class Recipe:
         values = {name: value for name, value in saved.items() if name in known}
         for name, value in values.items():
             _check_option(name, value)
-        return Recipe(**{**values, "hidden": tuple(values["hidden"])})
+        return Recipe(**{**values, "hidden": tuple(values["hidden"]), "augment": tuple(values.get("augment", ()))})
 
     def resumed_with(self, given: dict[str, Any]) -> Recipe:
         """This recipe with options given on resuming.
@@ -246,6 +252,8 @@ def _check_option(name: str, value: Any) -> None:
         fits = isinstance(value, str) and value in _CHOICES[name]
     elif name == "hidden":
         fits = isinstance(value, list | tuple) and all(type(n) is int and n > 0 for n in value)
+    elif name == "augment":
+        fits = isinstance(value, list | tuple) and all(isinstance(n, str) and n in augment.AUGMENTATIONS for n in value)
     elif name in _NUMBERS:
         whole, least, greatest = _NUMBERS[name]
         kinds = (int,) if whole else (int, float)
@@ -307,6 +315,8 @@ class Experiment:
         With a part for validation.
     normalizer : Normalizer
         Fitted to the training set.
+    training_transform : callable
+        The normaliser, after the augmentations that the recipe names.
     fingerprint : str
         CRC-32 of the training set.
     architecture : dict
@@ -350,6 +360,8 @@ class Experiment:
         random.manual_seed(recipe.seed)
         with _as_usage_errors_of(f"--model {recipe.model} on samples of shape {splits.sample_shape}"):
             model = build_model(self.architecture, device=self.device)
+        with _as_usage_errors_of(f"--augment {','.join(recipe.augment)}"):
+            self.training_transform = _training_transform(recipe.augment, self.splits, self.normalizer)
         self.train_loader = self.loader(self.splits.train, training=True)
         assert self.splits.dev is not None
         self.validation_loader = self.loader(self.splits.dev)
@@ -382,8 +394,9 @@ class Experiment:
         """
         data = part.to(self.device) if self.is_resident else part
         batch_size = self.recipe.batch_size if training else 512
+        transform = self.training_transform if training else self.normalizer
         return DataLoader(
-            data, batch_size, shuffle=training, seed=self.recipe.seed, device=self.device, transform=self.normalizer
+            data, batch_size, shuffle=training, seed=self.recipe.seed, device=self.device, transform=transform
         )
 
     def _trainer(self, model: Module) -> Trainer:
@@ -452,6 +465,23 @@ def _fingerprint(data: ArrayDataset) -> str:
 
 def _normalizer(x: Any) -> Normalizer:
     return (PerChannel() if x.ndim > 2 else Standardize()).fit(x)
+
+
+def _training_transform(names: Sequence[str], splits: DataSplits, normalizer: Normalizer) -> Any:
+    """What training inputs go through: augmentations, tried on a few, and normalisation."""
+    if not names:
+        return normalizer
+    if len(splits.sample_shape) != 3:
+        raise ValueError(f"only images (C, H, W) are augmented, got samples of shape {splits.sample_shape}")
+    transform = augment.named(names, splits.sample_shape[1:], splits.num_classes, _white(splits.train.x))
+    transform(*splits.train[:2], generator=random.Generator(0))
+    return augment.Compose([*transform.transforms, normalizer], white=transform.white)
+
+
+def _white(x: np.ndarray) -> float | None:
+    """The greatest value of a pixel, where it is none of the usual: digits have 16."""
+    top, usual = float(x.max()), 1.0 if x.dtype.kind == "f" else float(np.iinfo(x.dtype).max)
+    return top if top > usual or (x.dtype.kind != "f" and 0 < top < usual / 2) else None
 
 
 def _schedule(

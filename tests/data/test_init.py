@@ -5,13 +5,18 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import weft.data
 
 
-def test_all_is_what_the_modules_offer():
-    modules = [importlib.import_module(f"weft.data.{m.name}") for m in pkgutil.iter_modules(weft.data.__path__)]
-    assert set(weft.data.__all__) == {name for module in modules for name in module.__all__}
-    assert all(hasattr(weft.data, name) for name in weft.data.__all__)
+@pytest.mark.parametrize("package", [weft.data, weft.data.augment], ids=lambda package: package.__name__)
+def test_all_is_what_the_modules_offer(package):
+    inner = list(pkgutil.iter_modules(package.__path__, package.__name__ + "."))
+    modules = [importlib.import_module(m.name) for m in inner if not m.ispkg]
+    folders = {m.name.rpartition(".")[2] for m in inner if m.ispkg}
+    assert set(package.__all__) == folders | {name for module in modules for name in module.__all__}
+    assert all(hasattr(package, name) for name in package.__all__)
 
 
 def test_import_is_cheap():

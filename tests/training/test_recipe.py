@@ -45,6 +45,37 @@ def test_the_same_weights_whichever_way(accelerator, archive, tmp_path, monkeypa
         np.testing.assert_array_equal(streamed[name], resident[name])
 
 
+def test_augmented_as_before_after_resuming(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (60, 1, 8, 8), np.uint8), np.arange(60) % 3
+    np.savez(tmp_path / "small.npz", x_train=x, y_train=y, x_test=x[:30], y_test=y[:30])
+    names = "crop,rotate,jitter,mixup"
+    argv = [str(tmp_path / "small.npz"), tmp_path / "whole", "--schedule", "none", "--augment", names]
+    whole = train(*argv)
+    argv[1] = tmp_path / "broken"
+    train(*argv, "--epochs", "1")
+    assert main(["train", "--resume", str(tmp_path / "broken"), "--epochs", "2"]) == 0
+    resumed = load_checkpoint(tmp_path / "broken" / "model.safetensors", kind="model")["model"]
+    plain = train(*argv[:1], tmp_path / "plain", "--schedule", "none")
+    for name in whole:
+        np.testing.assert_array_equal(resumed[name], whole[name])
+    assert any((plain[name] != whole[name]).any() for name in whole)
+
+
+def test_only_images_are_augmented(archive, tmp_path, capsys):
+    assert (
+        main(["train", "--data", archive, "--model", "mlp", "--augment", "flip", "--out", str(tmp_path / "run")]) == 2
+    )
+    assert "--augment flip: only images (C, H, W) are augmented, got samples of shape (4,)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("top", "dtype", "white"), [(16, "uint8", 16), (255, "uint8", None), (1, "float32", None), (255, "float32", 255)]
+)
+def test_what_is_white(top, dtype, white):
+    assert recipe._white(np.array([0, top], dtype)) == white
+
+
 def test_a_cpu_has_its_data(archive, tmp_path, capsys):
     train(archive, tmp_path / "run", "--device", "cpu")
     assert f"on cpu ({weft.num_threads()} threads)" in capsys.readouterr().out
@@ -62,7 +93,16 @@ def test_data_are_resident_where_they_take_a_quarter_of_what_is_free(monkeypatch
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lr", "x"), ("hidden", [0]), ("model", "vgg"), ("epochs", 1.5), ("validation", float("nan")), ("seed", -1)],
+    [
+        ("lr", "x"),
+        ("hidden", [0]),
+        ("model", "vgg"),
+        ("epochs", 1.5),
+        ("validation", float("nan")),
+        ("seed", -1),
+        ("augment", ["flop"]),
+        ("augment", "flip"),
+    ],
 )
 def test_what_is_no_recipe(name, value):
     saved = recipe.Recipe().to_json() | {name: value}
@@ -71,7 +111,18 @@ def test_what_is_no_recipe(name, value):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"hidden": (3,), "lr": 1, "patience": 2, "stratify": False, "clip_grad_norm": 0.5}]
+    "options",
+    [
+        {},
+        {
+            "hidden": (3,),
+            "lr": 1,
+            "patience": 2,
+            "stratify": False,
+            "clip_grad_norm": 0.5,
+            "augment": ("flip", "mixup"),
+        },
+    ],
 )
 def test_what_is_one(options):
     made = recipe.Recipe(**options)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ... import __version__, _signals
 from ...backend.device.parallel import num_threads
+from ...data.augment import AUGMENTATIONS
 from ...layers.models import MODELS
 from ..checkpoint import CheckpointError, load_checkpoint
 from ..checkpoint_callback import Checkpoint
@@ -33,6 +34,7 @@ EPILOG = """examples:
   weft train
   weft train --data ../shared/data/mnist --model mlp --epochs 10
   weft train --data cifar-10-batches-py --model resnet18 --device cuda
+  weft train --augment crop,rotate,cutout
   weft train --resume runs/mnist-mlp
   weft train --task text --help
   weft train --task translate --help
@@ -65,8 +67,15 @@ def _parser() -> Parser:
     add("--validation", type=number(float, 0, 1, above=True), metavar="X", help="share of the training set (0.1)")
     unstratified = "hold out samples at random, whatever their classes"
     add("--no-stratify", dest="stratify", action="store_false", default=SUPPRESS, help=unstratified)
+    names = f"comma-separated: {', '.join(AUGMENTATIONS)}"
+    add(
+        "--augment",
+        type=lambda text: tuple(text.split(",")),
+        metavar="NAME",
+        help=f"change training images at random, {names}",
+    )
     add("--patience", type=positive, metavar="N", help="stop after N epochs without improvement; keep the best")
-    add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, order and dropout (0)")
+    add("--seed", type=number(int, 0, 2**32), metavar="N", help="of weights, order, dropout, augmentation (0)")
     add("--precision", choices=PRECISIONS, help="of products; weights and sums stay float32 (float32)")
     add_run_options(parser, "save every N updates too, not only after each epoch")
     return parser
