@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] = ()) -> dict[str, float]:
     parser.add_argument("--plot", metavar="FILE", help="write a picture of rates and losses there (PNG)")
     parser.add_argument("--quick", action="store_true", help="fewer epochs")
     options = parser.parse_args(arguments)
-    epochs, batch = 4 if options.quick else 20, 8
+    epochs, batch = 2 if options.quick else 20, 8
 
     train, rng = load_digits().train, np.random.default_rng(0)
     x, y = train.x.astype("float32") / 16, train.y.copy()

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] = ()) -> dict[str, list[dict[str, float]]]:
     wrong = rng.choice(200, 40, replace=False)
     y[wrong] = rng.integers(0, 10, 40)
     test = digits.test.x.astype("float32") / 16, digits.test.y
-    histories = {cure: train(cure, x, y, test, 60 if options.quick else 120) for cure in CURES}
+    histories = {cure: train(cure, x, y, test, 45 if options.quick else 120) for cure in CURES}
     for cure, history in histories.items():
         last = history[-1]
         errors = f"training {100 * (1 - last['accuracy']):4.1f} %, test {100 * (1 - last['val_accuracy']):4.1f} %"

@@ -191,8 +191,8 @@ def _of_output(x: Any, axis: int) -> tuple[Any, Any, Any]:
     if x.ndim < 2:
         x, axis = xp.reshape(x, (-1, 1)), 1
     silent = xp.all(x == 0, axis=tuple(i for i in range(x.ndim) if i != axis))
-    x = xp.astype(x, xp.float32) if x.dtype.itemsize < 4 else x
-    return xp.mean(x), xp.std(x), xp.mean(xp.astype(silent, xp.float32))
+    x = xp.astype(x, xp.float64)
+    return xp.mean(x), xp.std(x), xp.mean(xp.astype(silent, xp.float64))
 
 
 def _record(module: Module, mean: float, std: float, dead: float) -> LayerRecord:
@@ -213,5 +213,5 @@ def _of_parameters(module: Module) -> tuple[float, float]:
 def _square_sum(tensor: Any) -> Any:
     x = innermost(tensor)
     xp = namespace_of(x)
-    x = xp.astype(x, xp.float32) if x.dtype.itemsize < 4 else x
+    x = xp.astype(x, xp.float64)  # squares of exploding gradients overflow float32
     return xp.sum(x * x)

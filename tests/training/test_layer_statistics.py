@@ -60,6 +60,24 @@ class TestRecords:
         statistics = fit(nn.Linear(1, 1), weft.ones((2, 1)), weft.ones((2, 1)), accumulate=3, epochs=2)
         assert statistics.steps == [0, 1]
 
+    @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+    def test_half_precision(self, precision):
+        """Gradients are those that the update uses, without the scale of the loss."""
+        found = []
+        for options in ({}, {"precision": precision}):
+            weft.manual_seed(0)
+            model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+            x = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
+            found.append(fit(model, x, x[:, :1], lr=0.0, **options).records[0])
+        np.testing.assert_allclose(found[1], found[0], rtol=3e-2, atol=3e-3)
+
+    def test_large_gradients_are_finite(self):
+        x = weft.full((2, 1), 1e18)
+        model = nn.Linear(1, 1, bias=False)
+        model.weight.data[...] = 0.5
+        (record,) = fit(model, x, weft.zeros((2, 1)), lr=0.0).records[0]
+        assert record.gradient == pytest.approx(1e36)
+
     def test_no_hook_stays(self):
         model = nn.Sequential(nn.Linear(1, 1), nn.Tanh())
         fit(model, weft.ones((2, 1)), weft.ones((2, 1)))
