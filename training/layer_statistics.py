@@ -155,7 +155,7 @@ class LayerStatistics(Callback):
 
     # --- reading ------------------------------------------------------------------------------------------------------
     def reading(self) -> str:
-        """One line on the last record: gradients that vanish or explode on their way back, dead units, or none of these.
+        """One line on the last record: dead units, gradients that vanish or explode on their way back, or none of these.
 
         Rules of thumb: gradients vanish where those of the first layer are more than 1,000 times smaller than those of
         the last, explode where they are as much larger, or not finite; units are reported where more than half of a
@@ -172,16 +172,18 @@ class LayerStatistics(Callback):
         for name, gradient in has_gradients:
             if not math.isfinite(gradient):
                 return f"exploding gradients: that of {name} is not finite. Clip gradients or lower the learning rate"
+        dead = [(r.dead, n) for n, r in zip(self.names, self.records[-1]) if r.dead > DEAD]
+        if dead:
+            part, name = max(dead)
+            return f"dead units: {100 * part:.0f} % of {name}. Lower the learning rate, or let them leak"
         (first, g), (last, h) = (has_gradients or [("", 1.0)])[0], (has_gradients or [("", 1.0)])[-1]
+        if g == h == 0:
+            return "no gradients: they are 0 in the first and the last layer"
         if g * STEEP < h:
             advice = "He initialisation, normalisation, residual connections or other activations would help"
             return f"vanishing gradients: {g:.1e} in {first}, {h:.1e} in {last}. {advice}"
         if g > h * STEEP:
             return f"exploding gradients: {g:.1e} in {first}, {h:.1e} in {last}. Clip them, or start with less"
-        dead = [(r.dead, n) for n, r in zip(self.names, self.records[-1]) if r.dead > DEAD]
-        if dead:
-            part, name = max(dead)
-            return f"dead units: {100 * part:.0f} % of {name}. Lower the learning rate, or let them leak"
         return "gradients reach all layers, and units are alive"
 
 

@@ -46,12 +46,13 @@ def plot_lr_find(found: LRFinderResult, path: FilePath, *, title: str = "") -> N
     if not found.lrs:
         raise ValueError("`found` must have at least one step, got none")
     with picture(path, 1, size=(5.2, 3.4), title=title) as (axis,):
+        axis.set(xscale="log", xlim=(found.lrs[0] / 1.5, found.lrs[-1] * 1.5))
         axis.plot(found.lrs, found.losses, color=_TRAINING, label="loss before each step")
         axis.axvline(found.suggestion, color=_VALIDATION, linestyle="--", linewidth=1.2)
         at = float(np.interp(np.log(found.suggestion), np.log(found.lrs), found.losses))
         label = f"suggestion, the steepest fall: {found.suggestion:.2g}"
         axis.plot(found.suggestion, at, "o", color=_VALIDATION, markersize=6, markeredgecolor="white", label=label)
-        axis.set(xscale="log", xlabel="learning rate", ylabel="loss")
+        axis.set(xlabel="learning rate", ylabel="loss")
         axis.legend(frameon=False, fontsize=8)
 
 

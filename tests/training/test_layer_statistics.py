@@ -135,6 +135,8 @@ class TestReading:
             ([(0.0, 1e-8, 1.0), (0.0, 1e-2, 1.0)], r"vanishing gradients: 1\.0e-08 in 0 Linear, 1\.0e-02 in 1 Linear"),
             ([(0.0, 1e3, 1.0), (0.0, 1e-2, 1.0)], r"exploding gradients: 1\.0e\+03 in 0 Linear"),
             ([(0.0, math.nan, 1.0), (0.0, 1e-2, 1.0)], "exploding gradients: that of 0 Linear is not finite"),
+            ([(0.0, 0.0, 1.0), (0.0, 0.0, 1.0)], "no gradients: they are 0 in the first and the last layer"),
+            ([(1.0, 0.0, 1.0), (0.0, 1.0, 1.0)], "dead units: 100 % of 0 Linear"),
             ([(0.1, 1.0, 1.0), (0.75, math.nan, math.nan)], "dead units: 75 % of 1 Linear"),
         ],
     )

@@ -17,6 +17,10 @@ def axis(monkeypatch):
 
 
 class TestLRFind:
+    def test_one_step(self, axis):
+        plot_lr_find(optim.LRFinderResult([0.1], [2.0], 0.1), "a.png")
+        assert axis().get_xscale() == "log"
+
     def test_draws(self, axis):
         plot_lr_find(optim.LRFinderResult([0.01, 0.1, 1.0], [2.0, 1.0, 4.0], 0.1), "a.png")
         curve, line, point = axis().get_lines()
