@@ -16,11 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..toolchain import cache
-from ..toolchain.sources import FOLDER, expand
+from ..toolchain.sources import FOLDER, Place, expand
 
-__all__ = ["EmulatorError", "Library", "Place", "library", "locate", "places"]
-
-Place = tuple[str, int]  # a CUDA source and a line of it
+__all__ = ["EmulatorError", "Library", "library", "locate", "places"]
 
 HERE = Path(__file__).parent
 

@@ -20,10 +20,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..toolchain.launch import Instance
-from .build import Library, Place, library, places
+from ..toolchain.sources import Place, own_line
+from .build import Library, library, places
 
-__all__ = ["Counts", "Launch", "counted_library", "counting", "current"]
+__all__ = ["SECTOR", "Counts", "Launch", "counted_library", "counting", "current"]
 
+SECTOR = 32  # bytes: what DRAM and the L2 cache move at least
 _SPACES, _HOW = ("global", "shared", "code"), ("read", "write", "update")
 _LONGEST = 512  # bytes of a basic block that are looked up
 _STEP = 3  # bytes between look-ups: shorter than almost every instruction with a line of its own
@@ -92,6 +94,10 @@ class Launch:
         """The lines that go to "global" or "shared" memory, those that ask most first."""
         chosen = [c for c in self.counts if c.space == space]
         return sorted(chosen, key=lambda c: -(c.sectors + c.cycles))
+
+    def wasteful(self, most: float = 1.1) -> list[Counts]:
+        """The lines whose `excess` is above `most`: reads and writes that are not together, bank conflicts."""
+        return [c for c in self.counts if c.excess > most]
 
     def __str__(self) -> str:
         head = f"{self.instance.expression}: {self.read:,} bytes read, {self.written:,} written"
@@ -172,7 +178,7 @@ def _by_line(code: Library, sites: Sequence[Any]) -> tuple[tuple[Counts, ...], d
         if _SPACES[site.space] == "code":
             continue
         chain = found[site.pc] if site.pc else [(site.file.decode().rpartition("/")[2], site.line)]
-        sums = gathered.setdefault((*_own(chain), _SPACES[site.space], _HOW[site.how]), Counter())
+        sums = gathered.setdefault((*own_line(chain), _SPACES[site.space], _HOW[site.how]), Counter())
         for name in _SUMMED:
             sums[name] += getattr(site, name)
         for name in ("bytes", "worst"):
@@ -186,8 +192,3 @@ def _by_line(code: Library, sites: Sequence[Any]) -> tuple[tuple[Counts, ...], d
         trips[calls[0]] += count
     counts: list[Any] = [Counts(*key, **sums) for key, sums in sorted(gathered.items())]
     return tuple(counts), dict(trips)
-
-
-def _own(chain: Sequence[Place]) -> Place:
-    """The innermost line that is the kernel's own: outside the loads, stores and reductions that all share."""
-    return next((p for p in chain if p[0] not in ("common.cuh", "ptx.cuh")), chain[0] if chain else ("?", 0))

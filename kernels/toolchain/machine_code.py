@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .compiler import Program, Resources, ToolkitError
+from .sources import Place, own_line
 
 __all__ = [
     "MACHINES",
@@ -31,9 +32,6 @@ __all__ = [
     "tensor_operations",
     "tool",
 ]
-
-Place = tuple[str, int]  # a source and a line of it
-SHARED_BY_ALL = ("common.cuh", "ptx.cuh")  # headers whose lines say less than those that call them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Instruction:
     @property
     def place(self) -> Place:
         """The innermost line that is the kernel's own."""
-        return next((p for p in self.lines if p[0] not in SHARED_BY_ALL), self.lines[0] if self.lines else ("?", 0))
+        return own_line(self.lines)
 
 
 _KINDS = {

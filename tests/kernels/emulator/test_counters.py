@@ -152,6 +152,20 @@ class TestTurns:
         assert y[:4].tolist() == [8, 8, 8, 8]
 
 
+class TestWaste:
+    def test_planted_lines_are_found(self):
+        """An uncoalesced load, bank conflicts and updates of few numbers, each by file and line; nothing else."""
+        big, small, square = zeros(2048), zeros(256), zeros(32, 32)
+        with counters.counting() as launches:
+            KERNELS["copy_strided"](1, 256, big, small)
+            transpose[32]((1, 1), (32, 8), square, zeros(32, 32), np.int32(32))
+            KERNELS["count_in_shared"](1, 32, zeros(32, dtype=np.int32), zeros(32, dtype=np.int32))
+            KERNELS["copy"](1, 256, small, zeros(256))
+            transpose[33]((1, 1), (32, 8), square, zeros(32, 32), np.int32(32))
+        found = [(c.file, c.line) for launch in launches for c in launch.wasteful()]
+        assert found == [("counted.cu", line) for line in WASTEFUL]
+
+
 class TestCounting:
     def test_off_by_default(self):
         assert counters.current() is None
