@@ -12,8 +12,7 @@ Five limits, each as if it were the only one; the greatest is the prediction:
     tensor   the operations of tensor cores
     shared   the cycles of shared memory, bank conflicts included
 
-How often an instruction runs is an estimate: that of its basic block, where the counters know how often its loads and stores
-are asked for (NVIDIA's compiler unrolls loops, so a line may have many copies), else how often a warp comes to its lines.
+How often an instruction runs is an estimate (executions.py).
 
 What it cannot see: caches between DRAM and L2, latency and what hides it, launches too small for the device, the slower
 units (integer products, special functions, conversions).
@@ -30,20 +29,15 @@ from typing import Any
 
 from ..toolchain.compiler import Resources, build
 from ..toolchain.launch import Instance
-from ..toolchain.machine_code import Instruction, Machine, by_block, disassemble, occupancy, tensor_operations
+from ..toolchain.machine_code import Instruction, Machine, disassemble, occupancy, tensor_operations
 from ..toolchain.sources import Place
 from .counters import SECTOR, Launch
+from .executions import executions
 
-__all__ = ["LIMITS", "Cost", "Roofline", "executions", "machine_code_of", "roofline"]
+__all__ = ["LIMITS", "Cost", "Roofline", "machine_code_of", "roofline"]
 
 LIMITS = ("DRAM", "L2", "issue", "tensor", "shared")
 _ISSUED = 4  # instructions of a multiprocessor per cycle
-
-_ASKED = {  # which counters a machine instruction is counted by
-    "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"), "RED": ("global", "update"),
-    "ATOMG": ("global", "update"), "ATOM": ("global", "update"), "LDS": ("shared", "read"), "LDSM": ("shared", "read"),
-    "STS": ("shared", "write"), "STSM": ("shared", "write"), "ATOMS": ("shared", "update"),
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,25 +131,6 @@ def machine_code_of(instance: Instance, arch: str) -> tuple[Sequence[Instruction
     """The instructions of an instantiation, and what it takes."""
     program = build(instance.source, (instance.expression,), instance.options, arch=arch)
     return disassemble(program)[instance.expression], program.resources[0]
-
-
-def executions(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
-    """How often warps run each basic block: estimates, by block."""
-    asked = {((c.file, c.line), (c.space, c.how)): c.requests for c in launch.counts}
-    copies = Counter((i.place, _asked(i)) for i in code)
-    warps = float(math.prod(launch.grid) * -(-math.prod(launch.block) // 32))
-    found: dict[int, float] = {}
-    last = warps
-    for block in by_block(code):
-        keys = [(i.place, _asked(i)) for i in block]
-        known = [asked[key] / copies[key] for key in keys if key in asked]
-        known = known or [float(launch.trips[i.lines[0]]) for i in block if i.lines and i.lines[0] in launch.trips]
-        last = found[block[0].block] = sorted(known)[(len(known) - 1) // 2] if known else last
-    return found
-
-
-def _asked(instruction: Instruction) -> tuple[str, str] | None:
-    return _ASKED.get(instruction.opcode.partition(".")[0])
 
 
 def _costs(launch: Launch, instructions: dict[Place, float]) -> list[Cost]:

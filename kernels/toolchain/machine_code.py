@@ -39,11 +39,16 @@ class Instruction:
     """One machine instruction: `LDG.E.128`, say.
 
     `lines`: of the sources, the innermost first, then the calls that it was inlined by. `block`: counts basic blocks.
+    `target`: the block that it may jump to. `is_conditional`: some threads may not do it. `is_outlined`: in a function that
+    was not inlined, which the compiler's slow paths are (of divisions, above all).
     """
 
     opcode: str
     lines: tuple[Place, ...]
     block: int
+    target: int | None = None
+    is_conditional: bool = False
+    is_outlined: bool = False
 
     @property
     def kind(self) -> str:
@@ -95,8 +100,9 @@ def tool() -> str:
 
 _SECTION = re.compile(r"\s*\.section\s+\.text\.([^,\s]+)")
 _LINES = re.compile(r'\s*//## File "([^"]*)", line (\d+)')
-_LABEL = re.compile(r"\.L_\w+:")
-_CODE = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+\{?\s*(?:@!?U?P[T\d]+\s+)?([A-Z][\w.]*)")
+_LABEL = re.compile(r"\s*(\.L_\w+|\$\S+):")
+_CODE = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+\{?\s*(@!?U?P[T\d]+\s+)?([A-Z][\w.]*)(.*)")
+_JUMP = re.compile(r"(!?U?P\d\b)?.*`\((\.L_\w+)\)")
 _ENDS = re.compile(r"BRA|BRX|EXIT|RET|CALL|BREAK|JMP")
 
 
@@ -117,22 +123,32 @@ def disassemble(program: Program) -> dict[str, list[Instruction]]:
 
 def _parse(text: Iterable[str]) -> dict[str, list[Instruction]]:
     found: dict[str, list[Instruction]] = {}
-    code: list[Instruction] = []
+    blocks: dict[str, int] = {}  # by label
+    targets: dict[tuple[str, int], str] = {}  # the label that an instruction jumps to
     chain: list[Place] = []
-    block, is_told = 0, True  # is_told: the next line comment starts a new chain
+    symbol, block, is_told, is_outlined = "", 0, True, False  # is_told: the next line comment starts a new chain
     for line in text:
         if section := _SECTION.match(line):
-            code = found.setdefault(section[1], [])
-            chain, block, is_told = [], 0, True
+            symbol, chain, block, is_told, is_outlined = section[1], [], 0, True, False
         elif place := _LINES.match(line):
             chain = [*([] if is_told else chain), (Path(place[1]).name, int(place[2]))]
             is_told = False
-        elif _LABEL.match(line):
+        elif label := _LABEL.match(line):
             block += 1
+            blocks[label[1]] = block
+            is_outlined |= label[1].startswith("$")
         elif operation := _CODE.match(line):
             is_told = True
-            code.append(Instruction(operation[1], tuple(chain), block))
-            block += _ENDS.match(operation[1]) is not None
+            predicate, opcode, operands = operation.groups()
+            code = found.setdefault(symbol, [])
+            jump = _JUMP.match(operands.strip()) if opcode.startswith("BRA") else None
+            if jump:
+                targets[symbol, len(code)] = jump[2]
+            is_conditional = bool(predicate or (jump and jump[1]) or opcode.startswith("BRA.DIV"))
+            code.append(Instruction(opcode, tuple(chain), block, None, is_conditional, is_outlined))
+            block += _ENDS.match(opcode) is not None
+    for (symbol, at), name in targets.items():
+        found[symbol][at] = dataclasses.replace(found[symbol][at], target=blocks[name])
     return {symbol: _without_padding(code) for symbol, code in found.items()}
 
 

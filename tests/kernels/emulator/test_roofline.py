@@ -7,7 +7,8 @@ import pytest
 
 import weft
 from weft.kernels.emulator import counters
-from weft.kernels.emulator.roofline import LIMITS, executions, machine_code_of, roofline
+from weft.kernels.emulator.executions import executions
+from weft.kernels.emulator.roofline import LIMITS, machine_code_of, roofline
 from weft.kernels.toolchain import launch, machine_code
 from weft.kernels.toolchain.compiler import ToolkitError
 from weft.kernels.toolchain.machine_code import MACHINES
