@@ -75,7 +75,8 @@ ROOMS = {
         " data/augment training/metrics",
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
-        "_signals kernels/toolchain backend/device layers data data/augment training weft",
+        "_signals kernels/toolchain kernels/emulator backend/device layers layers/functional optimizers data data/augment"
+        " training weft",
         "`weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft info`", "train.py"),
     "bench": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"

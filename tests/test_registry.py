@@ -48,6 +48,7 @@ TESTED_IN = {
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",
     "kernels/emulator/cublas_numpy": "kernels/test_gemm.py",
+    "kernels/emulator/executions": "kernels/emulator/test_roofline.py",
     # words that the rules and the metrics are written in
     "optimizers/rule": "optimizers/test_optimizer.py",
     "training/metrics/metric": "training/test_metrics.py",
@@ -63,6 +64,7 @@ TESTED_IN = {
     "training/recipe": "test_cli.py",
     "training/cli/parser": "test_cli.py",
     "training/cli/info": "test_cli.py",
+    "training/cli/kernel_profile": "test_cli_profile.py",
     "training/cli/train": "test_cli.py",
     "training/cli/train_text": "test_cli_text.py",
     "training/cli/run": "test_cli_text.py",

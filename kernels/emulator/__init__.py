@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from ..toolchain.launch import Instance, expressions, register_engine
+from . import counters
 from .array import Array, namespace
 from .build import EmulatorError, Library, library, locate
 from .cublas_numpy import Numpy
@@ -142,7 +143,12 @@ def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: 
 
 def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
     _check_limits(instance, grid, block, shared)
-    code = library(instance.source, expressions(instance.source))
+    counted = counters.current()
+    code = (
+        library(instance.source, expressions(instance.source))
+        if counted is None
+        else counters.counted_library(instance)
+    )
     signature = code.signatures[instance.expression]
     if len(args) != len(signature):
         raise TypeError(f"`{instance.expression}` takes {len(signature)} arguments, got {len(args)}")
@@ -168,12 +174,16 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
         len(memory.buffers),
         _ORDERS.index(_order.name),
         _order.seed,
-        1 if math.prod(grid) == 1 else _workers(),
+        1 if math.prod(grid) == 1 or counted is not None else _workers(),
     )
+    if counted is not None:
+        counters.begin(code, [b.high - b.low for b in memory.buffers])
     fault = _Fault()
     launched.add(instance.expression)
     if code.run(ctypes.c_void_p(code.entries[instance.expression]), ctypes.byref(job), ctypes.byref(fault)):
         raise _explain(instance, code, fault, args)
+    if counted is not None:
+        counted.append(counters.end(code, instance, grid, block, shared))
     memory.copy_back()
 
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..toolchain import cache
-from ..toolchain.sources import FOLDER, expand
+from ..toolchain.sources import FOLDER, Place, expand
 
-__all__ = ["EmulatorError", "Library", "library", "locate"]
+__all__ = ["EmulatorError", "Library", "library", "locate", "places"]
 
 HERE = Path(__file__).parent
 
@@ -29,6 +29,8 @@ _CALLS = ("-fno-builtin-memcpy", "-fno-builtin-memmove", "-fno-builtin-memset") 
 _GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", *_CALLS)
 _CLANG = ("-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-read-before-write")
 _RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
+_COUNTERS = "-DEMULATOR_COUNTERS"  # to the runtime
+_BLOCKS = "-fsanitize-coverage=trace-pc"  # to kernels: calls where basic blocks begin, too
 _COMMON = ("-std=c++17", "-fPIC")
 
 # To the assembler these names are the runtime's, which checks: compilers call them also where no source does.
@@ -37,6 +39,8 @@ _COPIES = r'asm("memcpy = emulator_memcpy\nmemmove = emulator_memmove\nmemset = 
 _SHARED = re.compile(
     r"__shared__\s+(?:__align__\((\d+)\)\s+)?((?:unsigned\s+)?[\w:]+(?:<[^;]*>)?)\s+(\w+)\s*((?:\[[^\]]*\])*)\s*;"
 )
+
+_PLACE = re.compile(r"(.+\.cuh?):(\d+)")  # a discriminator may follow
 
 
 class EmulatorError(RuntimeError):
@@ -108,8 +112,11 @@ class Library:
 
 
 @functools.cache
-def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER) -> Library:
-    """All instantiations of a source, compiled by the host's C++ compiler or found in the cache."""
+def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, counting: bool = False) -> Library:
+    """All instantiations of a source, compiled by the host's C++ compiler or found in the cache.
+
+    A library that is `counting` is one of its own, slower, whose accesses a profile can be made of (counters.py).
+    """
     program, version = compiler()
     body = translate(expand(source, folder))
     entries = "".join(
@@ -124,21 +131,37 @@ def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER) ->
         f"__attribute__((constructor)) static void emulator_describe_all() {{\n{describe}}}\n"
     )
     flags = (*_COMMON, *_KERNEL, *(_CLANG if "clang" in version else _GCC))
-    parts = [(HERE / f).read_text(encoding="utf-8") for f in ("device.h", "runtime.h", "runtime.cpp", "ptx.h")]
-    name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, _RUNTIME, version)}.so"
+    runtime = [_object("runtime.cpp")]
+    if counting:
+        runtime, flags = [_object("runtime.cpp", _COUNTERS), _object("counters.cpp", _COUNTERS)], (*flags, _BLOCKS)
+    parts = [(HERE / f).read_text(encoding="utf-8") for f in ("device.h", "runtime.h", "ptx.h")]
+    name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, [o.name for o in runtime], version)}.so"
     with _alone(name):
         found = cache.read(name)
-        path = found[0] if found else cache.write(name, _compile(program, source, text, flags), {})
+        path = found[0] if found else cache.write(name, _compile(program, source, text, flags, runtime), {})
     return Library(path, expressions)
 
 
-def _compile(program: str, source: str, text: str, flags: Sequence[str]) -> bytes:
+def _object(source: str, *flags: str) -> Path:
+    """A part of the runtime, which all libraries share."""
+    program, version = compiler()
+    parts = [(HERE / f).read_text(encoding="utf-8") for f in (source, "runtime.h", "counters.h")]
+    command = (*_COMMON, *_RUNTIME, *flags)
+    name = f"emulator-{Path(source).stem}-{cache.key(parts, command, version)}.o"
+    with _alone(name):
+        if found := cache.read(name):
+            return found[0]
+        with tempfile.TemporaryDirectory(prefix="weft-") as scratch:
+            _run(source, program, *command, "-c", str(HERE / source), "-o", f"{scratch}/part.o")
+            return cache.write(name, Path(scratch, "part.o").read_bytes(), {})
+
+
+def _compile(program: str, source: str, text: str, flags: Sequence[str], runtime: Sequence[Path]) -> bytes:
     with tempfile.TemporaryDirectory(prefix="weft-") as scratch:
         (Path(scratch) / "kernels.cpp").write_text(text, encoding="utf-8")
-        runtime, kernels, out = (f"{scratch}/{n}" for n in ("runtime.o", "kernels.o", "library.so"))
-        _run(source, program, *_COMMON, *_RUNTIME, "-c", str(HERE / "runtime.cpp"), "-o", runtime)
+        kernels, out = (f"{scratch}/{n}" for n in ("kernels.o", "library.so"))
         _run(source, program, *flags, f"-I{HERE}", "-c", f"{scratch}/kernels.cpp", "-o", kernels)
-        _run(source, program, "-shared", "-Wl,-Bsymbolic", kernels, runtime, "-o", out, "-pthread")
+        _run(source, program, "-shared", "-Wl,-Bsymbolic", kernels, *map(str, runtime), "-o", out, "-pthread")
         return Path(out).read_bytes()
 
 
@@ -170,7 +193,27 @@ def _alone(name: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def locate(path: Path, offset: int) -> tuple[str, int] | None:
+def places(path: Path, offsets: Sequence[int]) -> dict[int, list[Place]]:
+    """For the code before each return address, the lines in CUDA sources that it is of: the innermost call first.
+
+    EmulatorError where nothing can tell.
+    """
+    tool = shutil.which("addr2line") or shutil.which("llvm-addr2line")
+    if not tool:
+        raise EmulatorError("to find source lines needs addr2line: install binutils")
+    given = "".join(f"{hex(offset - 1)}\n" for offset in offsets)
+    text = subprocess.run([tool, "-a", "-i", "-e", str(path)], input=given, capture_output=True, text=True, check=False)
+    found: dict[int, list[Place]] = {}
+    for line in text.stdout.splitlines():
+        if line.startswith("0x"):
+            chain = found.setdefault(int(line, 16) + 1, [])
+            chain.clear()
+        elif place := re.match(_PLACE, line):
+            chain.append((Path(place[1]).name, int(place[2])))
+    return found
+
+
+def locate(path: Path, offset: int) -> Place | None:
     """File and line of the code before a return address: the innermost line that lies in a CUDA source.
 
     Clang gives a function's first instructions no line but the very first: then that of what comes before.
@@ -181,6 +224,6 @@ def locate(path: Path, offset: int) -> tuple[str, int] | None:
     command = [tool, "-i", "-e", str(path), *(hex(before) for before in range(offset - 1, max(0, offset - 64), -1))]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     for place in text.splitlines():
-        if found := re.match(r"(.+\.cuh?):(\d+)", place):  # a discriminator may follow
+        if found := re.match(_PLACE, place):
             return Path(found[1]).name, int(found[2])
     return None

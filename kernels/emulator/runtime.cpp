@@ -12,6 +12,8 @@
 // A fault abandons the launch; the fibers are dropped where they stand, since nothing on their stacks needs cleaning up.
 #include "runtime.h"
 
+#include "counters.h"
+
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -301,12 +303,6 @@ emulator_dim3 unravel(uint64_t i, const uint32_t (&n)[3]) {
     return {static_cast<unsigned>(i % n[0]), static_cast<unsigned>(i / n[0] % n[1]), static_cast<unsigned>(i / n[0] / n[1])};
 }
 
-struct Where {
-    const void* pc;
-    const char* file;
-    int line;
-};
-
 // The fault record, for the first fault of a launch alone; null for others.
 Fault* first_fault(Worker* w, FaultKind kind, const Thread* t, Where at) {
     w->failed = true;
@@ -432,7 +428,7 @@ bool poisoned(const char* p, size_t bytes, size_t element) {
     return element == 2 && contains<uint16_t>(p, bytes, POISON);
 }
 
-void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at) {
+void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at, bool aligned) {
     const bool write = how != READ;
     const size_t low = p - reinterpret_cast<uint64_t>(w->shared), high = low + bytes;
     const Array* in = nullptr;
@@ -450,6 +446,7 @@ void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access 
             abandon(w);
         }
     if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
+    count_access(t->id, p, bytes, how, -1, low, aligned, at);
     if (bytes == 1) return;  // two threads may own neighbouring bytes; cells are of two
     for (size_t i = low / 2; i <= (high - 1) / 2; ++i)
         check_cell(w, t, *w->shadow, i, w->serial, true, p, bytes, how, at);
@@ -470,7 +467,7 @@ extern "C" char _end[] __attribute__((weak, visibility("hidden")));
 
 bool in_library(uint64_t p) { return p >= reinterpret_cast<uint64_t>(__ehdr_start) && p < reinterpret_cast<uint64_t>(_end); }
 
-void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at) {
+void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at, bool aligned) {
     const bool write = how != READ;
     const int i = buffer_of(w, p, bytes);
     if (i < 0) {
@@ -480,6 +477,7 @@ void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access 
     const Buffer& b = w->launch->buffers[i];
     if (write && !b.writable) fault(w, WRITE_CONST, t, p, bytes, write, at);
     if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
+    count_access(t->id, p, bytes, how, i, p - b.low, aligned, at);
     if (!b.writable) return;
     for (size_t k = (p - b.low) / b.element; k <= (p + bytes - 1 - b.low) / b.element; ++k)
         check_cell(w, t, *(*w->shadows)[i], k, w->block_id, false, p, bytes, how, at);
@@ -490,9 +488,9 @@ void access(Worker* w, const Thread* t, const void* address, size_t bytes, Acces
     const auto p = reinterpret_cast<uint64_t>(address);
     if (aligned && p % bytes) fault(w, MISALIGNED, t, p, bytes, how != READ, at);
     if (p - reinterpret_cast<uint64_t>(w->shared) < SHARED)
-        access_shared(w, t, p, bytes, how, at);
+        access_shared(w, t, p, bytes, how, at, aligned);
     else
-        access_global(w, t, p, bytes, how, at);
+        access_global(w, t, p, bytes, how, at, aligned);
 }
 
 void access(const void* p, size_t bytes, Access how, const void* pc, bool aligned) {
@@ -506,6 +504,7 @@ void release(Worker* w) {
     w->verdict = w->votes;
     w->votes = w->waiting = 0;
     w->barrier = ++w->clock;
+    count_sync(0, w->count);
     for (Thread& t : w->threads) t.state = READY;
 }
 
@@ -572,6 +571,7 @@ void run_block(Worker* w, uint64_t id) {
         }
         if (!moved) return divergent(w);
     }
+    count_sync(0, w->count);
 }
 
 void prepare(Worker* w) {
@@ -687,7 +687,9 @@ void emulator_warp(void* operand, emulator_compute compute, const char* file, in
     } else {
         warp.synced = ++w->clock;
     }
-    for (int i = t->id / 32 * 32; i < t->id / 32 * 32 + 32; ++i) w->threads[i].state = READY;
+    const int first_lane = t->id / 32 * 32;
+    count_sync(first_lane, first_lane + 32);
+    for (int i = first_lane; i < first_lane + 32; ++i) w->threads[i].state = READY;
 }
 
 void emulator_atomic(void* p, void* was, const void* argument, size_t bytes, emulator_update update, const char* file, int line) {
@@ -715,6 +717,7 @@ void emulator_aligned(const void* p, size_t bytes, const char* file, int line) {
     Worker* w = worker;
     const auto at = reinterpret_cast<uint64_t>(p);
     if (at % bytes) fault(w, MISALIGNED, w->current, at, bytes, false, {nullptr, file, line});
+    count_vector(w->current->id, at, bytes);
 }
 
 void emulator_misuse(const char* what, const char* why, const char* file, int line) {
@@ -821,6 +824,12 @@ void __tsan_func_entry(void*) {
     abandon(w);
 }
 void __tsan_func_exit() {}
+#ifdef EMULATOR_COUNTERS
+void __sanitizer_cov_trace_pc() {
+    const Worker* w = worker;
+    if (w && !w->quiet) count_block(w->current->id, __builtin_return_address(0));
+}
+#endif
 void __tsan_vptr_update(void**, void*) {}
 // Copies and fills: to clang from 16 on they are hooks, before that, and to GCC, calls of the functions (renamed: build.py).
 #define COPY(name, function)                                        \

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["FOLDER", "SourceError", "expand"]
+__all__ = ["FOLDER", "Place", "SourceError", "expand", "own_line"]
 
 FOLDER = Path(__file__).parents[1]  # where the .cu and .cuh files are
 
 _INCLUDE = re.compile(r'\s*#\s*include\s*"([^"]+)"')
 _ONCE = re.compile(r"\s*#\s*pragma\s+once\b")
+
+
+Place = tuple[str, int]  # a source's name and a line of it
+_SHARED_BY_ALL = ("common.cuh", "neighbours.cuh", "ptx.cuh")  # their lines say less than those that call them
 
 
 class SourceError(FileNotFoundError):
@@ -54,3 +59,13 @@ def _append(lines: list[str], name: str, folder: Path, seen: set[str], wanted_by
         if target not in seen:
             _append(lines, target, folder, seen, f" (included by {name}:{number})")
         lines.append(f'#line {number + 1} "{name}"')
+
+
+def own_line(lines: Sequence[Place]) -> Place:
+    """Of a line and the calls that it is inlined by, innermost first: the first outside what all kernels share.
+
+    >>> from weft.kernels.toolchain.sources import own_line
+    >>> own_line([("common.cuh", 49), ("pooling.cu", 65), ("pooling.cu", 103)])
+    ('pooling.cu', 65)
+    """
+    return next((p for p in lines if p[0] not in _SHARED_BY_ALL), lines[0] if lines else ("?", 0))

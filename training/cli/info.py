@@ -16,6 +16,7 @@ from ...backend.device.devices import devices, get_default_device, kind
 from ...backend.device.memory import memory_summary
 from ...backend.device.parallel import num_threads
 from ...kernels.toolchain import cache, compiler
+from ...kernels.toolchain.machine_code import MACHINES
 from ...kernels.toolchain.report import compile_all, table
 from ...layers import summary
 from ...layers.models import MODELS
@@ -71,14 +72,23 @@ def main(argv: Sequence[str]) -> int:
     known = " ".join(compiler.ARCHITECTURES)
     parser.add_argument("--arch", nargs="+", metavar="SM", help=f"with --kernels: compile for these ({known})")
     parser.add_argument("--json", action="store_true", help="with --kernels: print JSON instead of a table")
+    parser.add_argument("--profile", nargs="?", const="", metavar="NAME", help="with --kernels: predict what limits "
+                        "each on a GPU, and show the lines that cost most; of the cases that begin so, or of all")  # fmt: skip
+    parser.add_argument("--machine", choices=MACHINES, help="with --profile: on which GPU (H200)")
+    parser.add_argument("--save", metavar="FOLDER", help="with --profile: write profile.json and profile.png there")
     given = vars(parser.parse_args(argv))
     if "kernels" not in given and given.keys() & {"arch", "json"}:
         parser.error("--arch and --json go with --kernels")
+    if "profile" not in given and given.keys() & {"machine", "save"}:
+        parser.error("--machine and --save go with --profile")
+    if "profile" in given and ("kernels" not in given or "arch" in given):
+        parser.error("--profile goes with --kernels, and --machine in the place of --arch")
     if "model" not in given and given.keys() & {"input_shape", "classes"}:
         parser.error("--input-shape and --classes go with --model")
     if {"kernels", "model"} <= given.keys():
         parser.error("--kernels and --model are two tables: choose one")
     run = _kernels if "kernels" in given else _summary if "model" in given else _information
+    run = _profile if "profile" in given else run
     return report("weft info", lambda: run(given))
 
 
@@ -120,6 +130,13 @@ def _kernels(given: dict[str, Any]) -> int:
         print("\nregs: a thread's registers (255 at most); smem: a block's static shared memory, in bytes;")
         print("stack: a thread's local memory, in bytes; spill: what it stores there and loads for want of registers")
     return 0
+
+
+def _profile(given: dict[str, Any]) -> int:
+    from . import kernel_profile  # with the emulator, which nothing else here needs
+
+    machine = MACHINES[given.get("machine", "H200")]
+    return kernel_profile.run(given["profile"], machine, as_json="json" in given, folder=given.get("save"))
 
 
 def _with_progress_bar(programs: Iterable[tuple[str, str, compiler.Program]], total: int) -> Iterator[Any]:

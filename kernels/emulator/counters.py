@@ -1,0 +1,194 @@
+"""What launches ask of a GPU's memory, counted in the emulator by source line (counters.cpp says how).
+
+    with counters.counting() as launches:
+        layer_norm.forward(x, weight, bias, eps=1e-5)
+    print(launches[0])
+
+It is exact for what depends on addresses: sectors of global memory, bank conflicts of shared memory, bytes. It knows
+nothing of caches, latency, or of what NVIDIA's compiler merges, hoists or keeps in registers.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import ctypes
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..toolchain.launch import Instance
+from ..toolchain.sources import Place, own_line
+from .build import Library, library, places
+
+__all__ = ["SECTOR", "Counts", "Launch", "counted_library", "counting", "current"]
+
+SECTOR = 32  # bytes: what DRAM and the L2 cache move at least
+_SPACES, _HOW = ("global", "shared", "code"), ("read", "write", "update")
+_LONGEST = 512  # bytes of a basic block that are looked up
+_STEP = 3  # bytes between look-ups: shorter than almost every instruction with a line of its own
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """What one line asks of one memory.
+
+    `requests` are those of warps, `threads` the accesses joined in them, `requested` their bytes. Global memory: `sectors`
+    of 32 bytes and `lines` of 128 that are touched, `ideal` the fewest sectors that the bytes could fill. Shared memory:
+    `phases`, the `cycles` that they take (as many without bank conflicts), and `worst`, the most of one phase.
+    """
+
+    file: str
+    line: int
+    space: str
+    how: str
+    bytes: int
+    requests: int
+    threads: int
+    requested: int
+    sectors: int = 0
+    ideal: int = 0
+    lines: int = 0
+    phases: int = 0
+    cycles: int = 0
+    worst: int = 0
+
+    @property
+    def excess(self) -> float:
+        """How often what is needed: sectors over the ideal, or cycles over phases."""
+        needed = self.ideal if self.space == "global" else self.phases
+        return (self.sectors if self.space == "global" else self.cycles) / needed if needed else 1.0
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}"
+        if self.space == "global":
+            per = f"{self.sectors / self.requests:.4g} sectors per request, {self.ideal / self.requests:.4g} ideal"
+        else:
+            per = f"{self.cycles / self.phases:.4g} cycles per phase, {self.worst} at most"
+        return f"{where:<28}{self.space} {self.how:<7}{self.bytes:>3} B {self.requests:>10,} requests  {per}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """The counters of one launch.
+
+    `trips`: how often a warp comes to each line, at least once per block of code there. `read` and `written`: bytes of
+    the arguments that are touched at all, each counted once; `sectors_read` and `sectors_written`: their 32-byte sectors,
+    what DRAM must move at least.
+    """
+
+    instance: Instance
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    shared: int
+    counts: tuple[Counts, ...]
+    trips: dict[Place, int]
+    read: int
+    written: int
+    sectors_read: int
+    sectors_written: int
+
+    def of(self, space: str) -> list[Counts]:
+        """The lines that go to "global" or "shared" memory, those that ask most first."""
+        chosen = [c for c in self.counts if c.space == space]
+        return sorted(chosen, key=lambda c: -(c.sectors + c.cycles))
+
+    def wasteful(self, most: float = 1.1) -> list[Counts]:
+        """The lines whose `excess` is above `most`: reads and writes that are not together, bank conflicts."""
+        return [c for c in self.counts if c.excess > most]
+
+    def __str__(self) -> str:
+        head = f"{self.instance.expression}: {self.read:,} bytes read, {self.written:,} written"
+        return "\n".join([head, *(f"  {c}" for space in _SPACES for c in self.of(space))])
+
+
+class _Counting(threading.local):
+    launches: list[Launch] | None = None
+
+
+_counting = _Counting()
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[list[Launch]]:
+    """Count what this thread launches in the emulator within the block.
+
+    Yields
+    ------
+    list of Launch
+        One for each launch that is done, in order.
+    """
+    before, _counting.launches = _counting.launches, []
+    try:
+        yield _counting.launches
+    finally:
+        _counting.launches = before
+
+
+def current() -> list[Launch] | None:
+    """Where counters go; None where nothing is counted."""
+    return _counting.launches
+
+
+# --- the runtime's structures (counters.cpp) --------------------------------------------------------------------------
+_SUMMED = ("requests", "threads", "requested", "sectors", "ideal", "lines", "phases", "cycles")
+
+
+class _Site(ctypes.Structure):
+    _fields_ = [("pc", ctypes.c_uint64), ("file", ctypes.c_char_p),
+                *((name, ctypes.c_int32) for name in ("line", "space", "how", "bytes")),
+                *((name, ctypes.c_uint64) for name in (*_SUMMED, "worst"))]  # fmt: skip
+
+
+class _Totals(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("read", "written", "sectors_read", "sectors_written")]
+
+
+def counted_library(instance: Instance) -> Library:
+    """The library that counts, of this one instantiation."""
+    return library(instance.source, (instance.expression,), counting=True)
+
+
+def begin(code: Library, sizes: Sequence[int]) -> None:
+    """Forget the last launch; `sizes` are the bytes of the next one's buffers."""
+    code.handle.emulator_count((ctypes.c_uint64 * len(sizes))(*sizes), len(sizes))
+
+
+def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int) -> Launch:
+    """What was counted."""
+    first, totals = ctypes.POINTER(_Site)(), _Totals()
+    count = code.handle.emulator_counted
+    count.restype = ctypes.c_size_t
+    sites = first[: count(ctypes.byref(first), ctypes.byref(totals))]
+    counts, trips = _by_line(code, sites)
+    sums = {field[0]: getattr(totals, field[0]) for field in _Totals._fields_}
+    return Launch(instance, tuple(grid), tuple(block), shared, counts, trips, **sums)
+
+
+def _by_line(code: Library, sites: Sequence[Any]) -> tuple[tuple[Counts, ...], dict[Place, int]]:
+    blocks = sorted((site.pc, site.requests) for site in sites if _SPACES[site.space] == "code")
+    starts = [start for start, _ in blocks]
+    ends = [min(low + _LONGEST, high) for low, high in zip(starts, [*starts[1:], 1 << 62])]
+    within = [at for low, high in zip(starts, ends) for at in range(low, high, _STEP)]
+    found = places(code.path, [*within, *(site.pc for site in sites if site.pc)])
+    gathered: dict[Any, Any] = {}
+    for site in sites:
+        if _SPACES[site.space] == "code":
+            continue
+        chain = found[site.pc] if site.pc else [(site.file.decode().rpartition("/")[2], site.line)]
+        sums = gathered.setdefault((*own_line(chain), _SPACES[site.space], _HOW[site.how]), Counter())
+        for name in _SUMMED:
+            sums[name] += getattr(site, name)
+        for name in ("bytes", "worst"):
+            sums[name] = max(sums[name], getattr(site, name))
+    times: dict[tuple[Place, ...], int] = {}  # by line and the calls that it is inlined by
+    for at in within:
+        if calls := tuple(found[at]):
+            times[calls] = max(times.get(calls, 0), blocks[bisect.bisect_right(starts, at) - 1][1])
+    trips: Counter[Place] = Counter()
+    for calls, count in times.items():
+        trips[calls[0]] += count
+    counts: list[Any] = [Counts(*key, **sums) for key, sums in sorted(gathered.items())]
+    return tuple(counts), dict(trips)

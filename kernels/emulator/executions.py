@@ -1,0 +1,96 @@
+"""How often warps run each part of a kernel's machine code: what the emulator counted of the source, carried over.
+
+A line of the source may have many copies in the machine code, as loops are unrolled. So each basic block is taken for itself:
+
+    1. where it has loads or stores: their requests, which the counters know, over the copies of those instructions
+    2. where the compiler put a slow path that it hopes never to take (a call, threads that diverge at a shuffle): never
+    3. the head of a loop: as often as what is in the loop
+    4. else: as often as warps come to its lines, but no more often than to any block that control comes from
+
+These are estimates: exact for straight code and for loops that are unrolled as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from ..toolchain.machine_code import Instruction, by_block
+from .counters import Launch
+
+__all__ = ["executions"]
+
+_ASKED = {  # which counters a machine instruction is counted by
+    "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"), "RED": ("global", "update"),
+    "ATOMG": ("global", "update"), "ATOM": ("global", "update"), "LDS": ("shared", "read"), "LDSM": ("shared", "read"),
+    "STS": ("shared", "write"), "STSM": ("shared", "write"), "ATOMS": ("shared", "update"),
+}  # fmt: skip
+
+
+def executions(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
+    """How many times warps run each basic block, by its number."""
+    blocks = {block[0].block: block for block in by_block(code)}
+    slow = {number for number, block in blocks.items() if _is_slow(block)}
+    before, loops = _flow(blocks, slow)
+    known = _requested(code, launch)
+    times: dict[int, float] = dict.fromkeys(slow, 0.0)
+    warps = float(math.prod(launch.grid) * -(-math.prod(launch.block) // 32))
+    for number, block in blocks.items():
+        if number in times:
+            continue
+        if number in known:
+            times[number] = known[number]
+            continue
+        come = max((times[b] for b in before[number]), default=warps)
+        lines = [float(launch.trips[i.lines[0]]) for i in block if i.lines and i.lines[0] in launch.trips]
+        within = [known[b] for b in known if number <= b <= loops.get(number, -1)]
+        if within:
+            times[number] = max(within)
+        elif number in loops:
+            times[number] = _middle(lines) if lines else come
+        else:
+            times[number] = min(come, _middle(lines)) if lines else come
+    return times
+
+
+def _middle(values: list[float]) -> float:
+    return sorted(values)[(len(values) - 1) // 2]
+
+
+def _is_slow(block: Sequence[Instruction]) -> bool:
+    return any(i.is_outlined or i.opcode.startswith("CALL") or "COLLECTIVE" in i.opcode for i in block)
+
+
+def _requested(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
+    """The blocks with loads and stores: never run where the counters have seen none that is done by all threads."""
+    asked: dict[Any, int] = {((c.file, c.line), (c.space, c.how)): c.requests for c in launch.counts}
+    keys = [(i.place, _ASKED.get(i.opcode.partition(".")[0])) for i in code]
+    copies = Counter(keys)
+    found = defaultdict(list)
+    for instruction, key in zip(code, keys):
+        if key in asked or (key[1] and not instruction.is_conditional):
+            found[instruction.block].append(asked.get(key, 0) / copies[key])
+    return {block: _middle([v for v in values if v] or [0.0]) for block, values in found.items()}
+
+
+def _flow(blocks: dict[int, list[Instruction]], slow: set[int]) -> tuple[dict[int, set[int]], dict[int, int]]:
+    """The blocks that control comes from, of those before each; and where the loop ends that each head of one begins."""
+    before: dict[int, set[int]] = {number: set() for number in blocks}
+    loops: dict[int, int] = {}
+    numbers = list(blocks)
+    for number, following in zip(numbers, [*numbers[1:], None]):
+        last = blocks[number][-1]
+        if number in slow:
+            continue
+        goes_on = last.is_conditional or not last.opcode.startswith(("BRA", "EXIT", "RET", "BRX"))
+        jumps = last.target if last.opcode != "BRA.DIV" else None
+        for to in {following if goes_on else None, jumps} - {None}:
+            if to not in before:
+                continue
+            if to > number:
+                before[to].add(number)
+            else:
+                loops[to] = max(loops.get(to, 0), number)
+    return before, loops

@@ -1,0 +1,143 @@
+"""The least time that a launch takes on a GPU: what it keeps busy, from the emulator's counters and the machine code.
+
+    with counters.counting() as launches:
+        layer_norm.forward(x, weight, bias, eps=1e-5)
+    print(roofline(launches[0], MACHINES["H200"]))
+
+Five limits, each as if it were the only one; the greatest is the prediction:
+
+    DRAM     the sectors of all arguments that are touched, each moved once, over the bandwidth
+    L2       the sectors of all requests, as if L1 held none of them
+    issue    the instructions of all warps, four per cycle and multiprocessor
+    tensor   the operations of tensor cores
+    shared   the cycles of shared memory, bank conflicts included
+
+How often an instruction runs is an estimate (executions.py).
+
+What it cannot see: caches between DRAM and L2, latency and what hides it, launches too small for the device, the slower
+units (integer products, special functions, conversions).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from ..toolchain.compiler import Resources, build
+from ..toolchain.launch import Instance
+from ..toolchain.machine_code import Instruction, Machine, disassemble, occupancy, tensor_operations
+from ..toolchain.sources import Place
+from .counters import SECTOR, Launch
+from .executions import executions
+
+__all__ = ["LIMITS", "Cost", "Roofline", "machine_code_of", "roofline"]
+
+LIMITS = ("DRAM", "L2", "issue", "tensor", "shared")
+_ISSUED = 4  # instructions of a multiprocessor per cycle
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one line asks for: instructions of warps, sectors and the fewest possible, cycles of shared memory and phases."""
+
+    file: str
+    line: int
+    instructions: float = 0
+    sectors: int = 0
+    ideal: int = 0
+    cycles: int = 0
+    phases: int = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.file}:{self.line}", f"{self.instructions:,.0f} instructions"]
+        if self.sectors:
+            parts.append(f"{self.sectors:,} sectors ({self.sectors / max(1, self.ideal):.3g}× ideal)")
+        if self.cycles:
+            parts.append(f"{self.cycles:,} cycles of shared memory ({self.cycles / max(1, self.phases):.3g} per phase)")
+        return ", ".join(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Roofline:
+    """The limits of a launch on a machine: `seconds` of each, and what its lines ask for, the costliest first."""
+
+    kernel: str
+    source: str
+    machine: str
+    seconds: dict[str, float]
+    bytes: int
+    instructions: float
+    tensor_operations: float
+    registers: int
+    occupancy: float
+    spills: int
+    lines: list[Cost]
+
+    @property
+    def limit(self) -> str:
+        """Which of LIMITS is the greatest."""
+        return max(LIMITS, key=lambda name: self.seconds[name])
+
+    @property
+    def time(self) -> float:
+        """The prediction, in seconds."""
+        return self.seconds[self.limit]
+
+    def __str__(self) -> str:
+        shares = "  ".join(f"{name} {self.seconds[name] / self.time:.0%}" for name in LIMITS if self.seconds[name])
+        return f"{self.kernel} on {self.machine}: {self.time * 1e6:.3g} µs predicted, {shares}"
+
+
+def roofline(launch: Launch, machine: Machine) -> Roofline:
+    """What limits a launch on a machine.
+
+    Raises what `build` and `disassemble` raise.
+    """
+    code, taken = machine_code_of(launch.instance, machine.arch)
+    times = executions(code, launch)
+    instructions: defaultdict[Place, float] = defaultdict(float)
+    operations = {False: 0.0, True: 0.0}  # by whether they are a warpgroup's
+    for instruction in code:
+        instructions[instruction.place] += times[instruction.block]
+        if instruction.kind == "tensor":
+            is_group = instruction.opcode.startswith("HGMMA")
+            done = tensor_operations(instruction.opcode) // (4 if is_group else 1)  # of one warp
+            operations[is_group] += times[instruction.block] * done
+    lines = _costs(launch, instructions)
+    cycles = machine.multiprocessors * machine.clock
+    moved = SECTOR * (launch.sectors_read + launch.sectors_written)
+    total = sum(instructions.values())
+    rates = {False: machine.tensor, True: machine.warpgroup or machine.tensor}
+    seconds = {
+        "DRAM": moved / machine.bandwidth,
+        "L2": SECTOR * sum(cost.sectors for cost in lines) / (machine.l2 * cycles),
+        "issue": total / (_ISSUED * cycles),
+        "tensor": sum(done / rates[group] for group, done in operations.items()) / cycles,
+        "shared": sum(cost.cycles for cost in lines) / cycles,
+    }
+    share = occupancy(taken, math.prod(launch.block), launch.shared, machine)
+    return Roofline(
+        launch.instance.expression, launch.instance.source, machine.name, seconds, moved, total,
+        sum(operations.values()), taken.registers, share, taken.spill_stores + taken.spill_loads, lines,
+    )  # fmt: skip
+
+
+@functools.cache
+def machine_code_of(instance: Instance, arch: str) -> tuple[Sequence[Instruction], Resources]:
+    """The instructions of an instantiation, and what it takes."""
+    program = build(instance.source, (instance.expression,), instance.options, arch=arch)
+    return disassemble(program)[instance.expression], program.resources[0]
+
+
+def _costs(launch: Launch, instructions: dict[Place, float]) -> list[Cost]:
+    asked: dict[Place, Any] = {place: Counter() for place in instructions}
+    for c in launch.counts:
+        sums = asked.setdefault((c.file, c.line), Counter())
+        for name in ("sectors", "ideal", "cycles", "phases"):
+            sums[name] += getattr(c, name)
+    costs = [Cost(*place, instructions=instructions.get(place, 0.0), **sums) for place, sums in asked.items()]
+    return sorted(costs, key=lambda c: -max(c.instructions / _ISSUED, c.sectors / 2, c.cycles))

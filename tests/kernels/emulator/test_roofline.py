@@ -1,0 +1,91 @@
+"""The limits of launches whose work is known, against the same formulas by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import weft
+from weft.kernels.emulator import counters
+from weft.kernels.emulator.executions import executions
+from weft.kernels.emulator.roofline import LIMITS, machine_code_of, roofline
+from weft.kernels.toolchain import launch, machine_code
+from weft.kernels.toolchain.compiler import ToolkitError
+from weft.kernels.toolchain.machine_code import MACHINES
+
+HERE = Path(__file__).parents[1]
+copy, product = (launch.Kernel(HERE / "counted.cu", name) for name in ("copy", "product"))
+transpose = launch.Kernel(HERE / "counted.cu", "transpose", (32,))
+products = launch.Kernel(HERE / "machine_code.cu", "products")
+H200 = MACHINES["H200"]
+CYCLES = 132 * 1.83e9  # of all multiprocessors, per second
+
+
+@pytest.fixture(autouse=True)
+def _tools():
+    if "emulator" not in weft.devices():
+        pytest.skip("the emulator needs a C++ compiler")
+    try:
+        machine_code.tool()
+    except ToolkitError as error:
+        pytest.skip(str(error))
+
+
+def counted(kernel, grid, block, *args):
+    with counters.counting() as launches:
+        kernel(grid, block, *args)
+    return launches[0]
+
+
+def zeros(*shape, dtype=np.float32):
+    return np.zeros(shape, dtype)
+
+
+class TestRoofline:
+    def test_copy(self):
+        """Straight code: each of 16 warps runs every instruction once; 2 × 2,048 bytes."""
+        found = roofline(counted(copy, 2, 256, zeros(512), zeros(512)), H200)
+        code, _ = machine_code_of(copy.instances[()], "sm_90a")
+        assert found.instructions == 16 * len(code)
+        assert found.bytes == 4096
+        assert found.seconds == pytest.approx(
+            {
+                "DRAM": 4096 / 4.8e12,
+                "L2": 4096 / (64 * CYCLES),
+                "issue": 16 * len(code) / (4 * CYCLES),
+                "tensor": 0,
+                "shared": 0,
+            }
+        )
+        assert found.limit == "DRAM"
+        assert found.time == found.seconds["DRAM"]
+        assert "copy on H200: " in str(found)
+        assert (found.occupancy, found.spills) == (1.0, 0)
+
+    def test_unrolled_loops_are_counted_once(self):
+        """16 · 3 multiplications of each of 72 warps, however many copies of them the compiler made."""
+        counts = counted(product, (3, 3), (16, 16), *(zeros(48, 48) for _ in range(3)), np.int32(48))
+        for arch in ("sm_80", "sm_90a", "sm_100"):
+            code, _ = machine_code_of(product.instances[()], arch)
+            times = executions(code, counts)
+            done = sum(times[i.block] for i in code if i.opcode.startswith("FFMA"))
+            assert done == pytest.approx(16 * 3 * 72, rel=0.05), arch
+
+    def test_bank_conflicts_take_their_time(self):
+        """A column of 32 numbers in one bank: 32 cycles for each of 32 requests, and one for each of as many stores."""
+        found = roofline(counted(transpose[32], (1, 1), (32, 8), zeros(32, 32), zeros(32, 32), np.int32(32)), H200)
+        assert found.seconds["shared"] == pytest.approx((32 * 32 + 32) / CYCLES)
+        assert found.limit == "shared"
+        assert "(32 per phase)" in str(found.lines[0])
+
+    def test_tensor_cores(self):
+        """Two products of 16 × 8 × 16, by one warp."""
+        found = roofline(counted(products, 1, 32, zeros(192, dtype=np.uint32), zeros(128)), H200)
+        assert found.tensor_operations == 2 * 4096
+        assert found.seconds["tensor"] == pytest.approx(2 * 4096 / (H200.tensor * CYCLES))
+
+    @pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHINES))
+    def test_every_machine(self, machine):
+        found = roofline(counted(copy, 2, 256, zeros(512), zeros(512)), machine)
+        assert list(found.seconds) == list(LIMITS)
+        assert found.seconds["DRAM"] == pytest.approx(4096 / machine.bandwidth)

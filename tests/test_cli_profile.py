@@ -1,0 +1,81 @@
+"""`weft info --kernels --profile`, as a user runs it."""
+
+import json
+
+import pytest
+
+import weft
+from weft.__main__ import main
+from weft.kernels.toolchain import machine_code
+from weft.kernels.toolchain.compiler import ToolkitError
+from weft.training.cli import kernel_profile
+
+
+@pytest.fixture(autouse=True)
+def _tools():
+    if "emulator" not in weft.devices():
+        pytest.skip("the emulator needs a C++ compiler")
+    try:
+        machine_code.tool()
+    except ToolkitError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """One case, in one dtype."""
+    monkeypatch.setattr(kernel_profile, "DTYPES", kernel_profile.DTYPES[:1])
+    monkeypatch.setattr(kernel_profile, "CASES", {"swiglu": kernel_profile.CASES["swiglu"]})
+
+
+class TestProfile:
+    def test_table(self, small, capsys):
+        assert main(["info", "--kernels", "--profile", "swiglu"]) == 0
+        columns, case, forward, *lines = capsys.readouterr().out.splitlines()
+        assert columns.split() == ["DRAM", "L2", "issue", "tensor", "shared", "regs", "warps", "spills", "predicted"]
+        assert case == "swiglu, float32"
+        assert forward.split()[:3] == ["swiglu<float,", "false>", "100%"]  # x, gate and y move, little is computed
+        assert lines[0].strip().startswith("swiglu.cu:")
+        assert any(line.startswith("Predicted for H200 and not measured") for line in lines)
+
+    def test_saved(self, small, capsys, tmp_path):
+        pytest.importorskip("matplotlib")
+        folder = str(tmp_path / "out")
+        assert main(["info", "--kernels", "--profile", "sw", "--json", "--machine", "A100", "--save", folder]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert shown == json.loads((tmp_path / "out" / "profile.json").read_text())
+        assert (tmp_path / "out" / "profile.png").read_bytes().startswith(b"\x89PNG")
+        forward, backward = shown["predicted"]
+        size = 32 * 1024 * 4
+        assert (forward["bytes"], backward["bytes"]) == (3 * size, 5 * size)  # x, gate, y; g, x, gate and two gradients
+        for row in (forward, backward):
+            assert (row["source"], row["machine"], row["spills"]) == ("swiglu.cu", "A100", 0)
+            assert row["predicted_seconds"] == max(row["seconds"].values()) == row["seconds"][row["limit"]]
+        assert forward["seconds"]["DRAM"] == pytest.approx(3 * size / 2.039e12)
+
+    def test_those_without_a_case(self, small, capsys, monkeypatch):
+        families = kernel_profile.compiler.families()
+        monkeypatch.setattr(kernel_profile.compiler, "families", lambda: {"swiglu.cu": families["swiglu.cu"]})
+        assert main(["info", "--kernels", "--profile"]) == 0
+        _, _, rest = capsys.readouterr().out.partition("Without a case: instructions in the machine code, by kind\n")
+        names = [line.split(": ")[0].strip() for line in rest.splitlines()]
+        assert sorted([*names, "swiglu<float, false>", "swiglu<float, true>"]) == sorted(families["swiglu.cu"][0])
+        assert all(" global" in line for line in rest.splitlines())
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--kernels", "--profile", "swigul"], "unknown case 'swigul'"),
+            (["--profile"], "--profile goes with --kernels"),
+            (["--kernels", "--profile", "--arch", "sm_80"], "--machine in the place of --arch"),
+            (["--kernels", "--machine", "H100"], "--machine and --save go with --profile"),
+            (["--kernels", "--profile", "--machine", "V100"], "invalid choice: 'V100'"),
+        ],
+    )
+    def test_wrong_use(self, capsys, arguments, message):
+        try:
+            status = main(["info", *arguments])
+        except SystemExit as ended:
+            status = ended.code
+        assert status == 2
+        assert message in capsys.readouterr().err

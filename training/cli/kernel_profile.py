@@ -1,0 +1,254 @@
+"""`weft info --kernels --profile`: what a GPU would be kept busy with, for cases that users have, without a GPU."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ... import randn, tensor
+from ...backend.device.devices import canonical
+from ...kernels.emulator import counters
+from ...kernels.emulator.roofline import LIMITS, Roofline, roofline
+from ...kernels.toolchain import compiler
+from ...kernels.toolchain.machine_code import Machine, disassemble, local_traffic, mix, tensor_cores, tool
+from ...kernels.toolchain.report import compile_all
+from ...layers import Parameter
+from ...layers import functional as F
+from ...optimizers import Adam
+from ..atomic import write_atomically
+from ..plots import _figure, _write
+from .parser import UsageError, did_you_mean
+
+__all__ = ["CASES", "chosen", "measure", "print_mixes", "print_table", "run", "save", "to_json", "unlaunched"]
+
+DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
+HOTTEST = 3  # lines that are shown of each kernel
+
+Make = Callable[[Any], Callable[[], Any]]  # for a dtype, prepares and returns what is profiled
+
+
+# --- cases ------------------------------------------------------------------------------------------------------------
+def _inputs(shapes: Iterable[Sequence[int]], dtype: Any) -> list[Any]:
+    return [randn(*shape, device="emulator").to(dtype).detach().requires_grad_() for shape in shapes]
+
+
+def _through(f: Callable[..., Any], *shapes: Sequence[int]) -> Make:
+    """Forward and backward of f."""
+
+    def make(dtype: Any) -> Callable[[], Any]:
+        inputs = _inputs(shapes, dtype)
+
+        def run() -> None:
+            y = f(*inputs)
+            y.backward(y.detach())
+
+        return run
+
+    return make
+
+
+def _classes(rows: int, classes: int) -> Make:
+    def make(dtype: Any) -> Callable[[], Any]:
+        (x,) = _inputs([(rows, classes)], dtype)
+        target = tensor([i * 37 % classes for i in range(rows)], device="emulator")
+        return lambda: F.cross_entropy(x, target).backward()
+
+    return make
+
+
+def _lookup(count: int, rows: int, columns: int) -> Make:
+    def make(dtype: Any) -> Callable[[], Any]:
+        (weight,) = _inputs([(rows, columns)], dtype)
+        indices = tensor([i * 37 % rows for i in range(count)], device="emulator")
+
+        def run() -> None:
+            y = F.embedding(indices, weight)
+            y.backward(y.detach())
+
+        return run
+
+    return make
+
+
+def _update(size: int) -> Make:
+    def make(dtype: Any) -> Callable[[], Any]:
+        (p,) = _inputs([(size,)], dtype)
+        p = Parameter(p.detach())
+        optimizer = Adam([p])
+        p.grad = p.detach().clone()
+        return optimizer.step
+
+    return make
+
+
+CASES: dict[str, Make] = {
+    "adam": _update(1 << 14),
+    "attention": _through(F.scaled_dot_product_attention, *[(1, 2, 256, 64)] * 3),
+    "avg_pool2d": _through(lambda x: F.avg_pool2d(x, 2), (4, 8, 32, 32)),
+    "batch_norm": _through(
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (8, 16, 16, 16), (16,), (16,)
+    ),
+    "conv2d": _through(lambda x, w: F.conv2d(x, w, padding=1), (2, 32, 16, 16), (32, 32, 3, 3)),
+    "cross_entropy": _classes(16, 4096),
+    "dropout": _through(lambda x: F.dropout(x, 0.1), (1 << 15,)),
+    "embedding": _lookup(128, 256, 256),
+    "gelu": _through(lambda x: F.gelu(x, approximate="tanh"), (1 << 15,)),
+    "group_norm": _through(lambda x, w, b: F.group_norm(x, 4, w, b), (8, 16, 16, 16), (16,), (16,)),
+    "layer_norm": _through(lambda x, w, b: F.layer_norm(x, (4096,), w, b), (32, 4096), (4096,), (4096,)),
+    "linear": _through(lambda x, w, b: F.linear(x, w, b, activation="relu"), (64, 256), (256, 256), (256,)),
+    "max_pool2d": _through(lambda x: F.max_pool2d(x, 2), (4, 8, 32, 32)),
+    "rms_norm": _through(lambda x, w: F.rms_norm(x, (4096,), w, eps=1e-6), (32, 4096), (4096,)),
+    "swiglu": _through(F.swiglu, (32, 1024), (32, 1024)),
+}
+
+
+def chosen(name: str) -> list[str]:
+    """The cases that begin with `name`. UsageError where none does."""
+    found = [case for case in CASES if case.startswith(name)]
+    if not found:
+        raise UsageError(f"--profile: unknown case {name!r}; choose from {', '.join(CASES)}{did_you_mean(name, CASES)}")
+    return found
+
+
+def measure(names: Sequence[str], machine: Machine) -> list[dict[str, Any]]:
+    """The rooflines of all launches of these cases, in each dtype: rows of "case", "dtype" and "roofline".
+
+    Of launches that are alike in kernel and size, the first. Raises DeviceError without the emulator's C++ compiler,
+    ToolkitError without NVRTC or the disassembler.
+    """
+    tool()
+    canonical("emulator")
+    rows = []
+    for name in names:
+        for dtype in DTYPES:
+            run = CASES[name](dtype)
+            with counters.counting() as launches:
+                run()
+            different = {(launch.instance, launch.grid, launch.block): launch for launch in reversed(launches)}
+            rows += [
+                {"case": name, "dtype": dtype.name, "roofline": roofline(launch, machine)}
+                for launch in reversed(different.values())
+            ]
+    return rows
+
+
+def unlaunched(launched: set[str], arch: str) -> Iterator[dict[str, Any]]:
+    """What is in the machine code of all other instantiations, which no case launches."""
+    for source, _, program in sorted(compile_all(compiler.families(), [arch]), key=lambda done: done[0]):
+        codes = disassemble(program)
+        for taken in program.resources:
+            if taken.kernel not in launched:
+                code = codes[taken.kernel]
+                local = {f"{file}:{line}": count for (file, line), count in local_traffic(code).items()}
+                yield {"source": source, **dataclasses.asdict(taken), "instructions": len(code), "mix": dict(mix(code)),
+                       "tensor_cores": dict(tensor_cores(code)), "local": local}  # fmt: skip
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """A line for each kernel, shares of the predicted time, and below it the lines that cost most."""
+    width = 2 + max(len(row["roofline"].kernel) for row in rows)
+    print(f"{'':{width}}" + "".join(f"{name:>8}" for name in LIMITS) + "    regs  warps  spills  predicted")
+    shown = None
+    for row in rows:
+        if (heading := f"{row['case']}, {row['dtype']}") != shown:
+            print(shown := heading)
+        found: Roofline = row["roofline"]
+        shares = "".join(f"{found.seconds[name] / found.time:8.0%}" for name in LIMITS)
+        taken = f"{found.registers:8}{found.occupancy:7.0%}{found.spills:8}{found.time * 1e6:8.3g} µs"
+        print(f"  {found.kernel:<{width - 2}}{shares}{taken}")
+        for cost in found.lines[:HOTTEST]:
+            print(f"      {cost}")
+    print(
+        "\nPredicted for", rows[0]["roofline"].machine, "and not measured: each limit's share of the greatest of them."
+    )
+    print(
+        "DRAM: bytes of the arguments over the bandwidth; L2: all sectors asked for; issue: instructions; tensor, shared:"
+    )
+    print("cycles of tensor cores and of shared memory; warps: how many of those that there is room for run at a time.")
+
+
+def print_mixes(others: Sequence[dict[str, Any]]) -> None:
+    """A line for each kernel that no case launches: how many instructions it has, of which kinds."""
+    if others:
+        print("\nWithout a case: instructions in the machine code, by kind")
+    for row in others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(row["mix"]).most_common())
+        local = f"; local memory at {', '.join(row['local'])}" if row["local"] else ""
+        print(f"  {row['kernel']}: {row['instructions']}: {kinds}{local}")
+
+
+def to_json(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> str:
+    """All that is known: the limit and the time that it implies, of what was launched; what is in all others."""
+    flat = [
+        {
+            **{key: row[key] for key in ("case", "dtype")},
+            **dataclasses.asdict(row["roofline"]),
+            "limit": row["roofline"].limit,
+            "predicted_seconds": row["roofline"].time,
+        }
+        for row in rows
+    ]
+    return json.dumps({"predicted": flat, "without a case": others}, indent=1)
+
+
+def save(
+    rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], folder: Path, machine: Machine
+) -> list[Path]:
+    """Write profile.json and profile.png, the roofline; returns those written. OSError where the folder cannot be.
+
+    Raises ImportError without matplotlib.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "profile.json", to_json(rows, others).encode())
+    draw(rows, folder / "profile.png", machine)
+    return [folder / "profile.json", folder / "profile.png"]
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path, machine: Machine) -> None:
+    """Each kernel as a dot below the roof: warp instructions per second over warp instructions per byte of DRAM."""
+    ceiling = 4 * machine.multiprocessors * machine.clock
+    with _figure(1, size=(7.5, 4.5)) as (figure, (axis,)):
+        found = [row["roofline"] for row in rows if row["roofline"].bytes]
+        x = [each.instructions / each.bytes for each in found]
+        y = [each.instructions / each.time for each in found]
+        ridge = ceiling / machine.bandwidth
+        ends = min([*x, ridge]) / 2, max([*x, ridge]) * 2
+        axis.plot([ends[0], ridge, ends[1]], [ends[0] * machine.bandwidth, ceiling, ceiling], color="#333333")
+        for limit, colour in zip(LIMITS, ("#2a78d6", "#7a5bb5", "#e39a6f", "#3a9a5b", "#b5403a")):
+            dots = [(a, b) for a, b, each in zip(x, y, found) if each.limit == limit]
+            if dots:
+                axis.plot(*zip(*dots), "o", color=colour, markersize=4, label=limit)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlabel("instructions of warps per byte of DRAM")
+        axis.set_ylabel("instructions of warps per second")
+        axis.legend(title="limit", fontsize=8, frameon=False)
+        figure.suptitle(
+            f"weft: kernels on {machine.name}, predicted", x=0.012, ha="left", fontsize=11, fontweight="bold"
+        )
+        figure.tight_layout()
+        _write(figure, path)
+
+
+def run(name: str, machine: Machine, *, as_json: bool, folder: str | None) -> int:
+    """Profile, print and save; returns the exit status."""
+    rows = measure(chosen(name), machine)
+    others = [] if name else list(unlaunched({row["roofline"].kernel for row in rows}, machine.arch))
+    if as_json:
+        print(to_json(rows, others))
+    else:
+        print_table(rows)
+        print_mixes(others)
+    if folder is not None:
+        for path in save(rows, others, Path(folder), machine):
+            print(path, file=sys.stderr)
+    return 0
