@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.array.creation import asarray
 from ...backend.array.random import Generator
 from ...backend.device import dtypes
 from ...backend.device.devices import namespace_of, to_numpy
@@ -59,7 +58,7 @@ class Batch:
 
     def put(self, array: Any) -> Any:
         """An array of the host where the batch lies."""
-        return array if self.device == "cpu" else asarray(array, device=self.device).data
+        return affine.put(array, self.device)
 
     @property
     def size(self) -> tuple[int, int]:
