@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backend.tape.tensor import Tensor
 
-__all__ = ["text", "texts", "tokens"]
+__all__: list[str] = []
 
 
 def text(name: str, value: Any) -> str:

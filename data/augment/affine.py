@@ -20,6 +20,11 @@ __all__: list[str] = []
 BLOCK = 1 << 16  # numbers of a result that are sampled at a time: its temporaries stay in the L2 cache
 
 
+def put(array: np.ndarray, device: str) -> Any:
+    """An array of the host on a device."""
+    return array if device == "cpu" else asarray(array, device=device).data
+
+
 def identity(n: int) -> np.ndarray:
     """n maps that move nothing."""
     return np.broadcast_to(np.eye(3), (n, 3, 3)).copy()
@@ -124,10 +129,10 @@ def in_parts(xp: Any, x: Any, parts: list[tuple[np.ndarray, Callable[[Any, np.nd
     device = device_of(x)
     places = [np.flatnonzero(chosen) for chosen, _ in parts]
     rest = np.setdiff1d(np.arange(x.shape[0]), np.concatenate(places))
-    old = [xp.take(x, asarray(index, device=device).data, axis=0) for index in [*places, rest]]
+    old = [xp.take(x, put(index, device), axis=0) for index in [*places, rest]]
     new = [change(part, index) for part, index, (_, change) in zip(old, places, parts)]
     order = np.argsort(np.concatenate([*places, rest]))
-    return xp.take(xp.concat([*new, old[-1]]), asarray(order, device=device).data, axis=0)
+    return xp.take(xp.concat([*new, old[-1]]), put(order, device), axis=0)
 
 
 def _sliced(x: np.ndarray, moved: np.ndarray, size: tuple[int, int], fill: Any) -> np.ndarray:
@@ -163,31 +168,31 @@ def _sampled(xp: Any, x: Any, moved: np.ndarray, size: tuple[int, int], fill: An
     # serves all of them.
     device = device_of(x)
     framed = xp.empty((channels, n, h + 2, row), dtype=x.dtype)
-    framed[...] = asarray(np.reshape(np.asarray(fill), (-1, 1, 1, 1)).astype(x.dtype), device=device).data
+    framed[...] = put(np.reshape(np.asarray(fill), (-1, 1, 1, 1)).astype(x.dtype), device)
     framed[:, :, 1:-1, 1:-1] = xp.permute_dims(x, (1, 0, 2, 3))
     framed = xp.reshape(framed, (channels, n * plane))
-    wide = x.dtype if bilinear else np.dtype(np.float32)
-    m = asarray(moved[:, :2, :, None].astype(wide), device=device).data
-    i, j = (asarray(np.arange(length, dtype=wide), device=device).data for length in size)
+    # Indices are computed as floating-point numbers, too, where these hold all of them.
+    wide = np.dtype(np.float64) if plane >= 1 << 24 else x.dtype if bilinear else np.dtype(np.float32)
+    m = put(moved[:, :2, :, None].astype(wide), device)
+    i, j = (put(np.arange(length, dtype=wide), device) for length in size)
     u = (m[:, 0, 0] * j + m[:, 0, 2])[:, None, :] + (m[:, 0, 1] * i)[:, :, None]
     v = (m[:, 1, 0] * j + m[:, 1, 2])[:, None, :] + (m[:, 1, 1] * i)[:, :, None]
-    images = asarray(np.arange(n)[:, None, None] * plane + row + 1, device=device).data
+    images = put(np.arange(n)[:, None, None] * plane + row + 1, device)
+
+    def index(columns: Any, rows: Any) -> Any:
+        return xp.reshape(xp.astype(rows * row + columns, xp.int64) + images, (-1,))
 
     if not bilinear:
-        u = xp.astype(xp.clip(xp.floor(u + 0.5), -1, w), xp.int64)
-        v = xp.astype(xp.clip(xp.floor(v + 0.5), -1, h), xp.int64)
-        return _images(xp, _take(xp, framed, xp.reshape(v * row + u + images, (-1,))), n, size)
+        u, v = (xp.clip(xp.floor(a + 0.5), -1.0, float(side)) for a, side in ((u, w), (v, h)))
+        return _images(xp, _take(xp, framed, index(u, v)), n, size)
     u, v = xp.clip(u, -1.0, float(w)), xp.clip(v, -1.0, float(h))
-    left, top = (
-        xp.minimum(xp.floor(u), xp.asarray(w - 1, dtype=wide)),
-        xp.minimum(xp.floor(v), xp.asarray(h - 1, dtype=wide)),
-    )
+    left, top = (xp.minimum(xp.floor(a), xp.asarray(side - 1, dtype=wide)) for a, side in ((u, w), (v, h)))
     u -= left
     v -= top
-    index = xp.astype(top, xp.int64) * row + xp.astype(left, xp.int64) + images
-    u, v, index = (xp.reshape(a, (-1,)) for a in (u, v, index))
-    upper = _between(xp, framed, index, u)
-    lower = _between(xp, framed[:, row:], index, u)
+    corner = index(left, top)
+    u, v = (xp.reshape(xp.astype(a, x.dtype, copy=False), (-1,)) for a in (u, v))
+    upper = _between(xp, framed, corner, u)
+    lower = _between(xp, framed[:, row:], corner, u)
     lower -= upper
     lower *= v
     upper += lower

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.array.creation import asarray
 from ...backend.array.random import Generator
 from ...backend.device import dtypes
 from ...backend.device.devices import namespace_of, to_numpy
@@ -31,7 +30,7 @@ class Batch:
         self._inputs, self.labels, self._masks, self._boxes = inputs, labels, masks, boxes
         self.generator, self.xp, self.device = generator, namespace_of(inputs), device_of(inputs)
         self._dtype = dtypes.of(inputs)
-        self.white = _white(self._dtype)  # the greatest value of a pixel
+        self._white = _white(self._dtype)
         self._moved: np.ndarray | None = None
         self._fill: Any = None
         self._bilinear: bool | None = None
@@ -59,7 +58,7 @@ class Batch:
 
     def put(self, array: Any) -> Any:
         """An array of the host where the batch lies."""
-        return array if self.device == "cpu" else asarray(array, device=self.device).data
+        return affine.put(array, self.device)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -75,7 +74,7 @@ class Batch:
     def of_inputs(self) -> Batch:
         """Another batch of the same inputs, on the same scale and the same random numbers."""
         other = Batch(self.generator, self.inputs)
-        other._dtype, other.white = self._dtype, self.white
+        other._dtype, other._white = self._dtype, self._white
         return other
 
     # --- geometry ------------------------------------------------------------------------------------------------------
@@ -102,6 +101,7 @@ class Batch:
             raise ValueError(
                 f"`fill` must be one number, or one for each of {self._inputs.shape[1]} channels, got {fill}"
             )
+        self.require_value("fill", fill)
         if size == tuple(self._inputs.shape[-2:]) and (moved == np.eye(3)).all():
             return
         if bilinear and not affine.is_slicing(moved):
@@ -173,13 +173,36 @@ class Batch:
             )
         self.inputs = inputs
         if (dtype := dtypes.of(inputs)) != self._dtype:
-            self._dtype, self.white = dtype, _white(dtype)
+            self._dtype, self._white = dtype, _white(dtype)
         self._size = tuple(inputs.shape[-2:]) if inputs.ndim == 4 else None
+
+    @property
+    def white(self) -> float:
+        """The greatest value of a pixel."""
+        if self._white is None:
+            raise ValueError(
+                f"`inputs` must be uint8, uint16 or floating-point images, got {self._dtype}: convert them, or give "
+                "Compose(…, white=…), their greatest value"
+            )
+        return self._white
+
+    @white.setter
+    def white(self, white: float) -> None:
+        self._white = white
 
     @property
     def is_floating(self) -> bool:
         """Whether the inputs came as floating-point numbers."""
         return bool(dtypes.is_real_floating(self._dtype))
+
+    def require_value(self, name: str, value: Any) -> None:
+        """Raise ValueError unless pixels may have this value, or these: in integers another would be cut without a word."""
+        if self._dtype.kind in "iu":
+            values, limits = np.asarray(value), np.iinfo(self._dtype)
+            if not ((values == np.rint(values)) & (values >= limits.min) & (values <= limits.max)).all():
+                raise ValueError(
+                    f"`{name}` must be whole and in [{limits.min}, {limits.max}] for {self._dtype}, got {value}"
+                )
 
     def restore(self) -> None:
         """Give the inputs the dtype that they came with, rounded where that has integers."""
@@ -196,5 +219,7 @@ class Batch:
         return self.inputs, self.labels, self._masks, self._boxes
 
 
-def _white(dtype: np.dtype) -> float:
-    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+def _white(dtype: np.dtype) -> float | None:
+    if dtype.kind in "iu":
+        return float(np.iinfo(dtype).max) if dtype.itemsize <= 2 else None
+    return 1.0

@@ -36,7 +36,7 @@ class ColorJitter(Augmentation):
     ------
     ValueError
         If a parameter is out of range; when called, if the images have neither 1 nor 3 channels, or are floating-point
-        numbers outside of [0, 1].
+        numbers outside of [0, 1] (on a GPU, where to look would be to wait, such pixels become NaN).
 
     Notes
     -----
@@ -103,14 +103,15 @@ def require_colours(batch: Batch) -> Any:
     x = batch.images
     if x.shape[1] not in (1, 3):
         raise ValueError(f"`inputs` must have 1 or 3 channels to change colours, got shape {tuple(x.shape)}")
-    # On other devices to look would be to wait.
-    if batch.is_floating and isinstance(x, np.ndarray) and x.size:
-        low, high = float(x.min()), float(x.max())
-        if not (-1e-3 * batch.white <= low and high <= 1.001 * batch.white):
-            raise ValueError(
-                f"`inputs` must be in [0, {batch.white:g}] to change colours, got [{low:g}, {high:g}]; augment before "
-                "normalising, or give Compose(…, white=…)"
-            )
+    white = batch.white
+    low, high = -1e-3 * white, 1.001 * white
+    if batch.is_floating and batch.device != "cpu":  # to look would be to wait: NaN tells
+        x = batch.xp.where((x >= low) & (x <= high), x, batch.xp.full_like(x, np.nan))
+    elif batch.is_floating and x.size and not (low <= x.min() and x.max() <= high):
+        raise ValueError(
+            f"`inputs` must be in [0, {white:g}] to change colours, got [{x.min():g}, {x.max():g}]; augment before "
+            "normalising, or give Compose(…, white=…)"
+        )
     return x
 
 

@@ -29,7 +29,7 @@ class MixUp(Augmentation):
     ------
     ValueError
         If a parameter is out of range; when called, if there are masks or boxes, or labels that are classes without
-        `num_classes`, or outside of it.
+        `num_classes`, or outside of it (on a GPU, where to look would be to wait, their rows become NaN).
 
     Notes
     -----
@@ -135,7 +135,11 @@ def one_hot(batch: Batch, labels: Any, num_classes: int | None) -> Any:
         )
     if num_classes is None:
         raise ValueError("`num_classes` must be given where labels are classes (N,), got None")
-    if isinstance(labels, np.ndarray) and len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+    if batch.device == "cpu" and len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(f"`labels` must be in [0, {num_classes}), got [{labels.min()}, {labels.max()}]")
     classes = batch.put(np.arange(num_classes))
-    return xp.astype(xp.expand_dims(labels, axis=1) == classes, dtypes.native(xp, dtypes.float32))
+    shares = xp.astype(xp.expand_dims(labels, axis=1) == classes, dtypes.native(xp, dtypes.float32))
+    if batch.device != "cpu":  # to look would be to wait: NaN tells
+        is_class = xp.expand_dims((labels >= 0) & (labels < num_classes), axis=1)
+        shares = xp.where(is_class, shares, xp.full_like(shares, np.nan))
+    return shares

@@ -107,6 +107,7 @@ class RandomErasing(Augmentation):
             x = batch.numbers
             value = batch.generator.uniform(tuple(x.shape), dtypes.float32, batch.device) * batch.white
         else:
+            batch.require_value("value", value)
             value = batch.put(np.broadcast_to(np.reshape(value, (-1, 1, 1)), (x.shape[1], 1, 1)).copy())
         batch.inputs = xp.where(
             batch.put(rectangles(batch, rows, columns) & chosen[:, None, None, None]), xp.astype(value, x.dtype), x

@@ -67,7 +67,8 @@ class Augmentation:
                 f"`inputs` and what belongs to them must lie on one device, got {devices}; use .to(device)"
             )
         batch = Batch(generator or default_generator, *arrays)
-        batch.white = self.white or batch.white
+        if self.white is not None:
+            batch.white = self.white
         self._apply(batch)
         batch.restore()
         changed = [

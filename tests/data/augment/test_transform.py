@@ -197,3 +197,33 @@ class TestBatches:
             ValueError, match=r"`entries` must be a sequence for batches that are tuples, got {'x': 'inputs'}"
         ):
             A.Compose([], entries={"x": "inputs"}).of_batch((batch["inputs"],), weft.Generator(0))
+
+
+class TestValues:
+    """What does not fit is told: by an error on the host, by NaN where to look would be to wait."""
+
+    @pytest.mark.parametrize("value", [300, -1, 0.5, (0, 300, 0)])
+    def test_fill(self, batch, value):
+        x = batch["inputs"]
+        with pytest.raises(ValueError, match=r"`fill` must be whole and in \[0, 255\] for uint8, got"):
+            A.RandomRotation(20, fill=value)(x)
+        with pytest.raises(ValueError, match=r"`value` must be whole and in \[0, 255\] for uint8, got"):
+            A.RandomErasing(value=value)(x)
+        A.RandomRotation(20, fill=value)(x / 255)
+
+    def test_wide_integers_have_no_white(self, batch):
+        x = batch["inputs"].astype(np.int64)
+        with pytest.raises(
+            ValueError, match=r"`inputs` must be uint8, uint16 or floating-point images, got int64: convert"
+        ):
+            A.GaussianNoise()(x)
+        assert A.Compose([A.GaussianNoise()], white=255)(x).max() <= 255
+        assert (A.RandomHorizontalFlip(1)(x) == x[..., ::-1]).all()
+
+    def test_on_a_device(self, batch, accelerator):
+        x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(1, 1, 3, 4)
+        y = A.ColorJitter(0.1)(weft.asarray(x, device=accelerator)).numpy()
+        assert np.isnan(y[x < 0]).all()
+        labels = weft.asarray([0, 3], device=accelerator)
+        _, mixed = A.MixUp(num_classes=3)(weft.zeros((2, 4), device=accelerator), labels)
+        assert np.isnan(mixed.numpy()).any()
