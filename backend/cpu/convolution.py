@@ -19,7 +19,7 @@ from ..device.parallel import parallel_for
 from ..nn import convolution as primitives
 from ..nn.convolution import Geometry, convolution, geometry, transposed, transposed_geometry
 from . import aligned
-from .blocks import CPU_FLOATS
+from .blocks import CPU_FLOATS, unbuffered
 from .lowering import Columns, Lowering, Planar, Pointwise, shares_padding
 from .winograd import Winograd
 
@@ -104,7 +104,7 @@ class Host:
             for tile in tiles[start:stop]:
                 own.multiply(last, kernel, bias_row, tile, y)
 
-        parallel_for(run, len(tiles))
+        unbuffered(where.output[1] * o, parallel_for, run, len(tiles))
         return y.transpose(0, 3, 1, 2)
 
     @staticmethod
@@ -123,7 +123,7 @@ class Host:
                 for tile in tiles[len(tiles) * piece // pieces : len(tiles) * (piece + 1) // pieces]:
                     own.adjoint(x, g, tile, totals[piece])
 
-        parallel_for(run, pieces)
+        unbuffered(where.output[1] * shape[0], parallel_for, run, pieces)
         plan.kernel_adjoint(sum(totals[1:], totals[0]), grad)
         return grad
 
