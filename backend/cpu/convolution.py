@@ -21,7 +21,7 @@ from ..device.parallel import parallel_for
 from ..nn import convolution as primitives
 from ..nn.convolution import Geometry, Sequences, convolution, geometry, transposed, transposed_geometry
 from . import aligned
-from .blocks import CPU_FLOATS
+from .blocks import CPU_FLOATS, unbuffered
 from .lowering import Columns, Lowering, Planar, Pointwise, as_images, shares_padding
 from .winograd import Winograd, WinogradVolumes
 
@@ -104,7 +104,7 @@ class Host:
             for tile in tiles[start:stop]:
                 own.multiply(last, kernel, bias_row, tile, images)
 
-        parallel_for(run, len(tiles))
+        unbuffered(where.output[-1] * o, parallel_for, run, len(tiles))
         return channels_first(y)
 
     @staticmethod
@@ -124,7 +124,7 @@ class Host:
                 for tile in tiles[len(tiles) * piece // pieces : len(tiles) * (piece + 1) // pieces]:
                     own.adjoint(x, g, tile, totals[piece])
 
-        parallel_for(run, pieces)
+        unbuffered(where.output[-1] * shape[0], parallel_for, run, pieces)
         by_image = grad if grad.ndim == 4 else np.empty_like(plan.by_image(grad))
         plan.kernel_adjoint(sum(totals[1:], totals[0]), by_image)
         if by_image is not grad:
