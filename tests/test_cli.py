@@ -406,7 +406,7 @@ class TestOptions:
             (["--seed", "-1"], "must be an integer at least 0"),
             (
                 ["--data", "nowhere"],
-                "`nowhere`: expected 'digits', a folder or an .npz file, found nothing of that name",
+                "`nowhere`: expected 'digits', a folder, an .npz file or a table (.csv, .parquet), found nothing of that name",
             ),
             (["--device", "tpu"], "`device` must be one of"),
         ],
