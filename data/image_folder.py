@@ -22,7 +22,9 @@ _GREY, _COLOUR = ("1", "L", "LA", "La"), ("P", "PA", "RGB", "RGBA", "RGBX", "RGB
 _SHOWN = 5  # unreadable files that an error names
 
 
-def load_images(folder: FilePath, *, size: int | None = None, test: float = 0.2, stratify: bool = True) -> DataSplits:
+def load_images(
+    folder: FilePath, *, image_size: int | None = None, test: float | None = None, stratify: bool = True
+) -> DataSplits:
     """Read the images in a folder: each sub-folder is a class, and its name the class's.
 
     Or these lie in `train` and `test`, and maybe `val`. Without a part for the test a share of the training set is held
@@ -32,10 +34,10 @@ def load_images(folder: FilePath, *, size: int | None = None, test: float = 0.2,
     ----------
     folder : str or Path
         Holds a folder for each class.
-    size : int, optional
+    image_size : int, optional
         Height and width that images are brought to. By default all must have one size already.
-    test : float, default 0.2
-        What share to hold out, where there is no folder `test`.
+    test : float, optional
+        What share to hold out, where there is no folder `test`; by default a fifth.
     stratify : bool, default True
         Whether that share has the classes in the proportions of the whole.
 
@@ -53,12 +55,12 @@ def load_images(folder: FilePath, *, size: int | None = None, test: float = 0.2,
 
     Examples
     --------
-    >>> load_images("pets", size=64)  # pets/cat/1.jpg, pets/dog/1.jpg …  # doctest: +SKIP
+    >>> load_images("pets", image_size=64)  # pets/cat/1.jpg, pets/dog/1.jpg …  # doctest: +SKIP
     pets: train 160, test 40, samples (3, 64, 64) uint8, 2 classes
     """
     folder = named(folder)
-    if size is not None:
-        integer("size", size, 1)
+    if image_size is not None:
+        integer("image_size", image_size, 1)
     held = _folders(folder)
     words = {part: next((word for word in words if word in held), None) for part, words in PARTS.items()}
     places = {part: folder / word for part, word in words.items() if word} if words["train"] else {"train": folder}
@@ -70,7 +72,7 @@ def load_images(folder: FilePath, *, size: int | None = None, test: float = 0.2,
     images, labels = {}, {}
     unread: list[tuple[Path, DataError]] = []
     for part, paths in files.items():
-        images[part] = _images([path for path, _ in paths], size, unread)
+        images[part] = _images([path for path, _ in paths], image_size, unread)
         labels[part] = np.array([label for _, label in paths], np.int64)
     if unread:
         more = f" (and {len(unread) - 1} more: {_shown(unread[1:])})" if len(unread) > 1 else ""
@@ -150,7 +152,7 @@ def _stacked(files: dict[str, list[tuple[Path, int]]], images: dict[str, list[np
             if image.shape[:2] != shape:
                 path, (height, width) = files[part][i][0], image.shape[:2]
                 expected = f"{shape[1]}×{shape[0]} pixels, as the first image has"
-                fix = "bring all to one size: size=64 (weft train --image-size 64)"
+                fix = "bring all to one size: image_size=64 (weft train --image-size 64)"
                 raise fault(path, expected, f"{width}×{height}", fix)
             stacked[part][i] = image if image.ndim == 2 else np.moveaxis(image, -1, 0)
     return stacked

@@ -150,7 +150,7 @@ def encode_labels(
         )
     if num_classes is None and len(distinct) > len(train) // 2 and distinct[-1] >= len(train):
         found = f"{len(distinct)} distinct labels of {len(train)} samples, up to {distinct[-1]}"
-        fix = f"classes: load_npz(path, num_classes={len(distinct)}); quantities or identifiers: save them as floats"
+        fix = f"classes: load_npz(path, num_classes={len(distinct)}); quantities: --task regression, or save them as floats"
         raise fault(f"{source}: y_train", "class labels, which come again and again", found, fix)
     if np.array_equal(distinct, np.arange(len(distinct))):
         coded = {part: check_labels(y, len(distinct), source=f"{source}: y_{part}") for part, y in parts.items()}

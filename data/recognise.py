@@ -29,7 +29,7 @@ _KINDS = "a folder, an .npz file or a table (.csv, .parquet)"
 _ARRAYS, _TABLE, _IMAGES = (
     ("layout", "regression"),
     ("target", "ignore", "regression", "test", "stratify"),
-    ("size", "test", "stratify"),
+    ("image_size", "test", "stratify"),
 )
 
 
@@ -39,9 +39,9 @@ def load(
     layout: str | None = None,
     target: str | None = None,
     ignore: Sequence[str] = (),
-    size: int | None = None,
+    image_size: int | None = None,
     regression: bool = False,
-    test: float = 0.2,
+    test: float | None = None,
     stratify: bool = True,
 ) -> DataSplits:
     """The data set of a name, or in a file or folder.
@@ -62,12 +62,12 @@ def load(
         The column of a table that is to be learned.
     ignore : sequence of str, default ()
         Columns of a table to leave aside.
-    size : int, optional
+    image_size : int, optional
         Height and width that images in folders are brought to.
     regression : bool, default False
         Whether the targets of a table or an .npz file are quantities, not classes.
-    test : float, default 0.2
-        What share of a table or of images to hold out, where there is no part for the test.
+    test : float, optional
+        What share of a table or of images to hold out, where there is no part for the test; by default a fifth.
     stratify : bool, default True
         Whether that share has the classes in the proportions of the whole.
 
@@ -92,14 +92,15 @@ def load(
         "layout": layout,
         "target": target,
         "ignore": tuple(ignore),
-        "size": size,
+        "image_size": image_size,
         "regression": regression,
+        "test": test,
     }
     read, takes = _reader(source)
     for name, value in options.items():
         if value and name not in takes:
             raise ValueError(f"`{name}` is for {_FOR[name]}, got {value!r} for `{source}`; leave it out")
-    options |= {"test": test, "stratify": stratify}
+    options["stratify"] = stratify
     return read(**{name: options[name] for name in takes})
 
 
@@ -107,8 +108,9 @@ _FOR = {
     "layout": "images in .npz files",
     "target": "tables (.csv, .parquet)",
     "ignore": "tables (.csv, .parquet)",
-    "size": "folders of images",
+    "image_size": "folders of images",
     "regression": "tables and .npz files",
+    "test": "tables and images that have no part for the test",
 }
 _Reader = tuple[Callable[..., DataSplits], Sequence[str]]
 

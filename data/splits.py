@@ -97,16 +97,18 @@ def train_dev_test_split(
 def hold_out(
     parts: dict[str, ArrayDataset],
     *,
-    test: float,
+    test: float | None,
     stratify: bool,
     class_names: tuple[str, ...] = (),
     feature_names: tuple[str, ...] = (),
     name: str = "data",
 ) -> DataSplits:
     """The data set of these parts; where there is none for the test, a share of the training set, always the same."""
+    if "test" in parts and test is not None:
+        raise ValueError(f"`test` must be left out where the data have a part for the test, got {test}")
     if "test" not in parts:
         labels = parts["train"].y if stratify and class_names else None
-        shared = train_dev_test_split(parts["train"], test=test, stratify=labels)
+        shared = train_dev_test_split(parts["train"], test=0.2 if test is None else test, stratify=labels)
         parts = {**parts, "train": shared.train, "test": shared.test}
     return DataSplits(parts["train"], parts["test"], parts.get("dev"), class_names, name, feature_names)
 

@@ -29,7 +29,7 @@ def load_table(
     target: str | None = None,
     ignore: Sequence[str] = (),
     regression: bool = False,
-    test: float = 0.2,
+    test: float | None = None,
     stratify: bool = True,
 ) -> DataSplits:
     """Read a table with a header, or a folder with `train` and `test`, and maybe `val`, such as `train.csv`.
@@ -48,8 +48,8 @@ def load_table(
         Columns to leave aside.
     regression : bool, default False
         Whether the target is a quantity, which becomes float32 (N, 1); else it is the class.
-    test : float, default 0.2
-        What share to hold out, where there is no table for the test.
+    test : float, optional
+        What share to hold out, where there is no table for the test; by default a fifth.
     stratify : bool, default True
         Whether that share has the classes in the proportions of the whole.
 

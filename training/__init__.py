@@ -13,6 +13,7 @@ from . import (
     learning_plots,
     metrics,
     nonfinite,
+    parity,
     pictures,
     plots,
     predict,
@@ -33,6 +34,7 @@ from .layer_statistics import *
 from .learning_plots import *
 from .metrics import *
 from .nonfinite import *
+from .parity import *
 from .pictures import *
 from .plots import *
 from .predict import *
@@ -56,6 +58,7 @@ __all__ = [
     *layer_statistics.__all__,
     *learning_plots.__all__,
     *pictures.__all__,
+    *parity.__all__,
     *plots.__all__,
     *predict.__all__,
     *reporting.__all__,

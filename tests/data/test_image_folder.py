@@ -70,10 +70,12 @@ def test_photographs_stand_upright(pets):
 
 def test_sizes(pets):
     save(pets / "dog" / "9.png", (0, 0, 0), size=(5, 4))
-    message = f"`{pets / 'dog' / '9.png'}`: expected 6×4 pixels, as the first image has, found 5×4; bring all to one size: size=64"
+    message = (
+        f"`{pets / 'dog' / '9.png'}`: expected 6×4 pixels, as the first image has, found 5×4; bring all to one size"
+    )
     with pytest.raises(DataError, match=re.escape(message)):
         load(pets)
-    assert load(pets, size=3).sample_shape == (3, 3, 3)
+    assert load(pets, image_size=3).sample_shape == (3, 3, 3)
 
 
 def test_unreadable(pets):
