@@ -1,5 +1,7 @@
 """Training: the loop, callbacks, metrics, checkpoints, saved models, plots."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import (
     atomic,
     attention_map,
@@ -65,3 +67,15 @@ __all__ = [
     *saved_model.__all__,
     *trainer.__all__,
 ]
+
+if TYPE_CHECKING:
+    from .estimators import Classifier, Regressor
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, which import scikit-learn, when they are first asked for."""
+    if name in ("Classifier", "Regressor"):
+        from . import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

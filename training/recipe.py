@@ -225,8 +225,8 @@ class Recipe:
         values = {name: value for name, value in saved.items() if name in known}
         for name, value in values.items():
             _check_option(name, value)
-        tuples = {name: tuple(values.get(name, getattr(Recipe, name))) for name in ("hidden", "ignore", "augment")}
-        return Recipe(**{**values, **tuples})
+        tuples = {name: tuple(values.get(name, ())) for name in ("ignore", "augment")}
+        return Recipe(**{**values, **tuples, "hidden": tuple(values["hidden"])})
 
     def resumed_with(self, given: dict[str, Any]) -> Recipe:
         """This recipe with options given on resuming.

@@ -35,6 +35,6 @@ class SampleWeightedCrossEntropy(CrossEntropyLoss):
         super().__init__(weight, label_smoothing=label_smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        weights = self.weight[target]
+        weights = self.weight[target] if target.ndim == 1 else target @ self.weight  # of mixed samples, shares of classes
         each = F.cross_entropy(input, target, reduction="none", label_smoothing=self.label_smoothing)
         return (weights * each).sum() / weights.sum()
