@@ -157,7 +157,7 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("metrics of numbers", "training.MSE training.MAE training.RMSE training.R2"),
         ("perplexity, top-k", "training.Perplexity training.TopKAccuracy"),
         ("summary", "nn.summary"),
-        ("hyper-parameter search by scikit-learn and Optuna", ""),
+        ("hyper-parameter search by scikit-learn and Optuna", "training.Classifier training.Regressor"),
         ("saved models", "training.save_model training.load_model"),
         ("score of translations", "training.bleu"),
         ("learning curves", "training.plot_history training.bias_variance training.plot_learning_curve"),
