@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..backend.tape.tensor import Tensor
-from ..layers import functional as F
 from ..layers.loss import CrossEntropyLoss
 
 __all__: list[str] = []
@@ -29,12 +28,13 @@ class SampleWeightedCrossEntropy(CrossEntropyLoss):
     0.1734
     """
 
-    weight: Tensor
+    class_weight: Tensor
 
     def __init__(self, weight: Tensor, label_smoothing: float = 0.0):
-        super().__init__(weight, label_smoothing=label_smoothing)
+        super().__init__(reduction="none", label_smoothing=label_smoothing)
+        self.register_buffer("class_weight", weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        weights = self.weight[target] if target.ndim == 1 else target @ self.weight  # of mixed samples, shares of classes
-        each = F.cross_entropy(input, target, reduction="none", label_smoothing=self.label_smoothing)
-        return (weights * each).sum() / weights.sum()
+        w = self.class_weight
+        weights = w[target] if target.ndim == 1 else target @ w  # of mixed samples the target holds shares of classes
+        return (weights * super().forward(input, target)).sum() / weights.sum()

@@ -23,3 +23,14 @@ def test_equal_weights_change_nothing(rng):
     x, y = weft.tensor(rng.standard_normal((7, 3))), weft.asarray(rng.integers(0, 3, 7))
     weighted = SampleWeightedCrossEntropy(weft.tensor([2.0, 2.0, 2.0], dtype=weft.float64), 0.1)(x, y)
     np.testing.assert_allclose(weighted.item(), weft.layers.CrossEntropyLoss(label_smoothing=0.1)(x, y).item())
+
+
+def test_mixed_samples(rng):
+    """Whole shares are classes."""
+    x, y, w = (
+        weft.tensor(rng.standard_normal((7, 3))),
+        rng.integers(0, 3, 7),
+        weft.tensor([0.5, 1.0, 9.0], dtype=weft.float64),
+    )
+    loss = SampleWeightedCrossEntropy(w, 0.1)
+    np.testing.assert_allclose(loss(x, weft.tensor(np.eye(3)[y])).item(), loss(x, weft.asarray(y)).item())
