@@ -10,6 +10,7 @@ from .collate import default_collate
 from .digits import load_digits
 from .files import DataError
 from .idx import load_mnist, read_idx
+from .image_folder import load_images
 from .labels import check_labels, encode_labels, one_hot
 from .loader import DataLoader
 from .normalize import MinMax, Normalizer, PerChannel, Robust, Standardize
@@ -19,8 +20,10 @@ from .recognise import load
 from .series import TimeSeries, read_series
 from .splits import k_fold, stratified_k_fold, time_series_split, train_dev_test_split
 from .subwords import SubwordTokenizer
+from .table import load_table
 from .tokenizer import CharTokenizer, tokenizer_from_config
 from .tokens import TokenFile, encode_file, write_tokens
+from .weighted import WeightedRandomSampler, balanced_weights
 from .windows import SlidingWindows
 from .words import WordTokenizer
 from .workers import get_worker_info
@@ -45,8 +48,10 @@ __all__ = [
     "TimeSeries",
     "TokenBlocks",
     "TokenFile",
+    "WeightedRandomSampler",
     "WordTokenizer",
     "augment",
+    "balanced_weights",
     "check_labels",
     "default_collate",
     "encode_file",
@@ -56,8 +61,10 @@ __all__ = [
     "load",
     "load_cifar",
     "load_digits",
+    "load_images",
     "load_mnist",
     "load_npz",
+    "load_table",
     "one_hot",
     "pack",
     "pad_pairs",

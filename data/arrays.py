@@ -257,6 +257,8 @@ class DataSplits:
         Of the classes; empty where the targets are no classes.
     name : str, default "data"
         Of the data set.
+    feature_names : tuple of str, default ()
+        Of the columns of x, where they have names.
 
     Raises
     ------
@@ -275,6 +277,7 @@ class DataSplits:
     dev: ArrayDataset | None = None
     class_names: tuple[str, ...] = ()
     name: str = "data"
+    feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, required in (("train", True), ("test", True), ("dev", False)):

@@ -38,7 +38,7 @@ class DataError(ValueError):
     >>> weft.data.load("nowhere")
     Traceback (most recent call last):
         ...
-    weft.data.files.DataError: `nowhere`: expected 'digits', a folder or an .npz file, found nothing of that name; check the path
+    weft.data.files.DataError: `nowhere`: expected 'digits', a folder, ... found nothing of that name; check the path
     """
 
 
@@ -104,10 +104,26 @@ def writable(path: FilePath) -> Path:
     return place
 
 
+def listed(folder: FilePath) -> list[str]:
+    """What is in a folder, in order."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise fault(folder, "a folder that can be read", f"{error.strerror}", "check its permissions") from None
+    except ValueError as error:
+        raise fault(folder, "a path", f"one that no file can have ({error})", "check the path") from None
+
+
 def is_file(path: FilePath) -> bool:
     """Whether a regular file lies at `path`."""
     found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode)
+
+
+def is_folder(path: FilePath) -> bool:
+    """Whether a folder lies at `path`."""
+    found = status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def locate(folder: Path, names: Iterable[str]) -> Path | None:

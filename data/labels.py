@@ -12,6 +12,7 @@ from .files import DataError, fault
 
 __all__ = ["check_labels", "encode_labels", "one_hot"]
 
+NAMES = "USb"  # kinds of dtypes whose values are names of classes: text, bytes, booleans
 MOST_CLASSES = 1 << 24  # whoever has more has identifiers or quantities; each class has a name, in memory
 
 
@@ -67,11 +68,26 @@ def no_labels(targets: np.ndarray, source: str) -> DataError:
     elif targets.dtype.kind == "f" and not np.array_equal(targets, np.floor(targets)):
         found, fix = (
             f"fractions, of dtype {targets.dtype}",
-            "a classifier learns no quantities: give each sample its class",
+            "a classifier learns no quantities: give each sample its class, or learn them: weft train --task regression",
         )
     elif targets.dtype.kind in "OSUT":
         fix = "number the names: names, y = np.unique(y, return_inverse=True)"
     return fault(source, "integer class labels (N,)" if targets.ndim != 1 else "integer class labels", found, fix)
+
+
+def quantities(targets: np.ndarray, source: str) -> np.ndarray:
+    """Targets of a regression as float32 (N, K), or DataError."""
+    if targets.dtype.kind not in "iuf" or targets.ndim > 2 or 0 in targets.shape[1:]:
+        fix = "give each sample one number, or K; classes are learned without --task regression"
+        found = f"dtype {targets.dtype}, shape {targets.shape}"
+        raise fault(source, "real numbers (N,) or (N, K)", found, fix)
+    with np.errstate(over="ignore"):
+        narrow = targets.reshape(len(targets), -1).astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(narrow).all(axis=1))
+    if len(bad):
+        found = f"{targets[bad[0]]} at position {bad[0]} ({len(bad)} such)"
+        raise fault(source, "finite numbers that float32 can hold", found, "leave these samples out")
+    return narrow
 
 
 def encode_labels(
@@ -81,7 +97,7 @@ def encode_labels(
 
     Parameters
     ----------
-    parts : dict of str to array of int
+    parts : dict of str to array of int, str or bool
         The labels (N,) of "train", and maybe of "dev" and "test".
     num_classes : int, optional
         C. By default it is found in "train", which must then look like classes: those that are no 0 … N − 1 must come
@@ -107,10 +123,14 @@ def encode_labels(
     --------
     >>> encode_labels({"train": np.array([7, 0, 14, 0, 7, 14]), "test": np.array([14])})
     ({'train': array([1, 0, 2, 0, 1, 2]), 'test': array([2])}, ('0', '7', '14'))
+    >>> encode_labels({"train": np.array(["dog", "cat", "cat", "dog"])})
+    ({'train': array([1, 0, 0, 1])}, ('cat', 'dog'))
     """
     if num_classes is not None:
         integer("num_classes", num_classes, 1)
     train = np.asarray(parts["train"])
+    if train.dtype.kind in NAMES:
+        return _encode_names({part: np.asarray(y) for part, y in parts.items()}, num_classes, source)
     distinct = np.unique(train)
     if num_classes is not None and num_classes > MOST_CLASSES:
         fix = "count the classes, or save quantities and identifiers as floats"
@@ -130,7 +150,7 @@ def encode_labels(
         )
     if num_classes is None and len(distinct) > len(train) // 2 and distinct[-1] >= len(train):
         found = f"{len(distinct)} distinct labels of {len(train)} samples, up to {distinct[-1]}"
-        fix = f"classes: load_npz(path, num_classes={len(distinct)}); quantities or identifiers: save them as floats"
+        fix = f"classes: load_npz(path, num_classes={len(distinct)}); quantities: --task regression, or save them as floats"
         raise fault(f"{source}: y_train", "class labels, which come again and again", found, fix)
     if np.array_equal(distinct, np.arange(len(distinct))):
         coded = {part: check_labels(y, len(distinct), source=f"{source}: y_{part}") for part, y in parts.items()}
@@ -139,9 +159,37 @@ def encode_labels(
     return coded, tuple(str(label) for label in distinct)
 
 
+def _encode_names(
+    parts: Mapping[str, np.ndarray], num_classes: int | None, source: str
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Labels that are words, or False and True."""
+    words = {part: _words(y, f"{source}: y_{part}") for part, y in parts.items()}
+    train = words["train"]
+    distinct = np.unique(train)
+    if num_classes not in (None, len(distinct)):
+        found = f"{len(distinct)}: {', '.join(distinct[:5])}{' …' if len(distinct) > 5 else ''}"
+        raise fault(f"{source}: y_train", f"{num_classes} classes", found, "check the number of classes")
+    if num_classes is None and len(distinct) > max(2, len(train) // 2):
+        found = f"{len(distinct)} distinct ones of {len(train)} samples, such as {str(distinct[0])!r}"
+        fix = "name another target: these tell samples apart, not classes"
+        raise fault(f"{source}: y_train", "class labels, which come again and again", found, fix)
+    return {part: _ranks(y, distinct, f"{source}: y_{part}") for part, y in words.items()}, tuple(distinct.tolist())
+
+
+def _words(labels: np.ndarray, source: str) -> np.ndarray:
+    if labels.dtype.kind not in NAMES and labels.size:
+        raise fault(source, "labels of the kind that y_train has", f"dtype {labels.dtype}", "save all in one dtype")
+    if labels.dtype.kind != "S":
+        return labels.astype(str)
+    try:
+        return np.char.decode(labels, "utf-8")
+    except UnicodeDecodeError as error:
+        raise fault(source, "labels in UTF-8", f"{error}", "save them as text: y.astype(str)") from None
+
+
 def _ranks(labels: np.ndarray, distinct: np.ndarray, source: str) -> np.ndarray:
     """The position of each label among the `distinct` ones, or DataError for one that is not there."""
-    if labels.dtype.kind not in "iu":
+    if labels.dtype.kind not in ("U" if distinct.dtype.kind == "U" else "iu"):
         raise no_labels(labels, source)
     ranks = np.searchsorted(distinct, labels).clip(max=len(distinct) - 1)
     unknown = np.flatnonzero(distinct[ranks] != labels)

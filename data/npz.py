@@ -1,4 +1,4 @@
-"""Data sets in one NumPy archive, under the names that Keras made common: x_train, y_train, x_test, y_test."""
+"""Data sets in NumPy archives, under the names that Keras and MedMNIST made common, or an array to a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import zipfile
+from collections.abc import Collection
 from io import FileIO
 from pathlib import Path
 from typing import IO
@@ -15,12 +16,14 @@ import numpy as np
 
 from .arrays import ArrayDataset, DataSplits
 from .files import SPARE, FilePath, fault, open_file
-from .labels import encode_labels, no_labels
+from .image_layout import channels_first
+from .labels import encode_labels, no_labels, quantities
 
 __all__ = ["load_npz"]
 
-_PARTS = ("train", "dev", "test")
-_REQUIRED = ("x_test", "x_train", "y_test", "y_train")
+# How the parts may be called, and how inputs and targets of a part
+PARTS = {"train": ("train",), "dev": ("dev", "val", "valid", "validation"), "test": ("test",)}
+_SCHEMES = (("x_{}", "y_{}"), ("X_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"))
 _PIECE = 1 << 18
 _MOST = 16 << 20  # bytes that zipfile may read at once, to which its directory belongs: some 200,000 entries
 _LONGEST = 10_000  # bytes in the header of an array
@@ -32,12 +35,15 @@ _ENTRY = re.compile(
 _HEADER = re.compile(rf"\{{\s*(?:{_ENTRY.pattern}\s*(?:,\s*)?){{3}}\}}\s*")
 
 
-def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
+def load_npz(
+    path: FilePath, *, num_classes: int | None = None, layout: str | None = None, regression: bool = False
+) -> DataSplits:
     """Read the data set in an .npz file: `x_train`, `y_train`, `x_test`, `y_test`, and maybe `x_dev`, `y_dev`.
 
-    Each x is (N, …), each y is (N, …). One-dimensional integer targets are class labels: the classes are the
-    distinct ones in `y_train`, in order; they become 0 … C − 1 in int64, and are named by their labels. All else is kept
-    as it is.
+    Names may also be `train_images`, `train_labels` …, as in MedMNIST, and the part between training and test may be called
+    `val` or `valid`. Each x is (N, …), each y is (N, …). Integers, words and booleans (N,) or (N, 1) are class labels: the
+    classes are the distinct ones in `y_train`, in order; they become 0 … C − 1 in int64, and are named by their labels.
+    Images become (N, C, H, W), see `layout`. All else is kept as it is.
 
     Parameters
     ----------
@@ -45,6 +51,11 @@ def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
         The file.
     num_classes : int, optional
         How many classes there are. By default as many as there are distinct labels in `y_train`, see `encode_labels`.
+    layout : {"NCHW", "NHWC", "NHW"}, optional
+        The axes of images. By default four axes are images whose one axis of length 1, 3 or 4, the second or the last, has
+        the channels (neither or both: DataError), and bytes (N, H, W) are grey images.
+    regression : bool, default False
+        Whether the targets are quantities, which become float32 (N, K).
 
     Returns
     -------
@@ -67,30 +78,64 @@ def load_npz(path: FilePath, *, num_classes: int | None = None) -> DataSplits:
     ...     load_npz(path)
     pets: train 4, test 4, samples (3,) float64, 2 classes
     """
-    arrays = _read(path)
-    parts = [part for part in _PARTS if f"x_{part}" in arrays]
-    for part in parts:
-        x, y = (arrays.get(name, np.empty(())).shape for name in (f"x_{part}", f"y_{part}"))
-        if not x or x[:1] != y[:1]:
-            expected, fix = f"`x_{part}` and `y_{part}` of the same length", "save the targets of these samples"
-            raise fault(path, expected, f"shapes {x} and {y}", fix)
-        if arrays[f"x_{part}"].dtype.kind not in "biuf":
-            expected, fix = (
-                f"`x_{part}`, which must be real numbers",
-                "encode or convert it, with .astype(float) for instance",
-            )
-            raise fault(path, expected, f"dtype {arrays[f'x_{part}'].dtype}", fix)
-        if arrays[f"y_{part}"].dtype.kind not in "biuf":
-            raise no_labels(arrays[f"y_{part}"], f"{path}: y_{part}")
-    names: tuple[str, ...] = ()
-    if arrays["y_train"].ndim == 1 and arrays["y_train"].dtype.kind in "iu" and len(arrays["y_train"]):
-        labels, names = encode_labels({part: arrays[f"y_{part}"] for part in parts}, num_classes, source=str(path))
-        arrays |= {f"y_{part}": y for part, y in labels.items()}
-    data = {part: ArrayDataset(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts}
+    held = _read(path)
+    pairs = {
+        part: checked_pair(path, (x, held[x]), (y, held.get(y, np.empty(())))) for part, (x, y) in _pairs(held).items()
+    }
+    return make_splits(path, pairs, num_classes=num_classes, layout=layout, regression=regression)
+
+
+def checked_pair(
+    path: FilePath, inputs: tuple[str, np.ndarray], targets: tuple[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets of one part, each with its name, or DataError."""
+    (x_name, x), (y_name, y) = inputs, targets
+    if not x.shape or x.shape[:1] != y.shape[:1]:
+        expected, fix = f"`{x_name}` and `{y_name}` of the same length", "save the targets of these samples"
+        raise fault(path, expected, f"shapes {x.shape} and {y.shape}", fix)
+    if x.dtype.kind not in "biuf":
+        expected, fix = (
+            f"`{x_name}`, which must be real numbers",
+            "encode or convert it, with .astype(float) for instance",
+        )
+        raise fault(path, expected, f"dtype {x.dtype}", fix)
+    if y.dtype.kind not in "biufUS":
+        raise no_labels(y, f"{path}: {y_name}")
+    return x, y
+
+
+def make_splits(
+    path: FilePath,
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    num_classes: int | None = None,
+    layout: str | None = None,
+    regression: bool = False,
+) -> DataSplits:
+    """The data set of inputs and targets as they were saved: images turned, labels numbered."""
+    xs = {part: channels_first(x, layout, path) for part, (x, _) in pairs.items()}
+    ys, names = {part: y for part, (_, y) in pairs.items()}, tuple[str, ...]()
+    if regression:
+        ys = {part: quantities(y, f"{path}: y_{part}") for part, y in ys.items()}
+    elif len(ys["train"]) and ys["train"].dtype.kind in "iuUSb" and ys["train"].shape[1:] in ((), (1,)):
+        columns = {part: y.reshape(-1) if y.shape[1:] in ((), (1,)) else y for part, y in ys.items()}
+        ys, names = encode_labels(columns, num_classes, source=str(path))
+    data = {part: ArrayDataset(xs[part], ys[part]) for part in pairs}
     try:
-        return DataSplits(**data, class_names=names, name=Path(path).stem)
+        return DataSplits(data["train"], data["test"], data.get("dev"), names, Path(path).stem)
     except ValueError as error:
         raise fault(path, "parts that fit each other", f"that {error}", "save samples of one shape") from None
+
+
+def _pairs(held: dict[str, np.ndarray]) -> dict[str, tuple[str, str]]:
+    """The names of inputs and targets, by the part of the data that they are."""
+    return {
+        part: (x.format(word), y.format(word))
+        for part, words in PARTS.items()
+        for x, y in _SCHEMES
+        for word in words
+        if x.format(word) in held
+    }
 
 
 def _read(path: FilePath) -> dict[str, np.ndarray]:
@@ -101,15 +146,41 @@ def _read(path: FilePath) -> dict[str, np.ndarray]:
         held: dict[str, list[zipfile.ZipInfo]] = {}
         for member in archive.infolist():
             held.setdefault(member.filename.removesuffix(".npy"), []).append(member)
-        missing = [name for name in _REQUIRED if name not in held]
-        if missing:
-            found, fix = ", ".join(sorted(held)) or "nothing", "save x_train, y_train, x_test and y_test with np.savez"
-            raise fault(path, f"an array `{missing[0]}`", f"{found:.500}", fix)
-        wanted = [f"{kind}_{part}" for part in _PARTS for kind in "xy" if f"{kind}_{part}" in held]
+        wanted = _wanted(path, held)
         for name in wanted:
             if len(held[name]) > 1:
                 raise fault(path, f"one array `{name}`", f"{len(held[name])}", "save each once")
         return {name: _array(path, archive, held[name][0], name, size) for name in wanted}
+
+
+def _wanted(path: FilePath, held: Collection[str]) -> list[str]:
+    """The names of a data set's arrays: all in one scheme, those of training and test among them."""
+    begun = [scheme for scheme in _SCHEMES if scheme[0].format("train") in held] or [_SCHEMES[0]]
+    if len(begun) > 1:
+        fix = "save each once, as x_train, y_train, x_test and y_test"
+        raise fault(path, "one data set", " and ".join(x.format("train") for x, _ in begun), fix)
+    names = [scheme.format(part) for scheme in begun[0] for part in ("test", "train")]
+    missing = [name for name in sorted(names) if name not in held]
+    if missing:
+        found, fix = ", ".join(sorted(held)) or "nothing", "save x_train, y_train, x_test and y_test with np.savez"
+        raise fault(path, f"an array `{missing[0]}`", f"{found:.500}", fix)
+    between = [word for word in PARTS["dev"] if begun[0][0].format(word) in held]
+    if len(between) > 1:
+        found = " and ".join(begun[0][0].format(word) for word in between)
+        raise fault(path, "one part between training and test", found, "save it once")
+    words = ["train", *between, "test"]
+    return [name.format(word) for word in words for name in begun[0] if name.format(word) in held]
+
+
+def arr_0(path: FilePath) -> np.ndarray:
+    """The one array of a file that `np.savez(path, array)` has written."""
+    with open_file(path, "an .npz file") as file:
+        archive = _opened(path, file)
+        members = archive.infolist()
+        if [member.filename for member in members] != ["arr_0.npy"]:
+            found = ", ".join(member.filename.removesuffix(".npy") for member in members) or "nothing"
+            raise fault(path, "one array `arr_0`", f"{found:.500}", "save the array alone: np.savez(path, array)")
+        return _array(path, archive, members[0], "arr_0", os.fstat(file.fileno()).st_size)
 
 
 class _Sparing:

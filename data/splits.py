@@ -91,7 +91,26 @@ def train_dev_test_split(
                 _check_classes(classes, (size, len(rest) - size))
             rest, parts[part] = split(rest, test_size=size, random_state=seed, stratify=classes)
     subsets = {part: data.subset(indices) for part, indices in {"train": rest, **parts}.items()}
-    return DataSplits(**subsets, class_names=class_names, name=name)
+    return DataSplits(subsets["train"], subsets["test"], subsets.get("dev"), class_names, name)
+
+
+def hold_out(
+    parts: dict[str, ArrayDataset],
+    *,
+    test: float | None,
+    stratify: bool,
+    class_names: tuple[str, ...] = (),
+    feature_names: tuple[str, ...] = (),
+    name: str = "data",
+) -> DataSplits:
+    """The data set of these parts; where there is none for the test, a share of the training set, always the same."""
+    if "test" in parts and test is not None:
+        raise ValueError(f"`test` must be left out where the data have a part for the test, got {test}")
+    if "test" not in parts:
+        labels = parts["train"].y if stratify and class_names else None
+        shared = train_dev_test_split(parts["train"], test=0.2 if test is None else test, stratify=labels)
+        parts = {**parts, "train": shared.train, "test": shared.test}
+    return DataSplits(parts["train"], parts["test"], parts.get("dev"), class_names, name, feature_names)
 
 
 def _check_classes(labels: np.ndarray, sizes: tuple[int, int]) -> None:

@@ -3,6 +3,7 @@
 Whatever it is, a reader gives its data or one error of weft that names it, and takes no more memory than is bounded.
 """
 
+import importlib.util
 import os
 import resource
 import subprocess
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from forged import KINDS, forgery
 
-from weft.data import DataError, load, load_cifar, load_mnist, load_npz, read_idx
+from weft.data import DataError, load, load_cifar, load_images, load_mnist, load_npz, load_table, read_idx
 from weft.data.pickles import read_pickle
 from weft.training import CheckpointError, load_checkpoint, load_model
 
@@ -76,7 +77,8 @@ def test_forged_files(tmp_path, count):
 
 
 # --- what is no file ----------------------------------------------------------------------------------------------------
-READERS = [read_idx, load_mnist, load_cifar, load_npz, load, load_checkpoint, load_model, read_pickle]
+READERS = [read_idx, load_mnist, load_cifar, load_npz, load, load_images, load_checkpoint, load_model, read_pickle]
+READERS += [load_table] if importlib.util.find_spec("pyarrow") else []
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -101,12 +103,12 @@ def test_unknown_home_folder():
 
 AS_NOBODY = """
 import os, sys
-from weft.data import load, load_cifar, load_mnist, load_npz, read_idx
+from weft.data import load, load_cifar, load_images, load_mnist, load_npz, read_idx
 from weft.data.pickles import read_pickle
 from weft.training import load_checkpoint, load_model
 if os.getuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
-for read in (read_idx, load_mnist, load_cifar, load_npz, load, load_checkpoint, load_model, read_pickle):
+for read in (read_idx, load_mnist, load_cifar, load_npz, load, load_images, load_checkpoint, load_model, read_pickle):
     for path in sys.argv[1:]:
         try:
             read(path)
@@ -135,5 +137,5 @@ def test_without_permission():
         finally:
             shut.chmod(0o755)
         assert done.returncode == 0, done.stderr
-        assert len(done.stdout.splitlines()) == 24
+        assert len(done.stdout.splitlines()) == 27
         assert done.stdout.count("Permission denied") >= 20

@@ -35,6 +35,7 @@ TESTED_IN = {
     "backend/cpu/lowering": "backend/nn/test_convolution.py",
     "backend/cpu/recurrent_products": "backend/nn/test_recurrent.py",
     "backend/cpu/window_products": "backend/nn/test_convolution.py",
+    "backend/cpu/small_normalization": "backend/nn/test_normalization.py",
     "backend/cpu/winograd": "backend/nn/test_convolution.py",
     "layers/packed_sequence": "layers/utils/test_rnn.py",
     "layers/utils/computed": "layers/utils/test_parametrize.py",
@@ -55,6 +56,14 @@ TESTED_IN = {
     "training/metrics/classification": "training/test_metrics.py",
     "training/metrics/regression": "training/test_metrics.py",
     # one module that gathers names, and one that has a single import in it
+    # what augmentations are made of
+    "data/augment/affine": "data/augment/test_geometry.py",
+    "data/augment/batch": "data/augment/test_transform.py",
+    "data/augment/checks": "data/augment/test_transform.py",
+    "data/augment/crop": "data/augment/test_geometry.py",
+    "data/augment/spectrogram": "data/augment/test_audio.py",
+    "data/augment/tokens": "data/augment/test_text.py",
+    "data/check": "data/test_words.py",
     "data/extras": "data/test_digits.py",
     # parts of the trainer and of the commands, which are run as a user runs them
     "training/atomic": "training/test_checkpoint.py",

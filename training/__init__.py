@@ -1,5 +1,7 @@
 """Training: the loop, callbacks, metrics, checkpoints, saved models, plots."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import (
     atomic,
     attention_map,
@@ -13,6 +15,7 @@ from . import (
     learning_plots,
     metrics,
     nonfinite,
+    parity,
     pictures,
     plots,
     predict,
@@ -33,6 +36,7 @@ from .layer_statistics import *
 from .learning_plots import *
 from .metrics import *
 from .nonfinite import *
+from .parity import *
 from .pictures import *
 from .plots import *
 from .predict import *
@@ -56,9 +60,22 @@ __all__ = [
     *layer_statistics.__all__,
     *learning_plots.__all__,
     *pictures.__all__,
+    *parity.__all__,
     *plots.__all__,
     *predict.__all__,
     *reporting.__all__,
     *saved_model.__all__,
     *trainer.__all__,
 ]
+
+if TYPE_CHECKING:
+    from .estimators import Classifier, Regressor
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, which import scikit-learn, when they are first asked for."""
+    if name in ("Classifier", "Regressor"):
+        from . import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -135,17 +135,21 @@ def batches(name: str, value: Any, dtype: Any, *, batch_size: int = 32, shuffle:
     return value
 
 
-def splits(value: DataSplits, source: str) -> None:
-    """Raise ValueError unless each part has samples, all finite, and labels of at least two classes to learn."""
+def splits(value: DataSplits, source: str, *, regression: bool = False) -> None:
+    """Raise ValueError unless each part has samples, all finite, and labels of at least two classes, or quantities, to learn."""
     for part, dataset in (("train", value.train), ("dev", value.dev), ("test", value.test)):
         if dataset is None:
             continue
         if not len(dataset):
             raise ValueError(f"`{part}` must hold at least one sample, got none; leave some to it")
         _finite(f"x of {part}", dataset.x)
+        if regression:
+            continue
         targets = dataset.y if dataset.y is None else to_numpy(dataset.y)
         if targets is None or targets.ndim != 1 or targets.dtype.kind not in "iu":
             raise no_labels(np.empty(0, object) if targets is None else targets, f"{source}: y of {part}")
+    if regression:
+        return
     classes = np.unique(to_numpy(value.train.y))
     if len(classes) < 2:
         raise ValueError(

@@ -12,8 +12,9 @@ import numpy as np
 
 from .. import optimizers
 from ..backend.array import random
+from ..backend.array.creation import asarray
 from ..backend.device import memory
-from ..backend.device.devices import canonical, kind, select
+from ..backend.device.devices import canonical, kind, select, to_numpy
 from ..data import (
     ArrayDataset,
     DataError,
@@ -22,10 +23,13 @@ from ..data import (
     Normalizer,
     PerChannel,
     Standardize,
+    WeightedRandomSampler,
     augment,
+    balanced_weights,
     load,
     train_dev_test_split,
 )
+from ..data.image_layout import LAYOUTS
 from ..layers import CrossEntropyLoss, Module
 from ..layers.models import MODELS
 from ..optimizers import decay_groups, schedulers
@@ -33,9 +37,11 @@ from . import check
 from .callbacks import Callback, EarlyStopping, Plateau
 from .checkpoint import array_crc
 from .nonfinite import StopOnNaN
+from .rescale import RelativeMSE, spread
 from .saved_model import build_model
 from .trainer import Trainer
 from .usage import UsageError
+from .weighted_loss import SampleWeightedCrossEntropy
 
 __all__ = ["OPTIMIZERS", "PRECISIONS", "SCHEDULES", "Experiment", "Recipe", "architecture"]
 
@@ -49,6 +55,8 @@ OPTIMIZERS: dict[str, tuple[Any, float, float, dict[str, Any]]] = {
     "rmsprop": (optimizers.RMSprop, 1e-3, 0.0, {}),
     "sgd": (optimizers.SGD, 0.05, 5e-4, {"momentum": 0.9, "nesterov": True}),
 }
+TASKS = ("images", "regression")
+CLASS_WEIGHTS = ("balanced",)
 SCHEDULES = ("none", "onecycle", "cosine", "step", "exponential", "plateau")
 PRECISIONS = ("float32", "bfloat16", "float16")
 RESIDENT_SHARE = 0.25  # of a GPU's free memory, for the data: models and what they compute want the rest
@@ -64,8 +72,24 @@ class Recipe:
     ----------
     data : str, default "digits"
         What `weft.data.load` takes.
+    task : {"images", "regression"}, default "images"
+        Whether classes are learned, of images or other samples, or quantities.
+    target : str, optional
+        The column of a table that is learned, see `weft.data.load`.
+    ignore : tuple of str, default ()
+        Columns of a table that are left aside.
+    layout : {"NCHW", "NHWC", "NHW"}, optional
+        The axes of images in .npz files, where their number of channels does not tell.
+    image_size : int, optional
+        Height and width that images in folders are brought to.
+    test : float, optional
+        What share of a table or of images is held out for the test, where they have no part for it. By default a fifth.
+    class_weights : {"balanced"}, optional
+        How the loss weighs classes: "balanced" evens out how often they come. By default all the same.
+    balanced_sampling : bool, default False
+        Whether each class is drawn equally often, with replacement.
     model : str, default "cnn"
-        Name of a function in `weft.layers.models`.
+        Name of a function in `weft.layers.models`; "" takes cnn for images (C, H, W), mlp for other samples.
     hidden : tuple of int, default (256, 128)
         Widths of the mlp's hidden layers.
     epochs : int, default 0
@@ -107,6 +131,14 @@ class Recipe:
     """
 
     data: str = "digits"
+    task: str = "images"
+    target: str | None = None
+    ignore: tuple[str, ...] = ()
+    layout: str | None = None
+    image_size: int | None = None
+    test: float | None = None
+    class_weights: str | None = None
+    balanced_sampling: bool = False
     model: str = "cnn"
     hidden: tuple[int, ...] = (256, 128)
     epochs: int = 0
@@ -125,13 +157,15 @@ class Recipe:
     seed: int = 0
     augment: tuple[str, ...] = ()
 
-    def completed(self, samples: int) -> Recipe:
-        """The recipe with what depends on the size of the training set decided.
+    def completed(self, samples: int, shape: Sequence[int] = ()) -> Recipe:
+        """The recipe with what depends on the training set decided.
 
         Parameters
         ----------
         samples : int
             How many there are to train on.
+        shape : sequence of int, default ()
+            Of one of them.
 
         Returns
         -------
@@ -145,7 +179,8 @@ class Recipe:
         (5, 32)
         """
         epochs, batch_size = (30, 32) if samples < 10_000 else (10, 128)
-        return replace(self, epochs=self.epochs or epochs, batch_size=self.batch_size or batch_size)
+        model = self.model or ("cnn" if len(shape) == 3 else "mlp")
+        return replace(self, model=model, epochs=self.epochs or epochs, batch_size=self.batch_size or batch_size)
 
     def to_json(self) -> dict[str, Any]:
         """The options by name.
@@ -190,7 +225,8 @@ class Recipe:
         values = {name: value for name, value in saved.items() if name in known}
         for name, value in values.items():
             _check_option(name, value)
-        return Recipe(**{**values, "hidden": tuple(values["hidden"]), "augment": tuple(values.get("augment", ()))})
+        tuples = {name: tuple(values.get(name, ())) for name in ("ignore", "augment")}
+        return Recipe(**{**values, **tuples, "hidden": tuple(values["hidden"])})
 
     def resumed_with(self, given: dict[str, Any]) -> Recipe:
         """This recipe with options given on resuming.
@@ -225,6 +261,9 @@ class Recipe:
 
 
 _CHOICES: dict[str, Collection[str]] = {
+    "task": TASKS,
+    "layout": LAYOUTS,
+    "class_weights": CLASS_WEIGHTS,
     "model": MODELS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
@@ -241,6 +280,8 @@ _NUMBERS: dict[str, tuple[bool, float, float]] = {
     "weight_decay": (False, 0, float_info.max),
     "clip_grad_norm": (False, float_info.min, float_info.max),
     "label_smoothing": (False, 0, 1),
+    "image_size": (True, 1, 2**31),
+    "test": (False, 0, 1),
     "validation": (False, 0, 1),
 }
 
@@ -248,8 +289,14 @@ _NUMBERS: dict[str, tuple[bool, float, float]] = {
 def _check_option(name: str, value: Any) -> None:
     """Raise ValueError unless `value` is of the kind that a `Recipe` has under this name."""
     default = getattr(Recipe, name)
-    if name in _CHOICES:
+    if value is None and default is None:
+        fits = True
+    elif name in _CHOICES:
         fits = isinstance(value, str) and value in _CHOICES[name]
+    elif name == "ignore":
+        fits = isinstance(value, list | tuple) and all(type(column) is str for column in value)
+    elif name == "target":
+        fits = type(value) is str
     elif name == "hidden":
         fits = isinstance(value, list | tuple) and all(type(n) is int and n > 0 for n in value)
     elif name == "augment":
@@ -257,7 +304,7 @@ def _check_option(name: str, value: Any) -> None:
     elif name in _NUMBERS:
         whole, least, greatest = _NUMBERS[name]
         kinds = (int,) if whole else (int, float)
-        fits = (value is None and default is None) or (type(value) in kinds and least <= value <= greatest)
+        fits = type(value) in kinds and least <= value <= greatest
     else:
         fits = type(value) is type(default)
     if not fits:
@@ -265,7 +312,11 @@ def _check_option(name: str, value: Any) -> None:
 
 
 def architecture(
-    model: str, input_shape: Sequence[int], num_classes: int, hidden: Sequence[int] = Recipe.hidden
+    model: str,
+    input_shape: Sequence[int],
+    num_classes: int,
+    hidden: Sequence[int] = Recipe.hidden,
+    output: dict[str, list[float]] | None = None,
 ) -> dict[str, Any]:
     """The description that `build_model` takes.
 
@@ -279,6 +330,8 @@ def architecture(
         How many outputs there are to be.
     hidden : sequence of int, default (256, 128)
         Widths of hidden layers, which only the mlp has.
+    output : dict, optional
+        "mean" and "std" of what a regression learns.
 
     Returns
     -------
@@ -291,7 +344,8 @@ def architecture(
     {'name': 'mlp', 'input_shape': [4], 'num_classes': 3, 'hidden': [256, 128]}
     """
     described = {"name": model, "input_shape": list(input_shape), "num_classes": num_classes}
-    return described | ({"hidden": list(hidden)} if model == "mlp" else {})
+    described |= {"hidden": list(hidden)} if model == "mlp" else {}
+    return described | ({} if output is None else {"output": output})
 
 
 class Experiment:
@@ -347,15 +401,18 @@ class Experiment:
     def __init__(self, recipe: Recipe, *, device: str | None = None):
         self.device = canonical(device) if device is None else select(device)
         with _as_usage_errors_of(f"--data {recipe.data}"):
-            splits = load(recipe.data)
-            check.splits(splits, recipe.data)
+            splits = _loaded(recipe)
+            check.splits(splits, recipe.data, regression=recipe.task == "regression")
         with _as_usage_errors_of(f"--validation {recipe.validation} of {len(splits.train)} samples"):
             self.splits = _with_validation(splits, recipe)
         with _as_usage_errors_of(f"--data {recipe.data}"):
             self.normalizer = _normalizer(self.splits.train.x)
         self.fingerprint = _fingerprint(self.splits.train)
-        self.recipe = recipe = recipe.completed(len(self.splits.train))
-        self.architecture = architecture(recipe.model, splits.sample_shape, len(splits.class_names), recipe.hidden)
+        self.recipe = recipe = recipe.completed(len(self.splits.train), splits.sample_shape)
+        targets = to_numpy(self.splits.train.y)
+        self.output = spread(targets) if recipe.task == "regression" else None
+        outputs = len(splits.class_names) if self.output is None else targets.shape[1]
+        self.architecture = architecture(recipe.model, splits.sample_shape, outputs, recipe.hidden, self.output)
         self.is_resident = _has_room(self.device, self.splits)
         random.manual_seed(recipe.seed)
         with _as_usage_errors_of(f"--model {recipe.model} on samples of shape {splits.sample_shape}"):
@@ -393,11 +450,28 @@ class Experiment:
         [32, 8]
         """
         data = part.to(self.device) if self.is_resident else part
-        batch_size = self.recipe.batch_size if training else 512
-        transform = self.training_transform if training else self.normalizer
+        batch_size, seed, sampler = self.recipe.batch_size if training else 512, self.recipe.seed, None
+        if training and self.recipe.balanced_sampling:
+            labels = to_numpy(part.y)
+            sampler = WeightedRandomSampler(balanced_weights(labels)[labels], len(labels), seed=seed)
         return DataLoader(
-            data, batch_size, shuffle=training, seed=self.recipe.seed, device=self.device, transform=transform
+            data,
+            batch_size,
+            shuffle=training and sampler is None,
+            sampler=sampler,
+            seed=seed,
+            device=self.device,
+            transform=self.training_transform if training else self.normalizer,
         )
+
+    def _loss(self) -> Module:
+        if self.output is not None:
+            return RelativeMSE(self.output["std"], device=self.device)
+        smoothing = self.recipe.label_smoothing
+        if self.recipe.class_weights is None:
+            return CrossEntropyLoss(label_smoothing=smoothing)
+        weights = balanced_weights(to_numpy(self.splits.train.y), len(self.splits.class_names))
+        return SampleWeightedCrossEntropy(asarray(weights, device=self.device), smoothing)
 
     def _trainer(self, model: Module) -> Trainer:
         recipe = self.recipe
@@ -411,11 +485,11 @@ class Experiment:
             callbacks.append(EarlyStopping(patience=recipe.patience))
         return Trainer(
             model,
-            CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+            self._loss(),
             optimizer,
             scheduler=scheduler,
             scheduler_interval=interval,
-            metrics=["accuracy"],
+            metrics=["accuracy"] if self.output is None else ["rmse", "mae", "r2"],
             callbacks=[*callbacks, StopOnNaN()],
             clip_grad_norm=recipe.clip_grad_norm,
             accumulate=recipe.accumulate,
@@ -429,7 +503,7 @@ def _as_usage_errors_of(option: str) -> Iterator[None]:
     """ValueErrors inside, and lack of memory, become UsageErrors that name the option."""
     try:
         yield
-    except DataError:  # names the file already
+    except (DataError, UsageError):  # these name the file, or the option, already
         raise
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
@@ -437,13 +511,32 @@ def _as_usage_errors_of(option: str) -> Iterator[None]:
         raise UsageError(f"{option}: out of memory ({error})") from error
 
 
+def _loaded(recipe: Recipe) -> DataSplits:
+    is_regression = recipe.task == "regression"
+    for name in ("class_weights", "balanced_sampling"):
+        if is_regression and getattr(recipe, name):
+            raise UsageError(f"--{name.replace('_', '-')} is for classes, got --task regression")
+    if recipe.class_weights is not None and recipe.balanced_sampling:
+        raise UsageError("--class-weights and --balanced-sampling each even out the classes, got both; leave one out")
+    return load(
+        recipe.data,
+        layout=recipe.layout,
+        target=recipe.target,
+        ignore=recipe.ignore,
+        image_size=recipe.image_size,
+        regression=is_regression,
+        test=recipe.test,
+        stratify=recipe.stratify,
+    )
+
+
 def _with_validation(splits: DataSplits, recipe: Recipe) -> DataSplits:
     """The data with a part for validation: its own, or a share of the training set, by default with its proportions."""
     if splits.dev is not None:
         return splits
-    labels = splits.train.y if recipe.stratify else None
+    labels = splits.train.y if recipe.stratify and recipe.task != "regression" else None
     parts = train_dev_test_split(splits.train, test=recipe.validation, stratify=labels, seed=recipe.seed)
-    return DataSplits(parts.train, splits.test, parts.test, splits.class_names, splits.name)
+    return replace(splits, train=parts.train, dev=parts.test)
 
 
 def _has_room(device: str, splits: DataSplits) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from ..backend.device.devices import DeviceError
 from ..data.files import printable
 from ..data.normalize import Normalizer
+from ..layers.containers import Sequential
 from ..layers.models import FORECASTERS, LANGUAGE_MODELS, MODELS, SHAPES, TRANSLATORS
 from ..layers.module import Module
 from . import expected
@@ -18,6 +19,7 @@ from .atomic import write_atomically
 from .checkpoint import CheckpointError, FilePath, load_checkpoint, save_checkpoint
 from .class_names import checked as class_names_of
 from .predict import Predictor
+from .rescale import Rescale
 
 __all__ = ["SavedModel", "build_model", "load_model", "model_state", "save_model"]
 
@@ -113,7 +115,8 @@ def build_model(architecture: dict[str, Any], *, device: str | None = None) -> M
     Parameters
     ----------
     architecture : dict
-        "name" of a function in `weft.layers.models`, and its arguments.
+        "name" of a function in `weft.layers.models`, and its arguments; of a regression also "output": "mean" and "std" of
+        its targets, whose units the model then gives.
     device : str, optional
         Where its parameters are made. By default the default device.
 
@@ -136,11 +139,12 @@ def build_model(architecture: dict[str, Any], *, device: str | None = None) -> M
     )
     """
     arguments = dict(architecture)
-    name = arguments.pop("name", None)
+    name, output = arguments.pop("name", None), arguments.pop("output", None)
     models = MODELS | LANGUAGE_MODELS | TRANSLATORS | FORECASTERS
     if name not in models:
         raise ValueError(f"`name` of the architecture must be one of {sorted(models)}, got {name!r}")
-    return models[name](**arguments, device=device)
+    model = models[name](**arguments, device=device)
+    return model if output is None else Sequential(model, Rescale(**output, device=device))
 
 
 def model_state(
@@ -300,13 +304,16 @@ def load_model(path: FilePath, model: Module | None = None, *, device: str | Non
 def check_architecture(architecture: dict[str, Any], weights: dict[str, Any]) -> None:
     """Raise ValueError or TypeError if a model of this architecture, which may be vast, cannot have these weights."""
     arguments = dict(architecture)
-    name = arguments.pop("name", None)
+    name, output = arguments.pop("name", None), arguments.pop("output", None)
     if not isinstance(name, str) or name not in SHAPES:
         raise ValueError(f"`name` of the architecture must be one of {sorted(SHAPES)}, got {name!r:.60}")
     try:
         shapes = SHAPES[name](**arguments)
     except (TypeError, KeyError):
         raise TypeError(f"`{name}` has no such arguments: {arguments!r:.200}") from None
+    if output is not None:
+        Rescale(**output)  # refuses what is no scale
+        shapes = {f"0.{key}": shape for key, shape in shapes.items()} | {"1.mean": (len(output["mean"]),)}
     for key, shape in shapes.items():
         found = getattr(weights.get(key), "shape", None)
         if found != shape:

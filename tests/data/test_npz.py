@@ -185,3 +185,86 @@ class TestLies:
             DataError, match=r"a.npz`: expected an .npz file, found a damaged one \(a directory of 2\d\d bytes"
         ):
             load_npz(tmp_path / "a.npz")
+
+
+class TestNames:
+    """As Keras, MedMNIST and others save them."""
+
+    def test_medmnist(self, tmp_path, rng):
+        arrays = {
+            f"{part}_images": rng.integers(0, 256, (n, 5, 6, 3), np.uint8)
+            for part, n in (("train", 8), ("val", 4), ("test", 2))
+        }
+        labels = {
+            f"{part}_labels": (np.arange(n) % 2)[:, None].astype(np.uint8)
+            for part, n in (("train", 8), ("val", 4), ("test", 2))
+        }
+        np.savez(tmp_path / "pathmnist.npz", **arrays, **labels)
+        data = load_npz(tmp_path / "pathmnist.npz")
+        assert repr(data) == "pathmnist: train 8, dev 4, test 2, samples (3, 5, 6) uint8, 2 classes"
+        np.testing.assert_array_equal(data.dev.x, arrays["val_images"].transpose(0, 3, 1, 2))
+        assert data.test.y.tolist() == [0, 1]
+
+    def test_keras(self, tmp_path, arrays):
+        labels = {name: arrays[name][:, None] for name in ("y_train", "y_test")}
+        np.savez(tmp_path / "a.npz", **arrays | labels)
+        data = load_npz(tmp_path / "a.npz")
+        assert data.train.y.tolist() == [0, 1, 2, 0, 1, 2]
+        assert data.num_classes == 3
+
+    def test_two_data_sets(self, tmp_path, arrays):
+        np.savez(tmp_path / "a.npz", **arrays, train_images=arrays["x_train"], train_labels=arrays["y_train"])
+        with pytest.raises(DataError, match=re.escape("a.npz`: expected one data set, found x_train and train_images")):
+            load_npz(tmp_path / "a.npz")
+
+    def test_two_parts_between(self, tmp_path, arrays):
+        between = {
+            name: arrays[name.replace("val", "test").replace("dev", "test")]
+            for name in ("x_val", "y_val", "x_dev", "y_dev")
+        }
+        np.savez(tmp_path / "a.npz", **arrays, **between)
+        with pytest.raises(DataError, match="expected one part between training and test, found x_dev and x_val"):
+            load_npz(tmp_path / "a.npz")
+
+    @pytest.mark.parametrize(
+        ("labels", "names"),
+        [
+            (np.array(["dog", "cat", "cat", "dog", "dog", "cat"]), ("cat", "dog")),
+            (np.array(["dög", "cat", "cat", "dög", "dög", "cat"]).astype("U").view(np.ndarray), ("cat", "dög")),
+            (np.array([b"dog", b"cat", b"cat", b"dog", b"dog", b"cat"]), ("cat", "dog")),
+            (np.array([True, False, False, True, True, False]), ("False", "True")),
+        ],
+    )
+    def test_labels_that_are_names(self, tmp_path, arrays, labels, names):
+        np.savez(tmp_path / "a.npz", **arrays | {"y_train": labels, "y_test": labels[:2]})
+        data = load_npz(tmp_path / "a.npz")
+        assert data.class_names == names
+        assert data.train.y.tolist() == [1, 0, 0, 1, 1, 0]
+        assert data.test.y.tolist() == [1, 0]
+
+    def test_a_name_that_training_has_not(self, tmp_path, arrays):
+        y = np.array(["a", "b", "a", "b", "a", "b"])
+        np.savez(tmp_path / "a.npz", **arrays | {"y_train": y, "y_test": np.array(["b", "c"])})
+        with pytest.raises(DataError, match=re.escape("one of the 2 labels of y_train, a … b, found c at position 1")):
+            load_npz(tmp_path / "a.npz")
+
+    def test_names_of_samples(self, tmp_path, arrays):
+        y = np.array(["a", "b", "c", "d", "e", "f"])
+        np.savez(tmp_path / "a.npz", **arrays | {"y_train": y, "y_test": y[:2]})
+        with pytest.raises(DataError, match="found 6 distinct ones of 6 samples, such as 'a'"):
+            load_npz(tmp_path / "a.npz")
+
+    def test_quantities(self, tmp_path, arrays):
+        np.savez(tmp_path / "a.npz", **arrays | {"y_train": np.arange(6.0) / 4, "y_test": np.array([7, 8])})
+        data = load_npz(tmp_path / "a.npz", regression=True)
+        np.testing.assert_array_equal(data.train.y, np.arange(6, dtype=np.float32)[:, None] / 4)
+        assert (data.test.y.tolist(), data.test.y.dtype, data.num_classes) == ([[7.0], [8.0]], np.float32, None)
+        np.savez(tmp_path / "a.npz", **arrays | {"y_train": np.array([1, 2, 3, np.nan, 5, 6]), "y_test": np.zeros(2)})
+        with pytest.raises(
+            DataError,
+            match=re.escape("y_train`: expected finite numbers that float32 can hold, found nan at position 3"),
+        ):
+            load_npz(tmp_path / "a.npz", regression=True)
+        np.savez(tmp_path / "a.npz", **arrays | {"y_train": np.array(list("ababab")), "y_test": np.zeros(2)})
+        with pytest.raises(DataError, match=re.escape("expected real numbers (N,) or (N, K), found dtype <U1")):
+            load_npz(tmp_path / "a.npz", regression=True)

@@ -51,7 +51,8 @@ def test_nothing_recognised(tmp_path):
 
 
 def test_nothing_of_that_name(tmp_path):
-    expected = "`imagenet`: expected 'digits', a folder or an .npz file, found nothing of that name; check the path"
+    kinds = "'digits', a folder, an .npz file or a table (.csv, .parquet)"
+    expected = f"`imagenet`: expected {kinds}, found nothing of that name; check the path"
     with pytest.raises(DataError, match=re.escape(expected)):
         load("imagenet")
 
@@ -60,5 +61,8 @@ def test_archive(tmp_path):
     path = tmp_path / "cifar-10-binary.tar.gz"
     with tarfile.open(path, "w:gz"):
         pass
-    with pytest.raises(DataError, match=re.escape(f"`{path}`: expected a folder or an .npz file, found another kind")):
+    with pytest.raises(
+        DataError,
+        match=re.escape(f"`{path}`: expected a folder, an .npz file or a table (.csv, .parquet), found another kind"),
+    ):
         load(path)

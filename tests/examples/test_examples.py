@@ -15,6 +15,7 @@ CLAIMS = {
     "logistic_regression": lambda accuracy: accuracy > 0.9,
     "newton": lambda value: value < 1e-20,
     "own_kernel": lambda worst: worst < 1e-6,
+    "search": lambda result: result[0] > 0.95 and result[1] > 3,
     "translation": lambda share: share > 0.8,
     "xor": lambda found: found[0] < 0.05 and found[1] > 0,
 }
@@ -76,6 +77,8 @@ def test_every_example_is_here():
 
 @pytest.mark.parametrize("name", sorted(CLAIMS))
 def test_example(name, capsys):
+    if name == "search":
+        pytest.importorskip("optuna", reason='pip install "weft[tune]"')
     assert CLAIMS[name](runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]())
     assert capsys.readouterr().out
 

@@ -26,6 +26,7 @@ APART = {
     "language_model",
     "llama",
     "pretrained",
+    "pretrained_options",
     "recurrent_language_model",
 }
 

@@ -14,6 +14,7 @@ __all__ = ["main"]
 
 TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "images": train.main,
+    "regression": train.main,
     "text": train_text.main,
     "translate": train_translate.main,
     "forecast": train_forecast.main,

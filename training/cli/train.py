@@ -14,12 +14,14 @@ import numpy as np
 from ... import __version__, _signals
 from ...backend.device.parallel import num_threads
 from ...data.augment import AUGMENTATIONS
+from ...data.image_layout import LAYOUTS
 from ...layers.models import MODELS
 from ..checkpoint import CheckpointError, load_checkpoint
 from ..checkpoint_callback import Checkpoint
 from ..output import say
+from ..parity import plot_parity
 from ..plots import bias_variance, plot_confusion, plot_history
-from ..recipe import OPTIMIZERS, PRECISIONS, SCHEDULES, Experiment, Recipe
+from ..recipe import CLASS_WEIGHTS, OPTIMIZERS, PRECISIONS, SCHEDULES, TASKS, Experiment, Recipe
 from ..saved_model import check_architecture, save_model
 from .folder import folder_of, hold_unused, remover
 from .parser import Parser, UsageError, number, report
@@ -27,32 +29,43 @@ from .run import add_callbacks, add_run_options, how_to_go_on, nothing, restore,
 
 __all__ = ["main"]
 
-DESCRIPTION = """Train a classifier, validate it after each epoch on samples held out from training, test it once at
-the end. Without options: a convolutional network on scikit-learn's 8×8 digits, in a few seconds.
+DESCRIPTION = """Train a classifier, or with --task regression what learns quantities; validate it after each epoch on samples
+held out from training, test it once at the end. Without options: a convolutional network on scikit-learn's 8×8 digits, in a
+few seconds.
 """
 EPILOG = """examples:
   weft train
   weft train --data ../shared/data/mnist --model mlp --epochs 10
   weft train --data cifar-10-batches-py --model resnet18 --device cuda
   weft train --augment crop,rotate,cutout
+  weft train --data pathmnist.npz                             (train_images, train_labels …; x_train, y_train …)
+  weft train --data kmnist                                    (a folder with kmnist-train-imgs.npz, …-labels.npz …)
+  weft train --data pets --image-size 64                      (pets/cat/1.jpg …, or pets/train/cat/1.jpg …)
+  weft train --data iris.csv --target species                 (classes may be words)
+  weft train --data houses.parquet --target price --task regression --ignore id
+  weft train --data fraud.csv --target fraud --class-weights balanced
+  weft train --data fraud.csv --target fraud --balanced-sampling
+  weft train --data scans.npz --layout NHWC                   (where the channels of images cannot be told)
   weft train --resume runs/mnist-mlp
   weft train --task text --help
   weft train --task translate --help
   weft train --task forecast --help
 
 A run leaves in its folder: model.safetensors (to be loaded with weft.training.load_model), model.json (what is known
-of it), log.csv, curves.png, confusion.png, and the checkpoints last.safetensors and best.safetensors. Ctrl-C, SIGTERM
-and SIGHUP save at the next update and say how to go on (exit status 130, 143, 129); a second Ctrl-C does not wait.
+of it), log.csv, curves.png, confusion.png (of a regression parity.png), and the checkpoints last.safetensors and
+best.safetensors. Ctrl-C, SIGTERM and SIGHUP save at the next update and say how to go on (exit status 130, 143, 129); a
+second Ctrl-C does not wait.
 """
 
 
 def _parser() -> Parser:
     parser = Parser(prog="weft train", description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
-    tasks = ["images", "text", "translate", "forecast"]
-    add("--task", choices=tasks, help="images (default); the others have options of their own, see their --help")
-    add("--data", metavar="PATH", help="digits (default); a folder of MNIST's idx files or of CIFAR; an .npz file")
-    add("--model", choices=MODELS, help="default: cnn")
+    tasks = [*TASKS, "text", "translate", "forecast"]
+    own = "the others have options of their own, see their --help"
+    add("--task", choices=tasks, help=f"images, or other samples with classes (default); regression; {own}")
+    _add_data_options(parser)
+    add("--model", choices=MODELS, help="default: cnn for images, mlp for other samples")
     positive, share = number(int, 1), number(float, 0, 1)
     add("--hidden", type=positive, nargs="+", metavar="N", help="widths of the mlp's hidden layers (256 128)")
     add("--epochs", type=positive, metavar="N", help="passes over the training set (10; 30 below 10,000 samples)")
@@ -81,6 +94,23 @@ def _parser() -> Parser:
     return parser
 
 
+def _add_data_options(parser: Parser) -> None:
+    add = parser.add_argument
+    kinds = (
+        "a folder of MNIST's idx files, of CIFAR, or with a folder of images for each class; an .npz file or a table"
+    )
+    add("--data", metavar="PATH", help=f"digits (default); {kinds} (.csv, .parquet)")
+    add("--target", metavar="COLUMN", help="of a table, what is learned (the one called class, label, target or y)")
+    add("--ignore", nargs="+", metavar="COLUMN", help="of a table, what is left aside")
+    add("--layout", choices=LAYOUTS, help="axes of the images in an .npz file; default: as 1, 3 or 4 channels tell")
+    add("--image-size", type=number(int, 1), metavar="N", help="bring the images in folders to N×N pixels")
+    held_out = "share of a table or of images held out for the test, where they have no part for it (0.2)"
+    add("--test", type=number(float, 0, 1, above=True), metavar="X", help=held_out)
+    add("--class-weights", choices=CLASS_WEIGHTS, help="balanced: in the loss, rare classes weigh more")
+    often = "draw each class equally often, with replacement"
+    add("--balanced-sampling", action="store_true", default=SUPPRESS, help=often)
+
+
 def main(argv: Sequence[str]) -> int:
     """Train as the arguments say.
 
@@ -100,7 +130,6 @@ def main(argv: Sequence[str]) -> int:
     2
     """
     given = vars(_parser().parse_args(argv))
-    given.pop("task", None)
     return report("weft train", lambda: _train(given), debug=given.pop("debug", False))
 
 
@@ -114,17 +143,22 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     names = ("device", "out", "checkpoint_every", "overwrite")
     device, out, every, overwrite = (given.pop(name, None) for name in names)
     show = nothing if given.pop("quiet", False) else say
-    if "hidden" in given:
-        given["hidden"] = tuple(given["hidden"])
+    given |= {name: tuple(given[name]) for name in ("hidden", "ignore") if name in given}
     source = source_of(given.pop("resume", None), out)
     folder = folder_of(out, source, bool(overwrite), stack)
     saved = None if source is None else load_checkpoint(source)
     set_threads(given.pop("threads", saved and threads_of(saved, source)))
-    recipe = Recipe(**given) if saved is None or source is None else _recipe_of(saved, source).resumed_with(given)
-    if "hidden" in given and recipe.model != "mlp":
-        raise UsageError(f"--hidden is for --model mlp, got {recipe.model}")
+    if saved is None or source is None:
+        recipe = Recipe(**{"model": ""} | given)
+    else:
+        recipe = _recipe_of(saved, source).resumed_with(given)
+    if recipe.task == "regression" and "label_smoothing" in given:
+        raise UsageError("--label-smoothing is for classes, got --task regression")
     started = time.perf_counter()
     experiment = Experiment(recipe, device=device)
+    recipe = experiment.recipe
+    if "hidden" in given and recipe.model != "mlp":
+        raise UsageError(f"--hidden is for --model mlp, got {recipe.model}")
     folder = folder or hold_unused(Path("runs") / f"{experiment.splits.name.lower()}-{recipe.model}", stack)
     show(experiment.splits)
     count = sum(p.size for p in experiment.trainer.model.parameters())
@@ -164,7 +198,7 @@ def _add_callbacks(
     experiment: Experiment, folder: Path, every: int | None, show: Callable[..., None], remove_old: Callable[[], None]
 ) -> Checkpoint:
     """Add the callbacks that write and print."""
-    info = {"recipe": experiment.recipe.to_json(), "weft": __version__}
+    info: dict[str, Any] = {"recipe": experiment.recipe.to_json(), "weft": __version__, **_names(experiment)}
     state = {
         "architecture": experiment.architecture,
         "normalizer": experiment.normalizer,
@@ -174,16 +208,20 @@ def _add_callbacks(
     return add_callbacks(experiment, state, folder, every, show, remove_old)
 
 
+def _names(experiment: Experiment) -> dict[str, Any]:
+    """What a table's columns were made into: how inputs must come for the model."""
+    features = experiment.splits.feature_names
+    return {"features": list(features)} if features else {}
+
+
 def _test_and_save(experiment: Experiment, folder: Path, history: Sequence[dict[str, Any]], seconds: float) -> None:
     """Test, save the model, draw the curves, print the result."""
     model, trainer, names = experiment.trainer.model, experiment.trainer, experiment.splits.class_names
     trainer.precision = None  # what is saved computes in float32: test just that
     test_loader = experiment.loader(experiment.splits.test)
     test = trainer.evaluate(test_loader)
-    predicted = trainer.predict_classes(test_loader)
-    true = np.asarray(experiment.splits.test.y)
-    wrong = int((predicted != true).sum())
-    result = {"test_accuracy": test["accuracy"], "test_loss": test["loss"], "epochs": trainer.epoch, "seconds": seconds}
+    result = {f"test_{name}": value for name, value in sorted(test.items())}
+    result |= {"epochs": trainer.epoch, "seconds": seconds}
     info = {"weft": __version__, "data": experiment.splits.name, **result, "recipe": experiment.recipe.to_json()}
     save_model(
         folder / "model.safetensors",
@@ -191,10 +229,13 @@ def _test_and_save(experiment: Experiment, folder: Path, history: Sequence[dict[
         architecture=experiment.architecture,
         normalizer=experiment.normalizer,
         class_names=names,
-        info=info,
+        info=info | _names(experiment),
     )
+    true = np.asarray(experiment.splits.test.y)
+    is_regression = experiment.recipe.task == "regression"
+    predicted = trainer.predict(test_loader) if is_regression else trainer.predict_classes(test_loader)
     rows = [
-        ("test accuracy", f"{100 * test['accuracy']:.2f} %  ({wrong} of {len(true)} wrong)"),
+        *(_errors(test) if is_regression else _accuracy(test, int((predicted != true).sum()), len(true))),
         ("test loss", f"{test['loss']:.4f}"),
         ("time", f"{seconds:.1f} s"),
         ("model", folder / "model.safetensors"),
@@ -203,12 +244,27 @@ def _test_and_save(experiment: Experiment, folder: Path, history: Sequence[dict[
     try:
         title = f"{experiment.splits.name} · {experiment.recipe.model}"
         plot_history(history, folder / "curves.png", title=title, test=test)
-        matrix = np.zeros((len(names), len(names)), np.int64)
-        np.add.at(matrix, (true, predicted), 1)
-        plot_confusion(matrix, folder / "confusion.png", class_names=names, title=f"{title}, test set")
-        rows += [("curves", folder / "curves.png"), ("confusion", folder / "confusion.png")]
+        rows.append(("curves", folder / "curves.png"))
+        title = f"{title}, test set"
+        if is_regression:
+            unit = experiment.recipe.target or ""
+            plot_parity(true[:, :6], predicted[:, :6], folder / "parity.png", title=title, unit=unit)
+            rows.append(("parity", folder / "parity.png"))
+        else:
+            matrix = np.zeros((len(names), len(names)), np.int64)
+            np.add.at(matrix, (true, predicted), 1)
+            plot_confusion(matrix, folder / "confusion.png", class_names=names, title=title)
+            rows.append(("confusion", folder / "confusion.png"))
     except ImportError as error:
         rows.append(("curves", str(error)))
     rows.append(("reading", bias_variance(history)))
     for name, value in rows:
         say(f"{name:<15}{value}")
+
+
+def _accuracy(test: dict[str, float], wrong: int, count: int) -> list[tuple[str, Any]]:
+    return [("test accuracy", f"{100 * test['accuracy']:.2f} %  ({wrong} of {count} wrong)")]
+
+
+def _errors(test: dict[str, float]) -> list[tuple[str, Any]]:
+    return [("test MAE", f"{test['mae']:.5g}"), ("test RMSE", f"{test['rmse']:.5g}"), ("test R²", f"{test['r2']:.4f}")]
