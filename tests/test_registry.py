@@ -55,7 +55,6 @@ TESTED_IN = {
     "training/metrics/metric": "training/test_metrics.py",
     "training/metrics/classification": "training/test_metrics.py",
     "training/metrics/regression": "training/test_metrics.py",
-    # one module that gathers names, and one that has a single import in it
     # what augmentations are made of
     "data/augment/affine": "data/augment/test_geometry.py",
     "data/augment/batch": "data/augment/test_transform.py",
@@ -64,6 +63,7 @@ TESTED_IN = {
     "data/augment/spectrogram": "data/augment/test_audio.py",
     "data/augment/tokens": "data/augment/test_text.py",
     "data/check": "data/test_words.py",
+    # one module that gathers names, and one that has a single import in it
     "data/extras": "data/test_digits.py",
     # parts of the trainer and of the commands, which are run as a user runs them
     "training/atomic": "training/test_checkpoint.py",
