@@ -201,7 +201,7 @@ def report(prog: str, run: Callable[[], int], *, debug: bool = False) -> int:
         if debug:
             raise
         explained = isinstance(error, OutOfMemoryError)
-        text = error if explained else f"out of memory ({error}); try a smaller --batch-size, or a smaller model"
+        text = error if explained else f"out of memory ({error}); try a smaller --batch-size"
         complain(f"{prog}: {text}")
         return 1
     finally:
