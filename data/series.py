@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ FORMATS = (
     *("%Y-%m", "%Y-%m-%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d"),
     *("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"),
 )
+TIME, DIGIT = re.compile(r"(date|time|timestamp|year|month|day)\b", re.IGNORECASE), re.compile(r"\d")
 MISSING = ("", "na", "n/a", "nan", "null", "none")
 
 
@@ -76,15 +78,23 @@ class TimeSeries:
         -------
         list of str
             In the format of the file.
+
+        Raises
+        ------
+        ValueError
+            If one is a date beyond the year 9999.
         """
         at = [self.start + self.step * i for i in range(first, stop)]
         if not self.unit:
             return [str(i) for i in at]
         dates = np.array(at, np.int64).astype(f"datetime64[{self.unit}]").astype("datetime64[s]").tolist()
+        if not all(isinstance(date, datetime) for date in dates):
+            most = next(i for i, date in enumerate(dates) if not isinstance(date, datetime)) + first
+            raise ValueError(f"`stop` must be at most {most}, since dates end with the year 9999, got {stop}")
         return [date.strftime(self.format) for date in dates]
 
 
-def read_series(path: FilePath, column: str | None = None, *, fill: bool = False) -> TimeSeries:
+def read_series(path: FilePath, column: str | int | None = None, *, fill: bool = False) -> TimeSeries:
     """The series in a CSV file: one column of numbers, and one of dates or of numbers that rise evenly, if there is one.
 
     The first line may have names; columns end at commas, semicolons or tabs. Dates are ISO's, with or without day and time,
@@ -94,7 +104,7 @@ def read_series(path: FilePath, column: str | None = None, *, fill: bool = False
     ----------
     path : str or path
         The file.
-    column : str, optional
+    column : str or int, optional
         Name of the column of values, or its number from 1. By default the only one with numbers.
     fill : bool, default False
         Whether a value that is missing (an empty field, NaN, a date that is left out) repeats the one before.
@@ -120,7 +130,8 @@ def read_series(path: FilePath, column: str | None = None, *, fill: bool = False
     ('Price', [5.0, 6.5], ['2025-01-01', '2025-01-02'])
     """
     names, rows, lines = _table(path)
-    times = _times_column(rows, column, names)
+    column = None if column is None else str(column)
+    times = _times_column(path, names, rows, lines, column)
     place = _values_column(path, names, rows, column, times)
     values = np.array([_value(path, row[place], line, names[place]) for row, line in zip(rows, lines)])
     if not fill and np.isnan(values).any():
@@ -170,6 +181,8 @@ def _table(path: FilePath) -> tuple[list[str], list[list[str]], list[int]]:
 
 
 def _number(field: str) -> float | None:
+    if "_" in field:  # which Python, but nobody's table, has in numbers
+        return None
     with suppress(ValueError):
         return float(field)
     return math.nan if field.lower() in MISSING else None
@@ -187,14 +200,24 @@ def _parsed(fields: Sequence[str], form: str) -> list[datetime]:
         return []
 
 
-def _times_column(rows: list[list[str]], column: str | None, names: list[str]) -> int | None:
-    """The first column of dates, else the first one if its numbers are whole and rise, and it is not asked for."""
+def _times_column(
+    path: FilePath, names: list[str], rows: list[list[str]], lines: list[int], column: str | None
+) -> int | None:
+    """The first column of dates, else the first one if it is named like times, or its numbers are whole and rise.
+
+    Times that are not understood must not be passed over: what is not in order would be taken as if it were.
+    """
     for i in range(len(names)):
         if _is_date(rows[0][i]):
             return i
     if len(names) < 2 or column in (names[0], "1"):
         return None
     numbers = [_number(row[0]) for row in rows]
+    if TIME.match(names[0]) and all(n is not None and n.is_integer() for n in numbers):
+        return 0
+    if all(n is None for n in numbers) and (TIME.match(names[0]) or all(DIGIT.search(row[0]) for row in rows)):
+        known = f"dates such as 1990-12, 1990-12-31 or 12/31/1990 in column {names[0]!r}"
+        raise fault(path, known, f"{rows[0][0][:40]!r} in line {lines[0]}", "write them so, or leave the column out")
     whole = all(n is not None and n.is_integer() for n in numbers)
     return 0 if whole and all(a < b for a, b in pairwise(n for n in numbers if n is not None)) else None
 
@@ -240,7 +263,14 @@ def _when(path: FilePath, fields: list[str], lines: list[int], fill: bool) -> tu
     wrong = apart % step != 0 if fill else apart != step
     if wrong.any():
         i = int(wrong.argmax())
-        fix = "make the times regular" if fill else "fill in what is missing, or give --fill (fill=True)"
+        is_monthly = unit == "D" and 28 <= apart.min() <= apart.max() <= 31
+        fix = (
+            "write months as 1990-01"
+            if is_monthly
+            else "make the times regular"
+            if fill
+            else "fill in what is missing, or give --fill (fill=True)"
+        )
         what = f"{int(apart[i])} from {fields[i]!r} to {fields[i + 1]!r}"
         units = {"": "", "M": " months", "D": " days", "s": " seconds"}[unit]
         raise fault(path, f"a step of {step}{units} to line {lines[i + 1]}", what, fix)

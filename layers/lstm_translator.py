@@ -31,7 +31,8 @@ class LSTMTranslator(EncoderDecoder):
     With e_s the encoder's outputs and h_t the decoder's: weights a_ts = softmax_s(h_tᵀ W e_s) ("general"), the context
     c_t = Σ_s a_ts e_s, features tanh(V [c_t, h_t]), logits their product with the target's embeddings, tied, plus a bias. The
     decoder starts from the encoder's last states, both directions side by side. Attention does not feed back into the
-    recurrence (no input feeding), so that in training the decoder runs over the whole target at once.
+    recurrence (no input feeding), so that in training the decoder runs over the whole target at once. The host reads where
+    the padding of the sources begins: a step cannot be captured, and runs as usual.
 
     Parameters
     ----------

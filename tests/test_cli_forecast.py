@@ -160,11 +160,12 @@ def test_help(capsys):
         ("wave.csv --column price", "expected a column 'price', found month, level; name one of these with --column"),
         ("wave.csv --horizon 16", "expected at least 16 values for validation (--horizon 16), found 15 of 100"),
         ("wave.csv --context 67", "expected at least 79 values to train on (--horizon 12 and 67 to look back), found 70 of 100"),
+        ("wave.csv --data wave.csv", "FILE must be given once, got it with and without --data"),
         ("wave.csv --season 70", "--season must be less than the 70 values to train on, got 70"),
         ("wave.csv --harmonics 1", "--harmonics needs --season of at least 2, got 1"),
         ("wave.csv --difference season", "--difference season needs --season of at least 2, got 1"),
         ("wave.csv --season 4 --harmonics 3", "--harmonics must be at most half of --season, 4, got 3"),
-        ("wave.csv --test 0.6 --validation 0.5", "--season must be less than the 0 values to train on, got 1"),
+        ("wave.csv --test 0.6 --validation 0.5", "--validation and --test must leave something to train on, got 0.5 and 0.6"),
         ("flat.csv", "expected a series that varies, found 5 in all of the 70 values to train on"),
         ("below.csv --log", "--log needs a series of positive numbers, got -1 at 1990-03; leave it out"),
         ("gap.csv", "of line 4, found none; fill it in, or give --fill"),
@@ -218,3 +219,17 @@ def test_runs_of_other_tasks(capsys):
     assert "found one of another task" in fails(capsys, "train", "--task", "text", "--resume", "run")
     save_checkpoint("text.safetensors", load_checkpoint("run/last.safetensors") | {"info": {"task": "text"}})
     assert "found one of another task" in fails(capsys, "train", "--task", "forecast", "--resume", "text.safetensors")
+
+
+def test_arguments_in_any_order_and_no_output(capsys, monkeypatch):
+    """A file behind an option; a process without a standard output; steps to beyond the last date there is."""
+    assert train() == 0
+    capsys.readouterr()
+    assert main(["forecast", "run", "wave.csv", "--steps", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert main(["forecast", "run", "--steps", "3", "wave.csv"]) == 0
+    assert capsys.readouterr().out == printed
+    assert "since dates end with the year 9999" in fails(capsys, "forecast", "run", "--steps", "100000")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", None)
+        assert main(["forecast", "run"]) == 0

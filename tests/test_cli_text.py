@@ -202,7 +202,8 @@ def test_resuming_that_cannot_be(capsys, tmp_path):
         ("--prompt=", "`prompts` must have 1 to 8 tokens each, the model's context, got 0"),
         ("--prompt=thequickbrown", "`prompts` must have 1 to 8 tokens each, the model's context, got 13"),
         ("--prompt=€", "`text` must be of the 29 characters of the alphabet, got '€' at position 0"),
-        ("--top-p=2", "`top_p` must be in (0, 1], or None, got 2.0"),
+        ("--stop=", "argument --stop: must be a text of at least one character, got ''"),
+        ("--top-p=2", "generate: --top-p: `top_p` must be in (0, 1], or None, got 2.0"),
         ("--tokens=-1", "must be an integer at least 0, got '-1'"),
     ],
 )
@@ -218,3 +219,10 @@ def test_models_that_are_no_language_models(capsys):
     save_model("net.safetensors", weft.training.saved_model.build_model(net), architecture=net)
     assert "expected a language model, found Sequential" in fails(capsys, "generate", "net.safetensors")
     assert "nowhere" in fails(capsys, "generate", "nowhere")
+
+
+def test_options_that_are_like_others_in_their_dashes_alone(capsys):
+    message = fails(capsys, "train", "--task", "text", "--data", "fox.txt", "--season", "12")
+    assert "unrecognized arguments: --season 12" in message
+    assert "did you mean" not in message
+    assert "did you mean --heads?" in fails(capsys, "train", "--task", "text", "--data", "fox.txt", "--head", "2")

@@ -152,7 +152,7 @@ def test_subwords(capsys):
     given = ["--tokenizer", "subwords", "--vocabulary", "300", "--out", "run", "--quiet"]
     assert main(["train", "--task", "translate", "--data", "pairs.txt", *given, *options]) == 0
     capsys.readouterr()
-    assert main(["translate", "run", "The zebra is <eos>."]) == 0
+    assert main(["translate", "run", "--beam", "1", "The zebra is <eos>."]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.count("\n") == 1
@@ -214,7 +214,10 @@ def test_without_sacrebleu(capsys, monkeypatch):
         ("--data pairs.txt --heads 3", "--model transformer: `heads` must divide `width`, 128, got 3"),
         ("--data pairs.txt --model lstm --heads 2", "--heads is for --model transformer, got lstm"),
         ("--data pairs.txt --tokenizer subwords --min-count 2", "--min-count is for --tokenizer words, got subwords"),
-        ("--data pairs.txt --tokenizer subwords --vocabulary 50", "`vocab_size` must be at least 260, got 50"),
+        (
+            "--data pairs.txt --tokenizer subwords --vocabulary 50",
+            "--vocabulary must be at least 260, bytes and marks, for subwords, got 50",
+        ),
         ("--data pairs.txt --model lstm --width 5", "--model lstm: `width` must be even"),
         ("--data pairs.txt --iterations 3", "unrecognized arguments: --iterations 3"),
     ],
@@ -252,6 +255,8 @@ def test_translating_that_cannot_be(capsys, tmp_path, monkeypatch):
     assert "expected data, found an empty file" in fails(capsys, "translate", "run", "--file", "empty.txt")
     assert "--file must come without sentences" in fails(capsys, "translate", "run", "Hi.", "--file", "bytes.txt")
     assert "must be an integer at least 1, got '0'" in fails(capsys, "translate", "run", "Hi.", "--beam", "0")
+    message = fails(capsys, "translate", "run", "--length-penalty", "1e308", "The red cat is here.")
+    assert "`length_penalty` must be in [0, 10], got 1e+308" in message
     assert "nowhere" in fails(capsys, "translate", "nowhere", "Hi.")
 
 

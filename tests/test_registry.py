@@ -86,6 +86,8 @@ TESTED_IN = {
     "training/translation": "test_cli_translate.py",
     "training/translating": "test_cli_translate.py",
     "training/attention_map": "training/test_plots.py",
+    "data/check": "data/test_tokenizer.py",
+    "layers/pretrained_options": "layers/test_pretrained.py",
     # translators, tested side by side
     "layers/lstm_translator": "layers/test_encoder_decoder.py",
     "layers/transformer_translator": "layers/test_encoder_decoder.py",

@@ -53,14 +53,19 @@ def plot_attention(
         raise ValueError(
             f"`weights` must be (T, S) with a word for each, got shape {weights.shape}, {len(target)} and {len(source)} words"
         )
-    size = max(3.2, 0.42 * len(source) + 1.4), max(2.4, 0.36 * len(target) + 1.2)
+    size = max(3.8, 0.42 * len(source) + 2.2), max(2.4, 0.36 * len(target) + 1.2)
     with _figure(1, size=size) as (figure, (axis,)):
-        axis.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        image = axis.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        scale = figure.colorbar(image, ax=axis, fraction=0.05, pad=0.03)
+        scale.outline.set_visible(False)
+        scale.ax.tick_params(length=0, labelsize=8)
         axis.grid(False)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
         axis.set_xticks(range(len(source)), [_plain(word) for word in source], rotation=45, ha="right")
         axis.set_yticks(range(len(target)), [_plain(word) for word in target])
+        axis.set_xlabel("read")
+        axis.set_ylabel("written")
         axis.set_title(_plain(title), fontsize=10, fontweight="bold", loc="left")
         figure.tight_layout()
         _write(figure, path)

@@ -148,6 +148,10 @@ class ForecastRecipe(SavedOptions):
         if self.season == 1 and (self.harmonics or self.difference == "season"):
             option = "--harmonics" if self.harmonics else "--difference season"
             raise UsageError(f"{option} needs --season of at least 2, got 1")
+        if self.validation + self.test >= 1:
+            raise UsageError(
+                f"--validation and --test must leave something to train on, got {self.validation} and {self.test} of the series"
+            )
         if 2 * self.harmonics > self.season:
             raise UsageError(f"--harmonics must be at most half of --season, {self.season}, got {self.harmonics}")
 

@@ -197,7 +197,7 @@ def load_text(data: str, tokenizer: str = "characters") -> tuple[Any, Any]:
             is_tokens = file.read(len(MAGIC)) == MAGIC
         if is_tokens:
             tokens = TokenFile(path)
-            if pairs is not None and tokens.vocab_size > pairs.vocab_size:
+            if pairs is not None and tokens.vocab_size != pairs.vocab_size:
                 raise fault(
                     path, f"the {pairs.vocab_size} tokens of {tokenizer}", f"{tokens.vocab_size}", "name its own"
                 )

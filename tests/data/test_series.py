@@ -110,3 +110,40 @@ def test_an_archive(tmp_path):
         DataError, match=r"expected text in UTF-8, found a .zip archive; unpack it, and name the file in it"
     ):
         read_series(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Date,n\nJan 1949,1\nFeb 1949,2\n", "expected dates such as .* in column 'Date', found 'Jan 1949' in line 2"),
+        (
+            "t,n\n2001-01-01T00:00Z,1\n2001-01-02T00:00Z,2\n",
+            "expected dates such as .* in column 't', found '2001-01-01T",
+        ),
+        ("Year,a,b\n1950,1,2\n1949,2,3\n1951,1,1\n", "expected a later time in line 3 than '1950', found '1949'"),
+        (
+            "d,x\n2024-01-31,1\n2024-02-29,2\n2024-03-31,3\n",
+            "expected a step of .* days to line .*; write months as 1990-01",
+        ),
+        ("1\n1_0\n", "expected a number in column '1' of line 2, found '1_0'"),
+    ],
+)
+def test_times_that_are_not_understood(tmp_path, text, message):
+    """They are not passed over: the series might be in any order."""
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_series(tmp_path / "a.csv", "a" if ",a," in text else None)
+
+
+def test_a_column_by_its_number(tmp_path):
+    (tmp_path / "a.csv").write_text("place,a,b\nhere,1,2\nthere,3,4\n")
+    assert read_series(tmp_path / "a.csv", 3).values.tolist() == [2, 4]
+    assert read_series(tmp_path / "a.csv", "a").values.tolist() == [1, 3]
+
+
+def test_the_end_of_dates(tmp_path):
+    (tmp_path / "a.csv").write_text("d,x\n9999-11,1\n9999-12,2\n")
+    series = read_series(tmp_path / "a.csv")
+    assert series.times(0, 2) == ["9999-11", "9999-12"]
+    with pytest.raises(ValueError, match="`stop` must be at most 2, since dates end with the year 9999, got 3"):
+        series.times(1, 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import sys
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,14 +79,15 @@ def _forecast(given: dict[str, Any]) -> int:
     steps = given.get("steps", recipe.horizon)
     assert saved.normalizer is not None
     try:
+        times = series.times(len(series), len(series) + steps)
         values = continued(recipe, Predictor(saved.model, device=device), saved.normalizer, series, steps)
     except ValueError as error:
         raise UsageError(f"{recipe.data}: {error}") from error
-    times = series.times(len(series), len(series) + steps)
-    table = csv.writer(sys.stdout, lineterminator="\n")
+    text = io.StringIO()  # a process may be without a standard output, which print knows
+    table = csv.writer(text, lineterminator="\n")
     table.writerow(["time", series.name])
     table.writerows([time, f"{value:.6g}"] for time, value in zip(times, values.tolist()))
-    sys.stdout.flush()
+    print(text.getvalue(), end="", flush=True)
     if "plot" in given:
         title = f"{saved.info.get('data', '')} · {recipe.model}, the next {steps} steps"
         plot_forecast(series, {len(series): values}, given["plot"], title=title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def _parser() -> Parser:
         metavar="X",
         help="above 1: tokens that are there already are less likely (1)",
     )
-    add("--stop", metavar="TEXT", help="end before this text")
+    add("--stop", type=_not_empty, metavar="TEXT", help="end before this text")
     add("--samples", type=positive, metavar="N", help="how many continuations, apart by a line of dashes (1)")
     add(
         "--seed",
@@ -58,6 +59,12 @@ def _parser() -> Parser:
     add("--threads", type=number(int, 1, 1025), metavar="N", help="CPU threads (all cores)")
     add("--debug", action="store_true", help="show the traceback of errors")
     return parser
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ArgumentTypeError("must be a text of at least one character, got ''")
+    return text
 
 
 def main(argv: Sequence[str]) -> int:
@@ -101,7 +108,9 @@ def _generate(given: dict[str, Any]) -> int:
         try:
             stream = model.generate_steps(tokens, given.get("tokens", 500), seed=seed + i, **options)
         except (ValueError, IndexError) as error:
-            raise UsageError(f"--prompt of {len(tokens)} tokens: {error}") from error
+            option = next((name for name in names if f"`{name}`" in str(error)), None)
+            what = f"--prompt of {len(tokens)} tokens" if option is None else f"--{option.replace('_', '-')}"
+            raise UsageError(f"{what}: {error}") from error
         print(prompt, end="")
         for piece in _text(stream, tokenizer, given.get("stop")):
             print(piece, end="", flush=True)

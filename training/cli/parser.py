@@ -52,6 +52,23 @@ class Parser(argparse.ArgumentParser):
             **options,
         )
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What the arguments say; options and what is no option may come in any order.
+
+        Parameters
+        ----------
+        args : sequence of str, optional
+            The arguments; those of the process unless given.
+        namespace : object, optional
+            What they become attributes of.
+
+        Returns
+        -------
+        Namespace
+            Without options that were not given.
+        """
+        return self.parse_intermixed_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """End the program with status 2 and one line.
 
@@ -93,8 +110,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     >>> did_you_mean("trian", ["train", "info"]), did_you_mean("x", ["train", "info"])
     ('; did you mean train?', '')
     """
-    near = get_close_matches(name.lower(), names, 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    plain = {each.lstrip("-"): each for each in names}  # dashes, which all options have, make nothing alike
+    near = get_close_matches(name.lower().lstrip("-"), plain, 1)
+    return f"; did you mean {plain[near[0]]}?" if near else ""
 
 
 def number(

@@ -46,8 +46,8 @@ def _parser() -> Parser:
     add = parser.add_argument
     positive, share = number(int, 1), number(float, 0, 1, above=True)
     add("--task", choices=["forecast"], help="what this is the help of; weft train --help has images")
-    add("data", nargs="?", metavar="FILE", help="a CSV file; dates such as 1990-12, 1990-12-31, 12/31/1990 are known")
-    add("--data", dest="data", metavar="FILE", help="the same")
+    add("file", nargs="?", metavar="FILE", help="a CSV file; dates such as 1990-12, 1990-12-31, 12/31/1990 are known")
+    add("--data", metavar="FILE", help="the same")
     add("--column", metavar="NAME", help="of the values, or its number (the only one with numbers)")
     add("--fill", action="store_true", default=SUPPRESS, help="let a value or date that is missing repeat the last one")
     add("--log", action="store_true", default=SUPPRESS, help="forecast logarithms: what grows by shares of itself")
@@ -91,8 +91,13 @@ def main(argv: Sequence[str]) -> int:
     >>> main(["--task", "forecast", "nowhere.csv"])
     2
     """
-    given = vars(_parser().parse_args(argv))
+    parser = _parser()
+    given = vars(parser.parse_args(argv))
     given.pop("task", None)
+    if "file" in given:
+        if "data" in given:
+            parser.error("FILE must be given once, got it with and without --data")
+        given["data"] = given.pop("file")
     return report("weft train", lambda: train(TASK, given), debug=given.pop("debug", False))
 
 

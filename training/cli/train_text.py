@@ -129,12 +129,13 @@ def _finish(
         ("log", folder / "log.csv"),
     ]
     try:
-        plot_history(history, folder / "curves.png", title=f"{experiment.name} · {recipe.model}", test={"loss": loss})
+        plot_history(history, folder / "curves.png", title=f"{experiment.name} · {recipe.model}")
         rows.append(("curves", folder / "curves.png"))
     except ImportError as error:
         rows.append(("curves", str(error)))
     rows.append(("reading", bias_variance(history)))
-    rows.append(("next", f"weft generate {folder}"))
+    vocabulary = " --tokenizer DIR, the folder of its vocabulary" if experiment.tokenizer is None else ""
+    rows.append(("next", f"weft generate {folder}{vocabulary}"))
     for name, value in rows:
         say(f"{name:<17}{value}")
 

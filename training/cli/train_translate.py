@@ -98,6 +98,8 @@ def main(argv: Sequence[str]) -> int:
 def _check(given: dict[str, Any], recipe: TranslationRecipe) -> None:
     if "min_count" in given and recipe.tokenizer != "words":
         raise UsageError(f"--min-count is for --tokenizer words, got {recipe.tokenizer}")
+    if recipe.tokenizer == "subwords" and recipe.vocabulary < 260:
+        raise UsageError(f"--vocabulary must be at least 260, bytes and marks, for subwords, got {recipe.vocabulary}")
     if "heads" in given and recipe.model != "transformer":
         raise UsageError(f"--heads is for --model transformer, got {recipe.model}")
 
@@ -140,7 +142,7 @@ def _finish(
     found = translate(model, source, target, some)
     try:
         title = f"{experiment.name} · {recipe.model}"
-        plot_history(history, folder / "curves.png", title=title, test={"loss": loss})
+        plot_history(history, folder / "curves.png", title=title)
         words, written, weights = attention_of(model, source, target, some[-1])
         plot_attention(weights, folder / "attention.png", source=words, target=written, title=title)
         rows += [("curves", folder / "curves.png"), ("attention", folder / "attention.png")]

@@ -91,7 +91,7 @@ def _translate(given: dict[str, Any]) -> int:
         print(next(translations) if line.strip() else "")
     if "plot" in given:
         words, written, weights = attention_of(model, source, target, sentences[0], **options)
-        plot_attention(weights, given["plot"], source=words, target=written)
+        plot_attention(weights, given["plot"], source=words, target=written, title=sentences[0])
     return 0
 
 
