@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
-from ...backend.array.creation import ones_like, zeros_like
 from ...backend.array.elementwise import negative
 from ...backend.array.elementwise import tanh as _tanh
+from ...backend.array.manipulation import reshape
 from ...backend.device.options import number
 from ...backend.nn import activation as primitives
 from ...backend.tape.tensor import DType, Tensor
@@ -708,6 +709,11 @@ def _softmax_axis(name: str, input: Tensor, dim: int | None, stacklevel: int) ->
     return dim if not input.ndim and dim in (0, -1) else check.axis("dim", dim, input)
 
 
+def _along(f: Callable[..., Tensor], input: Tensor, axis: int) -> Tensor:
+    """A number is a vector of one."""
+    return f(input, axis=axis) if input.ndim else reshape(f(reshape(input, (1,)), axis=0), ())
+
+
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
     """Numbers as probabilities: exp(xᵢ) / Σⱼ exp(xⱼ) along `dim`.
 
@@ -742,7 +748,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     """
     input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("softmax", input, dim, _stacklevel)
-    return primitives.softmax(input, axis=axis) if input.ndim else ones_like(input)
+    return _along(primitives.softmax, input, axis)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
@@ -779,7 +785,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     """
     input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("log_softmax", input, dim, _stacklevel)
-    return primitives.log_softmax(input, axis=axis) if input.ndim else zeros_like(input)
+    return _along(primitives.log_softmax, input, axis)
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
@@ -816,7 +822,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     """
     input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("softmin", input, dim, _stacklevel)
-    return primitives.softmax(negative(input), axis=axis) if input.ndim else ones_like(input)
+    return _along(primitives.softmax, negative(input), axis)
 
 
 def half_length(input: Tensor, dim: int) -> int:
