@@ -30,7 +30,7 @@ struct Identity {
 struct Relu {  // max(z, 0), and NaN of NaN
     static constexpr Saved SAVED = OUTPUT;
     static __device__ __forceinline__ float value(float z) { return z <= 0 ? 0 : z; }
-    static __device__ __forceinline__ float slope(float y) { return y > 0; }
+    static __device__ __forceinline__ float slope(float y) { return y != 0; }
 };
 
 // Exponentials only see arguments ≤ 0: nothing overflows, and both tails keep their digits.

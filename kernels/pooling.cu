@@ -1,6 +1,6 @@
 // Pooling of planes (N·C, H, W): maxima and means of windows, and their gradients.
 //
-//     max_pool     y[h, w] = max_{i,j} x[h·S + i·D − P, w·S + j·D − P], and which tap t = i·KW + j it was (the first; NaN wins)
+//     max_pool     y[h, w] = max_{i,j} x[h·S + i·D − P, w·S + j·D − P], and which tap t = i·KW + j it was (the first, or the last NaN)
 //     avg_pool     y[h, w] = Σ_{i,j} x[h·S + i − P, w·S + j − P] / count(h, w)
 //     adaptive     y[h, w] = mean of x over rows [⌊h·H/Ho⌋, ⌈(h + 1)·H/Ho⌉) and columns likewise
 //     _gradient    grad_x[y, x] = Σ over the windows that read this pixel, in their order: of g where its tap won the window,
@@ -64,7 +64,7 @@ max_pool(const T* __restrict__ x, T* __restrict__ y, Tap* __restrict__ taps, lon
 #pragma unroll
                 for (int e = 0; e < PLANES; ++e) {
                     const float v = to_float(from[e][at + j * dilation_w]);
-                    if (tap[e] < 0 || (!isnan(best[e]) && !(v <= best[e]))) best[e] = v, tap[e] = i * kernel_w + j;
+                    if (tap[e] < 0 || v > best[e] || isnan(v)) best[e] = v, tap[e] = i * kernel_w + j;
                 }
             }
         }

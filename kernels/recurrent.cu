@@ -56,7 +56,7 @@ template <typename T, bool RELU>
 __global__ void __launch_bounds__(THREADS) rnn_backward(const T* y, const T* d_y, const float* d_h, T* d_z, int count) {
     const int at = blockIdx.x * THREADS + threadIdx.x;
     if (at >= count) return;
-    const float h = to_float(y[at]), slope = RELU ? h > 0 : 1 - h * h;
+    const float h = to_float(y[at]), slope = RELU ? !(h <= 0) : 1 - h * h;
     d_z[at] = from_float<T>((d_h[at] + to_float(d_y[at])) * slope);
 }
 

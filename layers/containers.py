@@ -193,7 +193,27 @@ class Sequential(_Indexed, Layer):
         return Sequential(dict(items))
 
     def __add__(self, other: Sequential) -> Sequential:
+        _check_sequential(other)
         return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Self:
+        _check_sequential(other)
+        return self.extend(list(other))
+
+    def __mul__(self, times: int) -> Sequential:
+        integer("times", times, 1)
+        return Sequential(*list(self) * times)
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        integer("times", times, 1)
+        return self.extend(list(self) * (times - 1))
+
+
+def _check_sequential(other: Any) -> None:
+    if not isinstance(other, Sequential):
+        raise TypeError(f"`other` must be a Sequential, got {type(other).__name__}; put it in one, or use append")
 
 
 class ModuleList(_Indexed):
@@ -222,6 +242,9 @@ class ModuleList(_Indexed):
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(list(other))
 
     def __repr__(self) -> str:
         """Neighbours that read the same are shown once, as in PyTorch: `(0-5): 6 x Linear(…)`."""

@@ -39,6 +39,32 @@ class RemovableHandle:
         self.remove()
 
 
+class ListHandle:
+    """What registering a hook around a `state_dict` returns: `remove()` takes it off.
+
+    Parameters
+    ----------
+    hooks : list
+        Where the hook is.
+    hook : callable
+        Which.
+    """
+
+    def __init__(self, hooks: list, hook: Callable):
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        """Take the hook off; a second call does nothing."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+    def __enter__(self) -> ListHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
 def add_hook(module: Any, where: str, hook: Callable, prepend: bool, with_kwargs: bool) -> RemovableHandle:
     """Put a hook at the end or the beginning of those "before" or "after" the module's forward."""
     if not callable(hook):

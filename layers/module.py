@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ..backend.array.creation import empty
 from ..backend.array.methods import _names_dtype
 from ..backend.device import devices, dtypes, markup
 from ..backend.device.numeric import as_dtype
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import DType, Parameter, Tensor
+from .addressing import EXTRA, Addressed, shown_to_hooks
 from .hooks import Hooks, RemovableHandle, add_hook
 from .parameter import Buffer, is_lazy
 from .state import IncompatibleKeys, load
@@ -20,13 +22,13 @@ from .state import IncompatibleKeys, load
 __all__ = ["Module"]
 
 
-class Module:
+class Module(Addressed):
     """Base of layers and models, as `torch.nn.Module`: assign Parameters and Modules to attributes, define `forward`.
 
     There is nothing to register: parameters, buffers and children are found among the attributes when they are asked for,
-    in the order of assignment, which does no more than to note the name of a `Buffer`. Hence `super().__init__()` may be
-    left out, and assigning a plain Tensor where a Parameter was takes that parameter away (PyTorch raises TypeError). As
-    in PyTorch, modules inside lists and dicts are seen only if these are a `ModuleList` or `ModuleDict`.
+    in the order of assignment, which does no more than to note the name of a `Buffer` and to keep anything else from
+    taking the place of a Parameter or Module unseen: that is a TypeError, as in PyTorch. Hence `super().__init__()` may
+    be left out. As in PyTorch, modules inside lists and dicts are seen only if these are a `ModuleList` or `ModuleDict`.
 
     Attributes
     ----------
@@ -107,6 +109,8 @@ class Module:
         def __setattr__(self, name: str, value: Any) -> None:
             if isinstance(value, Buffer):
                 self._buffers = {**self._buffers, _attribute_name(self, name): value.persistent}
+            elif value is not None:
+                _check_place(self, name, value)
             object.__setattr__(self, name, value)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -148,9 +152,15 @@ class Module:
         ------
         TypeError
             If `tensor` is neither a Tensor nor None.
+        KeyError
+            If the attribute is a Parameter or Module.
         ValueError
             If `name` is empty, has a dot, or is that of a method.
         """
+        if name in vars(self) and name not in self._buffers and isinstance(vars(self)[name], Parameter | Module):
+            raise KeyError(
+                f"`name` must be free or that of a buffer, got {name!r}, a {type(vars(self)[name]).__name__}; del it"
+            )
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
                 f"`tensor` must be a weft.Tensor or None, got {type(tensor).__name__}; convert it: weft.asarray(…)"
@@ -179,11 +189,27 @@ class Module:
             raise TypeError(f"`module` must be a Module or None, got {type(module).__name__}")
         setattr(self, _attribute_name(self, name), module)
 
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Assign a module under any name: `add_module`.
+
+        Parameters
+        ----------
+        name : str
+            Attribute that it becomes, without dots.
+        module : Module or None
+            None says that there is none.
+        """
+        self.add_module(name, module)
+
     def _own_parameters(self) -> list[tuple[str, Parameter]]:
         return [(name, v) for name, v in vars(self).items() if isinstance(v, Parameter) and name not in self._buffers]
 
     def _own_buffers(self) -> list[tuple[str, Tensor]]:
         return [(name, v) for name in self._buffers if (v := vars(self).get(name)) is not None]
+
+    def _own_state(self) -> list[tuple[str, Tensor]]:
+        saved = [(name, b) for name, b in self._own_buffers() if self._buffers[name]]
+        return [*self._own_parameters(), *saved]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly inside, each once, with their names.
@@ -390,10 +416,15 @@ class Module:
         {'weight': (3, 2), 'bias': (3,)}
         """
         found: dict[str, Tensor] = {}
-        for path, module in self.named_modules(prefix=prefix.removesuffix("."), remove_duplicate=False):
-            saved = [(name, b) for name, b in module._own_buffers() if module._buffers[name]]
-            for name, value in [*module._own_parameters(), *saved]:
+        modules = list(self.named_modules(prefix=prefix.removesuffix("."), remove_duplicate=False))
+        for path, module in modules:
+            module._tell("save before", f"{path}." if path else "", keep_vars)
+            for name, value in module._own_state():
                 found[_join(path, name)] = value if keep_vars else value.detach()
+            if module._has_extra_state():
+                found[_join(path, EXTRA)] = module.get_extra_state()
+        for path, module in reversed(modules):
+            module._tell("save after", found, f"{path}." if path else "", {})
         return found
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
@@ -427,19 +458,25 @@ class Module:
         >>> nn.ReLU().load_state_dict({"scale": np.ones(2)}, strict=False)
         IncompatibleKeys(missing_keys=[], unexpected_keys=['scale'])
         """
-        optional = {
-            _join(path, name)
-            for path, module in self.named_modules(remove_duplicate=False)
-            for name in module._optional_state
-        }
-        renamed = {
-            _join(path, old): _join(path, new)
-            for path, module in self.named_modules(remove_duplicate=False)
-            for old, new in module._renamed_state.items()
-        }
-        if renamed and isinstance(state_dict, Mapping):
-            state_dict = {renamed.get(name, name): value for name, value in state_dict.items()}
-        return load(type(self).__name__, self.state_dict(), optional, state_dict, strict)
+        modules = list(self.named_modules(remove_duplicate=False))
+        optional = {_join(path, name) for path, module in modules for name in module._optional_state}
+        renamed = {_join(path, old): _join(path, new) for path, m in modules for old, new in m._renamed_state.items()}
+        if isinstance(state_dict, Mapping):
+            state_dict = shown_to_hooks(modules, state_dict, strict)
+            if renamed:
+                state_dict = {renamed.get(name, name): value for name, value in state_dict.items()}
+        extra = {_join(path, EXTRA): module for path, module in modules if module._has_extra_state()}
+        keys = load(type(self).__name__, self._tensors(modules), optional, state_dict, strict, extra)
+        for _, module in reversed(modules):
+            module._tell("load after", keys)
+        return keys
+
+    def _tensors(self, modules: list[tuple[str, Module]]) -> dict[str, Tensor]:
+        """What is loaded into: the state_dict without what hooks and `get_extra_state` make of it."""
+        found: dict[str, Tensor] = {}
+        for path, module in modules:
+            found |= {_join(path, name): value.detach() for name, value in module._own_state()}
+        return found
 
     # --- mode, device, dtype ------------------------------------------------------------------------------------------
     def train(self, mode: bool = True) -> Self:
@@ -619,6 +656,46 @@ class Module:
         """
         return self.to(dtypes.bfloat16)
 
+    def type(self, dst_type: DType) -> Self:
+        """Convert to a dtype: `to(dtype)`.
+
+        Parameters
+        ----------
+        dst_type : data-type
+            Real and floating-point.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
+        return self.to(as_dtype(dst_type))
+
+    def to_empty(self, *, device: str | None, recurse: bool = True) -> Self:
+        """Move to a device without the values: parameters and buffers get memory that has none yet.
+
+        Parameters
+        ----------
+        device : str or None
+            Where; None leaves them where they are.
+        recurse : bool, default True
+            False leaves out the modules inside.
+
+        Returns
+        -------
+        Self
+            The module itself, so that calls can be chained.
+        """
+        for tensor in [*self.parameters(recurse), *self.buffers(recurse)]:
+            if is_lazy(tensor):
+                _move(tensor, device, None)
+                continue
+            fresh = empty(tensor.shape, dtype=tensor.dtype, device=tensor.device if device is None else device)
+            tensor.data, tensor.device, tensor.grad = fresh.data, fresh.device, None
+            if isinstance(tensor, Parameter):
+                tensor._grad_view = None
+        return self
+
     def apply(self, fn: Callable[[Module], object]) -> Self:
         """Call a function on every module, the innermost first; for initialisation.
 
@@ -756,6 +833,23 @@ def _attribute_name(module: Module, name: str) -> str:
             f"`name` must not be that of a method or class attribute of {type(module).__name__}, got {name!r}"
         )
     return name
+
+
+def _check_place(module: Module, name: str, value: Any) -> None:
+    """What was registered is not silently taken out of the model; a Parameter in a buffer's place is one."""
+    there = vars(module).get(name)
+    if isinstance(there, Module):
+        if not isinstance(value, Module):
+            raise TypeError(
+                f"`{name}` must be a Module or None, as it was one, got {type(value).__name__}; del it first"
+            )
+    elif name in module._buffers:
+        if isinstance(value, Parameter):
+            module._buffers = {key: saved for key, saved in module._buffers.items() if key != name}
+    elif isinstance(there, Parameter) and not isinstance(value, Parameter):
+        raise TypeError(
+            f"`{name}` must be a weft.Parameter or None, as it was one, got {type(value).__name__}; del it first"
+        )
 
 
 def _move(tensor: Tensor, device: str | None, dtype: Any) -> None:

@@ -174,7 +174,7 @@ class BatchNorm1d(_BatchNorm):
     Examples
     --------
     >>> from weft import layers as nn
-    >>> nn.BatchNorm1d(2, eps=0.0, affine=False)(weft.tensor([[1.0, 5.0], [3.0, 7.0]])).tolist()
+    >>> nn.BatchNorm1d(2, eps=1e-12, affine=False)(weft.tensor([[1.0, 5.0], [3.0, 7.0]])).tolist()
     [[-1.0, -1.0], [1.0, 1.0]]
     """
 

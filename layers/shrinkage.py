@@ -33,7 +33,7 @@ class Hardshrink(Layer):
         return F.hardshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
-        return f"lambd={self.lambd}"
+        return str(self.lambd)
 
 
 class Softshrink(Layer):
@@ -64,7 +64,7 @@ class Softshrink(Layer):
         return F.softshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
-        return f"lambd={self.lambd}"
+        return str(self.lambd)
 
 
 class Tanhshrink(Layer):

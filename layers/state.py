@@ -29,13 +29,21 @@ class IncompatibleKeys(NamedTuple):
 
 
 def load(
-    name: str, own: Mapping[str, Tensor], optional: set[str], given: Mapping[str, Any], strict: bool
+    name: str,
+    own: Mapping[str, Tensor],
+    optional: set[str],
+    given: Mapping[str, Any],
+    strict: bool,
+    extra: Mapping[str, Any],
 ) -> IncompatibleKeys:
-    """Copy `given` into the memory of `own` once all of it has been found to fit; see `Module.load_state_dict`."""
+    """Copy `given` into the memory of `own` once all of it has been found to fit; see `Module.load_state_dict`.
+
+    What is at a key of `extra` goes to that module's `set_extra_state`.
+    """
     if not isinstance(given, Mapping):
         raise TypeError(f"`state_dict` must be a mapping of names to arrays, got {type(given).__name__}")
-    missing = [key for key in own if key not in given and key not in optional]
-    unexpected = [key for key in given if key not in own]
+    missing = [key for key in (*own, *extra) if key not in given and key not in optional]
+    unexpected = [key for key in given if key not in own and key not in extra]
     ready, problems = {}, []
     for key in own.keys() & given.keys():
         value, tensor = _readable(given[key]), own[key]
@@ -60,6 +68,9 @@ def load(
             own[key].materialize(tensor.shape)  # type: ignore[attr-defined]
         own[key].data[...] = tensor.data
         changed(own[key].data)
+    for key, module in extra.items():
+        if key in given:
+            module.set_extra_state(given[key])
     return IncompatibleKeys(missing, unexpected)
 
 

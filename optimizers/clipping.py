@@ -64,6 +64,8 @@ def get_total_norm(
     tensor(5.)
     """
     tensors = _listed(tensors)
+    if isinstance(norm_type, str) and norm_type in ("inf", "-inf"):  # as PyTorch's users spell it
+        norm_type = float(norm_type)
     number("norm_type", norm_type, infinite=True) if norm_type == norm_type else None
     p = float(norm_type)
     if math.isnan(p):

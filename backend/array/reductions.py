@@ -298,7 +298,8 @@ def var(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepd
     y = _variance(xp, x, axis, correction, keepdims)
 
     def grad_x(g: Any) -> Any:
-        return spread(xp, g, x, axis, keepdims) * _centred(xp, x, axis) * (2 / (_count(x, axis) - correction))
+        n = _count(x, axis) - correction
+        return spread(xp, g, x, axis, keepdims) * _centred(xp, x, axis) * (2 / n if n > 0 else math.nan)
 
     return y, (grad_x,)
 
@@ -371,6 +372,8 @@ def logsumexp(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False) 
     tensor(1000.)
     """
     x = _floats(xp, x)
+    if not _count(x, axis):  # ln 0
+        return xp.full_like(total(xp, x, axis, keepdims=keepdims), -math.inf), (lambda g: xp.zeros_like(x),)
     m = xp.max(x, axis=axis, keepdims=True)
     m = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
     wide = m + xp.log(total(xp, xp.exp(x - m), axis, keepdims=True))

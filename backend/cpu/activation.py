@@ -51,7 +51,7 @@ def relu(x: Any, /) -> Any:
         y = np.maximum(x, zero)
 
         def grad_x(g: Any) -> Any:
-            grad = (y > zero).astype(g.dtype)  # half the cost of a product of floats with booleans
+            grad = (y != zero).astype(g.dtype)  # half the cost of a product of floats with booleans
             grad *= g
             return grad
 
@@ -62,7 +62,7 @@ def relu(x: Any, /) -> Any:
     def back(g: Any, y: Any, grad_x: Any) -> None:
         # a product of integers moves g's bits exactly, at two thirds of the cost of one of floats with booleans
         chosen = grad_x.view(bits)
-        np.copyto(chosen, y > zero)
+        np.copyto(chosen, y != zero)
         np.multiply(chosen, g.view(bits), out=chosen)
 
     return y, (lambda g: blockwise(back, 1, g, y, grain=LIGHT)[0],)

@@ -35,9 +35,9 @@ def max_pool(
     axes = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
     if not all(axis.output for axis in axes):
         return NotImplemented
+    how = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+    how |= {"dilation": dilation, "ceil_mode": ceil_mode}
     if is_half(x.dtype) and not all(map(_disjoint, axes)):  # gradients of a pixel are added up
-        how = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
-        how |= {"dilation": dilation, "ceil_mode": ceil_mode}
         return in_float32(lambda xp, x, **how: max_pool(x, **how), np, (x,), how)
     extents, outputs = _sizes(axes)
     last_first = range(len(axes) - 1, -1, -1)
@@ -58,6 +58,10 @@ def max_pool(
             image, above = _padded(x[start:stop], axes, extents, -math.inf), g[start:stop]
             part = grad[start:stop] if extents == x.shape[2:] else np.empty_like(image)
             best = maxima[-1][start:stop]
+            if not _is_told_by_equality(best, extents != x.shape[2:]):
+                pull = primitives.max_pool.generic(np, x[start:stop], **how)[1]
+                grad[start:stop] = pull(above, (True,), (None,))[0]
+                return
             for i, axis in enumerate(axes):
                 source = image if i == last_first[0] else maxima[-2 - i][start:stop]
                 into = part if source is image else _scratch(scratch, i + 2, source, x.dtype)
@@ -70,6 +74,12 @@ def max_pool(
         return grad
 
     return maxima[-1], (grad_x,)
+
+
+def _is_told_by_equality(maxima: np.ndarray, padded: bool) -> bool:
+    """Whether elements that equal the maximum are in the image, and there are any: −∞ equals the padding, NaN nothing."""
+    least = maxima.min()  # NaN if one is
+    return least > -math.inf or (least == -math.inf and not padded)
 
 
 def _routed(

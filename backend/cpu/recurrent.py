@@ -77,7 +77,7 @@ def rnn(
             np.multiply(y, y, d)
             np.subtract(1, d, d)
         else:
-            np.copyto(d, y > 0)
+            np.copyto(d, y != 0)
 
         def back(rows: slice, d_h: Any) -> tuple:
             of_step = d[rows]

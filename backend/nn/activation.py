@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..array.elementwise import unbroadcast
 from ..array.sums import total
 from ..tape.autograd import primitive
@@ -65,13 +67,13 @@ ERFC = (
 # --- piecewise linear -------------------------------------------------------------------------------------------------
 @primitive
 def relu(xp: Any, x: Any, /) -> Any:
-    """max(x, 0); the derivative at 0 is 0.
+    """max(x, 0); the derivative at 0 is 0, and at NaN 1, as in PyTorch.
 
     >>> weft.backend.nn.activation.relu(weft.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
     y = xp.maximum(x, 0)
-    return y, (lambda g: g * xp.astype(x > 0, g.dtype),)
+    return y, (lambda g: g * xp.astype(y != 0, g.dtype),)
 
 
 @primitive
@@ -98,8 +100,8 @@ def prelu(xp: Any, x: Any, weight: Any, /) -> Any:
 
 @primitive
 def hardtanh(xp: Any, x: Any, /, *, min_val: float = -1.0, max_val: float = 1.0) -> Any:
-    """x limited to [min_val, max_val]; the derivative at both ends is 0."""
-    return xp.clip(x, min_val, max_val), (lambda g: g * xp.astype((x > min_val) & (x < max_val), g.dtype),)
+    """x limited to [min_val, max_val]; the derivative at both ends is 0, and at NaN 1."""
+    return xp.clip(x, min_val, max_val), (lambda g: g * xp.astype(~((x <= min_val) | (x >= max_val)), g.dtype),)
 
 
 @primitive
@@ -110,8 +112,8 @@ def relu6(xp: Any, x: Any, /) -> Any:
 
 @primitive
 def threshold(xp: Any, x: Any, /, *, threshold: float, value: float) -> Any:
-    """x where x > threshold, `value` elsewhere."""
-    kept = x > threshold
+    """`value` where x ≤ threshold, x elsewhere: a NaN stays."""
+    kept = ~(x <= threshold)
     return xp.where(kept, x, xp.full_like(x, value)), (lambda g: g * xp.astype(kept, g.dtype),)
 
 
@@ -133,8 +135,7 @@ def hardswish(xp: Any, x: Any, /) -> Any:
     """x · hardsigmoid(x)."""
 
     def grad_x(g: Any) -> Any:
-        inside = xp.astype((x > -3) & (x < 3), g.dtype)
-        return g * (inside * (xp.clip(x, -3, 3) / 3 + 0.5) + xp.astype(x >= 3, g.dtype))  # clipped, as 0 · ∞ is NaN
+        return g * xp.where(xp.abs(x) < 3, x / 3 + 0.5, xp.astype(~(x <= 0), g.dtype))  # at NaN 1, as in PyTorch
 
     return x * xp.clip(x + 3, 0, 6) / 6, (grad_x,)
 
@@ -144,8 +145,11 @@ def _elu(xp: Any, x: Any, alpha: float, scale: float = 1.0, rate: float = 1.0) -
     """scale · (x where x > 0, α (e^(rate·x) − 1) elsewhere)."""
     negative, a = xp.minimum(x, 0) * rate, scale * alpha * rate
 
-    def grad_x(g: Any) -> Any:  # exp(negative) is 1 where x > 0: no `where`, which is slow on a CPU
-        return g * (a * xp.exp(negative) + (scale - a) * xp.astype(x > 0, g.dtype))
+    def grad_x(g: Any) -> Any:
+        slope = a * xp.exp(negative) + (scale - a) * xp.astype(x > 0, g.dtype)  # exp(negative) is 1 where x > 0
+        if xp is np and not np.isnan(np.min(slope, initial=0)):  # a choice by `where` is slow on a CPU
+            return g * slope
+        return g * xp.where(xp.isnan(x), xp.full_like(x, scale), slope)  # as in PyTorch
 
     return scale * xp.maximum(x, 0) + (scale * alpha) * xp.expm1(negative), (grad_x,)
 

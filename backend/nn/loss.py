@@ -233,10 +233,15 @@ def soft_margin_loss(xp: Any, input: Any, target: Any, /, *, reduction: str = "m
 
 @primitive(precision="full")
 def hinge_embedding_loss(xp: Any, input: Any, target: Any, /, *, margin: float = 1.0, reduction: str = "mean") -> Any:
-    """ℓ = x where y = 1, max(0, margin − x) where y = −1."""
-    near, far = xp.astype(target != -1, input.dtype), xp.astype(target != 1, input.dtype)
-    far = far * xp.astype(input <= margin, input.dtype)
-    return _pointwise(xp, near * input + far * (margin - input), reduction, (input, lambda: near - far))
+    """ℓ = x where y = 1, max(0, margin − x) where y = −1: both elsewhere, added."""
+    near, far, zero = target != -1, target != 1, xp.zeros_like(input)
+    clamped = xp.where(input > margin, zero, margin - input)
+    loss = xp.where(near, input, zero) + xp.where(far, clamped, zero)  # chosen, as 0 · ∞ is NaN
+
+    def slope() -> Any:
+        return xp.astype(near, input.dtype) - xp.astype(far & (input <= margin), input.dtype)
+
+    return _pointwise(xp, loss, reduction, (input, slope))
 
 
 @primitive(precision="full")

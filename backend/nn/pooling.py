@@ -130,16 +130,15 @@ def max_pool(
 ) -> Any:
     """The maximum of each window of x (N, C, …): y (N, C, …); padding is −∞, and NaN wins.
 
-    With `return_indices` also where it was found, as an index into the flattened image, and the first place of the window if
-    all of it is −∞. The gradient goes to
-    the first maximum of the window, as in PyTorch.
+    With `return_indices` also where it was found, as an index into the flattened image. That is, and the gradient goes to,
+    the first maximum of the window that is in the image, −∞ included, and the last NaN, as in PyTorch.
     """
     axes = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
     source, keys = _padded(xp, x, axes, -math.inf), taps(axes)
     shape = (*x.shape[:2], *(a.output for a in axes))
     y, first = xp.full(shape, -math.inf, dtype=x.dtype), xp.broadcast_to(_first_taps(xp, axes), shape)
     for t, key in enumerate(keys):
-        better = (source[key] > y) | (xp.isnan(source[key]) & ~xp.isnan(y))
+        better = (source[key] > y) | xp.isnan(source[key])
         y = xp.where(better, source[key], y)
         first = xp.where(better, xp.full_like(first, t), first)
 
@@ -194,42 +193,72 @@ def avg_pool(
 def adaptive_avg_pool(xp: Any, x: Any, /, *, output_size: Sizes) -> Any:
     """Means over windows that cover x (N, C, …) evenly: y (N, C, …).
 
-    Window i of n along an axis of length H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉). Means along an axis are a product with a matrix.
+    Window i of n along an axis of length H is [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉).
     """
-    matrices = [xp.astype(xp.asarray(_averages(n, o)), x.dtype) for n, o in zip(x.shape[2:], output_size)]
-    y = x
-    for axis in reversed(range(2, x.ndim)):
-        y = xp.moveaxis(_means(xp, xp.moveaxis(y, axis, -1), matrices[axis - 2]), -1, axis)
+    is_numpy, sizes = xp is np, x.shape[2:]
+    y = _along_axes(xp, _means, x, output_size, is_numpy)
+    if is_numpy and not np.isfinite(y).all():
+        y = _along_axes(xp, _means, x, output_size, False)
 
     def grad_x(g: Any) -> Any:
-        for axis, matrix in enumerate(matrices, 2):
-            g = xp.moveaxis(gemm(xp, xp.moveaxis(g, axis, -1), matrix), -1, axis)
-        return g
+        return _along_axes(xp, _shared, g, sizes, is_numpy and np.isfinite(g).all())
 
     return y, (grad_x,)
 
 
-def _means(xp: Any, x: Any, averages: Any) -> Any:
-    """x Aᵀ; long windows one by one, since products drift."""
-    output, n = averages.shape
-    if n <= FEW * output:
-        return gemm(xp, x, xp.matrix_transpose(averages))
-    windows = [(i * n // output, -(-(i + 1) * n // output)) for i in range(output)]
-    means = [total(xp, x[..., start:end], -1, keepdims=True) / (end - start) for start, end in windows]
-    return xp.concat(means, axis=-1)
+def _along_axes(xp: Any, f: Any, x: Any, sizes: Sizes, by_products: Any) -> Any:
+    """f(xp, x, size, by_products) along each of the spatial axes. Products with matrices are quick, but only right for
+    finite numbers: their zeros spread a NaN or ∞ to all windows, as 0 · ∞."""
+    with np.errstate(invalid="ignore"):
+        for axis in reversed(range(2, x.ndim)):
+            x = xp.moveaxis(f(xp, xp.moveaxis(x, axis, -1), sizes[axis - 2], by_products), -1, axis)
+    return x
 
 
+def _means(xp: Any, x: Any, output: int, by_products: bool) -> Any:
+    """Of `output` windows; long windows one by one, since products drift."""
+    n = x.shape[-1]
+    if by_products and n <= FEW * output:
+        return gemm(xp, x, _averages(n, output).T.astype(x.dtype))
+    return _sums(xp, x, _spans(n, output)) / _lengths(xp, x, n, output)
+
+
+def _shared(xp: Any, g: Any, n: int, by_products: bool) -> Any:
+    """The adjoint of `_means` of n elements: each has its share of the gradient of every window that it is in."""
+    output = g.shape[-1]
+    if by_products:
+        return gemm(xp, g, _averages(n, output).astype(g.dtype))
+    return _sums(xp, g / _lengths(xp, g, n, output), _spans(output, n))
+
+
+def _sums(xp: Any, x: Any, spans: list[tuple[int, int]]) -> Any:
+    """Σ x[start:end] along the last axis, for each span."""
+    return xp.concat([total(xp, x[..., start:end], -1, keepdims=True) for start, end in spans], axis=-1)
+
+
+def _spans(n: int, output: int) -> list[tuple[int, int]]:
+    """What each window covers of n elements; the other way round, which windows cover each element."""
+    return [(i * n // output, -(-(i + 1) * n // output)) for i in range(output)]
+
+
+def _lengths(xp: Any, like_x: Any, n: int, output: int) -> Any:
+    """How many elements each window has."""
+    lengths = [end - start for start, end in _spans(n, output)]
+    return xp.asarray(lengths, dtype=like_x.dtype, device=like_x.device)
+
+
+@functools.lru_cache(maxsize=256)
 def _averages(size: int, output: int) -> np.ndarray:
     """Row i averages window i."""
-    windows = np.arange(output)
-    start, end = windows * size // output, -(-(windows + 1) * size // output)
+    start, end = np.array(_spans(size, output)).T
     inside = (np.arange(size) >= start[:, None]) & (np.arange(size) < end[:, None])
     return inside / (end - start)[:, None]
 
 
 @primitive(moves=True)
 def window_argmax(xp: Any, x: Any, /, *places: Any) -> Any:
-    """Where the maximum of each window of x (N, C, …) is, the first of several, as an index into the flattened image.
+    """Where the maximum of each window of x (N, C, …) is, as an index into the flattened image: the first of several, and
+    the last NaN.
 
     places[a] (N or 1, C or 1, O, K): window o takes what lies there along spatial axis a, so that windows may differ in
     size (some places then stand twice) and from image to image.
@@ -252,8 +281,15 @@ def _best(xp: Any, x: Any, flat: Any, axis: int, window: tuple[int, int], best: 
     """Of what x has along an axis at the places `flat`, window by window, the maximum (or the `best`), and which it is."""
     seen = xp.take_along_axis(x, flat, axis=axis)
     seen = xp.reshape(seen, (*seen.shape[:axis], *window, *seen.shape[axis + 1 :]))
-    best = xp.argmax(seen, axis=axis + 1, keepdims=True) if best is None else best
-    return xp.squeeze(xp.take_along_axis(seen, best, axis=axis + 1), axis=axis + 1), best
+    if best is not None:
+        return xp.squeeze(xp.take_along_axis(seen, best, axis=axis + 1), axis=axis + 1), best
+    best = xp.argmax(seen, axis=axis + 1, keepdims=True)
+    y = xp.take_along_axis(seen, best, axis=axis + 1)
+    if xp is not np or np.isnan(y).any():  # a GPU would wait for the answer
+        taps = xp.reshape(xp.arange(window[1], dtype=best.dtype, device=x.device), (-1, *(1,) * (seen.ndim - axis - 2)))
+        last = xp.max(xp.where(xp.isnan(seen), taps, xp.full_like(taps, -1)), axis=axis + 1, keepdims=True)
+        best = xp.where(last >= 0, last, best)
+    return xp.squeeze(y, axis=axis + 1), best
 
 
 @primitive

@@ -135,7 +135,7 @@ def rnn(
 
         def back(rows: slice, d: Any) -> tuple:
             y = next(states)
-            slope = 1 - y * y if nonlinearity == "tanh" else xp.astype(y > 0, y.dtype)
+            slope = 1 - y * y if nonlinearity == "tanh" else xp.astype(y != 0, y.dtype)
             slopes.append((d + g[0][rows, :]) * slope)
             return (gemm(xp, slopes[-1], weight_hh),)
 

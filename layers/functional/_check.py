@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from ...backend.device import dtypes
 from ...backend.device.dtypes import is_real_floating
 from ...backend.device.options import integer, number
 from ...backend.modes.autocast import is_autocast_enabled
@@ -27,6 +28,19 @@ def floating(name: str, x: Any) -> None:
     """A Tensor of a real floating-point dtype, or TypeError."""
     if not is_real_floating(tensor(name, x).data.dtype):
         raise TypeError(f"`{name}` must have a real floating-point dtype, got {x.dtype}; convert it: {name}.float()")
+
+
+def is_integral(x: Any) -> bool:
+    """Whether it is a Tensor of integers."""
+    return isinstance(x, Tensor) and dtypes.is_integral(x.data.dtype)
+
+
+def as_floating(name: str, x: Any) -> Tensor:
+    """A Tensor of a real floating-point dtype, integers in the default dtype; of any other dtype, TypeError."""
+    if is_integral(x):
+        return x.astype(dtypes.get_default_dtype())
+    floating(name, x)
+    return x
 
 
 def same_dtype(name: str, x: Tensor, other_name: str, other: Tensor) -> None:

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
-from ...backend.array.creation import ones_like, zeros_like
-from ...backend.array.elementwise import negative
+from ...backend.array.elementwise import clip, negative
 from ...backend.array.elementwise import tanh as _tanh
+from ...backend.array.manipulation import reshape
 from ...backend.device.options import number
 from ...backend.nn import activation as primitives
 from ...backend.tape.tensor import DType, Tensor
@@ -89,7 +90,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     >>> F.relu6(weft.tensor([-1.0, 2.0, 7.0]))
     tensor([0., 2., 6.])
     """
-    return primitives.relu6(input)
+    return clip(input, 0, 6) if check.is_integral(input) else primitives.relu6(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -199,6 +200,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         number("max_val", max_val, infinite=True)
     if min_val > max_val:
         raise ValueError(f"`min_val` must not exceed `max_val`, got {min_val} and {max_val}")
+    if check.is_integral(input):  # the limits in its dtype, as in PyTorch
+        return clip(input, int(min_val), int(max_val))
     return primitives.hardtanh(input, min_val=min_val, max_val=max_val)
 
 
@@ -453,17 +456,17 @@ def sigmoid(input: Tensor) -> Tensor:
     Parameters
     ----------
     input : Tensor
-        x, of any shape and a real floating-point dtype.
+        x, of any shape and a real dtype; integers are taken in the default dtype.
 
     Returns
     -------
     Tensor
-        In the shape and dtype of x.
+        In the shape of x.
 
     Raises
     ------
     TypeError
-        If `input` is not a Tensor of a real floating-point dtype.
+        If `input` is not a Tensor of a real dtype.
 
     Examples
     --------
@@ -471,8 +474,7 @@ def sigmoid(input: Tensor) -> Tensor:
     >>> F.sigmoid(weft.tensor([-1.0, 0.0, 2.0])).numpy().round(3)
     array([0.269, 0.5  , 0.881], dtype=float32)
     """
-    check.floating("input", input)
-    return primitives.sigmoid(input)
+    return primitives.sigmoid(check.as_floating("input", input))
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -675,17 +677,17 @@ def softsign(input: Tensor) -> Tensor:
     Parameters
     ----------
     input : Tensor
-        x, of any shape and a real floating-point dtype.
+        x, of any shape and a real dtype; integers are taken in the default dtype.
 
     Returns
     -------
     Tensor
-        In the shape and dtype of x.
+        In the shape of x.
 
     Raises
     ------
     TypeError
-        If `input` is not a Tensor of a real floating-point dtype.
+        If `input` is not a Tensor of a real dtype.
 
     Examples
     --------
@@ -693,8 +695,7 @@ def softsign(input: Tensor) -> Tensor:
     >>> F.softsign(weft.tensor([-1.0, 0.0, 2.0])).numpy().round(3)
     array([-0.5  ,  0.   ,  0.667], dtype=float32)
     """
-    check.floating("input", input)
-    return primitives.softsign(input)
+    return primitives.softsign(check.as_floating("input", input))
 
 
 def _softmax_axis(name: str, input: Tensor, dim: int | None, stacklevel: int) -> int:
@@ -706,6 +707,11 @@ def _softmax_axis(name: str, input: Tensor, dim: int | None, stacklevel: int) ->
             stacklevel=stacklevel,
         )
     return dim if not input.ndim and dim in (0, -1) else check.axis("dim", dim, input)
+
+
+def _along(f: Callable[..., Tensor], input: Tensor, axis: int) -> Tensor:
+    """A number is a vector of one."""
+    return f(input, axis=axis) if input.ndim else reshape(f(reshape(input, (1,)), axis=0), ())
 
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
@@ -742,7 +748,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     """
     input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("softmax", input, dim, _stacklevel)
-    return primitives.softmax(input, axis=axis) if input.ndim else ones_like(input)
+    return _along(primitives.softmax, input, axis)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
@@ -779,7 +785,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     """
     input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("log_softmax", input, dim, _stacklevel)
-    return primitives.log_softmax(input, axis=axis) if input.ndim else zeros_like(input)
+    return _along(primitives.log_softmax, input, axis)
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType = None) -> Tensor:
@@ -816,7 +822,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     """
     input = input if dtype is None else input.to(dtype)
     axis = _softmax_axis("softmin", input, dim, _stacklevel)
-    return primitives.softmax(negative(input), axis=axis) if input.ndim else ones_like(input)
+    return _along(primitives.softmax, negative(input), axis)
 
 
 def half_length(input: Tensor, dim: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...backend.array.manipulation import broadcast_to
 from ...backend.nn import linear as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
@@ -19,7 +20,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, activat
     weight : Tensor
         W, (out, in); or (in,), then y has no last axis.
     bias : Tensor, optional
-        b, (out,).
+        b, (out,), or one number for all.
     activation : {"relu", "gelu"}, optional
         f, which a GPU computes in one go (not in PyTorch); "gelu" is its form with tanh. `Sequential` asks for it
         by itself. Half precision is then rounded once, after f.
@@ -71,7 +72,9 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None, activation: str 
         got = f"got {tuple(input.shape)} and {tuple(weight.shape)}"
         raise ValueError(f"`input` must have shape (…, in) for a `weight` of shape (out, in), {got}")
     check.same_dtype("input", input, "weight", weight)
-    if bias is not None:
+    if bias is not None and check.tensor("bias", bias).shape in ((), (1,)) and weight.ndim == 2:  # one for all
+        bias = broadcast_to(bias, weight.shape[:1])
+    elif bias is not None:
         check.shape("bias", bias, weight.shape[:1])
     return primitives.linear(input, weight, bias, activation=activation)
 

@@ -341,6 +341,7 @@ def binary_cross_entropy(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=True)
+    _check_no_wider("weight", weight, input)
     primitives.check_probabilities(input.data)
     return primitives.binary_cross_entropy(input, target, weight, reduction=reduction)
 
@@ -395,7 +396,17 @@ def binary_cross_entropy_with_logits(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     target = _prepare(input, target, reduction, same_shape=True)
+    _check_no_wider("weight", weight, input)
     return primitives.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction=reduction)
+
+
+def _check_no_wider(name: str, x: Tensor | None, input: Tensor) -> None:
+    """That x broadcasts to the shape of the input: not the other way round, which would count its elements several times."""
+    if x is None:
+        return
+    shape, wanted = x.shape, input.shape
+    if len(shape) > len(wanted) or any(n not in (1, m) for n, m in zip(reversed(shape), reversed(wanted))):
+        raise ValueError(f"`{name}` must broadcast to the shape of `input`, {tuple(wanted)}, got {tuple(shape)}")
 
 
 def kl_div(

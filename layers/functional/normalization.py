@@ -87,12 +87,12 @@ def batch_norm(
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
     ValueError
-        If shapes do not fit, running statistics are missing, or a channel has a single value in training.
+        If shapes do not fit, running statistics are missing, or, in training, a channel has a single value or `eps` is 0.
 
     Examples
     --------
     >>> from weft.layers import functional as F
-    >>> F.batch_norm(weft.tensor([[1.0], [3.0]]), None, None, training=True, eps=0.0)
+    >>> F.batch_norm(weft.tensor([[1.0], [3.0]]), None, None, training=True, eps=1e-12)
     tensor([[-1.],
             [ 1.]])
     """
@@ -110,8 +110,10 @@ def batch_norm(
         )
     if type(momentum) is not float or not 0 <= momentum <= 1:
         number("momentum", momentum, 0, 1)
+    if eps == 0:
+        raise ValueError("`eps` must be greater than 0 in training, as of a constant channel y would be 0/0, got 0.0")
     y, mean, var = primitives.batch_norm(input, weight, bias, eps=eps)
-    if running_mean is not None and running_var is not None:
+    if running_mean is not None and running_var is not None and input.data.size:  # of nothing there are no statistics
         _update_running(running_mean, innermost(mean), momentum)
         _update_running(running_var, innermost(var), momentum)
     return y
@@ -181,6 +183,8 @@ def instance_norm(
         return primitives.group_norm(input, weight, bias, num_groups=c, eps=eps)
     w, b = (None if p is None else tile(p, (n,)) for p in (weight, bias))
     y, mean, var = primitives.batch_norm(reshape(input, (1, n * c, *input.shape[2:])), w, b, eps=eps)
+    if not input.size:  # of nothing there are no statistics
+        return reshape(y, input.shape)
     xp = devices.namespace_of(innermost(mean))
     for running_, batch in ((running_mean, mean), (running_var, var)):
         _update_running(running_, xp.mean(xp.reshape(innermost(batch), (n, c)), axis=0), momentum)
@@ -215,7 +219,7 @@ def group_norm(
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
     ValueError
-        If shapes do not fit, or `num_groups` does not divide C.
+        If shapes do not fit, `num_groups` does not divide C, or x is a single example whose groups have one value each.
 
     Examples
     --------
@@ -229,6 +233,11 @@ def group_norm(
             f"`num_groups` must divide the {input.shape[1]} channels of `input` {tuple(input.shape)}, got {num_groups}"
         )
     check.eps(eps)
+    if input.size == num_groups:
+        raise ValueError(
+            f"`input` must have more than one value per group, of which the result would be 0, got shape {tuple(input.shape)} "
+            f"for {num_groups} groups; make `num_groups` smaller"
+        )
     return primitives.group_norm(input, weight, bias, num_groups=num_groups, eps=eps)
 
 

@@ -80,17 +80,17 @@ def tanhshrink(input: Tensor) -> Tensor:
     Parameters
     ----------
     input : Tensor
-        x, of any shape and a real floating-point dtype.
+        x, of any shape and a real dtype; integers are taken in the default dtype.
 
     Returns
     -------
     Tensor
-        In the shape and dtype of x.
+        In the shape of x.
 
     Raises
     ------
     TypeError
-        If `input` is not a Tensor of a real floating-point dtype.
+        If `input` is not a Tensor of a real dtype.
 
     Examples
     --------
@@ -98,5 +98,4 @@ def tanhshrink(input: Tensor) -> Tensor:
     >>> F.tanhshrink(weft.tensor([-1.0, 0.0, 2.0])).numpy().round(3)
     array([-0.238,  0.   ,  1.036], dtype=float32)
     """
-    check.floating("input", input)
-    return primitives.tanhshrink(input)
+    return primitives.tanhshrink(check.as_floating("input", input))

@@ -6,7 +6,7 @@ import math
 
 from ...backend.array.elementwise import abs, divide, maximum, multiply, pow, sqrt
 from ...backend.array.info import result_type
-from ...backend.array.manipulation import astype
+from ...backend.array.manipulation import astype, broadcast_arrays
 from ...backend.array.reductions import max, sum
 from ...backend.array.sums import is_half
 from ...backend.device.dtypes import float32
@@ -113,6 +113,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     check.eps(eps)
     check.axis("dim", dim, x1 if x1.ndim >= x2.ndim else x2)
     dtype = result_type(x1, x2)
+    if x1.shape != x2.shape:
+        x1, x2 = broadcast_arrays(x1, x2)  # the norm of one number is not that of its row
     x1, x2 = widened(x1), widened(x2)
     squares = [sum(multiply(x, x), axis=dim) for x in (x1, x2)]
     lengths = [sqrt(maximum(s, eps * eps)) for s in squares]

@@ -89,7 +89,7 @@ class SequentialLR(LRScheduler):
         first.restart()
         self._last_lr = first.get_last_lr()
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)
         schedule = self._schedulers[i]
@@ -165,7 +165,7 @@ class ChainedScheduler(LRScheduler):
             schedule._initial_step()  # which multiplies what the one before has left
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]
         for schedule in self._schedulers:
             schedule.step()
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]

@@ -82,8 +82,19 @@ class LRScheduler:
         self.step()
         self._is_initial = False
 
-    def step(self) -> None:
+    def step(self, epoch: int | None = None) -> None:
         """Move on to the next lr. Call it after the optimizer's `step`.
+
+        Parameters
+        ----------
+        epoch : int, optional
+            Where to move, by the closed form where there is one, as older programs do (deprecated in PyTorch); one further
+            unless given.
+
+        Raises
+        ------
+        ValueError
+            If `epoch` is negative.
 
         Examples
         --------
@@ -95,8 +106,12 @@ class LRScheduler:
         """
         self._adopt()
         self._step_count += 1
-        self.last_epoch += 1
-        self._set(self.get_lr())
+        if epoch is None:
+            self.last_epoch += 1
+            self._set(self.get_lr())
+        else:
+            integer("epoch", epoch, 0)
+            self._move_to(epoch)
 
     def _adopt(self) -> None:
         """Take in groups that were added to the optimizer since; the lr that they came with is their lr₀."""
@@ -121,7 +136,10 @@ class LRScheduler:
         (0, [1.0])
         """
         self._adopt()
-        self.last_epoch = 0
+        self._move_to(0)
+
+    def _move_to(self, epoch: int) -> None:
+        self.last_epoch = epoch
         lrs = [lr for base in self.base_lrs if (lr := self.closed_form(base)) is not None]
         self._set(lrs if len(lrs) == len(self.base_lrs) else self.get_lr())
 

@@ -153,13 +153,14 @@ def test_max_pool(case, dtype):
 
 
 @dtypes
-def test_first_of_equals_and_nan_win(dtype):
+def test_first_of_equals_and_last_nan_win(dtype):
+    """As torch.nn.functional.max_pool2d(x, 2, return_indices=True), on a CPU and on a GPU."""
     down, across = Case((1, 1, 2, 8), (2, 2), (2, 2)).axes
     nan, inf = np.nan, np.inf
     x = np.array([[1, 1, nan, 3, -inf, -inf, inf, 2], [1, 1, nan, inf, -inf, -inf, nan, inf]])
     y, taps, _ = kernels.max_pool(x[None, None].astype(dtype), down, across)
     np.testing.assert_array_equal(y.astype(float), [[[[1, nan, -inf, nan]]]])
-    assert taps.tolist() == [[[[0, 0, 0, 2]]]]
+    assert taps.tolist() == [[[[0, 2, 0, 2]]]]
 
 
 def test_padding_never_wins():

@@ -4,6 +4,6 @@ from weft import layers as nn
 
 
 def test_repr():
-    assert repr(nn.Hardshrink()) == "Hardshrink(lambd=0.5)"
-    assert repr(nn.Softshrink(0.25)) == "Softshrink(lambd=0.25)"
+    assert repr(nn.Hardshrink()) == "Hardshrink(0.5)"
+    assert repr(nn.Softshrink(0.25)) == "Softshrink(0.25)"
     assert repr(nn.Tanhshrink()) == "Tanhshrink()"

@@ -190,3 +190,10 @@ class TestAdaptiveClipGrad_:
     def test_out_of_range(self, name):
         with pytest.raises(ValueError, match=f"`{name}` must be ≥ 0, got -1"):
             optim.adaptive_clip_grad_([], **{name: -1})
+
+
+def test_infinite_norms_by_name():
+    """PyTorch takes float(norm_type)."""
+    x = weft.tensor([3.0, -4.0])
+    assert optim.get_total_norm([x], "inf").item() == optim.get_total_norm([x], math.inf).item() == 4
+    assert optim.get_total_norm([x], "-inf").item() == 3

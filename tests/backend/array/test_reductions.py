@@ -248,3 +248,17 @@ class TestErrors:
     def test_not_a_tensor(self):
         with pytest.raises(TypeError, match=r"`sum` needs a weft.Tensor \(weft.asarray makes one\), got str"):
             weft.sum("12")
+
+
+def test_of_nothing_and_of_one():
+    """torch.logsumexp of no elements is −∞; the gradient of a variance with no degrees of freedom is NaN."""
+    x = weft.zeros((0, 3), requires_grad=True)
+    y = x.logsumexp(dim=0)
+    assert y.tolist() == [-np.inf] * 3
+    y.backward(weft.ones(3))
+    assert x.grad.shape == (0, 3)
+    assert weft.logsumexp(x, axis=1).shape == (0,)
+    one = weft.tensor([2.0], requires_grad=True)
+    weft.var(one, correction=1).backward()
+    assert np.isnan(one.grad.item())
+    weft.var(x, correction=1).backward()

@@ -313,3 +313,53 @@ def test_slopes_at_infinity(device, name):
         getattr(A, name)(x).backward(weft.ones(2, device=device))
     low, high = {"leaky_relu": (0.01, 1), "relu6": (0, 0), "hardtanh": (0, 0), "hardsigmoid": (0, 0)}.get(name, (0, 1))
     np.testing.assert_allclose(x.grad.numpy(), [low, high])
+
+
+NAN, INF = np.nan, np.inf
+SELU = 1.0507009873554805
+GRADIENTS = {  # at NaN, ∞, −∞, 0, of torch.nn.functional.NAME(x) for the output's gradient 1, PyTorch 2.13
+    "relu": [1, 1, 0, 0],
+    "relu6": [1, 0, 0, 0],
+    "hardtanh": [1, 0, 0, 1],
+    "hardsigmoid": [0, 0, 0, 1 / 6],
+    "hardswish": [1, 1, 0, 0.5],
+    "elu": [1, 1, 0, 1],
+    "celu": [1, 1, 0, 1],
+    "selu": [SELU, SELU, 0, SELU * 1.6732632423543772],
+    "leaky_relu": [0.01, 1, 0.01, 0.01],
+    "softplus": [NAN, 1, 0, 0.5],
+    "logsigmoid": [NAN, 0, 1, 0.5],
+    "hardshrink": [1, 1, 1, 0],
+    "softshrink": [1, 1, 1, 0],
+    "tanhshrink": [NAN, 1, 1, 0],
+}
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_at_nan_and_infinity(name, device):
+    for n in (1, 4096):  # small and large arrays have different code
+        x = weft.tensor([NAN, INF, -INF, 0.0] * n, dtype=weft.float32, device=device, requires_grad=True)
+        with np.errstate(invalid="ignore"):
+            y = getattr(F, name)(x)
+        y.backward(weft.ones(4 * n, device=device))
+        assert np.isnan(y.detach().cpu().numpy()[0])
+        np.testing.assert_allclose(x.grad.cpu().numpy()[-4:], GRADIENTS[name], rtol=1e-6)
+
+
+def test_nan_exceeds_every_threshold():
+    """torch.nn.functional.threshold(x, 0.0, 5.0)."""
+    x = weft.tensor([NAN, 0.0, 1.0], requires_grad=True)
+    y = F.threshold(x, 0.0, 5.0)
+    y.backward(weft.ones(3))
+    np.testing.assert_array_equal(y.detach().numpy(), np.float32([NAN, 5, 1]))
+    assert x.grad.tolist() == [1, 0, 1]
+
+
+def test_a_number_is_a_vector_of_one():
+    for f, y in ((F.softmax, 1.0), (F.log_softmax, 0.0), (F.softmin, 1.0)):
+        x = weft.tensor(3.0, requires_grad=True)
+        assert f(x, dim=0).item() == y
+        assert np.isnan(f(weft.tensor(NAN), dim=0).item())
+        f(x, dim=-1).backward()
+        assert x.grad.item() == 0

@@ -527,3 +527,14 @@ class TestProbabilities:
             ValueError, match="`ignore_index` must be negative where `target` holds probabilities, got 0"
         ):
             F.cross_entropy(q, q, ignore_index=0)
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+def test_hinge_embedding_of_infinity(device):
+    """torch.nn.functional.hinge_embedding_loss(x, y, reduction="none")."""
+    x = weft.tensor([np.inf, -np.inf, np.inf, -np.inf, np.nan], device=device, requires_grad=True)
+    y = weft.tensor([-1.0, -1.0, 1.0, 1.0, -1.0], device=device)
+    loss = L.hinge_embedding_loss(x, y, reduction="none")
+    np.testing.assert_array_equal(loss.detach().cpu().numpy(), [0, np.inf, np.inf, -np.inf, np.nan])
+    loss.backward(weft.ones(5, device=device))
+    assert x.grad.tolist() == [0, -1, 1, 1, 0]

@@ -9,6 +9,7 @@ from harness import Case
 
 import weft
 from weft.backend.nn.pooling import adaptive_avg_pool, avg_pool, max_pool, max_unpool, window_argmax
+from weft.layers import functional as F
 
 rng = np.random.default_rng(0)
 
@@ -185,6 +186,63 @@ def test_ties_go_to_the_first_and_nan_wins(form):
     assert x.grad.tolist() == [[[[1, 0, 1, 0], [0, 0, 0, 0]]]]
     y = pool(weft.tensor([[[[1.0, np.nan], [3.0, 2.0]]]]), kernel_size=(2, 2), stride=(2, 2))
     assert np.isnan(y.item())
+
+
+NAN, INF = np.nan, np.inf
+MAXIMA = [  # x, options, indices, gradient of the sum: torch.nn.functional.max_pool{1,2}d(x, …, return_indices=True)
+    ([1.0, NAN, NAN, 3.0], options(2, 2), [1, 2], [0, 1, 1, 0]),
+    ([NAN, NAN, 1.0, NAN, 5.0, NAN], options(3, 3), [1, 5], [0, 1, 0, 0, 0, 1]),
+    ([NAN, 1.0, NAN, 2.0], options(3, 1), [2, 2], [0, 0, 2, 0]),
+    ([-INF, 1.0, 2.0, 3.0], options(2, 2, 1), [0, 2, 3], [1, 0, 1, 1]),
+    ([-INF] * 4, options(3, 1, 1), [0, 0, 1, 2], [2, 1, 1, 0]),
+    ([-INF, -INF, INF], {**options(2, 2), "ceil_mode": True}, [0, 2], [1, 0, 1]),
+    ([[1.0, NAN], [2.0, 3.0]], options((2, 2), (2, 2)), [[1]], [[0, 1], [0, 0]]),
+    ([[-INF] * 3] * 3, options((2, 2), (2, 2), 1), [[0, 1], [3, 4]], [[1, 1, 0], [1, 1, 0], [0, 0, 0]]),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("form", ["generic", "cpu", "emulator"])
+def test_the_gradient_goes_where_the_index_points(form, dtype):
+    """To the last NaN, and for −∞ into the image, never its padding."""
+    pool, device = harness.generic_only(max_pool) if form == "generic" else max_pool, form.replace("generic", "cpu")
+    for x, how, indices, grad in MAXIMA:
+        how = {k: v if isinstance(v, tuple | bool) or k == "padding" else (v,) for k, v in how.items()}
+        for more in ({}, {"return_indices": True}):
+            t = weft.tensor([[x]], dtype=dtype, device=device).requires_grad_()
+            y = pool(t, **how, **more)
+            y, where = y if more else (y, None)
+            y.backward(weft.ones(y.shape, dtype=dtype, device=device))
+            assert t.grad.tolist() == [[grad]], (x, how, more)
+            assert where is None or where.tolist() == [[indices]], (x, how)
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+def test_windows_that_differ_have_the_last_nan_too(device):
+    """torch.nn.functional.adaptive_max_pool2d(x, (1, 2), return_indices=True)."""
+    x = weft.tensor([[[[NAN, 1.0, NAN], [NAN, 2.0, 9.0]]]], device=device)
+    assert F.adaptive_max_pool2d(x, (1, 2), return_indices=True)[1].tolist() == [[[[3, 2]]]]
+    assert F.adaptive_max_pool1d(x[0], 2, return_indices=True)[1].tolist() == [[[0, 2], [0, 2]]]
+
+
+@pytest.mark.parametrize("form", ["generic", "cpu", "emulator"])
+def test_means_of_windows_know_nothing_of_what_is_beside_them(form):
+    """torch.nn.functional.adaptive_avg_pool1d and its gradient, for the gradient [inf, 1, …] too."""
+    pool = harness.generic_only(adaptive_avg_pool) if form == "generic" else adaptive_avg_pool
+    device = form.replace("generic", "cpu")
+    for x, output, y, grad in [
+        ([1.0, 2.0, INF, 4.0], 2, [1.5, INF], [INF, INF, 0.5, 0.5]),
+        ([NAN, 2.0, 1.0, 4.0], 4, [NAN, 2, 1, 4], [INF, 1, 1, 1]),
+        ([NAN, 2.0, 4.0], 2, [NAN, 3], [INF, INF, 0.5]),
+        ([1.0, -INF], 3, [1, -INF, -INF], [INF, 1.5]),
+        ([NAN, 3.0], 1, [NAN], [INF, INF]),
+        ([1.0] * 128 + [INF] * 128, 2, [1, INF], [INF] * 128 + [1 / 128] * 128),
+    ]:
+        t = weft.tensor([[x]], dtype=weft.float32, device=device).requires_grad_()
+        found = pool(t, output_size=(output,))
+        found.backward(weft.tensor([[[INF, *[1.0] * (output - 1)]]], device=device))
+        np.testing.assert_array_equal(found.detach().numpy(), [[y]])
+        np.testing.assert_array_equal(t.grad.numpy(), [[grad]])
 
 
 def test_result_does_not_depend_on_threads():

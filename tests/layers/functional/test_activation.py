@@ -120,7 +120,9 @@ class TestSoftmax:
 
 
 class TestErrors:
-    @pytest.mark.parametrize("name", sorted(CASES.keys() - {"relu", "relu6", "hardtanh", "tanh", "threshold"}))
+    @pytest.mark.parametrize(
+        "name", sorted(CASES.keys() - {"relu", "relu6", "hardtanh", "sigmoid", "softsign", "tanh", "threshold"})
+    )
     def test_integers_are_refused(self, name):
         args = CASES[name][0][0]
         with pytest.raises(
@@ -144,3 +146,13 @@ class TestErrors:
             ValueError, match=r"`input` must have an even length along `dim` = -1, to be halved, got shape \(2, 3\)"
         ):
             F.glu(x)
+
+
+def test_integers():
+    """As in PyTorch: σ, softsign and tanhshrink in the default dtype, limits in that of the integers."""
+    x = weft.tensor([-2, 1, 9])
+    for f in (F.sigmoid, F.softsign, F.tanhshrink):
+        assert f(x).dtype == weft.float32
+        assert f(x).tolist() == f(x.float()).tolist()
+    for y, expected in [(F.relu6(x), [0, 1, 6]), (F.hardtanh(x), [-1, 1, 1]), (F.hardtanh(x, 0.5, 3.5), [0, 1, 3])]:
+        assert (y.dtype, y.tolist()) == (x.dtype, expected)

@@ -48,8 +48,8 @@ class TestLinear:
             TypeError, match="`input` must have the dtype of `weight`, float32, got float64; convert it"
         ):
             F.linear(weft.ones((2, 4), dtype=weft.float64), w)
-        with pytest.raises(ValueError, match=r"`bias` must have shape \(5,\), got \(1,\)"):
-            F.linear(weft.ones((2, 4)), w, weft.ones(1))
+        with pytest.raises(ValueError, match=r"`bias` must have shape \(5,\), got \(2,\)"):
+            F.linear(weft.ones((2, 4)), w, weft.ones(2))
 
 
 class TestBilinear:
@@ -71,3 +71,14 @@ class TestBilinear:
             F.bilinear(weft.ones((2, 3)), weft.ones((2, 4)), weft.ones((5, 3)))
         with pytest.raises(ValueError, match=r"`bias` must have shape \(5,\), got \(1,\)"):
             F.bilinear(weft.ones((2, 3)), weft.ones((2, 4)), w, weft.ones(1))
+
+
+def test_one_bias_for_all():
+    x, w = weft.ones((2, 3)), weft.ones((4, 3))
+    for b in (weft.tensor([2.0], requires_grad=True), weft.tensor(2.0, requires_grad=True)):
+        y = F.linear(x, w, b)
+        y.sum().backward()
+        assert (y.tolist(), b.grad.sum().item()) == ([[5.0] * 4] * 2, 8)
+        assert b.grad.shape == b.shape
+    with pytest.raises(ValueError, match=r"`bias` must have shape \(4,\), got \(2,\)"):
+        F.linear(x, w, weft.ones(2))

@@ -233,3 +233,14 @@ class TestLabelsThatAreNone:
         np.testing.assert_allclose(loss.detach().cpu().numpy(), [np.nan, 0, -0.09657359], rtol=1e-6)
         loss.sum().backward()
         assert x.grad.tolist() == [1, 0, -0.5]
+
+
+@pytest.mark.parametrize("f", [F.binary_cross_entropy, F.binary_cross_entropy_with_logits])
+def test_a_weight_does_not_widen_the_input(f):
+    """Nor in PyTorch, which raises RuntimeError."""
+    for shape, weight in (((), (7,)), ((1, 1), (7,)), ((3, 1), (3, 2)), ((2,), (1, 2))):
+        x = weft.full(shape, 0.5)
+        with pytest.raises(ValueError, match=r"`weight` must broadcast to the shape of `input`, .*, got \("):
+            f(x, x, weft.ones(weight))
+    x = weft.full((3, 2), 0.5)
+    assert f(x, x, weft.ones(2)).item() == f(x, x, weft.ones((3, 1))).item() == f(x, x).item()

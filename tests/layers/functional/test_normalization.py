@@ -157,3 +157,31 @@ class TestLocalResponse:
             F.local_response_norm(weft.ones((2, 3)), 2)
         with pytest.raises(ValueError, match=r"`size` must be an integer .*got 0"):
             F.local_response_norm(weft.ones((2, 3, 4)), 0)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4), (2, 3, 0)])
+@pytest.mark.parametrize("normalise", [F.batch_norm, F.instance_norm])
+def test_an_empty_batch_has_no_statistics(normalise, shape):
+    """As torch.nn.functional.batch_norm, which leaves the running ones as they are."""
+    mean, var = weft.tensor([1.0, 2.0, 3.0]), weft.tensor([4.0, 5.0, 6.0])
+    if normalise is F.instance_norm and len(shape) == 2:
+        shape = (*shape, 2)
+    assert normalise(weft.ones(shape), mean, var, None, None, True).shape == shape
+    assert (mean.tolist(), var.tolist()) == ([1, 2, 3], [4, 5, 6])
+
+
+def test_eps_must_be_positive_in_training():
+    with pytest.raises(ValueError, match=r"`eps` must be greater than 0 in training, .* got 0\.0"):
+        F.batch_norm(weft.ones((2, 3)), None, None, training=True, eps=0.0)
+    y = F.batch_norm(weft.ones((2, 1)), weft.zeros(1), weft.ones(1), eps=0.0)
+    assert y.tolist() == [[1], [1]]
+
+
+def test_groups_of_one_value():
+    for shape in ((1, 4), (1, 4, 1), (1, 4, 1, 1)):
+        with pytest.raises(
+            ValueError, match=rf"more than one value per group, .* got shape \({', '.join(map(str, shape))}"
+        ):
+            F.group_norm(weft.ones(shape), 4)
+    assert F.group_norm(weft.ones((2, 4, 1)), 4).shape == (2, 4, 1)  # PyTorch counts those of the other examples
+    assert F.group_norm(weft.ones((0, 4)), 4).shape == (0, 4)

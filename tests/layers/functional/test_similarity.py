@@ -55,3 +55,14 @@ class TestCosineSimilarity:
     def test_errors(self):
         with pytest.raises(IndexError, match=r"`dim` must be in \[-1, 1\) for shape \(3,\), got 1"):
             F.cosine_similarity(weft.ones(3), weft.ones(3))
+
+
+def test_a_vector_that_broadcasts_counts_as_often_as_it_is_used():
+    """torch.nn.functional.cosine_similarity broadcasts first: the norm of one number is not that of a row of it."""
+    a, b = (np.random.default_rng(0).standard_normal(s) for s in ((2, 3, 4), (2, 1, 4)))
+    wide = np.broadcast_to(b, a.shape)
+    expected = (a * wide).sum(1) / np.sqrt((a * a).sum(1) * (wide * wide).sum(1))
+    for x, y in ((a, b), (b, a)):
+        np.testing.assert_allclose(F.cosine_similarity(weft.asarray(x), weft.asarray(y)).numpy(), expected)
+    flat = F.cosine_similarity(weft.asarray(a), weft.asarray(a[0, 0]), dim=2).numpy()
+    np.testing.assert_allclose(flat, (a @ a[0, 0]) / np.sqrt((a * a).sum(2) * (a[0, 0] ** 2).sum()))

@@ -223,3 +223,26 @@ class TestGroupsAddedLater:
         own.lr_lambdas.append(lambda t: 0.25)
         own.step()
         assert own.get_last_lr() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("make", "lrs"),
+    [
+        (lambda o: s.StepLR(o, 3, 0.5), [1.0, 0.5, 1.0, 0.25, 0.25]),
+        (lambda o: s.ExponentialLR(o, 0.5), [0.5, 0.0625, 0.25, 0.5**7, 0.5**8]),
+        (lambda o: s.CosineAnnealingLR(o, 10), [0.975528, 0.654508, 0.904508, 0.206107, 0.095492]),
+        (lambda o: s.LambdaLR(o, lambda t: 1 / (1 + t)), [0.5, 0.2, 1 / 3, 0.125, 1 / 9]),
+        (lambda o: s.MultiStepLR(o, [2, 4]), [1.0, 0.01, 0.1, 0.01, 0.01]),
+        (lambda o: s.MultiplicativeLR(o, lambda t: 0.5), [0.5, 0.25, 0.125, 0.0625, 0.03125]),
+    ],
+)
+def test_step_to_an_epoch(make, lrs):
+    """PyTorch 2.13: schedule.step(1), (4), (2), (7), then step()."""
+    schedule, found = make(optim.SGD([weft.Parameter([1.0])], lr=1.0)), []
+    for epoch in (1, 4, 2, 7, None):
+        schedule.step(epoch)
+        found += schedule.get_last_lr()
+    assert found == pytest.approx(lrs, abs=1e-6)
+    assert schedule.last_epoch == 8
+    with pytest.raises(ValueError, match="`epoch` must be an integer ≥ 0, got -1"):
+        schedule.step(-1)
