@@ -52,6 +52,9 @@ FULL = [
     "nn.normalization.layer_norm", "nn.normalization.rms_norm", "array.reductions.cumulative_prod",
     "array.reductions.cumulative_sum", "array.reductions.logsumexp", "array.reductions.mean", "array.reductions.prod",
     "array.reductions.std", "array.reductions.sum", "array.reductions.var",
+    "nn.ctc.ctc_loss", "nn.distance.euclidean", "nn.likelihood_loss.gaussian_nll_loss",
+    "nn.likelihood_loss.poisson_nll_loss", "nn.margin_loss.margin_ranking_loss",
+    "nn.margin_loss.multilabel_margin_loss",
 ]  # fmt: skip
 
 
