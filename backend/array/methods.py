@@ -6,6 +6,7 @@ has keeps PyTorch's (`transpose(d0, d1)`, `view`, `permute`, `unsqueeze`, `clone
 
 from __future__ import annotations
 
+import functools
 import inspect
 import operator
 import re
@@ -73,21 +74,40 @@ def _inplace(f: Callable, name: str) -> Callable:
         if other is NotImplemented:
             return other
         rebinds = _rebinds(self, other)
-        new = f(_apart(self) if rebinds == THROUGH else self, other)
-        if new.dtype != self.dtype:
-            raise TypeError(f"the result's dtype {new.dtype} does not fit in place into {self.dtype}; write x = x … y")
-        if new.shape != self.shape:
-            raise ValueError(f"an in-place result of shape {new.shape} does not fit into {self.shape}; write x = x … y")
-        if rebinds:
-            return _replace(self, new, rebinds == THROUGH)
-        self.data[...] = new.data
-        changed(self.data)
-        if autograd.watch is not None:
-            tell_written(self, new)
-        return self
+        return written(self, f(_apart(self) if rebinds == THROUGH else self, other), rebinds)
 
     operator.__name__ = name
     return operator
+
+
+def written(self: Tensor, new: Tensor, rebinds: int) -> Tensor:
+    """A tensor with the values of `new`, in its memory unless `_rebinds` has told otherwise."""
+    if new.dtype != self.dtype:
+        raise TypeError(f"the result's dtype {new.dtype} does not fit in place into {self.dtype}; write x = x … y")
+    if new.shape != self.shape:
+        raise ValueError(f"an in-place result of shape {new.shape} does not fit into {self.shape}; write x = x … y")
+    if rebinds:
+        return _replace(self, new, rebinds == THROUGH)
+    self.data[...] = new.data
+    changed(self.data)
+    if autograd.watch is not None:
+        tell_written(self, new)
+    return self
+
+
+def in_place(f: Callable, name: str) -> Callable:
+    """The method that overwrites a tensor with `f` of it and other arguments, and returns it."""
+
+    @functools.wraps(f)
+    def write(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+        recorded = (a for a in given if a.requires_grad or a._depth > self._depth)
+        rebinds = _rebinds(self, next(recorded, None))
+        return written(self, f(_apart(self) if rebinds == THROUGH else self, *args, **kwargs), rebinds)
+
+    write.__name__ = write.__qualname__ = name
+    write.__doc__ = f"In place: {(f.__doc__ or '').strip()}\n"
+    return write
 
 
 def _unary(f: Callable, name: str) -> Callable:
@@ -244,14 +264,21 @@ def _iter(self: Tensor) -> Any:
 
 method(_getitem, "__getitem__")
 method(_setitem, "__setitem__")
+
+
+def _contains(self: Tensor, value: Any, /) -> bool:
+    return bool(reductions.any(elementwise.equal(self, value)))
+
+
 method(_iter, "__iter__")
+method(_contains, "__contains__")
 
 # --- methods that are functions of the namespace ----------------------------------------------------------------------
 for module, names in {
     elementwise: "abs acos acosh asin asinh atan atanh ceil clip conj cos cosh exp expm1 floor isfinite isinf isnan "
     "log log10 log1p log2 logical_and logical_not logical_or maximum minimum pow reciprocal sign sin sinh sqrt "
     "square tan tanh trunc",
-    reductions: "all any argmax argmin cumulative_prod cumulative_sum logsumexp count_nonzero",
+    reductions: "all any argmax argmin cumulative_prod cumulative_sum",
     manipulation: "astype broadcast_to",
     indexing: "take take_along_axis nonzero",
     products: "matmul",
@@ -294,7 +321,7 @@ def _by_position(name: str, given: tuple, kwargs: dict[str, Any]) -> dict[str, A
     if isinstance(given[0], bool | Tensor):
         other = ", or weft.maximum and weft.minimum of two tensors" if name in ("max", "min") else ""
         raise TypeError(f"`{name}` takes the axis by position, got a {type(given[0]).__name__}; name it{other}")
-    return {"axis": given[0], **kwargs}
+    return {"axis": tuple(given[0]) if isinstance(given[0], list) else given[0], **kwargs}
 
 
 def _reduction(f: Callable) -> Callable:
@@ -339,7 +366,21 @@ def _along(f: Callable) -> Callable:
 
 for function in (indexing.sort, indexing.argsort):
     method(_along(function))
-for name in ("sum", "mean", "std", "var", "prod", "max", "min", "all", "any", "argmax", "argmin", "logsumexp"):
+for name in (
+    "sum",
+    "mean",
+    "std",
+    "var",
+    "prod",
+    "max",
+    "min",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "logsumexp",
+    "count_nonzero",
+):
     method(_reduction(getattr(reductions, name)), name)
 
 
@@ -714,6 +755,7 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
     (tensor(21.), tensor([ 5., 10.]))
     """
     x = self if dtype is None else self.to(as_dtype(dtype))
+    dim = tuple(dim) if isinstance(dim, list) else dim
     if p == "nuc":
         axes = tuple(range(x.ndim)) if dim is None else dim
         if not isinstance(axes, tuple) or len(axes) != 2:
@@ -1069,6 +1111,9 @@ for name, target in {
     "half": np.float16,
     "long": np.int64,
     "int": np.int32,
+    "short": np.int16,
+    "char": np.int8,
+    "byte": np.uint8,
     "bool": np.bool_,
 }.items():
     method(_conversion(name, target))

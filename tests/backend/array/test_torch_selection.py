@@ -1,0 +1,40 @@
+"""Order, and gradients where several elements name one place; the values of all methods are in `test_torch_methods.py`."""
+
+import math
+
+import numpy as np
+
+import weft
+
+X = np.random.default_rng(0).normal(size=(3, 4))
+
+
+class TestOrder:
+    def test_values_and_indices(self):
+        for largest in (True, False):
+            values, indices = weft.asarray(X).topk(2, 1, largest=largest)
+            order = np.argsort(-X if largest else X, 1)[:, :2]
+            assert indices.tolist() == order.tolist()
+            np.testing.assert_array_equal(values.numpy(), np.take_along_axis(X, order, 1))
+        values, indices = weft.asarray(X).kthvalue(2, 0)
+        np.testing.assert_array_equal(values.numpy(), np.sort(X, 0)[1])
+        assert indices.tolist() == np.argsort(X, 0)[1].tolist()
+
+    def test_median_is_the_lower_and_nan_where_there_is_one(self):
+        values, indices = weft.tensor([[4.0, 1.0, 3.0, 2.0], [1.0, math.nan, 2.0, math.nan]]).median(1)
+        assert values.tolist()[0] == 2
+        assert math.isnan(values.tolist()[1])
+        assert indices.tolist() == [3, 1]
+
+    def test_unique(self):
+        x = weft.tensor([[3, 1], [1, 3]])
+        values, inverse, counts = x.unique(return_inverse=True, return_counts=True)
+        assert (values.tolist(), inverse.tolist(), counts.tolist()) == ([1, 3], [[1, 0], [0, 1]], [2, 2])
+        assert x.unique().tolist() == [1, 3]
+
+
+def test_several_for_one_place_keep_their_gradient():
+    x = weft.zeros((1, 3)).requires_grad_()
+    src = weft.ones((1, 2)).requires_grad_()
+    (x.scatter_add(1, weft.tensor([[1, 1]]), src) * weft.tensor([[1.0, 5.0, 7.0]])).sum().backward()
+    assert src.grad.tolist() == [[5, 5]]
