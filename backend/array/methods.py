@@ -17,7 +17,7 @@ import numpy as np
 
 from ..device import devices
 from ..device.numeric import as_dtype
-from ..device.options import integer
+from ..device.options import UnknownName, integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.explain import REFUSALS, explained
@@ -287,6 +287,13 @@ for module, names in {
         method(getattr(module, name), name)
 
 
+def _missing(self: Tensor, name: str) -> Any:
+    raise UnknownName(Tensor.__name__, name, type(self))
+
+
+method(_missing, "__getattr__")
+
+
 class _Values(Tensor):
     """What `x.max(1)` and `x.sort()` give: values alone, from which PyTorch's values and indices must not be taken."""
 
@@ -303,7 +310,7 @@ class _Values(Tensor):
     def __getattr__(self, name: str) -> Any:
         if name in ("values", "indices"):
             raise AttributeError(ALONE)
-        raise AttributeError(f"{Tensor.__name__!r} object has no attribute {name!r}")
+        return _missing(self, name)
 
 
 ALONE = (
@@ -325,12 +332,14 @@ def _by_position(name: str, given: tuple, kwargs: dict[str, Any]) -> dict[str, A
 
 
 def _reduction(f: Callable) -> Callable:
-    name, values_alone = f.__name__, f in (reductions.max, reductions.min)
+    name, values_alone, averages = f.__name__, f in (reductions.max, reductions.min), f is reductions.mean
 
     def method(self: Tensor, /, *axis: Axes, **kwargs: Any) -> Any:
         if kwargs.get("out", self) is None:  # `np.sum(x)` asks for x.sum(axis=None, dtype=None, out=None)
             kwargs = {k: v for k, v in kwargs.items() if k not in ("out", "dtype") or v is not None}
             kwargs |= {"correction": kwargs.pop("ddof")} if "ddof" in kwargs else {}  # `np.std(x)`
+        if averages and (dtype := kwargs.pop("dtype", None)) is not None:
+            self = self.to(as_dtype(dtype))
         out = f(self, **(_by_position(name, axis, kwargs) if axis else kwargs))
         if axis and values_alone and type(out) is Tensor:
             out.__class__ = _Values
@@ -339,7 +348,11 @@ def _reduction(f: Callable) -> Callable:
     made: Any = method
     made.__name__ = f.__name__
     x, axis, *options = inspect.signature(f).parameters.values()  # those of f, but that the axis need not be named
-    words = {"dim": None, "keepdim": False, **({"unbiased": None} if name in ("std", "var") else {})}
+    words = {
+        "dim": None,
+        "keepdim": False,
+        **({"unbiased": None} if name in ("std", "var") else {"dtype": None} if averages else {}),
+    }
     asked = f"{', '.join(words)} : optional\n\\1    PyTorch's words, which make it PyTorch's call, with its meaning and result."
     made.__doc__ = re.sub(r"\n\n( *)Returns\n", rf"\n\1{asked}\n\n\1Returns\n", f.__doc__ or "", count=1)
     theirs = [inspect.Parameter(word, inspect.Parameter.KEYWORD_ONLY, default=d) for word, d in words.items()]

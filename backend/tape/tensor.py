@@ -178,7 +178,13 @@ if TYPE_CHECKING:  # what `array/methods.py` attaches, and documents: a test com
             keepdim: bool = False,
         ) -> Tensor: ...
         def mean(
-            self, axis: Axes = None, *, keepdims: bool = False, dim: Axes = None, keepdim: bool = False
+            self,
+            axis: Axes = None,
+            *,
+            keepdims: bool = False,
+            dim: Axes = None,
+            keepdim: bool = False,
+            dtype: DType = None,
         ) -> Tensor: ...
         def var(
             self,
@@ -228,7 +234,9 @@ if TYPE_CHECKING:  # what `array/methods.py` attaches, and documents: a test com
         def take(self, indices: Tensor, /, *, axis: int | None = None) -> Tensor: ...
         def take_along_axis(self, indices: Tensor, /, *, axis: int = -1) -> Tensor: ...
         def nonzero(self, /) -> tuple[Tensor, ...]: ...
-        def backward(self, grad: Operand | None = None, *, retain_graph: bool = False) -> None: ...
+        def backward(
+            self, grad: Operand | None = None, *, retain_graph: bool = False, gradient: Operand | None = None
+        ) -> None: ...
         def reshape(self, *shape: int | Sequence[int]) -> Tensor: ...
         def view(self, *shape: int | Sequence[int]) -> Tensor: ...
         def view_as(self, other: Tensor) -> Tensor: ...
@@ -615,6 +623,11 @@ class Tensor(_Attached):
     def is_leaf(self) -> bool:
         """True unless the tensor is the result of a recorded operation."""
         return self._node is None
+
+    @property
+    def grad_fn(self) -> Any:
+        """The recorded operation that this tensor is the result of, or None: it has a `name`."""
+        return self._node
 
     def numel(self) -> int:
         """The number of elements.

@@ -175,6 +175,35 @@ def test_pytorch_spellings_of_axes():
     assert weft.tensor([[0, 1], [2, 3]]).count_nonzero(1).tolist() == [1, 2]
 
 
+def test_dtype_of_a_mean():
+    x = weft.tensor([1, 2])
+    assert x.mean(dtype=weft.float64).dtype == weft.float64
+    assert x.mean(0, dtype=weft.float16).dtype == weft.float16
+    with pytest.raises(TypeError, match="`dtype` must be one of weft's"):
+        x.mean(dtype="text")
+
+
+def test_missing_name():
+    x = weft.ones((2, 2))
+    with pytest.raises(
+        AttributeError, match="'Tensor' object has no attribute 'scater_add'; did you mean `scatter_add`"
+    ):
+        x.scater_add  # noqa: B018
+    with pytest.raises(AttributeError, match="did you mean"):
+        x.max(1).argsrt  # noqa: B018
+    assert not hasattr(x, "no_such_name")
+
+
+def test_backward_by_pytorchs_word():
+    x = weft.ones(2).requires_grad_()
+    y = x * 2
+    assert (y.grad_fn.name, repr(y.grad_fn), x.grad_fn) == ("multiply", "<multiply>", None)
+    with pytest.raises(TypeError, match="`backward` takes `grad` or `gradient`"):
+        y.backward(weft.ones(2), gradient=weft.ones(2))
+    y.backward(gradient=weft.tensor([1.0, 3.0]))
+    assert x.grad.tolist() == [2, 6]
+
+
 def test_of_nothing():
     x = weft.zeros((0, 3)).requires_grad_()
     (x.var() + x.std()).backward()
