@@ -38,3 +38,29 @@ def test_several_for_one_place_keep_their_gradient():
     src = weft.ones((1, 2)).requires_grad_()
     (x.scatter_add(1, weft.tensor([[1, 1]]), src) * weft.tensor([[1.0, 5.0, 7.0]])).sum().backward()
     assert src.grad.tolist() == [[5, 5]]
+
+
+def test_what_is_overwritten_gets_no_gradient():
+    """PyTorch gives both the gradient of the place."""
+    x, i = weft.zeros((2, 3)), weft.tensor([[1, 1], [0, 2]])
+    src = weft.ones((2, 2)).requires_grad_()
+    (x.scatter(1, i, src) * 5).sum().backward()
+    assert src.grad.tolist() == [[0, 5], [5, 5]]
+    rows = weft.ones((2, 3)).requires_grad_()
+    x.index_copy(0, weft.tensor([1, 1]), rows).sum().backward()
+    assert rows.grad.tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_gradients_of_gradients():
+    """Of a sum of cubes, along one direction, against differences of gradients."""
+    i, x = weft.tensor([[0, 1], [2, 2], [3, 0]]), weft.asarray(X)
+    for f in (
+        lambda x: (x.gather(1, i) ** 3).sum(),
+        lambda x: (x.scatter_add(1, i, x[:, :2] ** 2) ** 2).sum(),
+        lambda x: (x.clone().scatter_(1, i, x[:, :2]) ** 3).sum(),
+        lambda x: (x.topk(2).values ** 3).sum(),
+    ):
+        got = weft.grad(lambda z, f=f: weft.grad(f)(z).sum())(x).numpy()
+        h = 1e-5
+        expected = (weft.grad(f)(x + h) - weft.grad(f)(x - h)).numpy() / (2 * h)
+        np.testing.assert_allclose(got, expected, atol=1e-4)
