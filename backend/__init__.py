@@ -11,7 +11,8 @@ from .modes import autocast, transforms
 from .nn import activation, attention, embedding, linear, loss, normalization
 from .tape import autograd, tensor
 
-from .array import methods, numpy_protocols  # isort: skip  (attach operators and methods to Tensor)
+from .array import methods, numpy_protocols, torch_methods, torch_selection, torch_writing  # isort: skip  (attach to Tensor)
+from .nn import methods as _methods  # isort: skip  (as do these)
 from . import cpu, cuda  # isort: skip  (replace primitives; those for cuda are loaded when such a device is asked for)
 
 einops.register()

@@ -6,6 +6,7 @@ has keeps PyTorch's (`transpose(d0, d1)`, `view`, `permute`, `unsqueeze`, `clone
 
 from __future__ import annotations
 
+import functools
 import inspect
 import operator
 import re
@@ -16,7 +17,7 @@ import numpy as np
 
 from ..device import devices
 from ..device.numeric import as_dtype
-from ..device.options import integer
+from ..device.options import UnknownName, integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.explain import REFUSALS, explained
@@ -73,21 +74,40 @@ def _inplace(f: Callable, name: str) -> Callable:
         if other is NotImplemented:
             return other
         rebinds = _rebinds(self, other)
-        new = f(_apart(self) if rebinds == THROUGH else self, other)
-        if new.dtype != self.dtype:
-            raise TypeError(f"the result's dtype {new.dtype} does not fit in place into {self.dtype}; write x = x … y")
-        if new.shape != self.shape:
-            raise ValueError(f"an in-place result of shape {new.shape} does not fit into {self.shape}; write x = x … y")
-        if rebinds:
-            return _replace(self, new, rebinds == THROUGH)
-        self.data[...] = new.data
-        changed(self.data)
-        if autograd.watch is not None:
-            tell_written(self, new)
-        return self
+        return written(self, f(_apart(self) if rebinds == THROUGH else self, other), rebinds)
 
     operator.__name__ = name
     return operator
+
+
+def written(self: Tensor, new: Tensor, rebinds: int) -> Tensor:
+    """A tensor with the values of `new`, in its memory unless `_rebinds` has told otherwise."""
+    if new.dtype != self.dtype:
+        raise TypeError(f"the result's dtype {new.dtype} does not fit in place into {self.dtype}; write x = x … y")
+    if new.shape != self.shape:
+        raise ValueError(f"an in-place result of shape {new.shape} does not fit into {self.shape}; write x = x … y")
+    if rebinds:
+        return _replace(self, new, rebinds == THROUGH)
+    self.data[...] = new.data
+    changed(self.data)
+    if autograd.watch is not None:
+        tell_written(self, new)
+    return self
+
+
+def in_place(f: Callable, name: str) -> Callable:
+    """The method that overwrites a tensor with `f` of it and other arguments, and returns it."""
+
+    @functools.wraps(f)
+    def write(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+        recorded = (a for a in given if a.requires_grad or a._depth > self._depth)
+        rebinds = _rebinds(self, next(recorded, None))
+        return written(self, f(_apart(self) if rebinds == THROUGH else self, *args, **kwargs), rebinds)
+
+    write.__name__ = write.__qualname__ = name
+    write.__doc__ = f"In place: {(f.__doc__ or '').strip()}\n"
+    return write
 
 
 def _unary(f: Callable, name: str) -> Callable:
@@ -244,20 +264,34 @@ def _iter(self: Tensor) -> Any:
 
 method(_getitem, "__getitem__")
 method(_setitem, "__setitem__")
+
+
+def _contains(self: Tensor, value: Any, /) -> bool:
+    return bool(reductions.any(elementwise.equal(self, value)))
+
+
 method(_iter, "__iter__")
+method(_contains, "__contains__")
 
 # --- methods that are functions of the namespace ----------------------------------------------------------------------
 for module, names in {
     elementwise: "abs acos acosh asin asinh atan atanh ceil clip conj cos cosh exp expm1 floor isfinite isinf isnan "
     "log log10 log1p log2 logical_and logical_not logical_or maximum minimum pow reciprocal sign sin sinh sqrt "
     "square tan tanh trunc",
-    reductions: "all any argmax argmin cumulative_prod cumulative_sum logsumexp count_nonzero",
+    reductions: "all any argmax argmin cumulative_prod cumulative_sum",
     manipulation: "astype broadcast_to",
     indexing: "take take_along_axis nonzero",
     products: "matmul",
 }.items():
     for name in names.split():
         method(getattr(module, name), name)
+
+
+def _missing(self: Tensor, name: str) -> Any:
+    raise UnknownName(Tensor.__name__, name, type(self))
+
+
+method(_missing, "__getattr__")
 
 
 class _Values(Tensor):
@@ -276,7 +310,7 @@ class _Values(Tensor):
     def __getattr__(self, name: str) -> Any:
         if name in ("values", "indices"):
             raise AttributeError(ALONE)
-        raise AttributeError(f"{Tensor.__name__!r} object has no attribute {name!r}")
+        return _missing(self, name)
 
 
 ALONE = (
@@ -294,16 +328,18 @@ def _by_position(name: str, given: tuple, kwargs: dict[str, Any]) -> dict[str, A
     if isinstance(given[0], bool | Tensor):
         other = ", or weft.maximum and weft.minimum of two tensors" if name in ("max", "min") else ""
         raise TypeError(f"`{name}` takes the axis by position, got a {type(given[0]).__name__}; name it{other}")
-    return {"axis": given[0], **kwargs}
+    return {"axis": tuple(given[0]) if isinstance(given[0], list) else given[0], **kwargs}
 
 
 def _reduction(f: Callable) -> Callable:
-    name, values_alone = f.__name__, f in (reductions.max, reductions.min)
+    name, values_alone, averages = f.__name__, f in (reductions.max, reductions.min), f is reductions.mean
 
     def method(self: Tensor, /, *axis: Axes, **kwargs: Any) -> Any:
         if kwargs.get("out", self) is None:  # `np.sum(x)` asks for x.sum(axis=None, dtype=None, out=None)
             kwargs = {k: v for k, v in kwargs.items() if k not in ("out", "dtype") or v is not None}
             kwargs |= {"correction": kwargs.pop("ddof")} if "ddof" in kwargs else {}  # `np.std(x)`
+        if averages and (dtype := kwargs.pop("dtype", None)) is not None:
+            self = self.to(as_dtype(dtype))
         out = f(self, **(_by_position(name, axis, kwargs) if axis else kwargs))
         if axis and values_alone and type(out) is Tensor:
             out.__class__ = _Values
@@ -312,7 +348,11 @@ def _reduction(f: Callable) -> Callable:
     made: Any = method
     made.__name__ = f.__name__
     x, axis, *options = inspect.signature(f).parameters.values()  # those of f, but that the axis need not be named
-    words = {"dim": None, "keepdim": False, **({"unbiased": None} if name in ("std", "var") else {})}
+    words = {
+        "dim": None,
+        "keepdim": False,
+        **({"unbiased": None} if name in ("std", "var") else {"dtype": None} if averages else {}),
+    }
     asked = f"{', '.join(words)} : optional\n\\1    PyTorch's words, which make it PyTorch's call, with its meaning and result."
     made.__doc__ = re.sub(r"\n\n( *)Returns\n", rf"\n\1{asked}\n\n\1Returns\n", f.__doc__ or "", count=1)
     theirs = [inspect.Parameter(word, inspect.Parameter.KEYWORD_ONLY, default=d) for word, d in words.items()]
@@ -339,7 +379,21 @@ def _along(f: Callable) -> Callable:
 
 for function in (indexing.sort, indexing.argsort):
     method(_along(function))
-for name in ("sum", "mean", "std", "var", "prod", "max", "min", "all", "any", "argmax", "argmin", "logsumexp"):
+for name in (
+    "sum",
+    "mean",
+    "std",
+    "var",
+    "prod",
+    "max",
+    "min",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "logsumexp",
+    "count_nonzero",
+):
     method(_reduction(getattr(reductions, name)), name)
 
 
@@ -714,6 +768,7 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
     (tensor(21.), tensor([ 5., 10.]))
     """
     x = self if dtype is None else self.to(as_dtype(dtype))
+    dim = tuple(dim) if isinstance(dim, list) else dim
     if p == "nuc":
         axes = tuple(range(x.ndim)) if dim is None else dim
         if not isinstance(axes, tuple) or len(axes) != 2:
@@ -1069,6 +1124,9 @@ for name, target in {
     "half": np.float16,
     "long": np.int64,
     "int": np.int32,
+    "short": np.int16,
+    "char": np.int8,
+    "byte": np.uint8,
     "bool": np.bool_,
 }.items():
     method(_conversion(name, target))

@@ -56,10 +56,11 @@ def integer(name: str, value: Any, low: int | None = None, high: int | None = No
 
 
 class UnknownName(AttributeError):
-    """A module has no such name; the nearest that it has are looked for when somebody reads this: `hasattr` does not."""
+    """A module or an object has no such name; the nearest it has are looked for when somebody reads this: `hasattr` does not."""
 
-    def __init__(self, place: str, name: str, known: Iterable[str]):
-        super().__init__(f"module {place!r} has no attribute {name!r}", name=name)
+    def __init__(self, place: str, name: str, known: Iterable[str] | type):
+        owner = f"{place!r} object" if isinstance(known, type) else f"module {place!r}"
+        super().__init__(f"{owner} has no attribute {name!r}", name=name)
         self.known = known
 
     def __reduce__(self) -> Any:
@@ -68,7 +69,10 @@ class UnknownName(AttributeError):
     def __str__(self) -> str:
         import difflib
 
-        by_letters = {each.lower().replace("_", ""): each for each in self.known if not each.startswith("_")}
+        known = dir(self.known) if isinstance(self.known, type) else self.known
+        by_letters = {
+            each.lower().replace("_", ""): each for each in sorted(known, reverse=True) if not each.startswith("_")
+        }
         near = difflib.get_close_matches(str(self.name).lower().replace("_", ""), by_letters, cutoff=0.6)
         hint = f"; did you mean {' or '.join(f'`{by_letters[each]}`' for each in near)}?" if near else ""
         return f"{self.args[0]}{hint}"

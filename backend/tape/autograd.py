@@ -102,6 +102,9 @@ class Node:
     parents: Sequence[Any]
     pullback: Any
 
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
 
 class Move(Node):
     """A recorded operation that only moves numbers: of what its pullback holds, it reads indices alone."""
@@ -482,7 +485,7 @@ def _fill_in(pullback: Any, zeros: list, gradients: dict[int, Any], need: Any, i
     return pullback(g, need, into)
 
 
-def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> None:
+def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False, gradient: Any = None) -> None:
     """Add d(self)/d(leaf) to `grad` of every leaf that requires it.
 
     Parameters
@@ -493,6 +496,8 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
         The gradient with respect to this tensor, in its shape; 1 if None, for one element only.
     retain_graph : bool, default False
         Keep the record for another `backward`; otherwise it is freed as it is used.
+    gradient : Tensor, array or number, optional
+        PyTorch's word for `grad`.
 
     Raises
     ------
@@ -501,6 +506,8 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
         left out and there is more than one element.
     ValueError
         If `grad` has another shape.
+    TypeError
+        If both `grad` and `gradient` are given.
 
     Examples
     --------
@@ -512,6 +519,10 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False) -> N
     if not root.requires_grad:
         raise RuntimeError("`backward` needs a tensor computed from one with requires_grad=True (and outside no_grad)")
     data = root.data
+    if gradient is not None:
+        if grad is not None:
+            raise TypeError("`backward` takes `grad` or `gradient`, which are the same, got both")
+        grad = gradient
     if grad is not None:
         if not isinstance(grad, Tensor):
             grad = operand("backward", grad)

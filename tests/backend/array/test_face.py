@@ -24,6 +24,7 @@ def attached():
     """What Tensor has that the text of its class has not."""
     cls = next(node for node in TREE.body if isinstance(node, ast.ClassDef) and node.name == "Tensor")
     written = {item.name for item in cls.body if isinstance(item, ast.FunctionDef)}
+    written.add("__getattr__")  # stated, it would make every name known to type checkers
     return {name for name, value in vars(weft.Tensor).items() if inspect.isfunction(value)} - written
 
 
