@@ -62,7 +62,6 @@ TESTED_IN = {
     "data/augment/crop": "data/augment/test_geometry.py",
     "data/augment/spectrogram": "data/augment/test_audio.py",
     "data/augment/tokens": "data/augment/test_text.py",
-    "data/check": "data/test_words.py",
     # one module that gathers names, and one that has a single import in it
     "data/extras": "data/test_digits.py",
     # parts of the trainer and of the commands, which are run as a user runs them
