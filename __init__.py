@@ -11,6 +11,7 @@ from . import _signals  # first: a signal may come at any time
 # isort: split
 import importlib as _importlib
 import math as _math
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from . import backend
@@ -58,7 +59,6 @@ from .backend.device.gemm import get_float32_matmul_precision, set_float32_matmu
 from .backend.device.memory import OutOfMemoryError, empty_cache, memory_allocated, memory_reserved, memory_summary
 from .backend.device.options import UnknownName as _UnknownName
 from .backend.device.parallel import num_threads, set_num_threads
-from .backend.modes import nvtx
 from .backend.modes.autocast import autocast, is_autocast_enabled
 from .backend.modes.capture import capture
 from .backend.modes.profiler import ProfileRow, profile
@@ -66,6 +66,9 @@ from .backend.modes.trace import Trace, TracedOperation, traced
 from .backend.modes.transforms import checkpoint, grad, value_and_grad
 from .backend.tape.autograd import enable_grad, is_grad_enabled, no_grad, primitive
 from .backend.tape.tensor import Parameter, Tensor
+
+if _TYPE_CHECKING:
+    from .backend.modes import nvtx as nvtx
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
@@ -80,10 +83,12 @@ def __getattr__(name: str) -> _Any:
         return _importlib.import_module(f".{name}", __name__)
     if name == "bfloat16":
         return backend.dtypes.bfloat16
+    if name == "nvtx":
+        return _importlib.import_module(".backend.modes.nvtx", __name__)
     if name == "GradScaler":
         return __getattr__("optimizers").GradScaler
     raise _UnknownName("weft", name, __dir__())
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "bfloat16", "GradScaler"})
+    return sorted({*globals(), *_LAZY, "bfloat16", "nvtx", "GradScaler"})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..tape.autograd import Primitive
 from ..tape.tensor import Tensor
 from ..tape.watching import Operation, watching
-from .drawing import Arrow, Node, to_dot, to_svg
+
+if TYPE_CHECKING:
+    from .drawing import Arrow, Node
 
 __all__ = ["Trace", "TracedOperation", "traced"]
 
@@ -182,6 +184,8 @@ class Trace:
           op0 -> "x1" [label="(3,)"]
         }
         """
+        from .drawing import to_dot
+
         return to_dot(*self._graph())
 
     def to_svg(self) -> str:
@@ -197,11 +201,15 @@ class Trace:
         >>> weft.traced(weft.exp, weft.ones(3)).to_svg()[:41]
         '<svg xmlns="http://www.w3.org/2000/svg" v'
         """
+        from .drawing import to_svg
+
         return to_svg(*self._graph())
 
     def _graph(self) -> tuple[dict[str, Node], list[Arrow]]:
         """Operations (op0, op1, …) and what none of them has made, or none of them reads; arrows lead to later ones."""
         source: dict[str, str] = {}  # what stands where a Tensor comes from
+        from .drawing import Arrow, Node  # only who draws pays for it
+
         nodes: dict[str, Node] = {}
         arrows: list[Arrow] = []
         used = {name for operation in self.operations for name in operation.input_names}

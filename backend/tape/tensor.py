@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, Union, overload
 
 import numpy as np
 
-from ..device import devices, dlpack, dtypes, markup
+from ..device import devices, dlpack, dtypes
 from ..device.numeric import check_numeric, in_native_order, read_numeric
 
 __all__ = ["Operand", "Parameter", "Tensor", "ValuesAndIndices"]
@@ -854,6 +854,8 @@ class Tensor(_Attached):
         self._node, self._kin, self._depth, self._saved = None, None, 0, False
 
     def _repr_html_(self) -> str:
+        from ..device import markup  # only notebooks ask for it
+
         values = np.array2string(devices.to_numpy(innermost(self)), separator=", ", threshold=200)
         notes = [f"shape {self.shape}", str(self.dtype), self.device]
         notes += [f"grad_fn {self._node.name}"] if self._node is not None else ["requires grad"] * self.requires_grad
