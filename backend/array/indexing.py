@@ -196,6 +196,12 @@ def _positions(x: Any, key: Any) -> np.ndarray:
     return np.arange(math.prod(x.shape)).reshape(x.shape)[host].reshape(-1)
 
 
+def _may_repeat(key: Any) -> bool:
+    """Whether an index may name a place twice: it has an array of integers of more than one element."""
+    parts = [part for part in (key if isinstance(key, tuple) else (key,)) if getattr(part, "ndim", 0)]
+    return any(part.size > 1 and dtypes.is_integral(part.dtype) for part in parts)
+
+
 @primitive(moves=True)
 def _setitem(xp: Any, x: Any, value: Any, /, *, key: Any) -> Any:
     """A copy of x with x[key] = value."""
@@ -211,6 +217,11 @@ def _setitem(xp: Any, x: Any, value: Any, /, *, key: Any) -> Any:
 
     def grad_value(g: Any) -> Any:
         taken = g[key]
+        if _may_repeat(key):  # what a later value has overwritten is in no output
+            order = xp.reshape(xp.arange(math.prod(taken.shape), device=g.device), taken.shape)
+            last = xp.zeros(out.shape, dtype=order.dtype, device=g.device)
+            last[key] = order
+            taken = xp.where(last[key] == order, taken, xp.zeros_like(taken))
         lead = (1,) * (
             value.ndim - taken.ndim
         )  # assignment allows what broadcasting does not: leading axes of length 1

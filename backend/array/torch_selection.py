@@ -144,7 +144,7 @@ def scatter(
             raise TypeError(
                 f"`scatter` needs a `src` of the tensor's dtype {self.dtype}, got {given.dtype}; convert it"
             )
-        given = _kept(_beginning(given, index.shape).reshape(-1), _places(self, axis, index), self.size)
+        given = _beginning(given, index.shape).reshape(-1)
     key = indexing.raw_key(_places(self, axis, index), self)
     return indexing._setitem(self.reshape(-1), given, key=key).reshape(self.shape)
 
@@ -188,19 +188,7 @@ def index_copy(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
         raise TypeError(
             f"`index_copy` needs a `source` of the tensor's dtype {self.dtype}, got {source.dtype}; convert it"
         )
-    axis = _axis_to_cut(self, dim)
-    source = _kept(source, index.reshape(-1), self.shape[axis], source.ndim - axis - 1)
     return indexing._setitem(self, source, key=_slices(self, dim, index))
-
-
-def _kept(values: Tensor, places: Tensor, size: int, trailing: int = 0) -> Tensor:
-    """The values, those off the tape that later ones for the same place overwrite: their gradient is 0."""
-    if not values.requires_grad:
-        return values
-    order = creation.arange(places.size, dtype=np.int64, device=values.device)
-    last = creation.zeros(size, dtype=np.int64, device=values.device)
-    last[places] = order
-    return indexing.where((last[places] == order).reshape(-1, *(1,) * trailing), values, values.detach())
 
 
 def _slices(x: Tensor, dim: int, index: Tensor) -> Any:

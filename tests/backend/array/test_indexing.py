@@ -381,3 +381,17 @@ def test_memory_that_was_broadcast(device):
     h = weft.zeros((2, 2), device=device)
     with pytest.raises(RuntimeError, match=r"shape \(2, 2\) is read-only .*use \.clone\(\)"):
         h.expand(3, 2, 2)[0].fill_(7.0)
+
+
+@pytest.mark.parametrize("key", [[2, 2, 1], (slice(None), [0, 0, 1]), ([[0, 1, 0]], [[1, 1, 1]])], ids=str)
+def test_a_value_that_a_later_one_overwrites_gets_no_gradient(key):
+    x = np.zeros((4, 3))
+    places = np.zeros_like(x[key])
+    value = weft.tensor(np.arange(1.0, 1 + places.size).reshape(places.shape), requires_grad=True)
+    filled = weft.tensor(x)
+    filled[key] = value
+    (filled * filled).sum().backward()
+    x[key] = value.detach().numpy()
+    expected = np.where(x[key] == value.detach().numpy(), 2 * x[key], 0)
+    np.testing.assert_array_equal(value.grad.numpy(), expected)
+    assert (expected == 0).any()
