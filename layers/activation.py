@@ -1,6 +1,6 @@
 """Activations as modules, as in `torch.nn`; formulas are in the functions of the same names.
 
-`inplace` is accepted and changes nothing: results are always new memory.
+With `inplace=True` x has the result from then on, for all who use it, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ReLU(_InPlace):
     Parameters
     ----------
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class ReLU(_InPlace):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input)
+        return F.relu(input, self.inplace)
 
     def _name_in_fusion(self) -> str | None:
         return "relu" if type(self) is ReLU and self._hooks is None and "forward" not in self.__dict__ else None
@@ -87,7 +87,7 @@ class ReLU6(_InPlace):
     Parameters
     ----------
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class ReLU6(_InPlace):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu6(input)
+        return F.relu6(input, self.inplace)
 
 
 class LeakyReLU(_InPlace):
@@ -108,7 +108,7 @@ class LeakyReLU(_InPlace):
     negative_slope : float, default 0.01
         Slope where x ≤ 0.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     References
     ----------
@@ -129,7 +129,7 @@ class LeakyReLU(_InPlace):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.leaky_relu(input, self.negative_slope)
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
 
 
 class PReLU(Layer):
@@ -190,7 +190,7 @@ class Hardtanh(_InPlace):
     max_val : float, default 1.0
         Upper limit.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
     min_value : float, optional
         PyTorch's deprecated name of `min_val`.
     max_value : float, optional
@@ -225,7 +225,7 @@ class Hardtanh(_InPlace):
             raise ValueError(f"`min_val` must be less than `max_val`, got {self.min_val} and {self.max_val}")
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardtanh(input, self.min_val, self.max_val)
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
 
 class Threshold(_InPlace):
@@ -238,7 +238,7 @@ class Threshold(_InPlace):
     value : float
         What takes its place otherwise.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Examples
     --------
@@ -256,7 +256,7 @@ class Threshold(_InPlace):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.threshold(input, self.threshold, self.value)
+        return F.threshold(input, self.threshold, self.value, self.inplace)
 
 
 class Heaviside(Layer):
@@ -293,7 +293,7 @@ class Hardsigmoid(_InPlace):
     Parameters
     ----------
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Examples
     --------
@@ -303,7 +303,7 @@ class Hardsigmoid(_InPlace):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardsigmoid(input)
+        return F.hardsigmoid(input, self.inplace)
 
 
 class Hardswish(_InPlace):
@@ -312,7 +312,7 @@ class Hardswish(_InPlace):
     Parameters
     ----------
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     References
     ----------
@@ -326,7 +326,7 @@ class Hardswish(_InPlace):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardswish(input)
+        return F.hardswish(input, self.inplace)
 
 
 # --- exponential ------------------------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ class ELU(_Alpha):
     alpha : float, default 1.0
         α: the limit at −∞ is −α.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     References
     ----------
@@ -361,7 +361,7 @@ class ELU(_Alpha):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.elu(input, self.alpha)
+        return F.elu(input, self.alpha, self.inplace)
 
 
 class SELU(_InPlace):
@@ -372,7 +372,7 @@ class SELU(_InPlace):
     Parameters
     ----------
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     References
     ----------
@@ -386,7 +386,7 @@ class SELU(_InPlace):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.selu(input)
+        return F.selu(input, self.inplace)
 
 
 class CELU(_Alpha):
@@ -397,7 +397,7 @@ class CELU(_Alpha):
     alpha : float, default 1.0
         α: the limit at −∞ is −α.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Raises
     ------
@@ -416,7 +416,7 @@ class CELU(_Alpha):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.celu(input, self.alpha)
+        return F.celu(input, self.alpha, self.inplace)
 
 
 class Sigmoid(Layer):
@@ -469,7 +469,7 @@ class SiLU(_InPlace):
     Parameters
     ----------
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     References
     ----------
@@ -484,7 +484,7 @@ class SiLU(_InPlace):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.silu(input)
+        return F.silu(input, self.inplace)
 
 
 Swish = SiLU
@@ -535,7 +535,7 @@ class Mish(_InPlace):
     Parameters
     ----------
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     References
     ----------
@@ -549,7 +549,7 @@ class Mish(_InPlace):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.mish(input)
+        return F.mish(input, self.inplace)
 
 
 class Softplus(Layer):

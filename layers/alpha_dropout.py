@@ -19,7 +19,7 @@ class AlphaDropout(Dropout):
     p : float, default 0.5
         Probability that an element is dropped.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        PyTorch's argument; it changes nothing there, nor here: only the function writes to x.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class FeatureAlphaDropout(Dropout):
     p : float, default 0.5
         Probability that a channel is dropped.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        PyTorch's argument; it changes nothing there, nor here: only the function writes to x.
 
     Raises
     ------

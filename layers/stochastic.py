@@ -22,7 +22,7 @@ class RReLU(Layer):
     upper : float, default 1/3
         Largest slope.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Raises
     ------
@@ -47,7 +47,7 @@ class RReLU(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.rrelu(input, self.lower, self.upper, self.training)
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"lower={self.lower}, upper={self.upper}" + ", inplace=True" * self.inplace

@@ -3,8 +3,8 @@
     from weft.layers import functional as F
 
 Arguments are checked here, once, for shapes, dtypes and options, without waiting for a device; the mathematics is in
-the primitives of `weft.backend`. Results are always new memory: `inplace=True` is accepted and changes nothing; what writes
-to its input is called so, `relu_`.
+the primitives of `weft.backend`. Results are new memory, but with `inplace=True` and where the name says so, `relu_`: these
+write to their input.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """Activations, with PyTorch's names and signatures; the formulas stand with the primitives in `backend/nn/activation.py`.
 
-`inplace` is accepted and changes nothing: results are always new memory, which the tape may need.
+With `inplace=True` x has the result from then on, for all who use it, as in PyTorch; gradients are those of the usual call.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ...backend.device.options import number
 from ...backend.nn import activation as primitives
 from ...backend.tape.tensor import DType, Tensor
 from . import _check as check
+from ._writing import into
 
 __all__ = [
     "celu",
@@ -53,12 +54,17 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     input : Tensor
         x, of any shape and a real dtype.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
     Tensor
         In the shape and dtype of x.
+
+    Raises
+    ------
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -66,7 +72,8 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> F.relu(weft.tensor([-1.0, 0.0, 2.0]))
     tensor([0., 0., 2.])
     """
-    return primitives.relu(input)
+    y = primitives.relu(input)
+    return into(input, y) if inplace else y
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -77,12 +84,17 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     input : Tensor
         x, of any shape and a real dtype.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
     Tensor
         In the shape and dtype of x.
+
+    Raises
+    ------
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -90,7 +102,8 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     >>> F.relu6(weft.tensor([-1.0, 2.0, 7.0]))
     tensor([0., 2., 6.])
     """
-    return clip(input, 0, 6) if check.is_integral(input) else primitives.relu6(input)
+    y = clip(input, 0, 6) if check.is_integral(input) else primitives.relu6(input)
+    return into(input, y) if inplace else y
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -103,7 +116,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     negative_slope : float, default 0.01
         Slope where x ≤ 0.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -114,6 +127,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     ------
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -124,7 +139,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     check.floating("input", input)
     if negative_slope != 0.01:
         check.numbers(negative_slope=negative_slope)
-    return primitives.leaky_relu(input, negative_slope=negative_slope)
+    y = primitives.leaky_relu(input, negative_slope=negative_slope)
+    return into(input, y) if inplace else y
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -177,7 +193,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     max_val : float, default 1.0
         Upper limit.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -188,6 +204,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     ------
     ValueError
         If `min_val` exceeds `max_val`.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -201,8 +219,10 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     if min_val > max_val:
         raise ValueError(f"`min_val` must not exceed `max_val`, got {min_val} and {max_val}")
     if check.is_integral(input):  # the limits in its dtype, as in PyTorch
-        return clip(input, int(min_val), int(max_val))
-    return primitives.hardtanh(input, min_val=min_val, max_val=max_val)
+        y = clip(input, int(min_val), int(max_val))
+    else:
+        y = primitives.hardtanh(input, min_val=min_val, max_val=max_val)
+    return into(input, y) if inplace else y
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -217,12 +237,17 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     value : float
         What takes its place otherwise.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
     Tensor
         In the shape and dtype of x.
+
+    Raises
+    ------
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -233,7 +258,8 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     if threshold != 0 or value != 0:
         number("threshold", threshold, infinite=True)
         number("value", value, infinite=True)
-    return primitives.threshold(input, threshold=threshold, value=value)
+    y = primitives.threshold(input, threshold=threshold, value=value)
+    return into(input, y) if inplace else y
 
 
 def heaviside(input: Tensor, value: float = 1.0) -> Tensor:
@@ -278,7 +304,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     input : Tensor
         x, of any shape and a real floating-point dtype.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -289,6 +315,8 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     ------
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -297,7 +325,8 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([0.  , 0.5 , 0.75])
     """
     check.floating("input", input)
-    return primitives.hardsigmoid(input)
+    y = primitives.hardsigmoid(input)
+    return into(input, y) if inplace else y
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -308,7 +337,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     input : Tensor
         x, of any shape and a real floating-point dtype.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -319,6 +348,8 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     ------
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     References
     ----------
@@ -331,7 +362,8 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([-0.   ,  0.   ,  1.125])
     """
     check.floating("input", input)
-    return primitives.hardswish(input)
+    y = primitives.hardswish(input)
+    return into(input, y) if inplace else y
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -344,7 +376,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     alpha : float, default 1.0
         α: the limit at −∞ is −α.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -355,6 +387,8 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     ------
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     References
     ----------
@@ -369,7 +403,8 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     check.floating("input", input)
     if alpha != 1.0:
         check.numbers(alpha=alpha)
-    return primitives.elu(input, alpha=alpha)
+    y = primitives.elu(input, alpha=alpha)
+    return into(input, y) if inplace else y
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -382,7 +417,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     input : Tensor
         x, of any shape and a real floating-point dtype.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -393,6 +428,8 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     ------
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     References
     ----------
@@ -405,7 +442,8 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     array([-1.111,  0.   ,  2.101], dtype=float32)
     """
     check.floating("input", input)
-    return primitives.selu(input)
+    y = primitives.selu(input)
+    return into(input, y) if inplace else y
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -418,7 +456,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     alpha : float, default 1.0
         α: the limit at −∞ is −α.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -431,6 +469,8 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         If `input` is not a Tensor of a real floating-point dtype.
     ValueError
         If `alpha` is 0.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     References
     ----------
@@ -447,7 +487,8 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         check.numbers(alpha=alpha)
     if not alpha:
         raise ValueError(f"`alpha` must not be 0, got {alpha}")
-    return primitives.celu(input, alpha=alpha)
+    y = primitives.celu(input, alpha=alpha)
+    return into(input, y) if inplace else y
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -537,7 +578,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     input : Tensor
         x, of any shape and a real floating-point dtype.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -548,6 +589,8 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     ------
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     References
     ----------
@@ -561,7 +604,8 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     array([-0.269,  0.   ,  1.762], dtype=float32)
     """
     check.floating("input", input)
-    return primitives.silu(input)
+    y = primitives.silu(input)
+    return into(input, y) if inplace else y
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -609,7 +653,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     input : Tensor
         x, of any shape and a real floating-point dtype.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -620,6 +664,8 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     ------
     TypeError
         If `input` is not a Tensor of a real floating-point dtype.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     References
     ----------
@@ -632,7 +678,8 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     array([-0.303,  0.   ,  1.944], dtype=float32)
     """
     check.floating("input", input)
-    return primitives.mish(input)
+    y = primitives.mish(input)
+    return into(input, y) if inplace else y
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

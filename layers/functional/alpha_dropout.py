@@ -8,6 +8,7 @@ from ...backend.array.elementwise import add, multiply
 from ...backend.nn.activation import SELU_ALPHA, SELU_SCALE
 from ...backend.tape.tensor import Tensor
 from . import _check as check
+from ._writing import into
 from .dropout import drop_shared
 
 __all__ = ["alpha_dropout", "feature_alpha_dropout"]
@@ -29,7 +30,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     training : bool, default False
         False gives x itself.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -42,6 +43,8 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
         If `input` is not a Tensor of a real floating-point dtype.
     ValueError
         If `p` is outside [0, 1].
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     References
     ----------
@@ -54,7 +57,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     array([ 0.779,  0.779, -0.779,  0.779], dtype=float32)
     """
     check.floating("input", input)
-    return _dropped(input, input.shape, p, training)
+    return _dropped(input, input.shape, p, training, inplace)
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
@@ -69,7 +72,7 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     training : bool, default False
         False gives x itself.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -82,6 +85,8 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
         If `input` is not a Tensor of a real floating-point dtype.
     ValueError
         If `p` is outside [0, 1], or x has fewer than two axes.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -93,13 +98,14 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     check.floating("input", input)
     if training and p and input.ndim < 2:
         raise ValueError(f"`input` must have shape (N, C, …), got {tuple(input.shape)}")
-    return _dropped(input, (*input.shape[:2], *(1,) * (input.ndim - 2)), p, training)
+    return _dropped(input, (*input.shape[:2], *(1,) * (input.ndim - 2)), p, training, inplace)
 
 
-def _dropped(input: Tensor, shape: tuple[int, ...], p: float, training: bool) -> Tensor:
+def _dropped(input: Tensor, shape: tuple[int, ...], p: float, training: bool, inplace: bool) -> Tensor:
     """a M (x − α′) + a (1 − p) α′ with the mask M that `dropout` divides by 1 − p."""
     check.probability("p", p)
     if not training or not p:
         return input
     scale = math.sqrt((1 - p) / (1 + p * LIMIT * LIMIT))  # a (1 − p)
-    return add(multiply(drop_shared(add(input, LIMIT), shape, p), scale), -LIMIT * scale)
+    y = add(multiply(drop_shared(add(input, LIMIT), shape, p), scale), -LIMIT * scale)
+    return into(input, y) if inplace else y

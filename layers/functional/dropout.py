@@ -1,6 +1,6 @@
 """Dropout, with PyTorch's names and signatures. Masks come from the default generator, the same on all devices.
 
-`inplace` is accepted and changes nothing.
+With `inplace=True` x has the result from then on, for all who use it, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ...backend.nn import dropout as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
 from ._images import check_axes
+from ._writing import into
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_add", "drop_shared"]
 
@@ -61,7 +62,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     training : bool, default True
         False gives x itself.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -74,6 +75,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         If `input` is not a Tensor of a floating-point dtype.
     ValueError
         If `p` is outside [0, 1].
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -83,7 +86,10 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     """
     check.probability("p", p)
     check.floating("input", input)
-    return drop_shared(input, input.shape, p) if training and p else input
+    if not training or not p:
+        return input
+    y = drop_shared(input, input.shape, p)
+    return into(input, y) if inplace else y
 
 
 def dropout_add(input: Tensor, residual: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -125,11 +131,14 @@ def dropout_add(input: Tensor, residual: Tensor, p: float = 0.5, training: bool 
     return drop_shared(input, input.shape, p, residual) if training and p else add(residual, input)
 
 
-def _dropout_channels(input: Tensor, p: float, training: bool, axes: int) -> Tensor:
+def _dropout_channels(input: Tensor, p: float, training: bool, inplace: bool, axes: int) -> Tensor:
     check.probability("p", p)
     check.floating("input", input)
     check_axes(axes, input)
-    return drop_shared(input, (*input.shape[:-axes], *(1,) * axes), p) if training and p else input
+    if not training or not p:
+        return input
+    y = drop_shared(input, (*input.shape[:-axes], *(1,) * axes), p)
+    return into(input, y) if inplace else y
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -144,7 +153,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     training : bool, default True
         False gives x itself.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -157,6 +166,8 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
         If `input` is not a Tensor of a floating-point dtype.
     ValueError
         If `p` is outside [0, 1], or x has another number of axes.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -167,7 +178,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
              [0., 0.],
              [2., 2.]]])
     """
-    return _dropout_channels(input, p, training, 1)
+    return _dropout_channels(input, p, training, inplace, 1)
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -182,7 +193,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     training : bool, default True
         False gives x itself.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -195,6 +206,8 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
         If `input` is not a Tensor of a floating-point dtype.
     ValueError
         If `p` is outside [0, 1], or x has another number of axes.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -202,7 +215,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     >>> F.dropout2d(weft.ones((3, 1, 2)), 0.5).tolist()
     [[[2.0, 2.0]], [[2.0, 2.0]], [[0.0, 0.0]]]
     """
-    return _dropout_channels(input, p, training, 2)
+    return _dropout_channels(input, p, training, inplace, 2)
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -217,7 +230,7 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     training : bool, default True
         False gives x itself.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -230,6 +243,8 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
         If `input` is not a Tensor of a floating-point dtype.
     ValueError
         If `p` is outside [0, 1], or x has another number of axes.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     Examples
     --------
@@ -237,4 +252,4 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     >>> F.dropout3d(weft.ones((3, 1, 1, 2)), 0.5).tolist()
     [[[[2.0, 2.0]]], [[[2.0, 2.0]]], [[[0.0, 0.0]]]]
     """
-    return _dropout_channels(input, p, training, 3)
+    return _dropout_channels(input, p, training, inplace, 3)

@@ -7,7 +7,6 @@ are those of the functions without the underscore.
 from __future__ import annotations
 
 from ...backend.tape.tensor import Tensor
-from . import _check as check
 from . import activation, stochastic
 
 __all__ = ["celu_", "elu_", "hardtanh_", "leaky_relu_", "relu_", "rrelu_", "selu_", "threshold_"]
@@ -42,7 +41,7 @@ def relu_(input: Tensor) -> Tensor:
     >>> x
     tensor([0., 0., 2.])
     """
-    return check.tensor("input", input).copy_(activation.relu(input))
+    return activation.relu(input, inplace=True)
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
@@ -78,7 +77,7 @@ def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     >>> x
     tensor([-5., -5.,  2.])
     """
-    return check.tensor("input", input).copy_(activation.threshold(input, threshold, value))
+    return activation.threshold(input, threshold, value, inplace=True)
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -112,7 +111,7 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     >>> x
     tensor([-0.5,  0. ,  2. ])
     """
-    return check.tensor("input", input).copy_(activation.leaky_relu(input, negative_slope))
+    return activation.leaky_relu(input, negative_slope, inplace=True)
 
 
 def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
@@ -150,7 +149,7 @@ def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: 
     >>> x
     tensor([-0.5,  0. ,  2. ])
     """
-    return check.tensor("input", input).copy_(stochastic.rrelu(input, lower, upper, training))
+    return stochastic.rrelu(input, lower, upper, training, inplace=True)
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -186,7 +185,7 @@ def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Ten
     >>> x
     tensor([-1.,  0.,  1.])
     """
-    return check.tensor("input", input).copy_(activation.hardtanh(input, min_val, max_val))
+    return activation.hardtanh(input, min_val, max_val, inplace=True)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -218,7 +217,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     >>> F.elu_(x) is x
     True
     """
-    return check.tensor("input", input).copy_(activation.elu(input, alpha))
+    return activation.elu(input, alpha, inplace=True)
 
 
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -250,7 +249,7 @@ def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     >>> F.celu_(x) is x
     True
     """
-    return check.tensor("input", input).copy_(activation.celu(input, alpha))
+    return activation.celu(input, alpha, inplace=True)
 
 
 def selu_(input: Tensor) -> Tensor:
@@ -280,4 +279,4 @@ def selu_(input: Tensor) -> Tensor:
     >>> F.selu_(x) is x
     True
     """
-    return check.tensor("input", input).copy_(activation.selu(input))
+    return activation.selu(input, inplace=True)

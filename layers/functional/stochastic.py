@@ -16,6 +16,7 @@ from ...backend.device.options import number
 from ...backend.nn import activation as primitives
 from ...backend.tape.tensor import Tensor
 from . import _check as check
+from ._writing import into
 
 __all__ = ["gumbel_softmax", "rrelu"]
 
@@ -47,7 +48,7 @@ def rrelu(
     training : bool, default False
         Whether slopes are drawn.
     inplace : bool, default False
-        PyTorch's argument; it changes nothing, as results are always new memory.
+        Whether the result is written to x, which is returned.
 
     Returns
     -------
@@ -60,6 +61,8 @@ def rrelu(
         If `input` is not a Tensor of a real floating-point dtype.
     ValueError
         If `lower` exceeds `upper`.
+    RuntimeError
+        If `inplace`, and x is a leaf that requires grad while gradients are recorded.
 
     References
     ----------
@@ -73,10 +76,12 @@ def rrelu(
     """
     check.floating("input", input)
     bounds(lower, upper)
-    if not training:
-        return primitives.leaky_relu(input, negative_slope=(lower + upper) / 2)
-    drawn = add(multiply(rand(input.shape, dtype=input.dtype, device=input.device), upper - lower), lower)
-    return multiply(input, where(less_equal(input, 0), drawn, 1.0))
+    if training:
+        drawn = add(multiply(rand(input.shape, dtype=input.dtype, device=input.device), upper - lower), lower)
+        y = multiply(input, where(less_equal(input, 0), drawn, 1.0))
+    else:
+        y = primitives.leaky_relu(input, negative_slope=(lower + upper) / 2)
+    return into(input, y) if inplace else y
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:

@@ -30,14 +30,8 @@ X = weft.tensor(np.linspace(-4, 4, 24).reshape(4, 6))
     (nn.GLU(0), lambda x: F.glu(x, 0), "GLU(dim=0)"), (nn.SwiGLU(0), lambda x: F.swiglu(x[:2], x[2:]), "SwiGLU(dim=0)"),
 ])  # fmt: skip
 def test_arguments_reach_the_function(module, function, text):
-    np.testing.assert_array_equal(module(X).numpy(), function(X).numpy())
+    np.testing.assert_array_equal(module(X.clone()).numpy(), function(X).numpy())
     assert repr(module) == text
-
-
-def test_inplace_changes_nothing():
-    x = weft.tensor([-1.0, 1.0])
-    assert nn.ReLU(inplace=True)(x).tolist() == [0.0, 1.0]
-    assert x.tolist() == [-1.0, 1.0]
 
 
 class TestPReLU:
