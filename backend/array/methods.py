@@ -140,6 +140,11 @@ def _rebinds(x: Tensor, other: Any = None) -> int:
         raise RuntimeError(
             f"{what} that requires grad cannot be changed in place while gradients are recorded; use weft.no_grad()"
         )
+    if root.requires_grad and root._depth < _mode.base:  # nothing is recorded of it here
+        raise RuntimeError(
+            "a recorded tensor from outside a function that is given to `checkpoint` or `grad` cannot be changed in place "
+            "inside it: gradients would be lost; change a .clone() of it"
+        )
     if root.requires_grad and not x.requires_grad:
         raise RuntimeError(
             "a view that was taken under no_grad cannot be changed in place while gradients are recorded: its base "
@@ -188,6 +193,13 @@ def _replace(x: Tensor, new: Tensor, through: bool = False) -> Tensor:
     for view in views:
         _rebind(view, view._kin.of(root))
     return x
+
+
+def overwrite(x: Tensor, new: Tensor) -> Tensor:
+    """x with the values of `new`, memory that nobody else has: what is recorded of x is bound to it without a copy."""
+    if new.dtype == x.dtype and new.shape == x.shape and _rebinds(x, new) == REBINDS:
+        return _replace(x, new)
+    return x.copy_(new)
 
 
 def _rebind(x: Tensor, new: Tensor) -> None:

@@ -10,6 +10,8 @@ The numbers are PyTorch 2.13's, float64:
     out.tolist(), leaf.grad.tolist()
 """
 
+import operator
+
 import numpy as np
 import pytest
 
@@ -262,6 +264,16 @@ class TestModels:
         plain = weft.tensor([-1.0, 0.5, 2.0], requires_grad=True)
         (F.silu(plain * 2) * plain).sum().backward()
         np.testing.assert_array_equal(leaf.grad.numpy(), plain.grad.numpy())
+
+    @pytest.mark.parametrize("write", [nn.SiLU(True), lambda x: operator.imul(x, 2), lambda x: F.relu_(x[:2])])
+    def test_what_a_checkpoint_was_given_is_not_written_to(self, write):
+        x = weft.tensor([-1.0, 0.5, 2.0], requires_grad=True) * 1
+        with pytest.raises(RuntimeError, match=r"given to `checkpoint` or `grad` cannot be changed in place"):
+            weft.checkpoint(lambda x: write(x) * 2, x)
+        with pytest.raises(RuntimeError, match=r"given to `checkpoint` or `grad` cannot be changed in place"):
+            weft.grad(lambda y: write(x).sum() * y)(weft.tensor(1.0))
+        assert x.tolist() == [-1.0, 0.5, 2.0]
+        assert x.requires_grad
 
 
 class Block(nn.Module):
