@@ -72,6 +72,9 @@ class ReLU(_InPlace):
     >>> from weft import layers as nn
     >>> nn.ReLU()(weft.tensor([-1.0, 0.0, 2.0]))
     tensor([0., 0., 2.])
+    >>> x = weft.tensor([-1.0, 0.0, 2.0])
+    >>> nn.ReLU(inplace=True)(x) is x
+    True
     """
 
     def forward(self, input: Tensor) -> Tensor:

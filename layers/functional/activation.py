@@ -69,8 +69,11 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     Examples
     --------
     >>> from weft.layers import functional as F
-    >>> F.relu(weft.tensor([-1.0, 0.0, 2.0]))
+    >>> x = weft.tensor([-1.0, 0.0, 2.0])
+    >>> F.relu(x)
     tensor([0., 0., 2.])
+    >>> x + F.relu(x, inplace=True)  # the sum sees what has been written
+    tensor([0., 0., 4.])
     """
     y = primitives.relu(input)
     return into(input, y) if inplace else y
