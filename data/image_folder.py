@@ -28,7 +28,8 @@ def load_images(
     """Read the images in a folder: each sub-folder is a class, and its name the class's.
 
     Or these lie in `train` and `test`, and maybe `val`. Without a part for the test a share of the training set is held
-    out, always the same. Files that have no suffix of an image are left aside. Turned photographs (EXIF) are set upright.
+    out, always the same. Files that have no suffix of an image are left aside. Turned photographs (EXIF) are set upright,
+    what is transparent becomes white.
 
     Parameters
     ----------
@@ -128,12 +129,21 @@ def _image(path: Path, size: int | None, library: Any, upright: Any) -> np.ndarr
         try:
             picture = library.open(file)
             if picture.mode in _GREY + _COLOUR:
-                picture = upright(picture).convert("L" if picture.mode in _GREY else "RGB")
+                kept = "L" if picture.mode in _GREY else "RGB"
+                picture = _on_white(upright(picture), library).convert(kept)
         except Exception as error:  # a parser of many formats: it raises anything
             raise fault(path, "an image", f"a damaged one ({error})", "remove it or save it again") from None
     if picture.mode not in ("L", "RGB"):
         raise fault(path, "an image of 8 bits per channel", f"mode {picture.mode}", "save it with 8 bits")
     return np.asarray(picture if size is None else picture.resize((size, size), library.Resampling.BILINEAR))
+
+
+def _on_white(picture: Any, library: Any) -> Any:
+    """What is transparent shows white: what colour it hides means nothing."""
+    if not picture.has_transparency_data:
+        return picture
+    seen = picture.convert("RGBA")
+    return library.alpha_composite(library.new("RGBA", seen.size, "white"), seen)
 
 
 def _shown(unread: list[tuple[Path, DataError]]) -> str:

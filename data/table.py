@@ -77,6 +77,8 @@ def load_table(
     target = _target(paths["train"], columns, target)
     for name in ignore:
         _present(paths["train"], name, columns, "ignore")
+        if name == target:
+            raise fault(paths["train"], "a target that is not ignored", f"`{target}` as both", "leave out one of them")
     features = [name for name in columns if name != target and name not in ignore]
     if not features:
         raise fault(paths["train"], f"a column beside the target `{target}`", "none", "ignore fewer columns")

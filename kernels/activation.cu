@@ -27,6 +27,9 @@ struct Identity {
     static __device__ __forceinline__ float slope(float) { return 1; }
 };
 
+// slope · g, and 0 where the slope is 0 and g infinite.
+__device__ __forceinline__ float chosen(float slope, float g) { return slope == 0 ? 0 : slope * g; }
+
 struct Relu {  // max(z, 0), and NaN of NaN
     static constexpr Saved SAVED = OUTPUT;
     static __device__ __forceinline__ float value(float z) { return z <= 0 ? 0 : z; }
@@ -186,7 +189,7 @@ __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
                 for (int j = 0; j < N; ++j) {
                     const float z = F::SAVED == NOTHING ? 0 : to_float(s[i].at[j]) + b[j];
-                    const float grad = to_float(v[i].at[j]) * F::slope(z);
+                    const float grad = chosen(F::slope(z), to_float(v[i].at[j]));
                     sum[j] += grad;
                     v[i].at[j] = from_float<T>(grad);
                 }
@@ -198,7 +201,7 @@ __global__ void __launch_bounds__(THREADS, 2)
                 for (int j = 0; j < place.left(i, N, count, width); ++j) {
                     const float z = (F::SAVED == NOTHING ? 0 : to_float(saved[at + j])) +
                                     (F::SAVED == INPUT && bias ? to_float(bias[place.column + j]) : 0);
-                    const float grad = to_float(g[at + j]) * F::slope(z);
+                    const float grad = chosen(F::slope(z), to_float(g[at + j]));
                     sums[j][threadIdx.x] += grad;
                     if (grad_x) grad_x[at + j] = from_float<T>(grad);
                 }

@@ -100,6 +100,11 @@ INEXACT = (float, complex)
 SLOPES = {0: lambda g: namespace_of(g).zeros_like(g), 1: lambda g: g, -1: operator.neg}  # times a constant derivative
 
 
+def chosen(xp: Any, where: Any, g: Any) -> Any:
+    """A gradient where the condition holds, 0 elsewhere, where it may be infinite: 0 · ∞ would be NaN."""
+    return xp.where(where, g, xp.zeros_like(g))
+
+
 def unbroadcast(xp: Any, g: Any, like: Any) -> Any:
     """Sum a gradient over the axes along which `like` was broadcast, and give it the dtype of `like`."""
     if g.shape != like.shape:
@@ -171,7 +176,31 @@ def unary(
     return publish(function, name, document(name, meaning, "floating" if floating else "numeric", ONE), **policy)
 
 
+def _share(xp: Any, mine: Any, other: Any, y: Any) -> Any:
+    """1 where y came from `mine`, ½ where both are equal (as PyTorch shares it)."""
+    mine, other = (v if hasattr(v, "shape") else xp.full_like(y, v) for v in (mine, other))
+    return xp.astype(mine == y, y.dtype) / (1 + xp.astype(mine == other, y.dtype))
+
+
+def _first(xp: Any, a: Any, b: Any, y: Any) -> Any:
+    return _share(xp, a, b, y)
+
+
+def _second(xp: Any, a: Any, b: Any, y: Any) -> Any:
+    return _share(xp, b, a, y)
+
+
+CHOICES = (_first, _second)  # the slopes of what takes one of its arguments
+
+
 def _pullback(xp: Any, d: Callable, a: Any, b: Any, y: Any, like: Any) -> Callable:
+    if d in CHOICES:
+
+        def choose(g: Any) -> Any:
+            slope = d(xp, a, b, y)
+            return unbroadcast(xp, chosen(xp, slope != 0, g) * slope, like)
+
+        return choose
     return lambda g: unbroadcast(xp, g * d(xp, a, b, y), like)
 
 
@@ -343,24 +372,8 @@ copysign = binary(
 )
 
 
-def _chosen(xp: Any, mine: Any, other: Any, y: Any) -> Any:
-    """1 where y came from `mine`, ½ where both are equal (as PyTorch shares it)."""
-    mine, other = (v if hasattr(v, "shape") else xp.full_like(y, v) for v in (mine, other))
-    return xp.astype(mine == y, y.dtype) / (1 + xp.astype(mine == other, y.dtype))
-
-
-maximum = binary(
-    "maximum",
-    "The larger of x₁ and x₂",
-    lambda xp, a, b, y: _chosen(xp, a, b, y),
-    lambda xp, a, b, y: _chosen(xp, b, a, y),
-)
-minimum = binary(
-    "minimum",
-    "The smaller of x₁ and x₂",
-    lambda xp, a, b, y: _chosen(xp, a, b, y),
-    lambda xp, a, b, y: _chosen(xp, b, a, y),
-)
+maximum = binary("maximum", "The larger of x₁ and x₂", *CHOICES)
+minimum = binary("minimum", "The smaller of x₁ and x₂", *CHOICES)
 
 
 @primitive(precision="full")
@@ -474,10 +487,10 @@ def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = N
             inside = inside & (x >= min)
         if max is not None:
             inside = inside & (x <= max)
-        return unbroadcast(xp, g * xp.astype(inside, g.dtype), x)
+        return unbroadcast(xp, chosen(xp, inside, g), x)
 
     def grad_bound(bound: Any, beyond: Callable) -> Callable:
-        return lambda g: unbroadcast(xp, g * xp.astype(beyond(x, bound), g.dtype), bound)
+        return lambda g: unbroadcast(xp, chosen(xp, beyond(x, bound), g), bound)
 
     return y, (grad_x, grad_bound(min, lambda x, b: x < b), grad_bound(max, lambda x, b: x > b))
 

@@ -26,6 +26,7 @@ NORMAL = (7.97884941e-1, 3.63330846e-2, -3.2594979e-5, -5.53061921e-5, 3.9647440
 LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 SMALL = 1 << 13  # bytes: below, a call costs more than the work
 ZERO_AND_INFINITY = {dtype: (np.zeros((), dtype), np.array(np.inf, dtype)) for dtype in CPU_FLOATS}
+INTEGERS = {dtype: np.dtype(f"i{dtype.itemsize}") for dtype in CPU_FLOATS}  # of the same size
 
 
 def _product(g: Any, slope: Any) -> Any:
@@ -51,13 +52,14 @@ def relu(x: Any, /) -> Any:
         y = np.maximum(x, zero)
 
         def grad_x(g: Any) -> Any:
-            grad = (y != zero).astype(g.dtype)  # half the cost of a product of floats with booleans
-            grad *= g
-            return grad
+            bits = INTEGERS[g.dtype]  # g's bits times 0 or 1: half the cost of floats with booleans, and 0 · ∞ is 0
+            grad = (y != zero).astype(bits)
+            grad *= g.view(bits)
+            return grad.view(g.dtype)
 
         return y if type(y) is np.ndarray else np.asarray(y), (grad_x,)
     (y,) = blockwise(_positive_part, 1, x, grain=LIGHT)
-    bits = np.dtype(f"i{x.itemsize}")
+    bits = INTEGERS[x.dtype]
 
     def back(g: Any, y: Any, grad_x: Any) -> None:
         # a product of integers moves g's bits exactly, at two thirds of the cost of one of floats with booleans

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array.elementwise import unbroadcast
+from ..array.elementwise import chosen, unbroadcast
 from ..array.sums import total
 from ..tape.autograd import primitive
 
@@ -73,7 +73,7 @@ def relu(xp: Any, x: Any, /) -> Any:
     tensor([0., 2.])
     """
     y = xp.maximum(x, 0)
-    return y, (lambda g: g * xp.astype(y != 0, g.dtype),)
+    return y, (lambda g: chosen(xp, y != 0, g),)
 
 
 @primitive
@@ -101,7 +101,7 @@ def prelu(xp: Any, x: Any, weight: Any, /) -> Any:
 @primitive
 def hardtanh(xp: Any, x: Any, /, *, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     """x limited to [min_val, max_val]; the derivative at both ends is 0, and at NaN 1."""
-    return xp.clip(x, min_val, max_val), (lambda g: g * xp.astype(~((x <= min_val) | (x >= max_val)), g.dtype),)
+    return xp.clip(x, min_val, max_val), (lambda g: chosen(xp, ~((x <= min_val) | (x >= max_val)), g),)
 
 
 @primitive
@@ -114,7 +114,7 @@ def relu6(xp: Any, x: Any, /) -> Any:
 def threshold(xp: Any, x: Any, /, *, threshold: float, value: float) -> Any:
     """`value` where x ≤ threshold, x elsewhere: a NaN stays."""
     kept = ~(x <= threshold)
-    return xp.where(kept, x, xp.full_like(x, value)), (lambda g: g * xp.astype(kept, g.dtype),)
+    return xp.where(kept, x, xp.full_like(x, value)), (lambda g: chosen(xp, kept, g),)
 
 
 @primitive
@@ -127,7 +127,7 @@ def heaviside(xp: Any, x: Any, /, *, value: float = 1.0) -> Any:
 @primitive
 def hardsigmoid(xp: Any, x: Any, /) -> Any:
     """min(max(x + 3, 0), 6) / 6."""
-    return xp.clip(x + 3, 0, 6) / 6, (lambda g: g * (xp.astype((x > -3) & (x < 3), g.dtype) / 6),)
+    return xp.clip(x + 3, 0, 6) / 6, (lambda g: chosen(xp, (x > -3) & (x < 3), g / 6),)
 
 
 @primitive
@@ -135,7 +135,8 @@ def hardswish(xp: Any, x: Any, /) -> Any:
     """x · hardsigmoid(x)."""
 
     def grad_x(g: Any) -> Any:
-        return g * xp.where(xp.abs(x) < 3, x / 3 + 0.5, xp.astype(~(x <= 0), g.dtype))  # at NaN 1, as in PyTorch
+        slope = xp.where(xp.abs(x) < 3, x / 3 + 0.5, xp.astype(~(x <= 0), g.dtype))  # at NaN 1, as in PyTorch
+        return chosen(xp, slope != 0, g) * slope
 
     return x * xp.clip(x + 3, 0, 6) / 6, (grad_x,)
 

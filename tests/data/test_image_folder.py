@@ -51,10 +51,12 @@ def test_parts(pets):
 
 def test_grey_among_colours(pets):
     save(pets / "cat" / "0.png", 77, mode="L")
-    save(pets / "cat" / "1.png", (1, 2, 3, 4), mode="RGBA")
+    save(pets / "cat" / "1.png", (1, 2, 3, 255), mode="RGBA")
+    save(pets / "cat" / "2.png", (200, 0, 0, 0), mode="RGBA")
     data = load_images(pets, test=2)
     x = np.concatenate([data.train.x, data.test.x])
     assert x.shape == (10, 3, 4, 6)
+    assert sum((image == 255).all() for image in x) == 1  # what is transparent shows white
     assert sum((image == 77).all() for image in x) == 1
     assert sum((image[:, 0, 0] == [1, 2, 3]).all() for image in x) == 1
 

@@ -95,6 +95,7 @@ def test_parts(tmp_path):
         ("y,label\n1,2\n", {}, "expected one column called class, label, target, y, found the columns y, label"),
         ("a,b\n1,2\n", {"target": "c"}, "expected a column `c`, found the columns a, b; check its name"),
         ("a,b\n1,2\n", {"target": "b", "ignore": ["c"]}, "expected a column `c`, found the columns a, b; ignore"),
+        ("a,b\n1,2\n", {"target": "b", "ignore": ["b"]}, "expected a target that is not ignored, found `b` as both"),
         ("a,b\n1,2\n", {"target": "b", "ignore": ["a"]}, "expected a column beside the target `b`, found none"),
         ("a,b\n1,2\n,3\nNA,3\n", {"target": "b"}, "a value in each row of column `a`, found nothing in row 2 (2 such); fill"),
         ("a,b\n1,2\n2,\n", {"target": "b"}, "expected a value in each row of column `b`, found nothing in row 2"),

@@ -363,3 +363,23 @@ def test_a_number_is_a_vector_of_one():
         assert np.isnan(f(weft.tensor(NAN), dim=0).item())
         f(x, dim=-1).backward()
         assert x.grad.item() == 0
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+@pytest.mark.parametrize("size", [3, 5000])
+@pytest.mark.parametrize(
+    "name", ["relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "clip", "maximum", "minimum"]
+)
+def test_an_infinite_gradient_stops_where_the_slope_is_0(name, size, device):
+    """√relu(x) has the slope ∞ · 0 at x < 0: nothing comes back, as in PyTorch."""
+    if device == "emulator" and size > 3:
+        pytest.skip("the same code")
+    functions = {
+        "clip": lambda x: weft.clip(x, 0.0, None),
+        "maximum": lambda x: weft.maximum(x, weft.zeros_like(x)),
+        "minimum": lambda x: weft.minimum(x, weft.full_like(x, -9.0)),
+    }
+    x = weft.full((size,), -5.0, dtype=weft.float32, device=device).requires_grad_()
+    y = functions.get(name, getattr(F, name, None))(x)
+    y.backward(weft.full(y.shape, weft.inf, dtype=weft.float32, device=device))
+    np.testing.assert_array_equal(x.grad.numpy(), np.zeros(size, np.float32))
