@@ -172,7 +172,7 @@ def test_pairs_are_chosen_before_they_are_shared_out():
 
 def test_help(capsys):
     for argv, words in (
-        (["train", "--help"], ["--task {images,text,translate,forecast"]),
+        (["train", "--help"], ["--task {images,regression,text,translate,forecast"]),
         (["train", "--task", "translate", "--help"], ["--pairs", "--max-words", "--label-smoothing", "weft translate"]),
         (["translate", "--help"], ["--beam", "--length-penalty", "--plot", "standard input", "examples:"]),
     ):

@@ -96,7 +96,7 @@ def test_differences(options, expected):
 
 @pytest.mark.parametrize("change", [{"season": 0}, {"horizon": "3"}, {"data": 5}, {"harmonics": -1}, {"log": 1}])
 def test_recipes_that_are_none(change):
-    with pytest.raises(TypeError, match="of the recipe is"):
+    with pytest.raises(TypeError, match=f"`{next(iter(change))}` is "):
         ForecastRecipe.from_json({"data": "a.csv"} | change)
 
 
