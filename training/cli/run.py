@@ -132,17 +132,28 @@ def _train(task: Task, given: dict[str, Any], stack: ExitStack) -> int:
     show(task.about(experiment))
     count = sum(p.size for p in experiment.trainer.model.parameters())
     show(f"{kind}: {count:,} parameters, on {experiment.device} ({num_threads()} threads), into {folder}")
-    checkpoint = add_callbacks(
-        experiment, _state(task, experiment), folder, every, show, remover(folder) if overwrite else nothing
-    )
+    checkpoint = add_callbacks(experiment, _state(task, experiment), folder, every, show, bool(overwrite))
+    history = fit(experiment, checkpoint, saved, source, show)
+    task.finish(experiment, folder, history, time.perf_counter() - started, show)
+    return 0
+
+
+def fit(
+    experiment: Any,
+    checkpoint: Checkpoint,
+    saved: dict[str, Any] | None,
+    source: Path | None,
+    show: Callable[..., None],
+) -> Sequence[dict[str, Any]]:
+    """Train to the end, from where the run was saved if it goes on; a signal says how."""
     if saved is not None and source is not None:
         restore(experiment, saved, source, show)
     _signals.explain = lambda: how_to_go_on(experiment, checkpoint, source)
-    history = experiment.trainer.fit(experiment.train_loader, experiment.validation_loader, recipe.epochs)
-    if experiment.trainer.stopping:
-        show(f"stopped early: {experiment.trainer.stopping}")
-    task.finish(experiment, folder, history, time.perf_counter() - started, show)
-    return 0
+    trainer = experiment.trainer
+    history = trainer.fit(experiment.train_loader, experiment.validation_loader, experiment.recipe.epochs)
+    if trainer.stopping:
+        show(f"stopped early: {trainer.stopping}")
+    return history
 
 
 def nothing(*parts: Any) -> None:
@@ -257,14 +268,10 @@ def save_run(task: Task, experiment: Any, folder: Path, **result: Any) -> Path:
 
 
 def add_callbacks(
-    experiment: Any,
-    state: dict[str, Any],
-    folder: Path,
-    every: int | None,
-    show: Callable[..., None],
-    remove_old: Callable[[], None],
+    experiment: Any, state: dict[str, Any], folder: Path, every: int | None, show: Callable[..., None], overwrite: bool
 ) -> Checkpoint:
     """Add the callbacks that write and print; `state` is what `model_state` takes."""
+    remove_old = remover(folder) if overwrite else nothing
     own = {"fingerprint": experiment.fingerprint, "threads": num_threads()}  # BLAS rounds differently on another number
     extra = model_state(experiment.trainer.model, **state | {"info": state["info"] | own})
     del extra["model"]  # the trainer's own is the one of the moment

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 from argparse import SUPPRESS
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ... import __version__, _signals
+from ... import __version__
 from ...backend.device.parallel import num_threads
 from ...data.augment import AUGMENTATIONS
 from ...data.image_layout import LAYOUTS
 from ...layers.models import MODELS
 from ..checkpoint import CheckpointError, load_checkpoint
-from ..checkpoint_callback import Checkpoint
 from ..output import say
 from ..parity import plot_parity
 from ..plots import bias_variance, plot_confusion, plot_history
 from ..recipe import CLASS_WEIGHTS, OPTIMIZERS, PRECISIONS, SCHEDULES, TASKS, Experiment, Recipe
 from ..saved_model import check_architecture, save_model
-from .folder import folder_of, hold_unused, remover
+from .folder import folder_of, hold_unused
 from .parser import Parser, UsageError, number, report
-from .run import add_callbacks, add_run_options, how_to_go_on, nothing, restore, set_threads, source_of, threads_of
+from .run import add_callbacks, add_run_options, fit, nothing, set_threads, source_of, threads_of
 
 __all__ = ["main"]
 
@@ -164,13 +163,8 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     count = sum(p.size for p in experiment.trainer.model.parameters())
     data = "" if experiment.device == "cpu" else "data resident, " if experiment.is_resident else "data streamed, "
     show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({data}{num_threads()} threads), into {folder}")
-    checkpoint = _add_callbacks(experiment, folder, every, show, remover(folder) if overwrite else nothing)
-    if saved is not None and source is not None:
-        restore(experiment, saved, source, show)
-    _signals.explain = lambda: how_to_go_on(experiment, checkpoint, source)
-    history = experiment.trainer.fit(experiment.train_loader, experiment.validation_loader, experiment.recipe.epochs)
-    if experiment.trainer.stopping:
-        show(f"stopped early: {experiment.trainer.stopping}")
+    checkpoint = add_callbacks(experiment, _state(experiment), folder, every, show, bool(overwrite))
+    history = fit(experiment, checkpoint, saved, source, show)
     _test_and_save(experiment, folder, history, time.perf_counter() - started)
     return 0
 
@@ -194,18 +188,14 @@ def _recipe_of(saved: dict[str, Any], source: Path) -> Recipe:
 
 
 # --- what is written -----------------------------------------------------------------------------------------------------
-def _add_callbacks(
-    experiment: Experiment, folder: Path, every: int | None, show: Callable[..., None], remove_old: Callable[[], None]
-) -> Checkpoint:
-    """Add the callbacks that write and print."""
-    info: dict[str, Any] = {"recipe": experiment.recipe.to_json(), "weft": __version__, **_names(experiment)}
-    state = {
+def _state(experiment: Experiment) -> dict[str, Any]:
+    """What the checkpoints say of the run, for `model_state`."""
+    return {
         "architecture": experiment.architecture,
         "normalizer": experiment.normalizer,
         "class_names": experiment.splits.class_names,
-        "info": info,
+        "info": {"recipe": experiment.recipe.to_json(), "weft": __version__, **_names(experiment)},
     }
-    return add_callbacks(experiment, state, folder, every, show, remove_old)
 
 
 def _names(experiment: Experiment) -> dict[str, Any]:
