@@ -23,7 +23,7 @@ class WriteError(OSError):
     """
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], *content: bytes | bytearray | memoryview) -> None:
     """Put `content` under the name `path`, all of it or nothing, also if the power fails at any moment.
 
     It is written to a temporary file in the same folder, whose name no other process or thread has, forced to the disk,
@@ -35,8 +35,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     ----------
     path : str or path
         The file.
-    content : bytes
-        All of it.
+    *content : bytes
+        All of it, in one piece or several, one after the other.
 
     Raises
     ------
@@ -53,12 +53,13 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """
     if not os.fspath(path):
         raise ValueError("`path` must name a file, got ''")
-    if not isinstance(content, bytes | bytearray | memoryview):
-        raise TypeError(f"`content` must be bytes, got a {type(content).__name__}; encode it: text.encode()")
+    for piece in content:
+        if not isinstance(piece, bytes | bytearray | memoryview):
+            raise TypeError(f"`content` must be bytes, got a {type(piece).__name__}; encode it: text.encode()")
     path = Path(path)
     try:
         with Replacement(path) as new:
-            new.file.write(content)
+            new.file.writelines(content)
             new.commit()
     except (OSError, ValueError) as error:
         raise _write_error(path, error) from error

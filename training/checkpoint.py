@@ -32,12 +32,21 @@ VERSION = 1
 DEEPEST = 100  # levels of a tree
 
 
-def _check_readable(content: bytes) -> None:
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> tuple[bytes, memoryview]:
+    """Header and data of a safetensors file, with `metadata` in this order: safetensors' own differs from run to run."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    entries = content[8:end].strip()[1:-1]
+    head = b'{"__metadata__":' + json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()
+    text = head + (b"," if entries else b"") + entries + b"}"
+    text += b" " * (-len(text) % 8)  # so that the data are aligned
+    return len(text).to_bytes(8, "little") + text, memoryview(content)[end:]
+
+
+def _check_readable(header: bytes) -> None:
     """What `load_checkpoint` would refuse for its size is not written: it would take the place of one that it reads."""
-    length = int.from_bytes(content[:8], "little")
-    if length > MOST_NODES:
+    if len(header) > MOST_NODES:
         try:
-            check_size(content[8 : 8 + length].decode())
+            check_size(header[8:].decode())
         except ValueError as error:
             raise ValueError(f"`tree` must be smaller beside its arrays, got {error}; keep a shorter history") from None
 
@@ -86,11 +95,12 @@ def save_checkpoint(path: FilePath, tree: dict[str, Any], *, kind: str = "checkp
     text = json.dumps(packed, allow_nan=False, ensure_ascii=False)
     metadata = {"format": "weft", "kind": kind, "version": str(VERSION), "json": text, "crc32": _checksum(text, arrays)}
     try:
-        content = save(arrays, metadata)
+        content = save(arrays)
     except SafetensorError as error:
         raise TypeError(f"`tree` must hold arrays of dtypes that safetensors has: {error}") from None
-    _check_readable(content)
-    write_atomically(path, content)
+    header, data = _with_metadata(content, metadata)
+    _check_readable(header)
+    write_atomically(path, header, data)
 
 
 def load_checkpoint(path: FilePath, *, kind: str | tuple[str, ...] = "checkpoint") -> dict[str, Any]:

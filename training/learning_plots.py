@@ -61,7 +61,7 @@ def learning_curve_reading(training: Any, validation: Any, *, target: float | No
 
     A rule of thumb on the last and the middle column: variance is high where validation is worse than training by more
     than half of its own error, and more data help if validation still falls by more than 5 % from the middle to the end;
-    bias is high where training alone misses `target`, or the two have met.
+    bias is high where training alone misses `target`, or the two have met. Where both hold, both are named.
 
     Parameters
     ----------
@@ -84,14 +84,17 @@ def learning_curve_reading(training: Any, validation: Any, *, target: float | No
     """
     train, other = (_mean(a) for a in (training, validation))
     errors = f"{train[-1]:.3g} training but {other[-1]:.3g} validation error"
-    if target is not None and train[-1] > target:
-        return (
-            f"high bias: {train[-1]:.3g} training error misses {target:.3g}: a larger model would help, more data not"
-        )
-    if other[-1] - train[-1] > 0.5 * other[-1]:
-        falls = other[-1] < 0.95 * other[len(other) // 2 - (len(other) < 3)]
-        advice = ", which still falls: more data would help" if falls else ": regularisation would help"
-        return f"high variance: {errors}{advice}"
+    biased = target is not None and train[-1] > target
+    spread = other[-1] - train[-1] > 0.5 * other[-1]
+    falls = other[-1] < 0.95 * other[len(other) // 2 - (len(other) < 3)]
+    help_ = "more data" if falls else "regularisation"
+    if biased and spread:
+        return f"high bias and high variance: {errors}, {target:.3g} wanted: a larger model and {help_} would help"
+    if biased:
+        missed = f"{train[-1]:.3g} training error misses {target:.3g}"
+        return f"high bias: {missed}: a larger model would help, more data not"
+    if spread:
+        return f"high variance: {errors}{', which still falls' if falls else ''}: {help_} would help"
     return f"training and validation have met ({train[-1]:.3g}, {other[-1]:.3g}): only another model gets lower"
 
 

@@ -68,6 +68,16 @@ class TestRoundTrip:
         assert header["__metadata__"]["kind"] == "checkpoint"
         json.loads(header["__metadata__"]["json"], parse_constant=refuse)
 
+    def test_equal_trees_are_equal_files(self, tmp_path):
+        """Metadata stand in the order in which they were given, and data are aligned, for readers that map them."""
+        for _ in range(5):
+            save_checkpoint(tmp_path / "a", TREE)
+            content = (tmp_path / "a").read_bytes()
+            length = int.from_bytes(content[:8], "little")
+            assert length % 8 == 0
+            metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+            assert list(metadata) == ["format", "kind", "version", "json", "crc32"]
+
     def test_tensors(self, tmp_path):
         save_checkpoint(tmp_path / "t", {"x": weft.ones(2, requires_grad=True), "p": weft.Parameter(weft.zeros(1))})
         assert load_checkpoint(tmp_path / "t")["x"].tolist() == [1.0, 1.0]

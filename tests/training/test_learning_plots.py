@@ -46,6 +46,8 @@ class TestLRFind:
         ([0.0, 0.01, 0.01], [0.3, 0.1, 0.1], None, "high variance: .*: regularisation would help"),
         ([0.1, 0.2, 0.3], [0.5, 0.4, 0.32], 0.1, "high bias: 0.3 training error misses 0.1: a larger model"),
         ([0.1, 0.2, 0.3], [0.5, 0.4, 0.32], None, r"training and validation have met \(0.3, 0.32\)"),
+        ([0.2, 0.3], [0.9, 0.8], 0.1, "high bias and high variance: 0.3 .* 0.1 wanted: a larger model and more data"),
+        ([0.2, 0.3], [0.8, 0.8], 0.1, "high bias and high variance: .*: a larger model and regularisation"),
         ([0.0, 0.0], [0.3, 0.1], None, "high variance: .* more data would help"),
     ],
 )
