@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -53,6 +53,8 @@ class _Estimator(base.BaseEstimator):  # type: ignore[misc, name-defined]
     def _learn(
         self, x: np.ndarray, y: np.ndarray, outputs: int, loss: Module, output: dict[str, Any] | None = None
     ) -> Self:
+        if not isinstance(self.callbacks, Iterable):
+            raise TypeError(f"`callbacks` must be a sequence of callbacks, got {self.callbacks!r}")
         seed = int(checks.check_random_state(self.random_state).randint(2**31))
         state = default_generator.get_state()  # whoever draws numbers besides gets those of before
         manual_seed(seed)
@@ -72,10 +74,16 @@ class _Estimator(base.BaseEstimator):  # type: ignore[misc, name-defined]
 
     def _network(self, shape: tuple[int, ...], outputs: int) -> Module:
         if not isinstance(self.model, str):
+            if not callable(self.model):
+                raise TypeError(f"`model` must be one of {', '.join(MODELS)}, or a function, got {self.model!r}")
             network = self.model(shape, outputs)
+            if not isinstance(network, Module):
+                raise TypeError(f"`model` must be a function that returns a Module, got {network!r:.99} from it")
             return network if self.device is None else network.to(self.device)
         if self.model not in MODELS:
             raise ValueError(f"`model` must be one of {', '.join(MODELS)}, or a function, got {self.model!r}")
+        if not isinstance(self.hidden, Iterable) or isinstance(self.hidden, str):
+            raise TypeError(f"`hidden` must be a sequence of widths, got {self.hidden!r}; one layer is (64,)")
         options = {"hidden": list(self.hidden)} if self.model == "mlp" else {}
         return MODELS[self.model](shape, outputs, device=self.device, **options)
 
@@ -210,6 +218,8 @@ class Classifier(base.ClassifierMixin, _Estimator):  # type: ignore[misc, name-d
         if self.class_weight is not None:
             balance = sklearn("utils.class_weight", "Classifier").compute_class_weight
             weights = balance(self.class_weight, classes=self.classes_, y=y).astype(np.float32)
+            if not (np.isfinite(weights) & (weights >= 0)).all():
+                raise ValueError(f"`class_weight` must hold finite weights ≥ 0, got {self.class_weight!r}")
         loss = CrossEntropyLoss(None if weights is None else asarray(weights, device=self.device))
         return self._learn(X, labels.astype(np.int64), len(self.classes_), loss)
 

@@ -124,10 +124,16 @@ def test_pickled(iris):
         ({"optimizer": "adagrad2"}, "`optimizer` must be one of adam, .*, got 'adagrad2'"),
         ({"batch_size": 0}, "`batch_size` must be an integer at least 1, got 0"),
         ({"epochs": -1}, "`epochs`"),
+        ({"model": 3}, "`model` must be one of mlp, cnn, resnet18, or a function, got 3"),
+        ({"model": lambda shape, outputs: None}, "`model` must be a function that returns a Module, got None from it"),
+        ({"hidden": 5}, r"`hidden` must be a sequence of widths, got 5; one layer is \(64,\)"),
+        ({"callbacks": 3}, "`callbacks` must be a sequence of callbacks, got 3"),
+        ({"class_weight": {"setosa": -1.0}}, "`class_weight` must hold finite weights ≥ 0, got .*-1.0"),
+        ({"class_weight": {"setosa": float("nan")}}, "`class_weight` must hold finite weights ≥ 0, got .*nan"),
     ],
 )
 def test_wrong_options(iris, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         Classifier(**options).fit(*iris)
 
 
