@@ -1,5 +1,9 @@
 """A forecaster: a GRU learns how a season and its trend go on, and is measured against the season before."""
 
+import argparse
+import sys
+from collections.abc import Sequence
+
 import numpy as np
 
 import weft
@@ -12,7 +16,11 @@ from weft.training import Predictor
 SEASON, HORIZON, CONTEXT, TEST = 12, 12, 12, 48
 
 
-def main() -> float:
+def main(arguments: Sequence[str] = ()) -> float:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the windows (%(default)s)")
+    options = parser.parse_args(arguments)
+
     weft.manual_seed(0)
     t = np.arange(240)
     noise = np.random.default_rng(0).normal(scale=0.02, size=240)
@@ -26,7 +34,7 @@ def main() -> float:
     model = models.Forecaster(window, HORIZON, "gru", "season", SEASON, hidden_size=16)
     optimizer, loss_of = optim.AdamW(model.parameters(), lr=1e-2), nn.MSELoss()
     loader = DataLoader(train, batch_size=32, shuffle=True, seed=0)
-    for epoch in range(30):
+    for epoch in range(options.epochs):
         for inputs, targets in loader:
             optimizer.zero_grad()
             loss = loss_of(model(inputs), targets)
@@ -43,4 +51,4 @@ def main() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,5 +1,9 @@
 """A language model of characters: a small GPT that learns a rhyme by heart, and goes on from its first word."""
 
+import argparse
+import sys
+from collections.abc import Sequence
+
 import weft
 from weft import optimizers as optim
 from weft.data import CharTokenizer, DataLoader, RandomBlocks
@@ -12,10 +16,14 @@ Like a diamond in the sky.
 """
 
 
-def main() -> float:
+def main(arguments: Sequence[str] = ()) -> float:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=150, help="steps of training (%(default)s)")
+    options = parser.parse_args(arguments)
+
     weft.manual_seed(0)
     tokenizer = CharTokenizer.of(TEXT)
-    blocks = RandomBlocks(tokenizer.encode(TEXT), 32, samples=8 * 150)
+    blocks = RandomBlocks(tokenizer.encode(TEXT), 32, samples=8 * options.steps)
     model = models.gpt2(vocab_size=tokenizer.vocab_size, context=32, width=64, layers=2, heads=2, bias=False)
     optimizer = optim.AdamW(model.parameters(), lr=3e-3)
     for step, (x, y) in enumerate(DataLoader(blocks, batch_size=8, seed=0)):
@@ -33,4 +41,4 @@ def main() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,5 +1,9 @@
 """Newton's method: gradients of gradients, on a function that knows nothing of weft, only the array API standard."""
 
+import argparse
+import sys
+from collections.abc import Sequence
+
 import weft
 
 
@@ -22,9 +26,13 @@ def hessian(f, x):
     return weft.stack([weft.grad(lambda x, i=i: gradient(x)[i])(x) for i in range(x.size)])
 
 
-def main() -> float:
+def main(arguments: Sequence[str] = ()) -> float:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=8, help="Newton's steps (%(default)s)")
+    options = parser.parse_args(arguments)
+
     x = weft.tensor([-1.2, 1.0], dtype=weft.float64)
-    for step in range(8):
+    for step in range(options.steps):
         x = x - weft.linalg.solve(hessian(rosenbrock, x), weft.grad(rosenbrock)(x))
         print(f"step {step + 1}  x = {x.tolist()}  f = {rosenbrock(x).item():.3e}")
     print("slope of the entropy:", weft.grad(softmax_entropy)(weft.tensor([1.0, 2.0, 3.0])).tolist())
@@ -32,4 +40,4 @@ def main() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

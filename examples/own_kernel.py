@@ -1,5 +1,8 @@
 """A CUDA kernel of your own: written, differentiated, run, checked and compiled on a machine without a GPU."""
 
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +50,9 @@ def run(device: str, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
     return [t.cpu().numpy() for t in (z.detach(), x.grad, y.grad)]
 
 
-def main() -> float:
+def main(arguments: Sequence[str] = ()) -> float:
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 33, 31)).astype(np.float32)
     expected, worst = run("cpu", a, b), 0.0
@@ -66,4 +71,4 @@ def main() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

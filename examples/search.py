@@ -1,5 +1,8 @@
 """A search of hyper-parameters with Optuna, which gives up early what does no good: `pip install "weft[train,tune]"`."""
 
+import argparse
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -47,11 +50,15 @@ def objective(trial: optuna.Trial) -> float:
     return trainer.fit(train, dev, epochs=8)[-1]["val_accuracy"]
 
 
-def main() -> tuple[float, int]:
+def main(arguments: Sequence[str] = ()) -> tuple[float, int]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=20, help="how many settings to try (%(default)s)")
+    options = parser.parse_args(arguments)
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler, pruner = optuna.samplers.TPESampler(seed=0), optuna.pruners.MedianPruner(n_startup_trials=4)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-    study.optimize(objective, n_trials=20)
+    study.optimize(objective, n_trials=options.trials)
     pruned = sum(trial.state == optuna.trial.TrialState.PRUNED for trial in study.trials)
     for trial in study.trials:
         values = ", ".join(f"{name} {value:.3g}" for name, value in trial.params.items())
@@ -64,4 +71,4 @@ def main() -> tuple[float, int]:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,6 +1,9 @@
 """Translation: a Transformer that learns a small grammar, and a sentence that it has not seen."""
 
+import argparse
 import itertools
+import sys
+from collections.abc import Sequence
 
 import weft
 from weft import optimizers as optim
@@ -24,7 +27,11 @@ def sentences() -> list[tuple[str, str]]:
     return pairs
 
 
-def main() -> float:
+def main(arguments: Sequence[str] = ()) -> float:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=40, help="passes over the sentences (%(default)s)")
+    options = parser.parse_args(arguments)
+
     weft.manual_seed(0)
     train, held_out = split_pairs(sentences(), 0.2)
     source, target = (WordTokenizer.of(part) for part in zip(*train))
@@ -35,7 +42,7 @@ def main() -> float:
     model = models.transformer_translator(**sizes)
     optimizer = optim.Adam(model.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9)
     schedule = NoamLR(optimizer, d_model=32, warmup_steps=60)
-    for epoch in range(40):
+    for epoch in range(options.epochs):
         for x, y in loader:
             optimizer.zero_grad()
             loss = model.loss(x, y, label_smoothing=0.1)
@@ -52,4 +59,4 @@ def main() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -103,13 +103,15 @@ def test_finding(name, capsys, tmp_path):
     assert any(axis.get_legend() for axis in axes)
 
 
-@pytest.mark.parametrize("name", sorted(FINDINGS))
+@pytest.mark.parametrize("name", sorted(CLAIMS | FINDINGS))
 def test_help(name, capsys):
+    if name == "search":
+        pytest.importorskip("optuna", reason='pip install "weft[tune]"')
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](["--help"])
     shown = capsys.readouterr().out
-    assert "--plot FILE" in shown
-    assert "--quick" in shown
+    assert "options:" in shown
+    assert name not in FINDINGS or ("--plot FILE" in shown and "--quick" in shown)
 
 
 def test_architecture_quotes_the_kernel():
