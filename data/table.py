@@ -87,7 +87,7 @@ def load_table(
             _present(file, name, tables[part].column_names, "a table for the test has all columns, the target too")
     encoded = {name: _feature(name, paths, tables) for name in features}
     x = {part: np.concatenate([encoded[name][1][part] for name in features], axis=1) for part in paths}
-    y = {part: _values(file, tables[part], target) for part, file in paths.items()}
+    y = {part: _values(file, tables[part], target, "leave out these rows") for part, file in paths.items()}
     source, class_names = f"{paths['train']}: {target}", tuple[str, ...]()
     if regression:
         y = {part: quantities(values, f"{paths[part]}: {target}") for part, values in y.items()}
@@ -121,6 +121,9 @@ def _parts(path: Path) -> dict[str, Path]:
     return {part: path / name for part, name in found.items()}
 
 
+_RECODE = "save it as UTF-8, or convert it: iconv -f latin1 -t utf-8"
+
+
 def _read(path: Path) -> Any:
     """The table in a file, no column's name twice."""
     arrow = pyarrow("lib", "load_table")
@@ -131,11 +134,15 @@ def _read(path: Path) -> Any:
         else:
             table = _csv(content)
         names = table.column_names
-    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        what = (
-            "a Parquet file" if content[:4] == b"PAR1" else "a CSV file: rows of as many values as the header has names"
+    except UnicodeDecodeError as error:
+        raise fault(path, "names of columns in UTF-8", f"the byte {content[error.start]:#x}", _RECODE) from None
+    except (arrow.ArrowException, OSError) as error:
+        what, fix = (
+            "a CSV file: rows of as many values as the header has names",
+            "mend the row, or save the table again",
         )
-        fix = "save it again, as UTF-8"
+        if content[:4] == b"PAR1":
+            what, fix = "a Parquet file", "it is cut short or damaged: get it again"
         raise fault(path, what, " ".join(str(error).split()), fix) from None
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
@@ -210,17 +217,19 @@ def _feature(name: str, paths: dict[str, Path], tables: dict[str, Any]) -> tuple
     return [f"{name}={word}" for word in words], coded
 
 
-def _values(path: Path, table: Any, name: str) -> np.ndarray:
+def _values(path: Path, table: Any, name: str, way_out: str = "") -> np.ndarray:
     """A column as integers, floats, booleans or text; DataError if it is of another kind, or a value is missing."""
     types, column = pyarrow("types", "load_table"), table.column(name)
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
-    way_out = f"leave it out: ignore=[{name!r}] (weft train --ignore {name})"
+    way_out = way_out or f"leave it out: ignore=[{name!r}] (weft train --ignore {name})"
     if column.null_count == len(column):
         raise fault(path, f"values in column `{name}`", "none in any row", way_out)
     text = types.is_string(kind) or types.is_large_string(kind)
     known = (
         text or types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
     )
+    if types.is_binary(kind):  # what pyarrow makes of words that are not UTF-8
+        raise fault(path, f"numbers or words in UTF-8 in column `{name}`", "other bytes", _RECODE)
     if not known:
         fix = f"convert the column, or {way_out}"
         raise fault(path, f"numbers, words or booleans in column `{name}`", f"type {kind}", fix)

@@ -98,7 +98,8 @@ def test_parts(tmp_path):
         ("a,b\n1,2\n", {"target": "b", "ignore": ["b"]}, "expected a target that is not ignored, found `b` as both"),
         ("a,b\n1,2\n", {"target": "b", "ignore": ["a"]}, "expected a column beside the target `b`, found none"),
         ("a,b\n1,2\n,3\nNA,3\n", {"target": "b"}, "a value in each row of column `a`, found nothing in row 2 (2 such); fill"),
-        ("a,b\n1,2\n2,\n", {"target": "b"}, "expected a value in each row of column `b`, found nothing in row 2"),
+        ("a,b\n1,2\n2,\n", {"target": "b"},
+         "a value in each row of column `b`, found nothing in row 2 (1 such); fill them in, or leave out these rows"),
         ("a,b\n,2\n,3\n", {"target": "b"}, "expected values in column `a`, found none in any row"),
         ("a,b\n2020-01-01,2\n", {"target": "b"}, "expected numbers, words or booleans in column `a`, found type date32[day]"),
         ("a,b\n" + "".join(f"w{i},0\n" for i in range(101)), {"target": "b"},
@@ -116,13 +117,15 @@ def test_refused(tmp_path, text, options, message):
 
 def test_no_text(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
-    with pytest.raises(DataError, match="expected numbers, words or booleans in column `a`, found type binary"):
+    with pytest.raises(
+        DataError, match="expected numbers or words in UTF-8 in column `a`, found other bytes; save it as"
+    ):
         load(tmp_path / "t.csv", target="b")
-    (tmp_path / "t.csv").write_bytes(b"\xff,b\n1,1\n")
-    with pytest.raises(DataError, match="expected a CSV file"):
+    (tmp_path / "t.csv").write_bytes(b"gr\xf6\xdfe,b\n1,1\n")
+    with pytest.raises(DataError, match="expected names of columns in UTF-8, found the byte 0xf6; save it as UTF-8"):
         load(tmp_path / "t.csv", target="b")
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match="expected a Parquet file, found"):
+    with pytest.raises(DataError, match=r"expected a Parquet file, found.*; it is cut short or damaged"):
         load(tmp_path / "t.parquet", target="b")
 
 
