@@ -16,6 +16,7 @@ from ..backend.tape.tensor import Tensor
 from ..layers.module import Module
 from .checkpoint import FilePath
 from .pictures import picture
+from .plots import of_type
 
 __all__ = ["LossLandscape", "loss_landscape", "plot_landscape"]
 
@@ -156,6 +157,7 @@ def plot_landscape(landscape: LossLandscape, path: FilePath, *, title: str = "")
         ...
     ValueError: `landscape` must have finite losses, got none; a smaller `span` may help
     """
+    of_type("landscape", landscape, LossLandscape)
     losses = np.asarray(landscape.losses, dtype=float)
     finite = losses[np.isfinite(losses)]
     if not finite.size:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.device.devices import to_numpy
 from ..backend.device.options import integer
 from ..backend.tape.autograd import no_grad
-from ..backend.tape.tensor import Tensor, innermost
+from ..backend.tape.tensor import Tensor
 from ..layers.module import Module
 from .checkpoint import FilePath
 from .layer_statistics import LayerStatistics
 from .pictures import picture
+from .plots import numbers, of_type
 
 __all__ = ["plot_feature_maps", "plot_filters", "plot_layers"]
 
@@ -52,6 +52,7 @@ def plot_layers(statistics: LayerStatistics, path: FilePath, *, title: str = "")
         ...
     ValueError: `statistics` must have at least one record, got none: train with this callback first
     """
+    of_type("statistics", statistics, LayerStatistics)
     if not statistics.records:
         raise ValueError("`statistics` must have at least one record, got none: train with this callback first")
     values = np.array(statistics.records)  # (moments, layers, fields)
@@ -119,7 +120,7 @@ def plot_filters(weight: Any, path: FilePath, *, limit: int = 64, title: str = "
     ValueError: `weight` must be (O, C, H, W), as that of a Conv2d, got shape (3, 2)
     >>> plot_filters(nn.Conv2d(1, 8, 5), "filters.png")  # doctest: +SKIP
     """
-    values = _numpy(getattr(weight, "weight", weight) if isinstance(weight, Module) else weight)
+    values = numbers("weight", getattr(weight, "weight", weight) if isinstance(weight, Module) else weight)
     if values.ndim != 4:
         raise ValueError(f"`weight` must be (O, C, H, W), as that of a Conv2d, got shape {values.shape}")
     if values.shape[1] == 3:
@@ -167,6 +168,7 @@ def plot_feature_maps(model: Module, x: Any, path: FilePath, *, layer: str, limi
     ValueError: `layer` must be one of the model's, '0', '1', got '2'
     >>> plot_feature_maps(model, weft.ones((1, 8, 8)), "maps.png", layer="1")  # doctest: +SKIP
     """
+    of_type("model", model, Module)
     layers = dict(model.named_modules())
     if layer not in layers:
         raise ValueError(
@@ -174,7 +176,7 @@ def plot_feature_maps(model: Module, x: Any, path: FilePath, *, layer: str, limi
         )
     found: list[Any] = []
     first = next(model.parameters(), None)
-    images = _numpy(x)
+    images = numbers("x", x)
     given = Tensor(images[None] if images.ndim == 3 else images)
     if first is not None:
         given = given.to(first.device, first.dtype)
@@ -186,7 +188,7 @@ def plot_feature_maps(model: Module, x: Any, path: FilePath, *, layer: str, limi
         finally:
             for module, mode in modes:
                 module.training = mode
-    maps = _numpy(found[-1]) if found and isinstance(found[-1], Tensor) else None
+    maps = numbers("x", found[-1]) if found and isinstance(found[-1], Tensor) else None
     if maps is None or maps.ndim != 4 or len(maps) != 1:
         got = "and it did not run" if maps is None else f"got shape {maps.shape}"
         raise ValueError(f"the output of `layer` {layer!r} must be (1, C, H, W), {got}")
@@ -194,11 +196,6 @@ def plot_feature_maps(model: Module, x: Any, path: FilePath, *, layer: str, limi
     bound = max(-low, high) or 1.0
     scale = ("activation", "RdBu_r", -bound, bound) if low < 0 else ("activation", "viridis", 0.0, bound)
     _draw_images(maps[0], path, limit, title, scale)
-
-
-def _numpy(x: Any) -> np.ndarray:
-    values = to_numpy(innermost(x)) if isinstance(x, Tensor) else np.asarray(x)
-    return values if values.dtype == np.float64 else values.astype(np.float32)
 
 
 def _draw_images(

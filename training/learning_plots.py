@@ -9,7 +9,7 @@ import numpy as np
 from ..optimizers.lr_finder import LRFinderResult
 from .checkpoint import FilePath
 from .pictures import picture
-from .plots import _FAINT, _TRAINING, _VALIDATION
+from .plots import _FAINT, _TRAINING, _VALIDATION, numbers, of_type
 
 __all__ = ["learning_curve_reading", "plot_learning_curve", "plot_lr_find"]
 
@@ -43,6 +43,7 @@ def plot_lr_find(found: LRFinderResult, path: FilePath, *, title: str = "") -> N
     ValueError: `found` must have at least one step, got none
     >>> plot_lr_find(optim.LRFinderResult([0.01, 0.1, 1.0], [2.0, 1.0, 4.0], 0.01), "lr.png")  # doctest: +SKIP
     """
+    of_type("found", found, LRFinderResult)
     if not found.lrs:
         raise ValueError("`found` must have at least one step, got none")
     with picture(path, 1, size=(5.2, 3.4), title=title) as (axis,):
@@ -82,7 +83,7 @@ def learning_curve_reading(training: Any, validation: Any, *, target: float | No
     >>> learning_curve_reading([0.0, 0.01, 0.01], [0.3, 0.2, 0.1])
     'high variance: 0.01 training but 0.1 validation error, which still falls: more data would help'
     """
-    train, other = (_mean(a) for a in (training, validation))
+    train, other = _mean("training", training), _mean("validation", validation)
     errors = f"{train[-1]:.3g} training but {other[-1]:.3g} validation error"
     biased = target is not None and train[-1] > target
     spread = other[-1] - train[-1] > 0.5 * other[-1]
@@ -144,14 +145,15 @@ def plot_learning_curve(
     ValueError: `sizes`, `training` and `validation` must have one length S ≥ 2, got 2, 2 and 1
     >>> plot_learning_curve([10, 20], [0.0, 0.1], [0.5, 0.4], "curve.png")  # doctest: +SKIP
     """
-    lengths = [len(a) for a in (sizes, training, validation)]
+    given = {"sizes": sizes, "training": training, "validation": validation}
+    lengths = [len(np.atleast_1d(numbers(name, values))) for name, values in given.items()]
     if len(set(lengths)) > 1 or lengths[0] < 2:
         got = "{}, {} and {}".format(*lengths)
         raise ValueError(f"`sizes`, `training` and `validation` must have one length S ≥ 2, got {got}")
     reading = learning_curve_reading(training, validation, target=target)
     with picture(path, 1, size=(6.6, 3.8), title=title) as (axis,):
         for values, name, colour in ((training, "training", _TRAINING), (validation, "validation", _VALIDATION)):
-            mean, folds = _mean(values), np.asarray(values, dtype=float).reshape(len(sizes), -1)
+            mean, folds = _mean(name, values), np.asarray(values, dtype=float).reshape(len(sizes), -1)
             axis.plot(sizes, mean, "o-", color=colour, markersize=4, label=name)
             spread = folds.std(axis=1)
             if spread.any():
@@ -166,5 +168,8 @@ def plot_learning_curve(
         axis.legend(frameon=False, fontsize=8)
 
 
-def _mean(values: Any) -> np.ndarray:
-    return np.asarray(values, dtype=float).reshape(len(values), -1).mean(axis=1)
+def _mean(name: str, values: Any) -> np.ndarray:
+    errors = numbers(name, values).astype(float)
+    if errors.ndim not in (1, 2) or not errors.size or not np.isfinite(errors).all():
+        raise ValueError(f"`{name}` must hold finite errors (S,) or (S, folds), got {values!r:.60}")
+    return errors.reshape(len(errors), -1).mean(axis=1)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .checkpoint import FilePath
-from .plots import _FAINT, _INK, _TRAINING, _figure, _write
+from .plots import _FAINT, _INK, _TRAINING, _figure, _write, numbers
 
 __all__ = ["plot_parity"]
 
@@ -47,7 +47,7 @@ def plot_parity(true: Any, predicted: Any, path: FilePath, *, title: str = "", u
     ValueError: `predicted` must have the shape of `true`, (N,) or (N, K) with K at most 6, got (1,) and (2,)
     >>> plot_parity([1.0, 2.0], [1.1, 1.9], "parity.png", unit="price")  # doctest: +SKIP
     """
-    true, predicted = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
+    true, predicted = numbers("true", true).astype(np.float64), numbers("predicted", predicted).astype(np.float64)
     if true.shape != predicted.shape or true.ndim not in (1, 2) or not true.size or true.shape[1:] > (6,):
         raise ValueError(
             f"`predicted` must have the shape of `true`, (N,) or (N, K) with K at most 6, got {predicted.shape} and {true.shape}"

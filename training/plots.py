@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.device.devices import to_numpy
+from ..backend.tape.tensor import Tensor, innermost
 from .atomic import write_atomically
 from .checkpoint import FilePath
 
@@ -120,6 +122,10 @@ def plot_history(
     ValueError: `history` must have at least one epoch, got none
     >>> plot_history([{"epoch": 1, "loss": 0.5}], "curves.png")  # doctest: +SKIP
     """
+    if not isinstance(history, Sequence) or not all(isinstance(row, dict) and "epoch" in row for row in history):
+        raise TypeError(
+            f"`history` must be a sequence of dicts with an epoch each, as `Trainer.history`, got {history!r:.60}"
+        )
     if not history:
         raise ValueError("`history` must have at least one epoch, got none")
     panels = [("loss", "loss", lambda v: v)]
@@ -197,6 +203,23 @@ def _set_scale(axis: Any, values: list[float]) -> float:
     return floor
 
 
+def of_type(name: str, value: Any, kind: type) -> None:
+    """TypeError with its name if what is to be drawn is of another type."""
+    if not isinstance(value, kind):
+        raise TypeError(f"`{name}` must be a {kind.__name__}, got {value!r:.60}")
+
+
+def numbers(name: str, values: Any) -> np.ndarray:
+    """What is to be drawn, as real numbers in memory of the host; TypeError with its name if it is anything else."""
+    found = to_numpy(innermost(values)) if isinstance(values, Tensor) else np.asarray(values)
+    if found.dtype.kind in "biu" or found.dtype == np.float64:
+        return found
+    try:
+        return found.astype(np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be an array of numbers, got {values!r:.60}") from None
+
+
 def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = (), title: str = "") -> None:
     """Write a confusion matrix (C, C), rows the true classes, to a PNG file.
 
@@ -217,7 +240,7 @@ def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = 
     Raises
     ------
     ValueError
-        If the matrix is not square, or there are not as many names.
+        If the matrix is not square or holds no counts, or there are not as many names.
     ImportError
         If matplotlib is missing.
     WriteError
@@ -231,13 +254,15 @@ def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = 
     ValueError: `matrix` must be (C, C) with a name for each class, got shape (2, 2) and 1 names
     >>> plot_confusion([[1, 0], [0, 1]], "confusion.png")  # doctest: +SKIP
     """
-    matrix = np.asarray(matrix)
-    count = len(matrix)
+    matrix = numbers("matrix", matrix)
+    count = len(matrix) if matrix.ndim else 0
     names = list(class_names) or [str(i) for i in range(count)]
     if matrix.shape != (count, count) or len(names) != count:
         raise ValueError(
             f"`matrix` must be (C, C) with a name for each class, got shape {matrix.shape} and {len(names)} names"
         )
+    if not (matrix >= 0).all() or not np.isfinite(matrix).all():
+        raise ValueError(f"`matrix` must hold counts ≥ 0, got {matrix.min()} … {matrix.max()}")
     side = max(3.2, min(0.42 * count + 1.4, 9))
     with _figure(1, size=(side + 0.8, side)) as (figure, (axis,)):
         share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)

@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend.device.devices import to_numpy
 from ..backend.device.options import integer
-from ..backend.tape.tensor import Tensor, innermost
 from .checkpoint import FilePath
 from .pictures import picture
-from .plots import _FAINT, _INK, _TRAINING, _VALIDATION
+from .plots import _FAINT, _INK, _TRAINING, _VALIDATION, numbers
 
 __all__ = ["Calibration", "calibration", "plot_calibration"]
 
@@ -79,8 +77,7 @@ def calibration(probabilities: Any, target: Any, *, bins: int = 15) -> Calibrati
     0.3
     """
     integer("bins", bins, 1)
-    p = np.asarray(_numpy(probabilities), dtype=np.float64)
-    y = _numpy(target)
+    p, y = numbers("probabilities", probabilities).astype(np.float64), numbers("target", target)
     p = p[:, 0] if p.ndim == 2 and p.shape[1] == 1 else p
     if p.ndim not in (1, 2) or not p.size or y.shape != p.shape[:1]:
         raise ValueError(f"`probabilities` must be (N, C) or (N,), `target` (N,), got shapes {p.shape} and {y.shape}")
@@ -99,10 +96,6 @@ def calibration(probabilities: Any, target: Any, *, bins: int = 15) -> Calibrati
         mean, part = (np.bincount(where, weights=w, minlength=bins) / count for w in (confidence, hits))
     error = float(np.nansum(count * np.abs(part - mean)) / len(p))
     return Calibration(mean, part, count, round(error, 15))
-
-
-def _numpy(x: Any) -> np.ndarray:
-    return to_numpy(innermost(x)) if isinstance(x, Tensor) else np.asarray(x)
 
 
 def plot_calibration(probabilities: Any, target: Any, path: FilePath, *, bins: int = 15, title: str = "") -> None:
@@ -141,7 +134,7 @@ def plot_calibration(probabilities: Any, target: Any, path: FilePath, *, bins: i
     >>> plot_calibration([[0.75, 0.25]] * 4, [0, 0, 0, 1], "reliability.png")  # doctest: +SKIP
     """
     found = calibration(probabilities, target, bins=bins)
-    is_one = np.ndim(_numpy(probabilities).squeeze()) == 1
+    is_one = numbers("probabilities", probabilities).squeeze().ndim == 1
     middle, width = (np.arange(bins) + 0.5) / bins, 0.96 / bins
     with picture(path, 2, size=(8.2, 3.6), title=title) as (left, right):
         left.bar(middle, found.accuracy, width, color=_TRAINING, label="observed")
