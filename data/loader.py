@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.array.creation import asarray
-from ..backend.array.random import Generator, default_generator
+from ..backend.array.random import Generator, generator_of
 from ..backend.device.devices import canonical
 from ..backend.device.parallel import MOST
 from .arrays import ArrayDataset
@@ -229,7 +229,7 @@ class DataLoader:
         default = 2 if fetch.is_plain else 0
         self.prefetch = default if prefetch is None else _integer("prefetch", prefetch, 0)
         if seed is None and (shuffle or not fetch.is_plain or isinstance(transform, Augmentation)):
-            seed = int((generator or default_generator).integers(0, 2**63, ()))
+            seed = int(generator_of(generator).integers(0, 2**63, ()))
         self.seed = _integer("seed", seed or 0, 0, 2**64)
         self.device = canonical(dataset.device if device is None and self._resident else device)
         here = transform if self.device == "cpu" else None

@@ -45,10 +45,6 @@ def _fill(tensor: Tensor, values: Any) -> Tensor:
     return tensor
 
 
-def _generator(generator: random.Generator | None) -> random.Generator:
-    return random.default_generator if generator is None else generator
-
-
 def _working_dtype(tensor: Tensor) -> np.dtype:
     """Numbers for half precision are drawn and scaled in float32."""
     if not isinstance(tensor, Tensor) or not dtypes.is_real_floating(tensor.dtype):
@@ -161,7 +157,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: random.G
     number("b", b)
     if a > b:
         raise ValueError(f"`a` must not be greater than `b`, got a={a} and b={b}")
-    u = _generator(generator).uniform(tensor.shape, _working_dtype(tensor), tensor.device)
+    u = random.generator_of(generator).uniform(tensor.shape, _working_dtype(tensor), tensor.device)
     u *= b - a
     u += a
     return _fill(tensor, u)
@@ -195,7 +191,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: rand
     """
     number("mean", mean)
     number("std", std, 0)
-    z = _generator(generator).normal(tensor.shape, _working_dtype(tensor), tensor.device)
+    z = random.generator_of(generator).normal(tensor.shape, _working_dtype(tensor), tensor.device)
     z *= std
     z += mean
     return _fill(tensor, z)
@@ -253,7 +249,7 @@ def trunc_normal_(
     low, high = (math.erfc(-limit / std / math.sqrt(2)) / 2 for limit in limits)
     if not low < high:
         raise ValueError(f"[a, b] must have some probability under N({mean}, {std}²), got a={a}, b={b}")
-    u = low + (high - low) * _generator(generator).uniform((tensor.size,), np.float64)
+    u = low + (high - low) * random.generator_of(generator).uniform((tensor.size,), np.float64)
     z = sign * random.normal_quantile(np.clip(u, np.finfo(np.float64).tiny, 1 - 2.0**-53))  # Φ⁻¹ is infinite at 0 and 1
     return _fill(tensor, np.clip(mean + std * z, a, b).reshape(tensor.shape))
 
@@ -568,7 +564,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: random.Generator | N
         return tensor
     rows = tensor.shape[0]
     columns = tensor.size // rows
-    z = _generator(generator).normal((max(rows, columns), min(rows, columns)), np.float64)
+    z = random.generator_of(generator).normal((max(rows, columns), min(rows, columns)), np.float64)
     q, r = np.linalg.qr(z)
     q *= np.where(
         np.diagonal(r) < 0, -1.0, 1.0
@@ -616,7 +612,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: rando
     number("sparsity", sparsity, 0, 1)
     normal_(tensor, 0.0, std, generator)
     rows, columns = tensor.shape
-    order = np.argsort(_generator(generator).uniform((rows, columns), np.float64), axis=0)
+    order = np.argsort(random.generator_of(generator).uniform((rows, columns), np.float64), axis=0)
     return _fill(tensor, np.where(order < math.ceil(sparsity * rows), 0.0, tensor.detach().cpu().numpy()))
 
 

@@ -451,6 +451,15 @@ _F = (
 default_generator = Generator(0)
 
 
+def generator_of(generator: Generator | None) -> Generator:
+    """What draws: the generator that was given, or the default one; TypeError for anything else, such as a seed."""
+    if generator is None:
+        return default_generator
+    if not isinstance(generator, Generator):
+        raise TypeError(f"`generator` must be a weft.Generator, got {generator!r:.60}; of a seed: weft.Generator(seed)")
+    return generator
+
+
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator, which every layer, dropout and `weft.rand…` draws from.
 
@@ -524,7 +533,7 @@ def rand(
     (2, 3)
     """
     device = devices.canonical(device)
-    raw = (generator or default_generator).uniform(_sizes(size), dtype, device)
+    raw = generator_of(generator).uniform(_sizes(size), dtype, device)
     return wrap(raw, device).requires_grad_(requires_grad)
 
 
@@ -566,7 +575,7 @@ def randn(
     dtype('float64')
     """
     device = devices.canonical(device)
-    raw = (generator or default_generator).normal(_sizes(size), dtype, device)
+    raw = generator_of(generator).normal(_sizes(size), dtype, device)
     return wrap(raw, device).requires_grad_(requires_grad)
 
 
@@ -625,7 +634,7 @@ def randint(
         check_holds("low", low, dtype)
         check_holds("high", high - 1, dtype)
     device = devices.canonical(device)
-    raw = (generator or default_generator).integers(low, high, _sizes((size,)), device)
+    raw = generator_of(generator).integers(low, high, _sizes((size,)), device)
     xp = devices.namespace(device)
     return wrap(raw if dtype is None else xp.astype(raw, dtypes.native(xp, dtype)), device)
 
@@ -654,4 +663,4 @@ def randperm(n: int, *, generator: Generator | None = None, device: str | None =
     """
     integer("n", n, 0)
     device = devices.canonical(device)
-    return wrap((generator or default_generator).permutation(n, device), device)
+    return wrap(generator_of(generator).permutation(n, device), device)

@@ -19,7 +19,7 @@ from ..tape.tensor import DType, Tensor, innermost, wrap
 from . import creation
 from .info import finfo
 from .methods import _varargs, in_place, method, to
-from .random import Generator, default_generator, randint
+from .random import Generator, generator_of, randint
 from .torch_methods import torch_method
 
 __all__: list[str] = []
@@ -47,7 +47,7 @@ def uniform_(self: Tensor, start: float = 0.0, to: float = 1.0, *, generator: Ge
     """Overwrite with uniform random numbers on [start, to)."""
     number("start", start)
     number("to", to, start)
-    source = generator or default_generator
+    source = generator_of(generator)
     return _drawn(
         self, "uniform_", lambda x: wrap(source.uniform(x.shape, x.dtype, x.device), x.device) * (to - start) + start
     )
@@ -58,7 +58,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     """Overwrite with normal random numbers."""
     number("mean", mean)
     number("std", std, 0)
-    source = generator or default_generator
+    source = generator_of(generator)
     return _drawn(self, "normal_", lambda x: wrap(source.normal(x.shape, x.dtype, x.device), x.device) * std + mean)
 
 
@@ -67,7 +67,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """Overwrite with 1, of probability p, and 0."""
     if not isinstance(p, Tensor):
         number("p", p, 0, 1)
-    source = generator or default_generator
+    source = generator_of(generator)
     drawn = wrap(source.uniform(self.shape, np.float32, self.device), self.device)
     self[...] = (drawn < (p.detach() if isinstance(p, Tensor) else p)).astype(self.dtype)
     return self

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.array.random import Generator, default_generator
+from ...backend.array.random import Generator, generator_of
 from ...backend.device import dtypes
 from ...backend.device.devices import to_numpy
 from ...backend.tape.tensor import innermost
@@ -142,7 +142,7 @@ def smote(x: Any, y: Any, k_neighbors: int = 5, *, generator: Generator | None =
     if x.ndim != 2 or x.dtype.kind != "f" or y.shape != x.shape[:1]:
         raise ValueError(f"`x` must be floating-point (N, D) and `y` (N,), got {x.dtype} {x.shape} and {y.shape}")
     checks.whole("k_neighbors", k_neighbors, 1)
-    generator = generator or default_generator
+    generator = generator_of(generator)
     classes, counts = np.unique(y, return_counts=True)
     rows, labels = [x], [y]
     for label, count in zip(classes, counts):

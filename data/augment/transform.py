@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backend.array.creation import asarray
-from ...backend.array.random import Generator, default_generator
+from ...backend.array.random import Generator, generator_of
 from ...backend.tape.tensor import Tensor, device_of, innermost, wrap
 from . import checks
 from .batch import ROLES, Batch
@@ -66,7 +66,7 @@ class Augmentation:
             raise ValueError(
                 f"`inputs` and what belongs to them must lie on one device, got {devices}; use .to(device)"
             )
-        batch = Batch(generator or default_generator, *arrays)
+        batch = Batch(generator_of(generator), *arrays)
         if self.white is not None:
             batch.white = self.white
         self._apply(batch)

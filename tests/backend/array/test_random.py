@@ -276,3 +276,23 @@ class TestFunctions:
             weft.Generator().bernoulli((2,), 1.5)
         with pytest.raises(TypeError, match="`dtype` must be a real floating-point dtype, got int64"):
             weft.rand(2, dtype=weft.int64)
+
+
+@pytest.mark.parametrize("wrong", [0, 3, "a", np.random.default_rng(0)])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda g: weft.rand(2, generator=g),
+        lambda g: weft.randn(2, generator=g),
+        lambda g: weft.randint(0, 5, (2,), generator=g),
+        lambda g: weft.randperm(2, generator=g),
+        lambda g: weft.zeros(2).uniform_(generator=g),
+        lambda g: weft.layers.init.normal_(weft.zeros(2), generator=g),
+        lambda g: weft.data.augment.RandomHorizontalFlip()(np.zeros((2, 1, 3, 3), np.float32), generator=g),
+        lambda g: weft.data.DataLoader(weft.data.ArrayDataset(np.zeros(3), np.zeros(3)), shuffle=True, generator=g),
+    ],
+)
+def test_a_generator_is_none_else(draw, wrong):
+    """A seed of 0 would be taken for none at all."""
+    with pytest.raises(TypeError, match=r"`generator` must be a weft.Generator, got .*; of a seed: weft.Generator"):
+        draw(wrong)
