@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal, cast
@@ -177,17 +178,29 @@ def _getitem(xp: Any, x: Any, /, *, key: Any) -> Any:
     def grad_x(g: Any) -> Any:
         if _is_basic(key):
             out = xp.zeros_like(x)
-            kept = tuple(k for k in (key if isinstance(key, tuple) else (key,)) if k is not None)  # no new axes there
-            out[kept] = xp.reshape(g, out[kept].shape)
+            _place(xp, out, key, g)
             return out
         flat = _positions(x, key)
         g = xp.reshape(g, (-1,))
         return xp.reshape(scatter_add(xp, g, xp.asarray(flat, device=g.device), math.prod(x.shape), 0), x.shape)
 
     y = x[key]
-    if isinstance(y, np.generic) and _is_basic(key):  # a view, no number of its own
+    basic = _is_basic(key)
+    if isinstance(y, np.generic) and basic:  # a view, no number of its own
         y = part(x, key)
+    if basic:
+        grad_x.add = functools.partial(_place, xp, key=key, add=True)  # type: ignore[attr-defined]
     return y, (grad_x,)
+
+
+def _place(xp: Any, out: Any, key: Any, g: Any, add: bool = False) -> None:
+    """out[key] = g, or += g, for a basic key."""
+    kept = tuple(k for k in (key if isinstance(key, tuple) else (key,)) if k is not None)  # no new axes there
+    g = xp.reshape(g, out[kept].shape)
+    if add:
+        out[kept] += g
+    else:
+        out[kept] = g
 
 
 def _positions(x: Any, key: Any) -> np.ndarray:

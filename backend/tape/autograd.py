@@ -632,6 +632,11 @@ def _is_alone(g: Any, others: Sequence[Any]) -> bool:
     return sum(o is not None and np.may_share_memory(g, o) for o in (arrived, *gradients)) == 1
 
 
+def _is_addable(total: Any, g: Any) -> bool:
+    """Whether `total += g` is what `total + g` is: of NumPy's arrays, in full precision."""
+    return type(total) is type(g) is np.ndarray and total.dtype == g.dtype and not is_half_gradient(g)
+
+
 def run(
     roots: Iterable[tuple[Any, Any]], sink: Callable, *, retain_graph: bool = False, to_arena: bool = False
 ) -> None:
@@ -643,6 +648,7 @@ def run(
     """
     pending: dict[Node, Any] = {}
     halves: dict[Node, Any] | None = None  # dtypes of gradients that are added up in float32
+    fresh: dict[Node, int] = {}  # of pending gradients, which nobody else has: `id`s, so as not to keep them
     queue: list[tuple[int, Node]] = []
     arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
@@ -694,7 +700,17 @@ def run(
             continue
         if last.write < node.order:
             sharing.check(node.name, pullback, parents, node.order, indices_only=type(node) is Move)
-        if type(pullback) is tuple:
+        if type(node) is Move and type(pullback) is tuple and (add := getattr(pullback[0], "add", None)) is not None:
+            parent = parents[0]
+            total = pending.get(parent)
+            if _is_addable(total, g) and fresh.get(parent) == id(total):
+                add(total, g=g)  # to the few numbers it is about, not as one more array full of zeros
+                gradients = [None]
+            else:
+                gradients = [pullback[0](g)]
+                if parent not in pending:
+                    fresh[parent] = id(gradients[0])
+        elif type(pullback) is tuple:
             gradients = []  # a loop, as is the next: comprehensions are calls before Python 3.12
             for f, parent in zip(pullback, parents):
                 gradients.append(None if parent is None else f(g))

@@ -395,3 +395,72 @@ def test_a_value_that_a_later_one_overwrites_gets_no_gradient(key):
     expected = np.where(x[key] == value.detach().numpy(), 2 * x[key], 0)
     np.testing.assert_array_equal(value.grad.numpy(), expected)
     assert (expected == 0).any()
+
+
+class TestSlicesOfOneArray:
+    """Their gradients are added to one array of zeros."""
+
+    KEYS = (0, slice(1, 3), (slice(None, None, 2), None, slice(1, 4)), (..., 2), (-1, 5), slice(None, None, -1))
+
+    @staticmethod
+    def loss(x, y, weights):
+        return sum(((y[key] * w).sum() for key, w in zip(TestSlicesOfOneArray.KEYS, weights)), (y * x).sum())
+
+    def weights(self, values):
+        generator = np.random.default_rng(1)
+        return [generator.standard_normal(values[key].shape) for key in self.KEYS]
+
+    def expected(self, values, weights):
+        grad = 2 * 2 * values  # of Σ y x, y = 2 x
+        for key, w in zip(self.KEYS, weights):
+            grad[key] += 2 * w
+        return grad
+
+    def test_values_also_twice_and_where_the_record_stays(self):
+        values = a(4, 6)
+        weights = self.weights(values)
+        x = weft.tensor(values, requires_grad=True)
+        loss = self.loss(x, x * 2, weights)
+        loss.backward(retain_graph=True)
+        np.testing.assert_allclose(x.grad.numpy(), self.expected(values, weights), rtol=1e-12, atol=1e-12)
+        loss.backward()
+        np.testing.assert_allclose(x.grad.numpy(), 2 * self.expected(values, weights), rtol=1e-12, atol=1e-12)
+
+    def test_a_gradient_that_came_by_another_way_is_left_alone(self):
+        seen = []
+
+        @weft.primitive
+        def passed_on(xp, x, /):
+            def back(g):
+                seen.append((g, g.copy()))
+                return g
+
+            return xp.asarray(x, copy=True), (back,)
+
+        x = weft.tensor(a(4, 6), requires_grad=True)
+        y = x * 2
+        (y[0].sum() * 3 + y[1].sum() + passed_on(y).sum()).backward()
+        (g, before), expected = seen[0], np.full((4, 6), 2.0)
+        np.testing.assert_array_equal(g, before)
+        expected[0], expected[1] = 8, 4
+        np.testing.assert_array_equal(x.grad.numpy(), expected)
+
+    def test_second_derivative(self):
+        values = a(3, 4)
+        f = weft.grad(lambda x: ((y := x * x)[0] * y[1]).sum() + (y[2] * y[0]).sum())
+        x = weft.asarray(values)
+        found = weft.grad(lambda x: f(x)[0].sum())(x).numpy()
+        a0, a1, a2 = values
+        expected = np.stack([2 * (a1**2 + a2**2), 4 * a0 * a1, 4 * a0 * a2])
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+    def test_zeros_are_made_once(self, monkeypatch):
+        made = []
+        zeros_like = np.zeros_like
+        x = weft.tensor(a(4, 6), requires_grad=True)
+        y = x * 2
+        loss = sum(y[i].sum() for i in range(4))
+        monkeypatch.setattr(np, "zeros_like", lambda *args, **options: made.append(0) or zeros_like(*args, **options))
+        loss.backward()
+        assert len(made) == 1
+        np.testing.assert_array_equal(x.grad.numpy(), np.full((4, 6), 2.0))
