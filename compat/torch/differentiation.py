@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backend.tape.autograd import _record, enable_grad, is_grad_enabled, no_grad
+import numpy as np
+
+from ...backend.tape.autograd import _record, enable_grad, is_grad_enabled, no_grad, run
 from ...backend.tape.tensor import Tensor, wrap
 
-__all__ = ["Function"]
+__all__ = ["Function", "enable_grad", "grad", "no_grad"]
 
 
 class Context:
@@ -78,4 +80,63 @@ class Function:
         return _record(cls.__name__, raw, pullback, parents, first.device, first._depth)
 
 
-__all__ += ["enable_grad", "no_grad"]
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the sum of outputs with respect to leaves, left out of their `grad`.
+
+    Parameters
+    ----------
+    outputs, inputs : Tensor or sequence of Tensor
+        Of what, with respect to what; inputs are leaves that require grad.
+    grad_outputs : Tensor or sequence of Tensor, optional
+        The gradients with respect to the outputs; 1 where an output has one element.
+    retain_graph : bool, default False
+        Keep the record.
+    create_graph : bool, default False
+        Refused: `weft.grad` of `weft.grad` gives higher derivatives.
+    allow_unused : bool, default False
+        Whether None is given for an input that the outputs do not depend on.
+
+    Returns
+    -------
+    tuple of Tensor
+        One for each input.
+
+    Raises
+    ------
+    NotImplementedError
+        If a graph of the gradients, or the gradient of a result, is asked for.
+    RuntimeError
+        If an input was not used.
+    """
+    outs, leaves, seeds = (tuple(x) if isinstance(x, list | tuple) else (x,) for x in (outputs, inputs, grad_outputs))
+    if create_graph:
+        raise NotImplementedError("`create_graph` must be False, got True; weft.grad of weft.grad differentiates twice")
+    if any(x._node is not None or not x.requires_grad for x in leaves):
+        raise NotImplementedError(
+            "`inputs` must be leaves that require grad, got a result; use weft.grad of a function"
+        )
+    if grad_outputs is None:
+        if any(o.data.size != 1 for o in outs):
+            raise RuntimeError("`grad_outputs` must be given for outputs of several elements, got None")
+        seeds = tuple(o.detach() * 0 + 1 for o in outs)
+    found: dict[int, Any] = {}
+
+    def sink(leaf: Tensor, g: Any, _others: Any) -> None:
+        found[id(leaf)] = (
+            found[id(leaf)] + g if id(leaf) in found else np.asarray(g).copy() if leaf.device == "cpu" else g + 0
+        )
+
+    run([(o._node or o, s.data) for o, s in zip(outs, seeds, strict=True)], sink, retain_graph=retain_graph)
+    missing = [i for i, x in enumerate(leaves) if id(x) not in found]
+    if missing and not allow_unused:
+        raise RuntimeError(
+            f"`inputs` must have been used for the outputs, got {missing} that were not; set allow_unused=True"
+        )
+    return tuple(wrap(found[id(x)], x.device) if id(x) in found else None for x in leaves)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import data
-from ...backend.array.random import randperm
+from ...backend.array.random import randint, randperm
 from ...backend.tape.tensor import Tensor
 from ...data import WeightedRandomSampler, default_collate, get_worker_info
 
@@ -154,10 +154,39 @@ class SequentialSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """Indices in an order of each epoch's own."""
+    """Indices in an order of each epoch's own, or each drawn from all.
+
+    Parameters
+    ----------
+    data_source : data set
+        Of which.
+    replacement : bool, default False
+        Whether each is drawn from all.
+    num_samples : int, optional
+        How many an epoch has; as many as the data set if None.
+    generator : Generator, optional
+        What they are drawn from.
+    """
+
+    def __init__(
+        self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None
+    ):
+        super().__init__(data_source)
+        self.replacement, self.generator = replacement, generator
+        self.num_samples = len(data_source) if num_samples is None else num_samples
+
+    def __len__(self) -> int:
+        return self.num_samples
 
     def __iter__(self) -> Iterator[int]:
-        return iter(randperm(len(self)).tolist())
+        n, left = len(self.data_source), self.num_samples
+        while left > 0:  # piece by piece: num_samples may be astronomical
+            if self.replacement:
+                order = randint(0, n, (min(left, 1024),), generator=self.generator).tolist()
+            else:
+                order = randperm(n, generator=self.generator).tolist()[:left]
+            yield from order
+            left -= len(order)
 
 
 class DataLoader(data.DataLoader):

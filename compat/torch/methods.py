@@ -195,7 +195,10 @@ METHODS: dict[str, Callable] = {
     "equal": lambda self, other: self.shape == other.shape and bool((self == other).all()),
     "ndimension": lambda self: self.ndim,
 }
-PROPERTIES = {"size": property(_size)}
+PROPERTIES = {
+    "size": property(_size),
+    **{f"is_{kind}": property(lambda self: False) for kind in ("xpu", "mps", "sparse", "quantized")},
+}
 
 
 def attach() -> None:

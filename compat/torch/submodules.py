@@ -48,6 +48,7 @@ SUBMODULES: dict[str, Any] = {
     "nn.utils.rnn": {"__from__": rnn},
     "optim": {"__from__": optimizers},
     "optim.lr_scheduler": {"__from__": optimizers.schedulers},
+    "onnx": {},
     "utils": {},
     "utils.data": {"__from__": loading},
     "utils.data.dataset": {"__from__": loading},

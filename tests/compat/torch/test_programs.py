@@ -208,3 +208,25 @@ def test_distributions(tmp_path):
     wanted = [[-0.22314355, -0.69314718], [0.50040242, 0.69314718], [-1.7370857], [-1.2039728]]
     for a, b in zip(found, wanted, strict=True):
         assert a == pytest.approx(b, rel=1e-5)
+
+
+GRADIENTS = """
+    import torch
+    from torch.utils.data import RandomSampler
+
+    a, b = (torch.tensor([2.0, 3.0], requires_grad=True) for _ in range(2))
+    print(*(g.tolist() for g in torch.autograd.grad((a * a * b).sum(), (a, b))), a.grad)
+    assert len(list(RandomSampler(range(5), replacement=True, num_samples=2000))) == 2000
+    assert sorted(RandomSampler(range(5))) == [0, 1, 2, 3, 4]
+    try:
+        torch.autograd.grad((a * b).sum(), a, create_graph=True)
+    except NotImplementedError as error:
+        print(error)
+"""
+
+
+def test_gradients_that_go_to_nobody(tmp_path):
+    done = run(tmp_path, GRADIENTS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "[8.0, 18.0] [4.0, 9.0] None"
+    assert "`create_graph` must be False, got True" in done.stdout
