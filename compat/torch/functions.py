@@ -16,7 +16,7 @@ from ...backend.modes.autocast import autocast
 from ...backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor
 from . import files
-from .methods import Size, is_tensor
+from .methods import METHODS, Size, is_tensor
 
 __all__ = ["TABLE", "device"]
 
@@ -50,6 +50,27 @@ class device(str):
 
     def __repr__(self) -> str:
         return f"device(type={self.type!r}{'' if self.index is None else f', index={self.index}'})"
+
+
+class _Legacy(type):
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, Tensor)
+
+    def __subclasscheck__(cls, kind: type) -> bool:
+        return issubclass(kind, Tensor)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(Tensor, name)
+
+    def __call__(cls, *data: Any) -> Tensor:
+        dtype = dtypes.get_default_dtype()
+        if len(data) == 1 and isinstance(data[0], Tensor | list | tuple | np.ndarray) and not isinstance(data[0], Size):
+            return creation.tensor(data[0], dtype=dtype)
+        return creation.zeros(data[0] if data and isinstance(data[0], tuple) else data or (0,), dtype=dtype)
+
+
+class TensorType(metaclass=_Legacy):
+    """`torch.Tensor`: every Tensor's type to `isinstance`; called, floats of the given sizes (0) or of the given values."""
 
 
 def _options(f: Callable, **options: Any) -> Any:
@@ -135,6 +156,16 @@ def _like(draw: Callable) -> Callable:
     return lambda x, **options: draw(*x.shape, **{"dtype": x.dtype, "device": x.device} | options)
 
 
+def _with_mean(name: str) -> Callable:
+    def both(x: Tensor, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
+        if isinstance(dim, bool):  # torch.std_mean(x, False)
+            options["unbiased"], dim = dim, None
+        mean = METHODS["mean"](x, dim=dim, keepdim=options.get("keepdim", False))
+        return METHODS[name](x, dim=dim, **options), mean
+
+    return both
+
+
 def _compile(model: Any = None, **_options: Any) -> Any:
     """The model itself: it runs eagerly, with the same numbers."""
     return (lambda f: f) if model is None else model
@@ -158,7 +189,8 @@ TABLE: dict[str, Any] = {
     "short": dtypes.int16, "dtype": np.dtype, "bfloat16": half.bfloat16,
     **{f"{word}Tensor": _typed(name) for word, name in {
         "Float": "float32", "Double": "float64", "Long": "int64", "Int": "int32", "Byte": "uint8", "Bool": "bool"}.items()},
-    "Tensor": Tensor, "Size": Size, "device": device, "is_tensor": is_tensor, "pi": np.pi, "inf": np.inf, "nan": np.nan,
+    "Tensor": TensorType,
+    "Size": Size, "device": device, "is_tensor": is_tensor, "pi": np.pi, "inf": np.inf, "nan": np.nan,
     "zeros": _shaped(creation.zeros), "ones": _shaped(creation.ones), "empty": _shaped(creation.empty),
     "rand": _shaped(lambda shape, **o: random.rand(*shape, **o)), "randn": _shaped(lambda shape, **o: random.randn(*shape, **o)),
     "randint": _made(random.randint), "randperm": _made(random.randperm), "full": _full, "arange": _arange,
@@ -169,6 +201,9 @@ TABLE: dict[str, Any] = {
     "manual_seed": random.manual_seed, "cat": _concatenated(manipulation.concat), "stack": _concatenated(manipulation.stack),
     "concat": _concatenated(manipulation.concat), "where": _where, "einsum": einsum.einsum, "spmm": products.matmul,
     "meshgrid": lambda *x, indexing="ij": creation.meshgrid(*x, indexing=indexing), "tensordot": products.tensordot,
+    "hstack": lambda x: manipulation.concat(list(x), axis=0 if x[0].ndim < 2 else 1),
+    "vstack": lambda x: manipulation.concat([t[None] if t.ndim < 2 else t for t in x], axis=0),
+    "var_mean": _with_mean("var"), "std_mean": _with_mean("std"),
     "no_grad": no_grad, "inference_mode": no_grad, "enable_grad": enable_grad, "set_grad_enabled": _set_grad_enabled,
     "is_grad_enabled": is_grad_enabled, "compile": _compile, "autocast": _autocast, "finfo": info.finfo, "iinfo": info.iinfo,
     "save": files.save, "load": files.load, "set_default_dtype": dtypes.set_default_dtype,

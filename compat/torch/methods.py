@@ -191,6 +191,8 @@ METHODS: dict[str, Callable] = {
     "multinomial": _multinomial,
     "exponential_": _exponential,
     "type": _type,
+    "take": lambda self, index, **o: indexing.take(self if o else self.reshape(-1), index, **o),
+    "dist": lambda self, other, p=2: (self - other).norm(p),
     "is_same_size": _is_same_size,
     "equal": lambda self, other: self.shape == other.shape and bool((self == other).all()),
     "ndimension": lambda self: self.ndim,
