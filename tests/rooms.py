@@ -83,7 +83,9 @@ ROOMS = {
         " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli weft",
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
     "compat": Room("", "what others wrote: foreign checkpoints, ONNX, PyTorch's programs", "__init__.py"),
-    "compat/torch": Room("", "PyTorch's names with PyTorch's meaning, for programs as they are", "__init__.py"),
+    "compat/torch": Room(
+        "backend backend/device backend/tape backend/array backend/modes layers layers/functional layers/utils optimizers data",
+        "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
     "compat/onnx": Room("", "models to ONNX graphs, and graphs to modules", "__init__.py"),
     "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }

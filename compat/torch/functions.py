@@ -1,0 +1,213 @@
+"""PyTorch's functions that are neither a method nor one of weft's, and its creation, dtypes and devices: one table."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ... import optimizers
+from ...backend import dtypes as half
+from ...backend.array import creation, einsum, indexing, info, linalg, manipulation, products, random
+from ...backend.device import determinism, devices, dtypes
+from ...backend.modes.autocast import autocast
+from ...backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
+from ...backend.tape.tensor import Tensor
+from . import files
+from .methods import METHODS, Size, is_tensor
+
+__all__ = ["TABLE", "device"]
+
+
+class device(str):
+    """A device by name, `torch.device("cuda", 0)`.
+
+    Parameters
+    ----------
+    name : str or int
+        As "cpu" or "cuda:0"; an int is a GPU.
+    index : int, optional
+        Which of its kind.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, name: Any = "cpu", index: int | None = None, *, type: str | None = None) -> device:
+        name = type or (f"cuda:{name}" if isinstance(name, int) else str(name))
+        return super().__new__(cls, name if index is None or name == "cpu" else f"{name}:{index}")
+
+    @property
+    def type(self) -> str:
+        """Its kind."""
+        return self.split(":")[0]
+
+    @property
+    def index(self) -> int | None:  # type: ignore[override]
+        """Which of its kind, or None."""
+        return int(self.split(":")[1]) if ":" in self else None
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r}{'' if self.index is None else f', index={self.index}'})"
+
+
+class _Legacy(type):
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, Tensor)
+
+    def __subclasscheck__(cls, kind: type) -> bool:
+        return issubclass(kind, Tensor)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(Tensor, name)
+
+    def __call__(cls, *data: Any) -> Tensor:
+        dtype = dtypes.get_default_dtype()
+        if len(data) == 1 and isinstance(data[0], Tensor | list | tuple | np.ndarray) and not isinstance(data[0], Size):
+            return creation.tensor(data[0], dtype=dtype)
+        return creation.zeros(data[0] if data and isinstance(data[0], tuple) else data or (0,), dtype=dtype)
+
+
+class TensorType(metaclass=_Legacy):
+    """`torch.Tensor`: every Tensor's type to `isinstance`; called, floats of the given sizes (0) or of the given values."""
+
+
+def _options(f: Callable, **options: Any) -> Any:
+    """What `f` makes, with PyTorch's options of every creation."""
+    out, grad = options.pop("out", None), options.pop("requires_grad", False)
+    for word in ("layout", "pin_memory", "memory_format"):
+        options.pop(word, None)
+    made = f(**{k: v for k, v in options.items() if v is not None})
+    return out.copy_(made) if out is not None else made.requires_grad_() if grad else made
+
+
+def _shaped(f: Callable) -> Callable:
+    @functools.wraps(f)
+    def create(*size: Any, **options: Any) -> Tensor:
+        size = size or (options.pop("size"),)
+        shape = tuple(size[0]) if isinstance(size[0], Sequence) else size
+        return _options(functools.partial(f, tuple(int(n) for n in shape)), **options)
+
+    return create
+
+
+def _made(f: Callable) -> Callable:
+    @functools.wraps(f)
+    def create(*given: Any, **options: Any) -> Tensor:
+        return _options(functools.partial(f, *given), **options)
+
+    return create
+
+
+def _full(size: Any, fill_value: Any, **options: Any) -> Tensor:
+    return _options(functools.partial(creation.full, tuple(size), fill_value), **options)
+
+
+def _arange(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
+    start, end = (0, start) if end is None else (start, end)
+    return _options(functools.partial(creation.arange, start, end, step), **options)
+
+
+def _normal(mean: Any, std: Any = 1.0, size: Any = None, **options: Any) -> Tensor:
+    if size is None:
+        size = np.broadcast_shapes(*(x.shape for x in (mean, std) if isinstance(x, Tensor)))
+    return random.randn(*size, **options) * std + mean
+
+
+def _bernoulli(p: Tensor, *, generator: Any = None) -> Tensor:
+    return (random.rand(*p.shape, generator=generator, device=p.device) < p).to(p.dtype)
+
+
+def _typed(name: str) -> Callable:
+    """`torch.FloatTensor` and its kin."""
+
+    def make(*data: Any) -> Tensor:
+        if data and not all(isinstance(n, int) for n in data):
+            return creation.tensor(data[0], dtype=name)
+        return creation.zeros(data or (0,), dtype=name)
+
+    return make
+
+
+def _concatenated(f: Callable) -> Callable:
+    def join(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
+        joined = f(list(tensors), axis=dim if axis is None else axis)
+        return joined if out is None else out.copy_(joined)
+
+    return join
+
+
+def _where(condition: Tensor, *values: Any) -> Any:
+    return indexing.where(condition, *values) if values else indexing.nonzero(condition)
+
+
+def _as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+    if not isinstance(data, Tensor | np.ndarray):
+        return creation.tensor(data, dtype=dtype, device=device)
+    return creation.asarray(data, dtype=dtype, device=device)
+
+
+def _set_grad_enabled(mode: bool) -> Any:
+    return enable_grad() if mode else no_grad()
+
+
+def _like(draw: Callable) -> Callable:
+    return lambda x, **options: draw(*x.shape, **{"dtype": x.dtype, "device": x.device} | options)
+
+
+def _with_mean(name: str) -> Callable:
+    def both(x: Tensor, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
+        if isinstance(dim, bool):  # torch.std_mean(x, False)
+            options["unbiased"], dim = dim, None
+        mean = METHODS["mean"](x, dim=dim, keepdim=options.get("keepdim", False))
+        return METHODS[name](x, dim=dim, **options), mean
+
+    return both
+
+
+def _compile(model: Any = None, **_options: Any) -> Any:
+    """The model itself: it runs eagerly, with the same numbers."""
+    return (lambda f: f) if model is None else model
+
+
+def _autocast(device_type: Any = "cuda", dtype: Any = None, enabled: bool = True, **_options: Any) -> Any:
+    """`torch.autocast`: half precision in bfloat16 unless told; `torch.cuda.amp.autocast(enabled)` has no device."""
+    if isinstance(device_type, bool):
+        enabled = device_type
+    return autocast("bfloat16" if dtype is None else dtype, enabled=enabled)
+
+
+def _scaler(device: Any = "cuda", **options: Any) -> Any:
+    return optimizers.GradScaler(**options)
+
+
+TABLE: dict[str, Any] = {
+    **{name: getattr(dtypes, name) for name in ["float16", "float32", "float64", "int8", "int16", "int32"]},
+    **{name: getattr(dtypes, name) for name in ["int64", "uint8", "bool", "complex64", "complex128"]},
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "long": dtypes.int64, "int": dtypes.int32,
+    "short": dtypes.int16, "dtype": np.dtype, "bfloat16": half.bfloat16,
+    **{f"{word}Tensor": _typed(name) for word, name in {
+        "Float": "float32", "Double": "float64", "Long": "int64", "Int": "int32", "Byte": "uint8", "Bool": "bool"}.items()},
+    "Tensor": TensorType,
+    "Size": Size, "device": device, "is_tensor": is_tensor, "pi": np.pi, "inf": np.inf, "nan": np.nan,
+    "zeros": _shaped(creation.zeros), "ones": _shaped(creation.ones), "empty": _shaped(creation.empty),
+    "rand": _shaped(lambda shape, **o: random.rand(*shape, **o)), "randn": _shaped(lambda shape, **o: random.randn(*shape, **o)),
+    "randint": _made(random.randint), "randperm": _made(random.randperm), "full": _full, "arange": _arange,
+    "linspace": _made(creation.linspace), "eye": _made(creation.eye), "tensor": creation.tensor, "as_tensor": _as_tensor,
+    "zeros_like": _made(creation.zeros_like), "ones_like": _made(creation.ones_like), "empty_like": _made(creation.empty_like),
+    "full_like": _made(creation.full_like), "rand_like": _like(random.rand), "randn_like": _like(random.randn),
+    "from_numpy": creation.asarray, "normal": _normal, "bernoulli": _bernoulli, "Generator": random.Generator,
+    "manual_seed": random.manual_seed, "cat": _concatenated(manipulation.concat), "stack": _concatenated(manipulation.stack),
+    "concat": _concatenated(manipulation.concat), "where": _where, "einsum": einsum.einsum, "spmm": products.matmul,
+    "meshgrid": lambda *x, indexing="ij": creation.meshgrid(*x, indexing=indexing), "tensordot": products.tensordot,
+    "hstack": lambda x: manipulation.concat(list(x), axis=0 if x[0].ndim < 2 else 1),
+    "vstack": lambda x: manipulation.concat([t[None] if t.ndim < 2 else t for t in x], axis=0),
+    "var_mean": _with_mean("var"), "std_mean": _with_mean("std"),
+    "no_grad": no_grad, "inference_mode": no_grad, "enable_grad": enable_grad, "set_grad_enabled": _set_grad_enabled,
+    "is_grad_enabled": is_grad_enabled, "compile": _compile, "autocast": _autocast, "finfo": info.finfo, "iinfo": info.iinfo,
+    "save": files.save, "load": files.load, "set_default_dtype": dtypes.set_default_dtype,
+    "get_default_dtype": dtypes.get_default_dtype, "set_default_device": devices.set_default_device,
+    "use_deterministic_algorithms": determinism.use_deterministic_algorithms, "linalg": linalg,
+    "is_floating_point": lambda x: x.is_floating_point(), "numel": lambda x: x.numel(), "allclose": Tensor.allclose,
+}  # fmt: skip

@@ -1,0 +1,158 @@
+"""`import torch` and `import torchvision`, served by weft for the rest of the process; and programs whose `x.data` is a Tensor.
+
+weft's `Tensor.data` is the raw array, PyTorch's a tensor of the same memory. So a program's `x.data` is compiled as
+`__at__(x).data`, which is PyTorch's where x is a Tensor and leaves everything else alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from ...backend.tape.tensor import Tensor
+from . import functions, namespace, submodules, vision
+from .methods import attach
+
+__all__ = ["compiled", "install"]
+
+PACKAGES = {"torch", "torchvision"}
+INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+OURS = str(Path(__file__).resolve().parents[2])
+
+
+class _At:
+    """A Tensor, whose `data` is PyTorch's."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor
+
+    @property
+    def data(self) -> Tensor:
+        return self.tensor.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        x = self.tensor
+        if value.data is x.data:
+            return
+        if value.shape == x.shape and value.dtype == x.dtype and value.device == x.device:
+            with functions.no_grad():
+                x.copy_(value)  # in place: an optimizer's arena keeps it
+        else:
+            x.data, x.device = value.data, value.device
+
+
+def _at(x: Any) -> Any:
+    return _At(x) if isinstance(x, Tensor) else x
+
+
+class _Rewrite(ast.NodeTransformer):
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if node.attr == "data":
+            at = ast.Call(ast.Name("__at__", ast.Load()), [node.value], [])
+            node.value = ast.copy_location(at, node.value)
+        return node
+
+
+def compiled(source: str | bytes, path: str) -> CodeType:
+    """A program with PyTorch's `x.data`.
+
+    Parameters
+    ----------
+    source : str or bytes
+        Its text.
+    path : str
+        Its file, for tracebacks.
+
+    Returns
+    -------
+    code
+        For `exec`, in a namespace where `__at__` is found among the builtins.
+    """
+    return compile(ast.fix_missing_locations(_Rewrite().visit(ast.parse(source, path))), path, "exec")
+
+
+class _Program(importlib.machinery.SourceFileLoader):
+    """The modules beside the program, compiled as it is."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return compiled(self.get_data(path), path)
+
+
+class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds torch and torchvision, and compiles the modules of programs."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
+        package, _, rest = name.partition(".")
+        if package in PACKAGES:
+            table = submodules.SUBMODULES if package == "torch" else vision.SUBMODULES
+            if rest and rest not in table:
+                raise ModuleNotFoundError(
+                    f"`{name}` is not in weft.compat.torch; there is {', '.join(table)}", name=name
+                )
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        origin = spec.origin if spec is not None else None
+        if spec is None or origin is None or not origin.endswith(".py") or origin.startswith((*INSTALLED, OURS)):
+            return None
+        return importlib.util.spec_from_file_location(
+            name, origin, loader=_Program(name, origin), submodule_search_locations=spec.submodule_search_locations
+        )
+
+    def create_module(self, spec: Any) -> ModuleType:
+        return ModuleType(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        package, _, rest = module.__name__.partition(".")
+        if module.__name__ == "torch":
+            module.__dict__.update(functions.TABLE, __version__="2.13.0+weft", __getattr__=namespace.lookup)
+            for name in ("nn", "optim", "utils", "autograd", "cuda", "backends", "accelerator", "distributions", "amp"):
+                importlib.import_module(f"torch.{name}")
+            return
+        table = (submodules.SUBMODULES if package == "torch" else vision.SUBMODULES).get(rest, {})
+        source = table.get("__from__")
+        module.__dict__.update({k: v for k, v in table.items() if k != "__from__"})
+
+        def missing(name: str) -> Any:
+            if source is not None and not name.startswith("__") and hasattr(source, name):
+                return getattr(source, name)
+            there = [k for k in dir(source) if k[0] != "_"] if source is not None else sorted(table)
+            raise AttributeError(
+                f"`{module.__name__}.{name}` is not in weft.compat.torch; there is {', '.join(there)[:500]}"
+            )
+
+        module.__dict__["__getattr__"] = missing
+        if source is not None:
+            module.__dict__["__all__"] = [
+                *(getattr(source, "__all__", None) or ()),
+                *(k for k in table if k != "__from__"),
+            ]
+        sys.modules[module.__name__] = module
+        children = submodules.SUBMODULES if package == "torch" else vision.SUBMODULES
+        for child in children:
+            parent, _, last = child.rpartition(".")
+            if parent == rest and last:
+                importlib.import_module(f"{package}.{child}")
+
+
+def install() -> None:
+    """Serve `import torch` and `import torchvision`, with PyTorch's meaning of methods, for the rest of the process."""
+    if any(isinstance(finder, _Served) for finder in sys.meta_path):
+        return
+    if there := PACKAGES & sys.modules.keys():
+        raise RuntimeError(f"`install` must come before {', '.join(sorted(there))} is imported; call it first")
+    attach()
+    __builtins__["__at__"] = _at  # type: ignore[index]
+    sys.meta_path.insert(0, _Served())
