@@ -84,7 +84,7 @@ ROOMS = {
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
     "compat": Room("", "what others wrote: foreign checkpoints, ONNX, PyTorch's programs", "__init__.py"),
     "compat/torch": Room("", "PyTorch's names with PyTorch's meaning, for programs as they are", "__init__.py"),
-    "compat/onnx": Room("", "models to ONNX graphs, and graphs to modules", "__init__.py"),
+    "compat/onnx": Room("backend/tape backend/modes", "models to ONNX graphs, and graphs to modules", "__init__.py"),
     "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }
 # fmt: on

@@ -170,7 +170,9 @@ def _tensors(result: Any) -> list[Tensor]:
 def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: Any) -> tuple[Graph, list]:
     (first, paths), (second, _) = runs
     if [op.name for op in first] != [op.name for op in second]:
-        raise ExportError("`model` must run the same operations at every size and every time, but did not; use fixed axes")
+        raise ExportError(
+            "`model` must run the same operations at every size and every time, but did not; use fixed axes"
+        )
     g = Graph(axes)
     g.taken.update(names)
     state = {id(x): name for name, x in reversed(model.state_dict(keep_vars=True).items())}
@@ -188,6 +190,9 @@ def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: A
             return ""
         if name not in values:
             values[name] = _constant(g, x, again, state, where)
+            array = x.detach().numpy()
+            if id(x) not in state and array.size and (array == array.flat[0]).all():
+                g.uniform[values[name]] = array.flat[0]
         return values[name]
 
     for op, other, path in zip(first, second, paths, strict=True):
@@ -217,12 +222,14 @@ def _constant(g: Graph, x: Tensor, again: Tensor, state: dict[int, str], where: 
     if array.shape != other.shape:
         return g.varying(array, other, where)
     if not np.array_equal(array, other, equal_nan=array.dtype.kind == "f"):
-        raise ExportError(f"{where} needs constants that are the same in every run, got others: random, or computed outside")
+        raise ExportError(
+            f"{where} needs constants that are the same in every run, got others: random, or computed outside"
+        )
     return g.constant(array, array.dtype)
 
 
 # What may differ between the runs: lengths, which these write as functions of the axes
-LENGTHS = {"reshape", "broadcast_to", "tile", "getitem", "lstm", "gru", "rnn", "adaptive_avg_pool"}
+LENGTHS = {"reshape", "broadcast_to", "tile", "getitem", "lstm", "gru", "rnn", "resample", "setitem"}
 
 
 def _same(step: Step) -> None:
@@ -232,7 +239,9 @@ def _same(step: Step) -> None:
     other: TracedOperation = step.again
     plain = [[x for x in op.inputs if not isinstance(x, Tensor)] for op in (step, other)]
     if repr((plain[0], step.static)) != repr((plain[1], other.static)):
-        raise ExportError(f"{step.where} needs numbers that no dynamic axis changes, got {plain[0]} and then {plain[1]}")
+        raise ExportError(
+            f"{step.where} needs numbers that no dynamic axis changes, got {plain[0]} and then {plain[1]}"
+        )
 
 
 def _model(g: Graph, given: tuple, names: list[str], outputs: list, symbols: dict, opset: int) -> Any:
@@ -243,9 +252,14 @@ def _model(g: Graph, given: tuple, names: list[str], outputs: list, symbols: dic
 
     inputs = [info(n, x, [symbols.get((n, a), size) for a, size in enumerate(x.shape)]) for n, x in zip(names, given)]
     results = [info(n, x, [a if a == b else None for a, b in zip(x.shape, y.shape)]) for n, x, y in outputs]
-    used = {name for node in g.nodes for name in node.input}
+    used = {name for name, _, _ in outputs}
+    nodes: list[Any] = []
+    for node in reversed(g.nodes):  # what nothing reads is left out
+        if used.intersection(node.output):
+            used.update(node.input)
+            nodes.insert(0, node)
     weights = [numpy_helper.from_array(np.array(x, order="C"), n) for n, x in g.initializers.items() if n in used]
-    graph = helper.make_graph(g.nodes, "weft", inputs, results, weights)
+    graph = helper.make_graph(nodes, "weft", inputs, results, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="weft")
 
 
@@ -257,7 +271,13 @@ def _write(model: Any, path: Path, external_above: int) -> None:
     with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".export-") as folder:
         new, data = Path(folder, path.name), path.name + ".data"
         beside = size > external_above
-        onnx.save(model, new, save_as_external_data=beside, location=data if beside else None, size_threshold=1024 if beside else 0)
+        onnx.save(
+            model,
+            new,
+            save_as_external_data=beside,
+            location=data if beside else None,
+            size_threshold=1024 if beside else 0,
+        )
         onnx.checker.check_model(str(new), full_check=True)
         if beside:
             os.replace(Path(folder, data), path.absolute().parent / data)

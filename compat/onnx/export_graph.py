@@ -53,6 +53,7 @@ class Graph:
         self.nodes: list[Any] = []
         self.initializers: dict[str, np.ndarray] = {}
         self.axes, self.prefix = axes, ""
+        self.uniform: dict[str, Any] = {}  # constants of one number
         self.taken: set[str] = set()
         self.node_names: set[str] = set()
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .export_graph import ExportError, Graph, Step
-from .export_operators import ARRAYS, Handler, binary, number, unary
+from .export_losses import OTHERS
+from .export_operators import ARRAYS, Handler, number, unary
 
 __all__ = ["HANDLERS"]
 
@@ -27,7 +28,10 @@ DEFAULTS: dict[str, Any] = {"alpha": 1.0, "negative_slope": 0.01, "axis": -1, "a
 
 def pads(padding: Any, n: int) -> list[int]:
     """All beginnings, then all ends."""
-    pairs = [(p, p) if isinstance(p, int | np.integer) else p for p in ([padding] * n if isinstance(padding, int) else padding)]
+    pairs = [
+        (p, p) if isinstance(p, int | np.integer) else p
+        for p in ([padding] * n if isinstance(padding, int) else padding)
+    ]
     return [int(p[0]) for p in pairs] + [int(p[1]) for p in pairs]
 
 
@@ -37,7 +41,11 @@ def each(value: Any, n: int) -> list[int]:
 
 def conv(g: Graph, op: Step) -> None:
     n, s = op.inputs[0].ndim - 2, op.static
-    shared = {"strides": each(s.get("stride", 1), n), "dilations": each(s.get("dilation", 1), n), "group": s.get("groups", 1)}
+    shared = {
+        "strides": each(s.get("stride", 1), n),
+        "dilations": each(s.get("dilation", 1), n),
+        "group": s.get("groups", 1),
+    }
     extra = {} if op.name == "conv" else {"output_padding": each(s.get("output_padding", 0), n)}
     kind = "Conv" if op.name == "conv" else "ConvTranspose"
     g.node(kind, op.names, op.results, pads=pads(s.get("padding", 0), n), **shared, **extra)
@@ -45,28 +53,49 @@ def conv(g: Graph, op: Step) -> None:
 
 def pool(g: Graph, op: Step) -> None:
     n, s = op.inputs[0].ndim - 2, op.static
-    attributes = {"kernel_shape": each(s["kernel_size"], n), "strides": each(s["stride"], n), "pads": pads(s.get("padding", 0), n),
-                  "ceil_mode": int(s.get("ceil_mode", False))}
+    attributes = {
+        "kernel_shape": each(s["kernel_size"], n),
+        "strides": each(s["stride"], n),
+        "pads": pads(s.get("padding", 0), n),
+        "ceil_mode": int(s.get("ceil_mode", False)),
+    }
     if op.name == "avg_pool":
         if s.get("divisor_override"):
-            raise ExportError(f"{op.where} needs divisor_override=None, got {s['divisor_override']}: ONNX has no such option")
-        g.node("AveragePool", op.names, op.results, count_include_pad=int(s.get("count_include_pad", True)), **attributes)
+            raise ExportError(
+                f"{op.where} needs divisor_override=None, got {s['divisor_override']}: ONNX has no such option"
+            )
+        g.node(
+            "AveragePool", op.names, op.results, count_include_pad=int(s.get("count_include_pad", True)), **attributes
+        )
         return
     if s.get("return_indices"):
-        raise ExportError(f"{op.where} needs return_indices=False, got True: ONNX numbers windows' places through the whole batch")
+        raise ExportError(
+            f"{op.where} needs return_indices=False, got True: ONNX numbers windows' places through the whole batch"
+        )
     g.node("MaxPool", op.names, op.results, dilations=each(s.get("dilation", 1), n), **attributes)
 
 
 def adaptive_avg_pool(g: Graph, op: Step) -> None:
-    """Global, or windows of one size: what ONNX can say."""
+    """Global, or axis by axis the product with the means of windows [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉)."""
     sizes, again, wanted = op.inputs[0].shape[2:], op.again.inputs[0].shape[2:], op.outputs[0].shape[2:]
     if all(n == 1 for n in wanted):
         g.node("GlobalAveragePool", op.names, op.results)
-    elif sizes == again and not any(h % n for h, n in zip(sizes, wanted)):
-        windows = [h // n for h, n in zip(sizes, wanted)]
-        g.node("AveragePool", op.names, op.results, kernel_shape=windows, strides=windows)
-    else:
-        raise ExportError(f"{op.where} needs fixed lengths that are multiples of `output_size`, got {sizes} for {wanted}")
+        return
+    if sizes != again:
+        raise ExportError(f"{op.where} needs axes of fixed length, got {sizes} and {again}")
+    value, last = op.names[0], op.inputs[0].ndim - 1
+    for axis, (h, n) in enumerate(zip(sizes, wanted), 2):
+        if h == n:
+            continue
+        means = np.zeros((h, n))
+        for i in range(n):
+            start, stop = i * h // n, -(-(i + 1) * h // n)
+            means[start:stop, i] = 1 / (stop - start)
+        order = [*range(last + 1)]
+        order[axis], order[last] = last, axis
+        value = g.node("MatMul", [g.node("Transpose", [value], perm=order), g.constant(means, op.inputs[0].dtype)])
+        value = g.node("Transpose", [value], perm=order)
+    g.node("Identity", [value], op.results)
 
 
 def affine(g: Graph, op: Step, at: int, size: int) -> list[str]:
@@ -99,7 +128,9 @@ def rms_norm(g: Graph, op: Step) -> None:
 def group_norm(g: Graph, op: Step) -> None:
     scale = affine(g, op, 1, op.inputs[0].shape[1])
     s = op.static
-    g.node("GroupNormalization", [op.names[0], *scale], op.results, num_groups=s["num_groups"], epsilon=s.get("eps", 1e-5))
+    g.node(
+        "GroupNormalization", [op.names[0], *scale], op.results, num_groups=s["num_groups"], epsilon=s.get("eps", 1e-5)
+    )
 
 
 def linear(g: Graph, op: Step) -> None:
@@ -196,7 +227,11 @@ def recurrent(g: Graph, op: Step) -> None:
     for name in names[1 + states :]:
         if name and name not in g.initializers:
             raise ExportError(f"{op.where} needs weights that are parameters, got the computed {name!r}")
-        gates = g.initializers[name].reshape(len(order), hidden, -1)[list(order)] if name else np.zeros((len(order), hidden, 1))
+        gates = (
+            g.initializers[name].reshape(len(order), hidden, -1)[list(order)]
+            if name
+            else np.zeros((len(order), hidden, 1))
+        )
         weights.append(gates.reshape(1, len(order) * hidden, -1))
     w_name, r_name = (names[1 + states + i] for i in (0, 1))
     dtype = op.inputs[0].dtype
@@ -220,15 +255,42 @@ def recurrent(g: Graph, op: Step) -> None:
 
 HANDLERS: dict[str, Handler] = {
     **ARRAYS,
-    "conv": conv, "conv_transpose": conv, "max_pool": pool, "avg_pool": pool, "adaptive_avg_pool": adaptive_avg_pool,
-    "batch_norm_inference": batch_norm, "layer_norm": layer_norm, "rms_norm": rms_norm, "group_norm": group_norm,
-    "linear": linear, "embedding": embedding, "scaled_dot_product_attention": attention, "split_heads": split_heads,
-    "relu": unary("Relu"), "sigmoid": unary("Sigmoid"), "erf": unary("Erf"), "mish": unary("Mish"), "selu": unary("Selu"),
-    "softsign": unary("Softsign"), "hardswish": unary("HardSwish"), "hardsigmoid": unary("HardSigmoid", alpha=1 / 6, beta=0.5),
-    "silu": silu, "log_sigmoid": log_sigmoid, "glu": glu, "swiglu": swiglu, "prelu": prelu,
-    "elu": option("Elu", alpha="alpha"), "celu": option("Celu", alpha="alpha"),
-    "leaky_relu": option("LeakyRelu", alpha="negative_slope"), "gelu": option("Gelu", approximate="approximate"),
-    "softmax": option("Softmax", axis="axis"), "log_softmax": option("LogSoftmax", axis="axis"),
-    "hardtanh": hardtanh, "relu6": hardtanh,
-    "lstm": recurrent, "gru": recurrent, "rnn": recurrent,
+    **OTHERS,
+    "conv": conv,
+    "conv_transpose": conv,
+    "max_pool": pool,
+    "avg_pool": pool,
+    "adaptive_avg_pool": adaptive_avg_pool,
+    "batch_norm_inference": batch_norm,
+    "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "group_norm": group_norm,
+    "linear": linear,
+    "embedding": embedding,
+    "scaled_dot_product_attention": attention,
+    "split_heads": split_heads,
+    "relu": unary("Relu"),
+    "sigmoid": unary("Sigmoid"),
+    "erf": unary("Erf"),
+    "mish": unary("Mish"),
+    "selu": unary("Selu"),
+    "softsign": unary("Softsign"),
+    "hardswish": unary("HardSwish"),
+    "hardsigmoid": unary("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "silu": silu,
+    "log_sigmoid": log_sigmoid,
+    "glu": glu,
+    "swiglu": swiglu,
+    "prelu": prelu,
+    "elu": option("Elu", alpha="alpha"),
+    "celu": option("Celu", alpha="alpha"),
+    "leaky_relu": option("LeakyRelu", alpha="negative_slope"),
+    "gelu": option("Gelu", approximate="approximate"),
+    "softmax": option("Softmax", axis="axis"),
+    "log_softmax": option("LogSoftmax", axis="axis"),
+    "hardtanh": hardtanh,
+    "relu6": hardtanh,
+    "lstm": recurrent,
+    "gru": recurrent,
+    "rnn": recurrent,
 }

@@ -139,11 +139,18 @@ def variance(root: bool) -> Handler:
         axes, x, correction = g.constant(axes_of(op)), op.names[0], op.static.get("correction", 0.0)
         keep = int(op.static.get("keepdims", False))
         d = g.node("Sub", [x, g.node("ReduceMean", [x, axes], keepdims=1)])
-        value = g.node("ReduceMean", [g.node("Mul", [d, d]), axes], "" if correction or root else op.results, keepdims=keep)
+        value = g.node(
+            "ReduceMean", [g.node("Mul", [d, d]), axes], "" if correction or root else op.results, keepdims=keep
+        )
         if correction:
-            counts = [int(np.prod([shape[a] for a in axes_of(op)])) for shape in (op.inputs[0].shape, op.again.inputs[0].shape)]
+            counts = [
+                int(np.prod([shape[a] for a in axes_of(op)]))
+                for shape in (op.inputs[0].shape, op.again.inputs[0].shape)
+            ]
             if counts[0] != counts[1]:
-                raise ExportError(f"{op.where} with `correction` needs axes of fixed length, got {counts[0]} and {counts[1]}")
+                raise ExportError(
+                    f"{op.where} with `correction` needs axes of fixed length, got {counts[0]} and {counts[1]}"
+                )
             factor = number(g, op, counts[0] / (counts[0] - correction))
             value = g.node("Mul", [value, factor], "" if root else op.results)
         if root:
@@ -293,7 +300,9 @@ def getitem(g: Graph, op: Step) -> None:
             numbers.append(axis)
             slices.append((axis, slice(k, k + 1 or None), slice(m, m + 1 or None)))
         else:
-            raise ExportError(f"{op.where} needs a key of slices, integers and None, got {type(k).__name__}; use weft.take")
+            raise ExportError(
+                f"{op.where} needs a key of slices, integers and None, got {type(k).__name__}; use weft.take"
+            )
         axis += 1
     high = np.iinfo(np.int64).max
     if slices:
@@ -301,8 +310,12 @@ def getitem(g: Graph, op: Step) -> None:
         for name in ("start", "stop", "step"):
             pairs = [(getattr(k, name), getattr(m, name)) for _, k, m in slices]
             empty = [1 if name == "step" or (k.step or 1) > 0 else -1 for _, k, _ in slices]
-            default = [(1 if name == "step" else 0 if name == "start" else high) if e > 0 else
-                       (high if name == "start" else -high) for e in empty]
+            default = [
+                (1 if name == "step" else 0 if name == "start" else high)
+                if e > 0
+                else (high if name == "start" else -high)
+                for e in empty
+            ]
             pairs = [(d if p is None else p, d if q is None else q) for (p, q), d in zip(pairs, default)]
             ends.append(g.shape([p for p, _ in pairs], [q for _, q in pairs], op.where))
         x = g.node("Slice", [x, *ends[:2], g.constant([a for a, _, _ in slices]), ends[2]])
@@ -323,30 +336,100 @@ def triangle(upper: int) -> Handler:
 
 
 def floor_divide(g: Graph, op: Step) -> None:
+    """⌊x / y⌋; of integers (x − x mod y) / y: ONNX divides them towards 0."""
     dtype = op.outputs[0].dtype
-    if np.dtype(dtype).kind != "f":
-        raise ExportError(f"{op.where} needs floating-point numbers, got {dtype}: ONNX divides integers towards 0")
-    g.node("Floor", [g.node("Div", [g.cast(n, x, dtype) for n, x in zip(op.names, op.inputs)])], op.results)
+    x, y = (g.cast(n, v, dtype) for n, v in zip(op.names, op.inputs))
+    if np.dtype(dtype).kind == "f":
+        g.node("Floor", [g.node("Div", [x, y])], op.results)
+    else:
+        g.node("Div", [g.node("Sub", [x, g.node("Mod", [x, y])]), y], op.results)
 
 
 ARRAYS: dict[str, Handler] = {
-    **{name: unary(name.capitalize()) for name in ("abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos",
-       "cosh", "exp", "floor", "log", "sign", "sin", "sinh", "sqrt", "tan", "tanh", "round", "reciprocal")},
-    "negative": unary("Neg"), "positive": unary("Identity"), "square": square,
-    "log1p": log1p, "expm1": after("Exp", "Sub", 1.0), "log2": after("Log", "Div", np.log(2)), "log10": after("Log", "Div", np.log(10)),
-    "isnan": lambda g, op: g.node("IsNaN", op.names, op.results), "isinf": lambda g, op: g.node("IsInf", op.names, op.results),
-    "add": binary("Add"), "subtract": binary("Sub"), "multiply": binary("Mul"), "divide": binary("Div"), "pow": binary("Pow"),
-    "maximum": binary("Max"), "minimum": binary("Min"), "matmul": binary("MatMul"), "floor_divide": floor_divide,
-    "equal": comparison("Equal"), "not_equal": comparison("Equal", True), "less": comparison("Less"),
-    "less_equal": comparison("LessOrEqual"), "greater": comparison("Greater"), "greater_equal": comparison("GreaterOrEqual"),
-    "logical_and": logical("And"), "logical_or": logical("Or"), "logical_xor": logical("Xor"), "logical_not": logical("Not"),
-    "clip": clip, "where": where,
-    "sum": reduction("ReduceSum"), "mean": reduction("ReduceMean"), "max": reduction("ReduceMax"),
-    "min": reduction("ReduceMin"), "prod": reduction("ReduceProd"), "logsumexp": reduction("ReduceLogSumExp"),
-    "any": truth("ReduceMax"), "all": truth("ReduceMin"), "var": variance(False), "std": variance(True),
-    "argmax": arg("ArgMax"), "argmin": arg("ArgMin"), "cumulative_sum": cumulative,
-    "reshape": reshape, "permute_dims": permute, "matrix_transpose": permute, "moveaxis": permute,
-    "expand_dims": expand_dims, "squeeze": squeeze, "broadcast_to": broadcast_to, "concat": concat, "stack": stack,
-    "flip": flip, "tile": tile, "astype": astype, "take": take, "take_along_axis": take_along_axis, "getitem": getitem,
-    "tril": triangle(0), "triu": triangle(1),
+    **{
+        name: unary(name.capitalize())
+        for name in (
+            "abs",
+            "acos",
+            "acosh",
+            "asin",
+            "asinh",
+            "atan",
+            "atanh",
+            "ceil",
+            "cos",
+            "cosh",
+            "exp",
+            "floor",
+            "log",
+            "sign",
+            "sin",
+            "sinh",
+            "sqrt",
+            "tan",
+            "tanh",
+            "round",
+            "reciprocal",
+        )
+    },
+    "negative": unary("Neg"),
+    "positive": unary("Identity"),
+    "square": square,
+    "log1p": log1p,
+    "expm1": after("Exp", "Sub", 1.0),
+    "log2": after("Log", "Div", np.log(2)),
+    "log10": after("Log", "Div", np.log(10)),
+    "isnan": lambda g, op: g.node("IsNaN", op.names, op.results),
+    "isinf": lambda g, op: g.node("IsInf", op.names, op.results),
+    "add": binary("Add"),
+    "subtract": binary("Sub"),
+    "multiply": binary("Mul"),
+    "divide": binary("Div"),
+    "pow": binary("Pow"),
+    "maximum": binary("Max"),
+    "minimum": binary("Min"),
+    "matmul": binary("MatMul"),
+    "floor_divide": floor_divide,
+    "equal": comparison("Equal"),
+    "not_equal": comparison("Equal", True),
+    "less": comparison("Less"),
+    "less_equal": comparison("LessOrEqual"),
+    "greater": comparison("Greater"),
+    "greater_equal": comparison("GreaterOrEqual"),
+    "logical_and": logical("And"),
+    "logical_or": logical("Or"),
+    "logical_xor": logical("Xor"),
+    "logical_not": logical("Not"),
+    "clip": clip,
+    "where": where,
+    "sum": reduction("ReduceSum"),
+    "mean": reduction("ReduceMean"),
+    "max": reduction("ReduceMax"),
+    "min": reduction("ReduceMin"),
+    "prod": reduction("ReduceProd"),
+    "logsumexp": reduction("ReduceLogSumExp"),
+    "any": truth("ReduceMax"),
+    "all": truth("ReduceMin"),
+    "var": variance(False),
+    "std": variance(True),
+    "argmax": arg("ArgMax"),
+    "argmin": arg("ArgMin"),
+    "cumulative_sum": cumulative,
+    "reshape": reshape,
+    "permute_dims": permute,
+    "matrix_transpose": permute,
+    "moveaxis": permute,
+    "expand_dims": expand_dims,
+    "squeeze": squeeze,
+    "broadcast_to": broadcast_to,
+    "concat": concat,
+    "stack": stack,
+    "flip": flip,
+    "tile": tile,
+    "astype": astype,
+    "take": take,
+    "take_along_axis": take_along_axis,
+    "getitem": getitem,
+    "tril": triangle(0),
+    "triu": triangle(1),
 }
