@@ -37,7 +37,8 @@ def export(
     """Write what `model(*args)` computes in evaluation mode as an ONNX graph.
 
     The model runs twice, at two sizes of the dynamic axes: lengths that follow from them become part of the graph, and
-    anything else that differs between the runs (random numbers, values read on the host) is refused.
+    anything else that differs between the runs, such as random numbers, is refused. Values that `model` reads on the host become
+    constants where both runs agree on them.
 
     Parameters
     ----------

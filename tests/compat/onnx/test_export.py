@@ -59,9 +59,19 @@ def test_written_at_batch_2_run_at_batch_3(name, tmp_path):
 
 # Primitives that are refused, by the reason
 UNMAPPED = {
-    "ONNX has no such operator": "cholesky conj copysign ctc_loss eigh eigvalsh imag inv nextafter pinv qr real signbit slogdet solve svd svdvals searchsorted",
+    "ONNX has no such operator": (
+        "cholesky conj copysign ctc_loss eigh eigvalsh imag inv nextafter pinv qr real signbit slogdet solve svd "
+        "svdvals searchsorted"
+    ),
     "of training alone": "batch_norm dropout",
-    "not written yet": "argsort atan2 binary_cross_entropy bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor count_nonzero cross cumulative_prod det diagonal euclidean fft fftn fftshift fold gaussian_nll_loss grid_sample heaviside hfft hinge_embedding_loss hinge_loss huber_loss hypot ifft ifftn ifftshift ihfft irfft irfftn isfinite isin kl_div linear_cross_entropy logaddexp margin_ranking_loss max_unpool move multi_margin_loss multilabel_margin_loss nonzero poisson_nll_loss remainder repeat rfft rfftn roll scatter_add smooth_l1_loss soft_margin_loss sort tensordot trunc unfold vecdot window_argmax",
+    "not written yet": (
+        "argsort atan2 binary_cross_entropy bitwise_and bitwise_invert bitwise_left_shift bitwise_or "
+        "bitwise_right_shift bitwise_xor count_nonzero cross cumulative_prod det diagonal euclidean fft fftn fftshift "
+        "fold gaussian_nll_loss grid_sample heaviside hfft hinge_embedding_loss hinge_loss huber_loss hypot ifft ifftn "
+        "ifftshift ihfft irfft irfftn isfinite isin kl_div linear_cross_entropy logaddexp margin_ranking_loss "
+        "max_unpool move multi_margin_loss multilabel_margin_loss nonzero poisson_nll_loss remainder repeat rfft rfftn "
+        "roll scatter_add smooth_l1_loss soft_margin_loss sort tensordot trunc unfold vecdot window_argmax"
+    ),
 }
 
 
