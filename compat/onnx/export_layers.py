@@ -1,0 +1,296 @@
+"""Each primitive of layers as ONNX nodes: convolutions, pooling, norms, activations, attention, recurrence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .export_graph import ExportError, Graph, Step
+from .export_losses import OTHERS
+from .export_operators import ARRAYS, Handler, number, unary
+
+__all__ = ["HANDLERS"]
+
+
+def option(kind: str, **names: str) -> Handler:
+    """One node whose attributes are keyword arguments under other names; given as (name here, default)."""
+
+    def handler(g: Graph, op: Step) -> None:
+        values = {k: op.static.get(v, DEFAULTS[v]) for k, v in names.items()}
+        g.node(kind, op.names, op.results, **values)
+
+    return handler
+
+
+DEFAULTS: dict[str, Any] = {"alpha": 1.0, "negative_slope": 0.01, "axis": -1, "approximate": "none", "eps": 1e-5}
+
+
+def pads(padding: Any, n: int) -> list[int]:
+    """All beginnings, then all ends."""
+    pairs = [
+        (p, p) if isinstance(p, int | np.integer) else p
+        for p in ([padding] * n if isinstance(padding, int) else padding)
+    ]
+    return [int(p[0]) for p in pairs] + [int(p[1]) for p in pairs]
+
+
+def each(value: Any, n: int) -> list[int]:
+    return [int(value)] * n if isinstance(value, int | np.integer) else [int(v) for v in value]
+
+
+def conv(g: Graph, op: Step) -> None:
+    n, s = op.inputs[0].ndim - 2, op.static
+    shared = {
+        "strides": each(s.get("stride", 1), n),
+        "dilations": each(s.get("dilation", 1), n),
+        "group": s.get("groups", 1),
+    }
+    extra = {} if op.name == "conv" else {"output_padding": each(s.get("output_padding", 0), n)}
+    kind = "Conv" if op.name == "conv" else "ConvTranspose"
+    g.node(kind, op.names, op.results, pads=pads(s.get("padding", 0), n), **shared, **extra)
+
+
+def pool(g: Graph, op: Step) -> None:
+    n, s = op.inputs[0].ndim - 2, op.static
+    attributes = {
+        "kernel_shape": each(s["kernel_size"], n),
+        "strides": each(s["stride"], n),
+        "pads": pads(s.get("padding", 0), n),
+        "ceil_mode": int(s.get("ceil_mode", False)),
+    }
+    if op.name == "avg_pool":
+        if s.get("divisor_override"):
+            raise ExportError(
+                f"{op.where} needs divisor_override=None, got {s['divisor_override']}: ONNX has no such option"
+            )
+        g.node(
+            "AveragePool", op.names, op.results, count_include_pad=int(s.get("count_include_pad", True)), **attributes
+        )
+        return
+    if s.get("return_indices"):
+        raise ExportError(
+            f"{op.where} needs return_indices=False, got True: ONNX numbers windows' places through the whole batch"
+        )
+    g.node("MaxPool", op.names, op.results, dilations=each(s.get("dilation", 1), n), **attributes)
+
+
+def adaptive_avg_pool(g: Graph, op: Step) -> None:
+    """Global, or axis by axis the product with the means of windows [⌊i·H/n⌋, ⌈(i + 1)·H/n⌉)."""
+    sizes, again, wanted = op.inputs[0].shape[2:], op.again.inputs[0].shape[2:], op.outputs[0].shape[2:]
+    if all(n == 1 for n in wanted):
+        g.node("GlobalAveragePool", op.names, op.results)
+        return
+    if sizes != again:
+        raise ExportError(f"{op.where} needs axes of fixed length, got {sizes} and {again}")
+    value, last = op.names[0], op.inputs[0].ndim - 1
+    for axis, (h, n) in enumerate(zip(sizes, wanted), 2):
+        if h == n:
+            continue
+        means = np.zeros((h, n))
+        for i in range(n):
+            start, stop = i * h // n, -(-(i + 1) * h // n)
+            means[start:stop, i] = 1 / (stop - start)
+        order = [*range(last + 1)]
+        order[axis], order[last] = last, axis
+        value = g.node("MatMul", [g.node("Transpose", [value], perm=order), g.constant(means, op.inputs[0].dtype)])
+        value = g.node("Transpose", [value], perm=order)
+    g.node("Identity", [value], op.results)
+
+
+def affine(g: Graph, op: Step, at: int, size: int) -> list[str]:
+    """Weight and bias, ones and zeros where there are none."""
+    given = [*op.names[at:], "", ""][:2]
+    return [name or g.constant(np.full(size, fill), op.inputs[0].dtype) for name, fill in zip(given, (1, 0))]
+
+
+def batch_norm(g: Graph, op: Step) -> None:
+    scale = affine(g, op, 3, op.inputs[0].shape[1])
+    g.node("BatchNormalization", [op.names[0], *scale, *op.names[1:3]], op.results, epsilon=op.static.get("eps", 1e-5))
+
+
+def layer_norm(g: Graph, op: Step) -> None:
+    n = op.static.get("normalized_ndim", 1)
+    scale, bias = affine(g, op, 1, 1)
+    if not [*op.names, ""][1]:
+        g.initializers[scale] = np.ones(op.inputs[0].shape[-n:], op.inputs[0].dtype)
+    given = [*op.names, "", ""][2] and bias
+    g.node("LayerNormalization", [op.names[0], scale, given], op.results, axis=-n, epsilon=op.static.get("eps", 1e-5))
+
+
+def rms_norm(g: Graph, op: Step) -> None:
+    n, eps = op.static.get("normalized_ndim", 1), op.static.get("eps")
+    scale = [*op.names, ""][1] or g.constant(np.ones(op.inputs[0].shape[-n:]), op.inputs[0].dtype)
+    eps = float(np.finfo(op.inputs[0].dtype).eps) if eps is None else eps
+    g.node("RMSNormalization", [op.names[0], scale], op.results, axis=-n, epsilon=eps)
+
+
+def group_norm(g: Graph, op: Step) -> None:
+    scale = affine(g, op, 1, op.inputs[0].shape[1])
+    s = op.static
+    g.node(
+        "GroupNormalization", [op.names[0], *scale], op.results, num_groups=s["num_groups"], epsilon=s.get("eps", 1e-5)
+    )
+
+
+def linear(g: Graph, op: Step) -> None:
+    """Gemm of matrices, else MatMul with the transposed weight."""
+    kinds = {None: "", "relu": "Relu", "gelu": "Gelu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+    activation = op.static.get("activation")
+    if activation not in kinds:
+        raise ExportError(f"{op.where} needs an activation out of {sorted(filter(None, kinds))}, got {activation!r}")
+    out = "" if activation else op.results
+    x, weight, bias = [*op.names, ""][:3]
+    if op.inputs[0].ndim == 2:
+        y = g.node("Gemm", [x, weight, bias], out, transB=1)
+    else:
+        y = g.node("MatMul", [x, g.node("Transpose", [weight], perm=[1, 0])], "" if bias else out)
+        y = g.node("Add", [y, bias], out) if bias else y
+    if activation:
+        g.node(kinds[activation], [y], op.results)
+
+
+def embedding(g: Graph, op: Step) -> None:
+    g.node("Gather", [op.names[1], op.names[0]], op.results, axis=0)
+
+
+def attention(g: Graph, op: Step) -> None:
+    """softmax(scale · QKᵀ + mask) V, key and query heads (N, H, L, E); a row without keys is 0."""
+    q, mask = op.inputs[0], [*op.inputs, None][3]
+    if q.ndim != 4:
+        raise ExportError(f"{op.where} needs arrays (N, H, L, E), got {q.shape}")
+    scale = op.static.get("scale")
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    names = [*op.names[:3], op.names[3] if mask is not None else ""]
+    g.node("Attention", names, op.results, is_causal=int(op.static.get("is_causal", False)), scale=float(scale))
+
+
+def split_heads(g: Graph, op: Step) -> None:
+    s = op.static
+    if not s.get("batch_first", True):
+        raise ExportError(f"{op.where} needs batch_first=True, got False")
+    width = op.inputs[0].shape[-1] // (s["parts"] * s["heads"])
+    y = g.node("Reshape", [op.names[0], g.constant([0, 0, s["parts"], s["heads"], width])])
+    y = g.node("Transpose", [y], perm=[2, 0, 3, 1, 4])
+    for i, out in enumerate(op.results):
+        g.node("Gather", [y, g.constant(i)], out, axis=0)
+
+
+def glu(g: Graph, op: Step) -> None:
+    axis = op.static.get("axis", -1)
+    a, b = g.fresh(f"{g.prefix}glu.a"), g.fresh(f"{g.prefix}glu.b")
+    g.node("Split", [op.names[0]], [a, b], axis=axis, num_outputs=2)
+    g.node("Mul", [a, g.node("Sigmoid", [b])], op.results)
+
+
+def swiglu(g: Graph, op: Step) -> None:
+    x, gate = op.names
+    g.node("Mul", [g.node("Mul", [gate, g.node("Sigmoid", [gate])]), x], op.results)
+
+
+def silu(g: Graph, op: Step) -> None:
+    g.node("Mul", [op.names[0], g.node("Sigmoid", op.names)], op.results)
+
+
+def hardtanh(g: Graph, op: Step) -> None:
+    low, high = (0.0, 6.0) if op.name == "relu6" else (op.static.get("min_val", -1.0), op.static.get("max_val", 1.0))
+    g.node("Clip", [op.names[0], number(g, op, low), number(g, op, high)], op.results)
+
+
+def prelu(g: Graph, op: Step) -> None:
+    """The slope of each channel, the second axis, as (C, 1, …)."""
+    slope, n = op.names[1], op.inputs[0].ndim
+    if n > 2 and op.inputs[1].size > 1:
+        slope = g.node("Reshape", [slope, g.constant([-1] + [1] * (n - 2))])
+    g.node("PRelu", [op.names[0], slope], op.results)
+
+
+def log_sigmoid(g: Graph, op: Step) -> None:
+    g.node("Neg", [g.node("Softplus", [g.node("Neg", op.names)])], op.results)
+
+
+# Gates in the order of ONNX: here they are (i, f, g, o), (r, z, n) and one
+ORDERS = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
+
+
+def recurrent(g: Graph, op: Step) -> None:
+    """One direction of one layer: x (T · N, I) step by step, h (N, H)."""
+    s, sizes = op.static, op.static["batch_sizes"]
+    if len(set(sizes)) != 1:
+        raise ExportError(f"{op.where} needs sequences of one length, got batch sizes {sizes}; pad them")
+    states = 2 if op.name == "lstm" else 1
+    names = [*op.names, "", "", ""][: 1 + states + 4]
+    if len(op.names) > 7 and op.names[7]:
+        raise ExportError(f"{op.where} needs proj_size=0: ONNX has no projection of states")
+    order, hidden = ORDERS[op.name], op.inputs[1].shape[1]
+    weights = []
+    for name in names[1 + states :]:
+        if name and name not in g.initializers:
+            raise ExportError(f"{op.where} needs weights that are parameters, got the computed {name!r}")
+        gates = (
+            g.initializers[name].reshape(len(order), hidden, -1)[list(order)]
+            if name
+            else np.zeros((len(order), hidden, 1))
+        )
+        weights.append(gates.reshape(1, len(order) * hidden, -1))
+    w_name, r_name = (names[1 + states + i] for i in (0, 1))
+    dtype = op.inputs[0].dtype
+    w, r = g.constant(weights[0], dtype, f"{w_name}.onnx"), g.constant(weights[1], dtype, f"{r_name}.onnx")
+    b = g.constant(np.concatenate(weights[2:], axis=1)[..., 0], dtype, f"{w_name}.bias.onnx")
+    batch = g.node("Shape", [names[1]], start=0, end=1)
+    shape = g.node("Concat", [g.constant([-1]), batch, g.constant([op.inputs[0].shape[1]])], axis=0)
+    front = g.constant([0])
+    x = g.node("Reshape", [names[0], shape])
+    first = [g.node("Unsqueeze", [name, front]) for name in names[1 : 1 + states]]
+    outs = [g.fresh(f"{g.prefix}{op.name}.{i}") for i in range(1 + states)]
+    extra: dict[str, Any] = {"linear_before_reset": int(s.get("reset_after", True))} if op.name == "gru" else {}
+    if op.name == "rnn":
+        extra = {"activations": [s.get("nonlinearity", "tanh").capitalize()]}
+    direction = "reverse" if s.get("reverse") else "forward"
+    g.node(op.name.upper(), [x, w, r, b, "", *first], outs, hidden_size=hidden, direction=direction, **extra)
+    g.node("Reshape", [outs[0], g.constant([-1, hidden])], op.results[0])
+    for out, result in zip(outs[1:], op.results[1:]):
+        g.node("Squeeze", [out, front], result)
+
+
+HANDLERS: dict[str, Handler] = {
+    **ARRAYS,
+    **OTHERS,
+    "conv": conv,
+    "conv_transpose": conv,
+    "max_pool": pool,
+    "avg_pool": pool,
+    "adaptive_avg_pool": adaptive_avg_pool,
+    "batch_norm_inference": batch_norm,
+    "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "group_norm": group_norm,
+    "linear": linear,
+    "embedding": embedding,
+    "scaled_dot_product_attention": attention,
+    "split_heads": split_heads,
+    "relu": unary("Relu"),
+    "sigmoid": unary("Sigmoid"),
+    "erf": unary("Erf"),
+    "mish": unary("Mish"),
+    "selu": unary("Selu"),
+    "softsign": unary("Softsign"),
+    "hardswish": unary("HardSwish"),
+    "hardsigmoid": unary("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "silu": silu,
+    "log_sigmoid": log_sigmoid,
+    "glu": glu,
+    "swiglu": swiglu,
+    "prelu": prelu,
+    "elu": option("Elu", alpha="alpha"),
+    "celu": option("Celu", alpha="alpha"),
+    "leaky_relu": option("LeakyRelu", alpha="negative_slope"),
+    "gelu": option("Gelu", approximate="approximate"),
+    "softmax": option("Softmax", axis="axis"),
+    "log_softmax": option("LogSoftmax", axis="axis"),
+    "hardtanh": hardtanh,
+    "relu6": hardtanh,
+    "lstm": recurrent,
+    "gru": recurrent,
+    "rnn": recurrent,
+}
