@@ -86,7 +86,9 @@ ROOMS = {
     "compat/torch": Room(
         "backend backend/device backend/tape backend/array backend/modes layers layers/functional layers/utils optimizers data",
         "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
-    "compat/onnx": Room("backend/tape backend/modes", "models to ONNX graphs, and graphs to modules", "__init__.py"),
+    "compat/onnx": Room(
+        "backend/tape backend/modes layers compat/onnx/operators weft", "models to ONNX graphs, and graphs to modules", "load.py"),
+    "compat/onnx/operators": Room("layers/functional weft", "ONNX's operators as functions of tensors", "elementwise.py"),
     "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }
 # fmt: on

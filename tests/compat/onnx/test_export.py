@@ -9,8 +9,8 @@ import pytest
 import weft
 from weft import layers as nn
 from weft.backend.tape.autograd import PRIMITIVES
-from weft.compat.onnx.export import ExportError, export
 from weft.compat.onnx.export_layers import HANDLERS
+from weft.compat.onnx.exporting import ExportError, export
 from weft.layers import models
 
 onnx = pytest.importorskip("onnx")

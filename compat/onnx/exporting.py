@@ -65,7 +65,7 @@ def export(
     Examples
     --------
     >>> import tempfile, pathlib
-    >>> from weft.compat.onnx.export import export
+    >>> from weft.compat.onnx.exporting import export
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "model.onnx")
     ...     export(nn.Linear(3, 2), weft.ones((1, 3)), path, dynamic_axes={"input_0": {0: "batch"}})

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ... import abs as absolute
-from ... import exp, log, matmul, reshape, sqrt, tanh
-from ...layers import functional as F
+from .... import abs as absolute
+from .... import exp, log, matmul, reshape, sqrt, tanh
+from ....layers import functional as F
 
 __all__ = ["OPERATORS"]
 
