@@ -145,7 +145,7 @@ im2col_last(const T* __restrict__ image, T* __restrict__ columns, int channels, 
 
 // One thread: V channels of one pixel. The other arguments are those of `col2im`, but `positions` is how many there are.
 template <typename T, int V>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 4)  // 4: NVRTC 13.0 spills to have more blocks
 col2im_last(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict__ image, int channels, int height,
             int width, int output_h, int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left,
             int dilation_h, int dilation_w, int apart_h, int apart_w, int skip_h, int skip_w, unsigned long long by_area,

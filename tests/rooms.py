@@ -82,7 +82,8 @@ ROOMS = {
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
         " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli weft",
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
-    "compat": Room("", "what others wrote: foreign checkpoints, ONNX, PyTorch's programs", "__init__.py"),
+    "compat": Room(
+        "backend/device backend/tape data training", "PyTorch's checkpoints, read and written without pickle", "checkpoint.py"),
     "compat/torch": Room(
         "backend backend/device backend/tape backend/array backend/modes layers layers/functional layers/utils optimizers data",
         "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
