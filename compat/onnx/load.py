@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import Tensor, asarray
+from ... import Tensor, asarray, isdtype
 from ...layers import Module, Parameter
-from .operators import OPERATORS
+from .operators import HOST, OPERATORS
+from .operators.elementwise import DTYPES
 
 __all__ = ["load", "supported_operators"]
 
-OLDEST = 13  # the version from which the covered operators have kept one meaning
+OLDEST = 7  # the version from which operators broadcast as NumPy does
+_STATISTICS = (3, 4)  # of BatchNormalization: its running mean and variance
+
+
+class _Node(NamedTuple):
+    """One operator at work."""
+
+    operator: str
+    attributes: dict[str, Any]
+    inputs: list[str]
+    outputs: list[str]
+    name: str
+
+
+class _Graph(NamedTuple):
+    """Nodes in the order of their work, what comes in and goes out, and what the host knows."""
+
+    nodes: list[_Node]
+    inputs: list[str]
+    outputs: list[str]
+    places: dict[str, tuple[Module, str]]
+    constants: dict[str, np.ndarray]
 
 
 class GraphModule(Module):
     """The nodes of a graph, run in order; float initialisers are its parameters."""
 
-    def __init__(self, graph: Any) -> None:
-        from onnx import helper, numpy_helper
+    def __init__(self, graph: Any, opset: int) -> None:
+        from onnx import numpy_helper
 
         super().__init__()
-        self.nodes = [(n, {a.name: helper.get_attribute_value(a) for a in n.attribute}) for n in graph.node]
-        self.places: dict[str, tuple[Module, str]] = {}
+        nodes = [_node(n, opset) for n in graph.node]
+        inputs = [i.name for i in graph.input]
+        self._graph = _Graph(nodes, inputs, [o.name for o in graph.output], {}, {})
+        uses = _uses(nodes)
         for initialiser in graph.initializer:
-            self._place(initialiser.name, numpy_helper.to_array(initialiser))
-        self.inputs = [i.name for i in graph.input if i.name not in self.places]
-        self.outputs = [o.name for o in graph.output]
+            name, value = initialiser.name, numpy_helper.to_array(initialiser)
+            if name in inputs:
+                inputs.remove(name)
+            if not isdtype(value.dtype, "real floating") or uses.get(name) == {"host"}:
+                self._graph.constants[name] = value
+            else:
+                self._place(name, value, is_parameter="statistics" not in uses.get(name, ()))
 
-    def _place(self, name: str, value: np.ndarray) -> None:
+    def _place(self, name: str, value: np.ndarray, is_parameter: bool) -> None:
         *path, leaf = name.split(".")
         owner: Module = self
         for part in path:
@@ -38,33 +66,78 @@ class GraphModule(Module):
                 setattr(owner, part, Module())
             owner = self._within(getattr(owner, part), name)
         if not leaf or hasattr(owner, leaf):
-            raise ValueError(f"an initialiser's name should be free in a Module; received `{name}`: rename it")
-        if np.issubdtype(value.dtype, np.floating):
+            raise ValueError(f"an initialiser's name must be free in a Module, got `{name}`; rename it")
+        if is_parameter:
             owner.register_parameter(leaf, Parameter(asarray(value.copy())))
         else:
             owner.register_buffer(leaf, asarray(value.copy()))
-        self.places[name] = (owner, leaf)
+        self._graph.places[name] = (owner, leaf)
 
     @staticmethod
     def _within(owner: Any, name: str) -> Module:
         if not isinstance(owner, Module):
-            raise ValueError(f"an initialiser's name should be free in a Module; received `{name}`: rename it")
+            raise ValueError(f"an initialiser's name must be free in a Module, got `{name}`; rename it")
         return owner
 
     def forward(self, *args: Any, **named: Any) -> Any:
         """The outputs for inputs in order or by name."""
-        given = [*self.inputs[: len(args)], *named]
-        if len(args) > len(self.inputs) or sorted(given) != sorted(self.inputs):
-            raise TypeError(f"the graph requires the inputs `{self.inputs}`; received `{given}`")
-        values: dict[str, Any] = {k: v if isinstance(v, Tensor) else asarray(v) for k, v in named.items()}
-        values |= {k: v if isinstance(v, Tensor) else asarray(v) for k, v in zip(self.inputs, args, strict=False)}
-        values |= {name: getattr(owner, leaf) for name, (owner, leaf) in self.places.items()}
-        for node, attributes in self.nodes:
-            values[node.output[0]] = OPERATORS[node.op_type](
-                attributes, *(values[i] if i else None for i in node.input)
-            )
-        outputs = tuple(values[name] for name in self.outputs)
+        graph = self._graph
+        given = [*graph.inputs[: len(args)], *named]
+        if len(args) > len(graph.inputs) or sorted(given) != sorted(graph.inputs):
+            raise TypeError(f"the graph must be called with the inputs {graph.inputs}, got {given}")
+        values: dict[str, Any] = {**graph.constants, **dict(zip(graph.inputs, args)), **named}
+        values |= {name: getattr(owner, leaf) for name, (owner, leaf) in graph.places.items()}
+        device = next((p.device for p in self.parameters()), None)
+        for name in graph.inputs:
+            if not isinstance(values[name], Tensor):
+                values[name] = asarray(values[name], device=device)
+        for node in graph.nodes:
+            found = _run(node, [values[i] if i else None for i in node.inputs], device)
+            values.update(zip(node.outputs, found))
+        outputs = tuple(
+            asarray(v, device=device) if isinstance(v, np.ndarray) else v for v in map(values.get, graph.outputs)
+        )
         return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _node(node: Any, opset: int) -> _Node:
+    from onnx import helper
+
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    attributes |= {"opset": opset, "outputs": len(node.output)}
+    return _Node(node.op_type, attributes, list(node.input), list(node.output), node.name)
+
+
+def _uses(nodes: list[_Node]) -> dict[str, set[str]]:
+    """What each value is used for: on the host, as running statistics, or otherwise."""
+    found: dict[str, set[str]] = {}
+    for node in nodes:
+        for i, name in enumerate(node.inputs):
+            is_statistic = node.operator == "BatchNormalization" and i in _STATISTICS
+            use = "host" if i in HOST.get(node.operator, ()) else "statistics" if is_statistic else "device"
+            found.setdefault(name, set()).add(use)
+    return found
+
+
+def _run(node: _Node, inputs: list[Any], device: Any) -> tuple[Any, ...]:
+    """The outputs of one node; where the host knows all inputs, it knows the outputs."""
+    host = HOST.get(node.operator, ())
+    arguments = [_on_host(v) if i in host else _on_device(v, device) for i, v in enumerate(inputs)]
+    is_known = bool(inputs) and all(v is None or isinstance(v, np.ndarray) for v in inputs)
+    try:
+        found = OPERATORS[node.operator](node.attributes, *arguments)
+    except NotImplementedError as error:
+        raise NotImplementedError(f'{node.operator} (node "{node.name}"): {error}') from None
+    found = found if isinstance(found, tuple) else (found,)
+    return tuple(map(_on_host, found)) if is_known else found
+
+
+def _on_host(value: Any) -> Any:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+
+
+def _on_device(value: Any, device: Any) -> Any:
+    return asarray(value, device=device) if isinstance(value, np.ndarray) else value
 
 
 def supported_operators() -> list[str]:
@@ -99,9 +172,11 @@ def load(source: Any) -> Module:
     Raises
     ------
     ValueError
-        If the file is no ONNX model, or its operators are older than version 13.
+        If the file is no ONNX model, or its operators are older than version 7.
     NotImplementedError
-        If an operator, or an input that is no tensor, is not covered.
+        If an operator, or an input or output that is no tensor of numbers, is not covered.
+    ImportError
+        If onnx is missing.
 
     Examples
     --------
@@ -111,26 +186,33 @@ def load(source: Any) -> Module:
     >>> load(onnx.parser.parse_model(text))(np.asarray([-1.0, 2.0], np.float32)).numpy().tolist()
     [0.0, 2.0]
     """
-    import onnx
-    from google.protobuf.message import DecodeError
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise ImportError(f'`load` needs onnx ({error}): pip install "weft[onnx]"') from None
 
     try:
         model = onnx.load(source) if isinstance(source, (str, os.PathLike)) else source
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ValueError(f"`{source}` should be an ONNX model; received bytes that are none: {error}") from error
+    except (DecodeError, onnx.checker.ValidationError, RuntimeError) as error:
+        raise ValueError(f"`{source}` must be an ONNX model, got bytes that are none: {error}") from error
+    if model.functions:
+        from onnx import inliner
+
+        model = inliner.inline_local_functions(model)
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
             raise NotImplementedError(
                 f'operator {node.op_type} (node "{node.name}") is not covered; `supported_operators()` lists those that are'
             )
-    for value in model.graph.input:
-        if (kind := value.type.WhichOneof("value")) != "tensor_type":
-            raise NotImplementedError(
-                f"inputs should be tensors; received `{kind}` for `{value.name}`, which is not covered"
-            )
+    for value in (*model.graph.input, *model.graph.output):
+        kind, dtype = value.type.WhichOneof("value"), value.type.tensor_type.elem_type
+        if kind != "tensor_type" or dtype not in (0, *DTYPES):
+            found = kind if kind != "tensor_type" else f"dtype {onnx.TensorProto.DataType.Name(dtype)}"
+            raise NotImplementedError(f"inputs and outputs must be tensors of numbers, got {found} for `{value.name}`")
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
     if not versions or versions[0] < OLDEST:
         raise ValueError(
-            f"`opset` should be at least {OLDEST}; received `{versions}`: convert by onnx.version_converter"
+            f"the opset must be at least {OLDEST}, got {versions}; convert the model by onnx.version_converter"
         )
-    return GraphModule(model.graph)
+    return GraphModule(model.graph, versions[0])

@@ -1,15 +1,17 @@
 """ONNX operators as functions of tensors: operator ↦ f(attributes, *inputs).
 
-`attributes` are those of the node, besides "opset", the version of the graph. Inputs are Tensors where gradients or a
-device have a part, and NumPy arrays where values are known on the host (shapes, axes, and what is computed from them); an
-optional input that was left out is None. A result is one value or a tuple.
+`attributes` are those of the node, besides "opset", the version of the graph, and "outputs", how many are asked for. Inputs
+are Tensors, but for those that say *how* (shapes, axes: `HOST` has their places), which are NumPy arrays; an optional input
+that was left out is None. A result is one value or a tuple; arrays of NumPy are values that the host knows.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from . import elementwise
+from . import activation, convolution, elementwise, indexing, normalization, recurrent, reductions, resize, shapes
 
-__all__ = ["OPERATORS"]
+__all__ = ["HOST", "OPERATORS"]
 
-OPERATORS: dict[str, Callable[..., Any]] = {**elementwise.OPERATORS}
+_PARTS = (elementwise, shapes, reductions, indexing, activation, convolution, normalization, resize, recurrent)
+OPERATORS: dict[str, Callable[..., Any]] = {name: f for part in _PARTS for name, f in part.OPERATORS.items()}
+HOST: dict[str, tuple[int, ...]] = {name: places for part in _PARTS for name, places in part.HOST.items()}

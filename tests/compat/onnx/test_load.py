@@ -1,5 +1,7 @@
 """Graphs become modules: the node cases of the onnx package, training, and what is refused."""
 
+import json
+import re
 import warnings
 from pathlib import Path
 
@@ -7,29 +9,13 @@ import numpy as np
 import pytest
 
 import weft
-from weft.compat.onnx import load, supported_operators
+from weft.compat.onnx import export, load
+from weft.layers import models
 
 onnx = pytest.importorskip("onnx")
 HEAD = '<ir_version: 8, opset_import: ["" : 17]> '
 
-PASSED = {
-    "Abs": 1,
-    "Add": 8,
-    "Identity": 3,
-    "Exp": 2,
-    "Flatten": 9,
-    "Gemm": 11,
-    "Log": 2,
-    "MatMul": 7,
-    "Mul": 9,
-    "Neg": 2,
-    "Relu": 1,
-    "Sigmoid": 2,
-    "Sqrt": 2,
-    "Sub": 9,
-    "Tanh": 2,
-    "Transpose": 7,
-}  # node cases by their first operator
+PASSED = Path(__file__).with_name("node_cases.json")  # node cases that hold, by their first operator
 
 
 def read(folder):
@@ -40,30 +26,83 @@ def read(folder):
         )
 
 
-def test_node_cases() -> None:
+def as_array(x):
+    return onnx.numpy_helper.to_array(x) if isinstance(x, onnx.TensorProto) else x
+
+
+def check(case, model) -> None:
+    module = load(model)
+    for inputs, wanted in case.data_sets or read(case.model_dir):
+        got = module(*map(as_array, inputs))
+        got = got if isinstance(got, tuple) else (got,)
+        for g, w in zip(got, map(as_array, wanted), strict=True):
+            g = g.detach().numpy()
+            assert (g.dtype, g.shape) == (w.dtype, w.shape), case.name
+            is_half = g.dtype.itemsize == 2 and g.dtype.kind not in "iu"
+            exact = g.dtype.kind in "biu"
+            g, w = (a if exact or a.dtype.kind == "c" else a.astype(np.float64) for a in (g, w))
+            np.testing.assert_allclose(
+                g, w, case.rtol if not is_half else 2e-2, 1e-2 if is_half else 1e-6, err_msg=case.name
+            )
+
+
+def passed() -> dict[str, int]:
+    """Runs all node cases: of those whose operators are covered the ones that pass by name, and all others are refused."""
     from onnx.backend.test.loader import load_model_tests
 
-    passed: dict[str, int] = {}
+    found: dict[str, int] = {}
+    refused: list[str] = []
     with warnings.catch_warnings():  # making the cases casts out of range
         warnings.simplefilter("ignore")
         cases = load_model_tests(kind="node")
     for case in cases:
         model = case.model if case.model is not None else onnx.load(f"{case.model_dir}/model.onnx")
-        if {n.op_type for n in model.graph.node} - set(supported_operators()):
-            with pytest.raises(NotImplementedError, match=r"operator .* \(node .*\) is not covered"):
-                load(model)
-            continue
-        if any(i.type.WhichOneof("value") != "tensor_type" for i in model.graph.input):
-            with pytest.raises(NotImplementedError, match="inputs should be tensors"):
-                load(model)
-            continue
-        module = load(model)
-        for inputs, wanted in case.data_sets or read(case.model_dir):
-            got = module(*inputs).detach().numpy()
-            assert (got.dtype, got.shape) == (wanted[0].dtype, wanted[0].shape), case.name
-            np.testing.assert_allclose(got, wanted[0], rtol=1e-4, atol=1e-6, err_msg=case.name)
-        passed[model.graph.node[0].op_type] = passed.get(model.graph.node[0].op_type, 0) + 1
-    assert passed == PASSED
+        try:
+            with warnings.catch_warnings():  # −∞ and zeros are among the numbers
+                warnings.simplefilter("ignore", RuntimeWarning)
+                check(case, model)
+        except REFUSED as error:
+            refused.append(f"{case.name}: {error}")
+        else:
+            operator = model.graph.node[0].op_type
+            found[operator] = found.get(operator, 0) + 1
+    unclear = [text for text in refused if not re.search(r"not covered|must|needs numbers", text)]
+    assert unclear == []
+    return found
+
+
+REFUSED = (NotImplementedError, TypeError, ValueError)
+
+
+def test_node_cases() -> None:
+    """Those of the onnx package: right to its tolerance, or refused with a clear error; what passed once goes on to pass."""
+    found, wanted = passed(), json.loads(PASSED.read_text())
+    assert {name: found.get(name, 0) for name in wanted if found.get(name, 0) < wanted[name]} == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (lambda: models.resnet18((3, 16, 16), 10), (1, 3, 16, 16)),
+        (lambda: models.GPT2(vocab_size=11, context=8, width=16, layers=2, heads=2), (2, 8)),
+    ],
+    ids=["resnet18", "gpt2"],
+)
+def test_written_read_and_trained_on(model, shape, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    model = model().eval()
+    x = weft.asarray(rng.integers(0, 11, shape) if len(shape) == 2 else rng.standard_normal(shape).astype(np.float32))
+    export(model, (x,), tmp_path / "a.onnx")
+    again = load(tmp_path / "a.onnx")
+    np.testing.assert_allclose(again(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+    optimizer, losses = weft.optimizers.SGD(again.parameters(), lr=1e-2), []
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = (again(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
 
 
 def test_a_loaded_perceptron_trains() -> None:
@@ -90,23 +129,27 @@ def test_a_loaded_perceptron_trains() -> None:
 
 def test_what_is_refused(tmp_path) -> None:
     model = onnx.parser.parse_model(HEAD + "g (float[2] x) => (float[2] y) { y = Relu(x) }")
-    with pytest.raises(TypeError, match="requires the inputs"):
+    with pytest.raises(TypeError, match="must be called with the inputs"):
         load(model)(z=np.ones(2, np.float32))
     model.opset_import[0].version = 6
-    with pytest.raises(ValueError, match="`opset` should be at least 13"):
+    with pytest.raises(ValueError, match="the opset must be at least 7"):
         load(model)
     (tmp_path / "bad.onnx").write_bytes(b"\xff\xfenot a model")
-    with pytest.raises(ValueError, match="should be an ONNX model"):
+    with pytest.raises(ValueError, match="must be an ONNX model"):
         load(tmp_path / "bad.onnx")
 
 
 def test_names_with_dots_are_kept_and_taken_names_refused() -> None:
-    for name, right in (("a.b", True), ("forward", False)):
+    for name, right in (("a.b", True), ("inputs", True), ("forward", False), ("_graph", False)):
         model = onnx.parser.parse_model(HEAD + "g (float[2] x) => (float[2] y) { y = Add(x, W) }")
         model.graph.node[0].input[1] = name
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(2, np.float32), name))
         if right:
             assert list(load(model).state_dict()) == [name]
         else:
-            with pytest.raises(ValueError, match="should be free in a Module"):
+            with pytest.raises(ValueError, match="must be free in a Module"):
                 load(model)
+
+
+if __name__ == "__main__":  # after operators were added
+    PASSED.write_text(json.dumps(dict(sorted(passed().items())), indent=0) + "\n")
