@@ -30,6 +30,9 @@ from .window_products import WindowProduct, row_blocks
 
 TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB
 NO_DEPTH = Geometry((), (), (), (), (), (), 1)
+SIDE = (
+    64  # of the blocks that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
+)
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
 
 
@@ -218,14 +221,19 @@ class Columns(Lowering):
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """In the order KW, KH, C/G."""
-        _, c, kh, kw = weight.shape
-        by_group = weight.reshape(self.where.groups, -1, c, kh, kw)
-        return aligned.copy(by_group.transpose(0, 4, 3, 2, 1)).reshape(self.where.groups, kw * kh * c, -1)
+        _, channels, kh, kw = weight.shape
+        by_group = weight.reshape(self.where.groups, -1, channels, kh, kw).transpose(0, 4, 3, 2, 1)
+        out = aligned.empty(by_group.shape, weight.dtype)
+        for o, c in squares(out.shape[-1], channels):
+            out[..., c, o] = by_group[..., c, o]
+        return out.reshape(self.where.groups, kw * kh * channels, -1)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        _, c, kh, kw = out.shape
-        by_group = total.reshape(self.where.groups, kw, kh, c, -1)
-        np.copyto(out, by_group.transpose(0, 4, 3, 2, 1).reshape(out.shape))
+        _, channels, kh, kw = out.shape
+        by_group = total.reshape(self.where.groups, kw, kh, channels, -1).transpose(0, 4, 3, 2, 1)
+        target = out.reshape(by_group.shape)  # a view: the axis that is split is the first
+        for o, c in squares(*target.shape[1:3]):
+            target[:, o, c] = by_group[:, o, c]
 
     def allocate(self, images: int, rows: int) -> None:
         (kh, kw), (sh, sw), (dh, dw) = self.where.kernel, self.where.stride, self.where.dilation
@@ -355,6 +363,13 @@ def shares_padding(where: Geometry) -> bool:
     right = where.padded[-1] - left - where.image[-1]
     steps = where.stride[-2:] == (1, 1)
     return steps and left >= 0 and right <= where.dilation[-1] * (where.kernel[-1] - 1)
+
+
+def squares(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks of a matrix that stay in cache while they are transposed."""
+    for i in range(0, rows, SIDE):
+        for j in range(0, columns, SIDE):
+            yield slice(i, i + SIDE), slice(j, j + SIDE)
 
 
 def as_images(x: np.ndarray) -> np.ndarray:
