@@ -59,6 +59,7 @@ class Lowering:
 
     shape: tuple[int, int, int, int]  # of the product's kernel: (J, span, D, O)
     per_pixel: int  # numbers in all buffers for each pixel of a tile
+    tile_bytes = TILE_BYTES
     size = (0, 0)  # images and rows of the tiles that the buffers are for
     padded: np.ndarray
     product: WindowProduct
@@ -143,7 +144,7 @@ class Lowering:
     def tiles(self, images: int) -> list[Tile]:
         """The output cut into whole images, or into runs of rows (of an even number, for Winograd) of one image."""
         rows, columns = self.where.output
-        limit = max(TILE_PIXELS, TILE_BYTES // (self.per_pixel * self.dtype.itemsize))
+        limit = max(TILE_PIXELS, self.tile_bytes // (self.per_pixel * self.dtype.itemsize))
         if rows * columns <= limit:
             step = limit // (rows * columns)
             return [Tile(i, min(i + step, images), 0, rows) for i in range(0, images, step)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..nn.convolution import Geometry
 from . import aligned
-from .lowering import Lowering, Tile, squares
+from .lowering import TILE_BYTES, Lowering, Tile, squares
 from .window_products import WindowProduct
 
 
@@ -109,6 +109,8 @@ class WinogradVolumes(Winograd):
     Two neighbours of the output's images are made up from the four that they read. What stands for j and i in the formula
     has both here: plane j of four in depth, row i of four in height.
     """
+
+    tile_bytes = 3 * TILE_BYTES  # sixteen products of few rows each cost more than buffers that leave the cache
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         (output, *size), (kernel, *taps), (stride, *steps) = where.output, where.kernel, where.stride
