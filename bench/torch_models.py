@@ -45,7 +45,8 @@ def torch_zoo(torch: Any) -> Any:
 
     tree = ast.parse(inspect.getsource(models))
     tree.body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.level)]
-    names = {**vars(torch.nn), "Tensor": torch.Tensor, "Module": Module, "__name__": "torch_zoo"}
+    own = {"Tensor": torch.Tensor, "Module": Module, "Layer": Module, "__name__": "torch_zoo"}
+    names = {**vars(models), **vars(torch.nn), **own}  # what checks arguments, and PyTorch lacks, is ours
     exec(compile(tree, models.__file__, "exec"), names)
     return SimpleNamespace(**names)
 

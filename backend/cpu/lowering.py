@@ -30,6 +30,9 @@ from .window_products import WindowProduct, row_blocks
 
 TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB
 NO_DEPTH = Geometry((), (), (), (), (), (), 1)
+SIDE = (
+    64  # of the blocks that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
+)
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
 
 
@@ -56,6 +59,7 @@ class Lowering:
 
     shape: tuple[int, int, int, int]  # of the product's kernel: (J, span, D, O)
     per_pixel: int  # numbers in all buffers for each pixel of a tile
+    tile_bytes = TILE_BYTES
     size = (0, 0)  # images and rows of the tiles that the buffers are for
     padded: np.ndarray
     product: WindowProduct
@@ -140,7 +144,7 @@ class Lowering:
     def tiles(self, images: int) -> list[Tile]:
         """The output cut into whole images, or into runs of rows (of an even number, for Winograd) of one image."""
         rows, columns = self.where.output
-        limit = max(TILE_PIXELS, TILE_BYTES // (self.per_pixel * self.dtype.itemsize))
+        limit = max(TILE_PIXELS, self.tile_bytes // (self.per_pixel * self.dtype.itemsize))
         if rows * columns <= limit:
             step = limit // (rows * columns)
             return [Tile(i, min(i + step, images), 0, rows) for i in range(0, images, step)]
@@ -218,14 +222,19 @@ class Columns(Lowering):
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """In the order KW, KH, C/G."""
-        _, c, kh, kw = weight.shape
-        by_group = weight.reshape(self.where.groups, -1, c, kh, kw)
-        return aligned.copy(by_group.transpose(0, 4, 3, 2, 1)).reshape(self.where.groups, kw * kh * c, -1)
+        _, channels, kh, kw = weight.shape
+        by_group = weight.reshape(self.where.groups, -1, channels, kh, kw).transpose(0, 4, 3, 2, 1)
+        out = aligned.empty(by_group.shape, weight.dtype)
+        for o, c in squares(out.shape[-1], channels):
+            out[..., c, o] = by_group[..., c, o]
+        return out.reshape(self.where.groups, kw * kh * channels, -1)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        _, c, kh, kw = out.shape
-        by_group = total.reshape(self.where.groups, kw, kh, c, -1)
-        np.copyto(out, by_group.transpose(0, 4, 3, 2, 1).reshape(out.shape))
+        _, channels, kh, kw = out.shape
+        by_group = total.reshape(self.where.groups, kw, kh, channels, -1).transpose(0, 4, 3, 2, 1)
+        target = out.reshape(by_group.shape)  # a view: the axis that is split is the first
+        for o, c in squares(*target.shape[1:3]):
+            target[:, o, c] = by_group[:, o, c]
 
     def allocate(self, images: int, rows: int) -> None:
         (kh, kw), (sh, sw), (dh, dw) = self.where.kernel, self.where.stride, self.where.dilation
@@ -355,6 +364,13 @@ def shares_padding(where: Geometry) -> bool:
     right = where.padded[-1] - left - where.image[-1]
     steps = where.stride[-2:] == (1, 1)
     return steps and left >= 0 and right <= where.dilation[-1] * (where.kernel[-1] - 1)
+
+
+def squares(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks of a matrix that stay in cache while they are transposed."""
+    for i in range(0, rows, SIDE):
+        for j in range(0, columns, SIDE):
+            yield slice(i, i + SIDE), slice(j, j + SIDE)
 
 
 def as_images(x: np.ndarray) -> np.ndarray:

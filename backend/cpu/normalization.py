@@ -16,7 +16,7 @@ from ..device.parallel import parallel_for
 from ..nn import normalization as primitives
 from ..nn.normalization import BatchNorm
 from . import aligned
-from .blocks import BLOCK, CPU_FLOATS, ones, row_dots, row_sums, unbuffered
+from .blocks import BLOCK, CPU_FLOATS, ROW, ones, row_dots, row_sums, unbuffered
 from .small_normalization import normalise_few
 
 LONG = 1 << 9  # elements of a row that make up for what NumPy spends on beginning it
@@ -33,9 +33,10 @@ def _supported(x: Any, *others: Any) -> bool:
 
 # --- over channels: batch normalisation -------------------------------------------------------------------------------
 class _Channels:
-    """(N, C, …) as a matrix with columns (k, C, h): of channel-first memory h = H·W pixels, of channel-last memory k.
+    """(N, C, …) as rows: of channel-first memory (N, C, H·W), a channel's pixels side by side; else (…, k·C·h), by columns.
 
-    Long rows keep NumPy's inner loops long. Tiles, (rows, columns, channels, band of rows), take up a block of cache.
+    By columns h are the pixels of small channel-first images, and k those of channel-last ones that make NumPy's inner
+    loops long. Tiles, (rows, parts of a row, channels, band of rows), take up a block of cache.
     """
 
     def __init__(self, x: Any):
@@ -47,43 +48,60 @@ class _Channels:
         if self.axes_last:
             while self.k * channels < 1 << 10 and pixels % (2 * self.k) == 0:
                 self.k *= 2
-        self.channels, self.columns = channels, self.k * channels * self.h
-        self.rows = x.size // self.columns
+        self.by_pixels, self.channels = self.h >= ROW, channels
+        self.rows = x.size // (self.k * channels * self.h)
         per_tile = channels if self.k > 1 else max(1, min(channels, (1 << 13) // self.h))
-        height = max(1, BLOCK // (x.itemsize * self.k * per_tile * self.h))
+        self.height = max(1, BLOCK // (x.itemsize * self.k * per_tile * self.h))
+        step = 1 if self.by_pixels else self.h  # parts of a row are channels, or columns
         self.tiles = [
             (
-                slice(i, min(i + height, self.rows)),
-                slice(c * self.h, (c + per_tile) * self.h) if self.k == 1 else slice(None),
+                slice(i, min(i + self.height, self.rows)),
+                slice(c * step, (c + per_tile) * step) if self.k == 1 else slice(None),
                 slice(c, min(c + per_tile, channels)),
-                i // height,
+                i // self.height,
             )
-            for i in range(0, self.rows, height)
+            for i in range(0, self.rows, self.height)
             for c in range(0, channels, per_tile)
         ]
-        self.bands = -(-self.rows // height)
+        self.bands = -(-self.rows // self.height)
+        self.most = (per_tile, self.h) if self.by_pixels else (self.k * per_tile * self.h,)
 
     def matrix(self, x: Any) -> Any:
-        return np.ascontiguousarray(np.moveaxis(x, 1, -1) if self.axes_last else x).reshape(self.rows, self.columns)
+        last = np.moveaxis(x, 1, -1) if self.axes_last else x
+        return np.ascontiguousarray(last).reshape(
+            (self.rows, self.channels, self.h) if self.by_pixels else (self.rows, -1)
+        )
 
     def restore(self, matrix: Any) -> Any:
         x = matrix.reshape(self.shape)
         return np.moveaxis(x, -1, 1) if self.axes_last else x
 
     def expand(self, v: Any) -> Any:
-        """(C,) to one number for each column."""
-        return np.broadcast_to(v[:, None], (self.k, self.channels, self.h)).reshape(-1)
+        """One number for each of some channels, as rows are multiplied by."""
+        if self.by_pixels:
+            return v[:, None]
+        return np.broadcast_to(v[:, None], (self.k, len(v), self.h)).reshape(-1)
 
-    def fold(self, v: Any) -> Any:
-        """Sums over the columns of each channel in a tile."""
-        return paired(v.reshape(self.k, -1, self.h), (0, 2))
+    def sums(self, a: Any, b: Any = None) -> Any:
+        """Σ a, or Σ a · b, over each channel of a tile; b may be overwritten."""
+        if self.by_pixels:
+            return paired(row_dots(a, ones((a.shape[-1],), a.dtype) if b is None else b)[..., 0], 0)
+        if len(self.tiles) == 1:  # BLAS might split it between its threads
+            columns = paired(a, 0) if b is None else _products(a, b)
+        else:
+            columns = _combination(ones((len(a),), a.dtype), a if b is None else np.multiply(a, b, b))
+        return paired(columns.reshape(self.k, -1, self.h), (0, 2))
 
-    def visit(self, work: Callable) -> None:
+    def visit(self, work: Callable, dtype: Any) -> None:
+        """`work(rows, part, channels, band, scratch)` for all tiles."""
+
         def run(start: int, stop: int) -> None:
-            for tile in self.tiles[start:stop]:
-                work(*tile)
+            scratch = aligned.empty((min(self.height, self.rows), *self.most), dtype)
+            for rows, part, channels, band in self.tiles[start:stop]:
+                wide = (channels.stop - channels.start) * (1 if self.by_pixels else self.k * self.h)
+                work(rows, part, channels, band, scratch[: rows.stop - rows.start, :wide])
 
-        parallel_for(run, len(self.tiles))
+        unbuffered(self.most[-1], parallel_for, run, len(self.tiles))
 
 
 def _products(a: Any, b: Any) -> Any:
@@ -101,19 +119,16 @@ def _moments(x: Any, over: _Channels) -> tuple[Any, Any]:
     counts, means = np.zeros((over.bands, 1)), np.empty((over.bands, over.channels))
     squares = np.empty_like(means)
 
-    def work(rows: slice, columns: slice, channels: slice, band: int) -> None:
-        tile = x[rows, columns]
-        n = len(tile)
-        column_means = paired(tile, 0) / n
-        d = tile - column_means
-        of_columns = _products(d, d)
-        mean = over.fold(column_means) / (over.k * over.h)
-        spread = (column_means.reshape(over.k, -1, over.h) - mean[:, None]).reshape(-1)
-        counts[band] = n * over.k * over.h
+    def work(rows: slice, part: slice, channels: slice, band: int, scratch: Any) -> None:
+        tile = x[rows, part]
+        n = len(tile) * over.k * over.h
+        mean = over.sums(tile) / n
+        d = np.subtract(tile, over.expand(mean), scratch)
+        counts[band] = n
         means[band, channels] = mean
-        squares[band, channels] = over.fold(of_columns + n * spread * spread)
+        squares[band, channels] = over.sums(d, d)
 
-    over.visit(work)
+    over.visit(work, x.dtype)
     mean = (counts * means).sum(0) / over.count
     return mean, (squares + counts * (means - mean) ** 2).sum(0) / over.count
 
@@ -122,16 +137,15 @@ def _apply(over: _Channels, x: Any, scale: Any, shift: Any, g: Any = None, slope
     """scale · x + shift [+ slope · g], the factors (C,), as an array like x."""
     scale, shift = over.expand(scale.astype(x.dtype)), over.expand(shift.astype(x.dtype))
     slope = None if slope is None else over.expand(slope.astype(x.dtype))
-    out = np.empty_like(x)
+    out = aligned.empty(x.shape, x.dtype)
 
-    def work(rows: slice, columns: slice, channels: slice, band: int) -> None:
-        tile = out[rows, columns]
-        np.multiply(x[rows, columns], scale[columns], tile)
-        tile += shift[columns]
+    def work(rows: slice, part: slice, channels: slice, band: int, scratch: Any) -> None:
+        tile = np.multiply(x[rows, part], scale[part], out[rows, part])
+        tile += shift[part]
         if g is not None:
-            tile += g[rows, columns] * slope[columns]
+            tile += np.multiply(g[rows, part], slope[part], scratch)
 
-    over.visit(work)
+    over.visit(work, x.dtype)
     return over.restore(out)
 
 
@@ -151,12 +165,12 @@ def batch_norm(x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 
         sums = np.empty((2, over.bands, over.channels))
         centre = over.expand(mean.astype(x.dtype))
 
-        def work(rows: slice, columns: slice, channels: slice, band: int) -> None:
-            tile = g_y[rows, columns]
-            sums[0, band, channels] = over.fold(paired(tile, 0))
-            sums[1, band, channels] = over.fold(_products(tile, matrix[rows, columns] - centre[columns]))
+        def work(rows: slice, part: slice, channels: slice, band: int, scratch: Any) -> None:
+            tile = g_y[rows, part]
+            sums[0, band, channels] = over.sums(tile)
+            sums[1, band, channels] = over.sums(tile, np.subtract(matrix[rows, part], centre[part], scratch))
 
-        over.visit(work)
+        over.visit(work, matrix.dtype)
         sum_g, sum_gd = sums.sum(1)
         grad_x = None
         if need[0]:

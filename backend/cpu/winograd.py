@@ -8,7 +8,7 @@ import numpy as np
 
 from ..nn.convolution import Geometry
 from . import aligned
-from .lowering import Lowering, Tile
+from .lowering import TILE_BYTES, Lowering, Tile, squares
 from .window_products import WindowProduct
 
 
@@ -30,10 +30,17 @@ class Winograd(Lowering):
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """(O, C, 3, KW) → (4, KW·C, O)"""
-        return aligned.copy(np.stack(_four(weight.transpose(2, 3, 1, 0).reshape(3, -1, self.features))))
+        features, channels, _, width = weight.shape
+        out = aligned.empty((4, width, channels, features), weight.dtype)
+        for o, c in squares(features, channels):
+            for some, part in zip(_four(np.ascontiguousarray(weight[o, c].transpose(2, 3, 1, 0))), out):
+                part[:, c, o] = some
+        return out.reshape(4, -1, features)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        _three(total.transpose(0, 3, 2, 1), out)
+        for o, c in squares(*out.shape[:2]):
+            for row, part in enumerate(_three(total[:, :, c, o])):
+                out[o, c, row] = part.transpose(2, 1, 0)
 
     def allocate(self, images: int, rows: int) -> None:
         pairs, line = (rows + 1) // 2, self.width * self.channels
@@ -89,13 +96,11 @@ def _four(w: np.ndarray) -> list[np.ndarray]:
     return [w0, sides + middle, sides - middle, w2]
 
 
-def _three(total: np.ndarray, out: np.ndarray) -> None:
-    """The adjoint, written to out[:, :, 0 … 2]; the last of `total` has the opposite sign."""
+def _three(total: np.ndarray) -> list[np.ndarray]:
+    """The adjoint; the last of `total` has the opposite sign."""
     m0, m1, m2, m3 = total
     sides = (m1 + m2) * 0.5
-    np.add(m0, sides, out=out[:, :, 0])
-    np.multiply(m1 - m2, 0.5, out=out[:, :, 1])
-    np.subtract(sides, m3, out=out[:, :, 2])
+    return [m0 + sides, (m1 - m2) * 0.5, sides - m3]
 
 
 class WinogradVolumes(Winograd):
@@ -104,6 +109,8 @@ class WinogradVolumes(Winograd):
     Two neighbours of the output's images are made up from the four that they read. What stands for j and i in the formula
     has both here: plane j of four in depth, row i of four in height.
     """
+
+    tile_bytes = 3 * TILE_BYTES  # sixteen products of few rows each cost more than buffers that leave the cache
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         (output, *size), (kernel, *taps), (stride, *steps) = where.output, where.kernel, where.stride
@@ -132,7 +139,8 @@ class WinogradVolumes(Winograd):
         planes = np.empty((4, *out.shape[:2], *out.shape[3:]), out.dtype)
         for rows, plane in zip(total.reshape(4, 4, *total.shape[1:]), planes):
             super().kernel_adjoint(rows, plane)
-        _three(planes, out)
+        for depth, part in enumerate(_three(planes)):
+            out[:, :, depth] = part
 
     def allocate(self, images: int, rows: int) -> None:
         pairs, line = (rows + 1) // 2, self.width * self.shape[2]

@@ -733,7 +733,7 @@ def run(
             others = None
         else:
             node.pullback = None
-            others = None if type(g) is dict else (g, gradients)
+            others = (None, [*g.values(), *gradients]) if type(g) is dict else (g, gradients)
         arriving = zip(parents, gradients)
 
 

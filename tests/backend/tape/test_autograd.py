@@ -115,6 +115,27 @@ class TestAccumulation:
         assert g.tolist() == [1, 1]
         assert not np.shares_memory(x.grad.data, y.grad.data)
 
+    def test_grad_of_joint_outputs_is_kept_where_it_is_nobody_else_s(self):
+        kept = []
+
+        @weft.primitive(returns=tuple)
+        def pair(xp, x, y, /):
+            def vjp(g, need, into):
+                kept.append(g[0] * 2)
+                return kept[-1], g[1]  # fresh, and passed through
+
+            return (x * 2, y), vjp
+
+        x, y, g = leaf(1, 2), leaf(3, 4), np.ones(2)
+        first, second = pair(x, y)
+        (first + second).backward(g)
+        assert x.grad.tolist() == [2, 2]
+        assert y.grad.tolist() == [1, 1]
+        assert np.shares_memory(x.grad.data, kept[0])
+        assert not np.shares_memory(y.grad.data, g)
+        y.grad.data[...] = 5
+        assert g.tolist() == [1, 1]
+
     def test_grad_has_the_leaf_s_dtype_and_shape(self):
         x = weft.ones((3, 1), requires_grad=True)
         (x * weft.asarray(np.ones((2, 1, 4)))).sum().backward()
