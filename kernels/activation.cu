@@ -36,11 +36,8 @@ struct Relu {  // max(z, 0), and NaN of NaN
     static __device__ __forceinline__ float slope(float y) { return y != 0; }
 };
 
-// Exponentials only see arguments ≤ 0: nothing overflows, and both tails keep their digits.
-__device__ __forceinline__ float logistic(float z) {
-    const float e = __expf(-fabsf(z));
-    return (z < 0 ? e : 1) / (1 + e);
-}
+// Where e⁻ᶻ is infinite σ(z) is below the least normal number, 0; elsewhere both tails keep their digits.
+__device__ __forceinline__ float logistic(float z) { return __fdividef(1, 1 + __expf(-z)); }
 
 struct Sigmoid {
     static constexpr Saved SAVED = OUTPUT;
@@ -71,7 +68,7 @@ struct Normal {
     __device__ __forceinline__ explicit Normal(float z) {
         constexpr float P[] = {0.1346120834f,  0.1281170845f, 0.1580894291f, -0.0383318402f,
                                0.2750574946f, -0.2013002634f, 0.0437560007f};
-        const float e = __expf(-0.5f * z * z), t = 1 / (1 + 0.3365f * fabsf(z));
+        const float e = __expf(-0.5f * z * z), t = __fdividef(1, 1 + 0.3365f * fabsf(z));
         float p = P[6];
 #pragma unroll
         for (int i = 5; i >= 0; --i) p = p * t + P[i];
@@ -170,7 +167,7 @@ __global__ void __launch_bounds__(THREADS, 2)
     activation_backward(const T* g, const T* saved, const T* bias, T* grad_x, float* partial, long long count, int width,
                         int lanes, int each, bool whole) {
     constexpr int N = VECTOR<T>;
-    __shared__ float sums[N][THREADS];  // each thread its own, until the end
+    __shared__ float sums[N][THREADS + 32 / N];  // each thread its own, until the end; no two rows in the same banks
     const Place place(N, width, lanes, each);
     float b[N], sum[N];
     read_bias<N>(b, bias + place.column, F::SAVED == INPUT && bias && whole && place.column + N <= width);
@@ -212,12 +209,11 @@ __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
     for (int j = 0; j < N; ++j) sums[j][threadIdx.x] += sum[j];
     __syncthreads();
-    for (int j = threadIdx.x / lanes; j < N; j += THREADS / lanes) {  // one thread for each column, as far as they go
-        const int lane = threadIdx.x % lanes, column = place.column + j;
-        float total = 0;
-        for (int t = lane; t < THREADS; t += lanes) total += sums[j][t];
-        if (column < width) partial[blockIdx.x * static_cast<long long>(width) + column] = total;
-    }
+    if (threadIdx.x >= lanes * N) return;  // one thread for each column
+    const int lane = threadIdx.x / N, column = blockIdx.y * lanes * N + threadIdx.x;
+    float total = 0;
+    for (int t = lane; t < THREADS; t += lanes) total += sums[threadIdx.x % N][t];
+    if (column < width) partial[blockIdx.x * static_cast<long long>(width) + column] = total;
 }
 
 // out[column] = Σ over the blocks of partial (blocks, width).

@@ -22,6 +22,7 @@ activation_backward = _kernel("activation_backward", FLOATS, FUNCTIONS)
 column_totals = _kernel("column_totals", FLOATS)
 
 THREADS, BATCH = 256, 2
+MOST = 8  # rows of a thread: then its first and last instructions are few beside those of its rows
 BLOCKS = 1056  # that share the rows when columns are summed: eight for each of an H200's 132 multiprocessors
 
 
@@ -34,7 +35,7 @@ def forward(x: Any, function: str, bias: Any = None, *, out: Any = None) -> Any:
     x, bias = _ordered(x, axes), contiguous(bias)
     y = empty(x.shape, x.dtype, like=x) if out is None else out
     width = None if bias is None else bias.size
-    grid, sizes = _geometry(x, width, BATCH, on_16_bytes(x, bias, y))
+    grid, sizes = _geometry(x, width, _rows_of_thread(x), on_16_bytes(x, bias, y))
     activation_forward[x.dtype, function](grid, THREADS, x, bias, y, *sizes)
     return _restored(y, axes)
 
@@ -60,7 +61,7 @@ def column_sums(g: Any, *, out: Any = None) -> Any:
 def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed: Any) -> Any:
     kernel, vector = activation_backward[g.dtype, function], on_16_bytes(g, saved, bias, grad_x)
     if summed is False:
-        grid, sizes = _geometry(g, None if bias is None else bias.size, BATCH, vector)
+        grid, sizes = _geometry(g, None if bias is None else bias.size, _rows_of_thread(g), vector)
         kernel(grid, THREADS, g, saved, bias, grad_x, None, *sizes)
         return None
     width = g.shape[-1]
@@ -73,6 +74,12 @@ def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed:
         math.ceil(width / 32), THREADS, partial, grad_bias, np.int32(grid[0]), np.int32(width)
     )
     return grad_bias
+
+
+def _rows_of_thread(x: Any) -> int:
+    """How many rows a thread takes where no columns are summed: up to MOST once BLOCKS have work, to share what comes first."""
+    each = x.size // (BLOCKS * THREADS * vector_width(x.dtype)) // BATCH * BATCH
+    return max(BATCH, min(MOST, each))
 
 
 def _geometry(x: Any, width: int | None, each: int, vector: bool) -> tuple[tuple[int, int], tuple]:

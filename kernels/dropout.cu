@@ -6,38 +6,66 @@
 // `shared` neighbours have one entry of the mask: 1 for elements, H·W for whole channels of (N, C, H, W). Entry e comes
 // from 32-bit word e of the draw, as on a CPU. x is multiplied by 0, not skipped: NaN and infinities stay visible.
 //
-// Launch: ceil_div(n, 8) threads, 256 to a block; each takes 8 neighbours, which are one Philox block where nothing is
-// shared. Arrays that begin on 16 bytes are moved 16 bytes at a time.
+// Launch: 256 threads to a block, which takes 4 · 256 · 8 elements; each thread 4 times 8 neighbours, THREADS · 8 apart,
+// which are one Philox block where nothing is shared. Arrays that begin on 16 bytes are moved 16 bytes at a time.
 //
-// Cost: 2·sizeof(T) bytes per element, 3·sizeof(T) with a residual; a mask in memory would add 1 to each pass. Besides, 41
-// instructions, most for integers at half of an H200's rate: 0.65·10¹² elements a second. That is 2.6 TB/s of bfloat16,
-// 3.9 with a residual; float32 is held up by the memory alone. (16384, 4096) in bfloat16: 0.10 ms, either way.
+// Cost: 2·sizeof(T) bytes per element, 3·sizeof(T) with a residual; a mask in memory would add 1 to each pass. Besides, 30
+// instructions, 22 of them Philox's, which the bits of the mask prescribe: bfloat16 without a residual takes 1.2 times as
+// long to compute as to move, float32 is held up by the memory alone.
 #include "neighbours.cuh"
 #include "philox.cuh"
 
 constexpr int THREADS = 256;
-constexpr int N = 8;  // elements per thread, and 32-bit words per Philox block
+constexpr int N = 8;      // neighbours, and 32-bit words per Philox block
+constexpr int BATCH = 4;  // Philox blocks that a thread computes together
 
-// The factors of elements first … first + N − 1: `scale` or 0.
-template <bool SHARED>
-__device__ __forceinline__ void draw_factors(float (&factor)[N], long long first, long long shared,
-                                             unsigned long long threshold, float scale, unsigned long long start,
-                                             unsigned long long key0, unsigned long long key1) {
-    if constexpr (!SHARED) {
-        const Philox4x64 block = philox_block(start + first / N, key0, key1);
+// What of x is multiplied by: `scale` for words up to `last`, else 0.
+struct Kept {
+    uint32_t last;
+    float scale;
+    __device__ __forceinline__ Kept(unsigned long long threshold, float scale_)
+        : last(static_cast<uint32_t>(threshold - 1)), scale(threshold ? scale_ : 0.0f) {}
+    __device__ __forceinline__ float factor(uint32_t word) const { return word <= last ? scale : 0.0f; }
+};
+
+// The factors of elements first … first + N − 1, of whom `shared` neighbours have one word.
+__device__ __forceinline__ void shared_factors(float (&factor)[N], long long first, long long shared, Kept kept,
+                                               unsigned long long start, unsigned long long key0, unsigned long long key1) {
+    long long entry = first / shared, end = (entry + 1) * shared - first;  // element `end` has the next entry
+    for (long long begin = 0; begin < N; begin = end, end += shared, ++entry) {
+        const Philox4x64 block = philox_block(start + entry / 8, key0, key1);
+        float f = 0;
 #pragma unroll
-        for (int i = 0; i < N; ++i) factor[i] = block.half(i) < threshold ? scale : 0.0f;
+        for (int k = 0; k < 8; ++k)
+            if (k == entry % 8) f = kept.factor(block.half(k));
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+            if (begin <= i && i < end) factor[i] = f;
+    }
+}
+
+// y = residual + x ∘ factor for elements first … first + N − 1, or as many as there are.
+template <typename T>
+__device__ __forceinline__ void apply(const T* x, const T* residual, T* y, long long first, long long n, bool vector,
+                                      const float (&factor)[N]) {
+    if (vector && first + N <= n) {
+        float v[N], r[N];
+        read_neighbours(v, x + first);
+        if (residual) {
+            read_neighbours(r, residual + first);
+#pragma unroll
+            for (int i = 0; i < N; ++i) v[i] = fmaf(v[i], factor[i], r[i]);
+        } else {
+#pragma unroll
+            for (int i = 0; i < N; ++i) v[i] *= factor[i];
+        }
+        write_neighbours(y + first, v);
     } else {
-        long long entry = first / shared, end = (entry + 1) * shared - first;  // element `end` has the next entry
-        for (long long begin = 0; begin < N; begin = end, end += shared, ++entry) {
-            const Philox4x64 block = philox_block(start + entry / 8, key0, key1);
-            float f = 0;
 #pragma unroll
-            for (int k = 0; k < 8; ++k)
-                if (k == entry % 8) f = block.half(k) < threshold ? scale : 0.0f;
-#pragma unroll
-            for (int i = 0; i < N; ++i)
-                if (begin <= i && i < end) factor[i] = f;
+        for (int i = 0; i < N; ++i) {
+            if (first + i >= n) break;
+            const float a = to_float(x[first + i]);
+            y[first + i] = from_float<T>(residual ? fmaf(a, factor[i], to_float(residual[first + i])) : a * factor[i]);
         }
     }
 }
@@ -47,25 +75,22 @@ __global__ void __launch_bounds__(THREADS) dropout(const T* x, const T* residual
                                                unsigned long long threshold, float scale, unsigned long long key0,
                                                unsigned long long key1, unsigned long long counter,
                                                const unsigned long long* advance) {
-    const long long first = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) * N;
-    if (first >= n) return;
-    const bool whole = first + N <= n && on_16_bytes(x) && on_16_bytes(residual) && on_16_bytes(y);
-    float v[N] = {}, r[N] = {}, factor[N] = {};
-    if (whole) {  // under way while the mask is drawn
-        read_neighbours(v, x + first);
-        if (residual) read_neighbours(r, residual + first);
-    }
-    draw_factors<SHARED>(factor, first, shared, threshold, scale, first_block(counter, advance), key0, key1);
-    if (whole) {
+    const Kept kept(threshold, scale);
+    const unsigned long long start = first_block(counter, advance);
+    const bool vector = on_16_bytes(x) && on_16_bytes(residual) && on_16_bytes(y);
+    const long long mine = static_cast<long long>(blockIdx.x) * (THREADS * BATCH) + threadIdx.x;
+    Philox4x64 block[BATCH];
+    if constexpr (!SHARED) philox_blocks(block, start + mine, THREADS, key0, key1);
 #pragma unroll
-        for (int i = 0; i < N; ++i) v[i] = residual ? fmaf(v[i], factor[i], r[i]) : v[i] * factor[i];
-        write_neighbours(y + first, v);
-    } else {
+    for (int b = 0; b < BATCH; ++b) {
+        const long long first = (mine + b * THREADS) * N;
+        if (first >= n) return;
+        float factor[N] = {};
+        if constexpr (SHARED) shared_factors(factor, first, shared, kept, start, key0, key1);
+        else {
 #pragma unroll
-        for (int i = 0; i < N; ++i) {
-            if (first + i >= n) break;
-            const float a = to_float(x[first + i]);
-            y[first + i] = from_float<T>(residual ? fmaf(a, factor[i], to_float(residual[first + i])) : a * factor[i]);
+            for (int i = 0; i < N; ++i) factor[i] = kept.factor(block[b].half(i));
         }
+        apply(x, residual, y, first, n, vector, factor);
     }
 }

@@ -13,7 +13,7 @@ from .toolchain.launch import FLOATS, Kernel, contiguous, empty
 __all__ = ["dropout"]
 
 THREADS = 256
-ELEMENTS = 8  # per thread
+ELEMENTS = 32  # per thread
 
 _dropout = Kernel("dropout.cu", "dropout", FLOATS, (False, True))
 

@@ -131,13 +131,13 @@ __global__ void __launch_bounds__(THREADS)
     }
     __shared__ float sums[WARPS][32 * N];
 #pragma unroll
-    for (int j = 0; j < N; ++j) sums[warp][LANE * N + j] = sum[j];
+    for (int j = 0; j < N; ++j) sums[warp][j * 32 + LANE] = sum[j];
     __syncthreads();
     if (warp != 0 || !inside) return;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
         sum[j] = tails[chunk * width + column + j];
-        for (int w = 0; w < WARPS; ++w) sum[j] += sums[w][LANE * N + j];
+        for (int w = 0; w < WARPS; ++w) sum[j] += sums[w][j * 32 + LANE];
     }
     write_sum<T, N>(grad_weight + index * width + column, sum);
 }

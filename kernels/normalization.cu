@@ -169,9 +169,18 @@ __device__ __forceinline__ void fold(const float (&sums)[CHUNKS][V], float* scra
 #pragma unroll
     for (int i = 0; i < CHUNKS; ++i) {
         const int col = (i * lanes + lane) * V;
+        if (col >= cols) continue;
+        float* const to = scratch + group * cols + col;
+        if constexpr (V == 1) *to = sums[i][0];
+        else {
 #pragma unroll
-        for (int j = 0; j < V; ++j) {
-            if (col < cols) scratch[group * cols + col + j] = sums[i][j];
+            for (int p = 0; p < V / 4; ++p) {  // of 8 threads, whose accesses go together, 4 begin with their upper half:
+                const bool upper = V == 8 && (p ^ (threadIdx.x / 4 & 1));  // then each has banks of its own
+                Vec<float, 4> part;
+#pragma unroll
+                for (int j = 0; j < 4; ++j) part.at[j] = upper ? sums[i][V - 4 + j] : sums[i][j];
+                store(to + 4 * upper, part);
+            }
         }
     }
     __syncthreads();

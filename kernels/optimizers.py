@@ -13,7 +13,7 @@ from .toolchain.launch import FLOATS, Kernel
 __all__ = ["RULES", "update"]
 
 THREADS = 256
-BYTES = 16  # of parameters that each thread takes: VECTOR<T> of common.cuh
+ELEMENTS = 4  # that each thread takes: 16 bytes of a state
 
 RULES = (
     "SGD",
@@ -50,7 +50,7 @@ def update(
     and beginning on 16 bytes; `multiplier` (float32) and `skip` (bool) have one element.
     """
     _step[p.dtype, rule, THREADS](
-        math.ceil(p.size * p.dtype.itemsize / (BYTES * THREADS)),
+        math.ceil(p.size / (ELEMENTS * THREADS)),
         THREADS,
         p,
         master,

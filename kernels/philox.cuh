@@ -2,7 +2,8 @@
 //
 // Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. `backend/array/random.py` defines the stream: block b
 // is Philox of the 256-bit counter b + 1 under the 128-bit key `seed`; draws of 32 bits take the low half of each word,
-// then the high half. A block costs 10 rounds of two 64 × 64 → 128-bit products, about 250 instructions.
+// then the high half. A block costs 10 rounds of two 64 × 64 → 128-bit products, about 184 instructions, of which 40 are the keys'
+// schedule, which blocks that a thread computes together share.
 #pragma once
 #include "common.cuh"
 
@@ -15,24 +16,45 @@ struct Philox4x64 {
     }
 };
 
-// Philox of the counter (lo, hi, 0, 0) under the key (key0, key1).
-__device__ __forceinline__ Philox4x64 philox4x64(unsigned long long lo, unsigned long long hi, unsigned long long key0,
-                                                 unsigned long long key1) {
+// Philox of the counters (lo[k], hi[k], 0, 0) under the key (key0, key1), whose schedule the N of them share.
+template <int N>
+__device__ __forceinline__ void philox4x64(Philox4x64 (&out)[N], const unsigned long long (&lo)[N],
+                                           const unsigned long long (&hi)[N], unsigned long long key0,
+                                           unsigned long long key1) {
     constexpr unsigned long long M0 = 0xD2E7470EE14C6C93ull, M1 = 0xCA5A826395121157ull;
     constexpr unsigned long long W0 = 0x9E3779B97F4A7C15ull, W1 = 0xBB67AE8584CAA73Bull;  // golden ratio, √3 − 1
-    Philox4x64 c{{lo, hi, 0, 0}};
+#pragma unroll
+    for (int k = 0; k < N; ++k) out[k] = {{lo[k], hi[k], 0, 0}};
 #pragma unroll
     for (int round = 0; round < 10; ++round) {
-        c = {{__umul64hi(M1, c.w[2]) ^ c.w[1] ^ key0, M1 * c.w[2], __umul64hi(M0, c.w[0]) ^ c.w[3] ^ key1, M0 * c.w[0]}};
+#pragma unroll
+        for (int k = 0; k < N; ++k) {
+            const Philox4x64 c = out[k];
+            out[k] = {{__umul64hi(M1, c.w[2]) ^ c.w[1] ^ key0, M1 * c.w[2], __umul64hi(M0, c.w[0]) ^ c.w[3] ^ key1, M0 * c.w[0]}};
+        }
         key0 += W0;
         key1 += W1;
     }
-    return c;
 }
 
-// Block `b` of the stream of the seed key1·2⁶⁴ + key0.
+// Blocks `first`, `first + apart`, … of the stream of the seed key1·2⁶⁴ + key0.
+template <int N>
+__device__ __forceinline__ void philox_blocks(Philox4x64 (&out)[N], unsigned long long first, unsigned long long apart,
+                                              unsigned long long key0, unsigned long long key1) {
+    unsigned long long lo[N], hi[N];
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+        lo[k] = first + k * apart + 1;
+        hi[k] = lo[k] == 0;
+    }
+    philox4x64(out, lo, hi, key0, key1);
+}
+
+// Block `b` of that stream.
 __device__ __forceinline__ Philox4x64 philox_block(unsigned long long b, unsigned long long key0, unsigned long long key1) {
-    return philox4x64(b + 1, b + 1 == 0, key0, key1);
+    Philox4x64 block[1];
+    philox_blocks(block, b, 0, key0, key1);
+    return block[0];
 }
 
 // The first block of a draw. A CUDA graph has `counter` from its capture baked in; each replay then draws anew because

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, empty
+from . import pooling_2x2
+from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
 from .windows import reciprocal, steps
 
 __all__ = [
@@ -50,6 +51,9 @@ def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) ->
     taps_dtype = TAPS[down.kernel * across.kernel > 256]
     y, taps = empty(shape, x.dtype, like=x), empty(shape, taps_dtype, like=x)
     indices = empty(shape, np.int64, like=x) if return_indices else None
+    if indices is None and (vector := pooling_2x2.width_of_access(x, down, across)):
+        pooling_2x2.max_pool(x, y, taps, vector)
+        return y, taps, None
     planes = math.prod(shape[:2])
     MAX_POOL[x.dtype, taps_dtype](
         _grid(math.prod(shape[2:]), planes), THREADS, x, y, taps, indices, np.int32(planes), *_geometry(down, across)
@@ -60,6 +64,9 @@ def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) ->
 def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
     """Gradient (N, C, H, W) of `max_pool` from contiguous g and taps (N, C, Ho, Wo)."""
     grad_x, planes = _image(g, down, across)
+    if on_16_bytes(g, taps) and (vector := pooling_2x2.width_of_access(grad_x, down, across)):
+        pooling_2x2.max_pool_gradient(g, taps, grad_x, vector)
+        return grad_x
     MAX_POOL_GRADIENT[g.dtype, taps.dtype](
         _grid(down.size * across.size, planes),
         THREADS,
@@ -81,6 +88,9 @@ def avg_pool(x: Any, down: Any, across: Any, count_include_pad: bool = True, div
     Those of the padding count with `count_include_pad`, those beyond it never. The windows are not dilated.
     """
     y = empty((*x.shape[:2], down.output, across.output), x.dtype, like=x)
+    if divisor in (None, 4) and (vector := pooling_2x2.width_of_access(x, down, across)):
+        pooling_2x2.avg_pool(x, y, vector)
+        return y
     planes = math.prod(x.shape[:2])
     AVG_POOL[x.dtype](
         _grid(down.output * across.output, planes),
@@ -100,6 +110,9 @@ def avg_pool_gradient(
 ) -> Any:
     """Gradient (N, C, H, W) of `avg_pool` from contiguous g (N, C, Ho, Wo)."""
     grad_x, planes = _image(g, down, across)
+    if divisor in (None, 4) and on_16_bytes(g) and (vector := pooling_2x2.width_of_access(grad_x, down, across)):
+        pooling_2x2.avg_pool_gradient(g, grad_x, vector)
+        return grad_x
     AVG_POOL_GRADIENT[g.dtype](
         _grid(down.size * across.size, planes),
         THREADS,

@@ -254,3 +254,14 @@ class TestLinear:
             grads.append([loss.detach().numpy(), *(p.grad.numpy() for p in net.parameters())])
         for a, b in zip(*grads):
             close(b, a.astype(np.float64), tolerance=4)
+
+
+@dtypes
+def test_rows_that_share_their_beginning(dtype, monkeypatch):
+    """The same bits, however many rows a thread goes down."""
+    x = np.random.default_rng(2).standard_normal(50_001).astype(dtype)
+    few = kernels.forward(x, "Gelu"), kernels.backward(x, x, "Gelu")[0]
+    monkeypatch.setattr(kernels, "BLOCKS", 1)
+    assert kernels._rows_of_thread(x) == kernels.MOST
+    for ours, expected in zip((kernels.forward(x, "Gelu"), kernels.backward(x, x, "Gelu")[0]), few):
+        assert ours.tobytes() == expected.tobytes()

@@ -296,7 +296,7 @@ def test_each_rule_has_a_struct():
     assert tuple(re.findall(r"^struct (\w+) : Descent", SOURCE, re.M)) == kernels.RULES
 
 
-def test_a_thread_takes_as_many_bytes_as_the_launcher_counts():
+def test_a_thread_takes_as_many_elements_as_the_launcher_counts():
     common = Path(kernels.__file__).with_name("common.cuh").read_text(encoding="utf-8")
-    assert f"VECTOR = {kernels.BYTES} / sizeof(T)" in common
-    assert "constexpr int N = VECTOR<T>;" in SOURCE
+    assert f"VECTOR = {4 * kernels.ELEMENTS} / sizeof(T)" in common
+    assert "constexpr int N = VECTOR<float>;" in SOURCE
