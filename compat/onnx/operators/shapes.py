@@ -178,7 +178,8 @@ def constant_of_shape(attributes: Attributes, lengths: Any) -> Any:
 def eye_like(attributes: Attributes, x: Any) -> Any:
     """Ones on the diagonal k."""
     dtype = DTYPES[attributes["dtype"]] if "dtype" in attributes else x.dtype
-    return np.eye(*x.shape, k=attributes.get("k", 0), dtype=dtype)
+    rows, columns = x.shape
+    return np.eye(rows, columns, k=attributes.get("k", 0), dtype=np.dtype(dtype))
 
 
 def arange(_: Attributes, start: Any, limit: Any, delta: Any) -> Any:
