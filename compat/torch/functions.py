@@ -92,6 +92,18 @@ def _shaped(f: Callable) -> Callable:
     return create
 
 
+def _randint(*args: Any, **options: Any) -> Tensor:
+    """`randint(high, size)` or `randint(low, high, size)`, by position or by name."""
+    size = options.pop("size", None)
+    if size is None:
+        *args, size = args  # type: ignore[assignment]
+    bounds = [*([options.pop("low")] if "low" in options else []), *args]
+    if "high" in options:
+        bounds.append(options.pop("high"))
+    low, high = bounds if len(bounds) == 2 else (0, bounds[0])
+    return _options(functools.partial(random.randint, int(low), int(high), tuple(size)), **options)
+
+
 def _made(f: Callable) -> Callable:
     @functools.wraps(f)
     def create(*given: Any, **options: Any) -> Tensor:
@@ -193,7 +205,7 @@ TABLE: dict[str, Any] = {
     "Size": Size, "device": device, "is_tensor": is_tensor, "pi": np.pi, "inf": np.inf, "nan": np.nan,
     "zeros": _shaped(creation.zeros), "ones": _shaped(creation.ones), "empty": _shaped(creation.empty),
     "rand": _shaped(lambda shape, **o: random.rand(*shape, **o)), "randn": _shaped(lambda shape, **o: random.randn(*shape, **o)),
-    "randint": _made(random.randint), "randperm": _made(random.randperm), "full": _full, "arange": _arange,
+    "randint": _randint, "randperm": _made(random.randperm), "full": _full, "arange": _arange,
     "linspace": _made(creation.linspace), "eye": _made(creation.eye), "tensor": creation.tensor, "as_tensor": _as_tensor,
     "zeros_like": _made(creation.zeros_like), "ones_like": _made(creation.ones_like), "empty_like": _made(creation.empty_like),
     "full_like": _made(creation.full_like), "rand_like": _like(random.rand), "randn_like": _like(random.randn),

@@ -20,6 +20,7 @@ from typing import Any
 from ...backend.tape.tensor import Tensor
 from . import functions, namespace, submodules, vision
 from .methods import attach
+from .positions import accept_positions
 
 __all__ = ["compiled", "install"]
 
@@ -29,7 +30,7 @@ OURS = str(Path(__file__).resolve().parents[2])
 
 
 class _At:
-    """A Tensor, whose `data` is PyTorch's."""
+    """A Tensor, whose `data` and `device` are PyTorch's."""
 
     __slots__ = ("tensor",)
 
@@ -52,6 +53,11 @@ class _At:
             x.data, x.device = value.data, value.device
 
 
+    @property
+    def device(self) -> functions.device:
+        return functions.device(self.tensor.device)
+
+
 def _at(x: Any) -> Any:
     return _At(x) if isinstance(x, Tensor) else x
 
@@ -59,7 +65,7 @@ def _at(x: Any) -> Any:
 class _Rewrite(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        if node.attr == "data":
+        if node.attr in ("data", "device") and isinstance(node.value, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
             at = ast.Call(ast.Name("__at__", ast.Load()), [node.value], [])
             node.value = ast.copy_location(at, node.value)
         return node
@@ -118,7 +124,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         package, _, rest = module.__name__.partition(".")
         if module.__name__ == "torch":
             module.__dict__.update(functions.TABLE, __version__="2.13.0+weft", __getattr__=namespace.lookup)
-            for name in ("nn", "optim", "utils", "autograd", "cuda", "backends", "accelerator", "distributions", "amp"):
+            for name in (name for name in submodules.SUBMODULES if "." not in name):
                 importlib.import_module(f"torch.{name}")
             return
         table = (submodules.SUBMODULES if package == "torch" else vision.SUBMODULES).get(rest, {})
@@ -154,5 +160,6 @@ def install() -> None:
     if there := PACKAGES & sys.modules.keys():
         raise RuntimeError(f"`install` must come before {', '.join(sorted(there))} is imported; call it first")
     attach()
+    accept_positions()
     __builtins__["__at__"] = _at  # type: ignore[index]
     sys.meta_path.insert(0, _Served())

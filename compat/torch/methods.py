@@ -203,10 +203,16 @@ PROPERTIES = {
 }
 
 
+def _format(self: Tensor, spec: str) -> str:
+    """Of one number, the number's."""
+    return format(self.item() if self.ndim == 0 else str(self), spec)
+
+
 def attach() -> None:
     """Give `Tensor` PyTorch's meaning, for the rest of the process."""
     for name, function in {**METHODS, **PROPERTIES}.items():
         setattr(Tensor, name, function)
+    Tensor.__format__ = _format  # type: ignore[method-assign]
 
 
 def is_tensor(x: Any) -> bool:
