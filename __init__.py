@@ -69,6 +69,11 @@ from .backend.tape.tensor import Parameter, Tensor
 
 if _TYPE_CHECKING:
     from .backend.modes import nvtx as nvtx
+    from .backend.modes.derivatives import hessian as hessian
+    from .backend.modes.derivatives import hvp as hvp
+    from .backend.modes.derivatives import jacrev as jacrev
+    from .backend.modes.derivatives import jvp as jvp
+    from .backend.modes.derivatives import vjp as vjp
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
@@ -76,6 +81,7 @@ __array_api_version__ = "2024.12"
 e, pi, inf, nan, newaxis = _math.e, _math.pi, _math.inf, _math.nan, None
 
 _LAZY = ("bench", "data", "layers", "optimizers", "training")
+_DERIVATIVES = ("hessian", "hvp", "jacrev", "jvp", "vjp")
 
 
 def __getattr__(name: str) -> _Any:
@@ -85,10 +91,12 @@ def __getattr__(name: str) -> _Any:
         return backend.dtypes.bfloat16
     if name == "nvtx":
         return _importlib.import_module(".backend.modes.nvtx", __name__)
+    if name in _DERIVATIVES:
+        return getattr(_importlib.import_module(".backend.modes.derivatives", __name__), name)
     if name == "GradScaler":
         return __getattr__("optimizers").GradScaler
     raise _UnknownName("weft", name, __dir__())
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "bfloat16", "nvtx", "GradScaler"})
+    return sorted({*globals(), *_LAZY, *_DERIVATIVES, "bfloat16", "nvtx", "GradScaler"})
