@@ -92,9 +92,11 @@ def _mapped(x: Any, kind: type | None, function: Callable[[Any], Any]) -> Any:
     if kind is not None and kind is not dict and isinstance(x, kind):
         return function(x)
     if isinstance(x, dict):
-        pairs = ((k, function(v) if kind is dict and isinstance(v, dict) else _mapped(v, kind, function)) for k, v in x.items())
-        made = type(x)(pairs) if type(x).__name__ in ("dict", "OrderedDict", "_Dict") else x
-        return made
+        pairs = (
+            (k, function(v) if kind is dict and isinstance(v, dict) else _mapped(v, kind, function))
+            for k, v in x.items()
+        )
+        return type(x)(pairs) if type(x).__name__ in ("dict", "OrderedDict", "_Dict") else x
     if type(x) in (list, tuple):
         return type(x)(_mapped(v, kind, function) for v in x)
     return function(x) if kind is None else x

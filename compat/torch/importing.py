@@ -52,7 +52,6 @@ class _At:
         else:
             x.data, x.device = value.data, value.device
 
-
     @property
     def device(self) -> functions.device:
         return functions.device(self.tensor.device)
@@ -65,7 +64,9 @@ def _at(x: Any) -> Any:
 class _Rewrite(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        if node.attr in ("data", "device") and isinstance(node.value, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
+        if node.attr in ("data", "device") and isinstance(
+            node.value, ast.Name | ast.Attribute | ast.Subscript | ast.Call
+        ):
             at = ast.Call(ast.Name("__at__", ast.Load()), [node.value], [])
             node.value = ast.copy_location(at, node.value)
         return node

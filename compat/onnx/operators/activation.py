@@ -58,14 +58,17 @@ def shrink(attributes: Attributes, x: Any) -> Any:
 
 
 def dropout(attributes: Attributes, x: Any, ratio: Any = None, training: Any = None) -> Any:
-    """As in inference: the input, and that all was kept. In training, only a ratio of 0 is covered."""
+    """As in inference, the input and that all was kept; in training what is kept is scaled by 1/(1 − ratio)."""
     is_training = bool(training is not None and training.reshape(()).item())
-    share = 0.5 if ratio is None else float(ratio.reshape(()).item())
-    if is_training and share:
+    share = attributes.get("ratio", 0.5) if ratio is None else float(ratio.reshape(()).item())
+    if "seed" in attributes and is_training and share:
         raise NotImplementedError(
-            f"Dropout must have a ratio of 0 in training, got {share}: its mask would be another one"
+            "`seed` must be left out in training: the mask of another program cannot be drawn again"
         )
-    return x, weft.ones(x.shape, dtype=weft.bool, device=x.device)
+    if not is_training or not share:
+        return x, weft.ones(x.shape, dtype=weft.bool, device=x.device)
+    kept = weft.rand(x.shape, device=x.device) >= share
+    return weft.where(kept, x / (1 - share), weft.zeros_like(x)).astype(x.dtype), kept
 
 
 def gelu(attributes: Attributes, x: Any) -> Any:

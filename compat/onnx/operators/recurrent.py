@@ -21,7 +21,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {"tanh": weft.tanh, "sigmoid": F.s
 def _functions(attributes: Attributes, default: list[str], directions: int) -> list[list[Callable[[Any], Any]]]:
     names = [name.decode().lower() for name in attributes.get("activations", [])] or default * directions
     if any(name not in _FUNCTIONS for name in names):
-        raise NotImplementedError(f"activations must be of {', '.join(_FUNCTIONS)}, got {', '.join(names)}")
+        raise NotImplementedError(f"`activations` must be of {', '.join(_FUNCTIONS)}, got {', '.join(names)}")
     count = len(default)
     return [[_FUNCTIONS[name] for name in names[d * count : (d + 1) * count]] for d in range(directions)]
 
@@ -44,8 +44,9 @@ def recurrent(gates: int, default: list[str]) -> Callable[..., Any]:
 
     def run(attributes: Attributes, x: Any, w: Any, r: Any, *given: Any) -> Any:
         bias, lengths, h0, c0, peep = (*given, None, None, None, None, None)[:5]
-        if attributes.get("clip") or attributes.get("input_forget", 0):
-            raise NotImplementedError("clip and input_forget")
+        for name in ("clip", "input_forget"):
+            if attributes.get(name):
+                raise NotImplementedError(f"`{name}` must be left out, got {attributes[name]}")
         x = weft.moveaxis(x, 0, 1) if attributes.get("layout", 0) else x
         if attributes.get("layout", 0):
             h0, c0 = (s if s is None else weft.moveaxis(s, 0, 1) for s in (h0, c0))

@@ -1,19 +1,9 @@
 """Programs in the idioms of PyTorch's examples, run as they are; the numbers are PyTorch 2.13's."""
 
 import json
-import subprocess
-import sys
-import textwrap
 
 import pytest
-
-
-def run(tmp_path, program, *args):
-    script = tmp_path / "program.py"
-    script.write_text(textwrap.dedent(program))
-    command = [sys.executable, "-m", "weft.compat.torch", str(script), *args]
-    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
-
+from torch_program import run
 
 CLASSIFIER = """
     import argparse
