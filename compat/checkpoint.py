@@ -20,7 +20,7 @@ from ..training.checkpoint import CheckpointError
 from ..training.tensor_file import RESTORE, FilePath, fault
 from .pickled import Refused, read_pickle
 from .pickling import Writer
-from .torch_names import NAMES, Storage, dtype_of_storage
+from .torch_names import MEANS, NAMES, Storage, dtype_of_storage
 
 __all__ = ["CheckpointError", "load", "save"]
 
@@ -66,7 +66,8 @@ def load(path: FilePath | BinaryIO) -> Any:
 def save(obj: Any, path: FilePath | BinaryIO) -> None:
     """Write tensors, containers, numbers and strings as PyTorch reads them, with `weights_only=True` too.
 
-    Tensors that are the same memory, such as tied weights, are written once.
+    Tensors that are the same memory, such as tied weights, are written once, and so are containers that come twice. Subclasses
+    come back as dict, list and tuple (but OrderedDict and Counter), a frozenset as a set.
 
     Parameters
     ----------
@@ -165,16 +166,16 @@ class _Archive:
 
     def read(self) -> Any:
         """The object."""
-        return read_pickle(self.zip.read(f"{self.folder}data.pkl"), NAMES, self.storage)
+        return read_pickle(self.zip.read(f"{self.folder}data.pkl"), NAMES, self.storage, MEANS)
 
     def storage(self, identifier: Any) -> Storage:
         """The memory that a persistent identifier stands for: ("storage", type, key, location, elements)."""
         if not isinstance(identifier, tuple) or len(identifier) != 5 or identifier[0] != "storage":
             raise Refused("an identifier that is none of a storage")
         _, kind, key, _, count = identifier
-        dtype, name = dtype_of_storage(kind), f"{self.folder}data/{key}"
         if not isinstance(key, str) or not isinstance(count, int):
             raise Refused("an identifier that is none of a storage")
+        dtype, name = dtype_of_storage(kind), f"{self.folder}data/{key}"
         if key not in self.storages:
             if name not in self.names:
                 raise ValueError(f"the storage {key!r} is missing")

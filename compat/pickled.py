@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Refused", "Restored", "read_pickle"]
+__all__ = ["MOST_BITS", "Refused", "Restored", "hashable", "read_pickle"]
 
 _LITERALS = {
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
@@ -19,8 +19,12 @@ _LITERALS = {
 }  # fmt: skip
 _VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
-_KEYS = (str, int, float, bool, bytes, type(None))
-MOST_DIGITS = 4000  # of an integer, in bits of 8: the longest that a file of data has any use for
+_KEYS = (str, int, float, bool, bytes, complex, type(None))
+MOST_BITS = 32_000  # of an integer: the longest that data have any use for
+MOST_MADE = 1 << 25  # bytes and elements that the calls of a pickle make
+
+
+_Function = type(lambda: None)
 
 
 class Refused(ValueError):
@@ -38,16 +42,17 @@ class Restored:
 class _Machine:
     """The stack, and what was put aside."""
 
-    def __init__(self, names: Mapping[str, Any], persistent: Callable[[Any], Any]):
-        self.names, self.persistent = names, persistent
+    def __init__(self, names: Mapping[str, Any], persistent: Callable[[Any], Any], means: tuple[type, ...]):
+        self.names, self.persistent, self.means = names, persistent, means
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # what lies under each mark
         self.memo: dict[int, Any] = {}
+        self.made = 0  # bytes and elements, by calls
 
     def step(self, name: str, argument: Any) -> None:
         """One instruction."""
         if name in _LITERALS:
-            if isinstance(argument, int) and argument.bit_length() > 8 * MOST_DIGITS:
+            if isinstance(argument, int) and argument.bit_length() > MOST_BITS:
                 raise Refused("an integer of more digits than data have")
             self.stack.append(argument)
         elif name in _VALUES:
@@ -92,7 +97,14 @@ class _Machine:
         """Keys and values, in turn, into the dict on the stack."""
         found = self.of_type(dict)
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            found[hashable(key)] = value
+            found[hashable(key)] = self.data(value)
+
+    def data(self, value: Any) -> Any:
+        """A value, which is none of the table's own means of making values."""
+        parts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(part, self.means) or (callable(part) and type(part) is _Function) for part in parts):
+            raise Refused("a storage, a type or a function as a value")
+        return value
 
     # --- instructions -------------------------------------------------------------------------------------------------
     def do_mark(self, _: Any) -> None:
@@ -106,12 +118,12 @@ class _Machine:
         self.above_mark()
 
     def do_append(self, _: Any) -> None:
-        value = self.pop()
+        value = self.data(self.pop())
         self.of_type(list).append(value)
 
     def do_appends(self, _: Any) -> None:
         values = self.above_mark()
-        self.of_type(list).extend(values)
+        self.of_type(list).extend(map(self.data, values))
 
     def do_list(self, _: Any) -> None:
         found = self.above_mark()
@@ -161,13 +173,19 @@ class _Machine:
 
     def do_stack_global(self, _: Any) -> None:
         name, module = self.pop(), self.pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise Refused("a name that is no string")
         self.do_global(f"{module} {name}")
 
     def do_reduce(self, _: Any) -> None:
         arguments, function = self.pop(), self.pop()
         if not isinstance(arguments, tuple) or not any(function is known for known in self.names.values()):
             raise Refused("a call of something that is not in the table")
-        self.stack.append(function(*arguments))
+        made = function(*arguments)
+        self.made += len(made) if isinstance(made, bytes | set | dict) else 0
+        if self.made > MOST_MADE:
+            raise Refused(f"calls that make more than {MOST_MADE} bytes or elements")
+        self.stack.append(made)
 
     do_newobj = do_reduce
 
@@ -188,7 +206,9 @@ def hashable(key: Any) -> Any:
     raise Refused(f"a {type(key).__name__} as a key")
 
 
-def read_pickle(content: bytes, names: Mapping[str, Any], persistent: Callable[[Any], Any]) -> Any:
+def read_pickle(
+    content: bytes, names: Mapping[str, Any], persistent: Callable[[Any], Any], means: tuple[type, ...] = ()
+) -> Any:
     """What a pickle holds, where it holds data alone.
 
     Parameters
@@ -199,6 +219,8 @@ def read_pickle(content: bytes, names: Mapping[str, Any], persistent: Callable[[
         Full names ↦ what stands in their places: values, or functions of our own that a call in the pickle reaches.
     persistent : callable
         Gives the object to an identifier that is kept outside of the pickle.
+    means : tuple of type, default ()
+        Of what may be given to functions, but is no value of its own.
 
     Returns
     -------
@@ -221,7 +243,7 @@ def read_pickle(content: bytes, names: Mapping[str, Any], persistent: Callable[[
         ...
     weft.compat.pickled.Refused: the name builtins.print, which is none that data need
     """
-    machine = _Machine(names, persistent)
+    machine = _Machine(names, persistent, means)
     try:
         return _run(machine, content)
     except Refused:
@@ -236,6 +258,6 @@ def _run(machine: _Machine, content: bytes) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)  # of backslashes in strings that are refused anyway
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name == "STOP":
-                return machine.pop()
+                return machine.data(machine.pop())
             machine.step(opcode.name, argument)
     raise Refused("a pickle without an end")

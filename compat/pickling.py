@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend.device.devices import is_array, to_numpy, waiting_is_meant
 from ..backend.tape.tensor import Parameter, Tensor, innermost
+from .pickled import MOST_BITS, Refused, hashable
 from .torch_names import DTYPES, STORAGES
 
 __all__ = ["Writer"]
@@ -27,6 +28,8 @@ class Writer:
         self._out = bytearray(b"\x80\x02")
         self._known: dict[tuple, int] = {}
         self._held: list[np.ndarray] = []  # so that no address is given twice
+        self._places: dict[int, int] = {}
+        self._objects: list[Any] = []  # for the same reason
 
     def write(self, obj: Any) -> bytes:
         """The whole pickle."""
@@ -37,16 +40,19 @@ class Writer:
     def _write(self, obj: Any, place: tuple) -> None:
         if len(place) > DEEPEST:
             raise TypeError(f"`obj` must be at most {DEEPEST} containers deep, and hold none of them in itself")
-        if isinstance(obj, Tensor) or is_array(obj):
+        if id(obj) in self._places:
+            self._out += b"j" + self._places[id(obj)].to_bytes(4, "little")
+        elif isinstance(obj, np.generic) and obj.dtype in _BY_DTYPE and obj.dtype.kind in "biufc":
+            self._plain(obj.item())
+        elif isinstance(obj, Tensor) or (is_array(obj) and not isinstance(obj, np.ma.MaskedArray)):
             self._array(obj, place)
+            self._remember(obj)
         elif isinstance(obj, dict):
             self._dict(obj, place)
         elif isinstance(obj, list | tuple | set | frozenset):
             self._sequence(obj, place)
         elif isinstance(obj, np.dtype) and obj in _BY_DTYPE:
             self._name("torch", _BY_DTYPE[obj])
-        elif isinstance(obj, np.generic) and obj.dtype in _BY_DTYPE and obj.dtype.kind in "biufc":
-            self._plain(obj.item())
         elif obj is None or isinstance(obj, bool | int | float | complex | str | bytes):
             self._plain(obj)
         else:
@@ -57,11 +63,23 @@ class Writer:
                 f"`obj` must hold tensors, containers, numbers and strings alone, got a {type(obj).__name__}{at}{fix}"
             )
 
+    def _remember(self, obj: Any) -> None:
+        """What comes again is named by its place: strings' pickles have the first few of these to themselves."""
+        self._places[id(obj)] = 1000 + len(self._objects)
+        self._objects.append(obj)
+        self._out += b"r" + self._places[id(obj)].to_bytes(4, "little")
+
     def _plain(self, value: Any) -> None:
         """A number or a string, as `pickle` writes it, without its first two bytes and its last."""
         plain = {int: int, str: str, float: float, bytes: bytes, complex: complex, bool: bool}
         kind = next((kind for kind in (bool, int, float, complex, str, bytes) if isinstance(value, kind)), None)
         made = value if kind is None else plain[kind](value)
+        if isinstance(made, int) and made.bit_length() > MOST_BITS:
+            raise TypeError(f"`obj` must hold integers of at most {MOST_BITS} bits, got one of {made.bit_length()}")
+        if made == b"":  # `pickle` would call `bytes`, which PyTorch refuses
+            self._name("_codecs", "encode")
+            self._out += b"(X\x00\x00\x00\x00X\x06\x00\x00\x00latin1tR"
+            return
         self._out += pickle.dumps(made, 2)[2:-1]
 
     def _name(self, module: str, name: str) -> None:
@@ -76,8 +94,17 @@ class Writer:
             self._out += b"(}"
         else:
             self._out += b"}"
+        if not isinstance(obj, Counter):
+            self._remember(obj)
         self._out += b"("
-        for key, value in obj.items():
+        for given, value in obj.items():
+            key = given.item() if isinstance(given, np.generic) else given
+            try:
+                hashable(key)
+            except Refused:
+                raise TypeError(
+                    f"`obj` must have keys that are numbers, strings or tuples of such, got {key!r:.99}"
+                ) from None
             self._write(key, (*place, key))
             self._write(value, (*place, key))
         self._out += b"utR" if isinstance(obj, Counter) else b"u"
@@ -86,7 +113,10 @@ class Writer:
         if isinstance(obj, set | frozenset):
             self._name("builtins", "set")
             self._out += b"("
-        self._out += b"(" if isinstance(obj, tuple) else b"]("
+        self._out += b"(" if isinstance(obj, tuple) else b"]"
+        if isinstance(obj, list):
+            self._remember(obj)
+        self._out += b"" if isinstance(obj, tuple) else b"("
         for i, value in enumerate(obj):
             self._write(value, (*place, i))
         self._out += b"t" if isinstance(obj, tuple) else b"e"

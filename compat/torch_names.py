@@ -12,7 +12,7 @@ import numpy as np
 from ..backend.tape.tensor import Parameter, Tensor
 from .pickled import Refused, Restored, hashable
 
-__all__ = ["DTYPES", "NAMES", "STORAGES", "Storage", "dtype_of_storage"]
+__all__ = ["DTYPES", "MEANS", "NAMES", "STORAGES", "Storage", "dtype_of_storage"]
 
 DTYPES: dict[str, np.dtype] = {
     name: np.dtype(dtype)
@@ -65,7 +65,7 @@ class Storage:
         if dtype == np.bool_ and self.content.max(initial=0) > 1:
             raise Refused("bytes that are neither true nor false")
         steps = [s * dtype.itemsize for s in stride]
-        return np.lib.stride_tricks.as_strided(held[offset:], size, steps)
+        return np.ndarray(size, dtype, self.content, offset * dtype.itemsize, steps)
 
 
 def dtype_of_storage(kind: Any) -> np.dtype:
@@ -99,10 +99,27 @@ def _counter(counts: Any = ()) -> Counter[Any]:
     return Counter(counts)
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, *_: Any) -> Tensor:
+def _tensor(
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    requires_grad: Any = False,
+    hooks: Any = None,
+    metadata: Any = None,
+) -> Tensor:
+    """Views that are conjugated or negated say so in their metadata."""
     if not isinstance(storage, Storage):
         raise Refused("a tensor without a storage")
-    return _of(storage, storage.dtype, offset, size, stride, requires_grad)
+    known = {"conj": lambda x: x.conj(), "neg": lambda x: -x}
+    marks = {} if metadata is None else metadata
+    if not isinstance(marks, dict) or not all(key in known for key in marks):
+        raise Refused(f"a tensor with metadata other than {', '.join(known)}")
+    found = _of(storage, storage.dtype, offset, size, stride, False)
+    for key, function in known.items():
+        if marks.get(key) is True:
+            found = Tensor(function(found.data))
+    return found.requires_grad_() if requires_grad is True else found
 
 
 def _tensor_of_bytes(
@@ -157,8 +174,8 @@ class _Scalar(Restored):
     """NumPy's dtype, whose state says in what order the bytes are."""
 
     def __init__(self, code: Any, *_: Any):
-        if not isinstance(code, str) or len(code) > 3 or code[0] not in "fiub":
-            raise Refused(f"a NumPy dtype {str(code)[:20]!r}")
+        if not isinstance(code, str) or not 1 < len(code) <= 3 or code[0] not in "fiub":
+            raise Refused("a NumPy dtype of other things than numbers")
         self.dtype = np.dtype(code)
 
     def restore(self, state: Any) -> None:
@@ -197,3 +214,6 @@ NAMES: dict[str, Any] = {
     **{f"{module}.multiarray.scalar": _scalar for module in ("numpy.core", "numpy._core")},
     "numpy.dtype": _Scalar,
 }  # fmt: skip
+
+# What only serves to make tensors and numbers.
+MEANS = (Storage, _StorageType, _Scalar)

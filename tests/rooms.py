@@ -85,7 +85,8 @@ ROOMS = {
     "compat": Room(
         "backend/device backend/tape data training", "PyTorch's checkpoints, read and written without pickle", "checkpoint.py"),
     "compat/torch": Room(
-        "backend backend/device backend/tape backend/array backend/modes layers layers/functional layers/utils optimizers data compat",
+        "backend backend/device backend/tape backend/array backend/modes layers layers/functional layers/utils optimizers"
+        " data compat",
         "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
     "compat/onnx": Room(
         "backend/tape backend/modes layers compat/onnx/operators weft", "models to ONNX graphs, and graphs to modules", "load.py"),

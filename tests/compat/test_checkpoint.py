@@ -119,11 +119,53 @@ class TestRoundTrip:
             checkpoint.save(tree, tmp_path / "a.pt")
         assert not list(tmp_path.iterdir())
 
-    def test_a_list_in_itself(self):
-        tree: list = []
-        tree.append(tree)
-        with pytest.raises(TypeError, match="at most 200 containers deep"):
-            checkpoint.save(tree, io.BytesIO())
+    def test_what_comes_twice_is_one(self):
+        """Without it, lists of lists double with each level."""
+        shared, weight = [1], nn.Linear(2, 2).weight
+        for _ in range(60):
+            shared = [shared, shared]
+        file = io.BytesIO()
+        checkpoint.save({"a": weight, "b": weight, "c": shared}, file)
+        assert len(file.getvalue()) < 3000
+        file.seek(0)
+        found = checkpoint.load(file)
+        assert found["a"] is found["b"]
+        assert found["c"][0] is found["c"][1]
+
+    @pytest.mark.parametrize(
+        "value",
+        [np.float64(0.1), {np.int64(3): 1}, {"x": b""}, {(1, 2j): 1}, 2**30000],
+        ids=["scalar", "key", "empty", "tuple", "long"],
+    )
+    def test_small_things(self, value):
+        file = io.BytesIO()
+        checkpoint.save(value, file)
+        file.seek(0)
+        found = checkpoint.load(file)
+        assert found == value
+        assert not isinstance(found, weft.Tensor)
+
+    @pytest.mark.parametrize("name", ["float8_e5m2", "float8_e4m3fn", "float8_e5m2fnuz", "float8_e4m3fnuz"])
+    def test_eight_bits(self, name):
+        file, array = io.BytesIO(), np.arange(6.0).reshape(2, 3).astype(getattr(ml_dtypes, name))
+        checkpoint.save(array, file)
+        file.seek(0)
+        np.testing.assert_array_equal(checkpoint.load(file).numpy().astype(float), array.astype(float))
+
+    @pytest.mark.parametrize(
+        "value", [{(1, (2, 3)): 1}, 2**40000, np.ma.masked_array([1.0, 2.0], [0, 1])], ids=["key", "long", "masked"]
+    )
+    def test_what_could_not_be_read_again_is_not_written(self, value, tmp_path):
+        with pytest.raises(TypeError, match="`obj` must"):
+            checkpoint.save(value, tmp_path / "a.pt")
+
+    @pytest.mark.parametrize(("mark", "wanted"), [("conj", [1 - 2j]), ("neg", [-1 - 2j])])
+    def test_lazy_views(self, mark, wanted):
+        """PyTorch keeps x.conj() as x and a mark."""
+        content = tensor(1, 0, (1,), (1,)).replace(b"FloatStorage", b"ComplexFloatStorage")
+        marked = content.replace(b")RtR.", b")R}X" + len(mark).to_bytes(4, "little") + mark.encode() + b"\x88stR.")
+        found = checkpoint.load(archive(marked, (np.array([1 + 2j], "c8").tobytes(),)))
+        assert found.tolist() == wanted
 
 
 class Called:
@@ -153,6 +195,18 @@ class TestRefused:
             (b"\x80\x02.", "without its operand"),
             (b"(i__main__\nC\n.", "INST"),
             (b"}((K\x01tK\x01tK\x02s.", "a tuple as a key"),
+            (b"\x80\x04]K\x01\x93.", "a name that is no string"),
+            (b"ctorch\nFloatStorage\n.", "a storage, a type or a function as a value"),
+            (b"](c_codecs\nencode\ne.", "a storage, a type or a function as a value"),
+            (
+                b"(X\x10\x00\x00\x00"
+                + b"a" * 16
+                + b"X\x06\x00\x00\x00latin1t\x940"
+                + b"c_codecs\nencode\n\x94"
+                + b"h\x01h\x00R0" * 2_200_000
+                + b"N.",
+                "calls that make more than",
+            ),
         ],
     )
     def test_what_is_no_data(self, content, named):

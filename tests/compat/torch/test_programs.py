@@ -1,6 +1,8 @@
 """Programs in the idioms of PyTorch's examples, run as they are; the numbers are PyTorch 2.13's."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from torch_program import run
