@@ -233,7 +233,7 @@ class Columns(Lowering):
         _, channels, kh, kw = out.shape
         by_group = total.reshape(self.where.groups, kw, kh, channels, -1).transpose(0, 4, 3, 2, 1)
         target = out.reshape(by_group.shape)  # a view: the axis that is split is the first
-        for o, c in squares(len(target[0]), channels):
+        for o, c in squares(len(out) // self.where.groups, channels):
             target[:, o, c] = by_group[:, o, c]
 
     def allocate(self, images: int, rows: int) -> None:

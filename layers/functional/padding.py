@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
-from ...backend.array import indexing
-from ...backend.array.creation import asarray, full
+from ...backend.array import indexing, manipulation
+from ...backend.array.creation import full
 from ...backend.device.options import integer
 from ...backend.tape.tensor import Tensor
 from . import _check as check
@@ -104,4 +104,29 @@ def _repeated(input: Tensor, axis: int, before: int, after: int, mode: str) -> T
     order = np.pad(whole, (max(0, before), max(0, after)), mode=MODES[mode])
     if mode != "circular":
         order = order[max(0, -before) : len(order) - max(0, -after)]
-    return indexing.take(input, asarray(order, device=input.device), axis=axis)
+    parts = [_along(input, axis, *run) for run in _runs(order.tolist())]
+    return parts[0] if len(parts) == 1 else manipulation.concat(parts, axis=axis)
+
+
+def _runs(order: list[int]) -> Iterator[tuple[int, int, int]]:
+    """(first, step, length) of runs that go up or down by one or stay: a list of places would be copied from the host."""
+    start = 0
+    while start < len(order):
+        stop, step = start + 1, 1
+        if stop < len(order) and abs(order[stop] - order[start]) <= 1:
+            step = order[stop] - order[start]
+            while stop < len(order) and order[stop] - order[stop - 1] == step:
+                stop += 1
+        yield order[start], step, stop - start
+        start = stop
+    if not order:
+        yield 0, 1, 0
+
+
+def _along(input: Tensor, axis: int, first: int, step: int, length: int) -> Tensor:
+    if not step:
+        part = _along(input, axis, first, 1, 1)
+        return manipulation.broadcast_to(part, (*input.shape[:axis], length, *input.shape[axis + 1 :]))
+    stop = first + step * length
+    key = (*(slice(None),) * axis, slice(first, stop if stop >= 0 else None, step), ...)
+    return indexing._getitem(input, key=key)

@@ -19,6 +19,29 @@ class TestPad:
         got = F.pad(weft.asarray(x, device=device), (1, 2, 3, 0), mode=mode).numpy()
         np.testing.assert_array_equal(got, np.pad(x, [(0, 0), (0, 0), (3, 0), (1, 2)], mode=theirs))
 
+    @pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+    @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+    def test_is_captured(self, rng, mode):
+        def padded(x):
+            return F.pad(x, (2, 1, 1, 2), mode=mode)
+
+        def step(x):
+            return padded(x), weft.grad(lambda x: (padded(x) ** 2).sum())(x)
+
+        x = weft.asarray(rng.standard_normal((2, 3, 4)).astype(np.float32), device="emulator")
+        run = weft.capture(step, warmup=1, strict=True)
+        for _ in range(3):
+            for found, expected in zip(run(x), step(x)):
+                np.testing.assert_array_equal(found.numpy(), expected.numpy())
+
+    @pytest.mark.parametrize(("mode", "theirs"), [("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")])
+    def test_every_width(self, mode, theirs):
+        for n in (1, 2, 3):
+            x, most = np.arange(n)[None], {"reflect": n - 1, "circular": n, "replicate": 5}[mode]
+            for sides in np.ndindex(most + 1, most + 1):
+                got = F.pad(weft.asarray(x), sides, mode=mode)
+                np.testing.assert_array_equal(got.numpy(), np.pad(x, [(0, 0), sides], mode=theirs))
+
     def test_value(self):
         assert F.pad(weft.tensor([1.0]), (1, 1), value=9).tolist() == [9.0, 1.0, 9.0]
 
