@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..kernels.emulator.roofline import Roofline
 from ..kernels.toolchain.machine_code import MACHINES
@@ -19,7 +18,9 @@ __all__ = ["EXCESS", "RECORD", "limits", "main", "record", "table"]
 
 RESULTS = Path(__file__).with_name("results")
 RECORD, BEFORE, TABLE = (RESULTS / name for name in ("kernels.json", "kernels_before.json", "kernels.md"))
-EXCESS = 1.1  # sectors over the fewest possible, cycles over phases: more is recorded, and no more than recorded is let pass
+EXCESS = (
+    1.1  # sectors over the fewest possible, cycles over phases: more is recorded, and no more than recorded is let pass
+)
 
 FORMER = {  # what cases launched before they had these
     f"{pool}_2x2{way}<{dtype}, {vector}>": f"{pool}{way}<{dtype}{taps}>"

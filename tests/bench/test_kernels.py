@@ -35,7 +35,9 @@ def worse(found, allowed):
     now, complaints = kernels.limits(found), []
     for name, part, whole in (("sectors", "sectors", "ideal"), ("cycles", "cycles", "phases")):
         if now[name] > max(kernels.EXCESS, allowed[name]):
-            cost = max((c for c in found.lines if getattr(c, whole)), key=lambda c: getattr(c, part) / getattr(c, whole))
+            cost = max(
+                (c for c in found.lines if getattr(c, whole)), key=lambda c: getattr(c, part) / getattr(c, whole)
+            )
             complaints.append(f"{found.kernel}: {name} {now[name]}, recorded {allowed[name]}: {cost}")
     if now["instructions"] > ROOM * allowed["instructions"] or now["issue"] > ROOM * allowed["issue"]:
         cost = max(found.lines, key=lambda c: c.instructions)
