@@ -106,8 +106,9 @@ struct Place {
     long long first, down;
     int column;
     __device__ __forceinline__ Place(int vector, int width, int lanes, int each) {
-        const long long step = THREADS / lanes, row = blockIdx.x * step * each + threadIdx.x / lanes;
-        column = (blockIdx.y * lanes + threadIdx.x % lanes) * vector;
+        const int bits = __popc(lanes - 1);  // lanes = 2^bits: shifts for quotients, which took most of the prologue
+        const long long step = THREADS >> bits, row = blockIdx.x * step * each + (threadIdx.x >> bits);
+        column = (blockIdx.y * lanes + (threadIdx.x & (lanes - 1))) * vector;
         first = row * width + column;
         down = step * width;
     }

@@ -184,10 +184,16 @@ __device__ __forceinline__ void fold(const float (&sums)[CHUNKS][V], float* scra
         }
     }
     __syncthreads();
-    for (int col = threadIdx.x; col < cols; col += blockDim.x) {
-        float sum = 0;
-        for (int k = 0; k < blockDim.x / lanes; ++k) sum += scratch[k * cols + col];
-        out[col] = sum;
+    constexpr int W = V > 1 ? 4 : 1;
+    const int held = blockDim.x / lanes;
+    for (int col = threadIdx.x * W; col < cols; col += blockDim.x * W) {
+        Vec<float, W> sum = {};
+        for (int k = 0; k < held; ++k) {
+            const Vec<float, W> part = load<W>(scratch + k * cols + col);
+#pragma unroll
+            for (int j = 0; j < W; ++j) sum.at[j] += part.at[j];
+        }
+        store(out + col, sum);
     }
 }
 

@@ -6,108 +6,28 @@ import dataclasses
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from ... import randn, tensor
 from ...backend.device.devices import canonical
 from ...kernels.emulator import counters
 from ...kernels.emulator.roofline import LIMITS, Roofline, roofline
 from ...kernels.toolchain import compiler
 from ...kernels.toolchain.machine_code import Machine, disassemble, local_traffic, mix, tensor_cores, tool
 from ...kernels.toolchain.report import compile_all
-from ...layers import Parameter
-from ...layers import functional as F
-from ...optimizers import Adam
 from ..atomic import write_atomically
 from ..plots import _figure, _write
+from .kernel_cases import CASES
 from .parser import UsageError, did_you_mean
 
 __all__ = ["CASES", "chosen", "measure", "print_mixes", "print_table", "run", "save", "to_json", "unlaunched"]
 
 DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
 HOTTEST = 3  # lines that are shown of each kernel
-
-Make = Callable[[Any], Callable[[], Any]]  # for a dtype, prepares and returns what is profiled
-
-
-# --- cases ------------------------------------------------------------------------------------------------------------
-def _inputs(shapes: Iterable[Sequence[int]], dtype: Any) -> list[Any]:
-    return [randn(*shape, device="emulator").to(dtype).detach().requires_grad_() for shape in shapes]
-
-
-def _through(f: Callable[..., Any], *shapes: Sequence[int]) -> Make:
-    """Forward and backward of f."""
-
-    def make(dtype: Any) -> Callable[[], Any]:
-        inputs = _inputs(shapes, dtype)
-
-        def run() -> None:
-            y = f(*inputs)
-            y.backward(y.detach())
-
-        return run
-
-    return make
-
-
-def _classes(rows: int, classes: int) -> Make:
-    def make(dtype: Any) -> Callable[[], Any]:
-        (x,) = _inputs([(rows, classes)], dtype)
-        target = tensor([i * 37 % classes for i in range(rows)], device="emulator")
-        return lambda: F.cross_entropy(x, target).backward()
-
-    return make
-
-
-def _lookup(count: int, rows: int, columns: int) -> Make:
-    def make(dtype: Any) -> Callable[[], Any]:
-        (weight,) = _inputs([(rows, columns)], dtype)
-        indices = tensor([i * 37 % rows for i in range(count)], device="emulator")
-
-        def run() -> None:
-            y = F.embedding(indices, weight)
-            y.backward(y.detach())
-
-        return run
-
-    return make
-
-
-def _update(size: int) -> Make:
-    def make(dtype: Any) -> Callable[[], Any]:
-        (p,) = _inputs([(size,)], dtype)
-        p = Parameter(p.detach())
-        optimizer = Adam([p])
-        p.grad = p.detach().clone()
-        return optimizer.step
-
-    return make
-
-
-CASES: dict[str, Make] = {
-    "adam": _update(1 << 14),
-    "attention": _through(F.scaled_dot_product_attention, *[(1, 2, 256, 64)] * 3),
-    "avg_pool2d": _through(lambda x: F.avg_pool2d(x, 2), (4, 8, 32, 32)),
-    "batch_norm": _through(
-        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (8, 16, 16, 16), (16,), (16,)
-    ),
-    "conv2d": _through(lambda x, w: F.conv2d(x, w, padding=1), (2, 32, 16, 16), (32, 32, 3, 3)),
-    "cross_entropy": _classes(16, 4096),
-    "dropout": _through(lambda x: F.dropout(x, 0.1), (1 << 15,)),
-    "embedding": _lookup(128, 256, 256),
-    "gelu": _through(lambda x: F.gelu(x, approximate="tanh"), (1 << 15,)),
-    "group_norm": _through(lambda x, w, b: F.group_norm(x, 4, w, b), (8, 16, 16, 16), (16,), (16,)),
-    "layer_norm": _through(lambda x, w, b: F.layer_norm(x, (4096,), w, b), (32, 4096), (4096,), (4096,)),
-    "linear": _through(lambda x, w, b: F.linear(x, w, b, activation="relu"), (64, 256), (256, 256), (256,)),
-    "max_pool2d": _through(lambda x: F.max_pool2d(x, 2), (4, 8, 32, 32)),
-    "rms_norm": _through(lambda x, w: F.rms_norm(x, (4096,), w, eps=1e-6), (32, 4096), (4096,)),
-    "swiglu": _through(F.swiglu, (32, 1024), (32, 1024)),
-}
 
 
 def chosen(name: str) -> list[str]:

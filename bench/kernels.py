@@ -1,0 +1,102 @@
+"""`python -m weft.bench.kernels`: what each kernel is predicted to take on an H200, recorded; the record is a test's limit.
+
+It writes `results/kernels.json`, and `results/kernels.md`, a table of it beside `results/kernels_before.json`: the same cases
+before the kernels were changed. All of it comes from the emulator and the machine code. Nothing is measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..kernels.emulator.roofline import Roofline
+from ..kernels.toolchain.machine_code import MACHINES
+from ..training.cli.kernel_profile import CASES, measure
+
+__all__ = ["EXCESS", "RECORD", "limits", "main", "record", "table"]
+
+RESULTS = Path(__file__).with_name("results")
+RECORD, BEFORE, TABLE = (RESULTS / name for name in ("kernels.json", "kernels_before.json", "kernels.md"))
+EXCESS = (
+    1.1  # sectors over the fewest possible, cycles over phases: more is recorded, and no more than recorded is let pass
+)
+
+FORMER = {  # what cases launched before they had these
+    f"{pool}_2x2{way}<{dtype}, {vector}>": f"{pool}{way}<{dtype}{taps}>"
+    for pool, taps in (("max_pool", ", unsigned char"), ("avg_pool", ""))
+    for way in ("", "_gradient")
+    for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
+}
+
+Record = dict[str, dict[str, float]]
+
+
+def limits(found: Roofline) -> dict[str, float]:
+    """What is recorded of a launch.
+
+    `instructions` of threads per byte that it moves; `sectors` over the fewest and `cycles` of shared memory over the phases,
+    of the worst of its lines; `issue`: the time of its instructions over that of its bytes; `share`: the time of its bytes
+    over that predicted, 1 where it is as fast as a copy of them.
+    """
+    lines = found.lines
+    return {
+        "instructions": round(32 * found.instructions / found.bytes, 2),
+        "sectors": round(max((c.sectors / c.ideal for c in lines if c.ideal), default=1.0), 2),
+        "cycles": round(max((c.cycles / c.phases for c in lines if c.phases), default=1.0), 2),
+        "issue": round(found.seconds["issue"] / found.seconds["DRAM"], 2),
+        "share": round(found.seconds["DRAM"] / found.time, 2),
+        "spills": found.spills,
+    }
+
+
+def record(names: Iterable[str] = tuple(CASES)) -> Record:
+    """The limits of all launches of these cases, by "case: kernel"; of several with one name, the worst of each."""
+    found: Record = {}
+    for row in measure(list(names), MACHINES["H200"]):
+        entry, name = limits(row["roofline"]), f"{row['case']}: {row['roofline'].kernel}"
+        worst = found.setdefault(name, entry)
+        for key, value in entry.items():
+            worst[key] = min(worst[key], value) if key == "share" else max(worst[key], value)
+    return found
+
+
+def table(before: Record, after: Record) -> str:
+    """Both records, in Markdown."""
+    head = [
+        "# Kernels on an H200: predicted, not measured\n",
+        "From the emulator's counters and the machine code, of the small cases of `weft info --kernels --profile`, in which what "
+        "a block does once weighs more than in large ones. Instructions are those of threads per byte moved; sectors: over the "
+        "fewest that the bytes could fill, and cycles of shared memory per phase, of the worst line; issue: the time of the "
+        "instructions over that of the bytes; share: of the speed of a copy of these bytes. `a → b`: before and after a kernel was "
+        "changed. Kernels of matrix products have other limits than bytes.\n",
+        "| case: kernel | instructions/byte | sectors | cycles | issue | share |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *(_line(name, before.get(_former(name)), now) for name, now in after.items())]) + "\n"
+
+
+def _former(name: str) -> str:
+    case, _, kernel = name.partition(": ")
+    return f"{case}: {FORMER.get(kernel, kernel)}"
+
+
+def _line(name: str, before: dict[str, float] | None, now: dict[str, float]) -> str:
+    def cell(key: str) -> str:
+        form = "{:.0%}" if key in ("issue", "share") else "{:.3g}"
+        texts = [form.format(entry[key]) for entry in (before, now) if entry]
+        return " → ".join(dict.fromkeys(texts))
+
+    return f"| `{name}` | " + " | ".join(map(cell, ("instructions", "sectors", "cycles", "issue", "share"))) + " |"
+
+
+def main() -> None:
+    """Record, and write the table."""
+    found = record()
+    RECORD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    before = json.loads(BEFORE.read_text(encoding="utf-8"))
+    TABLE.write_text(table(before, found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What the headers of kernels say that they cost, against the bytes that the emulator counts and the record's instructions."""
+
+import json
+import re
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import weft
+from weft.bench.kernels import RECORD
+from weft.kernels import dropout, normalization, optimizers, pooling
+from weft.kernels.emulator import counters
+from weft.kernels.toolchain.sources import FOLDER
+
+pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+
+ROWS, COLUMNS = 64, 512
+SIZE = ROWS * COLUMNS
+dtypes = pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)], ids=str)
+
+
+def header(source):
+    """The comment that a source begins with, as one line."""
+    text = (FOLDER / source).read_text(encoding="utf-8").partition("#include")[0]
+    return " ".join(line.removeprefix("//").strip() for line in text.splitlines())
+
+
+def claim(source, pattern):
+    """The numbers that the header has at the groups of the pattern, which is there once."""
+    (found,) = re.finditer(pattern, header(source))
+    return [float(number) for number in found.groups()]
+
+
+def per_element(run):
+    """Bytes that the first launch of `run` moves, for each of SIZE elements."""
+    with counters.counting() as launches:
+        run()
+    return (launches[0].read + launches[0].written) / SIZE
+
+
+def arrays(count, dtype):
+    return [np.ones((ROWS, COLUMNS), dtype) for _ in range(count)]
+
+
+@dtypes
+def test_dropout(dtype):
+    plain, residual = claim("dropout.cu", r"Cost: (\d)·sizeof\(T\) bytes per element, (\d)·sizeof\(T\) with a residual")
+    x, r = arrays(2, dtype)
+    for other, times in ((None, plain), (r, residual)):
+        run = lambda other=other: dropout.dropout(x, other, threshold=1 << 31, scale=2.0, stream=(1, 0, None))
+        assert per_element(run) == times * dtype.itemsize
+
+
+@dtypes
+def test_normalization(dtype):
+    forward, backward = claim("normalization.cu", r"forward (\d) n, backward (\d) n, times sizeof")
+    x, g = arrays(2, dtype)
+    rstd = np.ones(ROWS, np.float32)
+    found = per_element(lambda: normalization.norm_forward(x, None, None, eps=1e-5, centred=False))
+    assert found == pytest.approx(forward * dtype.itemsize, rel=0.01)  # and a float a row
+    found = per_element(
+        lambda: normalization.norm_backward(g, x, None, None, rstd, (True, False, False), (None, None, None))
+    )
+    assert found == pytest.approx(backward * dtype.itemsize, rel=0.01)
+
+
+@dtypes
+def test_optimizers(dtype):
+    whole, half, state, *_ = claim(
+        "optimizers.cu", r"per parameter: (\d+) for float, (\d+) for half precision with master weights; (\d+) more"
+    )
+    p, g = (a.reshape(-1) for a in arrays(2, dtype))
+    m, v, master = (np.ones(SIZE, np.float32) for _ in range(3))
+    numbers = np.full(8, 0.5, np.float32)
+    is_float = dtype == np.float32
+    found = per_element(lambda: optimizers.update("Adam", p, g, (m, v), numbers, master=None if is_float else master))
+    assert found == pytest.approx((whole if is_float else half) + 2 * state, rel=0.01)  # and the coefficients
+
+
+@dtypes
+def test_pooling(dtype):
+    (times,) = claim("pooling_2x2.cu", r"Cost: bytes, ([\d.]+)·sizeof\(T\) a pixel, and ¼ for maxima")
+
+    class Axis:
+        size, output, kernel, stride, before, dilation = 64, 32, 2, 2, 0, 1
+
+    x = np.ones((1, SIZE // 64**2, 64, 64), dtype)
+    found = per_element(lambda: pooling.max_pool(x, Axis, Axis))
+    assert found == times * dtype.itemsize + 0.25
+    y, taps, _ = pooling.max_pool(x, Axis, Axis)
+    assert per_element(lambda: pooling.max_pool_gradient(y, taps, Axis, Axis)) == times * dtype.itemsize + 0.25
+
+
+def recorded(kernel, bytes_of_element):
+    """Instructions of threads for each element, from the record."""
+    (entry,) = (e for name, e in json.loads(RECORD.read_text(encoding="utf-8")).items() if name.endswith(f": {kernel}"))
+    return entry["instructions"] * bytes_of_element
+
+
+def test_instructions():
+    (most,) = claim("dropout.cu", r"Besides, (\d+) instructions")
+    assert recorded("dropout<__nv_bfloat16, false>", 4) <= 1.05 * most
+    (most,) = claim("pooling_2x2.cu", r"at most (\d) instructions a pixel")
+    for name, size in (("max_pool_2x2", 2.75), ("max_pool_2x2_gradient", 2.75), ("avg_pool_2x2", 2.5)):
+        assert recorded(f"{name}<__nv_bfloat16, 8>", size) <= most
+        assert recorded(f"{name}<float, 4>", size + 2.5) <= most
