@@ -65,12 +65,12 @@ UNMAPPED = {
     ),
     "of training alone": "batch_norm dropout",
     "not written yet": (
-        "argsort atan2 bitwise_and bitwise_invert bitwise_left_shift bitwise_or "
-        "bitwise_right_shift bitwise_xor count_nonzero cross cumulative_prod det diagonal euclidean fft fftn fftshift "
-        "fold grid_sample heaviside hfft hypot ifft ifftn "
-        "ifftshift ihfft irfft irfftn isfinite isin linear_cross_entropy logaddexp "
-        "max_unpool move multilabel_margin_loss nonzero remainder repeat rfft rfftn "
-        "roll scatter_add sort tensordot trunc unfold vecdot window_argmax"
+        "bitwise_left_shift "
+        "bitwise_right_shift cross cumulative_prod det diagonal euclidean fft fftn fftshift "
+        "fold grid_sample hfft ifft ifftn "
+        "ifftshift ihfft irfft irfftn isin linear_cross_entropy "
+        "max_unpool move multilabel_margin_loss nonzero rfft rfftn "
+        "scatter_add unfold window_argmax"
     ),
 }
 
@@ -104,7 +104,6 @@ REFUSED = {
     "AdaptiveLogSoftmaxWithLoss": "nonzero",
     "MultiLabelMarginLoss": "multilabel_margin_loss",
     "CTCLoss": "ctc_loss",
-    "Heaviside": "heaviside",
 }
 
 
@@ -171,6 +170,53 @@ CRITERIA = {
 @pytest.mark.parametrize("name", CRITERIA)
 def test_losses_with_their_options(name, tmp_path):
     agree(CRITERIA[name](), [numbers(4, 3)], [numbers(4, 3) * 2], tmp_path / "m.onnx")
+
+
+def whole(x):
+    return (x * 4).astype(weft.int32)
+
+
+X = np.array([[-2.5, -0.0, 3.5], [0.0, 1.5, -7.0], [2.0, 2.0, -1.0], [1e30, -1e30, 0.5]], np.float32)
+Y = np.array([[2.0, 3.0, -2.0], [1.0, -1.5, 2.0], [-2.0, 0.7, -0.3], [1e30, 1e30, -0.5]], np.float32)
+ARRAYS = {
+    "trunc": weft.trunc,
+    "isfinite": lambda x: weft.isfinite(x / 0.0),
+    "logaddexp": lambda x: weft.logaddexp(x, weft.asarray(Y)),
+    "logaddexp of infinities": lambda x: weft.logaddexp(x / 0.0, x / 0.0)[2:, :2],
+    "hypot": lambda x: weft.hypot(x, weft.asarray(Y)),
+    "atan2": lambda x: weft.atan2(x, weft.asarray(Y)),
+    "atan2 on the axes": lambda x: weft.atan2(weft.asarray(Y), x * 0.0 + 0.0),
+    "atan2 of infinities": lambda x: weft.atan2(x / 0.0, weft.asarray(Y) / 0.0),
+    "sort with NaN": lambda x: weft.sort(x + 0.0 * (x / 0.0), axis=0),
+    "remainder": lambda x: weft.remainder(x[:3], weft.asarray(Y[:3])),
+    "remainder of integers": lambda x: weft.remainder(whole(x[:3]), 3),
+    "remainder by infinity": lambda x: weft.remainder(x[:3], float("inf")),
+    "sort": lambda x: weft.sort(x, axis=0),
+    "argsort, descending": lambda x: weft.argsort(x, axis=0, descending=True),
+    "argsort": lambda x: weft.argsort(x),
+    "roll": lambda x: weft.roll(x, (1, -1), axis=(0, 1)),
+    "roll, flat": lambda x: weft.roll(x, 5),
+    "repeat": lambda x: weft.repeat(x, 2, axis=1),
+    "repeat, flat": lambda x: weft.repeat(x, 3),
+    "tensordot": lambda x: weft.tensordot(x[:3], weft.asarray(Y[:3]), axes=1),
+    "tensordot of pairs": lambda x: weft.tensordot(x[:3], weft.asarray(Y[:3]), axes=([0], [1])),
+    "vecdot": lambda x: weft.vecdot(x[:3], weft.asarray(Y[:3]), axis=0),
+    "count_nonzero": lambda x: weft.count_nonzero(x, axis=1),
+    "bitwise": lambda x: (whole(x[:3]) & 3) | (whole(x[:3]) ^ ~whole(x[:3] * 2)),
+    "bitwise of bools": lambda x: ~(x > 0) ^ (x < 2),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_functions_of_arrays(name, tmp_path):
+    agree(Written(ARRAYS[name]), [X], [X], tmp_path / "m.onnx")
+
+
+def test_sorted_axes_are_of_fixed_length(tmp_path):
+    axes = {"input_0": {0: "batch", 1: "time"}}
+    with pytest.raises(ExportError, match=r"`sort`.*needs axis -1 of fixed length, got 3 and 5"):
+        export(Written(weft.sort), weft.asarray(X), tmp_path / "m.onnx", dynamic_axes=axes)
 
 
 SMALL = {"vocab_size": 20, "context": 16, "width": 16}
