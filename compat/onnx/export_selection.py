@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...backend.tape.tensor import Tensor
@@ -15,9 +17,9 @@ def operands(g: Graph, op: Step) -> list[str]:
     return [g.cast(n, x, op.outputs[0].dtype) for n, x in zip(op.names, op.inputs)]
 
 
-def option(op: Step, name: str, place: int, default: object = None) -> object:
+def option(op: Step, name: str, place: int) -> Any:
     """An option that may stand at a place among the inputs."""
-    return op.inputs[place] if len(op.inputs) > place else op.static.get(name, default)
+    return op.inputs[place] if len(op.inputs) > place else op.static.get(name)
 
 
 def trunc(g: Graph, op: Step) -> None:
