@@ -1,4 +1,4 @@
-"""The command line: `weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft bench`, `weft info`."""
+"""The command line: `weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft export`, `weft bench`, `weft info`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from . import _signals
 
 __all__ = ["main"]
 
-COMMANDS = ("train", "generate", "translate", "forecast", "bench", "info")
-USAGE = """usage: weft {train,generate,translate,forecast,bench,info} [options]
+COMMANDS = ("train", "generate", "translate", "forecast", "export", "bench", "info")
+USAGE = """usage: weft {train,generate,translate,forecast,export,bench,info} [options]
 
   weft train      train a model on a data set, a language model on a text, a translator, or a forecaster on a series
   weft generate   go on from a prompt with a language model
   weft translate  translate sentences
   weft forecast   forecast how a series goes on, with a model that was trained on it
+  weft export     write a trained model as an ONNX file
   weft bench      measure models, operations and kernels, beside PyTorch where that is installed
   weft info       show versions, devices, threads and memory
 
@@ -79,6 +80,8 @@ def _run(argv: Sequence[str]) -> int:
         from .training.cli.translate import main as run
     elif command == "forecast":
         from .training.cli.forecast import main as run
+    elif command == "export":
+        from .training.cli.export import main as run
     elif command == "info":
         from .training.cli.info import main as run
     elif command == "bench":

@@ -9,6 +9,7 @@ import numpy as np
 from .export_graph import ExportError, Graph, Step
 from .export_losses import OTHERS
 from .export_operators import ARRAYS, Handler, number, unary
+from .export_selection import SELECTION
 
 __all__ = ["HANDLERS"]
 
@@ -256,6 +257,7 @@ def recurrent(g: Graph, op: Step) -> None:
 HANDLERS: dict[str, Handler] = {
     **ARRAYS,
     **OTHERS,
+    **SELECTION,
     "conv": conv,
     "conv_transpose": conv,
     "max_pool": pool,

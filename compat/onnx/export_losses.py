@@ -6,16 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from .export_criteria import CRITERIA, reduced
 from .export_graph import ExportError, Graph, Step
 from .export_operators import Handler, axes_of, number
 
 __all__ = ["OTHERS"]
-
-
-def reduced(g: Graph, op: Step, value: str) -> None:
-    """The mean, the sum or all of what each element has lost."""
-    kind = {"mean": "ReduceMean", "sum": "ReduceSum", "none": "Identity"}[op.static.get("reduction", "mean")]
-    g.node(kind, [value], op.results, **({} if kind == "Identity" else {"keepdims": 0}))
 
 
 def difference(g: Graph, op: Step) -> None:
@@ -154,6 +149,7 @@ def threshold(g: Graph, op: Step) -> None:
 
 
 OTHERS: dict[str, Handler] = {
+    **CRITERIA,
     "mse_loss": difference,
     "l1_loss": difference,
     "nll_loss": cross_entropy,

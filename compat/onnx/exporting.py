@@ -59,6 +59,8 @@ def export(
 
     Raises
     ------
+    ImportError
+        Without the package `onnx`.
     ExportError
         If an operation has no counterpart: named with its module.
 
@@ -72,7 +74,10 @@ def export(
     ...     path.exists()
     True
     """
-    import onnx
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(f'`export` needs onnx ({error}): pip install "weft[onnx]"') from None
 
     newest = onnx.defs.onnx_opset_version()
     opset = newest if opset is None else opset
