@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ... import layers, optimizers
+from ...backend.array import linalg
 from ...backend.device import devices
 from ...backend.tape.tensor import Parameter, Tensor
 from ...layers import functional, init, utils
@@ -48,6 +49,7 @@ SUBMODULES: dict[str, Any] = {
     "nn.utils.rnn": {"__from__": rnn},
     "optim": {"__from__": optimizers},
     "optim.lr_scheduler": {"__from__": optimizers.schedulers},
+    "linalg": {"__from__": linalg},
     "onnx": {},
     "utils": {},
     "utils.data": {"__from__": loading},
