@@ -14,6 +14,7 @@ import numpy as np
 from ...backend.array import elementwise, indexing, manipulation
 from ...backend.array.random import default_generator
 from ...backend.tape.tensor import Tensor, wrap
+from .windows import bincount, unfold
 
 __all__ = ["METHODS", "PROPERTIES", "Size", "attach"]
 
@@ -191,6 +192,8 @@ METHODS: dict[str, Callable] = {
     "multinomial": _multinomial,
     "exponential_": _exponential,
     "type": _type,
+    "bincount": bincount,
+    "unfold": unfold,
     "take": lambda self, index, **o: indexing.take(self if o else self.reshape(-1), index, **o),
     "dist": lambda self, other, p=2: (self - other).norm(p),
     "is_same_size": _is_same_size,

@@ -19,11 +19,11 @@ def accept_positions() -> None:
         layer = getattr(layers, name)
         if not isinstance(layer, type) or "__init__" not in vars(layer):
             continue
-        parameters = inspect.signature(layer.__init__).parameters.values()
+        parameters = inspect.signature(vars(layer)["__init__"]).parameters.values()
         named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         positions = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
         if tuple(named) == _LAST:
-            layer.__init__ = _wrapped(layer.__init__, positions)  # type: ignore[misc]
+            setattr(layer, "__init__", _wrapped(vars(layer)["__init__"], positions))  # noqa: B010  (mypy's "unsound")
 
 
 def _wrapped(init: Any, positions: int) -> Any:
