@@ -79,7 +79,7 @@ ROOMS = {
         " training compat/onnx backend/tape weft",
         "`weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft export`, `weft info`", "train.py"),
     "bench": Room(
-        "kernels kernels/toolchain backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
+        "kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
         " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli weft",
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
     "compat": Room(
