@@ -15,7 +15,7 @@ from weft.training import Trainer
 
 # fmt: off
 WRONG = [
-    ('trian', "unknown command 'trian'; choose from train, generate, translate, forecast, bench, info; did you mean train?"),
+    ('trian', "unknown command 'trian'; choose from train, generate, translate, forecast, export, bench, info; did you mean"),
     ('Train', 'did you mean train?'),
     ('inof', 'did you mean info?'),
     ('benhc', 'did you mean bench?'),

@@ -15,7 +15,7 @@ COMPILES = "tests/kernels/toolchain/test_compiler.py::TestEveryKernel::test_comp
     ("names", "jobs"),
     [
         (["tests/data/test_loader.py::test_order", "tests/layers/test_pooling.py::test_sizes[1]"], set()),
-        (["tests/kernels/test_pooling.py::test_sizes[1]"] * 2, {Job("pooling.cu", "emulator")}),
+        (["tests/kernels/test_dropout.py::test_sizes[1]"] * 2, {Job("dropout.cu", "emulator")}),
         (
             ["tests/backend/nn/test_attention.py::test_primitive[a-float32-cpu-contiguous]"],
             {Job(f"attention{part}.cu", "emulator") for part in ("", "_backward", "_step")},
@@ -47,7 +47,7 @@ def test_once_for_all_workers(monkeypatch):
     for node in ("gw0", "gw1"):
         plugin.pytest_xdist_node_collection_finished(node, ["tests/kernels/test_attention.py::test_one"])
     assert [[job.target for job in jobs] for jobs in done] == [["emulator"] * 3]
-    precompile.Precompile(config).prepare(["tests/kernels/test_pooling.py::test_one"])
+    precompile.Precompile(config).prepare(["tests/kernels/test_dropout.py::test_one"])
     config.option.collectonly = True
     precompile.Precompile(config).prepare(["tests/kernels/test_attention.py::test_one"])
     assert len(done) == 1
