@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from ...backend.tape.tensor import Tensor
 from ...layers import Module
 from .. import checkpoint
 
@@ -30,7 +31,7 @@ def save(obj: Any, f: Any, **_options: Any) -> None:
     **_options : object
         PyTorch's, which change nothing.
     """
-    checkpoint.save(_mapped(obj, Module, _set_aside), f)
+    checkpoint.save(_mapped(obj, lambda x: _set_aside(x) if isinstance(x, Module) else None), f)
 
 
 def load(f: Any, map_location: Any = None, **_options: Any) -> Any:
@@ -57,11 +58,11 @@ def load(f: Any, map_location: Any = None, **_options: Any) -> Any:
     ValueError
         If it is a whole module of another process.
     """
-    found = _restored(checkpoint.load(f))
+    found = _mapped(checkpoint.load(f), lambda x: _whole(x) if isinstance(x, dict) and _MARK in x else None)
     if map_location is None or callable(map_location):
         return found
     place = map_location.get("cuda:0", "cpu") if isinstance(map_location, dict) else map_location
-    return _mapped(found, None, lambda x: x.to(place) if hasattr(x, "detach") or isinstance(x, Module) else x)
+    return _mapped(found, lambda x: x.to(place) if isinstance(x, Tensor | Module) else None)
 
 
 def _set_aside(module: Module) -> dict[str, Any]:
@@ -70,33 +71,25 @@ def _set_aside(module: Module) -> dict[str, Any]:
     return {_MARK: number, "name": type(module).__qualname__, "state": module.state_dict()}
 
 
-def _restored(x: Any) -> Any:
-    if not isinstance(x, dict) or _MARK not in x:
-        return _mapped(x, dict, _restored) if isinstance(x, dict) and any(map(_holds, x.values())) else x
-    if x[_MARK] not in _saved or type(_saved[x[_MARK]]).__qualname__ != x["name"]:
+def _whole(found: dict[str, Any]) -> Module:
+    kept = _saved.get(found[_MARK])
+    if kept is None or type(kept).__qualname__ != found["name"]:
         raise ValueError(
-            f"the file holds a whole module, {x['name']}, which the process that saved it can read alone; "
+            f"the file holds a whole module, {found['name']}, which the process that saved it can read alone; "
             "save and load its state_dict()"
         )
-    module = copy.deepcopy(_saved[x[_MARK]])
-    module.load_state_dict(x["state"])
+    module = copy.deepcopy(kept)
+    module.load_state_dict(found["state"])
     return module
 
 
-def _holds(x: Any) -> bool:
-    return isinstance(x, dict) and _MARK in x
-
-
-def _mapped(x: Any, kind: type | None, function: Callable[[Any], Any]) -> Any:
-    """The same containers, with what is of `kind` (or is no container, if None) replaced."""
-    if kind is not None and kind is not dict and isinstance(x, kind):
-        return function(x)
+def _mapped(x: Any, replace: Callable[[Any], Any]) -> Any:
+    """The same containers, with everything replaced that `replace` has something for."""
+    found = replace(x)
+    if found is not None:
+        return found
     if isinstance(x, dict):
-        pairs = (
-            (k, function(v) if kind is dict and isinstance(v, dict) else _mapped(v, kind, function))
-            for k, v in x.items()
-        )
-        return type(x)(pairs) if type(x).__name__ in ("dict", "OrderedDict", "_Dict") else x
-    if type(x) in (list, tuple):
-        return type(x)(_mapped(v, kind, function) for v in x)
-    return function(x) if kind is None else x
+        made = type(x)()
+        made.update({key: _mapped(value, replace) for key, value in x.items()})
+        return made
+    return type(x)(_mapped(value, replace) for value in x) if type(x) in (list, tuple) else x

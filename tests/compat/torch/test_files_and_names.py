@@ -23,12 +23,15 @@ def test_saved_and_loaded(tmp_path):
         model.load_state_dict(found["model"])
         optimizer.load_state_dict(found["optimizer"])
         print(found["epoch"], torch.equal(found["whole"][0].weight, model[0].weight), found["whole"][0].weight is model[0].weight)
+        torch.save([model, {"deep": (model,)}], "b.pt")
+        first, rest = torch.load("b.pt")
+        print(type(first).__name__, type(rest["deep"][0]).__name__)
         buffer = io.BytesIO()
         torch.save([torch.arange(3)], buffer)
         buffer.seek(0)
         print(torch.load(buffer)[0].tolist())
     """
-    assert output(tmp_path, program) == "3 True False\n[0, 1, 2]\n"
+    assert output(tmp_path, program) == "3 True False\nSequential Sequential\n[0, 1, 2]\n"
     again = run(tmp_path, "import torch; torch.load('a.pt')")
     assert "the file holds a whole module, Sequential, which the process that saved it can read alone" in again.stderr
 
