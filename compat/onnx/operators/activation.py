@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import weft
 
 from ....layers import functional as F
+from .elementwise import Attributes
 
 __all__ = ["HOST", "OPERATORS"]
-
-Attributes = Mapping[str, Any]
 
 
 def over_axis(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,10 @@ import numpy as np
 import weft
 
 from ....layers import functional as F
+from .elementwise import Attributes
 from .shapes import ints, pad
 
 __all__ = ["HOST", "OPERATORS"]
-
-Attributes = Mapping[str, Any]
 
 
 def over(name: str, ndim: int) -> Any:
@@ -113,10 +112,9 @@ def max_pool(attributes: Attributes, x: Any) -> Any:
     strides, dilations, before, after, more = lengths_of(attributes, x, kernel)
     work = x if weft.isdtype(x.dtype, "real floating") else x.astype(weft.float64)
     work = padded(work, before, [a + m for a, m in zip(after, more)], -math.inf)
-    if attributes["outputs"] == 1:
-        f = over("max_pool", len(kernel))
-        return f(work, tuple(kernel), tuple(strides), 0, tuple(dilations)).astype(x.dtype)
     f = over("max_pool", len(kernel))
+    if attributes["outputs"] == 1:
+        return f(work, tuple(kernel), tuple(strides), 0, tuple(dilations)).astype(x.dtype)
     found, places = f(work, tuple(kernel), tuple(strides), 0, tuple(dilations), return_indices=True)
     rest, at = places, []
     for n, b in zip(work.shape[:1:-1], before[::-1]):

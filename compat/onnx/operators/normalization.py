@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import weft
 
 from ....layers import functional as F
-from .elementwise import DTYPES
+from .elementwise import DTYPES, Attributes
 
 __all__ = ["HOST", "OPERATORS"]
-
-Attributes = Mapping[str, Any]
-
-
-def _along(vector: Any, ndim: int) -> Any:
-    """(C,) beside (N, C, …)."""
-    return weft.reshape(vector, (-1, *[1] * (ndim - 2)))
 
 
 def batch_normalization(attributes: Attributes, x: Any, scale: Any, shift: Any, mean: Any, var: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ import numpy as np
 import weft
 
 from ....layers import functional as F
+from .elementwise import Attributes
 
 __all__ = ["HOST", "OPERATORS"]
 
-Attributes = Mapping[str, Any]
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {"tanh": weft.tanh, "sigmoid": F.sigmoid, "relu": F.relu}
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import weft
 
+from .elementwise import Attributes
 from .shapes import axes_of, ints
 
 __all__ = ["HOST", "OPERATORS"]
-
-Attributes = Mapping[str, Any]
 
 
 def reduction(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,10 @@ import numpy as np
 import weft
 
 from ....layers import functional as F
+from .elementwise import Attributes
 from .shapes import ints
 
 __all__ = ["HOST", "OPERATORS"]
-
-Attributes = Mapping[str, Any]
 
 
 def places(attributes: Attributes, length: int, wanted: int, scale: float, start: float, end: float) -> np.ndarray:

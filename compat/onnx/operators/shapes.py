@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,9 @@ import numpy as np
 import weft
 
 from ....layers import functional as F
-from .elementwise import DTYPES
+from .elementwise import DTYPES, Attributes
 
 __all__ = ["HOST", "OPERATORS"]
-
-Attributes = Mapping[str, Any]
 
 
 def ints(x: Any) -> list[int]:
