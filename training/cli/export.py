@@ -15,6 +15,7 @@ from ...layers import Module
 from ...layers.models import LanguageModel
 from ..checkpoint import CheckpointError
 from ..saved_model import SavedModel, load_model
+from .folder import model_in
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]
@@ -77,8 +78,7 @@ def _export(given: dict[str, Any]) -> int:
     path, out = named(given["checkpoint"]), Path(given["onnx"])
     if not out.absolute().parent.is_dir():
         raise UsageError(f"ONNX must be a file in a folder that exists, got {out}")
-    names = ("model.safetensors", "best.safetensors", "last.safetensors")
-    saved = load_model(next((path / name for name in names if (path / name).is_file()), path), device="cpu")
+    saved = load_model(model_in(path), device="cpu")
     shape = (saved.architecture or {}).get("input_shape")
     if isinstance(saved.model, LanguageModel):
         model: Any = saved.model

@@ -17,13 +17,19 @@ from ...data.locking import open_locked
 from ...data.writing import make_folder, reason
 from ..usage import UsageError
 
-__all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unused", "path_of", "remover"]
+__all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unused", "model_in", "path_of", "remover"]
 
 LOCK = ".lock"
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
 MODEL = "model.safetensors"
 PICTURES = ("curves", "confusion", "attention", "forecast")
 FILES = (*CHECKPOINTS, MODEL, "model.json", "log.csv", *(f"{name}.png" for name in PICTURES))
+
+
+def model_in(path: Path) -> Path:
+    """The model that a run has left in a folder: the finished one, or else the best, or else the last; `path` if there is none."""
+    names = (MODEL, *reversed(CHECKPOINTS))
+    return next((path / name for name in names if (path / name).is_file()), path)
 
 
 class FolderInUse(UsageError):

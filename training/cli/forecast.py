@@ -17,6 +17,7 @@ from ..forecast import ForecastRecipe, continued
 from ..forecast_plot import plot_forecast
 from ..predict import Predictor
 from ..saved_model import SavedModel, load_model
+from .folder import model_in
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]
@@ -96,8 +97,7 @@ def _forecast(given: dict[str, Any]) -> int:
 
 def _load(path: Path, device: str, changed: dict[str, Any]) -> tuple[SavedModel, ForecastRecipe]:
     """The model, on the device, and its recipe with what is another now."""
-    names = ("model.safetensors", "best.safetensors", "last.safetensors")
-    found = next((path / name for name in names if (path / name).is_file()), path)
+    found = model_in(path)
     saved = load_model(found, device=device)
     try:
         if saved.info["task"] != "forecast" or saved.normalizer is None:

@@ -15,6 +15,7 @@ from ...data.files import named
 from ...layers.models import LanguageModel, PretrainedError, load_pretrained
 from ..checkpoint import CheckpointError
 from ..saved_model import load_model
+from .folder import model_in
 from .parser import Parser, UsageError, number, report
 
 __all__ = ["main"]
@@ -145,8 +146,7 @@ def _pending(text: str, stop: str | None) -> int:
 
 def _load(path: Path, vocabulary: str | None, device: str) -> tuple[LanguageModel, Any]:
     """The model, on the device, and its tokenizer."""
-    names = ("model.safetensors", "best.safetensors", "last.safetensors")
-    found = next((path / name for name in names if (path / name).is_file()), path)
+    found = model_in(path)
     tokenizer: Any = None if vocabulary is None else BytePairTokenizer(vocabulary)
     try:
         if (path / "config.json").is_file() or (path / "model.safetensors.index.json").is_file():

@@ -17,6 +17,7 @@ from ..attention_map import plot_attention
 from ..checkpoint import CheckpointError
 from ..saved_model import load_model
 from ..translating import attention_of, translate
+from .folder import model_in
 from .parser import Parser, UsageError, complain, number, report
 
 __all__ = ["main"]
@@ -121,8 +122,7 @@ def _split(content: bytes) -> list[str]:
 
 def _load(path: Path, device: str) -> tuple[EncoderDecoder, Any, Any]:
     """The model, on the device, and the tokenizers of the two languages."""
-    names = ("model.safetensors", "best.safetensors", "last.safetensors")
-    found = next((path / name for name in names if (path / name).is_file()), path)
+    found = model_in(path)
     saved = load_model(found, device=device)
     model: Any = saved.model
     if not isinstance(model, EncoderDecoder):
