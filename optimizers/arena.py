@@ -151,6 +151,11 @@ class Arena(Layout):
                 self.places[id(view)] = vector, i
                 _owners[id(view)] = self
 
+    # Of several processes that each keep a part of the state, `cuts` says which: process r has elements cuts[r] … of
+    # every vector, and updates those (`weft.distributed.ZeroRedundancyOptimizer`). None: all are here.
+    cuts: list[int] | None = None
+    reduces_own_part = False  # whether the gradients of others' parts are not added up here
+
     def _adopt(self, i: int) -> None:
         p, value, grad = self.rows[i]
         value[...] = p.data
@@ -314,6 +319,11 @@ class Arena(Layout):
                     value = value if type(value) is type(self.values) else devices.to_numpy(value)
                     value = self.xp.asarray(value, dtype=self.state_dtype, device=self.values.device)
                 self.part(name, i)[...] = value
+
+
+def arena_of(view: Any) -> Arena | None:
+    """The arena that holds a gradient's view, if one does."""
+    return None if view is None else _owners.get(id(view))
 
 
 def unrounded(xp: Any, p: Any, master: Any) -> Any:

@@ -38,6 +38,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tests that prove none is left out
 _new = object.__new__
 watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
+reducing: Any = None  # adds gradients up over processes while backward goes on, see `weft.distributed`
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 
@@ -539,11 +540,16 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False, grad
     else:
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
     sink = _accumulate_noted if special and _mode.leaves is not None else _accumulate
+    reduced = None
+    if reducing is not None and (reduced := reducing.begin(root, sink)) is not None:
+        sink = reduced.sink
     try:
         run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
     finally:
         if _wide:
             _wide.clear()
+    if reduced is not None:
+        reduced.end()
 
 
 @functools.cache
