@@ -50,13 +50,13 @@ class Bucket:
 
     Parameters
     ----------
-    params : list of Tensor
+    params : list of Parameter
         In the order of memory.
     arena : Arena or None
         Where the gradients lie, if they are neighbours there.
     """
 
-    def __init__(self, params: list[Tensor], arena: Any):
+    def __init__(self, params: list[Parameter], arena: Any):
         self.params, self.arena = params, arena
         self.waiting = 0
         self.pending: Any = None
@@ -88,7 +88,7 @@ class Bucket:
     def settle(self, used: set[int]) -> Any:
         """The bucket's gradients as one vector, in place where they have an arena; those that are missing are zero."""
         for p in self.params:
-            view = p._grad_view if isinstance(p, Parameter) and self.arena is not None else None
+            view = p._grad_view if self.arena is not None else None
             if p._grad is None:
                 if view is None:
                     continue
@@ -139,13 +139,13 @@ class Reducer:
 
     Parameters
     ----------
-    named : list of (str, Tensor)
+    named : list of (str, Parameter)
         The parameters that are learned.
     cap : int
         Bytes in a bucket, unless one parameter has more.
     """
 
-    def __init__(self, named: Sequence[tuple[str, Tensor]], cap: int):
+    def __init__(self, named: Sequence[tuple[str, Parameter]], cap: int):
         self.names = {id(p): name for name, p in named}
         self.params = [p for _, p in named]
         self.cap = cap
@@ -162,15 +162,15 @@ class Reducer:
     # --- the buckets --------------------------------------------------------------------------------------------------
     def _plan(self) -> None:
         """Lay the buckets out, if gradients have moved since: to the arena of a new optimizer, say."""
-        views = [getattr(p, "_grad_view", None) for p in self.params]
+        views = [p._grad_view for p in self.params]
         key = [id(view) for view in views], [p.requires_grad for p in self.params]
         if key == self._key:
             return
         self._key = key
         learned = [p for p in self.params if p.requires_grad]
-        arenas: dict[int, tuple[Any, list[Tensor]]] = {}
+        arenas: dict[int, tuple[Any, list[Parameter]]] = {}
         for p in learned:
-            arena = arena_of(getattr(p, "_grad_view", None))
+            arena = arena_of(p._grad_view)
             kind = id(arena) if arena is not None else hash((p.device, str(p.dtype)))
             arenas.setdefault(kind, (arena, []))[1].append(p)
         self.buckets = []
@@ -253,9 +253,9 @@ class Reducer:
             bucket.finish(self._used)
 
 
-def _cut(params: list[Tensor], arena: Any, cap: int) -> list[list[Tensor]]:
+def _cut(params: list[Parameter], arena: Any, cap: int) -> list[list[Parameter]]:
     """Runs of neighbours of up to `cap` bytes, from the end."""
-    runs: list[list[Tensor]] = []
+    runs: list[list[Parameter]] = []
     size = 0
     before = None
     for p in reversed(params):

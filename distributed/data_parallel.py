@@ -13,7 +13,7 @@ from ..backend.device import devices, ranks
 from ..backend.tape import autograd
 from ..backend.tape.autograd import is_grad_enabled
 from ..backend.tape.sharing import changed
-from ..backend.tape.tensor import Tensor
+from ..backend.tape.tensor import Parameter, Tensor
 from ..layers.module import Module
 from .buckets import Reducer, Reducers
 
@@ -102,7 +102,7 @@ class DistributedDataParallel(Module):
             raise TypeError(f"DistributedDataParallel has no argument `{min(unknown)}`")
         if bucket_cap_mb is not None and not bucket_cap_mb > 0:
             raise ValueError(f"`bucket_cap_mb` must be positive, got {bucket_cap_mb!r}")
-        learned = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        learned = [(n, p) for n, p in module.named_parameters() if p.requires_grad and isinstance(p, Parameter)]
         if not learned:
             raise ValueError(
                 "`module` must have a parameter that requires a gradient, got none: there is nothing to reduce"

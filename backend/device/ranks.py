@@ -45,7 +45,7 @@ class Share(NamedTuple):
     """
 
     start: int
-    count: int  # type: ignore[assignment]  # a tuple has a method of that name
+    count: int  # type: ignore[assignment]
     total: int
 
 
