@@ -9,9 +9,11 @@ Nothing here is loaded unless it is asked for, and nothing imports mpi4py in a p
 from .collectives import all_gather, all_reduce, barrier, broadcast, rank, reduce_scatter, size
 from .data_parallel import DistributedDataParallel
 from .start import init, is_initialized
+from .zero import ZeroRedundancyOptimizer
 
 __all__ = [
     "DistributedDataParallel",
+    "ZeroRedundancyOptimizer",
     "all_gather",
     "all_reduce",
     "barrier",

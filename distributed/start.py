@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ..backend.device import ranks
 from .group import Group
+from .watch import Watch
 
 __all__ = ["init", "is_initialized"]
 
@@ -28,13 +30,14 @@ def is_initialized() -> bool:
     return ranks.group is not None
 
 
-def init(timeout: float = 300.0) -> None:
+def init(timeout: float | None = None) -> None:
     """Meet the other processes that `mpiexec`, `srun` or another launcher has started; alone, do nothing.
 
     Parameters
     ----------
-    timeout : float, default 300
-        Seconds that one process may keep the others waiting before all of them are ended.
+    timeout : float, optional
+        Seconds that one process may keep the others waiting before all of them are ended. By default what the environment
+        variable WEFT_TIMEOUT says, or 300.
 
     Raises
     ------
@@ -55,6 +58,8 @@ def init(timeout: float = 300.0) -> None:
     >>> weft.distributed.size()
     1
     """
+    if timeout is None:
+        timeout = float(os.environ.get("WEFT_TIMEOUT", 300))
     if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0:
         raise ValueError(f"`timeout` must be a positive number of seconds, got {timeout!r}")
     size = ranks.launched()[1]
@@ -71,4 +76,5 @@ def init(timeout: float = 300.0) -> None:
             f"with the mpiexec beside {sys.executable}, or with srun --mpi"
         )
     group = Group(comm)
+    group.watch = Watch(group, timeout)
     ranks.group = group

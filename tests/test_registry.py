@@ -99,6 +99,7 @@ TESTED_IN = {
     "backend/device/ranks": "distributed/test_collectives.py",
     "distributed/group": "distributed/test_collectives.py",
     "distributed/start": "distributed/test_collectives.py",
+    "distributed/watch": "distributed/test_faults.py",
     "distributed/nccl": "distributed/test_data_parallel.py",
     "distributed/buckets": "distributed/test_data_parallel.py",
 }
