@@ -51,9 +51,9 @@ def any_of(flag: bool) -> bool:
 
 
 def spread(model: Module) -> Any:
-    """The model as it is applied in training: over all processes, batch normalisations by the whole batch."""
+    """The model as it is applied in training by several processes, batch normalisations by the whole batch; None for one."""
     if ranks.group is None:
-        return model
+        return None
     SyncBatchNorm.convert_sync_batchnorm(model)
     return importlib.import_module("weft.distributed").DistributedDataParallel(model, broadcast_buffers=False)
 

@@ -179,7 +179,7 @@ class Trainer(Predictor):
     row: _Part[dict[str, float]] = _Part("progress")
     history: _Part[list[dict[str, float]]] = _Part("progress")
     current_batch: Batch
-    _read_by_steps = "model", "_applied", "loss", "precision", "stepper"
+    _read_by_steps = "model", "_spread", "loss", "precision", "stepper"
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class Trainer(Predictor):
         first = next(iter(model.parameters()), None)
         device = canonical(device or (first.device if first is not None else None))
         super().__init__(model.to(device), device=device)
-        self._applied = spread(self.model)
+        self._spread = spread(self.model)
         self.loss, self.precision, self.metrics = loss, precision, collect(metrics)
         self.scheduler, self.scheduler_interval = scheduler, scheduler_interval
         self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
@@ -508,7 +508,8 @@ class Trainer(Predictor):
         (tensor([1., 1.]), tensor(1.))
         """
         with self.autocast():
-            output = (self._applied if self.model.training else self.model)(*batch[:-1])
+            is_alone = self._spread is None or not self.model.training
+            output = (self.model if is_alone else self._spread)(*batch[:-1])
             # of no samples: nothing, which all parameters take part in
             loss = self.loss(output, batch[-1]) if batch[-1].shape[:1] != (0,) else (output * 0).sum()
         is_half = self.precision is not None and output.dtype.itemsize < 4 and is_real_floating(output.dtype)
