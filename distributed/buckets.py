@@ -204,6 +204,7 @@ class Reducer:
         mine = np.concatenate([np.array([self._sum], np.uint32).view(np.uint8), present])
         everybody = np.empty((ranks.group.size, mine.size), np.uint8)
         group = ranks.group
+        group.calls += 1
         request = group.comm.Iallgather([mine, group.MPI.BYTE], [everybody, group.MPI.BYTE])
         self._agreement = request, mine, everybody
         return True

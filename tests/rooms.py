@@ -79,7 +79,7 @@ ROOMS = {
         " training compat/onnx backend/tape weft",
         "`weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft export`, `weft info`", "train.py"),
     "distributed": Room(
-        "kernels/emulator backend/device backend/tape layers optimizers",
+        "kernels/emulator backend/device backend/tape layers optimizers training",
         "one model in many processes, on MPI and NCCL", "group.py"),
     "bench": Room(
         "kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
