@@ -1,7 +1,7 @@
 #!/bin/sh
 # onnxruntime 1.32.0, CPU: MaxPool, AveragePool and LpPool with auto_pad=SAME_UPPER or SAME_LOWER pad as if dilations were 1,
 # so the output is smaller than ceil(length / stride), and than the shape that the session itself announces. No error is
-# raised. The operator's text counts dilations in the padding; Conv with the same attributes is refused by name.
+# raised, the log has a line. The operator's text counts dilations in the padding; Conv with the same attributes is refused by name.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
