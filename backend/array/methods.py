@@ -512,9 +512,11 @@ def flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     >>> weft.ones((2, 3, 4)).flatten(1).shape
     (2, 12)
     """
-    n = self.ndim
-    if not n:
+    if not self.ndim:  # one axis, as in PyTorch, and no other
+        integer("start_dim", start_dim, -1, 0)
+        integer("end_dim", end_dim, -1, 0)
         return manipulation.reshape(self, (1,))
+    n = self.ndim
     if not (type(start_dim) is type(end_dim) is int and -n <= start_dim < n and -n <= end_dim < n):
         integer("start_dim", start_dim, -n, n - 1)
         integer("end_dim", end_dim, -n, n - 1)

@@ -80,11 +80,12 @@ def _reduced(xp: Any, loss: Any, reduction: str, count: Any, axis: int | None = 
 
 def _pointwise(xp: Any, loss: Any, reduction: str, *arguments: tuple[Any, Callable]) -> Any:
     """The reduced loss and its pullbacks; `arguments` are pairs of an array and a function that gives dℓ/d(array)."""
-    count = (loss.shape[0] if loss.ndim else 1) if reduction == "batchmean" else math.prod(loss.shape)
+    shape = loss.shape
+    count = (shape[0] if shape else 1) if reduction == "batchmean" else math.prod(shape)
     out, spread = _reduced(xp, loss, reduction, count)
 
     def pullback(like: Any, slope: Callable) -> Callable:
-        return lambda g: unbroadcast(xp, spread(g) * slope(), like)
+        return lambda g: unbroadcast(xp, xp.broadcast_to(spread(g) * slope(), shape), like)  # a slope may be smaller
 
     return out, tuple(pullback(*a) for a in arguments)
 

@@ -102,6 +102,10 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     IndexError
         If there is no axis `dim`.
 
+    Notes
+    -----
+    The gradient is that of the formula also where a vector is shorter than `eps`; PyTorch's is not there.
+
     Examples
     --------
     >>> from weft.layers import functional as F
