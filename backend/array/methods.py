@@ -543,11 +543,12 @@ def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
     Tensor
         A view.
     """
+    n = self.ndim or 1  # a number may be taken for a vector of one
     for name, dim in (("dim0", dim0), ("dim1", dim1)):
-        integer(name, dim, -self.ndim, self.ndim - 1)
-    axes = list(range(self.ndim))
+        integer(name, dim, -n, n - 1)
+    axes = list(range(self.ndim)) or [0]
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
-    return manipulation.permute_dims(self, tuple(axes))
+    return manipulation.permute_dims(self, tuple(axes) if self.ndim else ())
 
 
 @method

@@ -197,8 +197,9 @@ def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_
     if log_target:
         y, log_y, present = xp.exp(target), target, 1.0
     else:
-        y, present = target, xp.astype(target > 0, target.dtype)
-        log_y = xp.log(xp.where(target > 0, target, xp.ones_like(target)))
+        y, positive = target, ~(target <= 0)  # or NaN, which stays
+        present = xp.astype(positive, target.dtype)
+        log_y = xp.log(xp.where(positive, target, xp.ones_like(target)))
         log_y = xp.where(target < 0, xp.full_like(log_y, math.nan), log_y)
     loss = y * (log_y - input)
 

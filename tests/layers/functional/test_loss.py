@@ -123,6 +123,11 @@ BROADCASTING = [
 
 
 class TestTargets:
+    def test_the_gradient_of_kl_div_at_nan_is_nan(self):
+        y = t(np.array([0.5, np.nan, -1.0])).requires_grad_()
+        F.kl_div(t(np.array([0.1, 0.2, 0.3])), y, reduction="sum").backward()
+        assert np.isnan(y.grad.numpy()).tolist() == [False, True, True]
+
     def test_integers_and_booleans_are_converted(self):
         x = weft.tensor([0.5, -1.0])
         assert F.mse_loss(x, weft.tensor([1, 0])).dtype == weft.float32
