@@ -331,8 +331,17 @@ ALONE = (
 )
 
 
+# What PyTorch takes by position behind the axis: neither the array API nor NumPy has a bool there.
+BEHIND = {"sort": ("descending",), "argsort": ("descending",), "std": ("unbiased", "keepdim")}
+BEHIND |= {"var": BEHIND["std"], "count_nonzero": ()}
+
+
 def _by_position(name: str, given: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments with the one that was given by position."""
+    """The keyword arguments with what was given by position: the axis, or all that PyTorch's call has, `x.sum(1, True)`."""
+    if len(given) > 1 and all(type(v) is bool for v in given[1:]):
+        words = BEHIND.get(name, ("keepdim",))
+        if len(given) - 1 <= len(words) and kwargs.keys().isdisjoint(("axis", "dim", *words)):
+            return {"dim": given[0], **dict(zip(words, given[1:])), **kwargs}
     if len(given) > 1:
         raise TypeError(f"`{name}` takes the axis by position and the rest by name, as in keepdims=True, got {given}")
     if "axis" in kwargs or "dim" in kwargs:
@@ -795,7 +804,7 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
 
 
 @method
-@spelled(DIMS, lambda f, x, /, axis: f(x, *(axis if isinstance(axis, tuple) else (axis,))))
+@spelled(DIMS, lambda f, x, /, axis: f(x, axis if isinstance(axis, tuple) else (axis,)))
 def flip(self: Tensor, *dims: int | Sequence[int], axis: Axes = None) -> Tensor:
     """The order of the elements reversed.
 
