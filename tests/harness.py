@@ -388,7 +388,8 @@ def _weights(shape: tuple, seed: int) -> np.ndarray:
 
 def _functional(outs: tuple, device: str = "cpu") -> Any:
     """A random linear functional of the outputs, so that every output's gradient is exercised."""
-    floats = [o for o in outs if "float" in str(o.dtype)]
+    parts = [(weft.real(o), weft.imag(o)) if "complex" in str(o.dtype) else (o,) for o in outs]
+    floats = [part for both in parts for part in both if "float" in str(part.dtype)]
     weights = [weft.asarray(_weights(o.shape, 7 + i).astype(o.dtype), device=device) for i, o in enumerate(floats)]
     return sum(((o * w).sum() for o, w in zip(floats, weights)), 0.0)
 

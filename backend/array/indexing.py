@@ -220,7 +220,7 @@ def _setitem(xp: Any, x: Any, value: Any, /, *, key: Any) -> Any:
     """A copy of x with x[key] = value."""
     out = xp.asarray(x, copy=True)
     out[key] = value
-    if not dtypes.is_real_floating(out.dtype):
+    if dtypes.is_integral(out.dtype):
         return out, None
 
     def grad_x(g: Any) -> Any:

@@ -331,8 +331,17 @@ ALONE = (
 )
 
 
+# What PyTorch takes by position behind the axis: neither the array API nor NumPy has a bool there.
+BEHIND = {"sort": ("descending",), "argsort": ("descending",), "std": ("unbiased", "keepdim")}
+BEHIND |= {"var": BEHIND["std"], "count_nonzero": ()}
+
+
 def _by_position(name: str, given: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments with the one that was given by position."""
+    """The keyword arguments with what was given by position: the axis, or all that PyTorch's call has, `x.sum(1, True)`."""
+    if len(given) > 1 and all(type(v) is bool for v in given[1:]):
+        words = BEHIND.get(name, ("keepdim",))
+        if len(given) - 1 <= len(words) and kwargs.keys().isdisjoint(("axis", "dim", *words)):
+            return {"dim": given[0], **dict(zip(words, given[1:])), **kwargs}
     if len(given) > 1:
         raise TypeError(f"`{name}` takes the axis by position and the rest by name, as in keepdims=True, got {given}")
     if "axis" in kwargs or "dim" in kwargs:
@@ -512,9 +521,11 @@ def flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     >>> weft.ones((2, 3, 4)).flatten(1).shape
     (2, 12)
     """
-    n = self.ndim
-    if not n:
+    if not self.ndim:  # one axis, as in PyTorch, and no other
+        integer("start_dim", start_dim, -1, 0)
+        integer("end_dim", end_dim, -1, 0)
         return manipulation.reshape(self, (1,))
+    n = self.ndim
     if not (type(start_dim) is type(end_dim) is int and -n <= start_dim < n and -n <= end_dim < n):
         integer("start_dim", start_dim, -n, n - 1)
         integer("end_dim", end_dim, -n, n - 1)
@@ -541,11 +552,12 @@ def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
     Tensor
         A view.
     """
+    n = self.ndim or 1  # a number may be taken for a vector of one
     for name, dim in (("dim0", dim0), ("dim1", dim1)):
-        integer(name, dim, -self.ndim, self.ndim - 1)
-    axes = list(range(self.ndim))
+        integer(name, dim, -n, n - 1)
+    axes = list(range(self.ndim)) or [0]
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
-    return manipulation.permute_dims(self, tuple(axes))
+    return manipulation.permute_dims(self, tuple(axes) if self.ndim else ())
 
 
 @method
@@ -792,7 +804,7 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
 
 
 @method
-@spelled(DIMS, lambda f, x, /, axis: f(x, *(axis if isinstance(axis, tuple) else (axis,))))
+@spelled(DIMS, lambda f, x, /, axis: f(x, axis if isinstance(axis, tuple) else (axis,)))
 def flip(self: Tensor, *dims: int | Sequence[int], axis: Axes = None) -> Tensor:
     """The order of the elements reversed.
 

@@ -80,11 +80,12 @@ def _reduced(xp: Any, loss: Any, reduction: str, count: Any, axis: int | None = 
 
 def _pointwise(xp: Any, loss: Any, reduction: str, *arguments: tuple[Any, Callable]) -> Any:
     """The reduced loss and its pullbacks; `arguments` are pairs of an array and a function that gives dℓ/d(array)."""
-    count = (loss.shape[0] if loss.ndim else 1) if reduction == "batchmean" else math.prod(loss.shape)
+    shape = loss.shape
+    count = (shape[0] if shape else 1) if reduction == "batchmean" else math.prod(shape)
     out, spread = _reduced(xp, loss, reduction, count)
 
     def pullback(like: Any, slope: Callable) -> Callable:
-        return lambda g: unbroadcast(xp, spread(g) * slope(), like)
+        return lambda g: unbroadcast(xp, xp.broadcast_to(spread(g) * slope(), shape), like)  # a slope may be smaller
 
     return out, tuple(pullback(*a) for a in arguments)
 
@@ -196,8 +197,9 @@ def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_
     if log_target:
         y, log_y, present = xp.exp(target), target, 1.0
     else:
-        y, present = target, xp.astype(target > 0, target.dtype)
-        log_y = xp.log(xp.where(target > 0, target, xp.ones_like(target)))
+        y, positive = target, ~(target <= 0)  # or NaN, which stays
+        present = xp.astype(positive, target.dtype)
+        log_y = xp.log(xp.where(positive, target, xp.ones_like(target)))
         log_y = xp.where(target < 0, xp.full_like(log_y, math.nan), log_y)
     loss = y * (log_y - input)
 

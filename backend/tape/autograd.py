@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, o
 import numpy as np
 
 from ..device.devices import kind, namespace, namespace_of
-from ..device.dtypes import is_real_floating
+from ..device.dtypes import is_integral, is_real_floating
 from ..device.numeric import PLAIN, operand
 from . import sharing
 from .explain import REFUSALS, explained
@@ -471,7 +471,7 @@ def _record(
         return wrap(out, device, depth, node)
     results = [wrap(o, device, depth) for o in out]
     for i, result in enumerate(results):
-        if is_real_floating(result.dtype):
+        if not is_integral(result.dtype):
             result._node, result.requires_grad = Output(node, i, result.data), True
     node.pullback = functools.partial(_fill_in, pullback, [r._node and r._node.zeros for r in results])
     return _retuple(out, results)

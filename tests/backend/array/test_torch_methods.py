@@ -253,3 +253,32 @@ REFUSED = [
 def test_refused(call, error, match):
     with pytest.raises(error, match=match):
         call(weft.asarray(X.copy()))
+
+
+class TestNumbersAreVectorsOfOne:
+    """PyTorch lets a tensor without axes be asked about axis 0 or −1."""
+
+    def test_selection(self):
+        x, first = weft.tensor(3.0), weft.tensor([0])
+        assert [t.item() for t in x.kthvalue(1)] == [3.0, 0]
+        assert x.quantile(0.3, dim=-1).shape == x.transpose(0, -1).shape == ()
+        assert x.index_fill(0, first, 7.0).item() == x.index_copy(0, first, weft.tensor(7.0)).item() == 7.0
+        assert x.index_add(-1, first, weft.tensor([1.0]), alpha=2).item() == 5.0
+
+    def test_no_other_axis(self):
+        with pytest.raises(IndexError, match=r"`dim` must be in \[-1, 1\) for shape \(1,\), got 1"):
+            weft.tensor(3.0).kthvalue(1, 1)
+        with pytest.raises(ValueError, match=r"`dim0` must be an integer in \[-1, 0\], got 1"):
+            weft.tensor(3.0).transpose(1, 0)
+
+
+def test_integers_that_wrap_are_compared_by_their_distance():
+    a, b = weft.asarray([5, 200], dtype=weft.uint8), weft.asarray([6, 100], dtype=weft.uint8)
+    assert a.isclose(b, rtol=0.0, atol=2.0).tolist() == [True, False]
+    assert weft.asarray([True, False]).isclose(weft.asarray([True, True])).tolist() == [True, False]
+
+
+def test_quantile_has_a_gradient_by_its_fraction():
+    q = weft.tensor([0.25, 0.6], requires_grad=True)
+    weft.tensor([1.0, 2.0, 4.0]).quantile(q).sum().backward()
+    assert q.grad.tolist() == [2.0, 4.0]
