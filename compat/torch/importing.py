@@ -17,6 +17,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from ...backend.modes.twice import keep_operations
 from ...backend.tape.tensor import Tensor
 from . import functions, namespace, submodules, vision
 from .methods import attach
@@ -70,6 +71,11 @@ class _Rewrite(ast.NodeTransformer):
             at = ast.Call(ast.Name("__at__", ast.Load()), [node.value], [])
             node.value = ast.copy_location(at, node.value)
         return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        if node.arg == "create_graph":
+            keep_operations()  # before anything runs that it is wanted for
+        return self.generic_visit(node)
 
 
 def compiled(source: str | bytes, path: str) -> CodeType:
