@@ -12,11 +12,13 @@ from ..backend.cpu import aligned
 from ..backend.device.parallel import parallel_for
 from ..backend.modes.autocast import forget_rounded
 from ..backend.tape import autograd
+from ..backend.tape.handle import HookHandle
 from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
+from .hooks import register
 from .options import Limits, check_options, check_params
 from .rule import Clock, Group, Numbers, Params, Vectors
 from .state import check_state, read_entry, read_groups
@@ -295,6 +297,45 @@ class Optimizer:
         else:
             watched(f"{type(self).__name__}.step", self._step, multiplier, skip)
         return loss
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call a function before each step, which may replace its arguments.
+
+        Parameters
+        ----------
+        hook : callable
+            `hook(optimizer, args, kwargs)`; what it returns, unless None, are the arguments of `step`: (args, kwargs).
+
+        Returns
+        -------
+        HookHandle
+            Its `remove()` takes the hook off.
+        """
+        return register(self, "before", hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call a function after each step.
+
+        Parameters
+        ----------
+        hook : callable
+            `hook(optimizer, args, kwargs)`, with the arguments of `step`.
+
+        Returns
+        -------
+        HookHandle
+            Its `remove()` takes the hook off.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer = optim.SGD([p], lr=0.5)
+        >>> handle = optimizer.register_step_post_hook(lambda optimizer, args, kwargs: print(p.tolist()))
+        >>> p.grad = weft.tensor([1.0])
+        >>> optimizer.step()
+        [0.5]
+        """
+        return register(self, "after", hook)
 
     def _step(self, multiplier: Tensor | None, skip: Tensor | None) -> None:
         for arena, segment, group, c in self.advance():
@@ -616,7 +657,8 @@ class Optimizer:
     # --- copying ------------------------------------------------------------------------------------------------------
     def __getstate__(self) -> dict[str, Any]:
         """For `copy` and `pickle`: the arenas are views of views, so a copy lays out its own, over its own parameters."""
-        plain = {name: value for name, value in vars(self).items() if name != "_arenas"}
+        apart = "_arenas", "step", "_step_hooks"
+        plain = {name: value for name, value in vars(self).items() if name not in apart}
         return plain | {"_entries": [self._read(k) for k in range(len(self.param_groups))]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from ..device.options import UnknownName, integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.explain import REFUSALS, explained
+from ..tape.hooks import register_hook, register_post_accumulate_grad_hook, retain_grad
 from ..tape.sharing import changed, is_alias, root_of, views_of
 from ..tape.tensor import Axes, DType, Operand, Tensor, device_of, from_python, innermost, wrap
 from ..tape.watching import tell_written
@@ -423,6 +424,8 @@ def _varargs(args: tuple) -> tuple[int, ...]:
 
 
 method(backward)
+for hooking in (register_hook, register_post_accumulate_grad_hook, retain_grad):
+    method(hooking)
 
 
 @method

@@ -38,6 +38,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tests that prove none is left out
 _new = object.__new__
 watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
+collect: Any = None  # while leaves have hooks, what stands before the sink of `backward`, see `hooks.py`
+note: Any = None  # told of every operation that is recorded while gradients may be differentiated, see `modes/twice.py`
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 
@@ -95,12 +97,13 @@ class Node:
     A parent is None (no gradient wanted), a leaf Tensor, or the Node that computed the argument.
     """
 
-    __slots__ = ("name", "order", "parents", "pullback")
+    __slots__ = ("name", "order", "parents", "pullback", "source")
 
     name: str
-    order: int
+    order: float
     parents: Sequence[Any]
     pullback: Any
+    source: Any  # where gradients may be differentiated: gives them, recorded, to a recorded gradient; else not set
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -306,10 +309,10 @@ def primitive(
                     a._saved = True
                     if a._kin is not None:
                         sharing.note_saved(a)
-                if not moves:
-                    return _record(name, out, pullback, parents, device, depth)
-                found = _record(name, out, pullback, parents, device, depth, Move)
-                if isinstance(args[0], Tensor):
+                found = _record(name, out, pullback, parents, device, depth, Move if moves else Node)
+                if note is not None and not rounded:
+                    note(found, call, args, static, parents)
+                if moves and isinstance(args[0], Tensor):
                     link(args[0], found, call, args[1:], static)
                 return found
             _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
@@ -540,7 +543,12 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False, grad
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
     sink = _accumulate_noted if special and _mode.leaves is not None else _accumulate
     try:
-        run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+        if collect is None:
+            run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+        else:
+            collected = collect(sink)
+            run([(root._node or root, grad)], collected, retain_graph=retain_graph, to_arena=True)
+            collected.finish()
     finally:
         if _wide:
             _wide.clear()
@@ -649,7 +657,7 @@ def run(
     pending: dict[Node, Any] = {}
     halves: dict[Node, Any] | None = None  # dtypes of gradients that are added up in float32
     fresh: dict[Node, int] = {}  # of pending gradients, which nobody else has: `id`s, so as not to keep them
-    queue: list[tuple[int, Node]] = []
+    queue: list[tuple[float, Node]] = []
     arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
     while True:
