@@ -69,8 +69,10 @@ from .backend.tape.tensor import Parameter, Tensor
 
 if _TYPE_CHECKING:
     from .backend.modes import nvtx as nvtx
+    from .backend.modes.batching import vmap as vmap
     from .backend.modes.derivatives import hessian as hessian
     from .backend.modes.derivatives import hvp as hvp
+    from .backend.modes.derivatives import jacfwd as jacfwd
     from .backend.modes.derivatives import jacrev as jacrev
     from .backend.modes.derivatives import jvp as jvp
     from .backend.modes.derivatives import vjp as vjp
@@ -81,7 +83,7 @@ __array_api_version__ = "2024.12"
 e, pi, inf, nan, newaxis = _math.e, _math.pi, _math.inf, _math.nan, None
 
 _LAZY = ("bench", "data", "layers", "optimizers", "training")
-_DERIVATIVES = ("hessian", "hvp", "jacrev", "jvp", "vjp")
+_DERIVATIVES = ("hessian", "hvp", "jacfwd", "jacrev", "jvp", "vjp")
 
 
 def __getattr__(name: str) -> _Any:
@@ -91,6 +93,8 @@ def __getattr__(name: str) -> _Any:
         return backend.dtypes.bfloat16
     if name == "nvtx":
         return _importlib.import_module(".backend.modes.nvtx", __name__)
+    if name == "vmap":
+        return _importlib.import_module(".backend.modes.batching", __name__).vmap
     if name in _DERIVATIVES:
         return getattr(_importlib.import_module(".backend.modes.derivatives", __name__), name)
     if name == "GradScaler":
@@ -99,4 +103,4 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_DERIVATIVES, "bfloat16", "nvtx", "GradScaler"})
+    return sorted({*globals(), *_LAZY, *_DERIVATIVES, "bfloat16", "nvtx", "vmap", "GradScaler"})

@@ -38,6 +38,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tests that prove none is left out
 _new = object.__new__
 watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
+mapped: Any = None  # runs operations on all lanes at once while a `vmap` is at work, see `batching.py` in modes
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 
@@ -56,6 +57,7 @@ class _Mode(threading.local):
     enabled = True  # False inside no_grad
     level = 0  # how many `grad`s are at work
     base = 0  # tapes below this depth are not written to: what would have been is noted in `captured`
+    lanes: Any = None  # inside `vmap`, what becomes of random numbers: "error" or "same"
     nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
     captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
     is_again = (
@@ -240,6 +242,10 @@ def primitive(
     @functools.wraps(form)
     def call(*args: Any, **static: Any) -> Any:
         if watch is not None and (result := watch(call, name, args, static)) is not NotImplemented:
+            return result
+        if mapped is not None and (result := mapped(call, args, static)) is not NotImplemented:
+            if moves and isinstance(args[0], Tensor):
+                link(args[0], result, call, args[1:], static)
             return result
         device, depth, nested, tracked, mixed = None, 0, False, False, False
         raw: list[Any] = []

@@ -678,7 +678,7 @@ class Tensor(_Attached):
             One that does not require grad. What is written to it, this tensor has, too; but a recorded result keeps its
             values: writing to what was detached from it copies them first, except under `no_grad`.
         """
-        data = self.data.detach() if isinstance(self.data, Tensor) else self.data
+        data = self.data.detach() if hasattr(self.data, "detach") else self.data  # a Tensor, or a vmap's lanes
         out = wrap(data, self.device, self._depth)
         if self._node is None and not self._depth:
             out._is_also(self)
