@@ -86,9 +86,10 @@ def checked(form: Callable) -> Callable:
         shapes = [getattr(a, "shape", None) for a in arrays]
 
         def fits(grad: Any, i: int) -> Any:
-            if grad is not None and shapes[i] is not None and tuple(grad.shape) != tuple(shapes[i]):
+            shape = shapes[i] if i < len(shapes) else None
+            if grad is not None and shape is not None and tuple(grad.shape) != tuple(shape):
                 raise ValueError(
-                    f"the pullback of `{name}` must give argument {i} a gradient of its shape {tuple(shapes[i])}, got "
+                    f"the pullback of `{name}` must give argument {i} a gradient of its shape {tuple(shape)}, got "
                     f"{tuple(grad.shape)}; sum over what was broadcast"
                 )
             return grad
@@ -108,7 +109,7 @@ def checked(form: Callable) -> Callable:
 
 
 def _count(name: str, got: int, needed: int, what: str) -> None:
-    if got != needed:
+    if got < needed:  # there may be one for an optional argument, too, that was left out
         raise ValueError(
             f"the pullback of `{name}` must have {needed} {what}, one for each argument by place, got {got}"
         )

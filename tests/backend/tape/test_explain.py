@@ -104,7 +104,7 @@ class TestPrimitivesOfOnesOwn:
             scale(a, k).sum().backward()
         scale(a, k.detach()).sum().backward()
         assert a.grad.tolist() == [[2.0] * 3] * 4
-        with pytest.raises(ValueError, match="`forgetful` must have 2 .*, one for each argument by place, got 1"):
+        with pytest.raises(ValueError, match=r"`forgetful` must have 2 .*, one for each argument by place, got 1"):
             forgetful(a, k).sum().backward()
 
     def test_they_nest(self):
