@@ -67,8 +67,10 @@ from .backend.tape.tensor import Parameter, Tensor
 
 if _TYPE_CHECKING:
     from .backend.modes import nvtx as nvtx
+    from .backend.modes.batching import vmap as vmap
     from .backend.modes.derivatives import hessian as hessian
     from .backend.modes.derivatives import hvp as hvp
+    from .backend.modes.derivatives import jacfwd as jacfwd
     from .backend.modes.derivatives import jacrev as jacrev
     from .backend.modes.derivatives import jvp as jvp
     from .backend.modes.derivatives import vjp as vjp
@@ -85,9 +87,10 @@ e, pi, inf, nan, newaxis = _math.e, _math.pi, _math.inf, _math.nan, None
 
 _LAZY = ("bench", "data", "layers", "optimizers", "training")
 _MODES = {
-    **dict.fromkeys(("hessian", "hvp", "jacrev", "jvp", "vjp"), "derivatives"),
+    **dict.fromkeys(("hessian", "hvp", "jacfwd", "jacrev", "jvp", "vjp"), "derivatives"),
     **dict.fromkeys(("ProfileRow", "profile"), "profiler"),
     **dict.fromkeys(("Trace", "TracedOperation", "traced"), "trace"),
+    "vmap": "batching",
 }
 
 

@@ -98,7 +98,11 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("clipping by value", "optim.clip_grad_value_"),
         ("adaptive clipping", "optim.adaptive_clip_grad_"),
         ("checkpointing", "weft.checkpoint"),
-        ("Jacobians, Hessians and their products with vectors", "weft.jacrev weft.hessian weft.vjp weft.jvp weft.hvp"),
+        (
+            "Jacobians, Hessians and their products with vectors",
+            "weft.jacrev weft.jacfwd weft.hessian weft.vjp weft.jvp weft.hvp",
+        ),
+        ("One example's function on many at once; gradients of each sample", "weft.vmap"),
         ("computation graph, drawn", "weft.traced"),
         ("loss scaling", "weft.GradScaler"),
         ("half precision", "weft.autocast"),

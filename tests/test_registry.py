@@ -41,6 +41,10 @@ TESTED_IN = {
     "layers/utils/computed": "layers/utils/test_parametrize.py",
     "layers/utils/orthogonal": "layers/utils/test_parametrizations.py",
     "backend/array/einops": "test_einops.py",
+    # parts of `vmap`
+    "backend/modes/batching_lookups": "backend/modes/test_batching.py",
+    "backend/modes/batching_rules": "backend/modes/test_batching.py",
+    "backend/modes/lanes": "backend/modes/test_batching.py",
     # parts of a captured step
     "backend/modes/arguments": "backend/modes/test_capture.py",
     "backend/modes/recorded_step": "backend/modes/test_capture.py",

@@ -19,6 +19,7 @@ import numpy as np
 from ..device import devices, dtypes
 from ..device.numeric import as_dtype, check_holds
 from ..device.options import integer
+from ..tape import autograd
 from ..tape.recording import active
 from ..tape.tensor import DType, Tensor, wrap
 
@@ -130,6 +131,11 @@ class Generator:
         BlockRange
             The stream goes on after them.
         """
+        if autograd.special and autograd._mode.lanes == "error":
+            raise RuntimeError(
+                "random numbers are drawn inside `vmap`: draw them outside and map over them, or say randomness='same' for the "
+                "same ones in all lanes"
+            )
         recording = active()
         advance = self.advance if recording is None else recording.advance_of(self)
         blocks = BlockRange(self, self.seed, self.counter, advance)

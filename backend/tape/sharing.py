@@ -79,7 +79,7 @@ _owners: dict[int, weakref.ref] = {}  # NumPy's arrays that do; CuPy's pools giv
 
 
 def _native(raw: Any) -> Any:
-    """The array below those of array_api_strict."""
+    """The array below those of array_api_strict, and below the lanes of a `vmap`."""
     return getattr(raw, "_array", raw)
 
 
@@ -239,7 +239,7 @@ def link(base: Tensor, out: Any, call: Callable, rest: tuple, static: dict[str, 
     for i, view in enumerate(out) if isinstance(out, tuple) else ((None, out),):
         raw = _native(innermost(view))
         is_new = raw.base is None if type(raw) is np.ndarray else view.device != base.device
-        if raw is not innermost(base) and (is_new or not shares(raw, base)):
+        if raw is not _native(innermost(base)) and (is_new or not shares(raw, base)):
             continue
         of, step = base._kin, (call, rest, static, i)
         root = of.root if isinstance(of, View) else base
