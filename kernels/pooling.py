@@ -15,6 +15,7 @@ import numpy as np
 
 from . import pooling_2x2
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
+from .toolchain.settings import settings
 from .windows import reciprocal, steps
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
 
 THREADS = 256
 PLANES = 4  # that a thread works on together
-BLOCKS = 132 * 16  # enough to keep every multiprocessor busy: beyond that, threads share index arithmetic instead
+BLOCKS = 16  # enough to keep a multiprocessor busy: beyond that, threads share index arithmetic instead
 TAPS = (np.dtype(np.uint8), np.dtype(np.int32))  # which tap of its window a maximum was
 
 MAX_POOL = Kernel("pooling.cu", "max_pool", FLOATS, TAPS)
@@ -164,7 +165,7 @@ def _grid(area: int, planes: int) -> Pair:
     if not area:
         return 0, 0
     chunks, rows = math.ceil(area / THREADS), math.ceil(planes / max(1, THREADS // area))
-    busy = max(math.ceil(rows / (4 * PLANES)), math.ceil(BLOCKS / chunks))
+    busy = max(math.ceil(rows / (4 * PLANES)), math.ceil(BLOCKS * settings.multiprocessors / chunks))
     return chunks, min(math.ceil(rows / PLANES), busy, 65535)
 
 

@@ -68,8 +68,7 @@ for vector in (1, 4, 8):
     for last in (False, True)[: 1 if vector == 1 else 2]:
         at_once = f"batch_normalization::UNITS<{vector}, {cpp(last)}>"
         BOTH[at_once] = batch_normalization.units_in_flight(vector, last)
-for centred in (False, True):
-    BOTH[f"normalization::MOST<{cpp(centred)}>"] = normalization.most_threads(centred)
+BOTH["normalization::MOST"] = normalization.MOST
 for tile, by_term in [(t, "false") for t in (*implicit_gemm.TILES, implicit_gemm.SMALL_TILE)] + [
     (t, b) for t in implicit_gemm.WEIGHT_TILES for b in ("false", "true")
 ]:
