@@ -29,7 +29,7 @@ __all__ = ["CASES", "chosen", "measure", "print_mixes", "print_table", "run", "s
 
 DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
 HOTTEST = 3  # lines that are shown of each kernel
-FEW = 2  # multiprocessors that grids are made for: the cases are small, but a block does as much as in large ones
+FEW = 1  # multiprocessor that grids are made for: the cases are small, but a block does as much as in large ones
 
 
 def chosen(name: str) -> list[str]:
