@@ -23,7 +23,7 @@ from .counters import Launch
 
 __all__ = ["executions"]
 
-MOVED = 0.05  # of a block's instructions: so many belong elsewhere, as compilers move what can do no harm
+MOVED = 0.1  # of a block's instructions: so many belong elsewhere, as compilers move what can do no harm
 _ASKED = {  # which counters a machine instruction is counted by
     "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"), "RED": ("global", "update"),
     "ATOMG": ("global", "update"), "ATOM": ("global", "update"), "LDS": ("shared", "read"), "LDSM": ("shared", "read"),
@@ -67,20 +67,26 @@ def _is_slow(block: Sequence[Instruction]) -> bool:
 
 
 def _unreached(blocks: dict[int, list[Instruction]], launch: Launch) -> set[int]:
-    """Blocks of which more than MOVED is code of lines that no warp came to; never such as all control goes through."""
+    """Blocks of which more than MOVED is code of lines that no warp came to; what was asked for must be left somewhere."""
     shares = {n: sum(not launch.never.isdisjoint(i.lines) for i in block) / len(block) for n, block in blocks.items()}
+    asked = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
+    asking = {n: {key for i in block if (key := _key(i)) in asked} for n, block in blocks.items()}
     found: set[int] = set()
-    last = next(reversed(blocks))
-    for number in sorted(shares, key=lambda n: -shares[n]):
-        if shares[number] <= MOVED:
-            break
+    for number in sorted((n for n in shares if shares[n] > MOVED), key=lambda n: -shares[n]):
         before, _ = _flow(blocks, found | {number})
-        reached = {next(iter(blocks))} - {number}
-        for n in blocks:  # in order: loops go back to what was reached
-            reached |= {n} if before[n] & reached and n not in found | {number} else set()
-        if any(_leaves(blocks[n][-1]) for n in reached) or last in reached:
+        first, *rest = blocks
+        reached = {first} - {number}
+        for n in rest:  # in order: loops go back to what was reached
+            if n not in found | {number} and not before[n].isdisjoint(reached):
+                reached.add(n)
+        ends = any(_leaves(blocks[n][-1]) for n in reached) or next(reversed(blocks)) in reached
+        if ends and set().union(*asking.values()) == set().union(*(asking[n] for n in reached)):
             found.add(number)
     return found
+
+
+def _key(instruction: Instruction) -> tuple[Any, Any]:
+    return instruction.place, _ASKED.get(instruction.opcode.partition(".")[0])
 
 
 def _leaves(instruction: Instruction) -> bool:
@@ -90,7 +96,7 @@ def _leaves(instruction: Instruction) -> bool:
 def _requested(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
     """The blocks with loads and stores: never run where the counters have seen none that is done by all threads."""
     asked: dict[Any, int] = {((c.file, c.line), (c.space, c.how)): c.requests for c in launch.counts}
-    keys = [(i.place, _ASKED.get(i.opcode.partition(".")[0])) for i in code]
+    keys = [_key(i) for i in code]
     found = defaultdict(list)
     for instruction, key in zip(code, keys):
         if key in asked or (key[1] and not instruction.is_conditional):
