@@ -75,6 +75,12 @@ TESTED_IN = {
     "training/cli/kernel_profile": "test_cli_profile.py",
     "training/cli/kernel_cases": "bench/test_kernels.py",
     "training/cli/export": "test_cli_export.py",
+    # what the first hour needs, as a user types it
+    "data/sources": "test_cli_first_hour.py",
+    "training/cli/data": "test_cli_first_hour.py",
+    "training/cli/info_check": "test_cli_first_hour.py",
+    "training/cli/listing": "test_cli_first_hour.py",
+    "training/cli/new": "test_cli_first_hour.py",
     "training/cli/train": "test_cli.py",
     "training/cli/train_text": "test_cli_text.py",
     "training/cli/run": "test_cli_text.py",
