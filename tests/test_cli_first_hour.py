@@ -96,7 +96,7 @@ class TestData:
         assert not Path("datasets").exists()
 
     def test_unknown(self):
-        with pytest.raises(data.DataError, match="got 'irsi'; did you mean iris?"):
+        with pytest.raises(data.DataError, match=r"got .irsi.; did you mean iris\?"):
             sources.get("irsi")
 
 

@@ -15,7 +15,7 @@ from weft.training import Trainer
 
 # fmt: off
 WRONG = [
-    ('trian', "unknown command 'trian'; choose from new, data, train, generate, translate, forecast, export, bench, info; did you mean"),
+    ('trian', "unknown command 'trian'; choose from new, data, train, generate, translate, forecast, export, bench, info; did"),
     ('Train', 'did you mean train?'),
     ('data get irsi', "`name` must be one of breast-cancer, "),
     ('data get pengins', 'did you mean penguins?'),

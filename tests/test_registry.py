@@ -87,6 +87,7 @@ TESTED_IN = {
     "training/cli/forecast": "test_cli_forecast.py",
     "training/cli/train_forecast": "test_cli_forecast.py",
     "training/cli/tasks": "test_cli_text.py",
+    "training/shown": "backend/device/test_markup.py",
     "training/saved_options": "test_cli_text.py",
     "training/cli/train_translate": "test_cli_translate.py",
     "training/cli/translate": "test_cli_translate.py",

@@ -179,9 +179,9 @@ def main(argv: Sequence[str]) -> int:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     main([folder + "/pets"])
-    ...pets: config.toml, model.py, train.py, test_model.py
-    ...
+    ...     status = main([folder + "/pets"])  # doctest: +ELLIPSIS
+    /...pets: config.toml, model.py, train.py, test_model.py
+    next: ...
     """
     parser = Parser(prog="weft new", description=DESCRIPTION)
     parser.add_argument("folder", metavar="DIR", help="a folder that is empty or not there yet")
