@@ -75,9 +75,9 @@ ROOMS = {
         " data/augment training/metrics",
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
-        "_signals kernels/toolchain kernels/emulator backend/device layers layers/functional optimizers data data/augment"
-        " training compat/onnx backend/tape weft",
-        "`weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft export`, `weft info`", "train.py"),
+        "_signals kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/modes layers"
+        " layers/functional optimizers data data/augment training compat/onnx weft",
+        "`weft new`, `weft data`, `weft train`, `weft generate`, `weft translate`, `weft forecast`, …, `weft info`", "train.py"),
     "bench": Room(
         "kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
         " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli weft",

@@ -22,6 +22,7 @@ from . import (
     reliability,
     reporting,
     saved_model,
+    shown,
     trainer,
 )
 from .atomic import *
@@ -43,6 +44,7 @@ from .predict import *
 from .reliability import *
 from .reporting import *
 from .saved_model import *
+from .shown import *
 from .trainer import *
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     *predict.__all__,
     *reporting.__all__,
     *saved_model.__all__,
+    *shown.__all__,
     *trainer.__all__,
 ]
 

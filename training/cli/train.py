@@ -34,7 +34,7 @@ few seconds.
 """
 EPILOG = """examples:
   weft train
-  weft train --data ../shared/data/mnist --model mlp --epochs 10
+  weft train --data datasets/mnist --model mlp --epochs 10
   weft train --data cifar-10-batches-py --model resnet18 --device cuda
   weft train --augment crop,rotate,cutout
   weft train --data pathmnist.npz                             (train_images, train_labels …; x_train, y_train …)
