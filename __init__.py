@@ -85,7 +85,7 @@ __array_api_version__ = "2024.12"
 
 e, pi, inf, nan, newaxis = _math.e, _math.pi, _math.inf, _math.nan, None
 
-_LAZY = ("bench", "data", "layers", "optimizers", "training")
+_LAZY = ("bench", "data", "distributed", "layers", "optimizers", "training")
 _MODES = {
     **dict.fromkeys(("hessian", "hvp", "jacfwd", "jacrev", "jvp", "vjp"), "derivatives"),
     **dict.fromkeys(("ProfileRow", "profile"), "profiler"),

@@ -70,13 +70,14 @@ class Layout:
             end = self.offsets[-1] + (0 if shape is None else math.prod(shape))
             self.ends.append(end)
 
-    def vector(self, dtype: Any, fill: float = 0.0) -> Any:
-        """A new vector with room for all."""
+    def vector(self, dtype: Any, fill: float = 0.0, size: int | None = None) -> Any:
+        """A new vector with room for all, or for `size` elements."""
+        size = self.ends[-1] if size is None else size
         if self.xp is np:
-            vector = aligned.empty((self.ends[-1],), dtype)
+            vector = aligned.empty((size,), dtype)
             vector.fill(fill)
             return vector
-        return self.xp.full((self.ends[-1],), fill, dtype=dtype, device=self.params[0].data.device)
+        return self.xp.full((size,), fill, dtype=dtype, device=self.params[0].data.device)
 
     def view(self, vector: Any, i: int) -> Any:
         """The i-th tensor's part of a vector, in the tensor's shape."""
@@ -100,13 +101,18 @@ class Segment:
     def __init__(self, arena: Arena, start: int, stop: int):
         self.start, self.stop = start, stop
         self.numbers: tuple[float, ...] | None = None
-        first, last = arena.offsets[start], arena.ends[stop - 1]
+        at, end = arena.own
+        first, last = max(arena.offsets[start], at), min(arena.ends[stop - 1], end)
+        last = max(first, last)
         self.written = part_of(arena.values[first:last])
         is_cut = arena.xp is np and not arena.has_kernels
         step = BLOCK_BYTES // dtypes.of(arena.values).itemsize if is_cut else max(1, last - first)
         cuts = [slice(i, min(i + step, last)) for i in range(first, last, step)]
         state = {k: v for k, v in arena.state.items() if arena.layout(k) is arena}
-        self.blocks = [(arena.values[c], arena.grads[c], {k: v[c] for k, v in state.items()}) for c in cuts]
+        self.blocks = [
+            (arena.values[c], arena.grads[c], {k: v[c.start - at : c.stop - at] for k, v in state.items()})
+            for c in cuts
+        ]
         is_alone = is_cut and not arena.is_half and len(cuts) == 1
         self.scratch = aligned.empty((last - first,), arena.dtype) if is_alone else None
 
@@ -136,6 +142,7 @@ class Arena(Layout):
         self.has_kernels = runs_kernels(self.device, self.dtype)
         self.values, self.grads = self.vector(self.dtype), self.vector(self.dtype)
         self.state: Vectors = {}
+        self.part_number = 0
         self._slots: Mapping[str, float] | None = None  # what `require` was last asked for
         self.clocks = [dict(clock)] * len(self.params)
         self.is_uniform = True  # every parameter has the same clock
@@ -151,6 +158,27 @@ class Arena(Layout):
                 self.places[id(view)] = vector, i
                 _owners[id(view)] = self
 
+    # Of several processes that each keep a part of the state, `cuts` says which: process r has elements cuts[r] … of
+    # every vector, and updates those (`weft.distributed.ZeroRedundancyOptimizer`). None: all are here.
+    cuts: list[int] | None = None
+    reduces_own_part = False  # whether the gradients of others' parts are not added up here
+
+    @property
+    def own(self) -> tuple[int, int]:
+        """Where the elements that are updated here begin and end."""
+        return (
+            (0, self.ends[-1]) if self.cuts is None else (self.cuts[self.part_number], self.cuts[self.part_number + 1])
+        )
+
+    def keep_part(self, number: int, of: int, *, reduces_own_part: bool = False) -> None:
+        """Keep the state of one of `of` parts alone, which begin at cache lines."""
+        multiple, end = ALIGNMENT // dtypes.of(self.values).itemsize, self.ends[-1]
+        self.part_number, self.reduces_own_part = number, reduces_own_part
+        self.cuts = [min(end, -(-end * r // of // multiple) * multiple) for r in range(of)] + [end]
+        self.state.clear()
+        self._slots = None
+        self._forget_segments()
+
     def _adopt(self, i: int) -> None:
         p, value, grad = self.rows[i]
         value[...] = p.data
@@ -164,7 +192,8 @@ class Arena(Layout):
             return
         for name, fill in ({**slots, MASTER: 0.0} if self.is_half else slots).items():
             if name not in self.state:
-                self.state[name] = self.layout(name).vector(self.state_dtype, fill)
+                own = None if self.cuts is None else self.own[1] - self.own[0]
+                self.state[name] = self.layout(name).vector(self.state_dtype, fill, own)
                 self._forget_segments()
         self._slots = slots if type(slots) is MappingProxyType else dict(slots)
 
@@ -314,6 +343,11 @@ class Arena(Layout):
                     value = value if type(value) is type(self.values) else devices.to_numpy(value)
                     value = self.xp.asarray(value, dtype=self.state_dtype, device=self.values.device)
                 self.part(name, i)[...] = value
+
+
+def arena_of(view: Any) -> Arena | None:
+    """The arena that holds a gradient's view, if one does."""
+    return None if view is None else _owners.get(id(view))
 
 
 def unrounded(xp: Any, p: Any, master: Any) -> Any:

@@ -22,7 +22,6 @@ from ..tape import autograd, sharing
 from ..tape.recording import Recording, activated
 from ..tape.tensor import Tensor, wrap
 from .arguments import changed, contents, mapped, numbers_in, objects_in, obstacle_in, overlap
-from .recorders import recorder_for
 from .surroundings import PLAIN, Surroundings
 
 __all__ = ["RecordedStep"]
@@ -35,6 +34,8 @@ class RecordedStep:
     """
 
     def __init__(self, step: Callable, device: str, warmup: int, strict: bool):
+        from .recorders import recorder_for  # not before something is captured
+
         self.step, self.device, self.warmup, self.strict = step, device, warmup, strict
         self.recording = Recording(device)
         self.recorder: Any = recorder_for(device)

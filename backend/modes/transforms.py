@@ -18,6 +18,7 @@ from typing import Any
 
 from ..array.elementwise import multiply
 from ..array.random import default_generator
+from ..device import ranks
 from ..device.devices import namespace_of
 from ..device.options import integer
 from ..tape import sharing
@@ -170,7 +171,7 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     if not _mode.enabled or _mode.nested:
         return f(*args)
     used: list[Tensor] = []
-    state, cast = default_generator.get_state(), _mode.cast
+    state, cast, share = default_generator.get_state(), _mode.cast, ranks.share
     with _tape(_mode.level, base=NEVER, captured=used):
         out = f(*args)
     outs = out if isinstance(out, tuple) else (out,)
@@ -178,7 +179,7 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     used += [o for o in outs if o.requires_grad]  # arguments that `f` returned untouched
 
     def again() -> tuple:
-        with _tape(_mode.level, cast=cast and cast.anew()):
+        with _tape(_mode.level, cast=cast and cast.anew()), ranks.sharing(share):
             out = f(*args)
         found = out if isinstance(out, tuple) else (out,)
         return tuple(_as_before(o, *before) for o, before in zip(found, like_before))

@@ -41,6 +41,7 @@ watch: Any = None  # told of every operation while somebody wants to know, see `
 collect: Any = None  # while leaves have hooks, what stands before the sink of `backward`, see `hooks.py`
 note: Any = None  # told of every operation that is recorded while gradients may be differentiated, see `modes/twice.py`
 mapped: Any = None  # runs operations on all lanes at once while a `vmap` is at work, see `batching.py` in modes
+reducing: Any = None  # adds gradients up over processes while backward goes on, see `weft.distributed`
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 
@@ -557,6 +558,9 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False, grad
     else:
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
     sink = _accumulate_noted if special and _mode.leaves is not None else _accumulate
+    reduced = None
+    if reducing is not None and (reduced := reducing.begin(root, sink)) is not None:
+        sink = reduced.sink
     try:
         if collect is None:
             run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
@@ -567,6 +571,8 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False, grad
     finally:
         if _wide:
             _wide.clear()
+    if reduced is not None:
+        reduced.end()
 
 
 @functools.cache
