@@ -341,6 +341,8 @@ class Optimizer:
             slots = self.slots(group)
             for arena in self._current_arenas(k):
                 arena.require(slots)
+                if recording is not None and not is_recorded:
+                    recording.holds(arena)
                 for segment, clock in arena.segments():
                     if not is_recorded:
                         clock["step"] += 1
@@ -655,6 +657,19 @@ class _Recorded:
 
     def is_current(self) -> bool:
         return self.current() == self.state
+
+    def remembered(self) -> Callable[[], None]:
+        """What takes `count` back."""
+        arenas = [arena for arena, _, _ in self.work]
+        before = [(arena, list(arena.clocks), [dict(c) for c in arena.clocks], arena.is_uniform) for arena in arenas]
+
+        def undo() -> None:
+            for arena, clocks, contents, is_uniform in before:
+                for clock, content in zip(clocks, contents):
+                    clock.update(content)
+                arena.clocks, arena.is_uniform = clocks, is_uniform
+
+        return undo
 
     def count(self) -> None:
         """Take the host's part of the step, as `Optimizer.advance` does."""

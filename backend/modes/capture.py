@@ -18,6 +18,7 @@ from ..tape import autograd
 from ..tape.recording import active
 from ..tape.tensor import Tensor
 from .arguments import signature, tensors_in
+from .host_step import HostStep
 from .recorded_step import RecordedStep
 
 __all__ = ["capture"]
@@ -103,7 +104,7 @@ class capture:
         args = positional, named
         given = tensors_in(args)
         device = given[0].device if given else devices.get_default_device()
-        if devices.kind(device) not in ("cuda", "emulator") or not _is_plain_call(given, device):
+        if devices.kind(device) not in ("cpu", "cuda", "emulator") or not _is_plain_call(given, device):
             return self.step(*positional, **named)
         return self._step(device, (device, _modes(), signature(args)))(args, given)
 
@@ -125,7 +126,8 @@ class capture:
                     stacklevel=3,
                 )
         number = known[-1][1] + 1 if known else 0
-        new = self._steps[key, number] = RecordedStep(self.step, device, self.warmup, self.strict)
+        made = HostStep if devices.kind(device) == "cpu" else RecordedStep
+        new = self._steps[key, number] = made(self.step, device, self.warmup, self.strict)
         return new
 
 
