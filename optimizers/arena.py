@@ -18,6 +18,7 @@ Only namespaces whose slices and reshapes are views can host an arena (NumPy, Cu
 from __future__ import annotations
 
 import math
+import struct
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -135,6 +136,7 @@ class Arena(Layout):
         self.indices = list(indices)  # where the parameters stand in their group
         self.has_kernels = runs_kernels(self.device, self.dtype)
         self.values, self.grads = self.vector(self.dtype), self.vector(self.dtype)
+        self._code = "d" if self.state_dtype == np.float64 else "f"
         self.state: Vectors = {}
         self._slots: Mapping[str, float] | None = None  # what `require` was last asked for
         self.clocks = [dict(clock)] * len(self.params)
@@ -338,7 +340,13 @@ class Arena(Layout):
                 segment.coefficients = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
                 cells = [self.xp.reshape(segment.coefficients[i : i + 1], ()) for i in range(len(numbers))]
                 segment.scalars = Numbers(**dict(zip(coefficients, cells)))
-            segment.coefficients[...] = numbers if self.xp is np else self.xp.asarray(numbers, dtype=self.state_dtype)
+            if self.xp is not np:
+                segment.coefficients[...] = self.xp.asarray(numbers, dtype=self.state_dtype)
+            else:
+                try:  # a sixth of the time
+                    struct.pack_into(f"{len(numbers)}{self._code}", segment.coefficients, 0, *numbers)
+                except OverflowError:  # what is infinite in float32
+                    segment.coefficients[...] = numbers
             segment.numbers = numbers
 
     # --- saving -------------------------------------------------------------------------------------------------------

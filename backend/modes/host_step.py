@@ -6,6 +6,7 @@ recorder could not see, and whose numbers it took for the host's own, is found b
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from ..tape.tensor import Tensor, wrap
 from .arguments import mapped, overlap
 from .host import Host, stands_for
-from .program import Diverged, Program
+from .guard import FAILURES
+from .program import Program
 from .recorded_step import RecordedStep
 
 __all__ = ["HostStep"]
@@ -35,10 +37,15 @@ class HostStep(RecordedStep):
         self.is_new = True
         self.diverged = 0
         self.made: dict[int, int] = {}  # by identity of what stands for it among `outputs`: which of the program's
+        self.lock = threading.Lock()  # held while the program runs: threads that come meanwhile run the step as usual
         self.known: list[bytes] = []  # the arguments' numbers when the step was recorded
 
-    def is_current(self) -> bool:
-        return self.diverged < PATIENCE and super().is_current()
+    def is_lost(self) -> bool:
+        return self.diverged >= PATIENCE
+
+    def is_ready(self) -> bool:
+        """Whether it has been recorded and checked, and is replayed."""
+        return self.graph is not None and not self.is_new and not self.checks and not self.diverged
 
     # --- recording ----------------------------------------------------------------------------------------------------
     def _copy(self, t: Tensor) -> Tensor:
@@ -92,21 +99,29 @@ class HostStep(RecordedStep):
         elif self.checks:
             return self._checked(args, given)
         assert self.graph is not None
-        undo = self.recording.remembered() if self.graph.saved or self.graph.last_decision >= 0 else None
-        self.recording.prepare()
-        try:
-            values = self.graph.run(*[t.data for t in given])
-        except Diverged:
-            self.graph.restore()
-            assert undo is not None
-            undo()
-            self.diverged += 1
+        if not self.lock.acquire(blocking=False):
             return self._call(args)
+        try:
+            undo = self.recording.remembered()
+            self.recording.prepare()
+            try:
+                values = self.graph.run(*[t.data for t in given])
+            except FAILURES:
+                self.graph.restore()
+                undo()
+                return self.diverges(*args)
+        finally:
+            self.lock.release()
         self.diverged = 0
         self.recording.finish()
         for i in self.written:
             given[i][...] = wrap(self.inputs[i].data, self.device)
         return mapped(lambda t: self._of(t, values, given), self.outputs, is_returned=True)
+
+    def diverges(self, positional: tuple, named: dict[str, Any] | None = None) -> Any:
+        """The step as usual, after a run whose way came out another."""
+        self.diverged += 1
+        return self._call((positional, named or {}))
 
     def _of(self, output: Tensor, values: tuple, given: list[Tensor]) -> Tensor:
         for to, t in zip(self.inputs, given):
@@ -130,7 +145,7 @@ class HostStep(RecordedStep):
         try:
             values = self.graph.run(*[t.data for t in given])
             found = [np.asarray(v).tobytes() for v in values], [m.tobytes() for m in memory]
-        except Diverged:
+        except FAILURES:
             found = None
         inputs = [t.data.copy() for t in self.inputs]
         for m, was in zip(memory, before):

@@ -48,6 +48,10 @@ class RecordedStep:
         self.outputs: Any = None
         self.graph: Any = None
 
+    def is_lost(self) -> bool:
+        """Whether replaying it has turned out to be in vain."""
+        return False
+
     def is_current(self) -> bool:
         if self.graph is None or self.surroundings is None:
             return True

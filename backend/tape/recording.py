@@ -247,6 +247,8 @@ class Recording:
         self.used = [g.counter - s["counter"] for g, s in zip(self.generators, self.started)]
         for g, s in zip(self.generators, self.started):
             g.set_state(s)
+        for part in self.parts:
+            part.settle()
         self.leaves = {i: leaf for i, leaf in self.leaves.items() if leaf.is_touched}
         self.seen = {}
         for leaf in self.leaves.values():
