@@ -353,6 +353,9 @@ class BlockRange(NamedTuple):
         return self._words(n + self.skip)[self.skip :]
 
     def _words(self, n: int) -> np.ndarray:
+        recording = active() if self.advance is not None else None
+        if recording is not None and recording.call is not None:
+            return recording.call(_words_from, (self.generator, self.seed, self.counter, self.advance, n), {})
         g, position = self.generator, (self.seed, self.counter)
         if g._position != position:
             g._bits = np.random.Philox(key=self.seed, counter=self.counter)
@@ -368,6 +371,11 @@ class BlockRange(NamedTuple):
     def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
         """`Generator.bernoulli` of these blocks, by NumPy."""
         return _bernoulli(self, math.prod(shape), dtypes.bool, threshold(probability)).reshape(shape)
+
+
+def _words_from(generator: Generator, seed: int, counter: int, advance: Any, n: int) -> np.ndarray:
+    """The words of a draw that was recorded, `advance` blocks later."""
+    return BlockRange(generator, seed, counter + int(advance[0]), None)._words(n)
 
 
 def threshold(probability: float) -> int:

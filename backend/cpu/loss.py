@@ -11,6 +11,7 @@ from numpy import divide, vdot
 
 from ..nn import loss as primitives
 from ..tape.autograd import is_grad_enabled
+from ..tape.recording import shown
 from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
@@ -57,7 +58,7 @@ def softmax_cross_entropy(
         grad = gradient
         if reduction == "none":
             grad = grad * g.reshape(-1, 1)
-        elif g.item() != 1:
+        elif not _is_one(g):
             grad = blockwise(lambda a, out: np.multiply(a, g, out), 1, grad)[0]
         grad = grad.reshape(shape)
         return grad if logits.ndim < 3 else np.moveaxis(grad, -1, 1)
@@ -76,11 +77,11 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     rows, classes = x.shape
     if classes > FEW_CLASSES or 0 <= ignore_index < classes:
         return None
-    if not (vdot(x, x) < SAFE or (x.item(x.argmax()) < 38 and x.item(x.argmin()) > -38)):
+    if not (vdot(x, x) < SAFE or (x.max() < 38 and x.min() > -38)):
         return None
     ones, square, each, share, table = _constants(rows, classes, x.itemsize)
     try:
-        hot = table.take(labels, 0)
+        hot = (table.take if type(labels) is np.ndarray else shown(table).take)(labels, 0)
     except (IndexError, TypeError):  # TypeError for uint64, which is no index to NumPy
         return None
     p = np.exp(x)
@@ -92,7 +93,11 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
         return loss, None
     p -= hot
     p *= each
-    return loss, (lambda g: p if g.item() == 1 else p * g,)
+    return loss, (lambda g: p if _is_one(g) else p * g,)
+
+
+def _is_one(g: Any) -> bool:
+    return bool(g.item() == 1 if type(g) is np.ndarray else g == 1)  # while a step is recorded, no number can be read
 
 
 @functools.lru_cache(maxsize=64)
@@ -112,7 +117,7 @@ def _constants(rows: int, classes: int, itemsize: int) -> tuple[Any, ...]:
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:
     """Which labels (N, 1) count, or None if all do. As unsigned numbers, negative ones are the largest."""
     unsigned = labels.view(np.uintp)
-    if unsigned.item(unsigned.argmax()) < classes:
+    if unsigned.take(unsigned.argmax()) < classes:
         if not 0 <= ignore_index < classes:
             return None
     else:

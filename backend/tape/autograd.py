@@ -553,7 +553,7 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False, grad
             raise ValueError(f"`grad` must have the tensor's shape {data.shape}, got {grad.shape}")
     elif data.size != 1:
         raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {data.shape}")
-    elif type(data) is np.ndarray and not data.ndim:
+    elif isinstance(data, np.ndarray) and not data.ndim and root.device == "cpu":
         grad = _one(data.dtype)  # a tenth of the cost
     else:
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)

@@ -228,7 +228,8 @@ def shares(a: Any, b: Any) -> bool:
         return True
     if type(a) is np.ndarray and type(b) is np.ndarray:
         return np.may_share_memory(a, b)
-    if type(a) is not type(b) or not hasattr(a, "strides"):
+    are_of_numpy = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    if not are_of_numpy and (type(a) is not type(b) or not hasattr(a, "strides")):
         return False
     (start, end), (other_start, other_end) = _extent(a), _extent(b)
     return start < other_end and other_start < end
