@@ -60,7 +60,6 @@ from .backend.device.memory import OutOfMemoryError, empty_cache, memory_allocat
 from .backend.device.options import UnknownName as _UnknownName
 from .backend.device.parallel import num_threads, set_num_threads
 from .backend.modes.autocast import autocast, is_autocast_enabled
-from .backend.modes.capture import capture
 from .backend.modes.transforms import checkpoint, grad, value_and_grad
 from .backend.tape.autograd import enable_grad, is_grad_enabled, no_grad, primitive
 from .backend.tape.tensor import Parameter, Tensor
@@ -68,6 +67,7 @@ from .backend.tape.tensor import Parameter, Tensor
 if _TYPE_CHECKING:
     from .backend.modes import nvtx as nvtx
     from .backend.modes.batching import vmap as vmap
+    from .backend.modes.capture import capture as capture
     from .backend.modes.derivatives import hessian as hessian
     from .backend.modes.derivatives import hvp as hvp
     from .backend.modes.derivatives import jacfwd as jacfwd
@@ -90,6 +90,7 @@ _MODES = {
     **dict.fromkeys(("hessian", "hvp", "jacfwd", "jacrev", "jvp", "vjp"), "derivatives"),
     **dict.fromkeys(("ProfileRow", "profile"), "profiler"),
     **dict.fromkeys(("Trace", "TracedOperation", "traced"), "trace"),
+    "capture": "capture",
     "vmap": "batching",
 }
 
