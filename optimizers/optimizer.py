@@ -19,7 +19,7 @@ from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
 from .hooks import register
-from .options import Limits, check_options, check_params
+from .options import Limits, as_numbers, check_options, check_params
 from .rule import Clock, Group, Numbers, Params, Vectors
 from .state import check_state, read_entry, read_groups
 
@@ -387,7 +387,7 @@ class Optimizer:
                 for segment, clock in arena.segments():
                     if not is_recorded:
                         clock["step"] += 1
-                        arena.publish(segment, self.coefficients(group, clock))
+                        arena.publish(segment, self.coefficients(as_numbers(group), clock))
                     segment.written.stamp()
                     work.append((arena, segment, group, segment.scalars))
         if recording is not None and is_recorded:
