@@ -153,8 +153,9 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("the loop, gradient accumulation", "training.Trainer"),
         (
             "callbacks",
-            "training.Checkpoint training.Plateau training.StopOnNaN training.CSVLogger training.TensorBoard training.GradientNorm",
+            "training.Checkpoint training.Plateau training.StopOnNaN training.CSVLogger training.GradientNorm",
         ),
+        ("loggers", "training.TensorBoard training.WandB training.MLflow"),
         (
             "metrics of classes",
             "training.Accuracy training.Precision training.Recall training.F1 training.ConfusionMatrix",
