@@ -36,6 +36,8 @@ class Callback:
         `on_loss` and `on_gradients` look into a step: a callback that overrides one keeps it from being captured (see
         `Trainer`). With `looks_inside = False` it does not, and these two are not called when a captured step is
         replayed.
+    writes : bool
+        Whether it leaves something behind: `Trainer(fast_dev_run=)` does without it.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class Callback:
 
     order = 0
     looks_inside = True
+    writes = False
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Called first in `fit`, when the loaders stand where training goes on.
