@@ -45,7 +45,7 @@ BOTH = {
     "activation::THREADS": activation.THREADS, "activation::BATCH": activation.BATCH,
     "PAD": attention.PAD, "attention_backward::BLOCK": attention.BLOCK,
     "batch_normalization::WARPS": batch_normalization.WARPS,
-    "channel_last::THREADS": channel_last.THREADS,
+    "channel_last::THREADS": channel_last.THREADS, "channel_last::ROWS": channel_last.ROWS,
     "convolution::THREADS": convolution.THREADS, "convolution::EACH": convolution.EACH,
     "cross_entropy::BLOCK": cross_entropy.BLOCK,
     "dropout::THREADS": dropout.THREADS, "dropout::N * dropout::BATCH": dropout.ELEMENTS,

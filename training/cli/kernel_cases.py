@@ -111,7 +111,7 @@ CASES: dict[str, Make] = {
         lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (24, 4, 64, 64), (4,), (4,)
     ),
     "clip_grad_norm": _clipped(1 << 15),
-    "conv2d": _through(lambda x, w: F.conv2d(x, w, padding=1), (2, 32, 16, 16), (32, 32, 3, 3)),
+    "conv2d": _through(lambda x, w: F.conv2d(x, w, padding=1), (4, 16, 32, 32), (32, 16, 3, 3)),
     "cross_entropy": _classes(2, 50257),
     "dropout": _through(lambda x: F.dropout(x, 0.1), (1 << 15,)),
     "embedding": _lookup(128, 256, 256),
