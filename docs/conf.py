@@ -19,6 +19,7 @@ extensions = [
     "sphinx_copybutton",
     "mathml",
     "reference",
+    "generated",
 ]
 exclude_patterns = ["_build", "_ext", "catalogue.md"]
 default_role = "py:obj"  # a name in backticks is a link where there is such a name, and code where not
