@@ -1,9 +1,9 @@
 """Processes that MPI has started together, and what they do with vectors of the host: sums in the order of ranks.
 
-A sum over N processes goes in two rounds of MPI's own collectives. Each process owns a part of the vector:
+A sum over N processes goes in two rounds of messages, which do not wait. Each process owns a part of the vector:
 
-    1. all-to-all   process r receives part r of everybody, and adds them up: ((x₀ + x₁) + x₂) + …
-    2. all-gather   everybody receives the N sums
+    1. process r receives part r from everybody, and adds them up: ((x₀ + x₁) + x₂) + …
+    2. everybody receives the N sums
 
 Each byte travels as often as in a ring, 2 (N − 1)/N times in and out of a process. Unlike `MPI_Allreduce`, whose order is
 the library's choice, this has one order whatever arrives first and whatever the library: a run repeats bit for bit, and all
@@ -28,6 +28,7 @@ __all__ = ["OPERATIONS", "Group", "Pending"]
 
 SMALL = 16 * 1024  # bytes: of two processes on two cores, one round is the faster up to here
 
+BLOCK = 1 << 15  # elements that are added up at a time
 IMPATIENT, NAP = 2000, 5e-5  # looks without sleep, about a millisecond of them; and seconds between later ones
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -67,6 +68,8 @@ class Group:
         here.Free()
         self.watch: Any = None
         self._nccl: Any = None
+        self.others = [(self.rank + i) % self.size for i in range(1, self.size)]
+        self._tag = 0
         self.waited = 0.0
         self.calls = 0
         self._spare: dict[tuple[int, Any], list[np.ndarray]] = {}
@@ -177,16 +180,24 @@ class Group:
         """Wait until all processes are here."""
         self.wait_for(self.comm.Ibarrier())
 
-    def wait_for(self, request: Any) -> None:
-        """Wait for a request of MPI; not in MPI, which would keep a core busy that another process may need to get here."""
+    def next_tag(self) -> int:
+        """Of the messages of one sum: all processes begin them in one order."""
+        self._tag = (self._tag + 2) % 32768
+        return self._tag
+
+    def wait_for(self, requests: Any) -> None:
+        """Wait for a request of MPI, or several; not in MPI, which would keep a core busy that another
+        process may need to get here."""
         self.calls += 1
-        if request.Test():
+        done = self.MPI.Request.Testall
+        requests = requests if isinstance(requests, list) else [requests]
+        if done(requests):
             return
         start = time.perf_counter()
         if self.watch is not None:
             self.watch.waits(self.calls)
         looks = 0
-        while not request.Test():
+        while not done(requests):
             looks += 1
             if looks > IMPATIENT:
                 time.sleep(NAP)
@@ -228,78 +239,99 @@ class Pending:
     def __init__(self, group: Group, x: np.ndarray, op: str | None, cuts: Sequence[int] | None, scatter: bool):
         self.group, self.x, self.op, self.scatter = group, x, op, scatter
         n, k = group.size, x.size
-        self.request: Any = None
-        self.parts: np.ndarray | None = None
         self.cuts = [k * r // n for r in range(n + 1)] if cuts is None else list(cuts)
-        self.is_whole = op is not None and x.nbytes <= SMALL and not scatter
+        self.own = x[self.cuts[group.rank] : self.cuts[group.rank + 1]]
+        self.requests: list[Any] = []
+        self.parts: list[np.ndarray] = []  # what the processes have, of what is summed here
+        self.memory: np.ndarray | None = None
+        self.tag = group.next_tag()
         if n == 1:
             return
         if op is None:
             self._gather()
-            return
-        comm, byte = group.comm, group.MPI.BYTE
-        first, last = (0, k) if self.is_whole else (self.cuts[group.rank], self.cuts[group.rank + 1])
-        self.parts = group.borrow(n * (last - first), x.dtype)
-        if self.is_whole:
-            self.request = comm.Iallgather([_bytes(x), byte], [_bytes(self.parts), byte])
-            return
-        own, item = last - first, x.itemsize
-        counts, places = self._counts()
-        self.request = comm.Ialltoallv(
-            [_bytes(x), counts, places, byte],
-            [_bytes(self.parts), [own * item] * n, [r * own * item for r in range(n)], byte],
-        )
+        elif x.nbytes <= SMALL and not scatter:
+            self.own = x
+            self._receive_whole()
+        else:
+            self._exchange()
 
-    def _counts(self) -> tuple[list[int], list[int]]:
-        """Bytes in each process's part, and where it begins."""
-        item = self.x.itemsize
-        return [(b - a) * item for a, b in zip(self.cuts, self.cuts[1:])], [a * item for a in self.cuts[:-1]]
+    def _receive_whole(self) -> None:
+        group, n = self.group, self.group.size
+        self.memory = group.borrow(n * self.x.size, self.x.dtype)
+        self.parts = list(self.memory.reshape(n, self.x.size))
+        byte = group.MPI.BYTE
+        self.requests = [group.comm.Iallgather([_bytes(self.x), byte], [_bytes(self.memory), byte])]
+
+    def _exchange(self) -> None:
+        """Send each process what it is to sum, and receive what is summed here."""
+        group, comm, size = self.group, self.group.comm, self.own.size
+        self.memory = group.borrow((group.size - 1) * size, self.x.dtype)
+        free = list(self.memory.reshape(group.size - 1, size))
+        self.parts = [self.own if r == group.rank else free.pop() for r in range(group.size)]
+        for r in group.others:
+            self.requests.append(comm.Irecv([_bytes(self.parts[r]), group.MPI.BYTE], r, self.tag))
+        for r in group.others:
+            part = self.x[self.cuts[r] : self.cuts[r + 1]]
+            self.requests.append(comm.Isend([_bytes(part), group.MPI.BYTE], r, self.tag))
+
+    def _gather(self) -> None:
+        """Send everybody the own part, and receive theirs in place."""
+        group, comm = self.group, self.group.comm
+        for r in group.others:
+            part = self.x[self.cuts[r] : self.cuts[r + 1]]
+            self.requests.append(comm.Irecv([_bytes(part), group.MPI.BYTE], r, self.tag + 1))
+        for r in group.others:
+            self.requests.append(comm.Isend([_bytes(self.own), group.MPI.BYTE], r, self.tag + 1))
 
     def poll(self) -> bool:
         """Whether all is done; go on with it if something has arrived."""
-        while self.request is not None:
-            if not self.request.Test():
+        while self.requests:
+            if not self.group.MPI.Request.Testall(self.requests):
                 return False
             self._arrived()
         return True
 
     def wait(self) -> None:
         """Go on until all is done."""
-        while self.request is not None:
-            self.group.wait_for(self.request)
+        while self.requests:
+            self.group.wait_for(self.requests)
             self._arrived()
 
     def _arrived(self) -> None:
-        self.request = None
-        if self.parts is None:
+        self.requests = []
+        if self.memory is None:
             return
-        group, parts, self.parts = self.group, self.parts, None
-        own = self.x if self.is_whole else self.x[self.cuts[group.rank] : self.cuts[group.rank + 1]]
         assert self.op is not None
-        fold(parts.reshape(group.size, own.size), self.op, own)
-        group.give_back(parts)
-        if not self.is_whole and not self.scatter:
+        fold(self.parts, self.op, self.own)
+        self.group.give_back(self.memory)
+        is_whole, self.memory, self.parts = self.own is self.x, None, []
+        if not is_whole and not self.scatter:
             self._gather()
 
-    def _gather(self) -> None:
-        counts, places = self._counts()
-        comm, byte = self.group.comm, self.group.MPI.BYTE
-        self.request = comm.Iallgatherv(self.group.MPI.IN_PLACE, [_bytes(self.x), counts, places, byte])
 
+def fold(parts: Sequence[np.ndarray], op: str, out: np.ndarray) -> None:
+    """out ← parts[0] ∘ parts[1] ∘ …, from the left; in float32 where they are of half precision, and rounded once.
 
-def fold(parts: np.ndarray, op: str, out: np.ndarray) -> None:
-    """out ← parts[0] ∘ parts[1] ∘ …, from the left; in float32 where they are of half precision, and rounded once."""
-    function, total = OPERATIONS[op], out
+    `out` may be one of the parts.
+    """
+    function, n = OPERATIONS[op], len(parts)
     if out.itemsize == 2 and is_real_floating(out.dtype):
         total = parts[0].astype(np.float32)
-    else:
-        np.copyto(out, parts[0])
-    for part in parts[1:]:
-        function(total, part.astype(total.dtype, copy=False), out=total)
-    if op == "mean":
-        total /= len(parts)
-    if total is not out:
-        out[...] = total.astype(out.dtype)
+        for part in parts[1:]:
+            function(total, part.astype(np.float32), out=total)
+        out[...] = (total / n if op == "mean" else total).astype(out.dtype)
+        return
+    for at in range(0, out.size, BLOCK):  # which stays in the cache for the next operation
+        block = slice(at, at + BLOCK)
+        total = function(parts[0][block], parts[1][block])
+        for part in parts[2:]:
+            function(total, part[block], out=total)
+        if op == "mean":
+            np.divide(total, n, out=out[block]) if n & (n - 1) else np.multiply(
+                total, total.dtype.type(1 / n), out=out[block]
+            )
+        else:
+            out[block] = total
 
 
 def _bytes(x: np.ndarray) -> np.ndarray:

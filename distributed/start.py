@@ -6,6 +6,7 @@ import os
 import sys
 
 from ..backend.device import ranks
+from ..backend.device.parallel import VARIABLES, num_threads, set_num_threads
 from .group import Group
 from .watch import Watch
 
@@ -77,4 +78,6 @@ def init(timeout: float | None = None) -> None:
         )
     group = Group(comm)
     group.watch = Watch(group, timeout)
+    if not any(name in os.environ for name in VARIABLES):  # each has its share of the cores
+        set_num_threads(max(1, num_threads() // group.local_size))
     ranks.group = group

@@ -85,6 +85,14 @@ class Watch:
         """The process waits no more."""
         self.since = None
 
+    def end(self, line: str, status: int) -> None:
+        """End all processes, with a line that a user can act on; does not return. What all meet, process 0 says."""
+        if self.rank:
+            time.sleep(GRACE)  # it ends this one, too
+            self.fail(f"stopped: {line}")
+        os.write(2, f"{line}\n".encode())
+        self._end(None, status)
+
     def fail(self, what: str) -> None:
         """End all processes, because of this one; does not return."""
         if self.rank == 0:
@@ -140,7 +148,7 @@ class Watch:
             elif "bye" in said:
                 self._left[r] = time.monotonic()
             elif "verdict" in said:
-                os._exit(1)
+                os._exit(said["verdict"])
             else:
                 self._heard[r] = time.monotonic(), said["calls"], said["waiting"]
         if not piece:
@@ -178,12 +186,13 @@ class Watch:
         with suppress(OSError):
             self._peers[r].sendall(json.dumps(message).encode() + b"\n")
 
-    def _end(self, line: str | None) -> None:
+    def _end(self, line: str | None, status: int = 1) -> None:
         """End this process and, as process 0, all others; the line is said once."""
         self._is_over = True
         if line is not None:
             with suppress(OSError, ValueError):
                 os.write(2, f"weft: {line}; all processes end\n".encode())
         for r in self._peers:
-            self._tell(r, {"verdict": True})
-        os._exit(1)
+            self._tell(r, {"verdict": status})
+        sys.stdout.flush()
+        os._exit(status)

@@ -21,8 +21,8 @@ def launcher():
 
 def command(n, *arguments):
     """n processes of this Python."""
-    options = []
     path = launcher()
+    options = ["-disable-auto-cleanup"]  # of MPICH, which would kill process 0 before it has said which one died
     if "Open MPI" in subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout:
         options = ["--oversubscribe", "--allow-run-as-root"]
     return [path, *options, "-n", str(n), sys.executable, *map(str, arguments)]

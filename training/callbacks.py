@@ -38,6 +38,8 @@ class Callback:
         replayed.
     writes : bool
         Whether it leaves something behind: `Trainer(fast_dev_run=)` does without it.
+    first_alone : bool
+        Whether, of several processes, the first one alone calls it.
 
     Examples
     --------
@@ -57,6 +59,7 @@ class Callback:
     order = 0
     looks_inside = True
     writes = False
+    first_alone = False
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Called first in `fit`, when the loaders stand where training goes on.

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from ..backend.device.options import integer, number
+from .processes import any_of
 
 __all__ = ["Limits"]
 
@@ -63,8 +64,8 @@ class Limits:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is up."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        """Whether the time is up, in any process: all stop behind the same step."""
+        return self._deadline is not None and any_of(time.monotonic() >= self._deadline)
 
     def epochs(self, done: int, asked: int) -> int:
         """How many epochs there are to be.

@@ -71,7 +71,7 @@ class TensorBoard(Callback):
     """
 
     order = 1
-    writes = True
+    writes = first_alone = True
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class WandB(Callback):
     """
 
     order = 1
-    writes = True
+    writes = first_alone = True
 
     def __init__(
         self, project: str | None = None, config: dict[str, Any] | None = None, *, mode: str = "offline", **options: Any
@@ -218,7 +218,7 @@ class MLflow(Callback):
     """
 
     order = 1
-    writes = True
+    writes = first_alone = True
 
     def __init__(
         self,

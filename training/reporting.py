@@ -14,6 +14,7 @@ from .atomic import check_writable, write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath
 from .output import Output
+from .processes import by_first, is_first
 from .running import Running
 
 __all__ = ["CSVLogger", "ProgressBar"]
@@ -51,11 +52,13 @@ class CSVLogger(Callback):
         self.path = path
 
     def on_fit_begin(self, trainer: Running) -> None:
-        check_writable(Path(self.path))
+        by_first(lambda: check_writable(Path(self.path)))
         if trainer.history:  # it may have been broken off after a checkpoint and before the file was written
             self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Running) -> None:
+        if not is_first():
+            return
         columns = list(dict.fromkeys(name for row in trainer.history for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -103,7 +106,7 @@ class ProgressBar(Callback):
 
     def on_fit_begin(self, trainer: Running) -> None:
         self._output = Output(self.file)
-        if self._output.isatty():
+        if self._output.isatty() and is_first():
             self._bar = make_bar(self._output)
 
     def on_epoch_begin(self, trainer: Running) -> None:
@@ -126,6 +129,8 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, trainer: Running) -> None:
         line = summary_line(trainer.row, trainer.epochs)
+        if not is_first():
+            return
         if self._bar is None:
             print(line, file=self._output, flush=True)
         else:

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-_VARIABLES = ("WEFT_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+VARIABLES = ("WEFT_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _threads = 0  # 0: not asked for yet
 _blas: list | None = None  # threadpoolctl's controllers, one for each BLAS in the process
@@ -39,7 +39,7 @@ def num_threads() -> int:
     """
     global _threads
     if not _threads:
-        _threads = next(filter(None, map(_threads_from_environment, _VARIABLES)), 0) or _available_cores()
+        _threads = next(filter(None, map(_threads_from_environment, VARIABLES)), 0) or _available_cores()
     return _threads
 
 

@@ -419,3 +419,118 @@ def check_captured_steps_on_the_emulator():
     for other in found[1:]:
         for a, b in zip(found[0], other):
             assert a.tobytes() == b.tobytes()
+
+
+# --- Trainer ------------------------------------------------------------------------------------------------------------
+class Conv(nn.Module):
+    """Batch norm and dropout, as models have them. The first bias has no gradient but rounding errors: eps is above them."""
+
+    def __init__(self):
+        self.first, self.norm = nn.Linear(12, 16), nn.BatchNorm1d(16)
+        self.drop, self.last = nn.Dropout(0.2), nn.Linear(16, 5)
+
+    def forward(self, x):
+        return self.last(self.drop(self.norm(self.first(x)).tanh()))
+
+
+def fitted(device="cpu", optimizer=None, epochs=2, n=59, state=None, **options):
+    """A Trainer after some epochs of batches of 12, the last of 59 % 12 = 11 samples; its data are a DataLoader."""
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((n, 12)).astype(np.float32), rng.integers(0, 5, n)
+    weft.manual_seed(2)
+    model = Conv()
+    optimizer = (optimizer or (lambda p: optim.AdamW(p, lr=1e-2, eps=1e-3)))(model.parameters())
+    trainer = weft.training.Trainer(
+        model, nn.CrossEntropyLoss(), optimizer, metrics="accuracy", device=device, seed=6, **options
+    )
+    loader = weft.data.DataLoader(weft.data.ArrayDataset(x, y), batch_size=12, shuffle=True, seed=1)
+    if state is not None:
+        trainer.load_state_dict(state)
+    trainer.fit(loader, (x[:10], y[:10]), epochs=epochs)
+    return trainer
+
+
+def same_rows(found, expected, tolerance=2e-6):
+    for row, other in zip(found, expected, strict=True):
+        assert row.keys() == other.keys()
+        for name in row.keys() - {"seconds", "samples_per_second"}:
+            np.testing.assert_allclose(row[name], other[name], rtol=tolerance, err_msg=name)
+
+
+def check_trainer_equals_one_process():
+    for options in ({}, {"clip_grad_norm": 0.1}, {"accumulate": 2}, {"accumulate": 2, "clip_grad_norm": 0.1}):
+        with alone():
+            one = fitted(**options)
+        many = fitted(**options)
+        assert type(many.model.norm) is nn.SyncBatchNorm or SIZE() == 1
+        same_rows(many.history, one.history, 2e-6)
+        for (name, p), q in zip(many.model.state_dict().items(), one.model.state_dict().values()):
+            np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5, atol=2e-6, err_msg=name)
+        same_everywhere(*many.model.state_dict().values())
+        same_rows(ranks.group.object_of(many.history), many.history, 0)
+
+
+def check_trainer_with_sharded_state_and_lists_and_regression():
+    make = lambda p: dist.ZeroRedundancyOptimizer(p, optim.AdamW, lr=1e-2, eps=1e-3, reduce_scatter=True)
+    with alone():
+        one = fitted(clip_grad_norm=0.1)
+    many = fitted(optimizer=make, clip_grad_norm=0.1)
+    same_rows(many.history, one.history, 2e-6)
+
+    def regression():
+        weft.manual_seed(1)
+        model = nn.Linear(3, 2)
+        x = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
+        data = [(x[:1], x[:1, :2]), (x[1:3], x[1:3, 1:]), (x[3:], x[3:, :2])]  # of one sample: others have none
+        trainer = weft.training.Trainer(
+            model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), metrics=["r2", "mae"]
+        )
+        return trainer.fit([tuple(map(weft.asarray, batch)) for batch in data], epochs=2)
+
+    with alone():
+        expected = regression()
+    same_rows(regression(), expected, 1e-4)
+
+
+def check_trainer_goes_on_with_another_number():
+    """What N processes have saved in the middle of an epoch, one goes on with, and the other way round."""
+    with alone():
+        one = fitted(epochs=3)
+
+    class StopAt(weft.training.Callback):
+        def on_batch_end(self, trainer):
+            if trainer.step == 7:
+                trainer.stop("enough")
+
+    many = fitted(epochs=3, callbacks=[StopAt()])
+    state = many.state_dict()
+    same_everywhere(np.frombuffer(repr(state["sums"]).encode(), np.uint8))
+    again = fitted(epochs=3, state=state)
+    same_rows(again.history, one.history, 2e-6)
+    with alone():
+        other = fitted(epochs=3, state=state)
+        broken_off = fitted(epochs=3, callbacks=[StopAt()]).state_dict()
+    same_rows(other.history, one.history, 2e-6)
+    same_rows(fitted(epochs=3, state=broken_off).history, one.history, 2e-6)
+
+
+def check_captured_trainer_on_the_emulator():
+    try:
+        weft.zeros(1, device="emulator")
+    except weft.DeviceError:
+        return
+    eager, captured = (fitted("emulator", epochs=1, n=36, capture=capture) for capture in (False, True))
+    for p, q in zip(eager.model.state_dict().values(), captured.model.state_dict().values()):
+        assert p.cpu().numpy().tobytes() == q.cpu().numpy().tobytes()
+
+
+def check_augmented_batches():
+    """Random changes of a whole batch are those of one process."""
+    x = np.random.default_rng(0).random((10, 1, 6, 6)).astype(np.float32)
+    data = weft.data.ArrayDataset(x, np.arange(10))
+    make = lambda: weft.data.DataLoader(data, 4, seed=3, transform=weft.data.augment.RandomHorizontalFlip())
+    whole = [batch[0].numpy() for batch in make()]
+    found = [part[0].numpy() for _, part in make().shares(RANK(), SIZE())]
+    for batch, part in zip(whole, found, strict=True):
+        share = ranks.share_of(len(batch), RANK(), SIZE())
+        np.testing.assert_array_equal(part, batch[share.start : share.start + share.count])

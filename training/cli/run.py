@@ -21,10 +21,11 @@ from ..checkpoint_callback import Checkpoint
 from ..limits import Limits
 from ..loggers import MLflow, TensorBoard, WandB, imported
 from ..output import say
+from ..processes import meet
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import model_state, save_model
 from ..saved_options import SavedOptions
-from .folder import CHECKPOINTS, folder_of, hold_unused, path_of, remover
+from .folder import CHECKPOINTS, by_first_in, folder_of, hold_unused, path_of, remover
 from .parser import Parser, UsageError, number
 
 __all__ = ["Task", "add_run_options", "nothing", "save_run", "source_of", "take_options", "train"]
@@ -137,6 +138,7 @@ def train(task: Task, given: dict[str, Any]) -> int:
     UsageError, CheckpointError, DataError
         One line for the user.
     """
+    meet()
     with ExitStack() as stack:
         stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
         return _train(task, given, stack)
@@ -150,7 +152,7 @@ def _train(task: Task, given: dict[str, Any], stack: ExitStack) -> int:
     source = source_of(given.pop("resume", None), out)
     if source is None and "data" not in given:
         raise UsageError(f"--task {task.name} needs --data with {task.data}, or --resume with a run")
-    folder = folder_of(out, source, bool(overwrite), stack)
+    folder = by_first_in(lambda: folder_of(out, source, bool(overwrite), stack), stack)
     saved = None if source is None else load_checkpoint(source)
     set_threads(given.pop("threads", saved and threads_of(saved, source)))
     if saved is None or source is None:
@@ -161,7 +163,7 @@ def _train(task: Task, given: dict[str, Any], stack: ExitStack) -> int:
     started = time.perf_counter()
     experiment = task.experiment(recipe, device=device)
     kind = experiment.recipe.model
-    folder = folder or hold_unused(Path("runs") / f"{experiment.name}-{kind}", stack)
+    folder = folder or by_first_in(lambda: hold_unused(Path("runs") / f"{experiment.name}-{kind}", stack), stack)
     show(task.about(experiment))
     count = sum(p.size for p in experiment.trainer.model.parameters())
     show(f"{kind}: {count:,} parameters, on {experiment.device} ({num_threads()} threads), into {folder}")
