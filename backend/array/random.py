@@ -310,9 +310,12 @@ class BlockRange(NamedTuple):
 
     def words(self, n: int) -> np.ndarray:
         """The first n 64-bit words, by NumPy."""
-        recording = active() if self.advance is not None else None
+        recording = active()
         if recording is not None and recording.call is not None:
             return recording.call(_words_from, (self.generator, self.seed, self.counter, self.advance, n), {})
+        return self._words(n)
+
+    def _words(self, n: int) -> np.ndarray:
         g, position = self.generator, (self.seed, self.counter)
         if g._position != position:
             g._bits = np.random.Philox(key=self.seed, counter=self.counter)
@@ -331,7 +334,8 @@ class BlockRange(NamedTuple):
 
 def _words_from(generator: Generator, seed: int, counter: int, advance: Any, n: int) -> np.ndarray:
     """The words of a draw that was recorded, `advance` blocks later."""
-    return BlockRange(generator, seed, counter + int(advance[0]), None).words(n)
+    counter += 0 if advance is None else int(advance[0])
+    return BlockRange(generator, seed, counter, None)._words(n)
 
 
 def threshold(probability: float) -> int:

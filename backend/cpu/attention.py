@@ -370,7 +370,7 @@ def _unpacked(bits: Any, columns: slice) -> Any:
 
 def _longest(x: Any) -> Any:
     """The largest norm of a row."""
-    return math.sqrt(np.max(np.vecdot(x, x)))
+    return np.sqrt(np.max(np.vecdot(x, x)).astype(np.float64))
 
 
 @functools.lru_cache(maxsize=64)
