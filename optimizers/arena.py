@@ -91,13 +91,14 @@ class Segment:
     `blocks` lists flat vectors (p, g, {name: state}): pieces of BLOCK_BYTES for a CPU, one whole otherwise.
     `scratch` is room for an update's intermediates where NumPy updates one block alone; else None.
     `coefficients` is the vector of what `Arena.publish` was given last, on the arena's device, and `scalars` its
-    elements by name. `written` notes when the parameters were last written to.
+    elements by name, which `pack` writes. `written` notes when the parameters were last written to.
     """
 
-    __slots__ = ("blocks", "coefficients", "numbers", "scalars", "scratch", "start", "stop", "written")
+    __slots__ = ("blocks", "coefficients", "numbers", "pack", "scalars", "scratch", "start", "stop", "written")
 
     coefficients: Any
     scalars: Numbers
+    pack: Callable[..., None]
 
     def __init__(self, arena: Arena, start: int, stop: int):
         self.start, self.stop = start, stop
@@ -142,7 +143,7 @@ class Arena(Layout):
         self.indices = list(indices)  # where the parameters stand in their group
         self.has_kernels = runs_kernels(self.device, self.dtype)
         self.values, self.grads = self.vector(self.dtype), self.vector(self.dtype)
-        self._code = "d" if self.state_dtype == np.float64 else "f"
+        self._code = "d" if dtypes.of(self.values).itemsize == 8 else "f"  # as `struct` writes it
         self.state: Vectors = {}
         self.part_number = 0
         self._slots: Mapping[str, float] | None = None  # what `require` was last asked for
@@ -369,11 +370,12 @@ class Arena(Layout):
                 segment.coefficients = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
                 cells = [self.xp.reshape(segment.coefficients[i : i + 1], ()) for i in range(len(numbers))]
                 segment.scalars = Numbers(**dict(zip(coefficients, cells)))
+                segment.pack = struct.Struct(f"{len(numbers)}{self._code}").pack_into
             if self.xp is not np:
                 segment.coefficients[...] = self.xp.asarray(numbers, dtype=self.state_dtype)
             else:
                 try:  # a sixth of the time
-                    struct.pack_into(f"{len(numbers)}{self._code}", segment.coefficients, 0, *numbers)
+                    segment.pack(segment.coefficients, 0, *numbers)
                 except OverflowError:  # what is infinite in float32
                     segment.coefficients[...] = numbers
             segment.numbers = numbers

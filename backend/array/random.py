@@ -350,12 +350,15 @@ class BlockRange(NamedTuple):
 
     def words(self, n: int) -> np.ndarray:
         """The first n 64-bit words, by NumPy."""
-        return self._words(n + self.skip)[self.skip :]
+        return self._drawn(n + self.skip)[self.skip :]
 
-    def _words(self, n: int) -> np.ndarray:
-        recording = active() if self.advance is not None else None
+    def _drawn(self, n: int) -> np.ndarray:
+        recording = active()
         if recording is not None and recording.call is not None:
             return recording.call(_words_from, (self.generator, self.seed, self.counter, self.advance, n), {})
+        return self._words(n)
+
+    def _words(self, n: int) -> np.ndarray:
         g, position = self.generator, (self.seed, self.counter)
         if g._position != position:
             g._bits = np.random.Philox(key=self.seed, counter=self.counter)
@@ -366,7 +369,7 @@ class BlockRange(NamedTuple):
     def halves(self, n: int) -> np.ndarray:
         """The first n 32-bit words, by NumPy."""
         end = n + self.skip
-        return self._words(-(-end // 2)).astype("<u8", copy=False).view("<u4")[self.skip : end]
+        return self._drawn(-(-end // 2)).astype("<u8", copy=False).view("<u4")[self.skip : end]
 
     def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
         """`Generator.bernoulli` of these blocks, by NumPy."""
@@ -375,7 +378,8 @@ class BlockRange(NamedTuple):
 
 def _words_from(generator: Generator, seed: int, counter: int, advance: Any, n: int) -> np.ndarray:
     """The words of a draw that was recorded, `advance` blocks later."""
-    return BlockRange(generator, seed, counter + int(advance[0]), None)._words(n)
+    counter += 0 if advance is None else int(advance[0])
+    return BlockRange(generator, seed, counter, None)._words(n)
 
 
 def threshold(probability: float) -> int:

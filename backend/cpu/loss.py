@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy import divide, vdot
+from numpy import divide
 
 from ..nn import loss as primitives
 from ..tape.autograd import is_grad_enabled
-from ..tape.recording import shown
+from ..tape.recording import as_one, shown
 from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
@@ -47,11 +47,8 @@ def softmax_cross_entropy(
         labels = np.where(valid, labels, 0)
     own = x.dtype.type(1) if weight is None else weight[labels]  # how much each row counts
     own = own if valid is None else own * valid
-    count = own.sum().item() if own.ndim else len(x)
-    scale = 1 / count if reduction == "mean" and count else 1.0
-    hot, even = np.asarray(own * ((1 - label_smoothing) * scale), x.dtype), None
-    if label_smoothing:
-        even = np.asarray((1 if valid is None else valid) * (label_smoothing * scale / classes), x.dtype)
+    count, hot, even = _shares(own, valid, len(x), classes, label_smoothing, reduction == "mean", x.dtype)
+    even = even if label_smoothing else None
     losses, gradient = _visit(x, labels, hot, even, weight, valid)
 
     def grad_logits(g: Any) -> Any:
@@ -77,7 +74,8 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     rows, classes = x.shape
     if classes > FEW_CLASSES or 0 <= ignore_index < classes:
         return None
-    if not (vdot(x, x) < SAFE or (x.max() < 38 and x.min() > -38)):
+    flat = x.reshape(-1)
+    if not (flat.dot(flat) < SAFE or (x.max() < 38 and x.min() > -38)):
         return None
     ones, square, each, share, table = _constants(rows, classes, x.itemsize)
     try:
@@ -112,6 +110,18 @@ def _constants(rows: int, classes: int, itemsize: int) -> tuple[Any, ...]:
     table[:classes] = np.eye(classes)
     ones = np.ones(classes, dtype)
     return ones, np.ones((classes, classes), dtype), each, np.full(rows, -each), table
+
+
+@as_one()
+def _shares(
+    own: Any, valid: Any, rows: int, classes: int, smoothing: float, is_mean: bool, dtype: Any
+) -> tuple[Any, Any, Any]:
+    """How many rows count, and what −ln p of the class itself and of every class counts in each row."""
+    count = own.sum().item() if own.ndim else rows
+    scale = 1 / count if is_mean and count else 1.0
+    hot = np.asarray(own * ((1 - smoothing) * scale), dtype)
+    even = np.asarray((1 if valid is None else valid) * (smoothing * scale / classes), dtype)
+    return np.asarray(count), hot, even
 
 
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:

@@ -32,6 +32,7 @@ class _Text:
         self.lines: list[str] = []
         self.space: dict[str, Any] = {}
         self._names: dict[int, str] = {}
+        self._known: set[str] = set()
 
     def bound(self, x: Any) -> str:
         """A name for an object."""
@@ -46,7 +47,8 @@ class _Text:
 
     def unless(self, *conditions: str) -> None:
         """Leave unless all of these hold."""
-        self.lines += [f"if not ({c}): return NO" for c in dict.fromkeys(conditions)]
+        self.lines += [f"if not ({c}): return NO" for c in dict.fromkeys(conditions) if c not in self._known]
+        self._known.update(conditions)
 
 
 def compiled(step: Any, given: list[Any]) -> Callable[[tuple], Any] | None:
@@ -173,7 +175,7 @@ def _recording(text: _Text, found: Any) -> None:
         text.unless(f"{text.bound(generator)}.seed == {text.bound(started['seed'])}")
     for x, data, requires_grad in found.read.values():
         name = text.bound(x)
-        text.unless(f"{text.is_(f'{name}.data', data)} and {text.is_(f'{name}.requires_grad', requires_grad)}")
+        text.unless(text.is_(f"{name}.data", data), text.is_(f"{name}.requires_grad", requires_grad))
     for leaf in found.leaves.values():
         grad = f"{text.bound(leaf.tensor)}._grad"
         if leaf.data is None:
@@ -212,6 +214,8 @@ def _counting(text: _Text, step: Any) -> tuple[list[str], list[str], list[str]]:
             before.insert(0, f"if {name}._is_shown: {held}.prepare()")
         if end is None:
             after.append(f"{name}._grad = None")
+        elif leaf.is_used and end is leaf.data:
+            pass  # as it was
         elif end is leaf.data or end is getattr(leaf.tensor, "_grad_view", None):
             after += [f"g = {name}._grad", f"if g is None or g.data is not {text.bound(end)}: {held}.finish({text.bound(np)})"]
         else:

@@ -268,13 +268,16 @@ class Log:
         return self.make(result, is_filled=True)
 
     def _noted_result(self, note: Callable, result: Any, given: list) -> Any:
+        if result is None:  # looked at, for what is wrong
+            self.entries.append(note(results=(), writes=()))
+            return None
         parts = list(result) if isinstance(result, tuple | list) else [result]
         if not all(isinstance(p, np.ndarray | np.generic) for p in parts):
             self.refuse(f"it reads a value on the host (`{note.args[0].__name__}`)")
         owners = {id(owner_of(a)) for a in given}
         arrays, results = [], []
-        for part in parts:
-            part = _asarray(part)
+        for given_part in parts:
+            part = _asarray(given_part)
             if id(owner_of(part)) in owners:
                 results.append(None)
             else:
@@ -283,7 +286,12 @@ class Log:
                 self._defined.add(results[-1].root.number)
                 results[-1].root.is_written = True
             arrays.append(_noted(part))
+            arrays[-1].is_number = isinstance(given_part, np.generic)
         if any(r is not None for r in results):
+            if note.args[0] is np.ndarray.reshape and self._is_empty(given[0]):  # a copy of nothing, for its shape
+                results[0].root.is_written = False
+                self._defined.discard(results[0].root.number)
+                return arrays[0]
             for a in given:
                 self._read(a)
             self.entries.append(note(results=tuple(results), writes=()))
@@ -299,6 +307,10 @@ class Log:
         if root.is_made and root.number not in self._defined and found.nbytes:
             self.refuse(f"it has a call that the recorder cannot see, which made an array of shape {array.shape}")
         return found
+
+    def _is_empty(self, array: np.ndarray) -> bool:
+        root = self.root(array)
+        return root.is_made and root.number not in self._defined
 
     def _save(self, array: np.ndarray) -> None:
         """Keep the surroundings' memory as it is before the step writes to it."""

@@ -21,6 +21,7 @@ class Noted(np.ndarray):
     """An array whose use is noted."""
 
     stands_for: np.ndarray | None = None  # the array of the step's surroundings in whose place it is
+    is_number = False  # whether NumPy would have made a number of it, and no array
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         if any(hasattr(x, "__array_ufunc__") and not isinstance(x, np.ndarray | np.generic) for x in inputs):
@@ -31,7 +32,9 @@ class Noted(np.ndarray):
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if function in TELLING:
             return function(*mapped(plain, args), **mapped(plain, options))
-        if function in COUNTING or (function is np.where and len(args) == 1):
+        if function is np.bincount and (len(args) > 2 or options.get("minlength")):
+            pass  # as long as it is told, unless an index is beyond that
+        elif function in COUNTING or (function is np.where and len(args) == 1):
             _refuse(self, function.__name__)
         if function is np.repeat and len(args) > 1 and isinstance(args[1], Noted):
             _refuse(args[1], "repeat")
@@ -58,6 +61,11 @@ class Noted(np.ndarray):
             log.decide(self, found)
         return found
 
+    def __pow__(self, other: Any, *modulo: Any) -> Any:
+        if self.is_number and not isinstance(other, np.ndarray) and not modulo:
+            return _call(_power, (self, other))
+        return super().__pow__(other, *modulo)
+
     def __contains__(self, x: Any) -> bool:
         return bool((self == x).any())
 
@@ -81,6 +89,11 @@ def _item(x: np.ndarray, key: Any) -> Any:
     """x[key]; a single element as a view."""
     found = x[key]
     return x[(*key, ...) if isinstance(key, tuple) else (key, ...)] if isinstance(found, np.generic) else found
+
+
+def _power(x: np.ndarray, y: Any) -> Any:
+    """xʸ as NumPy's numbers have it, the one operator that they round otherwise than its arrays."""
+    return x[()] ** y
 
 
 def _refuse(x: Any, name: str) -> None:

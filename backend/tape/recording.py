@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from . import autograd
 from .autograd import count_special
 from .tensor import Parameter, Tensor, wrap
 
-__all__ = ["Recording", "activated", "active", "shown"]
+__all__ = ["Recording", "activated", "active", "as_one", "shown"]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Active(threading.local):
@@ -46,6 +50,25 @@ def shown(x: np.ndarray) -> Any:
     """An array that outlasts steps, so that what is asked of it with another is seen while a step is recorded on a CPU."""
     recording = active()
     return x if recording is None or recording.see is None else recording.see(x)
+
+
+def as_one(*, writes: bool = False) -> Callable[[F], F]:
+    """Have a function of arrays whose way depends on their numbers recorded on a CPU as one call, which is made again as it is.
+
+    It returns arrays, or nothing where it looks for what is wrong, or `writes` to its first argument.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            recording = active()
+            if recording is None or recording.call is None:
+                return function(*args, **options)
+            return recording.call(function, args, options, in_place=writes)
+
+        return cast(F, call)
+
+    return decorate
 
 
 class _Leaf:
