@@ -172,7 +172,9 @@ def gelu(x: Any, /, *, approximate: str = "none") -> Any:
 def _gelu_numbers(dtype: Any, tanh: bool) -> dict[str, Any]:
     """Constants as arrays, which NumPy need not convert in each call."""
     given = GELU_TANH if tanh else NORMAL
-    inner = [2 * c * (-2.0) ** k for k, c in enumerate(given)][::-1]  # of −u/h, a polynomial in n, the highest power first
+    inner = [2 * c * (-2.0) ** k for k, c in enumerate(given)][
+        ::-1
+    ]  # of −u/h, a polynomial in n, the highest power first
     others = {"1": 1, "2": 2, "1/2": 0.5, "-1/2": -0.5, "density": 1 / math.sqrt(2 * math.pi)}
     others |= {"c0": GELU_TANH[0], "-6 c1": -6 * GELU_TANH[1]}
     return {"inner": [np.array(c, dtype) for c in inner]} | {name: np.array(c, dtype) for name, c in others.items()}

@@ -47,6 +47,9 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1, scra
     step = block // x.itemsize
 
     def run(start: int, stop: int) -> None:
+        if isinstance(kernel, np.ufunc):  # alone it reads nothing twice
+            kernel(*[a[start * step : stop * step] for a in flat])
+            return
         own = [aligned.empty((step,), x.dtype) for _ in range(scratch)]
         for i in range(start * step, min(stop * step, x.size), step):
             kernel(*[a[i : i + step] for a in flat], *[a[: x.size - i] for a in own])
