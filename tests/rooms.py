@@ -75,9 +75,9 @@ ROOMS = {
         " data/augment training/metrics",
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
-        "_signals kernels/toolchain kernels/emulator backend/device layers layers/functional optimizers data data/augment"
-        " training compat/onnx backend/tape weft",
-        "`weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft export`, `weft info`", "train.py"),
+        "_signals kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/modes layers"
+        " layers/functional optimizers data data/augment training compat/onnx weft",
+        "`weft new`, `weft data`, `weft train`, `weft generate`, `weft translate`, `weft forecast`, …, `weft info`", "train.py"),
     "distributed": Room(
         "kernels/emulator backend/device backend/tape layers optimizers training",
         "one model in many processes, on MPI and NCCL", "group.py"),

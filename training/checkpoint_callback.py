@@ -71,6 +71,7 @@ class Checkpoint(Callback):
     """
 
     order = 2  # saves what the other callbacks have become
+    writes = True
 
     def __init__(
         self,
@@ -119,7 +120,7 @@ class Checkpoint(Callback):
             return
         due = self.every is not None and trainer.step % self.every == 0 and trainer.step != self._saved_step
         is_to_end = any_of(self._signals.number is not None)
-        if due or is_to_end:
+        if due or is_to_end or (trainer.limits.is_over and trainer.step != self._saved_step):
             self._save(trainer, self.last)
         if is_to_end:
             trainer.stop("interrupted")

@@ -1,4 +1,4 @@
-"""Callbacks that report: a CSV file, TensorBoard, a progress bar."""
+"""Callbacks that report: a CSV file, a progress bar; those of other programs are in `loggers.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .output import Output
 from .processes import by_first, is_first
 from .running import Running
 
-__all__ = ["CSVLogger", "ProgressBar", "TensorBoard"]
+__all__ = ["CSVLogger", "ProgressBar"]
 
 
 class CSVLogger(Callback):
@@ -45,6 +45,7 @@ class CSVLogger(Callback):
     """
 
     order = 1
+    writes = True
 
     def __init__(self, path: FilePath):
         check.path("path", path)
@@ -64,43 +65,6 @@ class CSVLogger(Callback):
         writer.writeheader()
         writer.writerows(trainer.history)
         write_atomically(self.path, text.getvalue().encode())
-
-
-class TensorBoard(Callback):
-    """Gives every number of the history to `writer.add_scalar(name, value, step)`, the step being the count of updates.
-
-    Parameters
-    ----------
-    writer : SummaryWriter
-        Of `tensorboardX` or of `torch.utils.tensorboard`; weft depends on neither.
-
-    Examples
-    --------
-    >>> class Writer:
-    ...     def add_scalar(self, name, value, step):
-    ...         print(step, name) if name == "loss" else None
-    ...
-    ...     def flush(self): ...
-    >>> model = nn.Linear(1, 1)
-    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
-    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[TensorBoard(Writer())])
-    >>> history = trainer.fit([(weft.ones((2, 1)), weft.ones((2, 1)))] * 3)
-    3 loss
-    """
-
-    order = 1
-
-    def __init__(self, writer: Any):
-        check.has_methods("writer", writer, ("add_scalar", "flush"), "SummaryWriter('logs')")
-        self.writer = writer
-
-    def on_epoch_end(self, trainer: Running) -> None:
-        for name, value in trainer.row.items() if is_first() else ():
-            if name not in ("epoch", "step"):
-                self.writer.add_scalar(name, value, trainer.step)
-
-    def on_fit_end(self, trainer: Running) -> None:
-        self.writer.flush()
 
 
 class ProgressBar(Callback):

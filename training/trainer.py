@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -25,11 +26,12 @@ from ..optimizers import GradScaler, Optimizer
 from ..optimizers.schedulers import LRScheduler, ReduceLROnPlateau
 from . import check
 from .callbacks import Callback
+from .limits import Limits
 from .listeners import Listeners
 from .metrics import Metrics, collect
 from .metrics.metric import Mean
 from .predict import Predictor
-from .processes import by_first, each_share, meet, over_all, spread
+from .processes import by_first, each_share, is_first, meet, over_all, spread
 from .progress import Progress
 from .rehearsal import rehearse
 from .run_state import RunState
@@ -101,6 +103,14 @@ class Trainer(Predictor):
         Where the model is moved to, and every batch. By default where the model is.
     seed : int, optional
         Seeds the default generator, which dropout draws from, when the trainer is made.
+    fast_dev_run : bool or int, default False
+        A trial of everything: one epoch of so many batches (True: one), and as many of validation; callbacks that write
+        (`Callback.writes`) are left out.
+    overfit_batches : int or float, default 0
+        Train on the first so many batches, or that share of them, the same ones in every epoch, and validate on them, too: a
+        model that cannot learn these by heart has a fault.
+    max_time : float, str or timedelta, optional
+        After how long `fit` stops, at the next update: seconds, or "HH:MM:SS", "DD:HH:MM:SS". `Checkpoint` saves then.
 
     Attributes
     ----------
@@ -197,6 +207,9 @@ class Trainer(Predictor):
         capture: bool | None = None,
         device: str | None = None,
         seed: int | None = None,
+        fast_dev_run: bool | int = False,
+        overfit_batches: float = 0,
+        max_time: float | str | datetime.timedelta | None = None,
     ):
         meet()
         check.instance("model", model, Module, "nn.Linear(2, 1)")
@@ -217,6 +230,7 @@ class Trainer(Predictor):
             raise ValueError(f"`clip_grad_norm` must be None or a positive number, got {clip_grad_norm!r}")
         if not isinstance(capture, bool | None):
             raise TypeError(f"`capture` must be None, True or False, got {capture!r}")
+        self.limits = Limits(fast_dev_run, overfit_batches, max_time)
         if seed is not None:
             random.manual_seed(seed)
         first = next(iter(model.parameters()), None)
@@ -323,6 +337,8 @@ class Trainer(Predictor):
             check.data("validation_loader", validation_loader, self.loss)
         self.validation_loader = validation_loader
         check.data("train_loader", self.train_loader, self.loss)
+        self.train_loader, self.validation_loader = self.limits.of(self.train_loader, validation_loader)
+        epochs = self.limits.epochs(self.epoch, epochs)
         if self.epoch < epochs and validation_loader is not None:
             rehearse(self)
         with waiting_is_meant():
@@ -331,10 +347,11 @@ class Trainer(Predictor):
         self.epochs, self.stopping = epochs, None
         self.stepper.begin_fit()
         self._run_state.restore_positions()
+        self.limits.begin()
         begun: list[Callback] = []
         try:
             with waiting_is_meant():
-                for callback in self.callbacks:
+                for callback in self._called():
                     begun.append(callback)
                     self._call(callback, "on_fit_begin")
             while self.epoch < epochs and self.stopping is None:
@@ -408,13 +425,15 @@ class Trainer(Predictor):
         batches = self._run_state.remaining_batches()
         self.model.train()
         self._call_all("on_epoch_begin")
-        self._listeners.find(self.callbacks)
+        self._listeners.find(self._called())
         self.stepper.begin_epoch(self.model, self.device, keeps_output=bool(self.metrics))
         self._began = time.perf_counter() - progress.seconds
         for share, batch in nvtx.each("step", each_share(batches)):
             with ranks.sharing(share):
                 self._fit_batch(self._placed(batch))
             progress.seconds = time.perf_counter() - self._began
+            if self.limits.is_over and self.stopping is None:
+                self.stop(f"`max_time` of {self.limits.seconds:g} s is over")
             self._listeners.notify("on_batch_end")
             if self.stopping is not None and self.is_between_updates:
                 self._run_state.keep_positions()
@@ -482,8 +501,13 @@ class Trainer(Predictor):
     def _call_all(self, event: str) -> None:
         """What callbacks do once an epoch, or once a fit: there they may wait for the device."""
         with waiting_is_meant():
-            for callback in self.callbacks:
+            for callback in self._called():
                 self._call(callback, event)
+
+    def _called(self) -> list[Callback]:
+        """The callbacks that take part."""
+        trial, others = bool(self.limits.batches), not is_first()
+        return [c for c in self.callbacks if not (trial and c.writes) and not (others and c.first_alone)]
 
     # --- the model and its loss ---------------------------------------------------------------------------------------
     def forward(self, batch: Batch) -> tuple[Any, Tensor]:

@@ -19,6 +19,7 @@ import numpy as np
 from ..device import devices, dtypes, ranks
 from ..device.numeric import as_dtype, check_holds
 from ..device.options import integer
+from ..tape import autograd
 from ..tape.recording import active
 from ..tape.tensor import DType, Tensor, wrap
 
@@ -130,6 +131,11 @@ class Generator:
         BlockRange
             The stream goes on after them.
         """
+        if autograd.special and autograd._mode.lanes == "error":
+            raise RuntimeError(
+                "random numbers are drawn inside `vmap`: draw them outside and map over them, or say randomness='same' for the "
+                "same ones in all lanes"
+            )
         recording = active()
         advance = self.advance if recording is None else recording.advance_of(self)
         blocks = BlockRange(self, self.seed, self.counter, advance)
@@ -344,7 +350,13 @@ class BlockRange(NamedTuple):
 
     def words(self, n: int) -> np.ndarray:
         """The first n 64-bit words, by NumPy."""
-        return self._words(n + self.skip)[self.skip :]
+        return self._drawn(n + self.skip)[self.skip :]
+
+    def _drawn(self, n: int) -> np.ndarray:
+        recording = active()
+        if recording is not None and recording.call is not None:
+            return recording.call(_words_from, (self.generator, self.seed, self.counter, self.advance, n), {})
+        return self._words(n)
 
     def _words(self, n: int) -> np.ndarray:
         g, position = self.generator, (self.seed, self.counter)
@@ -357,11 +369,17 @@ class BlockRange(NamedTuple):
     def halves(self, n: int) -> np.ndarray:
         """The first n 32-bit words, by NumPy."""
         end = n + self.skip
-        return self._words(-(-end // 2)).astype("<u8", copy=False).view("<u4")[self.skip : end]
+        return self._drawn(-(-end // 2)).astype("<u8", copy=False).view("<u4")[self.skip : end]
 
     def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
         """`Generator.bernoulli` of these blocks, by NumPy."""
         return _bernoulli(self, math.prod(shape), dtypes.bool, threshold(probability)).reshape(shape)
+
+
+def _words_from(generator: Generator, seed: int, counter: int, advance: Any, n: int) -> np.ndarray:
+    """The words of a draw that was recorded, `advance` blocks later."""
+    counter += 0 if advance is None else int(advance[0])
+    return BlockRange(generator, seed, counter, None)._words(n)
 
 
 def threshold(probability: float) -> int:

@@ -87,8 +87,8 @@ class Parser(argparse.ArgumentParser):
         if found := re.match(r"unrecognized arguments: .*?(--[^\s=]+)", message):
             return did_you_mean(found[1], self._option_string_actions)
         if found := re.match(r"argument (\S+): invalid choice: '(.*?)'", message):
-            choices = self._option_string_actions[found[1]].choices
-            return did_you_mean(found[2], choices or ())
+            named = (each for each in self._actions if found[1] in (each.dest, *each.option_strings))
+            return did_you_mean(found[2], next(named).choices or ())
         return ""
 
 

@@ -25,7 +25,7 @@ from ..recipe import CLASS_WEIGHTS, OPTIMIZERS, PRECISIONS, SCHEDULES, TASKS, Ex
 from ..saved_model import check_architecture, save_model
 from .folder import by_first_in, folder_of, hold_unused
 from .parser import Parser, UsageError, number, report
-from .run import add_callbacks, add_run_options, fit, nothing, set_threads, source_of, threads_of
+from .run import add_callbacks, add_run_options, fit, nothing, set_threads, source_of, take_options, threads_of
 
 __all__ = ["main"]
 
@@ -35,7 +35,7 @@ few seconds.
 """
 EPILOG = """examples:
   weft train
-  weft train --data ../shared/data/mnist --model mlp --epochs 10
+  weft train --data datasets/mnist --model mlp --epochs 10
   weft train --data cifar-10-batches-py --model resnet18 --device cuda
   weft train --augment crop,rotate,cutout
   weft train --data pathmnist.npz                             (train_images, train_labels …; x_train, y_train …)
@@ -143,6 +143,7 @@ def _train(given: dict[str, Any]) -> int:
 def _run(given: dict[str, Any], stack: ExitStack) -> int:
     names = ("device", "out", "checkpoint_every", "overwrite")
     device, out, every, overwrite = (given.pop(name, None) for name in names)
+    options = {name: given.pop(name, None) for name in ("max_time", "logger")}
     show = nothing if given.pop("quiet", False) else say
     given |= {name: tuple(given[name]) for name in ("hidden", "ignore") if name in given}
     source = source_of(given.pop("resume", None), out)
@@ -166,9 +167,11 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     count = sum(p.size for p in experiment.trainer.model.parameters())
     data = "" if experiment.device == "cpu" else "data resident, " if experiment.is_resident else "data streamed, "
     show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({data}{num_threads()} threads), into {folder}")
+    take_options(experiment, folder, options)
     checkpoint = add_callbacks(experiment, _state(experiment), folder, every, show, bool(overwrite))
     history = fit(experiment, checkpoint, saved, source, show)
-    _test_and_save(experiment, folder, history, time.perf_counter() - started)
+    if history:
+        _test_and_save(experiment, folder, history, time.perf_counter() - started)
     return 0
 
 
