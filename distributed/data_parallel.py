@@ -137,6 +137,7 @@ class DistributedDataParallel(Module):
             return self.module(*args, **kwargs)
         if is_grad_enabled():
             self._reducer.is_on = self._is_synchronized
+            autograd.reducing.due.add(self._reducer)
             if self.broadcast_buffers and self.training:
                 broadcast_arrays(list(self.module.buffers()))
         with ranks.sharing(ranks.share or _even_share(args)):

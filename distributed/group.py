@@ -151,12 +151,19 @@ class Group:
 
     def gather(self, x: np.ndarray) -> np.ndarray:
         """(size, …) what all processes have."""
+        return self.begin_gather(x)()
+
+    def begin_gather(self, x: np.ndarray) -> Callable[[], np.ndarray]:
+        """Begin that; what waits for it and returns it."""
         self.calls += 1
-        found = np.empty((self.size, *x.shape), x.dtype)
-        self.wait_for(
-            self.comm.Iallgather([_bytes(np.ascontiguousarray(x)), self.MPI.BYTE], [_bytes(found), self.MPI.BYTE])
-        )
-        return found
+        x, found = np.ascontiguousarray(x), np.empty((self.size, *x.shape), x.dtype)
+        request = self.comm.Iallgather([_bytes(x), self.MPI.BYTE], [_bytes(found), self.MPI.BYTE])
+
+        def finish(sent: np.ndarray = x) -> np.ndarray:  # which must not go before it has been read
+            self.wait_for(request)
+            return found
+
+        return finish
 
     def broadcast(self, x: np.ndarray, source: int = 0) -> np.ndarray:
         """What process `source` has in x, a contiguous array, in place."""

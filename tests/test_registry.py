@@ -112,7 +112,6 @@ TESTED_IN = {
     "distributed/group": "distributed/test_collectives.py",
     "distributed/start": "distributed/test_collectives.py",
     "distributed/watch": "distributed/test_faults.py",
-    "distributed/nccl": "distributed/test_data_parallel.py",
     "distributed/buckets": "distributed/test_data_parallel.py",
 }
 
