@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .. import _signals
 from ..backend.device import ranks
 from ..backend.device.parallel import VARIABLES, num_threads, set_num_threads
 from .group import Group
@@ -78,6 +79,7 @@ def init(timeout: float | None = None) -> None:
         )
     group = Group(comm)
     group.watch = Watch(group, timeout)
+    _signals.speaks = group.rank == 0
     if not any(name in os.environ for name in VARIABLES):  # each has its share of the cores
         set_num_threads(max(1, num_threads() // group.local_size))
     ranks.group = group
