@@ -72,7 +72,7 @@ def test_log_probabilities_entropies_divergences_and_draws(tmp_path):
     done = run(tmp_path, PROGRAM)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    found = {name: values for name, values in map(json.loads, lines[:-3])}
+    found = dict(map(json.loads, lines[:-3]))
     assert len(found) == 15
     for name, wanted in WANTED.items():
         for got, value in zip(found[name], wanted, strict=True):
