@@ -48,7 +48,8 @@ for _ in range(20):
 print(best * 1e6)
 """
 OWN = {
-    "imports": "import weft\nfrom weft import layers as nn, optimizers as optim\nF = nn.functional", "lib": "weft", "bounds": "0, 4",
+    "imports": "import weft\nfrom weft import layers as nn, optimizers as optim\nF = nn.functional",
+    "lib": "weft", "bounds": "0, 4",
 }  # fmt: skip
 TORCH = {
     "imports": "import torch, torch.nn as nn, torch.nn.functional as F, torch.optim as optim", "lib": "torch", "bounds": "0, 4",

@@ -427,11 +427,13 @@ class Module(Addressed):
             module._tell("save after", found, f"{path}." if path else "", {})
         return found
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy values into parameters and buffers: all, or nothing if anything is wrong.
 
         Values are converted to the dtype and device of what they are copied to. The memory stays where it is, so
-        optimizers keep their hold on the parameters.
+        optimizers keep their hold on the parameters; they do, too, where values are assigned.
 
         Parameters
         ----------
@@ -439,6 +441,9 @@ class Module(Addressed):
             Weft Tensors, NumPy arrays, PyTorch tensors, or anything that NumPy can read.
         strict : bool, default True
             Whether missing and unexpected names are errors.
+        assign : bool, default False
+            Whether parameters and buffers become the values' own memory, dtype and device, instead of copies. The Parameter
+            objects stay, where PyTorch makes new ones.
 
         Returns
         -------
@@ -466,7 +471,9 @@ class Module(Addressed):
             if renamed:
                 state_dict = {renamed.get(name, name): value for name, value in state_dict.items()}
         extra = {_join(path, EXTRA): module for path, module in modules if module._has_extra_state()}
-        keys = load(type(self).__name__, self._tensors(modules), optional, state_dict, strict, extra)
+        actual = {_join(path, name): value for path, module in modules for name, value in module._own_state()}
+        own, into = self._tensors(modules), actual if assign else None
+        keys = load(type(self).__name__, own, optional, state_dict, strict, extra, into)
         for _, module in reversed(modules):
             module._tell("load after", keys)
         return keys

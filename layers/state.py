@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..backend.array.creation import asarray
 from ..backend.tape.sharing import changed
-from ..backend.tape.tensor import Tensor
+from ..backend.tape.tensor import Parameter, Tensor, innermost
 from .parameter import is_lazy
 
 __all__ = ["IncompatibleKeys"]
@@ -35,10 +35,11 @@ def load(
     given: Mapping[str, Any],
     strict: bool,
     extra: Mapping[str, Any],
+    assign: Mapping[str, Tensor] | None = None,
 ) -> IncompatibleKeys:
     """Copy `given` into the memory of `own` once all of it has been found to fit; see `Module.load_state_dict`.
 
-    What is at a key of `extra` goes to that module's `set_extra_state`.
+    What is at a key of `extra` goes to that module's `set_extra_state`. Tensors in `assign` are given the memory instead.
     """
     if not isinstance(given, Mapping):
         raise TypeError(f"`state_dict` must be a mapping of names to arrays, got {type(given).__name__}")
@@ -52,7 +53,8 @@ def load(
                 problems.append(f"shape: {key} must have {tuple(tensor.shape)}, got none yet: that of a lazy layer")
             continue
         try:
-            ready[key] = asarray(value, dtype=tensor.dtype, device=tensor.device)
+            to = {} if assign is not None else {"dtype": tensor.dtype, "device": tensor.device}
+            ready[key] = asarray(value, **to)
         except (TypeError, ValueError):
             raise TypeError(f"`state_dict[{key!r}]` must be an array of numbers, got {type(value).__name__}") from None
     for key in own:
@@ -66,12 +68,24 @@ def load(
     for key, tensor in ready.items():
         if is_lazy(own[key]):
             own[key].materialize(tensor.shape)  # type: ignore[attr-defined]
+        if assign is not None:
+            _give(assign[key], tensor)
+            continue
         own[key].data[...] = tensor.data
         changed(own[key].data)
     for key, module in extra.items():
         if key in given:
             module.set_extra_state(given[key])
     return IncompatibleKeys(missing, unexpected)
+
+
+def _give(tensor: Tensor, value: Tensor) -> None:
+    """Have a parameter or buffer be the memory of a value, whatever its dtype and device."""
+    if value.dtype != tensor.dtype or value.device != tensor.device:
+        tensor._grad = None
+    tensor.data, tensor.device = innermost(value), value.device
+    if isinstance(tensor, Parameter):
+        tensor._grad_view = None
 
 
 def _readable(value: Any) -> Any:

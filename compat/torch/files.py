@@ -141,8 +141,10 @@ def _named(name: str, weights_only: bool | None) -> Any:
 
 
 def _is_programs(name: str) -> bool:
-    """Whether a module's file lies in the program's folder."""
+    """Whether a module is the program, was compiled with it, or has its file in the program's folder."""
     module = sys.modules.get(name)
+    if name == "__main__" or (module is not None and hasattr(getattr(module, "__loader__", None), "is_of_a_program")):
+        return True
     try:
         origin = getattr(module, "__file__", None) if module else importlib.util.find_spec(name).origin  # type: ignore[union-attr]
     except (ImportError, AttributeError, ValueError):

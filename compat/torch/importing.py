@@ -106,6 +106,8 @@ def compiled(source: str | bytes, path: str) -> CodeType:
 class _Program(importlib.machinery.SourceFileLoader):
     """The modules beside the program, compiled as it is."""
 
+    is_of_a_program = True
+
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         return compiled(self.get_data(path), path)

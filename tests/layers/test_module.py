@@ -9,6 +9,7 @@ import pytest
 
 import weft
 from weft import layers as nn
+from weft import optimizers as optim
 
 
 class Inner(nn.Module):
@@ -248,3 +249,32 @@ def test_repr_of_several_lines():
             return "a=1\nb=2"
 
     assert repr(Long()) == "Long(\n  a=1\n  b=2\n)"
+
+
+class TestLoadStateDictAssign:
+    def test_memory_and_dtype_are_the_values(self):
+        net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        state = {name: value.clone() for name, value in net.double().state_dict().items()}
+        net.float()
+        weight = net[0].weight
+        net.load_state_dict(state, assign=True)
+        assert net[0].weight is weight
+        assert weight.dtype == weft.float64
+        assert weight.data is state["0.weight"].data
+        assert net[1].running_mean.data is state["1.running_mean"].data
+        assert weight.requires_grad
+
+    def test_an_optimizer_goes_on(self):
+        net = nn.Linear(1, 1, bias=False)
+        optimizer = optim.SGD(net.parameters(), lr=1.0)
+        net.load_state_dict({"weight": weft.tensor([[5.0]])}, assign=True)
+        net(weft.ones((1, 1))).sum().backward()
+        optimizer.step()
+        assert net.weight.tolist() == [[4.0]]
+
+    def test_nothing_is_assigned_if_anything_is_wrong(self):
+        net = nn.Linear(1, 1)
+        before = net.weight.data
+        with pytest.raises(RuntimeError, match="shape: bias must have"):
+            net.load_state_dict({"weight": weft.ones((1, 1)), "bias": weft.ones(2)}, assign=True)
+        assert net.weight.data is before
