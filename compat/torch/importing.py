@@ -19,9 +19,11 @@ from typing import Any
 
 from ...backend.modes.twice import keep_operations
 from ...backend.tape.tensor import Tensor
+from ...layers import Module
 from . import dtypes, functions, namespace, submodules, vision
 from .methods import attach
 from .positions import accept_positions
+from .processes import share_memory, share_tensor
 from .sizes import Size
 
 __all__ = ["compiled", "install"]
@@ -177,5 +179,6 @@ def install() -> None:
         raise RuntimeError(f"`install` must come before {', '.join(sorted(there))} is imported; call it first")
     attach()
     accept_positions()
+    Module.share_memory, Tensor.share_memory_ = share_memory, share_tensor  # type: ignore[attr-defined]
     __builtins__["__at__"] = _at  # type: ignore[index]
     sys.meta_path.insert(0, _Served())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import multiprocessing
 import os
 import types
 from typing import Any
@@ -18,7 +17,7 @@ from ...backend.tape.tensor import Parameter, Tensor
 from ...layers import functional, init, utils
 from ...layers.utils import rnn
 from ...optimizers import swa_utils
-from . import arithmetic, differentiation, distributions, loading, memory, more_distributions
+from . import arithmetic, differentiation, distributions, loading, memory, more_distributions, processes
 from .dtypes import TYPES
 from .functions import TABLE, _autocast, _scaler
 from .runtime import fork_rng, get_rng_state, nothing, set_rng_state, vmap
@@ -237,7 +236,7 @@ SUBMODULES: dict[str, Any] = {
         "all_reduce": _reduced, "broadcast": _reduced, "ReduceOp": types.SimpleNamespace(SUM="sum", AVG="avg", MAX="max"),
         "is_nccl_available": lambda: False,
     },
-    "multiprocessing": {"__from__": multiprocessing},
+    "multiprocessing": processes.FUNCTIONS,
     "serialization": {"add_safe_globals": nothing, "safe_globals": contextlib.nullcontext},
     "onnx": {},
     "utils": {},
