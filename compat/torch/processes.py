@@ -1,8 +1,8 @@
 """`torch.multiprocessing`: processes that train one model in shared memory, without locks.
 
 A process is forked, whatever start is asked for, so what it is given need not be pickled. `share_memory` puts parameters and
-buffers into memory that forked processes share. An optimizer of such a process moves the parameters into its arena, which is its own:
-so each of its steps begins with what lies in the shared memory, and leaves there what it has made of it.
+buffers into memory that forked processes share. An optimizer of such a process moves the parameters into its own arena: so each
+of its steps begins with what lies in the shared memory, and leaves there what it has made of it.
 """
 
 from __future__ import annotations
