@@ -39,6 +39,7 @@ PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tes
 _new = object.__new__
 watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
 mapped: Any = None  # runs operations on all lanes at once while a `vmap` is at work, see `batching.py` in modes
+rebinds = False  # True: nothing is written in place, tensors are bound to new values, as where something recorded needs the old
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 
