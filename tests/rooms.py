@@ -92,7 +92,8 @@ ROOMS = {
         " data compat",
         "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
     "compat/onnx": Room(
-        "backend/tape backend/modes layers compat/onnx/operators weft", "models to ONNX graphs, and graphs to modules", "load.py"),
+        "backend/device backend/tape backend/modes layers compat/onnx/operators weft",
+        "models to ONNX graphs, and graphs to modules", "load.py"),
     "compat/onnx/operators": Room("layers/functional weft", "ONNX's operators as functions of tensors", "elementwise.py"),
     "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }
