@@ -427,11 +427,13 @@ class Module(Addressed):
             module._tell("save after", found, f"{path}." if path else "", {})
         return found
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy values into parameters and buffers: all, or nothing if anything is wrong.
 
         Values are converted to the dtype and device of what they are copied to. The memory stays where it is, so
-        optimizers keep their hold on the parameters.
+        optimizers keep their hold on the parameters, unless `assign` says otherwise.
 
         Parameters
         ----------
@@ -439,6 +441,9 @@ class Module(Addressed):
             Weft Tensors, NumPy arrays, PyTorch tensors, or anything that NumPy can read.
         strict : bool, default True
             Whether missing and unexpected names are errors.
+        assign : bool, default False
+            Whether the values themselves take the place of parameters and buffers, in their dtype, on their device and in
+            their memory: optimizers are to be made afterwards.
 
         Returns
         -------
@@ -466,7 +471,8 @@ class Module(Addressed):
             if renamed:
                 state_dict = {renamed.get(name, name): value for name, value in state_dict.items()}
         extra = {_join(path, EXTRA): module for path, module in modules if module._has_extra_state()}
-        keys = load(type(self).__name__, self._tensors(modules), optional, state_dict, strict, extra)
+        put = _putting(modules) if assign else None
+        keys = load(type(self).__name__, self._tensors(modules), optional, state_dict, strict, extra, put)
         for _, module in reversed(modules):
             module._tell("load after", keys)
         return keys
@@ -773,6 +779,57 @@ class Module(Addressed):
         """
         return add_hook(self, "after", hook, prepend, with_kwargs)
 
+    def register_full_backward_pre_hook(
+        self, hook: Callable[[Module, tuple], Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call a function before the gradients of each output go through the module, which may replace them.
+
+        Parameters
+        ----------
+        hook : callable
+            `hook(module, grad_output)`, with a tuple; what it returns, unless None, replaces it.
+        prepend : bool, default False
+            Whether it comes before the hooks that are there already.
+
+        Returns
+        -------
+        RemovableHandle
+            Its `remove()` takes the hook off.
+        """
+        return add_hook(self, "backward_before", hook, prepend, False)
+
+    def register_full_backward_hook(
+        self, hook: Callable[[Module, tuple, tuple], Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call a function after the gradients of each input were computed, which may replace them.
+
+        Parameters
+        ----------
+        hook : callable
+            `hook(module, grad_input, grad_output)`, with tuples: None stands for what is no Tensor, or wants no gradient. What
+            it returns, unless None, replaces `grad_input`.
+        prepend : bool, default False
+            Whether it comes before the hooks that are there already.
+
+        Returns
+        -------
+        RemovableHandle
+            Its `remove()` takes the hook off.
+
+        Notes
+        -----
+        Inputs are the positional arguments. A captured step that comes here runs as usual instead.
+
+        Examples
+        --------
+        >>> from weft import layers as nn
+        >>> layer = nn.Linear(2, 1)
+        >>> handle = layer.register_full_backward_hook(lambda module, grad_input, grad_output: print(grad_output))
+        >>> layer(weft.ones((1, 2))).sum().backward()
+        (tensor([[1.]]),)
+        """
+        return add_hook(self, "backward", hook, prepend, False)
+
     # --- display ------------------------------------------------------------------------------------------------------
     def extra_repr(self) -> str:
         """What stands between the parentheses of `repr`.
@@ -819,6 +876,17 @@ def _tree(name: str, module: Module, depth: int) -> str:
 
 def _indented(text: str) -> str:
     return text.replace("\n", "\n  ")
+
+
+def _putting(modules: list[tuple[str, Module]]) -> Callable[[str, Tensor], None]:
+    """What has a Tensor take the place of a parameter or buffer, by its name; whether that is learned stays as it is."""
+    places = {_join(path, name): (module, name, old) for path, module in modules for name, old in module._own_state()}
+
+    def put(key: str, value: Tensor) -> None:
+        module, name, old = places[key]
+        setattr(module, name, Parameter(value, old.requires_grad) if isinstance(old, Parameter) else value)
+
+    return put
 
 
 def _join(prefix: str, name: str) -> str:

@@ -10,6 +10,7 @@ from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .loss import NLLLoss, _Loss, _WeightedLoss
+from .similarity import PairwiseDistance
 
 __all__ = [
     "CTCLoss",
@@ -172,7 +173,7 @@ class TripletMarginWithDistanceLoss(_OfThree):
     Parameters
     ----------
     distance_function : callable, optional
-        d, of two Tensors; ‖x − y + 10⁻⁶‖₂ along the last axis unless given.
+        d, of two Tensors; `PairwiseDistance()` unless given.
     margin : float, default 1.0
         By how much, positive.
     swap : bool, default False
@@ -204,7 +205,7 @@ class TripletMarginWithDistanceLoss(_OfThree):
     ):
         super().__init__(reduction=reduction)
         number("margin", margin, above=0)
-        self.distance_function = distance_function
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
         self.margin = margin
         self.swap = swap
 

@@ -10,7 +10,7 @@ from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor
 from .rule import Group
 
-__all__ = ["Limits", "check_options", "check_params", "check_switches", "is_number_option"]
+__all__ = ["Limits", "as_numbers", "check_options", "check_params", "check_switches", "is_number_option"]
 
 Limits = Mapping[str, Any]  # of an option, by name: keywords of `number`, or a tuple of them for an option of several
 
@@ -46,7 +46,7 @@ def check_options(group: Group, own: Limits) -> None:
 
     `own` are limits of this optimizer alone, in place of those that the others share.
     """
-    for name, value in group.items():
+    for name, value in tuple(group.items()):
         limits = own.get(name, _LIMITS.get(name))
         if isinstance(limits, tuple):
             if not isinstance(value, tuple | list) or len(value) != len(limits):
@@ -56,8 +56,17 @@ def check_options(group: Group, own: Limits) -> None:
                     number(f"{name}[{i}]", each, **{k: v for k, v in of_each.items() if k != "optional"})
         elif limits is not None:
             number(name, value, **limits)
+            if getattr(value, "ndim", 0):  # a Tensor of one element, as PyTorch takes it
+                group[name] = value.reshape(())
         elif name == "ns_steps":
             integer(name, value, 0)
+
+
+def as_numbers(group: Group) -> Group:
+    """The options, with what Tensors among them hold now: `lr.fill_(0.01)` changes the rate of the next step."""
+    if not any(isinstance(value, Tensor) for value in group.values()):
+        return group
+    return {name: float(value) if isinstance(value, Tensor) else value for name, value in group.items()}
 
 
 def check_switches(*, differentiable: bool = False, **switches: bool | None) -> None:

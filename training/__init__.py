@@ -13,6 +13,7 @@ from . import (
     layer_plots,
     layer_statistics,
     learning_plots,
+    loggers,
     metrics,
     nonfinite,
     parity,
@@ -35,6 +36,7 @@ from .landscape import *
 from .layer_plots import *
 from .layer_statistics import *
 from .learning_plots import *
+from .loggers import *
 from .metrics import *
 from .nonfinite import *
 from .parity import *
@@ -61,6 +63,7 @@ __all__ = [
     *layer_plots.__all__,
     *layer_statistics.__all__,
     *learning_plots.__all__,
+    *loggers.__all__,
     *pictures.__all__,
     *parity.__all__,
     *plots.__all__,

@@ -573,7 +573,7 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     Parameters
     ----------
     *arrays : Tensor
-        Of one axis each, n₁, n₂, … long.
+        Of one axis each, n₁, n₂, … long; or all in one list.
     indexing : {"xy", "ij"}, default "xy"
         With "ij" output i varies along axis i; "xy" swaps the first two. PyTorch's default is "ij".
 
@@ -599,6 +599,8 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"`indexing` must be 'xy' or 'ij', got {indexing!r}")
+    if len(arrays) == 1 and isinstance(arrays[0], list | tuple):  # as PyTorch takes them, too
+        arrays = tuple(arrays[0])
     n = len(arrays)
     order = list(range(n))
     if indexing == "xy" and n > 1:

@@ -2,7 +2,7 @@
 
 Pullbacks are array-API code, so that derivatives of derivatives follow by nesting. They hold where the factors are
 smooth functions of x; each docstring says where that ends. In formulas a bar is the gradient of an output, and
-sym(M) = ½(M + Mᵀ). Complex matrices are decomposed too, without derivatives; integers become the default dtype.
+sym(M) = ½(M + Mᵀ). Complex matrices are decomposed too, and `backward` through that is an error; integers become the default dtype.
 
 References: Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation"
 (2008); Walter & Lehmann, "Algorithmic differentiation of linear algebra functions with application in optimum
@@ -19,7 +19,7 @@ from typing import Any, Concatenate, Literal, NamedTuple, TypeVar, overload
 
 from ..tape.autograd import P, Primitive, primitive
 from ..tape.tensor import Tensor
-from .elementwise import _floats
+from .elementwise import _floats, is_complex
 
 __all__ = ["cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
 
@@ -57,27 +57,35 @@ class SlogDet(NamedTuple):
 
 @overload
 def floating(
-    *, precision: str | None = None
+    *, precision: str | None = None, complex_too: bool = False
 ) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, Tensor]]: ...
 
 
 @overload
 def floating(
-    *, returns: type[R], precision: str | None = None
+    *, returns: type[R], precision: str | None = None, complex_too: bool = False
 ) -> Callable[[Callable[Concatenate[Any, P], Any]], Primitive[P, R]]: ...
 
 
-def floating(*, returns: type = Tensor, precision: str | None = None) -> Any:
-    """A primitive on floating-point arrays."""
+def floating(*, returns: type = Tensor, precision: str | None = None, complex_too: bool = False) -> Any:
+    """A primitive on floating-point arrays, whose derivative holds for complex ones or not."""
 
     def decorate(generic: Callable) -> Any:
         @functools.wraps(generic)
         def convert(xp: Any, *arrays: Any, **static: Any) -> Any:
-            return generic(xp, *[_floats(xp, a) if hasattr(a, "dtype") else a for a in arrays], **static)
+            arrays = tuple(_floats(xp, a) if hasattr(a, "dtype") else a for a in arrays)
+            out, pullback = generic(xp, *arrays, **static)
+            if complex_too or not any(hasattr(a, "dtype") and is_complex(a) for a in arrays):
+                return out, pullback
+            return out, lambda g, need, into: _refuse(generic.__name__)
 
         return primitive(returns=returns, precision=precision)(convert)
 
     return decorate
+
+
+def _refuse(name: str) -> Any:
+    raise TypeError(f"`{name}` needs real numbers for its derivative, got complex ones; detach() what needs none")
 
 
 def _copyltu(xp: Any, x: Any) -> Any:

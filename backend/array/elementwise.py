@@ -106,14 +106,33 @@ def chosen(xp: Any, where: Any, g: Any) -> Any:
 
 
 def unbroadcast(xp: Any, g: Any, like: Any) -> Any:
-    """Sum a gradient over the axes along which `like` was broadcast, and give it the dtype of `like`."""
+    """Sum a gradient over the axes along which `like` was broadcast, and give it the dtype of `like`.
+
+    A gradient of complex z is ∂L/∂Re z − i ∂L/∂Im z: so every holomorphic function has its usual slope, without a conjugate,
+    and the gradient of a real number that became complex is the real part.
+    """
     if g.shape != like.shape:
         lead = g.ndim - like.ndim
         axes = tuple(range(lead)) + tuple(
             lead + i for i, n in enumerate(like.shape) if n == 1 and g.shape[lead + i] != 1
         )
         g = xp.reshape(total(xp, g, axes, dtype=like.dtype if is_half(g.dtype) else None), like.shape)
-    return g if g.dtype == like.dtype else xp.astype(g, like.dtype)
+    return g if g.dtype == like.dtype else xp.astype(real_if(xp, g, like), like.dtype)
+
+
+def real_if(xp: Any, g: Any, like: Any) -> Any:
+    """The gradient g of `like`, without an imaginary part if that has none."""
+    return xp.real(g) if is_complex(g) and not is_complex(like) else g
+
+
+def is_complex(x: Any) -> bool:
+    """Whether an array is of a complex dtype."""
+    return dtypes._kind(x.dtype) == "c"
+
+
+def conjugate(xp: Any, x: Any) -> Any:
+    """conj(x) of complex x, x itself of any other."""
+    return xp.conj(x) if is_complex(x) else x
 
 
 def _floats(xp: Any, x: Any) -> Any:
@@ -274,7 +293,14 @@ square = unary("square", "Square x²", x=lambda xp, x: 2 * x, floating=False)
 reciprocal = unary("reciprocal", "Reciprocal 1/x", y=lambda xp, y: -y * y, precision="full")
 negative = unary("negative", "Negative −x", -1, floating=False, rounds_once=True)
 positive = unary("positive", "Itself, +x", 1, floating=False)
-abs = unary("abs", "Absolute value |x|", x=lambda xp, x: xp.sign(x), floating=False)
+
+
+def _beside_one(xp: Any, x: Any) -> Any:
+    """√(1 + x²), without overflow where x is real."""
+    return xp.sqrt(1 + x * x) if is_complex(x) else xp.hypot(xp.ones_like(x), x)
+
+
+abs = unary("abs", "Absolute value |x|", x=lambda xp, x: conjugate(xp, xp.sign(x)), floating=False)
 
 sin = unary("sin", "Sine of x in radians", x=lambda xp, x: xp.cos(x))
 cos = unary("cos", "Cosine of x in radians", x=lambda xp, x: -xp.sin(x))
@@ -285,8 +311,8 @@ atan = unary("atan", "Arctangent of x", x=lambda xp, x: 1 / (1 + x * x))
 sinh = unary("sinh", "Hyperbolic sine of x", x=lambda xp, x: xp.cosh(x), precision="full")
 cosh = unary("cosh", "Hyperbolic cosine of x", x=lambda xp, x: xp.sinh(x), precision="full")
 tanh = unary("tanh", "Hyperbolic tangent of x", y=lambda xp, y: 1 - y * y)
-asinh = unary("asinh", "Inverse of sinh", x=lambda xp, x: 1 / xp.hypot(xp.ones_like(x), x))
-acosh = unary("acosh", "Inverse of cosh", x=lambda xp, x: 1 / xp.sqrt((x - 1) * (x + 1)))
+asinh = unary("asinh", "Inverse of sinh", x=lambda xp, x: 1 / _beside_one(xp, x))
+acosh = unary("acosh", "Inverse of cosh", x=lambda xp, x: 1 / (xp.sqrt(x - 1) * xp.sqrt(x + 1)))
 atanh = unary("atanh", "Inverse of tanh", x=lambda xp, x: 1 / ((1 - x) * (1 + x)))
 
 floor = unary("floor", "The greatest integer ≤ x", 0, floating=False)
@@ -309,19 +335,40 @@ def sign(xp: Any, x: Any, /) -> Any:
     Returns
     -------
     Tensor
-        Of the shape and dtype of x; 0 for −0, NaN for NaN. The gradient is 0.
+        Of the shape and dtype of x; 0 for −0, NaN for NaN. The gradient of real numbers is 0.
 
     Examples
     --------
     >>> weft.sign(weft.tensor([-2.0, 0.0, 3.0]))
     tensor([-1.,  0.,  1.])
     """
-    return xp.sign(x) + 0, (SLOPES[0],)  # NumPy says −0 for −0, the standard 0
+    y = xp.sign(x) + 0  # NumPy says −0 for −0, the standard 0
+    if not is_complex(x):
+        return y, (SLOPES[0],)
+
+    def grad_x(g: Any) -> Any:  # of x/|x|, whose length does not change
+        size = xp.abs(x)
+        slope = (g - xp.real(g * y) * xp.conj(y)) / xp.where(size == 0, xp.ones_like(size), size)
+        return xp.where(size == 0, xp.zeros_like(slope), slope)
+
+    return y, (grad_x,)
 
 
-conj = unary("conj", "The complex conjugate", 1, floating=False)
-real = unary("real", "The real part", 1, floating=False, moves=True)
-imag = unary("imag", "The imaginary part", 0, floating=False, moves=True)
+def _part(name: str, meaning: str, slope: Callable, **policy: Any) -> Primitive[[Operand], Tensor]:
+    """What a complex number has: `slope(xp, g)` is the gradient, that of a real one is 0 for `imag`, g for the others."""
+
+    def function(xp: Any, x: Any, /) -> Any:
+        y = getattr(xp, name)(x) if x.dtype != xp.bool else xp.asarray(x, copy=True)  # NumPy's conj makes int8 of it
+        if is_complex(x):
+            return y, (lambda g: slope(xp, xp.astype(g, x.dtype)),)
+        return y, (SLOPES[name != "imag"],)
+
+    return publish(function, name, document(name, meaning, "numeric", ONE), **policy)
+
+
+conj = _part("conj", "The complex conjugate", lambda xp, g: xp.conj(g))
+real = _part("real", "The real part", lambda xp, g: g, moves=True)
+imag = _part("imag", "The imaginary part", lambda xp, g: g * -1j, moves=True)
 
 isfinite = unary_test("isfinite", "Whether x is neither infinite nor NaN")
 isinf = unary_test("isinf", "Whether x is infinite")
@@ -467,7 +514,8 @@ def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = N
 
     Notes
     -----
-    The gradient passes to x where it is inside, edges included, and to a bound where x is beyond it.
+    The gradient passes to x where it is inside, edges included, and to a bound where x is beyond it; where `min` is above `max`,
+    the result is `max`, and so is what gets the gradient.
 
     Examples
     --------
@@ -489,10 +537,16 @@ def clip(xp: Any, x: Any, /, min: Operand | None = None, max: Operand | None = N
             inside = inside & (x <= max)
         return unbroadcast(xp, chosen(xp, inside, g), x)
 
-    def grad_bound(bound: Any, beyond: Callable) -> Callable:
-        return lambda g: unbroadcast(xp, chosen(xp, beyond(x, bound), g), bound)
+    low: Any = min
+    high: Any = max
 
-    return y, (grad_x, grad_bound(min, lambda x, b: x < b), grad_bound(max, lambda x, b: x > b))
+    def grad_min(g: Any) -> Any:
+        return unbroadcast(xp, chosen(xp, x < low if high is None else (x < low) & (low < high), g), low)
+
+    def grad_max(g: Any) -> Any:
+        return unbroadcast(xp, chosen(xp, x > high if low is None else (x > high) | (high < low), g), high)
+
+    return y, (grad_x, grad_min, grad_max)
 
 
 def _place(xp: Any, x: Any) -> Any:

@@ -1,4 +1,9 @@
-"""The array API's Fourier transforms, passed through to the array library (not differentiable)."""
+"""The array API's Fourier transforms, passed through to the array library.
+
+They are linear: the gradient goes through the transposed matrix. Of `fft` that is `fft` itself, as exp(−2πi jk/n) is
+symmetric. Half a spectrum stands for a whole one: what `rfft` leaves out has no gradient, and each number that `irfft` reads
+stands for two, but the first and, for an even n, the last. (Gradients of complex numbers: see `unbroadcast`.)
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from ..device.devices import canonical, namespace
 from ..tape.autograd import Primitive
 from ..tape.tensor import Axes, DType, Tensor, wrap
 from .documentation import DOC, EXAMPLES, publish, run_of
-from .elementwise import _floats
+from .elementwise import _floats, real_if
 from .spellings import DIM, spelled
 
 __all__ = [
@@ -49,12 +54,53 @@ NORM = """norm : {"backward", "ortho", "forward"}, default "backward"
 SHIFTED = (
     "x : Tensor\n    Of any dtype.\naxes : int, tuple of int or None, default None\n    What is shifted; all if None."
 )
-NOTES = "\nNotes\n-----\nNot differentiable.\n"
+
+
+def _fit(xp: Any, g: Any, axis: int, n: int) -> Any:
+    """Cut, or padded with zeros, to the length n."""
+    have = g.shape[axis]
+    if n < have:
+        return g[(slice(None),) * (axis % g.ndim) + (slice(0, n), ...)]
+    shape = tuple(n - have if i == axis % g.ndim else m for i, m in enumerate(g.shape))
+    return xp.concat([g, xp.zeros(shape, dtype=g.dtype, device=g.device)], axis=axis) if n > have else g
+
+
+def _doubled(xp: Any, g: Any, axis: int, n: int) -> Any:
+    """The numbers of half a spectrum of n, times 2 where they stand for two."""
+    m, axis = g.shape[axis], axis % g.ndim
+    twice = [1.0 if k == 0 or 2 * k == n else 2.0 for k in range(m)]
+    return g * xp.asarray(twice, dtype=xp.real(g).dtype, device=g.device).reshape((m,) + (1,) * (g.ndim - 1 - axis))
+
+
+def _pullback(xp: Any, name: str, x: Any, n: Sequence[int], axes: Sequence[int], norm: str) -> Any:
+    """Of the transform `name` over `axes`, n[i] points along each, the last of which may be half a spectrum."""
+    kind, last = name.rstrip("2n"), axes[-1]
+    forward = kind in ("fft", "rfft", "hfft")
+
+    def of_whole(g: Any, over: Sequence[int]) -> Any:
+        for axis in over:
+            g = (xp.fft.fft if forward else xp.fft.ifft)(g, axis=axis, norm=norm)
+        return g
+
+    def grad_x(g: Any) -> Any:
+        if kind in ("irfft", "hfft"):
+            half = xp.fft.rfft if forward else xp.fft.ihfft
+            g = of_whole(_doubled(xp, half(g, axis=last, norm=norm), last, n[-1]), axes[:-1])
+        else:
+            g = of_whole(_fit(xp, g, last, n[-1]), axes)
+        for axis in axes:
+            g = _fit(xp, g, axis, x.shape[axis])
+        return xp.astype(real_if(xp, g, x), x.dtype)
+
+    return (grad_x,)
 
 
 def _transform(name: str, meaning: str, returns: str, length: str = CUT) -> Primitive[..., Tensor]:
     def function(xp: Any, x: Any, /, *, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Any:
-        return getattr(xp.fft, name)(_floats(xp, x), n=n, axis=axis, norm=norm), None
+        x = _floats(xp, x)
+        y = getattr(xp.fft, name)(x, n=n, axis=axis, norm=norm)
+        length = n if n is not None else y.shape[axis] if name in ("irfft", "hfft") else x.shape[axis]
+        return y, _pullback(xp, name, x, (length,), (axis,), norm)
 
     return _publish(function, name, meaning, X + ONE_AXIS.format(length) + NORM, f"{returns} along `axis`.")
 
@@ -63,21 +109,26 @@ def _transform_n(name: str, meaning: str, returns: str, length: str = CUT_N) -> 
     def function(xp: Any, x: Any, /, *, s: Lengths = None, axes: Lengths = None, norm: Norm = "backward") -> Any:
         if s is not None and axes is None:  # NumPy deprecates leaving this to be guessed
             axes = tuple(range(x.ndim - len(s), x.ndim))
-        return getattr(xp.fft, name)(_floats(xp, x), s=s, axes=axes, norm=norm), None
+        axes = tuple(range(x.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+        x = _floats(xp, x)
+        y = getattr(xp.fft, name)(x, s=s, axes=axes, norm=norm)
+        lengths = tuple(s) if s is not None else [(y if name == "irfftn" else x).shape[axis] for axis in axes]
+        return y, _pullback(xp, name, x, lengths, axes, norm)
 
     return _publish(function, name, meaning, X + SEVERAL.format(length) + NORM, f"{returns} along the last of `axes`.")
 
 
 def _shift(name: str, meaning: str) -> Primitive[..., Tensor]:
     def function(xp: Any, x: Any, /, *, axes: Axes = None) -> Any:
-        return getattr(xp.fft, name)(x, axes=axes), None
+        back = xp.fft.ifftshift if name == "fftshift" else xp.fft.fftshift
+        return getattr(xp.fft, name)(x, axes=axes), (lambda g: back(g, axes=axes),)
 
     return _publish(function, name, meaning, SHIFTED, "Of the shape and dtype of x.")
 
 
 def _publish(function: Callable, name: str, meaning: str, parameters: str, returns: str) -> Any:
     example = run_of(f"fft.{name}", EXAMPLES[f"fft.{name}"])
-    doc = DOC.format(meaning=meaning, parameters=parameters, returns=returns, notes=NOTES, example=example)
+    doc = DOC.format(meaning=meaning, parameters=parameters, returns=returns, notes="", example=example)
     return spelled({"dim": "axes"} if "n" in name[-1:] or "shift" in name else DIM)(publish(function, name, doc))
 
 

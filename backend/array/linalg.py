@@ -22,7 +22,7 @@ from ..tape.tensor import Axes, DType, Tensor, innermost
 from . import elementwise, reductions
 from .creation import eye, zeros_like
 from .decompositions import SlogDet, cholesky, eigh, eigvalsh, floating, qr, svd, svdvals
-from .elementwise import floats_win, promotable, unbroadcast
+from .elementwise import conjugate, floats_win, is_complex, promotable, unbroadcast
 from .info import finfo
 from .manipulation import expand_dims, matrix_transpose, moveaxis
 from .products import matmul, tensordot, vecdot
@@ -58,7 +58,7 @@ __all__ = [
 
 
 # --- inverses and determinants ----------------------------------------------------------------------------------------
-@floating()
+@floating(complex_too=True)
 def inv(xp: Any, x: Any, /) -> Any:
     """The inverse of each matrix.
 
@@ -96,7 +96,7 @@ def inv(xp: Any, x: Any, /) -> Any:
     return y, (grad_x,)
 
 
-@floating()
+@floating(complex_too=True)
 def solve(xp: Any, x1: Any, x2: Any, /) -> Any:
     """Systems of linear equations: the y with x₁ y = x₂.
 
@@ -180,7 +180,7 @@ def pinv(xp: Any, x: Any, /, *, rtol: float | Tensor | None = None) -> Any:
     return y, (grad_x,)
 
 
-@floating()
+@floating(complex_too=True)
 def det(xp: Any, x: Any, /) -> Any:
     """The determinant of each matrix.
 
@@ -212,7 +212,7 @@ def det(xp: Any, x: Any, /) -> Any:
     return y, (lambda g: (g * y)[..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
 
 
-@floating(returns=SlogDet)
+@floating(returns=SlogDet, complex_too=True)
 def slogdet(xp: Any, x: Any, /) -> Any:
     """The sign of the determinant of each matrix, and the logarithm of its magnitude.
 
@@ -233,7 +233,7 @@ def slogdet(xp: Any, x: Any, /) -> Any:
 
     Notes
     -----
-    grad_x = g x⁻ᵀ, g being the logarithm's; the sign has no gradient.
+    grad_x = g x⁻ᵀ, g being the logarithm's; the sign of real numbers has no gradient.
 
     Examples
     --------
@@ -241,10 +241,15 @@ def slogdet(xp: Any, x: Any, /) -> Any:
     SlogDet(sign=tensor(-1.), logabsdet=tensor(0.))
     """
 
-    def vjp(g: Any, need: Any, into: Any) -> tuple:
-        return (g[1][..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
+    result = SlogDet(*xp.linalg.slogdet(x))
 
-    return SlogDet(*xp.linalg.slogdet(x)), vjp
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        slope = g[1]
+        if is_complex(x):  # whose sign is e^(iφ), and turns with x
+            slope = slope + 1j * xp.imag(g[0] * result.sign)
+        return (slope[..., None, None] * xp.matrix_transpose(xp.linalg.inv(x)),)
+
+    return result, vjp
 
 
 # --- products and powers ----------------------------------------------------------------------------------------------
@@ -458,7 +463,7 @@ def matrix_rank(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
 
 
 @spelled(KEEPDIM)
-@floating(precision="full")
+@floating(precision="full", complex_too=True)
 def vector_norm(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False, ord: float = 2) -> Any:
     """The p-norm over `axis`: (Σ |x|ᵖ)^(1/p).
 
@@ -496,7 +501,7 @@ def vector_norm(xp: Any, x: Any, /, *, axis: Axes = None, keepdims: bool = False
 
     def grad_x(g: Any) -> Any:
         norm, g = spread(xp, y, x, axis, keepdims), spread(xp, g, x, axis, keepdims)
-        size, sign = xp.abs(x), xp.sign(x)
+        size, sign = xp.abs(x), conjugate(xp, xp.sign(x))
         if ord == 0:
             return xp.zeros_like(x)
         if math.isinf(ord):

@@ -11,7 +11,7 @@ from ..device.numeric import as_dtype
 from ..device.options import integer
 from ..tape.autograd import primitive
 from ..tape.tensor import Axes, DType, Operand, Tensor
-from .elementwise import unbroadcast
+from .elementwise import real_if, unbroadcast
 from .indexing import scatter_add
 from .info import result_type
 from .spellings import DIM, DIMS, spelled
@@ -389,7 +389,7 @@ def _concat(xp: Any, *arrays: Any, axis: int) -> Any:
 
     def part(i: int) -> Any:
         where = (slice(None),) * axis + (slice(ends[i], ends[i + 1]), ...)
-        return lambda g: xp.astype(g[where], arrays[i].dtype, copy=False)
+        return lambda g: xp.astype(real_if(xp, g[where], arrays[i]), arrays[i].dtype, copy=False)
 
     return y, tuple(part(i) for i in range(len(arrays)))
 
@@ -434,10 +434,11 @@ def _stack(xp: Any, *arrays: Any, axis: int) -> Any:
     y = xp.stack(_alike(xp, arrays), axis=axis)
     axis %= y.ndim
     where = (slice(None),) * axis
-    parts = tuple(
-        (lambda g, i=i: xp.astype(g[(*where, i, ...)], arrays[i].dtype, copy=False)) for i in range(len(arrays))
-    )
-    return y, parts
+
+    def part(i: int) -> Any:
+        return lambda g: xp.astype(real_if(xp, g[(*where, i, ...)], arrays[i]), arrays[i].dtype, copy=False)
+
+    return y, tuple(part(i) for i in range(len(arrays)))
 
 
 @spelled(DIM)
@@ -588,9 +589,9 @@ def repeat(xp: Any, x: Any, repeats: Operand, /, *, axis: int | None = None) -> 
 
 @primitive(moves=True)
 def _astype(xp: Any, x: Any, /, *, dtype: DType, copy: bool) -> Any:
-    differentiable = dtypes.is_real_floating(x.dtype) and dtypes.is_real_floating(dtype)
+    differentiable = not dtypes.is_integral(x.dtype) and not dtypes.is_integral(dtype)
     y = xp.astype(x, dtypes.native(xp, dtype), copy=copy)
-    return y, (lambda g: xp.astype(g, x.dtype),) if differentiable else None
+    return y, (lambda g: xp.astype(real_if(xp, g, x), x.dtype),) if differentiable else None
 
 
 def astype(x: Tensor, dtype: DType, /, *, copy: bool = True, device: str | None = None) -> Tensor:
@@ -610,7 +611,7 @@ def astype(x: Tensor, dtype: DType, /, *, copy: bool = True, device: str | None 
     Returns
     -------
     Tensor
-        Differentiable where both dtypes are real floating-point: the gradient is converted back.
+        Differentiable where neither dtype is an integer's: the gradient is converted back.
 
     Raises
     ------

@@ -21,6 +21,7 @@ from ..device.options import UnknownName, integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.explain import REFUSALS, explained
+from ..tape.hooks import register_hook, register_post_accumulate_grad_hook, retain_grad
 from ..tape.sharing import changed, is_alias, root_of, views_of
 from ..tape.tensor import Axes, DType, Operand, Tensor, device_of, from_python, innermost, wrap
 from ..tape.watching import tell_written
@@ -126,6 +127,8 @@ def _rebinds(x: Tensor, other: Any = None) -> int:
 
     THROUGH, where what is recorded is to be in that memory nevertheless: another tensor without a history has it.
     """
+    if autograd.mapped is not None and any(hasattr(getattr(t, "data", None), "is_lanes") for t in (x, other)):
+        return REBINDS  # inside `vmap`: one tensor has not the memory for all lanes
     strides = getattr(x.data, "strides", ())
     if 0 in strides and x.data.size and any(n > 1 and not step for n, step in zip(x.shape, strides)):
         raise RuntimeError(
@@ -331,8 +334,17 @@ ALONE = (
 )
 
 
+# What PyTorch takes by position behind the axis: neither the array API nor NumPy has a bool there.
+BEHIND = {"sort": ("descending",), "argsort": ("descending",), "std": ("unbiased", "keepdim")}
+BEHIND |= {"var": BEHIND["std"], "count_nonzero": ()}
+
+
 def _by_position(name: str, given: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments with the one that was given by position."""
+    """The keyword arguments with what was given by position: the axis, or all that PyTorch's call has, `x.sum(1, True)`."""
+    if len(given) > 1 and all(type(v) is bool for v in given[1:]):
+        words = BEHIND.get(name, ("keepdim",))
+        if len(given) - 1 <= len(words) and kwargs.keys().isdisjoint(("axis", "dim", *words)):
+            return {"dim": given[0], **dict(zip(words, given[1:])), **kwargs}
     if len(given) > 1:
         raise TypeError(f"`{name}` takes the axis by position and the rest by name, as in keepdims=True, got {given}")
     if "axis" in kwargs or "dim" in kwargs:
@@ -414,6 +426,8 @@ def _varargs(args: tuple) -> tuple[int, ...]:
 
 
 method(backward)
+for hooking in (register_hook, register_post_accumulate_grad_hook, retain_grad):
+    method(hooking)
 
 
 @method
@@ -512,9 +526,11 @@ def flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     >>> weft.ones((2, 3, 4)).flatten(1).shape
     (2, 12)
     """
-    n = self.ndim
-    if not n:
+    if not self.ndim:  # one axis, as in PyTorch, and no other
+        integer("start_dim", start_dim, -1, 0)
+        integer("end_dim", end_dim, -1, 0)
         return manipulation.reshape(self, (1,))
+    n = self.ndim
     if not (type(start_dim) is type(end_dim) is int and -n <= start_dim < n and -n <= end_dim < n):
         integer("start_dim", start_dim, -n, n - 1)
         integer("end_dim", end_dim, -n, n - 1)
@@ -541,11 +557,12 @@ def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
     Tensor
         A view.
     """
+    n = self.ndim or 1  # a number may be taken for a vector of one
     for name, dim in (("dim0", dim0), ("dim1", dim1)):
-        integer(name, dim, -self.ndim, self.ndim - 1)
-    axes = list(range(self.ndim))
+        integer(name, dim, -n, n - 1)
+    axes = list(range(self.ndim)) or [0]
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
-    return manipulation.permute_dims(self, tuple(axes))
+    return manipulation.permute_dims(self, tuple(axes) if self.ndim else ())
 
 
 @method
@@ -792,7 +809,7 @@ def norm(self: Tensor, p: float | str = "fro", dim: Axes = None, keepdim: bool =
 
 
 @method
-@spelled(DIMS, lambda f, x, /, axis: f(x, *(axis if isinstance(axis, tuple) else (axis,))))
+@spelled(DIMS, lambda f, x, /, axis: f(x, axis if isinstance(axis, tuple) else (axis,)))
 def flip(self: Tensor, *dims: int | Sequence[int], axis: Axes = None) -> Tensor:
     """The order of the elements reversed.
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..device.gemm import gemm
 from ..device.options import integer
 from ..tape.autograd import primitive
-from .elementwise import floats_win, promotable, unbroadcast
+from .elementwise import conjugate, floats_win, promotable, unbroadcast
 from .manipulation import inverse_permutation
 from .spellings import DIM, spelled
 
@@ -95,10 +95,11 @@ def vecdot(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
     x1, x2 = floats_win(xp, x1, x2)
 
-    def pull(g: Any, other: Any, like: Any) -> Any:
-        return unbroadcast(xp, xp.expand_dims(g, axis=axis) * other, like)
+    def pull(g: Any, other: Any) -> Any:
+        return xp.expand_dims(g, axis=axis) * other
 
-    return xp.vecdot(x1, x2, axis=axis), (lambda g: pull(g, x2, x1), lambda g: pull(g, x1, x2))
+    grad_x1 = lambda g: unbroadcast(xp, conjugate(xp, pull(g, x2)), x1)
+    return xp.vecdot(x1, x2, axis=axis), (grad_x1, lambda g: unbroadcast(xp, pull(g, conjugate(xp, x1)), x2))
 
 
 @spelled({"dims": "axes"})

@@ -10,7 +10,7 @@ from ..device import dtypes
 from ..device.options import integer, number
 from ..tape.autograd import Primitive, primitive
 from ..tape.tensor import Axes, DType, Tensor, ValuesAndIndices
-from .elementwise import _divisor, _floats
+from .elementwise import _divisor, _floats, conjugate
 from .indexing import take_along_axis
 from .manipulation import inverse_permutation, reshape
 from .spellings import DIM, KEEPDIM, spelled
@@ -299,7 +299,8 @@ def var(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepd
 
     def grad_x(g: Any) -> Any:
         n = _count(x, axis) - correction
-        return spread(xp, g, x, axis, keepdims) * _centred(xp, x, axis) * (2 / n if n > 0 else math.nan)
+        centred = conjugate(xp, _centred(xp, x, axis))
+        return spread(xp, g, x, axis, keepdims) * centred * (2 / n if n > 0 else math.nan)
 
     return y, (grad_x,)
 
@@ -338,9 +339,8 @@ def std(xp: Any, x: Any, /, *, axis: Axes = None, correction: float = 0.0, keepd
     y = xp.sqrt(_variance(xp, x, axis, correction, keepdims))
 
     def grad_x(g: Any) -> Any:
-        return (
-            spread(xp, g / _divisor(xp, y), x, axis, keepdims) * _centred(xp, x, axis) / (_count(x, axis) - correction)
-        )
+        centred = conjugate(xp, _centred(xp, x, axis))
+        return spread(xp, g / _divisor(xp, y), x, axis, keepdims) * centred / (_count(x, axis) - correction)
 
     return y, (grad_x,)
 

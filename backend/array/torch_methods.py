@@ -75,6 +75,8 @@ PARAMETERS = {
     "sorted": ("bool", "PyTorch's; the result is sorted in any case."),
     "source": ("Tensor", "What is added or written."),
     "src": ("Tensor or number", "What is added or written: of the shape of `index` at least."),
+    "reduce": ('{"sum", "mean", "amax", "amin"}', "What becomes of several; PyTorch has `prod`, too."),
+    "include_self": ("bool", "Whether what is there takes part."),
     "start": ("int", "Where it begins; negative counts from the end."),
     "std": ("float", "The standard deviation."),
     "tensor1": ("Tensor or number", "The first factor, or the numerator, broadcast."),
@@ -237,11 +239,11 @@ def nan_to_num(
 @torch_method
 def isclose(self: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Whether |x − other| ≤ atol + rtol |other|, elementwise; infinities are close to themselves alone."""
-    a, b = self.detach(), other.detach()
+    a, b = (t.detach().double() if dtypes.is_integral(t.dtype) else t.detach() for t in (self, other))  # uint8 wraps
     finite = elementwise.isfinite(a) & elementwise.isfinite(b)
     zero = a.new_zeros(())  # so that ∞ − ∞ is not computed
     a_finite, b_finite = indexing.where(finite, a, zero), indexing.where(finite, b, zero)
-    close = finite & (abs(a_finite - b_finite) <= atol + rtol * abs(b_finite)) | (a == b)
+    close = finite & (abs(a_finite - b_finite) <= atol + rtol * abs(b_finite)) | (self.detach() == other.detach())
     return close | (elementwise.isnan(a) & elementwise.isnan(b)) if equal_nan else close
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..device import dtypes
 from ..device.options import integer, number
 from ..tape.tensor import Operand, Tensor, ValuesAndIndices, innermost
 from . import creation, elementwise, indexing, manipulation
@@ -161,8 +162,38 @@ def scatter_add(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 @torch_method
+def scatter_reduce(
+    self: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """With dim = 1: y[i, index[i, j]] = sum, mean, amax or amin of x[…] and src[i, j] over all that name the place."""
+    axis = _checked("scatter_reduce", self, dim, index, src)
+    if reduce not in ("sum", "mean", "amax", "amin"):
+        raise ValueError(f"`reduce` must be 'sum', 'mean', 'amax' or 'amin', got {reduce!r}")
+    if src.dtype != self.dtype:
+        raise TypeError(
+            f"`scatter_reduce` needs a `src` of the tensor's dtype {self.dtype}, got {src.dtype}; convert it"
+        )
+    x, values, places = self.reshape(-1), _beginning(src, index.shape).reshape(-1), _places(self, axis, index)
+    if reduce in ("amax", "amin"):
+        if include_self:
+            places = manipulation.concat([creation.arange(x.size, dtype=np.int64, device=x.device), places])
+            values = manipulation.concat([x, values])
+        sign = 1 if reduce == "amax" else -1
+        y = sign * indexing._largest(sign * values, places, size=x.size)
+    else:
+        y = indexing._scatter_add(values, places, size=x.size, axis=0) + (x if include_self else 0)
+    counts = indexing._scatter_add(creation.ones_like(places), places, size=x.size, axis=0)
+    if reduce == "mean":
+        counted = elementwise.maximum(counts + include_self, creation.ones_like(counts)).astype(self.dtype)
+        y = y // counted if dtypes.is_integral(y.dtype) else y / counted
+    return (y if include_self else indexing.where(counts > 0, y, x)).reshape(self.shape)
+
+
+@torch_method
 def index_add(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: complex = 1) -> Tensor:
     """With dim = 0: y[index[i]] = x[…] + α Σ source[i] over all that name the place."""
+    if not self.ndim:
+        return index_add(self.reshape(1), dim, index, source.reshape(-1), alpha=alpha).reshape(())
     axis = _axis(self, dim)
     if source.dtype != self.dtype:
         raise TypeError(
@@ -178,6 +209,8 @@ def index_add(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: c
 @torch_method
 def index_fill(self: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
     """The number `value` in the slices at these positions along an axis, x elsewhere."""
+    if not self.ndim:
+        return index_fill(self.reshape(1), dim, index, value).reshape(())
     return indexing._setitem(self, value, key=_slices(self, dim, index))
 
 
@@ -188,6 +221,8 @@ def index_copy(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
         raise TypeError(
             f"`index_copy` needs a `source` of the tensor's dtype {self.dtype}, got {source.dtype}; convert it"
         )
+    if not self.ndim:
+        return index_copy(self.reshape(1), dim, index, source.reshape(-1)).reshape(())
     return indexing._setitem(self, source, key=_slices(self, dim, index))
 
 
@@ -217,10 +252,11 @@ def topk(self: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool
 @torch_method
 def kthvalue(self: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesAndIndices:
     """The k-th smallest element along an axis."""
-    axis = _axis_to_cut(self, dim)
-    integer("k", k, 1, self.shape[axis])
-    order = indexing.argsort(self, axis=axis)
-    return _picked(self, narrow(order, axis, int(k) - 1, 1), axis, keepdim)
+    axis = _axis(self, dim)
+    x = self if self.ndim else self.reshape(1)
+    integer("k", k, 1, x.shape[axis])
+    order = indexing.argsort(x, axis=axis)
+    return _picked(x, narrow(order, axis, int(k) - 1, 1), axis, keepdim and bool(self.ndim))
 
 
 @torch_method
@@ -246,17 +282,18 @@ def quantile(
     self: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
     """The element at the fraction q of the sorted ones along an axis (of all, if None); NaN where there is one."""
-    x = self.reshape(-1) if dim is None else self
-    axis = _axis_to_cut(x, 0 if dim is None else dim)
+    axis = 0 if dim is None else _axis(self, dim)
+    x = self.reshape(-1) if dim is None or not self.ndim else self
     n = x.shape[axis]
     integer("the length of `dim`", n, 1)
+    given = q if isinstance(q, Tensor) and q.requires_grad else None
     if isinstance(q, Tensor):
         q = q.tolist()
     ordered = indexing.sort(x, axis=axis)
     has_nan = elementwise.isnan(x).any(axis=axis)
     shape = tuple(1 if dim is None or i == axis else m for i, m in enumerate(self.shape))
 
-    def at(fraction: float) -> Tensor:
+    def at(fraction: float, slope: Any = None) -> Tensor:
         number("q", fraction, 0, 1)
         rank = fraction * (n - 1)
         below, above = math.floor(rank), math.ceil(rank)
@@ -268,11 +305,16 @@ def quantile(
                 f"`interpolation` must be 'linear', 'lower', 'higher', 'midpoint' or 'nearest', got {interpolation!r}"
             )
         low, high = select(ordered, axis, below), select(ordered, axis, above)
-        y = low if part == 0 or below == above else high if part == 1 else low + (high - low) * part
+        if slope is not None and interpolation == "linear":
+            y = low + (high - low) * (slope * (n - 1) - below)
+        else:
+            y = low if part == 0 or below == above else high if part == 1 else low + (high - low) * part
         y = indexing.where(has_nan, float("nan"), y)
         return y.reshape(shape) if keepdim else y
 
-    return manipulation.stack([at(f) for f in q]) if isinstance(q, list) else at(q)
+    if isinstance(q, list):
+        return manipulation.stack([at(f, None if given is None else given[i]) for i, f in enumerate(q)])
+    return at(q, given)
 
 
 @torch_method

@@ -17,6 +17,7 @@ from ..array.elementwise import unbroadcast
 from ..device import dtypes
 from ..device.devices import kind
 from ..tape.autograd import _mode, primitive
+from ..tape.recording import as_one
 from ..tape.tensor import Tensor
 from .activation import _sigmoid, _softplus
 
@@ -80,11 +81,12 @@ def _reduced(xp: Any, loss: Any, reduction: str, count: Any, axis: int | None = 
 
 def _pointwise(xp: Any, loss: Any, reduction: str, *arguments: tuple[Any, Callable]) -> Any:
     """The reduced loss and its pullbacks; `arguments` are pairs of an array and a function that gives dℓ/d(array)."""
-    count = (loss.shape[0] if loss.ndim else 1) if reduction == "batchmean" else math.prod(loss.shape)
+    shape = loss.shape
+    count = (shape[0] if shape else 1) if reduction == "batchmean" else math.prod(shape)
     out, spread = _reduced(xp, loss, reduction, count)
 
     def pullback(like: Any, slope: Callable) -> Callable:
-        return lambda g: unbroadcast(xp, spread(g) * slope(), like)
+        return lambda g: unbroadcast(xp, xp.broadcast_to(spread(g) * slope(), shape), like)  # a slope may be smaller
 
     return out, tuple(pullback(*a) for a in arguments)
 
@@ -141,6 +143,7 @@ def _log(xp: Any, x: Any) -> Any:
     return xp.where(zero, xp.full_like(x, -100.0), xp.maximum(xp.log(xp.where(zero, xp.ones_like(x), x)), -100.0))
 
 
+@as_one()
 def check_probabilities(x: Any) -> None:
     """Raise ValueError if numbers are outside [0, 1] or NaN, if they can be `read`."""
     x = read(x)
@@ -196,8 +199,9 @@ def kl_div(xp: Any, input: Any, target: Any, /, *, reduction: str = "mean", log_
     if log_target:
         y, log_y, present = xp.exp(target), target, 1.0
     else:
-        y, present = target, xp.astype(target > 0, target.dtype)
-        log_y = xp.log(xp.where(target > 0, target, xp.ones_like(target)))
+        y, positive = target, ~(target <= 0)  # or NaN, which stays
+        present = xp.astype(positive, target.dtype)
+        log_y = xp.log(xp.where(positive, target, xp.ones_like(target)))
         log_y = xp.where(target < 0, xp.full_like(log_y, math.nan), log_y)
     loss = y * (log_y - input)
 
@@ -270,6 +274,7 @@ def multi_margin_loss(
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
+@as_one()
 def check_targets(target: Any, classes: int, ignore_index: int | None = -100) -> None:
     """Raise IndexError if a class index is neither in [0, classes) nor `ignore_index`, if it can be `read`.
 

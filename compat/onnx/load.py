@@ -207,7 +207,10 @@ def load(source: Any) -> Module:
             )
     for value in (*model.graph.input, *model.graph.output):
         kind, dtype = value.type.WhichOneof("value"), value.type.tensor_type.elem_type
-        if kind != "tensor_type" or dtype not in (0, *DTYPES):
+        if kind not in (None, "tensor_type") or dtype not in (
+            0,
+            *DTYPES,
+        ):  # None: a file may leave types to be inferred
             found = kind if kind != "tensor_type" else f"dtype {onnx.TensorProto.DataType.Name(dtype)}"
             raise NotImplementedError(f"inputs and outputs must be tensors of numbers, got {found} for `{value.name}`")
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]

@@ -13,31 +13,16 @@ import numpy as np
 
 from ...backend.array import elementwise, indexing, manipulation
 from ...backend.array.random import default_generator
-from ...backend.tape.tensor import Tensor, wrap
+from ...backend.tape.tensor import Parameter, Tensor, wrap
+from . import arithmetic, memory, shaping
+from .differentiation import backward
+from .printing import shown
+from .sizes import Size
 from .windows import bincount, unfold
 
 __all__ = ["METHODS", "PROPERTIES", "Size", "attach"]
 
 STANDARD = {"axis", "keepdims"}  # words that only the array API has
-
-
-class Size(tuple):
-    """The length of each axis, as PyTorch shows it."""
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        """How many elements a tensor of this shape has.
-
-        Returns
-        -------
-        int
-            The product.
-        """
-        return int(np.prod(self, dtype=np.int64))
-
-    def __repr__(self) -> str:
-        return f"torch.Size({list(self)})"
 
 
 class _Size(int):
@@ -177,7 +162,25 @@ def _is_same_size(self: Tensor, other: Tensor) -> bool:
     return self.shape == other.shape
 
 
+def _in_place(name: str) -> Callable:
+    """The operation, written to the tensor itself."""
+
+    def write(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        return self.copy_(getattr(self, name)(*args, **options))
+
+    return write
+
+
+def _of_another_shape(name: str) -> Callable:
+    return lambda self, *args, **options: memory.become(self, getattr(self, name)(*args, **options))
+
+
 METHODS: dict[str, Callable] = {
+    **memory.METHODS,
+    **shaping.METHODS,
+    **arithmetic.METHODS,
+    **{f"{name}_": _in_place(name) for name in arithmetic.INPLACE},
+    **{f"{name}_": _of_another_shape(name) for name in shaping.INPLACE},
     **{
         name: _reduction(name)
         for name in ["sum", "mean", "prod", "all", "any", "argmax", "argmin", "logsumexp", "count_nonzero"]
@@ -201,6 +204,17 @@ METHODS: dict[str, Callable] = {
     "ndimension": lambda self: self.ndim,
 }
 PROPERTIES = {
+    "real": property(METHODS["real"]),
+    "imag": property(METHODS["imag"]),
+    "H": property(lambda self: self.transpose(0, 1).conj() if self.ndim == 2 else self.conj()),
+    "mH": property(METHODS["adjoint"]),
+    "T": property(lambda self: self.permute(*range(self.ndim)[::-1])),
+    "is_cpu": property(lambda self: self.device == "cpu"),
+    "is_meta": property(lambda self: False),
+    "layout": property(lambda self: "torch.strided"),
+    "names": property(lambda self: (None,) * self.ndim),
+    "retains_grad": property(lambda self: self._node is not None and self._grad is not None),
+    "output_nr": property(lambda self: getattr(self._node, "index", 0)),
     "size": property(_size),
     **{f"is_{kind}": property(lambda self: False) for kind in ("xpu", "mps", "sparse", "quantized")},
 }
@@ -216,6 +230,8 @@ def attach() -> None:
     for name, function in {**METHODS, **PROPERTIES}.items():
         setattr(Tensor, name, function)
     Tensor.__format__ = _format  # type: ignore[method-assign]
+    Tensor.__repr__ = Parameter.__repr__ = shown  # type: ignore[method-assign]
+    Tensor.backward = backward  # type: ignore[method-assign]
 
 
 def is_tensor(x: Any) -> bool:

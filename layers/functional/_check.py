@@ -58,9 +58,9 @@ def shape(name: str, x: Tensor, required: Sequence[int]) -> None:
         raise ValueError(f"`{name}` must have shape {tuple(required)}, got {tuple(x.shape)}")
 
 
-def axis(name: str, value: int, x: Tensor) -> int:
-    """A valid axis of x, or IndexError."""
-    n = x.ndim
+def axis(name: str, value: int, x: Tensor, *, scalar: bool = False) -> int:
+    """A valid axis of x, or IndexError; a `scalar` may be taken for a vector of one element."""
+    n = x.ndim or int(scalar)
     if not isinstance(value, int):
         integer(name, value, -n, n - 1)
     if not -n <= value < n:

@@ -691,7 +691,7 @@ def soft_margin_loss(
     input : Tensor
         x, of any shape and a real floating-point dtype.
     target : Tensor
-        y = ±1, in the shape of x.
+        y = ±1, in a shape that broadcasts with that of x; a warning says so where it differs.
     size_average : bool, optional
         PyTorch's deprecated argument: False means `reduction="sum"`.
     reduce : bool, optional
@@ -702,7 +702,7 @@ def soft_margin_loss(
     Returns
     -------
     Tensor
-        0-d; with `reduction="none"`, in the shape of x.
+        0-d; with `reduction="none"`, in the broadcast shape of x and y.
 
     Raises
     ------
@@ -718,7 +718,7 @@ def soft_margin_loss(
     0.693
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    return primitives.soft_margin_loss(input, _prepare(input, target, reduction, same_shape=True), reduction=reduction)
+    return primitives.soft_margin_loss(input, _prepare(input, target, reduction, same_shape=False), reduction=reduction)
 
 
 def hinge_embedding_loss(
@@ -736,7 +736,7 @@ def hinge_embedding_loss(
     input : Tensor
         x, of any shape and a real floating-point dtype.
     target : Tensor
-        y = ±1, in the shape of x.
+        y = ±1, in a shape that broadcasts with that of x; a warning says so where it differs.
     margin : float, default 1.0
         How far apart pairs that are not alike should be.
     size_average : bool, optional
@@ -749,7 +749,7 @@ def hinge_embedding_loss(
     Returns
     -------
     Tensor
-        0-d; with `reduction="none"`, in the shape of x.
+        0-d; with `reduction="none"`, in the broadcast shape of x and y.
 
     Raises
     ------
@@ -766,7 +766,7 @@ def hinge_embedding_loss(
     """
     number("margin", margin)
     reduction = legacy_reduction(size_average, reduce, reduction)
-    target = _prepare(input, target, reduction, same_shape=True)
+    target = _prepare(input, target, reduction, same_shape=False)
     return primitives.hinge_embedding_loss(input, target, margin=margin, reduction=reduction)
 
 

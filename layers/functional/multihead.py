@@ -164,7 +164,10 @@ def multi_head_attention_forward(
     if static_v is not None:
         v = _static("static_v", static_v, q)
     if bias_k is not None and bias_v is not None:
-        k, v, masks = _append(k, v, masks, *(split_heads(b, parts=1, heads=num_heads)[0] for b in (bias_k, bias_v)))
+        biases = [
+            _bias_of_heads(*row, num_heads, embed_dim_to_check) for row in (("bias_k", bias_k), ("bias_v", bias_v))
+        ]
+        k, v, masks = _append(k, v, masks, *biases)
     if add_zero_attn:
         nothing = zeros((1, num_heads, 1, q.shape[3]), dtype=k.dtype, device=k.device)
         k, v, masks = _append(k, v, masks, nothing, nothing)
@@ -263,6 +266,13 @@ def _static(name: str, x: Tensor, q: Tensor) -> Tensor:
     if x.ndim != 3 or x.shape[0] != n * heads or x.shape[2] != width:
         raise ValueError(f"`{name}` must have shape (N·H, S, E/H) = ({n * heads}, S, {width}), got {tuple(x.shape)}")
     return reshape(x, (n, heads, x.shape[1], width))
+
+
+def _bias_of_heads(name: str, bias: Tensor, heads: int, width: int) -> Tensor:
+    """(1, H, 1, E/H)."""
+    if check.tensor(name, bias).shape not in ((width,), (1, 1, width)):
+        raise ValueError(f"`{name}` must have shape (1, 1, E) or (E,) with E = {width}, got {tuple(bias.shape)}")
+    return reshape(bias, (1, heads, 1, width // heads))
 
 
 def _append(

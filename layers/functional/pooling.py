@@ -790,7 +790,7 @@ def check_windows(
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Kernel, stride, padding and dilation along n axes, after a check of all that can be known without an input."""
     kernels = check.several("kernel_size", kernel_size, n, 1)
-    strides = kernels if stride is None else check.several("stride", stride, n, 1)
+    strides = kernels if stride in (None, (), []) else check.several("stride", stride, n, 1)
     paddings = check.several("padding", padding, n)
     dilations = check.several("dilation", dilation, n, 1)
     for k, p in zip(kernels, paddings):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...backend.array.elementwise import clip, floor
+from ...backend.device.dtypes import uint8
 from ...backend.device.options import number
 from ...backend.nn import resampling as primitives
 from ...backend.tape.tensor import Tensor
@@ -22,6 +24,7 @@ MODES = {  # and the numbers of axes with places that each is for
     "lanczos": (2,),
     "trilinear": (3,),
 }
+BYTES = ("bilinear", "bicubic", "lanczos")  # what pictures of bytes can be resampled by
 Floats = float | Sequence[float]  # one for all axes, or one for each
 
 
@@ -74,6 +77,9 @@ def interpolate(
 
     Notes
     -----
+    Pictures of uint8 are resampled along rows, rounded, then along columns, and rounded, as in PyTorch and Pillow (whose weights
+    are integers: a result may be 1 more or less).
+
     Gradients are the adjoint of what was computed. PyTorch's (2.13, CPU) are those of another map where a `scale_factor` keeps
     a length (or doubles it) and is not the ratio of lengths, with "nearest" for sequences and volumes and with `antialias`;
     and in places with "nearest" in float64, which takes the places of float32 here. With `antialias` its outputs one column
@@ -92,7 +98,8 @@ def interpolate(
     if n not in MODES[mode]:
         wanted = " or ".join(f"{axes + 2}" for axes in MODES[mode])
         raise ValueError(f"`input` must have {wanted} axes for mode={mode!r}, got shape {tuple(input.shape)}")
-    if "nearest" not in mode:
+    in_bytes = n == 2 and mode in BYTES and input.dtype == uint8
+    if "nearest" not in mode and not in_bytes:
         check.floating("input", input)
     if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):
         raise ValueError(f"`align_corners` goes with linear and cubic modes, got {align_corners} with mode={mode!r}")
@@ -103,14 +110,19 @@ def interpolate(
             f"mode='lanczos' needs `antialias`=True and no `align_corners`, got {antialias} and {align_corners}"
         )
     lengths, scales = _lengths(input, n, size, scale_factor, recompute_scale_factor)
-    return primitives.resample(
-        input,
-        size=lengths,
-        mode=mode,
-        scales=(None,) * n if mode == "area" else scales,
-        align_corners=bool(align_corners),
-        antialias=bool(antialias),
-    )
+    options = {"mode": mode, "align_corners": bool(align_corners), "antialias": bool(antialias)}
+    if in_bytes:
+        across = _rounded(
+            primitives.resample(input.float(), size=(input.shape[2], lengths[1]), scales=(None, scales[1]), **options)
+        )
+        return _rounded(primitives.resample(across, size=lengths, scales=(scales[0], None), **options)).astype(uint8)
+    scales = (None,) * n if mode == "area" else scales
+    return primitives.resample(input, size=lengths, scales=scales, **options)
+
+
+def _rounded(x: Tensor) -> Tensor:
+    """To the nearest of the numbers that a byte holds."""
+    return floor(clip(x, 0, 255) + 0.5)
 
 
 def _lengths(

@@ -6,7 +6,8 @@ import math
 
 from ...backend.array.elementwise import abs, divide, maximum, multiply, pow, sqrt
 from ...backend.array.info import result_type
-from ...backend.array.manipulation import astype, broadcast_arrays
+from ...backend.array.linalg import vector_norm
+from ...backend.array.manipulation import astype, broadcast_arrays, reshape
 from ...backend.array.reductions import max, sum
 from ...backend.array.sums import is_half
 from ...backend.device.dtypes import float32
@@ -53,7 +54,9 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps
     """
     check.floating("input", input)
     for d in dim if isinstance(dim, tuple) else (dim,):
-        check.axis("dim", d, input)
+        check.axis("dim", d, input, scalar=True)
+    if not input.ndim:
+        return reshape(normalize(reshape(input, (1,)), p, dim, eps), ())
     number("p", p, infinite=True)
     check.eps(eps)
     wide = widened(input)
@@ -73,6 +76,8 @@ def _norm(x: Tensor, p: float, dim: int | tuple[int, ...], least: float) -> Tens
         return maximum(max(abs(x), axis=dim, keepdims=True), least)
     if p == 1:
         return maximum(sum(abs(x), axis=dim, keepdims=True), least)
+    if p <= 0:  # where the root turns large and small about, or there is none
+        return maximum(vector_norm(x, axis=dim, keepdims=True, ord=p), least)
     return pow(maximum(sum(pow(abs(x), p), axis=dim, keepdims=True), least**p), 1 / p)
 
 
@@ -102,6 +107,10 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     IndexError
         If there is no axis `dim`.
 
+    Notes
+    -----
+    The gradient is that of the formula also where a vector is shorter than `eps`; PyTorch's is not there.
+
     Examples
     --------
     >>> from weft.layers import functional as F
@@ -111,7 +120,9 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     check.floating("x1", x1)
     check.floating("x2", x2)
     check.eps(eps)
-    check.axis("dim", dim, x1 if x1.ndim >= x2.ndim else x2)
+    check.axis("dim", dim, x1 if x1.ndim >= x2.ndim else x2, scalar=True)
+    if not x1.ndim and not x2.ndim:
+        x1, x2 = reshape(x1, (1,)), reshape(x2, (1,))
     dtype = result_type(x1, x2)
     if x1.shape != x2.shape:
         x1, x2 = broadcast_arrays(x1, x2)  # the norm of one number is not that of its row

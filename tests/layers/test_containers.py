@@ -184,6 +184,11 @@ class TestFlatten:
     def test_shapes(self, args, shape):
         assert nn.Flatten(*args)(weft.ones((2, 3, 4, 5))).shape == shape
 
+    def test_a_tensor_of_no_axes_has_no_axis_1(self):
+        assert nn.Flatten(0)(weft.tensor(3.0)).shape == (1,)
+        with pytest.raises(ValueError, match=r"`start_dim` must be an integer .*-1.*0.*, got 1"):
+            nn.Flatten()(weft.tensor(3.0))
+
 
 class TestUnflatten:
     @pytest.mark.parametrize(("dim", "size", "shape"), [(1, (3, 4), (2, 3, 4)), (-1, [2, -1, 2], (2, 2, 3, 2))])

@@ -32,6 +32,27 @@ class TestStateDict:
         assert arena.tolist() == [3.0, 4.0]
         assert net.bias.tolist() == [1.0]
 
+    def test_assigned_values_are_the_parameters(self):
+        """With PyTorch's `assign`: their dtype and their memory, and what was not learned still is not."""
+        net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+        net[0].weight.requires_grad_(False)
+        before = {name: p.requires_grad for name, p in net.named_parameters()}
+        given = {k: v.double() if v.dtype == weft.float32 else v for k, v in net.state_dict().items()}
+        assert net.load_state_dict(given, assign=True) == ([], [])
+        assert {name: p.requires_grad for name, p in net.named_parameters()} == before
+        assert net[0].weight.dtype == net[1].running_mean.dtype == weft.float64
+        assert all(v.data is given[k].data for k, v in net.state_dict().items())
+        assert list(net.state_dict()) == list(given)
+        net(weft.ones((4, 2), dtype=weft.float64)).sum().backward()
+
+    def test_assigned_values_must_be_numbers_that_can_be_learned(self):
+        net = nn.Linear(2, 1)
+        weight = net.weight
+        given = {"weight": weft.asarray([[1, 2]]), "bias": weft.zeros(1)}
+        with pytest.raises(RuntimeError, match="dtype: weight must be of a real floating-point one, got int64"):
+            net.load_state_dict(given, assign=True)
+        assert net.weight is weight
+
     def test_values_may_be_of_another_device_and_dtype(self):
         net = nn.Linear(2, 1).to("strict")
         net.load_state_dict(nn.Linear(2, 1).double().state_dict())
@@ -105,3 +126,10 @@ class TestStateDict:
         state = net.state_dict()
         del state["num_batches_tracked"]
         assert net.load_state_dict(state) == ([], [])
+
+
+def test_a_name_that_is_nearly_right_is_told():
+    state = dict(nn.Linear(2, 3).state_dict())
+    state["wieght"] = state.pop("weight")
+    with pytest.raises(RuntimeError, match=r"missing: weight\n  unexpected: wieght; is it `weight`\?"):
+        nn.Linear(2, 3).load_state_dict(state)

@@ -52,3 +52,8 @@ def test_options_are_checked_at_once():
         nn.CTCLoss(blank=-1)
     with pytest.raises(ValueError, match=r"`eps` must be .*got -1"):
         nn.GaussianNLLLoss(eps=-1.0)
+
+
+def test_the_usual_distance_is_a_module_as_in_pytorch():
+    names = [name for name, _ in nn.TripletMarginWithDistanceLoss().named_modules()]
+    assert names == ["", "distance_function"]

@@ -89,3 +89,22 @@ class TestErrors:
     def test_no_step_is_differentiable(self, cls):
         with pytest.raises(NotImplementedError, match="`differentiable` must be False, got True"):
             cls([weft.Parameter([1.0])], differentiable=True)
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("rule", [optim.SGD, optim.AdamW])
+def test_a_learning_rate_that_is_a_tensor_may_be_written_to(rule, shape):
+    """As a schedule of one's own does, on the device; PyTorch takes Tensors of one element with any number of axes."""
+
+    def trained(lr, change):
+        p = weft.Parameter(weft.ones(3))
+        optimizer = rule([p], lr=lr)
+        for i in range(3):
+            p.grad = weft.full(3, i + 1.0)
+            optimizer.step()
+            if i == 0:
+                change(optimizer)
+        return p.tolist()
+
+    lr = weft.full(shape, 0.25)
+    assert trained(lr, lambda _: lr.fill_(0.5)) == trained(0.25, lambda o: o.param_groups[0].update(lr=0.5))

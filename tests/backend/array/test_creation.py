@@ -121,6 +121,12 @@ class TestValues:
         for g, e in zip(got, np.meshgrid(*axes, indexing=indexing), strict=True):
             same(g, e)
 
+    def test_meshgrid_of_a_list_keeps_gradients(self):
+        x, y = weft.tensor([1.0, 2.0], requires_grad=True), weft.tensor([3.0, 4.0, 5.0])
+        a, b = weft.meshgrid([x, y], indexing="ij")
+        (a * b).sum().backward()
+        assert x.grad.tolist() == [12.0, 12.0]
+
     def test_meshgrid_errors(self):
         with pytest.raises(ValueError, match="`indexing` must be 'xy' or 'ij', got 'yx'"):
             weft.meshgrid(weft.ones(2), indexing="yx")

@@ -197,6 +197,13 @@ class TestKinks:
         weft.clip(x, low, high).sum().backward()
         assert (low.grad.item(), high.grad.item()) == (1.0, 2.0)
 
+    def test_clip_between_bounds_that_cross_is_the_upper_one(self):
+        x, low, high = (weft.tensor(v, requires_grad=True) for v in ([-2.0, 0.0, 1.5, 7.0], 2.0, 1.0))
+        y = weft.clip(x, low, high)
+        y.sum().backward()
+        assert y.tolist() == [1.0] * 4
+        assert (x.grad.tolist(), low.grad.item(), high.grad.item()) == ([0.0] * 4, 0.0, 4.0)
+
     @pytest.mark.parametrize(
         ("base", "exponent", "expected"),
         [(0, 0, (0, 0)), (0, 2, (0, 0)), (0, 1, (1, 0)), (-2, 2, (-4, 0)), (-2, 3, (12, 0))],
@@ -322,3 +329,10 @@ def test_devices_must_agree():
         ValueError, match=r"`add` needs tensors on one device, got cpu and strict; move one with \.to\(\)"
     ):
         weft.add(weft.ones(2), weft.ones(2, device="strict"))
+
+
+def test_conj_of_booleans_is_boolean():
+    x = weft.asarray([True, False])
+    y = weft.conj(x)
+    assert (y.dtype, y.tolist()) == (weft.bool, [True, False])
+    assert not np.shares_memory(x.data, y.data)

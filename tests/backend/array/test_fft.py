@@ -22,7 +22,7 @@ def cases(name, argument, static):
         "fftn",
         "ifftn",
     )  # real input there is NumPy's extension
-    return [Case(getattr(fft, name), (argument,), getattr(np.fft, name), s, grad=(), strict=strict) for s in static]
+    return [Case(getattr(fft, name), (argument,), getattr(np.fft, name), s, strict=strict) for s in static]
 
 
 test_primitive = harness.over(
@@ -66,5 +66,42 @@ def test_dtypes():
     assert fft.fftn(weft.ones(3, dtype=weft.float64)).dtype == weft.complex128
 
 
-def test_not_on_the_tape():
-    assert not fft.fft(weft.ones(3, requires_grad=True)).requires_grad
+REAL = ("rfft", "ihfft", "rfftn")  # take real numbers alone
+GRADIENTS = [
+    *[(name, st) for name in ("fft", "ifft", "rfft", "ihfft", "irfft", "hfft") for st in STATIC],
+    *[(name, st) for name in ("fftn", "ifftn", "rfftn", "irfftn") for st in [*STATIC_N, {"s": (5, 6)}, {"axes": -2}]],
+    *[(name, st) for name in ("fftshift", "ifftshift") for st in ({}, {"axes": 1})],
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "static", "argument"),
+    [(*row, kind) for row in GRADIENTS for kind in ("real", "complex") if kind == "real" or row[0] not in REAL],
+)
+def test_gradients(name, static, argument):
+    """Along a direction, by central differences; the loss is quadratic, so that they are exact."""
+    direction = np.random.default_rng(2).standard_normal(x.shape)
+
+    def loss(t):
+        y = getattr(fft, name)(t + 1j * weft.asarray(z.imag) if argument == "complex" else t, **static)
+        weights = weft.asarray(np.random.default_rng(1).standard_normal(y.shape))
+        return (weft.real(y) * weights).sum() + (weft.imag(y) * weights).sum() + (weft.abs(y) ** 2).sum()
+
+    t = weft.asarray(x).requires_grad_()
+    loss(t).backward()
+    ahead, behind = (loss(weft.asarray(x + sign * direction)).item() for sign in (1, -1))
+    np.testing.assert_allclose((t.grad.numpy() * direction).sum(), (ahead - behind) / 2, rtol=1e-9)
+    assert t.grad.dtype == t.dtype
+
+
+def test_second_derivatives():
+    """By Parseval, Σ |fft x|² is n Σ x²."""
+    slope = weft.grad(lambda t: (weft.abs(fft.fft(t)) ** 2).sum())
+    found = weft.grad(lambda t: (slope(t) ** 2).sum())(weft.asarray(x[0, 0])).numpy()
+    np.testing.assert_allclose(found, 8 * 25 * x[0, 0], rtol=1e-10)
+
+
+def test_single_precision_stays_single():
+    t = weft.ones(4, requires_grad=True)
+    weft.abs(fft.rfft(t)).sum().backward()
+    assert t.grad.dtype == weft.float32

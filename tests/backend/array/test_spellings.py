@@ -62,7 +62,7 @@ class TestReductions:
             with pytest.raises(TypeError, match=f"`{name}` takes its axis once, got 1"):
                 getattr(x, name)(1, dim=0)
             with pytest.raises(TypeError, match=f"`{name}` takes the axis by position and the rest by name"):
-                getattr(x, name)(1, True)
+                getattr(x, name)(1, 1)
             with pytest.raises(TypeError, match=f"`{name}` takes the axis by position, got a bool"):
                 getattr(x, name)(True)
 
@@ -308,3 +308,40 @@ class TestValuesAlone:
 def test_messages(call, message):
     with pytest.raises(TypeError, match=message):
         call(weft.asarray(SQUARE))
+
+
+class TestBooleansBehindTheAxis:
+    """What NumPy and the array API have there is no bool: `x.sum(1, True)` is PyTorch's call, and means what it means there."""
+
+    @pytest.mark.parametrize("name", [n for n in REDUCTIONS if n != "count_nonzero"])
+    def test_keepdim(self, x, name):
+        if name in ("std", "var"):
+            close(getattr(x, name)(1, True, True), REDUCTIONS[name](X, axis=1, keepdims=True))
+            close(getattr(x, name)(1, False), getattr(np, name)(X, axis=1))
+        else:
+            close(getattr(x, name)(1, True), REDUCTIONS[name](X, axis=1, keepdims=True))
+
+    @pytest.mark.parametrize("name", ["max", "min"])
+    def test_extremes_come_with_their_places(self, x, name):
+        values, indices = getattr(x, name)(1, True)
+        close(values, getattr(X, name)(axis=1, keepdims=True))
+        close(indices, getattr(X, f"arg{name}")(axis=1, keepdims=True))
+
+    def test_descending(self, x):
+        values, indices = x.sort(1, True)
+        close(values, -np.sort(-X, axis=1))
+        close(indices, x.argsort(1, True).numpy())
+
+    def test_too_many(self, x):
+        for call in (
+            lambda: x.std(1, True, True, True),
+            lambda: x.count_nonzero(1, True),
+            lambda: x.sum(1, True, dim=1),
+        ):
+            with pytest.raises(TypeError, match="takes the axis by position and the rest by name"):
+                call()
+
+
+def test_flip_of_no_axes_leaves_everything(x):
+    close(x.flip(dims=()), X)
+    close(x.flip(()), X)

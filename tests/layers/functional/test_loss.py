@@ -116,14 +116,25 @@ class TestClasses:
         assert F.multi_margin_loss(t(X), t(LABELS), p, 0.5, t(CLASS_WEIGHTS)).item() == pytest.approx(expected)
 
 
+BROADCASTING = [
+    *(F.mse_loss, F.l1_loss, F.huber_loss, F.smooth_l1_loss, F.kl_div),
+    *(F.soft_margin_loss, F.hinge_embedding_loss),
+]
+
+
 class TestTargets:
+    def test_the_gradient_of_kl_div_at_nan_is_nan(self):
+        y = t(np.array([0.5, np.nan, -1.0])).requires_grad_()
+        F.kl_div(t(np.array([0.1, 0.2, 0.3])), y, reduction="sum").backward()
+        assert np.isnan(y.grad.numpy()).tolist() == [False, True, True]
+
     def test_integers_and_booleans_are_converted(self):
         x = weft.tensor([0.5, -1.0])
         assert F.mse_loss(x, weft.tensor([1, 0])).dtype == weft.float32
         logits = F.binary_cross_entropy_with_logits(x, weft.tensor([True, False]))
         assert logits.item() == F.binary_cross_entropy_with_logits(x, weft.tensor([1.0, 0.0])).item()
 
-    @pytest.mark.parametrize("f", [F.mse_loss, F.l1_loss, F.huber_loss, F.smooth_l1_loss, F.kl_div])
+    @pytest.mark.parametrize("f", BROADCASTING)
     def test_other_shapes_broadcast_with_a_warning(self, f):
         with pytest.warns(
             UserWarning,
@@ -133,16 +144,23 @@ class TestTargets:
         with pytest.raises(ValueError, match=r"a shape that broadcasts with that of `input`, \(2, 3\), got \(2,\)"):
             f(weft.ones((2, 3)), weft.ones(2))
 
-    @pytest.mark.parametrize(
-        "f",
-        [
-            F.binary_cross_entropy,
-            F.binary_cross_entropy_with_logits,
-            F.hinge_loss,
-            F.soft_margin_loss,
-            F.hinge_embedding_loss,
-        ],
-    )
+    @pytest.mark.filterwarnings("ignore:.*broadcast to")
+    @pytest.mark.parametrize("f", BROADCASTING)
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    @pytest.mark.parametrize(("left", "right"), [((3, 2), (2,)), ((2,), ()), ((1, 2), (3, 1))])
+    def test_gradients_of_what_broadcasts(self, f, reduction, left, right):
+        """They are those of the same numbers, repeated before."""
+        x, y = (t(rng.uniform(0.1, 0.9, s)).requires_grad_() for s in (left, right))
+        shape = np.broadcast_shapes(left, right)
+        f(x, y, reduction=reduction).sum().backward()
+        found, x.grad, y.grad = (x.grad, y.grad), None, None
+        f(weft.broadcast_to(x, shape), weft.broadcast_to(y, shape), reduction=reduction).sum().backward()
+        for a, b in zip(found, (x.grad, y.grad)):
+            assert (a is None) == (b is None)
+            if a is not None:
+                np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
+
+    @pytest.mark.parametrize("f", [F.binary_cross_entropy, F.binary_cross_entropy_with_logits, F.hinge_loss])
     def test_other_shapes_are_errors_elsewhere(self, f):
         with pytest.raises(ValueError, match=r"`target` must have the shape of `input`, \(2, 1\), got \(2,\)"):
             f(weft.ones((2, 1)), weft.ones(2))

@@ -279,3 +279,15 @@ class TestErrors:
             F.multi_head_attention_forward(
                 q, q.double(), q, E, H, weft.ones((3 * E, E)), None, None, None, False, 0.0, weft.ones((E, E)), None
             )
+
+
+def test_a_bias_of_another_length_is_refused():
+    x, w, out = weft.randn(5, 2, 4), weft.randn(12, 4), weft.eye(4)
+    given = (x, x, x, 4, 2, w, None)
+    row = weft.randn(4)
+    found = F.multi_head_attention_forward(*given, row, row, False, 0.0, out, None)[0]
+    full = row.reshape(1, 1, 4)
+    expected = F.multi_head_attention_forward(*given, full, full, False, 0.0, out, None)[0]
+    assert found.tolist() == expected.tolist()
+    with pytest.raises(ValueError, match=r"`bias_k` must have shape \(1, 1, E\) or \(E,\) with E = 4, got \(3,\)"):
+        F.multi_head_attention_forward(*given, row[:3], row, False, 0.0, out, None)

@@ -232,3 +232,9 @@ class TestWindowsLargerThanTheInput:
         assert F.avg_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[2.5]]]]
         y, where = F.max_pool2d(x, 3, 2, ceil_mode=True, return_indices=True)
         assert (y.item(), where.item()) == (4.0, 3)
+
+
+def test_an_empty_stride_is_the_kernel_size():
+    x = weft.randn(1, 2, 4, 4)
+    assert F.avg_pool2d(x, 2, ()).tolist() == F.avg_pool2d(x, 2).tolist()
+    assert F.max_pool2d(x, 2, []).tolist() == F.max_pool2d(x, 2).tolist()

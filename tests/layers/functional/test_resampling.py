@@ -78,3 +78,24 @@ def test_errors(options, message):
 def test_integers_are_not_averaged():
     with pytest.raises(TypeError, match="`input` must have a real floating-point dtype, got int64"):
         F.interpolate(weft.tensor([[[1, 2]]]), 3, mode="linear")
+
+
+@pytest.mark.parametrize(("mode", "filter"), [("bilinear", "BILINEAR"), ("bicubic", "BICUBIC"), ("lanczos", "LANCZOS")])
+@pytest.mark.parametrize("size", [(5, 4), (17, 21), (9, 30)])
+def test_pictures_of_bytes_are_those_of_pillow(mode, filter, size):
+    image = pytest.importorskip("PIL.Image", reason="Pillow, which comes with matplotlib")
+    x = np.random.default_rng(0).integers(0, 256, (9, 12), dtype=np.uint8)
+    found = F.interpolate(weft.asarray(x)[None, None], size=size, mode=mode, antialias=True)
+    assert found.dtype == weft.uint8
+    expected = image.fromarray(x).resize(size[::-1], getattr(image.Resampling, filter))
+    assert np.abs(found.numpy()[0, 0].astype(int) - np.asarray(expected, int)).max() <= 1
+
+
+def test_pictures_of_bytes_are_rounded_after_rows_and_after_columns():
+    x = np.random.default_rng(1).integers(0, 256, (2, 3, 6, 7), dtype=np.uint8)
+    rows = F.interpolate(weft.asarray(x.astype(float)), size=(6, 11), mode="bicubic").numpy()
+    rows = np.floor(np.clip(rows, 0, 255) + 0.5)
+    both = np.floor(np.clip(F.interpolate(weft.asarray(rows), size=(9, 11), mode="bicubic").numpy(), 0, 255) + 0.5)
+    found = F.interpolate(weft.asarray(x), size=(9, 11), mode="bicubic").numpy()
+    assert np.abs(found.astype(int) - both).max() <= 1  # float32 at a half
+    assert (found == both).mean() > 0.99

@@ -66,3 +66,19 @@ def test_a_vector_that_broadcasts_counts_as_often_as_it_is_used():
         np.testing.assert_allclose(F.cosine_similarity(weft.asarray(x), weft.asarray(y)).numpy(), expected)
     flat = F.cosine_similarity(weft.asarray(a), weft.asarray(a[0, 0]), dim=2).numpy()
     np.testing.assert_allclose(flat, (a @ a[0, 0]) / np.sqrt((a * a).sum(2) * (a[0, 0] ** 2).sum()))
+
+
+@pytest.mark.parametrize("p", [-1.0, -2.5, 0.0, 0.5, 1.2, np.inf])
+def test_norms_of_any_exponent(p):
+    """The least of the norm itself is eps, not that of the power before its root, which falls for a negative p."""
+    x = np.random.default_rng(0).uniform(0.5, 2.0, (2, 5)) * [1, -1, 1, 1, -1]
+    expected = x / np.linalg.norm(x, ord=p, axis=1, keepdims=True)
+    np.testing.assert_allclose(F.normalize(weft.asarray(x), p).numpy(), expected, rtol=1e-12)
+
+
+def test_a_number_is_a_vector_of_one():
+    x = weft.tensor(-3.0)
+    assert F.normalize(x, dim=0).item() == F.normalize(x, dim=-1).item() == -1.0
+    assert F.cosine_similarity(x, weft.tensor(2.0), dim=0).item() == -1.0
+    with pytest.raises(IndexError, match=r"`dim` must be in \[-1, 1\) for shape \(\), got 1"):
+        F.normalize(x)
