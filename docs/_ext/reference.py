@@ -20,7 +20,7 @@ CODE = re.compile(r"(``[^`]+``|`[^`]+`(?:_+)?)")
 MARKUP = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
 # x_t, h_{t−1}, 2^{−i}: a single letter, and what hangs below or above it
 HANGING = re.compile(r"(?<![\w.])([^\W\d_][\u0300-\u036f]?|[Σ∏√)\]\d])([_^])(\{[^{}`]*\}|\([^()`]*\)(?<=\))|\w+)")
-AMBIGUOUS = {"`grad`"}  # an attribute of several classes, and a function
+AMBIGUOUS = ("`grad`", "`.")  # an attribute of several classes, and a function
 TABULAR = {
     "Parameters",
     "Other Parameters",
@@ -81,7 +81,7 @@ def escaped(line: str) -> str:
 
 
 def _code(part: str) -> str:
-    return f"`{part}`" if part in AMBIGUOUS else part
+    return f"`{part}`" if part.startswith(AMBIGUOUS) else part
 
 
 def _text(part: str) -> str:
