@@ -60,28 +60,39 @@ from .backend.device.memory import OutOfMemoryError, empty_cache, memory_allocat
 from .backend.device.options import UnknownName as _UnknownName
 from .backend.device.parallel import num_threads, set_num_threads
 from .backend.modes.autocast import autocast, is_autocast_enabled
-from .backend.modes.capture import capture
-from .backend.modes.profiler import ProfileRow, profile
-from .backend.modes.trace import Trace, TracedOperation, traced
 from .backend.modes.transforms import checkpoint, grad, value_and_grad
 from .backend.tape.autograd import enable_grad, is_grad_enabled, no_grad, primitive
 from .backend.tape.tensor import Parameter, Tensor
 
 if _TYPE_CHECKING:
     from .backend.modes import nvtx as nvtx
+    from .backend.modes.batching import vmap as vmap
+    from .backend.modes.capture import capture as capture
     from .backend.modes.derivatives import hessian as hessian
     from .backend.modes.derivatives import hvp as hvp
+    from .backend.modes.derivatives import jacfwd as jacfwd
     from .backend.modes.derivatives import jacrev as jacrev
     from .backend.modes.derivatives import jvp as jvp
     from .backend.modes.derivatives import vjp as vjp
+    from .backend.modes.profiler import ProfileRow as ProfileRow
+    from .backend.modes.profiler import profile as profile
+    from .backend.modes.trace import Trace as Trace
+    from .backend.modes.trace import TracedOperation as TracedOperation
+    from .backend.modes.trace import traced as traced
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
 
 e, pi, inf, nan, newaxis = _math.e, _math.pi, _math.inf, _math.nan, None
 
-_LAZY = ("bench", "data", "layers", "optimizers", "training")
-_DERIVATIVES = ("hessian", "hvp", "jacrev", "jvp", "vjp")
+_LAZY = ("bench", "data", "distributed", "layers", "optimizers", "training")
+_MODES = {
+    **dict.fromkeys(("hessian", "hvp", "jacfwd", "jacrev", "jvp", "vjp"), "derivatives"),
+    **dict.fromkeys(("ProfileRow", "profile"), "profiler"),
+    **dict.fromkeys(("Trace", "TracedOperation", "traced"), "trace"),
+    "capture": "capture",
+    "vmap": "batching",
+}
 
 
 def __getattr__(name: str) -> _Any:
@@ -91,12 +102,12 @@ def __getattr__(name: str) -> _Any:
         return backend.dtypes.bfloat16
     if name == "nvtx":
         return _importlib.import_module(".backend.modes.nvtx", __name__)
-    if name in _DERIVATIVES:
-        return getattr(_importlib.import_module(".backend.modes.derivatives", __name__), name)
+    if name in _MODES:
+        return getattr(_importlib.import_module(f".backend.modes.{_MODES[name]}", __name__), name)
     if name == "GradScaler":
         return __getattr__("optimizers").GradScaler
     raise _UnknownName("weft", name, __dir__())
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_DERIVATIVES, "bfloat16", "nvtx", "GradScaler"})
+    return sorted({*globals(), *_LAZY, *_MODES, "bfloat16", "nvtx", "GradScaler"})

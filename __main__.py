@@ -1,4 +1,4 @@
-"""The command line: `weft train`, `weft generate`, `weft translate`, `weft forecast`, `weft export`, `weft bench`, `weft info`."""
+"""The command line: `weft new`, `weft data`, `weft train`, `weft generate`, `weft translate`, …, `weft info`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from . import _signals
 
 __all__ = ["main"]
 
-COMMANDS = ("train", "generate", "translate", "forecast", "export", "bench", "info")
-USAGE = """usage: weft {train,generate,translate,forecast,export,bench,info} [options]
+COMMANDS = ("new", "data", "train", "generate", "translate", "forecast", "export", "bench", "info")
+USAGE = """usage: weft {new,data,train,generate,translate,forecast,export,bench,info} [options]
 
+  weft new        write a small training project to start from
+  weft data       fetch a data set by its name
   weft train      train a model on a data set, a language model on a text, a translator, or a forecaster on a series
   weft generate   go on from a prompt with a language model
   weft translate  translate sentences
@@ -72,7 +74,11 @@ def _run(argv: Sequence[str]) -> int:
 
         print(f"weft {__version__}")
         return 0
-    if command == "train":
+    if command == "new":
+        from .training.cli.new import main as run
+    elif command == "data":
+        from .training.cli.data import main as run
+    elif command == "train":
         from .training.cli.tasks import main as run
     elif command == "generate":
         from .training.cli.generate import main as run

@@ -1,6 +1,6 @@
 """`python -m weft.bench.char_gpt`: nanoGPT's CPU training of a character GPT in weft and in PyTorch, side by side.
 
-    python -m weft.bench.char_gpt --data ../shared/data/tinyshakespeare --torch /path/to/python/with/torch
+    python -m weft.bench.char_gpt --data datasets/tinyshakespeare --torch /path/to/python/with/torch
     taskset -c 1 python -m weft.bench.char_gpt --data … --torch … --chunks 5 --chunk 40 --threads 1
 
 Each in a process of its own, from the same weights on the same blocks with the same rule, by turns: one trains a chunk of

@@ -21,6 +21,7 @@ RECORD, BEFORE, TABLE = (RESULTS / name for name in ("kernels.json", "kernels_be
 EXCESS = (
     1.1  # sectors over the fewest possible, cycles over phases: more is recorded, and no more than recorded is let pass
 )
+LITTLE = 0.02  # of all sectors or cycles: no line that asks for less is the worst
 
 FORMER = {  # what cases launched before they had these
     f"{pool}_2x2{way}<{dtype}, {vector}>": f"{pool}{way}<{dtype}{taps}>"
@@ -36,14 +37,15 @@ def limits(found: Roofline) -> dict[str, float]:
     """What is recorded of a launch.
 
     `instructions` of threads per byte that it moves; `sectors` over the fewest and `cycles` of shared memory over the phases,
-    of the worst of its lines; `issue`: the time of its instructions over that of its bytes; `share`: the time of its bytes
+    of the worst of its lines but those that ask for LITTLE of all; `issue`: the time of its instructions over that of its bytes; `share`: the time of its bytes
     over that predicted, 1 where it is as fast as a copy of them.
     """
-    lines = found.lines
+    total = {part: sum(getattr(cost, part) for cost in found.lines) for part in ("sectors", "cycles")}
+    lines = {part: [c for c in found.lines if LITTLE * total[part] < getattr(c, part)] for part in total}
     return {
         "instructions": round(32 * found.instructions / found.bytes, 2),
-        "sectors": round(max((c.sectors / c.ideal for c in lines if c.ideal), default=1.0), 2),
-        "cycles": round(max((c.cycles / c.phases for c in lines if c.phases), default=1.0), 2),
+        "sectors": round(max((c.sectors / c.ideal for c in lines["sectors"]), default=1.0), 2),
+        "cycles": round(max((c.cycles / c.phases for c in lines["cycles"]), default=1.0), 2),
         "issue": round(found.seconds["issue"] / found.seconds["DRAM"], 2),
         "share": round(found.seconds["DRAM"] / found.time, 2),
         "spills": found.spills,

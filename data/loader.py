@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ..backend.array.creation import asarray
 from ..backend.array.random import Generator, generator_of
 from ..backend.device.devices import canonical
 from ..backend.device.parallel import MOST
+from ..backend.device.ranks import Share, share_of
 from .arrays import ArrayDataset
 from .augment.transform import Augmentation, batch_generator
 from .collate import each, with_first
@@ -294,9 +296,52 @@ class DataLoader:
         self._position.begun = True
         return self._epoch(self._position)
 
-    def _epoch(self, position: _Position) -> Iterator[Any]:
+    def shares(self, rank: int, size: int) -> Iterator[tuple[Share, Any]]:
+        """As `iter`, but of each batch the share of one of `size` processes, and which it is.
+
+        The batches, their order and the position are those of one process. Only the share is loaded, except where an
+        `augment.Augmentation` is given the whole batch. What a data set draws at random in making samples depends on how
+        many processes there are.
+
+        Parameters
+        ----------
+        rank : int
+            Which process.
+        size : int
+            How many.
+
+        Yields
+        ------
+        Share, batch
+            A share may be empty, at the end of an epoch.
+
+        Examples
+        --------
+        >>> data = weft.data.ArrayDataset(np.arange(10.0, dtype=np.float32), np.arange(10))
+        >>> [(share.total, y.tolist()) for share, (x, y) in DataLoader(data, batch_size=4).shares(1, 2)]
+        [(4, [2, 3]), (4, [6, 7]), (2, [9])]
+        """
+        if self.batch_size is None and self.batch_sampler is None:
+            raise ValueError("`batch_size` must be a number for batches to be shared, got None")
+        if self._position.begun:
+            self._position = _Position(self._position.epoch + 1)
+        self._position.begun = True
+        whole = isinstance(self.transform, Augmentation)
+        found: deque[Share] = deque()
+        part = None if whole else (rank, size, found)
+        for batch in self._epoch(self._position, part):
+            if whole:
+                share = share_of(len(batch[-1]), rank, size)
+                yield share, each(lambda a, s=share: a[s.start : s.start + s.count], batch)
+            else:
+                yield found.popleft(), batch
+
+    def _epoch(self, position: _Position, part: tuple[int, int, deque[Share]] | None = None) -> Iterator[Any]:
         process, is_helped = os.getpid(), bool(self.num_workers or (self.prefetch and not self._resident))
-        with self._working(position) as workers, closing(self._batches(self._tasks(position), workers)) as batches:
+        with (
+            self._working(position) as workers,
+            closing(self._batches(self._tasks(position, part), workers)) as batches,
+        ):
             for batch in batches:
                 position.batch += 1
                 yield self._deliver(batch, (self.seed, position.epoch, position.batch - 1))
@@ -353,8 +398,16 @@ class DataLoader:
             ahead = self.num_workers * (self.prefetch_factor or 2)
         return prefetch(make, items, ahead) if self._staged is None else self._staged.batches(make, items, ahead)
 
-    def _tasks(self, position: _Position) -> Iterator[Task]:
+    def _tasks(self, position: _Position, part: tuple[int, int, deque[Share]] | None) -> Iterator[Task]:
         for number, index in enumerate(self._indices(position), position.batch):
+            if part is not None:
+                rank, size, shares = part
+                index = range(*index.indices(self._samples())) if isinstance(index, slice) else index
+                share = share_of(len(index), rank, size)
+                shares.append(share)
+                index = index[share.start : share.start + share.count]
+                index = slice(index.start, index.stop) if isinstance(index, range) else index
+                number = number * size + rank  # random numbers of its own
             yield Task(self.seed, position.epoch, number, index)
 
     def _indices(self, position: _Position) -> Iterator[Any]:

@@ -38,7 +38,7 @@ class TimeSeries:
     values : array of float64, shape (T,)
         Finite.
     start : int
-        The first time, in `unit`s: since 1970 for dates.
+        The first time, in units of `unit`: since 1970 for dates.
     step : int, default 1
         Units between two values.
     unit : {"", "M", "D", "s"}, default ""

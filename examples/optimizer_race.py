@@ -43,9 +43,7 @@ def descend(make: Callable[..., optim.Optimizer], lr: float, steps: int) -> np.n
 def main(arguments: Sequence[str] = ()) -> dict[str, tuple[float, float]]:
     """For each optimizer, the height at the end of the ravine, and the training loss on digits at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", default="digits", help="such as ../shared/data/mnist (digits, which need no download)"
-    )
+    parser.add_argument("--data", default="digits", help="such as datasets/mnist (digits, which need no download)")
     parser.add_argument("--epochs", type=int, help="on the images (20 of digits; 3 of others, or with --quick)")
     parser.add_argument("--plot", metavar="FILE", help="write a picture of the paths and of the losses there (PNG)")
     parser.add_argument("--quick", action="store_true", help="fewer epochs")

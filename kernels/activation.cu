@@ -89,8 +89,10 @@ struct Gelu {  // z Φ(z)
 
 struct GeluTanh {  // z Φ(z), Φ(z) ≈ ½ (1 + tanh u) = σ(2u), u = √(2/π) (z + 0.044715 z³)
     static constexpr Saved SAVED = INPUT;
-    static constexpr float C0 = 0.797884561f, C1 = 0.797884561f * 0.044715f;
-    static __device__ __forceinline__ float cumulative(float z) { return logistic(2 * z * (C0 + C1 * z * z)); }
+    static constexpr float C0 = 0.797884561f, C1 = 0.797884561f * 0.044715f, TO_2 = -2 * 1.44269504f;  // e⁻²ᵘ = 2^(TO_2 u)
+    static __device__ __forceinline__ float cumulative(float z) {
+        return __fdividef(1, 1 + exp2f(z * (TO_2 * C0 + TO_2 * C1 * (z * z))));
+    }
     static __device__ __forceinline__ float value(float z) { return z * cumulative(z); }
     static __device__ __forceinline__ float slope(float z) {
         const float p = cumulative(z);
@@ -147,8 +149,10 @@ __global__ void __launch_bounds__(THREADS, 4)
             for (int i = 0; i < BATCH; ++i) v[i] = load<N>(x + place.at(k + i));
 #pragma unroll
             for (int i = 0; i < BATCH; ++i) {
+                float z[N];
+                to_floats(z, v[i]);
 #pragma unroll
-                for (int j = 0; j < N; ++j) v[i].at[j] = from_float<T>(F::value(to_float(v[i].at[j]) + b[j]));
+                for (int j = 0; j < N; ++j) v[i].at[j] = from_float<T>(F::value(z[j] + b[j]));
                 store(y + place.at(k + i), v[i]);
             }
         } else {
@@ -184,10 +188,12 @@ __global__ void __launch_bounds__(THREADS, 2)
             }
 #pragma unroll
             for (int i = 0; i < BATCH; ++i) {
+                float z[N] = {}, g[N];
+                if constexpr (F::SAVED != NOTHING) to_floats(z, s[i]);
+                to_floats(g, v[i]);
 #pragma unroll
                 for (int j = 0; j < N; ++j) {
-                    const float z = F::SAVED == NOTHING ? 0 : to_float(s[i].at[j]) + b[j];
-                    const float grad = chosen(F::slope(z), to_float(v[i].at[j]));
+                    const float grad = chosen(F::slope(z[j] + b[j]), g[j]);
                     sum[j] += grad;
                     v[i].at[j] = from_float<T>(grad);
                 }

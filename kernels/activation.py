@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, contiguous, empty, on_16_bytes, vector_width
+from .toolchain.settings import settings
 
 __all__ = ["FROM_OUTPUT", "FUNCTIONS", "backward", "column_sums", "forward"]
 
@@ -23,7 +24,7 @@ column_totals = _kernel("column_totals", FLOATS)
 
 THREADS, BATCH = 256, 2
 MOST = 8  # rows of a thread: then its first and last instructions are few beside those of its rows
-BLOCKS = 1056  # that share the rows when columns are summed: eight for each of an H200's 132 multiprocessors
+BLOCKS = 8  # for each multiprocessor, that share the rows when columns are summed
 
 
 def forward(x: Any, function: str, bias: Any = None, *, out: Any = None) -> Any:
@@ -66,7 +67,8 @@ def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed:
         return None
     width = g.shape[-1]
     grad_bias = empty(width, g.dtype, like=g) if summed is True else summed
-    each = math.ceil(g.size / max(1, BLOCKS * THREADS * vector_width(g.dtype)))
+    blocks = BLOCKS * settings.multiprocessors
+    each = math.ceil(g.size / max(1, blocks * THREADS * vector_width(g.dtype)))
     grid, sizes = _geometry(g, width, max(BATCH, math.ceil(each / BATCH) * BATCH), vector)
     partial = empty((grid[0], width), np.dtype(np.float32), like=g)
     kernel(grid, THREADS, g, saved, bias, grad_x, partial, *sizes)
@@ -77,8 +79,8 @@ def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed:
 
 
 def _rows_of_thread(x: Any) -> int:
-    """How many rows a thread takes where no columns are summed: up to MOST once BLOCKS have work, to share what comes first."""
-    each = x.size // (BLOCKS * THREADS * vector_width(x.dtype)) // BATCH * BATCH
+    """How many rows a thread takes where no columns are summed: up to MOST once there is work for all, to share what comes first."""
+    each = x.size // (BLOCKS * settings.multiprocessors * THREADS * vector_width(x.dtype)) // BATCH * BATCH
     return max(BATCH, min(MOST, each))
 
 

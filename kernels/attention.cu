@@ -80,6 +80,7 @@ attention_forward(const T* query, const T* key, const T* value, const bool* allo
     using Tile = Forward<T, D, PLAIN>;
     constexpr int M = Tile::M, ROWS = Tile::ROWS, COLUMNS = Tile::COLUMNS, THREADS = Tile::THREADS;
     extern __shared__ __align__(16) unsigned char memory[];
+    __shared__ int64_t heads_of[2];  // where the head's keys and values begin: read for each tile, rather than kept
     T* query_tile = reinterpret_cast<T*>(memory);
     T* key_tile = query_tile + ROWS * D;
     T* value_tile = key_tile + COLUMNS * D;
@@ -88,8 +89,10 @@ attention_forward(const T* query, const T* key, const T* value, const bool* allo
     const int first = (causal ? blocks - 1 - place : place) * ROWS;
     const int head = blockIdx.x / blocks, b = head / heads, h = head % heads;  // `head` counts through the batch
     const Matrix<T> q = matrix<D, THREADS>(query + b * query_batch + h * query_head, query_row, queries, width);
-    const Matrix<T> k = matrix<D, THREADS>(key + b * key_batch + h / group * key_head, key_row, keys, width);
-    const Matrix<T> v = matrix<D, THREADS>(value + b * value_batch + h / group * value_head, value_row, keys, value_width);
+    if (threadIdx.x == 0) {
+        heads_of[0] = b * key_batch + h / group * key_head;
+        heads_of[1] = b * value_batch + h / group * value_head;
+    }
     const Mask<T, PLAIN> mask =
         mask_of<PLAIN>(allowed, bias, b * mask_batch + h * mask_head, mask_row, mask_column, queries, keys, causal, scale);
     const Dropout<PLAIN> dropout =
@@ -103,12 +106,13 @@ attention_forward(const T* query, const T* key, const T* value, const bool* allo
     for (int r = 0; r < 2 * M; ++r) maximum[r] = -INFINITY, sum[r] = 0;
 
     load_tile<D, ROWS, THREADS>(query_tile, q, first);
-    if (end > 0) load_tile<D, COLUMNS, THREADS>(key_tile, k, 0);
+    __syncthreads();
+    if (end > 0) load_tile<D, COLUMNS, THREADS>(key_tile, matrix<D, THREADS>(key + heads_of[0], key_row, keys, width), 0);
     cp_async_commit();
     for (int j = 0; j < end; j += COLUMNS) {
         cp_async_wait<0>();
         __syncthreads();
-        load_tile<D, COLUMNS, THREADS>(value_tile, v, j);
+        load_tile<D, COLUMNS, THREADS>(value_tile, matrix_anew<D, THREADS>(value + heads_of[1], value_row, keys, value_width), j);
         cp_async_commit();
         const bool busy = row < queries && !(causal && j >= row + 16 * M);
         const uint64_t kept = busy ? dropout.template keep<M, COLUMNS / 8>(row, j) : 0;
@@ -116,7 +120,8 @@ attention_forward(const T* query, const T* key, const T* value, const bool* allo
         if (busy) multiply_transposed<D>(s, query_tile + (row - first) * D, key_tile);
         cp_async_wait<0>();
         __syncthreads();
-        if (j + COLUMNS < end) load_tile<D, COLUMNS, THREADS>(key_tile, k, j + COLUMNS);
+        if (j + COLUMNS < end)
+            load_tile<D, COLUMNS, THREADS>(key_tile, matrix_anew<D, THREADS>(key + heads_of[0], key_row, keys, width), j + COLUMNS);
         cp_async_commit();
         if (!busy) continue;
         mask.template apply<false>(s, row, j);
@@ -132,6 +137,7 @@ attention_forward(const T* query, const T* key, const T* value, const bool* allo
     }
     cp_async_wait<0>();
 
+    const int ours = anew(blockIdx.x) / blocks;  // the head, once more
     float inverse[2 * M];
 #pragma unroll
     for (int r = 0; r < 2 * M; ++r) {
@@ -142,9 +148,9 @@ attention_forward(const T* query, const T* key, const T* value, const bool* allo
         const int i = row + 8 * r + GROUP;
         const bool none = l == 0 || i >= queries;
         if (MEMBER == 0)
-            store(statistics + (head * ceil_div(queries, PAD) * PAD + i) * 2,
+            store(statistics + (ours * ceil_div(queries, PAD) * PAD + i) * 2,
                   Vec<float, 2>{{none ? 0.0f : maximum[r], none ? INFINITY : log2f(l)}});
     }
-    T* to = out + (static_cast<long long>(head - h) * queries + h) * value_width;
+    T* to = out + (static_cast<long long>(ours - ours % heads) * queries + ours % heads) * value_width;
     store_rows(to, static_cast<long long>(heads) * value_width, row, queries, value_width, acc, inverse);
 }

@@ -30,6 +30,14 @@ __device__ __forceinline__ Matrix<T> matrix(const T* data, long long stride, int
     return {data + threadIdx.x / CHUNKS * stride + threadIdx.x % CHUNKS * VECTOR<T>, stride, rows, width};
 }
 
+// The same within a loop: what follows from the thread's number is computed each time, as registers are scarcer than time.
+template <int D, int THREADS, typename T>
+__device__ __forceinline__ Matrix<T> matrix_anew(const T* data, long long stride, int rows, int width) {
+    constexpr int CHUNKS = D / VECTOR<T>;
+    const unsigned thread = anew(threadIdx.x);
+    return {data + thread / CHUNKS * stride + thread % CHUNKS * VECTOR<T>, stride, rows, width};
+}
+
 // Chunk c ^ beyond, of 16 bytes, of a row of a tile with D columns. Each eight chunks are permuted so that the same chunk of
 // eight neighbouring rows lies in all 32 banks. To go from chunk to chunk costs one instruction where `beyond` is constant.
 template <int D, typename T> __device__ __forceinline__ T* chunk(T* tile, int row, int c, int beyond = 0) {

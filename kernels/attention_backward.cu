@@ -112,6 +112,7 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
     using Tile = QueryTiles<T, D, PLAIN>;
     constexpr int M = Tile::M, ROWS = Tile::ROWS, KEYS = Tile::KEYS, THREADS = Tile::THREADS, N = KEYS / 8;
     extern __shared__ __align__(16) unsigned char memory[];
+    __shared__ int64_t heads_of[2];  // where the head's keys and values begin: read for each tile, rather than kept
     T* query_tile = reinterpret_cast<T*>(memory);
     T* grad_tile = query_tile + ROWS * D;
     T* tiles = grad_tile + ROWS * D;  // a tile of keys and one of values, twice
@@ -121,8 +122,16 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
     const int head = blockIdx.x / blocks, b = head / heads, h = head % heads;
     const Matrix<T> q = matrix<D, THREADS>(query + b * query_batch + h * query_head, query_row, queries, width);
     const Matrix<T> g = matrix<D, THREADS>(grad_out + b * grad_batch + h * grad_head, grad_row, queries, value_width);
-    const Matrix<T> k = matrix<D, THREADS>(key + b * key_batch + h / group * key_head, key_row, keys, width);
-    const Matrix<T> v = matrix<D, THREADS>(value + b * value_batch + h / group * value_head, value_row, keys, value_width);
+    if (threadIdx.x == 0) {
+        heads_of[0] = b * key_batch + h / group * key_head;
+        heads_of[1] = b * value_batch + h / group * value_head;
+    }
+    // A tile of keys and one of values, from key j on.
+    const auto fetch = [&](int stage, int j) {
+        const Matrix<T> k = matrix_anew<D, THREADS>(key + heads_of[0], key_row, keys, width);
+        load_pair<D, KEYS, THREADS>(tiles + stage * 2 * KEYS * D, k,
+                                    matrix_anew<D, THREADS>(value + heads_of[1], value_row, keys, value_width), j);
+    };
     const Mask<T, PLAIN> mask =
         mask_of<PLAIN>(allowed, bias, b * mask_batch + h * mask_head, mask_row, mask_column, queries, keys, causal, scale);
     const Dropout<PLAIN> dropout =
@@ -134,12 +143,13 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
     clear(acc);
 
     load_pair<D, ROWS, THREADS>(query_tile, q, g, first);
-    if (end > 0) load_pair<D, KEYS, THREADS>(tiles, k, v, 0);
+    __syncthreads();
+    if (end > 0) fetch(0, 0);
     cp_async_commit();
     for (int j = 0, stage = 0; j < end; j += KEYS, stage ^= 1) {
         cp_async_wait<0>();
         __syncthreads();
-        if (j + KEYS < end) load_pair<D, KEYS, THREADS>(tiles + (stage ^ 1) * 2 * KEYS * D, k, v, j + KEYS);
+        if (j + KEYS < end) fetch(stage ^ 1, j + KEYS);
         cp_async_commit();
         if (row >= queries || (causal && j >= row + 16 * M)) continue;
         const T* key_tile = tiles + stage * 2 * KEYS * D;
@@ -156,7 +166,8 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
     float scales[2 * M];
 #pragma unroll
     for (int r = 0; r < 2 * M; ++r) scales[r] = scale;
-    T* to = grad_query + (static_cast<long long>(head - h) * queries + h) * width;
+    const int ours = anew(blockIdx.x) / blocks;  // the head, once more
+    T* to = grad_query + (static_cast<long long>(ours - ours % heads) * queries + ours % heads) * width;
     store_rows(to, static_cast<long long>(heads) * width, row, queries, width, acc, scales);
 }
 
@@ -237,7 +248,7 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
             if constexpr (QUERY) {
                 float acc[M][NQ][4];
                 clear(acc);
-                const int d = warp / Tile::down(QUERIES) * 8 * NQ;
+                const int d = static_cast<int>(anew(threadIdx.x)) / 32 / Tile::down(QUERIES) * 8 * NQ;
                 multiply_tiles<KEYS, D, false, KEYS>(acc, grad_s_tile, row, key_tile, d);
                 float* to = grad_query + (static_cast<long long>(b) * queries * heads + h) * width + d;
                 add_rows(to, static_cast<long long>(heads) * width, i + row, queries, width - d, acc, scale);

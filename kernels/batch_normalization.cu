@@ -31,22 +31,23 @@ template <int V, bool LAST> constexpr int UNITS = V == 1 ? 8 : LAST ? 2 : 4;  //
 
 // The units that a thread visits, `left` in number, one after another: (sample, unit) of its channel, first element `offset`.
 template <int V> struct Walk {
-    int channel, sample, unit, left, units, step_samples, step_units;
+    int channel, sample, unit, left, step_samples, step_units;
+    unsigned units;
     long long offset, jump, wrap;
 
     __device__ __forceinline__ Walk(int samples, int channels, int size, int lanes, bool across) {
         const int warp = threadIdx.x / 32, step = across ? WARPS * lanes : lanes;
         channel = (across ? blockIdx.x : blockIdx.x * WARPS + warp) * (32 / lanes) + LANE / lanes;
         units = size / V;
-        const long long count = (long long)samples * units, span = ceil_div(count, gridDim.y);
-        const long long first = span * blockIdx.y + (across ? warp * lanes : 0) + LANE % lanes;
-        const long long end = min(count, span * (blockIdx.y + 1));
-        left = channel < channels && first < end ? ceil_div(end - first, step) : 0;
+        const unsigned count = samples * units, span = (count + gridDim.y - 1) / gridDim.y;  // less than 2³¹, as the launcher knows
+        const unsigned first = span * blockIdx.y + (across ? warp * lanes : 0) + LANE % lanes;
+        const unsigned end = min(count, span * (blockIdx.y + 1));
+        left = channel < channels && first < end ? (end - first + step - 1) / static_cast<unsigned>(step) : 0;
         sample = first / units;
-        unit = first % units;
+        unit = first - sample * units;
         offset = ((long long)sample * channels + channel) * size + unit * V;
-        step_samples = step / units;
-        step_units = step % units;
+        step_samples = static_cast<unsigned>(step) / units;
+        step_units = step - step_samples * units;
         jump = (long long)step_samples * channels * size + step_units * V;
         wrap = (long long)(channels - 1) * size;
     }
@@ -57,7 +58,7 @@ template <int V> struct Walk {
         sample += step_samples;
         unit += step_units;
         offset += jump;
-        if (unit >= units) {
+        if (unit >= static_cast<int>(units)) {
             unit -= units;
             ++sample;
             offset += wrap;
@@ -71,16 +72,29 @@ struct Moments {
 };
 
 __device__ __forceinline__ Moments join(Moments a, Moments b) {
-    const float count = a.count + b.count, part = count > 0 ? b.count / count : 0, d = b.mean - a.mean;
+    const float count = a.count + b.count, part = count > 0 ? __fdividef(b.count, count) : 0, d = b.mean - a.mean;
     return {count, a.mean + d * part, a.spread + b.spread + d * d * a.count * part};
 }
 
+// Over `lanes` lanes, a power of two. First the mean of all, then what each spread about that: one division in the place of five.
 __device__ __forceinline__ Moments join_lanes(Moments m, int lanes) {
-    for (int step = lanes / 2; step > 0; step /= 2) {
-        m = join(m, {__shfl_xor_sync(FULL, m.count, step), __shfl_xor_sync(FULL, m.mean, step),
-                     __shfl_xor_sync(FULL, m.spread, step)});
+    float count = m.count, sum = m.count * m.mean;
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+        const float other = __shfl_xor_sync(FULL, count, step), more = __shfl_xor_sync(FULL, sum, step);
+        count += step < lanes ? other : 0;
+        sum += step < lanes ? more : 0;
     }
-    return m;
+    const float mean = count > 0 ? sum / count : 0, d = m.mean - mean;
+    float spread = m.spread + m.count * d * d, rest = m.count * d;
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+        const float other = __shfl_xor_sync(FULL, spread, step), more = __shfl_xor_sync(FULL, rest, step);
+        spread += step < lanes ? other : 0;
+        rest += step < lanes ? more : 0;
+    }
+    if (count > 0) rest /= count;  // what rounding has left of the mean
+    return {count, mean + rest, spread - rest * rest * count};
 }
 
 // partial (gridDim.y, 3, C): count, mean and spread of each slice.
@@ -92,20 +106,24 @@ __global__ void __launch_bounds__(32 * WARPS, LAST ? 3 : 4)
     Moments m[K] = {};
     while (from.left > 0) {
         const int found = min(from.left, U);
-        Vec<T, V> v[U];
+        Vec<T, V> read[U];
+        float v[U][V];
         Moments tile[K] = {};
 #pragma unroll
-        for (int i = 0; i < U; ++i, from.next()) v[i] = load<V>(x + from.offset);
+        for (int i = 0; i < U; ++i, from.next()) read[i] = load<V>(x + from.offset);
+#pragma unroll
+        for (int i = 0; i < U; ++i) to_floats(v[i], read[i]);
 #pragma unroll
         for (int i = 0; i < U; ++i) {
             if (i >= found) break;
 #pragma unroll
-            for (int j = 0; j < V; ++j) tile[LAST ? j : 0].mean += to_float(v[i].at[j]);
+            for (int j = 0; j < V; ++j) tile[LAST ? j : 0].mean += v[i][j];
         }
+        const float count = found * V / K, each = __fdividef(1, count);
 #pragma unroll
         for (int k = 0; k < K; ++k) {
-            tile[k].count = found * V / K;
-            tile[k].mean /= tile[k].count;
+            tile[k].count = count;
+            tile[k].mean *= each;
         }
 #pragma unroll
         for (int i = 0; i < U; ++i) {
@@ -113,7 +131,7 @@ __global__ void __launch_bounds__(32 * WARPS, LAST ? 3 : 4)
 #pragma unroll
             for (int j = 0; j < V; ++j) {
                 Moments& to = tile[LAST ? j : 0];
-                const float d = to_float(v[i].at[j]) - to.mean;
+                const float d = v[i][j] - to.mean;
                 to.spread += d * d;
             }
         }

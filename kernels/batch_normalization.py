@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .normalization import MULTIPROCESSORS, add_partials, in_order
+from .normalization import add_partials, in_order
 from .toolchain.launch import FLOATS, Kernel, empty, library_of, vector_width
+from .toolchain.settings import settings
 
 __all__ = [
     "batch_backward",
@@ -26,7 +27,7 @@ __all__ = [
 SOURCE = "batch_normalization.cu"
 WARPS = 8
 THREADS = 32 * WARPS
-BLOCKS = 16 * MULTIPROCESSORS  # that suffice for the largest array
+BLOCKS = 16  # for each multiprocessor, that suffice for the largest array
 
 
 def _exists(dtype: Any, vector: int, last: bool) -> bool:
@@ -97,7 +98,7 @@ def _geometry(shape: tuple[int, int, int], dtype: Any, *, own: bool = True) -> t
     across = units > lanes * in_flight
     threads, held = (lanes * WARPS, 32 // lanes) if across else (lanes, 32 // lanes * WARPS)
     grid = -(-channels // held)
-    slices = min(-(-units // (threads * in_flight)), -(-BLOCKS // grid))
+    slices = min(-(-units // (threads * in_flight)), -(-BLOCKS * settings.multiprocessors // grid))
     arguments = np.int32(samples), np.int32(channels), np.int32(size), np.int32(lanes), np.bool_(across)
     return (dtype, vector, last), (grid, slices), arguments
 

@@ -12,9 +12,11 @@ from .toolchain.launch import HALVES, Kernel, contiguous, empty, on_16_bytes
 __all__ = ["channel_last", "padded"]
 
 THREADS = 128
+FEW, ROWS = 32, 256  # pixels up to which a block has all those of so many channels
 
 _channel_last = Kernel("channel_last.cu", "channel_last", HALVES)
 _few_channels_last = Kernel("channel_last.cu", "few_channels_last", HALVES)
+_few_pixels_last = Kernel("channel_last.cu", "few_pixels_last", HALVES)
 
 
 def padded(channels: int) -> int:
@@ -32,6 +34,18 @@ def channel_last(x: Any) -> Any:
     if width == 8:
         grid = math.ceil(n * pixels / THREADS)
         _few_channels_last[x.dtype](grid, THREADS, x, to, np.int32(channels), np.int64(pixels), np.int64(n * pixels))
+    elif pixels <= FEW and width == channels and on_16_bytes(x):
+        chunks = n * channels // 8
+        _few_pixels_last[x.dtype](
+            math.ceil(8 * chunks / ROWS),
+            THREADS,
+            x,
+            to,
+            np.int32(channels),
+            np.int32(pixels),
+            np.int64(chunks),
+            shared=ROWS // 8 * 4 * (4 * pixels + 1),
+        )
     else:
         grid, whole = n * math.ceil(width / 64) * math.ceil(pixels / 64), pixels % 8 == 0 and on_16_bytes(x)
         _channel_last[x.dtype](

@@ -58,6 +58,25 @@ template <typename T, int N> __device__ __forceinline__ void store(T* to, const 
 
 template <typename T> constexpr int VECTOR = 16 / sizeof(T);  // how many T one access moves at most
 
+// The neighbours as floats. bfloat16 is the upper half of a float: two in a word take one instruction each, not one and a half.
+template <typename T, int N> __device__ __forceinline__ void to_floats(float* to, const Vec<T, N>& v) {
+#pragma unroll
+    for (int k = 0; k < N; ++k) to[k] = to_float(v.at[k]);
+}
+
+template <int N> __device__ __forceinline__ void to_floats(float* to, const Vec<__nv_bfloat16, N>& v) {
+    if constexpr (N == 1) to[0] = to_float(v.at[0]);
+    else {
+#pragma unroll
+        for (int k = 0; k < N; k += 2) {
+            uint32_t pair;
+            memcpy(&pair, v.at + k, 4);
+            to[k] = __uint_as_float(pair << 16);
+            to[k + 1] = __uint_as_float(pair & 0xffff0000u);
+        }
+    }
+}
+
 // --- reductions ------------------------------------------------------------------------------------------------------
 struct Add {
     static __device__ __forceinline__ float none() { return 0; }

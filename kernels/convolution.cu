@@ -11,8 +11,8 @@
 // (G, positions, KH·KW·C/G) for G groups (`_last`). T is float, half or bfloat16; col2im adds in float, in the order of
 // the windows, each pixel by one thread: no atomics, always the same bits.
 //
-// Geometry: a thread of im2col has 4 neighbouring positions (one access of 4 values) of every channel that blockIdx.y
-// comes to, one of col2im a pixel of 4 channels at a time (4 loads under way); index arithmetic is shared by the channels.
+// Geometry: a thread of im2col has 4 positions, THREADS apart (so that a warp's are neighbours), of every channel that
+// blockIdx.y comes to, one of col2im a pixel of 4 channels at a time (4 loads under way); index arithmetic is shared by the channels.
 // Channel-last, a thread moves V channels, 16 bytes where C/G allows. Counters of positions, pixels and taps within one
 // piece fit 31 bits (the launcher sees to it); offsets have 64.
 //
@@ -34,23 +34,17 @@ __global__ void __launch_bounds__(THREADS)
 im2col(const T* __restrict__ image, T* __restrict__ columns, int channels, int height, int width, int output_h, int output_w,
        int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left, int dilation_h, int dilation_w,
        unsigned long long by_output, unsigned long long by_output_w, int first, int positions, int pitch) {
-    const int p = (blockIdx.x * THREADS + threadIdx.x) * EACH;
-    if (p >= pitch) return;
-    int n = quotient(first + p, by_output);
-    const int rest = first + p - n * output_h * output_w;
-    int h = quotient(rest, by_output_w), w = rest - h * output_w;
+    const int p = blockIdx.x * THREADS * EACH + threadIdx.x;
     const long long area = static_cast<long long>(height) * width;
     int row[EACH], column[EACH];
     long long corner[EACH];  // offset of each window's first tap in channel 0; may be outside
 #pragma unroll
     for (int e = 0; e < EACH; ++e) {
-        row[e] = p + e < positions ? h * stride_h - top : NOWHERE;
+        const int at = first + p + e * THREADS, n = quotient(at, by_output), rest = at - n * output_h * output_w;
+        const int h = quotient(rest, by_output_w), w = rest - h * output_w;
+        row[e] = p + e * THREADS < positions ? h * stride_h - top : NOWHERE;
         column[e] = w * stride_w - left;
         corner[e] = static_cast<long long>(n) * channels * area + static_cast<long long>(row[e]) * width + column[e];
-        if (++w == output_w) {
-            w = 0;
-            if (++h == output_h) h = 0, ++n;
-        }
     }
     for (int c = blockIdx.y; c < channels; c += gridDim.y) {
         T* to = columns + static_cast<long long>(c) * kernel_h * kernel_w * pitch + p;
@@ -59,14 +53,16 @@ im2col(const T* __restrict__ image, T* __restrict__ columns, int channels, int h
             const T* from = image + c * area + static_cast<long long>(down) * width;
             for (int j = 0; j < kernel_w; ++j, to += pitch) {
                 const int across = j * dilation_w;
-                Vec<T, EACH> taps;
+                T taps[EACH];
 #pragma unroll
                 for (int e = 0; e < EACH; ++e) {
                     const bool inside = static_cast<unsigned>(row[e] + down) < static_cast<unsigned>(height) &&
                                         static_cast<unsigned>(column[e] + across) < static_cast<unsigned>(width);
-                    taps.at[e] = inside ? from[corner[e] + across] : from_float<T>(0.0f);
+                    taps[e] = inside ? from[corner[e] + across] : from_float<T>(0.0f);
                 }
-                store(to, taps);
+#pragma unroll
+                for (int e = 0; e < EACH; ++e)
+                    if (p + e * THREADS < pitch) to[e * THREADS] = taps[e];
             }
         }
     }

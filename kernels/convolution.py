@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, access_width, contiguous, empty, is_access_width, library_of
+from .toolchain.settings import settings
 from .windows import reciprocal, steps
 
 __all__ = ["col2im", "col2im_last", "im2col", "im2col_last", "pitch_of", "positions_of", "sum_channels"]
 
 THREADS = 256
 EACH = 4  # positions, channels or sums that a thread works on together
-BLOCKS = 132 * 16  # enough to keep every multiprocessor busy: beyond that, threads share index arithmetic instead
+BLOCKS = 16  # enough to keep a multiprocessor busy: beyond that, threads share index arithmetic instead
 SHARE = 1 << 13  # values that one block sums, or more
 ALIGN = 8  # columns are as many as 16 bytes of the narrowest type hold, or a multiple of that: products want it
 
@@ -157,7 +158,7 @@ def sum_channels(g: Any) -> Any:
     batch, channels, pixels = g.shape[0], g.shape[1], math.prod(g.shape[2:])
     if not g.size:
         return library_of(g).zeros(channels, dtype=g.dtype)
-    images = max(batch * channels // BLOCKS, math.ceil(SHARE / pixels), math.ceil(batch / 65535))
+    images = max(batch * channels // (BLOCKS * settings.multiprocessors), math.ceil(SHARE / pixels), math.ceil(batch / 65535))
     images = min(images, batch, max(1, (1 << 30) // pixels))
     parts = math.ceil(batch / images)
     partial, sums = empty((parts, channels), np.float32, like=g), empty(channels, g.dtype, like=g)
@@ -178,7 +179,8 @@ def sum_channels(g: Any) -> Any:
 
 def _grid(chunks: int, channels: int) -> Pair:
     """`chunks` blocks in a row, and as many rows as keep the device busy, each of which strides over the channels."""
-    return chunks, min(channels, max(math.ceil(channels / 16), math.ceil(BLOCKS / max(1, chunks))), 65535)
+    busy = BLOCKS * settings.multiprocessors
+    return chunks, min(channels, max(math.ceil(channels / 16), math.ceil(busy / max(1, chunks))), 65535)
 
 
 @functools.lru_cache(maxsize=1024)

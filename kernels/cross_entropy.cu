@@ -10,9 +10,11 @@
 // divisor are float.
 //
 // One pass finds the largest logit and Σ exp(x − largest) together: each thread rescales its own sum when its maximum
-// grows, and the threads of a row meet once at the end. The row is copied to shared memory, as much as the launcher has given
+// grows, and the threads of a row meet once at the end. Exponentials are powers of two, 2^(x log₂e − top), which take one
+// instruction before them. The row is copied to shared memory, as much as the launcher has given
 // for it, by asynchronous copies that are all under way at once; the second pass finds it there, and the rest in the L2 cache.
-// Differences from the maximum are formed before anything is multiplied, so logits of ±10⁴ lose no digits.
+// x log₂e is not rounded before `top` is subtracted, and all that is made of a row subtracts the same: so logits of ±10⁴
+// lose no digits.
 //
 // Geometry: rows: one warp (THREADS = 32, eight to a block), or a block of 256 or 512 threads, for each row; where a row does
 // not start on 16 bytes, its first and last few logits are kept apart from its 16-byte windows. Columns: one thread for each
@@ -20,8 +22,8 @@
 //
 // Memory: each logit is read once and its gradient written once, which is the least possible: 2·N·C·sizeof(T) bytes. Of rows
 // above 112 KiB the rest is read again, from L2. 8192 × 50257 in bfloat16 are 1.65 GB: 0.38 ms on an H200 at 4.3 TB/s. In
-// that time the two exponentials of each logit take the special function units 60 % of their time, and its 17 instructions
-// the schedulers 65 % of theirs.
+// that time the two exponentials of each logit take the special function units 60 % of their time, and its 15 instructions
+// the schedulers 60 % of theirs.
 #include "ptx.cuh"
 
 constexpr int BLOCK = 256;  // threads of a block, where a row has none of its own
@@ -39,21 +41,43 @@ __device__ __forceinline__ float scale_of(const float* count, const float* grad_
     return count && *count != 0 ? g / *count : g;
 }
 
-// The maximum, or 0 in its place while there has been nothing but −∞: what exponents are taken relative to.
-__device__ __forceinline__ float finite_top(float top) { return top == -INFINITY ? 0 : top; }
+constexpr float LOG2_E = 1.4426950408889634f;
 
-// What one pass over a row finds: the sum of the exponentials relative to `finite_top(top)` and, for label smoothing alone,
+// What exponents are taken relative to: the maximum times log₂e, or 0 while there has been nothing but −∞.
+__device__ __forceinline__ float top_of(float largest) { return largest == -INFINITY ? 0 : largest * LOG2_E; }
+
+// exp(x) over 2^top
+__device__ __forceinline__ float power(float x, float top) { return exp2f(fmaf(x, LOG2_E, -top)); }
+
+// What one pass over a row finds: the sum of the exponentials relative to `top_of(largest)` and, for label smoothing alone,
 // Σ w and Σ w (x − origin).
 struct Sums {
-    float top, exponentials, weights, weighted;
+    float largest, exponentials, weights, weighted;
+
+    // The exponentials of a few more logits.
+    template <int N> __device__ __forceinline__ void add(const float (&x)[N]) {
+        const float previous = largest * LOG2_E;  // −∞ before the first
+#pragma unroll
+        for (int i = 0; i < N; ++i) largest = fmaxf(largest, x[i]);
+        const float top = top_of(largest);
+        exponentials *= exp2f(previous - top);
+#pragma unroll
+        for (int i = 0; i < N; ++i) exponentials += power(x[i], top);
+    }
+    // lse − x. What rounding has left in the exponent of the largest logit is taken out of the sum, whose term it then is 1:
+    // where it is the only one, lse = x to the last bit.
+    __device__ __forceinline__ float lse_less(float x) const {
+        const float from = largest == -INFINITY ? 0 : largest, sum = exponentials / power(from, top_of(largest));
+        return logf(0.5f < sum && sum < 1 ? 1 : sum) + (from - x);
+    }
 };
 
 // Σ w x is formed relative to x_y where that is finite: of large logits little would be left in the difference from lse.
 __device__ __forceinline__ float origin_of(float x_y) { return isinf(x_y) ? 0 : x_y; }
 
 __device__ __forceinline__ float loss_of(const Sums& s, float x_y, float hot, float even) {
-    const float log_sum = logf(s.exponentials), top = finite_top(s.top), loss = hot * (log_sum + (top - x_y));
-    return even != 0 ? loss + even * (s.weights * (log_sum + (top - origin_of(x_y))) - s.weighted) : loss;
+    const float loss = hot * s.lse_less(x_y);
+    return even != 0 ? loss + even * (s.weights * s.lse_less(origin_of(x_y)) - s.weighted) : loss;
 }
 
 // --- a row, and the threads that share it ----------------------------------------------------------------------------
@@ -107,96 +131,94 @@ template <typename T, int THREADS> __device__ __forceinline__ void fetch(const R
 
 // Windows of one batch: from the cache, or from memory.
 template <bool CACHED, typename T, int THREADS>
-__device__ __forceinline__ void load_batch(Vec<T, VECTOR<T>> (&v)[BATCH], const Row<T, THREADS>& row, int first, int end) {
+__device__ __forceinline__ void load_batch(float (&x)[BATCH][VECTOR<T>], const Row<T, THREADS>& row, int first, int end) {
     constexpr int N = VECTOR<T>;
+    Vec<T, N> v[BATCH];
 #pragma unroll
     for (int b = 0; b < BATCH; ++b) {
         const int w = row.window(first, b, end);
         v[b] = CACHED ? load<N>(row.cache + w * N) : load<N>(row.x + row.column(w));
     }
+#pragma unroll
+    for (int b = 0; b < BATCH; ++b) to_floats(x[b], v[b]);
 }
 
-// Add this thread's windows from `begin` to `end` to its sums; to Σ w and Σ w (x − origin) if `smooth`.
+// Add this thread's windows from `begin` to `end` to its sums of exponentials.
 template <bool CACHED, typename T, int THREADS>
-__device__ __forceinline__ void scan_windows(Sums& s, const Row<T, THREADS>& row, int begin, int end, bool smooth, float origin) {
-    constexpr int N = VECTOR<T>;
+__device__ __forceinline__ void scan_windows(Sums& s, const Row<T, THREADS>& row, int begin, int end) {
+#pragma unroll 1
     for (int first = begin + row.thread; first < end; first += BATCH * THREADS) {
-        Vec<T, N> v[BATCH];
-        load_batch<CACHED>(v, row, first, end);
+        float x[BATCH][VECTOR<T>];
+        load_batch<CACHED>(x, row, first, end);
 #pragma unroll
         for (int b = 0; b < BATCH; ++b) {
             if (first + b * THREADS >= end) break;
-            const float previous = s.top;
+            s.add(x[b]);
+        }
+    }
+}
+
+// Σ w and Σ w (x − origin) of this thread's share, for label smoothing: a pass of its own over the row, from L2.
+template <typename T, int THREADS>
+__device__ __forceinline__ void scan_weights(Sums& s, const Row<T, THREADS>& row, float edge, float origin) {
+    if (row.edge >= 0) {
+        s.weights = row.weight_at(row.edge);
+        s.weighted = s.weights * (edge - origin);
+    }
+    for (int w = row.thread; w < row.windows; w += THREADS) {
+        float x[VECTOR<T>];
+        to_floats(x, load<VECTOR<T>>(row.x + row.column(w)));
 #pragma unroll
-            for (int i = 0; i < N; ++i) s.top = fmaxf(s.top, to_float(v[b].at[i]));
-            const float top = finite_top(s.top);
-            s.exponentials *= __expf(previous - top);
-#pragma unroll
-            for (int i = 0; i < N; ++i) s.exponentials += __expf(to_float(v[b].at[i]) - top);
-            if (!smooth) continue;
-#pragma unroll
-            for (int i = 0; i < N; ++i) {
-                const float weight = row.weight_at(row.column(first + b * THREADS) + i);
-                s.weights += weight;
-                s.weighted += weight * (to_float(v[b].at[i]) - origin);
-            }
+        for (int i = 0; i < VECTOR<T>; ++i) {
+            const float weight = row.weight_at(row.column(w) + i);
+            s.weights += weight;
+            s.weighted += weight * (x[i] - origin);
         }
     }
 }
 
 // The sums of this thread's share of a row. The windows that stay are asked for at once and added up as their halves arrive.
-template <typename T, int THREADS>
-__device__ __forceinline__ Sums scan(const Row<T, THREADS>& row, float edge, bool smooth, float origin) {
+template <typename T, int THREADS> __device__ __forceinline__ Sums scan(const Row<T, THREADS>& row, float edge) {
     const int half = row.kept / 2 / THREADS * THREADS;
     fetch(row, 0, half);
     fetch(row, half, row.kept);
-    Sums s{edge, __expf(edge - finite_top(edge)), 0, 0};
-    if (smooth && row.edge >= 0) {
-        s.weights = row.weight_at(row.edge);
-        s.weighted = s.weights * (edge - origin);
-    }
+    Sums s{edge, power(edge, top_of(edge)), 0, 0};
     cp_async_wait<1>();
-    scan_windows<true>(s, row, 0, half, smooth, origin);
+    scan_windows<true>(s, row, 0, half);
     cp_async_wait<0>();
-    scan_windows<true>(s, row, half, row.kept, smooth, origin);
-    scan_windows<false>(s, row, row.kept, row.windows, smooth, origin);
+    scan_windows<true>(s, row, half, row.kept);
+    scan_windows<false>(s, row, row.kept, row.windows);
     return s;
 }
 
-// What the gradient of a row is made of: grad_x_c = exp(x_c − top) total − hot [c = y] − even w_c.
+// What the gradient of a row is made of: grad_x_c = exp(x_c) total / 2^top − even w_c, less `hot` for the target.
 struct Gradient {
-    long long y;
     float top, total, hot, even;
-    __device__ __forceinline__ float at(int c, float x_c, float w_c) const {
-        return __expf(x_c - top) * total - (c == y ? hot : 0) - even * w_c;
-    }
+    __device__ __forceinline__ float at(float x_c, float w_c) const { return power(x_c, top) * total - even * w_c; }
 };
 
-// The windows from `begin` to `end`, which are in the cache or are not.
-template <bool CACHED, typename T, int THREADS>
+// The windows from `begin` to `end`, which are in the cache or are not, as if none had the target.
+template <bool CACHED, bool SMOOTH, typename T, int THREADS>
 __device__ __forceinline__ void write_windows(T* grad_x, const Row<T, THREADS>& row, const Gradient& g, int begin, int end) {
     constexpr int N = VECTOR<T>;
+#pragma unroll 1
     for (int first = begin + row.thread; first < end; first += BATCH * THREADS) {
-        Vec<T, N> v[BATCH];
-        load_batch<CACHED>(v, row, first, end);
+        float x[BATCH][N];
+        load_batch<CACHED>(x, row, first, end);
 #pragma unroll
         for (int b = 0; b < BATCH; ++b) {
             if (first + b * THREADS >= end) break;
             const int c = row.column(first + b * THREADS);
-            float grad[N];
 #pragma unroll
-            for (int i = 0; i < N; ++i) grad[i] = __expf(to_float(v[b].at[i]) - g.top) * g.total;
-            if (c <= g.y && g.y < c + N) {
+            for (int i = 0; i < N; ++i) x[b][i] = power(x[b][i], g.top) * g.total;
+            if constexpr (SMOOTH) {
 #pragma unroll
-                for (int i = 0; i < N; ++i) grad[i] -= c + i == g.y ? g.hot : 0;
+                for (int i = 0; i < N; ++i) x[b][i] -= g.even * row.weight_at(c + i);
             }
-            if (g.even != 0) {
+            Vec<T, N> out;
 #pragma unroll
-                for (int i = 0; i < N; ++i) grad[i] -= g.even * row.weight_at(c + i);
-            }
-#pragma unroll
-            for (int i = 0; i < N; ++i) v[b].at[i] = from_float<T>(grad[i]);
-            store(grad_x + c, v[b]);
+            for (int i = 0; i < N; ++i) out.at[i] = from_float<T>(x[b][i]);
+            store(grad_x + c, out);
         }
     }
 }
@@ -234,21 +256,30 @@ __global__ void __launch_bounds__(THREADS == 32 ? BLOCK : THREADS, THREADS == 51
     const float hot = (1 - smoothing) * own, even = smoothing / classes;
     const float edge = row.edge >= 0 ? to_float(row.x[row.edge]) : -INFINITY;
 
-    Sums s = scan(row, edge, even != 0, origin_of(x_y));
-    const float mine = s.top;  // −∞ if this thread has seen nothing: its sum, 0, then stays 0
-    s.top = row_max<THREADS>(s.top);
-    s.exponentials = row_sum<THREADS>(s.exponentials * __expf(mine - finite_top(s.top)));
+    Sums s = scan(row, edge);
+    const float mine = s.largest * LOG2_E;  // −∞ if this thread has seen nothing: its sum, 0, then stays 0
+    s.largest = row_max<THREADS>(s.largest);
+    s.exponentials = row_sum<THREADS>(s.exponentials * exp2f(mine - top_of(s.largest)));
     if (even != 0) {
+        scan_weights(s, row, edge, origin_of(x_y));
         s.weights = row_sum<THREADS>(s.weights);
         s.weighted = row_sum<THREADS>(s.weighted);
     }
     if (row.thread == 0) losses[i] = loss_of(s, x_y, hot, even);
     if (!grad_x) return;
     const float scale = scale_of(count, grad_loss, each, i), total = scale * (hot + even * s.weights) / s.exponentials;
-    const Gradient g{y, finite_top(s.top), total, scale * hot, scale * even};
-    write_windows<true>(grad_x, row, g, 0, row.kept);
-    write_windows<false>(grad_x, row, g, row.kept, row.windows);
-    if (row.edge >= 0) grad_x[row.edge] = from_float<T>(g.at(row.edge, edge, row.weight_at(row.edge)));
+    const Gradient g{top_of(s.largest), total, scale * hot, scale * even};
+    if (even == 0) {
+        write_windows<true, false>(grad_x, row, g, 0, row.kept);
+        write_windows<false, false>(grad_x, row, g, row.kept, row.windows);
+    } else {
+        write_windows<true, true>(grad_x, row, g, 0, row.kept);
+        write_windows<false, true>(grad_x, row, g, row.kept, row.windows);
+    }
+    if (row.edge >= 0) grad_x[row.edge] = from_float<T>(g.at(edge, row.weight_at(row.edge)));
+    if constexpr (THREADS == 32) __syncwarp();
+    else __syncthreads();
+    if (row.thread == 0 && !isnan(own)) grad_x[y] = from_float<T>(g.at(x_y, row.weight_at(y)) - g.hot);
 }
 
 // --- classes in the middle -------------------------------------------------------------------------------------------
@@ -276,16 +307,11 @@ __global__ void __launch_bounds__(BLOCK)
     Sums s{-INFINITY, 0, 0, 0};
     float v[CLASSES];
     for (int first = 0; first < classes; first += CLASSES) {
-        const float previous = s.top;
 #pragma unroll
         for (int i = 0; i < CLASSES; ++i) v[i] = first + i < classes ? to_float(x[(first + i) * inner]) : -INFINITY;
-#pragma unroll
-        for (int i = 0; i < CLASSES; ++i) s.top = fmaxf(s.top, v[i]);
-        const float top = finite_top(s.top);
-        s.exponentials *= __expf(previous - top);
+        s.add(v);
 #pragma unroll
         for (int i = 0; i < CLASSES; ++i) {
-            s.exponentials += __expf(v[i] - top);
             if (even == 0 || first + i >= classes) continue;
             const float w = weight ? weight[first + i] : 1;
             s.weights += w;
@@ -296,7 +322,7 @@ __global__ void __launch_bounds__(BLOCK)
     if (!grad_x) return;
 
     const float scale = scale_of(count, grad_loss, each, row), total = scale * (hot + even * s.weights) / s.exponentials;
-    const Gradient g{y, finite_top(s.top), total, scale * hot, scale * even};
+    const Gradient g{top_of(s.largest), total, scale * hot, scale * even};
     for (int first = 0; first < classes; first += CLASSES) {
 #pragma unroll
         for (int i = 0; i < CLASSES; ++i) v[i] = first + i < classes ? to_float(x[(first + i) * inner]) : -INFINITY;
@@ -304,7 +330,7 @@ __global__ void __launch_bounds__(BLOCK)
         for (int i = 0; i < CLASSES; ++i) {
             if (first + i >= classes) continue;
             const float w = even != 0 && weight ? weight[first + i] : 1;
-            grad_x[(first + i) * inner] = from_float<T>(g.at(first + i, v[i], w));
+            grad_x[(first + i) * inner] = from_float<T>(g.at(v[i], w) - (first + i == y ? g.hot : 0));
         }
     }
 }

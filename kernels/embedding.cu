@@ -51,10 +51,16 @@ template <typename T, int N> __device__ __forceinline__ void write_sum(T* to, co
     store(to, v);
 }
 
-// floats of `heads` and `tails`, whose rows need not begin on 16 bytes
+// floats of `heads` and `tails`, 16 bytes at a time where there are as many
 template <int N> __device__ __forceinline__ void write_partial(float* to, const float (&sum)[N]) {
+    constexpr int W = N < 4 ? N : 4;
 #pragma unroll
-    for (int j = 0; j < N; ++j) to[j] = sum[j];
+    for (int j = 0; j < N; j += W) {
+        Vec<float, W> v;
+#pragma unroll
+        for (int k = 0; k < W; ++k) v.at[k] = sum[j + k];
+        store(to + j, v);
+    }
 }
 
 // heads, tails (chunks, width): what is written of them is what embedding_join reads.

@@ -21,6 +21,7 @@ from .windows import reciprocal, steps
 __all__ = ["adjoint", "correlate", "pointwise_weight_gradient", "suits", "weight_gradient"]
 
 ADDERS = 128  # threads of `add_parts`
+MOST_TURNED = 48 << 10  # bytes of shared memory in which they turn a weight round; larger kernels go without
 DEPTH, STAGES = 32, 4  # terms of a sum that are in shared memory: so many at a time, so many times
 WORKSPACE = 128 << 20  # bytes, at most, of sums over parts of the positions
 THREADS = 132 * 256  # that an H200 runs at a time: registers are what limits them
@@ -129,17 +130,13 @@ def _sums(out: Any, channels: int, positions: int) -> tuple[tuple[int, int], Any
 
 
 def _add(parts: Any, out: Any, channels: int) -> Any:
-    count, features, columns = parts.shape
+    (count, features, _), taps = parts.shape, math.prod(out.shape[2:])
+    block = channels if channels % DEPTH else DEPTH  # `block_of` in the source
+    shared = 4 * block * taps if taps > 1 else 0
+    is_turned = 0 < shared <= MOST_TURNED
+    sizes = map(np.int32, (count, features, taps, channels, out.shape[1]))
     _add_parts[out.dtype](
-        math.ceil(features * columns / ADDERS),
-        ADDERS,
-        parts,
-        out,
-        np.int32(count),
-        np.int32(features),
-        np.int32(math.prod(out.shape[2:])),
-        np.int32(channels),
-        np.int32(out.shape[1]),
+        features * channels // block, ADDERS, parts, out, *sizes, np.bool_(is_turned), shared=shared if is_turned else 0
     )
     return out
 

@@ -167,15 +167,27 @@ pointwise_parts(const T* __restrict__ image, const T* __restrict__ gradient, flo
     store_part(part, parts, s, feature, features, column, columns);
 }
 
-// weight (features, real, taps) = Σ_s of parts (count, features, columns), in order; channels from `real` on are no more.
+// weight (features, real, taps) = Σ_s of parts (count, features, columns), in order; channels from `real` on are no more. A
+// block of threads has the taps of block_of(channels) channels of a feature, which are neighbours on both sides, if in another
+// order: they change it in shared memory, where there is some (a float each).
 template <typename T>
 __global__ void __launch_bounds__(ADDERS)
-add_parts(const float* __restrict__ parts, T* __restrict__ weight, int count, int features, int taps, int channels, int real) {
-    const int columns = taps * channels, size = features * columns, at = blockIdx.x * ADDERS + threadIdx.x;
-    const int feature = at / columns, column = at % columns, block = block_of(channels);
-    const int tap = column / block % taps, c = column / block / taps * block + column % block;
-    if (at >= size || c >= real) return;
-    float sum = 0.0f;
-    for (int s = 0; s < count; ++s) sum += parts[static_cast<long long>(s) * size + at];
-    weight[(feature * real + c) * taps + tap] = from_float<T>(sum);
+add_parts(const float* __restrict__ parts, T* __restrict__ weight, int count, int features, int taps, int channels, int real,
+          bool turned) {
+    extern __shared__ float sums[];  // (channels of the block, taps)
+    const int block = block_of(channels), entries = taps * block, blocks = channels / block;
+    const int size = features * taps * channels, first_c = blockIdx.x % blocks * block, there = min(block, real - first_c);
+    parts += static_cast<long long>(blockIdx.x) * entries;
+    weight += (static_cast<long long>(blockIdx.x / blocks) * real + first_c) * taps;
+    for (int at = threadIdx.x; at < entries; at += ADDERS) {
+        float sum = 0.0f;
+#pragma unroll 4
+        for (int s = 0; s < count; ++s) sum += parts[static_cast<long long>(s) * size + at];
+        const int tap = at / block, c = at - tap * block;
+        if (turned) sums[c * taps + tap] = sum;
+        else if (c < there) weight[c * taps + tap] = from_float<T>(sum);
+    }
+    if (!turned) return;
+    __syncthreads();
+    for (int at = threadIdx.x; at < there * taps; at += ADDERS) weight[at] = from_float<T>(sums[at]);
 }

@@ -10,11 +10,7 @@ __device__ __forceinline__ bool on_16_bytes(const void* p) { return reinterpret_
 template <int N, typename T> __device__ __forceinline__ void read_neighbours(float (&to)[N], const T* x) {
     constexpr int WIDTH = N < VECTOR<T> ? N : VECTOR<T>;
 #pragma unroll
-    for (int i = 0; i < N; i += WIDTH) {
-        const Vec<T, WIDTH> v = load<WIDTH>(x + i);
-#pragma unroll
-        for (int k = 0; k < WIDTH; ++k) to[i + k] = to_float(v.at[k]);
-    }
+    for (int i = 0; i < N; i += WIDTH) to_floats(to + i, load<WIDTH>(x + i));
 }
 
 template <int N, typename T> __device__ __forceinline__ void write_neighbours(T* y, const float (&from)[N]) {

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, access_width, contiguous, empty, is_access_width, on_16_bytes
+from .toolchain.settings import settings
 
 __all__ = ["add_partials", "in_order", "norm_backward", "norm_forward"]
 
@@ -19,8 +20,8 @@ _forward = Kernel("normalization.cu", "norm_forward", FLOATS, (True, False), (1,
 _backward = Kernel("normalization.cu", "norm_backward", FLOATS, (True, False), (1, 4, 8), only=_exists)
 _add_partials = Kernel("normalization.cu", "add_partials", FLOATS)
 
-MULTIPROCESSORS = 132  # of an H100 or H200; the backward's grid is made for them, and the same everywhere
 ADDERS = 1024  # threads of `add_partials`
+MOST = 512  # threads of any other block
 ROWS = 8  # that a block takes one after another at least, if all have work, so that partial sums are little beside them
 
 
@@ -32,24 +33,19 @@ def in_order(a: Any) -> Any:
 
 def forward_chunks(vector: int) -> int:
     """How many chunks a thread holds."""
-    return 16 if vector == 1 else 4
+    return 16 if vector == 1 else 8
 
 
 def backward_chunks(vector: int) -> int:
-    return 8 if vector == 1 else 2
+    return 8 if vector == 1 else 4
 
 
-def most_threads(centred: bool) -> int:
-    """Of a block."""
-    return 768 if centred else 1024
-
-
-def _lanes(chunks: int, per_thread: int, most: int) -> int:
+def _lanes(chunks: int, per_thread: int) -> int:
     """How many threads share a row of so many chunks: a power of two (no less than 4 neighbours), or whole warps."""
     wanted = -(-chunks // per_thread)
     if wanted <= 32:
         return 1 << (max(wanted, min(chunks, 4)) - 1).bit_length()
-    return min(most, -(-wanted // 32) * 32)
+    return min(MOST, -(-wanted // 32) * 32)
 
 
 def norm_forward(x: Any, weight: Any, bias: Any, *, eps: float, centred: bool) -> tuple:
@@ -63,11 +59,11 @@ def norm_forward(x: Any, weight: Any, bias: Any, *, eps: float, centred: bool) -
     mean = empty(rows, np.float32, like=x) if centred else None
     if x.size:
         vector = access_width(cols, x)
-        lanes = _lanes(cols // vector, forward_chunks(vector), most_threads(centred))
+        lanes = _lanes(cols // vector, forward_chunks(vector))
         held = max(1, 128 // lanes)
         _forward[x.dtype, centred, vector](
             -(-rows // held),
-            held * lanes,
+            (lanes, held),
             x,
             weight,
             bias,
@@ -76,7 +72,6 @@ def norm_forward(x: Any, weight: Any, bias: Any, *, eps: float, centred: bool) -
             rstd,
             np.int32(rows),
             np.int32(cols),
-            np.int32(lanes),
             np.float32(eps),
         )
     return y, mean, rstd
@@ -93,12 +88,13 @@ def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, 
     if not x.size:
         return grad_x, *add_partials(empty((2, 0, cols), np.float32, like=x), dtype, need[1:], into[1:])
     vector = access_width(cols, x)
-    per_thread, most = backward_chunks(vector), most_threads(centred)
-    lanes = _lanes(cols // vector, per_thread, most)
+    per_thread = backward_chunks(vector)
+    lanes = _lanes(cols // vector, per_thread)
     held = max(1, 256 // lanes)
     block = held * lanes
     turns = -(-rows // held)
-    blocks = min(MULTIPROCESSORS * (most // block), max(-(-turns // ROWS), min(turns, MULTIPROCESSORS)))
+    most_blocks = settings.multiprocessors * (MOST // block)
+    blocks = min(most_blocks, max(-(-turns // ROWS), min(turns, settings.multiprocessors)))
     tiles = -(-cols // (vector * per_thread * lanes))
     partial = empty((2, blocks if need[1] or need[2] else 0, cols), np.float32, like=x)
     tile_sums = empty((rows, tiles, 2), np.float32, like=x) if tiles > 1 else None
@@ -107,7 +103,7 @@ def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, 
         outputs = known or tiles == 1
         _backward[dtype, centred, vector](
             (blocks, tiles),
-            block,
+            (lanes, held),
             g,
             x,
             weight,
@@ -119,7 +115,6 @@ def norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, need: Any, 
             np.bool_(known),
             np.int32(rows),
             np.int32(cols),
-            np.int32(lanes),
             shared=4 * per_thread * vector * dtype.itemsize * block,
         )
 

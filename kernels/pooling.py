@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from . import pooling_2x2
+from . import pooling_2x2, pooling_3x3
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
+from .toolchain.settings import settings
 from .windows import reciprocal, steps
 
 __all__ = [
@@ -26,9 +27,10 @@ __all__ = [
     "max_pool_gradient",
 ]
 
+SPECIAL = pooling_2x2, pooling_3x3  # kernels for the windows that most networks have
 THREADS = 256
 PLANES = 4  # that a thread works on together
-BLOCKS = 132 * 16  # enough to keep every multiprocessor busy: beyond that, threads share index arithmetic instead
+BLOCKS = 16  # enough to keep a multiprocessor busy: beyond that, threads share index arithmetic instead
 TAPS = (np.dtype(np.uint8), np.dtype(np.int32))  # which tap of its window a maximum was
 
 MAX_POOL = Kernel("pooling.cu", "max_pool", FLOATS, TAPS)
@@ -51,9 +53,10 @@ def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) ->
     taps_dtype = TAPS[down.kernel * across.kernel > 256]
     y, taps = empty(shape, x.dtype, like=x), empty(shape, taps_dtype, like=x)
     indices = empty(shape, np.int64, like=x) if return_indices else None
-    if indices is None and (vector := pooling_2x2.width_of_access(x, down, across)):
-        pooling_2x2.max_pool(x, y, taps, vector)
-        return y, taps, None
+    for special in () if return_indices else SPECIAL:
+        if vector := special.width_of_access(x, down, across):
+            special.max_pool(x, y, taps, vector)
+            return y, taps, None
     planes = math.prod(shape[:2])
     MAX_POOL[x.dtype, taps_dtype](
         _grid(math.prod(shape[2:]), planes), THREADS, x, y, taps, indices, np.int32(planes), *_geometry(down, across)
@@ -64,9 +67,10 @@ def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) ->
 def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
     """Gradient (N, C, H, W) of `max_pool` from contiguous g and taps (N, C, Ho, Wo)."""
     grad_x, planes = _image(g, down, across)
-    if on_16_bytes(g, taps) and (vector := pooling_2x2.width_of_access(grad_x, down, across)):
-        pooling_2x2.max_pool_gradient(g, taps, grad_x, vector)
-        return grad_x
+    for special in SPECIAL if on_16_bytes(g, taps) else ():
+        if vector := special.width_of_access(grad_x, down, across):
+            special.max_pool_gradient(g, taps, grad_x, vector)
+            return grad_x
     MAX_POOL_GRADIENT[g.dtype, taps.dtype](
         _grid(down.size * across.size, planes),
         THREADS,
@@ -164,7 +168,7 @@ def _grid(area: int, planes: int) -> Pair:
     if not area:
         return 0, 0
     chunks, rows = math.ceil(area / THREADS), math.ceil(planes / max(1, THREADS // area))
-    busy = max(math.ceil(rows / (4 * PLANES)), math.ceil(BLOCKS / chunks))
+    busy = max(math.ceil(rows / (4 * PLANES)), math.ceil(BLOCKS * settings.multiprocessors / chunks))
     return chunks, min(math.ceil(rows / PLANES), busy, 65535)
 
 

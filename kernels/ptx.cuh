@@ -72,6 +72,12 @@ __device__ __forceinline__ void cp_async_16_cached(void* shared, const void* glo
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> __device__ __forceinline__ void cp_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
+// x, of which the compiler is told that it may be another: what is made of it in a loop is not made, and kept, before the loop.
+__device__ __forceinline__ unsigned anew(unsigned x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
 // to[0] += x, to[1] += y in global memory, by whichever thread comes first; `to` is 8-byte aligned.
 __device__ __forceinline__ void atomic_add_2(float* to, float x, float y) {
 #if __CUDA_ARCH__ >= 900

@@ -17,7 +17,10 @@ __device__ __forceinline__ void find_windows(int at, int taps, int stride, int d
                                              unsigned long long by_stride, int& window, int& tap, int& room) {
     const int reach = dilation * (taps - 1), last = min(quotient(at, by_stride), windows - 1);
     window = at > reach ? quotient(at - reach + stride - 1, by_stride) : 0;
-    while (window <= last && (at - window * stride) % dilation != 0) ++window;  // fewer than `dilation` steps
-    tap = (at - window * stride) / dilation;
+    tap = at - window * stride;
+    if (dilation > 1) {
+        while (window <= last && tap % dilation != 0) ++window, tap -= stride;  // fewer than `dilation` steps
+        tap /= dilation;
+    }
     room = last - window;
 }

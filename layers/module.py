@@ -779,6 +779,57 @@ class Module(Addressed):
         """
         return add_hook(self, "after", hook, prepend, with_kwargs)
 
+    def register_full_backward_pre_hook(
+        self, hook: Callable[[Module, tuple], Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call a function before the gradients of each output go through the module, which may replace them.
+
+        Parameters
+        ----------
+        hook : callable
+            `hook(module, grad_output)`, with a tuple; what it returns, unless None, replaces it.
+        prepend : bool, default False
+            Whether it comes before the hooks that are there already.
+
+        Returns
+        -------
+        RemovableHandle
+            Its `remove()` takes the hook off.
+        """
+        return add_hook(self, "backward_before", hook, prepend, False)
+
+    def register_full_backward_hook(
+        self, hook: Callable[[Module, tuple, tuple], Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call a function after the gradients of each input were computed, which may replace them.
+
+        Parameters
+        ----------
+        hook : callable
+            `hook(module, grad_input, grad_output)`, with tuples: None stands for what is no Tensor, or wants no gradient. What
+            it returns, unless None, replaces `grad_input`.
+        prepend : bool, default False
+            Whether it comes before the hooks that are there already.
+
+        Returns
+        -------
+        RemovableHandle
+            Its `remove()` takes the hook off.
+
+        Notes
+        -----
+        Inputs are the positional arguments. A captured step that comes here runs as usual instead.
+
+        Examples
+        --------
+        >>> from weft import layers as nn
+        >>> layer = nn.Linear(2, 1)
+        >>> handle = layer.register_full_backward_hook(lambda module, grad_input, grad_output: print(grad_output))
+        >>> layer(weft.ones((1, 2))).sum().backward()
+        (tensor([[1.]]),)
+        """
+        return add_hook(self, "backward", hook, prepend, False)
+
     # --- display ------------------------------------------------------------------------------------------------------
     def extra_repr(self) -> str:
         """What stands between the parentheses of `repr`.

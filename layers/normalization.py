@@ -8,6 +8,7 @@ import numpy as np
 
 from ..backend.array.creation import asarray, ones, zeros
 from ..backend.array.einsum import einsum
+from ..backend.device import ranks
 from ..backend.device.dtypes import int64
 from ..backend.device.options import integer, number
 from ..backend.tape.autograd import is_computed_again
@@ -15,6 +16,7 @@ from ..backend.tape.tensor import DType, Parameter, Tensor
 from . import functional as F
 from . import init
 from .functional import _check as check
+from .functional.normalization import sync_batch_norm
 from .module import Layer, Module
 
 __all__ = [
@@ -126,6 +128,9 @@ class _BatchNorm(_RunningNorm):
             self.num_batches_tracked.data += 1
             if self.momentum is None:
                 momentum = 1.0 / self.num_batches_tracked.item()
+        return self._by_batch(input, momentum)
+
+    def _by_batch(self, input: Tensor, momentum: float) -> Tensor:
         tracked = not self.training or self.track_running_stats
         return F.batch_norm(
             input,
@@ -282,7 +287,9 @@ class BatchNorm3d(_BatchNorm):
 class SyncBatchNorm(_BatchNorm):
     """Batch normalisation of x (N, C, …) over the batches of all processes, as `torch.nn.SyncBatchNorm`; see `BatchNorm2d`.
 
-    In one process, as here, its numbers are those of the other batch normalisations.
+    After `weft.distributed.init()`, mean and variance are those of all processes' samples, with gradients through them, so
+    that N processes compute what one does with the whole batch. In one process, as here, and in evaluation, its numbers are
+    those of the other batch normalisations.
 
     Parameters
     ----------
@@ -339,6 +346,12 @@ class SyncBatchNorm(_BatchNorm):
             num_features, eps, momentum, affine, track_running_stats, bias=bias, device=device, dtype=dtype
         )
         self.process_group = process_group
+
+    def _by_batch(self, input: Tensor, momentum: float) -> Tensor:
+        if ranks.group is None or not self.training:
+            return super()._by_batch(input, momentum)
+        running = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
+        return sync_batch_norm(input, *running, self.weight, self.bias, momentum, self.eps)
 
     def _check_dims(self, input: Tensor, without_batch: int | None = None) -> None:
         if input.ndim < 2:

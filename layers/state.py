@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -64,7 +65,8 @@ def load(
         elif key in ready and is_real_floating(own[key].dtype) and not is_real_floating(ready[key].dtype):
             problems.append(f"dtype: {key} must be of a real floating-point one, got {ready[key].dtype}")
     if strict:
-        problems += [f"missing: {key}" for key in missing] + [f"unexpected: {key}" for key in unexpected]
+        problems += [f"missing: {key}" for key in missing]
+        problems += [f"unexpected: {key}{_near(key, missing)}" for key in unexpected]
     if problems:
         lines = [f"`state_dict` must fit {name}, and nothing of it was loaded:", *problems, *_advice(own, unexpected)]
         raise RuntimeError("\n  ".join(lines))
@@ -88,6 +90,12 @@ def _readable(value: Any) -> Any:
         return value
     value = value.detach().cpu()
     return value.float() if str(value.dtype) == "torch.bfloat16" else value
+
+
+def _near(key: str, missing: Sequence[str]) -> str:
+    """The name that may be meant, of those that are missing."""
+    near = difflib.get_close_matches(key, missing[:100], 1, 0.7)
+    return f"; is it `{near[0]}`?" if near else ""
 
 
 def _advice(own: Mapping[str, Tensor], unexpected: Sequence[str]) -> list[str]:

@@ -27,6 +27,7 @@ from .lr_finder import LRFinderResult, lr_find
 from .muon import Muon
 from .nadam import NAdam
 from .optimizer import Optimizer
+from .parameter_groups import freeze, parameter_groups
 from .radam import RAdam
 from .regularization import decay_groups, l1_penalty, l2_penalty
 from .rmsprop import RMSprop
@@ -62,11 +63,13 @@ __all__ = [
     "clip_grad_value_",
     "clip_grads_with_norm_",
     "decay_groups",
+    "freeze",
     "get_total_norm",
     "l1_penalty",
     "l2_penalty",
     "lr_find",
     "lr_scheduler",
+    "parameter_groups",
     "schedulers",
     "swa_utils",
 ]

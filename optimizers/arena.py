@@ -18,6 +18,7 @@ Only namespaces whose slices and reshapes are views can host an arena (NumPy, Cu
 from __future__ import annotations
 
 import math
+import struct
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -70,13 +71,14 @@ class Layout:
             end = self.offsets[-1] + (0 if shape is None else math.prod(shape))
             self.ends.append(end)
 
-    def vector(self, dtype: Any, fill: float = 0.0) -> Any:
-        """A new vector with room for all."""
+    def vector(self, dtype: Any, fill: float = 0.0, size: int | None = None) -> Any:
+        """A new vector with room for all, or for `size` elements."""
+        size = self.ends[-1] if size is None else size
         if self.xp is np:
-            vector = aligned.empty((self.ends[-1],), dtype)
+            vector = aligned.empty((size,), dtype)
             vector.fill(fill)
             return vector
-        return self.xp.full((self.ends[-1],), fill, dtype=dtype, device=self.params[0].data.device)
+        return self.xp.full((size,), fill, dtype=dtype, device=self.params[0].data.device)
 
     def view(self, vector: Any, i: int) -> Any:
         """The i-th tensor's part of a vector, in the tensor's shape."""
@@ -89,24 +91,30 @@ class Segment:
     `blocks` lists flat vectors (p, g, {name: state}): pieces of BLOCK_BYTES for a CPU, one whole otherwise.
     `scratch` is room for an update's intermediates where NumPy updates one block alone; else None.
     `coefficients` is the vector of what `Arena.publish` was given last, on the arena's device, and `scalars` its
-    elements by name. `written` notes when the parameters were last written to.
+    elements by name, which `pack` writes. `written` notes when the parameters were last written to.
     """
 
-    __slots__ = ("blocks", "coefficients", "numbers", "scalars", "scratch", "start", "stop", "written")
+    __slots__ = ("blocks", "coefficients", "numbers", "pack", "scalars", "scratch", "start", "stop", "written")
 
     coefficients: Any
     scalars: Numbers
+    pack: Callable[..., None]
 
     def __init__(self, arena: Arena, start: int, stop: int):
         self.start, self.stop = start, stop
         self.numbers: tuple[float, ...] | None = None
-        first, last = arena.offsets[start], arena.ends[stop - 1]
+        at, end = arena.own
+        first, last = max(arena.offsets[start], at), min(arena.ends[stop - 1], end)
+        last = max(first, last)
         self.written = part_of(arena.values[first:last])
         is_cut = arena.xp is np and not arena.has_kernels
         step = BLOCK_BYTES // dtypes.of(arena.values).itemsize if is_cut else max(1, last - first)
         cuts = [slice(i, min(i + step, last)) for i in range(first, last, step)]
         state = {k: v for k, v in arena.state.items() if arena.layout(k) is arena}
-        self.blocks = [(arena.values[c], arena.grads[c], {k: v[c] for k, v in state.items()}) for c in cuts]
+        self.blocks = [
+            (arena.values[c], arena.grads[c], {k: v[c.start - at : c.stop - at] for k, v in state.items()})
+            for c in cuts
+        ]
         is_alone = is_cut and not arena.is_half and len(cuts) == 1
         self.scratch = aligned.empty((last - first,), arena.dtype) if is_alone else None
 
@@ -135,7 +143,9 @@ class Arena(Layout):
         self.indices = list(indices)  # where the parameters stand in their group
         self.has_kernels = runs_kernels(self.device, self.dtype)
         self.values, self.grads = self.vector(self.dtype), self.vector(self.dtype)
+        self._code = "d" if dtypes.of(self.values).itemsize == 8 else "f"  # as `struct` writes it
         self.state: Vectors = {}
+        self.part_number = 0
         self._slots: Mapping[str, float] | None = None  # what `require` was last asked for
         self.clocks = [dict(clock)] * len(self.params)
         self.is_uniform = True  # every parameter has the same clock
@@ -144,12 +154,33 @@ class Arena(Layout):
         self._whole: list[tuple[Segment, Clock]] | None = None  # what `segments` returns for an arena that is ready
         self.places: dict[int, tuple[Any, int]] = {}
         self.rows = [(p, self.view(self.values, i), self.view(self.grads, i)) for i, p in enumerate(self.params)]
-        self.rounding = Rounding(self.values, [value for _, value, _ in self.rows], self.offsets)
+        self.rounding = Rounding(self.values, [value for _, value, _ in self.rows], self.offsets, weakref.ref(self))
         for i, row in enumerate(self.rows):
             self._adopt(i)
             for vector, view in zip((self.values, self.grads), row[1:]):
                 self.places[id(view)] = vector, i
                 _owners[id(view)] = self
+
+    # Of several processes that each keep a part of the state, `cuts` says which: process r has elements cuts[r] … of
+    # every vector, and updates those (`weft.distributed.ZeroRedundancyOptimizer`). None: all are here.
+    cuts: list[int] | None = None
+    reduces_own_part = False  # whether the gradients of others' parts are not added up here
+
+    @property
+    def own(self) -> tuple[int, int]:
+        """Where the elements that are updated here begin and end."""
+        return (
+            (0, self.ends[-1]) if self.cuts is None else (self.cuts[self.part_number], self.cuts[self.part_number + 1])
+        )
+
+    def keep_part(self, number: int, of: int, *, reduces_own_part: bool = False) -> None:
+        """Keep the state of one of `of` parts alone, which begin at cache lines."""
+        multiple, end = ALIGNMENT // dtypes.of(self.values).itemsize, self.ends[-1]
+        self.part_number, self.reduces_own_part = number, reduces_own_part
+        self.cuts = [min(end, -(-end * r // of // multiple) * multiple) for r in range(of)] + [end]
+        self.state.clear()
+        self._slots = None
+        self._forget_segments()
 
     def _adopt(self, i: int) -> None:
         p, value, grad = self.rows[i]
@@ -164,7 +195,8 @@ class Arena(Layout):
             return
         for name, fill in ({**slots, MASTER: 0.0} if self.is_half else slots).items():
             if name not in self.state:
-                self.state[name] = self.layout(name).vector(self.state_dtype, fill)
+                own = None if self.cuts is None else self.own[1] - self.own[0]
+                self.state[name] = self.layout(name).vector(self.state_dtype, fill, own)
                 self._forget_segments()
         self._slots = slots if type(slots) is MappingProxyType else dict(slots)
 
@@ -270,6 +302,62 @@ class Arena(Layout):
             segment = self._segments[start, stop] = Segment(self, start, stop)
         return segment
 
+    def shown(self, f: Callable[[Any], Any]) -> Callable[[], None]:
+        """Show all memory through `f`, parameters and gradients included; returns what takes that back."""
+        names = ("values", "grads", "state", "rows", "_segments", "_whole", "clocks", "is_uniform", "is_ready")
+        before = {name: getattr(self, name) for name in names}
+        segments = list(self._segments.values())
+        fields = [
+            (s, s.blocks, s.scratch, getattr(s, "coefficients", None), getattr(s, "scalars", None)) for s in segments
+        ]
+        tensors: list[tuple[Any, str, Any, Any]] = []
+        self.values, self.grads = f(self.values), f(self.grads)
+        self.state = {k: f(v) for k, v in self.state.items()}
+        self.rows, self._segments, self.clocks = [], dict(self._segments), list(self.clocks)
+        for i, (p, value, grad) in enumerate(before["rows"]):
+            row = p, f(value), f(grad)
+            self.rows.append(row)
+            holders = [(p, "data", value, row[1])]
+            if isinstance(p, Parameter):
+                holders += [(p, "_grad_view", grad, row[2]), (p._grad_tensor, "data", grad, row[2])]
+            holders.append((p._grad, "data", grad, row[2]))
+            tensors += [h for h in holders if h[0] is not None and getattr(h[0], h[1]) is h[2]]
+            for vector, view in zip((self.values, self.grads), row[1:]):
+                self.places[id(view)] = vector, i
+                _owners[id(view)] = self
+        for holder, name, _, new in tensors:
+            setattr(holder, name, new)
+        for s, blocks, scratch, coefficients, scalars in fields:
+            s.blocks = [(f(p), f(g), {k: f(v) for k, v in state.items()}) for p, g, state in blocks]
+            s.scratch = None if scratch is None else f(scratch)
+            if scalars is not None:
+                s.coefficients, s.scalars = f(coefficients), Numbers(**{k: f(v) for k, v in vars(scalars).items()})
+
+        shown, rounding = self.rows, self.rounding
+        halves = rounding.values, rounding._halves
+        rounding.values = self.values
+        rounding._halves = {k: (f(v), [f(part) for part in parts]) for k, (v, parts) in halves[1].items()}
+
+        def undo() -> None:
+            rounding.values, rounding._halves = halves
+            for (p, value, grad), (_, new_value, new_grad) in zip(before["rows"], shown):
+                if p.data is new_value:
+                    p.data = value
+                if isinstance(p, Parameter) and p._grad_view is new_grad:
+                    p._grad_view = grad
+                for g in (p._grad, getattr(p, "_grad_tensor", None)):
+                    if g is not None and g.data is new_grad:
+                        g.data = grad
+                for view in (new_value, new_grad):
+                    del self.places[id(view)], _owners[id(view)]
+            for s, *saved in fields:
+                s.blocks, s.scratch = saved[:2]
+                if saved[3] is not None:
+                    s.coefficients, s.scalars = saved[2:]
+            vars(self).update(before)
+
+        return undo
+
     def publish(self, segment: Segment, coefficients: dict[str, float]) -> None:
         """Put the numbers of this step into `segment.coefficients`, and as 0-d arrays of it, by name, into `segment.scalars`.
 
@@ -282,7 +370,14 @@ class Arena(Layout):
                 segment.coefficients = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
                 cells = [self.xp.reshape(segment.coefficients[i : i + 1], ()) for i in range(len(numbers))]
                 segment.scalars = Numbers(**dict(zip(coefficients, cells)))
-            segment.coefficients[...] = numbers if self.xp is np else self.xp.asarray(numbers, dtype=self.state_dtype)
+                segment.pack = struct.Struct(f"{len(numbers)}{self._code}").pack_into
+            if self.xp is not np:
+                segment.coefficients[...] = self.xp.asarray(numbers, dtype=self.state_dtype)
+            else:
+                try:  # a sixth of the time
+                    segment.pack(segment.coefficients, 0, *numbers)
+                except OverflowError:  # what is infinite in float32
+                    segment.coefficients[...] = numbers
             segment.numbers = numbers
 
     # --- saving -------------------------------------------------------------------------------------------------------
@@ -314,6 +409,11 @@ class Arena(Layout):
                     value = value if type(value) is type(self.values) else devices.to_numpy(value)
                     value = self.xp.asarray(value, dtype=self.state_dtype, device=self.values.device)
                 self.part(name, i)[...] = value
+
+
+def arena_of(view: Any) -> Arena | None:
+    """The arena that holds a gradient's view, if one does."""
+    return None if view is None else _owners.get(id(view))
 
 
 def unrounded(xp: Any, p: Any, master: Any) -> Any:

@@ -12,7 +12,7 @@ from ..backend.device import devices, dtypes
 from ..backend.device.options import number
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, wrap
-from .arena import gathered, runs_kernels
+from .arena import arena_of, gathered, runs_kernels
 
 __all__ = [
     "adaptive_clip_grad_",
@@ -64,6 +64,11 @@ def get_total_norm(
     tensor(5.)
     """
     tensors = _listed(tensors)
+    if any((arena := arena_of(t.data)) is not None and arena.reduces_own_part for t in tensors):
+        raise RuntimeError(
+            "gradients of which each process has the sum of one part alone (`reduce_scatter=True`) have no norm here; "
+            "call `clip_grad_norm_` of the ZeroRedundancyOptimizer"
+        )
     if isinstance(norm_type, str) and norm_type in ("inf", "-inf"):  # as PyTorch's users spell it
         norm_type = float(norm_type)
     number("norm_type", norm_type, infinite=True) if norm_type == norm_type else None
@@ -95,7 +100,7 @@ def get_total_norm(
 def _norm(arrays: list[Any], p: float, are_scattered: bool) -> Any:
     """The norm of arrays, perhaps of several devices, as a 0-d array on the first one's."""
     xp = devices.namespace_of(arrays[0])
-    parts = [_power_sum(x, p) if p > 0 else _least(x, p) for x in arrays]
+    parts = [power_sum(x, p) if p > 0 else _least(x, p) for x in arrays]
     if are_scattered:
         parts = [xp.asarray(devices.to_numpy(part)) for part in parts]
     if p <= 0:
@@ -106,7 +111,7 @@ def _norm(arrays: list[Any], p: float, are_scattered: bool) -> Any:
     return xp.astype(xp.asarray(total), dtype)
 
 
-def _power_sum(x: Any, p: float) -> Any:
+def power_sum(x: Any, p: float) -> Any:
     """Σ |x|^p (or max |x|) as a 0-d float64 array."""
     xp = devices.namespace_of(x)
     x = xp.reshape(x, (-1,))

@@ -12,11 +12,13 @@ from ..backend.cpu import aligned
 from ..backend.device.parallel import parallel_for
 from ..backend.modes.autocast import forget_rounded
 from ..backend.tape import autograd
+from ..backend.tape.handle import HookHandle
 from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
 from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
+from .hooks import register
 from .options import Limits, as_numbers, check_options, check_params
 from .rule import Clock, Group, Numbers, Params, Vectors
 from .state import check_state, read_entry, read_groups
@@ -296,6 +298,45 @@ class Optimizer:
             watched(f"{type(self).__name__}.step", self._step, multiplier, skip)
         return loss
 
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call a function before each step, which may replace its arguments.
+
+        Parameters
+        ----------
+        hook : callable
+            `hook(optimizer, args, kwargs)`; what it returns, unless None, are the arguments of `step`: (args, kwargs).
+
+        Returns
+        -------
+        HookHandle
+            Its `remove()` takes the hook off.
+        """
+        return register(self, "before", hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call a function after each step.
+
+        Parameters
+        ----------
+        hook : callable
+            `hook(optimizer, args, kwargs)`, with the arguments of `step`.
+
+        Returns
+        -------
+        HookHandle
+            Its `remove()` takes the hook off.
+
+        Examples
+        --------
+        >>> p = weft.Parameter([1.0])
+        >>> optimizer = optim.SGD([p], lr=0.5)
+        >>> handle = optimizer.register_step_post_hook(lambda optimizer, args, kwargs: print(p.tolist()))
+        >>> p.grad = weft.tensor([1.0])
+        >>> optimizer.step()
+        [0.5]
+        """
+        return register(self, "after", hook)
+
     def _step(self, multiplier: Tensor | None, skip: Tensor | None) -> None:
         for arena, segment, group, c in self.advance():
             factor = None if multiplier is None else _on_device_of(arena, multiplier, arena.state_dtype)
@@ -341,6 +382,8 @@ class Optimizer:
             slots = self.slots(group)
             for arena in self._current_arenas(k):
                 arena.require(slots)
+                if recording is not None and not is_recorded:
+                    recording.holds(arena)
                 for segment, clock in arena.segments():
                     if not is_recorded:
                         clock["step"] += 1
@@ -348,7 +391,10 @@ class Optimizer:
                     segment.written.stamp()
                     work.append((arena, segment, group, segment.scalars))
         if recording is not None and is_recorded:
-            recording.take_part(self, _Recorded(self, work))
+            part = _Recorded(self, work)
+            recording.take_part(self, part)
+            if recording.call is not None:
+                work = [(arena, segment, part.looking(group), c) for arena, segment, group, c in work]
         return work
 
     def _options_of_step(self) -> tuple:
@@ -616,7 +662,8 @@ class Optimizer:
     # --- copying ------------------------------------------------------------------------------------------------------
     def __getstate__(self) -> dict[str, Any]:
         """For `copy` and `pickle`: the arenas are views of views, so a copy lays out its own, over its own parameters."""
-        plain = {name: value for name, value in vars(self).items() if name != "_arenas"}
+        apart = "_arenas", "step", "_step_hooks"
+        plain = {name: value for name, value in vars(self).items() if name not in apart}
         return plain | {"_entries": [self._read(k) for k in range(len(self.param_groups))]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -635,6 +682,26 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__} (", *lines, ")"])
 
 
+class _Looked(dict):
+    """Options of a group, which notes those that an update reads on the host."""
+
+    def __init__(self, group: Group):
+        super().__init__(group)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+# Options that the rules of this library read on the host to see whether they are 0: what they count is among the coefficients.
+_SWITCHES = ("weight_decay", "momentum", "dampening")
+
+
 class _Recorded:
     """A step that was recorded: what it updates, and so what the host counts and publishes before each replay."""
 
@@ -643,18 +710,86 @@ class _Recorded:
         self.work = [(arena, segment, group) for arena, segment, group, _ in work]
         self.held = [segment.blocks for _, segment, _ in self.work]  # memory that the graph reads and writes
         self.kinds = (bool, str) if optimizer.kernel is not None else (bool, str, int)
+        self.looked = {id(group): _Looked(group) for _, _, group in self.work}  # on a CPU, where the rule itself runs
         self.state = self.current()
+
+    def looking(self, group: Group) -> Group:
+        """A group, for an update that is being recorded on a CPU."""
+        return self.looked[id(group)]
+
+    def settle(self) -> None:
+        """The recording is over: what was read by now decides."""
+        self.state = self.current()
+
+    def options(self, group: Group) -> list[tuple[str, bool]]:
+        """The names of options that decide, and whether by being 0 or not alone."""
+        looked = self.looked[id(group)].names if id(group) in self.looked else ()
+        is_ours = type(self.optimizer).__module__.partition(".")[0] == __name__.partition(".")[0]
+        found = [(name, False) for name, v in group.items() if isinstance(v, self.kinds)]
+        found += [(n, is_ours and n in _SWITCHES) for n in sorted(looked) if n in group and (n, False) not in found]
+        return [(n, is_switch) for n, is_switch in found if n not in ("params", "param_names")]
 
     def current(self) -> tuple:
         """What must be as it was: the arenas' memory, who shares a clock, and options that are not among the coefficients."""
         optimizer, found = self.optimizer, []
         for group in optimizer.param_groups:
-            found.append((list(optimizer.slots(group)), [v for v in group.values() if isinstance(v, self.kinds)]))
+            values = [(n, bool(group[n]) if is_switch else group[n]) for n, is_switch in self.options(group)]
+            found.append((list(optimizer.slots(group)), values))
         arenas = [[id(arena) for arena in arenas] for arenas in optimizer._arenas]
         return found, arenas, [arena.holds(segment) for arena, segment, _ in self.work]
 
     def is_current(self) -> bool:
         return self.current() == self.state
+
+    def terms(self, text: Any) -> list[str] | None:
+        """The same as text for `backend/modes/guard.py`; None where a segment is not all of an arena."""
+        optimizer = self.optimizer
+        if not all(_is_whole(arena, segment) for arena, segment, _ in self.work):
+            return None
+        groups, arenas = text.bound(optimizer.param_groups), text.bound(optimizer._arenas)
+        found = [text.is_(f"{text.bound(optimizer)}.param_groups", optimizer.param_groups)]
+        found.append(f"len({groups}) == {len(optimizer.param_groups)}")
+        for k, group in enumerate(optimizer.param_groups):
+            name = text.bound(group)
+            found.append(text.is_(f"{groups}[{k}]", group))
+            for n, is_switch in self.options(group):
+                switch = f"{'' if group[n] else 'not '}{name}[{n!r}]"
+                found.append(switch if is_switch else text.is_(f"{name}[{n!r}]", group[n]))
+            found.append(f"{arenas}[{k}] == {text.bound(list(optimizer._arenas[k]))}")
+        for arena, segment, _ in self.work:
+            held = text.bound(arena)
+            found.append(f"{held}.is_uniform and {text.is_(f'{held}._segments.get({(segment.start, segment.stop)})', segment)}")
+            found += [text.is_(f"{text.bound(p)}.data", value) for p, value, _ in arena.rows]
+        return found
+
+    def counting(self, text: Any) -> tuple[list[str], list[str]]:
+        """`count` as text, and what takes it back."""
+        if not all(_is_whole(arena, segment) for arena, segment, _ in self.work):
+            undo = f"u{text.bound(self)}"
+            return [f"{undo} = {text.bound(self)}.remembered()", f"{text.bound(self)}.count()"], [f"{undo}()"]
+        lines, back = ["if A.special: " + text.bound(forget_rounded) + "()"], []
+        coefficients = text.bound(self.optimizer.coefficients)
+        for arena, segment, group in self.work:
+            name, held = text.bound(arena), text.bound(segment)
+            k, u = f"k{held}", f"u{held}"
+            lines += [f"{k} = {name}.clocks[0]", f"{u} = {k}.copy()", f"{k}['step'] += 1"]
+            lines.append(f"{text.bound(arena.publish)}({held}, {coefficients}({text.bound(group)}, {k}))")
+            lines.append(f"{text.bound(segment.written.stamp)}()")
+            back.append(f"{k}.update({u})")
+        return lines, back
+
+    def remembered(self) -> Callable[[], None]:
+        """What takes `count` back."""
+        arenas = [arena for arena, _, _ in self.work]
+        before = [(arena, list(arena.clocks), [dict(c) for c in arena.clocks], arena.is_uniform) for arena in arenas]
+
+        def undo() -> None:
+            for arena, clocks, contents, is_uniform in before:
+                for clock, content in zip(clocks, contents):
+                    clock.update(content)
+                arena.clocks, arena.is_uniform = clocks, is_uniform
+
+        return undo
 
     def count(self) -> None:
         """Take the host's part of the step, as `Optimizer.advance` does."""
@@ -664,6 +799,10 @@ class _Recorded:
             clock["step"] += 1
             arena.publish(segment, self.optimizer.coefficients(group, clock))
             segment.written.stamp()
+
+
+def _is_whole(arena: Arena, segment: Segment) -> bool:
+    return segment.start == 0 and segment.stop == len(arena.rows) and arena.is_uniform
 
 
 def _on_device_of(arena: Arena, value: Tensor, dtype: Any) -> Any:

@@ -80,6 +80,7 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("quasi-Newton, line search", "optim.LBFGS"),
         ("averages of weights", "optim.EMA optim.swa_utils.AveragedModel optim.swa_utils.update_bn"),
         ("options by group; no decay of biases and gains", "optim.Optimizer optim.decay_groups"),
+        ("freezing; groups by name, rates by layer", "optim.freeze optim.parameter_groups"),
         ("learning-rate finder", "optim.lr_find training.plot_lr_find"),
     ],
     "Schedules": [
@@ -98,7 +99,11 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("clipping by value", "optim.clip_grad_value_"),
         ("adaptive clipping", "optim.adaptive_clip_grad_"),
         ("checkpointing", "weft.checkpoint"),
-        ("Jacobians, Hessians and their products with vectors", "weft.jacrev weft.hessian weft.vjp weft.jvp weft.hvp"),
+        (
+            "Jacobians, Hessians and their products with vectors",
+            "weft.jacrev weft.jacfwd weft.hessian weft.vjp weft.jvp weft.hvp",
+        ),
+        ("One example's function on many at once; gradients of each sample", "weft.vmap"),
         ("computation graph, drawn", "weft.traced"),
         ("loss scaling", "weft.GradScaler"),
         ("half precision", "weft.autocast"),
@@ -149,8 +154,9 @@ CONCEPTS: dict[str, list[tuple[str, str]]] = {
         ("the loop, gradient accumulation", "training.Trainer"),
         (
             "callbacks",
-            "training.Checkpoint training.Plateau training.StopOnNaN training.CSVLogger training.TensorBoard training.GradientNorm",
+            "training.Checkpoint training.Plateau training.StopOnNaN training.CSVLogger training.GradientNorm",
         ),
+        ("loggers", "training.TensorBoard training.WandB training.MLflow"),
         (
             "metrics of classes",
             "training.Accuracy training.Precision training.Recall training.F1 training.ConfusionMatrix",

@@ -127,12 +127,15 @@ def _rounded(args: tuple, dtype: str) -> tuple:
 
 def over(cases: list[Case]) -> Callable:
     """A test function that makes every run of every case."""
-    every = []
+    every, recorded = [], set()
     for case in cases:
         of = case_id(case)
         for what, run in runs(case).items():
             name = f"{of}-{what}"
             marks = [pytest.mark.gpu] if "cuda" in what else []
+            if what.endswith("cpu-recorded"):  # the first of each that has a form of its own there; the others in `make test-all`
+                marks += [pytest.mark.slow] if case.name in recorded or "cpu" not in case.primitive.impls else []
+                recorded.add(case.name)
             marks += [pytest.mark.xfail(reason=reason) for rows, reason in KNOWN.items() if re.fullmatch(rows, name)]
             every.append(pytest.param(run, id=name, marks=marks))
 
@@ -166,7 +169,9 @@ def runs(case: Case) -> dict[str, Callable[[], None]]:
         if case.positions and dtype not in HALVES:
             found[f"{dtype}-arena"] = functools.partial(_check_arena, case, dtype)
         if dtype == "float32" and _has_kernel(case, dtype) and _is_small(case):
-            found[f"{dtype}-captured"] = functools.partial(_check_captured, case, dtype)
+            found[f"{dtype}-captured"] = functools.partial(_check_captured, case, dtype, "emulator")
+        if dtype == "float32" and _is_small(case):
+            found[f"{dtype}-cpu-recorded"] = functools.partial(_check_captured, case, dtype, "cpu")
     if case.functional:
         found["functional"] = functools.partial(_check_functional, case)
     if case.layer:
@@ -287,12 +292,12 @@ def _check_arena(case: Case, dtype: str) -> None:
         assert all(tensors[i].grad is None or tensors[i].grad.data is tensors[i]._grad_view for i in case.positions)
 
 
-def _check_captured(case: Case, dtype: str) -> None:
+def _check_captured(case: Case, dtype: str, device: str) -> None:
     """Warmed up, recorded, replayed with other numbers and with the first again: each has the bits of a run not recorded."""
-    tensors = _tensors(case, dtype, "emulator")
+    tensors = _tensors(case, dtype, device)
     given = [i for i, t in enumerate(tensors) if isinstance(t, weft.Tensor)]
     weights = [
-        weft.asarray(_weights(np.shape(e), 7 + i), device="emulator") for i, e in enumerate(case.expected(dtype))
+        weft.asarray(_weights(np.shape(e), 7 + i), device=device) for i, e in enumerate(case.expected(dtype))
     ]
 
     def step(*arrays: Any) -> tuple:

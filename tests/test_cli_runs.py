@@ -306,3 +306,32 @@ def test_full_disk(size, capsys, whole):
         is_new = folder.name == "new" or contents(folder) != contents(whole / "1")  # and not a bit of both
         assert main(["train", "--resume", str(folder), "--quiet"] if is_begun else [*OPTIONS, "--out", "new"]) == 0
         assert weights(folder / "model.safetensors") == weights(whole / ("0" if is_new else "1") / "model.safetensors")
+
+
+class TestLimitsAndLoggers:
+    def test_when_the_time_is_over_it_says_how_to_go_on(self, capsys):
+        assert main([*OPTIONS, "--out", "whole"]) == 0
+        capsys.readouterr()
+        assert main([*OPTIONS, "--out", "cut", "--max-time", "00:00:00"]) == 0
+        said = capsys.readouterr().out
+        assert said.startswith("--max-time is over: saved at epoch 1, batch 1; go on with: weft train --resume cut")
+        assert not Path("cut/model.safetensors").exists()
+        assert main(["train", "--resume", "cut", "--quiet"]) == 0
+        assert weights("cut/model.safetensors") == weights("whole/model.safetensors")
+
+    def test_a_logger_writes_into_the_folder(self):
+        pytest.importorskip("tensorboardX")
+        assert main([*OPTIONS, "--out", "run", "--logger", "tensorboard"]) == 0
+        assert list(Path("run").glob("events.out.tfevents*"))
+
+    def test_wrong_use(self, capsys, monkeypatch):
+        monkeypatch.setitem(sys.modules, "wandb", None)
+        for options, said in (
+            (["--logger", "wandb"], "`--logger wandb` needs wandb"),
+            (
+                ["--max-time", "soon"],
+                "--max-time: `max_time` must be seconds, a timedelta or text as '01:30:00', got 'soon'",
+            ),
+        ):
+            assert main([*OPTIONS, "--out", "none", *options]) == 2
+            assert said in capsys.readouterr().err

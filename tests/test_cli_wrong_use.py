@@ -15,8 +15,18 @@ from weft.training import Trainer
 
 # fmt: off
 WRONG = [
-    ('trian', "unknown command 'trian'; choose from train, generate, translate, forecast, export, bench, info; did you mean"),
+    ('trian', "unknown command 'trian'; choose from new, data, train, generate, translate, forecast, export, bench, info; did"),
     ('Train', 'did you mean train?'),
+    ('data get irsi', "`name` must be one of breast-cancer, "),
+    ('data get pengins', 'did you mean penguins?'),
+    ('data get mnist', 'mnist comes with no package: put into datasets/mnist: train-images-idx3-ubyte.gz'),
+    ('data get', 'NAME goes with get, as in: weft data get iris'),
+    ('data list iris', 'NAME goes with get'),
+    ('data list --to x', '--to goes with get'),
+    ('data gte iris', 'did you mean get?'),
+    ('new', 'the following arguments are required: DIR'),
+    ('new .', 'DIR must be an empty folder or a new one, got'),
+    ('info --check --kernels', '--check goes alone'),
     ('inof', 'did you mean info?'),
     ('benhc', 'did you mean bench?'),
     ('evaluate', "unknown command 'evaluate'"),

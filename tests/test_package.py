@@ -10,7 +10,7 @@ import rooms
 
 import weft
 
-OPTIONAL = ("cupy", "torch", "scipy", "sklearn", "matplotlib", "rich", "PIL", "pyarrow", "optuna")
+OPTIONAL = ("mpi4py", "cupy", "torch", "scipy", "sklearn", "matplotlib", "rich", "PIL", "pyarrow", "optuna")
 DEFERRED = (
     "ml_dtypes",
     "array_api_compat",

@@ -41,6 +41,10 @@ TESTED_IN = {
     "layers/utils/computed": "layers/utils/test_parametrize.py",
     "layers/utils/orthogonal": "layers/utils/test_parametrizations.py",
     "backend/array/einops": "test_einops.py",
+    # parts of `vmap`
+    "backend/modes/batching_lookups": "backend/modes/test_batching.py",
+    "backend/modes/batching_rules": "backend/modes/test_batching.py",
+    "backend/modes/lanes": "backend/modes/test_batching.py",
     # parts of a captured step
     "backend/modes/arguments": "backend/modes/test_capture.py",
     "backend/modes/recorded_step": "backend/modes/test_capture.py",
@@ -75,12 +79,19 @@ TESTED_IN = {
     "training/cli/kernel_profile": "test_cli_profile.py",
     "training/cli/kernel_cases": "bench/test_kernels.py",
     "training/cli/export": "test_cli_export.py",
+    # what the first hour needs, as a user types it
+    "data/sources": "test_cli_first_hour.py",
+    "training/cli/data": "test_cli_first_hour.py",
+    "training/cli/info_check": "test_cli_first_hour.py",
+    "training/cli/listing": "test_cli_first_hour.py",
+    "training/cli/new": "test_cli_first_hour.py",
     "training/cli/train": "test_cli.py",
     "training/cli/train_text": "test_cli_text.py",
     "training/cli/run": "test_cli_text.py",
     "training/cli/forecast": "test_cli_forecast.py",
     "training/cli/train_forecast": "test_cli_forecast.py",
     "training/cli/tasks": "test_cli_text.py",
+    "training/shown": "backend/device/test_markup.py",
     "training/saved_options": "test_cli_text.py",
     "training/cli/train_translate": "test_cli_translate.py",
     "training/cli/translate": "test_cli_translate.py",
@@ -95,6 +106,13 @@ TESTED_IN = {
     "training/cli/generate": "test_cli_text.py",
     "training/cli/folder": "test_cli_runs.py",
     "training/signals": "training/test_checkpoint_callback.py",
+    "training/processes": "distributed/test_train.py",
+    # what only several processes do
+    "backend/device/ranks": "distributed/test_collectives.py",
+    "distributed/group": "distributed/test_collectives.py",
+    "distributed/start": "distributed/test_collectives.py",
+    "distributed/watch": "distributed/test_faults.py",
+    "distributed/buckets": "distributed/test_data_parallel.py",
 }
 
 
@@ -151,7 +169,17 @@ def has_derivative(primitive, case):
 def modules():
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        if parts[0] in ("kernels", "backend", "layers", "optimizers", "data", "training", "__init__", "__main__"):
+        if parts[0] in (
+            "kernels",
+            "backend",
+            "layers",
+            "optimizers",
+            "data",
+            "training",
+            "distributed",
+            "__init__",
+            "__main__",
+        ):
             yield parts
 
 

@@ -13,6 +13,7 @@ from . import (
     layer_plots,
     layer_statistics,
     learning_plots,
+    loggers,
     metrics,
     nonfinite,
     parity,
@@ -22,6 +23,7 @@ from . import (
     reliability,
     reporting,
     saved_model,
+    shown,
     trainer,
 )
 from .atomic import *
@@ -34,6 +36,7 @@ from .landscape import *
 from .layer_plots import *
 from .layer_statistics import *
 from .learning_plots import *
+from .loggers import *
 from .metrics import *
 from .nonfinite import *
 from .parity import *
@@ -43,6 +46,7 @@ from .predict import *
 from .reliability import *
 from .reporting import *
 from .saved_model import *
+from .shown import *
 from .trainer import *
 
 __all__ = [
@@ -59,12 +63,14 @@ __all__ = [
     *layer_plots.__all__,
     *layer_statistics.__all__,
     *learning_plots.__all__,
+    *loggers.__all__,
     *pictures.__all__,
     *parity.__all__,
     *plots.__all__,
     *predict.__all__,
     *reporting.__all__,
     *saved_model.__all__,
+    *shown.__all__,
     *trainer.__all__,
 ]
 

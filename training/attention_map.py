@@ -9,13 +9,14 @@ import numpy as np
 
 from .checkpoint import FilePath
 from .plots import _figure, _write
+from .shown import Picture
 
 __all__ = ["plot_attention"]
 
 
 def plot_attention(
     weights: Any, path: FilePath, *, source: Sequence[str], target: Sequence[str], title: str = ""
-) -> None:
+) -> Picture:
     """Write attention weights (T, S), a row for each word that is written, to a PNG file.
 
     Parameters
@@ -30,6 +31,11 @@ def plot_attention(
         T words that were written.
     title : str, default ""
         Stands above the picture.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -69,6 +75,7 @@ def plot_attention(
         axis.set_title(_plain(title), fontsize=10, fontweight="bold", loc="left")
         figure.tight_layout()
         _write(figure, path)
+    return Picture(path)
 
 
 def _plain(text: str) -> str:

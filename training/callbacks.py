@@ -36,6 +36,10 @@ class Callback:
         `on_loss` and `on_gradients` look into a step: a callback that overrides one keeps it from being captured (see
         `Trainer`). With `looks_inside = False` it does not, and these two are not called when a captured step is
         replayed.
+    writes : bool
+        Whether it leaves something behind: `Trainer(fast_dev_run=)` does without it.
+    first_alone : bool
+        Whether, of several processes, the first one alone calls it.
 
     Examples
     --------
@@ -54,6 +58,8 @@ class Callback:
 
     order = 0
     looks_inside = True
+    writes = False
+    first_alone = False
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Called first in `fit`, when the loaders stand where training goes on.

@@ -11,6 +11,7 @@ from . import check
 from .atomic import check_writable
 from .callbacks import Callback, Monitor
 from .checkpoint import FilePath, save_checkpoint
+from .processes import any_of, by_first
 from .running import Running
 from .signals import PutOff
 
@@ -70,6 +71,7 @@ class Checkpoint(Callback):
     """
 
     order = 2  # saves what the other callbacks have become
+    writes = True
 
     def __init__(
         self,
@@ -105,11 +107,11 @@ class Checkpoint(Callback):
         return self.folder / "best.safetensors"
 
     def on_fit_begin(self, trainer: Running) -> None:
-        check_writable(self.last)
+        by_first(lambda: check_writable(self.last))
         if self.monitor is not None:
             if trainer.validation_loader is not None:
                 self.monitor.require(trainer)
-            check_writable(self.best)
+            by_first(lambda: check_writable(self.best))
         self._saved_step = trainer.step
         self._signals.begin()
 
@@ -117,8 +119,8 @@ class Checkpoint(Callback):
         if not trainer.is_between_updates:
             return
         due = self.every is not None and trainer.step % self.every == 0 and trainer.step != self._saved_step
-        is_to_end = self._signals.number is not None
-        if due or is_to_end:
+        is_to_end = any_of(self._signals.number is not None)
+        if due or is_to_end or (trainer.limits.is_over and trainer.step != self._saved_step):
             self._save(trainer, self.last)
         if is_to_end:
             trainer.stop("interrupted")
@@ -127,7 +129,7 @@ class Checkpoint(Callback):
         if self.monitor is not None and trainer.validation_loader is not None and self.monitor.improves(trainer.row):
             self._save(trainer, self.best)
         self._save(trainer, self.last)
-        if self._signals.number is not None:
+        if any_of(self._signals.number is not None):
             trainer.stop("interrupted")
 
     def on_fit_end(self, trainer: Running) -> None:
@@ -137,7 +139,8 @@ class Checkpoint(Callback):
 
     def _save(self, trainer: Running, path: Path) -> None:
         with waiting_is_meant():
-            save_checkpoint(path, {**trainer.state_dict(), **self.extra})
+            state = {**trainer.state_dict(), **self.extra}
+            by_first(lambda: save_checkpoint(path, state))
         self._saved_step = trainer.step
         if path == self.last:
             self.saved = trainer.epoch, trainer.batch

@@ -9,6 +9,7 @@ import numpy as np
 from ..data import TimeSeries
 from .checkpoint import FilePath
 from .plots import _FAINT, _INK, _TRAINING, _VALIDATION, _figure, _write
+from .shown import Picture
 
 __all__ = ["plot_forecast"]
 
@@ -23,7 +24,7 @@ def plot_forecast(
     baselines: dict[int, np.ndarray] | None = None,
     baseline: str = "",
     title: str = "",
-) -> None:
+) -> Picture:
     """Write a picture of forecasts to a PNG file, beside the series where that is known.
 
     Where they are many, the last ones are shown.
@@ -42,6 +43,11 @@ def plot_forecast(
         What they are called.
     title : str, default ""
         Stands above.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -80,6 +86,7 @@ def plot_forecast(
         figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
         figure.tight_layout()
         _write(figure, path)
+    return Picture(path)
 
 
 def _draw(axis: Any, curves: dict[int, np.ndarray], label: str, colour: str, style: str) -> None:

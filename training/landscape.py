@@ -17,6 +17,7 @@ from ..layers.module import Module
 from .checkpoint import FilePath
 from .pictures import picture
 from .plots import of_type
+from .shown import Picture
 
 __all__ = ["LossLandscape", "loss_landscape", "plot_landscape"]
 
@@ -129,7 +130,7 @@ def _direction(rng: np.random.Generator, p: Tensor) -> Any:
     return asarray(d * (lengths[0] / lengths[1]), dtype=p.dtype, device=p.device).data
 
 
-def plot_landscape(landscape: LossLandscape, path: FilePath, *, title: str = "") -> None:
+def plot_landscape(landscape: LossLandscape, path: FilePath, *, title: str = "") -> Picture:
     """Write a loss landscape to a PNG file: lines of equal loss, at equal distances of its logarithm if it spans much.
 
     Parameters
@@ -140,6 +141,11 @@ def plot_landscape(landscape: LossLandscape, path: FilePath, *, title: str = "")
         The file.
     title : str, default ""
         Stands above the map.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -183,3 +189,4 @@ def plot_landscape(landscape: LossLandscape, path: FilePath, *, title: str = "")
         axis.set(xlabel="first direction (lengths of the weights)", ylabel="second direction", aspect="equal")
         axis.grid(False)
         axis.legend(fontsize=7, loc="upper right")
+    return Picture(path)

@@ -15,13 +15,14 @@ from .checkpoint import FilePath
 from .layer_statistics import LayerStatistics
 from .pictures import picture
 from .plots import numbers, of_type
+from .shown import Picture
 
 __all__ = ["plot_feature_maps", "plot_filters", "plot_layers"]
 
 MOMENTS, NAMES = 5, 24  # at most: curves in a panel, names below it
 
 
-def plot_layers(statistics: LayerStatistics, path: FilePath, *, title: str = "") -> None:
+def plot_layers(statistics: LayerStatistics, path: FilePath, *, title: str = "") -> Picture:
     """Write statistics over the depth of a model to a PNG file, at up to five moments from the first to the last.
 
     Standard deviations of the outputs, dead units of the layers without weights, and gradients √(mean g²) on a
@@ -35,6 +36,11 @@ def plot_layers(statistics: LayerStatistics, path: FilePath, *, title: str = "")
         The file.
     title : str, default ""
         Stands above the curves.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -76,6 +82,7 @@ def plot_layers(statistics: LayerStatistics, path: FilePath, *, title: str = "")
         axes[1].set_ylim(bottom=0)
         axes[0].figure.supxlabel(statistics.reading(), x=0.012, ha="left", fontsize=8)
         axes[0].legend(title="updates before", frameon=False, fontsize=7, title_fontsize=7)
+    return Picture(path)
 
 
 def _draw_depth(axis: Any, curves: np.ndarray, steps: list[int]) -> None:
@@ -86,7 +93,7 @@ def _draw_depth(axis: Any, curves: np.ndarray, steps: list[int]) -> None:
         axis.plot(curve, "o-", color=colour, markersize=3.5, label=f"{step:,}")
 
 
-def plot_filters(weight: Any, path: FilePath, *, limit: int = 64, title: str = "") -> None:
+def plot_filters(weight: Any, path: FilePath, *, limit: int = 64, title: str = "") -> Picture:
     """Write the filters of a convolution to a PNG file.
 
     Those of three input channels are shown in colours, each from its least to its largest weight. Otherwise every kernel
@@ -102,6 +109,11 @@ def plot_filters(weight: Any, path: FilePath, *, limit: int = 64, title: str = "
         How many images at most; the title tells how many there are.
     title : str, default ""
         Stands above the images.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -130,9 +142,12 @@ def plot_filters(weight: Any, path: FilePath, *, limit: int = 64, title: str = "
     else:
         bound = float(np.abs(values).max(initial=0)) or 1.0
         _draw_images(values.reshape(-1, *values.shape[2:]), path, limit, title, ("weight", "RdBu_r", -bound, bound))
+    return Picture(path)
 
 
-def plot_feature_maps(model: Module, x: Any, path: FilePath, *, layer: str, limit: int = 64, title: str = "") -> None:
+def plot_feature_maps(
+    model: Module, x: Any, path: FilePath, *, layer: str, limit: int = 64, title: str = ""
+) -> Picture:
     """Write what a layer makes of one image to a PNG file: an image for each channel, on one scale.
 
     Parameters
@@ -149,6 +164,11 @@ def plot_feature_maps(model: Module, x: Any, path: FilePath, *, layer: str, limi
         How many images at most; the title tells how many there are.
     title : str, default ""
         Stands above the images.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -196,6 +216,7 @@ def plot_feature_maps(model: Module, x: Any, path: FilePath, *, layer: str, limi
     bound = max(-low, high) or 1.0
     scale = ("activation", "RdBu_r", -bound, bound) if low < 0 else ("activation", "viridis", 0.0, bound)
     _draw_images(maps[0], path, limit, title, scale)
+    return Picture(path)
 
 
 def _draw_images(

@@ -10,11 +10,12 @@ from ..optimizers.lr_finder import LRFinderResult
 from .checkpoint import FilePath
 from .pictures import picture
 from .plots import _FAINT, _TRAINING, _VALIDATION, numbers, of_type
+from .shown import Picture
 
 __all__ = ["learning_curve_reading", "plot_learning_curve", "plot_lr_find"]
 
 
-def plot_lr_find(found: LRFinderResult, path: FilePath, *, title: str = "") -> None:
+def plot_lr_find(found: LRFinderResult, path: FilePath, *, title: str = "") -> Picture:
     """Write the curve of `weft.optimizers.lr_find` to a PNG file, with the learning rate that it suggests.
 
     Parameters
@@ -25,6 +26,11 @@ def plot_lr_find(found: LRFinderResult, path: FilePath, *, title: str = "") -> N
         The file.
     title : str, default ""
         Stands above the curve.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -55,6 +61,7 @@ def plot_lr_find(found: LRFinderResult, path: FilePath, *, title: str = "") -> N
         axis.plot(found.suggestion, at, "o", color=_VALIDATION, markersize=6, markeredgecolor="white", label=label)
         axis.set(xlabel="learning rate", ylabel="loss")
         axis.legend(frameon=False, fontsize=8)
+    return Picture(path)
 
 
 def learning_curve_reading(training: Any, validation: Any, *, target: float | None = None) -> str:
@@ -108,7 +115,7 @@ def plot_learning_curve(
     label: str = "error",
     target: float | None = None,
     title: str = "",
-) -> None:
+) -> Picture:
     """Write errors over the number of training samples to a PNG file; below stands `learning_curve_reading`.
 
     Parameters
@@ -127,6 +134,11 @@ def plot_learning_curve(
         An error that would do, drawn as a line.
     title : str, default ""
         Stands above the curves.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -168,6 +180,7 @@ def plot_learning_curve(
         axis.set_ylim(bottom=0)
         axis.figure.supxlabel(reading, x=0.012, ha="left", fontsize=8)
         axis.legend(frameon=False, fontsize=8)
+    return Picture(path)
 
 
 def _mean(name: str, values: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.array import random
-from ..backend.device import faults
+from ..backend.device import faults, ranks
 from ..backend.device.devices import kind, namespace_of, to_numpy, waiting_is_meant
 from ..backend.device.dtypes import is_integral, is_real_floating
 from ..backend.tape.autograd import no_grad
@@ -113,6 +113,8 @@ class StopOnNaN(Callback):
             if is_real_floating(x.dtype) and not _is_finite(x):
                 what = "the target" if i == len(trainer.current_batch) - 1 else "the input"
                 return f"{what} of this batch is not finite; check the data"
+        if ranks.group is not None:  # to run it again would be to do alone what takes all
+            return f"it began in process {ranks.group.rank}; one process alone would say in which layer"
         layer, wrong = self._run_again(trainer)
         if wrong is not None:
             return f"{wrong}; check the data"

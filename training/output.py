@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
+from ..backend.device import ranks
+
 __all__ = ["Output", "say"]
 
 
@@ -91,7 +93,7 @@ class Output:
 
 
 def say(*parts: Any) -> None:
-    """Print one line to standard output, if there is one and it is read.
+    """Print one line to standard output, if there is one and it is read; of several processes, the first does.
 
     Parameters
     ----------
@@ -103,4 +105,5 @@ def say(*parts: Any) -> None:
     >>> say("epoch", 1)
     epoch 1
     """
-    print(*parts, file=Output(), flush=True)
+    if ranks.group is None or ranks.group.rank == 0:
+        print(*parts, file=Output(), flush=True)

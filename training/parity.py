@@ -8,13 +8,14 @@ import numpy as np
 
 from .checkpoint import FilePath
 from .plots import _FAINT, _INK, _TRAINING, _figure, _write, numbers
+from .shown import Picture
 
 __all__ = ["plot_parity"]
 
 MOST = 5000  # points that are drawn, evenly chosen
 
 
-def plot_parity(true: Any, predicted: Any, path: FilePath, *, title: str = "", unit: str = "") -> None:
+def plot_parity(true: Any, predicted: Any, path: FilePath, *, title: str = "", unit: str = "") -> Picture:
     """Write a parity plot to a PNG file: predicted over true values, which perfect predictions put on the diagonal.
 
     Of several targets each has a panel. Above stand the coefficient of determination and the root mean squared error.
@@ -29,6 +30,11 @@ def plot_parity(true: Any, predicted: Any, path: FilePath, *, title: str = "", u
         Stands above.
     unit : str, default ""
         What the values are, for the axes.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -72,6 +78,7 @@ def plot_parity(true: Any, predicted: Any, path: FilePath, *, title: str = "", u
         figure.suptitle(title, x=0.012, ha="left", fontsize=10, fontweight="bold")
         figure.tight_layout()
         _write(figure, path)
+    return Picture(path)
 
 
 def _quality(true: np.ndarray, predicted: np.ndarray) -> str:

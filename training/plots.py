@@ -14,6 +14,7 @@ from ..backend.device.devices import to_numpy
 from ..backend.tape.tensor import Tensor, innermost
 from .atomic import write_atomically
 from .checkpoint import FilePath
+from .shown import Picture
 
 __all__ = ["bias_variance", "plot_confusion", "plot_history"]
 
@@ -87,7 +88,7 @@ def _percent(fraction: float) -> str:
 
 def plot_history(
     history: Sequence[dict[str, float]], path: FilePath, *, title: str = "", test: dict[str, float] | None = None
-) -> None:
+) -> Picture:
     """Write the learning curves of a `Trainer.history` to a PNG file: loss, and accuracy (as error) if there is one.
 
     Both on logarithmic scales where values span more than a factor of 4, so that late progress shows. Below stands the
@@ -104,6 +105,11 @@ def plot_history(
         Stands above the curves.
     test : dict, optional
         Results on the test set ("loss", "accuracy"), drawn as a point.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -141,6 +147,7 @@ def plot_history(
         figure.text(0.012, 0.012, bias_variance(history), fontsize=8)
         figure.tight_layout(rect=(0, 0.035, 1, 1))
         _write(figure, path)
+    return Picture(path)
 
 
 def _best_row(history: Sequence[dict[str, float]]) -> int | None:
@@ -220,7 +227,7 @@ def numbers(name: str, values: Any) -> np.ndarray:
         raise TypeError(f"`{name}` must be an array of numbers, got {values!r:.60}") from None
 
 
-def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = (), title: str = "") -> None:
+def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = (), title: str = "") -> Picture:
     """Write a confusion matrix (C, C), rows the true classes, to a PNG file.
 
     Colour is the share of the row, on a square-root scale, so that rare confusions show; numbers stand in the cells of
@@ -236,6 +243,11 @@ def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = 
         C names. By default the numbers of the classes.
     title : str, default ""
         Stands above the matrix.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -284,6 +296,7 @@ def plot_confusion(matrix: Any, path: FilePath, *, class_names: Sequence[str] = 
         axis.set_title(title, fontsize=10, fontweight="bold", loc="left")
         figure.tight_layout()
         _write(figure, path)
+    return Picture(path)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ..backend.device.options import integer
 from .checkpoint import FilePath
 from .pictures import picture
 from .plots import _FAINT, _INK, _TRAINING, _VALIDATION, numbers
+from .shown import Picture
 
 __all__ = ["Calibration", "calibration", "plot_calibration"]
 
@@ -98,7 +99,7 @@ def calibration(probabilities: Any, target: Any, *, bins: int = 15) -> Calibrati
     return Calibration(mean, part, count, round(error, 15))
 
 
-def plot_calibration(probabilities: Any, target: Any, path: FilePath, *, bins: int = 15, title: str = "") -> None:
+def plot_calibration(probabilities: Any, target: Any, path: FilePath, *, bins: int = 15, title: str = "") -> Picture:
     """Write a reliability diagram to a PNG file: accuracy over confidence, and how many samples have which confidence.
 
     Bars below the diagonal are too sure of themselves, bars above it not enough.
@@ -115,6 +116,11 @@ def plot_calibration(probabilities: Any, target: Any, path: FilePath, *, bins: i
         How many bars.
     title : str, default ""
         Stands above the diagram.
+
+    Returns
+    -------
+    Picture
+        The file.
 
     Raises
     ------
@@ -157,3 +163,4 @@ def plot_calibration(probabilities: Any, target: Any, path: FilePath, *, bins: i
         right.bar(middle, 100 * found.samples / found.samples.sum(), width, color=_FAINT)
         right.set(xlim=(0, 1), xlabel=left.get_xlabel(), ylabel="samples (%)")
         right.set_title(f"{found.samples.sum():,} samples", loc="left", fontsize=9)
+    return Picture(path)

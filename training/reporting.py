@@ -1,4 +1,4 @@
-"""Callbacks that report: a CSV file, TensorBoard, a progress bar."""
+"""Callbacks that report: a CSV file, a progress bar; those of other programs are in `loggers.py`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from .atomic import check_writable, write_atomically
 from .callbacks import Callback
 from .checkpoint import FilePath
 from .output import Output
+from .processes import by_first, is_first
 from .running import Running
 
-__all__ = ["CSVLogger", "ProgressBar", "TensorBoard"]
+__all__ = ["CSVLogger", "ProgressBar"]
 
 
 class CSVLogger(Callback):
@@ -44,60 +45,26 @@ class CSVLogger(Callback):
     """
 
     order = 1
+    writes = True
 
     def __init__(self, path: FilePath):
         check.path("path", path)
         self.path = path
 
     def on_fit_begin(self, trainer: Running) -> None:
-        check_writable(Path(self.path))
+        by_first(lambda: check_writable(Path(self.path)))
         if trainer.history:  # it may have been broken off after a checkpoint and before the file was written
             self.on_epoch_end(trainer)
 
     def on_epoch_end(self, trainer: Running) -> None:
+        if not is_first():
+            return
         columns = list(dict.fromkeys(name for row in trainer.history for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(trainer.history)
         write_atomically(self.path, text.getvalue().encode())
-
-
-class TensorBoard(Callback):
-    """Gives every number of the history to `writer.add_scalar(name, value, step)`, the step being the count of updates.
-
-    Parameters
-    ----------
-    writer : SummaryWriter
-        Of `tensorboardX` or of `torch.utils.tensorboard`; weft depends on neither.
-
-    Examples
-    --------
-    >>> class Writer:
-    ...     def add_scalar(self, name, value, step):
-    ...         print(step, name) if name == "loss" else None
-    ...
-    ...     def flush(self): ...
-    >>> model = nn.Linear(1, 1)
-    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
-    >>> trainer = weft.training.Trainer(model, nn.MSELoss(), optimizer, callbacks=[TensorBoard(Writer())])
-    >>> history = trainer.fit([(weft.ones((2, 1)), weft.ones((2, 1)))] * 3)
-    3 loss
-    """
-
-    order = 1
-
-    def __init__(self, writer: Any):
-        check.has_methods("writer", writer, ("add_scalar", "flush"), "SummaryWriter('logs')")
-        self.writer = writer
-
-    def on_epoch_end(self, trainer: Running) -> None:
-        for name, value in trainer.row.items():
-            if name not in ("epoch", "step"):
-                self.writer.add_scalar(name, value, trainer.step)
-
-    def on_fit_end(self, trainer: Running) -> None:
-        self.writer.flush()
 
 
 class ProgressBar(Callback):
@@ -139,7 +106,7 @@ class ProgressBar(Callback):
 
     def on_fit_begin(self, trainer: Running) -> None:
         self._output = Output(self.file)
-        if self._output.isatty():
+        if self._output.isatty() and is_first():
             self._bar = make_bar(self._output)
 
     def on_epoch_begin(self, trainer: Running) -> None:
@@ -162,6 +129,8 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, trainer: Running) -> None:
         line = summary_line(trainer.row, trainer.epochs)
+        if not is_first():
+            return
         if self._bar is None:
             print(line, file=self._output, flush=True)
         else:

@@ -12,6 +12,7 @@ from . import expected
 from .callbacks import Callback
 from .expected import part
 from .metrics.metric import Metric
+from .processes import is_first, over_all
 from .running import Running
 from .tensor_file import FilePath
 
@@ -69,7 +70,7 @@ class RunState:
             "loaders": self._loader_states() if self.positions is None else self.positions,
             "generator": random.default_generator.get_state(),
             **trainer.progress.state_dict(),
-            "sums": {name: metric.state_dict() for name, metric in self._sums()},
+            "sums": {name: over_all(metric).state_dict() for name, metric in self._sums()},
             "callbacks": {name: callback.state_dict() for name, callback in self._named_callbacks()},
         }
 
@@ -105,6 +106,8 @@ class RunState:
             if name in state["sums"]:
                 with part(f"sums.{name}", source):
                     metric.load_state_dict(state["sums"][name])
+                    if not is_first():  # they are counted once
+                        metric.reset()
         for name, callback in self._named_callbacks():
             if name in state["callbacks"]:
                 with part(f"callbacks.{name}", source):

@@ -43,6 +43,7 @@ class Running(Protocol):
     train_loader: Any
     validation_loader: Any
     stepper: Any
+    limits: Any
 
     @property
     def is_between_updates(self) -> bool:

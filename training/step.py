@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..backend.device import ranks
 from ..backend.device.devices import kind
 from ..backend.modes.capture import capture as capture_step
 from ..backend.tape.recording import active
@@ -134,7 +135,7 @@ class Step:
         step = self.train_step if self._captured is None else self._captured_or_not(batch)
         loss, output, norm = step(*batch)
         self.current_loss = loss
-        n = batch[-1].shape[0]
+        n = batch[-1].shape[0] if ranks.share is None else ranks.share.total
         self.waiting_batches += 1
         self.waiting_samples += n
         updated = self.waiting_batches == self.accumulate
@@ -163,11 +164,17 @@ class Step:
         self._notify("on_loss")
         if not self.waiting_samples:  # not right after the update: until here the gradients it used can be looked at
             self.optimizer.zero_grad()
-        n = batch[-1].shape[0]
-        self.scaler.scale(loss if self.accumulate == 1 else loss * n).backward()
+        n, weight, total = batch[-1].shape[0], 1.0, batch[-1].shape[0]
+        if (
+            ranks.share is not None
+        ):  # gradients are means over processes, each of which counts as much as it has samples
+            weight, total = ranks.group.size, ranks.share.total
+            weight = weight * n / max(1, total) if self.accumulate == 1 else weight
+        weight = weight if self.accumulate == 1 else weight * n
+        self.scaler.scale(loss if weight == 1 else loss * weight).backward()
         norm = None
         if self.waiting_batches + 1 == self.accumulate:
-            norm = self.update(self.waiting_samples + n)
+            norm = self.update(self.waiting_samples + total)
         return self.current_loss, output.detach() if self.keeps_output else None, norm
 
     def update(self, samples: int) -> Tensor | None:
@@ -191,7 +198,11 @@ class Step:
         if self.clip_grad_norm is not None or self.listeners.to("on_gradients"):
             self.scaler.unscale_(self.optimizer)
         if self.clip_grad_norm is not None:
-            norm = self.gradient_norm = clip_grad_norm_(self.parameters, self.clip_grad_norm)
+            clip = getattr(
+                self.optimizer, "clip_grad_norm_", None
+            )  # of an optimizer that has parts of the gradients alone
+            norm = clip(self.clip_grad_norm) if clip else clip_grad_norm_(self.parameters, self.clip_grad_norm)
+            self.gradient_norm = norm
         self._notify("on_gradients")
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -260,6 +271,9 @@ class Step:
         self._captured, self._shapes = None, set()
 
     def _captured_or_not(self, batch: Batch) -> Callable[..., tuple[Tensor, Any, Tensor | None]]:
+        share = ranks.share
+        if share is not None and share.count * ranks.group.size != share.total:  # its weight is not what was recorded
+            return self.train_step
         shapes = tuple(a.shape for a in batch)
         if self._captured is None or (shapes not in self._shapes and len(self._shapes) == RECORDINGS):
             return self.train_step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -13,7 +14,7 @@ import numpy as np
 from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.array.manipulation import astype
-from ..backend.device import faults
+from ..backend.device import faults, ranks
 from ..backend.device.devices import canonical, is_array, waiting_is_meant
 from ..backend.device.dtypes import is_real_floating
 from ..backend.modes import nvtx
@@ -25,10 +26,12 @@ from ..optimizers import GradScaler, Optimizer
 from ..optimizers.schedulers import LRScheduler, ReduceLROnPlateau
 from . import check
 from .callbacks import Callback
+from .limits import Limits
 from .listeners import Listeners
 from .metrics import Metrics, collect
 from .metrics.metric import Mean
 from .predict import Predictor
+from .processes import any_of, by_first, each_share, is_first, meet, over_all, spread
 from .progress import Progress
 from .rehearsal import rehearse
 from .run_state import RunState
@@ -100,6 +103,14 @@ class Trainer(Predictor):
         Where the model is moved to, and every batch. By default where the model is.
     seed : int, optional
         Seeds the default generator, which dropout draws from, when the trainer is made.
+    fast_dev_run : bool or int, default False
+        A trial of everything: one epoch of so many batches (True: one), and as many of validation; callbacks that write
+        (`Callback.writes`) are left out.
+    overfit_batches : int or float, default 0
+        Train on the first so many batches, or that share of them, the same ones in every epoch, and validate on them, too: a
+        model that cannot learn these by heart has a fault.
+    max_time : float, str or timedelta, optional
+        After how long `fit` stops, at the next update: seconds, or "HH:MM:SS", "DD:HH:MM:SS". `Checkpoint` saves then.
 
     Attributes
     ----------
@@ -178,7 +189,7 @@ class Trainer(Predictor):
     row: _Part[dict[str, float]] = _Part("progress")
     history: _Part[list[dict[str, float]]] = _Part("progress")
     current_batch: Batch
-    _read_by_steps = "model", "loss", "precision", "stepper"
+    _read_by_steps = "model", "_spread", "loss", "precision", "stepper"
 
     def __init__(
         self,
@@ -196,7 +207,11 @@ class Trainer(Predictor):
         capture: bool | None = None,
         device: str | None = None,
         seed: int | None = None,
+        fast_dev_run: bool | int = False,
+        overfit_batches: float = 0,
+        max_time: float | str | datetime.timedelta | None = None,
     ):
+        meet()
         check.instance("model", model, Module, "nn.Linear(2, 1)")
         check.loss(loss)
         check.optimizer(optimizer, model, loss)
@@ -215,11 +230,13 @@ class Trainer(Predictor):
             raise ValueError(f"`clip_grad_norm` must be None or a positive number, got {clip_grad_norm!r}")
         if not isinstance(capture, bool | None):
             raise TypeError(f"`capture` must be None, True or False, got {capture!r}")
+        self.limits = Limits(fast_dev_run, overfit_batches, max_time)
         if seed is not None:
             random.manual_seed(seed)
         first = next(iter(model.parameters()), None)
         device = canonical(device or (first.device if first is not None else None))
         super().__init__(model.to(device), device=device)
+        self._spread = spread(self.model)
         self.loss, self.precision, self.metrics = loss, precision, collect(metrics)
         self.scheduler, self.scheduler_interval = scheduler, scheduler_interval
         self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
@@ -320,6 +337,8 @@ class Trainer(Predictor):
             check.data("validation_loader", validation_loader, self.loss)
         self.validation_loader = validation_loader
         check.data("train_loader", self.train_loader, self.loss)
+        self.train_loader, self.validation_loader = self.limits.of(self.train_loader, validation_loader)
+        epochs = self.limits.epochs(self.epoch, epochs)
         if self.epoch < epochs and validation_loader is not None:
             rehearse(self)
         with waiting_is_meant():
@@ -328,10 +347,11 @@ class Trainer(Predictor):
         self.epochs, self.stopping = epochs, None
         self.stepper.begin_fit()
         self._run_state.restore_positions()
+        self.limits.begin()
         begun: list[Callback] = []
         try:
             with waiting_is_meant():
-                for callback in self.callbacks:
+                for callback in self._called():
                     begun.append(callback)
                     self._call(callback, "on_fit_begin")
             while self.epoch < epochs and self.stopping is None:
@@ -405,13 +425,18 @@ class Trainer(Predictor):
         batches = self._run_state.remaining_batches()
         self.model.train()
         self._call_all("on_epoch_begin")
-        self._listeners.find(self.callbacks)
+        self._listeners.find(self._called())
         self.stepper.begin_epoch(self.model, self.device, keeps_output=bool(self.metrics))
         self._began = time.perf_counter() - progress.seconds
-        for batch in nvtx.each("step", batches):
-            self._fit_batch(self._placed(batch))
+        for share, batch in nvtx.each("step", each_share(batches)):
+            with ranks.sharing(share):
+                self._fit_batch(self._placed(batch))
             progress.seconds = time.perf_counter() - self._began
+            if self.limits.is_over and self.stopping is None:
+                self.stop(f"`max_time` of {self.limits.seconds:g} s is over")
             self._listeners.notify("on_batch_end")
+            if any_of(self.stopping is not None) and self.stopping is None:
+                self.stop("another process has stopped")
             if self.stopping is not None and self.is_between_updates:
                 self._run_state.keep_positions()
                 return
@@ -427,9 +452,10 @@ class Trainer(Predictor):
         result = self.stepper(batch)
         if result.updated:
             self._count_update()
-        self.mean_loss.update(result.loss, result.samples)
-        for metric in self.metrics.values():
-            metric.update(result.output, batch[-1])
+        if n := batch[-1].shape[0]:
+            self.mean_loss.update(result.loss, n)
+            for metric in self.metrics.values():
+                metric.update(result.output, batch[-1])
         self.progress.count_batch(result.samples)
 
     def _count_update(self) -> None:
@@ -448,20 +474,21 @@ class Trainer(Predictor):
     def _end_epoch(self) -> None:
         row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}
         with waiting_is_meant():
-            row |= {"loss": self.mean_loss.compute(), **_scalars(self._metrics()), **self.row}
+            row |= {"loss": over_all(self.mean_loss).compute(), **_scalars(self._metrics()), **self.row}
             faults.tell()
         self.seconds = time.perf_counter() - self._began  # computing has waited for the device
         if self.validation_loader is not None:
             self._call_all("on_validation_begin")
             row |= {f"val_{name}": value for name, value in _scalars(self.evaluate(self.validation_loader)).items()}
         row |= {"seconds": self.seconds, "samples_per_second": self.samples / max(self.seconds, 1e-9)}
+        row = by_first(lambda: row)
         if self.scheduler is not None and self.scheduler_interval == "epoch":
             self.scheduler.step()
         self.progress.end_epoch(row)
         self._call_all("on_epoch_end")
 
     def _metrics(self) -> dict[str, Any]:
-        return {name: metric.compute() for name, metric in self.metrics.items()}
+        return {name: over_all(metric).compute() for name, metric in self.metrics.items()}
 
     def _placed(self, batch: Any) -> Batch:
         if not isinstance(batch, tuple | list) or len(batch) < 2:
@@ -476,8 +503,13 @@ class Trainer(Predictor):
     def _call_all(self, event: str) -> None:
         """What callbacks do once an epoch, or once a fit: there they may wait for the device."""
         with waiting_is_meant():
-            for callback in self.callbacks:
+            for callback in self._called():
                 self._call(callback, event)
+
+    def _called(self) -> list[Callback]:
+        """The callbacks that take part."""
+        trial, others = bool(self.limits.batches), not is_first()
+        return [c for c in self.callbacks if not (trial and c.writes) and not (others and c.first_alone)]
 
     # --- the model and its loss ---------------------------------------------------------------------------------------
     def forward(self, batch: Batch) -> tuple[Any, Tensor]:
@@ -502,8 +534,10 @@ class Trainer(Predictor):
         (tensor([1., 1.]), tensor(1.))
         """
         with self.autocast():
-            output = self.model(*batch[:-1])
-            loss = self.loss(output, batch[-1])
+            is_alone = self._spread is None or not self.model.training
+            output = (self.model if is_alone else self._spread)(*batch[:-1])
+            # of no samples: nothing, which all parameters take part in
+            loss = self.loss(output, batch[-1]) if batch[-1].shape[:1] != (0,) else (output * 0).sum()
         is_half = self.precision is not None and output.dtype.itemsize < 4 and is_real_floating(output.dtype)
         is_half &= bool(self.metrics)  # the logits of a language model are gigabytes
         return astype(output.detach(), np.dtype(np.float32)) if is_half else output, loss
@@ -578,13 +612,17 @@ class Trainer(Predictor):
         self.model.eval()
         try:
             with no_grad():
-                for batch in map(self._placed, batches):
+                for _, part in each_share(batches):
+                    batch = self._placed(part)
+                    if not batch[-1].shape[0]:
+                        continue
                     output, loss = self.forward(batch)
                     mean_loss.update(loss, batch[-1].shape[0])
                     for metric in metrics.values():
                         metric.update(output, batch[-1])
         finally:
             self.model.train(was_training)
+        mean_loss, metrics = over_all(mean_loss), {name: over_all(metric) for name, metric in metrics.items()}
         if not mean_loss.sums["count"]:
             raise ValueError("`loader` must give at least one batch, got none")
         with waiting_is_meant():

@@ -60,6 +60,32 @@ def _scatter_add(xp: Any, values: Any, indices: Any, /, *, size: int, axis: int)
     return xp.moveaxis(out, 0, axis), (lambda g: xp.take(g, indices, axis=axis), None)
 
 
+@primitive
+def _largest(xp: Any, values: Any, places: Any, /, *, size: int) -> Any:
+    """For each of `size` places the largest of the values that name it, 0 where none does; equal ones share the gradient.
+
+    Sorted by value, and then by place, it is the last with that place. NaN, which comes last, is the largest.
+    """
+    if not values.shape[0]:
+        return xp.zeros(size, dtype=values.dtype, device=values.device), (lambda g: xp.zeros_like(values), None)
+    order = xp.argsort(values)
+    order = xp.take(order, xp.argsort(xp.take(places, order, axis=0), stable=True), axis=0)
+    every = xp.arange(size, dtype=places.dtype, device=places.device)
+    ends = xp.searchsorted(xp.take(places, order, axis=0), every, side="right")
+    starts = xp.searchsorted(xp.take(places, order, axis=0), every, side="left")
+    last = xp.where(ends > starts, ends - 1, xp.zeros_like(ends))
+    found = xp.take(values, xp.take(order, last, axis=0), axis=0)
+    y = xp.where(ends > starts, found, xp.zeros_like(found))
+
+    def grad_values(g: Any) -> Any:
+        there = xp.take(y, places, axis=0)
+        is_it = xp.astype((values == there) | ((values != values) & (there != there)), g.dtype)
+        share = xp.take(scatter_add(xp, is_it, places, size, 0), places, axis=0)
+        return xp.take(g, places, axis=0) * is_it / share
+
+    return y, (grad_values, None)
+
+
 @primitive(moves=True)
 def take(xp: Any, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     """The elements of x at `indices` along an axis.

@@ -21,6 +21,7 @@ from ..device.options import UnknownName, integer
 from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.explain import REFUSALS, explained
+from ..tape.hooks import register_hook, register_post_accumulate_grad_hook, retain_grad
 from ..tape.sharing import changed, is_alias, root_of, views_of
 from ..tape.tensor import Axes, DType, Operand, Tensor, device_of, from_python, innermost, wrap
 from ..tape.watching import tell_written
@@ -126,6 +127,10 @@ def _rebinds(x: Tensor, other: Any = None) -> int:
 
     THROUGH, where what is recorded is to be in that memory nevertheless: another tensor without a history has it.
     """
+    if autograd.rebinds:
+        return REBINDS
+    if autograd.mapped is not None and any(hasattr(getattr(t, "data", None), "is_lanes") for t in (x, other)):
+        return REBINDS  # inside `vmap`: one tensor has not the memory for all lanes
     strides = getattr(x.data, "strides", ())
     if 0 in strides and x.data.size and any(n > 1 and not step for n, step in zip(x.shape, strides)):
         raise RuntimeError(
@@ -423,6 +428,8 @@ def _varargs(args: tuple) -> tuple[int, ...]:
 
 
 method(backward)
+for hooking in (register_hook, register_post_accumulate_grad_hook, retain_grad):
+    method(hooking)
 
 
 @method

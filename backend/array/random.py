@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..device import devices, dtypes
+from ..device import devices, dtypes, ranks
 from ..device.numeric import as_dtype, check_holds
 from ..device.options import integer
+from ..tape import autograd
 from ..tape.recording import active
 from ..tape.tensor import DType, Tensor, wrap
 
@@ -130,11 +131,44 @@ class Generator:
         BlockRange
             The stream goes on after them.
         """
+        if autograd.special and autograd._mode.lanes == "error":
+            raise RuntimeError(
+                "random numbers are drawn inside `vmap`: draw them outside and map over them, or say randomness='same' for the "
+                "same ones in all lanes"
+            )
         recording = active()
         advance = self.advance if recording is None else recording.advance_of(self)
         blocks = BlockRange(self, self.seed, self.counter, advance)
         self.counter += -(-n // (4 if dtype.itemsize == 8 else 8))
         return blocks
+
+    def reserve_rows(self, rows: int, each: int, dtype: np.dtype) -> BlockRange:
+        """The blocks that the next `rows` · `each` numbers are made of, which belong to the samples of a batch, in order.
+
+        Where this process has a share of the batch (`weft.distributed`), the stream goes on after the numbers of the whole
+        batch, and the blocks are those of its samples: what one process would have drawn for them.
+
+        Parameters
+        ----------
+        rows : int
+            As many as samples in this process's share, or a multiple of that: otherwise each process draws alike.
+        each : int
+            Numbers in a row.
+        dtype : numpy.dtype
+            Of what dtype.
+
+        Returns
+        -------
+        BlockRange
+            As `reserve` gives it.
+        """
+        share = ranks.share
+        if share is None or rows % max(1, share.count):
+            return self.reserve(rows * each, dtype)
+        each *= rows // share.count if share.count else 1
+        blocks = self.reserve(share.total * each, dtype)
+        first, in_block = share.start * each, 4 if dtype.itemsize == 8 else 8
+        return blocks._replace(counter=blocks.counter + first // in_block, skip=first % in_block)
 
     # --- raw draws ----------------------------------------------------------------------------------------------------
     def words(self, n: int, device: str = "cpu") -> Any:
@@ -307,9 +341,24 @@ class BlockRange(NamedTuple):
     seed: int
     counter: int
     advance: Any  # see Generator
+    skip: int = 0  # how many numbers of the first block are another's, see `reserve_rows`
+
+    @property
+    def stream(self) -> tuple[int, int, Any]:
+        """What a kernel draws from."""
+        return self.seed, self.counter, self.advance
 
     def words(self, n: int) -> np.ndarray:
         """The first n 64-bit words, by NumPy."""
+        return self._drawn(n + self.skip)[self.skip :]
+
+    def _drawn(self, n: int) -> np.ndarray:
+        recording = active()
+        if recording is not None and recording.call is not None:
+            return recording.call(_words_from, (self.generator, self.seed, self.counter, self.advance, n), {})
+        return self._words(n)
+
+    def _words(self, n: int) -> np.ndarray:
         g, position = self.generator, (self.seed, self.counter)
         if g._position != position:
             g._bits = np.random.Philox(key=self.seed, counter=self.counter)
@@ -319,11 +368,18 @@ class BlockRange(NamedTuple):
 
     def halves(self, n: int) -> np.ndarray:
         """The first n 32-bit words, by NumPy."""
-        return self.words(-(-n // 2)).astype("<u8", copy=False).view("<u4")[:n]
+        end = n + self.skip
+        return self._drawn(-(-end // 2)).astype("<u8", copy=False).view("<u4")[self.skip : end]
 
     def bernoulli(self, shape: Sequence[int], probability: float) -> np.ndarray:
         """`Generator.bernoulli` of these blocks, by NumPy."""
         return _bernoulli(self, math.prod(shape), dtypes.bool, threshold(probability)).reshape(shape)
+
+
+def _words_from(generator: Generator, seed: int, counter: int, advance: Any, n: int) -> np.ndarray:
+    """The words of a draw that was recorded, `advance` blocks later."""
+    counter += 0 if advance is None else int(advance[0])
+    return BlockRange(generator, seed, counter, None)._words(n)
 
 
 def threshold(probability: float) -> int:

@@ -75,6 +75,8 @@ PARAMETERS = {
     "sorted": ("bool", "PyTorch's; the result is sorted in any case."),
     "source": ("Tensor", "What is added or written."),
     "src": ("Tensor or number", "What is added or written: of the shape of `index` at least."),
+    "reduce": ('{"sum", "mean", "amax", "amin"}', "What becomes of several; PyTorch has `prod`, too."),
+    "include_self": ("bool", "Whether what is there takes part."),
     "start": ("int", "Where it begins; negative counts from the end."),
     "std": ("float", "The standard deviation."),
     "tensor1": ("Tensor or number", "The first factor, or the numerator, broadcast."),

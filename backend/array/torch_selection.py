@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..device import dtypes
 from ..device.options import integer, number
 from ..tape.tensor import Operand, Tensor, ValuesAndIndices, innermost
 from . import creation, elementwise, indexing, manipulation
@@ -158,6 +159,34 @@ def scatter_add(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     values = _beginning(src, index.shape).reshape(-1)
     added = indexing._scatter_add(values, _places(self, axis, index), size=self.size, axis=0)
     return self + added.reshape(self.shape)
+
+
+@torch_method
+def scatter_reduce(
+    self: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """With dim = 1: y[i, index[i, j]] = sum, mean, amax or amin of x[…] and src[i, j] over all that name the place."""
+    axis = _checked("scatter_reduce", self, dim, index, src)
+    if reduce not in ("sum", "mean", "amax", "amin"):
+        raise ValueError(f"`reduce` must be 'sum', 'mean', 'amax' or 'amin', got {reduce!r}")
+    if src.dtype != self.dtype:
+        raise TypeError(
+            f"`scatter_reduce` needs a `src` of the tensor's dtype {self.dtype}, got {src.dtype}; convert it"
+        )
+    x, values, places = self.reshape(-1), _beginning(src, index.shape).reshape(-1), _places(self, axis, index)
+    if reduce in ("amax", "amin"):
+        if include_self:
+            places = manipulation.concat([creation.arange(x.size, dtype=np.int64, device=x.device), places])
+            values = manipulation.concat([x, values])
+        sign = 1 if reduce == "amax" else -1
+        y = sign * indexing._largest(sign * values, places, size=x.size)
+    else:
+        y = indexing._scatter_add(values, places, size=x.size, axis=0) + (x if include_self else 0)
+    counts = indexing._scatter_add(creation.ones_like(places), places, size=x.size, axis=0)
+    if reduce == "mean":
+        counted = elementwise.maximum(counts + include_self, creation.ones_like(counts)).astype(self.dtype)
+        y = y // counted if dtypes.is_integral(y.dtype) else y / counted
+    return (y if include_self else indexing.where(counts > 0, y, x)).reshape(self.shape)
 
 
 @torch_method

@@ -49,7 +49,8 @@ def relu(x: Any, /) -> Any:
         return NotImplemented
     zero = ZERO_AND_INFINITY[x.dtype][0]
     if x.nbytes <= SMALL:
-        y = np.maximum(x, zero)
+        # against as many zeros: `maximum` has no vector loop for a scalar
+        y = np.maximum(x, _zeros_of(x.shape, x.dtype) if x.flags.c_contiguous else zero)
 
         def grad_x(g: Any) -> Any:
             bits = INTEGERS[g.dtype]  # g's bits times 0 or 1: half the cost of floats with booleans, and 0 · ∞ is 0
@@ -76,6 +77,12 @@ def _positive_part(x: Any, y: Any) -> None:
         np.maximum(x, _zeros(x.dtype)[: x.size], out=y)
     else:
         x.clip(*ZERO_AND_INFINITY[x.dtype], y)
+
+
+@functools.lru_cache(maxsize=64)
+def _zeros_of(shape: tuple[int, ...], dtype: Any) -> Any:
+    """The same zeros each time; nobody writes to them."""
+    return np.zeros(shape, dtype)
 
 
 @functools.lru_cache
@@ -151,46 +158,64 @@ def swiglu(x: Any, gate: Any, /) -> Any:
 @primitives.gelu.on("cpu")
 def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     tanh = approximate == "tanh"
-    if not tanh and x.dtype != np.float32:
+    if x.dtype not in CPU_FLOATS or (not tanh and x.dtype != np.float32):
         return NotImplemented
-    first, *rest = (GELU_TANH if tanh else NORMAL)[::-1]
-
-    def kernel(x: Any, y: Any, slope: Any) -> None:
-        Φ = y if slope is None else slope
-        square = np.square(x)
-        np.multiply(square, first, Φ)
-        for c in rest[:-1]:
-            Φ += c
-            Φ *= square
-        Φ += rest[-1]
-        Φ *= x
-        np.tanh(Φ, Φ)
-        Φ += 1
-        Φ *= 0.5
-        np.multiply(x, Φ, y)
-        if slope is not None:
-            slope += _slope_tanh(square, y, Φ) if tanh else _density(square, x)
-
-    return _with_slope(kernel, x)
+    numbers, kernel = _gelu_numbers(x.dtype, tanh), _slope_tanh if tanh else _slope
+    with np.errstate(over="ignore"):  # far out powers are infinite, and tanh of them is ±1
+        if not is_grad_enabled():
+            return blockwise(lambda *arrays: _gelu(numbers, *arrays), 1, x, scratch=2)[0], None
+        y, slope = blockwise(lambda *arrays: kernel(numbers, *arrays), 2, x, scratch=1)
+    return y, (lambda g: _product(g, slope),)
 
 
-def _slope_tanh(square: Any, y: Any, Φ: Any) -> Any:
-    """x dΦ/dx = 2 y (1 − Φ) (c₀ + 3 c₁ x²), written over x²."""
-    c0, c1 = GELU_TANH
-    square *= 6 * c1
-    square += 2 * c0
-    square *= y
-    square *= 1 - Φ
-    return square
+@functools.lru_cache
+def _gelu_numbers(dtype: Any, tanh: bool) -> dict[str, Any]:
+    """Constants as arrays, which NumPy need not convert in each call."""
+    given = GELU_TANH if tanh else NORMAL
+    inner = [2 * c * (-2.0) ** k for k, c in enumerate(given)][
+        ::-1
+    ]  # of −u/h, a polynomial in n, the highest power first
+    others = {"1": 1, "2": 2, "1/2": 0.5, "-1/2": -0.5, "density": 1 / math.sqrt(2 * math.pi)}
+    others |= {"c0": GELU_TANH[0], "-6 c1": -6 * GELU_TANH[1]}
+    return {"inner": [np.array(c, dtype) for c in inner]} | {name: np.array(c, dtype) for name, c in others.items()}
 
 
-def _density(square: Any, x: Any) -> Any:
-    """x dΦ/dx = x exp(−x²/2)/√(2π), written over x²."""
-    square *= -0.5
-    np.exp(square, square)
-    square *= x
-    square *= 1 / math.sqrt(2 * math.pi)
-    return square
+def _gelu(numbers: dict[str, Any], x: Any, y: Any, m: Any, n: Any) -> None:
+    """y = x Φ(x) = h m, where m = −2 Φ = tanh(−u) − 1, h = −x/2, n = h x = −x²/2. Leaves m and n to work on."""
+    first, *middle, last = numbers["inner"]
+    h = np.multiply(x, numbers["-1/2"], y)
+    np.multiply(x, h, n)
+    np.multiply(n, first, m)
+    for c in middle:
+        np.add(m, c, m)
+        np.multiply(m, n, m)
+    np.add(m, last, m)
+    np.multiply(m, h, m)
+    np.tanh(m, m)
+    np.subtract(m, numbers["1"], m)
+    np.multiply(h, m, y)
+
+
+def _slope(numbers: dict[str, Any], x: Any, y: Any, slope: Any, n: Any) -> None:
+    """Φ + x φ(x) = −m/2 + x eⁿ/√(2π), besides y."""
+    _gelu(numbers, x, y, slope, n)
+    np.exp(n, n)
+    np.multiply(n, x, n)
+    np.multiply(n, numbers["density"], n)
+    np.multiply(slope, numbers["-1/2"], slope)
+    np.add(slope, n, slope)
+
+
+def _slope_tanh(numbers: dict[str, Any], x: Any, y: Any, slope: Any, n: Any) -> None:
+    """Φ + x dΦ/dx = (m + 2) (y u'(x) − 1/2) + 1, u' = c₀ + 3 c₁ x², besides y."""
+    _gelu(numbers, x, y, slope, n)
+    np.multiply(n, numbers["-6 c1"], n)
+    np.add(n, numbers["c0"], n)
+    np.multiply(n, y, n)
+    np.subtract(n, numbers["1/2"], n)
+    np.add(slope, numbers["2"], slope)
+    np.multiply(slope, n, slope)
+    np.add(slope, numbers["1"], slope)
 
 
 def _rows(x: Any, axis: int) -> Any:

@@ -198,7 +198,7 @@ class _Attention:
         generator = Generator(blocks.seed)  # its own: others draw in other threads
         for (i, b), (j, g) in itertools.product(enumerate(samples), enumerate(groups)):
             row = (b * self.h + g * self.members + heads.member) * self.length + rows.start
-            here = BlockRange(generator, blocks.seed, blocks.counter + row * each, None)
+            here = BlockRange(generator, blocks.seed, blocks.counter + row * each, blocks.advance)
             out[i, j] = primitives.kept(here, (n, self.keys), self.p)
         return out
 
@@ -370,7 +370,7 @@ def _unpacked(bits: Any, columns: slice) -> Any:
 
 def _longest(x: Any) -> Any:
     """The largest norm of a row."""
-    return math.sqrt(np.max(np.vecdot(x, x)))
+    return np.sqrt(np.max(np.vecdot(x, x)).astype(np.float64))
 
 
 @functools.lru_cache(maxsize=64)

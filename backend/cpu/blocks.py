@@ -13,6 +13,7 @@ from ..device.parallel import parallel_for
 from . import aligned
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
+BUSY = 5 << 15  # bytes of a block where many calls go over more arrays than one reads and one writes
 SMALL = 1 << 16  # bytes: below, it does not pay to tell NumPy how to go about it
 ROW = 256  # elements of a row from which on a loop of its own takes less time than a copy in NumPy's buffer
 FEW = 64  # elements of that buffer, where it is to be left alone
@@ -23,28 +24,35 @@ CPU_FLOATS = (
 )  # that NumPy and BLAS compute in: halves they convert one by one
 
 
-def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1) -> list:
+def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1, scratch: int = 0) -> list:
     """Fresh arrays like the first input, which `kernel(*inputs, *outputs)` fills element by element.
 
     The kernel sees flat blocks of all arrays, in the memory order of the first, or the arrays themselves where they fit
-    in one block. `grain` blocks are too little work for a second thread.
+    in one block; behind them, arrays to work in, if it asks for `scratch`. `grain` blocks are too little work for a
+    second thread.
     """
     x = inputs[0]
     if not x.ndim:  # NumPy's functions would return scalars, which no kernel can write to
-        return [a.reshape(()) for a in blockwise(kernel, outputs, *[a.reshape(1) for a in inputs])]
-    if x.nbytes <= BLOCK:
-        outs = [np.empty_like(x) for _ in range(outputs)]
+        found = blockwise(kernel, outputs, *[a.reshape(1) for a in inputs], scratch=scratch)
+        return [a.reshape(()) for a in found]
+    block = BLOCK if not scratch else BUSY
+    if x.nbytes <= block:
+        outs = [np.empty_like(x) for _ in range(outputs + scratch)]
         kernel(*inputs, *outs)
-        return outs
+        return outs[:outputs]
     order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
     shape = tuple(x.shape[i] for i in order)
     flat = [a.transpose(order).reshape(-1) for a in inputs]  # views, where the memory has no gaps
     flat += [aligned.empty((x.size,), x.dtype) for _ in range(outputs)]
-    step = BLOCK // x.itemsize
+    step = block // x.itemsize
 
     def run(start: int, stop: int) -> None:
+        if isinstance(kernel, np.ufunc):  # alone it reads nothing twice
+            kernel(*[a[start * step : stop * step] for a in flat])
+            return
+        own = [aligned.empty((step,), x.dtype) for _ in range(scratch)]
         for i in range(start * step, min(stop * step, x.size), step):
-            kernel(*[a[i : i + step] for a in flat])
+            kernel(*[a[i : i + step] for a in flat], *[a[: x.size - i] for a in own])
 
     parallel_for(run, -(-x.size // step), grain=grain)
     back = inverse_permutation(order)

@@ -9,6 +9,7 @@ import numpy as np
 from ..array import indexing
 from ..array.sums import is_half, paired
 from ..nn import embedding as primitives
+from ..tape.recording import as_one
 
 NARROW = 8  # numbers of a row, up to which each finds its own place: sorting takes ten times as long for rows of 3
 RUN = 32  # an index used more often than this has a `sum` of its own; the others are added round by round, all at once
@@ -42,6 +43,7 @@ def scatter_add(values: Any, indices: Any, /, *, size: int, axis: int) -> Any:
     return out, (lambda g: g.take(indices, axis), None)
 
 
+@as_one(writes=True)
 def _scatter_sum(out: Any, indices: Any, g: Any, means: bool = False) -> None:
     """out[v] = Σ g[i], or the mean, over the i where indices[i] = v, in the order of i.
 

@@ -74,7 +74,7 @@ def column_sums(g: Any, out: Any) -> Any:
     """Σᵢ gᵢⱼ, written to `out` if there is one. Of few numbers, BLAS takes a third of the time (and one thread)."""
     dtype = g.dtype
     if g.size <= 1 << 12 and (out is None or out.dtype == dtype):
-        return ones(len(g), dtype).dot(g, out)
+        return g.T.dot(ones(len(g), dtype), out)  # a method of g, which tells of it while a step is recorded
     if len(g) <= FEW:
         return np.add.reduce(g, 0, None, out)
     total = paired(g, 0)

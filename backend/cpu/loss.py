@@ -7,10 +7,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy import divide, vdot
+from numpy import divide
 
 from ..nn import loss as primitives
 from ..tape.autograd import is_grad_enabled
+from ..tape.recording import as_one, shown
 from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
 
 SMALL = 1 << 12  # logits: below, BLAS uses one thread, and calls cost more than the work
@@ -46,18 +47,15 @@ def softmax_cross_entropy(
         labels = np.where(valid, labels, 0)
     own = x.dtype.type(1) if weight is None else weight[labels]  # how much each row counts
     own = own if valid is None else own * valid
-    count = own.sum().item() if own.ndim else len(x)
-    scale = 1 / count if reduction == "mean" and count else 1.0
-    hot, even = np.asarray(own * ((1 - label_smoothing) * scale), x.dtype), None
-    if label_smoothing:
-        even = np.asarray((1 if valid is None else valid) * (label_smoothing * scale / classes), x.dtype)
+    count, hot, even = _shares(own, valid, len(x), classes, label_smoothing, reduction == "mean", x.dtype)
+    even = even if label_smoothing else None
     losses, gradient = _visit(x, labels, hot, even, weight, valid)
 
     def grad_logits(g: Any) -> Any:
         grad = gradient
         if reduction == "none":
             grad = grad * g.reshape(-1, 1)
-        elif g.item() != 1:
+        elif not _is_one(g):
             grad = blockwise(lambda a, out: np.multiply(a, g, out), 1, grad)[0]
         grad = grad.reshape(shape)
         return grad if logits.ndim < 3 else np.moveaxis(grad, -1, 1)
@@ -76,11 +74,12 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
     rows, classes = x.shape
     if classes > FEW_CLASSES or 0 <= ignore_index < classes:
         return None
-    if not (vdot(x, x) < SAFE or (x.item(x.argmax()) < 38 and x.item(x.argmin()) > -38)):
+    flat = x.reshape(-1)
+    if not (flat.dot(flat) < SAFE or (x.max() < 38 and x.min() > -38)):
         return None
     ones, square, each, share, table = _constants(rows, classes, x.itemsize)
     try:
-        hot = table.take(labels, 0)
+        hot = (table.take if type(labels) is np.ndarray else shown(table).take)(labels, 0)
     except (IndexError, TypeError):  # TypeError for uint64, which is no index to NumPy
         return None
     p = np.exp(x)
@@ -92,7 +91,11 @@ def _small_mean(x: Any, labels: Any, ignore_index: int) -> Any:
         return loss, None
     p -= hot
     p *= each
-    return loss, (lambda g: p if g.item() == 1 else p * g,)
+    return loss, (lambda g: p if _is_one(g) else p * g,)
+
+
+def _is_one(g: Any) -> bool:
+    return bool(g.item() == 1 if type(g) is np.ndarray else g == 1)  # while a step is recorded, no number can be read
 
 
 @functools.lru_cache(maxsize=64)
@@ -109,10 +112,22 @@ def _constants(rows: int, classes: int, itemsize: int) -> tuple[Any, ...]:
     return ones, np.ones((classes, classes), dtype), each, np.full(rows, -each), table
 
 
+@as_one()
+def _shares(
+    own: Any, valid: Any, rows: int, classes: int, smoothing: float, is_mean: bool, dtype: Any
+) -> tuple[Any, Any, Any]:
+    """How many rows count, and what −ln p of the class itself and of every class counts in each row."""
+    count = own.sum().item() if own.ndim else rows
+    scale = 1 / count if is_mean and count else 1.0
+    hot = np.asarray(own * ((1 - smoothing) * scale), dtype)
+    even = np.asarray((1 if valid is None else valid) * (smoothing * scale / classes), dtype)
+    return np.asarray(count), hot, even
+
+
 def _valid(labels: Any, classes: int, ignore_index: int) -> Any:
     """Which labels (N, 1) count, or None if all do. As unsigned numbers, negative ones are the largest."""
     unsigned = labels.view(np.uintp)
-    if unsigned.item(unsigned.argmax()) < classes:
+    if unsigned.take(unsigned.argmax()) < classes:
         if not 0 <= ignore_index < classes:
             return None
     else:

@@ -245,7 +245,7 @@ class Columns(Lowering):
         padded = self.blank(images, height, self.width, groups, c)
         image, down, across, group, channel = padded.strides
         steps = (group, image, sh * down, sw * across, dw * across, dh * down, channel)
-        self.source = as_strided(padded, self.target.shape, steps)
+        self.source = as_strided(padded, self.target.shape, steps, subok=True)
         self.padded = padded.reshape(images, height, self.width, -1)
         self.inner = self.inside(self.product.out, images)
 
@@ -297,7 +297,7 @@ class Planar(Columns):
         padded = self.blank(groups, c, images, height, self.width)
         group, channel, image, down, across = padded.strides
         steps = (group, channel, dh * down, dw * across, image, sh * down, sw * across)
-        self.source = as_strided(padded, self.target.shape, steps)
+        self.source = as_strided(padded, self.target.shape, steps, subok=True)
         self.padded = padded.reshape(-1, images, height, self.width).transpose(1, 2, 3, 0)
         self.inner = self.inside(self.product.out, images)
 

@@ -16,9 +16,10 @@ from ..device.parallel import parallel_for
 from ..nn import normalization as primitives
 from ..nn.normalization import BatchNorm
 from . import aligned
-from .blocks import BLOCK, CPU_FLOATS, ROW, ones, row_dots, row_sums, unbuffered
+from .blocks import CPU_FLOATS, ROW, ones, row_dots, row_sums, unbuffered
 from .small_normalization import normalise_few
 
+BLOCK = 1 << 19  # bytes: what leaves a second-level cache of 1 MiB costs less than to begin twice as many calls
 LONG = 1 << 9  # elements of a row that make up for what NumPy spends on beginning it
 SMALL = 1 << 14  # elements: below, a few calls for all of them take less time than the tiles' many
 

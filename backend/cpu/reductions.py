@@ -34,4 +34,5 @@ def repeated(g: Any, shape: tuple[int, ...], axis: Any) -> np.ndarray:
     axes = primitives.axes_of(axis, len(shape))
     g = np.ascontiguousarray(g).reshape([1 if i in axes else n for i, n in enumerate(shape)])
     strides = [0 if i in axes else s for i, s in enumerate(g.strides)]
-    return np.ndarray(shape, g.dtype, g, strides=strides)
+    found: np.ndarray = np.ndarray(shape, g.dtype, g, strides=strides)
+    return found if type(g) is np.ndarray else found.view(type(g))  # one that tells what is done with it

@@ -58,8 +58,8 @@ class WindowProduct:
         self.rows = rows[:, :pixels]
         rows[:, pixels:] = 0
         j, p, e = rows.strides
-        self.windows = as_strided(rows, (matrices, span, n, m, span * depth), (j, p, m * span * p, span * p, e))
-        self.shifted = as_strided(rows, (n_adjoint, matrices, span, depth, m_adjoint), (m_adjoint * p, j, p, e, p))
+        self.windows = as_strided(rows, (matrices, span, n, m, span * depth), (j, p, m * span * p, span * p, e), subok=True)
+        self.shifted = as_strided(rows, (n_adjoint, matrices, span, depth, m_adjoint), (m_adjoint * p, j, p, e, p), subok=True)
         self.shapes = (matrices, size, features), (span, n, m), (n_adjoint, m_adjoint)
         self.allocate()
 
@@ -75,8 +75,8 @@ class WindowProduct:
         self.memory = out = aligned.empty((matrices, size, features), self.rows.dtype)
         self.out = out[:, : self.rows.shape[1]]
         j, p, e = out.strides
-        self.target = as_strided(out, (matrices, span, n, m, features), (j, p, m * span * p, span * p, e))
-        self.g = as_strided(out, (n_adjoint, matrices, 1, m_adjoint, features), (m_adjoint * p, j, 0, p, e))
+        self.target = as_strided(out, (matrices, span, n, m, features), (j, p, m * span * p, span * p, e), subok=True)
+        self.g = as_strided(out, (n_adjoint, matrices, 1, m_adjoint, features), (m_adjoint * p, j, 0, p, e), subok=True)
 
     def multiply(self, kernel: np.ndarray) -> None:
         """Compute `out` from `rows` and the kernel, given as (J, span·D, O)."""

@@ -72,4 +72,4 @@ def _options(
     shape = (*query.shape[:3], key.shape[2])
     if blocks.counter + primitives.block_count(shape) >= 1 << 64:
         return None
-    return kernels.Options(scale, is_causal, primitives.drop_threshold(dropout_p), rescale(dropout_p), blocks[1:])
+    return kernels.Options(scale, is_causal, primitives.drop_threshold(dropout_p), rescale(dropout_p), blocks.stream)

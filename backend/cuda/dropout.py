@@ -15,14 +15,16 @@ from . import replaces
 @replaces(primitives.dropout)
 def dropout(x: Any, residual: Any = None, /, *, p: float = 0.5, shape: tuple[int, ...], blocks: BlockRange) -> Any:
     shared = _shared(x.shape, shape)
-    if x.dtype not in FLOATS or shared is None or blocks.counter + x.size >= 1 << 64:
+    if x.dtype not in FLOATS or shared is None or blocks.counter + x.size >= 1 << 64 or blocks.skip:
         return NotImplemented
     if residual is not None and (residual.shape != x.shape or residual.dtype != x.dtype):
         return NotImplemented
 
     def drop(x: Any, residual: Any = None) -> Any:
         scale = primitives.rescale(p)
-        return kernels.dropout(x, residual, threshold=threshold(1 - p), scale=scale, shared=shared, stream=blocks[1:])
+        return kernels.dropout(
+            x, residual, threshold=threshold(1 - p), scale=scale, shared=shared, stream=blocks.stream
+        )
 
     return drop(x, residual), (drop, lambda g: g)
 

@@ -12,4 +12,4 @@ from ..array.random import BlockRange
 @random.on("cuda")
 @random.on("emulator")
 def draw(what: str, xp: Any, shape: tuple[int, ...], dtype: Any, blocks: BlockRange, *numbers: int) -> Any:
-    return kernels.draw(what, xp.empty(shape, dtype=dtype), blocks[1:], *numbers)
+    return kernels.draw(what, xp.empty(shape, dtype=dtype), blocks.stream, *numbers)

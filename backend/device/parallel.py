@@ -11,12 +11,15 @@ import queue
 import threading
 from collections.abc import Callable
 
-_VARIABLES = ("WEFT_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+VARIABLES = ("WEFT_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _threads = 0  # 0: not asked for yet
 _blas: list | None = None  # threadpoolctl's controllers, one for each BLAS in the process
 _tasks: queue.SimpleQueue | None = None
 _workers = 0
+noting: Callable[[Callable[[int, int], object], list[int]], bool] | None = (
+    None  # told of regions while a step is recorded
+)
 _region = threading.Lock()  # held while the pool works: nested and concurrent regions run serially
 
 
@@ -36,7 +39,7 @@ def num_threads() -> int:
     """
     global _threads
     if not _threads:
-        _threads = next(filter(None, map(_threads_from_environment, _VARIABLES)), 0) or _available_cores()
+        _threads = next(filter(None, map(_threads_from_environment, VARIABLES)), 0) or _available_cores()
     return _threads
 
 
@@ -102,6 +105,8 @@ def parallel_for(fn: Callable[[int, int], object], n: int, *, grain: int = 1) ->
     if n <= 0:
         return
     chunks = min(num_threads(), -(-n // grain))
+    if noting is not None and noting(fn, [n * i // chunks for i in range(chunks + 1)]):
+        return
     if chunks == 1 or not _region.acquire(blocking=False):
         fn(0, n)
         return

@@ -120,10 +120,11 @@ class Rounding:
     """Parameters that lie in one flat vector, rounded to half precision by one operation.
 
     `values` is the vector and `parts` the parameters' views of it, in the shape of each, which begin at `offsets`.
+    `arena` refers to whose they are.
     """
 
-    def __init__(self, values: Any, parts: Sequence[Any], offsets: Sequence[int]):
-        self.values, self.parts, self.offsets = values, parts, offsets
+    def __init__(self, values: Any, parts: Sequence[Any], offsets: Sequence[int], arena: Callable[[], Any]):
+        self.values, self.parts, self.offsets, self.arena = values, parts, offsets, arena
         self._halves: dict[np.dtype, tuple[Any, list[Any]]] = {}
         self._seen: dict[np.dtype, int] = {}  # the last change of the values that each has
 

@@ -18,6 +18,8 @@ from ..tape import autograd
 from ..tape.recording import active
 from ..tape.tensor import Tensor
 from .arguments import signature, tensors_in
+from .guard import compiled
+from .host_step import HostStep
 from .recorded_step import RecordedStep
 
 __all__ = ["capture"]
@@ -98,17 +100,29 @@ class capture:
         self.step, self.warmup, self.strict = step, warmup, strict
         self._steps: dict[Any, RecordedStep] = {}
         self._misses, self.variants = 0, VARIANTS
+        self._replay: Callable[[tuple], Any] | None = None  # the last replay again, on a CPU
 
     def __call__(self, *positional: Any, **named: Any) -> Any:
+        if self._replay is not None and not named:
+            found = self._replay(positional)
+            if found is not NotImplemented:
+                return found
         args = positional, named
         given = tensors_in(args)
         device = given[0].device if given else devices.get_default_device()
-        if devices.kind(device) not in ("cuda", "emulator") or not _is_plain_call(given, device):
+        if devices.kind(device) not in ("cpu", "cuda", "emulator") or not _is_plain_call(given, device):
             return self.step(*positional, **named)
-        return self._step(device, (device, _modes(), signature(args)))(args, given)
+        layout = tuple(t.data.strides for t in given) if device == "cpu" else None
+        step = self._step(device, (device, _modes(), signature(args), layout))
+        found = step(args, given)
+        if isinstance(step, HostStep):
+            self._replay = None if named or not step.is_ready() else compiled(step, list(positional))
+        return found
 
     def _step(self, device: str, key: tuple) -> RecordedStep:
         """The recording that fits a call, or a new one."""
+        for k in [k for k, s in self._steps.items() if k[0] == key and s.is_lost()]:
+            del self._steps[k]
         known = [k for k in self._steps if k[0] == key]
         for k in known:
             if self._steps[k].is_current():
@@ -125,7 +139,8 @@ class capture:
                     stacklevel=3,
                 )
         number = known[-1][1] + 1 if known else 0
-        new = self._steps[key, number] = RecordedStep(self.step, device, self.warmup, self.strict)
+        made = HostStep if devices.kind(device) == "cpu" else RecordedStep
+        new = self._steps[key, number] = made(self.step, device, self.warmup, self.strict)
         return new
 
 

@@ -1,4 +1,4 @@
-"""Derivatives of functions with many outputs: `vjp`, `jvp`, `jacrev`, `hessian`, `hvp`, all from `grad`.
+"""Derivatives of functions with many outputs: `vjp`, `jvp`, `jacrev`, `jacfwd`, `hessian`, `hvp`, all from `grad` and `vmap`.
 
 Reverse mode alone: vᵀJ is the gradient of ⟨v, f(x)⟩, and J t the derivative of the linear map v ↦ vᵀJ along t.
 """
@@ -11,13 +11,14 @@ from typing import Any
 
 from ..array.creation import eye, zeros
 from ..array.elementwise import multiply
-from ..array.manipulation import reshape, stack
+from ..array.manipulation import moveaxis, reshape, stack
 from ..array.random import default_generator
 from ..array.reductions import sum as total
 from ..tape.tensor import Tensor
+from .batching import vmap
 from .transforms import _replay, grad
 
-__all__ = ["hessian", "hvp", "jacrev", "jvp", "vjp"]
+__all__ = ["hessian", "hvp", "jacfwd", "jacrev", "jvp", "vjp"]
 
 
 def vjp(f: Callable[..., Tensor], *primals: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
@@ -112,7 +113,7 @@ def jvp(f: Callable[..., Tensor], primals: Sequence[Tensor], tangents: Sequence[
 
 
 def jacrev(f: Callable[..., Tensor], argnums: int = 0) -> Callable[..., Tensor]:
-    """The Jacobian ∂f_i/∂x_j of a function of Tensors, as a function, row by row in reverse.
+    """The Jacobian ∂f_i/∂x_j of a function of Tensors, as a function, all rows at once in reverse.
 
     Parameters
     ----------
@@ -135,7 +136,8 @@ def jacrev(f: Callable[..., Tensor], argnums: int = 0) -> Callable[..., Tensor]:
 
     Notes
     -----
-    It nests. For each element of the result `f` is called once.
+    It nests. What `f` does is recorded once, and run backward for all elements of the result in one go (`vmap`): it takes as
+    many times the memory of one gradient as there are.
 
     Examples
     --------
@@ -150,11 +152,60 @@ def jacrev(f: Callable[..., Tensor], argnums: int = 0) -> Callable[..., Tensor]:
         value, again = _value(functools.partial(f, **kwargs), args)
         gradient = grad(lambda *a: _dot(again(*a[1:]), a[0]), place)
         units = eye(value.size, dtype=value.dtype, device=value.device)
-        rows = [gradient(reshape(units[i], value.shape), *args) for i in range(value.size)]
         x = args[argnums]
-        if not rows:
+        if not value.size:
             return zeros((*value.shape, *x.shape), dtype=x.dtype, device=x.device)
-        return reshape(stack(rows), (*value.shape, *x.shape))
+        rows = vmap(lambda u: gradient(u, *args), randomness="same")(reshape(units, (value.size, *value.shape)))
+        return reshape(rows, (*value.shape, *x.shape))
+
+    return jacobian
+
+
+def jacfwd(f: Callable[..., Tensor], argnums: int = 0) -> Callable[..., Tensor]:
+    """The Jacobian ∂f_i/∂x_j of a function of Tensors, as a function, all columns at once.
+
+    Parameters
+    ----------
+    f : Callable
+        Returns a Tensor.
+    argnums : int, default 0
+        Which positional argument is x.
+
+    Returns
+    -------
+    Callable
+        Of the arguments of `f`: returns a Tensor of the shape of `f(…)` followed by that of x, as `jacrev` does.
+
+    Raises
+    ------
+    TypeError
+        If `f` is no function; in a call, if its result is no Tensor, or `argnums` no integer.
+    ValueError
+        In a call, if `argnums` names no argument.
+
+    Notes
+    -----
+    For functions with more results than arguments. A column is the derivative of the linear map v ↦ vᵀJ, as in `jvp`: two passes
+    in reverse, where PyTorch takes one forward.
+
+    Examples
+    --------
+    >>> weft.jacfwd(lambda x: x**2)(weft.tensor([1.0, 3.0]))
+    tensor([[2., 0.],
+            [0., 6.]])
+    """
+    _check_function(f)
+
+    def jacobian(*args: Any, **kwargs: Any) -> Tensor:
+        place = _shifted(argnums, len(args)) - 1
+        value, again = _value(functools.partial(f, **kwargs), args)
+        x, origin = args[place], zeros(value.shape, dtype=value.dtype, device=value.device)
+        if not x.size:
+            return zeros((*value.shape, *x.shape), dtype=x.dtype, device=x.device)
+        pull = grad(lambda x, v: _dot(again(*args[:place], x, *args[place + 1 :]), v))
+        column = lambda t: grad(lambda v: _dot(pull(x, v), t))(origin)
+        units = reshape(eye(x.size, dtype=x.dtype, device=x.device), (x.size, *x.shape))
+        return reshape(moveaxis(vmap(column, randomness="same")(units), 0, -1), (*value.shape, *x.shape))
 
     return jacobian
 

@@ -145,7 +145,9 @@ class profile:
         self._marks.clear()
         self.rows = sorted(rows.values(), key=lambda row: -row.seconds)
 
-    def __str__(self) -> str:
+    def _lines(self) -> tuple[list[tuple[str, ...]], list[str]]:
+        """The cells: a header, the operations, what was between them, all together; and what is to be said below."""
+
         def share(seconds: float) -> str:
             return f"{seconds / (self.seconds or 1.0):.1%}"
 
@@ -156,14 +158,24 @@ class profile:
             lines.append((row.name, f"{row.calls:,}", *times, share(row.seconds), size(row.nbytes)))
         lines.append(("elsewhere", "", _time(elsewhere), "", share(elsewhere), ""))
         lines.append(("in all", "", _time(self.seconds), "", "", ""))
+        peak = [] if self.peak_memory is None else [f"at most {size(self.peak_memory)} in tensors at one time"]
+        return lines, peak
+
+    def __str__(self) -> str:
+        lines, peak = self._lines()
         widths = [max(map(len, column)) for column in zip(*lines)]
         text = [
             "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]).rstrip()
             for line in lines
         ]
         rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
-        peak = [] if self.peak_memory is None else [f"at most {size(self.peak_memory)} in tensors at one time"]
         return "\n".join([text[0], rule, *text[1:-2], rule, *text[-2:], *peak])
+
+    def _repr_html_(self) -> str:
+        from ..device import markup  # a notebook alone pays for it
+
+        lines, peak = self._lines()
+        return markup.table(lines[0], lines[1:], peak)
 
 
 def _bytes(result: Any) -> int:

@@ -22,7 +22,6 @@ from ..tape import autograd, sharing
 from ..tape.recording import Recording, activated
 from ..tape.tensor import Tensor, wrap
 from .arguments import changed, contents, mapped, numbers_in, objects_in, obstacle_in, overlap
-from .recorders import recorder_for
 from .surroundings import PLAIN, Surroundings
 
 __all__ = ["RecordedStep"]
@@ -35,9 +34,11 @@ class RecordedStep:
     """
 
     def __init__(self, step: Callable, device: str, warmup: int, strict: bool):
+        from .recorders import recorder_for  # not before something is captured
+
         self.step, self.device, self.warmup, self.strict = step, device, warmup, strict
         self.recording = Recording(device)
-        self.recorder: Any = recorder_for(device)
+        self.recorder: Any = recorder_for(device, self.recording)
         self.is_possible = True
         self.obstacle: str | None = None  # found while warming up
         self.numbers: list[str] | None = None  # that the step returned
@@ -47,6 +48,10 @@ class RecordedStep:
         self.held: list[Any] = []  # memory that the step finds by name
         self.outputs: Any = None
         self.graph: Any = None
+
+    def is_lost(self) -> bool:
+        """Whether replaying it has turned out to be in vain."""
+        return False
 
     def is_current(self) -> bool:
         if self.graph is None or self.surroundings is None:
@@ -65,6 +70,9 @@ class RecordedStep:
             return self._warm_up(args)
         if self.graph is None and not self._record(args, given):
             return self._call(args)
+        return self._replay(args, given)
+
+    def _replay(self, args: tuple, given: list[Tensor]) -> Any:
         for t in given:  # to write to one may be to write to another
             if id(t) in self.recording.read or (self.written and overlap(given)):
                 return self._call(args)
@@ -135,20 +143,41 @@ class RecordedStep:
     def _record(self, args: tuple, given: list[Tensor]) -> bool:
         """Whether the step could be recorded. What a failed recording held is let go of before the step is run as usual."""
         copies: dict[int, Tensor] = {}
-        zeros = devices.namespace(self.device).zeros_like
         for t in given:
-            copies.setdefault(id(t), wrap(zeros(t.data), self.device))
+            if id(t) not in copies:
+                copies[id(t)] = self._copy(t)
         self.inputs = [copies[id(t)] for t in given]
         try:
             self.graph, self.outputs = self._recorded(args, mapped(lambda t: copies[id(t)], args))
         except Exception as error:
-            name = f"`{getattr(self.step, '__name__', 'step')}`"
             self.recording.forget()
-            if self.strict:
-                raise RuntimeError(f"{name} cannot be captured: {error}") from error
-            self.is_possible, self.recorder, self.inputs, self.recording = False, None, [], Recording(self.device)
-            warnings.warn(f"{name} cannot be captured and runs as usual: {error}", RuntimeWarning, stacklevel=4)
+            self._give_up(error)
         return self.is_possible
+
+    def _give_up(self, reason: Any) -> None:
+        """Have the step run as usual from now on."""
+        name = f"`{getattr(self.step, '__name__', 'step')}`"
+        if self.strict:
+            cause = reason if isinstance(reason, Exception) else None
+            raise RuntimeError(f"{name} cannot be captured: {reason}") from cause
+        self.is_possible, self.recorder, self.inputs, self.recording = False, None, [], Recording(self.device)
+        self.graph = None
+        warnings.warn(f"{name} cannot be captured and runs as usual: {reason}", RuntimeWarning, stacklevel=5)
+
+    def _copy(self, t: Tensor) -> Tensor:
+        """What the step is recorded with for an argument: a graph is not run while it is recorded."""
+        return wrap(devices.namespace(self.device).zeros_like(t.data), self.device)
+
+    def _take_down(self, args: tuple, inputs: list[Tensor], around: Surroundings) -> tuple[Any, Any]:
+        """A graph of the step and what it returned."""
+        return self.recorder.record(lambda: self._run(args))
+
+    def _settle(self) -> None:
+        """Whatever is to be done between the recording and looking at what it found."""
+
+    def _finished(self, graph: Any, outputs: Any) -> tuple[Any, Any]:
+        """The same, once nothing keeps the step from being replayed."""
+        return graph, outputs
 
     def _recorded(self, args: tuple, copies: tuple) -> tuple[Any, Any]:
         if self.obstacle:
@@ -164,12 +193,13 @@ class RecordedStep:
         collects = gc.isenabled()
         gc.disable()  # what it frees might belong to the graph
         try:
-            graph, outputs = self.recorder.record(lambda: self._run(copies))
+            graph, outputs = self._take_down(copies, self.inputs, around)
         finally:
             self.recording.stop()
             self.recording.owns = None
             if collects:
                 gc.enable()
+        self._settle()
         self._note_drawn(around)
         self.recording.check()
         mapped(lambda t: t, outputs, is_returned=True)  # whether it can be
@@ -181,4 +211,4 @@ class RecordedStep:
                 raise RuntimeError("it gives other memory to an argument; write to it in place, under weft.no_grad()")
         around.settle()
         self.surroundings, self.held = around, [t.data for t in around.tensors()]
-        return graph, outputs
+        return self._finished(graph, outputs)

@@ -43,10 +43,13 @@ _UNSET: Any = object()
 class _Place:
     """Some variables that are read together: those in a list or dict, which has a name of its own, or some others."""
 
-    __slots__ = ("name", "names", "read", "values")
+    __slots__ = ("form", "name", "names", "read", "values")
 
-    def __init__(self, names: list[str], read: Callable[[], tuple], name: str = ""):
+    def __init__(
+        self, names: list[str], read: Callable[[], tuple], name: str = "", form: tuple[str | None, Any] = (None, None)
+    ):
         self.names, self.read, self.values, self.name = names, read, read(), name
+        self.form = form  # what they are in, and how: for `guard`, which reads them without this
 
     def changes(self) -> Iterator[tuple[int, Any, Any]]:
         """Index, what was there, and what is there now, of each that has changed; index −1 where they are others."""
@@ -152,7 +155,7 @@ class Surroundings:
         for place in self.places:
             for i, was, value in list(place.changes()):
                 if i < 0:
-                    place.read, place.values = tuple, ()
+                    place.read, place.values, place.form = tuple, (), (None, None)
                     if place.name:
                         found.append((place.name, was, value))
                     continue
@@ -189,10 +192,12 @@ class Surroundings:
             self._enter(x.keywords, name, depth + 1)
         elif isinstance(x, list | tuple | deque | set | frozenset):
             if len(x) <= LONGEST:
-                self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth, name)
+                form = ("sequence", x) if isinstance(x, list | tuple | deque) else (None, None)
+                self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth, name, form)
         elif isinstance(x, dict | types.MappingProxyType):
             if len(x) <= LONGEST:
-                self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth, name)
+                form = ("mapping", x)
+                self._look([f"{name}[{key!r}]" for key in x] * 2, lambda: (*x.values(), *x), depth, name, form)
         elif isinstance(x, np.ndarray | array.array | bytearray):
             if (x.size if isinstance(x, np.ndarray) else len(x)) * getattr(x, "itemsize", 1) <= LARGEST:
                 self.places.append(_Place([name], _Bytes(x)))
@@ -215,7 +220,8 @@ class Surroundings:
         is_whole = _is_container(kind) or _is_module(kind)
         if is_whole and (id(x), "") not in self._done:
             self._done.add((id(x), ""))
-            self._look([prefix + key for key in values], lambda: tuple(values.values()), depth)
+            form = ("attributes", values)
+            self._look([prefix + key for key in values], lambda: tuple(values.values()), depth, form=form)
         known = {
             *values,
             *(k for of in filter(self._is_own, kind.__mro__) for k in vars(of)),
@@ -226,7 +232,8 @@ class Surroundings:
             if wanted:
                 self._done.update((id(x), k) for k in wanted)
                 read = functools.partial(_attributes, x, space, wanted)
-                self._look([prefix + key for key in wanted], read, depth)
+                form = ("descriptors", (x, wanted)) if space is None else ("names", (space, wanted))
+                self._look([prefix + key for key in wanted], read, depth, form=form)
         for of in filter(self._is_own, kind.__mro__):
             members = {k: m for k, m in vars(of).items() if k in self._names or (k[:2] == "__" and k != "__init__")}
             members |= {"forward": vars(of)["forward"]} if "forward" in vars(of) else {}
@@ -240,11 +247,13 @@ class Surroundings:
         cells, names = f.__closure__ or (), sorted(set(_names(f.__code__)))
         self._names.update(names)
         if cells:
-            self._look(list(f.__code__.co_freevars), lambda: tuple(map(content, cells)), depth)
+            form = ("cells", cells)
+            self._look(list(f.__code__.co_freevars), lambda: tuple(map(content, cells)), depth, form=form)
         known = [n for n in names if n in f.__globals__]
         space = f.__globals__
         if known:
-            self._look(known, lambda: tuple([space.get(n, _UNSET) for n in known]), depth)
+            form = ("names", (space, known))
+            self._look(known, lambda: tuple([space.get(n, _UNSET) for n in known]), depth, form=form)
         if f.__defaults__:
             self._look(["a default"] * len(f.__defaults__), lambda: tuple(f.__defaults__ or ()), depth)
         for more in (f.__kwdefaults__, vars(f)):
@@ -262,10 +271,18 @@ class Surroundings:
         self._done.update((id(holder), n) for n in known)
         if known:
             label = [f"{holder.__name__}.{n}" for n in known]
-            self.places.append(_Place(label, lambda: tuple([space.get(n, _UNSET) for n in known])))
+            read = lambda: tuple([space.get(n, _UNSET) for n in known])  # noqa: E731
+            self.places.append(_Place(label, read, form=("names", (space, known))))
 
-    def _look(self, names: list[str], read: Callable[[], tuple], depth: int, name: str = "") -> None:
-        place = _Place(names, read, name)
+    def _look(
+        self,
+        names: list[str],
+        read: Callable[[], tuple],
+        depth: int,
+        name: str = "",
+        form: tuple[str | None, Any] = (None, None),
+    ) -> None:
+        place = _Place(names, read, name, form)
         self.places.append(place)
         for name, value in zip(place.names, place.values):
             self._enter(value, name, depth + 1)

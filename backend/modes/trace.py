@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Trace", "TracedOperation", "traced"]
 
+DRAWN = 40  # operations that a notebook shows as a graph; more are listed, if they are printed
+
 
 class TracedOperation(NamedTuple):
     """One operation of a `Trace`.
@@ -204,6 +206,12 @@ class Trace:
         from .drawing import to_svg
 
         return to_svg(*self._graph())
+
+    def __repr__(self) -> str:
+        return f"<Trace of {len(self)} operations>"
+
+    def _repr_svg_(self) -> str | None:
+        return self.to_svg() if len(self) <= DRAWN else None
 
     def _graph(self) -> tuple[dict[str, Node], list[Arrow]]:
         """Operations (op0, op1, …) and what none of them has made, or none of them reads; arrows lead to later ones."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..array.elementwise import multiply
 from ..array.random import default_generator
+from ..device import ranks
 from ..device.devices import namespace_of
 from ..device.options import integer
 from ..tape import sharing
@@ -78,7 +79,7 @@ def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -
             return f(*[new.get(i, a) for i, a in enumerate(args)], **kwargs)
 
         inputs = [t for tree in trees for t in _flatten(tree)]
-        if _mode.level and _mode.enabled:
+        if _mode.level and (_mode.enabled or _mode.lanes):
             results = _differentiate(call, inputs, nested=True)
         else:
             used = [t for t in inputs if t.requires_grad]
@@ -170,7 +171,7 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     if not _mode.enabled or _mode.nested:
         return f(*args)
     used: list[Tensor] = []
-    state, cast = default_generator.get_state(), _mode.cast
+    state, cast, share = default_generator.get_state(), _mode.cast, ranks.share
     with _tape(_mode.level, base=NEVER, captured=used):
         out = f(*args)
     outs = out if isinstance(out, tuple) else (out,)
@@ -178,7 +179,7 @@ def checkpoint(f: Callable, *args: Any) -> Any:
     used += [o for o in outs if o.requires_grad]  # arguments that `f` returned untouched
 
     def again() -> tuple:
-        with _tape(_mode.level, cast=cast and cast.anew()):
+        with _tape(_mode.level, cast=cast and cast.anew()), ranks.sharing(share):
             out = f(*args)
         found = out if isinstance(out, tuple) else (out,)
         return tuple(_as_before(o, *before) for o, before in zip(found, like_before))
@@ -241,9 +242,11 @@ def _differentiate(
     """
     depth = _mode.level + 1
     leaves = [wrap(t if nested else innermost(t), t.device, depth).requires_grad_() for t in inputs]
-    base = min(_mode.base, depth) if nested else depth
+    base, captured = (min(_mode.base, depth), _mode.captured) if nested else (depth, captured)
+    if nested and not _mode.enabled:  # of lanes: nothing but this very derivative is wanted
+        base, captured = depth, []
     found = Gradients()
-    with _tape(depth, base=base, nested=nested, captured=_mode.captured if nested else captured):
+    with _tape(depth, base=base, nested=nested, captured=captured):
         with enable_grad():
             value = call(leaves)
         if not isinstance(value, Tensor) or value.size != 1:
@@ -357,16 +360,17 @@ def _numbers(argnums: int | Sequence[int], n: int) -> list[int]:
     return [i % n for i in numbers]
 
 
-def _map(f: Callable, tree: Any) -> Any:
+def _map(f: Callable, tree: Any, what: str = "`grad` differentiates") -> Any:
+    """A list, tuple or dict with `f` of each Tensor in it."""
     if isinstance(tree, Tensor):
         return f(tree)
     if isinstance(tree, dict):
-        return {k: _map(f, v) for k, v in tree.items()}
+        return {k: _map(f, v, what) for k, v in tree.items()}
     if isinstance(tree, list):
-        return [_map(f, v) for v in tree]
+        return [_map(f, v, what) for v in tree]
     if isinstance(tree, tuple):
-        return _retuple(tree, [_map(f, v) for v in tree])
-    raise TypeError(f"`grad` differentiates Tensors and lists, tuples and dicts of them, got {type(tree).__name__}")
+        return _retuple(tree, [_map(f, v, what) for v in tree])
+    raise TypeError(f"{what} Tensors and lists, tuples and dicts of them, got {type(tree).__name__}")
 
 
 def _flatten(tree: Any) -> list[Tensor]:

@@ -37,7 +37,7 @@ def block_count(shape: tuple[int, ...]) -> int:
 
 def reserve(generator: Generator, shape: tuple[int, ...]) -> BlockRange:
     """The blocks of a generator's stream that decide which probabilities (B, H, L, S) are dropped."""
-    return generator.reserve(4 * block_count(shape), dtypes.uint64)
+    return generator.reserve_rows(shape[0], 4 * block_count((1, *shape[1:])), dtypes.uint64)
 
 
 def drop_threshold(p: float) -> int:

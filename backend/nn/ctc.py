@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from ..tape.autograd import primitive
+from ..tape.recording import as_one
 from .loss import _reduced, note_outside, read
 
 __all__ = ["check_alignment", "ctc_loss"]
 
 
+@as_one()
 def check_alignment(
     targets: Any, target_lengths: Any, input_lengths: Any, steps: int, classes: int, blank: int
 ) -> None:

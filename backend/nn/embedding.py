@@ -8,11 +8,13 @@ import numpy as np
 
 from ..array.sums import is_half
 from ..tape.autograd import primitive
+from ..tape.recording import as_one
 from .loss import note_outside, read
 
 __all__ = ["check_indices", "embedding"]
 
 
+@as_one()
 def check_indices(indices: Any, count: int, what: str = "the rows of the table") -> None:
     """Raise IndexError unless the integers lie in [0, count), if they can be `read`; a GPU is not made to wait, and remembers."""
     if type(indices) is not np.ndarray:

@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 from ..tape.autograd import primitive
+from ..tape.recording import as_one
 from .loss import _pointwise, read
 
 __all__ = ["check_variances", "gaussian_nll_loss", "poisson_nll_loss"]
 
 
+@as_one()
 def check_variances(x: Any) -> None:
     """Raise ValueError if a variance is negative, if they can be `read`."""
     x = read(x)

@@ -17,6 +17,7 @@ from ..array.elementwise import unbroadcast
 from ..device import dtypes
 from ..device.devices import kind
 from ..tape.autograd import _mode, primitive
+from ..tape.recording import as_one
 from ..tape.tensor import Tensor
 from .activation import _sigmoid, _softplus
 
@@ -142,6 +143,7 @@ def _log(xp: Any, x: Any) -> Any:
     return xp.where(zero, xp.full_like(x, -100.0), xp.maximum(xp.log(xp.where(zero, xp.ones_like(x), x)), -100.0))
 
 
+@as_one()
 def check_probabilities(x: Any) -> None:
     """Raise ValueError if numbers are outside [0, 1] or NaN, if they can be `read`."""
     x = read(x)
@@ -272,6 +274,7 @@ def multi_margin_loss(
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
+@as_one()
 def check_targets(target: Any, classes: int, ignore_index: int | None = -100) -> None:
     """Raise IndexError if a class index is neither in [0, classes) nor `ignore_index`, if it can be `read`.
 

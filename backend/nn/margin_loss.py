@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..tape.autograd import primitive
+from ..tape.recording import as_one
 from .loss import _pointwise, _reduced, note_outside, read
 
 __all__ = ["check_labels", "margin_ranking_loss", "multilabel_margin_loss"]
@@ -29,6 +30,7 @@ def margin_ranking_loss(
     )
 
 
+@as_one()
 def check_labels(target: Any, classes: int) -> None:
     """Raise IndexError if a label before the first −1 of its row is no class, if labels can be `read`."""
     seen = read(target)

@@ -10,6 +10,7 @@ the means being over the normalised axes and the sums over those along which w a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..device import dtypes
 from ..tape.autograd import primitive
 from ..tape.tensor import Tensor
 
-__all__ = ["batch_norm", "batch_norm_inference", "group_norm", "layer_norm", "rms_norm"]
+__all__ = ["batch_norm", "batch_norm_inference", "group_norm", "layer_norm", "rms_norm", "sync_batch_norm"]
 
 
 class BatchNorm(NamedTuple):
@@ -119,6 +120,50 @@ def batch_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, eps:
         return grad_x, grad_weight, grad_bias
 
     return BatchNorm(y, xp.reshape(mean, (channels,)), xp.reshape(var, (channels,)) * (n / max(1, n - 1))), vjp
+
+
+@primitive(precision="full", reads_halves=beside_float32)
+def sync_batch_norm(
+    xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5, reduce: Callable[[Any], Any]
+) -> Any:
+    """`batch_norm` of the batches of all processes together, of which x (N, C, …) is this one's; it may be empty.
+
+    `reduce(v)` gives the sum of a vector over all processes, which call it alike: for the mean, for the variance, and in
+    backward for mean(g), mean(g x̂) and the gradients of mean and var. Those of weight and bias are of this process's batch alone.
+    """
+    dtype = x.dtype
+    if dtypes.of(x).itemsize == 2:
+        x = xp.astype(x, xp.float32)
+    c = x.shape[1]
+    axes, shape = (0, *range(2, x.ndim)), (1, c) + (1,) * (x.ndim - 2)
+    mine = xp.full((1,), math.prod(x.shape) / max(1, c), dtype=x.dtype, device=x.device)
+    sums = reduce(xp.concat([xp.reshape(total(xp, x, axes, keepdims=True), (c,)), mine]))
+    n, mean = sums[c:], xp.reshape(sums[:c] / sums[c:], shape)
+    d = x - mean
+    var = xp.reshape(reduce(xp.reshape(total(xp, d * d, axes, keepdims=True), (c,))) / n, shape)
+    rstd = 1 / xp.sqrt(var + eps)
+    x_hat = d * rstd
+    like_weight, like_bias = weight, bias
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        g, *of_statistics = (xp.astype(a, x_hat.dtype, copy=False) for a in g)
+        need, grad_x, grad_weight, grad_bias = _wanted(need), None, None, None
+        sums = [xp.reshape(total(xp, a, axes, keepdims=True), (c,)) for a in (g, g * x_hat)]
+        if need[0]:
+            w = 1 if weight is None else xp.reshape(weight, shape)
+            means = xp.reshape(reduce(xp.concat([*sums, *of_statistics])) / n, (4, c))
+            c1, c2, c3, c4 = (xp.reshape(means[i, :], shape) for i in range(4))
+            c4 = c4 * xp.reshape(2 * n / xp.clip(n - 1, min=1), (1,) * x.ndim)
+            grad_x = xp.astype(w * rstd * (g - c1 - x_hat * c2) + c3 + d * c4, dtype, copy=False)
+        if need[1]:
+            grad_weight = xp.astype(sums[1], like_weight.dtype, copy=False)
+        if need[2]:
+            grad_bias = xp.astype(sums[0], like_bias.dtype, copy=False)
+        return grad_x, grad_weight, grad_bias
+
+    y = xp.astype(_affine(xp, x_hat, weight, bias, shape), dtype, copy=False)
+    unbiased = xp.reshape(var, (c,)) * (n / xp.clip(n - 1, min=1))
+    return BatchNorm(y, xp.reshape(mean, (c,)), unbiased), vjp
 
 
 @primitive(precision="full", reads_halves=beside_float32)

@@ -25,7 +25,7 @@ from ..device.devices import kind, namespace, namespace_of
 from ..device.dtypes import is_integral, is_real_floating
 from ..device.numeric import PLAIN, operand
 from . import sharing
-from .explain import REFUSALS, explained
+from .explain import REFUSALS, checked, explained
 from .sharing import last, link
 from .tensor import Parameter, Tensor, innermost, wrap
 
@@ -38,6 +38,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 PRIMITIVES: dict[str, Any] = {}  # every primitive by its full name, for the tests that prove none is left out
 _new = object.__new__
 watch: Any = None  # told of every operation while somebody wants to know, see `watching.py`
+collect: Any = None  # while leaves have hooks, what stands before the sink of `backward`, see `hooks.py`
+note: Any = None  # told of every operation that is recorded while gradients may be differentiated, see `modes/twice.py`
+mapped: Any = None  # runs operations on all lanes at once while a `vmap` is at work, see `batching.py` in modes
+reducing: Any = None  # adds gradients up over processes while backward goes on, see `weft.distributed`
+rebinds = False  # True: nothing is written in place, tensors are bound to new values, as where something recorded needs the old
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 
@@ -56,6 +61,7 @@ class _Mode(threading.local):
     enabled = True  # False inside no_grad
     level = 0  # how many `grad`s are at work
     base = 0  # tapes below this depth are not written to: what would have been is noted in `captured`
+    lanes: Any = None  # inside `vmap`, what becomes of random numbers: "error" or "same"
     nested = False  # whether the innermost `grad` holds Tensors, so that it can itself be differentiated
     captured: Any = None  # a list of Tensors, where `base` keeps some off the tape
     is_again = (
@@ -67,6 +73,7 @@ class _Mode(threading.local):
     cast: Any = None
 
 
+_OURS = __name__.rpartition(".tape.")[0]  # whose primitives the tests check, so that none need be as it runs
 _mode = _Mode()
 # How many blocks (`no_grad`, `autocast`, …) are open that change what `_mode` says, in all threads together. While there are
 # none, nobody looks: what is kept for each thread takes 0.14 µs to read, and a small model would be felt to.
@@ -95,12 +102,13 @@ class Node:
     A parent is None (no gradient wanted), a leaf Tensor, or the Node that computed the argument.
     """
 
-    __slots__ = ("name", "order", "parents", "pullback")
+    __slots__ = ("name", "order", "parents", "pullback", "source")
 
     name: str
-    order: int
+    order: float
     parents: Sequence[Any]
     pullback: Any
+    source: Any  # where gradients may be differentiated: gives them, recorded, to a recorded gradient; else not set
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -211,8 +219,16 @@ def primitive(
 
     Raises
     ------
+    TypeError
+        In a call, if the function returns no (output, pullback).
     ValueError
-        If `precision` is none of the above.
+        If `precision` is none of the above; in a call or in backward, if there is not a gradient for each argument, or one
+        has another shape than its argument (what was broadcast must be summed over).
+
+    Notes
+    -----
+    What PyTorch does with `autograd.Function`: the closure is the `ctx`, the function its `forward`, the pullback its `backward`.
+    Written against `xp`, it can be differentiated twice and mapped over (`weft.vmap`) without more ado.
 
     Examples
     --------
@@ -233,13 +249,17 @@ def primitive(
             precision=precision,
             reads_halves=reads_halves,
         )
-    form = generic
+    form = generic if generic.__module__.startswith(_OURS) else checked(generic)
     name = form.__name__
     impls: dict[str, Callable] = {}
 
     @functools.wraps(form)
     def call(*args: Any, **static: Any) -> Any:
         if watch is not None and (result := watch(call, name, args, static)) is not NotImplemented:
+            return result
+        if mapped is not None and (result := mapped(call, args, static)) is not NotImplemented:
+            if moves and isinstance(args[0], Tensor):
+                link(args[0], result, call, args[1:], static)
             return result
         device, depth, nested, tracked, mixed = None, 0, False, False, False
         raw: list[Any] = []
@@ -306,10 +326,10 @@ def primitive(
                     a._saved = True
                     if a._kin is not None:
                         sharing.note_saved(a)
-                if not moves:
-                    return _record(name, out, pullback, parents, device, depth)
-                found = _record(name, out, pullback, parents, device, depth, Move)
-                if isinstance(args[0], Tensor):
+                found = _record(name, out, pullback, parents, device, depth, Move if moves else Node)
+                if note is not None and not rounded:
+                    note(found, call, args, static, parents)
+                if moves and isinstance(args[0], Tensor):
                     link(args[0], found, call, args[1:], static)
                 return found
             _mode.captured.extend(a for a in args if isinstance(a, Tensor) and a.requires_grad)
@@ -534,16 +554,26 @@ def backward(root: Tensor, grad: Any = None, *, retain_graph: bool = False, grad
             raise ValueError(f"`grad` must have the tensor's shape {data.shape}, got {grad.shape}")
     elif data.size != 1:
         raise RuntimeError(f"`backward` without `grad` needs a tensor with one element, got shape {data.shape}")
-    elif type(data) is np.ndarray and not data.ndim:
+    elif isinstance(data, np.ndarray) and not data.ndim and root.device == "cpu":
         grad = _one(data.dtype)  # a tenth of the cost
     else:
         grad = namespace_of(data).ones(data.shape, dtype=data.dtype)
     sink = _accumulate_noted if special and _mode.leaves is not None else _accumulate
+    reduced = None
+    if reducing is not None and (reduced := reducing.begin(root, sink)) is not None:
+        sink = reduced.sink
     try:
-        run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+        if collect is None:
+            run([(root._node or root, grad)], sink, retain_graph=retain_graph, to_arena=True)
+        else:
+            collected = collect(sink)
+            run([(root._node or root, grad)], collected, retain_graph=retain_graph, to_arena=True)
+            collected.finish()
     finally:
         if _wide:
             _wide.clear()
+    if reduced is not None:
+        reduced.end()
 
 
 @functools.cache
@@ -649,7 +679,7 @@ def run(
     pending: dict[Node, Any] = {}
     halves: dict[Node, Any] | None = None  # dtypes of gradients that are added up in float32
     fresh: dict[Node, int] = {}  # of pending gradients, which nobody else has: `id`s, so as not to keep them
-    queue: list[tuple[int, Node]] = []
+    queue: list[tuple[float, Node]] = []
     arriving: Iterable[tuple[Any, Any]] = roots
     others: Sequence[Any] | None = None
     while True:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["REFUSALS", "explained"]
+__all__ = ["REFUSALS", "checked", "explained"]
 
 REFUSALS = (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError, MemoryError)
 
@@ -66,3 +67,49 @@ def _shown(value: Any) -> str:
         return f"[{', '.join(map(_shown, value[:8]))}{', …' if len(value) > 8 else ''}]"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+# --- primitives of users' own -----------------------------------------------------------------------------------------
+def checked(form: Callable) -> Callable:
+    """The generic form of a primitive that is not the library's, whose result and gradients are looked at.
+
+    TypeError where it returns no (output, pullback); ValueError where there is not a gradient for each argument, of its shape.
+    """
+    name = form.__name__
+
+    @functools.wraps(form)
+    def run(xp: Any, *arrays: Any, **static: Any) -> tuple[Any, Any]:
+        result = form(xp, *arrays, **static)
+        if type(result) is not tuple or len(result) != 2:
+            raise TypeError(f"`{name}` must return (output, pullback), got {_shown(result)}")
+        out, pullback = result
+        shapes = [getattr(a, "shape", None) for a in arrays]
+
+        def fits(grad: Any, i: int) -> Any:
+            shape = shapes[i] if i < len(shapes) else None
+            if grad is not None and shape is not None and tuple(grad.shape) != tuple(shape):
+                raise ValueError(
+                    f"the pullback of `{name}` must give argument {i} a gradient of its shape {tuple(shape)}, got "
+                    f"{tuple(grad.shape)}; sum over what was broadcast"
+                )
+            return grad
+
+        if isinstance(pullback, tuple):
+            _count(name, len(pullback), len(shapes), "functions")
+            return out, tuple(f and (lambda g, f=f, i=i: fits(f(g), i)) for i, f in enumerate(pullback))
+
+        def vjp(g: Any, need: Any, into: Any) -> list:
+            grads = pullback(g, need, into)
+            _count(name, len(grads), len(shapes), "gradients")
+            return [fits(grad, i) if n else None for i, (grad, n) in enumerate(zip(grads, need))]
+
+        return out, pullback and vjp
+
+    return run
+
+
+def _count(name: str, got: int, needed: int, what: str) -> None:
+    if got < needed:  # there may be one for an optional argument, too, that was left out
+        raise ValueError(
+            f"the pullback of `{name}` must have {needed} {what}, one for each argument by place, got {got}"
+        )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from . import autograd
 from .autograd import count_special
 from .tensor import Parameter, Tensor, wrap
 
-__all__ = ["Recording", "activated", "active"]
+__all__ = ["Recording", "activated", "active", "as_one", "shown"]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Active(threading.local):
@@ -42,6 +46,31 @@ def active() -> Recording | None:
     return _active.recording if autograd.special else None
 
 
+def shown(x: np.ndarray) -> Any:
+    """An array that outlasts steps, so that what is asked of it with another is seen while a step is recorded on a CPU."""
+    recording = active()
+    return x if recording is None or recording.see is None else recording.see(x)
+
+
+def as_one(*, writes: bool = False) -> Callable[[F], F]:
+    """Have a function of arrays whose way depends on their numbers recorded on a CPU as one call, which is made again as it is.
+
+    It returns arrays, or nothing where it looks for what is wrong, or `writes` to its first argument.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            recording = active()
+            if recording is None or recording.call is None:
+                return function(*args, **options)
+            return recording.call(function, args, options, in_place=writes)
+
+        return cast(F, call)
+
+    return decorate
+
+
 class _Leaf:
     """The gradient of a leaf: what it was when the step began, and what it is when the step ends."""
 
@@ -58,7 +87,8 @@ class _Leaf:
         """Note that the gradient is used now: with what the step began with, if that is still there."""
         grad = self.tensor._grad
         self.is_touched = True
-        self.is_used |= self.data is not None and grad is not None and grad.data is self.data
+        if self.data is not None and grad is not None:
+            self.is_used |= grad.data is self.data or getattr(grad.data, "stands_for", None) is self.data
 
     def fits(self) -> bool:
         """Whether the step may begin with the gradient that there is."""
@@ -113,6 +143,13 @@ class Recording:
         self.started: list[dict[str, int]] = []  # their states when recording started
         self.used: list[int] = []  # the blocks that a step draws from each
         self.advances: list[Any] = []
+        # Of a CPU, which records by having arrays tell what is done with them: what has arrays of its own and can show them
+        # so (`shown`), and while recording, what shows a Tensor so, and what does and notes a call of any function.
+        self.holders: list[Any] = []
+        self.parts: list[Any] = []
+        self.show: Callable[[Tensor], Any] | None = None
+        self.call: Callable[..., Any] | None = None
+        self.see: Callable[[np.ndarray], Any] | None = None
 
     # --- what takes part ----------------------------------------------------------------------------------------------
     def before_replay(self, callback: Callable[[], Any]) -> None:
@@ -136,7 +173,17 @@ class Recording:
             raise RuntimeError(f"{type(optimizer).__name__} steps twice in it, with one set of numbers for each replay")
         self.optimizers.append(optimizer)
         self.before_replay(part.count)
+        self.parts.append(part)
         self.conditions.append((part.is_current, True))
+
+    def holds(self, holder: Any) -> None:
+        """Have `holder.shown` asked, when the step is recorded on a CPU, for its arrays to be noted."""
+        if not any(known is holder for known in self.holders):
+            self.holders.append(holder)
+
+    def _hold_arena(self, x: Tensor) -> None:
+        if not self.is_recording and isinstance(x, Parameter) and x._place is not None:
+            self.holds(x._place[0].arena())
 
     def wants_constant(self, get: Callable[[], Any]) -> None:
         """Refuse to record a step during which `get()`, which names things, comes to give something else."""
@@ -153,10 +200,13 @@ class Recording:
             for a in args:
                 if isinstance(a, Tensor):
                     self.note_tensor(a)
+                    if self.show is not None:
+                        self.show(a)
         return NotImplemented
 
     def note_tensor(self, x: Tensor) -> None:
         """Note that the step reads a tensor."""
+        self._hold_arena(x)
         if not self.is_recording:
             self.seen[id(x)] = weakref.ref(x)
         elif id(x) not in self.read and self.has_read(x):
@@ -178,6 +228,7 @@ class Recording:
 
     def note_leaf(self, leaf: Tensor) -> None:
         """Note that the step uses the gradient of a leaf: adds to it, or updates with it."""
+        self._hold_arena(leaf)
         if id(leaf) not in self.leaves:
             self.leaves[id(leaf)] = _Leaf(leaf)
         self.leaves[id(leaf)].touch()
@@ -219,6 +270,8 @@ class Recording:
         self.used = [g.counter - s["counter"] for g, s in zip(self.generators, self.started)]
         for g, s in zip(self.generators, self.started):
             g.set_state(s)
+        for part in self.parts:
+            part.settle()
         self.leaves = {i: leaf for i, leaf in self.leaves.items() if leaf.is_touched}
         self.seen = {}
         for leaf in self.leaves.values():
@@ -260,6 +313,18 @@ class Recording:
             leaf.prepare()
         for callback in self.callbacks:
             callback()
+
+    def remembered(self) -> Callable[[], None]:
+        """What takes back the counting of `prepare`, should the replay not come about."""
+        counters, undo = [(g, g.counter) for g in self.generators], [part.remembered() for part in self.parts]
+
+        def forget() -> None:
+            for g, counter in counters:
+                g.counter = counter
+            for part in undo:
+                part()
+
+        return forget
 
     def finish(self) -> None:
         """Leave the gradients as the step would."""

@@ -79,7 +79,7 @@ _owners: dict[int, weakref.ref] = {}  # NumPy's arrays that do; CuPy's pools giv
 
 
 def _native(raw: Any) -> Any:
-    """The array below those of array_api_strict."""
+    """The array below those of array_api_strict, and below the lanes of a `vmap`."""
     return getattr(raw, "_array", raw)
 
 
@@ -135,7 +135,7 @@ def changed(raw: Any) -> None:
     part_of(raw).stamp()
 
 
-def check(name: str, pullback: Any, parents: Any, order: int, *, indices_only: bool = False) -> None:
+def check(name: str, pullback: Any, parents: Any, order: float, *, indices_only: bool = False) -> None:
     """RuntimeError if memory that a pullback reads was written to since `order`."""
     unread = {"xp", *(v for v, i in ONLY_FOR.get(name, {}).items() if i is None or parents[i] is None)}
     if isinstance(pullback, tuple):
@@ -228,7 +228,8 @@ def shares(a: Any, b: Any) -> bool:
         return True
     if type(a) is np.ndarray and type(b) is np.ndarray:
         return np.may_share_memory(a, b)
-    if type(a) is not type(b) or not hasattr(a, "strides"):
+    are_of_numpy = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    if not are_of_numpy and (type(a) is not type(b) or not hasattr(a, "strides")):
         return False
     (start, end), (other_start, other_end) = _extent(a), _extent(b)
     return start < other_end and other_start < end
@@ -239,7 +240,7 @@ def link(base: Tensor, out: Any, call: Callable, rest: tuple, static: dict[str, 
     for i, view in enumerate(out) if isinstance(out, tuple) else ((None, out),):
         raw = _native(innermost(view))
         is_new = raw.base is None if type(raw) is np.ndarray else view.device != base.device
-        if raw is not innermost(base) and (is_new or not shares(raw, base)):
+        if raw is not _native(innermost(base)) and (is_new or not shares(raw, base)):
             continue
         of, step = base._kin, (call, rest, static, i)
         root = of.root if isinstance(of, View) else base

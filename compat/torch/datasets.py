@@ -19,13 +19,15 @@ class _Images(Dataset):
     """Images with labels, and what is done to them."""
 
     folders: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()  # by one of these a place is known
 
     def __init__(
         self, root: Any, train: bool = True, transform: Any = None, target_transform: Any = None, download: bool = False
     ):
         self.root, self.train, self.transform, self.target_transform = str(root), train, transform, target_transform
         places = [Path(root, *folder.split("/")) if folder else Path(root) for folder in self.folders]
-        place = next((p for p in places if p.is_dir() and any(f.is_file() for f in p.iterdir())), None)
+        place = next((p for p in places if any(any(p.glob(name)) for name in self.files)), None)
         if place is None:
             raise RuntimeError(
                 f"`root` must hold the files of {type(self).__name__} (nothing is downloaded), in one of "
@@ -36,6 +38,11 @@ class _Images(Dataset):
 
     def _read(self, place: Path, train: bool) -> tuple[Any, Any]:
         raise NotImplementedError
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """The number of each class."""
+        return {name: i for i, name in enumerate(self.classes)}
 
     def __len__(self) -> int:
         return len(self.data)
@@ -55,7 +62,11 @@ class _Images(Dataset):
 class MNIST(_Images):
     """MNIST in its four files, under root/MNIST/raw or root."""
 
-    folders = ("MNIST/raw", "")
+    folders, files = ("MNIST/raw", "raw", ""), ("*images-idx3-ubyte*",)
+    classes: tuple[str, ...] = tuple(
+        f"{i} - {name}"
+        for i, name in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+    )
 
     def _read(self, place: Path, train: bool) -> tuple[Tensor, Tensor]:
         part = "train" if train else "t10k"
@@ -65,13 +76,19 @@ class MNIST(_Images):
             path = next((p for p in paths if p.is_file()), paths[0])
             return data.read_idx(path, magic=magic)
 
-        return asarray(read("images-idx3", 2051)), asarray(read("labels-idx1", 2049).astype(np.int64))
+        self.train_data, self.train_labels = found = (
+            asarray(read("images-idx3", 2051)),
+            asarray(read("labels-idx1", 2049).astype(np.int64)),
+        )
+        self.test_data, self.test_labels = found  # names of older versions
+        return found
 
 
 class FashionMNIST(MNIST):
     """Fashion-MNIST in its four files, under root/FashionMNIST/raw or root."""
 
-    folders = ("FashionMNIST/raw", "")
+    folders = ("FashionMNIST/raw", "raw", "")
+    classes = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 
 class FakeData(Dataset):
@@ -124,7 +141,19 @@ class FakeData(Dataset):
 class CIFAR10(_Images):
     """CIFAR-10 in its Python batches, under root/cifar-10-batches-py."""
 
-    folders = ("cifar-10-batches-py", "")
+    folders, files = ("cifar-10-batches-py", ""), ("data_batch_*",)
+    classes: tuple[str, ...] = (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
 
     def _read(self, place: Path, train: bool) -> tuple[Any, Any]:
         splits = data.load_cifar(place)
@@ -136,7 +165,8 @@ class CIFAR10(_Images):
 class CIFAR100(CIFAR10):
     """CIFAR-100 in its Python files, under root/cifar-100-python."""
 
-    folders = ("cifar-100-python", "")
+    folders, files = ("cifar-100-python", ""), ("train",)
+    classes = ()
 
 
 class ImageFolder(Dataset):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
 from typing import Any
 
-import numpy as np
-
-from ...backend.tape.autograd import _record, enable_grad, is_grad_enabled, no_grad, run
+from ...backend.modes.twice import gradients, keep_operations
+from ...backend.tape import autograd
+from ...backend.tape.autograd import _record, enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor, wrap
 
-__all__ = ["Function", "enable_grad", "grad", "no_grad"]
+__all__ = ["Function", "backward", "enable_grad", "grad", "keep_operations", "no_grad"]
 
 
 class Context:
@@ -65,43 +67,76 @@ class Function:
         several = isinstance(found, tuple)
         first = found[0] if several else found
 
+        names = cls.__name__, len(args)
+
         def pullback(g: Any, need: Any, into: Any) -> list:
             given = [x if x is None else wrap(x, first.device) for x in (g if several else (g,))]
             with no_grad():
-                grads = cls.backward(ctx, *given)  # type: ignore[attr-defined]
-            grads = grads if isinstance(grads, tuple) else (grads,)
-            if len(grads) != len(need):
-                raise RuntimeError(
-                    f"`{cls.__name__}.backward` must give {len(need)} gradients, one for each argument, got {len(grads)}"
-                )
+                grads = _of_backward(cls.backward(ctx, *given), *names)  # type: ignore[attr-defined]
             return [x.data if n and x is not None else None for x, n in zip(grads, need)]
 
+        def source(g: Any, need: Any = None, into: Any = None) -> tuple:
+            saved = ctx.saved_tensors  # outputs among them with their history
+            ctx.saved_tensors = tuple((outputs[id(x)]() if id(x) in outputs else None) or x for x in saved)
+            given = [
+                wrap(x, first.device) if hasattr(x, "dtype") and not isinstance(x, Tensor) else x
+                for x in (g if several else (g,))
+            ]
+            return _of_backward(cls.backward(ctx, *given), *names)  # type: ignore[attr-defined]
+
         raw = tuple(f.data for f in found) if several else found.data
-        return _record(cls.__name__, raw, pullback, parents, first.device, first._depth)
+        results = _record(cls.__name__, raw, pullback, parents, first.device, first._depth)
+        made = results if several else (results,)
+        outputs = {id(f): weakref.ref(r) for f, r in zip(found if several else (found,), made)}
+        node = next((r._node for r in made if r._node is not None), None)
+        if node is not None:
+            node = node.parents[0] if several else node
+            zeros: Any = node.pullback.args[1] if several else None
+            node.source = (
+                functools.partial(autograd._fill_in, source, zeros, need=None, into=None) if several else source
+            )
+        return results
+
+
+def _of_backward(grads: Any, name: str, count: int) -> tuple:
+    grads = grads if isinstance(grads, tuple) else (grads,)
+    if len(grads) != count:
+        raise RuntimeError(f"`{name}.backward` must give {count} gradients, one for each argument, got {len(grads)}")
+    return grads
 
 
 def grad(
     outputs: Any,
     inputs: Any,
     grad_outputs: Any = None,
-    retain_graph: bool = False,
+    retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of the sum of outputs with respect to leaves, left out of their `grad`.
+    """Gradients of the sum of outputs with respect to tensors, left out of their `grad`.
 
     Parameters
     ----------
     outputs, inputs : Tensor or sequence of Tensor
-        Of what, with respect to what; inputs are leaves that require grad.
+        Of what, with respect to what: leaves that require grad, and results.
     grad_outputs : Tensor or sequence of Tensor, optional
         The gradients with respect to the outputs; 1 where an output has one element.
-    retain_graph : bool, default False
-        Keep the record.
+    retain_graph : bool, optional
+        Keep the record; `create_graph` does, if None.
     create_graph : bool, default False
-        Refused: `weft.grad` of `weft.grad` gives higher derivatives.
-    allow_unused : bool, default False
+        Record the gradients, so that they can be differentiated. What is differentiated must have been recorded while operations
+        are kept: that is on for programs in which the word `create_graph` stands.
+    only_inputs : bool, default True
+        PyTorch's; no other gradients are ever computed.
+    allow_unused : bool, optional
         Whether None is given for an input that the outputs do not depend on.
+    is_grads_batched : bool, default False
+        Refused.
+    materialize_grads : bool, default False
+        Whether zeros are given for such an input.
 
     Returns
     -------
@@ -111,32 +146,71 @@ def grad(
     Raises
     ------
     NotImplementedError
-        If a graph of the gradients, or the gradient of a result, is asked for.
+        If `is_grads_batched` is asked for.
     RuntimeError
-        If an input was not used.
+        If an input was not used, does not require grad, or an operation was not kept.
     """
-    outs, leaves, seeds = (tuple(x) if isinstance(x, list | tuple) else (x,) for x in (outputs, inputs, grad_outputs))
-    if create_graph:
-        raise NotImplementedError("`create_graph` must be False, got True; weft.grad of weft.grad differentiates twice")
-    if any(x._node is not None or not x.requires_grad for x in leaves):
-        raise NotImplementedError(
-            "`inputs` must be leaves that require grad, got a result; use weft.grad of a function"
-        )
-    if grad_outputs is None:
-        if any(o.data.size != 1 for o in outs):
-            raise RuntimeError("`grad_outputs` must be given for outputs of several elements, got None")
-        seeds = tuple(o.detach() * 0 + 1 for o in outs)
-    found: dict[int, Any] = {}
-
-    def sink(leaf: Tensor, g: Any, _others: Any) -> None:
-        found[id(leaf)] = (
-            found[id(leaf)] + g if id(leaf) in found else np.asarray(g).copy() if leaf.device == "cpu" else g + 0
-        )
-
-    run([(o._node or o, s.data) for o, s in zip(outs, seeds, strict=True)], sink, retain_graph=retain_graph)
-    missing = [i for i, x in enumerate(leaves) if id(x) not in found]
-    if missing and not allow_unused:
+    outs, wanted, seeds = (tuple(x) if isinstance(x, list | tuple) else (x,) for x in (outputs, inputs, grad_outputs))
+    if is_grads_batched:
+        raise NotImplementedError("`is_grads_batched` must be False, got True; call `grad` for each row")
+    if any(not x.requires_grad for x in wanted):
+        raise RuntimeError("`inputs` must require grad, got one that does not; call requires_grad_() before it is used")
+    if any(not o.requires_grad for o in outs):
+        raise RuntimeError("`outputs` must be computed from what requires grad, got one that is not")
+    found = gradients(
+        outs,
+        wanted,
+        [_seed(o, s) for o, s in zip(outs, seeds if len(seeds) == len(outs) else (None,) * len(outs))],
+        retain_graph=bool(create_graph if retain_graph is None else retain_graph),
+        create_graph=create_graph,
+    )
+    missing = [i for i, x in enumerate(wanted) if id(x) not in found]
+    if missing and not allow_unused and not materialize_grads:
         raise RuntimeError(
             f"`inputs` must have been used for the outputs, got {missing} that were not; set allow_unused=True"
         )
-    return tuple(wrap(found[id(x)], x.device) if id(x) in found else None for x in leaves)
+    return tuple(found[id(x)][1] if id(x) in found else x.detach() * 0 if materialize_grads else None for x in wanted)
+
+
+def _seed(output: Tensor, seed: Any) -> Tensor:
+    """The gradient with respect to an output, 1 unless given."""
+    if seed is None:
+        if output.data.size != 1:
+            raise RuntimeError("`grad_outputs` must be given for outputs of several elements, got None")
+        return output.detach() * 0 + 1
+    if seed.shape != output.shape:
+        raise RuntimeError(f"`grad_outputs` must have the output's shape {output.shape}, got {seed.shape}")
+    return seed if seed.dtype == output.dtype else seed.to(output.dtype)
+
+
+_plain_backward = Tensor.backward
+
+
+def backward(
+    self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+) -> None:
+    """PyTorch's `Tensor.backward`.
+
+    Parameters
+    ----------
+    self : Tensor
+        This tensor.
+    gradient : Tensor, optional
+        The gradient with respect to it.
+    retain_graph : bool, optional
+        Keep the record.
+    create_graph : bool, default False
+        Record the gradients.
+    inputs : Tensor or sequence of Tensor, optional
+        Whose `grad` alone is added to.
+    """
+    if not create_graph and inputs is None:
+        _plain_backward(self, gradient, retain_graph=bool(retain_graph))
+        return
+    if not self.requires_grad:
+        raise RuntimeError("`backward` needs a tensor computed from one that requires grad")
+    leaves = [inputs] if isinstance(inputs, Tensor) else None if inputs is None else list(inputs)
+    keep = bool(create_graph if retain_graph is None else retain_graph)
+    seeds = [_seed(self, gradient)]
+    for leaf, g in gradients((self,), leaves, seeds, retain_graph=keep, create_graph=create_graph).values():
+        leaf._grad = g if leaf._grad is None else leaf._grad + g

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from ... import optimizers
-from ...backend import dtypes as half
-from ...backend.array import creation, einsum, indexing, info, linalg, manipulation, products, random
+from ...backend.array import creation, einsum, indexing, linalg, manipulation, products, random
 from ...backend.device import determinism, devices, dtypes
 from ...backend.modes.autocast import autocast
 from ...backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor
-from . import files
-from .methods import METHODS, Size, is_tensor
+from . import arithmetic, files, memory, runtime, shaping
+from .dtypes import DTYPES, INFO, TYPES, TensorType, dtype, named, promote_types
+from .methods import METHODS, is_tensor
+from .printing import set_printoptions
+from .sizes import Size
 
 __all__ = ["TABLE", "device"]
 
@@ -50,27 +52,6 @@ class device(str):
 
     def __repr__(self) -> str:
         return f"device(type={self.type!r}{'' if self.index is None else f', index={self.index}'})"
-
-
-class _Legacy(type):
-    def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, Tensor)
-
-    def __subclasscheck__(cls, kind: type) -> bool:
-        return issubclass(kind, Tensor)
-
-    def __getattr__(cls, name: str) -> Any:
-        return getattr(Tensor, name)
-
-    def __call__(cls, *data: Any) -> Tensor:
-        dtype = dtypes.get_default_dtype()
-        if len(data) == 1 and isinstance(data[0], Tensor | list | tuple | np.ndarray) and not isinstance(data[0], Size):
-            return creation.tensor(data[0], dtype=dtype)
-        return creation.zeros(data[0] if data and isinstance(data[0], tuple) else data or (0,), dtype=dtype)
-
-
-class TensorType(metaclass=_Legacy):
-    """`torch.Tensor`: every Tensor's type to `isinstance`; called, floats of the given sizes (0) or of the given values."""
 
 
 def _options(f: Callable, **options: Any) -> Any:
@@ -131,17 +112,6 @@ def _bernoulli(p: Tensor, *, generator: Any = None) -> Tensor:
     return (random.rand(*p.shape, generator=generator, device=p.device) < p).to(p.dtype)
 
 
-def _typed(name: str) -> Callable:
-    """`torch.FloatTensor` and its kin."""
-
-    def make(*data: Any) -> Tensor:
-        if data and not all(isinstance(n, int) for n in data):
-            return creation.tensor(data[0], dtype=name)
-        return creation.zeros(data or (0,), dtype=name)
-
-    return make
-
-
 def _concatenated(f: Callable) -> Callable:
     def join(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
         joined = f(list(tensors), axis=dim if axis is None else axis)
@@ -150,8 +120,41 @@ def _concatenated(f: Callable) -> Callable:
     return join
 
 
-def _where(condition: Tensor, *values: Any) -> Any:
-    return indexing.where(condition, *values) if values else indexing.nonzero(condition)
+def _where(condition: Tensor, *values: Any, out: Tensor | None = None, **named: Any) -> Any:
+    values = (*values, *(named[k] for k in ("input", "self", "other") if k in named))
+    if not values:
+        return indexing.nonzero(condition)
+    found = indexing.where(condition, *values)
+    return found if out is None else out.copy_(found)
+
+
+def _tensor(data: Any, **options: Any) -> Tensor:
+    """Tensors of one element in a list are numbers."""
+    if isinstance(data, list | tuple):
+        kinds: set[Any] = set()
+        data = _plain(data, kinds)
+        if len(kinds) == 1 and options.get("dtype") is None:
+            options["dtype"] = kinds.pop()
+    return _options(functools.partial(creation.tensor, data), **options)
+
+
+def _plain(data: Any, kinds: set[Any]) -> Any:
+    if isinstance(data, list | tuple):
+        return [_plain(d, kinds) for d in data]
+    if isinstance(data, Tensor) and data.numel() == 1:
+        kinds.add(data.dtype)
+        return data.item()
+    return data
+
+
+def _linspace(start: Any, end: Any, steps: int, **options: Any) -> Tensor:
+    start, end = (float(x) if isinstance(x, Tensor) else x for x in (start, end))
+    return _options(functools.partial(creation.linspace, start, end, steps), **options)
+
+
+def _svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+    u, s, vh = linalg.svd(input, full_matrices=not some)
+    return u, s, vh.transpose(-2, -1)
 
 
 def _as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -169,7 +172,9 @@ def _like(draw: Callable) -> Callable:
 
 
 def _with_mean(name: str) -> Callable:
-    def both(x: Tensor, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
+    def both(x: Tensor, dim: Any = None, *given: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        dim = options.pop("axis", dim)
+        options |= dict(zip(("unbiased", "keepdim"), given))
         if isinstance(dim, bool):  # torch.std_mean(x, False)
             options["unbiased"], dim = dim, None
         mean = METHODS["mean"](x, dim=dim, keepdim=options.get("keepdim", False))
@@ -195,31 +200,30 @@ def _scaler(device: Any = "cuda", **options: Any) -> Any:
 
 
 TABLE: dict[str, Any] = {
-    **{name: getattr(dtypes, name) for name in ["float16", "float32", "float64", "int8", "int16", "int32"]},
-    **{name: getattr(dtypes, name) for name in ["int64", "uint8", "bool", "complex64", "complex128"]},
-    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "long": dtypes.int64, "int": dtypes.int32,
-    "short": dtypes.int16, "dtype": np.dtype, "bfloat16": half.bfloat16,
-    **{f"{word}Tensor": _typed(name) for word, name in {
-        "Float": "float32", "Double": "float64", "Long": "int64", "Int": "int32", "Byte": "uint8", "Bool": "bool"}.items()},
-    "Tensor": TensorType,
+    **runtime.FUNCTIONS, **shaping.FUNCTIONS, **arithmetic.FUNCTIONS, **memory.FUNCTIONS,
+    **DTYPES, **TYPES, **INFO, "dtype": dtype, "Tensor": TensorType, "promote_types": promote_types,
+    "set_printoptions": set_printoptions,
     "Size": Size, "device": device, "is_tensor": is_tensor, "pi": np.pi, "inf": np.inf, "nan": np.nan,
     "zeros": _shaped(creation.zeros), "ones": _shaped(creation.ones), "empty": _shaped(creation.empty),
     "rand": _shaped(lambda shape, **o: random.rand(*shape, **o)), "randn": _shaped(lambda shape, **o: random.randn(*shape, **o)),
     "randint": _randint, "randperm": _made(random.randperm), "full": _full, "arange": _arange,
-    "linspace": _made(creation.linspace), "eye": _made(creation.eye), "tensor": creation.tensor, "as_tensor": _as_tensor,
+    "linspace": _linspace, "eye": _made(creation.eye), "tensor": _tensor, "as_tensor": _as_tensor,
     "zeros_like": _made(creation.zeros_like), "ones_like": _made(creation.ones_like), "empty_like": _made(creation.empty_like),
     "full_like": _made(creation.full_like), "rand_like": _like(random.rand), "randn_like": _like(random.randn),
     "from_numpy": creation.asarray, "normal": _normal, "bernoulli": _bernoulli, "Generator": random.Generator,
     "manual_seed": random.manual_seed, "cat": _concatenated(manipulation.concat), "stack": _concatenated(manipulation.stack),
-    "concat": _concatenated(manipulation.concat), "where": _where, "einsum": einsum.einsum, "spmm": products.matmul,
+    **{name: _concatenated(manipulation.concat) for name in ("concat", "concatenate")},
+    "where": _where, "einsum": einsum.einsum, "spmm": products.matmul,
     "meshgrid": lambda *x, indexing="ij": creation.meshgrid(*x, indexing=indexing), "tensordot": products.tensordot,
-    "hstack": lambda x: manipulation.concat(list(x), axis=0 if x[0].ndim < 2 else 1),
-    "vstack": lambda x: manipulation.concat([t[None] if t.ndim < 2 else t for t in x], axis=0),
+    "hstack": lambda x: manipulation.concat([shaping.FUNCTIONS["atleast_1d"](t) for t in x], axis=0 if x[0].ndim < 2 else 1),
+    **{name: lambda x: manipulation.concat([shaping.FUNCTIONS["atleast_2d"](t) for t in x], axis=0)
+       for name in ("vstack", "row_stack")},
     "var_mean": _with_mean("var"), "std_mean": _with_mean("std"),
     "no_grad": no_grad, "inference_mode": no_grad, "enable_grad": enable_grad, "set_grad_enabled": _set_grad_enabled,
-    "is_grad_enabled": is_grad_enabled, "compile": _compile, "autocast": _autocast, "finfo": info.finfo, "iinfo": info.iinfo,
+    "is_grad_enabled": is_grad_enabled, "compile": _compile, "autocast": _autocast,
     "save": files.save, "load": files.load, "set_default_dtype": dtypes.set_default_dtype,
-    "get_default_dtype": dtypes.get_default_dtype, "set_default_device": devices.set_default_device,
+    "get_default_dtype": lambda: named(dtypes.get_default_dtype()), "set_default_device": devices.set_default_device,
     "use_deterministic_algorithms": determinism.use_deterministic_algorithms, "linalg": linalg,
-    "is_floating_point": lambda x: x.is_floating_point(), "numel": lambda x: x.numel(), "allclose": Tensor.allclose,
+    "svd": _svd, "qr": linalg.qr,
+    "is_floating_point": lambda x: x.is_floating_point(), "numel": lambda x: x.numel(),
 }  # fmt: skip

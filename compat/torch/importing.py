@@ -17,10 +17,14 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from ...backend.modes.twice import keep_operations
 from ...backend.tape.tensor import Tensor
-from . import functions, namespace, submodules, vision
+from ...layers import Module
+from . import dtypes, functions, namespace, submodules, vision
 from .methods import attach
 from .positions import accept_positions
+from .processes import share_memory, share_tensor
+from .sizes import Size
 
 __all__ = ["compiled", "install"]
 
@@ -30,7 +34,7 @@ OURS = str(Path(__file__).resolve().parents[2])
 
 
 class _At:
-    """A Tensor, whose `data` and `device` are PyTorch's."""
+    """A Tensor, whose `data`, `device`, `dtype` and `shape` are PyTorch's."""
 
     __slots__ = ("tensor",)
 
@@ -53,6 +57,14 @@ class _At:
             x.data, x.device = value.data, value.device
 
     @property
+    def dtype(self) -> dtypes.dtype:
+        return dtypes.named(self.tensor.dtype)
+
+    @property
+    def shape(self) -> Size:
+        return Size(self.tensor.shape)
+
+    @property
     def device(self) -> functions.device:
         return functions.device(self.tensor.device)
 
@@ -64,12 +76,15 @@ def _at(x: Any) -> Any:
 class _Rewrite(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        if node.attr in ("data", "device") and isinstance(
-            node.value, ast.Name | ast.Attribute | ast.Subscript | ast.Call
-        ):
+        if node.attr in ("data", "device", "dtype", "shape") and not isinstance(node.value, ast.Constant):
             at = ast.Call(ast.Name("__at__", ast.Load()), [node.value], [])
             node.value = ast.copy_location(at, node.value)
         return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        if node.arg == "create_graph":
+            keep_operations()  # before anything runs that it is wanted for
+        return self.generic_visit(node)
 
 
 def compiled(source: str | bytes, path: str) -> CodeType:
@@ -92,6 +107,8 @@ def compiled(source: str | bytes, path: str) -> CodeType:
 
 class _Program(importlib.machinery.SourceFileLoader):
     """The modules beside the program, compiled as it is."""
+
+    is_of_a_program = True
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
@@ -162,5 +179,6 @@ def install() -> None:
         raise RuntimeError(f"`install` must come before {', '.join(sorted(there))} is imported; call it first")
     attach()
     accept_positions()
+    Module.share_memory, Tensor.share_memory_ = share_memory, share_tensor  # type: ignore[attr-defined]
     __builtins__["__at__"] = _at  # type: ignore[index]
     sys.meta_path.insert(0, _Served())

@@ -10,13 +10,34 @@ import numpy as np
 
 from ... import data
 from ...backend.array.random import randint, randperm
-from ...backend.tape.tensor import Tensor
+from ...backend.tape.tensor import Tensor, wrap
 from ...data import WeightedRandomSampler, default_collate, get_worker_info
 
 __all__ = [
-    "ConcatDataset", "DataLoader", "Dataset", "RandomSampler", "Sampler", "SequentialSampler", "Subset", "TensorDataset",
-    "WeightedRandomSampler", "default_collate", "get_worker_info", "random_split",
+    "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "DistributedSampler", "IterableDataset",
+    "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset",
+    "WeightedRandomSampler", "default_collate", "default_convert", "get_worker_info", "random_split",
 ]  # fmt: skip
+
+
+def default_convert(data: Any) -> Any:
+    """NumPy's arrays as Tensors, in containers too.
+
+    Parameters
+    ----------
+    data : object
+        A sample.
+
+    Returns
+    -------
+    object
+        The same, with Tensors.
+    """
+    if isinstance(data, np.ndarray):
+        return wrap(data, "cpu")
+    if isinstance(data, dict):
+        return {k: default_convert(v) for k, v in data.items()}
+    return type(data)(map(default_convert, data)) if type(data) in (list, tuple) else data
 
 
 class Dataset:
@@ -189,8 +210,173 @@ class RandomSampler(Sampler):
             left -= len(order)
 
 
+class SubsetRandomSampler(Sampler):
+    """Some indices, in an order of each epoch's own.
+
+    Parameters
+    ----------
+    indices : sequence of int
+        Which.
+    generator : Generator, optional
+        What the order is drawn from.
+    """
+
+    def __init__(self, indices: Sequence[int], generator: Any = None):
+        super().__init__(indices)
+        self.indices, self.generator = indices, generator
+
+    def __iter__(self) -> Iterator[int]:
+        return (int(self.indices[i]) for i in randperm(len(self.indices), generator=self.generator).tolist())
+
+
+class BatchSampler(Sampler):
+    """Indices of another sampler, batch by batch.
+
+    Parameters
+    ----------
+    sampler : iterable of int
+        Where they come from.
+    batch_size : int
+        How many a batch has.
+    drop_last : bool
+        Whether a last batch that is smaller is left out.
+    """
+
+    def __init__(self, sampler: Any, batch_size: int, drop_last: bool):
+        super().__init__(sampler)
+        self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
+
+    def __len__(self) -> int:
+        n = len(self.sampler)
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rest = iter(self.sampler)
+        while batch := list(itertools.islice(rest, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+
+class DistributedSampler(Sampler):
+    """The indices of one process among several: all of them, as there is one.
+
+    Parameters
+    ----------
+    dataset : data set
+        Of which.
+    num_replicas, rank : int, optional
+        How many processes there are, and which this is.
+    shuffle : bool, default True
+        Whether in an order of each epoch's own.
+    seed : int, default 0
+        Of the order.
+    drop_last : bool, default False
+        PyTorch's; one process has no rest.
+    """
+
+    def __init__(
+        self, dataset: Any, num_replicas: int | None = None, rank: int | None = None, shuffle: bool = True, seed: int = 0,
+        drop_last: bool = False,
+    ):  # fmt: skip
+        super().__init__(dataset)
+        if num_replicas not in (None, 1):
+            raise NotImplementedError(
+                f"`num_replicas` must be 1, got {num_replicas}; weft.distributed has samplers of parts"
+            )
+        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order.
+
+        Parameters
+        ----------
+        epoch : int
+            Of which epoch.
+        """
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = (
+            np.random.default_rng(self.seed + self.epoch).permutation(len(self)) if self.shuffle else range(len(self))
+        )
+        return iter(map(int, order))
+
+
+class IterableDataset(Dataset):
+    """Samples one after the other."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"`{type(self).__name__}` must define __iter__(self)")
+
+
+class ChainDataset(IterableDataset):
+    """Iterable data sets, one after the other.
+
+    Parameters
+    ----------
+    datasets : iterable of data sets
+        Which.
+    """
+
+    def __init__(self, datasets: Any):
+        self.datasets = datasets
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self.datasets)
+
+
+class StackDataset(Dataset):
+    """Data sets side by side.
+
+    Parameters
+    ----------
+    *args, **kwargs : data set
+        A sample is a tuple, or a dict, of one of each.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.datasets: Any = args or kwargs
+
+    def __len__(self) -> int:
+        return len(self.datasets[0] if isinstance(self.datasets, tuple) else next(iter(self.datasets.values())))
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(self.datasets, tuple):
+            return tuple(d[index] for d in self.datasets)
+        return {name: d[index] for name, d in self.datasets.items()}
+
+
+class _Stream:
+    """A loader of an iterable data set."""
+
+    def __init__(
+        self, dataset: Any, batch_size: int | None, drop_last: bool = False, collate_fn: Any = None, **_options: Any
+    ):
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.collate_fn = collate_fn or (default_collate if batch_size is not None else lambda x: x)
+
+    def __len__(self) -> int:
+        n = len(self.dataset)
+        return n if self.batch_size is None else n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.batch_size is None:
+            yield from map(self.collate_fn, self.dataset)
+            return
+        rest = iter(self.dataset)
+        while batch := list(itertools.islice(rest, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield self.collate_fn(batch)
+
+
 class DataLoader(data.DataLoader):
     """weft's loader, in whose process batches are made however many workers are asked for: the batches are the same."""
+
+    def __new__(cls, dataset: Any, batch_size: int | None = 1, *args: Any, **options: Any) -> Any:
+        if isinstance(dataset, IterableDataset):
+            names = ("shuffle", "sampler", "batch_sampler", "num_workers", "collate_fn", "pin_memory", "drop_last")
+            return _Stream(dataset, batch_size, **dict(zip(names, args)), **options)
+        return super().__new__(cls)
 
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, **options: Any):
         for word in ("num_workers", "persistent_workers", "prefetch_factor", "multiprocessing_context"):

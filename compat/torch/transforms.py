@@ -9,8 +9,12 @@ import numpy as np
 from ...backend.array.creation import asarray
 from ...backend.array.random import default_generator
 from ...backend.tape.tensor import Tensor, wrap
+from ...layers.functional import interpolate, pad
+from . import augmenting
+from .augmenting import *  # noqa: F403
 
 __all__ = [
+    *augmenting.__all__,
     "CenterCrop", "Compose", "Grayscale", "Lambda", "Normalize", "Pad", "RandomCrop", "RandomHorizontalFlip", "Resize",
     "Scale", "ToTensor",
 ]  # fmt: skip
@@ -75,18 +79,26 @@ class Resize:
         In pixels.
     interpolation : int, optional
         PIL's filter; bilinear if None.
+    max_size, antialias : object
+        torchvision's; only their defaults are known.
     """
 
-    def __init__(self, size: Any, interpolation: Any = None):
+    def __init__(self, size: Any, interpolation: Any = None, max_size: Any = None, antialias: Any = True):
+        if max_size is not None:
+            raise NotImplementedError(f"`max_size` must be None, got {max_size}; give both sides")
         self.size, self.interpolation = size, 2 if interpolation is None else interpolation
 
     def __call__(self, image: Any) -> Any:
-        w, h = image.size
+        w, h = image.shape[:-3:-1] if isinstance(image, Tensor) else image.size
         if isinstance(self.size, int):
             short = self.size
             size = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
         else:
             size = (self.size[1], self.size[0])
+        if isinstance(image, Tensor):
+            batch = image if image.ndim == 4 else image[None]
+            found = interpolate(batch.float(), size[::-1], mode="bilinear", antialias=True).to(image.dtype)
+            return found if image.ndim == 4 else found[0]
         return image.resize(size, self.interpolation)
 
 
@@ -103,8 +115,10 @@ class CenterCrop:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
 
     def __call__(self, image: Any) -> Any:
-        (w, h), (height, width) = image.size, self.size
+        (w, h), (height, width) = image.shape[:-3:-1] if isinstance(image, Tensor) else image.size, self.size
         top, left = round((h - height) / 2), round((w - width) / 2)
+        if isinstance(image, Tensor):
+            return image[..., top : top + height, left : left + width]
         return image.crop((left, top, left + width, top + height))
 
 
@@ -158,6 +172,9 @@ class Pad:
         self.padding, self.fill = sides * 2 if len(sides) == 2 else sides, fill
 
     def __call__(self, image: Any) -> Any:
+        if isinstance(image, Tensor):
+            left, top, right, bottom = self.padding
+            return pad(image, (left, right, top, bottom), value=self.fill)
         from PIL import ImageOps
 
         return ImageOps.expand(
@@ -174,20 +191,30 @@ class RandomCrop:
         Its height and width.
     padding : int or sequence of int, optional
         What is put around the image before.
+    pad_if_needed, fill, padding_mode : object
+        torchvision's; only their defaults are known.
     """
 
-    def __init__(self, size: Any, padding: Any = None):
+    def __init__(
+        self, size: Any, padding: Any = None, pad_if_needed: bool = False, fill: int = 0, padding_mode: str = "constant"
+    ):
+        if pad_if_needed or fill or padding_mode != "constant":
+            raise NotImplementedError(
+                "`RandomCrop` pads with zeros alone, and by `padding` alone, here; use Pad before it"
+            )
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.padding = padding
 
     def __call__(self, image: Any) -> Any:
         image = image if self.padding is None else Pad(self.padding)(image)
-        (w, h), (height, width) = image.size, self.size
+        (w, h), (height, width) = image.shape[:-3:-1] if isinstance(image, Tensor) else image.size, self.size
         if w < width or h < height:
             raise ValueError(
                 f"`size` must be at most the image's, {(h, w)} after padding, got {self.size}; use padding="
             )
         top, left = (int(default_generator.integers(0, n + 1, (1,))[0]) for n in (h - height, w - width))
+        if isinstance(image, Tensor):
+            return image[..., top : top + height, left : left + width]
         return image.crop((left, top, left + width, top + height))
 
 

@@ -7,28 +7,10 @@ from typing import Any
 import numpy as np
 
 from ...backend.tape.tensor import Tensor, wrap
-from ...layers import models
-from . import datasets, transforms
+from . import datasets, transforms, transforms_functional
+from .models import MODELS
 
 __all__ = ["SUBMODULES", "make_grid", "save_image"]
-
-
-def resnet18(*, weights: Any = None, num_classes: int = 1000, pretrained: bool = False) -> Any:
-    """ResNet-18 with torchvision's names of weights, freshly drawn."""
-    return _resnet((2, 2, 2, 2), weights, num_classes, pretrained)
-
-
-def resnet34(*, weights: Any = None, num_classes: int = 1000, pretrained: bool = False) -> Any:
-    """ResNet-34 with torchvision's names of weights, freshly drawn."""
-    return _resnet((3, 4, 6, 3), weights, num_classes, pretrained)
-
-
-def _resnet(blocks: tuple[int, ...], weights: Any, num_classes: int, pretrained: bool) -> Any:
-    if weights is not None or pretrained:
-        raise ValueError(
-            f"`weights` must be None, as nothing is downloaded, got {weights or pretrained}; use load_state_dict"
-        )
-    return models.ResNet(blocks, num_classes)
 
 
 def make_grid(
@@ -77,7 +59,10 @@ def save_image(tensor: Any, fp: Any, format: str | None = None, **options: Any) 
 SUBMODULES: dict[str, Any] = {
     "": {},
     "datasets": {"__from__": datasets},
-    "transforms": {"__from__": transforms},
+    **{name: {"__from__": transforms} for name in ("transforms", "transforms.transforms", "transforms.v2")},
     "utils": {"make_grid": make_grid, "save_image": save_image},
-    "models": {"resnet18": resnet18, "resnet34": resnet34},
+    "models": MODELS,
+    "models.resnet": MODELS,
+    "models.vgg": MODELS,
+    "transforms.functional": {"__from__": transforms_functional},
 }

@@ -213,6 +213,21 @@ def places(path: Path, offsets: Sequence[int]) -> dict[int, list[Place]]:
     return found
 
 
+@functools.cache
+def code_of(path: Path) -> tuple[frozenset[int], frozenset[Place]]:
+    """Where the basic blocks of a library that counts begin, and the lines that the host's compiler made code of.
+
+    Nothing of either where binutils cannot tell.
+    """
+    if not (tool := shutil.which("objdump")):
+        return frozenset(), frozenset()
+    command = [tool, "--disassemble", "--no-show-raw-insn", "--dwarf=decodedline", str(path)]
+    text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    starts = (int(found[1], 16) for found in re.finditer(r"<__sanitizer_cov_trace_pc\S*>\n *([0-9a-f]+):", text))
+    lines = ((found[1], int(found[2])) for found in re.finditer(r"^(\S+\.cuh?) +(\d+) +0x", text, re.MULTILINE))
+    return frozenset(starts), frozenset(lines)
+
+
 def locate(path: Path, offset: int) -> Place | None:
     """File and line of the code before a return address: the innermost line that lies in a CUDA source.
 

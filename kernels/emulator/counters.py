@@ -21,7 +21,7 @@ from typing import Any
 
 from ..toolchain.launch import Instance
 from ..toolchain.sources import Place, own_line
-from .build import Library, library, places
+from .build import Library, code_of, library, places
 
 __all__ = ["SECTOR", "Counts", "Launch", "counted_library", "counting", "current"]
 
@@ -74,9 +74,9 @@ class Counts:
 class Launch:
     """The counters of one launch.
 
-    `trips`: how often a warp comes to each line, at least once per block of code there. `read` and `written`: bytes of
-    the arguments that are touched at all, each counted once; `sectors_read` and `sectors_written`: their 32-byte sectors,
-    what DRAM must move at least.
+    `trips`: how often a warp comes to each line, at least once per block of code there; `never`: the lines with code that no
+    warp comes to. `read` and `written`: bytes of the arguments that are touched at all, each counted once; `sectors_read` and
+    `sectors_written`: their 32-byte sectors, what DRAM must move at least.
     """
 
     instance: Instance
@@ -85,6 +85,7 @@ class Launch:
     shared: int
     counts: tuple[Counts, ...]
     trips: dict[Place, int]
+    never: frozenset[Place]
     read: int
     written: int
     sectors_read: int
@@ -164,13 +165,15 @@ def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int) -
     sites = first[: count(ctypes.byref(first), ctypes.byref(totals))]
     counts, trips = _by_line(code, sites)
     sums = {field[0]: getattr(totals, field[0]) for field in _Totals._fields_}
-    return Launch(instance, tuple(grid), tuple(block), shared, counts, trips, **sums)
+    never = code_of(code.path)[1] - trips.keys()
+    return Launch(instance, tuple(grid), tuple(block), shared, counts, trips, never, **sums)
 
 
 def _by_line(code: Library, sites: Sequence[Any]) -> tuple[tuple[Counts, ...], dict[Place, int]]:
     blocks = sorted((site.pc, site.requests) for site in sites if _SPACES[site.space] == "code")
     starts = [start for start, _ in blocks]
-    ends = [min(low + _LONGEST, high) for low, high in zip(starts, [*starts[1:], 1 << 62])]
+    others = sorted({*starts, *code_of(code.path)[0], 1 << 62})  # those that nobody came to end the one before them, too
+    ends = [min(start + _LONGEST, others[bisect.bisect_right(others, start)]) for start in starts]
     within = [at for low, high in zip(starts, ends) for at in range(low, high, _STEP)]
     found = places(code.path, [*within, *(site.pc for site in sites if site.pc)])
     gathered: dict[Any, Any] = {}

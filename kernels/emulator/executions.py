@@ -3,7 +3,8 @@
 A line of the source may have many copies in the machine code, as loops are unrolled. So each basic block is taken for itself:
 
     1. where it has loads or stores: their requests, which the counters know, over the copies of those instructions
-    2. where the compiler put a slow path that it hopes never to take (a call, threads that diverge at a shuffle): never
+    2. where the compiler put a slow path that it hopes never to take (a call, threads that diverge at a shuffle), and where
+       there is code of lines that no warp came to (but for a few instructions that were moved elsewhere): never
     3. the head of a loop: as often as what is in the loop
     4. else: as often as warps come to its lines, but no more often than to any block that control comes from
 
@@ -22,6 +23,7 @@ from .counters import Launch
 
 __all__ = ["executions"]
 
+MOVED = 0.1  # of a block's instructions: so many belong elsewhere, as compilers move what can do no harm
 _ASKED = {  # which counters a machine instruction is counted by
     "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"), "RED": ("global", "update"),
     "ATOMG": ("global", "update"), "ATOM": ("global", "update"), "LDS": ("shared", "read"), "LDSM": ("shared", "read"),
@@ -33,8 +35,9 @@ def executions(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
     """How many times warps run each basic block, by its number."""
     blocks = {block[0].block: block for block in by_block(code)}
     slow = {number for number, block in blocks.items() if _is_slow(block)}
+    slow |= _unreached(blocks, launch)
     before, loops = _flow(blocks, slow)
-    known = _requested(code, launch)
+    known = _requested([i for i in code if i.block not in slow], launch)
     times: dict[int, float] = dict.fromkeys(slow, 0.0)
     warps = float(math.prod(launch.grid) * -(-math.prod(launch.block) // 32))
     for number, block in blocks.items():
@@ -63,16 +66,46 @@ def _is_slow(block: Sequence[Instruction]) -> bool:
     return any(i.is_outlined or i.opcode.startswith("CALL") or "COLLECTIVE" in i.opcode for i in block)
 
 
+def _unreached(blocks: dict[int, list[Instruction]], launch: Launch) -> set[int]:
+    """Blocks of which more than MOVED is code of lines that no warp came to; what was asked for must be left somewhere."""
+    shares = {n: sum(not launch.never.isdisjoint(i.lines) for i in block) / len(block) for n, block in blocks.items()}
+    asked = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
+    asking = {n: {key for i in block if (key := _key(i)) in asked} for n, block in blocks.items()}
+    found: set[int] = set()
+    for number in sorted((n for n in shares if shares[n] > MOVED), key=lambda n: -shares[n]):
+        before, _ = _flow(blocks, found | {number})
+        first, *rest = blocks
+        reached = {first} - {number}
+        for n in rest:  # in order: loops go back to what was reached
+            if n not in found | {number} and not before[n].isdisjoint(reached):
+                reached.add(n)
+        ends = any(_leaves(blocks[n][-1]) for n in reached) or next(reversed(blocks)) in reached
+        if ends and set().union(*asking.values()) == set().union(*(asking[n] for n in reached)):
+            found.add(number)
+    return found
+
+
+def _key(instruction: Instruction) -> tuple[Any, Any]:
+    return instruction.place, _ASKED.get(instruction.opcode.partition(".")[0])
+
+
+def _leaves(instruction: Instruction) -> bool:
+    return instruction.opcode.startswith("EXIT") and not instruction.is_conditional
+
+
 def _requested(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
     """The blocks with loads and stores: never run where the counters have seen none that is done by all threads."""
     asked: dict[Any, int] = {((c.file, c.line), (c.space, c.how)): c.requests for c in launch.counts}
-    keys = [(i.place, _ASKED.get(i.opcode.partition(".")[0])) for i in code]
-    copies = Counter(keys)
+    keys = [_key(i) for i in code]
     found = defaultdict(list)
     for instruction, key in zip(code, keys):
         if key in asked or (key[1] and not instruction.is_conditional):
-            found[instruction.block].append(asked.get(key, 0) / copies[key])
-    return {block: _middle([v for v in values if v] or [0.0]) for block, values in found.items()}
+            found[instruction.block].append(key)
+    never = {block for block, them in found.items() if 2 * sum(key in asked for key in them) < len(them)}
+    copies = Counter(key for block, them in found.items() if block not in never for key in them)
+    times = {block: _middle([asked[key] / copies[key] for key in them if key in asked] or [0.0])
+             for block, them in found.items() if block not in never}  # fmt: skip
+    return times | dict.fromkeys(never, 0.0)
 
 
 def _flow(blocks: dict[int, list[Instruction]], slow: set[int]) -> tuple[dict[int, set[int]], dict[int, int]]:

@@ -82,6 +82,8 @@ inline void cp_async_16_cached(void* shared, const void* global, bool valid = tr
 inline void cp_async_commit() { emulator_copy_commit(); }
 template <int N> inline void cp_async_wait() { emulator_copy_wait(N); }
 
+inline unsigned anew(unsigned x) { return x; }
+
 inline void atomic_add_2(float* to, float x, float y, HERE) {
     emulator_aligned(to, 8, file, line);
     atomicAdd(to, x, file, line);

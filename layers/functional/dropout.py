@@ -46,7 +46,8 @@ def drop_shared(input: Tensor, shape: tuple[int, ...], p: float, residual: Tenso
     >>> F.drop_shared(weft.ones((4, 2)), (4, 1), 0.5).tolist()
     [[2.0, 2.0], [2.0, 2.0], [0.0, 0.0], [2.0, 2.0]]
     """
-    blocks = default_generator.reserve(math.prod(shape), dtypes.bool)
+    rows = shape[0] if shape else 1
+    blocks = default_generator.reserve_rows(rows, math.prod(shape[1:]), dtypes.bool)
     return primitives.dropout(input, residual, p=p, shape=shape, blocks=blocks)
 
 

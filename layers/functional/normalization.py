@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from ...backend.array.manipulation import reshape, tile
-from ...backend.device import devices
+from ...backend.device import devices, ranks
 from ...backend.device.options import integer, number
 from ...backend.nn import normalization as primitives
 from ...backend.tape.autograd import is_computed_again
@@ -112,8 +113,40 @@ def batch_norm(
         number("momentum", momentum, 0, 1)
     if eps == 0:
         raise ValueError("`eps` must be greater than 0 in training, as of a constant channel y would be 0/0, got 0.0")
-    y, mean, var = primitives.batch_norm(input, weight, bias, eps=eps)
-    if running_mean is not None and running_var is not None and input.data.size:  # of nothing there are no statistics
+    return _by_batch(primitives.batch_norm, input, running_mean, running_var, weight, bias, momentum, eps)
+
+
+def sync_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """`batch_norm` in training, by the batches of all processes together."""
+    _check_channels(
+        input, ("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)
+    )
+    over_all = functools.partial(primitives.sync_batch_norm, reduce=ranks.group.reduce_any)
+    return _by_batch(over_all, input, running_mean, running_var, weight, bias, momentum, eps, is_empty=False)
+
+
+def _by_batch(
+    primitive: Any,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: float,
+    eps: float,
+    is_empty: bool | None = None,
+) -> Tensor:
+    y, mean, var = primitive(input, weight, bias, eps=eps)
+    is_empty = not input.data.size if is_empty is None else is_empty
+    if running_mean is not None and running_var is not None and not is_empty:  # of nothing there are no statistics
         _update_running(running_mean, innermost(mean), momentum)
         _update_running(running_var, innermost(var), momentum)
     return y

@@ -10,6 +10,7 @@ from weft.training import picture
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CLAIMS = {
+    "fine_tuning": lambda found: found[1] > found[0] + 0.1,
     "forecasting": lambda share: share < 0.5,
     "language_model": lambda loss: loss < 0.3,
     "logistic_regression": lambda accuracy: accuracy > 0.9,

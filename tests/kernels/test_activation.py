@@ -14,6 +14,7 @@ from weft.backend.nn import activation as A
 from weft.backend.nn import linear as L
 from weft.backend.tape import autograd
 from weft.kernels import activation as kernels
+from weft.kernels.toolchain.settings import settings
 
 C0, C1 = math.sqrt(2 / math.pi), math.sqrt(2 / math.pi) * 0.044715
 
@@ -120,7 +121,7 @@ def test_shapes(rng, dtype, shape):
 
 
 def test_many_rows_to_a_thread(rng, monkeypatch):
-    monkeypatch.setattr(kernels, "BLOCKS", 3)
+    monkeypatch.setattr(settings, "multiprocessors", 1)
     x, g, b = drawn(rng, np.float32, (5000, 12), (5000, 12), 12)
     check("Gelu", *x, *g, *b, summed=True)
 
@@ -262,6 +263,7 @@ def test_rows_that_share_their_beginning(dtype, monkeypatch):
     x = np.random.default_rng(2).standard_normal(50_001).astype(dtype)
     few = kernels.forward(x, "Gelu"), kernels.backward(x, x, "Gelu")[0]
     monkeypatch.setattr(kernels, "BLOCKS", 1)
+    monkeypatch.setattr(settings, "multiprocessors", 1)
     assert kernels._rows_of_thread(x) == kernels.MOST
     for ours, expected in zip((kernels.forward(x, "Gelu"), kernels.backward(x, x, "Gelu")[0]), few):
         assert ours.tobytes() == expected.tobytes()

@@ -8,6 +8,7 @@ import weft
 from weft.backend.nn import normalization as N
 from weft.backend.tape import autograd
 from weft.kernels import batch_normalization as kernels
+from weft.kernels.toolchain.settings import settings
 from weft.layers import functional as F
 
 rng = np.random.default_rng(0)
@@ -151,6 +152,7 @@ def test_channel_last_memory(shape, dtype):
 def test_few_blocks(shape, layout, dtype, monkeypatch):
     """As with more elements than all blocks have in flight."""
     monkeypatch.setattr(kernels, "BLOCKS", 1)
+    monkeypatch.setattr(settings, "multiprocessors", 1)
     (g, x, w, b), high = inputs(shape, dtype)
     compare(batch(g, layout(x), w, b), plain(N.batch_norm, g, x, w, b), exact_batch(*high))
 

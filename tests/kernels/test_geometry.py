@@ -18,6 +18,7 @@ from weft.kernels import (
     normalization,
     pooling,
     pooling_2x2,
+    pooling_3x3,
     random,
     recurrent,
     reductions,
@@ -33,6 +34,7 @@ SOURCES = {  # by namespace
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
     "normalization": "normalization.cu", "pooling": "pooling.cu", "pooling_side_by_side": "pooling_2x2.cu",
+    "pooling_3x3": "pooling_3x3.cu",
     "random_numbers": "random.cu", "recurrent": "recurrent.cu",
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
@@ -43,7 +45,7 @@ BOTH = {
     "activation::THREADS": activation.THREADS, "activation::BATCH": activation.BATCH,
     "PAD": attention.PAD, "attention_backward::BLOCK": attention.BLOCK,
     "batch_normalization::WARPS": batch_normalization.WARPS,
-    "channel_last::THREADS": channel_last.THREADS,
+    "channel_last::THREADS": channel_last.THREADS, "channel_last::ROWS": channel_last.ROWS,
     "convolution::THREADS": convolution.THREADS, "convolution::EACH": convolution.EACH,
     "cross_entropy::BLOCK": cross_entropy.BLOCK,
     "dropout::THREADS": dropout.THREADS, "dropout::N * dropout::BATCH": dropout.ELEMENTS,
@@ -51,6 +53,7 @@ BOTH = {
     "DEPTH": implicit_gemm.DEPTH, "STAGES": implicit_gemm.STAGES,
     "implicit_gemm_backward::ADDERS": implicit_gemm.ADDERS,
     "normalization::ADDERS": normalization.ADDERS,
+    "pooling_3x3::THREADS": pooling_3x3.THREADS, "pooling_3x3::ROWS": pooling_3x3.ROWS,
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,
@@ -68,8 +71,7 @@ for vector in (1, 4, 8):
     for last in (False, True)[: 1 if vector == 1 else 2]:
         at_once = f"batch_normalization::UNITS<{vector}, {cpp(last)}>"
         BOTH[at_once] = batch_normalization.units_in_flight(vector, last)
-for centred in (False, True):
-    BOTH[f"normalization::MOST<{cpp(centred)}>"] = normalization.most_threads(centred)
+BOTH["normalization::MOST"] = normalization.MOST
 for tile, by_term in [(t, "false") for t in (*implicit_gemm.TILES, implicit_gemm.SMALL_TILE)] + [
     (t, b) for t in implicit_gemm.WEIGHT_TILES for b in ("false", "true")
 ]:

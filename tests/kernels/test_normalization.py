@@ -8,6 +8,7 @@ import weft
 from weft.backend.nn import normalization as N
 from weft.backend.tape import autograd
 from weft.kernels import normalization as kernels
+from weft.kernels.toolchain.settings import settings
 
 rng = np.random.default_rng(0)
 centred = pytest.mark.parametrize("centred", [True, False], ids=["layer", "rms"])
@@ -96,7 +97,7 @@ def test_values_and_gradients(shape, dtype, centred):
 @pytest.mark.parametrize("shape", [(301, 3), (77, 64), (23, 264), (7, 1100)], ids=lambda s: f"{s[0]}x{s[1]}")
 def test_many_rows_per_block(shape, dtype, centred, monkeypatch):
     """As with more rows than a GPU has room for: blocks take one after another, the next on its way meanwhile."""
-    monkeypatch.setattr(kernels, "MULTIPROCESSORS", 1)
+    monkeypatch.setattr(settings, "multiprocessors", 1)
     low, high = inputs(shape, dtype, centred)
     compare(ours(*low, centred), plain(*low, centred), exact(*high, centred))
 

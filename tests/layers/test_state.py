@@ -126,3 +126,10 @@ class TestStateDict:
         state = net.state_dict()
         del state["num_batches_tracked"]
         assert net.load_state_dict(state) == ([], [])
+
+
+def test_a_name_that_is_nearly_right_is_told():
+    state = dict(nn.Linear(2, 3).state_dict())
+    state["wieght"] = state.pop("weight")
+    with pytest.raises(RuntimeError, match=r"missing: weight\n  unexpected: wieght; is it `weight`\?"):
+        nn.Linear(2, 3).load_state_dict(state)

@@ -9,7 +9,7 @@ import pytest
 import weft
 from weft import layers as nn
 from weft import optimizers as optim
-from weft.training import Callback, CSVLogger, ProgressBar, TensorBoard, Trainer
+from weft.training import Callback, CSVLogger, ProgressBar, Trainer
 from weft.training.reporting import summary_line
 
 X = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
@@ -41,25 +41,6 @@ class TestCSVLogger:
             rows = list(csv.DictReader(file))
         assert [row["late"] for row in rows] == ["", "0.5", "0.5"]
         assert [{k: float(v) for k, v in row.items() if v} for row in rows] == history
-
-
-class TestTensorBoard:
-    def test_every_number_by_step(self):
-        class Writer:
-            def __init__(self):
-                self.calls, self.flushed = [], False
-
-            def add_scalar(self, name, value, step):
-                self.calls.append((name, value, step))
-
-            def flush(self):
-                self.flushed = True
-
-        writer = Writer()
-        history = fit(TensorBoard(writer), epochs=2).history
-        assert ("val_loss", history[1]["val_loss"], 4) in writer.calls
-        assert {name for name, _, _ in writer.calls} == set(history[0]) - {"epoch", "step"}
-        assert writer.flushed
 
 
 class TestProgressBar:

@@ -5,19 +5,34 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar, cast
 
 from ...data.files import expanded, writable
 from ...data.locking import open_locked
 from ...data.writing import make_folder, reason
+from ..processes import by_first, is_first
 from ..usage import UsageError
 
-__all__ = ["CHECKPOINTS", "FILES", "FolderInUse", "folder_of", "held", "hold_unused", "model_in", "path_of", "remover"]
+__all__ = [
+    "CHECKPOINTS",
+    "FILES",
+    "FolderInUse",
+    "by_first_in",
+    "folder_of",
+    "held",
+    "hold_unused",
+    "model_in",
+    "path_of",
+    "remover",
+]
+
+P = TypeVar("P", Path, Path | None)
 
 LOCK = ".lock"
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
@@ -158,6 +173,27 @@ def hold_unused(base: Path, stack: ExitStack) -> Path:
             if not _has_files(folder):  # those of a run that has ended just now
                 return folder
     raise AssertionError
+
+
+def by_first_in(hold: Callable[[], P], stack: ExitStack) -> P:
+    """The folder that process 0 holds; of several processes the others write into folders of their own, which nobody sees.
+
+    Parameters
+    ----------
+    hold : callable
+        Gives the folder, or None.
+    stack : ExitStack
+        Lets it go.
+
+    Returns
+    -------
+    path or None
+        The folder.
+    """
+    folder = by_first(hold)
+    if folder is None or is_first():
+        return folder
+    return cast(P, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-"))))
 
 
 def path_of(option: str, path: str) -> Path:

@@ -27,7 +27,7 @@ EPILOG = """examples:
   weft generate runs/tinyshakespeare-gpt2
   weft generate runs/tinyshakespeare-gpt2 --prompt "ROMEO:" --tokens 300 --temperature 0.8 --seed 1
   weft generate runs/tinyshakespeare-gpt2 --prompt "ROMEO:" --stop "JULIET:" --samples 3
-  weft generate gpt2-folder --tokenizer ../shared/data/gpt2-bpe --prompt "The meaning of life is"
+  weft generate gpt2-folder --tokenizer gpt2-bpe --prompt "The meaning of life is"
 """
 
 

@@ -76,7 +76,16 @@ def main(argv: Sequence[str]) -> int:
                         "each on a GPU, and show the lines that cost most; of the cases that begin so, or of all")  # fmt: skip
     parser.add_argument("--machine", choices=MACHINES, help="with --profile: on which GPU (H200)")
     parser.add_argument("--save", metavar="FOLDER", help="with --profile: write profile.json and profile.png there")
+    parser.add_argument(
+        "--check", action="store_true", help="try what is installed: CPU, emulator, GPU; a list of ticks"
+    )
     given = vars(parser.parse_args(argv))
+    if "check" in given:
+        if len(given) > 1:
+            parser.error("--check goes alone")
+        from .info_check import check
+
+        return report("weft info", check)
     if "kernels" not in given and given.keys() & {"arch", "json"}:
         parser.error("--arch and --json go with --kernels")
     if "profile" not in given and given.keys() & {"machine", "save"}:

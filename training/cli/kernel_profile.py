@@ -19,6 +19,7 @@ from ...kernels.emulator.roofline import LIMITS, Roofline, roofline
 from ...kernels.toolchain import compiler
 from ...kernels.toolchain.machine_code import Machine, disassemble, local_traffic, mix, tensor_cores, tool
 from ...kernels.toolchain.report import compile_all
+from ...kernels.toolchain.settings import settings
 from ..atomic import write_atomically
 from ..plots import _figure, _write
 from .kernel_cases import CASES
@@ -28,6 +29,7 @@ __all__ = ["CASES", "chosen", "measure", "print_mixes", "print_table", "run", "s
 
 DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
 HOTTEST = 3  # lines that are shown of each kernel
+FEW = 1  # multiprocessor that grids are made for: the cases are small, but a block does as much as in large ones
 
 
 def chosen(name: str) -> list[str]:
@@ -49,15 +51,23 @@ def measure(names: Sequence[str], machine: Machine) -> list[dict[str, Any]]:
     rows = []
     for name in names:
         for dtype in DTYPES:
-            run = CASES[name](dtype)
-            with counters.counting() as launches:
-                run()
-            different = {(launch.instance, launch.grid, launch.block): launch for launch in reversed(launches)}
+            different = {(launch.instance, launch.grid, launch.block): launch for launch in reversed(_launches(name, dtype))}
             rows += [
                 {"case": name, "dtype": dtype.name, "roofline": roofline(launch, machine)}
                 for launch in reversed(different.values())
             ]
     return rows
+
+
+def _launches(name: str, dtype: Any) -> list[counters.Launch]:
+    run, whole = CASES[name](dtype), settings.multiprocessors
+    settings.multiprocessors = FEW
+    try:
+        with counters.counting() as launches:
+            run()
+    finally:
+        settings.multiprocessors = whole
+    return launches
 
 
 def unlaunched(launched: set[str], arch: str) -> Iterator[dict[str, Any]]:

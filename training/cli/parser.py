@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from ... import _signals
+from ...backend.device import ranks
 from ...backend.device.devices import DeviceError
 from ...backend.device.memory import OutOfMemoryError
 from ...data.files import DataError
@@ -20,6 +21,7 @@ from ..atomic import WriteError
 from ..checkpoint import CheckpointError
 from ..nonfinite import NonFiniteError
 from ..output import Output
+from ..processes import is_first
 from ..signals import Terminated
 from ..usage import UsageError
 
@@ -85,8 +87,8 @@ class Parser(argparse.ArgumentParser):
         if found := re.match(r"unrecognized arguments: .*?(--[^\s=]+)", message):
             return did_you_mean(found[1], self._option_string_actions)
         if found := re.match(r"argument (\S+): invalid choice: '(.*?)'", message):
-            choices = self._option_string_actions[found[1]].choices
-            return did_you_mean(found[2], choices or ())
+            named = (each for each in self._actions if found[1] in (each.dest, *each.option_strings))
+            return did_you_mean(found[2], next(named).choices or ())
         return ""
 
 
@@ -190,22 +192,31 @@ def report(prog: str, run: Callable[[], int], *, debug: bool = False) -> int:
         return run()
     except (KeyboardInterrupt, Terminated) as ended:
         number = ended.number if isinstance(ended, Terminated) else signal.SIGINT
-        complain(_signals.line(prog, number))
+        if is_first():
+            complain(_signals.line(prog, number))
         return 128 + number
     except (UsageError, DataError, CheckpointError, DeviceError, ImportError, WriteError, NonFiniteError) as error:
         if debug:
             raise
-        complain(f"{prog}: {' '.join(str(error).split())}")
-        return 1 if isinstance(error, WriteError | NonFiniteError) else 2
+        return _end(
+            f"{prog}: {' '.join(str(error).split())}", 1 if isinstance(error, WriteError | NonFiniteError) else 2
+        )
     except MemoryError as error:
         if debug:
             raise
         explained = isinstance(error, OutOfMemoryError)
         text = error if explained else f"out of memory ({error}); try a smaller --batch-size"
-        complain(f"{prog}: {text}")
-        return 1
+        return _end(f"{prog}: {text}", 1)
     finally:
         _signals.explain = str
+
+
+def _end(line: str, status: int) -> int:
+    """Say what went wrong; of several processes, end all."""
+    if ranks.group is not None:
+        ranks.group.watch.end(line, status)
+    complain(line)
+    return status
 
 
 def complain(line: str) -> None:

@@ -18,14 +18,19 @@ from ...backend.device.parallel import num_threads, set_num_threads
 from ...data.files import is_file
 from ..checkpoint import CheckpointError, load_checkpoint
 from ..checkpoint_callback import Checkpoint
+from ..limits import Limits
+from ..loggers import MLflow, TensorBoard, WandB, imported
 from ..output import say
+from ..processes import meet
 from ..reporting import CSVLogger, ProgressBar
 from ..saved_model import model_state, save_model
 from ..saved_options import SavedOptions
-from .folder import CHECKPOINTS, folder_of, hold_unused, path_of, remover
+from .folder import CHECKPOINTS, by_first_in, folder_of, hold_unused, path_of, remover
 from .parser import Parser, UsageError, number
 
-__all__ = ["Task", "add_run_options", "nothing", "save_run", "source_of", "train"]
+__all__ = ["Task", "add_run_options", "nothing", "save_run", "source_of", "take_options", "train"]
+
+LOGGERS = ("tensorboard", "wandb", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,36 @@ def add_run_options(parser: Parser, checkpoint_every: str) -> None:
     add("--overwrite", action="store_true", help="with --out: replace the run that is in the folder")
     add("--resume", nargs="?", const="", metavar="PATH", help="go on from a checkpoint, or the last in the folder")
     add("--checkpoint-every", type=number(int, 1), metavar="N", help=checkpoint_every)
+    add("--max-time", metavar="HH:MM:SS", help="save and stop after so long; go on with --resume")
+    add("--logger", choices=LOGGERS, help="hand the log to that program, too, in its own files within the run's folder")
     add("--quiet", action="store_true", help="print the result only")
     add("--debug", action="store_true", help="show the traceback of errors")
+
+
+def take_options(experiment: Any, folder: Path, options: dict[str, Any]) -> None:
+    """Do what `--max-time` and `--logger` say, having checked it."""
+    try:
+        limits = Limits(max_time=options.get("max_time"))
+    except ValueError as error:
+        raise UsageError(f"--max-time: {error}") from None
+    experiment.trainer.limits = limits
+    kind = options.get("logger")
+    try:
+        if kind == "tensorboard":
+            logger: Any = TensorBoard(
+                imported("tensorboardX", "log", "--logger tensorboard").SummaryWriter(str(folder))
+            )
+        elif kind == "wandb":
+            logger = WandB("weft", experiment.recipe.to_json(), dir=str(folder), name=folder.name)
+        elif kind == "mlflow":
+            uri = f"sqlite:///{folder / 'mlflow.db'}"
+            logger = MLflow("weft", experiment.recipe.to_json(), tracking_uri=uri, run_name=folder.name)
+        else:
+            return
+        imported(kind if kind != "tensorboard" else "tensorboardX", "log", f"--logger {kind}")
+    except ImportError as error:
+        raise UsageError(str(error)) from None
+    experiment.trainer.callbacks.append(logger)
 
 
 def train(task: Task, given: dict[str, Any]) -> int:
@@ -105,6 +138,7 @@ def train(task: Task, given: dict[str, Any]) -> int:
     UsageError, CheckpointError, DataError
         One line for the user.
     """
+    meet()
     with ExitStack() as stack:
         stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
         return _train(task, given, stack)
@@ -113,11 +147,12 @@ def train(task: Task, given: dict[str, Any]) -> int:
 def _train(task: Task, given: dict[str, Any], stack: ExitStack) -> int:
     names = ("device", "out", "checkpoint_every", "overwrite")
     device, out, every, overwrite = (given.pop(name, None) for name in names)
+    options = {name: given.pop(name, None) for name in ("max_time", "logger")}
     show = nothing if given.pop("quiet", False) else say
     source = source_of(given.pop("resume", None), out)
     if source is None and "data" not in given:
         raise UsageError(f"--task {task.name} needs --data with {task.data}, or --resume with a run")
-    folder = folder_of(out, source, bool(overwrite), stack)
+    folder = by_first_in(lambda: folder_of(out, source, bool(overwrite), stack), stack)
     saved = None if source is None else load_checkpoint(source)
     set_threads(given.pop("threads", saved and threads_of(saved, source)))
     if saved is None or source is None:
@@ -128,13 +163,15 @@ def _train(task: Task, given: dict[str, Any], stack: ExitStack) -> int:
     started = time.perf_counter()
     experiment = task.experiment(recipe, device=device)
     kind = experiment.recipe.model
-    folder = folder or hold_unused(Path("runs") / f"{experiment.name}-{kind}", stack)
+    folder = folder or by_first_in(lambda: hold_unused(Path("runs") / f"{experiment.name}-{kind}", stack), stack)
     show(task.about(experiment))
     count = sum(p.size for p in experiment.trainer.model.parameters())
     show(f"{kind}: {count:,} parameters, on {experiment.device} ({num_threads()} threads), into {folder}")
+    take_options(experiment, folder, options)
     checkpoint = add_callbacks(experiment, _state(task, experiment), folder, every, show, bool(overwrite))
     history = fit(experiment, checkpoint, saved, source, show)
-    task.finish(experiment, folder, history, time.perf_counter() - started, show)
+    if history:
+        task.finish(experiment, folder, history, time.perf_counter() - started, show)
     return 0
 
 
@@ -145,12 +182,15 @@ def fit(
     source: Path | None,
     show: Callable[..., None],
 ) -> Sequence[dict[str, Any]]:
-    """Train to the end, from where the run was saved if it goes on; a signal says how."""
+    """Train to the end, from where the run was saved if it goes on; a signal says how. Nothing, if the time was over before."""
     if saved is not None and source is not None:
         restore(experiment, saved, source, show)
     _signals.explain = lambda: how_to_go_on(experiment, checkpoint, source)
     trainer = experiment.trainer
     history = trainer.fit(experiment.train_loader, experiment.validation_loader, experiment.recipe.epochs)
+    if trainer.limits.is_over and trainer.epoch < experiment.recipe.epochs:
+        say(f"--max-time is over: {how_to_go_on(experiment, checkpoint, source)}")
+        return []
     if trainer.stopping:
         show(f"stopped early: {trainer.stopping}")
     return history

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..checkpoint import CheckpointError, load_checkpoint
+from ..output import say
 from ..usage import UsageError
 from . import train, train_forecast, train_text, train_translate
+from .parser import report
 from .run import source_of
 
 __all__ = ["main"]
@@ -39,8 +41,17 @@ def main(argv: Sequence[str]) -> int:
     >>> main(["--task", "text"])
     2
     """
+    if "--list" in argv:
+        return report("weft train", _list)
     task = _value(argv, "--task") or _begun(argv)
     return TASKS.get(task, train.main)(argv)  # whose parser refuses what is no task
+
+
+def _list() -> int:
+    from .listing import listing
+
+    say(listing())
+    return 0
 
 
 def _value(argv: Sequence[str], option: str) -> str:

@@ -20,11 +20,12 @@ from ..checkpoint import CheckpointError, load_checkpoint
 from ..output import say
 from ..parity import plot_parity
 from ..plots import bias_variance, plot_confusion, plot_history
+from ..processes import meet
 from ..recipe import CLASS_WEIGHTS, OPTIMIZERS, PRECISIONS, SCHEDULES, TASKS, Experiment, Recipe
 from ..saved_model import check_architecture, save_model
-from .folder import folder_of, hold_unused
+from .folder import by_first_in, folder_of, hold_unused
 from .parser import Parser, UsageError, number, report
-from .run import add_callbacks, add_run_options, fit, nothing, set_threads, source_of, threads_of
+from .run import add_callbacks, add_run_options, fit, nothing, set_threads, source_of, take_options, threads_of
 
 __all__ = ["main"]
 
@@ -34,7 +35,7 @@ few seconds.
 """
 EPILOG = """examples:
   weft train
-  weft train --data ../shared/data/mnist --model mlp --epochs 10
+  weft train --data datasets/mnist --model mlp --epochs 10
   weft train --data cifar-10-batches-py --model resnet18 --device cuda
   weft train --augment crop,rotate,cutout
   weft train --data pathmnist.npz                             (train_images, train_labels …; x_train, y_train …)
@@ -133,6 +134,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train(given: dict[str, Any]) -> int:
+    meet()
     with ExitStack() as stack:
         stack.enter_context(np.errstate(all="ignore"))  # what is not finite is told by `StopOnNaN`, in one line
         return _run(given, stack)
@@ -141,10 +143,11 @@ def _train(given: dict[str, Any]) -> int:
 def _run(given: dict[str, Any], stack: ExitStack) -> int:
     names = ("device", "out", "checkpoint_every", "overwrite")
     device, out, every, overwrite = (given.pop(name, None) for name in names)
+    options = {name: given.pop(name, None) for name in ("max_time", "logger")}
     show = nothing if given.pop("quiet", False) else say
     given |= {name: tuple(given[name]) for name in ("hidden", "ignore") if name in given}
     source = source_of(given.pop("resume", None), out)
-    folder = folder_of(out, source, bool(overwrite), stack)
+    folder = by_first_in(lambda: folder_of(out, source, bool(overwrite), stack), stack)
     saved = None if source is None else load_checkpoint(source)
     set_threads(given.pop("threads", saved and threads_of(saved, source)))
     if saved is None or source is None:
@@ -158,14 +161,17 @@ def _run(given: dict[str, Any], stack: ExitStack) -> int:
     recipe = experiment.recipe
     if "hidden" in given and recipe.model != "mlp":
         raise UsageError(f"--hidden is for --model mlp, got {recipe.model}")
-    folder = folder or hold_unused(Path("runs") / f"{experiment.splits.name.lower()}-{recipe.model}", stack)
+    name = f"{experiment.splits.name.lower()}-{recipe.model}"
+    folder = folder or by_first_in(lambda: hold_unused(Path("runs") / name, stack), stack)
     show(experiment.splits)
     count = sum(p.size for p in experiment.trainer.model.parameters())
     data = "" if experiment.device == "cpu" else "data resident, " if experiment.is_resident else "data streamed, "
     show(f"{recipe.model}: {count:,} parameters, on {experiment.device} ({data}{num_threads()} threads), into {folder}")
+    take_options(experiment, folder, options)
     checkpoint = add_callbacks(experiment, _state(experiment), folder, every, show, bool(overwrite))
     history = fit(experiment, checkpoint, saved, source, show)
-    _test_and_save(experiment, folder, history, time.perf_counter() - started)
+    if history:
+        _test_and_save(experiment, folder, history, time.perf_counter() - started)
     return 0
 
 

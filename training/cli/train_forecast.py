@@ -25,9 +25,9 @@ errors of the test part, forecast from each of its times, beside the naive forec
 (the value one season before). MASE is the MAE in units of the seasonal naive forecast's within the training part.
 """
 EPILOG = """examples:
-  weft train --task forecast ../shared/data/timeseries/AirPassengers.csv --season 12 --log
-  weft train --task forecast ../shared/data/timeseries/sunspots.csv --season 11 --horizon 11 --context 22 --difference none
-  weft train --task forecast ../shared/data/timeseries/temps.csv --fill --season 365 --harmonics 2 --horizon 7 \\
+  weft train --task forecast datasets/AirPassengers.csv --season 12 --log
+  weft train --task forecast datasets/sunspots.csv --season 11 --horizon 11 --context 22 --difference none
+  weft train --task forecast datasets/temps.csv --fill --season 365 --harmonics 2 --horizon 7 \\
       --context 14 --difference none --patience 5
   weft train --resume runs/AirPassengers-gru
   weft forecast runs/AirPassengers-gru --steps 24 --plot next.png

@@ -22,10 +22,10 @@ looked at every few updates, all of it at the end. Without options but --data: a
 in some minutes.
 """
 EPILOG = """examples:
-  weft train --task text --data ../shared/data/tinyshakespeare
-  weft train --task text --data ../shared/data/tinyshakespeare --model lstm
+  weft train --task text --data datasets/tinyshakespeare
+  weft train --task text --data datasets/tinyshakespeare --model lstm
   weft train --task text --data book.txt --model llama --width 192 --context 128 --iterations 5000
-  weft train --task text --data book.txt --tokenizer ../shared/data/gpt2-bpe
+  weft train --task text --data book.txt --tokenizer gpt2-bpe
   weft train --resume runs/tinyshakespeare-gpt2
   weft generate runs/tinyshakespeare-gpt2 --prompt "ROMEO:"
 

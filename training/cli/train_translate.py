@@ -26,8 +26,8 @@ out, with all of their translations; at the end BLEU is measured on these, besid
 word.
 """
 EPILOG = """examples:
-  weft train --task translate --data ../shared/data/fra-eng --pairs 40000 --max-words 8
-  weft train --task translate --data ../shared/data/fra-eng --model lstm --width 256
+  weft train --task translate --data datasets/fra-eng --pairs 40000 --max-words 8
+  weft train --task translate --data datasets/fra-eng --model lstm --width 256
   weft train --task translate --data pairs.tsv --max-words 20 --vocabulary 16000 --epochs 20
   weft train --resume runs/fra-eng-lstm --epochs 15
   weft translate runs/fra-eng-lstm "I am cold."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -109,6 +110,23 @@ class Metric:
         {'correct': array(0), 'count': array(0)}
         """
         return {name: to_numpy(innermost(value)) for name, value in self.sums.items()}
+
+    def merge(self, parts: Sequence[dict[str, Any]]) -> None:
+        """Have the sums of several of its kind, which have seen other batches. What is no sum must redefine this.
+
+        Parameters
+        ----------
+        parts : sequence of dict
+            What `read` gave.
+
+        Examples
+        --------
+        >>> metric = weft.training.MSE()
+        >>> metric.merge([{"sum": 4.0, "count": 1}, {"sum": 0.0, "count": 3}])
+        >>> metric.compute()
+        1.0
+        """
+        self.sums = {name: sum((part[name] for part in parts[1:]), parts[0][name]) for name in self.start}
 
     def state_dict(self) -> dict[str, Any]:
         """The sums as plain numbers and lists.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,20 @@ class R2(Metric):
             "spread": spread + spread_here + shift * shift * (before * n / count),
             "error": error + xp.sum((output - target) ** 2, axis=0),
         }
+
+    def merge(self, parts: Sequence[dict[str, Any]]) -> None:
+        self.sums = dict(self.start)
+        for part in parts:
+            n, before = part["count"], self.sums["count"]
+            if not n:
+                continue
+            shift = part["mean"] - self.sums["mean"]
+            self.sums = {
+                "count": before + n,
+                "mean": self.sums["mean"] + shift * (n / (before + n)),
+                "spread": self.sums["spread"] + part["spread"] + shift * shift * (before * n / (before + n)),
+                "error": self.sums["error"] + part["error"],
+            }
 
     def compute(self) -> float:
         sums = self.read()

@@ -88,8 +88,8 @@ def cut(attributes: Attributes, x: Any, *given: Any) -> Any:
     parts = [slice(None)] * x.ndim
     for start, end, axis, step in zip(starts, ends, places, [1] * len(starts) if steps is None else ints(steps)):
         length = x.shape[axis]
-        if step < 0:  # an end before the first is left out; −length − 1 says so
-            start, end = min(start, length - 1), max(end, -length - 1)
+        if step < 0:  # a start before the first is the first; an end there is left out, which −length − 1 says
+            start, end = max(min(start, length - 1), -length), max(end, -length - 1)
             parts[axis] = slice(start, None if end < -length else end, step)
         else:
             parts[axis] = slice(start, end, step)

@@ -83,6 +83,11 @@ ADVANCED = [
 matrix, mask = a(4, 5), np.array([True, False, True, True])
 masks = [mask, (mask, 1), (slice(None), np.array([True, False, True, False, True])), matrix > 0, matrix > 9]
 
+
+def largest(values, places, *, size):
+    return np.array([values[places == k].max() if (places == k).any() else 0.0 for k in range(size)])
+
+
 CASES = [
     *[
         Case(
@@ -178,6 +183,10 @@ CASES = [
     *[
         Case(indexing._scatter_add, (a(4, 3), np.array(i)), scattered, {"size": 5, "axis": axis}, label=f" axis={axis}")
         for i, axis in [([0, 4, 4, 1], 0), ([2, 2, 2], 1), ([0, 1, 3], -1)]
+    ],
+    *[
+        Case(indexing._largest, (a(n), ints(size, n)), largest, {"size": size}, label=f" of {size}")
+        for n, size in [(0, 2), (1, 1), (33, 4), (7, 20)]
     ],
     *[
         Case(indexing.where, (np.asarray(rng.random(c) > 0.5), a(*s), a(*t)), np.where)

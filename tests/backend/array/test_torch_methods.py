@@ -35,7 +35,19 @@ def softmax(x, axis):
 
 GRID = (np.arange(2)[:, None], INDEX)
 ORDER = np.argsort(X, axis=1)
+
+
 # method, tensor, other arguments, keyword arguments, what NumPy makes of it
+def reduced(how, include_self):
+    """By hand, place by place."""
+    out, named = X.copy(), {}
+    for (i, j), place in np.ndenumerate(INDEX):
+        named.setdefault((i, place), [X[i, place]] if include_self else []).append(Y[i, j])
+    for place, values in named.items():
+        out[place] = getattr(np, how)(values)
+    return out
+
+
 CASES = [
     ("add", X, (Y,), {"alpha": 0.5}, X + 0.5 * Y),
     ("sub", X, (V,), {"alpha": 2}, X - 2 * V),
@@ -89,6 +101,11 @@ CASES = [
     ("scatter", X, (1, ORDER, Y), {}, np.take_along_axis(Y, np.argsort(ORDER, 1), 1)),
     ("scatter", X, (1, INDEX, 9.0), {}, placed(X, GRID, 9.0)),
     ("scatter_add", X, (1, INDEX, Y), {}, placed(X, GRID, Y[:2, :3], add=True)),
+    *[
+        ("scatter_reduce", X, (1, INDEX, Y, how), {"include_self": own}, reduced(how, own))
+        for how in ("sum", "mean", "amax", "amin")
+        for own in (True, False)
+    ],
     ("index_select", X, (0, ROWS), {}, X[ROWS]),
     ("index_add", X, (0, ROWS, Y), {"alpha": 2}, placed(X, ROWS, 2 * Y, add=True)),
     ("index_fill", X, (0, ROWS, 4.0), {}, placed(X, ROWS, 4.0)),
@@ -235,6 +252,8 @@ REFUSED = [
     (lambda x: x.scatter(1, weft.tensor([[0]]), weft.ones((1, 1))), TypeError, "got float32"),
     (lambda x: x.scatter_add(1, weft.tensor([[0]]), weft.ones((1, 1))), TypeError, "got float32"),
     (lambda x: x.scatter_add(1, weft.tensor([[0, 1]]), x[:1, :1]), ValueError, r"\(1, 2\), got \(1, 1\)"),
+    (lambda x: x.scatter_reduce(1, weft.tensor([[0]]), x, "prod"), ValueError, "'amax' or 'amin', got 'prod'"),
+    (lambda x: x.scatter_reduce(1, weft.tensor([[0]]), weft.ones((1, 1)), "sum"), TypeError, "got float32"),
     (lambda x: x.scatter_add_(1, weft.tensor([[-1]]), x), IndexError, r"got -1 … -1"),
     (lambda x: x.index_add(0, weft.tensor([0]), x), ValueError, r"of shape \(1, 4\), got \(3, 4\)"),
     (lambda x: x.topk(5), ValueError, "got 5"),

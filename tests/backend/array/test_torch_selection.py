@@ -40,6 +40,19 @@ def test_several_for_one_place_keep_their_gradient():
     assert src.grad.tolist() == [[5, 5]]
 
 
+def test_equal_largest_share_their_gradient():
+    """As in PyTorch; a place that is not named keeps its value."""
+    x, i = weft.zeros((1, 3)).requires_grad_(), weft.tensor([[1, 1, 1]])
+    src = weft.tensor([[2.0, 2.0, 1.0]]).requires_grad_()
+    y = x.scatter_reduce(1, i, src, "amax")
+    (y * weft.tensor([[1.0, 5.0, 7.0]])).sum().backward()
+    assert (y.tolist(), src.grad.tolist(), x.grad.tolist()) == ([[0, 2, 0]], [[2.5, 2.5, 0]], [[1, 0, 7]])
+    nan = src.detach() * weft.tensor([[1.0, math.nan, 1.0]])
+    assert math.isnan(x.detach().scatter_reduce(1, i, nan, "amin")[0, 1].item())
+    whole = weft.tensor([[1, 2, 3]])
+    assert whole.scatter_reduce(1, i, weft.tensor([[5, 8, 6]]), "mean").tolist() == [[1, 5, 3]]
+
+
 def test_what_is_overwritten_gets_no_gradient():
     """PyTorch gives both the gradient of the place."""
     x, i = weft.zeros((2, 3)), weft.tensor([[1, 1], [0, 2]])

@@ -9,7 +9,8 @@ import weft
 from weft import layers as nn
 from weft import optimizers as optim
 from weft.backend.device import markup
-from weft.training import Trainer
+from weft.backend.modes import trace as trace_module
+from weft.training import Picture, Trainer, plot_history
 from weft.training.progress import SHOWN, History
 
 EVIL = "<script>alert('1') & \"2\"</script>"
@@ -138,3 +139,41 @@ class TestHistory:
         assert len(long.rows) == SHOWN + 1
         assert long.rows[-1] == ["999"]
         assert f"the last {SHOWN} of 1000 epochs" in long.text
+
+
+class TestProfile:
+    def test_table(self):
+        with weft.profile() as p:
+            weft.exp(weft.ones(2))
+        page = read(p)
+        assert page.rows[0] == ["operation", "calls", "forward", "backward", "share", "results"]
+        assert page.rows[1][:2] == ["exp", "1"]
+        assert [row[0] for row in page.rows[2:]] == ["elsewhere", "in all"]
+        assert all(cell in str(p) for row in page.rows for cell in row)
+        p.peak_memory = 2048
+        assert "at most 2.0 KiB in tensors" in read(p).text
+
+
+class TestTrace:
+    def test_a_graph_unless_it_is_large(self):
+        trace = weft.traced(lambda x: weft.exp(x) + 1, weft.ones(3))
+        assert trace._repr_svg_() == trace.to_svg()
+
+        def many(x):
+            for _ in range(trace_module.DRAWN + 1):
+                x = weft.exp(-x)
+            return x
+
+        assert weft.traced(many, weft.ones(3))._repr_svg_() is None
+
+
+class TestPicture:
+    def test_of_what_draws(self, tmp_path):
+        pytest.importorskip("matplotlib")
+        shown = plot_history([{"epoch": 1, "loss": 0.5}], tmp_path / "a.png")
+        assert shown._repr_png_() == (tmp_path / "a.png").read_bytes()
+        assert shown._repr_png_()[1:4] == b"PNG"
+        assert repr(shown) == f"Picture({str(tmp_path / 'a.png')!r})"
+        assert Picture(tmp_path / "nowhere.png")._repr_png_() is None
+        with pytest.raises(TypeError, match="`path` must be a path, such as 'runs/one', got 3"):
+            Picture(3)

@@ -23,7 +23,15 @@ from weft.backend.tape.recording import Recording
 from weft.kernels import emulator
 
 F = nn.functional
-pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+
+
+@pytest.fixture(params=["cpu", "emulator", pytest.param("cuda", marks=pytest.mark.gpu)])
+def accelerator(request):
+    """Each device that records steps; skips where it is not."""
+    try:
+        return weft.backend.device.devices.canonical(request.param)
+    except weft.DeviceError as error:
+        pytest.skip(str(error))
 
 
 def batches(n=12):
@@ -103,6 +111,7 @@ OPTIMIZERS = {
     ids=lambda o: "-".join(o) or "plain",
 )
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.filterwarnings("ignore:.* encountered in")  # on a CPU, of a scale that is too large at first
 def test_captured_steps_equal_eager_steps_bit_for_bit(name, options, accelerator):
     """Dropout's masks, running statistics, step counts and loss scales included."""
     eager, captured = (train(accelerator, c, OPTIMIZERS[name], **options) for c in (False, True))
@@ -134,6 +143,10 @@ class TestMemory:
         return run
 
     def test_is_kept(self, accelerator):
+        if accelerator == "cpu":
+            pytest.skip(
+                "what is read from where nothing can be seen is read once more, when the first replay is checked"
+            )
         x = weft.ones(4, device=accelerator)
         run = self.captured(x)
         others = [weft.full((4,), 1e9, device=accelerator) for _ in range(16)]
@@ -518,6 +531,9 @@ class TestRefused:
         self.check(make, "it changes `state` on the host", accelerator)
 
     def test_a_constant_of_the_cpu(self, accelerator):
+        if accelerator == "cpu":
+            pytest.skip("there it is a tensor like others")
+
         def make():
             table = weft.ones(2)
 
@@ -577,7 +593,7 @@ def test_objects_without_a_hash_and_arguments_by_name(kind, accelerator):
         scale = 1.0 if i < 15 else 2.0
         expected = (i * options.k + options.shifts[0]) * scale - i
         assert run(x, options, y={"y": y}, scale=scale).tolist() == [expected] * 2
-    assert calls.call_count == 12
+    assert calls.call_count == 12 + 8 * (accelerator == "cpu")
     assert weft.capture(step)(weft.ones(1), options=options, scale=0.5).tolist() == [3.5]
 
 
@@ -586,7 +602,7 @@ def test_equal_options_share_a_recording(accelerator):
     run = weft.capture(lambda x, options: (calls(), x * options.k)[1], strict=True)
     for i in range(8):
         assert run(weft.ones(1, device=accelerator), Options(2.0 + i % 2, [])).tolist() == [2.0 + i % 2]
-    assert calls.call_count == 6
+    assert calls.call_count == 6 + 4 * (accelerator == "cpu")
 
 
 def test_an_array_of_the_host_that_changes(accelerator):
@@ -793,11 +809,12 @@ class TestWhatIsReturned:
             return NOT_REBUILT[kind](x * 2)
 
         run = weft.capture(step)
-        with pytest.warns(RuntimeWarning, match="it returns (Tensors in|an iterator|an array)"):
+        with pytest.warns(RuntimeWarning, match="it returns (Tensors in|an iterator|an array|what the host)"):
             results = [run(weft.full((2,), float(i), device=accelerator)) for i in range(6)]
         found = [_tensors(r) for r in results]
         expected = [2.0 * i for i in range(6)]
-        assert [(y.get() if hasattr(y, "get") else y.numpy())[0] for (y,) in found] == expected
+        raw = [getattr(y, "data", y) if isinstance(y, weft.Tensor) else y for (y,) in found]
+        assert [(y.get() if hasattr(y, "get") else y)[0] for y in raw] == expected
 
     def test_a_number_in_an_object(self, accelerator):
         numbers = iter(range(100))
@@ -878,15 +895,6 @@ def _values(x):
 
 
 class TestCapture:
-    def test_cpu_calls_the_step(self):
-        calls = []
-        step = weft.capture(lambda x: calls.append(x) or x + 1)
-        x = weft.tensor([1.0])
-        for _ in range(4):
-            assert step(x).item() == 2
-        assert all(c is x for c in calls)
-        assert len(calls) == 4
-
     def test_host_code_runs_while_warming_up_and_once_more(self, accelerator):
         count = Mock()  # of an installed package, so that it is not looked into
 
@@ -899,7 +907,7 @@ class TestCapture:
         assert run.__doc__ == "Its documentation."
         for i in range(6):
             assert run(weft.full((3,), float(i), device=accelerator)).tolist() == [2.0 * i] * 3
-        assert count.call_count == 3
+        assert count.call_count == 3 + 2 * (accelerator == "cpu")  # where the first replays are checked
 
     def test_results_are_not_overwritten(self, accelerator):
         run = weft.capture(lambda x: {"y": (x + 1, [x * 2])}, warmup=1)

@@ -89,6 +89,15 @@ class TestMatrices:
     def test_jacrev(self, x):
         near(weft.jacrev(f)(x), JACOBIAN)
 
+    def test_jacfwd(self, x):
+        near(weft.jacfwd(f)(x), JACOBIAN)
+        two = lambda k, x, *, by: f(x) * k * by
+        near(weft.jacfwd(two, argnums=-1)(weft.asarray(np.array(2.0)), x, by=3.0), 6.0 * JACOBIAN)
+        y = weft.asarray(np.arange(6.0).reshape(2, 3))
+        near(weft.jacfwd(lambda x: x.T)(y), np.einsum("ik,jl->jikl", np.eye(2), np.eye(3)))
+        assert weft.jacfwd(lambda x: x * 2)(y[:0]).shape == (0, 3, 0, 3)
+        near(weft.jacfwd(weft.jacfwd(lambda x: (x**3).sum()))(x), 6 * np.diag(X))
+
     def test_argnums_and_keywords(self, x):
         scaled = lambda k, x, *, by: f(x) * k * by
         k = weft.asarray(np.array(2.0))
@@ -119,7 +128,12 @@ class TestMatrices:
 
 class TestErrors:
     def test_no_function(self, x):
-        for call in (lambda: weft.jacrev(x), lambda: weft.vjp(3, x), lambda: weft.jvp(3, (x,), (x,))):
+        for call in (
+            lambda: weft.jacrev(x),
+            lambda: weft.jacfwd(x),
+            lambda: weft.vjp(3, x),
+            lambda: weft.jvp(3, (x,), (x,)),
+        ):
             with pytest.raises(TypeError, match="`f` must be a function of Tensors, got"):
                 call()
 

@@ -33,6 +33,10 @@ def batch_norm(x, w=None, b=None, eps=1e-5):
     return affine(standardised(x, axes, eps), w, b, per_channel(x)), x.mean(axes), x.var(axes) * n / (n - 1)
 
 
+def sync_batch_norm(x, w=None, b=None, eps=1e-5, reduce=None):
+    return batch_norm(x, w, b, eps)  # of one process
+
+
 def batch_norm_inference(x, mean, var, w=None, b=None, eps=1e-5):
     shape = per_channel(x)
     return affine((x - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + eps), w, b, shape)
@@ -72,6 +76,8 @@ CASES = [
     *[Case(N.batch_norm, (a(*s), *wb), batch_norm, {"eps": 1e-3}, tolerance=10)
       for s in BATCHES for wb in channels(s[1])],
     *[Case(N.batch_norm, (a(*s), *wb), batch_norm, **LARGE) for s in LARGE_BATCHES for wb in channels(s[1])[::3]],
+    *[Case(N.sync_batch_norm, (a(*s), *wb), sync_batch_norm, {"eps": 1e-3, "reduce": lambda sums: sums}, tolerance=10)
+      for s in [(5, 3), (2, 3, 4, 5)] for wb in channels(s[1])],
     *[Case(N.batch_norm_inference, (a(*s), a(s[1]), rng.uniform(0.5, 2, s[1]), *wb), batch_norm_inference, grad=g)
       for s in [(5, 3), (2, 3, 4, 5), (2, 3, 64, 48)]
       for wb, g in zip(channels(s[1]), [(0, 3, 4), (0, 3), (0, 4), (0,)])],

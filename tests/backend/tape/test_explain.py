@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import weft
+from weft.backend.tape.autograd import PRIMITIVES
 
 x, y = weft.ones((4, 3)), weft.ones((5, 3), dtype=weft.float64)
 
@@ -64,3 +65,51 @@ def test_on_a_device(device):
             left @ right
     with pytest.raises(ValueError, match="`add` needs shapes that broadcast"):
         a + weft.ones((5, 3), device=device)
+
+
+class TestPrimitivesOfOnesOwn:
+    """A gradient is right or an error."""
+
+    @pytest.fixture(autouse=True)
+    def unregistered(self):
+        before = dict(PRIMITIVES)
+        yield
+        PRIMITIVES.clear()
+        PRIMITIVES.update(before)
+
+    def test_what_is_returned(self):
+        @weft.primitive
+        def double(xp, x, /):
+            return 2 * x
+
+        with pytest.raises(TypeError, match=r"`double` must return \(output, pullback\), got \(4, 3\) float32"):
+            double(x)
+
+    @pytest.mark.parametrize("joint", [False, True])
+    def test_gradients(self, joint):
+        made = (lambda *f: lambda g, need, into: [f(g) for f in f]) if joint else (lambda *f: f)
+
+        @weft.primitive
+        def scale(xp, x, k, /):
+            return x * k, made(lambda g: g * k, lambda g: g * x)
+
+        @weft.primitive
+        def forgetful(xp, x, k, /):
+            return x * k, made(lambda g: g * k)
+
+        a, k = weft.ones((4, 3), requires_grad=True), weft.tensor(2.0, requires_grad=True)
+        with pytest.raises(
+            ValueError, match=r"`scale` must give argument 1 a gradient of its shape \(\), got \(4, 3\); sum"
+        ):
+            scale(a, k).sum().backward()
+        scale(a, k.detach()).sum().backward()
+        assert a.grad.tolist() == [[2.0] * 3] * 4
+        with pytest.raises(ValueError, match=r"`forgetful` must have 2 .*, one for each argument by place, got 1"):
+            forgetful(a, k).sum().backward()
+
+    def test_they_nest(self):
+        @weft.primitive
+        def cube(xp, x, /):
+            return x**3, (lambda g: g * 3 * x**2,)
+
+        assert weft.grad(weft.grad(cube))(weft.tensor(2.0)).item() == 12

@@ -178,3 +178,18 @@ def test_gradients_reach_the_weights_of_a_network() -> None:
             down = loss().item()
             p.data += step * along
         assert abs((up - down) / (2 * step) - slope) < 1e-6 * max(1, abs(slope))
+
+
+def test_a_slice_back_from_before_the_first_starts_at_the_first() -> None:
+    """As the operator's text clamps it; NumPy's slice would be empty."""
+    x = np.arange(4, dtype=np.float32)
+    graph = "(float[4] x) => (float[N] y) <int64[1] s = {-9}, int64[1] e = {-9}, int64[1] a = {0}, int64[1] d = {-1}> { y = Slice(x, s, e, a, d) }"
+    np.testing.assert_array_equal(run(graph, x), [0])
+
+
+def test_outputs_need_no_declared_type() -> None:
+    node = onnx.helper.make_node("Neg", ["x"], ["y"])
+    given = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2])
+    graph = onnx.helper.make_graph([node], "g", [given], [onnx.helper.make_empty_tensor_value_info("y")])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 23)])
+    np.testing.assert_array_equal(load(model)(np.array([1, -2], np.float32)).numpy(), [-1, 2])

@@ -32,8 +32,67 @@ def test_saved_and_loaded(tmp_path):
         print(torch.load(buffer)[0].tolist())
     """
     assert output(tmp_path, program) == "3 True False\nSequential Sequential\n[0, 1, 2]\n"
-    again = run(tmp_path, "import torch; torch.load('a.pt')")
-    assert "the file holds a whole module, Sequential, which the process that saved it can read alone" in again.stderr
+    again = "import torch; print(type(torch.load('a.pt', weights_only=False)['whole']).__name__)"
+    assert output(tmp_path, again) == "Sequential\n"
+    refused = run(tmp_path, "import torch; torch.load('a.pt', weights_only=True)")
+    assert "the file holds a whole module, weft.layers.containers:Sequential, got weights_only=True" in refused.stderr
+
+
+def test_a_module_of_the_programs_own_in_another_process(tmp_path):
+    """As word_language_model's generate.py reads what main.py has written."""
+    (tmp_path / "model.py").write_text(
+        "import torch, torch.nn as nn, torch.nn.functional as F\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.body = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))\n"
+        "        self.tied, self.act, self.sizes, self.kind = self.body[0], F.relu, {'a': (1, 2)}, torch.float32\n"
+        "    def forward(self, x):\n"
+        "        return self.act(self.body(x)) * (self.tied is self.body[0])\n"
+    )
+    write = """
+        import torch
+        from model import Net
+        net = Net()
+        net(torch.ones(4, 2) * torch.arange(4.0)[:, None])
+        torch.save(net.eval(), "net.pt")
+        print(net(torch.ones(1, 2)).tolist())
+    """
+    read = """
+        import torch
+        net = torch.load("net.pt", weights_only=False)
+        assert not net.training and net.sizes == {"a": (1, 2)}
+        net.tied.weight.data.add_(0)
+        print(net(torch.ones(1, 2)).tolist())
+    """
+    assert output(tmp_path, write) == output(tmp_path, read)
+    hooked = """
+        import torch, torch.nn as nn
+        from torch.nn.utils import weight_norm
+        net = nn.Sequential(weight_norm(nn.Linear(2, 3)), nn.ReLU())
+        net[1].register_forward_hook(lambda module, args, output: output + 1)
+        torch.save(net, "hooked.pt")
+        x, found = torch.ones(1, 2), torch.load("hooked.pt", weights_only=False)
+        wanted = net(x)
+        net[0].weight_g.data.zero_()
+        print(torch.equal(found(x), wanted))
+    """
+    assert output(tmp_path, hooked) == "True\n"
+    elsewhere = run(tmp_path, "import torch; torch.load('hooked.pt', weights_only=False)")
+    assert (
+        "Sequential, with hooks or computed attributes, which the process that saved it can read alone"
+        in elsewhere.stderr
+    )
+    refused = run(tmp_path, "import torch; torch.load('net.pt')")
+    assert "with 'Net' of 'model', which this program has not imported: import it first" in refused.stderr
+    forged = """
+        import torch
+        torch.save({"weft: a module": "os:system", "attributes": {}}, "f.pt")
+        torch.load("f.pt", weights_only=False)
+    """
+    assert "which this program has not imported" in run(tmp_path, forged).stderr
+    forged = forged.replace("os:system", "weft.layers.module:sys.exit")
+    assert "a whole module with 'sys.exit', which 'weft.layers.module' does not have" in run(tmp_path, forged).stderr
 
 
 def test_names(tmp_path):

@@ -1,0 +1,185 @@
+"""A step on a CPU: recorded as a program of NumPy calls, checked once against the step itself, replayed.
+
+The first replay is a test: the step is run as usual, too, from the same memory, and must leave the same bits. So a call that the
+recorder could not see, and whose numbers it took for the host's own, is found before anybody is given them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..tape.tensor import Tensor, wrap
+from .arguments import mapped, overlap
+from .host import Host, stands_for
+from .guard import FAILURES
+from .program import Program
+from .recorded_step import RecordedStep
+
+__all__ = ["HostStep"]
+
+CHECKS = 2  # replays that are checked: the first, which is given the numbers that were recorded, and the next
+PATIENCE = 2  # replays in a row whose way came out another, after which the step is recorded anew
+
+
+class HostStep(RecordedStep):
+    """A `RecordedStep` on a CPU."""
+
+    graph: Program | None
+    recorder: Host
+
+    def __init__(self, step: Callable, device: str, warmup: int, strict: bool):
+        super().__init__(step, device, warmup, strict)
+        self.checks = CHECKS
+        self.diverged = 0
+        self.made: dict[int, int] = {}  # by identity of what stands for it among `outputs`: which of the program's
+        self.lock = threading.Lock()  # held while the program runs: threads that come meanwhile run the step as usual
+
+    def is_lost(self) -> bool:
+        return self.diverged >= PATIENCE
+
+    def is_ready(self) -> bool:
+        """Whether it has been recorded and checked, and is replayed."""
+        return self.graph is not None and not self.checks and not self.diverged
+
+    # --- recording ----------------------------------------------------------------------------------------------------
+    def _copy(self, t: Tensor) -> Tensor:
+        return wrap(_in_same_layout(t.data), self.device)
+
+    def _take_down(self, args: tuple, inputs: list[Tensor], around: Any) -> tuple[Any, Any]:
+        tensors = [*inputs, *around.tensors()]
+        tensors += [t for ref in self.recording.seen.values() if (t := ref()) is not None]
+        tensors += [g for leaf in self.recording.leaves.values() if (g := leaf.tensor._grad) is not None]
+        return None, self.recorder.record(lambda: self._run(args), tensors)
+
+    def _settle(self) -> None:
+        """Have arrays from outside stand where noted ones stood for them."""
+        recording = self.recording
+        recording.read = {i: (x, stands_for(data), needs) for i, (x, data, needs) in recording.read.items()}
+        for leaf in recording.leaves.values():
+            leaf.data = stands_for(leaf.data)
+            leaf.tensor._grad = leaf.start  # what the run has made is taken back
+            if self.recorder.owns(leaf.end) if leaf.end is not None else False:
+                continue
+            leaf.end = stands_for(leaf.end)
+
+    def _finished(self, graph: Any, outputs: Any) -> tuple[Any, Any]:
+        leaves = [leaf for leaf in self.recording.leaves.values() if leaf.end is not None]
+        kept = [leaf.end for leaf in leaves if self.recorder.owns(leaf.end)]
+        found: list[np.ndarray] = []
+
+        def mark(t: Tensor) -> Tensor:
+            if any(to is t for to in self.inputs) or id(t) in self.recording.read:
+                return t
+            stand_in = wrap(np.empty(0), self.device)
+            self.made[id(stand_in)] = len(found)
+            found.append(t.data)
+            return stand_in
+
+        outputs = mapped(mark, outputs, is_returned=True)
+        graph = self.recorder.build([t.data for t in self.inputs], found, kept)
+        for leaf in leaves:
+            if self.recorder.owns(leaf.end):
+                leaf.end = graph.array(self.recorder.log.region(leaf.end))  # type: ignore[union-attr]
+        self.recorder.log = None
+        return graph, outputs
+
+    # --- replaying ----------------------------------------------------------------------------------------------------
+    def _replay(self, args: tuple, given: list[Tensor]) -> Any:
+        for t in given:  # to write to one may be to write to another
+            if id(t) in self.recording.read or (self.written and overlap(given)):
+                return self._call(args)
+        if self.checks:
+            return self._checked(args, given)
+        assert self.graph is not None
+        if not self.lock.acquire(blocking=False):
+            return self._call(args)
+        try:
+            undo = self.recording.remembered()
+            self.recording.prepare()
+            try:
+                values = self.graph.run(*[t.data for t in given])
+            except FAILURES:
+                self.graph.restore()
+                undo()
+                return self.diverges(*args)
+        finally:
+            self.lock.release()
+        self.diverged = 0
+        self.recording.finish()
+        for i in self.written:
+            given[i][...] = wrap(self.inputs[i].data, self.device)
+        return mapped(lambda t: self._of(t, values, given), self.outputs, is_returned=True)
+
+    def diverges(self, positional: tuple, named: dict[str, Any] | None = None) -> Any:
+        """The step as usual, after a run whose way came out another."""
+        self.diverged += 1
+        return self._call((positional, named or {}))
+
+    def _of(self, output: Tensor, values: tuple, given: list[Tensor]) -> Tensor:
+        for to, t in zip(self.inputs, given):
+            if to is output:
+                return t
+        at = self.made.get(id(output))
+        return output if at is None else wrap(values[at], self.device)
+
+    def _checked(self, args: tuple, given: list[Tensor]) -> Any:
+        """The step as usual, having compared what a replay does with what it does."""
+        assert self.graph is not None
+        self.checks -= 1
+        memory = self.graph.written
+        before, grads = (
+            [m.copy("K") for m in memory],
+            [(x.tensor, x.tensor._grad) for x in self.recording.leaves.values()],
+        )
+        undo = self.recording.remembered()
+        self.recording.prepare()
+        try:
+            values = self.graph.run(*[t.data for t in given])
+            found = [np.asarray(v).tobytes() for v in values], [m.tobytes() for m in memory]
+        except FAILURES:
+            found = None
+        inputs = [t.data.copy() for t in self.inputs]
+        for m, was in zip(memory, before):
+            m[...] = was
+        undo()
+        for tensor, grad in grads:
+            tensor._grad = grad
+        returned = self._call(args)
+        if found is None:
+            return returned
+        expected: dict[int, bytes] = {}
+
+        def compare(pair: Any) -> None:
+            stand_in, t = pair
+            if id(stand_in) in self.made:
+                expected[self.made[id(stand_in)]] = t.data.tobytes()
+
+        for pair in zip(_tensors(self.outputs), _tensors(returned)):
+            compare(pair)
+        same = [expected.get(i, v) == v for i, v in enumerate(found[0])]
+        same += [m.tobytes() == v for m, v in zip(memory, found[1])]
+        same += [given[i].data.tobytes() == inputs[i].tobytes() for i in self.written]
+        if not all(same):
+            self._give_up("its replay gives other numbers: it has a call that the recorder cannot see")
+        return returned
+
+
+def _tensors(x: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    mapped(lambda t: found.append(t) or t, x, is_returned=True)  # type: ignore[func-returns-value]
+    return found
+
+
+def _in_same_layout(a: np.ndarray) -> np.ndarray:
+    """A copy with the same strides: NumPy's and BLAS's ways, and so the bits, may depend on them."""
+    first, last = np.lib.array_utils.byte_bounds(a) if a.size else (0, 0)
+    if not a.size or any(n == 0 for n in a.shape):
+        return np.empty_like(a)
+    memory = np.empty(last - first, np.uint8)
+    copy: np.ndarray = np.ndarray(a.shape, a.dtype, memory, a.__array_interface__["data"][0] - first, a.strides)
+    copy[...] = a
+    return copy

@@ -1,0 +1,305 @@
+"""Gradients added up over all processes in buckets, each as soon as backward has finished with what is in it.
+
+    arena    [ ∂W₁ ……… | ∂b₁ … | ∂W₂ …… | ∂b₂ … ]      where gradients are written by backward
+    buckets  [   1             |   0            ]      pieces of it, the last ones first
+
+A piece of an optimizer's arena is reduced where it lies. Gradients that have no arena are copied to a vector and back.
+
+Which parameters a backward pass will reach is known before it starts, from the graph: each arrives as often as operations
+have used it, and is complete with the last of these. All processes begin buckets in one order, each when it and those
+before it are complete; what is left is begun at the end of the pass. What one process has no gradient for counts as zero
+there; what none has a gradient for stays without.
+"""
+
+from __future__ import annotations
+
+import weakref
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backend.device import devices, dtypes, ranks
+from ..backend.tape import autograd
+from ..backend.tape.autograd import leave_to_holder
+from ..backend.tape.recording import active
+from ..backend.tape.sharing import changed
+from ..backend.tape.tensor import Parameter, Tensor, wrap
+from ..optimizers.arena import ALIGNMENT, arena_of
+
+__all__ = ["Bucket", "Reducer", "uses"]
+
+
+def uses(root: Tensor, wanted: dict[int, Any]) -> dict[int, int]:
+    """How often backward from `root` will bring a gradient to each of some parameters, by identity."""
+    found: dict[int, int] = {}
+    nodes, seen = [root._node or root], set()
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, Tensor):
+            if id(node) in wanted:
+                found[id(node)] = found.get(id(node), 0) + 1
+        elif node is not None and id(node) not in seen:
+            seen.add(id(node))
+            nodes.extend(node.parents)
+    return found
+
+
+class Bucket:
+    """Parameters whose gradients are reduced together.
+
+    Parameters
+    ----------
+    params : list of Parameter
+        In the order of memory.
+    arena : Arena or None
+        Where the gradients lie, if they are neighbours there.
+    """
+
+    def __init__(self, params: list[Parameter], arena: Any):
+        self.params, self.arena = params, arena
+        self.waiting = 0
+        self.pending: Any = None
+        self.flat: Any = None
+        self.cuts: list[int] | None = None
+        self.scatter = False
+        if arena is not None:
+            places = [arena.places[id(p._grad_view)][1] for p in params]
+            first, last = arena.offsets[places[0]], arena.ends[places[-1]]
+            self.memory = arena.grads[first:last]
+            self.size = last - first
+            if arena.reduces_own_part:
+                self.cuts = [min(max(c - first, 0), self.size) for c in arena.cuts]
+                self.scatter = True
+        else:
+            like = params[0].data
+            multiple = ALIGNMENT // dtypes.of(like).itemsize
+            self.offsets, end = [], 0
+            for p in params:
+                self.offsets.append(-(-end // multiple) * multiple)
+                end = self.offsets[-1] + p.size
+            self.size = end
+            self.memory = None
+
+    def describe(self) -> str:
+        """What must be the same in all processes."""
+        return f"{self.size} {self.params[0].dtype} {[tuple(p.shape) for p in self.params]} {self.cuts}"
+
+    def settle(self, used: set[int]) -> Any:
+        """The bucket's gradients as one vector, in place where they have an arena; those that are missing are zero."""
+        for p in self.params:
+            view = p._grad_view if self.arena is not None else None
+            if p._grad is None:
+                if view is None:
+                    continue
+                if p._is_shown:
+                    leave_to_holder(p)
+                view[...] = 0.0
+                changed(view)
+                if id(p) in used:
+                    p._grad = wrap(view, p.device)
+            elif view is not None and p._grad.data is not view:
+                if p._is_shown:
+                    leave_to_holder(p)
+                view[...] = p._grad.data
+                changed(view)
+                p._grad = wrap(view, p.device)
+        if self.arena is not None:
+            return self.memory
+        like = self.params[0].data
+        xp = devices.namespace_of(like)
+        self.flat = xp.zeros((self.size,), dtype=like.dtype, device=like.device)
+        for p, at in zip(self.params, self.offsets):
+            if p._grad is not None:
+                self.flat[at : at + p.size] = xp.reshape(p._grad.data, (-1,))
+        return self.flat
+
+    def finish(self, used: set[int]) -> None:
+        """Wait for the sum, and give the parameters what is theirs."""
+        self.pending.wait()
+        self.pending = None
+        if self.arena is not None:
+            changed(self.memory)
+            return
+        xp = devices.namespace_of(self.flat)
+        for p, at in zip(self.params, self.offsets):
+            if id(p) not in used:
+                continue
+            g = xp.reshape(self.flat[at : at + p.size], p.shape)
+            if p._grad is None:
+                p._grad = wrap(xp.asarray(g, copy=True), p.device)
+            else:
+                p._grad.data[...] = g
+                changed(p._grad.data)
+        self.flat = None
+
+
+class Reducer:
+    """What `backward` tells of gradients, for some parameters: `weft.backend.tape.autograd.reducing` calls it.
+
+    Parameters
+    ----------
+    named : list of (str, Parameter)
+        The parameters that are learned.
+    cap : int
+        Bytes in a bucket, unless one parameter has more.
+    """
+
+    def __init__(self, named: Sequence[tuple[str, Parameter]], cap: int):
+        self.names = {id(p): name for name, p in named}
+        self.params = [p for _, p in named]
+        self.cap = cap
+        self.is_on, self.number = True, 0
+        self.buckets: list[Bucket] = []
+        self._key: Any = None
+        self._sum = 0
+        self._next = 0
+        self._used: set[int] = set()
+        self._left: dict[int, int] = {}
+        self._bucket_of: dict[int, Bucket] = {}
+        self._agreement: Any = None
+
+    # --- the buckets --------------------------------------------------------------------------------------------------
+    def _plan(self) -> None:
+        """Lay the buckets out, if gradients have moved since: to the arena of a new optimizer, say."""
+        views = [p._grad_view for p in self.params]
+        key = [id(view) for view in views], [p.requires_grad for p in self.params]
+        if key == self._key:
+            return
+        self._key = key
+        learned = [p for p in self.params if p.requires_grad]
+        arenas: dict[int, tuple[Any, list[Parameter]]] = {}
+        for p in learned:
+            arena = arena_of(p._grad_view)
+            kind = id(arena) if arena is not None else hash((p.device, str(p.dtype)))
+            arenas.setdefault(kind, (arena, []))[1].append(p)
+        self.buckets = []
+        for arena, params in arenas.values():
+            if arena is not None:
+                params.sort(key=lambda p: arena.places[id(p._grad_view)][1])
+            for run in _cut(params, arena, self.cap):
+                self.buckets.append(Bucket(run, arena))
+        place = {id(p): i for i, p in enumerate(learned)}
+        self.buckets.sort(key=lambda bucket: -max(place[id(p)] for p in bucket.params))  # backward begins with the last
+        self._bucket_of = {id(p): bucket for bucket in self.buckets for p in bucket.params}
+        self._sum = zlib.crc32("\n".join(bucket.describe() for bucket in self.buckets).encode())
+
+    # --- what backward tells ------------------------------------------------------------------------------------------
+    def begin(self, root: Tensor) -> bool:
+        """Before a pass; whether it will reach any of the parameters, and they are to be reduced."""
+        if not self.is_on:
+            return False
+        found = uses(root, self.names)
+        if not found:
+            return False
+        self._plan()
+        self._left, self._next = found, 0
+        for bucket in self.buckets:
+            bucket.waiting = sum(id(p) in found for p in bucket.params)
+        self._agreement = None
+        if active() is not None:  # a captured step is replayed without the host: all are taken to have gradients
+            self._used = {id(p) for bucket in self.buckets for p in bucket.params}
+            return True
+        present = np.array([id(p) in found or p._grad is not None for p in self.params], np.uint8)
+        mine = np.concatenate([np.array([self._sum], np.uint32).view(np.uint8), present])
+        self._agreement = ranks.group.begin_gather(mine)
+        return True
+
+    def arrived(self, leaf: Tensor) -> None:
+        """After a gradient has been added to a parameter's."""
+        left = self._left.get(id(leaf))
+        if left is None:
+            return
+        self._left[id(leaf)] = left - 1
+        if left == 1:
+            self._bucket_of[id(leaf)].waiting -= 1
+            self._start_what_is_complete()
+
+    def _start_what_is_complete(self, is_end: bool = False) -> None:
+        while self._next < len(self.buckets) and (is_end or not self.buckets[self._next].waiting):
+            if self._agreement is not None:
+                self._agree()
+            bucket = self.buckets[self._next]
+            self._next += 1
+            bucket.pending = ranks.group.start_any(
+                bucket.settle(self._used), "mean", cuts=bucket.cuts, scatter=bucket.scatter
+            )
+        for bucket in self.buckets[: self._next]:
+            if bucket.pending is not None:
+                bucket.pending.poll()
+
+    def _agree(self) -> None:
+        """What the others reduce, and have gradients for."""
+        finish, self._agreement = self._agreement, None
+        everybody = finish()
+        sums = np.ascontiguousarray(everybody[:, :4]).view(np.uint32)[:, 0]
+        for rank, other in enumerate(sums):
+            if other != sums[0]:
+                raise RuntimeError(
+                    f"gradients must lie alike in all processes, but those of process {rank} lie otherwise than those of "
+                    "process 0; build the same model and the same optimizers, in the same order, in each"
+                )
+        used = everybody[:, 4:].any(axis=0)
+        self._used = {id(p) for p, is_used in zip(self.params, used) if is_used}
+
+    def end(self) -> None:
+        """After a pass: begin what is left, and wait for all."""
+        self._start_what_is_complete(is_end=True)
+        for bucket in self.buckets:
+            bucket.finish(self._used)
+
+
+def _cut(params: list[Parameter], arena: Any, cap: int) -> list[list[Parameter]]:
+    """Runs of neighbours of up to `cap` bytes, from the end."""
+    runs: list[list[Parameter]] = []
+    size = 0
+    before = None
+    for p in reversed(params):
+        place = None if arena is None else arena.places[id(p._grad_view)][1]
+        is_next = arena is None or before is None or place == before - 1
+        if not runs or size + p.nbytes > cap or not is_next:
+            runs.append([])
+            size = 0
+        runs[-1].insert(0, p)
+        size += p.nbytes
+        before = place
+    return runs
+
+
+class Reducers:
+    """All of them that are alive: what `autograd.reducing` is while there is any."""
+
+    def __init__(self) -> None:
+        self.all: weakref.WeakSet[Reducer] = weakref.WeakSet()
+        self.due: set[Reducer] = set()  # between forward and backward, though nobody holds the wrapper any more
+        self._made = 0
+
+    def add(self, reducer: Reducer) -> None:
+        """Tell this one, too."""
+        reducer.number = self._made = self._made + 1
+        self.all.add(reducer)
+
+    def begin(self, root: Tensor, sink: Callable) -> _Pass | None:
+        """Before a backward pass: what is to be told of it, if it concerns any."""
+        concerned = [reducer for reducer in sorted(self.all, key=lambda r: r.number) if reducer.begin(root)]
+        return _Pass(concerned, sink) if concerned else None
+
+
+class _Pass:
+    """One backward pass."""
+
+    def __init__(self, concerned: list[Reducer], sink: Callable):
+        self.concerned, self._sink = concerned, sink
+
+    def sink(self, leaf: Tensor, g: Any, others: Any) -> None:
+        """Takes a gradient, as `autograd.run` wants it."""
+        self._sink(leaf, g, others)
+        for reducer in self.concerned:
+            reducer.arrived(leaf)
+
+    def end(self) -> None:
+        """After it: nothing is left to reduce."""
+        for reducer in self.concerned:
+            reducer.end()
+            autograd.reducing.due.discard(reducer)

@@ -1,0 +1,351 @@
+"""Processes that MPI has started together, and what they do with vectors of the host: sums in the order of ranks.
+
+A sum over N processes goes in two rounds of messages, which do not wait. Each process owns a part of the vector:
+
+    1. process r receives part r from everybody, and adds them up: ((x₀ + x₁) + x₂) + …
+    2. everybody receives the N sums
+
+Each byte travels as often as in a ring, 2 (N − 1)/N times in and out of a process. Unlike `MPI_Allreduce`, whose order is
+the library's choice, this has one order whatever arrives first and whatever the library: a run repeats bit for bit, and all
+processes have the same bits, for each sum is made once. float16 and bfloat16, which MPI does not know, are added up in
+float32 and rounded once. Vectors of up to `SMALL` bytes are gathered whole, in one round, and added up by everybody.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backend.device import devices
+from ..backend.device.dtypes import is_real_floating
+
+__all__ = ["OPERATIONS", "Group", "Pending"]
+
+SMALL = 16 * 1024  # bytes: of two processes on two cores, one round is the faster up to here
+
+BLOCK = 1 << 15  # elements that are added up at a time
+IMPATIENT, NAP = 2000, 5e-5  # looks without sleep, about a millisecond of them; and seconds between later ones
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "sum": np.add,
+    "mean": np.add,
+    "max": np.maximum,
+    "min": np.minimum,
+    "prod": np.multiply,
+}
+
+
+class Group:
+    """The processes of an MPI communicator.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm
+        Which; it is the group's own.
+
+    Attributes
+    ----------
+    rank, size : int
+        Which process this is, and of how many.
+    local_rank, local_size : int
+        The same among the processes of this machine.
+    calls : int
+        Collectives begun, which are the same in all processes: who has begun fewer keeps the others waiting.
+    waited : float
+        Seconds that this process has spent in communication.
+    """
+
+    def __init__(self, comm: Any):
+        from mpi4py import MPI
+
+        self.comm, self.MPI = comm, MPI
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        here = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local_rank, self.local_size = here.Get_rank(), here.Get_size()
+        here.Free()
+        self.watch: Any = None
+        self._nccl: Any = None
+        self.others = [(self.rank + i) % self.size for i in range(1, self.size)]
+        self._tag = 0
+        self.waited = 0.0
+        self.calls = 0
+        self._spare: dict[tuple[int, Any], list[np.ndarray]] = {}
+
+    # --- what is begun, and goes on beside other work -----------------------------------------------------------------
+    def start(
+        self, x: np.ndarray, op: str = "sum", *, cuts: Sequence[int] | None = None, scatter: bool = False
+    ) -> Pending:
+        """Begin x ← Σ over all processes, in place; x, a contiguous vector, must not be touched until `wait` returns.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n,)
+            The same size and dtype in all processes.
+        op : {"sum", "mean", "max", "min", "prod"}
+            Instead of a sum.
+        cuts : sequence of int, optional
+            Process r owns x[cuts[r] : cuts[r + 1]]; even parts if None.
+        scatter : bool
+            Only the own part is to be summed; the others are left as they are.
+
+        Returns
+        -------
+        Pending
+            Has `poll` and `wait`.
+        """
+        return Pending(self, x, op, cuts, scatter)
+
+    def start_gather(self, x: np.ndarray, cuts: Sequence[int]) -> Pending:
+        """Begin to give everybody what each process has in its own part of x."""
+        return Pending(self, x, None, cuts, False)
+
+    def start_any(
+        self, x: Any, op: str = "sum", *, cuts: Sequence[int] | None = None, scatter: bool = False
+    ) -> Pending | _Done:
+        """`start` of a vector of any device. What a device has yet to compute, or records for later, keeps its order."""
+        if type(x) is np.ndarray:
+            return self.start(x, op, cuts=cuts, scatter=scatter)
+        if hasattr(x, "_is_weft_tensor"):
+            raise TypeError("sums over processes have no second derivative: leave `weft.grad` outside of them")
+        if kind_of(x) == "cuda":
+            return self.accelerated().start(x, op, cuts=cuts, scatter=scatter)
+        from ..kernels.emulator import record
+
+        record(lambda raw: self.start(raw, op, cuts=cuts, scatter=scatter).wait(), x.view(np.ndarray))
+        return _Done()
+
+    def reduce_any(self, x: Any, op: str = "sum") -> Any:
+        """x ← Σ over all processes, in place, for a contiguous array of any device."""
+        self.start_any(devices.namespace_of(x).reshape(x, (-1,)), op).wait()
+        return x
+
+    def gather_parts(self, x: Any, cuts: Sequence[int]) -> None:
+        """Everybody receives what each process has in its own part of a vector of any device."""
+        if type(x) is np.ndarray:
+            self.start_gather(x, cuts).wait()
+        elif kind_of(x) == "cuda":
+            self.accelerated().gather_parts(x, cuts)
+        else:
+            from ..kernels.emulator import record
+
+            record(lambda raw: self.start_gather(raw, cuts).wait(), x.view(np.ndarray))
+
+    def accelerated(self) -> Any:
+        """The same processes, over NCCL."""
+        if self._nccl is None:
+            from .nccl import NCCL
+
+            self._nccl = NCCL(self)
+        return self._nccl
+
+    # --- what waits ---------------------------------------------------------------------------------------------------
+    def reduce(self, x: np.ndarray, op: str = "sum") -> np.ndarray:
+        """x ← Σ over all processes, in place, for a contiguous array."""
+        self.start(x.reshape(-1), op).wait()
+        return x
+
+    def gather(self, x: np.ndarray) -> np.ndarray:
+        """(size, …) what all processes have."""
+        return self.begin_gather(x)()
+
+    def begin_gather(self, x: np.ndarray) -> Callable[[], np.ndarray]:
+        """Begin that; what waits for it and returns it."""
+        self.calls += 1
+        x, found = np.ascontiguousarray(x), np.empty((self.size, *x.shape), x.dtype)
+        request = self.comm.Iallgather([_bytes(x), self.MPI.BYTE], [_bytes(found), self.MPI.BYTE])
+
+        def finish(sent: np.ndarray = x) -> np.ndarray:  # which must not go before it has been read
+            self.wait_for(request)
+            return found
+
+        return finish
+
+    def broadcast(self, x: np.ndarray, source: int = 0) -> np.ndarray:
+        """What process `source` has in x, a contiguous array, in place."""
+        self.calls += 1
+        self.wait_for(self.comm.Ibcast([_bytes(x), self.MPI.BYTE], source))
+        return x
+
+    def objects(self, value: Any) -> list[Any]:
+        """What all processes have, of anything small that pickle knows: our own processes are not strangers."""
+        mine = np.frombuffer(pickle.dumps(value), np.uint8)
+        counts = self.gather(np.array([mine.size])).reshape(-1).tolist()
+        ends = np.cumsum(counts).tolist()
+        found, byte = np.empty(ends[-1], np.uint8), self.MPI.BYTE
+        places = [end - count for end, count in zip(ends, counts)]
+        self.wait_for(self.comm.Iallgatherv([mine, byte], [found, counts, places, byte]))
+        return [pickle.loads(found[start:end].tobytes()) for start, end in zip(places, ends)]
+
+    def object_of(self, value: Any, source: int = 0) -> Any:
+        """What process `source` has, of anything small."""
+        mine = np.frombuffer(pickle.dumps(value if self.rank == source else None), np.uint8).copy()
+        size = int(self.broadcast(np.array([mine.size]), source)[0])
+        return pickle.loads(self.broadcast(mine if self.rank == source else np.empty(size, np.uint8), source).tobytes())
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        self.calls += 1
+        self.wait_for(self.comm.Ibarrier())
+
+    def next_tag(self) -> int:
+        """Of the messages of one sum: all processes begin them in one order."""
+        self.calls += 1
+        self._tag = (self._tag + 2) % 32768
+        return self._tag
+
+    def wait_for(self, requests: Any) -> None:
+        """Wait for a request of MPI, or several; not in MPI, which would keep a core busy that another
+        process may need to get here."""
+        done = self.MPI.Request.Testall
+        requests = requests if isinstance(requests, list) else [requests]
+        if done(requests):
+            return
+        start = time.perf_counter()
+        if self.watch is not None:
+            self.watch.waits(self.calls)
+        looks = 0
+        while not done(requests):
+            looks += 1
+            if looks > IMPATIENT:
+                time.sleep(NAP)
+            elif looks > 20:
+                os.sched_yield()
+        if self.watch is not None:
+            self.watch.goes_on()
+        self.waited += time.perf_counter() - start
+
+    # --- memory -------------------------------------------------------------------------------------------------------
+    def borrow(self, n: int, dtype: Any) -> np.ndarray:
+        """(n,) memory that was used before, if there is any: new pages cost more than the sum."""
+        spare = self._spare.get((n, dtype))
+        return spare.pop() if spare else np.empty(n, dtype)
+
+    def give_back(self, memory: np.ndarray) -> None:
+        """Memory that was borrowed, for the next one."""
+        self._spare.setdefault((memory.size, memory.dtype), []).append(memory)
+
+
+class _Done:
+    """What has been done already, or will be when a recording is launched."""
+
+    def poll(self) -> bool:
+        return True
+
+    def wait(self) -> None:
+        pass
+
+
+def kind_of(x: Any) -> str:
+    """ "cpu", "cuda" or "emulator"."""
+    return "emulator" if isinstance(x, np.ndarray) else "cuda"
+
+
+class Pending:
+    """A sum, or a gathering, that is under way. `Group.start` and `start_gather` make it."""
+
+    def __init__(self, group: Group, x: np.ndarray, op: str | None, cuts: Sequence[int] | None, scatter: bool):
+        self.group, self.x, self.op, self.scatter = group, x, op, scatter
+        n, k = group.size, x.size
+        self.cuts = [k * r // n for r in range(n + 1)] if cuts is None else list(cuts)
+        self.own = x[self.cuts[group.rank] : self.cuts[group.rank + 1]]
+        self.requests: list[Any] = []
+        self.parts: list[np.ndarray] = []  # what the processes have, of what is summed here
+        self.memory: np.ndarray | None = None
+        self.tag = group.next_tag()
+        if n == 1:
+            return
+        if op is None:
+            self._gather()
+        elif x.nbytes <= SMALL and not scatter:
+            self.own = x
+            self._receive_whole()
+        else:
+            self._exchange()
+
+    def _receive_whole(self) -> None:
+        group, n = self.group, self.group.size
+        self.memory = group.borrow(n * self.x.size, self.x.dtype)
+        self.parts = list(self.memory.reshape(n, self.x.size))
+        byte = group.MPI.BYTE
+        self.requests = [group.comm.Iallgather([_bytes(self.x), byte], [_bytes(self.memory), byte])]
+
+    def _exchange(self) -> None:
+        """Send each process what it is to sum, and receive what is summed here."""
+        group, comm, size = self.group, self.group.comm, self.own.size
+        self.memory = group.borrow((group.size - 1) * size, self.x.dtype)
+        free = list(self.memory.reshape(group.size - 1, size))
+        self.parts = [self.own if r == group.rank else free.pop() for r in range(group.size)]
+        for r in group.others:
+            self.requests.append(comm.Irecv([_bytes(self.parts[r]), group.MPI.BYTE], r, self.tag))
+        for r in group.others:
+            part = self.x[self.cuts[r] : self.cuts[r + 1]]
+            self.requests.append(comm.Isend([_bytes(part), group.MPI.BYTE], r, self.tag))
+
+    def _gather(self) -> None:
+        """Send everybody the own part, and receive theirs in place."""
+        group, comm = self.group, self.group.comm
+        for r in group.others:
+            part = self.x[self.cuts[r] : self.cuts[r + 1]]
+            self.requests.append(comm.Irecv([_bytes(part), group.MPI.BYTE], r, self.tag + 1))
+        for r in group.others:
+            self.requests.append(comm.Isend([_bytes(self.own), group.MPI.BYTE], r, self.tag + 1))
+
+    def poll(self) -> bool:
+        """Whether all is done; go on with it if something has arrived."""
+        while self.requests:
+            if not self.group.MPI.Request.Testall(self.requests):
+                return False
+            self._arrived()
+        return True
+
+    def wait(self) -> None:
+        """Go on until all is done."""
+        while self.requests:
+            self.group.wait_for(self.requests)
+            self._arrived()
+
+    def _arrived(self) -> None:
+        self.requests = []
+        if self.memory is None:
+            return
+        assert self.op is not None
+        fold(self.parts, self.op, self.own)
+        self.group.give_back(self.memory)
+        is_whole, self.memory, self.parts = self.own is self.x, None, []
+        if not is_whole and not self.scatter:
+            self._gather()
+
+
+def fold(parts: Sequence[np.ndarray], op: str, out: np.ndarray) -> None:
+    """out ← parts[0] ∘ parts[1] ∘ …, from the left; in float32 where they are of half precision, and rounded once.
+
+    `out` may be one of the parts.
+    """
+    function, n = OPERATIONS[op], len(parts)
+    if out.itemsize == 2 and is_real_floating(out.dtype):
+        total = parts[0].astype(np.float32)
+        for part in parts[1:]:
+            function(total, part.astype(np.float32), out=total)
+        out[...] = (total / n if op == "mean" else total).astype(out.dtype)
+        return
+    for at in range(0, out.size, BLOCK):  # which stays in the cache for the next operation
+        block = slice(at, at + BLOCK)
+        total = function(parts[0][block], parts[1][block])
+        for part in parts[2:]:
+            function(total, part[block], out=total)
+        if op == "mean":
+            np.divide(total, n, out=out[block]) if n & (n - 1) else np.multiply(
+                total, total.dtype.type(1 / n), out=out[block]
+            )
+        else:
+            out[block] = total
+
+
+def _bytes(x: np.ndarray) -> np.ndarray:
+    """A contiguous array as its bytes, of whatever dtype."""
+    return x.reshape(-1).view(np.uint8)

@@ -1,0 +1,67 @@
+"""Bit for bit what `pooling.cu` computes, whose tests are against float64."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from kernel_harness import dtypes, every_schedule
+
+from weft.kernels import pooling as kernels
+from weft.kernels import pooling_3x3
+
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, 1.0]
+
+
+class Axis(NamedTuple):
+    size: int
+    output: int
+    kernel: int = 3
+    stride: int = 2
+    before: int = 1
+    dilation: int = 1
+
+
+def everything(x, g, down, across):
+    y, taps, _ = kernels.max_pool(x, down, across)
+    return y, taps, kernels.max_pool_gradient(g, taps, down, across)
+
+
+# rows of one access and of more than a warp's; planes of one row, an odd number of rows, one more than ROWS windows
+@dtypes
+@pytest.mark.parametrize("shape", [(1, 1, 1, 4), (1, 2, 2, 8), (2, 3, 7, 12), (3, 5, 10, 16), (1, 2, 9, 1032)])
+def test_same_bits(shape, dtype, monkeypatch):
+    rng = np.random.default_rng(5)
+    down, across = (Axis(n, (n + 1) // 2) for n in shape[2:])
+    x = rng.standard_normal(shape)
+    x.flat[::3] = rng.choice(SPECIAL, x.flat[::3].size)
+    g = rng.standard_normal((*shape[:2], down.output, across.output))
+    g.flat[::5] = -0.0
+    x, g = x.astype(dtype), g.astype(dtype)
+    assert pooling_3x3.width_of_access(x, down, across) in (4, 8)
+    got = every_schedule(lambda: everything(x, g, down, across))
+    monkeypatch.setattr(pooling_3x3, "width_of_access", lambda *_: 0)
+    for ours, general in zip(got, everything(x, g, down, across)):
+        assert ours.dtype == general.dtype
+        assert ours.tobytes() == general.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("down", "across"),
+    [
+        (Axis(6, 3), Axis(6, 3)),  # rows of six pixels
+        (Axis(8, 5), Axis(8, 5)),  # a window more, as with `ceil_mode`
+        (Axis(8, 3, before=0), Axis(8, 4)),
+        (Axis(8, 8, stride=1), Axis(8, 4)),
+        (Axis(8, 4, kernel=2, before=0), Axis(8, 4)),
+        (Axis(8, 3, dilation=2), Axis(8, 4)),
+    ],
+)
+def test_what_does_not_fit(down, across):
+    x = np.zeros((1, 1, down.size, across.size), np.float32)
+    assert pooling_3x3.width_of_access(x, down, across) == 0
+
+
+def test_memory_that_begins_anywhere():
+    memory = np.zeros(65, np.float32)
+    down = across = Axis(8, 4)
+    assert pooling_3x3.width_of_access(memory[1:].reshape(1, 1, 8, 8), down, across) == 0

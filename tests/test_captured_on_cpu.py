@@ -1,0 +1,111 @@
+"""Twelve captured steps on a CPU are twelve eager ones, bit for bit: every layer, every optimizer, and what goes on around a step.
+
+What cannot be recorded is listed, with its reason; it runs as usual.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+from test_emulator_training import LAYERS, OPTIMIZERS, first, floats
+
+import weft
+from weft import layers as nn
+from weft import optimizers as optim
+
+F = nn.functional
+STEPS = 12
+
+# Layers whose way depends on numbers, by what is said of them.
+FALL_BACK = {"AdaptiveLogSoftmaxWithLoss": "it reads a value on the host (`nonzero`)"}
+
+
+def lived(make_step, captured):
+    """What each of twelve steps returned, all parameters and buffers at the end, and the captured step."""
+    weft.manual_seed(3)
+    step, arguments, tensors = make_step()
+    run = weft.capture(step) if captured else step
+    found = [run(*arguments(i)).detach().numpy().tobytes() for i in range(STEPS)]
+    return found, [t.detach().numpy().tobytes() for t in tensors], run
+
+
+def assert_same(make_step, reason=None):
+    expected = lived(make_step, False)[:2]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        *found, run = lived(make_step, True)
+    assert found[0] == expected[0]
+    assert found[1] == expected[1]
+    said = [str(w.message) for w in said if "cannot be captured" in str(w.message)]
+    if reason:
+        assert reason in said[0]
+    else:
+        assert not said, said[0]
+        assert any(s.graph is not None for s in run._steps.values())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer(name):
+    """In training mode, so that masks are drawn and statistics kept, on other numbers each time."""
+    make, inputs, _ = LAYERS[name]
+
+    def make_step():
+        layer = make().train()
+        trained = list(layer.parameters())
+        optimizer = optim.SGD(trained, lr=0.01, momentum=0.9) if trained else None
+        rng = np.random.default_rng(1)
+        arrays = [floats(rng.standard_normal(a) if isinstance(a, tuple) else a) for a in inputs]
+
+        def step(*tensors):
+            if optimizer:
+                optimizer.zero_grad()
+            y = first(layer(*tensors))
+            loss = (y * y).sum() / y.size if y.ndim else y
+            if optimizer and loss.requires_grad:
+                loss.backward()
+                optimizer.step()
+            return loss
+
+        def arguments(i):
+            return [weft.asarray(a * (1 - 0.01 * i) if a.dtype == np.float32 else a.copy()) for a in arrays]
+
+        return step, arguments, [*trained, *layer.buffers()]
+
+    assert_same(make_step, FALL_BACK.get(name))
+
+
+def classifier(make_optimizer, *, model=None, clip=False, bias=True):
+    def make_step():
+        net = model() if model else nn.Sequential(nn.Linear(5, 7, bias=bias), nn.Tanh(), nn.Linear(7, 3, bias=bias))
+        optimizer = make_optimizer(net)
+        rng = np.random.default_rng(1)
+        data = [(floats(rng.standard_normal((16, 5))), rng.integers(0, 3, 16)) for _ in range(STEPS)]
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            if clip:
+                optim.clip_grad_norm_(net.parameters(), 0.5)
+            optimizer.step()
+            return loss
+
+        return step, lambda i: map(weft.asarray, data[i]), [*net.parameters(), *net.buffers()]
+
+    return make_step
+
+
+@pytest.mark.parametrize(("name", "options"), [(n, o) for n, all_of in OPTIMIZERS.items() for o in all_of if n != "LBFGS"])
+def test_optimizer(name, options):
+    make = classifier(lambda net: getattr(optim, name)(net.parameters(), **options), bias=name != "Muon")
+    assert_same(make)
+
+
+def test_frozen_layers_and_groups():
+    def make_optimizer(net):
+        net[0].requires_grad_(False)
+        return optim.AdamW([{"params": [net[2].weight], "weight_decay": 0.1}, {"params": [net[2].bias], "lr": 0.1}])
+
+    assert_same(classifier(make_optimizer, clip=True))

@@ -1,0 +1,83 @@
+"""A run in several processes, as its parts see it: who writes, whose samples, sums over all. Alone, nothing of it is felt."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..backend.device import ranks
+from ..backend.device.ranks import Share, share_of
+from ..data import DataLoader
+from ..layers import Module, SyncBatchNorm
+from .metrics.metric import Metric
+
+__all__ = ["any_of", "by_first", "each_share", "is_first", "meet", "over_all", "spread"]
+
+T = TypeVar("T")
+
+
+def meet() -> None:
+    """Find the others, if a launcher has started several processes: `weft.distributed` is loaded then, and not before."""
+    if ranks.group is None and ranks.launched()[1] > 1:
+        importlib.import_module("weft.distributed").init()
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files and prints."""
+    return ranks.group is None or ranks.group.rank == 0
+
+
+def by_first(do: Callable[[], T]) -> T:
+    """What process 0 alone does; all return what it returns, or raise what it raises."""
+    if ranks.group is None:
+        return do()
+    result, error = None, None
+    if is_first():
+        try:
+            result = do()
+        except Exception as raised:
+            error = raised
+    result, error = ranks.group.object_of((result, error))
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
+def any_of(flag: bool) -> bool:
+    """Whether it is so in any process."""
+    return flag if ranks.group is None else bool(ranks.group.reduce(np.array([flag], np.uint8), "max")[0])
+
+
+def spread(model: Module) -> Any:
+    """The model as it is applied in training by several processes, batch normalisations by the whole batch; None for one."""
+    if ranks.group is None:
+        return None
+    SyncBatchNorm.convert_sync_batchnorm(model)
+    return importlib.import_module("weft.distributed").DistributedDataParallel(model, broadcast_buffers=False)
+
+
+def each_share(batches: Iterable[Any]) -> Iterator[tuple[Share | None, Any]]:
+    """Of each batch, the share of this process and what is in it; the share is None for a process by itself."""
+    group = ranks.group
+    if group is None:
+        for batch in batches:
+            yield None, batch
+    elif isinstance(batches, DataLoader):
+        yield from batches.shares(group.rank, group.size)
+    else:
+        for batch in batches:
+            share = share_of(len(batch[-1]), group.rank, group.size)
+            yield share, tuple(a[share.start : share.start + share.count] for a in batch)
+
+
+def over_all(metric: Metric) -> Metric:
+    """The metric of what all processes have seen."""
+    if ranks.group is None:
+        return metric
+    merged = copy.copy(metric)
+    merged.merge(ranks.group.objects(metric.read()))
+    return merged
