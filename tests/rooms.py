@@ -89,6 +89,7 @@ ROOMS = {
         "backend/device backend/tape data training", "PyTorch's checkpoints, read and written without pickle", "checkpoint.py"),
     "compat/torch": Room(
         "backend backend/device backend/tape backend/array backend/modes layers layers/functional layers/utils optimizers"
+        " optimizers/swa_utils"
         " data compat",
         "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
     "compat/onnx": Room(

@@ -37,6 +37,7 @@ TESTED_IN = {
     "backend/cpu/window_products": "backend/nn/test_convolution.py",
     "backend/cpu/small_normalization": "backend/nn/test_normalization.py",
     "backend/cpu/winograd": "backend/nn/test_convolution.py",
+    "backend/tape/handle": "backend/tape/test_hooks.py",
     "layers/packed_sequence": "layers/utils/test_rnn.py",
     "layers/utils/computed": "layers/utils/test_parametrize.py",
     "layers/utils/orthogonal": "layers/utils/test_parametrizations.py",

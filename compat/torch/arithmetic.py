@@ -14,6 +14,7 @@ from ...backend.device import dtypes
 from ...backend.tape.autograd import primitive
 from ...backend.tape.tensor import Tensor, wrap
 from ...layers import functional
+from .making import tensor
 from .shaping import _like, _numpy
 
 __all__ = ["FUNCTIONS", "INPLACE", "LINALG", "METHODS"]
@@ -338,19 +339,15 @@ def _vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor
 
 
 def _logspace(start: float, end: float, steps: int, base: float = 10.0, **options: Any) -> Tensor:
-    from .functions import TABLE  # made of this module
-
     found = np.asarray(base, np.float64) ** np.linspace(start, end, steps)
-    return TABLE["tensor"](found.tolist(), **options)
+    return tensor(found.tolist(), **options)
 
 
 def _window(of: Callable[[np.ndarray], np.ndarray]) -> Callable:
     def make(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
-        from .functions import TABLE  # made of this module
-
         n = window_length if periodic else window_length - 1
         found = of(2 * np.pi * np.arange(window_length) / max(n, 1)) if window_length > 1 else np.ones(window_length)
-        return TABLE["tensor"](found.tolist(), **options)
+        return tensor(found.tolist(), **options)
 
     return make
 

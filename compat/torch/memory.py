@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...backend.tape.tensor import Tensor, wrap
+from .making import tensor
 from .shaping import _given, _like
 
 __all__ = ["FUNCTIONS", "METHODS", "become", "sparse_coo_tensor"]
@@ -109,10 +110,8 @@ def sparse_coo_tensor(indices: Any, values: Any = None, size: Sequence[int] | No
     Tensor
         Dense.
     """
-    from .functions import TABLE  # made of this module
-
     places = np.asarray(indices.detach().cpu().numpy() if isinstance(indices, Tensor) else indices, np.int64)
-    found = values if isinstance(values, Tensor) else TABLE["tensor"](values)
+    found = values if isinstance(values, Tensor) else tensor(values)
     if options.get("dtype") is not None or options.get("device") is not None:
         found = found.to(options.get("device") or found.device, options.get("dtype") or found.dtype)
     axes = len(places)
