@@ -1,7 +1,7 @@
 """A plugin of pytest for short visits to a GPU: of all tests of kernels, as few as launch every instantiation once.
 
-    pytest -p one_per_kernel --write-cover cover.json tests/kernels     here, in the emulator: which test launches what
-    pytest -p one_per_kernel --read-cover cover.json -m gpu tests/kernels     there: only those, the longest lists first
+pytest -p one_per_kernel --write-cover cover.json tests/kernels     here, in the emulator: which test launches what
+pytest -p one_per_kernel --read-cover cover.json -m gpu tests/kernels     there: only those, the longest lists first
 """
 
 import json

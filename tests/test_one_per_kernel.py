@@ -35,14 +35,22 @@ def test_names(nodeid, name):
 @pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
 def test_written_and_read(tmp_path):
     """Of the tests of one family, those chosen launch all its instantiations, and only they run."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "one_per_kernel", "-p", "no:cacheprovider", "kernels/test_indices.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "one_per_kernel",
+        "-p",
+        "no:cacheprovider",
+        "kernels/test_indices.py",
+    ]
     for option in ("--write-cover", "--read-cover"):
         done = subprocess.run([*command, option, str(tmp_path / "cover")], cwd=TESTS, capture_output=True, text=True)
         assert not done.returncode, done.stdout
     chosen = json.loads((tmp_path / "cover").read_text())
-    assert {kernel for kernels in chosen.values() for kernel in kernels} == set(
-        expressions_of("indices.cu")
-    )
+    assert {kernel for kernels in chosen.values() for kernel in kernels} == set(expressions_of("indices.cu"))
     assert f"{len(chosen)} passed" in done.stdout
 
 

@@ -246,10 +246,10 @@ class _Plan:
     def run(self, at: list[int], places: dict[str, int], stream: int) -> bool:
         for name, place in places.items():
             self.set("MatmulDesc", self.operation, _POINTERS[name], c_void_p(place))
-        (a, b, c), (of_a, of_b, of_c), library, place = at, self.layouts, self.library, self.library.place()
+        (a, b, c), (of_a, of_b, of_c), library, own = at, self.layouts, self.library, self.library.place()
         return library.call(
             "cublasLtMatmul",
-            place.handle,
+            own.handle,
             self.operation,
             byref(_ONE),
             a,
@@ -262,8 +262,8 @@ class _Plan:
             c,
             of_c,
             byref(self.algorithm),
-            address(place.workspace),
-            place.workspace.nbytes,
+            address(own.workspace),
+            own.workspace.nbytes,
             stream,
             may_decline=True,
         )
