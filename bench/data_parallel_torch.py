@@ -5,19 +5,33 @@ import os
 import sys
 import time
 
-import torch
-import torch.distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+__all__ = ["main"]
 
 
 def main(rank: int, size: int, together: bool, steps: int, batch: int, store: str) -> None:
-    """Print the seconds of each step, in process 0."""
+    """Print the seconds of each step, in process 0.
+
+    Parameters
+    ----------
+    rank, size : int
+        Which process, of how many.
+    together : bool
+        Whether they add up gradients.
+    steps, batch : int
+        How many steps are timed, of how many samples.
+    store : str
+        A file by which they meet.
+    """
+    import torch
+    import torch.distributed as dist
+    from torch import nn
+    from torch.nn.parallel import DistributedDataParallel
+
     os.sched_setaffinity(0, {rank % (os.cpu_count() or 1)})
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size)
     torch.manual_seed(0)
-    model: nn.Module = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
+    model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
     if together:
         model = DistributedDataParallel(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)

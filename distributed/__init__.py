@@ -6,6 +6,7 @@
 Nothing here is loaded unless it is asked for, and nothing imports mpi4py in a process that computes alone.
 """
 
+from .checkpoint import load_sharded, save_sharded
 from .collectives import all_gather, all_reduce, barrier, broadcast, rank, reduce_scatter, size
 from .data_parallel import DistributedDataParallel
 from .start import init, is_initialized
@@ -20,7 +21,9 @@ __all__ = [
     "broadcast",
     "init",
     "is_initialized",
+    "load_sharded",
     "rank",
     "reduce_scatter",
+    "save_sharded",
     "size",
 ]

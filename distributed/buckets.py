@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.device import devices, dtypes, ranks
+from ..backend.tape import autograd
 from ..backend.tape.autograd import leave_to_holder
 from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
@@ -202,10 +203,7 @@ class Reducer:
             return True
         present = np.array([id(p) in found or p._grad is not None for p in self.params], np.uint8)
         mine = np.concatenate([np.array([self._sum], np.uint32).view(np.uint8), present])
-        everybody = np.empty((ranks.group.size, mine.size), np.uint8)
-        group = ranks.group
-        request = group.comm.Iallgather([mine, group.MPI.BYTE], [everybody, group.MPI.BYTE])
-        self._agreement = request, mine, everybody
+        self._agreement = ranks.group.begin_gather(mine)
         return True
 
     def arrived(self, leaf: Tensor) -> None:
@@ -233,9 +231,8 @@ class Reducer:
 
     def _agree(self) -> None:
         """What the others reduce, and have gradients for."""
-        request, _, everybody = self._agreement
-        self._agreement = None
-        ranks.group.wait_for(request)
+        finish, self._agreement = self._agreement, None
+        everybody = finish()
         sums = np.ascontiguousarray(everybody[:, :4]).view(np.uint32)[:, 0]
         for rank, other in enumerate(sums):
             if other != sums[0]:
@@ -275,6 +272,7 @@ class Reducers:
 
     def __init__(self) -> None:
         self.all: weakref.WeakSet[Reducer] = weakref.WeakSet()
+        self.due: set[Reducer] = set()  # between forward and backward, though nobody holds the wrapper any more
         self._made = 0
 
     def add(self, reducer: Reducer) -> None:
@@ -304,3 +302,4 @@ class _Pass:
         """After it: nothing is left to reduce."""
         for reducer in self.concerned:
             reducer.end()
+            autograd.reducing.due.discard(reducer)

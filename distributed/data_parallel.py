@@ -38,6 +38,8 @@ class DistributedDataParallel(Module):
         The axis of samples, and 0 the only choice.
     broadcast_buffers : bool, default True
         Whether buffers are those of process 0 at each call in training.
+    init_sync : bool, default True
+        Whether parameters and buffers are made those of process 0 now.
     process_group : optional
         PyTorch's argument: which processes take part. None is all of them, and the only choice.
     bucket_cap_mb : float, optional
@@ -137,6 +139,7 @@ class DistributedDataParallel(Module):
             return self.module(*args, **kwargs)
         if is_grad_enabled():
             self._reducer.is_on = self._is_synchronized
+            autograd.reducing.due.add(self._reducer)
             if self.broadcast_buffers and self.training:
                 broadcast_arrays(list(self.module.buffers()))
         with ranks.sharing(ranks.share or _even_share(args)):
@@ -147,6 +150,11 @@ class DistributedDataParallel(Module):
         """Within the block, calls and their backward passes add gradients up in this process alone.
 
         The next backward pass outside reduces what has been added up.
+
+        Yields
+        ------
+        None
+            Nothing.
 
         Examples
         --------

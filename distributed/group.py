@@ -54,6 +54,8 @@ class Group:
         Which process this is, and of how many.
     local_rank, local_size : int
         The same among the processes of this machine.
+    calls : int
+        Collectives begun, which are the same in all processes: who has begun fewer keeps the others waiting.
     waited : float
         Seconds that this process has spent in communication.
     """
@@ -149,14 +151,23 @@ class Group:
 
     def gather(self, x: np.ndarray) -> np.ndarray:
         """(size, …) what all processes have."""
-        found = np.empty((self.size, *x.shape), x.dtype)
-        self.wait_for(
-            self.comm.Iallgather([_bytes(np.ascontiguousarray(x)), self.MPI.BYTE], [_bytes(found), self.MPI.BYTE])
-        )
-        return found
+        return self.begin_gather(x)()
+
+    def begin_gather(self, x: np.ndarray) -> Callable[[], np.ndarray]:
+        """Begin that; what waits for it and returns it."""
+        self.calls += 1
+        x, found = np.ascontiguousarray(x), np.empty((self.size, *x.shape), x.dtype)
+        request = self.comm.Iallgather([_bytes(x), self.MPI.BYTE], [_bytes(found), self.MPI.BYTE])
+
+        def finish(sent: np.ndarray = x) -> np.ndarray:  # which must not go before it has been read
+            self.wait_for(request)
+            return found
+
+        return finish
 
     def broadcast(self, x: np.ndarray, source: int = 0) -> np.ndarray:
         """What process `source` has in x, a contiguous array, in place."""
+        self.calls += 1
         self.wait_for(self.comm.Ibcast([_bytes(x), self.MPI.BYTE], source))
         return x
 
@@ -178,17 +189,18 @@ class Group:
 
     def barrier(self) -> None:
         """Wait until all processes are here."""
+        self.calls += 1
         self.wait_for(self.comm.Ibarrier())
 
     def next_tag(self) -> int:
         """Of the messages of one sum: all processes begin them in one order."""
+        self.calls += 1
         self._tag = (self._tag + 2) % 32768
         return self._tag
 
     def wait_for(self, requests: Any) -> None:
         """Wait for a request of MPI, or several; not in MPI, which would keep a core busy that another
         process may need to get here."""
-        self.calls += 1
         done = self.MPI.Request.Testall
         requests = requests if isinstance(requests, list) else [requests]
         if done(requests):

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.device.devices import DeviceError
+
 __all__ = ["NCCL"]
 
 
@@ -30,6 +32,10 @@ class NCCL:
         import cupy
         from cupy.cuda import nccl
 
+        if not hasattr(nccl, "NcclCommunicator"):  # CuPy has an empty module in its place
+            raise DeviceError(
+                'sums over GPUs need NCCL, found no libnccl.so.2; pip install "weft[nccl]" (nvidia-nccl-cu13)'
+            )
         self.cupy, self.nccl, self.group = cupy, nccl, group
         identity = group.object_of(nccl.get_unique_id() if group.rank == 0 else None)
         self.comm = nccl.NcclCommunicator(group.size, identity, group.rank)

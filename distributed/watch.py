@@ -38,7 +38,8 @@ class Watch:
 
     def __init__(self, group: Any, timeout: float):
         self.rank, self.size, self.timeout = group.rank, group.size, timeout
-        self.calls, self.since = 0, None
+        self.calls = 0
+        self.since: float | None = None
         self._is_over = False
         self._selector = selectors.DefaultSelector()
         self._meet(group)

@@ -66,7 +66,14 @@ class ZeroRedundancyOptimizer(Optimizer):
 
     _reduce_scatter: bool
 
-    def __new__(cls, params: Any = None, optimizer_class: Any = None, *args: Any, **options: Any) -> Any:
+    def __new__(
+        cls,
+        params: Any = None,
+        optimizer_class: Any = None,
+        process_group: None = None,
+        reduce_scatter: bool = False,
+        **defaults: Any,
+    ) -> Any:
         if cls is not ZeroRedundancyOptimizer:
             return super().__new__(cls)
         if not (isinstance(optimizer_class, type) and issubclass(optimizer_class, Optimizer)):

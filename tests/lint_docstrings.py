@@ -36,6 +36,7 @@ MODULES = (
     "weft.data",
     "weft.data.augment",
     "weft.training",
+    "weft.distributed",
 )
 # A docstring; its summary a sentence; each parameter by name, in order, with type and meaning; what comes back or is yielded; …
 CODES = {"GL08", "SS02", "SS03", "PR01", "PR02", "PR03", "PR04", "PR07", "PR10", "RT01", "RT03", "YD01"}

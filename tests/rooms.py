@@ -79,11 +79,11 @@ ROOMS = {
         " layers/functional optimizers data data/augment training compat/onnx weft",
         "`weft new`, `weft data`, `weft train`, `weft generate`, `weft translate`, `weft forecast`, …, `weft info`", "train.py"),
     "distributed": Room(
-        "kernels/emulator backend/device backend/tape layers optimizers",
+        "kernels/emulator backend/device backend/tape layers optimizers training",
         "one model in many processes, on MPI and NCCL", "group.py"),
     "bench": Room(
         "kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
-        " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli weft",
+        " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli distributed weft",
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
     "compat": Room(
         "backend/device backend/tape data training", "PyTorch's checkpoints, read and written without pickle", "checkpoint.py"),
@@ -92,7 +92,8 @@ ROOMS = {
         " data compat",
         "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
     "compat/onnx": Room(
-        "backend/tape backend/modes layers compat/onnx/operators weft", "models to ONNX graphs, and graphs to modules", "load.py"),
+        "backend/device backend/tape backend/modes layers compat/onnx/operators weft",
+        "models to ONNX graphs, and graphs to modules", "load.py"),
     "compat/onnx/operators": Room("layers/functional weft", "ONNX's operators as functions of tensors", "elementwise.py"),
     "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }

@@ -106,12 +106,12 @@ TESTED_IN = {
     "training/cli/generate": "test_cli_text.py",
     "training/cli/folder": "test_cli_runs.py",
     "training/signals": "training/test_checkpoint_callback.py",
+    "training/processes": "distributed/test_train.py",
     # what only several processes do
     "backend/device/ranks": "distributed/test_collectives.py",
     "distributed/group": "distributed/test_collectives.py",
     "distributed/start": "distributed/test_collectives.py",
     "distributed/watch": "distributed/test_faults.py",
-    "distributed/nccl": "distributed/test_data_parallel.py",
     "distributed/buckets": "distributed/test_data_parallel.py",
 }
 

@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ..backend.device import ranks
 from ..backend.device.ranks import Share, share_of
 from ..data import DataLoader
@@ -47,7 +49,7 @@ def by_first(do: Callable[[], T]) -> T:
 
 def any_of(flag: bool) -> bool:
     """Whether it is so in any process."""
-    return flag if ranks.group is None else any(ranks.group.objects(bool(flag)))
+    return flag if ranks.group is None else bool(ranks.group.reduce(np.array([flag], np.uint8), "max")[0])
 
 
 def spread(model: Module) -> Any:

@@ -31,7 +31,7 @@ from .listeners import Listeners
 from .metrics import Metrics, collect
 from .metrics.metric import Mean
 from .predict import Predictor
-from .processes import by_first, each_share, is_first, meet, over_all, spread
+from .processes import any_of, by_first, each_share, is_first, meet, over_all, spread
 from .progress import Progress
 from .rehearsal import rehearse
 from .run_state import RunState
@@ -435,6 +435,8 @@ class Trainer(Predictor):
             if self.limits.is_over and self.stopping is None:
                 self.stop(f"`max_time` of {self.limits.seconds:g} s is over")
             self._listeners.notify("on_batch_end")
+            if any_of(self.stopping is not None) and self.stopping is None:
+                self.stop("another process has stopped")
             if self.stopping is not None and self.is_between_updates:
                 self._run_state.keep_positions()
                 return

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ...kernels.toolchain.cublas import cublas
 from ..device import devices, memory
 from .host import Host
 
@@ -42,7 +44,8 @@ class _Emulated:
 class _Cuda:
     """A CUDA graph, recorded on a stream and a memory pool of its own, launched on the stream of whoever calls.
 
-    The default stream, on which CuPy works, cannot be recorded. Nothing runs on the other one, so the two need no order.
+    The default stream, on which CuPy works, cannot be recorded. Nothing runs on the other one, so the two need no order. Its
+    products have a workspace of their own, so that replays and what else runs meanwhile do not meet in one.
 
     A graph holds addresses. Its intermediate results are free memory to the pool, which gives that back to CUDA as it
     sees fit (when it finds no room for more, for one) while the graph goes on writing there. So all of it is held here.
@@ -61,6 +64,10 @@ class _Cuda:
 
         self.pool = cupy.cuda.MemoryPool(allocate)
         self.stream = cupy.cuda.Stream(non_blocking=True)
+        with self.stream:
+            libraries = cublas()
+            libraries.place()  # while memory may be had
+        weakref.finalize(self, libraries.forget, self.stream.ptr)
         memory.recorders.add(self)
 
     def record(self, step: Callable[[], Any]) -> tuple[Any, Any]:

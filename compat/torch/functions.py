@@ -120,8 +120,41 @@ def _concatenated(f: Callable) -> Callable:
     return join
 
 
-def _where(condition: Tensor, *values: Any) -> Any:
-    return indexing.where(condition, *values) if values else indexing.nonzero(condition)
+def _where(condition: Tensor, *values: Any, out: Tensor | None = None, **named: Any) -> Any:
+    values = (*values, *(named[k] for k in ("input", "self", "other") if k in named))
+    if not values:
+        return indexing.nonzero(condition)
+    found = indexing.where(condition, *values)
+    return found if out is None else out.copy_(found)
+
+
+def _tensor(data: Any, **options: Any) -> Tensor:
+    """Tensors of one element in a list are numbers."""
+    if isinstance(data, list | tuple):
+        kinds: set[Any] = set()
+        data = _plain(data, kinds)
+        if len(kinds) == 1 and options.get("dtype") is None:
+            options["dtype"] = kinds.pop()
+    return _options(functools.partial(creation.tensor, data), **options)
+
+
+def _plain(data: Any, kinds: set[Any]) -> Any:
+    if isinstance(data, list | tuple):
+        return [_plain(d, kinds) for d in data]
+    if isinstance(data, Tensor) and data.numel() == 1:
+        kinds.add(data.dtype)
+        return data.item()
+    return data
+
+
+def _linspace(start: Any, end: Any, steps: int, **options: Any) -> Tensor:
+    start, end = (float(x) if isinstance(x, Tensor) else x for x in (start, end))
+    return _options(functools.partial(creation.linspace, start, end, steps), **options)
+
+
+def _svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+    u, s, vh = linalg.svd(input, full_matrices=not some)
+    return u, s, vh.transpose(-2, -1)
 
 
 def _as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -139,7 +172,9 @@ def _like(draw: Callable) -> Callable:
 
 
 def _with_mean(name: str) -> Callable:
-    def both(x: Tensor, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
+    def both(x: Tensor, dim: Any = None, *given: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        dim = options.pop("axis", dim)
+        options |= dict(zip(("unbiased", "keepdim"), given))
         if isinstance(dim, bool):  # torch.std_mean(x, False)
             options["unbiased"], dim = dim, None
         mean = METHODS["mean"](x, dim=dim, keepdim=options.get("keepdim", False))
@@ -172,7 +207,7 @@ TABLE: dict[str, Any] = {
     "zeros": _shaped(creation.zeros), "ones": _shaped(creation.ones), "empty": _shaped(creation.empty),
     "rand": _shaped(lambda shape, **o: random.rand(*shape, **o)), "randn": _shaped(lambda shape, **o: random.randn(*shape, **o)),
     "randint": _randint, "randperm": _made(random.randperm), "full": _full, "arange": _arange,
-    "linspace": _made(creation.linspace), "eye": _made(creation.eye), "tensor": creation.tensor, "as_tensor": _as_tensor,
+    "linspace": _linspace, "eye": _made(creation.eye), "tensor": _tensor, "as_tensor": _as_tensor,
     "zeros_like": _made(creation.zeros_like), "ones_like": _made(creation.ones_like), "empty_like": _made(creation.empty_like),
     "full_like": _made(creation.full_like), "rand_like": _like(random.rand), "randn_like": _like(random.randn),
     "from_numpy": creation.asarray, "normal": _normal, "bernoulli": _bernoulli, "Generator": random.Generator,
@@ -189,5 +224,6 @@ TABLE: dict[str, Any] = {
     "save": files.save, "load": files.load, "set_default_dtype": dtypes.set_default_dtype,
     "get_default_dtype": lambda: named(dtypes.get_default_dtype()), "set_default_device": devices.set_default_device,
     "use_deterministic_algorithms": determinism.use_deterministic_algorithms, "linalg": linalg,
-    "is_floating_point": lambda x: x.is_floating_point(), "numel": lambda x: x.numel(), "allclose": Tensor.allclose,
+    "svd": _svd, "qr": linalg.qr,
+    "is_floating_point": lambda x: x.is_floating_point(), "numel": lambda x: x.numel(),
 }  # fmt: skip

@@ -534,3 +534,31 @@ def check_augmented_batches():
     for batch, part in zip(whole, found, strict=True):
         share = ranks.share_of(len(batch), RANK(), SIZE())
         np.testing.assert_array_equal(part, batch[share.start : share.start + share.count])
+
+
+def check_sharded_checkpoints():
+    """Each process writes its part; one process reads all, and so does another number."""
+    import tempfile
+    from pathlib import Path
+
+    folder = Path(ranks.group.object_of(tempfile.mkdtemp() if RANK() == 0 else None))
+    for dtype in ("float32", "bfloat16"):
+        make = lambda p: dist.ZeroRedundancyOptimizer(optim.decay_groups(list(p), 0.1), optim.AdamW, lr=1e-2)
+        _, optimizer, _, model = sharded(make, dtype)
+        for step in (1, 2):
+            dist.save_sharded(folder / "last.json", model.module, optimizer, step=step)
+        if RANK() == 0:
+            assert len(list(folder.iterdir())) == SIZE() + 1  # those of before are gone
+        found, expected = dist.load_sharded(folder / "last.json"), optimizer.state_dict()
+        assert found["step"] == 2
+        assert found["optimizer"]["state"].keys() == expected["state"].keys()
+        for i, entry in expected["state"].items():
+            for name, value in entry.items():
+                np.testing.assert_array_equal(np.asarray(found["optimizer"]["state"][i][name]), np.asarray(value))
+        with alone():
+            one = Net(dtype=getattr(weft, dtype))
+            one.load_state_dict(found["model"])
+            plain = optim.AdamW(optim.decay_groups(list(one.parameters()), 0.1), lr=1e-2)
+            plain.load_state_dict(found["optimizer"])
+        make(model.parameters()).load_state_dict(found["optimizer"])
+        dist.barrier()

@@ -1,11 +1,16 @@
 """Processes started as a user starts them: every check of `checks.py`, in 2, 3 and 4 of them; and what one process does alone."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
-from mpi_launch import ended_well, start
+from mpi_launch import ended_well, launcher, start
 
 import weft
 from weft import distributed as dist
+from weft.backend.device import ranks
 
 
 @pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
@@ -34,6 +39,29 @@ class TestAlone:
     def test_timeout(self):
         with pytest.raises(ValueError, match="a positive number of seconds, got 0"):
             dist.init(timeout=0)
+
+    def test_launcher_of_another_library(self):
+        """As torchrun starts processes, and as another MPI's mpiexec does: MPI knows of one."""
+        launcher()
+        run = subprocess.run(
+            [sys.executable, "-c", "import weft; weft.distributed.init()"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "RANK": "0", "WORLD_SIZE": "2"},
+        )
+        assert "RuntimeError: the launcher has started 2 processes, and MPI knows of 1" in run.stderr
+
+    def test_who_is_launched(self):
+        for names in (
+            ("PMI_RANK", "PMI_SIZE"),
+            ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+            ("RANK", "WORLD_SIZE"),
+        ):
+            assert ranks.launched(dict(zip(names, ("2", "4")))) == (2, 4)
+        assert ranks.launched({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"}) == (3, 8)
+        assert ranks.launched({"SLURM_PROCID": "0", "SLURM_JOB_ID": "5"}) == (0, 1)  # of a batch script, outside srun
+        assert ranks.launched({"RANK": "x", "WORLD_SIZE": "2"}) == (0, 1)
 
     def test_mpi_is_missing(self, monkeypatch):
         monkeypatch.setenv("PMI_RANK", "0")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar, cast
 
 from ...data.files import expanded, writable
 from ...data.locking import open_locked
@@ -31,6 +31,8 @@ __all__ = [
     "path_of",
     "remover",
 ]
+
+P = TypeVar("P", Path, Path | None)
 
 LOCK = ".lock"
 CHECKPOINTS = ("last.safetensors", "best.safetensors")
@@ -173,7 +175,7 @@ def hold_unused(base: Path, stack: ExitStack) -> Path:
     raise AssertionError
 
 
-def by_first_in(hold: Callable[[], Path | None], stack: ExitStack) -> Path | None:
+def by_first_in(hold: Callable[[], P], stack: ExitStack) -> P:
     """The folder that process 0 holds; of several processes the others write into folders of their own, which nobody sees.
 
     Parameters
@@ -191,7 +193,7 @@ def by_first_in(hold: Callable[[], Path | None], stack: ExitStack) -> Path | Non
     folder = by_first(hold)
     if folder is None or is_first():
         return folder
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-")))
+    return cast(P, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-"))))
 
 
 def path_of(option: str, path: str) -> Path:
