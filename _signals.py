@@ -15,6 +15,7 @@ from collections.abc import Callable
 __all__: list[str] = []
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+speaks = True  # of several processes that compute together, one does
 explain: Callable[[], str] = str  # gives what there is to say of the run
 
 
@@ -34,6 +35,8 @@ def is_command() -> bool:
 
 def end(number: int, frame: object) -> None:
     """End the process. A handler."""
+    if not speaks:
+        os._exit(128 + number)
     show_cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar may have hidden it
     try:
         os.write(2, f"{show_cursor}{line(' '.join(['weft', *sys.argv[1:2]]), number)}\n".encode())

@@ -191,8 +191,16 @@ class Reducer:
         if not self.is_on:
             return False
         found = uses(root, self.names)
-        if not found:
-            return False
+        if found:
+            self._begin(found)
+        return bool(found)
+
+    def reduce(self) -> None:
+        """Reduce what passes have added up that were not to be reduced."""
+        self._begin({})
+        self.end()
+
+    def _begin(self, found: dict[int, int]) -> None:
         self._plan()
         self._left, self._next = found, 0
         for bucket in self.buckets:
@@ -200,11 +208,10 @@ class Reducer:
         self._agreement = None
         if active() is not None:  # a captured step is replayed without the host: all are taken to have gradients
             self._used = {id(p) for bucket in self.buckets for p in bucket.params}
-            return True
+            return
         present = np.array([id(p) in found or p._grad is not None for p in self.params], np.uint8)
         mine = np.concatenate([np.array([self._sum], np.uint32).view(np.uint8), present])
         self._agreement = ranks.group.begin_gather(mine)
-        return True
 
     def arrived(self, leaf: Tensor) -> None:
         """After a gradient has been added to a parameter's."""

@@ -145,6 +145,19 @@ class DistributedDataParallel(Module):
         with ranks.sharing(ranks.share or _even_share(args)):
             return self.module(*args, **kwargs)
 
+    def reduce_gradients(self) -> None:
+        """Reduce what has been added up inside `no_sync`, without another backward pass. (Not in PyTorch.)
+
+        Examples
+        --------
+        >>> model = weft.distributed.DistributedDataParallel(nn.Linear(2, 1))
+        >>> with model.no_sync():
+        ...     model(weft.ones((4, 2))).sum().backward()
+        >>> model.reduce_gradients()
+        """
+        if self._reducer is not None:
+            self._reducer.reduce()
+
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
         """Within the block, calls and their backward passes add gradients up in this process alone.

@@ -198,10 +198,19 @@ class Group:
         self._tag = (self._tag + 2) % 32768
         return self._tag
 
+    def are_done(self, requests: list[Any]) -> bool:
+        """Whether all of them are."""
+        try:
+            return bool(self.MPI.Request.Testall(requests))
+        except self.MPI.Exception:
+            if self.watch is not None:
+                self.watch.is_lost()  # perhaps another process has died, which is the watch's to say
+            raise
+
     def wait_for(self, requests: Any) -> None:
         """Wait for a request of MPI, or several; not in MPI, which would keep a core busy that another
         process may need to get here."""
-        done = self.MPI.Request.Testall
+        done = self.are_done
         requests = requests if isinstance(requests, list) else [requests]
         if done(requests):
             return
@@ -298,7 +307,7 @@ class Pending:
     def poll(self) -> bool:
         """Whether all is done; go on with it if something has arrived."""
         while self.requests:
-            if not self.group.MPI.Request.Testall(self.requests):
+            if not self.group.are_done(self.requests):
                 return False
             self._arrived()
         return True

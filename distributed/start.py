@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .. import _signals
 from ..backend.device import ranks
 from ..backend.device.parallel import VARIABLES, num_threads, set_num_threads
 from .group import Group
@@ -13,6 +14,14 @@ from .watch import Watch
 __all__ = ["init", "is_initialized"]
 
 EXTRA = 'pip install "weft[distributed]"'
+
+
+def own_gpu(visible: str | None, rank: int, size: int) -> str | None:
+    """Which GPU of a machine is that of a process, for CUDA_VISIBLE_DEVICES; None: the launcher has seen to it."""
+    if visible is None:
+        return str(rank)
+    gpus = [name for name in visible.split(",") if name.strip()]
+    return gpus[rank] if len(gpus) >= size > 1 else None
 
 
 def is_initialized() -> bool:
@@ -77,7 +86,11 @@ def init(timeout: float | None = None) -> None:
             f"with the mpiexec beside {sys.executable}, or with srun --mpi"
         )
     group = Group(comm)
+    gpu = own_gpu(os.environ.get("CUDA_VISIBLE_DEVICES"), group.local_rank, group.local_size)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when CUDA starts, which nothing has asked for yet
     group.watch = Watch(group, timeout)
+    _signals.speaks = group.rank == 0
     if not any(name in os.environ for name in VARIABLES):  # each has its share of the cores
         set_num_threads(max(1, num_threads() // group.local_size))
     ranks.group = group

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -22,6 +23,7 @@ from typing import Any
 __all__ = ["Watch"]
 
 BEAT = 1.0  # seconds between two reports
+MERCY = 0.3  # seconds that others have to end by themselves
 GRACE = 5.0  # seconds that others may wait for a process that has ended without a fault
 
 
@@ -47,7 +49,10 @@ class Watch:
         self._heard = dict.fromkeys(
             self._peers, (now, 0, 0.0)
         )  # when, how many collectives, seconds waiting in the last
-        self._names = group.objects(f"process {self.rank} of {self.size} ({socket.gethostname()}, {os.getpid()})")
+        places = group.objects((socket.gethostname(), os.getpid()))
+        self._names = [f"process {r} of {self.size} ({host}, {pid})" for r, (host, pid) in enumerate(places)]
+        here = places[self.rank][0]
+        self._beside = [pid for r, (host, pid) in enumerate(places) if host == here and r != self.rank]
         self._left: dict[int, float] = {}  # those that have ended without a fault
         self._hook = sys.excepthook
         sys.excepthook = self._raised
@@ -85,6 +90,10 @@ class Watch:
     def goes_on(self) -> None:
         """The process waits no more."""
         self.since = None
+
+    def is_lost(self) -> None:
+        """A message could not be sent or received: wait for whether somebody has died, which ends this process, too."""
+        time.sleep(GRACE)
 
     def end(self, line: str, status: int) -> None:
         """End all processes, with a line that a user can act on; does not return. What all meet, process 0 says."""
@@ -149,7 +158,7 @@ class Watch:
             elif "bye" in said:
                 self._left[r] = time.monotonic()
             elif "verdict" in said:
-                os._exit(said["verdict"])
+                self._exit(said["verdict"])
             else:
                 self._heard[r] = time.monotonic(), said["calls"], said["waiting"]
         if not piece:
@@ -195,5 +204,14 @@ class Watch:
                 os.write(2, f"weft: {line}; all processes end\n".encode())
         for r in self._peers:
             self._tell(r, {"verdict": status})
-        sys.stdout.flush()
+        self._exit(status)
+
+    def _exit(self, status: int) -> None:
+        """End this process, and those on this machine that cannot do so themselves."""
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        time.sleep(MERCY)
+        for pid in self._beside:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
         os._exit(status)

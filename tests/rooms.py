@@ -79,7 +79,7 @@ ROOMS = {
         " layers/functional optimizers data data/augment training compat/onnx weft",
         "`weft new`, `weft data`, `weft train`, `weft generate`, `weft translate`, `weft forecast`, …, `weft info`", "train.py"),
     "distributed": Room(
-        "kernels/emulator backend/device backend/tape layers optimizers training",
+        "_signals kernels/emulator backend/device backend/tape layers optimizers training",
         "one model in many processes, on MPI and NCCL", "group.py"),
     "bench": Room(
         "kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from ..backend.device import ranks
@@ -102,6 +103,7 @@ class Step:
     """
 
     current_loss: Tensor
+    spread: Any = None  # the model over all processes, if there are others
     _read_by_steps = "forward", "clip_grad_norm", "keeps_output", "optimizer", "scaler"
     _captured: capture_step | None
     _shapes: set[tuple[tuple[int, ...], ...]]  # of batches, those that are recorded
@@ -159,15 +161,15 @@ class Step:
         """
         if self._captured is not None and (recording := active()) is not None:
             recording.ends_with(self._obstacle)  # a hook, say, that came during the epoch
-        output, loss = self.forward(batch)
+        is_last = self.spread is None or self.waiting_batches + 1 == self.accumulate
+        with nullcontext() if is_last else self.spread.no_sync():  # what processes have is added up once
+            output, loss = self.forward(batch)
         self.current_loss = loss.detach()
         self._notify("on_loss")
         if not self.waiting_samples:  # not right after the update: until here the gradients it used can be looked at
             self.optimizer.zero_grad()
         n, weight, total = batch[-1].shape[0], 1.0, batch[-1].shape[0]
-        if (
-            ranks.share is not None
-        ):  # gradients are means over processes, each of which counts as much as it has samples
+        if ranks.share is not None:  # gradients are means over processes, which count as much as they have samples
             weight, total = ranks.group.size, ranks.share.total
             weight = weight * n / max(1, total) if self.accumulate == 1 else weight
         weight = weight if self.accumulate == 1 else weight * n
@@ -218,6 +220,8 @@ class Step:
         """
         if not self.waiting_samples:
             return False
+        if self.spread is not None:
+            self.spread.reduce_gradients()
         self.update(self.waiting_samples)
         self.waiting_batches = self.waiting_samples = 0
         return True

@@ -250,6 +250,7 @@ class Trainer(Predictor):
             capture=capture,
             listeners=self._listeners,
         )
+        self.stepper.spread = self._spread
         if type(self).train_step is not Trainer.train_step:
             self.stepper.train_step = self.train_step  # type: ignore[method-assign]
         self.progress = Progress()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mpi_launch import ended_well, launcher, start
 import weft
 from weft import distributed as dist
 from weft.backend.device import ranks
+from weft.distributed.start import own_gpu
 
 
 @pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
@@ -62,6 +64,23 @@ class TestAlone:
         assert ranks.launched({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"}) == (3, 8)
         assert ranks.launched({"SLURM_PROCID": "0", "SLURM_JOB_ID": "5"}) == (0, 1)  # of a batch script, outside srun
         assert ranks.launched({"RANK": "x", "WORLD_SIZE": "2"}) == (0, 1)
+
+    def test_each_has_a_gpu(self):
+        assert own_gpu(None, 3, 8) == "3"
+        assert own_gpu("4,5,6,7", 1, 4) == "5"
+        assert own_gpu("GPU-8f2a", 1, 4) is None  # one of its own, as Slurm binds them
+        assert own_gpu("", 1, 4) is None
+
+    def test_a_run_alone_knows_nothing_of_it(self):
+        code = """
+            import sys, weft
+            from weft import layers as nn, optimizers as optim
+            model = nn.Linear(2, 1)
+            trainer = weft.training.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+            trainer.fit([(weft.ones((4, 2)), weft.ones((4, 1)))])
+            assert not {"mpi4py", "weft.distributed"} & set(sys.modules), sorted(sys.modules)
+        """
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
     def test_mpi_is_missing(self, monkeypatch):
         monkeypatch.setenv("PMI_RANK", "0")
