@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..device import devices, memory
-from .host import Host
 
 __all__ = ["recorder_for"]
 
@@ -15,6 +14,8 @@ __all__ = ["recorder_for"]
 def recorder_for(device: str, recording: Any) -> Any:
     """What has `record(step)`, which gives a graph and what the step returned, `launch(graph)` and, meanwhile, `owns(data)`."""
     if devices.kind(device) == "cpu":
+        from .host import Host
+
         return Host(recording)
     return _Emulated() if devices.kind(device) == "emulator" else _Cuda()
 
