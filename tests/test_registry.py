@@ -50,6 +50,12 @@ TESTED_IN = {
     "backend/modes/arguments": "backend/modes/test_capture.py",
     "backend/modes/recorded_step": "backend/modes/test_capture.py",
     "backend/modes/recorders": "backend/modes/test_capture.py",
+    "backend/modes/guard": "backend/modes/test_host.py",
+    "backend/modes/host_step": "backend/modes/test_host.py",
+    "backend/modes/log": "backend/modes/test_host.py",
+    "backend/modes/noted": "backend/modes/test_host.py",
+    "backend/modes/plan": "backend/modes/test_host.py",
+    "backend/modes/program": "backend/modes/test_host.py",
     # what all kernels are launched with and tested by
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",

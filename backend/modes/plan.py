@@ -102,13 +102,19 @@ def _extent(region: Region) -> tuple[int, int]:
     return start, end
 
 
+def _phase(regions: Iterable[Region]) -> int:
+    """Where in a cache line a root is to start, so that the first of what is in it starts at one's beginning."""
+    return -min(r.offset for r in regions) % LINE
+
+
 def _groups(roots: list[Root], entries: list[Any], lasting: set[int]) -> list[list[Root]]:
     """Roots that lie in the very same place, each after the one before it."""
     accesses = _accesses(entries)
     groups: list[tuple[list[Root], list[_Access]]] = []
     by_size: dict[tuple[int, int], list[int]] = {}
     for root in sorted(roots, key=lambda r: accesses[id(r)][0].when):
-        own, key = accesses[id(root)], (root.nbytes, root.start % LINE)
+        own = accesses[id(root)]
+        key = root.nbytes, _phase([a.region for a in own])
         place = None
         if root.nbytes >= WORTH and root.content is None:
             for g in by_size.get(key, ()):
@@ -151,7 +157,8 @@ def plan(roots: list[Root], entries: list[Any], uses: dict, lasting: set[int]) -
     for group in _groups([r for r in roots if id(r) not in inner], entries, lasting):
         first = min(uses[id(r)][1] for r in group)
         last = max(len(entries) if id(r) in lasting else uses[id(r)][2] for r in group)
-        blocks.append((group[0].nbytes, group[0].start % LINE, first, last, {id(r): 0 for r in group}))
+        phase = _phase(uses[id(group[0])][0])
+        blocks.append((group[0].nbytes, phase, first, last, {id(r): 0 for r in group}))
     total, placed = 0, []
     for size, phase, first, last, parts in sorted(blocks, key=lambda b: -b[0]):
         at = phase

@@ -9,7 +9,6 @@ from typing import Any
 
 from ...kernels.toolchain.cublas import cublas
 from ..device import devices, memory
-from .host import Host
 
 __all__ = ["recorder_for"]
 
@@ -17,6 +16,8 @@ __all__ = ["recorder_for"]
 def recorder_for(device: str, recording: Any) -> Any:
     """What has `record(step)`, which gives a graph and what the step returned, `launch(graph)` and, meanwhile, `owns(data)`."""
     if devices.kind(device) == "cpu":
+        from .host import Host
+
         return Host(recording)
     return _Emulated() if devices.kind(device) == "emulator" else _Cuda()
 
