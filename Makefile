@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Each test process keeps to one BLAS thread: two of them share the cores.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: train test test-all bench lint clean help
+.PHONY: train test test-all bench lint docs notebooks release clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -30,6 +30,15 @@ lint: $(VENV)/dev $(VENV)/src/weft  ## formatting, lint, types, docstrings
 	$(BIN)/python -m pytest -q tests/typing
 	$(BIN)/python tests/lint_docstrings.py
 
+docs: $(VENV)/docs  ## build the site, docs/_build/html/index.html; nothing of it comes from a network
+	$(BIN)/sphinx-build -W -q -j auto docs docs/_build/html
+
+notebooks: $(VENV)/docs  ## run the tutorials by Jupyter and keep what they show
+	$(BIN)/python docs/run_notebooks.py --keep
+
+release: $(VENV)/release  ## build what is tagged, twice, check and try it: dist/
+	$(BIN)/python .ci/release.py
+
 # Paths are relative, as make splits absolute ones at a space. One stamp per extra, so that training does not wait for the tools of the tests.
 $(VENV)/%: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
@@ -45,4 +54,4 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) build dist runs *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist runs docs/_build docs/_generated *.egg-info .pytest_cache .ruff_cache .mypy_cache

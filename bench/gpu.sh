@@ -1,20 +1,43 @@
 #!/usr/bin/env bash
-# All that only a GPU can tell, in ten minutes: bench/gpu.sh OUT [WHEELS]
+# All that only a GPU can tell, in eight minutes, in the order of what is learnt:
 #
-# Installs the wheels in the folder WHEELS, if given, offline. Then what matters most comes first: all kernels compiled,
-# the tests marked `gpu`, the models and kernels measured, the models on this machine's CPU, compute-sanitizer (where it is
-# found) over tiny sizes, and with the time that is left, torch.compile's part of the measurements.
-# A step that fails stops nothing. Into OUT go the logs, gpu.json, gpu.md, pictures, and summary.txt.
+#     bench/gpu.sh --pack FOLDER      before, where there is no GPU: cubins compiled by NVRTC 13.0, which a driver of its
+#                                     generation takes, and the list of tests that launch each kernel once
+#     bench/gpu.sh OUT [WHEELS]       there: installs the wheels in the folder WHEELS, if given, offline, and measures
+#     bench/gpu.sh --dry-run OUT      what that would do, and for how long at most
 #
-# Environment: PYTHON (python3), WEFT_MNIST (a folder of MNIST's idx files, to be trained on), WEFT_SECONDS (570, for all),
-# DEVICE (cuda; "emulator" rehearses this script without a GPU).
+# First whether the driver loads every kernel, whether embeddings and cuBLAS can be recorded, what a launch costs
+# (bench/first_minutes.py); then one test for each kernel; kernels beside PyTorch; models; compute-sanitizer (where it is
+# found) over tiny sizes; and with the time that is left the other tests marked `gpu`, and torch.compile's part.
+# A step that fails stops nothing, and each result is a line of OUT/summary.txt, of a log or of gpu.json as soon as it is
+# there, so that a machine that is taken away takes nothing along.
+#
+# Environment: PYTHON (python3), PACKED (the folder that was packed), ARCH (sm_90a, to be packed for), WEFT_MNIST (a folder of
+# MNIST's idx files, to be trained on), WEFT_SECONDS (470, for all), DEVICE (cuda; "emulator" rehearses without a GPU).
 set -u
-[ $# -ge 1 ] || { sed -n '2,11p' "$0"; exit 2; }
+usage() { sed -n '2,18p' "$0"; exit 2; }
+mode=run
+case ${1:-} in --pack) mode=pack; shift ;; --dry-run) mode=dry; shift ;; esac
+[ $# -ge 1 ] || usage
 mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
-wheels=${2:+$(cd "$2" && pwd)}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
-total=${WEFT_SECONDS:-570}
+
+if [ "$mode" = pack ]; then # weft must be importable, the cover takes some minutes
+    nvrtc=$(mktemp -d)
+    trap 'rm -rf "$nvrtc"' EXIT
+    "$python" -m pip install --quiet --no-deps --target "$nvrtc" "nvidia-cuda-nvrtc==13.0.88" || exit 1
+    libraries=$(find "$nvrtc" -name 'libnvrtc-builtins.so.13.0' -o -name 'libnvrtc.so.13' | sort | tr '\n' ' ')
+    WEFT_CACHE_DIR=$out/cubins LD_PRELOAD=$libraries "$python" -m weft.bench.precompile --arch "${ARCH:-sm_90a}" || exit 1
+    PYTHONPATH=$root/tests${PYTHONPATH:+:$PYTHONPATH} "$python" -m pytest -q -p one_per_kernel --write-cover "$out/cover.json" \
+        -m "not slow" "$root/tests/kernels" || exit 1
+    echo "PACKED=$out bench/gpu.sh OUT"
+    exit 0
+fi
+
+wheels=${2:+$(cd "$2" && pwd)}
+packed=${PACKED:+$(cd "$PACKED" && pwd)}
+total=${WEFT_SECONDS:-470}
 device=${DEVICE:-cuda}
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
@@ -22,18 +45,26 @@ summary=$out/summary.txt
 : >"$summary"
 
 # The root of the repository is the package. A copy, so that byte code is kept and the checkout stays as it is.
-mkdir -p "$temporary/path/weft" "$temporary/site"
-tar -C "$root" --exclude=./.git --exclude=./.venv --exclude=./runs -cf - . | tar -C "$temporary/path/weft" -xf -
-export PYTHONPATH=$temporary/path:$temporary/site${PYTHONPATH:+:$PYTHONPATH}
+mkdir -p "$temporary/path/weft" "$temporary/site" "$temporary/cache"
+[ "$mode" = dry ] || tar -C "$root" --exclude=./.git --exclude=./.venv --exclude=./runs -cf - . | tar -C "$temporary/path/weft" -xf -
+export PYTHONPATH=$temporary/path:$temporary/site:$temporary/path/weft/tests${PYTHONPATH:+:$PYTHONPATH}
 export PYTHONUNBUFFERED=1 PYTHONIOENCODING=utf-8
 export WEFT_CACHE_DIR=${WEFT_CACHE_DIR:-$temporary/cache}
 export WEFT_COMMIT=${WEFT_COMMIT:-$(git -C "$root" rev-parse --short HEAD 2>/dev/null)}
+if [ -n "$packed" ] && [ "$mode" = run ]; then
+    cp -r "$packed/cubins/." "$WEFT_CACHE_DIR"
+    export WEFT_CUBINS_OF=13.0
+fi
 
 left() { echo $((total - SECONDS)); }
 
 step() { # name, limit in seconds, log ("-" for none of its own), command …
     local name=$1 limit=$2 log=$3 start=$SECONDS
     shift 3
+    if [ "$mode" = dry ]; then
+        printf '%-28s at most %3d s: %s\n' "$name" "$limit" "$*"
+        return
+    fi
     [ "$limit" -lt "$(left)" ] || limit=$(left)
     status=0
     if [ "$limit" -lt 5 ]; then
@@ -51,40 +82,52 @@ step() { # name, limit in seconds, log ("-" for none of its own), command …
         $((SECONDS - start)) | tee -a "$summary"
 }
 
-cd "$temporary" || exit 2 # not where `import data` would find a folder of ours
-nvidia-smi >"$out/info.txt" 2>&1
-[ -z "$wheels" ] || step wheels 40 info.txt "$python" -m pip install --quiet --no-index --no-deps --no-compile \
-    --no-cache-dir --disable-pip-version-check --target "$temporary/site" "$wheels"/*.whl
-step info 30 info.txt "$python" -m weft info
-step compile 90 info.txt "$python" -m weft.bench.precompile
-workers=$("$python" -c 'import xdist' 2>/dev/null && echo '-n 6')
-OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 step tests 120 tests.txt "$python" -m pytest "$temporary/path/weft/tests" -m gpu -v $workers \
-    --rootdir "$temporary/path/weft" -c "$temporary/path/weft/pyproject.toml" -p no:cacheprovider -o junit_family=xunit1 --junitxml "$out/tests.xml"
-
 bench() { # name, limit in seconds, options …
     local name=$1 limit=$2
     shift 2
     [ "$limit" -lt "$(left)" ] || limit=$(left)
-    if [ "$limit" -lt 30 ]; then
+    if [ "$limit" -lt 30 ] && [ "$mode" = run ]; then
         printf '%-28s no time left\n' "$name" | tee -a "$summary"
         return
     fi
-    step "$name" "$limit" - "$python" -m weft bench --save "$out/gpu.json" --resume --limit 40 --total $((limit - 15)) "$@"
+    step "$name" "$limit" - "$python" -m weft bench --save "$out/gpu.json" --resume --limit 40 --total $((limit - 10)) "$@"
 }
-bench benches 240 --device "$device" --models --kernels --no-compile ${WEFT_MNIST:+--data "$WEFT_MNIST"}
-bench models-on-the-cpu 75 --device cpu --models
+
+tests() { # name, limit in seconds, options …
+    local name=$1 limit=$2
+    shift 2
+    step "$name" "$limit" "$name.txt" "$python" -m pytest -v $workers --rootdir "$temporary/path/weft" \
+        -c "$temporary/path/weft/pyproject.toml" -p no:cacheprovider -o junit_family=xunit1 --junitxml "$out/$name.xml" "$@"
+}
+
+cd "$temporary" || exit 2 # not where `import data` would find a folder of ours
+export OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2
+workers=$("$python" -c 'import xdist' 2>/dev/null && echo '-n 6')
+[ "$mode" = dry ] || nvidia-smi >"$out/info.txt" 2>&1
+[ -z "$wheels" ] || step wheels 40 info.txt "$python" -m pip install --quiet --no-index --no-deps --no-compile \
+    --no-cache-dir --disable-pip-version-check --target "$temporary/site" "$wheels"/*.whl
+step info 20 info.txt "$python" -m weft info
+[ -n "$packed" ] || step compile 90 info.txt "$python" -m weft.bench.precompile
+step first-minutes 60 first_minutes.txt "$python" -m weft.bench.first_minutes --device "$device"
+if [ -n "$packed" ]; then
+    tests one-per-kernel 90 "$temporary/path/weft/tests/kernels" -p one_per_kernel --read-cover "$packed/cover.json" -m gpu
+fi
+bench kernels 110 --device "$device" --kernels --no-compile
+bench models 80 --device "$device" --models --no-compile ${WEFT_MNIST:+--data "$WEFT_MNIST"}
 
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda*/bin/compute-sanitizer 2>/dev/null | head -n 1)
 for tool in memcheck racecheck initcheck synccheck; do
-    if [ -z "$sanitizer" ]; then
+    if [ -z "$sanitizer" ] && [ "$mode" = run ]; then
         printf '%-28s compute-sanitizer was not found\n' "$tool" | tee -a "$summary"
     else
-        step "$tool" 35 sanitizer.txt "$sanitizer" --tool "$tool" --error-exitcode 9 --target-processes all \
-            "$python" -m weft bench --device "$device" --models --kernels --tiny --no-torch --total 18
+        step "$tool" 25 sanitizer.txt "${sanitizer:-compute-sanitizer}" --tool "$tool" --error-exitcode 9 --target-processes all \
+            "$python" -m weft bench --device "$device" --models --kernels --tiny --no-torch --total 15
     fi
 done
-bench torch.compile "$(left)" --device "$device" --models --kernels --limit 100
+tests all-tests 120 "$temporary/path/weft/tests" -m gpu
+bench torch.compile "$([ "$mode" = dry ] && echo 60 || left)" --device "$device" --models --kernels --limit 100
 
+[ "$mode" = dry ] && exit 0
 printf '\n===== summary, after %d s\n' "$SECONDS"
 cat "$summary"
 printf '\nFor README.md: cp %s %s && python -m weft.bench.report\n' "$out/gpu.json" "$root/bench/results/"

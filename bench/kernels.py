@@ -23,12 +23,20 @@ EXCESS = (
 )
 LITTLE = 0.02  # of all sectors or cycles: no line that asks for less is the worst
 
-FORMER = {  # what cases launched before they had these
-    f"{pool}_2x2{way}<{dtype}, {vector}>": f"{pool}{way}<{dtype}{taps}>"
-    for pool, taps in (("max_pool", ", unsigned char"), ("avg_pool", ""))
-    for way in ("", "_gradient")
-    for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
-}
+FORMER = (
+    {  # what cases launched before they had these
+        f"{pool}_2x2{way}<{dtype}, {vector}>": f"{pool}{way}<{dtype}{taps}>"
+        for pool, taps in (("max_pool", ", unsigned char"), ("avg_pool", ""))
+        for way in ("", "_gradient")
+        for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
+    }
+    | {
+        f"max_pool_3x3{way}<{dtype}, {vector}>": f"max_pool{way}<{dtype}, unsigned char>"
+        for way in ("", "_gradient")
+        for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
+    }
+    | {"few_pixels_last<__nv_bfloat16>": "channel_last<__nv_bfloat16>"}
+)
 
 Record = dict[str, dict[str, float]]
 
@@ -37,8 +45,8 @@ def limits(found: Roofline) -> dict[str, float]:
     """What is recorded of a launch.
 
     `instructions` of threads per byte that it moves; `sectors` over the fewest and `cycles` of shared memory over the phases,
-    of the worst of its lines but those that ask for LITTLE of all; `issue`: the time of its instructions over that of its bytes; `share`: the time of its bytes
-    over that predicted, 1 where it is as fast as a copy of them.
+    of the worst of its lines but those that ask for LITTLE of all; `issue`: the time of its instructions over that of its
+    bytes; `share`: the time of its bytes over that predicted, 1 where it is as fast as a copy of them.
     """
     total = {part: sum(getattr(cost, part) for cost in found.lines) for part in ("sectors", "cycles")}
     lines = {part: [c for c in found.lines if LITTLE * total[part] < getattr(c, part)] for part in total}
@@ -67,11 +75,11 @@ def table(before: Record, after: Record) -> str:
     """Both records, in Markdown."""
     head = [
         "# Kernels on an H200: predicted, not measured\n",
-        "From the emulator's counters and the machine code, of the small cases of `weft info --kernels --profile`, in which what "
-        "a block does once weighs more than in large ones. Instructions are those of threads per byte moved; sectors: over the "
-        "fewest that the bytes could fill, and cycles of shared memory per phase, of the worst line; issue: the time of the "
-        "instructions over that of the bytes; share: of the speed of a copy of these bytes. `a → b`: before and after a kernel was "
-        "changed. Kernels of matrix products have other limits than bytes.\n",
+        "From the emulator's counters and the machine code, of the small cases of `weft info --kernels --profile`, with grids made "
+        "for one multiprocessor, so that a block does as much as in large ones. Instructions are those of threads per byte moved; "
+        "sectors: over the fewest that the bytes could fill, and cycles of shared memory per phase, of the worst line; issue: the "
+        "time of the instructions over that of the bytes; share: of the speed of a copy of these bytes. `a → b`: before and after "
+        "a kernel was changed. Kernels of matrix products have other limits than bytes.\n",
         "| case: kernel | instructions/byte | sectors | cycles | issue | share |",
         "|---|---|---|---|---|---|",
     ]

@@ -9,27 +9,38 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.modes.capture import capture
 from .workloads import Product, Workload
 
 __all__ = ["alternate", "measure"]
 
+WARM = 6  # calls of a captured step after which it has been recorded and checked
+
 
 def measure(workload: Workload, torch: Any, threads: int, seconds: float) -> dict[str, Any]:
     """The entry of a workload in the results; `torch`: the module, or None."""
-    runs = {"weft": workload.weft()}
+    runs, captured = {"weft": workload.weft()}, None
+    if workload.is_step:
+        runs["weft.capture"] = captured = capture(workload.weft())
+        for _ in range(WARM):
+            captured()
     if torch is not None:
         runs["torch"] = workload.torch(torch)
     if workload.products:
         runs["BLAS alone"] = _products(workload.products)
     times = alternate(runs, seconds)
     target = None if torch is None else workload.target if threads == 1 else 0.8
+    rows: dict[str, dict[str, float]] = {name: {"seconds": t} for name, t in times.items()}
+    if captured is not None and captured.peaks:
+        for name, peak in zip(("weft.capture", "weft"), captured.peaks[-1]):
+            rows[name]["memory"] = peak
     return {
         "part": "operations",
         "device": "cpu",
         "threads": threads,
         "name": workload.name,
         "about": workload.about,
-        "runs": {name: {"seconds": t} for name, t in times.items()},
+        "runs": rows,
         "target": target,
         "status": "ok",
     }

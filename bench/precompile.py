@@ -1,11 +1,13 @@
-"""`python -m weft.bench.precompile`: every kernel that weft can launch compiled into the cache, on all cores."""
+"""`python -m weft.bench.precompile [--arch SM]`: every kernel that weft can launch compiled into the cache, on all cores."""
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import multiprocessing
 import os
 import sys
+from collections.abc import Sequence
 
 from ..backend.device import devices
 from ..kernels.toolchain import compiler
@@ -31,14 +33,18 @@ def compile_all(arch: str, processes: int | None = None) -> list[str]:
         return [problem for problem in pool.map(_build, *zip(*jobs)) if problem]
 
 
-def main() -> int:
-    """Compile for the GPU of this machine; returns the exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compile for the GPU of this machine, or for another; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m weft.bench.precompile")
+    known = ", ".join(compiler.ARCHITECTURES)
+    parser.add_argument("--arch", metavar="SM", help=f"compile for this ({known}), for which no GPU is needed")
+    arch = parser.parse_args(argv).arch
     try:
-        devices.canonical("cuda")
+        arch or devices.canonical("cuda")
     except devices.DeviceError as error:
         print(f"python -m weft.bench.precompile: {error}", file=sys.stderr)
         return 2
-    problems = compile_all(compiler.architecture())
+    problems = compile_all(arch or compiler.architecture())
     print("\n".join(problems) or "all kernels compile")
     return int(bool(problems))
 

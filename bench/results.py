@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..backend.device.memory import size
 from ..training.atomic import write_atomically
 from ..training.cli.parser import UsageError
 
@@ -188,7 +189,7 @@ def _last_line(problem: str) -> str:
 
 def _rate(entry: dict, run: dict) -> str:
     if entry["part"] == "operations":
-        return ""
+        return f"peak {size(run['memory'])}" if "memory" in run else ""
     if entry["part"] == "models" or not entry["ceiling"]:
         return f"{measured_rate(1 / run['seconds'])} {entry['unit']}/s"
     rate = entry["work"] / run["seconds"] / 1e12

@@ -29,6 +29,7 @@ class Workload:
     torch: Callable[[Any], Callable]
     products: list[Product]
     target: float | None = None  # the ratio to PyTorch, one thread, that it must reach
+    is_step: bool = False  # whether it is also run as `weft.capture` has it
 
 
 def _data(shape: tuple, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +75,34 @@ def _training(
         x, y = map(torch.from_numpy, given())
         return _step(model, torch.nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=1e-3), x, y)
 
-    return Workload(name, about, weft, torch, products, target)
+    return Workload(name, about, weft, torch, products, target, is_step=True)
+
+
+def _policy() -> Workload:
+    """What a controller asks at each step: the actions for one observation."""
+
+    def build(nn: Any) -> Any:
+        return nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
+
+    def run(library: Any, model: Any, x: Any) -> Callable:
+        def step() -> Any:
+            with library.no_grad():
+                return model(x)
+
+        return step
+
+    def weft() -> Callable:
+        import weft
+
+        from .. import layers
+
+        return run(weft, build(layers), weft.asarray(_data((1, 4), 1)[0]))
+
+    def torch(torch: Any) -> Callable:
+        return run(torch, build(torch.nn), torch.from_numpy(_data((1, 4), 1)[0]))
+
+    products = [(1, 4, 64, 1), (1, 64, 64, 1), (1, 64, 2, 1)]
+    return Workload("policy", "inference, MLP 4-64-64-2 with tanh, batch 1", weft, torch, products, 3.0, is_step=True)
 
 
 def _mlp(*sizes: int) -> Callable:
@@ -197,6 +225,7 @@ def _random(*shape: int) -> np.ndarray:
 WORKLOADS = [
     _training("mlp-tiny", "training step, MLP 16-32-10, batch 16", _mlp(16, 32, 10), (16, 16),
               _mlp_products(16, 16, 32, 10), 5.0),
+    _policy(),
     _training("mlp", "training step, MLP 784-512-256-10, batch 128", _mlp(784, 512, 256, 10), (128, 784),
               _mlp_products(128, 784, 512, 256, 10), 1.15),
     _training("cnn", "training step, the literature's CNN on 3×32×32, batch 64", _cnn, (64, 3, 32, 32),

@@ -111,7 +111,8 @@ class WordTokenizer:
             within.update(piece[0] for piece in pieces[1:])
             for a, b in itertools.pairwise(pieces):
                 vote = 1 if a.end() == b.start() else -1
-                spaces[a[0], 1] += vote
+                for written in {a[0], _lowered(a[0])} if a is pieces[0] else (a[0],):  # what it will be taken for
+                    spaces[written, 1] += vote
                 spaces[b[0], 0] += vote
         counts = within.copy()
         for word, n in first.items():

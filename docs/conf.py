@@ -7,6 +7,9 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 import weft
 
+for part in ("linalg", "fft", "nvtx"):  # attributes that Sphinx looks for as modules
+    sys.modules[f"weft.{part}"] = getattr(weft, part)
+
 project, author = "weft", "the developers of weft"
 version = release = weft.__version__
 html_title = f"weft {version}"

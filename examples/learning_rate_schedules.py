@@ -78,6 +78,7 @@ def plot(path: str, rates: dict[str, list[float]], losses: dict[str, list[float]
         left.set(xlabel="update", ylabel="learning rate")
         left.legend(frameon=False, fontsize=7)
         right.set(xlabel="epoch", ylabel="loss on all training samples after it")
+        right.locator_params(axis="x", integer=True)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def plot(path: str, paths: dict[str, np.ndarray], losses: dict[str, list[float]]
         left.set_title("½ (x² + 100 y²), 100 steps", loc="left", fontsize=9)
         left.legend(fontsize=7, loc="lower right")
         right.set(yscale="log", xlabel="epoch", ylabel="training loss")
+        right.locator_params(axis="x", integer=True)
         right.set_title(data.rstrip("/").rpartition("/")[2], loc="left", fontsize=9)
 
 

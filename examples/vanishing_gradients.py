@@ -69,6 +69,7 @@ def plot(path: str, gradients: dict[str, list[float]], losses: dict[str, list[fl
             right.plot(range(1, len(losses[kind]) + 1), losses[kind], color=colour)
         left.set(yscale="log", xlabel="dense layer, from input to output", ylabel="√(mean g²) at the start")
         right.set(yscale="log", xlabel="epoch", ylabel="training loss")
+        right.locator_params(axis="x", integer=True)
         left.legend(frameon=False, fontsize=7)
 
 

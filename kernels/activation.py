@@ -79,7 +79,7 @@ def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed:
 
 
 def _rows_of_thread(x: Any) -> int:
-    """How many rows a thread takes where no columns are summed: up to MOST once there is work for all, to share what comes first."""
+    """How many rows a thread takes where no columns are summed: up to MOST once all have work, to share what comes first."""
     each = x.size // (BLOCKS * settings.multiprocessors * THREADS * vector_width(x.dtype)) // BATCH * BATCH
     return max(BATCH, min(MOST, each))
 

@@ -158,7 +158,9 @@ def sum_channels(g: Any) -> Any:
     batch, channels, pixels = g.shape[0], g.shape[1], math.prod(g.shape[2:])
     if not g.size:
         return library_of(g).zeros(channels, dtype=g.dtype)
-    images = max(batch * channels // (BLOCKS * settings.multiprocessors), math.ceil(SHARE / pixels), math.ceil(batch / 65535))
+    images = max(
+        batch * channels // (BLOCKS * settings.multiprocessors), math.ceil(SHARE / pixels), math.ceil(batch / 65535)
+    )
     images = min(images, batch, max(1, (1 << 30) // pixels))
     parts = math.ceil(batch / images)
     partial, sums = empty((parts, channels), np.float32, like=g), empty(channels, g.dtype, like=g)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..backend.array.manipulation import permute_dims, reshape
-from ..backend.nn.heads import split_heads
+from ..backend.nn.attention import split_heads
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from . import init

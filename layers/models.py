@@ -13,6 +13,7 @@ from ..backend.tape.tensor import DType, Tensor
 from . import init
 from .activation import ReLU
 from .beam_search import Hypothesis, beam_search
+from .bert import BERT, BERTOutput, load_bert
 from .containers import Flatten, Sequential
 from .convolution import Conv2d
 from .encoder_decoder import EncoderDecoder
@@ -31,6 +32,8 @@ from .transformer_translator import TransformerTranslator
 
 __all__ = [
     "FORECASTERS",
+    "BERT",
+    "BERTOutput",
     "GPT2",
     "LANGUAGE_MODELS",
     "MODELS",
@@ -51,6 +54,7 @@ __all__ = [
     "gpt2",
     "gru",
     "llama",
+    "load_bert",
     "load_pretrained",
     "lstm",
     "lstm_translator",

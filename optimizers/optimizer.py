@@ -758,7 +758,9 @@ class _Recorded:
             found.append(f"{arenas}[{k}] == {text.bound(list(optimizer._arenas[k]))}")
         for arena, segment, _ in self.work:
             held = text.bound(arena)
-            found.append(f"{held}.is_uniform and {text.is_(f'{held}._segments.get({(segment.start, segment.stop)})', segment)}")
+            found.append(
+                f"{held}.is_uniform and {text.is_(f'{held}._segments.get({(segment.start, segment.stop)})', segment)}"
+            )
             found += [text.is_(f"{text.bound(p)}.data", value) for p, value, _ in arena.rows]
         return found
 

@@ -329,12 +329,16 @@ def library() -> Any:
         epilogue, vector, aux = rest or (1, None, None)
         current, given = get_current_stream(), fake.lt_stream if rest else fake.stream
         assert current.ptr == (given or 0), "the library is on another stream"
-        writes = [c.array, workspace.data.ptr, aux, vector if epilogue == cublas.BGRADB else None]
+        writes = [c.array, fake.workspace[0], aux, vector if epilogue == cublas.BGRADB else None]
         reads = [a.array, b.array, c.array if beta else None, vector]
         memory = ([Memory.at(x) for x in used if x] for used in (reads, writes))
         current.do(functools.partial(cublas_numpy.multiply, *request), *memory)
 
-    fake, workspace = fake_cublas.Fake(multiply), ndarray(1024, np.uint8)
+    def workspace() -> ndarray:
+        memory = Memory(1024)  # which no stream has filled: it is asked for on one, and a graph uses it on another
+        return ndarray.view_of(memory.bytes, types.SimpleNamespace(chunk=memory, ptr=memory.ptr))
+
+    fake = fake_cublas.Fake(multiply)
     return cublas.Cublas(fake, fake, workspace)
 
 

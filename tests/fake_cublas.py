@@ -6,6 +6,7 @@ away, the algorithm that was found for this very request) and leave the arithmet
 
 import ctypes
 import itertools
+import threading
 from ctypes import c_double, c_float, c_int, c_int64, c_size_t, c_uint64, c_void_p
 
 import numpy as np
@@ -17,6 +18,7 @@ P, I = c_void_p, c_int
 OPERAND = (P, I, I, c_int64)
 HEADER = {  # the parameters in cublas_api.h and cublasLt.h of CUDA 13; enumerations are ints, handles are pointers
     "cublasCreate_v2": (P,),
+    "cublasDestroy_v2": (P,),
     "cublasSetStream_v2": (P, P),
     "cublasSetWorkspace_v2": (P, P, c_size_t),
     "cublasSetMathMode": (P, I),
@@ -47,8 +49,9 @@ class Fake:
     def __init__(self, multiply=cublas_numpy.multiply):
         self.multiply = multiply
         self.calls, self.things, self.ids = [], {}, itertools.count(1000)
-        self.stream = self.workspace = self.error = None
-        self.has_algorithm, self.atomics = True, 0
+        self.error, self.lock = None, threading.RLock()
+        self.stream = self.workspace = self.atomics = None  # of the last product
+        self.has_algorithm = True
         self.functions = {name: ctypes.CFUNCTYPE(I, *types)(self.answer(name)) for name, types in HEADER.items()}
 
     def __getattr__(self, name):
@@ -58,12 +61,13 @@ class Fake:
         method = name.removeprefix("cublas").removesuffix("_v2")
 
         def answered(*args):
-            self.calls.append(name)
-            try:
-                return getattr(type(self), method)(self, *args) or 0
-            except Exception as error:  # which could not cross C
-                self.error = error
-                return 13
+            with self.lock:  # threads may call, each for itself
+                self.calls.append(name)
+                try:
+                    return getattr(type(self), method)(self, *args) or 0
+                except Exception as error:  # which could not cross C
+                    self.error = error
+                    return 13
 
         return answered
 
@@ -78,22 +82,26 @@ class Fake:
         self.things[number][attribute] = int.from_bytes(ctypes.string_at(value, size), "little")
 
     def Create(self, where):
-        self.new(where, handle=True)
+        self.new(where, handle=True, stream=None, workspace=None, atomics=0)
+
+    def Destroy(self, handle):
+        assert self.things.pop(handle)["handle"]
 
     def SetStream(self, handle, stream):
-        assert self.things[handle] == {"handle": True}
-        self.stream, self.workspace = stream, None
+        self.handle(handle).update(stream=stream, workspace=None)
 
     def SetWorkspace(self, handle, place, size):
-        assert self.things[handle] == {"handle": True}
-        self.workspace = place, size
+        self.handle(handle)["workspace"] = place, size
+
+    def handle(self, number):
+        assert self.things[number]["handle"]
+        return self.things[number]
 
     def SetMathMode(self, handle, mode):
         assert mode == 16  # CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION
 
     def SetAtomicsMode(self, handle, mode):
-        assert self.things[handle] == {"handle": True}
-        self.atomics = mode
+        self.handle(handle)["atomics"] = mode
 
     def LtMatmulDescCreate(self, where, compute, scale):
         self.new(where, compute=compute, scale=scale)
@@ -120,7 +128,8 @@ class Fake:
     # --- products -----------------------------------------------------------------------------------------------------
     def GemmStridedBatchedEx(self, handle, op_a, op_b, m, n, k, alpha, *rest):
         a, b, (beta,), c, (count, compute, algorithm) = rest[:4], rest[4:8], rest[8:9], rest[9:13], rest[13:]
-        assert self.things[handle] == {"handle": True}
+        own = self.handle(handle)
+        self.stream, self.workspace, self.atomics = own["stream"], own["workspace"], own["atomics"]
         assert self.workspace is not None, "the stream was set, and the workspace not after it"
         assert algorithm == -1
         number = c_double if compute == 70 else c_float
@@ -138,7 +147,7 @@ class Fake:
         wishes = self.things[preference]
         assert wanted == 1
         assert c == d
-        assert self.things[handle] == {"handle": True}
+        assert self.handle(handle)
         if not self.has_algorithm:
             return NOT_SUPPORTED
         if self.things[c]["kind"] != 0:
@@ -159,7 +168,7 @@ class Fake:
     def LtMatmul(
         self, handle, operation, alpha, a, of_a, b, of_b, beta, c, of_c, d, of_d, algorithm, place, size, stream
     ):
-        assert self.things[handle] == {"handle": True}
+        assert self.handle(handle)["stream"] == stream, "the handle of another stream"
         assert (c, of_c) == (d, of_d)
         assert (c_float.from_address(alpha).value, c_float.from_address(beta).value) == (1, 0)
         chosen, what = self.things[c_uint64.from_address(algorithm).value], self.things[operation]
@@ -170,7 +179,7 @@ class Fake:
             assert what[k] % required == 0, "less aligned than what the algorithm was chosen for"
         assert size >= chosen["workspace"]
         assert place % 256 == 0
-        self.lt_stream = stream
+        self.lt_stream, self.workspace = stream, (place, size)
         m, n = self.things[of_c]["shape"]
         k = self.things[of_a]["shape"][what[TRANSA] == 0]
         assert self.things[of_a]["shape"] == ((k, m) if what[TRANSA] else (m, k))

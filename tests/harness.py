@@ -133,7 +133,9 @@ def over(cases: list[Case]) -> Callable:
         for what, run in runs(case).items():
             name = f"{of}-{what}"
             marks = [pytest.mark.gpu] if "cuda" in what else []
-            if what.endswith("cpu-recorded"):  # the first of each that has a form of its own there; the others in `make test-all`
+            if what.endswith(
+                "cpu-recorded"
+            ):  # the first of each that has a form of its own there; the others in `make test-all`
                 marks += [pytest.mark.slow] if case.name in recorded or "cpu" not in case.primitive.impls else []
                 recorded.add(case.name)
             marks += [pytest.mark.xfail(reason=reason) for rows, reason in KNOWN.items() if re.fullmatch(rows, name)]
@@ -296,9 +298,7 @@ def _check_captured(case: Case, dtype: str, device: str) -> None:
     """Warmed up, recorded, replayed with other numbers and with the first again: each has the bits of a run not recorded."""
     tensors = _tensors(case, dtype, device)
     given = [i for i, t in enumerate(tensors) if isinstance(t, weft.Tensor)]
-    weights = [
-        weft.asarray(_weights(np.shape(e), 7 + i), device=device) for i, e in enumerate(case.expected(dtype))
-    ]
+    weights = [weft.asarray(_weights(np.shape(e), 7 + i), device=device) for i, e in enumerate(case.expected(dtype))]
 
     def step(*arrays: Any) -> tuple:
         values = list(tensors)

@@ -89,10 +89,12 @@ ROOMS = {
         "backend/device backend/tape data training", "PyTorch's checkpoints, read and written without pickle", "checkpoint.py"),
     "compat/torch": Room(
         "backend backend/device backend/tape backend/array backend/modes layers layers/functional layers/utils optimizers"
+        " optimizers/swa_utils"
         " data compat",
         "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
     "compat/onnx": Room(
-        "backend/tape backend/modes layers compat/onnx/operators weft", "models to ONNX graphs, and graphs to modules", "load.py"),
+        "backend/device backend/tape backend/modes layers compat/onnx/operators weft",
+        "models to ONNX graphs, and graphs to modules", "load.py"),
     "compat/onnx/operators": Room("layers/functional weft", "ONNX's operators as functions of tensors", "elementwise.py"),
     "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }

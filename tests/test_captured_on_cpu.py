@@ -97,7 +97,9 @@ def classifier(make_optimizer, *, model=None, clip=False, bias=True):
     return make_step
 
 
-@pytest.mark.parametrize(("name", "options"), [(n, o) for n, all_of in OPTIMIZERS.items() for o in all_of if n != "LBFGS"])
+@pytest.mark.parametrize(
+    ("name", "options"), [(n, o) for n, all_of in OPTIMIZERS.items() for o in all_of if n != "LBFGS"]
+)
 def test_optimizer(name, options):
     make = classifier(lambda net: getattr(optim, name)(net.parameters(), **options), bias=name != "Muon")
     assert_same(make)

@@ -174,6 +174,8 @@ def plot_learning_curve(
             axis.axhline(target, color=_FAINT, linestyle="--", linewidth=1, label="target")
         if sizes[0] > 0 and sizes[-1] >= 10 * sizes[0]:
             axis.set_xscale("log")
+            axis.set_xticks(sizes, [f"{n:g}" for n in sizes])
+            axis.set_xticks([], minor=True)
         axis.set(xlabel="training samples", ylabel=label)
         axis.set_ylim(bottom=0)
         axis.figure.supxlabel(reading, x=0.012, ha="left", fontsize=8)

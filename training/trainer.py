@@ -96,7 +96,8 @@ class Trainer(Predictor):
         left out. By default all is computed in the dtype of the parameters.
     capture : bool, optional
         Whether a step (forward, loss, backward, clipping, update) is recorded and replayed as one launch, see
-        `weft.capture`. By default on "cuda" and "emulator", unless something has to look into the step; True: always,
+        `weft.capture`. By default on "cuda" and "emulator", unless something has to look into the step, and on a CPU for
+        models of at most half a million parameters, from the fiftieth batch on, if it can be; True: always,
         or ValueError (RuntimeError, if it shows while recording) says what stands in the way; False: never. The results
         are the same bits. Batches of two shapes are recorded, full ones and the last one; any others run as usual.
     device : str, optional

@@ -127,6 +127,8 @@ def _rebinds(x: Tensor, other: Any = None) -> int:
 
     THROUGH, where what is recorded is to be in that memory nevertheless: another tensor without a history has it.
     """
+    if autograd.rebinds:
+        return REBINDS
     if autograd.mapped is not None and any(hasattr(getattr(t, "data", None), "is_lanes") for t in (x, other)):
         return REBINDS  # inside `vmap`: one tensor has not the memory for all lanes
     strides = getattr(x.data, "strides", ())

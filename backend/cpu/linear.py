@@ -20,9 +20,11 @@ MANY = 1 << 14  # rows: BLAS adds their products one after the other, and drifts
 @primitives.linear.on("cpu")
 def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None = None) -> Any:
     """`ndarray.dot` and `matmul` make the same call to BLAS; `dot` gets there in half the time."""
-    dtype = x.dtype
-    if x.ndim != 2 or dtype not in CPU_FLOATS or weight.ndim != 2 or weight.dtype != dtype:
-        return _as_matrices(x, weight, bias, activation)
+    dtype, shape = x.dtype, x.shape
+    if dtype not in CPU_FLOATS or not shape or weight.ndim != 2 or weight.dtype != dtype:
+        return _of_halves(x, weight, bias, activation)
+    if len(shape) != 2:
+        x = x.reshape(math.prod(shape[:-1]), shape[-1])
     y = x.dot(weight.T)
     if bias is not None:
         add(y, bias, y)
@@ -31,31 +33,27 @@ def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None =
         y, pulls = f.impls["cpu"](y, **static)  # None where nothing is recorded
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
+        if len(shape) != 2:
+            g = g.reshape(len(x), len(weight))
         if activation is not None:
             g = pulls[0](g)
         grad_x = g.dot(weight) if need[0] else None
+        if len(shape) != 2 and grad_x is not None:
+            grad_x = grad_x.reshape(shape)
         grad_weight = (g.T.dot(x, into[1]) if len(g) <= MANY else _product(g, x, into[1])) if need[1] else None
         grad_bias = column_sums(g, into[2]) if bias is not None and need[2] else None
         return grad_x, grad_weight, grad_bias
 
-    return y, vjp
+    return y if len(shape) == 2 else y.reshape(*shape[:-1], len(weight)), vjp
 
 
-def _as_matrices(x: Any, weight: Any, bias: Any, activation: str | None) -> Any:
-    """The form of what is no matrix, or half precision, for which there is no BLAS."""
+def _of_halves(x: Any, weight: Any, bias: Any, activation: str | None) -> Any:
+    """The form of half precision, for which there is no BLAS."""
     if not x.ndim or weight.ndim != 2 or weight.dtype != x.dtype:
         return NotImplemented
-    if x.dtype.itemsize == 2 and is_real_floating(x.dtype):
-        return in_float32(lambda xp, *raw, **f: linear(*raw, **f), np, (x, weight, bias), {"activation": activation})
-    if x.dtype not in CPU_FLOATS:
+    if x.dtype.itemsize != 2 or not is_real_floating(x.dtype):
         return NotImplemented
-    y, rows_vjp = linear(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight, bias, activation=activation)
-
-    def vjp(g: Any, need: Any, into: Any) -> tuple:
-        grad_x, *others = rows_vjp(g.reshape(y.shape), need, into)
-        return None if grad_x is None else grad_x.reshape(x.shape), *others
-
-    return y.reshape(*x.shape[:-1], len(weight)), vjp
+    return in_float32(lambda xp, *raw, **f: linear(*raw, **f), np, (x, weight, bias), {"activation": activation})
 
 
 def _product(g: Any, x: Any, out: Any) -> Any:

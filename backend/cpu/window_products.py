@@ -58,8 +58,12 @@ class WindowProduct:
         self.rows = rows[:, :pixels]
         rows[:, pixels:] = 0
         j, p, e = rows.strides
-        self.windows = as_strided(rows, (matrices, span, n, m, span * depth), (j, p, m * span * p, span * p, e), subok=True)
-        self.shifted = as_strided(rows, (n_adjoint, matrices, span, depth, m_adjoint), (m_adjoint * p, j, p, e, p), subok=True)
+        self.windows = as_strided(
+            rows, (matrices, span, n, m, span * depth), (j, p, m * span * p, span * p, e), subok=True
+        )
+        self.shifted = as_strided(
+            rows, (n_adjoint, matrices, span, depth, m_adjoint), (m_adjoint * p, j, p, e, p), subok=True
+        )
         self.shapes = (matrices, size, features), (span, n, m), (n_adjoint, m_adjoint)
         self.allocate()
 

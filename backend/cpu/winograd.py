@@ -11,6 +11,8 @@ from . import aligned
 from .lowering import TILE_BYTES, Lowering, Tile, squares
 from .window_products import WindowProduct
 
+PLANES = (np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3)  # of d₀ … d₃, as below
+
 
 class Winograd(Lowering):
     """F(2, 3): two rows of the output from four of the image, by four products (Winograd 1980; Lavin & Gray 2016).
@@ -117,7 +119,7 @@ class WinogradVolumes(Winograd):
         pairs = where._replace(output=(output // 2, *size), kernel=(kernel + 1, *taps), stride=(2 * stride, *steps))
         super().__init__(pairs, channels, features, dtype)
         self.shape = 16, where.kernel[-1], channels, features
-        self.per_pixel = 11 * channels + 6 * features
+        self.per_pixel = 3 * channels + 6 * features
 
     def outputs(self, y: np.ndarray) -> np.ndarray:
         """As (N·Do/2, Ho, 2, Wo, O)."""
@@ -150,17 +152,17 @@ class WinogradVolumes(Winograd):
         self.target = product.rows.reshape(4, images, pairs, line)
         self.inners = [self.inside(product.out, images) for product in self.products[:2]]
         self.sum = aligned.empty(self.inners[0].shape[1:], self.dtype)
-        planes = aligned.zeros((4, images, 2 * pairs + 2, self.width, self.shape[2]), self.dtype)
-        self.padded = np.moveaxis(planes, 0, 3)
-        by_pair = planes.reshape(4, images, pairs + 1, 2, line)
-        self.sources = [(p[:, :-1, 0], p[:, :-1, 1], p[:, 1:, 0], p[:, 1:, 1]) for p in by_pair]
+        self.padded = aligned.zeros((images, 2 * pairs + 2, self.width, self.shape[2]), self.dtype)
+        by_pair = self.padded.reshape(images, pairs + 1, 2, line)
+        self.source = by_pair[:, :-1, 0], by_pair[:, :-1, 1], by_pair[:, 1:, 0], by_pair[:, 1:, 1]
 
     def multiply(self, x: np.ndarray, kernel: np.ndarray, bias_row: Any, tile: Tile, y: np.ndarray) -> None:
         self.fit(tile)
-        self.gather(x, tile)
+        planes = self.planes(x, tile)
         z0, z1, other = (product.out for product in self.products)
         for j, by in enumerate((0, 1, 2, 2)):
-            self.transform(self.sources[j], self.target)
+            self.fill_plane(planes, j)
+            self.transform(self.source, self.target)
             self.products[by].multiply(kernel[4 * j : 4 * j + 4])
             if j in (1, 2):
                 z0 += z1 if j == 1 else other
@@ -174,7 +176,7 @@ class WinogradVolumes(Winograd):
         if self.fit(tile):
             for product in self.products:
                 product.clear()
-        self.gather(x, tile)
+        planes = self.planes(x, tile)
         for side, inner in enumerate(self.inners):
             self.inner = inner
             self.spread(tile.of(g)[:, :, side])
@@ -182,19 +184,23 @@ class WinogradVolumes(Winograd):
         for j, by in ((0, 0), (3, 1), (1, 2), (2, 2)):  # the last with its sign left for `kernel_adjoint`
             if by == 2:
                 (np.add if j == 1 else np.subtract)(g0, g1, out=other)
-            self.transform(self.sources[j], self.target)
+            self.fill_plane(planes, j)
+            self.transform(self.source, self.target)
             self.products[by].adjoint(total[4 * j : 4 * j + 4])
 
-    def gather(self, x: np.ndarray, tile: Tile) -> None:
-        """The four planes in depth, straight from the images."""
+    def planes(self, x: np.ndarray, tile: Tile) -> list[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
+        """For each of the tile's images, its place in `padded` and the four images d₀ … d₃ of x that it is made of."""
         inner, rows, columns = self.read(tile)
         (size,), (output,), (before,) = self.depth.image, self.depth.output, self.depth.before
-        for image, planes in zip(range(tile.start, tile.stop), inner):
+        nothing, found = np.zeros((), x.dtype), []
+        for image, place in zip(range(tile.start, tile.stop), inner):
             n, o = divmod(image, output)
             at = range(2 * o - before, 2 * o - before + 4)
-            d0, d1, d2, d3 = (x[n, d, rows, columns] if 0 <= d < size else np.zeros((), x.dtype) for d in at)
-            t0, t1, t2, t3 = (planes[:, :, j] for j in range(4))
-            np.subtract(d0, d2, out=t0)
-            np.add(d1, d2, out=t1)
-            np.subtract(d2, d1, out=t2)
-            np.subtract(d1, d3, out=t3)
+            found.append((place, tuple(x[n, d, rows, columns] if 0 <= d < size else nothing for d in at)))
+        return found
+
+    def fill_plane(self, planes: list[tuple[np.ndarray, tuple[np.ndarray, ...]]], j: int) -> None:
+        """One plane in depth, straight from the images: all four at once would not stay in cache."""
+        combine, a, b = PLANES[j]
+        for place, d in planes:
+            combine(d[a], d[b], out=place)

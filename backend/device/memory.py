@@ -18,6 +18,7 @@ __all__ = ["OutOfMemoryError", "empty_cache", "memory_allocated", "memory_reserv
 
 _peaks = itertools.count()
 recorders: weakref.WeakSet[Any] = weakref.WeakSet()  # what has a `pool` for a captured step; `capture` adds to it
+programs: weakref.WeakSet[Any] = weakref.WeakSet()  # captured steps of a CPU, which have a `peak` and a `peak_as_usual`
 
 
 class OutOfMemoryError(MemoryError):
@@ -92,7 +93,17 @@ def memory_summary(device: str | None = None) -> str:
         return f"{device}: {usage(device)}"
     now, peak = _of_the_process()
     takes = f"takes {size(now)}, {size(peak)} at its peak" if now else f"peaked at {size(peak)}"
-    return f"{device}: the process {takes}"
+    return f"{device}: the process {takes}{_of_programs() if device == 'cpu' else ''}"
+
+
+def _of_programs() -> str:
+    """What captured steps make room for, and what they would without being captured."""
+    peaks = [(p.peak, p.peak_as_usual) for p in programs]
+    if not peaks:
+        return ""
+    steps = f"{len(peaks)} captured step{'s' * (len(peaks) > 1)}"
+    held, as_usual = (size(sum(column)) for column in zip(*peaks))
+    return f", {held} of it for {steps}, {as_usual} at their peak when run as usual"
 
 
 def memory_allocated(device: str | None = None) -> int:

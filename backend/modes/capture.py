@@ -1,7 +1,7 @@
 """A whole training step as one launch: forward, backward and update recorded once, replayed with new data.
 
-What a step asks of the device is recorded as a CUDA graph (in the emulator, as a list of operations) on fixed memory, for
-each kind of call anew (`RecordedStep`).
+What a step asks of the device is recorded as a CUDA graph (in the emulator, as a list of operations; on a CPU, as a program
+of NumPy calls) on fixed memory, for each kind of call anew (`RecordedStep`, `HostStep`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from ..tape import autograd
 from ..tape.recording import active
 from ..tape.tensor import Tensor
 from .arguments import signature, tensors_in
-from .guard import compiled
-from .host_step import HostStep
 from .recorded_step import RecordedStep
 
 __all__ = ["capture"]
@@ -32,7 +30,8 @@ MISSES = 16  # recordings that were given up for others, after which a warning s
 class capture:
     """`step`, recorded at first and replayed afterwards: the host's share of a training step becomes one launch.
 
-    Calls return what `step` returns, in new memory. On a CPU the step itself is called.
+    Calls return what `step` returns, in new memory. On a CPU the step becomes a flat list of NumPy calls into memory planned
+    beforehand, which is worth it for small networks, whose time goes into calls.
 
     Parameters
     ----------
@@ -80,6 +79,9 @@ class capture:
     while other threads run, what is in lists and dicts of more than 256 entries and in arrays of the host of more than 4096
     bytes, and writing to `Tensor.data` of an argument.
 
+    On a CPU, forms of operations look at numbers to choose their way: each replay looks whether it goes on like that, and where
+    it does not the step is run as usual. The first two replays are checked against the step itself. `peaks` has the memory.
+
     Results are off the tape. Arguments that require grad or lie on several devices, and calls inside `weft.grad` or another
     captured step, are run as usual.
 
@@ -100,6 +102,7 @@ class capture:
         self.step, self.warmup, self.strict = step, warmup, strict
         self._steps: dict[Any, RecordedStep] = {}
         self._misses, self.variants = 0, VARIANTS
+        self.is_silent = False  # whether nothing is said of a step that runs as usual
         self._replay: Callable[[tuple], Any] | None = None  # the last replay again, on a CPU
 
     def __call__(self, *positional: Any, **named: Any) -> Any:
@@ -115,9 +118,14 @@ class capture:
         layout = tuple(t.data.strides for t in given) if device == "cpu" else None
         step = self._step(device, (device, _modes(), signature(args), layout))
         found = step(args, given)
-        if isinstance(step, HostStep):
-            self._replay = None if named or not step.is_ready() else compiled(step, list(positional))
+        self._replay = None if named else step.replay(list(positional))
         return found
+
+    @property
+    def peaks(self) -> list[tuple[int, int]]:
+        """On a CPU, of each recording the bytes that a replay has for what it makes, and those that the step has as usual."""
+        graphs = [s.graph for s in self._steps.values() if hasattr(s.graph, "peak")]
+        return [(graph.peak, graph.peak_as_usual) for graph in graphs]
 
     def _step(self, device: str, key: tuple) -> RecordedStep:
         """The recording that fits a call, or a new one."""
@@ -130,7 +138,7 @@ class capture:
         if len(known) == self.variants:
             del self._steps[known[0]]
             self._misses += 1
-            if self._misses == MISSES:
+            if self._misses == MISSES and not self.is_silent:
                 name = f"`{getattr(self.step, '__name__', 'step')}`"
                 warnings.warn(
                     f"{name} has been recorded {MISSES} times more than {self.variants}: something that it reads on the host is "
@@ -139,8 +147,11 @@ class capture:
                     stacklevel=3,
                 )
         number = known[-1][1] + 1 if known else 0
-        made = HostStep if devices.kind(device) == "cpu" else RecordedStep
+        made = RecordedStep
+        if devices.kind(device) == "cpu":  # not before it is asked for: `import weft` is to cost little
+            from .host_step import HostStep as made  # type: ignore[assignment]
         new = self._steps[key, number] = made(self.step, device, self.warmup, self.strict)
+        new.is_silent = self.is_silent
         return new
 
 

@@ -60,10 +60,16 @@ def compiled(step: Any, given: list[Any]) -> Callable[[tuple], Any] | None:
         return None
     text = _Text()
     text.space |= {"NO": NotImplemented, "Tensor": Tensor, "ndarray": np.ndarray, "A": autograd, "FAILURES": FAILURES}
-    text.space |= {"_wrap": wrap, "step": step, "READ": step.recording.read, "run": step.graph.run, "DTYPE": dtypes._default}
+    text.space |= {
+        "_wrap": wrap,
+        "step": step,
+        "READ": step.recording.read,
+        "run": step.graph.run,
+        "DTYPE": dtypes._default,
+    }
     text.space |= {"default_device": devices.get_default_device, "MODE": autograd._mode, "ACTIVE": recording._active}
     text.space |= {"SETTINGS": settings, "lock": step.lock}
-    text.lines.append(f"if len(args) != {len(given)}: return NO")
+    text.lines.append(f"if len(args) != {len(given)} or step.diverged: return NO")
     _arguments(text, given)
     _modes(text)
     _surroundings(text, step.surroundings)
@@ -75,14 +81,17 @@ def compiled(step: Any, given: list[Any]) -> Callable[[tuple], Any] | None:
     call = f"run({', '.join(f'x{i}' for i in range(len(given)))})"
     text.lines += [
         "if not lock.acquire(False): return NO",
+        *before,
         "try:",
-        *("    " + line for line in before),
-        "    try:",
-        f"        values = {call}",
-        "    except FAILURES:",
-        *("        " + line for line in back),
-        "        return step.diverges(args)",
-        "finally: lock.release()",
+        f"    values = {call}",
+        "except FAILURES:",
+        *("    " + line for line in back),
+        "    lock.release()",
+        "    return step.diverges(args)",
+        "except BaseException:",
+        "    lock.release()",
+        "    raise",
+        "lock.release()",
         *after,
         f"return {result}",
     ]
@@ -152,7 +161,13 @@ def _surroundings(text: _Text, around: Surroundings) -> None:
         elif form == "attributes":  # all there are
             keys = tuple(holder)
             text.unless(f"(*{held},) == {text.bound(keys)}")
-            text.unless(*(text.is_(f"{held}[{k!r}]", place.values[i]) for i, k in enumerate(keys) if place.values[i] is not _ANY))
+            text.unless(
+                *(
+                    text.is_(f"{held}[{k!r}]", place.values[i])
+                    for i, k in enumerate(keys)
+                    if place.values[i] is not _ANY
+                )
+            )
         elif form == "sequence":
             text.unless(f"len({held}) == {len(place.values)}", *(text.is_(f"{held}[{i}]", v) for i, v in values))
         elif form == "cells":
@@ -217,7 +232,10 @@ def _counting(text: _Text, step: Any) -> tuple[list[str], list[str], list[str]]:
         elif leaf.is_used and end is leaf.data:
             pass  # as it was
         elif end is leaf.data or end is getattr(leaf.tensor, "_grad_view", None):
-            after += [f"g = {name}._grad", f"if g is None or g.data is not {text.bound(end)}: {held}.finish({text.bound(np)})"]
+            after += [
+                f"g = {name}._grad",
+                f"if g is None or g.data is not {text.bound(end)}: {held}.finish({text.bound(np)})",
+            ]
         else:
             after.append(f"{held}.finish({text.bound(np)})")
     return before, after, back

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..tape.tensor import Tensor, wrap
 from .arguments import mapped, overlap
+from .guard import FAILURES, compiled
 from .host import Host, stands_for
-from .guard import FAILURES
 from .program import Program
 from .recorded_step import RecordedStep
 
@@ -35,15 +35,20 @@ class HostStep(RecordedStep):
         super().__init__(step, device, warmup, strict)
         self.checks = CHECKS
         self.diverged = 0
+        self.detours, self.straight = 0, None  # replays that were none of `compiled`, which is the other
         self.made: dict[int, int] = {}  # by identity of what stands for it among `outputs`: which of the program's
         self.lock = threading.Lock()  # held while the program runs: threads that come meanwhile run the step as usual
 
     def is_lost(self) -> bool:
         return self.diverged >= PATIENCE
 
-    def is_ready(self) -> bool:
-        """Whether it has been recorded and checked, and is replayed."""
-        return self.graph is not None and not self.checks and not self.diverged
+    def replay(self, given: list[Any]) -> Callable[[tuple], Any] | None:
+        if self.graph is None or self.checks or self.diverged:
+            return None
+        self.detours += 1
+        if not self.detours & (self.detours - 1):  # seldom, where it is of no use: it takes as long as many replays
+            self.straight = compiled(self, given)
+        return self.straight
 
     # --- recording ----------------------------------------------------------------------------------------------------
     def _copy(self, t: Tensor) -> Tensor:
@@ -97,17 +102,20 @@ class HostStep(RecordedStep):
         assert self.graph is not None
         if not self.lock.acquire(blocking=False):
             return self._call(args)
+        undo = None
         try:
             undo = self.recording.remembered()
             self.recording.prepare()
-            try:
-                values = self.graph.run(*[t.data for t in given])
-            except FAILURES:
-                self.graph.restore()
+            values = self.graph.run(*[t.data for t in given])
+        except FAILURES:
+            self.graph.restore()
+            if undo is not None:
                 undo()
-                return self.diverges(*args)
+            values = None
         finally:
             self.lock.release()
+        if values is None:
+            return self.diverges(*args)
         self.diverged = 0
         self.recording.finish()
         for i in self.written:

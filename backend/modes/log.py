@@ -130,6 +130,7 @@ class Log:
         self.roots: list[Root] = []
         self.obstacle: str | None = None
         self.is_forked = False
+        self.peak = self._alive = 0  # bytes of what the step had made and not let go of, at most
         self.saved: list[
             tuple[np.ndarray, np.ndarray]
         ] = []  # the surroundings' memory as it was before the first write
@@ -149,10 +150,15 @@ class Log:
             self.roots.append(found)
             if is_made:  # which may be freed before the step ends: its address is another's then
                 key = id(owner)
-                self._watched[key] = weakref.ref(
-                    owner, lambda _: (self._by_owner.pop(key, None), self._watched.pop(key, None))
-                )
+                self._watched[key] = weakref.ref(owner, lambda _: self._forget(key))
+                self._alive += found.nbytes
+                self.peak = max(self.peak, self._alive)
         return found
+
+    def _forget(self, key: int) -> None:
+        root = self._by_owner.pop(key, None)
+        self._watched.pop(key, None)
+        self._alive -= 0 if root is None else root.nbytes
 
     def _check_owner(self, root: Root) -> None:
         """Refuse memory that has two owners: what is written to one would not be seen to be written to the other."""
@@ -389,8 +395,9 @@ def arrays_in(x: Any) -> list[np.ndarray]:
 
 
 # Where, among positional arguments, methods and functions take the array that they write to.
-OUT_PLACES: dict[Any, int] = {np.ndarray.dot: 2, np.dot: 2, np.ndarray.take: 3, np.take: 3, np.ndarray.sum: 3, np.sum: 3, np.ndarray.mean: 3,
-              np.ndarray.max: 2, np.ndarray.min: 2, np.max: 2, np.min: 2, np.ndarray.cumsum: 3, np.cumsum: 3, np.ndarray.round: 2,
-              np.ndarray.prod: 3, np.ndarray.argmax: 2, np.ndarray.argmin: 2, np.clip: 3, np.ndarray.clip: 3}  # fmt: skip
+OUT_PLACES: dict[Any, int] = {}
+for _place, _names in ((2, "dot max min round argmax argmin"), (3, "take sum mean cumsum prod clip")):
+    for _name in _names.split():
+        OUT_PLACES |= {getattr(np.ndarray, _name): _place, getattr(np, _name): _place}
 for _ufunc in {f for f in vars(np).values() if isinstance(f, np.ufunc) and f.nout == 1 and f.nin == 2}:
     OUT_PLACES[_ufunc.reduce], OUT_PLACES[_ufunc.accumulate] = 3, 3

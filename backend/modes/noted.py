@@ -20,6 +20,7 @@ __all__ = ["Noted", "plain", "seen"]
 class Noted(np.ndarray):
     """An array whose use is noted."""
 
+    __array_priority__ = 1.0  # what NumPy makes of two arrays without asking is one of these, and so is found out
     stands_for: np.ndarray | None = None  # the array of the step's surroundings in whose place it is
     is_number = False  # whether NumPy would have made a number of it, and no array
 

@@ -1,8 +1,7 @@
 """A log as a program: memory planned for what the step makes, and one Python function of NumPy calls into it.
 
-What is made lives from the first call that touches it to the last; pieces whose lives do not overlap share memory, the
-largest placed first, each as low as it fits. The function is text, compiled: calls with arrays bound to names cost less than any
-list that is walked, and it can be read (`Program.source`).
+Where what the step makes lies is `plan`'s to say. The function is text, compiled: calls with arrays bound to names cost less
+than any list that is walked, and it can be read (`Program.source`).
 """
 
 from __future__ import annotations
@@ -14,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..device import memory
 from ..device.parallel import parallel_for
 from .log import OUT_PLACES, Call, Decision, Fork, Log, Region, Root, assign, context
+from .plan import flat, plan, touched, uses_of
 
 __all__ = ["Diverged", "Program"]
 
@@ -40,12 +41,22 @@ class Program:
         Whose numbers are wanted, in new memory.
     kept : list of array
         Whose numbers are to stay where they are after a run.
+
+    Attributes
+    ----------
+    source : str
+        The program.
+    peak, peak_as_usual : int
+        Bytes that a run has for what it makes, at most, and those that the step had when it was recorded.
     """
 
     def __init__(self, log: Log, inputs: list[np.ndarray], outputs: list[np.ndarray], kept: list[np.ndarray]):
         self.log = log
         self.inputs, self.outputs = [log.region(a) for a in inputs], [log.region(a) for a in outputs]
-        self.uses = _uses(log.entries)
+        self.uses = uses_of(log.entries)
+        self._first_at: dict[int, set[int]] = {}
+        for key, (_, first, _, _) in self.uses.items():
+            self._first_at.setdefault(first, set()).add(key)
         lasting = {id(log.region(a).root) for a in kept}
         self.fresh: set[int] = set()
         written = [c for c in flat(log.entries) if isinstance(c, Call)]
@@ -67,6 +78,8 @@ class Program:
         self.source = self._written_out(entry_roots)
         exec(compile(self.source, "<captured step>", "exec"), self.space)
         self.run: Callable[..., tuple] = self.space["replay"]
+        self.peak, self.peak_as_usual = self.nbytes + self._fresh_bytes(), log.peak
+        memory.programs.add(self)
         # the surroundings' memory that a run writes to
         given = {id(r.root.owner) for r in self.inputs}
         self.written = [owner.view(np.ndarray) for owner, _ in log.saved if id(owner) not in given]
@@ -89,12 +102,26 @@ class Program:
             if not root.is_made or is_forked or len(regions) > 1 or key in lasting or root.content is not None:
                 continue
             maker, (region,) = self.log.entries[first], regions
-            if isinstance(maker, Call) and len(maker.results) == 1 and maker.results[0] == region and region.is_whole:
-                if (region.shape and (key in outputs or not takes_out(maker))) or (
-                    not region.shape and key not in written
-                ):
-                    found.add(key)
+            if not isinstance(maker, Call) or maker.results != (region,) or not region.is_whole:
+                continue
+            # one without axes NumPy may make as no array, which no call could write to
+            if (key in outputs or not takes_out(maker)) if region.shape else key not in written:
+                found.add(key)
         return {k for k in found if all(r == next(iter(self.uses[k][0])) for r in self.outputs if id(r.root) == k)}
+
+    def _fresh_bytes(self) -> int:
+        """Bytes of results in memory of their own, at most at once."""
+        ends, alive, most = {}, 0, 0
+        for i in range(len(self.log.entries)):
+            for key in self.fresh & self._first_at.get(i, set()):
+                regions, _, last, _ = self.uses[key]
+                nbytes = next(iter(regions)).nbytes
+                alive += nbytes
+                if nbytes > LARGE and not any(id(r.root) == key for r in self.outputs):
+                    ends[last] = ends.get(last, 0) + nbytes
+            most = max(most, alive)
+            alive -= ends.pop(i, 0)
+        return most
 
     def _given(self, others: set[int]) -> dict[int, int]:
         """Inputs that are read where the caller has them: root → which one it is."""
@@ -331,7 +358,14 @@ def _into(targets: tuple, values: Iterable) -> None:
             to[...] = value
 
 
-COMPARISONS = {np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">=", np.equal: "==", np.not_equal: "!="}
+COMPARISONS = {
+    np.less: "<",
+    np.less_equal: "<=",
+    np.greater: ">",
+    np.greater_equal: ">=",
+    np.equal: "==",
+    np.not_equal: "!=",
+}
 FEW_NUMBERS = 64, 1 << 15  # bytes of a result against which an argument is copied rather than broadcast
 SHORT = ("b", "c", "k", "s")  # what arrays and constants are called, with a number behind
 BY_NAME = {np.maximum, np.minimum}  # which take `out` by position no more
@@ -375,73 +409,3 @@ def _place_out(f: Callable, args: list[str], options: dict[str, str], target: st
     rest[2] = target
     args[1:] = rest
     return True
-
-
-# --- lives ------------------------------------------------------------------------------------------------------------
-def touched(entry: Any) -> list[Region]:
-    """The regions that an entry reads or writes."""
-    if isinstance(entry, Decision):
-        return [entry.region]
-    if isinstance(entry, Fork):
-        return [r for branch in entry.branches for e in branch for r in touched(e)]
-    return [*entry.reads, *entry.writes, *(r for r in entry.results if r is not None)]
-
-
-def flat(entries: list[Any]) -> Iterable[Any]:
-    """Calls and decisions, those in forks too."""
-    for entry in entries:
-        if isinstance(entry, Fork):
-            for branch in entry.branches:
-                yield from flat(branch)
-        else:
-            yield entry
-
-
-def _uses(entries: list[Any]) -> dict[int, tuple[set[Region], int, int, bool]]:
-    """By root: its regions that are used, the first and the last entry that does, and whether one is a fork."""
-    found: dict[int, Any] = {}
-    for i, entry in enumerate(entries):
-        for region in touched(entry):
-            regions, first, _, is_forked = found.get(id(region.root), (set(), i, i, False))
-            regions.add(region)
-            found[id(region.root)] = regions, first, i, is_forked or isinstance(entry, Fork)
-    return found
-
-
-def plan(roots: list[Root], entries: list[Any], uses: dict, lasting: set[int]) -> tuple[dict[int, int], int]:
-    """Where in one piece of memory each root lies, and how long that is.
-
-    What only one branch of a fork uses is planned within the fork: branches share nothing, the calls of each do.
-    """
-    within = {id(r): i for i, r in enumerate(roots)}
-    offsets: dict[int, int] = {}
-    blocks: list[
-        tuple[int, int, int, int, dict[int, int]]
-    ] = []  # size, address in its line, first, last, what is in it
-    inner: set[int] = set()
-    for i, entry in enumerate(entries):
-        for branch in entry.branches if isinstance(entry, Fork) else ():
-            own = _uses(branch)
-            mine = [roots[within[k]] for k in own if k in within and uses[k][1] == uses[k][2] == i and k not in lasting]
-            others = {id(r.root) for b in entry.branches if b is not branch for e in b for r in touched(e)}
-            mine = [r for r in mine if id(r) not in others]
-            if mine:
-                at, size = plan(mine, branch, own, set())
-                inner.update(at)
-                blocks.append((size, 0, i, i, at))
-    for root in roots:
-        if id(root) not in inner:
-            first, last = uses[id(root)][1:3]
-            last = len(entries) if id(root) in lasting else last
-            blocks.append((root.nbytes, root.start % LINE, first, last, {id(root): 0}))
-    total, placed = 0, []
-    for size, phase, first, last, parts in sorted(blocks, key=lambda b: -b[0]):
-        at = phase
-        for start, end, from_, to in placed:  # in the order of where they start
-            if from_ <= last and first <= to and start < at + size and at < end:
-                at = -(-(end - phase) // LINE) * LINE + phase
-        placed.append((at, at + max(size, 1), first, last))
-        placed.sort()
-        total = max(total, at + size)
-        offsets |= {key: at + offset for key, offset in parts.items()}
-    return offsets, total

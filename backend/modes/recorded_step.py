@@ -39,7 +39,7 @@ class RecordedStep:
         self.step, self.device, self.warmup, self.strict = step, device, warmup, strict
         self.recording = Recording(device)
         self.recorder: Any = recorder_for(device, self.recording)
-        self.is_possible = True
+        self.is_possible, self.is_silent = True, False
         self.obstacle: str | None = None  # found while warming up
         self.numbers: list[str] | None = None  # that the step returned
         self.surroundings: Surroundings | None = None
@@ -48,6 +48,10 @@ class RecordedStep:
         self.held: list[Any] = []  # memory that the step finds by name
         self.outputs: Any = None
         self.graph: Any = None
+
+    def replay(self, given: list[Any]) -> Callable[[tuple], Any] | None:
+        """What does the last call again without detours, on a CPU: for arguments by position, such as these."""
+        return None
 
     def is_lost(self) -> bool:
         """Whether replaying it has turned out to be in vain."""
@@ -162,7 +166,8 @@ class RecordedStep:
             raise RuntimeError(f"{name} cannot be captured: {reason}") from cause
         self.is_possible, self.recorder, self.inputs, self.recording = False, None, [], Recording(self.device)
         self.graph = None
-        warnings.warn(f"{name} cannot be captured and runs as usual: {reason}", RuntimeWarning, stacklevel=5)
+        if not self.is_silent:
+            warnings.warn(f"{name} cannot be captured and runs as usual: {reason}", RuntimeWarning, stacklevel=5)
 
     def _copy(self, t: Tensor) -> Tensor:
         """What the step is recorded with for an argument: a graph is not run while it is recorded."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ...kernels.toolchain.cublas import cublas
 from ..device import devices, memory
-from .host import Host
 
 __all__ = ["recorder_for"]
 
@@ -15,6 +16,8 @@ __all__ = ["recorder_for"]
 def recorder_for(device: str, recording: Any) -> Any:
     """What has `record(step)`, which gives a graph and what the step returned, `launch(graph)` and, meanwhile, `owns(data)`."""
     if devices.kind(device) == "cpu":
+        from .host import Host
+
         return Host(recording)
     return _Emulated() if devices.kind(device) == "emulator" else _Cuda()
 
@@ -42,7 +45,8 @@ class _Emulated:
 class _Cuda:
     """A CUDA graph, recorded on a stream and a memory pool of its own, launched on the stream of whoever calls.
 
-    The default stream, on which CuPy works, cannot be recorded. Nothing runs on the other one, so the two need no order.
+    The default stream, on which CuPy works, cannot be recorded. Nothing runs on the other one, so the two need no order. Its
+    products have a workspace of their own, so that replays and what else runs meanwhile do not meet in one.
 
     A graph holds addresses. Its intermediate results are free memory to the pool, which gives that back to CUDA as it
     sees fit (when it finds no room for more, for one) while the graph goes on writing there. So all of it is held here.
@@ -61,6 +65,10 @@ class _Cuda:
 
         self.pool = cupy.cuda.MemoryPool(allocate)
         self.stream = cupy.cuda.Stream(non_blocking=True)
+        with self.stream:
+            libraries = cublas()
+            libraries.place()  # while memory may be had
+        weakref.finalize(self, libraries.forget, self.stream.ptr)
         memory.recorders.add(self)
 
     def record(self, step: Callable[[], Any]) -> tuple[Any, Any]:

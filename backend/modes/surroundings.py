@@ -271,7 +271,7 @@ class Surroundings:
         self._done.update((id(holder), n) for n in known)
         if known:
             label = [f"{holder.__name__}.{n}" for n in known]
-            read = lambda: tuple([space.get(n, _UNSET) for n in known])  # noqa: E731
+            read = lambda: tuple([space.get(n, _UNSET) for n in known])
             self.places.append(_Place(label, read, form=("names", (space, known))))
 
     def _look(

@@ -207,6 +207,9 @@ class Trace:
 
         return to_svg(*self._graph())
 
+    def __repr__(self) -> str:
+        return f"<Trace of {len(self)} operations>"
+
     def _repr_svg_(self) -> str | None:
         return self.to_svg() if len(self) <= DRAWN else None
 

@@ -42,6 +42,7 @@ collect: Any = None  # while leaves have hooks, what stands before the sink of `
 note: Any = None  # told of every operation that is recorded while gradients may be differentiated, see `modes/twice.py`
 mapped: Any = None  # runs operations on all lanes at once while a `vmap` is at work, see `batching.py` in modes
 reducing: Any = None  # adds gradients up over processes while backward goes on, see `weft.distributed`
+rebinds = False  # True: nothing is written in place, tensors are bound to new values, as where something recorded needs the old
 report_fallbacks = False  # True: warn whenever a device's own form hands an operation back to the generic one
 
 

@@ -76,8 +76,9 @@ def _hooked(x: Tensor) -> _Hooked:
         return node.pullback
     if node.pullback is None and type(node) is not Output:
         raise RuntimeError(f"the record of `{node.name}` was freed by an earlier backward; register hooks before")
-    behind = type(node).__new__(type(node))
-    for slot in {slot for kind in type(node).__mro__ for slot in getattr(kind, "__slots__", ())}:
+    kind: Any = type(node)
+    behind = kind.__new__(kind)
+    for slot in {slot for part in kind.__mro__ for slot in getattr(part, "__slots__", ())}:
         if hasattr(node, slot):
             setattr(behind, slot, getattr(node, slot))
     behind.order = node.order + 0.5  # between this node and all that are older

@@ -135,7 +135,7 @@ def changed(raw: Any) -> None:
     part_of(raw).stamp()
 
 
-def check(name: str, pullback: Any, parents: Any, order: int, *, indices_only: bool = False) -> None:
+def check(name: str, pullback: Any, parents: Any, order: float, *, indices_only: bool = False) -> None:
     """RuntimeError if memory that a pullback reads was written to since `order`."""
     unread = {"xp", *(v for v, i in ONLY_FOR.get(name, {}).items() if i is None or parents[i] is None)}
     if isinstance(pullback, tuple):

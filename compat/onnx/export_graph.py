@@ -19,6 +19,8 @@ __all__ = ["Axis", "ExportError", "Graph", "Step"]
 class ExportError(ValueError):
     """What a model does that its ONNX graph would not."""
 
+    operation: Any = None  # of the trace
+
 
 class Axis(NamedTuple):
     """A dynamic axis: its length in both runs, and the input that it is read from."""
@@ -54,6 +56,7 @@ class Graph:
         self.initializers: dict[str, np.ndarray] = {}
         self.axes, self.prefix = axes, ""
         self.uniform: dict[str, Any] = {}  # constants of one number
+        self.arrays: dict[int, str] = {}  # values by the `id` of the array that they were in the first run
         self.taken: set[str] = set()
         self.node_names: set[str] = set()
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from .export_criteria import CRITERIA, reduced
 from .export_graph import ExportError, Graph, Step
+from .export_lookups import scattered
 from .export_operators import Handler, axes_of, number
 
 __all__ = ["OTHERS"]
@@ -69,20 +70,20 @@ def tanhshrink(g: Graph, op: Step) -> None:
 
 
 def setitem(g: Graph, op: Step) -> None:
-    """A block inside a constant of one number: padding."""
+    """A block inside a constant of one number is padding; all else is written place by place."""
     key, again = (k if isinstance(k, tuple) else (k,) for k in (op.static["key"], op.again.static["key"]))
     shapes = [run.inputs[0].shape for run in (op, op.again)]
     blocks: list[Any] = [getattr(run.inputs[1], "shape", None) for run in (op, op.again)]
     plain = all(isinstance(k, slice) and k.step in (None, 1) for k in (*key, *again))
     if op.names[0] not in g.uniform or not plain or len(key) != len(shapes[0]) or None in blocks:
-        raise ExportError(
-            f"{op.where} needs a block of slices inside a constant of one number; write with weft.where instead"
-        )
+        scattered(g, op, key, again)
+        return
     ends = []
     for slices, shape, block in zip((key, again), shapes, blocks):
         spans = [k.indices(n)[:2] for k, n in zip(slices, shape)]
         if tuple(b - a for a, b in spans) != tuple(block):
-            raise ExportError(f"{op.where} needs a value of the block's own shape, got {block}")
+            scattered(g, op, key, again)
+            return
         ends.append([a for a, _ in spans] + [n - b for (_, b), n in zip(spans, shape)])
     value = g.cast(op.names[1], op.inputs[1], op.outputs[0].dtype)
     g.node("Pad", [value, g.shape(ends[0], ends[1], op.where), number(g, op, g.uniform[op.names[0]])], op.results)
@@ -112,7 +113,7 @@ def resample(g: Graph, op: Step) -> None:
     s, shape = op.static, op.outputs[0].shape
     mode, size = s.get("mode", "nearest"), s["size"]
     scales = s.get("scales", (None,))[: len(size)]
-    if s.get("antialias") or (any(scales) and not all(scales)):
+    if mode == "area" or s.get("antialias") or (any(scales) and not all(scales)):
         raise ExportError(f"{op.where} needs antialias=False and scales for all axes or none, got {s}")
     if mode.startswith("nearest"):
         options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}

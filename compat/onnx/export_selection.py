@@ -8,13 +8,9 @@ import numpy as np
 
 from ...backend.tape.tensor import Tensor
 from .export_graph import ExportError, Graph, Step
-from .export_operators import Handler, axes_of, logical, number
+from .export_operators import Handler, axes_of, logical, number, operands
 
 __all__ = ["SELECTION"]
-
-
-def operands(g: Graph, op: Step) -> list[str]:
-    return [g.cast(n, x, op.outputs[0].dtype) for n, x in zip(op.names, op.inputs)]
 
 
 def option(op: Step, name: str, place: int) -> Any:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...backend.modes.trace import Trace, TracedOperation
-from ...backend.tape.autograd import no_grad
+from ...backend.device.devices import to_numpy
+from ...backend.modes.trace import TracedOperation
 from ...backend.tape.tensor import Tensor
-from ...backend.tape.watching import Operation, watching
 from .export_graph import Axis, ExportError, Graph, Step
 from .export_layers import HANDLERS
+from .export_trace import axes_and_runs, axes_of_shapes, can_be_taken_apart, evaluating, trace
 
 __all__ = ["ExportError", "export"]
 
@@ -31,6 +30,7 @@ def export(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     dynamic_axes: Mapping[str, Mapping[int, str] | Sequence[int]] | None = None,
+    dynamic_shapes: Mapping[str, Any] | Sequence[Any] | None = None,
     opset: int | None = None,
     external_above: int = LARGEST,
 ) -> None:
@@ -52,6 +52,9 @@ def export(
         Names of the graph's inputs and outputs: input_0, …, output_0, … otherwise.
     dynamic_axes : mapping, optional
         Of an input's name to {axis: name of the length}, or its axes. Axes of one name have one length.
+    dynamic_shapes : mapping or sequence, optional
+        The same in the words of `torch.export`: for each input, by name or in order, None or {axis: length}, where a length is
+        a name, an object with a `__name__` (`torch.export.Dim("batch")`), or None for a fixed one.
     opset : int, optional
         Version of the operators: the newest of the installed `onnx`, which `onnxruntime` must know. At least 24.
     external_above : int
@@ -87,11 +90,33 @@ def export(
     if not given or not all(isinstance(x, Tensor) for x in given):
         raise TypeError(f"`args` must be a Tensor or a tuple of Tensors, got {[type(x).__name__ for x in given]}")
     names = _names("input_names", input_names, "input", len(given))
-    axes, larger, symbols = _axes(given, names, dynamic_axes or {})
-    with _evaluating(model):
-        runs = [_trace(model, inputs) for inputs in (given, larger)]
-    graph, outputs = _graph(model, runs, names, axes, output_names)
+    if dynamic_axes is not None and dynamic_shapes is not None:
+        raise TypeError("`dynamic_shapes` says what `dynamic_axes` does, got both")
+    dynamic = dynamic_axes or (axes_of_shapes(dynamic_shapes, names) if dynamic_shapes else {})
+    axes, larger, symbols = axes_and_runs(given, names, dynamic)
+    graph, outputs = _of_runs(model, (given, larger), names, axes, output_names)
     _write(_model(graph, given, names, outputs, symbols, opset), Path(path), external_above)
+
+
+def _of_runs(
+    model: Any, inputs: tuple[tuple, tuple], names: list[str], axes: list[Axis], wanted: Any
+) -> tuple[Graph, list]:
+    """The graph of both runs. An operation without nodes of its own is taken apart, and both are run again."""
+    apart: set[str] = set()
+    refused: dict[str, ExportError] = {}
+    while True:
+        with evaluating(model):
+            runs = [trace(model, x, apart) for x in inputs]
+        try:
+            return _graph(model, runs, names, axes, wanted)
+        except ExportError as error:
+            op = error.operation
+            if op is None or op.name in apart or not can_be_taken_apart(op.primitive):
+                if not refused:
+                    raise
+                raise ExportError(f"{next(iter(refused.values()))}; made of array operations, {error}") from error
+            refused[op.name] = error
+            apart.add(op.name)
 
 
 def _names(what: str, names: Sequence[str] | None, stem: str, count: int) -> list[str]:
@@ -99,68 +124,6 @@ def _names(what: str, names: Sequence[str] | None, stem: str, count: int) -> lis
     if len(found) != count or len(set(found)) != count:
         raise ValueError(f"`{what}` must be {count} different names, got {names}")
     return found
-
-
-def _axes(given: tuple, names: list[str], dynamic: Mapping) -> tuple[list[Axis], tuple, dict[tuple[str, int], str]]:
-    """The axes, the second run's inputs (of other lengths, the first's values over again), and the axes' names."""
-    axes: dict[str, Axis] = {}
-    symbols: dict[tuple[str, int], str] = {}
-    larger = [x.detach().numpy() for x in given]
-    for name, wanted in dynamic.items():
-        if name not in names:
-            raise ValueError(f"`dynamic_axes` must name inputs out of {names}, got {name!r}")
-        i = names.index(name)
-        of = wanted if isinstance(wanted, Mapping) else {a: f"{name}_axis_{a}" for a in wanted}
-        for a, symbol in of.items():
-            if not -given[i].ndim <= a < given[i].ndim:
-                raise ValueError(f"`dynamic_axes` must name axes of {name!r} with shape {given[i].shape}, got {a}")
-            axis, n = a % given[i].ndim, given[i].shape[a]
-            found = axes.setdefault(symbol, Axis((n, n + 1 + len(axes)), name, axis))
-            if found.lengths[0] != n:
-                raise ValueError(f"`dynamic_axes` {symbol!r} must be one length, got {found.lengths[0]} and {n}")
-            larger[i] = np.take(larger[i], np.arange(found.lengths[1]) % n, axis=axis)
-            symbols[name, axis] = symbol
-    return list(axes.values()), tuple(Tensor(x.copy()) for x in larger), symbols
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    modes = [(m, m.training) for m in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for m, mode in modes:
-            m.training = mode
-
-
-def _trace(model: Any, inputs: tuple) -> tuple[Trace, list[str]]:
-    """The operations, and the path of the module in which each ran."""
-    trace, paths, stack = Trace(list(inputs), {}), [], [""]
-
-    def watcher(operation: Operation) -> Any:
-        end = trace._add(operation)
-
-        def done(result: Any) -> None:
-            before = len(trace)
-            end(result)
-            paths.extend(stack[-1:] * (len(trace) - before))
-
-        return done
-
-    def leave(*_: Any) -> None:
-        stack.pop()
-
-    with ExitStack() as hooks:
-        for path, module in model.named_modules():
-            before = module.register_forward_pre_hook(lambda *_, path=path: stack.append(path))
-            after = module.register_forward_hook(leave)
-            hooks.callback(before.remove)
-            hooks.callback(after.remove)
-        with watching(watcher, trace._written):
-            trace.result = model(*inputs)
-    return trace, paths
 
 
 def _tensors(result: Any) -> list[Tensor]:
@@ -174,7 +137,7 @@ def _tensors(result: Any) -> list[Tensor]:
 
 
 def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: Any) -> tuple[Graph, list]:
-    (first, paths), (second, _) = runs
+    (first, paths, arrays), (second, _, others) = runs
     if [op.name for op in first] != [op.name for op in second]:
         raise ExportError(
             "`model` must run the same operations at every size and every time, but did not; use fixed axes"
@@ -183,6 +146,7 @@ def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: A
     g.taken.update(names)
     state = {id(x): name for name, x in reversed(model.state_dict(keep_vars=True).items())}
     values = dict(zip(map(first.name_of, first.inputs), names))
+    g.arrays.update({id(arrays[first.name_of(x)]): name for x, name in zip(first.inputs, names)})
     result, twin = _tensors(first.result), _tensors(second.result)
     outputs = _names("output_names", wanted, "output", len(result))
     if set(outputs) & set(names):
@@ -191,40 +155,48 @@ def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: A
     produced = {name for op in first for name in op.output_names}
     renamed = {n: o for o, n in zip(outputs, map(first.name_of, result)) if n in produced}
 
-    def value(name: str, x: Any, again: Any, where: str) -> str:
+    def value(name: str, x: Any, again: str, where: str) -> str:
         if not isinstance(x, Tensor):
             return ""
         if name not in values:
-            values[name] = _constant(g, x, again, state, where)
-            array = x.detach().numpy()
+            array = to_numpy(arrays[name])
+            values[name] = _constant(g, x, array, to_numpy(others[again]), state, where)
             if id(x) not in state and array.size and (array == array.flat[0]).all():
                 g.uniform[values[name]] = array.flat[0]
         return values[name]
 
     for op, other, path in zip(first, second, paths, strict=True):
         step = Step(op.name, path, op.inputs, (), op.static, op.outputs, (), other)
-        if op.primitive is None or op.name not in HANDLERS:
-            raise ExportError(f"{step.where} is not covered by ONNX export; replace it, or leave it out of the model")
         g.prefix = f"{path}." if path else ""
-        _same(step)
-        given = [value(n, x, y, step.where) for n, x, y in zip(op.input_names, op.inputs, other.inputs, strict=True)]
-        for n in op.output_names:
-            values[n] = renamed.get(n) or g.fresh(f"{g.prefix}{op.name}")
-        HANDLERS[op.name](g, step._replace(names=tuple(given), results=tuple(values[n] for n in op.output_names)))
+        try:
+            if op.name not in HANDLERS:
+                raise ExportError(
+                    f"{step.where} is not covered by ONNX export; replace it, or leave it out of the model"
+                )
+            _same(step)
+            given = [
+                value(n, x, m, step.where) for n, x, m in zip(op.input_names, op.inputs, other.input_names, strict=True)
+            ]
+            for n in op.output_names:
+                values[n] = renamed.get(n) or g.fresh(f"{g.prefix}{op.name}")
+                g.arrays[id(arrays[n])] = values[n]
+            HANDLERS[op.name](g, step._replace(names=tuple(given), results=tuple(values[n] for n in op.output_names)))
+        except ExportError as error:
+            error.operation = op
+            raise
     g.prefix = ""
     for o, x, y in zip(outputs, result, twin, strict=True):
         name = first.name_of(x)
         if renamed.get(name) != o:
-            g.node("Identity", [value(name, x, y, "the result")], o)
+            g.node("Identity", [value(name, x, second.name_of(y), "the result")], o)
     return g, [(o, x, y) for o, x, y in zip(outputs, result, twin)]
 
 
-def _constant(g: Graph, x: Tensor, again: Tensor, state: dict[int, str], where: str) -> str:
+def _constant(g: Graph, x: Tensor, array: np.ndarray, other: np.ndarray, state: dict[int, str], where: str) -> str:
     if id(x) in state:
         g.taken.add(state[id(x)])
         g.initializers[state[id(x)]] = x.detach().numpy()
         return state[id(x)]
-    array, other = x.detach().numpy(), again.detach().numpy()
     if array.shape != other.shape:
         return g.varying(array, other, where)
     if not np.array_equal(array, other, equal_nan=array.dtype.kind == "f"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ... import Tensor, asarray, isdtype
 from ...layers import Module, Parameter
+from .control import CONTROL, Inner
 from .operators import HOST, OPERATORS
 from .operators.elementwise import DTYPES
 
@@ -91,21 +94,51 @@ class GraphModule(Module):
         for name in graph.inputs:
             if not isinstance(values[name], Tensor):
                 values[name] = asarray(values[name], device=device)
-        for node in graph.nodes:
-            found = _run(node, [values[i] if i else None for i in node.inputs], device)
-            values.update(zip(node.outputs, found))
+        _run_all(graph.nodes, values, device)
         outputs = tuple(
             asarray(v, device=device) if isinstance(v, np.ndarray) else v for v in map(values.get, graph.outputs)
         )
         return outputs[0] if len(outputs) == 1 else outputs
 
 
+def _run_all(nodes: list[_Node], values: dict[str, Any], device: Any) -> None:
+    """Add the results of each node to the values."""
+    for node in nodes:
+        inputs = [values[i] if i else None for i in node.inputs]
+        if node.operator in CONTROL:
+            run = lambda nodes, values: _run_all(nodes, values, device)
+            found = tuple(CONTROL[node.operator](node.attributes, inputs, values, run))
+        else:
+            found = _run(node, inputs, device)
+        values.update(zip(node.outputs, found))
+
+
 def _node(node: Any, opset: int) -> _Node:
-    from onnx import helper
+    from onnx import GraphProto, helper
 
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    for name, value in attributes.items():
+        if isinstance(value, GraphProto):
+            attributes[name] = _inner(value, opset)
     attributes |= {"opset": opset, "outputs": len(node.output)}
     return _Node(node.op_type, attributes, list(node.input), list(node.output), node.name)
+
+
+def _inner(graph: Any, opset: int) -> Inner:
+    from onnx import numpy_helper
+
+    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    inputs = [i.name for i in graph.input if i.name not in constants]
+    return Inner([_node(n, opset) for n in graph.node], inputs, [o.name for o in graph.output], constants)
+
+
+def _all_nodes(graph: Any) -> Iterator[Any]:
+    """The nodes, and those of the graphs within them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _all_nodes(attribute.g)
 
 
 def _uses(nodes: list[_Node]) -> dict[str, set[str]]:
@@ -153,7 +186,7 @@ def supported_operators() -> list[str]:
     >>> "Gemm" in supported_operators()
     True
     """
-    return sorted(OPERATORS)
+    return sorted(OPERATORS.keys() | CONTROL.keys())
 
 
 def load(source: Any) -> Module:
@@ -200,8 +233,15 @@ def load(source: Any) -> Module:
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
-    for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
+    known = OPERATORS.keys() | CONTROL.keys()
+    unknown = {n.op_type for n in _all_nodes(model.graph) if n.domain in ("", "ai.onnx")} - known
+    if unknown:  # ONNX itself defines some operators by others
+        from onnx import inliner
+
+        with suppress(RuntimeError):  # not where it would have to know a type
+            model = inliner.inline_selected_functions(model, [("", name) for name in sorted(unknown)], False, True)
+    for node in _all_nodes(model.graph):
+        if node.domain not in ("", "ai.onnx") or node.op_type not in known:
             raise NotImplementedError(
                 f'operator {node.op_type} (node "{node.name}") is not covered; `supported_operators()` lists those that are'
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from ...backend.device import dtypes
 from ...backend.tape.autograd import primitive
 from ...backend.tape.tensor import Tensor, wrap
 from ...layers import functional
+from .making import tensor
 from .shaping import _like, _numpy
 
-__all__ = ["FUNCTIONS", "INPLACE", "METHODS"]
+__all__ = ["FUNCTIONS", "INPLACE", "LINALG", "METHODS"]
 
 
 def _floating(x: Tensor) -> Tensor:
@@ -36,6 +37,8 @@ def _log_gamma(x: float) -> float:
 
 def _polygamma(n: int, x: float) -> float:
     """ψ⁽ⁿ⁾(x): recurrence up to x ≥ 12, then the asymptotic series (DLMF 5.11, 5.15); n = 0 or 1."""
+    if not math.isfinite(x):
+        return (math.inf if n == 0 else 0.0) if x > 0 else math.nan
     if x <= 0:
         if x == math.floor(x):
             return math.nan if n == 0 and x else (-math.inf if n == 0 else math.inf)
@@ -77,7 +80,9 @@ def _erf_inverse(y: float) -> float:
     t = 2 / (math.pi * a) + u / 2
     x = math.copysign(math.sqrt(max(math.sqrt(t * t - u / a) - t, 0.0)), y)
     for _ in range(4):
-        error = math.erf(x) - y if abs(y) < 0.5 else math.copysign((1 - abs(y)) - math.erfc(abs(x)), y)
+        error = math.erf(x) - y
+        if abs(y) >= 0.5:  # of what is left to 1, which has more digits
+            error = math.copysign(1, y) * ((1 - abs(y)) - math.erfc(abs(x)))
         x -= error / (2 / math.sqrt(math.pi) * math.exp(-x * x))
     return x
 
@@ -89,7 +94,7 @@ def _no_more(x: Tensor) -> Tensor:
 trigamma = _special("trigamma", functools.partial(_polygamma, 1), _no_more)
 digamma = _special("digamma", functools.partial(_polygamma, 0), trigamma)
 lgamma = _special("lgamma", _log_gamma, digamma)
-erfinv = _special("erfinv", _erf_inverse, lambda y: math.sqrt(math.pi) / 2 * (erfinv(y) ** 2).exp())
+erfinv: Callable = _special("erfinv", _erf_inverse, lambda y: math.sqrt(math.pi) / 2 * (erfinv(y) ** 2).exp())
 erfc = _special("erfc", math.erfc, lambda x: -2 / math.sqrt(math.pi) * (-x * x).exp())
 
 
@@ -131,7 +136,7 @@ def _nan_ignoring(pick: Callable) -> Callable:
 
 def _sign(x: Tensor) -> Tensor:
     if x.dtype.kind != "c":
-        return x.sign()
+        return x.sign()  # PyTorch's, by now
     size = x.abs()
     return indexing.where(size == 0, x * 0, x / indexing.where(size == 0, size * 0 + 1, size))
 
@@ -161,6 +166,11 @@ def _angle(x: Tensor) -> Tensor:
     return indexing.where(x.isnan(), x, (x < 0).to(x.dtype) * math.pi)
 
 
+def _log_add_exp2(x: Tensor, y: Tensor) -> Tensor:
+    x, y = (v.to((x + y).dtype) * math.log(2) for v in (x, y))
+    return elementwise.logaddexp(x, y) / math.log(2)
+
+
 def _deg2rad(factor: float) -> Callable:
     return lambda x: _floating(x) * factor
 
@@ -186,7 +196,7 @@ def _cov(x: Tensor, *, correction: int = 1, fweights: Tensor | None = None, awei
 
 def _corrcoef(x: Tensor) -> Tensor:
     if x.ndim < 2:
-        return x.sum() * 0 + 1
+        return x.sum() * 0 + (1 if x.numel() > 1 else math.nan)
     c = _cov(x)
     scale = c.diag().sqrt()
     return (c / scale[:, None] / scale[None]).clip(-1, 1)
@@ -194,7 +204,7 @@ def _corrcoef(x: Tensor) -> Tensor:
 
 def _histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     raw = _numpy(x).ravel()
-    low, high = (min, max) if min != max else (float(raw.min(initial=0)), float(raw.max(initial=0)))
+    low, high = (min, max) if min != max else ((float(raw.min()), float(raw.max())) if raw.size else (0.0, 0.0))
     low, high = (low, high) if low != high else (low - 1, high + 1)
     return _like(x, np.histogram(raw, bins, (low, high))[0].astype(raw.dtype))
 
@@ -303,7 +313,10 @@ def _searchsorted(
 
 
 def _complex(real: Tensor, imag: Tensor) -> Tensor:
-    return _like(real, _numpy(real) + 1j * _numpy(imag))
+    a, b = _numpy(real), _numpy(imag)
+    found = np.empty(np.broadcast_shapes(a.shape, b.shape), np.complex64 if a.dtype == np.float32 else np.complex128)
+    found.real, found.imag = a, b
+    return _like(real, found)
 
 
 def _polar(size: Tensor, angle: Tensor) -> Tensor:
@@ -321,36 +334,98 @@ def _view_as_real(x: Tensor) -> Tensor:
 
 def _vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     powers = range(len(x) if N is None else N)
-    columns = [x**p if p else x * 0 + 1 for p in powers]
+    columns = [x**p if p else x.new_ones(*x.shape) for p in powers]
     return manipulation.stack(columns if increasing else columns[::-1], axis=-1)
 
 
 def _logspace(start: float, end: float, steps: int, base: float = 10.0, **options: Any) -> Tensor:
-    from .functions import TABLE  # made of this module
-
     found = np.asarray(base, np.float64) ** np.linspace(start, end, steps)
-    return TABLE["tensor"](found.tolist(), **options)
+    return tensor(found.tolist(), **options)
 
 
 def _window(of: Callable[[np.ndarray], np.ndarray]) -> Callable:
     def make(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
-        from .functions import TABLE  # made of this module
-
         n = window_length if periodic else window_length - 1
         found = of(2 * np.pi * np.arange(window_length) / max(n, 1)) if window_length > 1 else np.ones(window_length)
-        return TABLE["tensor"](found.tolist(), **options)
+        return tensor(found.tolist(), **options)
 
     return make
 
 
-def _lstsq(a: Tensor, b: Tensor) -> Tensor:
-    return linalg.pinv(a) @ b
+class LeastSquares(NamedTuple):
+    """What `lstsq` finds.
+
+    Parameters
+    ----------
+    solution : Tensor
+        X of least ‖A X − B‖.
+    residuals, rank, singular_values : Tensor
+        PyTorch's; empty here, but for the rank.
+    """
+
+    solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
+
+
+def _lstsq(a: Tensor, b: Tensor, rcond: Any = None, *, driver: Any = None) -> LeastSquares:
+    nothing = a.new_zeros(0)
+    return LeastSquares(linalg.pinv(a) @ b, nothing, linalg.matrix_rank(a), nothing)
+
+
+def _norm(x: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Of a matrix where there are two axes and an order, else of a vector."""
+    x = _floating(x if dtype is None else x.to(dtype))
+    axes = dim if dim is None or isinstance(dim, int) else tuple(dim)
+    if ord is not None and ((axes is None and x.ndim == 2) or (isinstance(axes, tuple) and len(axes) == 2)):
+        return _matrix_norm(x, ord, axes or (-2, -1), keepdim)
+    return linalg.vector_norm(x, axis=axes, keepdims=keepdim, ord=2 if ord is None else ord)
+
+
+def _matrix_norm(
+    x: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    x = _floating(x if dtype is None else x.to(dtype))
+    axes = tuple(d % x.ndim for d in dim)
+    found = linalg.matrix_norm(manipulation.moveaxis(x, axes, (-2, -1)), ord=ord)
+    for axis in sorted(axes) if keepdim else ():
+        found = found.unsqueeze(axis)
+    return found
+
+
+def _vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    x = _floating(x if dtype is None else x.to(dtype))
+    return linalg.vector_norm(x, axis=tuple(dim) if isinstance(dim, list) else dim, keepdims=keepdim, ord=ord)
+
+
+def _solve_triangular(a: Tensor, b: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
+    a = a.triu() if upper else a.tril()
+    if unitriangular:
+        a = a - a.diagonal(0, -2, -1).diag_embed() + _like(a, np.eye(a.shape[-1], dtype=a.dtype))
+    if left:
+        return linalg.solve(a, b)
+    return linalg.solve(a.transpose(-2, -1), b.transpose(-2, -1)).transpose(-2, -1)
+
+
+def _cond(x: Tensor, p: Any = None) -> Tensor:
+    if p is None or p == 2:
+        s = linalg.svdvals(x)
+        return s[..., 0] / s[..., -1]
+    return _matrix_norm(x, p) * _matrix_norm(linalg.inv(x), p)
+
+
+def _eig(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Not differentiable here."""
+    found = np.linalg.eig(_numpy(x))
+    kind = np.complex64 if x.dtype == np.float32 else np.complex128
+    return _like(x, found[0].astype(kind)), _like(x, found[1].astype(kind))
 
 
 METHODS: dict[str, Callable] = {
     "lgamma": lgamma,
     "digamma": digamma,
-    "polygamma": lambda n, x: _polygamma_of(n, x) if isinstance(n, int) else _polygamma_of(x, n),
+    "polygamma": lambda x, n: _polygamma_of(n, x),
     "mvlgamma": _mvlgamma,
     "erfinv": erfinv,
     "erfc": erfc,
@@ -380,7 +455,7 @@ METHODS: dict[str, Callable] = {
     "is_nonzero": lambda x: bool(x.item()),
     "deg2rad": _deg2rad(math.pi / 180),
     "rad2deg": _deg2rad(180 / math.pi),
-    "logaddexp2": lambda x, y: elementwise.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2),
+    "logaddexp2": _log_add_exp2,
     "bitwise_left_shift": _rounded_shift(True),
     "bitwise_right_shift": _rounded_shift(False),
     "hardshrink": _hardshrink,
@@ -415,6 +490,7 @@ WRITTEN = (
 )
 INPLACE = WRITTEN.split()
 FUNCTIONS: dict[str, Callable] = {
+    "polygamma": _polygamma_of,
     "bucketize": _bucketize,
     "searchsorted": _searchsorted,
     "complex": _complex,
@@ -447,3 +523,21 @@ def multi_dot(matrices: Sequence[Tensor]) -> Tensor:
         Their product.
     """
     return functools.reduce(products.matmul, matrices)
+
+
+LINALG: dict[str, Any] = {
+    "norm": _norm,
+    "matrix_norm": _matrix_norm,
+    "vector_norm": _vector_norm,
+    "multi_dot": multi_dot,
+    "lstsq": _lstsq,
+    "solve_triangular": _solve_triangular,
+    "cond": _cond,
+    "matrix_exp": _matrix_exp,
+    "vander": _vander,
+    "eig": _eig,
+    "eigvals": lambda x: _eig(x)[0],
+    "inv_ex": lambda x, **_options: (linalg.inv(x), x.new_zeros(*x.shape[:-2]).to("int32")),
+    "cholesky_ex": lambda x, **_options: (linalg.cholesky(x), x.new_zeros(*x.shape[:-2]).to("int32")),
+    "LinAlgError": np.linalg.LinAlgError,
+}

@@ -64,7 +64,8 @@ class MNIST(_Images):
 
     folders, files = ("MNIST/raw", "raw", ""), ("*images-idx3-ubyte*",)
     classes: tuple[str, ...] = tuple(
-        f"{i} - {name}" for i, name in enumerate("zero one two three four five six seven eight nine".split(" "))
+        f"{i} - {name}"
+        for i, name in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
     )
 
     def _read(self, place: Path, train: bool) -> tuple[Tensor, Tensor]:
@@ -141,7 +142,18 @@ class CIFAR10(_Images):
     """CIFAR-10 in its Python batches, under root/cifar-10-batches-py."""
 
     folders, files = ("cifar-10-batches-py", ""), ("data_batch_*",)
-    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    classes: tuple[str, ...] = (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
 
     def _read(self, place: Path, train: bool) -> tuple[Any, Any]:
         splits = data.load_cifar(place)

@@ -91,7 +91,7 @@ class Function:
         node = next((r._node for r in made if r._node is not None), None)
         if node is not None:
             node = node.parents[0] if several else node
-            zeros = node.pullback.args[1] if several else None
+            zeros: Any = node.pullback.args[1] if several else None
             node.source = (
                 functools.partial(autograd._fill_in, source, zeros, need=None, into=None) if several else source
             )

@@ -1,17 +1,20 @@
 """`torch.save` and `torch.load`, by the restricted reader and writer of `.pt` files.
 
 A whole module is written as data: the name of its class, and its attributes. What brings it back is the class of that name, which
-is a Module of this library, or of the program that reads the file: nothing else in the file is ever looked up or called.
+is a Module of this library, or of the program that reads the file: nothing else in the file is ever looked up or called. One that
+has hooks, or attributes that are computed (`weight_norm`), is more than that: a copy is kept for the process that saved it.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -21,7 +24,8 @@ from .. import checkpoint
 
 __all__ = ["load", "save"]
 
-_MODULE, _FUNCTION = "weft: a module", "weft: a function"
+_MODULE, _FUNCTION, _KEPT = "weft: a module", "weft: a function", "weft: a kept module"
+_kept: dict[str, Module] = {}
 OURS = __name__.partition(".")[0]
 
 
@@ -81,6 +85,9 @@ def load(
 
 def _described(x: Any, seen: dict[int, dict[str, Any]]) -> Any:
     if isinstance(x, Module):
+        if id(x) not in seen and any(m._hooks is not None or hasattr(type(m), "_computed") for m in x.modules()):
+            seen[id(x)] = {_KEPT: uuid4().hex, "name": type(x).__qualname__}
+            _kept[seen[id(x)][_KEPT]] = copy.deepcopy(x)
         if id(x) not in seen:
             seen[id(x)] = {_MODULE: f"{type(x).__module__}:{type(x).__qualname__}", "attributes": {}}
             attributes = {k: v for k, v in vars(x).items() if k not in ("_hooks", "_state_hooks")}
@@ -100,6 +107,13 @@ def _described(x: Any, seen: dict[int, dict[str, Any]]) -> Any:
 def _whole(found: dict[str, Any], weights_only: bool | None, seen: dict[int, Any]) -> Any:
     if isinstance(name := found.get(_FUNCTION), str):
         return _named(name, weights_only)
+    if isinstance(name := found.get(_KEPT), str):
+        if name not in _kept:
+            raise ValueError(
+                f"the file holds a whole module, {found.get('name')}, with hooks or computed attributes, which the process that "
+                "saved it can read alone; save and load its state_dict()"
+            )
+        return copy.deepcopy(_kept[name])
     name = found.get(_MODULE)
     if not isinstance(name, str) or not isinstance(found.get("attributes"), dict):
         return None
@@ -141,8 +155,10 @@ def _named(name: str, weights_only: bool | None) -> Any:
 
 
 def _is_programs(name: str) -> bool:
-    """Whether a module's file lies in the program's folder."""
+    """Whether a module is the program, was compiled with it, or has its file in the program's folder."""
     module = sys.modules.get(name)
+    if name == "__main__" or (module is not None and hasattr(getattr(module, "__loader__", None), "is_of_a_program")):
+        return True
     try:
         origin = getattr(module, "__file__", None) if module else importlib.util.find_spec(name).origin  # type: ignore[union-attr]
     except (ImportError, AttributeError, ValueError):

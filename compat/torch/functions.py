@@ -16,6 +16,7 @@ from ...backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor
 from . import arithmetic, files, memory, runtime, shaping
 from .dtypes import DTYPES, INFO, TYPES, TensorType, dtype, named, promote_types
+from .making import tensor, with_options
 from .methods import METHODS, is_tensor
 from .printing import set_printoptions
 from .sizes import Size
@@ -54,21 +55,12 @@ class device(str):
         return f"device(type={self.type!r}{'' if self.index is None else f', index={self.index}'})"
 
 
-def _options(f: Callable, **options: Any) -> Any:
-    """What `f` makes, with PyTorch's options of every creation."""
-    out, grad = options.pop("out", None), options.pop("requires_grad", False)
-    for word in ("layout", "pin_memory", "memory_format"):
-        options.pop(word, None)
-    made = f(**{k: v for k, v in options.items() if v is not None})
-    return out.copy_(made) if out is not None else made.requires_grad_() if grad else made
-
-
 def _shaped(f: Callable) -> Callable:
     @functools.wraps(f)
     def create(*size: Any, **options: Any) -> Tensor:
         size = size or (options.pop("size"),)
         shape = tuple(size[0]) if isinstance(size[0], Sequence) else size
-        return _options(functools.partial(f, tuple(int(n) for n in shape)), **options)
+        return with_options(functools.partial(f, tuple(int(n) for n in shape)), **options)
 
     return create
 
@@ -82,24 +74,24 @@ def _randint(*args: Any, **options: Any) -> Tensor:
     if "high" in options:
         bounds.append(options.pop("high"))
     low, high = bounds if len(bounds) == 2 else (0, bounds[0])
-    return _options(functools.partial(random.randint, int(low), int(high), tuple(size)), **options)
+    return with_options(functools.partial(random.randint, int(low), int(high), tuple(size)), **options)
 
 
 def _made(f: Callable) -> Callable:
     @functools.wraps(f)
     def create(*given: Any, **options: Any) -> Tensor:
-        return _options(functools.partial(f, *given), **options)
+        return with_options(functools.partial(f, *given), **options)
 
     return create
 
 
 def _full(size: Any, fill_value: Any, **options: Any) -> Tensor:
-    return _options(functools.partial(creation.full, tuple(size), fill_value), **options)
+    return with_options(functools.partial(creation.full, tuple(size), fill_value), **options)
 
 
 def _arange(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
     start, end = (0, start) if end is None else (start, end)
-    return _options(functools.partial(creation.arange, start, end, step), **options)
+    return with_options(functools.partial(creation.arange, start, end, step), **options)
 
 
 def _normal(mean: Any, std: Any = 1.0, size: Any = None, **options: Any) -> Tensor:
@@ -120,8 +112,22 @@ def _concatenated(f: Callable) -> Callable:
     return join
 
 
-def _where(condition: Tensor, *values: Any) -> Any:
-    return indexing.where(condition, *values) if values else indexing.nonzero(condition)
+def _where(condition: Tensor, *values: Any, out: Tensor | None = None, **named: Any) -> Any:
+    values = (*values, *(named[k] for k in ("input", "self", "other") if k in named))
+    if not values:
+        return indexing.nonzero(condition)
+    found = indexing.where(condition, *values)
+    return found if out is None else out.copy_(found)
+
+
+def _linspace(start: Any, end: Any, steps: int, **options: Any) -> Tensor:
+    start, end = (float(x) if isinstance(x, Tensor) else x for x in (start, end))
+    return with_options(functools.partial(creation.linspace, start, end, steps), **options)
+
+
+def _svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+    u, s, vh = linalg.svd(input, full_matrices=not some)
+    return u, s, vh.transpose(-2, -1)
 
 
 def _as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -139,7 +145,9 @@ def _like(draw: Callable) -> Callable:
 
 
 def _with_mean(name: str) -> Callable:
-    def both(x: Tensor, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
+    def both(x: Tensor, dim: Any = None, *given: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        dim = options.pop("axis", dim)
+        options |= dict(zip(("unbiased", "keepdim"), given))
         if isinstance(dim, bool):  # torch.std_mean(x, False)
             options["unbiased"], dim = dim, None
         mean = METHODS["mean"](x, dim=dim, keepdim=options.get("keepdim", False))
@@ -172,7 +180,7 @@ TABLE: dict[str, Any] = {
     "zeros": _shaped(creation.zeros), "ones": _shaped(creation.ones), "empty": _shaped(creation.empty),
     "rand": _shaped(lambda shape, **o: random.rand(*shape, **o)), "randn": _shaped(lambda shape, **o: random.randn(*shape, **o)),
     "randint": _randint, "randperm": _made(random.randperm), "full": _full, "arange": _arange,
-    "linspace": _made(creation.linspace), "eye": _made(creation.eye), "tensor": creation.tensor, "as_tensor": _as_tensor,
+    "linspace": _linspace, "eye": _made(creation.eye), "tensor": tensor, "as_tensor": _as_tensor,
     "zeros_like": _made(creation.zeros_like), "ones_like": _made(creation.ones_like), "empty_like": _made(creation.empty_like),
     "full_like": _made(creation.full_like), "rand_like": _like(random.rand), "randn_like": _like(random.randn),
     "from_numpy": creation.asarray, "normal": _normal, "bernoulli": _bernoulli, "Generator": random.Generator,
@@ -189,5 +197,6 @@ TABLE: dict[str, Any] = {
     "save": files.save, "load": files.load, "set_default_dtype": dtypes.set_default_dtype,
     "get_default_dtype": lambda: named(dtypes.get_default_dtype()), "set_default_device": devices.set_default_device,
     "use_deterministic_algorithms": determinism.use_deterministic_algorithms, "linalg": linalg,
-    "is_floating_point": lambda x: x.is_floating_point(), "numel": lambda x: x.numel(), "allclose": Tensor.allclose,
+    "svd": _svd, "qr": linalg.qr,
+    "is_floating_point": lambda x: x.is_floating_point(), "numel": lambda x: x.numel(),
 }  # fmt: skip

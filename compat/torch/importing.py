@@ -19,9 +19,11 @@ from typing import Any
 
 from ...backend.modes.twice import keep_operations
 from ...backend.tape.tensor import Tensor
+from ...layers import Module
 from . import dtypes, functions, namespace, submodules, vision
 from .methods import attach
 from .positions import accept_positions
+from .processes import share_memory, share_tensor
 from .sizes import Size
 
 __all__ = ["compiled", "install"]
@@ -106,6 +108,8 @@ def compiled(source: str | bytes, path: str) -> CodeType:
 class _Program(importlib.machinery.SourceFileLoader):
     """The modules beside the program, compiled as it is."""
 
+    is_of_a_program = True
+
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         return compiled(self.get_data(path), path)
@@ -175,5 +179,6 @@ def install() -> None:
         raise RuntimeError(f"`install` must come before {', '.join(sorted(there))} is imported; call it first")
     attach()
     accept_positions()
+    Module.share_memory, Tensor.share_memory_ = share_memory, share_tensor  # type: ignore[attr-defined]
     __builtins__["__at__"] = _at  # type: ignore[index]
     sys.meta_path.insert(0, _Served())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...backend.tape.tensor import Tensor, wrap
+from .making import tensor
 from .shaping import _given, _like
 
 __all__ = ["FUNCTIONS", "METHODS", "become", "sparse_coo_tensor"]
@@ -108,10 +110,8 @@ def sparse_coo_tensor(indices: Any, values: Any = None, size: Sequence[int] | No
     Tensor
         Dense.
     """
-    from .functions import TABLE  # made of this module
-
     places = np.asarray(indices.detach().cpu().numpy() if isinstance(indices, Tensor) else indices, np.int64)
-    found = values if isinstance(values, Tensor) else TABLE["tensor"](values)
+    found = values if isinstance(values, Tensor) else tensor(values)
     if options.get("dtype") is not None or options.get("device") is not None:
         found = found.to(options.get("device") or found.device, options.get("dtype") or found.dtype)
     axes = len(places)
@@ -122,14 +122,26 @@ def sparse_coo_tensor(indices: Any, values: Any = None, size: Sequence[int] | No
     rest = shape[axes:]
     zeros = found.new_zeros(int(np.prod(shape[:axes])), *rest)
     dense = zeros.index_add(0, _like(found, flat.astype(np.int64)), found).reshape(shape)
-    return dense.requires_grad_() if options.get("requires_grad") else dense
+    dense = dense.requires_grad_() if options.get("requires_grad") else dense
+    _given_as[id(dense)] = _like(found, places), found
+    weakref.finalize(dense, _given_as.pop, id(dense), None)
+    return dense
+
+
+_given_as: dict[
+    int, tuple[Tensor, Tensor]
+] = {}  # places and values, in their order and zeros included, of what was sparse
 
 
 def _indices(x: Tensor) -> Tensor:
+    if id(x) in _given_as:
+        return _given_as[id(x)][0]
     return _like(x, np.stack(np.nonzero(x.detach().cpu().numpy())).astype(np.int64))
 
 
 def _values(x: Tensor) -> Tensor:
+    if id(x) in _given_as:
+        return _given_as[id(x)][1]
     return x[tuple(_indices(x).unbind(0))]
 
 

@@ -6,6 +6,7 @@ A call in the array API's words (`axis=`, `keepdims=`, `correction=` without `di
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,14 +50,21 @@ def _reduction(name: str) -> Callable:
         if STANDARD.isdisjoint(options):
             options |= dict(zip(("dim", "keepdim"), given, strict=False))
             given = given[2:]
-            options.pop("keepdim", None) if (dim := options.get("dim")) is None else None
+            if (dim := options.get("dim")) is None and options.pop("keepdim", False):
+                options["keepdim"], dim = True, tuple(range(self.ndim))
+                options["dim"] = dim
             if isinstance(dim, list):
                 options["dim"] = tuple(dim)
             if (dtype := options.pop("dtype", None)) is not None:
                 self = self.to(dtype)
             if not options.keys() - {"dim"} and dim is None:
                 options = {}
-        return _out(ours(self, *given, **options), None)
+        found = ours(self, *given, **options)
+        if self.dtype.kind == "u" and self.dtype != found.dtype and type(found) is Tensor:  # PyTorch counts in int64
+            found = found.to(
+                "uint8" if found.dtype == np.bool_ else "int64" if found.dtype == np.uint64 else found.dtype
+            )
+        return found
 
     return reduce
 
@@ -92,10 +100,6 @@ def _spread(name: str) -> Callable:
     return spread
 
 
-def _out(value: Any, out: Any) -> Any:
-    return value if out is None else out.copy_(value)
-
-
 def _ordered(name: str) -> Callable:
     ours = getattr(Tensor, name)
 
@@ -103,6 +107,9 @@ def _ordered(name: str) -> Callable:
     def order(self: Tensor, *given: Any, **options: Any) -> Any:
         if "axis" in options:
             return ours(self, *given, **options)
+        if not self.ndim:
+            found = ours(self.reshape(1), dim=-1)
+            return found.reshape(()) if isinstance(found, Tensor) else type(found)(*(f.reshape(()) for f in found))
         options = {"dim": -1} | dict(zip(("dim", "descending"), given, strict=False)) | options
         return ours(self, **options)
 
@@ -110,6 +117,9 @@ def _ordered(name: str) -> Callable:
 
 
 def _nonzero(self: Tensor, *, as_tuple: bool = False) -> Any:
+    if not self.ndim:
+        found = indexing.nonzero(self.reshape(1))
+        return found if as_tuple else manipulation.stack(found, axis=1)[:, :0]
     found = indexing.nonzero(self)
     return found if as_tuple else manipulation.stack(found, axis=1)
 
@@ -147,6 +157,8 @@ def _exponential(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> 
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    if isinstance(dtype, str) and dtype.endswith("Tensor"):
+        dtype = next(kind for kind, name in NAMES.items() if f"{name}Tensor" == dtype.rpartition(".")[2])
     if dtype is None:
         return f"torch.{NAMES.get(str(self.dtype), str(self.dtype).capitalize())}Tensor"
     return self.to(getattr(dtype, "dtype", dtype))
@@ -175,6 +187,108 @@ def _of_another_shape(name: str) -> Callable:
     return lambda self, *args, **options: memory.become(self, getattr(self, name)(*args, **options))
 
 
+def _named_axis(name: str, ours: Callable) -> Callable:
+    """With `axis` for `dim`, as PyTorch takes it, where a program calls: weft's own layers mean the array API's by it."""
+
+    @functools.wraps(ours)
+    def call(*args: Any, **options: Any) -> Any:
+        if "axis" in options and not sys._getframe(1).f_globals.get("__name__", "").startswith(OURS):
+            options["dim"] = options.pop("axis")
+            if "keepdims" in options:
+                options["keepdim"] = options.pop("keepdims")
+        return ours(*args, **options)
+
+    return call
+
+
+def _promoting(name: str) -> Callable | None:
+    """An operation in which a tensor without axes gives way to the dtype of one that has some, within one kind of numbers."""
+    ours = getattr(Tensor, name, None)
+    if ours is None:
+        return None
+
+    @functools.wraps(ours)
+    def call(self: Tensor, other: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(other, Tensor) and other.dtype is not self.dtype and (not self.ndim) != (not other.ndim):
+            lesser, greater = (self, other) if not self.ndim else (other, self)
+            if RANK.get(lesser.dtype.kind, 2) <= RANK.get(greater.dtype.kind, 2) and lesser.dtype != greater.dtype:
+                lesser = lesser.to(greater.dtype)
+                self, other = (lesser, greater) if not self.ndim else (greater, lesser)
+        return ours(self, other, *args, **options)
+
+    return call
+
+
+OURS = __name__.partition(".")[0] + "."
+RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2, "c": 3}
+OPERATORS = "add radd iadd sub rsub isub mul rmul imul truediv rtruediv itruediv floordiv mod pow rpow"
+BINARY = "add sub mul div true_divide floor_divide remainder fmod pow maximum minimum multiply subtract divide atan2"
+ALONG = (
+    "amax amin cumsum cumprod softmax log_softmax unsqueeze nansum nanmean median quantile norm topk kthvalue unbind"
+    " logcumsumexp chunk split select index_select gather flip roll"
+)
+
+
+def _isclose(name: str) -> Callable:
+    ours = getattr(Tensor, name)
+
+    def compare(self: Tensor, other: Tensor, *args: Any, **options: Any) -> Any:
+        self, other = (x.to("int64") if x.dtype == np.bool_ else x for x in (self, other))
+        return ours(self, other, *args, **options)
+
+    return compare
+
+
+def _unique(
+    self: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    if dim is None:
+        return _plain_unique(self, sorted, return_inverse, return_counts)
+    find: Any = np.unique
+    raw = find(self.detach().cpu().numpy(), return_inverse=return_inverse, return_counts=return_counts, axis=dim)
+    if not isinstance(raw, tuple):
+        return wrap(raw, "cpu").to(self.device)
+    return tuple(wrap(r.reshape(-1) if k else r, "cpu").to(self.device) for k, r in enumerate(raw))
+
+
+def _scatter(
+    self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Any:
+    src = value if src is None else src
+    if reduce is None:
+        return _plain_scatter(self, dim, index, src)
+    values = src if isinstance(src, Tensor) else (index * 0).to(self.dtype) + src
+    return shaping.METHODS["scatter_reduce"](self, dim, index, values, {"add": "sum", "multiply": "prod"}[reduce])
+
+
+def _signs(self: Tensor) -> Tensor:
+    """NaN has none."""
+    if self.dtype == np.bool_:
+        return self
+    found = elementwise.sign(self)
+    return (
+        found
+        if self.dtype.kind != "f"
+        else indexing.where(self == self, found, found.detach() * 0 if not found.size else 0.0)
+    )
+
+
+def _counting(ours: Callable) -> Callable:
+    """Of small numbers without a sign, in int64."""
+
+    def call(self: Tensor, *given: Any, **options: Any) -> Tensor:
+        found = ours(self, *given, **options)
+        return found.to("int64") if found.dtype == np.uint64 and self.dtype != np.uint64 else found
+
+    return functools.wraps(ours)(call)
+
+
+def _sum_of_numbers(self: Tensor, *given: Any, **options: Any) -> Tensor:
+    return (METHODS["sum"] if self.dtype.kind in "biu" else _plain_nansum)(self, *given, **options)
+
+
+_plain_unique, _plain_scatter = Tensor.unique, Tensor.scatter  # type: ignore[attr-defined]
+
 METHODS: dict[str, Callable] = {
     **memory.METHODS,
     **shaping.METHODS,
@@ -191,6 +305,14 @@ METHODS: dict[str, Callable] = {
     "sort": _ordered("sort"),
     "argsort": _ordered("argsort"),
     "nonzero": _nonzero,
+    "trace": lambda self: _reduction("sum")(self.diagonal()),
+    "unique": _unique,
+    "scatter": _scatter,
+    "scatter_": lambda self, *args, **options: self.copy_(_scatter(self, *args, **options)),
+    "isclose": _isclose("isclose"),
+    "allclose": _isclose("allclose"),
+    "sign": _signs,
+    "conj": lambda self: elementwise.conj(self) if self.dtype.kind == "c" else self,
     "repeat": _repeat,
     "multinomial": _multinomial,
     "exponential_": _exponential,
@@ -203,6 +325,15 @@ METHODS: dict[str, Callable] = {
     "equal": lambda self, other: self.shape == other.shape and bool((self == other).all()),
     "ndimension": lambda self: self.ndim,
 }
+METHODS |= {name: _named_axis(name, METHODS.get(name) or getattr(Tensor, name)) for name in ALONG.split()}
+METHODS |= {name: _promoting(name) for name in BINARY.split() if _promoting(name)}  # type: ignore[misc]
+OF_HERE = "sum mean prod all any argmax argmin logsumexp count_nonzero std var max min sort argsort squeeze mode"
+for _name in OF_HERE.split():
+    METHODS[_name] = _named_axis(_name, METHODS[_name])
+for _name in ("cumsum", "cumprod"):
+    METHODS[_name] = _counting(METHODS[_name])
+_plain_nansum = METHODS["nansum"]
+METHODS["nansum"] = _sum_of_numbers
 PROPERTIES = {
     "real": property(METHODS["real"]),
     "imag": property(METHODS["imag"]),
@@ -229,9 +360,12 @@ def attach() -> None:
     """Give `Tensor` PyTorch's meaning, for the rest of the process."""
     for name, function in {**METHODS, **PROPERTIES}.items():
         setattr(Tensor, name, function)
+    for name in OPERATORS.split():
+        if (operator := _promoting(f"__{name}__")) is not None:
+            setattr(Tensor, f"__{name}__", operator)
     Tensor.__format__ = _format  # type: ignore[method-assign]
     Tensor.__repr__ = Parameter.__repr__ = shown  # type: ignore[method-assign]
-    Tensor.backward = backward  # type: ignore[method-assign]
+    Tensor.backward = backward  # type: ignore[method-assign, assignment]
 
 
 def is_tensor(x: Any) -> bool:

@@ -1,4 +1,4 @@
-"""`torchvision.models`: networks with torchvision's names of weights, freshly drawn or read from where torchvision keeps its files."""
+"""`torchvision.models`: networks with torchvision's names of weights, freshly drawn or read from where it keeps its files."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class VGG(nn.Module):
         )  # fmt: skip
         _draw(self)
         for module in self.classifier:
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.normal_(module.weight, 0, 0.01)
                 nn.init.zeros_(module.bias)
 
@@ -207,6 +207,5 @@ MODELS: dict[str, Any] = {
     **{f"{name}_bn": _model(f"{name}_bn", partial(VGG, widths, True)) for name, widths in WIDTHS.items()},
     "alexnet": _model("alexnet", AlexNet),
     "VGG": VGG, "AlexNet": AlexNet, "ResNet": models.ResNet,
-    **{f"{word}{name[len(word):]}_Weights": _Weights(f"{name}") for word, names in {"ResNet": RESNETS, "VGG": WIDTHS}.items()
-       for name in names},
+    **{f"{name.replace('resnet', 'ResNet').replace('vgg', 'VGG')}_Weights": _Weights(name) for name in (*RESNETS, *WIDTHS)},
 }  # fmt: skip

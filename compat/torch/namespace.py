@@ -37,9 +37,10 @@ def lookup(name: str) -> Any:
     """
     if name.startswith("__"):
         raise AttributeError(name)
-    for found in (TABLE.get(name), METHODS.get(name)):
-        if found is not None:
-            return found
+    if name in TABLE:
+        return TABLE[name]
+    if name in METHODS:
+        return _with_out(METHODS[name])
     if callable(method := getattr(Tensor, name, None)):
         return _with_out(method)
     for module in (elementwise, reductions, indexing, manipulation, products, functional):
@@ -51,11 +52,24 @@ def lookup(name: str) -> Any:
     raise AttributeError(f"`torch.{name}` is not in weft.compat.torch; nearest there is: {', '.join(there) or 'none'}")
 
 
+def _written(found: Any, out: Any) -> Any:
+    """What was found, in the memory of `out`, which takes its shape."""
+    if isinstance(out, tuple):
+        return type(found)(*(_written(f, o) for f, o in zip(found, out))) if hasattr(found, "_fields") else out
+    if out.shape != found.shape:
+        METHODS["resize_"](out, *found.shape)
+    return out.copy_(found)
+
+
 def _with_out(method: Callable) -> Callable:
     @functools.wraps(method)
     def function(*args: Any, **options: Any) -> Any:
+        if "axis" in options:
+            options["dim"] = options.pop("axis")
+        if "input" in options:
+            args = (options.pop("input"), *args)
         if (out := options.pop("out", None)) is not None:
-            return out.copy_(method(*args, **options))
+            return _written(method(*args, **options), out)
         return method(*args if isinstance(args[0], Tensor) else (creation.asarray(args[0]), *args[1:]), **options)
 
     return function

@@ -6,17 +6,19 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ... import optimizers
-from ...backend.array import creation, random
+from ...backend.array import creation, manipulation, random
 from ...backend.device import determinism, devices, dtypes, gemm, parallel
 from ...backend.modes.autocast import is_autocast_enabled
 from ...backend.tape.autograd import is_grad_enabled
 from ...backend.tape.tensor import Tensor, wrap
 from .dtypes import DTYPES, TYPES, named, promote_types
+from .making import with_options
 
 __all__ = ["FUNCTIONS", "fork_rng", "get_rng_state", "nothing", "set_rng_state", "vmap"]
 
@@ -145,9 +147,7 @@ def _stacked(found: list[Any], out_dims: Any) -> Any:
     if isinstance(first, tuple | list):
         dims = out_dims if isinstance(out_dims, tuple) else (out_dims,) * len(first)
         return type(first)(_stacked([f[i] for f in found], d) for i, d in enumerate(dims))
-    from .functions import TABLE  # made of this module
-
-    return TABLE["stack"](found, out_dims)
+    return manipulation.stack(found, axis=out_dims)
 
 
 def _asarray(
@@ -205,9 +205,9 @@ def _poisson(x: Tensor, generator: Any = None) -> Tensor:
 
 
 def _range(start: float = 0, end: float = 0, step: float = 1, **options: Any) -> Tensor:
-    from .functions import TABLE  # made of this module
-
-    return TABLE["arange"](start, end + step / 2, step, **{"dtype": DTYPES["float32"], **options})
+    return with_options(
+        partial(creation.arange, start, end + step / 2, step), **{"dtype": DTYPES["float32"], **options}
+    )
 
 
 def _typename(x: Any) -> str:

@@ -185,6 +185,8 @@ def _cumulative_extremum(better: Callable) -> Callable:
 
 
 def _mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesAndIndices:
+    if not x.ndim:
+        return ValuesAndIndices(x, _like(x, np.int64(0)))
     raw = np.moveaxis(_numpy(x), dim, -1)
     rows = raw.reshape(-1, raw.shape[-1])
     found = []
@@ -192,8 +194,8 @@ def _mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesAndIndices:
         values, counts = np.unique(row, return_counts=True)
         found.append(np.flatnonzero(row == values[counts.argmax()])[-1])
     indices = _like(x, np.array(found, np.int64).reshape(raw.shape[:-1])).unsqueeze(dim)
-    values = indexing.take_along_axis(x, indices, axis=dim)
-    return ValuesAndIndices(*((values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))))
+    most = indexing.take_along_axis(x, indices, axis=dim)
+    return ValuesAndIndices(*((most, indices) if keepdim else (most.squeeze(dim), indices.squeeze(dim))))
 
 
 def _aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
@@ -248,7 +250,7 @@ def _atleast(n: int) -> Callable:
 
 
 def _broadcast_tensors(*tensors: Any) -> list[Tensor]:
-    given = _given(tensors)
+    given: Any = _given(tensors)
     shape = np.broadcast_shapes(*(t.shape for t in given))
     return [t.expand(*shape) for t in given]
 

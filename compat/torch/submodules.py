@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import multiprocessing
 import os
 import types
 from typing import Any
@@ -18,7 +17,7 @@ from ...backend.tape.tensor import Parameter, Tensor
 from ...layers import functional, init, utils
 from ...layers.utils import rnn
 from ...optimizers import swa_utils
-from . import arithmetic, differentiation, distributions, loading, memory
+from . import arithmetic, differentiation, distributions, loading, memory, more_distributions, processes
 from .dtypes import TYPES
 from .functions import TABLE, _autocast, _scaler
 from .runtime import fork_rng, get_rng_state, nothing, set_rng_state, vmap
@@ -106,7 +105,7 @@ def _func_jvp(func: Any, primals: tuple, tangents: tuple, **_options: Any) -> An
 def _backward(
     tensors: Any, grad_tensors: Any = None, retain_graph: Any = None, create_graph: bool = False, **o: Any
 ) -> None:
-    roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    roots: list[Any] = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     seeds = [grad_tensors] if isinstance(grad_tensors, Tensor) else grad_tensors or [None] * len(roots)
     for k, (root, seed) in enumerate(zip(roots, seeds, strict=True)):
         root.backward(seed, retain_graph or k + 1 < len(roots), create_graph)  # they may share what is freed
@@ -180,18 +179,27 @@ _Backends = types.SimpleNamespace(
     MATH="math", FLASH_ATTENTION="flash", EFFICIENT_ATTENTION="efficient", CUDNN_ATTENTION="cudnn"
 )
 _SPECIAL = types.SimpleNamespace(
-    **{name: arithmetic.METHODS[name] for name in ("digamma", "erfc", "erfinv", "exp2", "logit", "polygamma", "sinc", "xlogy")},
-    gammaln=arithmetic.lgamma, psi=arithmetic.digamma, erf=Tensor.erf, expit=Tensor.sigmoid, expm1=Tensor.expm1,
+    **{name: arithmetic.METHODS[name] for name in ("digamma", "erfc", "erfinv", "exp2", "logit", "sinc", "xlogy")},
+    polygamma=arithmetic.FUNCTIONS["polygamma"], gammaln=arithmetic.lgamma, psi=arithmetic.digamma,
+    erf=Tensor.erf, expit=Tensor.sigmoid, expm1=Tensor.expm1,
     log1p=Tensor.log1p, logsumexp=Tensor.logsumexp, softmax=Tensor.softmax, log_softmax=Tensor.log_softmax,
     round=Tensor.round, entr=lambda x: -arithmetic.METHODS["xlogy"](x, x),
 )  # fmt: skip
+
+DISTRIBUTIONS = {
+    **dict.fromkeys(("normal", "categorical", "bernoulli", "distribution"), distributions),
+    **dict.fromkeys(
+        ("kl", "independent", "uniform", "multivariate_normal", "beta", "gamma", "transforms"), more_distributions
+    ),
+}
 
 SUBMODULES: dict[str, Any] = {
     "nn": {"Parameter": Parameter, "DataParallel": _OnOneDevice, "Dropout2d": Dropout2d, "__from__": layers},
     "nn.parallel": {"DataParallel": _OnOneDevice, "DistributedDataParallel": _OnOneDevice},
     "nn.parallel.distributed": {"DistributedDataParallel": _OnOneDevice},
     "nn.attention": {"SDPBackend": _Backends, "sdpa_kernel": _Checked},
-    "distributions": {"__from__": distributions},
+    "distributions": {"__from__": distributions, **{n: getattr(more_distributions, n) for n in more_distributions.__all__}},
+    **{f"distributions.{name}": {"__from__": of} for name, of in DISTRIBUTIONS.items()},
     "utils.data.sampler": {"__from__": loading},
     "amp": {"autocast": _autocast, "GradScaler": _scaler},
     "cuda.amp": {"autocast": _autocast, "GradScaler": _scaler},
@@ -211,10 +219,10 @@ SUBMODULES: dict[str, Any] = {
     "nn.utils.parametrizations": {"__from__": utils.parametrizations},
     "nn.utils.parametrize": {"__from__": utils.parametrize},
     "nn.utils.clip_grad": {"__from__": utils, "clip_grad_norm_": optimizers.clip_grad_norm_},
-    **{f"nn.utils.{name}": {"__from__": utils} for name in ("weight_norm", "spectral_norm", "convert_parameters")},
+    **{f"nn.utils.{name}": {"__from__": utils} for name in ("convert_parameters", "stateless")},
     "optim.lr_scheduler": {"__from__": optimizers.schedulers},
     "nn.modules.linear": {"NonDynamicallyQuantizableLinear": layers.Linear, "__from__": layers},
-    "linalg": {"__from__": linalg, "norm": Tensor.norm},
+    "linalg": {"__from__": linalg, **arithmetic.LINALG},
     "fft": {"__from__": fft},
     "func": {
         "grad": transforms.grad, "grad_and_value": _grad_and_value, "vmap": vmap, "jacrev": derivatives.jacrev,
@@ -228,7 +236,7 @@ SUBMODULES: dict[str, Any] = {
         "all_reduce": _reduced, "broadcast": _reduced, "ReduceOp": types.SimpleNamespace(SUM="sum", AVG="avg", MAX="max"),
         "is_nccl_available": lambda: False,
     },
-    "multiprocessing": {"__from__": multiprocessing},
+    "multiprocessing": processes.FUNCTIONS,
     "serialization": {"add_safe_globals": nothing, "safe_globals": contextlib.nullcontext},
     "onnx": {},
     "utils": {},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from ...backend.tape.tensor import Tensor
 from . import transforms
 

@@ -31,6 +31,7 @@ MODULES = {
     "weft.data": "Data",
     "weft.data.augment": "Augmentation",
     "weft.training": "Training",
+    "weft.distributed": "Several processes",
     "weft.compat.checkpoint": "PyTorch's checkpoints",
     "weft.compat.onnx": "ONNX files",
 }

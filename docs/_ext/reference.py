@@ -20,7 +20,7 @@ CODE = re.compile(r"(``[^`]+``|`[^`]+`(?:_+)?)")
 MARKUP = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
 # x_t, h_{t−1}, 2^{−i}: a single letter, and what hangs below or above it
 HANGING = re.compile(r"(?<![\w.])([^\W\d_][\u0300-\u036f]?|[Σ∏√)\]\d])([_^])(\{[^{}`]*\}|\([^()`]*\)(?<=\))|\w+)")
-AMBIGUOUS = {"`grad`"}  # an attribute of several classes, and a function
+AMBIGUOUS = ("`grad`", "`.")  # an attribute of several classes, and a function
 TABULAR = {
     "Parameters",
     "Other Parameters",
@@ -81,7 +81,7 @@ def escaped(line: str) -> str:
 
 
 def _code(part: str) -> str:
-    return f"`{part}`" if part in AMBIGUOUS else part
+    return f"`{part}`" if part.startswith(AMBIGUOUS) else part
 
 
 def _text(part: str) -> str:
@@ -102,10 +102,24 @@ def _process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list
     lines[:] = markup(lines)
 
 
+def homes() -> dict[int, str]:
+    """Where each object is told of, by identity: the module that is nearest to its file. Other names of it point there."""
+    found: dict[int, public.Name] = {}
+    for name in (name for module in public.MODULES for name in public.names(module) if name.is_ours):
+        before = found.get(id(name.value))
+        if before is None or _nearness(name) > _nearness(before):
+            found[id(name.value)] = name
+    return {key: name.full for key, name in found.items()}
+
+
+def _nearness(name: public.Name) -> int:
+    return len(name.module) if f"{name.value.__module__}.".startswith(f"{name.module}.") else 0
+
+
 # --- the pages -------------------------------------------------------------------------------------------------------
 def write(folder: Path) -> None:
     """All pages of the reference, those that changed alone: Sphinx reads no others again."""
-    first: dict[int, str] = {}  # where each object is told of; other names of it point there
+    first = homes()
     texts = {"index": _index()}
     for module in public.MODULES:
         pages = public.pages(module)
@@ -162,15 +176,13 @@ def _page(module: str, page: str, names: list[public.Name], first: dict[int, str
     for name in names:
         if not name.is_ours:
             yield from (f".. data:: {name.key}", f"   :value: {_shown(name.value)}", "")
-        elif id(name.value) in first:
+        elif first[id(name.value)] != name.full:
             kind = "class" if inspect.isclass(name.value) else "function"
             yield from (f".. {kind}:: {name.key}", "", f"   The same as :obj:`{first[id(name.value)]}`.", "")
+        elif inspect.isclass(name.value):
+            yield from (f".. autoclass:: {name.full}", "   :members:", "")
         else:
-            first[id(name.value)] = name.full
-            if inspect.isclass(name.value):
-                yield from (f".. autoclass:: {name.full}", "   :members:", "")
-            else:
-                yield from (f".. autofunction:: {name.full}", "")
+            yield from (f".. autofunction:: {name.full}", "")
 
 
 def _has_module(name: public.Name) -> bool:

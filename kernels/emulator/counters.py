@@ -172,7 +172,9 @@ def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int) -
 def _by_line(code: Library, sites: Sequence[Any]) -> tuple[tuple[Counts, ...], dict[Place, int]]:
     blocks = sorted((site.pc, site.requests) for site in sites if _SPACES[site.space] == "code")
     starts = [start for start, _ in blocks]
-    others = sorted({*starts, *code_of(code.path)[0], 1 << 62})  # those that nobody came to end the one before them, too
+    others = sorted(
+        {*starts, *code_of(code.path)[0], 1 << 62}
+    )  # those that nobody came to end the one before them, too
     ends = [min(start + _LONGEST, others[bisect.bisect_right(others, start)]) for start in starts]
     within = [at for low, high in zip(starts, ends) for at in range(low, high, _STEP)]
     found = places(code.path, [*within, *(site.pc for site in sites if site.pc)])

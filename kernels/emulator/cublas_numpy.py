@@ -5,8 +5,12 @@ So what the libraries are asked for is tested without them, and a model's number
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import dataclasses
 import math
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import ml_dtypes
@@ -15,10 +19,54 @@ import numpy as np
 from ..toolchain.cublas import AUX, BGRADB, BIAS, COMPUTE_64F, COMPUTE_TF32, DTYPES, GELU, RELU, Matrices, N, address
 from .graph import mapped, record
 
-__all__ = ["Numpy", "multiply", "rounded_to_tf32"]
+__all__ = ["Numpy", "Product", "multiply", "products", "rounded_to_tf32"]
 
 _ROOT = math.sqrt(2 / math.pi)
 _KINDS = {kind: np.dtype(getattr(ml_dtypes, name, name)) for name, kind in DTYPES.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Product:
+    """`count` products of (m, k) and (k, n) matrices, of numbers with so many bytes."""
+
+    m: int
+    n: int
+    k: int
+    count: int
+    itemsize: int
+
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions."""
+        return 2 * self.m * self.n * self.k * self.count
+
+    @property
+    def bytes(self) -> int:
+        """Of both factors and the result, each moved once."""
+        return self.itemsize * self.count * (self.m * self.k + self.k * self.n + self.m * self.n)
+
+
+class _Noted(threading.local):
+    products: list[Product] | None = None
+
+
+_noted = _Noted()
+
+
+@contextlib.contextmanager
+def products() -> Iterator[list[Product]]:
+    """Note what this thread has multiplied within the block.
+
+    Yields
+    ------
+    list of Product
+        In order.
+    """
+    before, _noted.products = _noted.products, []
+    try:
+        yield _noted.products
+    finally:
+        _noted.products = before
 
 
 class Numpy:
@@ -36,6 +84,9 @@ class Numpy:
 
 def _multiply(*args: Any) -> None:
     """`multiply`, with addresses in the place of arrays."""
+    (_, _, m, n, k), a, _, _, count, *_ = args
+    if _noted.products is not None:
+        _noted.products.append(Product(m, n, k, count, _KINDS[a.kind].itemsize))
     multiply(*mapped(address, args))
 
 

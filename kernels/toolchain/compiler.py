@@ -2,12 +2,16 @@
 
 CuPy's own compile step stays out of it: it forces `-arch=sm_90` and `-ftz=true`, and its cache overlooks changes in
 included headers. The cubins made here are loaded as `cupy.RawModule`, so what is launched are CuPy's RawKernels.
+
+Cubins may be carried to a machine from where they were compiled: WEFT_CUBINS_OF=13.0 there takes from the cache what NVRTC 13.0
+made of these sources, before an NVRTC is asked for (`python -m weft.bench.precompile --arch sm_90a` fills a cache).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import pkgutil
 import re
 import sys
@@ -113,16 +117,22 @@ def build(
     ToolkitError
         Where NVRTC or CUDA's headers are missing or too old.
     """
-    nvrtc = _nvrtc()
     text = expand(source, folder)
     options = (f"-arch={arch}", *_OPTIONS, *options)
-    # this very file is a part of the key: it decides what is made of the compiler's log
-    key = cache.key(text, expressions, options, nvrtc.getVersion(), Path(__file__).read_text(encoding="utf-8"))
-    name = f"{Path(source).stem}-{arch}-{key}.cubin"
-    found = cache.read(name)
+
+    def name(version: Sequence[int]) -> str:
+        # this very file is a part of the key: it decides what is made of the compiler's log
+        key = cache.key(text, expressions, options, version, Path(__file__).read_text(encoding="utf-8"))
+        return f"{Path(source).stem}-{arch}-{key}.cubin"
+
+    carried = os.environ.get("WEFT_CUBINS_OF")
+    found = cache.read(name([int(n) for n in re.findall(r"\d+", carried)])) if carried else None
     if found is None:
-        cubin, record = _compile(nvrtc, source, text, expressions, options, arch)
-        found = cache.write(name, cubin, record), record
+        nvrtc = _nvrtc()
+        found = cache.read(own := name(nvrtc.getVersion()))
+        if found is None:
+            cubin, record = _compile(nvrtc, source, text, expressions, options, arch)
+            found = cache.write(own, cubin, record), record
     path, record = found
     resources = [Resources(**r) for r in record["resources"]]
     return Program(path, record["names"], resources, record["messages"])

@@ -1,4 +1,4 @@
-"""cuBLAS and cublasLt, called directly: a handle of our own on the current stream, with a workspace of its own.
+"""cuBLAS and cublasLt, called directly: for each stream a handle of our own, with a workspace of its own.
 
 CuPy's handle takes no part in a capture, and its wrappers know no epilogues. Both libraries count columns first, so that
 `gemm.py` asks for cᵀ = bᵀ aᵀ. `cublas_numpy.py` has the same two methods, on the same pointers, for machines with no GPU.
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 import weakref
+from collections.abc import Callable
 from ctypes import byref, c_float, c_int, c_int64, c_size_t, c_uint64, c_void_p, sizeof
 from typing import Any, NamedTuple
 
@@ -25,6 +27,7 @@ N, T = 0, 1  # cublasOperation_t
 RELU, BIAS, GELU, AUX, BGRADB = 2, 4, 32, 128, 512  # cublasLtEpilogue_t; the first four add up
 
 _WORKSPACE = 32 << 20  # bytes; what NVIDIA recommends for Hopper
+_OF_THREAD = 2  # cudaStreamPerThread: one value, and a stream for each thread
 _PLANS = 4096  # that are kept: a model has a few for each layer and batch size
 _DECLINED = 7, 15  # cublasStatus_t: INVALID_VALUE and NOT_SUPPORTED, after which nothing has been done
 _FULL_SUMS = 16  # cublasMath_t: the parts of a long sum, too, are added in float32, for half precision
@@ -38,6 +41,7 @@ _IN_FLOAT32, _IN_ANY = 2, 7  # how the parts of a long sum are added, see _FULL_
 _OPERAND = (c_void_p, c_int, c_int, c_int64)
 PROTOTYPES: dict[str, tuple] = {
     "cublasCreate_v2": (c_void_p,),
+    "cublasDestroy_v2": (c_void_p,),
     "cublasSetStream_v2": (c_void_p, c_void_p),
     "cublasSetWorkspace_v2": (c_void_p, c_void_p, c_size_t),
     "cublasSetMathMode": (c_void_p, c_int),
@@ -79,20 +83,34 @@ def address(x: Any) -> int:
     return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
 
 
-class Cublas:
-    """Both libraries for one device."""
+class _Place:
+    """What products on one stream have to themselves: a handle that is set to it, and the memory that they work in."""
 
-    def __init__(self, cublas: Any, cublas_lt: Any, workspace: Any):
-        self.workspace = workspace
-        self.stream: int | None = None
+    def __init__(self, library: Cublas, stream: int):
+        self.workspace = library.make_workspace()
+        self.handle = c_void_p()  # which cublasLt takes for one of its own
+        library.call("cublasCreate_v2", byref(self.handle))
+        library.call("cublasSetMathMode", self.handle, _FULL_SUMS)
+        library.call("cublasSetStream_v2", self.handle, stream)  # before the workspace, which it takes away
+        library.call("cublasSetWorkspace_v2", self.handle, address(self.workspace), self.workspace.nbytes)
+        self.atomics = False  # as cuBLAS has it
+
+
+class Cublas:
+    """Both libraries for one device.
+
+    Products on different streams run at the same time, and so may the threads that ask for them: each stream has a `_Place`
+    from its first product on, until `forget`. `make_workspace()` allocates on the current stream.
+    """
+
+    def __init__(self, cublas: Any, cublas_lt: Any, make_workspace: Callable[[], Any]):
+        self.make_workspace = make_workspace
+        self.places: dict[Any, _Place] = {}
+        self.lock = threading.RLock()  # around what is made once for all, and changed for a call
         self.functions: dict[str, Any] = {}
         for name, types in PROTOTYPES.items():
             self.functions[name] = function = getattr(cublas_lt if name.startswith("cublasLt") else cublas, name)
             function.argtypes = types
-        self.handle = c_void_p()  # which cublasLt takes for one of its own
-        self.call("cublasCreate_v2", byref(self.handle))
-        self.call("cublasSetMathMode", self.handle, _FULL_SUMS)
-        self.atomics = False  # as cuBLAS has it
         self.plan = functools.lru_cache(_PLANS)(functools.partial(_plan, self))
 
     def call(self, name: str, *args: Any, may_decline: bool = False) -> bool:
@@ -104,19 +122,15 @@ class Cublas:
 
     def gemm(self, sizes: tuple, a: Matrices, b: Matrices, c: Matrices, count: int, compute: int, beta: float) -> None:
         """C = op(A) op(B) + β C for stacks of `count`; `sizes` are (op of A, op of B, m, n, k), C being m × n."""
-        stream = self._current_stream()
-        if stream != self.stream:
-            self.call("cublasSetStream_v2", self.handle, stream)
-            self.stream = stream  # and the workspace after it: a new stream takes it away
-            self.call("cublasSetWorkspace_v2", self.handle, address(self.workspace), self.workspace.nbytes)
-        if self.atomics == settings.deterministic:
-            self.atomics = not settings.deterministic
-            self.call("cublasSetAtomicsMode", self.handle, self.atomics)
+        place = self.place()
+        if place.atomics == settings.deterministic:
+            place.atomics = not settings.deterministic
+            self.call("cublasSetAtomicsMode", place.handle, place.atomics)
         number = ctypes.c_double if compute == COMPUTE_64F else c_float
         operands = [(address(x), kind, distance, step) for x, kind, distance, step in (a, b, c)]
         self.call(
             "cublasGemmStridedBatchedEx",
-            self.handle,
+            place.handle,
             *sizes,
             byref(number(1)),
             *operands[0],
@@ -140,8 +154,24 @@ class Cublas:
         places = {name: address(x) for name, x in pointers.items() if x is not None}
         at = [address(x.array) for x in (a, b, c)]
         shapes = tuple((x.kind, x.distance, _alignment(place)) for x, place in zip((a, b, c), at))
-        plan = self.plan(sizes, shapes, compute, epilogue, tuple((k, _alignment(v)) for k, v in places.items()))
-        return plan is not None and plan.run(at, places, self._current_stream())
+        with self.lock:  # a plan has one description, which each call completes
+            plan = self.plan(sizes, shapes, compute, epilogue, tuple((k, _alignment(v)) for k, v in places.items()))
+            return plan is not None and plan.run(at, places, self._current_stream())
+
+    def place(self) -> _Place:
+        """The current stream's, made where it has none: before a recording begins, which may not allocate."""
+        stream = self._current_stream()
+        key = (stream, threading.get_ident()) if stream == _OF_THREAD else stream
+        if (found := self.places.get(key)) is None:
+            with self.lock:
+                found = self.places.setdefault(key, _Place(self, stream))
+        return found
+
+    def forget(self, stream: int) -> None:
+        """Give back what a stream had, as it is no more: another may get its address."""
+        with self.lock:
+            if (place := self.places.pop(stream, None)) is not None:
+                self.call("cublasDestroy_v2", place.handle)
 
     @staticmethod
     def _current_stream() -> int:
@@ -187,10 +217,10 @@ class _Plan:
 
     def search(self, shapes: tuple) -> bool:
         """Ask for the algorithm; whether there is one."""
-        preference, found = self._new("MatmulPreference"), c_int()
+        preference, found, place = self._new("MatmulPreference"), c_int(), self.library.place()
         (*_, of_a), (*_, of_b), (kind, _, of_c) = shapes
         wanted = {
-            _MAX_WORKSPACE: c_uint64(self.library.workspace.nbytes),
+            _MAX_WORKSPACE: c_uint64(place.workspace.nbytes),
             _REDUCTIONS: c_int(_IN_ANY if kind == DTYPES["float32"] else _IN_FLOAT32),
             _ALIGNMENT_A: c_int(of_a),
             _ALIGNMENT_B: c_int(of_b),
@@ -201,7 +231,7 @@ class _Plan:
             self.set("MatmulPreference", preference, attribute, value)
         done = self.library.call(
             "cublasLtMatmulAlgoGetHeuristic",
-            self.library.handle,
+            place.handle,
             self.operation,
             *self.layouts,
             self.layouts[2],
@@ -216,10 +246,10 @@ class _Plan:
     def run(self, at: list[int], places: dict[str, int], stream: int) -> bool:
         for name, place in places.items():
             self.set("MatmulDesc", self.operation, _POINTERS[name], c_void_p(place))
-        (a, b, c), (of_a, of_b, of_c), library = at, self.layouts, self.library
+        (a, b, c), (of_a, of_b, of_c), library, own = at, self.layouts, self.library, self.library.place()
         return library.call(
             "cublasLtMatmul",
-            library.handle,
+            own.handle,
             self.operation,
             byref(_ONE),
             a,
@@ -232,8 +262,8 @@ class _Plan:
             c,
             of_c,
             byref(self.algorithm),
-            address(library.workspace),
-            library.workspace.nbytes,
+            address(own.workspace),
+            own.workspace.nbytes,
             stream,
             may_decline=True,
         )
@@ -249,6 +279,7 @@ def _plan(library: Cublas, sizes: tuple, shapes: tuple, compute: int, epilogue: 
 
 # --- the library of the current device --------------------------------------------------------------------------------
 _opened: dict[int, Cublas] = {}
+_opening = threading.Lock()
 
 
 def cublas() -> Cublas:
@@ -257,8 +288,10 @@ def cublas() -> Cublas:
 
     device = cupy.cuda.runtime.getDevice()
     if device not in _opened:
-        from cuda import pathfinder
+        with _opening:
+            if device not in _opened:
+                from cuda import pathfinder
 
-        lt, blas = (ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib(n).abs_path) for n in ("cublasLt", "cublas"))
-        _opened[device] = Cublas(blas, lt, cupy.empty(_WORKSPACE, np.uint8))
+                lt, blas = (ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib(n).abs_path) for n in ("cublasLt", "cublas"))
+                _opened[device] = Cublas(blas, lt, lambda: cupy.empty(_WORKSPACE, np.uint8))
     return _opened[device]

@@ -17,7 +17,9 @@ class _Settings:
     def __init__(self) -> None:
         self.deterministic = True  # weft.use_deterministic_algorithms
         self.float32_matmul_precision = "highest"  # weft.set_float32_matmul_precision
-        self.multiprocessors = 132  # of an H100 or H200: grids are made for them, on every GPU, so that sums are the same
+        self.multiprocessors = (
+            132  # of an H100 or H200: grids are made for them, on every GPU, so that sums are the same
+        )
 
 
 settings = _Settings()

@@ -17,6 +17,7 @@ from weft import layers as nn
 from weft import optimizers as optim
 from weft.backend.device import faults
 from weft.data import ArrayDataset, DataLoader
+from weft.kernels.toolchain import cublas
 from weft.layers.utils.rnn import pack_padded_sequence
 from weft.training import Trainer, load_checkpoint, save_checkpoint
 
@@ -281,6 +282,29 @@ class TestCapture:
         run(x)
         with pytest.raises(machine.Race), side:  # as of any other work: who changes streams has them wait
             run(x)
+
+    def test_products_on_several_streams_at_once(self, cupy):
+        """Two recordings that are replayed, and a product that is not, each on a stream of its own: they share no workspace."""
+        runs = [weft.capture(lambda x: x @ x.T, warmup=1) for _ in range(2)]
+        x = weft.ones((8, 8), device="cuda")
+        for run in runs:
+            run(x), run(x)
+        weft.synchronize("cuda")
+        sides = [cupy.cuda.Stream(non_blocking=True) for _ in range(3)]
+        found = []
+        for side, step in zip(sides, (*runs, lambda x: x @ x.T)):
+            with side:  # nobody waits for another
+                found.append(step(x))
+        weft.synchronize("cuda")
+        assert all(y.tolist() == [[8.0] * 8] * 8 for y in found)
+
+    def test_a_recording_gives_its_workspace_back(self, cupy):
+        run, x = weft.capture(lambda x: x @ x.T, warmup=1), weft.ones((8, 8), device="cuda")
+        run(x), run(x)
+        before = len(cublas.cublas().places)
+        del run
+        gc.collect()
+        assert len(cublas.cublas().places) == before - 1
 
     def test_what_is_returned_is_made_anew(self, cupy):
         run = weft.capture(lambda x: types.SimpleNamespace(y=[x * 2]), strict=True)

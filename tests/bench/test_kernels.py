@@ -74,15 +74,16 @@ def test_record_covers_every_case():
     assert not any(entry["spills"] for entry in RECORD.values())
 
 
-# in the cases of the profile, of few rows; what is below is what the small cases leave of it
 AS_FAST_AS_A_COPY = [
-    "adam: step<float, Adam, 256>", "adam: step<__nv_bfloat16, Adam, 256>", "dropout: dropout<float, false>",
-    "dropout: dropout<__nv_bfloat16, false>", "gelu: activation_forward<float, GeluTanh>",
-    "gelu: activation_forward<__nv_bfloat16, GeluTanh>", "gelu: activation_backward<float, GeluTanh>",
-    "layer_norm: norm_forward<float, true, 4>", "layer_norm: norm_forward<__nv_bfloat16, true, 8>",
-    "max_pool2d: max_pool_2x2<float, 4>", "max_pool2d: max_pool_2x2<__nv_bfloat16, 8>",
-    "max_pool2d: max_pool_2x2_gradient<float, 4>", "max_pool2d: max_pool_2x2_gradient<__nv_bfloat16, 8>",
-    "rms_norm: norm_forward<float, false, 4>", "rms_norm: norm_forward<__nv_bfloat16, false, 8>",
+    "adam: step<float, Adam, 256>", "adam: step<__nv_bfloat16, Adam, 256>",
+    *(f"{case}<{dtype}>" for dtype in ("float, 4", "__nv_bfloat16, 8") for case in (
+        "max_pool2d: max_pool_2x2", "max_pool2d: max_pool_2x2_gradient", "max_pool2d_3: max_pool_3x3",
+        "max_pool2d_3: max_pool_3x3_gradient", "avg_pool2d: avg_pool_2x2", "avg_pool2d: avg_pool_2x2_gradient")),
+    *(case.format(dtype) for dtype in ("float", "__nv_bfloat16") for case in (
+        "dropout: dropout<{}, false>", "gelu: activation_forward<{}, GeluTanh>", "gelu: activation_backward<{}, GeluTanh>",
+        "cross_entropy: cross_entropy_rows<{}, 512>")),
+    *(f"{case}: norm_{way}<{dtype}>" for case, centred in (("layer_norm", "true"), ("rms_norm", "false"))
+      for way in ("forward", "backward") for dtype in (f"float, {centred}, 4", f"__nv_bfloat16, {centred}, 8")),
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from weft.bench import operations
+from weft.bench import operations, results
 from weft.bench.workloads import WORKLOADS
 
 
@@ -32,5 +32,7 @@ def test_workloads_run(workload):
 def test_an_entry():
     entry = operations.measure(WORKLOADS[0], None, 1, 0.001)
     assert (entry["part"], entry["name"], entry["threads"], entry["status"]) == ("operations", "mlp-tiny", 1, "ok")
-    assert entry["runs"].keys() == {"weft", "BLAS alone"}
+    assert entry["runs"].keys() == {"weft", "weft.capture", "BLAS alone"}
     assert all(run["seconds"] > 0 for run in entry["runs"].values())
+    assert 0 < entry["runs"]["weft.capture"]["memory"] < entry["runs"]["weft"]["memory"]
+    assert "peak" in results.text_of(entry, {}, list(entry["runs"]))

@@ -24,5 +24,12 @@ def test_without_a_gpu(monkeypatch, capsys):
         raise devices.DeviceError("`cuda` needs a GPU")
 
     monkeypatch.setattr(devices, "canonical", canonical)
-    assert precompile.main() == 2
+    assert precompile.main([]) == 2
     assert capsys.readouterr().err == "python -m weft.bench.precompile: `cuda` needs a GPU\n"
+
+
+def test_for_another_machine(monkeypatch, capsys):
+    monkeypatch.setattr(precompile, "compile_all", lambda arch: [f"not for {arch}"] if arch == "sm_1" else [])
+    assert precompile.main(["--arch", "sm_90a"]) == 0
+    assert precompile.main(["--arch", "sm_1"]) == 1
+    assert capsys.readouterr().out == "all kernels compile\nnot for sm_1\n"

@@ -69,3 +69,9 @@ def test_one_sentence_for_several():
     with pytest.raises(ValueError, match=r"`max_words` must be an integer, got 1.5"):
         WordTokenizer.of(["a"], max_words=1.5)
     assert WordTokenizer.of(s for s in ["a b"]).vocab_size == 6
+
+
+def test_a_word_that_only_begins_sentences_is_joined_as_it_was_there():
+    sentences = ["How's the water?", "How's Tom?", "The water is cold.", "Everybody's here."]
+    tokenizer = WordTokenizer.of(sentences)
+    assert [tokenizer.decode(tokenizer.encode(s)) for s in sentences] == sentences

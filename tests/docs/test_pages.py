@@ -55,6 +55,28 @@ def test_code_runs(path, tmp_path, monkeypatch):
         exec(compile(code(path), str(path), "exec"), {"__name__": "page"})
 
 
+@pytest.mark.slow
+def test_the_guide_to_pictures_as_it_is_typed(tmp_path, monkeypatch):
+    """Each command of it that is about the pictures that `weft data get` brings, in order."""
+    for module in ("sklearn", "PIL", "onnx", "matplotlib"):
+        pytest.importorskip(module)
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "guides" / "own-images.md").read_text(encoding="utf-8")
+    lines = [line for line in COMMAND.findall("$ weft data get digits\n" + text) if "pets" not in line]
+    assert [line.split()[1] for line in lines] == ["data", "train", "train", "export"]
+    for line in lines:
+        words = line.split()[1:]
+        if "--epochs" in words:
+            words[words.index("--epochs") + 1] = "1"
+        if "--resume" in words:
+            words += ["--epochs", "2"]
+        if words[0] == "train":
+            words += ["--schedule", "none", "--quiet", "--threads", "1"]
+        assert main(words) == 0, line
+    assert Path("model.onnx").is_file()
+    assert Path("runs/digits-cnn/model.safetensors").is_file()
+
+
 @functools.cache
 def known_options(command, task):
     out = io.StringIO()

@@ -27,7 +27,7 @@ def library(request, monkeypatch):
         yield module.engine_of(np.zeros(1)).blas()
         return
     fake = fake_cublas.Fake()
-    there = cublas.Cublas(fake, fake, fake_cublas.workspace())
+    there = cublas.Cublas(fake, fake, fake_cublas.workspace)
     monkeypatch.setattr(there, "_current_stream", lambda: 11)
     monkeypatch.setattr(module, "_library", lambda c: there)
     yield there

@@ -21,6 +21,7 @@ APART = {
     "encoder_decoder",
     "lstm_translator",
     "transformer_translator",
+    "bert",
     "gpt2",
     "generation",
     "language_model",

@@ -4,6 +4,7 @@ import contextlib
 import copy
 from unittest.mock import Mock
 
+import array_api_strict
 import numpy as np
 import pytest
 
@@ -234,12 +235,19 @@ class Reads(nn.Module):
         return x * float(x.sum().item() > 0)
 
 
+def test_a_device_that_records_nothing():
+    weft.register_device("strict", array_api_strict)
+    with pytest.raises(
+        ValueError, match=r"`capture=True` needs steps .* but the device 'strict' has no captured steps"
+    ):
+        make(True, device="strict").fit(loader())
+
+
 @on_accelerators
 class TestObstacles:
     @pytest.mark.parametrize(
         ("options", "reason"),
         [
-            ({"device": "cpu"}, "the device 'cpu' has no captured steps"),
             ({"accumulate": 2}, "`accumulate` is 2"),
             ({"callbacks": [Hears()]}, "the callback Hears looks into them"),
             ({"callbacks": [GradientNorm()]}, "the callback GradientNorm looks into them"),

@@ -68,13 +68,16 @@ def main(argv: Sequence[str]) -> int:
     shape = number(int, 1)
     parser.add_argument("--input-shape", type=shape, nargs="+", metavar="N", help="one input's shape (1 28 28)")
     parser.add_argument("--classes", type=shape, metavar="N", help="number of classes (10)")
+    parser.add_argument("--step", action="store_true", help="with --model: predict a training step on a GPU, which none is "
+                        "needed for; it runs in the emulator with a few samples")  # fmt: skip
+    parser.add_argument("--batch", type=shape, metavar="N", help="with --step: samples of a step (64)")
     parser.add_argument("--kernels", action="store_true", help="compile the CUDA kernels; registers, memory, spills")
     known = " ".join(compiler.ARCHITECTURES)
     parser.add_argument("--arch", nargs="+", metavar="SM", help=f"with --kernels: compile for these ({known})")
-    parser.add_argument("--json", action="store_true", help="with --kernels: print JSON instead of a table")
+    parser.add_argument("--json", action="store_true", help="with --kernels or --step: print JSON instead of a table")
     parser.add_argument("--profile", nargs="?", const="", metavar="NAME", help="with --kernels: predict what limits "
                         "each on a GPU, and show the lines that cost most; of the cases that begin so, or of all")  # fmt: skip
-    parser.add_argument("--machine", choices=MACHINES, help="with --profile: on which GPU (H200)")
+    parser.add_argument("--machine", choices=MACHINES, help="with --profile or --step: on which GPU (H200)")
     parser.add_argument("--save", metavar="FOLDER", help="with --profile: write profile.json and profile.png there")
     parser.add_argument(
         "--check", action="store_true", help="try what is installed: CPU, emulator, GPU; a list of ticks"
@@ -86,10 +89,14 @@ def main(argv: Sequence[str]) -> int:
         from .info_check import check
 
         return report("weft info", check)
-    if "kernels" not in given and given.keys() & {"arch", "json"}:
-        parser.error("--arch and --json go with --kernels")
-    if "profile" not in given and given.keys() & {"machine", "save"}:
-        parser.error("--machine and --save go with --profile")
+    if "kernels" not in given and ("arch" in given or ("json" in given and "step" not in given)):
+        parser.error("--arch and --json go with --kernels, and --json with --step")
+    if "profile" not in given and ("save" in given or ("machine" in given and "step" not in given)):
+        parser.error("--machine and --save go with --profile, and --machine with --step")
+    if "batch" in given and "step" not in given:
+        parser.error("--batch goes with --step")
+    if "step" in given and "model" not in given:
+        parser.error("--step goes with --model")
     if "profile" in given and ("kernels" not in given or "arch" in given):
         parser.error("--profile goes with --kernels, and --machine in the place of --arch")
     if "model" not in given and given.keys() & {"input_shape", "classes"}:
@@ -97,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
     if {"kernels", "model"} <= given.keys():
         parser.error("--kernels and --model are two tables: choose one")
     run = _kernels if "kernels" in given else _summary if "model" in given else _information
-    run = _profile if "profile" in given else run
+    run = _profile if "profile" in given else _step if "step" in given else run
     return report("weft info", lambda: run(given))
 
 
@@ -146,6 +153,12 @@ def _profile(given: dict[str, Any]) -> int:
 
     machine = MACHINES[given.get("machine", "H200")]
     return kernel_profile.run(given["profile"], machine, as_json="json" in given, folder=given.get("save"))
+
+
+def _step(given: dict[str, Any]) -> int:
+    from . import step_profile  # likewise
+
+    return step_profile.run(given, MACHINES[given.get("machine", "H200")])
 
 
 def _with_progress_bar(programs: Iterable[tuple[str, str, compiler.Program]], total: int) -> Iterator[Any]:

@@ -51,7 +51,9 @@ def measure(names: Sequence[str], machine: Machine) -> list[dict[str, Any]]:
     rows = []
     for name in names:
         for dtype in DTYPES:
-            different = {(launch.instance, launch.grid, launch.block): launch for launch in reversed(_launches(name, dtype))}
+            different = {
+                (launch.instance, launch.grid, launch.block): launch for launch in reversed(_launches(name, dtype))
+            }
             rows += [
                 {"case": name, "dtype": dtype.name, "roofline": roofline(launch, machine)}
                 for launch in reversed(different.values())

@@ -8,10 +8,25 @@ that was left out is None. A result is one value or a tuple; arrays of NumPy are
 from collections.abc import Callable
 from typing import Any
 
-from . import activation, convolution, elementwise, indexing, normalization, recurrent, reductions, resize, shapes
+from . import (
+    activation,
+    convolution,
+    elementwise,
+    indexing,
+    normalization,
+    recurrent,
+    reductions,
+    regions,
+    resize,
+    shapes,
+    signal,
+    small,
+)
 
 __all__ = ["HOST", "OPERATORS"]
 
-_PARTS = (elementwise, shapes, reductions, indexing, activation, convolution, normalization, resize, recurrent)
+_PARTS = (
+    elementwise, shapes, reductions, indexing, activation, convolution, normalization, resize, recurrent, regions, signal, small,
+)  # fmt: skip
 OPERATORS: dict[str, Callable[..., Any]] = {name: f for part in _PARTS for name, f in part.OPERATORS.items()}
 HOST: dict[str, tuple[int, ...]] = {name: places for part in _PARTS for name, places in part.HOST.items()}

@@ -179,16 +179,25 @@ def max_unpool(attributes: Attributes, x: Any, places: Any, shape: Any = None) -
 
 
 def col2im(attributes: Attributes, x: Any, image: Any, block: Any) -> Any:
-    """Blocks added to where they come from."""
+    """Blocks (N, C · Πkernel, L) added to where they come from: one place of all blocks after the other."""
     size, kernel = ints(image), ints(block)
     strides, dilations = options(attributes, kernel)
-    pads = attributes.get("pads", [0] * (2 * len(kernel)))
-    n = len(kernel)
+    n, pads = len(kernel), attributes.get("pads", [0] * (2 * len(kernel)))
     whole = [s + pads[i] + pads[i + n] for i, s in enumerate(size)]
-    if n == 2:
-        found = F.fold(x, tuple(whole), tuple(kernel), tuple(dilations), 0, tuple(strides))
-        return found[(slice(None), slice(None), *(slice(pads[i], pads[i] + s) for i, s in enumerate(size)))]
-    raise NotImplementedError(f"Col2Im must be of 2 axes, got {n}")
+    counts = [(w - d * (k - 1) - 1) // s + 1 for w, k, s, d in zip(whole, kernel, strides, dilations)]
+    blocks = weft.reshape(x, (x.shape[0], -1, *kernel, *counts))
+    places = np.zeros((*kernel, *counts), int)
+    for i in range(n):
+        along = np.arange(kernel[i])[:, None] * dilations[i] + np.arange(counts[i]) * strides[i]
+        shape = [1] * (2 * n)
+        shape[i], shape[n + i] = along.shape
+        places = places * whole[i] + along.reshape(shape)
+    flat = weft.zeros((*blocks.shape[:2], math.prod(whole)), dtype=x.dtype, device=x.device)
+    values = weft.reshape(blocks, (*blocks.shape[:2], -1))
+    found = flat.index_add(2, weft.asarray(places.reshape(-1), device=x.device), values)
+    return weft.reshape(found, (*blocks.shape[:2], *whole))[
+        (..., *(slice(pads[i], pads[i] + s) for i, s in enumerate(size)))
+    ]
 
 
 def everywhere(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -78,18 +78,6 @@ def is_infinite(attributes: Attributes, x: Any) -> Any:
     return found if attributes.get("detect_positive", 1) else found & (x < 0)
 
 
-def cast(attributes: Attributes, x: Any) -> Any:
-    """To another dtype; floats to integers towards zero."""
-    to = attributes["to"]
-    if to not in DTYPES:
-        raise NotImplementedError(f"`to` must be a dtype that NumPy has, got ONNX's {to}")
-    return _cast(x, DTYPES[to])
-
-
-def _cast(x: Any, dtype: Any) -> Any:
-    return x.astype(np.dtype(dtype))
-
-
 def variadic(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """Of any number of inputs, two by two."""
     return lambda _, *inputs: reduce(function, inputs)
@@ -126,7 +114,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "BitwiseAnd": binary(weft.bitwise_and), "BitwiseOr": binary(weft.bitwise_or), "BitwiseXor": binary(weft.bitwise_xor),
     "Equal": binary(weft.equal), "Greater": binary(weft.greater), "GreaterOrEqual": binary(weft.greater_equal),
     "Less": binary(weft.less), "LessOrEqual": binary(weft.less_equal), "Where": lambda _, c, a, b: weft.where(c, a, b),
-    "Clip": clip, "Cast": cast, "CastLike": lambda _, x, like: _cast(x, like.dtype), "Einsum": einsum,
+    "Clip": clip, "Einsum": einsum,
     "Max": variadic(weft.maximum), "Min": variadic(weft.minimum), "Sum": variadic(lambda a, b: a + b), "Mean": _mean,
     "Det": unary(weft.linalg.det),
 }  # fmt: skip

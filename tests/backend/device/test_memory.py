@@ -86,7 +86,7 @@ class Recorder:
 class TestProcess:
     def test_summary(self):
         assert weft.memory_summary().startswith("cpu: the process takes ")
-        assert weft.memory_summary("cpu").endswith("iB at its peak")
+        assert "iB at its peak" in weft.memory_summary("cpu")
         with pytest.raises(weft.DeviceError, match="`device` must be one of"):
             weft.memory_summary("tpu")
 

@@ -91,6 +91,7 @@ CASES = [
     Case(A.scaled_dot_product_attention, (*qkv(2, 2, 1, 1, 5, 3, 2), rng.random((2, 1, 1, 5)) < 0.6), reference,
          label=" one, boolean"),
     Case(A.split_heads, (a(2, 5, 24),), split, {"parts": 3, "heads": 4}),
+    *[Case(A.split_heads, (a(*shape),), split, {"parts": 3, "heads": 2}) for shape in ((0, 4, 6), (2, 0, 6), (1, 1, 6))],
     Case(A.split_heads, (a(5, 2, 8),), split, {"parts": 1, "heads": 2, "batch_first": False}),
 ]  # fmt: skip
 test_primitive = harness.over(CASES)

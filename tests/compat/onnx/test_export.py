@@ -10,8 +10,10 @@ import weft
 from weft import layers as nn
 from weft.backend.tape.autograd import PRIMITIVES
 from weft.compat.onnx.export_layers import HANDLERS
+from weft.compat.onnx.export_trace import can_be_taken_apart
 from weft.compat.onnx.exporting import ExportError, export
 from weft.layers import models
+from weft.layers.utils import rnn
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
@@ -57,30 +59,29 @@ def test_written_at_batch_2_run_at_batch_3(name, tmp_path):
     agree(make(), [numbers(2, *shape)], [numbers(3, *shape)], tmp_path / "m.onnx", BATCH)
 
 
-# Primitives that are refused, by the reason
+# Primitives without nodes of their own
 UNMAPPED = {
-    "ONNX has no such operator": (
-        "cholesky conj copysign ctc_loss eigh eigvalsh imag inv nextafter pinv qr real signbit slogdet solve svd "
-        "svdvals searchsorted"
+    "ONNX has no such operator, and no complex numbers": (
+        "cholesky conj eigh eigvalsh fft fftn fftshift hfft ifft ifftn ifftshift ihfft imag inv irfft irfftn nextafter pinv qr "
+        "real rfft rfftn solve svd svdvals"
     ),
     "of training alone": "batch_norm dropout",
-    "not written yet": (
-        "bitwise_left_shift "
-        "bitwise_right_shift cross cumulative_prod det diagonal euclidean fft fftn fftshift "
-        "fold grid_sample hfft ifft ifftn "
-        "ifftshift ihfft irfft irfftn isin linear_cross_entropy "
-        "max_unpool move multilabel_margin_loss nonzero rfft rfftn "
-        "scatter_add unfold window_argmax"
-    ),
+    "how many they give depends on the numbers": "nonzero",
+    "not written yet": "cumulative_prod",
 }
+TAKEN_APART = {  # written as the array operations that they are made of
+    "ctc_loss", "euclidean", "fold", "grid_sample", "largest", "linear_cross_entropy", "max_unpool",
+    "multilabel_margin_loss", "unfold", "window_argmax",
+}  # fmt: skip
 
 
 def test_every_primitive_is_mapped_or_listed():
-    names = {name.rsplit(".", 1)[1].lstrip("_") for name in PRIMITIVES if name.startswith("weft.")}
+    names = {name.rsplit(".", 1)[1].lstrip("_"): p for name, p in PRIMITIVES.items() if name.startswith("weft.")}
     listed = " ".join(UNMAPPED.values()).split()
     assert len(set(listed)) == len(listed)
-    assert not set(listed) & set(HANDLERS)
-    assert names <= set(HANDLERS) | set(listed)
+    assert not (set(listed) | TAKEN_APART) & set(HANDLERS)
+    assert {name for name in names if name not in HANDLERS} == set(listed) | TAKEN_APART
+    assert all(can_be_taken_apart(names[name]) for name in TAKEN_APART)
 
 
 def layers():
@@ -93,18 +94,11 @@ def layers():
 
 
 LAYERS = layers()
-# What has no counterpart in ONNX, or none that is written yet: each is refused by name
-REFUSED = {
-    **dict.fromkeys([f"AdaptiveMaxPool{n}d" for n in (1, 2, 3)], "window_argmax"),
-    **dict.fromkeys([f"FractionalMaxPool{n}d" for n in (2, 3)], "window_argmax"),
-    **dict.fromkeys([f"MaxUnpool{n}d" for n in (1, 2, 3)], "max_unpool"),
-    "Unfold": "unfold",
-    "Fold": "fold",
-    "LinearCrossEntropyLoss": "linear_cross_entropy",
-    "AdaptiveLogSoftmaxWithLoss": "nonzero",
-    "MultiLabelMarginLoss": "multilabel_margin_loss",
-    "CTCLoss": "ctc_loss",
-}
+# Refused by name: AdaptiveLogSoftmaxWithLoss looks which words are in which cluster
+REFUSED = {"AdaptiveLogSoftmaxWithLoss": "nonzero"}
+# Layers that are taken apart to constants that depend on the batch: they are written for one size
+SINGLE = {"FractionalMaxPool2d", "FractionalMaxPool3d"}  # the table's have random numbers for one batch
+OF_ONE_SIZE = {"LinearCrossEntropyLoss", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "MultiLabelMarginLoss"}
 
 
 def in_float32(x):
@@ -122,6 +116,19 @@ def test_every_layer_agrees_or_is_refused(name, tmp_path):
         assert not [*tmp_path.iterdir()]
         return
     agree(make(), at, at, tmp_path / "m.onnx")
+    axis = 1 if name in ("RNN", "LSTM") else 0
+    if any(x.ndim <= axis or x.shape[axis] != at[0].shape[axis] for x in at) or name in SINGLE:
+        return
+    larger = [np.take(x, np.arange(x.shape[axis] + 1) % x.shape[axis], axis=axis) for x in at]
+    axes = {f"input_{i}": {axis: "batch"} for i in range(len(at))}
+    if name in OF_ONE_SIZE:
+        with pytest.raises(
+            ExportError, match=r"made of array operations, .*keep that axis fixed|no dynamic axis changes"
+        ):
+            export(make(), tuple(map(weft.asarray, at)), tmp_path / "n.onnx", dynamic_axes=axes)
+        return
+    weft.manual_seed(0)
+    agree(make(), at, larger, tmp_path / "n.onnx", axes)
 
 
 class Written(nn.Module):
@@ -176,6 +183,19 @@ def whole(x):
     return (x * 4).astype(weft.int32)
 
 
+def in_place(x):
+    """Reads before, between and after writes."""
+    y = weft.zeros((4, 3))
+    before = y.sum()
+    y[1:3, ::2] = x[1:3, ::2]
+    view = y[2]
+    view += 1.0
+    between = y.clone()
+    y[3, :] = 7.0
+    y *= 2.0
+    return before, between, y, view, x
+
+
 X = np.array([[-2.5, -0.0, 3.5], [0.0, 1.5, -7.0], [2.0, 2.0, -1.0], [1e30, -1e30, 0.5]], np.float32)
 Y = np.array([[2.0, 3.0, -2.0], [1.0, -1.5, 2.0], [-2.0, 0.7, -0.3], [1e30, 1e30, -0.5]], np.float32)
 ARRAYS = {
@@ -204,6 +224,24 @@ ARRAYS = {
     "count_nonzero": lambda x: weft.count_nonzero(x, axis=1),
     "bitwise": lambda x: (whole(x[:3]) & 3) | (whole(x[:3]) ^ ~whole(x[:3] * 2)),
     "bitwise of bools": lambda x: ~(x > 0) ^ (x < 2),
+    "shifts": lambda x: (whole(x[:3]) << 2) + (whole(x[:3]) >> 1),
+    "signs": lambda x: weft.copysign(x, weft.asarray(Y)) * weft.signbit(x / 0.0).float(),
+    "isin": lambda x: weft.isin(x, weft.asarray(Y)),
+    "searchsorted": lambda x: weft.searchsorted(weft.asarray(np.sort(Y[:, 0])), x[0], side="right"),
+    "cross": lambda x: weft.linalg.cross(x[:3], weft.asarray(Y[:3]), axis=0),
+    "diagonal": lambda x: weft.linalg.diagonal(x, offset=-1),
+    "det": lambda x: weft.linalg.det(x[:3]),
+    "slogdet": lambda x: tuple(weft.linalg.slogdet(x[:3])),
+    "lists": lambda x: x[:, [2, 0, 0]] + x[[0, 1, 2, 2]],
+    "pairs of lists": lambda x: x[[0, -1, 2], [1, 0, 2]],
+    "lists apart": lambda x: x[:, :, None][[0, 1], :, [0, 0]],
+    "an index that was computed": lambda x: x[weft.argmax(x, axis=0)],
+    "two indices that were computed": lambda x: x[weft.argmax(x, axis=0), weft.asarray([2, 0, 1])],
+    "gather and scatter": lambda x: x.scatter_add(1, weft.asarray(np.array([[0, 2]] * 4)), x[:, :2]).gather(
+        0, weft.asarray(np.array([[3, 0, 1]]))
+    ),
+    "scatter_reduce": lambda x: x[:3].scatter_reduce(0, weft.asarray(np.array([[0, 0, 1]])), x[3:], "amax"),
+    "written in place": in_place,
 }
 
 
@@ -217,6 +255,58 @@ def test_sorted_axes_are_of_fixed_length(tmp_path):
     axes = {"input_0": {0: "batch", 1: "time"}}
     with pytest.raises(ExportError, match=r"`sort`.*needs axis -1 of fixed length, got 3 and 5"):
         export(Written(weft.sort), weft.asarray(X), tmp_path / "m.onnx", dynamic_axes=axes)
+
+
+# Layers' options without a node, as the operations that they are made of
+APART = {
+    "places of maxima": (lambda: nn.MaxPool2d(2, return_indices=True), (2, 3, 6, 4)),
+    "a divisor of its own": (lambda: nn.AvgPool2d(2, divisor_override=3), (2, 3, 6, 4)),
+    "windows": (lambda: nn.Unfold(3, padding=1, stride=2), (2, 3, 6, 5)),
+    "a finer picture, filtered": (
+        lambda: Written(lambda x: F.interpolate(x, size=(4, 3), mode="bilinear", antialias=True)), (2, 3, 9, 7),
+    ),
+    "areas": (lambda: Written(lambda x: F.interpolate(x, size=(4, 3), mode="area")), (2, 3, 9, 7)),
+    "a grid": (
+        lambda: Written(lambda x: F.grid_sample(x, weft.tanh(x[:, :2].permute(0, 2, 3, 1)), align_corners=False)), (2, 3, 5, 4),
+    ),
+    "smoothed labels": (
+        lambda: Written(lambda x: F.cross_entropy(x, weft.asarray([0, 2]), label_smoothing=0.1)), (2, 3),
+    ),
+    "sequences of several lengths": (
+        lambda: Packed(nn.LSTM(3, 4, batch_first=True, bidirectional=True)), (3, 5, 3),
+    ),
+}  # fmt: skip
+
+
+class Packed(nn.Module):
+    """A recurrent layer on packed sequences."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        packed = rnn.pack_padded_sequence(x, [5, 4, 2], batch_first=True)
+        return rnn.pad_packed_sequence(self.layer(packed)[0], batch_first=True)[0]
+
+
+@pytest.mark.parametrize("name", APART)
+def test_options_without_a_node(name, tmp_path):
+    weft.manual_seed(0)
+    make, shape = APART[name]
+    agree(make(), [numbers(*shape)], [numbers(*shape) * 0.5], tmp_path / "m.onnx")
+
+
+def test_primitives_of_ones_own_are_taken_apart(tmp_path):
+    before = dict(PRIMITIVES)
+
+    @weft.primitive
+    def cube(xp, x, /):
+        return xp.exp(x) * x**3, (lambda g: g,)
+
+    PRIMITIVES.clear()
+    PRIMITIVES.update(before)
+    agree(Written(cube), [numbers(4, 3)], [numbers(5, 3)], tmp_path / "m.onnx", BATCH)
 
 
 SMALL = {"vocab_size": 20, "context": 16, "width": 16}
@@ -287,12 +377,31 @@ def test_the_model_goes_on_in_its_mode(tmp_path):
         ({"opset": 3}, ValueError, "`opset` must be from 24 to .*, got 3"),
         ({"dynamic_axes": {"x": [0]}}, ValueError, "must name inputs out of .*, got 'x'"),
         ({"dynamic_axes": {"input_0": [5]}}, ValueError, "with shape .2, 3., got 5"),
+        ({"dynamic_axes": BATCH, "dynamic_shapes": [None]}, TypeError, "got both"),
+        ({"dynamic_shapes": [None, None]}, ValueError, "an entry for each of 1 inputs, got 2"),
+        ({"dynamic_shapes": [{0: 5}]}, ValueError, "a name, a Dim or None, got 5 for 'input_0'"),
         ({"input_names": ["a", "b"]}, ValueError, "`input_names` must be 1 different names"),
     ],
 )
 def test_wrong_options(options, error, message, tmp_path):
     with pytest.raises(error, match=message):
         export(nn.Linear(3, 3), weft.ones((2, 3)), tmp_path / "m.onnx", **options)
+
+
+class Dim:
+    """As torch.export has them."""
+
+    def __init__(self, name):
+        self.__name__ = name
+
+
+@pytest.mark.parametrize(
+    "shapes", [{"x": {0: Dim("batch")}}, [{0: "batch"}], ((Dim("batch"), None),), {"x": {0: Dim("batch"), 1: None}}]
+)
+def test_dynamic_shapes(shapes, tmp_path):
+    export(nn.Linear(3, 2), weft.ones((2, 3)), tmp_path / "m.onnx", input_names=["x"], dynamic_shapes=shapes)
+    (x,) = onnx.load(tmp_path / "m.onnx").graph.input
+    assert [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim] == ["batch", 3]
 
 
 @pytest.mark.parametrize("reset_after", [True, False])

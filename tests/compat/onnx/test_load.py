@@ -151,5 +151,51 @@ def test_names_with_dots_are_kept_and_taken_names_refused() -> None:
                 load(model)
 
 
+LOOP = """<ir_version: 8, opset_import: ["" : 17]> g (float[2] x, int64 n) => (float[2] y, float[K, 2] each) {
+  y, each = Loop (n, , x) <body = b (int64 i, bool go, float[2] h) => (bool on, float[2] next, float[2] kept) {
+    on = Identity (go)  next = Mul (h, W)  kept = Identity (next) }> }"""
+BRANCH = """<ir_version: 8, opset_import: ["" : 17]> g (float[2] x, bool c) => (float[2] y) {
+  y = If (c) <then_branch = t () => (float[2] a) { a = Mul (x, W) }, else_branch = e () => (float[2] b) { b = Neg (x) }> }"""
+
+
+def with_weight(text: str) -> weft.layers.Module:
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2.0, 3.0], np.float32), "W"))
+    return load(model)
+
+
+def test_loops_and_branches_train() -> None:
+    x = np.array([1.0, -1.0], np.float32)
+    module = with_weight(LOOP)
+    y, each = module(x, np.asarray(3))
+    assert (y.tolist(), each.tolist()) == ([8, -27], [[2, -3], [4, -9], [8, -27]])
+    y.sum().backward()
+    assert module.W.grad.tolist() == [12, -27]
+    with pytest.raises(NotImplementedError, match="a Loop must run at least once where it collects"):
+        module(x, np.asarray(0))
+    module = with_weight(BRANCH)
+    assert module(x, np.asarray(False)).tolist() == [-1, 1]
+    module(x, np.asarray(True)).sum().backward()
+    assert module.W.grad.tolist() == [1, -1]
+
+
+def test_what_is_within_a_branch_is_refused_too() -> None:
+    with pytest.raises(NotImplementedError, match="operator StringConcat"):
+        load(onnx.parser.parse_model(BRANCH.replace("b = Neg (x)", "b = StringConcat (x, x)")))
+
+
+def test_transforms_train() -> None:
+    """DFT, which is a product with cosines and sines, against NumPy, and its gradient: that of Σ |X|² is 2 T x."""
+    text = '<ir_version: 8, opset_import: ["" : 20]> g (float[1, 6, 1] x) => (float[1, 6, 2] y) { y = DFT (x) }'
+    x = weft.asarray(np.random.default_rng(0).normal(size=(1, 6, 1)).astype(np.float32)).requires_grad_()
+    y = load(onnx.parser.parse_model(text))(x)
+    expected = np.fft.fft(x.detach().numpy()[0, :, 0])
+    np.testing.assert_allclose(
+        y.detach().numpy()[0], np.stack([expected.real, expected.imag], -1), rtol=1e-5, atol=1e-5
+    )
+    (y**2).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 12 * x.detach().numpy(), rtol=1e-5, atol=1e-5)
+
+
 if __name__ == "__main__":  # after operators were added
     PASSED.write_text(json.dumps(dict(sorted(passed().items())), indent=0) + "\n")

@@ -66,6 +66,23 @@ def test_a_module_of_the_programs_own_in_another_process(tmp_path):
         print(net(torch.ones(1, 2)).tolist())
     """
     assert output(tmp_path, write) == output(tmp_path, read)
+    hooked = """
+        import torch, torch.nn as nn
+        from torch.nn.utils import weight_norm
+        net = nn.Sequential(weight_norm(nn.Linear(2, 3)), nn.ReLU())
+        net[1].register_forward_hook(lambda module, args, output: output + 1)
+        torch.save(net, "hooked.pt")
+        x, found = torch.ones(1, 2), torch.load("hooked.pt", weights_only=False)
+        wanted = net(x)
+        net[0].weight_g.data.zero_()
+        print(torch.equal(found(x), wanted))
+    """
+    assert output(tmp_path, hooked) == "True\n"
+    elsewhere = run(tmp_path, "import torch; torch.load('hooked.pt', weights_only=False)")
+    assert (
+        "Sequential, with hooks or computed attributes, which the process that saved it can read alone"
+        in elsewhere.stderr
+    )
     refused = run(tmp_path, "import torch; torch.load('net.pt')")
     assert "with 'Net' of 'model', which this program has not imported: import it first" in refused.stderr
     forged = """

@@ -133,6 +133,18 @@ class TestCache:
         assert build(folder).path.read_bytes() == whole
         assert len(compiled) == 2
 
+    def test_carried_from_where_it_was_compiled(self, folder, compiled, monkeypatch):
+        """What an NVRTC of the version that is named has made is taken without one; what it has not is compiled."""
+        made = build(folder, "plain")
+        version = ".".join(map(str, compiler._nvrtc().getVersion()))
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(compiler, "_nvrtc", lambda: pytest.fail("an NVRTC was asked for"))
+            elsewhere.setenv("WEFT_CUBINS_OF", version)
+            assert build(folder, "plain").path == made.path
+        monkeypatch.setenv("WEFT_CUBINS_OF", "1.0")
+        assert build(folder, "plain").path == made.path
+        assert compiled == ["sm_90a"]
+
     def test_failure_is_not_kept(self, folder, compiled):
         for _ in range(2):
             with pytest.raises(compiler.CompileError):

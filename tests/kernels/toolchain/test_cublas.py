@@ -5,6 +5,8 @@ import ctypes
 import gc
 import importlib
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fake_cublas
@@ -28,7 +30,7 @@ def fake():
 
 @pytest.fixture
 def library(fake, monkeypatch):
-    there = Cublas(fake, fake, fake_cublas.workspace())
+    there = Cublas(fake, fake, fake_cublas.workspace)
     monkeypatch.setattr(there, "_current_stream", lambda: there.now)
     there.now = 11
     return there
@@ -50,18 +52,55 @@ def test_types_are_those_of_the_header():
     assert cublas.PROTOTYPES == fake_cublas.HEADER
 
 
-def test_workspace_follows_the_stream(fake, library):
+def test_each_stream_has_a_handle_and_a_workspace(fake, library):
     call = (N, N, 8, 8, 8), matrices(), matrices(), matrices(), 1, COMPUTE_32F, 0.0
-    fake.calls.clear()
-    library.gemm(*call)
-    library.gemm(*call)
-    product = "cublasGemmStridedBatchedEx"
-    assert fake.calls == ["cublasSetStream_v2", "cublasSetWorkspace_v2", product, product]
-    assert fake.stream == 11
-    library.now = 12
-    library.gemm(*call)
-    assert fake.calls[-3:] == ["cublasSetStream_v2", "cublasSetWorkspace_v2", product]
-    assert fake.stream == 12
+    places = []
+    for stream in (11, 12, 11, 12):
+        library.now = stream
+        fake.calls.clear()
+        library.gemm(*call)
+        assert fake.stream == stream
+        places.append(fake.workspace)
+        if len(places) <= 2:
+            assert fake.calls[-3:] == ["cublasSetStream_v2", "cublasSetWorkspace_v2", "cublasGemmStridedBatchedEx"]
+        else:
+            assert fake.calls == ["cublasGemmStridedBatchedEx"]
+    assert places[:2] == places[2:]
+    assert places[0] != places[1]
+    library.forget(12)
+    library.forget(12)
+    assert fake.calls[-1:] == ["cublasDestroy_v2"]
+    assert fake.calls.count("cublasDestroy_v2") == 1
+    assert list(library.places) == [11]
+
+
+def test_threads_have_streams_of_one_name(fake, library):
+    """cudaStreamPerThread: the same value in each thread, and another stream."""
+    library.now = 2
+    first = library.place()
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(library.place).result()
+    assert other is not first
+    assert library.place() is first
+
+
+def test_threads_on_streams_of_their_own(fake, monkeypatch):
+    """All products of a thread are done with its stream's handle, in its stream's workspace."""
+    found = []
+    fake.multiply = lambda *request: found.append((fake.stream, fake.workspace))
+    there, own = Cublas(fake, fake, fake_cublas.workspace), threading.local()
+    monkeypatch.setattr(there, "_current_stream", lambda: own.stream)
+    call = (N, N, 8, 8, 8), matrices(), matrices(), matrices(), 1, COMPUTE_32F, 0.0
+
+    def work(stream):
+        own.stream = stream
+        for _ in range(20):
+            there.gemm(*call)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(10, 18)))
+    assert len(found) == 160
+    assert len(set(found)) == len({place for _, place in found}) == len(there.places) == 8
 
 
 def test_atomics_follow_the_setting(fake, library, monkeypatch):
@@ -76,8 +115,9 @@ def test_atomics_follow_the_setting(fake, library, monkeypatch):
 
 def test_a_second_call_of_one_kind_is_one_product(fake, library):
     assert ask(library)
-    fake.calls.clear()
     library.now = 12
+    library.place()
+    fake.calls.clear()
     assert ask(library)
     assert fake.calls == ["cublasLtMatmulDescSetAttribute", "cublasLtMatmul"]  # where the bias is, and the product
     assert fake.lt_stream == 12
@@ -114,14 +154,13 @@ def test_descriptors_are_given_back(fake, library):
     library.plan.cache_clear()
     gc.collect()
     left = [thing for thing in fake.things.values() if "request" not in thing]  # algorithms live in the caller's memory
-    assert left == [{"handle": True}]
+    assert [thing.get("handle") for thing in left] == [True]
 
 
-def test_failure_is_named(monkeypatch):
+def test_failure_is_named(library, monkeypatch):
     monkeypatch.setattr(fake_cublas.Fake, "SetMathMode", lambda *args: 7)
-    fake = fake_cublas.Fake()
     with pytest.raises(RuntimeError, match="`cublasSetMathMode` failed with status 7"):
-        Cublas(fake, fake, fake_cublas.workspace())
+        library.place()
 
 
 class TestInstalled:

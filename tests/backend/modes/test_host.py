@@ -1,0 +1,305 @@
+"""Steps recorded on a CPU: what the recorder sees and refuses, where memory lies, when the way changes, which threads wait."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import weft
+from weft import layers as nn
+from weft import optimizers as optim
+from weft.backend.device.parallel import parallel_for
+from weft.backend.modes import host_step
+from weft.backend.modes.log import Log, opened
+from weft.backend.modes.noted import Noted, seen
+
+F = nn.functional
+
+
+def recording_of(run):
+    (step,) = run._steps.values()
+    return step
+
+
+def classifier(lr=0.1):
+    weft.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = optim.Adam(model.parameters(), lr=lr)
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, optimizer, step
+
+
+def batch(i, n=6):
+    rng = np.random.default_rng(i)
+    return weft.asarray(rng.standard_normal((n, 4)).astype("f")), weft.asarray(rng.integers(0, 3, n))
+
+
+class TestProgram:
+    def test_reads_as_a_step_written_by_hand(self):
+        run = weft.capture(classifier()[2], strict=True)
+        for i in range(6):
+            run(*batch(i))
+        source = recording_of(run).graph.source
+        assert source.startswith("def replay(x0, x1):\n    x0.dot(")
+        assert source.count(".dot(") == 11
+        assert "sqrt(" in source
+        assert ".copy" not in source  # results are made anew
+
+    def test_is_run_without_detours(self, monkeypatch):
+        """Once checked: nothing but one compiled function."""
+        run = weft.capture(classifier()[2], strict=True)
+        for i in range(6):
+            run(*batch(i))
+        monkeypatch.setattr(type(run), "_step", None)
+        assert run(*batch(7)).item() > 0
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("layout", [lambda a: a, lambda a: a.T.copy().T, lambda a: np.repeat(a, 2, 1)[:, ::2]])
+    def test_any_layout(self, layout, dtype):
+        w = weft.asarray(np.random.default_rng(1).standard_normal((4, 3)).astype(dtype))
+        step = lambda x: (F.softmax(x @ w, 1), x.sum(0), x.T * 2)
+        run = weft.capture(step, strict=True)
+        for i in range(6):
+            x = weft.asarray(layout(np.random.default_rng(i).standard_normal((5, 4)).astype(dtype)))
+            assert [t.numpy().tobytes() for t in run(x)] == [t.numpy().tobytes() for t in step(x)]
+
+
+class TestAliases:
+    def test_views_and_writes_through_them(self):
+        total, table = weft.zeros(3), weft.zeros((2, 3))
+
+        def step(x):
+            with weft.no_grad():
+                row = table[1]
+                row += x
+                total[1:] += x[1:]
+                table[0] = total
+                other = table.T.reshape(-1)
+                y = x * 2
+                z = y[1:]
+                z *= 3
+            return y, other, table * 1
+
+        def lived(step):
+            total.zero_(), table.zero_()
+            return [[t.tolist() for t in step(weft.arange(3, dtype=weft.float32) + i)] for i in range(8)]
+
+        expected = lived(step)
+        assert lived(weft.capture(step, strict=True)) == expected
+
+    def test_an_argument_that_is_written_to_and_a_view_of_it(self):
+        def step(a, b):
+            with weft.no_grad():
+                a += b
+            return b * 2
+
+        run = weft.capture(step)
+        x, y = weft.ones(6), weft.ones(6)
+        for _ in range(6):
+            assert run(x[:4], x[2:]).tolist() == step(y[:4], y[2:]).tolist()
+            assert x.tolist() == y.tolist()
+
+    def test_results_are_not_written_over(self):
+        run = weft.capture(lambda x: (x, x + 1, (x + 1)[1:], x.detach()), strict=True)
+        kept = [run(weft.full((3,), float(i))) for i in range(8)]
+        assert [[t.tolist() for t in ts] for ts in kept] == [
+            [[i] * 3, [i + 1.0] * 3, [i + 1.0] * 2, [i] * 3] for i in range(8)
+        ]
+
+
+REFUSED = {
+    "item": (lambda x: x * x.sum().item(), "it reads a value on the host (`item`)"),
+    "float": (lambda x: x * float(x.sum()), "it reads a value on the host"),
+    "numpy": (lambda x: x * x.sum().numpy().tolist(), "it reads a value on the host"),
+    "mask": (lambda x: x[x > 0.5].sum(), "it reads a value on the host (`a mask as an index`)"),
+    "nonzero": (lambda x: x.nonzero()[0].sum(), "it reads a value on the host (`nonzero`)"),
+    "repr": (lambda x: (repr(x), x * 1)[1], "it reads a value on the host"),
+    "unseen": (lambda x: weft.asarray(TABLE.take(x.data.astype(int) % 2, 0)) * 1, "its replay gives other numbers"),
+    "unseen, used": (lambda x: weft.asarray(EYE.dot(x.data)) * 2, "it has a call that the recorder cannot see, which made"),
+    "a way": (lambda x: x * 2 if x.sum() > 3 else x, "it reads a value on the host"),
+    "unseen write": (lambda x: (np.ndarray.__setitem__(SHARED.data.view(np.ndarray), 0, 5.0), x + SHARED)[1],
+                     "it has a call that the recorder cannot see, which writes to a Tensor"),
+}  # fmt: skip
+TABLE, EYE, SHARED = np.array([1.0, 7.0], "f"), np.eye(3, dtype="f"), weft.zeros(3)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_falls_back_with_the_reason(name):
+    step, reason = REFUSED[name]
+    run = weft.capture(step)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for i in range(8):
+            SHARED.zero_()
+            x = weft.asarray(np.array([0.0, 1.0, 2.0], "f") + i)
+            found = run(x).tolist()
+            SHARED.zero_()
+            assert found == step(x).tolist()
+    assert len(said) == 1
+    assert f"cannot be captured and runs as usual: {reason}" in str(said[0].message)
+
+
+class TestDecisions:
+    """A number of an array on which the way depends, as it does in forms of primitives."""
+
+    def test_both_ways(self):
+        w = weft.Parameter(weft.ones(2))
+        optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = (w * x).sum()
+            loss.backward()
+            optimizer.step()
+            return loss * 2 if loss.data > 1.5 else loss
+
+        def lived(step):
+            w.data[...] = 1.0
+            optimizer.load_state_dict(optim.SGD([weft.Parameter(weft.ones(2))], lr=0.1, momentum=0.9).state_dict())
+            found = []
+            for i in range(30):
+                found.append(step(weft.full((2,), 1.0 if i % 5 else -1.0)).item())
+                found += w.tolist()
+            return found, optimizer.state[w]["step"]
+
+        expected, run = lived(step), weft.capture(step, strict=True)
+        assert lived(run) == expected
+        assert any(s.graph is not None for s in run._steps.values())
+
+    def test_a_way_that_stays_another_is_recorded(self):
+        run = weft.capture(lambda x: x * 2 if x.data.sum() > 0 else x * 3, strict=True)
+        for sign in (1, -1, 1):
+            for i in range(10):
+                x = weft.full((2,), sign * (1.0 + i))
+                assert run(x).tolist() == [x[0].item() * (2 if sign > 0 else 3)] * 2
+            assert all(not s.diverged for s in run._steps.values())
+
+    def test_what_was_written_is_taken_back(self):
+        seen_so_far = weft.zeros(1)
+
+        def step(x):
+            with weft.no_grad():
+                seen_so_far.__iadd__(x.sum())
+            return x * 2 if x.data.sum() > 0 else x * 3
+
+        run = weft.capture(step, strict=True)
+        for i in range(1, 9):
+            run(weft.ones(1) if i != 7 else -weft.ones(1))
+        assert seen_so_far.item() == 6.0
+
+    def test_an_error_in_a_replay_is_the_step_s_own(self):
+        model, optimizer, step = classifier()
+        run = weft.capture(step, strict=True)
+        for i in range(6):
+            run(*batch(i))
+        before = [p.tolist() for p in model.parameters()]
+        with pytest.raises(IndexError, match=r"`target` must hold classes in \[0, 3\), .* got 5"):
+            run(batch(0)[0], weft.full((6,), 5, dtype=weft.int64))
+        assert [p.tolist() for p in model.parameters()] == before
+        assert optimizer.state[model[0].weight]["step"] == 6
+        assert run(*batch(1)).item() > 0
+
+
+class TestThreads:
+    def test_work_spread_over_threads(self, monkeypatch):
+        threads = weft.num_threads()
+        weft.set_num_threads(2)
+        try:
+            weft.manual_seed(0)
+            model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+            run = weft.capture(weft.no_grad(lambda x: model(x)), strict=True)
+            for i in range(5):
+                x = weft.asarray(np.random.default_rng(i).standard_normal((9, 2, 40, 40)).astype("f"))
+                assert run(x).numpy().tobytes() == model(x).detach().numpy().tobytes()
+            assert "spread(branch" in recording_of(run).graph.source
+        finally:
+            weft.set_num_threads(threads)
+
+    def test_that_come_at_once_run_as_usual(self):
+        """One replays, the other, meanwhile, calls the step: the memory is one."""
+        calls, model = [], nn.Linear(4, 4)
+        run = weft.capture(weft.no_grad(lambda x: model(x)), strict=True)
+        for i in range(6):
+            run(weft.full((1, 4), float(i)))
+        with recording_of(run).lock:
+            thread = threading.Thread(target=lambda: calls.append(run(weft.ones((1, 4))).tolist()))
+            thread.start(), thread.join()
+        assert calls == [model(weft.ones((1, 4))).tolist()]
+        assert run(weft.ones((1, 4))).tolist() == calls[0]
+
+    def test_regions_within_regions(self):
+        def step(x):
+            y = np.empty_like(x.data)
+
+            def fill(i, j):
+                parallel_for(lambda a, b: np.multiply(x.data[i:j], 2, out=y[i:j]), 1)
+
+            parallel_for(fill, len(y))
+            return weft.asarray(y) + 0
+
+        threads = weft.num_threads()
+        weft.set_num_threads(2)
+        try:
+            run = weft.capture(step, strict=True)
+            assert [run(weft.full((5,), float(i))).tolist() for i in range(6)] == [[2.0 * i] * 5 for i in range(6)]
+        finally:
+            weft.set_num_threads(threads)
+
+
+class TestMemory:
+    def test_is_planned(self):
+        """Four products of 64 KiB, of which two live at a time, the last one being what is returned."""
+        w = weft.ones((128, 128)) / 128
+        run = weft.capture(lambda x: (((x @ w) @ w) @ w) @ w, strict=True)
+        for i in range(6):
+            run(weft.full((128, 128), float(i)))
+        ((peak, as_usual),) = run.peaks
+        assert recording_of(run).graph.nbytes in (2 * 128 * 128 * 4, 2 * 128 * 128 * 4 + 64)
+        assert peak <= 3 * 128 * 128 * 4 + 64
+        assert as_usual >= 2 * 128 * 128 * 4
+        assert "captured step" in weft.memory_summary("cpu")
+
+    def test_elements_made_of_others_take_their_place(self):
+        run = weft.capture(lambda x: weft.exp(weft.tanh(weft.sqrt(weft.abs(x * 2)))).sum(), strict=True)
+        for i in range(6):
+            run(weft.full((300, 300), float(i)))
+        assert recording_of(run).graph.nbytes < 1.1 * 300 * 300 * 4
+
+
+class TestNoted:
+    def test_is_like_any_array_once_the_log_is_closed(self):
+        log = Log()
+        x = seen(np.arange(4.0))
+        with opened(log):
+            y = x * 2 + x[::-1]
+            assert isinstance(y, Noted)
+        assert len(log.entries) == 2
+        assert (y + 1).tolist() == [4.0, 5.0, 6.0, 7.0]
+        assert type(y + 1) is np.ndarray
+        assert float(y[0]) == 3.0
+        assert len(log.entries) == 2
+
+    def test_takes_back_what_was_written_from_outside(self):
+        log, outside = Log(), np.zeros(3)
+        with opened(log):
+            seen(outside)[1:] += 5
+        assert outside.tolist() == [0, 5, 5]
+        log.undo()
+        assert outside.tolist() == [0, 0, 0]
+
+
+def test_the_check_finds_what_no_rule_does(monkeypatch):
+    """A recorder that took a number of the step for one of the host's would be found out by the first replays."""
+    monkeypatch.setattr(Log, "is_constant", lambda log, array: True)
+    run = weft.capture(lambda x: x * x.sum().item())
+    with pytest.warns(RuntimeWarning, match="its replay gives other numbers"):
+        assert [run(weft.full((2,), float(i))).tolist() for i in range(6)] == [[2.0 * i * i] * 2 for i in range(6)]
+    assert host_step.CHECKS == 2

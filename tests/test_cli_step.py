@@ -1,0 +1,92 @@
+"""`weft info --model --step`: a training step's time by hand, from launches and products that are made up, and once in full."""
+
+import json
+
+import pytest
+
+import weft
+from weft.__main__ import main
+from weft.kernels.emulator.cublas_numpy import Product
+from weft.kernels.toolchain import machine_code
+from weft.kernels.toolchain.compiler import ToolkitError
+from weft.kernels.toolchain.machine_code import MACHINES
+from weft.training.cli import step_profile
+
+H200 = MACHINES["H200"]
+
+
+@pytest.fixture
+def _tools():
+    if "emulator" not in weft.devices():
+        pytest.skip("the emulator needs a C++ compiler")
+    try:
+        machine_code.tool()
+    except ToolkitError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """What 4 and 8 samples launch: each kernel with the seconds of two limits."""
+    found = {
+        4: [("a", [1e-6, 4e-6]), ("b", [1e-9, 0]), ("a", [0, 5e-6])],
+        8: [("a", [3e-6, 5e-6]), ("b", [2e-9, 0]), ("a", [0, 5e-6])],
+    }
+    monkeypatch.setattr(step_profile, "tool", lambda: "nvdisasm")
+    monkeypatch.setattr(step_profile, "canonical", lambda name: name)
+    monkeypatch.setattr(step_profile, "_step", lambda *args: None)
+    monkeypatch.setattr(step_profile, "_launched", lambda step, samples, machine: found[samples])
+    return found
+
+
+def test_each_limit_grows_with_the_batch(launched):
+    """With 40 samples the first limit of the first launch is 1 + 9 · 2 µs, which the second one, 4 + 9 · 1, is below."""
+    a, b = step_profile.predict("mlp", (4,), 3, 40, H200, "float32")
+    assert (a.name, a.count) == ("a", 2)
+    assert a.seconds == pytest.approx(19e-6 + 5e-6)
+    assert (b.name, b.count, b.seconds) == ("b", 1, step_profile.LEAST)
+
+
+def test_other_kernels_for_other_sizes(launched):
+    """Then what more samples launch is all there is, in proportion."""
+    launched[8][0] = "c", [3e-6, 6e-6]
+    seconds = {part.name: part.seconds for part in step_profile.predict("mlp", (4,), 3, 40, H200, "float32")}
+    assert seconds["c"] == pytest.approx(5 * 6e-6)
+
+
+def test_products():
+    product = Product(4, 5, 6, count=7, itemsize=2)
+    assert product.operations == 2 * 4 * 5 * 6 * 7
+    assert product.bytes == 2 * 7 * (24 + 30 + 20)
+    times = list(step_profile._seconds(product, H200))
+    assert times == [pytest.approx(1680 / (0.75 * 4096 * 132 * 1.83e9)), pytest.approx(1036 / 4.8e12)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_tools")
+def test_a_model(capsys):
+    assert main(["info", "--model", "mlp", "--input-shape", "1", "4", "4", "--step", "--batch", "256", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["machine"], found["batch"]) == ("H200", 256)
+    for parts in found["predicted"].values():
+        names = {part["name"] for part in parts}
+        assert {"products of matrices", "step<float, Adam, 256>"} <= names
+        assert all(part["seconds"] >= step_profile.LEAST for part in parts)
+    assert main(["info", "--model", "mlp", "--input-shape", "1", "4", "4", "--step"]) == 0
+    assert "steps a second PREDICTED, not measured" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--step"], "--step goes with --model"),
+        (["--model", "mlp", "--batch", "3"], "--batch goes with --step"),
+        (["--model", "mlp", "--machine", "H100"], "--machine with --step"),
+        (["--model", "mlp", "--json"], "--json with --step"),
+    ],
+)
+def test_wrong_use(options, message, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["info", *options])
+    assert exit.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,129 @@
+"""`weft info --model NAME --step`: what a training step is predicted to take on a GPU, without one.
+
+The step (forward, cross-entropy, backward, Adam) runs twice in the emulator, with FEW samples and with twice as many. What each
+launch keeps busy (kernels/emulator/roofline.py) grows linearly with the batch from the one to the other; products of
+matrices are taken at PART of the machine's peak or of its bandwidth, and nothing at less than LEAST, as of a recorded step.
+It is a prediction, and what the array library does by itself (a few casts and sums) is not in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ... import autocast, tensor
+from ...backend.device.devices import canonical
+from ...kernels.emulator import counters
+from ...kernels.emulator.cublas_numpy import Product, products
+from ...kernels.emulator.roofline import LIMITS, roofline
+from ...kernels.toolchain.machine_code import Machine, tool
+from ...layers import functional as F
+from ...optimizers import Adam
+from ..recipe import architecture
+from ..saved_model import build_model
+
+__all__ = ["Part", "predict", "run"]
+
+FEW = 4  # samples
+PART = 0.75  # of the peak that products of matrices reach
+LEAST = 2e-6  # seconds of anything in a CUDA graph: assumed
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """All launches of one kernel in a step, or all products, and the seconds that they take."""
+
+    name: str
+    count: int
+    seconds: float
+
+
+def predict(
+    name: str, input_shape: Sequence[int], classes: int, batch: int, machine: Machine, dtype: str
+) -> list[Part]:
+    """The parts of a training step of a model of the zoo, the longest first.
+
+    Raises DeviceError without the emulator's C++ compiler, ToolkitError without NVRTC or the disassembler.
+    """
+    tool()
+    canonical("emulator")
+    step = _step(name, input_shape, classes, dtype)
+    few, more = (_launched(step, n, machine) for n in (FEW, 2 * FEW))
+    if [name for name, _ in few] != [name for name, _ in more]:  # other kernels for other sizes
+        few = [(name, [0.0] * len(of)) for name, of in more]
+        first = 0
+    else:
+        first = FEW
+    share = (batch - first) / (2 * FEW - first)
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for (name, before), (_, after) in zip(few, more):
+        found[name].append(max(LEAST, *(a + share * (b - a) for a, b in zip(before, after))))
+    parts = [Part(name, len(times), sum(times)) for name, times in found.items()]
+    return sorted(parts, key=lambda part: -part.seconds)
+
+
+def _step(name: str, input_shape: Sequence[int], classes: int, dtype: str) -> Callable[[int], None]:
+    model = build_model(architecture(name, input_shape, classes)).to("emulator")
+    optimizer = Adam(model.parameters())
+    rng = np.random.default_rng(0)
+
+    def step(samples: int) -> None:
+        x = tensor(rng.standard_normal((samples, *input_shape)).astype(np.float32), device="emulator")
+        y = tensor(rng.integers(0, classes, samples), device="emulator")
+        optimizer.zero_grad()
+        with autocast(dtype) if dtype != "float32" else contextlib.nullcontext():
+            loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+
+    step(FEW)  # what is made once, in the first step alone
+    return step
+
+
+def _launched(step: Callable[[int], None], samples: int, machine: Machine) -> list[tuple[str, list[float]]]:
+    """Each launch's kernel with the seconds of its limits, then each product with those of its own."""
+    with counters.counting() as launches, products() as multiplied:
+        step(samples)
+    kernels = [(launch.instance.expression, roofline(launch, machine).seconds) for launch in launches]
+    return [
+        *((name, [seconds[limit] for limit in LIMITS]) for name, seconds in kernels),
+        *(("products of matrices", list(_seconds(p, machine))) for p in multiplied),
+    ]
+
+
+def _seconds(product: Product, machine: Machine) -> Iterator[float]:
+    peak = (
+        256 if product.itemsize == 4 else max(machine.tensor, machine.warpgroup)
+    )  # operations per cycle: FMA on 128 lanes
+    yield product.operations / (PART * peak * machine.multiprocessors * machine.clock)
+    yield product.bytes / machine.bandwidth
+
+
+def run(given: dict[str, Any], machine: Machine) -> int:
+    """Print the prediction for both precisions; returns the exit status."""
+    name, shape = given["model"], given.get("input_shape", [1, 28, 28])
+    batch, classes = given.get("batch", 64), given.get("classes", 10)
+    found = {dtype: predict(name, shape, classes, batch, machine, dtype) for dtype in DTYPES}
+    if "json" in given:
+        of = {dtype: [dataclasses.asdict(part) for part in parts] for dtype, parts in found.items()}
+        print(json.dumps({"predicted": of, "machine": machine.name, "model": name, "batch": batch}, indent=1))
+        return 0
+    for dtype, parts in found.items():
+        total = sum(part.seconds for part in parts)
+        print(
+            f"{name}, {batch} samples, {dtype} on {machine.name}: {1 / total:,.0f} steps a second PREDICTED, not measured"
+        )
+        for part in parts[:8]:
+            print(f"  {part.seconds / total:5.0%}  {part.seconds * 1e6:8.1f} µs  {part.count:>4} × {part.name}")
+    print(
+        f"\nThe sum over all launches, each at the limit that it meets first and {LEAST * 1e6:.0f} µs at least; products at"
+    )
+    print(f"{PART:.0%} of the peak; what the array library does by itself is left out. No machine has confirmed it.")
+    return 0
