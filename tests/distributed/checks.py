@@ -525,15 +525,17 @@ def check_captured_trainer_on_the_emulator():
 
 
 def check_augmented_batches():
-    """Random changes of a whole batch are those of one process."""
+    """Random changes of a whole batch, and batches that are drawn, are those of one process."""
     x = np.random.default_rng(0).random((10, 1, 6, 6)).astype(np.float32)
     data = weft.data.ArrayDataset(x, np.arange(10))
     make = lambda: weft.data.DataLoader(data, 4, seed=3, transform=weft.data.augment.RandomHorizontalFlip())
-    whole = [batch[0].numpy() for batch in make()]
-    found = [part[0].numpy() for _, part in make().shares(RANK(), SIZE())]
-    for batch, part in zip(whole, found, strict=True):
-        share = ranks.share_of(len(batch), RANK(), SIZE())
-        np.testing.assert_array_equal(part, batch[share.start : share.start + share.count])
+    blocks = lambda: weft.data.DataLoader(weft.data.RandomBlocks(np.arange(99), 5, samples=10), 4, seed=3)
+    for loader in (make, blocks):
+        whole = [batch[0].numpy() for batch in loader()]
+        found = [part[0].numpy() for _, part in loader().shares(RANK(), SIZE())]
+        for batch, part in zip(whole, found, strict=True):
+            share = ranks.share_of(len(batch), RANK(), SIZE())
+            np.testing.assert_array_equal(part, batch[share.start : share.start + share.count])
 
 
 def check_sharded_checkpoints():
