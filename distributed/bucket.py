@@ -53,7 +53,7 @@ class Bucket:
         """What must be the same in all processes."""
         return f"{self.size} {self.params[0].dtype} {[tuple(p.shape) for p in self.params]} {self.cuts}"
 
-    def settle(self, used: set[int]) -> Any:
+    def settle(self) -> Any:
         """The bucket's gradients as one vector, in place where they have an arena; those that are missing are zero."""
         for p in self.params:
             view = p._grad_view if self.arena is not None else None
@@ -64,8 +64,6 @@ class Bucket:
                     leave_to_holder(p)
                 view[...] = 0.0
                 changed(view)
-                if id(p) in used:
-                    p._grad = wrap(view, p.device)
             elif view is not None and p._grad.data is not view:
                 if p._is_shown:
                     leave_to_holder(p)
@@ -88,6 +86,9 @@ class Bucket:
         self.pending = None
         if self.arena is not None:
             changed(self.memory)
+            for p in self.params:
+                if p._grad is None and id(p) in used:
+                    p._grad = wrap(p._grad_view, p.device)
             return
         xp = devices.namespace_of(self.flat)
         for p, at in zip(self.params, self.offsets):

@@ -63,7 +63,7 @@ class Reducer:
         self.is_on, self.number = True, 0
         self.buckets: list[Bucket] = []
         self._key: Any = None
-        self._sum = 0
+        self._sum, self._is_new = 0, True
         self._next = 0
         self._used: set[int] = set()
         self._left: dict[int, int] = {}
@@ -77,7 +77,7 @@ class Reducer:
         key = [id(view) for view in views], [p.requires_grad for p in self.params]
         if key == self._key:
             return
-        self._key = key
+        self._key, self._is_new = key, True
         learned = [p for p in self.params if p.requires_grad]
         arenas: dict[int, tuple[Any, list[Parameter]]] = {}
         for p in learned:
@@ -135,20 +135,20 @@ class Reducer:
 
     def _start_what_is_complete(self, is_end: bool = False) -> None:
         while self._next < len(self.buckets) and (is_end or not self.buckets[self._next].waiting):
-            if self._agreement is not None:
+            if self._is_new:  # later ones may wait for what the others say until the end
                 self._agree()
             bucket = self.buckets[self._next]
             self._next += 1
-            bucket.pending = ranks.group.start_any(
-                bucket.settle(self._used), "mean", cuts=bucket.cuts, scatter=bucket.scatter
-            )
+            bucket.pending = ranks.group.start_any(bucket.settle(), "mean", cuts=bucket.cuts, scatter=bucket.scatter)
         for bucket in self.buckets[: self._next]:
             if bucket.pending is not None:
                 bucket.pending.poll()
 
     def _agree(self) -> None:
         """What the others reduce, and have gradients for."""
-        finish, self._agreement = self._agreement, None
+        finish, self._agreement, self._is_new = self._agreement, None, False
+        if finish is None:
+            return
         everybody = finish()
         sums = np.ascontiguousarray(everybody[:, :4]).view(np.uint32)[:, 0]
         for rank, other in enumerate(sums):
@@ -163,6 +163,7 @@ class Reducer:
     def end(self) -> None:
         """After a pass: begin what is left, and wait for all."""
         self._start_what_is_complete(is_end=True)
+        self._agree()
         for bucket in self.buckets:
             bucket.finish(self._used)
 
