@@ -116,7 +116,7 @@ class Reducer:
         for bucket in self.buckets:
             bucket.waiting = sum(id(p) in found for p in bucket.params)
         self._agreement = None
-        if active() is not None:  # a captured step is replayed without the host: all are taken to have gradients
+        if active() is not None:  # replayed without the host: all are taken to have gradients
             self._used = {id(p) for bucket in self.buckets for p in bucket.params}
             return
         present = np.array([id(p) in found or p._grad is not None for p in self.params], np.uint8)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.device import devices
+from ..backend.tape.recording import active
 from .sums import Pending
 from .sums import raw_bytes as _bytes
 
@@ -77,10 +78,12 @@ class Group:
         Pending
             Has `poll` and `wait`.
         """
+        refuse_capture()
         return Pending(self, x, op, cuts, scatter)
 
     def start_gather(self, x: np.ndarray, cuts: Sequence[int]) -> Pending:
         """Begin to give everybody what each process has in its own part of x."""
+        refuse_capture()
         return Pending(self, x, None, cuts, False)
 
     def start_any(
@@ -134,6 +137,7 @@ class Group:
 
     def begin_gather(self, x: np.ndarray) -> Callable[[], np.ndarray]:
         """Begin that; what waits for it and returns it."""
+        refuse_capture()
         self.calls += 1
         x, found = np.ascontiguousarray(x), np.empty((self.size, *x.shape), x.dtype)
         request = self.comm.Iallgather([_bytes(x), self.MPI.BYTE], [_bytes(found), self.MPI.BYTE])
@@ -146,6 +150,7 @@ class Group:
 
     def broadcast(self, x: np.ndarray, source: int = 0) -> np.ndarray:
         """What process `source` has in x, a contiguous array, in place."""
+        refuse_capture()
         self.calls += 1
         self.wait_for(self.comm.Ibcast([_bytes(x), self.MPI.BYTE], source))
         return x
@@ -216,6 +221,17 @@ class Group:
     def give_back(self, memory: np.ndarray) -> None:
         """Memory that was borrowed, for the next one."""
         self._spare.setdefault((memory.size, memory.dtype), []).append(memory)
+
+
+def refuse_capture() -> None:
+    """A step that is being recorded and hears of other processes on the host must not be replayed."""
+    recording = active()
+    if recording is not None:
+        recording.ends_with(_on_the_host)
+
+
+def _on_the_host() -> str:
+    return "processes send each other numbers from the host, which a replay would not"
 
 
 class _Done:

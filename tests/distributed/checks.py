@@ -1,5 +1,6 @@
 """Checks that N processes make together, each comparing with what one process computes alone. No name is pytest's."""
 
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -419,6 +420,28 @@ def check_captured_steps_on_the_emulator():
     for other in found[1:]:
         for a, b in zip(found[0], other):
             assert a.tobytes() == b.tobytes()
+
+
+def check_steps_on_a_cpu_are_not_captured():
+    """A replay of NumPy's calls alone would leave the sums out, and for equal numbers that could not be told."""
+    x, y = weft.ones((4, 12)), weft.zeros((4,), dtype=weft.int64)
+    for make in (lambda m: dist.DistributedDataParallel(m), lambda m: nn.SyncBatchNorm.convert_sync_batchnorm(m)):
+        model = make(nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 5)))
+        optimizer = optim.Adam(model.parameters(), lr=1e-2)
+
+        @weft.capture
+        def step(x, y, model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            for i in range(12):
+                step(x if i < 8 else x * (RANK() + 1), y)
+        assert any("send each other numbers from the host" in str(w.message) for w in said), said
+        if isinstance(model, dist.DistributedDataParallel):
+            same_everywhere(*[p.detach() for p in model.parameters()])
 
 
 # --- Trainer ------------------------------------------------------------------------------------------------------------
