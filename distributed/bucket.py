@@ -22,10 +22,13 @@ class Bucket:
         In the order of memory.
     arena : Arena or None
         Where the gradients lie, if they are neighbours there.
+    vectors : list of array, optional
+        The gradients of the arena in each process, where all see them.
     """
 
-    def __init__(self, params: list[Parameter], arena: Any):
+    def __init__(self, params: list[Parameter], arena: Any, vectors: list[Any] | None = None):
         self.params, self.arena = params, arena
+        self.in_common: list[Any] | None = None  # the bucket's memory in all processes
         self.waiting = 0
         self.pending: Any = None
         self.flat: Any = None
@@ -36,6 +39,7 @@ class Bucket:
             first, last = arena.offsets[places[0]], arena.ends[places[-1]]
             self.memory = arena.grads[first:last]
             self.size = last - first
+            self.in_common = None if vectors is None else [vector[first:last] for vector in vectors]
             if arena.reduces_own_part:
                 self.cuts = [min(max(c - first, 0), self.size) for c in arena.cuts]
                 self.scatter = True

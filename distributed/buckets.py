@@ -26,6 +26,9 @@ from ..backend.tape.recording import active
 from ..backend.tape.tensor import Parameter, Tensor
 from ..optimizers.arena import arena_of
 from .bucket import Bucket
+from .sums import SharedSum
+
+WORTH_SHARING = 1 << 18  # bytes
 
 __all__ = ["Reducer", "Reducers", "uses"]
 
@@ -69,6 +72,8 @@ class Reducer:
         self._left: dict[int, int] = {}
         self._bucket_of: dict[int, Bucket] = {}
         self._agreement: Any = None
+        self._vectors: dict[int, list[Any]] = {}  # gradients of arenas in each process, where all see them
+        self._is_shared = False
 
     # --- the buckets --------------------------------------------------------------------------------------------------
     def _plan(self) -> None:
@@ -78,6 +83,13 @@ class Reducer:
         if key == self._key:
             return
         self._key, self._is_new = key, True
+        living = {id(arena): arena for arena in map(arena_of, views) if arena is not None}
+        self._vectors = {  # an arena's, if it still has that memory
+            i: vectors
+            for i, vectors in self._vectors.items()
+            if i in living and vectors[ranks.group.rank] is living[i].grads
+        }
+        self._is_shared = bool(self._vectors)
         learned = [p for p in self.params if p.requires_grad]
         arenas: dict[int, tuple[Any, list[Parameter]]] = {}
         for p in learned:
@@ -89,7 +101,7 @@ class Reducer:
             if arena is not None:
                 params.sort(key=lambda p: arena.places[id(p._grad_view)][1])
             for run in _cut(params, arena, self.cap):
-                self.buckets.append(Bucket(run, arena))
+                self.buckets.append(Bucket(run, arena, self._vectors.get(id(arena))))
         place = {id(p): i for i, p in enumerate(learned)}
         self.buckets.sort(key=lambda bucket: -max(place[id(p)] for p in bucket.params))  # backward begins with the last
         self._bucket_of = {id(p): bucket for bucket in self.buckets for p in bucket.params}
@@ -120,7 +132,7 @@ class Reducer:
             self._used = {id(p) for bucket in self.buckets for p in bucket.params}
             return
         present = np.array([id(p) in found or p._grad is not None for p in self.params], np.uint8)
-        mine = np.concatenate([np.array([self._sum], np.uint32).view(np.uint8), present])
+        mine = np.concatenate([np.array([self._sum ^ self._is_shared], np.uint32).view(np.uint8), present])
         self._agreement = ranks.group.begin_gather(mine)
 
     def arrived(self, leaf: Tensor) -> None:
@@ -139,10 +151,28 @@ class Reducer:
                 self._agree()
             bucket = self.buckets[self._next]
             self._next += 1
-            bucket.pending = ranks.group.start_any(bucket.settle(), "mean", cuts=bucket.cuts, scatter=bucket.scatter)
+            bucket.pending = self._begun(bucket)
         for bucket in self.buckets[: self._next]:
             if bucket.pending is not None:
                 bucket.pending.poll()
+
+    def _begun(self, bucket: Bucket) -> Any:
+        """The sum of a bucket, under way."""
+        gradients = bucket.settle()
+        if bucket.in_common is not None:
+            return SharedSum(ranks.group, bucket.in_common, "mean")
+        return ranks.group.start_any(gradients, "mean", cuts=bucket.cuts, scatter=bucket.scatter)
+
+    def _share_memory(self) -> None:
+        """Move arenas of a CPU to memory that all processes of this machine see, once all are known to have the same."""
+        self._is_shared = True
+        arenas = {id(bucket.arena): bucket.arena for bucket in self.buckets if bucket.arena is not None}
+        for arena in arenas.values():
+            if type(arena.grads) is np.ndarray and not arena.reduces_own_part and arena.grads.nbytes >= WORTH_SHARING:
+                vectors = ranks.group.shared(arena.grads.size, arena.grads.dtype)
+                if vectors is not None:
+                    arena.move_grads(vectors[ranks.group.rank])
+                    self._vectors[id(arena)] = vectors
 
     def _agree(self) -> None:
         """What the others reduce, and have gradients for."""
@@ -166,6 +196,8 @@ class Reducer:
         self._agree()
         for bucket in self.buckets:
             bucket.finish(self._used)
+        if not self._is_shared and active() is None:
+            self._share_memory()
 
 
 def _cut(params: list[Parameter], arena: Any, cap: int) -> list[list[Parameter]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,6 +51,8 @@ class Group:
         here.Free()
         self.watch: Any = None
         self._nccl: Any = None
+        self._windows: list[Any] = []
+        self._nothing = np.zeros(self.size, np.uint8)
         self.others = [(self.rank + i) % self.size for i in range(1, self.size)]
         self._tag = 0
         self.waited = 0.0
@@ -124,6 +127,36 @@ class Group:
 
             self._nccl = NCCL(self)
         return self._nccl
+
+    # --- memory that all see ------------------------------------------------------------------------------------------
+    def shared(self, n: int, dtype: Any) -> list[np.ndarray] | None:
+        """(n,) of memory for each process, which all see; all call this. None where they have no machine, or room, in common.
+
+        It is kept to the end: to give it back would take all processes at once.
+        """
+        size = -(-n * np.dtype(dtype).itemsize // 4096) * 4096
+        has_room = self.local_size == self.size and _free() > 4 * size * self.size
+        if not all(self.objects(has_room)):
+            return None
+        window = self.MPI.Win.Allocate_shared(size, 1, comm=self.comm)
+        window.Lock_all()
+        self._windows.append(window)
+        return [np.frombuffer(window.Shared_query(r)[0], dtype, n) for r in range(self.size)]
+
+    def see(self) -> None:
+        """What others have written before a barrier is here, and what was written here is there."""
+        for window in self._windows:
+            window.Sync()
+
+    def begin_barrier(self, tag: int) -> list[Any]:
+        """Requests that are done when all are here. Messages with a tag: several barriers are under way, which MPI's own
+        would mix up where one process comes to them in another order than the next.
+        """
+        refuse_capture()
+        self.see()
+        byte, nothing = self.MPI.BYTE, self._nothing
+        requests = [self.comm.Irecv([nothing[r : r + 1], byte], r, tag) for r in self.others]
+        return requests + [self.comm.Isend([nothing[self.rank : self.rank + 1], byte], r, tag) for r in self.others]
 
     # --- what waits ---------------------------------------------------------------------------------------------------
     def reduce(self, x: np.ndarray, op: str = "sum") -> np.ndarray:
@@ -221,6 +254,14 @@ class Group:
     def give_back(self, memory: np.ndarray) -> None:
         """Memory that was borrowed, for the next one."""
         self._spare.setdefault((memory.size, memory.dtype), []).append(memory)
+
+
+def _free() -> int:
+    """Bytes that memory in common may still take; in a container often 64 MiB in all."""
+    try:
+        return shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return 0
 
 
 def refuse_capture() -> None:

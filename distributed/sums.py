@@ -20,7 +20,7 @@ import numpy as np
 
 from ..backend.device.dtypes import is_real_floating
 
-__all__ = ["OPERATIONS", "Pending", "fold", "raw_bytes"]
+__all__ = ["OPERATIONS", "Pending", "SharedSum", "fold", "raw_bytes"]
 
 SMALL = 16 * 1024  # bytes: of two processes on two cores, one round is the faster up to here
 BLOCK = 1 << 15  # elements that are added up at a time
@@ -108,6 +108,51 @@ class Pending:
         is_whole, self.memory, self.parts = self.own is self.x, None, []
         if not is_whole and not self.scatter:
             self._gather()
+
+
+class SharedSum:
+    """A sum of vectors in memory that all processes of a machine see: each adds its part up, and writes it to all.
+
+    One barrier before, when everybody's numbers are there, and one after. Nothing is sent, nothing copied.
+    """
+
+    def __init__(self, group: Any, vectors: Sequence[np.ndarray], op: str):
+        self.group, self.op = group, op
+        n, k = group.size, vectors[0].size
+        own = slice(k * group.rank // n, k * (group.rank + 1) // n)
+        self.parts = [vector[own] for vector in vectors]
+        self.is_summed = False
+        self.tag = group.next_tag()
+        self.requests: list[Any] = group.begin_barrier(self.tag)
+
+    def poll(self) -> bool:
+        """Whether all is done; go on with it if everybody is there."""
+        while self.requests:
+            if not self.group.are_done(self.requests):
+                return False
+            self._arrived()
+        return True
+
+    def wait(self) -> None:
+        """Go on until all is done."""
+        while self.requests:
+            self.group.wait_for(self.requests)
+            self._arrived()
+
+    def _arrived(self) -> None:
+        self.requests = []
+        self.group.see()
+        if self.is_summed:
+            return
+        total = self.group.borrow(min(BLOCK, self.parts[0].size), self.parts[0].dtype)
+        for at in range(0, self.parts[0].size, BLOCK):
+            parts = [part[at : at + BLOCK] for part in self.parts]
+            fold(parts, self.op, total[: parts[0].size])
+            for part in parts:
+                part[...] = total[: part.size]
+        self.group.give_back(total)
+        self.is_summed = True
+        self.requests = self.group.begin_barrier(self.tag + 1)
 
 
 def fold(parts: Sequence[np.ndarray], op: str, out: np.ndarray) -> None:

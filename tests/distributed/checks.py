@@ -14,6 +14,17 @@ from weft.backend.device import ranks
 from weft.layers import functional as F
 
 RANK, SIZE = dist.rank, dist.size
+WITHOUT_GRADIENTS = {
+    "check_sums_in_the_order_of_ranks",
+    "check_operations",
+    "check_half_precision_is_added_up_in_float32",
+    "check_gather_scatter_broadcast",
+    "check_arrays_of_the_emulator",
+    "check_wrong_calls",
+    "check_attention_dropout_by_sample",
+    "check_augmented_batches",
+    "check_memory_of_state",
+}
 
 
 def of_rank(r, shape, dtype=np.float32):
@@ -258,6 +269,20 @@ def check_no_sync_and_shared_parameters():
     total = 2 * sum(ranks.group.objects(local)) / SIZE()
     np.testing.assert_allclose(model.layer.weight.grad.numpy(), total, rtol=1e-5)
     same_everywhere(model.layer.weight.grad)
+
+
+def check_gradients_are_in_memory_that_all_see():
+    model = dist.DistributedDataParallel(nn.Linear(300, 300))
+    for _ in range(2):  # a second optimizer takes the parameters over, and memory anew
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(weft.asarray(of_rank(RANK(), (4, 300)))).sum().backward()
+            mean = sum(of_rank(r, (4, 300)).sum(0) for r in range(SIZE())) / SIZE()
+            np.testing.assert_allclose(model.module.weight.grad.numpy()[7], mean, rtol=1e-4, atol=1e-5)
+            same_everywhere(model.module.weight.grad, model.module.bias.grad)
+            optimizer.step()
+        assert all(bucket.in_common for bucket in model._reducer.buckets)
 
 
 def check_models_that_differ():
