@@ -74,13 +74,14 @@ def test_record_covers_every_case():
     assert not any(entry["spills"] for entry in RECORD.values())
 
 
+# but for dropout of bfloat16, of which Philox alone takes 0.93 of a copy's time
 AS_FAST_AS_A_COPY = [
-    "adam: step<float, Adam, 256>", "adam: step<__nv_bfloat16, Adam, 256>",
+    "adam: step<float, Adam, 256>", "adam: step<__nv_bfloat16, Adam, 256>", "dropout: dropout<float, false>",
     *(f"{case}<{dtype}>" for dtype in ("float, 4", "__nv_bfloat16, 8") for case in (
         "max_pool2d: max_pool_2x2", "max_pool2d: max_pool_2x2_gradient", "max_pool2d_3: max_pool_3x3",
         "max_pool2d_3: max_pool_3x3_gradient", "avg_pool2d: avg_pool_2x2", "avg_pool2d: avg_pool_2x2_gradient")),
     *(case.format(dtype) for dtype in ("float", "__nv_bfloat16") for case in (
-        "dropout: dropout<{}, false>", "gelu: activation_forward<{}, GeluTanh>", "gelu: activation_backward<{}, GeluTanh>",
+        "gelu: activation_forward<{}, GeluTanh>", "gelu: activation_backward<{}, GeluTanh>",
         "cross_entropy: cross_entropy_rows<{}, 512>")),
     *(f"{case}: norm_{way}<{dtype}>" for case, centred in (("layer_norm", "true"), ("rms_norm", "false"))
       for way in ("forward", "backward") for dtype in (f"float, {centred}, 4", f"__nv_bfloat16, {centred}, 8")),
