@@ -84,6 +84,7 @@ TESTED_IN = {
     "training/cli/parser": "test_cli.py",
     "training/cli/info": "test_cli.py",
     "training/cli/kernel_profile": "test_cli_profile.py",
+    "training/cli/step_profile": "test_cli_step.py",
     "training/cli/kernel_cases": "bench/test_kernels.py",
     "training/cli/export": "test_cli_export.py",
     # what the first hour needs, as a user types it
