@@ -75,6 +75,14 @@ class Root:
         self.content: np.ndarray | None = None  # bytes, of one that is made with numbers of the host in it
 
 
+    def copy(self) -> Root:
+        """Another one like it."""
+        new = Root.__new__(Root)
+        for name in self.__slots__:
+            setattr(new, name, getattr(self, name))
+        return new
+
+
 class Region(NamedTuple):
     """An array, as a place in a root."""
 
@@ -231,10 +239,14 @@ class Log:
             written = [args[where]]
         if given and not written and all(map(self.is_constant, given)):
             return self._constant(function, raw_args, raw_options)
-        reads = [a for a in given if not any(a is w for w in written)]
-        is_pure = not in_place or function in (assign, np.ndarray.fill) or (function is np.copyto and not options)
+        if in_place:
+            inputs, is_pure = args[1:], function in (assign, np.ndarray.fill) or (function is np.copyto and not options)
+        else:
+            inputs = args[: function.nin] if isinstance(function, np.ufunc) else args[:where] + args[where + 1 :] if where else args
+            is_pure = "where" not in options
+        reads = arrays_in((inputs, {name: option for name, option in options.items() if name != "out"}))
         places = [
-            tuple(self.region(a) for a in (reads if is_pure else given)),
+            tuple(self.region(a) for a in (reads if is_pure else [*reads, *written])),
             mapped(self.region, (raw_args, raw_options)),
         ]
         for array in written:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .log import Call, Decision, Fork, Region, Root, assign
 
-__all__ = ["flat", "plan", "touched", "uses_of"]
+__all__ = ["extent", "flat", "plan", "touched", "uses_of"]
 
 LINE = 64  # bytes: where a piece starts in a cache line is kept
 WORTH = 1 << 14  # bytes of a piece that is worth looking for another's place
@@ -85,12 +85,12 @@ def _accesses(entries: list[Any]) -> dict[int, list[_Access]]:
         for k, branch in enumerate(branches):
             for j, call in enumerate(branch):
                 for region in touched(call):
-                    start, end = _extent(region)
+                    start, end = extent(region)
                     found.setdefault(id(region.root), []).append(_Access((i, k, j), start, end, region, call))
     return found
 
 
-def _extent(region: Region) -> tuple[int, int]:
+def extent(region: Region) -> tuple[int, int]:
     if not region.nbytes:
         return 0, 0
     start, end = region.offset, region.offset + region.dtype.itemsize
