@@ -278,6 +278,10 @@ class Program:
                 return f"{target} = {text}"
             if self._is_free(results[0]):
                 return f"{target} = {self._invoked(f, args, options)}"
+            if _is_copy_in_order(call):  # of the same numbers in the same order, whatever their shape
+                source, made = call.args[0], results[0]
+                made = made._replace(shape=source.shape, strides=_compact_strides(source.shape, made.dtype))
+                return f"{self._name(made)}[...] = {args[0]}"
             if f in COPIES and isinstance(call.args[0], Region):
                 return f"{target}[...] = {args[0]}"
             if not takes_out(call):
@@ -410,7 +414,15 @@ def takes_out(call: Call) -> bool:
     f = call.function
     if isinstance(f, np.ufunc):
         return f.nout == 1
+    if _is_copy_in_order(call):
+        return True
     return f in METHODS_WITH_OUT or f in FUNCTIONS_WITH_OUT or f in REDUCTIONS or f in COPIES
+
+
+def _is_copy_in_order(call: Call) -> bool:
+    """Whether it is `reshape` where that has to copy."""
+    made = call.results[0]
+    return call.function in (np.ndarray.reshape, np.reshape) and not any(call.options.values()) and made is not None and _is_compact(made)
 
 
 def _compact_strides(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
