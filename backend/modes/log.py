@@ -74,7 +74,6 @@ class Root:
         self.owner: Any = None if is_made else owner
         self.content: np.ndarray | None = None  # bytes, of one that is made with numbers of the host in it
 
-
     def copy(self) -> Root:
         """Another one like it."""
         new = Root.__new__(Root)
@@ -242,7 +241,13 @@ class Log:
         if in_place:
             inputs, is_pure = args[1:], function in (assign, np.ndarray.fill) or (function is np.copyto and not options)
         else:
-            inputs = args[: function.nin] if isinstance(function, np.ufunc) else args[:where] + args[where + 1 :] if where else args
+            inputs = (
+                args[: function.nin]
+                if isinstance(function, np.ufunc)
+                else args[:where] + args[where + 1 :]
+                if where
+                else args
+            )
             is_pure = "where" not in options
         reads = arrays_in((inputs, {name: option for name, option in options.items() if name != "out"}))
         places = [

@@ -422,7 +422,12 @@ def takes_out(call: Call) -> bool:
 def _is_copy_in_order(call: Call) -> bool:
     """Whether it is `reshape` where that has to copy."""
     made = call.results[0]
-    return call.function in (np.ndarray.reshape, np.reshape) and not any(call.options.values()) and made is not None and _is_compact(made)
+    return (
+        call.function in (np.ndarray.reshape, np.reshape)
+        and not any(call.options.values())
+        and made is not None
+        and _is_compact(made)
+    )
 
 
 def _compact_strides(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:

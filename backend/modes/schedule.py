@@ -49,7 +49,14 @@ def _place(entry: Any, i: int, written: dict[int, list[tuple[int, int, int]]], b
     if not isinstance(entry, Call) or entry.function not in COMPARISONS:
         return None
     out = next((r for r in (*entry.results, *entry.writes) if r is not None), None)
-    if out is None or out.dtype != bool or not out.is_whole or not out.shape or id(out.root) in begun or not out.root.is_made:
+    if (
+        out is None
+        or out.dtype != bool
+        or not out.is_whole
+        or not out.shape
+        or id(out.root) in begun
+        or not out.root.is_made
+    ):
         return None
     last = -1
     for region in entry.reads:
@@ -106,7 +113,13 @@ def _renamed(entries: list[Any], kept: set[int]) -> list[Any]:
         results = tuple(None if r is None else current(r) for r in entry.results)
         writes = tuple(current(r) for r in entry.writes)
         found.append(
-            entry._replace(args=_mapped(place, args), options=_mapped(place, entry.options), results=results, writes=writes, reads=reads)
+            entry._replace(
+                args=_mapped(place, args),
+                options=_mapped(place, entry.options),
+                results=results,
+                writes=writes,
+                reads=reads,
+            )
         )
     return found
 
