@@ -258,7 +258,7 @@ class Log:
             self._save(array)
         with opened(None):
             result = function(*raw_args, **raw_options)
-        note = functools.partial(Call, function, *places[1], reads=places[0], context=context())
+        note: Any = functools.partial(Call, function, *places[1], reads=places[0], context=context())  # type: ignore[misc]
         if not written:
             return self._noted_result(note, result, given)
         for a in reads:
@@ -290,7 +290,7 @@ class Log:
             return _noted(result) if isinstance(result, np.ndarray) else result
         return self.make(result, is_filled=True)
 
-    def _noted_result(self, note: Callable, result: Any, given: list) -> Any:
+    def _noted_result(self, note: Any, result: Any, given: list) -> Any:
         if result is None:  # looked at, for what is wrong
             self.entries.append(note(results=(), writes=()))
             return None
@@ -298,7 +298,8 @@ class Log:
         if not all(isinstance(p, np.ndarray | np.generic) for p in parts):
             self.refuse(f"it reads a value on the host (`{note.args[0].__name__}`)")
         owners = {id(owner_of(a)) for a in given}
-        arrays, results = [], []
+        arrays: list[Any] = []
+        results: list[Any] = []
         for given_part in parts:
             part = _asarray(given_part)
             if id(owner_of(part)) in owners:
@@ -375,7 +376,8 @@ def owner_of(array: np.ndarray) -> np.ndarray:
 
 def memory_at(start: int, nbytes: int) -> np.ndarray:
     """The bytes from an address on."""
-    return np.frombuffer((ctypes.c_char * nbytes).from_address(start), np.uint8)
+    place: Any = (ctypes.c_char * nbytes).from_address(start)
+    return np.frombuffer(place, np.uint8)
 
 
 def assign(x: np.ndarray, value: Any) -> None:

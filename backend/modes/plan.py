@@ -141,9 +141,7 @@ def plan(roots: list[Root], entries: list[Any], uses: dict, lasting: set[int]) -
     """
     within = {id(r): i for i, r in enumerate(roots)}
     offsets: dict[int, int] = {}
-    blocks: list[
-        tuple[int, int, int, int, dict[int, int]]
-    ] = []  # size, address in its line, first, last, what is in it
+    blocks: list[_Block] = []
     inner: set[int] = set()
     for i, entry in enumerate(entries):
         for branch in entry.branches if isinstance(entry, Fork) else ():
@@ -152,9 +150,9 @@ def plan(roots: list[Root], entries: list[Any], uses: dict, lasting: set[int]) -
             others = {id(r.root) for b in entry.branches if b is not branch for e in b for r in touched(e)}
             mine = [r for r in mine if id(r) not in others]
             if mine:
-                at, size = plan(mine, branch, own, set())
-                inner.update(at)
-                blocks.append(_Block(size, 0, i, i, at))
+                parts, size = plan(mine, branch, own, set())
+                inner.update(parts)
+                blocks.append(_Block(size, 0, i, i, parts))
     outer = [r for r in roots if id(r) not in inner]
     found, total = _arranged([*blocks, *_blocks(_groups(outer, entries, lasting), uses, lasting, len(entries))])
     alone = _arranged([*blocks, *_blocks([[r] for r in outer], uses, lasting, len(entries))])

@@ -132,7 +132,8 @@ class Program:
 
     def _fresh_bytes(self) -> int:
         """Bytes of results in memory of their own, at most at once."""
-        ends, alive, most = {}, 0, 0
+        ends: dict[int, int] = {}
+        alive = most = 0
         for i in range(len(self.entries)):
             for key in self.fresh & self._first_at.get(i, set()):
                 regions, _, last, _ = self.uses[key]
@@ -293,7 +294,7 @@ class Program:
         elif results:
             names = [None if r is None else self._name(r) for r in results]
             if isinstance(f, np.ufunc) and not options:
-                args += names
+                args += [name or "None" for name in names]
             else:
                 self.space["into"] = _into
                 targets = ", ".join(n or "None" for n in names)
@@ -392,7 +393,7 @@ def _into(targets: tuple, values: Iterable) -> None:
             to[...] = value
 
 
-COMPARISONS = {
+COMPARISONS: dict[Any, str] = {
     np.less: "<",
     np.less_equal: "<=",
     np.greater: ">",

@@ -85,7 +85,7 @@ def _renamed(entries: list[Any], kept: set[int]) -> list[Any]:
         root = now.get(id(region.root))
         return region if root is None else region._replace(root=root)
 
-    found = []
+    found: list[Any] = []
     for entry in entries:
         if isinstance(entry, Fork):
             found.append(entry)
