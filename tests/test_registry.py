@@ -56,6 +56,7 @@ TESTED_IN = {
     "backend/modes/noted": "backend/modes/test_host.py",
     "backend/modes/plan": "backend/modes/test_host.py",
     "backend/modes/program": "backend/modes/test_host.py",
+    "backend/modes/schedule": "backend/modes/test_host.py",
     # what all kernels are launched with and tested by
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",
