@@ -119,6 +119,8 @@ TESTED_IN = {
     # what only several processes do
     "backend/device/ranks": "distributed/test_collectives.py",
     "distributed/group": "distributed/test_collectives.py",
+    "distributed/sums": "distributed/test_collectives.py",
+    "distributed/bucket": "distributed/test_data_parallel.py",
     "distributed/start": "distributed/test_collectives.py",
     "distributed/watch": "distributed/test_faults.py",
     "distributed/buckets": "distributed/test_data_parallel.py",
