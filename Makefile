@@ -17,7 +17,7 @@ train: $(VENV)/train  ## set up and train a convolutional network on the digits
 test: $(VENV)/test  ## set up and run the tests (a few minutes)
 	$(PYTEST) -m "not slow" -n 2 --dist worksteal
 
-test-all: $(VENV)/test $(VENV)/release  ## the slow tests too: killed processes, real data sets to their accuracies, wheel and sdist
+test-all: $(VENV)/test $(VENV)/release $(VENV)/docs  ## the slow tests too: killed processes, real data sets to their accuracies, the site, wheel and sdist
 	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(VENV)/test  ## time primitives and training steps; against PyTorch where it is installed

@@ -1,5 +1,8 @@
 """Data sets, loaders, normalisation, splits; text as tokens, pairs of sentences."""
 
+from typing import TYPE_CHECKING
+
+from ..backend.device.options import UnknownName
 from . import augment
 from .arrays import ArrayDataset, DataSplits
 from .blocks import RandomBlocks, TokenBlocks, pack
@@ -78,3 +81,9 @@ __all__ = [
     "train_dev_test_split",
     "write_tokens",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

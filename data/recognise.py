@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from . import array_pairs, cifar, idx, image_folder, table
@@ -16,6 +17,7 @@ from .files import FilePath, fault, listed, named, open_file, status
 from .idx import load_mnist
 from .image_folder import load_images
 from .npz import load_npz
+from .sources import SOURCES
 from .table import load_table
 
 __all__ = ["load"]
@@ -134,7 +136,15 @@ def _reader(source: FilePath) -> _Reader:
         return _of(load_npz, path, _ARRAYS)
     if str(source) == "digits":
         return load_digits, ()
-    raise fault(source, f"'digits', {_KINDS}", "nothing of that name", "check the path")
+    raise fault(source, f"'digits', {_KINDS}", "nothing of that name", _advice(str(source)))
+
+
+def _advice(source: str) -> str:
+    """What may have been meant by the name of nothing."""
+    if source in SOURCES:
+        return f"bring it by: weft data get {source}"
+    near = get_close_matches(source.lower(), SOURCES, 1)
+    return f"check the path; did you mean {near[0]}, a name of `weft data get`?" if near else "check the path"
 
 
 def _reader_of_folder(folder: Path) -> _Reader:

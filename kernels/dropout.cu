@@ -9,9 +9,9 @@
 // Launch: 256 threads to a block, which takes 4 · 256 · 8 elements; each thread 4 times 8 neighbours, THREADS · 8 apart,
 // which are one Philox block where nothing is shared. Arrays that begin on 16 bytes are moved 16 bytes at a time.
 //
-// Cost: 2·sizeof(T) bytes per element, 3·sizeof(T) with a residual; a mask in memory would add 1 to each pass. Besides, 30
-// instructions, 22 of them Philox's, which the bits of the mask prescribe: bfloat16 without a residual takes 1.2 times as
-// long to compute as to move, float32 is held up by the memory alone.
+// Cost: 2·sizeof(T) bytes per element, 3·sizeof(T) with a residual; a mask in memory would add 1 to each pass. Besides, 31
+// instructions, 24 of them Philox's, which the bits of the mask prescribe: bfloat16 without a residual takes 1.2 times as
+// long to compute as to move, float32 is held up by the memory alone. float32's sectors are written in halves, which meet in L2.
 #include "neighbours.cuh"
 #include "philox.cuh"
 
@@ -44,22 +44,30 @@ __device__ __forceinline__ void shared_factors(float (&factor)[N], long long fir
     }
 }
 
-// y = residual + x ∘ factor for elements first … first + N − 1, or as many as there are.
+// y = residual + x ∘ factor for elements first … first + N − 1, all of which are there.
+template <bool RESIDUAL, typename T>
+__device__ __forceinline__ void apply_to_all(const T* x, const T* residual, T* y, const float (&factor)[N]) {
+    float v[N];
+    read_neighbours(v, x);
+    if constexpr (RESIDUAL) {
+        float r[N];
+        read_neighbours(r, residual);
+#pragma unroll
+        for (int i = 0; i < N; ++i) v[i] = fmaf(v[i], factor[i], r[i]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; ++i) v[i] *= factor[i];
+    }
+    write_neighbours(y, v);
+}
+
+// The same for as many as there are of n.
 template <typename T>
 __device__ __forceinline__ void apply(const T* x, const T* residual, T* y, long long first, long long n, bool vector,
                                       const float (&factor)[N]) {
     if (vector && first + N <= n) {
-        float v[N], r[N];
-        read_neighbours(v, x + first);
-        if (residual) {
-            read_neighbours(r, residual + first);
-#pragma unroll
-            for (int i = 0; i < N; ++i) v[i] = fmaf(v[i], factor[i], r[i]);
-        } else {
-#pragma unroll
-            for (int i = 0; i < N; ++i) v[i] *= factor[i];
-        }
-        write_neighbours(y + first, v);
+        if (residual) apply_to_all<true>(x + first, residual + first, y + first, factor);
+        else apply_to_all<false>(x + first, residual, y + first, factor);
     } else {
 #pragma unroll
         for (int i = 0; i < N; ++i) {
@@ -67,6 +75,18 @@ __device__ __forceinline__ void apply(const T* x, const T* residual, T* y, long 
             const float a = to_float(x[first + i]);
             y[first + i] = from_float<T>(residual ? fmaf(a, factor[i], to_float(residual[first + i])) : a * factor[i]);
         }
+    }
+}
+
+// A thread's share of a block of threads whose elements are all there: addresses are constants apart.
+template <bool RESIDUAL, typename T>
+__device__ __forceinline__ void apply_to_block(const T* x, const T* residual, T* y, const Philox4x64 (&block)[BATCH], Kept kept) {
+#pragma unroll
+    for (int b = 0; b < BATCH; ++b) {
+        float factor[N];
+#pragma unroll
+        for (int i = 0; i < N; ++i) factor[i] = kept.factor(block[b].half(i));
+        apply_to_all<RESIDUAL>(x + b * THREADS * N, residual + b * THREADS * N, y + b * THREADS * N, factor);
     }
 }
 
@@ -80,7 +100,15 @@ __global__ void __launch_bounds__(THREADS) dropout(const T* x, const T* residual
     const bool vector = on_16_bytes(x) && on_16_bytes(residual) && on_16_bytes(y);
     const long long mine = static_cast<long long>(blockIdx.x) * (THREADS * BATCH) + threadIdx.x;
     Philox4x64 block[BATCH];
-    if constexpr (!SHARED) philox_blocks(block, start + mine, THREADS, key0, key1);
+    if constexpr (!SHARED) {
+        philox_blocks(block, start + mine, THREADS, key0, key1);
+        if (vector && (blockIdx.x + 1ll) * (THREADS * BATCH * N) <= n) {
+            const long long first = mine * N;
+            if (residual) apply_to_block<true>(x + first, residual + first, y + first, block, kept);
+            else apply_to_block<false>(x + first, x + first, y + first, block, kept);
+            return;
+        }
+    }
 #pragma unroll
     for (int b = 0; b < BATCH; ++b) {
         const long long first = (mine + b * THREADS) * N;

@@ -10,7 +10,8 @@
 // x (planes, H, W), y (planes, ⌈H/2⌉, W/2), W a multiple of V; T is float, half or bfloat16; arrays begin on 16 bytes. Launch:
 // `items` threads, less than 2³¹, 256 to a block: W/V to a row, `groups` = ⌈⌈H/2⌉/ROWS⌉ rows of them to a plane.
 //
-// Cost: bytes, 1.25·sizeof(T) a pixel and ¼ for the taps; at most 12 instructions a pixel.
+// Cost: bytes, 1.25·sizeof(T) a pixel and ¼ for the taps; at most 14 instructions a pixel. Rows of windows that are no whole
+// sectors are written by several threads, whose parts of a sector meet in L2.
 #include "windows.cuh"
 
 constexpr int THREADS = 256;

@@ -14,7 +14,8 @@
 //
 // Cost: sizeof(T) bytes written per number, and 35 instructions, two thirds of them for integers at half of an H200's
 // rate: 0.7·10¹² numbers a second, 2.8 TB/s of float32, 2²⁸ of them in 0.4 ms. A normal number takes 400 instructions,
-// most in double precision, as nearly every warp has one in the tails: 2²⁸ in 3 ms, once per model.
+// most in double precision, as nearly every warp has one in the tails: 2²⁸ in 3 ms, once per model. float32's sectors are
+// written in halves, which meet in L2: to exchange them between threads would cost instructions, of which there are too many.
 #include "philox.cuh"
 
 constexpr int THREADS = 256;

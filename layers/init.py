@@ -8,14 +8,14 @@ kernel and fan_out = out · Π kernel.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.device import dtypes
-from ..backend.device.options import integer, number
+from ..backend.device.options import UnknownName, integer, number
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 
@@ -685,3 +685,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         for i in range(min(per_group, tensor.shape[1])):
             values[(g * per_group + i, i, *centre)] = 1
     return _fill(tensor, values)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

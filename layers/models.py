@@ -6,9 +6,9 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..backend.device.options import integer
+from ..backend.device.options import UnknownName, integer
 from ..backend.tape.tensor import DType, Tensor
 from . import init
 from .activation import ReLU
@@ -735,3 +735,9 @@ SHAPES: dict[str, Callable[..., dict[str, tuple[int, ...]]]] = {
     "lstm_translator": _lstm_translator_shapes,
     "forecaster": forecaster_shapes,
 }
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

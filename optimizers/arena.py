@@ -367,10 +367,10 @@ class Arena(Layout):
                         g.data = grad
                 for view in (new_value, new_grad):
                     del self.places[id(view)], _owners[id(view)]
-            for s, *saved in fields:
-                s.blocks, s.scratch = saved[:2]
-                if saved[3] is not None:
-                    s.coefficients, s.scalars = saved[2:]
+            for s, blocks, scratch, coefficients, scalars in fields:
+                s.blocks, s.scratch = blocks, scratch
+                if scalars is not None:
+                    s.coefficients, s.scalars = coefficients, scalars
             vars(self).update(before)
 
         return undo

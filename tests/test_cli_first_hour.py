@@ -174,3 +174,31 @@ class TestCheck:
     def test_all(self, capsys):
         assert main(["info", "--check"]) == 0
         assert "works: arithmetic, random numbers, training, checkpoints" in capsys.readouterr().out
+
+
+class TestNearestNames:
+    @pytest.mark.parametrize(
+        ("module", "name", "meant"),
+        [
+            (data, "load_minst", "load_mnist"),
+            (data.augment, "RandomRotatoin", "RandomRotation"),
+            (weft.training, "Trainr", "Trainer"),
+            (weft.layers.init, "xavier_unifrom_", "xavier_uniform_"),
+            (weft.layers.models, "resnet", "ResNet"),
+        ],
+    )
+    def test_of_modules(self, module, name, meant):
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'; did you mean `{meant}`"):
+            getattr(module, name)
+
+    @pytest.mark.parametrize(
+        ("source", "advice"),
+        [
+            ("iris", "bring it by: weft data get iris"),
+            ("digts", r"check the path; did you mean digits, a name of `weft data get`\?"),
+            ("a/b.csv", "check the path$"),
+        ],
+    )
+    def test_of_data(self, source, advice):
+        with pytest.raises(data.DataError, match=advice):
+            data.load(source)

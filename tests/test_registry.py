@@ -56,6 +56,7 @@ TESTED_IN = {
     "backend/modes/noted": "backend/modes/test_host.py",
     "backend/modes/plan": "backend/modes/test_host.py",
     "backend/modes/program": "backend/modes/test_host.py",
+    "backend/modes/schedule": "backend/modes/test_host.py",
     # what all kernels are launched with and tested by
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",
@@ -84,6 +85,7 @@ TESTED_IN = {
     "training/cli/parser": "test_cli.py",
     "training/cli/info": "test_cli.py",
     "training/cli/kernel_profile": "test_cli_profile.py",
+    "training/cli/step_profile": "test_cli_step.py",
     "training/cli/kernel_cases": "bench/test_kernels.py",
     "training/cli/export": "test_cli_export.py",
     # what the first hour needs, as a user types it

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..backend.device.options import UnknownName
 from . import (
     atomic,
     attention_map,
@@ -84,4 +85,4 @@ def __getattr__(name: str) -> Any:
         from . import estimators
 
         return getattr(estimators, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise UnknownName(__name__, name, [*__all__, "Classifier", "Regressor"])

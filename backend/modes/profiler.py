@@ -152,7 +152,7 @@ class profile:
             return f"{seconds / (self.seconds or 1.0):.1%}"
 
         elsewhere = self.seconds - sum(row.seconds for row in self.rows)
-        lines = [("operation", "calls", "forward", "backward", "share", "results")]
+        lines: list[tuple[str, ...]] = [("operation", "calls", "forward", "backward", "share", "results")]
         for row in self.rows:
             times = (_time(row.forward), _time(row.backward))
             lines.append((row.name, f"{row.calls:,}", *times, share(row.seconds), size(row.nbytes)))

@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ...kernels.toolchain.cublas import cublas
 from ..device import devices, memory
 
 __all__ = ["recorder_for"]
@@ -54,6 +53,8 @@ class _Cuda:
 
     def __init__(self) -> None:
         import cupy
+
+        from ...kernels.toolchain.cublas import cublas
 
         held: list[Any] = []
         self._held = held

@@ -1,5 +1,8 @@
 """Augmentation: random changes of batches, on the device, the same for the same seed."""
 
+from typing import TYPE_CHECKING
+
+from ...backend.device.options import UnknownName
 from .audio import AddNoise, TimeShift, TimeStretch
 from .colour import ColorJitter, RandomGrayscale
 from .crop import CenterCrop, RandomCrop
@@ -48,3 +51,9 @@ __all__ = [
     "named",
     "smote",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        raise UnknownName(__name__, name, __all__)

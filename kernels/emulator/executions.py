@@ -68,7 +68,7 @@ def _is_slow(block: Sequence[Instruction]) -> bool:
 
 def _unreached(blocks: dict[int, list[Instruction]], launch: Launch) -> set[int]:
     """Blocks of which more than MOVED is code of lines that no warp came to; what was asked for must be left somewhere."""
-    shares = {n: sum(not launch.never.isdisjoint(i.lines) for i in block) / len(block) for n, block in blocks.items()}
+    shares = {n: sum(i.place in launch.never for i in block) / len(block) for n, block in blocks.items()}
     asked = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
     asking = {n: {key for i in block if (key := _key(i)) in asked} for n, block in blocks.items()}
     found: set[int] = set()

@@ -35,6 +35,7 @@ few seconds.
 """
 EPILOG = """examples:
   weft train
+  weft train --list
   weft train --data datasets/mnist --model mlp --epochs 10
   weft train --data cifar-10-batches-py --model resnet18 --device cuda
   weft train --augment crop,rotate,cutout
@@ -64,6 +65,7 @@ def _parser() -> Parser:
     tasks = [*TASKS, "text", "translate", "forecast"]
     own = "the others have options of their own, see their --help"
     add("--task", choices=tasks, help=f"images, or other samples with classes (default); regression; {own}")
+    add("--list", action="store_true", default=SUPPRESS, help="list data sets, models, optimizers …, and train nothing")
     _add_data_options(parser)
     add("--model", choices=MODELS, help="default: cnn for images, mlp for other samples")
     positive, share = number(int, 1), number(float, 0, 1)
