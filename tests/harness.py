@@ -140,7 +140,11 @@ def over(cases: list[Case]) -> Callable:
             if what.endswith(
                 "cpu-recorded"
             ):  # the first of each that has a form of its own there; the others in `make test-all`
-                marks += [pytest.mark.slow] if case.name in recorded or "cpu" not in case.primitive.impls else []
+                marks += (
+                    [pytest.mark.slow]
+                    if case.name in recorded or "cpu" not in getattr(case.primitive, "impls", ())
+                    else []
+                )
                 recorded.add(case.name)
             marks += [pytest.mark.xfail(reason=reason) for rows, reason in KNOWN.items() if re.fullmatch(rows, name)]
             every.append(pytest.param(run, id=name, marks=marks))
