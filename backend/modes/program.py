@@ -227,7 +227,8 @@ class Program:
         lines, args = [], list(call.args)
         for i, a in enumerate(args[: f.nin]):
             if isinstance(a, Region) and a.shape and a.shape != out.shape and a.nbytes:
-                if a.nbytes // a.dtype.itemsize * out.dtype.itemsize == out.nbytes and _is_compact(a):
+                is_named = self._is_free(a) or id(a.root) in self.given  # and so has the one shape that it is made in
+                if not is_named and a.nbytes // a.dtype.itemsize * out.dtype.itemsize == out.nbytes and _is_compact(a):
                     args[i] = Region(a.root, a.offset, out.shape, _compact_strides(out.shape, a.dtype), a.dtype)
                     continue
                 wide = self._scratch(out.shape, a.dtype, i)

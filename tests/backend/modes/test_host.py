@@ -72,6 +72,19 @@ class TestProgram:
             assert [t.numpy().tobytes() for t in run(x)] == [t.numpy().tobytes() for t in step(x)]
 
 
+    def test_an_array_made_anew_is_read_in_the_shape_that_it_has(self):
+        table, wide = weft.zeros((9, 32)), weft.ones((1, 32))
+
+        def step(i):
+            row = table[i]  # by a function that does not take `out`
+            return row + wide, row * 2
+
+        run = weft.capture(step, strict=True)
+        for k in range(6):
+            i = weft.asarray(np.int64(k))
+            assert [t.numpy().tobytes() for t in run(i)] == [t.numpy().tobytes() for t in step(i)]
+
+
 class TestAliases:
     def test_views_and_writes_through_them(self):
         total, table = weft.zeros(3), weft.zeros((2, 3))
