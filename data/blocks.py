@@ -92,6 +92,8 @@ class RandomBlocks:
     [True, True, True]
     """
 
+    draws_batches = True  # of a batch that several processes share, each draws all, and takes its own
+
     def __init__(self, tokens: Any, block_size: int, samples: int):
         self.tokens, self.block_size = _stream(tokens, block_size), block_size
         integer("samples", samples)

@@ -300,8 +300,8 @@ class DataLoader:
         """As `iter`, but of each batch the share of one of `size` processes, and which it is.
 
         The batches, their order and the position are those of one process. Only the share is loaded, except where an
-        `augment.Augmentation` is given the whole batch. What a data set draws at random in making samples depends on how
-        many processes there are.
+        `augment.Augmentation` is given the whole batch, and where the data set says `draws_batches = True`: its batches are drawn
+        at random as a whole. What another data set draws at random in making samples depends on how many processes there are.
 
         Parameters
         ----------
@@ -326,7 +326,7 @@ class DataLoader:
         if self._position.begun:
             self._position = _Position(self._position.epoch + 1)
         self._position.begun = True
-        whole = isinstance(self.transform, Augmentation)
+        whole = isinstance(self.transform, Augmentation) or getattr(self.dataset, "draws_batches", False)
         found: deque[Share] = deque()
         part = None if whole else (rank, size, found)
         for batch in self._epoch(self._position, part):

@@ -20,15 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.device import devices, dtypes, ranks
+from ..backend.device import ranks
 from ..backend.tape import autograd
-from ..backend.tape.autograd import leave_to_holder
 from ..backend.tape.recording import active
-from ..backend.tape.sharing import changed
-from ..backend.tape.tensor import Parameter, Tensor, wrap
-from ..optimizers.arena import ALIGNMENT, arena_of
+from ..backend.tape.tensor import Parameter, Tensor
+from ..optimizers.arena import arena_of
+from .bucket import Bucket
+from .sums import SharedSum
 
-__all__ = ["Bucket", "Reducer", "uses"]
+WORTH_SHARING = 1 << 18  # bytes
+
+__all__ = ["Reducer", "Reducers", "uses"]
 
 
 def uses(root: Tensor, wanted: dict[int, Any]) -> dict[int, int]:
@@ -44,95 +46,6 @@ def uses(root: Tensor, wanted: dict[int, Any]) -> dict[int, int]:
             seen.add(id(node))
             nodes.extend(node.parents)
     return found
-
-
-class Bucket:
-    """Parameters whose gradients are reduced together.
-
-    Parameters
-    ----------
-    params : list of Parameter
-        In the order of memory.
-    arena : Arena or None
-        Where the gradients lie, if they are neighbours there.
-    """
-
-    def __init__(self, params: list[Parameter], arena: Any):
-        self.params, self.arena = params, arena
-        self.waiting = 0
-        self.pending: Any = None
-        self.flat: Any = None
-        self.cuts: list[int] | None = None
-        self.scatter = False
-        if arena is not None:
-            places = [arena.places[id(p._grad_view)][1] for p in params]
-            first, last = arena.offsets[places[0]], arena.ends[places[-1]]
-            self.memory = arena.grads[first:last]
-            self.size = last - first
-            if arena.reduces_own_part:
-                self.cuts = [min(max(c - first, 0), self.size) for c in arena.cuts]
-                self.scatter = True
-        else:
-            like = params[0].data
-            multiple = ALIGNMENT // dtypes.of(like).itemsize
-            self.offsets, end = [], 0
-            for p in params:
-                self.offsets.append(-(-end // multiple) * multiple)
-                end = self.offsets[-1] + p.size
-            self.size = end
-            self.memory = None
-
-    def describe(self) -> str:
-        """What must be the same in all processes."""
-        return f"{self.size} {self.params[0].dtype} {[tuple(p.shape) for p in self.params]} {self.cuts}"
-
-    def settle(self, used: set[int]) -> Any:
-        """The bucket's gradients as one vector, in place where they have an arena; those that are missing are zero."""
-        for p in self.params:
-            view = p._grad_view if self.arena is not None else None
-            if p._grad is None:
-                if view is None:
-                    continue
-                if p._is_shown:
-                    leave_to_holder(p)
-                view[...] = 0.0
-                changed(view)
-                if id(p) in used:
-                    p._grad = wrap(view, p.device)
-            elif view is not None and p._grad.data is not view:
-                if p._is_shown:
-                    leave_to_holder(p)
-                view[...] = p._grad.data
-                changed(view)
-                p._grad = wrap(view, p.device)
-        if self.arena is not None:
-            return self.memory
-        like = self.params[0].data
-        xp = devices.namespace_of(like)
-        self.flat = xp.zeros((self.size,), dtype=like.dtype, device=like.device)
-        for p, at in zip(self.params, self.offsets):
-            if p._grad is not None:
-                self.flat[at : at + p.size] = xp.reshape(p._grad.data, (-1,))
-        return self.flat
-
-    def finish(self, used: set[int]) -> None:
-        """Wait for the sum, and give the parameters what is theirs."""
-        self.pending.wait()
-        self.pending = None
-        if self.arena is not None:
-            changed(self.memory)
-            return
-        xp = devices.namespace_of(self.flat)
-        for p, at in zip(self.params, self.offsets):
-            if id(p) not in used:
-                continue
-            g = xp.reshape(self.flat[at : at + p.size], p.shape)
-            if p._grad is None:
-                p._grad = wrap(xp.asarray(g, copy=True), p.device)
-            else:
-                p._grad.data[...] = g
-                changed(p._grad.data)
-        self.flat = None
 
 
 class Reducer:
@@ -153,12 +66,14 @@ class Reducer:
         self.is_on, self.number = True, 0
         self.buckets: list[Bucket] = []
         self._key: Any = None
-        self._sum = 0
+        self._sum, self._is_new = 0, True
         self._next = 0
         self._used: set[int] = set()
         self._left: dict[int, int] = {}
         self._bucket_of: dict[int, Bucket] = {}
         self._agreement: Any = None
+        self._vectors: dict[int, list[Any]] = {}  # gradients of arenas in each process, where all see them
+        self._is_shared = False
 
     # --- the buckets --------------------------------------------------------------------------------------------------
     def _plan(self) -> None:
@@ -167,7 +82,14 @@ class Reducer:
         key = [id(view) for view in views], [p.requires_grad for p in self.params]
         if key == self._key:
             return
-        self._key = key
+        self._key, self._is_new = key, True
+        living = {id(arena): arena for arena in map(arena_of, views) if arena is not None}
+        self._vectors = {  # an arena's, if it still has that memory
+            i: vectors
+            for i, vectors in self._vectors.items()
+            if i in living and vectors[ranks.group.rank] is living[i].grads
+        }
+        self._is_shared = bool(self._vectors)
         learned = [p for p in self.params if p.requires_grad]
         arenas: dict[int, tuple[Any, list[Parameter]]] = {}
         for p in learned:
@@ -179,7 +101,7 @@ class Reducer:
             if arena is not None:
                 params.sort(key=lambda p: arena.places[id(p._grad_view)][1])
             for run in _cut(params, arena, self.cap):
-                self.buckets.append(Bucket(run, arena))
+                self.buckets.append(Bucket(run, arena, self._vectors.get(id(arena))))
         place = {id(p): i for i, p in enumerate(learned)}
         self.buckets.sort(key=lambda bucket: -max(place[id(p)] for p in bucket.params))  # backward begins with the last
         self._bucket_of = {id(p): bucket for bucket in self.buckets for p in bucket.params}
@@ -206,11 +128,11 @@ class Reducer:
         for bucket in self.buckets:
             bucket.waiting = sum(id(p) in found for p in bucket.params)
         self._agreement = None
-        if active() is not None:  # a captured step is replayed without the host: all are taken to have gradients
+        if active() is not None:  # replayed without the host: all are taken to have gradients
             self._used = {id(p) for bucket in self.buckets for p in bucket.params}
             return
         present = np.array([id(p) in found or p._grad is not None for p in self.params], np.uint8)
-        mine = np.concatenate([np.array([self._sum], np.uint32).view(np.uint8), present])
+        mine = np.concatenate([np.array([self._sum ^ self._is_shared], np.uint32).view(np.uint8), present])
         self._agreement = ranks.group.begin_gather(mine)
 
     def arrived(self, leaf: Tensor) -> None:
@@ -225,20 +147,38 @@ class Reducer:
 
     def _start_what_is_complete(self, is_end: bool = False) -> None:
         while self._next < len(self.buckets) and (is_end or not self.buckets[self._next].waiting):
-            if self._agreement is not None:
+            if self._is_new:  # later ones may wait for what the others say until the end
                 self._agree()
             bucket = self.buckets[self._next]
             self._next += 1
-            bucket.pending = ranks.group.start_any(
-                bucket.settle(self._used), "mean", cuts=bucket.cuts, scatter=bucket.scatter
-            )
+            bucket.pending = self._begun(bucket)
         for bucket in self.buckets[: self._next]:
             if bucket.pending is not None:
                 bucket.pending.poll()
 
+    def _begun(self, bucket: Bucket) -> Any:
+        """The sum of a bucket, under way."""
+        gradients = bucket.settle()
+        if bucket.in_common is not None:
+            return SharedSum(ranks.group, bucket.in_common, "mean")
+        return ranks.group.start_any(gradients, "mean", cuts=bucket.cuts, scatter=bucket.scatter)
+
+    def _share_memory(self) -> None:
+        """Move arenas of a CPU to memory that all processes of this machine see, once all are known to have the same."""
+        self._is_shared = True
+        arenas = {id(bucket.arena): bucket.arena for bucket in self.buckets if bucket.arena is not None}
+        for arena in arenas.values():
+            if type(arena.grads) is np.ndarray and not arena.reduces_own_part and arena.grads.nbytes >= WORTH_SHARING:
+                vectors = ranks.group.shared(arena.grads.size, arena.grads.dtype)
+                if vectors is not None:
+                    arena.move_grads(vectors[ranks.group.rank])
+                    self._vectors[id(arena)] = vectors
+
     def _agree(self) -> None:
         """What the others reduce, and have gradients for."""
-        finish, self._agreement = self._agreement, None
+        finish, self._agreement, self._is_new = self._agreement, None, False
+        if finish is None:
+            return
         everybody = finish()
         sums = np.ascontiguousarray(everybody[:, :4]).view(np.uint32)[:, 0]
         for rank, other in enumerate(sums):
@@ -253,8 +193,11 @@ class Reducer:
     def end(self) -> None:
         """After a pass: begin what is left, and wait for all."""
         self._start_what_is_complete(is_end=True)
+        self._agree()
         for bucket in self.buckets:
             bucket.finish(self._used)
+        if not self._is_shared and active() is None:
+            self._share_memory()
 
 
 def _cut(params: list[Parameter], arena: Any, cap: int) -> list[list[Parameter]]:

@@ -9,7 +9,7 @@ import numpy as np
 from ..backend.device import devices, dtypes, ranks
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, wrap
-from .group import OPERATIONS
+from .sums import OPERATIONS
 
 __all__ = ["all_gather", "all_reduce", "barrier", "broadcast", "rank", "reduce_scatter", "size"]
 

@@ -146,7 +146,11 @@ class DistributedDataParallel(Module):
             return self.module(*args, **kwargs)
 
     def reduce_gradients(self) -> None:
-        """Reduce what has been added up inside `no_sync`, without another backward pass. (Not in PyTorch.)
+        """Reduce what has been added up inside `no_sync`, without another backward pass.
+
+        Notes
+        -----
+        Not in PyTorch.
 
         Examples
         --------

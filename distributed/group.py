@@ -1,20 +1,10 @@
-"""Processes that MPI has started together, and what they do with vectors of the host: sums in the order of ranks.
-
-A sum over N processes goes in two rounds of messages, which do not wait. Each process owns a part of the vector:
-
-    1. process r receives part r from everybody, and adds them up: ((x₀ + x₁) + x₂) + …
-    2. everybody receives the N sums
-
-Each byte travels as often as in a ring, 2 (N − 1)/N times in and out of a process. Unlike `MPI_Allreduce`, whose order is
-the library's choice, this has one order whatever arrives first and whatever the library: a run repeats bit for bit, and all
-processes have the same bits, for each sum is made once. float16 and bfloat16, which MPI does not know, are added up in
-float32 and rounded once. Vectors of up to `SMALL` bytes are gathered whole, in one round, and added up by everybody.
-"""
+"""Processes that MPI has started together, and what they do with vectors: `sums.py` says how they are added up."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,22 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..backend.device import devices
-from ..backend.device.dtypes import is_real_floating
+from ..backend.tape.recording import active
+from .sums import Pending
+from .sums import raw_bytes as _bytes
 
-__all__ = ["OPERATIONS", "Group", "Pending"]
+__all__ = ["Group"]
 
-SMALL = 16 * 1024  # bytes: of two processes on two cores, one round is the faster up to here
-
-BLOCK = 1 << 15  # elements that are added up at a time
 IMPATIENT, NAP = 2000, 5e-5  # looks without sleep, about a millisecond of them; and seconds between later ones
-
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    "sum": np.add,
-    "mean": np.add,
-    "max": np.maximum,
-    "min": np.minimum,
-    "prod": np.multiply,
-}
 
 
 class Group:
@@ -70,6 +51,8 @@ class Group:
         here.Free()
         self.watch: Any = None
         self._nccl: Any = None
+        self._windows: list[Any] = []
+        self._nothing = np.zeros(self.size, np.uint8)
         self.others = [(self.rank + i) % self.size for i in range(1, self.size)]
         self._tag = 0
         self.waited = 0.0
@@ -98,10 +81,12 @@ class Group:
         Pending
             Has `poll` and `wait`.
         """
+        refuse_capture()
         return Pending(self, x, op, cuts, scatter)
 
     def start_gather(self, x: np.ndarray, cuts: Sequence[int]) -> Pending:
         """Begin to give everybody what each process has in its own part of x."""
+        refuse_capture()
         return Pending(self, x, None, cuts, False)
 
     def start_any(
@@ -143,6 +128,36 @@ class Group:
             self._nccl = NCCL(self)
         return self._nccl
 
+    # --- memory that all see ------------------------------------------------------------------------------------------
+    def shared(self, n: int, dtype: Any) -> list[np.ndarray] | None:
+        """(n,) of memory for each process, which all see; all call this. None where they have no machine, or room, in common.
+
+        It is kept to the end: to give it back would take all processes at once.
+        """
+        size = -(-n * np.dtype(dtype).itemsize // 4096) * 4096
+        has_room = self.local_size == self.size and _free() > 4 * size * self.size
+        if not all(self.objects(has_room)):
+            return None
+        window = self.MPI.Win.Allocate_shared(size, 1, comm=self.comm)
+        window.Lock_all()
+        self._windows.append(window)
+        return [np.frombuffer(window.Shared_query(r)[0], dtype, n) for r in range(self.size)]
+
+    def see(self) -> None:
+        """What others have written before a barrier is here, and what was written here is there."""
+        for window in self._windows:
+            window.Sync()
+
+    def begin_barrier(self, tag: int) -> list[Any]:
+        """Requests that are done when all are here. Messages with a tag: several barriers are under way, which MPI's own
+        would mix up where one process comes to them in another order than the next.
+        """
+        refuse_capture()
+        self.see()
+        byte, nothing = self.MPI.BYTE, self._nothing
+        requests = [self.comm.Irecv([nothing[r : r + 1], byte], r, tag) for r in self.others]
+        return requests + [self.comm.Isend([nothing[self.rank : self.rank + 1], byte], r, tag) for r in self.others]
+
     # --- what waits ---------------------------------------------------------------------------------------------------
     def reduce(self, x: np.ndarray, op: str = "sum") -> np.ndarray:
         """x ← Σ over all processes, in place, for a contiguous array."""
@@ -155,6 +170,7 @@ class Group:
 
     def begin_gather(self, x: np.ndarray) -> Callable[[], np.ndarray]:
         """Begin that; what waits for it and returns it."""
+        refuse_capture()
         self.calls += 1
         x, found = np.ascontiguousarray(x), np.empty((self.size, *x.shape), x.dtype)
         request = self.comm.Iallgather([_bytes(x), self.MPI.BYTE], [_bytes(found), self.MPI.BYTE])
@@ -167,6 +183,7 @@ class Group:
 
     def broadcast(self, x: np.ndarray, source: int = 0) -> np.ndarray:
         """What process `source` has in x, a contiguous array, in place."""
+        refuse_capture()
         self.calls += 1
         self.wait_for(self.comm.Ibcast([_bytes(x), self.MPI.BYTE], source))
         return x
@@ -239,6 +256,25 @@ class Group:
         self._spare.setdefault((memory.size, memory.dtype), []).append(memory)
 
 
+def _free() -> int:
+    """Bytes that memory in common may still take; in a container often 64 MiB in all."""
+    try:
+        return shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return 0
+
+
+def refuse_capture() -> None:
+    """A step that is being recorded and hears of other processes on the host must not be replayed."""
+    recording = active()
+    if recording is not None:
+        recording.ends_with(_on_the_host)
+
+
+def _on_the_host() -> str:
+    return "processes send each other numbers from the host, which a replay would not"
+
+
 class _Done:
     """What has been done already, or will be when a recording is launched."""
 
@@ -252,109 +288,3 @@ class _Done:
 def kind_of(x: Any) -> str:
     """ "cpu", "cuda" or "emulator"."""
     return "emulator" if isinstance(x, np.ndarray) else "cuda"
-
-
-class Pending:
-    """A sum, or a gathering, that is under way. `Group.start` and `start_gather` make it."""
-
-    def __init__(self, group: Group, x: np.ndarray, op: str | None, cuts: Sequence[int] | None, scatter: bool):
-        self.group, self.x, self.op, self.scatter = group, x, op, scatter
-        n, k = group.size, x.size
-        self.cuts = [k * r // n for r in range(n + 1)] if cuts is None else list(cuts)
-        self.own = x[self.cuts[group.rank] : self.cuts[group.rank + 1]]
-        self.requests: list[Any] = []
-        self.parts: list[np.ndarray] = []  # what the processes have, of what is summed here
-        self.memory: np.ndarray | None = None
-        self.tag = group.next_tag()
-        if n == 1:
-            return
-        if op is None:
-            self._gather()
-        elif x.nbytes <= SMALL and not scatter:
-            self.own = x
-            self._receive_whole()
-        else:
-            self._exchange()
-
-    def _receive_whole(self) -> None:
-        group, n = self.group, self.group.size
-        self.memory = group.borrow(n * self.x.size, self.x.dtype)
-        self.parts = list(self.memory.reshape(n, self.x.size))
-        byte = group.MPI.BYTE
-        self.requests = [group.comm.Iallgather([_bytes(self.x), byte], [_bytes(self.memory), byte])]
-
-    def _exchange(self) -> None:
-        """Send each process what it is to sum, and receive what is summed here."""
-        group, comm, size = self.group, self.group.comm, self.own.size
-        self.memory = group.borrow((group.size - 1) * size, self.x.dtype)
-        free = list(self.memory.reshape(group.size - 1, size))
-        self.parts = [self.own if r == group.rank else free.pop() for r in range(group.size)]
-        for r in group.others:
-            self.requests.append(comm.Irecv([_bytes(self.parts[r]), group.MPI.BYTE], r, self.tag))
-        for r in group.others:
-            part = self.x[self.cuts[r] : self.cuts[r + 1]]
-            self.requests.append(comm.Isend([_bytes(part), group.MPI.BYTE], r, self.tag))
-
-    def _gather(self) -> None:
-        """Send everybody the own part, and receive theirs in place."""
-        group, comm = self.group, self.group.comm
-        for r in group.others:
-            part = self.x[self.cuts[r] : self.cuts[r + 1]]
-            self.requests.append(comm.Irecv([_bytes(part), group.MPI.BYTE], r, self.tag + 1))
-        for r in group.others:
-            self.requests.append(comm.Isend([_bytes(self.own), group.MPI.BYTE], r, self.tag + 1))
-
-    def poll(self) -> bool:
-        """Whether all is done; go on with it if something has arrived."""
-        while self.requests:
-            if not self.group.are_done(self.requests):
-                return False
-            self._arrived()
-        return True
-
-    def wait(self) -> None:
-        """Go on until all is done."""
-        while self.requests:
-            self.group.wait_for(self.requests)
-            self._arrived()
-
-    def _arrived(self) -> None:
-        self.requests = []
-        if self.memory is None:
-            return
-        assert self.op is not None
-        fold(self.parts, self.op, self.own)
-        self.group.give_back(self.memory)
-        is_whole, self.memory, self.parts = self.own is self.x, None, []
-        if not is_whole and not self.scatter:
-            self._gather()
-
-
-def fold(parts: Sequence[np.ndarray], op: str, out: np.ndarray) -> None:
-    """out ← parts[0] ∘ parts[1] ∘ …, from the left; in float32 where they are of half precision, and rounded once.
-
-    `out` may be one of the parts.
-    """
-    function, n = OPERATIONS[op], len(parts)
-    if out.itemsize == 2 and is_real_floating(out.dtype):
-        total = parts[0].astype(np.float32)
-        for part in parts[1:]:
-            function(total, part.astype(np.float32), out=total)
-        out[...] = (total / n if op == "mean" else total).astype(out.dtype)
-        return
-    for at in range(0, out.size, BLOCK):  # which stays in the cache for the next operation
-        block = slice(at, at + BLOCK)
-        total = function(parts[0][block], parts[1][block])
-        for part in parts[2:]:
-            function(total, part[block], out=total)
-        if op == "mean":
-            np.divide(total, n, out=out[block]) if n & (n - 1) else np.multiply(
-                total, total.dtype.type(1 / n), out=out[block]
-            )
-        else:
-            out[block] = total
-
-
-def _bytes(x: np.ndarray) -> np.ndarray:
-    """A contiguous array as its bytes, of whatever dtype."""
-    return x.reshape(-1).view(np.uint8)

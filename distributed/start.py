@@ -75,6 +75,7 @@ def init(timeout: float | None = None) -> None:
     size = ranks.launched()[1]
     if ranks.group is not None or size == 1:
         return
+    os.environ.setdefault("OMPI_MCA_osc", "^ucx")  # of Open MPI 5.0, which complains when memory is shared
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: it finds no library of MPI

@@ -57,6 +57,8 @@ class Watch:
         self._hook = sys.excepthook
         sys.excepthook = self._raised
         atexit.register(self._leave)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
         threading.Thread(target=self._run, name="weft watch", daemon=True).start()
 
     def _meet(self, group: Any) -> None:
@@ -121,6 +123,12 @@ class Watch:
         self._is_over = True
         for r in self._peers:
             self._tell(r, {"bye": True})
+
+    def _forget(self) -> None:
+        """In a forked process, a loader's worker say: it would keep the connections open when this one is dead."""
+        for peer in self._peers.values():
+            peer.close()
+        self._peers, sys.excepthook = {}, self._hook
 
     # --- the thread ---------------------------------------------------------------------------------------------------
     def _run(self) -> None:

@@ -173,6 +173,23 @@ class Arena(Layout):
             (0, self.ends[-1]) if self.cuts is None else (self.cuts[self.part_number], self.cuts[self.part_number + 1])
         )
 
+    def move_grads(self, vector: Any) -> None:
+        """Have gradients in other memory from the next step on; those of now are copied there by it, if they are needed."""
+        vector[...] = 0
+        rows = []
+        for i, (p, value, old) in enumerate(self.rows):
+            view = self.view(vector, i)
+            del self.places[id(old)]
+            _owners.pop(id(old), None)
+            self.places[id(view)] = vector, i
+            _owners[id(view)] = self
+            if isinstance(p, Parameter) and p._grad_view is old:
+                p._grad_view = view
+            rows.append((p, value, view))
+        self.rows, self.grads = rows, vector
+        self.is_ready = False
+        self._forget_segments()
+
     def keep_part(self, number: int, of: int, *, reduces_own_part: bool = False) -> None:
         """Keep the state of one of `of` parts alone, which begin at cache lines."""
         multiple, end = ALIGNMENT // dtypes.of(self.values).itemsize, self.ends[-1]
@@ -350,10 +367,10 @@ class Arena(Layout):
                         g.data = grad
                 for view in (new_value, new_grad):
                     del self.places[id(view)], _owners[id(view)]
-            for s, *saved in fields:
-                s.blocks, s.scratch = saved[:2]
-                if saved[3] is not None:
-                    s.coefficients, s.scalars = saved[2:]
+            for s, blocks, scratch, coefficients, scalars in fields:
+                s.blocks, s.scratch = blocks, scratch
+                if scalars is not None:
+                    s.coefficients, s.scalars = coefficients, scalars
             vars(self).update(before)
 
         return undo

@@ -111,3 +111,50 @@ def test_frozen_layers_and_groups():
         return optim.AdamW([{"params": [net[2].weight], "weight_decay": 0.1}, {"params": [net[2].bias], "lr": 0.1}])
 
     assert_same(classifier(make_optimizer, clip=True))
+
+
+def test_accumulation_averages_and_batches_of_other_sizes():
+    """Two backward passes to an update, an average of the weights with a decay of its own, batches of 16, 16 and 5."""
+
+    def make_step():
+        net = nn.Sequential(nn.Linear(5, 7), nn.Dropout(0.3), nn.Linear(7, 3))
+        optimizer = optim.Adam(net.parameters(), lr=0.01)
+        average = [p.detach().clone() for p in net.parameters()]
+        rng = np.random.default_rng(1)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            for half in (slice(None, None, 2), slice(1, None, 2)):
+                loss = F.cross_entropy(net(x[half]), y[half])
+                (loss / 2).backward()
+            optimizer.step()
+            with weft.no_grad():
+                for a, p in zip(average, net.parameters()):
+                    a *= 0.9
+                    a += 0.1 * p
+            return loss
+
+        def arguments(i):
+            n = 5 if i % 3 == 2 else 16
+            return weft.asarray(floats(rng.standard_normal((n, 5)))), weft.asarray(rng.integers(0, 3, n))
+
+        return step, arguments, [*net.parameters(), *average]
+
+    assert_same(make_step)
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_model(model):
+    def build():
+        if model == "mlp":
+            return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.GELU(), nn.Dropout(0.2), nn.Linear(8, 3))
+        return nn.Sequential(
+            nn.Unflatten(1, (1, 5)),
+            nn.Conv1d(1, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.Flatten(),
+            nn.Linear(8, 3),
+        )
+
+    assert_same(classifier(lambda net: optim.AdamW(net.parameters(), lr=1e-2), model=build, clip=True))

@@ -56,6 +56,7 @@ TESTED_IN = {
     "backend/modes/noted": "backend/modes/test_host.py",
     "backend/modes/plan": "backend/modes/test_host.py",
     "backend/modes/program": "backend/modes/test_host.py",
+    "backend/modes/schedule": "backend/modes/test_host.py",
     # what all kernels are launched with and tested by
     "kernels/toolchain/launch": "kernels/test_emulator.py",
     "kernels/emulator/build": "kernels/test_emulator.py",
@@ -118,6 +119,8 @@ TESTED_IN = {
     # what only several processes do
     "backend/device/ranks": "distributed/test_collectives.py",
     "distributed/group": "distributed/test_collectives.py",
+    "distributed/sums": "distributed/test_collectives.py",
+    "distributed/bucket": "distributed/test_data_parallel.py",
     "distributed/start": "distributed/test_collectives.py",
     "distributed/watch": "distributed/test_faults.py",
     "distributed/buckets": "distributed/test_data_parallel.py",

@@ -11,4 +11,4 @@ def run(tmp_path, program, *args):
     script = tmp_path / "program.py"
     script.write_text(textwrap.dedent(program))
     command = [sys.executable, "-m", "weft.compat.torch", str(script), *args]
-    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)

@@ -18,6 +18,7 @@ from .metrics.metric import Metric
 __all__ = ["any_of", "by_first", "each_share", "is_first", "meet", "over_all", "spread"]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Metric)
 
 
 def meet() -> None:
@@ -74,7 +75,7 @@ def each_share(batches: Iterable[Any]) -> Iterator[tuple[Share | None, Any]]:
             yield share, tuple(a[share.start : share.start + share.count] for a in batch)
 
 
-def over_all(metric: Metric) -> Metric:
+def over_all(metric: M) -> M:
     """The metric of what all processes have seen."""
     if ranks.group is None:
         return metric

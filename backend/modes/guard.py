@@ -198,7 +198,7 @@ def _recording(text: _Text, found: Any) -> None:
         else:
             text.unless(text.is_(f"{grad}.data", leaf.data) if leaf.is_used else f"{grad} is not None")
     for get, value in found.conditions:
-        part = getattr(get, "__self__", None)
+        part: Any = getattr(get, "__self__", None)
         terms = part.terms(text) if hasattr(part, "terms") and get.__name__ == "is_current" else None
         text.unless(*(terms if terms is not None else [f"{text.bound(get)}() == {text.bound(value)}"]))
 
@@ -213,7 +213,7 @@ def _counting(text: _Text, step: Any) -> tuple[list[str], list[str], list[str]]:
         back.append(f"{name}.counter -= {used}")
     parts = []
     for callback in found.callbacks:
-        part = getattr(callback, "__self__", None)
+        part: Any = getattr(callback, "__self__", None)
         if hasattr(part, "counting"):
             lines, undo = part.counting(text)
             before += lines

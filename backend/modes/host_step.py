@@ -35,7 +35,8 @@ class HostStep(RecordedStep):
         super().__init__(step, device, warmup, strict)
         self.checks = CHECKS
         self.diverged = 0
-        self.detours, self.straight = 0, None  # replays that were none of `compiled`, which is the other
+        self.detours = 0  # replays that were none of `straight`, which `compiled` has made
+        self.straight: Callable[[tuple], Any] | None = None
         self.made: dict[int, int] = {}  # by identity of what stands for it among `outputs`: which of the program's
         self.lock = threading.Lock()  # held while the program runs: threads that come meanwhile run the step as usual
 
@@ -73,7 +74,7 @@ class HostStep(RecordedStep):
 
     def _finished(self, graph: Any, outputs: Any) -> tuple[Any, Any]:
         leaves = [leaf for leaf in self.recording.leaves.values() if leaf.end is not None]
-        kept = [leaf.end for leaf in leaves if self.recorder.owns(leaf.end)]
+        kept: list[Any] = [leaf.end for leaf in leaves if self.recorder.owns(leaf.end)]
         found: list[np.ndarray] = []
 
         def mark(t: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ class HostStep(RecordedStep):
         graph = self.recorder.build([t.data for t in self.inputs], found, kept)
         for leaf in leaves:
             if self.recorder.owns(leaf.end):
-                leaf.end = graph.array(self.recorder.log.region(leaf.end))  # type: ignore[union-attr]
+                leaf.end = graph.array(self.recorder.log.region(leaf.end))  # type: ignore[union-attr,arg-type]
         self.recorder.log = None
         return graph, outputs
 

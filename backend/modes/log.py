@@ -74,6 +74,13 @@ class Root:
         self.owner: Any = None if is_made else owner
         self.content: np.ndarray | None = None  # bytes, of one that is made with numbers of the host in it
 
+    def copy(self) -> Root:
+        """Another one like it."""
+        new = Root.__new__(Root)
+        for name in self.__slots__:
+            setattr(new, name, getattr(self, name))
+        return new
+
 
 class Region(NamedTuple):
     """An array, as a place in a root."""
@@ -231,17 +238,27 @@ class Log:
             written = [args[where]]
         if given and not written and all(map(self.is_constant, given)):
             return self._constant(function, raw_args, raw_options)
-        reads = [a for a in given if not any(a is w for w in written)]
-        is_pure = not in_place or function in (assign, np.ndarray.fill) or (function is np.copyto and not options)
+        if in_place:
+            inputs, is_pure = args[1:], function in (assign, np.ndarray.fill) or (function is np.copyto and not options)
+        else:
+            inputs = (
+                args[: function.nin]
+                if isinstance(function, np.ufunc)
+                else args[:where] + args[where + 1 :]
+                if where
+                else args
+            )
+            is_pure = "where" not in options
+        reads = arrays_in((inputs, {name: option for name, option in options.items() if name != "out"}))
         places = [
-            tuple(self.region(a) for a in (reads if is_pure else given)),
+            tuple(self.region(a) for a in (reads if is_pure else [*reads, *written])),
             mapped(self.region, (raw_args, raw_options)),
         ]
         for array in written:
             self._save(array)
         with opened(None):
             result = function(*raw_args, **raw_options)
-        note = functools.partial(Call, function, *places[1], reads=places[0], context=context())
+        note: Any = functools.partial(Call, function, *places[1], reads=places[0], context=context())  # type: ignore[misc]
         if not written:
             return self._noted_result(note, result, given)
         for a in reads:
@@ -273,7 +290,7 @@ class Log:
             return _noted(result) if isinstance(result, np.ndarray) else result
         return self.make(result, is_filled=True)
 
-    def _noted_result(self, note: Callable, result: Any, given: list) -> Any:
+    def _noted_result(self, note: Any, result: Any, given: list) -> Any:
         if result is None:  # looked at, for what is wrong
             self.entries.append(note(results=(), writes=()))
             return None
@@ -281,7 +298,8 @@ class Log:
         if not all(isinstance(p, np.ndarray | np.generic) for p in parts):
             self.refuse(f"it reads a value on the host (`{note.args[0].__name__}`)")
         owners = {id(owner_of(a)) for a in given}
-        arrays, results = [], []
+        arrays: list[Any] = []
+        results: list[Any] = []
         for given_part in parts:
             part = _asarray(given_part)
             if id(owner_of(part)) in owners:
@@ -358,7 +376,8 @@ def owner_of(array: np.ndarray) -> np.ndarray:
 
 def memory_at(start: int, nbytes: int) -> np.ndarray:
     """The bytes from an address on."""
-    return np.frombuffer((ctypes.c_char * nbytes).from_address(start), np.uint8)
+    place: Any = (ctypes.c_char * nbytes).from_address(start)
+    return np.frombuffer(place, np.uint8)
 
 
 def assign(x: np.ndarray, value: Any) -> None:

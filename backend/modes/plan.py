@@ -7,14 +7,15 @@ that is read for the last time before, or by the call that computes the same ele
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import insort
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .log import Call, Decision, Fork, Region, Root, assign
 
-__all__ = ["flat", "plan", "touched", "uses_of"]
+__all__ = ["extent", "flat", "plan", "touched", "uses_of"]
 
 LINE = 64  # bytes: where a piece starts in a cache line is kept
 WORTH = 1 << 14  # bytes of a piece that is worth looking for another's place
@@ -85,12 +86,12 @@ def _accesses(entries: list[Any]) -> dict[int, list[_Access]]:
         for k, branch in enumerate(branches):
             for j, call in enumerate(branch):
                 for region in touched(call):
-                    start, end = _extent(region)
+                    start, end = extent(region)
                     found.setdefault(id(region.root), []).append(_Access((i, k, j), start, end, region, call))
     return found
 
 
-def _extent(region: Region) -> tuple[int, int]:
+def extent(region: Region) -> tuple[int, int]:
     if not region.nbytes:
         return 0, 0
     start, end = region.offset, region.offset + region.dtype.itemsize
@@ -140,9 +141,7 @@ def plan(roots: list[Root], entries: list[Any], uses: dict, lasting: set[int]) -
     """
     within = {id(r): i for i, r in enumerate(roots)}
     offsets: dict[int, int] = {}
-    blocks: list[
-        tuple[int, int, int, int, dict[int, int]]
-    ] = []  # size, address in its line, first, last, what is in it
+    blocks: list[_Block] = []
     inner: set[int] = set()
     for i, entry in enumerate(entries):
         for branch in entry.branches if isinstance(entry, Fork) else ():
@@ -151,22 +150,68 @@ def plan(roots: list[Root], entries: list[Any], uses: dict, lasting: set[int]) -
             others = {id(r.root) for b in entry.branches if b is not branch for e in b for r in touched(e)}
             mine = [r for r in mine if id(r) not in others]
             if mine:
-                at, size = plan(mine, branch, own, set())
-                inner.update(at)
-                blocks.append((size, 0, i, i, at))
-    for group in _groups([r for r in roots if id(r) not in inner], entries, lasting):
-        first = min(uses[id(r)][1] for r in group)
-        last = max(len(entries) if id(r) in lasting else uses[id(r)][2] for r in group)
-        phase = _phase(uses[id(group[0])][0])
-        blocks.append((group[0].nbytes, phase, first, last, {id(r): 0 for r in group}))
-    total, placed = 0, []
-    for size, phase, first, last, parts in sorted(blocks, key=lambda b: -b[0]):
-        at = phase
-        for start, end, from_, to in placed:  # in the order of where they start
-            if from_ <= last and first <= to and start < at + size and at < end:
-                at = -(-(end - phase) // LINE) * LINE + phase
-        placed.append((at, at + max(size, 1), first, last))
-        placed.sort()
-        total = max(total, at + size)
-        offsets |= {key: at + offset for key, offset in parts.items()}
+                parts, size = plan(mine, branch, own, set())
+                inner.update(parts)
+                blocks.append(_Block(size, 0, i, i, parts))
+    outer = [r for r in roots if id(r) not in inner]
+    found, total = _arranged([*blocks, *_blocks(_groups(outer, entries, lasting), uses, lasting, len(entries))])
+    alone = _arranged([*blocks, *_blocks([[r] for r in outer], uses, lasting, len(entries))])
+    found, total = min((found, total), alone, key=lambda f: f[1])
+    for block, at in found:
+        offsets |= {key: at + offset for key, offset in block.parts.items()}
     return offsets, total
+
+
+class _Block(NamedTuple):
+    """What is placed as one: its size, where in a cache line it starts, the first and the last entry that it lives at."""
+
+    size: int
+    phase: int
+    first: int
+    last: int
+    parts: dict[int, int]  # where in it roots lie
+
+
+def _blocks(groups: list[list[Root]], uses: dict, lasting: set[int], end: int) -> list[_Block]:
+    """Each group as a block."""
+    found = []
+    for group in groups:
+        first = min(uses[id(r)][1] for r in group)
+        last = max(end if id(r) in lasting else uses[id(r)][2] for r in group)
+        phase = _phase(uses[id(group[0])][0])
+        found.append(_Block(group[0].nbytes, phase, first, last, {id(r): 0 for r in group}))
+    return found
+
+
+def _arranged(blocks: list[_Block]) -> tuple[list[tuple[_Block, int]], int]:
+    """The best of some placements."""
+    least = max((sum(b.size for b in blocks if b.first <= i <= b.last) for i in {b.first for b in blocks}), default=0)
+    best = _placed(sorted(blocks, key=ORDERS[0]))
+    for order in ORDERS[1:]:
+        if best[1] > 1.02 * least:
+            best = min(best, _placed(sorted(blocks, key=order)), key=lambda f: f[1])
+    return best
+
+
+# In which order blocks are placed: by size, by size and life together, by life, as they come, as they go.
+ORDERS: tuple[Callable[[_Block], Any], ...] = (
+    lambda b: -b.size,
+    lambda b: -b.size * (b.last - b.first + 1),
+    lambda b: (b.first - b.last, -b.size),
+    lambda b: (b.first, -b.size),
+    lambda b: (-b.last, -b.size),
+)
+
+
+def _placed(blocks: list[_Block]) -> tuple[list[tuple[_Block, int]], int]:
+    """Each block as low as it fits beside those before it whose lives it meets, and how long all of that is."""
+    total, placed, found = 0, list[tuple[int, int, int, int]](), []
+    for block in blocks:
+        at = block.phase
+        for start, end, first, last in placed:  # in the order of where they start
+            if first <= block.last and block.first <= last and start < at + block.size and at < end:
+                at = -(-(end - block.phase) // LINE) * LINE + block.phase
+        insort(placed, (at, at + max(block.size, 1), block.first, block.last))
+        total = max(total, at + block.size)
+        found.append((block, at))
+    return found, total

@@ -17,10 +17,12 @@ from ..device import memory
 from ..device.parallel import parallel_for
 from .log import OUT_PLACES, Call, Decision, Fork, Log, Region, Root, assign, context
 from .plan import flat, plan, touched, uses_of
+from .schedule import early
 
 __all__ = ["Diverged", "Program"]
 
 LINE = 64  # bytes: where a piece starts in a cache line is kept
+WORTH = 1 << 16  # bytes of a plan, from which on another order of calls is tried
 LARGE = 1 << 16  # bytes of a result in memory of its own, from which on that is freed after its last use
 
 
@@ -51,31 +53,50 @@ class Program:
     """
 
     def __init__(self, log: Log, inputs: list[np.ndarray], outputs: list[np.ndarray], kept: list[np.ndarray]):
+        kept_roots = {id(log.region(a).root) for a in (*inputs, *outputs, *kept)}
+        self.entries = log.entries
+        self._lay_out(log, inputs, outputs, kept)
+        usual = self.entries, self.nbytes
+        if self.nbytes > WORTH:
+            self.entries = early(log.entries, kept_roots)
+            self._lay_out(log, inputs, outputs, kept)
+            if self.nbytes > 0.95 * usual[1]:
+                self.entries = usual[0]
+                self._lay_out(log, inputs, outputs, kept)
+        self._write(log)
+
+    def _lay_out(self, log: Log, inputs: list[np.ndarray], outputs: list[np.ndarray], kept: list[np.ndarray]) -> None:
+        """Find out what lives when, and where it is to lie."""
         self.log = log
         self.inputs, self.outputs = [log.region(a) for a in inputs], [log.region(a) for a in outputs]
-        self.uses = uses_of(log.entries)
+        self.uses = uses_of(self.entries)
         self._first_at: dict[int, set[int]] = {}
         for key, (_, first, _, _) in self.uses.items():
             self._first_at.setdefault(first, set()).add(key)
         lasting = {id(log.region(a).root) for a in kept}
         self.fresh: set[int] = set()
-        written = [c for c in flat(log.entries) if isinstance(c, Call)]
-        self.last_decision = max([i for i, e in enumerate(log.entries) if isinstance(e, Decision)], default=-1)
+        written = [c for c in flat(self.entries) if isinstance(c, Call)]
+        self.last_decision = max([i for i, e in enumerate(self.entries) if _may_fail(e)], default=-1)
         entry_roots = {id(r.root) for c in written for r in c.writes}
         self.fresh = self._fresh(lasting, entry_roots)
         lasting |= {id(r.root) for r in self.outputs if id(r.root) not in self.fresh}
         self.given = self._given(entry_roots | lasting)
-        planned = [r for r in log.roots if r.is_made and id(r) in self.uses and id(r) not in self.fresh]
+        self.roots = {key: next(iter(regions)).root for key, (regions, _, _, _) in self.uses.items()}
+        planned = [r for r in self.roots.values() if r.is_made and id(r) not in self.fresh]
         planned = [r for r in planned if r.content is None or id(r) in entry_roots]
-        offsets, self.nbytes = plan(planned, log.entries, self.uses, lasting)
+        self.offsets, self.nbytes = plan(planned, self.entries, self.uses, lasting)
+        self.entry_roots = entry_roots
+
+    def _write(self, log: Log) -> None:
+        """Make room, write the program down and compile it."""
         self.pool = np.empty(self.nbytes + LINE, np.uint8)
         start = -self.pool.ctypes.data % LINE
-        self.at = {key: self.pool.ctypes.data + start + offset for key, offset in offsets.items()}
+        self.at = {key: self.pool.ctypes.data + start + offset for key, offset in self.offsets.items()}
         self.holds = [r.owner if r.owner is not None else r.content for r in log.roots]
         self.space: dict[str, Any] = {"Diverged": Diverged, "errstate": np.errstate, "setbufsize": np.setbufsize}
         self.names: dict[Any, str] = {}
         self.rooms: dict[Any, Region] = {}
-        self.source = self._written_out(entry_roots)
+        self.source = self._written_out(self.entry_roots)
         exec(compile(self.source, "<captured step>", "exec"), self.space)
         self.run: Callable[..., tuple] = self.space["replay"]
         self.peak, self.peak_as_usual = self.nbytes + self._fresh_bytes(), log.peak
@@ -101,7 +122,7 @@ class Program:
             root = next(iter(regions)).root
             if not root.is_made or is_forked or len(regions) > 1 or key in lasting or root.content is not None:
                 continue
-            maker, (region,) = self.log.entries[first], regions
+            maker, (region,) = self.entries[first], regions
             if not isinstance(maker, Call) or maker.results != (region,) or not region.is_whole:
                 continue
             # one without axes NumPy may make as no array, which no call could write to
@@ -111,8 +132,9 @@ class Program:
 
     def _fresh_bytes(self) -> int:
         """Bytes of results in memory of their own, at most at once."""
-        ends, alive, most = {}, 0, 0
-        for i in range(len(self.log.entries)):
+        ends: dict[int, int] = {}
+        alive = most = 0
+        for i in range(len(self.entries)):
             for key in self.fresh & self._first_at.get(i, set()):
                 regions, _, last, _ = self.uses[key]
                 nbytes = next(iter(regions)).nbytes
@@ -145,7 +167,7 @@ class Program:
             array = self.array(region)
             self.saved.append((array, np.empty_like(array)))
             body.append(f"{self._bound(self.saved[-1][1], 's')}[...] = {self._name(region)}")
-        body += self._block(self.log.entries, entry_roots, is_outer=True)
+        body += self._block(self.entries, entry_roots, is_outer=True)
         outputs = [self._name(r) + ("" if self._is_free(r) else ".copy('K')") for r in self.outputs]
         body.append(f"return ({', '.join(outputs)}{',' if len(outputs) == 1 else ''})")
         head = f"def replay({', '.join(f'x{i}' for i in range(len(self.inputs)))}):"
@@ -158,7 +180,7 @@ class Program:
         """What of the surroundings is written to while the host's way may still come out another, and is read before that."""
         found: dict[Region, None] = {}
         pure: list[Region] = []
-        for entry in flat(self.log.entries[: self.last_decision + 1]):
+        for entry in flat(self.entries[: self.last_decision + 1]):
             if isinstance(entry, Call):
                 for r in (r for r in entry.writes if not r.root.is_made):
                     is_input = id(r.root) in {id(i.root) for i in self.inputs}
@@ -258,6 +280,10 @@ class Program:
                 return f"{target} = {text}"
             if self._is_free(results[0]):
                 return f"{target} = {self._invoked(f, args, options)}"
+            if _is_copy_in_order(call):  # of the same numbers in the same order, whatever their shape
+                source, made = call.args[0], results[0]
+                made = made._replace(shape=source.shape, strides=_compact_strides(source.shape, made.dtype))
+                return f"{self._name(made)}[...] = {args[0]}"
             if f in COPIES and isinstance(call.args[0], Region):
                 return f"{target}[...] = {args[0]}"
             if not takes_out(call):
@@ -269,7 +295,7 @@ class Program:
         elif results:
             names = [None if r is None else self._name(r) for r in results]
             if isinstance(f, np.ufunc) and not options:
-                args += names
+                args += [name or "None" for name in names]
             else:
                 self.space["into"] = _into
                 targets = ", ".join(n or "None" for n in names)
@@ -345,6 +371,15 @@ class Program:
         return np.ndarray(region.shape, region.dtype, place, region.offset, region.strides)
 
 
+def _may_fail(entry: Any) -> bool:
+    """Whether a replay may end here: where the way comes out another, or an index is none."""
+    if isinstance(entry, Fork):
+        return any(_may_fail(e) for branch in entry.branches for e in branch)
+    if isinstance(entry, Decision):
+        return True
+    return not isinstance(entry.function, np.ufunc) and any(r.dtype.kind in "iu" for r in entry.reads)
+
+
 def _spread(*branches: Callable[[], Any]) -> None:
     def work(start: int, stop: int) -> None:
         for branch in branches[start:stop]:
@@ -359,7 +394,7 @@ def _into(targets: tuple, values: Iterable) -> None:
             to[...] = value
 
 
-COMPARISONS = {
+COMPARISONS: dict[Any, str] = {
     np.less: "<",
     np.less_equal: "<=",
     np.greater: ">",
@@ -381,7 +416,20 @@ def takes_out(call: Call) -> bool:
     f = call.function
     if isinstance(f, np.ufunc):
         return f.nout == 1
+    if _is_copy_in_order(call):
+        return True
     return f in METHODS_WITH_OUT or f in FUNCTIONS_WITH_OUT or f in REDUCTIONS or f in COPIES
+
+
+def _is_copy_in_order(call: Call) -> bool:
+    """Whether it is `reshape` where that has to copy."""
+    made = call.results[0]
+    return (
+        call.function in (np.ndarray.reshape, np.reshape)
+        and not any(call.options.values())
+        and made is not None
+        and _is_compact(made)
+    )
 
 
 def _compact_strides(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:

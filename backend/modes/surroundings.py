@@ -192,7 +192,7 @@ class Surroundings:
             self._enter(x.keywords, name, depth + 1)
         elif isinstance(x, list | tuple | deque | set | frozenset):
             if len(x) <= LONGEST:
-                form = ("sequence", x) if isinstance(x, list | tuple | deque) else (None, None)
+                form: tuple[str | None, Any] = ("sequence", x) if isinstance(x, list | tuple | deque) else (None, None)
                 self._look([f"{name}[{i}]" for i in range(len(x))], lambda: tuple(x), depth, name, form)
         elif isinstance(x, dict | types.MappingProxyType):
             if len(x) <= LONGEST:
@@ -247,7 +247,7 @@ class Surroundings:
         cells, names = f.__closure__ or (), sorted(set(_names(f.__code__)))
         self._names.update(names)
         if cells:
-            form = ("cells", cells)
+            form: tuple[str | None, Any] = ("cells", cells)
             self._look(list(f.__code__.co_freevars), lambda: tuple(map(content, cells)), depth, form=form)
         known = [n for n in names if n in f.__globals__]
         space = f.__globals__

@@ -15,6 +15,7 @@ from typing import Any
 from ..device.devices import namespace_of
 from ..tape import autograd, sharing
 from ..tape.autograd import Node, Output, _mode, enable_grad, is_half_gradient, no_grad, wide_sum
+from ..tape.hooks import hooked_gradient, is_hooked
 from ..tape.tensor import Tensor, wrap
 from .transforms import _tape
 
@@ -109,10 +110,15 @@ def gradients(
                 continue
             if id(node) in halves:
                 g = namespace_of(g).astype(g, halves.pop(id(node)))
+            if isinstance(node, Tensor):
+                g = hooked_gradient(node, g)
             x = node if wanted is None and isinstance(node, Tensor) else (wanted or {}).get(id(node))
             if x is not None:
                 found[id(x)] = x, (g if isinstance(g, Tensor) else wrap(_own(g), x.device, x._depth))
             if isinstance(node, Tensor):
+                continue
+            if is_hooked(node):  # a result is given its gradient as it was before, which is PyTorch's way
+                arrive(node.parents[0], hooked_gradient(node, g))
                 continue
             if type(node) is Output and node.pullback is None:
                 joint = node.parents[0]
@@ -156,13 +162,13 @@ def _leading_to(wanted: dict[int, Any] | None, roots: list[Any]) -> dict[int, An
 def _step(node: Node, g: Any, order: dict[int, Any], create_graph: bool) -> Sequence[Any]:
     """The gradients of a node's arguments."""
     if create_graph:
-        source: Callable[[Any], Sequence[Any]] | None = getattr(node, "source", None)
+        source: Callable[..., Sequence[Any]] | None = getattr(node, "source", None)
         if source is None:
             raise RuntimeError(
                 f"`create_graph` needs to know how `{node.name}` was computed, which was not kept: call "
                 "torch.autograd.keep_operations() before it"
             )
-        return source(g)
+        return source(g, node) if getattr(source, "wants_node", False) else source(g)
     pullback, parents = node.pullback, node.parents
     if pullback is None:
         raise RuntimeError(

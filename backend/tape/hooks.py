@@ -19,7 +19,15 @@ from .handle import HookHandle
 from .recording import active
 from .tensor import Tensor, wrap
 
-__all__ = ["check_recording", "gate", "register_hook", "register_post_accumulate_grad_hook", "retain_grad"]
+__all__ = [
+    "check_recording",
+    "gate",
+    "hooked_gradient",
+    "is_hooked",
+    "register_hook",
+    "register_post_accumulate_grad_hook",
+    "retain_grad",
+]
 
 Hook = Callable[[Tensor], Tensor | None]
 
@@ -166,6 +174,24 @@ class _Collected:
                 check_recording()
                 with no_grad():
                     hook(leaf)
+
+
+def hooked_gradient(to: Any, g: Any) -> Any:
+    """What the hooks of a leaf, or of a node that is there for them, make of a gradient; itself where there are none."""
+    if isinstance(to, Tensor):
+        before = _leaves[id(to)].before if id(to) in _leaves else []
+        if not before:
+            return g
+        if isinstance(g, Tensor):
+            return _called(before, g)
+        with no_grad():
+            return _called(before, wrap(g, to.device, to._depth)).data
+    return to.pullback(g)[0] if isinstance(to.pullback, _Hooked) else g
+
+
+def is_hooked(node: Any) -> bool:
+    """Whether a node does nothing but call hooks."""
+    return isinstance(node.pullback, _Hooked)
 
 
 # --- methods ----------------------------------------------------------------------------------------------------------

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from typing import Any
 
 from ...backend.modes.twice import gradients, keep_operations
-from ...backend.tape import autograd
-from ...backend.tape.autograd import _record, enable_grad, is_grad_enabled, no_grad
+from ...backend.tape.autograd import Output, _record, enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor, wrap
 
 __all__ = ["Function", "backward", "enable_grad", "grad", "keep_operations", "no_grad"]
@@ -75,27 +73,32 @@ class Function:
                 grads = _of_backward(cls.backward(ctx, *given), *names)  # type: ignore[attr-defined]
             return [x.data if n and x is not None else None for x, n in zip(grads, need)]
 
-        def source(g: Any, need: Any = None, into: Any = None) -> tuple:
-            saved = ctx.saved_tensors  # outputs among them with their history
-            ctx.saved_tensors = tuple((outputs[id(x)]() if id(x) in outputs else None) or x for x in saved)
-            given = [
-                wrap(x, first.device) if hasattr(x, "dtype") and not isinstance(x, Tensor) else x
-                for x in (g if several else (g,))
-            ]
-            return _of_backward(cls.backward(ctx, *given), *names)  # type: ignore[attr-defined]
-
         raw = tuple(f.data for f in found) if several else found.data
         results = _record(cls.__name__, raw, pullback, parents, first.device, first._depth)
-        made = results if several else (results,)
-        outputs = {id(f): weakref.ref(r) for f, r in zip(found if several else (found,), made)}
-        node = next((r._node for r in made if r._node is not None), None)
+        node = next((r._node for r in (results if several else (results,)) if r._node is not None), None)
         if node is not None:
-            node = node.parents[0] if several else node
-            zeros: Any = node.pullback.args[1] if several else None
-            node.source = (
-                functools.partial(autograd._fill_in, source, zeros, need=None, into=None) if several else source
-            )
+            source = functools.partial(_recorded, cls, ctx, found if several else (found,), names)
+            joint = node.parents[0] if several else node
+            joint.source, source.wants_node = source, True  # type: ignore[attr-defined]
         return results
+
+
+def _recorded(cls: Any, ctx: Any, found: tuple, names: tuple, g: Any, node: Any) -> tuple:
+    """What `backward` gives to recorded gradients; outputs that were saved have their history."""
+    saved = {id(f): i for i, f in enumerate(found)}
+
+    def linked(x: Any) -> Any:
+        if id(x) not in saved:
+            return x
+        return wrap(x.data, x.device, x._depth, Output(node, saved[id(x)], x.data) if isinstance(g, dict) else node)
+
+    before = ctx.saved_tensors
+    ctx.saved_tensors = tuple(map(linked, before))
+    given = [g.get(i, f.detach() * 0) for i, f in enumerate(found)] if isinstance(g, dict) else [g]
+    try:
+        return _of_backward(cls.backward(ctx, *given), *names)
+    finally:
+        ctx.saved_tensors = before
 
 
 def _of_backward(grads: Any, name: str, count: int) -> tuple:
@@ -150,7 +153,9 @@ def grad(
     RuntimeError
         If an input was not used, does not require grad, or an operation was not kept.
     """
-    outs, wanted, seeds = (tuple(x) if isinstance(x, list | tuple) else (x,) for x in (outputs, inputs, grad_outputs))
+    outs, wanted, seeds = (
+        (x,) if x is None or isinstance(x, Tensor) else tuple(x) for x in (outputs, inputs, grad_outputs)
+    )
     if is_grads_batched:
         raise NotImplementedError("`is_grads_batched` must be False, got True; call `grad` for each row")
     if any(not x.requires_grad for x in wanted):

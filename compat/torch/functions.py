@@ -187,7 +187,9 @@ TABLE: dict[str, Any] = {
     "manual_seed": random.manual_seed, "cat": _concatenated(manipulation.concat), "stack": _concatenated(manipulation.stack),
     **{name: _concatenated(manipulation.concat) for name in ("concat", "concatenate")},
     "where": _where, "einsum": einsum.einsum, "spmm": products.matmul,
-    "meshgrid": lambda *x, indexing="ij": creation.meshgrid(*x, indexing=indexing), "tensordot": products.tensordot,
+    "meshgrid": lambda *x, indexing="ij": creation.meshgrid(
+        *(x if isinstance(x[0], Tensor) else x[0]), indexing=indexing
+    ), "tensordot": products.tensordot,
     "hstack": lambda x: manipulation.concat([shaping.FUNCTIONS["atleast_1d"](t) for t in x], axis=0 if x[0].ndim < 2 else 1),
     **{name: lambda x: manipulation.concat([shaping.FUNCTIONS["atleast_2d"](t) for t in x], axis=0)
        for name in ("vstack", "row_stack")},

@@ -6,7 +6,6 @@ A call in the array API's words (`axis=`, `keepdims=`, `correction=` without `di
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from ...backend.tape.tensor import Parameter, Tensor, wrap
 from . import arithmetic, memory, shaping
 from .differentiation import backward
 from .printing import shown
+from .promotion import ALONG, BINARY, OPERATORS, named_axis, promoting
 from .sizes import Size
 from .windows import bincount, unfold
 
@@ -187,48 +187,6 @@ def _of_another_shape(name: str) -> Callable:
     return lambda self, *args, **options: memory.become(self, getattr(self, name)(*args, **options))
 
 
-def _named_axis(name: str, ours: Callable) -> Callable:
-    """With `axis` for `dim`, as PyTorch takes it, where a program calls: weft's own layers mean the array API's by it."""
-
-    @functools.wraps(ours)
-    def call(*args: Any, **options: Any) -> Any:
-        if "axis" in options and not sys._getframe(1).f_globals.get("__name__", "").startswith(OURS):
-            options["dim"] = options.pop("axis")
-            if "keepdims" in options:
-                options["keepdim"] = options.pop("keepdims")
-        return ours(*args, **options)
-
-    return call
-
-
-def _promoting(name: str) -> Callable | None:
-    """An operation in which a tensor without axes gives way to the dtype of one that has some, within one kind of numbers."""
-    ours = getattr(Tensor, name, None)
-    if ours is None:
-        return None
-
-    @functools.wraps(ours)
-    def call(self: Tensor, other: Any, *args: Any, **options: Any) -> Any:
-        if isinstance(other, Tensor) and other.dtype is not self.dtype and (not self.ndim) != (not other.ndim):
-            lesser, greater = (self, other) if not self.ndim else (other, self)
-            if RANK.get(lesser.dtype.kind, 2) <= RANK.get(greater.dtype.kind, 2) and lesser.dtype != greater.dtype:
-                lesser = lesser.to(greater.dtype)
-                self, other = (lesser, greater) if not self.ndim else (greater, lesser)
-        return ours(self, other, *args, **options)
-
-    return call
-
-
-OURS = __name__.partition(".")[0] + "."
-RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2, "c": 3}
-OPERATORS = "add radd iadd sub rsub isub mul rmul imul truediv rtruediv itruediv floordiv mod pow rpow"
-BINARY = "add sub mul div true_divide floor_divide remainder fmod pow maximum minimum multiply subtract divide atan2"
-ALONG = (
-    "amax amin cumsum cumprod softmax log_softmax unsqueeze nansum nanmean median quantile norm topk kthvalue unbind"
-    " logcumsumexp chunk split select index_select gather flip roll"
-)
-
-
 def _isclose(name: str) -> Callable:
     ours = getattr(Tensor, name)
 
@@ -325,11 +283,11 @@ METHODS: dict[str, Callable] = {
     "equal": lambda self, other: self.shape == other.shape and bool((self == other).all()),
     "ndimension": lambda self: self.ndim,
 }
-METHODS |= {name: _named_axis(name, METHODS.get(name) or getattr(Tensor, name)) for name in ALONG.split()}
-METHODS |= {name: _promoting(name) for name in BINARY.split() if _promoting(name)}  # type: ignore[misc]
+METHODS |= {name: named_axis(name, METHODS.get(name) or getattr(Tensor, name)) for name in ALONG.split()}
+METHODS |= {name: promoting(name) for name in BINARY.split() if promoting(name)}  # type: ignore[misc]
 OF_HERE = "sum mean prod all any argmax argmin logsumexp count_nonzero std var max min sort argsort squeeze mode"
 for _name in OF_HERE.split():
-    METHODS[_name] = _named_axis(_name, METHODS[_name])
+    METHODS[_name] = named_axis(_name, METHODS[_name])
 for _name in ("cumsum", "cumprod"):
     METHODS[_name] = _counting(METHODS[_name])
 _plain_nansum = METHODS["nansum"]
@@ -361,7 +319,7 @@ def attach() -> None:
     for name, function in {**METHODS, **PROPERTIES}.items():
         setattr(Tensor, name, function)
     for name in OPERATORS.split():
-        if (operator := _promoting(f"__{name}__")) is not None:
+        if (operator := promoting(f"__{name}__")) is not None:
             setattr(Tensor, f"__{name}__", operator)
     Tensor.__format__ = _format  # type: ignore[method-assign]
     Tensor.__repr__ = Parameter.__repr__ = shown  # type: ignore[method-assign]

@@ -159,9 +159,10 @@ class AlexNet(nn.Module):
 
 def _model(name: str, build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     def make(*, weights: Any = None, pretrained: bool = False, progress: bool = True, **options: Any) -> nn.Module:
+        file = _file(name) if pretrained or weights is not None else None  # before much is drawn
         net = build(**options)
-        if pretrained or weights is not None:
-            net.load_state_dict(checkpoint.load(_file(name)))
+        if file is not None:
+            net.load_state_dict(checkpoint.load(file))
         return net
 
     def call(*args: Any, **options: Any) -> nn.Module:

@@ -17,19 +17,28 @@ from ...backend.tape.tensor import Parameter, Tensor
 from ...layers import functional, init, utils
 from ...layers.utils import rnn
 from ...optimizers import swa_utils
-from . import arithmetic, differentiation, distributions, loading, memory, more_distributions, processes
+from . import arithmetic, differentiation, distributions, loading, memory, more_distributions, processes, profiling
 from .dtypes import TYPES
 from .functions import TABLE, _autocast, _scaler
+from .optimizing import Optimizer
 from .runtime import fork_rng, get_rng_state, nothing, set_rng_state, vmap
 
 __all__ = ["SUBMODULES"]
 
 
-class _OnOneDevice:
-    """`DataParallel` on one device is the module."""
+class DataParallel(layers.Module):
+    """A module on one device: `module`, called as it is. Its names in a state dict begin with "module."."""
 
-    def __new__(cls, module: Any, *_devices: Any, **_options: Any) -> Any:
-        return module
+    def __init__(self, module: Any, *_devices: Any, **_options: Any):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        return self.module(*args, **options)
+
+    def no_sync(self) -> Any:
+        """Nothing is synchronised anyway."""
+        return contextlib.nullcontext()
 
 
 def _init_process_group(*_args: Any, world_size: int = -1, **_options: Any) -> None:
@@ -194,9 +203,9 @@ DISTRIBUTIONS = {
 }
 
 SUBMODULES: dict[str, Any] = {
-    "nn": {"Parameter": Parameter, "DataParallel": _OnOneDevice, "Dropout2d": Dropout2d, "__from__": layers},
-    "nn.parallel": {"DataParallel": _OnOneDevice, "DistributedDataParallel": _OnOneDevice},
-    "nn.parallel.distributed": {"DistributedDataParallel": _OnOneDevice},
+    "nn": {"Parameter": Parameter, "DataParallel": DataParallel, "Dropout2d": Dropout2d, "__from__": layers},
+    "nn.parallel": {"DataParallel": DataParallel, "DistributedDataParallel": DataParallel},
+    "nn.parallel.distributed": {"DistributedDataParallel": DataParallel},
     "nn.attention": {"SDPBackend": _Backends, "sdpa_kernel": _Checked},
     "distributions": {"__from__": distributions, **{n: getattr(more_distributions, n) for n in more_distributions.__all__}},
     **{f"distributions.{name}": {"__from__": of} for name, of in DISTRIBUTIONS.items()},
@@ -213,8 +222,10 @@ SUBMODULES: dict[str, Any] = {
         "clip_grad_value_": optimizers.clip_grad_value_, "__from__": utils,
     },
     "nn.utils.rnn": {"__from__": rnn},
-    "optim": {"__from__": optimizers},
-    **{f"optim.{name}": {"__from__": optimizers} for name in OPTIMIZERS.split()},
+    "optim": {"Optimizer": Optimizer, "__from__": optimizers},
+    **{f"optim.{name}": {"Optimizer": Optimizer, "__from__": optimizers} for name in OPTIMIZERS.split()},
+    "profiler": profiling.FUNCTIONS,
+    "autograd.profiler": profiling.FUNCTIONS,
     "optim.swa_utils": {"__from__": swa_utils},
     "nn.utils.parametrizations": {"__from__": utils.parametrizations},
     "nn.utils.parametrize": {"__from__": utils.parametrize},

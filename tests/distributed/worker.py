@@ -15,7 +15,14 @@ from weft.backend.device import ranks
 
 def main(names):
     weft.distributed.init(timeout=60)
-    for name in names or [name for name in vars(checks) if name.startswith("check_")]:
+    names = names or [name for name in vars(checks) if name.startswith("check_")]
+    run(names)
+    weft.distributed.buckets.WORTH_SHARING = 1  # the same with gradients in memory that all see
+    run([name for name in names if name not in checks.WITHOUT_GRADIENTS])
+
+
+def run(names):
+    for name in names:
         weft.manual_seed(0)
         start = time.perf_counter()
         try:

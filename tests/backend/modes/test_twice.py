@@ -88,6 +88,19 @@ def test_hooks_and_several_outputs():
     np.testing.assert_allclose(slope(first, z).tolist(), [2 * -4 * t * (1 - t * t)], rtol=1e-5)  # doubled once more
 
 
+def test_hooks_of_what_is_asked_for():
+    """A leaf's before it is given its gradient, a result's after that, as PyTorch 2.13 does."""
+    x = weft.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    y.register_hook(lambda g: g * 10)
+    x.register_hook(lambda g: g + 1)
+    found = gradients([(y * y).sum()], [x, y], [weft.tensor(1.0)], create_graph=False)
+    assert found[id(y)][1].tolist() == [6.0, 12.0]
+    assert found[id(x)][1].tolist() == [181.0, 361.0]
+    assert slope((y * y).sum(), x).tolist() == [181.0, 361.0]
+    assert x.grad is None
+
+
 def test_errors():
     x = weft.tensor([1.0], requires_grad=True)
     keep_operations(False)
