@@ -128,6 +128,7 @@ class Recording:
     def __init__(self, device: str):
         self.xp, self.device = devices.namespace(device), device
         self.is_recording = False  # False while the step is run as usual, to warm up
+        self.has_started = False
         self.callbacks: list[Callable[[], Any]] = []
         self.undo: list[Callable[[], Any]] = []
         self.leaves: dict[int, _Leaf] = {}  # whose gradient the step uses, by identity
@@ -262,7 +263,7 @@ class Recording:
         self.advances = [self.xp.zeros((1,), dtype=self.xp.uint64) for _ in self.generators]
         self.started = [g.get_state() for g in self.generators]
         self.begin()
-        self.is_recording = True
+        self.is_recording = self.has_started = True
 
     def stop(self) -> None:
         """Take back what the generators have counted: nothing has been drawn yet."""
@@ -335,5 +336,5 @@ class Recording:
         """Undo what a recording that failed has left on the host: nothing of it was computed."""
         for undo in self.undo:
             undo()
-        for leaf in self.leaves.values():
+        for leaf in self.leaves.values() if self.has_started else ():  # before, gradients are of calls as usual
             leaf.tensor._grad = leaf.start

@@ -401,6 +401,69 @@ COUNTED = {
 }
 
 
+class TestWhatChangesWhileWarmingUp:
+    """Between the last call that warms up and the recording: what the step then allocates would lie in the recording's memory."""
+
+    def lived(self, device, captured, change):
+        weft.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).to(device)
+        world = types.SimpleNamespace(model=model, scaler=None, noise=False, device=device)
+        world.optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+        def step(x, y):
+            world.optimizer.zero_grad()
+            if world.noise:
+                x = x + weft.rand(x.shape, device=device)
+            loss = F.cross_entropy(model(x), y)
+            if world.scaler is None:
+                loss.backward()
+                world.optimizer.step()
+            else:
+                world.scaler.scale(loss).backward()
+                world.scaler.step(world.optimizer)
+                world.scaler.update()
+            return loss
+
+        run, found = weft.capture(step, strict=True) if captured else step, []
+        for i in range(9):
+            if i == 2:
+                change(world)
+            rng = np.random.default_rng(i)
+            x, y = rng.standard_normal((6, 4)).astype("f"), rng.integers(0, 3, 6)
+            found.append(run(*(weft.asarray(a, device=device) for a in (x, y))).tolist())
+            found += [p.tolist() for p in model.parameters()]
+            found.append(world.scaler and world.scaler.state_dict())
+        return found
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda w: setattr(w, "scaler", weft.GradScaler(init_scale=8.0, growth_interval=2)),
+            lambda w: setattr(w, "noise", True),
+            lambda w: setattr(w.model[2].weight, "data", w.model[2].weight.data * 2),
+            lambda w: setattr(w.model[0].bias, "requires_grad", False),
+        ],
+        ids=["scaler", "random numbers", "memory", "frozen"],
+    )
+    def test_has_its_eager_effect(self, change, accelerator):
+        assert self.lived(accelerator, True, change) == self.lived(accelerator, False, change)
+
+    def test_gradients_of_calls_as_usual_stay(self, accelerator):
+        """An obstacle that was found while warming up is no failed recording, after which gradients are taken back."""
+        w, counted = weft.Parameter(weft.ones(2, device=accelerator)), [0]
+
+        def step(x):
+            counted[0] += 1
+            (w * x).sum().backward()
+
+        run = weft.capture(step)
+        with pytest.warns(RuntimeWarning, match="cannot be captured"):
+            for expected in (1, 1, 2, 3):
+                w.grad = None if expected == 1 else w.grad
+                run(weft.ones(2, device=accelerator))
+                assert w.grad.tolist() == [expected, expected]
+
+
 class TestRefused:
     """The eager result, and the reason why it is not captured."""
 
