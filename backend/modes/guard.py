@@ -191,7 +191,11 @@ def _recording(text: _Text, found: Any) -> None:
     for x, data, requires_grad in found.read.values():
         name = text.bound(x)
         text.unless(text.is_(f"{name}.data", data), text.is_(f"{name}.requires_grad", requires_grad))
+    if autograd.collect is None:
+        text.unless("A.collect is None")
     for leaf in found.leaves.values():
+        if autograd.collect is not None:
+            text.unless(f"{text.bound(leaf)}.is_hooked() is {leaf.was_hooked}")
         grad = f"{text.bound(leaf.tensor)}._grad"
         if leaf.data is None:
             text.unless(f"{grad} is None")

@@ -82,6 +82,11 @@ class _Leaf:
         self.start = self.tensor._grad
         self.data = self.end = None if self.start is None else self.start.data
         self.is_touched = self.is_used = False
+        self.was_hooked = self.is_hooked()
+
+    def is_hooked(self) -> bool:
+        """Whether hooks are called with the gradient."""
+        return autograd.collect is not None and autograd.collect.calls_hooks_of(self.tensor)
 
     def touch(self) -> None:
         """Note that the gradient is used now: with what the step began with, if that is still there."""
@@ -93,6 +98,8 @@ class _Leaf:
     def fits(self) -> bool:
         """Whether the step may begin with the gradient that there is."""
         grad = self.tensor._grad
+        if self.is_hooked() != self.was_hooked:
+            return False
         if grad is None or self.data is None:
             return (grad is None) == (self.data is None)
         return not self.is_used or grad.data is self.data

@@ -9,6 +9,7 @@ import itertools
 import random
 import threading
 import types
+import warnings
 from collections import deque
 from unittest.mock import Mock
 
@@ -448,6 +449,7 @@ class TestWhatChangesWhileWarmingUp:
     def test_has_its_eager_effect(self, change, accelerator):
         assert self.lived(accelerator, True, change) == self.lived(accelerator, False, change)
 
+    @pytest.mark.filterwarnings("ignore:.*cannot be captured")
     def test_gradients_of_calls_as_usual_stay(self, accelerator):
         """An obstacle that was found while warming up is no failed recording, after which gradients are taken back."""
         w, counted = weft.Parameter(weft.ones(2, device=accelerator)), [0]
@@ -457,11 +459,54 @@ class TestWhatChangesWhileWarmingUp:
             (w * x).sum().backward()
 
         run = weft.capture(step)
-        with pytest.warns(RuntimeWarning, match="cannot be captured"):
-            for expected in (1, 1, 2, 3):
-                w.grad = None if expected == 1 else w.grad
-                run(weft.ones(2, device=accelerator))
-                assert w.grad.tolist() == [expected, expected]
+        found = []
+        for i in range(4):
+            w.grad = w.grad if i > 1 else None
+            run(weft.ones(2, device=accelerator))
+            found.append(w.grad.tolist())
+        assert found == [[n, n] for n in (1, 1, 2, 3)]
+
+
+class TestHooksRegisteredLater:
+    """After the step has been recorded without any: it calls them as usual, whether it goes the short way by then or not."""
+
+    REGISTER = {
+        "of an optimizer": lambda optimizer, p: optimizer.register_step_pre_hook(
+            lambda *_: p.grad.__imul__(0.5) and None
+        ),
+        "of a gradient": lambda optimizer, p: p.register_hook(lambda g: g / 2),
+        "of a gradient that is there": lambda optimizer, p: p.register_post_accumulate_grad_hook(
+            lambda p: p.grad.__imul__(0.5) and None
+        ),
+    }
+
+    @pytest.mark.parametrize("at", [4, 9])
+    @pytest.mark.parametrize("name", REGISTER)
+    def test_are_called(self, name, at, accelerator):
+        def lived(captured):
+            w = weft.Parameter(weft.ones(1, device=accelerator))
+            optimizer = optim.SGD([w], lr=0.1)
+
+            def step(x):
+                optimizer.zero_grad()
+                loss = (w * x).sum()
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            run, found, handles = weft.capture(step) if captured else step, [], []
+            for i in range(12):
+                if i == at:
+                    handles.append(self.REGISTER[name](optimizer, w))
+                if i == 11:
+                    handles.pop().remove()
+                run(weft.full(1, 1.0 + i, device=accelerator))
+                found.append(w.tolist())
+            return found
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*it calls hooks")
+            assert lived(True) == lived(False)
 
 
 class TestRefused:

@@ -71,7 +71,6 @@ class TestProgram:
             x = weft.asarray(layout(np.random.default_rng(i).standard_normal((5, 4)).astype(dtype)))
             assert [t.numpy().tobytes() for t in run(x)] == [t.numpy().tobytes() for t in step(x)]
 
-
     def test_an_array_made_anew_is_read_in_the_shape_that_it_has(self):
         table, wide = weft.zeros((9, 32)), weft.ones((1, 32))
 
