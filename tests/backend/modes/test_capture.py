@@ -1031,6 +1031,16 @@ class TestCapture:
                     assert run(weft.ones(n, device=accelerator), k).tolist() == [k] * n
         assert len(run._steps) == 4
 
+    def test_so_many_shapes_are_kept(self):
+        """Each recording holds memory."""
+        run = weft.capture(lambda x: x * 2, strict=True)
+        with pytest.warns(
+            RuntimeWarning, match="called with 80 kinds of arguments, of which 64 are kept recorded; pad them"
+        ):
+            for n in range(1, 82):
+                assert run(weft.ones(n)).tolist() == [2.0] * n
+        assert len(run._steps) == 64
+
     def test_each_mode_around_a_call_is_recorded_on_its_own(self, accelerator):
         w = weft.ones((2, 2), device=accelerator)
         run = weft.capture(lambda x: x @ w * (2.0 if weft.is_grad_enabled() else 3.0), warmup=1)

@@ -334,6 +334,23 @@ class TestNoted:
         assert outside.tolist() == [0, 0, 0]
 
 
+def test_a_replay_that_raises_is_found_by_the_check(monkeypatch):
+    def raises(*_):
+        raise NameError("name 'r13' is not defined")
+
+    monkeypatch.setattr(host_step.Host, "build", lambda *args, build=host_step.Host.build: broken(build(*args)))
+
+    def broken(program):
+        program.run = raises
+        return program
+
+    run = weft.capture(lambda x: x * 2)
+    run(weft.ones(2)), run(weft.ones(2))
+    with pytest.warns(RuntimeWarning, match="its replay raised NameError: name 'r13' is not defined"):
+        assert run(weft.ones(2)).tolist() == [2.0, 2.0]
+    assert run(weft.ones(2)).tolist() == [2.0, 2.0]
+
+
 def test_the_check_finds_what_no_rule_does(monkeypatch):
     """A recorder that took a number of the step for one of the host's would be found out by the first replays."""
     monkeypatch.setattr(Log, "is_constant", lambda log, array: True)
