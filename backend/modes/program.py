@@ -104,6 +104,17 @@ class Program:
         # the surroundings' memory that a run writes to
         given = {id(r.root.owner) for r in self.inputs}
         self.written = [owner.view(np.ndarray) for owner, _ in log.saved if id(owner) not in given]
+        self._inputs = {id(r.root) for r in self.inputs}
+        self.owners = {id(owner) for owner, _ in log.saved}
+
+    def meets(self, x: np.ndarray, *, is_written: bool = False) -> bool:
+        """Whether an input shares memory with what a run writes to of the surroundings; one that it `is_written`, with any."""
+        outside = (
+            [r.owner for r in self.log.roots if not r.is_made and id(r) not in self._inputs]
+            if is_written
+            else self.written
+        )
+        return any(np.may_share_memory(x, m) for m in outside)
 
     def restore(self) -> None:
         """Take back what a run that diverged has written to the surroundings' memory."""

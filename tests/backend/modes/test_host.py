@@ -119,6 +119,25 @@ class TestAliases:
             assert run(x[:4], x[2:]).tolist() == step(y[:4], y[2:]).tolist()
             assert x.tolist() == y.tolist()
 
+    @pytest.mark.parametrize("at", [4, 9])
+    @pytest.mark.parametrize("writes", [False, True])
+    def test_an_argument_that_is_a_view_of_what_the_step_updates(self, writes, at):
+        def lived(captured):
+            total = weft.zeros(6)
+
+            def step(x):
+                with weft.no_grad():
+                    total.__iadd__(1.0)
+                    if writes:
+                        x[0] = 9.0
+                return x * 2
+
+            run = weft.capture(step, strict=True) if captured else step
+            given = [total[2:5] if i >= at else weft.full(3, float(i)) for i in range(12)]
+            return [(run(x).tolist(), x.tolist(), total.tolist()) for x in given]
+
+        assert lived(True) == lived(False)
+
     def test_results_are_not_written_over(self):
         run = weft.capture(lambda x: (x, x + 1, (x + 1)[1:], x.detach()), strict=True)
         kept = [run(weft.full((3,), float(i))) for i in range(8)]
