@@ -308,6 +308,10 @@ class GradScaler:
             recording.depends_on(self._options)
             recording.ends_with(self._is_between_steps)
         if self._scale is None:
+            if recording is not None and recording.is_recording:
+                raise RuntimeError(
+                    "a GradScaler is used for the first time in it: its scale would lie in the recording's memory"
+                )
             device = self._device or device
             self._scale = asarray(np.float32(self._start[0]), device=device)
             self._streak = asarray(np.int32(self._start[1]), device=device)

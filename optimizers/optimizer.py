@@ -702,6 +702,9 @@ class _Looked(dict):
 _SWITCHES = ("weight_decay", "momentum", "dampening")
 
 
+_NO_HOOKS: dict[str, list] = {"before": [], "after": []}
+
+
 class _Recorded:
     """A step that was recorded: what it updates, and so what the host counts and publishes before each replay."""
 
@@ -736,7 +739,9 @@ class _Recorded:
             values = [(n, bool(group[n]) if is_switch else group[n]) for n, is_switch in self.options(group)]
             found.append((list(optimizer.slots(group)), values))
         arenas = [[id(arena) for arena in arenas] for arenas in optimizer._arenas]
-        return found, arenas, [arena.holds(segment) for arena, segment, _ in self.work]
+        hooks = [len(of) for of in vars(optimizer).get("_step_hooks", _NO_HOOKS).values()]
+        own = id(vars(optimizer).get("step"))  # a `step` that was put in the place of the class's
+        return found, arenas, [arena.holds(segment) for arena, segment, _ in self.work], own, hooks
 
     def is_current(self) -> bool:
         return self.current() == self.state
@@ -748,6 +753,9 @@ class _Recorded:
             return None
         groups, arenas = text.bound(optimizer.param_groups), text.bound(optimizer._arenas)
         found = [text.is_(f"{text.bound(optimizer)}.param_groups", optimizer.param_groups)]
+        found.append(text.is_(f"{text.bound(vars(optimizer))}.get('step')", vars(optimizer).get("step")))
+        if "_step_hooks" in vars(optimizer):
+            found.append(f"not any({text.bound(optimizer._step_hooks)}.values())")
         found.append(f"len({groups}) == {len(optimizer.param_groups)}")
         for k, group in enumerate(optimizer.param_groups):
             name = text.bound(group)

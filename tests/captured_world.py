@@ -109,6 +109,8 @@ BETWEEN = {
     "eval, predicted": ("predict", {7: lambda w: w.model.eval()}),
     "number, predicted": ("predict", {7: lambda w: setattr(w, "factor", 3.0)}),
     "rebound, predicted": ("predict", {7: World.rebind}),
+    "a step of the optimizer's own": ("whole", {7: lambda w: setattr(w.optimizer, "step", lambda **_: None)}),
+    "a hook of a layer": ("whole", {7: lambda w: w.model[0].register_forward_hook(lambda m, x, y: y / 2) and None}),
     "state of its own": ("accumulate", {7: lambda w: w.total.zero_()}),
 }
 

@@ -24,6 +24,7 @@ __all__ = ["capture"]
 
 # Recordings that are kept for calls of one kind: in training and in evaluation, to a gradient or to none. Each holds memory.
 VARIANTS = 4
+KINDS = 64  # recordings that are kept in all, for arguments of other shapes for one
 MISSES = 16  # recordings that were given up for others, after which a warning says that this is slow
 
 
@@ -54,7 +55,7 @@ class capture:
     Notes
     -----
     A captured step is the step itself, faster. What a call depends on is looked at before each replay, and where it has
-    changed the step is warmed up and recorded anew; at most four recordings are kept for calls of one kind:
+    changed the step is warmed up and recorded anew; at most four recordings are kept for calls of one kind, 64 in all:
 
     - arguments of other shapes, dtypes or values (those that are no Tensors), another `autocast`, other settings such as
       `use_deterministic_algorithms` and `set_default_dtype`;
@@ -143,6 +144,16 @@ class capture:
                 warnings.warn(
                     f"{name} has been recorded {MISSES} times more than {self.variants}: something that it reads on the host is "
                     "another nearly each time; pass that as an argument, in a Tensor",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+        elif len(self._steps) >= KINDS:
+            del self._steps[next(iter(self._steps))]
+            self._misses += 1
+            if self._misses == MISSES and not self.is_silent:
+                warnings.warn(
+                    f"`{getattr(self.step, '__name__', 'step')}` has been called with {KINDS + MISSES} kinds of arguments, of "
+                    f"which {KINDS} are kept recorded; pad them to a few shapes",
                     RuntimeWarning,
                     stacklevel=3,
                 )

@@ -70,6 +70,7 @@ def compiled(step: Any, given: list[Any]) -> Callable[[tuple], Any] | None:
     text.space |= {"default_device": devices.get_default_device, "MODE": autograd._mode, "ACTIVE": recording._active}
     text.space |= {"SETTINGS": settings, "lock": step.lock}
     text.lines.append(f"if len(args) != {len(given)} or step.diverged: return NO")
+    text.space |= {"OWNERS": step.graph.owners, "meets": step.graph.meets}
     _arguments(text, given)
     _modes(text)
     _surroundings(text, step.surroundings)
@@ -128,6 +129,7 @@ def _arguments(text: _Text, given: list[Any]) -> None:
         text.lines.append(f"x{i} = t{i}.data")
         shape, strides, dtype = text.bound(x.shape), text.bound(x.strides), text.bound(x.dtype)
         text.unless(f"type(x{i}) is ndarray and x{i}.shape == {shape} and x{i}.strides == {strides}")
+        text.unless(f"(x{i}.base is None and id(x{i}) not in OWNERS) or not meets(x{i})")
         text.unless(f"x{i}.dtype is {dtype} and id(t{i}) not in READ", *(f"t{i} is not t{j}" for j in range(i)))
 
 
@@ -191,7 +193,11 @@ def _recording(text: _Text, found: Any) -> None:
     for x, data, requires_grad in found.read.values():
         name = text.bound(x)
         text.unless(text.is_(f"{name}.data", data), text.is_(f"{name}.requires_grad", requires_grad))
+    if autograd.collect is None:
+        text.unless("A.collect is None")
     for leaf in found.leaves.values():
+        if autograd.collect is not None:
+            text.unless(f"{text.bound(leaf)}.is_hooked() is {leaf.was_hooked}")
         grad = f"{text.bound(leaf.tensor)}._grad"
         if leaf.data is None:
             text.unless(f"{grad} is None")

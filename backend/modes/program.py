@@ -104,6 +104,17 @@ class Program:
         # the surroundings' memory that a run writes to
         given = {id(r.root.owner) for r in self.inputs}
         self.written = [owner.view(np.ndarray) for owner, _ in log.saved if id(owner) not in given]
+        self._inputs = {id(r.root) for r in self.inputs}
+        self.owners = {id(owner) for owner, _ in log.saved}
+
+    def meets(self, x: np.ndarray, *, is_written: bool = False) -> bool:
+        """Whether an input shares memory with what a run writes to of the surroundings; one that it `is_written`, with any."""
+        outside = (
+            [r.owner for r in self.log.roots if not r.is_made and id(r) not in self._inputs]
+            if is_written
+            else self.written
+        )
+        return any(np.may_share_memory(x, m) for m in outside)
 
     def restore(self) -> None:
         """Take back what a run that diverged has written to the surroundings' memory."""
@@ -249,7 +260,8 @@ class Program:
         lines, args = [], list(call.args)
         for i, a in enumerate(args[: f.nin]):
             if isinstance(a, Region) and a.shape and a.shape != out.shape and a.nbytes:
-                if a.nbytes // a.dtype.itemsize * out.dtype.itemsize == out.nbytes and _is_compact(a):
+                is_named = self._is_free(a) or id(a.root) in self.given  # and so has the one shape that it is made in
+                if not is_named and a.nbytes // a.dtype.itemsize * out.dtype.itemsize == out.nbytes and _is_compact(a):
                     args[i] = Region(a.root, a.offset, out.shape, _compact_strides(out.shape, a.dtype), a.dtype)
                     continue
                 wide = self._scratch(out.shape, a.dtype, i)

@@ -12,6 +12,7 @@ and keeps no memory alive: what it reads is held here, by name (`held`, `inputs`
 
 from __future__ import annotations
 
+import functools
 import gc
 import warnings
 from collections.abc import Callable
@@ -25,6 +26,14 @@ from .arguments import changed, contents, mapped, numbers_in, objects_in, obstac
 from .surroundings import PLAIN, Surroundings
 
 __all__ = ["RecordedStep"]
+
+MORE = 4  # calls at most that warm up once more, where what the step finds by name is another than when it last did
+
+
+def _memory_of(ref: Callable[[], Tensor | None]) -> tuple[int, bool] | None:
+    """Where a tensor lies, and whether it is trained; None if it is gone."""
+    t = ref()
+    return None if t is None else (id(t.data), t.requires_grad)
 
 
 class RecordedStep:
@@ -41,6 +50,8 @@ class RecordedStep:
         self.recorder: Any = recorder_for(device, self.recording)
         self.is_possible, self.is_silent = True, False
         self.obstacle: str | None = None  # found while warming up
+        self.warmed_up: list[tuple[Callable[[], Any], Any]] | None = None  # what the last call to warm up left
+        self.more = MORE
         self.numbers: list[str] | None = None  # that the step returned
         self.surroundings: Surroundings | None = None
         self.inputs: list[Tensor] = []
@@ -69,6 +80,8 @@ class RecordedStep:
     def __call__(self, args: tuple, given: list[Tensor]) -> Any:
         if not self.is_possible:
             return self._call(args)
+        if self.graph is None and not self.warmup and self.more and not self._is_warmed_up():
+            self.warmup, self.more = 1, self.more - 1
         if self.warmup:
             self.warmup -= 1
             return self._warm_up(args)
@@ -114,13 +127,26 @@ class RecordedStep:
     def _warm_up(self, args: tuple) -> Any:
         """The step as usual, while what it does on the host is looked at: to find that in a recording would do it once more."""
         around = Surroundings(self.step, *objects_in(args)) if not self.warmup else None
+        self.warmed_up = None
         self.recording.begin()
         found = self._run(args)
         if around is not None:
             self._note_drawn(around)
             if name := self._changed(around) or self.recording.changed_constant():
                 self.obstacle = f"it changes {name} on the host, which a replay would not"
+            self._remember(around)
         return found
+
+    def _remember(self, around: Surroundings) -> None:
+        """Keep what decides which state the step allocates, as it has left it."""
+        self.warmed_up = [(around.has_other_objects, False)]
+        for ref in self.recording.seen.values():
+            if (t := ref()) is not None:
+                self.warmed_up.append((functools.partial(_memory_of, ref), (id(t.data), t.requires_grad)))
+
+    def _is_warmed_up(self) -> bool:
+        """Whether the step is as it was when it last warmed up: else it may allocate in the recording what outlasts that."""
+        return self.warmed_up is not None and all(get() in (value, None) for get, value in self.warmed_up)
 
     def _changed(self, around: Surroundings) -> str | None:
         """What the step has changed on the host and goes on from: a number, or a Tensor that it reads and replaces."""
@@ -146,6 +172,9 @@ class RecordedStep:
 
     def _record(self, args: tuple, given: list[Tensor]) -> bool:
         """Whether the step could be recorded. What a failed recording held is let go of before the step is run as usual."""
+        if self.obstacle:
+            self._give_up(self.obstacle)
+            return False
         copies: dict[int, Tensor] = {}
         for t in given:
             if id(t) not in copies:
@@ -185,8 +214,6 @@ class RecordedStep:
         return graph, outputs
 
     def _recorded(self, args: tuple, copies: tuple) -> tuple[Any, Any]:
-        if self.obstacle:
-            raise RuntimeError(self.obstacle)
         around = Surroundings(self.step, *objects_in(args))
         inputs = [(t, t.data, sharing.last_change(t.data)) for t in self.inputs]
         for t in around.tensors():

@@ -149,6 +149,15 @@ class Surroundings:
                     return False
         return True
 
+    def has_other_objects(self) -> bool:
+        """Whether anything is another than it was, but for numbers that have other values."""
+        numbers = (int, float, complex)
+        for place in self.places:
+            for _, was, now in place.changes():
+                if not (type(was) in numbers and type(now) in numbers):
+                    return True
+        return False
+
     def settle(self) -> list[tuple[str, Any, Any]]:
         """Having run the step: names of what it has changed, with what was there and what is; from now on these are its own."""
         found = []

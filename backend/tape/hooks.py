@@ -153,6 +153,11 @@ class _Collected:
         self.sink = sink
         self.found: dict[int, tuple[Tensor, Any]] = {}
 
+    @staticmethod
+    def calls_hooks_of(leaf: Tensor) -> bool:
+        """Whether a leaf has hooks."""
+        return id(leaf) in _leaves
+
     def __call__(self, leaf: Tensor, g: Any, others: Any) -> None:
         key = id(leaf)
         if key not in _leaves:

@@ -82,6 +82,11 @@ class _Leaf:
         self.start = self.tensor._grad
         self.data = self.end = None if self.start is None else self.start.data
         self.is_touched = self.is_used = False
+        self.was_hooked = self.is_hooked()
+
+    def is_hooked(self) -> bool:
+        """Whether hooks are called with the gradient."""
+        return autograd.collect is not None and autograd.collect.calls_hooks_of(self.tensor)
 
     def touch(self) -> None:
         """Note that the gradient is used now: with what the step began with, if that is still there."""
@@ -93,6 +98,8 @@ class _Leaf:
     def fits(self) -> bool:
         """Whether the step may begin with the gradient that there is."""
         grad = self.tensor._grad
+        if self.is_hooked() != self.was_hooked:
+            return False
         if grad is None or self.data is None:
             return (grad is None) == (self.data is None)
         return not self.is_used or grad.data is self.data
@@ -128,6 +135,7 @@ class Recording:
     def __init__(self, device: str):
         self.xp, self.device = devices.namespace(device), device
         self.is_recording = False  # False while the step is run as usual, to warm up
+        self.has_started = False
         self.callbacks: list[Callable[[], Any]] = []
         self.undo: list[Callable[[], Any]] = []
         self.leaves: dict[int, _Leaf] = {}  # whose gradient the step uses, by identity
@@ -262,7 +270,7 @@ class Recording:
         self.advances = [self.xp.zeros((1,), dtype=self.xp.uint64) for _ in self.generators]
         self.started = [g.get_state() for g in self.generators]
         self.begin()
-        self.is_recording = True
+        self.is_recording = self.has_started = True
 
     def stop(self) -> None:
         """Take back what the generators have counted: nothing has been drawn yet."""
@@ -335,5 +343,5 @@ class Recording:
         """Undo what a recording that failed has left on the host: nothing of it was computed."""
         for undo in self.undo:
             undo()
-        for leaf in self.leaves.values():
+        for leaf in self.leaves.values() if self.has_started else ():  # before, gradients are of calls as usual
             leaf.tensor._grad = leaf.start

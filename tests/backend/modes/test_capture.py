@@ -9,6 +9,7 @@ import itertools
 import random
 import threading
 import types
+import warnings
 from collections import deque
 from unittest.mock import Mock
 
@@ -399,6 +400,113 @@ COUNTED = {
     "repeat": lambda x: weft.repeat(x * 3, weft.astype(x, weft.int64)).sum(),
     "unique_inverse": lambda x: weft.unique_inverse(x).inverse_indices.sum(),
 }
+
+
+class TestWhatChangesWhileWarmingUp:
+    """Between the last call that warms up and the recording: what the step then allocates would lie in the recording's memory."""
+
+    def lived(self, device, captured, change):
+        weft.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).to(device)
+        world = types.SimpleNamespace(model=model, scaler=None, noise=False, device=device)
+        world.optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+        def step(x, y):
+            world.optimizer.zero_grad()
+            if world.noise:
+                x = x + weft.rand(x.shape, device=device)
+            loss = F.cross_entropy(model(x), y)
+            if world.scaler is None:
+                loss.backward()
+                world.optimizer.step()
+            else:
+                world.scaler.scale(loss).backward()
+                world.scaler.step(world.optimizer)
+                world.scaler.update()
+            return loss
+
+        run, found = weft.capture(step, strict=True) if captured else step, []
+        for i in range(9):
+            if i == 2:
+                change(world)
+            rng = np.random.default_rng(i)
+            x, y = rng.standard_normal((6, 4)).astype("f"), rng.integers(0, 3, 6)
+            found.append(run(*(weft.asarray(a, device=device) for a in (x, y))).tolist())
+            found += [p.tolist() for p in model.parameters()]
+            found.append(world.scaler and world.scaler.state_dict())
+        return found
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda w: setattr(w, "scaler", weft.GradScaler(init_scale=8.0, growth_interval=2)),
+            lambda w: setattr(w, "noise", True),
+            lambda w: setattr(w.model[2].weight, "data", w.model[2].weight.data * 2),
+            lambda w: setattr(w.model[0].bias, "requires_grad", False),
+        ],
+        ids=["scaler", "random numbers", "memory", "frozen"],
+    )
+    def test_has_its_eager_effect(self, change, accelerator):
+        assert self.lived(accelerator, True, change) == self.lived(accelerator, False, change)
+
+    @pytest.mark.filterwarnings("ignore:.*cannot be captured")
+    def test_gradients_of_calls_as_usual_stay(self, accelerator):
+        """An obstacle that was found while warming up is no failed recording, after which gradients are taken back."""
+        w, counted = weft.Parameter(weft.ones(2, device=accelerator)), [0]
+
+        def step(x):
+            counted[0] += 1
+            (w * x).sum().backward()
+
+        run = weft.capture(step)
+        found = []
+        for i in range(4):
+            w.grad = w.grad if i > 1 else None
+            run(weft.ones(2, device=accelerator))
+            found.append(w.grad.tolist())
+        assert found == [[n, n] for n in (1, 1, 2, 3)]
+
+
+class TestHooksRegisteredLater:
+    """After the step has been recorded without any: it calls them as usual, whether it goes the short way by then or not."""
+
+    REGISTER = {
+        "of an optimizer": lambda optimizer, p: optimizer.register_step_pre_hook(
+            lambda *_: p.grad.__imul__(0.5) and None
+        ),
+        "of a gradient": lambda optimizer, p: p.register_hook(lambda g: g / 2),
+        "of a gradient that is there": lambda optimizer, p: p.register_post_accumulate_grad_hook(
+            lambda p: p.grad.__imul__(0.5) and None
+        ),
+    }
+
+    @pytest.mark.parametrize("at", [4, 9])
+    @pytest.mark.parametrize("name", REGISTER)
+    def test_are_called(self, name, at, accelerator):
+        def lived(captured):
+            w = weft.Parameter(weft.ones(1, device=accelerator))
+            optimizer = optim.SGD([w], lr=0.1)
+
+            def step(x):
+                optimizer.zero_grad()
+                loss = (w * x).sum()
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            run, found, handles = weft.capture(step) if captured else step, [], []
+            for i in range(12):
+                if i == at:
+                    handles.append(self.REGISTER[name](optimizer, w))
+                if i == 11:
+                    handles.pop().remove()
+                run(weft.full(1, 1.0 + i, device=accelerator))
+                found.append(w.tolist())
+            return found
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*it calls hooks")
+            assert lived(True) == lived(False)
 
 
 class TestRefused:
@@ -922,6 +1030,16 @@ class TestCapture:
                 for k in (2.0, 3.0):
                     assert run(weft.ones(n, device=accelerator), k).tolist() == [k] * n
         assert len(run._steps) == 4
+
+    def test_so_many_shapes_are_kept(self):
+        """Each recording holds memory."""
+        run = weft.capture(lambda x: x * 2, strict=True)
+        with pytest.warns(
+            RuntimeWarning, match="called with 80 kinds of arguments, of which 64 are kept recorded; pad them"
+        ):
+            for n in range(1, 82):
+                assert run(weft.ones(n)).tolist() == [2.0] * n
+        assert len(run._steps) == 64
 
     def test_each_mode_around_a_call_is_recorded_on_its_own(self, accelerator):
         w = weft.ones((2, 2), device=accelerator)

@@ -71,6 +71,18 @@ class TestProgram:
             x = weft.asarray(layout(np.random.default_rng(i).standard_normal((5, 4)).astype(dtype)))
             assert [t.numpy().tobytes() for t in run(x)] == [t.numpy().tobytes() for t in step(x)]
 
+    def test_an_array_made_anew_is_read_in_the_shape_that_it_has(self):
+        table, wide = weft.zeros((9, 32)), weft.ones((1, 32))
+
+        def step(i):
+            row = table[i]  # by a function that does not take `out`
+            return row + wide, row * 2
+
+        run = weft.capture(step, strict=True)
+        for k in range(6):
+            i = weft.asarray(np.int64(k))
+            assert [t.numpy().tobytes() for t in run(i)] == [t.numpy().tobytes() for t in step(i)]
+
 
 class TestAliases:
     def test_views_and_writes_through_them(self):
@@ -106,6 +118,25 @@ class TestAliases:
         for _ in range(6):
             assert run(x[:4], x[2:]).tolist() == step(y[:4], y[2:]).tolist()
             assert x.tolist() == y.tolist()
+
+    @pytest.mark.parametrize("at", [4, 9])
+    @pytest.mark.parametrize("writes", [False, True])
+    def test_an_argument_that_is_a_view_of_what_the_step_updates(self, writes, at):
+        def lived(captured):
+            total = weft.zeros(6)
+
+            def step(x):
+                with weft.no_grad():
+                    total.__iadd__(1.0)
+                    if writes:
+                        x[0] = 9.0
+                return x * 2
+
+            run = weft.capture(step, strict=True) if captured else step
+            given = [total[2:5] if i >= at else weft.full(3, float(i)) for i in range(12)]
+            return [(run(x).tolist(), x.tolist(), total.tolist()) for x in given]
+
+        assert lived(True) == lived(False)
 
     def test_results_are_not_written_over(self):
         run = weft.capture(lambda x: (x, x + 1, (x + 1)[1:], x.detach()), strict=True)
@@ -320,6 +351,23 @@ class TestNoted:
         assert outside.tolist() == [0, 5, 5]
         log.undo()
         assert outside.tolist() == [0, 0, 0]
+
+
+def test_a_replay_that_raises_is_found_by_the_check(monkeypatch):
+    def raises(*_):
+        raise NameError("name 'r13' is not defined")
+
+    monkeypatch.setattr(host_step.Host, "build", lambda *args, build=host_step.Host.build: broken(build(*args)))
+
+    def broken(program):
+        program.run = raises
+        return program
+
+    run = weft.capture(lambda x: x * 2)
+    run(weft.ones(2)), run(weft.ones(2))
+    with pytest.warns(RuntimeWarning, match="its replay raised NameError: name 'r13' is not defined"):
+        assert run(weft.ones(2)).tolist() == [2.0, 2.0]
+    assert run(weft.ones(2)).tolist() == [2.0, 2.0]
 
 
 def test_the_check_finds_what_no_rule_does(monkeypatch):
