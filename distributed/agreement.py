@@ -18,7 +18,8 @@ def checked(
 ) -> Any:
     """The array of x, once all processes have called the same with arrays of one kind; otherwise all of them raise."""
     ranks.require_met()
-    raw, fault = None, None
+    raw: Any = None
+    fault: Exception | None = None
     try:
         raw = _raw(name, x, in_place)
         _check(raw, name, op, source, parts)

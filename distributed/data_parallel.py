@@ -113,7 +113,7 @@ class DistributedDataParallel(Module):
                 "`module` must have a parameter that requires a gradient, got none: there is nothing to reduce"
             )
         self.module, self.broadcast_buffers = module, broadcast_buffers
-        self._reducer = None
+        self._reducer: Reducer | None = None
         if ranks.group is None:
             return
         check_alike(module)

@@ -648,6 +648,38 @@ def check_captured_trainer_on_the_emulator():
         assert p.cpu().numpy().tobytes() == q.cpu().numpy().tobytes()
 
 
+def check_data_that_differ():
+    """Of a split that each process has drawn for itself, say, some samples would be seen twice, and others never."""
+    x, y = of_rank(0, (20, 12)), np.arange(20) % 5
+    model = Conv()
+    trainer = weft.training.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(
+        ValueError, match=r"`train_loader` must be the same in all processes.* got 20 samples.* and 19 samples"
+    ):
+        trainer.fit((x[RANK() :], y[RANK() :]))
+    with pytest.raises(ValueError, match=r"`train_loader` must be the same.*checksum \w+.* in process 1"):
+        trainer.fit((x[RANK() :][:10], y[:10]))
+    with pytest.raises(ValueError, match="`validation_loader` must be the same"):
+        trainer.fit((x, y), (x[RANK() :][:10], y[:10]))
+
+
+def check_shares_in_a_loop_of_ones_own():
+    """With the weight that the guide names, uneven and empty shares give what one process computes."""
+    data = weft.data.ArrayDataset(of_rank(0, (10, 4)), np.arange(10) % 2)
+    found = []
+    for rank, size in ((0, 1), (RANK(), SIZE())):
+        model = nn.Linear(4, 2)
+        model.load_state_dict({k: weft.full(v.shape, 0.1) for k, v in model.state_dict().items()})
+        wrapped = dist.DistributedDataParallel(model) if size > 1 else model
+        optimizer = optim.SGD(model.parameters(), lr=0.5)
+        for share, (x, y) in weft.data.DataLoader(data, 9, shuffle=True, seed=1).shares(rank, size):  # of 9, and of 1
+            optimizer.zero_grad()
+            (F.cross_entropy(wrapped(x), y) * (share.count * size / share.total)).backward()
+            optimizer.step()
+        found.append(model.weight.detach().numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-6)
+
+
 def check_augmented_batches():
     """Random changes of a whole batch, and batches that are drawn, are those of one process."""
     x = np.random.default_rng(0).random((10, 1, 6, 6)).astype(np.float32)
