@@ -23,7 +23,7 @@ from typing import Any
 __all__ = ["Watch"]
 
 BEAT = 1.0  # seconds between two reports
-MERCY = 0.3  # seconds that others have to end by themselves
+MERCY = 1.0  # seconds that others have to end by themselves
 GRACE = 5.0  # seconds that others may wait for a process that has ended without a fault
 
 
