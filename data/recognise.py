@@ -163,7 +163,10 @@ def _reader_of_folder(folder: Path) -> _Reader:
     if image_folder.recognises(folder):
         return _of(load_images, folder, _IMAGES)
     found = (", ".join(held[:5]) + (f" and {len(held) - 5} more" if len(held) > 5 else "")) or "an empty folder"
-    raise fault(folder, _LOOKED_FOR, found, "name the folder that holds the files themselves")
+    fix = "name the folder that holds the files themselves"
+    if any(name.lower().endswith(image_folder.SUFFIXES) for name in held):
+        fix = "move the images of each class into a folder of its name"
+    raise fault(folder, _LOOKED_FOR, found, fix)
 
 
 def _of(read: Callable[..., DataSplits], path: Path, takes: Sequence[str] = ()) -> _Reader:

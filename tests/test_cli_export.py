@@ -33,6 +33,13 @@ def test_normalisation_is_in_the_graph(run, capsys):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_says_which_output_is_which_class(run, capsys):
+    folder, _ = run
+    save_model(folder / "model.safetensors", build_model(CNN), architecture=CNN, class_names=("cat", "dog", "fox"))
+    assert main(["export", str(folder), str(folder / "m.onnx")]) == 0
+    assert "outputs, in this order: cat, dog, fox" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [(["--opset", "999"], "`opset` must be from 24 to"), (["--opset", "3"], "--opset")]
 )

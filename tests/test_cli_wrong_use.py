@@ -68,6 +68,7 @@ WRONG = [
     ('train --accumulate 0', 'argument --accumulate: must be an integer at least 1'),
     ('train --accumulate 0.5', "must be an integer at least 1, got '0.5'"),
     ('train --augment fli', "--augment fli: `names` must be some of rotate, affine, crop"),
+    ('train --augment fli', "got 'fli'; did you mean flip?"),
     ("train --augment ''", "--augment : `names` must be some of"),
     ('train --lr 0', "argument --lr: must be a number above 0, got '0'"),
     ('train --lr -0.1', "argument --lr: must be a number above 0, got '-0.1'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from difflib import get_close_matches
 
 from .colour import ColorJitter
 from .crop import RandomCrop
@@ -64,5 +65,7 @@ def named(
     ['RandomCrop', 'RandomHorizontalFlip']
     """
     if wrong := [name for name in names if name not in AUGMENTATIONS]:
-        raise ValueError(f"`names` must be some of {', '.join(AUGMENTATIONS)}, got {', '.join(map(repr, wrong))}")
+        near = get_close_matches(str(wrong[0]).lower(), AUGMENTATIONS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"`names` must be some of {', '.join(AUGMENTATIONS)}, got {', '.join(map(repr, wrong))}{hint}")
     return Compose([make(size, num_classes) for name, make in AUGMENTATIONS.items() if name in names], white=white)

@@ -66,3 +66,9 @@ def test_archive(tmp_path):
         match=re.escape(f"`{path}`: expected a folder, an .npz file or a table (.csv, .parquet), found another kind"),
     ):
         load(path)
+
+
+def test_images_outside_of_folders_of_classes(tmp_path):
+    (tmp_path / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"found 1\.png; move the images of each class into a folder of its name"):
+        load(tmp_path)

@@ -101,4 +101,6 @@ def _export(given: dict[str, Any]) -> int:
     except (ExportError, ValueError) as error:
         raise UsageError(str(error)) from error
     print(f"{out}: {type(saved.model).__name__}")
+    if saved.class_names:
+        print(f"outputs, in this order: {', '.join(saved.class_names)}")
     return 0
