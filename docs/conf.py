@@ -11,6 +11,7 @@ for part in ("linalg", "fft", "nvtx"):  # attributes that Sphinx looks for as mo
     sys.modules[f"weft.{part}"] = getattr(weft, part)
 
 project, author = "weft", "the developers of weft"
+html_show_copyright = False  # the licence says it
 version = release = weft.__version__
 html_title = f"weft {version}"
 

@@ -10,9 +10,10 @@ from weft.training import picture
 INK, PALE = "#1f2d3d", "#5b6b7b"
 CODE = "model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), …)\nloss(model(x), y).backward();  optimizer.step()"
 MIDDLE = "one operation = a forward and its pullback,\nwritten once against the array API standard"
+FAMILIES = len(list(Path(__file__).parents[1].glob("kernels/*.cu")))
 PLACES = [
     ("#dcebfb", "NumPy", "any CPU\nunder 100 MB installed\nthe reference"),
-    ("#e0f2e6", "CuPy + CUDA", "NVIDIA GPUs\n22 readable .cu families\na step as one graph"),
+    ("#e0f2e6", "CuPy + CUDA", f"NVIDIA GPUs\n{FAMILIES} readable .cu families\na step as one graph"),
     ("#fde9dc", "emulator", "the same .cu files, no GPU\nevery access checked\nlaptop, CI"),
 ]
 
@@ -57,7 +58,7 @@ def draw(path: Path) -> None:
         axis.text(
             4.5,
             0.15,
-            "the same seed, the same numbers",
+            "the same seed, the same random numbers",
             ha="center",
             va="center",
             fontsize=9,
