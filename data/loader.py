@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -332,7 +333,8 @@ class DataLoader:
         for batch in self._epoch(self._position, part):
             if whole:
                 share = share_of(len(batch[-1]), rank, size)
-                yield share, each(lambda a, s=share: a[s.start : s.start + s.count], batch)
+                rows = slice(share.start, share.start + share.count)
+                yield share, each(operator.itemgetter(rows), batch)
             else:
                 yield found.popleft(), batch
 

@@ -17,7 +17,7 @@ from .extras import pillow, sklearn
 from .files import DataError, FilePath
 from .writing import Replacement, make_folder
 
-__all__ = ["SOURCES", "DataSource", "get"]
+__all__: list[str] = []
 
 
 class DataSource(NamedTuple):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def save_sharded(path: str | Path, model: Module, optimizer: Optimizer, **extra:
         If `path` does not end in `.json`.
     WriteError
         If a file cannot be written; the checkpoint before is intact.
+    FileNotFoundError
+        If process 0 does not find what the others have written.
 
     Examples
     --------
@@ -61,8 +64,8 @@ def save_sharded(path: str | Path, model: Module, optimizer: Optimizer, **extra:
     (3, 0.5)
     """
     path = Path(path)
-    if path.suffix != ".json":
-        raise ValueError(f"`path` must end in .json, the index, got {str(path)!r}")
+    ranks.require_met()
+    _together(lambda: _check(path))
     group = ranks.group
     rank, size = (0, 1) if group is None else (group.rank, group.size)
     token = secrets.token_hex(4)
@@ -72,21 +75,42 @@ def save_sharded(path: str | Path, model: Module, optimizer: Optimizer, **extra:
     if rank == 0:
         groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
         tree |= {"model": model.state_dict(), "param_groups": groups, "extra": extra}
+    _together(lambda: save_checkpoint(path.with_name(names[rank]), tree, kind="shard"))
+    _together(lambda: _publish(path, names) if rank == 0 else None)
+
+
+def _together(do: Callable[[], None]) -> None:
+    """Do what each process has to; if one of them raises, all do."""
     error = None
     try:
-        save_checkpoint(path.with_name(names[rank]), tree, kind="shard")
-    except OSError as raised:
+        do()
+    except Exception as raised:
+        if ranks.group is None:
+            raise
         error = raised
-    errors = [error] if group is None else group.objects(error)
-    if any(errors):
-        raise next(e for e in errors if e is not None)
-    if rank == 0:
-        write_atomically(path, json.dumps({"format": "weft shards", "files": names}).encode())
-        for old in path.parent.glob(f"{path.stem}-*-of-*.safetensors"):
-            if old.name not in names and re.fullmatch(rf"{re.escape(path.stem)}-[0-9a-f]{{8}}-\d+-of-\d+", old.stem):
-                old.unlink(missing_ok=True)
-    if group is not None:
-        group.barrier()
+    if ranks.group is not None:
+        for found in ranks.group.objects(error):
+            if found is not None:
+                raise found
+
+
+def _check(path: Path) -> None:
+    if path.suffix != ".json":
+        raise ValueError(f"`path` must end in .json, the index, got {str(path)!r}")
+
+
+def _publish(path: Path, names: list[str]) -> None:
+    """Name the files in the index, and remove those of the one before."""
+    lost = [name for name in names if not path.with_name(name).exists()]
+    if lost:
+        raise FileNotFoundError(
+            f"`{path}`: process 0 finds {len(names) - len(lost)} of the {len(names)} files that processes have written, "
+            f"and not {lost[0]}; give all processes one path, on a disk that they share"
+        )
+    write_atomically(path, json.dumps({"format": "weft shards", "files": names}).encode())
+    for old in path.parent.glob(f"{path.stem}-*-of-*.safetensors"):
+        if old.name not in names and re.fullmatch(rf"{re.escape(path.stem)}-[0-9a-f]{{8}}-\d+-of-\d+", old.stem):
+            old.unlink(missing_ok=True)
 
 
 def _parts(optimizer: Optimizer, k: int, rank: int) -> list[dict[str, Any]]:

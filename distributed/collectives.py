@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..backend.device import devices, dtypes, ranks
+from ..backend.device import devices, ranks
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, wrap
-from .sums import OPERATIONS
+from .agreement import checked
 
 __all__ = ["all_gather", "all_reduce", "barrier", "broadcast", "rank", "reduce_scatter", "size"]
 
@@ -55,6 +55,7 @@ def barrier() -> None:
     --------
     >>> weft.distributed.barrier()
     """
+    ranks.require_met()
     if ranks.group is not None:
         ranks.group.barrier()
 
@@ -90,13 +91,8 @@ def all_reduce(x: X, op: str = "sum") -> X:
     >>> weft.distributed.all_reduce(weft.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    if op not in OPERATIONS:
-        raise ValueError(f"`op` must be one of {', '.join(OPERATIONS)}, got {op!r}")
-    raw = _raw("all_reduce", x)
-    if op == "mean" and not dtypes.is_real_floating(raw.dtype):
-        raise TypeError(f"`op='mean'` needs a floating-point dtype, got {raw.dtype}; sum, and divide")
+    raw = checked("all_reduce", x, op=op, in_place=True)
     if ranks.group is not None:
-        _agree("all_reduce", op, raw)
         reduce_raw(raw, op)
         changed(raw)
     return x
@@ -136,18 +132,10 @@ def reduce_scatter(x: Any, op: str = "sum") -> Any:
     >>> weft.distributed.reduce_scatter(weft.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    raw = _raw("reduce_scatter", x)
-    n = size()
-    if not raw.ndim or raw.shape[0] % n:
-        raise ValueError(
-            f"`x` must have a multiple of {n} rows, one part for each process, got shape {tuple(raw.shape)}"
-        )
-    if op not in OPERATIONS:
-        raise ValueError(f"`op` must be one of {', '.join(OPERATIONS)}, got {op!r}")
+    raw = checked("reduce_scatter", x, op=op, parts=True)
     host = np.array(devices.to_numpy(raw), copy=True, order="C")
-    each = raw.shape[0] // n
+    each = raw.shape[0] // size()
     if ranks.group is not None:
-        _agree("reduce_scatter", op, raw)
         ranks.group.start(host.reshape(-1), op, scatter=True).wait()
     return _like(x, raw, host[rank() * each : (rank() + 1) * each].copy())
 
@@ -175,13 +163,10 @@ def all_gather(x: Any) -> Any:
     >>> weft.distributed.all_gather(weft.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    raw = _raw("all_gather", x)
-    if not raw.ndim:
-        raise ValueError("`x` must have an axis to gather along, got a number; x.reshape(1)")
+    raw = checked("all_gather", x)
     host = np.ascontiguousarray(devices.to_numpy(raw))
     if ranks.group is None:
         return _like(x, raw, host.copy())
-    _agree("all_gather", "", raw)
     return _like(x, raw, ranks.group.gather(host).reshape(-1, *host.shape[1:]))
 
 
@@ -210,11 +195,8 @@ def broadcast(x: X, source: int = 0) -> X:
     >>> weft.distributed.broadcast(weft.tensor([1.0]))
     tensor([1.])
     """
-    if not isinstance(source, int) or not 0 <= source < size():
-        raise ValueError(f"`source` must be a rank in [0, {size()}), got {source!r}")
-    raw = _raw("broadcast", x)
+    raw = checked("broadcast", x, source=source, in_place=True)
     if ranks.group is not None:
-        _agree("broadcast", str(source), raw)
         broadcast_raw(raw, source)
         changed(raw)
     return x
@@ -227,24 +209,6 @@ def broadcast_raw(raw: Any, source: int = 0) -> None:
     raw[...] = devices.namespace_of(raw).asarray(host)
 
 
-def _raw(name: str, x: Any) -> Any:
-    raw = x.data if isinstance(x, Tensor) else x
-    if not devices.is_array(raw) or isinstance(raw, np.generic):
-        raise TypeError(f"`{name}` takes an array or a Tensor, got {x!r:.60}")
-    return raw
-
-
 def _like(x: Any, raw: Any, host: np.ndarray) -> Any:
     found = host if type(raw) is np.ndarray else devices.namespace_of(raw).asarray(host)
     return wrap(found, x.device) if isinstance(x, Tensor) else found
-
-
-def _agree(name: str, op: str, raw: Any) -> None:
-    """Raise ValueError, in all processes, unless all have called the same with arrays of one kind."""
-    mine = f"{name}({op + ', ' if op else ''}{tuple(raw.shape)} {raw.dtype})"
-    found = ranks.group.objects(mine)
-    for other, call in enumerate(found):
-        if call != found[0]:
-            raise ValueError(
-                f"`{name}` must be called alike in all processes, got {found[0]} in process 0 and {call} in process {other}"
-            )

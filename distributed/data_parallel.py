@@ -58,6 +58,8 @@ class DistributedDataParallel(Module):
     ------
     TypeError
         If `module` is no Module.
+    RuntimeError
+        If a launcher has started several processes, and `init` was not called.
     ValueError
         If it has nothing to learn, an argument is one that there is no choice for, or, in all processes, if they have
         different models.
@@ -102,25 +104,40 @@ class DistributedDataParallel(Module):
             raise ValueError(f"`dim` must be 0, the axis of samples, got {dim!r}")
         if unknown := set(others) - {"gradient_as_bucket_view", "static_graph", "check_reduction"}:
             raise TypeError(f"DistributedDataParallel has no argument `{min(unknown)}`")
-        if bucket_cap_mb is not None and not bucket_cap_mb > 0:
+        if bucket_cap_mb is not None and not (isinstance(bucket_cap_mb, int | float) and bucket_cap_mb > 0):
             raise ValueError(f"`bucket_cap_mb` must be positive, got {bucket_cap_mb!r}")
-        learned = [(n, p) for n, p in module.named_parameters() if p.requires_grad and isinstance(p, Parameter)]
+        ranks.require_met()
+        learned = _learned(module)
         if not learned:
             raise ValueError(
                 "`module` must have a parameter that requires a gradient, got none: there is nothing to reduce"
             )
         self.module, self.broadcast_buffers = module, broadcast_buffers
-        self._reducer = None
+        self._reducer: Reducer | None = None
         if ranks.group is None:
             return
         check_alike(module)
         if init_sync:
             broadcast_state(module)
-        self._reducer = Reducer(learned, int((25 if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20)))
+        self._cap = int((25 if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20))
+        self._is_synchronized = True
+        self._reduce(learned)
+
+    def _reduce(self, learned: list[tuple[str, Parameter]]) -> None:
+        """Let backward tell of these parameters."""
+        self._reducer = Reducer(learned, self._cap)
         if autograd.reducing is None:
             autograd.reducing = Reducers()
         autograd.reducing.add(self._reducer)
-        self._is_synchronized = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy` and `pickle`: a copy has parameters of its own, and what reduces them."""
+        return vars(self) | {"_reducer": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if ranks.group is not None and "_cap" in state:
+            self._reduce(_learned(self.module))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The module's output for this process's share of the batch.
@@ -185,6 +202,10 @@ class DistributedDataParallel(Module):
             yield
         finally:
             self._is_synchronized = before
+
+
+def _learned(module: Module) -> list[tuple[str, Parameter]]:
+    return [(n, p) for n, p in module.named_parameters() if p.requires_grad and isinstance(p, Parameter)]
 
 
 def _even_share(args: tuple) -> ranks.Share | None:

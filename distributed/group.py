@@ -141,7 +141,8 @@ class Group:
         window = self.MPI.Win.Allocate_shared(size, 1, comm=self.comm)
         window.Lock_all()
         self._windows.append(window)
-        return [np.frombuffer(window.Shared_query(r)[0], dtype, n) for r in range(self.size)]
+        pieces: list[Any] = [window.Shared_query(r)[0] for r in range(self.size)]
+        return [np.frombuffer(piece, dtype, n) for piece in pieces]
 
     def see(self) -> None:
         """What others have written before a barrier is here, and what was written here is there."""

@@ -23,7 +23,7 @@ from typing import Any
 __all__ = ["Watch"]
 
 BEAT = 1.0  # seconds between two reports
-MERCY = 0.3  # seconds that others have to end by themselves
+MERCY = 1.0  # seconds that others have to end by themselves
 GRACE = 5.0  # seconds that others may wait for a process that has ended without a fault
 
 
@@ -222,4 +222,13 @@ class Watch:
         for pid in self._beside:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        _unlink_shared()
         os._exit(status)
+
+
+def _unlink_shared() -> None:
+    """Remove this process's memory of MPICH in /dev/shm, which outlives processes that do not come to `MPI_Finalize`."""
+    with suppress(OSError), open("/proc/self/maps") as maps:
+        for path in {line.split()[-1] for line in maps if "/dev/shm/mpich_shm_" in line}:
+            with suppress(OSError):
+                os.unlink(path)

@@ -11,7 +11,7 @@ and, in what is sent, stage 2, which spares a third of it. The gradient vector i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..backend.device import ranks
@@ -49,7 +49,8 @@ class ZeroRedundancyOptimizer(Optimizer):
     TypeError
         If `optimizer_class` is no Optimizer's class.
     ValueError
-        If its rule looks at whole parameters, which may lie in several parts: Muon, Adafactor, LBFGS, LARS-like ones.
+        In all processes, if their parameters differ. If its rule looks at whole parameters, which may lie in several
+        parts: Muon, Adafactor, LBFGS, LARS-like ones.
 
     Notes
     -----
@@ -107,12 +108,20 @@ class ZeroRedundancyOptimizer(Optimizer):
     ):
         if process_group is not None:
             raise ValueError(f"`process_group` must be None, all processes, got {process_group!r:.80}")
+        ranks.require_met()
         self._reduce_scatter = reduce_scatter
         self._rule.__init__(self, params, **defaults)  # type: ignore[attr-defined]
 
     def _lay_out(self, params: list[Tensor]) -> list[Arena]:
         arenas = super()._lay_out(params)
         if ranks.group is not None:
+            found = ranks.group.objects([f"{list(map(tuple, arena.shapes))} {arena.values.dtype}" for arena in arenas])
+            for other, theirs in enumerate(found):
+                if theirs != found[0]:
+                    raise ValueError(
+                        f"`params` must have the same shapes and dtypes in all processes, got {found[0]} in process 0 and "
+                        f"{theirs} in process {other}"
+                    )
             for arena in arenas:
                 arena.keep_part(ranks.group.rank, ranks.group.size, reduces_own_part=self._reduce_scatter)
         return arenas
@@ -147,20 +156,33 @@ class ZeroRedundancyOptimizer(Optimizer):
         >>> optimizer.clip_grad_norm_(1.0)
         tensor(5.)
         """
+        total = self._over_all(lambda g: power_sum(g, 2))
+        arena = self._arenas[0][0]
+        xp = arena.xp
+        norm = wrap(xp.astype(xp.reshape(xp.sqrt(total), ()), arena.state_dtype), arena.device)
+        clip_grads_with_norm_([p for group in self.param_groups for p in group["params"]], max_norm, norm)
+        return norm
+
+    def _over_all(self, of: Callable[[Any], Any]) -> Any:
+        """(1,) the sum, over all processes and their own parts of the gradients, of a number that is made of each."""
         total: Any = 0.0
         for k in range(len(self.param_groups)):
             for arena in self._current_arenas(k):
                 for segment, _ in arena.segments():
                     for _, g, _ in segment.blocks:
-                        total = total + power_sum(g, 2)
+                        total = total + of(g)
+        xp = self._arenas[0][0].xp
+        total = xp.reshape(xp.asarray(total, dtype=xp.float64), (1,))
+        return total if ranks.group is None else ranks.group.reduce_any(total)
+
+    def _not_finite(self) -> Tensor | None:
+        """() whether any gradient is not finite, for GradScaler; None where each process has all of them to look at."""
+        if ranks.group is None or not self._reduce_scatter:
+            return None
         arena = self._arenas[0][0]
         xp = arena.xp
-        total = xp.reshape(xp.asarray(total, dtype=xp.float64), (1,))
-        if ranks.group is not None:
-            ranks.group.reduce_any(total)
-        norm = wrap(xp.astype(xp.reshape(xp.sqrt(total), ()), arena.state_dtype), arena.device)
-        clip_grads_with_norm_([p for group in self.param_groups for p in group["params"]], max_norm, norm)
-        return norm
+        count = self._over_all(lambda g: xp.sum(xp.astype(xp.logical_not(xp.isfinite(g)), xp.float64)))
+        return wrap(xp.reshape(count, ()) > 0, arena.device)
 
     # --- saving -------------------------------------------------------------------------------------------------------
     def _read(self, k: int, *, copy: bool = True) -> Any:

@@ -297,6 +297,9 @@ class GradScaler:
 
     def _check(self, optimizer: Optimizer) -> Tensor:
         """Whether a gradient is not finite: a 0-d Tensor on their device."""
+        look = getattr(optimizer, "_not_finite", None)  # of which each process has a part alone
+        if look is not None and (found := look()) is not None:
+            return found
         gradients = _gradients(optimizer)
         if not gradients:
             return asarray(False, device=self._device)

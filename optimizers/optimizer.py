@@ -754,8 +754,8 @@ class _Recorded:
         groups, arenas = text.bound(optimizer.param_groups), text.bound(optimizer._arenas)
         found = [text.is_(f"{text.bound(optimizer)}.param_groups", optimizer.param_groups)]
         found.append(text.is_(f"{text.bound(vars(optimizer))}.get('step')", vars(optimizer).get("step")))
-        if "_step_hooks" in vars(optimizer):
-            found.append(f"not any({text.bound(vars(optimizer)['_step_hooks'])}.values())")
+        if hooks := vars(optimizer).get("_step_hooks"):
+            found.append(f"not any({text.bound(hooks)}.values())")
         found.append(f"len({groups}) == {len(optimizer.param_groups)}")
         for k, group in enumerate(optimizer.param_groups):
             name = text.bound(group)

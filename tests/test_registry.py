@@ -118,6 +118,7 @@ TESTED_IN = {
     "training/processes": "distributed/test_train.py",
     # what only several processes do
     "backend/device/ranks": "distributed/test_collectives.py",
+    "distributed/agreement": "distributed/test_collectives.py",
     "distributed/group": "distributed/test_collectives.py",
     "distributed/sums": "distributed/test_collectives.py",
     "distributed/bucket": "distributed/test_data_parallel.py",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import importlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..backend.device import ranks
+from ..backend.device.devices import to_numpy
 from ..backend.device.ranks import Share, share_of
 from ..data import DataLoader
 from ..layers import Module, SyncBatchNorm
 from .metrics.metric import Metric
 
-__all__ = ["any_of", "by_first", "each_share", "is_first", "meet", "over_all", "spread"]
+__all__ = ["any_of", "by_first", "each_share", "is_first", "meet", "over_all", "require_same_data", "spread"]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Metric)
@@ -59,6 +61,30 @@ def spread(model: Module) -> Any:
         return None
     SyncBatchNorm.convert_sync_batchnorm(model)
     return importlib.import_module("weft.distributed").DistributedDataParallel(model, broadcast_buffers=False)
+
+
+def require_same_data(name: str, batches: Any) -> None:
+    """Raise ValueError, in all processes, unless all have the same data: each takes its share of what is one whole."""
+    if ranks.group is None:
+        return
+    found = ranks.group.objects(_described(batches))
+    for rank, theirs in enumerate(found):
+        if theirs != found[0]:
+            raise ValueError(
+                f"`{name}` must be the same in all processes, which share its batches out, got {found[0]} in process 0 and "
+                f"{theirs} in process {rank}; load and split the whole of it, with one seed, in each"
+            )
+
+
+def _described(batches: Any) -> str:
+    """How many samples, in which batches; of arrays a checksum of some sixty-four of them."""
+    if not isinstance(batches, DataLoader):
+        return f"{len(batches)} batches" if hasattr(batches, "__len__") else type(batches).__name__
+    arrays = getattr(batches.dataset, "arrays", ())
+    few = [to_numpy(a[:: max(1, len(a) // 64)]) for a in arrays]
+    sums = "".join(f", checksum {zlib.crc32(np.ascontiguousarray(a).tobytes()):08x}" for a in few)
+    size = f"{len(batches.dataset)} samples" if hasattr(batches.dataset, "__len__") else "samples"
+    return f"{size} in batches of {batches.batch_size}, seed {batches.seed}{sums}"
 
 
 def each_share(batches: Iterable[Any]) -> Iterator[tuple[Share | None, Any]]:

@@ -31,7 +31,7 @@ from .listeners import Listeners
 from .metrics import Metrics, collect
 from .metrics.metric import Mean
 from .predict import Predictor
-from .processes import any_of, by_first, each_share, is_first, meet, over_all, spread
+from .processes import any_of, by_first, each_share, is_first, meet, over_all, require_same_data, spread
 from .progress import Progress
 from .rehearsal import rehearse
 from .run_state import RunState
@@ -339,6 +339,8 @@ class Trainer(Predictor):
             check.data("validation_loader", validation_loader, self.loss)
         self.validation_loader = validation_loader
         check.data("train_loader", self.train_loader, self.loss)
+        require_same_data("train_loader", self.train_loader)
+        require_same_data("validation_loader", validation_loader)
         self.train_loader, self.validation_loader = self.limits.of(self.train_loader, validation_loader)
         epochs = self.limits.epochs(self.epoch, epochs)
         if self.epoch < epochs and validation_loader is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-__all__ = ["Share", "launched", "share_of", "sharing"]
+__all__ = ["Share", "launched", "require_met", "share_of", "sharing"]
 
 group: Any = None  # what `weft.distributed.init` has made: `weft.distributed.group.Group`
 
@@ -35,6 +35,15 @@ def launched(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
         if environment.get(rank, "").isdigit() and environment.get(size, "").isdigit():
             return int(environment[rank]), int(environment[size])
     return 0, 1
+
+
+def require_met() -> None:
+    """Raise RuntimeError in one of several processes that has not met the others: each would silently compute alone.
+
+    >>> require_met()
+    """
+    if group is None and (n := launched()[1]) > 1:
+        raise RuntimeError(f"{n} processes were started, which have not met; call `weft.distributed.init()` first")
 
 
 class Share(NamedTuple):

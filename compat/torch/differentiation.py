@@ -1,111 +1,15 @@
-"""`torch.autograd`: operations with a backward of one's own, and gradients that go to nobody's `.grad`."""
+"""`torch.autograd`: gradients that go to nobody's `.grad`."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from ...backend.modes.twice import gradients, keep_operations
-from ...backend.tape.autograd import Output, _record, enable_grad, is_grad_enabled, no_grad
-from ...backend.tape.tensor import Tensor, wrap
+from ...backend.tape.autograd import enable_grad, no_grad
+from ...backend.tape.tensor import Tensor
+from .own_operations import Function
 
 __all__ = ["Function", "backward", "enable_grad", "grad", "keep_operations", "no_grad"]
-
-
-class Context:
-    """What `forward` keeps for `backward`."""
-
-    saved_tensors: tuple[Tensor, ...] = ()
-    needs_input_grad: tuple[bool, ...] = ()
-
-    def save_for_backward(self, *tensors: Tensor) -> None:
-        """Keep tensors.
-
-        Parameters
-        ----------
-        *tensors : Tensor
-            Which.
-        """
-        self.saved_tensors = tensors
-
-    def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """PyTorch's; it changes nothing for outputs that are not floating-point.
-
-        Parameters
-        ----------
-        *tensors : Tensor
-            Which.
-        """
-
-
-class Function:
-    """An operation with a forward and a backward of its own: `forward(ctx, …)`, `backward(ctx, *grads)`, both static."""
-
-    @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Run `forward`, and record `backward` for it.
-
-        Parameters
-        ----------
-        *args : object
-            What `forward` takes after `ctx`; gradients go to the Tensors among them.
-
-        Returns
-        -------
-        Tensor or tuple of Tensor
-            What `forward` gives.
-        """
-        ctx: Any = Context()
-        parents = [(a._node or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args]
-        ctx.needs_input_grad = tuple(p is not None for p in parents)
-        with no_grad():
-            found: Any = cls.forward(ctx, *args)  # type: ignore[attr-defined]
-        if not is_grad_enabled() or not any(ctx.needs_input_grad):
-            return found
-        several = isinstance(found, tuple)
-        first = found[0] if several else found
-
-        names = cls.__name__, len(args)
-
-        def pullback(g: Any, need: Any, into: Any) -> list:
-            given = [x if x is None else wrap(x, first.device) for x in (g if several else (g,))]
-            with no_grad():
-                grads = _of_backward(cls.backward(ctx, *given), *names)  # type: ignore[attr-defined]
-            return [x.data if n and x is not None else None for x, n in zip(grads, need)]
-
-        raw = tuple(f.data for f in found) if several else found.data
-        results = _record(cls.__name__, raw, pullback, parents, first.device, first._depth)
-        node = next((r._node for r in (results if several else (results,)) if r._node is not None), None)
-        if node is not None:
-            source = functools.partial(_recorded, cls, ctx, found if several else (found,), names)
-            joint = node.parents[0] if several else node
-            joint.source, source.wants_node = source, True  # type: ignore[attr-defined]
-        return results
-
-
-def _recorded(cls: Any, ctx: Any, found: tuple, names: tuple, g: Any, node: Any) -> tuple:
-    """What `backward` gives to recorded gradients; outputs that were saved have their history."""
-    saved = {id(f): i for i, f in enumerate(found)}
-
-    def linked(x: Any) -> Any:
-        if id(x) not in saved:
-            return x
-        return wrap(x.data, x.device, x._depth, Output(node, saved[id(x)], x.data) if isinstance(g, dict) else node)
-
-    before = ctx.saved_tensors
-    ctx.saved_tensors = tuple(map(linked, before))
-    given = [g.get(i, f.detach() * 0) for i, f in enumerate(found)] if isinstance(g, dict) else [g]
-    try:
-        return _of_backward(cls.backward(ctx, *given), *names)
-    finally:
-        ctx.saved_tensors = before
-
-
-def _of_backward(grads: Any, name: str, count: int) -> tuple:
-    grads = grads if isinstance(grads, tuple) else (grads,)
-    if len(grads) != count:
-        raise RuntimeError(f"`{name}.backward` must give {count} gradients, one for each argument, got {len(grads)}")
-    return grads
 
 
 def grad(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -370,7 +371,11 @@ class _Stream:
 
 
 class DataLoader(data.DataLoader):
-    """weft's loader, in whose process batches are made however many workers are asked for: the batches are the same."""
+    """weft's loader, in whose process batches are made however many workers are asked for: the batches are the same.
+
+    Without workers, what samples draw from `random`, `numpy.random` and torch is the program's own, as in PyTorch; where workers
+    are asked for, it is seeded for each batch.
+    """
 
     def __new__(cls, dataset: Any, batch_size: int | None = 1, *args: Any, **options: Any) -> Any:
         if isinstance(dataset, IterableDataset):
@@ -379,11 +384,13 @@ class DataLoader(data.DataLoader):
         return super().__new__(cls)
 
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, **options: Any):
+        is_apart = bool(options.get("num_workers"))
         for word in ("num_workers", "persistent_workers", "prefetch_factor", "multiprocessing_context"):
             options.pop(word, None)
         super().__init__(
             dataset, batch_size, bool(shuffle), **{k: v for k, v in options.items() if k != "pin_memory_device"}
         )
+        self._make = dataclasses.replace(self._make, is_seeded=self._make.is_seeded and is_apart)
 
     def __class_getitem__(cls, _kind: Any) -> type:
         return cls

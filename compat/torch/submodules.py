@@ -17,7 +17,17 @@ from ...backend.tape.tensor import Parameter, Tensor
 from ...layers import functional, init, utils
 from ...layers.utils import rnn
 from ...optimizers import swa_utils
-from . import arithmetic, differentiation, distributions, loading, memory, more_distributions, processes, profiling
+from . import (
+    arithmetic,
+    differentiation,
+    distributions,
+    gradchecks,
+    loading,
+    memory,
+    more_distributions,
+    processes,
+    profiling,
+)
 from .dtypes import TYPES
 from .functions import TABLE, _autocast, _scaler
 from .optimizing import Optimizer
@@ -39,6 +49,11 @@ class DataParallel(layers.Module):
     def no_sync(self) -> Any:
         """Nothing is synchronised anyway."""
         return contextlib.nullcontext()
+
+
+def _two_axes(of: Any, input: Any, s: Any = None, dim: Any = (-2, -1), norm: Any = None) -> Any:
+    """A Fourier transform of two axes."""
+    return of(input, s=s, axes=tuple(dim), norm=norm or "backward")
 
 
 def _init_process_group(*_args: Any, world_size: int = -1, **_options: Any) -> None:
@@ -234,7 +249,10 @@ SUBMODULES: dict[str, Any] = {
     "optim.lr_scheduler": {"__from__": optimizers.schedulers},
     "nn.modules.linear": {"NonDynamicallyQuantizableLinear": layers.Linear, "__from__": layers},
     "linalg": {"__from__": linalg, **arithmetic.LINALG},
-    "fft": {"__from__": fft},
+    "fft": {
+        "__from__": fft,
+        **{name: functools.partial(_two_axes, getattr(fft, f"{name[:-1]}n")) for name in ("fft2", "ifft2", "rfft2", "irfft2")},
+    },
     "func": {
         "grad": transforms.grad, "grad_and_value": _grad_and_value, "vmap": vmap, "jacrev": derivatives.jacrev,
         "jacfwd": derivatives.jacrev, "hessian": derivatives.hessian, "vjp": derivatives.vjp, "jvp": _func_jvp,
@@ -259,7 +277,9 @@ SUBMODULES: dict[str, Any] = {
     "utils.data.dataloader": {"__from__": loading},
     "autograd": {
         "Variable": Variable, "backward": _backward, "set_grad_enabled": TABLE["set_grad_enabled"], "detect_anomaly": _Checked,
-        "set_detect_anomaly": _Checked, "inference_mode": TABLE["inference_mode"], "__from__": differentiation,
+        "set_detect_anomaly": _Checked, "inference_mode": TABLE["inference_mode"], "gradcheck": gradchecks.gradcheck,
+        "gradgradcheck": gradchecks.gradgradcheck,
+        "__from__": differentiation,
     },
     "autograd.variable": {"Variable": Variable},
     "autograd.function": {"__from__": differentiation, "once_differentiable": _no_script},

@@ -179,6 +179,9 @@ def _page(module: str, page: str, names: list[public.Name], first: dict[int, str
         elif first[id(name.value)] != name.full:
             kind = "class" if inspect.isclass(name.value) else "function"
             yield from (f".. {kind}:: {name.key}", "", f"   The same as :obj:`{first[id(name.value)]}`.", "")
+        elif module == "weft.linalg" and not hasattr(public.weft, name.key):
+            anchor = f'   <span id="weft.{name.key}"></span>'  # where Sphinx's copy of the source leads back to
+            yield from (".. raw:: html", "", anchor, "", f".. autofunction:: {name.full}", "")
         elif inspect.isclass(name.value):
             yield from (f".. autoclass:: {name.full}", "   :members:", "")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ...backend.array.elementwise import clip, floor
 from ...backend.device.dtypes import uint8
@@ -110,7 +111,7 @@ def interpolate(
             f"mode='lanczos' needs `antialias`=True and no `align_corners`, got {antialias} and {align_corners}"
         )
     lengths, scales = _lengths(input, n, size, scale_factor, recompute_scale_factor)
-    options = {"mode": mode, "align_corners": bool(align_corners), "antialias": bool(antialias)}
+    options: dict[str, Any] = {"mode": mode, "align_corners": bool(align_corners), "antialias": bool(antialias)}
     if in_bytes:
         across = _rounded(
             primitives.resample(input.float(), size=(input.shape[2], lengths[1]), scales=(None, scales[1]), **options)

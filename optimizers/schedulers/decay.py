@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...backend.device.options import integer, number
@@ -235,6 +235,19 @@ class MultiStepLR(LRScheduler):
             integer(f"milestones[{i}]", milestone, 0)
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer, last_epoch)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a `state_dict`, of PyTorch's too, where milestones are counted: {step: how often}.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What `state_dict` returned.
+        """
+        if isinstance(state_dict, Mapping) and isinstance(counts := state_dict.get("milestones"), Mapping):
+            counted = [int(step) for step, count in counts.items() for _ in range(int(count))]
+            state_dict = {**state_dict, "milestones": sorted(counted)}
+        super().load_state_dict(state_dict)
 
     def next_lr(self, lr: float, base_lr: float) -> float:
         return lr * self.gamma ** self.milestones.count(self.last_epoch)

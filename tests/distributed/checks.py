@@ -1,5 +1,7 @@
 """Checks that N processes make together, each comparing with what one process computes alone. No name is pytest's."""
 
+import copy
+import pickle
 import warnings
 from contextlib import contextmanager
 
@@ -113,6 +115,79 @@ def check_wrong_calls():
         dist.reduce_scatter(np.ones(7 if SIZE() > 1 else 1))
     with pytest.raises(TypeError, match="takes an array or a Tensor, got 3"):
         dist.all_gather(3)
+    for x in (np.array(["a", "b"]), np.array([1, "a"], dtype=object)):
+        with pytest.raises(TypeError, match=rf"takes numbers, got an array of dtype {x.dtype}"):
+            dist.all_reduce(x)
+    with pytest.raises(TypeError, match="needs numbers, got bool"):
+        dist.all_reduce(np.array([True]))
+    with pytest.raises(ValueError, match=r"one of sum.*got \['sum'\]"):
+        dist.reduce_scatter(np.ones(SIZE()), ["sum"])
+    with pytest.raises(ValueError, match=r"a rank in .*got True"):
+        dist.broadcast(np.ones(2), True)
+    with pytest.raises(ValueError, match="must have an axis to gather along, got a number"):
+        dist.all_gather(np.array(1.0))
+
+
+def check_a_wrong_call_of_one_process_is_raised_in_all():
+    x = np.ones(30_000, np.float32)
+    x.flags.writeable = RANK() != 1
+    with pytest.raises(
+        ValueError, match="as process 1 has called it wrongly: .*read-only" if RANK() != 1 else "read-only"
+    ):
+        dist.all_reduce(x)
+    with pytest.raises((TypeError, ValueError), match="takes an array or a Tensor, got None"):
+        dist.broadcast(None if RANK() == 1 else x)
+    with pytest.raises(
+        ValueError, match=r"same shapes and dtypes in all processes, got \['\[\(4,\)\] float32'\] in process 0"
+    ):
+        dist.ZeroRedundancyOptimizer([weft.Parameter(weft.ones(4 + RANK()))], optim.SGD, lr=0.1)
+
+
+def check_who_has_not_met_the_others_is_told():
+    """`mpiexec` without `init` would train N models, each by itself."""
+    group, ranks.group = ranks.group, None
+    try:
+        for call in (
+            lambda: dist.DistributedDataParallel(nn.Linear(2, 2)),
+            lambda: dist.ZeroRedundancyOptimizer([weft.Parameter(weft.ones(2))], optim.SGD),
+            lambda: dist.all_reduce(np.ones(2)),
+            dist.barrier,
+        ):
+            with pytest.raises(RuntimeError, match=f"{group.size} processes were started, which have not met"):
+                call()
+    finally:
+        ranks.group = group
+
+
+def check_a_bad_gradient_of_one_process_is_skipped_by_all():
+    for scatter in (False, True):
+        weft.manual_seed(3)
+        model = dist.DistributedDataParallel(nn.Linear(40, 40))
+        optimizer = dist.ZeroRedundancyOptimizer(model.parameters(), optim.Adam, lr=1e-2, reduce_scatter=scatter)
+        scaler = weft.GradScaler(init_scale=1024.0)
+        weights = []
+        for step in range(3):
+            optimizer.zero_grad()
+            x = of_rank(RANK() + step, (4, 40))
+            if step == 1 and RANK() == 1:
+                x[0, 0] = 1e30  # whose square is infinite, in one column of the weight: one part of the gradients
+            with np.errstate(over="ignore"):
+                scaler.scale((model(weft.asarray(x)) * weft.asarray(x)).mean()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            weights.append(model.module.weight.detach().numpy().copy())
+        same_everywhere(*weights)
+        assert (weights[1] == weights[0]).all()
+        assert (weights[2] != weights[1]).any()
+        assert scaler.get_scale() == 512
+
+
+def check_copies_of_a_model_are_reduced():
+    for make in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
+        model = make(dist.DistributedDataParallel(nn.Linear(3, 2)))
+        model(weft.asarray(of_rank(RANK(), (4, 3)))).sum().backward()
+        mean = sum([of_rank(r, (4, 3)).sum(0) for r in range(SIZE())]) / SIZE()
+        np.testing.assert_allclose(model.module.weight.grad.numpy()[0], mean, rtol=1e-5, atol=1e-6)
 
 
 # --- data parallel ------------------------------------------------------------------------------------------------------
@@ -131,12 +206,13 @@ class Net(nn.Module):
 
 @contextmanager
 def alone():
-    """What one process computes."""
-    group, ranks.group = ranks.group, None
+    """What one process computes: it finds no launcher either, which a Trainer would look for."""
+    (group, ranks.group), (launched, ranks.launched) = (ranks.group, None), (ranks.launched, lambda: (0, 1))
     try:
         yield
+        assert ranks.group is None
     finally:
-        ranks.group = group
+        ranks.group, ranks.launched = group, launched
 
 
 def batches(dtype, steps, n=24):
@@ -572,6 +648,38 @@ def check_captured_trainer_on_the_emulator():
         assert p.cpu().numpy().tobytes() == q.cpu().numpy().tobytes()
 
 
+def check_data_that_differ():
+    """Of a split that each process has drawn for itself, say, some samples would be seen twice, and others never."""
+    x, y = of_rank(0, (20, 12)), np.arange(20) % 5
+    model = Conv()
+    trainer = weft.training.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(
+        ValueError, match=r"`train_loader` must be the same in all processes.* got 20 samples.* and 19 samples"
+    ):
+        trainer.fit((x[RANK() :], y[RANK() :]))
+    with pytest.raises(ValueError, match=r"`train_loader` must be the same.*checksum \w+.* in process 1"):
+        trainer.fit((x[RANK() :][:10], y[:10]))
+    with pytest.raises(ValueError, match="`validation_loader` must be the same"):
+        trainer.fit((x, y), (x[RANK() :][:10], y[:10]))
+
+
+def check_shares_in_a_loop_of_ones_own():
+    """With the weight that the guide names, uneven and empty shares give what one process computes."""
+    data = weft.data.ArrayDataset(of_rank(0, (10, 4)), np.arange(10) % 2)
+    found = []
+    for rank, size in ((0, 1), (RANK(), SIZE())):
+        model = nn.Linear(4, 2)
+        model.load_state_dict({k: weft.full(v.shape, 0.1) for k, v in model.state_dict().items()})
+        wrapped = dist.DistributedDataParallel(model) if size > 1 else model
+        optimizer = optim.SGD(model.parameters(), lr=0.5)
+        for share, (x, y) in weft.data.DataLoader(data, 9, shuffle=True, seed=1).shares(rank, size):  # of 9, and of 1
+            optimizer.zero_grad()
+            (F.cross_entropy(wrapped(x), y) * (share.count * size / share.total)).backward()
+            optimizer.step()
+        found.append(model.weight.detach().numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-6)
+
+
 def check_augmented_batches():
     """Random changes of a whole batch, and batches that are drawn, are those of one process."""
     x = np.random.default_rng(0).random((10, 1, 6, 6)).astype(np.float32)
@@ -592,6 +700,15 @@ def check_sharded_checkpoints():
     from pathlib import Path
 
     folder = Path(ranks.group.object_of(tempfile.mkdtemp() if RANK() == 0 else None))
+    net = nn.Linear(2, 2)
+    plain = optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(FileNotFoundError, match=rf"process 0 finds 1 of the {SIZE()} files"):
+        dist.save_sharded(folder / f"of-{RANK()}" / "last.json", net, plain)
+    with pytest.raises(TypeError, match=r"`extra.f` must be a number"):  # which process 0 alone writes
+        dist.save_sharded(folder / "other" / "last.json", net, plain, f=min)
+    with pytest.raises(ValueError, match=r"must end in .json, the index"):
+        dist.save_sharded(folder / "other" / ("last.pt" if RANK() == 1 else "last.json"), net, plain)
+    folder = folder / "both"
     for dtype in ("float32", "bfloat16"):
         make = lambda p: dist.ZeroRedundancyOptimizer(optim.decay_groups(list(p), 0.1), optim.AdamW, lr=1e-2)
         _, optimizer, _, model = sharded(make, dtype)

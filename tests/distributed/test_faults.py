@@ -43,7 +43,7 @@ def test_all_end(how, who, what):
     assert len(lines) == 1, run.stderr
     assert re.fullmatch(rf"weft: process {who} of 3 \(\S+, \d+\) {what}; all processes end", lines[0])
     pids = [int(found) for found in re.findall(r"pid\s+(\d+)", run.stdout)]
-    assert len(pids) == 3
+    assert len(pids) == 3, run.stdout
     deadline = time.monotonic() + 30
     while any(is_alive(pid) for pid in pids):
         assert time.monotonic() < deadline, "a process is left behind"

@@ -35,5 +35,5 @@ def test_pytorchs_other_names():
 
 
 def test_every_optimizer_is_exported():
-    found = {cls.__name__ for cls in optimizers.Optimizer.__subclasses__() if cls.__module__.startswith("weft.")}
+    found = {c.__name__ for c in optimizers.Optimizer.__subclasses__() if c.__module__.startswith("weft.optimizers.")}
     assert found <= set(optimizers.__all__)

@@ -157,4 +157,6 @@ except AttributeError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "module 'weft.training' has no attribute 'Clasifier'; did you mean `Classifier`?\n", done.stderr
+    assert done.stdout == "module 'weft.training' has no attribute 'Clasifier'; did you mean `Classifier`?\n", (
+        done.stderr
+    )

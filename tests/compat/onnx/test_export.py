@@ -65,7 +65,7 @@ UNMAPPED = {
         "cholesky conj eigh eigvalsh fft fftn fftshift hfft ifft ifftn ifftshift ihfft imag inv irfft irfftn nextafter pinv qr "
         "real rfft rfftn solve svd svdvals"
     ),
-    "of training alone": "batch_norm dropout",
+    "of training alone": "batch_norm dropout sync_batch_norm",
     "how many they give depends on the numbers": "nonzero",
     "not written yet": "cumulative_prod",
 }

@@ -183,7 +183,8 @@ def test_gradients_reach_the_weights_of_a_network() -> None:
 def test_a_slice_back_from_before_the_first_starts_at_the_first() -> None:
     """As the operator's text clamps it; NumPy's slice would be empty."""
     x = np.arange(4, dtype=np.float32)
-    graph = "(float[4] x) => (float[N] y) <int64[1] s = {-9}, int64[1] e = {-9}, int64[1] a = {0}, int64[1] d = {-1}> { y = Slice(x, s, e, a, d) }"
+    graph = """(float[4] x) => (float[N] y) <int64[1] s = {-9}, int64[1] e = {-9}, int64[1] a = {0}, int64[1] d = {-1}>
+        { y = Slice(x, s, e, a, d) }"""
     np.testing.assert_array_equal(run(graph, x), [0])
 
 

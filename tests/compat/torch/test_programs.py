@@ -142,6 +142,109 @@ def test_autograd_function(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, "[3.0, 12.0]"), done.stderr
 
 
+OWN_FUNCTIONS = """
+    import torch
+    from torch.autograd import Function, gradcheck, gradgradcheck
+
+    class Cube(Function):
+        @staticmethod
+        def forward(x):
+            return x ** 3, 3 * x ** 2
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.mark_non_differentiable(output[1])
+            ctx.save_for_backward(inputs[0])
+
+        @staticmethod
+        def backward(ctx, grad, of_constant):
+            return grad * 3 * ctx.saved_tensors[0] ** 2
+
+    class Twice(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.mul_(2)
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * 2
+
+    class Wrong(Cube):
+        @staticmethod
+        def backward(ctx, grad, of_constant):
+            return grad
+
+    class Lost(Twice):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x * 2
+
+    x = torch.tensor([1., -2.], dtype=torch.float64, requires_grad=True)
+    y, slope = Cube.apply(x)
+    print(y.requires_grad, slope.requires_grad, torch.autograd.grad(y.sum(), x)[0].tolist())
+    z = x * 1
+    Twice.apply(z)  # z itself is the result
+    (z ** 2).sum().backward()
+    print(z.tolist(), x.grad.tolist())
+    print(gradcheck(lambda v: Cube.apply(v)[0], x), gradgradcheck(lambda v: Cube.apply(v)[0], (x,)))
+    print(gradcheck(lambda v: Wrong.apply(v)[0], (x,), raise_exception=False))
+    for f in (
+        lambda: Twice.apply(x), lambda: Lost.apply(x * 1), lambda: gradcheck(torch.sin, x.detach()),
+        lambda: gradcheck(lambda v: Wrong.apply(v)[0], x),
+    ):
+        try:
+            f()
+        except (RuntimeError, ValueError) as e:
+            print(e)
+"""
+
+
+def test_functions_that_write_to_arguments_and_constants(tmp_path):
+    done = run(tmp_path, OWN_FUNCTIONS)
+    assert done.stdout.splitlines() == [
+        "True False [3.0, 12.0]",
+        "[2.0, -4.0] [8.0, -16.0]",
+        "True True",
+        "False",
+        "`mark_dirty` must not get a leaf that requires grad, got one; give a copy: x.clone()",
+        "`Lost.forward` must return what is marked as dirty, got others",
+        "`inputs` must have one that requires grad, got none; make it with requires_grad=True",
+        "Jacobian mismatch for output 0 with respect to input 0: `backward` gives 1, differences 12 at element 1 of the "
+        "output, 1 of the input",
+    ], done.stderr
+
+
+DRAWS = """
+    import random
+    import numpy as np, torch
+    from torch.utils.data import DataLoader, Dataset
+
+    class Augmented(Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            return torch.tensor([random.random(), np.random.rand()])
+
+    def drawn(workers):
+        random.seed(5), np.random.seed(5), torch.manual_seed(5)
+        return [b.tolist() for b in DataLoader(Augmented(), 2, num_workers=workers)]
+
+    mine = drawn(0)
+    random.seed(5), np.random.seed(5)
+    print(mine == [torch.tensor([[random.random(), np.random.rand()] for _ in "ab"]).tolist() for _ in "ab"])
+    print(drawn(2) == drawn(2), drawn(2) != drawn(0))
+    print(torch.fft.fft2(torch.ones(2, 3, 4)).real[:, 0, 0].tolist(), torch.fft.irfft2(torch.fft.rfft2(torch.eye(2))).tolist())
+"""
+
+
+def test_what_samples_draw_is_the_programs(tmp_path):
+    done = run(tmp_path, DRAWS)
+    assert done.stdout.splitlines() == ["True", "True True", "[12.0, 12.0] [[1.0, 0.0], [0.0, 1.0]]"], done.stderr
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [

@@ -1,5 +1,7 @@
 """Schedules that only go one way, against their closed formulas; two groups, forty steps."""
 
+from collections import Counter
+
 import pytest
 
 import weft
@@ -61,6 +63,24 @@ class TestMultiStepLR:
     def test_formula(self):
         check("MultiStepLR", lambda t: 0.1 ** ((t >= 5) + (t >= 11)), milestones=[11, 5])
         check("MultiStepLR", lambda t: 0.5 ** (2 * (t >= 4)), milestones=[4, 4], gamma=0.5)
+
+    def test_goes_on_from_pytorchs_state_in_which_milestones_are_counted(self):
+        optimizer = weft.optimizers.SGD([weft.Parameter([1.0])], lr=1.0)
+        schedule = weft.optimizers.schedulers.MultiStepLR(optimizer, [9])
+        state = {
+            "milestones": Counter({4: 2, 2: 1}),
+            "gamma": 0.5,
+            "base_lrs": [1.0],
+            "last_epoch": 1,
+            "_step_count": 2,
+        }
+        schedule.load_state_dict({**schedule.state_dict(), **state})
+        assert schedule.milestones == [2, 4, 4]
+        lrs = []
+        for _ in range(3):
+            schedule.step()
+            lrs += schedule.get_last_lr()
+        assert lrs == [0.5, 0.5, 0.125]
 
 
 class TestConstantLR:
