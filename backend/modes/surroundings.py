@@ -153,8 +153,8 @@ class Surroundings:
         """Whether anything is another than it was, but for numbers that have other values."""
         numbers = (int, float, complex)
         for place in self.places:
-            for _, was, now in place.changes():
-                if not (type(was) in numbers and type(now) in numbers):
+            for i, was, now in place.changes():
+                if i < 0 or not (type(was) in numbers and type(now) in numbers):
                     return True
         return False
 

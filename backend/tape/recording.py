@@ -190,8 +190,17 @@ class Recording:
             self.holders.append(holder)
 
     def _hold_arena(self, x: Tensor) -> None:
-        if not self.is_recording and isinstance(x, Parameter) and x._place is not None:
-            self.holds(x._place[0].arena())
+        if not isinstance(x, Parameter) or x._place is None:
+            return
+        arena = x._place[0].arena()
+        if arena is None:  # it is gone with its optimizer, and nobody wants the gradient there
+            x._place = x._grad_view = x._grad_tensor = None
+        elif not self.is_recording:
+            self.holds(arena)
+        elif self.show is not None and all(known is not arena for known in self.holders):
+            raise RuntimeError(
+                f"it computes with a parameter of shape {x.shape} whose optimizer it had not met while warming up"
+            )
 
     def wants_constant(self, get: Callable[[], Any]) -> None:
         """Refuse to record a step during which `get()`, which names things, comes to give something else."""
@@ -238,6 +247,8 @@ class Recording:
         """Note that the step uses the gradient of a leaf: adds to it, or updates with it."""
         self._hold_arena(leaf)
         if id(leaf) not in self.leaves:
+            if self.show is not None and leaf._grad is not None:  # of one that has come where nobody looks
+                self.show(leaf._grad)
             self.leaves[id(leaf)] = _Leaf(leaf)
         self.leaves[id(leaf)].touch()
 

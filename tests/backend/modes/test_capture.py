@@ -443,11 +443,80 @@ class TestWhatChangesWhileWarmingUp:
             lambda w: setattr(w, "noise", True),
             lambda w: setattr(w.model[2].weight, "data", w.model[2].weight.data * 2),
             lambda w: setattr(w.model[0].bias, "requires_grad", False),
+            lambda w: vars(w).update(scaler=weft.GradScaler(init_scale=8.0, growth_interval=2), more=1),
         ],
-        ids=["scaler", "random numbers", "memory", "frozen"],
+        ids=["scaler", "random numbers", "memory", "frozen", "scaler and a name"],
     )
     def test_has_its_eager_effect(self, change, accelerator):
         assert self.lived(accelerator, True, change) == self.lived(accelerator, False, change)
+
+    @pytest.mark.parametrize("is_hidden", [False, True], ids=["a module's", "where nobody looks"])
+    def test_other_parameters(self, is_hidden, accelerator):
+        """To whose gradients half precision is added, though they have had none while warming up.
+
+        `eval` gives Modules an attribute more, so that what they hold is compared as a whole.
+        """
+
+        def lived(captured):
+            weft.manual_seed(0)
+            model = nn.Linear(4, 3, bias=False).to(accelerator)
+            many = [model.weight, *[None] * 300]  # more than are looked at
+
+            def forward(x):
+                return F.linear(x, many[0])
+
+            function = forward if is_hidden else model
+
+            def step(x):
+                with weft.autocast("bfloat16"):
+                    loss = function(x).sum()
+                    loss.backward()
+                return loss
+
+            run, found = weft.capture(step, strict=True) if captured else step, []
+            for i in range(7):
+                if i == 2:
+                    model.load_state_dict({"weight": 2 * weft.ones((3, 4), device=accelerator)}, assign=True)
+                    many[0] = model.weight
+                    model.weight.grad = weft.ones_like(model.weight.detach())
+                    model.eval()
+                loss = run(weft.full((2, 4), 1.0 + i, device=accelerator))
+                found.append((loss.tolist(), model.weight.grad.tolist()))
+            return found
+
+        assert lived(True) == lived(False)
+
+    def test_parameters_of_an_optimizer_that_nobody_has_met(self):
+        """Where nobody looks, too: their gradients go into memory that the recorder is not shown."""
+
+        def lived(captured):
+            def trained():
+                w = weft.Parameter(weft.ones(3))
+                optimizer = optim.SGD([w], lr=0.1)
+                w.sum().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                return w, optimizer
+
+            many = [*trained(), *[None] * 300]
+
+            def step(x):
+                many[1].zero_grad()
+                loss = (x * many[0]).sum()
+                loss.backward()
+                return loss
+
+            run, found, kept = weft.capture(step) if captured else step, [], []
+            for i in range(8):
+                if i == 2:
+                    kept += many[:2]
+                    many[:2] = trained()
+                found.append((run(weft.full(3, 1.0 + i)).tolist(), many[0].grad.tolist()))
+            return found
+
+        with pytest.warns(RuntimeWarning, match="whose optimizer it had not met while warming up"):
+            found = lived(True)
+        assert found == lived(False)
 
     @pytest.mark.filterwarnings("ignore:.*cannot be captured")
     def test_gradients_of_calls_as_usual_stay(self, accelerator):
@@ -465,6 +534,33 @@ class TestWhatChangesWhileWarmingUp:
             run(weft.ones(2, device=accelerator))
             found.append(w.grad.tolist())
         assert found == [[n, n] for n in (1, 1, 2, 3)]
+
+
+@pytest.mark.parametrize("is_training", [False, True], ids=["evaluation", "training"])
+def test_a_model_whose_optimizer_is_gone(is_training, accelerator):
+    def lived(captured):
+        weft.manual_seed(0)
+        model = nn.Linear(4, 3).to(accelerator)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        model(weft.ones((2, 4), device=accelerator)).sum().backward()
+        optimizer.step()
+        del optimizer
+        gc.collect()
+
+        def step(x):
+            model.zero_grad()
+            loss = model(x).sum()
+            if is_training:
+                loss.backward()
+            return loss
+
+        run, found = weft.capture(step, strict=True) if captured else step, []
+        for i in range(6):
+            loss = run(weft.full((2, 4), 1.0 + i, device=accelerator))
+            found.append((loss.tolist(), [None if p.grad is None else p.grad.tolist() for p in model.parameters()]))
+        return found
+
+    assert lived(True) == lived(False)
 
 
 class TestHooksRegisteredLater:
