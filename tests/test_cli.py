@@ -84,7 +84,7 @@ class TestTop:
         assert capsys.readouterr().out == f"weft {weft.__version__}\n"
 
     def test_unknown(self, capsys):
-        names = "train, generate, translate, forecast, export, bench, info"
+        names = "new, data, train, generate, translate, forecast, export, bench, info"
         assert f"unknown command 'trian'; choose from {names}" in fails(capsys, "trian")
 
     @pytest.mark.parametrize("command", ["train", "translate", "forecast", "info", "bench"])

@@ -86,7 +86,7 @@ def memory_summary(device: str | None = None) -> str:
     Examples
     --------
     >>> print(weft.memory_summary("cpu"))
-    cpu: the process takes ...iB, ...iB at its peak
+    cpu: the process takes ...iB, ...iB at its peak...
     """
     device = devices.existing(device)
     if devices.kind(device) == "cuda":

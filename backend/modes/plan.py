@@ -92,6 +92,7 @@ def _accesses(entries: list[Any]) -> dict[int, list[_Access]]:
 
 
 def extent(region: Region) -> tuple[int, int]:
+    """The first byte of a region within its root, and the one behind its last."""
     if not region.nbytes:
         return 0, 0
     start, end = region.offset, region.offset + region.dtype.itemsize
