@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..backend.tape.handle import RemovableHandle
 from ..backend.tape.tensor import Parameter, Tensor
-from .hooks import ListHandle
 
 __all__: list[str] = []
 
@@ -16,7 +16,9 @@ EXTRA = "_extra_state"  # PyTorch's name in a state_dict for what `get_extra_sta
 class Addressed:
     """Part of `Module`: its methods that take paths, and those around its `state_dict`."""
 
-    _state_hooks: dict[str, list[Callable]] | None = None  # "save before", "save after", "load before", "load after"
+    _state_hooks: dict[str, list[tuple[Callable]]] | None = (
+        None  # "save before", "save after", "load before", "load after"
+    )
 
     def get_submodule(self, target: str) -> Any:  # defined by Module
         raise NotImplementedError
@@ -150,20 +152,21 @@ class Addressed:
     def _has_extra_state(self) -> bool:
         return type(self).get_extra_state is not Addressed.get_extra_state
 
-    def _add_state_hook(self, when: str, hook: Callable) -> ListHandle:
+    def _add_state_hook(self, when: str, hook: Callable) -> RemovableHandle:
         if not callable(hook):
             raise TypeError(f"`hook` must be a function, got {hook!r:.80}")
         if self._state_hooks is None:
             self._state_hooks = {}
         hooks = self._state_hooks.setdefault(when, [])
-        hooks.append(hook)
-        return ListHandle(hooks, hook)
+        entry = (hook,)
+        hooks.append(entry)
+        return RemovableHandle(hooks, entry)
 
     def _tell(self, when: str, *args: Any) -> list[Any]:
         """What the hooks of a moment return."""
-        return [hook(self, *args) for hook in (self._state_hooks or {}).get(when, ())]
+        return [hook(self, *args) for (hook,) in (self._state_hooks or {}).get(when, ())]
 
-    def register_state_dict_pre_hook(self, hook: Callable[[Any, str, bool], Any]) -> ListHandle:
+    def register_state_dict_pre_hook(self, hook: Callable[[Any, str, bool], Any]) -> RemovableHandle:
         """Call a function before `state_dict` reads this module.
 
         Parameters
@@ -173,12 +176,12 @@ class Addressed:
 
         Returns
         -------
-        ListHandle
+        RemovableHandle
             Its `remove()` takes the hook off.
         """
         return self._add_state_hook("save before", hook)
 
-    def register_state_dict_post_hook(self, hook: Callable[[Any, dict, str, dict], Any]) -> ListHandle:
+    def register_state_dict_post_hook(self, hook: Callable[[Any, dict, str, dict], Any]) -> RemovableHandle:
         """Call a function after `state_dict` has read this module and those inside, which may change the dict in place.
 
         Parameters
@@ -188,12 +191,12 @@ class Addressed:
 
         Returns
         -------
-        ListHandle
+        RemovableHandle
             Its `remove()` takes the hook off.
         """
         return self._add_state_hook("save after", hook)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> ListHandle:
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call a function before `load_state_dict` looks at what it was given, which may change that in place.
 
         Parameters
@@ -204,12 +207,12 @@ class Addressed:
 
         Returns
         -------
-        ListHandle
+        RemovableHandle
             Its `remove()` takes the hook off.
         """
         return self._add_state_hook("load before", hook)
 
-    def register_load_state_dict_post_hook(self, hook: Callable[[Any, Any], Any]) -> ListHandle:
+    def register_load_state_dict_post_hook(self, hook: Callable[[Any, Any], Any]) -> RemovableHandle:
         """Call a function after `load_state_dict`.
 
         Parameters
@@ -219,7 +222,7 @@ class Addressed:
 
         Returns
         -------
-        ListHandle
+        RemovableHandle
             Its `remove()` takes the hook off.
         """
         return self._add_state_hook("load after", hook)

@@ -6,70 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend.tape.autograd import is_grad_enabled
+from ..backend.tape.handle import RemovableHandle
 from ..backend.tape.hooks import gate
 from ..backend.tape.tensor import Tensor
 
 __all__ = ["RemovableHandle"]
 
 WHEN = "before", "after", "backward_before", "backward"
-
-
-class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook off; as a context manager it does so at the end.
-
-    Parameters
-    ----------
-    module : Module
-        What the hook was registered with.
-    entry : tuple
-        The hook and whether it sees keyword arguments, as `Hooks` lists it.
-    """
-
-    def __init__(self, module: Any, entry: tuple):
-        self._module, self._entry = module, entry
-
-    def remove(self) -> None:
-        """Take the hook off; a second call does nothing."""
-        hooks = self._module._hooks
-        if hooks is None:
-            return
-        lists = [getattr(hooks, when) for when in WHEN]
-        for found in lists:
-            found[:] = [e for e in found if e is not self._entry]
-        if not any(lists):
-            self._module._hooks = None  # calls go straight to forward again
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
-class ListHandle:
-    """What registering a hook around a `state_dict` returns: `remove()` takes it off.
-
-    Parameters
-    ----------
-    hooks : list
-        Where the hook is.
-    hook : callable
-        Which.
-    """
-
-    def __init__(self, hooks: list, hook: Callable):
-        self._hooks, self._hook = hooks, hook
-
-    def remove(self) -> None:
-        """Take the hook off; a second call does nothing."""
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
-
-    def __enter__(self) -> ListHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
 
 def add_hook(module: Any, where: str, hook: Callable, prepend: bool, with_kwargs: bool) -> RemovableHandle:
@@ -79,7 +22,14 @@ def add_hook(module: Any, where: str, hook: Callable, prepend: bool, with_kwargs
     module._hooks = module._hooks or Hooks()
     entry, found = (hook, with_kwargs), getattr(module._hooks, where)
     found.insert(0 if prepend else len(found), entry)
-    return RemovableHandle(module, entry)
+    return RemovableHandle(found, entry, lambda: _forget_none(module))
+
+
+def _forget_none(module: Any) -> None:
+    """Have calls go straight to forward again, if no hook is left."""
+    hooks = module._hooks
+    if hooks is not None and not any(getattr(hooks, when) for when in WHEN):
+        module._hooks = None
 
 
 class Hooks:

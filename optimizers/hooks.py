@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..backend.tape.handle import HookHandle
+from ..backend.tape.handle import RemovableHandle
 from ..backend.tape.hooks import check_recording
 
 __all__ = ["register"]
 
 
-def register(optimizer: Any, when: str, hook: Callable[..., Any]) -> HookHandle:
+def register(optimizer: Any, when: str, hook: Callable[..., Any]) -> RemovableHandle:
     """Have a function called "before" or "after" each step, for which the optimizer gets a `step` of its own.
 
     A copy of the optimizer has none of them, as it would call those of the original.
@@ -24,7 +24,7 @@ def register(optimizer: Any, when: str, hook: Callable[..., Any]) -> HookHandle:
         optimizer.step = functools.partial(_stepped, optimizer, optimizer.step)
     entry, hooks = (hook,), optimizer._step_hooks[when]
     hooks.append(entry)
-    return HookHandle(hooks, entry)
+    return RemovableHandle(hooks, entry)
 
 
 def _stepped(optimizer: Any, step: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -12,7 +12,7 @@ from ..backend.cpu import aligned
 from ..backend.device.parallel import parallel_for
 from ..backend.modes.autocast import forget_rounded
 from ..backend.tape import autograd
-from ..backend.tape.handle import HookHandle
+from ..backend.tape.handle import RemovableHandle
 from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
@@ -298,7 +298,7 @@ class Optimizer:
             watched(f"{type(self).__name__}.step", self._step, multiplier, skip)
         return loss
 
-    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call a function before each step, which may replace its arguments.
 
         Parameters
@@ -308,12 +308,12 @@ class Optimizer:
 
         Returns
         -------
-        HookHandle
+        RemovableHandle
             Its `remove()` takes the hook off.
         """
         return register(self, "before", hook)
 
-    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call a function after each step.
 
         Parameters
@@ -323,7 +323,7 @@ class Optimizer:
 
         Returns
         -------
-        HookHandle
+        RemovableHandle
             Its `remove()` takes the hook off.
 
         Examples

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["HookHandle"]
+__all__ = ["RemovableHandle"]
 
 
-class HookHandle:
+class RemovableHandle:
     """What registering a hook returns: `remove()` takes the hook off; as a context manager it does so at the end.
 
     Parameters
@@ -30,7 +30,7 @@ class HookHandle:
         if self._done is not None:
             self._done()
 
-    def __enter__(self) -> HookHandle:
+    def __enter__(self) -> RemovableHandle:
         return self
 
     def __exit__(self, *_: object) -> None:

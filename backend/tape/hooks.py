@@ -15,7 +15,7 @@ from typing import Any
 from ..device.devices import namespace_of
 from . import autograd
 from .autograd import Output, _record, no_grad
-from .handle import HookHandle
+from .handle import RemovableHandle
 from .recording import active
 from .tensor import Tensor, wrap
 
@@ -200,7 +200,7 @@ def is_hooked(node: Any) -> bool:
 
 
 # --- methods ----------------------------------------------------------------------------------------------------------
-def register_hook(x: Tensor, hook: Hook) -> HookHandle:
+def register_hook(x: Tensor, hook: Hook) -> RemovableHandle:
     """Call a function with this tensor's gradient whenever `backward` has computed it.
 
     Parameters
@@ -212,7 +212,7 @@ def register_hook(x: Tensor, hook: Hook) -> HookHandle:
 
     Returns
     -------
-    HookHandle
+    RemovableHandle
         `remove()` takes the hook off.
 
     Raises
@@ -241,13 +241,13 @@ def register_hook(x: Tensor, hook: Hook) -> HookHandle:
     if x._node is None:
         before = _leaf(x).before
         before.append(entry)
-        return HookHandle(before, entry, lambda: _release(x))
+        return RemovableHandle(before, entry, lambda: _release(x))
     hooks = _hooked(x).hooks
     hooks.insert(sum(not isinstance(other, _Retain) for (other,) in hooks), entry)  # what is retained is what they make
-    return HookHandle(hooks, entry)
+    return RemovableHandle(hooks, entry)
 
 
-def register_post_accumulate_grad_hook(x: Tensor, hook: Callable[[Tensor], None]) -> HookHandle:
+def register_post_accumulate_grad_hook(x: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
     """Call a function with this leaf whenever `backward` has added to its `grad`.
 
     Parameters
@@ -259,7 +259,7 @@ def register_post_accumulate_grad_hook(x: Tensor, hook: Callable[[Tensor], None]
 
     Returns
     -------
-    HookHandle
+    RemovableHandle
         `remove()` takes the hook off.
 
     Raises
@@ -282,7 +282,7 @@ def register_post_accumulate_grad_hook(x: Tensor, hook: Callable[[Tensor], None]
         raise RuntimeError("`register_post_accumulate_grad_hook` needs a leaf, got a result, which has no `grad`")
     after, entry = _leaf(x).after, (hook,)
     after.append(entry)
-    return HookHandle(after, entry, lambda: _release(x))
+    return RemovableHandle(after, entry, lambda: _release(x))
 
 
 def retain_grad(x: Tensor) -> None:
