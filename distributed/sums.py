@@ -34,7 +34,31 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Pending:
+class UnderWay:
+    """Rounds of messages that do not wait: what comes after a round (`_arrived`) begins the next, or none."""
+
+    group: Any
+    requests: list[Any]
+
+    def poll(self) -> bool:
+        """Whether all is done; go on with it if a round has arrived."""
+        while self.requests:
+            if not self.group.are_done(self.requests):
+                return False
+            self._arrived()
+        return True
+
+    def wait(self) -> None:
+        """Go on until all is done."""
+        while self.requests:
+            self.group.wait_for(self.requests)
+            self._arrived()
+
+    def _arrived(self) -> None:
+        raise NotImplementedError
+
+
+class Pending(UnderWay):
     """A sum, or a gathering, that is under way. `Group.start` and `start_gather` make it."""
 
     def __init__(self, group: Any, x: np.ndarray, op: str | None, cuts: Sequence[int] | None, scatter: bool):
@@ -84,20 +108,6 @@ class Pending:
         for r in group.others:
             self.requests.append(comm.Isend([raw_bytes(self.own), group.MPI.BYTE], r, self.tag + 1))
 
-    def poll(self) -> bool:
-        """Whether all is done; go on with it if something has arrived."""
-        while self.requests:
-            if not self.group.are_done(self.requests):
-                return False
-            self._arrived()
-        return True
-
-    def wait(self) -> None:
-        """Go on until all is done."""
-        while self.requests:
-            self.group.wait_for(self.requests)
-            self._arrived()
-
     def _arrived(self) -> None:
         self.requests = []
         if self.memory is None:
@@ -110,7 +120,7 @@ class Pending:
             self._gather()
 
 
-class SharedSum:
+class SharedSum(UnderWay):
     """A sum of vectors in memory that all processes of a machine see: each adds its part up, and writes it to all.
 
     One barrier before, when everybody's numbers are there, and one after. Nothing is sent, nothing copied.
@@ -124,20 +134,6 @@ class SharedSum:
         self.is_summed = False
         self.tag = group.next_tag()
         self.requests: list[Any] = group.begin_barrier(self.tag)
-
-    def poll(self) -> bool:
-        """Whether all is done; go on with it if everybody is there."""
-        while self.requests:
-            if not self.group.are_done(self.requests):
-                return False
-            self._arrived()
-        return True
-
-    def wait(self) -> None:
-        """Go on until all is done."""
-        while self.requests:
-            self.group.wait_for(self.requests)
-            self._arrived()
 
     def _arrived(self) -> None:
         self.requests = []

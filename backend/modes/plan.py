@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..tape.sharing import reach
 from .log import Call, Decision, Fork, Region, Root, assign
 
 __all__ = ["extent", "flat", "plan", "touched", "uses_of"]
@@ -95,13 +96,7 @@ def extent(region: Region) -> tuple[int, int]:
     """The first byte of a region within its root, and the one behind its last."""
     if not region.nbytes:
         return 0, 0
-    start, end = region.offset, region.offset + region.dtype.itemsize
-    for n, stride in zip(region.shape, region.strides):
-        if stride < 0:
-            start += (n - 1) * stride
-        else:
-            end += (n - 1) * stride
-    return start, end
+    return reach(region.offset, region.shape, region.strides, region.dtype.itemsize)
 
 
 def _phase(regions: Iterable[Region]) -> int:

@@ -18,7 +18,7 @@ import itertools
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,10 +97,13 @@ def _memory(raw: Any) -> int:
 def _extent(raw: Any) -> tuple[int, int]:
     """The first address of an array and that behind its last."""
     start = raw.__array_interface__["data"][0] if isinstance(raw, np.ndarray) else raw.data.ptr
-    if not raw.size:
-        return start, start
-    end = start + raw.dtype.itemsize
-    for n, stride in zip(raw.shape, raw.strides):
+    return reach(start, raw.shape, raw.strides, raw.dtype.itemsize) if raw.size else (start, start)
+
+
+def reach(start: int, shape: Sequence[int], strides: Sequence[int], itemsize: int) -> tuple[int, int]:
+    """The first byte of elements that lie so from `start` on, and the one behind the last."""
+    end = start + itemsize
+    for n, stride in zip(shape, strides):
         if stride < 0:
             start += (n - 1) * stride
         else:
