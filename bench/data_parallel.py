@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from .processes import launched, measured, single_threaded, steps_of_mlp
 
 __all__ = ["main"]
 
@@ -27,42 +26,17 @@ HERE = Path(__file__).resolve().parent
 
 def worker(together: bool, steps: int, batch: int) -> None:
     """One of N processes: print the seconds of each step, in process 0."""
-    import weft
     from weft import distributed as dist
-    from weft import layers as nn
-    from weft import optimizers as optim
 
-    dist.init()
-    rank = dist.rank()
-    os.sched_setaffinity(0, {rank % (os.cpu_count() or 1)})
-    weft.set_num_threads(1)
-    weft.manual_seed(0)
-    model: nn.Module = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
-    if together:
-        model = dist.DistributedDataParallel(model)
-    optimizer, loss = optim.Adam(model.parameters(), lr=1e-3), nn.CrossEntropyLoss()
-    x, y = weft.randn(batch, 784), weft.randint(0, 10, (batch,))
-    times = []
-    for step in range(steps + 20):
-        if step == 20:
-            dist.barrier()
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        loss(model(x), y).backward()
-        optimizer.step()
-        times.append(time.perf_counter() - start)
-    if rank == 0:
-        print(json.dumps(times[20:]), flush=True)
+    times = steps_of_mlp(batch, steps, warmup=20, together=together)
+    if dist.rank() == 0:
+        print(json.dumps(times), flush=True)
     dist.barrier()
 
 
 def run_weft(n: int, together: bool, steps: int, batch: int) -> float:
     """Seconds of a step."""
-    mpiexec = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or "mpiexec"
-    arguments = ["-m", "weft.bench.data_parallel", "--worker", str(int(together)), str(steps), str(batch)]
-    command = [mpiexec, "-n", str(n), sys.executable, *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, env=single_threaded())
-    return typical(json.loads(run.stdout))
+    return typical(measured(launched(n, "-m", "weft.bench.data_parallel", "--worker", int(together), steps, batch)))
 
 
 def run_torch(python: str, n: int, together: bool, steps: int, batch: int) -> float:
@@ -85,11 +59,6 @@ def run_torch(python: str, n: int, together: bool, steps: int, batch: int) -> fl
 def typical(times: list[float]) -> float:
     """The lower quartile: what a step takes while no other program has the cores."""
     return statistics.quantiles(times, n=4)[0]
-
-
-def single_threaded() -> dict[str, str]:
-    """The environment, with one thread for every BLAS."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

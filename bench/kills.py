@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..training.checkpoint import load_checkpoint
+from .processes import launched, single_threaded
 
 __all__ = ["main"]
 
@@ -29,13 +29,7 @@ LIMIT = 30.0  # seconds until all processes must be gone
 
 def command(n: int, *options: object) -> list[str]:
     """`weft train` in n processes."""
-    mpiexec = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or "mpiexec"
-    return [mpiexec, "-n", str(n), sys.executable, "-m", "weft", "train", *map(str, options)]
-
-
-def environment() -> dict[str, str]:
-    """One thread for each process."""
-    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return launched(n, "-m", "weft", "train", *options)
 
 
 def ranks_of(session: int) -> dict[int, int]:
@@ -74,7 +68,7 @@ def killed(folder: Path, n: int, after: float, options: Sequence[object], rng: r
         command(n, *arguments, "--checkpoint-every", 3),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=environment(),
+        env=single_threaded(),
         start_new_session=True,
     )
     began = time.monotonic()
@@ -123,7 +117,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as parent:
         whole = Path(parent, "whole")
         subprocess.run(
-            command(n, *options, "--out", whole, "--quiet"), check=True, env=environment(), stdout=subprocess.DEVNULL
+            command(n, *options, "--out", whole, "--quiet"),
+            check=True,
+            env=single_threaded(),
+            stdout=subprocess.DEVNULL,
         )
         expected = load_checkpoint(whole / "last.safetensors")["model"]
         kills = exact = 0
@@ -140,7 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if what == "ended":
                     break
             arguments = ["--resume", folder] if (folder / "last.safetensors").exists() else [*options, "--out", folder]
-            subprocess.run(command(n, *arguments, "--quiet"), check=True, env=environment(), stdout=subprocess.DEVNULL)
+            subprocess.run(
+                command(n, *arguments, "--quiet"), check=True, env=single_threaded(), stdout=subprocess.DEVNULL
+            )
             found = load_checkpoint(folder / "last.safetensors")["model"]
             for name, value in expected.items():
                 assert found[name].tobytes() == value.tobytes(), f"{name} is not what it would have been"

@@ -20,9 +20,7 @@ import argparse
 import json
 import math
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -30,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .processes import launched, measured, steps_of_mlp
 
 __all__ = ["main", "ring", "tree"]
 
@@ -66,23 +66,8 @@ def worker(batch: int, steps: int) -> None:
     """One of N processes: print the step and the sums, in process 0."""
     import weft
     from weft import distributed as dist
-    from weft import layers as nn
-    from weft import optimizers as optim
 
-    dist.init()
-    os.sched_setaffinity(0, {dist.rank() % (os.cpu_count() or 1)})
-    weft.set_num_threads(1)
-    model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
-    ddp = dist.DistributedDataParallel(model)
-    optimizer, loss = optim.Adam(ddp.parameters(), lr=1e-3), nn.CrossEntropyLoss()
-    x, y = weft.randn(batch, 784), weft.randint(0, 10, (batch,))
-    times = []
-    for _ in range(steps + 10):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        loss(ddp(x), y).backward()
-        optimizer.step()
-        times.append(time.perf_counter() - start)
+    times = steps_of_mlp(batch, steps, warmup=10)
     sums = {}
     for size in SIZES:
         vector, took = np.ones(size // 4, np.float32), []
@@ -94,19 +79,14 @@ def worker(batch: int, steps: int) -> None:
             took.append(time.perf_counter() - start)
         sums[size] = statistics.median(took)
     if dist.rank() == 0:
-        print(json.dumps({"step": statistics.fmean(times[10:]), "sums": sums}), flush=True)
+        print(json.dumps({"step": statistics.fmean(times), "sums": sums}), flush=True)
     dist.barrier()
 
 
 def run(n: int, batch: int, steps: int) -> dict[str, Any]:
     """What n processes measure."""
-    mpiexec = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or "mpiexec"
-    command = [sys.executable, "-m", "weft.bench.scaling", "--worker", str(batch), str(steps)]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    if n > 1:
-        command = [mpiexec, "-n", str(n), *command]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return dict(json.loads(found.stdout))
+    command = ["-m", "weft.bench.scaling", "--worker", str(batch), str(steps)]
+    return dict(measured(launched(n, *command) if n > 1 else [sys.executable, *command]))
 
 
 def fit(measured: dict[int, dict[str, float]]) -> tuple[float, float, float]:
