@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.device import devices
+from ..backend.device.options import did_you_mean
 from ..data.writing import make_folder, reason
 from ..training.atomic import write_atomically
 from ..training.cli.folder import path_of
-from ..training.cli.parser import Parser, UsageError, did_you_mean, number, report
+from ..training.cli.parser import Parser, UsageError, number, report
 from . import results as document
 from .worker import LOST, Task, benches
 from .workloads import WORKLOADS

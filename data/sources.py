@@ -9,10 +9,10 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..backend.device.options import did_you_mean
 from .extras import pillow, sklearn
 from .files import DataError, FilePath
 from .writing import Replacement, make_folder
@@ -147,8 +147,7 @@ def get(name: str, folder: FilePath = "datasets") -> Path:
     PosixPath('datasets/iris.csv')
     """
     if name not in SOURCES:
-        near = get_close_matches(str(name).lower(), SOURCES, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(str(name), SOURCES)
         raise DataError(f"`name` must be one of {', '.join(sorted(SOURCES))}, got {name!r}{hint}")
     source = SOURCES[name]
     place = Path(folder) / source.file

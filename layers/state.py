@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -94,6 +93,8 @@ def _readable(value: Any) -> Any:
 
 def _near(key: str, missing: Sequence[str]) -> str:
     """The name that may be meant, of those that are missing."""
+    import difflib  # for errors alone
+
     near = difflib.get_close_matches(key, missing[:100], 1, 0.7)
     return f"; is it `{near[0]}`?" if near else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -136,5 +135,7 @@ def _layer(name: str) -> str:
 def _check_patterns(patterns: Iterable[str], names: list[str]) -> None:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
+            import difflib  # for errors alone
+
             near = difflib.get_close_matches(pattern, names, 3, 0.3) or names[:3]
             raise ValueError(f"a pattern must fit some parameter, got {pattern!r}; there are {', '.join(near)} …")

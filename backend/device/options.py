@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["UnknownName", "integer", "number"]
+__all__ = ["UnknownName", "did_you_mean", "integer", "number"]
 
 
 def number(
@@ -76,6 +76,33 @@ class UnknownName(AttributeError):
         near = difflib.get_close_matches(str(self.name).lower().replace("_", ""), by_letters, cutoff=0.6)
         hint = f"; did you mean {' or '.join(f'`{by_letters[each]}`' for each in near)}?" if near else ""
         return f"{self.args[0]}{hint}"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown name.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+    names : iterable of str
+        Those there are.
+
+    Returns
+    -------
+    str
+        "; did you mean …?", or nothing where none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("trian", ["train", "info"]), did_you_mean("x", ["train", "info"])
+    ('; did you mean train?', '')
+    """
+    import difflib  # for errors alone
+
+    plain = {each.lstrip("-"): each for each in names}  # dashes, which all options have, make nothing alike
+    near = difflib.get_close_matches(name.lower().lstrip("-"), plain, 1)
+    return f"; did you mean {plain[near[0]]}?" if near else ""
 
 
 def _limits(low: float | None, high: float | None, above: float | None, below: float | None) -> str:

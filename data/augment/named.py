@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from difflib import get_close_matches
 
+from ...backend.device.options import did_you_mean
 from .colour import ColorJitter
 from .crop import RandomCrop
 from .geometry import RandomAffine, RandomHorizontalFlip, RandomRotation
@@ -65,7 +65,6 @@ def named(
     ['RandomCrop', 'RandomHorizontalFlip']
     """
     if wrong := [name for name in names if name not in AUGMENTATIONS]:
-        near = get_close_matches(str(wrong[0]).lower(), AUGMENTATIONS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(str(wrong[0]), AUGMENTATIONS)
         raise ValueError(f"`names` must be some of {', '.join(AUGMENTATIONS)}, got {', '.join(map(repr, wrong))}{hint}")
     return Compose([make(size, num_classes) for name, make in AUGMENTATIONS.items() if name in names], white=white)

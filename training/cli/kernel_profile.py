@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from ...backend.device.devices import canonical
+from ...backend.device.options import did_you_mean
 from ...kernels.emulator import counters
 from ...kernels.emulator.roofline import LIMITS, Roofline, roofline
 from ...kernels.toolchain import compiler
@@ -23,7 +24,7 @@ from ...kernels.toolchain.settings import settings
 from ..atomic import write_atomically
 from ..plots import _figure, _write
 from .kernel_cases import CASES
-from .parser import UsageError, did_you_mean
+from .parser import UsageError
 
 __all__ = ["CASES", "chosen", "measure", "print_mixes", "print_table", "run", "save", "to_json", "unlaunched"]
 

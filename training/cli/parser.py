@@ -7,15 +7,15 @@ import math
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from ... import _signals
 from ...backend.device import ranks
 from ...backend.device.devices import DeviceError
 from ...backend.device.memory import OutOfMemoryError
+from ...backend.device.options import did_you_mean
 from ...data.files import DataError
 from ..atomic import WriteError
 from ..checkpoint import CheckpointError
@@ -25,7 +25,7 @@ from ..processes import is_first
 from ..signals import Terminated
 from ..usage import UsageError
 
-__all__ = ["Parser", "UsageError", "complain", "did_you_mean", "number", "report"]
+__all__ = ["Parser", "UsageError", "complain", "number", "report"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,31 +90,6 @@ class Parser(argparse.ArgumentParser):
             named = (each for each in self._actions if found[1] in (each.dest, *each.option_strings))
             return did_you_mean(found[2], next(named).choices or ())
         return ""
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The end of a message about an unknown name.
-
-    Parameters
-    ----------
-    name : str
-        What was given.
-    names : iterable of str
-        Those there are.
-
-    Returns
-    -------
-    str
-        "; did you mean …?", or nothing where none is near.
-
-    Examples
-    --------
-    >>> did_you_mean("trian", ["train", "info"]), did_you_mean("x", ["train", "info"])
-    ('; did you mean train?', '')
-    """
-    plain = {each.lstrip("-"): each for each in names}  # dashes, which all options have, make nothing alike
-    near = get_close_matches(name.lower().lstrip("-"), plain, 1)
-    return f"; did you mean {plain[near[0]]}?" if near else ""
 
 
 def number(
