@@ -50,6 +50,11 @@ def _pair(value: Any, centre: float | None = None) -> tuple[float, float]:
     return tuple(value)  # type: ignore[return-value]
 
 
+def _mirrored(image: Any, axis: int) -> Any:
+    """Turned round along the last axis (-1) or the one before (-2), PIL's or a Tensor."""
+    return image.flip(axis) if isinstance(image, Tensor) else image.transpose(-1 - axis)
+
+
 def pil_to_tensor(image: Any) -> Tensor:
     """(C, H, W) of an image, as its numbers are.
 
@@ -148,9 +153,7 @@ class RandomVerticalFlip:
         self.p = p
 
     def __call__(self, image: Any) -> Any:
-        if draw() >= self.p:
-            return image
-        return image.flip(-2) if isinstance(image, Tensor) else image.transpose(1)
+        return image if draw() >= self.p else _mirrored(image, -2)
 
 
 class RandomResizedCrop:

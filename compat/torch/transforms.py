@@ -137,7 +137,7 @@ class RandomHorizontalFlip:
     def __call__(self, image: Any) -> Any:
         if float(default_generator.uniform((1,))[0]) >= self.p:
             return image
-        return image.flip(-1) if isinstance(image, Tensor) else image.transpose(0)
+        return augmenting._mirrored(image, -1)
 
 
 class Lambda:

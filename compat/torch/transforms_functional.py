@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...backend.tape.tensor import Tensor
-from . import transforms
+from . import augmenting, transforms
 
 __all__ = ["crop", "hflip", "normalize", "pil_to_tensor", "resize", "to_pil_image", "to_tensor", "vflip"]
 
@@ -67,7 +67,7 @@ def hflip(img: Any) -> Any:
     image
         As given.
     """
-    return img.flip(-1) if isinstance(img, Tensor) else img.transpose(0)
+    return augmenting._mirrored(img, -1)
 
 
 def vflip(img: Any) -> Any:
@@ -83,7 +83,7 @@ def vflip(img: Any) -> Any:
     image
         As given.
     """
-    return img.flip(-2) if isinstance(img, Tensor) else img.transpose(1)
+    return augmenting._mirrored(img, -2)
 
 
 def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
