@@ -110,3 +110,17 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("CUDA kernels")
         rows = [(source, arch, Resources(**taken)) for record in records for source, arch, taken in record]
         terminalreporter.write_line(table(rows))
+
+
+@pytest.fixture
+def disassembler():
+    """What counts instructions of kernels; the test is skipped where it is missing."""
+    if "emulator" not in weft.devices():
+        pytest.skip("the emulator needs a C++ compiler")
+    from weft.kernels.toolchain import machine_code
+    from weft.kernels.toolchain.compiler import ToolkitError
+
+    try:
+        machine_code.tool()
+    except ToolkitError as error:
+        pytest.skip(str(error))

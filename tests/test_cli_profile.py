@@ -4,21 +4,10 @@ import json
 
 import pytest
 
-import weft
 from weft.__main__ import main
-from weft.kernels.toolchain import machine_code
-from weft.kernels.toolchain.compiler import ToolkitError
 from weft.training.cli import kernel_profile
 
-
-@pytest.fixture(autouse=True)
-def _tools():
-    if "emulator" not in weft.devices():
-        pytest.skip("the emulator needs a C++ compiler")
-    try:
-        machine_code.tool()
-    except ToolkitError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("disassembler")
 
 
 @pytest.fixture

@@ -4,25 +4,12 @@ import json
 
 import pytest
 
-import weft
 from weft.__main__ import main
 from weft.kernels.emulator.cublas_numpy import Product
-from weft.kernels.toolchain import machine_code
-from weft.kernels.toolchain.compiler import ToolkitError
 from weft.kernels.toolchain.machine_code import MACHINES
 from weft.training.cli import step_profile
 
 H200 = MACHINES["H200"]
-
-
-@pytest.fixture
-def _tools():
-    if "emulator" not in weft.devices():
-        pytest.skip("the emulator needs a C++ compiler")
-    try:
-        machine_code.tool()
-    except ToolkitError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -63,7 +50,7 @@ def test_products():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_tools")
+@pytest.mark.usefixtures("disassembler")
 def test_a_model(capsys):
     assert main(["info", "--model", "mlp", "--input-shape", "1", "4", "4", "--step", "--batch", "256", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import weft
 from weft.bench import kernels
 from weft.kernels.emulator import counters
 from weft.kernels.emulator.roofline import roofline
-from weft.kernels.toolchain import launch, machine_code
-from weft.kernels.toolchain.compiler import ToolkitError
+from weft.kernels.toolchain import launch
 from weft.kernels.toolchain.machine_code import MACHINES
 from weft.training.cli.kernel_profile import CASES, measure
+
+pytestmark = pytest.mark.usefixtures("disassembler")
 
 RECORD = json.loads(kernels.RECORD.read_text(encoding="utf-8"))
 BEFORE = json.loads(kernels.BEFORE.read_text(encoding="utf-8"))
@@ -24,16 +24,6 @@ LARGE = (  # whose kernels take long to compile
     "attention", "attention_step", "batch_norm", "clip_grad_norm", "conv2d", "cross_entropy", "group_norm", "lstm", "rms_norm",
     "swiglu",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _tools():
-    if "emulator" not in weft.devices():
-        pytest.skip("the emulator needs a C++ compiler")
-    try:
-        machine_code.tool()
-    except ToolkitError as error:
-        pytest.skip(str(error))
 
 
 def worse(found, allowed):

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import weft
 from weft.kernels.emulator import counters
 from weft.kernels.emulator.executions import executions
 from weft.kernels.emulator.roofline import LIMITS, machine_code_of, roofline
-from weft.kernels.toolchain import launch, machine_code
-from weft.kernels.toolchain.compiler import ToolkitError
+from weft.kernels.toolchain import launch
 from weft.kernels.toolchain.machine_code import MACHINES
+
+pytestmark = pytest.mark.usefixtures("disassembler")
 
 HERE = Path(__file__).parents[1]
 copy, product = (launch.Kernel(HERE / "counted.cu", name) for name in ("copy", "product"))
@@ -19,16 +19,6 @@ transpose = launch.Kernel(HERE / "counted.cu", "transpose", (32,))
 products = launch.Kernel(HERE / "machine_code.cu", "products")
 H200 = MACHINES["H200"]
 CYCLES = 132 * 1.83e9  # of all multiprocessors, per second
-
-
-@pytest.fixture(autouse=True)
-def _tools():
-    if "emulator" not in weft.devices():
-        pytest.skip("the emulator needs a C++ compiler")
-    try:
-        machine_code.tool()
-    except ToolkitError as error:
-        pytest.skip(str(error))
 
 
 def counted(kernel, grid, block, *args):
