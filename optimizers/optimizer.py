@@ -387,7 +387,7 @@ class Optimizer:
                 for segment, clock in arena.segments():
                     if not is_recorded:
                         clock["step"] += 1
-                        arena.publish(segment, self.coefficients(as_numbers(group), clock))
+                        arena.publish(segment, self._coefficients(group, clock))
                     segment.written.stamp()
                     work.append((arena, segment, group, segment.scalars))
         if recording is not None and is_recorded:
@@ -396,6 +396,10 @@ class Optimizer:
             if recording.call is not None:
                 work = [(arena, segment, part.looking(group), c) for arena, segment, group, c in work]
         return work
+
+    def _coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        """`coefficients` of what the options hold now."""
+        return self.coefficients(as_numbers(group), clock)
 
     def _options_of_step(self) -> tuple:
         numbers = [[v for v in g.values() if isinstance(v, bool | int | float | tuple)] for g in self.param_groups]
@@ -778,7 +782,7 @@ class _Recorded:
             undo = f"u{text.bound(self)}"
             return [f"{undo} = {text.bound(self)}.remembered()", f"{text.bound(self)}.count()"], [f"{undo}()"]
         lines, back = ["if A.special: " + text.bound(forget_rounded) + "()"], []
-        coefficients = text.bound(self.optimizer.coefficients)
+        coefficients = text.bound(self.optimizer._coefficients)
         for arena, segment, group in self.work:
             name, held = text.bound(arena), text.bound(segment)
             k, u = f"k{held}", f"u{held}"
@@ -807,7 +811,7 @@ class _Recorded:
         for arena, segment, group in self.work:
             clock = arena.clock_of(segment)
             clock["step"] += 1
-            arena.publish(segment, self.optimizer.coefficients(group, clock))
+            arena.publish(segment, self.optimizer._coefficients(group, clock))
             segment.written.stamp()
 
 

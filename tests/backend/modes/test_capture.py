@@ -1127,6 +1127,27 @@ class TestCapture:
                     assert run(weft.ones(n, device=accelerator), k).tolist() == [k] * n
         assert len(run._steps) == 4
 
+    @pytest.mark.parametrize("rule", [optim.SGD, optim.Adam])
+    def test_a_learning_rate_that_is_a_tensor_counts_as_its_number(self, accelerator, rule):
+        found = []
+        for is_captured in (False, True):
+            w = weft.Parameter(weft.asarray([1.0, -2.0], device=accelerator))
+            rate = weft.tensor(0.1)
+            optimizer = rule([w], lr=rate)
+
+            def step(x, w=w, optimizer=optimizer):
+                optimizer.zero_grad()
+                (w * x).sum().backward()
+                optimizer.step()
+
+            run = weft.capture(step, strict=True) if is_captured else step
+            for i in range(8):
+                if i == 6:
+                    rate.fill_(0.03)
+                run(weft.asarray([1.0, 2.0], device=accelerator))
+            found.append(w.tolist())
+        assert found[0] == found[1]
+
     def test_so_many_shapes_are_kept(self):
         """Each recording holds memory."""
         run = weft.capture(lambda x: x * 2, strict=True)
