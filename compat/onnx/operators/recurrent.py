@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -43,13 +42,14 @@ def _functions(attributes: Attributes, default: list[str], directions: int) -> l
         numbers = [next(values, number) for values, number in zip(given, defaults)]
         if None in numbers:
             raise NotImplementedError(f"`activations` {name} must have `activation_alpha` and `activation_beta`")
-        bound = attributes.get("clip") or math.inf if len(found) % count < 2 else math.inf  # of gates, not of cells
-        found.append(lambda x, function=function, numbers=numbers, bound=bound: function(_clipped(x, bound), *numbers))
+        is_of_gate = len(found) % count < 2  # which `clip` bounds, unlike the cell
+        found.append(_of_one(function, numbers, attributes.get("clip", 0.0) if is_of_gate else 0.0))
     return [found[d * count : (d + 1) * count] for d in range(directions)]
 
 
-def _clipped(x: Any, bound: float) -> Any:
-    return x if bound == math.inf else x.clamp(-bound, bound)
+def _of_one(function: Callable[..., Any], numbers: list[Any], bound: float) -> Callable[[Any], Any]:
+    """A function of x alone, which is bounded by a number unless that is 0."""
+    return lambda x: function(x.clamp(-bound, bound) if bound else x, *numbers)
 
 
 def _rnn(attributes: Attributes, w: Any, b: Any, h: Any, c: Any, p: Any, f: Any) -> tuple[Any, Any]:
