@@ -59,10 +59,11 @@ def _steps(
     use_cache: bool,
 ) -> Iterator[np.ndarray]:
     longest = max(map(len, rows))
+    starts = [longest - len(row) for row in rows]
     tokens, counts = np.zeros((len(rows), longest + count), np.int64), np.zeros((len(rows), longest + count), bool)
     for i, row in enumerate(rows):
-        tokens[i, longest - len(row) : longest] = row
-        counts[i, longest - len(row) :] = True
+        tokens[i, starts[i] : longest] = row
+        counts[i, starts[i] :] = True
     is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
     cache = model.new_cache(min(model.context, longest + count)) if use_cache else None
     for end in range(longest, longest + count):
@@ -70,7 +71,7 @@ def _steps(
             logits, cache = _logits(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
         new = np.full(len(rows), -1)
         for i in np.flatnonzero(living).tolist():
-            new[i] = choose(logits[i], tokens[i, :end][counts[i, :end]], streams[i])
+            new[i] = choose(logits[i], tokens[i, starts[i] : end], streams[i])
             living[i] = new[i] not in stops
         tokens[:, end] = np.maximum(new, 0)
         yield new
@@ -98,10 +99,10 @@ def _logits(model: Any, tokens: np.ndarray, counts: np.ndarray | None, cache: An
     if tokens.shape[1] > model.context:
         cache, tokens = None, tokens[:, -model.context :]
         counts = None if counts is None else counts[:, -model.context :]
-    given = tokens if cache is None else tokens[:, cache.length :]
-    mask = None if counts is None else as_tokens(counts, model)
-    last = model.features(as_tokens(given, model), mask, cache)[:, -1, :]
-    logits: Tensor = F.linear(last, model.output_weight())
+    given, weight = tokens if cache is None else tokens[:, cache.length :], model.output_weight()
+    mask = None if counts is None else asarray(counts, device=weight.device)
+    last = model.features(asarray(given, device=weight.device), mask, cache)[:, -1, :]
+    logits: Tensor = F.linear(last, weight)
     return logits.cpu().numpy().astype(np.float64), cache
 
 
@@ -128,15 +129,16 @@ def _choose(
         logits[there] = np.minimum(z, sys.float_info.max)
     if temperature == 0 or top_k == 1:
         return int(logits.argmax())
-    order = np.argsort(-logits, kind="stable")[:top_k]
+    order = (-logits).argsort(kind="stable")[:top_k]
     with np.errstate(over="ignore"):  # e^−∞ = 0 is right
         z = (logits[order] - logits[order[0]]) / temperature
     p = np.exp(z)
-    total = np.cumsum(p / p.sum())
+    p /= p.sum()
+    total = p.cumsum()
     if top_p is not None:  # as many as it takes to reach it: those before which it is not reached yet
-        kept = int((total - p / p.sum() < top_p).sum())
+        kept = int((total - p < top_p).sum())
         total = total[: max(1, kept)]
-    at = np.searchsorted(total, random.random() * total[-1], side="right")
+    at = total.searchsorted(random.random() * total[-1], side="right")
     return int(order[min(at, len(total) - 1)])
 
 

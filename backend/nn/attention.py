@@ -126,10 +126,12 @@ def split_heads(xp: Any, x: Any, /, *, parts: int, heads: int, batch_first: bool
     >>> q.shape
     (2, 4, 5, 2)
     """
-    there, back = ((0, 2, 1, 3), (0, 2, 1, 3)) if batch_first else ((1, 2, 0, 3), (2, 0, 1, 3))
+    there, back = ((2, 0, 3, 1, 4), (0, 2, 1, 3)) if batch_first else ((2, 1, 3, 0, 4), (2, 0, 1, 3))
     apart = xp.reshape(x, (*x.shape[:2], parts, heads, x.shape[2] // (parts * heads)))
-    taken = tuple(xp.permute_dims(apart[:, :, i, ...], there) for i in range(parts))
-    return taken, (lambda g: xp.reshape(xp.stack([xp.permute_dims(part, back) for part in g], axis=2), x.shape),)
+    taken = xp.permute_dims(apart, there)
+    return tuple(taken[i, ...] for i in range(parts)), (
+        lambda g: xp.reshape(xp.stack([xp.permute_dims(part, back) for part in g], axis=2), x.shape),
+    )
 
 
 def default_scale(width: int) -> float:
