@@ -23,6 +23,7 @@ from ..device.parallel import parallel_for
 from ..nn import attention as primitives
 from ..nn.dropout import rescale
 from ..tape.autograd import in_float32
+from ..tape.recording import as_one
 from .blocks import CPU_FLOATS, DOT, ones
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
@@ -71,6 +72,26 @@ def scaled_dot_product_attention(
         return *(x if wanted else None for x, wanted in zip(grads, need)), grad_mask
 
     return out, vjp
+
+
+@primitives.attention_up_to.on("cpu")
+def attention_up_to(
+    query: Any, key: Any, value: Any, attn_mask: Any, place: Any, /, *, scale: float | None = None
+) -> Any:
+    if query.dtype not in CPU_FLOATS or not query.dtype == key.dtype == value.dtype or not query.size:
+        return NotImplemented
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        pull = primitives.attention_up_to.generic(np, query, key, value, attn_mask, place, scale=scale)[1]
+        return pull(g, need, into)
+
+    return _of_one_up_to(query, key, value, attn_mask, place, scale=scale), vjp
+
+
+@as_one(may_fail=False)
+def _of_one_up_to(query: Any, key: Any, value: Any, mask: Any, place: Any, *, scale: float | None) -> Any:
+    n = int(place[0]) + 1
+    return _of_one(query, key[:, :, :n], value[:, :, :n], None if mask is None else mask[..., :n], scale)
 
 
 def _of_one(query: Any, key: Any, value: Any, mask: Any, scale: float | None) -> Any:
