@@ -65,6 +65,8 @@ BOTH = {
 
 for dtype, _ in random._draw.instances:
     BOTH[f"random_numbers::PER_BLOCK<{cpp(dtype)}>"] = random.per_block(dtype)
+for draw, batch in random.BATCH.items():
+    BOTH[f"random_numbers::{draw}::BATCH"] = batch
 for vector in (1, 4, 8):
     BOTH[f"normalization::FORWARD_CHUNKS<{vector}>"] = normalization.forward_chunks(vector)
     BOTH[f"normalization::BACKWARD_CHUNKS<{vector}>"] = normalization.backward_chunks(vector)
