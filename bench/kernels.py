@@ -1,4 +1,4 @@
-"""`python -m weft.bench.kernels [CASE …]`: what each kernel is predicted to take on an H200, recorded; the record is a test's limit.
+"""`python -m weft.bench.kernels [CASE …]`: what each kernel is predicted to take on an H200; the record is a test's limit.
 
 It writes `results/kernels.json`, and `results/kernels.md`, a table of it beside `results/kernels_before.json`: the same cases
 before the kernels were changed. All of it comes from the emulator and the machine code. Nothing is measured.

@@ -95,7 +95,7 @@ def test_record_covers_every_case():
 
 
 AS_FAST_AS_A_COPY = [
-    "adam: step<float, Adam, 256>", "adam: step<__nv_bfloat16, Adam, 256>", 
+    "adam: step<float, Adam, 256>", "adam: step<__nv_bfloat16, Adam, 256>",
     *(f"dropout: dropout<{dtype}, false, false>" for dtype in ("float", "__nv_bfloat16")),
     *(f"{case}<{dtype}>" for dtype in ("float, 4", "__nv_bfloat16, 8") for case in (
         "max_pool2d: max_pool_2x2", "max_pool2d: max_pool_2x2_gradient", "max_pool2d_3: max_pool_3x3",

@@ -59,6 +59,7 @@ BOTH = {
     "recurrent::THREADS": recurrent.THREADS,
     "attention_step::THREADS": attention_step.THREADS, "attention_step::CHUNK": attention_step.CHUNK,
     "attention_step::WIDEST": attention_step.WIDEST, "rotary_embedding::THREADS": rotary.THREADS,
+    "rotary_embedding::HEADS": rotary.HEADS, "rotary_embedding::N": rotary.N,
     "swiglu_unit::THREADS": swiglu.THREADS,
     "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
 }  # fmt: skip
