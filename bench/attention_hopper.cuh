@@ -45,17 +45,16 @@ template <typename T, int N> __device__ __forceinline__ void round_to(uint32_t (
 
 // Start s = A Bᵀ over D columns: the group's 64 rows of one tile by the 8·N rows of another; PANEL_A, _B: bytes of a panel.
 template <typename T, int D, int PANEL_A, int PANEL_B, int N>
-__device__ __forceinline__ void start_by_rows(float (&s)[N][4], const unsigned char* a, const unsigned char* b) {
-    wgmma<T, false>(s, Operand{a, 0}, Operand{b, 0});
+__device__ __forceinline__ void start_by_rows(float (&s)[N][4], Operand a, Operand b) {
+    wgmma<T, false>(s, a, b);
 #pragma unroll
-    for (int k = 1; k < D / 16; ++k)
-        wgmma<T, true>(s, Operand{a + k / 4 * PANEL_A + k % 4 * 32, 0}, Operand{b + k / 4 * PANEL_B + k % 4 * 32, 0});
+    for (int k = 1; k < D / 16; ++k) wgmma<T, true>(s, a + (k / 4 * PANEL_A + k % 4 * 32), b + (k / 4 * PANEL_B + k % 4 * 32));
     wgmma_commit();
 }
 
 // Start acc += P B, to be committed: P in registers, B the 16·K rows of a tile.
-template <typename T, int PANEL, int N, int K>
-__device__ __forceinline__ void start_adding(float (&acc)[N][4], const uint32_t (&p)[K][4], const unsigned char* b) {
+template <typename T, int N, int K>
+__device__ __forceinline__ void start_adding(float (&acc)[N][4], const uint32_t (&p)[K][4], Operand b) {
 #pragma unroll
-    for (int k = 0; k < K; ++k) wgmma_transposed<T>(acc, p[k], Operand{b + k * 16 * PANEL_ROW, PANEL});
+    for (int k = 0; k < K; ++k) wgmma_transposed<T>(acc, p[k], b + k * 16 * PANEL_ROW);
 }

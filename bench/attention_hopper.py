@@ -10,6 +10,7 @@ import numpy as np
 from ..kernels import attention
 from ..kernels.attention import OPTIONS, PAD, _loadable, _rows_of_heads, _sizes, _strides
 from ..kernels.toolchain.launch import HALVES, Kernel, empty
+from ..kernels.toolchain.tensor_map import TensorMap
 
 __all__ = ["KERNELS", "backward", "forward", "suits"]
 
@@ -34,15 +35,18 @@ def forward(query: Any, key: Any, value: Any, *, scale: float, is_causal: bool) 
     b, h, length, _ = query.shape
     out = _rows_of_heads(b, h, length, inputs[2].shape[-1], like=query)
     lse = empty((b, h, -(-length // PAD) * PAD), np.float32, like=query)
-    width = _tile_width(inputs)
+    width, (heads, group, *lengths, _, value_width) = _tile_width(inputs), _sizes(inputs)
+    some = [x if x.size else inputs[0] for x in inputs]  # a map must be of something, even if no box is copied
     _forward[query.dtype, width](
         b * h * -(-length // ROWS),
-        256,
-        *inputs,
+        384,
+        *(TensorMap(x, ROWS) for x in some),
         out,
         lse,
-        *_strides(inputs),
-        *_sizes(inputs),
+        heads,
+        group,
+        *lengths,
+        value_width,
         np.float32(scale),
         np.bool_(is_causal),
         shared=5 * ROWS * width * 2 + 1024,

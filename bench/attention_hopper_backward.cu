@@ -82,14 +82,14 @@ attention_backward_hopper(const T* x_data, const T* y_data, const T* u_data, con
         if (t + 1 < total) fetch(t + 1);
         cp_async_commit();
         wgmma_fence();
-        start_by_rows<T, D, STILL, MOVING>(s[0], x_rows, u_tile);
-        start_by_rows<T, D, STILL, MOVING>(grad_p[0], y_rows, u_tile + MOVING_TILE);
+        start_by_rows<T, D, STILL, MOVING>(s[0], operand(x_rows, 0), operand(u_tile, 0));
+        start_by_rows<T, D, STILL, MOVING>(grad_p[0], operand(y_rows, 0), operand(u_tile + MOVING_TILE, 0));
     };
     // Start what P and dS of tile t add to the gradients.
     const auto add = [&](int t) {
         const unsigned char* u_tile = tiles + t % STAGES * 2 * MOVING_TILE;
-        if constexpr (KEYS) start_adding<T, MOVING>(y_acc[0], p, u_tile + MOVING_TILE);
-        start_adding<T, MOVING>(x_acc[0], grad_s, u_tile);
+        if constexpr (KEYS) start_adding<T>(y_acc[0], p, operand(u_tile + MOVING_TILE, MOVING));
+        start_adding<T>(x_acc[0], grad_s, operand(u_tile, MOVING));
         wgmma_commit();
     };
     // P and dS of tile t, for which registers are free once the gradients of the one before are there.

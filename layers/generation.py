@@ -70,7 +70,7 @@ def _steps(
         tokens[i, starts[i] : longest] = row
         counts[i, starts[i] :] = True
     is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
-    cache = model.new_cache(min(model.context, longest + count)) if use_cache else None
+    cache: Any = model.new_cache(min(model.context, longest + count)) if use_cache else None
     recorded = None
     for end in range(longest, longest + count):
         with no_grad(), evaluating(model):
