@@ -14,7 +14,7 @@ from ...backend.device import determinism, devices, dtypes
 from ...backend.modes.autocast import autocast
 from ...backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor
-from . import arithmetic, files, memory, runtime, shaping
+from . import algebra, arithmetic, files, memory, runtime, shaping, signals, sparse, special
 from .dtypes import DTYPES, INFO, TYPES, TensorType, dtype, named, promote_types
 from .making import tensor, with_options
 from .methods import METHODS, is_tensor
@@ -173,7 +173,8 @@ def _scaler(device: Any = "cuda", **options: Any) -> Any:
 
 
 TABLE: dict[str, Any] = {
-    **runtime.FUNCTIONS, **shaping.FUNCTIONS, **arithmetic.FUNCTIONS, **memory.FUNCTIONS,
+    **runtime.FUNCTIONS, **shaping.FUNCTIONS, **special.FUNCTIONS, **arithmetic.FUNCTIONS, **algebra.FUNCTIONS,
+    **signals.FUNCTIONS, **sparse.FUNCTIONS, **memory.FUNCTIONS,
     **DTYPES, **TYPES, **INFO, "dtype": dtype, "Tensor": TensorType, "promote_types": promote_types,
     "set_printoptions": set_printoptions,
     "Size": Size, "device": device, "is_tensor": is_tensor, "pi": np.pi, "inf": np.inf, "nan": np.nan,
