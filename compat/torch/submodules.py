@@ -31,8 +31,9 @@ from . import (
 from .alone import DISTRIBUTED, DataParallel
 from .dtypes import TYPES
 from .functions import TABLE, _autocast, _scaler
+from .mapping import vmap
 from .optimizing import Optimizer
-from .runtime import fork_rng, get_rng_state, nothing, set_rng_state, vmap
+from .runtime import fork_rng, get_rng_state, nothing, set_rng_state
 
 __all__ = ["SUBMODULES"]
 
