@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from . import functional as F
+from .evaluating import evaluating
 from .module import Module
 
 __all__: list[str] = []
@@ -66,7 +67,7 @@ def _steps(
     is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
     cache = model.new_cache(min(model.context, longest + count)) if use_cache else None
     for end in range(longest, longest + count):
-        with no_grad(), evaluating(model):
+        with no_grad(), evaluating(model) if model.training else nullcontext():  # whoever reads may train in between
             logits, cache = _logits(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
         new = np.full(len(rows), -1)
         for i in np.flatnonzero(living).tolist():
@@ -76,21 +77,6 @@ def _steps(
         yield new
         if not living.any():
             return
-
-
-@contextlib.contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """A step in evaluation: whoever reads the stream may train between two of them."""
-    if not model.training:
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _logits(model: Any, tokens: np.ndarray, counts: np.ndarray | None, cache: Any) -> tuple[np.ndarray, Any]:
