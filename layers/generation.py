@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .cache import KeyValueCache
+from .evaluating import evaluating
 from .module import Module
 
 __all__: list[str] = []
@@ -73,7 +74,7 @@ def _steps(
     cache: Any = model.new_cache(min(model.context, longest + count)) if use_cache else None
     recorded = None
     for end in range(longest, longest + count):
-        with no_grad(), evaluating(model):
+        with no_grad(), evaluating(model) if model.training else nullcontext():  # whoever reads may train in between
             if end == longest + 1 and _is_worth_recording(model, cache, count):
                 recorded = _Recorded(model, cache, counts[:, : cache.max_length] if is_padded else None)
             if recorded is not None and end <= model.context:
@@ -122,21 +123,6 @@ class _Recorded:
 def _last(model: Any, tokens: Tensor, mask: Tensor | None, cache: Any) -> Tensor:
     """The logits behind the last of these tokens."""
     return F.linear(model.features(tokens, mask, cache)[:, -1, :], model.output_weight())
-
-
-@contextlib.contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """A step in evaluation: whoever reads the stream may train between two of them."""
-    if not model.training:
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _logits(model: Any, tokens: np.ndarray, counts: np.ndarray | None, cache: Any) -> tuple[np.ndarray, Any]:
