@@ -163,7 +163,9 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
     addresses = memory.lay_out()
     values = b"".join(_cell(value, addresses.get(i, 0)) for i, value in enumerate(args))
     cells = (ctypes.c_char * (len(values) + BYTES))()
-    first = -(-ctypes.addressof(cells) // BYTES) * BYTES  # tensor maps start at multiples of their length, as all cells do
+    first = (
+        -(-ctypes.addressof(cells) // BYTES) * BYTES
+    )  # tensor maps start at multiples of their length, as all cells do
     ctypes.memmove(first, values, len(values))
     pointers = (ctypes.c_void_p * len(args))(*range(first, first + len(values), BYTES))
     job = _Launch(
@@ -361,7 +363,9 @@ def _detail(kind: str, fault: _Fault, args: Sequence[Any]) -> str:
             return f"{other} has returned and never comes here"
         return f"{other} waits at {fault.other_file.decode().rpartition('/')[2]}:{fault.other_line} instead"
     if kind == "hang":
-        return f"nobody can go on, and what it waits for never comes: {fault.what.decode()}, {fault.other_file.decode()}"
+        return (
+            f"nobody can go on, and what it waits for never comes: {fault.what.decode()}, {fault.other_file.decode()}"
+        )
     if kind == "misuse":
         return f"{fault.what.decode()}: {fault.other_file.decode()}"
     if kind == "stack overflow":

@@ -195,32 +195,45 @@ struct EmulatedMap {
     uint64_t address, size[4], stride[3], element, box[2];
 };
 
+// Ask for 16 bytes, zeros where there is nothing to copy: the caller's access, and to the counters one of a lane of its warp,
+// as one request has everything copied.
+static void ask(Worker* w, Event& e, int lane, const void* from, uint64_t to, Where here) {
+    Thread* t = w->current;
+    w->counted_as = t->id / 32 * 32 + lane % 32;
+    if (from) access(w, t, from, 16, READ, here);
+    access(w, t, reinterpret_cast<const void*>(to), 16, WRITE, here);
+    w->counted_as = ITSELF;
+    w->pending[(to - reinterpret_cast<uint64_t>(w->shared)) / 16] = static_cast<uint16_t>(t->id + 1);
+    e.copies.push_back({reinterpret_cast<char*>(to), static_cast<const char*>(from), 16});
+    e.bytes -= 16;
+}
+
 void emulator_copy_tensor(void* shared, const void* map, const int (&at)[4], void* barrier, const char* file, int line) {
     Worker* w = worker;
-    Thread* t = w->current;
-    const Where here{nullptr, file, line};
     Event& e = mbarrier_of(w, barrier, file, line);
     const auto& m = *static_cast<const EmulatedMap*>(map);
     const auto to = reinterpret_cast<uint64_t>(shared), row_bytes = m.box[0] * m.element;
     if (row_bytes != 128) emulator_misuse("cp.async.bulk.tensor", "rows of a box must be the 128 bytes that are permuted", file, line);
-    if (to % 128) fault(w, MISALIGNED, t, to, 128, true, here);
-    const bool within = at[2] >= 0 && at[3] >= 0 && uint64_t(at[2]) < m.size[2] && uint64_t(at[3]) < m.size[3];
+    if (to % 128) fault(w, MISALIGNED, w->current, to, 128, true, {nullptr, file, line});
+    const auto has = [&](int axis, int64_t i) { return i >= 0 && uint64_t(i) < m.size[axis]; };
     int lane = 0;
     for (uint64_t row = 0; row < m.box[1]; ++row)
-        for (uint64_t byte = 0; byte < row_bytes; byte += 16, lane = (lane + 1) % 32) {
+        for (uint64_t byte = 0; byte < row_bytes; byte += 16, ++lane) {
             const int64_t column = at[0] + static_cast<int64_t>(byte / m.element), i = at[1] + static_cast<int64_t>(row);
-            const bool valid = within && column >= 0 && i >= 0 && uint64_t(column) < m.size[0] && uint64_t(i) < m.size[1];
             const uint64_t from = m.address + column * m.element + i * m.stride[0] + at[2] * m.stride[1] + at[3] * m.stride[2];
-            uint64_t place = to + row * row_bytes + byte;
-            place ^= (place >> 7 & 7) << 4;
-            w->counted_as = t->id / 32 * 32 + lane;  // the whole warp's request, though one thread asks
-            if (valid) access(w, t, reinterpret_cast<const void*>(from), 16, READ, here);
-            access(w, t, reinterpret_cast<const void*>(place), 16, WRITE, here);
-            w->pending[(place - reinterpret_cast<uint64_t>(w->shared)) / 16] = static_cast<uint16_t>(t->id + 1);
-            e.copies.push_back({reinterpret_cast<char*>(place), valid ? reinterpret_cast<const char*>(from) : nullptr, 16});
-            e.bytes -= 16;
+            const bool valid = has(0, column) && has(1, i) && has(2, at[2]) && has(3, at[3]);
+            const uint64_t place = to + row * row_bytes + byte, permuted = place ^ (place >> 7 & 7) << 4;
+            ask(w, e, lane, valid ? reinterpret_cast<const void*>(from) : nullptr, permuted, {nullptr, file, line});
         }
-    w->counted_as = ITSELF;
+    if (e.waiting) settle(w, e);
+}
+
+void emulator_copy_bytes(void* shared, const void* global, int bytes, void* barrier, const char* file, int line) {
+    Worker* w = worker;
+    Event& e = mbarrier_of(w, barrier, file, line);
+    if (bytes % 16) emulator_misuse("cp.async.bulk", "it copies multiples of 16 bytes", file, line);
+    for (int i = 0; i < bytes; i += 16)
+        ask(w, e, i / 16, static_cast<const char*>(global) + i, reinterpret_cast<uint64_t>(shared) + i, {nullptr, file, line});
     if (e.waiting) settle(w, e);
 }
 
@@ -234,3 +247,15 @@ void emulator_product(const void* operand, size_t bytes, emulator_compute comput
 void emulator_product_commit() { ++worker->current->product_groups; }
 
 void emulator_product_wait(int groups, const char* file, int line) { emulator_warp(&groups, run_products, file, line); }
+
+void emulator_pause(const char* file, int line) {
+    Worker* w = worker;
+    if (w->stop->load()) w->failed = true;
+    if (!w->failed && ++w->current->pauses > 1000000)
+        if (Fault* f = first_fault(w, HANG, w->current, {nullptr, file, line})) {
+            f->what = "a flag in global memory";
+            f->other_file = "which no block gives this value";
+        }
+    if (!w->failed) usleep(50);
+    yield(w);
+}

@@ -15,6 +15,7 @@
 #include "counters.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -144,6 +145,7 @@ struct Thread {
     const char* file;  // where it waits
     int line;
     int groups;  // of asynchronous copies, committed
+    int pauses;
     std::vector<Copy> copies;
     const Event* event;  // that it waits for
     std::vector<uint64_t> seen;  // of each thread: accesses before that clock are ordered before ours (empty: of none)
@@ -604,7 +606,7 @@ void run_block(Worker* w, uint64_t id) {
     for (Thread& t : w->threads) {
         t.sp = nullptr;
         t.state = READY;
-        t.groups = t.product_groups = 0;
+        t.groups = t.product_groups = t.pauses = 0;
         t.copies.clear();
         t.products.clear();
         t.seen.clear();

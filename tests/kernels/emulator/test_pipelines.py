@@ -50,7 +50,9 @@ def multiply(a, b, fault=0):
 
 def lines_at_fault(name):
     """The lines of the source that say `// fault:` and this name."""
-    return [i for i, line in enumerate(SOURCE.read_text().splitlines(), 1) if re.search(rf"// fault:.*\b{name}\b", line)]
+    return [
+        i for i, line in enumerate(SOURCE.read_text().splitlines(), 1) if re.search(rf"// fault:.*\b{name}\b", line)
+    ]
 
 
 @pytest.fixture
