@@ -118,6 +118,20 @@ void hang(Worker* w) {
     }
 }
 
+// Whether nobody did anything but wait for other blocks for too long: a minute, or once if no others run beside this one.
+bool in_vain(Worker* w, bool moved, uint64_t& rounds) {
+    const Thread* t = w->paused;
+    w->paused = nullptr;
+    if (moved || !t) return rounds = 0;
+    usleep(50);
+    if (w->beside && ++rounds < 1000000) return false;
+    if (Fault* f = first_fault(w, HANG, t, {nullptr, t->file, t->line})) {
+        f->what = "a flag in global memory";
+        f->other_file = "whose value no block before this one gives (blocks run in any order: let them draw their numbers)";
+    }
+    return true;
+}
+
 // --- products of a warpgroup -----------------------------------------------------------------------------------------
 void run_products(void* const* lanes) {
     Worker* w = worker;
@@ -250,12 +264,10 @@ void emulator_product_wait(int groups, const char* file, int line) { emulator_wa
 
 void emulator_pause(const char* file, int line) {
     Worker* w = worker;
+    Thread* t = w->current;
     if (w->stop->load()) w->failed = true;
-    if (!w->failed && ++w->current->pauses > 1000000)
-        if (Fault* f = first_fault(w, HANG, w->current, {nullptr, file, line})) {
-            f->what = "a flag in global memory";
-            f->other_file = "which no block gives this value";
-        }
-    if (!w->failed) usleep(50);
+    t->file = file;
+    t->line = line;
+    w->paused = t;
     yield(w);
 }

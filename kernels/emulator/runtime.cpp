@@ -145,7 +145,6 @@ struct Thread {
     const char* file;  // where it waits
     int line;
     int groups;  // of asynchronous copies, committed
-    int pauses;
     std::vector<Copy> copies;
     const Event* event;  // that it waits for
     std::vector<uint64_t> seen;  // of each thread: accesses before that clock are ordered before ours (empty: of none)
@@ -227,6 +226,8 @@ struct Worker {
     uint64_t block_id = 0;
     int count = 0, waiting = 0, votes = 0, verdict = 0, last_buffer = 0, alive = 0;
     bool failed = false;
+    bool beside = false;             // other workers run blocks, too
+    const Thread* paused = nullptr;  // the last that waits for another block
     int counted_as = ITSELF;  // whose the access at hand is to the counters
     bool quiet = false;  // the instrumented code at work is not the kernel's own
     const Thread* first = nullptr;  // to wait at the barrier
@@ -606,19 +607,20 @@ void run_block(Worker* w, uint64_t id) {
     for (Thread& t : w->threads) {
         t.sp = nullptr;
         t.state = READY;
-        t.groups = t.product_groups = t.pauses = 0;
+        t.groups = t.product_groups = 0;
         t.copies.clear();
         t.products.clear();
         t.seen.clear();
         t.event = nullptr;
     }
+    uint64_t rounds = 0;
     while (w->alive) {
         if (l->order == 2) shuffle(w->order, w->random);
-        bool moved = false;
+        bool any = false, moved = false;  // moved: not only to look whether another block has done something
         for (const int i : w->order) {
             Thread& t = w->threads[i];
             if (t.state != READY) continue;
-            moved = true;
+            any = true;
             w->current = &t;
             if (!t.sp) {
                 t.stack = w->stacks_free.back();
@@ -628,8 +630,10 @@ void run_block(Worker* w, uint64_t id) {
             emulator_switch(&w->scheduler, t.sp);
             if (w->failed) return;
             if (t.state == DONE) w->stacks_free.push_back(t.stack);
+            moved |= w->paused != &t;
         }
-        if (!moved) return divergent(w);
+        if (!any) return divergent(w);
+        if (in_vain(w, moved, rounds)) return;
     }
     count_sync(0, w->count);
 }
@@ -855,6 +859,7 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
         w.shadows = &shadows;
         w.stop = &stop;
         w.fault = record;
+        w.beside = std::min<uint64_t>(launch->workers, count) > 1;
         run_blocks(&w, blocks, next);
     };
     std::vector<std::thread> helpers;
