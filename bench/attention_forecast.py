@@ -1,7 +1,8 @@
 """`python -m weft.bench.attention_forecast`: what attention is predicted to reach on an H200 with long sequences.
 
-Nothing is measured. The emulator takes minutes for a sequence of 4096. But all that a launch asks for is a polynomial of degree two in the number of
-tiles of a sequence, causal or not; so three short ones determine it: each limit of the roofline is extrapolated by itself.
+Nothing is measured. The emulator takes minutes for a sequence of 4096. But all that a launch asks for is a polynomial of
+degree two in the number of tiles of a sequence, causal or not; so three short ones determine it: each limit of the roofline
+is extrapolated by itself.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Every launch checks itself, as compute-sanitizer would, and raises a KernelFault that names the kernel, block, thread and
 line: accesses out of bounds or misaligned, reads of memory that nobody wrote, races, divergent barriers, asynchronous
 copies that were not waited for, waits without end, writes through a pointer to const. `schedule` chooses the order in
-which blocks and threads run: a result that depends on it is a race that the checks did not see. GCC and clang give the same checks, but for
-two things that GCC does without a call: `__builtin_memcpy` of constant length, and a structure in memory that is passed by
-value to a function that is not inlined.
+which blocks and threads run: a result that depends on it is a race that the checks did not see. GCC and clang give the
+same checks, but for two things that GCC does without a call: `__builtin_memcpy` of constant length, and a structure in
+memory that is passed by value to a function that is not inlined.
 
     with emulator.schedule("random", seed=3):
         layer_norm.forward(x, weight, bias, eps=1e-5)
