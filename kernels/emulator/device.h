@@ -30,7 +30,7 @@ using dim3 = emulator_dim3;
 
 #define HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
-// What a kernel takes to copy boxes of an array: CUtensorMap, whose contents are CUDA's (here: pipelines.h).
+// What a kernel takes to copy boxes of an array: CUtensorMap, whose contents are CUDA's (here: asynchronous.h).
 struct alignas(128) TensorMap {
     uint64_t words[16];
 };

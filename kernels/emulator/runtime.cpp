@@ -131,8 +131,8 @@ struct Product {
     int line;
 };
 
-struct Event;  // pipelines.h
-struct Pipelines;
+struct Event;  // events.h
+struct Events;
 
 enum State { READY, AT_BARRIER, AT_WARP, AT_EVENT, DONE };
 
@@ -216,8 +216,8 @@ struct Worker {
     char *stacks = nullptr, *shared = nullptr;  // those of `memory`
     uint16_t* pending = nullptr;
     Shadow* shadow = nullptr;
-    Cell* readers = nullptr;  // while `pipelines` are in use
-    std::unique_ptr<Pipelines> pipelines;
+    Cell* readers = nullptr;  // while `events` are in use
+    std::unique_ptr<Events> events;
     size_t used = 0;
     uint64_t serial = 0;
     int dynamic = -1;  // which of `arrays`
@@ -549,7 +549,9 @@ void access(const void* p, size_t bytes, Access how, const void* pc, bool aligne
 
 }  // namespace
 
-#include "pipelines.h"
+#include "events.h"
+
+#include "asynchronous.h"
 
 namespace {
 
@@ -602,7 +604,7 @@ void run_block(Worker* w, uint64_t id) {
     w->used = 0;
     w->dynamic = -1;
     w->readers = nullptr;
-    w->pipelines.reset();
+    w->events.reset();
     for (Warp& warp : w->warps) warp = Warp{};
     for (Thread& t : w->threads) {
         t.sp = nullptr;
@@ -667,7 +669,7 @@ void run_blocks(Worker* w, const std::vector<uint64_t>& blocks, std::atomic<size
     prepare(w);
     for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) run_block(w, blocks[i]);
     worker = nullptr;
-    w->pipelines.reset();
+    w->events.reset();
     w->threads.swap(w->memory->threads);
     give_memory(std::move(w->memory));
 }

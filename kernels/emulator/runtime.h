@@ -39,8 +39,8 @@ void emulator_copy_async(void* shared, const void* global, bool valid, const cha
 void emulator_copy_commit();
 void emulator_copy_wait(int groups);
 
-// What pipelines.h has: mbarriers (`bytes` are announced), barriers of some threads, copies of a box of a tensor map, products
-// of a warpgroup, which are computed at the wait (`operations`: of one warp, for the counters).
+// What events.h and asynchronous.h have: mbarriers (`bytes` are announced), barriers of some threads, copies of a box of a
+// tensor map, products of a warpgroup, which are computed at the wait (`operations`: of one warp, for the counters).
 void emulator_mbarrier_init(void* barrier, int count, const char* file, int line);
 void emulator_mbarrier_arrive(void* barrier, int64_t bytes, const char* file, int line);
 void emulator_mbarrier_wait(void* barrier, int parity, const char* file, int line);

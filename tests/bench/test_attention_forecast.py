@@ -19,6 +19,7 @@ def test_tensor_cores_of_the_candidate(causal, useful):
     found = forecast("wgmma", back=False, causal=causal)
     assert found["tensor"] == pytest.approx(PEAK * useful)
     assert found["predicted"] == min(found[name] for name in LIMITS)
+    assert 1 / found["in turn"] == pytest.approx(1 / found["tensor"] + 1 / found["issue"])
 
 
 @pytest.mark.parametrize("kind", attention_forecast.KINDS)
@@ -31,12 +32,14 @@ def test_near_what_a_longer_run_asks_for(kind):
 
 
 def test_main(monkeypatch, capsys):
-    monkeypatch.setattr(attention_forecast, "forecast", lambda *_, **__: dict.fromkeys(("predicted", *LIMITS), 5e14))
+    monkeypatch.setattr(
+        attention_forecast, "forecast", lambda *_, **__: dict.fromkeys(attention_forecast.COLUMNS, 5e14)
+    )
     monkeypatch.setattr("sys.argv", ["attention_forecast", "wgmma"])
     attention_forecast.main()
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split()[-6:] == ["predicted", *LIMITS]
+    assert head.split()[-8:] == ["predicted", "in", "turn", *LIMITS]
     assert [line.split()[:3] for line in lines] == [
         ["wgmma,", way, mask] for way in ("forward,", "backward,") for mask in ("full", "causal")
     ]
-    assert all(line.split()[3:] == ["500"] * 6 for line in lines)
+    assert all(line.split()[3:] == ["500"] * 7 for line in lines)
