@@ -21,8 +21,8 @@ BEFORE = json.loads(kernels.BEFORE.read_text(encoding="utf-8"))
 COUNTED = Path(__file__).parents[1] / "kernels" / "counted.cu"
 ROOM = 1.15  # compilers of other versions need some instructions more
 LARGE = (  # whose kernels take long to compile
-    "attention", "attention_step", "batch_norm", "clip_grad_norm", "conv2d", "cross_entropy", "group_norm", "lstm", "rms_norm",
-    "swiglu",
+    "attention", "attention_128", "attention_128_causal", "attention_step", "batch_norm", "clip_grad_norm", "conv2d",
+    "cross_entropy", "group_norm", "lstm", "rms_norm", "swiglu",
 )  # fmt: skip
 
 

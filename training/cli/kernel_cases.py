@@ -78,6 +78,10 @@ def _decoded(*shapes: Sequence[int]) -> Make:
     return make
 
 
+def _causal(*qkv: Any) -> Any:
+    return F.scaled_dot_product_attention(*qkv, is_causal=True)
+
+
 def _clipped(size: int) -> Make:
     def make(dtype: Any) -> Callable[[], Any]:
         (p,) = _inputs([(size,)], dtype)
@@ -105,6 +109,8 @@ def _lstm(time: int, batch: int, features: int) -> Make:
 CASES: dict[str, Make] = {
     "adam": _update(1 << 14),
     "attention": _through(F.scaled_dot_product_attention, *[(1, 2, 256, 64)] * 3),
+    "attention_128": _through(F.scaled_dot_product_attention, *[(1, 1, 512, 128)] * 3),
+    "attention_128_causal": _through(_causal, *[(1, 1, 512, 128)] * 3),
     "attention_step": _decoded((1, 4, 1, 64), *[(1, 4, 1024, 64)] * 2),
     "avg_pool2d": _through(lambda x: F.avg_pool2d(x, 2), (4, 8, 32, 32)),
     "batch_norm": _through(
