@@ -28,6 +28,7 @@ _ASKED = {  # which counters a machine instruction is counted by
     "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"), "RED": ("global", "update"),
     "ATOMG": ("global", "update"), "ATOM": ("global", "update"), "LDS": ("shared", "read"), "LDSM": ("shared", "read"),
     "STS": ("shared", "write"), "STSM": ("shared", "write"), "ATOMS": ("shared", "update"),
+    "HGMMA": ("tensor", "update"),
 }  # fmt: skip
 
 

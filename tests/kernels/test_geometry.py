@@ -65,12 +65,15 @@ BOTH = {
     "recurrent::THREADS": recurrent.THREADS,
     "attention_step::THREADS": attention_step.THREADS, "attention_step::CHUNK": attention_step.CHUNK,
     "attention_step::WIDEST": attention_step.WIDEST, "rotary_embedding::THREADS": rotary.THREADS,
+    "rotary_embedding::HEADS": rotary.HEADS, "rotary_embedding::N": rotary.N,
     "swiglu_unit::THREADS": swiglu.THREADS,
     "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
 }  # fmt: skip
 
 for dtype, _ in random._draw.instances:
     BOTH[f"random_numbers::PER_BLOCK<{cpp(dtype)}>"] = random.per_block(dtype)
+for draw, batch in random.BATCH.items():
+    BOTH[f"random_numbers::{draw}::BATCH"] = batch
 for vector in (1, 4, 8):
     BOTH[f"normalization::FORWARD_CHUNKS<{vector}>"] = normalization.forward_chunks(vector)
     BOTH[f"normalization::BACKWARD_CHUNKS<{vector}>"] = normalization.backward_chunks(vector)

@@ -82,6 +82,10 @@ def _decoded(*shapes: Sequence[int]) -> Make:
     return make
 
 
+def _causal(*qkv: Any) -> Any:
+    return F.scaled_dot_product_attention(*qkv, is_causal=True)
+
+
 def _clipped(size: int) -> Make:
     def make(dtype: Any) -> Callable[[], Any]:
         (p,) = _inputs([(size,)], dtype)
@@ -139,6 +143,8 @@ def _looked_at(count: int) -> Make:
 CASES: dict[str, Make] = {
     "adam": _update(1 << 14),
     "attention": _through(F.scaled_dot_product_attention, *[(1, 2, 256, 64)] * 3),
+    "attention_128": _through(F.scaled_dot_product_attention, *[(1, 1, 512, 128)] * 3),
+    "attention_128_causal": _through(_causal, *[(1, 1, 512, 128)] * 3),
     "attention_step": _decoded((1, 4, 1, 64), *[(1, 4, 1024, 64)] * 2),
     "adaptive_avg_pool2d": _through(lambda x: F.adaptive_avg_pool2d(x, 7), (4, 8, 32, 32)),
     "attention_in_any_order": _in_any_order(_through(F.scaled_dot_product_attention, *[(1, 2, 256, 64)] * 3)),
