@@ -23,6 +23,13 @@ template <int N> inline void fewer_registers() {}
 inline void copy_box(void* shared, const TensorMap& map, int column, int row, int head, int batch, Mbarrier* b, HERE) {
     emulator_copy_tensor(shared, &map, {column, row, head, batch}, b, file, line);
 }
+inline void copy_bytes(void* shared, const void* global, int bytes, Mbarrier* b, HERE) {
+    emulator_copy_bytes(shared, global, bytes, b, file, line);
+}
+inline void wait_until(int* flag, int value, HERE) {
+    while (atomicAdd(flag, 0, file, line) != value) emulator_pause(file, line);
+}
+inline void announce(int* flag, int value, HERE) { atomicExch(flag, value, file, line); }
 
 #else
 struct alignas(128) TensorMap {  // CUtensorMap
@@ -65,5 +72,23 @@ __device__ __forceinline__ void copy_box(void* shared, const TensorMap& map, int
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6];"
                  ::"r"(shared_address(shared)), "l"(&map), "r"(column), "r"(row), "r"(head), "r"(batch), "r"(shared_address(b))
                  : "memory");
+}
+
+// The same of neighbouring bytes, a multiple of 16 from one multiple of 16 to another.
+__device__ __forceinline__ void copy_bytes(void* shared, const void* global, int bytes, Mbarrier* b) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+                 ::"r"(shared_address(shared)), "l"(__cvta_generic_to_global(global)), "r"(bytes), "r"(shared_address(b))
+                 : "memory");
+}
+
+// A flag in global memory by which blocks go in order: wait for a value; give it one. Whoever has seen it sees what was
+// written before by the thread that gave it, and by those that met that thread at a barrier after `__threadfence`.
+__device__ __forceinline__ void wait_until(const int* flag, int value) {
+    int found;
+    do asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(found) : "l"(__cvta_generic_to_global(flag)) : "memory");
+    while (found != value);
+}
+__device__ __forceinline__ void announce(int* flag, int value) {
+    asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(__cvta_generic_to_global(flag)), "r"(value) : "memory");
 }
 #endif

@@ -40,7 +40,7 @@ inline void emulator_chunk(uint16_t (&to)[8], const unsigned char* from, int lan
     memcpy(to, p, 16);
 }
 
-template <typename T, int N, bool TRANSPOSED> inline void emulator_wgmma(void* const* lanes) {
+template <typename T, int N, bool TRANSPOSED, bool TRANSPOSED_A = false> inline void emulator_wgmma(void* const* lanes) {
     float a[16][16], b[16][8];
     uint16_t eight[8];
     const auto& any = *static_cast<const emulator_group*>(lanes[0]);
@@ -52,7 +52,8 @@ template <typename T, int N, bool TRANSPOSED> inline void emulator_wgmma(void* c
                     a[lane / 4 + 8 * (r & 1)][2 * (lane % 4) + half + 8 * (r >> 1)] = emulator_part<T>(one->a[r], half);
         } else {
             emulator_chunk(eight, any.first.at + lane % 16 * PANEL_ROW + lane / 16 * 16, lane, true, any);
-            for (int i = 0; i < 8; ++i) a[lane % 16][lane / 16 * 8 + i] = to_float(emulator_bits<T>(eight[i]));
+            for (int i = 0; i < 8; ++i)
+                (TRANSPOSED_A ? a[lane / 16 * 8 + i][lane % 16] : a[lane % 16][lane / 16 * 8 + i]) = to_float(emulator_bits<T>(eight[i]));
         }
     }
     for (int j = 0; j < N / 8; ++j) {
@@ -82,6 +83,11 @@ template <typename T, bool ADD, int TILES> inline void wgmma(float (&d)[TILES][4
 template <typename T, int TILES> inline void wgmma_transposed(float (&d)[TILES][4], const uint32_t (&a)[4], Operand b, HERE) {
     emulator_group mine{d, a, b, b, true, threadIdx.x / 32 % 4 == 0, file, line};
     emulator_product(&mine, sizeof mine, emulator_wgmma<T, 8 * TILES, true>, 4096 * TILES, file, line);
+}
+template <typename T, bool ADD, int TILES> inline void wgmma_columns(float (&d)[TILES][4], Operand a, Operand b, HERE) {
+    const int warp = threadIdx.x / 32 % 4;
+    emulator_group mine{d, nullptr, a + warp * 32, b, ADD, warp == 0, file, line};
+    emulator_product(&mine, sizeof mine, emulator_wgmma<T, 8 * TILES, true, true>, 4096 * TILES, file, line);
 }
 inline void wgmma_fence() {}
 inline void wgmma_commit() { emulator_product_commit(); }
@@ -118,9 +124,9 @@ __device__ __forceinline__ uint64_t descriptor(Operand o) {
 template <typename T> constexpr bool IS_HALF = false;
 template <> constexpr bool IS_HALF<__half> = true;
 
-#define WGMMA(n, type, list, outputs, operands, add)                                                                      \
+#define WGMMA(n, type, list, outputs, operands, add, transposed)                                                                      \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add ", 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type \
-                 " {" list "}, " operands ", p, 1, 1, 0, 0;\n}"                                                           \
+                 " {" list "}, " operands ", p, 1, 1, " transposed ", " transposed ";\n}"                                                           \
                  : outputs                                                                                                \
                  : "l"(descriptor(a)), "l"(descriptor(b)))
 #define WGMMA_TRANSPOSED(n, type, list, outputs, operands)                                                                \
@@ -131,14 +137,22 @@ template <> constexpr bool IS_HALF<__half> = true;
 // d = a bᵀ, or += with ADD; a and b lie by rows, `a` from the group's first row on. What is not added to must not be an
 // operand that is read: to give it a value would make the compiler wait for the products under way.
 template <typename T, bool ADD, int TILES> __device__ __forceinline__ void wgmma(float (&d)[TILES][4], Operand a, Operand b) {
-    if constexpr (TILES == 16 && ADD && IS_HALF<T>) WGMMA("128", "f16", LIST64, F64("+f", d), "%64, %65", "1");
-    if constexpr (TILES == 16 && ADD && !IS_HALF<T>) WGMMA("128", "bf16", LIST64, F64("+f", d), "%64, %65", "1");
-    if constexpr (TILES == 16 && !ADD && IS_HALF<T>) WGMMA("128", "f16", LIST64, F64("=f", d), "%64, %65", "0");
-    if constexpr (TILES == 16 && !ADD && !IS_HALF<T>) WGMMA("128", "bf16", LIST64, F64("=f", d), "%64, %65", "0");
-    if constexpr (TILES == 8 && ADD && IS_HALF<T>) WGMMA("64", "f16", LIST32, F32("+f", d), "%32, %33", "1");
-    if constexpr (TILES == 8 && ADD && !IS_HALF<T>) WGMMA("64", "bf16", LIST32, F32("+f", d), "%32, %33", "1");
-    if constexpr (TILES == 8 && !ADD && IS_HALF<T>) WGMMA("64", "f16", LIST32, F32("=f", d), "%32, %33", "0");
-    if constexpr (TILES == 8 && !ADD && !IS_HALF<T>) WGMMA("64", "bf16", LIST32, F32("=f", d), "%32, %33", "0");
+    if constexpr (TILES == 16 && ADD && IS_HALF<T>) WGMMA("128", "f16", LIST64, F64("+f", d), "%64, %65", "1", "0");
+    if constexpr (TILES == 16 && ADD && !IS_HALF<T>) WGMMA("128", "bf16", LIST64, F64("+f", d), "%64, %65", "1", "0");
+    if constexpr (TILES == 16 && !ADD && IS_HALF<T>) WGMMA("128", "f16", LIST64, F64("=f", d), "%64, %65", "0", "0");
+    if constexpr (TILES == 16 && !ADD && !IS_HALF<T>) WGMMA("128", "bf16", LIST64, F64("=f", d), "%64, %65", "0", "0");
+    if constexpr (TILES == 8 && ADD && IS_HALF<T>) WGMMA("64", "f16", LIST32, F32("+f", d), "%32, %33", "1", "0");
+    if constexpr (TILES == 8 && ADD && !IS_HALF<T>) WGMMA("64", "bf16", LIST32, F32("+f", d), "%32, %33", "1", "0");
+    if constexpr (TILES == 8 && !ADD && IS_HALF<T>) WGMMA("64", "f16", LIST32, F32("=f", d), "%32, %33", "0", "0");
+    if constexpr (TILES == 8 && !ADD && !IS_HALF<T>) WGMMA("64", "bf16", LIST32, F32("=f", d), "%32, %33", "0", "0");
+}
+
+// d = aᵀ b, or += with ADD; both are transposed: a row of their panels has 64 values of a row of d, and as many of a column.
+template <typename T, bool ADD> __device__ __forceinline__ void wgmma_columns(float (&d)[8][4], Operand a, Operand b) {
+    if constexpr (ADD && IS_HALF<T>) WGMMA("64", "f16", LIST32, F32("+f", d), "%32, %33", "1", "1");
+    if constexpr (ADD && !IS_HALF<T>) WGMMA("64", "bf16", LIST32, F32("+f", d), "%32, %33", "1", "1");
+    if constexpr (!ADD && IS_HALF<T>) WGMMA("64", "f16", LIST32, F32("=f", d), "%32, %33", "0", "1");
+    if constexpr (!ADD && !IS_HALF<T>) WGMMA("64", "bf16", LIST32, F32("=f", d), "%32, %33", "0", "1");
 }
 
 // d += a b, a in the registers of its warps, b transposed.

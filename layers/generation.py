@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..backend.array.random import default_generator
 from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
+from .evaluating import evaluating
 from .module import Module
 from .next_token import RecordedStep, is_worth_recording, logits_of
 
@@ -68,7 +69,7 @@ def _steps(
     cache: Any = model.new_cache(min(model.context, longest + count)) if use_cache else None
     recorded = None
     for end in range(longest, longest + count):
-        with no_grad(), evaluating(model):
+        with no_grad(), evaluating(model) if model.training else nullcontext():  # whoever reads may train in between
             if end == longest + 1 and is_worth_recording(model, cache, count):
                 recorded = RecordedStep(model, cache, counts[:, : cache.max_length] if is_padded else None)
             if recorded is not None and end <= model.context:
@@ -83,21 +84,6 @@ def _steps(
         yield new
         if not living.any():
             return
-
-
-@contextlib.contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """A step in evaluation: whoever reads the stream may train between two of them."""
-    if not model.training:
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _choose(

@@ -12,10 +12,12 @@ import numpy as np
 
 from ...backend.device.devices import to_numpy
 from ...backend.modes.trace import TracedOperation
+from ...backend.tape.autograd import no_grad
 from ...backend.tape.tensor import Tensor
+from ...layers.evaluating import evaluating
 from .export_graph import Axis, ExportError, Graph, Step
 from .export_layers import HANDLERS
-from .export_trace import axes_and_runs, axes_of_shapes, can_be_taken_apart, evaluating, trace
+from .export_trace import axes_and_runs, axes_of_shapes, can_be_taken_apart, trace
 
 __all__ = ["ExportError", "export"]
 
@@ -105,7 +107,7 @@ def _of_runs(
     apart: set[str] = set()
     refused: dict[str, ExportError] = {}
     while True:
-        with evaluating(model):
+        with evaluating(model), no_grad():
             runs = [trace(model, x, apart) for x in inputs]
         try:
             return _graph(model, runs, names, Graph(axes, opset), wanted)

@@ -2,10 +2,10 @@
 
 Every launch checks itself, as compute-sanitizer would, and raises a KernelFault that names the kernel, block, thread and
 line: accesses out of bounds or misaligned, reads of memory that nobody wrote, races, divergent barriers, asynchronous
-copies that were not waited for, waits without end, writes through a pointer to const. `schedule` chooses the order in which blocks and
-threads run: a result that depends on it is a race that the checks did not see. GCC and clang give the same checks, but for
-two things that GCC does without a call: `__builtin_memcpy` of constant length, and a structure in memory that is passed by
-value to a function that is not inlined.
+copies that were not waited for, waits without end, writes through a pointer to const. `schedule` chooses the order in
+which blocks and threads run: a result that depends on it is a race that the checks did not see. GCC and clang give the
+same checks, but for two things that GCC does without a call: `__builtin_memcpy` of constant length, and a structure in
+memory that is passed by value to a function that is not inlined.
 
     with emulator.schedule("random", seed=3):
         layer_norm.forward(x, weight, bias, eps=1e-5)
@@ -163,7 +163,9 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
     addresses = memory.lay_out()
     values = b"".join(_cell(value, addresses.get(i, 0)) for i, value in enumerate(args))
     cells = (ctypes.c_char * (len(values) + BYTES))()
-    first = -(-ctypes.addressof(cells) // BYTES) * BYTES  # tensor maps start at multiples of their length, as all cells do
+    first = (
+        -(-ctypes.addressof(cells) // BYTES) * BYTES
+    )  # tensor maps start at multiples of their length, as all cells do
     ctypes.memmove(first, values, len(values))
     pointers = (ctypes.c_void_p * len(args))(*range(first, first + len(values), BYTES))
     job = _Launch(
@@ -361,7 +363,9 @@ def _detail(kind: str, fault: _Fault, args: Sequence[Any]) -> str:
             return f"{other} has returned and never comes here"
         return f"{other} waits at {fault.other_file.decode().rpartition('/')[2]}:{fault.other_line} instead"
     if kind == "hang":
-        return f"nobody can go on, and what it waits for never comes: {fault.what.decode()}, {fault.other_file.decode()}"
+        return (
+            f"nobody can go on, and what it waits for never comes: {fault.what.decode()}, {fault.other_file.decode()}"
+        )
     if kind == "misuse":
         return f"{fault.what.decode()}: {fault.other_file.decode()}"
     if kind == "stack overflow":

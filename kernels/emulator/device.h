@@ -33,7 +33,7 @@ struct alignas(16) uint4 {
 
 #define HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
-// What a kernel takes to copy boxes of an array: CUtensorMap, whose contents are CUDA's (here: pipelines.h).
+// What a kernel takes to copy boxes of an array: CUtensorMap, whose contents are CUDA's (here: asynchronous.h).
 struct alignas(128) TensorMap {
     uint64_t words[16];
 };

@@ -15,6 +15,7 @@
 #include "counters.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -130,8 +131,8 @@ struct Product {
     int line;
 };
 
-struct Event;  // pipelines.h
-struct Pipelines;
+struct Event;  // events.h
+struct Events;
 
 enum State { READY, AT_BARRIER, AT_WARP, AT_EVENT, DONE };
 
@@ -215,8 +216,8 @@ struct Worker {
     char *stacks = nullptr, *shared = nullptr;  // those of `memory`
     uint16_t* pending = nullptr;
     Shadow* shadow = nullptr;
-    Cell* readers = nullptr;  // while `pipelines` are in use
-    std::unique_ptr<Pipelines> pipelines;
+    Cell* readers = nullptr;  // while `events` are in use
+    std::unique_ptr<Events> events;
     size_t used = 0;
     uint64_t serial = 0;
     int dynamic = -1;  // which of `arrays`
@@ -225,6 +226,8 @@ struct Worker {
     uint64_t block_id = 0;
     int count = 0, waiting = 0, votes = 0, verdict = 0, last_buffer = 0, alive = 0;
     bool failed = false;
+    bool beside = false;             // other workers run blocks, too
+    const Thread* paused = nullptr;  // the last that waits for another block
     int counted_as = ITSELF;  // whose the access at hand is to the counters
     bool quiet = false;  // the instrumented code at work is not the kernel's own
     const Thread* first = nullptr;  // to wait at the barrier
@@ -546,7 +549,9 @@ void access(const void* p, size_t bytes, Access how, const void* pc, bool aligne
 
 }  // namespace
 
-#include "pipelines.h"
+#include "events.h"
+
+#include "asynchronous.h"
 
 namespace {
 
@@ -599,7 +604,7 @@ void run_block(Worker* w, uint64_t id) {
     w->used = 0;
     w->dynamic = -1;
     w->readers = nullptr;
-    w->pipelines.reset();
+    w->events.reset();
     for (Warp& warp : w->warps) warp = Warp{};
     for (Thread& t : w->threads) {
         t.sp = nullptr;
@@ -610,13 +615,14 @@ void run_block(Worker* w, uint64_t id) {
         t.seen.clear();
         t.event = nullptr;
     }
+    uint64_t rounds = 0;
     while (w->alive) {
         if (l->order == 2) shuffle(w->order, w->random);
-        bool moved = false;
+        bool any = false, moved = false;  // moved: not only to look whether another block has done something
         for (const int i : w->order) {
             Thread& t = w->threads[i];
             if (t.state != READY) continue;
-            moved = true;
+            any = true;
             w->current = &t;
             if (!t.sp) {
                 t.stack = w->stacks_free.back();
@@ -626,8 +632,10 @@ void run_block(Worker* w, uint64_t id) {
             emulator_switch(&w->scheduler, t.sp);
             if (w->failed) return;
             if (t.state == DONE) w->stacks_free.push_back(t.stack);
+            moved |= w->paused != &t;
         }
-        if (!moved) return divergent(w);
+        if (!any) return divergent(w);
+        if (in_vain(w, moved, rounds)) return;
     }
     count_sync(0, w->count);
 }
@@ -661,7 +669,7 @@ void run_blocks(Worker* w, const std::vector<uint64_t>& blocks, std::atomic<size
     prepare(w);
     for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) run_block(w, blocks[i]);
     worker = nullptr;
-    w->pipelines.reset();
+    w->events.reset();
     w->threads.swap(w->memory->threads);
     give_memory(std::move(w->memory));
 }
@@ -853,6 +861,7 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
         w.shadows = &shadows;
         w.stop = &stop;
         w.fault = record;
+        w.beside = std::min<uint64_t>(launch->workers, count) > 1;
         run_blocks(&w, blocks, next);
     };
     std::vector<std::thread> helpers;

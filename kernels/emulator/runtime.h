@@ -39,13 +39,15 @@ void emulator_copy_async(void* shared, const void* global, bool valid, const cha
 void emulator_copy_commit();
 void emulator_copy_wait(int groups);
 
-// What pipelines.h has: mbarriers (`bytes` are announced), barriers of some threads, copies of a box of a tensor map, products
-// of a warpgroup, which are computed at the wait (`operations`: of one warp, for the counters).
+// What events.h and asynchronous.h have: mbarriers (`bytes` are announced), barriers of some threads, copies of a box of a
+// tensor map, products of a warpgroup, which are computed at the wait (`operations`: of one warp, for the counters).
 void emulator_mbarrier_init(void* barrier, int count, const char* file, int line);
 void emulator_mbarrier_arrive(void* barrier, int64_t bytes, const char* file, int line);
 void emulator_mbarrier_wait(void* barrier, int parity, const char* file, int line);
 void emulator_named_barrier(int number, int count, bool waits, const char* file, int line);
 void emulator_copy_tensor(void* shared, const void* map, const int (&at)[4], void* barrier, const char* file, int line);
+void emulator_copy_bytes(void* shared, const void* global, int bytes, void* barrier, const char* file, int line);
 void emulator_product(const void* operand, std::size_t bytes, emulator_compute compute, int operations, const char* file, int line);
 void emulator_product_commit();
 void emulator_product_wait(int groups, const char* file, int line);
+void emulator_pause(const char* file, int line);  // for what another block does

@@ -64,7 +64,7 @@ class TensorMap:
 
 
 def emulated(tensor_map: TensorMap, address: int) -> bytes:
-    """The map of an array that lies at `address`, as the emulator reads it (emulator/pipelines.h)."""
+    """The map of an array that lies at `address`, as the emulator reads it (emulator/asynchronous.h)."""
     words = (address, *tensor_map.sizes, *tensor_map.strides, tensor_map.array.itemsize, PANEL, tensor_map.rows)
     return np.array(words, np.uint64).tobytes().ljust(BYTES, b"\0")
 

@@ -64,3 +64,11 @@ template <int FAULT> __global__ void product(const __half* a, const __half* b, f
         d[(threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + i % 4 / 2 * 8) * 64 + i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2] = sum[i / 4][i % 4];
     if (FAULT == EARLY_RESULT) wgmma_wait<0>(sum);
 }
+
+// y = 1/2 + 1/3 + …, by blocks in the order of their numbers, which they draw, or (FAULT) have.
+template <int FAULT> __global__ void in_turn(float* y, int* turn, int* ticket) {
+    const int n = FAULT ? blockIdx.x + 1 : atomicAdd(ticket, 1);
+    wait_until(turn, n);  // fault: TURN
+    atomicAdd(y, 1.0f / (n + 2));
+    announce(turn, n + 1);
+}

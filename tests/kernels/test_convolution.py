@@ -3,7 +3,6 @@
 import functools
 import itertools
 
-import kernel_harness
 import numpy as np
 import pytest
 from convolution_harness import Case, columns_of, image_of, reference, run

@@ -31,6 +31,7 @@ FAULTS = {  # of `relay`: kind, what the message says
 }
 relay = launch.Kernel(SOURCE, "relay", range(1 + len(FAULTS)))
 product = launch.Kernel(SOURCE, "product", range(4))
+in_turn = launch.Kernel(SOURCE, "in_turn", range(2))
 HALF = np.dtype(np.float16)
 
 
@@ -50,7 +51,9 @@ def multiply(a, b, fault=0):
 
 def lines_at_fault(name):
     """The lines of the source that say `// fault:` and this name."""
-    return [i for i, line in enumerate(SOURCE.read_text().splitlines(), 1) if re.search(rf"// fault:.*\b{name}\b", line)]
+    return [
+        i for i, line in enumerate(SOURCE.read_text().splitlines(), 1) if re.search(rf"// fault:.*\b{name}\b", line)
+    ]
 
 
 @pytest.fixture
@@ -123,6 +126,25 @@ class TestProduct:
         assert (done.requests, done.requested) == (4, 2 * 64 * 64 * 16)
         (read,) = (c for c in launches[0].counts if (c.space, c.how, c.line) == ("shared", "read", done.line))
         assert read.cycles == 2 * 64 * 32 // 128  # A once in parts, B once for the group
+
+
+class TestTurns:
+    def add(self, blocks, fault=0):
+        y, turn, ticket = np.zeros(1, np.float32), np.zeros(1, np.int32), np.zeros(1, np.int32)
+        in_turn[fault](blocks, 1, y, turn, ticket)
+        return y
+
+    def test_sums_have_one_order(self):
+        expected = np.float32(0)
+        for n in range(20):
+            expected += np.float32(1) / np.float32(n + 2)
+        assert every_schedule(lambda: self.add(20)) == expected
+
+    def test_a_turn_that_never_comes(self):
+        with pytest.raises(emulator.KernelFault, match="a flag in global memory, whose value no block") as caught:
+            self.add(1, fault=1)
+        assert caught.value.kind == "hang"
+        assert int(re.search(r"pipelines\.cu:(\d+)", str(caught.value))[1]) in lines_at_fault("TURN")
 
 
 def test_wrong_argument(x):

@@ -1,24 +1,20 @@
-// The part of runtime.cpp where threads wait for each other by halves: mbarriers, named barriers, bulk copies, products of
-// warpgroups. Included there, after the checks of memory accesses.
+// The part of runtime.cpp where some threads wait for others: mbarriers, named barriers, turns of blocks. Included there, after
+// the checks of memory accesses.
 //
 //     event    an mbarrier or a named barrier: a phase ends once as many threads have arrived as it expects, and the bytes
 //              that they announced have come
 //     seen     what a thread knows of each other one: accesses before that clock are ordered before its own. To arrive is to
 //              tell the event, to wait until the phase has ended is to hear from it
-//     copies   are as a thread of their own for each mbarrier, numbered from the last down. They land when somebody waits:
-//              as late as a GPU might
-//     products of a warpgroup read their operands, and write their results, when they are waited for: what overwrites an
-//              operand before, or reads a result, has the wrong numbers, or is a race
-
+//     copies   (asynchronous.h) are as a thread of their own for each mbarrier, numbered from the last down. They land when
+//              somebody waits: as late as a GPU might
 namespace {
 
-constexpr int NOBODY = 1024;  // threads, and copies, that may be seen
+constexpr int KNOWN = 1024;  // threads, and copies, that may be seen
 constexpr int NAMED = 16;     // barriers of a block, of which the first is that of __syncthreads
 
-struct BulkCopy {
+struct BulkCopy {  // 16 bytes of one
     char* to;
     const char* from;  // null: zeros
-    size_t bytes;
 };
 
 struct Event {
@@ -31,24 +27,24 @@ struct Event {
     int waiting;
 };
 
-struct Pipelines {
+struct Events {
     std::vector<std::unique_ptr<Event>> mbarriers;
     std::unique_ptr<Event> named[NAMED];
 };
 
 void hear(std::vector<uint64_t>& seen, const std::vector<uint64_t>& told) {
     if (told.empty()) return;
-    seen.resize(NOBODY);
-    for (int i = 0; i < NOBODY; ++i) seen[i] = std::max(seen[i], told[i]);
+    seen.resize(KNOWN);
+    for (int i = 0; i < KNOWN; ++i) seen[i] = std::max(seen[i], told[i]);
 }
 
 // From now on reads are remembered for each warp of the block.
-void begin_pipelines(Worker* w) {
+void begin_events(Worker* w) {
     if (w->readers) return;
-    if (w->count > NOBODY - 32) emulator_misuse("a barrier of some threads", "the block has more than 992 threads", nullptr, 0);
+    if (w->count > KNOWN - 32) emulator_misuse("a barrier of some threads", "the block has more than 992 threads", nullptr, 0);
     if (!w->memory->readers) w->memory->readers = static_cast<Cell*>(reserve(32 * SHARED / 2 * sizeof(Cell)));
     w->readers = w->memory->readers;
-    w->pipelines = std::make_unique<Pipelines>();
+    w->events = std::make_unique<Events>();
 }
 
 // Ends the phase if everybody and everything is there: copies land, and who waited may go on.
@@ -56,17 +52,17 @@ bool settle(Worker* w, Event& e) {
     if (e.arrived < e.expected || e.bytes) return false;
     for (const BulkCopy& c : e.copies) {
         if (c.from)
-            memcpy(c.to, c.from, c.bytes);
+            memcpy(c.to, c.from, 16);
         else
-            memset(c.to, 0, c.bytes);
+            memset(c.to, 0, 16);
         const size_t low = c.to - w->shared;
-        for (size_t i = low / 16; i < (low + c.bytes) / 16; ++i) w->pending[i] = 0;
-        for (size_t k = low / 2; k < (low + c.bytes) / 2; ++k)
-            w->shadow->writes[k].store(cell(w->serial, ONE, NOBODY - 1 - e.number, w->clock), std::memory_order_relaxed);
+        w->pending[low / 16] = 0;
+        for (size_t k = low / 2; k < low / 2 + 8; ++k)
+            w->shadow->writes[k].store(cell(w->serial, ONE, KNOWN - 1 - e.number, w->clock), std::memory_order_relaxed);
     }
     ++w->clock;
-    e.told.resize(NOBODY);
-    if (!e.copies.empty()) e.told[NOBODY - 1 - e.number] = w->clock;
+    e.told.resize(KNOWN);
+    if (!e.copies.empty()) e.told[KNOWN - 1 - e.number] = w->clock;
     hear(e.ended, e.told);
     e.told.clear();
     e.copies.clear();
@@ -81,7 +77,7 @@ bool settle(Worker* w, Event& e) {
 
 void arrive(Worker* w, Event& e) {
     Thread* t = w->current;
-    e.told.resize(NOBODY);
+    e.told.resize(KNOWN);
     hear(e.told, t->seen);
     const int first = t->id / 32 * 32;
     for (int i = first; i < std::min(first + 32, w->count); ++i) e.told[i] = std::max(e.told[i], w->warps[t->id / 32].synced);
@@ -118,33 +114,29 @@ void hang(Worker* w) {
     }
 }
 
-// --- products of a warpgroup -----------------------------------------------------------------------------------------
-void run_products(void* const* lanes) {
-    Worker* w = worker;
-    Thread* first = &w->threads[w->current->id / 32 * 32];
-    const int groups = *static_cast<const int*>(lanes[0]);
-    const size_t count = first->products.size();
-    size_t done = 0;
-    for (; done < count && first->products[done].group < first->product_groups - groups; ++done) {
-        const Product& p = first->products[done];
-        void* operands[32];
-        for (int i = 0; i < 32; ++i) {
-            if (first[i].products.size() != count || first[i].products[done].compute != p.compute)
-                emulator_misuse("wgmma", "the threads of a warp asked for different products", p.file, p.line);
-            operands[i] = first[i].products[done].operand;
-        }
-        p.compute(operands);
-        count_tensor(first->id, p.operations, {nullptr, p.file, p.line});
+// Whether nobody did anything but wait for other blocks for too long: a minute, or once if no others run beside this one.
+bool in_vain(Worker* w, bool moved, uint64_t& rounds) {
+    const Thread* t = w->paused;
+    w->paused = nullptr;
+    if (moved || !t) {
+        rounds = 0;
+        return false;
     }
-    for (int i = 0; i < 32; ++i) first[i].products.erase(first[i].products.begin(), first[i].products.begin() + done);
+    usleep(50);
+    if (w->beside && ++rounds < 1000000) return false;
+    if (Fault* f = first_fault(w, HANG, t, {nullptr, t->file, t->line})) {
+        f->what = "a flag in global memory";
+        f->other_file = "whose value no block before this one gives (blocks run in any order: let them draw their numbers)";
+    }
+    return true;
 }
 
 Event& mbarrier_of(Worker* w, const void* at, const char* file, int line) {
     w->counted_as = NOBODYS;
     access(w, w->current, at, 8, UPDATE, {nullptr, file, line});
     w->counted_as = ITSELF;
-    if (w->pipelines)
-        for (const auto& e : w->pipelines->mbarriers)
+    if (w->events)
+        for (const auto& e : w->events->mbarriers)
             if (e->at == at) return *e;
     emulator_misuse("mbarrier", "nobody has initialised it", file, line);
 }
@@ -154,10 +146,10 @@ Event& mbarrier_of(Worker* w, const void* at, const char* file, int line) {
 // --- what kernels call -----------------------------------------------------------------------------------------------
 void emulator_mbarrier_init(void* barrier, int count, const char* file, int line) {
     Worker* w = worker;
-    begin_pipelines(w);
+    begin_events(w);
     access(w, w->current, barrier, 8, WRITE, {nullptr, file, line});
     memset(barrier, 0, 8);
-    auto& all = w->pipelines->mbarriers;
+    auto& all = w->events->mbarriers;
     if (all.size() == 32) emulator_misuse("mbarrier", "the emulator knows 32 of a block", file, line);
     all.push_back(std::make_unique<Event>(Event{barrier, static_cast<int>(all.size()), count}));
 }
@@ -180,8 +172,8 @@ void emulator_named_barrier(int number, int count, bool waits, const char* file,
     Worker* w = worker;
     if (number <= 0 || number >= NAMED) emulator_misuse("named barrier", "its number must be 1 to 15", file, line);
     if (count % 32) emulator_misuse("named barrier", "it counts whole warps of 32 threads", file, line);
-    begin_pipelines(w);
-    auto& event = w->pipelines->named[number];
+    begin_events(w);
+    auto& event = w->events->named[number];
     if (!event) event = std::make_unique<Event>(Event{nullptr, number, count});
     if (!event->arrived && !event->waiting) event->expected = count;
     if (event->expected != count) emulator_misuse("named barrier", "others come with another number of threads", file, line);
@@ -190,47 +182,12 @@ void emulator_named_barrier(int number, int count, bool waits, const char* file,
     if (waits) wait_while(w, *event, phase, UINT64_MAX, file, line);
 }
 
-// The fields of a tensor map in the emulator (tensor_map.py); CUDA's own are its secret.
-struct EmulatedMap {
-    uint64_t address, size[4], stride[3], element, box[2];
-};
-
-void emulator_copy_tensor(void* shared, const void* map, const int (&at)[4], void* barrier, const char* file, int line) {
+void emulator_pause(const char* file, int line) {
     Worker* w = worker;
     Thread* t = w->current;
-    const Where here{nullptr, file, line};
-    Event& e = mbarrier_of(w, barrier, file, line);
-    const auto& m = *static_cast<const EmulatedMap*>(map);
-    const auto to = reinterpret_cast<uint64_t>(shared), row_bytes = m.box[0] * m.element;
-    if (row_bytes != 128) emulator_misuse("cp.async.bulk.tensor", "rows of a box must be the 128 bytes that are permuted", file, line);
-    if (to % 128) fault(w, MISALIGNED, t, to, 128, true, here);
-    const bool within = at[2] >= 0 && at[3] >= 0 && uint64_t(at[2]) < m.size[2] && uint64_t(at[3]) < m.size[3];
-    int lane = 0;
-    for (uint64_t row = 0; row < m.box[1]; ++row)
-        for (uint64_t byte = 0; byte < row_bytes; byte += 16, lane = (lane + 1) % 32) {
-            const int64_t column = at[0] + static_cast<int64_t>(byte / m.element), i = at[1] + static_cast<int64_t>(row);
-            const bool valid = within && column >= 0 && i >= 0 && uint64_t(column) < m.size[0] && uint64_t(i) < m.size[1];
-            const uint64_t from = m.address + column * m.element + i * m.stride[0] + at[2] * m.stride[1] + at[3] * m.stride[2];
-            uint64_t place = to + row * row_bytes + byte;
-            place ^= (place >> 7 & 7) << 4;
-            w->counted_as = t->id / 32 * 32 + lane;  // the whole warp's request, though one thread asks
-            if (valid) access(w, t, reinterpret_cast<const void*>(from), 16, READ, here);
-            access(w, t, reinterpret_cast<const void*>(place), 16, WRITE, here);
-            w->pending[(place - reinterpret_cast<uint64_t>(w->shared)) / 16] = static_cast<uint16_t>(t->id + 1);
-            e.copies.push_back({reinterpret_cast<char*>(place), valid ? reinterpret_cast<const char*>(from) : nullptr, 16});
-            e.bytes -= 16;
-        }
-    w->counted_as = ITSELF;
-    if (e.waiting) settle(w, e);
+    if (w->stop->load()) w->failed = true;
+    t->file = file;
+    t->line = line;
+    w->paused = t;
+    yield(w);
 }
-
-void emulator_product(const void* operand, size_t bytes, emulator_compute compute, int operations, const char* file, int line) {
-    Thread* t = worker->current;
-    if (bytes > sizeof(Product::operand)) emulator_misuse("wgmma", "its operands take more room than there is", file, line);
-    t->products.push_back({compute, {}, operations, t->product_groups, file, line});
-    memcpy(t->products.back().operand, operand, bytes);
-}
-
-void emulator_product_commit() { ++worker->current->product_groups; }
-
-void emulator_product_wait(int groups, const char* file, int line) { emulator_warp(&groups, run_products, file, line); }
