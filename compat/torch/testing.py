@@ -16,6 +16,7 @@ TOLERANCES = {
     "float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "complex64": (1.3e-6, 1e-5),
     "float64": (1e-7, 1e-7), "complex128": (1e-7, 1e-7),
 }  # fmt: skip
+WIDE = {"f": np.dtype(np.float64), "V": np.dtype(np.float64), "c": np.dtype(np.complex128)}
 
 
 def assert_close(
@@ -58,13 +59,10 @@ def assert_close(
     _check(a.dtype == b.dtype or not check_dtype, f"`actual` must have the dtype {b.dtype}, got {a.dtype}", msg)
     defaults = [TOLERANCES.get(str(x.dtype), (0.0, 0.0)) for x in (a, b)]
     relative, absolute = (max(d) if given is None else given for d, given in zip(zip(*defaults), (rtol, atol)))
-    wide = [
-        x.astype(np.complex128 if x.dtype.kind == "c" else np.float64 if x.dtype.kind in "fV" else x.dtype)
-        for x in (a, b)
-    ]
-    far = ~np.isclose(*wide, rtol=relative, atol=absolute, equal_nan=equal_nan)
+    x, y = (v.astype(WIDE.get(v.dtype.kind, v.dtype)) for v in (a, b))
+    far = ~np.isclose(x, y, rtol=relative, atol=absolute, equal_nan=equal_nan)
     if far.any():
-        worst = np.abs(np.subtract(*wide, dtype=np.result_type(*wide, np.float64))[far]).max()
+        worst = np.abs(x[far] * 1.0 - y[far] * 1.0).max()
         _check(
             False,
             f"`actual` must be close to `expected`, got {far.sum()} of {far.size} apart, by up to {worst:.3g}",
