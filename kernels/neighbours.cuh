@@ -23,3 +23,25 @@ template <int N, typename T> __device__ __forceinline__ void write_neighbours(T*
         store(y + i, v);
     }
 }
+
+// Each lane of a warp holds N neighbours, the next lane the next N. They are dealt anew: neighbours 32·i + W·lane + (0 … W − 1) of
+// the warp's are now v[i … i + W − 1], so that what the lanes move at a time, W = 16 bytes each, lies together. `tile` has
+// room for all 32·N. Every other eight of its pieces change places in pairs: then eight lanes that write every second piece
+// meet in no bank.
+template <int N, int W, typename V> __device__ __forceinline__ void deal(V (&v)[N], Vec<V, W>* tile) {
+    static_assert(N == 2 * W, "two pieces to a lane");
+    const auto place = [tile](int piece) { return tile[piece ^ (piece >> 3 & 1)].at; };
+    Vec<V, W> moved;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+        memcpy(&moved, v + W * i, sizeof(moved));
+        store(place(2 * LANE + i), moved);
+    }
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+        moved = load<W>(place(32 * i + LANE));
+        memcpy(v + W * i, &moved, sizeof(moved));
+    }
+    __syncwarp();
+}

@@ -110,6 +110,8 @@ def row_sums(a: Any) -> Any:
 
 def row_dots(a: Any, b: Any) -> Any:
     """Σⱼ aᵢⱼ bᵢⱼ, shaped (rows, 1); of more axes, over the last."""
+    if a.shape[-1] <= DOT:
+        return np.vecdot(a, b)[..., None]
     total = np.vecdot(a[..., :DOT], b[..., :DOT])
     for i in range(DOT, a.shape[-1], DOT):
         total += np.vecdot(a[..., i : i + DOT], b[..., i : i + DOT])

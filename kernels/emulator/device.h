@@ -17,17 +17,26 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(n) alignas(n)
 
 using std::max;
 using std::min;
 using dim3 = emulator_dim3;
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
 #define threadIdx (emulator_thread_index())
 #define blockIdx (emulator_block_index())
 #define blockDim (emulator_block_dim())
 #define gridDim (emulator_grid_dim())
 
 #define HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+// What a kernel takes to copy boxes of an array: CUtensorMap, whose contents are CUDA's (here: asynchronous.h).
+struct alignas(128) TensorMap {
+    uint64_t words[16];
+};
 
 // --- 16-bit floats: storage and conversion, round to nearest, ties to even -------------------------------------------
 struct __half {
@@ -251,6 +260,7 @@ EMULATOR_CODE(unsigned long, 'Q')
 EMULATOR_CODE(long long, 'q')
 EMULATOR_CODE(unsigned long long, 'Q')
 EMULATOR_CODE(void, 'v')
+EMULATOR_CODE(TensorMap, 'T')
 
 template <typename T> void emulator_describe(char*& to) {  // "*f" for float*, "#f" for const float*, "f" for float
     using Target = typename std::remove_pointer<T>::type;
