@@ -11,7 +11,6 @@ import math
 import warnings
 from typing import Any
 
-
 from ...backend.array.manipulation import astype, broadcast_shape
 from ...backend.array.reductions import mean, sum
 from ...backend.device.dtypes import is_integral, is_real_floating
