@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from ..backend.array.creation import asarray
 from ..backend.array.random import default_generator
+from ..backend.device.dtypes import float32, float64
 from ..backend.device.options import integer, number
+from ..backend.modes.capture import capture
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from . import functional as F
+from .cache import KeyValueCache
+from .evaluating import evaluating
 from .module import Module
 
 __all__: list[str] = []
+
+MANY = 96  # tokens, from which on recording the step that reads one is made up for
 
 
 def steps(
@@ -59,18 +65,25 @@ def _steps(
     use_cache: bool,
 ) -> Iterator[np.ndarray]:
     longest = max(map(len, rows))
+    starts = [longest - len(row) for row in rows]
     tokens, counts = np.zeros((len(rows), longest + count), np.int64), np.zeros((len(rows), longest + count), bool)
     for i, row in enumerate(rows):
-        tokens[i, longest - len(row) : longest] = row
-        counts[i, longest - len(row) :] = True
+        tokens[i, starts[i] : longest] = row
+        counts[i, starts[i] :] = True
     is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
-    cache = model.new_cache(min(model.context, longest + count)) if use_cache else None
+    cache: Any = model.new_cache(min(model.context, longest + count)) if use_cache else None
+    recorded = None
     for end in range(longest, longest + count):
-        with no_grad(), evaluating(model):
-            logits, cache = _logits(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
+        with no_grad(), evaluating(model) if model.training else nullcontext():  # whoever reads may train in between
+            if end == longest + 1 and _is_worth_recording(model, cache, count):
+                recorded = _Recorded(model, cache, counts[:, : cache.max_length] if is_padded else None)
+            if recorded is not None and end <= model.context:
+                logits = recorded.logits(tokens[:, end - 1 : end], end - 1)
+            else:
+                logits, cache = _logits(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
         new = np.full(len(rows), -1)
         for i in np.flatnonzero(living).tolist():
-            new[i] = choose(logits[i], tokens[i, :end][counts[i, :end]], streams[i])
+            new[i] = choose(logits[i], tokens[i, starts[i] : end], streams[i])
             living[i] = new[i] not in stops
         tokens[:, end] = np.maximum(new, 0)
         yield new
@@ -78,19 +91,38 @@ def _steps(
             return
 
 
-@contextlib.contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """A step in evaluation: whoever reads the stream may train between two of them."""
-    if not model.training:
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+def _is_worth_recording(model: Any, cache: Any, count: int) -> bool:
+    if count < MANY or not isinstance(cache, KeyValueCache) or not getattr(model.features, "is_recordable", False):
+        return False
+    weight = model.output_weight()
+    return weight.device == "cpu" and weight.dtype in (float32, float64)
+
+
+class _Recorded:
+    """One more token, as `capture` has it: each time the same NumPy calls, without what decides on them.
+
+    The first tokens are read as usual; recording takes as long as some fifty of a small model.
+    """
+
+    def __init__(self, model: Any, cache: KeyValueCache, counts: np.ndarray | None):
+        self.place = asarray(np.zeros(1, np.int64), device="cpu")
+        mask = None if counts is None else asarray(counts, device="cpu")
+        cache.follow(self.place)
+
+        def step(token: Tensor) -> Tensor:
+            return _last(model, token, mask, cache)
+
+        self.step = capture(step, warmup=1)
+        self.step.is_silent = True  # of what cannot be recorded, such as a model with hooks: it runs as usual
+
+    def logits(self, token: np.ndarray, place: int) -> np.ndarray:
+        self.place.data[0] = place
+        return self.step(asarray(token, device="cpu")).numpy().astype(np.float64)
+
+
+def _last(model: Any, tokens: Tensor, mask: Tensor | None, cache: Any) -> Tensor:
+    """The logits behind the last of these tokens."""
+    return F.linear(model.features(tokens, mask, cache)[:, -1, :], model.output_weight())
 
 
 def _logits(model: Any, tokens: np.ndarray, counts: np.ndarray | None, cache: Any) -> tuple[np.ndarray, Any]:
@@ -98,10 +130,9 @@ def _logits(model: Any, tokens: np.ndarray, counts: np.ndarray | None, cache: An
     if tokens.shape[1] > model.context:
         cache, tokens = None, tokens[:, -model.context :]
         counts = None if counts is None else counts[:, -model.context :]
-    given = tokens if cache is None else tokens[:, cache.length :]
-    mask = None if counts is None else as_tokens(counts, model)
-    last = model.features(as_tokens(given, model), mask, cache)[:, -1, :]
-    logits: Tensor = F.linear(last, model.output_weight())
+    given, device = tokens if cache is None else tokens[:, cache.length :], model.output_weight().device
+    mask = None if counts is None else asarray(counts, device=device)
+    logits = _last(model, asarray(given, device=device), mask, cache)
     return logits.cpu().numpy().astype(np.float64), cache
 
 
@@ -128,15 +159,16 @@ def _choose(
         logits[there] = np.minimum(z, sys.float_info.max)
     if temperature == 0 or top_k == 1:
         return int(logits.argmax())
-    order = np.argsort(-logits, kind="stable")[:top_k]
+    order = (-logits).argsort(kind="stable")[:top_k]
     with np.errstate(over="ignore"):  # e^−∞ = 0 is right
         z = (logits[order] - logits[order[0]]) / temperature
     p = np.exp(z)
-    total = np.cumsum(p / p.sum())
+    p /= p.sum()
+    total = p.cumsum()
     if top_p is not None:  # as many as it takes to reach it: those before which it is not reached yet
-        kept = int((total - p / p.sum() < top_p).sum())
+        kept = int((total - p < top_p).sum())
         total = total[: max(1, kept)]
-    at = np.searchsorted(total, random.random() * total[-1], side="right")
+    at = total.searchsorted(random.random() * total[-1], side="right")
     return int(order[min(at, len(total) - 1)])
 
 

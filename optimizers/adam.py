@@ -130,15 +130,15 @@ class Adam(Optimizer):
         return MOMENTS_AND_MAXIMUM if group["amsgrad"] else MOMENTS
 
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
+        beta1, beta2 = group["betas"]
+        alphas = {"alpha1": 1 - beta1, "alpha2": 1 - beta2}
+        return descent_coefficients(group) | alphas | self.moving(group, clock) | {"amsgrad": group["amsgrad"]}
+
+    def moving(self, group: Group, clock: Clock) -> dict[str, float]:
         t = clock["step"]
         beta1, beta2 = group["betas"]
         correction = math.sqrt(1 - beta2**t)
-        c = descent_coefficients(group)
-        c["alpha1"], c["alpha2"] = 1 - beta1, 1 - beta2
-        c["eta"] = group["lr"] * correction / (1 - beta1**t)
-        c["eps"] = group["eps"] * correction
-        c["amsgrad"] = group["amsgrad"]
-        return c
+        return {"eta": group["lr"] * correction / (1 - beta1**t), "eps": group["eps"] * correction}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         g = descent_direction(p, g, group, c)

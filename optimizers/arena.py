@@ -17,6 +17,7 @@ Only namespaces whose slices and reshapes are views can host an arena (NumPy, Cu
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 import weakref
@@ -91,18 +92,34 @@ class Segment:
     `blocks` lists flat vectors (p, g, {name: state}): pieces of BLOCK_BYTES for a CPU, one whole otherwise.
     `scratch` is room for an update's intermediates where NumPy updates one block alone; else None.
     `coefficients` is the vector of what `Arena.publish` was given last, on the arena's device, and `scalars` its
-    elements by name, which `pack` writes. `written` notes when the parameters were last written to.
+    elements by name. On a CPU, `options` are the values of the group's options that they are of, if these alone and the
+    clock decide, and `pack_moving` writes those that move with the clock. `written` notes when the parameters were last
+    written to.
     """
 
-    __slots__ = ("blocks", "coefficients", "numbers", "pack", "scalars", "scratch", "start", "stop", "written")
+    __slots__ = (
+        "blocks",
+        "coefficients",
+        "numbers",
+        "options",
+        "pack",
+        "pack_moving",
+        "scalars",
+        "scratch",
+        "start",
+        "stop",
+        "written",
+    )
 
-    coefficients: Any
     scalars: Numbers
     pack: Callable[..., None]
+    pack_moving: Callable[..., None]
 
     def __init__(self, arena: Arena, start: int, stop: int):
         self.start, self.stop = start, stop
         self.numbers: tuple[float, ...] | None = None
+        self.coefficients: Any = None
+        self.options: tuple | None = None
         at, end = arena.own
         first, last = max(arena.offsets[start], at), min(arena.ends[stop - 1], end)
         last = max(first, last)
@@ -324,9 +341,7 @@ class Arena(Layout):
         names = ("values", "grads", "state", "rows", "_segments", "_whole", "clocks", "is_uniform", "is_ready")
         before = {name: getattr(self, name) for name in names}
         segments = list(self._segments.values())
-        fields = [
-            (s, s.blocks, s.scratch, getattr(s, "coefficients", None), getattr(s, "scalars", None)) for s in segments
-        ]
+        fields = [(s, s.blocks, s.scratch, s.coefficients, getattr(s, "scalars", None)) for s in segments]
         tensors: list[tuple[Any, str, Any, Any]] = []
         self.values, self.grads = f(self.values), f(self.grads)
         self.state = {k: f(v) for k, v in self.state.items()}
@@ -382,20 +397,30 @@ class Arena(Layout):
         CUDA graph reads them from where they are. One small copy per change.
         """
         numbers = tuple(coefficients.values())
-        if numbers != segment.numbers:
-            if segment.numbers is None or len(numbers) != len(segment.numbers):
-                segment.coefficients = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
-                cells = [self.xp.reshape(segment.coefficients[i : i + 1], ()) for i in range(len(numbers))]
-                segment.scalars = Numbers(**dict(zip(coefficients, cells)))
-                segment.pack = struct.Struct(f"{len(numbers)}{self._code}").pack_into
-            if self.xp is not np:
-                segment.coefficients[...] = self.xp.asarray(numbers, dtype=self.state_dtype)
-            else:
-                try:  # a sixth of the time
-                    segment.pack(segment.coefficients, 0, *numbers)
-                except OverflowError:  # what is infinite in float32
-                    segment.coefficients[...] = numbers
+        if segment.coefficients is None or segment.coefficients.shape != (len(numbers),):
+            segment.coefficients = self.xp.zeros((len(numbers),), dtype=self.state_dtype, device=self.values.device)
+            cells = [self.xp.reshape(segment.coefficients[i : i + 1], ()) for i in range(len(numbers))]
+            segment.scalars = Numbers(**dict(zip(coefficients, cells)))
+            segment.pack = self._packing(segment, len(numbers))
+            segment.numbers = segment.options = None
+        if self.xp is np:
+            try:  # a sixth of the time
+                segment.pack(*numbers)
+            except OverflowError:  # what is infinite in float32
+                segment.coefficients[...] = numbers
+        elif numbers != segment.numbers:
+            segment.coefficients[...] = self.xp.asarray(numbers, dtype=self.state_dtype)
             segment.numbers = numbers
+
+    def publish_moving(self, segment: Segment, options: tuple, moving: dict[str, float]) -> None:
+        """Note that of what was published with these options, `moving`, which are neighbours, will change with the clock."""
+        names = list(vars(segment.scalars))
+        segment.pack_moving = self._packing(segment, len(moving), names.index(next(iter(moving))) if moving else 0)
+        segment.options = options
+
+    def _packing(self, segment: Segment, n: int, first: int = 0) -> Callable[..., None]:
+        pack = struct.Struct(f"{n}{self._code}").pack_into
+        return functools.partial(pack, segment.coefficients, first * struct.calcsize(self._code))
 
     # --- saving -------------------------------------------------------------------------------------------------------
     def read(self, i: int, names: Iterable[str], *, copy: bool) -> tuple[Clock, Vectors]:

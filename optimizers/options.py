@@ -10,7 +10,7 @@ from ..backend.device.options import integer, number
 from ..backend.tape.tensor import Tensor
 from .rule import Group
 
-__all__ = ["Limits", "as_numbers", "check_options", "check_params", "check_switches", "is_number_option"]
+__all__ = ["Limits", "as_numbers", "check_options", "check_params", "check_switches", "is_fixed", "is_number_option"]
 
 Limits = Mapping[str, Any]  # of an option, by name: keywords of `number`, or a tuple of them for an option of several
 
@@ -68,6 +68,12 @@ def as_numbers(group: Group) -> Group:
         if isinstance(value, Tensor):
             return {name: float(v) if isinstance(v, Tensor) else v for name, v in group.items()}
     return group
+
+
+def is_fixed(name: str, value: Any) -> bool:
+    """Whether an option has no other value as long as it is the same object."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return name in ("params", "param_names") or all(isinstance(v, bool | int | float | str | None) for v in parts)
 
 
 def check_switches(*, differentiable: bool = False, **switches: bool | None) -> None:

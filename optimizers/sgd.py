@@ -114,9 +114,10 @@ class SGD(Optimizer):
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         c = descent_coefficients(group)
         c["eta"], c["mu"] = group["lr"], group["momentum"]
-        c["fresh"] = 1.0 if clock["step"] == 1 else 1 - group["dampening"]
-        c["nesterov"] = group["nesterov"]
-        return c
+        return c | self.moving(group, clock) | {"nesterov": group["nesterov"]}
+
+    def moving(self, group: Group, clock: Clock) -> dict[str, float]:
+        return {"fresh": 1.0 if clock["step"] == 1 else 1 - group["dampening"]}
 
     def update(self, xp: Any, p: Any, g: Any, state: Vectors, group: Group, c: Numbers) -> None:
         p -= self._direction(p, g, state, group, c) * c.eta  # (3)

@@ -51,7 +51,7 @@ ROOMS = {
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
     "layers": Room(
-        "backend/device backend/tape backend/array backend/nn layers/functional",
+        "backend/device backend/tape backend/array backend/nn backend/modes layers/functional",
         "modules, `init`, `summary`, the model zoo", "module.py"),
     "optimizers": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/cpu backend/modes",

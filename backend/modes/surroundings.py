@@ -354,7 +354,7 @@ def _is_container(kind: type) -> bool:
 def _described(kind: type) -> list[str]:
     """Attributes that a class describes and its objects hold: slots, and those that are another object's."""
     found = [(name, type(member)) for k in kind.__mro__ for name, member in vars(k).items() if name[:2] != "__"]
-    return [name for name, of in found if of is types.MemberDescriptorType or (is_ours(of) and hasattr(of, "__set__"))]
+    return [name for name, of in found if of is types.MemberDescriptorType or (hasattr(of, "__set__") and is_ours(of))]
 
 
 def _attributes(x: Any, space: dict[str, Any] | None, names: list[str]) -> tuple:

@@ -51,10 +51,10 @@ class Step(NamedTuple):
 class Graph:
     """Nodes and initialisers of a model, by the values' names."""
 
-    def __init__(self, axes: Sequence[Axis]):
+    def __init__(self, axes: Sequence[Axis], opset: int):
         self.nodes: list[Any] = []
         self.initializers: dict[str, np.ndarray] = {}
-        self.axes, self.prefix = axes, ""
+        self.axes, self.opset, self.prefix = axes, opset, ""
         self.uniform: dict[str, Any] = {}  # constants of one number
         self.arrays: dict[int, str] = {}  # values by the `id` of the array that they were in the first run
         self.taken: set[str] = set()

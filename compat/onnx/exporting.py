@@ -12,10 +12,12 @@ import numpy as np
 
 from ...backend.device.devices import to_numpy
 from ...backend.modes.trace import TracedOperation
+from ...backend.tape.autograd import no_grad
 from ...backend.tape.tensor import Tensor
+from ...layers.evaluating import evaluating
 from .export_graph import Axis, ExportError, Graph, Step
 from .export_layers import HANDLERS
-from .export_trace import axes_and_runs, axes_of_shapes, can_be_taken_apart, evaluating, trace
+from .export_trace import axes_and_runs, axes_of_shapes, can_be_taken_apart, trace
 
 __all__ = ["ExportError", "export"]
 
@@ -94,21 +96,21 @@ def export(
         raise TypeError("`dynamic_shapes` says what `dynamic_axes` does, got both")
     dynamic = dynamic_axes or (axes_of_shapes(dynamic_shapes, names) if dynamic_shapes else {})
     axes, larger, symbols = axes_and_runs(given, names, dynamic)
-    graph, outputs = _of_runs(model, (given, larger), names, axes, output_names)
-    _write(_model(graph, given, names, outputs, symbols, opset), Path(path), external_above)
+    graph, outputs = _of_runs(model, (given, larger), names, axes, opset, output_names)
+    _write(_model(graph, given, names, outputs, symbols), Path(path), external_above)
 
 
 def _of_runs(
-    model: Any, inputs: tuple[tuple, tuple], names: list[str], axes: list[Axis], wanted: Any
+    model: Any, inputs: tuple[tuple, tuple], names: list[str], axes: list[Axis], opset: int, wanted: Any
 ) -> tuple[Graph, list]:
     """The graph of both runs. An operation without nodes of its own is taken apart, and both are run again."""
     apart: set[str] = set()
     refused: dict[str, ExportError] = {}
     while True:
-        with evaluating(model):
+        with evaluating(model), no_grad():
             runs = [trace(model, x, apart) for x in inputs]
         try:
-            return _graph(model, runs, names, axes, wanted)
+            return _graph(model, runs, names, Graph(axes, opset), wanted)
         except ExportError as error:
             op = error.operation
             if op is None or op.name in apart or not can_be_taken_apart(op.primitive):
@@ -136,13 +138,12 @@ def _tensors(result: Any) -> list[Tensor]:
     raise ExportError(f"a model's result must be Tensors in tuples and lists, got {type(result).__name__}")
 
 
-def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: Any) -> tuple[Graph, list]:
+def _graph(model: Any, runs: list, names: list[str], g: Graph, wanted: Any) -> tuple[Graph, list]:
     (first, paths, arrays), (second, _, others) = runs
     if [op.name for op in first] != [op.name for op in second]:
         raise ExportError(
             "`model` must run the same operations at every size and every time, but did not; use fixed axes"
         )
-    g = Graph(axes)
     g.taken.update(names)
     state = {id(x): name for name, x in reversed(model.state_dict(keep_vars=True).items())}
     values = dict(zip(map(first.name_of, first.inputs), names))
@@ -159,6 +160,8 @@ def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: A
         if not isinstance(x, Tensor):
             return ""
         if name not in values:
+            if id(arrays[name]) in g.arrays:  # what `detach` has given, and its kin
+                return g.arrays[id(arrays[name])]
             array = to_numpy(arrays[name])
             values[name] = _constant(g, x, array, to_numpy(others[again]), state, where)
             if id(x) not in state and array.size and (array == array.flat[0]).all():
@@ -207,7 +210,7 @@ def _constant(g: Graph, x: Tensor, array: np.ndarray, other: np.ndarray, state: 
 
 
 # What may differ between the runs: lengths, which these write as functions of the axes
-LENGTHS = {"reshape", "broadcast_to", "tile", "getitem", "lstm", "gru", "rnn", "resample", "setitem"}
+LENGTHS = {"reshape", "broadcast_to", "tile", "getitem", "lstm", "gru", "rnn", "resample", "setitem", "max_unpool"}
 
 
 def _same(step: Step) -> None:
@@ -222,7 +225,7 @@ def _same(step: Step) -> None:
         )
 
 
-def _model(g: Graph, given: tuple, names: list[str], outputs: list, symbols: dict, opset: int) -> Any:
+def _model(g: Graph, given: tuple, names: list[str], outputs: list, symbols: dict) -> Any:
     from onnx import helper, numpy_helper
 
     def info(name: str, x: Tensor, shape: list) -> Any:
@@ -238,7 +241,7 @@ def _model(g: Graph, given: tuple, names: list[str], outputs: list, symbols: dic
             nodes.insert(0, node)
     weights = [numpy_helper.from_array(np.array(x, order="C"), n) for n, x in g.initializers.items() if n in used]
     graph = helper.make_graph(nodes, "weft", inputs, results, weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="weft")
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", g.opset)], producer_name="weft")
 
 
 def _write(model: Any, path: Path, external_above: int) -> None:

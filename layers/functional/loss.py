@@ -11,8 +11,6 @@ import math
 import warnings
 from typing import Any
 
-import numpy as np
-
 from ...backend.array.manipulation import astype, broadcast_shape
 from ...backend.array.reductions import mean, sum
 from ...backend.device.dtypes import is_integral, is_real_floating
@@ -617,7 +615,7 @@ def cross_entropy(
         reduction = legacy_reduction(size_average, reduce, reduction)
     is_usual = _is_matrix_and_indices(input, target) and weight is None
     is_plain = is_usual and ignore_index == -100 and not label_smoothing and reduction == "mean"
-    if is_plain and type(target.data) is np.ndarray:  # whose indices the primitive looks at
+    if is_plain and target.device == "cpu":  # where the primitive looks at the indices
         return primitives.softmax_cross_entropy(input, target)  # keywords cost a small model a tenth of its loss
     if ignore_index != -100:
         integer("ignore_index", ignore_index)
@@ -632,7 +630,7 @@ def cross_entropy(
                 )
         else:
             _check_classes(input, target, weight, reduction)
-    if type(target.data) is not np.ndarray and is_integral(target.data.dtype):  # NumPy's the primitive looks at
+    if target.device != "cpu" and is_integral(target.data.dtype):  # there, the primitive looks at them
         primitives.check_targets(target.data, _classes(input), ignore_index)
     if type(label_smoothing) is not float or not 0 <= label_smoothing <= 1:
         check.probability("label_smoothing", label_smoothing)

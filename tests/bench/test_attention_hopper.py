@@ -10,11 +10,13 @@ from weft.bench import gpu_layers
 from weft.bench.machine import Emulator
 from weft.bench.measure import measure
 from weft.kernels.toolchain import compiler
+from weft.kernels.toolchain.launch import HALVES
+from weft.kernels.toolchain.machine_code import disassemble
 
 pytestmark = pytest.mark.slow  # to compile: what ships is in `kernels`
 
 # queries, keys, head size, causal: parts of tiles, one tile and several, fewer keys than queries
-SHAPES = [(130, 300, 128, False), (257, 259, 64, True), (130, 129, 72, True), (1, 1, 128, True)]
+SHAPES = [(130, 300, 128, False), (257, 259, 64, True), (130, 129, 72, True), (1, 1, 128, True), (400, 140, 128, True)]
 shapes = pytest.mark.parametrize(("length", "keys", "width", "causal"), SHAPES)
 
 
@@ -105,6 +107,16 @@ def test_compiles_without_spilling_or_waiting(kernel):
     for each in program.resources:
         assert (each.spill_stores, each.spill_loads, each.stack) == (0, 0, 0), each
     assert not program.messages, "ptxas says here that it made the products wait for each other"
+
+
+@pytest.mark.parametrize("kernel", candidate.KERNELS, ids=lambda kernel: kernel.name)
+def test_machine_code(kernel, disassembler):
+    """Products of warpgroups alone, of tiles that tensor maps bring; registers pass from the producer to the others."""
+    instance = kernel[HALVES[1], 128]
+    program = compiler.build(kernel.source, [instance.expression], kernel.options, arch="sm_90a")
+    operations = {i.opcode.partition(".")[0] for i in disassemble(program)[instance.expression]}
+    assert {"HGMMA", "UTMALDG", "USETMAXREG"} <= operations
+    assert not operations & {"HMMA", "LDGSTS", "LDSM", "LDL", "STL"}
 
 
 def test_is_timed_beside_what_ships(monkeypatch):

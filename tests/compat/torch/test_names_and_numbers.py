@@ -140,8 +140,14 @@ def test_printed_as_pytorch_prints(tmp_path):
 
 
 ERRORS = {
-    "torch.zeros(2).scatter_reduce(0, torch.tensor([0]), torch.ones(1, requires_grad=True), 'amax')":
-        "`scatter_reduce` has no gradient for 'amax'",
+    "torch.zeros(2).scatter_reduce(0, torch.tensor([0]), torch.ones(1), 'median')": "`reduce` must be sum, mean, prod, amax",
+    "torch.stft(torch.ones(9), 4)": "`return_complex` must be given for real inputs",
+    "torch.istft(torch.ones(3, 9), 4)": "`input` of istft must be complex, got float32",
+    "torch.istft(torch.ones(3, 9) + 0j, 4, window=torch.zeros(4))": "`window` must overlap everywhere",
+    "torch.stft(torch.ones(9), 4, window=torch.ones(3), return_complex=True)": "`window` must have win_length = 4 elements",
+    "torch.complex(torch.ones(1), torch.ones(1).long())": "`real` and `imag` must both be float32 or float64",
+    "torch.view_as_complex(torch.ones(3))": "`view_as_complex` needs a last axis of 2, got the shape (3,)",
+    "torch.zeros(3).put_(torch.tensor([0]), torch.ones(2))": "`index` must have as many elements as `source`, 2, got 1",
     "torch.sparse_coo_tensor([[3]], [1.0], (2,))": "`indices` must lie within the size (2,), got up to [3]",
     "torch.set_rng_state(torch.zeros(4, dtype=torch.uint8))": "`new_state` must be from this library's get_rng_state()",
     "torch.vmap(torch.add)(torch.ones(2), torch.ones(3))": "`vmap` needs arguments of one length along `in_dims`, got [2, 3]",

@@ -1,0 +1,56 @@
+"""`torch.distributed` and data parallelism of one process on one device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import types
+from typing import Any
+
+from ... import layers
+from .runtime import nothing
+
+__all__ = ["DISTRIBUTED", "DataParallel"]
+
+
+class DataParallel(layers.Module):
+    """A module on one device: `module`, called as it is. Its names in a state dict begin with "module."."""
+
+    def __init__(self, module: Any, *_devices: Any, **_options: Any):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        return self.module(*args, **options)
+
+    def no_sync(self) -> Any:
+        """Nothing is synchronised anyway."""
+        return contextlib.nullcontext()
+
+
+def _init_process_group(*_args: Any, world_size: int = -1, **_options: Any) -> None:
+    """One process is a group of its own."""
+    size = int(os.environ.get("WORLD_SIZE", 1)) if world_size in (-1, None) else world_size
+    if size > 1:
+        raise NotImplementedError(f"`world_size` must be 1, got {size}; weft.distributed trains on several processes")
+
+
+def _reduced(tensor: Any, *_args: Any, **_options: Any) -> None:
+    """Over a group of one."""
+
+
+DISTRIBUTED: dict[str, Any] = {
+    "is_available": lambda: False,
+    "is_initialized": lambda: False,
+    "is_nccl_available": lambda: False,
+    "is_torchelastic_launched": lambda: False,
+    "get_rank": lambda *_: 0,
+    "get_world_size": lambda *_: 1,
+    "get_backend": lambda *_: "gloo",
+    "init_process_group": _init_process_group,
+    "destroy_process_group": nothing,
+    "barrier": nothing,
+    "all_reduce": _reduced,
+    "broadcast": _reduced,
+    "ReduceOp": types.SimpleNamespace(SUM="sum", AVG="avg", MAX="max", MIN="min", PRODUCT="prod"),
+}
