@@ -824,13 +824,20 @@ class _Recorded:
             undo = f"u{text.bound(self)}"
             return [f"{undo} = {text.bound(self)}.remembered()", f"{text.bound(self)}.count()"], [f"{undo}()"]
         lines, back = ["if A.special: " + text.bound(forget_rounded) + "()"], []
-        publish = text.bound(self.optimizer._publish)
+        publish, moving = text.bound(self.optimizer._publish), text.bound(self.optimizer.moving)
         for arena, segment, group in self.work:
-            name, held = text.bound(arena), text.bound(segment)
+            name, held, options = text.bound(arena), text.bound(segment), text.bound(group)
             k, u = f"k{held}", f"u{held}"
-            lines += [f"{k} = {name}.clocks[0]", f"{u} = {k}.copy()", f"{k}['step'] += 1"]
-            lines.append(f"{publish}({name}, {held}, {text.bound(group)}, {k})")
-            lines.append(f"{text.bound(segment.written.stamp)}()")
+            lines += [f"{k} = {name}.clocks[0]", f"{u} = {k}.copy()", f"{k}['step'] += 1", f"w = {held}.options"]
+            guarded = ("params", "param_names", *(n for n, is_switch in self.options(group) if not is_switch))
+            same = [f"{options}[{n!r}] is w[{i}]" for i, n in enumerate(group) if n not in guarded]
+            lines += [
+                f"if {' and '.join(['w', *same])}:",  # as `_publish`, without a call more
+                f"    try: {held}.pack_moving(*{moving}({options}, {k}).values())",
+                f"    except OverflowError: {publish}({name}, {held}, {options}, {k})",
+                f"else: {publish}({name}, {held}, {options}, {k})",
+                f"LAST.write = {text.bound(segment.written)}.time = next(CLOCK)",
+            ]
             back.append(f"{k}.update({u})")
         return lines, back
 

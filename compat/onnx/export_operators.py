@@ -131,8 +131,9 @@ def truth(kind: str) -> Handler:
 
     def handler(g: Graph, op: Step) -> None:
         bits = g.node("Cast", [g.cast(op.names[0], op.inputs[0], np.bool_)], to=6)
-        found = g.node(kind, [bits, g.constant(axes_of(op))], keepdims=int(op.static.get("keepdims", False)))
-        g.node("Cast", [found], op.results, to=9)
+        axes, keep = g.constant(axes_of(op)), int(op.static.get("keepdims", False))
+        found = g.node(kind, [bits, axes], keepdims=keep, noop_with_empty_axes=1)
+        g.node("Greater", [found, g.constant(0, np.int32)], op.results)  # the maximum of none is below 0
 
     return handler
 

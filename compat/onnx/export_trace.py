@@ -22,9 +22,9 @@ PACKAGE = __name__.split(".")[0]
 
 
 def axes_and_runs(
-    given: tuple, names: list[str], dynamic: Mapping
+    given: tuple, names: list[str], dynamic: Mapping, more: int
 ) -> tuple[list[Axis], tuple, dict[tuple[str, int], str]]:
-    """The axes, the second run's inputs (of other lengths, the first's values over again), and the axes' names."""
+    """The axes, the second run's inputs (longer by `more` or, of other axes, above; the first's values over again), and names."""
     axes: dict[str, Axis] = {}
     symbols: dict[tuple[str, int], str] = {}
     larger = [x.detach().numpy() for x in given]
@@ -37,7 +37,7 @@ def axes_and_runs(
             if not -given[i].ndim <= a < given[i].ndim:
                 raise ValueError(f"`dynamic_axes` must name axes of {name!r} with shape {given[i].shape}, got {a}")
             axis, n = a % given[i].ndim, given[i].shape[a]
-            found = axes.setdefault(symbol, Axis((n, n + 1 + len(axes)), name, axis))
+            found = axes.setdefault(symbol, Axis((n, n + more + len(axes)), name, axis))
             if found.lengths[0] != n:
                 raise ValueError(f"`dynamic_axes` {symbol!r} must be one length, got {found.lengths[0]} and {n}")
             larger[i] = np.take(larger[i], np.arange(found.lengths[1]) % n, axis=axis)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ... import Tensor, asarray, isdtype
+from ...backend.tape.watching import unwatched
 from ...layers import Module, Parameter
 from .control import CONTROL, Inner
 from .old import as_new
@@ -41,7 +43,7 @@ class _Graph(NamedTuple):
 
 
 class GraphModule(Module):
-    """The nodes of a graph, run in order; float initialisers are its parameters."""
+    """The nodes of a graph, run in order; float initialisers are its parameters, unless the file says that they are not."""
 
     def __init__(self, graph: Any, opset: int) -> None:
         from onnx import numpy_helper
@@ -50,7 +52,7 @@ class GraphModule(Module):
         nodes = [_node(n, opset) for n in graph.node]
         inputs = [i.name for i in graph.input]
         self._graph = _Graph(nodes, inputs, [o.name for o in graph.output], {}, {})
-        uses = _uses(nodes)
+        uses, kinds = _uses(nodes), _kinds(graph)
         for initialiser in graph.initializer:
             name, value = initialiser.name, numpy_helper.to_array(initialiser)
             if name in inputs:
@@ -58,7 +60,8 @@ class GraphModule(Module):
             if not isdtype(value.dtype, "real floating") or uses.get(name) == {"host"}:
                 self._graph.constants[name] = value
             else:
-                self._place(name, value, is_parameter="statistics" not in uses.get(name, ()))
+                told = kinds[name] == "PARAMETER" if name in kinds else not kinds or value.size > 1
+                self._place(name, value, is_parameter=told and "statistics" not in uses.get(name, ()))
 
     def _place(self, name: str, value: np.ndarray, is_parameter: bool) -> None:
         *path, leaf = name.split(".")
@@ -136,6 +139,12 @@ def _nothing(kind: Any) -> np.ndarray | None:
     return np.zeros((0, *lengths), DTYPES[kind.elem_type]) if is_known else None
 
 
+def _kinds(graph: Any) -> dict[str, str]:
+    """PARAMETER, BUFFER and so on, where PyTorch's exporter tells. What it made of weights has no kind, as numbers have none."""
+    key = "pkg.torch.export.graph_signature.InputSpec.kind"
+    return {v.name: p.value for v in graph.value_info for p in v.metadata_props if p.key == key}
+
+
 def _uses(nodes: list[_Node]) -> dict[str, set[str]]:
     """What each value is used for: on the host, as running statistics, or otherwise."""
     found: dict[str, set[str]] = {}
@@ -153,7 +162,8 @@ def _run(node: _Node, inputs: list[Any], device: Any) -> tuple[Any, ...]:
     arguments = [_on_host(v) if i in host else _on_device(v, device) for i, v in enumerate(inputs)]
     is_known = bool(inputs) and all(v is None or isinstance(v, np.ndarray) for v in inputs)
     try:
-        found = OPERATORS[node.operator](node.attributes, *as_new(node.operator, node.attributes, arguments))
+        with unwatched() if is_known else nullcontext():
+            found = OPERATORS[node.operator](node.attributes, *as_new(node.operator, node.attributes, arguments))
     except NotImplementedError as error:
         raise NotImplementedError(f'{node.operator} (node "{node.name}"): {error}') from None
     found = found if isinstance(found, tuple) else (found,)

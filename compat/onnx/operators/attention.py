@@ -25,8 +25,17 @@ def attention(attributes: Attributes, q: Any, k: Any, v: Any, *given: Any) -> An
         q, k, v = _heads(q, heads), _heads(k, kv), _heads(v, kv)
     if past_k is not None:
         k, v = weft.concat([past_k, k], axis=2), weft.concat([past_v, v], axis=2)
-    present, k, v = (k, v), grouped(k, q.shape[1]), grouped(v, q.shape[1])
     scale = attributes.get("scale") or 1 / math.sqrt(q.shape[-1])
+    is_changed = (
+        attributes.get("softcap") or max(attributes.get(f"{side}_window_size", -1) for side in ("left", "right")) >= 0
+    )
+    has_mask_of_its_own = mask is not None and (mask.dtype not in (np.bool_, q.dtype) or mask.shape[-1] != k.shape[2])
+    if past_k is None and ends is None and attributes["outputs"] < 4 and not is_changed and not has_mask_of_its_own:
+        y = F.scaled_dot_product_attention(
+            q, k, v, mask, 0.0, bool(attributes.get("is_causal", 0)), scale, enable_gqa=True
+        )
+        return (_side_by_side(y) if is_flat else y), k, v
+    present, k, v = (k, v), grouped(k, q.shape[1]), grouped(v, q.shape[1])
     work = weft.float32 if q.dtype.itemsize < 4 else q.dtype
     root = math.sqrt(scale)
     scores = weft.matmul(q.astype(work) * root, weft.matrix_transpose(k.astype(work)) * root)
@@ -42,9 +51,7 @@ def attention(attributes: Attributes, q: Any, k: Any, v: Any, *given: Any) -> An
         p = weft.where(is_alone, weft.zeros_like(p), p)
     seen += [scores, masked, p]
     y = weft.matmul(p, v.astype(work)).astype(v.dtype)
-    if is_flat:
-        y = weft.reshape(weft.permute_dims(y, (0, 2, 1, 3)), (y.shape[0], y.shape[2], -1))
-    return (y, *present, seen[mode].astype(q.dtype))
+    return (_side_by_side(y) if is_flat else y, *present, seen[mode].astype(q.dtype))
 
 
 def grouped(x: Any, heads: int) -> Any:
@@ -55,6 +62,11 @@ def grouped(x: Any, heads: int) -> Any:
 def _heads(x: Any, heads: int) -> Any:
     n, length, width = x.shape
     return weft.permute_dims(weft.reshape(x, (n, length, heads, width // heads)), (0, 2, 1, 3))
+
+
+def _side_by_side(y: Any) -> Any:
+    n, heads, length, width = y.shape
+    return weft.reshape(weft.permute_dims(y, (0, 2, 1, 3)), (n, length, heads * width))
 
 
 def _bias(attributes: Attributes, mask: Any, scores: Any, past: int, ends: Any) -> Any:

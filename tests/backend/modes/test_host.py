@@ -448,3 +448,20 @@ def test_the_check_finds_what_no_rule_does(monkeypatch):
     with pytest.warns(RuntimeWarning, match="its replay gives other numbers"):
         assert [run(weft.full((2,), float(i))).tolist() for i in range(6)] == [[2.0 * i * i] * 2 for i in range(6)]
     assert host_step.CHECKS == 2
+
+
+def test_layer_norm_of_many_rows_is_recorded():
+    """Its bias has a sum of its own, by a product with ones."""
+    layer, x = nn.LayerNorm(256), weft.randn(256, 256)
+
+    def loss():
+        layer.zero_grad()
+        y = layer(x).square().sum()
+        y.backward()
+        return y
+
+    step = weft.capture(loss, strict=True)
+    expected = step().item(), layer.bias.grad.numpy().copy()
+    for _ in range(5):
+        assert step().item() == expected[0]
+        np.testing.assert_array_equal(layer.bias.grad.numpy(), expected[1])

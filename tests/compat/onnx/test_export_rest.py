@@ -81,3 +81,30 @@ def test_a_softmax_in_steps_needs_no_look_at_the_classes(tmp_path) -> None:
 def test_products_need_a_version_that_has_them(tmp_path) -> None:
     with pytest.raises(ExportError, match="`cumulative_prod` needs opset 26 at least, got 25"):
         export(MODELS["products so far"](), weft.asarray(PICTURES), tmp_path / "m.onnx", opset=25)
+
+
+def test_lengths_that_two_sizes_share_by_halves_are_seen_to_move(tmp_path) -> None:
+    halves = Written(lambda x: x[::2].sum() / x[::2].shape[0])  # of 5 and of 6 rows: 3
+    with pytest.raises(ExportError, match=r"needs numbers that no dynamic axis changes, got .*3.* and then .*4"):
+        export(halves, weft.ones((5, 2)), tmp_path / "m.onnx", dynamic_axes={"input_0": {0: "batch"}})
+
+
+NOTHING = {
+    "any and all of none": lambda x: (weft.any(x > 0, axis=0), weft.all(x > 0, axis=0)),
+    "written to no place": lambda x: F.pad(x.swapaxes(0, 1), (1, 0)),
+    "nothing but detached": lambda x: (x + 1).detach(),
+    "scattered": lambda x: weft.ones((2, 3)).scatter(1, weft.asarray([[2], [0]]), x.sum() + weft.zeros((2, 1))),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_of_no_rows(name: str, tmp_path) -> None:
+    x = np.zeros((0, 3), np.float32)
+    model = Written(NOTHING[name])
+    export(model, weft.asarray(x), tmp_path / "m.onnx")
+    got = runtime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"]).run(
+        None, {"input_0": x}
+    )
+    wanted = model(weft.asarray(x))
+    for a, b in zip(got, wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
+        np.testing.assert_array_equal(a, b.numpy(), strict=True)

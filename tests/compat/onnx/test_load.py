@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import weft
-from weft.compat.onnx import export, load
+from weft.compat.onnx import load
 from weft.compat.onnx.load import OUT_OF_REACH
-from weft.layers import models
 
 onnx = pytest.importorskip("onnx")
 HEAD = '<ir_version: 8, opset_import: ["" : 17]> '
@@ -104,31 +103,6 @@ def test_node_cases() -> None:
     (found, refused), wanted = passed(), json.loads(PASSED.read_text())
     assert {name: found.get(name, 0) for name in wanted if found.get(name, 0) < wanted[name]} == {}
     assert set(refused) <= {"STRING", *CLASSICAL, *" ".join(OUT_OF_REACH.values()).split()}
-
-
-@pytest.mark.parametrize(
-    ("model", "shape"),
-    [
-        (lambda: models.resnet18((3, 16, 16), 10), (1, 3, 16, 16)),
-        (lambda: models.GPT2(vocab_size=11, context=8, width=16, layers=2, heads=2), (2, 8)),
-    ],
-    ids=["resnet18", "gpt2"],
-)
-def test_written_read_and_trained_on(model, shape, tmp_path) -> None:
-    rng = np.random.default_rng(0)
-    model = model().eval()
-    x = weft.asarray(rng.integers(0, 11, shape) if len(shape) == 2 else rng.standard_normal(shape).astype(np.float32))
-    export(model, (x,), tmp_path / "a.onnx")
-    again = load(tmp_path / "a.onnx")
-    np.testing.assert_allclose(again(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
-    optimizer, losses = weft.optimizers.SGD(again.parameters(), lr=1e-2), []
-    for _ in range(3):
-        optimizer.zero_grad()
-        loss = (again(x) ** 2).mean()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
 
 
 def test_a_loaded_perceptron_trains() -> None:
