@@ -1,143 +1,160 @@
 // Attention backward with Hopper's warpgroup products: a candidate for the place of attention_backward.cu on sm_90a.
 //
 // The mathematics of attention_backward.cu without masks other than j ≤ i and without dropout, for half and bfloat16, head
-// sizes up to 128; deterministic, as there: each gradient has one owner, and scores are computed twice. Both passes are one
-// kernel. A block owns 128 rows of X and Y, and walks over tiles of 64 rows of U and W:
+// sizes up to 128, in five products. A block owns 128 keys, two warpgroups 64 each, and walks over tiles of 64 queries, the
+// last first, which a producer has copied (hopper.cuh). With X of the keys down and the queries across:
 //
-//     KEYS   X = K, Y = V, U = Q, W = G:   S = X Uᵀ, dP = Y Wᵀ (transposed),   grad_Y += P W, grad_X += dS U
-//     else   X = Q, Y = G, U = K, W = V:   S = X Uᵀ, dP = Y Wᵀ,                grad_X += dS U
+//     S = K Qᵀ    dP = V Gᵀ    P = exp(scale · S − lse)    dS = P ∘ (dP − delta)
+//     grad_V += P G    grad_K += dS Q    grad_Q += scale · dSᵀ K
 //
-// with P = exp(scale · S − lse) and dS = P ∘ (dP − delta), which go from registers to the next product. What a tile adds to the
-// gradients is computed beside the next tile's S and dP, while P is made of the latter: it has one of three stages, of
-// which the third is being filled.
+// P and dS go from registers to the products of grad_V and grad_K. For grad_Q, which sums over keys, both groups put dS into
+// shared memory; each multiplies all of it by its half of the columns of K (head sizes up to 64: its own half of the keys).
 //
-// Geometry: 256 threads, two warpgroups of 64 rows each. Shared memory: 2 tiles of 128 rows, 6 of 64: 160 KiB for D = 128.
-// Registers: 64 of S and dP, D/2 of each gradient, 16 of each of P and dS for each thread.
-// Work: as attention_backward.cu, 14 B H L S D operations: 1.9 Tflop for B = 8, H = 16, L = S = 4096, D = 128, causal, in
-// 3.8 ms at 500 Tflop/s.
+// Deterministic: grad_Q is summed in float by blocks in the order of their keys. A block adds to a tile once `turns` says that
+// those before it have. It waits only for blocks with lower tickets, which have begun before it, so all come to an end; and as
+// all walk the same way, it seldom waits for long.
+//
+// Geometry: 384 threads, a warpgroup for the producer, two that compute; a block for 128 keys of a head.
+// Shared memory: K, V, two pairs of Q and G, two of dS: 160 KiB for D = 128. Registers: D/2 of each gradient, 64 of S and dP,
+// 16 of each of P and dS for each computing thread.
+// Work: 10 B H L S D operations: 1.4 Tflop for B = 8, H = 16, L = S = 4096, D = 128, causal, in 2.8 ms at 500 Tflop/s; sums
+// send S/128 times grad_Q in float to the L2 cache.
 #include "attention_hopper.cuh"
+#include "hopper.cuh"
 
-constexpr int COLUMNS = 64, STAGES = 3;
-constexpr int STILL = ROWS * PANEL_ROW, MOVING = COLUMNS * PANEL_ROW;  // bytes of a panel
+constexpr int QUERIES = 64, STAGES = 2;
+constexpr int STILL = ROWS * PANEL_ROW, MOVING = QUERIES * PANEL_ROW, SLOPES = ROWS * PANEL_ROW;  // bytes of a panel; of dS
+constexpr int GROUP_THREADS = 128;
 
-template <typename T, int D, bool KEYS>
-__global__ void __launch_bounds__(THREADS, 1)
-attention_backward_hopper(const T* x_data, const T* y_data, const T* u_data, const T* w_data, const float* lse,
-                          const float* delta, T* grad_x, T* grad_y, long long x_batch, long long x_head, long long x_row,
-                          long long y_batch, long long y_head, long long y_row, long long u_batch, long long u_head,
-                          long long u_row, long long w_batch, long long w_head, long long w_row, int heads, int group,
-                          int queries, int keys, int width, int value_width, float scale, bool causal) {
-    constexpr int N = COLUMNS / 8, STILL_TILE = D / 64 * STILL, MOVING_TILE = D / 64 * MOVING;
+// dS, keys down, as two values of neighbouring queries at a time.
+template <int N>
+__device__ __forceinline__ void put_slopes(unsigned char* panel, const uint32_t (&grad_s)[N][4], int first) {
+#pragma unroll
+    for (int k = 0; k < N; ++k)
+#pragma unroll
+        for (int r = 0; r < 4; ++r) {
+            const int row = first + r % 2 * 8 + GROUP, c = 2 * k + r / 2;
+            *reinterpret_cast<uint32_t*>(panel + row * PANEL_ROW + ((c ^ row) & 7) * 16 + MEMBER * 4) = grad_s[k][r];
+        }
+}
+
+template <typename T, int D>
+__global__ void __launch_bounds__(3 * GROUP_THREADS, 1)
+attention_backward_hopper(const __grid_constant__ TensorMap query, const __grid_constant__ TensorMap key,
+                          const __grid_constant__ TensorMap value, const __grid_constant__ TensorMap grad_out, const float* lse,
+                          const float* delta, float* grad_query, T* grad_key, T* grad_value, int* turns, int* ticket, int heads,
+                          int group, int queries, int keys, int width, int value_width, float scale, bool causal) {
+    constexpr int N = QUERIES / 8, STILL_TILE = D / 64 * STILL, MOVING_TILE = D / 64 * MOVING;
     extern __shared__ __align__(16) unsigned char memory[];
-    __shared__ __align__(16) float statistics[STAGES][2][COLUMNS];  // KEYS: lse and delta of the tiles' rows
-    unsigned char* x_tile = memory + (-reinterpret_cast<unsigned long long>(memory) & (PANEL_STEP - 1));
-    unsigned char* y_tile = x_tile + STILL_TILE;
-    unsigned char* tiles = y_tile + STILL_TILE;
+    __shared__ __align__(16) float statistics[STAGES][2][QUERIES];  // lse and delta of the tiles' rows
+    __shared__ Mbarrier here[STAGES];
+    __shared__ Mbarrier free[STAGES];
+    __shared__ Mbarrier still_here;
+    __shared__ int number;
+    unsigned char* key_tile = memory + (-reinterpret_cast<unsigned long long>(memory) & (PANEL_STEP - 1));
+    unsigned char* value_tile = key_tile + STILL_TILE;
+    unsigned char* tiles = value_tile + STILL_TILE;
+    unsigned char* slopes = tiles + STAGES * 2 * MOVING_TILE;
 
-    const int rows = KEYS ? keys : queries, own_heads = KEYS ? heads / group : heads;
-    const int blocks = static_cast<int>(ceil_div(rows, ROWS)), place = blockIdx.x % blocks;
-    const int first = (!KEYS && causal ? blocks - 1 - place : place) * ROWS;  // those with most to do come first
-    const int b = blockIdx.x / blocks / own_heads, h = blockIdx.x / blocks % own_heads;
-    const int warp_row = threadIdx.x / 32 * 16, row = first + warp_row;
-    const Matrix<T> x{x_data + b * x_batch + h * x_head, x_row, rows, width};
-    const Matrix<T> y{y_data + b * y_batch + h * y_head, y_row, rows, value_width};
-    const float factor = scale * LOG2_E;
-    const int start = KEYS && causal ? first : 0, end = KEYS ? queries : causal ? min(keys, first + ROWS) : keys;
-    const int each = max(0, static_cast<int>(ceil_div(end - start, COLUMNS))), total = KEYS ? each * group : each;
-    const long long padded = ceil_div(queries, PAD) * PAD;
-
-    // Tile t of U and W; KEYS: of the members of the group, one after the other, with their lse and delta.
-    const auto fetch = [&](int t) {
-        const int at = start + t % each * COLUMNS, other = KEYS ? h * group + t / each : h / group;
-        const Matrix<T> u{u_data + b * u_batch + other * u_head, u_row, KEYS ? queries : keys, width};
-        const Matrix<T> w{w_data + b * w_batch + other * w_head, w_row, KEYS ? queries : keys, value_width};
-        unsigned char* to = tiles + t % STAGES * 2 * MOVING_TILE;
-        load_panels<D, COLUMNS>(to, u, at);
-        load_panels<D, COLUMNS>(to + MOVING_TILE, w, at);
-        const int c = threadIdx.x % (COLUMNS / 4) * 4, which = threadIdx.x / (COLUMNS / 4);
-        if (KEYS && which < 2) cp_async_16(&statistics[t % STAGES][which][c], (which ? delta : lse) + (b * heads + other) * padded + at + c);
-    };
-    float x_acc[1][D / 8][4], y_acc[1][D / 8][4], log_sum[2] = {}, centre[2] = {};
-    uint32_t p[N / 2][4], grad_s[N / 2][4];
-    clear(x_acc);
-    if constexpr (KEYS) clear(y_acc);
-    if constexpr (!KEYS) {
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const long long at = (b * heads + h) * padded + row + 8 * r + GROUP;
-            log_sum[r] = lse[at] * LOG2_E;
-            centre[r] = delta[at];
-        }
+    if (threadIdx.x == 0) {
+        number = atomicAdd(ticket, 1);
+        mbarrier_init(&still_here, 1);
+        for (int i = 0; i < STAGES; ++i) mbarrier_init(here + i, 1), mbarrier_init(free + i, 8);
+        mbarrier_init_fence();
     }
+    __syncthreads();
+    const int blocks = static_cast<int>(ceil_div(keys, ROWS)), block = number % blocks, first = block * ROWS;
+    const int own_heads = heads / group, b = number / blocks / own_heads, g = number / blocks % own_heads;
+    const int all = static_cast<int>(ceil_div(queries, QUERIES)), each = max(0, all - (causal ? first / QUERIES : 0));
+    const int total = each * group;  // tiles: of the members of the group, one after the other
 
-    float s[1][N][4], grad_p[1][N][4];
-    const unsigned char *x_rows = x_tile + threadIdx.x / 128 * 64 * PANEL_ROW, *y_rows = x_rows + STILL_TILE;
-
-    // Wait for tile t, have the next one fetched, and start its S and dP.
-    const auto begin = [&](int t) {
-        const unsigned char* u_tile = tiles + t % STAGES * 2 * MOVING_TILE;
-        cp_async_wait<0>();
-        fence_async_proxy();
-        __syncthreads();  // the tile is here, and nobody needs the one before the last any more
-        if (t + 1 < total) fetch(t + 1);
-        cp_async_commit();
-        wgmma_fence();
-        start_by_rows<T, D, STILL, MOVING>(s[0], x_rows, u_tile);
-        start_by_rows<T, D, STILL, MOVING>(grad_p[0], y_rows, u_tile + MOVING_TILE);
-    };
-    // Start what P and dS of tile t add to the gradients.
-    const auto add = [&](int t) {
-        const unsigned char* u_tile = tiles + t % STAGES * 2 * MOVING_TILE;
-        if constexpr (KEYS) start_adding<T, MOVING>(y_acc[0], p, u_tile + MOVING_TILE);
-        start_adding<T, MOVING>(x_acc[0], grad_s, u_tile);
-        wgmma_commit();
-    };
-    // P and dS of tile t, for which registers are free once the gradients of the one before are there.
-    const auto finish = [&](int t) {
-        const int at = start + t % each * COLUMNS;
-        wgmma_wait<2>(s[0]);
-        hide<KEYS>(s[0], row, at, keys, causal);
+    if (threadIdx.x < GROUP_THREADS) {
+        fewer_registers<24>();
+        if (threadIdx.x == 0 && total > 0) {
+            const auto copy = [&](unsigned char* to, const TensorMap& from, int panel, int row, int head, Mbarrier* b_here) {
 #pragma unroll
-        for (int i = 0; i < 4 * N; ++i) {
-            const float log_of = KEYS ? statistics[t % STAGES][0][i / 4 * 8 + 2 * MEMBER + i % 2] * LOG2_E : log_sum[i % 4 / 2];
-            s[0][i / 4][i % 4] = exp2f(fmaf(s[0][i / 4][i % 4], factor, -log_of));
+                for (int c = 0; c < D / 64; ++c) copy_box(to + c * panel, from, 64 * c, row, head, b, b_here);
+            };
+            mbarrier_expect(&still_here, 2 * STILL_TILE);
+            copy(key_tile, key, STILL, first, g, &still_here);
+            copy(value_tile, value, STILL, first, g, &still_here);
+            for (int t = 0; t < total; ++t) {
+                const int i = t % STAGES, h = g * group + t / each, row = (all - 1 - t % each) * QUERIES;
+                const long long at = (b * heads + h) * ceil_div(queries, PAD) * PAD + row;
+                unsigned char* to = tiles + i * 2 * MOVING_TILE;
+                mbarrier_wait(free + i, (t / STAGES & 1) ^ 1);
+                mbarrier_expect(here + i, 2 * MOVING_TILE + 2 * QUERIES * 4);
+                copy(to, query, MOVING, row, h, here + i);
+                copy(to + MOVING_TILE, grad_out, MOVING, row, h, here + i);
+                copy_bytes(statistics[i][0], lse + at, QUERIES * 4, here + i);
+                copy_bytes(statistics[i][1], delta + at, QUERIES * 4, here + i);
+            }
         }
-        wgmma_wait<1>(grad_p[0]);
+    } else {
+        more_registers<240>();
+        const int me = threadIdx.x / GROUP_THREADS - 1, own = threadIdx.x / 32 * 16 - GROUP_THREADS / 2, row = first + own;  // the warp's first
+        const float factor = scale * LOG2_E;
+        const Operand own_keys = operand(key_tile + me * 64 * PANEL_ROW, 0), own_values = own_keys + STILL_TILE;
+        float grad_k[1][D / 8][4], grad_v[1][D / 8][4];
+        clear(grad_k);
+        clear(grad_v);
+        if (total > 0) mbarrier_wait(&still_here, 0);
+        for (int t = 0; t < total; ++t) {
+            const int i = t % STAGES, h = g * group + t / each, tile = all - 1 - t % each;
+            const unsigned char *q = tiles + i * 2 * MOVING_TILE, *of_out = q + MOVING_TILE;
+            float s[N][4], grad_p[N][4], grad_q[1][8][4];
+            uint32_t p[N / 2][4], grad_s[N / 2][4];
+            mbarrier_wait(here + i, t / STAGES & 1);
+            wgmma_fence();
+            start_by_rows<T, D, STILL, MOVING>(s, own_keys, operand(q, 0));
+            start_by_rows<T, D, STILL, MOVING>(grad_p, own_values, operand(of_out, 0));
+            wgmma_wait<1>(s);
+            hide<true>(s, row, tile * QUERIES, keys, causal);
 #pragma unroll
-        for (int i = 0; i < 4 * N; ++i) {
-            const float shift = KEYS ? statistics[t % STAGES][1][i / 4 * 8 + 2 * MEMBER + i % 2] : centre[i % 4 / 2];
-            grad_p[0][i / 4][i % 4] = s[0][i / 4][i % 4] * (grad_p[0][i / 4][i % 4] - shift);
-        }
-        wgmma_wait<0>(x_acc[0]);
-        if constexpr (KEYS) {
-            wgmma_wait<0>(y_acc[0]);
-            round_to<T>(p, s[0]);
-        }
-        round_to<T>(grad_s, grad_p[0]);
-    };
+            for (int e = 0; e < 4 * N; ++e) {
+                const float log_of = statistics[i][0][e / 4 * 8 + 2 * MEMBER + e % 2] * LOG2_E;
+                s[e / 4][e % 4] = exp2f(fmaf(s[e / 4][e % 4], factor, -log_of));
+            }
+            round_to<T>(p, s);
+            wgmma_fence();
+            start_adding<T>(grad_v[0], p, operand(of_out, MOVING));
+            wgmma_commit();
+            wgmma_wait<1>(grad_p);
+#pragma unroll
+            for (int e = 0; e < 4 * N; ++e)
+                grad_p[e / 4][e % 4] = s[e / 4][e % 4] * (grad_p[e / 4][e % 4] - statistics[i][1][e / 4 * 8 + 2 * MEMBER + e % 2]);
+            round_to<T>(grad_s, grad_p);
+            unsigned char* panel = slopes + t % 2 * SLOPES;  // of the other, products may still be under way
+            put_slopes(panel, grad_s, own);
+            fence_async_proxy();
+            barrier_sync(3, 2 * GROUP_THREADS);
 
-    load_panels<D, ROWS>(x_tile, x, first);
-    load_panels<D, ROWS>(y_tile, y, first);
-    if (total > 0) fetch(0);
-    cp_async_commit();
-    if (total > 0) {
-        begin(0);
-        wgmma_commit();  // a group of nothing, in the place of the gradients
-        finish(0);
-        for (int t = 1; t < total; ++t) {
-            begin(t);
-            add(t - 1);
-            finish(t);
+            wgmma_fence();
+            if constexpr (D == 128)
+                start_columns<T, ROWS>(grad_q[0], operand(panel, 0), operand(key_tile + me * STILL, 0));
+            else
+                start_columns<T, ROWS / 2>(grad_q[0], operand(panel + me * 64 * PANEL_ROW, 0), own_keys);
+            wgmma_commit();
+            start_adding<T>(grad_k[0], grad_s, operand(q, MOVING));
+            wgmma_commit();
+            wgmma_wait<1>(grad_q[0]);
+            const int turn = D == 128 ? block : 2 * block + me, column = D == 128 ? me : 0;
+            int* flag = turns + ((b * heads + h) * all + tile) * 2 + column;
+            if (threadIdx.x % GROUP_THREADS == 0) wait_until(flag, turn);
+            barrier_sync(1 + me, GROUP_THREADS);
+            float* to = grad_query + (static_cast<long long>(b) * queries * heads + h) * width + column * 64;
+            add_rows(to, static_cast<long long>(heads) * width, tile * QUERIES + own % 64, queries, width - column * 64, grad_q, scale);
+            __threadfence();
+            barrier_sync(1 + me, GROUP_THREADS);
+            if (threadIdx.x % GROUP_THREADS == 0) announce(flag, turn + 1);
+            wgmma_wait<0>(grad_k[0]);
+            wgmma_wait<0>(grad_v[0]);
+            __syncwarp();
+            if (LANE == 0) mbarrier_arrive(free + i);
         }
-        wgmma_fence();
-        add(total - 1);
-        wgmma_wait<0>(x_acc[0]);
-        if constexpr (KEYS) wgmma_wait<0>(y_acc[0]);
+        const float k_scale[2] = {scale, scale}, v_scale[2] = {1, 1};
+        const long long to = static_cast<long long>(b) * keys * own_heads + g, stride = own_heads;
+        store_rows(grad_key + to * width, stride * width, row, keys, width, grad_k, k_scale);
+        store_rows(grad_value + to * value_width, stride * value_width, row, keys, value_width, grad_v, v_scale);
     }
-    cp_async_wait<0>();
-    const float x_scale[2] = {scale, scale}, y_scale[2] = {1, 1};
-    const long long to = static_cast<long long>(b) * rows * own_heads + h, stride = own_heads;
-    store_rows(grad_x + to * width, stride * width, row, rows, width, x_acc, x_scale);
-    if constexpr (KEYS)
-        store_rows(grad_y + to * value_width, stride * value_width, row, rows, value_width, y_acc, y_scale);
 }

@@ -37,11 +37,12 @@ Measure weft on this machine, beside PyTorch where that is installed.
 
   models      samples per second of the model zoo, in training and in inference, on the CPU and on the GPU (run as
               usual, recorded with weft.capture, in bfloat16)
-  operations  training steps and single operations on the CPU, against PyTorch and against BLAS alone
+  operations  training steps and single operations on the CPU, against PyTorch and against BLAS or a copy alone
   kernels     every CUDA kernel on the GPU, as a share of what a copy and products of matrices reach in the same run
 
 All that this machine can do, unless parts, a device or names are given. What is computed is checked before it is timed
-(against float64; the operations are checked by the tests instead)."""
+(against float64; the operations are checked by the tests instead). On a CPU each library runs in a process of its own; they
+take turns, and a turn ends when the threads of the one that had it are asleep."""
 EXAMPLES = """\
 examples:
   weft bench                                  everything (a few minutes)

@@ -10,12 +10,13 @@
 # (bench/first_minutes.py); then one test for each kernel; kernels beside PyTorch; models; compute-sanitizer (where it is
 # found) over tiny sizes; and with the time that is left the other tests marked `gpu`, and torch.compile's part.
 # A step that fails stops nothing, and each result is a line of OUT/summary.txt, of a log or of gpu.json as soon as it is
-# there, so that a machine that is taken away takes nothing along.
+# there, so that a machine that is taken away takes nothing along. A second start with the same OUT says what is there, leaves
+# out the tests that went well, and goes on with gpu.json.
 #
 # Environment: PYTHON (python3), PACKED (the folder that was packed), ARCH (sm_90a, to be packed for), WEFT_MNIST (a folder of
 # MNIST's idx files, to be trained on), WEFT_SECONDS (470, for all), DEVICE (cuda; "emulator" rehearses without a GPU).
 set -u
-usage() { sed -n '2,18p' "$0"; exit 2; }
+usage() { sed -n '2,19p' "$0"; exit 2; }
 mode=run
 case ${1:-} in --pack) mode=pack; shift ;; --dry-run) mode=dry; shift ;; esac
 [ $# -ge 1 ] || usage
@@ -42,7 +43,11 @@ device=${DEVICE:-cuda}
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
 summary=$out/summary.txt
-: >"$summary"
+touch "$summary"
+if [ "$mode" = run ] && [ -s "$summary" ]; then
+    printf '===== goes on; so far:\n'
+    cat "$summary"
+fi
 
 # The root of the repository is the package. A copy, so that byte code is kept and the checkout stays as it is.
 mkdir -p "$temporary/path/weft" "$temporary/site" "$temporary/cache"
@@ -56,7 +61,8 @@ if [ -n "$packed" ] && [ "$mode" = run ]; then
     export WEFT_CUBINS_OF=13.0
 fi
 
-left() { echo $((total - SECONDS)); }
+GRACE=10 # seconds that a step has to stop after its limit
+left() { echo $((total - GRACE - SECONDS)); }
 
 step() { # name, limit in seconds, log ("-" for none of its own), command …
     local name=$1 limit=$2 log=$3 start=$SECONDS
@@ -65,6 +71,7 @@ step() { # name, limit in seconds, log ("-" for none of its own), command …
         printf '%-28s at most %3d s: %s\n' "$name" "$limit" "$*"
         return
     fi
+    case $name in wheels | compile) ;; *) [ "$log" = - ] || ! grep -q "^$name  *ok," "$summary" || return ;; esac
     [ "$limit" -lt "$(left)" ] || limit=$(left)
     status=0
     if [ "$limit" -lt 5 ]; then
@@ -73,9 +80,9 @@ step() { # name, limit in seconds, log ("-" for none of its own), command …
     fi
     printf '\n===== %s: at most %d s\n' "$name" "$limit"
     if [ "$log" = - ]; then
-        timeout -s INT -k 20 "$limit" "$@" 2>&1
+        timeout -s INT -k $GRACE "$limit" "$@" 2>&1
     else
-        timeout -s INT -k 20 "$limit" "$@" 2>&1 | tee -a "$out/$log" | tail -n 40
+        timeout -s INT -k $GRACE "$limit" "$@" 2>&1 | tee -a "$out/$log" | tail -n 40
     fi
     status=${PIPESTATUS[0]}
     printf '%-28s %s, %d s\n' "$name" "$([ "$status" -eq 0 ] && echo ok || echo "exit status $status")" \
@@ -97,13 +104,13 @@ tests() { # name, limit in seconds, options …
     local name=$1 limit=$2
     shift 2
     step "$name" "$limit" "$name.txt" "$python" -m pytest -v $workers --rootdir "$temporary/path/weft" \
-        -c "$temporary/path/weft/pyproject.toml" -p no:cacheprovider -o junit_family=xunit1 --junitxml "$out/$name.xml" "$@"
+        -c "$temporary/path/weft/pyproject.toml" -p no:cacheprovider "$@"
 }
 
 cd "$temporary" || exit 2 # not where `import data` would find a folder of ours
 export OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2
-workers=$("$python" -c 'import xdist' 2>/dev/null && echo '-n 6')
-[ "$mode" = dry ] || nvidia-smi >"$out/info.txt" 2>&1
+workers=$(timeout 20 "$python" -c 'import xdist' 2>/dev/null && echo '-n 6')
+[ "$mode" = dry ] || timeout 20 nvidia-smi >>"$out/info.txt" 2>&1
 [ -z "$wheels" ] || step wheels 40 info.txt "$python" -m pip install --quiet --no-index --no-deps --no-compile \
     --no-cache-dir --disable-pip-version-check --target "$temporary/site" "$wheels"/*.whl
 step info 20 info.txt "$python" -m weft info

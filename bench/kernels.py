@@ -1,4 +1,4 @@
-"""`python -m weft.bench.kernels`: what each kernel is predicted to take on an H200, recorded; the record is a test's limit.
+"""`python -m weft.bench.kernels [CASE …]`: what each kernel is predicted to take on an H200; the record is a test's limit.
 
 It writes `results/kernels.json`, and `results/kernels.md`, a table of it beside `results/kernels_before.json`: the same cases
 before the kernels were changed. All of it comes from the emulator and the machine code. Nothing is measured.
@@ -7,7 +7,8 @@ before the kernels were changed. All of it comes from the emulator and the machi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..kernels.emulator.roofline import Roofline
@@ -35,6 +36,7 @@ FORMER = (
         for way in ("", "_gradient")
         for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
     }
+    | {f"dropout<{dtype}, false, false>": f"dropout<{dtype}, false>" for dtype in ("float", "__nv_bfloat16")}
     | {"few_pixels_last<__nv_bfloat16>": "channel_last<__nv_bfloat16>"}
 )
 
@@ -100,13 +102,16 @@ def _line(name: str, before: dict[str, float] | None, now: dict[str, float]) -> 
     return f"| `{name}` | " + " | ".join(map(cell, ("instructions", "sectors", "cycles", "issue", "share"))) + " |"
 
 
-def main() -> None:
-    """Record, and write the table."""
-    found = record()
+def main(names: Sequence[str] = ()) -> None:
+    """Record these cases anew (none: all), and write the table."""
+    before, found = (json.loads(path.read_text(encoding="utf-8")) for path in (BEFORE, RECORD))
+    names = names or tuple(CASES)
+    found = {name: entry for name, entry in found.items() if name.partition(":")[0] not in names} | record(names)
+    order = {case: i for i, case in enumerate(CASES)}
+    found = {name: found[name] for name in sorted(found, key=lambda name: order[name.partition(":")[0]])}
     RECORD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    before = json.loads(BEFORE.read_text(encoding="utf-8"))
     TABLE.write_text(table(before, found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

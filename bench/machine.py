@@ -19,6 +19,7 @@ import numpy as np
 
 from ..backend.device import devices
 from ..backend.tape.tensor import Tensor, wrap
+from .turns import Rival
 
 __all__ = ["Cuda", "Emulator", "Machine", "dtype_of"]
 
@@ -37,6 +38,7 @@ class Machine:
 
     warmup = 0  # runs before those that are timed
     runs_wgmma = False  # Hopper's products of warpgroups
+    rival: Rival | None = None  # PyTorch in a process of its own
 
     def __init__(self, device: str, xp: Any, torch: Any = None, torch_device: str = "cpu"):
         self.device, self.xp, self.torch, self.torch_device = device, xp, torch, torch_device

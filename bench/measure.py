@@ -17,8 +17,9 @@ from typing import Any
 from ..backend.tape import autograd
 from .case import LATE, Bench, Case
 from .machine import Machine
+from .turns import SAMPLE, Sampler, alternate
 
-__all__ = ["blank", "guarded", "measure"]
+__all__ = ["blank", "guarded", "measure", "noted", "prepared"]
 
 
 def blank(bench: Bench, device: str, status: str) -> dict[str, Any]:
@@ -58,12 +59,20 @@ def measure(
             case = bench.make(machine, **(bench.tiny if tiny else bench.sizes))
             entry |= {"about": case.about, "work": case.work, "ceiling": case.ceiling, "tolerance": case.tolerance}
             entry |= {"units": case.units, "unit": case.unit, "is_late": any(n.startswith(LATE) for n in case.makers)}
-            for name in case.makers:
-                if name.startswith(LATE) == late:
-                    entry["runs"][name] = {}
-                    _contend(case, name, machine, seconds, most, entry["runs"][name])
-                    if case.wall:  # a model's memory, which another library's allocator cannot have otherwise
-                        machine.release()
+            names = [name for name in case.makers if name.startswith(LATE) == late]
+            if machine.kind == "cpu":
+                _take_turns(bench, case, names, machine, tiny, seconds, most, entry["runs"])
+                names = []
+            for name in names:
+                row = entry["runs"][name] = {}
+                run = prepared(case, name, machine, row)
+                if run is not None:
+                    with noted(row):
+                        sample = machine.wall_samples if case.wall else machine.device_samples
+                        _note_times(row, case, sample(run, seconds, most))
+                del run
+                if case.wall:  # a model's memory, which another library's allocator cannot have otherwise
+                    machine.release()
     except (Exception, _TimeIsUp):
         entry["problem"] = traceback.format_exc(limit=-8)
     finally:
@@ -78,31 +87,67 @@ def measure(
     return entry
 
 
-def _contend(case: Case, name: str, machine: Machine, seconds: float, most: int, row: dict[str, Any]) -> None:
-    """Check, then time one contender; what goes wrong is noted in its row, but for the time that is up."""
+def prepared(case: Case, name: str, machine: Machine, row: dict[str, Any]) -> Callable[[], Any] | None:
+    """What is to be timed of a contender, checked; None if it is wrong or fails, which is noted in its row."""
+    with noted(row):
+        run = case.makers[name]()
+        outputs = run()
+        machine.synchronize()
+        if outputs and case.compare is not None:
+            row["error"] = _compare(case, machine, outputs)
+            # of others only that they do the same is asked, with sums in half precision if they like
+            row["is_wrong"] = not row["error"] <= case.tolerance * (10 if name.startswith("torch") else 1)
+        return None if row.get("is_wrong") else run
+    return None
+
+
+def _note_times(row: dict[str, Any], case: Case, samples: list[float]) -> None:
+    samples = sorted(samples)
+    row |= {"seconds": statistics.median(samples) / case.units, "samples": len(samples)}
+    row |= {"least": samples[0] / case.units, "greatest": samples[-1] / case.units}
+
+
+@contextlib.contextmanager
+def noted(row: dict[str, Any]) -> Iterator[None]:
+    """What goes wrong is noted in the row, and so are warnings; but the time that is up ends all."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            run = case.makers[name]()
-            outputs = run()
-            machine.synchronize()
-            if outputs and case.compare is not None:
-                row["error"] = _compare(case, machine, outputs)
-                # of others only that they do the same is asked, with sums in half precision if they like
-                row["is_wrong"] = not row["error"] <= case.tolerance * (10 if name.startswith("torch") else 1)
-            del outputs
-            if not row.get("is_wrong"):
-                sample = machine.wall_samples if case.wall else machine.device_samples
-                samples = sorted(sample(run, seconds, most))
-                row |= {"seconds": statistics.median(samples) / case.units, "samples": len(samples)}
-                row |= {"least": samples[0] / case.units, "greatest": samples[-1] / case.units}
+            yield
         if caught:
-            row["warnings"] = sorted({str(w.message)[:300] for w in caught})[:5]
+            told = {str(w.message)[:300] for w in caught} | set(row.get("warnings", ()))
+            row["warnings"] = sorted(told)[:5]
     except _TimeIsUp:
         row["problem"] = "the time for this bench was up"
         raise
     except Exception:
         row["problem"] = traceback.format_exc(limit=-8)
+
+
+def _take_turns(
+    bench: Bench,
+    case: Case,
+    names: list[str],
+    machine: Machine,
+    tiny: bool,
+    seconds: float,
+    most: int,
+    rows: dict[str, dict[str, Any]],
+) -> None:
+    """All contenders in turn, PyTorch in its own process."""
+    samplers: dict[str, Callable[[], float]] = {}
+    for name in names:
+        row = rows[name] = {}
+        run = prepared(case, name, machine, row)
+        if run is not None:
+            with noted(row):
+                samplers[name] = Sampler(run, 0.0 if tiny else SAMPLE)
+    if machine.rival is not None and "torch" not in rows:
+        rows["torch"] = machine.rival.prepare(bench.part, bench.name, tiny=tiny)
+        if not (rows["torch"].get("problem") or rows["torch"].get("is_wrong")):
+            samplers["torch"] = machine.rival.sample
+    for name, samples in alternate(samplers, seconds, min(5, most)).items():
+        _note_times(rows[name], case, samples)
 
 
 def _compare(case: Case, machine: Machine, outputs: Sequence[Any]) -> float:

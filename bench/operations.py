@@ -1,36 +1,47 @@
-"""The workloads of a CPU, measured: weft, PyTorch and BLAS alone, in turn."""
+"""The workloads of a CPU, measured: weft, PyTorch and what the machine reaches at best, in turn."""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..backend.device.parallel import parallel_for
 from ..backend.modes.capture import capture
+from .results import LIMITS
+from .turns import Rival, Sampler, alternate
 from .workloads import Product, Workload
 
-__all__ = ["alternate", "measure"]
+__all__ = ["measure"]
 
 WARM = 6  # calls of a captured step after which it has been recorded and checked
+PIECE = 1 << 18  # float32 numbers that a thread copies at a time
 
 
-def measure(workload: Workload, torch: Any, threads: int, seconds: float) -> dict[str, Any]:
-    """The entry of a workload in the results; `torch`: the module, or None."""
+def measure(workload: Workload, rival: Rival | None, threads: int, seconds: float) -> dict[str, Any]:
+    """The entry of a workload in the results; `rival`: PyTorch, or None."""
     runs, captured = {"weft": workload.weft()}, None
     if workload.is_step:
         runs["weft.capture"] = captured = capture(workload.weft())
         for _ in range(WARM):
             captured()
-    if torch is not None:
-        runs["torch"] = workload.torch(torch)
     if workload.products:
         runs["BLAS alone"] = _products(workload.products)
-    times = alternate(runs, seconds)
-    target = None if torch is None else workload.target if threads == 1 else 0.8
-    rows: dict[str, dict[str, float]] = {name: {"seconds": t} for name, t in times.items()}
+    elif workload.moved:
+        runs["copy alone"] = _copies(workload.moved)
+    samplers: dict[str, Callable[[], float]] = {name: Sampler(run) for name, run in runs.items()}
+    if rival is not None:
+        problem = rival.prepare("operations", workload.name).get("problem")
+        if problem:
+            raise RuntimeError(problem)
+        samplers["torch"] = rival.sample
+    # limits are what can be reached, hence their best
+    rows: dict[str, dict[str, float]] = {
+        name: {"seconds": min(s) if name in LIMITS else statistics.median(s)}
+        for name, s in alternate(samplers, seconds).items()
+    }
     if captured is not None and captured.peaks:
         for name, peak in zip(("weft.capture", "weft"), captured.peaks[-1]):
             rows[name]["memory"] = peak
@@ -41,30 +52,9 @@ def measure(workload: Workload, torch: Any, threads: int, seconds: float) -> dic
         "name": workload.name,
         "about": workload.about,
         "runs": rows,
-        "target": target,
+        "target": None if rival is None else workload.target if threads == 1 else 0.8,
         "status": "ok",
     }
-
-
-def alternate(runs: dict[str, Callable], seconds: float) -> dict[str, float]:
-    """Median seconds per call of each function (of "BLAS alone" the least), sampled in turn so that noise hits all alike."""
-    counts = {}
-    for name, run in runs.items():
-        run()
-        start = time.perf_counter()
-        run()
-        counts[name] = max(1, round(0.01 / max(time.perf_counter() - start, 1e-7)))  # a sample lasts 10 ms or one call
-    samples: dict[str, list[float]] = {name: [] for name in runs}
-    deadline = time.perf_counter() + seconds * len(runs)
-    while time.perf_counter() < deadline or len(samples[next(iter(runs))]) < 5:
-        for name, run in runs.items():
-            n = counts[name]
-            start = time.perf_counter()
-            for _ in range(n):
-                run()
-            samples[name].append((time.perf_counter() - start) / n)
-    # BLAS alone is a limit, hence its best; where other libraries' idle threads spin, its median would be their doing
-    return {name: min(s) if name == "BLAS alone" else statistics.median(s) for name, s in samples.items()}
 
 
 def _products(products: list[Product]) -> Callable:
@@ -79,5 +69,15 @@ def _products(products: list[Product]) -> Callable:
         for a, b, out, times in work:
             for _ in range(times):
                 np.matmul(a, b, out=out)
+
+    return run
+
+
+def _copies(moved: int) -> Callable:
+    """A copy that reads and writes as many bytes, by all threads."""
+    a, b = np.zeros(moved // 8, np.float32), np.empty(moved // 8, np.float32)
+
+    def run() -> None:
+        parallel_for(lambda i, j: np.copyto(b[i * PIECE : j * PIECE], a[i * PIECE : j * PIECE]), -(-a.size // PIECE))
 
     return run

@@ -106,7 +106,7 @@ ROWS = {
         "samples per second | on | weft | weft.capture | PyTorch, the best way | ratio | GPU against CPU",
         _models,
     ),
-    "operations": ("workload | threads | weft | of BLAS alone | PyTorch | ratio", _operations),
+    "operations": ("workload | threads | weft | of the limit | PyTorch | ratio", _operations),
     "kernels": ("kernel | weft | of the limit | PyTorch, the best way | ratio", _kernels),
 }
 

@@ -21,6 +21,7 @@ from ..training.atomic import write_atomically
 from ..training.cli.parser import UsageError
 
 __all__ = [
+    "LIMITS",
     "best",
     "key",
     "load",
@@ -38,6 +39,7 @@ __all__ = [
 
 OF_DTYPE = {f"product-{name}": name for name in ("bfloat16", "float32", "tf32")}
 HEADER = f"{'':<24}{'time':>11}{'rate':>20}{'of limit':>10}\n{'─' * 96}"
+LIMITS = ("BLAS alone", "copy alone")  # of a CPU, measured beside what is held against them
 DEVICES = {"cpu": "CPU", "cuda": "GPU", "emulator": "emulator"}
 
 
@@ -109,10 +111,10 @@ def best(entry: dict, whose: str) -> tuple[float, str] | None:
 
 
 def share(entry: dict, seconds: float, ceilings: dict[str, float]) -> float | None:
-    """Of what the device reaches in a copy or in a product of matrices; on a CPU, of what BLAS alone reaches."""
-    alone = entry["runs"].get("BLAS alone")
-    if alone is not None:
-        return alone["seconds"] / seconds
+    """Of what the device reaches in a copy or in a product of matrices; on a CPU, of what BLAS or a copy alone reaches."""
+    for name in LIMITS:
+        if name in entry["runs"]:
+            return entry["runs"][name]["seconds"] / seconds
     limit = ceilings.get(entry.get("ceiling") or "")
     return entry["work"] / (seconds * entry["units"]) / limit if limit else None
 
@@ -176,7 +178,7 @@ def _line(entry: dict, name: str, run: dict, ceilings: dict[str, float]) -> str:
     cells = [
         f"{measured_time(run['seconds'] * entry.get('units', 1)):>11}",
         f"{_rate(entry, run):>20}",
-        f"{part:>10.0%}" if part and name != "BLAS alone" else " " * 10,
+        f"{part:>10.0%}" if part and name not in LIMITS else " " * 10,
         f"{ratio:>8.2f}× PyTorch" if ratio else " " * 17,
         f"  {error}",
     ]

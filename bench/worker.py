@@ -8,6 +8,7 @@ bench beforehand, and starts another process with the rest.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from .case import Bench
 from .machine import Cuda, Emulator, Machine
 from .measure import blank, guarded, measure
 from .mnist import mnist
+from .turns import Rival
 from .workloads import WORKLOADS
 
 __all__ = ["LOST", "Task", "benches", "perform"]
@@ -93,7 +95,7 @@ def perform(task: Task, machine: Machine, send: Send, *, on_hang: Callable[[], N
     finally:
         autograd.report_fallbacks = reports
     if machine.kind == "cpu" and "operations" in task.parts:
-        _operations(task, machine.torch, deadline, send)
+        _operations(task, machine, deadline, send)
 
 
 def _one(
@@ -138,7 +140,7 @@ def _one(
     return entry
 
 
-def _operations(task: Task, torch: Any, deadline: float, send: Send) -> None:
+def _operations(task: Task, machine: Machine, deadline: float, send: Send) -> None:
     known = {(entry["name"], entry["threads"]) for entry in task.known if entry["part"] == "operations"}
     for workload in WORKLOADS:
         if not task.chooses(workload.name) or (workload.name, task.threads) in known or time.monotonic() > deadline:
@@ -147,7 +149,7 @@ def _operations(task: Task, torch: Any, deadline: float, send: Send) -> None:
         begun |= {"about": workload.about, "runs": {}, "status": "failed"}
         send({"begin": begun})
         try:
-            entry = operations.measure(workload, torch, task.threads, task.seconds)
+            entry = operations.measure(workload, machine.rival, task.threads, task.seconds)
         except Exception:
             entry = begun | {"problem": traceback.format_exc(limit=-8)}
         send({"entry": entry, "new": list(entry["runs"])})
@@ -193,11 +195,13 @@ def versions(machine: Machine) -> dict[str, str]:
     for name in ("cupy", "torch", "triton"):
         if name in sys.modules and (name == "torch" or machine.kind == "cuda"):
             found[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
-    return found
+    return found if machine.rival is None else found | {"torch": machine.rival.version}
 
 
-def torch_for(kind: str, threads: int) -> Any:
-    """PyTorch in the precision that it is asked for, or None."""
+def torch_for(kind: str) -> Any:
+    """PyTorch in the precision that it is asked for, or None. On a CPU it has a process of its own."""
+    if kind == "cpu":
+        return None
     try:
         import torch
     except ImportError:
@@ -208,16 +212,19 @@ def torch_for(kind: str, threads: int) -> Any:
             return None
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
-    elif kind == "cpu":
-        torch.set_num_threads(threads)
     return torch
 
 
 def machine_for(task: Task) -> Machine:
     kind = devices.kind(task.device)
-    torch = torch_for(kind, task.threads) if task.torch else None
+    torch = torch_for(kind) if task.torch else None
+    if kind == "cpu":
+        machine = Machine("cpu", np)
+        if task.torch and importlib.util.find_spec("torch") is not None:
+            machine.rival = Rival(task.threads)
+        return machine
     if kind != "cuda":
-        return Machine("cpu", np, torch) if kind == "cpu" else Emulator(torch)
+        return Emulator(torch)
     if task.tiny:
         import cupy
 
@@ -234,13 +241,18 @@ def main() -> int:
     def send(message: dict[str, Any]) -> None:
         print(json.dumps(message), file=lines, flush=True)
 
+    machine = None
     try:
-        perform(task, machine_for(task), send, on_hang=lambda: os._exit(LOST))
+        machine = machine_for(task)
+        perform(task, machine, send, on_hang=lambda: os._exit(LOST))
     except DeviceLost as error:
         print(f"the device was lost: {error}", file=sys.stderr, flush=True)
         os._exit(LOST)
     except (KeyboardInterrupt, BrokenPipeError):  # whoever listened has gone
         return 130
+    finally:
+        if machine is not None and machine.rival is not None:
+            machine.rival.close()
     return 0
 
 

@@ -2,7 +2,8 @@
 
 A workload has two makers, `weft()` and `torch(torch)`, that return a function without arguments doing one repetition, and
 `products`, the (M, K, N, times) of the matrix products that cannot be avoided: BLAS's own time for them is the limit that
-the repetition is held against.
+the repetition is held against. Where there are none it is that of a copy of `moved` bytes, those that inputs, results and
+gradients have at least to be read or written.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Workload:
     products: list[Product]
     target: float | None = None  # the ratio to PyTorch, one thread, that it must reach
     is_step: bool = False  # whether it is also run as `weft.capture` has it
+    moved: int = 0
 
 
 def _data(shape: tuple, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -184,8 +186,12 @@ def _operation(
     inputs: Callable[[], tuple],
     products: list[Product] | None = None,
     target: float | None = None,
+    moved: float = 0,
 ) -> Workload:
-    """Forward and backward of `call(F, *inputs())`; float inputs get gradients, and a random one flows in from above."""
+    """Forward and backward of `call(F, *inputs())`; float inputs get gradients, and a random one flows in from above.
+
+    `moved` counts numbers of four bytes.
+    """
 
     def repeat(tensors: list, f: Callable, above: Any) -> Callable:
         def step() -> Any:
@@ -215,7 +221,7 @@ def _operation(
         above = torch.from_numpy(_data(tuple(y.shape) or (1,), 1)[0].reshape(tuple(y.shape)))
         return repeat(tensors, lambda *t: call(functional, *t), above)
 
-    return Workload(name, about, weft, torch, products or [], target)
+    return Workload(name, about, weft, torch, products or [], target, moved=int(4 * moved))
 
 
 def _random(*shape: int) -> np.ndarray:
@@ -241,7 +247,7 @@ WORKLOADS = [
     Workload("generation", "64 tokens behind 192 with a cache, GPT of width 256, 4 layers, 4 heads", weft_generation,
              torch_generation, products_of_a_pass(192) + [(m, k, n, 63 * t) for m, k, n, t in products_of_a_pass(1)]),
     _operation("cross-entropy", "cross-entropy forward + backward, 4096×8192",
-               lambda f, x, t: f.cross_entropy(x, t), lambda: _data((4096, 8192), 8192), target=2.0),
+               lambda f, x, t: f.cross_entropy(x, t), lambda: _data((4096, 8192), 8192), target=2.0, moved=3 * 4096 * 8192),
     _operation("linear-cross-entropy", "linear cross-entropy forward + backward, 4096×256 → 50,257",
                lambda f, x, w, t: f.linear_cross_entropy(x, w, t),
                lambda: (_random(4096, 256), 0.05 * _random(50257, 256), _data((4096,), 50257)[1]),
@@ -256,13 +262,17 @@ WORKLOADS = [
                products=_conv_products(8, 16384, 432, 16), target=0.8),
     _operation("attention", "causal attention forward + backward, 8×8×512×64",
                lambda f, q, k, v: f.scaled_dot_product_attention(q, k, v, is_causal=True),
-               lambda: tuple(_random(8, 8, 512, 64) for _ in range(3)), target=1.3),
+               lambda: tuple(_random(8, 8, 512, 64) for _ in range(3)),
+               products=[(512, 64, 512, 64), (512, 512, 64, 128)], target=1.3),  # six for each head, half of each
     _operation("batch-norm", "batch norm forward + backward, 64×32×32×32",
                lambda f, x, m, v, w, b: f.batch_norm(x, m.detach(), v.detach(), w, b, True),
-               lambda: (_random(64, 32, 32, 32), np.zeros(32, np.float32), np.ones(32, np.float32), _random(32), _random(32))),
+               lambda: (_random(64, 32, 32, 32), np.zeros(32, np.float32), np.ones(32, np.float32), _random(32), _random(32)),
+               target=1.0, moved=5 * 64 * 32 * 32 * 32),
     _operation("layer-norm", "layer norm forward + backward, 4096×768",
-               lambda f, x, w, b: f.layer_norm(x, (768,), w, b), lambda: (_random(4096, 768), _random(768), _random(768))),
-    _operation("gelu", "GELU forward + backward, 4096×1024", lambda f, x: f.gelu(x), lambda: (_random(4096, 1024),)),
+               lambda f, x, w, b: f.layer_norm(x, (768,), w, b), lambda: (_random(4096, 768), _random(768), _random(768)),
+               moved=5 * 4096 * 768),
+    _operation("gelu", "GELU forward + backward, 4096×1024", lambda f, x: f.gelu(x), lambda: (_random(4096, 1024),),
+               moved=5 * 4096 * 1024),
     _operation("max-pool", "max pooling 2×2 forward + backward, 64×16×32×32",
-               lambda f, x: f.max_pool2d(x, 2), lambda: (_random(64, 16, 32, 32),)),
+               lambda f, x: f.max_pool2d(x, 2), lambda: (_random(64, 16, 32, 32),), moved=2.5 * 64 * 16 * 32 * 32),
 ]  # fmt: skip

@@ -7,14 +7,12 @@
 // pixels, so that a batch goes through in pieces and the columns of all of it never exist. With KH = KW = S = 1, P = 0
 // they are the transposition (N, C, pixels) ↔ (C, positions), and col2im is what adds a bias to a product.
 //
-// Layout: images (N, C, H, W) with columns (C·KH·KW, pitch), or images channel-last, (N, H, W, C), with columns
-// (G, positions, KH·KW·C/G) for G groups (`_last`). T is float, half or bfloat16; col2im adds in float, in the order of
-// the windows, each pixel by one thread: no atomics, always the same bits.
+// Layout: images (N, C, H, W) with columns (C·KH·KW, pitch). T is float, half or bfloat16; col2im adds in float, in the order
+// of the windows, each pixel by one thread: no atomics, always the same bits.
 //
 // Geometry: a thread of im2col has 4 positions, THREADS apart (so that a warp's are neighbours), of every channel that
 // blockIdx.y comes to, one of col2im a pixel of 4 channels at a time (4 loads under way); index arithmetic is shared by the channels.
-// Channel-last, a thread moves V channels, 16 bytes where C/G allows. Counters of positions, pixels and taps within one
-// piece fit 31 bits (the launcher sees to it); offsets have 64.
+// Counters of positions, pixels and taps within one piece fit 31 bits (the launcher sees to it); offsets have 64.
 //
 // Cost: im2col writes KH·KW·C values per position and reads each pixel from memory once (the other KH·KW − 1 times from
 // cache); col2im reads and writes the same. A 3 × 3 kernel, 64 channels, 256 images of 56 × 56 in bfloat16: 925 MB of
@@ -111,67 +109,6 @@ col2im(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict_
         for (int e = 0; e < EACH; ++e)
             if (c + e < channels) image[(c + e) * area] = from_float<T>(sum[e]);
     }
-}
-
-// --- channel-last ----------------------------------------------------------------------------------------------------
-// One thread: V channels of one tap of one position. `channels` is C/G, a multiple of V; blockIdx.y is the group.
-template <typename T, int V>
-__global__ void __launch_bounds__(THREADS)
-im2col_last(const T* __restrict__ image, T* __restrict__ columns, int channels, int height, int width, int output_h,
-            int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left, int dilation_h,
-            int dilation_w, unsigned long long by_output, unsigned long long by_output_w, unsigned long long by_kernel_w,
-            unsigned long long by_taps, unsigned long long by_vectors, int first, int positions) {
-    const int vectors = channels / V, taps = kernel_h * kernel_w;
-    const long long item = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
-    if (item >= static_cast<long long>(positions) * taps * vectors) return;
-    const int entry = quotient(static_cast<int>(item), by_vectors), p = quotient(entry, by_taps), tap = entry - p * taps;
-    const int n = quotient(first + p, by_output), rest = first + p - n * output_h * output_w;
-    const int h = quotient(rest, by_output_w), i = quotient(tap, by_kernel_w);
-    const int y = h * stride_h - top + i * dilation_h;
-    const int x = (rest - h * output_w) * stride_w - left + (tap - i * kernel_w) * dilation_w;
-    Vec<T, V> v;
-#pragma unroll
-    for (int k = 0; k < V; ++k) v.at[k] = from_float<T>(0.0f);
-    if (static_cast<unsigned>(y) < static_cast<unsigned>(height) && static_cast<unsigned>(x) < static_cast<unsigned>(width)) {
-        const long long pixel = (static_cast<long long>(n) * height + y) * width + x;
-        v = load<V>(image + (pixel * gridDim.y + blockIdx.y) * channels + (item - static_cast<long long>(entry) * vectors) * V);
-    }
-    store(columns + (static_cast<long long>(blockIdx.y) * positions * taps * vectors + item) * V, v);
-}
-
-// One thread: V channels of one pixel. The other arguments are those of `col2im`, but `positions` is how many there are.
-template <typename T, int V>
-__global__ void __launch_bounds__(THREADS, 4)  // 4: NVRTC 13.0 spills to have more blocks
-col2im_last(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict__ image, int channels, int height,
-            int width, int output_h, int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left,
-            int dilation_h, int dilation_w, int apart_h, int apart_w, int skip_h, int skip_w, unsigned long long by_area,
-            unsigned long long by_width, unsigned long long by_stride_h, unsigned long long by_stride_w,
-            unsigned long long by_vectors, int first, int start, int pixels, int positions) {
-    const int vectors = channels / V, taps = kernel_h * kernel_w;
-    const long long item = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
-    if (item >= static_cast<long long>(pixels) * vectors) return;
-    const int pixel = quotient(static_cast<int>(item), by_vectors), c = (static_cast<int>(item) - pixel * vectors) * V;
-    const int n = quotient(start + pixel, by_area), rest = start + pixel - n * height * width;
-    const int y = quotient(rest, by_width), x = rest - y * width;
-    int h, w, i, j, room_h, room_w;
-    find_windows(y + top, kernel_h, stride_h, dilation_h, output_h, by_stride_h, h, i, room_h);
-    find_windows(x + left, kernel_w, stride_w, dilation_w, output_w, by_stride_w, w, j, room_w);
-    float sum[V];
-#pragma unroll
-    for (int k = 0; k < V; ++k) sum[k] = bias ? to_float(bias[blockIdx.y * channels + c + k]) : 0.0f;
-    for (int a = 0; a <= room_h; a += apart_h, i -= skip_h) {
-        const long long p = static_cast<long long>(blockIdx.y) * positions + (n * output_h + h + a) * output_w + w - first;
-        for (int b = 0, tap = i * kernel_w + j; b <= room_w; b += apart_w, tap -= skip_w) {
-            const Vec<T, V> v = load<V>(columns + ((p + b) * taps + tap) * channels + c);
-#pragma unroll
-            for (int k = 0; k < V; ++k) sum[k] += to_float(v.at[k]);
-        }
-    }
-    Vec<T, V> v;
-#pragma unroll
-    for (int k = 0; k < V; ++k) v.at[k] = from_float<T>(sum[k]);
-    const long long at = static_cast<long long>(start) + pixel;
-    store(image + (at * gridDim.y + blockIdx.y) * channels + c, v);
 }
 
 // --- bias ------------------------------------------------------------------------------------------------------------

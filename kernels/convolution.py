@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, access_width, contiguous, empty, is_access_width, library_of
+from .toolchain.launch import FLOATS, Kernel, contiguous, empty, library_of
 from .toolchain.settings import settings
 from .windows import reciprocal, steps
 
-__all__ = ["col2im", "col2im_last", "im2col", "im2col_last", "pitch_of", "positions_of", "sum_channels"]
+__all__ = ["col2im", "im2col", "pitch_of", "positions_of", "sum_channels"]
 
 THREADS = 256
 EACH = 4  # positions, channels or sums that a thread works on together
@@ -27,8 +27,6 @@ ALIGN = 8  # columns are as many as 16 bytes of the narrowest type hold, or a mu
 
 IM2COL = Kernel("convolution.cu", "im2col", FLOATS)
 COL2IM = Kernel("convolution.cu", "col2im", FLOATS)
-IM2COL_LAST = Kernel("convolution.cu", "im2col_last", FLOATS, (1, 4, 8), only=is_access_width)
-COL2IM_LAST = Kernel("convolution.cu", "col2im_last", FLOATS, (1, 4, 8), only=is_access_width)
 CHANNEL_SUMS = Kernel("convolution.cu", "channel_sums", FLOATS)
 SUM_PARTIALS = Kernel("convolution.cu", "sum_partials", FLOATS)
 
@@ -103,54 +101,6 @@ def _first_window(where: Any, axis: int, at: int) -> int:
 
 def _last_window(where: Any, axis: int, at: int) -> int:
     return min((at + where.before[axis]) // where.stride[axis], where.output[axis] - 1)
-
-
-def im2col_last(image: Any, where: Any, start: int, stop: int) -> Any:
-    """Columns (G, positions, KH·KW·C/G) of a channel-last image (N, H, W, C), for positions [start, stop) of N·Ho·Wo."""
-    area, channels = math.prod(where.output), image.shape[3] // where.groups
-    taps = math.prod(where.kernel)
-    columns = empty((where.groups, stop - start, taps * channels), image.dtype, like=image)
-    width = access_width(channels, image)
-    items = (stop - start) * taps * channels // width
-    assert items < 1 << 31, "more columns than one launch counts"
-    IM2COL_LAST[image.dtype, width](
-        (math.ceil(items / THREADS), where.groups),
-        THREADS,
-        image[start // area :],
-        columns,
-        np.int32(channels),
-        *_geometry(where),
-        reciprocal(area),
-        reciprocal(where.output[1]),
-        reciprocal(where.kernel[1]),
-        reciprocal(taps),
-        reciprocal(channels // width),
-        np.int32(start % area),
-        np.int32(stop - start),
-    )
-    return columns
-
-
-def col2im_last(columns: Any, where: Any, image: Any, start: int, stop: int, first: int, bias: Any = None) -> None:
-    """As `col2im`, for columns (G, positions, KH·KW·C/G) and a channel-last image (N, H, W, C)."""
-    area, channels, bias = math.prod(where.image), image.shape[3] // where.groups, contiguous(bias)
-    n, width = start // area, access_width(channels, image, columns)
-    items = (stop - start) * channels // width
-    assert items < 1 << 31, "more pixels than one launch counts"
-    COL2IM_LAST[image.dtype, width](
-        (math.ceil(items / THREADS), where.groups),
-        THREADS,
-        columns,
-        bias,
-        image[n:],
-        np.int32(channels),
-        *_adjoint_geometry(where),
-        reciprocal(channels // width),
-        np.int32(first - n * math.prod(where.output)),
-        np.int32(start - n * area),
-        np.int32(stop - start),
-        np.int32(columns.shape[1]),
-    )
 
 
 def sum_channels(g: Any) -> Any:

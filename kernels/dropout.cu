@@ -6,18 +6,19 @@
 // `shared` neighbours have one entry of the mask: 1 for elements, H·W for whole channels of (N, C, H, W). Entry e comes
 // from 32-bit word e of the draw, as on a CPU. x is multiplied by 0, not skipped: NaN and infinities stay visible.
 //
-// Launch: 256 threads to a block, which takes 4 · 256 · 8 elements; each thread 4 times 8 neighbours, THREADS · 8 apart,
-// which are one Philox block where nothing is shared. Arrays that begin on 16 bytes are moved 16 bytes at a time.
+// Launch: 128 threads to a block, which takes 8 · 128 · 8 elements; each thread has 8 Philox blocks, 128 apart, which are 8
+// neighbours each where nothing is shared. Arrays that begin on 16 bytes are moved 16 bytes at a time, by a warp side by side:
+// for float32 its lanes exchange factors in shared memory.
 //
-// Cost: 2·sizeof(T) bytes per element, 3·sizeof(T) with a residual; a mask in memory would add 1 to each pass. Besides, 31
-// instructions, 24 of them Philox's, which the bits of the mask prescribe: bfloat16 without a residual takes 1.2 times as
-// long to compute as to move, float32 is held up by the memory alone. float32's sectors are written in halves, which meet in L2.
+// Cost: 2·sizeof(T) bytes per element, 3·sizeof(T) with a residual; a mask in memory would add 1 to each pass. Besides, 28
+// instructions, 22 of them Philox's, which the bits of the mask prescribe: bfloat16 without a residual takes 1.1 times as
+// long to compute as to move, float32 half as long.
 #include "neighbours.cuh"
 #include "philox.cuh"
 
-constexpr int THREADS = 256;
+constexpr int THREADS = 128;
 constexpr int N = 8;      // neighbours, and 32-bit words per Philox block
-constexpr int BATCH = 4;  // Philox blocks that a thread computes together
+constexpr int BATCH = 8;  // Philox blocks that a thread computes together
 
 // What of x is multiplied by: `scale` for words up to `last`, else 0.
 struct Kept {
@@ -27,6 +28,11 @@ struct Kept {
         : last(static_cast<uint32_t>(threshold - 1)), scale(threshold ? scale_ : 0.0f) {}
     __device__ __forceinline__ float factor(uint32_t word) const { return word <= last ? scale : 0.0f; }
 };
+
+__device__ __forceinline__ void factors(float (&factor)[N], const Philox4x64& block, Kept kept) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) factor[i] = kept.factor(block.half(i));
+}
 
 // The factors of elements first … first + N − 1, of whom `shared` neighbours have one word.
 __device__ __forceinline__ void shared_factors(float (&factor)[N], long long first, long long shared, Kept kept,
@@ -44,8 +50,8 @@ __device__ __forceinline__ void shared_factors(float (&factor)[N], long long fir
     }
 }
 
-// y = residual + x ∘ factor for elements first … first + N − 1, all of which are there.
-template <bool RESIDUAL, typename T>
+// y = residual + x ∘ factor for N neighbours, all of which are there.
+template <bool RESIDUAL, typename T, int N>
 __device__ __forceinline__ void apply_to_all(const T* x, const T* residual, T* y, const float (&factor)[N]) {
     float v[N];
     read_neighbours(v, x);
@@ -62,35 +68,55 @@ __device__ __forceinline__ void apply_to_all(const T* x, const T* residual, T* y
 }
 
 // The same for as many as there are of n.
-template <typename T>
+template <bool RESIDUAL, typename T>
 __device__ __forceinline__ void apply(const T* x, const T* residual, T* y, long long first, long long n, bool vector,
                                       const float (&factor)[N]) {
     if (vector && first + N <= n) {
-        if (residual) apply_to_all<true>(x + first, residual + first, y + first, factor);
-        else apply_to_all<false>(x + first, residual, y + first, factor);
+        apply_to_all<RESIDUAL>(x + first, residual + first, y + first, factor);
     } else {
 #pragma unroll
         for (int i = 0; i < N; ++i) {
             if (first + i >= n) break;
             const float a = to_float(x[first + i]);
-            y[first + i] = from_float<T>(residual ? fmaf(a, factor[i], to_float(residual[first + i])) : a * factor[i]);
+            y[first + i] = from_float<T>(RESIDUAL ? fmaf(a, factor[i], to_float(residual[first + i])) : a * factor[i]);
         }
     }
 }
 
-// A thread's share of a block of threads whose elements are all there: addresses are constants apart.
+// A warp's share of a block of threads whose elements are all there: addresses are constants apart. float32's factors, 8
+// neighbours to a lane, are dealt to the lanes 4 at a time, in `tile`.
 template <bool RESIDUAL, typename T>
-__device__ __forceinline__ void apply_to_block(const T* x, const T* residual, T* y, const Philox4x64 (&block)[BATCH], Kept kept) {
+__device__ __forceinline__ void apply_to_block(const T* x, const T* residual, T* y, const Philox4x64 (&block)[BATCH], Kept kept,
+                                               Vec<float, 4>* tile) {
+    constexpr int W = VECTOR<T>;
 #pragma unroll
     for (int b = 0; b < BATCH; ++b) {
         float factor[N];
+        factors(factor, block[b], kept);
+        if constexpr (W < N) deal(factor, tile);
 #pragma unroll
-        for (int i = 0; i < N; ++i) factor[i] = kept.factor(block[b].half(i));
-        apply_to_all<RESIDUAL>(x + b * THREADS * N, residual + b * THREADS * N, y + b * THREADS * N, factor);
+        for (int i = 0; i < N; i += W) {
+            const int at = b * THREADS * N + 32 * i;
+            apply_to_all<RESIDUAL>(x + at, residual + at, y + at, reinterpret_cast<const float(&)[W]>(factor[i]));
+        }
     }
 }
 
-template <typename T, bool SHARED>
+// A thread's share, N neighbours at a time, wherever they begin and end. Not inlined: blocks that are whole do without it.
+template <bool SHARED, bool RESIDUAL, typename T>
+__device__ __noinline__ void apply_to_rest(const T* x, const T* residual, T* y, long long first, long long n, long long shared,
+                                           bool vector, Kept kept, unsigned long long start, unsigned long long key0,
+                                           unsigned long long key1) {
+#pragma unroll 1
+    for (int b = 0; b < BATCH && first < n; ++b, first += THREADS * N) {
+        float factor[N] = {};
+        if constexpr (SHARED) shared_factors(factor, first, shared, kept, start, key0, key1);
+        else factors(factor, philox_block(start + first / N, key0, key1), kept);
+        apply<RESIDUAL>(x, residual, y, first, n, vector, factor);
+    }
+}
+
+template <typename T, bool SHARED, bool RESIDUAL>
 __global__ void __launch_bounds__(THREADS) dropout(const T* x, const T* residual, T* y, long long n, long long shared,
                                                unsigned long long threshold, float scale, unsigned long long key0,
                                                unsigned long long key1, unsigned long long counter,
@@ -98,27 +124,17 @@ __global__ void __launch_bounds__(THREADS) dropout(const T* x, const T* residual
     const Kept kept(threshold, scale);
     const unsigned long long start = first_block(counter, advance);
     const bool vector = on_16_bytes(x) && on_16_bytes(residual) && on_16_bytes(y);
-    const long long mine = static_cast<long long>(blockIdx.x) * (THREADS * BATCH) + threadIdx.x;
-    Philox4x64 block[BATCH];
+    const long long before = static_cast<long long>(blockIdx.x) * (THREADS * BATCH * N);  // elements of other blocks
     if constexpr (!SHARED) {
-        philox_blocks(block, start + mine, THREADS, key0, key1);
-        if (vector && (blockIdx.x + 1ll) * (THREADS * BATCH * N) <= n) {
-            const long long first = mine * N;
-            if (residual) apply_to_block<true>(x + first, residual + first, y + first, block, kept);
-            else apply_to_block<false>(x + first, x + first, y + first, block, kept);
+        if (vector && before + THREADS * BATCH * N <= n) {
+            __shared__ Vec<float, 4> tile[sizeof(T) < 4 ? 1 : THREADS * N / 4];
+            Philox4x64 block[BATCH];
+            philox_blocks(block, start + before / N + threadIdx.x, THREADS, key0, key1);
+            const int warp = (threadIdx.x - LANE) * N;  // its first element
+            const long long first = before + warp + VECTOR<T> * LANE;
+            apply_to_block<RESIDUAL>(x + first, residual + first, y + first, block, kept, tile + warp / 4);
             return;
         }
     }
-#pragma unroll
-    for (int b = 0; b < BATCH; ++b) {
-        const long long first = (mine + b * THREADS) * N;
-        if (first >= n) return;
-        float factor[N] = {};
-        if constexpr (SHARED) shared_factors(factor, first, shared, kept, start, key0, key1);
-        else {
-#pragma unroll
-            for (int i = 0; i < N; ++i) factor[i] = kept.factor(block[b].half(i));
-        }
-        apply(x, residual, y, first, n, vector, factor);
-    }
+    apply_to_rest<SHARED, RESIDUAL>(x, residual, y, before + threadIdx.x * N, n, shared, vector, kept, start, key0, key1);
 }

@@ -12,10 +12,10 @@ from .toolchain.launch import FLOATS, Kernel, contiguous, empty
 
 __all__ = ["dropout"]
 
-THREADS = 256
-ELEMENTS = 32  # per thread
+THREADS = 128
+ELEMENTS = 64  # per thread
 
-_dropout = Kernel("dropout.cu", "dropout", FLOATS, (False, True))
+_dropout = Kernel("dropout.cu", "dropout", FLOATS, (False, True), (False, True))
 
 
 def dropout(
@@ -27,8 +27,8 @@ def dropout(
     `random.draw`.
     """
     y = empty(x.shape, x.dtype, like=x)
-    key0, key1, counter, advance = stream_arguments(stream)
-    _dropout[x.dtype, shared != 1](
+    key0, key1, counter, advance = stream_arguments(stream, math.ceil(x.size / (8 * shared)))
+    _dropout[x.dtype, shared != 1, residual is not None](
         math.ceil(x.size / (THREADS * ELEMENTS)),
         THREADS,
         contiguous(x),

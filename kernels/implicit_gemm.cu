@@ -13,40 +13,24 @@
 // where 8 divides the area of an image.
 // Limits: pixels, positions and what a batch takes, divided by 16 bytes, are counted in 32 bits.
 //
-// Geometry: a block makes a tile (implicit_gemm.cuh) of M features × N positions, 128 × 128 or 64 × 256, in 4 warps that take
-// 64 or 80 KiB and up to 255 registers a thread, so that two blocks share a multiprocessor; or 64 × 64, where others would be
-// too few. Blocks of the same positions stand next to each other. Terms of a sum are (tap, channel), all taps of 32 channels
-// before the next 32: neighbouring positions find each other's pixels in the L1 cache, and of the columns a ninth (3 × 3
-// taps) comes from L2, whose 5 to 7 TB/s would otherwise be the limit, at 64 operations a byte (128 × 128).
+// Geometry: a block makes a tile (implicit_gemm.cuh) of M features × N positions, in warps that take up to 255 registers a
+// thread, 256 threads on a multiprocessor; blocks of the same positions stand next to each other. Terms of a sum are (tap,
+// channel), all taps of 32 channels before the next 32. NEAR, with stride 1, what all taps of a tile read is copied once for 32
+// channels (implicit_gemm_band.cuh), to tiles of 128 × 256 or 64 × 256. Otherwise each tap copies what it reads, to 128 × 128
+// or 64 × 256: neighbouring positions find each other's pixels in the L1 cache, and of the columns a ninth (3 × 3 taps) comes from
+// L2, whose 5 to 7 TB/s would otherwise be the limit, at 64 operations a byte (128 × 128). Tiles of 64 × 64, where others would
+// be too few, do so as well.
 //
 // Cost: 256 images of 64 × 56 × 56, 64 features, 3 × 3, bfloat16: 59 GFLOP. mma.sync reaches 60 to 65 % of the 990 TFLOP/s of
-// an H200, 0.10 ms. Shared memory, at 128 bytes a clock, is busy for 1.3 times as long (1.1 times with tiles of 128 × 128):
-// 0.13 ms. Device memory moves 206 MB behind that, 0.05 ms, and `channel_last` as much before it: 0.18 ms for y, and so much
-// for the gradient. As columns the same product moved 2.2 GB, 0.5 ms. With 256 channels of 14 × 14 and 256 features, 59 GFLOP
-// again, it is 0.11 ms and 0.012 ms.
-#include "implicit_gemm.cuh"
-
-constexpr int NOWHERE = -(1 << 30);  // a row that no tap brings inside an image
-
-// --- an image and its correlation -------------------------------------------------------------------------------------
-// Along one axis: which taps a phase has, tap + k·skip for k < taps, and where the first position reads with k, from
-// place + k·apart on, further ones in steps of `stride`. Positions lie in the target at phase + u·spread.
-struct Axis {
-    int taps, tap, skip, place, apart, stride, phase, spread;
-};
-
-__device__ __forceinline__ Axis axis_of(bool adjoint, int phase, int kernel, int stride, int before, int dilation, int apart,
-                                        int skip) {
-    if (!adjoint) return {kernel, 0, 1, -before, dilation, stride, 0, 1};
-    int tap = 0;
-    while (tap < kernel && (phase + before - tap * dilation) % stride != 0) ++tap;
-    return {static_cast<int>(ceil_div(kernel - tap, skip)), tap, skip, (phase + before - tap * dilation) / stride, -apart, 1,
-            phase, stride};
-}
+// an H200, 0.10 ms; shared memory, at 128 bytes a clock, is busy for 0.8 times as long (1.0 to 1.1 times where each tap copies).
+// Device memory moves 206 MB behind that, 0.05 ms, and `channel_last` as much before it: 0.15 ms for y, and so much for the
+// gradient. As columns the same product moved 2.2 GB, 0.5 ms. With 256 channels of 14 × 14 and 256 features, 59 GFLOP again, it
+// is 0.10 ms and 0.012 ms.
+#include "implicit_gemm_band.cuh"
 
 // Terms (block, tap, channel), DEPTH at a time: of M features' weights (features, taps, channels), and of N positions of the
 // image (batch, height, width, channels). A thread copies the same chunk of every few rows; offsets count such chunks.
-template <typename T, int M, int N> struct Columns {
+template <typename T, int M, int N> struct Columns : Staged<T, M, N, false> {
     static constexpr int EVERY = Tile<M, N, false>::THREADS / (DEPTH / 8);
     const T *weight, *image;
     Axis down, across;
@@ -109,15 +93,13 @@ __device__ __forceinline__ void write(const T* tile, T* target, const Grid& grid
     }
 }
 
-template <typename T, int M, int N>
+template <typename T, int M, int N, bool NEAR>
 __global__ void __launch_bounds__(Tile<M, N, false>::THREADS, 256 / Tile<M, N, false>::THREADS)
 correlate(const T* __restrict__ image, const T* __restrict__ weight, const T* __restrict__ bias, T* __restrict__ target,
           int channels, int features, int batch, int height, int width, int target_h, int target_w, int kernel_h, int kernel_w,
           int stride_h, int stride_w, int top, int left, int dilation_h, int dilation_w, int apart_h, int apart_w, int skip_h,
-          int skip_w, unsigned long long by_area, unsigned long long by_width, int vector, bool adjoint) {
+          int skip_w, unsigned long long by_area, unsigned long long by_width, int vector, int band, bool adjoint) {
     using Part = Tile<M, N, false>;
-    using Terms = Columns<T, M, N>;
-    constexpr int EVERY = Terms::EVERY;
     extern __shared__ __align__(16) unsigned char memory[];
     T* stages = reinterpret_cast<T*>(memory);
 
@@ -130,30 +112,50 @@ correlate(const T* __restrict__ image, const T* __restrict__ weight, const T* __
     const int columns = static_cast<int>(ceil_div(target_w, across.spread));
     const Grid grid{rows, columns, batch * rows * columns, by_area, by_width};
 
-    Terms terms;
-    const int row = threadIdx.x / (DEPTH / 8);
-    const unsigned chunks = channels / 8;
-    terms.weight = weight, terms.image = image, terms.down = down, terms.across = across;
-    terms.chunks = chunks, terms.block = block_of(channels) / 8;
-    terms.height = height, terms.width = width, terms.kernel_w = kernel_w;
-    terms.row = (feature + row) * kernel_h * kernel_w * chunks, terms.pitch = EVERY * kernel_h * kernel_w * chunks;
-    terms.features = 0;
-#pragma unroll
-    for (int m = 0; m < M / EVERY; ++m) terms.features |= (feature + row + m * EVERY < features) << m;
-#pragma unroll
-    for (int k = 0; k < N / EVERY; ++k) {
-        const int p = first + row + k * EVERY;
-        int n, u, v;
-        grid.find(p, n, u, v);
-        terms.y[k] = p < grid.positions ? u * down.stride + down.place : NOWHERE;
-        terms.x[k] = v * across.stride + across.place;
-        terms.pixel[k] = ((n * height + u * down.stride + down.place) * width + terms.x[k]) * chunks;
-    }
-    terms.find_tap();
-
     Part part;
     const bool busy = feature + part.row < features && first + part.column < grid.positions;
-    add_up(part, stages, terms, static_cast<int>(ceil_div(down.taps * across.taps * channels, DEPTH)), busy);
+    const int steps = static_cast<int>(ceil_div(down.taps * across.taps * channels, DEPTH)), chunks = channels / 8;
+    const int row = threadIdx.x / (DEPTH / 8);
+    unsigned there = 0;  // bit m: whether the thread's row m of weights is one
+    constexpr int EVERY = Part::THREADS / (DEPTH / 8);
+#pragma unroll
+    for (int m = 0; m < M / EVERY; ++m) there |= (feature + row + m * EVERY < features) << m;
+    const int own = (feature + row) * kernel_h * kernel_w * chunks, pitch = EVERY * kernel_h * kernel_w * chunks;
+    // (y, x) that position p reads with the first tap, and which pixel of the batch that is
+    const auto read = [&](int p, int& y, int& x) {
+        int n, u, v;
+        grid.find(p, n, u, v);
+        y = u * down.stride + down.place, x = v * across.stride + across.place;
+        return (n * height + y) * width + x;
+    };
+    if constexpr (NEAR) {
+        Band<T, M, N> terms{weight, image, stages + STAGES * M * DEPTH, down, across, chunks, height, width,
+                            batch * height * width, band, 0, own, pitch, there};
+        int y, x;
+        terms.start = read(first, y, x) + min(0, (down.taps - 1) * down.apart) * width + min(0, (across.taps - 1) * across.apart);
+#pragma unroll
+        for (int n = 0; n < Part::SIDE / 16; ++n) {
+            const int p = first + part.column + 16 * n + LANE / 16 * 8 + LANE % 8;
+            terms.row[n] = read(p, terms.y[n], terms.x[n]) - terms.start;
+            if (p >= grid.positions) terms.y[n] = NOWHERE;
+        }
+        if (threadIdx.x < 32) store(terms.rows + 8 * threadIdx.x, Vec<T, 8>{});
+        add_up(part, stages, terms, steps, busy);
+    } else {
+        Columns<T, M, N> terms;
+        terms.weight = weight, terms.image = image, terms.down = down, terms.across = across;
+        terms.chunks = chunks, terms.block = block_of(channels) / 8;
+        terms.height = height, terms.width = width, terms.kernel_w = kernel_w;
+        terms.row = own, terms.pitch = pitch, terms.features = there;
+#pragma unroll
+        for (int k = 0; k < N / EVERY; ++k) {
+            const int p = first + row + k * EVERY;
+            terms.pixel[k] = read(p, terms.y[k], terms.x[k]) * chunks;
+            if (p >= grid.positions) terms.y[k] = NOWHERE;
+        }
+        terms.find_tap();
+        add_up(part, stages, terms, steps, busy);
+    }
 #pragma unroll
     for (int r = 0; r < Part::SIDE / 8; ++r) {
         const int row = part.row + 8 * r + GROUP;

@@ -26,7 +26,7 @@ template <int WIDTH> __device__ __forceinline__ int place(int row, int c) {
 // A warp's SIDE × SIDE part of a tile: where it begins, and where, in a stage, the lane's row of the first matrices is.
 template <int M, int N, bool BY_TERM> struct Tile {
     static constexpr int SIDE = M * N > 64 * 64 ? 64 : 32, ACROSS = N / SIDE;
-    static constexpr int THREADS = M / SIDE * ACROSS * 32, STAGE = (M + N) * DEPTH;
+    static constexpr int THREADS = M / SIDE * ACROSS * 32;
     static_assert(!BY_TERM || SIDE == 64, "parts begin with chunks that are multiples of 8");
     int row = threadIdx.x / 32 / ACROSS * SIDE, column = threadIdx.x / 32 % ACROSS * SIDE;
     int a = (corner<M, BY_TERM>(row)), b = M * DEPTH + (corner<N, !BY_TERM>(column));
@@ -49,7 +49,8 @@ template <int M, int N, bool BY_TERM> struct Tile {
             ldmatrix_x4(r, stage + (corner ^ 16 * k) + 16 * n * DEPTH);
     }
 
-    template <typename T> __device__ __forceinline__ void multiply_add(const T* stage) {
+    // `fetch(y, n, k)` gets the fragment of 16 positions or columns, 16·n from the warp's first on, of terms 16·k on.
+    template <typename T, typename Fetch> __device__ __forceinline__ void multiply_add(const T* stage, const Fetch& fetch) {
 #pragma unroll
         for (int k = 0; k < DEPTH / 16; ++k) {
             uint32_t x[SIDE / 16][4];
@@ -58,7 +59,7 @@ template <int M, int N, bool BY_TERM> struct Tile {
 #pragma unroll
             for (int n = 0; n < SIDE / 16; ++n) {
                 uint32_t y[4];
-                fragment<N>(y, stage, b, n, k);
+                fetch(y, n, k);
 #pragma unroll
                 for (int m = 0; m < SIDE / 16; ++m) mma_m16n16k16<T>(acc[m][2 * n], acc[m][2 * n + 1], x[m], y);
             }
@@ -66,11 +67,20 @@ template <int M, int N, bool BY_TERM> struct Tile {
     }
 };
 
-// Add up all steps of a sum. `from.load` starts to copy the terms of one to a stage, and goes on to the next. Warps that
-// are not `busy` have nothing in their part.
+// Terms whose every step is a stage of M + N rows or columns.
+template <typename T, int M, int N, bool BY_TERM> struct Staged {
+    static constexpr int STAGE = (M + N) * DEPTH;
+
+    __device__ __forceinline__ void multiply_add(Tile<M, N, BY_TERM>& part, const T* stage) const {
+        part.multiply_add(stage, [&](uint32_t (&y)[4], int n, int k) { part.template fragment<N>(y, stage, part.b, n, k); });
+    }
+};
+
+// Add up all steps of a sum. `from.load` starts to copy the terms of one to a stage, and goes on to the next; so does
+// `from.multiply_add`, with what has been copied. Warps that are not `busy` have nothing in their part.
 template <typename T, typename Part, typename Source>
 __device__ __forceinline__ void add_up(Part& part, T* stages, Source& from, int steps, bool busy) {
-    constexpr int STAGE = Part::STAGE;
+    constexpr int STAGE = Source::STAGE;
     for (int s = 0; s < STAGES - 1; ++s) {
         if (s < steps) from.load(stages + s * STAGE);
         cp_async_commit();
@@ -80,7 +90,7 @@ __device__ __forceinline__ void add_up(Part& part, T* stages, Source& from, int 
         __syncthreads();  // step s has arrived for all, and all are done with the stage before it, which is filled next
         if (s + STAGES - 1 < steps) from.load(stages + (s + STAGES - 1) % STAGES * STAGE);
         cp_async_commit();
-        if (busy) part.multiply_add(stages + s % STAGES * STAGE);
+        if (busy) from.multiply_add(part, stages + s % STAGES * STAGE);
     }
     cp_async_wait<0>();
     __syncthreads();

@@ -16,6 +16,7 @@ import numpy as np
 
 from .channel_last import channel_last, padded
 from .toolchain.launch import FLOATS, HALVES, Kernel, contiguous, empty
+from .toolchain.settings import settings
 from .windows import reciprocal, steps
 
 __all__ = ["adjoint", "correlate", "pointwise_weight_gradient", "suits", "weight_gradient"]
@@ -24,21 +25,28 @@ ADDERS = 128  # threads of `add_parts`
 MOST_TURNED = 48 << 10  # bytes of shared memory in which they turn a weight round; larger kernels go without
 DEPTH, STAGES = 32, 4  # terms of a sum that are in shared memory: so many at a time, so many times
 WORKSPACE = 128 << 20  # bytes, at most, of sums over parts of the positions
-THREADS = 132 * 256  # that an H200 runs at a time: registers are what limits them
+THREADS = 256  # that a multiprocessor runs at a time: registers are what limits them
 SHORTEST = 256  # positions that are worth a sum of their own, or more
 LIMIT = 1 << 30  # pixels and positions of a batch: the kernels count them in 31 bits
 OFFSETS = 8 << 32  # values of an image or a gradient: the kernels count them by eight, in 32 bits
 
+Pair = tuple[int, int]
 TILES = ((128, 128), (64, 256))  # features × positions; the second for an odd number of 64 features
+NEAR_TILES = ((128, 256), (64, 256))  # where neighbouring taps read neighbouring pixels
 SMALL_TILE = (64, 64)  # where others would be too few
 WEIGHT_TILES = ((128, 256), (64, 256))  # features × columns
+MOST_SHARED = 160 << 10  # bytes that a block takes at most: an A100 has some more
+ZEROS = 8  # rows that stand for all that is outside an image
 
 
-def _is(*tiles: tuple[int, int]) -> Callable[..., bool]:
+def _is(*tiles: Pair) -> Callable[..., bool]:
     return lambda dtype, rows, columns: (rows, columns) in tiles
 
 
-_correlate = Kernel("implicit_gemm.cu", "correlate", HALVES, (64, 128), (64, 128, 256), only=_is(*TILES, SMALL_TILE))
+_correlate = Kernel(
+    "implicit_gemm.cu", "correlate", HALVES, (64, 128), (64, 128, 256), (False, True),
+    only=lambda dtype, rows, columns, near: (rows, columns) in (NEAR_TILES if near else (*TILES, SMALL_TILE)),
+)  # fmt: skip
 _weight_parts = Kernel("implicit_gemm_backward.cu", "weight_parts", HALVES, (64, 128), (256,), only=_is(*WEIGHT_TILES))
 _pointwise_parts = Kernel(
     "implicit_gemm_backward.cu", "pointwise_parts", HALVES, (64, 128), (256,), only=_is(*WEIGHT_TILES)
@@ -118,7 +126,7 @@ def pointwise_weight_gradient(image: Any, gradient: Any, out: Any) -> Any:
     return _add(parts, out, columns)
 
 
-def _sums(out: Any, channels: int, positions: int) -> tuple[tuple[int, int], Any, int, np.int32]:
+def _sums(out: Any, channels: int, positions: int) -> tuple[Pair, Any, int, np.int32]:
     """For the gradient `out` of a weight: the tile, memory for sums over ranges of positions, how many blocks, the range."""
     features, columns = len(out), math.prod(out.shape[2:]) * channels
     rows, wide = tile = _of(WEIGHT_TILES, features)
@@ -148,9 +156,11 @@ def _run(image: Any, weight: Any, bias: Any, features: int, where: Any, is_adjoi
     phases = math.prod(where.stride) if is_adjoint else 1
     y = empty((batch, features, *size), image.dtype, like=image)
     positions = batch * math.prod(plane)
-    rows, columns = tile = _tile(features, positions, phases)
+    band = _band(where, plane, channels, is_adjoint)
+    rows, columns = tile = _tile(features, positions, phases, band)
+    is_near = band > 0 and tile != SMALL_TILE
     grid = math.ceil(features / rows) * math.ceil(positions / columns) * phases
-    _correlate[image.dtype, rows, columns](
+    _correlate[image.dtype, rows, columns, is_near](
         grid,
         threads(tile),
         image,
@@ -163,27 +173,40 @@ def _run(image: Any, weight: Any, bias: Any, features: int, where: Any, is_adjoi
         *_sizes(where, is_adjoint),
         *map(reciprocal, (math.prod(plane), plane[1])),
         _vector(size, phases),
+        np.int32(band),
         np.bool_(is_adjoint),
-        shared=shared_bytes(tile),
+        shared=near_bytes(tile, band) if is_near else shared_bytes(tile),
     )
     return y
 
 
-def _of(tiles: tuple[tuple[int, int], ...], features: int) -> tuple[int, int]:
+def _band(where: Any, plane: Pair, channels: int, is_adjoint: bool) -> int:
+    """How many neighbouring pixels 256 positions read at most with all taps, to a multiple of ZEROS; 0: too many, or with gaps."""
+    (h, w), (rows, columns), last = where.output if is_adjoint else where.image, plane, NEAR_TILES[0][1] - 1
+    is_near = where.stride == (1, 1) and h >= rows and w >= columns and channels % DEPTH == 0
+    if not is_near or math.prod(where.kernel) < STAGES - 1:
+        return 0
+    down, across = (d * (k - 1) for d, k in zip(where.dilation, where.kernel))
+    ends = math.ceil(last / columns) * (w - columns) + math.ceil(last / (rows * columns)) * (h - rows) * w
+    band = math.ceil((last + 1 + ends + down * w + across) / ZEROS) * ZEROS
+    return band if near_bytes(NEAR_TILES[0], band) <= MOST_SHARED else 0
+
+
+def _of(tiles: tuple[Pair, ...], features: int) -> Pair:
     """The one that does not compute 64 features too many."""
     return tiles[-(-features // 64) % 2]
 
 
-def _tile(features: int, positions: int, phases: int) -> tuple[int, int]:
+def _tile(features: int, positions: int, phases: int, band: int = 0) -> Pair:
     """The largest that leaves no multiprocessor idle."""
-    rows, columns = tile = _of(TILES, features)
+    rows, columns = tile = _of(NEAR_TILES if band else TILES, features)
     tiles = math.ceil(features / rows) * math.ceil(positions / columns) * phases
-    return SMALL_TILE if tiles * threads(tile) < THREADS // 2 else tile
+    return SMALL_TILE if tiles * threads(tile) < settings.multiprocessors * THREADS // 2 else tile
 
 
-def _parts(tiles: int, most: int, tile: tuple[int, int]) -> int:
+def _parts(tiles: int, most: int, tile: Pair) -> int:
     """Into how many ranges of positions to cut the sums, that all threads are busy for the greatest part of the time."""
-    slots = THREADS // threads(tile)
+    slots = settings.multiprocessors * THREADS // threads(tile)
 
     def used(parts: int) -> float:
         return parts * tiles / (math.ceil(parts * tiles / slots) * slots)
@@ -192,22 +215,28 @@ def _parts(tiles: int, most: int, tile: tuple[int, int]) -> int:
     return max((max(1, min(most, slots * waves // tiles)) for waves in range(least, least + 4)), key=used)
 
 
-def threads(tile: tuple[int, int]) -> int:
+def threads(tile: Pair) -> int:
     """Of a block: warps have 64 × 64 of a tile, or 32 × 32 of the small one."""
     return math.prod(tile) // (64 * 64) * 32 if tile != SMALL_TILE else 128
 
 
-def shared_bytes(tile: tuple[int, int]) -> int:
+def shared_bytes(tile: Pair) -> int:
     return STAGES * sum(tile) * DEPTH * 2
 
 
-def _plane(where: Any) -> tuple[int, int]:
+def near_bytes(tile: Pair, band: int) -> int:
+    """Of shared memory: the stages of the weights and two bands, or what a finished tile takes."""
+    rows, columns = tile
+    return 2 * max(DEPTH * (STAGES * rows + ZEROS + 2 * band), rows * (columns + 8))
+
+
+def _plane(where: Any) -> Pair:
     """How many pixels, down and across, agree in their remainders by the stride: with the first, where these are most."""
     h, w = (-(-n // s) for n, s in zip(where.image, where.stride))
     return h, w
 
 
-def _vector(size: tuple[int, int], phases: int) -> np.int32:
+def _vector(size: Pair, phases: int) -> np.int32:
     """How many neighbours one access may write: the kernel does 8 or 4, and else one by one."""
     return np.int32(1 if phases > 1 else math.gcd(math.prod(size), 8))
 

@@ -22,11 +22,12 @@ constexpr int ADDERS = 128;  // threads of add_parts
 // Terms are positions, DEPTH at a time: of M features of g (positions, features), and of N of the columns (block, tap,
 // channel). A thread copies the same chunk of every few rows; offsets count such chunks. Its place in the image moves on by
 // so many positions at a time, carrying from columns to rows to images without a division.
-template <typename T, int M, int N> struct Positions {
+template <typename T, int M, int N> struct Positions : Staged<T, M, N, true> {
     static constexpr int THREADS = Tile<M, N, true>::THREADS, EVERY = THREADS / (N / 8), APART = THREADS / (M / 8);
     const T *gradient, *image;
     int height, width, stride_h;
-    bool features, columns;                 // whether the thread's chunks are some of these
+    bool features, columns;                 // whether the thread's chunks are some of these,
+    bool wanted;                            // and whether a warp has columns next to its chunk
     int left;                               // positions
     int y, x, end_y, end_x;                 // what the thread's next row reads; where that is beyond the last window
     int round_y, round_x, step_y, step_x;   // from the first window to behind the last one; EVERY positions
@@ -43,7 +44,8 @@ template <typename T, int M, int N> struct Positions {
         for (int k = 0; k < DEPTH; k += EVERY) {  // 4 rows on, chunks are exchanged by 4 more
             const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(height) &&
                                 static_cast<unsigned>(x) < static_cast<unsigned>(width);
-            cp_async_16_cached(stage + (to ^ (k & 7) * 8) + k * N, image + 8ull * at, columns && row + k < left && inside);
+            if (wanted)
+                cp_async_16_cached(stage + (to ^ (k & 7) * 8) + k * N, image + 8ull * at, columns && row + k < left && inside);
             x += step_x, y += step_y, at += step;
             if (x >= end_x) x -= round_x, y += stride_h, at += next_row;
             if (y >= end_y) y -= round_y, at += next_image;
@@ -93,6 +95,7 @@ weight_parts(const T* __restrict__ image, const T* __restrict__ gradient, float*
     terms.gradient = gradient + feature, terms.image = image, terms.pitch = features / 8;
     terms.height = height, terms.width = width, terms.stride_h = stride_h;
     terms.features = feature + chunk * 8 < features, terms.columns = mine * 8 < columns;
+    terms.wanted = mine * 8 / Part::SIDE * Part::SIDE < columns;
     terms.left = min(each, positions - start);
     int n, h, w;
     Grid{output_h, output_w, positions, by_area, by_width}.find(start + threadIdx.x / (N / 8), n, h, w);
@@ -114,7 +117,7 @@ weight_parts(const T* __restrict__ image, const T* __restrict__ gradient, float*
 // --- one tap ----------------------------------------------------------------------------------------------------------
 // Terms are positions, DEPTH at a time: of M features of g (batch, features, pixels) and N channels of x (batch, channels,
 // pixels), `chunks` of 8 pixels.
-template <typename T, int M, int N> struct Pixels {
+template <typename T, int M, int N> struct Pixels : Staged<T, M, N, false> {
     static constexpr int EVERY = Tile<M, N, false>::THREADS / (DEPTH / 8);
     const T *gradient, *image;
     int chunks, chunk, left;               // the next term: which of an image's chunks; how many are left
@@ -180,9 +183,10 @@ add_parts(const float* __restrict__ parts, T* __restrict__ weight, int count, in
     parts += static_cast<long long>(blockIdx.x) * entries;
     weight += (static_cast<long long>(blockIdx.x / blocks) * real + first_c) * taps;
     for (int at = threadIdx.x; at < entries; at += ADDERS) {
+        const float* part = parts + at;
         float sum = 0.0f;
-#pragma unroll 4
-        for (int s = 0; s < count; ++s) sum += parts[static_cast<long long>(s) * size + at];
+#pragma unroll 8
+        for (int s = 0; s < count; ++s, part += size) sum += *part;
         const int tap = at / block, c = at - tap * block;
         if (turned) sums[c * taps + tap] = sum;
         else if (c < there) weight[c * taps + tap] = from_float<T>(sum);

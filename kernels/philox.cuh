@@ -2,8 +2,8 @@
 //
 // Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. `backend/array/random.py` defines the stream: block b
 // is Philox of the 256-bit counter b + 1 under the 128-bit key `seed`; draws of 32 bits take the low half of each word,
-// then the high half. A block costs 10 rounds of two 64 × 64 → 128-bit products, about 184 instructions, of which 40 are the keys'
-// schedule, which blocks that a thread computes together share.
+// then the high half. A block costs 10 rounds of two 64 × 64 → 128-bit products, of which the first has one and the second one
+// that depends on the key alone: about 172 instructions where a thread computes several, and 40 for the keys' schedule.
 #pragma once
 #include "common.cuh"
 
@@ -16,15 +16,15 @@ struct Philox4x64 {
     }
 };
 
-// Philox of the counters (lo[k], hi[k], 0, 0) under the key (key0, key1), whose schedule the N of them share.
+// Blocks `first`, `first + apart`, … of the stream of the seed key1·2⁶⁴ + key0; the last is before 2⁶⁴ − 1. N of them share
+// the keys' schedule and one product of round two, whose word is the key alone.
 template <int N>
-__device__ __forceinline__ void philox4x64(Philox4x64 (&out)[N], const unsigned long long (&lo)[N],
-                                           const unsigned long long (&hi)[N], unsigned long long key0,
-                                           unsigned long long key1) {
+__device__ __forceinline__ void philox_blocks(Philox4x64 (&out)[N], unsigned long long first, unsigned long long apart,
+                                              unsigned long long key0, unsigned long long key1) {
     constexpr unsigned long long M0 = 0xD2E7470EE14C6C93ull, M1 = 0xCA5A826395121157ull;
     constexpr unsigned long long W0 = 0x9E3779B97F4A7C15ull, W1 = 0xBB67AE8584CAA73Bull;  // golden ratio, √3 − 1
 #pragma unroll
-    for (int k = 0; k < N; ++k) out[k] = {{lo[k], hi[k], 0, 0}};
+    for (int k = 0; k < N; ++k) out[k] = {{first + k * apart + 1, 0, 0, 0}};
 #pragma unroll
     for (int round = 0; round < 10; ++round) {
 #pragma unroll
@@ -35,19 +35,6 @@ __device__ __forceinline__ void philox4x64(Philox4x64 (&out)[N], const unsigned 
         key0 += W0;
         key1 += W1;
     }
-}
-
-// Blocks `first`, `first + apart`, … of the stream of the seed key1·2⁶⁴ + key0.
-template <int N>
-__device__ __forceinline__ void philox_blocks(Philox4x64 (&out)[N], unsigned long long first, unsigned long long apart,
-                                              unsigned long long key0, unsigned long long key1) {
-    unsigned long long lo[N], hi[N];
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-        lo[k] = first + k * apart + 1;
-        hi[k] = lo[k] == 0;
-    }
-    philox4x64(out, lo, hi, key0, key1);
 }
 
 // Block `b` of that stream.

@@ -8,14 +8,16 @@
 //     Integers     low + w mod bound                             Normal      Φ⁻¹((h + ½) 2⁻³²), for double of 52 bits
 //     Bernoulli    h < bound (up to 2³²)
 //
-// Launch: ceil_div(n, PER_BLOCK) threads, 256 to a block; each computes one Philox block of four words, hence 4 or 8
-// neighbours, and writes them 16 bytes at a time (8 for bool). `y` is 16-byte aligned. A draw begins at Philox block
-// `counter` + `*advance`. Limits: counter + n/4 < 2⁶⁴.
+// Launch: 256 threads to a block; each computes one Philox block of four words, or four of them 256 apart, hence 4 or 8
+// neighbours each, and writes them 16 bytes at a time (8 for bool). Types of 4 and 8 bytes go through shared memory before, so
+// that a warp writes side by side. `y` is 16-byte aligned. A draw begins at Philox block `counter` + `*advance`. Limits: it ends
+// before block 2⁶⁴ − 1.
 //
-// Cost: sizeof(T) bytes written per number, and 35 instructions, two thirds of them for integers at half of an H200's
-// rate: 0.7·10¹² numbers a second, 2.8 TB/s of float32, 2²⁸ of them in 0.4 ms. A normal number takes 400 instructions,
-// most in double precision, as nearly every warp has one in the tails: 2²⁸ in 3 ms, once per model. float32's sectors are
-// written in halves, which meet in L2: to exchange them between threads would cost instructions, of which there are too many.
+// Cost: sizeof(T) bytes written per number, and 29 instructions, three quarters of them Philox's: float32 takes 1.1 times as
+// long to compute as to write, bfloat16 twice as long. Most are products of integers, at half of an H200's rate. A normal
+// number takes 400 instructions, most in double precision, as nearly every warp has one in the tails: 2²⁸ in 3 ms, once per
+// model.
+#include "neighbours.cuh"
 #include "philox.cuh"
 
 constexpr int THREADS = 256;
@@ -76,29 +78,34 @@ __device__ double normal_quantile(double u) {
 
 // --- from words to numbers -------------------------------------------------------------------------------------------
 template <typename T> constexpr int PER_BLOCK = sizeof(T) == 8 ? 4 : 8;  // numbers that one Philox block makes
+template <typename T> constexpr int AT_ONCE = PER_BLOCK<T> < VECTOR<T> ? PER_BLOCK<T> : VECTOR<T>;  // that one access writes
 template <typename T> constexpr int PRECISION = 24;                     // bits of the significand
 template <> constexpr int PRECISION<__half> = 11;
 template <> constexpr int PRECISION<__nv_bfloat16> = 8;
 
 struct Words {
+    static constexpr int BATCH = 4;  // Philox blocks that a thread computes together; 1 where a number is most of the work
     template <typename T> static __device__ T number(const Philox4x64& block, int i, unsigned long long, long long) {
         return block.w[i];
     }
 };
 
 struct Integers {
+    static constexpr int BATCH = 1;
     template <typename T> static __device__ T number(const Philox4x64& block, int i, unsigned long long bound, long long low) {
         return low + static_cast<long long>(block.w[i] % bound);
     }
 };
 
 struct Bernoulli {
+    static constexpr int BATCH = 4;
     template <typename T> static __device__ T number(const Philox4x64& block, int i, unsigned long long bound, long long) {
         return block.half(i) < bound;
     }
 };
 
 struct Uniform {
+    static constexpr int BATCH = 4;
     template <typename T> static __device__ T number(const Philox4x64& block, int i, unsigned long long, long long) {
         if constexpr (sizeof(T) == 8) return static_cast<double>(block.w[i] >> 11) * 0x1p-53;
         else return from_float<T>(static_cast<float>(block.half(i) >> (32 - PRECISION<T>)) / (1u << PRECISION<T>));
@@ -106,31 +113,63 @@ struct Uniform {
 };
 
 struct Normal {  // half precision is rounded from float
+    static constexpr int BATCH = 1;
     template <typename T> static __device__ T number(const Philox4x64& block, int i, unsigned long long, long long) {
         if constexpr (sizeof(T) == 8) return normal_quantile((static_cast<double>(block.w[i] >> 12) + 0.5) * 0x1p-52);
         else return from_float<T>(static_cast<float>(normal_quantile((block.half(i) + 0.5) * 0x1p-32)));
     }
 };
 
+// What a thread draws, from its Philox block `mine` on, up to the end of y. Not inlined: blocks that are whole do without it.
+template <typename T, typename Draw>
+__device__ __noinline__ void draw_rest(T* y, long long n, long long mine, unsigned long long start, unsigned long long key0,
+                                       unsigned long long key1, unsigned long long bound, long long low) {
+    constexpr int N = PER_BLOCK<T>, W = AT_ONCE<T>;
+#pragma unroll 1
+    for (int b = 0; b < Draw::BATCH && mine * N < n; ++b, mine += THREADS) {
+        const Philox4x64 block = philox_block(start + mine, key0, key1);
+#pragma unroll
+        for (int i = 0; i < N; i += W) {
+            const long long at = mine * N + i;
+            Vec<T, W> v;
+#pragma unroll
+            for (int k = 0; k < W; ++k) v.at[k] = Draw::template number<T>(block, i + k, bound, low);
+            if (at + W <= n) store(y + at, v);
+            else {
+#pragma unroll
+                for (int k = 0; k < W; ++k)
+                    if (at + k < n) y[at + k] = v.at[k];
+            }
+        }
+    }
+}
+
 template <typename T, typename Draw>
 __global__ void __launch_bounds__(THREADS) draw(T* y, long long n, unsigned long long key0, unsigned long long key1,
                                             unsigned long long counter, const unsigned long long* advance,
                                             unsigned long long bound, long long low) {
-    constexpr int N = PER_BLOCK<T>, WIDTH = N < VECTOR<T> ? N : VECTOR<T>;
-    const long long thread = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
-    const long long first = thread * N;
-    if (first >= n) return;
-    const Philox4x64 block = philox_block(first_block(counter, advance) + thread, key0, key1);
+    constexpr int N = PER_BLOCK<T>, W = AT_ONCE<T>, BATCH = Draw::BATCH;
+    const long long before = static_cast<long long>(blockIdx.x) * (THREADS * BATCH);  // Philox blocks of other threads
+    const unsigned long long start = first_block(counter, advance);
+    if constexpr (BATCH > 1) {
+        if ((before + THREADS * BATCH) * N <= n) {
+            __shared__ Vec<T, W> tile[N > W ? THREADS * N / W : 1];
+            Philox4x64 block[BATCH];
+            philox_blocks(block, start + before + threadIdx.x, THREADS, key0, key1);
+            const int warp = threadIdx.x - LANE;
+            y += (before + warp) * N + W * LANE;
 #pragma unroll
-    for (int i = 0; i < N; i += WIDTH) {
-        Vec<T, WIDTH> v;
+            for (int b = 0; b < BATCH; ++b) {
+                T v[N];
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) v.at[k] = Draw::template number<T>(block, i + k, bound, low);
-        if (first + i + WIDTH <= n) store(y + first + i, v);
-        else {
+                for (int i = 0; i < N; ++i) v[i] = Draw::template number<T>(block[b], i, bound, low);
+                if constexpr (N > W) deal(v, tile + warp * (N / W));
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k)
-                if (first + i + k < n) y[first + i + k] = v.at[k];
+                for (int i = 0; i < N; i += W)
+                    store_at_once(y + b * THREADS * N + 32 * i, reinterpret_cast<const Vec<T, W>&>(v[i]));
+            }
+            return;
         }
     }
+    draw_rest<T, Draw>(y, n, before + threadIdx.x, start, key0, key1, bound, low);
 }

@@ -25,6 +25,8 @@ _DTYPES = {
     "Normal": (*FLOATS, np.dtype(np.float64)),
 }
 
+BATCH = {"Words": 4, "Integers": 1, "Bernoulli": 4, "Uniform": 4, "Normal": 1}  # Philox blocks of a thread
+
 _draw = Kernel(
     "random.cu",
     "draw",
@@ -41,13 +43,13 @@ def draw(what: str, y: Any, stream: tuple[int, int, Any], bound: int = 0, low: i
     `what`: "Words" (uint64); "Integers" (int64) in [low, low + bound); "Bernoulli" (bool), true with probability
     bound/2³²; "Uniform" on [0, 1) and "Normal", standard (float16, bfloat16, float32, float64).
     """
-    threads = math.ceil(y.size / per_block(y.dtype))
+    blocks = math.ceil(y.size / per_block(y.dtype))
     _draw[y.dtype, what](
-        math.ceil(threads / THREADS),
+        math.ceil(blocks / (BATCH[what] * THREADS)),
         THREADS,
         y,
         np.int64(y.size),
-        *stream_arguments(stream),
+        *stream_arguments(stream, blocks),
         np.uint64(bound),
         np.int64(low),
     )
@@ -59,7 +61,12 @@ def per_block(dtype: np.dtype) -> int:
     return 4 if dtype.itemsize == 8 else 8
 
 
-def stream_arguments(stream: tuple[int, int, Any]) -> tuple[np.uint64, np.uint64, np.uint64, Any]:
-    """(key0, key1, counter, advance), as kernels take them."""
+def stream_arguments(stream: tuple[int, int, Any], blocks: int = 0) -> tuple[np.uint64, np.uint64, np.uint64, Any]:
+    """(key0, key1, counter, advance), as kernels take them, for a draw of so many blocks.
+
+    Raises ValueError where they reach beyond block 2⁶⁴ − 2: kernels count in one word.
+    """
     seed, counter, advance = stream
+    if counter + blocks >= 1 << 64:
+        raise ValueError(f"kernels draw blocks before {(1 << 64) - 1}, got {blocks} from {counter} on; draw on the CPU")
     return np.uint64(seed & 0xFFFFFFFFFFFFFFFF), np.uint64(seed >> 64), np.uint64(counter), advance

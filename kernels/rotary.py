@@ -7,37 +7,42 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, contiguous, empty, library_of, on_16_bytes, vector_width
+from .toolchain.launch import FLOATS, Kernel, contiguous, empty, library_of, on_16_bytes
 
 __all__ = ["rotary"]
 
 THREADS = 256
+HEADS, N = 4, 4  # of a thread: heads, and neighbours in one access
 
 _rotary = Kernel("rotary.cu", "rotary", FLOATS, (False, True))
 
 
 def rotary(x: Any, cos: Any, sin: Any, *, interleaved: bool = False, inverse: bool = False) -> Any:
-    """x (…, L, D) turned by angles whose cosines and sines, float32, broadcast to (…, L, R/2); `inverse`: turned back."""
+    """x (…, L, D) turned by angles whose cosines and sines, float32, broadcast to (…, L, R/2); `inverse`: turned back.
+
+    Raises ValueError where x is of 2³² threads or more.
+    """
     *lead, length, width = x.shape
     n, shape = cos.shape[-1], x.shape
     x = _in_rows(x.reshape(math.prod(lead[:-1]), lead[-1] if lead else 1, length, width))
     whole_table = (*lead, length, n)
     angles = [library_of(x).broadcast_to(a, whole_table) if len(lead) > 2 else contiguous(a) for a in (cos, sin)]
     cos, sin = (_table(contiguous(a), x.shape[:3], n) for a in angles)
-    y = empty(x.shape, x.dtype, like=x)
-    size = vector_width(x.dtype)
     steps = [s // x.itemsize for s in x.strides[:3]]
-    whole = on_16_bytes(x, y, cos, sin) and not any(k % size for k in (n, width, *steps))
-    units = math.ceil(n / (size // 2 if interleaved else size)) + math.ceil((width - 2 * n) / size)
-    rows = math.prod(x.shape[:3])
+    units = math.ceil(n / (N // 2 if interleaved else N)) + math.ceil((width - 2 * n) / N)
+    items = x.shape[0] * math.ceil(x.shape[1] / HEADS) * length * units
+    if items >= 1 << 32:
+        raise ValueError(f"`rotary` takes less than 2³² threads, got {items} for {shape}; split the batch")
+    y = empty(x.shape, x.dtype, like=x)
+    whole = on_16_bytes(x, y, cos, sin) and not any(k % N for k in (n, width, *steps))
     _rotary[x.dtype, interleaved](
-        math.ceil(rows * units / THREADS),
+        math.ceil(items / THREADS),
         THREADS,
         x,
         cos,
         sin,
         y,
-        np.int64(rows),
+        np.uint32(items),
         *(np.int32(k) for k in (x.shape[1], length, width, n)),
         *(np.int64(s) for s in steps),
         *(np.int64(s if k > 1 else 0) for s, k in zip(_steps(cos), cos.shape)),

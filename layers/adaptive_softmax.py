@@ -13,6 +13,7 @@ from ..backend.array.reductions import argmax, mean
 from ..backend.device.dtypes import int64
 from ..backend.device.options import integer, number
 from ..backend.nn.loss import check_targets
+from ..backend.tape import autograd
 from ..backend.tape.tensor import DType, Tensor
 from . import functional as F
 from .containers import ModuleList, Sequential
@@ -138,6 +139,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             one = self.forward(expand_dims(input_, axis=0), expand_dims(target_, axis=0))
             return _Output(squeeze(one.output, axis=0), one.loss)
         target = astype(target_, int64)
+        if autograd.rebinds:  # who looks on must see what is done for any example: every tail for each
+            each = _at(self.log_prob(input_), target)
+            return _Output(each, negative(mean(each)))
         in_head = target
         output: Tensor | None = None
         for i, (low, high) in enumerate(itertools.pairwise(self.cutoffs)):
@@ -188,6 +192,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         Tensor
             Integers (N,).
         """
+        if autograd.rebinds:
+            return argmax(self.log_prob(input).detach(), axis=1)
         head = self.head(input).detach()
         best = argmax(head, axis=1)
         (rows,) = indexing.nonzero(greater_equal(best, self.shortlist_size))

@@ -6,13 +6,15 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from ..backend.array.creation import empty
+from ..backend.array.creation import zeros
 from ..backend.array.indexing import take
 from ..backend.device.options import integer
+from ..backend.nn import attention as primitives
 from ..backend.tape.autograd import is_grad_enabled
-from ..backend.tape.recording import active
+from ..backend.tape.recording import active, as_one
 from ..backend.tape.sharing import Part, part_of
 from ..backend.tape.tensor import Tensor, wrap
+from . import functional as F
 
 __all__ = ["KeyValueCache", "LayerCache"]
 
@@ -54,6 +56,9 @@ class LayerCache:
         self.max_length = max_length
         self.is_fixed = is_fixed
         self.length = 0
+        self.place: Tensor | None = (
+            None  # where the next position is, for a step that is recorded: see `KeyValueCache.follow`
+        )
         self._key: Tensor | None = None
         self._value: Tensor | None = None
         self._written: tuple[Part, ...] = ()  # the notes of when their memory was
@@ -119,32 +124,66 @@ class LayerCache:
             )
         if (recording := active()) is not None:
             recording.wants_constant(self._counted)
-        start, stop = self.length, self.length + key.shape[2]
+        start = self.length if self.place is None else self.place.item()
+        stop = start + key.shape[2]
         if stop > self.max_length:
             raise ValueError(f"`cache` must have room for {stop} positions, got max_length={self.max_length}")
         if self._key is None or self._value is None:
             self._key, self._value = (self._room_for(x) for x in (key, value))
         for name, memory, x in (("key", self._key, key), ("value", self._value, value)):
-            there, new = memory.data, x.data
-            wanted = (*there.shape[:2], stop - start, there.shape[3])
-            if new.shape != wanted or new.dtype != there.dtype or x.device != memory.device:
-                raise ValueError(
-                    f"`{name}` must be like what the cache holds, {wanted}, {memory.dtype}, on {memory.device}, got "
-                    f"{tuple(x.shape)}, {x.dtype}, on {x.device}; call reset() first"
-                )
-            there[:, :, start:stop, :] = new
+            _check_fits(name, x, memory, stop - start)
+            memory.data[:, :, start:stop, :] = x.data
         self._written = self._written or (part_of(self._key.data), part_of(self._value.data))
         for part in self._written:
             part.stamp()
         self.length = stop
         return self.contents()
 
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, **options: Any) -> Tensor:
+        """Put keys and values behind those that are there, and attend to all.
+
+        Parameters
+        ----------
+        query : Tensor
+            (N, H, L, E).
+        key : Tensor
+            (N, G, L, E), as for `append`; G divides H.
+        value : Tensor
+            (N, G, L, Eᵥ).
+        mask : Tensor, optional
+            Which of all positions take part, (N, 1, L, S); unless given, all up to that of each query.
+        **options : Any
+            `scale` and `dropout_p` of `functional.scaled_dot_product_attention`.
+
+        Returns
+        -------
+        Tensor
+            (N, H, L, Eᵥ).
+
+        Examples
+        --------
+        >>> part, x = nn.LayerCache(8), weft.zeros((2, 4, 3, 16))
+        >>> part.attend(x, x, x).shape, part.length
+        ((2, 4, 3, 16), 3)
+        """
+        if self.place is not None and self._key is not None and self._value is not None:
+            for name, memory, x in (("key", self._key, key), ("value", self._value, value)):
+                _check_fits(name, x, memory, 1)
+                _put(memory.data, x.data, self.place.data)
+            scale = options.get("scale")
+            return primitives.attention_up_to(query, self._key, self._value, mask, self.place, scale=scale)
+        is_causal, grouped = mask is None and query.shape[2] > 1, query.shape[1] != key.shape[1]
+        keys, values = self.append(key, value)
+        return F.scaled_dot_product_attention(
+            query, keys, values, mask, is_causal=is_causal, enable_gqa=grouped, **options
+        )
+
     def _counted(self) -> tuple[str, int]:
         """What a captured step may not change: a replay would neither count nor see more keys."""
         return "the length of a cache", self.length
 
     def _room_for(self, x: Tensor) -> Tensor:
-        return empty((*x.shape[:2], self.max_length, x.shape[3]), dtype=x.dtype, device=x.device)
+        return zeros((*x.shape[:2], self.max_length, x.shape[3]), dtype=x.dtype, device=x.device)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_written": ()}  # a copy has other memory
@@ -198,7 +237,8 @@ class KeyValueCache:
 
     `cache[i]` is the part of layer i, which attention layers take as `cache=`: they put the keys and values of the positions
     that they are given behind those that are there, and attend to all. The host counts them, and results are longer with
-    each, so that a step with a cache cannot be captured. (Not in PyTorch.)
+    each, so that a step with a cache cannot be captured, unless the cache is told to `follow` a Tensor: `generate` does so.
+    (Not in PyTorch.)
 
     Parameters
     ----------
@@ -245,6 +285,24 @@ class KeyValueCache:
     def __iter__(self) -> Iterator[LayerCache]:
         return iter(self._parts)
 
+    @property
+    def place(self) -> Tensor | None:
+        """Where the next position is, if a Tensor says so."""
+        return self._parts[0].place
+
+    def follow(self, place: Tensor) -> None:
+        """From now on have a Tensor say where the next position is: then a step of one position can be recorded.
+
+        `LayerCache.attend` does not count positions on the host then, and `length` stays as it is.
+
+        Parameters
+        ----------
+        place : Tensor
+            (1,) of int64, in which the next position is written before each step.
+        """
+        for part in self._parts:
+            part.place = place
+
     def reset(self) -> None:
         """Forget everything, the memory too."""
         for part in self._parts:
@@ -260,6 +318,22 @@ class KeyValueCache:
         """
         for part in self._parts:
             part.reorder(index)
+
+
+def _check_fits(name: str, x: Tensor, memory: Tensor, length: int) -> None:
+    wanted = (*memory.shape[:2], length, memory.shape[3])
+    if x.shape != wanted or x.dtype != memory.dtype or x.device != memory.device:
+        raise ValueError(
+            f"`{name}` must be like what the cache holds, {wanted}, {memory.dtype}, on {memory.device}, got "
+            f"{tuple(x.shape)}, {x.dtype}, on {x.device}; call reset() first"
+        )
+
+
+@as_one(writes=True, may_fail=False)
+def _put(memory: Any, new: Any, place: Any) -> None:
+    """Keys or values (N, G, 1, E) of the position that `place` (1,) says, into memory (N, G, S, E)."""
+    at = int(place[0])
+    memory[:, :, at : at + 1] = new
 
 
 @contextlib.contextmanager

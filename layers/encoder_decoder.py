@@ -14,8 +14,9 @@ from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from . import functional as F
 from .beam_search import Hypothesis, beam_search
+from .evaluating import evaluating
 from .functional import _check as check
-from .generation import as_tokens, evaluating, token_rows
+from .generation import as_tokens, token_rows
 from .module import Module
 
 __all__ = ["EncoderDecoder"]

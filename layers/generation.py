@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from ..backend.array.random import default_generator
 from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
-from . import functional as F
+from .evaluating import evaluating
 from .module import Module
+from .next_token import RecordedStep, is_worth_recording, logits_of
 
 __all__: list[str] = []
 
@@ -59,50 +60,30 @@ def _steps(
     use_cache: bool,
 ) -> Iterator[np.ndarray]:
     longest = max(map(len, rows))
+    starts = [longest - len(row) for row in rows]
     tokens, counts = np.zeros((len(rows), longest + count), np.int64), np.zeros((len(rows), longest + count), bool)
     for i, row in enumerate(rows):
-        tokens[i, longest - len(row) : longest] = row
-        counts[i, longest - len(row) :] = True
+        tokens[i, starts[i] : longest] = row
+        counts[i, starts[i] :] = True
     is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
-    cache = model.new_cache(min(model.context, longest + count)) if use_cache else None
+    cache: Any = model.new_cache(min(model.context, longest + count)) if use_cache else None
+    recorded = None
     for end in range(longest, longest + count):
-        with no_grad(), evaluating(model):
-            logits, cache = _logits(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
+        with no_grad(), evaluating(model) if model.training else nullcontext():  # whoever reads may train in between
+            if end == longest + 1 and is_worth_recording(model, cache, count):
+                recorded = RecordedStep(model, cache, counts[:, : cache.max_length] if is_padded else None)
+            if recorded is not None and end <= model.context:
+                logits = recorded.logits(tokens[:, end - 1 : end], end - 1)
+            else:
+                logits, cache = logits_of(model, tokens[:, :end], counts[:, :end] if is_padded else None, cache)
         new = np.full(len(rows), -1)
         for i in np.flatnonzero(living).tolist():
-            new[i] = choose(logits[i], tokens[i, :end][counts[i, :end]], streams[i])
+            new[i] = choose(logits[i], tokens[i, starts[i] : end], streams[i])
             living[i] = new[i] not in stops
         tokens[:, end] = np.maximum(new, 0)
         yield new
         if not living.any():
             return
-
-
-@contextlib.contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """A step in evaluation: whoever reads the stream may train between two of them."""
-    if not model.training:
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _logits(model: Any, tokens: np.ndarray, counts: np.ndarray | None, cache: Any) -> tuple[np.ndarray, Any]:
-    """Logits (N, C) for what follows, in float64, and the cache: None once there are more tokens than the context."""
-    if tokens.shape[1] > model.context:
-        cache, tokens = None, tokens[:, -model.context :]
-        counts = None if counts is None else counts[:, -model.context :]
-    given = tokens if cache is None else tokens[:, cache.length :]
-    mask = None if counts is None else as_tokens(counts, model)
-    last = model.features(as_tokens(given, model), mask, cache)[:, -1, :]
-    logits: Tensor = F.linear(last, model.output_weight())
-    return logits.cpu().numpy().astype(np.float64), cache
 
 
 def _choose(
@@ -128,15 +109,16 @@ def _choose(
         logits[there] = np.minimum(z, sys.float_info.max)
     if temperature == 0 or top_k == 1:
         return int(logits.argmax())
-    order = np.argsort(-logits, kind="stable")[:top_k]
+    order = (-logits).argsort(kind="stable")[:top_k]
     with np.errstate(over="ignore"):  # e^−∞ = 0 is right
         z = (logits[order] - logits[order[0]]) / temperature
     p = np.exp(z)
-    total = np.cumsum(p / p.sum())
+    p /= p.sum()
+    total = p.cumsum()
     if top_p is not None:  # as many as it takes to reach it: those before which it is not reached yet
-        kept = int((total - p / p.sum() < top_p).sum())
+        kept = int((total - p < top_p).sum())
         total = total[: max(1, kept)]
-    at = np.searchsorted(total, random.random() * total[-1], side="right")
+    at = total.searchsorted(random.random() * total[-1], side="right")
     return int(order[min(at, len(total) - 1)])
 
 

@@ -15,7 +15,7 @@ from .containers import ModuleList
 from .dropout import Dropout
 from .embedding import Embedding
 from .functional import _check as check
-from .language_model import LanguageModel
+from .language_model import LanguageModel, recordable
 from .linear import Linear
 from .module import Module
 from .normalization import LayerNorm
@@ -34,11 +34,11 @@ class _Attention(Module):
     def forward(self, x: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
         n, length, width = x.shape
         q, k, v = split_heads(self.c_attn(x), parts=3, heads=self.heads)
-        if cache is not None:
-            k, v = cache.append(k, v)
         p = self.dropout if self.training else 0.0
-        is_causal = mask is None and length > 1
-        y = F.scaled_dot_product_attention(q, k, v, mask, p, is_causal, scale=self.scale)
+        if cache is None:
+            y = F.scaled_dot_product_attention(q, k, v, mask, p, mask is None and length > 1, scale=self.scale)
+        else:
+            y = cache.attend(q, k, v, mask, dropout_p=p, scale=self.scale)
         y = y if length == 1 else permute_dims(y, (0, 2, 1, 3))
         return self.c_proj(reshape(y, (n, length, width)))
 
@@ -164,6 +164,7 @@ class GPT2(LanguageModel):
             elif "ln_" not in name:
                 init.normal_(p, std=0.02 / math.sqrt(2 * self.n_layer) if name.endswith("c_proj.weight") else 0.02)
 
+    @recordable
     def features(
         self, tokens: Tensor, attention_mask: Tensor | None = None, cache: KeyValueCache | None = None
     ) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,14 @@ from .generation import is_batch, steps
 from .module import Module
 
 __all__ = ["LanguageModel"]
+
+Features = TypeVar("Features", bound=Callable[..., Any])
+
+
+def recordable(features: Features) -> Features:
+    """For `features` that ask a cache for nothing but `_places` and `attend`: a step of one token can be recorded."""
+    features.is_recordable = True  # type: ignore[attr-defined]
+    return features
 
 
 class LanguageModel(Module):
@@ -237,6 +245,8 @@ class LanguageModel(Module):
         check_tokens(tokens)
         check_parts(cache, self.n_layer)
         seen, length = 0 if cache is None else cache.length, tokens.shape[1]
+        if cache is not None and cache.place is not None:
+            return _places_at(cache.place, attention_mask)
         total, device = seen + length, tokens.device
         if total > self.context:
             raise ValueError(f"`tokens` must be at most {self.context}, the model's context, got {total}; shorten them")
@@ -251,6 +261,15 @@ class LanguageModel(Module):
         positions = (counts.astype(int64).cumulative_sum(axis=1) - 1).clip(0)[:, seen:]
         assert causal is not None
         return positions, causal & counts[:, None, None, :]
+
+
+def _places_at(place: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The same for one token, where `place` (1,) says; the mask is of all that the cache has room for."""
+    if attention_mask is None:
+        return place, None
+    counts = attention_mask != 0
+    before = counts & (arange(counts.shape[1], dtype=int64, device=counts.device) <= place)
+    return (before.astype(int64).sum(axis=1, keepdims=True) - 1).clip(0), counts[:, None, None, :]
 
 
 def check_tokens(tokens: Tensor) -> None:

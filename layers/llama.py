@@ -13,7 +13,7 @@ from .cache import KeyValueCache, LayerCache, kept
 from .containers import ModuleList
 from .embedding import Embedding
 from .functional import _check as check
-from .language_model import LanguageModel
+from .language_model import LanguageModel, recordable
 from .linear import Linear
 from .module import Module
 from .normalization import RMSNorm
@@ -42,10 +42,11 @@ class _Attention(Module):
         q = F.rotary_embedding(self._by_heads(self.q_proj(x), self.heads), *angles)
         k = F.rotary_embedding(self._by_heads(self.k_proj(x), self.kv_heads), *angles)
         v = self._by_heads(self.v_proj(x), self.kv_heads)
-        if cache is not None:
-            k, v = cache.append(k, v)
-        is_causal, grouped = mask is None and x.shape[1] > 1, self.heads != self.kv_heads
-        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=grouped)
+        if cache is None:
+            is_causal, grouped = mask is None and x.shape[1] > 1, self.heads != self.kv_heads
+            y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=grouped)
+        else:
+            y = cache.attend(q, k, v, mask)
         return self.o_proj(reshape(permute_dims(y, (0, 2, 1, 3)), x.shape))
 
 
@@ -156,6 +157,7 @@ class Llama(LanguageModel):
             if "norm" not in name:
                 init.normal_(p, std=0.02)
 
+    @recordable
     def features(
         self, tokens: Tensor, attention_mask: Tensor | None = None, cache: KeyValueCache | None = None
     ) -> Tensor:

@@ -28,6 +28,7 @@ MODULES = (
     "weft.layers.utils",
     "weft.layers.utils.parametrizations",
     "weft.layers.utils.parametrize",
+    "weft.layers.utils.prune",
     "weft.layers.utils.rnn",
     "weft.layers.utils.stateless",
     "weft.optimizers",

@@ -51,7 +51,7 @@ ROOMS = {
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
     "layers": Room(
-        "backend/device backend/tape backend/array backend/nn layers/functional",
+        "backend/device backend/tape backend/array backend/nn backend/modes layers/functional",
         "modules, `init`, `summary`, the model zoo", "module.py"),
     "optimizers": Room(
         "kernels kernels/toolchain backend/device backend/tape backend/array backend/cpu backend/modes",
@@ -75,7 +75,7 @@ ROOMS = {
         " data/augment training/metrics",
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
-        "_signals kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/modes layers"
+        "_signals kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/modes layers"
         " layers/functional optimizers data data/augment training compat/onnx weft",
         "`weft new`, `weft data`, `weft train`, `weft generate`, `weft translate`, `weft forecast`, …, `weft info`", "train.py"),
     "distributed": Room(
@@ -95,7 +95,8 @@ ROOMS = {
     "compat/onnx": Room(
         "backend/device backend/tape backend/modes layers compat/onnx/operators weft",
         "models to ONNX graphs, and graphs to modules", "load.py"),
-    "compat/onnx/operators": Room("layers/functional weft", "ONNX's operators as functions of tensors", "elementwise.py"),
+    "compat/onnx/operators": Room(
+        "backend/nn layers/functional weft", "ONNX's operators as functions of tensors", "elementwise.py"),
     "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
 }
 # fmt: on

@@ -7,6 +7,7 @@ HERE = {
     "torch.nn.utils": "weft.layers.utils",
     "torch.nn.utils.parametrizations": "weft.layers.utils.parametrizations",
     "torch.nn.utils.parametrize": "weft.layers.utils.parametrize",
+    "torch.nn.utils.prune": "weft.layers.utils.prune",
     "torch.nn.utils.rnn": "weft.layers.utils.rnn",
     "torch.nn.utils.stateless": "weft.layers.utils.stateless",
     "torch.optim": "weft.optimizers",
@@ -25,6 +26,7 @@ LEFT_OUT = {
     "torch.nn.functional": {"grouped_mm": HALF_KERNELS, "scaled_grouped_mm": HALF_KERNELS, "scaled_mm": HALF_KERNELS},
     "torch.nn.init": dict.fromkeys(WITHOUT_UNDERSCORE, DEPRECATED),
     "torch.nn.utils": {"clip_grad_norm": DEPRECATED},
+    "torch.nn.utils.prune": {"PruningContainer": "PyTorch's record of several prunings; here they are one mask"},
     "torch.optim": {"swap_in_optimizer_params_and_state": "PyTorch's tool for tracing a step functionally"},
 }
 

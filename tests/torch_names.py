@@ -20,6 +20,7 @@ SPACES = (
     "torch.nn.utils",
     "torch.nn.utils.parametrizations",
     "torch.nn.utils.parametrize",
+    "torch.nn.utils.prune",
     "torch.nn.utils.rnn",
     "torch.nn.utils.stateless",
     "torch.optim",

@@ -15,6 +15,7 @@ from ..backend.device.options import integer
 from ..backend.modes.trace import traced
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor, innermost
+from ..layers.evaluating import evaluating
 from . import check
 from .callbacks import Callback
 from .running import Running
@@ -111,13 +112,8 @@ class TensorBoard(Callback):
             imported(f"{package}.{file}_pb2", "log", "TensorBoard(graph=True)") for file in ("graph", "event")
         )
         model, graph = trainer.model, graphs.GraphDef()
-        was_training = model.training
-        model.eval()
-        try:
-            with no_grad():
-                trace = traced(model, *[x[:1] for x in trainer.current_batch[:-1]])
-        finally:
-            model.train(was_training)
+        with evaluating(model), no_grad():
+            trace = traced(model, *[x[:1] for x in trainer.current_batch[:-1]])
         made: dict[str, str] = {}
         for i, op in enumerate(trace):
             for name in filter(None, op.input_names):

@@ -13,6 +13,7 @@ from ..backend.device.devices import canonical, to_numpy, waiting_is_meant
 from ..backend.device.options import integer, number
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import innermost
+from ..layers.evaluating import evaluating
 from ..layers.module import Module
 
 __all__ = ["Predictor"]
@@ -73,18 +74,13 @@ class Predictor:
         """
         outputs: list[Any] = []
         read = unread = 0  # how many outputs are on the host, how many bytes on the device
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with no_grad():
-                for inputs in self._inputs(data, batch_size):
-                    outputs.append(innermost(self.model(*inputs)))
-                    unread += outputs[-1].size * dtypes.of(outputs[-1]).itemsize
-                    if unread > UNREAD:
-                        outputs[read:] = _to_host(outputs[read:])
-                        read, unread = len(outputs), 0
-        finally:
-            self.model.train(was_training)
+        with evaluating(self.model), no_grad():
+            for inputs in self._inputs(data, batch_size):
+                outputs.append(innermost(self.model(*inputs)))
+                unread += outputs[-1].size * dtypes.of(outputs[-1]).itemsize
+                if unread > UNREAD:
+                    outputs[read:] = _to_host(outputs[read:])
+                    read, unread = len(outputs), 0
         if not outputs:
             raise ValueError("`data` must hold at least one sample, got none")
         return np.concatenate(_to_host(outputs))

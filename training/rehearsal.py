@@ -10,6 +10,7 @@ from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.device.devices import to_numpy, waiting_is_meant
 from ..backend.tape.autograd import no_grad
+from ..layers.evaluating import evaluating
 from ..layers.loss import CrossEntropyLoss, NLLLoss
 from . import check
 
@@ -52,13 +53,8 @@ def rehearse(trainer: Any) -> None:
 def _check_classes(trainer: Any, batch: tuple[Any, ...], labels: np.ndarray) -> None:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         return
-    was_training = trainer.model.training
-    trainer.model.eval()
-    try:
-        with no_grad(), trainer.autocast():
-            output = trainer.model(*batch[:-1])
-    finally:
-        trainer.model.train(was_training)
+    with evaluating(trainer.model), no_grad(), trainer.autocast():
+        output = trainer.model(*batch[:-1])
     if getattr(output, "ndim", 0) != 2:
         return
     bad = np.flatnonzero((labels >= output.shape[1]) & (labels != trainer.loss.ignore_index))

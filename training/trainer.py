@@ -21,6 +21,7 @@ from ..backend.modes import nvtx
 from ..backend.modes.autocast import autocast
 from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
+from ..layers.evaluating import evaluating
 from ..layers.module import Module
 from ..optimizers import GradScaler, Optimizer
 from ..optimizers.schedulers import LRScheduler, ReduceLROnPlateau
@@ -610,22 +611,17 @@ class Trainer(Predictor):
         for metric in metrics.values():
             metric.reset()
         mean_loss = Mean()
-        was_training = self.model.training
         with waiting_is_meant():
             faults.forget()
-        self.model.eval()
-        try:
-            with no_grad():
-                for _, part in each_share(batches):
-                    batch = self._placed(part)
-                    if not batch[-1].shape[0]:
-                        continue
-                    output, loss = self.forward(batch)
-                    mean_loss.update(loss, batch[-1].shape[0])
-                    for metric in metrics.values():
-                        metric.update(output, batch[-1])
-        finally:
-            self.model.train(was_training)
+        with evaluating(self.model), no_grad():
+            for _, part in each_share(batches):
+                batch = self._placed(part)
+                if not batch[-1].shape[0]:
+                    continue
+                output, loss = self.forward(batch)
+                mean_loss.update(loss, batch[-1].shape[0])
+                for metric in metrics.values():
+                    metric.update(output, batch[-1])
         mean_loss, metrics = over_all(mean_loss), {name: over_all(metric) for name, metric in metrics.items()}
         if not mean_loss.sums["count"]:
             raise ValueError("`loader` must give at least one batch, got none")

@@ -10,7 +10,8 @@ import numpy as np
 from ..backend.device.options import integer
 from ..backend.tape.autograd import no_grad
 from ..data.words import BOS, EOS
-from ..layers.generation import as_tokens, evaluating
+from ..layers.evaluating import evaluating
+from ..layers.generation import as_tokens
 
 __all__ = ["attention_of", "translate"]
 

@@ -5,6 +5,7 @@ from . import (
     attention,
     convolution,
     embedding,
+    gelu,
     linear,
     linear_cross_entropy,
     loss,

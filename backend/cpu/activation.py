@@ -7,30 +7,18 @@ moves no more memory than to keep an intermediate would, and does the arithmetic
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..nn import activation as primitives
-from ..nn.activation import GELU_TANH
 from ..tape.autograd import is_grad_enabled
-from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, row_dots, row_sums
+from .blocks import BLOCK, CPU_FLOATS, LIGHT, blockwise, exp_rows, over_rows, product, row_dots, row_sums
 
-# P, lowest power first, of Φ(x) = ½ (1 + tanh(x P(x²))): a minimax fit to artanh(erf(x/√2))/x, weighted by what its
-# error does to Φ. That is at most 2.9e-8 (float32 rounds Φ at 6e-8), also beyond |x| = 5, where the fit ends and xP(x²)
-# goes on growing.
-NORMAL = (7.97884941e-1, 3.63330846e-2, -3.2594979e-5, -5.53061921e-5, 3.96474407e-6, -1.32263309e-7, 1.75616981e-9)
-
-LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 SMALL = 1 << 13  # bytes: below, a call costs more than the work
 ZERO_AND_INFINITY = {dtype: (np.zeros((), dtype), np.array(np.inf, dtype)) for dtype in CPU_FLOATS}
 INTEGERS = {dtype: np.dtype(f"i{dtype.itemsize}") for dtype in CPU_FLOATS}  # of the same size
-
-
-def _product(g: Any, slope: Any) -> Any:
-    return blockwise(np.multiply, 1, g, slope, grain=LIGHT)[0]
 
 
 def _with_slope(kernel: Callable, x: Any) -> Any:
@@ -40,7 +28,7 @@ def _with_slope(kernel: Callable, x: Any) -> Any:
         if not is_grad_enabled():
             return blockwise(lambda x, y: kernel(x, y, None), 1, x)[0], None
         y, slope = blockwise(kernel, 2, x)
-    return y, (lambda g: _product(g, slope),)
+    return y, (lambda g: product(g, slope),)
 
 
 @primitives.relu.on("cpu")
@@ -152,70 +140,7 @@ def swiglu(x: Any, gate: Any, /) -> Any:
 
     with np.errstate(over="ignore"):
         y, s, slope = blockwise(kernel, 3, x, gate)
-    return y, (lambda g: _product(g, s), lambda g: _product(g, slope))
-
-
-@primitives.gelu.on("cpu")
-def gelu(x: Any, /, *, approximate: str = "none") -> Any:
-    tanh = approximate == "tanh"
-    if x.dtype not in CPU_FLOATS or (not tanh and x.dtype != np.float32):
-        return NotImplemented
-    numbers, kernel = _gelu_numbers(x.dtype, tanh), _slope_tanh if tanh else _slope
-    with np.errstate(over="ignore"):  # far out powers are infinite, and tanh of them is ±1
-        if not is_grad_enabled():
-            return blockwise(lambda *arrays: _gelu(numbers, *arrays), 1, x, scratch=2)[0], None
-        y, slope = blockwise(lambda *arrays: kernel(numbers, *arrays), 2, x, scratch=1)
-    return y, (lambda g: _product(g, slope),)
-
-
-@functools.lru_cache
-def _gelu_numbers(dtype: Any, tanh: bool) -> dict[str, Any]:
-    """Constants as arrays, which NumPy need not convert in each call."""
-    given = GELU_TANH if tanh else NORMAL
-    inner = [2 * c * (-2.0) ** k for k, c in enumerate(given)][
-        ::-1
-    ]  # of −u/h, a polynomial in n, the highest power first
-    others = {"1": 1, "2": 2, "1/2": 0.5, "-1/2": -0.5, "density": 1 / math.sqrt(2 * math.pi)}
-    others |= {"c0": GELU_TANH[0], "-6 c1": -6 * GELU_TANH[1]}
-    return {"inner": [np.array(c, dtype) for c in inner]} | {name: np.array(c, dtype) for name, c in others.items()}
-
-
-def _gelu(numbers: dict[str, Any], x: Any, y: Any, m: Any, n: Any) -> None:
-    """y = x Φ(x) = h m, where m = −2 Φ = tanh(−u) − 1, h = −x/2, n = h x = −x²/2. Leaves m and n to work on."""
-    first, *middle, last = numbers["inner"]
-    h = np.multiply(x, numbers["-1/2"], y)
-    np.multiply(x, h, n)
-    np.multiply(n, first, m)
-    for c in middle:
-        np.add(m, c, m)
-        np.multiply(m, n, m)
-    np.add(m, last, m)
-    np.multiply(m, h, m)
-    np.tanh(m, m)
-    np.subtract(m, numbers["1"], m)
-    np.multiply(h, m, y)
-
-
-def _slope(numbers: dict[str, Any], x: Any, y: Any, slope: Any, n: Any) -> None:
-    """Φ + x φ(x) = −m/2 + x eⁿ/√(2π), besides y."""
-    _gelu(numbers, x, y, slope, n)
-    np.exp(n, n)
-    np.multiply(n, x, n)
-    np.multiply(n, numbers["density"], n)
-    np.multiply(slope, numbers["-1/2"], slope)
-    np.add(slope, n, slope)
-
-
-def _slope_tanh(numbers: dict[str, Any], x: Any, y: Any, slope: Any, n: Any) -> None:
-    """Φ + x dΦ/dx = (m + 2) (y u'(x) − 1/2) + 1, u' = c₀ + 3 c₁ x², besides y."""
-    _gelu(numbers, x, y, slope, n)
-    np.multiply(n, numbers["-6 c1"], n)
-    np.add(n, numbers["c0"], n)
-    np.multiply(n, y, n)
-    np.subtract(n, numbers["1/2"], n)
-    np.add(slope, numbers["2"], slope)
-    np.multiply(slope, n, slope)
-    np.add(slope, numbers["1"], slope)
+    return y, (lambda g: product(g, s), lambda g: product(g, slope))
 
 
 def _rows(x: Any, axis: int) -> Any:

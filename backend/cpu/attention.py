@@ -23,7 +23,8 @@ from ..device.parallel import parallel_for
 from ..nn import attention as primitives
 from ..nn.dropout import rescale
 from ..tape.autograd import in_float32
-from .blocks import CPU_FLOATS, ones
+from ..tape.recording import as_one
+from .blocks import CPU_FLOATS, DOT, ones
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
 EDGE = 64  # blocks of 64 × 64 scores: products of such matrices have a kernel in OpenBLAS that packs nothing
@@ -73,31 +74,51 @@ def scaled_dot_product_attention(
     return out, vjp
 
 
+@primitives.attention_up_to.on("cpu")
+def attention_up_to(
+    query: Any, key: Any, value: Any, attn_mask: Any, place: Any, /, *, scale: float | None = None
+) -> Any:
+    if query.dtype not in CPU_FLOATS or not query.dtype == key.dtype == value.dtype or not query.size:
+        return NotImplemented
+
+    def vjp(g: Any, need: Any, into: Any) -> tuple:
+        pull = primitives.attention_up_to.generic(np, query, key, value, attn_mask, place, scale=scale)[1]
+        return pull(g, need, into)
+
+    return _of_one_up_to(query, key, value, attn_mask, place, scale=scale), vjp
+
+
+@as_one(may_fail=False)
+def _of_one_up_to(query: Any, key: Any, value: Any, mask: Any, place: Any, *, scale: float | None) -> Any:
+    n = int(place[0]) + 1
+    return _of_one(query, key[:, :, :n], value[:, :, :n], None if mask is None else mask[..., :n], scale)
+
+
 def _of_one(query: Any, key: Any, value: Any, mask: Any, scale: float | None) -> Any:
     """The attention of one query, as generation wants it at each step: keys and values are read where they are.
 
-    BLAS gets products too small for it to split between its threads.
+    BLAS gets products too small for it to split between its threads: `head` keys in blocks, and the rest.
     """
     (b, h, _, width), (_, g, keys, _), dtype, wide = query.shape, key.shape, query.dtype, value.shape[-1]
     factor = dtype.type(primitives.default_scale(width) if scale is None else scale)
     q = (query * factor).reshape(b, g, -1, width)
-    edge = max(1, min(EDGE, GEMV // max(width, wide)))
-    head = keys - keys % edge
+    edge = max(1, GEMV // max(width, wide))
+    head = keys - keys % edge if keys > edge else 0
     scores = np.empty((*q.shape[:3], keys), dtype)
-    np.matmul(q, key[:, :, head:].swapaxes(2, 3), scores[..., head:])
     if head:
         blocks = scores[..., :head].reshape(b, g, -1, head // edge, edge).swapaxes(2, 3)  # a view
         np.matmul(q[:, :, None], key[:, :, :head].reshape(b, g, -1, edge, width).swapaxes(3, 4), blocks)
+    np.matmul(q, key[:, :, head:].swapaxes(2, 3), scores[..., head:])
     if mask is not None:
         if mask.dtype == np.bool_:
             mask = np.where(mask, dtype.type(0), dtype.type(-math.inf))
         whole = (1,) * (4 - mask.ndim) + mask.shape
         mask = mask.reshape(whole)[:, :, 0]
         scores += mask.reshape(-1, g, h // g, whole[-1]) if whole[1] == h else mask[:, :, None]
-    top = np.maximum.reduce(scores, axis=-1, keepdims=True)
-    scores -= np.maximum(top, LEAST[dtype], out=top)  # −∞ − top is −∞, not NaN
+    # of scores of −∞ alone the least number is taken: −∞ − top is −∞, not NaN
+    scores -= np.maximum.reduce(scores, -1, None, None, True, LEAST[dtype])  # type: ignore[call-overload]
     p = np.exp(scores, scores)
-    total = np.add.reduce(p, axis=-1, keepdims=True)
+    total = p.dot(ones((DOT, 1), dtype)[:keys]) if keys <= DOT else np.add.reduce(p, axis=-1, keepdims=True)
     y = np.matmul(p[..., head:], value[:, :, head:])
     if head:
         y += np.matmul(blocks, value[:, :, :head].reshape(b, g, -1, edge, wide)).sum(axis=2)

@@ -14,6 +14,7 @@ from . import aligned
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
 BUSY = 5 << 15  # bytes of a block where many calls go over more arrays than one reads and one writes
+LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 SMALL = 1 << 16  # bytes: below, it does not pay to tell NumPy how to go about it
 ROW = 256  # elements of a row from which on a loop of its own takes less time than a copy in NumPy's buffer
 FEW = 64  # elements of that buffer, where it is to be left alone
@@ -57,6 +58,11 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1, scra
     parallel_for(run, -(-x.size // step), grain=grain)
     back = inverse_permutation(order)
     return [a.reshape(shape).transpose(back) for a in flat[len(inputs) :]]
+
+
+def product(g: Any, slope: Any) -> Any:
+    """g · slope, what an activation's backward comes to."""
+    return blockwise(np.multiply, 1, g, slope, grain=LIGHT)[0]
 
 
 def unbuffered(row: int, work: Callable, *args: Any) -> None:
@@ -104,6 +110,8 @@ def row_sums(a: Any) -> Any:
 
 def row_dots(a: Any, b: Any) -> Any:
     """Σⱼ aᵢⱼ bᵢⱼ, shaped (rows, 1); of more axes, over the last."""
+    if a.shape[-1] <= DOT:
+        return np.vecdot(a, b)[..., None]
     total = np.vecdot(a[..., :DOT], b[..., :DOT])
     for i in range(DOT, a.shape[-1], DOT):
         total += np.vecdot(a[..., i : i + DOT], b[..., i : i + DOT])

@@ -24,12 +24,14 @@ LONG = 1 << 9  # elements of a row that make up for what NumPy spends on beginni
 SMALL = 1 << 14  # elements: below, a few calls for all of them take less time than the tiles' many
 
 
-def _alike(x: Any, *others: Any) -> bool:
-    return x.size > 0 and x.dtype in CPU_FLOATS and all(a is None or a.dtype == x.dtype for a in others)
+def _alike(x: Any, weight: Any, bias: Any = None) -> bool:
+    dtype = x.dtype
+    fits = x.size > 0 and dtype in CPU_FLOATS and (weight is None or weight.dtype == dtype)
+    return fits and (bias is None or bias.dtype == dtype)
 
 
-def _supported(x: Any, *others: Any) -> bool:
-    return x.size >= SMALL and _alike(x, *others)
+def _supported(x: Any, weight: Any, bias: Any) -> bool:
+    return x.size >= SMALL and _alike(x, weight, bias)
 
 
 # --- over channels: batch normalisation -------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ def _parameters(need: Any, into: Any, gradients: tuple, parameters: tuple) -> It
 def batch_norm_inference(
     x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, /, *, eps: float = 1e-5
 ) -> Any:
-    if not _supported(x, mean, var, weight, bias):
+    if not _supported(x, mean, var) or not _alike(x, weight, bias):
         return NotImplemented
     scale = 1 / np.sqrt(var + eps) if weight is None else weight / np.sqrt(var + eps)
     over = _Channels(x)
@@ -318,7 +320,7 @@ def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centr
 def _combination(r: Any, a: Any) -> Any:
     """Σᵢ rᵢ aᵢⱼ, a few rows at a time: by BLAS, in a third of the time of `_products`."""
     head = len(a) - len(a) % FEW
-    tail = r[head:].dot(a[head:])
+    tail = a[head:].T.dot(r[head:])  # a method of a, which tells of it while a step is recorded
     if not head:
         return tail
     return tail + paired(np.matmul(r[:head].reshape(-1, 1, FEW), a[:head].reshape(-1, FEW, a.shape[1])), (0, 1))

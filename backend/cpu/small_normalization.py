@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ __all__ = ["normalise_few"]
 
 def normalise_few(x: Any, weight: Any, bias: Any, row: int, eps: float, *, centred: bool) -> Any:
     """Layer norm, or RMS norm where not `centred`, of rows of `row` elements that weight and bias have, too."""
-    rows = x.reshape(-1, row)
-    d = rows - row_sums(rows) / row if centred else rows
-    rstd = np.sqrt(row / (row_dots(d, d) + row * eps))
+    rows, (n, n_eps) = x.reshape(-1, row), _numbers(row, eps, x.dtype)
+    d = rows - row_sums(rows) / n if centred else rows
+    rstd = np.sqrt(n / (row_dots(d, d) + n_eps))
     x_hat = d * rstd
-    y = x_hat if weight is None else x_hat * weight.reshape(row)
+    y = x_hat if weight is None else x_hat * weight.reshape(1, row)
     if bias is not None:
-        y = y + bias.reshape(row)
+        y = y + bias.reshape(1, row)
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         g, grads = g.reshape(x_hat.shape), [None, None, None]
@@ -38,3 +39,9 @@ def normalise_few(x: Any, weight: Any, bias: Any, row: int, eps: float, *, centr
         return tuple(grads[: len(need)])
 
     return y.reshape(x.shape), vjp
+
+
+@functools.lru_cache(maxsize=64)
+def _numbers(row: int, eps: float, dtype: Any) -> tuple[Any, Any]:
+    """row and row · eps as arrays, which NumPy need not convert in each call."""
+    return np.array(row, dtype), np.array(row * eps, dtype)

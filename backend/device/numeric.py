@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from numbers import Number
 from typing import Any
 
@@ -33,10 +34,18 @@ def as_dtype(dtype: Any) -> np.dtype:
 def check_holds(name: str, value: Any, dtype: np.dtype) -> None:
     """Raise unless an integer dtype holds this number, but for its fraction: NumPy would wrap it without a word."""
     if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        number(name, value, limits.min, limits.max)
-        if not limits.min <= int(value) <= limits.max:  # `number` looks at it as a float
-            raise ValueError(f"`{name}` must be in [{limits.min}, {limits.max}], what {dtype} holds, got {value}")
+        least, most = _limits(dtype)
+        if type(value) is int and least <= value <= most:
+            return
+        number(name, value, least, most)
+        if not least <= int(value) <= most:  # `number` looks at it as a float
+            raise ValueError(f"`{name}` must be in [{least}, {most}], what {dtype} holds, got {value}")
+
+
+@functools.cache
+def _limits(dtype: np.dtype) -> tuple[int, int]:
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
 
 
 def in_native_order(array: np.ndarray) -> np.ndarray:

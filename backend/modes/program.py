@@ -97,6 +97,7 @@ class Program:
         self.holds = [r.owner if r.owner is not None else r.content for r in log.roots]
         self.space: dict[str, Any] = {"Diverged": Diverged, "errstate": np.errstate, "setbufsize": np.setbufsize}
         self.names: dict[Any, str] = {}
+        self.numbers: dict[str, itertools.count] = {}  # of names that begin alike, the next
         self.rooms: dict[Any, Region] = {}
         self.source = self._written_out(self.entry_roots)
         self.run: Callable[..., tuple] = closed(self.source, self.space)
@@ -373,7 +374,8 @@ class Program:
         key = "object", id(x)
         if key not in self.names:
             prefix = prefix if prefix in SHORT or (prefix.isidentifier() and len(prefix) > 2) else "f"
-            numbered = (f"{prefix}{i or ''}" for i in itertools.count(prefix in SHORT))
+            numbers = self.numbers.setdefault(prefix, itertools.count(prefix in SHORT))
+            numbered = (f"{prefix}{i or ''}" for i in numbers)
             name = next(n for n in numbered if n not in self.space)
             self.names[key], self.space[name] = name, x
         return self.names[key]
@@ -405,7 +407,9 @@ def _may_fail(entry: Any) -> bool:
         return any(_may_fail(e) for branch in entry.branches for e in branch)
     if isinstance(entry, Decision):
         return True
-    return not isinstance(entry.function, np.ufunc) and any(r.dtype.kind in "iu" for r in entry.reads)
+    if isinstance(entry.function, np.ufunc) or not getattr(entry.function, "may_fail", True):
+        return False
+    return any(r.dtype.kind in "iu" for r in entry.reads)
 
 
 def _spread(*branches: Callable[[], Any]) -> None:

@@ -17,6 +17,7 @@ from ..tape.autograd import primitive
 from .dropout import rescale
 
 __all__ = [
+    "attention_up_to",
     "block_count",
     "bounded",
     "default_scale",
@@ -116,6 +117,26 @@ def scaled_dot_product_attention(
     return xp.reshape(gemm(xp, drop(p), value), (b, h, length, value.shape[-1])), vjp
 
 
+@primitive(precision="low")
+def attention_up_to(
+    xp: Any, query: Any, key: Any, value: Any, attn_mask: Any, place: Any, /, *, scale: float | None = None
+) -> Any:
+    """`scaled_dot_product_attention` of one query to the keys in the places 0 … `place`: memory behind is not filled yet.
+
+    query (B, H, 1, E), key (B, G, S, E), value (B, G, S, Eᵥ), `attn_mask` None or booleans that broadcast to (B, H, 1, S),
+    `place` (1,) of int64 → (B, H, 1, Eᵥ). What it is about is in memory alone: a recorded step can go on with it.
+
+    >>> q, k = weft.zeros((1, 1, 1, 4)), weft.zeros((1, 1, 3, 4))
+    >>> v = weft.tensor([[[[1.0], [2.0], [9.0]]]])
+    >>> weft.backend.nn.attention.attention_up_to(q, k, v, None, weft.tensor([1])).item()
+    1.5
+    """
+    there = xp.arange(key.shape[2], device=key.device) <= place
+    mask = there if attn_mask is None else there & attn_mask
+    y, vjp = scaled_dot_product_attention.generic(xp, query, key, value, mask, scale=scale)
+    return y, lambda g, need, into: (*vjp(g, (*need[:3], False), into)[:3], None, None)
+
+
 @primitive(returns=tuple, rounds_once=True)
 def split_heads(xp: Any, x: Any, /, *, parts: int, heads: int, batch_first: bool = True) -> Any:
     """The `parts` of x (N, L, parts·H·D), or (L, N, parts·H·D), as arrays (N, H, L, D): those of a joint projection.
@@ -126,10 +147,12 @@ def split_heads(xp: Any, x: Any, /, *, parts: int, heads: int, batch_first: bool
     >>> q.shape
     (2, 4, 5, 2)
     """
-    there, back = ((0, 2, 1, 3), (0, 2, 1, 3)) if batch_first else ((1, 2, 0, 3), (2, 0, 1, 3))
+    there, back = ((2, 0, 3, 1, 4), (0, 2, 1, 3)) if batch_first else ((2, 1, 3, 0, 4), (2, 0, 1, 3))
     apart = xp.reshape(x, (*x.shape[:2], parts, heads, x.shape[2] // (parts * heads)))
-    taken = tuple(xp.permute_dims(apart[:, :, i, ...], there) for i in range(parts))
-    return taken, (lambda g: xp.reshape(xp.stack([xp.permute_dims(part, back) for part in g], axis=2), x.shape),)
+    taken = xp.permute_dims(apart, there)
+    return tuple(taken[i, ...] for i in range(parts)), (
+        lambda g: xp.reshape(xp.stack([xp.permute_dims(part, back) for part in g], axis=2), x.shape),
+    )
 
 
 def default_scale(width: int) -> float:

@@ -52,13 +52,16 @@ def shown(x: np.ndarray) -> Any:
     return x if recording is None or recording.see is None else recording.see(x)
 
 
-def as_one(*, writes: bool = False) -> Callable[[F], F]:
+def as_one(*, writes: bool = False, may_fail: bool = True) -> Callable[[F], F]:
     """Have a function of arrays whose way depends on their numbers recorded on a CPU as one call, which is made again as it is.
 
-    It returns arrays, or nothing where it looks for what is wrong, or `writes` to its first argument.
+    It returns arrays, or nothing where it looks for what is wrong, or `writes` to its first argument. Memory of the
+    surroundings that is written to before it is kept in each replay, to be put back, unless it says that it cannot fail.
     """
 
     def decorate(function: F) -> F:
+        function.may_fail = may_fail  # type: ignore[attr-defined]
+
         @functools.wraps(function)
         def call(*args: Any, **options: Any) -> Any:
             recording = active()

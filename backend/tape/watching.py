@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from . import autograd
 from .tensor import Tensor
 
-__all__ = ["Operation", "Watcher", "tell_written", "watched", "watching"]
+__all__ = ["Operation", "Watcher", "tell_written", "unwatched", "watched", "watching"]
 
 
 class Operation(NamedTuple):
@@ -67,6 +67,16 @@ def watching(watcher: Watcher, written: Reader | None = None, *, all_threads: bo
         _watchers[:] = [(w, t) for w, t in _watchers if w is not watcher]
         _readers[:] = [(r, t) for r, t in _readers if r is not written]
         autograd.watch = _operation if _watchers else None
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Have nobody told of the operations of this thread within the block: they do the host's work."""
+    before, _inside.an_operation = _inside.an_operation, True
+    try:
+        yield
+    finally:
+        _inside.an_operation = before
 
 
 def tell_written(tensor: Tensor, value: Any, key: Any = None) -> None:

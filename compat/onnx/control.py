@@ -1,4 +1,4 @@
-"""ONNX's branches and loops: graphs within a node, which see the values around it."""
+"""Operators with graphs within them, which see the values around: branches, loops, and attention that one changes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import Tensor, flip, moveaxis, stack
+from .operators.attention import flex_attention
 
 __all__ = ["CONTROL", "Inner"]
 
+MODIFIERS = ("score_mod", "prob_mod")
 Run = Callable[[list[Any], dict[str, Any]], None]  # nodes, and the values that they read and add to
 
 
@@ -21,6 +23,7 @@ class Inner(NamedTuple):
     inputs: list[str]
     outputs: list[str]
     constants: dict[str, np.ndarray]
+    nothing: list[np.ndarray | None]  # none of each output, one below the other, where its shape is known
 
     def __call__(self, around: Mapping[str, Any], given: list[Any], run: Run) -> list[Any]:
         """The results for its inputs, where it stands."""
@@ -61,15 +64,16 @@ def loop(attributes: Mapping[str, Any], inputs: list[Any], around: Mapping[str, 
         carried, row = found[: len(carried)], found[len(carried) :]
         rows.append(row)
         going, i = truth(again), i + 1
-    if not rows and len(body.outputs) > 1 + len(carried):
-        raise NotImplementedError("a Loop must run at least once where it collects what its rounds give, ran none")
-    return [*carried, *stacked(rows)]
+    collected = stacked(rows) if rows else body.nothing[1 + len(carried) :]
+    if any(x is None for x in collected):
+        raise NotImplementedError("a Loop must run at least once where it collects values of unknown shape, ran none")
+    return [*carried, *collected]
 
 
 def scan(attributes: Mapping[str, Any], inputs: list[Any], around: Mapping[str, Any], run: Run) -> list[Any]:
     """A round for each slice of some inputs: what goes from round to round, and what each has given."""
     if attributes["opset"] < 9:
-        raise NotImplementedError("a Scan must be of version 9 at least: that of 8 has an axis of batches")
+        return _of_batches(attributes, inputs, around, run)
     body, count = attributes["body"], attributes["num_scan_inputs"]
     states, given = inputs[: len(inputs) - count], inputs[len(inputs) - count :]
     axes = attributes.get("scan_input_axes", [0] * count)
@@ -88,8 +92,27 @@ def scan(attributes: Mapping[str, Any], inputs: list[Any], around: Mapping[str, 
     return [*states, *(moveaxis(x, 0, axis) for x, axis in zip(outs, axes))]
 
 
+def _of_batches(attributes: Mapping[str, Any], inputs: list[Any], around: Mapping[str, Any], run: Run) -> list[Any]:
+    """Version 8: the first axis is that of batches, whose sequences come before all other inputs."""
+    lengths, *given = inputs
+    if lengths is not None:
+        raise NotImplementedError("`sequence_lens` must be left out, got lengths")
+    new = {"num_scan_inputs": attributes["num_scan_inputs"], "body": attributes["body"], "opset": 9}
+    new["scan_input_directions"] = attributes.get("directions", [0] * attributes["num_scan_inputs"])
+    tensors = [_tensor(x) for x in given]
+    return stacked([scan(new, [x[i, ...] for x in tensors], around, run) for i in range(tensors[0].shape[0])])
+
+
 def _tensor(x: Any) -> Any:
     return Tensor(x) if isinstance(x, np.ndarray) else x
 
 
-CONTROL: dict[str, Callable[..., list[Any]]] = {"If": branch, "Loop": loop, "Scan": scan}
+def attention(attributes: Mapping[str, Any], inputs: list[Any], around: Mapping[str, Any], run: Run) -> list[Any]:
+    """With graphs that change its scores and its probabilities."""
+    changes = [
+        lambda x, name=name: attributes[name](around, [x], run)[0] if name in attributes else x for name in MODIFIERS
+    ]
+    return [flex_attention(attributes, *map(_tensor, inputs), *changes)]
+
+
+CONTROL: dict[str, Callable[..., list[Any]]] = {"FlexAttention": attention, "If": branch, "Loop": loop, "Scan": scan}

@@ -51,10 +51,11 @@ class Step(NamedTuple):
 class Graph:
     """Nodes and initialisers of a model, by the values' names."""
 
-    def __init__(self, axes: Sequence[Axis]):
+    def __init__(self, axes: Sequence[Axis], opset: int):
         self.nodes: list[Any] = []
         self.initializers: dict[str, np.ndarray] = {}
-        self.axes, self.prefix = axes, ""
+        self.axes, self.opset, self.prefix = axes, opset, ""
+        self.constants: set[str] = set()  # initialisers that are no weights
         self.uniform: dict[str, Any] = {}  # constants of one number
         self.arrays: dict[int, str] = {}  # values by the `id` of the array that they were in the first run
         self.taken: set[str] = set()
@@ -83,8 +84,14 @@ class Graph:
         self.nodes.append(helper.make_node(kind, given, outs, name=name, **attributes))
         return outs[0]
 
-    def constant(self, value: Any, dtype: Any = np.int64, stem: str = "constant") -> str:
-        """The name of an initialiser of this value."""
+    def constant(self, value: Any, dtype: Any = np.int64) -> str:
+        """The name of a constant of this value."""
+        name = self.weight(value, dtype, "constant")
+        self.constants.add(name)
+        return name
+
+    def weight(self, value: Any, dtype: Any, stem: str) -> str:
+        """The name of an initialiser of this value, made of weights."""
         name = self.fresh(f"{self.prefix}{stem}")
         self.initializers[name] = np.asarray(value, dtype=dtype)
         return name

@@ -1,4 +1,4 @@
-"""Each primitive of layers as ONNX nodes: convolutions, pooling, norms, activations; the table of all handlers."""
+"""Each primitive of layers as ONNX nodes: convolutions, pooling, activations; the table of all handlers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from .export_graph import ExportError, Graph, Step
 from .export_losses import OTHERS
+from .export_norms import NORMS
 from .export_operators import ARRAYS, Handler, number, unary
 from .export_rest import REST
 from .export_selection import SELECTION
@@ -102,39 +103,14 @@ def adaptive_avg_pool(g: Graph, op: Step) -> None:
     g.node("Identity", [value], op.results)
 
 
-def affine(g: Graph, op: Step, at: int, size: int) -> list[str]:
-    """Weight and bias, ones and zeros where there are none."""
-    given = [*op.names[at:], "", ""][:2]
-    return [name or g.constant(np.full(size, fill), op.inputs[0].dtype) for name, fill in zip(given, (1, 0))]
-
-
-def batch_norm(g: Graph, op: Step) -> None:
-    scale = affine(g, op, 3, op.inputs[0].shape[1])
-    g.node("BatchNormalization", [op.names[0], *scale, *op.names[1:3]], op.results, epsilon=op.static.get("eps", 1e-5))
-
-
-def layer_norm(g: Graph, op: Step) -> None:
-    n = op.static.get("normalized_ndim", 1)
-    scale, bias = affine(g, op, 1, 1)
-    if not [*op.names, ""][1]:
-        g.initializers[scale] = np.ones(op.inputs[0].shape[-n:], op.inputs[0].dtype)
-    given = [*op.names, "", ""][2] and bias
-    g.node("LayerNormalization", [op.names[0], scale, given], op.results, axis=-n, epsilon=op.static.get("eps", 1e-5))
-
-
-def rms_norm(g: Graph, op: Step) -> None:
-    n, eps = op.static.get("normalized_ndim", 1), op.static.get("eps")
-    scale = [*op.names, ""][1] or g.constant(np.ones(op.inputs[0].shape[-n:]), op.inputs[0].dtype)
-    eps = float(np.finfo(op.inputs[0].dtype).eps) if eps is None else eps
-    g.node("RMSNormalization", [op.names[0], scale], op.results, axis=-n, epsilon=eps)
-
-
-def group_norm(g: Graph, op: Step) -> None:
-    scale = affine(g, op, 1, op.inputs[0].shape[1])
-    s = op.static
-    g.node(
-        "GroupNormalization", [op.names[0], *scale], op.results, num_groups=s["num_groups"], epsilon=s.get("eps", 1e-5)
-    )
+def max_unpool(g: Graph, op: Step) -> None:
+    """Values written into images of zeros that are flat; where a place comes twice, it is one maximum."""
+    shapes = [run.outputs[0].shape for run in (op, op.again)]
+    size = [(*shape[:2], int(np.prod(shape[2:]))) for shape in shapes]
+    zeros = g.node("Expand", [number(g, op, 0), g.shape(size[0], size[1], op.where)])
+    x, places = (g.node("Reshape", [name, g.constant([0, 0, -1])]) for name in op.names)
+    y = g.node("ScatterElements", [zeros, g.node("Cast", [places], to=7), x], axis=2)
+    g.node("Reshape", [y, g.shape(shapes[0], shapes[1], op.where)], op.results)
 
 
 def linear(g: Graph, op: Step) -> None:
@@ -193,6 +169,7 @@ def log_sigmoid(g: Graph, op: Step) -> None:
 
 HANDLERS: dict[str, Handler] = {
     **ARRAYS,
+    **NORMS,
     **OTHERS,
     **REST,
     **SELECTION,
@@ -203,10 +180,7 @@ HANDLERS: dict[str, Handler] = {
     "max_pool": pool,
     "avg_pool": pool,
     "adaptive_avg_pool": adaptive_avg_pool,
-    "batch_norm_inference": batch_norm,
-    "layer_norm": layer_norm,
-    "rms_norm": rms_norm,
-    "group_norm": group_norm,
+    "max_unpool": max_unpool,
     "linear": linear,
     "embedding": embedding,
     "relu": unary("Relu"),

@@ -66,7 +66,7 @@ def scattered(g: Graph, op: Step, key: tuple, again: tuple) -> None:
     """x[key] = value, number by number: ScatterElements of tensors that are flat behind the axes that are whole."""
     shape, twice = op.inputs[0].shape, op.again.inputs[0].shape
     value = g.cast(op.names[1], op.inputs[1], op.outputs[0].dtype)
-    if key == (Ellipsis,):
+    if len(key) == 1 and key[0] is Ellipsis:
         g.node("Expand", [value, g.node("Shape", [op.names[0]])], op.results)
         return
     arrays = [k for k in key if is_array(k)]
@@ -80,6 +80,9 @@ def scattered(g: Graph, op: Step, key: tuple, again: tuple) -> None:
         if shape[lead:] != twice[lead:]:
             raise ExportError(f"{op.where} needs a tensor of fixed shape to write into, got {shape} and {twice}")
         at = np.arange(int(np.prod(shape[lead:]))).reshape(shape[lead:])[key[lead:]]
+        if not at.size:
+            g.node("Identity", [op.names[0]], op.results)
+            return
         if np.unique(at).size != at.size:
             raise ExportError(f"{op.where} needs places that differ, got some of them twice")
         places = g.constant(at)

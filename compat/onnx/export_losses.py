@@ -21,13 +21,16 @@ def difference(g: Graph, op: Step) -> None:
 
 
 def cross_entropy(g: Graph, op: Step) -> None:
-    """nll_loss and softmax_cross_entropy of class numbers."""
-    s, target = op.static, op.inputs[1]
-    if np.dtype(target.dtype).kind not in "iu" or s.get("label_smoothing"):
-        raise ExportError(f"{op.where} needs class numbers and label_smoothing=0, got targets of {target.dtype}")
+    """nll_loss and softmax_cross_entropy of class numbers; the logits of linear_cross_entropy are made first."""
+    s, (x, target, weight), at = op.static, [*op.names, ""][:3], 1
+    if op.name == "linear_cross_entropy":
+        at, (target, bias, weight) = 2, [*op.names, "", ""][2:5]
+        x = g.node("Gemm", [x, op.names[1], bias], transB=1)
+    if np.dtype(op.inputs[at].dtype).kind not in "iu" or s.get("label_smoothing"):
+        raise ExportError(f"{op.where} needs class numbers and label_smoothing=0, got targets of {op.inputs[at].dtype}")
     kind = "NegativeLogLikelihoodLoss" if op.name == "nll_loss" else "SoftmaxCrossEntropyLoss"
     options = {"ignore_index": s.get("ignore_index", -100), "reduction": s.get("reduction", "mean")}
-    g.node(kind, op.names, op.results, **options)
+    g.node(kind, [x, target, weight], op.results, **options)
 
 
 def vector_norm(g: Graph, op: Step) -> None:
@@ -154,6 +157,7 @@ OTHERS: dict[str, Handler] = {
     "mse_loss": difference,
     "l1_loss": difference,
     "nll_loss": cross_entropy,
+    "linear_cross_entropy": cross_entropy,
     "softmax_cross_entropy": cross_entropy,
     "vector_norm": vector_norm,
     "setitem": setitem,

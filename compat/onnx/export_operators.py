@@ -131,8 +131,9 @@ def truth(kind: str) -> Handler:
 
     def handler(g: Graph, op: Step) -> None:
         bits = g.node("Cast", [g.cast(op.names[0], op.inputs[0], np.bool_)], to=6)
-        found = g.node(kind, [bits, g.constant(axes_of(op))], keepdims=int(op.static.get("keepdims", False)))
-        g.node("Cast", [found], op.results, to=9)
+        axes, keep = g.constant(axes_of(op)), int(op.static.get("keepdims", False))
+        found = g.node(kind, [bits, axes], keepdims=keep, noop_with_empty_axes=1)
+        g.node("Greater", [found, g.constant(0, np.int32)], op.results)  # the maximum of none is below 0
 
     return handler
 
@@ -179,10 +180,20 @@ def arg(kind: str) -> Handler:
 
 
 def cumulative(g: Graph, op: Step) -> None:
-    if op.static.get("include_initial"):
-        raise ExportError(f"{op.where} needs include_initial=False, got True")
-    axis = op.static.get("axis")
-    g.node("CumSum", [g.cast(op.names[0], op.inputs[0], op.outputs[0].dtype), g.constant(axis or 0)], op.results)
+    """Sums or products along an axis, behind 0 or 1 where the initial value is included."""
+    is_product = op.name == "cumulative_prod"
+    if is_product and g.opset < 26:
+        raise ExportError(f"{op.where} needs opset 26 at least, got {g.opset}")
+    axis, kind, x = op.static.get("axis") or 0, "CumProd" if is_product else "CumSum", op.inputs[0]
+    value = g.cast(op.names[0], x, op.outputs[0].dtype)
+    if not op.static.get("include_initial"):
+        g.node(kind, [value, g.constant(axis)], op.results)
+        return
+    first, second = (
+        [1 if a == axis % x.ndim else n for a, n in enumerate(run.inputs[0].shape)] for run in (op, op.again)
+    )
+    start = g.node("Expand", [number(g, op, int(is_product)), g.shape(first, second, op.where)])
+    g.node("Concat", [start, g.node(kind, [value, g.constant(axis)])], op.results, axis=axis)
 
 
 def floor_divide(g: Graph, op: Step) -> None:
@@ -196,32 +207,9 @@ def floor_divide(g: Graph, op: Step) -> None:
 
 
 ARRAYS: dict[str, Handler] = {
-    **{
-        name: unary(name.capitalize())
-        for name in [
-            "abs",
-            "acos",
-            "acosh",
-            "asin",
-            "asinh",
-            "atan",
-            "atanh",
-            "ceil",
-            "cos",
-            "cosh",
-            "exp",
-            "floor",
-            "log",
-            "sign",
-            "sin",
-            "sinh",
-            "sqrt",
-            "tan",
-            "tanh",
-            "round",
-            "reciprocal",
-        ]
-    },
+    **{name: unary(name.capitalize()) for name in (
+        "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "exp", "floor", "log", "sign", "sin",
+        "sinh", "sqrt", "tan", "tanh", "round", "reciprocal")},
     "negative": unary("Neg"),
     "positive": unary("Identity"),
     "square": square,
@@ -264,4 +252,5 @@ ARRAYS: dict[str, Handler] = {
     "argmax": arg("ArgMax"),
     "argmin": arg("ArgMin"),
     "cumulative_sum": cumulative,
-}
+    "cumulative_prod": cumulative,
+}  # fmt: skip

@@ -38,6 +38,19 @@ def split_heads(g: Graph, op: Step) -> None:
 ORDERS = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 
 
+def in_order(g: Graph, names: list[str], rows: np.ndarray, dtype: Any) -> list[str]:
+    """Both weights, and both biases or zeros as one, with their rows in ONNX's order; of parameters, initialisers."""
+    if all(name in g.initializers for name in names if name):
+        w, r, *b = [(g.initializers[name] if name else np.zeros(len(rows)))[rows][None] for name in names]
+        stems = [f"{names[0]}.onnx", f"{names[1]}.onnx", f"{names[0]}.bias.onnx"]
+        return [g.weight(v, dtype, s) for v, s in zip((w, r, np.concatenate(b, axis=1)), stems)]
+    front, found = g.constant([0]), []
+    for name in names:
+        taken = g.node("Gather", [name, g.constant(rows)], axis=0) if name else g.constant(np.zeros(len(rows)), dtype)
+        found.append(g.node("Unsqueeze", [taken, front]))
+    return [*found[:2], g.node("Concat", found[2:], axis=1)]
+
+
 def recurrent(g: Graph, op: Step) -> None:
     """One direction of one layer: x (T · N, I) step by step, h (N, H)."""
     s, sizes = op.static, op.static["batch_sizes"]
@@ -48,23 +61,10 @@ def recurrent(g: Graph, op: Step) -> None:
     if len(op.names) > 7 and op.names[7]:
         raise ExportError(f"{op.where} needs proj_size=0: ONNX has no projection of states")
     order, hidden = ORDERS[op.name], op.inputs[1].shape[1]
-    weights = []
-    for name in names[1 + states :]:
-        if name and name not in g.initializers:
-            raise ExportError(f"{op.where} needs weights that are parameters, got the computed {name!r}")
-        gates = (
-            g.initializers[name].reshape(len(order), hidden, -1)[list(order)]
-            if name
-            else np.zeros((len(order), hidden, 1))
-        )
-        weights.append(gates.reshape(1, len(order) * hidden, -1))
-    w_name, r_name = (names[1 + states + i] for i in (0, 1))
-    dtype = op.inputs[0].dtype
-    w, r = g.constant(weights[0], dtype, f"{w_name}.onnx"), g.constant(weights[1], dtype, f"{r_name}.onnx")
-    b = g.constant(np.concatenate(weights[2:], axis=1)[..., 0], dtype, f"{w_name}.bias.onnx")
+    rows, front = np.concatenate([np.arange(hidden) + i * hidden for i in order]), g.constant([0])
+    w, r, b = in_order(g, names[1 + states :], rows, op.inputs[0].dtype)
     batch = g.node("Shape", [names[1]], start=0, end=1)
     shape = g.node("Concat", [g.constant([-1]), batch, g.constant([op.inputs[0].shape[1]])], axis=0)
-    front = g.constant([0])
     x = g.node("Reshape", [names[0], shape])
     first = [g.node("Unsqueeze", [name, front]) for name in names[1 : 1 + states]]
     outs = [g.fresh(f"{g.prefix}{op.name}.{i}") for i in range(1 + states)]

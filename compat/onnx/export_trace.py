@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,20 +12,19 @@ from ...backend.device.devices import namespace_of
 from ...backend.modes.trace import Trace
 from ...backend.tape import autograd
 from ...backend.tape import watching as watching_module
-from ...backend.tape.autograd import no_grad
 from ...backend.tape.tensor import Tensor, innermost
 from ...backend.tape.watching import Operation, watching
 from .export_graph import Axis
 
-__all__ = ["axes_and_runs", "axes_of_shapes", "can_be_taken_apart", "evaluating", "trace"]
+__all__ = ["axes_and_runs", "axes_of_shapes", "can_be_taken_apart", "trace"]
 
 PACKAGE = __name__.split(".")[0]
 
 
 def axes_and_runs(
-    given: tuple, names: list[str], dynamic: Mapping
+    given: tuple, names: list[str], dynamic: Mapping, more: int
 ) -> tuple[list[Axis], tuple, dict[tuple[str, int], str]]:
-    """The axes, the second run's inputs (of other lengths, the first's values over again), and the axes' names."""
+    """The axes, the second run's inputs (longer by `more` or, of other axes, above; the first's values over again), and names."""
     axes: dict[str, Axis] = {}
     symbols: dict[tuple[str, int], str] = {}
     larger = [x.detach().numpy() for x in given]
@@ -38,7 +37,7 @@ def axes_and_runs(
             if not -given[i].ndim <= a < given[i].ndim:
                 raise ValueError(f"`dynamic_axes` must name axes of {name!r} with shape {given[i].shape}, got {a}")
             axis, n = a % given[i].ndim, given[i].shape[a]
-            found = axes.setdefault(symbol, Axis((n, n + 1 + len(axes)), name, axis))
+            found = axes.setdefault(symbol, Axis((n, n + more + len(axes)), name, axis))
             if found.lengths[0] != n:
                 raise ValueError(f"`dynamic_axes` {symbol!r} must be one length, got {found.lengths[0]} and {n}")
             larger[i] = np.take(larger[i], np.arange(found.lengths[1]) % n, axis=axis)
@@ -64,18 +63,6 @@ def axes_of_shapes(shapes: Any, names: list[str]) -> dict[str, dict[int, str]]:
             if label is not None:
                 found.setdefault(name, {})[axis] = label
     return found
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    modes = [(m, m.training) for m in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for m, mode in modes:
-            m.training = mode
 
 
 class Run(NamedTuple):
@@ -146,7 +133,7 @@ class _Cleared:
 
 def can_be_taken_apart(primitive: Any) -> bool:
     """Whether its generic form is made of the array API's operations, of which it is none, and of no random numbers."""
-    if primitive is None or primitive.__name__ in ("dropout", "batch_norm"):
+    if primitive is None or primitive.__name__ == "dropout":
         return False
     is_array = primitive.generic.__module__.startswith(f"{PACKAGE}.backend.array.")
     return not is_array or primitive.__name__ == "_largest"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,13 @@ import numpy as np
 
 from ...backend.device.devices import to_numpy
 from ...backend.modes.trace import TracedOperation
-from ...backend.tape.tensor import Tensor
+from ...backend.tape.autograd import no_grad
+from ...backend.tape.tensor import Tensor, innermost
+from ...layers.evaluating import evaluating
+from .export_file import model_of, write
 from .export_graph import Axis, ExportError, Graph, Step
 from .export_layers import HANDLERS
-from .export_trace import axes_and_runs, axes_of_shapes, can_be_taken_apart, evaluating, trace
+from .export_trace import axes_and_runs, axes_of_shapes, can_be_taken_apart, trace
 
 __all__ = ["ExportError", "export"]
 
@@ -93,22 +94,37 @@ def export(
     if dynamic_axes is not None and dynamic_shapes is not None:
         raise TypeError("`dynamic_shapes` says what `dynamic_axes` does, got both")
     dynamic = dynamic_axes or (axes_of_shapes(dynamic_shapes, names) if dynamic_shapes else {})
-    axes, larger, symbols = axes_and_runs(given, names, dynamic)
-    graph, outputs = _of_runs(model, (given, larger), names, axes, output_names)
-    _write(_model(graph, given, names, outputs, symbols, opset), Path(path), external_above)
+    graph, outputs, symbols = _of_sizes(model, given, names, dynamic, opset, output_names)
+    write(model_of(graph, given, names, outputs, symbols), Path(path), external_above)
+
+
+def _of_sizes(
+    model: Any, given: tuple, names: list[str], dynamic: Mapping, opset: int, wanted: Any
+) -> tuple[Graph, list, dict]:
+    """The graph of both runs: the second has 2 more of a dynamic axis, so that halves differ, or 1 if there is no room for 2."""
+    for more in (2, 1):
+        axes, larger, symbols = axes_and_runs(given, names, dynamic, more)
+        try:
+            return (*_of_runs(model, (given, larger), names, axes, opset, wanted), symbols)
+        except ExportError:
+            raise
+        except (ValueError, IndexError):  # of the model
+            if more == 1 or not axes:
+                raise
+    raise AssertionError
 
 
 def _of_runs(
-    model: Any, inputs: tuple[tuple, tuple], names: list[str], axes: list[Axis], wanted: Any
+    model: Any, inputs: tuple[tuple, tuple], names: list[str], axes: list[Axis], opset: int, wanted: Any
 ) -> tuple[Graph, list]:
     """The graph of both runs. An operation without nodes of its own is taken apart, and both are run again."""
     apart: set[str] = set()
     refused: dict[str, ExportError] = {}
     while True:
-        with evaluating(model):
+        with evaluating(model), no_grad():
             runs = [trace(model, x, apart) for x in inputs]
         try:
-            return _graph(model, runs, names, axes, wanted)
+            return _graph(model, runs, names, Graph(axes, opset), wanted)
         except ExportError as error:
             op = error.operation
             if op is None or op.name in apart or not can_be_taken_apart(op.primitive):
@@ -136,13 +152,12 @@ def _tensors(result: Any) -> list[Tensor]:
     raise ExportError(f"a model's result must be Tensors in tuples and lists, got {type(result).__name__}")
 
 
-def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: Any) -> tuple[Graph, list]:
+def _graph(model: Any, runs: list, names: list[str], g: Graph, wanted: Any) -> tuple[Graph, list]:
     (first, paths, arrays), (second, _, others) = runs
     if [op.name for op in first] != [op.name for op in second]:
         raise ExportError(
             "`model` must run the same operations at every size and every time, but did not; use fixed axes"
         )
-    g = Graph(axes)
     g.taken.update(names)
     state = {id(x): name for name, x in reversed(model.state_dict(keep_vars=True).items())}
     values = dict(zip(map(first.name_of, first.inputs), names))
@@ -155,12 +170,15 @@ def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: A
     produced = {name for op in first for name in op.output_names}
     renamed = {n: o for o, n in zip(outputs, map(first.name_of, result)) if n in produced}
 
-    def value(name: str, x: Any, again: str, where: str) -> str:
+    def value(name: str, x: Any, again: str, y: Any, where: str) -> str:
         if not isinstance(x, Tensor):
             return ""
         if name not in values:
-            array = to_numpy(arrays[name])
-            values[name] = _constant(g, x, array, to_numpy(others[again]), state, where)
+            raw = arrays.get(name, innermost(x))  # which no operation has given where the model gives it as it is
+            if id(raw) in g.arrays:  # what `detach` has given, and its kin
+                return g.arrays[id(raw)]
+            array = to_numpy(raw)
+            values[name] = _constant(g, x, array, to_numpy(others.get(again, innermost(y))), state, where)
             if id(x) not in state and array.size and (array == array.flat[0]).all():
                 g.uniform[values[name]] = array.flat[0]
         return values[name]
@@ -175,7 +193,8 @@ def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: A
                 )
             _same(step)
             given = [
-                value(n, x, m, step.where) for n, x, m in zip(op.input_names, op.inputs, other.input_names, strict=True)
+                value(n, x, m, y, step.where)
+                for n, x, m, y in zip(op.input_names, op.inputs, other.input_names, other.inputs, strict=True)
             ]
             for n in op.output_names:
                 values[n] = renamed.get(n) or g.fresh(f"{g.prefix}{op.name}")
@@ -188,7 +207,7 @@ def _graph(model: Any, runs: list, names: list[str], axes: list[Axis], wanted: A
     for o, x, y in zip(outputs, result, twin, strict=True):
         name = first.name_of(x)
         if renamed.get(name) != o:
-            g.node("Identity", [value(name, x, second.name_of(y), "the result")], o)
+            g.node("Identity", [value(name, x, second.name_of(y), y, "the result")], o)
     return g, [(o, x, y) for o, x, y in zip(outputs, result, twin)]
 
 
@@ -207,7 +226,7 @@ def _constant(g: Graph, x: Tensor, array: np.ndarray, other: np.ndarray, state: 
 
 
 # What may differ between the runs: lengths, which these write as functions of the axes
-LENGTHS = {"reshape", "broadcast_to", "tile", "getitem", "lstm", "gru", "rnn", "resample", "setitem"}
+LENGTHS = {"reshape", "broadcast_to", "tile", "getitem", "lstm", "gru", "rnn", "resample", "setitem", "max_unpool"}
 
 
 def _same(step: Step) -> None:
@@ -220,43 +239,3 @@ def _same(step: Step) -> None:
         raise ExportError(
             f"{step.where} needs numbers that no dynamic axis changes, got {plain[0]} and then {plain[1]}"
         )
-
-
-def _model(g: Graph, given: tuple, names: list[str], outputs: list, symbols: dict, opset: int) -> Any:
-    from onnx import helper, numpy_helper
-
-    def info(name: str, x: Tensor, shape: list) -> Any:
-        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(x.dtype)), shape)
-
-    inputs = [info(n, x, [symbols.get((n, a), size) for a, size in enumerate(x.shape)]) for n, x in zip(names, given)]
-    results = [info(n, x, [a if a == b else None for a, b in zip(x.shape, y.shape)]) for n, x, y in outputs]
-    used = {name for name, _, _ in outputs}
-    nodes: list[Any] = []
-    for node in reversed(g.nodes):  # what nothing reads is left out
-        if used.intersection(node.output):
-            used.update(node.input)
-            nodes.insert(0, node)
-    weights = [numpy_helper.from_array(np.array(x, order="C"), n) for n, x in g.initializers.items() if n in used]
-    graph = helper.make_graph(nodes, "weft", inputs, results, weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="weft")
-
-
-def _write(model: Any, path: Path, external_above: int) -> None:
-    """Both files whole, in a folder beside the path, before they get their names."""
-    import onnx
-
-    size = sum(len(x.raw_data) for x in model.graph.initializer)
-    with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".export-") as folder:
-        new, data = Path(folder, path.name), path.name + ".data"
-        beside = size > external_above
-        onnx.save(
-            model,
-            new,
-            save_as_external_data=beside,
-            location=data if beside else None,
-            size_threshold=1024 if beside else 0,
-        )
-        onnx.checker.check_model(str(new), full_check=True)
-        if beside:
-            os.replace(Path(folder, data), path.absolute().parent / data)
-        os.replace(new, path)

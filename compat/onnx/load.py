@@ -5,131 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from ... import Tensor, asarray, isdtype
-from ...layers import Module, Parameter
-from .control import CONTROL, Inner
-from .operators import HOST, OPERATORS
+from ...layers import Module
+from .control import CONTROL
+from .graph import GraphModule
+from .old import BEFORE
+from .operators import OPERATORS
 from .operators.elementwise import DTYPES
 
 __all__ = ["load", "supported_operators"]
 
-OLDEST = 7  # the version from which operators broadcast as NumPy does
-_STATISTICS = (3, 4)  # of BatchNormalization: its running mean and variance
-
-
-class _Node(NamedTuple):
-    """One operator at work."""
-
-    operator: str
-    attributes: dict[str, Any]
-    inputs: list[str]
-    outputs: list[str]
-    name: str
-
-
-class _Graph(NamedTuple):
-    """Nodes in the order of their work, what comes in and goes out, and what the host knows."""
-
-    nodes: list[_Node]
-    inputs: list[str]
-    outputs: list[str]
-    places: dict[str, tuple[Module, str]]
-    constants: dict[str, np.ndarray]
-
-
-class GraphModule(Module):
-    """The nodes of a graph, run in order; float initialisers are its parameters."""
-
-    def __init__(self, graph: Any, opset: int) -> None:
-        from onnx import numpy_helper
-
-        super().__init__()
-        nodes = [_node(n, opset) for n in graph.node]
-        inputs = [i.name for i in graph.input]
-        self._graph = _Graph(nodes, inputs, [o.name for o in graph.output], {}, {})
-        uses = _uses(nodes)
-        for initialiser in graph.initializer:
-            name, value = initialiser.name, numpy_helper.to_array(initialiser)
-            if name in inputs:
-                inputs.remove(name)
-            if not isdtype(value.dtype, "real floating") or uses.get(name) == {"host"}:
-                self._graph.constants[name] = value
-            else:
-                self._place(name, value, is_parameter="statistics" not in uses.get(name, ()))
-
-    def _place(self, name: str, value: np.ndarray, is_parameter: bool) -> None:
-        *path, leaf = name.split(".")
-        owner: Module = self
-        for part in path:
-            if not hasattr(owner, part):
-                setattr(owner, part, Module())
-            owner = self._within(getattr(owner, part), name)
-        if not leaf or hasattr(owner, leaf):
-            raise ValueError(f"an initialiser's name must be free in a Module, got `{name}`; rename it")
-        if is_parameter:
-            owner.register_parameter(leaf, Parameter(asarray(value.copy())))
-        else:
-            owner.register_buffer(leaf, asarray(value.copy()))
-        self._graph.places[name] = (owner, leaf)
-
-    @staticmethod
-    def _within(owner: Any, name: str) -> Module:
-        if not isinstance(owner, Module):
-            raise ValueError(f"an initialiser's name must be free in a Module, got `{name}`; rename it")
-        return owner
-
-    def forward(self, *args: Any, **named: Any) -> Any:
-        """The outputs for inputs in order or by name."""
-        graph = self._graph
-        given = [*graph.inputs[: len(args)], *named]
-        if len(args) > len(graph.inputs) or sorted(given) != sorted(graph.inputs):
-            raise TypeError(f"the graph must be called with the inputs {graph.inputs}, got {given}")
-        values: dict[str, Any] = {**graph.constants, **dict(zip(graph.inputs, args)), **named}
-        values |= {name: getattr(owner, leaf) for name, (owner, leaf) in graph.places.items()}
-        device = next((p.device for p in self.parameters()), None)
-        for name in graph.inputs:
-            if not isinstance(values[name], Tensor):
-                values[name] = asarray(values[name], device=device)
-        _run_all(graph.nodes, values, device)
-        outputs = tuple(
-            asarray(v, device=device) if isinstance(v, np.ndarray) else v for v in map(values.get, graph.outputs)
-        )
-        return outputs[0] if len(outputs) == 1 else outputs
-
-
-def _run_all(nodes: list[_Node], values: dict[str, Any], device: Any) -> None:
-    """Add the results of each node to the values."""
-    for node in nodes:
-        inputs = [values[i] if i else None for i in node.inputs]
-        if node.operator in CONTROL:
-            run = lambda nodes, values: _run_all(nodes, values, device)
-            found = tuple(CONTROL[node.operator](node.attributes, inputs, values, run))
-        else:
-            found = _run(node, inputs, device)
-        values.update(zip(node.outputs, found))
-
-
-def _node(node: Any, opset: int) -> _Node:
-    from onnx import GraphProto, helper
-
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    for name, value in attributes.items():
-        if isinstance(value, GraphProto):
-            attributes[name] = _inner(value, opset)
-    attributes |= {"opset": opset, "outputs": len(node.output)}
-    return _Node(node.op_type, attributes, list(node.input), list(node.output), node.name)
-
-
-def _inner(graph: Any, opset: int) -> Inner:
-    from onnx import numpy_helper
-
-    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    inputs = [i.name for i in graph.input if i.name not in constants]
-    return Inner([_node(n, opset) for n in graph.node], inputs, [o.name for o in graph.output], constants)
+OUT_OF_REACH = {
+    "text is no array of numbers": "RegexFullMatch StringConcat StringNormalizer StringSplit TfIdfVectorizer",
+    "files of pictures are read by `weft.data`": "ImageDecoder",
+    "gradients are those of the module: `weft.grad`": "Gradient",
+}
+DOMAINS = ("", "ai.onnx", "ai.onnx.preview", "ai.onnx.preview.training")
 
 
 def _all_nodes(graph: Any) -> Iterator[Any]:
@@ -141,36 +33,12 @@ def _all_nodes(graph: Any) -> Iterator[Any]:
                 yield from _all_nodes(attribute.g)
 
 
-def _uses(nodes: list[_Node]) -> dict[str, set[str]]:
-    """What each value is used for: on the host, as running statistics, or otherwise."""
-    found: dict[str, set[str]] = {}
-    for node in nodes:
-        for i, name in enumerate(node.inputs):
-            is_statistic = node.operator == "BatchNormalization" and i in _STATISTICS
-            use = "host" if i in HOST.get(node.operator, ()) else "statistics" if is_statistic else "device"
-            found.setdefault(name, set()).add(use)
-    return found
-
-
-def _run(node: _Node, inputs: list[Any], device: Any) -> tuple[Any, ...]:
-    """The outputs of one node; where the host knows all inputs, it knows the outputs."""
-    host = HOST.get(node.operator, ())
-    arguments = [_on_host(v) if i in host else _on_device(v, device) for i, v in enumerate(inputs)]
-    is_known = bool(inputs) and all(v is None or isinstance(v, np.ndarray) for v in inputs)
-    try:
-        found = OPERATORS[node.operator](node.attributes, *arguments)
-    except NotImplementedError as error:
-        raise NotImplementedError(f'{node.operator} (node "{node.name}"): {error}') from None
-    found = found if isinstance(found, tuple) else (found,)
-    return tuple(map(_on_host, found)) if is_known else found
-
-
-def _on_host(value: Any) -> Any:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-
-
-def _on_device(value: Any, device: Any) -> Any:
-    return asarray(value, device=device) if isinstance(value, np.ndarray) else value
+def _is_of_numbers(kind: Any) -> bool:
+    """Whether a type, as far as the file tells it, is one of tensors of numbers, or of sequences of them."""
+    name = kind.WhichOneof("value")
+    if name in ("sequence_type", "optional_type"):
+        return _is_of_numbers(getattr(kind, name).elem_type)
+    return name is None or (name == "tensor_type" and kind.tensor_type.elem_type in (0, *DTYPES))
 
 
 def supported_operators() -> list[str]:
@@ -205,9 +73,10 @@ def load(source: Any) -> Module:
     Raises
     ------
     ValueError
-        If the file is no ONNX model, or its operators are older than version 7.
+        If the file is no ONNX model.
     NotImplementedError
-        If an operator, or an input or output that is no tensor of numbers, is not covered.
+        If an operator, or its old version, is not covered, or an input or output is no tensor of numbers, nor a sequence of
+        them.
     ImportError
         If onnx is missing.
 
@@ -234,28 +103,34 @@ def load(source: Any) -> Module:
 
         model = inliner.inline_local_functions(model)
     known = OPERATORS.keys() | CONTROL.keys()
-    unknown = {n.op_type for n in _all_nodes(model.graph) if n.domain in ("", "ai.onnx")} - known
+    unknown = {n.op_type for n in _all_nodes(model.graph) if n.domain in DOMAINS} - known
     if unknown:  # ONNX itself defines some operators by others
         from onnx import inliner
 
         with suppress(RuntimeError):  # not where it would have to know a type
             model = inliner.inline_selected_functions(model, [("", name) for name in sorted(unknown)], False, True)
     for node in _all_nodes(model.graph):
-        if node.domain not in ("", "ai.onnx") or node.op_type not in known:
+        if node.domain not in DOMAINS or node.op_type not in known:
+            why = next((f", {why}" for why, names in OUT_OF_REACH.items() if node.op_type in names.split()), "")
+            where = f" of {node.domain}" if node.domain not in DOMAINS else ""
             raise NotImplementedError(
-                f'operator {node.op_type} (node "{node.name}") is not covered; `supported_operators()` lists those that are'
+                f'operator {node.op_type}{where} (node "{node.name}") is not covered{why}; `supported_operators()` lists'
+                " those that are"
             )
     for value in (*model.graph.input, *model.graph.output):
-        kind, dtype = value.type.WhichOneof("value"), value.type.tensor_type.elem_type
-        if kind not in (None, "tensor_type") or dtype not in (
-            0,
-            *DTYPES,
-        ):  # None: a file may leave types to be inferred
-            found = kind if kind != "tensor_type" else f"dtype {onnx.TensorProto.DataType.Name(dtype)}"
-            raise NotImplementedError(f"inputs and outputs must be tensors of numbers, got {found} for `{value.name}`")
+        if not _is_of_numbers(value.type):
+            kind = value.type.WhichOneof("value")
+            dtype = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+            found = f"dtype {dtype}" if kind == "tensor_type" else kind
+            raise NotImplementedError(
+                f"inputs and outputs must be tensors of numbers, or of sequences of these, got {found} for `{value.name}`"
+            )
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
-    if not versions or versions[0] < OLDEST:
-        raise ValueError(
-            f"the opset must be at least {OLDEST}, got {versions}; convert the model by onnx.version_converter"
-        )
-    return GraphModule(model.graph, versions[0])
+    opset = versions[0] if versions else onnx.defs.onnx_opset_version()
+    for node in _all_nodes(model.graph):
+        if opset < BEFORE.get(node.op_type, 0):
+            raise NotImplementedError(
+                f'{node.op_type} (node "{node.name}") must be of opset {BEFORE[node.op_type]} at least, got {opset};'
+                " convert the model by onnx.version_converter"
+            )
+    return GraphModule(model.graph, opset)

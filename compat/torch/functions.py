@@ -14,9 +14,10 @@ from ...backend.device import determinism, devices, dtypes
 from ...backend.modes.autocast import autocast
 from ...backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor
-from . import arithmetic, files, memory, runtime, shaping
+from . import algebra, arithmetic, files, memory, runtime, shaping, signals, sparse, special
 from .dtypes import DTYPES, INFO, TYPES, TensorType, dtype, named, promote_types
 from .making import tensor, with_options
+from .mapping import vmap
 from .methods import METHODS, is_tensor
 from .printing import set_printoptions
 from .sizes import Size
@@ -173,8 +174,9 @@ def _scaler(device: Any = "cuda", **options: Any) -> Any:
 
 
 TABLE: dict[str, Any] = {
-    **runtime.FUNCTIONS, **shaping.FUNCTIONS, **arithmetic.FUNCTIONS, **memory.FUNCTIONS,
-    **DTYPES, **TYPES, **INFO, "dtype": dtype, "Tensor": TensorType, "promote_types": promote_types,
+    **runtime.FUNCTIONS, **shaping.FUNCTIONS, **special.FUNCTIONS, **arithmetic.FUNCTIONS, **algebra.FUNCTIONS,
+    **signals.FUNCTIONS, **sparse.FUNCTIONS, **memory.FUNCTIONS,
+    "vmap": vmap, **DTYPES, **TYPES, **INFO, "dtype": dtype, "Tensor": TensorType, "promote_types": promote_types,
     "set_printoptions": set_printoptions,
     "Size": Size, "device": device, "is_tensor": is_tensor, "pi": np.pi, "inf": np.inf, "nan": np.nan,
     "zeros": _shaped(creation.zeros), "ones": _shaped(creation.ones), "empty": _shaped(creation.empty),

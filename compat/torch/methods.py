@@ -5,25 +5,22 @@ A call in the array API's words (`axis=`, `keepdims=`, `correction=` without `di
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...backend.array import elementwise, indexing, manipulation
-from ...backend.array.random import default_generator
 from ...backend.tape.tensor import Parameter, Tensor, wrap
-from . import arithmetic, memory, shaping
+from . import algebra, arithmetic, drawing, memory, scattering, shaping, signals, sparse, special
 from .differentiation import backward
 from .printing import shown
 from .promotion import ALONG, BINARY, OPERATORS, named_axis, promoting
+from .reducing import counting, extremum, nonzero, ordered, reduction, spread
 from .sizes import Size
 from .windows import bincount, unfold
 
 __all__ = ["METHODS", "PROPERTIES", "Size", "attach"]
-
-STANDARD = {"axis", "keepdims"}  # words that only the array API has
 
 
 class _Size(int):
@@ -41,119 +38,10 @@ def _size(x: Tensor) -> _Size:
     return size
 
 
-def _reduction(name: str) -> Callable:
-    """A reduction with `dim` and `keepdim` by position, as PyTorch has them."""
-    ours = getattr(Tensor, name)
-
-    @functools.wraps(ours)
-    def reduce(self: Tensor, *given: Any, **options: Any) -> Any:
-        if STANDARD.isdisjoint(options):
-            options |= dict(zip(("dim", "keepdim"), given, strict=False))
-            given = given[2:]
-            if (dim := options.get("dim")) is None and options.pop("keepdim", False):
-                options["keepdim"], dim = True, tuple(range(self.ndim))
-                options["dim"] = dim
-            if isinstance(dim, list):
-                options["dim"] = tuple(dim)
-            if (dtype := options.pop("dtype", None)) is not None:
-                self = self.to(dtype)
-            if not options.keys() - {"dim"} and dim is None:
-                options = {}
-        found = ours(self, *given, **options)
-        if self.dtype.kind == "u" and self.dtype != found.dtype and type(found) is Tensor:  # PyTorch counts in int64
-            found = found.to(
-                "uint8" if found.dtype == np.bool_ else "int64" if found.dtype == np.uint64 else found.dtype
-            )
-        return found
-
-    return reduce
-
-
-def _extremum(name: str, pairwise: Callable) -> Callable:
-    reduce = _reduction(name)
-
-    @functools.wraps(reduce)
-    def extremum(self: Tensor, *given: Any, **options: Any) -> Any:
-        other = given[0] if given else options.get("other")
-        return pairwise(self, other) if isinstance(other, Tensor) else reduce(self, *given, **options)
-
-    return extremum
-
-
-def _spread(name: str) -> Callable:
-    ours = getattr(Tensor, name)
-
-    @functools.wraps(ours)
-    def spread(self: Tensor, *given: Any, **options: Any) -> Any:
-        if not STANDARD.isdisjoint(options):
-            return ours(self, *given, **options)
-        if given and isinstance(given[0], bool):  # x.std(False)
-            options["unbiased"], given = given[0], given[1:]
-        options |= dict(zip(("dim", "unbiased", "keepdim"), given, strict=False))
-        correction = options.pop("correction", None)
-        unbiased = options.pop("unbiased", True)
-        correction = (1 if unbiased else 0) if correction is None else correction
-        dim = options.get("dim")
-        dim = tuple(dim) if isinstance(dim, list) else dim
-        return ours(self, axis=dim, keepdims=bool(options.get("keepdim")), correction=correction)
-
-    return spread
-
-
-def _ordered(name: str) -> Callable:
-    ours = getattr(Tensor, name)
-
-    @functools.wraps(ours)
-    def order(self: Tensor, *given: Any, **options: Any) -> Any:
-        if "axis" in options:
-            return ours(self, *given, **options)
-        if not self.ndim:
-            found = ours(self.reshape(1), dim=-1)
-            return found.reshape(()) if isinstance(found, Tensor) else type(found)(*(f.reshape(()) for f in found))
-        options = {"dim": -1} | dict(zip(("dim", "descending"), given, strict=False)) | options
-        return ours(self, **options)
-
-    return order
-
-
-def _nonzero(self: Tensor, *, as_tuple: bool = False) -> Any:
-    if not self.ndim:
-        found = indexing.nonzero(self.reshape(1))
-        return found if as_tuple else manipulation.stack(found, axis=1)[:, :0]
-    found = indexing.nonzero(self)
-    return found if as_tuple else manipulation.stack(found, axis=1)
-
-
 def _repeat(self: Tensor, *sizes: Any, **options: Any) -> Tensor:
     if options:
         return manipulation.repeat(self, *sizes, **options)
     return self.tile(*sizes)
-
-
-def _multinomial(self: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
-    weights = np.atleast_2d(np.asarray(self.detach().cpu().numpy(), np.float64))
-    if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(-1) <= 0).any():
-        raise RuntimeError("`multinomial` needs finite weights ≥ 0 with a sum > 0 in each row")
-    uniform = (generator or default_generator).uniform((len(weights), max(num_samples, weights.shape[1])), np.float64)
-    if replacement or num_samples == 1:
-        steps = np.cumsum(weights, -1)
-        u = uniform[:, :num_samples, None] * steps[:, None, -1:]
-        found = np.minimum((steps[:, None, :] <= u).sum(-1), (weights > 0).cumsum(-1).argmax(-1)[:, None])
-    else:
-        if num_samples > (few := int((weights > 0).sum(-1).min())):
-            raise RuntimeError(
-                f"`num_samples` without replacement must be at most {few}, the weights > 0, got {num_samples}"
-            )
-        with np.errstate(divide="ignore"):  # exponential races: the first to arrive
-            arrival = -np.log1p(-uniform[:, : weights.shape[1]]) / weights
-        found = np.argsort(arrival, -1, kind="stable")[:, :num_samples]
-    found = found.astype(np.int64)
-    return wrap(found if self.ndim > 1 else found[0], "cpu").to(self.device)
-
-
-def _exponential(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
-    u = (generator or default_generator).uniform(self.shape, np.float64)
-    return self.copy_(wrap(np.asarray(-np.log1p(-u) / lambd), "cpu").to(self.device))
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -216,7 +104,7 @@ def _scatter(
     if reduce is None:
         return _plain_scatter(self, dim, index, src)
     values = src if isinstance(src, Tensor) else (index * 0).to(self.dtype) + src
-    return shaping.METHODS["scatter_reduce"](self, dim, index, values, {"add": "sum", "multiply": "prod"}[reduce])
+    return scattering.METHODS["scatter_reduce"](self, dim, index, values, {"add": "sum", "multiply": "prod"}[reduce])
 
 
 def _signs(self: Tensor) -> Tensor:
@@ -231,16 +119,6 @@ def _signs(self: Tensor) -> Tensor:
     )
 
 
-def _counting(ours: Callable) -> Callable:
-    """Of small numbers without a sign, in int64."""
-
-    def call(self: Tensor, *given: Any, **options: Any) -> Tensor:
-        found = ours(self, *given, **options)
-        return found.to("int64") if found.dtype == np.uint64 and self.dtype != np.uint64 else found
-
-    return functools.wraps(ours)(call)
-
-
 def _sum_of_numbers(self: Tensor, *given: Any, **options: Any) -> Tensor:
     return (METHODS["sum"] if self.dtype.kind in "biu" else _plain_nansum)(self, *given, **options)
 
@@ -250,20 +128,26 @@ _plain_unique, _plain_scatter = Tensor.unique, Tensor.scatter  # type: ignore[at
 METHODS: dict[str, Callable] = {
     **memory.METHODS,
     **shaping.METHODS,
+    **special.METHODS,
     **arithmetic.METHODS,
+    **algebra.METHODS,
+    **drawing.METHODS,
+    **signals.METHODS,
+    **sparse.METHODS,
+    **scattering.METHODS,
     **{f"{name}_": _in_place(name) for name in arithmetic.INPLACE},
     **{f"{name}_": _of_another_shape(name) for name in shaping.INPLACE},
     **{
-        name: _reduction(name)
+        name: reduction(name)
         for name in ["sum", "mean", "prod", "all", "any", "argmax", "argmin", "logsumexp", "count_nonzero"]
     },
-    **{name: _spread(name) for name in ("std", "var")},
-    "max": _extremum("max", elementwise.maximum),
-    "min": _extremum("min", elementwise.minimum),
-    "sort": _ordered("sort"),
-    "argsort": _ordered("argsort"),
-    "nonzero": _nonzero,
-    "trace": lambda self: _reduction("sum")(self.diagonal()),
+    **{name: spread(name) for name in ("std", "var")},
+    "max": extremum("max", elementwise.maximum),
+    "min": extremum("min", elementwise.minimum),
+    "sort": ordered("sort"),
+    "argsort": ordered("argsort"),
+    "nonzero": nonzero,
+    "trace": lambda self: reduction("sum")(self.diagonal()),
     "unique": _unique,
     "scatter": _scatter,
     "scatter_": lambda self, *args, **options: self.copy_(_scatter(self, *args, **options)),
@@ -272,8 +156,6 @@ METHODS: dict[str, Callable] = {
     "sign": _signs,
     "conj": lambda self: elementwise.conj(self) if self.dtype.kind == "c" else self,
     "repeat": _repeat,
-    "multinomial": _multinomial,
-    "exponential_": _exponential,
     "type": _type,
     "bincount": bincount,
     "unfold": unfold,
@@ -289,7 +171,7 @@ OF_HERE = "sum mean prod all any argmax argmin logsumexp count_nonzero std var m
 for _name in OF_HERE.split():
     METHODS[_name] = named_axis(_name, METHODS[_name])
 for _name in ("cumsum", "cumprod"):
-    METHODS[_name] = _counting(METHODS[_name])
+    METHODS[_name] = counting(METHODS[_name])
 _plain_nansum = METHODS["nansum"]
 METHODS["nansum"] = _sum_of_numbers
 PROPERTIES = {

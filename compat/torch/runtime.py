@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ... import optimizers
-from ...backend.array import creation, manipulation, random
+from ...backend.array import creation, random
 from ...backend.device import determinism, devices, dtypes, gemm, parallel
 from ...backend.modes.autocast import is_autocast_enabled
 from ...backend.tape.autograd import is_grad_enabled
@@ -20,7 +19,7 @@ from ...backend.tape.tensor import Tensor, wrap
 from .dtypes import DTYPES, TYPES, named, promote_types
 from .making import with_options
 
-__all__ = ["FUNCTIONS", "fork_rng", "get_rng_state", "nothing", "set_rng_state", "vmap"]
+__all__ = ["FUNCTIONS", "fork_rng", "get_rng_state", "nothing", "set_rng_state"]
 
 
 def nothing(*_args: Any, **_options: Any) -> None:
@@ -93,61 +92,6 @@ def fork_rng(*_args: Any, enabled: bool = True, **_options: Any) -> Any:
     yield
     if enabled:
         random.default_generator.set_state(state)
-
-
-def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, **_options: Any) -> Callable:
-    """A function for each slice of its arguments, one after the other, and the results stacked.
-
-    Parameters
-    ----------
-    func : callable
-        Of one slice: returns a Tensor, or a tuple of them.
-    in_dims : int, None or tuple, default 0
-        Along which axis each argument is sliced; None: it is given whole.
-    out_dims : int or tuple, default 0
-        Where the new axis is.
-    **_options : object
-        PyTorch's, which change nothing.
-
-    Returns
-    -------
-    callable
-        Of whole arguments.
-    """
-
-    def whole(*args: Any, **options: Any) -> Any:
-        dims = in_dims if isinstance(in_dims, tuple) else (in_dims,) * len(args)
-        parts = [_slices(a, d) for a, d in zip(args, dims, strict=True)]
-        counts = {len(p) for p in parts if p is not None}
-        if len(counts) != 1:
-            raise ValueError(f"`vmap` needs arguments of one length along `in_dims`, got {sorted(counts)}")
-        found = [func(*(a if p is None else p[i] for a, p in zip(args, parts)), **options) for i in range(counts.pop())]
-        return _stacked(found, out_dims)
-
-    return whole
-
-
-def _slices(x: Any, dim: Any) -> list[Any] | None:
-    if dim is None:
-        return None
-    if isinstance(x, dict):
-        parts = {k: _slices(v, dim[k] if isinstance(dim, dict) else dim) for k, v in x.items()}
-        count = next(len(p) for p in parts.values() if p is not None)
-        return [{k: x[k] if p is None else p[i] for k, p in parts.items()} for i in range(count)]
-    if isinstance(x, tuple | list):
-        dims = dim if isinstance(dim, tuple | list) else (dim,) * len(x)
-        return [type(x)(row) for row in zip(*(_slices(v, d) for v, d in zip(x, dims)))]  # type: ignore[arg-type]
-    return list(x.unbind(dim))
-
-
-def _stacked(found: list[Any], out_dims: Any) -> Any:
-    first = found[0]
-    if isinstance(first, dict):
-        return {k: _stacked([f[k] for f in found], out_dims) for k in first}
-    if isinstance(first, tuple | list):
-        dims = out_dims if isinstance(out_dims, tuple) else (out_dims,) * len(first)
-        return type(first)(_stacked([f[i] for f in found], d) for i, d in enumerate(dims))
-    return manipulation.stack(found, axis=out_dims)
 
 
 def _asarray(
@@ -223,7 +167,6 @@ FUNCTIONS: dict[str, Any] = {
     "initial_seed": lambda: random.default_generator.seed,
     "seed": _seed,
     "default_generator": random.default_generator,
-    "vmap": vmap,
     "asarray": _asarray,
     "frombuffer": _frombuffer,
     "from_dlpack": creation.from_dlpack,

@@ -77,74 +77,6 @@ def _rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     return x if not k else x.flip(b).transpose(a, b) if k == 1 else x.transpose(a, b).flip(b)
 
 
-def _index_put(x: Tensor, indices: Sequence[Any], values: Tensor, accumulate: bool = False) -> Tensor:
-    return _index_put_(x.clone(), indices, values, accumulate)
-
-
-def _index_put_(x: Tensor, indices: Sequence[Any], values: Tensor, accumulate: bool = False) -> Tensor:
-    key = tuple(slice(None) if i is None else i for i in indices)
-    if not accumulate:
-        x[key] = values
-        return x
-    places = wrap(np.arange(x.numel()), "cpu").reshape(x.shape)[
-        tuple(k.cpu() if isinstance(k, Tensor) else k for k in key)
-    ]
-    flat = values.expand(*places.shape).reshape(-1)
-    return x.copy_(x.reshape(-1).index_add(0, places.reshape(-1).to(x.device), flat.to(x.dtype)).reshape(x.shape))
-
-
-def _scatter_reduce(
-    x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
-) -> Tensor:
-    """Reduced groups of `src`; differentiable for sums and means."""
-    if reduce not in ("sum", "mean", "prod", "amax", "amin"):
-        raise RuntimeError(f"`reduce` must be sum, mean, prod, amax or amin, got {reduce!r}")
-    src = src[tuple(slice(n) for n in index.shape)]
-    if reduce in ("sum", "mean"):
-        start = x if include_self else x.scatter(dim, index, 0.0)
-        total = start.scatter_add(dim, index, src)
-        if reduce == "sum":
-            return total
-        ones = x * 0 + 1 if include_self else (x * 0 + 1).scatter(dim, index, 0.0)
-        count = ones.detach().scatter_add(dim, index, src.detach() * 0 + 1)
-        return total / count if x.is_floating_point() else total.floor_divide(count)
-    if x.requires_grad or src.requires_grad:
-        raise NotImplementedError(f"`scatter_reduce` has no gradient for {reduce!r}; use 'sum' or 'mean'")
-    ufunc = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[reduce]
-    out, where = _numpy(x).copy(), np.indices(index.shape)
-    key = tuple(_numpy(index) if d == dim % x.ndim else where[d] for d in range(x.ndim))
-    if not include_self:
-        lowest = np.finfo if out.dtype.kind == "f" else np.iinfo
-        out[key] = {"prod": 1, "amax": lowest(out.dtype).min, "amin": lowest(out.dtype).max}[reduce]
-    ufunc.at(out, key, _numpy(src))
-    return _like(x, out)
-
-
-def _masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    mask = mask.expand(*np.broadcast_shapes(mask.shape, x.shape))
-    places = (mask.reshape(-1).long().cumsum(0) - 1).clamp(min=0)
-    return indexing.where(mask, source.reshape(-1)[places].reshape(mask.shape), x)
-
-
-def _select_scatter(x: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    out = x.clone()
-    out[(*(slice(None),) * (dim % x.ndim), index)] = src
-    return out
-
-
-def _slice_scatter(
-    x: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
-) -> Tensor:
-    out = x.clone()
-    out[(*(slice(None),) * (dim % x.ndim), slice(start, end, step))] = src
-    return out
-
-
-def _diagonal_scatter(x: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    places = np.diagonal(np.arange(x.numel()).reshape(x.shape), offset, dim1, dim2).copy()
-    return x.reshape(-1).index_copy(0, _like(x, places.reshape(-1)), src.reshape(-1)).reshape(x.shape)
-
-
 def _argwhere(x: Tensor) -> Tensor:
     return (
         manipulation.stack(indexing.nonzero(x), axis=1) if x.ndim else _like(x, np.zeros((int(bool(x)), 0), np.int64))
@@ -314,13 +246,6 @@ METHODS: dict[str, Callable] = {
     "rot90": _rot90,
     "fliplr": lambda x: x.flip(1),
     "flipud": lambda x: x.flip(0),
-    "index_put": _index_put,
-    "index_put_": _index_put_,
-    "scatter_reduce": _scatter_reduce,
-    "masked_scatter": _masked_scatter,
-    "select_scatter": _select_scatter,
-    "slice_scatter": _slice_scatter,
-    "diagonal_scatter": _diagonal_scatter,
     "argwhere": _argwhere,
     "unique_consecutive": _unique_consecutive,
     "cummax": _cumulative_extremum(np.greater_equal),

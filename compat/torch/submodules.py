@@ -5,66 +5,43 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import os
 import types
 from typing import Any
 
 from ... import layers, optimizers
 from ...backend.array import fft, linalg
 from ...backend.device import devices
-from ...backend.modes import derivatives, transforms
 from ...backend.tape.tensor import Parameter, Tensor
 from ...layers import functional, init, utils
 from ...layers.utils import rnn
 from ...optimizers import swa_utils
 from . import (
+    algebra,
     arithmetic,
+    calculus,
     differentiation,
     distributions,
     gradchecks,
     loading,
-    memory,
-    more_distributions,
     processes,
     profiling,
+    sparse,
+    special,
 )
+from .alone import DISTRIBUTED, DataParallel, data_parallel
 from .dtypes import TYPES
 from .functions import TABLE, _autocast, _scaler
+from .mapping import vmap
 from .optimizing import Optimizer
-from .runtime import fork_rng, get_rng_state, nothing, set_rng_state, vmap
+from .runtime import fork_rng, get_rng_state, nothing, set_rng_state
+from .testing import assert_close
 
 __all__ = ["SUBMODULES"]
-
-
-class DataParallel(layers.Module):
-    """A module on one device: `module`, called as it is. Its names in a state dict begin with "module."."""
-
-    def __init__(self, module: Any, *_devices: Any, **_options: Any):
-        super().__init__()
-        self.module = module
-
-    def forward(self, *args: Any, **options: Any) -> Any:
-        return self.module(*args, **options)
-
-    def no_sync(self) -> Any:
-        """Nothing is synchronised anyway."""
-        return contextlib.nullcontext()
 
 
 def _two_axes(of: Any, input: Any, s: Any = None, dim: Any = (-2, -1), norm: Any = None) -> Any:
     """A Fourier transform of two axes."""
     return of(input, s=s, axes=tuple(dim), norm=norm or "backward")
-
-
-def _init_process_group(*_args: Any, world_size: int = -1, **_options: Any) -> None:
-    """One process is a group of its own."""
-    size = int(os.environ.get("WORLD_SIZE", 1)) if world_size in (-1, None) else world_size
-    if size > 1:
-        raise NotImplementedError(f"`world_size` must be 1, got {size}; weft.distributed trains on several processes")
-
-
-def _reduced(tensor: Any, *_args: Any, **_options: Any) -> None:
-    """Over a group of one."""
 
 
 class _Variables(type):
@@ -95,60 +72,12 @@ class _Checked:
         pass
 
 
-def _jacobian(func: Any, inputs: Any, create_graph: bool = False, **_options: Any) -> Any:
-    if isinstance(inputs, Tensor):
-        return derivatives.jacrev(func)(inputs)
-    return tuple(derivatives.jacrev(func, i)(*inputs) for i in range(len(inputs)))
+def _gpus() -> int:
+    return sum(d.startswith("cuda") for d in devices.devices())
 
 
-def _hessian(func: Any, inputs: Any, create_graph: bool = False, **_options: Any) -> Any:
-    if isinstance(inputs, Tensor):
-        return derivatives.hessian(func)(inputs)
-
-    def block(i: int, j: int) -> Any:
-        return derivatives.jacrev(lambda *x: transforms.grad(func, i)(*x), j)(*inputs)
-
-    return tuple(tuple(block(i, j) for j in range(len(inputs))) for i in range(len(inputs)))
-
-
-def _vjp_of(func: Any, inputs: Any, v: Any = None, **_options: Any) -> Any:
-    value, pull = derivatives.vjp(func, *(inputs if isinstance(inputs, tuple) else (inputs,)))
-    found = pull(value * 0 + 1 if v is None else v)
-    return value, found if isinstance(inputs, tuple) else found[0]
-
-
-def _jvp_of(func: Any, inputs: Any, v: Any = None, **_options: Any) -> Any:
-    primals, tangents = (x if isinstance(x, tuple) else (x,) for x in (inputs, v))
-    return derivatives.jvp(func, primals, tangents)
-
-
-def _func_jvp(func: Any, primals: tuple, tangents: tuple, **_options: Any) -> Any:
-    return derivatives.jvp(func, primals, tangents)
-
-
-def _backward(
-    tensors: Any, grad_tensors: Any = None, retain_graph: Any = None, create_graph: bool = False, **o: Any
-) -> None:
-    roots: list[Any] = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    seeds = [grad_tensors] if isinstance(grad_tensors, Tensor) else grad_tensors or [None] * len(roots)
-    for k, (root, seed) in enumerate(zip(roots, seeds, strict=True)):
-        root.backward(seed, retain_graph or k + 1 < len(roots), create_graph)  # they may share what is freed
-
-
-def _checkpoint(function: Any, *args: Any, **options: Any) -> Any:
-    """`torch.utils.checkpoint.checkpoint`; keyword arguments go to the function."""
-    ours = {"use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug"}
-    given = {k: v for k, v in options.items() if k not in ours}
-    return transforms.checkpoint(functools.partial(function, **given) if given else function, *args)
-
-
-def _checkpoint_sequential(functions: Any, segments: int, input: Any, **_options: Any) -> Any:
-    parts = list(functions.children()) if isinstance(functions, layers.Module) else list(functions)
-    size = len(parts) // segments
-    for k in range(segments):
-        run = layers.Sequential(*parts[k * size : len(parts) if k + 1 == segments else (k + 1) * size])
-        input = transforms.checkpoint(run, input) if k + 1 < segments else run(input)
-    return input
+def _has_gpu() -> bool:
+    return _gpus() > 0
 
 
 def _no_script(f: Any = None, *_args: Any, **_options: Any) -> Any:
@@ -158,17 +87,6 @@ def _no_script(f: Any = None, *_args: Any, **_options: Any) -> Any:
 
 def _not_downloaded(*args: Any, **_options: Any) -> Any:
     raise RuntimeError(f"nothing is downloaded, got {args!r:.200}; put the file there, and use torch.load")
-
-
-def _grad_and_value(function: Any, argnums: Any = 0) -> Any:
-    """PyTorch's order of the two."""
-    both = transforms.value_and_grad(function, argnums)
-
-    def run(*args: Any, **options: Any) -> tuple[Any, Any]:
-        value, slope = both(*args, **options)
-        return slope, value
-
-    return run
 
 
 class Dropout2d(layers.Dropout2d):
@@ -203,27 +121,26 @@ _Backends = types.SimpleNamespace(
     MATH="math", FLASH_ATTENTION="flash", EFFICIENT_ATTENTION="efficient", CUDNN_ATTENTION="cudnn"
 )
 _SPECIAL = types.SimpleNamespace(
-    **{name: arithmetic.METHODS[name] for name in ("digamma", "erfc", "erfinv", "exp2", "logit", "sinc", "xlogy")},
-    polygamma=arithmetic.FUNCTIONS["polygamma"], gammaln=arithmetic.lgamma, psi=arithmetic.digamma,
+    **{**special.METHODS, **special.FUNCTIONS}, gammaln=special.lgamma, psi=special.digamma, exp2=arithmetic.METHODS["exp2"],
     erf=Tensor.erf, expit=Tensor.sigmoid, expm1=Tensor.expm1,
     log1p=Tensor.log1p, logsumexp=Tensor.logsumexp, softmax=Tensor.softmax, log_softmax=Tensor.log_softmax,
-    round=Tensor.round, entr=lambda x: -arithmetic.METHODS["xlogy"](x, x),
+    round=Tensor.round, entr=lambda x: -special.METHODS["xlogy"](x, x),
 )  # fmt: skip
 
-DISTRIBUTIONS = {
-    **dict.fromkeys(("normal", "categorical", "bernoulli", "distribution"), distributions),
-    **dict.fromkeys(
-        ("kl", "independent", "uniform", "multivariate_normal", "beta", "gamma", "transforms"), more_distributions
-    ),
-}
+# The files of `torch.distributions`, in which programs look up its classes.
+DISTRIBUTIONS = (
+    "bernoulli beta categorical cauchy dirichlet distribution exponential gamma geometric gumbel independent kl laplace"
+    " log_normal multivariate_normal normal one_hot_categorical poisson relaxed_bernoulli relaxed_categorical"
+    " transformed_distribution transforms uniform"
+)
 
 SUBMODULES: dict[str, Any] = {
     "nn": {"Parameter": Parameter, "DataParallel": DataParallel, "Dropout2d": Dropout2d, "__from__": layers},
-    "nn.parallel": {"DataParallel": DataParallel, "DistributedDataParallel": DataParallel},
+    "nn.parallel": {"data_parallel": data_parallel, "DataParallel": DataParallel, "DistributedDataParallel": DataParallel},
     "nn.parallel.distributed": {"DistributedDataParallel": DataParallel},
     "nn.attention": {"SDPBackend": _Backends, "sdpa_kernel": _Checked},
-    "distributions": {"__from__": distributions, **{n: getattr(more_distributions, n) for n in more_distributions.__all__}},
-    **{f"distributions.{name}": {"__from__": of} for name, of in DISTRIBUTIONS.items()},
+    "distributions": {"__from__": distributions},
+    **{f"distributions.{name}": {"__from__": distributions} for name in DISTRIBUTIONS.split()},
     "utils.data.sampler": {"__from__": loading},
     "amp": {"autocast": _autocast, "GradScaler": _scaler},
     "cuda.amp": {"autocast": _autocast, "GradScaler": _scaler},
@@ -244,59 +161,48 @@ SUBMODULES: dict[str, Any] = {
     "optim.swa_utils": {"__from__": swa_utils},
     "nn.utils.parametrizations": {"__from__": utils.parametrizations},
     "nn.utils.parametrize": {"__from__": utils.parametrize},
+    "nn.utils.prune": {"__from__": utils.prune},
     "nn.utils.clip_grad": {"__from__": utils, "clip_grad_norm_": optimizers.clip_grad_norm_},
     **{f"nn.utils.{name}": {"__from__": utils} for name in ("convert_parameters", "stateless")},
     "optim.lr_scheduler": {"__from__": optimizers.schedulers},
     "nn.modules.linear": {"NonDynamicallyQuantizableLinear": layers.Linear, "__from__": layers},
-    "linalg": {"__from__": linalg, **arithmetic.LINALG},
+    "linalg": {"__from__": linalg, **algebra.LINALG},
     "fft": {
         "__from__": fft,
         **{name: functools.partial(_two_axes, getattr(fft, f"{name[:-1]}n")) for name in ("fft2", "ifft2", "rfft2", "irfft2")},
     },
-    "func": {
-        "grad": transforms.grad, "grad_and_value": _grad_and_value, "vmap": vmap, "jacrev": derivatives.jacrev,
-        "jacfwd": derivatives.jacrev, "hessian": derivatives.hessian, "vjp": derivatives.vjp, "jvp": _func_jvp,
-        "functional_call": utils.stateless.functional_call,
-    },
+    "func": {**calculus.FUNC, "vmap": vmap, "functional_call": utils.stateless.functional_call},
     "_vmap_internals": {"vmap": vmap},
-    "distributed": {
-        "is_available": lambda: False, "is_initialized": lambda: False, "get_rank": lambda *_: 0, "get_world_size": lambda *_: 1,
-        "init_process_group": _init_process_group, "destroy_process_group": nothing, "barrier": nothing,
-        "all_reduce": _reduced, "broadcast": _reduced, "ReduceOp": types.SimpleNamespace(SUM="sum", AVG="avg", MAX="max"),
-        "is_nccl_available": lambda: False,
-    },
+    "distributed": DISTRIBUTED,
     "multiprocessing": processes.FUNCTIONS,
     "serialization": {"add_safe_globals": nothing, "safe_globals": contextlib.nullcontext},
     "onnx": {},
     "utils": {},
-    "utils.checkpoint": {"checkpoint": _checkpoint, "checkpoint_sequential": _checkpoint_sequential},
+    "utils.checkpoint": calculus.CHECKPOINT,
     "utils.tensorboard": {"SummaryWriter": SummaryWriter},
     "utils.data": {"__from__": loading},
     "utils.data.distributed": {"__from__": loading},
     "utils.data.dataset": {"__from__": loading},
     "utils.data.dataloader": {"__from__": loading},
     "autograd": {
-        "Variable": Variable, "backward": _backward, "set_grad_enabled": TABLE["set_grad_enabled"], "detect_anomaly": _Checked,
-        "set_detect_anomaly": _Checked, "inference_mode": TABLE["inference_mode"], "gradcheck": gradchecks.gradcheck,
-        "gradgradcheck": gradchecks.gradgradcheck,
+        "Variable": Variable, "backward": calculus.backward_of, "set_grad_enabled": TABLE["set_grad_enabled"],
+        "detect_anomaly": _Checked, "set_detect_anomaly": _Checked, "inference_mode": TABLE["inference_mode"],
+        "gradcheck": gradchecks.gradcheck, "gradgradcheck": gradchecks.gradgradcheck,
         "__from__": differentiation,
     },
     "autograd.variable": {"Variable": Variable},
     "autograd.function": {"__from__": differentiation, "once_differentiable": _no_script},
-    "autograd.functional": {"jacobian": _jacobian, "hessian": _hessian, "vjp": _vjp_of, "jvp": _jvp_of},
+    "autograd.functional": calculus.FUNCTIONAL,
     "autograd.grad_mode": {"no_grad": TABLE["no_grad"], "enable_grad": TABLE["enable_grad"]},
-    "sparse": {
-        "mm": TABLE["spmm"], "sum": Tensor.sum, "softmax": Tensor.softmax, "log_softmax": Tensor.log_softmax,
-        "addmm": Tensor.addmm, "FloatTensor": memory.sparse_coo_tensor, "DoubleTensor": memory.sparse_coo_tensor,
-        "LongTensor": memory.sparse_coo_tensor,
-    },
-    "cuda.sparse": {"FloatTensor": memory.sparse_coo_tensor},
+    "sparse": {"mm": TABLE["spmm"], **sparse.SPARSE},
+    "cuda.sparse": {name: sparse.SPARSE[name] for name in ("FloatTensor", "DoubleTensor")},
     "jit": {
         "script": _no_script, "trace": lambda f, *_args, **_options: f, "ignore": _no_script, "export": _no_script,
         "unused": _no_script, "is_scripting": lambda: False, "is_tracing": lambda: False, "ScriptModule": layers.Module,
         "script_method": _no_script, "save": TABLE["save"], "load": TABLE["load"], "Final": Any,
     },
-    "hub": {"load_state_dict_from_url": _not_downloaded, "load": _not_downloaded, "set_dir": nothing},
+    "hub": {"load_state_dict_from_url": _not_downloaded, "load": _not_downloaded, "download_url_to_file": _not_downloaded,
+            "set_dir": nothing},
     "utils.model_zoo": {"load_url": _not_downloaded},
     "random": {"manual_seed": TABLE["manual_seed"], "fork_rng": fork_rng, "get_rng_state": get_rng_state,
                "set_rng_state": set_rng_state, "initial_seed": TABLE["initial_seed"], "seed": TABLE["seed"]},
@@ -305,10 +211,10 @@ SUBMODULES: dict[str, Any] = {
     "_dynamo": {"config": types.SimpleNamespace(suppress_errors=True), "reset": nothing},
     "compiler": {"disable": _no_script, "is_compiling": lambda: False, "reset": nothing},
     "special": {"__from__": _SPECIAL},
+    "testing": {"assert_close": assert_close, "assert_allclose": assert_close},
     "types": {"Device": str, "Number": float},
     "cuda": {
-        "is_available": lambda: "cuda" in {d.split(":")[0] for d in devices.devices()},
-        "device_count": lambda: sum(d.startswith("cuda") for d in devices.devices()),
+        "is_available": _has_gpu, "device_count": _gpus,
         "synchronize": devices.synchronize, "manual_seed": nothing, "manual_seed_all": nothing, "empty_cache": nothing,
         "current_device": lambda: 0, "set_device": nothing, "get_device_name": lambda *_: "cuda", "init": nothing,
         "is_bf16_supported": lambda *_: True, "device": _Checked, "Stream": _Checked, "stream": _Checked,
@@ -317,7 +223,11 @@ SUBMODULES: dict[str, Any] = {
         "get_rng_state": get_rng_state, "set_rng_state": nothing, "get_rng_state_all": list, "set_rng_state_all": nothing,
         **TYPES,
     },
-    "accelerator": {"is_available": lambda: False, "device_count": lambda: 0},
+    "accelerator": {
+        "is_available": _has_gpu, "device_count": _gpus, "synchronize": devices.synchronize, "current_device_index": lambda: 0,
+        "current_accelerator": lambda check_available=False: TABLE["device"]("cuda") if _has_gpu() else None,
+        "set_device_index": nothing,
+    },
     "mps": {"is_available": lambda: False},
     "backends": {},
     "backends.cudnn": {"benchmark": False, "deterministic": True, "enabled": False},

@@ -23,6 +23,7 @@ MODULES = {
     "weft.layers.utils": "Tools beside the layers",
     "weft.layers.utils.parametrizations": "Parametrisations",
     "weft.layers.utils.parametrize": "Parametrisations of your own",
+    "weft.layers.utils.prune": "Pruning",
     "weft.layers.utils.rnn": "Sequences of several lengths",
     "weft.layers.utils.stateless": "Layers without a state",
     "weft.optimizers": "Optimizers",

@@ -2,10 +2,10 @@
 
 Every launch checks itself, as compute-sanitizer would, and raises a KernelFault that names the kernel, block, thread and
 line: accesses out of bounds or misaligned, reads of memory that nobody wrote, races, divergent barriers, asynchronous
-copies that were not waited for, writes through a pointer to const. `schedule` chooses the order in which blocks and
-threads run: a result that depends on it is a race that the checks did not see. GCC and clang give the same checks, but for
-two things that GCC does without a call: `__builtin_memcpy` of constant length, and a structure in memory that is passed by
-value to a function that is not inlined.
+copies that were not waited for, waits without end, writes through a pointer to const. `schedule` chooses the order in
+which blocks and threads run: a result that depends on it is a race that the checks did not see. GCC and clang give the
+same checks, but for two things that GCC does without a call: `__builtin_memcpy` of constant length, and a structure in
+memory that is passed by value to a function that is not inlined.
 
     with emulator.schedule("random", seed=3):
         layer_norm.forward(x, weight, bias, eps=1e-5)
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from ..toolchain.launch import Instance, expressions, register_engine
+from ..toolchain.tensor_map import BYTES, TensorMap, emulated
 from . import counters
 from .array import Array, namespace
 from .build import EmulatorError, Library, library, locate
@@ -155,16 +156,18 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
     memory = _Memory()
     for i, (value, wanted) in enumerate(zip(args, signature)):
         _check_argument(instance, i, value, wanted)
-        if isinstance(value, np.ndarray):
+        if isinstance(value, TensorMap):
+            memory.add(i, value.array, writable=False)
+        elif isinstance(value, np.ndarray):
             memory.add(i, value, writable=wanted[0] == "*")
     addresses = memory.lay_out()
-    cells = [
-        value.tobytes().ljust(8, b"\0") if isinstance(value, np.generic) else addresses.get(i, 0).to_bytes(8, "little")
-        for i, value in enumerate(args)
-    ]
-    values = ctypes.create_string_buffer(b"".join(cells))
-    first = ctypes.addressof(values)
-    pointers = (ctypes.c_void_p * len(args))(*range(first, first + 8 * len(args), 8))
+    values = b"".join(_cell(value, addresses.get(i, 0)) for i, value in enumerate(args))
+    cells = (ctypes.c_char * (len(values) + BYTES))()
+    first = (
+        -(-ctypes.addressof(cells) // BYTES) * BYTES
+    )  # tensor maps start at multiples of their length, as all cells do
+    ctypes.memmove(first, values, len(values))
+    pointers = (ctypes.c_void_p * len(args))(*range(first, first + len(values), BYTES))
     job = _Launch(
         tuple(grid),
         tuple(block),
@@ -185,6 +188,13 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
     if counted is not None:
         counted.append(counters.end(code, instance, grid, block, shared))
     memory.copy_back()
+
+
+def _cell(value: Any, address: int) -> bytes:
+    """An argument as the kernel's entry finds it."""
+    if isinstance(value, TensorMap):
+        return emulated(value, address)
+    return (value.tobytes() if isinstance(value, np.generic) else address.to_bytes(8, "little")).ljust(BYTES, b"\0")
 
 
 class _Emulator:
@@ -249,6 +259,9 @@ def _check_argument(instance: Instance, i: int, value: Any, wanted: str) -> None
             )
         if wanted[0] == "*" and not value.flags.writeable:
             raise ValueError(f"{_argument(instance, i)} is written to, but the array is read-only")
+    elif wanted == "T":
+        if not isinstance(value, TensorMap):
+            raise TypeError(f"{_argument(instance, i)} must be a TensorMap, got {value!r}")
     elif not isinstance(value, np.generic) or _code(value.dtype) != wanted:
         got = f"a {value.dtype} array" if isinstance(value, np.ndarray) else f"{type(value).__name__} {value!r}"
         raise TypeError(f"{_argument(instance, i)} must be a NumPy scalar of type {wanted!r}, got {got}")
@@ -328,7 +341,7 @@ def _origin(low: int, high: int, array: np.ndarray) -> int:
 
 # --- reports ----------------------------------------------------------------------------------------------------------
 _KINDS = ("", "out-of-bounds read", "out-of-bounds write", "write through a pointer to const", "misaligned access",
-          "uninitialised read", "race", "missing wait", "divergent barrier", "misuse", "stack overflow")  # fmt: skip
+          "uninitialised read", "race", "missing wait", "divergent barrier", "misuse", "stack overflow", "hang")  # fmt: skip
 
 
 def _explain(instance: Instance, code: Library, fault: _Fault, args: Sequence[Any]) -> KernelFault:
@@ -349,6 +362,10 @@ def _detail(kind: str, fault: _Fault, args: Sequence[Any]) -> str:
         if not fault.other_file:
             return f"{other} has returned and never comes here"
         return f"{other} waits at {fault.other_file.decode().rpartition('/')[2]}:{fault.other_line} instead"
+    if kind == "hang":
+        return (
+            f"nobody can go on, and what it waits for never comes: {fault.what.decode()}, {fault.other_file.decode()}"
+        )
     if kind == "misuse":
         return f"{fault.what.decode()}: {fault.other_file.decode()}"
     if kind == "stack overflow":

@@ -145,7 +145,10 @@ def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, co
 def _object(source: str, *flags: str) -> Path:
     """A part of the runtime, which all libraries share."""
     program, version = compiler()
-    parts = [(HERE / f).read_text(encoding="utf-8") for f in (source, "runtime.h", "counters.h")]
+    parts = [
+        (HERE / f).read_text(encoding="utf-8")
+        for f in (source, "runtime.h", "counters.h", "events.h", "asynchronous.h")
+    ]
     command = (*_COMMON, *_RUNTIME, *flags)
     name = f"emulator-{Path(source).stem}-{cache.key(parts, command, version)}.o"
     with _alone(name):

@@ -17,7 +17,7 @@
 namespace {
 
 constexpr uint64_t SECTOR = 32, LINE = 128, BANKS = 32, WORD = 4;
-enum Space : int32_t { GLOBAL, SHARED, CODE };
+enum Space : int32_t { GLOBAL, SHARED, CODE, TENSOR };
 enum How : int { READ, WRITE, UPDATE };
 
 struct Site {
@@ -169,6 +169,13 @@ void count_block(int thread, const void* pc) {
     size_t site;
     ++pending(thread, CODE, READ, {pc, nullptr, 0}, site).turns[thread % 32];
     ++sites[site].threads;
+}
+
+void count_tensor(int thread, int operations, Where at) {
+    size_t site;
+    pending(thread, TENSOR, UPDATE, at, site);
+    ++sites[site].requests;
+    sites[site].requested += operations;
 }
 
 void count_sync(int first, int last) {

@@ -16,8 +16,10 @@ void count_access(int thread, uint64_t address, std::size_t bytes, int how, int 
 void count_vector(int thread, uint64_t address, std::size_t bytes);  // what follows in these bytes is one access
 void count_block(int thread, const void* pc);                       // a thread comes to a basic block
 void count_sync(int first, int last);                               // threads first … last - 1 have all come here
+void count_tensor(int thread, int operations, Where at);            // a warp's part of a product of its warpgroup
 #else
 inline void count_access(int, uint64_t, std::size_t, int, int, uint64_t, bool, Where) {}
 inline void count_vector(int, uint64_t, std::size_t) {}
 inline void count_sync(int, int) {}
+inline void count_tensor(int, int, Where) {}
 #endif

@@ -26,14 +26,15 @@ from .build import Library, code_of, library, places
 __all__ = ["SECTOR", "Counts", "Launch", "counted_library", "counting", "current"]
 
 SECTOR = 32  # bytes: what DRAM and the L2 cache move at least
-_SPACES, _HOW = ("global", "shared", "code"), ("read", "write", "update")
+_SPACES, _HOW = ("global", "shared", "code", "tensor"), ("read", "write", "update")
+_MEMORY = _SPACES[:2]
 _LONGEST = 512  # bytes of a basic block that are looked up
 _STEP = 3  # bytes between look-ups: shorter than almost every instruction with a line of its own
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """What one line asks of one memory.
+    """What one line asks of one memory; as "tensor", its warps' parts of products of warpgroups, `requested` their operations.
 
     `requests` are those of warps, `threads` the accesses joined in them, `requested` their bytes. Global memory: `sectors`
     of 32 bytes and `lines` of 128 that are touched, `ideal` the fewest sectors that the bytes could fill. Shared memory:
@@ -102,7 +103,7 @@ class Launch:
 
     def __str__(self) -> str:
         head = f"{self.instance.expression}: {self.read:,} bytes read, {self.written:,} written"
-        return "\n".join([head, *(f"  {c}" for space in _SPACES for c in self.of(space))])
+        return "\n".join([head, *(f"  {c}" for space in _MEMORY for c in self.of(space))])
 
 
 class _Counting(threading.local):

@@ -17,6 +17,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(n) alignas(n)
 
 using std::max;
@@ -28,6 +29,11 @@ using dim3 = emulator_dim3;
 #define gridDim (emulator_grid_dim())
 
 #define HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+// What a kernel takes to copy boxes of an array: CUtensorMap, whose contents are CUDA's (here: asynchronous.h).
+struct alignas(128) TensorMap {
+    uint64_t words[16];
+};
 
 // --- 16-bit floats: storage and conversion, round to nearest, ties to even -------------------------------------------
 struct __half {
@@ -251,6 +257,7 @@ EMULATOR_CODE(unsigned long, 'Q')
 EMULATOR_CODE(long long, 'q')
 EMULATOR_CODE(unsigned long long, 'Q')
 EMULATOR_CODE(void, 'v')
+EMULATOR_CODE(TensorMap, 'T')
 
 template <typename T> void emulator_describe(char*& to) {  // "*f" for float*, "#f" for const float*, "f" for float
     using Target = typename std::remove_pointer<T>::type;

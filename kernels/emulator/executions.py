@@ -28,6 +28,7 @@ _ASKED = {  # which counters a machine instruction is counted by
     "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"), "RED": ("global", "update"),
     "ATOMG": ("global", "update"), "ATOM": ("global", "update"), "LDS": ("shared", "read"), "LDSM": ("shared", "read"),
     "STS": ("shared", "write"), "STSM": ("shared", "write"), "ATOMS": ("shared", "update"),
+    "HGMMA": ("tensor", "update"),
 }  # fmt: skip
 
 
@@ -100,12 +101,19 @@ def _requested(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
     found = defaultdict(list)
     for instruction, key in zip(code, keys):
         if key in asked or (key[1] and not instruction.is_conditional):
-            found[instruction.block].append(key)
-    never = {block for block, them in found.items() if 2 * sum(key in asked for key in them) < len(them)}
-    copies = Counter(key for block, them in found.items() if block not in never for key in them)
-    times = {block: _middle([asked[key] / copies[key] for key in them if key in asked] or [0.0])
+            found[instruction.block].append((instruction, key))
+    never = {block for block, them in found.items() if 2 * sum(key in asked for _, key in them) < len(them)}
+    copies = Counter(key for block, them in found.items() if block not in never for _, key in them)
+    times = {block: _middle(_evened([(i, asked[key] / copies[key]) for i, key in them if key in asked]) or [0.0])
              for block, them in found.items() if block not in never}  # fmt: skip
     return times | dict.fromkeys(never, 0.0)
+
+
+def _evened(times: list[tuple[Instruction, float]]) -> list[float]:
+    """Loads of matrices in a block all run as often: the compiler gives some the line of another, but each line's requests."""
+    of_matrices = [each for instruction, each in times if instruction.opcode.startswith("LDSM")]
+    others = [each for instruction, each in times if not instruction.opcode.startswith("LDSM")]
+    return others + [sum(of_matrices) / len(of_matrices)] * len(of_matrices) if of_matrices else others
 
 
 def _flow(blocks: dict[int, list[Instruction]], slow: set[int]) -> tuple[dict[int, set[int]], dict[int, int]]:

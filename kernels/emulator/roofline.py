@@ -14,8 +14,8 @@ Five limits, each as if it were the only one; the greatest is the prediction:
 
 How often an instruction runs is an estimate (executions.py).
 
-What it cannot see: caches between DRAM and L2, latency and what hides it, launches too small for the device, the slower
-units (integer products, special functions, conversions).
+What it cannot see: caches between DRAM and L2, latency and what hides it, launches too small for the device and last waves of
+blocks that do not fill it, what a launch costs, the slower units (integer products, special functions, conversions).
 """
 
 from __future__ import annotations
@@ -100,13 +100,12 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
     code, taken = machine_code_of(launch.instance, machine.arch)
     times = executions(code, launch)
     instructions: defaultdict[Place, float] = defaultdict(float)
-    operations = {False: 0.0, True: 0.0}  # by whether they are a warpgroup's
+    counted = sum(c.requested for c in launch.counts if c.space == "tensor")
+    operations = {False: 0.0, True: float(counted)}  # by whether they are a warpgroup's
     for instruction in code:
         instructions[instruction.place] += times[instruction.block]
-        if instruction.kind == "tensor":
-            is_group = instruction.opcode.startswith("HGMMA")
-            done = tensor_operations(instruction.opcode) // (4 if is_group else 1)  # of one warp
-            operations[is_group] += times[instruction.block] * done
+        if instruction.kind == "tensor" and not instruction.opcode.startswith("HGMMA"):
+            operations[False] += times[instruction.block] * tensor_operations(instruction.opcode)
     lines = _costs(launch, instructions)
     cycles = machine.multiprocessors * machine.clock
     moved = SECTOR * (launch.sectors_read + launch.sectors_written)

@@ -15,9 +15,11 @@
 #include "counters.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -36,7 +38,7 @@ constexpr size_t ROOM = 4096;  // of a stack, for the runtime itself
 constexpr size_t BELOW = 4;     // stacks below the first, which it may overflow into before that is noticed
 constexpr size_t SHARED = 512 * 1024;  // of address space for one block: its arrays, with gaps between them
 
-enum FaultKind { NONE, READ_OUTSIDE, WRITE_OUTSIDE, WRITE_CONST, MISALIGNED, UNINITIALISED, RACE, UNFINISHED_COPY, DIVERGENT, MISUSE, STACK_OVERFLOW };
+enum FaultKind { NONE, READ_OUTSIDE, WRITE_OUTSIDE, WRITE_CONST, MISALIGNED, UNINITIALISED, RACE, UNFINISHED_COPY, DIVERGENT, MISUSE, STACK_OVERFLOW, HANG };
 
 }  // namespace
 
@@ -120,7 +122,19 @@ struct Copy {
     int group;
 };
 
-enum State { READY, AT_BARRIER, AT_WARP, DONE };
+// A product of a warpgroup that has been asked for: `compute` takes the operands of the 32 lanes.
+struct Product {
+    emulator_compute compute;
+    char operand[96];
+    int operations, group;
+    const char* file;
+    int line;
+};
+
+struct Event;  // events.h
+struct Events;
+
+enum State { READY, AT_BARRIER, AT_WARP, AT_EVENT, DONE };
 
 struct Thread {
     void* sp;  // null before it has begun
@@ -132,6 +146,10 @@ struct Thread {
     int line;
     int groups;  // of asynchronous copies, committed
     std::vector<Copy> copies;
+    const Event* event;  // that it waits for
+    std::vector<uint64_t> seen;  // of each thread: accesses before that clock are ordered before ours (empty: of none)
+    int product_groups;          // committed
+    std::vector<Product> products;
 
     bool waits_elsewhere(const Thread* t, const char* at_file, int at_line) const {
         return this != t && (line != at_line || (file != at_file && strcmp(file, at_file)));
@@ -144,6 +162,7 @@ struct Memory {
     char* shared = static_cast<char*>(reserve(SHARED));
     uint16_t* pending = static_cast<uint16_t*>(reserve(SHARED / 8 + 16));  // thread + 1 for each 16 bytes that a copy is under way to
     Shadow shadow{SHARED / 2};
+    Cell* readers = nullptr;  // 32 warps, the last reads of each
     uint64_t serial = 0;  // of the blocks that have run here
     std::vector<Thread> threads;
     uint32_t block[3] = {0, 0, 0};  // how many threads there are along each axis
@@ -178,6 +197,8 @@ struct Array {  // in shared memory
     const char* name;
 };
 
+constexpr int ITSELF = -1, NOBODYS = -2;
+
 struct Worker {
     Launch* launch = nullptr;
     Entry* entry = nullptr;
@@ -195,6 +216,8 @@ struct Worker {
     char *stacks = nullptr, *shared = nullptr;  // those of `memory`
     uint16_t* pending = nullptr;
     Shadow* shadow = nullptr;
+    Cell* readers = nullptr;  // while `events` are in use
+    std::unique_ptr<Events> events;
     size_t used = 0;
     uint64_t serial = 0;
     int dynamic = -1;  // which of `arrays`
@@ -203,6 +226,9 @@ struct Worker {
     uint64_t block_id = 0;
     int count = 0, waiting = 0, votes = 0, verdict = 0, last_buffer = 0, alive = 0;
     bool failed = false;
+    bool beside = false;             // other workers run blocks, too
+    const Thread* paused = nullptr;  // the last that waits for another block
+    int counted_as = ITSELF;  // whose the access at hand is to the counters
     bool quiet = false;  // the instrumented code at work is not the kernel's own
     const Thread* first = nullptr;  // to wait at the barrier
 };
@@ -290,6 +316,10 @@ void yield(Worker* w) { emulator_switch(&w->current->sp, w->scheduler); }
 void start() {
     Worker* w = worker;
     w->entry->call(w->launch->args);
+    if (!w->current->products.empty()) {
+        const Product& p = w->current->products.front();
+        emulator_misuse("wgmma", "the kernel ends while its products are under way", p.file, p.line);
+    }
     w->current->state = DONE;
     --w->alive;
     yield(w);
@@ -377,6 +407,11 @@ bool ordered(const Worker* w, const Thread* t, uint64_t c, uint64_t here) {
     if (block_of(c) != here || who_of(c) == MANY) return false;
     if (who_of(c) == ONE && thread_of(c) == static_cast<uint64_t>(t->id)) return true;
     if (clock_of(c) < w->barrier) return true;
+    if (!t->seen.empty() && who_of(c) != BLOCK) {
+        const size_t from = thread_of(c) / 32 * 32;  // of several in a warp all must have been seen
+        const auto is_seen = [&](uint64_t seen) { return clock_of(c) < seen; };
+        if (who_of(c) == ONE ? is_seen(t->seen[thread_of(c)]) : std::all_of(&t->seen[from], &t->seen[from] + 32, is_seen)) return true;
+    }
     return who_of(c) != BLOCK && thread_of(c) / 32 == static_cast<uint64_t>(t->id) / 32 && clock_of(c) < w->warps[t->id / 32].synced;
 }
 
@@ -402,6 +437,15 @@ void check_cell(Worker* w, const Thread* t, Shadow& s, size_t k, uint64_t here, 
     if (conflicts(last_write)) race(w, t, last_write, true, p, bytes, how != READ, at);
     if (how != UPDATE && conflicts(last_update)) race(w, t, last_update, true, p, bytes, how != READ, at);
     if (how != READ && conflicts(last_read)) race(w, t, last_read, false, p, bytes, true, at);
+    if (shared && w->readers) {
+        const auto last_read_of = [&](uint64_t warp) -> Cell& { return w->readers[warp * (SHARED / 2) + k]; };
+        if (how == READ) {
+            const uint64_t who = conflicts(last_read_of(id / 32)) ? WARP : ONE;
+            return last_read_of(id / 32).store(cell(here, who, id, w->clock), std::memory_order_relaxed);
+        }
+        for (int warp = 0; warp < (w->count + 31) / 32; ++warp)
+            if (const uint64_t c = last_read_of(warp); conflicts(c)) race(w, t, c, false, p, bytes, true, at);
+    }
     if (how == WRITE) return s.writes[k].store(cell(here, ONE, id, w->clock), std::memory_order_relaxed);
     const uint64_t last = how == READ ? last_read : last_update;
     uint64_t who = ONE;
@@ -428,6 +472,10 @@ bool poisoned(const char* p, size_t bytes, size_t element) {
     return element == 2 && contains<uint16_t>(p, bytes, POISON);
 }
 
+void count(const Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, int buffer, uint64_t offset, bool aligned, Where at) {
+    if (w->counted_as != NOBODYS) count_access(w->counted_as == ITSELF ? t->id : w->counted_as, p, bytes, how, buffer, offset, aligned, at);
+}
+
 void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at, bool aligned) {
     const bool write = how != READ;
     const size_t low = p - reinterpret_cast<uint64_t>(w->shared), high = low + bytes;
@@ -446,7 +494,7 @@ void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access 
             abandon(w);
         }
     if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
-    count_access(t->id, p, bytes, how, -1, low, aligned, at);
+    count(w, t, p, bytes, how, -1, low, aligned, at);
     if (bytes == 1) return;  // two threads may own neighbouring bytes; cells are of two
     for (size_t i = low / 2; i <= (high - 1) / 2; ++i)
         check_cell(w, t, *w->shadow, i, w->serial, true, p, bytes, how, at);
@@ -477,7 +525,7 @@ void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access 
     const Buffer& b = w->launch->buffers[i];
     if (write && !b.writable) fault(w, WRITE_CONST, t, p, bytes, write, at);
     if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
-    count_access(t->id, p, bytes, how, i, p - b.low, aligned, at);
+    count(w, t, p, bytes, how, i, p - b.low, aligned, at);
     if (!b.writable) return;
     for (size_t k = (p - b.low) / b.element; k <= (p + bytes - 1 - b.low) / b.element; ++k)
         check_cell(w, t, *(*w->shadows)[i], k, w->block_id, false, p, bytes, how, at);
@@ -499,6 +547,14 @@ void access(const void* p, size_t bytes, Access how, const void* pc, bool aligne
     if (bytes) access(w, w->current, p, bytes, how, {pc, nullptr, 0}, aligned);
 }
 
+}  // namespace
+
+#include "events.h"
+
+#include "asynchronous.h"
+
+namespace {
+
 // --- a block ---------------------------------------------------------------------------------------------------------
 void release(Worker* w) {
     w->verdict = w->votes;
@@ -510,6 +566,8 @@ void release(Worker* w) {
 
 // Nobody can go on: some wait at a barrier or for their warp, the others never come.
 void divergent(Worker* w) {
+    for (const Thread& t : w->threads)
+        if (t.state == AT_EVENT) return hang(w);
     const Thread *waits = nullptr, *other = nullptr;
     for (const Thread& t : w->threads)
         if (t.state != DONE && (!waits || (t.state == AT_BARRIER && waits->state != AT_BARRIER))) waits = &t;
@@ -545,20 +603,26 @@ void run_block(Worker* w, uint64_t id) {
     w->arrays.clear();
     w->used = 0;
     w->dynamic = -1;
+    w->readers = nullptr;
+    w->events.reset();
     for (Warp& warp : w->warps) warp = Warp{};
     for (Thread& t : w->threads) {
         t.sp = nullptr;
         t.state = READY;
-        t.groups = 0;
+        t.groups = t.product_groups = 0;
         t.copies.clear();
+        t.products.clear();
+        t.seen.clear();
+        t.event = nullptr;
     }
+    uint64_t rounds = 0;
     while (w->alive) {
         if (l->order == 2) shuffle(w->order, w->random);
-        bool moved = false;
+        bool any = false, moved = false;  // moved: not only to look whether another block has done something
         for (const int i : w->order) {
             Thread& t = w->threads[i];
             if (t.state != READY) continue;
-            moved = true;
+            any = true;
             w->current = &t;
             if (!t.sp) {
                 t.stack = w->stacks_free.back();
@@ -568,8 +632,10 @@ void run_block(Worker* w, uint64_t id) {
             emulator_switch(&w->scheduler, t.sp);
             if (w->failed) return;
             if (t.state == DONE) w->stacks_free.push_back(t.stack);
+            moved |= w->paused != &t;
         }
-        if (!moved) return divergent(w);
+        if (!any) return divergent(w);
+        if (in_vain(w, moved, rounds)) return;
     }
     count_sync(0, w->count);
 }
@@ -603,6 +669,7 @@ void run_blocks(Worker* w, const std::vector<uint64_t>& blocks, std::atomic<size
     prepare(w);
     for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) run_block(w, blocks[i]);
     worker = nullptr;
+    w->events.reset();
     w->threads.swap(w->memory->threads);
     give_memory(std::move(w->memory));
 }
@@ -688,6 +755,11 @@ void emulator_warp(void* operand, emulator_compute compute, const char* file, in
         warp.synced = ++w->clock;
     }
     const int first_lane = t->id / 32 * 32;
+    if (!compute && w->readers) {  // what one of them has heard, all have now
+        std::vector<uint64_t> all;
+        for (int i = first_lane; i < first_lane + 32; ++i) hear(all, w->threads[i].seen);
+        for (int i = first_lane; i < first_lane + 32; ++i) hear(w->threads[i].seen, all);
+    }
     count_sync(first_lane, first_lane + 32);
     for (int i = first_lane; i < first_lane + 32; ++i) w->threads[i].state = READY;
 }
@@ -707,10 +779,12 @@ void emulator_atomic(void* p, void* was, const void* argument, size_t bytes, emu
     lock.clear(std::memory_order_release);
 }
 
-void emulator_reads(const void* p, size_t bytes, int lane, const char* file, int line) {
+void emulator_reads(const void* p, size_t bytes, int lane, const char* file, int line, bool counted) {
     Worker* w = worker;
     const Thread* t = lane < 0 ? w->current : &w->threads[w->current->id / 32 * 32 + lane];
+    w->counted_as = counted ? ITSELF : NOBODYS;
     access(w, t, p, bytes, READ, {nullptr, file, line});
+    w->counted_as = ITSELF;
 }
 
 void emulator_aligned(const void* p, size_t bytes, const char* file, int line) {
@@ -787,6 +861,7 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
         w.shadows = &shadows;
         w.stop = &stop;
         w.fault = record;
+        w.beside = std::min<uint64_t>(launch->workers, count) > 1;
         run_blocks(&w, blocks, next);
     };
     std::vector<std::thread> helpers;

@@ -26,6 +26,7 @@ from . import cache
 from .cublas import cublas
 from .launch import KERNELS, Instance, register_engine
 from .sources import FOLDER, expand
+from .tensor_map import TensorMap, encode
 
 __all__ = [
     "ARCHITECTURES",
@@ -171,8 +172,13 @@ class _OnGPU:
         self, instance: Instance, grid: tuple[int, int, int], block: tuple[int, int, int], args: tuple, shared: int
     ) -> Callable[[], None]:
         function = self.function(instance, shared)
-        given = tuple(np.uint64(0) if a is None else a for a in args)
-        return lambda: function(grid, block, given, shared_mem=shared)
+        given = tuple(self._given(a) for a in args)
+        return lambda _kept=args: function(grid, block, given, shared_mem=shared)  # the arrays of tensor maps, too
+
+    def _given(self, argument: Any) -> Any:
+        if isinstance(argument, TensorMap):
+            return encode(argument, self.address(argument.array))
+        return np.uint64(0) if argument is None else argument
 
     def library(self, array: Any) -> Any:
         import cupy

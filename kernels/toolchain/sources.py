@@ -16,7 +16,13 @@ _ONCE = re.compile(r"\s*#\s*pragma\s+once\b")
 
 
 Place = tuple[str, int]  # a source's name and a line of it
-_SHARED_BY_ALL = ("common.cuh", "neighbours.cuh", "ptx.cuh")  # their lines say less than those that call them
+_SHARED_BY_ALL = (
+    "common.cuh",
+    "neighbours.cuh",
+    "ptx.cuh",
+    "hopper.cuh",
+    "wgmma.cuh",
+)  # their lines say less than those that call them
 
 
 class SourceError(FileNotFoundError):

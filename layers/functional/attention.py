@@ -9,7 +9,7 @@ import numpy as np
 from ...backend.array.manipulation import broadcast_to, repeat, reshape
 from ...backend.array.random import default_generator
 from ...backend.device.devices import namespace_of
-from ...backend.device.dtypes import float32
+from ...backend.device.dtypes import float32, is_real_floating
 from ...backend.device.options import number
 from ...backend.nn import attention as primitives
 from ...backend.tape.autograd import _mode
@@ -84,10 +84,13 @@ def scaled_dot_product_attention(
     >>> F.scaled_dot_product_attention(q, k, v).shape
     (2, 4, 5, 3)
     """
-    _check_arguments(query, key, value, attn_mask, dropout_p, is_causal)
-    lead, (q, k, v) = _by_heads(query, key, value, enable_gqa)
+    check.probability("dropout_p", dropout_p)
     if scale is not None:
         number("scale", scale)
+    if attn_mask is None and not dropout_p and _fit(query, key, value):
+        return primitives.scaled_dot_product_attention(query, key, value, None, is_causal=is_causal, scale=scale)
+    _check_arguments(query, key, value, attn_mask, is_causal)
+    lead, (q, k, v) = _by_heads(query, key, value, enable_gqa)
     full = (*q.shape[:3], key.shape[-2])
     mask = None if attn_mask is None else _mask_by_heads(attn_mask, (*lead, *full[2:]))
     if mask is not None and _mode.cast is not None and mask.dtype == float32:
@@ -99,9 +102,24 @@ def scaled_dot_product_attention(
     return y if len(lead) == 2 else reshape(y, (*lead, *y.shape[2:]))
 
 
-def _check_arguments(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float, is_causal: bool
-) -> None:
+def _fit(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    """Whether these are Tensors (B, H, ·, ·) of one dtype that need neither checks nor another shape: all that models pass."""
+    try:
+        q, k, v = query.data, key.data, value.data
+        lead, (_, _, keys, width), dtype = q.shape[:2], k.shape, q.dtype
+        return (
+            q.shape[2:][1:] == (width,)
+            and k.shape[:2] == lead
+            and v.shape[:3] == (*lead, keys)
+            and len(v.shape) == 4
+            and k.dtype == dtype == v.dtype
+            and is_real_floating(dtype)
+        )
+    except (AttributeError, ValueError):
+        return False
+
+
+def _check_arguments(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool) -> None:
     for name, x in (("query", query), ("key", key), ("value", value)):
         check.floating(name, x)
         if x.ndim < 2:
@@ -111,7 +129,6 @@ def _check_arguments(
         raise ValueError(f"`key` must have the last axis of `query`, {query.shape[-1]}, got shape {tuple(key.shape)}")
     if value.shape[-2] != key.shape[-2]:
         raise ValueError(f"`value` must have the length of `key`, {key.shape[-2]}, got shape {tuple(value.shape)}")
-    check.probability("dropout_p", dropout_p)
     if mask is None:
         return
     dtype = check.tensor("attn_mask", mask).data.dtype

@@ -1,11 +1,11 @@
-"""Tools beside the layers, as `torch.nn.utils`: packed sequences (`rnn`), parametrisations, gradient clipping, fusion.
+"""Tools beside the layers, as `torch.nn.utils`: packed sequences (`rnn`), parametrisations, pruning, gradient clipping, fusion.
 
-Not here: `clip_grad_norm`, deprecated in PyTorch for `clip_grad_norm_`, and `prune`.
+Not here: `clip_grad_norm`, deprecated in PyTorch for `clip_grad_norm_`.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from . import parametrizations, parametrize, rnn, stateless
+from . import parametrizations, parametrize, prune, rnn, stateless
 from .fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval, fuse_linear_bn_weights
 from .legacy_spectral_norm import remove_spectral_norm, spectral_norm
 from .legacy_weight_norm import remove_weight_norm, weight_norm
@@ -34,6 +34,7 @@ __all__ = [
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
+    "prune",
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",

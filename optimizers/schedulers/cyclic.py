@@ -470,8 +470,9 @@ class CyclicLR(LRScheduler):
         number("gamma", gamma, 0)
         if scale_fn is not None and not callable(scale_fn):
             raise TypeError(f"`scale_fn` must be a function of one number, got {scale_fn!r:.80}")
-        self.up, self.total = float(step_size_up), float(step_size_up + (step_size_down or step_size_up))
-        self.mode, self.gamma, self.scale_fn, self.scale_mode = mode, gamma, scale_fn, scale_mode
+        self.total_size = float(step_size_up + (step_size_down or step_size_up))
+        self.step_ratio = step_size_up / self.total_size
+        self.mode, self.gamma, self._scale_fn_custom, self.scale_mode = mode, gamma, scale_fn, scale_mode
         self.cycle_momentum = cycle_momentum
         if last_epoch == -1:
             if cycle_momentum:
@@ -482,8 +483,8 @@ class CyclicLR(LRScheduler):
         self.base_lrs = base_lrs
 
     def get_lr(self) -> list[float]:
-        cycle = math.floor(1 + self.last_epoch / self.total)
-        x, top = 1.0 + self.last_epoch / self.total - cycle, self.up / self.total
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        x, top = 1.0 + self.last_epoch / self.total_size - cycle, self.step_ratio
         height = (x / top if x <= top else (x - 1) / (top - 1)) * self._scale(cycle)
         if self.cycle_momentum:
             for group in self.optimizer.param_groups:
@@ -500,8 +501,8 @@ class CyclicLR(LRScheduler):
             share(self.optimizer.param_groups, group, ("base_momentum", "max_momentum"))
 
     def _scale(self, cycle: int) -> Any:
-        if self.scale_fn is not None:
-            return self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(cycle if self.scale_mode == "cycle" else self.last_epoch)
         return {"triangular": 1.0, "triangular2": 2.0 ** (1 - cycle), "exp_range": self.gamma**self.last_epoch}[
             self.mode
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -236,8 +237,18 @@ class MultiStepLR(LRScheduler):
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs, PyTorch's too: milestones are counted, {step: how often}.
+
+        Returns
+        -------
+        dict
+            All numbers of the schedule, fit for JSON.
+        """
+        return {**super().state_dict(), "milestones": Counter(self.milestones)}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a `state_dict`, of PyTorch's too, where milestones are counted: {step: how often}.
+        """Continue from a `state_dict`.
 
         Parameters
         ----------

@@ -1,5 +1,7 @@
 """The candidates for attention on Hopper, against the definition in float64, in the emulator and on such a GPU."""
 
+import subprocess
+
 import numpy as np
 import pytest
 from kernel_harness import close, every_schedule, halves, no_worse, rounded
@@ -10,11 +12,13 @@ from weft.bench import gpu_layers
 from weft.bench.machine import Emulator
 from weft.bench.measure import measure
 from weft.kernels.toolchain import compiler
+from weft.kernels.toolchain.launch import HALVES
+from weft.kernels.toolchain.machine_code import disassemble
 
 pytestmark = pytest.mark.slow  # to compile: what ships is in `kernels`
 
 # queries, keys, head size, causal: parts of tiles, one tile and several, fewer keys than queries
-SHAPES = [(130, 300, 128, False), (257, 259, 64, True), (130, 129, 72, True), (1, 1, 128, True)]
+SHAPES = [(130, 300, 128, False), (257, 259, 64, True), (130, 129, 72, True), (1, 1, 128, True), (400, 140, 128, True)]
 shapes = pytest.mark.parametrize(("length", "keys", "width", "causal"), SHAPES)
 
 
@@ -107,6 +111,16 @@ def test_compiles_without_spilling_or_waiting(kernel):
     assert not program.messages, "ptxas says here that it made the products wait for each other"
 
 
+@pytest.mark.parametrize("kernel", candidate.KERNELS, ids=lambda kernel: kernel.name)
+def test_machine_code(kernel, disassembler):
+    """Products of warpgroups alone, of tiles that tensor maps bring; registers pass from the producer to the others."""
+    instance = kernel[HALVES[1], 128]
+    program = compiler.build(kernel.source, [instance.expression], kernel.options, arch="sm_90a")
+    operations = {i.opcode.partition(".")[0] for i in disassemble(program)[instance.expression]}
+    assert {"HGMMA", "UTMALDG", "USETMAXREG"} <= operations
+    assert not operations & {"HMMA", "LDGSTS", "LDSM", "LDL", "STL"}
+
+
 def test_is_timed_beside_what_ships(monkeypatch):
     if "emulator" not in weft.devices():
         pytest.skip("the emulator needs a C++ compiler")
@@ -116,6 +130,27 @@ def test_is_timed_beside_what_ships(monkeypatch):
             entry = measure(bench, Emulator(), tiny=True, seconds=0.0, most=1)
             assert entry["status"] == "ok", entry
             assert {"weft", "alternative, wgmma"} <= entry["runs"].keys()
+
+
+class TestFirstUse:
+    def test_agrees(self, monkeypatch):
+        if "emulator" not in weft.devices():
+            pytest.skip("the emulator needs a C++ compiler")
+        assert candidate.agrees(np)
+        right = candidate.forward
+        monkeypatch.setattr(candidate, "forward", lambda *args, **options: [0.97 * x for x in right(*args, **options)])
+        assert not candidate.agrees(np)
+
+    @pytest.mark.parametrize(("ends", "expected"), [(0, True), (1, False), (None, False)])
+    def test_works(self, monkeypatch, ends, expected):
+        def run(command, timeout, check):
+            assert command[1:] == ["-m", "weft.bench.attention_hopper"]
+            if ends is None:
+                raise subprocess.TimeoutExpired(command, timeout)
+            return subprocess.CompletedProcess(command, ends)
+
+        monkeypatch.setattr(subprocess, "run", run)
+        assert candidate.works.__wrapped__() is expected
 
 
 def test_suits():

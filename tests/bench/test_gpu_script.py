@@ -35,6 +35,82 @@ def test_without_cubins_they_are_compiled(tmp_path):
     assert "weft.bench.precompile" not in run("--dry-run", tmp_path, PACKED=str(tmp_path)).stdout
 
 
+STAND_IN = """#!/bin/bash
+# Takes Python's place: says what it was asked for, and can fail or take long.
+echo "$*" >> "$ASKED"
+echo "first line of $*"
+case "$*" in
+    *"$FAILS"*) exit 3 ;;
+    *"$HANGS"*) sleep 60 ;;
+esac
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """Runs the script with a Python that does nothing; returns the names and results of OUT/summary.txt, and what was asked."""
+    python, asked, out = tmp_path / "python", tmp_path / "asked", tmp_path / "out"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+    (tmp_path / "packed" / "cubins").mkdir(parents=True)
+
+    def start(fails="nothing", hangs="nothing", **environment):
+        asked.write_text("")
+        variables = {"PYTHON": str(python), "ASKED": str(asked), "FAILS": fails, "HANGS": hangs}
+        done = run(out, PACKED=str(tmp_path / "packed"), DEVICE="emulator", **variables, **environment)
+        assert not done.returncode, done.stderr
+        lines = (out / "summary.txt").read_text().splitlines()
+        return done.stdout, [tuple(line.split(maxsplit=1)) for line in lines], asked.read_text()
+
+    start.out = out
+    return start
+
+
+def test_a_step_that_fails_stops_nothing(stand_in):
+    said, lines, _ = stand_in(fails="first_minutes")
+    results = dict(lines)
+    assert list(results) == [
+        "info", "first-minutes", "one-per-kernel", "kernels", "models", "memcheck", "racecheck", "initcheck", "synccheck",
+        "all-tests", "torch.compile",
+    ]  # fmt: skip
+    assert results["first-minutes"].startswith("exit status 3, ")
+    assert results["memcheck"] == "compute-sanitizer was not found"
+    assert {results[name][:3] for name in ("info", "one-per-kernel", "kernels", "models", "all-tests")} == {"ok,"}
+    assert said.count("compute-sanitizer was not found") == 8  # at its time, and in the summary
+    assert len(list(stand_in.out.iterdir())) <= 8  # the most that a machine may bring back
+
+
+def test_what_hangs_is_stopped(stand_in, tmp_path):
+    """By `timeout`, here after 3 s instead of 60; what it had said is there, and the next step begins."""
+    sooner = tmp_path / "bin" / "timeout"
+    sooner.parent.mkdir()
+    sooner.write_text(
+        '#!/bin/bash\n[ "$1" = -s ] && exec /usr/bin/timeout -s INT -k 1 3 "${@:6}"\nexec /usr/bin/timeout "$@"\n'
+    )
+    sooner.chmod(0o755)
+    _, lines, asked = stand_in(hangs="first_minutes", PATH=f"{sooner.parent}:/usr/bin:/bin")
+    assert dict(lines)["first-minutes"].startswith("exit status 124, ")
+    assert "first line of -m weft.bench.first_minutes" in (stand_in.out / "first_minutes.txt").read_text()
+    assert "--read-cover" in asked
+
+
+def test_no_time_left(stand_in):
+    _, lines, asked = stand_in(WEFT_SECONDS="12")
+    assert {results for _, results in lines if "sanitizer" not in results} == {"no time left"}
+    assert "weft" not in asked
+
+
+def test_a_second_start_goes_on(stand_in):
+    stand_in(fails="first_minutes")
+    said, lines, asked = stand_in()
+    assert said.startswith("===== goes on; so far:\ninfo ")
+    assert "first_minutes" in asked
+    assert "weft info" not in asked
+    assert "-m pytest" not in asked
+    assert asked.count("--resume") == 3
+    assert dict(lines)["first-minutes"].startswith("ok, ")
+
+
 def test_usage():
     done = run()
     assert done.returncode == 2

@@ -100,7 +100,7 @@ def recorded(kernel, bytes_of_element):
 
 def test_instructions():
     (most,) = claim("dropout.cu", r"Besides, (\d+) instructions")
-    assert recorded("dropout<__nv_bfloat16, false>", 4) <= 1.05 * most
+    assert recorded("dropout<__nv_bfloat16, false, false>", 4) <= 1.05 * most
     (most,) = claim("pooling_2x2.cu", r"at most (\d) instructions a pixel")
     for name, size in (("max_pool_2x2", 2.75), ("max_pool_2x2_gradient", 2.75), ("avg_pool_2x2", 2.5)):
         assert recorded(f"{name}<__nv_bfloat16, 8>", size) <= most

@@ -3,7 +3,6 @@
 import functools
 import itertools
 
-import kernel_harness
 import numpy as np
 import pytest
 from convolution_harness import Case, columns_of, image_of, reference, run
@@ -85,57 +84,6 @@ def test_col2im(case, dtype):
             return image.copy()
 
         agree(every_schedule(fold), expected, dtype)
-
-
-def channel_last(x):
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-
-
-def rows_of(columns, groups):
-    """(N, C, KH, KW, Ho, Wo) → (G, N·Ho·Wo, KH·KW·C/G)"""
-    n, c, kh, kw, h, w = columns.shape
-    split = columns.reshape(n, groups, c // groups, kh, kw, h, w).transpose(1, 0, 5, 6, 3, 4, 2)
-    return split.reshape(groups, n * h * w, kh * kw * c // groups)
-
-
-@cases
-@dtypes
-def test_channel_last(case, dtype):
-    where, rng = case.where, np.random.default_rng(1)
-    low, exact = rounded(case.arrays()[0], dtype)
-    expected = rows_of(columns_of(exact, where), case.groups)
-    start, stop = ranges(expected.shape[1])[-1]
-    columns = every_schedule(lambda: kernels.im2col_last(channel_last(low), where, start, stop))
-    np.testing.assert_array_equal(columns.astype(float), expected[:, start:stop])
-
-    low, exact = rounded(rng.standard_normal((case.batch, case.channels, *case.kernel, *where.output)), dtype)
-    bias, exact_bias = rounded(rng.standard_normal(case.channels), dtype)
-    expected = channel_last(image_of(exact, where) + exact_bias[:, None, None])
-    pixels = expected[..., 0].size
-    image = np.full(expected.shape, np.nan, dtype)
-
-    def fold():
-        for start, stop in ranges(pixels)[1:]:
-            first, last = kernels.positions_of(where, start, stop)
-            part = np.ascontiguousarray(rows_of(low, case.groups)[:, first:last])
-            kernels.col2im_last(part, where, image, start, stop, first, bias)
-        return image.copy()
-
-    agree(every_schedule(fold), expected, dtype)
-
-
-@pytest.mark.parametrize("channels", [8, 16, 24])
-@dtypes
-def test_channel_last_moves_16_bytes(channels, dtype):
-    case = Case(channels, 1, (5, 4), (3, 3), padding=((1, 1), (1, 1)), groups=channels // 8)
-    low, exact = rounded(case.arrays()[0], dtype)
-    columns = kernels.im2col_last(channel_last(low), case.where, 0, 40)
-    np.testing.assert_array_equal(columns.astype(float), rows_of(columns_of(exact, case.where), case.groups))
-    used = {e for e in kernel_harness.emulator.launched if "im2col_last" in e}
-    assert any(e.endswith(f"{16 // dtype.itemsize}>") for e in used)
-    shifted = np.empty(low.size + 1, dtype)[1:].reshape(channel_last(low).shape)
-    shifted[...] = channel_last(low)
-    np.testing.assert_array_equal(kernels.im2col_last(shifted, case.where, 0, 40).astype(float), columns.astype(float))
 
 
 def test_quotients_are_exact():

@@ -33,7 +33,7 @@ def check(got, x, mask, exact, residual=None, exact_residual=0.0):
 
 @dtypes
 class TestLauncher:
-    @pytest.mark.parametrize("n", [*SIZES, 4099])
+    @pytest.mark.parametrize("n", [*SIZES, 4099, 8199])  # the last: a block of threads that is whole, and some more
     @pytest.mark.parametrize("with_residual", [False, True])
     def test_elements(self, rng, dtype, n, with_residual):
         x, exact = rounded(rng.standard_normal(n), dtype)

@@ -39,7 +39,13 @@ SOURCES = {  # by namespace
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
 }  # fmt: skip
-HEADERS = ("neighbours.cuh", "philox.cuh", "windows.cuh", "attention.cuh", "implicit_gemm.cuh")
+HEADERS = (
+    "neighbours.cuh",
+    "philox.cuh",
+    "windows.cuh",
+    "attention.cuh",
+    "implicit_gemm_band.cuh",
+)  # with those they include
 
 BOTH = {
     "activation::THREADS": activation.THREADS, "activation::BATCH": activation.BATCH,
@@ -50,7 +56,7 @@ BOTH = {
     "cross_entropy::BLOCK": cross_entropy.BLOCK,
     "dropout::THREADS": dropout.THREADS, "dropout::N * dropout::BATCH": dropout.ELEMENTS,
     "embedding::THREADS": embedding.THREADS, "embedding::WARPS": embedding.WARPS, "embedding::CHUNK": embedding.CHUNK,
-    "DEPTH": implicit_gemm.DEPTH, "STAGES": implicit_gemm.STAGES,
+    "DEPTH": implicit_gemm.DEPTH, "STAGES": implicit_gemm.STAGES, "ZEROS": implicit_gemm.ZEROS,
     "implicit_gemm_backward::ADDERS": implicit_gemm.ADDERS,
     "normalization::ADDERS": normalization.ADDERS,
     "pooling_3x3::THREADS": pooling_3x3.THREADS, "pooling_3x3::ROWS": pooling_3x3.ROWS,
@@ -59,12 +65,15 @@ BOTH = {
     "recurrent::THREADS": recurrent.THREADS,
     "attention_step::THREADS": attention_step.THREADS, "attention_step::CHUNK": attention_step.CHUNK,
     "attention_step::WIDEST": attention_step.WIDEST, "rotary_embedding::THREADS": rotary.THREADS,
+    "rotary_embedding::HEADS": rotary.HEADS, "rotary_embedding::N": rotary.N,
     "swiglu_unit::THREADS": swiglu.THREADS,
     "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
 }  # fmt: skip
 
 for dtype, _ in random._draw.instances:
     BOTH[f"random_numbers::PER_BLOCK<{cpp(dtype)}>"] = random.per_block(dtype)
+for draw, batch in random.BATCH.items():
+    BOTH[f"random_numbers::{draw}::BATCH"] = batch
 for vector in (1, 4, 8):
     BOTH[f"normalization::FORWARD_CHUNKS<{vector}>"] = normalization.forward_chunks(vector)
     BOTH[f"normalization::BACKWARD_CHUNKS<{vector}>"] = normalization.backward_chunks(vector)
@@ -75,9 +84,11 @@ BOTH["normalization::MOST"] = normalization.MOST
 for tile, by_term in [(t, "false") for t in (*implicit_gemm.TILES, implicit_gemm.SMALL_TILE)] + [
     (t, b) for t in implicit_gemm.WEIGHT_TILES for b in ("false", "true")
 ]:
-    name = f"Tile<{tile[0]}, {tile[1]}, {by_term}>"
-    BOTH[f"{name}::THREADS"] = implicit_gemm.threads(tile)
-    BOTH[f"{name}::STAGE * STAGES * 2"] = implicit_gemm.shared_bytes(tile)
+    BOTH[f"Tile<{tile[0]}, {tile[1]}, {by_term}>::THREADS"] = implicit_gemm.threads(tile)
+    BOTH[f"Staged<__half, {tile[0]}, {tile[1]}, {by_term}>::STAGE * STAGES * 2"] = implicit_gemm.shared_bytes(tile)
+for tile in implicit_gemm.NEAR_TILES:  # with 2 bands of 1000 rows, which is more than a finished tile takes
+    name = f"Band<__half, {tile[0]}, {tile[1]}>"
+    BOTH[f"({name}::STAGE * STAGES + (ZEROS + 2 * 1000) * DEPTH) * 2"] = implicit_gemm.near_bytes(tile, 1000)
 for dtype, width, plain in attention._forward.instances:
     tile = f"attention::Forward<{cpp(dtype)}, {width}, {cpp(plain)}>"
     found = attention.forward_tile(width, dtype.itemsize, plain)

@@ -2,6 +2,7 @@
 
 import math
 
+import kernel_harness
 import numpy as np
 import pytest
 from convolution_harness import Case, reference, run
@@ -30,6 +31,12 @@ CASES = {  # channels not of 8, of 8, 24 and 40; one tap and many; outputs whose
     "strides greater than the kernel": (kernels.SMALL_TILE, Case(9, 8, (7, 8), (2, 1), (3, 4))),
     "nothing but padding": (kernels.SMALL_TILE, Case(8, 8, (3, 4), (2, 3), padding=((3, 3), (0, 5)))),
     "blocks of channels": (kernels.SMALL_TILE, Case(64, 64, (5, 6), (3, 3), (2, 2), SAME)),
+    "neighbours": (kernels.NEAR_TILES[0], Case(64, 96, (9, 11), (3, 3), padding=SAME, batch=3)),
+    "few neighbours": (
+        kernels.NEAR_TILES[1],
+        Case(32, 64, (6, 13), (2, 3), padding=((1, 0), (2, 2)), dilation=(1, 2), batch=5),
+    ),
+    "neighbours without padding": (kernels.NEAR_TILES[1], Case(32, 20, (7, 40), (3, 2), batch=3)),
     "a line": (kernels.SMALL_TILE, Case(2, 3, (1, 1025), (1, 5), (1, 2), ((0, 0), (2, 2)), (1, 3), batch=1)),
 }
 cases = pytest.mark.parametrize(("tile", "case"), CASES.values(), ids=CASES)
@@ -61,6 +68,55 @@ def test_products(tile, case, dtype, monkeypatch):
 
     for ours, theirs, expected in zip(every_schedule(products), plain(low, case.static), reference(*exact, case.where)):
         no_worse(ours, theirs, expected)
+
+
+class TestBand:
+    """Where neighbouring taps read neighbouring pixels, these are copied once for all taps."""
+
+    @pytest.mark.parametrize("name", [name for name in CASES if "neighbours" in name])
+    def test_is_taken(self, name, monkeypatch):
+        tile, case = CASES[name]
+        monkeypatch.setattr(kernels, "_tile", lambda *sizes: tile)
+        launched = kernel_harness.emulator.launched
+        launched.clear()
+        x, weight, *_ = (a.astype(np.float16) for a in case.arrays())
+        kernels.correlate(channel_last(x), weight, None, case.where)
+        assert f"correlate<__half, {tile[0]}, {tile[1]}, true>" in launched
+
+    def test_holds_what_a_tile_reads(self):
+        """Against the pixels of every tile, of all sizes; an output of the size of the image always has one."""
+        rng, held = np.random.default_rng(0), 0
+        for _ in range(300):
+            size, kernel, dilation = (tuple(rng.integers(*r, 2).tolist()) for r in ((1, 40), (1, 5), (1, 3)))
+            padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (2, 2)))
+            case = Case(32, 32, size, kernel, padding=padding, dilation=dilation, batch=int(rng.integers(1, 9)))
+            where = case.where
+            if min(where.output) < 1:
+                continue
+            for is_adjoint in (False, True):
+                source, target = (where.output, where.image) if is_adjoint else (where.image, where.output)
+                band = kernels._band(where, target, 32, is_adjoint)
+                if not band:
+                    assert math.prod(kernel) < 3 or source != target
+                    continue
+                n, u, v = np.indices((case.batch, *target)).reshape(3, -1)
+                reach = [d * (k - 1) for d, k in zip(dilation, kernel)]
+                y, x = (
+                    a + (b - r if is_adjoint else -b) for a, b, r in zip((u, v), where.before, reach)
+                )  # with the first of the neighbours
+                pixel = (n * source[0] + y) * source[1] + x
+                reads = [pixel[i : i + 256] for i in range(0, pixel.size, 256)]
+                spans = [p.max() + reach[0] * source[1] + reach[1] - p[0] + 1 for p in reads]
+                assert all(p.min() == p[0] for p in reads)
+                assert max(spans) <= band
+                held += 1
+        assert held > 100
+
+    def test_too_large(self):
+        case = Case(64, 64, (300, 600), (3, 3), padding=SAME)
+        assert kernels._band(case.where, case.where.output, 64, False) == 0
+        case = Case(64, 64, (224, 224), (3, 3), padding=SAME)
+        assert kernels._band(case.where, case.where.output, 64, False) == 712
 
 
 @pytest.mark.parametrize("bias", [None, "every other", "backwards"])

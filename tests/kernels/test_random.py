@@ -35,7 +35,7 @@ def same(got, expected):
     assert got.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("n", [*SIZES, 4099])
+@pytest.mark.parametrize("n", [*SIZES, 4099, 8199])  # the last: a block of threads that is whole, and some more
 class TestEveryDraw:
     def test_words(self, n):
         same(drawn("Words", n, np.uint64, 7), generator(7).words(n))
@@ -61,8 +61,11 @@ def test_seeds_and_counters(seed, counter):
     same(drawn("Words", 8, np.uint64, counter, seed=seed), generator(counter, seed).words(8))
 
 
-def test_the_counter_carries_into_its_second_word():
-    same(drawn("Words", 4, np.uint64, 2**64 - 1), generator(2**64 - 1).words(4))
+def test_the_last_block():
+    same(drawn("Words", 8, np.uint64, 2**64 - 3), generator(2**64 - 3).words(8))
+    for what, n, dtype in (("Words", 9, np.uint64), ("Uniform", 17, np.float32)):
+        with pytest.raises(ValueError, match=r"blocks before 18446744073709551615, got 3 from 18446744073709551613 on"):
+            drawn(what, n, dtype, 2**64 - 3)
 
 
 def test_advance_is_added_to_the_counter():

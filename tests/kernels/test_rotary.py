@@ -38,7 +38,9 @@ both = pytest.mark.parametrize("interleaved", [False, True])
 
 @dtypes
 @both
-@pytest.mark.parametrize("shape", [(2, 3, 5, 64), (2, 3, 5, 6), (1, 2, 3, 40), (7, 16), (2, 2, 2, 3, 8)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 5, 64), (2, 3, 5, 6), (1, 2, 3, 40), (7, 16), (2, 2, 2, 3, 8), (2, 9, 3, 16)], ids=str
+)
 def test_shapes(rng, dtype, interleaved, shape):
     check(*rounded(rng.standard_normal(shape), dtype), rng.standard_normal((shape[-2], shape[-1] // 2)), interleaved)
 
@@ -58,10 +60,10 @@ def test_in_part(rng, dtype, interleaved, turned):
 
 
 @both
-@pytest.mark.parametrize("table", [(2, 1, 5, 8), (2, 3, 5, 8), (1, 3, 1, 8), (1, 8), (8,)], ids=str)
+@pytest.mark.parametrize("table", [(2, 1, 5, 8), (2, 6, 5, 8), (1, 6, 1, 8), (1, 8), (8,)], ids=str)
 def test_tables(rng, interleaved, table):
     """Angles of each sample, and what else broadcasts."""
-    check(*rounded(rng.standard_normal((2, 3, 5, 16)), np.float32), rng.standard_normal(table), interleaved)
+    check(*rounded(rng.standard_normal((2, 6, 5, 16)), np.float32), rng.standard_normal(table), interleaved)
 
 
 @both
@@ -71,3 +73,9 @@ def test_layouts(rng, interleaved):
     angles = rng.standard_normal((5, 8))
     check(*(x[:, :, 1].swapaxes(1, 2) for x in (low, high)), angles, interleaved)
     check(*(x[:, :, 1].swapaxes(1, 2)[..., ::-1] for x in (low, high)), angles, interleaved)
+
+
+def test_too_many_threads():
+    x = np.lib.stride_tricks.as_strided(np.zeros(4, np.float32), (1 << 32, 1, 1, 4), (0, 0, 0, 4))
+    with pytest.raises(ValueError, match="got 4294967296 for"):
+        kernels.rotary(x, np.ones((1, 2), np.float32), np.ones((1, 2), np.float32))

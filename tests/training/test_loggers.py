@@ -20,7 +20,7 @@ BATCHES = [(X[:8], Y[:8]), (X[8:], Y[8:])]
 
 def fit(*callbacks, epochs=2, **options):
     weft.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2), nn.Dropout(0.5))
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks, **options)
     trainer.fit(BATCHES, BATCHES, epochs=epochs)

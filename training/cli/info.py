@@ -19,7 +19,7 @@ from ...kernels.toolchain import cache, compiler
 from ...kernels.toolchain.machine_code import MACHINES
 from ...kernels.toolchain.report import compile_all, table
 from ...layers import summary
-from ...layers.models import MODELS
+from ...layers.models import LANGUAGE_MODELS, MODELS
 from ..recipe import architecture
 from ..reporting import make_bar
 from ..saved_model import build_model
@@ -64,10 +64,14 @@ def main(argv: Sequence[str]) -> int:
         description="Show versions, devices, threads and memory; or what a model is made of; or what each CUDA kernel "
         "takes of a GPU, which none is needed for.",
     )
-    parser.add_argument("--model", choices=MODELS, help="show the layers of this model instead")
+    parser.add_argument("--model", choices=[*MODELS, *LANGUAGE_MODELS], help="show the layers of this model instead; "
+                        "with --step, language models too")  # fmt: skip
     shape = number(int, 1)
-    parser.add_argument("--input-shape", type=shape, nargs="+", metavar="N", help="one input's shape (1 28 28)")
-    parser.add_argument("--classes", type=shape, metavar="N", help="number of classes (10)")
+    parser.add_argument("--input-shape", type=shape, nargs="+", metavar="N", help="one input's shape (1 28 28), or how "
+                        "many tokens it has (64)")  # fmt: skip
+    parser.add_argument(
+        "--classes", type=shape, metavar="N", help="number of classes (10), or of different tokens (65)"
+    )
     parser.add_argument("--step", action="store_true", help="with --model: predict a training step on a GPU, which none is "
                         "needed for; it runs in the emulator with a few samples")  # fmt: skip
     parser.add_argument("--batch", type=shape, metavar="N", help="with --step: samples of a step (64)")
@@ -97,6 +101,10 @@ def main(argv: Sequence[str]) -> int:
         parser.error("--batch goes with --step")
     if "step" in given and "model" not in given:
         parser.error("--step goes with --model")
+    if given.get("model") in LANGUAGE_MODELS and "step" not in given:
+        parser.error(f"--model {given['model']} goes with --step")
+    if given.get("model") in LANGUAGE_MODELS and len(given.get("input_shape", [1])) > 1:
+        parser.error(f"--input-shape of {given['model']} is one number, how many tokens")
     if "profile" in given and ("kernels" not in given or "arch" in given):
         parser.error("--profile goes with --kernels, and --machine in the place of --arch")
     if "model" not in given and given.keys() & {"input_shape", "classes"}:

@@ -1,7 +1,8 @@
 """`weft info --model NAME --step`: what a training step is predicted to take on a GPU, without one.
 
-The step (forward, cross-entropy, backward, Adam) runs twice in the emulator, with FEW samples and with twice as many. What each
-launch keeps busy (kernels/emulator/roofline.py) grows linearly with the batch from the one to the other; products of
+The step (forward, cross-entropy, backward, Adam; language models as `weft train --task text` makes them) runs twice in the
+emulator, with FEW samples and with twice as many, by grids for one multiprocessor, so that kernels are those of large batches.
+What each launch keeps busy (kernels/emulator/roofline.py) grows linearly with the batch from the one to the other; products of
 matrices are taken at PART of the machine's peak or of its bandwidth, and nothing at less than LEAST, as of a recorded step.
 It is a prediction, and what the array library does by itself (a few casts and sums) is not in it.
 """
@@ -23,10 +24,13 @@ from ...kernels.emulator import counters
 from ...kernels.emulator.cublas_numpy import Product, products
 from ...kernels.emulator.roofline import LIMITS, roofline
 from ...kernels.toolchain.machine_code import Machine, tool
+from ...kernels.toolchain.settings import multiprocessors
 from ...layers import functional as F
+from ...layers.models import LANGUAGE_MODELS
 from ...optimizers import Adam
 from ..recipe import architecture
 from ..saved_model import build_model
+from ..text import DEFAULTS, TextRecipe
 
 __all__ = ["Part", "predict", "run"]
 
@@ -70,16 +74,15 @@ def predict(
 
 
 def _step(name: str, input_shape: Sequence[int], classes: int, dtype: str) -> Callable[[int], None]:
-    model = build_model(architecture(name, input_shape, classes)).to("emulator")
-    optimizer = Adam(model.parameters())
-    rng = np.random.default_rng(0)
+    make = _text if name in LANGUAGE_MODELS else _classifier
+    model, batch, loss_of = make(name, input_shape, classes, np.random.default_rng(0))
+    optimizer = Adam(model.to("emulator").parameters())
 
     def step(samples: int) -> None:
-        x = tensor(rng.standard_normal((samples, *input_shape)).astype(np.float32), device="emulator")
-        y = tensor(rng.integers(0, classes, samples), device="emulator")
+        x, y = (tensor(array, device="emulator") for array in batch(samples))
         optimizer.zero_grad()
         with autocast(dtype) if dtype != "float32" else contextlib.nullcontext():
-            loss = F.cross_entropy(model(x), y)
+            loss = loss_of(x, y)
         loss.backward()
         optimizer.step()
 
@@ -87,9 +90,27 @@ def _step(name: str, input_shape: Sequence[int], classes: int, dtype: str) -> Ca
     return step
 
 
+def _classifier(name: str, input_shape: Sequence[int], classes: int, rng: np.random.Generator) -> tuple[Any, ...]:
+    """A model, batches of so many samples, and the loss."""
+    model = build_model(architecture(name, input_shape, classes))
+
+    def batch(samples: int) -> tuple[Any, Any]:
+        return rng.standard_normal((samples, *input_shape)).astype(np.float32), rng.integers(0, classes, samples)
+
+    return model, batch, lambda x, y: F.cross_entropy(model(x), y)
+
+
+def _text(name: str, input_shape: Sequence[int], classes: int, rng: np.random.Generator) -> tuple[Any, ...]:
+    """The same of a language model: samples of `input_shape` tokens, of which there are `classes`."""
+    (context,) = input_shape
+    recipe = TextRecipe("", model=name, **{**DEFAULTS.get(name, {}), "context": context})
+    model = build_model(recipe.architecture(classes))
+    return model, lambda samples: rng.integers(0, classes, (2, samples, context)), model.loss
+
+
 def _launched(step: Callable[[int], None], samples: int, machine: Machine) -> list[tuple[str, list[float]]]:
     """Each launch's kernel with the seconds of its limits, then each product with those of its own."""
-    with counters.counting() as launches, products() as multiplied:
+    with multiprocessors(1), counters.counting() as launches, products() as multiplied:
         step(samples)
     kernels = [(launch.instance.expression, roofline(launch, machine).seconds) for launch in launches]
     return [
@@ -108,8 +129,10 @@ def _seconds(product: Product, machine: Machine) -> Iterator[float]:
 
 def run(given: dict[str, Any], machine: Machine) -> int:
     """Print the prediction for both precisions; returns the exit status."""
-    name, shape = given["model"], given.get("input_shape", [1, 28, 28])
-    batch, classes = given.get("batch", 64), given.get("classes", 10)
+    name, batch = given["model"], given.get("batch", 64)
+    is_text = name in LANGUAGE_MODELS
+    shape = given.get("input_shape", [64] if is_text else [1, 28, 28])
+    classes = given.get("classes", 65 if is_text else 10)
     found = {dtype: predict(name, shape, classes, batch, machine, dtype) for dtype in DTYPES}
     if "json" in given:
         of = {dtype: [dataclasses.asdict(part) for part in parts] for dtype, parts in found.items()}

@@ -10,23 +10,29 @@ from typing import Any
 
 from . import (
     activation,
+    attention,
     convolution,
+    deformable,
     elementwise,
     indexing,
     normalization,
+    random,
     recurrent,
     reductions,
     regions,
     resize,
+    sequences,
     shapes,
     signal,
     small,
+    updates,
 )
 
 __all__ = ["HOST", "OPERATORS"]
 
 _PARTS = (
-    elementwise, shapes, reductions, indexing, activation, convolution, normalization, resize, recurrent, regions, signal, small,
+    elementwise, shapes, reductions, indexing, activation, convolution, deformable, normalization, resize, recurrent, attention,
+    regions, signal, small, random, sequences, updates,
 )  # fmt: skip
 OPERATORS: dict[str, Callable[..., Any]] = {name: f for part in _PARTS for name, f in part.OPERATORS.items()}
 HOST: dict[str, tuple[int, ...]] = {name: places for part in _PARTS for name, places in part.HOST.items()}

@@ -56,20 +56,6 @@ def shrink(attributes: Attributes, x: Any) -> Any:
     return moved.astype(x.dtype)
 
 
-def dropout(attributes: Attributes, x: Any, ratio: Any = None, training: Any = None) -> Any:
-    """As in inference, the input and that all was kept; in training what is kept is scaled by 1/(1 − ratio)."""
-    is_training = bool(training is not None and training.reshape(()).item())
-    share = attributes.get("ratio", 0.5) if ratio is None else float(ratio.reshape(()).item())
-    if "seed" in attributes and is_training and share:
-        raise NotImplementedError(
-            "`seed` must be left out in training: the mask of another program cannot be drawn again"
-        )
-    if not is_training or not share:
-        return x, weft.ones(x.shape, dtype=weft.bool, device=x.device)
-    kept = weft.rand(x.shape, device=x.device) >= share
-    return weft.where(kept, x / (1 - share), weft.zeros_like(x)).astype(x.dtype), kept
-
-
 def gelu(attributes: Attributes, x: Any) -> Any:
     """Exact, or by tanh."""
     return F.gelu(x, attributes.get("approximate", b"none").decode())
@@ -86,7 +72,7 @@ def swish(attributes: Attributes, x: Any) -> Any:
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {
-    "Celu": lambda a, x: F.celu(x, a.get("alpha", 1.0)), "Dropout": dropout, "Elu": lambda a, x: F.elu(x, a.get("alpha", 1.0)),
+    "Celu": lambda a, x: F.celu(x, a.get("alpha", 1.0)), "Elu": lambda a, x: F.elu(x, a.get("alpha", 1.0)),
     "Gelu": gelu,
     "HardSigmoid": lambda a, x: (a.get("alpha", 0.2) * x + a.get("beta", 0.5)).clamp(min=0, max=1),
     "HardSwish": lambda _, x: F.hardswish(x), "Hardmax": over_axis(_hardmax),
@@ -95,4 +81,4 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Sigmoid": lambda _, x: F.sigmoid(x), "Softmax": over_axis(F.softmax), "Softplus": lambda _, x: F.softplus(x, threshold=1e9),
     "Softsign": lambda _, x: F.softsign(x), "Swish": swish, "ThresholdedRelu": threshold,
 }  # fmt: skip
-HOST: dict[str, tuple[int, ...]] = {"Dropout": (1, 2)}
+HOST: dict[str, tuple[int, ...]] = {}

@@ -199,7 +199,7 @@ def center_crop_pad(attributes: Attributes, x: Any, lengths: Any) -> Any:
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {
-    "CenterCropPad": center_crop_pad, "Concat": lambda a, *x: weft.concat(x, axis=a["axis"]), "Constant": constant,
+    "CenterCropPad": center_crop_pad, "Concat": lambda a, *x: weft.concat(x, axis=a.get("axis", 1)), "Constant": constant,
     "ConstantOfShape": constant_of_shape, "DepthToSpace": depth_to_space, "Expand": expand, "EyeLike": eye_like,
     "Flatten": flatten, "Pad": pad, "Range": arange, "Reshape": reshape, "Shape": shape,
     "Size": lambda _, x: np.array(math.prod(x.shape), np.int64), "Slice": cut, "SpaceToDepth": space_to_depth, "Split": split,

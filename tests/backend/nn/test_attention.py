@@ -69,6 +69,12 @@ def split(x, parts, heads, batch_first=True):
     return tuple(found)
 
 
+def up_to(query, key, value, mask, place, scale=None):
+    keys = slice(None, int(place[0]) + 1)
+    mask = None if mask is None else mask[..., keys]
+    return reference(query, key[:, :, keys], value[:, :, keys], mask, scale=scale)
+
+
 CASES = [
     *[Case(A.scaled_dot_product_attention, qkv(1, 2, 2, n, n, 2, 3), reference, {"is_causal": True}, label=" causal")
       for n in (0, 1, 31, 32, 33)],
@@ -90,6 +96,8 @@ CASES = [
     Case(A.scaled_dot_product_attention, (*qkv(2, 4, 2, 1, 5, 3, 2), a(2, 1, 1, 5)), reference, label=" one, additive"),
     Case(A.scaled_dot_product_attention, (*qkv(2, 2, 1, 1, 5, 3, 2), rng.random((2, 1, 1, 5)) < 0.6), reference,
          label=" one, boolean"),
+    *[Case(A.attention_up_to, (*qkv(2, 4, 2, 1, 7, 3, 2), mask, np.array([4])), up_to, {"scale": 0.4}, label=" up to")
+      for mask in (None, rng.random((2, 1, 1, 7)) < 0.6)],
     Case(A.split_heads, (a(2, 5, 24),), split, {"parts": 3, "heads": 4}),
     *[Case(A.split_heads, (a(*shape),), split, {"parts": 3, "heads": 2}) for shape in ((0, 4, 6), (2, 0, 6), (1, 1, 6))],
     Case(A.split_heads, (a(5, 2, 8),), split, {"parts": 1, "heads": 2, "batch_first": False}),

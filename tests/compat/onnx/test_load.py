@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import weft
-from weft.compat.onnx import export, load
-from weft.layers import models
+from weft.compat.onnx import load
+from weft.compat.onnx.load import OUT_OF_REACH
 
 onnx = pytest.importorskip("onnx")
 HEAD = '<ir_version: 8, opset_import: ["" : 17]> '
@@ -18,11 +18,23 @@ HEAD = '<ir_version: 8, opset_import: ["" : 17]> '
 PASSED = Path(__file__).with_name("node_cases.json")  # node cases that hold, by their first operator
 
 
-def read(folder):
+def of_type(kind, data):
+    """A value of a type of ONNX, from a file."""
+    helper, name = onnx.numpy_helper, kind.WhichOneof("value")
+    if name == "sequence_type":
+        return helper.to_list(onnx.SequenceProto.FromString(data))
+    if name == "optional_type":
+        return helper.to_optional(onnx.OptionalProto.FromString(data))
+    return helper.to_array(onnx.TensorProto.FromString(data))
+
+
+def read(folder, graph):
+    weights = {x.name for x in graph.initializer}
+    inputs = [v for v in graph.input if v.name not in weights]
     for data in sorted(Path(folder).glob("test_data_set_*")):
         yield tuple(
-            [onnx.numpy_helper.to_array(onnx.load_tensor(f)) for f in sorted(data.glob(f"{kind}_*.pb"))]
-            for kind in ("input", "output")
+            [of_type(v.type, (data / f"{kind}_{i}.pb").read_bytes()) for i, v in enumerate(values)]
+            for kind, values in (("input", inputs), ("output", graph.output))
         )
 
 
@@ -30,14 +42,21 @@ def as_array(x):
     return onnx.numpy_helper.to_array(x) if isinstance(x, onnx.TensorProto) else x
 
 
+def flat(values):
+    """The arrays in values, lists of them, and none."""
+    return [x for v in values for x in (flat(v) if isinstance(v, list) else [] if v is None else [as_array(v)])]
+
+
 def check(case, model) -> None:
     module = load(model)
-    for inputs, wanted in case.data_sets or read(case.model_dir):
+    for inputs, wanted in case.data_sets or read(case.model_dir, model.graph):
         got = module(*map(as_array, inputs))
-        got = got if isinstance(got, tuple) else (got,)
-        for g, w in zip(got, map(as_array, wanted), strict=True):
+        got, wanted = flat(got if isinstance(got, tuple) else (got,)), flat(wanted)
+        for g, w in zip(got, wanted, strict=True):
             g = g.detach().numpy()
             assert (g.dtype, g.shape) == (w.dtype, w.shape), case.name
+            if RANDOM.match(case.name):
+                continue
             is_half = g.dtype.itemsize == 2 and g.dtype.kind not in "iu"
             exact = g.dtype.kind in "biu"
             g, w = (a if exact or a.dtype.kind == "c" else a.astype(np.float64) for a in (g, w))
@@ -46,63 +65,44 @@ def check(case, model) -> None:
             )
 
 
-def passed() -> dict[str, int]:
-    """Runs all node cases: of those whose operators are covered the ones that pass by name, and all others are refused."""
+def passed() -> tuple[dict[str, int], dict[str, int]]:
+    """Runs the cases of operators, and those that PyTorch has exported: how many hold and how many are refused by name."""
     from onnx.backend.test.loader import load_model_tests
 
-    found: dict[str, int] = {}
-    refused: list[str] = []
+    found, refused = ({}, {})  # type: tuple[dict[str, int], dict[str, int]]
     with warnings.catch_warnings():  # making the cases casts out of range
         warnings.simplefilter("ignore")
-        cases = load_model_tests(kind="node")
+        cases = [
+            c
+            for kind in ("node", "pytorch-converted", "pytorch-operator", "simple")
+            for c in load_model_tests(kind=kind)
+        ]
     for case in cases:
         model = case.model if case.model is not None else onnx.load(f"{case.model_dir}/model.onnx")
         try:
             with warnings.catch_warnings():  # −∞ and zeros are among the numbers
                 warnings.simplefilter("ignore", RuntimeWarning)
                 check(case, model)
-        except REFUSED as error:
-            refused.append(f"{case.name}: {error}")
+        except NotImplementedError as error:
+            name = re.match(r"operator (\w+)|inputs and outputs must be .* got dtype (STRING)", str(error))
+            if name is None:
+                raise
+            refused[name[1] or name[2]] = refused.get(name[1] or name[2], 0) + 1
         else:
             operator = model.graph.node[0].op_type
             found[operator] = found.get(operator, 0) + 1
-    unclear = [text for text in refused if not re.search(r"not covered|must|needs numbers", text)]
-    assert unclear == []
-    return found
+    return found, refused
 
 
-REFUSED = (NotImplementedError, TypeError, ValueError)
+RANDOM = re.compile("test_bernoulli|test_training_dropout_(default|mask|default_mask)$|test_training_dropout$")
+CLASSICAL = ("ArrayFeatureExtractor", "Binarizer", "LabelEncoder", "TreeEnsemble")  # of the domain ai.onnx.ml
 
 
 def test_node_cases() -> None:
     """Those of the onnx package: right to its tolerance, or refused with a clear error; what passed once goes on to pass."""
-    found, wanted = passed(), json.loads(PASSED.read_text())
+    (found, refused), wanted = passed(), json.loads(PASSED.read_text())
     assert {name: found.get(name, 0) for name in wanted if found.get(name, 0) < wanted[name]} == {}
-
-
-@pytest.mark.parametrize(
-    ("model", "shape"),
-    [
-        (lambda: models.resnet18((3, 16, 16), 10), (1, 3, 16, 16)),
-        (lambda: models.GPT2(vocab_size=11, context=8, width=16, layers=2, heads=2), (2, 8)),
-    ],
-    ids=["resnet18", "gpt2"],
-)
-def test_written_read_and_trained_on(model, shape, tmp_path) -> None:
-    rng = np.random.default_rng(0)
-    model = model().eval()
-    x = weft.asarray(rng.integers(0, 11, shape) if len(shape) == 2 else rng.standard_normal(shape).astype(np.float32))
-    export(model, (x,), tmp_path / "a.onnx")
-    again = load(tmp_path / "a.onnx")
-    np.testing.assert_allclose(again(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
-    optimizer, losses = weft.optimizers.SGD(again.parameters(), lr=1e-2), []
-    for _ in range(3):
-        optimizer.zero_grad()
-        loss = (again(x) ** 2).mean()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
+    assert set(refused) <= {"STRING", *CLASSICAL, *" ".join(OUT_OF_REACH.values()).split()}
 
 
 def test_a_loaded_perceptron_trains() -> None:
@@ -131,9 +131,6 @@ def test_what_is_refused(tmp_path) -> None:
     model = onnx.parser.parse_model(HEAD + "g (float[2] x) => (float[2] y) { y = Relu(x) }")
     with pytest.raises(TypeError, match="must be called with the inputs"):
         load(model)(z=np.ones(2, np.float32))
-    model.opset_import[0].version = 6
-    with pytest.raises(ValueError, match="the opset must be at least 7"):
-        load(model)
     (tmp_path / "bad.onnx").write_bytes(b"\xff\xfenot a model")
     with pytest.raises(ValueError, match="must be an ONNX model"):
         load(tmp_path / "bad.onnx")
@@ -171,8 +168,11 @@ def test_loops_and_branches_train() -> None:
     assert (y.tolist(), each.tolist()) == ([8, -27], [[2, -3], [4, -9], [8, -27]])
     y.sum().backward()
     assert module.W.grad.tolist() == [12, -27]
+    y, none = module(x, np.asarray(0))
+    assert (y.tolist(), none.shape, none.dtype) == ([1, -1], (0, 2), np.float32)
+    unknown = with_weight(LOOP.replace("float[2] kept", "float[K] kept"))
     with pytest.raises(NotImplementedError, match="a Loop must run at least once where it collects"):
-        module(x, np.asarray(0))
+        unknown(x, np.asarray(0))
     module = with_weight(BRANCH)
     assert module(x, np.asarray(False)).tolist() == [-1, 1]
     module(x, np.asarray(True)).sum().backward()
@@ -180,7 +180,9 @@ def test_loops_and_branches_train() -> None:
 
 
 def test_what_is_within_a_branch_is_refused_too() -> None:
-    with pytest.raises(NotImplementedError, match="operator StringConcat"):
+    with pytest.raises(
+        NotImplementedError, match=r"operator StringConcat .*is not covered, text is no array of numbers"
+    ):
         load(onnx.parser.parse_model(BRANCH.replace("b = Neg (x)", "b = StringConcat (x, x)")))
 
 
@@ -198,4 +200,4 @@ def test_transforms_train() -> None:
 
 
 if __name__ == "__main__":  # after operators were added
-    PASSED.write_text(json.dumps(dict(sorted(passed().items())), indent=0) + "\n")
+    PASSED.write_text(json.dumps(dict(sorted(passed()[0].items())), indent=0) + "\n")

@@ -144,11 +144,42 @@ def test_gru_resets_before_or_after_its_product(linear: int) -> None:
     np.testing.assert_allclose(run(graph, x, w, r, b, h)[0, 0, 0], right, rtol=1e-5)
 
 
-@pytest.mark.parametrize("option", ["clip = 1.0", 'activations = ["Elu"]'])
-def test_recurrent_options_that_are_refused(option: str) -> None:
+def test_activations_of_recurrent_layers_take_their_numbers_in_order() -> None:
+    """Of both directions; what takes none uses up none, and `clip` bounds what comes in."""
+    x, w, r = np.full((1, 1, 1), -4.0), np.ones((2, 2, 1)), np.zeros((2, 2, 2))
+    graph = """(double[1,1,1] x, double[2,2,1] w, double[2,2,2] r) => (double[N] y) { y = RNN<hidden_size = 2, direction =
+        "bidirectional", clip = 3.0, activations = ["Softsign", "LeakyRelu"], activation_alpha = [0.5]>(x, w, r) }"""
+    np.testing.assert_allclose(run(graph, x, w, r)[0, :, 0, 0], [-3 / 4, -1.5])
+
+
+def test_coupled_gates_and_clipped_ones_leave_the_cell_alone() -> None:
+    """f = 1 − i; h = o tanh(c), c beyond the bound: as onnxruntime."""
+    x, w, r, c = np.full((1, 1, 1), 8.0), np.ones((1, 4, 1)), np.zeros((1, 4, 1)), np.full((1, 1, 1), 6.0)
+    graph = """(double[1,1,1] x, double[1,4,1] w, double[1,4,1] r, double[1,1,1] c) => (double[N] y, double[N] h, double[N] d)
+        { y, h, d = LSTM<hidden_size = 1, clip = 2.0, input_forget = 1>(x, w, r, , , , c) }"""
+    _, h, new = run(graph, x, w, r, c)
+    gate = sigmoid(2.0)
+    right = (1 - gate) * 6 + gate * np.tanh(2)
+    np.testing.assert_allclose([new.item(), h.item()], [right, gate * np.tanh(right)], rtol=1e-6)
+
+
+def test_batches_may_come_first() -> None:
+    rng = np.random.default_rng(0)
+    x, w, r, h = (rng.normal(size=s) for s in ((3, 2, 2), (1, 9, 2), (1, 9, 3), (1, 2, 3)))
+    graph = """(double[A] x, double[B] w, double[C] r, double[D] h) => (double[E] y, double[F] n)
+        { y, n = GRU<hidden_size = 3, layout = LAYOUT>(x, w, r, , , h) }"""
+    y, n = run(graph.replace("LAYOUT", "0"), x, w, r, h)
+    first, last = run(graph.replace("LAYOUT", "1"), x.swapaxes(0, 1), w, r, h.swapaxes(0, 1))
+    np.testing.assert_allclose(first, y.transpose(2, 0, 1, 3))
+    np.testing.assert_allclose(last, n.swapaxes(0, 1))
+
+
+@pytest.mark.parametrize("names", ['["Cubic"]', '["Affine"]'])
+def test_recurrent_activations_that_are_refused(names: str) -> None:
     ones = [np.ones(s, np.float32) for s in ((1, 1, 1), (1, 2, 1), (1, 2, 2))]
-    graph = f"(float[1,1,1] x, float[1,2,1] w, float[1,2,2] r) => (float[N] y) {{ y = RNN<hidden_size = 2, {option}>(x, w, r) }}"
-    with pytest.raises(NotImplementedError, match=f"`{option.split()[0]}` must be .*, got"):
+    graph = f"""(float[1,1,1] x, float[1,2,1] w, float[1,2,2] r) => (float[N] y)
+        {{ y = RNN<hidden_size = 2, activations = {names}>(x, w, r) }}"""
+    with pytest.raises(NotImplementedError, match=r"`activations` .*must"):
         run(graph, *ones)
 
 

@@ -49,6 +49,31 @@ PROGRAM = """
             print(error)
 """
 
+EDGES = """
+    import json, torch, torch.distributions as D
+    p = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]], requires_grad=True)
+    c = D.Categorical(p)
+    (c.log_prob(torch.tensor([2, 0])).sum() + c.entropy().sum()).backward()
+    b = D.Bernoulli(torch.tensor([0.0, 0.3, 1.0]))
+    print(json.dumps([c.log_prob(torch.tensor([2, 0])).tolist(), c.entropy().tolist(), p.grad.flatten().tolist()]))
+    print(json.dumps([b.log_prob(torch.tensor([0.0, 1.0, 0.0])).tolist(), b.probs.tolist()]))
+"""
+
+CLASSES = [[-15.9423847, -1.192093e-07], [0.69314718, 1.192093e-07], [0.0, 0.0, 16.249237, 0.0, 15.9423847, 15.9423847]]
+TWO = [[0.0, -1.2039728, -15.9423847], [0.0, 0.3, 1.0]]
+
+
+def test_probabilities_of_zero_and_one(tmp_path):
+    """PyTorch computes logits of what is clamped to [ε, 1 − ε], without a gradient beyond."""
+    done = run(tmp_path, EDGES)
+    assert done.returncode == 0, done.stderr
+    classes, two = map(json.loads, done.stdout.splitlines())
+    for found, wanted in zip(classes, CLASSES, strict=True):
+        assert found == pytest.approx(wanted, rel=1e-5, abs=2e-7)
+    for found, wanted in zip(two, TWO, strict=True):
+        assert found == pytest.approx(wanted, rel=1e-5, abs=2e-7)
+
+
 WANTED = {
     "Uniform": [[-0.4054651, -0.9162908], [0.4054651, 0.9162908], None],
     "Exponential": [[-0.0445349, -0.5837092], [0.5945349, 0.0837092], [0.2288067, 0.0176785]],

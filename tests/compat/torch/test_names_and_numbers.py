@@ -92,6 +92,13 @@ CASES = {
     "torch.zeros(1, 3).squeeze_().unsqueeze_(1).shape": [3, 1],
     "torch.sum(f, dim=1, out=torch.zeros(2))": [F32, [-0.5, 2.5]],
     "torch.sparse_coo_tensor([[0, 1, 1], [1, 0, 0]], [1.0, 2.0, 3.0], (2, 2)).to_dense()": [F32, [[0.0, 1.0], [5.0, 0.0]]],
+    "torch.distributions.Normal(torch.tensor([0.0, 1.0]), 2.0).icdf(torch.tensor([0.2, 0.7]))": [F32, [-1.6832424, 2.0488010]],
+    "torch.distributions.Cauchy(torch.tensor(1.0), 2.0).log_prob(torch.tensor(3.0))": [F32, -2.5310242],
+    "torch.distributions.Cauchy(torch.tensor(1.0), 2.0).entropy()": [F32, 3.2241714],
+    "torch.distributions.Categorical(torch.ones(4, 3)).param_shape": [4, 3],
+    "[torch.testing.assert_close([f, f.double()], [f + 1e-6, f.double() * (1 + 1e-8)]) is None]": [True],
+    "torch.nn.parallel.data_parallel(torch.nn.Identity(), f[0])": [F32, [1.0, -2.0, 0.5]],
+    "[torch.accelerator.is_available(), torch.accelerator.current_accelerator() is None]": [False, True],
     "torch.vmap(torch.dot)(f, f)": [F32, [5.25, 18.25]],
     "torch.func.jacrev(lambda x: x**2)(torch.tensor([1.0, 3.0]))": [F32, [[2.0, 0.0], [0.0, 6.0]]],
     "torch.autograd.functional.hessian(lambda x: (x**3).sum(), torch.tensor([1.0, 2.0]))": [F32, [[6.0, 0.0], [0.0, 12.0]]],
@@ -140,8 +147,19 @@ def test_printed_as_pytorch_prints(tmp_path):
 
 
 ERRORS = {
-    "torch.zeros(2).scatter_reduce(0, torch.tensor([0]), torch.ones(1, requires_grad=True), 'amax')":
-        "`scatter_reduce` has no gradient for 'amax'",
+    "torch.zeros(2).scatter_reduce(0, torch.tensor([0]), torch.ones(1), 'median')": "`reduce` must be sum, mean, prod, amax",
+    "torch.stft(torch.ones(9), 4)": "`return_complex` must be given for real inputs",
+    "torch.istft(torch.ones(3, 9), 4)": "`input` of istft must be complex, got float32",
+    "torch.istft(torch.ones(3, 9) + 0j, 4, window=torch.zeros(4))": "`window` must overlap everywhere",
+    "torch.stft(torch.ones(9), 4, window=torch.ones(3), return_complex=True)": "`window` must have win_length = 4 elements",
+    "torch.complex(torch.ones(1), torch.ones(1).long())": "`real` and `imag` must both be float32 or float64",
+    "torch.view_as_complex(torch.ones(3))": "`view_as_complex` needs a last axis of 2, got the shape (3,)",
+    "torch.testing.assert_close(torch.ones(3), torch.tensor([1.0, 1.01, 1.0]))": "got 1 of 3 apart, by up to 0.01",
+    "torch.testing.assert_close(torch.ones(3), torch.ones(3).double())": "`actual` must have the dtype float64, got float32",
+    "torch.testing.assert_close(torch.ones(3), torch.ones(1))": "`actual` must have the shape (1,), got (3,)",
+    "torch.testing.assert_close([1], [1, 2])": "`actual` must have the parts [0, 1], got [0]",
+    "torch.testing.assert_close(torch.tensor(float('nan')), torch.tensor(float('nan')))": "got 1 of 1 apart",
+    "torch.zeros(3).put_(torch.tensor([0]), torch.ones(2))": "`index` must have as many elements as `source`, 2, got 1",
     "torch.sparse_coo_tensor([[3]], [1.0], (2,))": "`indices` must lie within the size (2,), got up to [3]",
     "torch.set_rng_state(torch.zeros(4, dtype=torch.uint8))": "`new_state` must be from this library's get_rng_state()",
     "torch.vmap(torch.add)(torch.ones(2), torch.ones(3))": "`vmap` needs arguments of one length along `in_dims`, got [2, 3]",
@@ -155,7 +173,7 @@ ERRORS = {
 def test_what_is_refused(tmp_path):
     lines = [f"    lambda: {expression}," for expression in ERRORS]
     program = [
-        "import torch, torch.distributed, torch.hub",
+        "import torch, torch.distributed, torch.hub, torch.testing",
         "calls = [",
         *lines,
         "]",

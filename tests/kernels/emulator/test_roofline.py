@@ -9,7 +9,7 @@ from weft.kernels.emulator import counters
 from weft.kernels.emulator.executions import executions
 from weft.kernels.emulator.roofline import LIMITS, machine_code_of, roofline
 from weft.kernels.toolchain import launch
-from weft.kernels.toolchain.machine_code import MACHINES
+from weft.kernels.toolchain.machine_code import MACHINES, Instruction
 
 pytestmark = pytest.mark.usefixtures("disassembler")
 
@@ -73,6 +73,15 @@ class TestRoofline:
         found = roofline(counted(products, 1, 32, zeros(192, dtype=np.uint32), zeros(128)), H200)
         assert found.tensor_operations == 2 * 4096
         assert found.seconds["tensor"] == pytest.approx(2 * 4096 / (H200.tensor * CYCLES))
+
+    def test_loads_of_matrices_with_each_others_lines(self):
+        """A loop that runs 10 times loads two matrices in line 1 and two in line 2; the compiler says three and one."""
+        code = [Instruction("LDSM.16.M88.4", (("a.cu", line),), 0) for line in (1, 1, 1, 2)]
+        counts = [counters.Counts("a.cu", line, "shared", "read", 16, 20, 640, 10240) for line in (1, 2)]
+        launch = counters.Launch(
+            copy.instances[()], (1, 1, 1), (32, 1, 1), 0, tuple(counts), {}, frozenset(), 0, 0, 0, 0
+        )
+        assert executions(code, launch) == {0: 10}
 
     @pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHINES))
     def test_every_machine(self, machine):

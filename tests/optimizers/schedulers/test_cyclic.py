@@ -142,6 +142,15 @@ class TestCyclicLR:
             assert optimizer.param_groups[0]["momentum"] == pytest.approx(0.9 - 0.1 * height, rel=1e-9)
             schedule.step()
 
+    def test_state_has_pytorchs_names(self):
+        """PyTorch goes on from it; and it says how long a cycle is, whatever the schedule that takes it up was made with."""
+        schedule = schedulers.CyclicLR(sgd(), 0.1, 0.6, step_size_up=4, step_size_down=6)
+        state = schedule.state_dict()
+        assert (state["total_size"], state["step_ratio"], state["_scale_fn_custom"]) == (10.0, 0.4, None)
+        other = schedulers.CyclicLR(sgd(), 0.1, 0.6, step_size_up=3)
+        other.load_state_dict(state)
+        assert trajectory(other, 12) == trajectory(schedule, 12)
+
     def test_own_scale(self):
         schedule = schedulers.CyclicLR(sgd(), 0.0, 1.0, step_size_up=2, scale_fn=lambda k: 1 / k, cycle_momentum=False)
         lrs = trajectory(schedule, 8)

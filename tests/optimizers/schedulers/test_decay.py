@@ -76,6 +76,7 @@ class TestMultiStepLR:
         }
         schedule.load_state_dict({**schedule.state_dict(), **state})
         assert schedule.milestones == [2, 4, 4]
+        assert schedule.state_dict()["milestones"] == Counter({4: 2, 2: 1})
         lrs = []
         for _ in range(3):
             schedule.step()

@@ -1,0 +1,107 @@
+"""`torch.func`, `torch.autograd.functional`, and checkpoints, in PyTorch's order of arguments and results."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ... import layers
+from ...backend.modes import derivatives, transforms
+from ...backend.tape.tensor import Tensor
+
+__all__ = ["CHECKPOINT", "FUNC", "FUNCTIONAL", "backward_of"]
+
+
+def _jacobian(func: Any, inputs: Any, create_graph: bool = False, **_options: Any) -> Any:
+    if isinstance(inputs, Tensor):
+        return derivatives.jacrev(func)(inputs)
+    return tuple(derivatives.jacrev(func, i)(*inputs) for i in range(len(inputs)))
+
+
+def _hessian(func: Any, inputs: Any, create_graph: bool = False, **_options: Any) -> Any:
+    if isinstance(inputs, Tensor):
+        return derivatives.hessian(func)(inputs)
+
+    def block(i: int, j: int) -> Any:
+        return derivatives.jacrev(lambda *x: transforms.grad(func, i)(*x), j)(*inputs)
+
+    return tuple(tuple(block(i, j) for j in range(len(inputs))) for i in range(len(inputs)))
+
+
+def _vjp_of(func: Any, inputs: Any, v: Any = None, **_options: Any) -> Any:
+    value, pull = derivatives.vjp(func, *(inputs if isinstance(inputs, tuple) else (inputs,)))
+    found = pull(value * 0 + 1 if v is None else v)
+    return value, found if isinstance(inputs, tuple) else found[0]
+
+
+def _jvp_of(func: Any, inputs: Any, v: Any = None, **_options: Any) -> Any:
+    primals, tangents = (x if isinstance(x, tuple) else (x,) for x in (inputs, v))
+    return derivatives.jvp(func, primals, tangents)
+
+
+def _func_jvp(func: Any, primals: tuple, tangents: tuple, **_options: Any) -> Any:
+    return derivatives.jvp(func, primals, tangents)
+
+
+def backward_of(
+    tensors: Any, grad_tensors: Any = None, retain_graph: Any = None, create_graph: bool = False, **o: Any
+) -> None:
+    """`torch.autograd.backward`: of several tensors at once.
+
+    Parameters
+    ----------
+    tensors : Tensor or sequence of Tensor
+        Of what.
+    grad_tensors : Tensor or sequence of Tensor, optional
+        The gradients with respect to them; 1 where one has one element.
+    retain_graph : bool, optional
+        Keep the record.
+    create_graph : bool, default False
+        Record the gradients.
+    **o : object
+        PyTorch's, which change nothing.
+    """
+    roots: list[Any] = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    seeds = [grad_tensors] if isinstance(grad_tensors, Tensor) else grad_tensors or [None] * len(roots)
+    for k, (root, seed) in enumerate(zip(roots, seeds, strict=True)):
+        root.backward(seed, retain_graph or k + 1 < len(roots), create_graph)  # they may share what is freed
+
+
+def _checkpoint(function: Any, *args: Any, **options: Any) -> Any:
+    """`torch.utils.checkpoint.checkpoint`; keyword arguments go to the function."""
+    ours = {"use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug"}
+    given = {k: v for k, v in options.items() if k not in ours}
+    return transforms.checkpoint(functools.partial(function, **given) if given else function, *args)
+
+
+def _checkpoint_sequential(functions: Any, segments: int, input: Any, **_options: Any) -> Any:
+    parts = list(functions.children()) if isinstance(functions, layers.Module) else list(functions)
+    size = len(parts) // segments
+    for k in range(segments):
+        run = layers.Sequential(*parts[k * size : len(parts) if k + 1 == segments else (k + 1) * size])
+        input = transforms.checkpoint(run, input) if k + 1 < segments else run(input)
+    return input
+
+
+def _grad_and_value(function: Any, argnums: Any = 0) -> Any:
+    """PyTorch's order of the two."""
+    both = transforms.value_and_grad(function, argnums)
+
+    def run(*args: Any, **options: Any) -> tuple[Any, Any]:
+        value, slope = both(*args, **options)
+        return slope, value
+
+    return run
+
+
+FUNC: dict[str, Any] = {
+    "grad": transforms.grad,
+    "grad_and_value": _grad_and_value,
+    "jacrev": derivatives.jacrev,
+    "jacfwd": derivatives.jacrev,
+    "hessian": derivatives.hessian,
+    "vjp": derivatives.vjp,
+    "jvp": _func_jvp,
+}
+FUNCTIONAL: dict[str, Any] = {"jacobian": _jacobian, "hessian": _hessian, "vjp": _vjp_of, "jvp": _jvp_of}
+CHECKPOINT: dict[str, Any] = {"checkpoint": _checkpoint, "checkpoint_sequential": _checkpoint_sequential}

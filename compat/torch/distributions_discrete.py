@@ -1,0 +1,210 @@
+"""`torch.distributions`: classes, and yes or no."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...backend.array import random
+from ...backend.array.creation import asarray
+from ...backend.array.info import finfo
+from ...backend.tape.tensor import Tensor
+from ...layers import functional
+from .distributions_base import Distribution
+from .methods import METHODS
+from .sizes import Size
+
+__all__ = ["Bernoulli", "Categorical", "OneHotCategorical"]
+
+
+def clamped(probs: Tensor) -> Tensor:
+    """Within [ε, 1 − ε], ε of the dtype, so that logarithms are finite.
+
+    Parameters
+    ----------
+    probs : Tensor
+        Probabilities.
+
+    Returns
+    -------
+    Tensor
+        As PyTorch computes logits from.
+    """
+    eps = float(finfo(probs.dtype).eps)
+    return probs.clip(min=eps, max=1 - eps)
+
+
+class Categorical(Distribution):
+    """One of several, p = probs / Σ probs = softmax(logits).
+
+    Parameters
+    ----------
+    probs, logits : Tensor (..., C)
+        One of the two.
+    """
+
+    def __init__(self, probs: Tensor | None = None, logits: Tensor | None = None, validate_args: Any = None):
+        if (probs is None) == (logits is None):
+            raise ValueError("`probs` or `logits` must be given, and not both")
+        if logits is not None:
+            self.logits = functional.log_softmax(logits, dim=-1)
+            self.probs = self.logits.exp()
+        elif probs is not None:
+            self.probs = probs / probs.sum(dim=-1, keepdim=True)
+            self.logits = clamped(self.probs).log()
+
+    @property
+    def batch_shape(self) -> Size:
+        """The shape of the parameters, but for the last axis."""
+        return Size(self.probs.shape[:-1])
+
+    @property
+    def param_shape(self) -> Size:
+        """The shape of the parameters."""
+        return Size(self.probs.shape)
+
+    @property
+    def mode(self) -> Tensor:
+        """The most probable."""
+        return self.probs.argmax(-1)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw.
+
+        Parameters
+        ----------
+        sample_shape : sequence of int, default ()
+            How many times; the first axes.
+
+        Returns
+        -------
+        Tensor
+            int64.
+        """
+        rows = self.probs.detach().reshape(-1, self.probs.shape[-1])
+        n = math.prod(sample_shape)
+        drawn = METHODS["multinomial"](rows, n, True)
+        return drawn.T.reshape(*sample_shape, *self.probs.shape[:-1])
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The logarithm of the probability of each value.
+
+        Parameters
+        ----------
+        value : Tensor
+            Integers.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        value = value.long()
+        shape = np.broadcast_shapes(value.shape, self.logits.shape[:-1])
+        value, logits = value.expand(*shape), self.logits.expand(*shape, self.logits.shape[-1])
+        return logits.gather(-1, value.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self) -> Tensor:
+        """−Σ p log p.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        return -(self.probs * self.logits).sum(dim=-1)
+
+
+class OneHotCategorical(Categorical):
+    """One of several, as a row with a single 1.
+
+    Parameters
+    ----------
+    probs, logits : Tensor (..., C)
+        One of the two.
+    """
+
+    mean = property(lambda self: self.probs)
+    variance = property(lambda self: self.probs * (1 - self.probs))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Rows with a single 1."""
+        return functional.one_hot(super().sample(sample_shape), self.probs.shape[-1]).to(self.probs.dtype)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """That of where the 1 is."""
+        return super().log_prob(value.argmax(-1))
+
+
+class Bernoulli(Distribution):
+    """1 with probability `probs` = sigmoid(logits), else 0.
+
+    Parameters
+    ----------
+    probs, logits : Tensor
+        One of the two.
+    """
+
+    def __init__(self, probs: Any = None, logits: Any = None, validate_args: Any = None):
+        if (probs is None) == (logits is None):
+            raise ValueError("`probs` or `logits` must be given, and not both")
+        if logits is None:
+            self.probs = asarray(probs)
+            inner = clamped(self.probs)
+            self.logits = inner.log() - (-inner).log1p()
+        else:
+            self.logits = asarray(logits)
+            self.probs = functional.sigmoid(self.logits)
+
+    @property
+    def mean(self) -> Tensor:
+        """The probability of 1."""
+        return self.probs
+
+    @property
+    def variance(self) -> Tensor:
+        """p (1 − p)."""
+        return self.probs * (1 - self.probs)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw.
+
+        Parameters
+        ----------
+        sample_shape : sequence of int, default ()
+            How many times; the first axes.
+
+        Returns
+        -------
+        Tensor
+            0 and 1, of the dtype of `probs`.
+        """
+        drawn = random.rand(*sample_shape, *self.probs.shape, device=self.probs.device)
+        return (drawn < self.probs.detach()).to(self.probs.dtype)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The logarithm of the probability of each value.
+
+        Parameters
+        ----------
+        value : Tensor
+            0 and 1.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        return value * self.logits - functional.softplus(self.logits)
+
+    def entropy(self) -> Tensor:
+        """−p log p − (1 − p) log(1 − p).
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        return functional.softplus(self.logits) - self.probs * self.logits

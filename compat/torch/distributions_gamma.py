@@ -1,0 +1,122 @@
+"""`torch.distributions`: Gamma, and those made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...backend.tape.tensor import Tensor, wrap
+from .distributions_base import Distribution, broadcast, source
+from .sizes import Size
+from .special import digamma, lgamma
+
+__all__ = ["Beta", "Dirichlet", "Gamma"]
+
+
+class Gamma(Distribution):
+    """rateᵃ xᵃ⁻¹ exp(−rate x) / Γ(a), a being the concentration. Drawn off the tape.
+
+    Parameters
+    ----------
+    concentration, rate : Tensor or float
+        Shape and inverse scale.
+    """
+
+    def __init__(self, concentration: Any, rate: Any, validate_args: Any = None):
+        self.concentration, self.rate = broadcast(concentration, rate)
+
+    mean = property(lambda self: self.concentration / self.rate)
+    variance = property(lambda self: self.concentration / self.rate**2)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """By NumPy's generator, seeded from the default one."""
+        a, rate = (t.detach().cpu().numpy() for t in (self.concentration, self.rate))
+        found = source(self.rate).gamma(a, 1 / rate, (*sample_shape, *a.shape))
+        return wrap(np.asarray(found, a.dtype), "cpu").to(self.rate.device)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """a log rate + (a − 1) log x − rate x − log Γ(a)."""
+        a, rate = self.concentration, self.rate
+        return a * rate.log() + (a - 1) * value.log() - rate * value - lgamma(a)
+
+    def entropy(self) -> Tensor:
+        """a − log rate + log Γ(a) + (1 − a) ψ(a)."""
+        a = self.concentration
+        return a - self.rate.log() + lgamma(a) + (1 - a) * digamma(a)
+
+
+class Dirichlet(Distribution):
+    """∏ xᵢ^(aᵢ − 1) / B(a) on the simplex. Drawn off the tape.
+
+    Parameters
+    ----------
+    concentration : Tensor (..., C)
+        a.
+    """
+
+    def __init__(self, concentration: Any, validate_args: Any = None):
+        (self.concentration,) = broadcast(concentration)
+        self.event_shape = Size(self.concentration.shape[-1:])
+
+    mean = property(lambda self: self.concentration / self.concentration.sum(-1, keepdim=True))
+
+    @property
+    def variance(self) -> Tensor:
+        """m (1 − m) / (Σ a + 1)."""
+        mean, total = self.mean, self.concentration.sum(-1, keepdim=True)
+        return mean * (1 - mean) / (total + 1)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Gamma's, over their sum."""
+        drawn = Gamma(self.concentration, 1.0).sample(sample_shape)
+        return drawn / drawn.sum(-1, keepdim=True)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Σ (a − 1) log x + log Γ(Σ a) − Σ log Γ(a)."""
+        a = self.concentration
+        return ((a - 1) * value.log()).sum(-1) + lgamma(a.sum(-1)) - lgamma(a).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """log B(a) + (Σ a − C) ψ(Σ a) − Σ (a − 1) ψ(a)."""
+        a = self.concentration
+        total = a.sum(-1)
+        log_b = lgamma(a).sum(-1) - lgamma(total)
+        return log_b + (total - a.shape[-1]) * digamma(total) - ((a - 1) * digamma(a)).sum(-1)
+
+
+class Beta(Distribution):
+    """xᵃ⁻¹ (1 − x)ᵇ⁻¹ / B(a, b). Drawn off the tape.
+
+    Parameters
+    ----------
+    concentration1, concentration0 : Tensor or float
+        a and b.
+    """
+
+    def __init__(self, concentration1: Any, concentration0: Any, validate_args: Any = None):
+        self.concentration1, self.concentration0 = broadcast(concentration1, concentration0)
+
+    mean = property(lambda self: self.concentration1 / (self.concentration1 + self.concentration0))
+
+    @property
+    def variance(self) -> Tensor:
+        """a b / ((a + b)² (a + b + 1))."""
+        a, b = self.concentration1, self.concentration0
+        return a * b / ((a + b) ** 2 * (a + b + 1))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Of two gamma's."""
+        x, y = (Gamma(a, 1.0).sample(sample_shape) for a in (self.concentration1, self.concentration0))
+        return x / (x + y)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(a − 1) log x + (b − 1) log(1 − x) − log B(a, b)."""
+        a, b = self.concentration1, self.concentration0
+        return (a - 1) * value.log() + (b - 1) * (-value).log1p() + lgamma(a + b) - lgamma(a) - lgamma(b)
+
+    def entropy(self) -> Tensor:
+        """log B − (a − 1) ψ(a) − (b − 1) ψ(b) + (a + b − 2) ψ(a + b)."""
+        a, b = self.concentration1, self.concentration0
+        log_b = lgamma(a) + lgamma(b) - lgamma(a + b)
+        return log_b - (a - 1) * digamma(a) - (b - 1) * digamma(b) + (a + b - 2) * digamma(a + b)

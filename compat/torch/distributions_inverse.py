@@ -1,0 +1,156 @@
+"""`torch.distributions`: those drawn by the inverse of their distribution function."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...backend.array import random
+from ...backend.tape.tensor import Tensor
+from .distributions_base import Distribution, broadcast, uniform_like
+
+__all__ = ["Cauchy", "Exponential", "Gumbel", "Laplace", "Uniform"]
+
+
+class Uniform(Distribution):
+    """1 / (high − low) on [low, high).
+
+    Parameters
+    ----------
+    low, high : Tensor or float
+        The limits.
+    """
+
+    def __init__(self, low: Any, high: Any, validate_args: Any = None):
+        self.low, self.high = broadcast(low, high)
+
+    mean = property(lambda self: (self.low + self.high) / 2)
+    variance = property(lambda self: (self.high - self.low) ** 2 / 12)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """low + (high − low) u."""
+        drawn = random.rand(*sample_shape, *self.low.shape, dtype=self.low.dtype, device=self.low.device)
+        return self.low + (self.high - self.low) * drawn
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """−log(high − low), −∞ outside."""
+        inside = (value >= self.low) & (value < self.high)
+        return inside.to(self.low.dtype).log() - (self.high - self.low).log()
+
+    def entropy(self) -> Tensor:
+        """log(high − low)."""
+        return (self.high - self.low).log()
+
+
+class Exponential(Distribution):
+    """rate · exp(−rate x).
+
+    Parameters
+    ----------
+    rate : Tensor or float
+        1 / mean.
+    """
+
+    def __init__(self, rate: Any, validate_args: Any = None):
+        (self.rate,) = broadcast(rate)
+
+    mean = property(lambda self: 1 / self.rate)
+    variance = property(lambda self: self.rate**-2)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """−log(u) / rate."""
+        return -uniform_like(self.rate, sample_shape).log() / self.rate
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log rate − rate x."""
+        return self.rate.log() - self.rate * value
+
+    def entropy(self) -> Tensor:
+        """1 − log rate."""
+        return 1 - self.rate.log()
+
+
+class Laplace(Distribution):
+    """exp(−|x − loc| / scale) / (2 scale).
+
+    Parameters
+    ----------
+    loc, scale : Tensor or float
+        Mean and width.
+    """
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
+        self.loc, self.scale = broadcast(loc, scale)
+
+    mean = property(lambda self: self.loc)
+    variance = property(lambda self: 2 * self.scale**2)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """By the inverse of the distribution function."""
+        u = uniform_like(self.loc, sample_shape) - 0.5
+        return self.loc - self.scale * u.sign() * (-2 * u.abs()).log1p()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """−|x − loc| / scale − log(2 scale)."""
+        return -(value - self.loc).abs() / self.scale - (2 * self.scale).log()
+
+    def entropy(self) -> Tensor:
+        """1 + log(2 scale)."""
+        return 1 + (2 * self.scale).log()
+
+
+class Gumbel(Distribution):
+    """exp(−z − exp(−z)) / scale, z = (x − loc) / scale.
+
+    Parameters
+    ----------
+    loc, scale : Tensor or float
+        Mode and width.
+    """
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
+        self.loc, self.scale = broadcast(loc, scale)
+
+    mean = property(lambda self: self.loc + self.scale * 0.5772156649015329)
+    variance = property(lambda self: self.scale**2 * math.pi**2 / 6)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """loc − scale log(−log u)."""
+        return self.loc - self.scale * (-uniform_like(self.loc, sample_shape).log()).log()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """−z − exp(−z) − log scale."""
+        z = (value - self.loc) / self.scale
+        return -z - (-z).exp() - self.scale.log()
+
+    def entropy(self) -> Tensor:
+        """log scale + 1 + γ."""
+        return self.scale.log() + 1.5772156649015329
+
+
+class Cauchy(Distribution):
+    """1 / (π scale (1 + z²)), z = (x − loc) / scale; it has no mean and no variance.
+
+    Parameters
+    ----------
+    loc, scale : Tensor or float
+        Mode and half width at half the height.
+    """
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
+        self.loc, self.scale = broadcast(loc, scale)
+
+    mean = variance = property(lambda self: self.loc * math.nan)
+    mode = property(lambda self: self.loc)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """loc + scale tan(π (u − ½))."""
+        return self.loc + self.scale * (math.pi * (uniform_like(self.loc, sample_shape) - 0.5)).tan()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """−log π − log scale − log(1 + z²)."""
+        return -math.log(math.pi) - self.scale.log() - (((value - self.loc) / self.scale) ** 2).log1p()
+
+    def entropy(self) -> Tensor:
+        """log(4π scale)."""
+        return math.log(4 * math.pi) + self.scale.log()

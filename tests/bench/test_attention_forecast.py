@@ -1,0 +1,45 @@
+"""What is predicted for long sequences: exact where it can be worked out, and near what a longer run asks for."""
+
+import pytest
+
+from weft.bench import attention_forecast
+from weft.bench.attention_forecast import SHORT, forecast
+from weft.kernels.emulator.roofline import LIMITS
+from weft.kernels.toolchain.machine_code import MACHINES
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("disassembler")]
+
+PEAK = 4096 * 132 * 1.83e9  # operations per second of Hopper's tensor cores, by warpgroups
+
+
+@pytest.mark.parametrize(
+    ("causal", "useful"), [(False, 1), (True, 32 / 33)]
+)  # 32 of 33 half tiles of 128 keys are used
+def test_tensor_cores_of_the_candidate(causal, useful):
+    found = forecast("wgmma", back=False, causal=causal)
+    assert found["tensor"] == pytest.approx(PEAK * useful)
+    assert found["predicted"] == min(found[name] for name in LIMITS)
+    assert 1 / found["in turn"] == pytest.approx(1 / found["tensor"] + 1 / found["issue"])
+
+
+@pytest.mark.parametrize("kind", attention_forecast.KINDS)
+def test_near_what_a_longer_run_asks_for(kind):
+    longer = max(SHORT) + 2
+    runs = [attention_forecast._limits(kind, False, True, tiles, 128, MACHINES["H200"]) for tiles in (*SHORT, longer)]
+    for name in LIMITS:
+        *short, long = (run[0][name] for run in runs)
+        assert attention_forecast._at(longer, short) == pytest.approx(long, rel=0.03), name
+
+
+def test_main(monkeypatch, capsys):
+    monkeypatch.setattr(
+        attention_forecast, "forecast", lambda *_, **__: dict.fromkeys(attention_forecast.COLUMNS, 5e14)
+    )
+    monkeypatch.setattr("sys.argv", ["attention_forecast", "wgmma"])
+    attention_forecast.main()
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[-8:] == ["predicted", "in", "turn", *LIMITS]
+    assert [line.split()[:3] for line in lines] == [
+        ["wgmma,", way, mask] for way in ("forward,", "backward,") for mask in ("full", "causal")
+    ]
+    assert all(line.split()[3:] == ["500"] * 7 for line in lines)
