@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from ..kernels.attention import OPTIONS, PAD, _loadable, _rows_of_heads, _sizes,
 from ..kernels.toolchain.launch import HALVES, Kernel, empty, library_of
 from ..kernels.toolchain.tensor_map import TensorMap
 
-__all__ = ["KERNELS", "backward", "forward", "suits"]
+__all__ = ["KERNELS", "agrees", "backward", "forward", "suits", "works"]
 
 ROWS = 128  # of a block
 QUERIES = 64  # that pass by in backward
@@ -94,5 +97,42 @@ def backward(
     return tuple(x[..., :n] for x, n in zip((grad_query, grad_key, grad_value), widths))  # type: ignore[return-value]
 
 
+# --- on a GPU that they have not met ----------------------------------------------------------------------------------
+@functools.cache
+def works(seconds: float = 60) -> bool:
+    """Whether these end on this GPU, and agree with the kernels that ship.
+
+    They are tried in a process of its own, since one whose kernel never ends is lost.
+    """
+    try:
+        tried = subprocess.run([sys.executable, "-m", __name__], timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return tried.returncode == 0
+
+
+def agrees(xp: Any) -> bool:
+    """Whether these and `kernels.attention` compute the same, but for rounding, on NumPy's arrays (in the emulator) or CuPy's."""
+    rng = np.random.default_rng(0)
+    for causal in (False, True):
+        q, k, v, g = (xp.asarray(rng.standard_normal((1, 2, 300, 128)).astype(np.float16)) for _ in range(4))
+        out, lse = forward(q, k, v, scale=0.1, is_causal=causal)
+        found = out, *backward(g, q, k, v, out, lse, scale=0.1, is_causal=causal)
+        options = attention.Options(0.1, causal)
+        out, statistics = attention.forward(q, k, v, None, options)
+        shipped = out, *attention.backward(g, q, k, v, None, out, statistics, options, need=(True,) * 3)
+        for one, other in zip(found, shipped):
+            apart = abs(one.astype(np.float32) - other.astype(np.float32)).max()
+            if not apart <= 0.01 * abs(other.astype(np.float32)).max():  # NaN is no agreement
+                return False
+    return True
+
+
 def _tile_width(inputs: list) -> int:
     return next(w for w in WIDTHS if w >= max(x.shape[-1] for x in inputs))
+
+
+if __name__ == "__main__":
+    import cupy
+
+    sys.exit(not agrees(cupy))

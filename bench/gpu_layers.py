@@ -46,7 +46,7 @@ def sdpa(
         return lambda: attention_hopper.backward(g, *raw, out, lse, scale=width**-0.5, is_causal=causal)
 
     makers: dict[str, Make] = {"weft": weft}
-    if machine.runs_wgmma:
+    if machine.runs_wgmma and (machine.kind != "cuda" or attention_hopper.works()):
         makers["alternative, wgmma"] = hopper
     if machine.torch is not None:
         makers |= _torch_sdpa(machine, raw, g, causal, part)

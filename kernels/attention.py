@@ -128,7 +128,7 @@ def backward(
     dtype, width = query.dtype, _tile_width(inputs)
     delta = empty(statistics.shape[:-1], np.float32, like=query)
     _delta[dtype](
-        delta.size // (BLOCK // 8),
+        delta.size // PAD,
         BLOCK,
         out,
         grad_out,

@@ -5,7 +5,7 @@
 //     delta = Σ G ∘ O    dP = D ∘ (G Vᵀ)    dS = P ∘ (dP − delta)
 //     grad_V = (D ∘ P)ᵀ G    grad_Q = scale · dS K    grad_K = scale · dSᵀ Q
 //
-// (FlashAttention-2; Dao, 2023). `attention_delta` has a row for 8 lanes. `attention_backward_key` owns KEYS keys and walks
+// (FlashAttention-2; Dao, 2023). In `attention_delta` 8 lanes have 4 rows. `attention_backward_key` owns KEYS keys and walks
 // over the queries of all the query heads that share them; P and dS go through shared memory, in which the products that
 // sum over queries find them transposed. grad_Q, which sums over keys, comes about in one of two ways:
 //
@@ -28,6 +28,7 @@
 // 2.4 or 1.7 ms at the 790 Tflop/s of large products on an H200, 5.6 or 4.0 at 340, as `mma.sync` may reach; delta reads
 // out and grad_out, 0.27 GB, in 0.06 ms. Atomic sums send S/KEYS times grad_Q in float to the L2 cache, 4.3 GB.
 #include "attention.cuh"
+#include "neighbours.cuh"
 
 // Tiles of attention_backward_query. With M = 2, two blocks of threads share a multiprocessor.
 template <typename T, int D, bool PLAIN> struct QueryTiles {
@@ -48,26 +49,34 @@ template <typename T, int D, bool PLAIN> struct KeyTiles {
 
 constexpr int BLOCK = 256;  // threads of the kernels that multiply no matrices
 
-// delta[b, h, i] = Σ out[b, i, h] grad_out[b, h, i]; 0 in the rows that fill it up.
+// delta[b, h, i] = Σ out[b, i, h] grad_out[b, h, i]; 0 in the rows that fill it up. A block has PAD rows of a head.
 template <typename T>
 __global__ void __launch_bounds__(BLOCK)
 attention_delta(const T* out, const T* grad_out, float* delta, long long out_batch, long long out_head, long long out_row,
                 long long grad_batch, long long grad_head, long long grad_row, int heads, int queries, int value_width) {
-    const long long padded = ceil_div(queries, PAD) * PAD, row = static_cast<long long>(blockIdx.x) * (BLOCK / 8) + threadIdx.x / 8;
-    const long long i = row % padded, h = row / padded % heads, b = row / padded / heads;
-    const T* x = out + b * out_batch + h * out_head + i * out_row;
-    const T* g = grad_out + b * grad_batch + h * grad_head + i * grad_row;
-    float sum = 0;
-    if (i < queries) {
-        for (int c = threadIdx.x % 8 * VECTOR<T>; c < value_width; c += 8 * VECTOR<T>) {
-            const Vec<T, VECTOR<T>> vx = load<VECTOR<T>>(x + c), vg = load<VECTOR<T>>(g + c);
+    constexpr int N = VECTOR<T>, ROWS = PAD / (BLOCK / 8);  // ROWS neighbours have eight lanes
+    static_assert(ROWS == 4, "as many as four_sums adds up");
+    const unsigned blocks = (queries + PAD - 1) / PAD, head = blockIdx.x / blocks;
+    const int of_block = threadIdx.x / 8 * ROWS, first = blockIdx.x % blocks * PAD + of_block;
+    out += head / heads * out_batch + head % heads * out_head;
+    grad_out += head / heads * grad_batch + head % heads * grad_head;
+    float part[ROWS] = {};
+    for (int c = threadIdx.x % 8 * N; c < value_width; c += 8 * N) {
+        float x[ROWS][N], g[ROWS][N];
 #pragma unroll
-            for (int k = 0; k < VECTOR<T>; ++k) sum = fmaf(to_float(vx.at[k]), to_float(vg.at[k]), sum);
+        for (int r = 0; r < ROWS; ++r) {
+            const long long i = min(first + r, queries - 1);
+            to_floats(x[r], load<N>(out + i * out_row + c));
+            to_floats(g[r], load<N>(grad_out + i * grad_row + c));
         }
-    }
 #pragma unroll
-    for (int step = 4; step > 0; step /= 2) sum += __shfl_xor_sync(FULL, sum, step);
-    if (threadIdx.x % 8 == 0) delta[row] = sum;
+        for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+            for (int k = 0; k < N; ++k) part[r] = fmaf(x[r][k], g[r][k], part[r]);
+    }
+    const float sum = four_sums(part);
+    const int row = threadIdx.x % 8 / 2;  // whose sum it is
+    if (threadIdx.x % 2 == 0) delta[static_cast<long long>(blockIdx.x) * PAD + of_block + row] = first + row < queries ? sum : 0;
 }
 
 // Of the rows of a warp that this lane has: the largest score, the shift of exponents and −delta.

@@ -8,57 +8,67 @@
 // query (B, H, 1, E), key (B, G, S, E), value (B, G, S, Eᵥ) with any strides but the last, which is 1; rows start on 16 bytes, E and
 // Eᵥ are multiples of 8, at most WIDEST. allowed or bias (B, H, 1, S) with strides, 0 for what is broadcast. The parts are
 // float: totals (B·H·splits, 2) = (m, l), sums (B·H·splits, Eᵥ). out (B·H, Eᵥ).
-// Geometry: B·G·splits blocks of 128 threads; eight lanes share a key's row, 16 rows are under way. Fixed order: deterministic.
+// Geometry: B·G·splits blocks of 128 threads; eight lanes share a key's row, of which each has four under way. Fixed order:
+// deterministic.
 //
 // Memory: keys and values once, 2 sizeof(T) · B·G·S·E bytes. B = 8, G = 32, S = 4096, E = 128 in bfloat16: 537 MB, 0.12 ms at
 // 4.3 TB/s, in 4096 blocks.
-#include "common.cuh"
+#include "neighbours.cuh"
 
 constexpr int THREADS = 128, CHUNK = 256, WIDEST = 256, SHARE = 8;  // lanes that share a row
+constexpr int ROWS = 4;  // neighbours, that a thread has under way
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS, 6)
+__global__ void __launch_bounds__(THREADS, 4)  // 4: NVRTC 13.0 spills to have more blocks
     attention_split(const T* query, const T* key, const T* value, const bool* allowed, const T* bias, float* totals,
                     float* sums, long long q_b, long long q_h, long long k_b, long long k_g, long long k_s, long long v_b,
                     long long v_g, long long v_s, long long m_b, long long m_h, long long m_s, int groups, int members,
                     int keys, int splits, int width, int value_width, float scale) {
-    constexpr int N = VECTOR<T>;
-    __shared__ float q[WIDEST];
+    constexpr int N = VECTOR<T>, TIMES = WIDEST / (SHARE * N);
     __shared__ float s[CHUNK];
-    __shared__ float part[THREADS * N];
+    __shared__ float part[N][THREADS + 32 / N];  // no two rows in the same banks
     const int split = blockIdx.x % splits, g = blockIdx.x / splits % groups, b = blockIdx.x / splits / groups;
     const int first = split * CHUNK, count = min(CHUNK, keys - first);
     key += b * k_b + g * k_g + first * k_s;
     value += b * v_b + g * v_g + first * v_s;
     const int columns = value_width / N, rows = THREADS / columns;  // of the values' product
+    const int mine = threadIdx.x % SHARE * N;
     for (int member = 0; member < members; ++member) {
         const int h = g * members + member;
-        const T* from = query + b * q_b + h * q_h;
-        __syncthreads();  // the one before is done with all of it
-        for (int e = threadIdx.x; e < width; e += THREADS) q[e] = to_float(from[e]) * scale;
-        __syncthreads();
+        float q[TIMES][N] = {};  // the lane's elements, of each SHARE · N
+#pragma unroll
+        for (int t = 0; t < TIMES; ++t) {
+            if (mine + t * SHARE * N >= width) break;
+            read_neighbours(q[t], query + b * q_b + h * q_h + mine + t * SHARE * N);
+#pragma unroll
+            for (int i = 0; i < N; ++i) q[t][i] *= scale;
+        }
+        __syncthreads();  // the member before is done with shared memory
 #pragma unroll 1  // unrolled, it runs out of registers
-        for (int j = threadIdx.x / SHARE; j < CHUNK; j += THREADS / SHARE) {
-            float score = 0;
-            if (j < count)
-#pragma unroll 1
-                for (int e = threadIdx.x % SHARE * N; e < width; e += SHARE * N) {
-                    const Vec<T, N> k = load<N>(key + j * k_s + e);
+        for (int start = threadIdx.x / SHARE * ROWS; start < CHUNK; start += THREADS / SHARE * ROWS) {
+            float scores[ROWS] = {};
 #pragma unroll
-                    for (int i = 0; i < N; ++i) score = fmaf(to_float(k.at[i]), q[e + i], score);
-                }
+            for (int t = 0; t < TIMES; ++t) {
+                if (mine + t * SHARE * N >= width) break;
+                float k[ROWS][N];
 #pragma unroll
-            for (int step = SHARE / 2; step > 0; step /= 2) score += __shfl_xor_sync(FULL, score, step);
-            if (threadIdx.x % SHARE == 0) {
-                const long long at = b * m_b + h * m_h + (first + j) * m_s;
-                if (j >= count)
-                    score = -INFINITY;
-                else if (allowed)
-                    score += allowed[at] ? 0 : -INFINITY;
-                else if (bias)
-                    score += to_float(bias[at]);
-                s[j] = score;
+                for (int r = 0; r < ROWS; ++r)
+                    read_neighbours(k[r], key + min(start + r, count - 1) * k_s + mine + t * SHARE * N);
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+                    for (int i = 0; i < N; ++i) scores[r] = fmaf(k[r][i], q[t][i], scores[r]);
             }
+            float score = four_sums(scores);
+            const int j = start + threadIdx.x % SHARE / 2;
+            const long long at = b * m_b + h * m_h + (first + j) * m_s;
+            if (j >= count)
+                score = -INFINITY;
+            else if (allowed)
+                score += allowed[at] ? 0 : -INFINITY;
+            else if (bias)
+                score += to_float(bias[at]);
+            if (threadIdx.x % 2 == 0) s[j] = score;
         }
         __syncthreads();
         float top = -INFINITY, total = 0;
@@ -71,20 +81,21 @@ __global__ void __launch_bounds__(THREADS, 6)
         const int column = threadIdx.x % columns, row = threadIdx.x / columns;
         float sum[N] = {};
         if (row < rows)
-#pragma unroll 2
+#pragma unroll 4
             for (int j = row; j < count; j += rows) {
-                const Vec<T, N> v = load<N>(value + j * v_s + column * N);
+                float v[N];
+                read_neighbours(v, value + j * v_s + column * N);
                 const float p = s[j];
 #pragma unroll
-                for (int i = 0; i < N; ++i) sum[i] = fmaf(p, to_float(v.at[i]), sum[i]);
+                for (int i = 0; i < N; ++i) sum[i] = fmaf(p, v[i], sum[i]);
             }
 #pragma unroll
-        for (int i = 0; i < N; ++i) part[threadIdx.x * N + i] = sum[i];
+        for (int i = 0; i < N; ++i) part[i][threadIdx.x] = sum[i];
         __syncthreads();
         const long long to = (static_cast<long long>(b) * groups * members + h) * splits + split;
         for (int e = threadIdx.x; e < value_width; e += THREADS) {
             float all = 0;
-            for (int r = 0; r < rows; ++r) all += part[r * columns * N + e];
+            for (int r = 0; r < rows; ++r) all += part[e % N][r * columns + e / N];
             sums[to * value_width + e] = all;
         }
         if (threadIdx.x == 0) {

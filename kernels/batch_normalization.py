@@ -95,7 +95,7 @@ def _geometry(shape: tuple[int, int, int], dtype: Any, *, own: bool = True) -> t
         lanes = 32 // min(32, _power(channels))
     else:
         lanes = min(32, _power(max(-(-units // in_flight), min(units, 4))))
-    across = units > lanes * in_flight
+    across = units > lanes * in_flight * WARPS // 2  # with fewer, half of a block's threads would have nothing
     threads, held = (lanes * WARPS, 32 // lanes) if across else (lanes, 32 // lanes * WARPS)
     grid = -(-channels // held)
     slices = min(-(-units // (threads * in_flight)), -(-BLOCKS * settings.multiprocessors // grid))

@@ -53,11 +53,7 @@ template <typename T, int N> __device__ __forceinline__ void store(T* to, const 
 #ifdef WEFT_EMULATOR
     emulator_aligned(to, sizeof(T) * N);
 #endif
-    if constexpr (sizeof(v) == 16) {  // one word, which the compiler does not take apart
-        uint4 word;
-        memcpy(&word, &v, 16);
-        *reinterpret_cast<uint4*>(to) = word;
-    } else *reinterpret_cast<Vec<T, N>*>(to) = v;
+    *reinterpret_cast<Vec<T, N>*>(to) = v;
 }
 
 template <typename T> constexpr int VECTOR = 16 / sizeof(T);  // how many T one access moves at most

@@ -183,9 +183,10 @@ add_parts(const float* __restrict__ parts, T* __restrict__ weight, int count, in
     parts += static_cast<long long>(blockIdx.x) * entries;
     weight += (static_cast<long long>(blockIdx.x / blocks) * real + first_c) * taps;
     for (int at = threadIdx.x; at < entries; at += ADDERS) {
+        const float* part = parts + at;
         float sum = 0.0f;
-#pragma unroll 4
-        for (int s = 0; s < count; ++s) sum += parts[static_cast<long long>(s) * size + at];
+#pragma unroll 8
+        for (int s = 0; s < count; ++s, part += size) sum += *part;
         const int tap = at / block, c = at - tap * block;
         if (turned) sums[c * taps + tap] = sum;
         else if (c < there) weight[c * taps + tap] = from_float<T>(sum);

@@ -13,6 +13,15 @@ template <int N, typename T> __device__ __forceinline__ void read_neighbours(flo
     for (int i = 0; i < N; i += WIDTH) to_floats(to + i, load<WIDTH>(x + i));
 }
 
+// `store`, as words: of 16-bit numbers the compiler at times makes several accesses.
+template <typename T, int N> __device__ __forceinline__ void store_at_once(T* to, const Vec<T, N>& v) {
+    if constexpr (sizeof(v) > 4) {
+        Vec<uint32_t, sizeof(v) / 4> words;
+        memcpy(&words, &v, sizeof(v));
+        store(reinterpret_cast<uint32_t*>(to), words);
+    } else store(to, v);
+}
+
 template <int N, typename T> __device__ __forceinline__ void write_neighbours(T* y, const float (&from)[N]) {
     constexpr int WIDTH = N < VECTOR<T> ? N : VECTOR<T>;
 #pragma unroll
@@ -20,7 +29,7 @@ template <int N, typename T> __device__ __forceinline__ void write_neighbours(T*
         Vec<T, WIDTH> v;
 #pragma unroll
         for (int k = 0; k < WIDTH; ++k) v.at[k] = from_float<T>(from[i + k]);
-        store(y + i, v);
+        store_at_once(y + i, v);
     }
 }
 
@@ -44,4 +53,14 @@ template <int N, int W, typename V> __device__ __forceinline__ void deal(V (&v)[
         memcpy(v + W * i, &moved, sizeof(moved));
     }
     __syncwarp();
+}
+
+// Eight neighbouring lanes each have a part of four sums; lanes 2 r and 2 r + 1 get the r-th. Half of what twelve shuffles
+// would bring nobody keeps: four do.
+__device__ __forceinline__ float four_sums(const float (&part)[4]) {
+    const bool upper = LANE & 4, odd = LANE & 2;
+    const float low = (upper ? part[2] : part[0]) + __shfl_xor_sync(FULL, upper ? part[0] : part[2], 4);
+    const float high = (upper ? part[3] : part[1]) + __shfl_xor_sync(FULL, upper ? part[1] : part[3], 4);
+    const float sum = (odd ? high : low) + __shfl_xor_sync(FULL, odd ? low : high, 2);
+    return sum + __shfl_xor_sync(FULL, sum, 1);
 }

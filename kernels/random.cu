@@ -9,8 +9,8 @@
 //     Bernoulli    h < bound (up to 2³²)
 //
 // Launch: 256 threads to a block; each computes one Philox block of four words, or four of them 256 apart, hence 4 or 8
-// neighbours each, and writes them 16 bytes at a time (8 for bool). Types of 4 and 8 bytes go through shared memory before, so that a
-// warp writes side by side. `y` is 16-byte aligned. A draw begins at Philox block `counter` + `*advance`. Limits: it ends
+// neighbours each, and writes them 16 bytes at a time (8 for bool). Types of 4 and 8 bytes go through shared memory before, so
+// that a warp writes side by side. `y` is 16-byte aligned. A draw begins at Philox block `counter` + `*advance`. Limits: it ends
 // before block 2⁶⁴ − 1.
 //
 // Cost: sizeof(T) bytes written per number, and 29 instructions, three quarters of them Philox's: float32 takes 1.1 times as
@@ -165,7 +165,8 @@ __global__ void __launch_bounds__(THREADS) draw(T* y, long long n, unsigned long
                 for (int i = 0; i < N; ++i) v[i] = Draw::template number<T>(block[b], i, bound, low);
                 if constexpr (N > W) deal(v, tile + warp * (N / W));
 #pragma unroll
-                for (int i = 0; i < N; i += W) store(y + b * THREADS * N + 32 * i, reinterpret_cast<const Vec<T, W>&>(v[i]));
+                for (int i = 0; i < N; i += W)
+                    store_at_once(y + b * THREADS * N + 32 * i, reinterpret_cast<const Vec<T, W>&>(v[i]));
             }
             return;
         }

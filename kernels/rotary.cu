@@ -15,7 +15,8 @@
 constexpr int THREADS = 256, HEADS = 4, N = 4;
 
 // The pairs of v, whose angles are (c, s), turned.
-template <bool INTERLEAVED, int PAIRS> __device__ __forceinline__ void turn(float (&v)[2 * PAIRS], const float (&c)[PAIRS], const float (&s)[PAIRS]) {
+template <bool INTERLEAVED, int PAIRS>
+__device__ __forceinline__ void turn(float (&v)[2 * PAIRS], const float (&c)[PAIRS], const float (&s)[PAIRS]) {
 #pragma unroll
     for (int i = 0; i < PAIRS; ++i) {
         float &a = v[INTERLEAVED ? 2 * i : i], &b = v[INTERLEAVED ? 2 * i + 1 : PAIRS + i];
@@ -31,8 +32,9 @@ __global__ void __launch_bounds__(THREADS)
            unsigned items, int heads, int length, int width, int n, long long x_b, long long x_h, long long x_l,
            long long angle_b, long long angle_h, long long angle_l, float sign, bool whole) {
     constexpr int PAIRS = INTERLEAVED ? N / 2 : N, ACCESSES = 2 * PAIRS / N;  // of a thread in a head
-    const unsigned turning = (n + PAIRS - 1) / PAIRS, units = turning + (width - 2 * n + N - 1) / N, groups = (heads + HEADS - 1) / HEADS;
-    const unsigned item = blockIdx.x * THREADS + threadIdx.x, k = item % units, row = item / units;  // row = (b · groups + group) · length + l
+    const unsigned turning = (n + PAIRS - 1) / PAIRS, units = turning + (width - 2 * n + N - 1) / N;
+    const unsigned item = blockIdx.x * THREADS + threadIdx.x, k = item % units, row = item / units;
+    const unsigned groups = (heads + HEADS - 1) / HEADS;  // row = (b · groups + group) · length + l
     if (item >= items) return;
     const long long l = row % length, b = row / length / groups;
     const int head = row / length % groups * HEADS, count = min(HEADS, heads - head);

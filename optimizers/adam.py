@@ -132,7 +132,7 @@ class Adam(Optimizer):
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         beta1, beta2 = group["betas"]
         alphas = {"alpha1": 1 - beta1, "alpha2": 1 - beta2}
-        return descent_coefficients(group) | alphas | self.moving(group, clock) | {"amsgrad": group["amsgrad"]}
+        return descent_coefficients(group) | alphas | Adam.moving(self, group, clock) | {"amsgrad": group["amsgrad"]}
 
     def moving(self, group: Group, clock: Clock) -> dict[str, float]:
         t = clock["step"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ from ..backend.tape.recording import active
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
-from .arena import BLOCK_BYTES, MASTER, Arena, Segment, by_device_and_dtype, unrounded
+from .arena import MASTER, Arena, Segment, by_device_and_dtype, unrounded
 from .hooks import register
 from .options import Limits, as_numbers, check_options, check_params, is_fixed
 from .rule import Clock, Group, Numbers, Params, Vectors
@@ -524,7 +523,8 @@ class Optimizer:
             parallel_for(lambda i, j: self._update_blocks(blocks[i:j], group, c, multiplier), len(blocks), grain=_GRAIN)
 
     def _update_blocks(self, blocks: list[Any], group: Group, c: Numbers, multiplier: Any) -> None:
-        scratch = _scratch(blocks[0][0].dtype)
+        # of this call: what a thread kept for itself would be one for all of them in a recorded step
+        scratch = aligned.empty((max(p.size for p, _, _ in blocks),), blocks[0][0].dtype)
         for p, g, state in blocks:
             self.update_cpu(p, g if multiplier is None else g * multiplier, state, group, c, scratch[: p.size])
 
@@ -824,13 +824,20 @@ class _Recorded:
             undo = f"u{text.bound(self)}"
             return [f"{undo} = {text.bound(self)}.remembered()", f"{text.bound(self)}.count()"], [f"{undo}()"]
         lines, back = ["if A.special: " + text.bound(forget_rounded) + "()"], []
-        publish = text.bound(self.optimizer._publish)
+        publish, moving = text.bound(self.optimizer._publish), text.bound(self.optimizer.moving)
         for arena, segment, group in self.work:
-            name, held = text.bound(arena), text.bound(segment)
+            name, held, options = text.bound(arena), text.bound(segment), text.bound(group)
             k, u = f"k{held}", f"u{held}"
-            lines += [f"{k} = {name}.clocks[0]", f"{u} = {k}.copy()", f"{k}['step'] += 1"]
-            lines.append(f"{publish}({name}, {held}, {text.bound(group)}, {k})")
-            lines.append(f"{text.bound(segment.written.stamp)}()")
+            lines += [f"{k} = {name}.clocks[0]", f"{u} = {k}.copy()", f"{k}['step'] += 1", f"w = {held}.options"]
+            guarded = ("params", "param_names", *(n for n, is_switch in self.options(group) if not is_switch))
+            same = [f"{options}[{n!r}] is w[{i}]" for i, n in enumerate(group) if n not in guarded]
+            lines += [
+                f"if {' and '.join(['w', *same])}:",  # as `_publish`, without a call more
+                f"    try: {held}.pack_moving(*{moving}({options}, {k}).values())",
+                f"    except OverflowError: {publish}({name}, {held}, {options}, {k})",
+                f"else: {publish}({name}, {held}, {options}, {k})",
+                f"LAST.write = {text.bound(segment.written)}.time = next(CLOCK)",
+            ]
             back.append(f"{k}.update({u})")
         return lines, back
 
@@ -865,19 +872,3 @@ def _on_device_of(arena: Arena, value: Tensor, dtype: Any) -> Any:
     """The raw array of a 0-d Tensor, on the arena's device and in this dtype."""
     raw = value.data if value.device == arena.device else arena.xp.asarray(value.numpy())
     return arena.xp.astype(raw, dtype, copy=False)
-
-
-class _PerThread(threading.local):
-    def __init__(self) -> None:
-        self.vectors: dict[Any, np.ndarray] = {}
-
-
-_per_thread = _PerThread()
-
-
-def _scratch(dtype: Any) -> np.ndarray:
-    """This thread's scratch vector, one block long."""
-    vector = _per_thread.vectors.get(dtype)
-    if vector is None:
-        vector = _per_thread.vectors[dtype] = aligned.empty((BLOCK_BYTES // dtype.itemsize,), dtype)
-    return vector

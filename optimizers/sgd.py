@@ -114,7 +114,7 @@ class SGD(Optimizer):
     def coefficients(self, group: Group, clock: Clock) -> dict[str, float]:
         c = descent_coefficients(group)
         c["eta"], c["mu"] = group["lr"], group["momentum"]
-        return c | self.moving(group, clock) | {"nesterov": group["nesterov"]}
+        return c | SGD.moving(self, group, clock) | {"nesterov": group["nesterov"]}
 
     def moving(self, group: Group, clock: Clock) -> dict[str, float]:
         return {"fresh": 1.0 if clock["step"] == 1 else 1 - group["dampening"]}

@@ -1,6 +1,7 @@
 """A program around a captured step, and what it may change between two calls: what is seen must be what is seen without."""
 
 import copy
+import random
 
 import weft
 from weft import layers as nn
@@ -111,8 +112,48 @@ BETWEEN = {
     "rebound, predicted": ("predict", {7: World.rebind}),
     "a step of the optimizer's own": ("whole", {7: lambda w: setattr(w.optimizer, "step", lambda **_: None)}),
     "a hook of a layer": ("whole", {7: lambda w: w.model[0].register_forward_hook(lambda m, x, y: y / 2) and None}),
+    "seeded as before": ("whole", {9: lambda w: weft.manual_seed(1)}),
     "state of its own": ("accumulate", {7: lambda w: w.total.zero_()}),
 }
+
+
+# What `test_random_changes` chooses from.
+CHANGES = [
+    World.save,
+    World.update,
+    World.rebind,
+    World.rebind_parameter,
+    World.forget_gradients,
+    lambda w: w.states and w.optimizer.load_state_dict(w.states[0][1]),
+    lambda w: w.states and w.model.load_state_dict(w.states[-1][0]),
+    lambda w: w.states and w.scaler.load_state_dict(w.states[0][2]),
+    lambda w: w.scaler.update(2.0),
+    lambda w: w.set(lr=0.01),
+    lambda w: w.set(lr=weft.tensor(0.03)),
+    lambda w: [g["lr"].fill_(0.04) for g in w.optimizer.param_groups if isinstance(g["lr"], weft.Tensor)],
+    lambda w: w.set(betas=(0.5, 0.9)),
+    lambda w: w.set(betas=[0.6, 0.8]),
+    lambda w: w.set(weight_decay=0.0),
+    lambda w: w.set(maximize=True),
+    lambda w: w.set(maximize=False),
+    lambda w: w.model.eval(),
+    lambda w: w.model.train(),
+    lambda w: setattr(w.model[1], "p", 0.25),
+    lambda w: setattr(w, "factor", 3.0),
+    lambda w: setattr(w, "factor", 3),
+    lambda w: setattr(w.model, "4", nn.Tanh()),
+    lambda w: w.model[0].requires_grad_(False),
+    lambda w: w.model[0].requires_grad_(True),
+    lambda w: w.total.zero_(),
+    lambda w: weft.manual_seed(5),
+]
+
+
+def changed_at_random(seed):
+    """The name of a step, and what happens before each of its calls."""
+    chosen = random.Random(seed)
+    name = chosen.choice(["whole", "clears_at_its_end", "clears_outside", "gradients", "predict", "accumulate"])
+    return name, {i: chosen.choice(CHANGES) for i in range(14) if chosen.random() < 0.35}
 
 
 def lived(device, captured, name, between):

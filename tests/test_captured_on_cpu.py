@@ -7,6 +7,8 @@ import warnings
 
 import numpy as np
 import pytest
+from captured_world import changed_at_random
+from captured_world import lived as lived_world
 from test_emulator_training import LAYERS, OPTIMIZERS, first, floats
 
 import weft
@@ -103,6 +105,14 @@ def classifier(make_optimizer, *, model=None, clip=False, bias=True):
 def test_optimizer(name, options):
     make = classifier(lambda net: getattr(optim, name)(net.parameters(), **options), bias=name != "Muon")
     assert_same(make)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+def test_random_changes(seed):
+    """Of options, modes, memory, state and seeds, between the calls of a step."""
+    step, between = changed_at_random(seed)
+    assert lived_world("cpu", True, step, between)[0] == lived_world("cpu", False, step, between)[0]
 
 
 def test_frozen_layers_and_groups():

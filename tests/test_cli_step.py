@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+import weft
 from weft.__main__ import main
-from weft.kernels.emulator.cublas_numpy import Product
+from weft.backend.device.devices import canonical
+from weft.kernels.emulator.cublas_numpy import Product, products
 from weft.kernels.toolchain.machine_code import MACHINES
+from weft.kernels.toolchain.settings import settings
 from weft.training.cli import step_profile
 
 H200 = MACHINES["H200"]
@@ -49,6 +52,23 @@ def test_products():
     assert times == [pytest.approx(1680 / (0.75 * 4096 * 132 * 1.83e9)), pytest.approx(1036 / 4.8e12)]
 
 
+def test_kernels_are_those_of_large_batches(monkeypatch):
+    """A step of few samples is made as if there were one multiprocessor."""
+    seen = []
+    step_profile._launched(lambda samples: seen.append((samples, settings.multiprocessors)), 4, H200)
+    assert seen == [(4, 1)]
+
+
+@pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+@pytest.mark.parametrize("name", [pytest.param("gpt2", marks=pytest.mark.slow), "lstm"])
+def test_a_step_of_a_language_model(name):
+    """Samples of 8 tokens, 11 different ones: what is asked of the emulator is known, the kernels' costs are not looked at."""
+    canonical("emulator")
+    with products() as found:
+        step_profile._step(name, [8], 11, "float32")
+    assert any(11 in (product.m, product.n) for product in found)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("disassembler")
 def test_a_model(capsys):
@@ -70,6 +90,8 @@ def test_a_model(capsys):
         (["--model", "mlp", "--batch", "3"], "--batch goes with --step"),
         (["--model", "mlp", "--machine", "H100"], "--machine with --step"),
         (["--model", "mlp", "--json"], "--json with --step"),
+        (["--model", "gpt2"], "--model gpt2 goes with --step"),
+        (["--model", "lstm", "--step", "--input-shape", "4", "4"], "--input-shape of lstm is one number"),
     ],
 )
 def test_wrong_use(options, message, capsys):

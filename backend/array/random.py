@@ -378,7 +378,8 @@ class BlockRange(NamedTuple):
 
 def _words_from(generator: Generator, seed: int, counter: int, advance: Any, n: int) -> np.ndarray:
     """The words of a draw that was recorded, `advance` blocks later."""
-    counter += 0 if advance is None else int(advance[0])
+    if advance is not None:
+        counter = (counter + int(advance[0])) % 2**64  # less, where the generator was seeded anew
     return BlockRange(generator, seed, counter, None)._words(n)
 
 

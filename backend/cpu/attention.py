@@ -115,9 +115,10 @@ def _of_one(query: Any, key: Any, value: Any, mask: Any, scale: float | None) ->
         whole = (1,) * (4 - mask.ndim) + mask.shape
         mask = mask.reshape(whole)[:, :, 0]
         scores += mask.reshape(-1, g, h // g, whole[-1]) if whole[1] == h else mask[:, :, None]
-    scores -= np.maximum.reduce(scores, -1, None, None, True, LEAST[dtype])  # −∞ − top is −∞, not NaN
+    # of scores of −∞ alone the least number is taken: −∞ − top is −∞, not NaN
+    scores -= np.maximum.reduce(scores, -1, None, None, True, LEAST[dtype])  # type: ignore[call-overload]
     p = np.exp(scores, scores)
-    total = p.dot(ones((DOT, 1), dtype)[:keys]) if keys <= DOT else np.add.reduce(p, -1, None, None, True)
+    total = p.dot(ones((DOT, 1), dtype)[:keys]) if keys <= DOT else np.add.reduce(p, axis=-1, keepdims=True)
     y = np.matmul(p[..., head:], value[:, :, head:])
     if head:
         y += np.matmul(blocks, value[:, :, :head].reshape(b, g, -1, edge, wide)).sum(axis=2)

@@ -14,9 +14,9 @@ import numpy as np
 
 from ...kernels.toolchain.settings import settings
 from ..device import devices, dtypes
-from ..tape import autograd, recording
+from ..tape import autograd, recording, sharing
 from ..tape.tensor import Tensor, wrap
-from .program import Diverged
+from .program import Diverged, closed
 from .surroundings import _ANY, _UNSET, Surroundings
 
 __all__ = ["compiled"]
@@ -28,11 +28,11 @@ FAILURES = (Diverged, IndexError, ValueError, TypeError)
 class _Text:
     """Lines of a function, and the objects that they name."""
 
-    def __init__(self) -> None:
+    def __init__(self, space: dict[str, Any]) -> None:
         self.lines: list[str] = []
-        self.space: dict[str, Any] = {}
+        self.conditions: dict[str, None] = {}
+        self.space = space
         self._names: dict[int, str] = {}
-        self._known: set[str] = set()
 
     def bound(self, x: Any) -> str:
         """A name for an object."""
@@ -45,32 +45,31 @@ class _Text:
         """That an expression is an object."""
         return f"{expression} is {x!r}" if x is None or x is True or x is False else f"{expression} is {self.bound(x)}"
 
+    def looking(self) -> list[str]:
+        """Lines after which SAME is whether all conditions hold; what is looked up and not found means that they do not."""
+        conditions = "\n        and ".join(f"({c})" if " or " in c else c for c in self.conditions)
+        looking = [*self.lines, *f"SAME = (\n        {conditions}\n)".splitlines()]
+        return [*_within("try:", looking), "except (LookupError, AttributeError, ValueError): SAME = False"]
+
     def unless(self, *conditions: str) -> None:
         """Leave unless all of these hold."""
-        self.lines += [f"if not ({c}): return NO" for c in dict.fromkeys(conditions) if c not in self._known]
-        self._known.update(conditions)
+        self.conditions |= dict.fromkeys(conditions)
 
 
-def compiled(step: Any, given: list[Any]) -> Callable[[tuple], Any] | None:
-    """The function of a `HostStep` that can be replayed, and of the positional arguments that it is called with.
+def compiled(step: Any, given: list[Any], otherwise: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The function of a `HostStep` that can be replayed, called as the step is, with positional arguments such as `given`.
 
-    None where it has no words for something. It returns NotImplemented where something is not as it was.
+    None where it has no words for something. Where something is not as it was, it does what `otherwise` does.
     """
     if step.written or not all(type(t) is Tensor for t in given) or len({id(t) for t in given}) < len(given):
         return None
-    text = _Text()
-    text.space |= {"NO": NotImplemented, "Tensor": Tensor, "ndarray": np.ndarray, "A": autograd, "FAILURES": FAILURES}
-    text.space |= {
-        "_wrap": wrap,
-        "step": step,
-        "READ": step.recording.read,
-        "run": step.graph.run,
-        "DTYPE": dtypes._default,
-    }
-    text.space |= {"default_device": devices.get_default_device, "MODE": autograd._mode, "ACTIVE": recording._active}
-    text.space |= {"SETTINGS": settings, "lock": step.lock}
-    text.lines.append(f"if len(args) != {len(given)} or step.diverged: return NO")
-    text.space |= {"OWNERS": step.graph.owners, "meets": step.graph.meets}
+    graph = step.graph
+    text = _Text(dict(graph.space))
+    text.space |= {"OTHERWISE": otherwise, "TENSOR": Tensor, "ARRAY": np.ndarray, "A": autograd, "FAILURES": FAILURES}
+    text.space |= {"WRAP": wrap, "STEP": step, "LOCK": step.lock, "READ": step.recording.read, "DTYPE": dtypes._default}
+    text.space |= {"DEFAULT": devices._default, "DEVICE": devices._process_default, "SETTINGS": settings}
+    text.space |= {"MODE": autograd._mode, "ACTIVE": recording._active, "OWNERS": graph.owners, "MEETS": graph.meets}
+    text.space |= {"LAST": sharing.last, "CLOCK": sharing.clock}
     _arguments(text, given)
     _modes(text)
     _surroundings(text, step.surroundings)
@@ -79,64 +78,55 @@ def compiled(step: Any, given: list[Any]) -> Callable[[tuple], Any] | None:
     if result is None:
         return None
     before, after, back = _counting(text, step)
-    call = f"run({', '.join(f'x{i}' for i in range(len(given)))})"
-    text.lines += [
-        "if not lock.acquire(False): return NO",
-        *before,
-        "try:",
-        f"    values = {call}",
-        "except FAILURES:",
-        *("    " + line for line in back),
-        "    lock.release()",
-        "    return step.diverges(args)",
-        "except BaseException:",
-        "    lock.release()",
-        "    raise",
-        "lock.release()",
+    lines = [
+        f"if NAMED or len(ARGS) != {len(given)} or STEP.diverged: {NO}",
+        *text.looking(),
+        f"if not SAME or not LOCK.acquire(False): {NO}",
+        *_within(
+            "try:",
+            [
+                *before,
+                *_within("try:", [*graph.body, *(f"v{i} = {value}" for i, value in enumerate(graph.results))]),
+                *_within("except FAILURES:", [*back, "ENDS = False"]),
+                "else: ENDS = True",
+            ],
+        ),
+        "finally: LOCK.release()",
+        "if not ENDS: return STEP.diverges(ARGS)",
         *after,
         f"return {result}",
     ]
-    source = _split(text.lines)
-    exec(compile(source, "<replay>", "exec"), text.space)
-    function = text.space["replay"]
-    function.source = source
+    source = "\n".join([*graph.functions, *_within("def replay(*ARGS, **NAMED):", lines), ""])
+    function = closed(source, text.space)
+    function.source = source  # type: ignore[attr-defined]
     return function
 
 
-def _split(lines: list[str]) -> str:
-    """The lines as a function in which what is looked up and not found leaves, too, as long as nothing has been done."""
-    at = lines.index("if not lock.acquire(False): return NO")
-    looking, doing = lines[:at], lines[at:]
-    return "\n".join(
-        [
-            "def replay(args):",
-            "    try:",
-            *("        " + line for line in looking),
-            "    except (LookupError, AttributeError, ValueError): return NO",
-            *("    " + line for line in doing),
-            "",
-        ]
-    )
+NO = "return OTHERWISE(*ARGS, **NAMED)"
+
+
+def _within(head: str, lines: list[str]) -> list[str]:
+    return [head, *("    " + line for line in lines or ["pass"])]
 
 
 def _arguments(text: _Text, given: list[Any]) -> None:
     names = [f"t{i}" for i in range(len(given))]
     if names:
-        text.lines.append(f"{', '.join(names)}, = args")
+        text.lines.append(f"{', '.join(names)}, = ARGS")
+        text.lines += [f"x{i} = {name}.data" for i, name in enumerate(names)]
     for i, t in enumerate(given):
         x = t.data
-        text.unless(f"type(t{i}) is Tensor and not t{i}.requires_grad and not t{i}._depth and t{i}.device == 'cpu'")
-        text.lines.append(f"x{i} = t{i}.data")
+        text.unless(f"type(t{i}) is TENSOR and not t{i}.requires_grad and not t{i}._depth and t{i}.device == 'cpu'")
         shape, strides, dtype = text.bound(x.shape), text.bound(x.strides), text.bound(x.dtype)
-        text.unless(f"type(x{i}) is ndarray and x{i}.shape == {shape} and x{i}.strides == {strides}")
-        text.unless(f"(x{i}.base is None and id(x{i}) not in OWNERS) or not meets(x{i})")
+        text.unless(f"type(x{i}) is ARRAY and x{i}.shape == {shape} and x{i}.strides == {strides}")
+        text.unless(f"(x{i}.base is None and id(x{i}) not in OWNERS) or not MEETS(x{i})")
         text.unless(f"x{i}.dtype is {dtype} and id(t{i}) not in READ", *(f"t{i} is not t{j}" for j in range(i)))
 
 
 def _modes(text: _Text) -> None:
     mode = autograd._mode
     text.unless(text.is_("DTYPE[0]", dtypes.get_default_dtype()), "A.watch is None")
-    text.unless(f"default_device() == {devices.get_default_device()!r}")
+    text.unless(f"(DEFAULT.name or DEVICE[0]) == {devices.get_default_device()!r}")
     text.unless(*(text.is_(f"SETTINGS.{name}", value) for name, value in vars(settings).items()))
     if not autograd.special:
         text.unless("not A.special")
@@ -152,24 +142,18 @@ def _surroundings(text: _Text, around: Surroundings) -> None:
             continue
         form, holder = place.form
         if form is None or any(v is _UNSET for _, v in values):
-            text.space["same"] = _same
-            text.unless(f"same({text.bound(place)})")
+            text.space["UNCHANGED"] = _same
+            text.unless(f"UNCHANGED({text.bound(place)})")
             continue
         held = text.bound(holder)
         if form == "mapping":  # values, then keys
             keys = place.values[len(place.values) // 2 :]
-            text.unless(f"(*{held},) == {text.bound(keys)}")
+            text.unless(f"[*{held}] == {text.bound([*keys])}")
             text.unless(*(text.is_(f"{held}[{text.bound(k)}]", v) for k, v in zip(keys, place.values) if v is not _ANY))
         elif form == "attributes":  # all there are
-            keys = tuple(holder)
-            text.unless(f"(*{held},) == {text.bound(keys)}")
-            text.unless(
-                *(
-                    text.is_(f"{held}[{k!r}]", place.values[i])
-                    for i, k in enumerate(keys)
-                    if place.values[i] is not _ANY
-                )
-            )
+            present = list(holder)
+            text.unless(f"[*{held}] == {text.bound(present)}")
+            text.unless(*(text.is_(f"{held}[{present[i]!r}]", v) for i, v in values))
         elif form == "sequence":
             text.unless(f"len({held}) == {len(place.values)}", *(text.is_(f"{held}[{i}]", v) for i, v in values))
         elif form == "cells":
@@ -192,7 +176,7 @@ def _recording(text: _Text, found: Any) -> None:
         text.unless(f"{text.bound(generator)}.seed == {text.bound(started['seed'])}")
     for x, data, requires_grad in found.read.values():
         name = text.bound(x)
-        text.unless(text.is_(f"{name}.data", data), text.is_(f"{name}.requires_grad", requires_grad))
+        text.unless(text.is_(f"{name}.data", data), f"{'' if requires_grad else 'not '}{name}.requires_grad")
     if autograd.collect is None:
         text.unless("A.collect is None")
     for leaf in found.leaves.values():
@@ -214,8 +198,8 @@ def _counting(text: _Text, step: Any) -> tuple[list[str], list[str], list[str]]:
     found, before, after, back = step.recording, [], [], []
     for g, s, used, advance in zip(found.generators, found.started, found.used, found.advances):
         name = text.bound(g)
-        before += [f"c = {name}.counter", f"{text.bound(advance)}[0] = (c - {s['counter']}) & {2**64 - 1}"]
-        before.append(f"{name}.counter = c + {used}")
+        before += [f"AT = {name}.counter", f"{text.bound(advance)}[0] = (AT - {s['counter']}) & {2**64 - 1}"]
+        before.append(f"{name}.counter = AT + {used}")
         back.append(f"{name}.counter -= {used}")
     parts = []
     for callback in found.callbacks:
@@ -239,8 +223,8 @@ def _counting(text: _Text, step: Any) -> tuple[list[str], list[str], list[str]]:
             pass  # as it was
         elif end is leaf.data or end is getattr(leaf.tensor, "_grad_view", None):
             after += [
-                f"g = {name}._grad",
-                f"if g is None or g.data is not {text.bound(end)}: {held}.finish({text.bound(np)})",
+                f"GRAD = {name}._grad",
+                f"if GRAD is None or GRAD.data is not {text.bound(end)}: {held}.finish({text.bound(np)})",
             ]
         else:
             after.append(f"{held}.finish({text.bound(np)})")
@@ -254,7 +238,7 @@ def _result(text: _Text, step: Any, x: Any) -> str | None:
             if to is x:
                 return f"t{i}"
         at = step.made.get(id(x))
-        return text.bound(x) if at is None else f"_wrap(values[{at}], 'cpu')"
+        return text.bound(x) if at is None else f"WRAP(v{at}, 'cpu')"
     if type(x) in (tuple, list, dict):
         parts = [_result(text, step, v) for v in (x.values() if type(x) is dict else x)]
         if any(part is None for part in parts):

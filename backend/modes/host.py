@@ -16,6 +16,7 @@ import numpy as np
 
 from ..device import parallel
 from ..tape.tensor import Tensor
+from .forks import clash
 from .log import Log, NotRecorded, arrays_in, assign, current, mapped, opened
 from .noted import Noted, plain, seen
 from .program import Program
@@ -71,6 +72,8 @@ class Host:
                     data[...] = was
         if log.obstacle:
             raise NotRecorded(log.obstacle)
+        if clash(log.entries):
+            raise NotRecorded("threads that it spreads its work over would write to the same memory")
         if not all(are_seen):
             raise NotRecorded("it has a call that the recorder cannot see, which writes to a Tensor")
         return outputs

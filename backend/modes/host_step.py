@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..tape.tensor import Tensor, wrap
-from .arguments import mapped, overlap
+from .arguments import mapped
 from .guard import FAILURES, compiled
 from .host import Host, stands_for
 from .program import Program
@@ -36,19 +36,19 @@ class HostStep(RecordedStep):
         self.checks = CHECKS
         self.diverged = 0
         self.detours = 0  # replays that were none of `straight`, which `compiled` has made
-        self.straight: Callable[[tuple], Any] | None = None
+        self.straight: Callable[..., Any] | None = None
         self.made: dict[int, int] = {}  # by identity of what stands for it among `outputs`: which of the program's
         self.lock = threading.Lock()  # held while the program runs: threads that come meanwhile run the step as usual
 
     def is_lost(self) -> bool:
         return self.diverged >= PATIENCE
 
-    def replay(self, given: list[Any]) -> Callable[[tuple], Any] | None:
+    def replay(self, given: list[Any], otherwise: Callable[..., Any]) -> Callable[..., Any] | None:
         if self.graph is None or self.checks or self.diverged:
             return None
         self.detours += 1
         if not self.detours & (self.detours - 1):  # seldom, where it is of no use: it takes as long as many replays
-            self.straight = compiled(self, given)
+            self.straight = compiled(self, given, otherwise)
         return self.straight
 
     # --- recording ----------------------------------------------------------------------------------------------------
@@ -95,11 +95,8 @@ class HostStep(RecordedStep):
 
     # --- replaying ----------------------------------------------------------------------------------------------------
     def _replay(self, args: tuple, given: list[Tensor]) -> Any:
-        for t in given:  # to write to one may be to write to another
-            if id(t) in self.recording.read or (self.written and overlap(given)):
-                return self._call(args)
         assert self.graph is not None
-        if any(self.graph.meets(t.data, is_written=i in self.written) for i, t in enumerate(given)):
+        if not self._is_apart(given):
             return self._call(args)
         if self.checks:
             return self._checked(args, given)
@@ -124,6 +121,13 @@ class HostStep(RecordedStep):
         for i in self.written:
             given[i][...] = wrap(self.inputs[i].data, self.device)
         return mapped(lambda t: self._of(t, values, given), self.outputs, is_returned=True)
+
+    def _note_memory(self, begun: int) -> None:
+        """The program knows."""
+
+    def _meets(self, x: Any, *, is_written: bool) -> bool:
+        assert self.graph is not None
+        return self.graph.meets(x, is_written=is_written)
 
     def diverges(self, positional: tuple, named: dict[str, Any] | None = None) -> Any:
         """The step as usual, after a run whose way came out another."""

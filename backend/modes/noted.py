@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.toolchain.array_calls import COUNTING, IN_PLACE, IN_PLACE_METHODS, item
 from .log import assign, current, kinds, mapped
 
 __all__ = ["Noted", "plain", "seen"]
@@ -35,7 +36,7 @@ class Noted(np.ndarray):
             return function(*mapped(plain, args), **mapped(plain, options))
         if function is np.bincount and (len(args) > 2 or options.get("minlength")):
             pass  # as long as it is told, unless an index is beyond that
-        elif function in COUNTING or (function is np.where and len(args) == 1):
+        elif function in COUNTED or (function is np.where and len(args) == 1):
             _refuse(self, function.__name__)
         if function is np.repeat and len(args) > 1 and isinstance(args[1], Noted):
             _refuse(args[1], "repeat")
@@ -45,7 +46,7 @@ class Noted(np.ndarray):
         if current() is None:
             return plain(self)[mapped(plain, key)]
         _refuse_masks(key)
-        return _call(_item, (self, key))
+        return _call(item, (self, key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if np.ndim(value):
@@ -53,7 +54,7 @@ class Noted(np.ndarray):
         if any(isinstance(k, np.ndarray | list | bool | np.bool) for k in (key if isinstance(key, tuple) else (key,))):
             _call(np.ndarray.__setitem__, (self, key, value), in_place=True)
         else:
-            _call(assign, (_item(self.view(np.ndarray), key), value), in_place=True)
+            _call(assign, (item(self.view(np.ndarray), key), value), in_place=True)
 
     def __bool__(self) -> bool:
         log = current()
@@ -84,12 +85,6 @@ def seen(x: np.ndarray) -> Noted:
     found = x.view(Noted)
     found.stands_for = x
     return found
-
-
-def _item(x: np.ndarray, key: Any) -> Any:
-    """x[key]; a single element as a view."""
-    found = x[key]
-    return x[(*key, ...) if isinstance(key, tuple) else (key, ...)] if isinstance(found, np.generic) else found
 
 
 def _power(x: np.ndarray, y: Any) -> Any:
@@ -185,7 +180,7 @@ for _name in [
     "var",
 ]:
     setattr(Noted, _name, _method(_name))
-for _name in ("fill", "partition", "put", "sort"):
+for _name in IN_PLACE_METHODS:
     setattr(Noted, _name, _method(_name, in_place=True))
 for _name in [
     "item",
@@ -212,8 +207,6 @@ Noted.repeat = _repeat  # type: ignore[method-assign,assignment]
 # What NumPy says of shapes, dtypes and memory alone.
 TELLING = {np.shape, np.ndim, np.size, np.may_share_memory, np.shares_memory, np.result_type, np.can_cast, np.iscomplexobj,
            np.isrealobj, np.common_type, np.min_scalar_type}  # fmt: skip
-# The sizes of their results are known when they have been computed.
-COUNTING = {getattr(np, name) for name in ("argwhere", "compress", "extract", "flatnonzero", "nonzero", "unique", "unique_all",
-            "unique_counts", "unique_inverse", "unique_values", "bincount", "array_equal", "allclose", "trim_zeros", "union1d",
-            "intersect1d", "setdiff1d", "array2string", "array_repr", "array_str")}  # fmt: skip
-IN_PLACE = {np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.place, np.putmask}
+# These look at numbers on the host, too.
+COUNTED = COUNTING | {np.bincount, np.array_equal, np.allclose, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d,
+                      np.array2string, np.array_repr, np.array_str}  # fmt: skip

@@ -32,6 +32,15 @@ def touched(entry: Any) -> list[Region]:
     return [*entry.reads, *entry.writes, *(r for r in entry.results if r is not None)]
 
 
+def written_by(entry: Any) -> list[Region]:
+    """The regions that an entry writes."""
+    if isinstance(entry, Decision):
+        return []
+    if isinstance(entry, Fork):
+        return [r for branch in entry.branches for e in branch for r in written_by(e)]
+    return [*entry.writes, *(r for r in entry.results if r is not None)]
+
+
 def flat(entries: list[Any]) -> Iterable[Any]:
     """Calls and decisions, those in forks too."""
     for entry in entries:

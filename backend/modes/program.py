@@ -19,7 +19,7 @@ from .log import OUT_PLACES, Call, Decision, Fork, Log, Region, Root, assign, co
 from .plan import flat, plan, touched, uses_of
 from .schedule import early
 
-__all__ = ["Diverged", "Program"]
+__all__ = ["Diverged", "Program", "closed"]
 
 LINE = 64  # bytes: where a piece starts in a cache line is kept
 WORTH = 1 << 16  # bytes of a plan, from which on another order of calls is tried
@@ -48,6 +48,8 @@ class Program:
     ----------
     source : str
         The program.
+    body, results : list of str
+        Its lines, and what it returns after them, as text that names what is in `space`.
     peak, peak_as_usual : int
         Bytes that a run has for what it makes, at most, and those that the step had when it was recorded.
     """
@@ -98,8 +100,7 @@ class Program:
         self.numbers: dict[str, itertools.count] = {}  # of names that begin alike, the next
         self.rooms: dict[Any, Region] = {}
         self.source = self._written_out(self.entry_roots)
-        exec(compile(self.source, "<captured step>", "exec"), self.space)
-        self.run: Callable[..., tuple] = self.space["replay"]
+        self.run: Callable[..., tuple] = closed(self.source, self.space)
         self.peak, self.peak_as_usual = self.nbytes + self._fresh_bytes(), log.peak
         memory.programs.add(self)
         # the surroundings' memory that a run writes to
@@ -180,10 +181,16 @@ class Program:
             self.saved.append((array, np.empty_like(array)))
             body.append(f"{self._bound(self.saved[-1][1], 's')}[...] = {self._name(region)}")
         body += self._block(self.entries, entry_roots, is_outer=True)
-        outputs = [self._name(r) + ("" if self._is_free(r) else ".copy('K')") for r in self.outputs]
-        body.append(f"return ({', '.join(outputs)}{',' if len(outputs) == 1 else ''})")
+        self.body, self.results = body, [self._result(r) for r in self.outputs]
+        end = f"return ({''.join(f'{result}, ' for result in self.results)})"
         head = f"def replay({', '.join(f'x{i}' for i in range(len(self.inputs)))}):"
-        return "\n".join([*self.functions, head, *("    " + line for line in body), ""])
+        return "\n".join([*self.functions, head, *("    " + line for line in (*body, end)), ""])
+
+    def _result(self, region: Region) -> str:
+        name = self._name(region)
+        if not self._is_free(region):
+            return f"{name}.copy('K')"
+        return name if region.shape else f"{self._bound(np.asarray, 'asarray')}({name})"  # NumPy makes a number of it
 
     def _is_free(self, region: Region) -> bool:
         return id(region.root) in self.fresh
@@ -256,7 +263,7 @@ class Program:
         f, out = call.function, next((r for r in (*call.writes, *call.results) if r is not None), None)
         if not is_outer or not isinstance(f, np.ufunc) or f.nout != 1 or out is None or call.options.keys() - {"out"}:
             return [self._call(call)]
-        if not _is_compact(out) or not FEW_NUMBERS[0] <= out.nbytes <= FEW_NUMBERS[1] or f.signature is not None:
+        if not _is_compact(out) or out.nbytes > FEW_NUMBERS[1] or f.signature is not None:
             return [self._call(call)]
         lines, args = [], list(call.args)
         for i, a in enumerate(args[: f.nin]):
@@ -264,6 +271,8 @@ class Program:
                 is_named = self._is_free(a) or id(a.root) in self.given  # and so has the one shape that it is made in
                 if not is_named and a.nbytes // a.dtype.itemsize * out.dtype.itemsize == out.nbytes and _is_compact(a):
                     args[i] = Region(a.root, a.offset, out.shape, _compact_strides(out.shape, a.dtype), a.dtype)
+                    continue
+                if out.nbytes < FEW_NUMBERS[0]:
                     continue
                 wide = self._scratch(out.shape, a.dtype, i)
                 lines.append(f"{self._name(wide)}[...] = {self._name(a)}")
@@ -364,7 +373,7 @@ class Program:
     def _bound(self, x: Any, prefix: str) -> str:
         key = "object", id(x)
         if key not in self.names:
-            prefix = prefix if prefix.isidentifier() else "f"
+            prefix = prefix if prefix in SHORT or (prefix.isidentifier() and len(prefix) > 2) else "f"
             numbers = self.numbers.setdefault(prefix, itertools.count(prefix in SHORT))
             numbered = (f"{prefix}{i or ''}" for i in numbers)
             name = next(n for n in numbered if n not in self.space)
@@ -382,6 +391,14 @@ class Program:
             start = root.content.__array_interface__["data"][0]
         place: Any = (ctypes.c_char * root.nbytes).from_address(start)
         return np.ndarray(region.shape, region.dtype, place, region.offset, region.strides)
+
+
+def closed(source: str, space: dict[str, Any]) -> Callable:
+    """The function `replay` of a text, with what it names bound as if it stood around it: that is found sooner than globals."""
+    lines = "\n".join("    " + line for line in source.splitlines())
+    around: dict[str, Any] = {}
+    exec(compile(f"def around({', '.join(space)}):\n{lines}\n    return replay", "<captured step>", "exec"), around)
+    return around["around"](**space)
 
 
 def _may_fail(entry: Any) -> bool:

@@ -56,12 +56,17 @@ class RecordedStep:
         self.surroundings: Surroundings | None = None
         self.inputs: list[Tensor] = []
         self.written: list[int] = []  # which of the inputs the step writes to
+        self.outside: list[tuple[int, int]] = []  # addresses of the surroundings' memory that it reads or writes to
+        self.changing: list[tuple[int, int]] = []  # and of what it writes to
         self.held: list[Any] = []  # memory that the step finds by name
         self.outputs: Any = None
         self.graph: Any = None
 
-    def replay(self, given: list[Any]) -> Callable[[tuple], Any] | None:
-        """What does the last call again without detours, on a CPU: for arguments by position, such as these."""
+    def replay(self, given: list[Any], otherwise: Callable[..., Any]) -> Callable[..., Any] | None:
+        """What does the last call again without detours, on a CPU: for arguments by position, such as these.
+
+        For others, and where something is not as it was, it does what `otherwise` does.
+        """
         return None
 
     def is_lost(self) -> bool:
@@ -85,14 +90,38 @@ class RecordedStep:
         if self.warmup:
             self.warmup -= 1
             return self._warm_up(args)
-        if self.graph is None and not self._record(args, given):
-            return self._call(args)
-        return self._replay(args, given)
+        error = self._record(args, given) if self.graph is None else None
+        if error is not None and self.is_possible:
+            returned = self._call(args)  # which raises the same, if it is no fault of the recording's
+            self._give_up(error)
+            return returned
+        return self._replay(args, given) if self.graph is not None else self._call(args)
+
+    def _is_apart(self, given: list[Tensor]) -> bool:
+        """Whether to write to an argument, or to the surroundings, is not to write to another argument."""
+        if self.written and overlap(given):
+            return False
+        return not any(
+            id(t) in self.recording.read or self._meets(t.data, is_written=i in self.written)
+            for i, t in enumerate(given)
+        )
+
+    def _meets(self, x: Any, *, is_written: bool) -> bool:
+        """Whether an argument shares memory with what is written to of the surroundings; one that `is_written`, with any."""
+        start, end = sharing.extent(x)
+        return any(a < end and start < b for a, b in (self.outside if is_written else self.changing))
+
+    def _note_memory(self, begun: int) -> None:
+        """Note where the memory of the surroundings lies that the step, recorded since `begun`, reads or writes to."""
+        found = self.recording
+        grads = [x for leaf in found.leaves.values() for x in (leaf.data, leaf.end) if x is not None]
+        known = [x for x in (*(data for _, data, _ in found.read.values()), *found.kept) if x is not None]
+        changing = [*grads, *(x for x in known if sharing.last_change(x) < begun)]
+        self.outside, self.changing = ([sharing.extent(x) for x in of] for of in (grads + known, changing))
 
     def _replay(self, args: tuple, given: list[Tensor]) -> Any:
-        for t in given:  # to write to one may be to write to another
-            if id(t) in self.recording.read or (self.written and overlap(given)):
-                return self._call(args)
+        if not self._is_apart(given):
+            return self._call(args)
         for to, t in zip(self.inputs, given):
             to.data[...] = t.data
         self.recording.prepare()
@@ -170,11 +199,14 @@ class RecordedStep:
         self.obstacle = obstacle_in(returned) or self.obstacle
         self.numbers = numbers
 
-    def _record(self, args: tuple, given: list[Tensor]) -> bool:
-        """Whether the step could be recorded. What a failed recording held is let go of before the step is run as usual."""
+    def _record(self, args: tuple, given: list[Tensor]) -> Exception | None:
+        """Record the step; the exception that ended it, if that may be the step's own, as where a batch is bad.
+
+        What a failed recording held is let go of before the step is run as usual.
+        """
         if self.obstacle:
             self._give_up(self.obstacle)
-            return False
+            return None
         copies: dict[int, Tensor] = {}
         for t in given:
             if id(t) not in copies:
@@ -184,8 +216,19 @@ class RecordedStep:
             self.graph, self.outputs = self._recorded(args, mapped(lambda t: copies[id(t)], args))
         except Exception as error:
             self.recording.forget()
-            self._give_up(error)
-        return self.is_possible
+            if isinstance(error, RuntimeError):  # a recorder's reason
+                self._give_up(error)
+                return None
+            self._begin_anew()
+            return error if self.strict else error.with_traceback(None)  # which would hold what was recorded
+        return None
+
+    def _begin_anew(self) -> None:
+        """Forget what was recorded: the next call warms up, and the one after it is recorded."""
+        from .recorders import recorder_for
+
+        self.recording, self.inputs, self.warmup = Recording(self.device), [], 1
+        self.recorder = recorder_for(self.device, self.recording)
 
     def _give_up(self, reason: Any) -> None:
         """Have the step run as usual from now on."""
@@ -215,7 +258,7 @@ class RecordedStep:
 
     def _recorded(self, args: tuple, copies: tuple) -> tuple[Any, Any]:
         around = Surroundings(self.step, *objects_in(args))
-        inputs = [(t, t.data, sharing.last_change(t.data)) for t in self.inputs]
+        inputs, begun = [(t, t.data, sharing.last_change(t.data)) for t in self.inputs], next(sharing.clock)
         for t in around.tensors():
             self.recording.note_tensor(t)
         self.recording.start()
@@ -242,5 +285,6 @@ class RecordedStep:
             if t.data is not data:
                 raise RuntimeError("it gives other memory to an argument; write to it in place, under weft.no_grad()")
         around.settle()
+        self._note_memory(begun)
         self.surroundings, self.held = around, [t.data for t in around.tensors()]
         return self._finished(graph, outputs)

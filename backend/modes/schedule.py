@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .log import Call, Decision, Fork, Region, Root
-from .plan import extent, touched
+from .plan import extent, touched, written_by
 
 __all__ = ["early"]
 
@@ -33,7 +33,7 @@ def early(entries: list[Any], kept: set[int]) -> list[Any]:
             rest.append((i, entry))
         else:
             ahead.setdefault(place, []).append(entry)
-        for region in _writes(entry):
+        for region in written_by(entry):
             written.setdefault(id(region.root), []).append((i if place is None else place, *extent(region)))
         begun.update(id(r.root) for r in touched(entry))
     found = [*ahead.get(0, ())]
@@ -65,14 +65,6 @@ def _place(entry: Any, i: int, written: dict[int, list[tuple[int, int, int]]], b
         if region.root.is_made and id(region.root) not in begun and region.root.content is None:
             return None
     return last + 1 if i - last > FEW else None
-
-
-def _writes(entry: Any) -> list[Region]:
-    if isinstance(entry, Decision):
-        return []
-    if isinstance(entry, Fork):
-        return [r for branch in entry.branches for e in branch for r in _writes(e)]
-    return [*entry.writes, *(r for r in entry.results if r is not None)]
 
 
 def _renamed(entries: list[Any], kept: set[int]) -> list[Any]:

@@ -129,6 +129,7 @@ class Surroundings:
         self.places: list[_Place] = []
         self.sources = [_Source("random", random), _Source("numpy.random", np.random)]
         self._seen: set[int] = set()
+        self._members: dict[type, list[str]] = {}  # that classes describe
         self._names: set[str] = set()  # that code which the step may reach asks for
         self._objects: list[tuple[Any, str, int]] = []
         self._done: set[tuple[int, str]] = set()  # the attributes of these that are among the places
@@ -236,7 +237,9 @@ class Surroundings:
             *(k for of in filter(self._is_own, kind.__mro__) for k in vars(of)),
         }  # it may get the latter, too
         asked = self._names if any(map(self._is_own, kind.__mro__)) else set()
-        for space, keys in ((None, _described(kind)), (values, () if is_whole else sorted(known))):
+        if kind not in self._members:
+            self._members[kind] = _described(kind)
+        for space, keys in ((None, self._members[kind]), (values, () if is_whole else sorted(known))):
             wanted = [k for k in keys if (k in told or k in asked) and (id(x), k) not in self._done]
             if wanted:
                 self._done.update((id(x), k) for k in wanted)

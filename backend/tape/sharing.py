@@ -30,6 +30,7 @@ __all__ = [
     "View",
     "changed",
     "check",
+    "extent",
     "last_change",
     "link",
     "move",
@@ -94,7 +95,7 @@ def _memory(raw: Any) -> int:
     return id(_owner(raw)) if isinstance(raw, np.ndarray) else -raw.data.mem.ptr
 
 
-def _extent(raw: Any) -> tuple[int, int]:
+def extent(raw: Any) -> tuple[int, int]:
     """The first address of an array and that behind its last."""
     start = raw.__array_interface__["data"][0] if isinstance(raw, np.ndarray) else raw.data.ptr
     return reach(start, raw.shape, raw.strides, raw.dtype.itemsize) if raw.size else (start, start)
@@ -120,12 +121,12 @@ def part_of(raw: Any) -> Part:
         parts = _parts[key] = {}
         if isinstance(raw, np.ndarray):
             _owners[key] = weakref.ref(_owner(raw), lambda _: (_parts.pop(key, None), _owners.pop(key, None)))
-    extent = _extent(raw)
-    if extent not in parts:
+    bounds = extent(raw)
+    if bounds not in parts:
         if len(parts) >= PARTS:
-            extent = 0, sys.maxsize  # from now on, all of it
-        parts.setdefault(extent, Part(*extent))
-    return parts[extent]
+            bounds = 0, sys.maxsize  # from now on, all of it
+        parts.setdefault(bounds, Part(*bounds))
+    return parts[bounds]
 
 
 def last_change(raw: Any) -> int:
@@ -150,7 +151,7 @@ def check(name: str, pullback: Any, parents: Any, order: float, *, indices_only:
         parts = _parts.get(_memory(raw))
         if parts is None or all(part.time >= order for part in parts.values()):
             continue
-        start, end = _extent(raw)
+        start, end = extent(raw)
         if any(part.time < order and part.start < end and start < part.end for part in parts.values()):
             raise RuntimeError(
                 f"`{name}` needs for its gradient what has been changed in place since: an array of shape "
@@ -234,7 +235,7 @@ def shares(a: Any, b: Any) -> bool:
     are_of_numpy = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
     if not are_of_numpy and (type(a) is not type(b) or not hasattr(a, "strides")):
         return False
-    (start, end), (other_start, other_end) = _extent(a), _extent(b)
+    (start, end), (other_start, other_end) = extent(a), extent(b)
     return start < other_end and other_start < end
 
 

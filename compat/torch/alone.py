@@ -10,7 +10,7 @@ from typing import Any
 from ... import layers
 from .runtime import nothing
 
-__all__ = ["DISTRIBUTED", "DataParallel"]
+__all__ = ["DISTRIBUTED", "DataParallel", "data_parallel"]
 
 
 class DataParallel(layers.Module):
@@ -37,6 +37,30 @@ def _init_process_group(*_args: Any, world_size: int = -1, **_options: Any) -> N
 
 def _reduced(tensor: Any, *_args: Any, **_options: Any) -> None:
     """Over a group of one."""
+
+
+def data_parallel(module: Any, inputs: Any, *_devices: Any, module_kwargs: Any = None, **_options: Any) -> Any:
+    """A module, called on its one device.
+
+    Parameters
+    ----------
+    module : callable
+        Which.
+    inputs : object
+        Its argument, or a tuple of them.
+    *_devices : object
+        PyTorch's, which change nothing.
+    module_kwargs : dict, optional
+        Its keyword arguments.
+    **_options : object
+        PyTorch's, which change nothing.
+
+    Returns
+    -------
+    object
+        What it returns.
+    """
+    return module(*inputs if isinstance(inputs, tuple) else (inputs,), **(module_kwargs or {}))
 
 
 DISTRIBUTED: dict[str, Any] = {

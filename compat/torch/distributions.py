@@ -2,10 +2,11 @@
 
 from .distributions_base import Distribution
 from .distributions_composed import Independent, TanhTransform, TransformedDistribution
-from .distributions_discrete import Bernoulli, Categorical, Geometric, OneHotCategorical, Poisson
+from .distributions_counts import Geometric, Poisson
+from .distributions_discrete import Bernoulli, Categorical, OneHotCategorical
 from .distributions_divergence import kl_divergence, register_kl
 from .distributions_gamma import Beta, Dirichlet, Gamma
-from .distributions_inverse import Exponential, Gumbel, Laplace, Uniform
+from .distributions_inverse import Cauchy, Exponential, Gumbel, Laplace, Uniform
 from .distributions_normal import LogNormal, MultivariateNormal, Normal
 from .distributions_relaxed import RelaxedBernoulli, RelaxedOneHotCategorical
 
@@ -13,6 +14,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "Cauchy",
     "Dirichlet",
     "Distribution",
     "Exponential",

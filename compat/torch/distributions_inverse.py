@@ -9,7 +9,7 @@ from ...backend.array import random
 from ...backend.tape.tensor import Tensor
 from .distributions_base import Distribution, broadcast, uniform_like
 
-__all__ = ["Exponential", "Gumbel", "Laplace", "Uniform"]
+__all__ = ["Cauchy", "Exponential", "Gumbel", "Laplace", "Uniform"]
 
 
 class Uniform(Distribution):
@@ -126,3 +126,31 @@ class Gumbel(Distribution):
     def entropy(self) -> Tensor:
         """log scale + 1 + γ."""
         return self.scale.log() + 1.5772156649015329
+
+
+class Cauchy(Distribution):
+    """1 / (π scale (1 + z²)), z = (x − loc) / scale; it has no mean and no variance.
+
+    Parameters
+    ----------
+    loc, scale : Tensor or float
+        Mode and half width at half the height.
+    """
+
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
+        self.loc, self.scale = broadcast(loc, scale)
+
+    mean = variance = property(lambda self: self.loc * math.nan)
+    mode = property(lambda self: self.loc)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """loc + scale tan(π (u − ½))."""
+        return self.loc + self.scale * (math.pi * (uniform_like(self.loc, sample_shape) - 0.5)).tan()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """−log π − log scale − log(1 + z²)."""
+        return -math.log(math.pi) - self.scale.log() - (((value - self.loc) / self.scale) ** 2).log1p()
+
+    def entropy(self) -> Tensor:
+        """log(4π scale)."""
+        return math.log(4 * math.pi) + self.scale.log()

@@ -12,6 +12,7 @@ from ...backend.array.creation import asarray
 from ...backend.tape.tensor import Tensor
 from .distributions_base import Distribution, broadcast
 from .sizes import Size
+from .special import erfinv
 
 __all__ = ["LogNormal", "MultivariateNormal", "Normal"]
 
@@ -51,6 +52,11 @@ class Normal(Distribution):
         return self.loc
 
     @property
+    def mode(self) -> Tensor:
+        """The expectation, again."""
+        return self.loc
+
+    @property
     def variance(self) -> Tensor:
         """The square of the scale."""
         return self.scale**2
@@ -69,6 +75,21 @@ class Normal(Distribution):
             Differentiable.
         """
         return 0.5 * (1 + ((value - self.loc) / (self.scale * math.sqrt(2))).erf())
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """What less has a probability: loc + scale √2 erf⁻¹(2 value − 1).
+
+        Parameters
+        ----------
+        value : Tensor
+            The probability.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        return self.loc + self.scale * math.sqrt(2) * erfinv(2 * value - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density.

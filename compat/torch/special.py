@@ -14,7 +14,7 @@ from ...backend.device import dtypes
 from ...backend.tape.autograd import primitive
 from ...backend.tape.tensor import Tensor, wrap
 
-__all__ = ["FUNCTIONS", "METHODS", "digamma", "floating", "lgamma"]
+__all__ = ["FUNCTIONS", "METHODS", "digamma", "erfinv", "floating", "lgamma"]
 
 
 def floating(x: Tensor) -> Tensor:

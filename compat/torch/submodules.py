@@ -28,12 +28,13 @@ from . import (
     sparse,
     special,
 )
-from .alone import DISTRIBUTED, DataParallel
+from .alone import DISTRIBUTED, DataParallel, data_parallel
 from .dtypes import TYPES
 from .functions import TABLE, _autocast, _scaler
 from .mapping import vmap
 from .optimizing import Optimizer
 from .runtime import fork_rng, get_rng_state, nothing, set_rng_state
+from .testing import assert_close
 
 __all__ = ["SUBMODULES"]
 
@@ -135,7 +136,7 @@ DISTRIBUTIONS = (
 
 SUBMODULES: dict[str, Any] = {
     "nn": {"Parameter": Parameter, "DataParallel": DataParallel, "Dropout2d": Dropout2d, "__from__": layers},
-    "nn.parallel": {"DataParallel": DataParallel, "DistributedDataParallel": DataParallel},
+    "nn.parallel": {"data_parallel": data_parallel, "DataParallel": DataParallel, "DistributedDataParallel": DataParallel},
     "nn.parallel.distributed": {"DistributedDataParallel": DataParallel},
     "nn.attention": {"SDPBackend": _Backends, "sdpa_kernel": _Checked},
     "distributions": {"__from__": distributions},
@@ -200,7 +201,8 @@ SUBMODULES: dict[str, Any] = {
         "unused": _no_script, "is_scripting": lambda: False, "is_tracing": lambda: False, "ScriptModule": layers.Module,
         "script_method": _no_script, "save": TABLE["save"], "load": TABLE["load"], "Final": Any,
     },
-    "hub": {"load_state_dict_from_url": _not_downloaded, "load": _not_downloaded, "set_dir": nothing},
+    "hub": {"load_state_dict_from_url": _not_downloaded, "load": _not_downloaded, "download_url_to_file": _not_downloaded,
+            "set_dir": nothing},
     "utils.model_zoo": {"load_url": _not_downloaded},
     "random": {"manual_seed": TABLE["manual_seed"], "fork_rng": fork_rng, "get_rng_state": get_rng_state,
                "set_rng_state": set_rng_state, "initial_seed": TABLE["initial_seed"], "seed": TABLE["seed"]},
@@ -209,6 +211,7 @@ SUBMODULES: dict[str, Any] = {
     "_dynamo": {"config": types.SimpleNamespace(suppress_errors=True), "reset": nothing},
     "compiler": {"disable": _no_script, "is_compiling": lambda: False, "reset": nothing},
     "special": {"__from__": _SPECIAL},
+    "testing": {"assert_close": assert_close, "assert_allclose": assert_close},
     "types": {"Device": str, "Number": float},
     "cuda": {
         "is_available": _has_gpu, "device_count": _gpus,

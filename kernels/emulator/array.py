@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..toolchain.array_calls import COUNTING, IN_PLACE, IN_PLACE_METHODS, item
 from .graph import CaptureError, Graph, current, is_capturing, mapped
 
 __all__ = ["Array", "namespace"]
@@ -32,13 +33,13 @@ class Array(np.ndarray):
         return _call(function, inputs, options, in_place=method == "at")
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        return _call(function, args, options, in_place=function in _IN_PLACE)
+        return _call(function, args, options, in_place=function in IN_PLACE)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return namespace
 
     def __getitem__(self, key: Any) -> Any:
-        return _call(_item, (self, _index(key)))
+        return _call(item, (self, _index(key)))  # a single element as a view, which CuPy gives, too
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _call(np.ndarray.__setitem__, (self, _index(key), value), in_place=True)
@@ -111,20 +112,12 @@ for _name in (
     "transpose",
 ):
     setattr(Array, _name, _method(_name))
-for _name in ("fill", "partition", "put", "sort"):
+for _name in IN_PLACE_METHODS:
     setattr(Array, _name, _method(_name, in_place=True))
 
 # The sizes of their results are known when they have been computed.
-_COUNTING = {getattr(np, name) for name in ("argwhere", "compress", "extract", "flatnonzero", "nonzero", "unique", "unique_all",
-             "unique_counts", "unique_inverse", "unique_values")} | {np.ndarray.nonzero}  # fmt: skip
+_COUNTING = COUNTING | {np.ndarray.nonzero}
 _REPEATING = {np.repeat, np.ndarray.repeat}  # so are theirs, by counts on the device
-_IN_PLACE = {np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.place, np.putmask}
-
-
-def _item(x: np.ndarray, key: Any) -> Any:
-    """x[key]; a single element as a view, which CuPy gives, too."""
-    found = x[key]
-    return x[(*key, ...) if isinstance(key, tuple) else (key, ...)] if isinstance(found, np.generic) else found
 
 
 def _index(key: Any) -> Any:

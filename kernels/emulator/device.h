@@ -23,9 +23,6 @@
 using std::max;
 using std::min;
 using dim3 = emulator_dim3;
-struct alignas(16) uint4 {
-    unsigned x, y, z, w;
-};
 #define threadIdx (emulator_thread_index())
 #define blockIdx (emulator_block_index())
 #define blockDim (emulator_block_dim())

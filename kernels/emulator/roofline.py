@@ -14,8 +14,8 @@ Five limits, each as if it were the only one; the greatest is the prediction:
 
 How often an instruction runs is an estimate (executions.py).
 
-What it cannot see: caches between DRAM and L2, latency and what hides it, launches too small for the device, the slower
-units (integer products, special functions, conversions).
+What it cannot see: caches between DRAM and L2, latency and what hides it, launches too small for the device and last waves of
+blocks that do not fill it, what a launch costs, the slower units (integer products, special functions, conversions).
 """
 
 from __future__ import annotations

@@ -29,10 +29,22 @@ _SWIZZLE_128, _PROMOTE_256 = 3, 3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TensorMap:
-    """An array (B, H, L, D) of half precision, as an argument of a launch: kernels copy boxes of `rows` × 64 of its last two axes.
+    """An array of half precision as an argument of a launch: kernels copy boxes of `rows` × 64 of its last two axes.
 
-    Copies bring zeros where the array has nothing. Raises ValueError for what the hardware does not take: the last axis must be
-    contiguous, other strides and the address multiples of 16 bytes.
+    Copies bring zeros where the array has nothing.
+
+    Parameters
+    ----------
+    array
+        (B, H, L, D), float16 or bfloat16, not empty. The last axis is contiguous; other strides, and the address, are
+        multiples of 16 bytes.
+    rows
+        Of a box, 1 to 256.
+
+    Raises
+    ------
+    ValueError
+        For what the hardware does not take.
     """
 
     array: Any
@@ -43,7 +55,7 @@ class TensorMap:
         if array.ndim != 4 or array.dtype not in HALVES or not array.size or not 1 <= self.rows <= 256:
             raise ValueError(
                 "a tensor map must be of four axes of float16 or bfloat16 that are not empty, in boxes of 1 to 256 rows, got "
-                f"{array.dtype} {tuple(array.shape)} and {self.rows}: see attention_hopper.py for what to pass instead of nothing"
+                f"{array.dtype} {tuple(array.shape)} and {self.rows}: reshape or convert the array; of an empty one, pass another"
             )
         if array.strides[-1] != array.itemsize or any(s % 16 or not 0 < s < 1 << 40 for s in self.strides):
             raise ValueError(

@@ -1,5 +1,7 @@
 """The candidates for attention on Hopper, against the definition in float64, in the emulator and on such a GPU."""
 
+import subprocess
+
 import numpy as np
 import pytest
 from kernel_harness import close, every_schedule, halves, no_worse, rounded
@@ -128,6 +130,27 @@ def test_is_timed_beside_what_ships(monkeypatch):
             entry = measure(bench, Emulator(), tiny=True, seconds=0.0, most=1)
             assert entry["status"] == "ok", entry
             assert {"weft", "alternative, wgmma"} <= entry["runs"].keys()
+
+
+class TestFirstUse:
+    def test_agrees(self, monkeypatch):
+        if "emulator" not in weft.devices():
+            pytest.skip("the emulator needs a C++ compiler")
+        assert candidate.agrees(np)
+        right = candidate.forward
+        monkeypatch.setattr(candidate, "forward", lambda *args, **options: [0.97 * x for x in right(*args, **options)])
+        assert not candidate.agrees(np)
+
+    @pytest.mark.parametrize(("ends", "expected"), [(0, True), (1, False), (None, False)])
+    def test_works(self, monkeypatch, ends, expected):
+        def run(command, timeout, check):
+            assert command[1:] == ["-m", "weft.bench.attention_hopper"]
+            if ends is None:
+                raise subprocess.TimeoutExpired(command, timeout)
+            return subprocess.CompletedProcess(command, ends)
+
+        monkeypatch.setattr(subprocess, "run", run)
+        assert candidate.works.__wrapped__() is expected
 
 
 def test_suits():

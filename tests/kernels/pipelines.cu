@@ -65,6 +65,38 @@ template <int FAULT> __global__ void product(const __half* a, const __half* b, f
     if (FAULT == EARLY_RESULT) wgmma_wait<0>(sum);
 }
 
+// d = Σ x xᵀ for boxes of 64 × 64, of which the first 16 columns count, that come into one place: FAULT gives it back too early.
+template <int FAULT> __global__ void products(const __grid_constant__ TensorMap x, float* d, int boxes) {
+    extern __shared__ __align__(1024) unsigned char memory[];
+    __shared__ Mbarrier here;
+    __shared__ Mbarrier free;
+    unsigned char* tile = memory + (-reinterpret_cast<unsigned long long>(memory) & 1023);
+    if (threadIdx.x == 0) mbarrier_init(&here, 1), mbarrier_init(&free, 4), mbarrier_init_fence();
+    __syncthreads();
+    if (threadIdx.x >= 128) {
+        for (int i = 0; threadIdx.x == 128 && i < boxes; ++i) {
+            mbarrier_wait(&free, (i & 1) ^ 1);
+            mbarrier_expect(&here, 64 * PANEL_ROW);
+            copy_box(tile, x, 0, 64 * i, 0, 0, &here);  // fault: TOO_EARLY
+        }
+        return;
+    }
+    float sum[8][4];
+    for (int i = 0; i < 32; ++i) sum[i / 4][i % 4] = 0;
+    for (int i = 0; i < boxes; ++i) {
+        mbarrier_wait(&here, i & 1);
+        wgmma_fence();
+        wgmma<__half, true>(sum, operand(tile, 0), operand(tile, 0));  // fault: TOO_EARLY
+        wgmma_commit();
+        if (FAULT && LANE == 0) mbarrier_arrive(&free);
+        wgmma_wait<0>(sum);
+        __syncwarp();
+        if (!FAULT && LANE == 0) mbarrier_arrive(&free);
+    }
+    for (int i = 0; i < 32; ++i)
+        d[(threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + i % 4 / 2 * 8) * 64 + i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2] = sum[i / 4][i % 4];
+}
+
 // y = 1/2 + 1/3 + …, by blocks in the order of their numbers, which they draw, or (FAULT) have.
 template <int FAULT> __global__ void in_turn(float* y, int* turn, int* ticket) {
     const int n = FAULT ? blockIdx.x + 1 : atomicAdd(ticket, 1);

@@ -243,3 +243,61 @@ class TestCopies:
         other.scale(p.sum()).backward()
         with pytest.raises(RuntimeError, match="`update` must come after a step"):
             other.update()
+
+
+class TestMoving:
+    """What an optimizer publishes while no option changes: the numbers that move with the clock, and no others."""
+
+    RULES = [
+        (optim.Adam, {"amsgrad": True}),
+        (optim.AdamW, {"lr": 0.1}),
+        (optim.SGD, {"momentum": 0.9, "dampening": 0.5}),
+    ]
+
+    @pytest.mark.parametrize(("rule", "options"), RULES)
+    def test_are_neighbours_among_the_coefficients(self, rule, options):
+        optimizer = rule([weft.Parameter([1.0])], **options)
+        (group,) = optimizer.param_groups
+        for step in (1, 2, 7):
+            every, moving = (f(group, {"step": step}) for f in (optimizer.coefficients, optimizer.moving))
+            first = list(every).index(next(iter(moving)))
+            assert list(every.items())[first : first + len(moving)] == list(moving.items())
+            others = {name: value for name, value in every.items() if name not in moving}
+            assert others == {n: v for n, v in optimizer.coefficients(group, {"step": 1}).items() if n not in moving}
+
+    @pytest.mark.parametrize("change", ["none", "number", "tensor", "tuple", "loaded"])
+    @pytest.mark.parametrize(("rule", "options"), RULES)
+    def test_all_are_published_that_have_changed(self, rule, options, change):
+        p = weft.Parameter([1.0])
+        optimizer = rule([p], **options)
+        (group,) = optimizer.param_groups
+        for i in range(8):
+            p.grad = weft.tensor([1.0])
+            if change == "tensor" and i == 0:
+                group["lr"] = weft.tensor(0.5)
+            elif change == "tensor":
+                group["lr"].fill_(0.1 * i)
+            elif change == "number" and i == 4:
+                group["lr"], group["weight_decay"] = 0.25, 0.125
+            elif change == "tuple" and i == 4 and "betas" in group:
+                group["betas"] = (0.5, 0.75)
+            elif change == "loaded" and i == 4:
+                optimizer.load_state_dict(optimizer.state_dict() | {"state": {}})
+            ((_, segment, _, _),) = optimizer.advance()
+            now = {n: float(v) if isinstance(v, weft.Tensor) else v for n, v in group.items()}
+            expected = optimizer.coefficients(now, optimizer._arenas[0][0].clocks[0])
+            assert segment.coefficients.tolist() == np.asarray([*expected.values()], "f").tolist()
+
+    def test_a_rule_that_changes_the_coefficients_has_none(self):
+        class Halved(optim.Adam):
+            def coefficients(self, group, clock):
+                c = super().coefficients(group, clock)
+                return c | {"alpha1": c["alpha1"] / clock["step"]}
+
+        p = weft.Parameter([1.0])
+        optimizer = Halved([p])
+        assert optimizer.moving(optimizer.param_groups[0], {"step": 1}) is None
+        for i in range(3):
+            p.grad = weft.tensor([1.0])
+            ((_, _, _, c),) = optimizer.advance()
+            assert float(c.alpha1) == pytest.approx(0.1 / (i + 1))

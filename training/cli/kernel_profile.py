@@ -20,7 +20,7 @@ from ...kernels.emulator.roofline import LIMITS, Roofline, roofline
 from ...kernels.toolchain import compiler
 from ...kernels.toolchain.machine_code import Machine, disassemble, local_traffic, mix, tensor_cores, tool
 from ...kernels.toolchain.report import compile_all
-from ...kernels.toolchain.settings import settings
+from ...kernels.toolchain.settings import multiprocessors
 from ..atomic import write_atomically
 from ..plots import _figure, _write
 from .kernel_cases import CASES
@@ -63,13 +63,9 @@ def measure(names: Sequence[str], machine: Machine) -> list[dict[str, Any]]:
 
 
 def _launches(name: str, dtype: Any) -> list[counters.Launch]:
-    run, whole = CASES[name](dtype), settings.multiprocessors
-    settings.multiprocessors = FEW
-    try:
-        with counters.counting() as launches:
-            run()
-    finally:
-        settings.multiprocessors = whole
+    run = CASES[name](dtype)
+    with multiprocessors(FEW), counters.counting() as launches:
+        run()
     return launches
 
 

@@ -1,8 +1,8 @@
 """`weft info --model NAME --step`: what a training step is predicted to take on a GPU, without one.
 
 The step (forward, cross-entropy, backward, Adam; language models as `weft train --task text` makes them) runs twice in the
-emulator, with FEW samples and with twice as many. What each
-launch keeps busy (kernels/emulator/roofline.py) grows linearly with the batch from the one to the other; products of
+emulator, with FEW samples and with twice as many, by grids for one multiprocessor, so that kernels are those of large batches.
+What each launch keeps busy (kernels/emulator/roofline.py) grows linearly with the batch from the one to the other; products of
 matrices are taken at PART of the machine's peak or of its bandwidth, and nothing at less than LEAST, as of a recorded step.
 It is a prediction, and what the array library does by itself (a few casts and sums) is not in it.
 """
@@ -24,6 +24,7 @@ from ...kernels.emulator import counters
 from ...kernels.emulator.cublas_numpy import Product, products
 from ...kernels.emulator.roofline import LIMITS, roofline
 from ...kernels.toolchain.machine_code import Machine, tool
+from ...kernels.toolchain.settings import multiprocessors
 from ...layers import functional as F
 from ...layers.models import LANGUAGE_MODELS
 from ...optimizers import Adam
@@ -109,7 +110,7 @@ def _text(name: str, input_shape: Sequence[int], classes: int, rng: np.random.Ge
 
 def _launched(step: Callable[[int], None], samples: int, machine: Machine) -> list[tuple[str, list[float]]]:
     """Each launch's kernel with the seconds of its limits, then each product with those of its own."""
-    with counters.counting() as launches, products() as multiplied:
+    with multiprocessors(1), counters.counting() as launches, products() as multiplied:
         step(samples)
     kernels = [(launch.instance.expression, roofline(launch, machine).seconds) for launch in launches]
     return [

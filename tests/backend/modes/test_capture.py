@@ -1270,3 +1270,43 @@ class TestCapture:
     def test_warmup_is_checked(self):
         with pytest.raises(ValueError, match="`warmup` must be at least 1, got 0"):
             weft.capture(lambda: None, warmup=0)
+
+
+class TestArguments:
+    @pytest.mark.parametrize("what", ["parameter", "gradient", "buffer"])
+    def test_one_that_is_a_view_of_what_the_step_updates(self, accelerator, what):
+        """It is read after the update, where a copy from before has other numbers."""
+
+        def lived(captured):
+            w = weft.Parameter(weft.arange(6, dtype=weft.float32, device=accelerator))
+            total = weft.zeros(6, device=accelerator)
+            optimizer = optim.SGD([w], lr=0.1)
+
+            def step(x):
+                optimizer.zero_grad()
+                (w * w).sum().backward()
+                optimizer.step()
+                with weft.no_grad():
+                    total.__iadd__(1.0)
+                    return x * 1
+
+            run, found = weft.capture(step, strict=True) if captured else step, []
+            for i in range(9):
+                source = {"parameter": w.detach(), "gradient": w.grad, "buffer": total}[what]
+                x = source[2:5] if i > 4 else weft.full(3, float(i), device=accelerator)
+                found.append(run(x).tolist())
+            return found
+
+        assert lived(True) == lived(False)
+
+    def test_a_label_that_is_no_class_while_recording(self):
+        run = weft.capture(lambda x, y: F.cross_entropy(x, y), strict=True)
+        x, good, bad = weft.ones((2, 3)), weft.tensor([0, 1]), weft.tensor([0, 5])
+        expected = F.cross_entropy(x, good).item()
+        for y in (good, good, bad, good, good, good):
+            if y is bad:
+                with pytest.raises(IndexError, match=r"classes in \[0, 3\).* got 5"):
+                    run(x, y)
+            else:
+                assert run(x, y).item() == expected
+        assert [step.graph is not None for step in run._steps.values()] == [True]

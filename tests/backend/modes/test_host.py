@@ -1,5 +1,6 @@
 """Steps recorded on a CPU: what the recorder sees and refuses, where memory lies, when the way changes, which threads wait."""
 
+import contextlib
 import threading
 import warnings
 
@@ -254,6 +255,76 @@ class TestThreads:
         finally:
             weft.set_num_threads(threads)
 
+    @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
+    def test_an_update_by_two_threads(self, name):
+        """Each has memory of its own to work in: one for both would mix their numbers."""
+        threads = weft.num_threads()
+        weft.set_num_threads(2)
+        try:
+            results = []
+            for captured in (False, True):
+                p = weft.Parameter(np.linspace(-1, 1, 300_000, dtype=np.float32))
+                optimizer = getattr(optim, name)([p], lr=1e-3)
+
+                def step(g, p=p, optimizer=optimizer):
+                    p.grad = g
+                    optimizer.step()
+
+                run = weft.capture(step, strict=True) if captured else step
+                for i in range(8):
+                    run(weft.asarray(np.random.default_rng(i).standard_normal(p.shape).astype("f")))
+                results.append(p.detach().numpy().tobytes())
+            assert results[0] == results[1]
+            assert "spread(branch" in recording_of(run).graph.source
+        finally:
+            weft.set_num_threads(threads)
+
+    @pytest.mark.parametrize("apart", [True, False])
+    def test_threads_in_each_other_s_way(self, apart):
+        """What a thread keeps for itself is one and the same while one thread records all branches."""
+        kept = threading.local()
+
+        def step(x):
+            y = np.empty_like(x.data)
+
+            def fill(i, j):
+                if apart or not hasattr(kept, "vector"):
+                    kept.vector = np.empty(8, np.float32)
+                own = kept.vector
+                for k in range(i, j):
+                    np.multiply(x.data[k], 2, out=own)
+                    np.add(own, 1, out=y[k])
+
+            parallel_for(fill, len(y))
+            return weft.asarray(y) + 0
+
+        threads = weft.num_threads()
+        weft.set_num_threads(2)
+        try:
+            run = weft.capture(step)
+            with contextlib.nullcontext() if apart else pytest.warns(RuntimeWarning, match="write to the same memory"):
+                for i in range(6):
+                    assert run(weft.full((4, 8), float(i))).tolist() == [[2.0 * i + 1] * 8] * 4
+        finally:
+            weft.set_num_threads(threads)
+
+    def test_columns_of_a_matrix_are_apart(self):
+        """Though each of them reaches over the other's memory."""
+
+        def step(x):
+            y = np.empty_like(x.data)
+            parallel_for(lambda i, j: np.multiply(x.data[:, i:j], 2, out=y[:, i:j]), 6)
+            return weft.asarray(y) + 0
+
+        threads = weft.num_threads()
+        weft.set_num_threads(2)
+        try:
+            run = weft.capture(step, strict=True)
+            for i in range(6):
+                assert run(weft.full((3, 6), float(i))).tolist() == [[2.0 * i] * 6] * 3
+        finally:
+            weft.set_num_threads(threads)
+
     def test_that_come_at_once_run_as_usual(self):
         """One replays, the other, meanwhile, calls the step: the memory is one."""
         calls, model = [], nn.Linear(4, 4)
@@ -377,3 +448,20 @@ def test_the_check_finds_what_no_rule_does(monkeypatch):
     with pytest.warns(RuntimeWarning, match="its replay gives other numbers"):
         assert [run(weft.full((2,), float(i))).tolist() for i in range(6)] == [[2.0 * i * i] * 2 for i in range(6)]
     assert host_step.CHECKS == 2
+
+
+def test_layer_norm_of_many_rows_is_recorded():
+    """Its bias has a sum of its own, by a product with ones."""
+    layer, x = nn.LayerNorm(256), weft.randn(256, 256)
+
+    def loss():
+        layer.zero_grad()
+        y = layer(x).square().sum()
+        y.backward()
+        return y
+
+    step = weft.capture(loss, strict=True)
+    expected = step().item(), layer.bias.grad.numpy().copy()
+    for _ in range(5):
+        assert step().item() == expected[0]
+        np.testing.assert_array_equal(layer.bias.grad.numpy(), expected[1])

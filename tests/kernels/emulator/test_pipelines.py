@@ -31,6 +31,7 @@ FAULTS = {  # of `relay`: kind, what the message says
 }
 relay = launch.Kernel(SOURCE, "relay", range(1 + len(FAULTS)))
 product = launch.Kernel(SOURCE, "product", range(4))
+products = launch.Kernel(SOURCE, "products", range(2))
 in_turn = launch.Kernel(SOURCE, "in_turn", range(2))
 HALF = np.dtype(np.float16)
 
@@ -65,6 +66,16 @@ class TestRelay:
     @pytest.mark.parametrize("boxes", [1, 2, 3, 6])
     def test_passes_everything_on(self, x, boxes):
         assert (every_schedule(lambda: boxes_of(x, boxes)) == x[0, 0, : 8 * boxes, :64].astype("f4") + 1).all()
+
+    @pytest.mark.gpu
+    def test_on_hopper(self, x):
+        if "cuda" not in weft.devices():
+            pytest.skip("needs a GPU")
+        import cupy
+
+        if cupy.cuda.Device().compute_capability != "90":
+            pytest.skip("needs a Hopper GPU")
+        assert (boxes_of(cupy.asarray(x), 6).get() == x[0, 0, :48, :64].astype("f4") + 1).all()
 
     def test_brings_zeros_where_there_is_nothing(self, x):
         expected = np.zeros((40, 64), np.float32)
@@ -126,6 +137,28 @@ class TestProduct:
         assert (done.requests, done.requested) == (4, 2 * 64 * 64 * 16)
         (read,) = (c for c in launches[0].counts if (c.space, c.how, c.line) == ("shared", "read", done.line))
         assert read.cycles == 2 * 64 * 32 // 128  # A once in parts, B once for the group
+
+
+class TestProductsOfARing:
+    def add(self, x, fault=0):
+        d = launch.empty((64, 64), np.float32, like=x)
+        products[fault](1, 160, TensorMap(x, 64), d, np.int32(x.shape[2] // 64), shared=64 * 128 + 1024)
+        return d
+
+    @pytest.fixture
+    def x(self, rng):
+        return rng.standard_normal((1, 1, 192, 64)).astype(HALF)
+
+    def test_right(self, x):
+        parts = x.astype("f8").reshape(3, 64, 64)[..., :16]
+        assert np.allclose(every_schedule(lambda: self.add(x)), (parts @ parts.mT).sum(axis=0), rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("order", ["forward", "reverse", "random"])
+    def test_a_place_that_is_given_back_before_the_products_are_done(self, x, order):
+        with emulator.schedule(order), pytest.raises(emulator.KernelFault, match="dynamic shared memory") as caught:
+            self.add(x, fault=1)
+        assert re.fullmatch("race|missing wait", caught.value.kind), caught.value
+        assert int(re.search(r"pipelines\.cu:(\d+)", str(caught.value))[1]) in lines_at_fault("TOO_EARLY")
 
 
 class TestTurns:

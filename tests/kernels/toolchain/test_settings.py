@@ -1,6 +1,8 @@
 """The settings that recordings depend on."""
 
-from weft.kernels.toolchain.settings import current, settings
+import contextlib
+
+from weft.kernels.toolchain.settings import current, multiprocessors, settings
 
 
 def test_each_setting_is_in_the_key(monkeypatch):
@@ -11,3 +13,12 @@ def test_each_setting_is_in_the_key(monkeypatch):
             assert current() != before, f"{name}, which is {value!r}"
     assert current() == before
     assert hash(before) == hash(current())
+
+
+def test_multiprocessors():
+    """Also where what is within raises."""
+    before = settings.multiprocessors
+    with contextlib.suppress(KeyError), multiprocessors(3):
+        assert settings.multiprocessors == 3
+        raise KeyError
+    assert settings.multiprocessors == before
