@@ -14,6 +14,7 @@ from pathlib import Path
 from ..kernels.emulator.roofline import Roofline
 from ..kernels.toolchain.machine_code import MACHINES
 from ..training.cli.kernel_profile import CASES, measure
+from . import kernel_exceptions
 
 __all__ = ["EXCESS", "RECORD", "limits", "main", "record", "table"]
 
@@ -74,7 +75,7 @@ def record(names: Iterable[str] = tuple(CASES)) -> Record:
 
 
 def table(before: Record, after: Record) -> str:
-    """Both records, in Markdown."""
+    """Both records, in Markdown, and what is beyond the limits."""
     head = [
         "# Kernels on an H200: predicted, not measured\n",
         "From the emulator's counters and the machine code, of the small cases of `weft info --kernels --profile`, with grids made "
@@ -85,7 +86,8 @@ def table(before: Record, after: Record) -> str:
         "| case: kernel | instructions/byte | sectors | cycles | issue | share |",
         "|---|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *(_line(name, before.get(_former(name)), now) for name, now in after.items())]) + "\n"
+    lines = [*head, *(_line(name, before.get(_former(name)), now) for name, now in after.items())]
+    return "\n".join(lines) + "\n\n" + kernel_exceptions.table(after)
 
 
 def _former(name: str) -> str:

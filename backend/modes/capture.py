@@ -111,7 +111,7 @@ class capture:
         self._steps: dict[Any, RecordedStep] = {}
         self._misses, self.variants = 0, VARIANTS
         self.is_silent = False  # whether nothing is said of a step that runs as usual
-        self.__call__ = self._otherwise = functools.partial(capture._called, weakref.proxy(self))
+        self.__call__ = self._otherwise = functools.partial(capture._called, weakref.proxy(self))  # type: ignore[arg-type]
 
     def _called(self, *positional: Any, **named: Any) -> Any:
         args = positional, named

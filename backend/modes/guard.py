@@ -148,18 +148,12 @@ def _surroundings(text: _Text, around: Surroundings) -> None:
         held = text.bound(holder)
         if form == "mapping":  # values, then keys
             keys = place.values[len(place.values) // 2 :]
-            text.unless(f"[*{held}] == {text.bound(list(keys))}")
+            text.unless(f"[*{held}] == {text.bound([*keys])}")
             text.unless(*(text.is_(f"{held}[{text.bound(k)}]", v) for k, v in zip(keys, place.values) if v is not _ANY))
         elif form == "attributes":  # all there are
-            keys = list(holder)
-            text.unless(f"[*{held}] == {text.bound(keys)}")
-            text.unless(
-                *(
-                    text.is_(f"{held}[{k!r}]", place.values[i])
-                    for i, k in enumerate(keys)
-                    if place.values[i] is not _ANY
-                )
-            )
+            present = list(holder)
+            text.unless(f"[*{held}] == {text.bound(present)}")
+            text.unless(*(text.is_(f"{held}[{present[i]!r}]", v) for i, v in values))
         elif form == "sequence":
             text.unless(f"len({held}) == {len(place.values)}", *(text.is_(f"{held}[{i}]", v) for i, v in values))
         elif form == "cells":

@@ -122,6 +122,9 @@ class HostStep(RecordedStep):
             given[i][...] = wrap(self.inputs[i].data, self.device)
         return mapped(lambda t: self._of(t, values, given), self.outputs, is_returned=True)
 
+    def _note_memory(self, begun: int) -> None:
+        """The program knows."""
+
     def _meets(self, x: Any, *, is_written: bool) -> bool:
         assert self.graph is not None
         return self.graph.meets(x, is_written=is_written)

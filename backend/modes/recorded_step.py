@@ -111,6 +111,14 @@ class RecordedStep:
         start, end = sharing.extent(x)
         return any(a < end and start < b for a, b in (self.outside if is_written else self.changing))
 
+    def _note_memory(self, begun: int) -> None:
+        """Note where the memory of the surroundings lies that the step, recorded since `begun`, reads or writes to."""
+        found = self.recording
+        grads = [x for leaf in found.leaves.values() for x in (leaf.data, leaf.end) if x is not None]
+        known = [x for x in (*(data for _, data, _ in found.read.values()), *found.kept) if x is not None]
+        changing = [*grads, *(x for x in known if sharing.last_change(x) < begun)]
+        self.outside, self.changing = ([sharing.extent(x) for x in of] for of in (grads + known, changing))
+
     def _replay(self, args: tuple, given: list[Tensor]) -> Any:
         if not self._is_apart(given):
             return self._call(args)
@@ -277,9 +285,6 @@ class RecordedStep:
             if t.data is not data:
                 raise RuntimeError("it gives other memory to an argument; write to it in place, under weft.no_grad()")
         around.settle()
-        grads = [x for leaf in self.recording.leaves.values() for x in (leaf.data, leaf.end) if x is not None]
-        known = [data for _, data, _ in self.recording.read.values()] + self.recording.kept
-        changing = [*grads, *(x for x in known if sharing.last_change(x) < begun)]
-        self.outside, self.changing = ([sharing.extent(x) for x in of] for of in (grads + known, changing))
+        self._note_memory(begun)
         self.surroundings, self.held = around, [t.data for t in around.tensors()]
         return self._finished(graph, outputs)

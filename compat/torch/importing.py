@@ -10,9 +10,11 @@ import ast
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import sysconfig
 from collections.abc import Sequence
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -115,6 +117,17 @@ class _Program(importlib.machinery.SourceFileLoader):
         return compiled(self.get_data(path), path)
 
 
+def _is_of_a_program(path: str) -> bool:
+    return path.endswith(".py") and not path.startswith((*INSTALLED, OURS))
+
+
+def _located(name: str, location: Any = None, *, loader: Any = None, **options: Any) -> Any:
+    """`importlib.util.spec_from_file_location`, by which programs load files of theirs, configurations above all."""
+    if loader is None and location is not None and _is_of_a_program(path := os.path.abspath(location)):
+        loader = _Program(name, path)
+    return spec_from_file_location(name, location, loader=loader, **options)
+
+
 class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds torch and torchvision, and compiles the modules of programs."""
 
@@ -129,9 +142,9 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         origin = spec.origin if spec is not None else None
-        if spec is None or origin is None or not origin.endswith(".py") or origin.startswith((*INSTALLED, OURS)):
+        if spec is None or origin is None or not _is_of_a_program(origin):
             return None
-        return importlib.util.spec_from_file_location(
+        return spec_from_file_location(
             name, origin, loader=_Program(name, origin), submodule_search_locations=spec.submodule_search_locations
         )
 
@@ -181,4 +194,5 @@ def install() -> None:
     accept_positions()
     Module.share_memory, Tensor.share_memory_ = share_memory, share_tensor  # type: ignore[attr-defined]
     __builtins__["__at__"] = _at  # type: ignore[index]
+    importlib.util.spec_from_file_location = _located
     sys.meta_path.insert(0, _Served())

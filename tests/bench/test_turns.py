@@ -1,12 +1,10 @@
 """Two processes in turn: what is asked is answered, what fails is told, and no turn begins while threads compute."""
 
-import threading
 import time
 
 import numpy as np
 import pytest
 
-import weft
 from weft.bench import operations, rival, turns
 from weft.bench.machine import Machine
 from weft.bench.measure import measure
@@ -21,24 +19,42 @@ def test_in_turn():
     assert "".join(calls) == "ab" * 5
 
 
-def test_a_sample_is_seconds_per_call():
-    sampler = turns.Sampler(lambda: time.sleep(0.004), 0.02)
-    assert 2 <= sampler.calls <= 5
-    assert sampler() >= 0.004
+class Clock:
+    """Time that passes where somebody sleeps or works, and threads that compute until `busy`."""
+
+    def __init__(self, busy=0.0):
+        self.now, self.busy = 0.0, busy
+
+    def perf_counter(self):
+        return self.now
+
+    def process_time(self):
+        return min(self.now, self.busy)
+
+    def sleep(self, seconds):
+        self.now += seconds
 
 
-def test_settle_waits_for_threads_that_spin():
-    stop = time.perf_counter() + 0.15
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(turns, "time", clock)
+    return clock
 
-    def spin():
-        while time.perf_counter() < stop:
-            pass
 
-    thread = threading.Thread(target=spin)
-    thread.start()
+def test_a_sample_is_seconds_per_call(clock):
+    sampler = turns.Sampler(lambda: clock.sleep(0.25), 1.0)
+    assert sampler.calls == 4
+    assert sampler() == 0.25
+
+
+def test_settle_waits_for_threads_that_spin(clock):
+    clock.busy = 0.15
     turns.settle()
-    assert time.perf_counter() >= stop
-    thread.join()
+    assert 0.15 <= clock.now < 0.17
+    clock.busy = 10.0  # who computes for long is not waited for
+    turns.settle()
+    assert clock.now < 1.2
 
 
 class FakeTorch:
@@ -117,7 +133,6 @@ def test_what_was_given_up_is_not_taken_for_the_answer(monkeypatch):
 
 
 def test_a_copy_moves_what_it_says():
-    weft.set_num_threads(weft.num_threads())
     run = operations._copies(8 * 1000)
     run()
     source, target = (cell.cell_contents for cell in run.__closure__)

@@ -112,6 +112,12 @@ class TestBand:
                 held += 1
         assert held > 100
 
+    def test_few_taps(self):
+        """The next block's band is copied while STAGES − 1 steps of the block before are multiplied: these must be there."""
+        for kernel, is_held in (((1, 1), False), ((1, 2), False), ((1, 3), True), ((2, 2), True)):
+            case = Case(32, 32, (9, 9), kernel)
+            assert (kernels._band(case.where, case.where.output, 32, False) > 0) == is_held
+
     def test_too_large(self):
         case = Case(64, 64, (300, 600), (3, 3), padding=SAME)
         assert kernels._band(case.where, case.where.output, 64, False) == 0

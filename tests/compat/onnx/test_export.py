@@ -70,7 +70,8 @@ UNMAPPED = {
     "how many they give depends on the numbers": "nonzero",
 }
 TAKEN_APART = {  # written as the array operations that they are made of
-    "ctc_loss", "euclidean", "fold", "grid_sample", "largest", "multilabel_margin_loss", "unfold", "window_argmax",
+    "attention_up_to", "ctc_loss", "euclidean", "fold", "grid_sample", "largest", "multilabel_margin_loss", "unfold",
+    "window_argmax",
 }  # fmt: skip
 
 

@@ -110,3 +110,18 @@ def test_names(tmp_path):
     assert shown[1].startswith("True")
     assert float(shown[2].split()[-1]) == pytest.approx(30)
     assert shown[3:] == ["True True", "[2.0, 2.0]"]
+
+
+def test_a_file_loaded_by_its_path(tmp_path):
+    """As configurations are: `x.data` is PyTorch's there, too."""
+    (tmp_path / "settings.py").write_text(
+        "import torch\n\ndef halved(p):\n    p.data.mul_(0.5)\n    return p.data.tolist()\n"
+    )
+    program = """
+        import importlib.util, torch
+        spec = importlib.util.spec_from_file_location("settings", "settings.py")
+        settings = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(settings)
+        print(settings.halved(torch.nn.Parameter(torch.ones(2))))
+    """
+    assert output(tmp_path, program) == "[0.5, 0.5]\n"

@@ -1,0 +1,144 @@
+"""What of the record is beyond the limits that kernels are held to, and why it stays so.
+
+Where bytes are the limit, no kernel's instructions take more than 60 % of their time; no line asks for more than 1.1 times the
+sectors that its bytes could fill, or of shared memory for more than a cycle a phase. A kernel that does is here, with the
+reason. One that is HIDDEN is as fast as a copy of its bytes all the same, by the record's share, of which every limit is a
+part: neither L2 nor shared memory nor instructions hold it up. What is OPEN has no reason yet but that nobody has mended it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+__all__ = ["EXCEPTIONS", "LIMITS", "Reason", "beyond", "table", "unexplained"]
+
+Entry = dict[str, float]
+LIMITS = {"issue": 0.6, "sectors": 1.1, "cycles": 1.0}
+HIDDEN, WORK, OPEN = "hidden", "work", "open"
+
+
+class Reason(NamedTuple):
+    """Why kernels stay beyond a limit: `kernels` are patterns of names in the record; each must be needed."""
+
+    limit: str
+    kind: str
+    why: str
+    kernels: tuple[str, ...]
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether the record bears it out."""
+        return self.kind != HIDDEN or entry["share"] == 1
+
+
+SUMS = "a second stage, which adds what the first stage's blocks have left"
+ROUNDED = "conversion, arithmetic in float and rounding of every number"
+
+EXCEPTIONS = (
+    Reason("issue", WORK, SUMS, (
+        "*: attention_join<*", "*: channel_statistics<*", "*: running_statistics<*", "*: gradient_means<*", "*: add_partials<*",
+        "*: column_totals<*", "*: embedding_join<*", "*: finish_norm", "*: sum_of_weights", "*: sum_of_values<*",
+        "*: add_parts<*", "*: sum_partials<*",
+    )),
+    Reason("issue", WORK, "one thread, which scales one number", ("*: scale<*",)),
+    Reason("issue", WORK, "Philox's ten rounds of products, which the stream's bits prescribe", (
+        "*: dropout<__nv_bfloat16, false, false>", "*: draw<*, Uniform>",
+    )),
+    Reason("issue", WORK, "a matrix product, whose limit is arithmetic", (
+        "*: attention_forward<*", "*: attention_backward_query<*", "*: attention_backward_key<*", "*: correlate<*",
+        "*: weight_parts<*",
+    )),
+    Reason("issue", HIDDEN, "division and square root of IEEE 754, as on a CPU", ("adam: step<__nv_bfloat16, *",)),
+    Reason("issue", HIDDEN, ROUNDED, (
+        "*: channel_moments<__nv_bfloat16, *", "*: cross_entropy_rows<__nv_bfloat16, *",
+        "gelu: activation_forward<__nv_bfloat16, *", "gelu: activation_backward<__nv_bfloat16, *",
+        "layer_norm: norm_backward<__nv_bfloat16, *",
+        "linear: activation_backward<__nv_bfloat16, *", "*: lstm_forward<__nv_bfloat16>",
+        "*: swiglu<__nv_bfloat16, false>", "*: gru_original_*<*",
+    )),
+    Reason("issue", WORK, "128 rows: the sum over the block costs more than they do", ("*: activation_backward<*, Identity>",)),
+    Reason("issue", HIDDEN, "numbers of 16 bits change places one at a time, or by eights across lanes", (
+        "conv2d*: few_pixels_last<*", "conv2d: channel_last<*",
+    )),
+    Reason("issue", HIDDEN, "each of nine pixels is compared, and a NaN wins", (
+        "*: max_pool_3x3<*", "*: max_pool_3x3_gradient<*",
+    )),
+    Reason("issue", HIDDEN, "a row of windows is no whole access, so numbers are moved one at a time", ("*: im2col<float>",)),
+    Reason("issue", HIDDEN, "indices are compared in 64 bits", ("*: first_outside<*",)),
+    Reason("sectors", HIDDEN, "rows of windows, of 28 numbers here, are no whole sectors; parts of one meet in L2", (
+        "*: max_pool_3x3<*", "*: max_pool_3x3_gradient<*",
+    )),
+    Reason("sectors", HIDDEN, "rows that begin off a sector's edge, or skip pixels, touch sectors more", (
+        "*: im2col<float>", "*: few_channels_last<*",
+    )),
+    Reason("sectors", HIDDEN, "indices are read in the order in which they sort, not in memory's", ("*: embedding_chunks<*",)),
+    Reason("sectors", WORK, "a second stage, which reads by channel what blocks have left by slice: few bytes", (
+        "*: channel_statistics<*", "*: gradient_means<*",
+    )),
+    Reason("sectors", WORK, "products leave rows in pairs of numbers, as tensor cores hold them", (
+        "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",
+        "*: attention_backward_key<__nv_bfloat16, *",
+    )),
+    Reason("cycles", WORK, "products in float, whose instructions take longer than its shared memory", (
+        "*: attention_backward_key<float, 64, false, false>",
+    )),
+    Reason("cycles", WORK, "numbers change their order on the way, by an odd pitch", ("*: few_pixels_last<*", "*: add_parts<*")),
+    Reason("issue", OPEN, "not mended yet", (
+        "*: max_pool<*", "*: max_pool_gradient<*", "*: avg_pool<*", "*: avg_pool_gradient<*", "*: adaptive_avg_pool<*",
+        "*: adaptive_avg_pool_gradient<*", "*: cross_entropy_columns<*", "*: rnn_forward<*", "*: col2im<*",
+        "*: im2col<__nv_bfloat16>", "*: channel_sums<*", "conv2d_rgb: channel_last<*",
+    )),
+    Reason("sectors", OPEN, "not mended yet", (
+        "*: max_pool<*", "*: max_pool_gradient<*", "*: avg_pool<*", "*: avg_pool_gradient<*", "*: adaptive_avg_pool<*",
+        "*: adaptive_avg_pool_gradient<*", "*: cross_entropy_columns<*", "*: col2im<*", "*: im2col<__nv_bfloat16>",
+        "*: gru_original_gates<*", "conv2d_rgb: correlate<*", "conv2d_rgb: weight_parts<*", "conv2d_rgb: channel_last<*",
+        "conv2d_rgb: add_parts<*",
+    )),
+)  # fmt: skip
+
+
+def beyond(record: dict[str, Entry]) -> Iterator[tuple[str, str, Reason | None]]:
+    """What is above LIMITS: kernel, limit, and the first reason for it."""
+    for name, entry in record.items():
+        for limit, most in LIMITS.items():
+            if entry[limit] > most:
+                given = (r for r in EXCEPTIONS if r.limit == limit and any(fnmatchcase(name, k) for k in r.kernels))
+                yield name, limit, next(given, None)
+
+
+def unexplained(record: dict[str, Entry]) -> list[str]:
+    """What is beyond a limit without a reason, and reasons that nothing needs or that the record does not bear out."""
+    problems, needed = [], set()
+    for name, limit, reason in beyond(record):
+        entry = record[name]
+        if reason is None:
+            problems.append(f"{name}: {limit} {entry[limit]}, at most {LIMITS[limit]}")
+        elif not reason.holds(entry):
+            problems.append(f"{name}: {limit} is not {reason.kind}: {entry['share']:.0%} of a copy")
+        needed |= {
+            (limit, r.kind, k) for r in EXCEPTIONS if r.limit == limit for k in r.kernels if fnmatchcase(name, k)
+        }
+    for reason in EXCEPTIONS:
+        unused = [k for k in reason.kernels if (reason.limit, reason.kind, k) not in needed]
+        problems += [f"{k}: nothing is beyond {reason.limit}, yet it has a reason" for k in unused]
+    return problems
+
+
+def table(record: dict[str, Entry]) -> str:
+    """A row for each exception, in Markdown."""
+    head = [
+        "## Beyond the limits, and why\n",
+        "Each kernel whose instructions take more than 60 % of the time of its bytes, whose worst line asks for more than 1.1 "
+        "times the fewest sectors, or for more than one cycle a phase of shared memory. Hidden: no limit but the bytes holds it "
+        "up; work: what it computes takes longer than its bytes, or is prescribed; open: not mended yet.\n",
+        "| case: kernel | limit | found | share of a copy | kind | why |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = [
+        f"| `{name}` | {limit} | {f'{record[name][limit]:.0%}' if limit == 'issue' else f'{record[name][limit]:.3g}'} | "
+        f"{record[name]['share']:.0%} | {reason.kind} | {reason.why} |"
+        for name, limit, reason in beyond(record)
+        if reason
+    ]
+    return "\n".join([*head, *rows]) + "\n"
