@@ -22,14 +22,15 @@ from ..kernels.toolchain import compiler
 from ..kernels.toolchain.launch import KERNELS, Instance
 from ..layers import Embedding, Linear, Sequential
 from ..optimizers import Adam
+from . import precompile
 
 __all__ = ["QUESTIONS", "main"]
 
 
 def cubins(device: str) -> str:
     """Every instantiation loaded by the driver: of the carried cubins, or of such as are compiled on the way."""
-    compiler.families()  # imports them
-    instances = [i for k in KERNELS if not k.source.startswith("/") for i in k.instances.values()]
+    wanted = precompile.families(compiler.architecture() if devices.kind(device) == "cuda" else "sm_90a")
+    instances = [i for k in KERNELS if k.source in wanted for i in k.instances.values()]
     if devices.kind(device) != "cuda":
         return f"{len(instances)} kernels, which no driver has been asked about"
     failed = [message for instance in instances if (message := _load(instance))]
