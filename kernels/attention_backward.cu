@@ -61,6 +61,7 @@ attention_delta(const T* out, const T* grad_out, float* delta, long long out_bat
     out += head / heads * out_batch + head % heads * out_head;
     grad_out += head / heads * grad_batch + head % heads * grad_head;
     float part[ROWS] = {};
+#pragma unroll 1  // eight loads are under way; NVRTC 13.0 finds no registers for more of them on sm_80, and spills
     for (int c = threadIdx.x % 8 * N; c < value_width; c += 8 * N) {
         float x[ROWS][N], g[ROWS][N];
 #pragma unroll

@@ -25,7 +25,7 @@ import numpy as np
 from . import cache
 from .cublas import cublas
 from .launch import KERNELS, Instance, register_engine
-from .sources import FOLDER, expand
+from .sources import FOLDER, expand, shown
 from .tensor_map import TensorMap, encode
 
 __all__ = [
@@ -274,7 +274,7 @@ def _compile(
             f"NVRTC {version} does not compile for `{arch}`, only for {', '.join(f'sm_{n}' for n in known)}: "
             "pip install --upgrade nvidia-cuda-nvrtc for newer ones"
         )
-    program = nvrtc.createProgram(text, source, (), ())
+    program = nvrtc.createProgram(text, shown(source), (), ())  # the cubin, too, is the same wherever weft lies
     try:
         for expression in expressions:
             nvrtc.addNameExpression(program, expression)
