@@ -3,7 +3,7 @@
 Where bytes are the limit, no kernel's instructions take more than 60 % of their time; no line asks for more than 1.1 times the
 sectors that its bytes could fill, or of shared memory for more than a cycle a phase. A kernel that does is here, with the
 reason. One that is HIDDEN is as fast as a copy of its bytes all the same, by the record's share, of which every limit is a
-part: neither L2 nor shared memory nor instructions hold it up. Of a PRODUCT on tensor cores, these or shared memory take longer
+part: neither L2 nor shared memory nor instructions hold it up. Of a PRODUCT on tensor cores, these or memory take longer
 than its instructions. What is OPEN has no reason yet but that nobody has mended it.
 """
 
@@ -51,7 +51,7 @@ EXCEPTIONS = (
     Reason("issue", OPEN, "16 channels or fewer: instructions, not products, are its limit", (
         "conv2d: weight_parts<*", "conv2d: correlate<*, false>", "conv2d_rgb: correlate<*",
     )),
-    Reason("issue", PRODUCT, "a matrix product, whose limit is tensor cores or their shared memory", (
+    Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
         "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",
         "*: attention_backward_key<__nv_bfloat16, *", "*: correlate<*", "*: weight_parts<*",
     )),
@@ -63,7 +63,7 @@ EXCEPTIONS = (
         "*: channel_moments<__nv_bfloat16, *", "*: cross_entropy_rows<__nv_bfloat16, *",
         "gelu: activation_forward<__nv_bfloat16, *", "gelu: activation_backward<__nv_bfloat16, *",
         "layer_norm: norm_backward<__nv_bfloat16, *",
-        "linear: activation_backward<__nv_bfloat16, *", "*: lstm_forward<__nv_bfloat16>",
+        "linear: activation_backward<__nv_bfloat16, *", "*: lstm_forward<__nv_bfloat16>", "*: attention_delta<__nv_bfloat16>",
         "*: swiglu<__nv_bfloat16, false>", "*: gru_original_*<*",
     )),
     Reason("issue", WORK, "128 rows: the sum over the block costs more than they do", ("*: activation_backward<*, Identity>",)),
@@ -140,7 +140,7 @@ def table(record: dict[str, Entry]) -> str:
         "## Beyond the limits, and why\n",
         "Each kernel whose instructions take more than 60 % of the time of its bytes, whose worst line asks for more than 1.1 "
         "times the fewest sectors, or for more than one cycle a phase of shared memory. Hidden: no limit but the bytes holds it "
-        "up; product: tensor cores or shared memory take longer than its instructions; work: what it computes takes longer "
+        "up; product: tensor cores or memory take longer than its instructions; work: what it computes takes longer "
         "than its bytes, or is prescribed; open: not mended yet.\n",
         "| case: kernel | limit | found | share of a copy | kind | why |",
         "|---|---|---|---|---|---|",
