@@ -173,7 +173,11 @@ class _OnGPU:
     ) -> Callable[[], None]:
         function = self.function(instance, shared)
         given = tuple(self._given(a) for a in args)
-        return lambda _kept=args: function(grid, block, given, shared_mem=shared)  # the arrays of tensor maps, too
+
+        def start(_kept: tuple = args) -> None:  # the arrays of tensor maps, too
+            function(grid, block, given, shared_mem=shared)
+
+        return start
 
     def _given(self, argument: Any) -> Any:
         if isinstance(argument, TensorMap):
