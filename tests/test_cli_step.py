@@ -99,3 +99,8 @@ def test_wrong_use(options, message, capsys):
         main(["info", *options])
     assert exit.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_shape_that_the_model_does_not_take(capsys):
+    assert main(["info", "--model", "resnet18", "--step", "--input-shape", "3"]) == 2
+    assert "--input-shape 3: `input_shape` must be (C, H, W)" in capsys.readouterr().err

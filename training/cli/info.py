@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -118,13 +119,23 @@ def main(argv: Sequence[str]) -> int:
 
 def _summary(given: dict[str, Any]) -> int:
     input_shape = given.get("input_shape", [1, 28, 28])
-    try:
-        model = build_model(architecture(given["model"], input_shape, given.get("classes", 10)))
-        table = summary(model, input_shape)
-    except (ValueError, IndexError, MemoryError, OverflowError) as error:
-        raise UsageError(_too_much(given, error)) from error
+    with _sizes(given):
+        table = summary(_built(given), input_shape)
     print(table)
     return 0
+
+
+def _built(given: dict[str, Any]) -> Any:
+    return build_model(architecture(given["model"], given.get("input_shape", [1, 28, 28]), given.get("classes", 10)))
+
+
+@contextlib.contextmanager
+def _sizes(given: dict[str, Any]) -> Iterator[None]:
+    """What a model says of its sizes is about the options that gave them."""
+    try:
+        yield
+    except (ValueError, IndexError, MemoryError, OverflowError) as error:
+        raise UsageError(_too_much(given, error)) from error
 
 
 def _too_much(given: dict[str, Any], error: Exception) -> str:
@@ -166,6 +177,9 @@ def _profile(given: dict[str, Any]) -> int:
 def _step(given: dict[str, Any]) -> int:
     from . import step_profile  # likewise
 
+    if given["model"] not in LANGUAGE_MODELS:
+        with _sizes(given):
+            _built(given)
     return step_profile.run(given, MACHINES[given.get("machine", "H200")])
 
 
