@@ -7,7 +7,7 @@ is extrapolated by itself.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -81,13 +81,20 @@ def _at(tiles: float, seconds: Sequence[float]) -> float:
     return float(sum(s * np.prod([(tiles - b) / (a - b) for b in SHORT if b != a]) for a, s in zip(SHORT, seconds)))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print a line for each kind, pass and mask."""
+    parser = argparse.ArgumentParser(
+        prog="python -m weft.bench.attention_forecast", description=(__doc__ or "").partition(": ")[2]
+    )
+    parser.add_argument("kinds", metavar="KIND", nargs="*", help=f"of {', '.join(KINDS)} (all)")
+    kinds = parser.parse_args(argv).kinds
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        parser.error(f"unknown kind {unknown[0]!r}; choose from {', '.join(KINDS)}")
     canonical("emulator")
     print(
         f"{'TFLOP/s on an H200, predicted, L = S = 4096, D = 128, bfloat16':64}" + "".join(f"{n:>11}" for n in COLUMNS)
     )
-    for kind in sys.argv[1:] or KINDS:
+    for kind in kinds or KINDS:
         for back in (False, True):
             for causal in (False, True):
                 found = forecast(kind, back=back, causal=causal)

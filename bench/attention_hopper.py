@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import attention
-from ..kernels.attention import OPTIONS, PAD, _loadable, _rows_of_heads, _sizes, _strides
+from ..kernels.attention import OPTIONS, PAD, _loadable, _rows_of_heads, _sizes
 from ..kernels.toolchain.launch import HALVES, Kernel, empty, library_of
 from ..kernels.toolchain.tensor_map import TensorMap
 
@@ -65,10 +65,7 @@ def backward(
     inputs = q, k, v = [_loadable(x) for x in (query, key, value)]
     out, g = _loadable(out), _loadable(grad_out)
     (b, h, length, width), (_, kv, keys, _), value_width = q.shape, k.shape, v.shape[-1]
-    delta = empty(lse.shape, np.float32, like=query)
-    attention._delta[query.dtype](
-        delta.size // 32, 256, out, g, delta, *_strides([out, g]), np.int32(h), np.int32(length), np.int32(value_width)
-    )
+    delta = attention.row_products(out, g, lse.shape[-1])
     xp = library_of(query)
     sums, grad_query = xp.zeros((b, length, h, width), np.float32), _rows_of_heads(b, h, length, width, like=query)
     turns, ticket = xp.zeros(b * h * -(-length // QUERIES) * 2, np.int32), xp.zeros(1, np.int32)
@@ -92,7 +89,7 @@ def backward(
             np.bool_(is_causal),
             shared=(2 * ROWS + 4 * QUERIES) * tile * 2 + 4 * ROWS * QUERIES + 1024,
         )
-    attention._round[query.dtype](-(-sums.size // 1024), 256, sums, grad_query, np.int64(sums.size))
+    attention.round_sums(sums, grad_query)
     widths = (query.shape[-1], key.shape[-1], value.shape[-1])
     return tuple(x[..., :n] for x, n in zip((grad_query, grad_key, grad_value), widths))  # type: ignore[return-value]
 

@@ -8,6 +8,7 @@ rehearses all of it without a GPU.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,29 +19,40 @@ import numpy as np
 from .. import capture, full, manual_seed, no_grad, randn, synchronize, tensor
 from ..backend.device import devices
 from ..kernels import gemm
-from ..kernels.toolchain import compiler
+from ..kernels.toolchain import cache, compiler
 from ..kernels.toolchain.launch import KERNELS, Instance
 from ..layers import Embedding, Linear, Sequential
 from ..optimizers import Adam
+from . import precompile
 
 __all__ = ["QUESTIONS", "main"]
 
 
 def cubins(device: str) -> str:
     """Every instantiation loaded by the driver: of the carried cubins, or of such as are compiled on the way."""
-    compiler.families()  # imports them
-    instances = [i for k in KERNELS if not k.source.startswith("/") for i in k.instances.values()]
-    if devices.kind(device) != "cuda":
+    wanted = precompile.families(compiler.architecture() if devices.kind(device) == "cuda" else "sm_90a")
+    instances = [i for k in KERNELS if k.source in wanted for i in k.instances.values()]
+    if devices.kind(device) != "cuda" and "WEFT_CUBINS_OF" not in os.environ:
         return f"{len(instances)} kernels, which no driver has been asked about"
-    failed = [message for instance in instances if (message := _load(instance))]
+    before = _in_the_cache()
+    failed = [message for instance in instances if (message := _load(instance, device))]
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(instances)}: {failed[0]}")
-    return f"{len(instances)} kernels"
+    made = len(_in_the_cache() - before)
+    how = f", {made} of them compiled on the way" if made else ""
+    return f"{len(instances)} kernels{how}" + (", found but not loaded" if devices.kind(device) != "cuda" else "")
 
 
-def _load(instance: Instance) -> str | None:
+def _in_the_cache() -> set[str]:
+    return {path.name for path in cache.folder().glob("*.cubin")}
+
+
+def _load(instance: Instance, device: str) -> str | None:
     try:
-        compiler.gpu.function(instance, 0)
+        if devices.kind(device) == "cuda":
+            compiler.gpu.function(instance, 0)
+        else:  # whether all were carried can be asked here
+            compiler.build(instance.source, (instance.expression,), instance.options, arch="sm_90a")
         return None
     except Exception as error:
         return f"{instance.expression}: {error}"

@@ -10,8 +10,8 @@
 # (bench/first_minutes.py); then one test for each kernel; kernels beside PyTorch; models; compute-sanitizer (where it is
 # found) over tiny sizes; and with the time that is left the other tests marked `gpu`, and torch.compile's part.
 # A step that fails stops nothing, and each result is a line of OUT/summary.txt, of a log or of gpu.json as soon as it is
-# there, so that a machine that is taken away takes nothing along. A second start with the same OUT says what is there, leaves
-# out the tests that went well, and goes on with gpu.json.
+# there, so that a machine that is taken away takes nothing along. An interrupt stops the step, too. A second start with the same
+# OUT says what is there, leaves out the tests that went well, and goes on with gpu.json.
 #
 # Environment: PYTHON (python3), PACKED (the folder that was packed), ARCH (sm_90a, to be packed for), WEFT_MNIST (a folder of
 # MNIST's idx files, to be trained on), WEFT_SECONDS (470, for all), DEVICE (cuda; "emulator" rehearses without a GPU).
@@ -36,8 +36,12 @@ if [ "$mode" = pack ]; then # weft must be importable, the cover takes some minu
     exit 0
 fi
 
-wheels=${2:+$(cd "$2" && pwd)}
-packed=${PACKED:+$(cd "$PACKED" && pwd)}
+wheels=${2:+$(cd "$2" && pwd)} || exit 2
+packed=${PACKED:+$(cd "$PACKED" && pwd)} || exit 2
+if [ -n "$packed" ] && [ "$mode" = run ] && ! [ -d "$packed/cubins" -a -s "$packed/cover.json" ]; then
+    printf '%s must hold cubins and cover.json, but does not: bench/gpu.sh --pack %s\n' "PACKED=$packed" "$packed" >&2
+    exit 2
+fi
 total=${WEFT_SECONDS:-470}
 device=${DEVICE:-cuda}
 temporary=$(mktemp -d)
@@ -62,6 +66,21 @@ if [ -n "$packed" ] && [ "$mode" = run ]; then
 fi
 
 GRACE=10 # seconds that a step has to stop after its limit
+job=     # what waits for the step
+stopped() { # exit status: by hand. The step ends, too: a second start, which asks for the same, must not meet it
+    if [ -n "$job" ]; then
+        until [ -s "$temporary/running" ]; do sleep 0.1; done
+        kill -INT "$(cat "$temporary/running")" 2>/dev/null
+        wait "$job"
+        printf '%-28s stopped by hand\n' "$name" | tee -a "$summary"
+    fi
+    exit "$1"
+}
+trap 'stopped 130' INT
+trap 'stopped 143' TERM HUP
+limited() { # seconds, command …: in the background, where an interrupt would be ignored but for `env`
+    env --default-signal=INT bash -c 'echo $$ >"$0" && exec timeout "$@"' "$temporary/running" -s INT -k $GRACE "$@" 2>&1
+}
 left() { echo $((total - GRACE - SECONDS)); }
 
 step() { # name, limit in seconds, log ("-" for none of its own), command …
@@ -79,12 +98,16 @@ step() { # name, limit in seconds, log ("-" for none of its own), command …
         return
     fi
     printf '\n===== %s: at most %d s\n' "$name" "$limit"
+    rm -f "$temporary/running"
     if [ "$log" = - ]; then
-        timeout -s INT -k $GRACE "$limit" "$@" 2>&1
+        limited "$limit" "$@" &
     else
-        timeout -s INT -k $GRACE "$limit" "$@" 2>&1 | tee -a "$out/$log" | tail -n 40
+        { limited "$limit" "$@" | tee -a "$out/$log" | tail -n 40; exit "${PIPESTATUS[0]}"; } &
     fi
-    status=${PIPESTATUS[0]}
+    job=$!
+    wait "$job"
+    status=$?
+    job=
     printf '%-28s %s, %d s\n' "$name" "$([ "$status" -eq 0 ] && echo ok || echo "exit status $status")" \
         $((SECONDS - start)) | tee -a "$summary"
 }

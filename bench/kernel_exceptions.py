@@ -3,7 +3,8 @@
 Where bytes are the limit, no kernel's instructions take more than 60 % of their time; no line asks for more than 1.1 times the
 sectors that its bytes could fill, or of shared memory for more than a cycle a phase. A kernel that does is here, with the
 reason. One that is HIDDEN is as fast as a copy of its bytes all the same, by the record's share, of which every limit is a
-part: neither L2 nor shared memory nor instructions hold it up. What is OPEN has no reason yet but that nobody has mended it.
+part: neither L2 nor shared memory nor instructions hold it up. Of a PRODUCT on tensor cores, these or memory take longer
+than its instructions. What is OPEN has no reason yet but that nobody has mended it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["EXCEPTIONS", "LIMITS", "Reason", "beyond", "table", "unexplained"]
 
 Entry = dict[str, float]
 LIMITS = {"issue": 0.6, "sectors": 1.1, "cycles": 1.0}
-HIDDEN, WORK, OPEN = "hidden", "work", "open"
+HIDDEN, PRODUCT, WORK, OPEN = "hidden", "product", "work", "open"
 
 
 class Reason(NamedTuple):
@@ -29,7 +30,9 @@ class Reason(NamedTuple):
 
     def holds(self, entry: Entry) -> bool:
         """Whether the record bears it out."""
-        return self.kind != HIDDEN or entry["share"] == 1
+        if entry["share"] == 1 or self.kind not in (HIDDEN, PRODUCT):
+            return True
+        return self.kind == PRODUCT and entry["share"] < round(1 / entry["issue"], 2)
 
 
 SUMS = "a second stage, which adds what the first stage's blocks have left"
@@ -45,16 +48,22 @@ EXCEPTIONS = (
     Reason("issue", WORK, "Philox's ten rounds of products, which the stream's bits prescribe", (
         "*: dropout<__nv_bfloat16, false, false>", "*: draw<*, Uniform>",
     )),
-    Reason("issue", WORK, "a matrix product, whose limit is arithmetic", (
-        "*: attention_forward<*", "*: attention_backward_query<*", "*: attention_backward_key<*", "*: correlate<*",
-        "*: weight_parts<*",
+    Reason("issue", OPEN, "16 channels or fewer: instructions, not products, are its limit", (
+        "conv2d: weight_parts<*", "conv2d: correlate<*, false>", "conv2d_rgb: correlate<*",
+    )),
+    Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
+        "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",
+        "*: attention_backward_key<__nv_bfloat16, *", "*: correlate<*", "*: weight_parts<*",
+    )),
+    Reason("issue", WORK, "a matrix product in float, whose multiply-adds are instructions", (
+        "*: attention_forward<float, *", "*: attention_backward_query<float, *", "*: attention_backward_key<float, *",
     )),
     Reason("issue", HIDDEN, "division and square root of IEEE 754, as on a CPU", ("adam: step<__nv_bfloat16, *",)),
     Reason("issue", HIDDEN, ROUNDED, (
         "*: channel_moments<__nv_bfloat16, *", "*: cross_entropy_rows<__nv_bfloat16, *",
         "gelu: activation_forward<__nv_bfloat16, *", "gelu: activation_backward<__nv_bfloat16, *",
         "layer_norm: norm_backward<__nv_bfloat16, *",
-        "linear: activation_backward<__nv_bfloat16, *", "*: lstm_forward<__nv_bfloat16>",
+        "linear: activation_backward<__nv_bfloat16, *", "*: lstm_forward<__nv_bfloat16>", "*: attention_delta<__nv_bfloat16>",
         "*: swiglu<__nv_bfloat16, false>", "*: gru_original_*<*",
     )),
     Reason("issue", WORK, "128 rows: the sum over the block costs more than they do", ("*: activation_backward<*, Identity>",)),
@@ -131,7 +140,8 @@ def table(record: dict[str, Entry]) -> str:
         "## Beyond the limits, and why\n",
         "Each kernel whose instructions take more than 60 % of the time of its bytes, whose worst line asks for more than 1.1 "
         "times the fewest sectors, or for more than one cycle a phase of shared memory. Hidden: no limit but the bytes holds it "
-        "up; work: what it computes takes longer than its bytes, or is prescribed; open: not mended yet.\n",
+        "up; product: tensor cores or memory take longer than its instructions; work: what it computes takes longer "
+        "than its bytes, or is prescribed; open: not mended yet.\n",
         "| case: kernel | limit | found | share of a copy | kind | why |",
         "|---|---|---|---|---|---|",
     ]

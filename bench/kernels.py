@@ -6,11 +6,12 @@ before the kernels were changed. All of it comes from the emulator and the machi
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..backend.device.options import did_you_mean
 from ..kernels.emulator.roofline import Roofline
 from ..kernels.toolchain.machine_code import MACHINES
 from ..training.cli.kernel_profile import CASES, measure
@@ -104,8 +105,15 @@ def _line(name: str, before: dict[str, float] | None, now: dict[str, float]) -> 
     return f"| `{name}` | " + " | ".join(map(cell, ("instructions", "sectors", "cycles", "issue", "share"))) + " |"
 
 
-def main(names: Sequence[str] = ()) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Record these cases anew (none: all), and write the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m weft.bench.kernels", description=(__doc__ or "").partition(": ")[2]
+    )
+    parser.add_argument("cases", metavar="CASE", nargs="*", help=f"record this anew, of {', '.join(CASES)} (all)")
+    names = tuple(parser.parse_args(argv).cases)
+    if unknown := [name for name in names if name not in CASES]:
+        parser.error(f"unknown case {unknown[0]!r}; choose from {', '.join(CASES)}{did_you_mean(unknown[0], CASES)}")
     before, found = (json.loads(path.read_text(encoding="utf-8")) for path in (BEFORE, RECORD))
     names = names or tuple(CASES)
     found = {name: entry for name, entry in found.items() if name.partition(":")[0] not in names} | record(names)
@@ -116,4 +124,4 @@ def main(names: Sequence[str] = ()) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

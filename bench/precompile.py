@@ -11,8 +11,17 @@ from collections.abc import Sequence
 
 from ..backend.device import devices
 from ..kernels.toolchain import compiler
+from . import attention_hopper
 
-__all__ = ["compile_all", "main"]
+__all__ = ["compile_all", "families", "main"]
+
+
+def families(arch: str) -> compiler.Families:
+    """Every source that weft can launch on `arch`, as `compiler.families`, and the candidates that the benches time beside them."""
+    candidates = attention_hopper.KERNELS if arch == "sm_90a" else ()
+    return compiler.families() | {
+        k.source: ([i.expression for i in k.instances.values()], k.options) for k in candidates
+    }
 
 
 def _build(source: str, expression: str, options: tuple[str, ...], arch: str) -> str | None:
@@ -26,7 +35,7 @@ def _build(source: str, expression: str, options: tuple[str, ...], arch: str) ->
 
 def compile_all(arch: str, processes: int | None = None) -> list[str]:
     """Fill the cache with every instantiation; returns what failed."""
-    jobs = [(s, e, options, arch) for s, (expressions, options) in compiler.families().items() for e in expressions]
+    jobs = [(s, e, options, arch) for s, (expressions, options) in families(arch).items() for e in expressions]
     jobs.sort(key=lambda job: "attention" not in job[0])  # they take longest
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(processes or os.cpu_count(), mp_context=context) as pool:

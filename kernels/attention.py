@@ -10,7 +10,7 @@ import numpy as np
 from .random import stream_arguments
 from .toolchain.launch import FLOATS, HALVES, Kernel, empty, library_of
 
-__all__ = ["WIDEST", "Options", "backward", "forward"]
+__all__ = ["WIDEST", "Options", "backward", "forward", "round_sums", "row_products"]
 
 WIDTHS = (64, 128, 256)  # of tiles: head sizes are filled up with zeros to the next of these
 WIDEST = WIDTHS[-1]
@@ -126,18 +126,7 @@ def backward(
     (b, h, length, _), (_, g, keys, _) = query.shape, key.shape
     widths = [x.shape[-1] for x in inputs]
     dtype, width = query.dtype, _tile_width(inputs)
-    delta = empty(statistics.shape[:-1], np.float32, like=query)
-    _delta[dtype](
-        delta.size // PAD,
-        BLOCK,
-        out,
-        grad_out,
-        delta,
-        *_strides([out, grad_out]),
-        np.int32(h),
-        np.int32(length),
-        np.int32(widths[2]),
-    )
+    delta = row_products(out, grad_out, statistics.shape[2])
     plain = options.plain(mask) and _exists(dtype, width, True)
     arrays = (*inputs, *_mask_arrays(mask), grad_out, statistics, delta)
     strides = *_strides(inputs), *_mask_strides(mask, query, key), *_strides([grad_out])
@@ -172,8 +161,22 @@ def backward(
             shared=2 * (rows * width + passing * rows + stages * passing * width) * dtype.itemsize,
         )
     if sums is not None:
-        _round[dtype](-(-sums.size // (4 * BLOCK)), BLOCK, sums, grad_query, np.int64(sums.size))
+        round_sums(sums, grad_query)
     return _like(grad_query, query), _like(grad_key, key), _like(grad_value, value)
+
+
+def row_products(out: Any, grad_out: Any, rows: int) -> Any:
+    """delta (B, H, rows), Σ out · grad_out of each row of loadable (B, H, L, Eᵥ); `rows` is L to a multiple of PAD, filled by 0."""
+    b, h, length, width = out.shape
+    delta = empty((b, h, rows), np.float32, like=out)
+    sizes = (np.int32(n) for n in (h, length, width))
+    _delta[out.dtype](delta.size // PAD, BLOCK, out, grad_out, delta, *_strides([out, grad_out]), *sizes)
+    return delta
+
+
+def round_sums(sums: Any, grad_query: Any) -> None:
+    """Write grad_query, in half precision, from its sums (B, L, H, E) in float32."""
+    _round[grad_query.dtype](-(-sums.size // (4 * BLOCK)), BLOCK, sums, grad_query, np.int64(sums.size))
 
 
 # --- tiles, as the sources have them: a test compares -----------------------------------------------------------------

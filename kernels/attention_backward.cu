@@ -51,7 +51,7 @@ constexpr int BLOCK = 256;  // threads of the kernels that multiply no matrices
 
 // delta[b, h, i] = Σ out[b, i, h] grad_out[b, h, i]; 0 in the rows that fill it up. A block has PAD rows of a head.
 template <typename T>
-__global__ void __launch_bounds__(BLOCK)
+__global__ void __launch_bounds__(BLOCK, 2)
 attention_delta(const T* out, const T* grad_out, float* delta, long long out_batch, long long out_head, long long out_row,
                 long long grad_batch, long long grad_head, long long grad_row, int heads, int queries, int value_width) {
     constexpr int N = VECTOR<T>, ROWS = PAD / (BLOCK / 8);  // ROWS neighbours have eight lanes
@@ -61,6 +61,7 @@ attention_delta(const T* out, const T* grad_out, float* delta, long long out_bat
     out += head / heads * out_batch + head % heads * out_head;
     grad_out += head / heads * grad_batch + head % heads * grad_head;
     float part[ROWS] = {};
+#pragma unroll 1  // eight loads are under way; NVRTC 13.0 finds no registers for more of them on sm_80, and spills
     for (int c = threadIdx.x % 8 * N; c < value_width; c += 8 * N) {
         float x[ROWS][N], g[ROWS][N];
 #pragma unroll

@@ -117,7 +117,7 @@ __device__ __noinline__ void apply_to_rest(const T* x, const T* residual, T* y, 
 }
 
 template <typename T, bool SHARED, bool RESIDUAL>
-__global__ void __launch_bounds__(THREADS) dropout(const T* x, const T* residual, T* y, long long n, long long shared,
+__global__ void __launch_bounds__(THREADS, 4) dropout(const T* x, const T* residual, T* y, long long n, long long shared,
                                                unsigned long long threshold, float scale, unsigned long long key0,
                                                unsigned long long key1, unsigned long long counter,
                                                const unsigned long long* advance) {

@@ -27,7 +27,7 @@ __device__ __forceinline__ void turn(float (&v)[2 * PAIRS], const float (&c)[PAI
 }
 
 template <typename T, bool INTERLEAVED>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 4)
     rotary(const T* __restrict__ x, const float* __restrict__ cos, const float* __restrict__ sin, T* __restrict__ y,
            unsigned items, int heads, int length, int width, int n, long long x_b, long long x_h, long long x_l,
            long long angle_b, long long angle_h, long long angle_l, float sign, bool whole) {

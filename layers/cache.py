@@ -32,7 +32,7 @@ class LayerCache:
     Attributes
     ----------
     length : int
-        Positions that are filled.
+        Positions that are filled; a recorded step that reads it runs as usual where a Tensor says the place.
 
     Raises
     ------
@@ -55,7 +55,7 @@ class LayerCache:
         integer("max_length", max_length, 0 if is_fixed else 1)
         self.max_length = max_length
         self.is_fixed = is_fixed
-        self.length = 0
+        self._length = 0  # behind what the host has put in last
         self.place: Tensor | None = (
             None  # where the next position is, for a step that is recorded: see `KeyValueCache.follow`
         )
@@ -63,6 +63,14 @@ class LayerCache:
         self._value: Tensor | None = None
         self._written: tuple[Part, ...] = ()  # the notes of when their memory was
         self._memory: LayerCache | None = None
+
+    @property
+    def length(self) -> int:
+        """Positions that are filled."""
+        if self.place is None:
+            return self._length
+        place = self.place.item()
+        return place + (self._length == place + 1)  # whether that one is there already
 
     @property
     def is_complete(self) -> bool:
@@ -124,7 +132,7 @@ class LayerCache:
             )
         if (recording := active()) is not None:
             recording.wants_constant(self._counted)
-        start = self.length if self.place is None else self.place.item()
+        start = self._length if self.place is None else self.place.item()
         stop = start + key.shape[2]
         if stop > self.max_length:
             raise ValueError(f"`cache` must have room for {stop} positions, got max_length={self.max_length}")
@@ -136,7 +144,7 @@ class LayerCache:
         self._written = self._written or (part_of(self._key.data), part_of(self._value.data))
         for part in self._written:
             part.stamp()
-        self.length = stop
+        self._length = stop
         return self.contents()
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, **options: Any) -> Tensor:
@@ -151,7 +159,8 @@ class LayerCache:
         value : Tensor
             (N, G, L, Eᵥ).
         mask : Tensor, optional
-            Which of all positions take part, (N, 1, L, S); unless given, all up to that of each query.
+            Which of all positions take part, (N, 1, L, S); unless given, all up to that of each query. S may be `max_length`
+            where a Tensor says the place: what is behind it takes no part.
         **options : Any
             `scale` and `dropout_p` of `functional.scaled_dot_product_attention`.
 
@@ -166,10 +175,13 @@ class LayerCache:
         >>> part.attend(x, x, x).shape, part.length
         ((2, 4, 3, 16), 3)
         """
-        if self.place is not None and self._key is not None and self._value is not None:
+        is_whole = mask is None or mask.shape[-1] == self.max_length
+        if self.place is not None and self._key is not None and self._value is not None and is_whole:
             for name, memory, x in (("key", self._key, key), ("value", self._value, value)):
                 _check_fits(name, x, memory, 1)
                 _put(memory.data, x.data, self.place.data)
+            if active() is None:
+                self._length = self.place.item() + 1
             scale = options.get("scale")
             return primitives.attention_up_to(query, self._key, self._value, mask, self.place, scale=scale)
         is_causal, grouped = mask is None and query.shape[2] > 1, query.shape[1] != key.shape[1]
@@ -180,7 +192,7 @@ class LayerCache:
 
     def _counted(self) -> tuple[str, int]:
         """What a captured step may not change: a replay would neither count nor see more keys."""
-        return "the length of a cache", self.length
+        return "the length of a cache", self._length
 
     def _room_for(self, x: Tensor) -> Tensor:
         return zeros((*x.shape[:2], self.max_length, x.shape[3]), dtype=x.dtype, device=x.device)
@@ -208,13 +220,13 @@ class LayerCache:
 
     def reset(self) -> None:
         """Forget everything, the memory too."""
-        self.length, self._key, self._value, self._written, self._memory = 0, None, None, (), None
+        self._length, self._key, self._value, self._written, self._memory = 0, None, None, (), None
 
     def _rewind(self, length: int, memory: LayerCache | None, is_filled: bool) -> None:
         """Forget what a call that has failed put in."""
         if not length:
             self.reset()
-        self.length = length
+        self._length = length
         self._memory = memory if is_filled else None
 
     def reorder(self, index: Tensor) -> None:
@@ -293,7 +305,8 @@ class KeyValueCache:
     def follow(self, place: Tensor) -> None:
         """From now on have a Tensor say where the next position is: then a step of one position can be recorded.
 
-        `LayerCache.attend` does not count positions on the host then, and `length` stays as it is.
+        `LayerCache.attend` then has masks for all that there is room for, (N, 1, 1, max_length), too. A step that asks for
+        `length`, calls `append` or has a shorter mask is right as well, but cannot be recorded.
 
         Parameters
         ----------
@@ -341,7 +354,7 @@ def kept(cache: KeyValueCache | LayerCache | None) -> Iterator[None]:
     """A call that fails, or is interrupted, leaves the cache as it was: called again it would see its keys twice."""
     parts = () if cache is None else (cache,) if isinstance(cache, LayerCache) else tuple(cache)
     before = [
-        (part, part.length, part._memory, part._memory is not None and part._memory.is_complete) for part in parts
+        (part, part._length, part._memory, part._memory is not None and part._memory.is_complete) for part in parts
     ]
     try:
         yield

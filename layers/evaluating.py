@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from .module import Module
 
-__all__ = ["evaluating"]
+__all__: list[str] = []  # a tool of the package
 
 
 @contextmanager

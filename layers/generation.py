@@ -66,12 +66,13 @@ def _steps(
         tokens[i, starts[i] : longest] = row
         counts[i, starts[i] :] = True
     is_padded, living = not counts[:, 0].all(), np.ones(len(rows), bool)
-    cache: Any = model.new_cache(min(model.context, longest + count)) if use_cache else None
+    room = min(model.context, longest + count)
+    cache: Any = model.new_cache(room) if use_cache else None
     recorded = None
     for end in range(longest, longest + count):
         with no_grad(), evaluating(model) if model.training else nullcontext():  # whoever reads may train in between
-            if end == longest + 1 and is_worth_recording(model, cache, count):
-                recorded = RecordedStep(model, cache, counts[:, : cache.max_length] if is_padded else None)
+            if end == longest + 1 and is_worth_recording(model, cache, count, room):
+                recorded = RecordedStep(model, cache, counts[:, :room] if is_padded else None)
             if recorded is not None and end <= model.context:
                 logits = recorded.logits(tokens[:, end - 1 : end], end - 1)
             else:

@@ -31,6 +31,7 @@ class _Attention(Module):
         self.c_attn = Linear(width, 3 * width, bias, **place)
         self.c_proj = Linear(width, width, bias, **place)
 
+    @recordable
     def forward(self, x: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
         n, length, width = x.shape
         q, k, v = split_heads(self.c_attn(x), parts=3, heads=self.heads)
@@ -66,6 +67,7 @@ class _Block(Module):
         self.mlp = _MLP(width, bias, **place)
         self.resid_dropout = Dropout(dropout)
 
+    @recordable
     def forward(self, x: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
         x = x + self.resid_dropout(self.attn(self.ln_1(x), mask, cache))
         return x + self.resid_dropout(self.mlp(self.ln_2(x)))
@@ -190,6 +192,9 @@ class GPT2(LanguageModel):
             for i, block in enumerate(self.h):
                 x = block(x, mask, None if cache is None else cache[i])
             return self.ln_f(x)
+
+    def _readers(self) -> list[Module]:
+        return [module for block in self.h for module in (block, getattr(block, "attn", block))]
 
     def output_weight(self) -> Tensor:
         """The table of tokens.

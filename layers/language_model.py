@@ -23,7 +23,10 @@ Features = TypeVar("Features", bound=Callable[..., Any])
 
 
 def recordable(features: Features) -> Features:
-    """For `features` that ask a cache for nothing but `_places` and `attend`: a step of one token can be recorded."""
+    """For `features`, and `forward` of what is given their cache, that ask it for nothing but `_places` and `attend`.
+
+    Then a step of one token can be recorded, if all that `_readers` names is like that.
+    """
     features.is_recordable = True  # type: ignore[attr-defined]
     return features
 
@@ -238,15 +241,19 @@ class LanguageModel(Module):
         return steps(self, prompts, max_new_tokens, **options)
 
     # --- for subclasses -----------------------------------------------------------------------------------------------
+    def _readers(self) -> list[Module]:
+        """The modules that are given the cache or a part of it: with others in their place steps are not recorded."""
+        return []
+
     def _places(
         self, tokens: Tensor, attention_mask: Tensor | None, cache: KeyValueCache | None
     ) -> tuple[Tensor, Tensor | None]:
         """Positions (L,) or (N, L), and the mask of attention: None for a causal one, (L, S) or (N, 1, L, S)."""
         check_tokens(tokens)
         check_parts(cache, self.n_layer)
-        seen, length = 0 if cache is None else cache.length, tokens.shape[1]
         if cache is not None and cache.place is not None:
             return _places_at(cache.place, attention_mask)
+        seen, length = 0 if cache is None else cache.length, tokens.shape[1]
         total, device = seen + length, tokens.device
         if total > self.context:
             raise ValueError(f"`tokens` must be at most {self.context}, the model's context, got {total}; shorten them")

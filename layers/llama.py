@@ -36,6 +36,7 @@ class _Attention(Module):
     def _by_heads(self, x: Tensor, heads: int) -> Tensor:
         return permute_dims(reshape(x, (*x.shape[:2], heads, self.head_width)), (0, 2, 1, 3))
 
+    @recordable
     def forward(
         self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, cache: LayerCache | None
     ) -> Tensor:
@@ -59,6 +60,7 @@ class _Block(Module):
         self.post_attention_layernorm = RMSNorm(width, eps, **place)
         self.mlp = SwiGLUBlock(width, hidden, **place)
 
+    @recordable
     def forward(
         self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, cache: LayerCache | None
     ) -> Tensor:
@@ -185,6 +187,9 @@ class Llama(LanguageModel):
             for i, block in enumerate(self.layers):
                 x = block(x, angles, mask, None if cache is None else cache[i])
             return self.norm(x)
+
+    def _readers(self) -> list[Module]:
+        return [module for block in self.layers for module in (block, getattr(block, "self_attn", block))]
 
     def output_weight(self) -> Tensor:
         """The table that features are multiplied by.

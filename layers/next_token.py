@@ -34,8 +34,13 @@ def _last(model: Any, tokens: Tensor, mask: Tensor | None, cache: Any) -> Tensor
     return F.linear(model.features(tokens, mask, cache)[:, -1, :], model.output_weight())
 
 
-def is_worth_recording(model: Any, cache: Any, count: int) -> bool:
-    if count < MANY or not isinstance(cache, KeyValueCache) or not getattr(model.features, "is_recordable", False):
+def is_worth_recording(model: Any, cache: Any, count: int, room: int) -> bool:
+    """Whether it pays, and whatever is given the cache can do with a Tensor for the place and masks of all its room."""
+    if count < MANY or not isinstance(cache, KeyValueCache) or cache.max_length != room:
+        return False
+    modules = model._readers()
+    readers = [model.features, *(module.forward for module in modules)]
+    if not all(getattr(reader, "is_recordable", False) for reader in readers) or any(m._hooks for m in modules):
         return False
     weight = model.output_weight()
     return weight.device == "cpu" and weight.dtype in (float32, float64)

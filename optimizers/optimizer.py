@@ -13,7 +13,7 @@ from ..backend.device.parallel import parallel_for
 from ..backend.modes.autocast import forget_rounded
 from ..backend.tape import autograd
 from ..backend.tape.handle import RemovableHandle
-from ..backend.tape.recording import active
+from ..backend.tape.recording import Unmet, active
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor
 from ..backend.tape.watching import watched
@@ -416,6 +416,10 @@ class Optimizer:
                     if not is_recorded:
                         clock["step"] += 1
                         self._publish(arena, segment, group, clock)
+                    elif segment.coefficients is None:
+                        raise Unmet(
+                            f"{type(self).__name__} has gradients to update with that it had not while warming up"
+                        )
                     segment.written.stamp()
                     work.append((arena, segment, group, segment.scalars))
         if recording is not None and is_recorded:

@@ -317,7 +317,7 @@ class RawModule:
         _, record = cache.read(self.path.name) or (None, {"names": {}})
         (expression,) = [e for e, lowered in record["names"].items() if lowered == name]
         source = self.path.name.partition("-")[0] + ".cu"
-        instances = [i for k in KERNELS if k.source == source for i in k.instances.values()]
+        instances = [i for k in KERNELS if Path(k.source).name == source for i in k.instances.values()]
         return RawKernel(next(i for i in instances if i.expression == expression))
 
 

@@ -51,6 +51,7 @@ TESTED_IN = {
     "backend/modes/arguments": "backend/modes/test_capture.py",
     "backend/modes/recorded_step": "backend/modes/test_capture.py",
     "backend/modes/recorders": "backend/modes/test_capture.py",
+    "backend/modes/forks": "backend/modes/test_host.py",
     "backend/modes/guard": "backend/modes/test_host.py",
     "backend/modes/host_step": "backend/modes/test_host.py",
     "backend/modes/log": "backend/modes/test_host.py",
@@ -126,6 +127,9 @@ TESTED_IN = {
     "distributed/start": "distributed/test_collectives.py",
     "distributed/watch": "distributed/test_faults.py",
     "distributed/buckets": "distributed/test_data_parallel.py",
+    "kernels/toolchain/array_calls": "kernels/emulator/test_array.py",
+    "layers/utils/pruned": "layers/utils/test_prune.py",
+    "layers/utils/pruning_methods": "layers/utils/test_prune.py",
 }
 
 

@@ -254,14 +254,13 @@ class _Rows:
         of_weights = row_sums(a.reshape(-1, self.h)).reshape(*a.shape[:2], -1)
         return paired(of_weights if r is None else of_weights * r, 0).reshape(-1)
 
-    def visit(self, work: Callable, dtype: Any) -> None:
-        """`work(samples, groups, index, scratch)` for all blocks."""
+    def visit(self, work: Callable, dtype: Any = None) -> None:
+        """`work(place, index, scratch)` for all blocks, `place` being where in an array (N, K, c·h) the block is."""
 
         def run(start: int, stop: int) -> None:
-            scratch = self.empty(self.most, dtype)
+            scratch = None if dtype is None else self.empty(self.most, dtype)
             for index in range(start, stop):
-                samples, groups = self.blocks[index]
-                work(samples, groups, index, scratch[: samples.stop - samples.start, : groups.stop - groups.start])
+                work(self.blocks[index], index, scratch)
 
         unbuffered(self.shape[2], parallel_for, run, len(self.blocks))
 
@@ -270,48 +269,50 @@ def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centr
     n, k, row = over.shape
     source = np.ascontiguousarray(x).reshape(over.shape)
     y, w, b = over.empty(over.shape, x.dtype), over.expand(weight), over.expand(bias)
-    mean, rstd = np.empty((n, k, 1), x.dtype), np.empty((n, k, 1), x.dtype)
+    mean, rstd = (np.empty((n, k, 1), x.dtype) if kept else None for kept in (centred, True))
+    size, row_eps = np.array(row, x.dtype), np.array(row * eps, x.dtype)
 
-    def forward(samples: slice, groups: slice, index: int, d: Any) -> None:
-        a, out, scale = source[samples, groups], y[samples, groups], rstd[samples, groups]
+    def forward(place: tuple, index: int, scratch: None) -> None:
+        a, out = source[place], y[place]
         if centred:
-            centre = mean[samples, groups]
-            np.divide(row_sums(a.reshape(-1, row)).reshape(centre.shape), row, centre)
-            a = np.subtract(a, centre, d)
-        rows = a.reshape(-1, row)
-        np.divide(1, np.sqrt(row_dots(rows, rows) / row + eps).reshape(scale.shape), scale)
-        out = np.multiply(a, scale, out if w is None else d)
+            a = np.subtract(a, np.divide(row_sums(a), size, mean[place]), out)
+        np.multiply(a, np.sqrt(size / (row_dots(a, a) + row_eps), rstd[place]), out)
         if w is not None:
-            out = np.multiply(out, w[: len(a), groups], y[samples, groups] if b is None else d)
+            out *= w[: len(a), place[1]]
         if b is not None:
-            np.add(out, b[: len(a), groups], y[samples, groups])
+            out += b[: len(a), place[1]]
 
-    over.visit(forward, x.dtype)
+    over.visit(forward)
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         g, grad_x = np.ascontiguousarray(g).reshape(over.shape), over.empty(over.shape, g.dtype)
-        sums = np.zeros((2, len(over.blocks), k * row // over.h))
+        sums = np.zeros((3, len(over.blocks), k * row // over.h))  # of r g x, of g and of r m g for each weight
+        squared, scaled = rstd * rstd / size, rstd * mean if centred else None
 
-        def backward(samples: slice, groups: slice, index: int, scratch: Any) -> None:
-            go, a, r, out = (v[samples, groups] for v in (g, source, rstd, grad_x))
-            weights = None if w is None else w[: len(a), groups]
-            d = np.subtract(a, mean[samples, groups], scratch) if centred else a
-            products = np.multiply(go, d, out)
+        def backward(place: tuple, index: int, scratch: Any) -> None:
+            a, go, out = source[place], g[place], grad_x[place]
+            products = np.multiply(go, a, out)
             if any(need[1:]):
-                of_group = slice(groups.start * row // over.h, groups.stop * row // over.h)
-                sums[0, index, of_group] = over.fold(products, r)
-                sums[1, index, of_group] = over.fold(go)
+                weights = slice(place[1].start * row // over.h, place[1].stop * row // over.h)
+                sums[0, index, weights] = over.fold(products, rstd[place])
+                sums[1, index, weights] = over.fold(go)
+                if centred:
+                    sums[2, index, weights] = over.fold(go, scaled[place])
             if not need[0]:
                 return
-            # r (w g − c₁ − c₂ r² d), c₁ the mean of w g and c₂ that of w g d
-            np.multiply(d, _weighted(products, weights, row) * (r * r), scratch)
+            # r (w g − c₁ − r² c₂ (x − m)), c₁ the mean of w g and c₂ that of w g (x − m)
+            wide = None if w is None else w[: len(a), place[1]]
+            c1, c2 = (row_sums(v) if wide is None else row_dots(v, wide) for v in (go, products))
+            slope = (c2 - mean[place] * c1 if centred else c2) * squared[place]
+            d = np.multiply(a, slope, scratch[: a.shape[0], : a.shape[1]])
             if centred:
-                scratch += _weighted(go, weights, row)
-            np.subtract(go if weights is None else np.multiply(go, weights, out), scratch, out)
-            out *= r
+                d += c1 / size - slope * mean[place]
+            np.subtract(go if wide is None else np.multiply(go, wide, out), d, out)
+            out *= rstd[place]
 
         over.visit(backward, g.dtype)
-        gradients = _parameters(need, into, tuple(sums.sum(1)), (weight, bias))
+        of_products, of_g, of_means = sums.sum(1)
+        gradients = _parameters(need, into, (of_products - of_means, of_g), (weight, bias))
         return (grad_x.reshape(x.shape) if need[0] else None, *gradients)
 
     return y.reshape(x.shape), vjp
@@ -324,12 +325,6 @@ def _combination(r: Any, a: Any) -> Any:
     if not head:
         return tail
     return tail + paired(np.matmul(r[:head].reshape(-1, 1, FEW), a[:head].reshape(-1, FEW, a.shape[1])), (0, 1))
-
-
-def _weighted(a: Any, w: Any, row: int) -> Any:
-    """The mean of each row of w · a, (samples, groups, 1)."""
-    sums = row_sums(a.reshape(-1, row)).reshape(*a.shape[:2], 1) if w is None else row_dots(a, w)
-    return sums / row
 
 
 @primitives.layer_norm.on("cpu")

@@ -19,7 +19,7 @@ from ..tape import autograd
 from ..tape.recording import active
 from ..tape.tensor import Tensor
 from .arguments import signature, tensors_in
-from .recorded_step import RecordedStep
+from .recorded_step import RecordedStep, preparing
 
 __all__ = ["capture"]
 
@@ -170,9 +170,9 @@ class capture:
 
 
 def _is_plain_call(given: list[Tensor], device: str) -> bool:
-    """Whether nobody but the caller has to do with what the step computes: no tape, no other recording, no watcher."""
+    """Whether nobody but the caller has to do with what the step computes: no tape, no other recording or thread's, no watcher."""
     mode = autograd._mode
-    if autograd.watch is not None or active() is not None or mode.level:
+    if autograd.watch is not None or preparing.locked() or active() is not None or mode.level:
         return False
     return all(t.device == device and not t._depth and not (t.requires_grad and mode.enabled) for t in given)
 

@@ -98,10 +98,13 @@ class HostStep(RecordedStep):
         assert self.graph is not None
         if not self._is_apart(given):
             return self._call(args)
-        if self.checks:
-            return self._checked(args, given)
         if not self.lock.acquire(blocking=False):
             return self._call(args)
+        if self.checks:
+            try:
+                return self._checked(args, given)
+            finally:
+                self.lock.release()
         undo = None
         try:
             undo = self.recording.remembered()

@@ -14,20 +14,26 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from ..device import devices
 from ..tape import autograd, sharing
-from ..tape.recording import Recording, activated
+from ..tape.recording import Recording, Unmet, activated
 from ..tape.tensor import Tensor, wrap
 from .arguments import changed, contents, mapped, numbers_in, objects_in, obstacle_in, overlap
+from .interrupts import held_back
 from .surroundings import PLAIN, Surroundings
 
-__all__ = ["RecordedStep"]
+__all__ = ["RecordedStep", "preparing"]
 
 MORE = 4  # calls at most that warm up once more, where what the step finds by name is another than when it last did
+
+# Held while a step is warmed up or recorded, which is done by way of what all threads share: functions of NumPy, Tensors that show
+# other arrays, the garbage collector. Other threads' captured steps run as usual meanwhile.
+preparing = threading.Lock()
 
 
 def _memory_of(ref: Callable[[], Tensor | None]) -> tuple[int, bool] | None:
@@ -59,6 +65,7 @@ class RecordedStep:
         self.outside: list[tuple[int, int]] = []  # addresses of the surroundings' memory that it reads or writes to
         self.changing: list[tuple[int, int]] = []  # and of what it writes to
         self.held: list[Any] = []  # memory that the step finds by name
+        self.interrupts: held_back | None = None  # while it is recorded
         self.outputs: Any = None
         self.graph: Any = None
 
@@ -85,12 +92,27 @@ class RecordedStep:
     def __call__(self, args: tuple, given: list[Tensor]) -> Any:
         if not self.is_possible:
             return self._call(args)
-        if self.graph is None and not self.warmup and self.more and not self._is_warmed_up():
+        if self.graph is not None:
+            return self._replay(args, given)
+        if not preparing.acquire(blocking=False):
+            return self._call(args)
+        try:
+            return self._prepared(args, given)
+        finally:
+            preparing.release()
+
+    def _prepared(self, args: tuple, given: list[Tensor]) -> Any:
+        """A call that warms the step up, or records it and is the first replay."""
+        if not self.warmup and self.more and not self._is_warmed_up():
             self.warmup, self.more = 1, self.more - 1
         if self.warmup:
             self.warmup -= 1
             return self._warm_up(args)
-        error = self._record(args, given) if self.graph is None else None
+        try:
+            with held_back() as self.interrupts:
+                error = self._record(args, given)
+        finally:
+            self.interrupts = None
         if error is not None and self.is_possible:
             returned = self._call(args)  # which raises the same, if it is no fault of the recording's
             self._give_up(error)
@@ -141,11 +163,13 @@ class RecordedStep:
         return wrap(self.recording.xp.asarray(output.data, copy=True), self.device)
 
     def _run(self, args: tuple) -> Any:
+        """The step, what it reads being noted."""
+        call = self._call if self.interrupts is None else functools.partial(self.interrupts.through, self._call)
         before = contents(args)
         with activated(self.recording):
             autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
             try:
-                returned = self._call(args)
+                returned = call(args)
             finally:
                 autograd._mode.leaves = autograd.watch = None
         if kind := changed(before):
@@ -214,8 +238,15 @@ class RecordedStep:
         self.inputs = [copies[id(t)] for t in given]
         try:
             self.graph, self.outputs = self._recorded(args, mapped(lambda t: copies[id(t)], args))
-        except Exception as error:
+        except BaseException as error:
             self.recording.forget()
+            if not isinstance(error, Exception):  # an interrupt, of nothing that was computed
+                self._begin_anew()
+                raise
+            if isinstance(error, Unmet) and self.more:
+                self.more -= 1
+                self._begin_anew()
+                return None
             if isinstance(error, RuntimeError):  # a recorder's reason
                 self._give_up(error)
                 return None

@@ -16,10 +16,14 @@ from . import autograd
 from .autograd import count_special
 from .tensor import Parameter, Tensor, wrap
 
-__all__ = ["Recording", "activated", "active", "as_one", "shown"]
+__all__ = ["Recording", "Unmet", "activated", "active", "as_one", "shown"]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Unmet(RuntimeError):
+    """A step, being recorded, comes to what it has not met while warming up: it is to be warmed up again."""
 
 
 class _Active(threading.local):

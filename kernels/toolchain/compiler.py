@@ -25,7 +25,7 @@ import numpy as np
 from . import cache
 from .cublas import cublas
 from .launch import KERNELS, Instance, register_engine
-from .sources import FOLDER, expand
+from .sources import FOLDER, expand, shown
 from .tensor_map import TensorMap, encode
 
 __all__ = [
@@ -173,7 +173,11 @@ class _OnGPU:
     ) -> Callable[[], None]:
         function = self.function(instance, shared)
         given = tuple(self._given(a) for a in args)
-        return lambda _kept=args: function(grid, block, given, shared_mem=shared)  # the arrays of tensor maps, too
+
+        def start(_kept: tuple = args) -> None:  # the arrays of tensor maps, too
+            function(grid, block, given, shared_mem=shared)
+
+        return start
 
     def _given(self, argument: Any) -> Any:
         if isinstance(argument, TensorMap):
@@ -270,7 +274,7 @@ def _compile(
             f"NVRTC {version} does not compile for `{arch}`, only for {', '.join(f'sm_{n}' for n in known)}: "
             "pip install --upgrade nvidia-cuda-nvrtc for newer ones"
         )
-    program = nvrtc.createProgram(text, source, (), ())
+    program = nvrtc.createProgram(text, shown(source), (), ())  # the cubin, too, is the same wherever weft lies
     try:
         for expression in expressions:
             nvrtc.addNameExpression(program, expression)

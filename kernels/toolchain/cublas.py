@@ -163,8 +163,9 @@ class Cublas:
         stream = self._current_stream()
         key = (stream, threading.get_ident()) if stream == _OF_THREAD else stream
         if (found := self.places.get(key)) is None:
-            with self.lock:
-                found = self.places.setdefault(key, _Place(self, stream))
+            with self.lock:  # another thread may have made it while this one waited
+                if (found := self.places.get(key)) is None:
+                    found = self.places[key] = _Place(self, stream)
         return found
 
     def forget(self, stream: int) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["FOLDER", "Place", "SourceError", "expand", "own_line"]
+__all__ = ["FOLDER", "Place", "SourceError", "expand", "own_line", "shown"]
 
 FOLDER = Path(__file__).parents[1]  # where the .cu and .cuh files are
 
@@ -33,9 +33,9 @@ def expand(name: str, folder: Path | None = None) -> str:
     """The text of the source `name` in `folder` (that of the kernels), its local includes written out in their places.
 
     A file is taken in where it is first included (`#pragma once`, which every header here has, says the same to a
-    compiler); `#include <…>` stays for the compiler. `#line` directives name the file, relative to the folder, and the
-    line that each part came from, so messages, debug information and `__LINE__` are those of the files. The text holds
-    no absolute path: it is the same on every machine, and a hash of it identifies the program.
+    compiler); `#include <…>` stays for the compiler. `#line` directives name the file (`shown`) and the line that each part
+    came from, so messages, debug information and `__LINE__` are those of the files. Of what is in this package the text
+    holds no absolute path: it is the same on every machine, and a hash of it identifies the program.
 
     A source may lie anywhere (`name` is then an absolute path) and include the headers of the kernels here.
 
@@ -53,7 +53,8 @@ def _append(lines: list[str], name: str, folder: Path, seen: set[str], wanted_by
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SourceError(f"`{name}` must be a CUDA source in {folder}{wanted_by}, but there is no such file") from None
-    lines.append(f'#line 1 "{name}"')
+    label = shown(name)
+    lines.append(f'#line 1 "{label}"')
     for number, line in enumerate(text.splitlines(), start=1):
         include = _INCLUDE.match(line)
         if include is None:
@@ -63,8 +64,20 @@ def _append(lines: list[str], name: str, folder: Path, seen: set[str], wanted_by
         if not (folder / target).exists() and (FOLDER / include[1]).exists():
             target = include[1]  # a kernel from elsewhere that uses the headers here
         if target not in seen:
-            _append(lines, target, folder, seen, f" (included by {name}:{number})")
-        lines.append(f'#line {number + 1} "{name}"')
+            _append(lines, target, folder, seen, f" (included by {label}:{number})")
+        lines.append(f'#line {number + 1} "{label}"')
+
+
+def shown(name: str) -> str:
+    """A source's name as the text has it: relative to the kernels, or, if it lies in this package beside them, to that.
+
+    >>> from weft.kernels.toolchain.sources import FOLDER, shown
+    >>> shown("pooling.cu"), shown(str(FOLDER.parent / "bench" / "attention_hopper.cu")), shown("/home/me/mine.cu")
+    ('pooling.cu', 'bench/attention_hopper.cu', '/home/me/mine.cu')
+    """
+    path, package = Path(name), FOLDER.parent.resolve()  # which may be seen through a link
+    inside = path.is_absolute() and path.resolve().is_relative_to(package)
+    return path.resolve().relative_to(package).as_posix() if inside else name
 
 
 def own_line(lines: Sequence[Place]) -> Place:

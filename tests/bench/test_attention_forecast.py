@@ -35,11 +35,16 @@ def test_main(monkeypatch, capsys):
     monkeypatch.setattr(
         attention_forecast, "forecast", lambda *_, **__: dict.fromkeys(attention_forecast.COLUMNS, 5e14)
     )
-    monkeypatch.setattr("sys.argv", ["attention_forecast", "wgmma"])
-    attention_forecast.main()
+    attention_forecast.main(["wgmma"])
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[-8:] == ["predicted", "in", "turn", *LIMITS]
     assert [line.split()[:3] for line in lines] == [
         ["wgmma,", way, mask] for way in ("forward,", "backward,") for mask in ("full", "causal")
     ]
     assert all(line.split()[3:] == ["500"] * 7 for line in lines)
+
+
+def test_an_unknown_kind(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        attention_forecast.main(["wgmna"])
+    assert "unknown kind 'wgmna'; choose from mma.sync, wgmma" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,7 @@ def stand_in(tmp_path):
     python.write_text(STAND_IN)
     python.chmod(0o755)
     (tmp_path / "packed" / "cubins").mkdir(parents=True)
+    (tmp_path / "packed" / "cover.json").write_text("{}")
 
     def start(fails="nothing", hangs="nothing", **environment):
         asked.write_text("")
@@ -109,6 +111,47 @@ def test_a_second_start_goes_on(stand_in):
     assert "-m pytest" not in asked
     assert asked.count("--resume") == 3
     assert dict(lines)["first-minutes"].startswith("ok, ")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_hand(stand_in, tmp_path, how):
+    """The step ends with the script (whose output one that runs on would keep open), and is asked for again."""
+    python, asked, packed = (str(tmp_path / name) for name in ("python", "asked", "packed"))
+    variables = {"PATH": "/usr/bin:/bin", "PYTHON": python, "PACKED": packed, "ASKED": asked, "FAILS": "nothing"}
+    command, log = (
+        ["env", "--default-signal=INT", "bash", str(SCRIPT), str(stand_in.out)],
+        stand_in.out / "first_minutes.txt",
+    )
+    options = {"env": {**variables, "HANGS": "first_minutes"}, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options) as script:
+        while not next(script.stdout).startswith("===== first-minutes"):
+            pass
+        while "first line" not in (log.read_text() if log.exists() else ""):
+            pass
+        script.send_signal(how)
+        script.communicate(timeout=30)
+    assert script.returncode == 128 + how
+    lines = (stand_in.out / "summary.txt").read_text().splitlines()
+    assert lines[1:] == ["first-minutes                stopped by hand"]
+    said, _, again = stand_in()
+    assert said.startswith("===== goes on; so far:\ninfo ")
+    assert "first_minutes" in again
+
+
+@pytest.mark.parametrize("missing", ["packed", "cubins", "cover.json"])
+def test_what_was_packed_must_be_there(tmp_path, missing):
+    """Or the minutes would go to compiling it."""
+    packed = tmp_path / "packed"
+    if missing != "packed":
+        packed.mkdir()
+    if missing == "cover.json":
+        (packed / "cubins").mkdir()
+    if missing == "cubins":
+        (packed / "cover.json").write_text("{}")
+    done = run(tmp_path / "out", PACKED=str(packed), PYTHON="/bin/false")
+    assert done.returncode == 2
+    assert str(packed) in done.stderr
+    assert not (tmp_path / "out" / "summary.txt").exists()
 
 
 def test_usage():

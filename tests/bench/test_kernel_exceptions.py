@@ -14,7 +14,7 @@ def record(**changed):
     return {f"case: kernel<{dtype}>": FINE | changed for dtype in ("float", "half")}
 
 
-@pytest.fixture(params=["hidden", "work", "open"])
+@pytest.fixture(params=["hidden", "product", "work", "open"])
 def kind(request, monkeypatch):
     reason = exceptions.Reason("issue", request.param, "for this reason", ("*: kernel<*",))
     monkeypatch.setattr(exceptions, "EXCEPTIONS", (reason,))
@@ -46,6 +46,14 @@ def test_what_is_hidden_is_as_fast_as_a_copy(kind):
     found = exceptions.unexplained(record(issue=0.7, share=0.99))
     told = [f"case: kernel<{dtype}>: issue is not hidden: 99% of a copy" for dtype in ("float", "half")]
     assert found == (told if kind == "hidden" else [])
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.5, False), (0.49, True), (1.0, True)])
+def test_the_limit_of_a_product_is_not_its_instructions(kind, share, holds):
+    found = exceptions.unexplained(record(issue=2.0, share=share))
+    told = [f"case: kernel<{dtype}>: issue is not {kind}: {share:.0%} of a copy" for dtype in ("float", "half")]
+    wrong = {"hidden": share < 1, "product": not holds}
+    assert found == (told if wrong.get(kind) else [])
 
 
 def test_table(kind):

@@ -121,3 +121,9 @@ def test_as_fast_as_a_copy(name):
 
 def test_table():
     assert kernels.TABLE.read_text(encoding="utf-8") == kernels.table(BEFORE, RECORD)
+
+
+def test_an_unknown_case(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        kernels.main(["dropuot"])
+    assert "unknown case 'dropuot'; choose from adam, attention," in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """Compiling ahead tells what went wrong; without a GPU, that."""
 
 from weft.backend.device import devices
-from weft.bench import precompile
+from weft.bench import attention_hopper, precompile
 
 
 def test_one_kernel(monkeypatch):
@@ -9,6 +9,16 @@ def test_one_kernel(monkeypatch):
     monkeypatch.setattr(precompile.compiler, "build", lambda *args, **options: seen.append((args, options)))
     assert precompile._build("a.cu", "f<float>", ("-o",), "sm_90a") is None
     assert seen == [(("a.cu", ("f<float>",), ("-o",)), {"arch": "sm_90a"})]
+
+
+def test_what_is_compiled():
+    """All that ships, and for Hopper the candidates that are timed there: nothing is left to compile on a GPU."""
+    ship = precompile.compiler.families()
+    assert precompile.families("sm_80") == ship
+    hopper = precompile.families("sm_90a")
+    assert hopper.keys() - ship.keys() == {kernel.source for kernel in attention_hopper.KERNELS}
+    for kernel in attention_hopper.KERNELS:
+        assert hopper[kernel.source] == ([each.expression for each in kernel.instances.values()], kernel.options)
 
 
 def test_what_does_not_compile_is_named(monkeypatch):

@@ -93,25 +93,77 @@ def test_what_changes_between_two_tokens_is_seen(replayed, monkeypatch):
     assert rows[0] != as_made
 
 
-def test_layers_that_count_on_the_host_run_as_usual(replayed):
-    class Own(nn.Module):
-        def __init__(self, inner):
-            self.inner = inner
+class Counting(nn.Module):
+    """Attention of a user's own around a GPT-2's, which counts what the cache has on the host."""
 
-        def forward(self, x, mask, cache):
-            q, k, v = (x.reshape(*x.shape[:2], 2, 8).permute(0, 2, 1, 3) for _ in range(3))
-            if cache is not None:
-                k, v = cache.append(k, v)
-            length = x.shape[1]
+    def __init__(self, inner, kind):
+        self.inner, self.kind = inner, kind
+
+    def forward(self, x, mask, cache):
+        q, k, v = (x.reshape(*x.shape[:2], 2, 8).permute(0, 2, 1, 3) for _ in range(3))
+        length, seen = x.shape[1], 0 if cache is None else cache.length
+        places = weft.arange(seen + length, dtype=weft.int64)
+        if self.kind == "scale":  # with the place
+            q = q * (places[seen:, None].astype(x.dtype) + 1) ** 0.5
+        elif self.kind == "window":
+            apart = places[seen:, None] - places
+            near = ((apart >= 0) & (apart < 4))[None, None]
+            mask = near if mask is None else near & mask
+        if cache is not None and self.kind != "append":
+            y = cache.attend(q, k, v, mask)
+        else:
+            k, v = (k, v) if cache is None else cache.append(k, v)
             y = nn.functional.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None and length > 1)
-            return self.inner.c_proj(y.permute(0, 2, 1, 3).reshape(*x.shape))
+        return self.inner.c_proj(y.permute(0, 2, 1, 3).reshape(*x.shape))
 
+
+@pytest.mark.parametrize("kind", ["append", "scale", "window"])
+@pytest.mark.parametrize("prompts", [PROMPTS, [1, 2]], ids=str)
+def test_layers_that_count_on_the_host_run_as_usual(kind, prompts, replayed):
     model = make()
-    model.h[1].attn = Own(model.h[1].attn)
-    found = model.generate([1, 2], 12, seed=1)
+    model.h[0].attn = Counting(model.h[0].attn, kind)
+    found = model.generate(prompts, 10, seed=1)
+    assert not replayed
+    assert found == model.generate(prompts, 10, seed=1, use_cache=False)
+
+
+@pytest.mark.parametrize("kind", ["append", "scale", "window"])
+def test_layers_that_come_to_count_on_the_host_run_as_usual(kind, replayed, monkeypatch):
+    rows = []
+    for many in (8, 100):
+        monkeypatch.setattr(next_token, "MANY", many)
+        model, found = make(), []
+        for i, step in enumerate(model.generate_steps([1, 2], 13, seed=1)):
+            found.append(step.item())
+            if i == 6:
+                model.h[0].attn = Counting(model.h[0].attn, kind)
+        rows.append(found)
     assert len(replayed) == 1
-    assert not graphs(replayed[0])
-    assert found == model.generate([1, 2], 12, seed=1, use_cache=False)
+    assert rows[0] == rows[1]
+
+
+def test_a_hook_that_sees_the_mask_and_the_cache(replayed):
+    model = make()
+    model.h[0].attn.register_forward_pre_hook(lambda module, args: (args[0] * (args[1].shape[3] + 1), *args[1:]))
+    found = model.generate(PROMPTS, 10, seed=1)
+    assert not replayed
+    assert found[0]
+
+
+@pytest.mark.parametrize("length", [6, 40])
+def test_a_cache_of_another_length(length, replayed):
+    class Own(models.GPT2):
+        def new_cache(self, max_length=None):
+            return super().new_cache(length)
+
+    weft.manual_seed(0)
+    model = Own(11, 16, 16, 2, 2)
+    if length == 6:
+        with pytest.raises(ValueError, match="`cache` must have room for 7 positions, got max_length=6"):
+            model.generate([1, 2], 10, seed=1)
+    else:
+        assert model.generate(PROMPTS, 10, seed=1) == model.generate(PROMPTS, 10, seed=1, use_cache=False)
+    assert not replayed
 
 
 @pytest.mark.parametrize("name", ["lstm", "half", "own"])
@@ -144,3 +196,16 @@ def test_keys_of_another_dtype_are_refused_where_a_tensor_says_the_place():
         ValueError, match=r"`key` must be like what the cache holds, \(1, 2, 1, 8\), float32, .* float64"
     ):
         part.attend(x.double(), x.double(), x.double())
+
+
+def test_length_where_a_tensor_says_the_place():
+    part, x, place = nn.LayerCache(8), weft.randn(1, 2, 1, 8), weft.tensor([3])
+    part.attend(*[weft.randn(1, 2, 3, 8)] * 3)
+    part.place = place
+    assert part.length == 3
+    part.attend(x, x, x)
+    assert part.length == 4
+    shorter = weft.ones((1, 1, 1, 4), dtype=bool)
+    assert part.attend(x, x, x, shorter).numpy() == pytest.approx(part.attend(x, x, x).numpy())
+    place.data[0] = 4
+    assert part.length == 4

@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         "--classes", type=shape, metavar="N", help="number of classes (10), or of different tokens (65)"
     )
     parser.add_argument("--step", action="store_true", help="with --model: predict a training step on a GPU, which none is "
-                        "needed for; it runs in the emulator with a few samples")  # fmt: skip
+                        "needed for; it runs in the emulator with a few samples, and takes minutes, mlp the fewest")  # fmt: skip
     parser.add_argument("--batch", type=shape, metavar="N", help="with --step: samples of a step (64)")
     parser.add_argument("--kernels", action="store_true", help="compile the CUDA kernels; registers, memory, spills")
     known = " ".join(compiler.ARCHITECTURES)

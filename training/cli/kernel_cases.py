@@ -82,8 +82,8 @@ def _decoded(*shapes: Sequence[int]) -> Make:
     return make
 
 
-def _causal(*qkv: Any) -> Any:
-    return F.scaled_dot_product_attention(*qkv, is_causal=True)
+def _causal(query: Any, key: Any, value: Any) -> Any:
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
 def _clipped(size: int) -> Make:

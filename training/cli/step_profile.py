@@ -104,7 +104,7 @@ def _text(name: str, input_shape: Sequence[int], classes: int, rng: np.random.Ge
     """The same of a language model: samples of `input_shape` tokens, of which there are `classes`."""
     (context,) = input_shape
     recipe = TextRecipe("", model=name, **{**DEFAULTS.get(name, {}), "context": context})
-    model = build_model(recipe.architecture(classes))
+    model: Any = build_model(recipe.architecture(classes))
     return model, lambda samples: rng.integers(0, classes, (2, samples, context)), model.loss
 
 

@@ -36,8 +36,8 @@ def operations(device):
 LOW = [
     "array.products.matmul", "array.products.tensordot", "array.products.vecdot", "nn.linear.linear",
     "nn.convolution.conv", "nn.convolution.conv_transpose", "nn.activation.prelu",
-    "nn.attention.scaled_dot_product_attention", "nn.linear_cross_entropy.linear_cross_entropy", "nn.recurrent.gru",
-    "nn.recurrent.lstm", "nn.recurrent.rnn",
+    "nn.attention.attention_up_to", "nn.attention.scaled_dot_product_attention",
+    "nn.linear_cross_entropy.linear_cross_entropy", "nn.recurrent.gru", "nn.recurrent.lstm", "nn.recurrent.rnn",
 ]  # fmt: skip
 FULL = [
     "nn.activation.log_softmax", "nn.activation.softmax", "nn.activation.softplus", "nn.activation.log_sigmoid",

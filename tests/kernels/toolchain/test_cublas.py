@@ -1,6 +1,7 @@
 """What reaches the libraries through ctypes, by C functions that Python answers (`fake_cublas.py`); where they are installed,
 that their headers and their descriptors agree; and where there is a GPU, what they compute."""
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -101,6 +102,50 @@ def test_threads_on_streams_of_their_own(fake, monkeypatch):
         list(pool.map(work, range(10, 18)))
     assert len(found) == 160
     assert len(set(found)) == len({place for _, place in found}) == len(there.places) == 8
+
+
+def test_threads_that_need_a_place_at_once(fake, library):
+    """One makes it, and the other takes that: a second handle would never be given back."""
+    looked = threading.Barrier(2)
+
+    class Places(dict):
+        def get(self, key):
+            found = super().get(key)
+            if not library.lock._is_owned():
+                looked.wait(10)
+            return found
+
+    library.places = Places()
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: library.place(), range(2))
+    assert one is other
+    assert fake.calls.count("cublasCreate_v2") == 1
+
+
+def test_threads_with_products_of_one_kind(fake, library, monkeypatch):
+    """They share what cublasLt was told of it, but for the addresses, which it is told before each."""
+    found, call, told = [], library.call, threading.Barrier(2)
+    fake.multiply = lambda sizes, a, b, c, *rest: found.append((a.array, rest[-2]))
+
+    def and_wait(name, *args, **options):
+        """Both have told where their vectors are before either multiplies, if nothing keeps them apart."""
+        done = call(name, *args, **options)
+        if name == "cublasLtMatmulDescSetAttribute":
+            with contextlib.suppress(threading.BrokenBarrierError):
+                told.wait(0.2)
+        return done
+
+    given = [(matrices(), matrices(8, 1).array) for _ in range(2)]
+
+    def work(mine):
+        a, vector = mine
+        assert library.fused((N, T, 8, 8, 8), a, matrices(), matrices(), COMPUTE_32F, BIAS, vector, None)
+
+    work(given[0])
+    monkeypatch.setattr(library, "call", and_wait)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, given))
+    assert sorted(found[1:]) == sorted((cublas.address(a.array), cublas.address(vector)) for a, vector in given)
 
 
 def test_atomics_follow_the_setting(fake, library, monkeypatch):

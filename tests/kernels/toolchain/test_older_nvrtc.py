@@ -12,14 +12,11 @@ PROGRAM = """
 import ctypes, json, sys
 for library in sys.argv[2:]:  # before CuPy looks for one
     ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+from weft.bench.precompile import families
 from weft.kernels.toolchain import compiler
 assert compiler._nvrtc().getVersion() == (13, 0)
-families = compiler.families()
-if sys.argv[1] == "sm_90a":
-    from weft.bench.attention_hopper import KERNELS
-    families |= {k.source: ([each.expression for each in k.instances.values()], k.options) for k in KERNELS}
 spilled, said = {}, []
-for source, (expressions, options) in families.items():
+for source, (expressions, options) in families(sys.argv[1]).items():
     program = compiler.build(source, expressions, options, arch=sys.argv[1])
     said += [program.messages] if program.messages else []
     spilled |= {r.kernel: max(r.spill_stores, r.spill_loads) for r in program.resources if r.spill_stores or r.spill_loads}

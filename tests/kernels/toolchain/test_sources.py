@@ -1,6 +1,7 @@
 """The expansion of includes, against texts written out by hand."""
 
 import re
+import shutil
 
 import pytest
 
@@ -80,3 +81,28 @@ class TestExpand:
             text = sources.expand(path.name)
             assert '#line 1 "common.cuh"' in text
             assert '#include "' not in text
+
+    def test_the_same_wherever_the_package_lies(self, tmp_path, monkeypatch):
+        """Those beside the kernels, too, which have absolute paths for names: a cubin that was carried is found by its text."""
+
+        def texts():
+            beside = sorted((sources.FOLDER.parent / "bench").glob("*.cu"))
+            assert beside
+            return [sources.expand(str(path)) for path in beside]
+
+        here, package = texts(), sources.FOLDER.parent
+        for folder in ("kernels", "bench"):
+            shutil.copytree(
+                package / folder, tmp_path / "there" / folder, ignore=shutil.ignore_patterns("*.py*", "results")
+            )
+        (tmp_path / "link").symlink_to(tmp_path / "there")
+        for folder in ("there", "link"):
+            monkeypatch.setattr(sources, "FOLDER", tmp_path / folder / "kernels")
+            assert texts() == here
+
+    def test_ones_own(self, tmp_path, write):
+        """Its whole path is what one looks for in a message."""
+        write("mine.cu", '#include "common.cuh"', "int a;")
+        assert sources.expand(str(tmp_path / "mine.cu")).startswith(
+            f'#line 1 "{tmp_path}/mine.cu"\n#line 1 "common.cuh"\n'
+        )
