@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -50,10 +51,12 @@ class Categorical(Distribution):
             raise ValueError("`probs` or `logits` must be given, and not both")
         if logits is not None:
             self.logits = functional.log_softmax(logits, dim=-1)
-            self.probs = self.logits.exp()
         elif probs is not None:
             self.probs = probs / probs.sum(dim=-1, keepdim=True)
-            self.logits = clamped(self.probs).log()
+
+    # A policy that only draws needs no logarithms, and each is an operation to record.
+    probs = functools.cached_property(lambda self: self.logits.exp())
+    logits = functools.cached_property(lambda self: clamped(self.probs).log())
 
     @property
     def batch_shape(self) -> Size:
@@ -102,8 +105,10 @@ class Categorical(Distribution):
             Differentiable.
         """
         value = value.long()
-        shape = np.broadcast_shapes(value.shape, self.logits.shape[:-1])
-        value, logits = value.expand(*shape), self.logits.expand(*shape, self.logits.shape[-1])
+        logits = self.logits
+        if value.shape != logits.shape[:-1]:
+            shape = np.broadcast_shapes(value.shape, logits.shape[:-1])
+            value, logits = value.expand(*shape), logits.expand(*shape, logits.shape[-1])
         return logits.gather(-1, value.unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Tensor:

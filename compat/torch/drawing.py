@@ -15,13 +15,16 @@ __all__ = ["METHODS"]
 
 def _multinomial(self: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
     weights = np.atleast_2d(np.asarray(self.detach().cpu().numpy(), np.float64))
-    if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(-1) <= 0).any():
+    steps = np.cumsum(weights, -1)
+    total = steps[:, -1:]
+    if (weights < 0).any() or not ((total > 0) & (total < np.inf)).all():  # what is not finite makes its row's sum so
         raise RuntimeError("`multinomial` needs finite weights ≥ 0 with a sum > 0 in each row")
     uniform = (generator or default_generator).uniform((len(weights), max(num_samples, weights.shape[1])), np.float64)
     if replacement or num_samples == 1:
-        steps = np.cumsum(weights, -1)
-        u = uniform[:, :num_samples, None] * steps[:, None, -1:]
-        found = np.minimum((steps[:, None, :] <= u).sum(-1), (weights > 0).cumsum(-1).argmax(-1)[:, None])
+        u = np.minimum(
+            uniform[:, :num_samples] * total, np.nextafter(total, 0)
+        )  # below the sum: weights of 0 at the end
+        found = (steps[:, None, :] <= u[:, :, None]).sum(-1)
     else:
         if num_samples > (few := int((weights > 0).sum(-1).min())):
             raise RuntimeError(

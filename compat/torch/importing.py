@@ -7,6 +7,7 @@ weft's `Tensor.data` is the raw array, PyTorch's a tensor of the same memory. So
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from ...backend.device import gemm
 from ...backend.modes.twice import keep_operations
 from ...backend.tape.tensor import Tensor
 from ...layers import Module
@@ -128,6 +130,18 @@ def _located(name: str, location: Any = None, *, loader: Any = None, **options: 
     return spec_from_file_location(name, location, loader=loader, **options)
 
 
+class _Matmul(ModuleType):
+    """`torch.backends.cuda.matmul`, whose `allow_tf32` is the precision of products of float32."""
+
+    @property
+    def allow_tf32(self) -> bool:
+        return gemm.get_float32_matmul_precision() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        gemm.set_float32_matmul_precision("high" if value else "highest")
+
+
 class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds torch and torchvision, and compiles the modules of programs."""
 
@@ -136,8 +150,9 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if package in PACKAGES:
             table = submodules.SUBMODULES if package == "torch" else vision.SUBMODULES
             if rest and rest not in table:
+                near = difflib.get_close_matches(rest, table, 3) or [n for n in table if n and "." not in n]
                 raise ModuleNotFoundError(
-                    f"`{name}` is not in weft.compat.torch; there is {', '.join(table)}", name=name
+                    f"`{name}` is not in weft.compat.torch; there is {', '.join(near)}", name=name
                 )
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -149,7 +164,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         )
 
     def create_module(self, spec: Any) -> ModuleType:
-        return ModuleType(spec.name)
+        return (_Matmul if spec.name == "torch.backends.cuda.matmul" else ModuleType)(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         package, _, rest = module.__name__.partition(".")
@@ -165,9 +180,11 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         def missing(name: str) -> Any:
             if source is not None and not name.startswith("__") and hasattr(source, name):
                 return getattr(source, name)
-            there = [k for k in dir(source) if k[0] != "_"] if source is not None else sorted(table)
+            there = sorted({*table, *(getattr(source, "__all__", None) or ())} - {"__from__"})
+            near = difflib.get_close_matches(name, there, 3)
             raise AttributeError(
-                f"`{module.__name__}.{name}` is not in weft.compat.torch; there is {', '.join(there)[:500]}"
+                f"`{module.__name__}.{name}` is not in weft.compat.torch; "
+                + (f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(there)[:500]}")
             )
 
         module.__dict__["__getattr__"] = missing

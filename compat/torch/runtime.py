@@ -154,6 +154,15 @@ def _range(start: float = 0, end: float = 0, step: float = 1, **options: Any) ->
     )
 
 
+def _gone(name: str, instead: str) -> Any:
+    """A function that PyTorch took out, and that raises as it does there."""
+
+    def gone(*_args: Any, **_options: Any) -> None:
+        raise RuntimeError(f"`torch.{name}` was deprecated since version 1.9 and is now removed: use {instead}")
+
+    return gone
+
+
 def _typename(x: Any) -> str:
     return x.type() if isinstance(x, Tensor) else f"{type(x).__module__}.{type(x).__qualname__}"
 
@@ -201,5 +210,9 @@ FUNCTIONS: dict[str, Any] = {
     "layout": str,
     "newaxis": None,
     "e": float(np.e),
+    "symeig": _gone("symeig", "torch.linalg.eigh or torch.linalg.eigvalsh"),
+    "lstsq": _gone("lstsq", "torch.linalg.lstsq, whose arguments are the other way round"),
+    "eig": _gone("eig", "torch.linalg.eig"),
+    "solve": _gone("solve", "torch.linalg.solve"),
     "is_vulkan_available": lambda: False,
 }

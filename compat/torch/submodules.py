@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import types
+import warnings
 from typing import Any
 
 from ... import layers, optimizers
@@ -80,6 +81,34 @@ def _has_gpu() -> bool:
     return _gpus() > 0
 
 
+def _properties(device: Any = None) -> Any:
+    """What a GPU is, in PyTorch's words; without one, the error that says what is missing."""
+    index = str(device if device is not None else 0).rpartition(":")[2]
+    devices.existing(f"cuda:{0 if index == 'cuda' else index}")
+    import cupy
+
+    found = cupy.cuda.runtime.getDeviceProperties(0 if index == "cuda" else int(index))
+    return types.SimpleNamespace(
+        name=found["name"].decode(), major=found["major"], minor=found["minor"], total_memory=found["totalGlobalMem"],
+        multi_processor_count=found["multiProcessorCount"], warp_size=found["warpSize"],
+    )  # fmt: skip
+
+
+def _onnx_export(model: Any, args: Any, f: Any, *, opset_version: int | None = None, **options: Any) -> None:
+    """weft's exporter, which writes the opset of the installed `onnx`, whatever older one is asked for."""
+    from ..onnx import export
+
+    words = ("input_names", "output_names", "dynamic_axes", "dynamic_shapes")
+    if opset_version is not None and opset_version < NEWEST_OPSET:
+        warnings.warn(
+            f"`opset_version={opset_version}` is not written: the file has the opset of the installed onnx, "
+            f"{NEWEST_OPSET} or later",
+            stacklevel=2,
+        )
+        opset_version = None
+    export(model, args, f, opset=opset_version, **{name: options[name] for name in words if options.get(name)})
+
+
 def _no_script(f: Any = None, *_args: Any, **_options: Any) -> Any:
     """The function or module itself: it runs as it is."""
     return f if f is not None else lambda f: f
@@ -106,6 +135,8 @@ class SummaryWriter:
             raise ImportError(f"`SummaryWriter` needs tensorboardX ({error}): pip install tensorboardX") from None
         return Writer(*args, **options)
 
+
+NEWEST_OPSET = 24  # the least that is written
 
 # The files of `torch.nn.modules`, in which programs look up layers.
 FILES = (
@@ -176,7 +207,7 @@ SUBMODULES: dict[str, Any] = {
     "distributed": DISTRIBUTED,
     "multiprocessing": processes.FUNCTIONS,
     "serialization": {"add_safe_globals": nothing, "safe_globals": contextlib.nullcontext},
-    "onnx": {},
+    "onnx": {"export": _onnx_export},
     "utils": {},
     "utils.checkpoint": calculus.CHECKPOINT,
     "utils.tensorboard": {"SummaryWriter": SummaryWriter},
@@ -216,7 +247,9 @@ SUBMODULES: dict[str, Any] = {
     "cuda": {
         "is_available": _has_gpu, "device_count": _gpus,
         "synchronize": devices.synchronize, "manual_seed": nothing, "manual_seed_all": nothing, "empty_cache": nothing,
-        "current_device": lambda: 0, "set_device": nothing, "get_device_name": lambda *_: "cuda", "init": nothing,
+        "current_device": lambda: 0, "set_device": nothing, "init": nothing, "get_device_properties": _properties,
+        "get_device_name": lambda device=None: _properties(device).name,
+        "get_device_capability": lambda device=None: (_properties(device).major, _properties(device).minor),
         "is_bf16_supported": lambda *_: True, "device": _Checked, "Stream": _Checked, "stream": _Checked,
         "memory_allocated": lambda *_: 0, "max_memory_allocated": lambda *_: 0, "reset_peak_memory_stats": nothing,
         "memory_reserved": lambda *_: 0, "max_memory_reserved": lambda *_: 0, "is_initialized": lambda: False,
@@ -230,8 +263,8 @@ SUBMODULES: dict[str, Any] = {
     },
     "mps": {"is_available": lambda: False},
     "backends": {},
-    "backends.cudnn": {"benchmark": False, "deterministic": True, "enabled": False},
+    "backends.cudnn": {"benchmark": False, "deterministic": True, "enabled": False, "allow_tf32": True},
     "backends.mps": {"is_available": lambda: False},
     "backends.cuda": {},
-    "backends.cuda.matmul": {"allow_tf32": False},
+    "backends.cuda.matmul": {},
 }  # fmt: skip

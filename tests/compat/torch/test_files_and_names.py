@@ -125,3 +125,65 @@ def test_a_file_loaded_by_its_path(tmp_path):
         print(settings.halved(torch.nn.Parameter(torch.ones(2))))
     """
     assert output(tmp_path, program) == "[0.5, 0.5]\n"
+
+
+def test_settings_of_a_gpu_and_what_pytorch_took_out(tmp_path):
+    """`allow_tf32` is the precision of products; without a GPU, its properties are refused in words."""
+    program = """
+        import torch
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        print(torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
+        torch.set_float32_matmul_precision("highest")
+        print(torch.backends.cuda.matmul.allow_tf32)
+        calls = [lambda: torch.symeig(torch.eye(2)), lambda: torch.nn.Lineer(2, 2), lambda: torch.optim.AdmaW]
+        if not torch.cuda.is_available():
+            calls.append(lambda: torch.cuda.get_device_properties(0))
+        for call in calls:
+            try:
+                call()
+            except (RuntimeError, AttributeError) as error:
+                print(str(error)[:110])
+    """
+    shown = output(tmp_path, program).splitlines()
+    assert shown[:2] == ["high True", "False"]
+    assert "removed: use torch.linalg.eigh" in shown[2]
+    assert "`torch.nn.Lineer` is not in weft.compat.torch; did you mean Linear" in shown[3]
+    assert "did you mean AdamW" in shown[4]
+    assert len(shown) == 5 or "needs an NVIDIA GPU" in shown[5]
+
+
+def test_onnx_export(tmp_path):
+    """In PyTorch's words; an older opset is not written, which is said."""
+    onnx = pytest.importorskip("onnx")
+    program = """
+        import torch, warnings
+        model = torch.nn.Linear(3, 2)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            torch.onnx.export(model, torch.randn(2, 3), "m.onnx", opset_version=11, input_names=["x"],
+                              output_names=["y"], dynamic_axes={"x": {0: "n"}})
+        print(any("opset_version=11" in str(w.message) for w in told))
+    """
+    assert output(tmp_path, program) == "True\n"
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    assert [graph.input[0].name, graph.output[0].name] == ["x", "y"]
+
+
+def test_draws_of_a_categorical(tmp_path):
+    """Never what has probability 0, at the end either; what is no weight is refused; logits are made when asked for."""
+    program = """
+        import torch
+        m = torch.distributions.Categorical(probs=torch.tensor([[0.0, 1.0, 3.0, 0.0], [2.0, 0.0, 0.0, 0.0]]))
+        drawn = m.sample((4000,))
+        print(sorted(set(drawn[:, 0].tolist())), sorted(set(drawn[:, 1].tolist())))
+        print(abs((drawn[:, 0] == 2).float().mean().item() - 0.75) < 0.03)
+        print(m.log_prob(torch.tensor([2, 0])).exp())
+        for bad in (-1.0, float("inf"), float("nan")):
+            try:
+                torch.multinomial(torch.tensor([1.0, bad]), 1)
+            except RuntimeError:
+                print("refused")
+    """
+    shown = output(tmp_path, program).splitlines()
+    assert shown[:3] == ["[1, 2] [0]", "True", "tensor([0.7500, 1.0000])"]
+    assert shown[3:] == ["refused"] * 3
