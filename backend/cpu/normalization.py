@@ -269,7 +269,8 @@ def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centr
     n, k, row = over.shape
     source = np.ascontiguousarray(x).reshape(over.shape)
     y, w, b = over.empty(over.shape, x.dtype), over.expand(weight), over.expand(bias)
-    mean, rstd = (np.empty((n, k, 1), x.dtype) if kept else None for kept in (centred, True))
+    rstd = np.empty((n, k, 1), x.dtype)
+    mean: Any = np.empty_like(rstd) if centred else None
     size, row_eps = np.array(row, x.dtype), np.array(row * eps, x.dtype)
 
     def forward(place: tuple, index: int, scratch: None) -> None:
@@ -287,7 +288,8 @@ def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centr
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         g, grad_x = np.ascontiguousarray(g).reshape(over.shape), over.empty(over.shape, g.dtype)
         sums = np.zeros((3, len(over.blocks), k * row // over.h))  # of r g x, of g and of r m g for each weight
-        squared, scaled = rstd * rstd / size, rstd * mean if centred else None
+        squared = rstd * rstd / size
+        scaled: Any = rstd * mean if centred else None
 
         def backward(place: tuple, index: int, scratch: Any) -> None:
             a, go, out = source[place], g[place], grad_x[place]
