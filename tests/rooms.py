@@ -90,7 +90,7 @@ ROOMS = {
     "compat/torch": Room(
         "backend backend/device backend/tape backend/array backend/modes layers layers/functional layers/utils optimizers"
         " optimizers/swa_utils"
-        " data compat",
+        " data compat compat/onnx",
         "PyTorch's names with PyTorch's meaning, for programs as they are", "namespace.py"),
     "compat/onnx": Room(
         "backend/device backend/tape backend/modes layers compat/onnx/operators weft",
