@@ -17,7 +17,7 @@ from ..backend.tape.autograd import no_grad
 from ..backend.tape.tensor import Tensor
 from .evaluating import evaluating
 from .module import Module
-from .next_token import RecordedStep, is_worth_recording, logits_of
+from .next_token import RecordedToken, is_worth_recording, logits_of
 
 __all__: list[str] = []
 
@@ -72,7 +72,7 @@ def _steps(
     for end in range(longest, longest + count):
         with no_grad(), evaluating(model) if model.training else nullcontext():  # whoever reads may train in between
             if end == longest + 1 and is_worth_recording(model, cache, count, room):
-                recorded = RecordedStep(model, cache, counts[:, :room] if is_padded else None)
+                recorded = RecordedToken(model, cache, counts[:, :room] if is_padded else None)
             if recorded is not None and end <= model.context:
                 logits = recorded.logits(tokens[:, end - 1 : end], end - 1)
             else:

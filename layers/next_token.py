@@ -46,7 +46,7 @@ def is_worth_recording(model: Any, cache: Any, count: int, room: int) -> bool:
     return weight.device == "cpu" and weight.dtype in (float32, float64)
 
 
-class RecordedStep:
+class RecordedToken:
     """One more token, as `capture` has it: each time the same NumPy calls, without what decides on them.
 
     The first tokens are read as usual; recording takes as long as some fifty of a small model.

@@ -62,7 +62,7 @@ def test_logits_have_the_bits_of_steps_as_usual(padding, replayed):
         caches = [nn.KeyValueCache(2, 12) for _ in range(2)]
         for cache in caches:
             next_token._last(model, weft.tensor(tokens[:, :3]), mask if mask is None else mask[:, :3], cache)
-        recorded = next_token.RecordedStep(model, caches[0], counts if padding else None)
+        recorded = next_token.RecordedToken(model, caches[0], counts if padding else None)
         for end in range(4, 11):
             given = tokens[:, end - 1 : end]
             there = None if mask is None else mask[:, :end]
