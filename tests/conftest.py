@@ -95,9 +95,9 @@ def pytest_sessionfinish(session):
     there = {expression for expressions, _ in families().values() for expression in expressions}
     idle = there - {name for names in _properties(reporter, "launched") for name in names}
     if idle and "emulator" in weft.devices():
-        reporter.section("kernels that no test has launched")
-        reporter.write_line("\n".join(sorted(idle)))
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        # the last words of the run, below its summary, which says "passed"
+        config.add_cleanup(lambda: reporter.write_line(f"FAILED: no test has launched {', '.join(sorted(idle))}", red=True))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -42,10 +42,13 @@ class TestLauncher:
         check(got, x, generator().bernoulli((n,), 1 - P), exact, r, exact_r)
 
     @pytest.mark.parametrize("shared", [2, 3, 7, 8, 9, 49, 1000])
-    def test_neighbours_that_share_their_fate(self, rng, dtype, shared):
-        x, exact = rounded(rng.standard_normal((2311 // shared + 1, shared)), dtype)
-        got = every_schedule(lambda: kernels.dropout(x, None, **KEEP, shared=shared, stream=(5, 9, None)))
-        check(got, x, generator().bernoulli((len(x), 1), 1 - P), exact)
+    @pytest.mark.parametrize("with_residual", [False, True])
+    def test_neighbours_that_share_their_fate(self, rng, dtype, shared, with_residual):
+        shape = (2311 // shared + 1, shared)
+        x, exact = rounded(rng.standard_normal(shape), dtype)
+        r, exact_r = rounded(rng.standard_normal(shape), dtype) if with_residual else (None, 0.0)
+        got = every_schedule(lambda: kernels.dropout(x, r, **KEEP, shared=shared, stream=(5, 9, None)))
+        check(got, x, generator().bernoulli((len(x), 1), 1 - P), exact, r, exact_r)
 
     def test_views(self, rng, dtype):
         x, exact = rounded(rng.standard_normal((33, 40)), dtype)
