@@ -4,7 +4,7 @@ Where bytes are the limit, no kernel's instructions take more than 60 % of their
 sectors that its bytes could fill, or of shared memory for more than a cycle a phase. A kernel that does is here, with the
 reason. One that is HIDDEN is as fast as a copy of its bytes all the same, by the record's share, of which every limit is a
 part: neither L2 nor shared memory nor instructions hold it up. Of a PRODUCT on tensor cores, these or memory take longer
-than its instructions. What is OPEN has no reason yet but that nobody has mended it.
+than its instructions. What would be OPEN has no reason yet but that nobody has mended it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EXCEPTIONS = (
     Reason("issue", WORK, "Philox's ten rounds of products, which the stream's bits prescribe", (
         "*: dropout<__nv_bfloat16, false, false>", "*: draw<*, Uniform>",
     )),
-    Reason("issue", OPEN, "16 channels or fewer: instructions, not products, are its limit", (
+    Reason("issue", WORK, "16 channels or fewer: to find and copy what is multiplied takes longer than its few products", (
         "conv2d: weight_parts<*", "conv2d: correlate<*, false>", "conv2d_rgb: correlate<*",
     )),
     Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
@@ -93,16 +93,49 @@ EXCEPTIONS = (
         "*: attention_backward_key<float, 64, false, false>",
     )),
     Reason("cycles", WORK, "numbers change their order on the way, by an odd pitch", ("*: few_pixels_last<*", "*: add_parts<*")),
-    Reason("issue", OPEN, "not mended yet", (
-        "*: max_pool<*", "*: max_pool_gradient<*", "*: avg_pool<*", "*: avg_pool_gradient<*", "*: adaptive_avg_pool<*",
-        "*: adaptive_avg_pool_gradient<*", "*: cross_entropy_columns<*", "*: rnn_forward<*", "*: col2im<*",
-        "*: im2col<__nv_bfloat16>", "*: channel_sums<*", "conv2d_rgb: channel_last<*",
+    Reason("issue", WORK, "windows of any size and stride: each tap or window is found by itself, 10 to 28 instructions", (
+        "*: max_pool<*", "*: max_pool_gradient<*", "*: avg_pool<*", "*: avg_pool_gradient<*",
     )),
-    Reason("sectors", OPEN, "not mended yet", (
+    Reason("issue", WORK, "windows of two sizes along each axis: divisions find each, and those that read a pixel", (
+        "*: adaptive_avg_pool<*", "*: adaptive_avg_pool_gradient<*",
+    )),
+    Reason("issue", WORK, "planes of 49 numbers, which begin anywhere: each moves by itself, 15 to 22 instructions a number", (
+        "*: global_avg_pool<*", "*: global_avg_pool_gradient<__nv_bfloat16>",
+    )),
+    Reason("issue", HIDDEN, "each of nine pixels is compared, and a NaN wins", ("*: max_pool_same<__nv_bfloat16, 8>",)),
+    Reason("issue", WORK, "nine windows' taps are compared, each for its sum: 18 instructions of a pixel's 33", (
+        "*: max_pool_same_gradient<*",
+    )),
+    Reason("issue", HIDDEN, "nine sums in the order of the windows, for 4 bytes", ("*: avg_pool_same<__nv_bfloat16, *",)),
+    Reason("issue", WORK, "600 instructions for a row of ten classes: two exponentials of each, a logarithm, divisions", (
+        "*: cross_entropy_few<*",
+    )),
+    Reason("issue", WORK, "two exponentials of each logit", ("*: cross_entropy_columns<*",)),
+    Reason("issue", WORK, "tanh to the last digits is 21 of the 60 instructions for a unit's 8 or 6 bytes", ("*: rnn_forward<*",)),
+    Reason("issue", WORK, "windows of any size and stride are walked through one by one, 27 to 42 instructions each", (
+        "*: col2im<*",
+    )),
+    Reason("issue", WORK, "a row of windows is no whole access: numbers of 16 bits move one at a time, 20 instructions each", (
+        "*: im2col<__nv_bfloat16>",
+    )),
+    Reason("issue", HIDDEN, ROUNDED, ("*: channel_sums<__nv_bfloat16, true>",)),
+    Reason("issue", WORK, "the weights: 49 numbers in a row, which begin anywhere, fill a tile of 64 and move one at a time", (
+        "conv2d_rgb: channel_last<*",
+    )),
+    Reason("sectors", WORK, "windows overlap, skip pixels or begin off a sector's edge: what a warp reads is no whole sectors", (
         "*: max_pool<*", "*: max_pool_gradient<*", "*: avg_pool<*", "*: avg_pool_gradient<*", "*: adaptive_avg_pool<*",
-        "*: adaptive_avg_pool_gradient<*", "*: cross_entropy_columns<*", "*: col2im<*", "*: im2col<__nv_bfloat16>",
-        "*: gru_original_gates<*", "conv2d_rgb: correlate<*", "conv2d_rgb: weight_parts<*", "conv2d_rgb: channel_last<*",
-        "conv2d_rgb: add_parts<*",
+        "*: adaptive_avg_pool_gradient<*", "*: col2im<*", "*: im2col<__nv_bfloat16>",
+    )),
+    Reason("sectors", WORK, "planes of 49 numbers begin off a sector's edge, and a warp has eight", ("*: global_avg_pool*",)),
+    Reason("sectors", WORK, "a pixel's own class lies in a row of its own", ("*: cross_entropy_columns<*",)),
+    Reason("sectors", HIDDEN, "the emulator's threads part at a comparison, and count apart; a GPU's code has no branch there", (
+        "*: gru_original_gates<*",
+    )),
+    Reason("sectors", WORK, "images of 32 pixels by windows of 7, and weights of 49, begin off a sector's edge", (
+        "conv2d_rgb: correlate<*", "conv2d_rgb: weight_parts<*", "conv2d_rgb: channel_last<*", "conv2d_rgb: add_parts<*",
+    )),
+    Reason("cycles", WORK, "rows of ten words meet two to a bank, those of five now and then: instructions take longer", (
+        "*: cross_entropy_few<*, false>",
     )),
 )  # fmt: skip
 

@@ -38,6 +38,24 @@ FORMER = (
         for way in ("", "_gradient")
         for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
     }
+    | {
+        f"max_pool_same{way}<{dtype}, {vector}>": f"max_pool{way}<{dtype}, unsigned char>"
+        for way in ("", "_gradient")
+        for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
+    }
+    | {
+        f"avg_pool_same<{dtype}, {vector}, {adjoint}, true>": f"avg_pool{way}<{dtype}>"
+        for adjoint, way in (("false", ""), ("true", "_gradient"))
+        for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
+    }
+    | {
+        f"{now}<{dtype}, {choice}>": f"{then}<{dtype}>"
+        for now, then, choice in (
+            ("cross_entropy_few", "cross_entropy_columns", "false"),
+            ("channel_sums", "channel_sums", "true"),
+        )
+        for dtype in ("float", "__nv_bfloat16")
+    }
     | {f"dropout<{dtype}, false, false>": f"dropout<{dtype}, false>" for dtype in ("float", "__nv_bfloat16")}
     | {"few_pixels_last<__nv_bfloat16>": "channel_last<__nv_bfloat16>"}
 )

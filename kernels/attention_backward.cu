@@ -243,10 +243,10 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
             cp_async_wait<0>();
             __syncthreads();
             if (STAGES == 2 && more) fetch(stage ^ 1, member + last, last ? start : i + QUERIES);
-            const uint64_t kept = dropout.template keep<M, N>(i + row, first + column);
             float s[M][N][4], grad_p[M][N][4], top[2 * M], shift[2 * M], centre[2 * M];
             multiply_transposed<D>(s, query_tile + row * D, key_tile + column * D);
             mask.template apply<false>(s, i + row, first + column);
+            const uint64_t kept = dropout.template keep<M, N>(i + row, first + column);
             multiply_transposed<D>(grad_p, grad_tile + row * D, value_tile + column * D);
             read_statistics(top, shift, centre, &of_rows[stage][2 * row], &of_rows[stage][2 * QUERIES + row], mask);
             probabilities(s, grad_p, kept, top, shift, centre, mask, dropout.scale);

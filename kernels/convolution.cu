@@ -70,7 +70,7 @@ im2col(const T* __restrict__ image, T* __restrict__ columns, int channels, int h
 // is that of position `first`, counted from the same image, and all that read those pixels are there. Of the windows that
 // read one pixel, neighbours are apart_h, apart_w windows and skip_h, skip_w taps apart (see windows.cuh).
 template <typename T>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 4)
 col2im(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict__ image, int channels, int height, int width,
        int output_h, int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left,
        int dilation_h, int dilation_w, int apart_h, int apart_w, int skip_h, int skip_w, unsigned long long by_area,
@@ -93,11 +93,11 @@ col2im(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict_
         long long from[EACH];
 #pragma unroll
         for (int e = 0; e < EACH; ++e) {
-            const int channel = min(c + e, channels - 1);  // past the end: the last one again, not stored
-            from[e] = channel * plane;
-            sum[e] = bias ? to_float(bias[channel]) : 0.0f;
+            const bool is_there = c + e < channels;  // past the end: the first one again, not stored
+            from[e] = is_there ? e * plane : 0;
+            sum[e] = bias && is_there ? to_float(bias[c + e]) : 0.0f;
         }
-        const T* row = columns;
+        const T* row = columns + c * plane;
         for (int a = 0; a <= room_h; a += apart_h, row += next_row) {
             const T* entry = row;
             for (int b = 0; b <= room_w; b += apart_w, entry += next_column) {
@@ -114,19 +114,30 @@ col2im(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict_
 // --- bias ------------------------------------------------------------------------------------------------------------
 // partial[s, c] = Σ of g (N, C, pixels) over channel c of images [s·images, (s + 1)·images): block (c, s). Then the sums of
 // the partial sums, in order.
-template <typename T>
-__global__ void __launch_bounds__(THREADS)
+// WIDE: 16 bytes at a time, of rows of pixels that they divide; `pixels` is how many such pieces a row has.
+template <typename T, bool WIDE>
+__global__ void __launch_bounds__(THREADS, 4)
 channel_sums(const T* __restrict__ g, float* __restrict__ partial, int batch, int channels, int pixels, int images,
              unsigned long long by_pixels) {
+    constexpr int N = WIDE ? VECTOR<T> : 1;
     const int c = blockIdx.x, start = blockIdx.y * images, count = min(images, batch - start) * pixels;
     const long long gap = static_cast<long long>(channels - 1) * pixels;  // between this channel in neighbouring images
-    const T* from = g + (static_cast<long long>(start) * channels + c) * pixels;
+    const T* from = g + (static_cast<long long>(start) * channels + c) * pixels * N;
     float sum[EACH] = {};
     for (int at = threadIdx.x; at < count; at += EACH * THREADS) {
+        Vec<T, N> v[EACH];
 #pragma unroll
         for (int e = 0; e < EACH; ++e) {
             const int k = at + e * THREADS;
-            if (k < count) sum[e] += to_float(from[k + quotient(k, by_pixels) * gap]);
+            if (k < count) v[e] = load<N>(from + (k + quotient(k, by_pixels) * gap) * N);
+        }
+#pragma unroll
+        for (int e = 0; e < EACH; ++e) {
+            float x[N];
+            to_floats(x, v[e]);
+#pragma unroll
+            for (int i = 0; i < N; ++i)
+                if (at + e * THREADS < count) sum[e] += x[i];
         }
     }
     const float total = block_sum<THREADS>((sum[0] + sum[1]) + (sum[2] + sum[3]));

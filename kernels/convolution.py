@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel, contiguous, empty, library_of
+from .toolchain.launch import FLOATS, Kernel, contiguous, empty, library_of, on_16_bytes, vector_width
 from .toolchain.settings import settings
 from .windows import reciprocal, steps
 
@@ -27,7 +27,7 @@ ALIGN = 8  # columns are as many as 16 bytes of the narrowest type hold, or a mu
 
 IM2COL = Kernel("convolution.cu", "im2col", FLOATS)
 COL2IM = Kernel("convolution.cu", "col2im", FLOATS)
-CHANNEL_SUMS = Kernel("convolution.cu", "channel_sums", FLOATS)
+CHANNEL_SUMS = Kernel("convolution.cu", "channel_sums", FLOATS, (False, True))
 SUM_PARTIALS = Kernel("convolution.cu", "sum_partials", FLOATS)
 
 Pair = tuple[int, int]
@@ -104,7 +104,8 @@ def _last_window(where: Any, axis: int, at: int) -> int:
 
 
 def sum_channels(g: Any) -> Any:
-    """Σ over images and pixels of contiguous g (N, C, H, W): (C), added in float in an order that the shape decides."""
+    """Σ over images and pixels of contiguous g (N, C, H, W): (C), added in float in an order that the shape, and whether
+    memory begins on 16 bytes, decide."""
     batch, channels, pixels = g.shape[0], g.shape[1], math.prod(g.shape[2:])
     if not g.size:
         return library_of(g).zeros(channels, dtype=g.dtype)
@@ -114,16 +115,19 @@ def sum_channels(g: Any) -> Any:
     images = min(images, batch, max(1, (1 << 30) // pixels))
     parts = math.ceil(batch / images)
     partial, sums = empty((parts, channels), np.float32, like=g), empty(channels, g.dtype, like=g)
-    CHANNEL_SUMS[g.dtype](
+    n = vector_width(g.dtype)
+    wide = pixels % n == 0 and on_16_bytes(g)
+    pieces = pixels // n if wide else pixels
+    CHANNEL_SUMS[g.dtype, wide](
         (channels, parts),
         THREADS,
         g,
         partial,
         np.int32(batch),
         np.int32(channels),
-        np.int32(pixels),
+        np.int32(pieces),
         np.int32(images),
-        reciprocal(pixels),
+        reciprocal(pieces),
     )
     SUM_PARTIALS[g.dtype](math.ceil(channels / THREADS), THREADS, partial, sums, np.int32(channels), np.int32(parts))
     return sums

@@ -4,7 +4,7 @@
 //     grad_x_c = s (p_c (hot + even Σ_c w_c) − hot [c = y] − even w_c)
 //     p_c = exp(x_c − lse),  hot = (1 − ε) w_y,  even = ε/C,  s = g / (Σ over the rows of w_y: for a mean)
 //
-// x is (N, C) row by row (`cross_entropy_rows`), or (N, C, D) with C in the middle (`cross_entropy_columns`). A row whose
+// x is (N, C) row by row (`cross_entropy_rows`, `cross_entropy_few`), or (N, C, D) with C in the middle (`cross_entropy_columns`). A row whose
 // target is `ignore_index` has loss and gradient 0 and is not read; one whose target is no class has loss and gradient NaN.
 // Logits and their gradient are float, half or bfloat16, and may share memory; weights, losses, their gradient, sums and the
 // divisor are float.
@@ -18,7 +18,7 @@
 //
 // Geometry: rows: one warp (THREADS = 32, eight to a block), or a block of 256 or 512 threads, for each row; where a row does
 // not start on 16 bytes, its first and last few logits are kept apart from its 16-byte windows. Columns: one thread for each
-// (n, d), neighbours in d: also for C so small that a row is a few words. Limits: C < 2³¹ − 8, N·C·D < 2⁶³.
+// (n, d), neighbours in d. Rows of a few words (`cross_entropy_few`): one thread each, 256 to a block. Limits: C < 2³¹ − 8, N·C·D < 2⁶³.
 //
 // Memory: each logit is read once and its gradient written once, which is the least possible: 2·N·C·sizeof(T) bytes. Of rows
 // above 112 KiB the rest is read again, from L2. 8192 × 50257 in bfloat16 are 1.65 GB: 0.38 ms on an H200 at 4.3 TB/s. In
@@ -282,33 +282,29 @@ __global__ void __launch_bounds__(THREADS == 32 ? BLOCK : THREADS, THREADS == 51
     if (row.thread == 0 && !isnan(own)) grad_x[y] = from_float<T>(g.at(x_y, row.weight_at(y)) - g.hot);
 }
 
-// --- classes in the middle -------------------------------------------------------------------------------------------
+// --- a row to a thread -----------------------------------------------------------------------------------------------
 constexpr int CLASSES = 4;  // logits on their way to a thread at a time
 
-// logits, grad (N, classes, inner) with N·inner = rows; all else as above.
-template <typename T>
-__global__ void __launch_bounds__(BLOCK)
-    cross_entropy_columns(const T* logits, const long long* target, const float* weight, const float* count,
-                          const float* grad_loss, float* losses, T* grad, long long rows, int classes, long long inner,
-                          long long ignore_index, float smoothing, bool each) {
-    const long long row = static_cast<long long>(blockIdx.x) * BLOCK + threadIdx.x;
-    if (row >= rows) return;
-    const long long start = row / inner * inner * classes + row % inner, y = target[row];
-    const T* const x = logits + start;
-    T* const grad_x = grad ? grad + start : nullptr;
+// The loss of a row, and its gradient if it is wanted: x(c) is the logit of class c, grad_x(c, g) takes its gradient.
+template <typename Read, typename Write>
+__device__ __forceinline__ void by_one_thread(Read x, Write grad_x, bool wanted, long long row, const long long* target,
+                                              const float* weight, const float* count, const float* grad_loss,
+                                              float* losses, int classes, long long ignore_index, float smoothing, bool each) {
+    const long long y = target[row];
     if (y == ignore_index) {
         losses[row] = 0;
-        for (int c = 0; grad_x && c < classes; ++c) grad_x[c * inner] = from_float<T>(0);
+        for (int c = 0; wanted && c < classes; ++c) grad_x(c, 0);
         return;
     }
-    const float own = weight_of(y, weight, classes, ignore_index), x_y = isnan(own) ? 0 : to_float(x[y * inner]);
-    const float hot = (1 - smoothing) * own, even = smoothing / classes;
+    const float own = weight_of(y, weight, classes, ignore_index);
+    const int hit = isnan(own) ? -1 : static_cast<int>(y);
+    const float x_y = hit < 0 ? 0 : x(hit), hot = (1 - smoothing) * own, even = smoothing / classes;
 
     Sums s{-INFINITY, 0, 0, 0};
     float v[CLASSES];
     for (int first = 0; first < classes; first += CLASSES) {
 #pragma unroll
-        for (int i = 0; i < CLASSES; ++i) v[i] = first + i < classes ? to_float(x[(first + i) * inner]) : -INFINITY;
+        for (int i = 0; i < CLASSES; ++i) v[i] = first + i < classes ? x(first + i) : -INFINITY;
         s.add(v);
 #pragma unroll
         for (int i = 0; i < CLASSES; ++i) {
@@ -319,20 +315,77 @@ __global__ void __launch_bounds__(BLOCK)
         }
     }
     losses[row] = loss_of(s, x_y, hot, even);
-    if (!grad_x) return;
+    if (!wanted) return;
 
     const float scale = scale_of(count, grad_loss, each, row), total = scale * (hot + even * s.weights) / s.exponentials;
     const Gradient g{top_of(s.largest), total, scale * hot, scale * even};
     for (int first = 0; first < classes; first += CLASSES) {
 #pragma unroll
-        for (int i = 0; i < CLASSES; ++i) v[i] = first + i < classes ? to_float(x[(first + i) * inner]) : -INFINITY;
+        for (int i = 0; i < CLASSES; ++i) v[i] = first + i < classes ? x(first + i) : -INFINITY;
 #pragma unroll
         for (int i = 0; i < CLASSES; ++i) {
             if (first + i >= classes) continue;
             const float w = even != 0 && weight ? weight[first + i] : 1;
-            grad_x[(first + i) * inner] = from_float<T>(g.at(v[i], w) - (first + i == y ? g.hot : 0));
+            grad_x(first + i, g.at(v[i], w) - (first + i == hit ? g.hot : 0));
         }
     }
+}
+
+// Classes in the middle: logits, grad (N, classes, inner) with N·inner = rows; all else as above.
+template <typename T>
+__global__ void __launch_bounds__(BLOCK, 4)
+    cross_entropy_columns(const T* logits, const long long* target, const float* weight, const float* count,
+                          const float* grad_loss, float* losses, T* grad, long long rows, int classes, long long inner,
+                          long long ignore_index, float smoothing, bool each) {
+    const long long row = static_cast<long long>(blockIdx.x) * BLOCK + threadIdx.x;
+    if (row >= rows) return;
+    const long long start = row / inner * inner * classes + row % inner;
+    by_one_thread([&](int c) { return to_float(logits[start + c * inner]); },
+                  [&](int c, float g) { grad[start + c * inner] = from_float<T>(g); }, grad != nullptr, row, target, weight,
+                  count, grad_loss, losses, classes, ignore_index, smoothing, each);
+}
+
+// A block's rows to shared memory (IN) or from there, `size` numbers, 16 bytes at a time and then one by one; or, PADDED, word by
+// word, of which one is left out behind each row. by_row: ⌈2³² / words of a row⌉.
+template <bool IN, bool PADDED, typename T>
+__device__ __forceinline__ void move_rows(T* to, const T* from, int size, unsigned by_row) {
+    constexpr int N = PADDED ? 4 / sizeof(T) : VECTOR<T>;  // neighbours that move at a time
+    const int pieces = size / N;
+#pragma unroll 1
+    for (int first = threadIdx.x; first < pieces; first += 2 * BLOCK) {
+        Vec<T, N> some[2];
+        const bool more = first + BLOCK < pieces;
+        const auto place = [=](int at) { return PADDED ? at + static_cast<int>(__umulhi(at, by_row)) : at; };
+        some[0] = load<N>(from + (IN ? first : place(first)) * N);
+        if (more) some[1] = load<N>(from + (IN ? first + BLOCK : place(first + BLOCK)) * N);
+        store(to + (IN ? place(first) : first) * N, some[0]);
+        if (more) store(to + (IN ? place(first + BLOCK) : first + BLOCK) * N, some[1]);
+    }
+    const int left = pieces * N + threadIdx.x;
+    if (!PADDED && left < size) to[left] = from[left];
+}
+
+// Few classes, which come last. What together a block reads in whole pieces goes through shared memory, where a row has `pitch`
+// elements: PADDED, an odd number of words, so that the same class of neighbouring rows lies in different banks.
+template <typename T, bool PADDED>
+__global__ void __launch_bounds__(BLOCK, 4)
+    cross_entropy_few(const T* logits, const long long* target, const float* weight, const float* count,
+                      const float* grad_loss, float* losses, T* grad, long long rows, int classes, int pitch,
+                      unsigned by_row, long long ignore_index, float smoothing, bool each) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    T* const tile = reinterpret_cast<T*>(memory);
+    const long long first = static_cast<long long>(blockIdx.x) * BLOCK;
+    const int here = static_cast<int>(min(rows - first, static_cast<long long>(BLOCK)));
+    move_rows<true, PADDED>(tile, logits + first * classes, here * classes, by_row);
+    __syncthreads();
+    if (threadIdx.x < here) {
+        T* const row = tile + threadIdx.x * pitch;
+        by_one_thread([&](int c) { return to_float(row[c]); }, [&](int c, float g) { row[c] = from_float<T>(g); }, grad != nullptr,
+                      first + threadIdx.x, target, weight, count, grad_loss, losses, classes, ignore_index, smoothing, each);
+    }
+    if (!grad) return;
+    __syncthreads();
+    move_rows<false, PADDED>(grad + first * classes, tile, here * classes, by_row);
 }
 
 // --- sums over the rows ----------------------------------------------------------------------------------------------

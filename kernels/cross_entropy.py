@@ -17,12 +17,13 @@ __all__ = ["count", "cross_entropy", "scale"]
 _kernel = functools.partial(Kernel, "cross_entropy.cu", options=("-ftz=true",))
 cross_entropy_rows = _kernel("cross_entropy_rows", FLOATS, (32, 256, 512))
 cross_entropy_columns = _kernel("cross_entropy_columns", FLOATS)
+cross_entropy_few = _kernel("cross_entropy_few", FLOATS, (False, True))
 sum_of_weights = _kernel("sum_of_weights")
 sum_of_values = _kernel("sum_of_values", FLOATS)
 
 FLOAT32 = np.dtype(np.float32)
 BLOCK = 256  # threads of a block, where a row has none of its own
-TINY = 64  # bytes of a row: up to here one thread does it all
+TINY = 128  # bytes of a row: up to here one thread does it all
 WARP, SMALL = 4096, 32768  # bytes of a row up to which one warp, and 256 threads, are enough for it
 CACHE = 112 * 1024  # bytes of a row that stay in shared memory: two blocks share a multiprocessor's 227 KiB
 COLUMNS = 32  # positions behind the classes: fewer are not worth reading side by side
@@ -102,10 +103,23 @@ def _layout(xp: Any, logits: Any) -> tuple[Any, int]:
 def _launch(arrays: tuple, classes: int, inner: int, options: tuple) -> None:
     x, target = arrays[:2]
     rows, size = target.size, classes * x.itemsize
-    if inner > 1 or size <= TINY:
+    blocks = math.ceil(rows / BLOCK)
+    if inner > 1:
         cross_entropy_columns[x.dtype](
-            math.ceil(rows / BLOCK), BLOCK, *arrays, np.int64(rows), np.int32(classes), np.int64(inner), *options
+            blocks, BLOCK, *arrays, np.int64(rows), np.int32(classes), np.int64(inner), *options
         )
+        return
+    if size <= TINY:
+        padded = size % 16 == 0  # the same class of many rows would lie in one bank
+        pitch = (size + 4 * padded) // x.itemsize
+        sizes = (
+            np.int64(rows),
+            np.int32(classes),
+            np.int32(pitch),
+            np.uint32(-(-(1 << 32) // (size // 4)) if padded else 0),
+        )
+        shared = -(-BLOCK * pitch * x.itemsize // 16) * 16
+        cross_entropy_few[x.dtype, padded](blocks, BLOCK, *arrays, *sizes, *options, shared=shared)
         return
     threads = 32 if size <= WARP else 256 if size <= SMALL else 512
     teams = BLOCK // 32 if threads == 32 else 1

@@ -11,7 +11,8 @@
 //
 // Geometry: 256 threads on consecutive places of a plane, of several planes where they are small. A thread does its place
 // in 4 planes at a time (4 loads under way) and in as many as blockIdx.y comes to, for one computation of indices.
-// `adaptive` has `lanes` threads to a window, a power of two up to 32, or the block.
+// `adaptive` has `lanes` threads to a window, a power of two up to 32, or the block; where one window is the whole image
+// (`global_avg_pool`), they have no rows and columns to find.
 //
 // Cost: bytes. Max pooling 2 × 2 of 256 × 64 × 112 × 112 in bfloat16 reads 411 MB and writes 103 + 51: 0.13 ms at
 // 4.3 TB/s; its gradient reads 154 MB and writes 411: 0.13 ms.
@@ -133,6 +134,7 @@ avg_pool(const T* __restrict__ x, T* __restrict__ y, int planes, int height, int
     const float count = divisor ? static_cast<float>(divisor)
                                 : static_cast<float>(counted(row, kernel_h, height, top, padded)) *
                                       static_cast<float>(counted(column, kernel_w, width, left, padded));
+    const float inverse = 1.0f / count;
     const long long area = static_cast<long long>(height) * width, outputs = static_cast<long long>(output_h) * output_w;
     for (; plane < planes; plane += PLANES * step) {
         float sum[PLANES] = {};
@@ -147,7 +149,7 @@ avg_pool(const T* __restrict__ x, T* __restrict__ y, int planes, int height, int
         }
 #pragma unroll
         for (int e = 0; e < PLANES; ++e)
-            if (plane + e * step < planes) y[(plane + e * step) * outputs + place] = from_float<T>(sum[e] / count);
+            if (plane + e * step < planes) y[(plane + e * step) * outputs + place] = from_float<T>(divided(sum[e], count, inverse));
     }
 }
 
@@ -219,6 +221,37 @@ adaptive_avg_pool(const T* __restrict__ x, T* __restrict__ y, long long outputs,
         for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(FULL, sum, apart);
     }
     if (output < outputs && lane == 0) y[output] = from_float<T>(sum / count);
+}
+
+// One window, the whole image: `lanes` threads add the `area` pixels of a plane, or write them back.
+template <typename T>
+__global__ void __launch_bounds__(THREADS, 4)
+global_avg_pool(const T* __restrict__ x, T* __restrict__ y, long long planes, int area, int lanes) {
+    const long long plane = static_cast<long long>(blockIdx.x) * (THREADS / lanes) + threadIdx.x / lanes;
+    const int lane = threadIdx.x & (lanes - 1);
+    float sum = 0.0f;
+    if (plane < planes) {
+        const T* from = x + plane * area;
+#pragma unroll 4
+        for (int k = lane; k < area; k += lanes) sum += to_float(from[k]);
+    }
+    if (lanes == THREADS) {
+        sum = block_sum<THREADS>(sum);
+    } else {
+        for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(FULL, sum, apart);
+    }
+    if (plane < planes && lane == 0) y[plane] = from_float<T>(sum / static_cast<float>(area));
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS, 4)
+global_avg_pool_gradient(const T* __restrict__ g, T* __restrict__ grad_x, long long planes, int area, int lanes) {
+    const long long plane = static_cast<long long>(blockIdx.x) * (THREADS / lanes) + threadIdx.x / lanes;
+    if (plane >= planes) return;
+    const T share = from_float<T>(to_float(g[plane]) * (1.0f / static_cast<float>(area)));
+    T* to = grad_x + plane * area;
+#pragma unroll 4
+    for (int k = threadIdx.x & (lanes - 1); k < area; k += lanes) to[k] = share;
 }
 
 template <typename T>

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import pooling_2x2, pooling_3x3
+from . import pooling_2x2, pooling_3x3, pooling_same
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
 from .toolchain.settings import settings
 from .windows import reciprocal, steps
@@ -27,7 +27,7 @@ __all__ = [
     "max_pool_gradient",
 ]
 
-SPECIAL = pooling_2x2, pooling_3x3  # kernels for the windows that most networks have
+SPECIAL = pooling_2x2, pooling_3x3, pooling_same  # kernels for the windows that most networks have
 THREADS = 256
 PLANES = 4  # that a thread works on together
 BLOCKS = 16  # enough to keep a multiprocessor busy: beyond that, threads share index arithmetic instead
@@ -38,6 +38,8 @@ MAX_POOL_GRADIENT = Kernel("pooling.cu", "max_pool_gradient", FLOATS, TAPS)
 AVG_POOL = Kernel("pooling.cu", "avg_pool", FLOATS)
 AVG_POOL_GRADIENT = Kernel("pooling.cu", "avg_pool_gradient", FLOATS)
 ADAPTIVE = Kernel("pooling.cu", "adaptive_avg_pool", FLOATS)
+GLOBAL = Kernel("pooling.cu", "global_avg_pool", FLOATS)
+GLOBAL_GRADIENT = Kernel("pooling.cu", "global_avg_pool_gradient", FLOATS)
 ADAPTIVE_GRADIENT = Kernel("pooling.cu", "adaptive_avg_pool_gradient", FLOATS)
 
 Pair = tuple[int, int]
@@ -95,6 +97,9 @@ def avg_pool(x: Any, down: Any, across: Any, count_include_pad: bool = True, div
     if divisor in (None, 4) and (vector := pooling_2x2.width_of_access(x, down, across)):
         pooling_2x2.avg_pool(x, y, vector)
         return y
+    if vector := pooling_same.width_of_access(x, down, across):
+        pooling_same.avg_pool(x, y, vector, divisor or 9 * count_include_pad)
+        return y
     planes = math.prod(x.shape[:2])
     AVG_POOL[x.dtype](
         _grid(down.output * across.output, planes),
@@ -117,6 +122,9 @@ def avg_pool_gradient(
     if divisor in (None, 4) and on_16_bytes(g) and (vector := pooling_2x2.width_of_access(grad_x, down, across)):
         pooling_2x2.avg_pool_gradient(g, grad_x, vector)
         return grad_x
+    if on_16_bytes(g) and (vector := pooling_same.width_of_access(grad_x, down, across)):
+        pooling_same.avg_pool_gradient(g, grad_x, vector, divisor or 9 * count_include_pad)
+        return grad_x
     AVG_POOL_GRADIENT[g.dtype](
         _grid(down.size * across.size, planes),
         THREADS,
@@ -136,10 +144,10 @@ def adaptive_avg_pool(x: Any, output_size: Pair) -> Any:
     """Means (N, C, Ho, Wo) over windows that cover contiguous x (N, C, H, W) evenly; H·(Ho + 1) is less than 2³¹."""
     h, w = x.shape[2:]
     y = empty((*x.shape[:2], *output_size), x.dtype, like=x)
-    window = (h // output_size[0] + 1) * (w // output_size[1] + 1)  # about as many elements as the windows have
-    lanes = (
-        THREADS if window >= 1024 else min(32, 1 << max(0, (window - 1).bit_length() - 1))
-    )  # two loads each, or more
+    if y.size and tuple(output_size) == (1, 1):
+        _over_planes(GLOBAL[x.dtype], x, y, y.size, h * w)
+        return y
+    lanes = _lanes((h // output_size[0] + 1) * (w // output_size[1] + 1))  # about as many pixels as the windows have
     ADAPTIVE[x.dtype](
         math.ceil(y.size * lanes / THREADS),
         THREADS,
@@ -154,9 +162,25 @@ def adaptive_avg_pool(x: Any, output_size: Pair) -> Any:
 def adaptive_avg_pool_gradient(g: Any, size: Pair) -> Any:
     """Gradient (N, C, H, W), with (H, W) = size, of `adaptive_avg_pool` from contiguous g (N, C, Ho, Wo)."""
     grad_x, planes = empty((*g.shape[:2], *size), g.dtype, like=g), math.prod(g.shape[:2])
+    if grad_x.size and g.shape[2:] == (1, 1):
+        _over_planes(GLOBAL_GRADIENT[g.dtype], g, grad_x, planes, math.prod(size))
+        return grad_x
     sizes = map(np.int32, (planes, *size, *g.shape[2:]))
     ADAPTIVE_GRADIENT[g.dtype](_grid(math.prod(size), planes), THREADS, g, grad_x, *sizes)
     return grad_x
+
+
+def _lanes(pixels: int) -> int:
+    """Threads that share so many pixels, of which each has 8 or more: to find them costs more than to add them."""
+    return THREADS if pixels >= 1024 else min(32, 1 << max(0, (pixels // 8).bit_length() - 1))
+
+
+def _over_planes(instance: Any, source: Any, target: Any, planes: int, area: int) -> None:
+    """A kernel for whole planes."""
+    lanes = _lanes(area)
+    instance(
+        math.ceil(planes * lanes / THREADS), THREADS, source, target, np.int64(planes), np.int32(area), np.int32(lanes)
+    )
 
 
 def _image(g: Any, down: Any, across: Any) -> tuple[Any, int]:

@@ -12,40 +12,9 @@
 //
 // Cost: bytes, 1.25·sizeof(T) a pixel and ¼ for the taps; at most 14 instructions a pixel. Rows of windows that are no whole
 // sectors are written by several threads, whose parts of a sector meet in L2.
-#include "windows.cuh"
-
-constexpr int THREADS = 256;
-constexpr int ROWS = 4;  // of windows
-
-// A thread's pixels: V of a plane from `column` on, in the rows that windows `first` … first + ROWS − 1 are about.
-template <int V> struct Strip {
-    int chunk, chunks, first;
-    long long plane;
-    bool there;  // the last threads of all stand in for one before them, so that all may shuffle
-
-    __device__ __forceinline__ Strip(int items, int width, int groups, unsigned long long by_chunks, unsigned long long by_groups) {
-        const unsigned id = blockIdx.x * THREADS + threadIdx.x;
-        there = id < static_cast<unsigned>(items);
-        const int item = there ? static_cast<int>(id) : items - 1, line = quotient(item, by_chunks);
-        chunks = width / V;
-        chunk = item - line * chunks;
-        plane = quotient(line, by_groups);
-        first = (line - static_cast<int>(plane) * groups) * ROWS;
-    }
-};
+#include "strip.cuh"
 
 // --- forward -----------------------------------------------------------------------------------------------------------
-struct Best {
-    float value;
-    int tap;
-    // v comes behind; `always`: there has been nothing yet.
-    __device__ __forceinline__ void take(float v, int t, bool always = false) {
-        const bool wins = always | (v > value) | isnan(v);  // no branches: neighbouring threads take different ones
-        value = wins ? v : value;
-        tap = wins ? t : tap;
-    }
-};
-
 // Of one row of pixels, from x on, the greatest of each window's three and which of them it is. All threads call it.
 template <int V, typename T>
 __device__ __forceinline__ void across(Best (&best)[V / 2], const T* x, int chunk) {
@@ -95,8 +64,6 @@ max_pool_3x3(const T* __restrict__ x, T* __restrict__ y, unsigned char* __restri
 }
 
 // --- backward ----------------------------------------------------------------------------------------------------------
-constexpr int NOBODY = 255;  // no pixel's tap
-
 // One row of windows: those of the thread and the one behind them, whose tap is NOBODY where it is not there.
 template <int V> struct Row {
     float g[V / 2 + 1];

@@ -15,7 +15,7 @@
 // Memory, for a unit, with s = sizeof(T): LSTM forward 44 + s bytes, backward 28 + 5 s; GRU 44 + s and 28 + 7 s; its original
 // form 20 + s and 20 + s, backward 20 + 3 s and 20 + s. 64 sequences
 // of 1024 units in bfloat16: 3.0 MB forward, 0.7 µs at 4.3 TB/s, less than a launch takes.
-#include "common.cuh"
+#include "windows.cuh"
 
 constexpr int THREADS = 256;
 
@@ -34,18 +34,19 @@ template <typename T> __device__ __forceinline__ float bias(const T* a, const T*
 struct Place {
     int at, unit;
     long long gates;
-    __device__ __forceinline__ Place(int width, int count) {
+    __device__ __forceinline__ Place(int width, unsigned long long by_width, int count) {
         at = blockIdx.x * THREADS + threadIdx.x;
-        unit = at % width;
-        gates = static_cast<long long>(at / width) * count * width + unit;
+        const int sequence = quotient(at, by_width);
+        unit = at - sequence * width;
+        gates = static_cast<long long>(sequence) * (count * width) + unit;
     }
 };
 
 // --- simple ----------------------------------------------------------------------------------------------------------
 template <typename T, bool RELU>
 __global__ void __launch_bounds__(THREADS)
-    rnn_forward(const float* z, const T* bias_ih, const T* bias_hh, T* y, int count, int width) {
-    const Place place(width, 1);
+    rnn_forward(const float* z, const T* bias_ih, const T* bias_hh, T* y, int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 1);
     if (place.at >= count) return;
     const float a = z[place.at] + bias(bias_ih, bias_hh, place.unit);
     y[place.at] = from_float<T>(RELU ? (a <= 0 ? 0 : a) : tanhf(a));
@@ -65,8 +66,8 @@ __global__ void __launch_bounds__(THREADS) rnn_backward(const T* y, const T* d_y
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     lstm_forward(float* gates, const T* bias_ih, const T* bias_hh, const float* cell, float* cell_after, float* squashed, T* y,
-                 int count, int width) {
-    const Place place(width, 4);
+                 int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 4);
     if (place.at >= count) return;
     float* z = gates + place.gates;
     float a[4];
@@ -86,8 +87,8 @@ __global__ void __launch_bounds__(THREADS)
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     lstm_backward(const float* gates, const float* squashed, const float* cell, const T* d_y, const float* d_h,
-                  const float* d_cell, float* d_cell_before, T* d_z, int count, int width) {
-    const Place place(width, 4);
+                  const float* d_cell, float* d_cell_before, T* d_z, int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 4);
     if (place.at >= count) return;
     float a[4];
 #pragma unroll
@@ -107,8 +108,8 @@ __global__ void __launch_bounds__(THREADS)
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     gru_forward(float* gates, const float* products, const T* bias_ih, const T* bias_hh, const float* state,
-                float* state_after, float* candidate, T* y, int count, int width) {
-    const Place place(width, 3);
+                float* state_after, float* candidate, T* y, int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 3);
     if (place.at >= count) return;
     float x[3], h[3];
 #pragma unroll
@@ -132,8 +133,8 @@ __global__ void __launch_bounds__(THREADS)
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     gru_backward(const float* gates, const float* candidate, const float* state, const T* d_y, const float* d_h,
-                 float* d_h_before, T* d_x, T* d_products, int count, int width) {
-    const Place place(width, 3);
+                 float* d_h_before, T* d_x, T* d_products, int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 3);
     if (place.at >= count) return;
     const long long second = place.gates + width, third = second + width;
     const float r = gates[place.gates], z = gates[second], n = gates[third];
@@ -151,8 +152,8 @@ __global__ void __launch_bounds__(THREADS)
 // gates: r, z, without biases, replaced by σ(r), σ(z). reset: σ(r) h, whose product with weights is added to n_x.
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
-    gru_original_gates(float* gates, const T* bias_ih, const T* bias_hh, const float* state, T* reset, int count, int width) {
-    const Place place(width, 3);
+    gru_original_gates(float* gates, const T* bias_ih, const T* bias_hh, const float* state, T* reset, int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 3);
     if (place.at >= count) return;
     float* z = gates + place.gates;
     const float r = logistic(z[0] + bias(bias_ih, bias_hh, place.unit));
@@ -165,8 +166,8 @@ __global__ void __launch_bounds__(THREADS)
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     gru_original_candidate(float* gates, const T* bias_ih, const T* bias_hh, const float* state, float* state_after, T* y,
-                           int count, int width) {
-    const Place place(width, 3);
+                           int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 3);
     if (place.at >= count) return;
     const long long second = place.gates + width, third = second + width;
     const float n = tanhf(gates[third] + bias(bias_ih, bias_hh, 2 * width + place.unit));
@@ -180,8 +181,8 @@ __global__ void __launch_bounds__(THREADS)
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     gru_original_candidate_backward(const float* gates, const float* state, const T* d_y, const float* d_h,
-                                    float* d_h_before, T* d_z, int count, int width) {
-    const Place place(width, 3);
+                                    float* d_h_before, T* d_z, int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 3);
     if (place.at >= count) return;
     const long long second = place.gates + width, third = second + width;
     const float z = gates[second], n = gates[third], d = d_h[place.at] + to_float(d_y[place.at]);
@@ -194,8 +195,8 @@ __global__ void __launch_bounds__(THREADS)
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     gru_original_gates_backward(const float* gates, const float* state, const float* d_reset, float* d_h_before, T* d_z,
-                                int count, int width) {
-    const Place place(width, 3);
+                                int count, int width, unsigned long long by_width) {
+    const Place place(width, by_width, 3);
     if (place.at >= count) return;
     const float r = gates[place.gates], d = d_reset[place.at];
     d_z[place.gates] = from_float<T>(d * state[place.at] * r * (1 - r));

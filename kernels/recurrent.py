@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, contiguous
+from .windows import reciprocal
 
 __all__ = [
     "MOST",
@@ -45,9 +46,9 @@ def _grid(units: Any) -> int:
     return math.ceil(units.size / THREADS)
 
 
-def _sizes(units: Any) -> tuple[np.int32, np.int32]:
-    """Of (n, width): how many units there are in all, and in a sequence."""
-    return np.int32(units.size), np.int32(units.shape[1])
+def _sizes(units: Any) -> tuple[np.int32, np.int32, np.uint64]:
+    """Of (n, width): how many units there are in all, and in a sequence, and how to divide by that."""
+    return np.int32(units.size), np.int32(units.shape[1]), reciprocal(units.shape[1])
 
 
 def rnn_forward(z: Any, bias_ih: Any, bias_hh: Any, y: Any, *, relu: bool = False) -> None:

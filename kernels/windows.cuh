@@ -11,6 +11,13 @@ __device__ __forceinline__ int quotient(int n, unsigned long long reciprocal) {
     return static_cast<int>(__umul64hi(static_cast<unsigned long long>(n) + 1, reciprocal));
 }
 
+// sum / count for a whole number of up to 24 bits and its inverse, rounded as a division is (but where what is left of the
+// sum is below 2⁻¹²⁶), in a quarter of its instructions: the first product's error comes from one exact step.
+__device__ __forceinline__ float divided(float sum, float count, float inverse) {
+    const float product = sum * inverse, better = fmaf(fmaf(-product, count, sum), inverse, product);
+    return fabsf(product) < INFINITY ? better : product;
+}
+
 // For the place `at` (index + before): the first window that reads it, by which tap, and how far from that window the last
 // one may be (less than 0: no window reads it).
 __device__ __forceinline__ void find_windows(int at, int taps, int stride, int dilation, int windows,

@@ -77,6 +77,16 @@ def test_every_size_of_row(rng, dtype, classes):
 
 
 @dtypes
+@pytest.mark.parametrize("classes", [1, 3, 8, 10, 21, 32])
+@pytest.mark.parametrize("rows", [256, 259])
+def test_rows_of_several_blocks(rng, dtype, classes, rows):
+    low, high = logits(rng, (rows, classes), dtype)
+    target = labels(rng, rows, classes, ignored=-100)
+    got = every_schedule(lambda: kernels.cross_entropy(low, target))
+    compare(got, reference(high, target), reference(low, target))
+
+
+@dtypes
 @pytest.mark.parametrize("classes", [10, 40])
 @pytest.mark.parametrize("rows", kernel_harness.SIZES)
 def test_every_number_of_rows(rng, dtype, classes, rows):

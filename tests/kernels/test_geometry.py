@@ -18,11 +18,11 @@ from weft.kernels import (
     normalization,
     pooling,
     pooling_2x2,
-    pooling_3x3,
     random,
     recurrent,
     reductions,
     rotary,
+    strip,
     swiglu,
 )  # fmt: skip
 from weft.kernels.emulator import build
@@ -34,7 +34,7 @@ SOURCES = {  # by namespace
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
     "normalization": "normalization.cu", "pooling": "pooling.cu", "pooling_side_by_side": "pooling_2x2.cu",
-    "pooling_3x3": "pooling_3x3.cu",
+    "pooling_3x3": "pooling_3x3.cu", "pooling_same": "pooling_same.cu",
     "random_numbers": "random.cu", "recurrent": "recurrent.cu",
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
@@ -45,6 +45,7 @@ HEADERS = (
     "windows.cuh",
     "attention.cuh",
     "implicit_gemm_band.cuh",
+    "strip.cuh",
 )  # with those they include
 
 BOTH = {
@@ -59,7 +60,7 @@ BOTH = {
     "DEPTH": implicit_gemm.DEPTH, "STAGES": implicit_gemm.STAGES, "ZEROS": implicit_gemm.ZEROS,
     "implicit_gemm_backward::ADDERS": implicit_gemm.ADDERS,
     "normalization::ADDERS": normalization.ADDERS,
-    "pooling_3x3::THREADS": pooling_3x3.THREADS, "pooling_3x3::ROWS": pooling_3x3.ROWS,
+    "THREADS": strip.THREADS, "ROWS": strip.ROWS,
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,

@@ -3,6 +3,7 @@ instantiation."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -38,10 +39,10 @@ def _through(f: Callable[..., Any], *shapes: Sequence[int]) -> Make:
     return make
 
 
-def _classes(rows: int, classes: int) -> Make:
+def _classes(rows: int, classes: int, *pixels: int) -> Make:
     def make(dtype: Any) -> Callable[[], Any]:
-        (x,) = _inputs([(rows, classes)], dtype)
-        target = tensor([i * 37 % classes for i in range(rows)], device="emulator")
+        (x,) = _inputs([(rows, classes, *pixels)], dtype)
+        target = tensor(np.arange(rows * math.prod(pixels)).reshape(rows, *pixels) * 37 % classes, device="emulator")
         return lambda: F.cross_entropy(x, target).backward()
 
     return make
@@ -147,8 +148,10 @@ CASES: dict[str, Make] = {
     "attention_128_causal": _through(_causal, *[(1, 1, 512, 128)] * 3),
     "attention_step": _decoded((1, 4, 1, 64), *[(1, 4, 1024, 64)] * 2),
     "adaptive_avg_pool2d": _through(lambda x: F.adaptive_avg_pool2d(x, 7), (4, 8, 32, 32)),
+    "adaptive_avg_pool2d_1": _through(lambda x: F.adaptive_avg_pool2d(x, 1), (4, 512, 7, 7)),
     "attention_in_any_order": _in_any_order(_through(F.scaled_dot_product_attention, *[(1, 2, 256, 64)] * 3)),
     "avg_pool2d_3": _through(lambda x: F.avg_pool2d(x, 3, 1, 1), (4, 8, 32, 32)),
+    "avg_pool2d_5": _through(lambda x: F.avg_pool2d(x, 5, 3), (4, 8, 32, 32)),
     "avg_pool2d": _through(lambda x: F.avg_pool2d(x, 2), (4, 8, 32, 32)),
     "batch_norm": _through(
         lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (24, 4, 64, 64), (4,), (4,)
@@ -164,6 +167,7 @@ CASES: dict[str, Make] = {
     "conv2d_rgb": _through(lambda x, w: F.conv2d(x, w, stride=2, padding=3), (8, 3, 32, 32), (64, 3, 7, 7)),
     "cross_entropy": _classes(2, 50257),
     "cross_entropy_10": _classes(4096, 10),
+    "cross_entropy_pixels": _classes(2, 21, 32, 64),
     "dropout": _through(lambda x: F.dropout(x, 0.1), (1 << 15,)),
     "embedding": _lookup(128, 256, 256),
     "embedding_in_any_order": _in_any_order(_lookup(128, 256, 256)),
@@ -178,6 +182,7 @@ CASES: dict[str, Make] = {
     "max_pool2d": _through(lambda x: F.max_pool2d(x, 2), (4, 8, 32, 32)),
     "max_pool2d_3": _through(lambda x: F.max_pool2d(x, 3, 2, 1), (4, 8, 56, 56)),
     "max_pool2d_3_1": _through(lambda x: F.max_pool2d(x, 3, 1, 1), (4, 8, 32, 32)),
+    "max_pool2d_5": _through(lambda x: F.max_pool2d(x, 5, 1, 2), (4, 8, 32, 32)),
     "rand": lambda dtype: lambda: rand(1 << 15, device="emulator", dtype=dtype),
     "rms_norm": _through(lambda x, w: F.rms_norm(x, (4096,), w, eps=1e-6), (32, 4096), (4096,)),
     "rnn": _recurrent(RNN, 2, 64, 128),

@@ -1,0 +1,196 @@
+// Pooling by 3 × 3 windows, 1 apart, behind one row and column of padding: the case of `pooling.cu` that Inceptions have,
+// whose outputs are as large as their images.
+//
+//     max_pool_same   y[h, w] = max x[h + i − 1, w + j − 1], i, j < 3, and which it was, t = 3 i + j (the first, or the last NaN)
+//     avg_pool_same   y[h, w] = Σ x[h + i − 1, w + j − 1] / count(h, w), and its adjoint Σ g[h + i − 1, w + j − 1] / count there
+//
+// Results and their bits are those of `pooling.cu`. A thread has V pixels across, in one access (`strip.cuh`), and of each row
+// needs one pixel more on either side, which are the neighbouring threads' and come by shuffles. It goes down ROWS rows, and
+// keeps the last two for the next window.
+//
+// Planes (H, W), W a multiple of V; T is float, half or bfloat16; arrays begin on 16 bytes. Launch: as strips have it.
+//
+// Cost: bytes, 2·sizeof(T) a pixel, and one for the taps of maxima; at most 40 instructions a pixel.
+#include "strip.cuh"
+
+// Of one row the pixels from column − 1 to column + V, given those of the thread: `outside` beyond the row's ends. `from` is the
+// thread's first pixel; where the row is not there, nothing is read. All threads call it.
+template <int V, typename Number, typename T>
+__device__ __forceinline__ void widen(Number (&v)[V + 2], const T* from, const Strip<V>& mine, bool is_there, Number outside) {
+    v[0] = __shfl_up_sync(FULL, v[V], 1);
+    v[V + 1] = __shfl_down_sync(FULL, v[1], 1);
+    const bool is_first = mine.chunk == 0, is_last = mine.chunk + 1 == mine.chunks;
+    if (LANE == 0 && !is_first && is_there) v[0] = Number(to_float(from[-1]));
+    if (LANE == 31 && !is_last && is_there) v[V + 1] = Number(to_float(from[V]));
+    if (is_first) v[0] = outside;
+    if (is_last) v[V + 1] = outside;
+}
+
+// A row of floats, zeros where it is not there.
+template <int V, typename T>
+__device__ __forceinline__ void read_row(float (&v)[V + 2], const T* plane, int h, int height, int width, const Strip<V>& mine, float outside) {
+    const bool is_there = h >= 0 && h < height;
+    const T* from = plane + static_cast<long long>(h) * width;
+    Vec<T, V> own = {};
+    if (is_there) own = load<V>(from);
+    to_floats(v + 1, own);
+    widen<V>(v, from, mine, is_there, outside);
+}
+
+// --- maxima ------------------------------------------------------------------------------------------------------------
+// Of one row of pixels the greatest of each window's three, and which of them it is.
+template <int V, typename T>
+__device__ __forceinline__ void across(Best (&best)[V], const T* plane, int h, int height, int width, const Strip<V>& mine) {
+    float v[V + 2];
+    read_row<V>(v, plane, h, height, width, mine, -INFINITY);
+#pragma unroll
+    for (int k = 0; k < V; ++k) {
+        best[k] = {v[k], 0};
+        best[k].take(v[k + 1], 1, k == 0 && mine.chunk == 0);
+        best[k].take(v[k + 2], 2);
+    }
+}
+
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS, 3)
+max_pool_same(const T* __restrict__ x, T* __restrict__ y, unsigned char* __restrict__ taps, int items, int height, int width,
+              int groups, unsigned long long by_chunks, unsigned long long by_groups) {
+    const Strip<V> mine(items, width, groups, by_chunks, by_groups);
+    const long long at = mine.plane * height * width + mine.chunk * V;
+    x += at;
+    Best above[V], middle[V], below[V];
+    across<V>(above, x, mine.first - 1, height, width, mine);
+    across<V>(middle, x, mine.first, height, width, mine);
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        const int h = mine.first + r;
+        across<V>(below, x, h + 1, height, width, mine);
+        Vec<T, V> greatest;
+        Vec<unsigned char, V> which;
+#pragma unroll
+        for (int k = 0; k < V; ++k) {
+            Best best = above[k];
+            best.take(middle[k].value, 3 + middle[k].tap, h == 0);
+            best.take(h + 1 < height ? below[k].value : -INFINITY, 6 + below[k].tap);
+            greatest.at[k] = from_float<T>(best.value);
+            which.at[k] = static_cast<unsigned char>(best.tap);
+            above[k] = middle[k];
+            middle[k] = below[k];
+        }
+        if (mine.there && h < height) {
+            store(y + at + static_cast<long long>(h) * width, greatest);
+            store(taps + at + static_cast<long long>(h) * width, which);
+        }
+    }
+}
+
+// One row of windows: those of the thread and one on either side, whose tap is NOBODY where it is not there.
+template <int V> struct Row {
+    float g[V + 2];
+    int tap[V + 2];
+
+    template <typename T>
+    __device__ __forceinline__ void read(const T* from, const unsigned char* taps, int h, int height, int width, const Strip<V>& mine) {
+        const bool is_there = h >= 0 && h < height;
+        read_row<V>(g, from, h, height, width, mine, 0);
+        Vec<unsigned char, V> which;
+        taps += static_cast<long long>(h) * width;
+        if (is_there) which = load<V>(taps);
+#pragma unroll
+        for (int k = 0; k < V; ++k) tap[k + 1] = is_there ? which.at[k] : NOBODY;
+        widen<V>(tap, taps, mine, is_there, NOBODY);
+    }
+    // Add what the pixel that is the t-th of window k has won.
+    __device__ __forceinline__ void add(float& sum, int k, int t) const {
+        if (tap[k] == t) sum += g[k];
+    }
+};
+
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS, 2)
+max_pool_same_gradient(const T* __restrict__ g, const unsigned char* __restrict__ taps, T* __restrict__ grad_x, int items,
+                       int height, int width, int groups, unsigned long long by_chunks, unsigned long long by_groups) {
+    const Strip<V> mine(items, width, groups, by_chunks, by_groups);
+    const long long at = mine.plane * height * width + mine.chunk * V;
+    g += at;
+    taps += at;
+    Row<V> above, middle, below;
+    above.read(g, taps, mine.first - 1, height, width, mine);
+    middle.read(g, taps, mine.first, height, width, mine);
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        const int y = mine.first + r;
+        below.read(g, taps, y + 1, height, width, mine);
+        Vec<T, V> sums;
+#pragma unroll
+        for (int k = 0; k < V; ++k) {  // each sum in the order of its windows
+            float sum = 0;
+#pragma unroll
+            for (int j = 0; j < 3; ++j) above.add(sum, k + j, 8 - j);
+#pragma unroll
+            for (int j = 0; j < 3; ++j) middle.add(sum, k + j, 5 - j);
+#pragma unroll
+            for (int j = 0; j < 3; ++j) below.add(sum, k + j, 2 - j);
+            sums.at[k] = from_float<T>(sum);
+        }
+        if (mine.there && y < height) store(grad_x + at + static_cast<long long>(y) * width, sums);
+        above = middle;
+        middle = below;
+    }
+}
+
+// --- means -------------------------------------------------------------------------------------------------------------
+// What windows divide by, and its inverse: FIXED, or what they cover.
+template <bool FIXED> struct Count {
+    float count, inverse;
+    // Of the window at row h and column w.
+    __device__ __forceinline__ Count at(int h, int height, bool edge) const {
+        if constexpr (FIXED) return *this;
+        const int rows = min(h + 2, height) - max(h - 1, 0);
+        const float count = static_cast<float>(rows * (edge ? 2 : 3));
+        return {count, edge ? rows == 3 ? 1 / 6.0f : rows == 2 ? 1 / 4.0f : 1 / 2.0f
+                            : rows == 3 ? 1 / 9.0f : rows == 2 ? 1 / 6.0f : 1 / 3.0f};
+    }
+};
+
+// y from x, or (`ADJOINT`) grad_x from g. Windows divide by `divisor` (FIXED), or by how many pixels of the image they cover.
+template <typename T, int V, bool ADJOINT, bool FIXED>
+__global__ void __launch_bounds__(THREADS, 3)
+avg_pool_same(const T* __restrict__ x, T* __restrict__ y, int items, int height, int width, int groups, float divisor,
+              float by_divisor, unsigned long long by_chunks, unsigned long long by_groups) {
+    const Strip<V> mine(items, width, groups, by_chunks, by_groups);
+    const long long at = mine.plane * height * width + mine.chunk * V;
+    const bool is_first = mine.chunk == 0, is_last = mine.chunk + 1 == mine.chunks;
+    const Count<FIXED> fixed = {divisor, by_divisor};
+    x += at;
+    float row[3][V + 2];
+    read_row<V>(row[0], x, mine.first - 1, height, width, mine, 0);
+    read_row<V>(row[1], x, mine.first, height, width, mine, 0);
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        const int h = mine.first + r;
+        read_row<V>(row[(r + 2) % 3], x, h + 1, height, width, mine, 0);
+        float sum[V] = {};
+#pragma unroll
+        for (int i = 0; i < 3; ++i) {
+            const float(&v)[V + 2] = row[(r + i) % 3];
+            const Count inner = fixed.at(h + i - 1, height, false), edge = fixed.at(h + i - 1, height, true);
+#pragma unroll
+            for (int k = 0; k < V; ++k) {
+#pragma unroll
+                for (int j = 0; j < 3; ++j) {
+                    const bool outer = (k + j == 1 && is_first) || (k + j == V && is_last);
+                    sum[k] += ADJOINT ? v[k + j] * (outer ? edge : inner).inverse : v[k + j];
+                }
+            }
+        }
+        const Count inner = fixed.at(h, height, false), edge = fixed.at(h, height, true);
+        Vec<T, V> out;
+#pragma unroll
+        for (int k = 0; k < V; ++k) {
+            const Count<FIXED>& own = (k == 0 && is_first) || (k == V - 1 && is_last) ? edge : inner;
+            out.at[k] = from_float<T>(ADJOINT ? sum[k] : divided(sum[k], own.count, own.inverse));
+        }
+        if (mine.there && h < height) store(y + at + static_cast<long long>(h) * width, out);
+    }
+}
