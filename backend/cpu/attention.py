@@ -25,6 +25,7 @@ from ..nn.dropout import rescale
 from ..tape.autograd import in_float32
 from ..tape.recording import as_one
 from .blocks import CPU_FLOATS, DOT, ones
+from .powers import UNIT, power
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
 EDGE = 64  # blocks of 64 × 64 scores: products of such matrices have a kernel in OpenBLAS that packs nothing
@@ -153,12 +154,15 @@ class _Attention:
         self.mask = None if mask is None else self.grouped(mask)
         self.additive = mask is not None and mask.dtype != np.bool_
         self.p, self.blocks = dropout_p if blocks is not None else 0.0, blocks
-        # Probabilities are exp(s) · inverse, or, where maxima were taken off, exp(s − top) · inverse
+        # Probabilities are eˢ · inverse, or, where maxima were taken off, e^(s − top) · inverse; s and top in units of `power`,
+        # but for scores with a mask of numbers added, which round otherwise: to ±10⁴, what is left of s is three digits
+        self.power, unit = (np.exp, 1.0) if self.additive else (power, UNIT)
+        self.factor = self.dtype.type(self.scale * unit)
         self.inverse = np.empty((self.b, self.g, self.members, self.length, 1), self.dtype)
         self.top = np.empty_like(self.inverse)
         self.shifted: set[tuple] = set()
         n, c = _cut(self.keys, EDGE)
-        self.transposed = np.empty((self.b, self.g, n, width, c), self.dtype)  # scale · Kᵀ, in blocks
+        self.transposed = np.empty((self.b, self.g, n, width, c), self.dtype)  # factor · Kᵀ, in blocks
 
     def grouped(self, x: Any) -> Any:
         """(B, H, …) as (B, G, H/G, …), and (B, 1, …) as (B, 1, 1, …), missing axes included: a view."""
@@ -237,7 +241,7 @@ class _Attention:
         def work(heads: _Heads) -> None:
             q, k, kt = heads.part(self.query), self.key[heads[:2]], self.transposed[heads[:2]]
             if not heads.member:
-                _transpose(k, self.scale, kt)
+                _transpose(k, self.factor, kt)
             vs, tiles = _blocks(self.value[heads[:2]], n, c), _Memory(self.dtype)
             if shifted := self.additive or not _longest(q) * _longest(k) * abs(self.scale) < SAFE:
                 self.shifted.add((heads.samples.start, heads.groups.start, heads.member))
@@ -252,7 +256,7 @@ class _Attention:
                     most[most == -math.inf] = 0
                     tile -= most[..., None, :, :]
                     top[..., rows, :] = most
-                np.exp(tile, out=tile)
+                self.power(tile, out=tile)
                 total = np.vecdot(tile, ones((c,), self.dtype)).sum(axis=-2)[..., None]
                 total[total == 0] = math.inf  # no key: 0 comes of it
                 if self.p:
@@ -306,7 +310,7 @@ class _Attention:
                 self.cover(p, heads, start * r, j, down=True)
                 if top is not None:
                     p -= top[..., rows, :, :]
-                np.exp(p, out=p)
+                self.power(p, out=p)
                 ds, weights = second.product(wide[..., rows, :, :], vt), p
                 if bits is not None:
                     there = _unpacked(bits[..., _within(start * r, (rows.stop - start) * r, self.length), :], columns)
