@@ -47,7 +47,8 @@ ROOMS = {
     "backend": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes backend/cpu backend/cuda",
         "the face of these", "__init__.py"),
-    "weft": Room("_openblas _signals backend backend/device backend/tape backend/array backend/modes", "the face of all", "__init__.py"),
+    "weft": Room(
+        "_openblas _signals backend backend/device backend/tape backend/array backend/modes", "the face of all", "__init__.py"),
     "layers/functional": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
