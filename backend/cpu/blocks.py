@@ -13,7 +13,9 @@ from ..device.parallel import parallel_for
 from . import aligned
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
-BUSY = 5 << 15  # bytes of a block where many calls go over more arrays than one reads and one writes
+BUSY = (
+    5 << 17
+)  # bytes of a block of many calls: threads that begin calls often wait for each other, which costs more than the cache saves
 LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 SMALL = 1 << 16  # bytes: below, it does not pay to tell NumPy how to go about it
 ROW = 256  # elements of a row from which on a loop of its own takes less time than a copy in NumPy's buffer

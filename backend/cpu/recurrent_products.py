@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device.products import matmul
 from . import aligned
 from .linear import column_sums
 from .window_products import has_small_products
@@ -150,10 +151,10 @@ def gradients(
     need: Sequence[bool], into: Sequence[Any], x: Rows, h: Any, weight_ih: Any, d_ih: Any, d_hh: Any
 ) -> tuple:
     """Of x, weight_ih, weight_hh, bias_ih and bias_hh; the last four are written to `into` where that is given."""
-    grad_x = np.matmul(d_ih, weight_ih) if need[0] else None  # `dot` would copy what has gaps
-    grad_hh = np.matmul(d_hh.T, h, out=into[1]) if need[2] else None
+    grad_x = matmul(d_ih, weight_ih) if need[0] else None
+    grad_hh = matmul(d_hh.T, h, into[1]) if need[2] else None
     summed = x.summed(d_ih) if need[1] or need[3] or need[4] else None
-    grad_ih = np.matmul(summed.T, x.x, out=into[0]) if summed is not None and need[1] else None
+    grad_ih = matmul(summed.T, x.x, into[0]) if summed is not None and need[1] else None
     bias_ih = column_sums(summed, into[2]) if need[3] else None
     bias_hh = column_sums(summed if d_hh is d_ih else d_hh, into[3]) if need[4] else None
     return grad_x, grad_ih, grad_hh, bias_ih, bias_hh
