@@ -24,7 +24,7 @@ from ..nn import attention as primitives
 from ..nn.dropout import rescale
 from ..tape.autograd import in_float32
 from ..tape.recording import as_one
-from .blocks import CPU_FLOATS, DOT, ones
+from .blocks import CPU_FLOATS, DOT, ones, transpose
 from .powers import UNIT, power
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
@@ -367,7 +367,7 @@ def _transpose(x: Any, factor: Any, out: Any) -> None:
     for i in range(n):
         part = x[..., i * size : (i + 1) * size, :]
         there = out[..., i, :, : part.shape[-2]]
-        there[...] = part.mT
+        transpose(part, there)
         if factor is not None:
             there *= factor
         out[..., i, :, part.shape[-2] :] = 0

@@ -15,6 +15,7 @@ from numpy import add
 from ..device.parallel import parallel_for
 from ..device.products import dot
 from . import aligned
+from .blocks import transpose
 from .window_products import has_small_products
 
 __all__ = ["product"]
@@ -36,7 +37,10 @@ def product(x: np.ndarray, weight: np.ndarray, bias: Any = None) -> np.ndarray:
     step = -(-depth // parts)  # whose products are added up
     rows = next(rows for most, rows in PIECES if step <= most)
     packed = aligned.empty((width // COLUMNS, depth, COLUMNS), x.dtype)
-    packed[...] = weight.reshape(depth, -1, COLUMNS).swapaxes(0, 1)
+    if weight.flags.c_contiguous:
+        packed[...] = weight.reshape(depth, -1, COLUMNS).swapaxes(0, 1)
+    else:
+        transpose(weight.T.reshape(-1, COLUMNS, depth), packed)
     y = aligned.empty((count, width), x.dtype)
 
     def multiply(start: int, stop: int) -> None:

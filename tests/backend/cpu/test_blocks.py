@@ -45,3 +45,19 @@ def test_a_ufunc_covers_all_blocks(rng, threads):
         weft.set_num_threads(before)
     np.testing.assert_array_equal(y, x.T * x.T)
     assert y.flags.f_contiguous
+
+
+class TestTranspose:
+    @pytest.mark.parametrize("columns", [3, 64, 256])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_is_exact(self, columns, dtype):
+        """Also of rows a multiple of 1024 bytes apart, and of a part of them."""
+        x = np.random.default_rng(0).standard_normal((2, 70, columns)).astype(dtype)
+        for part in (x, x[:, ::4], x[:, :, 1:]):
+            out = np.empty((2, part.shape[2], part.shape[1]), dtype)
+            blocks.transpose(part, out)
+            np.testing.assert_array_equal(out, np.swapaxes(part, 1, 2))
+
+    def test_of_no_rows(self):
+        blocks.transpose(np.empty((0, 256)), out := np.empty((256, 0)))
+        assert out.size == 0
