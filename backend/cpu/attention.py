@@ -24,8 +24,7 @@ from ..nn import attention as primitives
 from ..nn.dropout import rescale
 from ..tape.autograd import in_float32
 from ..tape.recording import as_one
-from .blocks import CPU_FLOATS, DOT, ones, transpose
-from .powers import UNIT, power
+from .blocks import CPU_FLOATS, DOT, UNIT, ones, power, transpose
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
 EDGE = 64  # blocks of 64 × 64 scores: products of such matrices have a kernel in OpenBLAS that packs nothing

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -136,6 +138,21 @@ def row_dots(a: Any, b: Any) -> Any:
     for i in range(DOT, a.shape[-1], DOT):
         total += np.vecdot(a[..., i : i + DOT], b[..., i : i + DOT])
     return total[..., None]
+
+
+def _has_vectors() -> bool:
+    """Whether 2ˣ has a vector loop: one from Intel's library, which only NumPy for Linux and AVX-512 is built with.
+
+    Else it is computed number by number, in twice the time of eˣ with AVX2.
+    """
+    from numpy.lib import introspect
+
+    target = introspect.opt_func_info(func_name="^exp2$").get("exp2", {}).get("ff", {}).get("current", "")
+    return sys.platform == "linux" and ("AVX512" in target or "V4" in target)
+
+
+# power(UNIT x) = eˣ, for those who multiply by a constant anyway: with AVX-512 2ˣ takes half the time, and has half the error
+power, UNIT = (np.exp2, math.log2(math.e)) if _has_vectors() else (np.exp, 1.0)
 
 
 def exp_rows(a: Any, out: Any) -> Any:

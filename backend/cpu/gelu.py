@@ -15,8 +15,7 @@ import numpy as np
 from ..nn import activation as primitives
 from ..nn.activation import GELU_TANH
 from ..tape.autograd import is_grad_enabled
-from .blocks import CPU_FLOATS, blockwise, product
-from .powers import UNIT, power
+from .blocks import CPU_FLOATS, UNIT, blockwise, power, product
 
 # Φ(x) = 1/(1 + e^(x k)), k = n + b₂ + a₂/(n + b₁ + a₁/(n + b₀)), n = −α x²: a minimax fit, weighted by what its error does
 # to Φ. That is at most 5.4e-8 (float32 rounds Φ at 6e-8), also beyond |x| = 7, where the fit ends and xk goes on growing.
