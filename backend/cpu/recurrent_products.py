@@ -209,12 +209,16 @@ def gradients(
     """Of x, weight_ih, weight_hh, bias_ih and bias_hh; the last four are written to `into` where that is given."""
     grad_x = matmul(d_ih, weight_ih) if need[0] else None
     grad_hh = matmul(d_hh.T, h, into[1]) if need[2] else None
-    shapes = weight_ih.shape, None, weight_ih.shape[:1], weight_ih.shape[:1]
-    grad_ih, bias_ih, bias_hh = (
-        (np.empty(shapes[i], d_ih.dtype) if into[i] is None else into[i]) if need[i + 1] else None for i in (0, 2, 3)
-    )
+    shape = weight_ih.shape
+    grad_ih = _place(need[1], into[0], shape, d_ih.dtype)
+    bias_ih, bias_hh = (_place(need[i + 1], into[i], shape[:1], d_ih.dtype) for i in (2, 3))
     is_shared = d_hh is d_ih
     x.gradients(d_ih, grad_ih, (bias_ih, bias_hh if is_shared else None))
     if bias_hh is not None and not is_shared:
         column_sums(d_hh, bias_hh)
     return grad_x, grad_ih, grad_hh, bias_ih, bias_hh
+
+
+def _place(is_needed: bool, into: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Where a gradient is written, if it is."""
+    return (np.empty(shape, dtype) if into is None else into) if is_needed else None
