@@ -24,7 +24,8 @@ from ..nn import attention as primitives
 from ..nn.dropout import rescale
 from ..tape.autograd import in_float32
 from ..tape.recording import as_one
-from .blocks import CPU_FLOATS, DOT, UNIT, ones, power, transpose
+from . import aligned
+from .blocks import CPU_FLOATS, DOT, ones, transpose
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
 EDGE = 64  # blocks of 64 × 64 scores: products of such matrices have a kernel in OpenBLAS that packs nothing
@@ -153,15 +154,12 @@ class _Attention:
         self.mask = None if mask is None else self.grouped(mask)
         self.additive = mask is not None and mask.dtype != np.bool_
         self.p, self.blocks = dropout_p if blocks is not None else 0.0, blocks
-        # Probabilities are eˢ · inverse, or, where maxima were taken off, e^(s − top) · inverse; s and top in units of `power`,
-        # but for scores with a mask of numbers added, which round otherwise: to ±10⁴, what is left of s is three digits
-        self.power, unit = (np.exp, 1.0) if self.additive else (power, UNIT)
-        self.factor = self.dtype.type(self.scale * unit)
+        # Probabilities are exp(s) · inverse, or, where maxima were taken off, exp(s − top) · inverse
         self.inverse = np.empty((self.b, self.g, self.members, self.length, 1), self.dtype)
         self.top = np.empty_like(self.inverse)
         self.shifted: set[tuple] = set()
         n, c = _cut(self.keys, EDGE)
-        self.transposed = np.empty((self.b, self.g, n, width, c), self.dtype)  # factor · Kᵀ, in blocks
+        self.transposed = aligned.empty((self.b, self.g, n, width, c), self.dtype)  # scale · Kᵀ, in blocks
 
     def grouped(self, x: Any) -> Any:
         """(B, H, …) as (B, G, H/G, …), and (B, 1, …) as (B, 1, 1, …), missing axes included: a view."""
@@ -240,7 +238,7 @@ class _Attention:
         def work(heads: _Heads) -> None:
             q, k, kt = heads.part(self.query), self.key[heads[:2]], self.transposed[heads[:2]]
             if not heads.member:
-                _transpose(k, self.factor, kt)
+                _transpose(k, self.scale, kt)
             vs, tiles = _blocks(self.value[heads[:2]], n, c), _Memory(self.dtype)
             if shifted := self.additive or not _longest(q) * _longest(k) * abs(self.scale) < SAFE:
                 self.shifted.add((heads.samples.start, heads.groups.start, heads.member))
@@ -255,7 +253,7 @@ class _Attention:
                     most[most == -math.inf] = 0
                     tile -= most[..., None, :, :]
                     top[..., rows, :] = most
-                self.power(tile, out=tile)
+                np.exp(tile, out=tile)
                 total = np.vecdot(tile, ones((c,), self.dtype)).sum(axis=-2)[..., None]
                 total[total == 0] = math.inf  # no key: 0 comes of it
                 if self.p:
@@ -288,7 +286,7 @@ class _Attention:
         top = _blocks(heads.part(self.top), n, r) if shifted else None
         bits = self.packed(heads) if self.p else None
         # With exp(s) for P its factor goes to g and δ; and to take off δ is part of a product with a column more
-        inverse, wide = heads.part(self.inverse), np.empty((*g.shape[:-1], g.shape[-1] + 1), self.dtype)
+        inverse, wide = heads.part(self.inverse), aligned.empty((*g.shape[:-1], g.shape[-1] + 1), self.dtype)
         np.multiply(g, inverse, out=wide[..., :-1])
         np.multiply(np.vecdot(g, y)[..., None], -inverse, out=wide[..., -1:])
         q, wide = _blocks(heads.part(self.query), n, r), _blocks(wide, n, r)
@@ -309,7 +307,7 @@ class _Attention:
                 self.cover(p, heads, start * r, j, down=True)
                 if top is not None:
                     p -= top[..., rows, :, :]
-                self.power(p, out=p)
+                np.exp(p, out=p)
                 ds, weights = second.product(wide[..., rows, :, :], vt), p
                 if bits is not None:
                     there = _unpacked(bits[..., _within(start * r, (rows.stop - start) * r, self.length), :], columns)
@@ -414,5 +412,5 @@ class _Memory:
         shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
         size = math.prod(shape)
         if size > self.memory.size:
-            self.memory = np.empty(size, self.memory.dtype)
+            self.memory = aligned.empty((size,), self.memory.dtype)
         return np.matmul(a, b, out=self.memory[:size].reshape(shape))
