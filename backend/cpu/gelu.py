@@ -15,6 +15,7 @@ import numpy as np
 from ..nn import activation as primitives
 from ..nn.activation import GELU_TANH
 from ..tape.autograd import is_grad_enabled
+from ..tape.recording import as_one
 from .blocks import CPU_FLOATS, UNIT, blockwise, power, product
 
 # Φ(x) = 1/(1 + e^(x k)), k = n + b₂ + a₂/(n + b₁ + a₁/(n + b₀)), n = −α x²: a minimax fit, weighted by what its error does
@@ -23,26 +24,31 @@ ALPHA = 0.03627598593848992
 FIRST = -1.6436734004030944  # b₀
 STEPS = ((1.8192557635304203, 0.8558179087581372), (-0.19349015224346872, -2.3666314805396587))  # a₁, b₁; a₂, b₂
 
+FAR, FAR_TANH = (
+    12.5,
+    9.5,
+)  # |x| up to which the powers are within 2^±126; beyond, `power` may take seventy times the time
+
 
 @primitives.gelu.on("cpu")
 def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     tanh = approximate == "tanh"
     if x.dtype not in CPU_FLOATS or (not tanh and x.dtype != np.float32):
         return NotImplemented
-    numbers, exponent, slope_of = (
-        _numbers(x.dtype),
-        _exponent_tanh if tanh else _exponent,
-        _slope_tanh if tanh else _slope,
-    )
+    numbers = _numbers(x.dtype)
+    exponent, slope_of = (_exponent_tanh, _slope_tanh) if tanh else (_exponent, _slope)
+    far, factor = (numbers["far, tanh"], None) if tanh else (numbers["far"], numbers["-1/2d²"])
 
     def forward(x: Any, y: Any, n: Any, k: Any) -> None:
         exponent(numbers, x, y, n, k)
-        _one_more_than_power(numbers, k)
+        _powers(n, k, None, far=far, out=(k,))
+        np.add(k, numbers["1"], k)
         np.divide(x, k, y)
 
     def both(x: Any, y: Any, slope: Any, n: Any) -> None:
         exponent(numbers, x, y, n, slope)
-        _one_more_than_power(numbers, slope)
+        _powers(n, slope, factor, far=far, out=(slope,) if tanh else (slope, n))
+        np.add(slope, numbers["1"], slope)
         slope_of(numbers, x, y, n, slope)
 
     with np.errstate(over="ignore"):  # far out powers are infinite, and 1/(1 + ∞) = 0 is right
@@ -60,14 +66,23 @@ def _numbers(dtype: Any) -> dict[str, Any]:
     r = -ALPHA / d**2
     given = {"1": 1, "d": d, "density/d": 1 / (d * math.sqrt(2 * math.pi)), "-1/2d²": -UNIT / (2 * d**2)}
     given |= {"b0": FIRST / r, "a1": a1 / r**2, "b1": b1 / r, "a2": a2 / r**2, "b2": b2 / r}
-    given |= {"-2 c1": -2 * c1 * UNIT, "-2 c0": -2 * c0 * UNIT, "-3": -3 / UNIT, "2 c0": 2 * c0}
+    given |= {"√2c1": math.sqrt(2 * c1 * UNIT), "-2 c0": -2 * c0 * UNIT, "3": 3 / UNIT, "2 c0": 2 * c0}
+    given |= {"far": (FAR * d) ** 2, "far, tanh": FAR_TANH**2 * 2 * c1 * UNIT}
     return {name: np.array(c, dtype) for name, c in given.items()}
 
 
-def _one_more_than_power(numbers: dict[str, Any], k: Any) -> None:
-    """1 + eᵏ = 1/Φ, of a k in units of `power`."""
-    power(k, k)
-    np.add(k, numbers["1"], k)
+@as_one(may_fail=False)
+def _powers(n: Any, k: Any, factor: Any, *, far: Any, out: tuple) -> None:
+    """eᵏ in the place of k, and, with a factor, e^(n · factor) in that of n; in units of `power`, if all n < far."""
+    is_near = UNIT == 1 or n.max(initial=0) < far
+    if factor is not None:
+        np.multiply(n, factor, n)
+    for a in out:
+        if is_near:
+            power(a, a)
+        else:
+            np.multiply(a, a.dtype.type(1 / UNIT), a)
+            np.exp(a, a)
 
 
 def _exponent(numbers: dict[str, Any], x: Any, dx: Any, n: Any, k: Any) -> None:
@@ -83,9 +98,7 @@ def _exponent(numbers: dict[str, Any], x: Any, dx: Any, n: Any, k: Any) -> None:
 
 
 def _slope(numbers: dict[str, Any], x: Any, dx: Any, n: Any, slope: Any) -> None:
-    """x Φ in the place of d x, Φ + x φ(x), φ(x) = e^(−x²/2)/√(2π), in that of 1/Φ."""
-    np.multiply(n, numbers["-1/2d²"], n)
-    power(n, n)
+    """x Φ in the place of d x, Φ + x φ(x), φ(x) = n/√(2π), n = e^(−x²/2), in that of 1/Φ."""
     np.multiply(n, dx, n)
     np.multiply(n, numbers["density/d"], n)
     np.divide(x, slope, dx)
@@ -94,17 +107,17 @@ def _slope(numbers: dict[str, Any], x: Any, dx: Any, n: Any, slope: Any) -> None
 
 
 def _exponent_tanh(numbers: dict[str, Any], x: Any, y: Any, n: Any, k: Any) -> None:
-    """−2u, of which 1/(1 + e^−2u) is Φ = ½ (1 + tanh u), u = x (c₀ + c₁ x²); besides n = −2 c₁ x²."""
-    np.multiply(x, numbers["-2 c1"], n)
-    np.multiply(n, x, n)
-    np.add(n, numbers["-2 c0"], k)
+    """−2u, of which 1/(1 + e^−2u) is Φ = ½ (1 + tanh u), u = x (c₀ + c₁ x²); besides n = 2 c₁ x²."""
+    np.multiply(x, numbers["√2c1"], n)
+    np.square(n, n)
+    np.subtract(numbers["-2 c0"], n, k)
     np.multiply(k, x, k)
 
 
 def _slope_tanh(numbers: dict[str, Any], x: Any, y: Any, n: Any, slope: Any) -> None:
     """y = x Φ, and Φ + x dΦ/dx = (Φ − 1)(1 − 2u' y) + 1, 2u' = 2 c₀ + 6 c₁ x², in the place of 1/Φ."""
     np.divide(x, slope, y)
-    np.multiply(n, numbers["-3"], n)
+    np.multiply(n, numbers["3"], n)
     np.add(n, numbers["2 c0"], n)
     np.multiply(n, y, n)
     np.subtract(numbers["1"], n, n)
