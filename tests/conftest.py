@@ -97,7 +97,9 @@ def pytest_sessionfinish(session):
     if idle and "emulator" in weft.devices():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         # the last words of the run, below its summary, which says "passed"
-        config.add_cleanup(lambda: reporter.write_line(f"FAILED: no test has launched {', '.join(sorted(idle))}", red=True))
+        config.add_cleanup(
+            lambda: reporter.write_line(f"FAILED: no test has launched {', '.join(sorted(idle))}", red=True)
+        )
 
 
 def pytest_terminal_summary(terminalreporter):
