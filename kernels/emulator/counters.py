@@ -16,8 +16,9 @@ import ctypes
 import dataclasses
 import math
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,24 @@ import numpy as np
 from ..toolchain.launch import Instance
 from ..toolchain.sources import Place, own_line
 from ..toolchain.tensor_map import TensorMap
-from .build import Library, code_of, library, places
+from .build import Library, code_of, compiled, places
 
-__all__ = ["SECTOR", "Counts", "Launch", "counted_library", "counting", "current", "listing", "sampling"]
+__all__ = [
+    "SECTOR",
+    "Counts",
+    "Launch",
+    "compile_counted",
+    "counted_library",
+    "counting",
+    "current",
+    "listing",
+    "sampling",
+]
 
 SECTOR = 32  # bytes: what DRAM and the L2 cache move at least
 _SPACES, _HOW = ("global", "shared", "code", "tensor"), ("read", "write", "update")
 _MEMORY = _SPACES[:2]
+KEPT = 64  # libraries that stay loaded
 SAMPLE = 64  # blocks of a launch that are run, where they are sampled
 _LONGEST = 512  # bytes of a basic block that are looked up
 _STEP = 3  # bytes between look-ups: shorter than almost every instruction with a line of its own
@@ -243,9 +255,30 @@ class _Totals(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("read", "written", "sectors_read", "sectors_written")]
 
 
+def compile_counted(instance: Instance) -> Path:
+    """The library that counts, of this one instantiation: where it lies."""
+    return compiled(instance.source, (instance.expression,), counting=True)
+
+
+class _Loaded(threading.local):
+    """The libraries that this thread has used last."""
+
+    def __init__(self) -> None:
+        self.libraries: OrderedDict[Instance, Library] = OrderedDict()
+
+
+_loaded = _Loaded()
+
+
 def counted_library(instance: Instance) -> Library:
-    """The library that counts, of this one instantiation."""
-    return library(instance.source, (instance.expression,), counting=True)
+    """The same, loaded; of those loaded before, the KEPT last ones stay."""
+    kept = _loaded.libraries
+    if instance not in kept:
+        kept[instance] = Library(compile_counted(instance), (instance.expression,))
+    kept.move_to_end(instance)
+    if len(kept) > KEPT:
+        kept.popitem(last=False)[1].close()
+    return kept[instance]
 
 
 def begin(code: Library, sizes: Sequence[int]) -> None:

@@ -33,7 +33,7 @@ from ..toolchain.compiler import Resources, build
 from ..toolchain.launch import Instance
 from ..toolchain.machine_code import Instruction, Machine, disassemble, occupancy, tensor_operations
 from ..toolchain.sources import Place
-from .counters import SECTOR, Launch, counted_library
+from .counters import SECTOR, Launch, compile_counted
 from .executions import executions
 
 __all__ = ["LIMITS", "Cost", "Roofline", "machine_code_of", "prepare", "roofline"]
@@ -130,11 +130,11 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
 def prepare(instances: Iterable[Instance], arch: str) -> Iterator[Instance]:
     """Compile what counting these and reading their machine code takes, as many at a time as there are cores; each when it is done.
 
-    Raises what `counted_library` and `machine_code_of` raise.
+    Raises what `compile_counted` and `machine_code_of` raise.
     """
 
     def one(instance: Instance) -> Instance:
-        counted_library(instance)
+        compile_counted(instance)
         machine_code_of(instance, arch)
         return instance
 
