@@ -31,7 +31,7 @@ if [ "$mode" = pack ]; then # weft must be importable
     libraries=$(find "$nvrtc" -name 'libnvrtc-builtins.so.13.0' -o -name 'libnvrtc.so.13' | sort | tr '\n' ' ')
     WEFT_CACHE_DIR=$out/cubins LD_PRELOAD=$libraries "$python" -m weft.bench.precompile --arch "${ARCH:-sm_90a}" || exit 1
     PYTHONPATH=$root/tests${PYTHONPATH:+:$PYTHONPATH} "$python" -m pytest -q -p one_per_kernel --write-cover "$out/cover.json" \
-        -p no:cacheprovider --tb=no --no-summary -m "not slow" "$root/tests/kernels" || exit 1
+        -p no:cacheprovider --tb=no --no-summary -m "not slow" "$root"/tests/kernels/test_*.py || exit 1
     echo "PACKED=$out bench/gpu.sh OUT"
     exit 0
 fi
