@@ -9,6 +9,9 @@ from __future__ import annotations
 from . import _signals  # first: a signal may come at any time
 
 # isort: split
+from . import _openblas  # before NumPy
+
+# isort: split
 import importlib as _importlib
 import math as _math
 from typing import TYPE_CHECKING as _TYPE_CHECKING

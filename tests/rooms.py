@@ -27,10 +27,11 @@ class Room(NamedTuple):
 # fmt: off
 ROOMS = {
     "_signals": Room("", "how the command `weft` ends at a signal", "_signals.py"),
+    "_openblas": Room("", "how soon OpenBLAS's idle threads sleep", "_openblas.py"),
     "kernels/toolchain": Room("", "the compiler and its cache, launches, cuBLAS", "launch.py"),
     "kernels/emulator": Room("kernels/toolchain", "the same CUDA sources on a CPU, every access checked", "runtime.cpp"),
     "kernels": Room("kernels/toolchain", "every CUDA source with its launcher, of the same stem", "normalization.cu"),
-    "backend/device": Room("kernels kernels/toolchain", "dtypes, devices, memory, transfers, threads", "devices.py"),
+    "backend/device": Room("_openblas kernels kernels/toolchain", "dtypes, devices, memory, transfers, threads", "devices.py"),
     "backend/tape": Room("backend/device", "the tensor, the tape, what takes part in a recording", "autograd.py"),
     "backend/array": Room("backend/device backend/tape", "the array API's functions, methods, random numbers", "elementwise.py"),
     "backend/nn": Room("backend/device backend/tape backend/array", "the operations of neural networks", "activation.py"),
@@ -46,7 +47,8 @@ ROOMS = {
     "backend": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes backend/cpu backend/cuda",
         "the face of these", "__init__.py"),
-    "weft": Room("_signals backend backend/device backend/tape backend/array backend/modes", "the face of all", "__init__.py"),
+    "weft": Room(
+        "_openblas _signals backend backend/device backend/tape backend/array backend/modes", "the face of all", "__init__.py"),
     "layers/functional": Room(
         "backend/device backend/tape backend/array backend/nn backend/modes",
         "layers as functions, which check what a user passes", "activation.py"),
@@ -110,7 +112,7 @@ MUTUAL: set[tuple[str, str]] = set()
 def sources(root: Path = ROOT) -> dict[str, Path]:
     """The package's files, by module: those of the folders in the table, and the root's own."""
     tops = {room.partition("/")[0] for room in ROOMS}
-    paths = [root / "__init__.py", root / "__main__.py", root / "_signals.py"]
+    paths = [root / "__init__.py", root / "__main__.py", *(root / f"{name}.py" for name in ("_openblas", "_signals"))]
     paths += [path for top in sorted(tops) for path in sorted((root / top).rglob("*.py"))]
     return {
         ".".join(("weft", *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__"): path

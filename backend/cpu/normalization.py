@@ -19,7 +19,7 @@ from . import aligned
 from .blocks import CPU_FLOATS, ROW, ones, row_dots, row_sums, unbuffered
 from .small_normalization import normalise_few
 
-BLOCK = 1 << 19  # bytes: what leaves a second-level cache of 1 MiB costs less than to begin twice as many calls
+BLOCK = 1 << 21  # bytes: see BUSY of `blocks`; one thread, too, takes less time than for blocks of a quarter
 LONG = 1 << 9  # elements of a row that make up for what NumPy spends on beginning it
 SMALL = 1 << 14  # elements: below, a few calls for all of them take less time than the tiles' many
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels.toolchain.settings import settings
+from . import products
 from .dtypes import is_real_floating
 
 __all__ = ["gemm", "get_float32_matmul_precision", "set_float32_matmul_precision"]
@@ -38,8 +39,8 @@ def gemm(xp: Any, a: Any, b: Any, *, out: Any = None, accumulate: bool = False) 
     if xp is np and _are_halves(a, b):
         return _store(np.matmul(a, b, dtype=np.float32), out, accumulate, a.dtype)
     if out is not None and (accumulate or xp is not np):
-        return _store(xp.matmul(a, b), out, accumulate, out.dtype)
-    return xp.matmul(a, b) if out is None else np.matmul(a, b, out=out)
+        return _store(products.matmul(a, b) if xp is np else xp.matmul(a, b), out, accumulate, out.dtype)
+    return products.matmul(a, b, out) if xp is np else xp.matmul(a, b)
 
 
 def _are_halves(a: np.ndarray, b: np.ndarray) -> bool:

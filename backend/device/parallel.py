@@ -1,7 +1,8 @@
 """Threads for array work: one persistent pool, shared by every primitive that splits its batch.
 
 NumPy lets go of Python's global lock inside its loops and its matrix products, so plain threads scale. While they run,
-BLAS is held to one thread of its own: n threads that each wake n more would only get in each other's way.
+BLAS is held to one thread of its own: n threads that each wake n more would only get in each other's way. What threads BLAS has
+woken look for more work for a tenth of a second (OpenBLAS), on the cores that others want: `products` are spread over these, too.
 """
 
 import contextvars
@@ -17,10 +18,11 @@ _threads = 0  # 0: not asked for yet
 _blas: list | None = None  # threadpoolctl's controllers, one for each BLAS in the process
 _tasks: queue.SimpleQueue | None = None
 _workers = 0
-noting: Callable[[Callable[[int, int], object], list[int]], bool] | None = (
-    None  # told of regions while a step is recorded
-)
+noting: Callable[..., bool] | None = None  # told of regions, by their function and bounds, while a step is recorded
 _region = threading.Lock()  # held while the pool works: nested and concurrent regions run serially
+_holding = threading.Lock()  # held while somebody comes or goes who holds BLAS to one thread
+_holders = 0
+_limits: list[tuple] = []  # of each BLAS while it is held: how many threads it had
 
 
 def num_threads() -> int:
@@ -52,7 +54,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. Results do not depend on it.
+        At least 1. Results do not depend on it, but for the last bits of large products of matrices, which are cut by it.
 
     Raises
     ------
@@ -68,8 +70,12 @@ def set_num_threads(n: int) -> None:
         raise ValueError(f"`n` must be a positive integer, got {n!r}")
     if n > (most := MOST * (os.cpu_count() or 1)):
         raise ValueError(f"`n` must be at most {most}, {MOST} threads for each of this machine's cores, got {n}")
-    for library in _blas_libraries():
-        library.set_num_threads(n)
+    with _holding:
+        if _holders:
+            _limits[:] = [(library, n) for library, _ in _limits]
+        else:
+            for library in _blas_libraries():
+                library.set_num_threads(n)
     _threads = n
 
 
@@ -111,17 +117,48 @@ def parallel_for(fn: Callable[[int, int], object], n: int, *, grain: int = 1) ->
         fn(0, n)
         return
     region = _region
-    limits = []
     try:
-        for library in _blas_libraries():
-            limits.append((library, library.get_num_threads()))
-            library.set_num_threads(1)
-        bounds = [n * i // chunks for i in range(chunks + 1)]
-        _run([_Task(fn, start, stop) for start, stop in itertools.pairwise(bounds)])
+        with blas_held:
+            bounds = [n * i // chunks for i in range(chunks + 1)]
+            _run([_Task(fn, start, stop) for start, stop in itertools.pairwise(bounds)])
     finally:
-        for library, limit in limits:
-            library.set_num_threads(limit)
         region.release()
+
+
+def alone(fn: Callable[[int, int], object]) -> None:
+    """Call `fn(0, 1)` in this thread, with BLAS held to it."""
+    if noting is None or not noting(fn, [0, 1], is_alone=True):
+        with blas_held:
+            fn(0, 1)
+
+
+class _Held:
+    """Within the block, BLAS keeps to the thread that calls it; it may be entered again, and by other threads."""
+
+    def __enter__(self) -> None:
+        global _holders
+        with _holding:
+            _holders += 1
+            if _holders == 1:
+                for library in _blas_libraries():
+                    _limits.append((library, library.get_num_threads()))
+                    library.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        global _holders
+        with _holding:
+            _holders -= 1
+            if not _holders:
+                _let_go()
+
+
+blas_held = _Held()
+
+
+def _let_go() -> None:
+    while _limits:
+        library, limit = _limits.pop()
+        library.set_num_threads(limit)
 
 
 class _Task:
@@ -201,8 +238,9 @@ def _available_cores() -> int:
 
 def _forget_pool() -> None:
     """A forked child has none of its parent's threads, and must not wait for a region that one of them held."""
-    global _tasks, _workers, _region
-    _tasks, _workers, _region = None, 0, threading.Lock()
+    global _tasks, _workers, _region, _holding, _holders
+    _tasks, _workers, _region, _holding, _holders = None, 0, threading.Lock(), threading.Lock(), 0
+    _let_go()
 
 
 if hasattr(os, "register_at_fork"):

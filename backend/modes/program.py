@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..device import memory
-from ..device.parallel import parallel_for
+from ..device.parallel import alone, parallel_for
 from .log import OUT_PLACES, Call, Decision, Fork, Log, Region, Root, assign, context
 from .plan import flat, plan, touched, uses_of
 from .schedule import early
@@ -417,7 +417,10 @@ def _spread(*branches: Callable[[], Any]) -> None:
         for branch in branches[start:stop]:
             branch()
 
-    parallel_for(work, len(branches))
+    if len(branches) == 1:
+        alone(work)
+    else:
+        parallel_for(work, len(branches))
 
 
 def _into(targets: tuple, values: Iterable) -> None:
