@@ -24,14 +24,14 @@ mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
 
-if [ "$mode" = pack ]; then # weft must be importable, the cover takes some minutes
+if [ "$mode" = pack ]; then # weft must be importable
     nvrtc=$(mktemp -d)
     trap 'rm -rf "$nvrtc"' EXIT
     "$python" -m pip install --quiet --no-deps --target "$nvrtc" "nvidia-cuda-nvrtc==13.0.88" || exit 1
     libraries=$(find "$nvrtc" -name 'libnvrtc-builtins.so.13.0' -o -name 'libnvrtc.so.13' | sort | tr '\n' ' ')
     WEFT_CACHE_DIR=$out/cubins LD_PRELOAD=$libraries "$python" -m weft.bench.precompile --arch "${ARCH:-sm_90a}" || exit 1
     PYTHONPATH=$root/tests${PYTHONPATH:+:$PYTHONPATH} "$python" -m pytest -q -p one_per_kernel --write-cover "$out/cover.json" \
-        -m "not slow" "$root/tests/kernels" || exit 1
+        -p no:cacheprovider --tb=no --no-summary -m "not slow" "$root"/tests/kernels/test_*.py || exit 1
     echo "PACKED=$out bench/gpu.sh OUT"
     exit 0
 fi
@@ -65,6 +65,7 @@ if [ -n "$packed" ] && [ "$mode" = run ]; then
     export WEFT_CUBINS_OF=13.0
 fi
 
+planned=0 # seconds, at most, of the steps of a dry run
 GRACE=10 # seconds that a step has to stop after its limit
 job=     # what waits for the step
 stopped() { # exit status: by hand. The step ends, too: a second start, which asks for the same, must not meet it
@@ -87,6 +88,7 @@ step() { # name, limit in seconds, log ("-" for none of its own), command …
     local name=$1 limit=$2 log=$3 start=$SECONDS
     shift 3
     if [ "$mode" = dry ]; then
+        planned=$((planned + limit))
         printf '%-28s at most %3d s: %s\n' "$name" "$limit" "$*"
         return
     fi
@@ -154,6 +156,7 @@ for tool in memcheck racecheck initcheck synccheck; do
             "$python" -m weft bench --device "$device" --models --kernels --tiny --no-torch --total 15
     fi
 done
+[ "$mode" = dry ] && printf '%-28s at most %3d s; what follows has what is left of %d s\n' together "$planned" $((total - GRACE))
 tests all-tests 120 "$temporary/path/weft/tests" -m gpu
 bench torch.compile "$([ "$mode" = dry ] && echo 60 || left)" --device "$device" --models --kernels --limit 100
 

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from weft.__main__ import main
-from weft.training.cli import kernel_profile
+from weft.training.cli import instance_cases, kernel_profile
 
 pytestmark = pytest.mark.usefixtures("disassembler")
+EVERY = instance_cases.instances
 
 
 @pytest.fixture
@@ -15,6 +16,8 @@ def small(monkeypatch):
     """One case, in one dtype."""
     monkeypatch.setattr(kernel_profile, "DTYPES", kernel_profile.DTYPES[:1])
     monkeypatch.setattr(kernel_profile, "CASES", {"swiglu": kernel_profile.CASES["swiglu"]})
+    few = {name: each for name, each in EVERY().items() if name.startswith("swiglu<float")}
+    monkeypatch.setattr(instance_cases, "instances", lambda: few)
 
 
 class TestProfile:
@@ -42,14 +45,25 @@ class TestProfile:
             assert row["predicted_seconds"] == max(row["seconds"].values()) == row["seconds"][row["limit"]]
         assert forward["seconds"]["DRAM"] == pytest.approx(3 * size / 2.039e12)
 
-    def test_those_without_a_case(self, small, capsys, monkeypatch):
-        families = kernel_profile.compiler.families()
-        monkeypatch.setattr(kernel_profile.compiler, "families", lambda: {"swiglu.cu": families["swiglu.cu"]})
-        assert main(["info", "--kernels", "--profile"]) == 0
-        _, _, rest = capsys.readouterr().out.partition("Without a case: instructions in the machine code, by kind\n")
-        names = [line.split(": ")[0].strip() for line in rest.splitlines()]
-        assert sorted([*names, "swiglu<float, false>", "swiglu<float, true>"]) == sorted(families["swiglu.cu"][0])
-        assert all(" global" in line for line in rest.splitlines())
+    def test_instantiations_that_no_case_launches(self, small, capsys, monkeypatch):
+        """Are there by themselves, whatever precedes them in a step."""
+        all_of = EVERY()
+        few = {
+            name: each for name, each in all_of.items() if name.startswith(("swiglu<float", "attention_round<__half"))
+        }
+        monkeypatch.setattr(instance_cases, "instances", lambda: few)
+        assert main(["info", "--kernels", "--profile", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["predicted"]
+        assert [(row["case"], row["kernel"]) for row in found] == [
+            ("swiglu", "swiglu<float, false>"), ("swiglu", "swiglu<float, true>"), ("attention_round<__half>",) * 2,
+        ]  # fmt: skip
+        half = found[-1]
+        assert (half["dtype"], half["bytes"]) == ("", (4 + 2) * 256 * 2 * 64)  # sums are read, their roundings written
+
+    def test_one_instantiation(self, capsys):
+        assert main(["info", "--kernels", "--profile", "swiglu<float, t", "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["predicted"]
+        assert row["kernel"] == "swiglu<float, true>"
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

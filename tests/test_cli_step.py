@@ -7,9 +7,11 @@ import pytest
 import weft
 from weft.__main__ import main
 from weft.backend.device.devices import canonical
+from weft.kernels.emulator import counters
 from weft.kernels.emulator.cublas_numpy import Product, products
+from weft.kernels.emulator.roofline import roofline
 from weft.kernels.toolchain.machine_code import MACHINES
-from weft.kernels.toolchain.settings import settings
+from weft.kernels.toolchain.settings import multiprocessors, settings
 from weft.training.cli import step_profile
 
 H200 = MACHINES["H200"]
@@ -24,7 +26,7 @@ def launched(monkeypatch):
     }
     monkeypatch.setattr(step_profile, "tool", lambda: "nvdisasm")
     monkeypatch.setattr(step_profile, "canonical", lambda name: name)
-    monkeypatch.setattr(step_profile, "_step", lambda *args: None)
+    monkeypatch.setattr(step_profile, "_step", lambda *args: lambda samples: None)
     monkeypatch.setattr(step_profile, "_launched", lambda step, samples, machine: found[samples])
     return found
 
@@ -64,9 +66,28 @@ def test_kernels_are_those_of_large_batches(monkeypatch):
 def test_a_step_of_a_language_model(name):
     """Samples of 8 tokens, 11 different ones: what is asked of the emulator is known, the kernels' costs are not looked at."""
     canonical("emulator")
+    step = step_profile._step(name, [8], 11, "float32", {"width": 64})
     with products() as found:
-        step_profile._step(name, [8], 11, "float32")
+        step(2)
     assert any(11 in (product.m, product.n) for product in found)
+    assert max(p.k for p in found) <= 4 * 64  # of the width asked for
+
+
+@pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+@pytest.mark.usefixtures("disassembler")
+def test_a_sample_of_a_step_predicts_what_all_of_it_does():
+    """Every launch of every block, against launches that are alike once, of large grids a part, and no products."""
+    canonical("emulator")
+    step = step_profile._step("mlp", (16, 16), 10, "float32", {})
+    step(4)
+    few = step_profile._launched(step, 4, H200)
+    with multiprocessors(1), counters.counting() as launches, products() as multiplied:
+        step(4)
+    exact = [(each.instance.expression, list(roofline(each, H200).seconds.values())) for each in launches]
+    exact += [("products of matrices", list(step_profile._seconds(p, H200))) for p in multiplied]
+    assert [name for name, _ in few] == [name for name, _ in exact]
+    for (name, found), (_, wanted) in zip(few, exact):
+        assert found == pytest.approx(wanted, rel=0.05), name
 
 
 @pytest.mark.slow
@@ -92,6 +113,10 @@ def test_a_model(capsys):
         (["--model", "mlp", "--json"], "--json with --step"),
         (["--model", "gpt2"], "--model gpt2 goes with --step"),
         (["--model", "lstm", "--step", "--input-shape", "4", "4"], "--input-shape of lstm is one number"),
+        (
+            ["--model", "mlp", "--step", "--width", "8"],
+            "--layers, --width and --heads go with --step and a language model",
+        ),
     ],
 )
 def test_wrong_use(options, message, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ctypes
 import contextlib
 import ctypes
 import functools
@@ -18,7 +19,7 @@ from pathlib import Path
 from ..toolchain import cache
 from ..toolchain.sources import FOLDER, Place, expand
 
-__all__ = ["EmulatorError", "Library", "library", "locate", "places"]
+__all__ = ["EmulatorError", "Library", "compiled", "library", "locate", "places"]
 
 HERE = Path(__file__).parent
 
@@ -110,12 +111,22 @@ class Library:
         }
         self.run = self.handle.emulator_run
 
+    def close(self) -> None:
+        """Give it back: a process has room for some two hundred (their thread-local variables are what is short)."""
+        _ctypes.dlclose(self.handle._handle)
+
 
 @functools.cache
-def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, counting: bool = False) -> Library:
-    """All instantiations of a source, compiled by the host's C++ compiler or found in the cache.
+def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER) -> Library:
+    """All instantiations of a source, compiled by the host's C++ compiler or found in the cache."""
+    return Library(compiled(source, expressions, folder), expressions)
 
-    A library that is `counting` is one of its own, slower, whose accesses a profile can be made of (counters.py).
+
+@functools.cache
+def compiled(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, counting: bool = False) -> Path:
+    """Where the library lies.
+
+    One that is `counting` is slower, and a profile can be made of its accesses (counters.py).
     """
     program, version = compiler()
     body = translate(expand(source, folder))
@@ -138,8 +149,7 @@ def library(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, co
     name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, [o.name for o in runtime], version)}.so"
     with _alone(name):
         found = cache.read(name)
-        path = found[0] if found else cache.write(name, _compile(program, source, text, flags, runtime), {})
-    return Library(path, expressions)
+        return found[0] if found else cache.write(name, _compile(program, source, text, flags, runtime), {})
 
 
 def _object(source: str, *flags: str) -> Path:

@@ -11,6 +11,7 @@
 #include "counters.h"
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_map>
 #include <vector>
 
@@ -192,19 +193,30 @@ extern "C" void emulator_count(const uint64_t* bytes, int buffers) {
     for (int i = 0; i < buffers; ++i) touched.emplace_back(bytes[i]);
 }
 
-extern "C" size_t emulator_counted(const Site** first, Totals* totals) {
+// `share`: of the blocks that were run. All together touch so many times as much of a buffer, but no more than there is.
+extern "C" size_t emulator_counted(const Site** first, Totals* totals, double share) {
     *totals = {};
-    for (const auto& marks : touched)
+    const auto add = [share](uint64_t& to, uint64_t found, uint64_t all) {
+        to += std::min(all, static_cast<uint64_t>(std::llround(static_cast<double>(found) / share)));
+    };
+    for (const auto& marks : touched) {
+        Totals t{};
         for (size_t i = 0; i < marks.size(); i += SECTOR) {
             int any = 0;
             for (size_t k = i; k < std::min(i + SECTOR, marks.size()); ++k) {
-                totals->read += marks[k] & 1;
-                totals->written += marks[k] >> 1;
+                t.read += marks[k] & 1;
+                t.written += marks[k] >> 1;
                 any |= marks[k];
             }
-            totals->sectors_read += any & 1;
-            totals->sectors_written += any >> 1;
+            t.sectors_read += any & 1;
+            t.sectors_written += any >> 1;
         }
+        const uint64_t bytes = marks.size(), sectors = (bytes + SECTOR - 1) / SECTOR;
+        add(totals->read, t.read, bytes);
+        add(totals->written, t.written, bytes);
+        add(totals->sectors_read, t.sectors_read, sectors);
+        add(totals->sectors_written, t.sectors_written, sectors);
+    }
     *first = sites.data();
     return sites.size();
 }

@@ -14,20 +14,37 @@ import bisect
 import contextlib
 import ctypes
 import dataclasses
+import math
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..toolchain.launch import Instance
 from ..toolchain.sources import Place, own_line
-from .build import Library, code_of, library, places
+from ..toolchain.tensor_map import TensorMap
+from .build import Library, code_of, compiled, places
 
-__all__ = ["SECTOR", "Counts", "Launch", "counted_library", "counting", "current"]
+__all__ = [
+    "SECTOR",
+    "Counts",
+    "Launch",
+    "compile_counted",
+    "counted_library",
+    "counting",
+    "current",
+    "listing",
+    "sampling",
+]
 
 SECTOR = 32  # bytes: what DRAM and the L2 cache move at least
 _SPACES, _HOW = ("global", "shared", "code", "tensor"), ("read", "write", "update")
 _MEMORY = _SPACES[:2]
+KEPT = 64  # libraries that stay loaded
+SAMPLE = 64  # blocks of a launch that are run, where they are sampled
 _LONGEST = 512  # bytes of a basic block that are looked up
 _STEP = 3  # bytes between look-ups: shorter than almost every instruction with a line of its own
 
@@ -106,32 +123,122 @@ class Launch:
         return "\n".join([head, *(f"  {c}" for space in _MEMORY for c in self.of(space))])
 
 
+@dataclasses.dataclass
+class Counted:
+    """What has been launched, in order, or is only listed.
+
+    `most`: blocks of a launch that are run; 0: all. `only`: where given, no other instantiation is run.
+    """
+
+    most: int = 0
+    only: Instance | None = None
+    is_list: bool = False
+    launches: list[Launch] = dataclasses.field(default_factory=list)
+    listed: list[Instance] = dataclasses.field(default_factory=list)
+    known: dict[Any, Launch] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether results are not those of the kernels."""
+        return self.is_list or self.most > 0 or self.only is not None
+
+    def leaves_out(self, instance: Instance, key: Any) -> bool:
+        """Whether a launch need not be run, being like one that was, or listed, or not asked for."""
+        if self.is_list:
+            self.listed.append(instance)
+        elif self.only not in (None, instance):
+            return True
+        elif self.most and key in self.known:
+            self.launches.append(self.known[key])
+        else:
+            return False
+        return True
+
+    def add(self, launch: Launch, key: Any) -> None:
+        """Count one that was run."""
+        self.launches.append(launch)
+        self.known[key] = launch
+
+
 class _Counting(threading.local):
-    launches: list[Launch] | None = None
+    counted: Counted | None = None
 
 
 _counting = _Counting()
 
 
 @contextlib.contextmanager
-def counting() -> Iterator[list[Launch]]:
+def counting(only: Instance | None = None) -> Iterator[list[Launch]]:
     """Count what this thread launches in the emulator within the block.
+
+    Parameters
+    ----------
+    only
+        Where given, no other instantiation is run, and what nothing has written is zeros.
 
     Yields
     ------
     list of Launch
         One for each launch that is done, in order.
     """
-    before, _counting.launches = _counting.launches, []
+    with _into(Counted(only=only)) as counted:
+        yield counted.launches
+
+
+@contextlib.contextmanager
+def sampling() -> Iterator[list[Launch]]:
+    """Count, but run no more than counting needs: for what takes long, and whose results nobody wants.
+
+    Of launches that are alike in kernel, grid and arguments (but for what these hold) the first is run; of a grid, SAMPLE
+    blocks that are spread evenly, whose counts are multiplied. What nothing has written is zeros.
+
+    Yields
+    ------
+    list of Launch
+        One for each launch, in order: the same one for those that are alike.
+    """
+    with _into(Counted(most=SAMPLE)) as counted:
+        yield counted.launches
+
+
+@contextlib.contextmanager
+def listing() -> Iterator[list[Instance]]:
+    """Compile and run nothing, but list what would be. What nothing has written is zeros.
+
+    Yields
+    ------
+    list of Instance
+        One for each launch, in order.
+    """
+    with _into(Counted(is_list=True)) as counted:
+        yield counted.listed
+
+
+@contextlib.contextmanager
+def _into(counted: Counted) -> Iterator[Counted]:
+    before, _counting.counted = _counting.counted, counted
     try:
-        yield _counting.launches
+        yield counted
     finally:
-        _counting.launches = before
+        _counting.counted = before
 
 
-def current() -> list[Launch] | None:
+def current() -> Counted | None:
     """Where counters go; None where nothing is counted."""
-    return _counting.launches
+    return _counting.counted
+
+
+def key_of(instance: Instance, grid: Any, block: Any, args: Sequence[Any], shared: int) -> Any:
+    """What launches have in common that cost the same. Keys and counters of random streams, of 64 bits, are not asked for."""
+    return instance, tuple(grid), tuple(block), shared, *map(_kind_of, args)
+
+
+def _kind_of(argument: Any) -> Any:
+    if isinstance(argument, TensorMap):
+        return argument.rows, _kind_of(argument.array)
+    if isinstance(argument, np.ndarray):
+        return argument.shape, argument.strides, argument.dtype
+    return argument.item() if isinstance(argument, np.generic) and not isinstance(argument, np.uint64) else None
 
 
 # --- the runtime's structures (counters.cpp) --------------------------------------------------------------------------
@@ -148,9 +255,30 @@ class _Totals(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("read", "written", "sectors_read", "sectors_written")]
 
 
+def compile_counted(instance: Instance) -> Path:
+    """The library that counts, of this one instantiation: where it lies."""
+    return compiled(instance.source, (instance.expression,), counting=True)
+
+
+class _Loaded(threading.local):
+    """The libraries that this thread has used last."""
+
+    def __init__(self) -> None:
+        self.libraries: OrderedDict[Instance, Library] = OrderedDict()
+
+
+_loaded = _Loaded()
+
+
 def counted_library(instance: Instance) -> Library:
-    """The library that counts, of this one instantiation."""
-    return library(instance.source, (instance.expression,), counting=True)
+    """The same, loaded; of those loaded before, the KEPT last ones stay."""
+    kept = _loaded.libraries
+    if instance not in kept:
+        kept[instance] = Library(compile_counted(instance), (instance.expression,))
+    kept.move_to_end(instance)
+    if len(kept) > KEPT:
+        kept.popitem(last=False)[1].close()
+    return kept[instance]
 
 
 def begin(code: Library, sizes: Sequence[int]) -> None:
@@ -158,12 +286,16 @@ def begin(code: Library, sizes: Sequence[int]) -> None:
     code.handle.emulator_count((ctypes.c_uint64 * len(sizes))(*sizes), len(sizes))
 
 
-def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int) -> Launch:
-    """What was counted."""
+def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, most: int = 0) -> Launch:
+    """What was counted, of `most` blocks and to be multiplied where there are more."""
+    share = min(1.0, most / math.prod(grid)) if most else 1.0
     first, totals = ctypes.POINTER(_Site)(), _Totals()
     count = code.handle.emulator_counted
     count.restype = ctypes.c_size_t
-    sites = first[: count(ctypes.byref(first), ctypes.byref(totals))]
+    sites = first[: count(ctypes.byref(first), ctypes.byref(totals), ctypes.c_double(share))]
+    for site in sites:
+        for name in _SUMMED:
+            setattr(site, name, round(getattr(site, name) / share))
     counts, trips = _by_line(code, sites)
     sums = {field[0]: getattr(totals, field[0]) for field in _Totals._fields_}
     never = code_of(code.path)[1] - trips.keys()

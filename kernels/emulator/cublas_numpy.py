@@ -48,25 +48,27 @@ class Product:
 
 class _Noted(threading.local):
     products: list[Product] | None = None
+    computed = True
 
 
 _noted = _Noted()
 
 
 @contextlib.contextmanager
-def products() -> Iterator[list[Product]]:
-    """Note what this thread has multiplied within the block.
+def products(computed: bool = True) -> Iterator[list[Product]]:
+    """Note what this thread has multiplied within the block; not `computed`: or would have, results stay what they were.
 
     Yields
     ------
     list of Product
         In order.
     """
-    before, _noted.products = _noted.products, []
+    before = _noted.products, _noted.computed
+    _noted.products, _noted.computed = [], computed
     try:
         yield _noted.products
     finally:
-        _noted.products = before
+        _noted.products, _noted.computed = before
 
 
 class Numpy:
@@ -87,7 +89,8 @@ def _multiply(*args: Any) -> None:
     (_, _, m, n, k), a, _, _, count, *_ = args
     if _noted.products is not None:
         _noted.products.append(Product(m, n, k, count, _KINDS[a.kind].itemsize))
-    multiply(*mapped(address, args))
+    if _noted.computed:
+        multiply(*mapped(address, args))
 
 
 def multiply(

@@ -23,18 +23,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..toolchain.compiler import Resources, build
 from ..toolchain.launch import Instance
 from ..toolchain.machine_code import Instruction, Machine, disassemble, occupancy, tensor_operations
 from ..toolchain.sources import Place
-from .counters import SECTOR, Launch
+from .counters import SECTOR, Launch, compile_counted
 from .executions import executions
 
-__all__ = ["LIMITS", "Cost", "Roofline", "machine_code_of", "roofline"]
+__all__ = ["LIMITS", "Cost", "Roofline", "machine_code_of", "prepare", "roofline"]
 
 LIMITS = ("DRAM", "L2", "issue", "tensor", "shared")
 _ISSUED = 4  # instructions of a multiprocessor per cycle
@@ -123,6 +125,24 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
         launch.instance.expression, launch.instance.source, machine.name, seconds, moved, total,
         sum(operations.values()), taken.registers, share, taken.spill_stores + taken.spill_loads, lines,
     )  # fmt: skip
+
+
+def prepare(instances: Iterable[Instance], arch: str) -> Iterator[Instance]:
+    """Compile what counting these and reading their machine code takes, as many at a time as there are cores; each when it is done.
+
+    Raises what `compile_counted` and `machine_code_of` raise.
+    """
+
+    def one(instance: Instance) -> Instance:
+        compile_counted(instance)
+        machine_code_of(instance, arch)
+        return instance
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # compilers are processes, NVRTC lets go of the interpreter
+        try:
+            yield from pool.map(one, dict.fromkeys(instances))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @functools.cache

@@ -70,6 +70,7 @@ struct Launch {
     int32_t buffer_count, order;  // 0 forward, 1 reverse, 2 random
     uint64_t seed;
     int32_t workers;
+    uint64_t most;  // blocks that are run, evenly spread over the grid; 0: all
 };
 
 struct Entry {
@@ -844,6 +845,14 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
     if (launch->order == 2) {
         uint64_t s = launch->seed * 0x9e3779b97f4a7c15u + 1;
         for (uint64_t i = count; i > 1; --i) std::swap(blocks[i - 1], blocks[next_random(s) % i]);
+    }
+    if (launch->most && launch->most < count) {  // one of each of as many ranges, not always the same of it: grids have rows
+        uint64_t s = count;
+        for (uint64_t i = 0; i < launch->most; ++i) {
+            const uint64_t from = i * count / launch->most, to = (i + 1) * count / launch->most;
+            blocks[i] = blocks[from + next_random(s) % (to - from)];
+        }
+        blocks.resize(launch->most);
     }
     std::vector<std::unique_ptr<Shadow>> own;
     std::vector<Shadow*> shadows;

@@ -26,7 +26,11 @@ def test_dry_run(tmp_path):
         "info", "first-minutes", "one-per-kernel", "kernels", "models", "memcheck", "racecheck", "initcheck", "synccheck",
         "all-tests", "torch.compile",
     ]  # fmt: skip
-    assert sum(int(limit) for _, limit, _ in steps[:9]) <= 470  # and the two behind them have what is left
+    together = sum(int(limit) for _, limit, _ in steps[:9])
+    assert together <= 460  # and the two behind them have what is left
+    assert re.search(
+        rf"^together +at most +{together} s; what follows has what is left of 460 s$", done.stdout, re.MULTILINE
+    )
     assert all(sys.executable in command for *_, command in steps)
     assert f"--read-cover {tmp_path}/cover.json" in done.stdout
 

@@ -252,7 +252,7 @@ def compiler(request, monkeypatch):
     """Each compiler that is here builds what the test launches."""
     if not shutil.which(request.param):
         pytest.skip(f"{request.param} is not installed")
-    caches = build.compiler, build.library
+    caches = build.compiler, build.compiled, build.library
     monkeypatch.setenv("CXX", request.param)
     for cached in caches:
         cached.cache_clear()

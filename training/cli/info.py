@@ -74,8 +74,12 @@ def main(argv: Sequence[str]) -> int:
         "--classes", type=shape, metavar="N", help="number of classes (10), or of different tokens (65)"
     )
     parser.add_argument("--step", action="store_true", help="with --model: predict a training step on a GPU, which none is "
-                        "needed for; it runs in the emulator with a few samples, and takes minutes, mlp the fewest")  # fmt: skip
+                        "needed for; it is made in the emulator, of a few samples, and takes a minute or two")  # fmt: skip
     parser.add_argument("--batch", type=shape, metavar="N", help="with --step: samples of a step (64)")
+    for size in ("layers", "width", "heads"):
+        parser.add_argument(
+            f"--{size}", type=shape, metavar="N", help="with --step: of a language model, as for weft train"
+        )
     parser.add_argument("--kernels", action="store_true", help="compile the CUDA kernels; registers, memory, spills")
     known = " ".join(compiler.ARCHITECTURES)
     parser.add_argument("--arch", nargs="+", metavar="SM", help=f"with --kernels: compile for these ({known})")
@@ -102,6 +106,8 @@ def main(argv: Sequence[str]) -> int:
         parser.error("--batch goes with --step")
     if "step" in given and "model" not in given:
         parser.error("--step goes with --model")
+    if given.keys() & {"layers", "width", "heads"} and given.get("model") not in LANGUAGE_MODELS:
+        parser.error(f"--layers, --width and --heads go with --step and a language model: {', '.join(LANGUAGE_MODELS)}")
     if given.get("model") in LANGUAGE_MODELS and "step" not in given:
         parser.error(f"--model {given['model']} goes with --step")
     if given.get("model") in LANGUAGE_MODELS and len(given.get("input_shape", [1])) > 1:

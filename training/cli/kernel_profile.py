@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,18 @@ import numpy as np
 from ...backend.device.devices import canonical
 from ...backend.device.options import did_you_mean
 from ...kernels.emulator import counters
-from ...kernels.emulator.roofline import LIMITS, Roofline, roofline
-from ...kernels.toolchain import compiler
-from ...kernels.toolchain.machine_code import Machine, disassemble, local_traffic, mix, tensor_cores, tool
-from ...kernels.toolchain.report import compile_all
+from ...kernels.emulator.roofline import LIMITS, Roofline, prepare, roofline
+from ...kernels.toolchain.launch import Instance
+from ...kernels.toolchain.machine_code import Machine, tool
 from ...kernels.toolchain.settings import multiprocessors
 from ..atomic import write_atomically
 from ..plots import _figure, _write
+from ..reporting import make_bar
+from . import instance_cases
 from .kernel_cases import CASES
 from .parser import UsageError
 
-__all__ = ["CASES", "chosen", "measure", "print_mixes", "print_table", "run", "save", "to_json", "unlaunched"]
+__all__ = ["CASES", "chosen", "listed", "measure", "print_table", "run", "save", "to_json"]
 
 DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
 HOTTEST = 3  # lines that are shown of each kernel
@@ -34,10 +34,33 @@ FEW = 1  # multiprocessor that grids are made for: the cases are small, but a bl
 
 
 def chosen(name: str) -> list[str]:
-    """The cases that begin with `name`. UsageError where none does."""
-    found = [case for case in CASES if case.startswith(name)]
+    """The cases that begin with `name`: CASES, and of kernels' instantiations those that none of these launches.
+
+    UsageError where nothing begins so.
+    """
+    cases = [case for case in CASES if case.startswith(name)]
+    launched = {instance.expression for case in cases for instance in listed(case)}
+    found = cases + [e for e in instance_cases.instances() if e.startswith(name) and e not in launched]
     if not found:
-        raise UsageError(f"--profile: unknown case {name!r}; choose from {', '.join(CASES)}{did_you_mean(name, CASES)}")
+        kernels = {e.partition("<")[0] for e in instance_cases.instances()}
+        known = f"{', '.join(CASES)}, or kernels{did_you_mean(name, [*CASES, *kernels])}"
+        raise UsageError(f"--profile: unknown case {name!r}; choose from {known}")
+    return found
+
+
+def listed(name: str) -> list[Instance]:
+    """What a case launches, in every dtype, without running it."""
+    if name not in CASES:
+        return [instance_cases.instances()[name]]
+    canonical("emulator")
+    with np.errstate(all="ignore"), multiprocessors(FEW):
+        found = []
+        for dtype in DTYPES:
+            with counters.listing():
+                run = CASES[name](dtype)
+            with counters.listing() as instances:
+                run()
+            found += instances
     return found
 
 
@@ -49,36 +72,37 @@ def measure(names: Sequence[str], machine: Machine) -> list[dict[str, Any]]:
     """
     tool()
     canonical("emulator")
-    rows = []
+    wanted = {instance for name in names for instance in listed(name)}
+    for _ in _with_progress_bar("compiling", prepare(wanted, machine.arch), len(wanted)):
+        pass
+    return [row for rows in _with_progress_bar("profiling", _measured(names, machine), len(names)) for row in rows]
+
+
+def _measured(names: Sequence[str], machine: Machine) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each case."""
     for name in names:
-        for dtype in DTYPES:
+        rows = []
+        for dtype in DTYPES if name in CASES else ("",):
             different = {
                 (launch.instance, launch.grid, launch.block): launch for launch in reversed(_launches(name, dtype))
             }
             rows += [
-                {"case": name, "dtype": dtype.name, "roofline": roofline(launch, machine)}
+                {"case": name, "dtype": str(dtype), "roofline": roofline(launch, machine)}
                 for launch in reversed(different.values())
             ]
-    return rows
+        yield rows
 
 
 def _launches(name: str, dtype: Any) -> list[counters.Launch]:
-    run = CASES[name](dtype)
-    with multiprocessors(FEW), counters.counting() as launches:
-        run()
+    if name in CASES:
+        run = CASES[name](dtype)
+        with multiprocessors(FEW), counters.counting() as launches:
+            run()
+        return launches
+    instance = instance_cases.instances()[name]
+    with np.errstate(all="ignore"), multiprocessors(FEW), counters.counting(only=instance) as launches:
+        instance_cases.launch(instance)
     return launches
-
-
-def unlaunched(launched: set[str], arch: str) -> Iterator[dict[str, Any]]:
-    """What is in the machine code of all other instantiations, which no case launches."""
-    for source, _, program in sorted(compile_all(compiler.families(), [arch]), key=lambda done: done[0]):
-        codes = disassemble(program)
-        for taken in program.resources:
-            if taken.kernel not in launched:
-                code = codes[taken.kernel]
-                local = {f"{file}:{line}": count for (file, line), count in local_traffic(code).items()}
-                yield {"source": source, **dataclasses.asdict(taken), "instructions": len(code), "mix": dict(mix(code)),
-                       "tensor_cores": dict(tensor_cores(code)), "local": local}  # fmt: skip
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -88,7 +112,8 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     print(f"{'':{width}}" + "".join(f"{name:>8}" for name in LIMITS) + "    regs  warps  spills  predicted")
     shown = None
     for row in rows:
-        if (heading := f"{row['case']}, {row['dtype']}") != shown:
+        heading = f"{row['case']}, {row['dtype']}" if row["dtype"] else "single instantiations"
+        if heading != shown:
             print(shown := heading)
         found: Roofline = row["roofline"]
         shares = "".join(f"{found.seconds[name] / found.time:8.0%}" for name in LIMITS)
@@ -105,18 +130,8 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     print("cycles of tensor cores and of shared memory; warps: how many of those that there is room for run at a time.")
 
 
-def print_mixes(others: Sequence[dict[str, Any]]) -> None:
-    """A line for each kernel that no case launches: how many instructions it has, of which kinds."""
-    if others:
-        print("\nWithout a case: instructions in the machine code, by kind")
-    for row in others:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(row["mix"]).most_common())
-        local = f"; local memory at {', '.join(row['local'])}" if row["local"] else ""
-        print(f"  {row['kernel']}: {row['instructions']}: {kinds}{local}")
-
-
-def to_json(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> str:
-    """All that is known: the limit and the time that it implies, of what was launched; what is in all others."""
+def to_json(rows: Sequence[dict[str, Any]]) -> str:
+    """All that is known: the limit and the time that it implies."""
     flat = [
         {
             **{key: row[key] for key in ("case", "dtype")},
@@ -126,18 +141,16 @@ def to_json(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) ->
         }
         for row in rows
     ]
-    return json.dumps({"predicted": flat, "without a case": others}, indent=1)
+    return json.dumps({"predicted": flat}, indent=1)
 
 
-def save(
-    rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], folder: Path, machine: Machine
-) -> list[Path]:
+def save(rows: Sequence[dict[str, Any]], folder: Path, machine: Machine) -> list[Path]:
     """Write profile.json and profile.png, the roofline; returns those written. OSError where the folder cannot be.
 
     Raises ImportError without matplotlib.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "profile.json", to_json(rows, others).encode())
+    write_atomically(folder / "profile.json", to_json(rows).encode())
     draw(rows, folder / "profile.png", machine)
     return [folder / "profile.json", folder / "profile.png"]
 
@@ -170,14 +183,25 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, machine: Machine) -> None:
 
 def run(name: str, machine: Machine, *, as_json: bool, folder: str | None) -> int:
     """Profile, print and save; returns the exit status."""
-    rows = measure(chosen(name), machine)
-    others = [] if name else list(unlaunched({row["roofline"].kernel for row in rows}, machine.arch))
+    names = chosen(name)
+    rows = measure(names, machine)
     if as_json:
-        print(to_json(rows, others))
+        print(to_json(rows))
     else:
         print_table(rows)
-        print_mixes(others)
     if folder is not None:
-        for path in save(rows, others, Path(folder), machine):
+        for path in save(rows, Path(folder), machine):
             print(path, file=sys.stderr)
     return 0
+
+
+def _with_progress_bar(what: str, done: Iterator[Any], total: int) -> Iterator[Any]:
+    bar = make_bar(sys.stderr) if sys.stderr.isatty() else None
+    if bar is None:
+        yield from done
+        return
+    with bar:
+        task = bar.add_task(what, total=total, text="")
+        for each in done:
+            bar.update(task, advance=1)
+            yield each

@@ -1,7 +1,8 @@
 """`weft info --model NAME --step`: what a training step is predicted to take on a GPU, without one.
 
 The step (forward, cross-entropy, backward, Adam; language models as `weft train --task text` makes them) runs twice in the
-emulator, with FEW samples and with twice as many, by grids for one multiprocessor, so that kernels are those of large batches.
+emulator, with FEW samples and with twice as many, by grids for one multiprocessor, so that kernels are those of large batches;
+launches that are alike run once, of large grids a part, products of matrices not at all (kernels/emulator/counters.py).
 What each launch keeps busy (kernels/emulator/roofline.py) grows linearly with the batch from the one to the other; products of
 matrices are taken at PART of the machine's peak or of its bandwidth, and nothing at less than LEAST, as of a recorded step.
 It is a prediction, and what the array library does by itself (a few casts and sums) is not in it.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +24,7 @@ from ... import autocast, tensor
 from ...backend.device.devices import canonical
 from ...kernels.emulator import counters
 from ...kernels.emulator.cublas_numpy import Product, products
-from ...kernels.emulator.roofline import LIMITS, roofline
+from ...kernels.emulator.roofline import LIMITS, prepare, roofline
 from ...kernels.toolchain.machine_code import Machine, tool
 from ...kernels.toolchain.settings import multiprocessors
 from ...layers import functional as F
@@ -32,12 +34,13 @@ from ..recipe import architecture
 from ..saved_model import build_model
 from ..text import DEFAULTS, TextRecipe
 
-__all__ = ["Part", "predict", "run"]
+__all__ = ["SIZES", "Part", "predict", "run"]
 
 FEW = 4  # samples
 PART = 0.75  # of the peak that products of matrices reach
 LEAST = 2e-6  # seconds of anything in a CUDA graph: assumed
 DTYPES = ("float32", "bfloat16")
+SIZES = ("layers", "width", "heads")  # of language models, where they are to be other than `weft train` makes them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +53,25 @@ class Part:
 
 
 def predict(
-    name: str, input_shape: Sequence[int], classes: int, batch: int, machine: Machine, dtype: str
+    name: str,
+    input_shape: Sequence[int],
+    classes: int,
+    batch: int,
+    machine: Machine,
+    dtype: str,
+    sizes: dict[str, int] | None = None,
 ) -> list[Part]:
-    """The parts of a training step of a model of the zoo, the longest first.
+    """The parts of a training step of a model of the zoo, the longest first; `sizes`: those of SIZES that a language model has.
 
     Raises DeviceError without the emulator's C++ compiler, ToolkitError without NVRTC or the disassembler.
     """
     tool()
     canonical("emulator")
-    step = _step(name, input_shape, classes, dtype)
+    step = _step(name, input_shape, classes, dtype, sizes or {})
+    with counters.listing() as instances, products(computed=False), _silence():
+        step(FEW)  # what is made once, in the first step alone
+    for _ in prepare(instances, machine.arch):
+        pass
     few, more = (_launched(step, n, machine) for n in (FEW, 2 * FEW))
     if [name for name, _ in few] != [name for name, _ in more]:  # other kernels for other sizes
         few = [(name, [0.0] * len(of)) for name, of in more]
@@ -73,8 +86,10 @@ def predict(
     return sorted(parts, key=lambda part: -part.seconds)
 
 
-def _step(name: str, input_shape: Sequence[int], classes: int, dtype: str) -> Callable[[int], None]:
-    make = _text if name in LANGUAGE_MODELS else _classifier
+def _step(
+    name: str, input_shape: Sequence[int], classes: int, dtype: str, sizes: dict[str, int]
+) -> Callable[[int], None]:
+    make = functools.partial(_text, sizes=sizes) if name in LANGUAGE_MODELS else _classifier
     model, batch, loss_of = make(name, input_shape, classes, np.random.default_rng(0))
     optimizer = Adam(model.to("emulator").parameters())
 
@@ -86,7 +101,6 @@ def _step(name: str, input_shape: Sequence[int], classes: int, dtype: str) -> Ca
         loss.backward()
         optimizer.step()
 
-    step(FEW)  # what is made once, in the first step alone
     return step
 
 
@@ -100,23 +114,30 @@ def _classifier(name: str, input_shape: Sequence[int], classes: int, rng: np.ran
     return model, batch, lambda x, y: F.cross_entropy(model(x), y)
 
 
-def _text(name: str, input_shape: Sequence[int], classes: int, rng: np.random.Generator) -> tuple[Any, ...]:
+def _text(
+    name: str, input_shape: Sequence[int], classes: int, rng: np.random.Generator, *, sizes: dict[str, int]
+) -> tuple[Any, ...]:
     """The same of a language model: samples of `input_shape` tokens, of which there are `classes`."""
     (context,) = input_shape
-    recipe = TextRecipe("", model=name, **{**DEFAULTS.get(name, {}), "context": context})
+    recipe = TextRecipe("", model=name, **{**DEFAULTS.get(name, {}), **sizes, "context": context})
     model: Any = build_model(recipe.architecture(classes))
     return model, lambda samples: rng.integers(0, classes, (2, samples, context)), model.loss
 
 
 def _launched(step: Callable[[int], None], samples: int, machine: Machine) -> list[tuple[str, list[float]]]:
     """Each launch's kernel with the seconds of its limits, then each product with those of its own."""
-    with multiprocessors(1), counters.counting() as launches, products() as multiplied:
+    with multiprocessors(1), counters.sampling() as launches, products(computed=False) as multiplied, _silence():
         step(samples)
-    kernels = [(launch.instance.expression, roofline(launch, machine).seconds) for launch in launches]
+    times = {id(launch): roofline(launch, machine).seconds for launch in {id(each): each for each in launches}.values()}
     return [
-        *((name, [seconds[limit] for limit in LIMITS]) for name, seconds in kernels),
+        *((each.instance.expression, [times[id(each)][limit] for limit in LIMITS]) for each in launches),
         *(("products of matrices", list(_seconds(p, machine))) for p in multiplied),
     ]
+
+
+def _silence() -> Any:
+    """Zeros in the place of results divide zeros."""
+    return np.errstate(all="ignore")
 
 
 def _seconds(product: Product, machine: Machine) -> Iterator[float]:
@@ -133,7 +154,8 @@ def run(given: dict[str, Any], machine: Machine) -> int:
     is_text = name in LANGUAGE_MODELS
     shape = given.get("input_shape", [64] if is_text else [1, 28, 28])
     classes = given.get("classes", 65 if is_text else 10)
-    found = {dtype: predict(name, shape, classes, batch, machine, dtype) for dtype in DTYPES}
+    sizes = {size: given[size] for size in SIZES if size in given}
+    found = {dtype: predict(name, shape, classes, batch, machine, dtype, sizes) for dtype in DTYPES}
     if "json" in given:
         of = {dtype: [dataclasses.asdict(part) for part in parts] for dtype, parts in found.items()}
         print(json.dumps({"predicted": of, "machine": machine.name, "model": name, "batch": batch}, indent=1))

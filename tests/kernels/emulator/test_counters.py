@@ -188,3 +188,58 @@ class TestCounting:
         with counters.counting() as launches, pytest.raises(emulator.KernelFault, match="out-of-bounds write"):
             KERNELS["copy"](1, 256, np.ones(256, np.float32), zeros(255))
         assert launches == []
+
+
+class TestRough:
+    """Counting without running everything."""
+
+    def test_a_sample_of_the_blocks(self):
+        """Of 1,000 blocks 64 run, in all parts of the grid: they stand for all, and no array has more than there is."""
+        n = 256_000
+        x, y = np.ones(n, np.float32), zeros(n)
+        with counters.sampling() as launches:
+            KERNELS["copy"](1000, 256, x, y)
+        exact = counted(KERNELS["copy"], 1000, 256, x, zeros(n))
+        ran = np.flatnonzero(y.reshape(1000, 256).all(axis=1))
+        assert len(ran) == counters.SAMPLE == y.sum() / 256
+        assert np.bincount(ran * 8 // 1000, minlength=8).tolist() == [8] * 8
+        assert len(set(ran % 8)) == 8  # no pattern of the grid's rows
+        assert (launches[0].counts, launches[0].trips) == (exact.counts, exact.trips)
+        sums = ("read", "written", "sectors_read", "sectors_written")
+        assert [getattr(launches[0], s) for s in sums] == [getattr(exact, s) for s in sums]
+
+    def test_what_all_blocks_read_is_there_once(self):
+        """A tiled product: its factors are read again and again, but are moved once."""
+        size = 256
+        a, b = np.ones((size, size), np.float32), np.ones((size, size), np.float32)
+        arguments = (16, 16), (16, 16), a, b, zeros(size, size), np.int32(size)
+        with counters.sampling() as launches:
+            KERNELS["product"](*arguments)
+        exact = counted(KERNELS["product"], *arguments)
+        assert (launches[0].read, launches[0].written) == (exact.read, exact.written) == (2 * 4 * size**2, 4 * size**2)
+        assert launches[0].counts == exact.counts
+
+    def test_what_is_alike_runs_once(self):
+        x, ys = np.ones(256, np.float32), [zeros(256) for _ in range(3)]
+        with counters.sampling() as launches:
+            for y in ys[:2]:
+                KERNELS["copy"](1, 256, x, y)
+            KERNELS["copy"](1, 128, x, ys[2])
+        assert [y.sum() for y in ys] == [256, 0, 128]
+        assert launches[0] is launches[1] is not launches[2]
+
+    def test_listing_runs_nothing(self):
+        y = zeros(256)
+        with counters.listing() as instances:
+            KERNELS["copy"](1, 256, np.ones(256, np.float32), y)
+            assert not launch.empty(3, np.float32, like=y).any()
+        assert [i.expression for i in instances] == ["copy"]
+        assert not y.any()
+
+    def test_only_one_runs(self):
+        y, z = zeros(256), zeros(256)
+        with counters.counting(only=KERNELS["copy"].instances[()]) as launches:
+            KERNELS["copy_vectors"](1, 64, np.ones(256, np.float32), y)
+            KERNELS["copy"](1, 256, np.ones(256, np.float32), z)
+        assert [each.instance.expression for each in launches] == ["copy"]
+        assert (y.sum(), z.sum()) == (0, 256)

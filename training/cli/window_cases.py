@@ -1,0 +1,170 @@
+"""Cases of single instantiations: convolutions, pooling and recurrent layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...backend.nn.convolution import Geometry
+from ...backend.nn.pooling import Axis
+from ...kernels import channel_last, convolution, implicit_gemm, pooling, recurrent
+from ...kernels.toolchain.settings import multiprocessors
+from .case_makers import FLOAT32, numbers, of
+
+__all__: list[str] = []
+
+
+def _where(size: int, kernel: int, stride: int = 1) -> Geometry:
+    """Of square images, padded so that every pixel has its window."""
+    image, output, taps = (size, size), (size // stride, size // stride), (kernel, kernel)
+    return Geometry(image, output, taps, (stride, stride), (kernel // 2, kernel // 2), (1, 1), 1)
+
+
+@of("im2col")
+def _(dtype: Any) -> None:
+    convolution.im2col(numbers(dtype, 4, 16, 32, 32), _where(32, 3), 0, 4096)
+
+
+@of("col2im")
+def _(dtype: Any) -> None:
+    columns = numbers(dtype, 144, convolution.pitch_of(4096))
+    convolution.col2im(columns, _where(32, 3), np.empty((4, 16, 32, 32), dtype), 0, 4096, 0)
+
+
+@of("channel_sums", "sum_partials")
+def _(dtype: Any) -> None:
+    convolution.sum_channels(numbers(dtype, 16, 16, 32, 32))
+
+
+@of("channel_last")
+def _(dtype: Any) -> None:
+    channel_last.channel_last(numbers(dtype, 4, 64, 32, 32))
+
+
+@of("few_channels_last")
+def _(dtype: Any) -> None:
+    channel_last.channel_last(numbers(dtype, 4, 3, 64, 64))
+
+
+@of("few_pixels_last")
+def _(dtype: Any) -> None:
+    channel_last.channel_last(numbers(dtype, 128, 128, 3, 3))
+
+
+@of("correlate")
+def _(dtype: Any, rows: int, columns: int, near: bool) -> None:
+    is_small = columns == implicit_gemm.SMALL_TILE[1]
+    where, channels = (_where(8, 3), 64) if near or is_small else (_where(8, 1), 64)
+    weight = numbers(dtype, 64 if is_small else rows, channels, *where.kernel)
+    image = numbers(dtype, 1 if is_small else 8, 8, 8, channels)
+    with multiprocessors(132 if is_small else 1):  # that tile is for few positions on many of them
+        implicit_gemm.correlate(image, weight, None, where)
+
+
+@of("weight_parts")
+def _(dtype: Any, rows: int, columns: int) -> None:
+    out = np.empty((rows, 64, 3, 3), dtype)
+    implicit_gemm.weight_gradient(numbers(dtype, 8, 8, 8, 64), numbers(dtype, 8, 8, 8, rows), _where(8, 3), out)
+
+
+@of("pointwise_parts")
+def _(dtype: Any, rows: int, columns: int) -> None:
+    out = np.empty((rows, 256, 1, 1), dtype)
+    implicit_gemm.pointwise_weight_gradient(numbers(dtype, 4, 256, 16, 16), numbers(dtype, 4, rows, 16, 16), out)
+
+
+@of("add_parts")
+def _(dtype: Any) -> None:
+    half = np.dtype(np.float16)
+    out = np.empty((64, 64, 3, 3), dtype)
+    implicit_gemm.weight_gradient(numbers(half, 8, 8, 8, 64), numbers(half, 8, 8, 8, 64), _where(8, 3), out)
+
+
+def _max_pool(dtype: Any, size: int, kernel: int, stride: int, padding: int) -> None:
+    axis = Axis(size, (size + 2 * padding - kernel) // stride + 1, kernel, stride, padding, 1)
+    y, taps, _ = pooling.max_pool(numbers(dtype, 4, 8, size, size), axis, axis)
+    pooling.max_pool_gradient(y, np.zeros(taps.shape, taps.dtype), axis, axis)
+
+
+def _avg_pool(dtype: Any, size: int, kernel: int, stride: int) -> None:
+    axis = Axis(size, (size - kernel) // stride + 1, kernel, stride, 0, 1)
+    y = pooling.avg_pool(numbers(dtype, 4, 8, size, size), axis, axis)
+    pooling.avg_pool_gradient(y, axis, axis)
+
+
+@of("max_pool", "max_pool_gradient")
+def _(dtype: Any, taps: Any) -> None:
+    _max_pool(dtype, 32, *((3, 1, 1) if taps.itemsize == 1 else (17, 1, 8)))
+
+
+@of("avg_pool", "avg_pool_gradient")
+def _(dtype: Any) -> None:
+    _avg_pool(dtype, 32, 3, 1)
+
+
+@of("adaptive_avg_pool", "adaptive_avg_pool_gradient")
+def _(dtype: Any) -> None:
+    pooling.adaptive_avg_pool(numbers(dtype, 4, 8, 32, 32), (7, 7))
+    pooling.adaptive_avg_pool_gradient(numbers(dtype, 4, 8, 7, 7), (32, 32))
+
+
+@of("max_pool_2x2", "max_pool_2x2_gradient")
+def _(dtype: Any, vector: int) -> None:
+    _max_pool(dtype, 32 + vector % 8, 2, 2, 0)  # 36 is no multiple of 8
+
+
+@of("avg_pool_2x2", "avg_pool_2x2_gradient")
+def _(dtype: Any, vector: int) -> None:
+    _avg_pool(dtype, 32 + vector % 8, 2, 2)
+
+
+@of("max_pool_3x3", "max_pool_3x3_gradient")
+def _(dtype: Any, vector: int) -> None:
+    _max_pool(dtype, 56 + vector % 8, 3, 2, 1)
+
+
+# --- recurrent layers -------------------------------------------------------------------------------------------------
+class _Units:
+    """Arrays of so many sequences and units, in the layers' dtype and in float32."""
+
+    def __init__(self, dtype: Any, gates: int):
+        self.dtype, self.gates = dtype, gates
+        self.bias = numbers(dtype, gates * 128)
+
+    def own(self, gates: int = 1) -> Any:
+        return numbers(self.dtype, 64, gates * 128)
+
+    def wide(self, gates: int = 1) -> Any:
+        return numbers(FLOAT32, 64, gates * 128)
+
+
+@of("rnn_forward", "rnn_backward")
+def _(dtype: Any, relu: bool) -> None:
+    u = _Units(dtype, 1)
+    recurrent.rnn_forward(u.wide(), u.bias, u.bias, u.own(), relu=relu)
+    recurrent.rnn_backward(u.own(), u.own(), u.wide(), u.own(), relu=relu)
+
+
+@of("lstm_forward", "lstm_backward")
+def _(dtype: Any) -> None:
+    u = _Units(dtype, 4)
+    recurrent.lstm_forward(u.wide(4), u.bias, u.bias, u.wide(), u.wide(), u.wide(), u.own())
+    recurrent.lstm_backward(u.wide(4), u.wide(), u.wide(), u.own(), u.wide(), u.wide(), u.wide(), u.own(4))
+
+
+@of("gru_forward", "gru_backward")
+def _(dtype: Any) -> None:
+    u = _Units(dtype, 3)
+    recurrent.gru_forward(u.wide(3), u.wide(3), u.bias, u.bias, u.wide(), u.wide(), u.wide(), u.own())
+    recurrent.gru_backward(u.wide(3), u.wide(), u.wide(), u.own(), u.wide(), u.wide(), u.own(3), u.own(3))
+
+
+@of(*(f"gru_original_{part}" for part in ("gates", "candidate", "candidate_backward", "gates_backward")))
+def _(dtype: Any) -> None:
+    u = _Units(dtype, 3)
+    gates, d_z = u.wide(3), u.own(3)
+    recurrent.gru_original_gates(gates, u.bias, u.bias, u.wide(), u.own())
+    recurrent.gru_original_candidate(gates, u.bias, u.bias, u.wide(), u.wide(), u.own())
+    recurrent.gru_original_candidate_backward(gates, u.wide(), u.own(), u.wide(), u.wide(), d_z)
+    recurrent.gru_original_gates_backward(gates, u.wide(), u.wide(), u.wide(), d_z)
