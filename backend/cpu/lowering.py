@@ -17,13 +17,15 @@ thread, and their size does not depend on the batch's.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..device.parallel import parallel_for
 from ..nn.convolution import Geometry
 from . import aligned
 from .window_products import WindowProduct, row_blocks
@@ -31,8 +33,9 @@ from .window_products import WindowProduct, row_blocks
 TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB
 NO_DEPTH = Geometry((), (), (), (), (), (), 1)
 SIDE = (
-    64  # of the blocks that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
+    64  # of the squares that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
 )
+SQUARES = 2  # too few to be worth a second thread
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
 
 
@@ -225,16 +228,22 @@ class Columns(Lowering):
         _, channels, kh, kw = weight.shape
         by_group = weight.reshape(self.where.groups, -1, channels, kh, kw).transpose(0, 4, 3, 2, 1)
         out = aligned.empty(by_group.shape, weight.dtype)
-        for o, c in squares(out.shape[-1], channels):
+
+        def copy(o: slice, c: slice) -> None:
             out[..., c, o] = by_group[..., c, o]
+
+        over_squares(copy, out.shape[-1], channels)
         return out.reshape(self.where.groups, kw * kh * channels, -1)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
         _, channels, kh, kw = out.shape
         by_group = total.reshape(self.where.groups, kw, kh, channels, -1).transpose(0, 4, 3, 2, 1)
         target = out.reshape(by_group.shape)  # a view: the axis that is split is the first
-        for o, c in squares(len(out) // self.where.groups, channels):
+
+        def copy(o: slice, c: slice) -> None:
             target[:, o, c] = by_group[:, o, c]
+
+        over_squares(copy, len(out) // self.where.groups, channels)
 
     def allocate(self, images: int, rows: int) -> None:
         (kh, kw), (sh, sw), (dh, dw) = self.where.kernel, self.where.stride, self.where.dilation
@@ -366,11 +375,15 @@ def shares_padding(where: Geometry) -> bool:
     return steps and left >= 0 and right <= where.dilation[-1] * (where.kernel[-1] - 1)
 
 
-def squares(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Blocks of a matrix that stay in cache while they are transposed."""
-    for i in range(0, rows, SIDE):
-        for j in range(0, columns, SIDE):
-            yield slice(i, i + SIDE), slice(j, j + SIDE)
+def over_squares(work: Callable[[slice, slice], None], rows: int, columns: int) -> None:
+    """`work` on blocks of a matrix that stay in cache while they are transposed."""
+    corners = list(itertools.product(range(0, rows, SIDE), range(0, columns, SIDE)))
+
+    def run(start: int, stop: int) -> None:
+        for i, j in corners[start:stop]:
+            work(slice(i, i + SIDE), slice(j, j + SIDE))
+
+    parallel_for(run, len(corners), grain=SQUARES)
 
 
 def as_images(x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..nn.convolution import Geometry
 from . import aligned
-from .lowering import TILE_BYTES, Lowering, Tile, squares
+from .lowering import TILE_BYTES, Lowering, Tile, over_squares
 from .window_products import WindowProduct
 
 PLANES = (np.subtract, 0, 2), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 1, 3)  # of d₀ … d₃, as below
@@ -34,15 +34,20 @@ class Winograd(Lowering):
         """(O, C, 3, KW) → (4, KW·C, O)"""
         features, channels, _, width = weight.shape
         out = aligned.empty((4, width, channels, features), weight.dtype)
-        for o, c in squares(features, channels):
+
+        def transform(o: slice, c: slice) -> None:
             for some, part in zip(_four(np.ascontiguousarray(weight[o, c].transpose(2, 3, 1, 0))), out):
                 part[:, c, o] = some
+
+        over_squares(transform, features, channels)
         return out.reshape(4, -1, features)
 
     def kernel_adjoint(self, total: np.ndarray, out: np.ndarray) -> None:
-        for o, c in squares(*out.shape[:2]):
+        def transform(o: slice, c: slice) -> None:
             for row, part in enumerate(_three(total[:, :, c, o])):
                 out[o, c, row] = part.transpose(2, 1, 0)
+
+        over_squares(transform, *out.shape[:2])
 
     def allocate(self, images: int, rows: int) -> None:
         pairs, line = (rows + 1) // 2, self.width * self.channels
@@ -112,7 +117,7 @@ class WinogradVolumes(Winograd):
     has both here: plane j of four in depth, row i of four in height.
     """
 
-    tile_bytes = 3 * TILE_BYTES  # sixteen products of few rows each cost more than buffers that leave the cache
+    tile_bytes = 6 * TILE_BYTES  # sixteen products of few rows each cost more than buffers that leave the cache
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         (output, *size), (kernel, *taps), (stride, *steps) = where.output, where.kernel, where.stride

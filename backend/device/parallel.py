@@ -2,7 +2,7 @@
 
 NumPy lets go of Python's global lock inside its loops and its matrix products, so plain threads scale. While they run,
 BLAS is held to one thread of its own: n threads that each wake n more would only get in each other's way. What threads BLAS has
-woken look for more work for some 20 ms (OpenBLAS), on the cores that others want: `products` are spread over these, too.
+woken look for more work for a tenth of a second (OpenBLAS), on the cores that others want: `products` are spread over these, too.
 """
 
 import contextvars
@@ -18,9 +18,7 @@ _threads = 0  # 0: not asked for yet
 _blas: list | None = None  # threadpoolctl's controllers, one for each BLAS in the process
 _tasks: queue.SimpleQueue | None = None
 _workers = 0
-noting: Callable[[Callable[[int, int], object], list[int]], bool] | None = (
-    None  # told of regions while a step is recorded
-)
+noting: Callable[..., bool] | None = None  # told of regions, by their function and bounds, while a step is recorded
 _region = threading.Lock()  # held while the pool works: nested and concurrent regions run serially
 _holding = threading.Lock()  # held while somebody comes or goes who holds BLAS to one thread
 _holders = 0
@@ -125,6 +123,13 @@ def parallel_for(fn: Callable[[int, int], object], n: int, *, grain: int = 1) ->
             _run([_Task(fn, start, stop) for start, stop in itertools.pairwise(bounds)])
     finally:
         region.release()
+
+
+def alone(fn: Callable[[int, int], object]) -> None:
+    """Call `fn(0, 1)` in this thread, with BLAS held to it."""
+    if noting is None or not noting(fn, [0, 1], is_alone=True):
+        with blas_held:
+            fn(0, 1)
 
 
 class _Held:

@@ -161,11 +161,11 @@ def spread_noted() -> Iterator[None]:
         parallel.noting = before
 
 
-def _forked(fn: Callable[[int, int], object], bounds: list[int]) -> bool:
+def _forked(fn: Callable[[int, int], object], bounds: list[int], is_alone: bool = False) -> bool:
     log = current()
     if log is None:
         return False
-    if log.is_forked or len(bounds) == 2:
+    if log.is_forked or (len(bounds) == 2 and not is_alone):
         fn(bounds[0], bounds[-1])
     else:
         log.fork([lambda i=i, j=j: fn(i, j) for i, j in itertools.pairwise(bounds)])  # type: ignore[misc]

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ..device import memory
-from ..device.parallel import blas_held, parallel_for
-from ..device.products import is_held
+from ..device.parallel import alone, parallel_for
 from .log import OUT_PLACES, Call, Decision, Fork, Log, Region, Root, assign, context
 from .plan import flat, plan, touched, uses_of
 from .schedule import early
@@ -183,8 +181,6 @@ class Program:
             self.saved.append((array, np.empty_like(array)))
             body.append(f"{self._bound(self.saved[-1][1], 's')}[...] = {self._name(region)}")
         body += self._block(self.entries, entry_roots, is_outer=True)
-        if any(is_held(_multiply_adds(e)) for e in self.entries):
-            body = [f"with {self._bound(blas_held, 'blas_held')}:", *("    " + line for line in body)]
         self.body, self.results = body, [self._result(r) for r in self.outputs]
         end = f"return ({''.join(f'{result}, ' for result in self.results)})"
         head = f"def replay({', '.join(f'x{i}' for i in range(len(self.inputs)))}):"
@@ -405,14 +401,6 @@ def closed(source: str, space: dict[str, Any]) -> Callable:
     return around["around"](**space)
 
 
-def _multiply_adds(entry: Any) -> int:
-    """Of a product of matrices; 0 of anything else."""
-    if not isinstance(entry, Call) or entry.function not in PRODUCTS or not isinstance(entry.args[0], Region):
-        return 0
-    made = next((r for r in (*entry.results, *entry.writes) if r is not None), None)
-    return 0 if made is None else math.prod(made.shape) * entry.args[0].shape[-1]
-
-
 def _may_fail(entry: Any) -> bool:
     """Whether a replay may end here: where the way comes out another, or an index is none."""
     if isinstance(entry, Fork):
@@ -429,7 +417,10 @@ def _spread(*branches: Callable[[], Any]) -> None:
         for branch in branches[start:stop]:
             branch()
 
-    parallel_for(work, len(branches))
+    if len(branches) == 1:
+        alone(work)
+    else:
+        parallel_for(work, len(branches))
 
 
 def _into(targets: tuple, values: Iterable) -> None:
@@ -452,7 +443,6 @@ BY_NAME = {np.maximum, np.minimum}  # which take `out` by position no more
 COPIES = {np.ndarray.copy, np.copy, np.ndarray.astype, np.ascontiguousarray, np.array, np.asarray}
 METHODS_WITH_OUT = {np.ndarray.dot, np.dot}
 FUNCTIONS_WITH_OUT = {np.concatenate, np.stack, np.cumsum, np.ndarray.cumsum}
-PRODUCTS = {np.ndarray.dot, np.dot, np.matmul}
 REDUCTIONS = {f.reduce for f in vars(np).values() if isinstance(f, np.ufunc) and f.nin == 2 and f.nout == 1}
 
 

@@ -289,8 +289,9 @@ class TestFormsOnNumPy:
             np.testing.assert_array_equal(one, three)
 
     @pytest.mark.parametrize("shape", [(3, 3, 3), (16, 5, 5), (64, 3, 3)])
-    def test_memory_does_not_grow_with_the_batch(self, shape):
-        """Beyond the results themselves: the buffers are those of a few tiles."""
+    def test_memory_does_not_grow_with_the_batch(self, shape, monkeypatch):
+        """Beyond the results themselves: the buffers are those of a few tiles, in each thread that is at work."""
+        monkeypatch.setattr(parallel, "_threads", 1)
 
         def beyond(n):
             c, kh, kw = shape
