@@ -41,6 +41,37 @@ def _is_of_numbers(kind: Any) -> bool:
     return name is None or (name == "tensor_type" and kind.tensor_type.elem_type in (0, *DTYPES))
 
 
+def _check_names(graph: Any) -> None:
+    """Of a damaged file names may be no text."""
+    words = [graph.name, *(v.name for v in (*graph.input, *graph.output, *graph.initializer))]
+    for node in _all_nodes(graph):
+        words += [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
+    for word in words:
+        if not isinstance(word, str):
+            raise ValueError(f"the graph must have names that are text, got {word!r}: the file is damaged")
+
+
+def _check_wiring(graph: Any, around: frozenset[str] = frozenset()) -> None:
+    """Whatever a node takes, or the graph gives, must have been made before, here or `around` the graph."""
+    if not graph.output:
+        raise ValueError("the graph must have outputs, got none: the file is empty, or damaged")
+    made = {*around, *(v.name for v in (*graph.input, *graph.initializer)), ""}
+    made |= {v.values.name for v in graph.sparse_initializer}
+    for node in graph.node:
+        for name in node.input:
+            if name not in made:
+                raise ValueError(
+                    f'{node.op_type} (node "{node.name}") must take what was made before it, got `{name}`, which nothing makes'
+                )
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _check_wiring(attribute.g, frozenset(made))
+        made.update(node.output)
+    for value in graph.output:
+        if value.name not in made:
+            raise ValueError(f"the graph's output `{value.name}` must be made by a node, got none that does")
+
+
 def supported_operators() -> list[str]:
     """Names of the ONNX operators that `load` covers.
 
@@ -73,7 +104,7 @@ def load(source: Any) -> Module:
     Raises
     ------
     ValueError
-        If the file is no ONNX model.
+        If the file is no ONNX model, or a node takes what nothing makes.
     NotImplementedError
         If an operator, or its old version, is not covered, or an input or output is no tensor of numbers, nor a sequence of
         them.
@@ -98,6 +129,7 @@ def load(source: Any) -> Module:
         model = onnx.load(source) if isinstance(source, (str, os.PathLike)) else source
     except (DecodeError, onnx.checker.ValidationError, RuntimeError) as error:
         raise ValueError(f"`{source}` must be an ONNX model, got bytes that are none: {error}") from error
+    _check_names(model.graph)
     if model.functions:
         from onnx import inliner
 
@@ -117,6 +149,7 @@ def load(source: Any) -> Module:
                 f'operator {node.op_type}{where} (node "{node.name}") is not covered{why}; `supported_operators()` lists'
                 " those that are"
             )
+    _check_wiring(model.graph)
     for value in (*model.graph.input, *model.graph.output):
         if not _is_of_numbers(value.type):
             kind = value.type.WhichOneof("value")

@@ -39,6 +39,22 @@ def _reduced(tensor: Any, *_args: Any, **_options: Any) -> None:
     """Over a group of one."""
 
 
+def _gathered(into: Any, tensor: Any, *_args: Any, **_options: Any) -> None:
+    """The one tensor there is, into the one place."""
+    if into is not None:
+        into[0].copy_(tensor)
+
+
+def _scattered(tensor: Any, parts: Any = None, *_args: Any, **_options: Any) -> None:
+    """The one part there is."""
+    if parts is not None:
+        tensor.copy_(parts[0])
+
+
+def _gathered_objects(into: list, value: Any, *_args: Any, **_options: Any) -> None:
+    into[0] = value
+
+
 def data_parallel(module: Any, inputs: Any, *_devices: Any, module_kwargs: Any = None, **_options: Any) -> Any:
     """A module, called on its one device.
 
@@ -75,6 +91,13 @@ DISTRIBUTED: dict[str, Any] = {
     "destroy_process_group": nothing,
     "barrier": nothing,
     "all_reduce": _reduced,
-    "broadcast": _reduced,
+    **dict.fromkeys(("broadcast", "reduce", "broadcast_object_list"), _reduced),
+    **dict.fromkeys(("all_gather", "all_to_all"), _gathered),
+    "gather": lambda tensor, gather_list=None, *args, **options: _gathered(gather_list, tensor),
+    **dict.fromkeys(("scatter", "reduce_scatter", "all_gather_into_tensor", "reduce_scatter_tensor"), _scattered),
+    "all_gather_object": _gathered_objects,
+    "new_group": nothing,
+    **{f"is_{name}_available": lambda: False for name in ("gloo", "mpi", "ucc")},
+    "get_process_group_ranks": lambda *_: [0],
     "ReduceOp": types.SimpleNamespace(SUM="sum", AVG="avg", MAX="max", MIN="min", PRODUCT="prod"),
 }

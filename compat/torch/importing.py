@@ -25,6 +25,7 @@ from ...backend.modes.twice import keep_operations
 from ...backend.tape.tensor import Tensor
 from ...layers import Module
 from . import dtypes, functions, namespace, submodules, vision
+from .insides import attach_insides, buffers_of
 from .methods import attach
 from .positions import accept_positions
 from .processes import share_memory, share_tensor
@@ -77,12 +78,35 @@ def _at(x: Any) -> Any:
     return _At(x) if isinstance(x, Tensor) else x
 
 
+def _caught(kinds: Any) -> Any:
+    """What `except RuntimeError` of a program catches: weft's ValueErrors and IndexErrors too, of shapes that do not fit."""
+    kind, _, trace = sys.exc_info()
+    if kind is None or not issubclass(kind, ValueError | IndexError):
+        return kinds
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith(OURS):
+            return (*(kinds if isinstance(kinds, tuple) else (kinds,)), kind)
+        trace = trace.tb_next
+    return kinds
+
+
 class _Rewrite(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
         if node.attr in ("data", "device", "dtype", "shape") and not isinstance(node.value, ast.Constant):
             at = ast.Call(ast.Name("__at__", ast.Load()), [node.value], [])
             node.value = ast.copy_location(at, node.value)
+        elif node.attr == "_buffers" and isinstance(node.ctx, ast.Load):  # weft's holds no tensors
+            return ast.copy_location(ast.Call(ast.Name("__buffers__", ast.Load()), [node.value], []), node)
+        return node
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        self.generic_visit(node)
+        if node.type is not None and any(
+            isinstance(n, ast.Name) and n.id == "RuntimeError" for n in ast.walk(node.type)
+        ):
+            caught = ast.Call(ast.Name("__caught__", ast.Load()), [node.type], [])
+            node.type = ast.copy_location(caught, node.type)
         return node
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:
@@ -210,6 +234,7 @@ def install() -> None:
     attach()
     accept_positions()
     Module.share_memory, Tensor.share_memory_ = share_memory, share_tensor  # type: ignore[attr-defined]
-    __builtins__["__at__"] = _at  # type: ignore[index]
+    attach_insides()
+    __builtins__.update(__at__=_at, __buffers__=buffers_of, __caught__=_caught)  # type: ignore[attr-defined]
     importlib.util.spec_from_file_location = _located
     sys.meta_path.insert(0, _Served())

@@ -63,6 +63,56 @@ def _storage_offset(x: Tensor) -> int:
     return (raw.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // raw.itemsize
 
 
+class Storage:
+    """The memory under a Tensor and its views, in PyTorch's words."""
+
+    def __init__(self, x: Tensor):
+        base = x.detach().data
+        while isinstance(getattr(base, "base", None), type(base)):
+            base = base.base
+        self.raw = base
+
+    def data_ptr(self) -> int:
+        """Where it begins."""
+        return self.raw.ctypes.data if isinstance(self.raw, np.ndarray) else self.raw.data.ptr
+
+    def nbytes(self) -> int:
+        """How many bytes it has."""
+        return self.raw.nbytes
+
+    def size(self) -> int:
+        """How many values it has."""
+        return self.raw.size
+
+    __len__ = size
+
+    def element_size(self) -> int:
+        """How many bytes a value has."""
+        return self.raw.itemsize
+
+    def tolist(self) -> list:
+        """Its values."""
+        return self.raw.reshape(-1).tolist()
+
+
+def _random_(x: Tensor, *limits: int, to: int | None = None, generator: Any = None) -> Tensor:
+    """PyTorch's `to`, which is the end; a single limit is it."""
+    return _plain_random_(x, *limits, *(() if to is None else (to,)), generator=generator)
+
+
+def _to(x: Tensor, *given: Any, memory_format: Any = None, **options: Any) -> Tensor:
+    """PyTorch's `memory_format` changes nothing: memory is channel-last where convolutions want it so."""
+    return _plain_to(x, *given, **options)
+
+
+def _cuda(x: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    index = device if device is None or isinstance(device, int) else int(str(device).partition(":")[2] or 0)
+    return _plain_cuda(x, index)
+
+
+_plain_random_, _plain_to, _plain_cuda = Tensor.random_, Tensor.to, Tensor.cuda
+
+
 def _set_(x: Tensor, source: Tensor | None = None) -> Tensor:
     return become(x, x.new_zeros(0) if source is None else source)
 
@@ -93,6 +143,11 @@ METHODS: dict[str, Callable] = {
     "storage_offset": _storage_offset,
     "map_": _map_,
     "apply_": _apply_,
+    "storage": lambda x: Storage(x),
+    "untyped_storage": lambda x: Storage(x),
+    "random_": _random_,
+    "to": _to,
+    "cuda": _cuda,
     "is_pinned": lambda x: False,
     "is_shared": lambda x: False,
     "is_conj": lambda x: False,
@@ -102,4 +157,7 @@ METHODS: dict[str, Callable] = {
     "cfloat": lambda x: x.to("complex64"),
     "cdouble": lambda x: x.to("complex128"),
 }  # fmt: skip
-FUNCTIONS: dict[str, Callable] = {"is_storage": lambda x: False}
+FUNCTIONS: dict[str, Callable] = {
+    "is_storage": lambda x: isinstance(x, Storage),
+    "fill": lambda input, value: input.new_zeros(*input.shape) + value,
+}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from ... import layers as nn
 from ...backend.tape.tensor import Tensor
 from ...layers import models
 from .. import checkpoint
+from .runtime import hub_folder
 
 __all__ = ["MODELS", "VGG", "AlexNet", "Bottleneck"]
 
@@ -176,8 +176,7 @@ def _model(name: str, build: Callable[..., nn.Module]) -> Callable[..., nn.Modul
 
 def _file(name: str) -> Path:
     """The weights of a network, where `torch.hub` keeps them."""
-    home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
-    folder = home / "hub" / "checkpoints"
+    folder = Path(hub_folder()) / "checkpoints"
     found = sorted(folder.glob(f"{name}-*.pth"))
     if not found:
         raise ValueError(

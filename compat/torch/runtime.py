@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,22 @@ from ...backend.tape.tensor import Tensor, wrap
 from .dtypes import DTYPES, TYPES, named, promote_types
 from .making import with_options
 
-__all__ = ["FUNCTIONS", "fork_rng", "get_rng_state", "nothing", "set_rng_state"]
+__all__ = ["FUNCTIONS", "OutOfMemory", "fork_rng", "get_rng_state", "hub_folder", "nothing", "set_rng_state"]
+
+
+class OutOfMemory(RuntimeError):
+    """`torch.OutOfMemoryError`, for programs that catch it."""
+
+
+def hub_folder() -> str:
+    """Where `torch.hub` keeps what it has downloaded.
+
+    Returns
+    -------
+    str
+        `hub` in the folder that `TORCH_HOME` names, else in the user's cache.
+    """
+    return str(Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub")
 
 
 def nothing(*_args: Any, **_options: Any) -> None:
@@ -201,6 +218,7 @@ FUNCTIONS: dict[str, Any] = {
     "set_flush_denormal": lambda mode: False,
     "set_warn_always": nothing,
     "GradScaler": lambda device="cuda", **options: optimizers.GradScaler(**options),
+    "OutOfMemoryError": OutOfMemory,
     "strided": "torch.strided",
     "sparse_coo": "torch.sparse_coo",
     "contiguous_format": "torch.contiguous_format",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import time
 import types
 import warnings
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 from ... import layers, optimizers
 from ...backend.array import fft, linalg
 from ...backend.device import devices
+from ...backend.device.memory import memory_summary
 from ...backend.tape.tensor import Parameter, Tensor
 from ...layers import functional, init, utils
+from ...layers.hooks import RemovableHandle
 from ...layers.utils import rnn
 from ...optimizers import swa_utils
 from . import (
@@ -22,7 +25,9 @@ from . import (
     calculus,
     differentiation,
     distributions,
+    distributions_transforms,
     gradchecks,
+    insides,
     loading,
     processes,
     profiling,
@@ -34,7 +39,7 @@ from .dtypes import TYPES
 from .functions import TABLE, _autocast, _scaler
 from .mapping import vmap
 from .optimizing import Optimizer
-from .runtime import fork_rng, get_rng_state, nothing, set_rng_state
+from .runtime import OutOfMemory, fork_rng, get_rng_state, hub_folder, nothing, set_rng_state
 from .testing import assert_close
 
 __all__ = ["SUBMODULES"]
@@ -114,6 +119,53 @@ def _no_script(f: Any = None, *_args: Any, **_options: Any) -> Any:
     return f if f is not None else lambda f: f
 
 
+class _Required:
+    """What stands for a default that there is none of, in optimizers of one's own."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+class _Event:
+    """A moment, by the clock of the host once the device is done."""
+
+    def __init__(self, *_args: Any, **_options: Any):
+        self.at: float | None = None
+
+    def record(self, stream: Any = None) -> None:
+        """Now."""
+        devices.synchronize()
+        self.at = time.perf_counter()
+
+    def elapsed_time(self, end_event: _Event) -> float:
+        """Milliseconds from here to there."""
+        if self.at is None or end_event.at is None:
+            raise RuntimeError("both events must be recorded before their times are asked for")
+        return (end_event.at - self.at) * 1e3
+
+    def query(self) -> bool:
+        """It has come."""
+        return True
+
+    def wait(self, stream: Any = None) -> None:
+        """It has come."""
+
+    synchronize = wait
+
+
+class _Stream(_Checked):
+    """A stream of a device's work, of which there is one."""
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        devices.synchronize()
+
+    def wait_stream(self, stream: Any) -> None:
+        """It is the same one."""
+
+    wait_event = record_event = wait_stream
+
+
 def _not_downloaded(*args: Any, **_options: Any) -> Any:
     raise RuntimeError(f"nothing is downloaded, got {args!r:.200}; put the file there, and use torch.load")
 
@@ -170,16 +222,18 @@ SUBMODULES: dict[str, Any] = {
     "nn.parallel": {"data_parallel": data_parallel, "DataParallel": DataParallel, "DistributedDataParallel": DataParallel},
     "nn.parallel.distributed": {"DistributedDataParallel": DataParallel},
     "nn.attention": {"SDPBackend": _Backends, "sdpa_kernel": _Checked},
-    "distributions": {"__from__": distributions},
+    "distributions": {"__from__": distributions, **distributions_transforms.TRANSFORMS},
     **{f"distributions.{name}": {"__from__": distributions} for name in DISTRIBUTIONS.split()},
+    "distributions.transforms": distributions_transforms.TRANSFORMS,
+    "distributions.constraints": vars(distributions_transforms.CONSTRAINTS),
     "utils.data.sampler": {"__from__": loading},
     "amp": {"autocast": _autocast, "GradScaler": _scaler},
     "cuda.amp": {"autocast": _autocast, "GradScaler": _scaler},
     "nn.functional": {"__from__": functional, "sigmoid": functional.sigmoid, "tanh": functional.tanh},
-    "nn.init": {"__from__": init, **{name: getattr(init, f"{name}_") for name in OLD_NAMES.split()}},
+    "nn.init": {"__from__": init, **insides.FANS, **{name: getattr(init, f"{name}_") for name in OLD_NAMES.split()}},
     "nn.parameter": {"Parameter": Parameter},
     "nn.modules": {"__from__": layers},
-    **{f"nn.modules.{name}": {"__from__": layers} for name in FILES.split()},
+    **{f"nn.modules.{name}": {**insides.FILES.get(name, {}), "__from__": layers} for name in FILES.split()},
     "nn.utils": {
         "clip_grad_norm": optimizers.clip_grad_norm_, "clip_grad_norm_": optimizers.clip_grad_norm_,
         "clip_grad_value_": optimizers.clip_grad_value_, "__from__": utils,
@@ -187,6 +241,7 @@ SUBMODULES: dict[str, Any] = {
     "nn.utils.rnn": {"__from__": rnn},
     "optim": {"Optimizer": Optimizer, "__from__": optimizers},
     **{f"optim.{name}": {"Optimizer": Optimizer, "__from__": optimizers} for name in OPTIMIZERS.split()},
+    "optim.optimizer": {"Optimizer": Optimizer, "required": _Required(), "__from__": optimizers},
     "profiler": profiling.FUNCTIONS,
     "autograd.profiler": profiling.FUNCTIONS,
     "optim.swa_utils": {"__from__": swa_utils},
@@ -209,6 +264,9 @@ SUBMODULES: dict[str, Any] = {
     "serialization": {"add_safe_globals": nothing, "safe_globals": contextlib.nullcontext},
     "onnx": {"export": _onnx_export},
     "utils": {},
+    "utils._pytree": insides.TREES,
+    "utils.hooks": {"RemovableHandle": RemovableHandle},
+    "utils.dlpack": {"to_dlpack": lambda tensor: tensor.__dlpack__(), "from_dlpack": TABLE["from_dlpack"]},
     "utils.checkpoint": calculus.CHECKPOINT,
     "utils.tensorboard": {"SummaryWriter": SummaryWriter},
     "utils.data": {"__from__": loading},
@@ -230,10 +288,12 @@ SUBMODULES: dict[str, Any] = {
     "jit": {
         "script": _no_script, "trace": lambda f, *_args, **_options: f, "ignore": _no_script, "export": _no_script,
         "unused": _no_script, "is_scripting": lambda: False, "is_tracing": lambda: False, "ScriptModule": layers.Module,
-        "script_method": _no_script, "save": TABLE["save"], "load": TABLE["load"], "Final": Any,
+        "script_method": _no_script, "annotate": lambda the_type, the_value: the_value,
+        "interface": _no_script, "fork": lambda f, *args, **options: f(*args, **options), "wait": lambda found: found,
+        "save": TABLE["save"], "load": TABLE["load"], "Final": Any,
     },
     "hub": {"load_state_dict_from_url": _not_downloaded, "load": _not_downloaded, "download_url_to_file": _not_downloaded,
-            "set_dir": nothing},
+            "set_dir": nothing, "get_dir": hub_folder},
     "utils.model_zoo": {"load_url": _not_downloaded},
     "random": {"manual_seed": TABLE["manual_seed"], "fork_rng": fork_rng, "get_rng_state": get_rng_state,
                "set_rng_state": set_rng_state, "initial_seed": TABLE["initial_seed"], "seed": TABLE["seed"]},
@@ -250,7 +310,11 @@ SUBMODULES: dict[str, Any] = {
         "current_device": lambda: 0, "set_device": nothing, "init": nothing, "get_device_properties": _properties,
         "get_device_name": lambda device=None: _properties(device).name,
         "get_device_capability": lambda device=None: (_properties(device).major, _properties(device).minor),
-        "is_bf16_supported": lambda *_: True, "device": _Checked, "Stream": _Checked, "stream": _Checked,
+        "is_bf16_supported": lambda *_: True, "device": _Checked, "Stream": _Stream, "stream": _Checked,
+        "current_stream": _Stream, "default_stream": _Stream, "Event": _Event, "OutOfMemoryError": OutOfMemory,
+        "ipc_collect": nothing, "memory_summary": lambda *_args, **_options: memory_summary(), "memory_cached": lambda *_: 0,
+        "max_memory_cached": lambda *_: 0, "mem_get_info": lambda *_: (0, 0), "get_arch_list": list, "memory_stats": lambda *_: {},
+        "reset_max_memory_allocated": nothing, "is_current_stream_capturing": lambda: False,
         "memory_allocated": lambda *_: 0, "max_memory_allocated": lambda *_: 0, "reset_peak_memory_stats": nothing,
         "memory_reserved": lambda *_: 0, "max_memory_reserved": lambda *_: 0, "is_initialized": lambda: False,
         "get_rng_state": get_rng_state, "set_rng_state": nothing, "get_rng_state_all": list, "set_rng_state_all": nothing,
@@ -261,10 +325,19 @@ SUBMODULES: dict[str, Any] = {
         "current_accelerator": lambda check_available=False: TABLE["device"]("cuda") if _has_gpu() else None,
         "set_device_index": nothing,
     },
-    "mps": {"is_available": lambda: False},
+    "mps": {"is_available": lambda: False, "empty_cache": nothing, "manual_seed": nothing, "synchronize": nothing},
+    "xpu": {"is_available": lambda: False, "device_count": lambda: 0, "empty_cache": nothing, "synchronize": nothing},
     "backends": {},
-    "backends.cudnn": {"benchmark": False, "deterministic": True, "enabled": False, "allow_tf32": True},
-    "backends.mps": {"is_available": lambda: False},
-    "backends.cuda": {},
+    "backends.cudnn": {
+        "benchmark": False, "deterministic": True, "enabled": False, "allow_tf32": True, "is_available": lambda: False,
+        "version": lambda: None, "flags": _Checked,
+    },
+    "backends.mps": {"is_available": lambda: False, "is_built": lambda: False},
+    **{f"backends.{name}": {"is_available": lambda: False} for name in ("mkl", "mkldnn", "openmp", "opt_einsum")},
+    "backends.cuda": {
+        "sdp_kernel": _Checked, "is_built": _has_gpu,
+        **{f"enable_{kind}_sdp": nothing for kind in ("flash", "mem_efficient", "math", "cudnn")},
+        **{f"{kind}_sdp_enabled": lambda: True for kind in ("flash", "mem_efficient", "math", "cudnn")},
+    },
     "backends.cuda.matmul": {},
 }  # fmt: skip

@@ -201,3 +201,49 @@ def test_transforms_train() -> None:
 
 if __name__ == "__main__":  # after operators were added
     PASSED.write_text(json.dumps(dict(sorted(passed()[0].items())), indent=0) + "\n")
+
+
+class TestDamaged:
+    """A file whose parts do not fit says so when it is read, by the name of what is missing."""
+
+    @staticmethod
+    def model(**changed):
+        text = '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { t = Relu(x) y = Exp(t) }'
+        found = onnx.parser.parse_model(text)
+        for node, name in changed.items():
+            found.graph.node[int(node[1:])].input[0] = name
+        return found
+
+    def test_a_name_that_nothing_makes(self):
+        with pytest.raises(
+            ValueError, match='Exp \\(node ""\\) must take what was made before it, got `tt`, which nothing makes'
+        ):
+            load(self.model(n1="tt"))
+        with pytest.raises(ValueError, match='Relu \\(node ""\\) must take what was made before it, got `t`'):
+            load(self.model(n0="t"))
+        broken = self.model()
+        broken.graph.node[1].output[0] = "z"
+        with pytest.raises(ValueError, match="output `y` must be made by a node"):
+            load(broken)
+
+    def test_no_outputs(self, tmp_path):
+        (tmp_path / "empty.onnx").write_bytes(b"")
+        with pytest.raises(ValueError, match="must have outputs, got none"):
+            load(tmp_path / "empty.onnx")
+
+    def test_names_that_are_no_text(self, tmp_path):
+        raw = self.model().SerializeToString()
+        for word in (b"Relu", b"x"):
+            (tmp_path / "bad.onnx").write_bytes(raw.replace(word, b"\xff" * len(word)))
+            with pytest.raises(ValueError, match=r"must have names that are text, got b'|must be an ONNX model"):
+                load(tmp_path / "bad.onnx")
+
+    def test_within_a_branch(self):
+        text = """<ir_version: 8, opset_import: ["" : 17]> g (bool c, float[2] x) => (float[2] y) {
+            t = Relu(x) y = If(c) <then_branch = a () => (float[2] p) { p = Exp(t) },
+                            else_branch = b () => (float[2] q) { q = Neg(NAME) }> }"""
+        assert load(onnx.parser.parse_model(text.replace("NAME", "t")))(
+            np.asarray(False), np.ones(2, np.float32)
+        ).tolist() == [-1, -1]
+        with pytest.raises(ValueError, match=r"Neg .* got `p`, which nothing makes"):
+            load(onnx.parser.parse_model(text.replace("NAME", "p")))
