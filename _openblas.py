@@ -1,4 +1,4 @@
-"""How long OpenBLAS's threads look for more work before they sleep: some 20 ms, on the cores that weft's own threads want.
+"""How long OpenBLAS's threads look for more work before they sleep: a tenth of a second, on the cores that weft's own threads want.
 
 It asks the environment when NumPy loads it. Where weft is there first, it says: 2¹⁶ ticks of the clock, about 25 µs, which
 costs products that follow each other nothing. Else weft spreads large products itself, see `backend/device/products.py`.

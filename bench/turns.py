@@ -1,6 +1,6 @@
 """Libraries measured fairly on a CPU: each in a process of its own, in turn, and a turn ends when its threads are asleep.
 
-Threads that have nothing to do spin for a while before they sleep: those of OpenBLAS for tens of milliseconds, those of OpenMP
+Threads that have nothing to do spin for a while before they sleep: those of OpenBLAS for a tenth of a second, those of OpenMP
 for some. Within one process, or right after it, they take a core from whoever is measured next; with two threads that moved
 ratios by a factor of two.
 """

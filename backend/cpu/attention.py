@@ -24,7 +24,8 @@ from ..nn import attention as primitives
 from ..nn.dropout import rescale
 from ..tape.autograd import in_float32
 from ..tape.recording import as_one
-from .blocks import CPU_FLOATS, DOT, ones
+from . import aligned
+from .blocks import CPU_FLOATS, DOT, ones, transpose
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
 EDGE = 64  # blocks of 64 × 64 scores: products of such matrices have a kernel in OpenBLAS that packs nothing
@@ -158,7 +159,7 @@ class _Attention:
         self.top = np.empty_like(self.inverse)
         self.shifted: set[tuple] = set()
         n, c = _cut(self.keys, EDGE)
-        self.transposed = np.empty((self.b, self.g, n, width, c), self.dtype)  # scale · Kᵀ, in blocks
+        self.transposed = aligned.empty((self.b, self.g, n, width, c), self.dtype)  # scale · Kᵀ, in blocks
 
     def grouped(self, x: Any) -> Any:
         """(B, H, …) as (B, G, H/G, …), and (B, 1, …) as (B, 1, 1, …), missing axes included: a view."""
@@ -285,7 +286,7 @@ class _Attention:
         top = _blocks(heads.part(self.top), n, r) if shifted else None
         bits = self.packed(heads) if self.p else None
         # With exp(s) for P its factor goes to g and δ; and to take off δ is part of a product with a column more
-        inverse, wide = heads.part(self.inverse), np.empty((*g.shape[:-1], g.shape[-1] + 1), self.dtype)
+        inverse, wide = heads.part(self.inverse), aligned.empty((*g.shape[:-1], g.shape[-1] + 1), self.dtype)
         np.multiply(g, inverse, out=wide[..., :-1])
         np.multiply(np.vecdot(g, y)[..., None], -inverse, out=wide[..., -1:])
         q, wide = _blocks(heads.part(self.query), n, r), _blocks(wide, n, r)
@@ -363,7 +364,7 @@ def _transpose(x: Any, factor: Any, out: Any) -> None:
     for i in range(n):
         part = x[..., i * size : (i + 1) * size, :]
         there = out[..., i, :, : part.shape[-2]]
-        there[...] = part.mT
+        transpose(part, there)
         if factor is not None:
             there *= factor
         out[..., i, :, part.shape[-2] :] = 0
@@ -411,5 +412,5 @@ class _Memory:
         shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
         size = math.prod(shape)
         if size > self.memory.size:
-            self.memory = np.empty(size, self.memory.dtype)
+            self.memory = aligned.empty((size,), self.memory.dtype)
         return np.matmul(a, b, out=self.memory[:size].reshape(shape))

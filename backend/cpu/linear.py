@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy import add
 
 from ..array.sums import FEW, paired
 from ..device.dtypes import is_real_floating
@@ -14,6 +13,7 @@ from ..device.products import dot
 from ..nn import linear as primitives
 from ..tape.autograd import in_float32
 from .blocks import CPU_FLOATS, ones
+from .dense_products import product
 
 MANY = 1 << 14  # rows: BLAS adds their products one after the other, and drifts by 1 % over millions
 
@@ -25,9 +25,7 @@ def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None =
         return _of_halves(x, weight, bias, activation)
     if len(shape) != 2:
         x = x.reshape(math.prod(shape[:-1]), shape[-1])
-    y = dot(x, weight.T)
-    if bias is not None:
-        add(y, bias, y)
+    y = product(x, weight.T, bias)
     if activation is not None:
         f, static = primitives.ACTIVATIONS[activation]
         y, pulls = f.impls["cpu"](y, **static)  # None where nothing is recorded
@@ -37,7 +35,7 @@ def linear(x: Any, weight: Any, bias: Any = None, /, *, activation: str | None =
             g = g.reshape(len(x), len(weight))
         if activation is not None:
             g = pulls[0](g)
-        grad_x = dot(g, weight) if need[0] else None
+        grad_x = product(g, weight) if need[0] else None
         if len(shape) != 2 and grad_x is not None:
             grad_x = grad_x.reshape(shape)
         grad_weight = (dot(g.T, x, into[1]) if len(g) <= MANY else _product(g, x, into[1])) if need[1] else None

@@ -13,7 +13,7 @@ from ..nn.recurrent import Lstm, Recurrent, in_time, unroll, wanted
 from ..tape.autograd import in_float32
 from . import aligned
 from .blocks import CPU_FLOATS
-from .recurrent_products import Adjoint, Product, Rows, gradients, half, of_gates
+from .recurrent_products import Adjoint, Inputs, Product, gradients, half, of_gates
 
 FEW = 16  # rows, of a step or several: what is made ready for the steps would cost more than it saves
 
@@ -58,7 +58,7 @@ def rnn(
     raw = x, h, weight_ih, weight_hh, bias_ih, bias_hh
     if not _suits(raw, batch_sizes):
         return _other(rnn, raw, {"batch_sizes": batch_sizes, "reverse": reverse, "nonlinearity": nonlinearity})
-    memory, before, inputs = aligned.empty((1, len(x), h.shape[1]), x.dtype), [], Rows(x, h.shape[1])
+    memory, before, inputs = aligned.empty((1, len(x), h.shape[1]), x.dtype), [], Inputs(x, h.shape[1])
     inputs.project(weight_ih, (bias_ih, bias_hh), (0,), 0, memory)
     y, product = memory[0], Product(weight_hh, len(h), (0,), 0)
 
@@ -118,7 +118,7 @@ def lstm(
     memory = aligned.empty((5, rows + count, width), x.dtype)
     ahead = -count if reverse else count
     kept, after = (memory[:, max(0, k) : rows + max(0, k)] for k in (-ahead, ahead))
-    inputs = Rows(x, width)
+    inputs = Inputs(x, width)
     inputs.project(weight_ih, (bias_ih, bias_hh), order, 3, kept[:4])
     product = Product(weight_hh, count, order, 3)
     before: list[np.ndarray] = []
@@ -208,7 +208,7 @@ def gru(
     order = (0, 1, 2)  # r, z, n
     kept, y = aligned.empty((4, rows, width), x.dtype), aligned.empty((rows, width), x.dtype)  # and what r multiplies
     shared = None if bias_hh is None else bias_hh * (np.arange(3 * width) < 2 * width)
-    inputs = Rows(x, width)
+    inputs = Inputs(x, width)
     inputs.project(weight_ih, (bias_ih, shared), order, 2, kept[:3])
     product, before, scratch = Product(weight_hh, count, order, 2), [], aligned.empty(h.shape, x.dtype)
     bias_n = None if bias_hh is None else bias_hh[2 * width :]

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..device.products import matmul
+from ..tape.recording import as_one
 from . import aligned
 from .linear import column_sums
 from .window_products import has_small_products
 
-__all__ = ["Adjoint", "Product", "Rows", "gradients", "half", "of_gates"]
+__all__ = ["Adjoint", "Inputs", "Product", "gradients", "half", "of_gates"]
 
 # With AVX-512, OpenBLAS does not pack the matrices of a product of at most 10⁶ multiply-adds. Packing the weights at every
 # step takes a third of its time, so they are cut into blocks of so many columns, if their number is a multiple of that.
@@ -57,24 +58,68 @@ def _cut(weight: Any, biases: Sequence[Any], order: Sequence[int], halved: int, 
     return cut
 
 
-class Rows:
-    """The rows of x (rows, K), each distinct one multiplied once.
+class Inputs:
+    """The rows of x (rows, K), which are multiplied with a weight, each distinct one once where that pays.
 
     Text is a few characters or words again and again, and so are the rows that an embedding makes of it: if a quarter of
-    them or fewer are distinct, products are with these. It takes the time of a few products with a row to find out.
+    them or fewer are distinct, products are with these. It takes the time of a few products with a row to find out. What
+    depends on which they are is recorded as one call.
     """
 
     def __init__(self, x: np.ndarray, width: int):
-        self.x, self.which = x, None
-        if len(x) * x.shape[1] * width < WORTHWHILE or x.shape[1] * x.itemsize < 8:
-            return
-        keys = np.ascontiguousarray(x[:, : 8 // x.itemsize]).view(np.uint64)[:, 0]
-        _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-        if len(first) * 4 <= len(x) and np.array_equal(x, x[first[which]]):  # not if there is a NaN
-            self.x, self.which = x[first], which
+        is_worthwhile = len(x) * x.shape[1] * width >= WORTHWHILE and x.shape[1] * x.itemsize >= 8
+        self.x, self.which = x, _equal_rows(x) if is_worthwhile else None
 
     def project(self, weight: Any, biases: Sequence[Any], order: Sequence[int], halved: int, out: np.ndarray) -> None:
         """x Wₖᵀ + b for all gates, to (gates, rows, H)."""
+        if self.which is None:
+            _project(self.x, weight, biases, order, halved, out)
+        else:
+            _project_rows(out, self.x, self.which, weight, biases, order, halved)
+
+    def gradients(self, d: np.ndarray, weight: Any, biases: Sequence[Any]) -> None:
+        """Write dᵀ x to `weight` and the sum of d (rows, ·) to each of `biases`, those that are not None."""
+        if self.which is None:
+            _gradients_of_rows(Rows(self.x, None), d, weight, biases)
+        else:
+            _gradients(d, self.x, self.which, out=(weight, *biases))
+
+
+@as_one(may_fail=False)
+def _equal_rows(x: np.ndarray) -> np.ndarray:
+    """For each row, a number that equal rows share, counted from 0; −1 for all if more than a quarter are distinct."""
+    keys = np.ascontiguousarray(x[:, : 8 // x.itemsize]).view(np.uint64)[:, 0]
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    if len(first) * 4 <= len(x) and np.array_equal(x, x[first[which]]):  # not if there is a NaN
+        return which
+    return np.full_like(which, -1)
+
+
+@as_one(writes=True, may_fail=False)
+def _project_rows(
+    out: np.ndarray, x: np.ndarray, which: np.ndarray, weight: Any, biases: Sequence[Any], order: Any, halved: int
+) -> None:
+    Rows(x, which).project(weight, biases, order, halved, out)
+
+
+@as_one(may_fail=False)
+def _gradients(d: np.ndarray, x: np.ndarray, which: np.ndarray, *, out: tuple) -> tuple:
+    _gradients_of_rows(Rows(x, which), d, out[0], out[1:])
+    return out
+
+
+class Rows:
+    """The distinct rows of x, and which of them each row is, by what `_equal_rows` has found; all of them if it has not."""
+
+    def __init__(self, x: np.ndarray, which: Any):
+        self.x, self.which = x, None
+        if which is not None and which[0] >= 0:
+            first = np.empty(which.max() + 1, which.dtype)
+            first[which[::-1]] = np.arange(len(x))[::-1]  # of several, the last number stays
+            self.x, self.which = x[first], which
+
+    def project(self, weight: Any, biases: Sequence[Any], order: Sequence[int], halved: int, out: np.ndarray) -> None:
+        """As that of `Inputs`."""
         if self.which is None:
             _project(self.x, weight, biases, order, halved, out)
             return
@@ -88,6 +133,17 @@ class Rows:
         if self.which is None:
             return d
         return np.matmul(np.equal.outer(np.arange(len(self.x)), self.which).astype(d.dtype), d)
+
+
+def _gradients_of_rows(x: Rows, d: np.ndarray, weight: Any, biases: Sequence[Any]) -> None:
+    if weight is None and all(bias is None for bias in biases):
+        return
+    summed = x.summed(d)
+    if weight is not None:
+        matmul(summed.T, x.x, weight)
+    for bias in biases:
+        if bias is not None:
+            column_sums(summed, bias)
 
 
 def _project(
@@ -148,13 +204,21 @@ class Adjoint:
 
 
 def gradients(
-    need: Sequence[bool], into: Sequence[Any], x: Rows, h: Any, weight_ih: Any, d_ih: Any, d_hh: Any
+    need: Sequence[bool], into: Sequence[Any], x: Inputs, h: Any, weight_ih: Any, d_ih: Any, d_hh: Any
 ) -> tuple:
     """Of x, weight_ih, weight_hh, bias_ih and bias_hh; the last four are written to `into` where that is given."""
     grad_x = matmul(d_ih, weight_ih) if need[0] else None
     grad_hh = matmul(d_hh.T, h, into[1]) if need[2] else None
-    summed = x.summed(d_ih) if need[1] or need[3] or need[4] else None
-    grad_ih = matmul(summed.T, x.x, into[0]) if summed is not None and need[1] else None
-    bias_ih = column_sums(summed, into[2]) if need[3] else None
-    bias_hh = column_sums(summed if d_hh is d_ih else d_hh, into[3]) if need[4] else None
+    shape = weight_ih.shape
+    grad_ih = _place(need[1], into[0], shape, d_ih.dtype)
+    bias_ih, bias_hh = (_place(need[i + 1], into[i], shape[:1], d_ih.dtype) for i in (2, 3))
+    is_shared = d_hh is d_ih
+    x.gradients(d_ih, grad_ih, (bias_ih, bias_hh if is_shared else None))
+    if bias_hh is not None and not is_shared:
+        column_sums(d_hh, bias_hh)
     return grad_x, grad_ih, grad_hh, bias_ih, bias_hh
+
+
+def _place(is_needed: bool, into: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Where a gradient is written, if it is."""
+    return (np.empty(shape, dtype) if into is None else into) if is_needed else None

@@ -2,7 +2,7 @@
 
 NumPy lets go of Python's global lock inside its loops and its matrix products, so plain threads scale. While they run,
 BLAS is held to one thread of its own: n threads that each wake n more would only get in each other's way. What threads BLAS has
-woken look for more work for some 20 ms (OpenBLAS), on the cores that others want: `products` are spread over these, too.
+woken look for more work for a tenth of a second (OpenBLAS), on the cores that others want: `products` are spread over these, too.
 """
 
 import contextvars

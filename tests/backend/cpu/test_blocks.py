@@ -1,5 +1,7 @@
 """Blocks: NumPy's settings are as before, whatever happens inside; every element is visited, with room to work in."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,50 @@ def test_a_ufunc_covers_all_blocks(rng, threads):
         weft.set_num_threads(before)
     np.testing.assert_array_equal(y, x.T * x.T)
     assert y.flags.f_contiguous
+
+
+class TestTranspose:
+    @pytest.mark.parametrize("columns", [3, 64, 256])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_is_exact(self, columns, dtype):
+        """Also of rows a multiple of 1024 bytes apart, and of a part of them."""
+        x = np.random.default_rng(0).standard_normal((2, 70, columns)).astype(dtype)
+        for part in (x, x[:, ::4], x[:, :, 1:]):
+            out = np.empty((2, part.shape[2], part.shape[1]), dtype)
+            blocks.transpose(part, out)
+            np.testing.assert_array_equal(out, np.swapaxes(part, 1, 2))
+
+    def test_of_no_rows(self):
+        blocks.transpose(np.empty((0, 256)), out := np.empty((256, 0)))
+        assert out.size == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_power(dtype):
+    """A few roundings, of which the product with UNIT is one: it counts as often as the exponent is large."""
+    x = np.linspace(-20, 20, 4001).astype(dtype)
+    found = blocks.power(x * dtype(blocks.UNIT))
+    error = np.abs(found / np.exp(x.astype(np.longdouble)) - 1) / np.finfo(dtype).eps
+    assert (error <= 2 + np.abs(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("platform", "target", "has_vectors"),
+    [
+        ("linux", "X86_V4", True),
+        ("linux", "AVX512_SKX", True),
+        ("linux", "baseline(X86_V2)", False),
+        ("win32", "X86_V4", False),  # NumPy is built without Intel's library there
+        ("darwin", "NEON", False),
+    ],
+)
+def test_choice(platform, target, has_vectors, monkeypatch):
+    monkeypatch.setattr("sys.platform", platform)
+    known = {"exp2": {"ff": {"current": target}}}
+    monkeypatch.setattr("numpy.lib.introspect.opt_func_info", lambda func_name: known)
+    assert blocks._has_vectors() == has_vectors
+
+
+def test_unit():
+    """The two halves of a choice go together."""
+    assert math.isclose(blocks.power(blocks.UNIT), math.e)

@@ -8,6 +8,7 @@ import pytest
 import weft
 from weft.backend.cpu import gelu
 from weft.backend.nn import activation
+from weft.layers import functional as F
 
 X = np.linspace(-40, 40, 40001).astype(np.float32).astype(np.float64)
 Φ = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in X])
@@ -42,3 +43,40 @@ def test_float32():
     assert np.abs(pull(np.ones_like(x)) - SLOPE).max() <= 3e-7
     with weft.no_grad():
         np.testing.assert_array_equal(activation.gelu.impls["cpu"](x)[0], y)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_next_to_what_lies_far_out(approximate):
+    """Whose powers are taken otherwise: a few roundings apart from what it is among others, at the bounds as well."""
+    near = np.linspace(-12.49, 12.49, 3001).astype(np.float32)
+    near = near if approximate == "none" else near * np.float32(9.49 / 12.49)
+    both = np.concatenate([near, np.float32([60, -60])])
+    (y, (pull,)), (wide, (pull_wide,)) = (
+        activation.gelu.impls["cpu"](x, approximate=approximate) for x in (near, both)
+    )
+    assert (np.abs(y - wide[:-2]) <= 3e-7 * np.maximum(1, np.abs(near))).all()
+    assert np.abs(pull(np.ones_like(near)) - pull_wide(np.ones_like(both))[:-2]).max() <= 3e-7 * 4
+    np.testing.assert_array_equal(wide[-2:], [60, 0])
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_captured(approximate):
+    """What lies far out in one replay and not in the next is told apart in each."""
+
+    weight = weft.ones((300, 200)).requires_grad_()
+
+    def step(x):
+        weight.grad = None
+        y = F.gelu(x * weight, approximate=approximate)
+        y.sum().backward()
+        return y
+
+    run = weft.capture(step, strict=True)
+    for i in range(6):
+        x = np.random.default_rng(i).standard_normal((300, 200)).astype(np.float32) * (1 if i % 2 else 30)
+        y, of_weight = [], []
+        for f in (run, step):
+            y.append(f(weft.asarray(x)).detach().numpy().copy())
+            of_weight.append(weight.grad.numpy().copy())
+        np.testing.assert_array_equal(*y)
+        np.testing.assert_array_equal(*of_weight)

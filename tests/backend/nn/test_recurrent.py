@@ -6,6 +6,8 @@ import pytest
 from harness import Case
 
 import weft
+from weft import layers as nn
+from weft import optimizers as optim
 from weft.backend.cpu import recurrent_products as products
 from weft.backend.nn.recurrent import gru, lstm, rnn
 
@@ -138,6 +140,11 @@ for sizes, reverse in BOTH_WAYS:
 test_primitive = harness.over(CASES)
 
 
+def distinct(x, width):
+    inputs = products.Inputs(x, width)
+    return products.Rows(inputs.x, inputs.which)
+
+
 class TestOnNumpy:
     """What the replacements do beyond the generic form."""
 
@@ -151,8 +158,7 @@ class TestOnNumpy:
         g, found = a(len(x), 5).astype(dtype), []
         for worthwhile in (0, 1 << 60):
             monkeypatch.setattr(products, "WORTHWHILE", worthwhile)
-            rows = products.Rows(x.astype(dtype), 5)
-            assert (rows.which is None) == (worthwhile > 0)
+            assert (distinct(x.astype(dtype), 5).which is None) == (worthwhile > 0)
             given = [weft.asarray(v.astype(dtype)).requires_grad_() for v in (x, *rest)]
             y = operation(*given, batch_sizes=sizes)[0]
             y.backward(weft.asarray(g))
@@ -160,16 +166,42 @@ class TestOnNumpy:
         for one, other in zip(*found):
             harness.close(one, other, harness.TOLERANCE[dtype] * 20)
 
+    @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
+    def test_rows_that_repeat_in_a_captured_step(self, monkeypatch, layer):
+        """What repeats is found anew in each replay: also where nothing does any more."""
+        monkeypatch.setattr(products, "WORTHWHILE", 0)
+        batches = [a(24, 6)[rng.integers(0, n, 24)].reshape(6, 4, 6).astype(np.float32) for n in (3, 3, 4, 2, 6, 1, 3)]
+        batches.append(a(6, 4, 6).astype(np.float32))
+        found = []
+        for capture in (False, True):
+            weft.manual_seed(0)
+            model = layer(6, 5)
+            optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+            def step(x, model=model, optimizer=optimizer):
+                optimizer.zero_grad()
+                loss = (model(x)[0] ** 2).sum()
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            run = weft.capture(step, strict=True) if capture else step
+            losses = [run(weft.asarray(x)).item() for x in batches]
+            found.append((losses, [p.detach().numpy() for p in model.parameters()]))
+        assert found[0][0] == found[1][0]
+        for one, other in zip(found[0][1], found[1][1], strict=True):
+            np.testing.assert_array_equal(one, other)
+
     def test_rows_that_only_begin_alike(self, monkeypatch):
         monkeypatch.setattr(products, "WORTHWHILE", 0)
         x = np.tile(a(4, 6), (4, 1))
-        assert len(products.Rows(x, 1).x) == 4
+        assert len(distinct(x, 1).x) == 4
         for value in (0.5, np.nan):
             other = x.copy()
             other[7, 5] = value
-            assert products.Rows(other, 1).which is None
-        assert products.Rows(x[:, :0], 1).which is None
-        assert products.Rows(x[:, :1].astype(np.float32), 1).which is None  # too narrow to look at
+            assert distinct(other, 1).which is None
+        assert distinct(x[:, :0], 1).which is None
+        assert distinct(x[:, :1].astype(np.float32), 1).which is None  # too narrow to look at
 
     @pytest.mark.parametrize("sizes", [(40,) * 5, (200, 130, 7)], ids=str)
     def test_weights_in_blocks(self, monkeypatch, sizes):
