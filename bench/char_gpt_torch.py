@@ -49,6 +49,8 @@ def serve(folder: Path, setting: Setting, train: Train, evaluate: Evaluate) -> N
             losses.append(train(block[:, :-1], block[:, 1:], setting["rates"][step]))
             step += 1
         print(json.dumps({"seconds": time.perf_counter() - began, "loss": float(np.mean(losses))}), flush=True)
+    else:  # whoever asked is gone
+        return
     count = (len(held_out) - 1) // length
     blocks = held_out[np.arange(count)[:, None] * length + places]
     parts = np.array_split(blocks, max(1, count // 64))

@@ -144,6 +144,8 @@ class BERT(Module):
 
     Raises
     ------
+    TypeError
+        In a call, if the mask is neither boolean nor of integers.
     ValueError
         If a size is less than 1, or `width` no multiple of `heads`; in a call, if tokens are more than `context`, or the shapes
         of tokens, segments and mask differ.
@@ -221,7 +223,9 @@ class BERT(Module):
         for name, x in (("attention_mask", attention_mask), ("token_type_ids", token_type_ids)):
             if x is not None and check.tensor(name, x).shape != shape:
                 raise ValueError(f"`{name}` must have the shape of `input_ids`, {shape}, got {x.shape}")
-        mask = None if attention_mask is None else reshape(attention_mask != 0, (shape[0], 1, 1, shape[1]))
+        mask = None
+        if attention_mask is not None:
+            mask = reshape(check.choice("attention_mask", attention_mask) != 0, (shape[0], 1, 1, shape[1]))
         x = self.embeddings(input_ids, token_type_ids)
         for layer in self.encoder.layer:
             x = layer(x, mask)

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -188,7 +189,7 @@ def is_batch(prompts: Any) -> bool:
     """Whether these are several prompts, each a list of its own."""
     if hasattr(prompts, "ndim"):
         return prompts.ndim == 2
-    return len(prompts) > 0 and not isinstance(prompts[0], int | np.integer)
+    return len(prompts) > 0 and not isinstance(prompts[0], Number | np.generic)
 
 
 def token_rows(name: str, given: Any) -> list[np.ndarray]:

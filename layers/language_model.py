@@ -292,5 +292,5 @@ def check_tokens(tokens: Tensor) -> None:
 def check_mask(attention_mask: Tensor, tokens: Tensor, seen: int) -> None:
     """Raise TypeError or ValueError for a mask that is not of all tokens: those seen, and these."""
     wanted = tokens.shape[0], seen + tokens.shape[1]
-    if check.tensor("attention_mask", attention_mask).shape != wanted:
+    if check.choice("attention_mask", attention_mask).shape != wanted:
         raise ValueError(f"`attention_mask` must have shape (N, S) = {wanted}, got {tuple(attention_mask.shape)}")

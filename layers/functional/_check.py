@@ -31,7 +31,7 @@ def floating(name: str, x: Any) -> None:
 
 
 def is_integral(x: Any) -> bool:
-    """Whether it is a Tensor of integers."""
+    """Whether it is a Tensor of integers or booleans."""
     return isinstance(x, Tensor) and dtypes.is_integral(x.data.dtype)
 
 
@@ -50,6 +50,16 @@ def same_dtype(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
             f"`{name}` must have the dtype of `{other_name}`, {other.dtype}, got {x.dtype}; "
             f"convert it: {name}.to(weft.{other.dtype}), or the module: .double(), .float(), …"
         )
+
+
+def choice(name: str, x: Any) -> Tensor:
+    """A Tensor of booleans or integers, 0 for no; or TypeError, for among floats, as they are added to scores, 0 is yes."""
+    if not is_integral(tensor(name, x)):
+        raise TypeError(
+            f"`{name}` must be boolean or of integers, 0 for what does not count, got {x.dtype}; convert it: {name}.bool(), "
+            f"or, if 0 is what counts and -inf what does not, {name} == 0"
+        )
+    return x
 
 
 def shape(name: str, x: Tensor, required: Sequence[int]) -> None:

@@ -1,5 +1,6 @@
 """The character GPT beside PyTorch: both sides are told the same; what is printed; a side that ends."""
 
+import io
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import weft
 from weft.bench import char_gpt
-from weft.bench.char_gpt_torch import _gpt
+from weft.bench.char_gpt_torch import _gpt, read_setting, serve
 
 TEXT = "the quick brown fox jumps over the lazy dog;\n" * 40
 
@@ -46,6 +47,17 @@ def test_what_both_sides_read(data, tmp_path):
 def test_a_side_that_ends(data):
     with pytest.raises(SystemExit, match="PyTorch: its process has ended; its message stands above"):
         char_gpt.main(["--data", data, "--torch", "false", "--chunks", "1", "--chunk", "1", "--threads", "1"])
+
+
+def test_a_side_that_nobody_asks_any_more(data, tmp_path, monkeypatch, capsys):
+    """When the command is killed, its sides end; they do not first look at all that is held out."""
+    char_gpt._prepare(tmp_path, data, 4, 1)
+    asked = []
+    for line, looks in (("1\n", False), ("1\nend\n", True)):
+        asked.clear()
+        monkeypatch.setattr("sys.stdin", io.StringIO(line))
+        serve(tmp_path, read_setting(tmp_path), lambda x, y, lr: 2.0, lambda x, y: asked.append(len(x)) or 3.0)
+        assert bool(asked) == ("validation_loss" in capsys.readouterr().out) == looks
 
 
 @pytest.mark.parametrize("argv", [[], ["--data", "x", "--chunks", "0"]])

@@ -124,6 +124,8 @@ def test_frequencies(options, reference):
         ([[1], [11]], IndexError, r"`prompts` must hold tokens in \[0, 11\), the vocabulary, got 11 in prompt 1"),
         ([-1], IndexError, r"`prompts` must hold tokens in \[0, 11\), the vocabulary, got -1 in prompt 0"),
         ([[0.5]], TypeError, "`prompts` must hold integers, got dtype float64"),
+        ([0.5, 1], TypeError, "`prompts` must hold integers, got dtype float64"),
+        ([np.float32(1)], TypeError, "`prompts` must hold integers, got dtype float32"),
         (np.zeros((0, 3), int), ValueError, "`prompts` must hold at least one prompt, got none"),
         (np.zeros((2, 2, 2), int), ValueError, r"`prompts` must have shape \(L,\) or \(N, L\), got \(2, 2, 2\)"),
         (np.zeros((), int), ValueError, r"`prompts` must have shape \(L,\) or \(N, L\), got \(\)"),

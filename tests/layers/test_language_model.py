@@ -53,6 +53,14 @@ def test_left_padding(name, rng):
 
 
 @each
+def test_a_mask_of_floats(name):
+    """As it is added to scores elsewhere, 0 and −∞, it would be read the wrong way round."""
+    tokens, mask = weft.tensor([[1, 2, 3]]), weft.tensor([[-weft.inf, 0.0, 0.0]])
+    with pytest.raises(TypeError, match=r"`attention_mask` must be boolean or of integers, .* got float32; convert it"):
+        MODELS[name]()(tokens, mask)
+
+
+@each
 def test_captured_without_a_cache(name, accelerator, rng):
     """Bit for bit what it gives as usual."""
     model = MODELS[name]().to(accelerator).eval()
