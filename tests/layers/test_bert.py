@@ -142,5 +142,7 @@ class TestErrors:
     def test_a_mask_of_floats(self):
         """As it is added to scores elsewhere, its 0 would be read as what does not count."""
         model = models.BERT(**SIZES)
-        with pytest.raises(TypeError, match=r"`attention_mask` must be boolean or of integers, .* got float32; convert"):
+        with pytest.raises(
+            TypeError, match=r"`attention_mask` must be boolean or of integers, .* got float32; convert"
+        ):
             model(weft.asarray(TOKENS), weft.zeros(TOKENS.shape))
