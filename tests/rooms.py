@@ -77,8 +77,8 @@ ROOMS = {
         " data/augment training/metrics",
         "`Trainer`, callbacks, checkpoints, plots", "trainer.py"),
     "training/cli": Room(
-        "_signals kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/modes layers"
-        " layers/functional optimizers data data/augment training compat/onnx weft",
+        "_signals kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes"
+        " layers layers/functional optimizers data data/augment training compat/onnx weft",
         "`weft new`, `weft data`, `weft train`, `weft generate`, `weft translate`, `weft forecast`, …, `weft info`", "train.py"),
     "distributed": Room(
         "_signals kernels/emulator backend/device backend/tape layers optimizers training",

@@ -64,6 +64,10 @@ TESTED_IN = {
     "kernels/emulator/build": "kernels/test_emulator.py",
     "kernels/emulator/cublas_numpy": "kernels/test_gemm.py",
     "kernels/emulator/executions": "kernels/emulator/test_roofline.py",
+    "kernels/strip": "kernels/test_pooling_2x2.py",
+    "training/cli/case_makers": "training/cli/test_instance_cases.py",
+    "training/cli/general_cases": "training/cli/test_instance_cases.py",
+    "training/cli/window_cases": "training/cli/test_instance_cases.py",
     # words that the rules and the metrics are written in
     "optimizers/rule": "optimizers/test_optimizer.py",
     "training/metrics/metric": "training/test_metrics.py",
