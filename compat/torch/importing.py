@@ -144,7 +144,10 @@ class _Program(importlib.machinery.SourceFileLoader):
 
 
 def _is_of_a_program(path: str) -> bool:
-    return path.endswith(".py") and not path.startswith((*INSTALLED, OURS))
+    if not path.endswith(".py") or path.startswith((*INSTALLED, OURS)):
+        return False
+    elsewhere = {"site-packages", "dist-packages"}  # on PYTHONPATH, or a user's own
+    return elsewhere.isdisjoint(Path(path).parts)
 
 
 def _located(name: str, location: Any = None, *, loader: Any = None, **options: Any) -> Any:

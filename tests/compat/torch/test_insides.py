@@ -6,6 +6,8 @@ The expected lines are what PyTorch 2.13 prints for the same programs.
 import pytest
 from torch_program import run
 
+from weft.compat.torch.importing import _is_of_a_program
+
 DICTIONARIES = """
     import collections, torch, torch.nn as nn
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
@@ -186,3 +188,9 @@ def test_runtime_errors_are_caught(tmp_path):
     done = run(tmp_path, program)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "caught caught caught caught caught ValueError IndexError ValueError kept\n"
+
+
+@pytest.mark.parametrize(("folder", "kept"), [("site-packages", False), ("dist-packages", False), ("lib", True)])
+def test_what_is_installed_elsewhere_is_not_compiled_anew(tmp_path, folder, kept):
+    """A library on the path, in whichever folder of packages, keeps its compiled files."""
+    assert _is_of_a_program(str(tmp_path / folder / "library.py")) is kept
