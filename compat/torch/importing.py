@@ -228,6 +228,21 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 importlib.import_module(f"{package}.{child}")
 
 
+class _Aliases(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds `weft.compat.torch.nn` and its like, which are `torch.nn` once that is served."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
+        rest = name.removeprefix(f"{__package__}.")
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if rest in submodules.SUBMODULES else None
+
+    def create_module(self, spec: Any) -> ModuleType:
+        install()
+        return importlib.import_module(f"torch.{spec.name.removeprefix(f'{__package__}.')}")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It is there already."""
+
+
 def install() -> None:
     """Serve `import torch` and `import torchvision`, with PyTorch's meaning of methods, for the rest of the process."""
     if any(isinstance(finder, _Served) for finder in sys.meta_path):
@@ -241,3 +256,6 @@ def install() -> None:
     __builtins__.update(__at__=_at, __buffers__=buffers_of, __caught__=_caught)  # type: ignore[attr-defined]
     importlib.util.spec_from_file_location = _located
     sys.meta_path.insert(0, _Served())
+
+
+sys.meta_path.append(_Aliases())

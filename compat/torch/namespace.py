@@ -46,8 +46,8 @@ def lookup(name: str) -> Any:
     for module in (elementwise, reductions, indexing, manipulation, products, functional):
         if name in module.__all__:
             return getattr(module, name)
-    if name in SUBMODULES or name in ("func", "amp"):
-        return importlib.import_module(f"torch.{name}")
+    if name in SUBMODULES:
+        return importlib.import_module(f"{__package__}.{name}")
     there = sorted(n for n in {*TABLE, *METHODS} if n[:2].lower() == name[:2].lower())
     raise AttributeError(f"`torch.{name}` is not in weft.compat.torch; nearest there is: {', '.join(there) or 'none'}")
 

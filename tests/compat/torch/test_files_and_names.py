@@ -1,5 +1,8 @@
 """Saving and loading, and names that published programs look up."""
 
+import subprocess
+import sys
+
 import pytest
 from torch_program import run
 
@@ -187,3 +190,17 @@ def test_draws_of_a_categorical(tmp_path):
     shown = output(tmp_path, program).splitlines()
     assert shown[:3] == ["[1, 2] [0]", "True", "tensor([0.7500, 1.0000])"]
     assert shown[3:] == ["refused"] * 3
+
+
+@pytest.mark.parametrize("first", [
+    "from weft.compat import torch; nn, functional = torch.nn, torch.nn.functional",
+    "from weft.compat.torch import nn; from weft.compat.torch.nn import functional; from weft.compat import torch",
+    "import weft.compat.torch.nn.functional as functional; from weft.compat import torch; nn = torch.nn",
+])  # fmt: skip
+def test_under_its_own_name(first):
+    """Submodules come with PyTorch's meaning of methods, however a program of weft's asks for them first."""
+    code = f"{first}; print(torch.tensor([[1.0, 3.0]]).max(1).indices, nn.functional is functional, functional.relu.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["tensor([1])", "True", "relu"]
+    wrong = subprocess.run([sys.executable, "-c", "import weft.compat.torch.nnn"], capture_output=True, text=True)
+    assert "No module named 'weft.compat.torch.nnn'" in wrong.stderr
