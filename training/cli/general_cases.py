@@ -242,7 +242,17 @@ def _(dtype: Any, threads: int) -> None:
     _classes(dtype, rows, size // dtype.itemsize)
 
 
-@of("cross_entropy_columns", "sum_of_values")
+@of("cross_entropy_few")
+def _(dtype: Any, padded: bool) -> None:
+    _classes(dtype, 4096, 16 if padded else 10)
+
+
+@of("cross_entropy_columns")
+def _(dtype: Any) -> None:
+    cross_entropy.cross_entropy(numbers(dtype, 4, 10, 1024), np.arange(4096).reshape(4, 1024) % 10)
+
+
+@of("sum_of_values")
 def _(dtype: Any) -> None:
     _classes(dtype, 4096, 10)
 

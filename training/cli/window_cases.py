@@ -32,7 +32,12 @@ def _(dtype: Any) -> None:
     convolution.col2im(columns, _where(32, 3), np.empty((4, 16, 32, 32), dtype), 0, 4096, 0)
 
 
-@of("channel_sums", "sum_partials")
+@of("channel_sums")
+def _(dtype: Any, wide: bool) -> None:
+    convolution.sum_channels(numbers(dtype, 16, 16, *((32, 32) if wide else (31, 31))))
+
+
+@of("sum_partials")
 def _(dtype: Any) -> None:
     convolution.sum_channels(numbers(dtype, 16, 16, 32, 32))
 
@@ -95,7 +100,7 @@ def _avg_pool(dtype: Any, size: int, kernel: int, stride: int) -> None:
 
 @of("max_pool", "max_pool_gradient")
 def _(dtype: Any, taps: Any) -> None:
-    _max_pool(dtype, 32, *((3, 1, 1) if taps.itemsize == 1 else (17, 1, 8)))
+    _max_pool(dtype, 32, *((5, 1, 2) if taps.itemsize == 1 else (17, 1, 8)))
 
 
 @of("avg_pool", "avg_pool_gradient")
@@ -107,6 +112,25 @@ def _(dtype: Any) -> None:
 def _(dtype: Any) -> None:
     pooling.adaptive_avg_pool(numbers(dtype, 4, 8, 32, 32), (7, 7))
     pooling.adaptive_avg_pool_gradient(numbers(dtype, 4, 8, 7, 7), (32, 32))
+
+
+@of("max_pool_same", "max_pool_same_gradient")
+def _(dtype: Any, vector: int) -> None:
+    _max_pool(dtype, 32 + vector % 8, 3, 1, 1)  # 36 is no multiple of 8
+
+
+@of("avg_pool_same")
+def _(dtype: Any, vector: int, backward: bool, divided: bool) -> None:
+    size = 32 + vector % 8
+    x, axis = numbers(dtype, 4, 8, size, size), Axis(size, size, 3, 1, 1, 1)
+    pool = pooling.avg_pool_gradient if backward else pooling.avg_pool
+    pool(x, axis, axis, divided)
+
+
+@of("global_avg_pool", "global_avg_pool_gradient")
+def _(dtype: Any) -> None:
+    pooling.adaptive_avg_pool(numbers(dtype, 16, 32, 32, 32), (1, 1))
+    pooling.adaptive_avg_pool_gradient(numbers(dtype, 16, 32, 1, 1), (32, 32))
 
 
 @of("max_pool_2x2", "max_pool_2x2_gradient")
