@@ -79,6 +79,6 @@ def test_errors():
     with pytest.raises(ValueError, match=r"`tokens` must be integers of shape \(N, L\), got int64 of shape \(3,\)"):
         model(weft.zeros(3, dtype=weft.int64))
     with pytest.raises(ValueError, match=r"`attention_mask` must have shape \(N, S\) = \(1, 3\), got \(1, 2\)"):
-        model(weft.zeros((1, 3), dtype=weft.int64), weft.ones((1, 2)))
+        model(weft.zeros((1, 3), dtype=weft.int64), weft.ones((1, 2), dtype=weft.int64))
     with pytest.raises(IndexError, match=r"`indices` must be in \[0, 11\), the rows of the table; .* got 11"):
         model(weft.tensor([[11]]))
