@@ -27,7 +27,9 @@ import numpy as np
 from ..backend.array import random
 from ..backend.array.creation import asarray
 from ..backend.device.parallel import set_num_threads
+from ..backend.modes.capture import capture
 from ..backend.tape.autograd import no_grad
+from ..backend.tape.tensor import Tensor
 from ..layers import models
 from ..optimizers import AdamW, decay_groups
 from ..optimizers.clipping import clip_grad_norm_
@@ -50,15 +52,19 @@ def _functions(setting: Setting) -> tuple[Train, Evaluate]:
     optimizer = AdamW(decay_groups(model.parameters(), setting["weight_decay"]), lr=setting["lr"], betas=(0.9, 0.99))
     parameters = list(model.parameters())
 
-    def train(x: np.ndarray, y: np.ndarray, lr: float) -> float:
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+    @capture  # as `weft train` does
+    def step(x: Tensor, y: Tensor) -> Tensor:
         optimizer.zero_grad()
-        loss = model.loss(asarray(x), asarray(y))
+        loss = model.loss(x, y)
         loss.backward()
         clip_grad_norm_(parameters, setting["clip_grad_norm"])
         optimizer.step()
-        return loss.item()
+        return loss
+
+    def train(x: np.ndarray, y: np.ndarray, lr: float) -> float:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        return step(asarray(x), asarray(y)).item()
 
     def evaluate(x: np.ndarray, y: np.ndarray) -> float:
         with no_grad():

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend.device import devices, dtypes
 from ..backend.device.options import number
+from ..backend.tape.recording import as_one
 from ..backend.tape.sharing import changed
 from ..backend.tape.tensor import Tensor, wrap
 from .arena import arena_of, gathered, runs_kernels
@@ -214,12 +215,22 @@ def _arrays_and_number(tensors: Sequence[Tensor], number: Tensor) -> Iterator[tu
 
 
 def _multiply(xp: Any, x: Any, factor: Any) -> None:
-    if xp is np and factor == 1:
-        return
-    if dtypes.of(x).itemsize < 4:
+    if xp is np:
+        _multiply_on_cpu(x, factor)
+    elif dtypes.of(x).itemsize < 4:
         x[...] = xp.astype(xp.astype(x, xp.float32) * factor, x.dtype)
     else:
         x *= xp.astype(factor, x.dtype)
+
+
+@as_one(writes=True, may_fail=False)  # whether gradients are clipped changes from step to step
+def _multiply_on_cpu(x: Any, factor: Any) -> None:
+    if factor == 1:
+        return
+    if dtypes.of(x).itemsize < 4:
+        x[...] = (x.astype(np.float32) * factor).astype(x.dtype)
+    else:
+        x *= factor.astype(x.dtype)
 
 
 def clip_grad_norm_(

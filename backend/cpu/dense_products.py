@@ -20,7 +20,7 @@ from .window_products import has_small_products
 
 __all__ = ["product"]
 
-MANY = 1 << 10  # rows that make up for packing the weight
+MANY = 1 << 9  # rows that make up for packing the weight
 BAND = 256  # rows of a band: those of x and of the product stay in a second-level cache
 COLUMNS = 64  # of a piece
 PIECES = ((256, 32), (512, 16), (768, 16))  # how deep a piece is at most, and of how many rows

@@ -197,3 +197,27 @@ def test_infinite_norms_by_name():
     x = weft.tensor([3.0, -4.0])
     assert optim.get_total_norm([x], "inf").item() == optim.get_total_norm([x], math.inf).item() == 4
     assert optim.get_total_norm([x], "-inf").item() == 3
+
+
+def test_a_captured_step_clips_now_and_then_without_being_recorded_anew():
+    """Whether a norm is above the bound changes from step to step: that is nothing to leave a recording for."""
+
+    def run(wrapped):
+        p = weft.Parameter([1.0, 2.0])
+
+        def step(factor):
+            p.grad = None
+            (p * factor).sum().backward()
+            norm = optim.clip_grad_norm_([p], 1.0)
+            return norm, p.grad + 0.0
+
+        step = wrapped(step)
+        found = [[t.tolist() for t in step(weft.tensor(0.1 if i % 2 else 3.0))] for i in range(16)]
+        return found, step
+
+    expected, _ = run(lambda step: step)
+    found, step = run(lambda step: weft.capture(step, strict=True))
+    assert found == expected
+    (recorded,) = step._steps.values()
+    assert recorded.graph is not None
+    assert "Diverged" not in recorded.graph.source
