@@ -154,10 +154,9 @@ class _Attention:
         self.mask = None if mask is None else self.grouped(mask)
         self.additive = mask is not None and mask.dtype != np.bool_
         self.p, self.blocks = dropout_p if blocks is not None else 0.0, blocks
-        # Probabilities are exp(s) · inverse, or, where maxima were taken off, exp(s − top) · inverse
+        # Probabilities are exp(s − top) · inverse; top is 0 where no maximum needs to be taken off
         self.inverse = np.empty((self.b, self.g, self.members, self.length, 1), self.dtype)
         self.top = np.empty_like(self.inverse)
-        self.shifted: set[tuple] = set()
         n, c = _cut(self.keys, EDGE)
         self.transposed = aligned.empty((self.b, self.g, n, width, c), self.dtype)  # scale · Kᵀ, in blocks
 
@@ -240,19 +239,15 @@ class _Attention:
             if not heads.member:
                 _transpose(k, self.scale, kt)
             vs, tiles = _blocks(self.value[heads[:2]], n, c), _Memory(self.dtype)
-            if shifted := self.additive or not _longest(q) * _longest(k) * abs(self.scale) < SAFE:
-                self.shifted.add((heads.samples.start, heads.groups.start, heads.member))
+            bound = _longest(q) * _longest(k) * abs(self.scale)
             y, inverse, top = (heads.part(x) for x in (grouped, self.inverse, self.top))
             for i in range(0, self.length, r):
                 rows = _within(i, r, self.length)
                 last = min(n, (rows.stop - 1) // c + 1) if self.causal else n
                 tile = tiles.product(q[..., None, rows, :], kt[..., :last, :, :])
                 self.cover(tile, heads, i, 0, down=False)
-                if shifted:
-                    most = np.max(tile, axis=(-3, -1))[..., None]
-                    most[most == -math.inf] = 0
-                    tile -= most[..., None, :, :]
-                    top[..., rows, :] = most
+                _least_taken_off(top[..., rows, :], tile, bound, self.additive)
+                tile -= top[..., None, rows, :]
                 np.exp(tile, out=tile)
                 total = np.vecdot(tile, ones((c,), self.dtype)).sum(axis=-2)[..., None]
                 total[total == 0] = math.inf  # no key: 0 comes of it
@@ -282,8 +277,7 @@ class _Attention:
     def backward_heads(self, heads: _Heads, of_queries: tuple, of_keys: tuple, grad_mask: Any) -> None:
         (g, y, grad_q), (k, v, grad_k, grad_v) = of_queries, of_keys
         (n, r), (m, c) = _cut(self.length, EDGE), _cut(self.keys, EDGE)
-        shifted = (heads.samples.start, heads.groups.start, heads.member) in self.shifted
-        top = _blocks(heads.part(self.top), n, r) if shifted else None
+        top = _blocks(heads.part(self.top), n, r)
         bits = self.packed(heads) if self.p else None
         # With exp(s) for P its factor goes to g and δ; and to take off δ is part of a product with a column more
         inverse, wide = heads.part(self.inverse), aligned.empty((*g.shape[:-1], g.shape[-1] + 1), self.dtype)
@@ -305,8 +299,7 @@ class _Attention:
                 rows = slice(start, min(start + each, n))
                 p = first.product(q[..., rows, :, :], kt[..., j // c, None, :, :])
                 self.cover(p, heads, start * r, j, down=True)
-                if top is not None:
-                    p -= top[..., rows, :, :]
+                p -= top[..., rows, :, :]
                 np.exp(p, out=p)
                 ds, weights = second.product(wide[..., rows, :, :], vt), p
                 if bits is not None:
@@ -388,6 +381,16 @@ def _unpacked(bits: Any, columns: slice) -> Any:
     first = columns.start // 8
     taken = np.unpackbits(bits[..., first : -(-columns.stop // 8)], axis=-1)
     return taken[..., columns.start - 8 * first : columns.stop - 8 * first]
+
+
+@as_one(writes=True, may_fail=False)
+def _least_taken_off(top: Any, tile: Any, bound: Any, is_additive: bool) -> None:
+    """To top what scores, in blocks (…, n, r, c), need taken off before exp: nothing where none is beyond ±bound, else maxima."""
+    if bound < SAFE and not is_additive:
+        top[...] = 0
+        return
+    np.max(tile, axis=(-3, -1), out=top[..., 0])
+    top[top == -math.inf] = 0
 
 
 def _longest(x: Any) -> Any:
