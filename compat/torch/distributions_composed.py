@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from ...backend.tape.tensor import Tensor
-from ...layers import functional
 from .distributions_base import Distribution
 from .sizes import Size
 
-__all__ = ["Independent", "TanhTransform", "TransformedDistribution"]
+__all__ = ["Independent", "TransformedDistribution"]
 
 
 class Independent(Distribution):
@@ -52,52 +50,6 @@ class Independent(Distribution):
     def entropy(self) -> Tensor:
         """The other's, summed."""
         return self._sum(self.base_dist.entropy())
-
-
-class TanhTransform:
-    """y = tanh x.
-
-    Parameters
-    ----------
-    cache_size : int, default 0
-        PyTorch's; it changes nothing.
-    """
-
-    def __init__(self, cache_size: int = 0):
-        self.cache_size = cache_size
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return x.tanh()
-
-    def inv(self, y: Tensor) -> Tensor:
-        """artanh.
-
-        Parameters
-        ----------
-        y : Tensor
-            Within (−1, 1).
-
-        Returns
-        -------
-        Tensor
-            x.
-        """
-        return y.atanh()
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """log |dy / dx|.
-
-        Parameters
-        ----------
-        x, y : Tensor
-            Both sides.
-
-        Returns
-        -------
-        Tensor
-            2 (log 2 − x − softplus(−2 x)).
-        """
-        return 2 * (math.log(2) - x - functional.softplus(-2 * x))
 
 
 class TransformedDistribution(Distribution):

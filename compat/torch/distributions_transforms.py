@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...backend.tape.tensor import Tensor
 from ...layers import functional
-from .distributions_composed import TanhTransform
 
-__all__ = ["CONSTRAINTS", "TRANSFORMS", "Transform"]
+__all__ = ["CONSTRAINTS", "TRANSFORMS", "TanhTransform", "Transform"]
 
 
 class Transform:
@@ -128,6 +128,20 @@ class SoftplusTransform(Transform):
         return -functional.softplus(-x)
 
 
+class TanhTransform(Transform):
+    """y = tanh x."""
+
+    def _call(self, x: Tensor) -> Tensor:
+        return x.tanh()
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return y.atanh()
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """2 (log 2 − x − softplus(−2 x))."""
+        return 2 * (math.log(2) - x - functional.softplus(-2 * x))
+
+
 class PowerTransform(Transform):
     """y = x^exponent, of positive x."""
 
@@ -174,10 +188,10 @@ TRANSFORMS: dict[str, Any] = {
     **{
         kind.__name__: kind
         for kind in (
-            Transform, AffineTransform, ExpTransform, SigmoidTransform, SoftplusTransform, PowerTransform, ComposeTransform
+            Transform, AffineTransform, ExpTransform, SigmoidTransform, SoftplusTransform, TanhTransform, PowerTransform,
+            ComposeTransform,
         )
     },
-    "TanhTransform": TanhTransform,
     "identity_transform": ComposeTransform([]),
 }  # fmt: skip
 
