@@ -67,8 +67,9 @@ fi
 
 planned=0 # seconds, at most, of the steps of a dry run
 GRACE=10 # seconds that a step has to stop after its limit
-job=     # what waits for the step
 stopped() { # exit status: by hand. The step ends, too: a second start, which asks for the same, must not meet it
+    local job
+    job=$(jobs -pr) # what waits for the step. Not from a variable, which a step that has just begun has not set yet
     if [ -n "$job" ]; then
         until [ -s "$temporary/running" ]; do sleep 0.1; done
         kill -INT "$(cat "$temporary/running")" 2>/dev/null
@@ -106,10 +107,8 @@ step() { # name, limit in seconds, log ("-" for none of its own), command …
     else
         { limited "$limit" "$@" | tee -a "$out/$log" | tail -n 40; exit "${PIPESTATUS[0]}"; } &
     fi
-    job=$!
-    wait "$job"
+    wait $!
     status=$?
-    job=
     printf '%-28s %s, %d s\n' "$name" "$([ "$status" -eq 0 ] && echo ok || echo "exit status $status")" \
         $((SECONDS - start)) | tee -a "$summary"
 }

@@ -117,13 +117,20 @@ def test_a_second_start_goes_on(stand_in):
     assert dict(lines)["first-minutes"].startswith("ok, ")
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["", "before it waits"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_by_hand(stand_in, tmp_path, how):
+def test_stopped_by_hand(stand_in, tmp_path, how, waits):
     """The step ends with the script (whose output one that runs on would keep open), and is asked for again."""
     python, asked, packed = (str(tmp_path / name) for name in ("python", "asked", "packed"))
+    script = SCRIPT
+    if not waits:  # the script is busy between the step's start and waiting for it, as on a crowded machine
+        script = tmp_path / "bench" / "gpu.sh"
+        script.parent.mkdir()
+        script.write_text(SCRIPT.read_text().replace("    wait $!\n", "    sleep 1\n    wait $!\n"))
+        assert script.read_text() != SCRIPT.read_text()
     variables = {"PATH": "/usr/bin:/bin", "PYTHON": python, "PACKED": packed, "ASKED": asked, "FAILS": "nothing"}
     command, log = (
-        ["env", "--default-signal=INT", "bash", str(SCRIPT), str(stand_in.out)],
+        ["env", "--default-signal=INT", "bash", str(script), str(stand_in.out)],
         stand_in.out / "first_minutes.txt",
     )
     options = {"env": {**variables, "HANGS": "first_minutes"}, "stdout": subprocess.PIPE, "text": True}
