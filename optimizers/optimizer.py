@@ -557,8 +557,11 @@ class Optimizer:
         >>> p.grad is None
         True
         """
+        recording = active() if autograd.special else None
         for group in self.param_groups:
             for p in group["params"]:
+                if recording is not None:
+                    recording.note_leaf(p, is_replaced=set_to_none)
                 if set_to_none:
                     p._grad = None
                 elif p._grad is not None:

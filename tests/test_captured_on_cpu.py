@@ -3,6 +3,7 @@
 What cannot be recorded is listed, with its reason; it runs as usual.
 """
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -46,19 +47,24 @@ def assert_same(make_step, reason=None):
         assert any(s.graph is not None for s in run._steps.values())
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LAYERS)
-def test_layer(name):
-    """In training mode, so that masks are drawn and statistics kept, on other numbers each time."""
-    make, inputs, _ = LAYERS[name]
+def trained(make, inputs, times=1):
+    """Steps of a layer in training mode, so that masks are drawn and statistics kept, on other numbers each time.
+
+    Of so many times the samples, where a layer takes them: where the first axis of what it is given counts them.
+    """
 
     def make_step():
         layer = make().train()
-        trained = list(layer.parameters())
-        optimizer = optim.SGD(trained, lr=0.01, momentum=0.9) if trained else None
+        parameters = list(layer.parameters())
+        optimizer = optim.SGD(parameters, lr=0.01, momentum=0.9) if parameters else None
         rng = np.random.default_rng(1)
         arrays = [floats(rng.standard_normal(a) if isinstance(a, tuple) else a) for a in inputs]
+        if times > 1:
+            more = [np.concatenate([a] * times) for a in arrays]
+            with contextlib.suppress(ValueError, RuntimeError), weft.no_grad():
+                layer.eval()(*map(weft.asarray, more))
+                arrays = more
+            layer.train()
 
         def step(*tensors):
             if optimizer:
@@ -73,9 +79,17 @@ def test_layer(name):
         def arguments(i):
             return [weft.asarray(a * (1 - 0.01 * i) if a.dtype == np.float32 else a.copy()) for a in arrays]
 
-        return step, arguments, [*trained, *layer.buffers()]
+        return step, arguments, [*parameters, *layer.buffers()]
 
-    assert_same(make_step, FALL_BACK.get(name))
+    return make_step
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer(name):
+    make, inputs, _ = LAYERS[name]
+    assert_same(trained(make, inputs), FALL_BACK.get(name))
 
 
 def classifier(make_optimizer, *, model=None, clip=False, bias=True):

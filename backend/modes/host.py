@@ -168,5 +168,6 @@ def _forked(fn: Callable[[int, int], object], bounds: list[int], is_alone: bool 
     if log.is_forked or (len(bounds) == 2 and not is_alone):
         fn(bounds[0], bounds[-1])
     else:
-        log.fork([lambda i=i, j=j: fn(i, j) for i, j in itertools.pairwise(bounds)])  # type: ignore[misc]
+        with parallel.blas_held:  # as it is while threads work: what it splits between its own it adds up otherwise
+            log.fork([lambda i=i, j=j: fn(i, j) for i, j in itertools.pairwise(bounds)])  # type: ignore[misc]
     return True

@@ -74,7 +74,7 @@ class HostStep(RecordedStep):
 
     def _finished(self, graph: Any, outputs: Any) -> tuple[Any, Any]:
         leaves = [leaf for leaf in self.recording.leaves.values() if leaf.end is not None]
-        kept: list[Any] = [leaf.end for leaf in leaves if self.recorder.owns(leaf.end)]
+        kept: list[Any] = [leaf.end for leaf in leaves if self.recorder.owns(leaf.end) or self._is_given(leaf.end)]
         found: list[np.ndarray] = []
 
         def mark(t: Tensor) -> Tensor:
@@ -92,6 +92,10 @@ class HostStep(RecordedStep):
                 leaf.end = graph.array(self.recorder.log.region(leaf.end))  # type: ignore[union-attr,arg-type]
         self.recorder.log = None
         return graph, outputs
+
+    def _is_given(self, data: Any) -> bool:
+        """Whether it is an argument's memory: a gradient that is, or is a view of, what the step is called with."""
+        return any(np.may_share_memory(data, t.data) for t in self.inputs)
 
     # --- replaying ----------------------------------------------------------------------------------------------------
     def _replay(self, args: tuple, given: list[Tensor]) -> Any:
@@ -159,6 +163,7 @@ class HostStep(RecordedStep):
         try:
             values = self.graph.run(*[t.data for t in given])
             found = [np.asarray(v).tobytes() for v in values], [m.tobytes() for m in memory]
+            gradients = [(x.tensor, x.end.tobytes()) for x in self.recording.leaves.values() if x.end is not None]
         except Exception as error:
             found, fault = None, error
         inputs = [t.data.copy() for t in self.inputs]
@@ -183,6 +188,7 @@ class HostStep(RecordedStep):
             compare(pair)
         same = [expected.get(i, v) == v for i, v in enumerate(found[0])]
         same += [m.tobytes() == v for m, v in zip(memory, found[1])]
+        same += [t._grad is not None and t._grad.data.tobytes() == v for t, v in gradients]
         same += [given[i].data.tobytes() == inputs[i].tobytes() for i in self.written]
         if not all(same):
             self._give_up("its replay gives other numbers: it has a call that the recorder cannot see")

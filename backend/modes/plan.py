@@ -8,6 +8,7 @@ that is read for the last time before, or by the call that computes the same ele
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from ..tape.sharing import reach
 from .log import Call, Decision, Fork, Region, Root, assign
 
-__all__ = ["extent", "flat", "plan", "touched", "uses_of"]
+__all__ = ["extent", "flat", "needed_before", "plan", "touched", "uses_of"]
 
 LINE = 64  # bytes: where a piece starts in a cache line is kept
 WORTH = 1 << 14  # bytes of a piece that is worth looking for another's place
@@ -30,6 +31,15 @@ def touched(entry: Any) -> list[Region]:
     if isinstance(entry, Fork):
         return [r for branch in entry.branches for e in branch for r in touched(e)]
     return [*entry.reads, *entry.writes, *(r for r in entry.results if r is not None)]
+
+
+def needed_before(entry: Any) -> list[Region]:
+    """The regions that an entry finds or leaves outside: of a fork, what several branches touch; what one has is its own."""
+    if not isinstance(entry, Fork):
+        return touched(entry)
+    by_branch = [[r for e in branch for r in touched(e)] for branch in entry.branches]
+    branches = Counter(key for regions in by_branch for key in {id(r.root) for r in regions})
+    return [r for regions in by_branch for r in regions if branches[id(r.root)] > 1]
 
 
 def written_by(entry: Any) -> list[Region]:
@@ -126,7 +136,7 @@ def _groups(roots: list[Root], entries: list[Any], lasting: set[int]) -> list[li
             for g in by_size.get(key, ()):
                 members, before = groups[g]
                 overlaps = before[-1].when[0] >= own[0].when[0] and id(members[-1]) not in lasting
-                if overlaps and all(a.gives_way_to(b) for a in before if not a.is_before(own[0]) for b in own):
+                if overlaps and all(a.gives_way_to(b) for a in before if a.when[0] >= own[0].when[0] for b in own):
                     place = g
                     break
         if place is None:

@@ -16,7 +16,7 @@ import numpy as np
 from ..device import memory
 from ..device.parallel import alone, parallel_for
 from .log import OUT_PLACES, Call, Decision, Fork, Log, Region, Root, assign, context
-from .plan import flat, plan, touched, uses_of
+from .plan import flat, needed_before, plan, uses_of
 from .schedule import early
 
 __all__ = ["Diverged", "Program", "closed"]
@@ -83,6 +83,7 @@ class Program:
         self.fresh = self._fresh(lasting, entry_roots)
         lasting |= {id(r.root) for r in self.outputs if id(r.root) not in self.fresh}
         self.given = self._given(entry_roots | lasting)
+        self.lasting = lasting
         self.roots = {key: next(iter(regions)).root for key, (regions, _, _, _) in self.uses.items()}
         planned = [r for r in self.roots.values() if r.is_made and id(r) not in self.fresh]
         planned = [r for r in planned if r.content is None or id(r) in entry_roots]
@@ -173,7 +174,7 @@ class Program:
         self.functions: list[str] = []
         body: list[str] = []
         for i, region in enumerate(self.inputs):
-            if id(region.root) not in self.given and id(region.root) in self.uses:
+            if id(region.root) not in self.given and id(region.root) in self.uses.keys() | self.lasting:
                 body.append(f"{self._name(region)}[...] = x{i}")
         self.saved: list[tuple[np.ndarray, np.ndarray]] = []
         for region in self._to_save():
@@ -218,7 +219,7 @@ class Program:
         begun: set[int] = set()
         around = self.base
         for i, entry in enumerate(entries):
-            for region in touched(entry):
+            for region in needed_before(entry):
                 root = region.root
                 if root.content is not None and id(root) in entry_roots and id(root) not in self._begun | begun:
                     begun.add(id(root))

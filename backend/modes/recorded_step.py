@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..device import devices
-from ..tape import autograd, sharing
+from ..tape import autograd, sharing, tensor
 from ..tape.recording import Recording, Unmet, activated
 from ..tape.tensor import Tensor, wrap
 from .arguments import changed, contents, mapped, numbers_in, objects_in, obstacle_in, overlap
@@ -168,10 +168,11 @@ class RecordedStep:
         before = contents(args)
         with activated(self.recording):
             autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
+            tensor.note_grad = self.recording.note_grad
             try:
                 returned = call(args)
             finally:
-                autograd._mode.leaves = autograd.watch = None
+                autograd._mode.leaves = autograd.watch = tensor.note_grad = None
         if kind := changed(before):
             self.obstacle = f"it changes what an argument (`{kind}`) holds, which a replay would not"
         self._check_returned(returned)

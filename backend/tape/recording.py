@@ -95,11 +95,11 @@ class _Leaf:
         """Whether hooks are called with the gradient."""
         return autograd.collect is not None and autograd.collect.calls_hooks_of(self.tensor)
 
-    def touch(self) -> None:
-        """Note that the gradient is used now: with what the step began with, if that is still there."""
+    def touch(self, *, is_replaced: bool = False) -> None:
+        """Note that the gradient is used now, with what the step began with, if that is still there, or is replaced unseen."""
         grad = self.tensor._grad
         self.is_touched = True
-        if self.data is not None and grad is not None:
+        if not is_replaced and self.data is not None and grad is not None:
             self.is_used |= grad.data is self.data or getattr(grad.data, "stands_for", None) is self.data
 
     def fits(self) -> bool:
@@ -250,14 +250,19 @@ class Recording:
         """Note that the graph may read a tensor's memory, which lives as long as it."""
         self.read.setdefault(id(x), (x, x.data, x.requires_grad))
 
-    def note_leaf(self, leaf: Tensor) -> None:
-        """Note that the step uses the gradient of a leaf: adds to it, or updates with it."""
+    def note_leaf(self, leaf: Tensor, *, is_replaced: bool = False) -> None:
+        """Note that the step uses the gradient of a leaf: adds to it, updates with it, or puts another or none in its place."""
         self._hold_arena(leaf)
         if id(leaf) not in self.leaves:
             if self.show is not None and leaf._grad is not None:  # of one that has come where nobody looks
                 self.show(leaf._grad)
             self.leaves[id(leaf)] = _Leaf(leaf)
-        self.leaves[id(leaf)].touch()
+        self.leaves[id(leaf)].touch(is_replaced=is_replaced)
+
+    def note_grad(self, leaf: Tensor) -> None:
+        """What `tensor.note_grad` is meanwhile: the step gives a leaf another gradient, or none."""
+        if active() is self:
+            self.note_leaf(leaf, is_replaced=True)
 
     def advance_of(self, generator: Any) -> Any:
         """The number in device memory that kernels add to a generator's counter (None before the recording)."""

@@ -27,6 +27,7 @@ DType = np.dtype | type | str | None
 Key = Union[int, slice, EllipsisType, None, "Tensor", np.ndarray, Sequence[int], tuple["Key", ...]]
 
 _new, _ndarray = object.__new__, np.ndarray  # for `wrap`, which every operation calls
+note_grad: Callable[[Tensor], object] | None = None  # told of whose gradient is assigned, while a step is recorded
 
 
 if TYPE_CHECKING:  # what `array/methods.py` attaches, and documents: a test compares the two
@@ -674,6 +675,8 @@ class Tensor(_Attached):
                 if (found := getattr(grad, what)) != (own := getattr(self, what)):
                     error = TypeError if what == "dtype" else ValueError
                     raise error(f"`grad` must have the tensor's {what} {own}, got {found}; convert it first")
+        if note_grad is not None:
+            note_grad(self)
         self._grad = grad
 
     def detach(self) -> Tensor:

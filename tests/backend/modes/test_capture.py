@@ -1310,3 +1310,37 @@ class TestArguments:
             else:
                 assert run(x, y).item() == expected
         assert [step.graph is not None for step in run._steps.values()] == [True]
+
+
+ASSIGNED = {
+    "an argument": lambda g: g,
+    "a view of one": lambda g: g[::-1],
+    "something new": lambda g: g * 2,
+    "none": lambda g: None,
+}
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+@pytest.mark.parametrize("name", ASSIGNED)
+def test_a_gradient_that_the_step_assigns(device, name):
+    """A replay leaves the gradient that the step would have left, and the step need not be recorded for each gradient before."""
+    p, give = weft.Parameter(weft.zeros((4, 3), device=device)), ASSIGNED[name]
+    q = weft.Parameter(weft.zeros(3, device=device))
+    other = optim.SGD([q], lr=0.1)
+
+    def step(g):
+        p.grad = give(g)
+        other.zero_grad()
+        return g.sum()
+
+    run = weft.capture(step, strict=True)
+    for i in range(8):
+        g = weft.full((4, 3), float(i), device=device)
+        q.grad = weft.ones(3, device=device)
+        run(g)
+        assert q.grad is None
+        expected = give(g)
+        assert (p.grad is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_array_equal(p.grad.numpy(), expected.numpy())
+    assert len(run._steps) == 1
