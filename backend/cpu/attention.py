@@ -19,7 +19,7 @@ import numpy as np
 from ..array.elementwise import unbroadcast
 from ..array.random import BlockRange, Generator
 from ..device.dtypes import is_real_floating
-from ..device.parallel import parallel_for
+from ..device.parallel import num_threads, parallel_for
 from ..nn import attention as primitives
 from ..nn.dropout import rescale
 from ..tape.autograd import in_float32
@@ -28,6 +28,7 @@ from . import aligned
 from .blocks import CPU_FLOATS, DOT, ones, transpose
 
 TILE = 1 << 18  # scores that are worked on at a time: 1 MiB of float32, and backward has two such tiles
+LIGHT = 1 << 15  # scores of a thread's share: fewer are not worth a thread
 EDGE = 64  # blocks of 64 × 64 scores: products of such matrices have a kernel in OpenBLAS that packs nothing
 LEAST = {dtype: np.finfo(dtype).min for dtype in CPU_FLOATS}
 GEMV = 1 << 13  # elements: OpenBLAS splits larger matrices between its threads, even for a product with a vector
@@ -166,10 +167,14 @@ class _Attention:
         return x.reshape(b, *((self.g, self.members) if h == self.h else (1, 1)), *rest)
 
     def each(self, work: Callable[[_Heads], None], alone: bool = False) -> None:
-        """`work` for all heads, as many at once as TILE has room for."""
-        size = min(TILE, EDGE * max(self.length, self.keys))
-        groups = max(1, min(self.g, TILE // size))
-        samples = max(1, min(self.b, TILE // (size * groups))) if groups == self.g else 1
+        """`work` for all heads, as many at once as TILE has room for, and each thread its share: what a head gets is the same."""
+        count, size = self.b * self.g, EDGE * max(self.length, self.keys)
+        shares = -(-count // max(1, TILE // size))
+        if count * size >= (n := num_threads()) * LIGHT:
+            shares = -(-shares // n) * n
+        most = -(-count // min(shares, count))
+        groups = min(self.g, most)
+        samples = most // groups if groups == self.g else 1
         parts = [
             (slice(i, min(i + samples, self.b)), slice(j, min(j + groups, self.g)))
             for i in range(0, self.b, samples)
@@ -239,14 +244,14 @@ class _Attention:
             if not heads.member:
                 _transpose(k, self.scale, kt)
             vs, tiles = _blocks(self.value[heads[:2]], n, c), _Memory(self.dtype)
-            bound = _longest(q) * _longest(k) * abs(self.scale)
+            bounds = _longest(q) * _longest(k) * abs(self.scale)
             y, inverse, top = (heads.part(x) for x in (grouped, self.inverse, self.top))
             for i in range(0, self.length, r):
                 rows = _within(i, r, self.length)
                 last = min(n, (rows.stop - 1) // c + 1) if self.causal else n
                 tile = tiles.product(q[..., None, rows, :], kt[..., :last, :, :])
                 self.cover(tile, heads, i, 0, down=False)
-                _least_taken_off(top[..., rows, :], tile, bound, self.additive)
+                _least_taken_off(top[..., rows, :], tile, bounds, self.additive)
                 tile -= top[..., None, rows, :]
                 np.exp(tile, out=tile)
                 total = np.vecdot(tile, ones((c,), self.dtype)).sum(axis=-2)[..., None]
@@ -384,18 +389,19 @@ def _unpacked(bits: Any, columns: slice) -> Any:
 
 
 @as_one(writes=True, may_fail=False)
-def _least_taken_off(top: Any, tile: Any, bound: Any, is_additive: bool) -> None:
-    """To top what scores, in blocks (…, n, r, c), need taken off before exp: nothing where none is beyond ±bound, else maxima."""
-    if bound < SAFE and not is_additive:
+def _least_taken_off(top: Any, tile: Any, bounds: Any, is_additive: bool) -> None:
+    """To top what scores, in blocks (…, n, r, c), need taken off before exp: nothing of a head's within ±its bound, else maxima."""
+    is_wide = ~(bounds < SAFE) | is_additive  # NaN is, too
+    if not is_wide.any():
         top[...] = 0
         return
     np.max(tile, axis=(-3, -1), out=top[..., 0])
-    top[top == -math.inf] = 0
+    top[(top == -math.inf) | ~is_wide[..., None, None]] = 0
 
 
 def _longest(x: Any) -> Any:
-    """The largest norm of a row."""
-    return np.sqrt(np.max(np.vecdot(x, x)).astype(np.float64))
+    """The largest norm of a head's rows."""
+    return np.sqrt(np.max(np.vecdot(x, x), axis=-1).astype(np.float64))
 
 
 @functools.lru_cache(maxsize=64)

@@ -119,17 +119,31 @@ def test_threads_do_not_change_one_query(rng):
     np.testing.assert_array_equal(*found)
 
 
-def test_threads_change_nothing(rng):
-    q, k, v, g = arrays(rng, 3, 4, 2, 70, 90, 8, 8, "f")
-    results, threads = [], weft.num_threads()
+def results_with(threads, q, k, v, g, **options):
+    """The bytes of the output and the gradients, by as many threads."""
+    before = weft.num_threads()
     try:
-        for n in (1, 2, 5):
-            weft.set_num_threads(n)
-            y, pull = tiled.scaled_dot_product_attention(q, k, v, dropout_p=0.2, blocks=blocks())
-            results.append([x.tobytes() for x in (y, *pull(g, [True] * 3 + [False], [None] * 4)[:3])])
-    finally:
         weft.set_num_threads(threads)
-    assert results[0] == results[1] == results[2]
+        y, pull = tiled.scaled_dot_product_attention(q, k, v, **options)
+        return [x.tobytes() for x in (y, *pull(g, [True] * 3 + [False], [None] * 4)[:3])]
+    finally:
+        weft.set_num_threads(before)
+
+
+def test_threads_change_nothing(rng):
+    given = arrays(rng, 3, 4, 2, 70, 90, 8, 8, "f")
+    one, two, five = (results_with(n, *given, dropout_p=0.2, blocks=blocks()) for n in (1, 2, 5))
+    assert one == two == five
+
+
+def test_shares_of_threads_change_nothing_where_one_head_has_large_scores(rng, monkeypatch):
+    """Its maxima are taken off, and nobody else's: whichever heads are worked on with it."""
+    monkeypatch.setattr(tiled, "LIGHT", 1)
+    q, k, v, g = arrays(rng, 6, 2, 2, 16, 16, 8, 8, "f")
+    q[3, 1] *= 100
+    found = [results_with(n, q, k, v, g) for n in (1, 2, 3, 5)]
+    assert all(results == found[0] for results in found)
+    same(both(*(x.astype("d") for x in (q, k, v, g))))
 
 
 @pytest.mark.parametrize("heads", [1, 4])
