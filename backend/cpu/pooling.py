@@ -14,6 +14,7 @@ from ..device.parallel import parallel_for
 from ..nn import pooling as primitives
 from ..nn.pooling import Axis, shares, taps, window_axes
 from ..tape.autograd import in_float32
+from ..tape.recording import active
 
 IMAGES = 1 << 19  # bytes of images worked on at a time: smaller parts cost more in calls than the cache saves
 
@@ -43,11 +44,15 @@ def max_pool(
     last_first = range(len(axes) - 1, -1, -1)
     # along the last axis, along the last two, …
     maxima = [_like(x, (*x.shape[:2], *extents[:i], *outputs[i:])) for i in last_first]
+    is_padded = extents != x.shape[2:]
+    told: dict[int, bool] = {}
 
     def forward(start: int, stop: int, scratch: dict) -> None:
         found = _padded(x[start:stop], axes, extents, -math.inf)
         for i, out in zip(last_first, maxima):
             found = _folded(np.maximum, found, axes[i], i + 2, out=out[start:stop])
+        if active() is not None:  # a replay that may yet fail in backward would have to keep all gradients
+            told[start] = _is_told_by_equality(maxima[-1][start:stop], is_padded)
 
     _over_images(forward, x)
 
@@ -56,9 +61,9 @@ def max_pool(
 
         def backward(start: int, stop: int, scratch: dict) -> None:
             image, above = _padded(x[start:stop], axes, extents, -math.inf), g[start:stop]
-            part = grad[start:stop] if extents == x.shape[2:] else np.empty_like(image)
+            part = np.empty_like(image) if is_padded else grad[start:stop]
             best = maxima[-1][start:stop]
-            if not _is_told_by_equality(best, extents != x.shape[2:]):
+            if not (told[start] if start in told else _is_told_by_equality(best, is_padded)):
                 pull = primitives.max_pool.generic(np, x[start:stop], **how)[1]
                 grad[start:stop] = pull(above, (True,), (None,))[0]
                 return
@@ -67,7 +72,7 @@ def max_pool(
                 into = part if source is image else _scratch(scratch, i + 2, source, x.dtype)
                 _routed(above, source, best, axis, i + 2, into, scratch)
                 above, best = into, source
-            if extents != x.shape[2:]:
+            if is_padded:
                 grad[start:stop] = _inside(part, axes)
 
         _over_images(backward, x)
@@ -79,7 +84,7 @@ def max_pool(
 def _is_told_by_equality(maxima: np.ndarray, padded: bool) -> bool:
     """Whether elements that equal the maximum are in the image, and there are any: −∞ equals the padding, NaN nothing."""
     least = maxima.min()  # NaN if one is
-    return least > -math.inf or (least == -math.inf and not padded)
+    return bool(least > -math.inf or (least == -math.inf and not padded))
 
 
 def _routed(

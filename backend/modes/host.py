@@ -17,7 +17,7 @@ import numpy as np
 from ..device import parallel
 from ..tape.tensor import Tensor
 from .forks import clash
-from .log import Log, NotRecorded, arrays_in, assign, current, mapped, opened
+from .log import Log, NotRecorded, arrays_in, assign, current, mapped, opened, owner_of
 from .noted import Noted, plain, seen
 from .program import Program
 
@@ -143,6 +143,8 @@ def _noting(function: Callable, name: str) -> Callable:
         found = function(*mapped(plain, args), **mapped(plain, options))
         if type(found) is not np.ndarray or found.dtype.hasobject:
             return found
+        if owner_of(found) is not found:  # `as_strided` asks for a view in this way
+            return found.view(Noted)
         return log.make(found, is_filled=name not in EMPTY)
 
     make.__name__ = name

@@ -23,6 +23,7 @@ __all__ = ["Diverged", "Program", "closed"]
 
 LINE = 64  # bytes: where a piece starts in a cache line is kept
 WORTH = 1 << 16  # bytes of a plan, from which on another order of calls is tried
+ZEROS = np.zeros(0, np.uint8)  # stand for the content of what begins as zeros, however many
 LARGE = 1 << 16  # bytes of a result in memory of its own, from which on that is freed after its last use
 
 
@@ -95,6 +96,9 @@ class Program:
         self.pool = np.empty(self.nbytes + LINE, np.uint8)
         start = -self.pool.ctypes.data % LINE
         self.at = {key: self.pool.ctypes.data + start + offset for key, offset in self.offsets.items()}
+        for root in log.roots:
+            if root.content is not None and id(root) in self.entry_roots and not root.content.any():
+                root.content = ZEROS
         self.holds = [r.owner if r.owner is not None else r.content for r in log.roots]
         self.space: dict[str, Any] = {"Diverged": Diverged, "errstate": np.errstate, "setbufsize": np.setbufsize}
         self.names: dict[Any, str] = {}
@@ -223,8 +227,9 @@ class Program:
                 root = region.root
                 if root.content is not None and id(root) in entry_roots and id(root) not in self._begun | begun:
                     begun.add(id(root))
-                    whole = Region(root, 0, (root.nbytes,), (1,), root.content.dtype)
-                    lines.append(f"{self._name(whole)}[...] = {self._bound(root.content, 'c')}")
+                    whole = Region(root, 0, (root.nbytes,), (1,), ZEROS.dtype)
+                    fills = ".fill(0)" if root.content is ZEROS else f"[...] = {self._bound(root.content, 'c')}"
+                    lines.append(self._name(whole) + fills)
             self._begun |= begun
             if isinstance(entry, Call) and entry.context != around:
                 around = entry.context

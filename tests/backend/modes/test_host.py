@@ -1,6 +1,7 @@
 """Steps recorded on a CPU: what the recorder sees and refuses, where memory lies, when the way changes, which threads wait."""
 
 import contextlib
+import re
 import threading
 import warnings
 
@@ -392,6 +393,10 @@ class TestMemory:
                 run(x, weft.asarray(rng.integers(0, 10, 64)))
             ((peak, as_usual),) = run.peaks
             assert peak <= 0.7 * as_usual
+            graph = recording_of(run).graph
+            assert not re.search(r"= c\d+$", graph.source, re.M)  # views of other strides are no arrays with content
+            # what is saved, lest a replay fails: which way the gradient of pooling goes is known before there are gradients
+            assert sum(x.nbytes for x, _ in graph.saved) < model[7].weight.data.nbytes
         finally:
             weft.set_num_threads(threads)
 
