@@ -13,6 +13,7 @@ from test_emulator_training import LAYERS, floats
 
 import weft
 from weft import layers as nn
+from weft import optimizers as optim
 from weft.backend import cpu
 from weft.backend.device import parallel
 from weft.backend.modes.host import spread_noted
@@ -128,3 +129,58 @@ def test_branches_are_recorded_with_one_thread_of_blas(in_parts):
         parallel.parallel_for(work, 2)
     assert set(threads) <= {1}
     assert len(threads) == 2 * len(parallel._blas_libraries())
+
+
+def images():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(16, 16, 3),
+        nn.GELU(), nn.AvgPool2d(2), nn.Flatten(), nn.LayerNorm(16), nn.Dropout(0.2), nn.Linear(16, 5),
+    )  # fmt: skip
+
+
+class Characters(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.lstm = nn.Embedding(11, 16), nn.LSTM(16, 16, batch_first=True, num_layers=2)
+        self.head = nn.Linear(16, 11)
+
+    def forward(self, x):
+        return self.head(self.lstm(self.embedding(x))[0])
+
+
+MODELS = {
+    "images": (images, (6, 3, 16, 16), 5),
+    "characters": (Characters, (6, 12), 11),
+    "GPT": (lambda: nn.models.gpt2(vocab_size=11, context=12, width=16, layers=2, heads=2), (6, 12), 11),
+    "Llama": (lambda: nn.models.llama(vocab_size=11, context=12, width=16, layers=2, heads=2), (6, 12), 11),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model(in_parts, name):
+    """Its gradients clipped, by AdamW."""
+    build, shape, classes = MODELS[name]
+    is_text = len(shape) == 2
+
+    def make_step():
+        net = build().train()
+        optimizer = optim.AdamW(net.parameters(), lr=1e-2)
+        rng = np.random.default_rng(1)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            logits = net(x)
+            loss = nn.functional.cross_entropy(weft.reshape(logits, (-1, classes)), weft.reshape(y, (-1,)))
+            loss.backward()
+            optim.clip_grad_norm_(net.parameters(), 0.5)
+            optimizer.step()
+            return loss
+
+        def arguments(i):
+            x = rng.integers(0, classes, shape) if is_text else floats(rng.standard_normal(shape))
+            return weft.asarray(x), weft.asarray(rng.integers(0, classes, shape if is_text else shape[:1]))
+
+        return step, arguments, [*net.parameters(), *net.buffers()]
+
+    assert_same(make_step)
