@@ -91,7 +91,7 @@ def _distribution(numbers: dict[str, Any], u: Any) -> None:
 def _exponent(numbers: dict[str, Any], x: Any, dx: Any, n: Any, m: Any, u: Any) -> None:
     """u, of which ½ (1 + tanh u) is Φ(x), or −2u; besides d x and n = (d x)²."""
     np.multiply(x, numbers["d"], dx)
-    np.square(dx, n)
+    np.multiply(dx, dx, n)
     np.add(n, numbers["b0"], m)
     np.divide(numbers["a1"], m, u)
     np.add(u, n, u)
@@ -113,7 +113,7 @@ def _slope(numbers: dict[str, Any], x: Any, y: Any, n: Any, slope: Any) -> None:
 def _exponent_tanh(numbers: dict[str, Any], x: Any, dx: Any, n: Any, m: Any, u: Any) -> None:
     """u = x (c₀ + c₁ x²), or −2u; besides d x and n = (d x)²."""
     np.multiply(x, numbers["d"], dx)
-    np.square(dx, n)
+    np.multiply(dx, dx, n)
     np.add(n, numbers["c0/c1"], u)
     np.multiply(u, dx, u)
 
