@@ -2,8 +2,8 @@
 
 In cache NumPy divides nearly as fast as it multiplies; with AVX-512 `tanh` costs as much as three products and `exp` as six,
 without it `tanh` twenty and `exp` ten: then the distribution is 1/(1 + e^−2u). So what counts is the number of calls: constants are
-scaled such that none is only for them. (`exp2` takes as long as `tanh`, but on an AMD Zen 5 four times as long in every fourth process,
-by where NumPy's library lies in memory.)
+scaled such that none is only for them. (`exp2` takes as long as `tanh`, but on an AMD Zen 5 four times as long in every fourth
+process, by where NumPy's library lies in memory.)
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def gelu(x: Any, /, *, approximate: str = "none") -> Any:
 def _numbers(dtype: Any, tanh: bool) -> dict[str, Any]:
     """Constants as arrays, which NumPy need not convert in each call."""
     (c0, c1), (b0, a1, b1, a2) = GELU_TANH, FRACTION
-    d = float(np.cbrt(SCALE * (c1 if tanh else ALPHA)))  # (d x)³ has the factor of x³ then, and no product is only for it
+    d = float(np.cbrt(SCALE * (c1 if tanh else ALPHA)))  # (d x)³ has the factor of x³ then, which takes no product
     given = {"1": 1, "½": 0.5, "d": d}
     if tanh:
         given |= {"c0/c1": SCALE * c0 / d, "6 c1": 6 * c1 / d**2, "2 c0": 2 * c0}
