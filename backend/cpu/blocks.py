@@ -14,9 +14,7 @@ from . import aligned
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
 CALM = 1 << 17  # bytes of a block of many calls, whose arrays are four or five
-BUSY = (
-    5 << 17
-)  # and with more threads, which wait for each other where they begin calls often: more than the cache saves
+BUSY = 5 << 17  # and with more threads: those that begin calls often wait for each other
 LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 SMALL = 1 << 16  # bytes: below, it does not pay to tell NumPy how to go about it
 ROW = 256  # elements of a row from which on a loop of its own takes less time than a copy in NumPy's buffer
