@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
-import math
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..array.manipulation import inverse_permutation
-from ..device.parallel import parallel_for
+from ..device.parallel import num_threads, parallel_for
 from . import aligned
 
 BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
-BUSY = (
-    5 << 17
-)  # bytes of a block of many calls: threads that begin calls often wait for each other, which costs more than the cache saves
+CALM = 1 << 17  # bytes of a block of many calls, whose arrays are four or five
+BUSY = 5 << 17  # and with more threads: those that begin calls often wait for each other
 LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 SMALL = 1 << 16  # bytes: below, it does not pay to tell NumPy how to go about it
 ROW = 256  # elements of a row from which on a loop of its own takes less time than a copy in NumPy's buffer
@@ -44,7 +41,7 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1, scra
     if not x.ndim:  # NumPy's functions would return scalars, which no kernel can write to
         found = blockwise(kernel, outputs, *[a.reshape(1) for a in inputs], scratch=scratch)
         return [a.reshape(()) for a in found]
-    block = BLOCK if not scratch else BUSY
+    block = BLOCK if not scratch else CALM if num_threads() == 1 else BUSY
     if x.nbytes <= block:
         outs = [np.empty_like(x) for _ in range(outputs + scratch)]
         kernel(*inputs, *outs)
@@ -138,22 +135,6 @@ def row_dots(a: Any, b: Any) -> Any:
     for i in range(DOT, a.shape[-1], DOT):
         total += np.vecdot(a[..., i : i + DOT], b[..., i : i + DOT])
     return total[..., None]
-
-
-def _has_vectors() -> bool:
-    """Whether 2ˣ has a vector loop: one from Intel's library, which only NumPy for Linux and AVX-512 is built with.
-
-    Else it is computed number by number, in twice the time of eˣ with AVX2.
-    """
-    from numpy.lib import introspect
-
-    target = introspect.opt_func_info(func_name="^exp2$").get("exp2", {}).get("ff", {}).get("current", "")
-    return sys.platform == "linux" and ("AVX512" in target or "V4" in target)
-
-
-# power(UNIT x) = eˣ, for those who multiply by a constant anyway: with AVX-512 2ˣ takes half the time, and has half the error.
-# Not for what is often 0 or ∞: powers beyond 2^±126 are computed number by number, in 4 to 70 times the time of the others
-power, UNIT = (np.exp2, math.log2(math.e)) if _has_vectors() else (np.exp, 1.0)
 
 
 def exp_rows(a: Any, out: Any) -> Any:

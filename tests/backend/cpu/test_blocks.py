@@ -1,7 +1,5 @@
 """Blocks: NumPy's settings are as before, whatever happens inside; every element is visited, with room to work in."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -20,9 +18,11 @@ def test_the_buffer_is_small_inside_and_as_before_outside():
     assert np.getbufsize() == before
 
 
+@pytest.mark.parametrize(("threads", "block"), [(1, blocks.CALM), (2, blocks.BUSY)])
 @pytest.mark.parametrize("shape", [(), (7,), (3, blocks.BUSY // 4), (blocks.BUSY // 4 + 1,)], ids=str)
-def test_scratch_is_of_a_block_s_size_and_its_own(shape):
+def test_scratch_is_of_a_block_s_size_and_its_own(shape, threads, block, monkeypatch):
     """Twice x + 1, by way of an array to work in, in one block or in several, the last of which is short."""
+    monkeypatch.setattr(blocks, "num_threads", lambda: threads)
     x, seen = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape), []
 
     def kernel(x, y, work):
@@ -34,7 +34,7 @@ def test_scratch_is_of_a_block_s_size_and_its_own(shape):
     np.testing.assert_array_equal(y, 2 * (x + 1))
     assert y.shape == shape
     assert all(seen)
-    assert len(seen) == max(1, -(-x.nbytes // blocks.BUSY))
+    assert len(seen) == max(1, -(-x.nbytes // block))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -63,34 +63,3 @@ class TestTranspose:
     def test_of_no_rows(self):
         blocks.transpose(np.empty((0, 256)), out := np.empty((256, 0)))
         assert out.size == 0
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_power(dtype):
-    """A few roundings, of which the product with UNIT is one: it counts as often as the exponent is large."""
-    x = np.linspace(-20, 20, 4001).astype(dtype)
-    found = blocks.power(x * dtype(blocks.UNIT))
-    error = np.abs(found / np.exp(x.astype(np.longdouble)) - 1) / np.finfo(dtype).eps
-    assert (error <= 2 + np.abs(x)).all()
-
-
-@pytest.mark.parametrize(
-    ("platform", "target", "has_vectors"),
-    [
-        ("linux", "X86_V4", True),
-        ("linux", "AVX512_SKX", True),
-        ("linux", "baseline(X86_V2)", False),
-        ("win32", "X86_V4", False),  # NumPy is built without Intel's library there
-        ("darwin", "NEON", False),
-    ],
-)
-def test_choice(platform, target, has_vectors, monkeypatch):
-    monkeypatch.setattr("sys.platform", platform)
-    known = {"exp2": {"ff": {"current": target}}}
-    monkeypatch.setattr("numpy.lib.introspect.opt_func_info", lambda func_name: known)
-    assert blocks._has_vectors() == has_vectors
-
-
-def test_unit():
-    """The two halves of a choice go together."""
-    assert math.isclose(blocks.power(blocks.UNIT), math.e)
