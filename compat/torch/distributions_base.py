@@ -8,6 +8,7 @@ import numpy as np
 
 from ...backend.array import random
 from ...backend.array.creation import asarray
+from ...backend.array.info import finfo
 from ...backend.device.dtypes import get_default_dtype
 from ...backend.tape.autograd import no_grad
 from ...backend.tape.tensor import Tensor
@@ -25,6 +26,11 @@ class Distribution:
     def batch_shape(self) -> Size:
         """The shape of the parameters."""
         return Size(self.mean.shape[: self.mean.ndim - len(self.event_shape)])
+
+    @property
+    def has_rsample(self) -> bool:
+        """Whether draws are differentiable."""
+        return type(self).rsample is not Distribution.rsample
 
     @property
     def stddev(self) -> Tensor:
@@ -144,8 +150,10 @@ def broadcast(*values: Any) -> list[Tensor]:
 
 
 def uniform_like(x: Tensor, sample_shape: Any) -> Tensor:
-    """On (0, 1)."""
-    return random.rand(*sample_shape, *x.shape, dtype=x.dtype, device=x.device).clamp(1e-7, 1 - 1e-7)
+    """On (0, 1): of the dtype's own numbers, so that tails reach as far as it does."""
+    kind = finfo(x.dtype)
+    drawn = random.rand(*sample_shape, *x.shape, dtype=x.dtype, device=x.device)
+    return drawn.clamp(float(kind.smallest_normal), 1 - float(kind.eps) / 2)
 
 
 def source(x: Tensor) -> np.random.Generator:
