@@ -108,6 +108,36 @@ class Distribution:
         """
         raise NotImplementedError(f"`{type(self).__name__}` has no log_prob")
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """The probability of at most a value.
+
+        Parameters
+        ----------
+        value : Tensor
+            Which.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        raise NotImplementedError(f"`{type(self).__name__}` has no cdf")
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """The value that a probability is reached at.
+
+        Parameters
+        ----------
+        value : Tensor
+            The probability.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        raise NotImplementedError(f"`{type(self).__name__}` has no icdf")
+
     def perplexity(self) -> Tensor:
         """exp of the entropy.
 
