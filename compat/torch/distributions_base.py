@@ -8,6 +8,7 @@ import numpy as np
 
 from ...backend.array import random
 from ...backend.array.creation import asarray
+from ...backend.array.info import finfo
 from ...backend.device.dtypes import get_default_dtype
 from ...backend.tape.autograd import no_grad
 from ...backend.tape.tensor import Tensor
@@ -25,6 +26,11 @@ class Distribution:
     def batch_shape(self) -> Size:
         """The shape of the parameters."""
         return Size(self.mean.shape[: self.mean.ndim - len(self.event_shape)])
+
+    @property
+    def has_rsample(self) -> bool:
+        """Whether draws are differentiable."""
+        return type(self).rsample is not Distribution.rsample
 
     @property
     def stddev(self) -> Tensor:
@@ -102,6 +108,36 @@ class Distribution:
         """
         raise NotImplementedError(f"`{type(self).__name__}` has no log_prob")
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """The probability of at most a value.
+
+        Parameters
+        ----------
+        value : Tensor
+            Which.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        raise NotImplementedError(f"`{type(self).__name__}` has no cdf")
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """The value that a probability is reached at.
+
+        Parameters
+        ----------
+        value : Tensor
+            The probability.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        raise NotImplementedError(f"`{type(self).__name__}` has no icdf")
+
     def perplexity(self) -> Tensor:
         """exp of the entropy.
 
@@ -144,8 +180,10 @@ def broadcast(*values: Any) -> list[Tensor]:
 
 
 def uniform_like(x: Tensor, sample_shape: Any) -> Tensor:
-    """On (0, 1)."""
-    return random.rand(*sample_shape, *x.shape, dtype=x.dtype, device=x.device).clamp(1e-7, 1 - 1e-7)
+    """On (0, 1): of the dtype's own numbers, so that tails reach as far as it does."""
+    kind = finfo(x.dtype)
+    drawn = random.rand(*sample_shape, *x.shape, dtype=x.dtype, device=x.device)
+    return drawn.clamp(float(kind.smallest_normal), 1 - float(kind.eps) / 2)
 
 
 def source(x: Tensor) -> np.random.Generator:

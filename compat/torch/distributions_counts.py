@@ -30,6 +30,8 @@ class Geometric(Distribution):
         self.probs = broadcast(probs if logits is None else functional.sigmoid(asarray(logits)))[0]
 
     mean = property(lambda self: 1 / self.probs - 1)
+    mode = property(lambda self: self.probs.detach() * 0)
+    logits = property(lambda self: Bernoulli(probs=self.probs).logits)
     variance = property(lambda self: (1 / self.probs - 1) / self.probs)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
@@ -59,6 +61,7 @@ class Poisson(Distribution):
         (self.rate,) = broadcast(rate)
 
     mean = variance = property(lambda self: self.rate)
+    mode = property(lambda self: self.rate.floor())
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """By NumPy's generator, seeded from the default one."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...backend.array import random
 from ...backend.array.creation import asarray
+from ...backend.array.indexing import where
 from ...backend.array.info import finfo
 from ...backend.tape.tensor import Tensor
 from ...layers import functional
@@ -37,14 +38,8 @@ def clamped(probs: Tensor) -> Tensor:
     return probs.clip(min=eps, max=1 - eps)
 
 
-class Categorical(Distribution):
-    """One of several, p = probs / Σ probs = softmax(logits).
-
-    Parameters
-    ----------
-    probs, logits : Tensor (..., C)
-        One of the two.
-    """
+class _Classes(Distribution):
+    """p = probs / Σ probs = softmax(logits), of (..., C)."""
 
     def __init__(self, probs: Tensor | None = None, logits: Tensor | None = None, validate_args: Any = None):
         if (probs is None) == (logits is None):
@@ -68,10 +63,33 @@ class Categorical(Distribution):
         """The shape of the parameters."""
         return Size(self.probs.shape)
 
-    @property
-    def mode(self) -> Tensor:
-        """The most probable."""
-        return self.probs.argmax(-1)
+    def entropy(self) -> Tensor:
+        """−Σ p log p.
+
+        Returns
+        -------
+        Tensor
+            Differentiable.
+        """
+        return -(self.probs * self.logits).sum(dim=-1)
+
+    def _drawn(self, sample_shape: Any) -> Tensor:
+        rows = self.probs.detach().reshape(-1, self.probs.shape[-1])
+        drawn = METHODS["multinomial"](rows, math.prod(sample_shape), True)
+        return drawn.T.reshape(*sample_shape, *self.probs.shape[:-1])
+
+
+class Categorical(_Classes):
+    """One of several, as its number.
+
+    Parameters
+    ----------
+    probs, logits : Tensor (..., C)
+        One of the two, p = probs / Σ probs = softmax(logits).
+    """
+
+    mean = variance = property(lambda self: self.probs.detach()[..., 0] * math.nan)  # type: ignore[assignment]
+    mode = property(lambda self: self.probs.argmax(-1))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw.
@@ -86,10 +104,7 @@ class Categorical(Distribution):
         Tensor
             int64.
         """
-        rows = self.probs.detach().reshape(-1, self.probs.shape[-1])
-        n = math.prod(sample_shape)
-        drawn = METHODS["multinomial"](rows, n, True)
-        return drawn.T.reshape(*sample_shape, *self.probs.shape[:-1])
+        return self._drawn(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the probability of each value.
@@ -111,18 +126,8 @@ class Categorical(Distribution):
             value, logits = value.expand(*shape), logits.expand(*shape, logits.shape[-1])
         return logits.gather(-1, value.unsqueeze(-1)).squeeze(-1)
 
-    def entropy(self) -> Tensor:
-        """−Σ p log p.
 
-        Returns
-        -------
-        Tensor
-            Differentiable.
-        """
-        return -(self.probs * self.logits).sum(dim=-1)
-
-
-class OneHotCategorical(Categorical):
+class OneHotCategorical(_Classes):
     """One of several, as a row with a single 1.
 
     Parameters
@@ -133,14 +138,19 @@ class OneHotCategorical(Categorical):
 
     mean = property(lambda self: self.probs)
     variance = property(lambda self: self.probs * (1 - self.probs))
+    mode = property(lambda self: self._rows(self.probs.argmax(-1)))
+    event_shape = property(lambda self: Size(self.probs.shape[-1:]))  # type: ignore[assignment]
+
+    def _rows(self, classes: Tensor) -> Tensor:
+        return functional.one_hot(classes, self.probs.shape[-1]).to(self.probs.dtype)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Rows with a single 1."""
-        return functional.one_hot(super().sample(sample_shape), self.probs.shape[-1]).to(self.probs.dtype)
+        return self._rows(self._drawn(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """That of where the 1 is."""
-        return super().log_prob(value.argmax(-1))
+        return Categorical.log_prob(self, value.argmax(-1))  # type: ignore[arg-type]
 
 
 class Bernoulli(Distribution):
@@ -167,6 +177,12 @@ class Bernoulli(Distribution):
     def mean(self) -> Tensor:
         """The probability of 1."""
         return self.probs
+
+    @property
+    def mode(self) -> Tensor:
+        """The likelier; NaN where none is."""
+        p = self.probs.detach()
+        return where(p == 0.5, p * math.nan, (p > 0.5).to(p.dtype))
 
     @property
     def variance(self) -> Tensor:

@@ -10,10 +10,10 @@ from ...backend.tape.tensor import Tensor
 from ...layers import functional
 from .distributions_base import Distribution
 from .distributions_composed import Independent
-from .distributions_discrete import Bernoulli, Categorical
+from .distributions_discrete import Bernoulli, Categorical, OneHotCategorical
 from .distributions_gamma import Beta, Dirichlet, Gamma
 from .distributions_inverse import Exponential
-from .distributions_normal import MultivariateNormal, Normal
+from .distributions_normal import LogNormal, MultivariateNormal, Normal
 from .special import digamma, lgamma
 
 __all__ = ["kl_divergence", "register_kl"]
@@ -75,6 +75,12 @@ def _normal(p: Normal, q: Normal) -> Tensor:
     return 0.5 * (ratio + ((p.loc - q.loc) / q.scale) ** 2 - 1 - ratio.log())
 
 
+@register_kl(LogNormal, LogNormal)
+def _log_normal(p: LogNormal, q: LogNormal) -> Tensor:
+    return _normal(p.base_dist, q.base_dist)
+
+
+@register_kl(OneHotCategorical, OneHotCategorical)
 @register_kl(Categorical, Categorical)
 def _categorical(p: Categorical, q: Categorical) -> Tensor:
     return (p.probs * (p.logits - q.logits)).sum(-1)
@@ -87,6 +93,10 @@ def _bernoulli(p: Bernoulli, q: Bernoulli) -> Tensor:
 
 @register_kl(Independent, Independent)
 def _independent(p: Independent, q: Independent) -> Tensor:
+    if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
+        raise NotImplementedError(
+            "`kl_divergence` of two `Independent` needs as many axes in one event as in the other"
+        )
     return p._sum(kl_divergence(p.base_dist, q.base_dist))
 
 
@@ -125,6 +135,6 @@ def _beta(p: Beta, q: Beta) -> Tensor:
 @register_kl(MultivariateNormal, MultivariateNormal)
 def _multivariate(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
     n = p.loc.shape[-1]
-    m = linalg.solve(q.scale_tril, p.scale_tril)
-    z = linalg.solve(q.scale_tril, (q.loc - p.loc).unsqueeze(-1)).squeeze(-1)
+    m = linalg.solve(q.scale_tril.tril(), p.scale_tril)
+    z = linalg.solve(q.scale_tril.tril(), (q.loc - p.loc).unsqueeze(-1)).squeeze(-1)
     return q._half_log_det() - p._half_log_det() + 0.5 * ((m * m).sum((-2, -1)) + (z * z).sum(-1) - n)

@@ -6,12 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from ...backend.array.info import finfo
 from ...backend.tape.tensor import Tensor, wrap
 from .distributions_base import Distribution, broadcast, source
 from .sizes import Size
 from .special import digamma, lgamma
 
 __all__ = ["Beta", "Dirichlet", "Gamma"]
+
+
+def _positive(drawn: np.ndarray, like: Tensor) -> Tensor:
+    """At least the dtype's least normal number: what is lost to 0 has no logarithm."""
+    kind = np.asarray(drawn, like.dtype)
+    return wrap(kind, "cpu").clip(min=float(finfo(like.dtype).smallest_normal)).to(like.device)
 
 
 class Gamma(Distribution):
@@ -28,12 +35,12 @@ class Gamma(Distribution):
 
     mean = property(lambda self: self.concentration / self.rate)
     variance = property(lambda self: self.concentration / self.rate**2)
+    mode = property(lambda self: ((self.concentration - 1) / self.rate).clamp(min=0))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """By NumPy's generator, seeded from the default one."""
         a, rate = (t.detach().cpu().numpy() for t in (self.concentration, self.rate))
-        found = source(self.rate).gamma(a, 1 / rate, (*sample_shape, *a.shape))
-        return wrap(np.asarray(found, a.dtype), "cpu").to(self.rate.device)
+        return _positive(source(self.rate).gamma(a, 1 / rate, (*sample_shape, *a.shape)), self.rate)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """a log rate + (a − 1) log x − rate x − log Γ(a)."""
@@ -68,9 +75,10 @@ class Dirichlet(Distribution):
         return mean * (1 - mean) / (total + 1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Gamma's, over their sum."""
-        drawn = Gamma(self.concentration, 1.0).sample(sample_shape)
-        return drawn / drawn.sum(-1, keepdim=True)
+        """Gamma's, over their sum, in double precision."""
+        a = np.asarray(self.concentration.detach().cpu().numpy(), np.float64)
+        drawn = np.maximum(source(self.concentration).gamma(a, size=(*sample_shape, *a.shape)), np.finfo(a.dtype).tiny)
+        return _positive(drawn / drawn.sum(-1, keepdims=True), self.concentration)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Σ (a − 1) log x + log Γ(Σ a) − Σ log Γ(a)."""
@@ -106,9 +114,10 @@ class Beta(Distribution):
         return a * b / ((a + b) ** 2 * (a + b + 1))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Of two gamma's."""
-        x, y = (Gamma(a, 1.0).sample(sample_shape) for a in (self.concentration1, self.concentration0))
-        return x / (x + y)
+        """By NumPy's generator, seeded from the default one; inside (0, 1)."""
+        a, b = (np.asarray(t.detach().cpu().numpy(), np.float64) for t in (self.concentration1, self.concentration0))
+        drawn = _positive(source(self.concentration1).beta(a, b, (*sample_shape, *a.shape)), self.concentration1)
+        return drawn.clip(max=1 - float(finfo(drawn.dtype).eps) / 2)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(a − 1) log x + (b − 1) log(1 − x) − log B(a, b)."""

@@ -26,6 +26,15 @@ class Uniform(Distribution):
 
     mean = property(lambda self: (self.low + self.high) / 2)
     variance = property(lambda self: (self.high - self.low) ** 2 / 12)
+    mode = property(lambda self: self.mean * math.nan)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """The share of the interval that is below."""
+        return ((value - self.low) / (self.high - self.low)).clamp(0, 1)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Below what a share of the interval is."""
+        return self.low + (self.high - self.low) * value
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """low + (high − low) u."""
@@ -56,6 +65,15 @@ class Exponential(Distribution):
 
     mean = property(lambda self: 1 / self.rate)
     variance = property(lambda self: self.rate**-2)
+    mode = property(lambda self: self.rate.detach() * 0)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """1 − exp(−rate x)."""
+        return 1 - (-self.rate * value).exp()
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """−log(1 − p) / rate."""
+        return -(-value).log1p() / self.rate
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """−log(u) / rate."""
@@ -82,8 +100,18 @@ class Laplace(Distribution):
     def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
         self.loc, self.scale = broadcast(loc, scale)
 
-    mean = property(lambda self: self.loc)
+    mean = mode = property(lambda self: self.loc)  # type: ignore[assignment]
     variance = property(lambda self: 2 * self.scale**2)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """½ − ½ sign(z) expm1(−|z|), z = (x − loc) / scale."""
+        z = (value - self.loc) / self.scale
+        return 0.5 - 0.5 * z.sign() * (-z.abs()).expm1()
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """loc − scale sign(p − ½) log(1 − 2 |p − ½|)."""
+        u = value - 0.5
+        return self.loc - self.scale * u.sign() * (-2 * u.abs()).log1p()
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """By the inverse of the distribution function."""
@@ -113,6 +141,15 @@ class Gumbel(Distribution):
 
     mean = property(lambda self: self.loc + self.scale * 0.5772156649015329)
     variance = property(lambda self: self.scale**2 * math.pi**2 / 6)
+    mode = property(lambda self: self.loc)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """exp(−exp(−z)), z = (x − loc) / scale."""
+        return (-((self.loc - value) / self.scale).exp()).exp()
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """loc − scale log(−log p)."""
+        return self.loc - self.scale * (-value.log()).log()
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """loc − scale log(−log u)."""
@@ -140,8 +177,17 @@ class Cauchy(Distribution):
     def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
         self.loc, self.scale = broadcast(loc, scale)
 
-    mean = variance = property(lambda self: self.loc * math.nan)
+    mean = property(lambda self: self.loc.detach() * 0 + math.nan)
+    variance = property(lambda self: self.loc.detach() * 0 + math.inf)
     mode = property(lambda self: self.loc)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """½ + atan(z) / π, z = (x − loc) / scale."""
+        return ((value - self.loc) / self.scale).atan() / math.pi + 0.5
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """loc + scale tan(π (p − ½))."""
+        return self.loc + self.scale * (math.pi * (value - 0.5)).tan()
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """loc + scale tan(π (u − ½))."""

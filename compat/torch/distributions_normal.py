@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -11,6 +12,8 @@ from ...backend.array import linalg, random
 from ...backend.array.creation import asarray
 from ...backend.tape.tensor import Tensor
 from .distributions_base import Distribution, broadcast
+from .distributions_composed import TransformedDistribution
+from .distributions_transforms import ExpTransform
 from .sizes import Size
 from .special import erfinv
 
@@ -118,7 +121,7 @@ class Normal(Distribution):
         return self.scale.log() + 0.5 * (1 + math.log(2 * math.pi))
 
 
-class LogNormal(Normal):
+class LogNormal(TransformedDistribution):
     """What has a normal logarithm.
 
     Parameters
@@ -127,22 +130,18 @@ class LogNormal(Normal):
         Of the logarithm.
     """
 
-    mean = property(lambda self: (self.loc + self.scale**2 / 2).exp())  # type: ignore[assignment]
-    variance = property(  # type: ignore[assignment]
-        lambda self: ((self.scale**2).exp() - 1) * (2 * self.loc + self.scale**2).exp()
-    )
+    def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
+        super().__init__(Normal(loc, scale), ExpTransform())
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """exp of a normal one."""
-        return super().rsample(sample_shape).exp()
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """That of the logarithm, less the logarithm."""
-        return super().log_prob(value.log()) - value.log()
+    loc = property(lambda self: self.base_dist.loc)
+    scale = property(lambda self: self.base_dist.scale)
+    mean = property(lambda self: (self.loc + self.scale**2 / 2).exp())
+    mode = property(lambda self: (self.loc - self.scale**2).exp())
+    variance = property(lambda self: (self.scale**2).expm1() * (2 * self.loc + self.scale**2).exp())
 
     def entropy(self) -> Tensor:
         """That of the logarithm, plus loc."""
-        return super().entropy() + self.loc
+        return self.base_dist.entropy() + self.loc
 
 
 class MultivariateNormal(Distribution):
@@ -164,15 +163,29 @@ class MultivariateNormal(Distribution):
             raise ValueError(
                 "one of `covariance_matrix`, `precision_matrix` and `scale_tril` must be given, and no other"
             )
-        if precision_matrix is not None:
-            covariance_matrix = linalg.inv(precision_matrix)
-        found = linalg.cholesky(covariance_matrix) if scale_tril is None else scale_tril
+        of = linalg.inv(precision_matrix) if precision_matrix is not None else covariance_matrix
+        found = linalg.cholesky(of) if scale_tril is None else scale_tril
         batch = np.broadcast_shapes(loc.shape[:-1], found.shape[:-2])
         self.loc, self.scale_tril = loc.expand(*batch, loc.shape[-1]), found.expand(*batch, *found.shape[-2:])
+        if covariance_matrix is not None:
+            self.covariance_matrix = covariance_matrix.expand(*batch, *found.shape[-2:])
+        elif precision_matrix is not None:
+            self.precision_matrix = precision_matrix.expand(*batch, *found.shape[-2:])
         self.event_shape = Size(loc.shape[-1:])
 
-    mean = property(lambda self: self.loc)
-    covariance_matrix = property(lambda self: self.scale_tril @ self.scale_tril.transpose(-2, -1))
+    mean = mode = property(lambda self: self.loc)  # type: ignore[assignment]
+
+    @functools.cached_property
+    def covariance_matrix(self) -> Tensor:
+        """Σ: as given, or L Lᵀ."""
+        return self.scale_tril @ self.scale_tril.transpose(-2, -1)
+
+    @functools.cached_property
+    def precision_matrix(self) -> Tensor:
+        """Σ⁻¹: as given, or from L."""
+        inverse = linalg.inv(self.scale_tril.tril())
+        return inverse.transpose(-2, -1) @ inverse
+
     variance = property(lambda self: (self.scale_tril**2).sum(-1))
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
@@ -186,7 +199,7 @@ class MultivariateNormal(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density."""
         z = linalg.solve(
-            self.scale_tril.expand(*value.shape, value.shape[-1]), (value - self.loc).unsqueeze(-1)
+            self.scale_tril.tril().expand(*value.shape, value.shape[-1]), (value - self.loc).unsqueeze(-1)
         ).squeeze(-1)
         return -0.5 * ((z * z).sum(-1) + value.shape[-1] * math.log(2 * math.pi)) - self._half_log_det()
 

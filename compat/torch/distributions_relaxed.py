@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ...backend.array.creation import asarray
@@ -9,6 +10,8 @@ from ...backend.tape.tensor import Tensor
 from ...layers import functional
 from .distributions_base import Distribution, uniform_like
 from .distributions_discrete import Bernoulli, Categorical
+from .distributions_transforms import SigmoidTransform
+from .sizes import Size
 
 __all__ = ["RelaxedBernoulli", "RelaxedOneHotCategorical"]
 
@@ -26,6 +29,17 @@ class RelaxedOneHotCategorical(Distribution):
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
         self.temperature, self.base = asarray(temperature), Categorical(probs, logits)
+        self.event_shape = Size(self.base.probs.shape[-1:])
+
+    probs = property(lambda self: self.base.probs)
+    logits = property(lambda self: self.base.logits)
+    batch_shape = property(lambda self: self.base.batch_shape)  # type: ignore[assignment]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log (n−1)! + (n−1) log t + Σ log softmax(logits − t log x) − Σ log x."""
+        n, log = self.event_shape[0], value.log()
+        score = functional.log_softmax(self.logits - log * self.temperature, dim=-1)
+        return math.lgamma(n) + (n - 1) * self.temperature.log() + (score - log).sum(-1)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Differentiable."""
@@ -47,6 +61,17 @@ class RelaxedBernoulli(Distribution):
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
         self.temperature, self.base = asarray(temperature), Bernoulli(probs, logits)
+
+    probs = property(lambda self: self.base.probs)
+    logits = property(lambda self: self.base.logits)
+    batch_shape = property(lambda self: self.base.batch_shape)  # type: ignore[assignment]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log t + d − 2 softplus(d) − log x (1 − x), d = logits − t logit(x)."""
+        logit = SigmoidTransform()
+        x = logit.back(value)
+        d = self.logits - x * self.temperature
+        return self.temperature.log() + d - 2 * functional.softplus(d) - logit.log_abs_det_jacobian(x, value)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Differentiable."""

@@ -1,16 +1,16 @@
-"""`torch.distributions.transforms` and `constraints`: maps of values with their slopes, and which values may be."""
+"""`torch.distributions.transforms`: maps of values with their slopes."""
 
 from __future__ import annotations
 
 import math
-import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from ...backend.array.info import finfo
 from ...backend.tape.tensor import Tensor
 from ...layers import functional
 
-__all__ = ["CONSTRAINTS", "TRANSFORMS", "TanhTransform", "Transform"]
+__all__ = ["TRANSFORMS", "TanhTransform", "Transform", "event_dim", "summed"]
 
 
 class Transform:
@@ -18,16 +18,49 @@ class Transform:
 
     bijective = True
 
+    cache_size = event_dim = 0
+    _last: Any = (None, None)
+
     def __init__(self, cache_size: int = 0):
         self.cache_size = cache_size
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._call(x)
+        if self.cache_size and x is self._last[0]:
+            return self._last[1]
+        y = self._call(x)
+        if self.cache_size:
+            self._last = (x, y)
+        return y
+
+    def back(self, y: Tensor) -> Tensor:
+        """What becomes y; with `cache_size` 1 the very x that it was made of, whose digits y may not have any more.
+
+        Parameters
+        ----------
+        y : Tensor
+            What was made.
+
+        Returns
+        -------
+        Tensor
+            x.
+        """
+        if self.cache_size and y is self._last[1]:
+            return self._last[0]
+        x = self._inverse(y)
+        if self.cache_size:
+            self._last = (x, y)
+        return x
 
     @property
     def inv(self) -> Transform:
         """The map back."""
         return _Inverse(self)
+
+    @property
+    def sign(self) -> Any:
+        """1 where y grows with x, −1 where it falls."""
+        raise NotImplementedError(f"`{type(self).__name__}` must define sign")
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """log |dy / dx|.
@@ -51,14 +84,49 @@ class Transform:
         raise NotImplementedError(f"`{type(self).__name__}` must define _inverse(self, y)")
 
 
+def event_dim(transform: Any) -> int:
+    """How many axes are one value of a transform: its own word, or that of its domain.
+
+    Parameters
+    ----------
+    transform : Transform
+        Which.
+
+    Returns
+    -------
+    int
+        0: each element is a value.
+    """
+    return transform.event_dim or getattr(getattr(transform, "domain", None), "event_dim", 0)
+
+
+def summed(x: Any, axes: int) -> Any:
+    """The sum over the last axes.
+
+    Parameters
+    ----------
+    x : Tensor
+        What.
+    axes : int
+        How many; 0 leaves it.
+
+    Returns
+    -------
+    Tensor
+        Of so many axes fewer.
+    """
+    return x.sum(tuple(range(-axes, 0))) if axes else x
+
+
 class _Inverse(Transform):
     def __init__(self, of: Transform):
-        self.of = of
+        self.of, self.event_dim = of, event_dim(of)
 
     inv = property(lambda self: self.of)  # type: ignore[assignment]
+    sign = property(lambda self: self.of.sign)
 
     def _call(self, x: Tensor) -> Tensor:
-        return self.of._inverse(x)
+        return self.of.back(x)
 
     def _inverse(self, y: Tensor) -> Tensor:
         return self.of(y)
@@ -72,7 +140,10 @@ class AffineTransform(Transform):
     """y = loc + scale · x; `event_dim` axes are one value, whose slopes are added."""
 
     def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0):
+        super().__init__(cache_size)
         self.loc, self.scale, self.event_dim = loc, scale, event_dim
+
+    sign = property(lambda self: self.scale.sign() if isinstance(self.scale, Tensor) else math.copysign(1, self.scale))
 
     def _call(self, x: Tensor) -> Tensor:
         return self.loc + self.scale * x
@@ -82,12 +153,13 @@ class AffineTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """log |scale|, summed over the axes of a value."""
-        found = (x * 0 + self.scale).abs().log()
-        return found.sum(tuple(range(-self.event_dim, 0))) if self.event_dim else found
+        return summed((x * 0 + self.scale).abs().log(), self.event_dim)
 
 
 class ExpTransform(Transform):
     """y = exp x."""
+
+    sign = 1  # type: ignore[assignment]
 
     def _call(self, x: Tensor) -> Tensor:
         return x.exp()
@@ -103,10 +175,17 @@ class ExpTransform(Transform):
 class SigmoidTransform(Transform):
     """y = 1 / (1 + exp −x), kept inside (0, 1)."""
 
+    sign = 1  # type: ignore[assignment]
+
     def _call(self, x: Tensor) -> Tensor:
-        return x.sigmoid()
+        return self._inside(x.sigmoid())
+
+    def _inside(self, y: Tensor) -> Tensor:
+        kind = finfo(y.dtype)
+        return y.clip(min=float(kind.smallest_normal), max=1 - float(kind.eps))
 
     def _inverse(self, y: Tensor) -> Tensor:
+        y = self._inside(y)
         return y.log() - (-y).log1p()
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
@@ -116,6 +195,8 @@ class SigmoidTransform(Transform):
 
 class SoftplusTransform(Transform):
     """y = log(1 + exp x)."""
+
+    sign = 1  # type: ignore[assignment]
 
     def _call(self, x: Tensor) -> Tensor:
         return functional.softplus(x)
@@ -130,6 +211,8 @@ class SoftplusTransform(Transform):
 
 class TanhTransform(Transform):
     """y = tanh x."""
+
+    sign = 1  # type: ignore[assignment]
 
     def _call(self, x: Tensor) -> Tensor:
         return x.tanh()
@@ -146,7 +229,12 @@ class PowerTransform(Transform):
     """y = x^exponent, of positive x."""
 
     def __init__(self, exponent: Any, cache_size: int = 0):
+        super().__init__(cache_size)
         self.exponent = exponent
+
+    sign = property(
+        lambda self: self.exponent.sign() if isinstance(self.exponent, Tensor) else math.copysign(1, self.exponent)
+    )
 
     def _call(self, x: Tensor) -> Tensor:
         return x**self.exponent
@@ -163,7 +251,11 @@ class ComposeTransform(Transform):
     """One after the other."""
 
     def __init__(self, parts: Sequence[Transform], cache_size: int = 0):
+        super().__init__(cache_size)
         self.parts = list(parts)
+        self.event_dim = max(map(event_dim, self.parts), default=0)
+
+    sign = property(lambda self: math.prod((part.sign for part in self.parts), start=1))
 
     def _call(self, x: Tensor) -> Tensor:
         for part in self.parts:
@@ -180,7 +272,7 @@ class ComposeTransform(Transform):
         found: Any = 0.0
         for part in self.parts:
             y = part(x)
-            found, x = found + part.log_abs_det_jacobian(x, y), y
+            found, x = found + summed(part.log_abs_det_jacobian(x, y), self.event_dim - event_dim(part)), y
         return found
 
 
@@ -194,35 +286,3 @@ TRANSFORMS: dict[str, Any] = {
     },
     "identity_transform": ComposeTransform([]),
 }  # fmt: skip
-
-
-class _Constraint:
-    """Which values may be."""
-
-    def __init__(self, check: Callable[[Tensor], Tensor], event_dim: int = 0):
-        self.check, self.event_dim, self.is_discrete = check, event_dim, False
-
-
-def _between(lower_bound: Any, upper_bound: Any) -> _Constraint:
-    return _Constraint(lambda x: (x >= lower_bound) & (x <= upper_bound))
-
-
-CONSTRAINTS = types.SimpleNamespace(
-    Constraint=_Constraint,
-    real=_Constraint(lambda x: x == x),
-    real_vector=_Constraint(lambda x: (x == x).all(-1), 1),
-    positive=_Constraint(lambda x: x > 0),
-    nonnegative=_Constraint(lambda x: x >= 0),
-    nonnegative_integer=_Constraint(lambda x: (x % 1 == 0) & (x >= 0)),
-    positive_integer=_Constraint(lambda x: (x % 1 == 0) & (x >= 1)),
-    boolean=_Constraint(lambda x: (x == 0) | (x == 1)),
-    unit_interval=_between(0.0, 1.0),
-    simplex=_Constraint(lambda x: (x >= 0).all(-1) & ((x.sum(-1) - 1).abs() < 1e-6), 1),
-    interval=_between,
-    integer_interval=lambda low, high: _Constraint(lambda x: (x % 1 == 0) & (x >= low) & (x <= high)),
-    half_open_interval=lambda low, high: _Constraint(lambda x: (x >= low) & (x < high)),
-    greater_than=lambda low: _Constraint(lambda x: x > low),
-    greater_than_eq=lambda low: _Constraint(lambda x: x >= low),
-    less_than=lambda high: _Constraint(lambda x: x < high),
-    dependent=_Constraint(lambda x: x == x),
-)

@@ -119,6 +119,12 @@ class _Type(type):
     def __getattr__(cls, name: str) -> Any:
         return getattr(Tensor, name)
 
+    def __setattr__(cls, name: str, value: Any) -> None:
+        """A method that a program gives to all tensors, or takes the place of."""
+        if cls.dtype is not None:
+            raise TypeError(f"`{name}` must be set on torch.Tensor, got torch.{cls.__name__}")
+        setattr(Tensor, name, value)
+
     def __call__(cls, *data: Any) -> Tensor:
         kind = np.dtype(cls.dtype or dtypes.get_default_dtype())
         if len(data) == 1 and not isinstance(data[0], int | np.integer | Size):

@@ -194,3 +194,30 @@ def test_runtime_errors_are_caught(tmp_path):
 def test_what_is_installed_elsewhere_is_not_compiled_anew(tmp_path, folder, kept):
     """A library on the path, in whichever folder of packages, keeps its compiled files."""
     assert _is_of_a_program(str(tmp_path / folder / "library.py")) is kept
+
+
+PATCHED = """
+    import torch
+    torch.Tensor.doubled = lambda self: self * 2
+    backward, calls = torch.Tensor.backward, []
+    def counted(self, *args, **options):
+        calls.append(self.item())
+        return backward(self, *args, **options)
+    torch.Tensor.backward = counted
+    x = torch.ones(3, requires_grad=True)
+    x.doubled().sum().backward()
+    print(calls, x.grad.tolist())
+    try:
+        torch.LongTensor.doubled = None
+    except TypeError as error:
+        print(error)
+"""
+
+
+def test_a_program_gives_tensors_a_method_and_replaces_one(tmp_path):
+    done = run(tmp_path, PATCHED)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "[6.0] [2.0, 2.0, 2.0]",
+        "`doubled` must be set on torch.Tensor, got torch.LongTensor",
+    ]
