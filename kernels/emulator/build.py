@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _ctypes
 import contextlib
 import ctypes
 import functools
@@ -30,7 +29,7 @@ _CALLS = ("-fno-builtin-memcpy", "-fno-builtin-memmove", "-fno-builtin-memset") 
 _GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", *_CALLS)
 _CLANG = ("-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-read-before-write")
 _RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
-_COUNTERS = "-DEMULATOR_COUNTERS"  # to the runtime
+_COUNTERS = ("-c", "-DEMULATOR_COUNTERS")  # to the runtime
 _BLOCKS = "-fsanitize-coverage=trace-pc"  # to kernels: calls where basic blocks begin, too
 _COMMON = ("-std=c++17", "-fPIC")
 
@@ -101,6 +100,7 @@ class Library:
     """A compiled source: the entries that launch its instantiations, by expression."""
 
     def __init__(self, path: Path, expressions: Sequence[str]):
+        _worker()
         self.path = path
         self.handle = ctypes.CDLL(str(path))
         signatures = (ctypes.c_char * 256 * len(expressions)).in_dll(self.handle, "emulator_signatures")
@@ -110,10 +110,6 @@ class Library:
             e: re.findall(r"[*#]?.", bytes(signatures[i].value).decode()) for i, e in enumerate(expressions)
         }
         self.run = self.handle.emulator_run
-
-    def close(self) -> None:
-        """Give it back: a process has room for some two hundred (their thread-local variables are what is short)."""
-        _ctypes.dlclose(self.handle._handle)
 
 
 @functools.cache
@@ -142,9 +138,9 @@ def compiled(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, c
         f"__attribute__((constructor)) static void emulator_describe_all() {{\n{describe}}}\n"
     )
     flags = (*_COMMON, *_KERNEL, *(_CLANG if "clang" in version else _GCC))
-    runtime = [_object("runtime.cpp")]
+    runtime = [_part("runtime.cpp", "-c")]
     if counting:
-        runtime, flags = [_object("runtime.cpp", _COUNTERS), _object("counters.cpp", _COUNTERS)], (*flags, _BLOCKS)
+        runtime, flags = [_part("runtime.cpp", *_COUNTERS), _part("counters.cpp", *_COUNTERS)], (*flags, _BLOCKS)
     parts = [(HERE / f).read_text(encoding="utf-8") for f in ("device.h", "runtime.h", "ptx.h")]
     name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, [o.name for o in runtime], version)}.so"
     with _alone(name):
@@ -152,7 +148,13 @@ def compiled(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, c
         return found[0] if found else cache.write(name, _compile(program, source, text, flags, runtime), {})
 
 
-def _object(source: str, *flags: str) -> Path:
+@functools.cache
+def _worker() -> ctypes.CDLL:
+    """Where all libraries have the worker of a thread, loaded so that they find it."""
+    return ctypes.CDLL(str(_part("worker.cpp", "-shared")), mode=ctypes.RTLD_GLOBAL)
+
+
+def _part(source: str, *flags: str) -> Path:
     """A part of the runtime, which all libraries share."""
     program, version = compiler()
     parts = [
@@ -160,12 +162,13 @@ def _object(source: str, *flags: str) -> Path:
         for f in (source, "runtime.h", "counters.h", "events.h", "asynchronous.h")
     ]
     command = (*_COMMON, *_RUNTIME, *flags)
-    name = f"emulator-{Path(source).stem}-{cache.key(parts, command, version)}.o"
+    suffix = "so" if "-shared" in flags else "o"
+    name = f"emulator-{Path(source).stem}-{cache.key(parts, command, version)}.{suffix}"
     with _alone(name):
         if found := cache.read(name):
             return found[0]
         with tempfile.TemporaryDirectory(prefix="weft-") as scratch:
-            _run(source, program, *command, "-c", str(HERE / source), "-o", f"{scratch}/part.o")
+            _run(source, program, *command, str(HERE / source), "-o", f"{scratch}/part.o")
             return cache.write(name, Path(scratch, "part.o").read_bytes(), {})
 
 

@@ -14,9 +14,10 @@ import bisect
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import math
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,6 @@ __all__ = [
 SECTOR = 32  # bytes: what DRAM and the L2 cache move at least
 _SPACES, _HOW = ("global", "shared", "code", "tensor"), ("read", "write", "update")
 _MEMORY = _SPACES[:2]
-KEPT = 64  # libraries that stay loaded
 SAMPLE = 64  # blocks of a launch that are run, where they are sampled
 _LONGEST = 512  # bytes of a basic block that are looked up
 _STEP = 3  # bytes between look-ups: shorter than almost every instruction with a line of its own
@@ -260,25 +260,10 @@ def compile_counted(instance: Instance) -> Path:
     return compiled(instance.source, (instance.expression,), counting=True)
 
 
-class _Loaded(threading.local):
-    """The libraries that this thread has used last."""
-
-    def __init__(self) -> None:
-        self.libraries: OrderedDict[Instance, Library] = OrderedDict()
-
-
-_loaded = _Loaded()
-
-
+@functools.cache
 def counted_library(instance: Instance) -> Library:
-    """The same, loaded; of those loaded before, the KEPT last ones stay."""
-    kept = _loaded.libraries
-    if instance not in kept:
-        kept[instance] = Library(compile_counted(instance), (instance.expression,))
-    kept.move_to_end(instance)
-    if len(kept) > KEPT:
-        kept.popitem(last=False)[1].close()
-    return kept[instance]
+    """The same, loaded."""
+    return Library(compile_counted(instance), (instance.expression,))
 
 
 def begin(code: Library, sizes: Sequence[int]) -> None:

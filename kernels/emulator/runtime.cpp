@@ -234,7 +234,11 @@ struct Worker {
     const Thread* first = nullptr;  // to wait at the barrier
 };
 
-__attribute__((tls_model("initial-exec"))) thread_local Worker* worker = nullptr;
+}  // namespace
+
+extern "C" __attribute__((tls_model("initial-exec"))) __thread Worker* worker asm("emulator_worker");  // worker.cpp has it
+
+namespace {
 
 // --- fibers ----------------------------------------------------------------------------------------------------------
 extern "C" void emulator_switch(void** save, void* load);

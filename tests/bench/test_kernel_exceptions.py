@@ -14,7 +14,7 @@ def record(**changed):
     return {f"case: kernel<{dtype}>": FINE | changed for dtype in ("float", "half")}
 
 
-@pytest.fixture(params=["hidden", "product", "work", "open"])
+@pytest.fixture(params=["hidden", "product", "work"])
 def kind(request, monkeypatch):
     reason = exceptions.Reason("issue", request.param, "for this reason", ("*: kernel<*",))
     monkeypatch.setattr(exceptions, "EXCEPTIONS", (reason,))

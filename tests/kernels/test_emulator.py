@@ -246,6 +246,14 @@ class TestLaunch:
         reverse(500, 64, x, y, np.int32(x.size))
         assert (y == x.reshape(-1, 64)[:, ::-1].reshape(-1)).all()
 
+    def test_many_libraries(self, tmp_path):
+        """More than a process has room for thread-local variables of: some two hundred."""
+        source = reverse.instances[()].source
+        path = build.library(source, launch.expressions(source)).path
+        for i in range(300):
+            code = build.Library(shutil.copyfile(path, tmp_path / f"{i}.so"), launch.expressions(source))
+            assert code.signatures["reverse"] == ["#f", "*f", "i"]
+
 
 @pytest.fixture(params=["g++", "clang++", "clang++-14", "clang++-16", "clang++-19"])
 def compiler(request, monkeypatch):
