@@ -167,10 +167,13 @@ class _Attention:
         return x.reshape(b, *((self.g, self.members) if h == self.h else (1, 1)), *rest)
 
     def each(self, work: Callable[[_Heads], None], alone: bool = False) -> None:
-        """`work` for all heads, as many at once as TILE has room for, and each thread its share: what a head gets is the same."""
+        """`work` for all heads, as many at once as TILE has room for, and each thread its share: what a head gets is the same.
+
+        `alone`, where heads add to the same, in an order that no number of threads changes.
+        """
         count, size = self.b * self.g, EDGE * max(self.length, self.keys)
         shares = -(-count // max(1, TILE // size))
-        if count * size >= (n := num_threads()) * LIGHT:
+        if not alone and count * size >= (n := num_threads()) * LIGHT:
             shares = -(-shares // n) * n
         most = -(-count // min(shares, count))
         groups = min(self.g, most)

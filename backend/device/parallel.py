@@ -49,7 +49,7 @@ MOST = 32  # threads for each core: more are a mistake, and take gigabytes of st
 
 
 def set_num_threads(n: int) -> None:
-    """Choose how many threads work is spread over on a CPU, and how many BLAS uses outside of that.
+    """Choose how many threads work is spread over on a CPU, and, up to the number of cores, how many BLAS uses outside of that.
 
     Parameters
     ----------
@@ -70,12 +70,15 @@ def set_num_threads(n: int) -> None:
         raise ValueError(f"`n` must be a positive integer, got {n!r}")
     if n > (most := MOST * (os.cpu_count() or 1)):
         raise ValueError(f"`n` must be at most {most}, {MOST} threads for each of this machine's cores, got {n}")
+    of_blas = min(
+        n, _available_cores()
+    )  # whose threads wait busily for each other: one too many, and products take 200 times as long
     with _holding:
         if _holders:
-            _limits[:] = [(library, n) for library, _ in _limits]
+            _limits[:] = [(library, of_blas) for library, _ in _limits]
         else:
             for library in _blas_libraries():
-                library.set_num_threads(n)
+                library.set_num_threads(of_blas)
     _threads = n
 
 

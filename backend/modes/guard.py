@@ -186,7 +186,8 @@ def _recording(text: _Text, found: Any) -> None:
         if leaf.data is None:
             text.unless(f"{grad} is None")
         else:
-            text.unless(text.is_(f"{grad}.data", leaf.data) if leaf.is_used else f"{grad} is not None")
+            stays = leaf.is_used or leaf.end is leaf.data
+            text.unless(text.is_(f"{grad}.data", leaf.data) if stays else f"{grad} is not None")
     for get, value in found.conditions:
         part: Any = getattr(get, "__self__", None)
         terms = part.terms(text) if hasattr(part, "terms") and get.__name__ == "is_current" else None
@@ -212,22 +213,29 @@ def _counting(text: _Text, step: Any) -> tuple[list[str], list[str], list[str]]:
         else:
             before.append(f"{text.bound(callback)}()")
     back.insert(0, f"{text.bound(step.graph)}.restore()")
+    shown, leaving, again = [], [], []  # whose gradients somebody may hold: they leave memory to them, and come back
     for leaf in found.leaves.values():
         name, end = text.bound(leaf.tensor), leaf.end
         held = text.bound(leaf)
         if hasattr(leaf.tensor, "_is_shown") and not leaf.is_used:
-            before.insert(0, f"if {name}._is_shown: {held}.prepare()")
+            shown.append(f"{name}._is_shown")
+            leaving.append(f"{held}.prepare()")
         if end is None:
             after.append(f"{name}._grad = None")
         elif leaf.is_used and end is leaf.data:
             pass  # as it was
-        elif end is leaf.data or end is getattr(leaf.tensor, "_grad_view", None):
+        elif end is leaf.data:
+            again.append(f"{held}.finish({text.bound(np)})")
+        elif end is getattr(leaf.tensor, "_grad_view", None):
             after += [
                 f"GRAD = {name}._grad",
                 f"if GRAD is None or GRAD.data is not {text.bound(end)}: {held}.finish({text.bound(np)})",
             ]
         else:
             after.append(f"{held}.finish({text.bound(np)})")
+    if shown:
+        before[:0] = [f"SHOWN = {' or '.join(shown)}", *_within("if SHOWN:", leaving)]
+        after += _within("if SHOWN:", again) if again else []
     return before, after, back
 
 

@@ -168,11 +168,12 @@ class RecordedStep:
         before = contents(args)
         with activated(self.recording):
             autograd._mode.leaves, autograd.watch = self.recording.note_leaf, self.recording.note
-            tensor.note_grad = self.recording.note_grad
+            autograd._mode.is_recorded, tensor.note_grad = self.recording.is_recording, self.recording.note_grad
             try:
                 returned = call(args)
             finally:
                 autograd._mode.leaves = autograd.watch = tensor.note_grad = None
+                autograd._mode.is_recorded = False
         if kind := changed(before):
             self.obstacle = f"it changes what an argument (`{kind}`) holds, which a replay would not"
         self._check_returned(returned)

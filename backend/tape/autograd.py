@@ -68,6 +68,7 @@ class _Mode(threading.local):
         False  # whether backward computes something for the second time, whose effects have been had: see `checkpoint`
     )
     leaves: Any = None  # told of each leaf that gets a gradient, while `capture` records a step or warms it up
+    is_recorded = False  # whether it records: what is written is taken back
     # Inside `autocast`: (primitive, arguments) → arguments in the dtype that the operation is to run in, and, as (position,
     # array), what stands for parameters: they are rounded off the tape, so that gradients reach them as they are.
     cast: Any = None
@@ -633,10 +634,12 @@ def _add_half(grad: Tensor, g: Any) -> None:
 
 def leave_to_holder(leaf: Parameter) -> None:
     """Give who still holds the last gradient memory of its own for it: the arena's is about to be written to."""
+    if special and _mode.is_recorded:  # a recording holds them, and begins with what is in the arena
+        return
     leaf._is_shown = False
     is_held = getrefcount(leaf._grad_tensor) != UNHELD
     grad = leaf._grad_tensor
-    if grad is None or _mode.leaves is not None:  # a recording holds them, and begins with what is in the arena
+    if grad is None:
         return
     is_held |= bool(grad._kin) and any(ref() is not None for ref in grad._kin.values())  # by what was detached from it
     is_there = grad.data is leaf._grad_view

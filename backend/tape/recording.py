@@ -88,7 +88,7 @@ class _Leaf:
     def begin(self) -> None:
         self.start = self.tensor._grad
         self.data = self.end = None if self.start is None else self.start.data
-        self.is_touched = self.is_used = False
+        self.is_touched = self.is_used = self.is_replaced = False
         self.was_hooked = self.is_hooked()
 
     def is_hooked(self) -> bool:
@@ -96,10 +96,14 @@ class _Leaf:
         return autograd.collect is not None and autograd.collect.calls_hooks_of(self.tensor)
 
     def touch(self, *, is_replaced: bool = False) -> None:
-        """Note that the gradient is used now, with what the step began with, if that is still there, or is replaced unseen."""
+        """Note that the gradient is used now, with what the step began with, if that is still there, or is replaced unseen.
+
+        Where it was replaced, memory is an arena's that comes back with other numbers.
+        """
         grad = self.tensor._grad
         self.is_touched = True
-        if not is_replaced and self.data is not None and grad is not None:
+        self.is_replaced |= is_replaced or grad is None
+        if not self.is_replaced and self.data is not None and grad is not None:
             self.is_used |= grad.data is self.data or getattr(grad.data, "stands_for", None) is self.data
 
     def fits(self) -> bool:

@@ -136,6 +136,20 @@ def test_threads_change_nothing(rng):
     assert one == two == five
 
 
+@pytest.mark.parametrize("shape", [(1, 2, 64, 64), (17, 1, 64, 64)])
+def test_threads_do_not_change_the_gradient_of_a_mask(rng, shape):
+    q, k, v, g = arrays(rng, 17, 2, 2, 64, 64, 8, 8, "f")
+    mask, found, before = rng.standard_normal(shape).astype("f"), [], weft.num_threads()
+    try:
+        for n in (1, 2, 3):
+            weft.set_num_threads(n)
+            _, pull = tiled.scaled_dot_product_attention(q, k, v, mask)
+            found.append(pull(g, [True] * 4, [None] * 4)[3].tobytes())
+    finally:
+        weft.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
 def test_shares_of_threads_change_nothing_where_one_head_has_large_scores(rng, monkeypatch):
     """Its maxima are taken off, and nobody else's: whichever heads are worked on with it."""
     monkeypatch.setattr(tiled, "LIGHT", 1)

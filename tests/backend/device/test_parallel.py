@@ -159,7 +159,9 @@ class TestNumThreads:
     def test_set(self, threads):
         weft.set_num_threads(3)
         assert weft.num_threads() == 3
-        assert set(blas_threads()) <= {3}
+        assert set(blas_threads()) <= {
+            min(3, parallel._available_cores())
+        }  # one thread too many, and BLAS waits for long
 
     @pytest.mark.parametrize("n", [0, -1, 2.0, "2", True])
     def test_errors(self, n):

@@ -1344,3 +1344,31 @@ def test_a_gradient_that_the_step_assigns(device, name):
         if expected is not None:
             np.testing.assert_array_equal(p.grad.numpy(), expected.numpy())
     assert len(run._steps) == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+@pytest.mark.parametrize("clears", ["in the step", "by hand in the step", "outside"])
+def test_gradients_that_are_kept_keep_their_numbers(device, clears):
+    """Whichever call they come from: usual, warming up, recorded, the first replays or later ones."""
+    w = weft.Parameter(weft.ones(4, device=device))
+    optimizer = optim.SGD([w], lr=0.0)
+
+    @weft.capture
+    def step(x):
+        if clears == "in the step":
+            optimizer.zero_grad()
+        elif clears != "outside":
+            w.grad = None
+        loss = (w * x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    kept = []
+    for k in range(9):
+        if clears == "outside":
+            optimizer.zero_grad()
+        step(weft.full(4, float(k + 1), device=device))
+        if k != 5:  # nobody has looked at this one
+            kept.append((k, w.grad))
+    assert [g.tolist() for _, g in kept] == [[k + 1.0] * 4 for k, _ in kept]
