@@ -82,10 +82,11 @@ def test_blas_wakes_no_thread_of_its_own(rng, threads, monkeypatch):
     a, b = matrices(rng, np.float32, 96, 96, 96, False)  # worth no second thread of weft's
     products.dot(a.view(Watched), b)
     assert seen == [{1}]
-    assert {library.get_num_threads() for library in parallel._blas_libraries()} == {threads}
+    of_blas = min(threads, parallel._available_cores())
+    assert {library.get_num_threads() for library in parallel._blas_libraries()} == {of_blas}
     monkeypatch.setattr(products, "sleeps_soon", True)
     products.dot(a.view(Watched), b)
-    assert seen[1:] == [{threads}]
+    assert seen[1:] == [{of_blas}]
 
 
 def test_a_captured_step_has_the_bits_of_an_eager_one(rng, threads):
