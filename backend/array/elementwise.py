@@ -182,14 +182,15 @@ def unary(
 ) -> Primitive[[Operand], Tensor]:
     from_x, from_y = x, y
 
+    # `multiply`, as NumPy's operator may write g * slope over the slope, and leave it in the memory order of that
     def function(xp: Any, x: Any, /) -> Any:
         if floating and dtypes.is_integral(x.dtype):
             x = _floats(xp, x)
         y = getattr(xp, name)(x)
         if from_x is not None:
-            return y, (lambda g: g * from_x(xp, x),)
+            return y, (lambda g: xp.multiply(g, from_x(xp, x)),)
         if from_y is not None:
-            return y, (lambda g: g * from_y(xp, y),)
+            return y, (lambda g: xp.multiply(g, from_y(xp, y)),)
         return y, (SLOPES[slope],)
 
     return publish(function, name, document(name, meaning, "floating" if floating else "numeric", ONE), **policy)
@@ -220,7 +221,7 @@ def _pullback(xp: Any, d: Callable, a: Any, b: Any, y: Any, like: Any) -> Callab
             return unbroadcast(xp, chosen(xp, slope != 0, g) * slope, like)
 
         return choose
-    return lambda g: unbroadcast(xp, g * d(xp, a, b, y), like)
+    return lambda g: unbroadcast(xp, xp.multiply(g, d(xp, a, b, y)), like)
 
 
 def binary(

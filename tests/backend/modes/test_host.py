@@ -455,6 +455,27 @@ def test_the_check_finds_what_no_rule_does(monkeypatch):
     assert host_step.CHECKS == 2
 
 
+def test_gradients_of_large_images_in_another_order_of_memory_are_recorded():
+    """NumPy writes a product over a large temporary, in its order of memory, where no recorder looks on."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Tanh(), nn.Upsample(scale_factor=0.5))
+    parameters = list(model.parameters())
+
+    def step(x):
+        for p in parameters:
+            p.grad = None
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        return loss
+
+    run, x = weft.capture(step, strict=True), weft.randn(8, 3, 32, 32)
+    for _ in range(5):
+        run(x)
+    found = [p.grad.numpy().copy() for p in parameters]
+    step(x)
+    for p, grad in zip(parameters, found):
+        np.testing.assert_array_equal(p.grad.numpy(), grad)
+
+
 def test_layer_norm_of_many_rows_is_recorded():
     """Its bias has a sum of its own, by a product with ones."""
     layer, x = nn.LayerNorm(256), weft.randn(256, 256)
