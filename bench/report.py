@@ -62,7 +62,7 @@ def _models(results: dict) -> Iterator[list[str]]:
     for entry in of(results, "models"):
         rates = {name: measured_rate(1 / r["seconds"]) for name, r in entry["runs"].items() if "seconds" in r}
         times = against.get((entry["device"], entry["name"]))
-        on = DEVICES[entry["device"]] + (f", {entry['threads']} threads" if "threads" in entry else "")
+        on = DEVICES[entry["device"]] + (f", {n} thread{'s' * (n > 1)}" if (n := entry.get("threads")) else "")
         yield [
             entry["about"],
             on,

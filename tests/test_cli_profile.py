@@ -73,6 +73,10 @@ class TestProfile:
             (["--kernels", "--profile", "--arch", "sm_80"], "--machine in the place of --arch"),
             (["--kernels", "--machine", "H100"], "--machine and --save go with --profile"),
             (["--kernels", "--profile", "--machine", "V100"], "invalid choice: 'V100'"),
+            (
+                ["--kernels", "--profile", "gelu", "--save", "/dev/null/x"],
+                "--save needs a folder that can be written to",
+            ),
         ],
     )
     def test_wrong_use(self, capsys, arguments, message):

@@ -10,6 +10,7 @@ import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from ... import __version__
@@ -102,6 +103,11 @@ def main(argv: Sequence[str]) -> int:
         parser.error("--arch and --json go with --kernels, and --json with --step")
     if "profile" not in given and ("save" in given or ("machine" in given and "step" not in given)):
         parser.error("--machine and --save go with --profile, and --machine with --step")
+    if "save" in given:  # before the minutes that a profile takes
+        try:
+            Path(given["save"]).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--save needs a folder that can be written to, got {given['save']}: {error.strerror}")
     if "batch" in given and "step" not in given:
         parser.error("--batch goes with --step")
     if "step" in given and "model" not in given:
