@@ -65,6 +65,13 @@ class TestProfile:
         (row,) = json.loads(capsys.readouterr().out)["predicted"]
         assert row["kernel"] == "swiglu<float, true>"
 
+    def test_functions_that_were_not_inlined_are_said_not_to_be_counted(self, capsys):
+        """What is left of dropout's masks in the order of another array is such a function."""
+        assert main(["info", "--kernels", "--profile", "dropout<float, true, t"]) == 0
+        _, _, row, *rest = capsys.readouterr().out.splitlines()
+        assert row.split()[:7] == ["dropout<float,", "true,", "true>", "100%", row.split()[4], "?", "0%"]
+        assert rest[-1].startswith("?: a function was not inlined, and its instructions are not counted")
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [

@@ -60,9 +60,9 @@ def compiler() -> tuple[str, str]:
         if found := shutil.which(name):
             version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
             return found, version.partition("\n")[0]
-    none = f"no CXX={wanted}" if wanted else "none of g++, c++ and clang++"
+    missing = f"CXX={wanted} was not found" if wanted else "none of g++, c++ and clang++ was found"
     raise EmulatorError(
-        f"`emulator` needs a C++ compiler, and {none} was found: "
+        f"`emulator` needs a C++ compiler, and {missing}: "
         "install one (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++) or set CXX to yours"
     )
 

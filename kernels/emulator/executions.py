@@ -35,7 +35,8 @@ _ASKED = {  # which counters a machine instruction is counted by
 def executions(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
     """How many times warps run each basic block, by its number."""
     blocks = {block[0].block: block for block in by_block(code)}
-    slow = _unreached(blocks, launch)
+    slow = {number for number, block in blocks.items() if _is_slow(block)}
+    slow |= _unreached(blocks, launch)
     before, loops = _flow(blocks, slow)
     known = _requested([i for i in code if i.block not in slow], launch)
     times: dict[int, float] = dict.fromkeys(slow, 0.0)
@@ -67,12 +68,8 @@ def _is_slow(block: Sequence[Instruction]) -> bool:
 
 
 def _unreached(blocks: dict[int, list[Instruction]], launch: Launch) -> set[int]:
-    """Slow paths, and blocks of which more than MOVED is code of lines that no warp came to.
-
-    But a way must be left to the end and to all that was asked for: a call that all warps make is no slow path.
-    """
+    """Blocks of which more than MOVED is code of lines that no warp came to; what was asked for must be left somewhere."""
     shares = {n: sum(i.place in launch.never for i in block) / len(block) for n, block in blocks.items()}
-    shares |= {n: 1 + shares[n] for n, block in blocks.items() if _is_slow(block)}  # these first
     asked = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
     asking = {n: {key for i in block if (key := _key(i)) in asked} for n, block in blocks.items()}
     found: set[int] = set()

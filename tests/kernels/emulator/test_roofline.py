@@ -83,16 +83,6 @@ class TestRoofline:
         )
         assert executions(code, launch) == {0: 10}
 
-    def test_a_call_is_a_slow_path_only_beside_another_way(self):
-        first, second = ((("a.cu", line),) for line in (1, 2))
-        trips = {("a.cu", 1): 4, ("a.cu", 2): 4}
-        launch = counters.Launch(copy.instances[()], (2, 1, 1), (64, 1, 1), 0, (), trips, frozenset(), 0, 0, 0, 0)
-        call, end = Instruction("CALL.REL.NOINC", first, 1), Instruction("EXIT", second, 2)
-        passed_by = Instruction("BRA", first, 0, target=2, is_conditional=True)
-        assert executions([passed_by, call, end], launch) == {0: 4, 1: 0, 2: 4}
-        on_the_way = [Instruction("FMUL", first, 0), call, Instruction("FFMA", second, 2), end]
-        assert executions(on_the_way, launch) == {0: 4, 1: 4, 2: 4}
-
     @pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHINES))
     def test_every_machine(self, machine):
         found = roofline(counted(copy, 2, 256, zeros(512), zeros(512)), machine)
