@@ -70,9 +70,8 @@ def set_num_threads(n: int) -> None:
         raise ValueError(f"`n` must be a positive integer, got {n!r}")
     if n > (most := MOST * (os.cpu_count() or 1)):
         raise ValueError(f"`n` must be at most {most}, {MOST} threads for each of this machine's cores, got {n}")
-    of_blas = min(
-        n, _available_cores()
-    )  # whose threads wait busily for each other: one too many, and products take 200 times as long
+    # BLAS's threads wait busily for each other: with one too many, a recurrent layer takes 200 times as long
+    of_blas = min(n, _available_cores())
     with _holding:
         if _holders:
             _limits[:] = [(library, of_blas) for library, _ in _limits]
