@@ -78,6 +78,13 @@ class _Classes(Distribution):
         drawn = METHODS["multinomial"](rows, math.prod(sample_shape), True)
         return drawn.T.reshape(*sample_shape, *self.probs.shape[:-1])
 
+    def _log_prob_of(self, classes: Tensor) -> Tensor:
+        logits = self.logits
+        if classes.shape != logits.shape[:-1]:
+            shape = np.broadcast_shapes(classes.shape, logits.shape[:-1])
+            classes, logits = classes.expand(*shape), logits.expand(*shape, logits.shape[-1])
+        return logits.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
+
 
 class Categorical(_Classes):
     """One of several, as its number.
@@ -119,12 +126,7 @@ class Categorical(_Classes):
         Tensor
             Differentiable.
         """
-        value = value.long()
-        logits = self.logits
-        if value.shape != logits.shape[:-1]:
-            shape = np.broadcast_shapes(value.shape, logits.shape[:-1])
-            value, logits = value.expand(*shape), logits.expand(*shape, logits.shape[-1])
-        return logits.gather(-1, value.unsqueeze(-1)).squeeze(-1)
+        return self._log_prob_of(value.long())
 
 
 class OneHotCategorical(_Classes):
@@ -150,7 +152,7 @@ class OneHotCategorical(_Classes):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """That of where the 1 is."""
-        return Categorical.log_prob(self, value.argmax(-1))  # type: ignore[arg-type]
+        return self._log_prob_of(value.argmax(-1))
 
 
 class Bernoulli(Distribution):

@@ -65,33 +65,11 @@ class Normal(Distribution):
         return self.scale**2
 
     def cdf(self, value: Tensor) -> Tensor:
-        """The probability of less.
-
-        Parameters
-        ----------
-        value : Tensor
-            Than what.
-
-        Returns
-        -------
-        Tensor
-            Differentiable.
-        """
+        """½ (1 + erf((value − loc) / (scale √2)))."""
         return 0.5 * (1 + ((value - self.loc) / (self.scale * math.sqrt(2))).erf())
 
     def icdf(self, value: Tensor) -> Tensor:
-        """What less has a probability: loc + scale √2 erf⁻¹(2 value − 1).
-
-        Parameters
-        ----------
-        value : Tensor
-            The probability.
-
-        Returns
-        -------
-        Tensor
-            Differentiable.
-        """
+        """loc + scale √2 erf⁻¹(2 value − 1)."""
         return self.loc + self.scale * math.sqrt(2) * erfinv(2 * value - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -151,11 +151,10 @@ def to_json(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def save(rows: Sequence[dict[str, Any]], folder: Path, machine: Machine) -> list[Path]:
-    """Write profile.json and profile.png, the roofline; returns those written. OSError where the folder cannot be.
+    """Write profile.json and profile.png, the roofline, to a folder that is there; returns those written.
 
     Raises ImportError without matplotlib.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "profile.json", to_json(rows).encode())
     draw(rows, folder / "profile.png", machine)
     return [folder / "profile.json", folder / "profile.png"]
