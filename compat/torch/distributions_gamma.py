@@ -9,6 +9,7 @@ import numpy as np
 from ...backend.array.info import finfo
 from ...backend.tape.tensor import Tensor, wrap
 from .distributions_base import Distribution, broadcast, source
+from .distributions_constraints import CONSTRAINTS as C
 from .sizes import Size
 from .special import digamma, lgamma
 
@@ -30,8 +31,12 @@ class Gamma(Distribution):
         Shape and inverse scale.
     """
 
+    arg_constraints = {"concentration": C.positive, "rate": C.positive}
+    support = C.nonnegative
+
     def __init__(self, concentration: Any, rate: Any, validate_args: Any = None):
         self.concentration, self.rate = broadcast(concentration, rate)
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: self.concentration / self.rate)
     variance = property(lambda self: self.concentration / self.rate**2)
@@ -44,6 +49,7 @@ class Gamma(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """a log rate + (a − 1) log x − rate x − log Γ(a)."""
+        self._validate_sample(value)
         a, rate = self.concentration, self.rate
         return a * rate.log() + (a - 1) * value.log() - rate * value - lgamma(a)
 
@@ -62,9 +68,13 @@ class Dirichlet(Distribution):
         a.
     """
 
+    arg_constraints = {"concentration": C.independent(C.positive, 1)}
+    support = C.simplex
+
     def __init__(self, concentration: Any, validate_args: Any = None):
         (self.concentration,) = broadcast(concentration)
         self.event_shape = Size(self.concentration.shape[-1:])
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: self.concentration / self.concentration.sum(-1, keepdim=True))
 
@@ -82,6 +92,7 @@ class Dirichlet(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Σ (a − 1) log x + log Γ(Σ a) − Σ log Γ(a)."""
+        self._validate_sample(value)
         a = self.concentration
         return ((a - 1) * value.log()).sum(-1) + lgamma(a.sum(-1)) - lgamma(a).sum(-1)
 
@@ -102,8 +113,12 @@ class Beta(Distribution):
         a and b.
     """
 
+    arg_constraints = {"concentration1": C.positive, "concentration0": C.positive}
+    support = C.unit_interval
+
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: Any = None):
         self.concentration1, self.concentration0 = broadcast(concentration1, concentration0)
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: self.concentration1 / (self.concentration1 + self.concentration0))
 
@@ -121,6 +136,7 @@ class Beta(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(a − 1) log x + (b − 1) log(1 − x) − log B(a, b)."""
+        self._validate_sample(value)
         a, b = self.concentration1, self.concentration0
         return (a - 1) * value.log() + (b - 1) * (-value).log1p() + lgamma(a + b) - lgamma(a) - lgamma(b)
 
