@@ -12,9 +12,10 @@ the deepest tape among its arguments; to that tape, tensors of lesser depth are 
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, overload
@@ -803,7 +804,22 @@ class _GradMode:
             with type(self)():
                 return f(*args, **kwargs)
 
-        return cast(F, wrapped)
+        @functools.wraps(f)
+        def generated(*args: Any, **kwargs: Any) -> Generator:
+            steps = f(*args, **kwargs)
+            advance, given = steps.send, None
+            while True:
+                try:
+                    with type(self)():
+                        value = advance(given)
+                except StopIteration as end:
+                    return end.value
+                try:  # the caller's own mode, until it wants the next
+                    advance, given = steps.send, (yield value)
+                except BaseException as error:
+                    advance, given = steps.throw, error
+
+        return cast(F, generated if inspect.isgeneratorfunction(f) else wrapped)
 
 
 class no_grad(_GradMode):

@@ -66,6 +66,12 @@ def _vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor
     return manipulation.stack(columns if increasing else columns[::-1], axis=-1)
 
 
+def _increasing_vander(x: Tensor, *, N: int | None = None) -> Tensor:
+    """`torch.linalg.vander`, of rows: powers upwards, whole numbers in int64."""
+    x = x.to("int64") if x.dtype.kind in "biu" else x
+    return _vander(x, x.shape[-1] if N is None else N, increasing=True)
+
+
 class LeastSquares(NamedTuple):
     """What `lstsq` finds.
 
@@ -177,7 +183,7 @@ LINALG: dict[str, Any] = {
     "solve_triangular": _solve_triangular,
     "cond": _cond,
     "matrix_exp": _matrix_exp,
-    "vander": _vander,
+    "vander": _increasing_vander,
     "eig": _eig,
     "eigvals": lambda x: _eig(x)[0],
     "inv_ex": lambda x, **_options: (linalg.inv(x), x.new_zeros(*x.shape[:-2]).to("int32")),

@@ -173,7 +173,7 @@ METHODS: dict[str, Callable] = {
     "lcm": _integers(np.lcm),
     "float_power": _float_power,
     "frexp": _frexp,
-    "ldexp": lambda x, other: x * 2.0 ** floating(other),
+    "ldexp": lambda x, other: (x * 2.0 ** floating(other)).to(floating(x).dtype),
     "heaviside": _heaviside,
     "angle": _angle,
     "conj_physical": lambda x: x.conj(),

@@ -11,6 +11,7 @@ from ...backend.array import creation
 from ...backend.array.info import finfo, iinfo
 from ...backend.device import dtypes
 from ...backend.tape.tensor import Tensor
+from .making import promoted
 from .sizes import Size
 
 __all__ = ["DTYPES", "TYPES", "TensorType", "dtype", "named", "promote_types"]
@@ -101,8 +102,7 @@ def promote_types(type1: Any, type2: Any) -> dtype:
     dtype
         As in PyTorch.
     """
-    a, b = (creation.zeros((1,), dtype=np.dtype(t)) for t in (type1, type2))
-    return named((a + b if {a.dtype.kind, b.dtype.kind} != {"b"} else a).dtype)
+    return named(promoted(np.dtype(type1), np.dtype(type2)))
 
 
 class _Type(type):

@@ -16,10 +16,12 @@ from ...backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor
 from . import algebra, arithmetic, files, memory, runtime, shaping, signals, sparse, special
 from .dtypes import DTYPES, INFO, TYPES, TensorType, dtype, named, promote_types
+from .gradient_modes import inference_mode, set_grad_enabled
 from .making import tensor, with_options
 from .mapping import vmap
 from .methods import METHODS, is_tensor
 from .printing import set_printoptions
+from .promotion import demoted
 from .sizes import Size
 
 __all__ = ["TABLE", "device"]
@@ -87,11 +89,16 @@ def _made(f: Callable) -> Callable:
 
 
 def _full(size: Any, fill_value: Any, **options: Any) -> Tensor:
-    return with_options(functools.partial(creation.full, tuple(size), fill_value), **options)
+    return with_options(functools.partial(creation.full, tuple(size), _number(fill_value)), **options)
 
 
-def _arange(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
-    start, end = (0, start) if end is None else (start, end)
+def _number(x: Any) -> Any:
+    """Python's number for a Tensor or one of NumPy's."""
+    return x.item() if isinstance(x, Tensor | np.generic) else x
+
+
+def _arange(start: Any = 0, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
+    start, end, step = map(_number, (0, start, step) if end is None else (start, end, step))
     return with_options(functools.partial(creation.arange, start, end, step), **options)
 
 
@@ -117,7 +124,7 @@ def _where(condition: Tensor, *values: Any, out: Tensor | None = None, **named: 
     values = (*values, *(named[k] for k in ("input", "self", "other") if k in named))
     if not values:
         return indexing.nonzero(condition)
-    found = indexing.where(condition, *values)
+    found = indexing.where(condition, *demoted(*values))
     return found if out is None else out.copy_(found)
 
 
@@ -133,12 +140,8 @@ def _svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
 
 def _as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
     if not isinstance(data, Tensor | np.ndarray):
-        return creation.tensor(data, dtype=dtype, device=device)
+        return tensor(data, dtype=dtype, device=device)
     return creation.asarray(data, dtype=dtype, device=device)
-
-
-def _set_grad_enabled(mode: bool) -> Any:
-    return enable_grad() if mode else no_grad()
 
 
 def _like(draw: Callable) -> Callable:
@@ -196,7 +199,7 @@ TABLE: dict[str, Any] = {
     **{name: lambda x: manipulation.concat([shaping.FUNCTIONS["atleast_2d"](t) for t in x], axis=0)
        for name in ("vstack", "row_stack")},
     "var_mean": _with_mean("var"), "std_mean": _with_mean("std"),
-    "no_grad": no_grad, "inference_mode": no_grad, "enable_grad": enable_grad, "set_grad_enabled": _set_grad_enabled,
+    "no_grad": no_grad, "inference_mode": inference_mode, "enable_grad": enable_grad, "set_grad_enabled": set_grad_enabled,
     "is_grad_enabled": is_grad_enabled, "compile": _compile, "autocast": _autocast,
     "save": files.save, "load": files.load, "set_default_dtype": dtypes.set_default_dtype,
     "get_default_dtype": lambda: named(dtypes.get_default_dtype()), "set_default_device": devices.set_default_device,

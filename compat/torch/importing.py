@@ -27,6 +27,7 @@ from ...layers import Module
 from . import dtypes, functions, namespace, submodules, vision
 from .insides import attach_insides, buffers_of
 from .methods import attach
+from .optimizer_state import attach_state
 from .positions import accept_positions
 from .processes import share_memory, share_tensor
 from .sizes import Size
@@ -253,6 +254,7 @@ def install() -> None:
     accept_positions()
     Module.share_memory, Tensor.share_memory_ = share_memory, share_tensor  # type: ignore[attr-defined]
     attach_insides()
+    attach_state()
     __builtins__.update(__at__=_at, __buffers__=buffers_of, __caught__=_caught)  # type: ignore[attr-defined]
     importlib.util.spec_from_file_location = _located
     sys.meta_path.insert(0, _Served())

@@ -11,34 +11,15 @@ import numpy as np
 
 from ... import data
 from ...backend.array.random import randint, randperm
-from ...backend.tape.tensor import Tensor, wrap
-from ...data import WeightedRandomSampler, default_collate, get_worker_info
+from ...backend.tape.tensor import Tensor
+from ...data import WeightedRandomSampler, get_worker_info
+from .collating import default_collate, default_convert
 
 __all__ = [
     "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "DistributedSampler", "IterableDataset",
     "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset",
     "WeightedRandomSampler", "default_collate", "default_convert", "get_worker_info", "random_split",
 ]  # fmt: skip
-
-
-def default_convert(data: Any) -> Any:
-    """NumPy's arrays as Tensors, in containers too.
-
-    Parameters
-    ----------
-    data : object
-        A sample.
-
-    Returns
-    -------
-    object
-        The same, with Tensors.
-    """
-    if isinstance(data, np.ndarray):
-        return wrap(data, "cpu")
-    if isinstance(data, dict):
-        return {k: default_convert(v) for k, v in data.items()}
-    return type(data)(map(default_convert, data)) if type(data) in (list, tuple) else data
 
 
 class Dataset:
@@ -354,7 +335,7 @@ class _Stream:
         self, dataset: Any, batch_size: int | None, drop_last: bool = False, collate_fn: Any = None, **_options: Any
     ):
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
-        self.collate_fn = collate_fn or (default_collate if batch_size is not None else lambda x: x)
+        self.collate_fn = collate_fn or (default_collate if batch_size is not None else default_convert)
 
     def __len__(self) -> int:
         n = len(self.dataset)
@@ -370,27 +351,36 @@ class _Stream:
                 yield self.collate_fn(batch)
 
 
+_PLACES = ("shuffle", "sampler", "batch_sampler", "num_workers", "collate_fn", "pin_memory", "drop_last", "timeout")
+
+
 class DataLoader(data.DataLoader):
     """weft's loader, in whose process batches are made however many workers are asked for: the batches are the same.
 
     Without workers, what samples draw from `random`, `numpy.random` and torch is the program's own, as in PyTorch; where workers
-    are asked for, it is seeded for each batch.
+    are asked for, it is seeded for each batch. What a `collate_fn` returns stays as it is.
     """
 
     def __new__(cls, dataset: Any, batch_size: int | None = 1, *args: Any, **options: Any) -> Any:
         if isinstance(dataset, IterableDataset):
-            names = ("shuffle", "sampler", "batch_sampler", "num_workers", "collate_fn", "pin_memory", "drop_last")
-            return _Stream(dataset, batch_size, **dict(zip(names, args)), **options)
+            return _Stream(dataset, batch_size, **dict(zip(_PLACES, args)), **options)
         return super().__new__(cls)
 
-    def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, **options: Any):
+    def __init__(self, dataset: Any, batch_size: int | None = 1, *args: Any, **options: Any):
+        options |= dict(zip(_PLACES, args))
         is_apart = bool(options.get("num_workers"))
         for word in ("num_workers", "persistent_workers", "prefetch_factor", "multiprocessing_context"):
             options.pop(word, None)
-        super().__init__(
-            dataset, batch_size, bool(shuffle), **{k: v for k, v in options.items() if k != "pin_memory_device"}
-        )
+        is_batched = batch_size is not None or options.get("batch_sampler") is not None
+        self._is_of_a_program = options.get("collate_fn") is not None
+        if not self._is_of_a_program and not isinstance(dataset, data.ArrayDataset):
+            options["collate_fn"] = default_collate if is_batched else default_convert
+        options["shuffle"] = bool(options.get("shuffle"))
+        super().__init__(dataset, batch_size, **{k: v for k, v in options.items() if k != "pin_memory_device"})
         self._make = dataclasses.replace(self._make, is_seeded=self._make.is_seeded and is_apart)
 
     def __class_getitem__(cls, _kind: Any) -> type:
         return cls
+
+    def _deliver(self, batch: Any, key: tuple[int, int, int]) -> Any:
+        return batch if self._is_of_a_program else super()._deliver(batch, key)

@@ -6,10 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ...backend.array import creation
+from ...backend.device import dtypes
 from ...backend.tape.tensor import Tensor
 
-__all__ = ["tensor", "with_options"]
+__all__ = ["promoted", "tensor", "with_options"]
 
 
 def with_options(f: Callable, **options: Any) -> Any:
@@ -35,7 +38,7 @@ def with_options(f: Callable, **options: Any) -> Any:
 
 
 def tensor(data: Any, **options: Any) -> Tensor:
-    """`torch.tensor`: Tensors of one element in a list are numbers.
+    """`torch.tensor`: Tensors of one element in a list are numbers, which keep their dtype, as NumPy's do.
 
     Parameters
     ----------
@@ -52,15 +55,42 @@ def tensor(data: Any, **options: Any) -> Tensor:
     if isinstance(data, list | tuple):
         kinds: set[Any] = set()
         data = _plain(data, kinds)
-        if len(kinds) == 1 and options.get("dtype") is None:
-            options["dtype"] = kinds.pop()
+        if options.get("dtype") is None and kinds - PYTHONS.keys() and all(k in PYTHONS or isinstance(k, np.dtype) for k in kinds):
+            options["dtype"] = functools.reduce(promoted, kinds, bool)
     return with_options(functools.partial(creation.tensor, data), **options)
 
 
 def _plain(data: Any, kinds: set[Any]) -> Any:
+    """Numbers for Tensors; notes the dtypes there are, and the types of Python's numbers."""
     if isinstance(data, list | tuple):
         return [_plain(d, kinds) for d in data]
     if isinstance(data, Tensor) and data.numel() == 1:
         kinds.add(data.dtype)
         return data.item()
+    kinds.add(data.dtype if isinstance(data, np.generic) else type(data))
     return data
+
+
+def promoted(a: Any, b: Any) -> np.dtype:
+    """The dtype for numbers of both.
+
+    Parameters
+    ----------
+    a, b : dtype or type
+        Of Tensors with axes; a type of Python's numbers means the dtype that they become.
+
+    Returns
+    -------
+    numpy.dtype
+        As PyTorch promotes.
+    """
+    a, b = (creation.zeros((1,), dtype=PYTHONS[t]() if t in PYTHONS else np.dtype(t)) for t in (a, b))
+    return (a + b if {a.dtype.kind, b.dtype.kind} != {"b"} else a).dtype
+
+
+PYTHONS: dict[Any, Callable] = {
+    bool: lambda: np.dtype(bool),
+    int: lambda: np.dtype(np.int64),
+    float: dtypes.get_default_dtype,
+    complex: dtypes.default_complex,
+}

@@ -159,5 +159,5 @@ METHODS: dict[str, Callable] = {
 }  # fmt: skip
 FUNCTIONS: dict[str, Callable] = {
     "is_storage": lambda x: isinstance(x, Storage),
-    "fill": lambda input, value: input.new_zeros(*input.shape) + value,
+    "fill": lambda input, value: input.clone().fill_(value),
 }

@@ -15,7 +15,7 @@ from ...backend.tape.tensor import Parameter, Tensor, wrap
 from . import algebra, arithmetic, drawing, memory, scattering, shaping, signals, sparse, special
 from .differentiation import backward
 from .printing import shown
-from .promotion import ALONG, BINARY, OPERATORS, named_axis, promoting
+from .promotion import ALONG, BINARY, OPERATORS, demoted, named_axis, promoting
 from .reducing import counting, extremum, nonzero, ordered, reduction, spread
 from .sizes import Size
 from .windows import bincount, unfold
@@ -123,7 +123,16 @@ def _sum_of_numbers(self: Tensor, *given: Any, **options: Any) -> Tensor:
     return (METHODS["sum"] if self.dtype.kind in "biu" else _plain_nansum)(self, *given, **options)
 
 
+def _as(self: Tensor, value: Any) -> Any:
+    """A value to be written, in this tensor's dtype."""
+    if isinstance(value, Tensor):
+        return value.to(self.dtype)
+    return bool(value) if self.dtype == np.bool_ else int(value) if self.dtype.kind in "iu" else value
+
+
 _plain_unique, _plain_scatter = Tensor.unique, Tensor.scatter  # type: ignore[attr-defined]
+_plain_masked_fill, _plain_masked_fill_ = Tensor.masked_fill, Tensor.masked_fill_
+_plain_addcmul, _plain_addcdiv = Tensor.addcmul, Tensor.addcdiv  # type: ignore[attr-defined]
 
 METHODS: dict[str, Callable] = {
     **memory.METHODS,
@@ -164,9 +173,15 @@ METHODS: dict[str, Callable] = {
     "is_same_size": _is_same_size,
     "equal": lambda self, other: self.shape == other.shape and bool((self == other).all()),
     "ndimension": lambda self: self.ndim,
+    "where": lambda self, condition, other: indexing.where(condition, *demoted(self, other)),
+    "masked_fill": lambda self, mask, value: _plain_masked_fill(self, mask, _as(self, value)),
+    "masked_fill_": lambda self, mask, value: _plain_masked_fill_(self, mask, _as(self, value)),
+    "addcmul": lambda self, *tensors, value=1: _plain_addcmul(*demoted(self, *tensors), value=value),
+    "addcdiv": lambda self, *tensors, value=1: _plain_addcdiv(*demoted(self, *tensors), value=value),
+    "square": lambda self: elementwise.square(self.to("int64") if self.dtype == np.bool_ else self),
 }
 METHODS |= {name: named_axis(name, METHODS.get(name) or getattr(Tensor, name)) for name in ALONG.split()}
-METHODS |= {name: promoting(name) for name in BINARY.split() if promoting(name)}  # type: ignore[misc]
+METHODS |= {name: promoting(name, METHODS.get(name)) for name in BINARY.split()}  # type: ignore[misc]
 OF_HERE = "sum mean prod all any argmax argmin logsumexp count_nonzero std var max min sort argsort squeeze mode"
 for _name in OF_HERE.split():
     METHODS[_name] = named_axis(_name, METHODS[_name])

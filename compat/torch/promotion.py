@@ -7,14 +7,20 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ...backend.array import elementwise
 from ...backend.tape.tensor import Tensor
 
-__all__ = ["ALONG", "BINARY", "OPERATORS", "named_axis", "promoting"]
+__all__ = ["ALONG", "BINARY", "OPERATORS", "demoted", "named_axis", "promoting"]
 
 OURS = __name__.partition(".")[0] + "."
 RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2, "c": 3}
 OPERATORS = "add radd iadd sub rsub isub mul rmul imul truediv rtruediv itruediv floordiv mod pow rpow"
-BINARY = "add sub mul div true_divide floor_divide remainder fmod pow maximum minimum multiply subtract divide atan2"
+OPERATORS += " and rand iand or ror ior xor rxor ixor lshift rlshift ilshift rshift rrshift irshift"
+BINARY = (
+    "add sub mul div true_divide floor_divide remainder fmod pow maximum minimum multiply subtract divide atan2 arctan2"
+    " hypot logaddexp logaddexp2 copysign nextafter fmax fmin xlogy gcd lcm bitwise_and bitwise_or bitwise_xor"
+    " bitwise_left_shift bitwise_right_shift"
+)
 ALONG = (
     "amax amin cumsum cumprod softmax log_softmax unsqueeze nansum nanmean median quantile norm topk kthvalue unbind"
     " logcumsumexp chunk split select index_select gather flip roll"
@@ -48,32 +54,55 @@ def named_axis(name: str, ours: Callable) -> Callable:
     return call
 
 
-def promoting(name: str) -> Callable | None:
-    """An operation in which a tensor without axes gives way to the dtype of one that has some, within one kind of numbers.
+def demoted(*values: Any) -> tuple:
+    """Operands, of which a tensor without axes gives way to the dtype of one that has some, within one kind of numbers.
+
+    Parameters
+    ----------
+    *values : Tensor or number
+        Which.
+
+    Returns
+    -------
+    tuple
+        The same, some in another dtype.
+    """
+    kinds = {v.dtype for v in values if isinstance(v, Tensor) and v.ndim}
+    if not kinds:
+        return values
+    greatest = max(kinds, key=lambda dtype: RANK.get(dtype.kind, 2))
+    return tuple(
+        v.to(greatest)
+        if isinstance(v, Tensor) and not v.ndim and RANK.get(v.dtype.kind, 2) <= RANK.get(greatest.kind, 2)
+        else v
+        for v in values
+    )
+
+
+def promoting(name: str, ours: Callable | None = None) -> Callable | None:
+    """An operation of two, of which a tensor without axes gives way (`demoted`).
 
     Parameters
     ----------
     name : str
         Of the method.
+    ours : callable, optional
+        The operation, if it is not weft's method.
 
     Returns
     -------
     callable or None
         The method; None if there is none.
     """
-    ours = getattr(Tensor, name, None)
+    ours = ours or getattr(Tensor, name, None) or getattr(elementwise, name, None)
     if ours is None:
         return None
 
     @functools.wraps(ours)
     def call(self: Tensor, other: Any, *args: Any, **options: Any) -> Any:
         if isinstance(other, Tensor) and other.dtype is not self.dtype and (not self.ndim) != (not other.ndim):
-            lesser, greater = (self, other) if not self.ndim else (other, self)
-            if lesser is self and name.startswith("__i"):
-                return ours(self, other)  # in place: what it is stays
-            if RANK.get(lesser.dtype.kind, 2) <= RANK.get(greater.dtype.kind, 2) and lesser.dtype != greater.dtype:
-                lesser = lesser.to(greater.dtype)
-                self, other = (lesser, greater) if not self.ndim else (greater, lesser)
+            if self.ndim or not name.startswith("__i"):  # in place, what it is stays
+                self, other = demoted(self, other)
         return ours(self, other, *args, **options)
 
     return call

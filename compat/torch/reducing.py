@@ -10,6 +10,7 @@ import numpy as np
 
 from ...backend.array import indexing, manipulation
 from ...backend.tape.tensor import Tensor
+from .promotion import demoted
 
 __all__ = ["counting", "extremum", "nonzero", "ordered", "reduction", "spread"]
 
@@ -50,7 +51,7 @@ def extremum(name: str, pairwise: Callable) -> Callable:
     @functools.wraps(reduce)
     def extremum(self: Tensor, *given: Any, **options: Any) -> Any:
         other = given[0] if given else options.get("other")
-        return pairwise(self, other) if isinstance(other, Tensor) else reduce(self, *given, **options)
+        return pairwise(*demoted(self, other)) if isinstance(other, Tensor) else reduce(self, *given, **options)
 
     return extremum
 

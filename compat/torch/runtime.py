@@ -19,7 +19,7 @@ from ...backend.modes.autocast import is_autocast_enabled
 from ...backend.tape.autograd import is_grad_enabled
 from ...backend.tape.tensor import Tensor, wrap
 from .dtypes import DTYPES, TYPES, named, promote_types
-from .making import with_options
+from .making import tensor, with_options
 
 __all__ = ["FUNCTIONS", "OutOfMemory", "fork_rng", "get_rng_state", "hub_folder", "nothing", "set_rng_state"]
 
@@ -114,6 +114,8 @@ def fork_rng(*_args: Any, enabled: bool = True, **_options: Any) -> Any:
 def _asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
+    if isinstance(obj, list | tuple):
+        obj = tensor(obj, dtype=dtype, device=device)
     made = creation.asarray(obj, dtype=None if dtype is None else np.dtype(dtype), device=device, copy=copy)
     return made.requires_grad_() if requires_grad else made
 
@@ -196,7 +198,7 @@ FUNCTIONS: dict[str, Any] = {
     "asarray": _asarray,
     "frombuffer": _frombuffer,
     "from_dlpack": creation.from_dlpack,
-    "scalar_tensor": lambda x, **options: creation.tensor(x, **options),
+    "scalar_tensor": lambda s, **options: tensor(s, **{"dtype": dtypes.get_default_dtype()} | options),
     "randint_like": _randint_like,
     "poisson": _poisson,
     "range": _range,

@@ -284,7 +284,7 @@ SUBMODULES: dict[str, Any] = {
     "autograd.variable": {"Variable": Variable},
     "autograd.function": {"__from__": differentiation, "once_differentiable": _no_script},
     "autograd.functional": calculus.FUNCTIONAL,
-    "autograd.grad_mode": {"no_grad": TABLE["no_grad"], "enable_grad": TABLE["enable_grad"]},
+    "autograd.grad_mode": {name: TABLE[name] for name in ("no_grad", "enable_grad", "set_grad_enabled", "inference_mode")},
     "sparse": {"mm": TABLE["spmm"], **sparse.SPARSE},
     "cuda.sparse": {name: sparse.SPARSE[name] for name in ("FloatTensor", "DoubleTensor")},
     "jit": {
