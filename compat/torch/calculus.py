@@ -7,7 +7,8 @@ from typing import Any
 
 from ... import layers
 from ...backend.modes import derivatives, transforms
-from ...backend.tape.tensor import Tensor
+from ...backend.tape.tensor import Tensor, wrap
+from .insides import TREES
 
 __all__ = ["CHECKPOINT", "FUNC", "FUNCTIONAL", "backward_of"]
 
@@ -83,24 +84,68 @@ def _checkpoint_sequential(functions: Any, segments: int, input: Any, **_options
     return input
 
 
-def _grad_and_value(function: Any, argnums: Any = 0) -> Any:
-    """PyTorch's order of the two."""
-    both = transforms.value_and_grad(function, argnums)
+def _grad_and_value(function: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
+    """PyTorch's order of the two; what the function returns beside the value stays beside it."""
+    both = _with_aux(lambda f: transforms.value_and_grad(f, argnums))(function, has_aux)
 
     def run(*args: Any, **options: Any) -> tuple[Any, Any]:
-        value, slope = both(*args, **options)
-        return slope, value
+        (value, slope), *aux = both(*args, **options) if has_aux else (both(*args, **options),)
+        return slope, (value, *aux) if has_aux else value
 
     return run
 
 
+def _with_aux(transform: Any) -> Any:
+    """A transform of functions, with PyTorch's `has_aux`: of (value, anything) the value alone is differentiated."""
+
+    def transformed(function: Any, has_aux: bool = False) -> Any:
+        if not has_aux:
+            return transform(function)
+        kept: list[Any] = []
+
+        def alone(*args: Any, **options: Any) -> Any:
+            value, aux = function(*args, **options)
+            kept.append(aux)
+            return value
+
+        def run(*args: Any, **options: Any) -> tuple[Any, Any]:
+            found = transform(alone)(*args, **options)
+            aux = kept.pop()
+            kept.clear()
+            return found, TREES["tree_map"](_lowered, aux)
+
+        return run
+
+    return transformed
+
+
+def _lowered(x: Any) -> Any:
+    """A Tensor of within a transform, as it is outside."""
+    if not isinstance(x, Tensor):
+        return x
+    return x.data if isinstance(x.data, Tensor) else wrap(x.data, x.device)
+
+
+def _grad(func: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
+    return _with_aux(lambda f: transforms.grad(f, argnums))(func, has_aux)
+
+
+def _jacrev(func: Any, argnums: Any = 0, *, has_aux: bool = False, **_options: Any) -> Any:
+    return _with_aux(lambda f: derivatives.jacrev(f, argnums))(func, has_aux)
+
+
+def _vjp(func: Any, *primals: Any, has_aux: bool = False) -> Any:
+    found = _with_aux(lambda f: functools.partial(derivatives.vjp, f))(func, has_aux)(*primals)
+    return (*found[0], found[1]) if has_aux else found
+
+
 FUNC: dict[str, Any] = {
-    "grad": transforms.grad,
+    "grad": _grad,
     "grad_and_value": _grad_and_value,
-    "jacrev": derivatives.jacrev,
-    "jacfwd": derivatives.jacrev,
+    "jacrev": _jacrev,
+    "jacfwd": _jacrev,
     "hessian": derivatives.hessian,
-    "vjp": derivatives.vjp,
+    "vjp": _vjp,
     "jvp": _func_jvp,
 }
 FUNCTIONAL: dict[str, Any] = {"jacobian": _jacobian, "hessian": _hessian, "vjp": _vjp_of, "jvp": _jvp_of}

@@ -55,7 +55,11 @@ def tensor(data: Any, **options: Any) -> Tensor:
     if isinstance(data, list | tuple):
         kinds: set[Any] = set()
         data = _plain(data, kinds)
-        if options.get("dtype") is None and kinds - PYTHONS.keys() and all(k in PYTHONS or isinstance(k, np.dtype) for k in kinds):
+        if (
+            options.get("dtype") is None
+            and kinds - PYTHONS.keys()
+            and all(k in PYTHONS or isinstance(k, np.dtype) for k in kinds)
+        ):
             options["dtype"] = functools.reduce(promoted, kinds, bool)
     return with_options(functools.partial(creation.tensor, data), **options)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.array import elementwise, indexing, manipulation
+from ...backend.array import elementwise, indexing, manipulation, methods, products
 from ...backend.tape.tensor import Parameter, Tensor, wrap
 from . import algebra, arithmetic, drawing, memory, scattering, shaping, signals, sparse, special
 from .differentiation import backward
 from .printing import shown
-from .promotion import ALONG, BINARY, OPERATORS, demoted, named_axis, promoting
+from .promotion import ALONG, BINARY, OPERATORS, check_fits, demoted, named_axis, narrowing, promoting
 from .reducing import counting, extremum, nonzero, ordered, reduction, spread
 from .sizes import Size
 from .windows import bincount, unfold
@@ -66,7 +66,9 @@ def _in_place(name: str) -> Callable:
     """The operation, written to the tensor itself."""
 
     def write(self: Tensor, *args: Any, **options: Any) -> Tensor:
-        return self.copy_(getattr(self, name)(*args, **options))
+        found = getattr(self, name)(*args, **options)
+        check_fits(found.dtype, self.dtype)
+        return self.copy_(found)
 
     return write
 
@@ -130,6 +132,24 @@ def _as(self: Tensor, value: Any) -> Any:
     return bool(value) if self.dtype == np.bool_ else int(value) if self.dtype.kind in "iu" else value
 
 
+def _take(self: Tensor, index: Tensor, **options: Any) -> Tensor:
+    if options:
+        return indexing.take(self, index, **options)
+    return indexing.take(self.reshape(-1), index.reshape(-1)).reshape(index.shape)
+
+
+def _is_contiguous(self: Tensor, memory_format: Any = "torch.contiguous_format") -> bool:
+    return _plain_is_contiguous(self.movedim(1, -1) if "channels_last" in memory_format else self)
+
+
+def _contiguous(self: Tensor, memory_format: Any = "torch.contiguous_format") -> Tensor:
+    if "channels_last" not in memory_format:
+        return _plain_contiguous(self)
+    return _plain_contiguous(self.movedim(1, -1)).movedim(-1, 1)
+
+
+_plain_contiguous = Tensor.contiguous  # type: ignore[attr-defined]
+_plain_dot, _plain_is_contiguous = Tensor.dot, Tensor.is_contiguous  # type: ignore[attr-defined]
 _plain_unique, _plain_scatter = Tensor.unique, Tensor.scatter  # type: ignore[attr-defined]
 _plain_masked_fill, _plain_masked_fill_ = Tensor.masked_fill, Tensor.masked_fill_
 _plain_addcmul, _plain_addcdiv = Tensor.addcmul, Tensor.addcdiv  # type: ignore[attr-defined]
@@ -168,7 +188,11 @@ METHODS: dict[str, Callable] = {
     "type": _type,
     "bincount": bincount,
     "unfold": unfold,
-    "take": lambda self, index, **o: indexing.take(self if o else self.reshape(-1), index, **o),
+    "take": _take,
+    "matmul": lambda self, other: products.matmul(self, other),
+    "dot": lambda self, tensor: _plain_dot(self, tensor),
+    "is_contiguous": _is_contiguous,
+    "contiguous": _contiguous,
     "dist": lambda self, other, p=2: (self - other).norm(p),
     "is_same_size": _is_same_size,
     "equal": lambda self, other: self.shape == other.shape and bool((self == other).all()),
@@ -182,6 +206,7 @@ METHODS: dict[str, Callable] = {
 }
 METHODS |= {name: named_axis(name, METHODS.get(name) or getattr(Tensor, name)) for name in ALONG.split()}
 METHODS |= {name: promoting(name, METHODS.get(name)) for name in BINARY.split()}  # type: ignore[misc]
+METHODS["divide"] = METHODS["div"]
 OF_HERE = "sum mean prod all any argmax argmin logsumexp count_nonzero std var max min sort argsort squeeze mode"
 for _name in OF_HERE.split():
     METHODS[_name] = named_axis(_name, METHODS[_name])
@@ -206,6 +231,13 @@ PROPERTIES = {
 }
 
 
+def _copied(self: Parameter, memo: dict) -> Tensor:
+    """A Parameter's copy has no gradient yet."""
+    other = Tensor.__deepcopy__(self, memo)
+    other._grad = None
+    return other
+
+
 def _format(self: Tensor, spec: str) -> str:
     """Of one number, the number's."""
     return format(self.item() if self.ndim == 0 else str(self), spec)
@@ -218,6 +250,8 @@ def attach() -> None:
     for name in OPERATORS.split():
         if (operator := promoting(f"__{name}__")) is not None:
             setattr(Tensor, f"__{name}__", operator)
+    methods.written = narrowing(methods.written)
+    Parameter.__deepcopy__ = _copied  # type: ignore[method-assign]
     Tensor.__format__ = _format  # type: ignore[method-assign]
     Tensor.__repr__ = Parameter.__repr__ = shown  # type: ignore[method-assign]
     Tensor.backward = backward  # type: ignore[method-assign, assignment]

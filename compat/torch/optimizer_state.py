@@ -1,7 +1,7 @@
 """`state` and `param_groups` of weft's optimizers as PyTorch's: dicts of Tensors that a program may change as it likes.
 
-weft keeps state in flat vectors. From the first look at `optimizer.state` on there is a dict beside them, whose Tensors are views of
-these; before each step whatever was changed in it goes into the vectors, and after it new entries appear.
+weft keeps state in flat vectors. From the first look at `optimizer.state` on there is a dict beside them, whose Tensors are
+views of these; before each step whatever was changed in it goes into the vectors, and after it new entries appear.
 """
 
 from __future__ import annotations
@@ -66,11 +66,15 @@ def _loading(ours: Callable) -> Callable:
     @functools.wraps(ours)
     def load_state_dict(self: Base, state_dict: dict[str, Any]) -> None:
         check_state(state_dict, type(self).__name__)
-        parameters, names = _parameters(self), {MASTER, *self.clock, *(n for g in self.param_groups for n in self.slots(g))}
+        parameters, names = (
+            _parameters(self),
+            {MASTER, *self.clock, *(n for g in self.param_groups for n in self.slots(g))},
+        )
         own = {i: {n: v for n, v in e.items() if n not in names} for i, e in state_dict["state"].items()}
         is_ours = {i: {n: v for n, v in e.items() if n in names} for i, e in state_dict["state"].items()}
         ours(self, {**state_dict, "state": is_ours})
-        vars(self).pop("_live", None)
+        for name in ("_live", "_handed"):
+            vars(self).pop(name, None)
         for i, entry in own.items():
             if entry and int(i) < len(parameters):
                 _state(self)[parameters[int(i)]].update(copy.deepcopy(entry))
@@ -176,7 +180,9 @@ def _show_counts(clock: dict, entry: dict, known: dict) -> None:
 
 def _is_as_shown(entry: dict, known: dict) -> bool:
     for name, (tensor, value, vector) in known.items():
-        if entry.get(name) is not tensor or (tensor.data is not value if vector is not None else tensor.item() != value):
+        if entry.get(name) is not tensor or (
+            tensor.data is not value if vector is not None else tensor.item() != value
+        ):
             return False
     return bool(known) or not entry
 

@@ -96,28 +96,35 @@ class Function:
         ctx.needs_input_grad = tuple(p is not None for p in parents)
         with no_grad():
             found = _forward(cls, ctx, args)
-        if not is_grad_enabled() or not any(ctx.needs_input_grad):
-            return found
         several = isinstance(found, tuple)
-        first = found[0] if several else found
-
+        outputs = found if several else (found,)
+        tensors = tuple(f for f in outputs if isinstance(f, Tensor))
+        if not is_grad_enabled() or not any(ctx.needs_input_grad) or not tensors:
+            return found
+        first = tensors[0]
         names = cls.__name__, len(args)
 
         def pullback(g: Any, need: Any, into: Any) -> list:
             given = [x if x is None else wrap(x, first.device) for x in (g if several else (g,))]
             with no_grad():
-                grads = _of_backward(cls.backward(ctx, *given), *names)  # type: ignore[attr-defined]
+                grads = _of_backward(cls.backward(ctx, *_among(outputs, given)), *names)  # type: ignore[attr-defined]
             return [x.data if n and x is not None else None for x, n in zip(grads, need)]
 
-        raw = tuple(f.data for f in found) if several else found.data
+        raw = tuple(f.data for f in tensors) if several else first.data
         results = _record(cls.__name__, raw, pullback, parents, first.device, first._depth)
         node = next((r._node for r in (results if several else (results,)) if r._node is not None), None)
         if node is not None:
-            source = functools.partial(_recorded, cls, ctx, found if several else (found,), names)
+            source = functools.partial(_recorded, cls, ctx, outputs, names)
             joint = node.parents[0] if several else node
             joint.source, source.wants_node = source, True  # type: ignore[attr-defined]
-        given = [_marked(ctx, f, r) for f, r in zip(found, results)] if several else _marked(ctx, found, results)
-        return tuple(given) if several else given
+        marked = [_marked(ctx, f, r) for f, r in zip(tensors, results if several else (results,))]
+        return tuple(_among(outputs, marked, keep=True)) if several else marked[0]
+
+
+def _among(outputs: tuple, values: Any, keep: bool = False) -> list:
+    """One value for each Tensor among the outputs; what else is there itself, or None, which has no gradient."""
+    rest = iter(values)
+    return [next(rest) if isinstance(f, Tensor) else f if keep else None for f in outputs]
 
 
 def _forward(cls: Any, ctx: Any, args: tuple) -> Any:
@@ -144,7 +151,8 @@ def _marked(ctx: Any, found: Any, result: Any) -> Any:
 
 def _recorded(cls: Any, ctx: Any, found: tuple, names: tuple, g: Any, node: Any) -> tuple:
     """What `backward` gives to recorded gradients; outputs that were saved have their history."""
-    saved = {id(f): i for i, f in enumerate(found)}
+    tensors = [f for f in found if isinstance(f, Tensor)]
+    saved = {id(f): i for i, f in enumerate(tensors)}
 
     def linked(x: Any) -> Any:
         if id(x) not in saved:
@@ -153,15 +161,18 @@ def _recorded(cls: Any, ctx: Any, found: tuple, names: tuple, g: Any, node: Any)
 
     before = ctx.saved_tensors
     ctx.saved_tensors = tuple(map(linked, before))
-    given = [g.get(i, f.detach() * 0) for i, f in enumerate(found)] if isinstance(g, dict) else [g]
+    given = [g.get(i, f.detach() * 0) for i, f in enumerate(tensors)] if isinstance(g, dict) else [g]
     try:
-        return _of_backward(cls.backward(ctx, *given), *names)
+        return _of_backward(cls.backward(ctx, *_among(found, given)), *names)
     finally:
         ctx.saved_tensors = before
 
 
 def _of_backward(grads: Any, name: str, count: int) -> tuple:
-    grads = grads if isinstance(grads, tuple) else (grads,)
+    """The gradients of all arguments; PyTorch lets Nones follow, as for defaults that were not given."""
+    grads = tuple(grads) if isinstance(grads, tuple | list) else (grads,)
+    if all(g is None for g in grads[count:]):
+        grads = grads[:count]
     if len(grads) != count:
         raise RuntimeError(f"`{name}.backward` must give {count} gradients, one for each argument, got {len(grads)}")
     return grads

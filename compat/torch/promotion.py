@@ -10,7 +10,7 @@ from typing import Any
 from ...backend.array import elementwise
 from ...backend.tape.tensor import Tensor
 
-__all__ = ["ALONG", "BINARY", "OPERATORS", "demoted", "named_axis", "promoting"]
+__all__ = ["ALONG", "BINARY", "OPERATORS", "check_fits", "demoted", "named_axis", "narrowing", "promoting"]
 
 OURS = __name__.partition(".")[0] + "."
 RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2, "c": 3}
@@ -79,6 +79,49 @@ def demoted(*values: Any) -> tuple:
     )
 
 
+def check_fits(found: Any, into: Any) -> None:
+    """Raise unless a result of one dtype may be written to memory of another: its kind must be the same, or a lesser one.
+
+    Parameters
+    ----------
+    found, into : dtype
+        Of the result, of the memory.
+
+    Raises
+    ------
+    RuntimeError
+        As in PyTorch, for fractions in whole numbers, say.
+    """
+    if RANK.get(found.kind, 2) > RANK.get(into.kind, 2):
+        raise RuntimeError(
+            f"the result's dtype {found} can't be cast to the desired output type {into}: it does not fit in place; "
+            "write x = x … y"
+        )
+
+
+def narrowing(ours: Callable) -> Callable:
+    """weft's last act of what works in place, which rounds a result to the tensor's dtype where PyTorch does.
+
+    Parameters
+    ----------
+    ours : callable
+        Takes the tensor, the result, and how it is to be written.
+
+    Returns
+    -------
+    callable
+        The same.
+    """
+
+    def written(self: Tensor, new: Tensor, rebinds: int) -> Tensor:
+        if new.dtype != self.dtype:
+            check_fits(new.dtype, self.dtype)
+            new = new.to(self.dtype)
+        return ours(self, new, rebinds)
+
+    return written
+
+
 def promoting(name: str, ours: Callable | None = None) -> Callable | None:
     """An operation of two, of which a tensor without axes gives way (`demoted`).
 
@@ -100,9 +143,9 @@ def promoting(name: str, ours: Callable | None = None) -> Callable | None:
 
     @functools.wraps(ours)
     def call(self: Tensor, other: Any, *args: Any, **options: Any) -> Any:
-        if isinstance(other, Tensor) and other.dtype is not self.dtype and (not self.ndim) != (not other.ndim):
-            if self.ndim or not name.startswith("__i"):  # in place, what it is stays
-                self, other = demoted(self, other)
+        is_mixed = isinstance(other, Tensor) and other.dtype is not self.dtype and (not self.ndim) != (not other.ndim)
+        if is_mixed and (self.ndim or not name.startswith("__i")):  # in place, what it is stays
+            self, other = demoted(self, other)
         return ours(self, other, *args, **options)
 
     return call

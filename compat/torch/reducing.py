@@ -36,7 +36,7 @@ def reduction(name: str) -> Callable:
             if not options.keys() - {"dim"} and dim is None:
                 options = {}
         found = ours(self, *given, **options)
-        if self.dtype.kind == "u" and self.dtype != found.dtype and type(found) is Tensor:  # PyTorch counts in int64
+        if self.dtype.kind == "u" and type(found) is Tensor and self.dtype != found.dtype:  # PyTorch counts in int64
             found = found.to(
                 "uint8" if found.dtype == np.bool_ else "int64" if found.dtype == np.uint64 else found.dtype
             )

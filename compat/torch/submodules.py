@@ -30,6 +30,7 @@ from . import (
     gradchecks,
     insides,
     loading,
+    losses,
     processes,
     profiling,
     sparse,
@@ -191,6 +192,8 @@ class SummaryWriter:
 
 NEWEST_OPSET = 24  # the least that is written
 
+LOSS_LAYERS = {"BCEWithLogitsLoss": losses.BCEWithLogitsLoss, "HuberLoss": losses.HuberLoss}
+
 # The files of `torch.nn.modules`, in which programs look up layers.
 FILES = (
     "activation adaptive batchnorm channelshuffle container conv distance dropout flatten fold instancenorm lazy linear loss"
@@ -220,7 +223,7 @@ DISTRIBUTIONS = (
 )
 
 SUBMODULES: dict[str, Any] = {
-    "nn": {"Parameter": Parameter, "DataParallel": DataParallel, "Dropout2d": Dropout2d, "__from__": layers},
+    "nn": {"Parameter": Parameter, "DataParallel": DataParallel, "Dropout2d": Dropout2d, **LOSS_LAYERS, "__from__": layers},
     "nn.parallel": {"data_parallel": data_parallel, "DataParallel": DataParallel, "DistributedDataParallel": DataParallel},
     "nn.parallel.distributed": {"DistributedDataParallel": DataParallel},
     "nn.attention": {"SDPBackend": _Backends, "sdpa_kernel": _Checked},
@@ -231,11 +234,11 @@ SUBMODULES: dict[str, Any] = {
     "utils.data.sampler": {"__from__": loading},
     "amp": {"autocast": _autocast, "GradScaler": _scaler},
     "cuda.amp": {"autocast": _autocast, "GradScaler": _scaler},
-    "nn.functional": {"__from__": functional, "sigmoid": functional.sigmoid, "tanh": functional.tanh},
+    "nn.functional": {"__from__": functional, "sigmoid": functional.sigmoid, "tanh": functional.tanh, **losses.LOSSES},
     "nn.init": {"__from__": init, **insides.FANS, **{name: getattr(init, f"{name}_") for name in OLD_NAMES.split()}},
     "nn.parameter": {"Parameter": Parameter},
     "nn.modules": {"__from__": layers},
-    **{f"nn.modules.{name}": {**insides.FILES.get(name, {}), "__from__": layers} for name in FILES.split()},
+    **{f"nn.modules.{name}": {**insides.FILES.get(name, {}), **LOSS_LAYERS, "__from__": layers} for name in FILES.split()},
     "nn.utils": {
         "clip_grad_norm": optimizers.clip_grad_norm_, "clip_grad_norm_": optimizers.clip_grad_norm_,
         "clip_grad_value_": optimizers.clip_grad_value_, "__from__": utils,

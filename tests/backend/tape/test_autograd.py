@@ -212,6 +212,24 @@ class TestModes:
             assert not (x * 2).requires_grad
         assert (x * 2).requires_grad
 
+    def test_generator_functions(self):
+        @weft.no_grad()
+        def steps():
+            given = yield weft.is_grad_enabled()
+            try:
+                yield given, weft.is_grad_enabled()
+            except KeyError:
+                return weft.is_grad_enabled()
+
+        started = steps()
+        assert next(started) is False
+        assert weft.is_grad_enabled()
+        assert started.send(5) == (5, False)
+        with pytest.raises(StopIteration) as end:
+            started.throw(KeyError())
+        assert end.value.value is False
+        assert weft.is_grad_enabled()
+
     @pytest.mark.parametrize("decorate", [weft.no_grad, weft.no_grad()])
     def test_decorator(self, decorate):
         @decorate
