@@ -7,7 +7,6 @@ Sequences are images of height 1, and volumes (N, C, D, H, W) are N·D images, o
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import math
@@ -103,7 +102,7 @@ class Host:
         bias_row = None if bias is None else np.tile(bias, (1, 1, where.output[-1], 1))  # few long sums, not many short
 
         def run(start: int, stop: int) -> None:
-            own = copy.copy(plan)  # with this thread's buffers
+            own = plan.beside()  # with this thread's buffers
             for tile in tiles[start:stop]:
                 own.multiply(last, kernel, bias_row, tile, images)
 
@@ -124,7 +123,7 @@ class Host:
         totals = [np.zeros(plan.shape, x.dtype) for _ in range(pieces)]
 
         def run(start: int, stop: int) -> None:
-            own = copy.copy(plan)
+            own = plan.beside()
             for piece in range(start, stop):
                 for tile in tiles[len(tiles) * piece // pieces : len(tiles) * (piece + 1) // pieces]:
                     own.adjoint(x, g, tile, totals[piece])
