@@ -32,7 +32,7 @@ from .window_products import WindowProduct, row_blocks
 
 TILE_BYTES = (
     3 << 19
-)  # of buffers: half of them, a second-level cache of 1 MiB, means twice the calls, which threads wait for
+)  # of buffers: of a second-level cache's size, there are twice as many calls for threads to wait for
 NO_DEPTH = Geometry((), (), (), (), (), (), 1)
 SIDE = (
     64  # of the squares that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
