@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device.parallel import parallel_for
 from ..device.products import matmul
 from ..tape.recording import as_one
 from . import aligned
@@ -31,8 +32,11 @@ WORTHWHILE = (
 
 def _block(rows: int, depth: int, columns: int, blocks: Sequence[int] = BLOCKS) -> int:
     """How many columns a block has: all where that is as good."""
-    fitting = (b for b in blocks if columns % b == 0 and rows * depth * b <= SMALL)
-    return next(fitting, columns) if has_small_products() else columns
+    return next((b for b in blocks if columns % b == 0 and _is_small(rows, depth, b)), columns)
+
+
+def _is_small(rows: int, depth: int, columns: int) -> bool:
+    return rows * depth * columns <= SMALL and has_small_products()
 
 
 @functools.lru_cache
@@ -162,7 +166,11 @@ def _project(
     for rows, n in ((slice(0, whole), each), (slice(whole, count), count - whole)):
         if n:
             to = out[:, rows].reshape(len(order), -1, n, width // block, block).transpose(1, 0, 3, 2, 4)
-            np.matmul(wide[rows].reshape(-1, 1, 1, n, depth), cut, to)
+            _spread(wide[rows].reshape(-1, 1, 1, n, depth), cut, to)
+
+
+def _spread(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    parallel_for(lambda start, stop: np.matmul(a[start:stop], b, out[start:stop]), len(a))
 
 
 def of_gates(rows: int, width: int, dtype: Any) -> np.ndarray:
@@ -171,36 +179,39 @@ def of_gates(rows: int, width: int, dtype: Any) -> np.ndarray:
 
 
 class Product:
-    """h (n, K) ↦ h Wₖᵀ for a weight (gates · H, K): (gates, n, H), always in the same memory, for n ≤ rows."""
+    """h (n, K) ↦ h Wₖᵀ for a weight (gates · H, K): (gates, n, H), always in the same memory, for `some` of the rows.
+
+    `is_alike`: whether a row comes out alike however many there are.
+    """
 
     def __init__(self, weight: np.ndarray, rows: int, order: Sequence[int], halved: int):
         gates, width = len(order), len(weight) // len(order)
         block = _block(rows, weight.shape[1], width)
-        self.weight = _cut(weight, (), order, halved, block)
+        self.weight, self.is_alike = _cut(weight, (), order, halved, block), _is_small(rows, weight.shape[1], block)
         self.found = aligned.empty((gates, rows, width), weight.dtype)
         self.blocks = self.found.reshape(gates, rows, -1, block).swapaxes(1, 2)
 
-    def __call__(self, h: np.ndarray) -> np.ndarray:
-        np.matmul(h, self.weight, self.blocks[:, :, : len(h)])
-        return self.found[:, : len(h)]
+    def __call__(self, h: np.ndarray, some: slice) -> np.ndarray:
+        np.matmul(h, self.weight, self.blocks[:, :, some])
+        return self.found[:, some]
 
 
 class Adjoint:
-    """d (n, gates · H) ↦ d W for a weight (gates · H, K): (n, K), always in the same memory, for n ≤ rows."""
+    """d (n, gates · H) ↦ d W for a weight (gates · H, K): (n, K), always in the same memory, for `some` of the rows."""
 
     def __init__(self, weight: np.ndarray, rows: int, gates: int):
         width, depth = len(weight) // gates, weight.shape[1]
         block = _block(rows, width, depth)
         self.weight = aligned.copy(weight.reshape(gates, width, -1, block).swapaxes(1, 2))
+        self.is_alike = _is_small(rows, width, block)
         self.parts = aligned.empty((gates, rows, depth), weight.dtype)
         self.blocks = self.parts.reshape(gates, rows, -1, block).swapaxes(1, 2)
         self.found = aligned.empty((rows, depth), weight.dtype)
 
-    def __call__(self, d: np.ndarray) -> np.ndarray:
-        n = len(d)
-        of_gates = d.reshape(n, len(self.parts), 1, -1).transpose(1, 2, 0, 3)
-        np.matmul(of_gates, self.weight, self.blocks[:, :, :n])
-        return np.add.reduce(self.parts[:, :n], 0, out=self.found[:n])
+    def __call__(self, d: np.ndarray, some: slice) -> np.ndarray:
+        of_gates = d.reshape(len(d), len(self.parts), 1, -1).transpose(1, 2, 0, 3)
+        np.matmul(of_gates, self.weight, self.blocks[:, :, some])
+        return np.add.reduce(self.parts[:, some], 0, out=self.found[some])
 
 
 def gradients(
