@@ -53,8 +53,12 @@ class _Channels:
                 self.k *= 2
         self.by_pixels, self.channels = self.h >= ROW, channels
         self.rows = x.size // (self.k * channels * self.h)
-        per_tile = channels if self.k > 1 else max(1, min(channels, (1 << 13) // self.h))
-        self.height = max(1, BLOCK // (x.itemsize * self.k * per_tile * self.h))
+        wide = max(1, (1 << 13) // self.h, BLOCK // (x.itemsize * self.rows * self.h))
+        per_tile = channels if self.k > 1 else min(channels, wide)
+        most = max(1, BLOCK // (x.itemsize * self.k * per_tile * self.h))
+        pairs = -(-self.rows // (2 * most))  # of bands, of one height: as many for either of two threads
+        self.height = self.rows if self.rows <= most else -(-self.rows // (2 * pairs))
+        self.is_small = x.nbytes <= 2 * BLOCK
         step = 1 if self.by_pixels else self.h  # parts of a row are channels, or columns
         self.tiles = [
             (
@@ -104,7 +108,10 @@ class _Channels:
                 wide = (channels.stop - channels.start) * (1 if self.by_pixels else self.k * self.h)
                 work(rows, part, channels, band, scratch[: rows.stop - rows.start, :wide])
 
-        unbuffered(self.most[-1], parallel_for, run, len(self.tiles))
+        if self.is_small:  # to wake a thread would take as long
+            unbuffered(self.most[-1], run, 0, len(self.tiles))
+        else:
+            unbuffered(self.most[-1], parallel_for, run, len(self.tiles))
 
 
 def _products(a: Any, b: Any) -> Any:
