@@ -35,7 +35,7 @@ TILE_BYTES = (
 )  # of buffers: of a second-level cache's size, there are twice as many calls for threads to wait for
 NO_DEPTH = Geometry((), (), (), (), (), (), 1)
 SIDE = (
-    64  # of the squares that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
+    128  # of the squares that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
 )
 SQUARES = 2  # too few to be worth a second thread
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
