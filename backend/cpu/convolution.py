@@ -21,7 +21,6 @@ from ..nn import convolution as primitives
 from ..nn.convolution import Geometry, Sequences, convolution, geometry, transposed, transposed_geometry
 from . import aligned
 from .blocks import CPU_FLOATS, unbuffered
-from .few_pixels import FewPixels
 from .lowering import Columns, Lowering, Planar, Pointwise, as_images, shares_padding
 from .winograd import Winograd, WinogradVolumes
 
@@ -63,6 +62,12 @@ def _suits(x: np.ndarray, weight: np.ndarray, bias: Any) -> bool:
     return weight.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
 
 
+def _few_pixels() -> Any:
+    from .few_pixels import FewPixels  # not before there is a convolution: `import weft` stays cheap
+
+    return FewPixels
+
+
 def _maps(x: np.ndarray) -> Any:
     return Sequences(Host) if x.ndim == 3 else Host
 
@@ -92,8 +97,8 @@ class Host:
     @staticmethod
     def correlate(x: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
         o = weight.shape[0]
-        if FewPixels.suits(len(x), x.shape[1], o, where):
-            return FewPixels.correlate(x, weight, bias, where)
+        if _few_pixels().suits(len(x), x.shape[1], o, where):
+            return _few_pixels().correlate(x, weight, bias, where)
         plan = lowering(where, x.shape[1], o, x.dtype)
         last = plan.images(channels_last(x))
         y = aligned.empty((x.shape[0], *where.output, o), x.dtype)
@@ -111,8 +116,8 @@ class Host:
 
     @staticmethod
     def weight_gradient(x: np.ndarray, g: np.ndarray, where: Geometry, into: Any) -> np.ndarray:
-        if FewPixels.suits(len(x), x.shape[1], g.shape[1], where):
-            return FewPixels.weight_gradient(x, g, where, into)
+        if _few_pixels().suits(len(x), x.shape[1], g.shape[1], where):
+            return _few_pixels().weight_gradient(x, g, where, into)
         shape = g.shape[1], x.shape[1] // where.groups, *where.kernel
         grad = np.empty(shape, x.dtype) if into is None else into
         plan = lowering(where, x.shape[1], g.shape[1], x.dtype)
@@ -138,8 +143,8 @@ class Host:
     @staticmethod
     def input_gradient(g: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
         """A correlation of g with the flipped kernel: with strides, one for each phase of the axes."""
-        if FewPixels.suits(len(g), weight.shape[1], len(weight), where):
-            return FewPixels.input_gradient(g, weight, bias, where)
+        if _few_pixels().suits(len(g), weight.shape[1], len(weight), where):
+            return _few_pixels().input_gradient(g, weight, bias, where)
         parts = _parts(where)
         if len(parts) == 1 and max(where.stride) == 1:
             (phase, part), *_ = parts

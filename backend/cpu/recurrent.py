@@ -13,8 +13,7 @@ from ..nn.recurrent import Lstm, Recurrent, in_time, wanted
 from ..tape.autograd import in_float32
 from . import aligned
 from .blocks import CPU_FLOATS
-from .recurrent_products import Adjoint, Inputs, Product, gradients, half, of_gates
-from .recurrent_steps import walk
+from .recurrent_products import Adjoint, Inputs, Product, gradients, half, of_gates, walk
 
 FEW = 16  # rows, of a step or several: what is made ready for the steps would cost more than it saves
 

@@ -7,19 +7,20 @@ What the gates are made of lies gate by gate, (gates, rows, H), so that each is 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..device.parallel import parallel_for
+from ..device.parallel import num_threads, parallel_for
 from ..device.products import matmul
+from ..nn.recurrent import unroll
 from ..tape.recording import as_one
 from . import aligned
 from .linear import column_sums
 from .window_products import has_small_products
 
-__all__ = ["Adjoint", "Inputs", "Product", "gradients", "half", "of_gates"]
+__all__ = ["Adjoint", "Inputs", "Product", "gradients", "half", "of_gates", "walk"]
 
 # With AVX-512, OpenBLAS does not pack the matrices of a product of at most 10⁶ multiply-adds. Packing the weights at every
 # step takes a third of its time, so they are cut into blocks of so many columns, if their number is a multiple of that.
@@ -28,6 +29,8 @@ ROWS = 96  # of x that are fastest multiplied together in this way
 WORTHWHILE = (
     1 << 24
 )  # multiply-adds of the product of x with one gate's weight, from which on rows that repeat are looked for
+SEQUENCES = 16  # sequences: products with fewer rows take longer for each
+WORK = 1 << 22  # multiply-adds of a step and a thread: calls of less time are what threads wait for
 
 
 def _block(rows: int, depth: int, columns: int, blocks: Sequence[int] = BLOCKS) -> int:
@@ -233,3 +236,32 @@ def gradients(
 def _place(is_needed: bool, into: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Where a gradient is written, if it is."""
     return (np.empty(shape, dtype) if into is None else into) if is_needed else None
+
+
+def walk(
+    step: Callable, states: Sequence[Any], batch_sizes: Sequence[int], reverse: bool = False, work: int = 0
+) -> Sequence[Any]:
+    """`unroll` of step(rows, some, *states), `rows` being those of the step in what is packed, and `some` those of the states.
+
+    `work` multiply-adds for each row of a step, 0 if a row does not come out alike however many there are.
+    """
+    count = batch_sizes[0]
+    parts = min(num_threads(), count // SEQUENCES, work * count // WORK)
+    if parts < 2 or count != batch_sizes[-1]:
+        return unroll(np, lambda rows, *now: step(rows, slice(0, len(now[0])), *now), states, batch_sizes, reverse)
+    found = [np.empty_like(state) for state in states]
+
+    def run(start: int, stop: int) -> None:
+        some = slice(count * start // parts, count * stop // parts)
+        n = some.stop - some.start
+
+        def of_some(rows: slice, *now: Any) -> tuple:
+            first = rows.start // n * count
+            return step(slice(first + some.start, first + some.stop), some, *now)
+
+        last = unroll(np, of_some, [state[some] for state in states], (n,) * len(batch_sizes), reverse)
+        for to, state in zip(found, last):
+            to[some] = state
+
+    parallel_for(run, parts)
+    return found

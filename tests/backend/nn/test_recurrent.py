@@ -9,7 +9,6 @@ import weft
 from weft import layers as nn
 from weft import optimizers as optim
 from weft.backend.cpu import recurrent_products as products
-from weft.backend.cpu import recurrent_steps as steps
 from weft.backend.nn.recurrent import gru, lstm, rnn
 
 rng = np.random.default_rng(0)
@@ -223,8 +222,8 @@ class TestOnNumpy:
     @pytest.mark.parametrize("sizes", [(33,) * 5, (33, 33, 20)], ids=str)
     def test_sequences_shared_out_to_threads(self, monkeypatch, sizes, reverse, projected):
         """Those of one length; results do not depend on how many threads there are, captured or not."""
-        monkeypatch.setattr(steps, "SEQUENCES", 4)
-        monkeypatch.setattr(steps, "WORK", 1)
+        monkeypatch.setattr(products, "SEQUENCES", 4)
+        monkeypatch.setattr(products, "WORK", 1)
         x, h, *of_layer = recurrent(sizes, 16, 64, 4)
         c, threads, found = a(*h.shape), weft.num_threads(), []
         if projected:
