@@ -60,7 +60,7 @@ def tensor(data: Any, **options: Any) -> Tensor:
             and kinds - PYTHONS.keys()
             and all(k in PYTHONS or isinstance(k, np.dtype) for k in kinds)
         ):
-            options["dtype"] = functools.reduce(promoted, kinds, bool)
+            options["dtype"] = functools.reduce(promoted, kinds, np.dtype(bool))
     return with_options(functools.partial(creation.tensor, data), **options)
 
 

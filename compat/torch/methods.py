@@ -251,7 +251,7 @@ def attach() -> None:
         if (operator := promoting(f"__{name}__")) is not None:
             setattr(Tensor, f"__{name}__", operator)
     methods.written = narrowing(methods.written)
-    Parameter.__deepcopy__ = _copied  # type: ignore[method-assign]
+    Parameter.__deepcopy__ = _copied  # type: ignore[method-assign, assignment]
     Tensor.__format__ = _format  # type: ignore[method-assign]
     Tensor.__repr__ = Parameter.__repr__ = shown  # type: ignore[method-assign]
     Tensor.backward = backward  # type: ignore[method-assign, assignment]

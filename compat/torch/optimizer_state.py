@@ -171,18 +171,20 @@ def _show(self: Base) -> None:
 def _show_counts(clock: dict, entry: dict, known: dict) -> None:
     for name, value in clock.items():
         there = entry.get(name)
-        if isinstance(there, Tensor) and there.ndim == 0:
-            there.fill_(float(value))  # whoever holds it sees it count
+        if name in known and there is known[name][0]:
+            there.data[...] = value  # whoever holds it sees it count
+        elif isinstance(there, Tensor) and there.ndim == 0:
+            there.fill_(float(value))
         else:
             entry[name] = _tensor(value, "cpu")
         known[name] = entry[name], float(value), None
 
 
-def _is_as_shown(entry: dict, known: dict) -> bool:
+def _is_as_shown(entry: dict[str, Any], known: dict[str, Any]) -> bool:
     for name, (tensor, value, vector) in known.items():
-        if entry.get(name) is not tensor or (
-            tensor.data is not value if vector is not None else tensor.item() != value
-        ):
+        there: Any = entry.get(name)
+        is_same = there is tensor and (there.item() == value if vector is None else there.data is value)
+        if not is_same:
             return False
     return bool(known) or not entry
 

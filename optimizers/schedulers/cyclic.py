@@ -474,9 +474,10 @@ class CyclicLR(LRScheduler):
         self.step_ratio = step_size_up / self.total_size
         self.mode, self.gamma, self._scale_fn_custom, self.scale_mode = mode, gamma, scale_fn, scale_mode
         self.cycle_momentum = cycle_momentum
+        knows = all("base_momentum" in group and "max_momentum" in group for group in optimizer.param_groups)
+        if cycle_momentum and (last_epoch == -1 or not knows):  # resumed in a new optimizer, it begins with its own
+            MomentumCycle.begin(optimizer, base_momentum, max_momentum)
         if last_epoch == -1:
-            if cycle_momentum:
-                MomentumCycle.begin(optimizer, base_momentum, max_momentum)
             for group, low in zip(optimizer.param_groups, base_lrs):
                 group["lr"] = low
         super().__init__(optimizer, last_epoch)

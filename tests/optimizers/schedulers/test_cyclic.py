@@ -142,6 +142,13 @@ class TestCyclicLR:
             assert optimizer.param_groups[0]["momentum"] == pytest.approx(0.9 - 0.1 * height, rel=1e-9)
             schedule.step()
 
+    def test_resumed_in_a_new_optimizer(self):
+        optimizer = sgd(momentum=0.5)
+        optimizer.param_groups[0]["initial_lr"] = 0.1
+        schedule = schedulers.CyclicLR(optimizer, 0.1, 0.6, step_size_up=4, last_epoch=3)
+        assert schedule.get_last_lr() == pytest.approx([0.6])  # as in PyTorch: the step that begins is counted
+        assert optimizer.param_groups[0]["momentum"] == pytest.approx(0.8)
+
     def test_state_has_pytorchs_names(self):
         """PyTorch goes on from it; and it says how long a cycle is, whatever the schedule that takes it up was made with."""
         schedule = schedulers.CyclicLR(sgd(), 0.1, 0.6, step_size_up=4, step_size_down=6)
