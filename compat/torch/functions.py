@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import functools
-import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ... import optimizers
-from ...backend.array import creation, einsum, indexing, linalg, manipulation, products, random
+from ...backend.array import creation, indexing, linalg, manipulation, products, random
 from ...backend.device import determinism, devices, dtypes
 from ...backend.modes.autocast import autocast
 from ...backend.tape.autograd import enable_grad, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor
-from ...layers import functional
-from . import algebra, arithmetic, files, memory, runtime, shaping, signals, sparse, special
+from . import algebra, arithmetic, calling, files, memory, runtime, shaping, signals, sparse, special
 from .dtypes import DTYPES, INFO, TYPES, TensorType, dtype, named, promote_types
 from .gradient_modes import inference_mode, set_grad_enabled
 from .making import tensor, with_options
@@ -112,29 +110,6 @@ class Generator(random.Generator):
 def _randperm(n: int, dtype: Any = None, **options: Any) -> Tensor:
     made = with_options(functools.partial(random.randperm, n), **options)
     return made if dtype is None else made.to(dtype)
-
-
-def _embedding(
-    weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
-) -> Tensor:
-    """The other way round than `torch.nn.functional.embedding`."""
-    padding = None if padding_idx < 0 else padding_idx
-    return functional.embedding(indices, weight, padding, scale_grad_by_freq=scale_grad_by_freq)
-
-
-def _einsum(equation: Any, *operands: Any) -> Tensor:
-    """With an equation, or with a list of numbers after each operand, the result's at the end."""
-    if isinstance(equation, str):
-        return einsum.einsum(equation, *operands)
-    given = (equation, *operands)
-    inputs, lists = given[0 : len(given) // 2 * 2 : 2], given[1::2]
-    terms = ["".join("..." if i is Ellipsis else LETTERS[i] for i in numbers) for numbers in lists]
-    result = given[-1] if len(given) % 2 else None
-    arrow = "" if result is None else "->" + "".join("..." if i is Ellipsis else LETTERS[i] for i in result)
-    return einsum.einsum(",".join(terms) + arrow, *inputs)
-
-
-LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 
 def _made(f: Callable) -> Callable:
@@ -241,14 +216,14 @@ TABLE: dict[str, Any] = {
     "Size": Size, "device": device, "is_tensor": is_tensor, "pi": np.pi, "inf": np.inf, "nan": np.nan,
     "zeros": _shaped(creation.zeros), "ones": _shaped(creation.ones), "empty": _shaped(creation.empty),
     "rand": _shaped(lambda shape, **o: random.rand(*shape, **o)), "randn": _shaped(lambda shape, **o: random.randn(*shape, **o)),
-    "randint": _randint, "randperm": _randperm, "embedding": _embedding, "full": _full, "arange": _arange,
+    "randint": _randint, "randperm": _randperm, **calling.FUNCTIONS, "full": _full, "arange": _arange,
     "linspace": _linspace, "eye": _made(creation.eye), "tensor": tensor, "as_tensor": _as_tensor,
     "zeros_like": _made(creation.zeros_like), "ones_like": _made(creation.ones_like), "empty_like": _made(creation.empty_like),
     "full_like": _made(creation.full_like), "rand_like": _like(random.rand), "randn_like": _like(random.randn),
     "from_numpy": creation.asarray, "normal": _normal, "bernoulli": _bernoulli, "Generator": Generator,
     "manual_seed": random.manual_seed, "cat": _concatenated(manipulation.concat), "stack": _concatenated(manipulation.stack),
     **{name: _concatenated(manipulation.concat) for name in ("concat", "concatenate")},
-    "where": _where, "einsum": _einsum, "spmm": products.matmul,
+    "where": _where,  "spmm": products.matmul,
     "meshgrid": lambda *x, indexing="ij": creation.meshgrid(
         *(x if isinstance(x[0], Tensor) else x[0]), indexing=indexing
     ), "tensordot": products.tensordot,

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.array import elementwise, indexing, manipulation, methods, products
+from ...backend.array import elementwise, indexing, manipulation, methods
 from ...backend.tape.tensor import Parameter, Tensor, wrap
-from . import algebra, arithmetic, drawing, memory, scattering, shaping, signals, sparse, special
+from . import algebra, arithmetic, calling, drawing, memory, scattering, shaping, signals, sparse, special
 from .differentiation import backward
 from .printing import shown
-from .promotion import ALONG, BINARY, OPERATORS, check_fits, demoted, named_axis, narrowing, promoting
+from .promotion import ALONG, BINARY, OPERATORS, check_fits, named_axis, narrowing, promoting
 from .reducing import counting, extremum, nonzero, ordered, reduction, spread
 from .sizes import Size
 from .windows import bincount, unfold
@@ -125,37 +125,11 @@ def _sum_of_numbers(self: Tensor, *given: Any, **options: Any) -> Tensor:
     return (METHODS["sum"] if self.dtype.kind in "biu" else _plain_nansum)(self, *given, **options)
 
 
-def _as(self: Tensor, value: Any) -> Any:
-    """A value to be written, in this tensor's dtype."""
-    if isinstance(value, Tensor):
-        return value.to(self.dtype)
-    return bool(value) if self.dtype == np.bool_ else int(value) if self.dtype.kind in "iu" else value
-
-
-def _take(self: Tensor, index: Tensor, **options: Any) -> Tensor:
-    if options:
-        return indexing.take(self, index, **options)
-    return indexing.take(self.reshape(-1), index.reshape(-1)).reshape(index.shape)
-
-
-def _is_contiguous(self: Tensor, memory_format: Any = "torch.contiguous_format") -> bool:
-    return _plain_is_contiguous(self.movedim(1, -1) if "channels_last" in memory_format else self)
-
-
-def _contiguous(self: Tensor, memory_format: Any = "torch.contiguous_format") -> Tensor:
-    if "channels_last" not in memory_format:
-        return _plain_contiguous(self)
-    return _plain_contiguous(self.movedim(1, -1)).movedim(-1, 1)
-
-
-_plain_contiguous = Tensor.contiguous  # type: ignore[attr-defined]
-_plain_dot, _plain_is_contiguous = Tensor.dot, Tensor.is_contiguous  # type: ignore[attr-defined]
 _plain_unique, _plain_scatter = Tensor.unique, Tensor.scatter  # type: ignore[attr-defined]
-_plain_masked_fill, _plain_masked_fill_ = Tensor.masked_fill, Tensor.masked_fill_
-_plain_addcmul, _plain_addcdiv = Tensor.addcmul, Tensor.addcdiv  # type: ignore[attr-defined]
 
 METHODS: dict[str, Callable] = {
     **memory.METHODS,
+    **calling.METHODS,
     **shaping.METHODS,
     **special.METHODS,
     **arithmetic.METHODS,
@@ -188,21 +162,10 @@ METHODS: dict[str, Callable] = {
     "type": _type,
     "bincount": bincount,
     "unfold": unfold,
-    "take": _take,
-    "matmul": lambda self, other: products.matmul(self, other),
-    "dot": lambda self, tensor: _plain_dot(self, tensor),
-    "is_contiguous": _is_contiguous,
-    "contiguous": _contiguous,
     "dist": lambda self, other, p=2: (self - other).norm(p),
     "is_same_size": _is_same_size,
     "equal": lambda self, other: self.shape == other.shape and bool((self == other).all()),
     "ndimension": lambda self: self.ndim,
-    "where": lambda self, condition, other: indexing.where(condition, *demoted(self, other)),
-    "masked_fill": lambda self, mask, value: _plain_masked_fill(self, mask, _as(self, value)),
-    "masked_fill_": lambda self, mask, value: _plain_masked_fill_(self, mask, _as(self, value)),
-    "addcmul": lambda self, *tensors, value=1: _plain_addcmul(*demoted(self, *tensors), value=value),
-    "addcdiv": lambda self, *tensors, value=1: _plain_addcdiv(*demoted(self, *tensors), value=value),
-    "square": lambda self: elementwise.square(self.to("int64") if self.dtype == np.bool_ else self),
 }
 METHODS |= {name: named_axis(name, METHODS.get(name) or getattr(Tensor, name)) for name in ALONG.split()}
 METHODS |= {name: promoting(name, METHODS.get(name)) for name in BINARY.split()}  # type: ignore[misc]
