@@ -115,8 +115,8 @@ def gradients(
             x = node if wanted is None and isinstance(node, Tensor) else (wanted or {}).get(id(node))
             if x is not None:
                 found[id(x)] = x, (g if isinstance(g, Tensor) else wrap(_own(g), x.device, x._depth))
-            if isinstance(node, Tensor):
-                continue
+            if isinstance(node, Tensor) or not any(id(parent) in order for parent in node.parents):
+                continue  # a leaf, or what is wanted: its record is not read, hence not freed
             if is_hooked(node):  # a result is given its gradient as it was before, which is PyTorch's way
                 arrive(node.parents[0], hooked_gradient(node, g))
                 continue

@@ -50,7 +50,7 @@ def _matrix_exp(x: Tensor) -> Tensor:
     size = float(np.abs(_numpy(x)).sum(-2).max(initial=0))
     s = max(0, math.ceil(math.log2(size)) + 1) if size > 0 else 0
     a = x / 2**s
-    eye = x.detach() * 0 + _like(x, np.eye(x.shape[-1], dtype=x.dtype))
+    eye = x.new_zeros(*x.shape) + _like(x, np.eye(x.shape[-1], dtype=x.dtype))
     found = term = eye
     for k in range(1, 19):
         term = term @ a / k

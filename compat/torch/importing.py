@@ -26,6 +26,7 @@ from ...backend.tape.tensor import Tensor
 from ...layers import Module
 from . import dtypes, functions, namespace, submodules, vision
 from .insides import attach_insides, buffers_of
+from .memory import sharing
 from .methods import attach
 from .positions import accept_positions
 from .processes import share_memory, share_tensor
@@ -48,7 +49,7 @@ class _At:
 
     @property
     def data(self) -> Tensor:
-        return self.tensor.detach()
+        return sharing(self.tensor, tells=False)
 
     @data.setter
     def data(self, value: Tensor) -> None:

@@ -18,7 +18,8 @@ from .printing import shown
 from .promotion import ALONG, BINARY, OPERATORS, named_axis, promoting
 from .reducing import counting, extremum, nonzero, ordered, reduction, spread
 from .sizes import Size
-from .windows import bincount, unfold
+from .strided import as_strided, unfold
+from .windows import bincount
 
 __all__ = ["METHODS", "PROPERTIES", "Size", "attach"]
 
@@ -159,6 +160,7 @@ METHODS: dict[str, Callable] = {
     "type": _type,
     "bincount": bincount,
     "unfold": unfold,
+    "as_strided": as_strided,
     "take": lambda self, index, **o: indexing.take(self if o else self.reshape(-1), index, **o),
     "dist": lambda self, other, p=2: (self - other).norm(p),
     "is_same_size": _is_same_size,

@@ -141,14 +141,6 @@ def _sum_to_size(x: Tensor, *size: Any) -> Tensor:
     return reductions.sum(x, axis=axes, keepdims=True).reshape(shape) if axes else x
 
 
-def _as_strided(x: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int = 0) -> Tensor:
-    """A copy, where PyTorch's shares memory; gradients flow through it."""
-    places = np.full(tuple(size), storage_offset, np.int64)
-    for axis, (n, step) in enumerate(zip(size, stride)):
-        places += (np.arange(n) * step).reshape(-1, *(1,) * (len(size) - axis - 1))
-    return x.reshape(-1)[_like(x, places.reshape(-1))].reshape(tuple(size))
-
-
 def _flat(x: Tensor) -> Tensor:
     return x[None] if x.ndim == 0 else x
 
@@ -253,7 +245,6 @@ METHODS: dict[str, Callable] = {
     "mode": _mode,
     "aminmax": _aminmax,
     "sum_to_size": _sum_to_size,
-    "as_strided": _as_strided,
     "diagflat": _diagflat,
     "msort": lambda x: x.sort(0)[0],
     "adjoint": lambda x: x.transpose(-2, -1).conj(),
