@@ -309,7 +309,9 @@ def views_of(root: Tensor) -> list[Tensor]:
 def aliases_of(root: Tensor) -> list[Tensor]:
     """The living tensors off the tape that have the memory of a root, or of a view of it."""
     family = [] if root._kin is None else [ref() for ref in root._kin.values()]
-    return [t for t in family if t is not None and type(t._kin) is Alias and t._kin.root is not None and shares(t, root)]
+    return [
+        t for t in family if t is not None and type(t._kin) is Alias and t._kin.root is not None and shares(t, root)
+    ]
 
 
 def move(x: Tensor, raw: Any) -> None:

@@ -641,7 +641,10 @@ class TestDetached:
         seen, of_a_part = x.detach(), x[1:].detach()
         part = seen[:2]
         x += w
-        assert not seen.requires_grad and seen.tolist() == [1, 1, 1]
+        assert not seen.requires_grad
+        assert seen.tolist() == [1, 1, 1]
         assert of_a_part.tolist() == part.tolist() == [1, 1]
         seen[1] = 5
-        assert x.tolist() == [1, 5, 1] and part.tolist() == [1, 5] and of_a_part.tolist() == [5, 1]
+        assert x.tolist() == [1, 5, 1]
+        assert part.tolist() == [1, 5]
+        assert of_a_part.tolist() == [5, 1]

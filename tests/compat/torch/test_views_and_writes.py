@@ -1,4 +1,4 @@
-"""What is written through a view, through `.data` and `.detach()` arrives, and gradients are PyTorch's; values found by PyTorch 2.13."""
+"""What is written through a view, `.data` and `.detach()` arrives, and gradients are right; values found by PyTorch 2.13."""
 
 from torch_program import run
 
