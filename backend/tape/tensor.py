@@ -728,7 +728,8 @@ class Tensor(_Attached):
             If it is the result of a recorded operation and shall stop: `detach` is for that.
         """
         if requires_grad and not dtypes.is_real_floating(self.dtype):
-            raise TypeError(f"`requires_grad` needs a real floating-point dtype, got {self.dtype}")
+            hint = "; keep its real and its imaginary part" if self.dtype.kind == "c" else ""
+            raise TypeError(f"`requires_grad` needs a real floating-point dtype, got {self.dtype}{hint}")
         if self._node is not None and not requires_grad:
             raise ValueError(
                 "`requires_grad` can only be cleared on a leaf; use .detach() to take a result off the tape"

@@ -11,6 +11,7 @@ import numpy as np
 from ...backend.array import indexing, manipulation, reductions
 from ...backend.array.creation import asarray
 from ...backend.tape.tensor import Tensor, ValuesAndIndices, wrap
+from .eigen import refusing
 
 __all__ = ["FUNCTIONS", "INPLACE", "METHODS"]
 
@@ -97,7 +98,7 @@ def _unique_consecutive(
     found += [inverse.reshape(raw.shape) if dim is None else inverse] * return_inverse
     found += [np.diff(np.append(starts, len(rows)))] * return_counts
     made = tuple(_like(x, f) for f in found)
-    return made if len(made) > 1 else made[0]
+    return refusing("unique_consecutive", made if len(made) > 1 else made[0], x)
 
 
 def _cumulative_extremum(better: Callable) -> Callable:
