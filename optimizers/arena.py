@@ -31,7 +31,7 @@ from ..backend.cpu import aligned
 from ..backend.device import devices, dtypes
 from ..backend.modes.autocast import Rounding
 from ..backend.tape.autograd import leave_to_holder
-from ..backend.tape.sharing import part_of
+from ..backend.tape.sharing import leave, move, part_of
 from ..backend.tape.tensor import Parameter, Tensor
 from .rule import Clock, Numbers, Vectors
 
@@ -218,8 +218,10 @@ class Arena(Layout):
 
     def _adopt(self, i: int) -> None:
         p, value, grad = self.rows[i]
-        value[...] = p.data
-        p.data = value
+        if p.data is not value:
+            leave(p, value)
+            value[...] = p.data
+            move(p, value)
         if isinstance(p, Parameter):
             p._grad_view, p._place = grad, (self.rounding, i)
 

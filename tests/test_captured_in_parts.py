@@ -23,7 +23,7 @@ from weft.backend.tape.tensor import wrap
 # Sizes that work is cut by, made so small that a test's layer has several parts for each thread.
 SIZES = {
     "BLOCK": 128, "BUSY": 128, "LIGHT": 1, "TILE": 64, "TILE_BYTES": 512, "TILE_PIXELS": 4, "SQUARES": 1, "IMAGES": 256,
-    "BAND": 8, "CHUNK": 512, "PARTIAL_BYTES": 1 << 12,
+    "BAND": 8, "CHUNK": 512, "PARTIAL_BYTES": 1 << 12, "PIECE": 256, "SEQUENCES": 2, "WORK": 1, "ADJOINT_BYTES": 2048,
 }  # fmt: skip
 
 

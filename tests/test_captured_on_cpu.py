@@ -182,3 +182,46 @@ def test_model(model):
         )
 
     assert_same(classifier(lambda net: optim.AdamW(net.parameters(), lr=1e-2), model=build, clip=True))
+
+
+DRAWS = {
+    "rand": lambda x: weft.rand(7),
+    "randn": lambda x: weft.randn(7),
+    "randn in float64": lambda x: weft.randn(7, dtype="float64"),
+    "randn in float16": lambda x: weft.randn(7, dtype="float16"),
+    "randn of many": lambda x: weft.randn(70_000)[-7:],
+    "randint": lambda x: weft.randint(0, 9, (7,)),
+    "randperm": lambda x: weft.randperm(7),
+    "normal_": lambda x: weft.zeros(7).normal_(),
+    "bernoulli_": lambda x: weft.zeros(7).bernoulli_(0.5),
+    "trunc_normal_": lambda x: nn.init.trunc_normal_(weft.zeros(7)),
+    "orthogonal_": lambda x: nn.init.orthogonal_(weft.zeros((6, 7))),
+    "gumbel_softmax": lambda x: F.gumbel_softmax(x),
+    "alpha_dropout": lambda x: F.alpha_dropout(x, training=True),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_random_numbers_of_a_step(draw):
+    """What noise is added, as in a diffusion model, is drawn anew in each replay."""
+    assert_same(lambda: (lambda x: x.sum() + DRAWS[draw](x), lambda i: (weft.full((7,), float(i)),), []))
+
+
+def test_gradient_penalty():
+    """A gradient that `weft.grad` gives inside the step is differentiated by `backward`."""
+
+    def make_step():
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+
+        def step(x):
+            optimizer.zero_grad()
+            slope = weft.grad(lambda z: model(z).sum())(x)
+            loss = (slope.square().sum(1).sqrt() - 1).square().mean() + model(x).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, lambda i: (weft.full((3, 4), 0.1 * i) + weft.eye(3, 4),), list(model.parameters())
+
+    assert_same(make_step)

@@ -20,7 +20,7 @@ from ..device import devices, dtypes, ranks
 from ..device.numeric import as_dtype, check_holds
 from ..device.options import integer
 from ..tape import autograd
-from ..tape.recording import active
+from ..tape.recording import active, as_one
 from ..tape.tensor import DType, Tensor, wrap
 
 __all__ = ["Generator", "default_generator", "manual_seed", "rand", "randint", "randn", "randperm"]
@@ -444,6 +444,7 @@ def _float_dtype(dtype: Any) -> np.dtype:
     return dtype
 
 
+@as_one(may_fail=False)
 def normal_quantile(u: np.ndarray) -> np.ndarray:
     """Φ⁻¹(u) for u in (0, 1), relative error about 10⁻¹⁶.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..nn import activation as primitives
 from ..tape.autograd import is_grad_enabled
-from .blocks import BLOCK, CPU_FLOATS, LIGHT, blockwise, exp_rows, over_rows, product, row_dots, row_sums
+from .blocks import BLOCK, CPU_FLOATS, blockwise, exp_rows, over_rows, product, row_dots, row_sums
 
 SMALL = 1 << 13  # bytes: below, a call costs more than the work
 ZERO_AND_INFINITY = {dtype: (np.zeros((), dtype), np.array(np.inf, dtype)) for dtype in CPU_FLOATS}
@@ -47,7 +47,7 @@ def relu(x: Any, /) -> Any:
             return grad.view(g.dtype)
 
         return y if type(y) is np.ndarray else np.asarray(y), (grad_x,)
-    (y,) = blockwise(_positive_part, 1, x, grain=LIGHT)
+    (y,) = blockwise(_positive_part, 1, x)
     bits = INTEGERS[x.dtype]
 
     def back(g: Any, y: Any, grad_x: Any) -> None:
@@ -56,13 +56,13 @@ def relu(x: Any, /) -> Any:
         np.copyto(chosen, y != zero)
         np.multiply(chosen, g.view(bits), out=chosen)
 
-    return y, (lambda g: blockwise(back, 1, g, y, grain=LIGHT)[0],)
+    return y, (lambda g: blockwise(back, 1, g, y)[0],)
 
 
 def _positive_part(x: Any, y: Any) -> None:
     """max(x, 0). `maximum` has no vector loop for a scalar; against zeros from the cache it takes half the time."""
     if x.ndim == 1:
-        np.maximum(x, _zeros(x.dtype)[: x.size], out=y)
+        np.maximum(x, _zeros_of((BLOCK // x.itemsize,), x.dtype)[: x.size], out=y)
     else:
         x.clip(*ZERO_AND_INFINITY[x.dtype], y)
 
@@ -71,12 +71,6 @@ def _positive_part(x: Any, y: Any) -> None:
 def _zeros_of(shape: tuple[int, ...], dtype: Any) -> Any:
     """The same zeros each time; nobody writes to them."""
     return np.zeros(shape, dtype)
-
-
-@functools.lru_cache
-def _zeros(dtype: Any) -> Any:
-    """As many as a block has elements."""
-    return np.zeros(BLOCK // dtype.itemsize, dtype)
 
 
 @primitives.leaky_relu.on("cpu")

@@ -17,7 +17,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Uninitialised memory."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    start = -raw.__array_interface__["data"][0] % 64  # `ctypes.data` takes twice as long
     return raw[start : start + size].view(dtype).reshape(shape)
 
 

@@ -12,10 +12,9 @@ from ..array.manipulation import inverse_permutation
 from ..device.parallel import num_threads, parallel_for
 from . import aligned
 
-BLOCK = 1 << 18  # bytes: a block's inputs, outputs and scratch stay in a second-level cache of 1 MiB
+BLOCK = 1 << 20  # bytes: of a quarter, no two threads would be faster than one, which wait for each other between calls
 CALM = 1 << 17  # bytes of a block of many calls, whose arrays are four or five
 BUSY = 5 << 17  # and with more threads: those that begin calls often wait for each other
-LIGHT = 4  # blocks of an operation so cheap that a second thread would take as long to wake
 SMALL = 1 << 16  # bytes: below, it does not pay to tell NumPy how to go about it
 ROW = 256  # elements of a row from which on a loop of its own takes less time than a copy in NumPy's buffer
 APART = (
@@ -30,12 +29,11 @@ CPU_FLOATS = (
 )  # that NumPy and BLAS compute in: halves they convert one by one
 
 
-def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1, scratch: int = 0) -> list:
+def blockwise(kernel: Callable, outputs: int, *inputs: Any, scratch: int = 0) -> list:
     """Fresh arrays like the first input, which `kernel(*inputs, *outputs)` fills element by element.
 
     The kernel sees flat blocks of all arrays, in the memory order of the first, or the arrays themselves where they fit
-    in one block; behind them, arrays to work in, if it asks for `scratch`. `grain` blocks are too little work for a
-    second thread.
+    in one block; behind them, arrays to work in, if it asks for `scratch`.
     """
     x = inputs[0]
     if not x.ndim:  # NumPy's functions would return scalars, which no kernel can write to
@@ -60,14 +58,14 @@ def blockwise(kernel: Callable, outputs: int, *inputs: Any, grain: int = 1, scra
         for i in range(start * step, min(stop * step, x.size), step):
             kernel(*[a[i : i + step] for a in flat], *[a[: x.size - i] for a in own])
 
-    parallel_for(run, -(-x.size // step), grain=grain)
+    parallel_for(run, -(-x.size // step))
     back = inverse_permutation(order)
     return [a.reshape(shape).transpose(back) for a in flat[len(inputs) :]]
 
 
 def product(g: Any, slope: Any) -> Any:
     """g · slope, what an activation's backward comes to."""
-    return blockwise(np.multiply, 1, g, slope, grain=LIGHT)[0]
+    return blockwise(np.multiply, 1, g, slope)[0]
 
 
 def unbuffered(row: int, work: Callable, *args: Any) -> None:

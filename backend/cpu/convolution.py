@@ -7,7 +7,6 @@ Sequences are images of height 1, and volumes (N, C, D, H, W) are N·D images, o
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import math
@@ -63,6 +62,12 @@ def _suits(x: np.ndarray, weight: np.ndarray, bias: Any) -> bool:
     return weight.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
 
 
+def _few_pixels() -> Any:
+    from .few_pixels import FewPixels  # not before there is a convolution: `import weft` stays cheap
+
+    return FewPixels
+
+
 def _maps(x: np.ndarray) -> Any:
     return Sequences(Host) if x.ndim == 3 else Host
 
@@ -92,6 +97,8 @@ class Host:
     @staticmethod
     def correlate(x: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
         o = weight.shape[0]
+        if _few_pixels().suits(len(x), x.shape[1], o, where):
+            return _few_pixels().correlate(x, weight, bias, where)
         plan = lowering(where, x.shape[1], o, x.dtype)
         last = plan.images(channels_last(x))
         y = aligned.empty((x.shape[0], *where.output, o), x.dtype)
@@ -100,7 +107,7 @@ class Host:
         bias_row = None if bias is None else np.tile(bias, (1, 1, where.output[-1], 1))  # few long sums, not many short
 
         def run(start: int, stop: int) -> None:
-            own = copy.copy(plan)  # with this thread's buffers
+            own = plan.beside()  # with this thread's buffers
             for tile in tiles[start:stop]:
                 own.multiply(last, kernel, bias_row, tile, images)
 
@@ -109,6 +116,8 @@ class Host:
 
     @staticmethod
     def weight_gradient(x: np.ndarray, g: np.ndarray, where: Geometry, into: Any) -> np.ndarray:
+        if _few_pixels().suits(len(x), x.shape[1], g.shape[1], where):
+            return _few_pixels().weight_gradient(x, g, where, into)
         shape = g.shape[1], x.shape[1] // where.groups, *where.kernel
         grad = np.empty(shape, x.dtype) if into is None else into
         plan = lowering(where, x.shape[1], g.shape[1], x.dtype)
@@ -119,7 +128,7 @@ class Host:
         totals = [np.zeros(plan.shape, x.dtype) for _ in range(pieces)]
 
         def run(start: int, stop: int) -> None:
-            own = copy.copy(plan)
+            own = plan.beside()
             for piece in range(start, stop):
                 for tile in tiles[len(tiles) * piece // pieces : len(tiles) * (piece + 1) // pieces]:
                     own.adjoint(x, g, tile, totals[piece])
@@ -134,6 +143,8 @@ class Host:
     @staticmethod
     def input_gradient(g: np.ndarray, weight: np.ndarray, bias: Any, where: Geometry) -> np.ndarray:
         """A correlation of g with the flipped kernel: with strides, one for each phase of the axes."""
+        if _few_pixels().suits(len(g), weight.shape[1], len(weight), where):
+            return _few_pixels().input_gradient(g, weight, bias, where)
         parts = _parts(where)
         if len(parts) == 1 and max(where.stride) == 1:
             (phase, part), *_ = parts
@@ -150,22 +161,20 @@ class Host:
 
     @staticmethod
     def bias_gradient(g: np.ndarray) -> np.ndarray:
-        """Σ over images and pixels: of a few images first, whatever the number of threads, which also rounds less."""
+        """Σ over images and pixels: of a few images first, which rounds less. A second thread would read no faster."""
         if g.flags.c_contiguous:
             return paired(np.add.reduce(g.reshape(*g.shape[:2], math.prod(g.shape[2:])), -1), 0)
         last = as_images(channels_last(g))
         n, h, w, o = last.shape
         step = max(1, TERMS // max(1, h))
-        rows = np.empty((-(-n // step), w, o), g.dtype)
-
-        def run(start: int, stop: int) -> None:
-            for i in range(start, stop):
-                if h <= TERMS:
-                    np.add.reduce(last[i * step : (i + 1) * step], axis=(0, 1), out=rows[i])
-                else:
-                    rows[i] = paired(last[i], 0)
-
-        parallel_for(run, len(rows))
+        rows, whole = np.empty((-(-n // step), w, o), g.dtype), n // step
+        if h > TERMS:
+            for i in range(n):
+                rows[i] = paired(last[i], 0)
+        else:
+            np.add.reduce(last[: whole * step].reshape(whole, step * h, w, o), axis=1, out=rows[:whole])
+            if whole < len(rows):
+                np.add.reduce(last[whole * step :], axis=(0, 1), out=rows[whole])
         return paired(rows, (0, 1))
 
 

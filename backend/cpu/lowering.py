@@ -20,7 +20,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -30,10 +30,12 @@ from ..nn.convolution import Geometry
 from . import aligned
 from .window_products import WindowProduct, row_blocks
 
-TILE_BYTES = 3 << 18  # of buffers, which then stay in a second-level cache of 1 MiB
+TILE_BYTES = (
+    3 << 19
+)  # of buffers: of a second-level cache's size, there are twice as many calls for threads to wait for
 NO_DEPTH = Geometry((), (), (), (), (), (), 1)
 SIDE = (
-    64  # of the squares that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
+    128  # of the squares that weights are transposed by: whole, rows a multiple of 4096 bytes apart displace each other
 )
 SQUARES = 2  # too few to be worth a second thread
 TILE_PIXELS = 1024  # at least, lest many channels leave each product with a few rows only
@@ -78,6 +80,12 @@ class Lowering:
             right = max(0, self.width - self.left - where.image[1])
             self.offset, self.left = max(0, right - self.left), max(right, self.left)
             self.width = self.pitch = self.left + where.image[1]
+
+    def beside(self) -> Self:
+        """Another, with buffers of its own. `copy.copy` takes ten times as long, in which other threads wait."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
 
     def kernel(self, weight: np.ndarray, bias: Any) -> np.ndarray:
         """What the rows are multiplied with, (J, span·D, O), from a weight (O, C/G, KH, KW)."""

@@ -53,8 +53,12 @@ class _Channels:
                 self.k *= 2
         self.by_pixels, self.channels = self.h >= ROW, channels
         self.rows = x.size // (self.k * channels * self.h)
-        per_tile = channels if self.k > 1 else max(1, min(channels, (1 << 13) // self.h))
-        self.height = max(1, BLOCK // (x.itemsize * self.k * per_tile * self.h))
+        wide = max(1, (1 << 13) // self.h, BLOCK // (x.itemsize * self.rows * self.h))
+        per_tile = channels if self.k > 1 else min(channels, wide)
+        most = max(1, BLOCK // (x.itemsize * self.k * per_tile * self.h))
+        pairs = -(-self.rows // (2 * most))  # of bands, of one height: as many for either of two threads
+        self.height = self.rows if self.rows <= most else -(-self.rows // (2 * pairs))
+        self.is_small = x.nbytes <= 2 * BLOCK
         step = 1 if self.by_pixels else self.h  # parts of a row are channels, or columns
         self.tiles = [
             (
@@ -92,7 +96,7 @@ class _Channels:
         if len(self.tiles) == 1:  # BLAS might split it between its threads
             columns = paired(a, 0) if b is None else _products(a, b)
         else:
-            columns = _combination(ones((len(a),), a.dtype), a if b is None else np.multiply(a, b, b))
+            columns = _combinations(ones((1, len(a)), a.dtype), a if b is None else np.multiply(a, b, b))[0]
         return paired(columns.reshape(self.k, -1, self.h), (0, 2))
 
     def visit(self, work: Callable, dtype: Any) -> None:
@@ -104,7 +108,10 @@ class _Channels:
                 wide = (channels.stop - channels.start) * (1 if self.by_pixels else self.k * self.h)
                 work(rows, part, channels, band, scratch[: rows.stop - rows.start, :wide])
 
-        unbuffered(self.most[-1], parallel_for, run, len(self.tiles))
+        if self.is_small:  # to wake a thread would take as long
+            unbuffered(self.most[-1], run, 0, len(self.tiles))
+        else:
+            unbuffered(self.most[-1], parallel_for, run, len(self.tiles))
 
 
 def _products(a: Any, b: Any) -> Any:
@@ -243,16 +250,18 @@ class _Rows:
         out[...] = v
         return out
 
-    def fold(self, a: Any, r: Any = None) -> Any:
-        """Sums of a, or of r · a, for each weight, over a block (samples, groups, c·h); r (samples, groups, 1)."""
-        if (
-            self.h == self.shape[1] == 1 and len(self.blocks) > 1
-        ):  # in one block BLAS might split it between its threads
-            return _combination(ones(len(a), a.dtype) if r is None else r.reshape(-1), a[:, 0])
+    def folds(self, a: Any, *factors: Any) -> Any:
+        """Sums of r · a for each weight, over a block (samples, groups, c·h), with each r (samples, groups, 1); None for 1."""
+        # in one block BLAS might split it between its threads
+        if self.h == self.shape[1] == 1 and len(self.blocks) > 1:
+            r = np.empty((len(factors), len(a)), a.dtype)
+            for row, factor in zip(r, factors):
+                row[...] = 1 if factor is None else factor[:, 0, 0]
+            return _combinations(r, a[:, 0])
         if self.h == 1:
-            return (paired(a, 0) if r is None else _products(r, a)).reshape(-1)
+            return [(paired(a, 0) if r is None else _products(r, a)).reshape(-1) for r in factors]
         of_weights = row_sums(a.reshape(-1, self.h)).reshape(*a.shape[:2], -1)
-        return paired(of_weights if r is None else of_weights * r, 0).reshape(-1)
+        return [paired(of_weights if r is None else of_weights * r, 0).reshape(-1) for r in factors]
 
     def visit(self, work: Callable, dtype: Any = None) -> None:
         """`work(place, index, scratch)` for all blocks, `place` being where in an array (N, K, c·h) the block is."""
@@ -296,15 +305,15 @@ def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centr
             products = np.multiply(go, a, out)
             if any(need[1:]):
                 weights = slice(place[1].start * row // over.h, place[1].stop * row // over.h)
-                sums[0, index, weights] = over.fold(products, rstd[place])
-                sums[1, index, weights] = over.fold(go)
-                if centred:
-                    sums[2, index, weights] = over.fold(go, scaled[place])
+                found = [*over.folds(products, rstd[place]), *(over.folds(go, None, scaled[place]) if centred else ())]
+                for total, part in zip(sums, found):
+                    total[index, weights] = part
             if not need[0]:
                 return
             # r (w g − c₁ − r² c₂ (x − m)), c₁ the mean of w g and c₂ that of w g (x − m)
             wide = None if w is None else w[: len(a), place[1]]
-            c1, c2 = (row_sums(v) if wide is None else row_dots(v, wide) for v in (go, products))
+            # a short row of weights takes half the time of as many as the block has
+            c1, c2 = (row_sums(v) if w is None else row_dots(v, w[:1, place[1]]) for v in (go, products))
             slope = (c2 - mean[place] * c1 if centred else c2) * squared[place]
             d = np.multiply(a, slope, scratch[: a.shape[0], : a.shape[1]])
             if centred:
@@ -320,13 +329,14 @@ def _normalise(over: _Rows, x: Any, weight: Any, bias: Any, eps: float, *, centr
     return y.reshape(x.shape), vjp
 
 
-def _combination(r: Any, a: Any) -> Any:
-    """Σᵢ rᵢ aᵢⱼ, a few rows at a time: by BLAS, in a third of the time of `_products`."""
+def _combinations(r: Any, a: Any) -> Any:
+    """Σᵢ rₖᵢ aᵢⱼ, (K, columns), a few rows at a time: by BLAS, in a third of the time of `_products`, and for two k no longer."""
     head = len(a) - len(a) % FEW
-    tail = a[head:].T.dot(r[head:])  # a method of a, which tells of it while a step is recorded
+    tail = a[head:].T.dot(r[:, head:].T).T  # a method of a, which tells of it while a step is recorded
     if not head:
         return tail
-    return tail + paired(np.matmul(r[:head].reshape(-1, 1, FEW), a[:head].reshape(-1, FEW, a.shape[1])), (0, 1))
+    few = r[:, :head].reshape(len(r), -1, FEW).swapaxes(0, 1)
+    return tail + paired(np.matmul(few, a[:head].reshape(-1, FEW, a.shape[1])), 0)
 
 
 @primitives.layer_norm.on("cpu")

@@ -16,7 +16,7 @@ from ..nn.pooling import Axis, shares, taps, window_axes
 from ..tape.autograd import in_float32
 from ..tape.recording import active
 
-IMAGES = 1 << 19  # bytes of images worked on at a time: smaller parts cost more in calls than the cache saves
+IMAGES = 1 << 20  # bytes of images worked on at a time: smaller parts cost more in calls than the cache saves
 
 
 @primitives.max_pool.on("cpu")

@@ -9,11 +9,11 @@ import numpy as np
 
 from ..device.dtypes import is_real_floating
 from ..nn import recurrent as primitives
-from ..nn.recurrent import Lstm, Recurrent, in_time, unroll, wanted
+from ..nn.recurrent import Lstm, Recurrent, in_time, wanted
 from ..tape.autograd import in_float32
 from . import aligned
 from .blocks import CPU_FLOATS
-from .recurrent_products import Adjoint, Inputs, Product, gradients, half, of_gates
+from .recurrent_products import Adjoint, Inputs, Product, gradients, half, of_gates, walk
 
 FEW = 16  # rows, of a step or several: what is made ready for the steps would cost more than it saves
 
@@ -62,13 +62,13 @@ def rnn(
     inputs.project(weight_ih, (bias_ih, bias_hh), (0,), 0, memory)
     y, product = memory[0], Product(weight_hh, len(h), (0,), 0)
 
-    def step(rows: slice, h: Any) -> tuple:
+    def step(rows: slice, some: slice, h: Any) -> tuple:
         before.append(h)
         z = y[rows]
-        z += product(h)[0]
+        z += product(h, some)[0]
         return (np.tanh(z, z) if nonlinearity == "tanh" else np.maximum(z, 0, out=z),)
 
-    (last,) = unroll(np, step, (h,), batch_sizes, reverse)
+    (last,) = walk(step, (h,), batch_sizes, reverse)
 
     def vjp(g: Any, need: Any, into: Any) -> tuple:
         need, into, d = wanted(need, 6), _places(into), aligned.empty(y.shape, x.dtype)
@@ -79,12 +79,12 @@ def rnn(
         else:
             np.copyto(d, y != 0)
 
-        def back(rows: slice, d_h: Any) -> tuple:
+        def back(rows: slice, some: slice, d_h: Any) -> tuple:
             of_step = d[rows]
             of_step *= d_h + g[0][rows]
-            return (adjoint(of_step),)
+            return (adjoint(of_step, some),)
 
-        (grad_h,) = unroll(np, back, (g[1],), batch_sizes, not reverse)
+        (grad_h,) = walk(back, (g[1],), batch_sizes, not reverse)
         states = in_time(np, before, reverse)
         grad_x, *others = gradients((need[0], *need[2:]), into[2:6], inputs, states, weight_ih, d, d)
         return grad_x, grad_h, *others
@@ -126,26 +126,28 @@ def lstm(
     outputs, tanhs = aligned.empty((rows + count, h.shape[1]), x.dtype), aligned.empty((rows, width), x.dtype)
     states, y = (outputs[max(0, k) : rows + max(0, k)] for k in (-ahead, ahead))
     hidden = y if weight_hr is None else aligned.empty(tanhs.shape, x.dtype)
+    if are_alike:
+        first = slice(rows - count, rows) if reverse else slice(0, count)
+        kept[4, first], states[first] = c, h
 
-    def step(rows: slice, h: Any, c: Any) -> tuple:
-        n, now, t, m = len(h), kept[:, rows], tanhs[rows], hidden[rows]
-        z, s, pair = now[:4], now[:3], scratch[:, :n]
+    def step(rows: slice, some: slice, h: Any, c: Any) -> tuple:
+        now, t, m = kept[:, rows], tanhs[rows], hidden[rows]
+        z, s, pair = now[:4], now[:3], scratch[:, some]
         if not are_alike:
             now[4] = c
-        elif not before:
-            now[4], states[rows] = c, h
-        before.append(h)
-        z += product(h)
+            before.append(h)
+        z += product(h, some)
         np.tanh(z, z)
         s *= point_five
         s += point_five
         np.multiply(now[:2], now[3:], pair)  # i g, f c
-        new = np.add(pair[0], pair[1], after[4, rows] if are_alike else cells[:n])
+        new = np.add(pair[0], pair[1], after[4, rows] if are_alike else cells[some])
         np.tanh(new, t)
         np.multiply(now[2], t, m)
         return m if weight_hr is None else np.dot(m, weight_hr.T, y[rows]), new
 
-    last = unroll(np, step, (h, c), batch_sizes, reverse)
+    work = 4 * width * h.shape[1] if product.is_alike else 0
+    last = walk(step, (h, c), batch_sizes, reverse, work)
 
     def vjp(grad: Any, need: Any, into: Any) -> tuple:
         need, into = wanted(need, 8), _places(into)
@@ -153,9 +155,9 @@ def lstm(
         of_outputs = None if weight_hr is None else aligned.empty(y.shape, x.dtype)
         adjoint, memory = Adjoint(weight_hh, count, 4), aligned.empty((10, count, width), x.dtype)
 
-        def back(rows: slice, d_h: Any, d_c: Any) -> tuple:
+        def back(rows: slice, some: slice, d_h: Any, d_c: Any) -> tuple:
             n, now, m, of_step = len(d_h), kept[:, rows], hidden[rows], d[rows]
-            scratch = memory[:, :n]
+            scratch = memory[:, some]
             total, a, d_m, through, pair = scratch[0], scratch[1], scratch[2], scratch[3:5], scratch[5:7]
             w, gates = np.subtract(1, now[:3], scratch[7:]), of_step.reshape(n, 4, width, copy=False).swapaxes(0, 1)
             if of_outputs is None:
@@ -173,9 +175,9 @@ def lstm(
             np.multiply(pair, w[:2], gates[:2])
             np.multiply(pair[0], now[3], a)
             np.subtract(through[0], a, gates[2])
-            return adjoint(of_step), through[1]
+            return adjoint(of_step, some), through[1]
 
-        grad_h, grad_c = unroll(np, back, grad[1:], batch_sizes, not reverse)
+        grad_h, grad_c = walk(back, grad[1:], batch_sizes, not reverse, work if adjoint.is_alike else 0)
         previous = states if are_alike else in_time(np, before, reverse)
         grad_x, *of_weights = gradients((need[0], *need[3:7]), into[3:7], inputs, previous, weight_ih, d, d)
         grad_hr = of_outputs.T.dot(hidden, into[7]) if need[7] and of_outputs is not None else None
@@ -213,9 +215,9 @@ def gru(
     product, before, scratch = Product(weight_hh, count, order, 2), [], aligned.empty(h.shape, x.dtype)
     bias_n = None if bias_hh is None else bias_hh[2 * width :]
 
-    def step(rows: slice, h: Any) -> tuple:
+    def step(rows: slice, some: slice, h: Any) -> tuple:
         before.append(h)
-        now, of_h, a = kept[:, rows], product(h), scratch[: len(h)]
+        now, of_h, a = kept[:, rows], product(h, some), scratch[some]
         s, n, u = now[:2], now[2], now[3]
         s += of_h[:2]
         np.tanh(s, s)
@@ -231,18 +233,18 @@ def gru(
         a *= s[1]
         return (np.add(n, a, y[rows]),)
 
-    (last,) = unroll(np, step, (h,), batch_sizes, reverse)
+    (last,) = walk(step, (h,), batch_sizes, reverse)
 
     def vjp(grad: Any, need: Any, into: Any) -> tuple:
         need, into, steps = wanted(need, 6), _places(into), iter(reversed(before))
         d_ih, d_hh = (of_gates(rows, 3 * width, x.dtype) for _ in range(2))
         adjoint, memory = Adjoint(weight_hh, count, 3), aligned.empty((5, count, width), x.dtype)
 
-        def back(rows: slice, d_h: Any) -> tuple:
+        def back(rows: slice, some: slice, d_h: Any) -> tuple:
             k, now = len(d_h), kept[:, rows]
             r, z, n, u = now
-            d, a, b, *_ = memory[:, :k]
-            w = np.subtract(1, now[:2], memory[3:, :k])
+            d, a, b, *_ = memory[:, some]
+            w = np.subtract(1, now[:2], memory[3:, some])
             of_x, of_h = (g[rows].reshape(k, 3, width, copy=False).swapaxes(0, 1) for g in (d_ih, d_hh))
             np.add(d_h, grad[0][rows], d)
             np.subtract(next(steps), n, a)
@@ -259,10 +261,10 @@ def gru(
             np.multiply(b, w[0], of_h[0])
             of_x[:2] = of_h[:2]
             d *= z
-            d += adjoint(d_hh[rows])
+            d += adjoint(d_hh[rows], some)
             return (d,)
 
-        (grad_h,) = unroll(np, back, grad[1:], batch_sizes, not reverse)
+        (grad_h,) = walk(back, grad[1:], batch_sizes, not reverse)
         states = in_time(np, before, reverse)
         grad_x, *others = gradients((need[0], *need[2:]), into[2:6], inputs, states, weight_ih, d_ih, d_hh)
         return grad_x, grad_h, *others

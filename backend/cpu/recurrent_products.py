@@ -7,18 +7,20 @@ What the gates are made of lies gate by gate, (gates, rows, H), so that each is 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..device.parallel import num_threads, parallel_for
 from ..device.products import matmul
+from ..nn.recurrent import unroll
 from ..tape.recording import as_one
 from . import aligned
 from .linear import column_sums
 from .window_products import has_small_products
 
-__all__ = ["Adjoint", "Inputs", "Product", "gradients", "half", "of_gates"]
+__all__ = ["Adjoint", "Inputs", "Product", "gradients", "half", "of_gates", "walk"]
 
 # With AVX-512, OpenBLAS does not pack the matrices of a product of at most 10⁶ multiply-adds. Packing the weights at every
 # step takes a third of its time, so they are cut into blocks of so many columns, if their number is a multiple of that.
@@ -27,12 +29,17 @@ ROWS = 96  # of x that are fastest multiplied together in this way
 WORTHWHILE = (
     1 << 24
 )  # multiply-adds of the product of x with one gate's weight, from which on rows that repeat are looked for
+SEQUENCES = 16  # sequences: products with fewer rows take longer for each
+WORK = 1 << 22  # multiply-adds of a step and a thread: calls of less time are what threads wait for
 
 
 def _block(rows: int, depth: int, columns: int, blocks: Sequence[int] = BLOCKS) -> int:
     """How many columns a block has: all where that is as good."""
-    fitting = (b for b in blocks if columns % b == 0 and rows * depth * b <= SMALL)
-    return next(fitting, columns) if has_small_products() else columns
+    return next((b for b in blocks if columns % b == 0 and _is_small(rows, depth, b)), columns)
+
+
+def _is_small(rows: int, depth: int, columns: int) -> bool:
+    return rows * depth * columns <= SMALL and has_small_products()
 
 
 @functools.lru_cache
@@ -162,7 +169,11 @@ def _project(
     for rows, n in ((slice(0, whole), each), (slice(whole, count), count - whole)):
         if n:
             to = out[:, rows].reshape(len(order), -1, n, width // block, block).transpose(1, 0, 3, 2, 4)
-            np.matmul(wide[rows].reshape(-1, 1, 1, n, depth), cut, to)
+            _spread(wide[rows].reshape(-1, 1, 1, n, depth), cut, to)
+
+
+def _spread(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    parallel_for(lambda start, stop: np.matmul(a[start:stop], b, out[start:stop]), len(a))
 
 
 def of_gates(rows: int, width: int, dtype: Any) -> np.ndarray:
@@ -171,36 +182,39 @@ def of_gates(rows: int, width: int, dtype: Any) -> np.ndarray:
 
 
 class Product:
-    """h (n, K) ↦ h Wₖᵀ for a weight (gates · H, K): (gates, n, H), always in the same memory, for n ≤ rows."""
+    """h (n, K) ↦ h Wₖᵀ for a weight (gates · H, K): (gates, n, H), always in the same memory, for `some` of the rows.
+
+    `is_alike`: whether a row comes out alike however many there are.
+    """
 
     def __init__(self, weight: np.ndarray, rows: int, order: Sequence[int], halved: int):
         gates, width = len(order), len(weight) // len(order)
         block = _block(rows, weight.shape[1], width)
-        self.weight = _cut(weight, (), order, halved, block)
+        self.weight, self.is_alike = _cut(weight, (), order, halved, block), _is_small(rows, weight.shape[1], block)
         self.found = aligned.empty((gates, rows, width), weight.dtype)
         self.blocks = self.found.reshape(gates, rows, -1, block).swapaxes(1, 2)
 
-    def __call__(self, h: np.ndarray) -> np.ndarray:
-        np.matmul(h, self.weight, self.blocks[:, :, : len(h)])
-        return self.found[:, : len(h)]
+    def __call__(self, h: np.ndarray, some: slice) -> np.ndarray:
+        np.matmul(h, self.weight, self.blocks[:, :, some])
+        return self.found[:, some]
 
 
 class Adjoint:
-    """d (n, gates · H) ↦ d W for a weight (gates · H, K): (n, K), always in the same memory, for n ≤ rows."""
+    """d (n, gates · H) ↦ d W for a weight (gates · H, K): (n, K), always in the same memory, for `some` of the rows."""
 
     def __init__(self, weight: np.ndarray, rows: int, gates: int):
         width, depth = len(weight) // gates, weight.shape[1]
         block = _block(rows, width, depth)
         self.weight = aligned.copy(weight.reshape(gates, width, -1, block).swapaxes(1, 2))
+        self.is_alike = _is_small(rows, width, block)
         self.parts = aligned.empty((gates, rows, depth), weight.dtype)
         self.blocks = self.parts.reshape(gates, rows, -1, block).swapaxes(1, 2)
         self.found = aligned.empty((rows, depth), weight.dtype)
 
-    def __call__(self, d: np.ndarray) -> np.ndarray:
-        n = len(d)
-        of_gates = d.reshape(n, len(self.parts), 1, -1).transpose(1, 2, 0, 3)
-        np.matmul(of_gates, self.weight, self.blocks[:, :, :n])
-        return np.add.reduce(self.parts[:, :n], 0, out=self.found[:n])
+    def __call__(self, d: np.ndarray, some: slice) -> np.ndarray:
+        of_gates = d.reshape(len(d), len(self.parts), 1, -1).transpose(1, 2, 0, 3)
+        np.matmul(of_gates, self.weight, self.blocks[:, :, some])
+        return np.add.reduce(self.parts[:, some], 0, out=self.found[some])
 
 
 def gradients(
@@ -222,3 +236,32 @@ def gradients(
 def _place(is_needed: bool, into: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Where a gradient is written, if it is."""
     return (np.empty(shape, dtype) if into is None else into) if is_needed else None
+
+
+def walk(
+    step: Callable, states: Sequence[Any], batch_sizes: Sequence[int], reverse: bool = False, work: int = 0
+) -> Sequence[Any]:
+    """`unroll` of step(rows, some, *states), `rows` being those of the step in what is packed, and `some` those of the states.
+
+    `work` multiply-adds for each row of a step, 0 if a row does not come out alike however many there are.
+    """
+    count = batch_sizes[0]
+    parts = min(num_threads(), count // SEQUENCES, work * count // WORK)
+    if parts < 2 or count != batch_sizes[-1]:
+        return unroll(np, lambda rows, *now: step(rows, slice(0, len(now[0])), *now), states, batch_sizes, reverse)
+    found = [np.empty_like(state) for state in states]
+
+    def run(start: int, stop: int) -> None:
+        some = slice(count * start // parts, count * stop // parts)
+        n = some.stop - some.start
+
+        def of_some(rows: slice, *now: Any) -> tuple:
+            first = rows.start // n * count
+            return step(slice(first + some.start, first + some.stop), some, *now)
+
+        last = unroll(np, of_some, [state[some] for state in states], (n,) * len(batch_sizes), reverse)
+        for to, state in zip(found, last):
+            to[some] = state
+
+    parallel_for(run, parts)
+    return found

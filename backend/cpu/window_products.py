@@ -21,6 +21,7 @@ from . import aligned
 # with at least so many rows, 1.3 times faster than large ones.
 SMALL = 600_000
 LEAST_ROWS, LEAST_ROWS_ADJOINT = 12, 48
+ADJOINT_BYTES = 1 << 20  # of their results: many short calls are what threads wait for
 WITHOUT_PACKING = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
@@ -92,7 +93,9 @@ class WindowProduct:
 
     def adjoint(self, total: np.ndarray) -> None:
         """Add Σₚ rows[p + i]ᵀ out[p] to total (J, span, D, O)."""
-        part = np.empty_like(total)
-        for shifted, g in zip(self.shifted, self.g):
-            np.matmul(shifted, g, out=part)
-            total += part
+        count = max(1, ADJOINT_BYTES // total.nbytes)  # products in a call
+        parts = np.empty((min(count, len(self.g)), *total.shape), total.dtype)
+        for i in range(0, len(self.g), count):
+            found = parts[: len(self.g) - i]
+            np.matmul(self.shifted[i : i + count], self.g[i : i + count], out=found)
+            total += found[0] if len(found) == 1 else np.add.reduce(found, 0)

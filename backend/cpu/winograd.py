@@ -117,7 +117,7 @@ class WinogradVolumes(Winograd):
     has both here: plane j of four in depth, row i of four in height.
     """
 
-    tile_bytes = 6 * TILE_BYTES  # sixteen products of few rows each cost more than buffers that leave the cache
+    tile_bytes = 3 * TILE_BYTES  # sixteen products of few rows each cost more than buffers that leave the cache
 
     def __init__(self, where: Geometry, channels: int, features: int, dtype: np.dtype):
         (output, *size), (kernel, *taps), (stride, *steps) = where.output, where.kernel, where.stride

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..device import parallel
 from ..tape.sharing import owner_of
-from ..tape.tensor import Tensor
+from ..tape.tensor import Tensor, innermost
 from .forks import clash
 from .log import Log, NotRecorded, arrays_in, assign, current, mapped, opened
 from .noted import Noted, plain, seen
@@ -34,7 +34,7 @@ class Host:
         self._shown: dict[int, tuple[Tensor, Any, np.ndarray]] = {}
 
     def owns(self, data: Any) -> bool:
-        return self.log is None or self.log.has_made(data)
+        return self.log is None or self.log.has_made(innermost(data))  # `grad` nests Tensors
 
     def show(self, x: Tensor) -> None:
         """Have a tensor from outside show its memory as a noted array."""

@@ -222,9 +222,9 @@ class Generic:
     def _columns(self, x: Any, where: Geometry) -> Any:
         """im2col: (N, C, H, W) → (G, C/G·KH·KW, N·Ho·Wo)"""
         xp, (n, c) = self.xp, x.shape[:2]
-        padded = xp.zeros((n, c, *_extent(where)), dtype=x.dtype)
-        padded[_inside(where)] = x
-        taps = xp.stack([padded[tap] for tap in _taps(where)], axis=2)  # (N, C, KH·KW, Ho, Wo)
+        padded = xp.zeros((n, c, *extent(where)), dtype=x.dtype)
+        padded[inside(where)] = x
+        taps = xp.stack([padded[tap] for tap in taps_of(where)], axis=2)  # (N, C, KH·KW, Ho, Wo)
         taps = xp.moveaxis(taps, 0, 2)
         return xp.reshape(taps, (where.groups, c // where.groups * taps.shape[1], n * math.prod(where.output)))
 
@@ -233,10 +233,10 @@ class Generic:
         xp, area = self.xp, math.prod(where.kernel)
         taps = xp.reshape(columns, (columns.shape[0] * columns.shape[1] // area, area, n, *where.output))
         taps = xp.moveaxis(taps, 2, 0)  # (N, C, KH·KW, Ho, Wo)
-        padded = xp.zeros((n, taps.shape[1], *_extent(where)), dtype=columns.dtype)
-        for i, tap in enumerate(_taps(where)):
+        padded = xp.zeros((n, taps.shape[1], *extent(where)), dtype=columns.dtype)
+        for i, tap in enumerate(taps_of(where)):
             padded[tap] = padded[tap] + taps[:, :, i, ...]
-        return padded[_inside(where)]
+        return padded[inside(where)]
 
 
 class Sequences:
@@ -267,17 +267,17 @@ def _per_channel(xp: Any, bias: Any, y: Any) -> Any:
     return xp.reshape(bias, (1, -1, *(1,) * (y.ndim - 2)))
 
 
-def _extent(where: Geometry) -> list[int]:
+def extent(where: Geometry) -> list[int]:
     """Sizes that hold the padded image, and all of the image."""
     return [max(size, before + n) for size, before, n in zip(where.padded, where.before, where.image)]
 
 
-def _inside(where: Geometry) -> tuple:
+def inside(where: Geometry) -> tuple:
     """The image in its padding."""
     return (slice(None), slice(None), *(slice(before, before + n) for before, n in zip(where.before, where.image)))
 
 
-def _taps(where: Geometry) -> list[tuple]:
+def taps_of(where: Geometry) -> list[tuple]:
     """For each kernel entry, row by row, the part of the padded image that it multiplies."""
     steps = zip(where.kernel, where.dilation, where.stride, where.output)
     slices = ([slice(i * d, i * d + (o - 1) * s + 1, s) for i in range(k)] for k, d, s, o in steps)

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import devices
 from .tensor import Alias, Tensor, innermost
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "check",
     "extent",
     "last_change",
+    "leave",
     "link",
     "move",
     "owner_of",
@@ -306,18 +308,31 @@ def views_of(root: Tensor) -> list[Tensor]:
     return [v for v in views if v is not None and isinstance(v._kin, View) and v._kin.root is root and shares(v, root)]
 
 
+def _family(x: Tensor) -> list[Tensor]:
+    """The living views and aliases of a tensor."""
+    found = [ref() for ref in x._kin.values()] if isinstance(x._kin, dict) else []
+    return [t for t in found if t is not None]
+
+
+def leave(x: Tensor, raw: Any) -> None:
+    """Before an array takes x's numbers, whose memory is elsewhere: what was x's alias or view there keeps what it has."""
+    for t in _family(x):
+        if shares(t, raw) and not shares(t, x):
+            kept = devices.namespace_of(t.data).asarray(t.data, copy=True)
+            if isinstance(t._kin, View):
+                t.data, t._kin = kept, None
+            else:
+                move(t, kept)
+
+
 def aliases_of(root: Tensor) -> list[Tensor]:
     """The living tensors off the tape that have the memory of a root, or of a view of it."""
-    family = [] if root._kin is None else [ref() for ref in root._kin.values()]
-    return [
-        t for t in family if t is not None and type(t._kin) is Alias and t._kin.root is not None and shares(t, root)
-    ]
+    return [t for t in _family(root) if type(t._kin) is Alias and t._kin.root is not None and shares(t, root)]
 
 
 def move(x: Tensor, raw: Any) -> None:
     """Give a tensor off the tape, and its views, other memory, which has the same numbers."""
-    family = [] if x._kin is None else [ref() for ref in x._kin.values()]
-    family = [t for t in family if t is not None and shares(t, x)]
+    family = [t for t in _family(x) if shares(t, x)]
     x.data, x._saved = raw, False
     for t in family:
         if isinstance(t._kin, View):

@@ -25,6 +25,7 @@ from ...backend.modes.twice import keep_operations
 from ...backend.tape.tensor import Tensor
 from ...layers import Module
 from . import dtypes, functions, namespace, submodules, vision
+from .choosing import attach_choosing
 from .insides import attach_insides, buffers_of
 from .memory import sharing
 from .methods import attach
@@ -54,13 +55,7 @@ class _At:
     @data.setter
     def data(self, value: Tensor) -> None:
         x = self.tensor
-        if value.data is x.data:
-            return
-        if value.shape == x.shape and value.dtype == x.dtype and value.device == x.device:
-            with functions.no_grad():
-                x.copy_(value)  # in place: an optimizer's arena keeps it
-        else:
-            x.data, x.device = value.data, value.device
+        x.data, x.device = value.data, value.device  # an optimizer's arena takes it back at the next step
 
     @property
     def dtype(self) -> dtypes.dtype:
@@ -251,6 +246,7 @@ def install() -> None:
     if there := PACKAGES & sys.modules.keys():
         raise RuntimeError(f"`install` must come before {', '.join(sorted(there))} is imported; call it first")
     attach()
+    attach_choosing()
     accept_positions()
     Module.share_memory, Tensor.share_memory_ = share_memory, share_tensor  # type: ignore[attr-defined]
     attach_insides()

@@ -356,3 +356,28 @@ class TestGradientsThatAreHeld:
             optimizer.zero_grad()
         (p * 2).sum().backward()
         assert id(p.grad) == tensor
+
+
+def test_aliases_follow_a_parameter_into_the_arena():
+    """A state_dict, a view: what shares the parameter's memory goes on doing so."""
+    layer = nn.Linear(2, 1, bias=False)
+    alias, part, state = layer.weight.detach(), layer.weight.detach()[0, 1:], layer.state_dict()
+    for optimizer in (optim.SGD(layer.parameters(), lr=0.5), optim.SGD(layer.parameters(), lr=0.25)):
+        layer(weft.ones((1, 2))).sum().backward()
+        optimizer.step()
+        for x in (alias, state["weight"]):
+            np.testing.assert_array_equal(x.numpy(), layer.weight.detach().numpy())
+        assert part.tolist() == layer.weight[0, 1:].tolist()
+
+
+def test_what_was_left_behind_keeps_its_numbers():
+    """Of a parameter that was given other memory, an alias has the old, which the next step must not write the new numbers to."""
+    layer = nn.Linear(2, 1, bias=False)
+    optimizer = optim.SGD(layer.parameters(), lr=0.5)
+    old = layer.weight.detach()
+    kept = old.tolist()
+    layer.weight.data = np.zeros((1, 2), np.float32)
+    layer(weft.ones((1, 2))).sum().backward()
+    optimizer.step()
+    assert layer.weight.tolist() == [[-0.5, -0.5]]
+    assert old.tolist() == kept

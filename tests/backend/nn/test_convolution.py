@@ -12,7 +12,7 @@ from harness import Case
 
 import weft
 from weft.backend.cpu import convolution as cpu
-from weft.backend.cpu import lowering, window_products
+from weft.backend.cpu import few_pixels, lowering, window_products
 from weft.backend.device import parallel
 from weft.backend.nn.convolution import conv, conv_transpose, geometry
 
@@ -306,7 +306,62 @@ class TestFormsOnNumPy:
             tracemalloc.stop()
             return peak - 2 * y.nbytes - grads[0].nbytes
 
-        assert beyond(48) < 1.1 * beyond(16) + 2**16
+        assert beyond(144) < 1.1 * beyond(48) + 2**16
+
+
+class TestFewPixels:
+    @pytest.fixture
+    def always(self, monkeypatch):
+        """Also where there are many pixels, in pieces of few channels."""
+        suits = lambda n, c, o, where: n * c * o > 0 and where.groups == 1 and min(where.before) >= 0
+        monkeypatch.setattr(few_pixels.FewPixels, "suits", suits)
+        monkeypatch.setattr(few_pixels, "PIECE", 5000)
+
+    @pytest.mark.parametrize(("n", "seeds"), [(2, 40), (1, 10), (3, 20)])
+    def test_same_as_generic(self, n, seeds, always):
+        for seed in range(seeds):
+            assert_same_as_generic(conv, *random_case(seed, n))
+
+    @pytest.mark.parametrize("row", [row for row in TRANSPOSED if row[0][0]])
+    def test_transposed_same_as_generic(self, row, always):
+        x, weight, static = row
+        bias = a(weight[1] * static.get("groups", 1))
+        assert_same_as_generic(conv_transpose, a(*x), a(*weight), bias, static)
+
+    def test_writes_the_weight_gradient_where_it_is_told(self, always):
+        for shape in [(16, 16, 3, 3), (16, 16, 3), (16, 16, 2, 3, 1)]:
+            y, vjp = conv.impls["cpu"](a(2, 16, *[5] * len(shape[2:])), a(*shape))
+            g, into = a(*y.shape), np.full(shape, np.nan)
+            assert vjp(g, [False, True, False], [None, into, None])[1] is into
+            np.testing.assert_array_equal(into, vjp(g, [False, True, False], [None] * 3)[1])
+
+    def test_which_they_are(self):
+        def suits(images, channels, features, size, **more):
+            weight = np.empty((features, channels // more.get("groups", 1), 3, 3), np.float32)
+            where = geometry(
+                np.empty((images, channels, size, size), np.float32), weight, 1, 1, 1, more.get("groups", 1)
+            )
+            return few_pixels.FewPixels.suits(images, channels, features, where)
+
+        assert suits(4, 512, 512, 7)
+        assert suits(2, 256, 256, 8)
+        assert not suits(4, 256, 256, 8)
+        assert not suits(0, 512, 512, 7)
+        assert not suits(4, 512, 512, 7, groups=2)
+        assert not suits(1, 64, 64, 2)
+
+    def test_results_do_not_depend_on_the_number_of_threads(self):
+        arrays = [np.float32(a(*shape)) for shape in [(2, 256, 8, 8), (256, 256, 3, 3), (256,)]]
+        threads, results = weft.num_threads(), []
+        try:
+            for n in (1, 2, 3):
+                weft.set_num_threads(n)
+                results.append(forward_and_gradients(conv.impls["cpu"], *arrays, options(padding=1)))
+        finally:
+            weft.set_num_threads(threads)
+        for found in zip(*results):
+            np.testing.assert_array_equal(found[1], found[0])
+            np.testing.assert_array_equal(found[2], found[0])
 
 
 @pytest.mark.parametrize("primitive", [conv, conv_transpose], ids=lambda p: p.__name__)

@@ -216,3 +216,37 @@ class TestOnNumpy:
             found.append([y.detach().numpy(), *(t.grad.numpy() for t in tensors)])
         for one, other in zip(*found):
             harness.close(one, other, 1e-12)
+
+    @pytest.mark.parametrize("projected", [False, True])
+    @pytest.mark.parametrize("reverse", [False, True])
+    @pytest.mark.parametrize("sizes", [(33,) * 5, (33, 33, 20)], ids=str)
+    def test_sequences_shared_out_to_threads(self, monkeypatch, sizes, reverse, projected):
+        """Those of one length; results do not depend on how many threads there are, captured or not."""
+        monkeypatch.setattr(products, "SEQUENCES", 4)
+        monkeypatch.setattr(products, "WORK", 1)
+        x, h, *of_layer = recurrent(sizes, 16, 64, 4)
+        c, threads, found = a(*h.shape), weft.num_threads(), []
+        if projected:
+            h, of_layer = h[:, :32], [of_layer[0], of_layer[1][:, :32], *of_layer[2:], a(32, 64)]
+        given = [np.float32(v) for v in (x, h, c, *of_layer)]
+
+        def step(*tensors):
+            for t in tensors:
+                t.grad = None
+            y, *last = lstm(*tensors, batch_sizes=sizes, reverse=reverse)
+            (y.sum() + sum(s.sum() for s in last)).backward()
+            return y, *last
+
+        try:
+            for n, captured in ((1, False), (2, False), (3, False), (3, True)):
+                weft.set_num_threads(n)
+                tensors = [weft.asarray(v).requires_grad_() for v in given]
+                run = weft.capture(step) if captured else step
+                for _ in range(4):
+                    results = run(*tensors)
+                found.append([*(r.detach().numpy().copy() for r in results), *(t.grad.numpy().copy() for t in tensors)])
+        finally:
+            weft.set_num_threads(threads)
+        for other in found[1:]:
+            for one, same in zip(found[0], other, strict=True):
+                np.testing.assert_array_equal(same, one)
