@@ -388,8 +388,19 @@ def _divisor(xp: Any, x: Any) -> Any:
 add = binary("add", "Sum x₁ + x₂", 1, 1, rounds_once=True)
 subtract = binary("subtract", "Difference x₁ − x₂", 1, -1, rounds_once=True)
 multiply = binary("multiply", "Product x₁ x₂", lambda xp, _a, b, _y: b, lambda xp, a, _b, _y: a, rounds_once=True)
+
+
+def _reciprocal_of(b: Any) -> Any:
+    """1/b, of an array or a Python number, which would raise for 0."""
+    return 1 / b if hasattr(b, "dtype") or b else math.copysign(math.inf, b.real)
+
+
 divide = binary(
-    "divide", "Quotient x₁ / x₂", lambda xp, _a, b, _y: 1 / b, lambda xp, a, b, _y: -(a / b) / b, floating=True
+    "divide",
+    "Quotient x₁ / x₂",
+    lambda xp, _a, b, _y: _reciprocal_of(b),
+    lambda xp, a, b, _y: -(a / b) / b,
+    floating=True,
 )
 floor_divide = binary("floor_divide", "Quotient rounded down, ⌊x₁ / x₂⌋", 0, 0)
 remainder = binary("remainder", "Remainder x₁ − x₂ ⌊x₁/x₂⌋", 1, lambda xp, a, b, _y: -xp.floor_divide(a, b))
@@ -566,13 +577,18 @@ def _next_half(xp: Any, x1: Any, x2: Any) -> Any:
 def _nextafter(xp: Any, x1: Any, x2: Any, /) -> Any:
     x1, x2 = floats_win(xp, x1, x2)
     like = x1 if hasattr(x1, "dtype") else x2
+    is_apart, like1, like2 = x1 != x2, x1, x2
+    pullbacks = (
+        lambda g: unbroadcast(xp, xp.where(is_apart, g, xp.zeros_like(g)), like1),
+        lambda g: unbroadcast(xp, xp.zeros_like(g), like2),
+    )
     if not is_half(like.dtype):
-        return xp.nextafter(x1, x2), None
+        return xp.nextafter(x1, x2), pullbacks
     x1, x2 = (x if hasattr(x, "dtype") else xp.full_like(like, x) for x in (x1, x2))
     if x1.dtype != x2.dtype:
-        return xp.nextafter(*widened(xp, x1, x2)), None
+        return xp.nextafter(*widened(xp, x1, x2)), pullbacks
     x1, x2 = xp.broadcast_arrays(x1, x2)
-    return _next_half(xp, x1, x2), None
+    return _next_half(xp, x1, x2), pullbacks
 
 
 nextafter = publish(

@@ -22,7 +22,7 @@ from ..tape import autograd
 from ..tape.autograd import _mode, backward, primitive
 from ..tape.explain import REFUSALS, explained
 from ..tape.hooks import register_hook, register_post_accumulate_grad_hook, retain_grad
-from ..tape.sharing import changed, is_alias, root_of, views_of
+from ..tape.sharing import aliases_of, changed, is_alias, move, root_of, views_of, wrote
 from ..tape.tensor import Axes, DType, Operand, Tensor, device_of, from_python, innermost, wrap
 from ..tape.watching import tell_written
 from . import elementwise, indexing, linalg, manipulation, products, reductions
@@ -90,7 +90,7 @@ def written(self: Tensor, new: Tensor, rebinds: int) -> Tensor:
     if rebinds:
         return _replace(self, new, rebinds == THROUGH)
     self.data[...] = new.data
-    changed(self.data)
+    wrote(self, self.data)
     if autograd.watch is not None:
         tell_written(self, new)
     return self
@@ -175,7 +175,7 @@ def _replace(x: Tensor, new: Tensor, through: bool = False) -> Tensor:
     With `through` they keep their memory, which gets the values.
     """
     root = root_of(x)
-    views = views_of(root)
+    views, aliases = views_of(root), aliases_of(root)
     if root is x:
         if getattr(new.data, "strides", None) != getattr(x.data, "strides", None):  # what is a view must stay one
             new = indexing._setitem(x, new, key=...)
@@ -197,6 +197,8 @@ def _replace(x: Tensor, new: Tensor, through: bool = False) -> Tensor:
     _rebind(root, new)
     for view in views:
         _rebind(view, view._kin.of(root))
+    for alias in aliases:
+        move(alias, alias._kin.root.data)
     return x
 
 
@@ -260,7 +262,7 @@ def _setitem(self: Tensor, key: Any, value: Any, /) -> None:
                 f"memory of this tensor of shape {self.shape} is read-only (it was broadcast, or belongs to somebody who forbids "
                 "it); use .clone()"
             ) from error
-        changed(indexing.part(self.data, key))
+        wrote(self, indexing.part(self.data, key))
         if autograd.watch is not None:
             tell_written(self, value, key)
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..device import parallel
+from ..tape.sharing import owner_of
 from ..tape.tensor import Tensor, innermost
 from .forks import clash
-from .log import Log, NotRecorded, arrays_in, assign, current, mapped, opened, owner_of
+from .log import Log, NotRecorded, arrays_in, assign, current, mapped, opened
 from .noted import Noted, plain, seen
 from .program import Program
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..tape.sharing import owner_of
+
 __all__ = [
     "Call",
     "Decision",
@@ -30,7 +32,6 @@ __all__ = [
     "current",
     "mapped",
     "opened",
-    "owner_of",
 ]
 
 
@@ -361,17 +362,6 @@ def _noted(x: np.ndarray) -> Any:
 
 
 kinds: list[type] = []  # `Noted`, which is made of this
-
-
-def owner_of(array: np.ndarray) -> np.ndarray:
-    """Whose memory an array shows. NumPy's `as_strided` puts an object of its own between the two."""
-    while True:
-        base: Any = array.base
-        if not isinstance(base, np.ndarray):
-            base = getattr(base, "base", None)
-        if not isinstance(base, np.ndarray):
-            return array
-        array = base
 
 
 def memory_at(start: int, nbytes: int) -> np.ndarray:

@@ -46,9 +46,10 @@ def _again(call: Any, args: list, static: dict[str, Any], parents: tuple, order:
     if sharing.last.write < order:
         sharing.check(call.__name__, [a for a in args if isinstance(a, Tensor)], parents, order)
     depth = 1 + max(a._depth for a in args if isinstance(a, Tensor))
-    leaves = [
-        wrap(a, a.device, depth).requires_grad_() if parent is not None else a for a, parent in zip(args, parents)
-    ]
+    leaves = [wrap(a, a.device, depth) if parent is not None else a for a, parent in zip(args, parents)]
+    for leaf, parent in zip(leaves, parents):
+        if parent is not None:
+            leaf.requires_grad = True  # whatever its dtype: what was computed may be complex
     with _tape(depth, base=min(_mode.base, depth), nested=True), enable_grad():
         found = call(*leaves, **static)
         first = next(t for t in found if t._node is not None) if isinstance(found, tuple) else found
@@ -115,8 +116,8 @@ def gradients(
             x = node if wanted is None and isinstance(node, Tensor) else (wanted or {}).get(id(node))
             if x is not None:
                 found[id(x)] = x, (g if isinstance(g, Tensor) else wrap(_own(g), x.device, x._depth))
-            if isinstance(node, Tensor):
-                continue
+            if isinstance(node, Tensor) or not any(id(parent) in order for parent in node.parents):
+                continue  # a leaf, or what is wanted: its record is not read, hence not freed
             if is_hooked(node):  # a result is given its gradient as it was before, which is PyTorch's way
                 arrive(node.parents[0], hooked_gradient(node, g))
                 continue

@@ -29,6 +29,7 @@ from .tensor import Alias, Tensor, innermost
 __all__ = [
     "Part",
     "View",
+    "aliases_of",
     "changed",
     "check",
     "extent",
@@ -36,10 +37,12 @@ __all__ = [
     "leave",
     "link",
     "move",
+    "owner_of",
     "part_of",
     "root_of",
     "shares",
     "views_of",
+    "wrote",
 ]
 
 clock = itertools.count(0, -1)  # newer nodes and writes have smaller numbers
@@ -86,15 +89,20 @@ def _native(raw: Any) -> Any:
     return getattr(raw, "_array", raw)
 
 
-def _owner(raw: np.ndarray) -> np.ndarray:
-    while isinstance(raw.base, np.ndarray):
-        raw = raw.base
-    return raw
+def owner_of(raw: np.ndarray) -> np.ndarray:
+    """Whose memory an array shows. NumPy's `as_strided` puts an object of its own between the two."""
+    while True:
+        base: Any = raw.base
+        if not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)
+        if not isinstance(base, np.ndarray):
+            return raw
+        raw = base
 
 
 def _memory(raw: Any) -> int:
     """A number for the memory that an array lies in."""
-    return id(_owner(raw)) if isinstance(raw, np.ndarray) else -raw.data.mem.ptr
+    return id(owner_of(raw)) if isinstance(raw, np.ndarray) else -raw.data.mem.ptr
 
 
 def extent(raw: Any) -> tuple[int, int]:
@@ -122,7 +130,7 @@ def part_of(raw: Any) -> Part:
     if parts is None:
         parts = _parts[key] = {}
         if isinstance(raw, np.ndarray):
-            _owners[key] = weakref.ref(_owner(raw), lambda _: (_parts.pop(key, None), _owners.pop(key, None)))
+            _owners[key] = weakref.ref(owner_of(raw), lambda _: (_parts.pop(key, None), _owners.pop(key, None)))
     bounds = extent(raw)
     if bounds not in parts:
         if len(parts) >= PARTS:
@@ -224,6 +232,11 @@ class View:
         for call, rest, static, i in self.path:
             found = call.generic(np, flat, *rest, **static)[0]  # type: ignore[attr-defined]
             flat = found if i is None else found[i]
+        if flat.size and np.bincount(flat.reshape(-1)).max() > 1:
+            raise RuntimeError(
+                f"several elements of this view of shape {tuple(flat.shape)} share one place in memory, and cannot be "
+                "changed in place where that is recorded; use .clone()"
+            )
         return np.unravel_index(flat, shape)
 
 
@@ -273,6 +286,13 @@ def is_alias(x: Tensor) -> bool:
     return False
 
 
+def wrote(x: Tensor, raw: Any) -> None:
+    """Note that `raw`, the memory of x or a part of it, was written to through x: not where x is one that does not tell."""
+    kin = root_of(x)._kin
+    if type(kin) is not Alias or kin.tells:
+        changed(raw)
+
+
 def root_of(x: Tensor) -> Tensor:
     """The tensor that a view is of, or the tensor itself."""
     if isinstance(x._kin, View):
@@ -303,6 +323,11 @@ def leave(x: Tensor, raw: Any) -> None:
                 t.data, t._kin = kept, None
             else:
                 move(t, kept)
+
+
+def aliases_of(root: Tensor) -> list[Tensor]:
+    """The living tensors off the tape that have the memory of a root, or of a view of it."""
+    return [t for t in _family(root) if type(t._kin) is Alias and t._kin.root is not None and shares(t, root)]
 
 
 def move(x: Tensor, raw: Any) -> None:

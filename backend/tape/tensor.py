@@ -511,13 +511,14 @@ else:
 class Alias(dict):
     """What `_kin` is of a tensor that has another's memory, but not its history (`detach`), and its own views by id.
 
-    The other is held if it is a view, which others need not have seen; else it, and its memory, may go.
+    The other is held if it is a view, which others need not have seen; else it, and its memory, may go. One that does not
+    `tell` is written to behind the tape's back, as PyTorch's `x.data`.
     """
 
-    __slots__ = ("_held", "_of")
+    __slots__ = ("_held", "_of", "tells")
 
-    def __init__(self, other: Tensor, hold: bool):
-        self._held, self._of = other if hold else None, weakref.ref(other)
+    def __init__(self, other: Tensor, hold: bool, tells: bool = True):
+        self._held, self._of, self.tells = other if hold else None, weakref.ref(other), tells
 
     @property
     def root(self) -> Tensor | None:
@@ -696,12 +697,12 @@ class Tensor(_Attached):
             out._saved = True
         return out
 
-    def _is_also(self, other: Tensor) -> None:
+    def _is_also(self, other: Tensor, tells: bool = True) -> None:
         """Note that this is another's memory, without its history."""
         if type(other._kin) is Alias and (first := other._kin.root) is not None and first.data is other.data:
             other = first
         is_view = other._kin is not None and not isinstance(other._kin, dict)
-        self._kin = Alias(other, is_view)
+        self._kin = Alias(other, is_view, tells)
         if other._kin is None:
             other._kin = {}
         (other._kin.root._kin if is_view else other._kin)[id(self)] = weakref.ref(self)
@@ -727,7 +728,8 @@ class Tensor(_Attached):
             If it is the result of a recorded operation and shall stop: `detach` is for that.
         """
         if requires_grad and not dtypes.is_real_floating(self.dtype):
-            raise TypeError(f"`requires_grad` needs a real floating-point dtype, got {self.dtype}")
+            hint = "; keep its real and its imaginary part" if self.dtype.kind == "c" else ""
+            raise TypeError(f"`requires_grad` needs a real floating-point dtype, got {self.dtype}{hint}")
         if self._node is not None and not requires_grad:
             raise ValueError(
                 "`requires_grad` can only be cleared on a leaf; use .detach() to take a result off the tape"

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...backend.array import indexing, linalg, manipulation, products, reductions
 from ...backend.tape.tensor import Tensor
+from .eigen import eig
 from .shaping import _like, _numpy
 from .special import floating
 
@@ -50,7 +51,7 @@ def _matrix_exp(x: Tensor) -> Tensor:
     size = float(np.abs(_numpy(x)).sum(-2).max(initial=0))
     s = max(0, math.ceil(math.log2(size)) + 1) if size > 0 else 0
     a = x / 2**s
-    eye = x.detach() * 0 + _like(x, np.eye(x.shape[-1], dtype=x.dtype))
+    eye = x.new_zeros(*x.shape) + _like(x, np.eye(x.shape[-1], dtype=x.dtype))
     found = term = eye
     for k in range(1, 19):
         term = term @ a / k
@@ -135,13 +136,6 @@ def _cond(x: Tensor, p: Any = None) -> Tensor:
     return _matrix_norm(x, p) * _matrix_norm(linalg.inv(x), p)
 
 
-def _eig(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Not differentiable here."""
-    found = np.linalg.eig(_numpy(x))
-    kind = np.complex64 if x.dtype == np.float32 else np.complex128
-    return _like(x, found[0].astype(kind)), _like(x, found[1].astype(kind))
-
-
 def multi_dot(matrices: Sequence[Tensor]) -> Tensor:
     """The product of several matrices, from the left.
 
@@ -184,8 +178,8 @@ LINALG: dict[str, Any] = {
     "cond": _cond,
     "matrix_exp": _matrix_exp,
     "vander": _increasing_vander,
-    "eig": _eig,
-    "eigvals": lambda x: _eig(x)[0],
+    "eig": eig,
+    "eigvals": lambda x: eig(x).eigenvalues,
     "inv_ex": lambda x, **_options: (linalg.inv(x), x.new_zeros(*x.shape[:-2]).to("int32")),
     "cholesky_ex": lambda x, **_options: (linalg.cholesky(x), x.new_zeros(*x.shape[:-2]).to("int32")),
     "LinAlgError": np.linalg.LinAlgError,

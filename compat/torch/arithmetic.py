@@ -11,6 +11,7 @@ import numpy as np
 from ...backend.array import elementwise, indexing, manipulation, reductions
 from ...backend.tape.tensor import Tensor
 from ...layers import functional
+from .eigen import frexp
 from .making import tensor
 from .shaping import _like, _numpy
 from .special import floating
@@ -39,11 +40,6 @@ def _integers(ufunc: Any) -> Callable:
 def _float_power(x: Any, exponent: Any) -> Tensor:
     x, exponent = (v.double() if isinstance(v, Tensor) and v.dtype.kind != "c" else v for v in (x, exponent))
     return elementwise.pow(x, exponent)
-
-
-def _frexp(x: Tensor) -> tuple[Tensor, Tensor]:
-    mantissa, exponent = np.frexp(_numpy(x))
-    return _like(x, mantissa), _like(x, exponent.astype(np.int32))
 
 
 def _heaviside(x: Tensor, values: Tensor) -> Tensor:
@@ -172,7 +168,7 @@ METHODS: dict[str, Callable] = {
     "gcd": _integers(np.gcd),
     "lcm": _integers(np.lcm),
     "float_power": _float_power,
-    "frexp": _frexp,
+    "frexp": frexp,
     "ldexp": lambda x, other: (x * 2.0 ** floating(other)).to(floating(x).dtype),
     "heaviside": _heaviside,
     "angle": _angle,

@@ -31,7 +31,7 @@ def _hessian(func: Any, inputs: Any, create_graph: bool = False, **_options: Any
 
 def _vjp_of(func: Any, inputs: Any, v: Any = None, **_options: Any) -> Any:
     value, pull = derivatives.vjp(func, *(inputs if isinstance(inputs, tuple) else (inputs,)))
-    found = pull(value * 0 + 1 if v is None else v)
+    found = pull(value.new_ones(*value.shape) if v is None else v)
     return value, found if isinstance(inputs, tuple) else found[0]
 
 

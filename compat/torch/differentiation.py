@@ -78,7 +78,9 @@ def grad(
         raise RuntimeError(
             f"`inputs` must have been used for the outputs, got {missing} that were not; set allow_unused=True"
         )
-    return tuple(found[id(x)][1] if id(x) in found else x.detach() * 0 if materialize_grads else None for x in wanted)
+    return tuple(
+        found[id(x)][1] if id(x) in found else x.new_zeros(*x.shape) if materialize_grads else None for x in wanted
+    )
 
 
 def _seed(output: Tensor, seed: Any) -> Tensor:
@@ -86,7 +88,7 @@ def _seed(output: Tensor, seed: Any) -> Tensor:
     if seed is None:
         if output.data.size != 1:
             raise RuntimeError("`grad_outputs` must be given for outputs of several elements, got None")
-        return output.detach() * 0 + 1
+        return output.new_ones(*output.shape)  # not 0 · output + 1, which is NaN for inf
     if seed.shape != output.shape:
         raise RuntimeError(f"`grad_outputs` must have the output's shape {output.shape}, got {seed.shape}")
     return seed if seed.dtype == output.dtype else seed.to(output.dtype)

@@ -27,6 +27,7 @@ from ...layers import Module
 from . import dtypes, functions, namespace, submodules, vision
 from .choosing import attach_choosing
 from .insides import attach_insides, buffers_of
+from .memory import sharing
 from .methods import attach
 from .optimizer_state import attach_state
 from .positions import accept_positions
@@ -50,7 +51,7 @@ class _At:
 
     @property
     def data(self) -> Tensor:
-        return self.tensor.detach()
+        return sharing(self.tensor, tells=False)
 
     @data.setter
     def data(self, value: Tensor) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from ...backend.tape.tensor import Tensor, wrap
 from .shaping import _given, _like
 
-__all__ = ["FUNCTIONS", "METHODS", "become"]
+__all__ = ["FUNCTIONS", "METHODS", "become", "sharing"]
 
 
 def become(x: Tensor, other: Tensor) -> Tensor:
@@ -29,6 +29,28 @@ def become(x: Tensor, other: Tensor) -> Tensor:
     x.data, x.device, x._node, x.requires_grad = other.data, other.device, other._node, other.requires_grad
     x._kin, x._depth = None, other._depth
     return x
+
+
+def sharing(x: Tensor, tells: bool = True) -> Tensor:
+    """PyTorch's `x.detach()`: the memory of x, computed or not, off the tape. What is written to it, x has, too.
+
+    Parameters
+    ----------
+    x : Tensor
+        Which.
+    tells : bool, default True
+        Whether `backward` raises if it needs what was written over; False is PyTorch's `x.data`.
+
+    Returns
+    -------
+    Tensor
+        One that does not require grad.
+    """
+    if x._depth:  # a function that is differentiated: its values stay as they are
+        return _plain_detach(x)
+    out = wrap(x.data, x.device)
+    out._is_also(x, tells)
+    return out
 
 
 def _itself(x: Tensor, *_args: Any, **_options: Any) -> Tensor:
@@ -110,7 +132,7 @@ def _cuda(x: Tensor, device: Any = None, non_blocking: bool = False, memory_form
     return _plain_cuda(x, index)
 
 
-_plain_random_, _plain_to, _plain_cuda = Tensor.random_, Tensor.to, Tensor.cuda
+_plain_random_, _plain_to, _plain_cuda, _plain_detach = Tensor.random_, Tensor.to, Tensor.cuda, Tensor.detach
 
 
 def _set_(x: Tensor, source: Tensor | None = None) -> Tensor:
@@ -127,6 +149,7 @@ def _apply_(x: Tensor, f: Callable) -> Tensor:
 
 
 METHODS: dict[str, Callable] = {
+    "detach": sharing,
     **dict.fromkeys(
         (
             "pin_memory", "as_subclass",

@@ -14,11 +14,13 @@ from ...backend.array import elementwise, indexing, manipulation, methods
 from ...backend.tape.tensor import Parameter, Tensor, wrap
 from . import algebra, arithmetic, calling, drawing, memory, scattering, shaping, signals, sparse, special
 from .differentiation import backward
+from .eigen import refusing
 from .printing import shown
 from .promotion import ALONG, BINARY, OPERATORS, check_fits, named_axis, narrowing, promoting
 from .reducing import counting, extremum, nonzero, ordered, reduction, spread
 from .sizes import Size
-from .windows import bincount, unfold
+from .strided import as_strided, unfold
+from .windows import bincount
 
 __all__ = ["METHODS", "PROPERTIES", "Size", "attach"]
 
@@ -91,12 +93,14 @@ def _unique(
     self: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     if dim is None:
-        return _plain_unique(self, sorted, return_inverse, return_counts)
-    find: Any = np.unique
-    raw = find(self.detach().cpu().numpy(), return_inverse=return_inverse, return_counts=return_counts, axis=dim)
-    if not isinstance(raw, tuple):
-        return wrap(raw, "cpu").to(self.device)
-    return tuple(wrap(r.reshape(-1) if k else r, "cpu").to(self.device) for k, r in enumerate(raw))
+        found = _plain_unique(self, sorted, return_inverse, return_counts)
+    else:
+        find: Any = np.unique
+        raw = find(self.detach().cpu().numpy(), return_inverse=return_inverse, return_counts=return_counts, axis=dim)
+        parts = raw if isinstance(raw, tuple) else (raw,)
+        found = tuple(wrap(r.reshape(-1) if k else r, "cpu").to(self.device) for k, r in enumerate(parts))
+        found = found if isinstance(raw, tuple) else found[0]
+    return refusing("unique", found, self)
 
 
 def _scatter(
@@ -162,6 +166,7 @@ METHODS: dict[str, Callable] = {
     "type": _type,
     "bincount": bincount,
     "unfold": unfold,
+    "as_strided": as_strided,
     "dist": lambda self, other, p=2: (self - other).norm(p),
     "is_same_size": _is_same_size,
     "equal": lambda self, other: self.shape == other.shape and bool((self == other).all()),

@@ -161,7 +161,7 @@ def _recorded(cls: Any, ctx: Any, found: tuple, names: tuple, g: Any, node: Any)
 
     before = ctx.saved_tensors
     ctx.saved_tensors = tuple(map(linked, before))
-    given = [g.get(i, f.detach() * 0) for i, f in enumerate(tensors)] if isinstance(g, dict) else [g]
+    given = [g.get(i, f.new_zeros(*f.shape)) for i, f in enumerate(tensors)] if isinstance(g, dict) else [g]
     try:
         return _of_backward(cls.backward(ctx, *_among(found, given)), *names)
     finally:

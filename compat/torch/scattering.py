@@ -72,8 +72,9 @@ def _scatter_reduce(
     total = start.scatter_add(dim, index, src)
     if reduce == "sum":
         return total
-    ones = x * 0 + 1 if include_self else (x * 0 + 1).scatter(dim, index, 0.0)
-    count = ones.detach().scatter_add(dim, index, src.detach() * 0 + 1)
+    ones = x.new_ones(*x.shape)
+    ones = ones if include_self else ones.scatter(dim, index, 0.0)
+    count = ones.scatter_add(dim, index, src.new_ones(*src.shape))
     return total / count if x.is_floating_point() else total.floor_divide(count)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ...backend.array import indexing, manipulation, reductions
 from ...backend.array.creation import asarray
 from ...backend.tape.tensor import Tensor, ValuesAndIndices, wrap
+from .eigen import refusing
 
 __all__ = ["FUNCTIONS", "INPLACE", "METHODS"]
 
@@ -97,7 +98,7 @@ def _unique_consecutive(
     found += [inverse.reshape(raw.shape) if dim is None else inverse] * return_inverse
     found += [np.diff(np.append(starts, len(rows)))] * return_counts
     made = tuple(_like(x, f) for f in found)
-    return made if len(made) > 1 else made[0]
+    return refusing("unique_consecutive", made if len(made) > 1 else made[0], x)
 
 
 def _cumulative_extremum(better: Callable) -> Callable:
@@ -139,14 +140,6 @@ def _sum_to_size(x: Tensor, *size: Any) -> Tensor:
     extra = x.ndim - len(shape)
     axes = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1))
     return reductions.sum(x, axis=axes, keepdims=True).reshape(shape) if axes else x
-
-
-def _as_strided(x: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int = 0) -> Tensor:
-    """A copy, where PyTorch's shares memory; gradients flow through it."""
-    places = np.full(tuple(size), storage_offset, np.int64)
-    for axis, (n, step) in enumerate(zip(size, stride)):
-        places += (np.arange(n) * step).reshape(-1, *(1,) * (len(size) - axis - 1))
-    return x.reshape(-1)[_like(x, places.reshape(-1))].reshape(tuple(size))
 
 
 def _flat(x: Tensor) -> Tensor:
@@ -253,7 +246,6 @@ METHODS: dict[str, Callable] = {
     "mode": _mode,
     "aminmax": _aminmax,
     "sum_to_size": _sum_to_size,
-    "as_strided": _as_strided,
     "diagflat": _diagflat,
     "msort": lambda x: x.sort(0)[0],
     "adjoint": lambda x: x.transpose(-2, -1).conj(),

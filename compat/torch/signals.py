@@ -7,25 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.array import elementwise, fft, manipulation, reductions
-from ...backend.tape.autograd import primitive
+from ...backend.array import elementwise, fft, reductions
 from ...backend.tape.tensor import Tensor, wrap
 from ...layers import functional
+from .complexes import complex_of, view_as_complex, view_as_real
 from .making import tensor
-from .windows import unfold
+from .strided import unfold
 
 __all__ = ["FUNCTIONS", "METHODS"]
-
-
-@primitive
-def complex_of(xp: Any, a: Any, b: Any, /) -> Any:
-    """a + bi; of a gradient ∂L/∂a − i ∂L/∂b (see `unbroadcast`), the parts."""
-    pullbacks = (lambda g: xp.real(g), lambda g: -xp.imag(g))
-    if isinstance(a, Tensor):
-        return complex_of(a, b), pullbacks
-    made = xp.empty(a.shape, dtype=np.complex64 if a.dtype == np.float32 else np.complex128)
-    made.real, made.imag = a, b  # not a + 1j b, which is NaN where b is infinite
-    return made, pullbacks
 
 
 def _complex(real: Tensor, imag: Tensor) -> Tensor:
@@ -37,17 +26,6 @@ def _complex(real: Tensor, imag: Tensor) -> Tensor:
 
 def _polar(size: Tensor, angle: Tensor) -> Tensor:
     return _complex(size * angle.cos(), size * angle.sin())
-
-
-def _view_as_complex(x: Tensor) -> Tensor:
-    """A copy, where PyTorch's shares memory."""
-    if x.ndim == 0 or x.shape[-1] != 2:
-        raise RuntimeError(f"`view_as_complex` needs a last axis of 2, got the shape {tuple(x.shape)}")
-    return _complex(x[..., 0], x[..., 1])
-
-
-def _view_as_real(x: Tensor) -> Tensor:
-    return manipulation.stack([elementwise.real(x), elementwise.imag(x)], axis=-1)
 
 
 def _window(of: Callable[[np.ndarray], np.ndarray]) -> Callable:
@@ -92,7 +70,7 @@ def _stft(
     whole = is_complex if onesided is None else not onesided
     found = (fft.fft if whole else fft.rfft)(frames).transpose(-2, -1)
     found = (found * n_fft**-0.5 if normalized else found).reshape(*input.shape[:-1], *found.shape[-2:])
-    return found if return_complex or return_complex is None else _view_as_real(found)
+    return found if return_complex or return_complex is None else view_as_real(found)
 
 
 def _overlapped(frames: Tensor, hop: int) -> Tensor:
@@ -138,8 +116,8 @@ METHODS: dict[str, Callable] = {"stft": _stft, "istft": _istft}
 FUNCTIONS: dict[str, Callable] = {
     "complex": _complex,
     "polar": _polar,
-    "view_as_complex": _view_as_complex,
-    "view_as_real": _view_as_real,
+    "view_as_complex": view_as_complex,
+    "view_as_real": view_as_real,
     "hann_window": _window(lambda t: 0.5 - 0.5 * np.cos(t)),
     "hamming_window": _window(lambda t: 0.54 - 0.46 * np.cos(t)),
     "blackman_window": _window(lambda t: 0.42 - 0.5 * np.cos(t) + 0.08 * np.cos(2 * t)),

@@ -17,6 +17,9 @@ from ...backend.tape.tensor import Tensor, wrap
 __all__ = ["FUNCTIONS", "METHODS", "digamma", "erfinv", "floating", "gamma_slope", "lgamma"]
 
 
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+
+
 def floating(x: Tensor) -> Tensor:
     return x if x.dtype.kind in "fcV" else x.to(dtypes.get_default_dtype())
 
@@ -32,9 +35,11 @@ def _log_gamma(x: float) -> float:
 
 
 def _polygamma(n: int, x: float) -> float:
-    """ψ⁽ⁿ⁾(x): recurrence up to x ≥ 12, then the asymptotic series (DLMF 5.11, 5.15); n = 0 or 1."""
+    """ψ⁽ⁿ⁾(x): recurrence up to x ≥ 12 + n, then the asymptotic series (DLMF 5.11, 5.15)."""
     if not math.isfinite(x):
         return (math.inf if n == 0 else 0.0) if x > 0 else math.nan
+    if n > 1:
+        return _higher_polygamma(n, x)
     if x <= 0:
         if x == math.floor(x):
             return math.nan if n == 0 and x else (-math.inf if n == 0 else math.inf)
@@ -44,10 +49,23 @@ def _polygamma(n: int, x: float) -> float:
     while x < 12:
         found += -1 / x if n == 0 else 1 / x**2
         x += 1
-    numbers = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)  # of Bernoulli
     if n == 0:
-        return found + math.log(x) - 0.5 / x - sum(b / (2 * k * x ** (2 * k)) for k, b in enumerate(numbers, 1))
-    return found + 1 / x + 0.5 / x**2 + sum(b / x ** (2 * k + 1) for k, b in enumerate(numbers, 1))
+        return found + math.log(x) - 0.5 / x - sum(b / (2 * k * x ** (2 * k)) for k, b in enumerate(BERNOULLI, 1))
+    return found + 1 / x + 0.5 / x**2 + sum(b / x ** (2 * k + 1) for k, b in enumerate(BERNOULLI, 1))
+
+
+def _higher_polygamma(n: int, x: float) -> float:
+    """(−1)ⁿ⁺¹ n! Σ 1/(x + k)ⁿ⁺¹, k = 0, 1, …, the end of the sum by its asymptotic series."""
+    if x <= 0 and x == math.floor(x):
+        return math.inf
+    found = 0.0
+    while x < 12 + n:
+        found += math.factorial(n) / x ** (n + 1)
+        x += 1
+    found += math.factorial(n - 1) / x**n + math.factorial(n) / (2 * x ** (n + 1))
+    for k, b in enumerate(BERNOULLI, 1):
+        found += b * math.factorial(2 * k + n - 1) / math.factorial(2 * k) / x ** (2 * k + n)
+    return found if n % 2 else -found
 
 
 def gamma_slope(a: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -116,14 +134,13 @@ def _erf_inverse(y: float) -> float:
     return x
 
 
-def _no_more(x: Tensor) -> Tensor:
-    raise NotImplementedError("the third derivative of `lgamma` is not available")
+@functools.cache
+def _psi(n: int) -> Callable:
+    """ψ⁽ⁿ⁾, whose derivative is the next one."""
+    return _special(f"polygamma_{n}" if n else "digamma", functools.partial(_polygamma, n), lambda x: _psi(n + 1)(x))
 
 
-trigamma = _special("trigamma", functools.partial(_polygamma, 1), _no_more)
-
-
-digamma = _special("digamma", functools.partial(_polygamma, 0), trigamma)
+digamma = _psi(0)
 
 
 lgamma = _special("lgamma", _log_gamma, digamma)
@@ -136,9 +153,9 @@ erfc = _special("erfc", math.erfc, lambda x: -2 / math.sqrt(math.pi) * (-x * x).
 
 
 def _polygamma_of(n: int, x: Tensor) -> Tensor:
-    if n not in (0, 1):
-        raise NotImplementedError(f"`polygamma` is available for n = 0 and 1, got {n}")
-    return (digamma, trigamma)[n](x)
+    if n < 0:
+        raise RuntimeError(f"`n` of polygamma must be 0 or more, got {n}; digamma is the one of 0")
+    return _psi(n)(x)
 
 
 def _mvlgamma(x: Tensor, p: int) -> Tensor:

@@ -1,13 +1,12 @@
-"""Counts of integers, and sliding windows along an axis."""
+"""Counts of integers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...backend.array import indexing, manipulation
 from ...backend.tape.tensor import Tensor, wrap
 
-__all__ = ["bincount", "unfold"]
+__all__ = ["bincount"]
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
@@ -45,34 +44,3 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     given = weights.detach().cpu().numpy()
     sums = np.bincount(raw, given, minlength).astype(np.float32 if given.dtype == np.float32 else np.float64)
     return wrap(sums, "cpu").to(input.device)
-
-
-def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Windows of an axis, `size` long and `step` apart, along a new last axis.
-
-    Parameters
-    ----------
-    input : Tensor
-        Of any type.
-    dimension, size, step : int
-        Which axis, how long a window is, how far one begins after the other.
-
-    Returns
-    -------
-    Tensor
-        A copy, where PyTorch's shares memory; gradients flow through it.
-
-    Raises
-    ------
-    RuntimeError
-        If no window fits, or step is not positive.
-    """
-    dim = range(input.ndim)[dimension]
-    if not 0 <= size <= input.shape[dim] or step <= 0:
-        raise RuntimeError(
-            f"`size` must be at most {input.shape[dim]} and `step` > 0, got {size} and {step}; take shorter windows"
-        )
-    starts = np.arange(0, input.shape[dim] - size + 1, step)
-    windows = indexing.take(input, wrap((starts[:, None] + np.arange(size)).ravel(), "cpu").to(input.device), axis=dim)
-    shape = (*input.shape[:dim], len(starts), size, *input.shape[dim + 1 :])
-    return manipulation.moveaxis(windows.reshape(shape), dim + 1, -1)

@@ -147,11 +147,7 @@ CASES = [
         for name in ("logical_and", "logical_or", "logical_xor")
     ],
     Case(
-        elementwise.nextafter,
-        (np.array([1.0, -1.0, 0.0]), np.array([2.0, 2.0, -1.0])),
-        lambda x, y: x,
-        grad=(),
-        label=" close",
+        elementwise.nextafter, (np.array([1.0, -1.0, 0.0]), np.array([2.0, 2.0, -1.0])), lambda x, y: x, label=" close"
     ),
     # clip: bounds absent, numbers, arrays that broadcast
     *[
@@ -183,6 +179,15 @@ class TestKinks:
         assert slopes(weft.abs, 0) == (0.0,)
         assert slopes(weft.abs, -3) == (-1.0,)
         assert slopes(weft.sign, 0) == (0.0,)
+
+    def test_nextafter(self):
+        assert slopes(weft.nextafter, 1, 2) == (1.0, 0.0)
+        assert slopes(weft.nextafter, 1, 1) == (0.0, 0.0)
+
+    @pytest.mark.filterwarnings("ignore:divide by zero")
+    def test_division_by_a_python_zero(self):
+        assert slopes(lambda x: x / 0, 2) == (np.inf,)
+        assert slopes(lambda x: x / -0.0, 2) == (-np.inf,)
 
     def test_angle_at_the_origin(self):
         assert slopes(weft.atan2, 0, 0) == (0.0, 0.0)

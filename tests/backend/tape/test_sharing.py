@@ -624,3 +624,27 @@ class TestSavedValues:
                 table[i] = 1.0
         with pytest.raises(RuntimeError, match=ERROR):
             y.backward()
+
+    def test_memory_in_strides_of_ones_own(self):
+        table, w = np.zeros(4, np.float32), weft.ones(2, requires_grad=True)
+        part = weft.Tensor(np.lib.stride_tricks.as_strided(table, (2,), (8,)))
+        y = (w * part).sum()
+        with weft.no_grad():
+            weft.Tensor(table)[2] = 1.0
+        with pytest.raises(RuntimeError, match=ERROR):
+            y.backward()
+
+
+class TestDetached:
+    def test_it_follows_what_is_recorded(self):
+        x, w = weft.zeros(3), weft.ones(3, requires_grad=True)
+        seen, of_a_part = x.detach(), x[1:].detach()
+        part = seen[:2]
+        x += w
+        assert not seen.requires_grad
+        assert seen.tolist() == [1, 1, 1]
+        assert of_a_part.tolist() == part.tolist() == [1, 1]
+        seen[1] = 5
+        assert x.tolist() == [1, 5, 1]
+        assert part.tolist() == [1, 5]
+        assert of_a_part.tolist() == [5, 1]
