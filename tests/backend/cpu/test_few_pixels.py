@@ -1,4 +1,4 @@
-"""Convolutions of few pixels with large weights, against the generic form in float64, in several pieces and with several threads."""
+"""Convolutions of few pixels with large weights: against the generic form in float64, and with several threads."""
 
 import numpy as np
 import pytest
