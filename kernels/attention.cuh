@@ -80,13 +80,8 @@ template <int M, int N> __device__ __forceinline__ void clear(float (&acc)[M][N]
             for (int e = 0; e < 4; ++e) acc[m][n][e] = 0;
 }
 
-// The first 16 rows of columns 16·k to 16·k + 15 of a tile, as a left factor.
-template <int D, typename T> __device__ __forceinline__ void load_left(uint32_t (&x)[4], const T* tile, int k) {
-    ldmatrix_x4(x, chunk<D>(tile, LANE % 16, LANE / 16, 2 * k));
-}
-
 // acc = A Bᵀ over D columns: A is the first 16·M rows of a tile, B the first 8·N rows of another. `held`, unless it is null:
-// what `load_left` gives of A's first columns, which is not loaded again then.
+// the fragment of A's first 16 rows and columns, which is not loaded again then.
 template <int D, typename T, int M, int N>
 __device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const T* a, const T* b, const uint32_t* held = nullptr) {
     clear(acc);
@@ -95,7 +90,7 @@ __device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const
             uint32_t x[M][4];
             if (first) memcpy(x[0], first, sizeof(x[0]));
 #pragma unroll
-            for (int m = first ? 1 : 0; m < M; ++m) load_left<D>(x[m], a + 16 * m * D, k);
+            for (int m = first ? 1 : 0; m < M; ++m) ldmatrix_x4(x[m], chunk<D>(a + 16 * m * D, LANE % 16, LANE / 16, 2 * k));
 #pragma unroll
             for (int n = 0; n < N; n += 2) {
                 uint32_t y[4];

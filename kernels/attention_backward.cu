@@ -163,7 +163,7 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
     if constexpr (Tile::HOLDS) {
         cp_async_wait<1>();
         __syncthreads();
-        load_left<D>(held, query_tile + warp_row * D, 0);
+        ldmatrix_x4(held, chunk<D>(query_tile + warp_row * D, LANE % 16, LANE / 16, 0));
     }
     for (int j = 0, stage = 0; j < end; j += KEYS, stage ^= 1) {
         cp_async_wait<0>();
