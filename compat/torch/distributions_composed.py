@@ -34,6 +34,7 @@ class Independent(Distribution):
                 f"`reinterpreted_batch_ndims` must be at most {len(shape)}, the axes of the batch, got {reinterpreted_batch_ndims}"
             )
         self.event_shape = Size((*shape[len(shape) - reinterpreted_batch_ndims :], *base_distribution.event_shape))
+        super().__init__(validate_args=validate_args)
 
     batch_shape = property(  # type: ignore[assignment]
         lambda self: Size(
@@ -82,10 +83,12 @@ class TransformedDistribution(Distribution):
         shape = (*base_distribution.batch_shape, *base_distribution.event_shape)
         axes = max([len(base_distribution.event_shape), *map(event_dim, self.transforms)])
         self.event_shape = Size(shape[len(shape) - axes :])
-        self._batch = Size(shape[: len(shape) - axes])
+        super().__init__(shape[: len(shape) - axes], validate_args=validate_args)
 
-    batch_shape = property(lambda self: self._batch)
     has_rsample = property(lambda self: self.base_dist.has_rsample)
+    support = property(
+        lambda self: getattr(self.transforms[-1], "codomain", None) if self.transforms else self.base_dist.support
+    )
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """The other's, transformed, off the tape."""
@@ -103,6 +106,7 @@ class TransformedDistribution(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The other's, less the logarithm of the slope; what the axes of one value give is added up."""
+        self._validate_sample(value)
         found: Any = 0.0
         axes = len(self.event_shape)
         for transform in reversed(self.transforms):

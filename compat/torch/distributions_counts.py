@@ -11,6 +11,8 @@ from ...backend.tape.autograd import no_grad
 from ...backend.tape.tensor import Tensor, wrap
 from ...layers import functional
 from .distributions_base import Distribution, broadcast, source, uniform_like
+from .distributions_constraints import CONSTRAINTS as C
+from .distributions_constraints import Constraint
 from .distributions_discrete import Bernoulli
 from .special import lgamma
 
@@ -26,8 +28,12 @@ class Geometric(Distribution):
         One of the two.
     """
 
+    arg_constraints = {"probs": Constraint(lambda p: (p > 0) & (p <= 1), "0 < probs <= 1")}
+    support = C.nonnegative_integer
+
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: Any = None):
         self.probs = broadcast(probs if logits is None else functional.sigmoid(asarray(logits)))[0]
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: 1 / self.probs - 1)
     mode = property(lambda self: self.probs.detach() * 0)
@@ -41,6 +47,7 @@ class Geometric(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """x log(1 − p) + log p."""
+        self._validate_sample(value)
         return value * (-self.probs).log1p() + self.probs.log()
 
     def entropy(self) -> Tensor:
@@ -57,8 +64,12 @@ class Poisson(Distribution):
         The mean.
     """
 
+    arg_constraints = {"rate": C.nonnegative}
+    support = C.nonnegative_integer
+
     def __init__(self, rate: Any, validate_args: Any = None):
         (self.rate,) = broadcast(rate)
+        super().__init__(validate_args=validate_args)
 
     mean = variance = property(lambda self: self.rate)
     mode = property(lambda self: self.rate.floor())
@@ -71,4 +82,5 @@ class Poisson(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """x log rate − rate − log x!"""
+        self._validate_sample(value)
         return value * self.rate.log() - self.rate - lgamma(value + 1)

@@ -15,6 +15,7 @@ from ...backend.array.info import finfo
 from ...backend.tape.tensor import Tensor
 from ...layers import functional
 from .distributions_base import Distribution
+from .distributions_constraints import CONSTRAINTS as C
 from .methods import METHODS
 from .sizes import Size
 
@@ -41,6 +42,8 @@ def clamped(probs: Tensor) -> Tensor:
 class _Classes(Distribution):
     """p = probs / Σ probs = softmax(logits), of (..., C)."""
 
+    arg_constraints = {"probs": C.simplex, "logits": C.real_vector}
+
     def __init__(self, probs: Tensor | None = None, logits: Tensor | None = None, validate_args: Any = None):
         if (probs is None) == (logits is None):
             raise ValueError("`probs` or `logits` must be given, and not both")
@@ -48,6 +51,7 @@ class _Classes(Distribution):
             self.logits = functional.log_softmax(logits, dim=-1)
         elif probs is not None:
             self.probs = probs / probs.sum(dim=-1, keepdim=True)
+        super().__init__(validate_args=validate_args)
 
     # A policy that only draws needs no logarithms, and each is an operation to record.
     probs = functools.cached_property(lambda self: self.logits.exp())
@@ -95,6 +99,7 @@ class Categorical(_Classes):
         One of the two, p = probs / Σ probs = softmax(logits).
     """
 
+    support = property(lambda self: C.integer_interval(0, self.probs.shape[-1] - 1))
     mean = variance = property(lambda self: self.probs.detach()[..., 0] * math.nan)  # type: ignore[assignment]
     mode = property(lambda self: self.probs.argmax(-1))
 
@@ -126,6 +131,7 @@ class Categorical(_Classes):
         Tensor
             Differentiable.
         """
+        self._validate_sample(value)
         return self._log_prob_of(value.long())
 
 
@@ -138,6 +144,7 @@ class OneHotCategorical(_Classes):
         One of the two.
     """
 
+    support = C.one_hot
     mean = property(lambda self: self.probs)
     variance = property(lambda self: self.probs * (1 - self.probs))
     mode = property(lambda self: self._rows(self.probs.argmax(-1)))
@@ -152,6 +159,7 @@ class OneHotCategorical(_Classes):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """That of where the 1 is."""
+        self._validate_sample(value)
         return self._log_prob_of(value.argmax(-1))
 
 
@@ -164,6 +172,9 @@ class Bernoulli(Distribution):
         One of the two.
     """
 
+    arg_constraints = {"probs": C.unit_interval, "logits": C.real}
+    support = C.boolean
+
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: Any = None):
         if (probs is None) == (logits is None):
             raise ValueError("`probs` or `logits` must be given, and not both")
@@ -174,6 +185,7 @@ class Bernoulli(Distribution):
         else:
             self.logits = asarray(logits)
             self.probs = functional.sigmoid(self.logits)
+        super().__init__(validate_args=validate_args)
 
     @property
     def mean(self) -> Tensor:
@@ -220,6 +232,7 @@ class Bernoulli(Distribution):
         Tensor
             Differentiable.
         """
+        self._validate_sample(value)
         return value * self.logits - functional.softplus(self.logits)
 
     def entropy(self) -> Tensor:

@@ -7,22 +7,35 @@ from typing import Any
 import numpy as np
 
 from ...backend.array.info import finfo
+from ...backend.tape.autograd import is_grad_enabled
 from ...backend.tape.tensor import Tensor, wrap
 from .distributions_base import Distribution, broadcast, source
+from .distributions_constraints import CONSTRAINTS as C
 from .sizes import Size
-from .special import digamma, lgamma
+from .special import digamma, gamma_slope, lgamma
 
 __all__ = ["Beta", "Dirichlet", "Gamma"]
 
 
-def _positive(drawn: np.ndarray, like: Tensor) -> Tensor:
+def _least(x: Tensor) -> Tensor:
     """At least the dtype's least normal number: what is lost to 0 has no logarithm."""
-    kind = np.asarray(drawn, like.dtype)
-    return wrap(kind, "cpu").clip(min=float(finfo(like.dtype).smallest_normal)).to(like.device)
+    return x.clip(min=float(finfo(x.dtype).smallest_normal))
+
+
+def _standard(a: Tensor, sample_shape: Any) -> Tensor:
+    """Draws of rate 1, in double precision: by NumPy's generator, seeded from the default one; their slopes by a are those of
+    the same quantile, ∂x/∂a = −(∂F/∂a) / (∂F/∂x) (Figurnov, Mohamed & Mnih 2018)."""
+    raw = np.asarray(a.detach().cpu().numpy(), np.float64)
+    drawn = np.maximum(source(a).gamma(raw, size=(*sample_shape, *raw.shape)), np.finfo(np.float64).tiny)
+    x = wrap(drawn, "cpu").to(a.device)
+    if not (a.requires_grad and is_grad_enabled()):
+        return x
+    slope = wrap(gamma_slope(np.broadcast_to(raw, drawn.shape), drawn), "cpu").to(a.device)
+    return x + slope * (a - a.detach()).to(x.dtype)
 
 
 class Gamma(Distribution):
-    """rateᵃ xᵃ⁻¹ exp(−rate x) / Γ(a), a being the concentration. Drawn off the tape.
+    """rateᵃ xᵃ⁻¹ exp(−rate x) / Γ(a), a being the concentration.
 
     Parameters
     ----------
@@ -30,20 +43,24 @@ class Gamma(Distribution):
         Shape and inverse scale.
     """
 
+    arg_constraints = {"concentration": C.positive, "rate": C.positive}
+    support = C.nonnegative
+
     def __init__(self, concentration: Any, rate: Any, validate_args: Any = None):
         self.concentration, self.rate = broadcast(concentration, rate)
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: self.concentration / self.rate)
     variance = property(lambda self: self.concentration / self.rate**2)
     mode = property(lambda self: ((self.concentration - 1) / self.rate).clamp(min=0))
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        """By NumPy's generator, seeded from the default one."""
-        a, rate = (t.detach().cpu().numpy() for t in (self.concentration, self.rate))
-        return _positive(source(self.rate).gamma(a, 1 / rate, (*sample_shape, *a.shape)), self.rate)
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Differentiable, by the slope of a quantile."""
+        return _least(_standard(self.concentration, sample_shape).to(self.rate.dtype) / self.rate)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """a log rate + (a − 1) log x − rate x − log Γ(a)."""
+        self._validate_sample(value)
         a, rate = self.concentration, self.rate
         return a * rate.log() + (a - 1) * value.log() - rate * value - lgamma(a)
 
@@ -54,7 +71,7 @@ class Gamma(Distribution):
 
 
 class Dirichlet(Distribution):
-    """∏ xᵢ^(aᵢ − 1) / B(a) on the simplex. Drawn off the tape.
+    """∏ xᵢ^(aᵢ − 1) / B(a) on the simplex.
 
     Parameters
     ----------
@@ -62,9 +79,13 @@ class Dirichlet(Distribution):
         a.
     """
 
+    arg_constraints = {"concentration": C.independent(C.positive, 1)}
+    support = C.simplex
+
     def __init__(self, concentration: Any, validate_args: Any = None):
         (self.concentration,) = broadcast(concentration)
         self.event_shape = Size(self.concentration.shape[-1:])
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: self.concentration / self.concentration.sum(-1, keepdim=True))
 
@@ -74,14 +95,14 @@ class Dirichlet(Distribution):
         mean, total = self.mean, self.concentration.sum(-1, keepdim=True)
         return mean * (1 - mean) / (total + 1)
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Gamma's, over their sum, in double precision."""
-        a = np.asarray(self.concentration.detach().cpu().numpy(), np.float64)
-        drawn = np.maximum(source(self.concentration).gamma(a, size=(*sample_shape, *a.shape)), np.finfo(a.dtype).tiny)
-        return _positive(drawn / drawn.sum(-1, keepdims=True), self.concentration)
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Γ's, over their sum."""
+        drawn = _standard(self.concentration, sample_shape)
+        return _least((drawn / drawn.sum(-1, keepdim=True)).to(self.concentration.dtype))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Σ (a − 1) log x + log Γ(Σ a) − Σ log Γ(a)."""
+        self._validate_sample(value)
         a = self.concentration
         return ((a - 1) * value.log()).sum(-1) + lgamma(a.sum(-1)) - lgamma(a).sum(-1)
 
@@ -94,7 +115,7 @@ class Dirichlet(Distribution):
 
 
 class Beta(Distribution):
-    """xᵃ⁻¹ (1 − x)ᵇ⁻¹ / B(a, b). Drawn off the tape.
+    """xᵃ⁻¹ (1 − x)ᵇ⁻¹ / B(a, b).
 
     Parameters
     ----------
@@ -102,8 +123,12 @@ class Beta(Distribution):
         a and b.
     """
 
+    arg_constraints = {"concentration1": C.positive, "concentration0": C.positive}
+    support = C.unit_interval
+
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: Any = None):
         self.concentration1, self.concentration0 = broadcast(concentration1, concentration0)
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: self.concentration1 / (self.concentration1 + self.concentration0))
 
@@ -113,14 +138,15 @@ class Beta(Distribution):
         a, b = self.concentration1, self.concentration0
         return a * b / ((a + b) ** 2 * (a + b + 1))
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        """By NumPy's generator, seeded from the default one; inside (0, 1)."""
-        a, b = (np.asarray(t.detach().cpu().numpy(), np.float64) for t in (self.concentration1, self.concentration0))
-        drawn = _positive(source(self.concentration1).beta(a, b, (*sample_shape, *a.shape)), self.concentration1)
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Γ's share of two; inside (0, 1)."""
+        a, b = (_standard(t, sample_shape) for t in (self.concentration1, self.concentration0))
+        drawn = _least((a / (a + b)).to(self.concentration1.dtype))
         return drawn.clip(max=1 - float(finfo(drawn.dtype).eps) / 2)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(a − 1) log x + (b − 1) log(1 − x) − log B(a, b)."""
+        self._validate_sample(value)
         a, b = self.concentration1, self.concentration0
         return (a - 1) * value.log() + (b - 1) * (-value).log1p() + lgamma(a + b) - lgamma(a) - lgamma(b)
 

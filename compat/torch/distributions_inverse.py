@@ -8,6 +8,7 @@ from typing import Any
 from ...backend.array import random
 from ...backend.tape.tensor import Tensor
 from .distributions_base import Distribution, broadcast, uniform_like
+from .distributions_constraints import CONSTRAINTS as C
 
 __all__ = ["Cauchy", "Exponential", "Gumbel", "Laplace", "Uniform"]
 
@@ -21,8 +22,12 @@ class Uniform(Distribution):
         The limits.
     """
 
+    support = property(lambda self: C.interval(self.low, self.high))
+
     def __init__(self, low: Any, high: Any, validate_args: Any = None):
         self.low, self.high = broadcast(low, high)
+        self.arg_constraints = {"low": C.less_than(self.high)}
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: (self.low + self.high) / 2)
     variance = property(lambda self: (self.high - self.low) ** 2 / 12)
@@ -30,6 +35,7 @@ class Uniform(Distribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         """The share of the interval that is below."""
+        self._validate_sample(value)
         return ((value - self.low) / (self.high - self.low)).clamp(0, 1)
 
     def icdf(self, value: Tensor) -> Tensor:
@@ -43,6 +49,7 @@ class Uniform(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """−log(high − low), −∞ outside."""
+        self._validate_sample(value)
         inside = (value >= self.low) & (value < self.high)
         return inside.to(self.low.dtype).log() - (self.high - self.low).log()
 
@@ -60,8 +67,12 @@ class Exponential(Distribution):
         1 / mean.
     """
 
+    arg_constraints = {"rate": C.positive}
+    support = C.nonnegative
+
     def __init__(self, rate: Any, validate_args: Any = None):
         (self.rate,) = broadcast(rate)
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: 1 / self.rate)
     variance = property(lambda self: self.rate**-2)
@@ -69,6 +80,7 @@ class Exponential(Distribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         """1 − exp(−rate x)."""
+        self._validate_sample(value)
         return 1 - (-self.rate * value).exp()
 
     def icdf(self, value: Tensor) -> Tensor:
@@ -81,6 +93,7 @@ class Exponential(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log rate − rate x."""
+        self._validate_sample(value)
         return self.rate.log() - self.rate * value
 
     def entropy(self) -> Tensor:
@@ -97,14 +110,19 @@ class Laplace(Distribution):
         Mean and width.
     """
 
+    arg_constraints = {"loc": C.real, "scale": C.positive}
+    support = C.real
+
     def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
         self.loc, self.scale = broadcast(loc, scale)
+        super().__init__(validate_args=validate_args)
 
     mean = mode = property(lambda self: self.loc)  # type: ignore[assignment]
     variance = property(lambda self: 2 * self.scale**2)
 
     def cdf(self, value: Tensor) -> Tensor:
         """½ − ½ sign(z) expm1(−|z|), z = (x − loc) / scale."""
+        self._validate_sample(value)
         z = (value - self.loc) / self.scale
         return 0.5 - 0.5 * z.sign() * (-z.abs()).expm1()
 
@@ -120,6 +138,7 @@ class Laplace(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """−|x − loc| / scale − log(2 scale)."""
+        self._validate_sample(value)
         return -(value - self.loc).abs() / self.scale - (2 * self.scale).log()
 
     def entropy(self) -> Tensor:
@@ -136,8 +155,12 @@ class Gumbel(Distribution):
         Mode and width.
     """
 
+    arg_constraints = {"loc": C.real, "scale": C.positive}
+    support = C.real
+
     def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
         self.loc, self.scale = broadcast(loc, scale)
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: self.loc + self.scale * 0.5772156649015329)
     variance = property(lambda self: self.scale**2 * math.pi**2 / 6)
@@ -145,6 +168,7 @@ class Gumbel(Distribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         """exp(−exp(−z)), z = (x − loc) / scale."""
+        self._validate_sample(value)
         return (-((self.loc - value) / self.scale).exp()).exp()
 
     def icdf(self, value: Tensor) -> Tensor:
@@ -157,6 +181,7 @@ class Gumbel(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """−z − exp(−z) − log scale."""
+        self._validate_sample(value)
         z = (value - self.loc) / self.scale
         return -z - (-z).exp() - self.scale.log()
 
@@ -174,8 +199,12 @@ class Cauchy(Distribution):
         Mode and half width at half the height.
     """
 
+    arg_constraints = {"loc": C.real, "scale": C.positive}
+    support = C.real
+
     def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
         self.loc, self.scale = broadcast(loc, scale)
+        super().__init__(validate_args=validate_args)
 
     mean = property(lambda self: self.loc.detach() * 0 + math.nan)
     variance = property(lambda self: self.loc.detach() * 0 + math.inf)
@@ -183,6 +212,7 @@ class Cauchy(Distribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         """½ + atan(z) / π, z = (x − loc) / scale."""
+        self._validate_sample(value)
         return ((value - self.loc) / self.scale).atan() / math.pi + 0.5
 
     def icdf(self, value: Tensor) -> Tensor:
@@ -195,6 +225,7 @@ class Cauchy(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """−log π − log scale − log(1 + z²)."""
+        self._validate_sample(value)
         return -math.log(math.pi) - self.scale.log() - (((value - self.loc) / self.scale) ** 2).log1p()
 
     def entropy(self) -> Tensor:

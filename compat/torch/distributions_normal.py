@@ -13,6 +13,7 @@ from ...backend.array.creation import asarray
 from ...backend.tape.tensor import Tensor
 from .distributions_base import Distribution, broadcast
 from .distributions_composed import TransformedDistribution
+from .distributions_constraints import CONSTRAINTS as C
 from .distributions_transforms import ExpTransform
 from .sizes import Size
 from .special import erfinv
@@ -29,8 +30,12 @@ class Normal(Distribution):
         Mean and standard deviation.
     """
 
+    arg_constraints = {"loc": C.real, "scale": C.positive}
+    support = C.real
+
     def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
         self.loc, self.scale = broadcast(loc, scale)
+        super().__init__(validate_args=validate_args)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draw loc + scale ε, differentiable.
@@ -66,6 +71,7 @@ class Normal(Distribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         """½ (1 + erf((value − loc) / (scale √2)))."""
+        self._validate_sample(value)
         return 0.5 * (1 + ((value - self.loc) / (self.scale * math.sqrt(2))).erf())
 
     def icdf(self, value: Tensor) -> Tensor:
@@ -85,6 +91,7 @@ class Normal(Distribution):
         Tensor
             Differentiable.
         """
+        self._validate_sample(value)
         z = (asarray(value) - self.loc) / self.scale
         return -0.5 * z * z - self.scale.log() - 0.5 * math.log(2 * math.pi)
 
@@ -108,8 +115,10 @@ class LogNormal(TransformedDistribution):
         Of the logarithm.
     """
 
+    support = C.positive
+
     def __init__(self, loc: Any, scale: Any, validate_args: Any = None):
-        super().__init__(Normal(loc, scale), ExpTransform())
+        super().__init__(Normal(loc, scale, validate_args), ExpTransform(), validate_args)
 
     loc = property(lambda self: self.base_dist.loc)
     scale = property(lambda self: self.base_dist.scale)
@@ -133,6 +142,12 @@ class MultivariateNormal(Distribution):
         One of the three: Σ, Σ⁻¹ or L.
     """
 
+    arg_constraints = {
+        "loc": C.real_vector, "covariance_matrix": C.symmetric, "precision_matrix": C.symmetric,
+        "scale_tril": C.lower_cholesky,
+    }  # fmt: skip
+    support = C.real_vector
+
     def __init__(
         self, loc: Tensor, covariance_matrix: Any = None, precision_matrix: Any = None, scale_tril: Any = None,
         validate_args: Any = None,
@@ -150,6 +165,7 @@ class MultivariateNormal(Distribution):
         elif precision_matrix is not None:
             self.precision_matrix = precision_matrix.expand(*batch, *found.shape[-2:])
         self.event_shape = Size(loc.shape[-1:])
+        super().__init__(validate_args=validate_args)
 
     mean = mode = property(lambda self: self.loc)  # type: ignore[assignment]
 
@@ -176,6 +192,7 @@ class MultivariateNormal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density."""
+        self._validate_sample(value)
         z = linalg.solve(
             self.scale_tril.tril().expand(*value.shape, value.shape[-1]), (value - self.loc).unsqueeze(-1)
         ).squeeze(-1)

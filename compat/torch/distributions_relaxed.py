@@ -9,6 +9,7 @@ from ...backend.array.creation import asarray
 from ...backend.tape.tensor import Tensor
 from ...layers import functional
 from .distributions_base import Distribution, uniform_like
+from .distributions_constraints import CONSTRAINTS as C
 from .distributions_discrete import Bernoulli, Categorical
 from .distributions_transforms import SigmoidTransform
 from .sizes import Size
@@ -27,9 +28,12 @@ class RelaxedOneHotCategorical(Distribution):
         One of the two.
     """
 
+    support = C.simplex
+
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
-        self.temperature, self.base = asarray(temperature), Categorical(probs, logits)
+        self.temperature, self.base = asarray(temperature), Categorical(probs, logits, validate_args)
         self.event_shape = Size(self.base.probs.shape[-1:])
+        super().__init__(validate_args=validate_args)
 
     probs = property(lambda self: self.base.probs)
     logits = property(lambda self: self.base.logits)
@@ -37,6 +41,7 @@ class RelaxedOneHotCategorical(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log (n−1)! + (n−1) log t + Σ log softmax(logits − t log x) − Σ log x."""
+        self._validate_sample(value)
         n, log = self.event_shape[0], value.log()
         score = functional.log_softmax(self.logits - log * self.temperature, dim=-1)
         return math.lgamma(n) + (n - 1) * self.temperature.log() + (score - log).sum(-1)
@@ -59,8 +64,11 @@ class RelaxedBernoulli(Distribution):
         One of the two.
     """
 
+    support = C.unit_interval
+
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: Any = None):
-        self.temperature, self.base = asarray(temperature), Bernoulli(probs, logits)
+        self.temperature, self.base = asarray(temperature), Bernoulli(probs, logits, validate_args)
+        super().__init__(validate_args=validate_args)
 
     probs = property(lambda self: self.base.probs)
     logits = property(lambda self: self.base.logits)
@@ -68,6 +76,7 @@ class RelaxedBernoulli(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log t + d − 2 softplus(d) − log x (1 − x), d = logits − t logit(x)."""
+        self._validate_sample(value)
         logit = SigmoidTransform()
         x = logit.back(value)
         d = self.logits - x * self.temperature

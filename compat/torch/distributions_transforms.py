@@ -9,6 +9,7 @@ from typing import Any
 from ...backend.array.info import finfo
 from ...backend.tape.tensor import Tensor
 from ...layers import functional
+from .distributions_constraints import CONSTRAINTS as C
 
 __all__ = ["TRANSFORMS", "TanhTransform", "Transform", "event_dim", "summed"]
 
@@ -19,6 +20,7 @@ class Transform:
     bijective = True
 
     cache_size = event_dim = 0
+    codomain: Any = None  # the constraint of y
     _last: Any = (None, None)
 
     def __init__(self, cache_size: int = 0):
@@ -159,6 +161,8 @@ class AffineTransform(Transform):
 class ExpTransform(Transform):
     """y = exp x."""
 
+    codomain = C.positive
+
     sign = 1  # type: ignore[assignment]
 
     def _call(self, x: Tensor) -> Tensor:
@@ -174,6 +178,8 @@ class ExpTransform(Transform):
 
 class SigmoidTransform(Transform):
     """y = 1 / (1 + exp −x), kept inside (0, 1)."""
+
+    codomain = C.unit_interval
 
     sign = 1  # type: ignore[assignment]
 
@@ -196,6 +202,8 @@ class SigmoidTransform(Transform):
 class SoftplusTransform(Transform):
     """y = log(1 + exp x)."""
 
+    codomain = C.positive
+
     sign = 1  # type: ignore[assignment]
 
     def _call(self, x: Tensor) -> Tensor:
@@ -212,6 +220,8 @@ class SoftplusTransform(Transform):
 class TanhTransform(Transform):
     """y = tanh x."""
 
+    codomain = C.interval(-1.0, 1.0)
+
     sign = 1  # type: ignore[assignment]
 
     def _call(self, x: Tensor) -> Tensor:
@@ -227,6 +237,8 @@ class TanhTransform(Transform):
 
 class PowerTransform(Transform):
     """y = x^exponent, of positive x."""
+
+    codomain = C.positive
 
     def __init__(self, exponent: Any, cache_size: int = 0):
         super().__init__(cache_size)
@@ -254,6 +266,7 @@ class ComposeTransform(Transform):
         super().__init__(cache_size)
         self.parts = list(parts)
         self.event_dim = max(map(event_dim, self.parts), default=0)
+        self.codomain = self.parts[-1].codomain if self.parts else None
 
     sign = property(lambda self: math.prod((part.sign for part in self.parts), start=1))
 

@@ -213,9 +213,10 @@ _SPECIAL = types.SimpleNamespace(
 
 # The files of `torch.distributions`, in which programs look up its classes.
 DISTRIBUTIONS = (
-    "bernoulli beta categorical cauchy dirichlet distribution exponential gamma geometric gumbel independent kl laplace"
-    " log_normal multivariate_normal normal one_hot_categorical poisson relaxed_bernoulli relaxed_categorical"
-    " transformed_distribution transforms uniform"
+    "bernoulli beta binomial categorical cauchy chi2 dirichlet distribution exponential gamma geometric gumbel half_cauchy"
+    " half_normal independent kl laplace log_normal mixture_same_family multinomial multivariate_normal negative_binomial"
+    " normal one_hot_categorical pareto poisson relaxed_bernoulli relaxed_categorical studentT transformed_distribution"
+    " transforms uniform weibull"
 )
 
 SUBMODULES: dict[str, Any] = {

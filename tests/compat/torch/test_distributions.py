@@ -42,7 +42,7 @@ PROGRAM = """
     assert 0 < D.RelaxedBernoulli(0.5, probs=torch.tensor(0.3)).rsample().item() < 1
     assert d.batch_shape == () and d.event_shape == (3,) and D.Independent(D.Normal(a, b), 1).event_shape == (2,)
     assert D.Normal(torch.zeros(1, requires_grad=True), 1.0).rsample((3,)).requires_grad
-    for bad in (lambda: D.kl_divergence(D.Normal(a, b), one), lambda: D.Beta(a, b).rsample(), lambda: D.MultivariateNormal(a)):
+    for bad in (lambda: D.kl_divergence(D.Normal(a, b), one), lambda: D.Geometric(x).rsample(), lambda: D.MultivariateNormal(a)):
         try:
             bad()
         except (NotImplementedError, ValueError) as error:
@@ -105,6 +105,6 @@ def test_log_probabilities_entropies_divergences_and_draws(tmp_path):
                 assert got == pytest.approx(value, rel=2e-5), name
     assert lines[-3:] == [
         "`kl_divergence` has no rule for Normal and OneHotCategorical; register_kl adds one",
-        "`Beta` has no rsample; use sample",
+        "`Geometric` has no rsample; use sample",
         "one of `covariance_matrix`, `precision_matrix` and `scale_tril` must be given, and no other",
     ]
