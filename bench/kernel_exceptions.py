@@ -44,7 +44,7 @@ EXCEPTIONS = (
         "*: column_totals<*", "*: embedding_join<*", "*: finish_norm", "*: sum_of_weights", "*: sum_of_values<*",
         "*: add_parts<*", "*: sum_partials<*",
     )),
-    Reason("issue", WORK, "one thread, which scales one number", ("*: scale<*",)),
+    Reason("issue", WORK, "threads that keep the device busy read the factor, 1, and are done", ("*: scale<*",)),
     Reason("issue", WORK, "Philox's ten rounds of products, which the stream's bits prescribe", (
         "*: dropout<__nv_bfloat16, false, false>", "*: draw<*, Uniform>",
     )),
