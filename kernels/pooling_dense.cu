@@ -12,7 +12,7 @@
 // Planes (H, W) of x and (Ho, Wo) of y; T is float, half or bfloat16. Launch: `items` threads, less than 2³¹, 256 to a block, one
 // to two columns, `columns` to a row, and `groups` rows of them to a plane.
 //
-// Cost: bytes, 2·sizeof(T) + 1 a pixel; 5 × 5 take at most 60 instructions, for bfloat16 more than its 5 bytes.
+// Cost: bytes, 2·sizeof(T) + 1 a pixel; of 5 × 5 the instructions take longer.
 #include "columns.cuh"
 
 template <typename T, int K, int DOWN>

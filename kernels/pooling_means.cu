@@ -16,8 +16,7 @@
 // block has `groups` times LINES of the `lines` rows of windows of all planes. Backward, `items` threads, less than 2³¹: one to a
 // column, and `groups` of them, of DOWN rows, to a plane.
 //
-// Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane; in bfloat16 the instructions that find windows and loop over them, forward about 30
-// a pixel and backward 60 with windows of two sizes, take longer.
+// Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane; in bfloat16 the instructions that find windows and loop over them take longer.
 #include "windows.cuh"
 
 constexpr int THREADS = 256;
