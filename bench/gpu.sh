@@ -44,6 +44,8 @@ if [ -n "$packed" ] && [ "$mode" = run ] && ! [ -d "$packed/cubins" -a -s "$pack
 fi
 total=${WEFT_SECONDS:-470}
 device=${DEVICE:-cuda}
+on_gpu=gpu # the tests' mark; a rehearsal runs the same ones in the emulator
+[ "$device" != emulator ] || on_gpu=
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
 summary=$out/summary.txt
@@ -85,6 +87,10 @@ limited() { # seconds, command …: in the background, where an interrupt would 
 }
 left() { echo $((total - GRACE - SECONDS)); }
 
+counted() { # a log: what pytest says in its last line, as ": 3 passed, 1 skipped in 9.65s"
+    tail -n 1 "$1" | sed -nE 's/^=+ (.* in .*s.*) =+$/: \1/p'
+}
+
 step() { # name, limit in seconds, log ("-" for none of its own), command …
     local name=$1 limit=$2 log=$3 start=$SECONDS
     shift 3
@@ -109,8 +115,8 @@ step() { # name, limit in seconds, log ("-" for none of its own), command …
     fi
     wait $!
     status=$?
-    printf '%-28s %s, %d s\n' "$name" "$([ "$status" -eq 0 ] && echo ok || echo "exit status $status")" \
-        $((SECONDS - start)) | tee -a "$summary"
+    printf '%-28s %s, %d s%s\n' "$name" "$([ "$status" -eq 0 ] && echo ok || echo "exit status $status")" \
+        $((SECONDS - start)) "$([ "$log" = - ] || counted "$out/$log")" | tee -a "$summary"
 }
 
 bench() { # name, limit in seconds, options …
@@ -141,7 +147,8 @@ step info 20 info.txt "$python" -m weft info
 [ -n "$packed" ] || step compile 90 info.txt "$python" -m weft.bench.precompile
 step first-minutes 60 first_minutes.txt "$python" -m weft.bench.first_minutes --device "$device"
 if [ -n "$packed" ]; then
-    tests one-per-kernel 90 "$temporary/path/weft/tests/kernels" -p one_per_kernel --read-cover "$packed/cover.json" -m gpu
+    tests one-per-kernel 90 "$temporary/path/weft/tests/kernels" -p one_per_kernel --read-cover "$packed/cover.json" \
+        ${on_gpu:+-m "$on_gpu"}
 fi
 bench kernels 110 --device "$device" --kernels --no-compile
 bench models 80 --device "$device" --models --no-compile ${WEFT_MNIST:+--data "$WEFT_MNIST"}

@@ -44,12 +44,12 @@ EXCEPTIONS = (
         "*: column_totals<*", "*: embedding_join<*", "*: finish_norm", "*: sum_of_weights", "*: sum_of_values<*",
         "*: add_parts<*", "*: sum_partials<*",
     )),
-    Reason("issue", WORK, "one thread, which scales one number", ("*: scale<*",)),
+    Reason("issue", WORK, "threads that keep the device busy read the factor, 1, and are done", ("*: scale<*",)),
     Reason("issue", WORK, "Philox's ten rounds of products, which the stream's bits prescribe", (
         "*: dropout<__nv_bfloat16, false, false>", "*: draw<*, Uniform>",
     )),
     Reason("issue", WORK, "16 channels or fewer: 7 to 16 instructions for each product, in whose time six are issued", (
-        "conv2d: weight_parts<*", "conv2d: correlate<*, false>", "conv2d_rgb: correlate<*",
+        "conv2d: weight_parts<*", "conv2d: correlate<*", "conv2d_rgb: correlate<*",
     )),
     Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
         "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",
@@ -134,6 +134,25 @@ EXCEPTIONS = (
     Reason("sectors", WORK, "images of 32 pixels by windows of 7, and weights of 49, begin off a sector's edge", (
         "conv2d_rgb: correlate<*", "conv2d_rgb: weight_parts<*", "conv2d_rgb: channel_last<*", "conv2d_rgb: add_parts<*",
     )),
+    Reason("issue", WORK, "windows of any size: each is found by itself, and looped over", (
+        "*: window_means<*", "*: window_means_gradient<*",
+    )),
+    Reason("sectors", WORK, "windows of two sizes begin off a sector's edge, and are fewer than a warp's lanes", (
+        "adaptive_avg_pool2d_up: window_means<*", "adaptive_avg_pool2d: window_means_gradient<*",
+    )),
+    Reason("cycles", WORK, "windows begin several columns apart: instructions take longer", ("*: window_means<*, true>",)),
+    Reason("issue", WORK, "in half precision a pixel's conversion, and what each window does with it, take longer than 2 bytes", (
+        "*: *_pool_small<__nv_bfloat16, *", "*: *_pool_small_gradient<__nv_bfloat16, *", "*: max_pool_dense<__nv_bfloat16, *",
+        "*: max_pool_dense_gradient<__nv_bfloat16, *",
+    )),
+    Reason("issue", WORK, "25 windows have each pixel: comparisons, or sums by their taps", (
+        "*: max_pool_dense<float, 5, *", "*: max_pool_dense_gradient<float, 5, *", "*: avg_pool_small_gradient<float, 5, 3, 4>",
+    )),
+    Reason("sectors", WORK, "lanes read pixels S apart, one after the other: each sector is asked for S times and more, of L1", (
+        "*: *_pool_small<*", "*: *_pool_small_gradient<*", "*: max_pool_dense<*", "*: max_pool_dense_gradient<*",
+    )),
+    Reason("issue", HIDDEN, ROUNDED, ("*: global_avg_pool_of_few<__nv_bfloat16>",)),
+    Reason("cycles", HIDDEN, "planes of 49 numbers, of which lanes read two to a bank", ("*: global_avg_pool_of_few<float>",)),
     Reason("cycles", WORK, "rows of ten words meet two to a bank, those of five now and then: instructions take longer", (
         "*: cross_entropy_few<*, false>",
     )),

@@ -80,16 +80,17 @@ template <int M, int N> __device__ __forceinline__ void clear(float (&acc)[M][N]
             for (int e = 0; e < 4; ++e) acc[m][n][e] = 0;
 }
 
-// acc = A Bᵀ over D columns: A is the first 16·M rows of a tile, B the first 8·N rows of another.
+// acc = A Bᵀ over D columns: A is the first 16·M rows of a tile, B the first 8·N rows of another. `held`, unless it is null:
+// the fragment of A's first 16 rows and columns, which is not loaded again then.
 template <int D, typename T, int M, int N>
-__device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const T* a, const T* b) {
+__device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const T* a, const T* b, const uint32_t* held = nullptr) {
     clear(acc);
     if constexpr (sizeof(T) == 2) {
-#pragma unroll 2  // more makes the compiler load so far ahead that registers run out
-        for (int k = 0; k < D / 16; ++k) {
+        const auto step = [&](int k, const uint32_t* first) {
             uint32_t x[M][4];
+            if (first) memcpy(x[0], first, sizeof(x[0]));
 #pragma unroll
-            for (int m = 0; m < M; ++m) ldmatrix_x4(x[m], chunk<D>(a + 16 * m * D, LANE % 16, LANE / 16, 2 * k));
+            for (int m = first ? 1 : 0; m < M; ++m) ldmatrix_x4(x[m], chunk<D>(a + 16 * m * D, LANE % 16, LANE / 16, 2 * k));
 #pragma unroll
             for (int n = 0; n < N; n += 2) {
                 uint32_t y[4];
@@ -97,7 +98,10 @@ __device__ __forceinline__ void multiply_transposed(float (&acc)[M][N][4], const
 #pragma unroll
                 for (int m = 0; m < M; ++m) mma_m16n16k16<T>(acc[m][n], acc[m][n + 1], x[m], y);
             }
-        }
+        };
+        if (held) step(0, held);
+#pragma unroll 2  // more makes the compiler load so far ahead that registers run out
+        for (int k = held ? 1 : 0; k < D / 16; ++k) step(k, nullptr);
     } else {
 #pragma unroll 1
         for (int k = 0; k < D / 4; ++k) {
@@ -164,13 +168,13 @@ __device__ __forceinline__ void multiply_add(float (&acc)[M][D / 8][4], const fl
     }
 }
 
-// acc += A B over K columns: A is 16·M rows of a tile with W columns, from `row` on, or TRANSPOSED 16·M of its columns; B is
-// 8·N columns, from `column` on, of a tile with D.
+// acc += A B over columns [from, from + K): A is 16·M rows of a tile with W columns, from `row` on, or TRANSPOSED 16·M of its
+// columns; B is 8·N columns, from `column` on, of a tile with D.
 template <int W, int D, bool TRANSPOSED, int K, typename T, int M, int N>
-__device__ __forceinline__ void multiply_tiles(float (&acc)[M][N][4], const T* a, int row, const T* b, int column) {
+__device__ __forceinline__ void multiply_tiles(float (&acc)[M][N][4], const T* a, int row, const T* b, int column, int from) {
     if constexpr (sizeof(T) == 2) {
 #pragma unroll 4  // as above
-        for (int k = 0; k < K; k += 16) {
+        for (int k = from; k < from + K; k += 16) {
             uint32_t x[M][4];
 #pragma unroll
             for (int m = 0; m < M; ++m)
@@ -188,7 +192,7 @@ __device__ __forceinline__ void multiply_tiles(float (&acc)[M][N][4], const T* a
         }
     } else {
 #pragma unroll 2
-        for (int k = 0; k < K; ++k) {
+        for (int k = from; k < from + K; ++k) {
             float x[2 * M];
 #pragma unroll
             for (int r = 0; r < 2 * M; ++r)

@@ -24,6 +24,7 @@
 // Bandwidth of shared memory is what `mma.sync` waits for. A warp multiplies 16·M rows by 8·N columns: per 16 of the depth M
 // + N/2 matrix loads, of 4 cycles each, for M·N products, of 1.6 cycles at best. At D = 128 with M = 2 that is 1.1 cycles
 // of loads for one of products in attention_backward_key, 1.2 in attention_backward_query; with M = 1 it was 1.6 in both.
+// Where it is causal, a warp multiplies none of the 16·M rows by 16·M columns that are masked as a whole.
 // Work: 14 B H L S D operations, or 10, half if causal: B = 8, H = 16, L = S = 4096, D = 128, causal, half: 1.9 or 1.4 Tflop,
 // 2.4 or 1.7 ms at the 790 Tflop/s of large products on an H200, 5.6 or 4.0 at 340, as `mma.sync` may reach; delta reads
 // out and grad_out, 0.27 GB, in 0.06 ms. Atomic sums send S/KEYS times grad_Q in float to the L2 cache, 4.3 GB.
@@ -35,6 +36,7 @@ template <typename T, int D, bool PLAIN> struct QueryTiles {
     static constexpr int BYTES = D * sizeof(T), M = PLAIN && sizeof(T) == 2 && D <= 128 ? 2 : 1;
     static constexpr int WARPS = M == 2 || BYTES > 512 ? 4 : 8, THREADS = 32 * WARPS, ROWS = 16 * M * WARPS;
     static constexpr int KEYS = D == 128 && sizeof(T) == 2 && M == 1 ? 64 : 8192 / BYTES;  // that pass by at a time
+    static constexpr bool HOLDS = D == 128 && M == 2;  // a fragment of queries in registers: there is room for one
 };
 
 // Tiles of attention_backward_key, and how WARPS warps share a product of ROWS rows: `down` of them below each other.
@@ -153,9 +155,16 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
     clear(acc);
 
     load_pair<D, ROWS, THREADS>(query_tile, q, g, first);
+    cp_async_commit();
     __syncthreads();
     if (end > 0) fetch(0, 0);
     cp_async_commit();
+    uint32_t held[4] = {};
+    if constexpr (Tile::HOLDS) {
+        cp_async_wait<1>();
+        __syncthreads();
+        ldmatrix_x4(held, chunk<D>(query_tile + warp_row * D, LANE % 16, LANE / 16, 0));
+    }
     for (int j = 0, stage = 0; j < end; j += KEYS, stage ^= 1) {
         cp_async_wait<0>();
         __syncthreads();
@@ -165,7 +174,7 @@ attention_backward_query(const T* query, const T* key, const T* value, const boo
         const T* key_tile = tiles + stage * 2 * KEYS * D;
         const uint64_t kept = dropout.template keep<M, N>(row, j);
         float s[M][N][4], grad_p[M][N][4], top[2 * M], shift[2 * M], centre[2 * M];
-        multiply_transposed<D>(s, query_tile + warp_row * D, key_tile);
+        multiply_transposed<D>(s, query_tile + warp_row * D, key_tile, Tile::HOLDS ? held : nullptr);
         mask.template apply<false>(s, row, j);
         multiply_transposed<D>(grad_p, grad_tile + warp_row * D, key_tile + KEYS * D);
         read_statistics(top, shift, centre, statistics + 2 * at, delta + at, mask);
@@ -194,6 +203,7 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
                        const unsigned long long* advance) {
     using Tile = KeyTiles<T, D, PLAIN>;
     constexpr int M = Tile::M, KEYS = Tile::KEYS, QUERIES = Tile::QUERIES, THREADS = Tile::THREADS, STAGES = Tile::STAGES;
+    constexpr int PART = 16 * M;  // rows of a warp's product
     constexpr int N = KEYS / Tile::across(QUERIES) / 8, ND = D / Tile::across(KEYS) / 8, NQ = D / Tile::across(QUERIES) / 8;
     extern __shared__ __align__(16) unsigned char memory[];
     __shared__ __align__(16) float of_rows[STAGES][3 * QUERIES];  // m and log₂ l of each of a tile's queries, then delta
@@ -243,23 +253,32 @@ attention_backward_key(const T* query, const T* key, const T* value, const bool*
             cp_async_wait<0>();
             __syncthreads();
             if (STAGES == 2 && more) fetch(stage ^ 1, member + last, last ? start : i + QUERIES);
-            float s[M][N][4], grad_p[M][N][4], top[2 * M], shift[2 * M], centre[2 * M];
-            multiply_transposed<D>(s, query_tile + row * D, key_tile + column * D);
-            mask.template apply<false>(s, i + row, first + column);
-            const uint64_t kept = dropout.template keep<M, N>(i + row, first + column);
-            multiply_transposed<D>(grad_p, grad_tile + row * D, value_tile + column * D);
-            read_statistics(top, shift, centre, &of_rows[stage][2 * row], &of_rows[stage][2 * QUERIES + row], mask);
-            probabilities(s, grad_p, kept, top, shift, centre, mask, dropout.scale);
-            put<KEYS>(p_tile, row, column, s);
-            put<KEYS>(grad_s_tile, row, column, grad_p);
+            const int passed = causal ? i - first : KEYS;  // query r of the tile sees key j of these if j ≤ passed + r
+            if (column < passed + row + PART) {
+                float s[M][N][4], grad_p[M][N][4], top[2 * M], shift[2 * M], centre[2 * M];
+                multiply_transposed<D>(s, query_tile + row * D, key_tile + column * D);
+                mask.template apply<false>(s, i + row, first + column);
+                const uint64_t kept = dropout.template keep<M, N>(i + row, first + column);
+                multiply_transposed<D>(grad_p, grad_tile + row * D, value_tile + column * D);
+                read_statistics(top, shift, centre, &of_rows[stage][2 * row], &of_rows[stage][2 * QUERIES + row], mask);
+                probabilities(s, grad_p, kept, top, shift, centre, mask, dropout.scale);
+                put<KEYS>(p_tile, row, column, s);
+                put<KEYS>(grad_s_tile, row, column, grad_p);
+            }
             __syncthreads();
-            multiply_tiles<KEYS, D, true, QUERIES>(value_acc, p_tile, key_at, grad_tile, column_d);
-            multiply_tiles<KEYS, D, true, QUERIES>(key_acc, grad_s_tile, key_at, query_tile, column_d);
+#pragma unroll
+            for (int r = 0; r < QUERIES; r += PART) {
+                if (key_at >= passed + r + PART) continue;
+                multiply_tiles<KEYS, D, true, PART>(value_acc, p_tile, key_at, grad_tile, column_d, r);
+                multiply_tiles<KEYS, D, true, PART>(key_acc, grad_s_tile, key_at, query_tile, column_d, r);
+            }
             if constexpr (QUERY) {
                 float acc[M][NQ][4];
                 clear(acc);
                 const int d = static_cast<int>(anew(threadIdx.x)) / 32 / Tile::down(QUERIES) * 8 * NQ;
-                multiply_tiles<KEYS, D, false, KEYS>(acc, grad_s_tile, row, key_tile, d);
+#pragma unroll
+                for (int j = 0; j < KEYS && j < passed + row + PART; j += PART)
+                    multiply_tiles<KEYS, D, false, PART>(acc, grad_s_tile, row, key_tile, d, j);
                 float* to = grad_query + (static_cast<long long>(b) * queries * heads + h) * width + d;
                 add_rows(to, static_cast<long long>(heads) * width, i + row, queries, width - d, acc, scale);
             }

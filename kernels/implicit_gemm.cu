@@ -9,8 +9,8 @@
 //
 // Layout: what is multiplied lies channel-last, (N, H, W, C) and (O, KH·KW, C) with channels filled up with zeros to a
 // multiple of 8 (`channel_last.cu`), so that each copy (`cp.async`, 16 bytes) is of one tap of one pixel. Results have the
-// usual order, (N, O, H, W): a tile is turned round in shared memory and written in rows of positions, 16 bytes at a time
-// where 8 divides the area of an image.
+// usual order, (N, O, H, W), and are written in rows of positions, 16 bytes at a time where 8 divides the area of an image:
+// lanes then change places. Otherwise a tile is turned round in shared memory.
 // Limits: pixels, positions and what a batch takes, divided by 16 bytes, are counted in 32 bits.
 //
 // Geometry: a block makes a tile (implicit_gemm.cuh) of M features × N positions, in warps that take up to 255 registers a
@@ -22,13 +22,15 @@
 // be too few, do so as well.
 //
 // Cost: 256 images of 64 × 56 × 56, 64 features, 3 × 3, bfloat16: 59 GFLOP. mma.sync reaches 60 to 65 % of the 990 TFLOP/s of
-// an H200, 0.10 ms; shared memory, at 128 bytes a clock, is busy for 0.8 times as long (1.0 to 1.1 times where each tap copies): 0.82 times with 64 features, of which fragments are 0.62
-// and weights, copied for 256 positions at a time, 0.08; 512 at a time would leave one block to a multiprocessor, with no
-// other to multiply while it begins and ends. With 128 features and more it is 0.74 to 0.76.
+// an H200, 0.10 ms; shared memory, at 128 bytes a clock, is busy for 0.76 times as long with 64 features (1.0 to 1.1 times where
+// each tap copies), of which fragments are 0.62 and weights, copied for 256 positions at a time, 0.08. The shuffles in which
+// lanes change places, at one a clock, add 0.03; through shared memory results took 0.07. With 128 features and more it is
+// 0.73 to 0.75.
 // Device memory moves 206 MB behind that, 0.05 ms, and `channel_last` as much before it: 0.15 ms for y, and so much for the
 // gradient. As columns the same product moved 2.2 GB, 0.5 ms. With 256 channels of 14 × 14 and 256 features, 59 GFLOP again, it
 // is 0.10 ms and 0.012 ms.
 #include "implicit_gemm_band.cuh"
+#include "neighbours.cuh"
 
 // Terms (block, tap, channel), DEPTH at a time: of M features' weights (features, taps, channels), and of N positions of the
 // image (batch, height, width, channels). A thread copies the same chunk of every few rows; offsets count such chunks.
@@ -95,6 +97,33 @@ __device__ __forceinline__ void write(const T* tile, T* target, const Grid& grid
     }
 }
 
+// Write a warp's part, of features from `feature` and positions from p on, a lane 8 positions at a time: of these, four lanes
+// have two each, and of four such rows, until they change places. 8 divides the area of an image, all of which is written.
+template <typename T, typename Part>
+__device__ __forceinline__ void write_turned(const Part& part, const T* bias, T* target, const Grid& grid, int feature,
+                                             int features, int p) {
+    const int area = grid.height * grid.width;
+#pragma unroll
+    for (int n0 = 0; n0 < Part::SIDE / 8; n0 += 4) {
+        const int at = p + 8 * (n0 + MEMBER), image = quotient(at, grid.by_area);
+        T* to = target + static_cast<long long>(image * features + feature) * area + (at - image * area);
+#pragma unroll
+        for (int r = 0; r < Part::SIDE / 8; ++r) {
+            const int row = 8 * r + GROUP;
+            const float added = bias && feature + row < features ? to_float(bias[feature + row]) : 0.0f;
+            Vec<uint32_t, 4> words;
+#pragma unroll
+            for (int n = 0; n < 4; ++n) {
+                const float* sum = &part.acc[r / 2][n0 + n][r % 2 * 2];
+                words.at[n] = pack2<T>(sum[0] + added, sum[1] + added);
+            }
+            turn(words.at);
+            if (at < grid.positions && feature + row < features)
+                store(reinterpret_cast<uint32_t*>(to + static_cast<long long>(row) * area), words);
+        }
+    }
+}
+
 template <typename T, int M, int N, bool NEAR>
 __global__ void __launch_bounds__(Tile<M, N, false>::THREADS, 256 / Tile<M, N, false>::THREADS)
 correlate(const T* __restrict__ image, const T* __restrict__ weight, const T* __restrict__ bias, T* __restrict__ target,
@@ -158,6 +187,10 @@ correlate(const T* __restrict__ image, const T* __restrict__ weight, const T* __
         terms.find_tap();
         add_up(part, stages, terms, steps, busy);
     }
+    if (vector == 8) {
+        if (busy) write_turned(part, bias, target, grid, feature + part.row, features, first + part.column);
+        return;
+    }
 #pragma unroll
     for (int r = 0; r < Part::SIDE / 8; ++r) {
         const int row = part.row + 8 * r + GROUP;
@@ -170,9 +203,7 @@ correlate(const T* __restrict__ image, const T* __restrict__ weight, const T* __
         }
     }
     __syncthreads();
-    if (vector == 8)
-        write<8, M, N>(stages, target, grid, down, across, feature, features, first, target_h, target_w);
-    else if (vector == 4)
+    if (vector == 4)
         write<4, M, N>(stages, target, grid, down, across, feature, features, first, target_h, target_w);
     else
         write<1, M, N>(stages, target, grid, down, across, feature, features, first, target_h, target_w);

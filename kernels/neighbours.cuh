@@ -64,3 +64,16 @@ __device__ __forceinline__ float four_sums(const float (&part)[4]) {
     const float sum = (odd ? high : low) + __shfl_xor_sync(FULL, odd ? low : high, 2);
     return sum + __shfl_xor_sync(FULL, sum, 1);
 }
+
+// Of four neighbouring lanes, each with four words, lane m gets the m-th of all, in the lanes' order.
+__device__ __forceinline__ void turn(uint32_t (&words)[4]) {
+#pragma unroll
+    for (int apart = 1; apart < 4; apart *= 2)
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+            if (k & apart) continue;
+            const bool upper = LANE & apart;
+            const uint32_t got = __shfl_xor_sync(FULL, upper ? words[k] : words[k + apart], apart);
+            (upper ? words[k] : words[k + apart]) = got;
+        }
+}

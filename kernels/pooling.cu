@@ -1,4 +1,5 @@
-// Pooling of planes (N·C, H, W): maxima and means of windows, and their gradients.
+// Pooling of planes (N·C, H, W): maxima and means of windows, and their gradients, of whatever windows: those of networks mostly
+// have kernels of their own (`pooling_*.cu`).
 //
 //     max_pool     y[h, w] = max_{i,j} x[h·S + i·D − P, w·S + j·D − P], and which tap t = i·KW + j it was (the first, or the last NaN)
 //     avg_pool     y[h, w] = Σ_{i,j} x[h·S + i − P, w·S + j − P] / count(h, w)
@@ -12,10 +13,11 @@
 // Geometry: 256 threads on consecutive places of a plane, of several planes where they are small. A thread does its place
 // in 4 planes at a time (4 loads under way) and in as many as blockIdx.y comes to, for one computation of indices.
 // `adaptive` has `lanes` threads to a window, a power of two up to 32, or the block; where one window is the whole image
-// (`global_avg_pool`), they have no rows and columns to find.
+// (`global_avg_pool`), there are no rows and columns to find, and planes of a few pixels move side by side.
 //
 // Cost: bytes. Max pooling 2 × 2 of 256 × 64 × 112 × 112 in bfloat16 reads 411 MB and writes 103 + 51: 0.13 ms at
 // 4.3 TB/s; its gradient reads 154 MB and writes 411: 0.13 ms.
+#include "neighbours.cuh"
 #include "windows.cuh"
 
 constexpr int THREADS = 256;
@@ -223,35 +225,85 @@ adaptive_avg_pool(const T* __restrict__ x, T* __restrict__ y, long long outputs,
     if (output < outputs && lane == 0) y[output] = from_float<T>(sum / count);
 }
 
-// One window, the whole image: `lanes` threads add the `area` pixels of a plane, or write them back.
+// One window, the whole image: the block adds the `area` pixels of a plane.
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 4)
-global_avg_pool(const T* __restrict__ x, T* __restrict__ y, long long planes, int area, int lanes) {
-    const long long plane = static_cast<long long>(blockIdx.x) * (THREADS / lanes) + threadIdx.x / lanes;
-    const int lane = threadIdx.x & (lanes - 1);
+global_avg_pool(const T* __restrict__ x, T* __restrict__ y, int area) {
+    const T* from = x + static_cast<long long>(blockIdx.x) * area;
     float sum = 0.0f;
-    if (plane < planes) {
-        const T* from = x + plane * area;
 #pragma unroll 4
-        for (int k = lane; k < area; k += lanes) sum += to_float(from[k]);
-    }
-    if (lanes == THREADS) {
-        sum = block_sum<THREADS>(sum);
-    } else {
-        for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(FULL, sum, apart);
-    }
-    if (plane < planes && lane == 0) y[plane] = from_float<T>(sum / static_cast<float>(area));
+    for (int k = threadIdx.x; k < area; k += THREADS) sum += to_float(from[k]);
+    sum = block_sum<THREADS>(sum);
+    if (threadIdx.x == 0) y[blockIdx.x] = from_float<T>(sum / static_cast<float>(area));
 }
 
+// The same of small planes: a block first brings `together` of them, which lie side by side, to shared memory, 16 bytes at a time,
+// wherever each begins. Then 2^log2_lanes threads add the pixels of each.
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 4)
-global_avg_pool_gradient(const T* __restrict__ g, T* __restrict__ grad_x, long long planes, int area, int lanes) {
-    const long long plane = static_cast<long long>(blockIdx.x) * (THREADS / lanes) + threadIdx.x / lanes;
-    if (plane >= planes) return;
-    const T share = from_float<T>(to_float(g[plane]) * (1.0f / static_cast<float>(area)));
-    T* to = grad_x + plane * area;
-#pragma unroll 4
-    for (int k = threadIdx.x & (lanes - 1); k < area; k += lanes) to[k] = share;
+global_avg_pool_of_few(const T* __restrict__ x, T* __restrict__ y, long long planes, int area, int log2_lanes, float inverse) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    constexpr int N = VECTOR<T>;
+    T* const tile = reinterpret_cast<T*>(memory);
+    const int together = THREADS >> log2_lanes, mine = threadIdx.x >> log2_lanes, lanes = 1 << log2_lanes;
+    const long long first = static_cast<long long>(blockIdx.x) * together;
+    const int here = static_cast<int>(min(planes - first, static_cast<long long>(together))), count = here * area;
+    x += first * area;
+    const int whole = on_16_bytes(x) ? count / N * N : 0;
+#pragma unroll 2
+    for (int k = threadIdx.x * N; k < whole; k += THREADS * N) store(tile + k, load<N>(x + k));
+#pragma unroll 1
+    for (int k = whole + threadIdx.x; k < count; k += THREADS) tile[k] = x[k];
+    __syncthreads();
+    const T* from = tile + mine * area;
+    const int size = mine < here ? area : 0;
+    float sum = 0.0f;
+    int k = threadIdx.x & (lanes - 1);
+#pragma unroll 1
+    for (; k + 7 * lanes < size; k += 8 * lanes) {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) sum += to_float(from[k + i * lanes]);
+    }
+#pragma unroll 1
+    for (; k < size; k += lanes) sum += to_float(from[k]);
+#pragma unroll 1
+    for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(FULL, sum, apart);
+    if (mine < here && (threadIdx.x & (lanes - 1)) == 0)
+        y[first + mine] = from_float<T>(divided(sum, static_cast<float>(area), inverse));
+}
+
+// A block writes `together` planes as one stretch, 16 bytes at a time: an access may have the end of one and all of another.
+template <typename T>
+__global__ void __launch_bounds__(THREADS, 4)
+global_avg_pool_gradient(const T* __restrict__ g, T* __restrict__ grad_x, long long planes, int area, int together,
+                         float inverse, unsigned long long by_area) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    T* const shares = reinterpret_cast<T*>(memory);
+    constexpr int N = VECTOR<T>;
+    const long long first = static_cast<long long>(blockIdx.x) * together;
+    const int here = static_cast<int>(min(planes - first, static_cast<long long>(together))), count = here * area;
+#pragma unroll 1
+    for (int p = threadIdx.x; p < here; p += THREADS) shares[p] = from_float<T>(to_float(g[first + p]) * inverse);
+    if (threadIdx.x < N) shares[here + threadIdx.x] = from_float<T>(0);
+    __syncthreads();
+    grad_x += first * area;
+#pragma unroll 1
+    for (int k = threadIdx.x * N; k < count; k += THREADS * N) {
+        int plane = quotient(k, by_area), left = (plane + 1) * area - k;  // pixels of the plane from here on
+        Vec<T, N> out;
+#pragma unroll
+        for (int i = 0; i < N; ++i, --left) {
+            if (left == 0) ++plane, left = area;
+            out.at[i] = shares[plane];  // behind the last there is room
+        }
+        if (k + N <= count && on_16_bytes(grad_x)) {
+            store_at_once(grad_x + k, out);
+        } else {
+#pragma unroll
+            for (int i = 0; i < N; ++i)
+                if (k + i < count) grad_x[k + i] = out.at[i];
+        }
+    }
 }
 
 template <typename T>

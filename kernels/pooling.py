@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import pooling_2x2, pooling_3x3, pooling_same
+from . import pooling_2x2, pooling_3x3, pooling_dense, pooling_means, pooling_same, pooling_small
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
 from .toolchain.settings import settings
 from .windows import reciprocal, steps
@@ -28,8 +28,11 @@ __all__ = [
 ]
 
 SPECIAL = pooling_2x2, pooling_3x3, pooling_same  # kernels for the windows that most networks have
+ANY_SIZE = pooling_small, pooling_dense  # and for such windows where rows are no whole accesses
 THREADS = 256
 PLANES = 4  # that a thread works on together
+FEW = 1024  # pixels of a plane that are more than a warp adds
+PIXELS = 8192  # that a block writes, or a few more
 BLOCKS = 16  # enough to keep a multiprocessor busy: beyond that, threads share index arithmetic instead
 TAPS = (np.dtype(np.uint8), np.dtype(np.int32))  # which tap of its window a maximum was
 
@@ -39,6 +42,7 @@ AVG_POOL = Kernel("pooling.cu", "avg_pool", FLOATS)
 AVG_POOL_GRADIENT = Kernel("pooling.cu", "avg_pool_gradient", FLOATS)
 ADAPTIVE = Kernel("pooling.cu", "adaptive_avg_pool", FLOATS)
 GLOBAL = Kernel("pooling.cu", "global_avg_pool", FLOATS)
+GLOBAL_OF_FEW = Kernel("pooling.cu", "global_avg_pool_of_few", FLOATS)
 GLOBAL_GRADIENT = Kernel("pooling.cu", "global_avg_pool_gradient", FLOATS)
 ADAPTIVE_GRADIENT = Kernel("pooling.cu", "adaptive_avg_pool_gradient", FLOATS)
 
@@ -59,6 +63,10 @@ def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) ->
         if vector := special.width_of_access(x, down, across):
             special.max_pool(x, y, taps, vector)
             return y, taps, None
+    for any_size in () if return_indices else ANY_SIZE:
+        if any_size.fits(x, down, across):
+            any_size.max_pool(x, y, taps, down, across)
+            return y, taps, None
     planes = math.prod(shape[:2])
     MAX_POOL[x.dtype, taps_dtype](
         _grid(math.prod(shape[2:]), planes), THREADS, x, y, taps, indices, np.int32(planes), *_geometry(down, across)
@@ -72,6 +80,10 @@ def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
     for special in SPECIAL if on_16_bytes(g, taps) else ():
         if vector := special.width_of_access(grad_x, down, across):
             special.max_pool_gradient(g, taps, grad_x, vector)
+            return grad_x
+    for any_size in ANY_SIZE:
+        if any_size.fits(grad_x, down, across):
+            any_size.max_pool_gradient(g, taps, grad_x, down, across)
             return grad_x
     MAX_POOL_GRADIENT[g.dtype, taps.dtype](
         _grid(down.size * across.size, planes),
@@ -100,6 +112,12 @@ def avg_pool(x: Any, down: Any, across: Any, count_include_pad: bool = True, div
     if vector := pooling_same.width_of_access(x, down, across):
         pooling_same.avg_pool(x, y, vector, divisor or 9 * count_include_pad)
         return y
+    if pooling_small.fits(x, down, across, pooling_small.MEANS):
+        pooling_small.avg_pool(x, y, down, across, count_include_pad, divisor or 0)
+        return y
+    if pooling_means.fits(x, down, across):
+        pooling_means.means(x, y, down, across, count_include_pad, divisor or 0)
+        return y
     planes = math.prod(x.shape[:2])
     AVG_POOL[x.dtype](
         _grid(down.output * across.output, planes),
@@ -125,6 +143,12 @@ def avg_pool_gradient(
     if on_16_bytes(g) and (vector := pooling_same.width_of_access(grad_x, down, across)):
         pooling_same.avg_pool_gradient(g, grad_x, vector, divisor or 9 * count_include_pad)
         return grad_x
+    if pooling_small.fits(grad_x, down, across, pooling_small.MEANS):
+        pooling_small.avg_pool_gradient(g, grad_x, down, across, count_include_pad, divisor or 0)
+        return grad_x
+    if pooling_means.fits_backward(grad_x, down, across):
+        pooling_means.means_gradient(g, grad_x, down, across, count_include_pad, divisor or 0)
+        return grad_x
     AVG_POOL_GRADIENT[g.dtype](
         _grid(down.size * across.size, planes),
         THREADS,
@@ -145,7 +169,11 @@ def adaptive_avg_pool(x: Any, output_size: Pair) -> Any:
     h, w = x.shape[2:]
     y = empty((*x.shape[:2], *output_size), x.dtype, like=x)
     if y.size and tuple(output_size) == (1, 1):
-        _over_planes(GLOBAL[x.dtype], x, y, y.size, h * w)
+        _global(x, y, y.size, h * w)
+        return y
+    down, across = (pooling_means.Even(*sizes) for sizes in zip((h, w), output_size))
+    if y.size and pooling_means.fits(x, down, across):
+        pooling_means.means(x, y, down, across)
         return y
     lanes = _lanes((h // output_size[0] + 1) * (w // output_size[1] + 1))  # about as many pixels as the windows have
     ADAPTIVE[x.dtype](
@@ -163,7 +191,11 @@ def adaptive_avg_pool_gradient(g: Any, size: Pair) -> Any:
     """Gradient (N, C, H, W), with (H, W) = size, of `adaptive_avg_pool` from contiguous g (N, C, Ho, Wo)."""
     grad_x, planes = empty((*g.shape[:2], *size), g.dtype, like=g), math.prod(g.shape[:2])
     if grad_x.size and g.shape[2:] == (1, 1):
-        _over_planes(GLOBAL_GRADIENT[g.dtype], g, grad_x, planes, math.prod(size))
+        _global_gradient(g, grad_x, planes, math.prod(size))
+        return grad_x
+    down, across = (pooling_means.Even(n, o) for n, o in zip(size, g.shape[2:]))
+    if g.size and pooling_means.fits_backward(grad_x, down, across):
+        pooling_means.means_gradient(g, grad_x, down, across)
         return grad_x
     sizes = map(np.int32, (planes, *size, *g.shape[2:]))
     ADAPTIVE_GRADIENT[g.dtype](_grid(math.prod(size), planes), THREADS, g, grad_x, *sizes)
@@ -172,15 +204,26 @@ def adaptive_avg_pool_gradient(g: Any, size: Pair) -> Any:
 
 def _lanes(pixels: int) -> int:
     """Threads that share so many pixels, of which each has 8 or more: to find them costs more than to add them."""
-    return THREADS if pixels >= 1024 else min(32, 1 << max(0, (pixels // 8).bit_length() - 1))
+    return THREADS if pixels >= FEW else min(32, 1 << max(0, (pixels // 8).bit_length() - 1))
 
 
-def _over_planes(instance: Any, source: Any, target: Any, planes: int, area: int) -> None:
-    """A kernel for whole planes."""
-    lanes = _lanes(area)
-    instance(
-        math.ceil(planes * lanes / THREADS), THREADS, source, target, np.int64(planes), np.int32(area), np.int32(lanes)
+def _global(x: Any, y: Any, planes: int, area: int) -> None:
+    if area >= FEW:
+        GLOBAL[x.dtype](planes, THREADS, x, y, np.int32(area))
+        return
+    lanes = _lanes(area // 2)
+    together = THREADS // lanes
+    sizes = np.int64(planes), np.int32(area), np.int32(lanes.bit_length() - 1), np.float32(1 / area)
+    GLOBAL_OF_FEW[x.dtype](
+        math.ceil(planes / together), THREADS, x, y, *sizes, shared=-(-together * area * x.itemsize // 16) * 16
     )
+
+
+def _global_gradient(g: Any, grad_x: Any, planes: int, area: int) -> None:
+    together = 8 * math.ceil(PIXELS / 8 / area)
+    sizes = np.int64(planes), np.int32(area), np.int32(together), np.float32(1 / area), reciprocal(area)
+    shared = (together + 16 // g.itemsize) * g.itemsize
+    GLOBAL_GRADIENT[g.dtype](math.ceil(planes / together), THREADS, g, grad_x, *sizes, shared=shared)
 
 
 def _image(g: Any, down: Any, across: Any) -> tuple[Any, int]:

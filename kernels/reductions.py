@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, contiguous, empty, vector_width
+from .toolchain.settings import settings
 
 __all__ = ["clip", "norm", "scale"]
 
 THREADS = 256
 BLOCK = 8192  # elements per partial sum
+BUSY = 16  # blocks that a multiprocessor has to do: twice those that it has room for at a time
 
 _power_sum = Kernel("reductions.cu", "power_sum", FLOATS, ("Square", "Absolute", "Power", "Largest"))
 _finish_norm = Kernel("reductions.cu", "finish_norm")
@@ -51,4 +53,5 @@ def clip(x: Any, norm: Any, max_norm: float) -> None:
 
 
 def _grid(x: Any) -> int:
-    return math.ceil(x.size / (THREADS * vector_width(x.dtype)))
+    """No more blocks than keep the device busy: often the factor is 1, and all that they do is to read it."""
+    return min(math.ceil(x.size / (THREADS * vector_width(x.dtype))), BUSY * settings.multiprocessors)

@@ -39,6 +39,13 @@ def test_each_limit_grows_with_the_batch(launched):
     assert (b.name, b.count, b.seconds) == ("b", 1, step_profile.LEAST)
 
 
+def test_long_samples_are_few(launched):
+    """One of 1,024 tokens and two, from which ten are 9 further steps."""
+    launched[1], launched[2] = launched.pop(4), launched.pop(8)
+    a, _ = step_profile.predict("gpt2", (1024,), 65, 10, H200, "float32")
+    assert a.seconds == pytest.approx(19e-6 + 5e-6)
+
+
 def test_other_kernels_for_other_sizes(launched):
     """Then what more samples launch is all there is, in proportion."""
     launched[8][0] = "c", [3e-6, 6e-6]

@@ -39,12 +39,16 @@ from .executions import executions
 __all__ = ["LIMITS", "Cost", "Roofline", "machine_code_of", "prepare", "roofline"]
 
 LIMITS = ("DRAM", "L2", "issue", "tensor", "shared")
+Executed = defaultdict[Place, float]  # how many instructions of a line, each as often as it runs
 _ISSUED = 4  # instructions of a multiprocessor per cycle
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What one line asks for: instructions of warps, sectors and the fewest possible, cycles of shared memory and phases."""
+    """What one line asks for: instructions of warps, sectors and the fewest possible, cycles of shared memory and phases.
+
+    `spilled`: those of its instructions that go to local memory.
+    """
 
     file: str
     line: int
@@ -53,6 +57,7 @@ class Cost:
     ideal: int = 0
     cycles: int = 0
     phases: int = 0
+    spilled: float = 0
 
     def __str__(self) -> str:
         parts = [f"{self.file}:{self.line}", f"{self.instructions:,.0f} instructions"]
@@ -60,6 +65,8 @@ class Cost:
             parts.append(f"{self.sectors:,} sectors ({self.sectors / max(1, self.ideal):.3g}× ideal)")
         if self.cycles:
             parts.append(f"{self.cycles:,} cycles of shared memory ({self.cycles / max(1, self.phases):.3g} per phase)")
+        if self.spilled:
+            parts.append(f"{self.spilled:,.0f} of them go to local memory")
         return ", ".join(parts)
 
 
@@ -106,14 +113,17 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
     """
     code, taken = machine_code_of(launch.instance, machine.arch)
     times = executions(code, launch)
-    instructions: defaultdict[Place, float] = defaultdict(float)
+    instructions: Executed = defaultdict(float)
+    spilled: Executed = defaultdict(float)
     counted = sum(c.requested for c in launch.counts if c.space == "tensor")
     operations = {False: 0.0, True: float(counted)}  # by whether they are a warpgroup's
     for instruction in code:
         instructions[instruction.place] += times[instruction.block]
+        if instruction.kind == "local":
+            spilled[instruction.place] += times[instruction.block]
         if instruction.kind == "tensor" and not instruction.opcode.startswith("HGMMA"):
             operations[False] += times[instruction.block] * tensor_operations(instruction.opcode)
-    lines = _costs(launch, instructions)
+    lines = _costs(launch, instructions, spilled)
     cycles = machine.multiprocessors * machine.clock
     moved = SECTOR * (launch.sectors_read + launch.sectors_written)
     total = sum(instructions.values())
@@ -157,11 +167,14 @@ def machine_code_of(instance: Instance, arch: str) -> tuple[Sequence[Instruction
     return disassemble(program)[instance.expression], program.resources[0]
 
 
-def _costs(launch: Launch, instructions: dict[Place, float]) -> list[Cost]:
+def _costs(launch: Launch, instructions: Executed, spilled: Executed) -> list[Cost]:
     asked: dict[Place, Any] = {place: Counter() for place in instructions}
     for c in launch.counts:
         sums = asked.setdefault((c.file, c.line), Counter())
         for name in ("sectors", "ideal", "cycles", "phases"):
             sums[name] += getattr(c, name)
-    costs = [Cost(*place, instructions=instructions.get(place, 0.0), **sums) for place, sums in asked.items()]
+    costs = [
+        Cost(*place, instructions=instructions.get(place, 0.0), spilled=spilled.get(place, 0.0), **sums)
+        for place, sums in asked.items()
+    ]
     return sorted(costs, key=lambda c: -max(c.instructions / _ISSUED, c.sectors / 2, c.cycles))

@@ -14,6 +14,7 @@ from weft.bench.measure import measure
 from weft.kernels.toolchain import compiler
 from weft.kernels.toolchain.launch import HALVES
 from weft.kernels.toolchain.machine_code import disassemble
+from weft.kernels.toolchain.spills import spills
 
 pytestmark = pytest.mark.slow  # to compile: what ships is in `kernels`
 
@@ -106,8 +107,7 @@ def test_compiles_without_spilling_or_waiting(kernel):
         program = compiler.build(kernel.source, names, kernel.options, arch="sm_90a")
     except compiler.ToolkitError as error:
         pytest.skip(str(error))
-    for each in program.resources:
-        assert (each.spill_stores, each.spill_loads, each.stack) == (0, 0, 0), each
+    assert spills(program) == []
     assert not program.messages, "ptxas says here that it made the products wait for each other"
 
 

@@ -32,7 +32,7 @@ def test_dry_run(tmp_path):
         rf"^together +at most +{together} s; what follows has what is left of 460 s$", done.stdout, re.MULTILINE
     )
     assert all(sys.executable in command for *_, command in steps)
-    assert f"--read-cover {tmp_path}/cover.json" in done.stdout
+    assert f"--read-cover {tmp_path}/cover.json -m gpu" in done.stdout
 
 
 def test_without_cubins_they_are_compiled(tmp_path):
@@ -47,6 +47,7 @@ echo "first line of $*"
 case "$*" in
     *"$FAILS"*) exit 3 ;;
     *"$HANGS"*) sleep 60 ;;
+    *"-m pytest"*) echo "===== 2 passed, 1 skipped in 67.22s (0:01:07) =====" ;;
 esac
 """
 
@@ -84,6 +85,15 @@ def test_a_step_that_fails_stops_nothing(stand_in):
     assert {results[name][:3] for name in ("info", "one-per-kernel", "kernels", "models", "all-tests")} == {"ok,"}
     assert said.count("compute-sanitizer was not found") == 8  # at its time, and in the summary
     assert len(list(stand_in.out.iterdir())) <= 8  # the most that a machine may bring back
+
+
+def test_what_tests_say_is_in_the_summary(stand_in):
+    """A step whose tests are all skipped is no more than that. A rehearsal runs those of the kernels in the emulator."""
+    _, lines, asked = stand_in()
+    for name in ("one-per-kernel", "all-tests"):
+        assert re.fullmatch(r"ok, \d+ s: 2 passed, 1 skipped in 67\.22s \(0:01:07\)", dict(lines)[name])
+    assert re.fullmatch(r"ok, \d+ s", dict(lines)["info"])
+    assert [line.endswith("-m gpu") for line in asked.splitlines() if "-m pytest" in line] == [False, True]
 
 
 def test_what_hangs_is_stopped(stand_in, tmp_path):

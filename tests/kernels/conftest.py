@@ -8,7 +8,7 @@ from weft.kernels import emulator
 
 HOST_ONLY = (
     "test_array", "test_cache", "test_compiler", "test_counters", "test_cublas", "test_emulator", "test_gemm", "test_machine_code",
-    "test_pipelines", "test_report", "test_roofline", "test_sources", "test_tensor_map",
+    "test_pipelines", "test_report", "test_roofline", "test_sources", "test_spills", "test_tensor_map",
 )  # fmt: skip
 
 
@@ -30,3 +30,19 @@ def _on_gpu(request, monkeypatch):
 def _compiler(request):
     if "emulator" not in weft.devices() and request.module.__name__.rpartition(".")[2] not in HOST_ONLY:
         pytest.skip("the emulator needs a C++ compiler")
+
+
+@pytest.fixture
+def only_general(monkeypatch):
+    """From when it is called, `pooling.cu` does all pooling, whatever the windows."""
+
+    def only_general():
+        from weft.kernels import pooling
+
+        for special in pooling.SPECIAL:
+            monkeypatch.setattr(special, "width_of_access", lambda *_: 0)
+        for module in (*pooling.ANY_SIZE, pooling.pooling_means):
+            monkeypatch.setattr(module, "fits", lambda *_: False)
+        monkeypatch.setattr(pooling.pooling_means, "fits_backward", lambda *_: False)
+
+    return only_general

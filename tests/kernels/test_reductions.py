@@ -10,6 +10,7 @@ import weft
 from weft import optimizers as optim
 from weft.kernels import reductions as kernels
 from weft.kernels.toolchain.launch import FLOATS
+from weft.kernels.toolchain.settings import multiprocessors
 from weft.optimizers.clipping import scale_
 
 ORDERS = (2.0, 1.0, 3.0, 0.5, math.inf)
@@ -93,6 +94,18 @@ class TestScale:
             y = x.copy()
             kernels.clip(y, np.asarray(norm, FLOAT), max_norm)
             check(y, x, exact, 1.0 if np.isnan(norm) else min(1.0, max_norm / (norm + 1e-6)))
+
+
+@dtypes
+def test_more_than_the_blocks_have_at_once(rng, dtype):
+    """Each goes on to further parts, the last of which is no whole one."""
+    n = kernels.BUSY * kernels.THREADS * 16 + 3
+    x = rng.standard_normal(n).astype(dtype)
+    expected = (x.astype(FLOAT) * FLOAT(0.5)).astype(dtype)
+    with multiprocessors(1):
+        assert kernels._grid(x) == kernels.BUSY
+        kernels.scale(x, np.array(0.5, FLOAT))
+    np.testing.assert_array_equal(x, expected)
 
 
 @dtypes

@@ -20,6 +20,7 @@ from ...backend.device.parallel import num_threads
 from ...kernels.toolchain import cache, compiler
 from ...kernels.toolchain.machine_code import MACHINES
 from ...kernels.toolchain.report import compile_all, table
+from ...kernels.toolchain.spills import spills
 from ...layers import summary
 from ...layers.models import LANGUAGE_MODELS, MODELS
 from ..recipe import architecture
@@ -176,6 +177,9 @@ def _kernels(given: dict[str, Any]) -> int:
         print(table(rows))
         print("\nregs: a thread's registers (255 at most); smem: a block's static shared memory, in bytes;")
         print("stack: a thread's local memory, in bytes; spill: what it stores there and loads for want of registers")
+        for _, arch, program in found:
+            for text in spills(program):
+                print(f"{arch}: {text}")
     return 0
 
 

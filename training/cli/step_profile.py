@@ -1,8 +1,9 @@
 """`weft info --model NAME --step`: what a training step is predicted to take on a GPU, without one.
 
 The step (forward, cross-entropy, backward, Adam; language models as `weft train --task text` makes them) runs twice in the
-emulator, with FEW samples and with twice as many, by grids for one multiprocessor, so that kernels are those of large batches;
-launches that are alike run once, of large grids a part, products of matrices not at all (kernels/emulator/counters.py).
+emulator, with FEW samples (TOKENS at most, of a language model) and with twice as many, by grids for one multiprocessor, so
+that kernels are those of large batches; launches that are alike run once, of large grids a part, products of matrices not at
+all (kernels/emulator/counters.py).
 What each launch keeps busy (kernels/emulator/roofline.py) grows linearly with the batch from the one to the other; products of
 matrices are taken at PART of the machine's peak or of its bandwidth, and nothing at less than LEAST, as of a recorded step.
 It is a prediction, and what the array library does by itself (a few casts and sums) is not in it.
@@ -37,6 +38,7 @@ from ..text import DEFAULTS, TextRecipe
 __all__ = ["SIZES", "Part", "predict", "run"]
 
 FEW = 4  # samples
+TOKENS = 256  # unless one sample has more: each has a logit for every class
 PART = 0.75  # of the peak that products of matrices reach
 LEAST = 2e-6  # seconds of anything in a CUDA graph: assumed
 DTYPES = ("float32", "bfloat16")
@@ -67,20 +69,21 @@ def predict(
     """
     tool()
     canonical("emulator")
+    few = max(1, min(FEW, TOKENS // input_shape[0])) if name in LANGUAGE_MODELS else FEW
     step = _step(name, input_shape, classes, dtype, sizes or {})
     with counters.listing() as instances, products(computed=False), _silence():
-        step(FEW)  # what is made once, in the first step alone
+        step(few)  # what is made once, in the first step alone
     for _ in prepare(instances, machine.arch):
         pass
-    few, more = (_launched(step, n, machine) for n in (FEW, 2 * FEW))
-    if [name for name, _ in few] != [name for name, _ in more]:  # other kernels for other sizes
-        few = [(name, [0.0] * len(of)) for name, of in more]
+    less, more = (_launched(step, n, machine) for n in (few, 2 * few))
+    if [name for name, _ in less] != [name for name, _ in more]:  # other kernels for other sizes
+        less = [(name, [0.0] * len(of)) for name, of in more]
         first = 0
     else:
-        first = FEW
-    share = (batch - first) / (2 * FEW - first)
+        first = few
+    share = (batch - first) / (2 * few - first)
     found: defaultdict[str, list[float]] = defaultdict(list)
-    for (name, before), (_, after) in zip(few, more):
+    for (name, before), (_, after) in zip(less, more):
         found[name].append(max(LEAST, *(a + share * (b - a) for a, b in zip(before, after))))
     parts = [Part(name, len(times), sum(times)) for name, times in found.items()]
     return sorted(parts, key=lambda part: -part.seconds)

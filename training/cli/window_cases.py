@@ -100,18 +100,66 @@ def _avg_pool(dtype: Any, size: int, kernel: int, stride: int) -> None:
 
 @of("max_pool", "max_pool_gradient")
 def _(dtype: Any, taps: Any) -> None:
-    _max_pool(dtype, 32, *((5, 1, 2) if taps.itemsize == 1 else (17, 1, 8)))
+    _max_pool(dtype, 32, *((7, 1, 3) if taps.itemsize == 1 else (17, 1, 8)))
+
+
+@of("max_pool_dense", "max_pool_dense_gradient")
+def _(dtype: Any, kernel: int, rows: int) -> None:
+    down, across = (Axis(size, size, kernel, 1, kernel // 2, 1) for size in (rows, 33))
+    y, taps, _ = pooling.max_pool(numbers(dtype, 4, 8, rows, 33), down, across)
+    pooling.max_pool_gradient(y, np.zeros(taps.shape, taps.dtype), down, across)
+
+
+def _small(kernel: int, stride: int, height: int) -> tuple[Axis, Axis]:
+    down, across = (Axis(size, (size - kernel) // stride + 1, kernel, stride, 0, 1) for size in (height, 33))
+    return down, across
+
+
+@of("max_pool_small")
+def _(dtype: Any, kernel: int, stride: int, rows: int) -> None:
+    axes = _small(kernel, stride, (rows - 1) * stride + kernel)
+    pooling.max_pool(numbers(dtype, 4, 8, axes[0].size, 33), *axes)
+
+
+@of("max_pool_small_gradient")
+def _(dtype: Any, kernel: int, stride: int, rows: int) -> None:
+    down, across = _small(kernel, stride, rows * stride)
+    g = numbers(dtype, 4, 8, down.output, across.output)
+    pooling.max_pool_gradient(g, np.zeros(g.shape, np.uint8), down, across)
+
+
+@of("avg_pool_small")
+def _(dtype: Any, kernel: int, stride: int, rows: int) -> None:
+    axes = _small(kernel, stride, (rows - 1) * stride + kernel)
+    pooling.avg_pool(numbers(dtype, 4, 8, axes[0].size, 33), *axes)
+
+
+@of("avg_pool_small_gradient")
+def _(dtype: Any, kernel: int, stride: int, rows: int) -> None:
+    down, across = _small(kernel, stride, rows * stride)
+    pooling.avg_pool_gradient(numbers(dtype, 4, 8, down.output, across.output), down, across)
 
 
 @of("avg_pool", "avg_pool_gradient")
 def _(dtype: Any) -> None:
-    _avg_pool(dtype, 32, 3, 1)
+    one, long = Axis(1, 1, 1, 1, 0, 1), Axis(4096, 2046, 5, 2, 0, 1)  # a row that is longer than shared memory
+    y = pooling.avg_pool(numbers(dtype, 1, 2, 1, 4096), one, long)
+    pooling.avg_pool_gradient(y, one, long)
+
+
+@of("window_means", "window_means_gradient")
+def _(dtype: Any, adaptive: bool) -> None:
+    if adaptive:
+        pooling.adaptive_avg_pool(numbers(dtype, 4, 8, 32, 32), (7, 7))
+        pooling.adaptive_avg_pool_gradient(numbers(dtype, 4, 8, 7, 7), (32, 32))
+    else:
+        _avg_pool(dtype, 32, 4, 4)
 
 
 @of("adaptive_avg_pool", "adaptive_avg_pool_gradient")
 def _(dtype: Any) -> None:
-    pooling.adaptive_avg_pool(numbers(dtype, 4, 8, 32, 32), (7, 7))
-    pooling.adaptive_avg_pool_gradient(numbers(dtype, 4, 8, 7, 7), (32, 32))
+    pooling.adaptive_avg_pool(numbers(dtype, 1, 2, 1, 4096), (1, 7))
+    pooling.adaptive_avg_pool_gradient(numbers(dtype, 4, 8, 10, 10), (7, 7))
 
 
 @of("max_pool_same", "max_pool_same_gradient")
@@ -125,6 +173,11 @@ def _(dtype: Any, vector: int, backward: bool, divided: bool) -> None:
     x, axis = numbers(dtype, 4, 8, size, size), Axis(size, size, 3, 1, 1, 1)
     pool = pooling.avg_pool_gradient if backward else pooling.avg_pool
     pool(x, axis, axis, divided)
+
+
+@of("global_avg_pool_of_few")
+def _(dtype: Any) -> None:
+    pooling.adaptive_avg_pool(numbers(dtype, 4, 512, 7, 7), (1, 1))
 
 
 @of("global_avg_pool", "global_avg_pool_gradient")

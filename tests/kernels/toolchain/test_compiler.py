@@ -6,12 +6,14 @@ import struct
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
 import weft
 from weft.kernels.toolchain import compiler, launch
 from weft.kernels.toolchain.sources import FOLDER, SourceError
+from weft.kernels.toolchain.spills import spills
 
 FAMILIES = compiler.families()
 
@@ -333,4 +335,17 @@ class TestEveryKernel:
         assert program.messages == ""
         assert [taken.kernel for taken in program.resources] == expressions
         assert all(taken.registers for taken in program.resources)
-        assert not [taken for taken in program.resources if taken.stack or taken.spill_stores or taken.spill_loads]
+        assert spills(program) == []
+
+    @needs_nvrtc
+    def test_a_planted_spill_fails_it_by_file_and_line(self, monkeypatch, record_property):
+        planted = Path(__file__).parents[1] / "machine_code.cu"
+        monkeypatch.setitem(FAMILIES, str(planted), (["scale", "spills"], ()))
+        lines = [i for i, line in enumerate(planted.read_text().splitlines(), 1) if "// kept" in line]
+        named = (
+            rf"`spills` spills \d+ bytes, loads \d+, stack \d+: machine_code\.cu:({'|'.join(map(str, lines))}) \(\d+"
+        )
+        for arch in compiler.ARCHITECTURES:
+            with pytest.raises(AssertionError, match=named) as error:
+                self.test_compiles_without_spills(str(planted), arch, lambda *_: None)
+            assert "`scale`" not in str(error.value)

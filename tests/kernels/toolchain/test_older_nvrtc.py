@@ -14,12 +14,13 @@ for library in sys.argv[2:]:  # before CuPy looks for one
     ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
 from weft.bench.precompile import families
 from weft.kernels.toolchain import compiler
+from weft.kernels.toolchain.spills import spills
 assert compiler._nvrtc().getVersion() == (13, 0)
-spilled, said = {}, []
+spilled, said = [], []
 for source, (expressions, options) in families(sys.argv[1]).items():
     program = compiler.build(source, expressions, options, arch=sys.argv[1])
     said += [program.messages] if program.messages else []
-    spilled |= {r.kernel: max(r.spill_stores, r.spill_loads) for r in program.resources if r.spill_stores or r.spill_loads}
+    spilled += spills(program)
 print(json.dumps([spilled, said]))
 """
 
@@ -47,4 +48,4 @@ def test_no_spills(arch, libraries, tmp_path):
     assert not done.returncode, done.stderr
     spilled, said = json.loads(done.stdout)
     assert said == []
-    assert spilled == {}
+    assert spilled == []

@@ -1,0 +1,91 @@
+// Columns of an image, for pooling: a thread goes down DOWN rows of windows (or of what they are about), neighbouring threads have
+// neighbouring columns, and what two of them need of a row comes by a shuffle. Nothing need lie on 16 bytes.
+#pragma once
+#include "windows.cuh"
+
+constexpr int THREADS = 256;
+constexpr int NOBODY = 255;  // no pixel's tap
+constexpr unsigned MINUS_INFINITY = 0xff800000;
+
+__device__ __forceinline__ bool within(int place, int size) { return static_cast<unsigned>(place) < static_cast<unsigned>(size); }
+
+// Whether a thread's whole warp is behind the last of the items.
+__device__ __forceinline__ bool is_behind(int items) {
+    return blockIdx.x * THREADS + threadIdx.x - LANE >= static_cast<unsigned>(items);
+}
+
+// The place of a thread: its column out of `columns`, the first of its rows, and its plane, which has `groups` times DOWN rows.
+template <int DOWN> struct Place {
+    int column, columns, first, plane;
+    bool there;  // the last threads of all stand in for one before them, so that all may shuffle
+
+    __device__ __forceinline__ Place(int items, int columns, int groups, unsigned long long by_columns, unsigned long long by_groups)
+        : columns(columns) {
+        const unsigned id = blockIdx.x * THREADS + threadIdx.x;
+        there = id < static_cast<unsigned>(items);
+        const int item = there ? static_cast<int>(id) : items - 1, line = quotient(item, by_columns);
+        column = item - line * columns;
+        plane = quotient(line, by_groups);
+        first = (line - plane * groups) * DOWN;
+    }
+};
+
+// N neighbours in a row of `height`: the first OWN are the thread's, and k · OWN of them later begin those of the thread that is
+// k · STEP columns on. Where that is in another warp or row, the thread reads them itself.
+template <int N, int OWN, int STEP> struct Neighbours {
+    int rows[N];  // how many rows of a column the thread reads itself: all or none
+    unsigned strange[N];
+    bool are_alone;  // whether a lane of the warp reads more than its own
+
+    template <int DOWN, typename Inside>
+    __device__ __forceinline__ Neighbours(const Place<DOWN>& mine, int height, Inside inside) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+            const int apart = j / OWN * STEP;
+            const bool is_shared = within(static_cast<int>(LANE) + apart, 32) && within(mine.column + apart, mine.columns);
+            strange[j] = is_shared ? 0 : ~0u;
+            rows[j] = inside(j) && (apart == 0 || !is_shared) ? height : 0;
+        }
+        int more = 0;
+#pragma unroll
+        for (int j = OWN; j < N; ++j) more |= rows[j];
+        are_alone = __any_sync(FULL, more != 0);
+    }
+    __device__ __forceinline__ bool reads(int j, int row) const { return within(row, rows[j]); }
+    // The j-th of them, given the j % OWN-th of this thread's own: anything, or `other`, where it must read it itself. All
+    // threads call it.
+    template <typename Number> __device__ __forceinline__ Number shuffle(Number v, int j) const {
+        const int apart = j / OWN * STEP;
+        return apart > 0 ? __shfl_down_sync(FULL, v, apart) : __shfl_up_sync(FULL, v, -apart);
+    }
+    __device__ __forceinline__ unsigned share(unsigned v, int j, unsigned other) const {
+        return (shuffle(v, j) & ~strange[j]) | (other & strange[j]);
+    }
+    __device__ __forceinline__ float share(float v, int j, unsigned other) const {
+        return __uint_as_float(share(__float_as_uint(v), j, other));
+    }
+    // Numbers of a row from `from` on, `other` (given as bits) where the row or the column is not there. ASK: first whether any
+    // lane is alone, which is worth it where many are not its own.
+    template <bool ASK = false, typename T> __device__ __forceinline__ void read(float (&v)[N], const T* from, int row, unsigned other) const {
+        constexpr int NEXT = STEP > 0 ? 1 : -1;
+#pragma unroll
+        for (int j = 0; j < OWN; ++j) v[j] = reads(j, row) ? to_float(from[j * NEXT]) : __uint_as_float(other);
+#pragma unroll
+        for (int j = OWN; j < N; ++j) v[j] = share(v[j % OWN], j, other);
+        if (ASK && !are_alone) return;
+#pragma unroll
+        for (int j = OWN; j < N; ++j)
+            if (reads(j, row)) v[j] = to_float(from[j * NEXT]);
+    }
+};
+
+// What of a window has been read: the greatest, and which it was (the first, or the last NaN).
+struct Best {
+    float value;
+    int tap;
+    __device__ __forceinline__ void take(float v, int t) {  // v comes behind
+        const bool wins = (v > value) | isnan(v);  // no branches: neighbouring threads take different ones
+        value = wins ? v : value;
+        tap = wins ? t : tap;
+    }
+};
