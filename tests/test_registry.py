@@ -65,6 +65,7 @@ TESTED_IN = {
     "kernels/emulator/cublas_numpy": "kernels/test_gemm.py",
     "kernels/emulator/executions": "kernels/emulator/test_roofline.py",
     "kernels/strip": "kernels/test_pooling_2x2.py",
+    "kernels/columns": "kernels/test_pooling_small.py",
     "training/cli/case_makers": "training/cli/test_instance_cases.py",
     "training/cli/general_cases": "training/cli/test_instance_cases.py",
     "training/cli/window_cases": "training/cli/test_instance_cases.py",

@@ -10,6 +10,7 @@ from weft.kernels import (
     attention_step,
     batch_normalization,
     channel_last,
+    columns,
     convolution,
     cross_entropy,
     dropout,
@@ -18,6 +19,7 @@ from weft.kernels import (
     normalization,
     pooling,
     pooling_2x2,
+    pooling_means,
     random,
     recurrent,
     reductions,
@@ -34,11 +36,15 @@ SOURCES = {  # by namespace
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
     "normalization": "normalization.cu", "pooling": "pooling.cu", "pooling_side_by_side": "pooling_2x2.cu",
-    "pooling_3x3": "pooling_3x3.cu", "pooling_same": "pooling_same.cu",
+    "pooling_3x3": "pooling_3x3.cu", "pooling_same": "pooling_same.cu", "pooling_small": "pooling_small.cu",
+    "pooling_dense": "pooling_dense.cu", "pooling_means": "pooling_means.cu",
     "random_numbers": "random.cu", "recurrent": "recurrent.cu",
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
 }  # fmt: skip
+SHARED = {
+    "pooling_dense": "pooling_small"
+}  # `columns.cuh` is included once, and has names that other headers have, too
 HEADERS = (
     "neighbours.cuh",
     "philox.cuh",
@@ -62,6 +68,9 @@ BOTH = {
     "normalization::ADDERS": normalization.ADDERS,
     "THREADS": strip.THREADS, "ROWS": strip.ROWS,
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
+    "pooling_small::THREADS": columns.THREADS,
+    "pooling_means::THREADS": pooling_means.THREADS, "pooling_means::LINES": pooling_means.LINES,
+    "pooling_means::DOWN": pooling_means.DOWN,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,
     "attention_step::THREADS": attention_step.THREADS, "attention_step::CHUNK": attention_step.CHUNK,
@@ -110,7 +119,8 @@ def in_sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("geometry")
     lines = [f'#include "{name}"' for name in HEADERS]
     for space, source in SOURCES.items():
-        lines += [f"namespace {space} {{", f'#include "{source}"', "}"]
+        shared = f"using namespace {SHARED[space]};" if space in SHARED else ""
+        lines += [f"namespace {space} {{", shared, f'#include "{source}"', "}"]
     lines += [f'extern "C" {{ int numbers[] = {{{", ".join(BOTH)}}}; }}', "__global__ void nothing() {}"]
     (folder / "geometry.cu").write_text("\n".join(lines))
     code = build.library("geometry.cu", ("nothing",), folder)

@@ -80,3 +80,67 @@ def test_what_does_not_fit(module):
         assert not module.fits(x, *axes)
     for stride in (1, 2):
         assert not module.fits(x[:0], *window_axes(x, (3, 3), (stride,) * 2, (0, 0), (1, 1), False))
+
+
+def _windows(kernel, stride, size):
+    return window_axes(
+        np.broadcast_to(np.float32(0), (1, 1, *size)), (kernel,) * 2, (stride,) * 2, (1, 1), (1, 1), False
+    )
+
+
+@dtypes
+@pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 2), (3, 1), (5, 1)])
+def test_any_number_of_rows_down(kernel, stride, dtype, monkeypatch, only_general):
+    """Each instantiation, whichever the size of an image would choose."""
+    rng = np.random.default_rng(6)
+    down, across = _windows(kernel, stride, (9, 7))
+    x = rng.standard_normal((1, 2, 9, 7)).astype(dtype)
+    g = np.rint(4 * rng.standard_normal((1, 2, down.output, across.output))).astype(dtype)
+    module = pooling_small if stride == 2 else pooling_dense
+    for special in kernels.SPECIAL:
+        monkeypatch.setattr(special, "width_of_access", lambda *_: 0)
+    found = []
+    for rows in module.DOWN:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "DOWN", (rows,))
+            found.append(every_schedule(lambda: everything(x, g, down, across)))
+    only_general()
+    expected = [a.tobytes() for a in everything(x, g, down, across)]
+    for got in found:
+        assert [a.tobytes() for a in got] == expected
+
+
+@dtypes
+@pytest.mark.parametrize("kernel, stride", pooling_small.MEANS)
+@pytest.mark.parametrize("padded", [False, True])
+def test_means(kernel, stride, padded, dtype, monkeypatch, only_general):
+    """Sums of small whole numbers are exact, in whatever order."""
+    rng = np.random.default_rng(7)
+    down, across = _windows(kernel, stride, (11, 8))
+    x = rng.integers(-4, 5, (2, 1, 11, 8)).astype(dtype)
+    g = rng.integers(-4, 5, (2, 1, down.output, across.output)).astype(dtype)
+
+    def both():
+        return kernels.avg_pool(x, down, across, padded, 4), kernels.avg_pool_gradient(g, down, across, padded, 4)
+
+    for special in kernels.SPECIAL:
+        monkeypatch.setattr(special, "width_of_access", lambda *_: 0)
+    found = []
+    for rows in pooling_small.DOWN_MEANS:
+        with monkeypatch.context() as patch:
+            patch.setattr(pooling_small, "DOWN_MEANS", (rows,))
+            found.append(every_schedule(both))
+    only_general()
+    expected = [a.tobytes() for a in both()]
+    for got in found:
+        assert [a.tobytes() for a in got] == expected
+
+
+@dtypes
+def test_adaptive_means_of_any_size(dtype, only_general):
+    """The general kernel, which others have taken the place of for all but huge images."""
+    x = np.random.default_rng(8).integers(-4, 5, (2, 3, 8, 12)).astype(dtype)
+    expected = kernels.adaptive_avg_pool(x, (2, 3))
+    only_general()
+    (got,) = every_schedule(lambda: (kernels.adaptive_avg_pool(x, (2, 3)),))
+    assert got.tobytes() == expected.tobytes()
