@@ -3,15 +3,14 @@
 #pragma once
 #include "windows.cuh"
 
-constexpr int THREADS = 256;
-constexpr int NOBODY = 255;  // no pixel's tap
+constexpr int BLOCK = 256;
 constexpr unsigned MINUS_INFINITY = 0xff800000;
 
 __device__ __forceinline__ bool within(int place, int size) { return static_cast<unsigned>(place) < static_cast<unsigned>(size); }
 
 // Whether a thread's whole warp is behind the last of the items.
 __device__ __forceinline__ bool is_behind(int items) {
-    return blockIdx.x * THREADS + threadIdx.x - LANE >= static_cast<unsigned>(items);
+    return blockIdx.x * BLOCK + threadIdx.x - LANE >= static_cast<unsigned>(items);
 }
 
 // The place of a thread: its column out of `columns`, the first of its rows, and its plane, which has `groups` times DOWN rows.
@@ -21,7 +20,7 @@ template <int DOWN> struct Place {
 
     __device__ __forceinline__ Place(int items, int columns, int groups, unsigned long long by_columns, unsigned long long by_groups)
         : columns(columns) {
-        const unsigned id = blockIdx.x * THREADS + threadIdx.x;
+        const unsigned id = blockIdx.x * BLOCK + threadIdx.x;
         there = id < static_cast<unsigned>(items);
         const int item = there ? static_cast<int>(id) : items - 1, line = quotient(item, by_columns);
         column = item - line * columns;
@@ -76,16 +75,5 @@ template <int N, int OWN, int STEP> struct Neighbours {
 #pragma unroll
         for (int j = OWN; j < N; ++j)
             if (reads(j, row)) v[j] = to_float(from[j * NEXT]);
-    }
-};
-
-// What of a window has been read: the greatest, and which it was (the first, or the last NaN).
-struct Best {
-    float value;
-    int tap;
-    __device__ __forceinline__ void take(float v, int t) {  // v comes behind
-        const bool wins = (v > value) | isnan(v);  // no branches: neighbouring threads take different ones
-        value = wins ? v : value;
-        tap = wins ? t : tap;
     }
 };

@@ -12,7 +12,7 @@ from .windows import reciprocal
 
 __all__ = ["fits", "launch"]
 
-THREADS = 256
+BLOCK = 256
 
 
 def fits(image: Any, down: Any, across: Any, windows: tuple[tuple[int, int], ...]) -> bool:
@@ -45,11 +45,5 @@ def launch(
     items = math.prod(arrays[0].shape[:2]) * groups * columns
     sizes = items, down.size, across.size, down.output, across.output, columns, groups, down.before, across.before
     instance(step)(
-        math.ceil(items / THREADS),
-        THREADS,
-        *arrays,
-        *map(np.int32, sizes),
-        *more,
-        reciprocal(columns),
-        reciprocal(groups),
+        math.ceil(items / BLOCK), BLOCK, *arrays, *map(np.int32, sizes), *more, reciprocal(columns), reciprocal(groups)
     )

@@ -16,7 +16,7 @@
 #include "columns.cuh"
 
 template <typename T, int K, int DOWN>
-__global__ void __launch_bounds__(THREADS, 3)
+__global__ void __launch_bounds__(BLOCK, 3)
 max_pool_dense(const T* __restrict__ x, T* __restrict__ y, unsigned char* __restrict__ taps, int items, int height, int width,
                int output_h, int output_w, int columns, int groups, int top, int left, unsigned long long by_columns,
                unsigned long long by_groups) {
@@ -84,7 +84,7 @@ max_pool_dense(const T* __restrict__ x, T* __restrict__ y, unsigned char* __rest
 
 // `columns` pairs of pixels.
 template <typename T, int K, int DOWN>
-__global__ void __launch_bounds__(THREADS, 3)
+__global__ void __launch_bounds__(BLOCK, 3)
 max_pool_dense_gradient(const T* __restrict__ g, const unsigned char* __restrict__ taps, T* __restrict__ grad_x, int items,
                         int height, int width, int output_h, int output_w, int columns, int groups, int top, int left,
                         unsigned long long by_columns, unsigned long long by_groups) {

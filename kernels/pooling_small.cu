@@ -23,7 +23,7 @@
 
 // --- forward ---------------------------------------------------------------------------------------------------------
 template <typename T, int K, int S, int DOWN>
-__global__ void __launch_bounds__(THREADS, 4)
+__global__ void __launch_bounds__(BLOCK, 4)
 max_pool_small(const T* __restrict__ x, T* __restrict__ y, unsigned char* __restrict__ taps, int items, int height, int width,
                int output_h, int output_w, int columns, int groups, int top, int left, unsigned long long by_columns,
                unsigned long long by_groups) {
@@ -72,7 +72,7 @@ max_pool_small(const T* __restrict__ x, T* __restrict__ y, unsigned char* __rest
 // --- backward --------------------------------------------------------------------------------------------------------
 // `columns` cells have all pixels of a row, from the one that has the first.
 template <typename T, int K, int S, int DOWN>
-__global__ void __launch_bounds__(THREADS, 4)
+__global__ void __launch_bounds__(BLOCK, 4)
 max_pool_small_gradient(const T* __restrict__ g, const unsigned char* __restrict__ taps, T* __restrict__ grad_x, int items,
                         int height, int width, int output_h, int output_w, int columns, int groups, int top,
                         int left, unsigned long long by_columns, unsigned long long by_groups) {
@@ -143,7 +143,7 @@ __device__ __forceinline__ float counted(int start, int taps, int size, int befo
 }
 
 template <typename T, int K, int S, int DOWN>
-__global__ void __launch_bounds__(THREADS, 4)
+__global__ void __launch_bounds__(BLOCK, 4)
 avg_pool_small(const T* __restrict__ x, T* __restrict__ y, int items, int height, int width, int output_h, int output_w, int columns,
                int groups, int top, int left, bool padded, float divisor, unsigned long long by_columns, unsigned long long by_groups) {
     if (is_behind(items)) return;
@@ -183,7 +183,7 @@ avg_pool_small(const T* __restrict__ x, T* __restrict__ y, int items, int height
 }
 
 template <typename T, int K, int S, int DOWN>
-__global__ void __launch_bounds__(THREADS, 4)
+__global__ void __launch_bounds__(BLOCK, 4)
 avg_pool_small_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int items, int height, int width, int output_h, int output_w,
                         int columns, int groups, int top, int left, bool padded, float divisor, unsigned long long by_columns,
                         unsigned long long by_groups) {

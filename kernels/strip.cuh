@@ -22,17 +22,3 @@ template <int V> struct Strip {
         first = (line - static_cast<int>(plane) * groups) * ROWS;
     }
 };
-
-// What of a window has been read: the greatest, and which it was (the first, or the last NaN).
-struct Best {
-    float value;
-    int tap;
-    // v comes behind; `always`: there has been nothing yet.
-    __device__ __forceinline__ void take(float v, int t, bool always = false) {
-        const bool wins = always | (v > value) | isnan(v);  // no branches: neighbouring threads take different ones
-        value = wins ? v : value;
-        tap = wins ? t : tap;
-    }
-};
-
-constexpr int NOBODY = 255;  // no pixel's tap

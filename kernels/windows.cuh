@@ -31,3 +31,18 @@ __device__ __forceinline__ void find_windows(int at, int taps, int stride, int d
     }
     room = last - window;
 }
+
+// --- maxima -----------------------------------------------------------------------------------------------------------
+constexpr int NOBODY = 255;  // no pixel's tap
+
+// What of a window has been read: the greatest, and which it was (the first, or the last NaN).
+struct Best {
+    float value;
+    int tap;
+    // v comes behind; `always`: there has been nothing yet.
+    __device__ __forceinline__ void take(float v, int t, bool always = false) {
+        const bool wins = always | (v > value) | isnan(v);  // no branches: neighbouring threads take different ones
+        value = wins ? v : value;
+        tap = wins ? t : tap;
+    }
+};

@@ -42,9 +42,6 @@ SOURCES = {  # by namespace
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
 }  # fmt: skip
-SHARED = {
-    "pooling_dense": "pooling_small"
-}  # `columns.cuh` is included once, and has names that other headers have, too
 HEADERS = (
     "neighbours.cuh",
     "philox.cuh",
@@ -52,6 +49,7 @@ HEADERS = (
     "attention.cuh",
     "implicit_gemm_band.cuh",
     "strip.cuh",
+    "columns.cuh",
 )  # with those they include
 
 BOTH = {
@@ -68,7 +66,7 @@ BOTH = {
     "normalization::ADDERS": normalization.ADDERS,
     "THREADS": strip.THREADS, "ROWS": strip.ROWS,
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
-    "pooling_small::THREADS": columns.THREADS,
+    "BLOCK": columns.BLOCK,
     "pooling_means::THREADS": pooling_means.THREADS, "pooling_means::LINES": pooling_means.LINES,
     "pooling_means::DOWN": pooling_means.DOWN,
     "random_numbers::THREADS": random.THREADS,
@@ -119,8 +117,7 @@ def in_sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("geometry")
     lines = [f'#include "{name}"' for name in HEADERS]
     for space, source in SOURCES.items():
-        shared = f"using namespace {SHARED[space]};" if space in SHARED else ""
-        lines += [f"namespace {space} {{", shared, f'#include "{source}"', "}"]
+        lines += [f"namespace {space} {{", f'#include "{source}"', "}"]
     lines += [f'extern "C" {{ int numbers[] = {{{", ".join(BOTH)}}}; }}', "__global__ void nothing() {}"]
     (folder / "geometry.cu").write_text("\n".join(lines))
     code = build.library("geometry.cu", ("nothing",), folder)

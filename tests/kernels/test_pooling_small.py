@@ -89,7 +89,7 @@ def _windows(kernel, stride, size):
 
 
 @dtypes
-@pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 2), (3, 1), (5, 1)])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (3, 1), (5, 1)])
 def test_any_number_of_rows_down(kernel, stride, dtype, monkeypatch, only_general):
     """Each instantiation, whichever the size of an image would choose."""
     rng = np.random.default_rng(6)
@@ -111,7 +111,7 @@ def test_any_number_of_rows_down(kernel, stride, dtype, monkeypatch, only_genera
 
 
 @dtypes
-@pytest.mark.parametrize("kernel, stride", pooling_small.MEANS)
+@pytest.mark.parametrize(("kernel", "stride"), pooling_small.MEANS)
 @pytest.mark.parametrize("padded", [False, True])
 def test_means(kernel, stride, padded, dtype, monkeypatch, only_general):
     """Sums of small whole numbers are exact, in whatever order."""
