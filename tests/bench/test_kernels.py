@@ -64,7 +64,7 @@ def test_what_is_worse_is_named_with_its_line():
     strict = {"sectors": 1.0, "cycles": 1.0, "instructions": 1.0, "issue": 0.1, "spills": 0}
     sectors, instructions = worse(found, strict)
     assert "max_pool_3x3<float, 4>: sectors 2.39, recorded 1.0: pooling_3x3.cu:61, " in sectors
-    assert "instructions a byte, recorded 1.0: strip.cuh:" in instructions
+    assert "instructions a byte, recorded 1.0: windows.cuh:" in instructions
 
 
 @pytest.mark.parametrize(
