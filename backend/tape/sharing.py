@@ -302,16 +302,15 @@ def root_of(x: Tensor) -> Tensor:
     return x
 
 
-def views_of(root: Tensor) -> list[Tensor]:
-    """The living views of a root."""
-    views = [] if root._kin is None else [ref() for ref in root._kin.values()]
-    return [v for v in views if v is not None and isinstance(v._kin, View) and v._kin.root is root and shares(v, root)]
-
-
 def _family(x: Tensor) -> list[Tensor]:
     """The living views and aliases of a tensor."""
     found = [ref() for ref in x._kin.values()] if isinstance(x._kin, dict) else []
     return [t for t in found if t is not None]
+
+
+def views_of(root: Tensor) -> list[Tensor]:
+    """The living views of a root."""
+    return [v for v in _family(root) if isinstance(v._kin, View) and v._kin.root is root and shares(v, root)]
 
 
 def leave(x: Tensor, raw: Any) -> None:
