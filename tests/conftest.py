@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import weft
 
-pytest_plugins = ["precompile"]
+pytest_plugins = ["precompile", "terse"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -33,9 +33,10 @@ def pytest_configure(config):
 
 
 @pytest.fixture(autouse=True)
-def _same_start():
+def _same_start(request):
     weft.manual_seed(0)
     yield
+    _note_launches(request.node)
     assert weft.is_grad_enabled()
     assert weft.get_default_device() == "cpu"
     assert weft.get_default_dtype() == weft.float32
@@ -69,14 +70,12 @@ def data_dir():
 _launched: set[str] = set()
 
 
-@pytest.fixture(autouse=True)
-def _note_launches(record_property):
+def _note_launches(item):
     """Which instantiations have run in the emulator, for `pytest_sessionfinish`."""
-    yield
     emulator = sys.modules.get("weft.kernels.emulator")
     if emulator and (new := emulator.launched - _launched):
         _launched.update(new)
-        record_property("launched", sorted(new))
+        item.user_properties.append(("launched", sorted(new)))
 
 
 def _properties(reporter, name):
