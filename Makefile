@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Each test process keeps to one BLAS thread: two of them share the cores.
-PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Each test process keeps to one BLAS thread: two of them share the cores. Bytecode is kept, whatever the environment says: the
+# tests start some hundred processes.
+PYTEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: train test test-all bench lint docs notebooks release clean help
 .DEFAULT_GOAL := help
