@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Each test process keeps to one BLAS thread: two of them share the cores. Bytecode is kept, whatever the environment says: the
-# tests start some hundred processes.
+# tests start more than a hundred processes.
 PYTEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: train test test-all bench lint docs notebooks release clean help

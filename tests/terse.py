@@ -1,7 +1,7 @@
 """A pytest plugin: with pytest-xdist, of a test that passed its worker sends one message, not five, and looks for garbage less.
 
-There are so many small tests that six messages for each, each waking the process that reports, took as long as the tests
-themselves; and as long as all of them are objects that may be garbage, a collection takes half a second.
+Most tests take two or three milliseconds; messages to the process that reports, which each wakes, took one more of the two
+processes together. And where fifty thousand collected tests may be garbage, looking for it takes half a second.
 """
 
 from __future__ import annotations
