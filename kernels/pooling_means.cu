@@ -24,7 +24,7 @@
 // has, backward as many floats for each row of windows as windows reach into the tile, and `tile` more unless FLAT.
 //
 // Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane; at most 10 instructions a pixel forward and 12 backward for windows of 4 × 4
-// side by side, 24 and 33 for those of a sequence of 5, 2 apart.
+// side by side, 23 and 33 for those of a sequence of 5, 2 apart.
 #include "neighbours.cuh"
 #include "windows.cuh"
 
@@ -45,6 +45,18 @@ template <typename T, bool FLAT> struct Sum {  // of a column
 template <typename T> struct Sum<T, true> {  // the number itself
     using type = T;
 };
+
+// Zeros where they are not there; as words, since the compiler puts numbers of 16 bits together one by one.
+template <int V, typename T> __device__ __forceinline__ Vec<T, V> load_if(bool there, const T* from) {
+    Vec<T, V> v = {};
+    if constexpr (sizeof(v) >= 4) {
+        constexpr int WORDS = sizeof(v) / 4;
+        Vec<uint32_t, WORDS> words = {};
+        if (there) words = load<WORDS>(reinterpret_cast<const uint32_t*>(from));
+        memcpy(&v, &words, sizeof(v));
+    } else if (there) v = load<V>(from);
+    return v;
+}
 
 // Which of `width` ≤ THREADS neighbours a thread has, in the first of its rows, and how many rows of them there are threads for.
 // `by_width` is ⌈2¹⁶ / width⌉; a thread without a place has a row behind all.
@@ -123,11 +135,8 @@ window_means(const T* __restrict__ x, T* __restrict__ y, int lines, int group, i
         for (int l = adder.row; l < all; l += adder.rows, to_sums += adder.rows * pitch) {
             if constexpr (FLAT) {
 #pragma unroll
-                for (int m = 0; m < M; ++m) {
-                    Vec<T, V> v = {};
-                    if (l < here && m * apart < columns) v = load<V>(of_block + m * apart);
-                    store_at_once(to_sums + m * apart, v);
-                }
+                for (int m = 0; m < M; ++m)
+                    store_at_once(to_sums + m * apart, load_if<V>(l < here && m * apart < columns, of_block + m * apart));
                 of_block += static_cast<long long>(adder.rows) * width;
             } else {
                 const auto [first, size] = load<2>(row).at;
@@ -135,12 +144,11 @@ window_means(const T* __restrict__ x, T* __restrict__ y, int lines, int group, i
                 row += 2 * adder.rows;
                 float sum[M][V] = {};
                 const auto add = [&](auto count) {
-                    Vec<T, V> v[count][M] = {};
+                    Vec<T, V> v[count][M];
 #pragma unroll
                     for (int i = 0; i < count; ++i, at += width) {
 #pragma unroll
-                        for (int m = 0; m < M; ++m)
-                            if (m == 0 || m * apart < columns) v[i][m] = load<V>(at + m * apart);
+                        for (int m = 0; m < M; ++m) v[i][m] = load_if<V>(m == 0 || m * apart < columns, at + m * apart);
                     }
 #pragma unroll
                     for (int i = 0; i < count; ++i) {
