@@ -94,13 +94,10 @@ EXCEPTIONS = (
     )),
     Reason("cycles", WORK, "numbers change their order on the way, by an odd pitch", ("*: few_pixels_last<*", "*: add_parts<*")),
     Reason("issue", WORK, "windows of any size and stride: each tap or window is found by itself, 10 to 28 instructions", (
-        "*: max_pool<*", "*: max_pool_gradient<*", "*: avg_pool<*", "*: avg_pool_gradient<*",
-    )),
-    Reason("issue", WORK, "windows of two sizes, found by divisions: 50 instructions for a tap, 100 for a pixel's gradient", (
-        "*: adaptive_avg_pool<*", "*: adaptive_avg_pool_gradient<*",
+        "*: max_pool<*", "*: max_pool_gradient<*",
     )),
     Reason("issue", WORK, "planes of 49 numbers, which begin anywhere: each moves by itself, 15 to 22 instructions a number", (
-        "*: global_avg_pool<*", "*: global_avg_pool_gradient<__nv_bfloat16>",
+        "*: global_avg_pool_gradient<__nv_bfloat16>",
     )),
     Reason("issue", HIDDEN, "each of nine pixels is compared, and a NaN wins", ("*: max_pool_same<__nv_bfloat16, 8>",)),
     Reason("issue", WORK, "nine windows' taps are compared, each for its sum: 18 instructions of a pixel's 33", (
@@ -123,8 +120,7 @@ EXCEPTIONS = (
         "conv2d_rgb: channel_last<*",
     )),
     Reason("sectors", WORK, "windows overlap, skip pixels or begin off a sector's edge: what a warp reads is no whole sectors", (
-        "*: max_pool<*", "*: max_pool_gradient<*", "*: avg_pool<*", "*: avg_pool_gradient<*", "*: adaptive_avg_pool<*",
-        "*: adaptive_avg_pool_gradient<*", "*: col2im<*", "*: im2col<__nv_bfloat16>",
+        "*: max_pool<*", "*: max_pool_gradient<*", "*: col2im<*", "*: im2col<__nv_bfloat16>",
     )),
     Reason("sectors", WORK, "planes of 49 numbers begin off a sector's edge, and a warp has eight", ("*: global_avg_pool*",)),
     Reason("sectors", WORK, "a pixel's own class lies in a row of its own", ("*: cross_entropy_columns<*",)),
@@ -134,19 +130,26 @@ EXCEPTIONS = (
     Reason("sectors", WORK, "images of 32 pixels by windows of 7, and weights of 49, begin off a sector's edge", (
         "conv2d_rgb: correlate<*", "conv2d_rgb: weight_parts<*", "conv2d_rgb: channel_last<*", "conv2d_rgb: add_parts<*",
     )),
-    Reason("issue", WORK, "windows of any size: each is found by itself, and looped over", (
+    Reason("issue", WORK, "numbers are read from shared memory, added and looped over: 7 to 20 instructions for each", (
         "*: window_means<*", "*: window_means_gradient<*",
     )),
-    Reason("sectors", WORK, "windows of two sizes begin off a sector's edge, and are fewer than a warp's lanes", (
-        "adaptive_avg_pool2d_up: window_means<*", "adaptive_avg_pool2d: window_means_gradient<*",
+    Reason("issue", WORK, "a warp finds its window, and its lanes' sums meet: 150 instructions beside 586 numbers", (
+        "adaptive_avg_pool1d: window_mean<__nv_bfloat16>",
     )),
-    Reason("cycles", WORK, "windows begin several columns apart: instructions take longer", ("*: window_means<*, true>",)),
+    Reason("sectors", WORK, "a warp has parts of several rows, and asks for each with others of their sectors", (
+        "*: window_means<*", "*: window_means_gradient<*",
+    )),
+    Reason("cycles", WORK, "windows begin several columns apart, planes whole rows of banks: two to four words to a bank", (
+        "*: window_means<*", "*: window_means_gradient<*, false>",
+    )),
+    Reason("issue", WORK, "hundreds of windows have each pixel, and are added one by one", ("*: window_mean_gradient<*",)),
+    Reason("sectors", WORK, "neighbouring pixels begin to be read hundreds of windows apart", ("*: window_mean_gradient<*",)),
     Reason("issue", WORK, "in half precision a pixel's conversion, and what each window does with it, take longer than 2 bytes", (
         "*: *_pool_small<__nv_bfloat16, *", "*: *_pool_small_gradient<__nv_bfloat16, *", "*: max_pool_dense<__nv_bfloat16, *",
         "*: max_pool_dense_gradient<__nv_bfloat16, *",
     )),
     Reason("issue", WORK, "25 windows have each pixel: comparisons, or sums by their taps", (
-        "*: max_pool_dense<float, 5, *", "*: max_pool_dense_gradient<float, 5, *", "*: avg_pool_small_gradient<float, 5, 3, 4>",
+        "*: max_pool_dense<float, 5, *", "*: max_pool_dense_gradient<float, 5, *",
     )),
     Reason("sectors", WORK, "lanes read pixels S apart, one after the other: each sector is asked for S times and more, of L1", (
         "*: *_pool_small<*", "*: *_pool_small_gradient<*", "*: max_pool_dense<*", "*: max_pool_dense_gradient<*",

@@ -2,8 +2,7 @@
 // have kernels of their own (`pooling_*.cu`).
 //
 //     max_pool     y[h, w] = max_{i,j} x[h·S + i·D − P, w·S + j·D − P], and which tap t = i·KW + j it was (the first, or the last NaN)
-//     avg_pool     y[h, w] = Σ_{i,j} x[h·S + i − P, w·S + j − P] / count(h, w)
-//     adaptive     y[h, w] = mean of x over rows [⌊h·H/Ho⌋, ⌈(h + 1)·H/Ho⌉) and columns likewise
+//     window_mean  y[h, w] = Σ x over rows(h) × columns(w) / count(h, w), as `pooling_means.cu` has them
 //     _gradient    grad_x[y, x] = Σ over the windows that read this pixel, in their order: of g where its tap won the window,
 //                  of g / count. Each pixel is summed by one thread: no atomics, always the same bits.
 //
@@ -11,9 +10,9 @@
 // have 64 bits; the pixels of a plane and H·(Ho + 1) fit 31.
 //
 // Geometry: 256 threads on consecutive places of a plane, of several planes where they are small. A thread does its place
-// in 4 planes at a time (4 loads under way) and in as many as blockIdx.y comes to, for one computation of indices.
-// `adaptive` has `lanes` threads to a window, a power of two up to 32, or the block; where one window is the whole image
-// (`global_avg_pool`), there are no rows and columns to find, and planes of a few pixels move side by side.
+// in 4 planes at a time (4 loads under way) and in as many as blockIdx.y comes to, for one computation of indices. For maxima,
+// that is: `window_mean` has a warp or a block to a window, for long ones, and its gradient, for pixels that hundreds of windows
+// have, a thread to a pixel. Where one window is the whole image (`global_avg_pool`), planes of a few pixels move side by side.
 //
 // Cost: bytes. Max pooling 2 × 2 of 256 × 64 × 112 × 112 in bfloat16 reads 411 MB and writes 103 + 51: 0.13 ms at
 // 4.3 TB/s; its gradient reads 154 MB and writes 411: 0.13 ms.
@@ -118,126 +117,71 @@ max_pool_gradient(const T* __restrict__ g, const Tap* __restrict__ taps, T* __re
 }
 
 // --- means -----------------------------------------------------------------------------------------------------------
-// Along one axis, how many elements count of the window that starts at `start`: with `padded` those of the padding, too,
-// but never those that the last window has beyond it.
-__device__ __forceinline__ int counted(int start, int taps, int size, int before, bool padded) {
-    const int end = min(start + taps, size + before);
-    return padded ? end - start : min(end, size) - max(start, 0);
-}
-
+// A warp adds up each window, or (`lanes`) the block: rows 16 bytes at a time, as one where windows are as wide as the image.
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 4)
-avg_pool(const T* __restrict__ x, T* __restrict__ y, int planes, int height, int width, int output_h, int output_w,
-         int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left, bool padded, int divisor) {
-    int place, plane, step;
-    if (!find_place(output_h * output_w, place, plane, step)) return;
-    const int row = place / output_w * stride_h - top, column = place % output_w * stride_w - left;
-    const int rows = min(row + kernel_h, height), columns = min(column + kernel_w, width);
-    const float count = divisor ? static_cast<float>(divisor)
-                                : static_cast<float>(counted(row, kernel_h, height, top, padded)) *
-                                      static_cast<float>(counted(column, kernel_w, width, left, padded));
-    const float inverse = 1.0f / count;
-    const long long area = static_cast<long long>(height) * width, outputs = static_cast<long long>(output_h) * output_w;
-    for (; plane < planes; plane += PLANES * step) {
-        float sum[PLANES] = {};
-        const T* from[PLANES];
-#pragma unroll
-        for (int e = 0; e < PLANES; ++e) from[e] = x + min(plane + e * step, planes - 1) * area;
-        for (int i = max(row, 0); i < rows; ++i) {
-            for (int j = max(column, 0); j < columns; ++j) {
-#pragma unroll
-                for (int e = 0; e < PLANES; ++e) sum[e] += to_float(from[e][static_cast<long long>(i) * width + j]);
-            }
-        }
-#pragma unroll
-        for (int e = 0; e < PLANES; ++e)
-            if (plane + e * step < planes) y[(plane + e * step) * outputs + place] = from_float<T>(divided(sum[e], count, inverse));
-    }
-}
-
-template <typename T>
-__global__ void __launch_bounds__(THREADS, 4)
-avg_pool_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int planes, int height, int width, int output_h,
-                  int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left, bool padded,
-                  int divisor, unsigned long long by_stride_h, unsigned long long by_stride_w) {
-    int place, plane, step, h, w, i, j, room_h, room_w;
-    if (!find_place(height * width, place, plane, step)) return;
-    find_windows(place / width + top, kernel_h, stride_h, 1, output_h, by_stride_h, h, i, room_h);
-    find_windows(place % width + left, kernel_w, stride_w, 1, output_w, by_stride_w, w, j, room_w);
-    const long long area = static_cast<long long>(height) * width, outputs = static_cast<long long>(output_h) * output_w;
-    for (; plane < planes; plane += PLANES * step) {
-        float sum[PLANES] = {};
-        const T* from[PLANES];
-#pragma unroll
-        for (int e = 0; e < PLANES; ++e) from[e] = g + min(plane + e * step, planes - 1) * outputs;
-        for (int a = h; a <= h + room_h; ++a) {
-            const int rows = counted(a * stride_h - top, kernel_h, height, top, padded);
-            for (int b = w; b <= w + room_w; ++b) {
-                const int columns = counted(b * stride_w - left, kernel_w, width, left, padded);
-                const float share = 1.0f / (divisor ? static_cast<float>(divisor) : static_cast<float>(rows) * static_cast<float>(columns));
-#pragma unroll
-                for (int e = 0; e < PLANES; ++e) sum[e] += to_float(from[e][static_cast<long long>(a) * output_w + b]) * share;
-            }
-        }
-#pragma unroll
-        for (int e = 0; e < PLANES; ++e)
-            if (plane + e * step < planes) grad_x[(plane + e * step) * area + place] = from_float<T>(sum[e]);
-    }
-}
-
-// --- means of windows that cover the image ---------------------------------------------------------------------------
-// Rows [start, end) of window o out of `windows` along an axis of `size`.
-__device__ __forceinline__ void find_span(int o, int size, int windows, int& start, int& end) {
-    start = o * size / windows;
-    end = ((o + 1) * size + windows - 1) / windows;
-}
-
-template <typename T>
-__global__ void __launch_bounds__(THREADS, 4)
-adaptive_avg_pool(const T* __restrict__ x, T* __restrict__ y, long long outputs, int height, int width, int output_h,
-                  int output_w, int lanes) {
-    const long long output = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x) / lanes;
-    const int lane = threadIdx.x & (lanes - 1);
-    float sum = 0.0f, count = 1.0f;
-    if (output < outputs) {
-        const long long plane = output / (output_h * output_w);
-        const int place = static_cast<int>(output - plane * (output_h * output_w));
-        int top, bottom, left, right;
-        find_span(place / output_w, height, output_h, top, bottom);
-        find_span(place % output_w, width, output_w, left, right);
-        const int columns = right - left, size = (bottom - top) * columns, down = lanes / columns, across = lanes - down * columns;
-        const T* from = x + (plane * height + top) * width + left;
-        int row = lane / columns, column = lane - row * columns;  // walks on by `lanes` without a division
+window_mean(const T* __restrict__ x, T* __restrict__ y, int outputs, int lanes, int height, int width, int output_h, int output_w,
+            int step_h, int step_w, int last_h, int last_w, int top, int left, bool padded, float divisor, unsigned long long by_h,
+            unsigned long long by_w, unsigned long long by_output_h, unsigned long long by_output_w) {
+    constexpr int N = VECTOR<T>;
+    const Ranges down{step_h, 0, last_h, top, height, by_h}, across{step_w, 0, last_w, left, width, by_w};
+    const unsigned output = lanes == THREADS ? blockIdx.x : blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
+    if (output >= static_cast<unsigned>(outputs)) return;
+    const int lane = threadIdx.x & (lanes - 1), line = quick_quotient(output, by_output_w), plane = quick_quotient(line, by_output_h);
+    const int h = line - plane * output_h, w = output - line * output_w, first = across.begin(w);
+    const int row = down.begin(h);
+    int rows = down.end(h) - row, columns = max(across.end(w) - first, 0);
+    const T* from = x + (static_cast<long long>(plane) * height + row) * width + first;
+    if (columns == width) columns *= rows, rows = 1;
+    float sum = 0;
+#pragma unroll 1
+    for (; rows > 0; --rows, from += width) {
+        const int odd = static_cast<int>(reinterpret_cast<unsigned long long>(from) % 16 / sizeof(T));
+        const int head = min(odd ? N - odd : 0, columns), whole = (columns - head) / N * N, tail = columns - head - whole;
+        if (lane < head) sum += to_float(from[lane]);
 #pragma unroll 4
-        for (int k = lane; k < size; k += lanes) {
-            sum += to_float(from[static_cast<long long>(row) * width + column]);
-            row += down;
-            column += across;
-            if (column >= columns) column -= columns, ++row;
+        for (int k = lane * N; k < whole; k += lanes * N) {
+            float v[N];
+            read_neighbours(v, from + head + k);
+#pragma unroll
+            for (int i = 0; i < N; ++i) sum += v[i];
         }
-        count = static_cast<float>(size);
+        if (lane < tail) sum += to_float(from[head + whole + lane]);
     }
-    if (lanes == THREADS) {
-        sum = block_sum<THREADS>(sum);
-    } else {
-        for (int apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(FULL, sum, apart);
-    }
-    if (output < outputs && lane == 0) y[output] = from_float<T>(sum / count);
+    sum = lanes == THREADS ? block_sum<THREADS>(sum) : warp_sum(sum);
+    const float count = divisor != 0 ? divisor : down.counted(h, padded) * across.counted(w, padded);
+    if (lane == 0) y[output] = from_float<T>(divided(sum, count, inverse_of(count)));
 }
 
-// One window, the whole image: the block adds the `area` pixels of a plane.
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 4)
-global_avg_pool(const T* __restrict__ x, T* __restrict__ y, int area) {
-    const T* from = x + static_cast<long long>(blockIdx.x) * area;
-    float sum = 0.0f;
-#pragma unroll 4
-    for (int k = threadIdx.x; k < area; k += THREADS) sum += to_float(from[k]);
-    sum = block_sum<THREADS>(sum);
-    if (threadIdx.x == 0) y[blockIdx.x] = from_float<T>(sum / static_cast<float>(area));
+window_mean_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int pixels, int height, int width, int output_h, int output_w,
+                     int step_h, int step_w, int first_h, int first_w, int last_h, int last_w, int stride_h, int stride_w,
+                     int kernel_h, int kernel_w, int top, int left, bool padded, float divisor, unsigned long long by_h,
+                     unsigned long long by_w, unsigned long long by_windows_h, unsigned long long by_windows_w,
+                     unsigned long long by_height, unsigned long long by_width) {
+    const Ranges down{step_h, first_h, last_h, 0, output_h, by_h}, across{step_w, first_w, last_w, 0, output_w, by_w};
+    const Ranges windows_h{stride_h, 0, kernel_h, top, height, by_windows_h};
+    const Ranges windows_w{stride_w, 0, kernel_w, left, width, by_windows_w};
+    const unsigned pixel = blockIdx.x * THREADS + threadIdx.x;
+    if (pixel >= static_cast<unsigned>(pixels)) return;
+    const int line = quick_quotient(pixel, by_width), column = pixel - line * width;
+    const int plane = quick_quotient(line, by_height), row = line - plane * height;
+    const int end_h = down.end(row), end_w = across.end(column);
+    float sum = 0;
+#pragma unroll 1
+    for (int h = down.begin(row); h < end_h; ++h) {
+        const T* from = g + (static_cast<long long>(plane) * output_h + h) * output_w;
+        const float count = divisor != 0 ? divisor : windows_h.counted(h, padded);
+#pragma unroll 1
+        for (int w = across.begin(column); w < end_w; ++w)
+            sum += to_float(from[w]) / (divisor != 0 ? count : count * windows_w.counted(w, padded));
+    }
+    grad_x[pixel] = from_float<T>(sum);
 }
 
-// The same of small planes: a block first brings `together` of them, which lie side by side, to shared memory, 16 bytes at a time,
+// --- means of whole planes -------------------------------------------------------------------------------------------
+// Of small ones: a block first brings `together` of them, which lie side by side, to shared memory, 16 bytes at a time,
 // wherever each begins. Then 2^log2_lanes threads add the pixels of each.
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 4)
@@ -303,36 +247,5 @@ global_avg_pool_gradient(const T* __restrict__ g, T* __restrict__ grad_x, long l
             for (int i = 0; i < N; ++i)
                 if (k + i < count) grad_x[k + i] = out.at[i];
         }
-    }
-}
-
-template <typename T>
-__global__ void __launch_bounds__(THREADS, 4)
-adaptive_avg_pool_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int planes, int height, int width, int output_h,
-                           int output_w) {
-    int place, plane, step;
-    if (!find_place(height * width, place, plane, step)) return;
-    const int y = place / width, x = place - y * width;
-    const int first_h = y * output_h / height, end_h = ((y + 1) * output_h + height - 1) / height;
-    const int first_w = x * output_w / width, end_w = ((x + 1) * output_w + width - 1) / width;
-    const long long area = static_cast<long long>(height) * width, outputs = static_cast<long long>(output_h) * output_w;
-    for (; plane < planes; plane += PLANES * step) {
-        float sum[PLANES] = {};
-        const T* from[PLANES];
-#pragma unroll
-        for (int e = 0; e < PLANES; ++e) from[e] = g + min(plane + e * step, planes - 1) * outputs;
-        for (int h = first_h; h < end_h; ++h) {
-            int top, bottom, left, right;
-            find_span(h, height, output_h, top, bottom);
-            for (int w = first_w; w < end_w; ++w) {
-                find_span(w, width, output_w, left, right);
-                const float share = 1.0f / (static_cast<float>(bottom - top) * static_cast<float>(right - left));
-#pragma unroll
-                for (int e = 0; e < PLANES; ++e) sum[e] += to_float(from[e][static_cast<long long>(h) * output_w + w]) * share;
-            }
-        }
-#pragma unroll
-        for (int e = 0; e < PLANES; ++e)
-            if (plane + e * step < planes) grad_x[(plane + e * step) * area + place] = from_float<T>(sum[e]);
     }
 }

@@ -16,7 +16,7 @@ import numpy as np
 from . import pooling_2x2, pooling_3x3, pooling_dense, pooling_means, pooling_same, pooling_small
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
 from .toolchain.settings import settings
-from .windows import reciprocal, steps
+from .windows import Even, quick_reciprocal, reciprocal, steps
 
 __all__ = [
     "adaptive_avg_pool",
@@ -31,20 +31,19 @@ SPECIAL = pooling_2x2, pooling_3x3, pooling_same  # kernels for the windows that
 ANY_SIZE = pooling_small, pooling_dense  # and for such windows where rows are no whole accesses
 THREADS = 256
 PLANES = 4  # that a thread works on together
-FEW = 1024  # pixels of a plane that are more than a warp adds
+FEW = 1024  # pixels of a window that a warp adds, rather than a block, or (of a whole plane) a few threads
+BUSY = 64  # warps keep a multiprocessor busy
+MOST = 1 << 30  # numbers that a launch makes, each a thread's own or a warp's
 PIXELS = 8192  # that a block writes, or a few more
 BLOCKS = 16  # enough to keep a multiprocessor busy: beyond that, threads share index arithmetic instead
 TAPS = (np.dtype(np.uint8), np.dtype(np.int32))  # which tap of its window a maximum was
 
 MAX_POOL = Kernel("pooling.cu", "max_pool", FLOATS, TAPS)
 MAX_POOL_GRADIENT = Kernel("pooling.cu", "max_pool_gradient", FLOATS, TAPS)
-AVG_POOL = Kernel("pooling.cu", "avg_pool", FLOATS)
-AVG_POOL_GRADIENT = Kernel("pooling.cu", "avg_pool_gradient", FLOATS)
-ADAPTIVE = Kernel("pooling.cu", "adaptive_avg_pool", FLOATS)
-GLOBAL = Kernel("pooling.cu", "global_avg_pool", FLOATS)
+WINDOW_MEAN = Kernel("pooling.cu", "window_mean", FLOATS)
+WINDOW_MEAN_GRADIENT = Kernel("pooling.cu", "window_mean_gradient", FLOATS)
 GLOBAL_OF_FEW = Kernel("pooling.cu", "global_avg_pool_of_few", FLOATS)
 GLOBAL_GRADIENT = Kernel("pooling.cu", "global_avg_pool_gradient", FLOATS)
-ADAPTIVE_GRADIENT = Kernel("pooling.cu", "adaptive_avg_pool_gradient", FLOATS)
 
 Pair = tuple[int, int]
 
@@ -108,27 +107,12 @@ def avg_pool(x: Any, down: Any, across: Any, count_include_pad: bool = True, div
     y = empty((*x.shape[:2], down.output, across.output), x.dtype, like=x)
     if divisor in (None, 4) and (vector := pooling_2x2.width_of_access(x, down, across)):
         pooling_2x2.avg_pool(x, y, vector)
-        return y
-    if vector := pooling_same.width_of_access(x, down, across):
+    elif vector := pooling_same.width_of_access(x, down, across):
         pooling_same.avg_pool(x, y, vector, divisor or 9 * count_include_pad)
-        return y
-    if pooling_small.fits(x, down, across, pooling_small.MEANS):
+    elif pooling_small.fits(x, down, across, pooling_small.MEANS):
         pooling_small.avg_pool(x, y, down, across, count_include_pad, divisor or 0)
-        return y
-    if pooling_means.fits(x, down, across):
-        pooling_means.means(x, y, down, across, count_include_pad, divisor or 0)
-        return y
-    planes = math.prod(x.shape[:2])
-    AVG_POOL[x.dtype](
-        _grid(down.output * across.output, planes),
-        THREADS,
-        x,
-        y,
-        np.int32(planes),
-        *_geometry(down, across)[:-2],
-        np.bool_(count_include_pad),
-        np.int32(divisor or 0),
-    )
+    else:
+        _means(x, y, down, across, count_include_pad, divisor or 0)
     return y
 
 
@@ -136,31 +120,15 @@ def avg_pool_gradient(
     g: Any, down: Any, across: Any, count_include_pad: bool = True, divisor: int | None = None
 ) -> Any:
     """Gradient (N, C, H, W) of `avg_pool` from contiguous g (N, C, Ho, Wo)."""
-    grad_x, planes = _image(g, down, across)
+    grad_x, _ = _image(g, down, across)
     if divisor in (None, 4) and on_16_bytes(g) and (vector := pooling_2x2.width_of_access(grad_x, down, across)):
         pooling_2x2.avg_pool_gradient(g, grad_x, vector)
-        return grad_x
-    if on_16_bytes(g) and (vector := pooling_same.width_of_access(grad_x, down, across)):
+    elif on_16_bytes(g) and (vector := pooling_same.width_of_access(grad_x, down, across)):
         pooling_same.avg_pool_gradient(g, grad_x, vector, divisor or 9 * count_include_pad)
-        return grad_x
-    if pooling_small.fits(grad_x, down, across, pooling_small.MEANS):
+    elif pooling_small.fits(grad_x, down, across, pooling_small.MEANS):
         pooling_small.avg_pool_gradient(g, grad_x, down, across, count_include_pad, divisor or 0)
-        return grad_x
-    if pooling_means.fits_backward(grad_x, down, across):
-        pooling_means.means_gradient(g, grad_x, down, across, count_include_pad, divisor or 0)
-        return grad_x
-    AVG_POOL_GRADIENT[g.dtype](
-        _grid(down.size * across.size, planes),
-        THREADS,
-        g,
-        grad_x,
-        np.int32(planes),
-        *_geometry(down, across)[:-2],
-        np.bool_(count_include_pad),
-        np.int32(divisor or 0),
-        reciprocal(down.stride),
-        reciprocal(across.stride),
-    )
+    else:
+        _means_gradient(g, grad_x, down, across, count_include_pad, divisor or 0)
     return grad_x
 
 
@@ -170,48 +138,73 @@ def adaptive_avg_pool(x: Any, output_size: Pair) -> Any:
     y = empty((*x.shape[:2], *output_size), x.dtype, like=x)
     if y.size and tuple(output_size) == (1, 1):
         _global(x, y, y.size, h * w)
-        return y
-    down, across = (pooling_means.Even(*sizes) for sizes in zip((h, w), output_size))
-    if y.size and pooling_means.fits(x, down, across):
-        pooling_means.means(x, y, down, across)
-        return y
-    lanes = _lanes((h // output_size[0] + 1) * (w // output_size[1] + 1))  # about as many pixels as the windows have
-    ADAPTIVE[x.dtype](
-        math.ceil(y.size * lanes / THREADS),
-        THREADS,
-        x,
-        y,
-        np.int64(y.size),
-        *map(np.int32, (h, w, *output_size, lanes)),
-    )
+    elif y.size:
+        _means(x, y, Even(h, output_size[0]), Even(w, output_size[1]))
     return y
 
 
 def adaptive_avg_pool_gradient(g: Any, size: Pair) -> Any:
     """Gradient (N, C, H, W), with (H, W) = size, of `adaptive_avg_pool` from contiguous g (N, C, Ho, Wo)."""
-    grad_x, planes = empty((*g.shape[:2], *size), g.dtype, like=g), math.prod(g.shape[:2])
+    grad_x = empty((*g.shape[:2], *size), g.dtype, like=g)
     if grad_x.size and g.shape[2:] == (1, 1):
-        _global_gradient(g, grad_x, planes, math.prod(size))
-        return grad_x
-    down, across = (pooling_means.Even(n, o) for n, o in zip(size, g.shape[2:]))
-    if g.size and pooling_means.fits_backward(grad_x, down, across):
-        pooling_means.means_gradient(g, grad_x, down, across)
-        return grad_x
-    sizes = map(np.int32, (planes, *size, *g.shape[2:]))
-    ADAPTIVE_GRADIENT[g.dtype](_grid(math.prod(size), planes), THREADS, g, grad_x, *sizes)
+        _global_gradient(g, grad_x, math.prod(g.shape[:2]), math.prod(size))
+    elif grad_x.size:
+        _means_gradient(g, grad_x, Even(size[0], g.shape[2]), Even(size[1], g.shape[3]))
     return grad_x
 
 
-def _lanes(pixels: int) -> int:
-    """Threads that share so many pixels, of which each has 8 or more: to find them costs more than to add them."""
-    return THREADS if pixels >= FEW else min(32, 1 << max(0, (pixels // 8).bit_length() - 1))
+def _means(x: Any, y: Any, down: Any, across: Any, padded: bool = True, divisor: int = 0) -> None:
+    if how := pooling_means.plan(x, down, across):
+        pooling_means.means(x, y, how, down, across, padded, divisor)
+        return
+    x, y = (a.reshape(math.prod(a.shape[:2]), *a.shape[2:]) for a in (x, y))
+    geometry = pooling_means.geometry(down, across, padded, divisor)
+    together = MOST // max(1, math.prod(y.shape[1:]))
+    for first in range(0, y.size and len(y), together):
+        some = y[first : first + together]
+        pixels = down.kernel * across.kernel
+        lanes = (
+            THREADS if pixels >= FEW and some.size < BUSY * settings.multiprocessors else 32
+        )  # or the windows are enough
+        WINDOW_MEAN[x.dtype](
+            math.ceil(some.size * lanes / THREADS),
+            THREADS,
+            x[first:],
+            some,
+            np.int32(some.size),
+            np.int32(lanes),
+            *geometry,
+            quick_reciprocal(down.output),
+            quick_reciprocal(across.output),
+        )
+
+
+def _means_gradient(g: Any, grad_x: Any, down: Any, across: Any, padded: bool = True, divisor: int = 0) -> None:
+    if how := pooling_means.plan_backward(grad_x, down, across):
+        pooling_means.means_gradient(g, grad_x, how, down, across, padded, divisor)
+        return
+    g, grad_x = (a.reshape(math.prod(a.shape[:2]), *a.shape[2:]) for a in (g, grad_x))
+    geometry = pooling_means.geometry_backward(down, across, padded, divisor)
+    together = MOST // max(1, math.prod(grad_x.shape[1:]))
+    for first in range(0, grad_x.size and len(grad_x), together):
+        some = grad_x[first : first + together]
+        WINDOW_MEAN_GRADIENT[g.dtype](
+            math.ceil(some.size / THREADS),
+            THREADS,
+            g[first:],
+            some,
+            np.int32(some.size),
+            *geometry,
+            quick_reciprocal(down.size),
+            quick_reciprocal(across.size),
+        )
 
 
 def _global(x: Any, y: Any, planes: int, area: int) -> None:
     if area >= FEW:
-        GLOBAL[x.dtype](planes, THREADS, x, y, np.int32(area))
+        _means(x.reshape(*x.shape[:2], 1, area), y, Even(1, 1), Even(area, 1))
         return
-    lanes = _lanes(area // 2)
+    lanes = min(32, 1 << max(0, (area // 16).bit_length() - 1))  # of which each has 16 pixels or more
     together = THREADS // lanes
     sizes = np.int64(planes), np.int32(area), np.int32(lanes.bit_length() - 1), np.float32(1 / area)
     GLOBAL_OF_FEW[x.dtype](

@@ -4,7 +4,7 @@
 //     avg_pool     y = (((x₀₀ + x₀₁) + x₁₀) + x₁₁) / 4
 //     _gradient    grad_x = g where t is the pixel's own, else 0; g / 4
 //
-// Results and their bits are those of `pooling.cu`. Windows never share a pixel, so no thread looks for the windows that
+// Maxima and their bits are those of `pooling.cu`. Windows never share a pixel, so no thread looks for the windows that
 // read one: it moves V neighbours in both rows of V/2 windows, in one access of each row. H is even and W a multiple of V,
 // so that row r of all planes' outputs has rows 2r and 2r + 1 of all planes' pixels: no thread knows its plane.
 //

@@ -1,108 +1,211 @@
-"""Launchers of `pooling_means.cu`: means of windows, as `pooling.py` uses them where rows are not too long."""
+"""Launchers of `pooling_means.cu`: means of windows, as `pooling.py` uses them for all but long windows."""
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .toolchain.launch import FLOATS, Kernel
-from .windows import reciprocal
+from .toolchain.launch import FLOATS, Kernel, on_16_bytes
+from .toolchain.settings import settings
+from .windows import Ranges, quick_reciprocal, ranges, windows_of
 
-__all__ = ["Even", "fits", "fits_backward", "means", "means_gradient"]
+__all__ = ["geometry", "geometry_backward", "means", "means_gradient", "plan", "plan_backward"]
 
-THREADS = 256
-LINES = 4  # rows of windows that a thread adds columns for
-DOWN = 16  # rows of pixels that a thread goes down
-WIDTH = 2048  # pixels of a row, whose sums fit shared memory
-HEIGHT = 64  # rows of a window that one thread adds
+THREADS = 128
+LINES = 256  # rows of windows, or of pixels, that a block has at a time
+EACH = 8  # of which a thread does so many together
+V = 4  # neighbours in an access, where rows are whole accesses of so many
+ROOM = 6144  # floats of shared memory: with eight blocks a multiprocessor is busy
+LONG = 64  # columns of a window that are too many for one thread
+BUSY = 4  # blocks of a multiprocessor, fewer than that do as much at a time as they can
+FAR = 1 << 30  # what is counted in 32 bits is less
+WIDEST = 1 << 27  # rows, of which EACH are reached with offsets of 32 bits
+TURNS = 16  # blocks that are so many do more, one piece after the other
 
-_forward = Kernel("pooling_means.cu", "window_means", FLOATS, (False, True))
-_backward = Kernel("pooling_means.cu", "window_means_gradient", FLOATS, (False, True))
-
-
-class Even(NamedTuple):
-    """Windows that cover an axis evenly, in the words of those that slide."""
-
-    size: int
-    output: int
-    stride: int = 1
-    before: int = 0
-
-    @property
-    def kernel(self) -> int:
-        """Elements of the longest."""
-        return -(-self.size // self.output) + (self.size % self.output > 0)
+_forward = Kernel("pooling_means.cu", "window_means", FLOATS, (1, V), (False, True))
+_backward = Kernel("pooling_means.cu", "window_means_gradient", FLOATS, (1, V), (False, True))
 
 
-def fits(image: Any, down: Any, across: Any) -> bool:
-    """Whether these kernels are for images (N, C, H, W) with such windows."""
-    most = math.prod(image.shape[:2]) * max(down.output, 1)
-    return image.size > 0 and across.size <= WIDTH and down.kernel <= HEIGHT and 0 < most < 1 << 31
+class Forward(NamedTuple):
+    """What a block does: `group` rows of windows at a time, `turns` times, of each `tile` windows, of `chunks` accesses."""
+
+    group: int
+    turns: int
+    chunks: int
+    tile: int
+    tiles: int
+    flat: bool
 
 
-def fits_backward(image: Any, down: Any, across: Any) -> bool:
-    """Whether two windows at most have a pixel, along either axis."""
-    return 0 < image.size < 1 << 31 and all(
-        a.output <= a.size if isinstance(a, Even) else a.kernel <= 2 * a.stride for a in (down, across)
-    )
+class Backward(NamedTuple):
+    """What a block does: `rows` rows of each of `together` planes at a time, `turns` times, of each `tile` columns."""
+
+    together: int
+    turns: int
+    parts: int  # of the rows of a plane, for a thread each
+    part_rows: int
+    rows: int
+    bands: int
+    chunks: int
+    tile: int
+    tiles: int
+    reach: int
+    flat: bool
+    lines: int  # rows of windows
 
 
-def means(x: Any, y: Any, down: Any, across: Any, padded: bool = True, divisor: int = 0) -> None:
+def _access(image: Any) -> int:
+    """How many neighbours of a row of the image (N, C, H, W) one access moves."""
+    return V if image.shape[3] % V == 0 and on_16_bytes(image) else 1
+
+
+def plan(x: Any, down: Any, across: Any) -> Forward | None:
+    """How to do such windows of an image (N, C, H, W); None: not by these kernels."""
+    if not x.size:
+        return None
+    return _plan(math.prod(x.shape[:2]), down, across, _access(x), settings.multiprocessors)
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(planes: int, down: Any, across: Any, v: int, multiprocessors: int) -> Forward | None:
+    columns, lines, flat = ranges(across), planes * down.output, ranges(down).is_identity
+    wide = _wide(v, flat)
+    most = min(across.output, THREADS, columns.fitting(min(THREADS * wide, ROOM // EACH) - v - wide + 2))
+    if not 0 < lines < FAR or not across.output or across.output > WIDEST or across.kernel > LONG or most < 1:
+        return None
+    tiles = math.ceil(across.output / most)
+    tile = math.ceil(across.output / tiles)
+    chunks = math.ceil(min(across.size, columns.most(tile) + v - 1) / wide)
+    group = min(LINES, ROOM // (chunks * wide) // EACH * EACH)
+    if (group // down.output + 2) * down.size * across.size >= 1 << 32:
+        return None
+    group = max(EACH, min(group, lines * tiles // (BUSY * multiprocessors) // EACH * EACH))
+    blocks = math.ceil(lines / group) * tiles
+    return Forward(group, max(1, blocks // (TURNS * multiprocessors)), chunks, tile, tiles, flat)
+
+
+def means(x: Any, y: Any, how: Forward, down: Any, across: Any, padded: bool = True, divisor: int = 0) -> None:
     """Means y of contiguous x: sums over the divisor, or (0) over how many elements count."""
-    lines = math.prod(y.shape[:3])
-    groups = max(1, THREADS // across.size)
-    _forward[x.dtype, isinstance(down, Even)](
-        math.ceil(lines / (groups * LINES)),
+    v, lines = _access(x), math.prod(y.shape[:3])
+    _forward[x.dtype, v, how.flat](
+        math.ceil(math.ceil(lines / how.group) / how.turns) * how.tiles,
         THREADS,
         x,
         y,
-        np.int32(lines),
-        np.int32(groups),
-        *_geometry(down, across, padded, _divisor(down, across, padded, divisor)),
-        reciprocal(down.output),
-        reciprocal(across.output),
-        reciprocal(across.size),
-        shared=groups * LINES * ((across.size | 1) + 1) * 4,
+        *map(np.int32, (lines, *how[:-1])),
+        *geometry(down, across, padded, divisor),
+        *map(_share, (how.chunks, how.tile)),
+        *map(quick_reciprocal, (down.output, how.tiles)),
+        shared=how.group * how.chunks * _wide(v, how.flat) * (x.itemsize if how.flat else 4),
     )
 
 
-def means_gradient(g: Any, grad_x: Any, down: Any, across: Any, padded: bool = True, divisor: int = 0) -> None:
+def plan_backward(x: Any, down: Any, across: Any) -> Backward | None:
+    """How to do the gradient of such windows, for an image (N, C, H, W); None: not by these kernels."""
+    if not x.size or not down.output * across.output:
+        return None
+    return _plan_backward(math.prod(x.shape[:2]), down, across, _access(x), settings.multiprocessors)
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan_backward(planes: int, down: Any, across: Any, v: int, multiprocessors: int) -> Backward | None:
+    of_rows, of_columns = windows_of(down), windows_of(across)
+    flat = of_rows.is_identity
+    tile = min(math.ceil(across.size / v) * v, THREADS * (4 if flat else 1), of_columns.fitting(THREADS) // v * v)
+    while tile > 32 and _room(tile, of_columns, flat) * of_rows.most(min(down.size, 16)) > ROOM:
+        tile = tile // v // 2 * v
+    if tile < 1 or planes * down.output >= FAR or max(across.size, across.output) > WIDEST:
+        return None
+    tiles = math.ceil(across.size / tile)
+    tile = math.ceil(across.size / tiles / v) * v
+    reach, room = of_columns.most(tile), _room(tile, of_columns, flat)
+    most = min(LINES, ROOM // room // EACH * EACH)  # rows of windows
+    if of_rows.has_all(down.size, down.output) and down.output <= most and down.size <= LINES:
+        rows, lines = down.size, down.output
+        together = max(1, min(most // lines, planes * tiles // (BUSY * multiprocessors)))
+    else:
+        rows, together = min(down.size, LINES, of_rows.fitting(most)), 1
+        if rows < 1:
+            return None
+        rows = math.ceil(down.size / math.ceil(down.size / rows))
+        lines = of_rows.most(rows)
+    bands = math.ceil(down.size / rows)
+    blocks = math.ceil(planes / together) * bands * tiles
+    turns = max(1, blocks // (TURNS * multiprocessors))
+    chunks = math.ceil(tile / _wide(v, flat))
+    parts = max(1, THREADS // chunks // together)
+    how = Backward(
+        together, turns, parts, math.ceil(rows / parts), rows, bands, chunks, tile, tiles, reach, flat, lines
+    )
+    return how if blocks < FAR else None
+
+
+def _wide(v: int, flat: bool) -> int:
+    """How many numbers of a row a thread has, in accesses of v."""
+    return 4 * v if flat or v == 1 else 2 * v
+
+
+def _share(width: int) -> np.int32:
+    """What the number of a thread is multiplied by, and then shifted, to be divided by such a width of up to THREADS."""
+    return np.int32(-(-(1 << 16) // width))
+
+
+def _room(tile: int, columns: Ranges, flat: bool) -> int:
+    """Floats for a row of windows."""
+    return columns.most(tile) + tile * (not flat)
+
+
+def means_gradient(
+    g: Any, grad_x: Any, how: Backward, down: Any, across: Any, padded: bool = True, divisor: int = 0
+) -> None:
     """Gradient of `means`."""
-    groups, divisor = math.ceil(down.size / DOWN), _divisor(down, across, padded, divisor)
-    items = math.prod(g.shape[:2]) * groups * across.size
-    _backward[g.dtype, isinstance(down, Even)](
-        math.ceil(items / THREADS),
+    v, planes = _access(grad_x), math.prod(g.shape[:2])
+    _backward[g.dtype, v, how.flat](
+        math.ceil(math.ceil(planes / how.together) / how.turns) * how.bands * how.tiles,
         THREADS,
         g,
         grad_x,
-        np.int32(items),
-        np.int32(groups),
-        *_geometry(down, across, padded, divisor),
-        np.float32(1 / (divisor or 1)),
-        reciprocal(down.output),
-        reciprocal(across.output),
-        reciprocal(across.size),
-        reciprocal(groups),
-        reciprocal(down.stride),
-        reciprocal(across.stride),
+        *map(np.int32, (planes, *how[:10])),
+        *geometry_backward(down, across, padded, divisor),
+        *map(_share, (min(how.tile, THREADS), how.chunks, how.reach)),
+        _share(how.lines) if how.together > 1 else np.int32(0),
+        _share(how.together),
+        *map(quick_reciprocal, (how.tiles, how.bands)),
+        shared=-(-how.together * how.lines // EACH) * EACH * _room(how.tile, windows_of(across), how.flat) * 4,
     )
 
 
-def _geometry(down: Any, across: Any, padded: bool, divisor: int) -> tuple:
-    pairs = ((a.size, a.output, a.kernel, a.stride, a.before) for a in (down, across))
-    return *(np.int32(n) for pair in zip(*pairs) for n in pair), np.bool_(padded), np.int32(divisor)
+def geometry(down: Any, across: Any, padded: bool, divisor: int) -> tuple[np.generic, ...]:
+    """What kernels are told of windows, whoever launches them."""
+    axes = ranges(down), ranges(across)
+    return (
+        *_sizes(down, across),
+        *_numbers(axes, "step", "last", "shift"),
+        np.bool_(padded),
+        np.float32(divisor),
+        *(quick_reciprocal(a.over) for a in axes),
+    )
 
 
-def _divisor(down: Any, across: Any, padded: bool, divisor: int) -> int:
-    """What all windows divide by, if they do by the same; else 0."""
-    if divisor or isinstance(down, Even) or not (_is_full(down, padded) and _is_full(across, padded)):
-        return divisor
-    return down.kernel * across.kernel
+def geometry_backward(down: Any, across: Any, padded: bool, divisor: int) -> tuple[np.generic, ...]:
+    """What kernels are told of windows and of those that have a pixel."""
+    axes, windows = (windows_of(down), windows_of(across)), (ranges(down), ranges(across))
+    return (
+        *_sizes(down, across),
+        *_numbers(axes, "step", "first", "last"),
+        *_numbers(windows, "step", "last", "shift"),
+        np.bool_(padded),
+        np.float32(divisor),
+        *(quick_reciprocal(a.over) for a in (*axes, *windows)),
+    )
 
 
-def _is_full(axis: Any, padded: bool) -> bool:
-    """Whether all windows count as many elements as they have."""
-    beyond = (axis.output - 1) * axis.stride + axis.kernel - axis.before > axis.size + padded * axis.before
-    return not beyond and (padded or not axis.before)
+def _sizes(down: Any, across: Any) -> tuple[np.int32, ...]:
+    return tuple(map(np.int32, (down.size, across.size, down.output, across.output)))
+
+
+def _numbers(axes: tuple[Ranges, ...], *names: str) -> tuple[np.int32, ...]:
+    return tuple([np.int32(getattr(axis, name)) for name in names for axis in axes])

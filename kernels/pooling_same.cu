@@ -4,9 +4,9 @@
 //     max_pool_same   y[h, w] = max x[h + i − 1, w + j − 1], i, j < 3, and which it was, t = 3 i + j (the first, or the last NaN)
 //     avg_pool_same   y[h, w] = Σ x[h + i − 1, w + j − 1] / count(h, w), and its adjoint Σ g[h + i − 1, w + j − 1] / count there
 //
-// Results and their bits are those of `pooling.cu`. A thread has V pixels across, in one access (`strip.cuh`), and of each row
-// needs one pixel more on either side, which are the neighbouring threads' and come by shuffles. It goes down ROWS rows, and
-// keeps the last two for the next window.
+// Maxima and their bits are those of `pooling.cu`; sums are in the order of a window's pixels, and of a pixel's windows. A thread
+// has V pixels across, in one access (`strip.cuh`), and of each row needs one pixel more on either side, which are the
+// neighbouring threads' and come by shuffles. It goes down ROWS rows, and keeps the last two for the next window.
 //
 // Planes (H, W), W a multiple of V; T is float, half or bfloat16; arrays begin on 16 bytes. Launch: as strips have it.
 //

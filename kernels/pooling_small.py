@@ -14,7 +14,7 @@ __all__ = ["MAXIMA", "MEANS", "avg_pool", "avg_pool_gradient", "fits", "max_pool
 Windows = tuple[tuple[int, int], ...]
 
 MAXIMA = (2, 2), (3, 2)  # sizes and strides of windows
-MEANS = (2, 2), (3, 2), (5, 3)
+MEANS = ((2, 2),)
 DOWN, DOWN_MEANS = (4, 10, 14), (4, 10)  # rows of windows that a thread goes down
 START = 2  # rows more: so much does it take to begin
 

@@ -18,6 +18,18 @@ __device__ __forceinline__ float divided(float sum, float count, float inverse) 
     return fabsf(product) < INFINITY ? better : product;
 }
 
+// 1 / count for a whole number, without a division's branches: an approximation and one step, which rounds as that does but for rare
+// counts.
+__device__ __forceinline__ float inverse_of(float count) {
+#ifdef WEFT_EMULATOR
+    return 1 / count;
+#else
+    float first;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(first) : "f"(count));
+    return fmaf(fmaf(-first, count, 1.0f), first, first);
+#endif
+}
+
 // For the place `at` (index + before): the first window that reads it, by which tap, and how far from that window the last
 // one may be (less than 0: no window reads it).
 __device__ __forceinline__ void find_windows(int at, int taps, int stride, int dilation, int windows,
@@ -31,6 +43,26 @@ __device__ __forceinline__ void find_windows(int at, int taps, int stride, int d
     }
     room = last - window;
 }
+
+// n / d for 0 ≤ n < 2³¹ in three instructions: `by` has ⌈2^(31 + l) / d⌉ in its lower half and l = ⌈log₂ d⌉ in its upper one. Exact:
+// the factor is too great by less than 1, so what it makes of n / d by less than n / 2^(31 + l) < 1/d.
+__device__ __forceinline__ int quick_quotient(int n, unsigned long long by) {
+    return static_cast<int>(__umulhi(2u * n, static_cast<unsigned>(by)) >> static_cast<unsigned>(by >> 32));
+}
+
+// What of an axis of `size` each place of another has: those from ⌊(step i + first)/d⌋ − shift to ⌊(step i + last)/d⌋ − shift that
+// are there. Windows have their elements so, and elements the windows that have them; windows.py tells the numbers.
+struct Ranges {
+    int step, first, last, shift, size;
+    unsigned long long by;  // quick_quotient's, of d
+    __device__ __forceinline__ int at(int i, int offset) const { return quick_quotient(max(i * step + offset, 0), by) - shift; }
+    __device__ __forceinline__ int begin(int i) const { return max(at(i, first), 0); }
+    __device__ __forceinline__ int end(int i) const { return min(at(i, last), size); }
+    // How many elements of window i count: those of the padding, too, if `padded`, but never what a window has beyond it.
+    __device__ __forceinline__ float counted(int i, bool padded) const {
+        return static_cast<float>(padded ? min(at(i, last), size + shift) - at(i, first) : end(i) - begin(i));
+    }
+};
 
 // --- maxima -----------------------------------------------------------------------------------------------------------
 constexpr int NOBODY = 255;  // no pixel's tap

@@ -75,3 +75,42 @@ def rounded(a: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
     """`a` in the dtype, and the same values in float64 for the reference."""
     low = np.asarray(a).astype(dtype)
     return low, low.astype(np.float64)
+
+
+def means_in_order(x: Any, g: Any, down: Any, across: Any, padded: bool = True, divisor: int | None = None) -> Any:
+    """Averages and their gradient in float32, rounded once: sums in the order of a window's pixels, and of a pixel's windows."""
+    axes = down, across
+    starts = [np.arange(a.output) * a.stride - a.before for a in axes]
+    ends = [np.minimum(start + a.kernel, a.size + a.before) for start, a in zip(starts, axes)]
+    if not padded:
+        starts, ends = ([np.clip(n, 0, a.size) for n, a in zip(ns, axes)] for ns in (starts, ends))
+    rows, columns = (end - start for start, end in zip(starts, ends))
+    count = np.full((down.output, across.output), divisor) if divisor else np.outer(rows, columns)
+    count = count.astype(np.float32)
+    y, grad = np.zeros(g.shape, np.float32), np.zeros(x.shape, np.float32)
+    shares = g.astype(np.float32) * (np.float32(1) / count)
+    taps = list(np.ndindex(down.kernel, across.kernel))
+
+    def there(tap: Any) -> tuple[Any, Any]:
+        """Windows whose tap is in the image, and these pixels."""
+        places = [np.arange(a.output) * a.stride - a.before + i for a, i in zip(axes, tap)]
+        inside = [(place >= 0) & (place < a.size) for place, a in zip(places, axes)]
+        windows = np.ix_(*map(np.flatnonzero, inside))
+        return (..., *windows), (..., *np.ix_(*(place[i] for place, i in zip(places, inside))))
+
+    with np.errstate(invalid="ignore"):
+        for tap in taps:
+            windows, pixels = there(tap)
+            y[windows] += x[pixels].astype(np.float32)
+        for tap in reversed(taps):
+            windows, pixels = there(tap)
+            grad[pixels] += shares[windows]
+        return (y / count).astype(x.dtype), grad.astype(x.dtype)
+
+
+def same_numbers(got: Any, expected: Any) -> None:
+    """The same bits, but that a NaN is a NaN."""
+    for ours, theirs in zip(got, expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        ours, theirs = (np.where(np.isnan(a.astype(np.float32)), np.array(np.nan, a.dtype), a) for a in (ours, theirs))
+        assert ours.tobytes() == theirs.tobytes()

@@ -92,6 +92,21 @@ def test_pooling(dtype):
     assert per_element(lambda: pooling.max_pool_gradient(y, taps, Axis, Axis)) == times * dtype.itemsize + 0.25
 
 
+@dtypes
+def test_means(dtype):
+    assert "Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane;" in header("pooling_means.cu")
+
+    class Axis:
+        size, output, kernel, stride, before, dilation = 64, 16, 4, 4, 0, 1
+
+    x = np.ones((1, SIZE // 64**2, 64, 64), dtype)
+    for run in (
+        lambda: pooling.avg_pool(x, Axis, Axis),
+        lambda: pooling.avg_pool_gradient(x[..., ::4, ::4].copy(), Axis, Axis),
+    ):
+        assert per_element(run) == (1 + 1 / 16) * dtype.itemsize
+
+
 def recorded(kernel, bytes_of_element):
     """Instructions of threads for each element, from the record."""
     (entry,) = (e for name, e in json.loads(RECORD.read_text(encoding="utf-8")).items() if name.endswith(f": {kernel}"))
@@ -105,3 +120,16 @@ def test_instructions():
     for name, size in (("max_pool_2x2", 2.75), ("max_pool_2x2_gradient", 2.75), ("avg_pool_2x2", 2.5)):
         assert recorded(f"{name}<__nv_bfloat16, 8>", size) <= most
         assert recorded(f"{name}<float, 4>", size + 2.5) <= most
+
+
+def test_instructions_of_means():
+    found = json.loads(RECORD.read_text(encoding="utf-8"))
+    most = claim(
+        "pooling_means.cu",
+        r"at most (\d+) instructions a pixel forward and (\d+) backward .* side by side, (\d+) and (\d+) for",
+    )
+    cases = (("avg_pool2d_4", 1 + 1 / 16, "false"), ("avg_pool1d", 1.5, "true"))
+    for (case, share, flat), limits in zip(cases, (most[:2], most[2:])):
+        for dtype, size in (("float", 4), ("__nv_bfloat16", 2)):
+            for kernel, limit in zip(("window_means", "window_means_gradient"), limits):
+                assert found[f"{case}: {kernel}<{dtype}, 4, {flat}>"]["instructions"] * share * size <= limit

@@ -41,8 +41,9 @@ def only_general(monkeypatch):
 
         for special in pooling.SPECIAL:
             monkeypatch.setattr(special, "width_of_access", lambda *_: 0)
-        for module in (*pooling.ANY_SIZE, pooling.pooling_means):
+        for module in pooling.ANY_SIZE:
             monkeypatch.setattr(module, "fits", lambda *_: False)
-        monkeypatch.setattr(pooling.pooling_means, "fits_backward", lambda *_: False)
+        for plan in ("plan", "plan_backward"):
+            monkeypatch.setattr(pooling.pooling_means, plan, lambda *_: None)
 
     return only_general

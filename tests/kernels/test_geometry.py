@@ -68,7 +68,7 @@ BOTH = {
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "BLOCK": columns.BLOCK,
     "pooling_means::THREADS": pooling_means.THREADS, "pooling_means::LINES": pooling_means.LINES,
-    "pooling_means::DOWN": pooling_means.DOWN,
+    "pooling_means::EACH": pooling_means.EACH,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,
     "attention_step::THREADS": attention_step.THREADS, "attention_step::CHUNK": attention_step.CHUNK,
@@ -78,6 +78,8 @@ BOTH = {
     "reductions::THREADS": reductions.THREADS, "reductions::BLOCK": reductions.BLOCK,
 }  # fmt: skip
 
+for _, v, flat in pooling_means._forward.instances:
+    BOTH[f"pooling_means::ACCESSES<{v}, {cpp(flat)}> * {v}"] = pooling_means._wide(v, flat)
 for dtype, _ in random._draw.instances:
     BOTH[f"random_numbers::PER_BLOCK<{cpp(dtype)}>"] = random.per_block(dtype)
 for draw, batch in random.BATCH.items():

@@ -1,10 +1,10 @@
-"""Bit for bit what `pooling.cu` computes, whose tests are against float64."""
+"""Maxima bit for bit as `pooling.cu` computes them, whose tests are against float64; means as NumPy does in the same order."""
 
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from kernel_harness import dtypes, every_schedule
+from kernel_harness import dtypes, every_schedule, means_in_order, same_numbers
 
 from weft.kernels import pooling as kernels
 from weft.kernels import pooling_same
@@ -32,37 +32,35 @@ def means(x, g, axes, *count):
     return kernels.avg_pool(x, *axes, *count), kernels.avg_pool_gradient(g, *axes, *count)
 
 
-@pytest.fixture
-def compare(only_general):
-    def compare(run, dtype, shape, special, *count):
-        rng = np.random.default_rng(5)
-        x, g = (rng.standard_normal(shape) for _ in range(2))
-        if special:
-            x.flat[::3] = rng.choice(SPECIAL, x.flat[::3].size)
-        g.flat[::5] = -0.0
-        x, g = x.astype(dtype), g.astype(dtype)
-        axes = [Axis(n, n) for n in shape[2:]]
-        assert pooling_same.width_of_access(x, *axes) in (4, 8)
-        got = every_schedule(lambda: run(x, g, axes, *count))
-        only_general()
-        for ours, general in zip(got, run(x, g, axes, *count)):
-            assert ours.dtype == general.dtype
-            assert ours.tobytes() == general.tobytes()
-
-    return compare
+def arrays(shape, dtype):
+    rng = np.random.default_rng(5)
+    x, g = (rng.standard_normal(shape) for _ in range(2))
+    g.flat[::5] = -0.0
+    axes = [Axis(n, n) for n in shape[2:]]
+    assert pooling_same.width_of_access(x.astype(dtype), *axes) in (4, 8)
+    return x, g.astype(dtype), axes
 
 
 @dtypes
 @pytest.mark.parametrize("shape", SHAPES)
-def test_maxima(shape, dtype, compare):
-    compare(maxima, dtype, shape, True)
+def test_maxima(shape, dtype, only_general):
+    x, g, axes = arrays(shape, dtype)
+    x.flat[::3] = np.random.default_rng(6).choice(SPECIAL, x.flat[::3].size)
+    x = x.astype(dtype)
+    got = every_schedule(lambda: maxima(x, g, axes))
+    only_general()
+    for ours, general in zip(got, maxima(x, g, axes)):
+        assert ours.dtype == general.dtype
+        assert ours.tobytes() == general.tobytes()
 
 
 @dtypes
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("count", [(True, None), (False, None), (False, 5), (True, -2)], ids=str)
-def test_means(shape, dtype, count, compare):
-    compare(means, dtype, shape, False, *count)
+def test_means(shape, dtype, count):
+    x, g, axes = arrays(shape, dtype)
+    x = x.astype(dtype)
+    same_numbers(every_schedule(lambda: means(x, g, axes, *count)), means_in_order(x, g, *axes, *count))
 
 
 @pytest.mark.parametrize("width", [8, 12])

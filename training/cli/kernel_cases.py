@@ -149,6 +149,7 @@ CASES: dict[str, Make] = {
     "attention_step": _decoded((1, 4, 1, 64), *[(1, 4, 1024, 64)] * 2),
     "adaptive_avg_pool2d": _through(lambda x: F.adaptive_avg_pool2d(x, 7), (4, 8, 32, 32)),
     "adaptive_avg_pool1d": _through(lambda x: F.adaptive_avg_pool1d(x, 7), (2, 4, 4096)),
+    "adaptive_avg_pool1d_up": _through(lambda x: F.adaptive_avg_pool1d(x, 4096), (2, 4, 7)),
     "adaptive_avg_pool2d_1_large": _through(lambda x: F.adaptive_avg_pool2d(x, 1), (4, 16, 56, 56)),
     "adaptive_avg_pool2d_up": _through(lambda x: F.adaptive_avg_pool2d(x, 10), (16, 64, 7, 7)),
     "adaptive_avg_pool2d_1": _through(lambda x: F.adaptive_avg_pool2d(x, 1), (4, 512, 7, 7)),
