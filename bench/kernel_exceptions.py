@@ -49,11 +49,12 @@ EXCEPTIONS = (
         "*: dropout<__nv_bfloat16, false, false>", "*: draw<*, Uniform>",
     )),
     Reason("issue", WORK, "16 channels or fewer: 7 to 16 instructions for each product, in whose time six are issued", (
-        "conv2d: weight_parts<*", "conv2d: correlate<*", "conv2d_rgb: correlate<*",
+        "conv2d: correlate<*", "conv2d_rgb: correlate<*",
     )),
     Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
         "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",
         "*: attention_backward_key<__nv_bfloat16, *", "*: correlate<*", "*: weight_parts<*",
+        "conv2d: near_weight_parts<*",
     )),
     Reason("issue", WORK, "a matrix product in float, whose multiply-adds are instructions", (
         "*: attention_forward<float, *", "*: attention_backward_query<float, *", "*: attention_backward_key<float, *",
