@@ -36,7 +36,7 @@ NEAR_TILES = ((128, 256), (64, 256))  # where neighbouring taps read neighbourin
 SMALL_TILE = (64, 64)  # where others would be too few
 WEIGHT_TILES = ((128, 256), (64, 256))  # features × columns
 NEAR_WEIGHT_TILE = (64, 9 * DEPTH)  # where the taps of a kernel of 3 × 3 read neighbouring pixels
-MOST_SHARED = 162 << 10  # bytes that a block takes at most, or two: an A100 has as much, and 1 KiB for the system with each
+MOST_SHARED = 162 << 10  # bytes that a block takes at most, or two blocks: an A100 has 1 KiB more for each
 ZEROS = 8  # rows that stand for all that is outside an image
 
 

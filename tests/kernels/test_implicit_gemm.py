@@ -142,7 +142,9 @@ class TestRing:
         kernels.weight_gradient(channel_last(x), channel_last(g), case.where, weight)
         return {name.partition("<")[0] for name in names} & {"weight_parts", "near_weight_parts"}
 
-    @pytest.mark.parametrize("name", [name for name in CASES if "3 × 3" in name or name in ("borders of the tile", "neighbours")])
+    @pytest.mark.parametrize(
+        "name", [name for name in CASES if "3 × 3" in name or name in ("borders of the tile", "neighbours")]
+    )
     def test_is_taken(self, name, monkeypatch):
         assert self.launched(CASES[name][1], monkeypatch) == {"near_weight_parts"}
 
