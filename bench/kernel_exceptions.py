@@ -49,7 +49,7 @@ EXCEPTIONS = (
         "*: dropout<__nv_bfloat16, false, false>", "*: draw<*, Uniform>",
     )),
     Reason("issue", WORK, "16 channels or fewer: 7 to 16 instructions for each product, in whose time six are issued", (
-        "conv2d: correlate<*", "conv2d_rgb: correlate<*",
+        "conv2d: correlate<*",
     )),
     Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
         "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",

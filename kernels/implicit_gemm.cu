@@ -39,21 +39,24 @@ template <typename T, int M, int N> struct Columns : Staged<T, M, N, false> {
     const T *weight, *image;
     Axis down, across;
     int chunks, block, height, width, kernel_w;   // chunks of a tap, and of a block of it
-    int i = 0, j = 0, first = 0;                  // tap and block (its first chunk) of the next term,
-    int chunk = threadIdx.x % (DEPTH / 8);        // and the thread's chunk in it
+    int i, j, first = 0, chunk;                   // tap and block (its first chunk) of the next term, the thread's chunk in it,
+    int step_i, step_j, step;                     // and what a step adds to each of them, but for carries
     unsigned row, pitch, of_weight, of_image;     // the thread's row of weights, from there to its next; the tap and block
     unsigned features, inside;                    // bit k: whether there is anything in row k
     int y[N / EVERY], x[N / EVERY];               // what positions read with the first tap,
     unsigned pixel[N / EVERY];                    // and its offset
 
+    __device__ __forceinline__ void begin() {
+        const int taps = max(1, across.taps), skipped = DEPTH / 8 / block, tap = threadIdx.x % (DEPTH / 8) / block;
+        step_i = skipped / taps, step_j = skipped % taps, step = DEPTH / 8 % block;
+        i = tap / taps, j = tap % taps, chunk = threadIdx.x % (DEPTH / 8) % block;
+        find_tap();
+    }
+
     __device__ __forceinline__ void find_tap() {
-        while (chunk >= block) {
-            chunk -= block;
-            if (++j < across.taps) continue;
-            j = 0;
-            if (++i < down.taps) continue;
-            i = 0, first += block;
-        }
+        if (chunk >= block) chunk -= block, ++j;
+        if (j >= across.taps) j -= across.taps, ++i;
+        if (i >= down.taps) i -= down.taps, first += block;
         const int dy = i * down.apart, dx = j * across.apart;
         of_weight = row + ((down.tap + i * down.skip) * kernel_w + across.tap + j * across.skip) * chunks + first;
         of_image = (dy * width + dx) * chunks + first;
@@ -74,8 +77,8 @@ template <typename T, int M, int N> struct Columns : Staged<T, M, N, false> {
 #pragma unroll
         for (int k = 0; k < N / EVERY; ++k)
             cp_async_16_cached(to + k * EVERY * DEPTH, image + 8ull * (pixel[k] + of_image + chunk), inside >> k & 1);
-        chunk += DEPTH / 8;
-        if (chunk >= block) find_tap();
+        i += step_i, j += step_j, chunk += step;
+        find_tap();
     }
 };
 
@@ -184,7 +187,7 @@ correlate(const T* __restrict__ image, const T* __restrict__ weight, const T* __
             terms.pixel[k] = read(p, terms.y[k], terms.x[k]) * chunks;
             if (p >= grid.positions) terms.y[k] = NOWHERE;
         }
-        terms.find_tap();
+        terms.begin();
         add_up(part, stages, terms, steps, busy);
     }
     if (vector == 8) {
