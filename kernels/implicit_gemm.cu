@@ -22,10 +22,10 @@
 // be too few, do so as well.
 //
 // Cost: 256 images of 64 × 56 × 56, 64 features, 3 × 3, bfloat16: 59 GFLOP. mma.sync reaches 60 to 65 % of the 990 TFLOP/s of
-// an H200, 0.10 ms; shared memory, at 128 bytes a clock, is busy for 0.76 times as long with 64 features (1.0 to 1.1 times where
+// an H200, 0.10 ms; shared memory, at 128 bytes a clock, is busy for 0.75 times as long with 64 features (1.0 to 1.1 times where
 // each tap copies), of which fragments are 0.62 and weights, copied for 256 positions at a time, 0.08. The shuffles in which
 // lanes change places, at one a clock, add 0.03; through shared memory results took 0.07. With 128 features and more it is
-// 0.73 to 0.75.
+// 0.72 to 0.75. With 8 channels each chunk is of a tap of its own, and instructions take as long as the products.
 // Device memory moves 206 MB behind that, 0.05 ms, and `channel_last` as much before it: 0.15 ms for y, and so much for the
 // gradient. As columns the same product moved 2.2 GB, 0.5 ms. With 256 channels of 14 × 14 and 256 features, 59 GFLOP again, it
 // is 0.10 ms and 0.012 ms.
