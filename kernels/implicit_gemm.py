@@ -79,9 +79,11 @@ def adjoint(gradient: Any, weight: Any, bias: Any, where: Any) -> Any:
 def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
     """The gradient of the weight (O, C, KH, KW), written to `out`, contiguous, of the images' dtype or float32.
 
-    `image` and `gradient` are channel-last. Sums are in float, over ranges of positions and then over these ranges.
+    `image` and `gradient` are channel-last. Sums are in float, over ranges of positions and then over these ranges. Taps of
+    `out` may be several to one of `where`, whose channels they share.
     """
-    channels, positions = image.shape[3], math.prod(gradient.shape[:3])
+    positions = math.prod(gradient.shape[:3])
+    channels = image.shape[3] * math.prod(where.kernel) // math.prod(out.shape[2:])
     rows, sizes = _ring(where), _sizes(where)[:12]
     tile = NEAR_WEIGHT_TILE if rows else _of(WEIGHT_TILES, len(out))
     parts, blocks, each = _sums(out, channels, positions, tile)
@@ -92,7 +94,7 @@ def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
         image,
         gradient,
         parts,
-        np.int32(channels),
+        np.int32(image.shape[3]),
         np.int32(gradient.shape[3]),
         np.int32(len(out)),
         *(sizes[:4] + sizes[8:] if rows else sizes),

@@ -296,6 +296,65 @@ class TestTile:
         assert kernels._tile(512, 49 * 32, 4) == (128, 128)
 
 
+class TestPairs:
+    """Few channels and windows an even number of pixels apart: half as many taps, each of two pixels."""
+
+    CASES = {
+        "the first layer of a ResNet": Case(3, 70, (13, 18), (7, 7), (2, 2), ((3, 3), (3, 3)), batch=3),
+        "an odd width": Case(4, 8, (6, 9), (3, 3), (2, 2), SAME),
+        "patches": Case(3, 24, (8, 12), (4, 4), (4, 4)),
+        "tall patches with dilation": Case(2, 5, (9, 13), (2, 6), (1, 6), ((1, 0), (2, 5)), (3, 1)),
+        "3 × 3 pairs": Case(1, 64, (10, 24), (3, 5), (1, 2), ((1, 1), (2, 2)), batch=3),
+    }
+
+    @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    @halves
+    def test_conv2d(self, case, dtype, monkeypatch):
+        monkeypatch.setattr(kernels, "SHORTEST", 50)
+        x, weight, *_ = arrays = [a.astype(dtype) for a in case.arrays()]
+        assert isinstance(device._maps(case.where, x, weight, case.features), device.Pairs)
+        low, exact = zip(*(rounded(a, dtype) for a in arrays))
+        ours = run(primitives.conv, low, case.static)
+        for one, other, expected in zip(ours, plain(low, case.static), reference(*exact, case.where)):
+            no_worse(one, other, expected)
+
+    @pytest.mark.parametrize("dtype", FLOATS[:2], ids=str)
+    def test_gradient_into_the_arena(self, dtype):
+        """Of the image's precision, or of master weights'."""
+        case = self.CASES["an odd width"]
+        x, weight, _, g = (a.astype(np.float16) for a in case.arrays())
+        _, vjp = primitives.conv.impls["emulator"](x, weight, None, **case.static)
+        into = np.full(weight.shape, np.nan, dtype)
+        assert vjp(g, [False, True, False], [None, into, None])[1] is into
+        np.testing.assert_array_equal(into.astype(np.float16), vjp(g, [False, True, False], [None] * 3)[1])
+
+    def test_conv_transpose2d(self):
+        """To three channels, as a generator of images does."""
+        rng = np.random.default_rng(0)
+        arrays = [rng.standard_normal(s) for s in [(2, 9, 5, 4), (9, 3, 4, 4), (3,), (2, 3, 10, 8)]]
+        static = {"stride": (2, 2), "padding": (1, 1)}
+        low, exact = zip(*(rounded(a, np.float16) for a in arrays))
+        results = []
+        for a in (low, exact):
+            y, vjp = primitives.conv_transpose.generic(np, *a[:3], **static)
+            results.append((y, *vjp(a[3], [True] * 3, [None] * 3)))
+        for ours, theirs, expected in zip(run(primitives.conv_transpose, low, static), *results):
+            no_worse(ours, theirs, expected)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"channels": 5}, {"features": 4}, {"stride": (2, 1)}, {"stride": (2, 3)}, {"dilation": (1, 2)}, {"kernel": (7, 1)},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_what_goes_by_pixels(self, changed):
+        case = self.CASES["the first layer of a ResNet"]
+        assert device.Pairs.suits((case.features, case.channels, *case.kernel), case.where)
+        case = case._replace(**changed)
+        assert not device.Pairs.suits((case.features, case.channels, *case.kernel), case.where)
+
+
 # --- the primitives ---------------------------------------------------------------------------------------------------
 @halves
 def test_conv_transpose2d(dtype):

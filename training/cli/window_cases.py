@@ -52,6 +52,11 @@ def _(dtype: Any) -> None:
     channel_last.channel_last(numbers(dtype, 4, 3, 64, 64))
 
 
+@of("pixel_pairs")
+def _(dtype: Any) -> None:
+    channel_last.pixel_pairs(numbers(dtype, 4, 3, 64, 64))
+
+
 @of("few_pixels_last")
 def _(dtype: Any) -> None:
     channel_last.channel_last(numbers(dtype, 128, 128, 3, 3))
