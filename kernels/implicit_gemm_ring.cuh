@@ -29,7 +29,7 @@ template <typename T> struct Ring {
         float acc[3][3][4][4] = {};
     };
     const T *gradient, *image;
-    T* planes;                             // rows of pixels, as many of zeros, two that put the planes into other banks
+    T* planes;                             // each has rows of pixels, then of zeros, then two that put planes into other banks
     int mask, chunks, pixels;              // rows of pixels but one; chunks of a pixel; pixels of the batch
     int height, width, down, across;       // of an image; from tap to tap
     Stride stride;
