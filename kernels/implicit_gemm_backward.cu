@@ -16,7 +16,7 @@
 //
 // Shared memory is busy for 0.69 of the products' clocks where taps are neighbours: fragments, 64 + 72 values for 64 · 72
 // products, take 0.59; copying 64 + 32 values of each term for 64 · 288 products takes 0.10, of which a tile of 128 features
-// would save 0.02. Otherwise it is 0.86 (128 features) or 1.04 (64): fragments of 64 × 64 take 0.62, which registers decide,
+// would save 0.02. Otherwise it is 0.88 (128 features) or 1.03 (64): fragments of 64 × 64 take 0.62, which registers decide,
 // copying 128 + 256 or 64 + 256 values of each term 0.23 or 0.39. With one tap there are no neighbours, and with 64 features
 // bytes take longer. `wgmma` reads no fragments.
 //
