@@ -48,12 +48,13 @@ EXCEPTIONS = (
     Reason("issue", WORK, "Philox's ten rounds of products, which the stream's bits prescribe", (
         "*: dropout<__nv_bfloat16, false, false>", "*: draw<*, Uniform>",
     )),
-    Reason("issue", WORK, "16 channels or fewer: 7 to 16 instructions for each product, in whose time six are issued", (
-        "conv2d: weight_parts<*", "conv2d: correlate<*", "conv2d_rgb: correlate<*",
+    Reason("issue", WORK, "16 channels or fewer: 6 to 13 instructions for each product, in whose time six are issued", (
+        "conv2d: correlate<*", "conv2d_rgb_small: correlate<*",
     )),
     Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
         "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",
         "*: attention_backward_key<__nv_bfloat16, *", "*: correlate<*", "*: weight_parts<*",
+        "conv2d: near_weight_parts<*",
     )),
     Reason("issue", WORK, "a matrix product in float, whose multiply-adds are instructions", (
         "*: attention_forward<float, *", "*: attention_backward_query<float, *", "*: attention_backward_key<float, *",
@@ -68,7 +69,7 @@ EXCEPTIONS = (
     )),
     Reason("issue", WORK, "128 rows: the sum over the block costs more than they do", ("*: activation_backward<*, Identity>",)),
     Reason("issue", HIDDEN, "numbers of 16 bits change places one at a time, or by eights across lanes", (
-        "conv2d*: few_pixels_last<*", "conv2d: channel_last<*",
+        "conv2d*: few_pixels_last<*", "conv2d: channel_last<*", "*: few_channels_last<*",
     )),
     Reason("issue", HIDDEN, "each of nine pixels is compared, and a NaN wins", (
         "*: max_pool_3x3<*", "*: max_pool_3x3_gradient<*",
@@ -79,7 +80,7 @@ EXCEPTIONS = (
         "*: max_pool_3x3<*", "*: max_pool_3x3_gradient<*",
     )),
     Reason("sectors", HIDDEN, "rows that begin off a sector's edge, or skip pixels, touch sectors more", (
-        "*: im2col<float>", "*: few_channels_last<*",
+        "*: im2col<float>", "*: few_channels_last<*", "*: pixel_pairs<*",
     )),
     Reason("sectors", HIDDEN, "indices are read in the order in which they sort, not in memory's", ("*: embedding_chunks<*",)),
     Reason("sectors", WORK, "a second stage, which reads by channel what blocks have left by slice: few bytes", (
@@ -127,8 +128,9 @@ EXCEPTIONS = (
     Reason("sectors", HIDDEN, "the emulator's threads part at a comparison, and count apart; a GPU's code has no branch there", (
         "*: gru_original_gates<*",
     )),
-    Reason("sectors", WORK, "images of 32 pixels by windows of 7, and weights of 49, begin off a sector's edge", (
-        "conv2d_rgb: correlate<*", "conv2d_rgb: weight_parts<*", "conv2d_rgb: channel_last<*", "conv2d_rgb: add_parts<*",
+    Reason("sectors", WORK, "windows of few channels, and weights of 49 or 9 numbers, begin off a sector's edge", (
+        "conv2d_rgb: weight_parts<*", "conv2d_rgb: channel_last<*", "conv2d_rgb*: add_parts<*",
+        "conv2d_rgb_small: correlate<*", "conv2d_rgb_small: near_weight_parts<*",
     )),
     Reason("issue", WORK, "numbers are read from shared memory, added and looped over: 7 to 20 instructions for each", (
         "*: window_means<*", "*: window_means_gradient<*",

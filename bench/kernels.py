@@ -58,6 +58,7 @@ FORMER = (
     }
     | {f"dropout<{dtype}, false, false>": f"dropout<{dtype}, false>" for dtype in ("float", "__nv_bfloat16")}
     | {"few_pixels_last<__nv_bfloat16>": "channel_last<__nv_bfloat16>"}
+    | {"near_weight_parts<__nv_bfloat16>": "weight_parts<__nv_bfloat16, 64, 256>"}
 )
 
 Record = dict[str, dict[str, float]]

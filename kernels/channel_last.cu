@@ -2,15 +2,18 @@
 //
 //     to[n, p, c] = from[n, c, p] for c < C, 0 for C ≤ c < `padded`, a multiple of 8
 //
-// from (N, C, pixels), to (N, pixels, padded), half or bfloat16.
+//     pixel_pairs   to[n, y, p, q, c] = from[n, c, y, 2·p + q − front] for q < 2, c < 4, where there is one, 0 elsewhere
+//
+// from (N, C, pixels), to (N, pixels, padded), or (N, H, pairs, 8), half or bfloat16.
 //
 // Geometry: a block of four warps has 64 pixels of 64 channels, through shared memory: read in rows of pixels, 16 bytes at a
 // time where their number allows, written in rows of channels. `ldmatrix` turns round 8 × 8 values at a time; the channels
-// it is given are in such an order that each lane gets 8 neighbours. With 8 channels or fewer, each thread has one pixel. With
+// it is given are in such an order that each lane gets 8 neighbours. With 8 channels or fewer, each thread has one pixel, or a pair. With
 // few pixels, as weights have, a block has 256 channels of them all, which lie together.
 //
 // Cost: memory is read once and written once. 256 images of 64 × 56 × 56: 206 MB, 0.05 ms at 4.3 TB/s.
 #include "ptx.cuh"
+#include "windows.cuh"
 
 constexpr int THREADS = 128;
 
@@ -68,6 +71,36 @@ few_channels_last(const T* __restrict__ from, T* __restrict__ to, int channels, 
 #pragma unroll
     for (int c = 0; c < 8; ++c) v.at[c] = c < channels ? x[c * pixels] : from_float<T>(0.0f);
     store(to + at * 8, v);
+}
+
+// `count` pairs in all; `whole`: of pixels that are all there and begin at multiples of 4 bytes.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+pixel_pairs(const T* __restrict__ from, T* __restrict__ to, int channels, int height, int width, int pairs, int front,
+            unsigned long long by_area, unsigned long long by_pairs, int count, bool whole) {
+    const int at = blockIdx.x * THREADS + threadIdx.x;
+    if (at >= count) return;
+    const int n = quotient(at, by_area), rest = at - n * height * pairs;
+    const long long pixels = static_cast<long long>(height) * width;
+    const T* x = from + n * channels * pixels;
+    Vec<T, 8> v = {};
+    if (whole) {
+#pragma unroll
+        for (int c = 0; c < 4; ++c) {
+            if (c >= channels) break;
+            const Vec<T, 2> pair = load<2>(x + c * pixels + 2 * rest);
+            v.at[c] = pair.at[0], v.at[4 + c] = pair.at[1];
+        }
+    } else {
+        const int y = quotient(rest, by_pairs), first = 2 * (rest - y * pairs) - front;
+        x += static_cast<long long>(y) * width + first;
+#pragma unroll
+        for (int c = 0; c < 4; ++c) {
+            if (c < channels && first >= 0) v.at[c] = x[c * pixels];
+            if (c < channels && first + 1 < width) v.at[4 + c] = x[c * pixels + 1];
+        }
+    }
+    store(to + at * 8ll, v);
 }
 
 // Few pixels, and channels a multiple of 8: 8·`chunks` channels in all, counted through the images, ROWS of them to a block. In

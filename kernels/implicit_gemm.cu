@@ -22,10 +22,10 @@
 // be too few, do so as well.
 //
 // Cost: 256 images of 64 × 56 × 56, 64 features, 3 × 3, bfloat16: 59 GFLOP. mma.sync reaches 60 to 65 % of the 990 TFLOP/s of
-// an H200, 0.10 ms; shared memory, at 128 bytes a clock, is busy for 0.76 times as long with 64 features (1.0 to 1.1 times where
+// an H200, 0.10 ms; shared memory, at 128 bytes a clock, is busy for 0.75 times as long with 64 features (1.0 to 1.1 times where
 // each tap copies), of which fragments are 0.62 and weights, copied for 256 positions at a time, 0.08. The shuffles in which
 // lanes change places, at one a clock, add 0.03; through shared memory results took 0.07. With 128 features and more it is
-// 0.73 to 0.75.
+// 0.72 to 0.75. With 8 channels each chunk is of a tap of its own, and instructions take as long as the products.
 // Device memory moves 206 MB behind that, 0.05 ms, and `channel_last` as much before it: 0.15 ms for y, and so much for the
 // gradient. As columns the same product moved 2.2 GB, 0.5 ms. With 256 channels of 14 × 14 and 256 features, 59 GFLOP again, it
 // is 0.10 ms and 0.012 ms.
@@ -39,21 +39,24 @@ template <typename T, int M, int N> struct Columns : Staged<T, M, N, false> {
     const T *weight, *image;
     Axis down, across;
     int chunks, block, height, width, kernel_w;   // chunks of a tap, and of a block of it
-    int i = 0, j = 0, first = 0;                  // tap and block (its first chunk) of the next term,
-    int chunk = threadIdx.x % (DEPTH / 8);        // and the thread's chunk in it
+    int i, j, first = 0, chunk;                   // tap and block (its first chunk) of the next term, the thread's chunk in it,
+    int step_i, step_j, step;                     // and what a step adds to each of them, but for carries
     unsigned row, pitch, of_weight, of_image;     // the thread's row of weights, from there to its next; the tap and block
     unsigned features, inside;                    // bit k: whether there is anything in row k
     int y[N / EVERY], x[N / EVERY];               // what positions read with the first tap,
     unsigned pixel[N / EVERY];                    // and its offset
 
+    __device__ __forceinline__ void begin() {
+        const int taps = max(1, across.taps), skipped = DEPTH / 8 / block, tap = threadIdx.x % (DEPTH / 8) / block;
+        step_i = skipped / taps, step_j = skipped % taps, step = DEPTH / 8 % block;
+        i = tap / taps, j = tap % taps, chunk = threadIdx.x % (DEPTH / 8) % block;
+        find_tap();
+    }
+
     __device__ __forceinline__ void find_tap() {
-        while (chunk >= block) {
-            chunk -= block;
-            if (++j < across.taps) continue;
-            j = 0;
-            if (++i < down.taps) continue;
-            i = 0, first += block;
-        }
+        if (chunk >= block) chunk -= block, ++j;
+        if (j >= across.taps) j -= across.taps, ++i;
+        if (i >= down.taps) i -= down.taps, first += block;
         const int dy = i * down.apart, dx = j * across.apart;
         of_weight = row + ((down.tap + i * down.skip) * kernel_w + across.tap + j * across.skip) * chunks + first;
         of_image = (dy * width + dx) * chunks + first;
@@ -74,8 +77,8 @@ template <typename T, int M, int N> struct Columns : Staged<T, M, N, false> {
 #pragma unroll
         for (int k = 0; k < N / EVERY; ++k)
             cp_async_16_cached(to + k * EVERY * DEPTH, image + 8ull * (pixel[k] + of_image + chunk), inside >> k & 1);
-        chunk += DEPTH / 8;
-        if (chunk >= block) find_tap();
+        i += step_i, j += step_j, chunk += step;
+        find_tap();
     }
 };
 
@@ -184,7 +187,7 @@ correlate(const T* __restrict__ image, const T* __restrict__ weight, const T* __
             terms.pixel[k] = read(p, terms.y[k], terms.x[k]) * chunks;
             if (p >= grid.positions) terms.y[k] = NOWHERE;
         }
-        terms.find_tap();
+        terms.begin();
         add_up(part, stages, terms, steps, busy);
     }
     if (vector == 8) {

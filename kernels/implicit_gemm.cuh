@@ -11,6 +11,7 @@
 
 constexpr int DEPTH = 32;  // terms of the sum that a stage holds
 constexpr int STAGES = 4;  // of which all but one are under way
+constexpr int ZEROS = 8;   // rows that stand for all that is outside an image: as many as a matrix has that is loaded at once
 
 #define GROUP static_cast<int>(LANE / 4)
 #define MEMBER static_cast<int>(LANE % 4)

@@ -35,7 +35,8 @@ TILES = ((128, 128), (64, 256))  # features × positions; the second for an odd 
 NEAR_TILES = ((128, 256), (64, 256))  # where neighbouring taps read neighbouring pixels
 SMALL_TILE = (64, 64)  # where others would be too few
 WEIGHT_TILES = ((128, 256), (64, 256))  # features × columns
-MOST_SHARED = 160 << 10  # bytes that a block takes at most: an A100 has some more
+NEAR_WEIGHT_TILE = (64, 9 * DEPTH)  # where the taps of a kernel of 3 × 3 read neighbouring pixels
+MOST_SHARED = 162 << 10  # bytes that a block takes at most, or two blocks: an A100 has 1 KiB more for each
 ZEROS = 8  # rows that stand for all that is outside an image
 
 
@@ -48,6 +49,7 @@ _correlate = Kernel(
     only=lambda dtype, rows, columns, near: (rows, columns) in (NEAR_TILES if near else (*TILES, SMALL_TILE)),
 )  # fmt: skip
 _weight_parts = Kernel("implicit_gemm_backward.cu", "weight_parts", HALVES, (64, 128), (256,), only=_is(*WEIGHT_TILES))
+_near_weight_parts = Kernel("implicit_gemm_backward.cu", "near_weight_parts", HALVES)
 _pointwise_parts = Kernel(
     "implicit_gemm_backward.cu", "pointwise_parts", HALVES, (64, 128), (256,), only=_is(*WEIGHT_TILES)
 )
@@ -77,25 +79,31 @@ def adjoint(gradient: Any, weight: Any, bias: Any, where: Any) -> Any:
 def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
     """The gradient of the weight (O, C, KH, KW), written to `out`, contiguous, of the images' dtype or float32.
 
-    `image` and `gradient` are channel-last. Sums are in float, over ranges of positions and then over these ranges.
+    `image` and `gradient` are channel-last. Sums are in float, over ranges of positions and then over these ranges. Taps of
+    `out` may be several to one of `where`, whose channels they share.
     """
-    channels, positions = image.shape[3], math.prod(gradient.shape[:3])
-    tile, parts, blocks, each = _sums(out, channels, positions)
-    _weight_parts[image.dtype, *tile](
+    positions = math.prod(gradient.shape[:3])
+    channels = image.shape[3] * math.prod(where.kernel) // math.prod(out.shape[2:])
+    rows, sizes = _ring(where), _sizes(where)[:12]
+    tile = NEAR_WEIGHT_TILE if rows else _of(WEIGHT_TILES, len(out))
+    parts, blocks, each = _sums(out, channels, positions, tile)
+    kernel = _near_weight_parts[image.dtype] if rows else _weight_parts[image.dtype, *tile]
+    kernel(
         blocks,
         threads(tile),
         image,
         gradient,
         parts,
-        np.int32(channels),
+        np.int32(image.shape[3]),
         np.int32(gradient.shape[3]),
         np.int32(len(out)),
-        *_sizes(where)[:12],
+        *(sizes[:4] + sizes[8:] if rows else sizes),
         reciprocal(math.prod(where.output)),
         reciprocal(where.output[1]),
         np.int32(positions),
         each,
-        shared=shared_bytes(tile),
+        *((np.int32(math.prod(image.shape[:3])), np.int32(rows)) if rows else ()),
+        shared=ring_bytes(rows) if rows else shared_bytes(tile),
     )
     return _add(parts, out, channels)
 
@@ -107,7 +115,8 @@ def pointwise_weight_gradient(image: Any, gradient: Any, out: Any) -> Any:
     """
     channels, columns, pixels = image.shape[1], padded(image.shape[1]), math.prod(image.shape[2:])
     positions = len(image) * pixels
-    tile, parts, blocks, each = _sums(out, columns, positions)
+    tile = _of(WEIGHT_TILES, len(out))
+    parts, blocks, each = _sums(out, columns, positions, tile)
     _pointwise_parts[image.dtype, *tile](
         blocks,
         threads(tile),
@@ -126,15 +135,14 @@ def pointwise_weight_gradient(image: Any, gradient: Any, out: Any) -> Any:
     return _add(parts, out, columns)
 
 
-def _sums(out: Any, channels: int, positions: int) -> tuple[Pair, Any, int, np.int32]:
-    """For the gradient `out` of a weight: the tile, memory for sums over ranges of positions, how many blocks, the range."""
+def _sums(out: Any, channels: int, positions: int, tile: Pair) -> tuple[Any, int, np.int32]:
+    """For the gradient `out` of a weight: memory for sums over ranges of positions, how many blocks, the range."""
     features, columns = len(out), math.prod(out.shape[2:]) * channels
-    rows, wide = tile = _of(WEIGHT_TILES, features)
-    tiles = math.ceil(features / rows) * math.ceil(columns / wide)
+    tiles = math.ceil(features / tile[0]) * math.ceil(columns / tile[1])
     most = min(positions // SHORTEST, WORKSPACE // (features * columns * 4))
     each = math.ceil(positions / _parts(tiles, most, tile) / DEPTH) * DEPTH
     count = math.ceil(positions / each)
-    return tile, empty((count, features, columns), np.float32, like=out), count * tiles, np.int32(each)
+    return empty((count, features, columns), np.float32, like=out), count * tiles, np.int32(each)
 
 
 def _add(parts: Any, out: Any, channels: int) -> Any:
@@ -182,14 +190,27 @@ def _run(image: Any, weight: Any, bias: Any, features: int, where: Any, is_adjoi
 
 def _band(where: Any, plane: Pair, channels: int, is_adjoint: bool) -> int:
     """How many neighbouring pixels 256 positions read at most with all taps, to a multiple of ZEROS; 0: too many, or with gaps."""
-    (h, w), (rows, columns), last = where.output if is_adjoint else where.image, plane, NEAR_TILES[0][1] - 1
-    is_near = where.stride == (1, 1) and h >= rows and w >= columns and channels % DEPTH == 0
-    if not is_near or math.prod(where.kernel) < STAGES - 1:
+    is_near = channels % DEPTH == 0 and math.prod(where.kernel) >= STAGES - 1
+    read = _reach(where, plane, NEAR_TILES[0][1], is_adjoint) if is_near else 0
+    band = math.ceil(read / ZEROS) * ZEROS
+    return band if near_bytes(NEAR_TILES[0], band) <= MOST_SHARED else 0
+
+
+def _ring(where: Any) -> int:
+    """Neighbouring pixels, a power of two, that STAGES stages of positions read at most; 0: too many, with gaps, not of 3 × 3."""
+    read = _reach(where, where.output, STAGES * DEPTH) if where.kernel == (3, 3) else 0
+    rows = 1 << (read - 1).bit_length() if read else 0
+    return rows if ring_bytes(rows) <= MOST_SHARED // 2 else 0
+
+
+def _reach(where: Any, plane: Pair, positions: int, is_adjoint: bool = False) -> int:
+    """How many neighbouring pixels so many positions read at most with all taps; 0: with gaps."""
+    (h, w), (rows, columns), last = where.output if is_adjoint else where.image, plane, positions - 1
+    if where.stride != (1, 1) or h < rows or w < columns:
         return 0
     down, across = (d * (k - 1) for d, k in zip(where.dilation, where.kernel))
     ends = math.ceil(last / columns) * (w - columns) + math.ceil(last / (rows * columns)) * (h - rows) * w
-    band = math.ceil((last + 1 + ends + down * w + across) / ZEROS) * ZEROS
-    return band if near_bytes(NEAR_TILES[0], band) <= MOST_SHARED else 0
+    return int(positions + ends + down * w + across)
 
 
 def _of(tiles: tuple[Pair, ...], features: int) -> Pair:
@@ -216,8 +237,8 @@ def _parts(tiles: int, most: int, tile: Pair) -> int:
 
 
 def threads(tile: Pair) -> int:
-    """Of a block: warps have 64 × 64 of a tile, or 32 × 32 of the small one."""
-    return math.prod(tile) // (64 * 64) * 32 if tile != SMALL_TILE else 128
+    """Of a block: warps have 64 × 64 of a tile, 32 × 32 of the small one, or 64 × 72."""
+    return 128 if tile in (SMALL_TILE, NEAR_WEIGHT_TILE) else math.prod(tile) // (64 * 64) * 32
 
 
 def shared_bytes(tile: Pair) -> int:
@@ -228,6 +249,11 @@ def near_bytes(tile: Pair, band: int) -> int:
     """Of shared memory: the stages of the weights and two bands, or what a finished tile takes."""
     rows, columns = tile
     return 2 * max(DEPTH * (STAGES * rows + ZEROS + 2 * band), rows * (columns + 8))
+
+
+def ring_bytes(rows: int) -> int:
+    """Of shared memory: the stages of the gradient, the ring and zeros."""
+    return 2 * DEPTH * (STAGES * NEAR_WEIGHT_TILE[0] + rows + ZEROS + 2)
 
 
 def _plane(where: Any) -> Pair:

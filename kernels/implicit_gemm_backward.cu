@@ -1,27 +1,29 @@
 // The gradient of a convolution's weight on tensor cores: half and bfloat16, one group.
 //
 //     weight_parts      dw[o, (i, j), c] = Σ_{n,h,w} g[n, h, w, o] · x[n, h·S + i·D − P, w·S + j·D − P, c]
+//     near_weight_parts the same of a kernel of 3 × 3 with stride 1 and an output that is no larger than the image
 //     pointwise_parts   dw[o, c] = Σ_{n,p} g[n, o, p] · x[n, c, p], a kernel of one tap and stride 1
 //
-// Layout: x and g channel-last for the first, as in `implicit_gemm.cu`; in their usual order for the second, whose images
-// have a multiple of 8 pixels. Ranges of positions are added by different blocks, each to a float array of its own;
-// `add_parts` adds these in order: always the same bits. These arrays take 128 MiB at most.
+// Layout: x and g channel-last but for the last, as in `implicit_gemm.cu`; in their usual order for that, whose images have
+// a multiple of 8 pixels. Ranges of positions are added by different blocks, each to a float array of its own; `add_parts`
+// adds these in order: always the same bits. These arrays take 128 MiB at most.
 //
 // Geometry: tiles (implicit_gemm.cuh) of M features × N columns, 128 × 256 (8 warps) or 64 × 256 (4 warps, two blocks share a
 // multiprocessor). Channel-last, a stage has positions as rows and is read transposed. Columns are (tap, channel), all taps of
-// 32 channels before the next 32: what the taps of a tile read are the same pixels, most of which come from the L1 cache.
+// 32 channels before the next 32: what the taps of a tile read are the same pixels, most of which come from the L1 cache. Where
+// they are neighbours these are copied once for all taps (implicit_gemm_ring.cuh), a tile being 64 features × 9 taps of 32
+// channels, of which each of 4 warps has 8: 64 × 72.
 //
-// Shared memory is busy for 0.86 (128 features) or 1.04 (64) of the products' clocks. Fragments are read in 0.62 of them, which
-// registers decide (implicit_gemm.cuh); copying 128 + 256 or 64 + 256 values of each term takes 0.23 or 0.39 more. Below 0.8
-// the image's part would have to be copied once for all taps, as NEAR does forward, but with rows that are terms: bands that
-// positions move through, whose ends carry to other rows and images within a stage. Once for the three taps of a row of the
-// kernel, 34 pixels thrice for 9 · 32 columns and 32 terms, it would be 0.13 or 0.18 in place of these, 0.75 or 0.80 in all.
-// `wgmma` reads no fragments.
+// Shared memory is busy for 0.69 of the products' clocks where taps are neighbours: fragments, 64 + 72 values for 64 · 72
+// products, take 0.59; copying 64 + 32 values of each term for 64 · 288 products takes 0.10, of which a tile of 128 features
+// would save 0.02. Otherwise it is 0.88 (128 features) or 1.03 (64): fragments of 64 × 64 take 0.62, which registers decide,
+// copying 128 + 256 or 64 + 256 values of each term 0.23 or 0.39. With one tap there are no neighbours, and with 64 features
+// bytes take longer. `wgmma` reads no fragments.
 //
-// Cost: 59 GFLOP for 256 images of 64 × 56 × 56, 64 features, 3 × 3, 0.10 ms by mma.sync, 0.13 ms by shared memory; 206 MB,
-// 0.05 ms, behind it, and as much before it for turning g round (x has been since the forward pass). A kernel of 1 × 1 from
-// 256 channels to 64: 26 GFLOP, 0.04 ms; 514 MB, 0.12 ms.
-#include "implicit_gemm.cuh"
+// Cost: 59 GFLOP for 256 images of 64 × 56 × 56, 64 features, 3 × 3, 0.10 ms by mma.sync; 206 MB, 0.05 ms, behind it, and as
+// much before it for turning g round (x has been since the forward pass). A kernel of 1 × 1 from 256 channels to 64: 26 GFLOP,
+// 0.04 ms; 514 MB, 0.12 ms.
+#include "implicit_gemm_ring.cuh"
 
 constexpr int ADDERS = 128;  // threads of add_parts
 
@@ -119,6 +121,58 @@ weight_parts(const T* __restrict__ image, const T* __restrict__ gradient, float*
     const bool busy = feature + part.row < real && column + part.column < columns;
     add_up(part, reinterpret_cast<T*>(memory), terms, static_cast<int>(ceil_div(terms.left, DEPTH)), busy);
     store_part(part, parts, s, feature, real, column, columns);
+}
+
+// --- neighbouring taps -------------------------------------------------------------------------------------------------
+// The same of a kernel of 3 × 3 with stride 1 and an output that is no larger than the image. A tile has 64 features and all
+// taps of DEPTH channels, or of those that are left; `rows`, a power of two, hold what these read for STAGES stages.
+template <typename T>
+__global__ void __launch_bounds__(Ring<T>::THREADS, 256 / Ring<T>::THREADS)
+near_weight_parts(const T* __restrict__ image, const T* __restrict__ gradient, float* __restrict__ parts, int channels,
+                  int features, int real, int height, int width, int output_h, int output_w, int top, int left, int dilation_h,
+                  int dilation_w, unsigned long long by_area, unsigned long long by_width, int positions, int each, int pixels,
+                  int rows) {
+    using Terms = Ring<T>;
+    extern __shared__ __align__(16) unsigned char memory[];
+    const int tiles = static_cast<int>(ceil_div(real, 64)), wide = static_cast<int>(ceil_div(channels, DEPTH));
+    const int feature = blockIdx.x % tiles * 64, channel = blockIdx.x / tiles % wide * DEPTH, s = blockIdx.x / tiles / wide;
+    const int start = s * each, area = output_h * output_w, row = threadIdx.x / 8, chunk = threadIdx.x % 8;
+
+    Terms terms;
+    const auto read = [&](int p) {
+        int n, u, v;
+        Grid{output_h, output_w, positions, by_area, by_width}.find(p, n, u, v);
+        return Walk{u - top, v - left, (n * height + u - top) * width + v - left};
+    };
+    const int step_y = DEPTH % area / output_w, step_x = DEPTH % area % output_w;
+    terms.stride = {step_y, step_x, (DEPTH / area * height + step_y) * width + step_x, output_h, output_w, output_h - top,
+                    output_w - left, width - output_w, (height - output_h) * width};
+    terms.planes = reinterpret_cast<T*>(memory) + STAGES * Terms::STAGE, terms.mask = rows - 1;
+    terms.image = image + channel, terms.chunks = channels / 8, terms.pixels = pixels;
+    terms.height = height, terms.width = width, terms.down = dilation_h, terms.across = dilation_w;
+    terms.multiplied = read(start + LANE), terms.copied = read(start + DEPTH - 1), terms.filled = read(start).pixel;
+    terms.reach = 2 * (dilation_h * width + dilation_w) + 1;
+    terms.left = terms.there = min(each, positions - start), terms.gradient = gradient + feature, terms.pitch = features / 8;
+    terms.at = (start + row) * terms.pitch + chunk, terms.features = feature + chunk * 8 < features;
+    terms.channels = channel + threadIdx.x % (DEPTH / 8) * 8 < channels;
+    if (threadIdx.x < DEPTH / 8 * ZEROS)
+        store(terms.plane(threadIdx.x / ZEROS) + (rows + threadIdx.x % ZEROS) * 8, Vec<T, 8>{});
+
+    typename Terms::Part part;
+    const int own = channel + threadIdx.x / 32 * 8, block = block_of(channels), columns = 9 * channels;
+    add_up(part, reinterpret_cast<T*>(memory), terms, static_cast<int>(ceil_div(terms.left, DEPTH)), own < channels);
+    if (own >= channels) return;
+    float* to = parts + static_cast<long long>(s) * real * columns + own / block * block * 9 + own % block + 2 * MEMBER;
+#pragma unroll
+    for (int r = 0; r < 8; ++r) {
+        const int o = feature + 8 * r + GROUP;
+        if (o >= real) continue;
+#pragma unroll
+        for (int tap = 0; tap < 9; ++tap) {
+            const float* sum = &part.acc[tap / 3][tap % 3][r / 2][r % 2 * 2];
+            store(to + static_cast<long long>(o) * columns + tap * block, Vec<float, 2>{{sum[0], sum[1]}});
+        }
+    }
 }
 
 // --- one tap ----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 #include "implicit_gemm.cuh"
 
 constexpr int NOWHERE = -(1 << 30);  // a row that no tap brings inside an image
-constexpr int ZEROS = 8;             // rows of zeros: as many as a matrix has that is loaded at once
 
 // Along one axis: which taps a phase has, tap + k·skip for k < taps, and where the first position reads with k, from
 // place + k·apart on, further ones in steps of `stride`. Positions lie in the target at phase + u·spread.

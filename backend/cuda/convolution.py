@@ -1,10 +1,10 @@
 """Convolutions as matrix products of columns, in one of two ways.
 
-`Implicit`: half precision with one group; columns exist in shared memory only. `Device`: everything else, and products of
-images as they lie; columns exist in memory for a piece of the batch at a time, and what they cost is reading and writing
-them. Its pieces are ranges of output positions (for the gradient of the image, of pixels) counted through the whole batch, so
-that products are as large as the workspace allows, whatever the sizes of batch and images, and their rows begin at
-multiples of 16 bytes. Sums over pieces are taken in order, in float32.
+`Implicit`: half precision with one group; columns exist in shared memory only (`Pairs`: of few channels). `Device`: everything
+else, and products of images as they lie; columns exist in memory for a piece of the batch at a time, and what they cost is
+reading and writing them. Its pieces are ranges of output positions (for the gradient of the image, of pixels) counted through
+the whole batch, so that products are as large as the workspace allows, whatever the sizes of batch and images, and their rows
+begin at multiples of 16 bytes. Sums over pieces are taken in order, in float32.
 
 Both are for images. Sequences are images of height 1 (`Sequences`), and volumes batches of images (`Volumes`).
 """
@@ -20,7 +20,7 @@ import numpy as np
 from ...kernels import convolution as kernels
 from ...kernels import implicit_gemm
 from ...kernels.activation import column_sums
-from ...kernels.channel_last import channel_last
+from ...kernels.channel_last import channel_last, pixel_pairs
 from ...kernels.toolchain.launch import FLOATS, contiguous, empty, library_of, on_16_bytes
 from ..device.gemm import gemm
 from ..nn import convolution as primitives
@@ -79,7 +79,7 @@ def _maps(where: Geometry, x: Any, weight: Any, features: int) -> Any:
     if len(where.image) == 3:
         return Volumes
     if IMPLICIT and not _is_product(where, x) and implicit_gemm.suits(x, weight, where):
-        return Implicit(weight.shape, features)
+        return (Pairs if Pairs.suits(weight.shape, where) else Implicit)(weight.shape, features)
     return Device
 
 
@@ -99,6 +99,50 @@ class Implicit:
 
     def bias_gradient(self, g: Any) -> Any:
         return column_sums(g.reshape(math.prod(g.shape[:-1]), g.shape[-1]))[: self.features]
+
+
+class Pairs(Implicit):
+    """The same of 4 channels or fewer, and windows that begin an even number of pixels apart: by pairs of neighbouring pixels.
+
+    A pixel of its own would fill 16 bytes with 8 channels. Where windows begin at odd pixels, so do those of the pairs, with a tap
+    of zeros in front.
+    """
+
+    FEW = 4  # channels; there are more features
+
+    @classmethod
+    def suits(cls, shape: tuple[int, ...], where: Geometry) -> bool:
+        even = where.stride[1] % 2 == 0 and where.dilation[1] == 1
+        return shape[1] <= cls.FEW < shape[0] and even and _pairs(where).kernel[1] < where.kernel[1]
+
+    def arrange(self, x: Any) -> Any:
+        return pixel_pairs(x) if x.shape[1] <= self.FEW else channel_last(x)
+
+    def correlate(self, x: Any, weight: Any, bias: Any, where: Geometry) -> Any:
+        taps = pixel_pairs(weight, where.before[1] % 2).transpose(0, 3, 1, 2)
+        return implicit_gemm.correlate(x, taps, bias, _pairs(where))
+
+    def weight_gradient(self, x: Any, g: Any, where: Geometry, into: Any) -> Any:
+        grad = empty(self.shape, x.dtype, like=x) if into is None else into
+        pairs, front = _pairs(where), where.before[1] % 2
+        wide = empty((*self.shape[:3], 2 * pairs.kernel[1]), grad.dtype, like=x)
+        grad[...] = implicit_gemm.weight_gradient(x, g, pairs, wide)[..., front : front + self.shape[3]]
+        return grad
+
+    def bias_gradient(self, g: Any) -> Any:
+        return super().bias_gradient(g if self.features > self.FEW else g.reshape(*g.shape[:2], -1, self.FEW))
+
+
+def _pairs(where: Geometry) -> Geometry:
+    """Where windows go, if a pair of pixels is a pixel."""
+    (h, w), (kh, kw), (top, left) = where.image, where.kernel, where.before
+    front = left % 2
+    return where._replace(
+        image=(h, (w + 1) // 2),
+        kernel=(kh, (kw + front + 1) // 2),
+        stride=(where.stride[0], where.stride[1] // 2),
+        before=(top, (left + front) // 2),
+    )
 
 
 class Device:

@@ -48,6 +48,7 @@ HEADERS = (
     "windows.cuh",
     "attention.cuh",
     "implicit_gemm_band.cuh",
+    "implicit_gemm_ring.cuh",
     "strip.cuh",
     "columns.cuh",
 )  # with those they include
@@ -99,6 +100,9 @@ for tile, by_term in [(t, "false") for t in (*implicit_gemm.TILES, implicit_gemm
 for tile in implicit_gemm.NEAR_TILES:  # with 2 bands of 1000 rows, which is more than a finished tile takes
     name = f"Band<__half, {tile[0]}, {tile[1]}>"
     BOTH[f"({name}::STAGE * STAGES + (ZEROS + 2 * 1000) * DEPTH) * 2"] = implicit_gemm.near_bytes(tile, 1000)
+BOTH["Ring<__half>::THREADS"] = implicit_gemm.threads(implicit_gemm.NEAR_WEIGHT_TILE)
+ring = "Ring<__half>::STAGE * STAGES + DEPTH / 8 * Ring<__half>::plane_size(1024)"
+BOTH[f"({ring}) * 2"] = implicit_gemm.ring_bytes(1024)
 for dtype, width, plain in attention._forward.instances:
     tile = f"attention::Forward<{cpp(dtype)}, {width}, {cpp(plain)}>"
     found = attention.forward_tile(width, dtype.itemsize, plain)

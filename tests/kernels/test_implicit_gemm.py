@@ -37,6 +37,12 @@ CASES = {  # channels not of 8, of 8, 24 and 40; one tap and many; outputs whose
         Case(32, 64, (6, 13), (2, 3), padding=((1, 0), (2, 2)), dilation=(1, 2), batch=5),
     ),
     "neighbours without padding": (kernels.NEAR_TILES[1], Case(32, 20, (7, 40), (3, 2), batch=3)),
+    "3 × 3 without padding": (kernels.SMALL_TILE, Case(40, 72, (7, 9), (3, 3), batch=3)),
+    "3 × 3 with dilation": (
+        kernels.SMALL_TILE,
+        Case(16, 70, (6, 13), (3, 3), padding=((2, 0), (1, 3)), dilation=(1, 2), batch=3),
+    ),
+    "3 × 3 of tiny images": (kernels.SMALL_TILE, Case(8, 9, (2, 3), (3, 3), padding=SAME, batch=40)),
     "a line": (kernels.SMALL_TILE, Case(2, 3, (1, 1025), (1, 5), (1, 2), ((0, 0), (2, 2)), (1, 3), batch=1)),
 }
 cases = pytest.mark.parametrize(("tile", "case"), CASES.values(), ids=CASES)
@@ -123,6 +129,60 @@ class TestBand:
         assert kernels._band(case.where, case.where.output, 64, False) == 0
         case = Case(64, 64, (224, 224), (3, 3), padding=SAME)
         assert kernels._band(case.where, case.where.output, 64, False) == 712
+
+
+class TestRing:
+    """Where the taps of 3 × 3 read neighbouring pixels, the weight's gradient copies these once for all taps."""
+
+    def launched(self, case, monkeypatch):
+        monkeypatch.setattr(kernels, "SHORTEST", 50)
+        names = kernel_harness.emulator.launched
+        names.clear()
+        x, weight, _, g = (a.astype(np.float16) for a in case.arrays())
+        kernels.weight_gradient(channel_last(x), channel_last(g), case.where, weight)
+        return {name.partition("<")[0] for name in names} & {"weight_parts", "near_weight_parts"}
+
+    @pytest.mark.parametrize(
+        "name", [name for name in CASES if "3 × 3" in name or name in ("borders of the tile", "neighbours")]
+    )
+    def test_is_taken(self, name, monkeypatch):
+        assert self.launched(CASES[name][1], monkeypatch) == {"near_weight_parts"}
+
+    @pytest.mark.parametrize("name", ["few features", "strides", "dilation and strides", "few neighbours", "a line"])
+    def test_is_not(self, name, monkeypatch):
+        assert self.launched(CASES[name][1], monkeypatch) == {"weight_parts"}
+
+    def test_larger_than_the_image(self):
+        """A position further on may read a pixel before."""
+        for padding, is_held in (((1, 1), True), ((0, 2), True), ((2, 1), False)):
+            where = Case(8, 8, (9, 9), (3, 3), padding=(padding, (1, 1))).where
+            turned = Case(8, 8, (9, 9), (3, 3), padding=((1, 1), padding)).where
+            assert (kernels._ring(where) > 0) == (kernels._ring(turned) > 0) == is_held
+
+    def test_holds_what_stages_read(self):
+        """Against the pixels of all stages that are in shared memory at a time, of all sizes."""
+        rng, held, positions = np.random.default_rng(0), 0, kernels.STAGES * kernels.DEPTH
+        for _ in range(300):
+            size, dilation = (tuple(rng.integers(*r, 2).tolist()) for r in ((1, 40), (1, 4)))
+            padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 4, (2, 2)))
+            case = Case(32, 32, size, (3, 3), padding=padding, dilation=dilation, batch=int(rng.integers(1, 9)))
+            where = case.where
+            if min(where.output) < 1 or not (rows := kernels._ring(where)):
+                continue
+            n, u, v = np.indices((case.batch, *where.output)).reshape(3, -1)
+            first = (n * size[0] + u - where.before[0]) * size[1] + v - where.before[1]
+            assert (np.diff(first) > 0).all()
+            first = first[: -(first.size % kernels.DEPTH) or None]  # whole stages
+            last = first + 2 * dilation[0] * size[1] + 2 * dilation[1]
+            spans = [last[i : i + positions].max() + 1 - first[i] for i in range(0, first.size, kernels.DEPTH)]
+            assert max(spans, default=0) <= rows == 1 << (rows.bit_length() - 1)
+            held += 1
+        assert held > 50
+
+    def test_too_large(self):
+        for width, rows in ((56, 256), (64, 512), (447, 1024), (448, 0)):
+            where = Case(64, 64, (8, width), (3, 3), padding=SAME).where
+            assert kernels._ring(where) == rows
 
 
 @pytest.mark.parametrize("bias", [None, "every other", "backwards"])
@@ -234,6 +294,65 @@ class TestTile:
         assert kernels._tile(512, 49 * 256, 1) == (128, 128)
         assert kernels._tile(512, 49 * 32, 1) == (64, 64)
         assert kernels._tile(512, 49 * 32, 4) == (128, 128)
+
+
+class TestPairs:
+    """Few channels and windows an even number of pixels apart: half as many taps, each of two pixels."""
+
+    CASES = {
+        "the first layer of a ResNet": Case(3, 70, (13, 18), (7, 7), (2, 2), ((3, 3), (3, 3)), batch=3),
+        "an odd width": Case(4, 8, (6, 9), (3, 3), (2, 2), SAME),
+        "patches": Case(3, 24, (8, 12), (4, 4), (4, 4)),
+        "tall patches with dilation": Case(2, 5, (9, 13), (2, 6), (1, 6), ((1, 0), (2, 5)), (3, 1)),
+        "3 × 3 pairs": Case(1, 64, (10, 24), (3, 5), (1, 2), ((1, 1), (2, 2)), batch=3),
+    }
+
+    @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    @halves
+    def test_conv2d(self, case, dtype, monkeypatch):
+        monkeypatch.setattr(kernels, "SHORTEST", 50)
+        x, weight, *_ = arrays = [a.astype(dtype) for a in case.arrays()]
+        assert isinstance(device._maps(case.where, x, weight, case.features), device.Pairs)
+        low, exact = zip(*(rounded(a, dtype) for a in arrays))
+        ours = run(primitives.conv, low, case.static)
+        for one, other, expected in zip(ours, plain(low, case.static), reference(*exact, case.where)):
+            no_worse(one, other, expected)
+
+    @pytest.mark.parametrize("dtype", FLOATS[:2], ids=str)
+    def test_gradient_into_the_arena(self, dtype):
+        """Of the image's precision, or of master weights'."""
+        case = self.CASES["an odd width"]
+        x, weight, _, g = (a.astype(np.float16) for a in case.arrays())
+        _, vjp = primitives.conv.impls["emulator"](x, weight, None, **case.static)
+        into = np.full(weight.shape, np.nan, dtype)
+        assert vjp(g, [False, True, False], [None, into, None])[1] is into
+        np.testing.assert_array_equal(into.astype(np.float16), vjp(g, [False, True, False], [None] * 3)[1])
+
+    def test_conv_transpose2d(self):
+        """To three channels, as a generator of images does."""
+        rng = np.random.default_rng(0)
+        arrays = [rng.standard_normal(s) for s in [(2, 9, 5, 4), (9, 3, 4, 4), (3,), (2, 3, 10, 8)]]
+        static = {"stride": (2, 2), "padding": (1, 1)}
+        low, exact = zip(*(rounded(a, np.float16) for a in arrays))
+        results = []
+        for a in (low, exact):
+            y, vjp = primitives.conv_transpose.generic(np, *a[:3], **static)
+            results.append((y, *vjp(a[3], [True] * 3, [None] * 3)))
+        for ours, theirs, expected in zip(run(primitives.conv_transpose, low, static), *results):
+            no_worse(ours, theirs, expected)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"channels": 5}, {"features": 4}, {"stride": (2, 1)}, {"stride": (2, 3)}, {"dilation": (1, 2)}, {"kernel": (7, 1)},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_what_goes_by_pixels(self, changed):
+        case = self.CASES["the first layer of a ResNet"]
+        assert device.Pairs.suits((case.features, case.channels, *case.kernel), case.where)
+        case = case._replace(**changed)
+        assert not device.Pairs.suits((case.features, case.channels, *case.kernel), case.where)
 
 
 # --- the primitives ---------------------------------------------------------------------------------------------------

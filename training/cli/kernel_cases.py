@@ -172,6 +172,7 @@ CASES: dict[str, Make] = {
         lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=4), (8, 16, 32, 32), (16, 4, 3, 3), (16,)
     ),
     "conv2d_rgb": _through(lambda x, w: F.conv2d(x, w, stride=2, padding=3), (8, 3, 32, 32), (64, 3, 7, 7)),
+    "conv2d_rgb_small": _through(lambda x, w: F.conv2d(x, w, padding=1), (4, 3, 32, 32), (64, 3, 3, 3)),
     "cross_entropy": _classes(2, 50257),
     "cross_entropy_10": _classes(4096, 10),
     "cross_entropy_pixels": _classes(2, 21, 32, 64),

@@ -52,6 +52,11 @@ def _(dtype: Any) -> None:
     channel_last.channel_last(numbers(dtype, 4, 3, 64, 64))
 
 
+@of("pixel_pairs")
+def _(dtype: Any) -> None:
+    channel_last.pixel_pairs(numbers(dtype, 4, 3, 64, 64))
+
+
 @of("few_pixels_last")
 def _(dtype: Any) -> None:
     channel_last.channel_last(numbers(dtype, 128, 128, 3, 3))
@@ -70,7 +75,13 @@ def _(dtype: Any, rows: int, columns: int, near: bool) -> None:
 @of("weight_parts")
 def _(dtype: Any, rows: int, columns: int) -> None:
     out = np.empty((rows, 64, 3, 3), dtype)
-    implicit_gemm.weight_gradient(numbers(dtype, 8, 8, 8, 64), numbers(dtype, 8, 8, 8, rows), _where(8, 3), out)
+    implicit_gemm.weight_gradient(numbers(dtype, 8, 16, 16, 64), numbers(dtype, 8, 8, 8, rows), _where(16, 3, 2), out)
+
+
+@of("near_weight_parts")
+def _(dtype: Any) -> None:
+    out = np.empty((64, 64, 3, 3), dtype)
+    implicit_gemm.weight_gradient(numbers(dtype, 8, 8, 8, 64), numbers(dtype, 8, 8, 8, 64), _where(8, 3), out)
 
 
 @of("pointwise_parts")

@@ -1,0 +1,71 @@
+"""`python -m weft.bench.convolution_forecast`: what convolutions of 3 × 3 are predicted to reach on an H200, and how busy it is.
+
+Nothing is measured. Grids are made for one multiprocessor, so that a block does as much for these few images as it does for many
+on a GPU; what a last wave of blocks leaves idle is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ..backend.device.devices import canonical
+from ..backend.nn.convolution import Geometry
+from ..kernels import implicit_gemm
+from ..kernels.emulator import counters
+from ..kernels.emulator.roofline import LIMITS, roofline
+from ..kernels.toolchain.machine_code import MACHINES, Machine
+from ..kernels.toolchain.settings import multiprocessors
+
+__all__ = ["SIZES", "WAYS", "forecast", "main"]
+
+SIZES = {64: (56, 4), 128: (28, 8), 256: (14, 16)}  # by channels, as many features: rows and columns, images
+COLUMNS = ("TFLOP/s", *LIMITS)
+
+WAYS: dict[str, Callable[[Any, Any, Any, Geometry], Any]] = {
+    "forward": lambda image, gradient, weight, where: implicit_gemm.correlate(image, weight, None, where),
+    "image": lambda image, gradient, weight, where: implicit_gemm.adjoint(gradient, weight, None, where),
+    "weight": lambda image, gradient, weight, where: implicit_gemm.weight_gradient(image, gradient, where, weight),
+}
+
+
+def forecast(way: str, channels: int, machine: Machine = MACHINES["H200"]) -> dict[str, float]:
+    """Operations per second of the products of a way, in bfloat16 with stride 1, and each limit's share of tensor cores' time.
+
+    Others than the products, which turn weights round or add parts up, are left out.
+    """
+    rng, (size, images), dtype = np.random.default_rng(0), SIZES[channels], np.dtype(ml_dtypes.bfloat16)
+    where = Geometry((size, size), (size, size), (3, 3), (1, 1), (1, 1), (1, 1), 1)
+    shapes = (images, size, size, channels), (images, size, size, channels), (channels, channels, 3, 3)
+    image, gradient, weight = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+    with multiprocessors(1), counters.counting() as launches:
+        WAYS[way](image, gradient, weight, where)
+    found = max((roofline(launch, machine) for launch in launches), key=lambda each: each.tensor_operations)
+    work = 2 * images * size**2 * channels**2 * 9
+    return {"TFLOP/s": work / found.time / 1e12} | {n: found.seconds[n] / found.seconds["tensor"] for n in LIMITS}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print a line for each way and number of channels."""
+    parser = argparse.ArgumentParser(
+        prog="python -m weft.bench.convolution_forecast", description=(__doc__ or "").partition(": ")[2]
+    )
+    parser.add_argument("ways", metavar="WAY", nargs="*", help=f"of {', '.join(WAYS)} (all)")
+    ways = parser.parse_args(argv).ways
+    if unknown := [way for way in ways if way not in WAYS]:
+        parser.error(f"unknown way {unknown[0]!r}; choose from {', '.join(WAYS)}")
+    canonical("emulator")
+    print(f"{'3 × 3 on an H200, predicted; shares of tensor cores’ time':64}" + "".join(f"{n:>9}" for n in COLUMNS))
+    for way in ways or WAYS:
+        for channels, (size, _) in SIZES.items():
+            found = forecast(way, channels)
+            name = f"{way}, {channels} channels of {size} × {size}, {channels} features"
+            print(f"{name:64}{found['TFLOP/s']:9.0f}" + "".join(f"{found[n]:9.2f}" for n in LIMITS), flush=True)
+
+
+if __name__ == "__main__":
+    main()
