@@ -96,11 +96,6 @@ class Roofline:
         """The prediction, in seconds."""
         return self.seconds[self.limit]
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether instructions are missing: of functions that were not inlined, which are taken for slow paths."""
-        return any(line.sectors and not line.instructions for line in self.lines)
-
     def __str__(self) -> str:
         shares = "  ".join(f"{name} {self.seconds[name] / self.time:.0%}" for name in LIMITS if self.seconds[name])
         return f"{self.kernel} on {self.machine}: {self.time * 1e6:.3g} µs predicted, {shares}"

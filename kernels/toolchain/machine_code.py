@@ -39,8 +39,8 @@ class Instruction:
     """One machine instruction: `LDG.E.128`, say.
 
     `lines`: of the sources, the innermost first, then the calls that it was inlined by. `block`: counts basic blocks.
-    `target`: the block that it may jump to. `is_conditional`: some threads may not do it. `is_outlined`: in a function that
-    was not inlined, which the compiler's slow paths are (of divisions, above all).
+    `target`: the block that it may jump to, or the first of the function that it calls. `is_conditional`: some threads may
+    not do it. `function`: the label of the function that it is in, where that was not inlined.
     """
 
     opcode: str
@@ -48,7 +48,12 @@ class Instruction:
     block: int
     target: int | None = None
     is_conditional: bool = False
-    is_outlined: bool = False
+    function: str = ""
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether it is in a function that no source has: the compiler's slow paths, of divisions and square roots above all."""
+        return self.function.startswith("$__internal_")
 
     @property
     def kind(self) -> str:
@@ -66,7 +71,7 @@ _KINDS = {
     kind: re.compile(pattern)
     for kind, pattern in {
         "tensor": r"[HIDQO]G?MMA|UTC\w*MMA",
-        "global": r"LDG|STG|ATOMG?|RED|LDGSTS|UBLKCP|UTMA\w+|LD|ST",
+        "global": r"LDG|STG|ATOMG?|REDG?|LDGSTS|UBLKCP|UTMA\w+|LD|ST",
         "shared": r"LDS|STS|LDSM|STSM|ATOMS",
         "local": r"LDL|STL",
         "float": r"[FHD](ADD|MUL|FMA|MNMX|SETP?|SEL|CHK|SWZADD)\w*|MUFU",
@@ -102,7 +107,7 @@ _SECTION = re.compile(r"\s*\.section\s+\.text\.([^,\s]+)")
 _LINES = re.compile(r'\s*//## File "([^"]*)", line (\d+)')
 _LABEL = re.compile(r"\s*(\.L_\w+|\$\S+):")
 _CODE = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+\{?\s*(@!?U?P[T\d]+\s+)?([A-Z][\w.]*)(.*)")
-_JUMP = re.compile(r"(!?U?P\d\b)?.*`\((\.L_\w+)\)")
+_JUMP = re.compile(r"(!?U?P\d\b)?.*`\((\.L_\w+|\$[^)]+)\)")
 _ENDS = re.compile(r"BRA|BRX|EXIT|RET|CALL|BREAK|JMP")
 
 
@@ -126,26 +131,28 @@ def _parse(text: Iterable[str]) -> dict[str, list[Instruction]]:
     blocks: dict[str, int] = {}  # by label
     targets: dict[tuple[str, int], str] = {}  # the label that an instruction jumps to
     chain: list[Place] = []
-    symbol, block, is_told, is_outlined = "", 0, True, False  # is_told: the next line comment starts a new chain
+    symbol, block, is_told, function = "", 0, True, ""  # is_told: the next line comment starts a new chain
     for line in text:
         if section := _SECTION.match(line):
-            symbol, chain, block, is_told, is_outlined = section[1], [], 0, True, False
+            symbol, chain, block, is_told, function = section[1], [], 0, True, ""
         elif place := _LINES.match(line):
             chain = [*([] if is_told else chain), (Path(place[1]).name, int(place[2]))]
             is_told = False
         elif label := _LABEL.match(line):
             block += 1
             blocks[label[1]] = block
-            is_outlined |= label[1].startswith("$")
+            if label[1].startswith("$"):
+                function = label[1]
+                chain, is_told = [(function.rpartition("$")[2], 0)], True
         elif operation := _CODE.match(line):
             is_told = True
             predicate, opcode, operands = operation.groups()
             code = found.setdefault(symbol, [])
-            jump = _JUMP.match(operands.strip()) if opcode.startswith("BRA") else None
+            jump = _JUMP.match(operands.strip()) if opcode.startswith(("BRA", "CALL")) else None
             if jump:
                 targets[symbol, len(code)] = jump[2]
             is_conditional = bool(predicate or (jump and jump[1]) or opcode.startswith("BRA.DIV"))
-            code.append(Instruction(opcode, tuple(chain), block, None, is_conditional, is_outlined))
+            code.append(Instruction(opcode, tuple(chain), block, None, is_conditional, function))
             block += _ENDS.match(opcode) is not None
     for (symbol, at), name in targets.items():
         found[symbol][at] = dataclasses.replace(found[symbol][at], target=blocks[name])

@@ -116,10 +116,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         if heading != shown:
             print(shown := heading)
         found: Roofline = row["roofline"]
-        shares = "".join(
-            f"{'?':>8}" if name == "issue" and found.is_partial else f"{found.seconds[name] / found.time:8.0%}"
-            for name in LIMITS
-        )
+        shares = "".join(f"{found.seconds[name] / found.time:8.0%}" for name in LIMITS)
         taken = f"{found.registers:8}{found.occupancy:7.0%}{found.spills:8}{found.time * 1e6:8.3g} µs"
         print(f"  {found.kernel:<{width - 2}}{shares}{taken}")
         for cost in found.lines[:HOTTEST]:
@@ -131,8 +128,6 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         "DRAM: bytes of the arguments over the bandwidth; L2: all sectors asked for; issue: instructions; tensor, shared:"
     )
     print("cycles of tensor cores and of shared memory; warps: how many of those that there is room for run at a time.")
-    if any(row["roofline"].is_partial for row in rows):
-        print("?: a function was not inlined, and its instructions are not counted: it may take longer than predicted.")
 
 
 def to_json(rows: Sequence[dict[str, Any]]) -> str:
@@ -142,7 +137,6 @@ def to_json(rows: Sequence[dict[str, Any]]) -> str:
             **{key: row[key] for key in ("case", "dtype")},
             **dataclasses.asdict(row["roofline"]),
             "limit": row["roofline"].limit,
-            "is_partial": row["roofline"].is_partial,
             "predicted_seconds": row["roofline"].time,
         }
         for row in rows
