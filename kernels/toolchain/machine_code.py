@@ -25,6 +25,7 @@ __all__ = [
     "Machine",
     "blocks_per_multiprocessor",
     "disassemble",
+    "local_sectors",
     "local_traffic",
     "mix",
     "occupancy",
@@ -198,6 +199,17 @@ def tensor_operations(opcode: str) -> int:
 def local_traffic(code: Iterable[Instruction]) -> Counter[Place]:
     """How many instructions of each line go to local memory, which is device memory: spills, and arrays with indices."""
     return Counter(instruction.place for instruction in code if instruction.kind == "local")
+
+
+def local_sectors(opcode: str) -> int:
+    """Sectors of 32 bytes that a warp's access to local memory touches, where lanes lie side by side.
+
+    >>> from weft.kernels.toolchain.machine_code import local_sectors
+    >>> local_sectors("STL"), local_sectors("LDL.LU.128"), local_sectors("LDL.U8")
+    (4, 16, 4)
+    """
+    width = re.search(r"\.(64|128)\b", opcode)
+    return int(width[1]) // 8 if width else 4  # 32 lanes of 4, 8 or 16 bytes; of fewer, a word each
 
 
 # --- machines ---------------------------------------------------------------------------------------------------------
