@@ -28,7 +28,7 @@ import functools
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -142,7 +142,7 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
     )  # fmt: skip
 
 
-def prepare(instances: Iterable[Instance], arch: str) -> Iterator[Instance]:
+def prepare(instances: Iterable[Instance], arch: str) -> Generator[Instance, None, None]:
     """Compile what counting these and reading their machine code takes, as many at a time as there are cores; each when it is done.
 
     Raises what `compile_counted` and `machine_code_of` raise.
