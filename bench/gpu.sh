@@ -16,13 +16,14 @@
 # Environment: PYTHON (python3), PACKED (the folder that was packed), ARCH (sm_90a, to be packed for), WEFT_MNIST (a folder of
 # MNIST's idx files, to be trained on), WEFT_SECONDS (470, for all), DEVICE (cuda; "emulator" rehearses without a GPU).
 set -u
-usage() { sed -n '2,19p' "$0"; exit 2; }
+usage() { sed -n '2,/^set/{/^#/p;}' "$0"; exit 2; }
 mode=run
 case ${1:-} in --pack) mode=pack; shift ;; --dry-run) mode=dry; shift ;; esac
-[ $# -ge 1 ] || usage
+case ${1:--} in -*) usage ;; esac
 mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=${PYTHON:-python3}
+python=$(type -P "${PYTHON:-python3}") || { printf 'PYTHON must be an interpreter, got %s\n' "${PYTHON:-python3}" >&2; exit 2; }
+python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python") # what follows runs in other folders
 
 if [ "$mode" = pack ]; then # weft must be importable
     nvrtc=$(mktemp -d)
@@ -144,7 +145,7 @@ workers=$(timeout 20 "$python" -c 'import xdist' 2>/dev/null && echo '-n 6')
 [ -z "$wheels" ] || step wheels 40 info.txt "$python" -m pip install --quiet --no-index --no-deps --no-compile \
     --no-cache-dir --disable-pip-version-check --target "$temporary/site" "$wheels"/*.whl
 step info 20 info.txt "$python" -m weft info
-[ -n "$packed" ] || step compile 90 info.txt "$python" -m weft.bench.precompile
+[ -n "$packed" ] || [ "$device" = emulator ] || step compile 90 info.txt "$python" -m weft.bench.precompile
 step first-minutes 60 first_minutes.txt "$python" -m weft.bench.first_minutes --device "$device"
 if [ -n "$packed" ]; then
     tests one-per-kernel 90 "$temporary/path/weft/tests/kernels" -p one_per_kernel --read-cover "$packed/cover.json" \
@@ -169,4 +170,4 @@ bench torch.compile "$([ "$mode" = dry ] && echo 60 || left)" --device "$device"
 [ "$mode" = dry ] && exit 0
 printf '\n===== summary, after %d s\n' "$SECONDS"
 cat "$summary"
-printf '\nFor README.md: cp %s %s && python -m weft.bench.report\n' "$out/gpu.json" "$root/bench/results/"
+[ ! -s "$out/gpu.json" ] || printf '\nFor README.md: cp %q %q && python -m weft.bench.report\n' "$out/gpu.json" "$root/bench/results/"

@@ -61,6 +61,14 @@ def test_products():
     assert times == [pytest.approx(1680 / (0.75 * 4096 * 132 * 1.83e9)), pytest.approx(1036 / 4.8e12)]
 
 
+@pytest.mark.parametrize(("name", "teraflops"), [("A100", 312), ("H100", 989), ("H200", 989), ("B200", 2250)])
+def test_products_are_as_fast_as_the_datasheet_says(name, teraflops):
+    """Dense half precision, whichever instructions reach it: PART of the datasheet's figure."""
+    product = Product(4096, 4096, 4096, count=1, itemsize=2)
+    seconds = max(step_profile._seconds(product, MACHINES[name]))
+    assert product.operations / seconds == pytest.approx(0.75 * teraflops * 1e12, rel=0.01)
+
+
 def test_kernels_are_those_of_large_batches(monkeypatch):
     """A step of few samples is made as if there were one multiprocessor."""
     seen = []
@@ -131,6 +139,13 @@ def test_wrong_use(options, message, capsys):
         main(["info", *options])
     assert exit.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+@pytest.mark.usefixtures("disassembler")
+def test_sizes_that_a_language_model_does_not_take(capsys):
+    assert main(["info", "--model", "gpt2", "--step", "--heads", "7", "--width", "64"]) == 2
+    assert "--model gpt2 --width 64 --heads 7: `heads` must divide `width`, 64, got 7" in capsys.readouterr().err
 
 
 def test_a_shape_that_the_model_does_not_take(capsys):

@@ -43,6 +43,41 @@ struct __nv_bfloat16 {
     uint16_t bits;
 };
 
+// --- vectors of two to four numbers: those of two and four are loaded and stored at a time, whatever is done with their parts --------
+template <int BYTES> inline void emulator_copy(void* to, const void* from) {
+    typedef uint16_t whole __attribute__((vector_size(BYTES), may_alias));
+    *static_cast<whole*>(to) = *static_cast<const whole*>(from);
+}
+#define EMULATOR_WHOLE(name, bytes)                                          \
+    name() = default;                                                        \
+    name(const name& other) { emulator_copy<bytes>(this, &other); }          \
+    name& operator=(const name& other) {                                     \
+        emulator_copy<bytes>(this, &other);                                  \
+        return *this;                                                        \
+    }
+#define EMULATOR_VECTORS(T, name)                                            \
+    struct alignas(2 * sizeof(T)) name##2 {                                  \
+        T x, y;                                                              \
+        EMULATOR_WHOLE(name##2, 2 * sizeof(T))                               \
+        name##2(T x, T y) : x(x), y(y) {}                                    \
+    };                                                                       \
+    inline name##2 make_##name##2(T x, T y) { return {x, y}; }
+#define EMULATOR_LONGER(T, name)                                             \
+    struct name##3 {                                                         \
+        T x, y, z;                                                           \
+    };                                                                       \
+    struct alignas(4 * sizeof(T)) name##4 {                                  \
+        T x, y, z, w;                                                        \
+        EMULATOR_WHOLE(name##4, 4 * sizeof(T))                               \
+        name##4(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}              \
+    };                                                                       \
+    inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }       \
+    inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
+EMULATOR_VECTORS(float, float) EMULATOR_LONGER(float, float)
+EMULATOR_VECTORS(int, int) EMULATOR_LONGER(int, int)
+EMULATOR_VECTORS(unsigned, uint) EMULATOR_LONGER(unsigned, uint)
+EMULATOR_VECTORS(double, double)
+
 template <typename To, typename From> inline To emulator_bits(From from) {
     static_assert(sizeof(To) == sizeof(From), "");
     return __builtin_bit_cast(To, from);
@@ -258,6 +293,11 @@ EMULATOR_CODE(long long, 'q')
 EMULATOR_CODE(unsigned long long, 'Q')
 EMULATOR_CODE(void, 'v')
 EMULATOR_CODE(TensorMap, 'T')
+#define EMULATOR_CODES(name, letter) EMULATOR_CODE(name##2, letter) EMULATOR_CODE(name##3, letter) EMULATOR_CODE(name##4, letter)
+EMULATOR_CODES(float, 'f')  // pointers to vectors are to an array of their numbers
+EMULATOR_CODES(int, 'i')
+EMULATOR_CODES(uint, 'I')
+EMULATOR_CODE(double2, 'd')
 
 template <typename T> void emulator_describe(char*& to) {  // "*f" for float*, "#f" for const float*, "f" for float
     using Target = typename std::remove_pointer<T>::type;

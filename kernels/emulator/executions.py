@@ -2,136 +2,218 @@
 
 A line of the source may have many copies in the machine code, as loops are unrolled. So each basic block is taken for itself:
 
-    1. where it has loads or stores: their requests, which the counters know, over the copies of those instructions
-    2. where the compiler put a slow path that it hopes never to take (a call, threads that diverge at a shuffle), and where
-       there is code of lines that no warp came to (but for a few instructions that were moved elsewhere): never
-    3. the head of a loop: as often as what is in the loop
-    4. else: as often as warps come to its lines, but no more often than to any block that control comes from
+    1. where the compiler put a slow path that it hopes never to take (a call of what no source has, as of a division's; threads
+       that diverge at a shuffle), and where there is code of lines that no warp came to (but for a few instructions that were
+       moved elsewhere), and what only these lead to: never, where there is a way around it
+    2. where it has loads or stores: their requests, which the counters know, over the copies of those instructions
+    3. the head of a loop: as often as what is in the loop, or as warps come to its lines
+    4. else: as often as warps come to its lines, but no more often than control comes from elsewhere
 
-These are estimates: exact for straight code and for loops that are unrolled as a whole.
+Copies: accesses of the width that was asked for; of those that are inlined by several calls each call's share, by its lines; of
+those of an unrolled loop as many turns of the largest as go into what is asked for each time, and the rest of the smaller.
+What enters a loop leaves it; what branches meets again at last; a function begins as often as it is called.
+
+These are estimates: exact for straight code, and for loops whose turns are the same for all warps.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from ..toolchain.machine_code import Instruction, by_block
+from ..toolchain.machine_code import Instruction
+from .control_flow import Blocks, Flow, callers_first, calls, closure, reached
 from .counters import Launch
+from .requests import Part, asked_of, key_of, width_of
 
 __all__ = ["executions"]
 
 MOVED = 0.1  # of a block's instructions: so many belong elsewhere, as compilers move what can do no harm
-_ASKED = {  # which counters a machine instruction is counted by
-    "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"), "RED": ("global", "update"),
-    "ATOMG": ("global", "update"), "ATOM": ("global", "update"), "LDS": ("shared", "read"), "LDSM": ("shared", "read"),
-    "STS": ("shared", "write"), "STSM": ("shared", "write"), "ATOMS": ("shared", "update"),
-    "HGMMA": ("tensor", "update"),
-}  # fmt: skip
 
 
 def executions(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
     """How many times warps run each basic block, by its number."""
-    blocks = {block[0].block: block for block in by_block(code)}
-    slow = {number for number, block in blocks.items() if _is_slow(block)}
-    slow |= _unreached(blocks, launch)
-    before, loops = _flow(blocks, slow)
-    known = _requested([i for i in code if i.block not in slow], launch)
-    times: dict[int, float] = dict.fromkeys(slow, 0.0)
-    warps = float(math.prod(launch.grid) * -(-math.prod(launch.block) // 32))
-    for number, block in blocks.items():
-        if number in times:
-            continue
-        if number in known:
-            times[number] = known[number]
-            continue
-        come = max((times[b] for b in before[number]), default=warps)
-        lines = [float(launch.trips[i.lines[0]]) for i in block if i.lines and i.lines[0] in launch.trips]
-        within = [known[b] for b in known if number <= b <= loops.get(number, -1)]
-        if within:
-            times[number] = max(within)
-        elif number in loops:
-            times[number] = _middle(lines) if lines else come
-        else:
-            times[number] = min(come, _middle(lines)) if lines else come
+    every = callers_first(code)
+    left = _left(every, launch)
+    blocks = {number: block for number, block in every.items() if number in left}
+    times: dict[int, float] = dict.fromkeys(every, 0.0)
+    first = next(iter(every))
+    begun = defaultdict(float, {first: float(math.prod(launch.grid) * -(-math.prod(launch.block) // 32))})
+    flows = {n: Flow.of(blocks, n) for n in blocks if n == first or any(calls(block) == n for block in blocks.values())}
+    around = {n: flow.around(n) for flow in flows.values() for n in flow.order}
+    asked = asked_of(blocks, launch, around)
+    for number, flow in flows.items():
+        _Function(blocks, launch, asked, flow, times).run(begun[number])
+        for n in flow.order:
+            begun[calls(blocks[n])] += times[n]
     return times
+
+
+def _left(blocks: Blocks, launch: Launch) -> set[int]:
+    """All but slow paths, blocks of which more than MOVED is code of lines that no warp came to, and what only these lead to.
+
+    A way must be left to the end, and to all that was asked for, of each kind as well as of each line.
+    """
+    shares = {n: sum(i.place in launch.never for i in block) / len(block) for n, block in blocks.items()}
+    shares |= {n: 1 + shares[n] for n, block in blocks.items() if _is_slow(blocks, block)}  # these first
+    asked: set[Any] = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
+    asked |= {(None, kind) for _, kind in asked}
+    asking = {
+        n: {k for i in block for k in (key_of(i), (None, key_of(i)[1])) if k in asked} for n, block in blocks.items()
+    }
+    left = reached(blocks)
+    wanted = set().union(*(asking[n] for n in left))
+    never: set[int] = set()
+    most = {n: 0.5 if asking[n] else MOVED for n in left}
+    for number in sorted((n for n in left if shares[n] > most[n]), key=lambda n: -shares[n]):
+        still = reached(blocks, never | {number})
+        if still and wanted == set().union(*(asking[n] for n in still)):
+            never.add(number)
+            left = still
+    return left
+
+
+def _is_slow(blocks: Blocks, block: Sequence[Instruction]) -> bool:
+    """Whether the compiler hopes not to come here: a call of what no source has, threads that diverged before a shuffle."""
+    is_call = block[-1].opcode.startswith("CALL")
+    is_own = calls(block) in blocks and not blocks[calls(block)][0].is_internal
+    return (is_call and not is_own) or any("COLLECTIVE" in i.opcode for i in block)
+
+
+class _Function:
+    """The blocks of one function, each taken when what leads to it is known."""
+
+    def __init__(self, blocks: Blocks, launch: Launch, asked: Sequence[Part], flow: Flow, times: dict[int, float]):
+        self.blocks, self.flow, self.times, self.trips = blocks, flow, times, launch.trips
+        self.around = {n: flow.around(n) for n in flow.order}
+        self.entries: dict[int, float] = {}  # of loops, by their heads
+        self.asking: dict[int, list[tuple[Instruction, Part]]] = defaultdict(list)
+        for part in asked:
+            for copy in part.copies:
+                self.asking[copy.block].append((copy.instruction, part))
+
+    def run(self, begun: float) -> None:
+        """Fill in `times`; it is called so often."""
+        for number in self.flow.order:
+            self.now, self.come = number, self._come(number, begun)
+            self.times[number] = self._turns(number) if number in self.flow.loops else self._once(number)
+
+    def _come(self, number: int, begun: float) -> float:
+        ways = [n for n in self.flow.before[number] if not self.flow.dominates(number, n)]
+        if not ways:
+            return begun
+        return min(sum(self._leave(n, number) for n in ways), self._leave(self.flow.dominator[number], number))
+
+    def _leave(self, one: int, other: int) -> float:
+        """How often control leaves a block for another, at most: a loop is left as often as it is entered."""
+        return next(
+            (self.entries[h] for h in reversed(self.around[one]) if h not in self.around[other]),
+            self.times.get(one, 0.0),
+        )
+
+    def _turns(self, head: int) -> float:
+        """Of a loop: as its loads and stores are asked for, or else as warps come to its lines."""
+        level = [n for n in self.flow.order if self.around[n][:1] == [head]]
+        found = [t for n in level for t in (self._asked_by_all(n), self._asked_by_some(n)) if t is not None]
+        lines = [t for n in level for t in self._lines(n) if t >= self.come]
+        turns = max(found) if found else min(lines, default=self.come)
+        self.entries[head] = min(self.come, turns)
+        return turns
+
+    def _once(self, number: int) -> float:
+        found = self._asked_by_all(number)
+        if found is not None:
+            return found
+        before = self.flow.dominator.get(number)
+        if before is not None and self._is_passed(number, before):
+            return self._leave(before, number)
+        found = self._asked_by_some(number)
+        if found is not None:
+            return min(self.come, found)
+        lines = self._lines(number)
+        return min(self.come, _middle(lines)) if lines else self.come
+
+    def _lines(self, number: int) -> list[float]:
+        return [float(self.trips[i.lines[0]]) for i in self.blocks[number] if i.lines and i.lines[0] in self.trips]
+
+    def _asked_by_all(self, number: int) -> float | None:
+        """By loads and stores that all threads do; never, where the counters have not seen most of them."""
+        found = [(i, self._share(part, number)) for i, part in self.asking[number] if not i.is_conditional]
+        every = sum(key_of(i)[1] is not None and not i.is_conditional for i in self.blocks[number])
+        if every and 2 * len(found) < every:
+            return 0.0
+        evened = _evened(found)
+        return None if not found else max(evened) if number in self.flow.loops else _middle(evened)
+
+    def _asked_by_some(self, number: int) -> float | None:
+        """By loads and stores that some threads do: the most of them."""
+        return max((self._share(part, number) for i, part in self.asking[number] if i.is_conditional), default=None)
+
+    def _share(self, part: Part, number: int) -> float:
+        """How often a copy in a block runs."""
+        whole = sum(copy.part for copy in part.copies)
+        numbers = {copy.block for copy in part.copies}
+        if any(n not in self.around for n in numbers):  # in other functions, too
+            return part.requests / whole
+        common = [h for h in self.around[number] if all(h in self.around[n] for n in numbers)]
+        region = {n: next((h for h in reversed(self.around[n]) if h not in common), n) for n in numbers}
+        sizes: dict[int, float] = defaultdict(float)
+        for copy in part.copies:
+            sizes[region[copy.block]] += copy.part
+        before = functools.reduce(self._common_dominator, sizes)
+        times = self.come if before == self.now else self.times[before]
+        loops = {region[n] for n in numbers if region[n] in self.around[n] and region[n] not in common}
+        if len(sizes) == 1 or not times:
+            return part.requests / whole
+        return self._turns_of(part.requests / times, sizes, loops, before)[region[number]] * times
+
+    def _common_dominator(self, one: int, other: int) -> int:
+        while not self.flow.dominates(one, other):
+            one = self.flow.dominator[one]
+        return one
+
+    def _turns_of(self, left: float, sizes: dict[int, float], loops: set[int], before: int) -> dict[int, float]:
+        """How often each loop and each block besides run, of `left` requests that are made after block `before`.
+
+        What is on every way runs once; then as many turns of the largest loop as may be, and so on; the rest is other blocks'.
+        """
+        even = left / sum(sizes.values())
+        turns = {n: min(1.0, left / sizes[n]) if self._is_passed(n, before) else 0.0 for n in sizes}
+        left -= sum(turns[n] * sizes[n] for n in sizes)
+        for size in sorted({sizes[n] for n in loops}, reverse=True):
+            alike = [n for n in loops if sizes[n] == size]
+            more = max(0, math.floor(left / size + 1e-6))
+            turns |= {n: turns[n] + more / len(alike) for n in alike}
+            left -= more * size
+        room = sum((1 - turns[n]) * sizes[n] for n in sizes.keys() - loops)
+        if room > 0:
+            share = min(1.0, max(0.0, left / room))
+            turns |= {n: turns[n] + share * (1 - turns[n]) for n in sizes.keys() - loops}
+            left -= share * room
+        if loops:
+            least = min(loops, key=lambda n: (sizes[n], n))
+            turns[least] += max(0.0, left / sizes[least])
+        return turns if left > -1e-6 and (loops or left < 1e-6) else dict.fromkeys(sizes, even)
+
+    def _is_passed(self, number: int, before: int) -> bool:
+        """Whether control from block `before` to the end, of the innermost loop that both are in, passes another."""
+        ends = {n for n in self.flow.order if self.blocks[n][-1].opcode.startswith(("EXIT", "RET"))}
+        common = next((h for h in self.around[before] if h in self.around[number]), None)
+        ends |= self.flow.before[common] & self.flow.loops[common] if common is not None else set()
+        around = {n: ways - {number} for n, ways in self.flow.before.items()}
+        return before == number or before not in closure(ends - {number}, around)
 
 
 def _middle(values: list[float]) -> float:
     return sorted(values)[(len(values) - 1) // 2]
 
 
-def _is_slow(block: Sequence[Instruction]) -> bool:
-    return any(i.is_outlined or i.opcode.startswith("CALL") or "COLLECTIVE" in i.opcode for i in block)
-
-
-def _unreached(blocks: dict[int, list[Instruction]], launch: Launch) -> set[int]:
-    """Blocks of which more than MOVED is code of lines that no warp came to; what was asked for must be left somewhere."""
-    shares = {n: sum(i.place in launch.never for i in block) / len(block) for n, block in blocks.items()}
-    asked = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
-    asking = {n: {key for i in block if (key := _key(i)) in asked} for n, block in blocks.items()}
-    found: set[int] = set()
-    for number in sorted((n for n in shares if shares[n] > MOVED), key=lambda n: -shares[n]):
-        before, _ = _flow(blocks, found | {number})
-        first, *rest = blocks
-        reached = {first} - {number}
-        for n in rest:  # in order: loops go back to what was reached
-            if n not in found | {number} and not before[n].isdisjoint(reached):
-                reached.add(n)
-        ends = any(_leaves(blocks[n][-1]) for n in reached) or next(reversed(blocks)) in reached
-        if ends and set().union(*asking.values()) == set().union(*(asking[n] for n in reached)):
-            found.add(number)
-    return found
-
-
-def _key(instruction: Instruction) -> tuple[Any, Any]:
-    return instruction.place, _ASKED.get(instruction.opcode.partition(".")[0])
-
-
-def _leaves(instruction: Instruction) -> bool:
-    return instruction.opcode.startswith("EXIT") and not instruction.is_conditional
-
-
-def _requested(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
-    """The blocks with loads and stores: never run where the counters have seen none that is done by all threads."""
-    asked: dict[Any, int] = {((c.file, c.line), (c.space, c.how)): c.requests for c in launch.counts}
-    keys = [_key(i) for i in code]
-    found = defaultdict(list)
-    for instruction, key in zip(code, keys):
-        if key in asked or (key[1] and not instruction.is_conditional):
-            found[instruction.block].append((instruction, key))
-    never = {block for block, them in found.items() if 2 * sum(key in asked for _, key in them) < len(them)}
-    copies = Counter(key for block, them in found.items() if block not in never for _, key in them)
-    times = {block: _middle(_evened([(i, asked[key] / copies[key]) for i, key in them if key in asked]) or [0.0])
-             for block, them in found.items() if block not in never}  # fmt: skip
-    return times | dict.fromkeys(never, 0.0)
-
-
 def _evened(times: list[tuple[Instruction, float]]) -> list[float]:
-    """Loads of matrices in a block all run as often: the compiler gives some the line of another, but each line's requests."""
-    of_matrices = [each for instruction, each in times if instruction.opcode.startswith("LDSM")]
-    others = [each for instruction, each in times if not instruction.opcode.startswith("LDSM")]
-    return others + [sum(of_matrices) / len(of_matrices)] * len(of_matrices) if of_matrices else others
-
-
-def _flow(blocks: dict[int, list[Instruction]], slow: set[int]) -> tuple[dict[int, set[int]], dict[int, int]]:
-    """The blocks that control comes from, of those before each; and where the loop ends that each head of one begins."""
-    before: dict[int, set[int]] = {number: set() for number in blocks}
-    loops: dict[int, int] = {}
-    numbers = list(blocks)
-    for number, following in zip(numbers, [*numbers[1:], None]):
-        last = blocks[number][-1]
-        if number in slow:
-            continue
-        goes_on = last.is_conditional or not last.opcode.startswith(("BRA", "EXIT", "RET", "BRX"))
-        jumps = last.target if last.opcode != "BRA.DIV" else None
-        for to in {following if goes_on else None, jumps} - {None}:
-            if to not in before:
-                continue
-            if to > number:
-                before[to].add(number)
-            else:
-                loops[to] = max(loops.get(to, 0), number)
-    return before, loops
+    """By kind and width, as the compiler gives some accesses of a block the line of another, but each line's requests."""
+    alike = defaultdict(list)
+    for instruction, each in times:
+        alike[key_of(instruction)[1], width_of(instruction)].append(each)
+    return [sum(them) / len(them) for them in alike.values()]

@@ -7,7 +7,7 @@
 Five limits, each as if it were the only one; the greatest is the prediction:
 
     DRAM     the sectors of all arguments that are touched, each moved once, over the bandwidth
-    L2       the sectors of all requests, as if L1 held none of them
+    L2       the sectors of all requests, local memory's too, as if L1 held none of them
     issue    the instructions of all warps, four per cycle and multiprocessor
     tensor   the operations of tensor cores
     shared   the cycles of shared memory, bank conflicts included
@@ -15,7 +15,10 @@ Five limits, each as if it were the only one; the greatest is the prediction:
 How often an instruction runs is an estimate (executions.py).
 
 What it cannot see: caches between DRAM and L2, latency and what hides it, launches too small for the device and last waves of
-blocks that do not fill it, what a launch costs, the slower units (integer products, special functions, conversions).
+blocks that do not fill it, what a launch costs, the slower units (integer products, special functions, conversions). Accesses
+are those of the source: what NVIDIA's compiler makes one of (members of a structure, neighbours that are read one by one), or
+reads once for all turns of a loop, may cost less than is said. Requests are joined by line and turn, so two parts of a warp that
+come to a line in different turns of a loop count as one.
 """
 
 from __future__ import annotations
@@ -25,13 +28,13 @@ import functools
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..toolchain.compiler import Resources, build
 from ..toolchain.launch import Instance
-from ..toolchain.machine_code import Instruction, Machine, disassemble, occupancy, tensor_operations
+from ..toolchain.machine_code import Instruction, Machine, disassemble, local_sectors, occupancy, tensor_operations
 from ..toolchain.sources import Place
 from .counters import SECTOR, Launch, compile_counted
 from .executions import executions
@@ -96,11 +99,6 @@ class Roofline:
         """The prediction, in seconds."""
         return self.seconds[self.limit]
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether instructions are missing: of functions that were not inlined, which are taken for slow paths."""
-        return any(line.sectors and not line.instructions for line in self.lines)
-
     def __str__(self) -> str:
         shares = "  ".join(f"{name} {self.seconds[name] / self.time:.0%}" for name in LIMITS if self.seconds[name])
         return f"{self.kernel} on {self.machine}: {self.time * 1e6:.3g} µs predicted, {shares}"
@@ -117,10 +115,12 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
     spilled: Executed = defaultdict(float)
     counted = sum(c.requested for c in launch.counts if c.space == "tensor")
     operations = {False: 0.0, True: float(counted)}  # by whether they are a warpgroup's
+    local = 0.0  # sectors of local memory
     for instruction in code:
         instructions[instruction.place] += times[instruction.block]
         if instruction.kind == "local":
             spilled[instruction.place] += times[instruction.block]
+            local += times[instruction.block] * local_sectors(instruction.opcode)
         if instruction.kind == "tensor" and not instruction.opcode.startswith("HGMMA"):
             operations[False] += times[instruction.block] * tensor_operations(instruction.opcode)
     lines = _costs(launch, instructions, spilled)
@@ -130,7 +130,7 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
     rates = {False: machine.tensor, True: machine.warpgroup or machine.tensor}
     seconds = {
         "DRAM": moved / machine.bandwidth,
-        "L2": SECTOR * sum(cost.sectors for cost in lines) / (machine.l2 * cycles),
+        "L2": SECTOR * (local + sum(cost.sectors for cost in lines)) / (machine.l2 * cycles),
         "issue": total / (_ISSUED * cycles),
         "tensor": sum(done / rates[group] for group, done in operations.items()) / cycles,
         "shared": sum(cost.cycles for cost in lines) / cycles,
@@ -142,7 +142,7 @@ def roofline(launch: Launch, machine: Machine) -> Roofline:
     )  # fmt: skip
 
 
-def prepare(instances: Iterable[Instance], arch: str) -> Iterator[Instance]:
+def prepare(instances: Iterable[Instance], arch: str) -> Generator[Instance, None, None]:
     """Compile what counting these and reading their machine code takes, as many at a time as there are cores; each when it is done.
 
     Raises what `compile_counted` and `machine_code_of` raise.

@@ -156,7 +156,12 @@ class Kernel:
             raise KeyError(f"`{self.name}` has no instantiation {key!r}; see weft info --kernels") from None
 
     def __call__(self, grid: Any, block: Any, *args: Any, shared: int = 0) -> None:
-        """Launch a kernel that is no template, as `Instance.__call__` does."""
+        """Launch a kernel that is no template, as `Instance.__call__` does; TypeError of one that is."""
+        if () not in self.instances:
+            first = ", ".join(map(repr, next(iter(self.instances), ("…",))))
+            raise TypeError(
+                f"`{self.name}` is a template: choose its arguments first, {self.name}[{first}](grid, block, …)"
+            )
         self.instances[()](grid, block, *args, shared=shared)
 
     def __repr__(self) -> str:

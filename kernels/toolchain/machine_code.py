@@ -25,6 +25,7 @@ __all__ = [
     "Machine",
     "blocks_per_multiprocessor",
     "disassemble",
+    "local_sectors",
     "local_traffic",
     "mix",
     "occupancy",
@@ -39,8 +40,8 @@ class Instruction:
     """One machine instruction: `LDG.E.128`, say.
 
     `lines`: of the sources, the innermost first, then the calls that it was inlined by. `block`: counts basic blocks.
-    `target`: the block that it may jump to. `is_conditional`: some threads may not do it. `is_outlined`: in a function that
-    was not inlined, which the compiler's slow paths are (of divisions, above all).
+    `target`: the block that it may jump to, or the first of the function that it calls. `is_conditional`: some threads may
+    not do it. `function`: the label of the function that it is in, where that was not inlined.
     """
 
     opcode: str
@@ -48,7 +49,12 @@ class Instruction:
     block: int
     target: int | None = None
     is_conditional: bool = False
-    is_outlined: bool = False
+    function: str = ""
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether it is in a function that no source has: the compiler's slow paths, of divisions and square roots above all."""
+        return self.function.startswith("$__internal_")
 
     @property
     def kind(self) -> str:
@@ -66,7 +72,7 @@ _KINDS = {
     kind: re.compile(pattern)
     for kind, pattern in {
         "tensor": r"[HIDQO]G?MMA|UTC\w*MMA",
-        "global": r"LDG|STG|ATOMG?|RED|LDGSTS|UBLKCP|UTMA\w+|LD|ST",
+        "global": r"LDG|STG|ATOMG?|REDG?|LDGSTS|UBLKCP|UTMA\w+|LD|ST",
         "shared": r"LDS|STS|LDSM|STSM|ATOMS",
         "local": r"LDL|STL",
         "float": r"[FHD](ADD|MUL|FMA|MNMX|SETP?|SEL|CHK|SWZADD)\w*|MUFU",
@@ -102,7 +108,7 @@ _SECTION = re.compile(r"\s*\.section\s+\.text\.([^,\s]+)")
 _LINES = re.compile(r'\s*//## File "([^"]*)", line (\d+)')
 _LABEL = re.compile(r"\s*(\.L_\w+|\$\S+):")
 _CODE = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+\{?\s*(@!?U?P[T\d]+\s+)?([A-Z][\w.]*)(.*)")
-_JUMP = re.compile(r"(!?U?P\d\b)?.*`\((\.L_\w+)\)")
+_JUMP = re.compile(r"(!?U?P\d\b)?.*`\((\.L_\w+|\$[^)]+)\)")
 _ENDS = re.compile(r"BRA|BRX|EXIT|RET|CALL|BREAK|JMP")
 
 
@@ -126,26 +132,28 @@ def _parse(text: Iterable[str]) -> dict[str, list[Instruction]]:
     blocks: dict[str, int] = {}  # by label
     targets: dict[tuple[str, int], str] = {}  # the label that an instruction jumps to
     chain: list[Place] = []
-    symbol, block, is_told, is_outlined = "", 0, True, False  # is_told: the next line comment starts a new chain
+    symbol, block, is_told, function = "", 0, True, ""  # is_told: the next line comment starts a new chain
     for line in text:
         if section := _SECTION.match(line):
-            symbol, chain, block, is_told, is_outlined = section[1], [], 0, True, False
+            symbol, chain, block, is_told, function = section[1], [], 0, True, ""
         elif place := _LINES.match(line):
             chain = [*([] if is_told else chain), (Path(place[1]).name, int(place[2]))]
             is_told = False
         elif label := _LABEL.match(line):
             block += 1
             blocks[label[1]] = block
-            is_outlined |= label[1].startswith("$")
+            if label[1].startswith("$"):
+                function = label[1]
+                chain, is_told = [(function.rpartition("$")[2], 0)], True
         elif operation := _CODE.match(line):
             is_told = True
             predicate, opcode, operands = operation.groups()
             code = found.setdefault(symbol, [])
-            jump = _JUMP.match(operands.strip()) if opcode.startswith("BRA") else None
+            jump = _JUMP.match(operands.strip()) if opcode.startswith(("BRA", "CALL")) else None
             if jump:
                 targets[symbol, len(code)] = jump[2]
             is_conditional = bool(predicate or (jump and jump[1]) or opcode.startswith("BRA.DIV"))
-            code.append(Instruction(opcode, tuple(chain), block, None, is_conditional, is_outlined))
+            code.append(Instruction(opcode, tuple(chain), block, None, is_conditional, function))
             block += _ENDS.match(opcode) is not None
     for (symbol, at), name in targets.items():
         found[symbol][at] = dataclasses.replace(found[symbol][at], target=blocks[name])
@@ -193,14 +201,26 @@ def local_traffic(code: Iterable[Instruction]) -> Counter[Place]:
     return Counter(instruction.place for instruction in code if instruction.kind == "local")
 
 
+def local_sectors(opcode: str) -> int:
+    """Sectors of 32 bytes that a warp's access to local memory touches, where lanes lie side by side.
+
+    >>> from weft.kernels.toolchain.machine_code import local_sectors
+    >>> local_sectors("STL"), local_sectors("LDL.LU.128"), local_sectors("LDL.U8")
+    (4, 16, 4)
+    """
+    width = re.search(r"\.(64|128)\b", opcode)
+    return int(width[1]) // 8 if width else 4  # 32 lanes of 4, 8 or 16 bytes; of fewer, a word each
+
+
 # --- machines ---------------------------------------------------------------------------------------------------------
 @dataclasses.dataclass(frozen=True)
 class Machine:
     """What a GPU can do, by its datasheet.
 
     Of the whole: `bandwidth` of DRAM in bytes per second, `multiprocessors`, `clock` in Hz. Of a multiprocessor, per cycle:
-    four warp instructions, `tensor` operations by `mma.sync` and `warpgroup` operations by `wgmma` (half precision), 128 bytes
-    of shared memory, `l2` bytes from the L2 cache. `shared`: bytes of shared memory; `shared_block`: most of a block.
+    four warp instructions, operations in half precision by `mma.sync` (`tensor`), by `wgmma` (`warpgroup`) and by whatever is
+    fastest there, which libraries use (`peak`), 128 bytes of shared memory, `l2` bytes from the L2 cache. `shared`: bytes of
+    shared memory; `shared_block`: most of a block.
     """
 
     name: str
@@ -210,6 +230,7 @@ class Machine:
     bandwidth: float
     tensor: int
     warpgroup: int
+    peak: int
     shared: int
     shared_block: int
     l2: int = 64
@@ -221,10 +242,10 @@ class Machine:
 MACHINES = {
     machine.name: machine
     for machine in (
-        Machine("A100", "sm_80", 108, 1.41e9, 2.039e12, 2048, 0, 164 << 10, 163 << 10),
-        Machine("H100", "sm_90a", 132, 1.83e9, 3.35e12, 2560, 4096, 228 << 10, 227 << 10),
-        Machine("H200", "sm_90a", 132, 1.83e9, 4.8e12, 2560, 4096, 228 << 10, 227 << 10),
-        Machine("B200", "sm_100", 148, 1.85e9, 8.0e12, 2560, 0, 228 << 10, 227 << 10),
+        Machine("A100", "sm_80", 108, 1.41e9, 2.039e12, 2048, 0, 2048, 164 << 10, 163 << 10),
+        Machine("H100", "sm_90a", 132, 1.83e9, 3.35e12, 2560, 4096, 4096, 228 << 10, 227 << 10),
+        Machine("H200", "sm_90a", 132, 1.83e9, 4.8e12, 2560, 4096, 4096, 228 << 10, 227 << 10),
+        Machine("B200", "sm_100", 148, 1.85e9, 8.0e12, 2560, 0, 8192, 228 << 10, 227 << 10),
     )
 }
 

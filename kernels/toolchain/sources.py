@@ -51,8 +51,9 @@ def _append(lines: list[str], name: str, folder: Path, seen: set[str], wanted_by
     try:
         path = folder / name if (folder / name).exists() else FOLDER / name
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SourceError(f"`{name}` must be a CUDA source in {folder}{wanted_by}, but there is no such file") from None
+    except (FileNotFoundError, IsADirectoryError):
+        where = "" if Path(name).is_absolute() else f" in {folder}"
+        raise SourceError(f"`{name}` must be a CUDA source{where}{wanted_by}, but there is no such file") from None
     label = shown(name)
     lines.append(f'#line 1 "{label}"')
     for number, line in enumerate(text.splitlines(), start=1):

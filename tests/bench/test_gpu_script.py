@@ -36,6 +36,8 @@ def test_dry_run(tmp_path):
 
 
 def test_without_cubins_they_are_compiled(tmp_path):
+    """But not in a rehearsal, whose emulator takes none."""
+    assert "weft.bench.precompile" not in run("--dry-run", tmp_path, DEVICE="emulator").stdout
     assert "weft.bench.precompile" in run("--dry-run", tmp_path).stdout
     assert "weft.bench.precompile" not in run("--dry-run", tmp_path, PACKED=str(tmp_path)).stdout
 
@@ -175,7 +177,25 @@ def test_what_was_packed_must_be_there(tmp_path, missing):
     assert not (tmp_path / "out" / "summary.txt").exists()
 
 
-def test_usage():
-    done = run()
+@pytest.mark.parametrize("args", [(), ("--pak", "folder"), ("--pack",), ("--pack", "--dry-run")])
+def test_usage(args, tmp_path):
+    """The comment that the script begins with, and none of its code."""
+    done = run(*args)
     assert done.returncode == 2
     assert "bench/gpu.sh OUT [WHEELS]" in done.stdout
+    assert all(line.startswith("#") for line in done.stdout.splitlines())
+
+
+def test_an_interpreter_from_here(stand_in, tmp_path):
+    """PYTHON may be a path from where the script is started, as `.venv/bin/python` is; its steps run elsewhere."""
+    variables = {"ASKED": str(tmp_path / "asked"), "FAILS": "nothing", "HANGS": "nothing", "DEVICE": "emulator"}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHON": "./python", "PACKED": "packed", **variables}
+    done = subprocess.run(
+        ["bash", str(SCRIPT), "an out"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr
+    assert re.search(r"^info +ok,", (tmp_path / "an out" / "summary.txt").read_text(), re.MULTILINE)
+    assert "For README.md" not in done.stdout  # there is no gpu.json
+    none = run(tmp_path / "out", PYTHON="./nothing")
+    assert none.returncode == 2
+    assert none.stderr == "PYTHON must be an interpreter, got ./nothing\n"

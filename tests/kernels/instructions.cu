@@ -36,3 +36,20 @@ template <typename T> __global__ void convert(const float* x, T* y, float* back,
     y[i] = from_float<T>(x[i]);
     back[i] = to_float(y[i]);
 }
+
+// y[i] = x[i] turned by one place, plus n[i].x - n[i].y, through shared memory.
+__global__ void rotate(const float4* x, const int2* n, float4* y) {
+    __shared__ float4 tile[8];
+    __shared__ uint2 other[8];
+    const int i = threadIdx.x;
+    tile[i] = x[i];
+    other[i].x = n[i].x;
+    other[i].y = n[i].y;
+    __syncthreads();
+    const float4 v = tile[i];
+    const uint2 u = make_uint2(other[i].x, other[i].y);
+    float4 turned = {v.y, v.z, v.w, v.x};
+    const float by = static_cast<int>(u.x - u.y);
+    turned.x += by, turned.y += by, turned.z += by, turned.w += by;
+    y[i] = turned;
+}

@@ -167,6 +167,17 @@ __global__ void misaligned(const float* x, float* y) {
     y[threadIdx.x] = v.at[0];
 }
 
+// A vector that begins off its boundary.
+__global__ void misaligned_vector(const float* x, float* y) {
+    const float4 v = *reinterpret_cast<const float4*>(x + 1);  // fault
+    y[threadIdx.x] = v.x;
+}
+
+// Four numbers at a time, of which the last is not there.
+__global__ void vector_outside(const float4* x, float4* y) {
+    y[threadIdx.x] = x[threadIdx.x + 1];  // fault
+}
+
 __global__ void writes_const(const float* x, float* y) {
     const_cast<float*>(x)[threadIdx.x] = 0;  // fault
     y[threadIdx.x] = 0;

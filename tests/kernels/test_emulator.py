@@ -21,6 +21,7 @@ PLANTED = Path(__file__).with_name("planted.cu")
 RIGHT = ("reverse", "turn_triples", "copy_rows", "count")
 reverse, turn_triples, copy_rows, count = (launch.Kernel(PLANTED, name) for name in RIGHT)
 INSTRUCTIONS = PLANTED.with_name("instructions.cu")
+rotate = launch.Kernel(INSTRUCTIONS, "rotate")
 product = launch.Kernel(INSTRUCTIONS, "product", launch.HALVES, (False, True))
 convert = launch.Kernel(INSTRUCTIONS, "convert", launch.HALVES)
 
@@ -60,6 +61,8 @@ FAULTS = {
     "divergent_warp": ("divergent barrier", 32, 0, "y", "has returned and never comes here"),
     "divergent_shuffles": ("divergent barrier", 32, 0, "y", r"waits at planted\.cu:\d+ instead"),
     "misaligned": ("misaligned access", 64, 0, "xy", "16 bytes at once"),
+    "misaligned_vector": ("misaligned access", 8, 0, "xy", "16 bytes at once"),
+    "vector_outside": ("out-of-bounds read", 16, 0, "xy", r"reads 16 bytes of argument 0 .* at element 64"),
     "writes_const": ("write through a pointer to const", 64, 0, "xy", "argument 0"),
     "partial_mask": ("misuse", 32, 0, "y", "the mask must be all 32 lanes"),
     "copies_structure_outside": ("out-of-bounds read", 8, 0, "xy", r"reads \d+ bytes of argument 0 .* at element \d+"),
@@ -302,6 +305,17 @@ class TestInstructions:
 
         expected = 1 + a[:, :15].astype(np.float64) @ b[:15].astype(np.float64)
         np.testing.assert_allclose(every_schedule(run), expected, rtol=1e-5, atol=1e-5)
+
+    def test_vectors(self, rng):
+        """float4, int2 and their kin: an array of numbers is what a pointer to vectors points to."""
+        x, n = np.arange(32, dtype=np.float32).reshape(8, 4), rng.integers(0, 9, (8, 2), dtype=np.int32)
+
+        def run():
+            y = launch.empty((8, 4), np.float32, like=x)
+            rotate(1, 8, x, n, y)
+            return y
+
+        assert (every_schedule(run) == np.roll(x, -1, axis=1) + n[:, :1] - n[:, 1:]).all()
 
     def test_conversions_round_as_ml_dtypes_does(self, rng):
         bits = rng.integers(0, 2**32, 20000, dtype=np.uint32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -26,7 +27,7 @@ from . import instance_cases
 from .kernel_cases import CASES
 from .parser import UsageError
 
-__all__ = ["CASES", "chosen", "listed", "measure", "print_table", "run", "save", "to_json"]
+__all__ = ["CASES", "chosen", "listed", "measure", "measured", "run", "save", "to_json"]
 
 DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
 HOTTEST = 3  # lines that are shown of each kernel
@@ -70,27 +71,34 @@ def measure(names: Sequence[str], machine: Machine) -> list[dict[str, Any]]:
     Of launches that are alike in kernel and size, the first. Raises DeviceError without the emulator's C++ compiler,
     ToolkitError without NVRTC or the disassembler.
     """
+    return [row for rows in measured(names, machine) for row in rows]
+
+
+def measured(names: Sequence[str], machine: Machine) -> Iterator[list[dict[str, Any]]]:
+    """The same, each case's rows as soon as they are known, while those behind it are compiled."""
     tool()
     canonical("emulator")
-    wanted = {instance for name in names for instance in listed(name)}
-    for _ in _with_progress_bar("compiling", prepare(wanted, machine.arch), len(wanted)):
-        pass
-    return [row for rows in _with_progress_bar("profiling", _measured(names, machine), len(names)) for row in rows]
+    wanted = {name: listed(name) for name in names}
+    compiling = prepare((instance for instances in wanted.values() for instance in instances), machine.arch)
+    compiled: set[Instance] = set()
+    with contextlib.closing(compiling):
+        for name, instances in wanted.items():
+            while not compiled.issuperset(instances):
+                compiled.add(next(compiling))
+            yield _rows(name, machine)
 
 
-def _measured(names: Sequence[str], machine: Machine) -> Iterator[list[dict[str, Any]]]:
-    """The rows of each case."""
-    for name in names:
-        rows = []
-        for dtype in DTYPES if name in CASES else ("",):
-            different = {
-                (launch.instance, launch.grid, launch.block): launch for launch in reversed(_launches(name, dtype))
-            }
-            rows += [
-                {"case": name, "dtype": str(dtype), "roofline": roofline(launch, machine)}
-                for launch in reversed(different.values())
-            ]
-        yield rows
+def _rows(name: str, machine: Machine) -> list[dict[str, Any]]:
+    rows = []
+    for dtype in DTYPES if name in CASES else ("",):
+        different = {
+            (launch.instance, launch.grid, launch.block): launch for launch in reversed(_launches(name, dtype))
+        }
+        rows += [
+            {"case": name, "dtype": str(dtype), "roofline": roofline(launch, machine)}
+            for launch in reversed(different.values())
+        ]
+    return rows
 
 
 def _launches(name: str, dtype: Any) -> list[counters.Launch]:
@@ -106,33 +114,40 @@ def _launches(name: str, dtype: Any) -> list[counters.Launch]:
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """A line for each kernel, shares of the predicted time, and below it the lines that cost most."""
-    width = 2 + max(len(row["roofline"].kernel) for row in rows)
-    print(f"{'':{width}}" + "".join(f"{name:>8}" for name in LIMITS) + "    regs  warps  spills  predicted")
-    shown = None
-    for row in rows:
-        heading = f"{row['case']}, {row['dtype']}" if row["dtype"] else "single instantiations"
-        if heading != shown:
-            print(shown := heading)
-        found: Roofline = row["roofline"]
-        shares = "".join(
-            f"{'?':>8}" if name == "issue" and found.is_partial else f"{found.seconds[name] / found.time:8.0%}"
-            for name in LIMITS
+class Table:
+    """A line for each kernel, shares of the predicted time, and below it the lines that cost most; printed as it is found."""
+
+    def __init__(self, width: int, machine: Machine):
+        self.width, self.machine, self.shown = width, machine, ""
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Print these rows, the first below the names of the columns."""
+        if not self.shown:
+            columns = "".join(f"{name:>8}" for name in LIMITS)
+            print(f"{'':{self.width + 2}}{columns}    regs  warps  spills  predicted")
+        for row in rows:
+            heading = f"{row['case']}, {row['dtype']}" if row["dtype"] else "single instantiations"
+            if heading != self.shown:
+                print(heading)
+            self.shown = heading
+            found: Roofline = row["roofline"]
+            shares = "".join(f"{found.seconds[name] / found.time:8.0%}" for name in LIMITS)
+            taken = f"{found.registers:8}{found.occupancy:7.0%}{found.spills:8}{found.time * 1e6:8.3g} µs"
+            print(f"  {found.kernel:<{self.width}}{shares}{taken}")
+            for cost in found.lines[:HOTTEST]:
+                print(f"      {cost}")
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """Print what the columns are."""
+        print(f"\nPredicted for {self.machine.name} and not measured: each limit's share of the greatest of them.")
+        print(
+            "DRAM: bytes of the arguments over the bandwidth; L2: all sectors asked for; issue: instructions; tensor, shared:"
         )
-        taken = f"{found.registers:8}{found.occupancy:7.0%}{found.spills:8}{found.time * 1e6:8.3g} µs"
-        print(f"  {found.kernel:<{width - 2}}{shares}{taken}")
-        for cost in found.lines[:HOTTEST]:
-            print(f"      {cost}")
-    print(
-        "\nPredicted for", rows[0]["roofline"].machine, "and not measured: each limit's share of the greatest of them."
-    )
-    print(
-        "DRAM: bytes of the arguments over the bandwidth; L2: all sectors asked for; issue: instructions; tensor, shared:"
-    )
-    print("cycles of tensor cores and of shared memory; warps: how many of those that there is room for run at a time.")
-    if any(row["roofline"].is_partial for row in rows):
-        print("?: a function was not inlined, and its instructions are not counted: it may take longer than predicted.")
+        print(
+            "cycles of tensor cores and of shared memory; warps: how many of those that there is room for run at a time."
+        )
+        sys.stdout.flush()
 
 
 def to_json(rows: Sequence[dict[str, Any]]) -> str:
@@ -142,7 +157,6 @@ def to_json(rows: Sequence[dict[str, Any]]) -> str:
             **{key: row[key] for key in ("case", "dtype")},
             **dataclasses.asdict(row["roofline"]),
             "limit": row["roofline"].limit,
-            "is_partial": row["roofline"].is_partial,
             "predicted_seconds": row["roofline"].time,
         }
         for row in rows
@@ -187,26 +201,28 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, machine: Machine) -> None:
 
 
 def run(name: str, machine: Machine, *, as_json: bool, folder: str | None) -> int:
-    """Profile, print and save; returns the exit status."""
-    names = chosen(name)
-    rows = measure(names, machine)
+    """Profile, print and save; returns the exit status. An interrupt leaves what is known: printed, and saved."""
+    names, rows = chosen(name), []
+    width = max(len(instance.expression) for name in names for instance in listed(name))
+    bar = make_bar(sys.stderr) if sys.stderr.isatty() else None
+    table = None if as_json else Table(width, machine)
+    try:
+        with bar or contextlib.nullcontext():
+            task = bar and bar.add_task("profiling", total=len(names), text="")
+            for found in measured(names, machine):
+                rows += found
+                if bar:
+                    bar.update(task, advance=1)
+                elif table:
+                    table.add(found)
+    finally:
+        if bar and table:
+            table.add(rows)
+        if table and rows:
+            table.end()
+        if folder is not None and rows:
+            for path in save(rows, Path(folder), machine):
+                print(path, file=sys.stderr)
     if as_json:
         print(to_json(rows))
-    else:
-        print_table(rows)
-    if folder is not None:
-        for path in save(rows, Path(folder), machine):
-            print(path, file=sys.stderr)
     return 0
-
-
-def _with_progress_bar(what: str, done: Iterator[Any], total: int) -> Iterator[Any]:
-    bar = make_bar(sys.stderr) if sys.stderr.isatty() else None
-    if bar is None:
-        yield from done
-        return
-    with bar:
-        task = bar.add_task(what, total=total, text="")
-        for each in done:
-            bar.update(task, advance=1)
-            yield each

@@ -5,7 +5,7 @@ emulator, with FEW samples (TOKENS at most, of a language model) and with twice 
 that kernels are those of large batches; launches that are alike run once, of large grids a part, products of matrices not at
 all (kernels/emulator/counters.py).
 What each launch keeps busy (kernels/emulator/roofline.py) grows linearly with the batch from the one to the other; products of
-matrices are taken at PART of the machine's peak or of its bandwidth, and nothing at less than LEAST, as of a recorded step.
+matrices are taken at PART of the machine's peak or at its bandwidth, and nothing at less than LEAST, as of a recorded step.
 It is a prediction, and what the array library does by itself (a few casts and sums) is not in it.
 """
 
@@ -34,6 +34,7 @@ from ...optimizers import Adam
 from ..recipe import architecture
 from ..saved_model import build_model
 from ..text import DEFAULTS, TextRecipe
+from .parser import UsageError
 
 __all__ = ["SIZES", "Part", "predict", "run"]
 
@@ -123,7 +124,11 @@ def _text(
     """The same of a language model: samples of `input_shape` tokens, of which there are `classes`."""
     (context,) = input_shape
     recipe = TextRecipe("", model=name, **{**DEFAULTS.get(name, {}), **sizes, "context": context})
-    model: Any = build_model(recipe.architecture(classes))
+    try:
+        model: Any = build_model(recipe.architecture(classes))
+    except (ValueError, MemoryError, OverflowError) as error:
+        given = "".join(f" --{size} {value}" for size, value in sizes.items())
+        raise UsageError(f"--model {name}{given}: {error}") from error
     return model, lambda samples: rng.integers(0, classes, (2, samples, context)), model.loss
 
 
@@ -144,9 +149,7 @@ def _silence() -> Any:
 
 
 def _seconds(product: Product, machine: Machine) -> Iterator[float]:
-    peak = (
-        256 if product.itemsize == 4 else max(machine.tensor, machine.warpgroup)
-    )  # operations per cycle: FMA on 128 lanes
+    peak = 256 if product.itemsize == 4 else machine.peak  # operations per cycle; 256: FMA on 128 lanes
     yield product.operations / (PART * peak * machine.multiprocessors * machine.clock)
     yield product.bytes / machine.bandwidth
 

@@ -1,5 +1,6 @@
 """The limits of launches whose work is known, against the same formulas by hand."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("disassembler")
 HERE = Path(__file__).parents[1]
 copy, product = (launch.Kernel(HERE / "counted.cu", name) for name in ("copy", "product"))
 transpose = launch.Kernel(HERE / "counted.cu", "transpose", (32,))
-products = launch.Kernel(HERE / "machine_code.cu", "products")
+products, spills = (launch.Kernel(HERE / "machine_code.cu", name) for name in ("products", "spills"))
 H200 = MACHINES["H200"]
 CYCLES = 132 * 1.83e9  # of all multiprocessors, per second
 
@@ -67,6 +68,16 @@ class TestRoofline:
         assert found.seconds["shared"] == pytest.approx((32 * 32 + 32) / CYCLES)
         assert found.limit == "shared"
         assert "(32 per phase)" in str(found.lines[0])
+
+    def test_what_is_spilled_goes_through_l2(self):
+        """A block of 32 warps, in straight code: each spilled word is 4 sectors, beside 96 reads and as many writes of 4."""
+        found = roofline(counted(spills, 1, 1024, zeros(96 * 1024), zeros(96 * 1024)), H200)
+        code, _ = machine_code_of(spills.instances[()], "sm_90a")
+        words = sum(
+            {"": 1, ".64": 2, ".128": 4}[re.sub(r"^(LDL|STL)(\.LU)?", "", i.opcode)] for i in code if i.kind == "local"
+        )
+        assert words
+        assert found.seconds["L2"] == pytest.approx(32 * (4 * words + 2 * 96 * 4) * 32 / (64 * CYCLES))
 
     def test_tensor_cores(self):
         """Two products of 16 × 8 × 16, by one warp."""

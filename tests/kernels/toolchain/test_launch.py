@@ -20,3 +20,11 @@ def test_shared_memory_beyond_what_the_static_part_leaves(monkeypatch, shared, l
     monkeypatch.setattr(compiler.gpu, "shared", {})
     assert compiler.gpu.function(instance, shared) is function
     assert function.max_dynamic_shared_size_bytes == limit
+
+
+def test_a_template_needs_its_arguments():
+    """What is no instantiation cannot be launched; the message shows one that there is."""
+    with pytest.raises(
+        TypeError, match=r"`attention_delta` is a template: .* attention_delta\[dtype\('float32'\)\]\(grid"
+    ):
+        attention._delta(1, 32)

@@ -75,6 +75,11 @@ class TestExpand:
             sources.expand("a.cu", tmp_path)
         with pytest.raises(sources.SourceError, match=re.escape(f"`c.cu` must be a CUDA source in {tmp_path}, but")):
             sources.expand("c.cu", tmp_path)
+        mine = tmp_path / "mine.cu"
+        with pytest.raises(
+            sources.SourceError, match=re.escape(f"`{mine}` must be a CUDA source, but there is no such")
+        ):
+            sources.expand(str(mine))
 
     def test_the_kernels(self):
         for path in sources.FOLDER.glob("*.cu"):

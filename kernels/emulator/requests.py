@@ -1,0 +1,109 @@
+"""What the emulator counted of each source line, and the machine instructions that did it on a GPU.
+
+A line may have many copies in the machine code, not all of which are its own:
+
+    - Code for what is left over has narrower accesses: a line's copies are as wide as what was asked for, or what it was merged or
+      split into.
+    - The compiler gives some accesses the line of another: what a line asked for that has none is the nearest line's.
+    - Of copies in loops that several calls inline, each call has its share, by its own lines.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+from ..toolchain.machine_code import Instruction
+from .control_flow import Blocks
+from .counters import Counts, Launch
+
+__all__ = ["Copy", "Part", "asked_of", "key_of", "width_of"]
+
+_ASKED = {  # which counters a machine instruction is counted by
+    "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"),
+    "RED": ("global", "update"), "REDG": ("global", "update"),
+    "ATOMG": ("global", "update"), "ATOM": ("global", "update"), "LDS": ("shared", "read"), "LDSM": ("shared", "read"),
+    "STS": ("shared", "write"), "STSM": ("shared", "write"), "ATOMS": ("shared", "update"),
+    "HGMMA": ("tensor", "update"),
+}  # fmt: skip
+_STORED = ("shared", "write")  # by LDGSTS, too
+_WIDTHS = ("U8", "S8", "U16", "S16", "64", "128", "256")  # bits of an access; 32 where it says nothing
+
+
+class Copy(NamedTuple):
+    """One of the instructions that a line's access became: its block, and how much of the access it is."""
+
+    block: int
+    instruction: Instruction
+    part: float
+
+
+class Part(NamedTuple):
+    """How often warps ask for something, and the copies of what does so."""
+
+    requests: float
+    copies: list[Copy]
+
+
+def asked_of(blocks: Blocks, launch: Launch, around: dict[int, list[int]]) -> list[Part]:
+    """What was asked for, and the copies of the instructions that ask for it; `around`: the loops that each block is in."""
+    copies: dict[Any, list[tuple[int, Instruction]]] = defaultdict(list)
+    for number, block in blocks.items():
+        for instruction in block:
+            place, kind = key_of(instruction)
+            for each in (kind, _STORED) if instruction.opcode.startswith("LDGSTS") else (kind,):
+                copies[place, each, width_of(instruction)].append((number, instruction))
+    counted = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
+    lines = {i.place for block in blocks.values() for i in block if i.kind in ("global", "shared")}
+    asked: dict[Any, list[Counts]] = defaultdict(list)
+    for c in launch.counts:
+        place, kind, wide = (c.file, c.line), (c.space, c.how), c.requested / max(1, c.threads)
+        own = [key for key in copies if key[:2] == (place, kind)]
+        fit = [key for key in own if key[2] in (0, wide) or wide != c.bytes] or [key for key in own if key[2] > wide]
+        near = [key for key in copies if key[1:] == (kind, wide) or (key[1] == kind and place not in lines)]
+        if not fit and near:
+            far = {
+                key: (key[2] != wide, key[:2] not in counted, key[0][0] != c.file, abs(key[0][1] - c.line))
+                for key in near
+            }
+            fit = [min(near, key=lambda key: (far[key], key))]
+        asked[tuple(fit or [key for key in own if key[2] == max(w for _, _, w in own)])].append(c)
+    parts = []
+    for keys, counts in asked.items():
+        wide = max(c.requested / max(1, c.threads) for c in counts)
+        them = [Copy(n, i, key[2] / wide if key[2] and wide else 1.0) for key in keys for n, i in copies[key]]
+        if them:
+            parts += _by_calls(Part(sum(c.requests for c in counts), them), launch, around)
+    return parts
+
+
+def _by_calls(part: Part, launch: Launch, around: dict[int, list[int]]) -> list[Part]:
+    """Those in loops of several calls that inline them, each with its share.
+
+    As warps come to the first line that tells one call from another.
+    """
+    groups: list[tuple[set[Any], list[Copy]]] = []  # chains of calls and loops that have copies in common
+    for copy in part.copies:
+        marks = {copy.instruction.lines, *around[copy.block][:1]}
+        same = [group for group in groups if marks & group[0]]
+        groups = [group for group in groups if not marks & group[0]]
+        groups.append((marks.union(*(m for m, _ in same)), [*(c for _, them in same for c in them), copy]))
+    chains = [next(iter({c.instruction.lines for c in them})) for _, them in groups]
+    shares: list[float] = [sum(copy.part for copy in them) for _, them in groups]
+    if len(groups) > 1 and all(around[copy.block] for copy in part.copies):
+        depth = next((d for d in range(max(map(len, chains))) if len({chain[d : d + 1] for chain in chains}) > 1), 0)
+        trips = [float(launch.trips.get(chain[depth], 0)) if len(chain) > depth else 0.0 for chain in chains]
+        shares = trips if all(trips) else shares
+    return [Part(part.requests * share / sum(shares), them) for share, (_, them) in zip(shares, groups)]
+
+
+def key_of(instruction: Instruction) -> tuple[Any, Any]:
+    return instruction.place, _ASKED.get(instruction.opcode.partition(".")[0])
+
+
+def width_of(instruction: Instruction) -> int:
+    """Bytes of a thread's access; 0 where the opcode does not say: matrices, products, updates."""
+    name, *rest = instruction.opcode.split(".")
+    if name not in ("LDG", "LDGSTS", "STG", "LDS", "STS"):
+        return 0
+    return next((int(part.strip("US")) // 8 for part in rest if part in _WIDTHS), 4)

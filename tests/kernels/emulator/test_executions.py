@@ -1,0 +1,139 @@
+"""How often machine code runs, against loops and calls that are worked out by hand, on every architecture."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from weft.kernels.emulator import counters
+from weft.kernels.emulator.executions import executions
+from weft.kernels.emulator.requests import key_of, width_of
+from weft.kernels.emulator.roofline import machine_code_of
+from weft.kernels.toolchain import launch
+from weft.kernels.toolchain.machine_code import by_block
+from weft.training.cli import instance_cases
+
+pytestmark = pytest.mark.usefixtures("disassembler")
+
+HERE = Path(__file__).parents[1]
+LOOPS = {
+    name: launch.Kernel(HERE / "loops.cu", name)
+    for name in ("by_four", "nested", "early_continue", "grid_stride", "two_loops", "predicated_store")
+}
+sums = launch.Kernel(HERE / "called.cu", "sums")
+ARCHITECTURES = pytest.mark.parametrize("arch", ["sm_80", "sm_90a", "sm_100"])
+WARPS = 3 * 8  # three blocks of 256 threads
+
+
+def numbers(n):
+    return np.ones(n, np.float32)
+
+
+def run(kernel, arch, *args):
+    """The blocks of the machine code, and how often each runs where three blocks of threads are launched."""
+    with counters.counting() as launches:
+        kernel(3, 256, *args)
+    code, _ = machine_code_of(kernel.instances[()], arch)
+    return list(by_block(code)), executions(code, launches[0])
+
+
+def loads(blocks, times, opcode="LDG"):
+    """How many loads blocks have that have any, and how often each such block runs."""
+    count = {block[0].block: sum(i.opcode.startswith(opcode) for i in block) for block in blocks}
+    return sorted((n, times[number]) for number, n in count.items() if n)
+
+
+@ARCHITECTURES
+class TestLoops:
+    @pytest.mark.parametrize(("n", "four", "one"), [(16, 4, 0), (19, 4, 3), (3, 0, 3), (67, 16, 3), (0, 0, 0)])
+    def test_four_at_a_time_and_what_is_left(self, arch, n, four, one):
+        blocks, times = run(LOOPS["by_four"], arch, numbers(1 << 15), numbers(768), np.int32(n))
+        assert loads(blocks, times) == [(1, one * WARPS), (4, four * WARPS)]
+        assert {times[block[0].block] for block in (blocks[0], blocks[-1])} == {WARPS}
+
+    def test_an_inner_loop_that_is_unrolled_as_a_whole(self, arch):
+        blocks, times = run(LOOPS["nested"], arch, numbers(1 << 15), numbers(768), np.int32(5))
+        assert loads(blocks, times) == [(8, 5 * WARPS)]
+        assert {times[b[0].block] for b in blocks} == {WARPS, 5 * WARPS}
+
+    def test_half_of_the_warps_continue_early(self, arch):
+        """All of them come to the first load, and go round ten times, whoever does the second."""
+        blocks, times = run(
+            LOOPS["early_continue"], arch, numbers(1 << 13), numbers(1 << 13), numbers(768), np.int32(10)
+        )
+        for block in blocks:
+            first = any(i.opcode.startswith("LDG") and not i.is_conditional for i in block)
+            assert not first or times[block[0].block] == 10 * WARPS
+        assert times[blocks[-1][0].block] == WARPS
+        assert max(times.values()) == 10 * WARPS
+
+    def test_a_grid_stride(self, arch):
+        """5,000 numbers are those of 157 warps."""
+        blocks, times = run(LOOPS["grid_stride"], arch, numbers(5000), numbers(5000), np.int32(5000))
+        assert loads(blocks, times) == [(1, 157)] == loads(blocks, times, "STG")
+
+    def test_two_loops_over_one_function(self, arch):
+        blocks, times = run(LOOPS["two_loops"], arch, numbers(1 << 14), numbers(768), np.int32(5), np.int32(30))
+        assert loads(blocks, times) == [(1, 5 * WARPS), (1, 30 * WARPS)]
+
+    def test_a_predicated_store(self, arch):
+        """Six warps store; all 24 pass the instruction."""
+        blocks, times = run(LOOPS["predicated_store"], arch, numbers(768), numbers(768), numbers(768))
+        assert any(i.opcode.startswith("STG") and i.is_conditional for block in blocks for i in block)
+        assert {times[block[0].block] for block in blocks} == {WARPS}
+
+
+@ARCHITECTURES
+def test_a_function_that_is_called_at_two_places(arch):
+    """By all warps, with 10 turns, and by half of them, with 7; one that nobody comes to."""
+    numbers_of = {"sum_of": (WARPS + WARPS / 2, 10 * WARPS + 7 * WARPS / 2), "product_of": (0, 0)}
+    args = numbers(1024), numbers(768), np.int32(10), np.int32(7), np.bool_(False)
+    blocks, times = run(sums, arch, *args)
+    for name, (begun, turns) in numbers_of.items():
+        own = [block for block in blocks if name in block[0].function]
+        assert [times[block[0].block] for block in (own[0], own[-1])] == [begun, begun]
+        assert loads(own, times) == [(1, turns)]
+    calls = Counter(times[b[0].block] for b in blocks if b[-1].opcode.startswith("CALL"))
+    assert calls == {WARPS: 1, WARPS / 2: 1, 0: 1}
+    kernel = [block for block in blocks if not block[0].function]
+    assert times[kernel[-1][0].block] == WARPS
+
+
+QUICK = (
+    "draw<__half, Normal>",
+    "draw<long long, Integers>",
+    "dropout<float, true, true>",
+    "dropout<__half, false, false>",
+)
+WITH_FUNCTIONS = [name for name in instance_cases.instances() if name.startswith(("draw<", "dropout<"))]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in WITH_FUNCTIONS]
+)
+def test_nothing_that_is_asked_for_is_left_out(name):
+    """Of kernels with functions that are not inlined: all bytes are loaded and stored by some instruction."""
+    instance = instance_cases.instances()[name]
+    with np.errstate(all="ignore"), counters.counting(only=instance) as launches:
+        instance_cases.launch(instance)
+    code, _ = machine_code_of(instance, "sm_90a")
+    assert any(i.function and not i.is_internal for i in code)
+    times, done, asked = executions(code, launches[0]), Counter(), Counter()
+    for i in code:
+        done[key_of(i)[1]] += times[i.block] * width_of(i)
+    for c in launches[0].counts:
+        asked[c.space, c.how] += c.requests * c.requested / c.threads
+    for kind, count in asked.items():
+        assert count <= done[kind] <= 1.15 * count + 32 * times[0], kind
+
+
+def test_numbers_of_the_normal_distribution():
+    """400 instructions a number, most of them in the function that draws them: 200 for each byte of a half."""
+    (name,) = (name for name in WITH_FUNCTIONS if name == "draw<__half, Normal>")
+    instance = instance_cases.instances()[name]
+    with counters.counting(only=instance) as launches:
+        instance_cases.launch(instance)
+    code, _ = machine_code_of(instance, "sm_90a")
+    times = executions(code, launches[0])
+    assert sum(times[i.block] for i in code) * 32 / launches[0].written == pytest.approx(197, rel=0.03)
