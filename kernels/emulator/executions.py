@@ -67,7 +67,7 @@ def _left(blocks: Blocks, launch: Launch) -> set[int]:
     left = reached(blocks)
     wanted = set().union(*(asking[n] for n in left))
     never: set[int] = set()
-    most = {n: 0.5 if asking[n] else MOVED for n in left}
+    most = {n: 0.5 if any(place for place, _ in asking[n]) else MOVED for n in left}
     for number in sorted((n for n in left if shares[n] > most[n]), key=lambda n: -shares[n]):
         still = reached(blocks, never | {number})
         if still and wanted == set().union(*(asking[n] for n in still)):
@@ -120,6 +120,8 @@ class _Function:
         found = [t for n in level for t in (self._asked_by_all(n), self._asked_by_some(n)) if t is not None]
         lines = [t for n in level for t in self._lines(n) if t >= self.come]
         turns = max(found) if found else min(lines, default=self.come)
+        silent = [self._is_silent(n) for n in self.flow.loops[head] if self._accesses(n)]
+        turns = 0.0 if silent and all(silent) else turns
         self.entries[head] = min(self.come, turns)
         return turns
 
@@ -130,6 +132,8 @@ class _Function:
         before = self.flow.dominator.get(number)
         if before is not None and self._is_passed(number, before):
             return self._leave(before, number)
+        if self._is_silent(number):
+            return 0.0
         found = self._asked_by_some(number)
         if found is not None:
             return min(self.come, found)
@@ -140,13 +144,19 @@ class _Function:
         return [float(self.trips[i.lines[0]]) for i in self.blocks[number] if i.lines and i.lines[0] in self.trips]
 
     def _asked_by_all(self, number: int) -> float | None:
-        """By loads and stores that all threads do; never, where the counters have not seen most of them."""
+        """By loads and stores that all threads do; no word of it, where the counters have not seen most of them."""
+        if self._is_silent(number):
+            return None
         found = [(i, self._share(part, number)) for i, part in self.asking[number] if not i.is_conditional]
-        every = sum(key_of(i)[1] is not None and not i.is_conditional for i in self.blocks[number])
-        if every and 2 * len(found) < every:
-            return 0.0
         evened = _evened(found)
         return None if not found else max(evened) if number in self.flow.loops else _middle(evened)
+
+    def _accesses(self, number: int) -> int:
+        return sum(key_of(i)[1] is not None and not i.is_conditional for i in self.blocks[number])
+
+    def _is_silent(self, number: int) -> bool:
+        counted = sum(not i.is_conditional for i, _ in self.asking[number])
+        return 2 * counted < self._accesses(number)
 
     def _asked_by_some(self, number: int) -> float | None:
         """By loads and stores that some threads do: the most of them."""
