@@ -51,6 +51,10 @@ EXCEPTIONS = (
     Reason("issue", WORK, "16 channels or fewer: 6 to 13 instructions for each product, in whose time six are issued", (
         "conv2d: correlate<*", "conv2d_rgb_small: correlate<*",
     )),
+    Reason("issue", WORK, "short rows of scores: maxima, powers and sums between the products take longer than tensor cores", (
+        "attention: attention_forward<__nv_bfloat16, *", "attention_in_any_order: attention_forward<__nv_bfloat16, *",
+        "attention_128_causal: attention_forward<__nv_bfloat16, *",
+    )),
     Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
         "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",
         "*: attention_backward_key<__nv_bfloat16, *", "*: correlate<*", "*: weight_parts<*",
@@ -62,15 +66,16 @@ EXCEPTIONS = (
     Reason("issue", HIDDEN, "division and square root of IEEE 754, as on a CPU", ("adam: step<__nv_bfloat16, *",)),
     Reason("issue", HIDDEN, ROUNDED, (
         "*: channel_moments<__nv_bfloat16, *", "*: cross_entropy_rows<__nv_bfloat16, *",
-        "gelu: activation_forward<__nv_bfloat16, *", "gelu: activation_backward<__nv_bfloat16, *",
-        "layer_norm: norm_backward<__nv_bfloat16, *",
-        "linear: activation_backward<__nv_bfloat16, *", "*: lstm_forward<__nv_bfloat16>", "*: attention_delta<__nv_bfloat16>",
+        "gelu: activation_backward<__nv_bfloat16, *", "layer_norm: norm_forward<__nv_bfloat16, *",
+        "layer_norm: norm_backward<__nv_bfloat16, *", "linear: activation_backward<__nv_bfloat16, *",
+        "*: attention_delta<__nv_bfloat16>",
         "*: swiglu<__nv_bfloat16, false>", "*: gru_original_*<*",
     )),
     Reason("issue", WORK, "128 rows: the sum over the block costs more than they do", ("*: activation_backward<*, Identity>",)),
     Reason("issue", HIDDEN, "numbers of 16 bits change places one at a time, or by eights across lanes", (
-        "conv2d*: few_pixels_last<*", "conv2d: channel_last<*", "*: few_channels_last<*",
+        "conv2d*: few_pixels_last<*",
     )),
+    Reason("issue", WORK, "numbers of 16 bits change places one at a time", ("conv2d: channel_last<*", "*: few_channels_last<*")),
     Reason("issue", HIDDEN, "each of nine pixels is compared, and a NaN wins", (
         "*: max_pool_3x3<*", "*: max_pool_3x3_gradient<*",
     )),
@@ -80,7 +85,10 @@ EXCEPTIONS = (
         "*: max_pool_3x3<*", "*: max_pool_3x3_gradient<*",
     )),
     Reason("sectors", HIDDEN, "rows that begin off a sector's edge, or skip pixels, touch sectors more", (
-        "*: im2col<float>", "*: few_channels_last<*", "*: pixel_pairs<*",
+        "*: im2col<float>", "*: pixel_pairs<*",
+    )),
+    Reason("sectors", WORK, "rows that begin off a sector's edge touch sectors more; instructions take longer", (
+        "*: few_channels_last<*",
     )),
     Reason("sectors", HIDDEN, "indices are read in the order in which they sort, not in memory's", ("*: embedding_chunks<*",)),
     Reason("sectors", WORK, "a second stage, which reads by channel what blocks have left by slice: few bytes", (
@@ -100,7 +108,7 @@ EXCEPTIONS = (
     Reason("issue", WORK, "planes of 49 numbers, which begin anywhere: each moves by itself, 15 to 22 instructions a number", (
         "*: global_avg_pool_gradient<__nv_bfloat16>",
     )),
-    Reason("issue", HIDDEN, "each of nine pixels is compared, and a NaN wins", ("*: max_pool_same<__nv_bfloat16, 8>",)),
+    Reason("issue", WORK, "each of nine pixels is compared, and a NaN wins", ("*: max_pool_same<__nv_bfloat16, 8>",)),
     Reason("issue", WORK, "nine windows' taps are compared, each for its sum: 18 instructions of a pixel's 33", (
         "*: max_pool_same_gradient<*",
     )),

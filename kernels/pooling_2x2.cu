@@ -11,7 +11,7 @@
 // T is float, half or bfloat16; arrays begin on 16 bytes. Launch: a thread for each V/2 windows, 256 to a block, less than
 // 2³¹ in all. `by_chunks` is the reciprocal (windows.cuh) of W/V, the threads that share a row.
 //
-// Cost: bytes, 1.25·sizeof(T) a pixel, and ¼ for maxima, whose taps are bytes; at most 6 instructions a pixel.
+// Cost: bytes, 1.25·sizeof(T) a pixel, and ¼ for maxima, whose taps are bytes; at most 8 instructions a pixel.
 #include "windows.cuh"
 
 constexpr int THREADS = 256;

@@ -67,7 +67,7 @@ def _left(blocks: Blocks, launch: Launch) -> set[int]:
     left = reached(blocks)
     wanted = set().union(*(asking[n] for n in left))
     never: set[int] = set()
-    most = {n: 0.5 if asking[n] else MOVED for n in left}
+    most = {n: 0.5 if any(place for place, _ in asking[n]) else MOVED for n in left}
     for number in sorted((n for n in left if shares[n] > most[n]), key=lambda n: -shares[n]):
         still = reached(blocks, never | {number})
         if still and wanted == set().union(*(asking[n] for n in still)):
@@ -117,36 +117,46 @@ class _Function:
     def _turns(self, head: int) -> float:
         """Of a loop: as its loads and stores are asked for, or else as warps come to its lines."""
         level = [n for n in self.flow.order if self.around[n][:1] == [head]]
-        found = [t for n in level for t in (self._asked_by_all(n), self._asked_by_some(n)) if t is not None]
+        found = [max(them) if n == head else _middle(them) for n in level if (them := self._asked_by_all(n))]
+        found += [some for n in level if (some := self._asked_by_some(n)) is not None]
         lines = [t for n in level for t in self._lines(n) if t >= self.come]
         turns = max(found) if found else min(lines, default=self.come)
+        silent = [self._is_silent(n) for n in self.flow.loops[head] if self._accesses(n)]
+        turns = 0.0 if silent and all(silent) else turns
         self.entries[head] = min(self.come, turns)
         return turns
 
     def _once(self, number: int) -> float:
         found = self._asked_by_all(number)
-        if found is not None:
-            return found
         before = self.flow.dominator.get(number)
-        if before is not None and self._is_passed(number, before):
-            return self._leave(before, number)
-        found = self._asked_by_some(number)
-        if found is not None:
-            return min(self.come, found)
+        passed = self._leave(before, number) if before is not None and self._is_passed(number, before) else None
+        if found:  # where these do not agree, what control brings may tell
+            return passed if passed is not None and min(found) <= passed <= max(found) else _middle(found)
+        if passed is not None:
+            return passed
+        if self._is_silent(number):
+            return 0.0
+        some = self._asked_by_some(number)
+        if some is not None:
+            return min(self.come, some)
         lines = self._lines(number)
         return min(self.come, _middle(lines)) if lines else self.come
 
     def _lines(self, number: int) -> list[float]:
         return [float(self.trips[i.lines[0]]) for i in self.blocks[number] if i.lines and i.lines[0] in self.trips]
 
-    def _asked_by_all(self, number: int) -> float | None:
-        """By loads and stores that all threads do; never, where the counters have not seen most of them."""
-        found = [(i, self._share(part, number)) for i, part in self.asking[number] if not i.is_conditional]
-        every = sum(key_of(i)[1] is not None and not i.is_conditional for i in self.blocks[number])
-        if every and 2 * len(found) < every:
-            return 0.0
-        evened = _evened(found)
-        return None if not found else max(evened) if number in self.flow.loops else _middle(evened)
+    def _asked_by_all(self, number: int) -> list[float]:
+        """By each kind and width of loads and stores that all threads do; none, where the counters have not seen most of them."""
+        if self._is_silent(number):
+            return []
+        return _evened([(i, self._share(part, number)) for i, part in self.asking[number] if not i.is_conditional])
+
+    def _accesses(self, number: int) -> int:
+        return sum(key_of(i)[1] is not None and not i.is_conditional for i in self.blocks[number])
+
+    def _is_silent(self, number: int) -> bool:
+        counted = sum(not i.is_conditional for i, _ in self.asking[number])
+        return 2 * counted < self._accesses(number)
 
     def _asked_by_some(self, number: int) -> float | None:
         """By loads and stores that some threads do: the most of them."""
