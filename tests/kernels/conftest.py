@@ -43,6 +43,6 @@ def only_general(monkeypatch):
             monkeypatch.setattr(special, "width_of_access", lambda *_: 0)
         for module in (*pooling.ANY_SIZE, pooling.pooling_means):
             monkeypatch.setattr(module, "fits", lambda *_: False)
-        monkeypatch.setattr(pooling.pooling_means, "fits_backward", lambda *_: False)
+            monkeypatch.setattr(module, "fits_backward", lambda *_: False)
 
     return only_general
