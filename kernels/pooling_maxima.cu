@@ -4,18 +4,17 @@
 //     y[h, w] = max x[h + i − top, w + j − left], i < KH, j < KW, and which it was, t = KW i + j (the first, or the last NaN)
 //
 // A block has tiles of images side by side in shared memory. Of each row of pixels the maxima of its windows take the pixels' place, then
-// of each column of these those of KH rows. Four windows that follow each other have K − 3 pixels in common, which are
-// compared once, and 3 more on either side: K + 3 are read for four, not 4 K, so a window of K² pixels takes (KH + KW)/2 of shared memory.
+// of each column of these come those of KH rows. Four windows that follow each other have K − 3 pixels in common, which are compared
+// once, and three more on either side: K + 3 are read for four, not 4 K, so a window of KH·KW pixels reads (KH + KW + 6)/4 words.
 //
-// In half precision a pixel and its place are one whole number (`Key`): the greatest is the maximum, and the first of equals. NaN do not
-// fit in: a block that has any looks for them when it is done. Of float, a pixel and its column are apart (`Best`).
+// In half precision a pixel and its place are one whole number (`Key`): the greatest is the maximum, and the first of equals. NaN do
+// not fit in: a block that has any looks for them when it is done. Of float, a pixel and its column are apart (`Best`).
 //
 // Planes (H, W) of x and (Ho, Wo) of y; T is float, half or bfloat16. Launch: `tiles`, less than 2³¹, `together` of them to a block
 // of 256 threads, each of `rows` × `columns` windows (multiples of 4) and `span` words of a row.
 //
-// Cost: bytes, 2·sizeof(T) + 1 a pixel. Of 5 × 5 windows 50 instructions a pixel in float, 41 in half precision: of these 8 to bring
-// it to shared memory, 15 for the two maxima, 12 to take value and place apart and to write them. 6.45 a byte are hidden behind the bytes:
-// 58, and 32.
+// Cost: bytes, 2·sizeof(T) + 1 a pixel. By 5 × 5 windows 59 instructions a pixel in float, 42 in half precision: 10 to bring it to shared
+// memory, 15 for the two maxima (more in float), 12 to tell value and place and to write them. 6.45 a byte are hidden, 58 and 32.
 #include "columns.cuh"
 
 constexpr int THREADS = 256;
@@ -50,7 +49,8 @@ struct Key {
 __device__ __forceinline__ void take(Key& best, const Key& next) { best.bits = max(best.bits, next.bits); }
 __device__ __forceinline__ void take(Best& best, const Best& next) { best.take(next.value, next.tap); }
 
-// What a block has of its tiles: pixels, then for each row of these the maxima of its windows, in the same place.
+// What a block has of its tiles: pixels, then for each row of these the maxima of its windows, in the same place. Padding is less
+// than any pixel, or (float) −∞, whose windows have no other.
 template <typename T> struct Shared {
     using Found = Key;
     int* keys;

@@ -3,18 +3,18 @@
 //     grad_x[y, x] = Σ g of the windows that have it as their maximum: over each column of windows from above, then over columns
 //                    from the right
 //
-// Windows of a column whose maximum is in one row of pixels have it in the same column: it is the greatest of that row's KW. And they follow
-// each other, as a window further down has its maximum no further up. So a thread goes down a column of windows with one sum
-// under way, and leaves it where row and column meet, with how far to the right the maximum is: whatever KH, a window is one
-// addition. The same holds of these sums along a row of pixels: a thread goes along it, from its end, with one sum under
-// way, and leaves that at the pixel. A block has tiles of images side by side in shared memory, where a row begins in another bank.
+// Windows of a column whose maximum is in one row of pixels have it in the same column: it is the greatest of that row's KW. And they
+// follow each other, as a window further down has its maximum no further up. So a thread goes down a column of windows with one sum
+// under way, and leaves it where row and column meet, with how far to the right the maximum is: one addition for a window,
+// whatever KH. The same holds of these sums along a row of pixels: a thread goes along it, from its end, with one sum under way, and
+// leaves that at the pixel. A block has tiles of images side by side in shared memory, where a row begins in another bank.
 //
-// Planes (H, W) of grad_x and (Ho, Wo) of g; T is float, half or bfloat16. The taps are those of the maxima: others would be written
-// out of bounds. Launch: `tiles`, less than 2³¹, `together` of them to a block of 256 threads, each of `rows` × `columns` pixels and `span` words
-// of a row, with room for `slack` rows of neighbours on either side.
+// Planes (H, W) of grad_x and (Ho, Wo) of g; T is float, half or bfloat16. The taps must be those of the maxima: others would be
+// written out of bounds. Launch: `tiles`, less than 2³¹, `together` of them to a block of 256 threads, each of `rows` × `columns` pixels
+// and `span` words of a row, with room for `slack` rows of neighbours on either side.
 //
-// Cost: bytes, 2·sizeof(T) + 1 a pixel, and 45 instructions, of which 6.45 a byte are hidden: 58 of float, 32 in half precision.
-// Whatever the windows' size: 16 for a column's sums, 15 for a row's, 4 to write them.
+// Cost: bytes, 2·sizeof(T) + 1 a pixel, and 46 instructions, whatever the windows: 16 for a column's sums, 15 for a row's, 4 to write
+// them. 6.45 a byte are hidden, 58 in float and 32 in half precision.
 #include "windows.cuh"
 
 constexpr int THREADS = 256;

@@ -28,8 +28,8 @@ class Case(NamedTuple):
         )
 
 
-# Sides of windows with each remainder by 4, and sides less than 4; widths that are even, odd and whole accesses; images of one tile
-# and of several, down and across, many to a block and too many; windows that are larger than the image, and one of a place only
+# Sides of windows with each remainder by 4, behind even padding and odd, and sides less than 4; widths that are even, odd and whole
+# accesses; images of one tile and of several, down and across, many to a block and too many; windows that are larger than the image
 CASES = [
     Case((2, 5, 16, 16), (5, 5), (2, 2), (2, 2)),
     Case((1, 9, 13, 13), (5, 5), (2, 2), (2, 2)),
@@ -43,6 +43,9 @@ CASES = [
     Case((1, 1, 70, 91), (5, 7), (0, 3), (2, 0)),
     Case((1, 1, 100, 8), (32, 8), (16, 4), (15, 3)),
     Case((5, 7, 3, 3), (5, 5), (2, 2), (2, 2)),
+    Case((2, 3, 9, 20), (4, 4), (1, 1), (2, 2)),
+    Case((1, 3, 9, 14), (5, 5), (1, 1), (3, 3)),
+    Case((1, 1, 20, 150), (6, 6), (3, 3), (2, 2)),
     Case((4, 33, 4, 5), (4, 5)),
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join(map(str, (*c.shape, *c.kernel))))
