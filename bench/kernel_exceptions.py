@@ -155,14 +155,25 @@ EXCEPTIONS = (
     Reason("issue", WORK, "hundreds of windows have each pixel, and are added one by one", ("*: window_mean_gradient<*",)),
     Reason("sectors", WORK, "neighbouring pixels begin to be read hundreds of windows apart", ("*: window_mean_gradient<*",)),
     Reason("issue", WORK, "in half precision a pixel's conversion, and what each window does with it, take longer than 2 bytes", (
-        "*: *_pool_small<__nv_bfloat16, *", "*: *_pool_small_gradient<__nv_bfloat16, *", "*: max_pool_dense<__nv_bfloat16, *",
-        "*: max_pool_dense_gradient<__nv_bfloat16, *",
+        "*: *_pool_small<__nv_bfloat16, *", "*: *_pool_small_gradient<__nv_bfloat16, *",
     )),
-    Reason("issue", WORK, "25 windows have each pixel: comparisons, or sums by their taps", (
-        "*: max_pool_dense<float, 5, *", "*: max_pool_dense_gradient<float, 5, *",
+    Reason("issue", WORK, "pixels and places to shared memory and back, eight or more comparisons, whatever the windows", (
+        "*: window_maxima<*",
+    )),
+    Reason("issue", WORK, "two sums for a window, and where each belongs: 31 instructions, whatever the windows", (
+        "*: window_maxima_gradient<*",
+    )),
+    Reason("cycles", WORK, "sums go to wherever the maximum is: two or three of 32 lanes meet in a bank", (
+        "*: window_maxima_gradient<*",
+    )),
+    Reason("cycles", WORK, "where a row has few windows, lanes that follow each other are in other rows, and meet in a bank", (
+        "*: window_maxima<float, *", "max_pool2d_13: window_maxima<__nv_bfloat16, *",
+    )),
+    Reason("sectors", WORK, "rows of 20 numbers begin off a sector's edge, and lanes that follow each other are in other rows", (
+        "max_pool2d_13: window_maxima<*", "max_pool2d_13: window_maxima_gradient<*",
     )),
     Reason("sectors", WORK, "lanes read pixels S apart, one after the other: each sector is asked for S times and more, of L1", (
-        "*: *_pool_small<*", "*: *_pool_small_gradient<*", "*: max_pool_dense<*", "*: max_pool_dense_gradient<*",
+        "*: *_pool_small<*", "*: *_pool_small_gradient<*",
     )),
     Reason("issue", HIDDEN, ROUNDED, ("*: global_avg_pool_of_few<__nv_bfloat16>",)),
     Reason("cycles", HIDDEN, "planes of 49 numbers, of which lanes read two to a bank", ("*: global_avg_pool_of_few<float>",)),

@@ -9,11 +9,12 @@ import numpy as np
 from . import columns
 from .toolchain.launch import FLOATS, Kernel
 
-__all__ = ["MAXIMA", "MEANS", "avg_pool", "avg_pool_gradient", "fits", "max_pool", "max_pool_gradient"]
+__all__ = ["MAXIMA", "MEANS", "avg_pool", "avg_pool_gradient", "fits", "fits_backward", "max_pool", "max_pool_gradient"]
 
 Windows = tuple[tuple[int, int], ...]
 
-MAXIMA = (2, 2), (3, 2)  # sizes and strides of windows
+MAXIMA = (2, 2), (3, 2), (3, 1)  # sizes and strides of windows
+MAXIMA_BACK = (2, 2), (3, 2)  # gradients of others: `pooling_maxima`
 MEANS = ((2, 2),)
 DOWN, DOWN_MEANS = (4, 10, 14), (4, 10)  # rows of windows that a thread goes down
 START = 2  # rows more: so much does it take to begin
@@ -25,7 +26,7 @@ def _kernel(name: str, windows: Windows, steps: tuple[int, ...]) -> Kernel:
 
 
 _maxima = _kernel("max_pool_small", MAXIMA, DOWN)
-_maxima_gradient = _kernel("max_pool_small_gradient", MAXIMA, DOWN)
+_maxima_gradient = _kernel("max_pool_small_gradient", MAXIMA_BACK, DOWN)
 _means = _kernel("avg_pool_small", MEANS, DOWN_MEANS)
 _means_gradient = _kernel("avg_pool_small_gradient", MEANS, DOWN_MEANS)
 
@@ -33,6 +34,11 @@ _means_gradient = _kernel("avg_pool_small_gradient", MEANS, DOWN_MEANS)
 def fits(image: Any, down: Any, across: Any, windows: Windows = MAXIMA) -> bool:
     """Whether these kernels are for `image` (N, C, H, W) with such windows."""
     return columns.fits(image, down, across, windows)
+
+
+def fits_backward(image: Any, down: Any, across: Any) -> bool:
+    """Whether they are for the gradient of maxima with regard to `image`."""
+    return columns.fits(image, down, across, MAXIMA_BACK)
 
 
 def max_pool(x: Any, y: Any, taps: Any, down: Any, across: Any) -> None:

@@ -11,6 +11,11 @@ __device__ __forceinline__ int quotient(int n, unsigned long long reciprocal) {
     return static_cast<int>(__umul64hi(static_cast<unsigned long long>(n) + 1, reciprocal));
 }
 
+// The same for n·d < 2³², with reciprocal = ⌊(2³² − 1) / d⌋.
+__device__ __forceinline__ int short_quotient(int n, unsigned reciprocal) {
+    return static_cast<int>(__umulhi(static_cast<unsigned>(n) + 1, reciprocal));
+}
+
 // sum / count for a whole number of up to 24 bits and its inverse, rounded as a division is (but where what is left of the
 // sum is below 2⁻¹²⁶), in a quarter of its instructions: the first product's error comes from one exact step.
 __device__ __forceinline__ float divided(float sum, float count, float inverse) {

@@ -107,9 +107,25 @@ def test_means(dtype):
         assert per_element(run) == (1 + 1 / 16) * dtype.itemsize
 
 
+@dtypes
+@pytest.mark.parametrize("source", ["pooling_maxima.cu", "pooling_maxima_backward.cu"])
+def test_maxima(source, dtype):
+    times, more = claim(source, r"Cost: bytes, (\d)·sizeof\(T\) \+ (\d) a pixel")
+
+    class Axis:
+        size, output, kernel, stride, before, dilation = 64, 64, 5, 1, 2, 1
+
+    x = np.ones((1, SIZE // 64**2, 64, 64), dtype)
+    y, taps, _ = pooling.max_pool(x, Axis, Axis)
+    runs = {"pooling_maxima.cu": lambda: pooling.max_pool(x, Axis, Axis)}
+    found = per_element(runs.get(source, lambda: pooling.max_pool_gradient(y, taps, Axis, Axis)))
+    assert found == pytest.approx(times * dtype.itemsize + more, rel=0.1)  # rows of two tiles are read twice
+
+
 def recorded(kernel, bytes_of_element):
-    """Instructions of threads for each element, from the record."""
-    (entry,) = (e for name, e in json.loads(RECORD.read_text(encoding="utf-8")).items() if name.endswith(f": {kernel}"))
+    """Instructions of threads for each element, from the record: of `kernel`, or "case: kernel"."""
+    found = json.loads(RECORD.read_text(encoding="utf-8")).items()
+    (entry,) = (e for name, e in found if f": {name}".endswith(f": {kernel}"))
     return entry["instructions"] * bytes_of_element
 
 
@@ -120,6 +136,13 @@ def test_instructions():
     for name, size in (("max_pool_2x2", 2.75), ("max_pool_2x2_gradient", 2.75), ("avg_pool_2x2", 2.5)):
         assert recorded(f"{name}<__nv_bfloat16, 8>", size) <= most
         assert recorded(f"{name}<float, 4>", size + 2.5) <= most
+    *most, most_backward = (
+        *claim("pooling_maxima.cu", r"(\d+) instructions a pixel in float, (\d+) in half"),
+        *claim("pooling_maxima_backward.cu", r"and (\d+) instructions"),
+    )
+    for (dtype, size), at_most in zip((("float", 9), ("__nv_bfloat16", 5)), most):
+        assert recorded(f"max_pool2d_5: window_maxima<{dtype}, 2>", size) <= at_most
+        assert recorded(f"max_pool2d_5: window_maxima_gradient<{dtype}, 2>", size) <= most_backward
 
 
 def test_instructions_of_means():

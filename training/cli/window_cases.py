@@ -100,7 +100,7 @@ def _(dtype: Any) -> None:
 def _max_pool(dtype: Any, size: int, kernel: int, stride: int, padding: int) -> None:
     axis = Axis(size, (size + 2 * padding - kernel) // stride + 1, kernel, stride, padding, 1)
     y, taps, _ = pooling.max_pool(numbers(dtype, 4, 8, size, size), axis, axis)
-    pooling.max_pool_gradient(y, np.zeros(taps.shape, taps.dtype), axis, axis)
+    pooling.max_pool_gradient(y, taps, axis, axis)
 
 
 def _avg_pool(dtype: Any, size: int, kernel: int, stride: int) -> None:
@@ -111,14 +111,12 @@ def _avg_pool(dtype: Any, size: int, kernel: int, stride: int) -> None:
 
 @of("max_pool", "max_pool_gradient")
 def _(dtype: Any, taps: Any) -> None:
-    _max_pool(dtype, 32, *((7, 1, 3) if taps.itemsize == 1 else (17, 1, 8)))
+    _max_pool(dtype, 32, *((7, 2, 3) if taps.itemsize == 1 else (17, 1, 8)))
 
 
-@of("max_pool_dense", "max_pool_dense_gradient")
-def _(dtype: Any, kernel: int, rows: int) -> None:
-    down, across = (Axis(size, size, kernel, 1, kernel // 2, 1) for size in (rows, 33))
-    y, taps, _ = pooling.max_pool(numbers(dtype, 4, 8, rows, 33), down, across)
-    pooling.max_pool_gradient(y, np.zeros(taps.shape, taps.dtype), down, across)
+@of("window_maxima", "window_maxima_gradient")
+def _(dtype: Any, vector: int) -> None:
+    _max_pool(dtype, 32 + vector % 2, 5, 1, 2)
 
 
 def _small(kernel: int, stride: int, height: int) -> tuple[Axis, Axis]:
