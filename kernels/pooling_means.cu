@@ -23,7 +23,7 @@
 // columns, of a row, the last of `tiles` maybe fewer. Dynamic shared memory: forward `group` rows of `chunks` times what a thread
 // has, backward as many floats for each row of windows as windows reach into the tile, and `tile` more unless FLAT.
 //
-// Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane; at most 10 instructions a pixel forward and 12 backward for windows of 4 × 4
+// Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane; at most 11 instructions a pixel forward and 13 backward for windows of 4 × 4
 // side by side, 23 and 33 for those of a sequence of 5, 2 apart.
 #include "neighbours.cuh"
 #include "windows.cuh"
