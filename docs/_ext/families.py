@@ -12,7 +12,7 @@ from reference import escaped, markup
 from weft.training import picture
 
 ROOT = Path(__file__).resolve().parents[2]
-GLOBAL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^)\n]*\)(?:\s*//[^\n]*)?\s*)?(\w+)\s*\(")
+GLOBAL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^\n]*\)(?:\s*//[^\n]*)?\s*)?(\w+)\s*\(")
 CASE = re.compile(r"(\w+): (\w+)")
 HEADER = ("case: kernel", "instructions / byte", "sectors", "cycles", "issue", "share of a copy's speed")
 
