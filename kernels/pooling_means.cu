@@ -10,9 +10,10 @@
 //
 // Sums are separable: forward, rows are added up first, and windows then add columns of these sums, which shared memory holds:
 // S K + K numbers for a window instead of K². Backward is the transpose: first each column gets its share of the windows of a row,
-// then each row of pixels adds what its rows of windows have left. What belongs to a column a thread finds once, what belongs to
-// a row the block once, in a table, and a block does `turns` such pieces one after the other. Sums have one order, and so always
-// the same bits.
+// then each row of pixels adds what its rows of windows have left. A thread takes EACH rows together: four shares move at once, and
+// it loops over a column's windows, or those of two neighbours, once for all. What belongs to a column a thread finds once, what
+// belongs to a row the block once, in a table, and a block does `turns` such pieces one after the other. Sums have one order, and so
+// always the same bits.
 //
 // Planes (H, W) of x and (Ho, Wo) of y; T is float, half or bfloat16, sums are float. An access of an image's row is V numbers, 4
 // where rows are whole accesses, else 1; a thread has several. FLAT: a row of windows has one of pixels (sequences), so that
@@ -24,8 +25,9 @@
 // has, backward as many floats for each row of windows as windows reach into the tile, and `tile` more unless FLAT.
 //
 // Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane; at most 11 instructions a pixel forward and 13 backward for windows of 4 × 4
-// side by side, 23 and 33 for those of a sequence of 5, 2 apart.
+// side by side, 23 and 21 for those of a sequence of 5, 2 apart.
 #include "neighbours.cuh"
+#include "ptx.cuh"
 #include "windows.cuh"
 
 constexpr int THREADS = 128;
@@ -38,6 +40,9 @@ template <int N> struct Constant {
 
 // How many accesses a thread has in a row; each is `apart` numbers from the one before, and not there behind the row's end.
 template <int V, bool FLAT> constexpr int ACCESSES = V == 1 || FLAT ? 4 : 2;
+
+// How many neighbouring columns a thread adds up at a time, backward: of most of their windows they read the same shares.
+template <bool FLAT> constexpr int COLUMNS = FLAT ? 2 : 1;
 
 template <typename T, bool FLAT> struct Sum {  // of a column
     using type = float;
@@ -192,6 +197,23 @@ window_means(const T* __restrict__ x, T* __restrict__ y, int lines, int group, i
 }
 
 // --- backward --------------------------------------------------------------------------------------------------------
+// The shares of four rows in a window lie together, in the next window behind them, and those of the next four rows `pitch` floats on.
+// To the sums of the columns from FIRST on, before LAST, Σ over `size` windows.
+template <int FIRST, int LAST, int P>
+__device__ __forceinline__ void add_shares(float (&sum)[EACH][P], const float* share, int size, int pitch) {
+#pragma unroll 1
+    for (; size > 0; --size, share += 4) {
+#pragma unroll
+        for (int i = 0; i < EACH; i += 4) {
+            const Vec<float, 4> v = load<4>(share + i / 4 * pitch);
+#pragma unroll
+            for (int k = 0; k < 4; ++k)
+#pragma unroll
+                for (int c = FIRST; c < LAST; ++c) sum[i + k][c] += v.at[k];
+        }
+    }
+}
+
 template <typename T, int V, bool FLAT>
 __global__ void __launch_bounds__(THREADS, 8)
 window_means_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int planes, int together, int turns, int parts, int part_rows,
@@ -202,9 +224,9 @@ window_means_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int plane
                       int by_chunks, int by_reach, int by_lines, int by_together, unsigned long long by_tiles,
                       unsigned long long by_bands) {
     extern __shared__ __align__(16) unsigned char memory[];
-    __shared__ float shares_h[FLAT ? 1 : LINES];  // of a row of windows
-    __shared__ int table[FLAT ? 1 : LINES];       // of a row of pixels the first of its rows of windows, times 2¹⁶, and how many
-    constexpr int M = ACCESSES<V, FLAT>, E = FLAT ? EACH : EACH / 2;
+    __shared__ __align__(16) float shares_h[FLAT ? 4 : LINES];  // of a row of windows
+    __shared__ int table[FLAT ? 1 : LINES];  // of a row of pixels where its rows of windows begin, times 2¹⁶, and how many it has
+    constexpr int M = ACCESSES<V, FLAT>, P = COLUMNS<FLAT>;
     const Ranges down{step_h, first_h, last_h, 0, output_h, by_h}, across{step_w, first_w, last_w, 0, output_w, by_w};
     const Ranges windows_h{stride_h, 0, kernel_h, top, height, by_windows_h};
     const Ranges windows_w{stride_w, 0, kernel_w, left, width, by_windows_w};
@@ -212,7 +234,7 @@ window_means_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int plane
     const int from = (static_cast<int>(blockIdx.x) - unit * tiles) * tile, to = min(from + tile, width);
     const int row = (unit - part * bands) * band_rows, rows = min(band_rows, height - row), h = down.begin(row);
     const int lines = max(down.end(row + rows - 1) - h, 0);
-    const int edge = across.begin(from), most = (together * lines + E - 1) / E * E;
+    const int edge = across.begin(from), most = (together * lines + EACH - 1) / EACH * EACH;
     if constexpr (!FLAT) {
 #pragma unroll 1
         for (int l = threadIdx.x; l < most; l += THREADS)
@@ -220,16 +242,16 @@ window_means_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int plane
 #pragma unroll 1
         for (int r = threadIdx.x; r < rows; r += THREADS) {
             const int first = down.begin(row + r);
-            table[r] = (first - h) << 16 | max(down.end(row + r) - first, 0);
+            table[r] = (first - h) * tile << 16 | max(down.end(row + r) - first, 0);
         }
     }
     Lane reader(reach, by_reach);
     const int o = edge + reader.column;
     if (o >= across.end(to - 1)) reader.row = LINES;
     const float share_w = inverse_of(divisor != 0 ? FLAT ? divisor : 1.0f : windows_w.counted(o, padded));
-    const int at_once = min(tile, THREADS);  // columns
+    const int at_once = min(tile / P, THREADS);  // of P columns
     Lane adder(at_once, by_tile);
-    if (adder.column >= to - from) adder.row = LINES;
+    if (adder.column * P >= to - from) adder.row = LINES;
     Lane writer(chunks, by_chunks);
     const int apart = chunks * V, column_out = writer.column * V, columns = to - from - column_out;
     if (columns <= 0) writer.row = LINES;
@@ -242,57 +264,81 @@ window_means_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int plane
         const int there = min(together, planes - plane) * lines;
         {
             // several planes are whole ones, which lie together
-            const T* at = g + ((static_cast<long long>(plane) * output_h + h + E * reader.row) * output_w + o);
-            const long long next = static_cast<long long>(E * reader.rows) * output_w;
-            float* share = shares + E * reader.row * reach + reader.column;
-            const float* share_h = shares_h + E * reader.row;
-#pragma unroll 1
-            for (int left = there - E * reader.row; left > 0; left -= E * reader.rows) {
+            const T* at = g + ((static_cast<long long>(plane) * output_h + h + EACH * reader.row) * output_w + o);
+            const long long next = static_cast<long long>(EACH * reader.rows) * output_w;
+            float* share = shares + EACH * reader.row * reach + 4 * reader.column;
+            const float* share_h = shares_h + EACH * reader.row;
+            const auto read = [&](auto all, int left) {  // all EACH rows, or those that are left
 #pragma unroll
-                for (int i = 0; i < E; ++i) {
-                    const float v = to_float(at[min(i, left - 1) * output_w]);
-                    share[i * reach] = v * (FLAT ? share_w : share_w * share_h[i]);
+                for (int i = 0; i < EACH; i += 4) {
+                    Vec<float, 4> v = {1, 1, 1, 1};
+                    if constexpr (!FLAT) v = load<4>(share_h + i);
+#pragma unroll
+                    for (int k = 0; k < 4; ++k)
+                        v.at[k] *= share_w * to_float(at[(all ? i + k : min(i + k, left - 1)) * output_w]);
+                    store(share + i * reach, v);
                 }
+            };
+#pragma unroll 1
+            for (int left = there - EACH * reader.row; left > 0; left -= EACH * reader.rows) {
+                if (left >= EACH) read(Constant<true>(), left);
+                else read(Constant<false>(), left);
                 at += next;
-                share += E * reader.rows * reach;
-                share_h += E * reader.rows;
+                share += EACH * reader.rows * reach;
+                share_h += EACH * reader.rows;
             }
         }
         __syncthreads();
-        T* const to_x = grad_x + ((static_cast<long long>(plane) * height + row + E * adder.row) * width + from);
-        int column = adder.column;
+        T* const to_x = grad_x + ((static_cast<long long>(plane) * height + row + EACH * adder.row) * width + from);
+        int column = adder.column * P;
         do {  // but once, unless FLAT
-            const int begin = across.begin(from + column), size = across.end(from + column) - begin;
+            // two columns: first what the first alone has, then what both have, then what the second alone has
+            const int begin = across.begin(from + column) - edge, end = across.end(from + column) - edge;
+            const int second = P == 1 ? end : across.begin(from + column + 1) - edge, both = max(end, second);
+            const int last = P == 1 ? end : across.end(from + column + 1) - edge;
             T* out = to_x + column;
-            const long long next = static_cast<long long>(E * adder.rows) * width;
-            float* to_sums = sums + E * adder.row * tile + column;
-            const float* share = shares + E * adder.row * reach + (begin - edge);
+            const long long next = static_cast<long long>(EACH * adder.rows) * width;
+            float* to_sums = sums + EACH * adder.row * tile + column;
+            const float* share = shares + EACH * adder.row * reach;
 #pragma unroll 1
-            for (int left = there - E * adder.row; left > 0; left -= E * adder.rows) {
-                float sum[E];
-                add_along(sum, share, max(size, 0), reach);
-#pragma unroll
-                for (int i = 0; i < E; ++i) {
-                    if constexpr (!FLAT) to_sums[i * tile] = sum[i];
-                    else if (i < left) out[i * width] = from_float<T>(sum[i]);
+            for (int left = there - EACH * adder.row; left > 0; left -= EACH * adder.rows) {
+                float sum[EACH][P] = {};
+                add_shares<0, 1>(sum, share + 4 * begin, min(second, end) - begin, 4 * reach);
+                if constexpr (P > 1) {
+                    add_shares<0, 2>(sum, share + 4 * second, end - second, 4 * reach);
+                    add_shares<1, 2>(sum, share + 4 * both, last - both, 4 * reach);
                 }
+                const auto write = [&](auto all) {
+#pragma unroll
+                    for (int i = 0; i < EACH; ++i) {
+                        if constexpr (!FLAT) to_sums[i * tile] = sum[i][0];
+                        else if (!all && i >= left) continue;
+                        else if constexpr (V > 1) write_neighbours(out + i * width, sum[i]);
+                        else {
+                            out[i * width] = from_float<T>(sum[i][0]);
+                            if (column + 1 < to - from) out[i * width + 1] = from_float<T>(sum[i][P - 1]);
+                        }
+                    }
+                };
+                if (!FLAT || left >= EACH) write(Constant<true>());
+                else write(Constant<false>());
                 out += next;
-                to_sums += E * adder.rows * tile;
-                share += E * adder.rows * reach;
+                to_sums += EACH * adder.rows * tile;
+                share += EACH * adder.rows * reach;
             }
-            column += at_once;
+            column += at_once * P;
         } while (FLAT && column < to - from);
         __syncthreads();
         if constexpr (FLAT) continue;
         // A thread has neighbouring rows of a plane, whose windows are often those of the row before. Threads beside it have the same
         // rows of other planes, and so go the same way.
-        const int here = min(together, planes - plane);
+        const int items = together * parts;
 #pragma unroll 1
-        for (int item = writer.row; item < together * parts; item += writer.rows) {
+        for (int item = writer.row; item < items; item += writer.rows) {
             const int which = item * by_together >> 16, of = item - which * together;
             const int first = which * part_rows, last = min(first + part_rows, rows);
-            if (of >= here) continue;
-            const float* const of_plane = sums + of * lines * tile + column_out;
+            if (of * lines + lines > there) continue;
+            const unsigned of_plane = anew(of * lines * tile + column_out);
             T* out = grad_x + ((static_cast<long long>(plane + of) * height + row + first) * width + from + column_out);
             const int *span = table + first, *const end = table + last;
             Vec<T, V> v[M];
@@ -301,7 +347,7 @@ window_means_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int plane
             for (; span < end; ++span, out += width) {
                 if (*span != before) {
                     before = *span;
-                    const float* at = of_plane + (before >> 16) * tile;
+                    const float* at = sums + of_plane + (before >> 16);
                     float sum[M][V] = {};
                     int count = before & 0xffff;
                     if (count > 0) {

@@ -114,13 +114,15 @@ def plan_backward(x: Any, down: Any, across: Any) -> Backward | None:
 def _plan_backward(planes: int, down: Any, across: Any, v: int, multiprocessors: int) -> Backward | None:
     of_rows, of_columns = windows_of(down), windows_of(across)
     flat = of_rows.is_identity
-    tile = min(math.ceil(across.size / v) * v, THREADS * (4 if flat else 1), of_columns.fitting(THREADS) // v * v)
+    unit = max(v, _columns(flat))
+    tile = min(math.ceil(across.size / unit) * unit, THREADS * (min(8, _wide(v, flat)) if flat else 1))
+    tile = min(tile, of_columns.fitting(THREADS) // unit * unit)
     while tile > 32 and _room(tile, of_columns, flat) * of_rows.most(min(down.size, 16)) > ROOM:
-        tile = tile // v // 2 * v
+        tile = tile // unit // 2 * unit
     if tile < 1 or planes * down.output >= FAR or max(across.size, across.output) > WIDEST:
         return None
     tiles = math.ceil(across.size / tile)
-    tile = math.ceil(across.size / tiles / v) * v
+    tile = math.ceil(across.size / tiles / unit) * unit
     reach, room = of_columns.most(tile), _room(tile, of_columns, flat)
     most = min(LINES, ROOM // room // EACH * EACH)  # rows of windows
     if of_rows.has_all(down.size, down.output) and down.output <= most and down.size <= LINES:
@@ -148,6 +150,11 @@ def _wide(v: int, flat: bool) -> int:
     return 4 * v if flat or v == 1 else 2 * v
 
 
+def _columns(flat: bool) -> int:
+    """How many neighbouring columns a thread adds up at a time, backward."""
+    return 2 if flat else 1
+
+
 def _share(width: int) -> np.int32:
     """What the number of a thread is multiplied by, and then shifted, to be divided by such a width of up to THREADS."""
     return np.int32(-(-(1 << 16) // width))
@@ -170,7 +177,7 @@ def means_gradient(
         grad_x,
         *map(np.int32, (planes, *how[:10])),
         *geometry_backward(down, across, padded, divisor),
-        *map(_share, (min(how.tile, THREADS), how.chunks, how.reach)),
+        *map(_share, (min(how.tile // _columns(how.flat), THREADS), how.chunks, how.reach)),
         _share(how.lines) if how.together > 1 else np.int32(0),
         _share(how.together),
         *map(quick_reciprocal, (how.tiles, how.bands)),

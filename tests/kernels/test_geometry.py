@@ -85,6 +85,7 @@ BOTH = {
 
 for _, v, flat in pooling_means._forward.instances:
     BOTH[f"pooling_means::ACCESSES<{v}, {cpp(flat)}> * {v}"] = pooling_means._wide(v, flat)
+    BOTH[f"pooling_means::COLUMNS<{cpp(flat)}>"] = pooling_means._columns(flat)
 for dtype, _ in random._draw.instances:
     BOTH[f"random_numbers::PER_BLOCK<{cpp(dtype)}>"] = random.per_block(dtype)
 for draw, batch in random.BATCH.items():

@@ -30,7 +30,8 @@ class Case(NamedTuple):
 
 
 # whole accesses and rows of odd length; windows side by side, apart, one upon the other, beyond the image; planes of one pixel; of
-# more rows and columns than a block has; sequences, also of whole accesses and of several tiles
+# more rows and columns than a block has; sequences, also of whole accesses, of several tiles, with windows apart and several to
+# a pixel
 CASES = [
     Case((3, 5, 8, 12), (4, 4), (4, 4)),
     Case((2, 3, 13, 17), (5, 5), (3, 3)),
@@ -45,6 +46,9 @@ CASES = [
     Case((2, 3, 1, 1032), (1, 5), (1, 2)),
     Case((9, 2, 1, 37), (1, 4), (1, 3), (0, 2), True),
     Case((2, 2, 3, 1024), (1, 3), (1, 1), (0, 1)),
+    Case((3, 7, 1, 64), (1, 2), (1, 5)),
+    Case((9, 2, 1, 80), (1, 7), (1, 3), (0, 3)),
+    Case((1, 2, 1, 8), Even, (1, 60)),
     Case((2, 3, 7, 12), Even, (3, 5)),
     Case((1, 2, 5, 7), Even, (9, 12)),
     Case((3, 2, 1, 64), Even, (1, 7)),
@@ -249,7 +253,7 @@ def test_plans_keep_to_the_limits(multiprocessors):
                 assert plan.group <= pooling_means.LINES
                 assert max(plan.chunks, plan.tile) <= pooling_means.THREADS
                 assert plan.tile * plan.tiles >= across.output
-                begins, ends = (np.array(n) for n in zip(*(_range(across, o) for o in range(across.output))))
+                begins, ends = _range(across, np.arange(across.output))
                 first = np.arange(plan.tiles) * plan.tile
                 first = first[first < across.output]
                 last = np.minimum(first + plan.tile, across.output) - 1
@@ -260,7 +264,7 @@ def test_plans_keep_to_the_limits(multiprocessors):
                 assert plan.together * plan.lines * room <= pooling_means.ROOM
                 assert max(plan.rows, plan.together * plan.lines, plan.together * plan.parts) <= pooling_means.LINES
                 assert max(min(plan.tile, pooling_means.THREADS), plan.chunks, plan.reach) <= pooling_means.THREADS
-                assert plan.tile % v == 0
+                assert plan.tile % max(v, pooling_means._columns(plan.flat)) == 0
                 assert plan.chunks * pooling_means._wide(v, plan.flat) >= plan.tile
                 assert plan.tile * plan.tiles >= across.size
                 assert plan.rows * plan.bands >= down.size
@@ -274,7 +278,7 @@ def _range(axis, o):
     if isinstance(axis, Even):
         return o * axis.size // axis.output, -(-(o + 1) * axis.size // axis.output)
     start = o * axis.stride - axis.before
-    return max(start, 0), min(start + axis.kernel, axis.size)
+    return np.maximum(start, 0), np.minimum(start + axis.kernel, axis.size)
 
 
 @pytest.mark.parametrize(
