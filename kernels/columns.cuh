@@ -29,28 +29,38 @@ template <int DOWN> struct Place {
     }
 };
 
-// N neighbours in a row of `height`: the first OWN are the thread's, and k · OWN of them later begin those of the thread that is
-// k · STEP columns on. Where that is in another warp or row, the thread reads them itself.
-template <int N, int OWN, int STEP> struct Neighbours {
-    int rows[N];  // how many rows of a column the thread reads itself: all or none
+// The bytes of a row. The compiler must not see what of: else it adds up indices, and takes two instructions more to make an
+// address of each.
+template <typename T> __device__ __forceinline__ long long pitch_of(int width) {
+    long long bytes = static_cast<long long>(width) * static_cast<int>(sizeof(T));
+#ifndef WEFT_EMULATOR
+    asm("" : "+l"(bytes));
+#endif
+    return bytes;
+}
+
+// The same place of the next row.
+template <typename T> __device__ __forceinline__ T* onward(T* from, long long pitch) { return (T*)((char*)from + pitch); }
+
+// N neighbours in each row of a plane of `height`, from row `first` on: the first OWN are the thread's, and k · OWN of them later begin
+// those of the thread that is k · STEP columns on. Where that is in another warp or row, the thread reads them itself. Rows are
+// counted from the first, and none but those before the ABOVE-th may be above the plane.
+template <int N, int OWN, int STEP, int ABOVE> struct Neighbours {
+    int first;
+    int rows[N];  // of each neighbour the thread reads itself so many: to the plane's end, or none
     unsigned strange[N];
-    bool are_alone;  // whether a lane of the warp reads more than its own
 
     template <int DOWN, typename Inside>
-    __device__ __forceinline__ Neighbours(const Place<DOWN>& mine, int height, Inside inside) {
+    __device__ __forceinline__ Neighbours(const Place<DOWN>& mine, int first, int height, Inside inside) : first(first) {
 #pragma unroll
         for (int j = 0; j < N; ++j) {
             const int apart = j / OWN * STEP;
             const bool is_shared = within(static_cast<int>(LANE) + apart, 32) && within(mine.column + apart, mine.columns);
             strange[j] = is_shared ? 0 : ~0u;
-            rows[j] = inside(j) && (apart == 0 || !is_shared) ? height : 0;
+            rows[j] = inside(j) && (apart == 0 || !is_shared) ? height - first : 0;
         }
-        int more = 0;
-#pragma unroll
-        for (int j = OWN; j < N; ++j) more |= rows[j];
-        are_alone = __any_sync(FULL, more != 0);
     }
-    __device__ __forceinline__ bool reads(int j, int row) const { return within(row, rows[j]); }
+    __device__ __forceinline__ bool reads(int j, int row) const { return row < rows[j] && (row >= ABOVE || first + row >= 0); }
     // The j-th of them, given the j % OWN-th of this thread's own: anything, or `other`, where it must read it itself. All
     // threads call it.
     template <typename Number> __device__ __forceinline__ Number shuffle(Number v, int j) const {
@@ -63,15 +73,13 @@ template <int N, int OWN, int STEP> struct Neighbours {
     __device__ __forceinline__ float share(float v, int j, unsigned other) const {
         return __uint_as_float(share(__float_as_uint(v), j, other));
     }
-    // Numbers of a row from `from` on, `other` (given as bits) where the row or the column is not there. ASK: first whether any
-    // lane is alone, which is worth it where many are not its own.
-    template <bool ASK = false, typename T> __device__ __forceinline__ void read(float (&v)[N], const T* from, int row, unsigned other) const {
+    // Numbers of a row from `from` on, `other` (given as bits) where the row or the column is not there.
+    template <typename T> __device__ __forceinline__ void read(float (&v)[N], const T* from, int row, unsigned other) const {
         constexpr int NEXT = STEP > 0 ? 1 : -1;
 #pragma unroll
         for (int j = 0; j < OWN; ++j) v[j] = reads(j, row) ? to_float(from[j * NEXT]) : __uint_as_float(other);
 #pragma unroll
         for (int j = OWN; j < N; ++j) v[j] = share(v[j % OWN], j, other);
-        if (ASK && !are_alone) return;
 #pragma unroll
         for (int j = OWN; j < N; ++j)
             if (reads(j, row)) v[j] = to_float(from[j * NEXT]);

@@ -30,17 +30,18 @@ max_pool_small(const T* __restrict__ x, T* __restrict__ y, unsigned char* __rest
     if (is_behind(items)) return;
     const Place<DOWN> mine(items, columns, groups, by_columns, by_groups);
     const int column = mine.column * S - left, first_j = max(-column, 0);
-    const Neighbours<K, S, 1> pixels(mine, height, [&](int j) { return within(column + j, width); });
-    const int first = mine.first * S - top, to = mine.plane * (output_h * output_w) + (mine.first * output_w + mine.column);
+    const int first = mine.first * S - top, rest = (mine.there ? output_h : 0) - mine.first;
+    const Neighbours<K, S, 1, K / 2> pixels(mine, first, height, [&](int j) { return within(column + j, width); });
+    const int to = mine.plane * (output_h * output_w) + (mine.first * output_w + mine.column);
     x += mine.plane * (height * width) + (first * width + column);
     y += to;
     taps += to;
-    const int last = mine.there ? output_h : 0;
+    const long long pitch = pitch_of<T>(width), pitch_y = pitch_of<T>(output_w);
     // Of the next row of pixels the greatest of the window's; where it is not there, −∞, which wins nothing.
     const auto across = [&](int row) {
         float v[K];
         pixels.read(v, x, row, MINUS_INFINITY);
-        x += width;
+        x = onward(x, pitch);
         Best best = {v[0], first_j};
 #pragma unroll
         for (int j = 1; j < K; ++j) best.take(v[j], j);
@@ -48,21 +49,20 @@ max_pool_small(const T* __restrict__ x, T* __restrict__ y, unsigned char* __rest
     };
     Best greatest[K];
 #pragma unroll
-    for (int i = 0; i < K - S; ++i) greatest[i] = across(first + i);
+    for (int i = 0; i < K - S; ++i) greatest[i] = across(i);
 #pragma unroll
     for (int r = 0; r < DOWN; ++r) {
-        const int row = first + r * S;
 #pragma unroll
-        for (int i = K - S; i < K; ++i) greatest[i] = across(row + i);
+        for (int i = K - S; i < K; ++i) greatest[i] = across(r * S + i);
         Best best = greatest[0];
-        if (r * S <= K / 2) best.tap += max(-row, 0) * K;  // there is no more padding
+        if (r * S <= K / 2) best.tap += max(-(first + r * S), 0) * K;  // there is no more padding
 #pragma unroll
         for (int i = 1; i < K; ++i) best.take(greatest[i].value, i * K + greatest[i].tap);
-        if (mine.first + r < last) {
+        if (r < rest) {
             *y = from_float<T>(best.value);
             *taps = static_cast<unsigned char>(best.tap);
         }
-        y += output_w;
+        y = onward(y, pitch_y);
         taps += output_w;
 #pragma unroll
         for (int i = 0; i < K - S; ++i) greatest[i] = greatest[i + S];
@@ -79,15 +79,17 @@ max_pool_small_gradient(const T* __restrict__ g, const unsigned char* __restrict
     constexpr int REACH = (K + S - 1) / S;  // windows that have a pixel, along an axis
     if (is_behind(items)) return;
     const Place<DOWN> mine(items, columns, groups, by_columns, by_groups);
-    const int cell = left / S + mine.column, column = cell * S - left, first = top / S + mine.first;
-    bool inside[S];
+    const int cell = left / S + mine.column, column = cell * S - left, begin = top / S + mine.first, first = begin - REACH + 1;
+    const int row = begin * S - top;  // the first of pixels
+    int inside[S];  // how many rows of a column from there on are in the plane
 #pragma unroll
-    for (int s = 0; s < S; ++s) inside[s] = mine.there && within(column + s, width);
-    const Neighbours<REACH, 1, -1> windows(mine, output_h, [&](int m) { return within(cell - m, output_w); });
-    const int from = mine.plane * (output_h * output_w) + ((first - REACH + 1) * output_w + cell);
+    for (int s = 0; s < S; ++s) inside[s] = mine.there && within(column + s, width) ? height - row : 0;
+    const Neighbours<REACH, 1, -1, REACH - 1> windows(mine, first, output_h, [&](int m) { return within(cell - m, output_w); });
+    const int from = mine.plane * (output_h * output_w) + (first * output_w + cell);
     g += from;
     taps += from;
-    grad_x += mine.plane * (height * width) + ((first * S - top) * width + column);
+    grad_x += mine.plane * (height * width) + (row * width + column);
+    const long long pitch = pitch_of<T>(output_w), pitch_x = pitch_of<T>(width);
     // A row of windows: those that reach the cell, the last first.
     struct Row {
         float g[REACH];
@@ -102,19 +104,19 @@ max_pool_small_gradient(const T* __restrict__ g, const unsigned char* __restrict
             row.tap[m] = windows.share(static_cast<unsigned>(row.tap[0]), m, NOBODY);
             if (windows.reads(m, h)) row.tap[m] = taps[-m];
         }
-        g += output_w;
+        g = onward(g, pitch);
         taps += output_w;
         return row;
     };
     Row reach[REACH];
 #pragma unroll
-    for (int m = REACH - 1; m > 0; --m) reach[m] = read(first - m);
+    for (int m = REACH - 1; m > 0; --m) reach[m] = read(REACH - 1 - m);
 #pragma unroll
     for (int r = 0; r < DOWN; ++r) {
-        reach[0] = read(first + r);
+        reach[0] = read(REACH - 1 + r);
 #pragma unroll
         for (int i = 0; i < S; ++i) {
-            const bool is_there = within((first + r) * S - top + i, height);
+            const bool is_below = r * S + i >= S - 1 || row + r * S + i >= 0;  // where the plane begins
 #pragma unroll
             for (int j = 0; j < S; ++j) {
                 float sum = 0;
@@ -126,9 +128,9 @@ max_pool_small_gradient(const T* __restrict__ g, const unsigned char* __restrict
                         if (tap_i < K && tap_j < K && reach[m].tap[n] == tap_i * K + tap_j) sum += reach[m].g[n];
                     }
                 }
-                if (inside[j] && is_there) grad_x[j] = from_float<T>(sum);
+                if (r * S + i < inside[j] && is_below) grad_x[j] = from_float<T>(sum);
             }
-            grad_x += width;
+            grad_x = onward(grad_x, pitch_x);
         }
 #pragma unroll
         for (int m = REACH - 1; m > 0; --m) reach[m] = reach[m - 1];
@@ -148,35 +150,35 @@ avg_pool_small(const T* __restrict__ x, T* __restrict__ y, int items, int height
                int groups, int top, int left, bool padded, float divisor, unsigned long long by_columns, unsigned long long by_groups) {
     if (is_behind(items)) return;
     const Place<DOWN> mine(items, columns, groups, by_columns, by_groups);
-    const int column = mine.column * S - left, first = mine.first * S - top, last = mine.there ? output_h : 0;
-    const Neighbours<K, S, 1> pixels(mine, height, [&](int j) { return within(column + j, width); });
+    const int column = mine.column * S - left, first = mine.first * S - top, rest = (mine.there ? output_h : 0) - mine.first;
+    const Neighbours<K, S, 1, K / 2> pixels(mine, first, height, [&](int j) { return within(column + j, width); });
     x += mine.plane * (height * width) + (first * width + column);
     y += mine.plane * (output_h * output_w) + (mine.first * output_w + mine.column);
+    const long long pitch = pitch_of<T>(width), pitch_y = pitch_of<T>(output_w);
     const float counts = counted(column, K, width, left, padded), inverse = 1 / divisor;
     // Σ of the window's pixels in the next row.
     const auto across = [&](int row) {
         float v[K], sum = 0;
         pixels.read(v, x, row, 0);
-        x += width;
+        x = onward(x, pitch);
 #pragma unroll
         for (int j = 0; j < K; ++j) sum += v[j];
         return sum;
     };
     float sums[K];
 #pragma unroll
-    for (int i = 0; i < K - S; ++i) sums[i] = across(first + i);
+    for (int i = 0; i < K - S; ++i) sums[i] = across(i);
 #pragma unroll
     for (int r = 0; r < DOWN; ++r) {
-        const int row = first + r * S;
 #pragma unroll
-        for (int i = K - S; i < K; ++i) sums[i] = across(row + i);
+        for (int i = K - S; i < K; ++i) sums[i] = across(r * S + i);
         float sum = 0;
 #pragma unroll
         for (int i = 0; i < K; ++i) sum += sums[i];
         if (divisor != 0) sum = divided(sum, divisor, inverse);
-        else sum /= counts * counted(row, K, height, top, padded);
-        if (mine.first + r < last) *y = from_float<T>(sum);
-        y += output_w;
+        else sum /= counts * counted(first + r * S, K, height, top, padded);
+        if (r < rest) *y = from_float<T>(sum);
+        y = onward(y, pitch_y);
 #pragma unroll
         for (int i = 0; i < K - S; ++i) sums[i] = sums[i + S];
     }
@@ -190,16 +192,18 @@ avg_pool_small_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int ite
     constexpr int REACH = (K + S - 1) / S;
     if (is_behind(items)) return;
     const Place<DOWN> mine(items, columns, groups, by_columns, by_groups);
-    const int cell = left / S + mine.column, column = cell * S - left, first = top / S + mine.first;
-    bool inside[S];
+    const int cell = left / S + mine.column, column = cell * S - left, begin = top / S + mine.first, first = begin - REACH + 1;
+    const int row = begin * S - top;  // the first of pixels
+    int inside[S];  // how many rows of a column from there on are in the plane
 #pragma unroll
-    for (int s = 0; s < S; ++s) inside[s] = mine.there && within(column + s, width);
-    const Neighbours<REACH, 1, -1> windows(mine, output_h, [&](int m) { return within(cell - m, output_w); });
+    for (int s = 0; s < S; ++s) inside[s] = mine.there && within(column + s, width) ? height - row : 0;
+    const Neighbours<REACH, 1, -1, REACH - 1> windows(mine, first, output_h, [&](int m) { return within(cell - m, output_w); });
     float counts[REACH];
 #pragma unroll
     for (int m = 0; m < REACH; ++m) counts[m] = counted(column - m * S, K, width, left, padded);
-    g += mine.plane * (output_h * output_w) + ((first - REACH + 1) * output_w + cell);
-    grad_x += mine.plane * (height * width) + ((first * S - top) * width + column);
+    g += mine.plane * (output_h * output_w) + (first * output_w + cell);
+    grad_x += mine.plane * (height * width) + (row * width + column);
+    const long long pitch = pitch_of<T>(output_w), pitch_x = pitch_of<T>(width);
     const float by_divisor = 1 / divisor;
     // What the next row of windows gives to the cell's columns.
     struct Row {
@@ -208,12 +212,12 @@ avg_pool_small_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int ite
     const auto read = [&](int h) {
         float v[REACH];
         windows.read(v, g, h, 0);
-        g += output_w;
+        g = onward(g, pitch);
         Row row = {};
 #pragma unroll
         for (int m = 0; m < REACH; ++m) {
             if (divisor != 0) v[m] *= by_divisor;
-            else v[m] *= 1 / (counts[m] * counted(h * S - top, K, height, top, padded));
+            else v[m] *= 1 / (counts[m] * counted((first + h) * S - top, K, height, top, padded));
         }
 #pragma unroll
         for (int j = 0; j < S; ++j) {
@@ -225,22 +229,22 @@ avg_pool_small_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int ite
     };
     Row reach[REACH];
 #pragma unroll
-    for (int m = REACH - 1; m > 0; --m) reach[m] = read(first - m);
+    for (int m = REACH - 1; m > 0; --m) reach[m] = read(REACH - 1 - m);
 #pragma unroll
     for (int r = 0; r < DOWN; ++r) {
-        reach[0] = read(first + r);
+        reach[0] = read(REACH - 1 + r);
 #pragma unroll
         for (int i = 0; i < S; ++i) {
-            const bool is_there = within((first + r) * S - top + i, height);
+            const bool is_below = r * S + i >= S - 1 || row + r * S + i >= 0;  // where the plane begins
 #pragma unroll
             for (int j = 0; j < S; ++j) {
                 float sum = 0;
 #pragma unroll
                 for (int m = REACH - 1; m >= 0; --m)
                     if (i + m * S < K) sum += reach[m].of[j];
-                if (inside[j] && is_there) grad_x[j] = from_float<T>(sum);
+                if (r * S + i < inside[j] && is_below) grad_x[j] = from_float<T>(sum);
             }
-            grad_x += width;
+            grad_x = onward(grad_x, pitch_x);
         }
 #pragma unroll
         for (int m = REACH - 1; m > 0; --m) reach[m] = reach[m - 1];
