@@ -46,7 +46,7 @@ ARCHITECTURES = ("sm_80", "sm_90a", "sm_100")  # A100, H100 and H200, B200: what
 
 Families = dict[str, tuple[list[str], tuple[str, ...]]]  # source: expressions of all its kernels, options
 
-# -v: registers, shared memory and spills go to the log. -default-device: else NVRTC 13.0 takes a kernel's generic lambda for the host's
+# -v: registers, shared memory and spills go to the log; -default-device: else NVRTC 13.0 takes generic lambdas for the host's
 _OPTIONS = ("-std=c++17", "-lineinfo", "-default-device", "--ptxas-options=-v")
 
 
