@@ -230,7 +230,32 @@ class _Function:
         loops = {region[n] for n in numbers if region[n] in self.around[n] and region[n] not in common}
         if len(sizes) == 1 or not times:
             return part.requests / whole
+        if region[number] in (bare := self._bare(loops, part.requests)):
+            return 0.0
+        sizes, loops = {n: size for n, size in sizes.items() if n not in bare}, loops - bare
+        if len(sizes) == 1:
+            return part.requests / sum(sizes.values())
         return self._turns_of(part.requests / times, sizes, loops, before)[region[number]] * times
+
+    def _bare(self, loops: set[int], requests: float) -> set[int]:
+        """Loops that lack the inner loop of another, whose line warps come to as often: versions for when it has no turns."""
+        inner: dict[int, set[Place]] = {}
+        for head in loops:
+            within = {n for n in self.flow.loops[head] if self.around[n][0] != head and self.around[n][0] in self.free}
+            inner[head] = {place for n in within for place in self._places(n) if self.trips[place] >= requests}
+        every = set().union(*inner.values())
+        return (
+            {
+                head
+                for head in loops
+                if not inner[head] and every.isdisjoint(p for n in self.flow.loops[head] for p in self._places(n))
+            }
+            if every
+            else set()
+        )
+
+    def _places(self, number: int) -> set[Place]:
+        return {i.lines[0] for i in self.blocks[number] if i.lines and (i.lines[0], number) in self.worked}
 
     def _common_dominator(self, one: int, other: int) -> int:
         while not self.flow.dominates(one, other):
