@@ -128,10 +128,7 @@ class _Function:
         """Fill in `times`; it is called so often."""
         for number in self.flow.order:
             self.now, self.come = number, self._come(number, begun)
-            if number in self.flow.loops:
-                self.times[number] = self._turns(number)
-            else:
-                self.times[number] = self._once(number) if number in self.flow.dominator else begun
+            self.times[number] = self._turns(number) if number in self.flow.loops else self._once(number)
 
     def _come(self, number: int, begun: float) -> float:
         ways = [n for n in self.flow.before[number] if not self.flow.dominates(number, n)]
@@ -154,7 +151,7 @@ class _Function:
         lines = [t for n in level for t in self._lines(n) if t >= self.come]
         worked = self._turns_of_work(level) if head in self.free else None
         if worked is not None:
-            found.append(worked)
+            found.append(min([worked, *lines]))
         turns = max(found) if found else min(lines, default=self.come)
         silent = [self._is_silent(n) for n in self.flow.loops[head] if _accesses(self.blocks[n])]
         turns = 0.0 if silent and all(silent) else turns

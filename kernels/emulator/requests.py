@@ -104,10 +104,10 @@ def worked_of(
         for them in copies[place].values():
             for part in _by_calls(Part(float(launch.trips[place]), them), launch, around):
                 numbers = Counter(copy.block for copy in part.copies)
-                loops = {around[n][0] if around[n] else n for n in numbers}
+                loop, *others = {around[n][0] if around[n] else n for n in numbers}
                 turn = math.gcd(*numbers.values())
-                if len(loops) == 1 and (own := in_loops.get(*loops)):
-                    turn = sum(numbers.values()) // math.gcd(*own.values())
+                if loop in in_loops and not others:
+                    turn = sum(numbers.values()) // math.gcd(*in_loops[loop].values())
                 even = Part(part.requests, [copy._replace(part=1 / turn) for copy in part.copies])
                 for n in numbers:
                     found[place, n].append(even)
