@@ -128,7 +128,10 @@ class _Function:
         """Fill in `times`; it is called so often."""
         for number in self.flow.order:
             self.now, self.come = number, self._come(number, begun)
-            self.times[number] = self._turns(number) if number in self.flow.loops else self._once(number)
+            if number in self.flow.loops:
+                self.times[number] = self._turns(number)
+            else:
+                self.times[number] = self._once(number) if number in self.flow.dominator else begun
 
     def _come(self, number: int, begun: float) -> float:
         ways = [n for n in self.flow.before[number] if not self.flow.dominates(number, n)]
