@@ -47,6 +47,7 @@ _MEMORY = _SPACES[:2]
 SAMPLE = 64  # blocks of a launch that are run, where they are sampled
 _LONGEST = 512  # bytes of a basic block that are looked up
 _STEP = 3  # bytes between look-ups: shorter than almost every instruction with a line of its own
+_CALL = 5  # bytes of the call that opens a basic block; what counts begins after it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,7 +294,8 @@ def _by_line(code: Library, sites: Sequence[Any]) -> tuple[tuple[Counts, ...], d
     others = sorted(
         {*starts, *code_of(code.path)[0], 1 << 62}
     )  # those that nobody came to end the one before them, too
-    ends = [min(start + _LONGEST, others[bisect.bisect_right(others, start)]) for start in starts]
+    nexts = [others[bisect.bisect_right(others, start)] - _CALL for start in starts]
+    ends = [min(start + _LONGEST, max(start + 1, following)) for start, following in zip(starts, nexts)]
     within = [at for low, high in zip(starts, ends) for at in range(low, high, _STEP)]
     found = places(code.path, [*within, *(site.pc for site in sites if site.pc)])
     gathered: dict[Any, Any] = {}

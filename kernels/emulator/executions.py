@@ -6,7 +6,8 @@ A line of the source may have many copies in the machine code, as loops are unro
        that diverge at a shuffle), and where there is code of lines that no warp came to (but for a few instructions that were
        moved elsewhere), and what only these lead to: never, where there is a way around it
     2. where it has loads or stores: their requests, which the counters know, over the copies of those instructions
-    3. the head of a loop: as often as what is in the loop, or as warps come to its lines
+    3. the head of a loop: as often as what is in the loop; of one without loads and stores that all threads do, its arithmetic,
+       as warps come to its lines; or as they come to all its lines
     4. else: as often as warps come to its lines, but no more often than control comes from elsewhere
 
 Copies: accesses of the width that was asked for; of those that are inlined by several calls each call's share, by its lines; of
@@ -20,14 +21,15 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from ..toolchain.machine_code import Instruction
+from ..toolchain.sources import Place
 from .control_flow import Blocks, Flow, callers_first, calls, closure, reached
 from .counters import Launch
-from .requests import Part, asked_of, key_of, width_of
+from .requests import WORK, Part, asked_of, key_of, width_of, worked_of
 
 __all__ = ["executions"]
 
@@ -45,8 +47,10 @@ def executions(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
     flows = {n: Flow.of(blocks, n) for n in blocks if n == first or any(calls(block) == n for block in blocks.values())}
     around = {n: flow.around(n) for flow in flows.values() for n in flow.order}
     asked = asked_of(blocks, launch, around)
+    free = _free(blocks, flows)
+    worked = worked_of(blocks, launch, around, free)
     for number, flow in flows.items():
-        _Function(blocks, launch, asked, flow, times).run(begun[number])
+        _Function(blocks, launch, asked, worked, free, flow, times).run(begun[number])
         for n in flow.order:
             begun[calls(blocks[n])] += times[n]
     return times
@@ -83,11 +87,36 @@ def _is_slow(blocks: Blocks, block: Sequence[Instruction]) -> bool:
     return (is_call and not is_own) or any("COLLECTIVE" in i.opcode for i in block)
 
 
+def _free(blocks: Blocks, flows: dict[int, Flow]) -> set[int]:
+    """The heads of loops in which, and in what they call, nothing is loaded or stored by all threads."""
+    asking: set[int] = set()  # first blocks of functions, of those that are called first
+    free: set[int] = set()
+    for first, flow in reversed(flows.items()):
+        own = {n for n in flow.order if _accesses(blocks[n]) or calls(blocks[n]) in asking}
+        asking |= {first} if own else set()
+        free |= {head for head, body in flow.loops.items() if not own & body}
+    return free
+
+
+def _accesses(block: Sequence[Instruction]) -> int:
+    return sum(key_of(i)[1] is not None and not i.is_conditional for i in block)
+
+
 class _Function:
     """The blocks of one function, each taken when what leads to it is known."""
 
-    def __init__(self, blocks: Blocks, launch: Launch, asked: Sequence[Part], flow: Flow, times: dict[int, float]):
+    def __init__(
+        self,
+        blocks: Blocks,
+        launch: Launch,
+        asked: Sequence[Part],
+        worked: dict[tuple[Place, int], list[Part]],
+        free: set[int],
+        flow: Flow,
+        times: dict[int, float],
+    ):
         self.blocks, self.flow, self.times, self.trips = blocks, flow, times, launch.trips
+        self.worked, self.free = worked, free
         self.around = {n: flow.around(n) for n in flow.order}
         self.entries: dict[int, float] = {}  # of loops, by their heads
         self.asking: dict[int, list[tuple[Instruction, Part]]] = defaultdict(list)
@@ -99,7 +128,10 @@ class _Function:
         """Fill in `times`; it is called so often."""
         for number in self.flow.order:
             self.now, self.come = number, self._come(number, begun)
-            self.times[number] = self._turns(number) if number in self.flow.loops else self._once(number)
+            if number in self.flow.loops:
+                self.times[number] = self._turns(number)
+            else:
+                self.times[number] = self._once(number) if number in self.flow.dominator else begun
 
     def _come(self, number: int, begun: float) -> float:
         ways = [n for n in self.flow.before[number] if not self.flow.dominates(number, n)]
@@ -120,11 +152,33 @@ class _Function:
         found = [max(them) if n == head else _middle(them) for n in level if (them := self._asked_by_all(n))]
         found += [some for n in level if (some := self._asked_by_some(n)) is not None]
         lines = [t for n in level for t in self._lines(n) if t >= self.come]
+        worked = self._turns_of_work(level) if head in self.free else None
+        if worked is not None:
+            found.append(min([worked, *lines]))
         turns = max(found) if found else min(lines, default=self.come)
-        silent = [self._is_silent(n) for n in self.flow.loops[head] if self._accesses(n)]
+        silent = [self._is_silent(n) for n in self.flow.loops[head] if _accesses(self.blocks[n])]
         turns = 0.0 if silent and all(silent) else turns
         self.entries[head] = min(self.come, turns)
         return turns
+
+    def _turns_of_work(self, numbers: list[int]) -> float | None:
+        """How often the middle one of the instructions of arithmetic runs, of lines that loops without accesses have.
+
+        A line's opcodes vote: some are merged, or needed once for several turns.
+        """
+        found: list[tuple[float, float]] = []
+        for number in numbers:
+            own = Counter(i.lines[0] for i in self.blocks[number] if i.lines and i.kind in WORK)
+            for place, many in own.items():
+                votes: Counter[tuple[float, float]] = Counter()
+                for part in self.worked.get((place, number), ()):
+                    size = sum(copy.part for copy in part.copies if copy.block == number)
+                    votes[size, self._share(part, number)] += 1
+                if votes:
+                    _, times = max(votes, key=lambda vote: (votes[vote], vote[0]))
+                    found += [(float(self.trips[place]), times)] * many
+        often = [times for trips, times in found if trips >= self.come]
+        return _middle(often or [times for _, times in found]) if found else None
 
     def _once(self, number: int) -> float:
         found = self._asked_by_all(number)
@@ -139,7 +193,8 @@ class _Function:
         some = self._asked_by_some(number)
         if some is not None:
             return min(self.come, some)
-        lines = self._lines(number)
+        worked = self._turns_of_work([number])
+        lines = [worked] if worked is not None else self._lines(number)
         return min(self.come, _middle(lines)) if lines else self.come
 
     def _lines(self, number: int) -> list[float]:
@@ -151,12 +206,9 @@ class _Function:
             return []
         return _evened([(i, self._share(part, number)) for i, part in self.asking[number] if not i.is_conditional])
 
-    def _accesses(self, number: int) -> int:
-        return sum(key_of(i)[1] is not None and not i.is_conditional for i in self.blocks[number])
-
     def _is_silent(self, number: int) -> bool:
         counted = sum(not i.is_conditional for i, _ in self.asking[number])
-        return 2 * counted < self._accesses(number)
+        return 2 * counted < _accesses(self.blocks[number])
 
     def _asked_by_some(self, number: int) -> float | None:
         """By loads and stores that some threads do: the most of them."""
@@ -178,7 +230,32 @@ class _Function:
         loops = {region[n] for n in numbers if region[n] in self.around[n] and region[n] not in common}
         if len(sizes) == 1 or not times:
             return part.requests / whole
+        if region[number] in (bare := self._bare(loops, part.requests)):
+            return 0.0
+        sizes, loops = {n: size for n, size in sizes.items() if n not in bare}, loops - bare
+        if len(sizes) == 1:
+            return part.requests / sum(sizes.values())
         return self._turns_of(part.requests / times, sizes, loops, before)[region[number]] * times
+
+    def _bare(self, loops: set[int], requests: float) -> set[int]:
+        """Loops that lack the inner loop of another, whose line warps come to as often: versions for when it has no turns."""
+        inner: dict[int, set[Place]] = {}
+        for head in loops:
+            within = {n for n in self.flow.loops[head] if self.around[n][0] != head and self.around[n][0] in self.free}
+            inner[head] = {place for n in within for place in self._places(n) if self.trips[place] >= requests}
+        every = set().union(*inner.values())
+        return (
+            {
+                head
+                for head in loops
+                if not inner[head] and every.isdisjoint(p for n in self.flow.loops[head] for p in self._places(n))
+            }
+            if every
+            else set()
+        )
+
+    def _places(self, number: int) -> set[Place]:
+        return {i.lines[0] for i in self.blocks[number] if i.lines and (i.lines[0], number) in self.worked}
 
     def _common_dominator(self, one: int, other: int) -> int:
         while not self.flow.dominates(one, other):

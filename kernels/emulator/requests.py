@@ -6,18 +6,24 @@ A line may have many copies in the machine code, not all of which are its own:
       split into.
     - The compiler gives some accesses the line of another: what a line asked for that has none is the nearest line's.
     - Of copies in loops that several calls inline, each call has its share, by its own lines.
+
+Arithmetic is asked for, too: once whenever a warp comes to its line. How many instructions one turn of a loop takes tells what
+the smallest of a line's blocks has, as the greatest common divisor of all.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 from ..toolchain.machine_code import Instruction
+from ..toolchain.sources import Place
 from .control_flow import Blocks
 from .counters import Counts, Launch
 
-__all__ = ["Copy", "Part", "asked_of", "key_of", "width_of"]
+__all__ = ["WORK", "Copy", "Part", "asked_of", "key_of", "width_of", "worked_of"]
 
 _ASKED = {  # which counters a machine instruction is counted by
     "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"),
@@ -27,6 +33,7 @@ _ASKED = {  # which counters a machine instruction is counted by
     "HGMMA": ("tensor", "update"),
 }  # fmt: skip
 _STORED = ("shared", "write")  # by LDGSTS, too
+WORK = ("float", "convert", "tensor", "warp", "local")  # kinds of instructions that each turn of a loop needs anew
 _WIDTHS = ("U8", "S8", "U16", "S16", "64", "128", "256")  # bits of an access; 32 where it says nothing
 
 
@@ -59,7 +66,7 @@ def asked_of(blocks: Blocks, launch: Launch, around: dict[int, list[int]]) -> li
     for c in launch.counts:
         place, kind, wide = (c.file, c.line), (c.space, c.how), c.requested / max(1, c.threads)
         own = [key for key in copies if key[:2] == (place, kind)]
-        fit = [key for key in own if key[2] in (0, wide) or wide != c.bytes] or [key for key in own if key[2] > wide]
+        fit = [key for key in own if key[2] == 0 or key[2] >= wide or wide != c.bytes]
         near = [key for key in copies if key[1:] == (kind, wide) or (key[1] == kind and place not in lines)]
         if not fit and near:
             far = {
@@ -75,6 +82,36 @@ def asked_of(blocks: Blocks, launch: Launch, around: dict[int, list[int]]) -> li
         if them:
             parts += _by_calls(Part(sum(c.requests for c in counts), them), launch, around)
     return parts
+
+
+def worked_of(
+    blocks: Blocks, launch: Launch, around: dict[int, list[int]], free: Container[int]
+) -> dict[tuple[Place, int], list[Part]]:
+    """The same of the arithmetic of each line that loops `free` of accesses have: by line and block, a part for each opcode.
+
+    What only one loop has: as many turns as divide all its opcodes' numbers.
+    """
+    copies: dict[Place, dict[str, list[Copy]]] = defaultdict(lambda: defaultdict(list))
+    in_loops: dict[int, Counter[tuple[Place, str]]] = defaultdict(Counter)
+    for n, block in blocks.items():
+        for i in block:
+            if i.kind in WORK and i.lines and i.lines[0] in launch.trips:
+                copies[i.lines[0]][i.opcode].append(Copy(n, i, 1.0))
+                if around[n] and around[n][0] in free:
+                    in_loops[around[n][0]][i.lines[0], i.opcode] += 1
+    found: dict[tuple[Place, int], list[Part]] = defaultdict(list)
+    for place in {place for them in in_loops.values() for place, _ in them}:
+        for them in copies[place].values():
+            for part in _by_calls(Part(float(launch.trips[place]), them), launch, around):
+                numbers = Counter(copy.block for copy in part.copies)
+                loop, *others = {around[n][0] if around[n] else n for n in numbers}
+                turn = math.gcd(*numbers.values())
+                if loop in in_loops and not others:
+                    turn = sum(numbers.values()) // math.gcd(*in_loops[loop].values())
+                even = Part(part.requests, [copy._replace(part=1 / turn) for copy in part.copies])
+                for n in numbers:
+                    found[place, n].append(even)
+    return found
 
 
 def _by_calls(part: Part, launch: Launch, around: dict[int, list[int]]) -> list[Part]:

@@ -243,3 +243,19 @@ class TestRough:
             KERNELS["copy"](1, 256, np.ones(256, np.float32), z)
         assert [each.instance.expression for each in launches] == ["copy"]
         assert (y.sum(), z.sum()) == (0, 256)
+
+
+def test_lines_that_nobody_comes_to():
+    """The call that opens a block is none of the block before: a branch never taken has no trips, what follows a loop few."""
+    path = COUNTED.with_name("turns.cu")
+    lines = path.read_text().splitlines()
+
+    def at(text):
+        """The last line that has this, and the file."""
+        return path.name, max(i for i, line in enumerate(lines, 1) if text in line)
+
+    found = counted(launch.Kernel(path, "never_taken"), 1, 64, zeros(64), zeros(96), np.int32(1))
+    assert {at("sqrtf(v)"), at("+ 32] = v")} <= found.never
+    assert found.trips[at("y[threadIdx.x] = v;")] == 2
+    looped = counted(launch.Kernel(path, "by_data"), 4, 32, np.full(128, 9, np.int32), zeros(128))
+    assert looped.trips[at("y[i] = a;")] == 4 < max(looped.trips.values()) == 36

@@ -1,5 +1,6 @@
 """How often machine code runs, against loops and calls that are worked out by hand, on every architecture."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -98,6 +99,107 @@ def test_a_function_that_is_called_at_two_places(arch):
     assert calls == {WARPS: 1, WARPS / 2: 1, 0: 1}
     kernel = [block for block in blocks if not block[0].function]
     assert times[kernel[-1][0].block] == WARPS
+
+
+TURNS = {
+    name: launch.Kernel(HERE / "turns.cu", name)
+    for name in ("by_data", "within", "local_only", "calling", "product", "alternate")
+}
+
+
+def turned(name, arch, grid, block, *args):
+    """The blocks of the machine code of one of these, how often each runs, and instructions in all."""
+    kernel = TURNS[name]
+    with counters.counting() as launches:
+        kernel[()](grid, block, *args)
+    code, _ = machine_code_of(kernel[()], arch)
+    times = executions(code, launches[0])
+    return list(by_block(code)), times, sum(times[i.block] for i in code)
+
+
+def work(blocks, times, opcode="FFMA"):
+    """How many of these instructions are done."""
+    return sum(n * each for n, each in loads(blocks, times, opcode))
+
+
+@ARCHITECTURES
+class TestLoopsWithoutLoads:
+    """The compiler unrolls by 16, 8, 4 and 1; whichever run, each turn takes one FFMA.
+
+    For sm_100 it peels some, and numbers of instructions are others.
+    """
+
+    def test_turns_of_each_warp(self, arch):
+        lengths = np.array([10, 20, 30, 40], np.int32).repeat(32)
+        blocks, times, total = turned("by_data", arch, 4, 32, lengths, numbers(128))
+        assert work(blocks, times) == pytest.approx(100)
+        assert dict(loads(blocks, times, "FFMA"))[16] <= 100 // 16
+        assert arch == "sm_100" or total == pytest.approx(308, rel=0.1)
+
+    def test_no_turns(self, arch):
+        blocks, times, _ = turned("by_data", arch, 4, 32, np.zeros(128, np.int32), numbers(128))
+        assert work(blocks, times) == 0
+
+    def test_within_a_loop(self, arch):
+        """Ten times eight; the version of the outer loop for no turns of the inner one does not run."""
+        blocks, times, total = turned("within", arch, 1, 32, numbers(320), numbers(320), np.int32(10), np.int32(8))
+        assert work(blocks, times) == pytest.approx(80)
+        assert [work(blocks, times, opcode) for opcode in ("LDG", "STG")] == [10, 10]
+        assert arch == "sm_100" or total == pytest.approx(384, rel=0.2)
+
+    def test_local_memory(self, arch):
+        """100 = 6 × 16 + 4."""
+        blocks, times, total = turned("local_only", arch, 1, 32, np.full(32, 3, np.int32), numbers(32), np.int32(100))
+        assert work(blocks, times, "LDL") == pytest.approx(100)
+        assert total == pytest.approx(1300, rel=0.05)
+
+    @pytest.mark.parametrize(("n", "hand"), [(20, 1008), (2000, 38592)])
+    def test_a_function(self, arch, n, hand):
+        blocks, times, total = turned("calling", arch, 2, 256, numbers(512), numbers(512), np.int32(n))
+        assert work(blocks, times) == pytest.approx(16 * n)
+        assert arch == "sm_100" or total == pytest.approx(hand, rel=0.1)
+
+
+@ARCHITECTURES
+def test_loads_that_are_merged_in_part(arch):
+    """Four tiles, two turns, 32 warps: 256; of 64 reads 32 are by fours."""
+    n = np.ones((64, 64), np.float32)
+    blocks, times, total = turned("product", arch, (2, 2), (32, 32), n, n, np.zeros_like(n), np.int32(64))
+    assert {n for block in blocks for n in [width_of(i) for i in block if i.opcode.startswith("LDS")]} == {4, 16}
+    assert work(blocks, times) == 256 * 32
+    assert total == pytest.approx(26112, rel=0.06)
+
+
+@pytest.mark.parametrize("arch", ["sm_90a", "sm_100"])  # where the load is conditional, not jumped over
+def test_lanes_that_take_turns(arch):
+    _, times, total = turned("alternate", arch, 1, 32, numbers(256), numbers(32), np.int32(8))
+    assert max(times.values()) == 8
+    assert total == pytest.approx(96, rel=0.05)
+
+
+SOON = (
+    "max_pool_3x3_gradient<__nv_bfloat16, 4>",
+    "max_pool_same_gradient<float, 4>",
+    "max_pool_same_gradient<__nv_bfloat16, 4>",
+    "avg_pool_small<float, 2, 2, 10>",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in SOON else [pytest.mark.slow])
+        for name in sorted(instance_cases.instances())
+    ],
+)
+def test_every_kernel_is_begun_once_by_each_warp(name):
+    instance = instance_cases.instances()[name]
+    with np.errstate(all="ignore"), counters.counting(only=instance) as launches:
+        instance_cases.launch(instance)
+    code, _ = machine_code_of(instance, "sm_90a")
+    each = launches[0]
+    warps = math.prod(each.grid) * -(-math.prod(each.block) // 32)
+    assert executions(code, each)[code[0].block] == warps
 
 
 QUICK = (

@@ -87,12 +87,13 @@ class TestRoofline:
 
     def test_loads_of_matrices_with_each_others_lines(self):
         """A loop that runs 10 times loads two matrices in line 1 and two in line 2; the compiler says three and one."""
-        code = [Instruction("LDSM.16.M88.4", (("a.cu", line),), 0) for line in (1, 1, 1, 2)]
+        loads = [Instruction("LDSM.16.M88.4", (("a.cu", line),), 1) for line in (1, 1, 1, 2)]
+        code = [Instruction("MOV", (), 0), *loads, Instruction("BRA", (), 1, 1, True), Instruction("EXIT", (), 2)]
         counts = [counters.Counts("a.cu", line, "shared", "read", 16, 20, 640, 10240) for line in (1, 2)]
         launch = counters.Launch(
             copy.instances[()], (1, 1, 1), (32, 1, 1), 0, tuple(counts), {}, frozenset(), 0, 0, 0, 0
         )
-        assert executions(code, launch) == {0: 10}
+        assert executions(code, launch) == {0: 1, 1: 10, 2: 1}
 
     @pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHINES))
     def test_every_machine(self, machine):
