@@ -57,7 +57,7 @@ EXCEPTIONS = (
     )),
     Reason("issue", PRODUCT, "a matrix product: tensor cores or memory, not instructions, are its limit", (
         "*: attention_forward<__nv_bfloat16, *", "*: attention_backward_query<__nv_bfloat16, *",
-        "*: attention_backward_key<__nv_bfloat16, *", "*: correlate<*", "*: weight_parts<*",
+        "*: attention_backward_key<__nv_bfloat16, *", "*: correlate<*", "*: weight_parts<*", "*: near_weight_parts<*",
         "conv2d: near_weight_parts<*",
     )),
     Reason("issue", WORK, "a matrix product in float, whose multiply-adds are instructions", (

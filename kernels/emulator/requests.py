@@ -61,7 +61,15 @@ def asked_of(blocks: Blocks, launch: Launch, around: dict[int, list[int]]) -> li
             for each in (kind, _STORED) if instruction.opcode.startswith("LDGSTS") else (kind,):
                 copies[place, each, width_of(instruction)].append((number, instruction))
     counted = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
-    lines = {i.place for block in blocks.values() for i in block if i.kind in ("global", "shared")}
+    lines = {
+        i.place
+        for block in blocks.values()
+        for i in block
+        if i.kind in ("global", "shared") or i.opcode.startswith("SYNCS")
+    }
+    lines |= {
+        (c.file, c.line) for c in launch.counts if c.space == "tensor"
+    }  # products of warpgroups read shared memory themselves
     asked: dict[Any, list[Counts]] = defaultdict(list)
     for c in launch.counts:
         place, kind, wide = (c.file, c.line), (c.space, c.how), c.requested / max(1, c.threads)

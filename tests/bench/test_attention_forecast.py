@@ -31,6 +31,16 @@ def test_near_what_a_longer_run_asks_for(kind):
         assert attention_forecast._at(longer, short) == pytest.approx(long, rel=0.03), name
 
 
+def test_what_straight_code_before_the_loop_costs():
+    """Products of warpgroups read shared memory themselves: it is no load's that runs once (backward took 50 times as long)."""
+    few, more = (
+        attention_forecast._limits("wgmma", True, False, tiles, 128, MACHINES["H200"])[-2] for tiles in SHORT[:2]
+    )
+    ratio = (SHORT[1] / SHORT[0]) ** 2
+    assert more["tensor"] == pytest.approx(ratio * few["tensor"])
+    assert more["issue"] < ratio * few["issue"] < 2 * ratio * few["tensor"]
+
+
 def test_main(monkeypatch, capsys):
     monkeypatch.setattr(
         attention_forecast, "forecast", lambda *_, **__: dict.fromkeys(attention_forecast.COLUMNS, 5e14)
