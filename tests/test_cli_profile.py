@@ -81,6 +81,12 @@ class TestProfile:
         half = found[-1]
         assert (half["dtype"], half["bytes"]) == ("", (4 + 2) * 256 * 2 * 64)  # sums are read, their roundings written
 
+    def test_a_gradient_whose_forward_is_not_run(self, capsys):
+        """Its taps are true ones all the same: others would be written to beyond the tile."""
+        assert main(["info", "--kernels", "--profile", "window_maxima_gradient<float, 1", "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["predicted"]
+        assert row["kernel"] == "window_maxima_gradient<float, 1>"
+
     def test_one_instantiation(self, capsys):
         assert main(["info", "--kernels", "--profile", "swiglu<float, t", "--json"]) == 0
         (row,) = json.loads(capsys.readouterr().out)["predicted"]
