@@ -27,7 +27,7 @@ from typing import Any
 
 from ..toolchain.machine_code import Instruction
 from ..toolchain.sources import Place
-from .control_flow import Blocks, Flow, callers_first, calls, closure, reached
+from .control_flow import Blocks, Flow, callers_first, calls, closure, leaves, reached
 from .counters import Launch
 from .requests import WORK, Part, asked_of, key_of, width_of, worked_of
 
@@ -287,7 +287,7 @@ class _Function:
 
     def _is_passed(self, number: int, before: int) -> bool:
         """Whether control from block `before` to the end, of the innermost loop that both are in, passes another."""
-        ends = {n for n in self.flow.order if self.blocks[n][-1].opcode.startswith(("EXIT", "RET"))}
+        ends = {n for n in self.flow.order if leaves(self.blocks[n][-1])}
         common = next((h for h in self.around[before] if h in self.around[number]), None)
         ends |= self.flow.before[common] & self.flow.loops[common] if common is not None else set()
         around = {n: ways - {number} for n, ways in self.flow.before.items()}

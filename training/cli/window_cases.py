@@ -100,9 +100,8 @@ def _(dtype: Any) -> None:
 def _max_pool(dtype: Any, size: int, kernel: int, stride: int, padding: int) -> None:
     axis = Axis(size, (size + 2 * padding - kernel) // stride + 1, kernel, stride, padding, 1)
     y, taps, _ = pooling.max_pool(numbers(dtype, 4, 8, size, size), axis, axis)
-    first = np.maximum(
-        0, padding - stride * np.arange(axis.output)
-    )  # of equal pixels, which each window's tap is; y may not be there
+    # taps of equal pixels, the first of each window that is there, as the forward may not be run
+    first = np.maximum(0, padding - stride * np.arange(axis.output))
     taps[...] = (first[:, None] * kernel + first).astype(taps.dtype)
     pooling.max_pool_gradient(y, taps, axis, axis)
 
