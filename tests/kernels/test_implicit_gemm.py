@@ -296,6 +296,18 @@ class TestTile:
         assert kernels._tile(512, 49 * 32, 4) == (128, 128)
 
 
+def check_conv_transpose(dtype, shapes, static):
+    """Of x, weight, bias and gradient of these shapes: results and gradients, beside the generic form's."""
+    rng = np.random.default_rng(0)
+    low, exact = zip(*(rounded(rng.standard_normal(shape), dtype) for shape in shapes))
+    results = []
+    for a in (low, exact):
+        y, vjp = primitives.conv_transpose.generic(np, *a[:3], **static)
+        results.append((y, *vjp(a[3], [True] * 3, [None] * 3)))
+    for ours, theirs, expected in zip(run(primitives.conv_transpose, low, static), *results):
+        no_worse(ours, theirs, expected)
+
+
 class TestPairs:
     """Few channels and windows an even number of pixels apart: half as many taps, each of two pixels."""
 
@@ -330,16 +342,8 @@ class TestPairs:
 
     def test_conv_transpose2d(self):
         """To three channels, as a generator of images does."""
-        rng = np.random.default_rng(0)
-        arrays = [rng.standard_normal(s) for s in [(2, 9, 5, 4), (9, 3, 4, 4), (3,), (2, 3, 10, 8)]]
-        static = {"stride": (2, 2), "padding": (1, 1)}
-        low, exact = zip(*(rounded(a, np.float16) for a in arrays))
-        results = []
-        for a in (low, exact):
-            y, vjp = primitives.conv_transpose.generic(np, *a[:3], **static)
-            results.append((y, *vjp(a[3], [True] * 3, [None] * 3)))
-        for ours, theirs, expected in zip(run(primitives.conv_transpose, low, static), *results):
-            no_worse(ours, theirs, expected)
+        shapes = (2, 9, 5, 4), (9, 3, 4, 4), (3,), (2, 3, 10, 8)
+        check_conv_transpose(np.float16, shapes, {"stride": (2, 2), "padding": (1, 1)})
 
     @pytest.mark.parametrize(
         "changed",
@@ -359,16 +363,8 @@ class TestPairs:
 @halves
 def test_conv_transpose2d(dtype):
     """Strides, an odd size and channels that are filled up on both sides."""
-    rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal(s) for s in [(2, 11, 5, 4), (11, 9, 3, 3), (9,), (2, 9, 10, 8)]]
-    static = {"stride": (2, 2), "padding": (1, 1), "output_padding": (1, 1)}
-    low, exact = zip(*(rounded(a, dtype) for a in arrays))
-    results = []
-    for a in (low, exact):
-        y, vjp = primitives.conv_transpose.generic(np, *a[:3], **static)
-        results.append((y, *vjp(a[3], [True] * 3, [None] * 3)))
-    for ours, theirs, expected in zip(run(primitives.conv_transpose, low, static), *results):
-        no_worse(ours, theirs, expected)
+    shapes = (2, 11, 5, 4), (11, 9, 3, 3), (9,), (2, 9, 10, 8)
+    check_conv_transpose(dtype, shapes, {"stride": (2, 2), "padding": (1, 1), "output_padding": (1, 1)})
 
 
 def test_both_ways_agree(monkeypatch):
