@@ -72,6 +72,16 @@ __device__ __forceinline__ void cp_async_16_cached(void* shared, const void* glo
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> __device__ __forceinline__ void cp_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
+// 16 bytes of global memory that no one writes to, zeros if not `valid` (then `from` is not read). The compiler's own choice between
+// what was read and zeros waits for the former.
+__device__ __forceinline__ void load_16_or_zeros(uint32_t (&r)[4], const void* from, bool valid) {
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %5, 0;\n"
+                 "mov.b32 %0, 0; mov.b32 %1, 0; mov.b32 %2, 0; mov.b32 %3, 0;\n"
+                 "@p ld.global.nc.v4.b32 {%0, %1, %2, %3}, [%4]; }"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "l"(__cvta_generic_to_global(from)), "r"(static_cast<int>(valid)));
+}
+
 // x, of which the compiler is told that it may be another: what is made of it in a loop is not made, and kept, before the loop.
 __device__ __forceinline__ unsigned anew(unsigned x) {
     asm volatile("" : "+r"(x));

@@ -82,6 +82,14 @@ inline void cp_async_16_cached(void* shared, const void* global, bool valid = tr
 inline void cp_async_commit() { emulator_copy_commit(); }
 template <int N> inline void cp_async_wait() { emulator_copy_wait(N); }
 
+inline void load_16_or_zeros(uint32_t (&r)[4], const void* from, bool valid, HERE) {
+    memset(r, 0, 16);
+    if (!valid) return;
+    emulator_aligned(from, 16, file, line);
+    emulator_reads(from, 16, -1, file, line);
+    memcpy(r, from, 16);
+}
+
 inline unsigned anew(unsigned x) { return x; }
 
 inline void atomic_add_2(float* to, float x, float y, HERE) {

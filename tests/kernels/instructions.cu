@@ -53,3 +53,11 @@ __global__ void rotate(const float4* x, const int2* n, float4* y) {
     turned.x += by, turned.y += by, turned.z += by, turned.w += by;
     y[i] = turned;
 }
+
+// y[i] = the four numbers of x from start + 4·which[i] on, zeros where which[i] is not below n.
+__global__ void pick(const float* x, const int* which, float* y, int start, int n) {
+    const int i = threadIdx.x, at = which[i];
+    uint32_t r[4];
+    load_16_or_zeros(r, x + start + 4 * at, at < n);
+    for (int k = 0; k < 4; ++k) y[4 * i + k] = __uint_as_float(r[k]);
+}

@@ -14,7 +14,7 @@ from kernel_harness import every_schedule
 
 import weft
 from weft.kernels import emulator
-from weft.kernels.emulator import build
+from weft.kernels.emulator import build, counters
 from weft.kernels.toolchain import launch
 
 PLANTED = Path(__file__).with_name("planted.cu")
@@ -24,6 +24,7 @@ INSTRUCTIONS = PLANTED.with_name("instructions.cu")
 rotate = launch.Kernel(INSTRUCTIONS, "rotate")
 product = launch.Kernel(INSTRUCTIONS, "product", launch.HALVES, (False, True))
 convert = launch.Kernel(INSTRUCTIONS, "convert", launch.HALVES)
+pick = launch.Kernel(INSTRUCTIONS, "pick")
 
 
 def lines_at_fault(name):
@@ -316,6 +317,28 @@ class TestInstructions:
             return y
 
         assert (every_schedule(run) == np.roll(x, -1, axis=1) + n[:, :1] - n[:, 1:]).all()
+
+    def test_load_or_zeros(self, rng):
+        """What is not valid is not read, be it behind an argument's end."""
+        x, which = rng.standard_normal((8, 4)).astype(np.float32), rng.integers(0, 20, 32, dtype=np.int32)
+
+        def run():
+            y = launch.empty((32, 4), np.float32, like=x)
+            pick(1, 32, x, which, y, np.int32(0), np.int32(8))
+            return y
+
+        expected = np.where(which[:, None] < 8, x[which % 8], 0)
+        np.testing.assert_array_equal(every_schedule(run), expected)
+        with counters.counting() as launches:
+            run()
+        (read,) = (c for c in launches[0].counts if c.how == "read" and c.bytes == 16)
+        assert (read.requests, read.requested) == (1, 16 * (which < 8).sum())
+
+    @pytest.mark.parametrize(("start", "of", "said"), [(1, 7, "misaligned access"), (0, 9, "out-of-bounds read")])
+    def test_load_or_zeros_at_fault(self, start, of, said):
+        x, which = np.ones(32, np.float32), np.arange(32, dtype=np.int32)
+        with pytest.raises(emulator.KernelFault, match=said):
+            pick(1, 32, x, which, np.empty((32, 4), np.float32), np.int32(start), np.int32(of))
 
     def test_conversions_round_as_ml_dtypes_does(self, rng):
         bits = rng.integers(0, 2**32, 20000, dtype=np.uint32)
