@@ -34,7 +34,7 @@
 
 // Terms (block, tap, channel), DEPTH at a time: of M features' weights (features, taps, channels), and of N positions of the
 // image (batch, height, width, channels). A thread copies the same chunk of every few rows; offsets count such chunks.
-template <typename T, int M, int N> struct Columns : Staged<T, M, N, false> {
+template <typename T, int M, int N> struct Columns : Staged<T, M, N> {
     static constexpr int EVERY = Tile<M, N, false>::THREADS / (DEPTH / 8);
     const T *weight, *image;
     Axis down, across;

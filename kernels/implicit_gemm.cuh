@@ -69,10 +69,10 @@ template <int M, int N, bool BY_TERM> struct Tile {
 };
 
 // Terms whose every step is a stage of M + N rows or columns.
-template <typename T, int M, int N, bool BY_TERM> struct Staged {
+template <typename T, int M, int N> struct Staged {
     static constexpr int STAGE = (M + N) * DEPTH;
 
-    __device__ __forceinline__ void multiply_add(Tile<M, N, BY_TERM>& part, const T* stage) const {
+    __device__ __forceinline__ void multiply_add(Tile<M, N, false>& part, const T* stage) const {
         part.multiply_add(stage, [&](uint32_t (&y)[4], int n, int k) { part.template fragment<N>(y, stage, part.b, n, k); });
     }
 };

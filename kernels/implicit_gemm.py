@@ -35,6 +35,7 @@ TILES = ((128, 128), (64, 256))  # features × positions; the second for an odd 
 NEAR_TILES = ((128, 256), (64, 256))  # where neighbouring taps read neighbouring pixels
 SMALL_TILE = (64, 64)  # where others would be too few
 WEIGHT_TILES = ((128, 256), (64, 256))  # features × columns
+POINTWISE_TILES = ((64, 64), (64, 128), (128, 128), *WEIGHT_TILES)  # of features and channels, the fewer × the more
 NEAR_WEIGHT_TILE = (64, 9 * DEPTH)  # where the taps of a kernel of 3 × 3 read neighbouring pixels
 MOST_SHARED = 162 << 10  # bytes that a block takes at most, or two blocks: an A100 has 1 KiB more for each
 ZEROS = 8  # rows that stand for all that is outside an image
@@ -51,7 +52,7 @@ _correlate = Kernel(
 _weight_parts = Kernel("implicit_gemm_backward.cu", "weight_parts", HALVES, (64, 128), (256,), only=_is(*WEIGHT_TILES))
 _near_weight_parts = Kernel("implicit_gemm_backward.cu", "near_weight_parts", HALVES)
 _pointwise_parts = Kernel(
-    "implicit_gemm_backward.cu", "pointwise_parts", HALVES, (64, 128), (256,), only=_is(*WEIGHT_TILES)
+    "implicit_gemm_backward.cu", "pointwise_parts", HALVES, (64, 128), (64, 128, 256), only=_is(*POINTWISE_TILES)
 )
 _add_parts = Kernel("implicit_gemm_backward.cu", "add_parts", FLOATS)
 
@@ -82,15 +83,16 @@ def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
     `image` and `gradient` are channel-last. Sums are in float, over ranges of positions and then over these ranges. Taps of
     `out` may be several to one of `where`, whose channels they share.
     """
-    positions = math.prod(gradient.shape[:3])
-    channels = image.shape[3] * math.prod(where.kernel) // math.prod(out.shape[2:])
+    positions, taps = math.prod(gradient.shape[:3]), math.prod(out.shape[2:])
+    channels = image.shape[3] * math.prod(where.kernel) // taps
     rows, sizes = _ring(where), _sizes(where)[:12]
     tile = NEAR_WEIGHT_TILE if rows else _of(WEIGHT_TILES, len(out))
-    parts, blocks, each = _sums(out, channels, positions, tile)
+    size, shared = (threads(tile), ring_bytes(rows)) if rows else (direct_threads(tile), direct_bytes(tile))
+    parts, blocks, each = _sums(out, channels, positions, _tiles((len(out), channels * taps), tile), size)
     kernel = _near_weight_parts[image.dtype] if rows else _weight_parts[image.dtype, *tile]
     kernel(
         blocks,
-        threads(tile),
+        size,
         image,
         gradient,
         parts,
@@ -103,7 +105,7 @@ def weight_gradient(image: Any, gradient: Any, where: Any, out: Any) -> Any:
         np.int32(positions),
         each,
         *((np.int32(math.prod(image.shape[:3])), np.int32(rows)) if rows else ()),
-        shared=ring_bytes(rows) if rows else shared_bytes(tile),
+        shared=shared,
     )
     return _add(parts, out, channels)
 
@@ -113,34 +115,41 @@ def pointwise_weight_gradient(image: Any, gradient: Any, out: Any) -> Any:
 
     All arrays are contiguous, and the images begin at multiples of 16 bytes.
     """
-    channels, columns, pixels = image.shape[1], padded(image.shape[1]), math.prod(image.shape[2:])
-    positions = len(image) * pixels
-    tile = _of(WEIGHT_TILES, len(out))
-    parts, blocks, each = _sums(out, columns, positions, tile)
+    channels, pixels = image.shape[1], math.prod(image.shape[2:])
+    positions, is_turned = len(image) * pixels, len(out) > channels
+    few, many = (image, gradient) if is_turned else (gradient, image)
+    sizes = few.shape[1], many.shape[1]
+    tile = _pointwise_tile(*sizes)
+    parts, blocks, each = _sums(out, padded(channels), positions, _tiles(sizes, tile), direct_threads(tile))
     _pointwise_parts[image.dtype, *tile](
         blocks,
-        threads(tile),
-        image,
-        gradient,
+        direct_threads(tile),
+        few,
+        many,
         parts,
-        np.int32(channels),
-        np.int32(columns),
-        np.int32(len(out)),
-        np.int32(pixels),
+        *map(np.int32, (*sizes, padded(channels), pixels)),
         reciprocal(pixels // 8),
         np.int32(positions),
         each,
-        shared=shared_bytes(tile),
+        np.bool_(is_turned),
+        shared=direct_bytes(tile),
     )
-    return _add(parts, out, columns)
+    return _add(parts, out, padded(channels))
 
 
-def _sums(out: Any, channels: int, positions: int, tile: Pair) -> tuple[Any, int, np.int32]:
-    """For the gradient `out` of a weight: memory for sums over ranges of positions, how many blocks, the range."""
+def _tiles(sizes: Pair, tile: Pair) -> int:
+    """How many of these it takes."""
+    return math.prod(math.ceil(size / side) for size, side in zip(sizes, tile))
+
+
+def _sums(out: Any, channels: int, positions: int, tiles: int, threads: int) -> tuple[Any, int, np.int32]:
+    """For the gradient `out` of a weight: memory for sums over ranges of positions, how many blocks, the range.
+
+    `tiles` are made of it, by blocks of so many `threads`.
+    """
     features, columns = len(out), math.prod(out.shape[2:]) * channels
-    tiles = math.ceil(features / tile[0]) * math.ceil(columns / tile[1])
     most = min(positions // SHORTEST, WORKSPACE // (features * columns * 4))
-    each = math.ceil(positions / _parts(tiles, most, tile) / DEPTH) * DEPTH
+    each = math.ceil(positions / _parts(tiles, most, threads) / DEPTH) * DEPTH
     count = math.ceil(positions / each)
     return empty((count, features, columns), np.float32, like=out), count * tiles, np.int32(each)
 
@@ -225,9 +234,15 @@ def _tile(features: int, positions: int, phases: int, band: int = 0) -> Pair:
     return SMALL_TILE if tiles * threads(tile) < settings.multiprocessors * THREADS // 2 else tile
 
 
-def _parts(tiles: int, most: int, tile: Pair) -> int:
+def _pointwise_tile(few: int, many: int) -> Pair:
+    """The one with all columns, or 256, and that does not compute 64 rows too many."""
+    columns = next((n for n in (64, 128) if many <= n), 256)
+    return (64 if -(-few // 64) % 2 else 128), columns
+
+
+def _parts(tiles: int, most: int, threads: int) -> int:
     """Into how many ranges of positions to cut the sums, that all threads are busy for the greatest part of the time."""
-    slots = settings.multiprocessors * THREADS // threads(tile)
+    slots = settings.multiprocessors * THREADS // threads
 
     def used(parts: int) -> float:
         return parts * tiles / (math.ceil(parts * tiles / slots) * slots)
@@ -239,6 +254,16 @@ def _parts(tiles: int, most: int, tile: Pair) -> int:
 def threads(tile: Pair) -> int:
     """Of a block: warps have 64 × 64 of a tile, 32 × 32 of the small one, or 64 × 72."""
     return 128 if tile in (SMALL_TILE, NEAR_WEIGHT_TILE) else math.prod(tile) // (64 * 64) * 32
+
+
+def direct_threads(tile: Pair) -> int:
+    """Of a block whose warps have 64 × 64 of the tile; with fewer than 256 columns, several share the terms of these."""
+    return 2 * tile[0]
+
+
+def direct_bytes(tile: Pair) -> int:
+    """Of shared memory: the stages of the tile's rows, for all that share terms."""
+    return STAGES * tile[0] * (256 // tile[1]) * DEPTH * 2
 
 
 def shared_bytes(tile: Pair) -> int:

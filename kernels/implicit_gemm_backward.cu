@@ -8,119 +8,157 @@
 // a multiple of 8 pixels. Ranges of positions are added by different blocks, each to a float array of its own; `add_parts`
 // adds these in order: always the same bits. These arrays take 128 MiB at most.
 //
-// Geometry: tiles (implicit_gemm.cuh) of M features × N columns, 128 × 256 (8 warps) or 64 × 256 (4 warps, two blocks share a
-// multiprocessor). Channel-last, a stage has positions as rows and is read transposed. Columns are (tap, channel), all taps of
-// 32 channels before the next 32: what the taps of a tile read are the same pixels, most of which come from the L1 cache. Where
-// they are neighbours these are copied once for all taps (implicit_gemm_ring.cuh), a tile being 64 features × 9 taps of 32
-// channels, of which each of 4 warps has 8: 64 × 72.
+// Geometry: tiles of M rows × N columns, 128 × 256 (8 warps) or 64 × 256 (4 warps, two blocks share a multiprocessor), of which a
+// warp has 64 × 64. Rows are in shared memory, for all warps; columns, of which each has its own (with 128 rows two the same), go
+// to registers, up to a step of 32 terms ahead (implicit_gemm_direct.cuh). Channel-last, rows are features, and are read
+// transposed; columns are (tap, channel), all taps of 32 channels before the next 32: what the taps of a tile read are the same
+// pixels, most of which come from the L1 cache. Where they are neighbours, tiles have 64 features × 9 taps of 32 channels, of
+// which each of 4 warps has 8, 64 × 72, and pixels are copied once for all taps (implicit_gemm_ring.cuh). With one tap, rows are
+// features or channels, whichever are fewer; tiles of 64 or 128 columns have as many warps as others of their rows, which share
+// the terms and at last add what they have, in order.
 //
-// Shared memory is busy for 0.69 of the products' clocks where taps are neighbours: fragments, 64 + 72 values for 64 · 72
-// products, take 0.59; copying 64 + 32 values of each term for 64 · 288 products takes 0.10, of which a tile of 128 features
-// would save 0.02. Otherwise it is 0.88 (128 features) or 1.03 (64): fragments of 64 × 64 take 0.62, which registers decide,
-// copying 128 + 256 or 64 + 256 values of each term 0.23 or 0.39. With one tap there are no neighbours, and with 64 features
-// bytes take longer. `wgmma` reads no fragments.
+// Shared memory: a clock moves 128 bytes, or makes 1280 products. It is busy for 0.39 of the products' clocks: fragments of rows,
+// which registers decide, take 20/64 = 0.31, copying rows 20/256 = 0.08. With 128 columns it is 0.47, with 64 0.62, and to add
+// what warps have takes as long as the products of 80 positions, or 240. Columns' loads go by the L1 cache, which is the same
+// memory: another 20/64, 0.70 in all with 256 columns (64, whose bytes take 4 times as long as the products: 0.94). If bringing
+// there what L2 sends takes clocks of it as well, which nobody documents, those are 0.31 of 64 rows' columns and 0.16 of 128
+// rows', less with several taps. Columns in shared memory, written once and read once, made it 1.03 with 64 rows or 0.88 with
+// 128, and 2.2 of 64 × 64. Where taps are neighbours it is 0.69, with nothing beside it: fragments, 64 + 72 values for 64 · 72
+// products, take 0.59, copying 64 + 32 values of each term for 64 · 288 products 0.10. `wgmma` reads no fragments.
+//
+// Instructions take 0.6 of the products' time with one tap, 0.9 with strides: to find a chunk's pixel are 20, for 512 bytes. The
+// shuffles by which whole sectors leave take as long as 20 positions.
 //
 // Cost: 59 GFLOP for 256 images of 64 × 56 × 56, 64 features, 3 × 3, 0.10 ms by mma.sync; 206 MB, 0.05 ms, behind it, and as
 // much before it for turning g round (x has been since the forward pass). A kernel of 1 × 1 from 256 channels to 64: 26 GFLOP,
-// 0.04 ms; 514 MB, 0.12 ms.
+// 0.04 ms; 514 MB, 0.12 ms: up to 256 channels and as many features bytes take longer than products.
+#include "implicit_gemm_direct.cuh"
 #include "implicit_gemm_ring.cuh"
 
 constexpr int ADDERS = 128;  // threads of add_parts
 
 // --- any kernel ------------------------------------------------------------------------------------------------------
-// Terms are positions, DEPTH at a time: of M features of g (positions, features), and of N of the columns (block, tap,
-// channel). A thread copies the same chunk of every few rows; offsets count such chunks. Its place in the image moves on by
-// so many positions at a time, carrying from columns to rows to images without a division.
-template <typename T, int M, int N> struct Positions : Staged<T, M, N, true> {
-    static constexpr int THREADS = Tile<M, N, true>::THREADS, EVERY = THREADS / (N / 8), APART = THREADS / (M / 8);
+// Terms are positions, DEPTH at a time: of M features of g (positions, features), which a stage holds, and of the columns (block,
+// tap, channel), of which a lane reads a chunk of every fourth position, a step ahead. Offsets count chunks. The lane's place in
+// the image moves on by four positions at a time, carrying from columns to rows to images without a division.
+template <typename T, int M, int N> struct Positions {
+    using Part = Direct<M, N>;
+    static constexpr int STAGE = M * DEPTH, APART = Part::THREADS / (M / 8), EVERY = 4;
     const T *gradient, *image;
-    int height, width, stride_h;
-    bool features, columns;                 // whether the thread's chunks are some of these,
-    bool wanted;                            // and whether a warp has columns next to its chunk
-    int left;                               // positions
-    int y, x, end_y, end_x;                 // what the thread's next row reads; where that is beyond the last window
+    int height, width, stride_h;            // of an image; none, if the thread's chunk of the columns is not one
+    bool features;                          // whether the thread's chunk of g is some
+    int left, there;                        // positions: from the thread's next row of g, and from its next column
+    int y, x, end_y, end_x;                 // what that column reads; where this is beyond the last window
     int round_y, round_x, step_y, step_x;   // from the first window to behind the last one; EVERY positions
     unsigned pitch, at_gradient, at, step, next_row, next_image;  // of g; offsets; what a step adds, and what carries add
+    Chunk read[DEPTH / EVERY];
 
     __device__ __forceinline__ void load(T* stage) {
-        int c = threadIdx.x % (M / 8), row = threadIdx.x / (M / 8), to = place<M>(row, c);
+        const int c = threadIdx.x % (M / 8), to = place<M>(threadIdx.x / (M / 8), c);
 #pragma unroll
         for (int k = 0; k < DEPTH; k += APART)
-            cp_async_16(stage + to + k * M, gradient + 8ull * (at_gradient + k * pitch), features && row + k < left);
-        at_gradient += DEPTH * pitch;
-        c = threadIdx.x % (N / 8), row = threadIdx.x / (N / 8), to = M * DEPTH + place<N>(row, c);
+            cp_async_16(stage + to + k * M, gradient + 8ull * (at_gradient + k * pitch), features && k < left);
+        at_gradient += DEPTH * pitch, left -= DEPTH;
+    }
+
+    __device__ __forceinline__ void read_next(Chunk& chunk) {
+        const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(height) &&
+                            static_cast<unsigned>(x) < static_cast<unsigned>(width);
+        load_16_or_zeros(chunk, image + 8ull * at, there > 0 && inside);
+        x += step_x, y += step_y, at += step, there -= EVERY;
+        if (x >= end_x) x -= round_x, y += stride_h, at += next_row;
+        if (y >= end_y) y -= round_y, at += next_image;
+    }
+
+    __device__ __forceinline__ void begin() {
 #pragma unroll
-        for (int k = 0; k < DEPTH; k += EVERY) {  // 4 rows on, chunks are exchanged by 4 more
-            const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(height) &&
-                                static_cast<unsigned>(x) < static_cast<unsigned>(width);
-            if (wanted)
-                cp_async_16_cached(stage + (to ^ (k & 7) * 8) + k * N, image + 8ull * at, columns && row + k < left && inside);
-            x += step_x, y += step_y, at += step;
-            if (x >= end_x) x -= round_x, y += stride_h, at += next_row;
-            if (y >= end_y) y -= round_y, at += next_image;
+        for (int i = 0; i < DEPTH / EVERY; ++i) read_next(read[i]);
+    }
+
+    // Column c of product n is channel n of the chunk that lanes of group c have. Terms 2·m and 2·m + 1 of eight are the positions
+    // m and m + 4, which a lane has.
+    __device__ __forceinline__ void multiply_add(Part& part, const T* stage) {
+        const int row = LANE / 16 * 8 + LANE % 8 / 2 + LANE % 2 * 4, corner = part.row + place<M>(row, LANE / 8 % 2);
+#pragma unroll
+        for (int k = 0; k < DEPTH / 16; ++k) {
+            uint32_t a[4][4];
+#pragma unroll
+            for (int m = 0; m < 4; ++m) ldmatrix_x4_trans(a[m], stage + (corner ^ 16 * m) + 16 * k * M);
+#pragma unroll
+            for (int n = 0; n < 8; ++n) {
+                uint32_t b[2];
+#pragma unroll
+                for (int r = 0; r < 2; ++r) {
+                    const Chunk* pair = read + 4 * k + 2 * r;
+                    b[r] = halves(pair[0][n / 2], pair[1][n / 2], n % 2);
+                }
+#pragma unroll
+                for (int m = 0; m < 4; ++m) mma_m16n8k16<T>(part.acc[m][n], a[m], b);
+            }
+#pragma unroll
+            for (int i = 0; i < 4; ++i) read_next(read[4 * k + i]);
         }
-        left -= DEPTH;
     }
 };
-
-// Write the warp's part of a tile to parts (count, features, columns), an even number of columns.
-template <typename Part>
-__device__ __forceinline__ void store_part(const Part& part, float* parts, int s, int feature, int features, int column,
-                                           int columns) {
-#pragma unroll
-    for (int r = 0; r < Part::SIDE / 8; ++r) {
-        const int row = feature + part.row + 8 * r + GROUP;
-        float* to = parts + (static_cast<long long>(s) * features + row) * columns;
-#pragma unroll
-        for (int n = 0; n < Part::SIDE / 8; ++n) {
-            const int k = column + part.column + 8 * n + 2 * MEMBER;
-            const float* sum = &part.acc[r / 2][n][r % 2 * 2];
-            if (row < features && k < columns) store(to + k, Vec<float, 2>{{sum[0], sum[1]}});
-        }
-    }
-}
 
 // parts[s, o, column]: the sum over positions [s·each, (s + 1)·each). `each` is a multiple of DEPTH, `features` one of 8, of
 // which the first `real` are there.
 template <typename T, int M, int N>
-__global__ void __launch_bounds__(Tile<M, N, true>::THREADS, 256 / Tile<M, N, true>::THREADS)
+__global__ void __launch_bounds__(Direct<M, N>::THREADS, 256 / Direct<M, N>::THREADS)
 weight_parts(const T* __restrict__ image, const T* __restrict__ gradient, float* __restrict__ parts, int channels,
              int features, int real, int height, int width, int output_h, int output_w, int kernel_h, int kernel_w,
              int stride_h, int stride_w, int top, int left, int dilation_h, int dilation_w, unsigned long long by_area,
              unsigned long long by_width, int positions, int each) {
-    using Part = Tile<M, N, true>;
     using Terms = Positions<T, M, N>;
     extern __shared__ __align__(16) unsigned char memory[];
     const int columns = kernel_h * kernel_w * channels, tiles = static_cast<int>(ceil_div(real, M));
     const int wide = static_cast<int>(ceil_div(columns, N)), s = blockIdx.x / tiles / wide;
     const int feature = blockIdx.x % tiles * M, column = blockIdx.x / tiles % wide * N;
 
+    Direct<M, N> part;
     Terms terms;
-    const int chunk = threadIdx.x % (M / 8), mine = column / 8 + threadIdx.x % (N / 8);
+    const int row = threadIdx.x / (M / 8), chunk = threadIdx.x % (M / 8), mine = (column + part.column) / 8 + GROUP;
     const int block = block_of(channels) / 8, taps = kernel_h * kernel_w, tap = mine / block % taps;
     const int dy = tap / kernel_w * dilation_h - top, dx = tap % kernel_w * dilation_w - left;
-    const int start = s * each, area = output_h * output_w;
+    const int start = s * each, area = output_h * output_w, count = min(each, positions - start);
     const unsigned chunks = channels / 8;
     terms.gradient = gradient + feature, terms.image = image, terms.pitch = features / 8;
-    terms.height = height, terms.width = width, terms.stride_h = stride_h;
-    terms.features = feature + chunk * 8 < features, terms.columns = mine * 8 < columns;
-    terms.wanted = mine * 8 / Part::SIDE * Part::SIDE < columns;
-    terms.left = min(each, positions - start);
+    terms.height = mine * 8 < columns ? height : 0, terms.width = width, terms.stride_h = stride_h;
+    terms.features = feature + chunk * 8 < features;
+    terms.left = count - row, terms.there = count - MEMBER;
     int n, h, w;
-    Grid{output_h, output_w, positions, by_area, by_width}.find(start + threadIdx.x / (N / 8), n, h, w);
+    Grid{output_h, output_w, positions, by_area, by_width}.find(start + MEMBER, n, h, w);
     terms.round_y = output_h * stride_h, terms.round_x = output_w * stride_w;
     terms.y = h * stride_h + dy, terms.end_y = terms.round_y + dy;
     terms.x = w * stride_w + dx, terms.end_x = terms.round_x + dx;
     terms.step_y = Terms::EVERY % area / output_w * stride_h, terms.step_x = Terms::EVERY % area % output_w * stride_w;
-    terms.at_gradient = (start + threadIdx.x / (M / 8)) * terms.pitch + chunk;
+    terms.at_gradient = (start + row) * terms.pitch + chunk;
     terms.at = ((n * height + terms.y) * width + terms.x) * chunks + mine / block / taps * block + mine % block;
     terms.step = ((Terms::EVERY / area * height + terms.step_y) * width + terms.step_x) * chunks;
     terms.next_row = (stride_h * width - terms.round_x) * chunks, terms.next_image = (height - terms.round_y) * width * chunks;
 
-    Part part;
     const bool busy = feature + part.row < real && column + part.column < columns;
-    add_up(part, reinterpret_cast<T*>(memory), terms, static_cast<int>(ceil_div(terms.left, DEPTH)), busy);
-    store_part(part, parts, s, feature, real, column, columns);
+    if (busy) terms.begin();
+    add_up(part, reinterpret_cast<T*>(memory), terms, static_cast<int>(ceil_div(count, DEPTH)), busy);
+    parts += static_cast<long long>(s) * real * columns;
+    const bool odd = MEMBER & 1;
+#pragma unroll
+    for (int r = 0; r < 8; ++r) {
+        const int o = feature + part.row + 8 * r + GROUP;
+#pragma unroll
+        for (int c = 0; c < 2; ++c) {  // a lane has the eight columns of a chunk, and stores half of two lanes' chunks, whole sectors
+            Vec<float, 4> first, second;
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                const float low = part.sums(r, i)[c], high = part.sums(r, 4 + i)[c], got = __shfl_xor_sync(FULL, odd ? low : high, 1);
+                first.at[i] = odd ? got : low, second.at[i] = odd ? high : got;
+            }
+            const int k = column + part.column + 8 * (MEMBER / 2 * 4 + c);
+            float* to = parts + static_cast<long long>(o) * columns + k + 4 * odd;
+            if (o < real && k < columns) store(to, first);
+            if (o < real && k + 16 < columns) store(to + 16, second);
+        }
+    }
 }
 
 // --- neighbouring taps -------------------------------------------------------------------------------------------------
@@ -176,59 +214,131 @@ near_weight_parts(const T* __restrict__ image, const T* __restrict__ gradient, f
 }
 
 // --- one tap ----------------------------------------------------------------------------------------------------------
-// Terms are positions, DEPTH at a time: of M features of g (batch, features, pixels) and N channels of x (batch, channels,
-// pixels), `chunks` of 8 pixels.
-template <typename T, int M, int N> struct Pixels : Staged<T, M, N, false> {
-    static constexpr int EVERY = Tile<M, N, false>::THREADS / (DEPTH / 8);
-    const T *gradient, *image;
-    int chunks, chunk, left;               // the next term: which of an image's chunks; how many are left
-    int features, channels;                // from the thread's row on
-    unsigned at_gradient, at_image;        // offsets of that row and the image, in chunks
-    unsigned next_gradient, next_image;    // from an image to the next
+// Where a thread is in images (batch, rows, pixels), which have `chunks` of 8 pixels to a row.
+template <typename T> struct Pixel {
+    const T* at;
+    int chunk, chunks, left;  // which of the row's is next, and how many are left
+    int all, rest;            // chunks of a step, and what they add to `chunk`, but for carries
+    unsigned step, next;      // what steps and carries add to `at`, in chunks
 
-    __device__ __forceinline__ void find_image() {
-        for (; chunk >= chunks; chunk -= chunks) at_gradient += next_gradient, at_image += next_image;
-    }
-
-    __device__ __forceinline__ void load(T* stage) {
-        T* to = stage + place<DEPTH>(threadIdx.x / (DEPTH / 8), threadIdx.x % (DEPTH / 8));
-#pragma unroll
-        for (int m = 0; m < M; m += EVERY)
-            cp_async_16(to + m * DEPTH, gradient + 8ull * (at_gradient + chunk + m * chunks), left > 0 && m < features);
-        to += M * DEPTH;
-#pragma unroll
-        for (int n = 0; n < N; n += EVERY)
-            cp_async_16(to + n * DEPTH, image + 8ull * (at_image + chunk + n * chunks), left > 0 && n < channels);
-        chunk += DEPTH / 8, left -= DEPTH / 8;
-        find_image();
+    __device__ __forceinline__ void go() {
+        at += 8ull * step, chunk += rest, left -= all;
+        if (chunk >= chunks) chunk -= chunks, at += 8ull * next;
     }
 };
 
-// parts[s, o, c], for channels to a multiple of 8 (`columns`), as `weight_parts`. `pixels` is a multiple of 8.
+// Terms are pixels, DEPTH for each split: of M rows, which a stage holds, and of N columns, of which a lane reads a chunk of one
+// for each product, a step ahead.
+template <typename T, int M, int N> struct Pixels {
+    using Part = Direct<M, N>;
+    static constexpr int CHUNKS = Part::SPLITS * DEPTH / 8, STAGE = M * DEPTH * Part::SPLITS, EVERY = Part::THREADS / CHUNKS;
+    Pixel<T> copied, next;
+    int rows, columns;  // from the thread's first on
+    unsigned chunks;    // of a row
+    uint32_t nothing;   // 0, which the compiler does not know
+    Chunk read[8];
+
+    // Rows change places in pairs for every other split: what eight threads copy is of two splits, and lies in all banks.
+    __device__ __forceinline__ void load(T* stage) {
+        const int c = threadIdx.x % CHUNKS, row = threadIdx.x / CHUNKS;
+        T* to = stage + (c / (DEPTH / 8) * M + (row ^ (c / (DEPTH / 8) & 1))) * DEPTH + c % (DEPTH / 8) * 8;
+#pragma unroll
+        for (int m = 0; m < M; m += EVERY) cp_async_16(to + m * DEPTH, copied.at + 8ull * m * chunks, copied.left > 0 && m < rows);
+        copied.go();
+    }
+
+    // Column c of product n: four neighbours are two of each of two products, which one lane gets.
+    __device__ __forceinline__ static int column(int n, int c) { return n / 2 * 16 + c / 2 * 4 + n % 2 * 2 + c % 2; }
+
+    __device__ __forceinline__ void read_next(int n) {
+        const int k = column(n, 0);
+        load_16_or_zeros(read[n], next.at + 8ull * k * chunks, next.left > 0 && k < columns);
+    }
+
+    __device__ __forceinline__ void begin() {
+#pragma unroll
+        for (int n = 0; n < 8; ++n) read_next(n);
+        next.go();
+    }
+
+    // A lane has eight neighbouring pixels of a row or a column, four of them for each of two products. What these take of rows are
+    // registers of two loads, side by side: `| nothing` puts them there at once, where the compiler would copy each up to four times.
+    __device__ __forceinline__ void multiply_add(Part& part, const T* stage) {
+        const auto* from = reinterpret_cast<const uint32_t*>(stage + (part.split * M + part.row) * DEPTH) +
+                           (LANE ^ (part.split & 1) * (DEPTH / 8)) * 4;
+        uint32_t a[2][4][4];
+#pragma unroll
+        for (int m = 0; m < 4; ++m) {
+            const auto upper = ::load<4>(from + m * 8 * DEPTH), lower = ::load<4>(from + m * 8 * DEPTH + 4 * DEPTH);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                a[i / 2][m][i % 2 * 2] = upper.at[i] | nothing;
+                a[i / 2][m][i % 2 * 2 + 1] = lower.at[i] | nothing;
+            }
+        }
+#pragma unroll
+        for (int n = 0; n < 8; ++n) {
+#pragma unroll
+            for (int k = 0; k < 2; ++k) {
+                const uint32_t b[2] = {read[n][2 * k], read[n][2 * k + 1]};
+#pragma unroll
+                for (int m = 0; m < 4; ++m) mma_m16n8k16<T>(part.acc[m][n], a[k][m], b);
+            }
+            read_next(n);
+        }
+        next.go();
+    }
+};
+
+// parts[s, o, c], for channels to a multiple of 8 (`padded`), as `weight_parts`; `few` is g and `many` is x, or, `turned`, the
+// other way round. `pixels` is a multiple of 8.
 template <typename T, int M, int N>
-__global__ void __launch_bounds__(Tile<M, N, false>::THREADS, 256 / Tile<M, N, false>::THREADS)
-pointwise_parts(const T* __restrict__ image, const T* __restrict__ gradient, float* __restrict__ parts, int channels,
-                int columns, int features, int pixels, unsigned long long by_chunks, int positions, int each) {
+__global__ void __launch_bounds__(Direct<M, N>::THREADS, 256 / Direct<M, N>::THREADS)
+pointwise_parts(const T* __restrict__ few, const T* __restrict__ many, float* __restrict__ parts, int rows, int columns,
+                int padded, int pixels, unsigned long long by_chunks, int positions, int each, bool turned) {
     using Terms = Pixels<T, M, N>;
     extern __shared__ __align__(16) unsigned char memory[];
-    const int tiles = static_cast<int>(ceil_div(features, M)), wide = static_cast<int>(ceil_div(columns, N));
-    const int feature = blockIdx.x % tiles * M, column = blockIdx.x / tiles % wide * N, s = blockIdx.x / tiles / wide;
-    const int row = threadIdx.x / (DEPTH / 8), start = s * each / 8, n = quotient(start, by_chunks);
-    const unsigned chunks = pixels / 8;
+    const int tiles = static_cast<int>(ceil_div(rows, M)), wide = static_cast<int>(ceil_div(columns, N));
+    const int row = blockIdx.x % tiles * M, column = blockIdx.x / tiles % wide * N, s = blockIdx.x / tiles / wide;
+    const int start = s * each / 8, count = min(each, positions - s * each), chunks = pixels / 8;
 
+    Direct<M, N> part;
     Terms terms;
-    terms.gradient = gradient, terms.image = image, terms.chunks = chunks;
-    terms.features = features - feature - row, terms.channels = channels - column - row;
-    terms.next_gradient = features * chunks, terms.at_gradient = n * terms.next_gradient + (feature + row) * chunks;
-    terms.next_image = channels * chunks, terms.at_image = n * terms.next_image + (column + row) * chunks;
-    terms.chunk = start - n * chunks + threadIdx.x % (DEPTH / 8);
-    terms.left = min(each, positions - s * each) / 8 - threadIdx.x % (DEPTH / 8);
-    terms.find_image();
+    constexpr int STEP = Terms::CHUNKS;
+    // the thread's chunk, c of the first step's, of images with `of` rows
+    const auto place = [&](const T* images, int first, int of, int c) {
+        const unsigned at = start + c, n = quotient(at, by_chunks), image = of * chunks, chunk = at - n * chunks;
+        return Pixel<T>{images + 8ull * (n * image + first * chunks + chunk), static_cast<int>(chunk), chunks, count / 8 - c, STEP,
+                        STEP % chunks, STEP / chunks * image + STEP % chunks, image - chunks};
+    };
+    const int first = row + threadIdx.x / STEP, mine = column + part.column + Terms::column(0, GROUP);
+    terms.copied = place(few, first, rows, threadIdx.x % STEP);
+    terms.next = place(many, mine, columns, part.split * (DEPTH / 8) + MEMBER);
+    terms.rows = rows - first, terms.columns = columns - mine, terms.chunks = chunks;
+    terms.nothing = static_cast<unsigned>(pixels) >> 31;
 
-    Tile<M, N, false> part;
-    const int steps = static_cast<int>(ceil_div(min(each, positions - s * each), DEPTH));
-    add_up(part, reinterpret_cast<T*>(memory), terms, steps, feature + part.row < features && column + part.column < columns);
-    store_part(part, parts, s, feature, features, column, columns);
+    const bool busy = row + part.row < rows && column + part.column < columns;
+    if (busy) terms.begin();
+    add_up(part, reinterpret_cast<T*>(memory), terms, static_cast<int>(ceil_div(count / 8, STEP)), busy);
+    part.add_splits(reinterpret_cast<float*>(memory));
+    if (part.split > 0) return;
+    const int features = turned ? columns : rows;
+    parts += static_cast<long long>(s) * features * padded;
+#pragma unroll
+    for (int r = 0; r < 8; ++r)
+#pragma unroll
+        for (int n = 0; n < 8; n += 2) {
+            const int i = row + part.row + 8 * r + GROUP, k = column + part.column + Terms::column(n, 2 * MEMBER);
+            const float *left = part.sums(r, n), *right = part.sums(r, n + 1);
+            const Vec<float, 4> sums{{left[0], left[1], right[0], right[1]}};
+            if (!turned) {
+                if (i < rows && k < padded) store(parts + static_cast<long long>(i) * padded + k, sums);
+                continue;
+            }
+#pragma unroll
+            for (int c = 0; c < 4; ++c)
+                if (i < padded && k + c < columns) parts[static_cast<long long>(k + c) * padded + i] = sums.at[c];
+        }
 }
 
 // weight (features, real, taps) = Σ_s of parts (count, features, columns), in order; channels from `real` on are no more. A

@@ -50,6 +50,7 @@ HEADERS = (
     "windows.cuh",
     "attention.cuh",
     "implicit_gemm_band.cuh",
+    "implicit_gemm_direct.cuh",
     "implicit_gemm_ring.cuh",
     "strip.cuh",
     "columns.cuh",
@@ -97,11 +98,14 @@ for vector in (1, 4, 8):
         at_once = f"batch_normalization::UNITS<{vector}, {cpp(last)}>"
         BOTH[at_once] = batch_normalization.units_in_flight(vector, last)
 BOTH["normalization::MOST"] = normalization.MOST
-for tile, by_term in [(t, "false") for t in (*implicit_gemm.TILES, implicit_gemm.SMALL_TILE)] + [
-    (t, b) for t in implicit_gemm.WEIGHT_TILES for b in ("false", "true")
-]:
-    BOTH[f"Tile<{tile[0]}, {tile[1]}, {by_term}>::THREADS"] = implicit_gemm.threads(tile)
-    BOTH[f"Staged<__half, {tile[0]}, {tile[1]}, {by_term}>::STAGE * STAGES * 2"] = implicit_gemm.shared_bytes(tile)
+for tile in (*implicit_gemm.TILES, implicit_gemm.SMALL_TILE):
+    BOTH[f"Tile<{tile[0]}, {tile[1]}, false>::THREADS"] = implicit_gemm.threads(tile)
+    BOTH[f"Staged<__half, {tile[0]}, {tile[1]}>::STAGE * STAGES * 2"] = implicit_gemm.shared_bytes(tile)
+for terms, tiles in (("Pixels", implicit_gemm.POINTWISE_TILES), ("Positions", implicit_gemm.WEIGHT_TILES)):
+    for tile in tiles:
+        BOTH[f"Direct<{tile[0]}, {tile[1]}>::THREADS"] = implicit_gemm.direct_threads(tile)
+        name = f"implicit_gemm_backward::{terms}<__half, {tile[0]}, {tile[1]}>"
+        BOTH[f"{name}::STAGE * STAGES * 2"] = implicit_gemm.direct_bytes(tile)
 for tile in implicit_gemm.NEAR_TILES:  # with 2 bands of 1000 rows, which is more than a finished tile takes
     name = f"Band<__half, {tile[0]}, {tile[1]}>"
     BOTH[f"({name}::STAGE * STAGES + (ZEROS + 2 * 1000) * DEPTH) * 2"] = implicit_gemm.near_bytes(tile, 1000)

@@ -12,7 +12,7 @@ import weft
 from weft.backend.nn import convolution as primitives
 from weft.kernels import implicit_gemm as kernels
 from weft.kernels.channel_last import channel_last
-from weft.kernels.toolchain.launch import FLOATS, HALVES
+from weft.kernels.toolchain.launch import FLOATS, HALVES, cpp
 
 device = pytest.importorskip("weft.backend.cuda.convolution")
 
@@ -198,6 +198,26 @@ def test_bias(bias):
 class TestWeightGradient:
     """Its sums are over very many positions, part by part."""
 
+    @pytest.mark.parametrize("tile", kernels.WEIGHT_TILES)
+    @pytest.mark.parametrize("where", ["image", "gradient"])
+    def test_what_is_not_finite_stays_where_it_is(self, tile, where, monkeypatch):
+        """Of a channel or a feature, at a pixel that some taps read: so it is of a range of positions, and what is read ahead."""
+        monkeypatch.setattr(kernels, "SHORTEST", 30)
+        case = Case(16, tile[0], (9, 8), (3, 3), (2, 2), SAME, batch=3)
+        x, _, _, g = (a.astype(np.float16) for a in case.arrays())
+        (x if where == "image" else g)[1, 5, 2, 2] = np.inf
+        out = kernels.weight_gradient(
+            channel_last(x), channel_last(g), case.where, np.empty((tile[0], 16, 3, 3), np.float32)
+        )
+        finite = np.isfinite(out)
+        if where == "image":  # windows 2 apart read the pixel (2, 2) with the tap in the middle alone
+            assert np.delete(finite, 5, 1).all()
+            assert not finite[:, 5, 1, 1].any()
+            assert finite[:, 5].reshape(tile[0], 9).sum() == 8 * tile[0]
+        else:
+            assert np.delete(finite, 5, 0).all()
+            assert not finite[5].any()
+
     case = Case(5, 6, (1, 4096), (1, 3), padding=((0, 0), (1, 1)), batch=1)
 
     def run(self, x, g, dtype):
@@ -227,10 +247,11 @@ class TestWeightGradient:
     @pytest.mark.parametrize("tile", kernels.WEIGHT_TILES)
     @pytest.mark.parametrize("tiles", [1, 3, 5, 40, 144, 264, 265, 1000])
     def test_parts(self, tiles, tile):
-        assert kernels._parts(tiles, 0, tile) == 1
-        assert kernels._parts(tiles, 2, tile) <= 2
+        threads = kernels.direct_threads(tile)
+        assert kernels._parts(tiles, 0, threads) == 1
+        assert kernels._parts(tiles, 2, threads) <= 2
         slots = {(128, 256): 132, (64, 256): 264}[tile]
-        blocks = tiles * kernels._parts(tiles, 1 << 20, tile)
+        blocks = tiles * kernels._parts(tiles, 1 << 20, threads)
         assert blocks / (math.ceil(blocks / slots) * slots) > 0.75
 
     def test_workspace(self, monkeypatch):
@@ -252,13 +273,24 @@ class TestWeightGradient:
 
 class TestPointwise:
     @pytest.mark.parametrize(
-        ("channels", "features", "size", "batch"),
-        [(3, 5, (1, 8), 7), (65, 20, (3, 8), 3), (300, 70, (8, 8), 2), (24, 130, (5, 8), 4), (8, 8, (4, 4), 1)],
+        ("channels", "features", "size", "batch", "tile"),
+        [
+            (3, 5, (1, 8), 7, (64, 64)),
+            (65, 20, (3, 8), 3, (64, 128)),
+            (300, 70, (8, 8), 2, (128, 256)),
+            (24, 130, (5, 8), 4, (64, 256)),
+            (8, 8, (4, 4), 1, (64, 64)),
+            (64, 61, (9, 16), 5, (64, 64)),
+            (128, 100, (4, 8), 11, (128, 128)),
+            (66, 127, (8, 9), 3, (128, 128)),
+            (260, 64, (1, 16), 9, (64, 256)),
+        ],
     )
     @halves
-    def test_weight_gradient(self, channels, features, size, batch, dtype, monkeypatch):
-        """Images smaller than a step of the sum, and larger; ranges that end within one."""
+    def test_weight_gradient(self, channels, features, size, batch, tile, dtype, monkeypatch):
+        """Images smaller than a step of the sum, and larger; ranges that end within one; fewer features than channels, and more."""
         monkeypatch.setattr(kernels, "SHORTEST", 30)
+        kernel_harness.emulator.launched.clear()
         case = Case(channels, features, size, (1, 1), batch=batch)
         low, exact = zip(*(rounded(a, dtype) for a in case.arrays()))
         expected = reference(*exact, case.where)[2]
@@ -267,6 +299,28 @@ class TestPointwise:
         no_worse(ours, plain(low, case.static)[2], expected)
         single = kernels.pointwise_weight_gradient(low[0], low[3], out(np.float32))
         assert np.max(np.abs(single - expected)) < 1e-5 * np.max(np.abs(expected))
+        assert f"pointwise_parts<{cpp(np.dtype(dtype))}, {tile[0]}, {tile[1]}>" in kernel_harness.emulator.launched
+
+    @pytest.mark.parametrize(
+        ("few", "many", "tile"),
+        [
+            (1, 64, (64, 64)), (64, 65, (64, 128)), (65, 128, (128, 128)), (64, 129, (64, 256)), (65, 129, (128, 256)),
+            (192, 192, (64, 256)), (512, 2048, (128, 256)),
+        ],
+    )  # fmt: skip
+    def test_tile(self, few, many, tile):
+        assert kernels._pointwise_tile(few, many) == tile
+
+    @pytest.mark.parametrize("where", ["image", "gradient"])
+    def test_what_is_not_finite_stays_where_it_is(self, where):
+        """Of a channel or a feature: neither what is read ahead nor what is filled up with zeros brings it to others."""
+        case = Case(72, 70, (3, 8), (1, 1), batch=3)
+        low = [a.astype(np.float16) for a in case.arrays()]
+        low[0 if where == "image" else 3][1, 7, 2, 3] = np.inf
+        out = kernels.pointwise_weight_gradient(low[0], low[3], np.empty((70, 72, 1, 1), np.float16))[..., 0, 0]
+        finite = np.isfinite(out)
+        assert not (finite[:, 7] if where == "image" else finite[7]).any()
+        assert np.delete(finite, 7, 1 if where == "image" else 0).all()
 
     @pytest.mark.parametrize("shift", [0, 1])
     def test_primitive(self, shift, monkeypatch):

@@ -86,8 +86,8 @@ def _(dtype: Any) -> None:
 
 @of("pointwise_parts")
 def _(dtype: Any, rows: int, columns: int) -> None:
-    out = np.empty((rows, 256, 1, 1), dtype)
-    implicit_gemm.pointwise_weight_gradient(numbers(dtype, 4, 256, 16, 16), numbers(dtype, 4, rows, 16, 16), out)
+    out = np.empty((rows, columns, 1, 1), dtype)
+    implicit_gemm.pointwise_weight_gradient(numbers(dtype, 4, columns, 16, 16), numbers(dtype, 4, rows, 16, 16), out)
 
 
 @of("add_parts")
