@@ -1,8 +1,8 @@
 """Convolutions as matrix products of columns, in one of two ways.
 
-`Implicit`: half precision with one group; columns exist in shared memory only (`Pairs`: of few channels). `Device`: everything
-else, and products of images as they lie; columns exist in memory for a piece of the batch at a time, and what they cost is
-reading and writing them. Its pieces are ranges of output positions (for the gradient of the image, of pixels) counted through
+`Implicit`: half precision with one group; columns exist in shared memory and registers only (`Pairs`: of few channels). `Device`:
+everything else, and products of images as they lie; columns exist in memory for a piece of the batch at a time, and what they cost
+is reading and writing them. Its pieces are ranges of output positions (for the gradient of the image, of pixels) counted through
 the whole batch, so that products are as large as the workspace allows, whatever the sizes of batch and images, and their rows
 begin at multiples of 16 bytes. Sums over pieces are taken in order, in float32.
 
