@@ -29,8 +29,8 @@
 // On their way to a multiprocessor are half to all of 32 KiB of columns, beside the rows' stages: at DRAM's 20 bytes a clock what
 // 800 to 1600 clocks bring.
 //
-// Instructions take 0.6 of the products' time with one tap, 0.9 with strides: to find a chunk's pixel are 20, for 512 bytes. The
-// shuffles by which whole sectors leave take as long as 20 positions.
+// Instructions take 0.6 of the products' time with one tap; 0.9 otherwise, and 1.0 where sums are over a few hundred positions: to
+// find a chunk's pixel are 20, for 512 bytes. The shuffles by which whole sectors leave take as long as 20 positions.
 //
 // Cost: 59 GFLOP for 256 images of 64 × 56 × 56, 64 features, 3 × 3, 0.10 ms by mma.sync; 206 MB, 0.05 ms, behind it, and as
 // much before it for turning g round (x has been since the forward pass). A kernel of 1 × 1 from 256 channels to 64: 26 GFLOP,
