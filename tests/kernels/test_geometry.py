@@ -53,6 +53,8 @@ HEADERS = (
     "implicit_gemm_ring.cuh",
     "strip.cuh",
     "columns.cuh",
+    "pooling_places.cuh",
+    "pooling_tiles.cuh",
 )  # with those they include
 
 BOTH = {
@@ -70,7 +72,7 @@ BOTH = {
     "THREADS": strip.THREADS, "ROWS": strip.ROWS,
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "BLOCK": columns.BLOCK,
-    "pooling_maxima::THREADS": pooling_maxima.THREADS, "pooling_maxima::PITCH": pooling_maxima.PITCH,
+    "pooling_maxima::THREADS": pooling_maxima.THREADS, "PITCH": pooling_maxima.PITCH,
     "pooling_maxima_backward::THREADS": pooling_maxima.THREADS, "pooling_maxima_backward::LINE": pooling_maxima.LINE,
     "pooling_means::THREADS": pooling_means.THREADS, "pooling_means::LINES": pooling_means.LINES,
     "pooling_means::EACH": pooling_means.EACH,
