@@ -13,8 +13,9 @@
 // Planes (H, W) of x and (Ho, Wo) of y; T is float, half or bfloat16. Launch: `tiles`, less than 2³¹, `together` of them to a block
 // of 256 threads, each of `rows` × `columns` windows (multiples of 4) and `span` words of a row.
 //
-// Cost: bytes, 2·sizeof(T) + 1 a pixel. By 5 × 5 windows 63 instructions a pixel in float, 44 in half precision: 10 to bring it to shared
-// memory, 15 for the two maxima (more in float), 12 to tell value and place and to write them. 6.45 a byte are hidden, 58 and 32.
+// Cost: bytes, 2·sizeof(T) + 1 a pixel. By 7 × 5 windows 68 instructions a pixel in float, 45 in half precision: 12 to bring it to shared
+// memory, 8 for the maxima along rows, 20 for those down columns, to tell value and place and to write them (53 in float for
+// both). 6.45 a byte are hidden, 58 and 32: square windows at most networks' widths have `pooling_running.cu`.
 #include "pooling_tiles.cuh"
 
 constexpr int THREADS = 256;

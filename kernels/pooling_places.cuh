@@ -26,6 +26,17 @@ struct Key {
     int bits;
     // Of the value that is the upper half of a word, whatever the lower half.
     static __device__ __forceinline__ Key of(int word, int mark) { return {((word & 0x7fff0000) ^ word >> 31) + mark}; }
+    // The value, as the upper half of a word.
+    __device__ __forceinline__ unsigned word() const {
+        int word = bits;
+#ifdef WEFT_EMULATOR
+        if (word % 2 == 0) word = 0x8000ffff - word;
+#else  // two instructions, of which the compiler makes four
+        asm("{ .reg .b32 odd; .reg .pred is_even; and.b32 odd, %0, 1; setp.eq.s32 is_even, odd, 0; @is_even sub.s32 %0, 0x8000ffff, %0; }"
+            : "+r"(word));
+#endif
+        return word;
+    }
 };
 __device__ __forceinline__ void take(Key& best, const Key& next) { best.bits = max(best.bits, next.bits); }
 __device__ __forceinline__ void take(Best& best, const Best& next) { best.take(next.value, next.tap); }
@@ -42,7 +53,7 @@ __device__ __forceinline__ void tell(const Key (&best)[4], int first, int, const
     unsigned bits[4];
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-        bits[k] = best[k].bits & 1 ? best[k].bits : 0x8000ffff - best[k].bits;
+        bits[k] = best[k].word();
         taps.at[k] = static_cast<unsigned char>(LAST / 2 - first - k - (best[k].bits >> 1));
     }
     const unsigned words[2] = {upper(bits[0], bits[1]), upper(bits[2], bits[3])};
