@@ -6,7 +6,7 @@
 // A thread has four pixels across, in one access, and goes down a strip of rows. Of each row it makes the maxima of the four windows: of
 // its pixels' beginnings and ends the maxima go to the threads on either side, by shuffles. Then, down the column, maxima of ever
 // longer windows: those of n rows and, d ≤ n rows later, those of n rows again make those of n + d. The last rows of each length
-// are in registers, K − 1 in all. A window of K × K pixels costs ⌈log₂ K⌉ comparisons down and (for K = 5) 9/4 along.
+// are in registers, K − 1 in all. A window costs three comparisons down (K = 5) to five (13), and 9/4 along (5) to 17/4.
 //
 // A warp's lanes have strips side by side: as many whole rows of them as fit, or, where that leaves lanes without work, what it
 // takes on either side is read once more by lanes that have no windows of their own.
@@ -16,7 +16,7 @@
 // `useful` strips each, from lane `beside` on. Rows of windows are counted from `start`, whole turns before the first.
 //
 // Cost: bytes, 2·sizeof(T) + 1 a pixel. By 5 × 5 windows 30 instructions a pixel in half precision, 46 in float, where strips have 16
-// rows of windows, and 4 less where they have 64: 4 to make a key, 5 for its maxima, 2 to share them, 7 to tell value and place and to
+// rows of windows, and a sixth less where they have 64: 4 to make a key, 5 for its maxima, 2 to share them, 7 to tell value and place and to
 // write them, 4 for the rest; of K − 1 rows more than a strip has windows, all but the 7. 6.45 a byte are hidden, 32 and 58.
 #include "pooling_running.cuh"
 
