@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import pooling_2x2, pooling_3x3, pooling_maxima, pooling_means, pooling_same, pooling_small
+from . import pooling_2x2, pooling_3x3, pooling_maxima, pooling_means, pooling_running, pooling_same, pooling_small
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
 from .toolchain.settings import settings
 from .windows import Even, quick_reciprocal, reciprocal, steps
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 SPECIAL = pooling_2x2, pooling_3x3, pooling_same  # kernels for the windows that most networks have
-ANY_SIZE = pooling_maxima, pooling_small  # and for more of them, at images of any width
+ANY_SIZE = pooling_running, pooling_maxima, pooling_small  # and for more of them, the first that fits
 THREADS = 256
 PLANES = 4  # that a thread works on together
 FEW = 1024  # pixels of a window that a warp adds, rather than a block, or (of a whole plane) a few threads

@@ -13,193 +13,18 @@
 // Planes (H, W) of x and (Ho, Wo) of y; T is float, half or bfloat16. Launch: `tiles`, less than 2³¹, `together` of them to a block
 // of 256 threads, each of `rows` × `columns` windows (multiples of 4) and `span` words of a row.
 //
-// Cost: bytes, 2·sizeof(T) + 1 a pixel. By 5 × 5 windows 63 instructions a pixel in float, 44 in half precision: 10 to bring it to shared
-// memory, 15 for the two maxima (more in float), 12 to tell value and place and to write them. 6.45 a byte are hidden, 58 and 32.
-#include "columns.cuh"
+// Cost: bytes, 2·sizeof(T) + 1 a pixel. By 7 × 5 windows 68 instructions a pixel in float, 45 in half precision: 12 to bring it to shared
+// memory, 8 for the maxima along rows, 20 for those down columns, to tell value and place and to write them (53 in float for
+// both). 6.45 a byte are hidden, 58 and 32: square windows at most networks' widths have `pooling_running.cu`.
+#include "pooling_tiles.cuh"
 
 constexpr int THREADS = 256;
-constexpr int PITCH = 292;  // words between the rows of a block's tiles: rows begin in other banks, as far as 16 bytes can
-constexpr int DOWN = 16;    // rows of windows to a thread
+constexpr int DOWN = 16;  // rows of windows to a thread
 
 // A tile: its plane, and its first row and column.
 struct Tile {
     int plane, row, column;
 };
-
-// --- pixels with their places ----------------------------------------------------------------------------------------
-constexpr int LAST = 0xffff;  // the mark of the first place: the next has 2 less
-constexpr int NOTHING = -2147483647 - 1;
-
-// The upper halves of both: one instruction, of which the compiler makes two.
-__device__ __forceinline__ unsigned upper(unsigned a, unsigned b) {
-#ifdef WEFT_EMULATOR
-    return a >> 16 | (b & 0xffff0000);
-#else
-    return __byte_perm(a, b, 0x7632);
-#endif
-}
-
-template <typename T> constexpr int INFINITE = 0x7c00;  // as bits
-template <> constexpr int INFINITE<__nv_bfloat16> = 0x7f80;
-
-// 16 bits of value and their place as a number that is greater where the value is, or where it is the same and comes first.
-struct Key {
-    int bits;
-};
-__device__ __forceinline__ void take(Key& best, const Key& next) { best.bits = max(best.bits, next.bits); }
-__device__ __forceinline__ void take(Best& best, const Best& next) { best.take(next.value, next.tap); }
-
-// What a block has of its tiles: pixels, then for each row of these the maxima of its windows, in the same place. Padding is less
-// than any pixel, or (float) −∞, whose windows have no other.
-template <typename T> struct Shared {
-    using Found = Key;
-    int* keys;
-    int greatest, least;  // of the pixels
-
-    __device__ __forceinline__ Shared(void* memory, int) : keys(static_cast<int*>(memory)), greatest(NOTHING), least(~NOTHING) {}
-    __device__ __forceinline__ void clear(int at) { store(keys + at, Vec<int, 4>{{NOTHING, NOTHING, NOTHING, NOTHING}}); }
-    // V pixels of a row, and the marks of their places.
-    template <int V> __device__ __forceinline__ void put(int at, const Vec<T, V>& pixels, const int (&marks)[V], int row) {
-        Vec<int, V> key;
-        unsigned word = 0;
-        memcpy(&word, &pixels, sizeof(pixels));
-#pragma unroll
-        for (int k = 0; k < V; ++k) {
-            const int bits = k + 1 < V || V == 1 ? word << 16 : word;
-            key.at[k] = ((bits & 0x7fff0000) ^ bits >> 31) + marks[k] - row;
-        }
-        greatest = max(greatest, max(key.at[0], key.at[V - 1]));
-        least = min(least, min(key.at[0], key.at[V - 1]));
-        store(keys + at, key);
-    }
-    __device__ __forceinline__ bool has_nan() const {
-        constexpr int infinity = INFINITE<T> << 16;
-        return greatest >= infinity + 0x10000 || least < -infinity;
-    }
-    static __device__ __forceinline__ Key nothing() { return {NOTHING}; }
-    // Four neighbours.
-    __device__ __forceinline__ void read_row(Key (&to)[4], int at, int) const {
-        const Vec<int, 4> v = load<4>(keys + at);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) to[i].bits = v.at[i];
-    }
-    __device__ __forceinline__ void read_column(Key (&to)[4], int at, int) const {
-        const Vec<int, 4> v = load<4>(keys + at);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) to[i].bits = v.at[i];
-    }
-    __device__ __forceinline__ void write_row(int at, const Key (&best)[4]) {
-        store(keys + at, Vec<int, 4>{{best[0].bits, best[1].bits, best[2].bits, best[3].bits}});
-    }
-    // Of four windows the maxima, and which they were: `first` is the first place of the first window, and `inside` of each the
-    // first tap in the image, when `above` is added.
-    static __device__ __forceinline__ void finish(const Key (&best)[4], int first, int, const int (&)[4], Vec<T, 4>& values,
-                                                  Vec<unsigned char, 4>& taps) {
-        unsigned bits[4];
-#pragma unroll
-        for (int k = 0; k < 4; ++k) {
-            bits[k] = best[k].bits & 1 ? best[k].bits : 0x8000ffff - best[k].bits;
-            taps.at[k] = static_cast<unsigned char>(LAST / 2 - first - k - (best[k].bits >> 1));
-        }
-        const unsigned words[2] = {upper(bits[0], bits[1]), upper(bits[2], bits[3])};
-        memcpy(&values, words, 8);
-    }
-};
-
-template <> struct Shared<float> {
-    using Found = Best;
-    float* values;
-    unsigned char* columns;
-
-    __device__ __forceinline__ Shared(void* memory, int size)
-        : values(static_cast<float*>(memory)), columns(reinterpret_cast<unsigned char*>(values + size)) {}
-    __device__ __forceinline__ void clear(int at) {
-        store(values + at, Vec<float, 4>{{-INFINITY, -INFINITY, -INFINITY, -INFINITY}});
-        store(columns + at, Vec<unsigned char, 4>{});
-    }
-    template <int V> __device__ __forceinline__ void put(int at, const Vec<float, V>& pixels, const int (&)[V], int) { store(values + at, pixels); }
-    __device__ __forceinline__ bool has_nan() const { return false; }  // that would not be seen
-    static __device__ __forceinline__ Best nothing() { return {-INFINITY, 0}; }
-    __device__ __forceinline__ void read_row(Best (&to)[4], int at, int column) const {
-        const Vec<float, 4> v = load<4>(values + at);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) to[i] = {v.at[i], column + i};
-    }
-    __device__ __forceinline__ void read_column(Best (&to)[4], int at, int place) const {
-        Vec<float, 4> v;
-        Vec<unsigned char, 4> column;
-        v = load<4>(values + at), column = load<4>(columns + at);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) to[i] = {v.at[i], place + column.at[i]};
-    }
-    __device__ __forceinline__ void write_row(int at, const Best (&best)[4]) {
-        Vec<float, 4> v;
-        Vec<unsigned char, 4> column;
-#pragma unroll
-        for (int i = 0; i < 4; ++i) v.at[i] = best[i].value, column.at[i] = static_cast<unsigned char>(best[i].tap);
-        store(values + at, v);
-        store(columns + at, column);
-    }
-    static __device__ __forceinline__ void finish(const Best (&best)[4], int first, int above, const int (&inside)[4],
-                                                  Vec<float, 4>& values, Vec<unsigned char, 4>& taps) {
-#pragma unroll
-        for (int k = 0; k < 4; ++k) {
-            values.at[k] = best[k].value;
-            taps.at[k] = static_cast<unsigned char>(best[k].value == -INFINITY ? above + inside[k] : best[k].tap - first - k);
-        }
-    }
-};
-
-template <typename Found> __device__ __forceinline__ void take(Found (&best)[4], const Found (&next)[4]) {
-#pragma unroll
-    for (int k = 0; k < 4; ++k) take(best[k], next[k]);
-}
-
-// Along a row, four windows of K = `more` + REST pixels at a time, `more` being a multiple of 4. All four have pixels 3 to K − 1: of
-// those the others are taken one after the other, backwards and forwards.
-template <int REST, typename T> __device__ __forceinline__ void slide_row(Shared<T>& shared, int at, int columns, int more) {
-    using Found = typename Shared<T>::Found;
-#pragma unroll 1
-    for (int o = 0; o < columns; o += 4, at += 4) {
-        Found best[4], next[8], some[4];
-        shared.read_row(best, at, o);
-        Found common = best[3];
-        if (REST < 3 || more) {
-#pragma unroll
-            for (int i = 2; i >= 0; --i) take(best[i], best[i + 1]);
-#pragma unroll 1
-            for (int apart = 4; apart < more; apart += 4) {
-                shared.read_row(some, at + apart, o + apart);
-#pragma unroll
-                for (int i = 0; i < 4; ++i) take(common, some[i]);
-            }
-#pragma unroll
-            for (int apart = 0; apart < (REST > 1 ? 8 : 4); apart += 4) {
-                shared.read_row(some, at + more + apart, o + more + apart);
-#pragma unroll
-                for (int i = 0; i < 4; ++i) next[apart + i] = some[i];
-            }
-#pragma unroll
-            for (int i = 0; i < REST; ++i) take(common, next[i]);
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                if (i > 0) take(common, next[REST + i - 1]);
-                take(best[i], common);
-            }
-        } else {  // K = 3
-            shared.read_row(some, at + 4, o + 4);
-            take(best[0], best[1]);
-            take(best[0], best[2]);
-            take(best[1], best[2]);
-            take(best[1], common);
-            take(best[2], common);
-            take(best[2], some[0]);
-            take(best[3], some[0]);
-            take(best[3], some[1]);
-        }
-        shared.write_row(at, best);
-    }
-}
 
 // NaN wins: of windows with some the last one.
 template <typename T>
@@ -210,11 +35,7 @@ __device__ __noinline__ void find_nans(const T* x, T* y, unsigned char* taps, co
                   w = places[tile].column + rest % columns;
         if (h >= output_h || w >= output_w) continue;
         const T* from = x + static_cast<long long>(places[tile].plane) * (height * width);
-        int last = -1;
-        for (int t = 0; t < kernel_h * kernel_w; ++t) {
-            const int row = h - top + t / kernel_w, column = w - left + t % kernel_w;
-            if (within(row, height) && within(column, width) && isnan(to_float(from[row * width + column]))) last = t;
-        }
+        const int last = last_nan(from, h - top, w - left, height, width, kernel_h, kernel_w);
         if (last < 0) continue;
         const long long to = static_cast<long long>(places[tile].plane) * (output_h * output_w) + (h * output_w + w);
         y[to] = from_float<T>(NAN);
@@ -313,7 +134,7 @@ window_maxima(const T* __restrict__ x, T* __restrict__ y, unsigned char* __restr
         const auto finish = [&](const Found (&best)[4]) {
             Vec<T, 4> values;
             Vec<unsigned char, 4> found;
-            Shared<T>::finish(best, first, max(-row, 0) * kernel_w, inside, values, found);
+            tell(best, first, max(-row, 0) * kernel_w, inside, values, found);
             if (whole) {
                 store(maxima, values);
                 store(which, found);

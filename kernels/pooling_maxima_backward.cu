@@ -13,8 +13,12 @@
 // written out of bounds. Launch: `tiles`, less than 2³¹, `together` of them to a block of 256 threads, each of `rows` × `columns` pixels
 // and `span` words of a row, with room for `slack` rows of neighbours on either side.
 //
-// Cost: bytes, 2·sizeof(T) + 1 a pixel, and 53 instructions, whatever the windows: 16 for a column's sums, 15 for a row's, 4 to write
-// them. 6.45 a byte are hidden, 58 in float and 32 in half precision.
+// Cost: bytes, 2·sizeof(T) + 1 a pixel, and 53 instructions, whatever the windows: 16 for a column's sums, 14 for a row's, 4 to write
+// them, some for rows and columns left over, which few sizes have. 6.45 a byte are hidden, 58 in float and 32 in half precision. There
+// shared memory takes 1.2 times as long as the bytes, too: a thread's two windows lie side by side, so a warp's sums lie two words apart.
+// Without it, as `pooling_running.cu` goes down a column, a window's sum moves to one of K registers, by K selections, and a
+// pixel takes K additions on condition: 40 instructions for each row gone through by 5 × 5 windows and 50 by 7 × 7, where
+// 32 rows of pixels are 36: no less than here.
 #include "windows.cuh"
 
 constexpr int THREADS = 256;
@@ -51,7 +55,7 @@ template <typename T> struct Parts {  // the last 5 bits of a sum do not count i
     }
     __device__ __forceinline__ float take(float* at, int& step) const {
         const unsigned bits = __float_as_uint(*at);
-        step = bits & 31;
+        step = kept(bits & 31);
         return __uint_as_float(bits & ~31u);
     }
 };

@@ -21,6 +21,7 @@ from weft.kernels import (
     pooling_2x2,
     pooling_maxima,
     pooling_means,
+    pooling_running,
     random,
     recurrent,
     reductions,
@@ -39,7 +40,7 @@ SOURCES = {  # by namespace
     "normalization": "normalization.cu", "pooling": "pooling.cu", "pooling_side_by_side": "pooling_2x2.cu",
     "pooling_3x3": "pooling_3x3.cu", "pooling_same": "pooling_same.cu", "pooling_small": "pooling_small.cu",
     "pooling_maxima": "pooling_maxima.cu", "pooling_maxima_backward": "pooling_maxima_backward.cu",
-    "pooling_means": "pooling_means.cu",
+    "pooling_means": "pooling_means.cu", "pooling_running": "pooling_running.cu",
     "random_numbers": "random.cu", "recurrent": "recurrent.cu",
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
@@ -54,6 +55,9 @@ HEADERS = (
     "implicit_gemm_ring.cuh",
     "strip.cuh",
     "columns.cuh",
+    "pooling_places.cuh",
+    "pooling_tiles.cuh",
+    "pooling_running.cuh",
 )  # with those they include
 
 BOTH = {
@@ -71,10 +75,11 @@ BOTH = {
     "THREADS": strip.THREADS, "ROWS": strip.ROWS,
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "BLOCK": columns.BLOCK,
-    "pooling_maxima::THREADS": pooling_maxima.THREADS, "pooling_maxima::PITCH": pooling_maxima.PITCH,
+    "pooling_maxima::THREADS": pooling_maxima.THREADS, "PITCH": pooling_maxima.PITCH,
     "pooling_maxima_backward::THREADS": pooling_maxima.THREADS, "pooling_maxima_backward::LINE": pooling_maxima.LINE,
     "pooling_means::THREADS": pooling_means.THREADS, "pooling_means::LINES": pooling_means.LINES,
     "pooling_means::EACH": pooling_means.EACH,
+    "pooling_running::THREADS": pooling_running.THREADS, "V": pooling_running.V, "TURN": pooling_running.TURN,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,
     "attention_step::THREADS": attention_step.THREADS, "attention_step::CHUNK": attention_step.CHUNK,
@@ -97,6 +102,8 @@ for vector in (1, 4, 8):
     for last in (False, True)[: 1 if vector == 1 else 2]:
         at_once = f"batch_normalization::UNITS<{vector}, {cpp(last)}>"
         BOTH[at_once] = batch_normalization.units_in_flight(vector, last)
+for side in pooling_running.SIDES:
+    BOTH[f"joined({side})"] = side
 BOTH["normalization::MOST"] = normalization.MOST
 for tile in (*implicit_gemm.TILES, implicit_gemm.SMALL_TILE):
     BOTH[f"Tile<{tile[0]}, {tile[1]}, false>::THREADS"] = implicit_gemm.threads(tile)

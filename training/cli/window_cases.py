@@ -119,7 +119,12 @@ def _(dtype: Any, taps: Any) -> None:
 
 @of("window_maxima", "window_maxima_gradient")
 def _(dtype: Any, vector: int) -> None:
-    _max_pool(dtype, 32 + vector % 2, 5, 1, 2)
+    _max_pool(dtype, 32 + vector, 5, 1, 2)  # no multiple of 4
+
+
+@of("running_maxima")
+def _(dtype: Any, kernel: int) -> None:
+    _max_pool(dtype, 32, kernel, 1, kernel // 2)
 
 
 def _small(kernel: int, stride: int, height: int) -> tuple[Axis, Axis]:
