@@ -16,7 +16,7 @@ import numpy as np
 from . import pooling_2x2, pooling_3x3, pooling_maxima, pooling_means, pooling_same, pooling_small
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
 from .toolchain.settings import settings
-from .windows import Even, quick_reciprocal, reciprocal, steps
+from .windows import Even, reciprocal, steps
 
 __all__ = [
     "adaptive_avg_pool",
@@ -174,8 +174,8 @@ def _means(x: Any, y: Any, down: Any, across: Any, padded: bool = True, divisor:
             np.int32(some.size),
             np.int32(lanes),
             *geometry,
-            quick_reciprocal(down.output),
-            quick_reciprocal(across.output),
+            reciprocal(down.output),
+            reciprocal(across.output),
         )
 
 
@@ -195,8 +195,8 @@ def _means_gradient(g: Any, grad_x: Any, down: Any, across: Any, padded: bool = 
             some,
             np.int32(some.size),
             *geometry,
-            quick_reciprocal(down.size),
-            quick_reciprocal(across.size),
+            reciprocal(down.size),
+            reciprocal(across.size),
         )
 
 
