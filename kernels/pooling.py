@@ -2,7 +2,7 @@
 
 `down` and `across` are the windows along an axis each. They are hashable and have `size`, `output`, `kernel`, `stride`,
 `before`, `dilation`: window o covers o·stride + i·dilation − before, i < kernel, of an image of `size`. There are at most
-2³⁰ planes, with at most 2³⁰ pixels.
+2³⁰ planes, with at most 2³⁰ pixels; windows are at most 2²⁹ apart.
 """
 
 from __future__ import annotations
@@ -213,10 +213,16 @@ def _global(x: Any, y: Any, planes: int, area: int) -> None:
 
 
 def _global_gradient(g: Any, grad_x: Any, planes: int, area: int) -> None:
-    together = 8 * math.ceil(PIXELS / 8 / area)
+    together = _planes_together(area)
     sizes = np.int64(planes), np.int32(area), np.int32(together), np.float32(1 / area), reciprocal(area)
     shared = (together + 16 // g.itemsize) * g.itemsize
     GLOBAL_GRADIENT[g.dtype](math.ceil(planes / together), THREADS, g, grad_x, *sizes, shared=shared)
+
+
+def _planes_together(area: int) -> int:
+    """Of how many planes a block writes the gradient: of eight or more, to begin on 16 bytes, unless these are beyond 31 bits."""
+    together = 8 * math.ceil(PIXELS / 8 / area)
+    return together if together * area <= MOST else 1
 
 
 def _image(g: Any, down: Any, across: Any) -> tuple[Any, int]:

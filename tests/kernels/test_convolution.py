@@ -107,6 +107,15 @@ def test_conv2d(case):
         close(ours, cpu, 4)
 
 
+@pytest.mark.parametrize("stride", [2**29, 2**31 - 1, 2**40])
+def test_windows_far_beyond_the_image(stride):
+    """No count of 32 bits overflows."""
+    case = Case(2, 3, (6, 5), (2, 3), (stride, stride), ((1, 1), (1, 1)))
+    low, exact = zip(*(rounded(a, np.float32) for a in case.arrays()))
+    for ours, expected in zip(run(primitives.conv, low, case.static), reference(*exact, case.where)):
+        close(ours, expected, 4)
+
+
 @pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "columns"])
 @pytest.mark.parametrize("case", CASES[:6], ids=names[:6])
 @halves
