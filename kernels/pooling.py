@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -157,21 +158,17 @@ def _means(x: Any, y: Any, down: Any, across: Any, padded: bool = True, divisor:
     if how := pooling_means.plan(x, down, across):
         pooling_means.means(x, y, how, down, across, padded, divisor)
         return
-    x, y = (a.reshape(math.prod(a.shape[:2]), *a.shape[2:]) for a in (x, y))
     geometry = pooling_means.geometry(down, across, padded, divisor)
-    together = MOST // max(1, math.prod(y.shape[1:]))
-    for first in range(0, y.size and len(y), together):
-        some = y[first : first + together]
-        pixels = down.kernel * across.kernel
-        lanes = (
-            THREADS if pixels >= FEW and some.size < BUSY * settings.multiprocessors else 32
-        )  # or the windows are enough
+    is_long = down.kernel * across.kernel >= FEW
+    for images, means in _pieces(x, y):
+        is_alone = is_long and means.size < BUSY * settings.multiprocessors  # else there are windows enough
+        lanes = THREADS if is_alone else 32
         WINDOW_MEAN[x.dtype](
-            math.ceil(some.size * lanes / THREADS),
+            math.ceil(means.size * lanes / THREADS),
             THREADS,
-            x[first:],
-            some,
-            np.int32(some.size),
+            images,
+            means,
+            np.int32(means.size),
             np.int32(lanes),
             *geometry,
             reciprocal(down.output),
@@ -183,21 +180,26 @@ def _means_gradient(g: Any, grad_x: Any, down: Any, across: Any, padded: bool = 
     if how := pooling_means.plan_backward(grad_x, down, across):
         pooling_means.means_gradient(g, grad_x, how, down, across, padded, divisor)
         return
-    g, grad_x = (a.reshape(math.prod(a.shape[:2]), *a.shape[2:]) for a in (g, grad_x))
     geometry = pooling_means.geometry_backward(down, across, padded, divisor)
-    together = MOST // max(1, math.prod(grad_x.shape[1:]))
-    for first in range(0, grad_x.size and len(grad_x), together):
-        some = grad_x[first : first + together]
+    for grads, images in _pieces(g, grad_x):
         WINDOW_MEAN_GRADIENT[g.dtype](
-            math.ceil(some.size / THREADS),
+            math.ceil(images.size / THREADS),
             THREADS,
-            g[first:],
-            some,
-            np.int32(some.size),
+            grads,
+            images,
+            np.int32(images.size),
             *geometry,
             reciprocal(down.size),
             reciprocal(across.size),
         )
+
+
+def _pieces(read: Any, written: Any) -> Iterator[tuple[Any, Any]]:
+    """The planes of two arrays (N, C, …), so many at a time that no more than MOST numbers are written."""
+    read, written = (a.reshape(math.prod(a.shape[:2]), *a.shape[2:]) for a in (read, written))
+    together = MOST // max(1, math.prod(written.shape[1:]))
+    for first in range(0, written.size and len(written), together):
+        yield read[first:], written[first : first + together]
 
 
 def _global(x: Any, y: Any, planes: int, area: int) -> None:
