@@ -24,7 +24,7 @@ __all__ = [
     "inference_forward",
 ]
 
-SOURCE = "batch_normalization.cu"
+FORWARD, BACKWARD = "batch_normalization.cu", "batch_normalization_backward.cu"
 WARPS = 8
 THREADS = 32 * WARPS
 BLOCKS = 16  # for each multiprocessor, that suffice for the largest array
@@ -38,17 +38,13 @@ def _exist_both(dtype: Any, of_channels: Any, vector: int, last: bool) -> bool:
     return of_channels in (dtype, FLOATS[0]) and _exists(dtype, vector, last)
 
 
-_moments, _sums = (
-    Kernel(SOURCE, name, FLOATS, (1, 4, 8), (False, True), only=_exists)
-    for name in ("channel_moments", "gradient_sums")
-)
-_normalise, _backward = (
-    Kernel(SOURCE, name, FLOATS, FLOATS, (1, 4, 8), (False, True), only=_exist_both)
-    for name in ("normalise", "normalise_backward")
-)
-_join, _running, _means = (
-    Kernel(SOURCE, name, FLOATS) for name in ("channel_statistics", "running_statistics", "gradient_means")
-)
+_UNITS = (1, 4, 8), (False, True)  # numbers of an access; whether these are channels
+_moments = Kernel(FORWARD, "channel_moments", FLOATS, *_UNITS, only=_exists)
+_join, _running = (Kernel(FORWARD, name, FLOATS) for name in ("channel_statistics", "running_statistics"))
+_normalise = Kernel(FORWARD, "normalise", FLOATS, FLOATS, *_UNITS, only=_exist_both)
+_sums = Kernel(BACKWARD, "gradient_sums", FLOATS, *_UNITS, only=_exists)
+_means = Kernel(BACKWARD, "gradient_means", FLOATS)
+_backward = Kernel(BACKWARD, "normalise_backward", FLOATS, FLOATS, *_UNITS, only=_exist_both)
 
 
 class _Memory:

@@ -116,7 +116,7 @@ col2im(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict_
 // the partial sums, in order.
 // WIDE: 16 bytes at a time, of rows of pixels that they divide; `pixels` is how many such pieces a row has.
 template <typename T, bool WIDE>
-__global__ void __launch_bounds__(THREADS, 4)
+__global__ void __launch_bounds__(THREADS, 6)
 channel_sums(const T* __restrict__ g, float* __restrict__ partial, int batch, int channels, int pixels, int images,
              unsigned long long by_pixels) {
     constexpr int N = WIDE ? VECTOR<T> : 1;
@@ -124,6 +124,7 @@ channel_sums(const T* __restrict__ g, float* __restrict__ partial, int batch, in
     const long long gap = static_cast<long long>(channels - 1) * pixels;  // between this channel in neighbouring images
     const T* from = g + (static_cast<long long>(start) * channels + c) * pixels * N;
     float sum[EACH] = {};
+#pragma unroll 1
     for (int at = threadIdx.x; at < count; at += EACH * THREADS) {
         Vec<T, N> v[EACH];
 #pragma unroll

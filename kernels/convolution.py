@@ -2,7 +2,7 @@
 
 `where` says where a kernel goes. It is hashable and has pairs (down, across) `image`, `output`, `kernel`, `stride`,
 `before`, `dilation`, and `groups`: output o reads image o·stride + i·dilation − before, i < kernel, and 0 outside it.
-Neither the image nor the output has more than 2³⁰ pixels.
+Neither the image nor the output has more than 2³⁰ pixels, and windows are at most 2²⁹ apart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Launchers of layer and RMS normalisation of x (rows, cols), over cols."""
+"""Launchers of `normalization.cu` and `normalization_backward.cu`: layer and RMS normalisation of x (rows, cols), over cols."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def _exists(dtype: Any, centred: bool, vector: int) -> bool:
 
 
 _forward = Kernel("normalization.cu", "norm_forward", FLOATS, (True, False), (1, 4, 8), only=_exists)
-_backward = Kernel("normalization.cu", "norm_backward", FLOATS, (True, False), (1, 4, 8), only=_exists)
-_add_partials = Kernel("normalization.cu", "add_partials", FLOATS)
+_backward = Kernel("normalization_backward.cu", "norm_backward", FLOATS, (True, False), (1, 4, 8), only=_exists)
+_add_partials = Kernel("normalization_backward.cu", "add_partials", FLOATS)
 
 ADDERS = 1024  # threads of `add_partials`
 MOST = 512  # threads of any other block

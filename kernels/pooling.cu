@@ -127,7 +127,7 @@ window_mean(const T* __restrict__ x, T* __restrict__ y, int outputs, int lanes, 
     const Ranges down{step_h, 0, last_h, top, height, by_h}, across{step_w, 0, last_w, left, width, by_w};
     const unsigned output = lanes == THREADS ? blockIdx.x : blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
     if (output >= static_cast<unsigned>(outputs)) return;
-    const int lane = threadIdx.x & (lanes - 1), line = quick_quotient(output, by_output_w), plane = quick_quotient(line, by_output_h);
+    const int lane = threadIdx.x & (lanes - 1), line = quotient(output, by_output_w), plane = quotient(line, by_output_h);
     const int h = line - plane * output_h, w = output - line * output_w, first = across.begin(w);
     const int row = down.begin(h);
     int rows = down.end(h) - row, columns = max(across.end(w) - first, 0);
@@ -165,8 +165,8 @@ window_mean_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int pixels
     const Ranges windows_w{stride_w, 0, kernel_w, left, width, by_windows_w};
     const unsigned pixel = blockIdx.x * THREADS + threadIdx.x;
     if (pixel >= static_cast<unsigned>(pixels)) return;
-    const int line = quick_quotient(pixel, by_width), column = pixel - line * width;
-    const int plane = quick_quotient(line, by_height), row = line - plane * height;
+    const int line = quotient(pixel, by_width), column = pixel - line * width;
+    const int plane = quotient(line, by_height), row = line - plane * height;
     const int end_h = down.end(row), end_w = across.end(column);
     float sum = 0;
 #pragma unroll 1

@@ -2,13 +2,14 @@
 
 `down` and `across` are the windows along an axis each. They are hashable and have `size`, `output`, `kernel`, `stride`,
 `before`, `dilation`: window o covers o·stride + i·dilation − before, i < kernel, of an image of `size`. There are at most
-2³⁰ planes, with at most 2³⁰ pixels.
+2³⁰ planes, with at most 2³⁰ pixels; windows are at most 2²⁹ apart.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from . import pooling_2x2, pooling_3x3, pooling_maxima, pooling_means, pooling_running, pooling_same, pooling_small
 from .toolchain.launch import FLOATS, Kernel, empty, on_16_bytes
 from .toolchain.settings import settings
-from .windows import Even, quick_reciprocal, reciprocal, steps
+from .windows import Even, reciprocal, steps
 
 __all__ = [
     "adaptive_avg_pool",
@@ -157,25 +158,21 @@ def _means(x: Any, y: Any, down: Any, across: Any, padded: bool = True, divisor:
     if how := pooling_means.plan(x, down, across):
         pooling_means.means(x, y, how, down, across, padded, divisor)
         return
-    x, y = (a.reshape(math.prod(a.shape[:2]), *a.shape[2:]) for a in (x, y))
     geometry = pooling_means.geometry(down, across, padded, divisor)
-    together = MOST // max(1, math.prod(y.shape[1:]))
-    for first in range(0, y.size and len(y), together):
-        some = y[first : first + together]
-        pixels = down.kernel * across.kernel
-        lanes = (
-            THREADS if pixels >= FEW and some.size < BUSY * settings.multiprocessors else 32
-        )  # or the windows are enough
+    is_long = down.kernel * across.kernel >= FEW
+    for images, means in _pieces(x, y):
+        is_alone = is_long and means.size < BUSY * settings.multiprocessors  # else there are windows enough
+        lanes = THREADS if is_alone else 32
         WINDOW_MEAN[x.dtype](
-            math.ceil(some.size * lanes / THREADS),
+            math.ceil(means.size * lanes / THREADS),
             THREADS,
-            x[first:],
-            some,
-            np.int32(some.size),
+            images,
+            means,
+            np.int32(means.size),
             np.int32(lanes),
             *geometry,
-            quick_reciprocal(down.output),
-            quick_reciprocal(across.output),
+            reciprocal(down.output),
+            reciprocal(across.output),
         )
 
 
@@ -183,21 +180,26 @@ def _means_gradient(g: Any, grad_x: Any, down: Any, across: Any, padded: bool = 
     if how := pooling_means.plan_backward(grad_x, down, across):
         pooling_means.means_gradient(g, grad_x, how, down, across, padded, divisor)
         return
-    g, grad_x = (a.reshape(math.prod(a.shape[:2]), *a.shape[2:]) for a in (g, grad_x))
     geometry = pooling_means.geometry_backward(down, across, padded, divisor)
-    together = MOST // max(1, math.prod(grad_x.shape[1:]))
-    for first in range(0, grad_x.size and len(grad_x), together):
-        some = grad_x[first : first + together]
+    for grads, images in _pieces(g, grad_x):
         WINDOW_MEAN_GRADIENT[g.dtype](
-            math.ceil(some.size / THREADS),
+            math.ceil(images.size / THREADS),
             THREADS,
-            g[first:],
-            some,
-            np.int32(some.size),
+            grads,
+            images,
+            np.int32(images.size),
             *geometry,
-            quick_reciprocal(down.size),
-            quick_reciprocal(across.size),
+            reciprocal(down.size),
+            reciprocal(across.size),
         )
+
+
+def _pieces(read: Any, written: Any) -> Iterator[tuple[Any, Any]]:
+    """The planes of two arrays (N, C, …), so many at a time that no more than MOST numbers are written."""
+    read, written = (a.reshape(math.prod(a.shape[:2]), *a.shape[2:]) for a in (read, written))
+    together = MOST // max(1, math.prod(written.shape[1:]))
+    for first in range(0, written.size and len(written), together):
+        yield read[first:], written[first : first + together]
 
 
 def _global(x: Any, y: Any, planes: int, area: int) -> None:
@@ -213,10 +215,16 @@ def _global(x: Any, y: Any, planes: int, area: int) -> None:
 
 
 def _global_gradient(g: Any, grad_x: Any, planes: int, area: int) -> None:
-    together = 8 * math.ceil(PIXELS / 8 / area)
+    together = _planes_together(area)
     sizes = np.int64(planes), np.int32(area), np.int32(together), np.float32(1 / area), reciprocal(area)
     shared = (together + 16 // g.itemsize) * g.itemsize
     GLOBAL_GRADIENT[g.dtype](math.ceil(planes / together), THREADS, g, grad_x, *sizes, shared=shared)
+
+
+def _planes_together(area: int) -> int:
+    """Of how many planes a block writes the gradient: of eight or more, to begin on 16 bytes, unless these are beyond 31 bits."""
+    together = 8 * math.ceil(PIXELS / 8 / area)
+    return together if together * area <= MOST else 1
 
 
 def _image(g: Any, down: Any, across: Any) -> tuple[Any, int]:

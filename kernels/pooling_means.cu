@@ -106,7 +106,7 @@ window_means(const T* __restrict__ x, T* __restrict__ y, int lines, int group, i
     __shared__ __align__(16) float counts[FLAT ? 4 : 2 * LINES];  // the rows that count, and their inverse
     constexpr int M = ACCESSES<V, FLAT>;
     const Ranges down{step_h, 0, last_h, top, height, by_h}, across{step_w, 0, last_w, left, width, by_w};
-    const int part = quick_quotient(blockIdx.x, by_tiles), from = (static_cast<int>(blockIdx.x) - part * tiles) * tile;
+    const int part = quotient(blockIdx.x, by_tiles), from = (static_cast<int>(blockIdx.x) - part * tiles) * tile;
     const int to = min(from + tile, output_w), apart = chunks * V, pitch = M * apart, edge = across.begin(from) / V * V;
     Lane adder(chunks, by_chunks);
     const int column = edge + adder.column * V, columns = across.end(to - 1) - column;
@@ -120,11 +120,11 @@ window_means(const T* __restrict__ x, T* __restrict__ y, int lines, int group, i
 #pragma unroll 1
     for (int turn = 0, line = part * turns * group; turn < turns && line < lines; ++turn, line += group) {
         const int here = min(group, lines - line), all = (here + EACH - 1) / EACH * EACH;  // rows that are not there are zeros
-        const int first_plane = FLAT ? 0 : quick_quotient(line, by_output_h);
+        const int first_plane = FLAT ? 0 : quotient(line, by_output_h);
         if constexpr (!FLAT) {
 #pragma unroll 1
             for (int l = threadIdx.x; l < all; l += THREADS) {
-                const int plane = quick_quotient(line + l, by_output_h), h = line + l - plane * output_h, first = down.begin(h);
+                const int plane = quotient(line + l, by_output_h), h = line + l - plane * output_h, first = down.begin(h);
                 const float count = divisor != 0 ? 1.0f : down.counted(h, padded);
                 const unsigned row = (plane - first_plane) * height + first;  // of fewer than 2³² pixels
                 store(table + 2 * l, Vec<int, 2>{static_cast<int>(row * width), l < here ? down.end(h) - first : 0});
@@ -230,7 +230,7 @@ window_means_gradient(const T* __restrict__ g, T* __restrict__ grad_x, int plane
     const Ranges down{step_h, first_h, last_h, 0, output_h, by_h}, across{step_w, first_w, last_w, 0, output_w, by_w};
     const Ranges windows_h{stride_h, 0, kernel_h, top, height, by_windows_h};
     const Ranges windows_w{stride_w, 0, kernel_w, left, width, by_windows_w};
-    const int unit = quick_quotient(blockIdx.x, by_tiles), part = quick_quotient(unit, by_bands);
+    const int unit = quotient(blockIdx.x, by_tiles), part = quotient(unit, by_bands);
     const int from = (static_cast<int>(blockIdx.x) - unit * tiles) * tile, to = min(from + tile, width);
     const int row = (unit - part * bands) * band_rows, rows = min(band_rows, height - row), h = down.begin(row);
     const int lines = max(down.end(row + rows - 1) - h, 0);

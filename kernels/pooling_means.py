@@ -10,7 +10,7 @@ import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, on_16_bytes
 from .toolchain.settings import settings
-from .windows import Ranges, quick_reciprocal, ranges, windows_of
+from .windows import Ranges, ranges, reciprocal, windows_of
 
 __all__ = ["geometry", "geometry_backward", "means", "means_gradient", "plan", "plan_backward"]
 
@@ -98,7 +98,7 @@ def means(x: Any, y: Any, how: Forward, down: Any, across: Any, padded: bool = T
         *map(np.int32, (lines, *how[:-1])),
         *geometry(down, across, padded, divisor),
         *map(_share, (how.chunks, how.tile)),
-        *map(quick_reciprocal, (down.output, how.tiles)),
+        *map(reciprocal, (down.output, how.tiles)),
         shared=how.group * how.chunks * _wide(v, how.flat) * (x.itemsize if how.flat else 4),
     )
 
@@ -180,7 +180,7 @@ def means_gradient(
         *map(_share, (min(how.tile // _columns(how.flat), THREADS), how.chunks, how.reach)),
         _share(how.lines) if how.together > 1 else np.int32(0),
         _share(how.together),
-        *map(quick_reciprocal, (how.tiles, how.bands)),
+        *map(reciprocal, (how.tiles, how.bands)),
         shared=-(-how.together * how.lines // EACH) * EACH * _room(how.tile, windows_of(across), how.flat) * 4,
     )
 
@@ -193,7 +193,7 @@ def geometry(down: Any, across: Any, padded: bool, divisor: int) -> tuple[np.gen
         *_numbers(axes, "step", "last", "shift"),
         np.bool_(padded),
         np.float32(divisor),
-        *(quick_reciprocal(a.over) for a in axes),
+        *(reciprocal(a.over) for a in axes),
     )
 
 
@@ -206,7 +206,7 @@ def geometry_backward(down: Any, across: Any, padded: bool, divisor: int) -> tup
         *_numbers(windows, "step", "last", "shift"),
         np.bool_(padded),
         np.float32(divisor),
-        *(quick_reciprocal(a.over) for a in (*axes, *windows)),
+        *(reciprocal(a.over) for a in (*axes, *windows)),
     )
 
 

@@ -44,8 +44,8 @@ running_maxima(const T* __restrict__ x, T* __restrict__ y, unsigned char* __rest
     using Found = typename Row::Found;
     const int begin = (blockIdx.x * (THREADS / 32) + threadIdx.x / 32) * useful, id = begin + LANE - beside;
     if (begin >= items) return;  // the whole warp
-    const int item = min(max(id, 0), items - 1), line = quick_quotient(item, by_chunks), plane = quick_quotient(line, by_groups);
-    const Chunk chunk = {item - line * (width / V), width / V};
+    const int item = min(max(id, 0), items - 1), line = quotient(item, by_chunks), plane = quotient(line, by_groups);
+    const InRow chunk = {item - line * (width / V), width / V};
     const int first = (line - plane * groups) * rows, column = chunk.at * V;
     const int many = within(LANE - beside, useful) && id < items ? min(rows, output_h - first) : 0;  // rows of windows
     x += static_cast<long long>(plane) * (height * width);

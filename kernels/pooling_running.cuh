@@ -87,7 +87,7 @@ template <> struct Seen<float> {  // comparisons do not lose it
 };
 
 // Where a thread is in its row of `chunks`.
-struct Chunk {
+struct InRow {
     int at, count;
 };
 
@@ -99,7 +99,7 @@ template <int K> __host__ __device__ constexpr int shared_with(int d, int k) {
 
 // Along a row: of four windows the maxima. All threads call it.
 template <int K, typename Row, typename Found = typename Row::Found>
-__device__ __forceinline__ void across(Found (&best)[V], const Chunk& chunk) {
+__device__ __forceinline__ void across(Found (&best)[V], const InRow& chunk) {
     constexpr int BESIDE = (K / 2 + V - 1) / V;
     Found first[V + 1], last[V + 1];  // the maxima of so many pixels
     first[1] = best[0];

@@ -9,7 +9,7 @@ import numpy as np
 
 from .toolchain.launch import FLOATS, Kernel, on_16_bytes
 from .toolchain.settings import settings
-from .windows import quick_reciprocal
+from .windows import reciprocal
 
 __all__ = ["fits", "fits_backward", "max_pool"]
 
@@ -57,7 +57,7 @@ def max_pool(x: Any, y: Any, taps: Any, down: Any, across: Any) -> None:
         y,
         taps,
         *map(np.int32, (*sizes, useful, beside)),
-        *map(quick_reciprocal, (chunks, groups)),
+        *map(reciprocal, (chunks, groups)),
     )
 
 

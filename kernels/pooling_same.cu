@@ -28,9 +28,7 @@ __device__ __forceinline__ void widen(Number (&v)[V + 2], const T* from, const S
 
 // A row of floats, zeros where it is not there.
 template <int V, typename T>
-__device__ __forceinline__ void read_row(float (&v)[V + 2], const T* plane, int h, int height, int width, const Strip<V>& mine, float outside) {
-    const bool is_there = h >= 0 && h < height;
-    const T* from = plane + static_cast<long long>(h) * width;
+__device__ __forceinline__ void read_row(float (&v)[V + 2], const T* from, bool is_there, const Strip<V>& mine, float outside) {
     Vec<T, V> own = {};
     if (is_there) own = load<V>(from);
     to_floats(v + 1, own);
@@ -42,7 +40,7 @@ __device__ __forceinline__ void read_row(float (&v)[V + 2], const T* plane, int 
 template <int V, typename T>
 __device__ __forceinline__ void across(Best (&best)[V], const T* plane, int h, int height, int width, const Strip<V>& mine) {
     float v[V + 2];
-    read_row<V>(v, plane, h, height, width, mine, -INFINITY);
+    read_row<V>(v, plane + static_cast<long long>(h) * width, h >= 0 && h < height, mine, -INFINITY);
 #pragma unroll
     for (int k = 0; k < V; ++k) {
         best[k] = {v[k], 0};
@@ -92,7 +90,7 @@ template <int V> struct Row {
     template <typename T>
     __device__ __forceinline__ void read(const T* from, const unsigned char* taps, int h, int height, int width, const Strip<V>& mine) {
         const bool is_there = h >= 0 && h < height;
-        read_row<V>(g, from, h, height, width, mine, 0);
+        read_row<V>(g, from + static_cast<long long>(h) * width, is_there, mine, 0);
         Vec<unsigned char, V> which;
         taps += static_cast<long long>(h) * width;
         if (is_there) which = load<V>(taps);
@@ -155,21 +153,23 @@ template <bool FIXED> struct Count {
 
 // y from x, or (`ADJOINT`) grad_x from g. Windows divide by `divisor` (FIXED), or by how many pixels of the image they cover.
 template <typename T, int V, bool ADJOINT, bool FIXED>
-__global__ void __launch_bounds__(THREADS, 3)
+__global__ void __launch_bounds__(THREADS, V * sizeof(T) == 8 && (FIXED || !ADJOINT) ? 5 : 3)
 avg_pool_same(const T* __restrict__ x, T* __restrict__ y, int items, int height, int width, int groups, float divisor,
               float by_divisor, unsigned long long by_chunks, unsigned long long by_groups) {
     const Strip<V> mine(items, width, groups, by_chunks, by_groups);
     const long long at = mine.plane * height * width + mine.chunk * V;
     const bool is_first = mine.chunk == 0, is_last = mine.chunk + 1 == mine.chunks;
     const Count<FIXED> fixed = {divisor, by_divisor};
-    x += at;
+    x += at + static_cast<long long>(mine.first - 1) * width;
+    y += at + static_cast<long long>(mine.first) * width;
     float row[3][V + 2];
-    read_row<V>(row[0], x, mine.first - 1, height, width, mine, 0);
-    read_row<V>(row[1], x, mine.first, height, width, mine, 0);
+    const auto read = [&](float (&v)[V + 2], int h) { read_row<V>(v, x, h >= 0 && h < height, mine, 0), x += width; };
+    read(row[0], mine.first - 1);
+    read(row[1], mine.first);
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) {
         const int h = mine.first + r;
-        read_row<V>(row[(r + 2) % 3], x, h + 1, height, width, mine, 0);
+        read(row[(r + 2) % 3], h + 1);
         float sum[V] = {};
 #pragma unroll
         for (int i = 0; i < 3; ++i) {
@@ -191,6 +191,7 @@ avg_pool_same(const T* __restrict__ x, T* __restrict__ y, int items, int height,
             const Count<FIXED>& own = (k == 0 && is_first) || (k == V - 1 && is_last) ? edge : inner;
             out.at[k] = from_float<T>(ADJOINT ? sum[k] : divided(sum[k], own.count, own.inverse));
         }
-        if (mine.there && h < height) store(y + at + static_cast<long long>(h) * width, out);
+        if (mine.there && h < height) store(y, out);
+        y += width;
     }
 }

@@ -15,10 +15,10 @@ template <int V> struct Strip {
     __device__ __forceinline__ Strip(int items, int width, int groups, unsigned long long by_chunks, unsigned long long by_groups) {
         const unsigned id = blockIdx.x * THREADS + threadIdx.x;
         there = id < static_cast<unsigned>(items);
-        const int item = there ? static_cast<int>(id) : items - 1, line = quotient(item, by_chunks);
+        const int item = min(id, static_cast<unsigned>(items - 1)), line = quotient(item, by_chunks);
         chunks = width / V;
         chunk = item - line * chunks;
-        plane = quotient(line, by_groups);
+        plane = static_cast<unsigned>(quotient(line, by_groups));  // no sign to extend, which takes registers
         first = (line - static_cast<int>(plane) * groups) * ROWS;
     }
 };

@@ -5,13 +5,14 @@
 #pragma once
 #include "common.cuh"
 
-// n / d for 0 ≤ n < 2³¹ by a multiplication, with reciprocal = ⌊(2⁶⁴ − 1) / d⌋ = (2⁶⁴ − r) / d, 1 ≤ r ≤ d. Exact:
-// (n + 1)·reciprocal / 2⁶⁴ is less than (n + 1)/d, but by no more than (n + 1)/2⁶⁴ < 1/d.
+// n / d for 0 ≤ n < 2³¹ and 1 ≤ d ≤ 2³¹ in three instructions: the lower half of `reciprocal` is m = ⌈2^(31 + l) / d⌉, its upper
+// half l = ⌈log₂ d⌉, so that 2³¹ ≤ m < 2³². Exact: m is too great by e/d with e < d ≤ 2^l, so that n·m / 2^(31 + l) is too great
+// by n·e / (d·2^(31 + l)) < 1/d, and no whole number lies between n/d and that.
 __device__ __forceinline__ int quotient(int n, unsigned long long reciprocal) {
-    return static_cast<int>(__umul64hi(static_cast<unsigned long long>(n) + 1, reciprocal));
+    return static_cast<int>(__umulhi(2u * n, static_cast<unsigned>(reciprocal)) >> static_cast<unsigned>(reciprocal >> 32));
 }
 
-// The same for n·d < 2³², with reciprocal = ⌊(2³² − 1) / d⌋.
+// The same for n·d < 2³² in two, with reciprocal = ⌊(2³² − 1) / d⌋.
 __device__ __forceinline__ int short_quotient(int n, unsigned reciprocal) {
     return static_cast<int>(__umulhi(static_cast<unsigned>(n) + 1, reciprocal));
 }
@@ -40,7 +41,7 @@ __device__ __forceinline__ float inverse_of(float count) {
 __device__ __forceinline__ void find_windows(int at, int taps, int stride, int dilation, int windows,
                                              unsigned long long by_stride, int& window, int& tap, int& room) {
     const int reach = dilation * (taps - 1), last = min(quotient(at, by_stride), windows - 1);
-    window = at > reach ? quotient(at - reach + stride - 1, by_stride) : 0;
+    window = at > reach ? quotient(at - reach - 1, by_stride) + 1 : 0;  // with + stride − 1 it might be beyond 31 bits
     tap = at - window * stride;
     if (dilation > 1) {
         while (window <= last && tap % dilation != 0) ++window, tap -= stride;  // fewer than `dilation` steps
@@ -49,18 +50,12 @@ __device__ __forceinline__ void find_windows(int at, int taps, int stride, int d
     room = last - window;
 }
 
-// n / d for 0 ≤ n < 2³¹ in three instructions: `by` has ⌈2^(31 + l) / d⌉ in its lower half and l = ⌈log₂ d⌉ in its upper one. Exact:
-// the factor is too great by less than 1, so what it makes of n / d by less than n / 2^(31 + l) < 1/d.
-__device__ __forceinline__ int quick_quotient(int n, unsigned long long by) {
-    return static_cast<int>(__umulhi(2u * n, static_cast<unsigned>(by)) >> static_cast<unsigned>(by >> 32));
-}
-
 // What of an axis of `size` each place of another has: those from ⌊(step i + first)/d⌋ − shift to ⌊(step i + last)/d⌋ − shift that
 // are there. Windows have their elements so, and elements the windows that have them; windows.py tells the numbers.
 struct Ranges {
     int step, first, last, shift, size;
-    unsigned long long by;  // quick_quotient's, of d
-    __device__ __forceinline__ int at(int i, int offset) const { return quick_quotient(max(i * step + offset, 0), by) - shift; }
+    unsigned long long by;  // reciprocal of d
+    __device__ __forceinline__ int at(int i, int offset) const { return quotient(max(i * step + offset, 0), by) - shift; }
     __device__ __forceinline__ int begin(int i) const { return max(at(i, first), 0); }
     __device__ __forceinline__ int end(int i) const { return min(at(i, last), size); }
     // How many elements of window i count: those of the padding, too, if `padded`, but never what a window has beyond it.

@@ -8,18 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Even", "Ranges", "quick_reciprocal", "ranges", "reciprocal", "steps", "windows_of"]
+__all__ = ["Even", "Ranges", "ranges", "reciprocal", "steps", "windows_of"]
 
 
 @functools.lru_cache(maxsize=1024)
 def reciprocal(divisor: int) -> np.uint64:
-    """What `quotient` multiplies by instead of dividing: ⌊(2⁶⁴ − 1) / divisor⌋, and for 0 as for 1."""
-    return np.uint64(((1 << 64) - 1) // max(1, divisor))
-
-
-@functools.lru_cache(maxsize=1024)
-def quick_reciprocal(divisor: int) -> np.uint64:
-    """What `quick_quotient` multiplies by and shifts by, in one number; for 0 as for 1."""
+    """What `quotient` multiplies by and shifts by, in one number, for divisors up to 2³¹; for 0 as for 1."""
     divisor = max(1, divisor)
     shift = (divisor - 1).bit_length()
     return np.uint64(-(-(1 << (31 + shift)) // divisor) | shift << 32)

@@ -30,6 +30,7 @@ from . import replaces
 IMPLICIT = True  # False: everything goes through columns in memory, to measure what they cost
 WORKSPACE = 128 << 20  # bytes of columns and their products that exist at a time
 LIMIT = 1 << 30  # pixels of a plane, or of a piece: the kernels count them in 32 bits
+FARTHEST = LIMIT // 2  # that windows may be apart: kernels add it to such a count
 
 Pair = tuple[int, int]
 
@@ -68,7 +69,7 @@ def _suits(where: Geometry, x: Any, *others: Any) -> bool:
         return False
     areas = math.prod(where.image), math.prod(where.output)
     same = x.dtype in FLOATS and all(o is None or o.dtype == x.dtype for o in others)
-    return same and min(areas) > 0 and max(areas) <= LIMIT
+    return same and min(areas) > 0 and max(areas) <= LIMIT and max(where.stride) <= FARTHEST
 
 
 def _maps(where: Geometry, x: Any, weight: Any, features: int) -> Any:

@@ -17,13 +17,18 @@ from ..nn.pooling import Axis, window_axes
 from . import replaces
 
 LIMIT = 1 << 30  # of what the kernels count in 32 bits
+FARTHEST = LIMIT // 2  # that windows may be apart: kernels add it to such a count
 ONE = Axis(1, 1, 1, 1, 0, 1)
 
 
-def _suits(x: Any, outputs: int) -> bool:
-    if x.dtype not in FLOATS or x.ndim not in (3, 4, 5):
+def _suits(x: Any, outputs: int, apart: int = 1) -> bool:
+    if x.dtype not in FLOATS or x.ndim not in (3, 4, 5) or apart > FARTHEST:
         return False
     return max(math.prod(x.shape[:2]), math.prod(x.shape[2:]), outputs) <= LIMIT
+
+
+def _has_kernels(x: Any, axes: tuple[Axis, ...]) -> bool:
+    return _suits(x, math.prod(axis.output for axis in axes), max(axis.stride for axis in axes))
 
 
 def _pooled(pool: Callable, x: Any, axes: tuple[Axis, ...]) -> tuple[Any, Callable]:
@@ -60,7 +65,7 @@ def max_pool(
     return_indices: bool = False,
 ) -> Any:
     axes = window_axes(x, kernel_size, stride, padding, dilation, ceil_mode)
-    if not _suits(x, math.prod(axis.output for axis in axes)) or (return_indices and len(axes) > 2):
+    if not _has_kernels(x, axes) or (return_indices and len(axes) > 2):
         return NotImplemented
     found = []
 
@@ -88,7 +93,7 @@ def avg_pool(
     divisor_override: int | None = None,
 ) -> Any:
     axes = window_axes(x, kernel_size, stride, padding, 1, ceil_mode)
-    if not _suits(x, math.prod(axis.output for axis in axes)):
+    if not _has_kernels(x, axes):
         return NotImplemented
     divisors = [divisor_override] if divisor_override is None else [divisor_override, 1]
 

@@ -17,7 +17,6 @@ import contextlib
 import ctypes
 import functools
 import math
-import operator
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -29,9 +28,11 @@ from ..toolchain.launch import Instance, expressions, register_engine
 from ..toolchain.tensor_map import BYTES, TensorMap, emulated
 from . import counters
 from .array import Array, namespace
-from .build import EmulatorError, Library, library, locate
+from .build import EmulatorError, library
 from .cublas_numpy import Numpy
+from .faults import Fault, KernelFault, explain
 from .graph import CaptureError, FreedMemory, Graph, capture, current, is_capturing, record
+from .memory import Memory, poisoned
 
 __all__ = [
     "Array",
@@ -50,20 +51,9 @@ __all__ = [
 ]
 
 _ORDERS = ("forward", "reverse", "random")
-_POISON = 0x7FA5  # a NaN as half, as bfloat16 and, twice, as float
-_GUARD = 4096  # bytes between two buffers of a launch
-_ALIGNMENT = 256  # that of memory from CUDA's allocator
 _CODES = {"bfloat16": "E", "int64": "q", "uint64": "Q"}  # where NumPy's letter is not the runtime's
 
 launched: set[str] = set()  # the expressions of all instantiations that have run
-
-
-class KernelFault(RuntimeError):
-    """A kernel did what it must not. `kind` says what in one or two words; the message says where."""
-
-    def __init__(self, kind: str, message: str):
-        super().__init__(message)
-        self.kind = kind
 
 
 class _Order(threading.local):
@@ -100,40 +90,14 @@ def schedule(order: str, seed: int = 0) -> Iterator[None]:
         _order.name, _order.seed = before
 
 
-def poisoned(shape: Any, dtype: Any) -> np.ndarray:
-    """Memory that nobody has written: a kernel that reads it (2 bytes or more at a time) is told so."""
-    array = np.empty(shape, dtype)
-    raw = array.reshape(-1).view(np.uint8)
-    pairs = raw[: raw.size // 2 * 2].view(np.uint16)
-    pairs[...] = _POISON
-    raw[pairs.nbytes :] = 0
-    return array
-
-
-# --- the runtime's structures (runtime.cpp) ---------------------------------------------------------------------------
-class _Buffer(ctypes.Structure):
-    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64), ("element", ctypes.c_int32),
-                ("writable", ctypes.c_int32), ("argument", ctypes.c_int32)]  # fmt: skip
-
-
-class _Launch(ctypes.Structure):
+# --- a launch ---------------------------------------------------------------------------------------------------------
+class _Launch(ctypes.Structure):  # runtime.cpp has it, too
     _fields_ = [("grid", ctypes.c_uint32 * 3), ("block", ctypes.c_uint32 * 3), ("shared_bytes", ctypes.c_uint64),
                 ("args", ctypes.c_void_p), ("buffers", ctypes.c_void_p), ("buffer_count", ctypes.c_int32),
                 ("order", ctypes.c_int32), ("seed", ctypes.c_uint64), ("workers", ctypes.c_int32),
                 ("most", ctypes.c_uint64)]  # fmt: skip
 
 
-class _Fault(ctypes.Structure):
-    _fields_ = [("kind", ctypes.c_int32), ("argument", ctypes.c_int32), ("block", ctypes.c_uint32 * 3),
-                ("thread", ctypes.c_uint32 * 3), ("other_block", ctypes.c_uint32 * 3),
-                ("other_thread", ctypes.c_uint32 * 3), ("has_other", ctypes.c_int32), ("line", ctypes.c_int32),
-                ("other_line", ctypes.c_int32), ("bytes", ctypes.c_int32), ("wrote", ctypes.c_int32),
-                ("other_wrote", ctypes.c_int32), ("offset", ctypes.c_int64), ("size", ctypes.c_int64),
-                ("pc", ctypes.c_uint64), ("file", ctypes.c_char_p), ("what", ctypes.c_char_p),
-                ("other_file", ctypes.c_char_p)]  # fmt: skip
-
-
-# --- a launch ---------------------------------------------------------------------------------------------------------
 def launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int) -> None:
     """Run one instantiation on NumPy arrays, which hold the results afterwards.
 
@@ -157,7 +121,7 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
     signature = code.signatures[instance.expression]
     if len(args) != len(signature):
         raise TypeError(f"`{instance.expression}` takes {len(signature)} arguments, got {len(args)}")
-    memory = _Memory()
+    memory = Memory()
     for i, (value, wanted) in enumerate(zip(args, signature)):
         _check_argument(instance, i, value, wanted)
         if isinstance(value, TensorMap):
@@ -186,10 +150,10 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
     )
     if counted is not None:
         counters.begin(code, [b.high - b.low for b in memory.buffers])
-    fault = _Fault()
+    fault = Fault()
     launched.add(instance.expression)
     if code.run(ctypes.c_void_p(code.entries[instance.expression]), ctypes.byref(job), ctypes.byref(fault)):
-        raise _explain(instance, code, fault, args)
+        raise explain(instance, code, fault, args)
     if counted is not None:
         counted.add(counters.end(code, instance, grid, block, shared, counted.most), key)
     memory.copy_back()
@@ -275,124 +239,3 @@ def _check_argument(instance: Instance, i: int, value: Any, wanted: str) -> None
 
 def _argument(instance: Instance, i: int) -> str:
     return f"argument {i} of `{instance.expression}`"
-
-
-_BOUNDS = operator.itemgetter(0, 1)
-
-
-class _Memory:
-    """Copies of a launch's arrays, far enough apart that what leaves one does not fall into the next.
-
-    Arrays that overlap share a copy. A copy starts at the offset from a 256-byte boundary that it would have if the
-    array's own memory had come from CUDA's allocator, so that a misaligned view is one here, too. What lies between
-    the elements of a view is poisoned: a kernel that takes a view for contiguous finds out.
-    """
-
-    def __init__(self) -> None:
-        # addresses from, to; array, address of its first element; argument, writable
-        self.spans: list[tuple[int, int, np.ndarray, int, int, bool]] = []
-        self.buffers: Any = (_Buffer * 0)()
-        self.moves: list[tuple[np.ndarray, np.ndarray]] = []  # to be copied back: to, from
-
-    def add(self, i: int, array: np.ndarray, writable: bool) -> None:
-        array = array.view(np.ndarray)
-        address = array.ctypes.data
-        if array.flags.c_contiguous:
-            low, high = address, address + array.nbytes
-        else:
-            low, high = np.lib.array_utils.byte_bounds(array)
-        self.spans.append((low, high, array, address, i, writable))
-
-    def lay_out(self) -> dict[int, int]:
-        """Copy everything; the address that each argument has now."""
-        regions: list[list[Any]] = []  # low, high, element size, writable, spans
-        for span in sorted(self.spans, key=_BOUNDS):
-            low, high, array, _, _, writable = span
-            if regions and low < regions[-1][1]:
-                region = regions[-1]
-                region[1:4] = max(region[1], high), min(region[2], array.itemsize), region[3] or writable
-                region[4].append(span)
-            else:
-                regions.append([low, high, array.itemsize, writable, [span]])
-        room = _GUARD + sum([high - low + _GUARD + 2 * _ALIGNMENT for low, high, *_ in regions])
-        self.block = np.empty(-(-room // 2), np.uint16)
-        self.block.fill(_POISON)
-        first = self.block.ctypes.data
-        end = first + _GUARD
-        addresses: dict[int, int] = {}
-        self.buffers = (_Buffer * len(regions))()
-        for k, (low, high, element, is_written, spans) in enumerate(regions):
-            start = -(-end // _ALIGNMENT) * _ALIGNMENT + (low - _origin(*spans[0][:3])) % _ALIGNMENT
-            end = start + high - low + _GUARD
-            self.buffers[k] = _Buffer(start, start + high - low, element, is_written, spans[0][4])
-            for _, _, array, address, i, writable in spans:
-                addresses[i] = start + address - low
-                copy: np.ndarray = np.ndarray(array.shape, array.dtype, self.block, addresses[i] - first, array.strides)
-                copy[...] = array
-                if writable:
-                    self.moves.append((array, copy))
-        return addresses
-
-    def copy_back(self) -> None:
-        for array, copy in self.moves:
-            array[...] = copy
-
-
-def _origin(low: int, high: int, array: np.ndarray) -> int:
-    """Where the memory that an array is a view of begins; `on_16_bytes`, which asks for 16 bytes, stays right."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return (low if array.nbytes == high - low else array.ctypes.data) // 16 * 16
-
-
-# --- reports ----------------------------------------------------------------------------------------------------------
-_KINDS = ("", "out-of-bounds read", "out-of-bounds write", "write through a pointer to const", "misaligned access",
-          "uninitialised read", "race", "missing wait", "divergent barrier", "misuse", "stack overflow", "hang")  # fmt: skip
-
-
-def _explain(instance: Instance, code: Library, fault: _Fault, args: Sequence[Any]) -> KernelFault:
-    kind = _KINDS[fault.kind]
-    place = (fault.file.decode().rpartition("/")[2], fault.line) if fault.file else locate(code.path, fault.pc)
-    line = f"{place[0]}:{place[1]}" if place else f"{instance.source} (line unknown: install binutils for addr2line)"
-    block, thread = tuple(fault.block), tuple(fault.thread)
-    text = f"{kind} in `{instance.expression}` at {line}, block {block}, thread {thread}: {_detail(kind, fault, args)}"
-    return KernelFault(kind, text)
-
-
-def _detail(kind: str, fault: _Fault, args: Sequence[Any]) -> str:
-    other = f"thread {tuple(fault.other_thread)} of block {tuple(fault.other_block)}" if fault.has_other else ""
-    where = _memory_name(fault, args)
-    if kind == "divergent barrier":
-        if not other:
-            return "not all threads come here"
-        if not fault.other_file:
-            return f"{other} has returned and never comes here"
-        return f"{other} waits at {fault.other_file.decode().rpartition('/')[2]}:{fault.other_line} instead"
-    if kind == "hang":
-        return (
-            f"nobody can go on, and what it waits for never comes: {fault.what.decode()}, {fault.other_file.decode()}"
-        )
-    if kind == "misuse":
-        return f"{fault.what.decode()}: {fault.other_file.decode()}"
-    if kind == "stack overflow":
-        return "its local variables take more than 128 KiB"
-    verb = "writes" if fault.wrote else "reads"
-    if kind == "race":
-        past = "wrote" if fault.other_wrote else "read"
-        return f"it {verb} {where}, which {other} {past}, with no barrier in between"
-    if kind == "missing wait":
-        return f"it {verb} {where}, to which an asynchronous copy of {other} is still under way"
-    if kind == "misaligned access":
-        return f"{fault.bytes} bytes at once from an address that they do not divide, {where}"
-    return f"it {verb} {fault.bytes} bytes of {where}"
-
-
-def _memory_name(fault: _Fault, args: Sequence[Any]) -> str:
-    """The array and position of an access, in elements for arguments and in bytes for shared memory."""
-    if fault.what:
-        return f"shared memory `{fault.what.decode()}` ({fault.size} bytes) at byte {fault.offset}"
-    if fault.argument < 0:
-        return "memory that no argument points to"
-    array = args[fault.argument]
-    shape = "×".join(map(str, array.shape)) or "scalar"
-    return f"argument {fault.argument} ({array.dtype} {shape}) at element {fault.offset / array.itemsize:g}"

@@ -54,7 +54,10 @@ def test_dropout(dtype):
 
 @dtypes
 def test_normalization(dtype):
-    forward, backward = claim("normalization.cu", r"forward (\d) n, backward (\d) n, times sizeof")
+    (forward,), (backward,) = (
+        claim(f"{source}.cu", r"elements: (\d) n, times sizeof")
+        for source in ("normalization", "normalization_backward")
+    )
     x, g = arrays(2, dtype)
     rstd = np.ones(ROWS, np.float32)
     found = per_element(lambda: normalization.norm_forward(x, None, None, eps=1e-5, centred=False))

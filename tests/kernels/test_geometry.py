@@ -34,10 +34,12 @@ from weft.kernels.toolchain.launch import cpp
 
 SOURCES = {  # by namespace
     "activation": "activation.cu", "attention": "attention.cu", "attention_backward": "attention_backward.cu",
-    "batch_normalization": "batch_normalization.cu", "channel_last": "channel_last.cu", "convolution": "convolution.cu",
+    "batch_normalization": "batch_normalization.cu", "batch_normalization_backward": "batch_normalization_backward.cu",
+    "channel_last": "channel_last.cu", "convolution": "convolution.cu",
     "cross_entropy": "cross_entropy.cu", "dropout": "dropout.cu", "embedding": "embedding.cu",
     "implicit_gemm": "implicit_gemm.cu", "implicit_gemm_backward": "implicit_gemm_backward.cu",
-    "normalization": "normalization.cu", "pooling": "pooling.cu", "pooling_side_by_side": "pooling_2x2.cu",
+    "normalization": "normalization.cu", "normalization_backward": "normalization_backward.cu",
+    "pooling": "pooling.cu", "pooling_side_by_side": "pooling_2x2.cu",
     "pooling_3x3": "pooling_3x3.cu", "pooling_same": "pooling_same.cu", "pooling_small": "pooling_small.cu",
     "pooling_maxima": "pooling_maxima.cu", "pooling_maxima_backward": "pooling_maxima_backward.cu",
     "pooling_means": "pooling_means.cu", "pooling_running": "pooling_running.cu",
@@ -58,12 +60,14 @@ HEADERS = (
     "pooling_places.cuh",
     "pooling_tiles.cuh",
     "pooling_running.cuh",
+    "normalization.cuh",
+    "batch_normalization.cuh",
 )  # with those they include
 
 BOTH = {
     "activation::THREADS": activation.THREADS, "activation::BATCH": activation.BATCH,
     "PAD": attention.PAD, "attention_backward::BLOCK": attention.BLOCK,
-    "batch_normalization::WARPS": batch_normalization.WARPS,
+    "WARPS": batch_normalization.WARPS,
     "channel_last::THREADS": channel_last.THREADS, "channel_last::ROWS": channel_last.ROWS,
     "convolution::THREADS": convolution.THREADS, "convolution::EACH": convolution.EACH,
     "cross_entropy::BLOCK": cross_entropy.BLOCK,
@@ -71,7 +75,7 @@ BOTH = {
     "embedding::THREADS": embedding.THREADS, "embedding::WARPS": embedding.WARPS, "embedding::CHUNK": embedding.CHUNK,
     "DEPTH": implicit_gemm.DEPTH, "STAGES": implicit_gemm.STAGES, "ZEROS": implicit_gemm.ZEROS,
     "implicit_gemm_backward::ADDERS": implicit_gemm.ADDERS,
-    "normalization::ADDERS": normalization.ADDERS,
+    "normalization_backward::ADDERS": normalization.ADDERS,
     "THREADS": strip.THREADS, "ROWS": strip.ROWS,
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "BLOCK": columns.BLOCK,
@@ -98,13 +102,13 @@ for draw, batch in random.BATCH.items():
     BOTH[f"random_numbers::{draw}::BATCH"] = batch
 for vector in (1, 4, 8):
     BOTH[f"normalization::FORWARD_CHUNKS<{vector}>"] = normalization.forward_chunks(vector)
-    BOTH[f"normalization::BACKWARD_CHUNKS<{vector}>"] = normalization.backward_chunks(vector)
+    BOTH[f"normalization_backward::BACKWARD_CHUNKS<{vector}>"] = normalization.backward_chunks(vector)
     for last in (False, True)[: 1 if vector == 1 else 2]:
-        at_once = f"batch_normalization::UNITS<{vector}, {cpp(last)}>"
+        at_once = f"UNITS<{vector}, {cpp(last)}>"
         BOTH[at_once] = batch_normalization.units_in_flight(vector, last)
 for side in pooling_running.SIDES:
     BOTH[f"joined({side})"] = side
-BOTH["normalization::MOST"] = normalization.MOST
+BOTH["MOST"] = normalization.MOST
 for tile in (*implicit_gemm.TILES, implicit_gemm.SMALL_TILE):
     BOTH[f"Tile<{tile[0]}, {tile[1]}, false>::THREADS"] = implicit_gemm.threads(tile)
     BOTH[f"Staged<__half, {tile[0]}, {tile[1]}>::STAGE * STAGES * 2"] = implicit_gemm.shared_bytes(tile)

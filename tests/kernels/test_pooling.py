@@ -269,6 +269,22 @@ def test_scattered_inputs(pool, static):
         np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.parametrize("pool", [max_pool, avg_pool])
+@pytest.mark.parametrize("stride", [2**29, 2**31 - 1, 2**40])
+def test_windows_far_beyond_the_image(pool, stride):
+    """No count of 32 bits overflows: there is one window, and what is behind it has no gradient."""
+    x, g = normal((1, 2, 6, 5)).astype(np.float32), normal((1, 2, 1, 1)).astype(np.float32)
+    static = {"kernel_size": (2, 3), "stride": (stride, stride), "padding": (1, 1)}
+    for ours, cpu in zip(run(pool, x, g, **static), run(pool, x, g, "cpu", **static)):
+        close(ours, cpu.astype(float))
+
+
+def test_blocks_write_whole_planes():
+    """As many that threads, eight numbers a time, do not go beyond 31 bits."""
+    for area in (1, 7, 1024, 8191, 2**27, 2**27 + 1, 2**28, 2**29 + 1, 2**30):
+        assert kernels._planes_together(area) * area + 8 * kernels.THREADS < 2**31
+
+
 @pools
 @halves
 def test_dtypes_are_kept(pool, static, dtype):

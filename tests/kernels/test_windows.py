@@ -1,24 +1,41 @@
 """The arithmetic of windows against its definition, by counting."""
 
 import itertools
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from weft.backend.nn.pooling import Axis, windows
-from weft.kernels.windows import Even, quick_reciprocal, ranges, reciprocal, steps, windows_of
+from weft.kernels.toolchain.launch import Kernel
+from weft.kernels.windows import Even, ranges, reciprocal, steps, windows_of
+
+quotients = Kernel(Path(__file__).with_name("quotients.cu"), "quotients")
 
 
-@pytest.mark.parametrize("divisor", [1, 2, 3, 7, 10, 641, 65537, 2**30, 2**31 - 1])
-def test_a_product_with_the_reciprocal_is_the_quotient(divisor):
-    """As `quotient` has it: the upper 64 bits of (n + 1) · reciprocal, for n below 2³¹."""
-    near = [k * divisor + d for k in (1, 2, 3, (2**31 - 1) // divisor) for d in (-1, 0, 1)]
-    for n in (0, 1, 2, 2**31 - 1, *near):
-        if 0 <= n < 2**31:
-            assert (n + 1) * int(reciprocal(divisor)) >> 64 == n // divisor
+def test_quotients_are_exact():
+    """For every number of bits of the divisor, its powers of two and their neighbours, at multiples of it and beside them.
+
+    What a product is too great by grows with n: if anywhere, it goes wrong at the last number before a multiple.
+    """
+    rng = np.random.default_rng(0)
+    powers = [1 << bits for bits in range(32)]
+    divisors = {*range(1, 300), 641, 65535, *(p + d for p in powers for d in (-1, 0, 1))}
+    divisors = sorted(d for d in {*divisors, *map(int, rng.integers(1, 2**31, 300))} if 1 <= d <= 2**31)
+    pairs = []
+    for d in divisors:
+        last = (2**31 - 1) // d
+        multiples = {k * d for k in {1, 2, 3, last - 1, last, last + 1, *map(int, rng.integers(1, last + 2, 20))}}
+        near = {0, 1, 2**31 - 1, *(m + e for m in multiples for e in (-1, 0, 1)), *map(int, rng.integers(0, 2**31, 5))}
+        pairs += [(n, d) for n in sorted(near) if 0 <= n < 2**31]
+    n, d = np.array(pairs).T
+    found = np.empty(len(n), np.int32)
+    by = np.array([reciprocal(divisor) for divisor in map(int, d)], np.uint64)
+    quotients(-(-len(n) // 256), 256, n.astype(np.int32), by, found, np.int32(len(n)))
+    np.testing.assert_array_equal(found, n // d)
 
 
 def test_of_nothing():
-    assert quick_reciprocal(0) == quick_reciprocal(1)
     assert reciprocal(0) == reciprocal(1)  # nothing is divided where an axis is empty
 
 
@@ -30,17 +47,6 @@ def test_steps_from_window_to_window(stride, dilation):
     for place in range(60, 80):
         readers = [(o, i) for o in range(80) for i in range(9) if o * stride + i * dilation == place]
         assert all((o + apart, i - skip) == after for (o, i), after in itertools.pairwise(readers))
-
-
-@pytest.mark.parametrize("divisor", [1, 2, 3, 7, 10, 641, 65537, 2**30, 2**30 + 1, 2**31 - 1])
-def test_a_quick_quotient(divisor):
-    """As `quick_quotient` has it: the upper half of 2 n times the lower half, shifted by the upper one, for n below 2³¹."""
-    by = int(quick_reciprocal(divisor))
-    assert by < 2**64
-    near = [k * divisor + d for k in (1, 2, 3, (2**31 - 1) // divisor) for d in (-1, 0, 1)]
-    for n in (0, 1, 2, 2**31 - 1, *near):
-        if 0 <= n < 2**31:
-            assert (2 * n * (by & 0xFFFFFFFF) >> 32) >> (by >> 32) == n // divisor
 
 
 def windows_and_elements():
