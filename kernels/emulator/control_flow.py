@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from ..toolchain.machine_code import Instruction, by_block
 
@@ -58,7 +58,7 @@ def reached(blocks: Blocks, without: Iterable[int] = ()) -> set[int]:
     return found
 
 
-def closure(numbers: set[int], edges: Edges) -> set[int]:
+def closure(numbers: Set[int], edges: Edges) -> set[int]:
     """What edges lead to from these, which are among it."""
     found, new = set(numbers), set(numbers)
     while new:
@@ -85,7 +85,9 @@ def _after(blocks: Blocks, numbers: Sequence[int]) -> dict[int, set[int]]:
     for number, following in zip(numbers, [*numbers[1:], None]):
         last = blocks[number][-1]
         goes_on = last.is_conditional or not last.opcode.startswith(("BRA", "EXIT", "RET", "BRX"))
-        jumps = last.target if last.opcode.startswith("BRA") and last.opcode != "BRA.DIV" else None
+        is_jump = last.opcode.startswith("BRA") and last.opcode != "BRA.DIV"
+        is_inside = last.opcode.startswith("CALL") and last.target in numbers  # by which sm_80 leaves some loops
+        jumps = last.target if is_jump or is_inside else None
         found[number] = {n for n in (following if goes_on else None, jumps) if n is not None and n in blocks}
     led_to = set().union(*found.values())
     for number in numbers:
@@ -100,19 +102,21 @@ class Flow:
 
     `order`: each after what leads to it but for the ends of loops. `before`: the blocks that control comes from. `dominator`: the
     last of those that are passed on every way from the first, of each block but this. `loops`: by their heads, what is in them.
+    `ends`: the blocks at which the function may end.
     """
 
     order: list[int]
     before: dict[int, set[int]]
     dominator: dict[int, int]
     loops: dict[int, set[int]]
+    ends: frozenset[int]
 
     @staticmethod
     def of(blocks: Blocks, first: int, without: Iterable[int] = ()) -> Flow:
         """The flow of the function that begins with block `first`, of whose blocks some are left out."""
         order, after, before = _graph(blocks, first, set(without))
         dominator = _dominators(order, before)
-        flow = Flow(order, before, dominator, {})
+        flow = Flow(order, before, dominator, {}, frozenset(n for n in order if leaves(blocks[n][-1])))
         for number in order:
             for head in after[number]:
                 if flow.dominates(head, number):
@@ -124,6 +128,20 @@ class Flow:
         while other != one and other in self.dominator:
             other = self.dominator[other]
         return other == one
+
+    def common_dominator(self, one: int, other: int) -> int:
+        """The last block that each way to either passes."""
+        while not self.dominates(one, other):
+            one = self.dominator[one]
+        return one
+
+    def passes(self, number: int, before: int) -> bool:
+        """Whether control from block `before` to the end, of the innermost loop that both are in, passes another."""
+        shared = self.around(number)
+        common = next((h for h in self.around(before) if h in shared), None)
+        ends = self.ends | (self.before[common] & self.loops[common] if common is not None else set())
+        around = {n: ways - {number} for n, ways in self.before.items()}
+        return before == number or before not in closure(ends - {number}, around)
 
     def around(self, number: int) -> list[int]:
         """The heads of the loops that a block is in, the innermost first."""

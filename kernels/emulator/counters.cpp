@@ -7,11 +7,13 @@
 //     shared   32 banks, 4 bytes each: 32 threads of up to 4 bytes make a phase, 16 of 8 bytes, 8 of 16 bytes; a phase takes
 //              as many cycles as the busiest bank has words to give (updates: as there are threads at that bank)
 //
+// Where a block stands for others, all that it asks for is counted so many times; so are bytes that no block before it touched, though
+// a buffer has no more than there are. What a block keeps busy is summed up by itself: for how much blocks differ.
+//
 // A launch is counted by one worker, so nothing here is locked.
 #include "counters.h"
 
 #include <algorithm>
-#include <cmath>
 #include <unordered_map>
 #include <vector>
 
@@ -66,6 +68,11 @@ std::vector<Site> sites;
 std::vector<std::unordered_map<size_t, Pending>> warps;
 std::vector<Window> windows;
 std::vector<std::vector<uint8_t>> touched;  // for each byte of each buffer, 1 read, 2 written
+std::vector<std::vector<uint8_t>> touched_sectors;
+std::vector<Totals> totals;  // of each buffer
+uint64_t weight = 1;         // of the block at hand
+std::vector<double> costs;   // of each block, about the cycles of a multiprocessor
+constexpr double CODE_CYCLES = 1, SECTORS = 2, OPERATIONS = 4096;  // of a basic block, of some four instructions; what a cycle moves or does
 
 extern "C" char __ehdr_start[] __attribute__((weak, visibility("hidden")));
 
@@ -95,9 +102,11 @@ size_t distinct(const Request& r, uint64_t unit) {
 }
 
 void close_global(Site& s, const Request& r) {
-    s.sectors += distinct(r, SECTOR);
-    s.lines += distinct(r, LINE);
-    s.ideal += (distinct(r, 1) + SECTOR - 1) / SECTOR;
+    const size_t sectors = distinct(r, SECTOR);
+    s.sectors += weight * sectors;
+    s.lines += weight * distinct(r, LINE);
+    s.ideal += weight * ((distinct(r, 1) + SECTOR - 1) / SECTOR);
+    costs.back() += static_cast<double>(sectors) / SECTORS;
 }
 
 void close_shared(Site& s, const Request& r) {
@@ -115,26 +124,45 @@ void close_shared(Site& s, const Request& r) {
                 for (const uint64_t word : words) ++busy[word % BANKS];
             });
         const uint64_t cycles = *std::max_element(busy, busy + BANKS);
-        s.phases += cycles != 0;
-        s.cycles += cycles;
+        s.phases += weight * (cycles != 0);
+        s.cycles += weight * cycles;
+        costs.back() += static_cast<double>(cycles);
         s.worst = std::max(s.worst, cycles);
     }
 }
 
 void close(Site& s, Pending& p) {
-    if (s.space == CODE) s.requests += *std::max_element(p.turns, p.turns + 32);
-    s.requests += p.requests.size();
+    if (s.space == CODE) {
+        const uint32_t turns = *std::max_element(p.turns, p.turns + 32);
+        s.requests += weight * turns;
+        costs.back() += CODE_CYCLES * turns;
+    }
+    s.requests += weight * p.requests.size();
     for (const Request& r : p.requests) s.space == GLOBAL ? close_global(s, r) : close_shared(s, r);
+}
+
+void touch(int buffer, uint64_t offset, size_t bytes, int how) {
+    const auto mark = [how](uint8_t& marks, uint64_t& read, uint64_t& written) {
+        const int added = (how == READ ? 1 : how == WRITE ? 2 : 3) & ~marks;
+        marks |= added;
+        read += weight * (added & 1);
+        written += weight * (added >> 1);
+    };
+    Totals& t = totals[buffer];
+    for (uint64_t i = offset; i < offset + bytes; ++i) mark(touched[buffer][i], t.read, t.written);
+    for (uint64_t i = offset / SECTOR; i * SECTOR < offset + bytes; ++i) mark(touched_sectors[buffer][i], t.sectors_read, t.sectors_written);
 }
 
 }  // namespace
 
+void count_begin(uint64_t of) {
+    weight = of;
+    costs.push_back(0);
+}
+
 void count_access(int thread, uint64_t address, size_t bytes, int how, int buffer, uint64_t offset, bool aligned, Where at) {
     if (!at.pc && !at.file) return;  // an asynchronous copy that lands: counted when it was asked for
-    if (buffer >= 0) {
-        auto& marks = touched[buffer];
-        for (uint64_t i = offset; i < offset + bytes; ++i) marks[i] |= how == READ ? 1 : how == WRITE ? 2 : 3;
-    }
+    if (buffer >= 0 && bytes) touch(buffer, offset, bytes, how);
     if (windows.size() <= static_cast<size_t>(thread)) windows.resize(thread + 1);
     Window& w = windows[thread];
     if (w.holds(address, how)) {
@@ -155,8 +183,8 @@ void count_access(int thread, uint64_t address, size_t bytes, int how, int buffe
         p.requests[turn].bytes[thread % 32] = static_cast<uint8_t>(piece);
         Site& s = sites[site];
         s.bytes = std::max<int32_t>(s.bytes, static_cast<int32_t>(piece));
-        ++s.threads;
-        s.requested += piece;
+        s.threads += weight;
+        s.requested += weight * piece;
         done += piece;
     }
 }
@@ -169,14 +197,15 @@ void count_vector(int thread, uint64_t address, size_t bytes) {
 void count_block(int thread, const void* pc) {
     size_t site;
     ++pending(thread, CODE, READ, {pc, nullptr, 0}, site).turns[thread % 32];
-    ++sites[site].threads;
+    sites[site].threads += weight;
 }
 
 void count_tensor(int thread, int operations, Where at) {
     size_t site;
     pending(thread, TENSOR, UPDATE, at, site);
-    ++sites[site].requests;
-    sites[site].requested += operations;
+    sites[site].requests += weight;
+    sites[site].requested += weight * operations;
+    costs.back() += operations / OPERATIONS;
 }
 
 void count_sync(int first, int last) {
@@ -189,34 +218,24 @@ void count_sync(int first, int last) {
 
 // --- what Python calls: before a launch, and after it ------------------------------------------------------------------
 extern "C" void emulator_count(const uint64_t* bytes, int buffers) {
-    index.clear(), sites.clear(), warps.clear(), windows.clear(), touched.clear();
-    for (int i = 0; i < buffers; ++i) touched.emplace_back(bytes[i]);
+    index.clear(), sites.clear(), warps.clear(), windows.clear(), touched.clear(), touched_sectors.clear(), costs.clear();
+    totals.assign(buffers, Totals{});
+    for (int i = 0; i < buffers; ++i) {
+        touched.emplace_back(bytes[i]);
+        touched_sectors.emplace_back((bytes[i] + SECTOR - 1) / SECTOR);
+    }
 }
 
-// `share`: of the blocks that were run. All together touch so many times as much of a buffer, but no more than there is.
-extern "C" size_t emulator_counted(const Site** first, Totals* totals, double share) {
-    *totals = {};
-    const auto add = [share](uint64_t& to, uint64_t found, uint64_t all) {
-        to += std::min(all, static_cast<uint64_t>(std::llround(static_cast<double>(found) / share)));
-    };
-    for (const auto& marks : touched) {
-        Totals t{};
-        for (size_t i = 0; i < marks.size(); i += SECTOR) {
-            int any = 0;
-            for (size_t k = i; k < std::min(i + SECTOR, marks.size()); ++k) {
-                t.read += marks[k] & 1;
-                t.written += marks[k] >> 1;
-                any |= marks[k];
-            }
-            t.sectors_read += any & 1;
-            t.sectors_written += any >> 1;
-        }
-        const uint64_t bytes = marks.size(), sectors = (bytes + SECTOR - 1) / SECTOR;
-        add(totals->read, t.read, bytes);
-        add(totals->written, t.written, bytes);
-        add(totals->sectors_read, t.sectors_read, sectors);
-        add(totals->sectors_written, t.sectors_written, sectors);
+extern "C" size_t emulator_counted(const Site** first, Totals* of_all, const double** of_blocks) {
+    *of_all = {};
+    for (size_t i = 0; i < totals.size(); ++i) {
+        const uint64_t bytes = touched[i].size(), sectors = touched_sectors[i].size();
+        of_all->read += std::min(bytes, totals[i].read);
+        of_all->written += std::min(bytes, totals[i].written);
+        of_all->sectors_read += std::min(sectors, totals[i].sectors_read);
+        of_all->sectors_written += std::min(sectors, totals[i].sectors_written);
     }
     *first = sites.data();
+    *of_blocks = costs.data();
     return sites.size();
 }

@@ -10,6 +10,7 @@ struct Where {  // in the code: a return address, or what the caller says of its
 };
 
 #ifdef EMULATOR_COUNTERS
+void count_begin(uint64_t weight);  // a block, which stands for so many
 // One access of a thread. `how`: 0 read, 1 write, 2 update; `buffer`: of the launch, -1 for shared memory. `offset`: in that
 // buffer, or in the block's shared memory. `aligned`: in one instruction.
 void count_access(int thread, uint64_t address, std::size_t bytes, int how, int buffer, uint64_t offset, bool aligned, Where at);
@@ -18,6 +19,7 @@ void count_block(int thread, const void* pc);                       // a thread 
 void count_sync(int first, int last);                               // threads first … last - 1 have all come here
 void count_tensor(int thread, int operations, Where at);            // a warp's part of a product of its warpgroup
 #else
+inline void count_begin(uint64_t) {}
 inline void count_access(int, uint64_t, std::size_t, int, int, uint64_t, bool, Where) {}
 inline void count_vector(int, uint64_t, std::size_t) {}
 inline void count_sync(int, int) {}

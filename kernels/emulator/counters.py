@@ -15,7 +15,6 @@ import contextlib
 import ctypes
 import dataclasses
 import functools
-import math
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from ..toolchain.launch import Instance
 from ..toolchain.sources import Place, own_line
 from ..toolchain.tensor_map import TensorMap
 from .build import Library, code_of, compiled, places
+from .sample import TRUSTED, Sample
 
 __all__ = [
     "SECTOR",
@@ -44,7 +44,6 @@ __all__ = [
 SECTOR = 32  # bytes: what DRAM and the L2 cache move at least
 _SPACES, _HOW = ("global", "shared", "code", "tensor"), ("read", "write", "update")
 _MEMORY = _SPACES[:2]
-SAMPLE = 64  # blocks of a launch that are run, where they are sampled
 _LONGEST = 512  # bytes of a basic block that are looked up
 _STEP = 3  # bytes between look-ups: shorter than almost every instruction with a line of its own
 _CALL = 5  # bytes of the call that opens a basic block; what counts begins after it
@@ -95,7 +94,8 @@ class Launch:
 
     `trips`: how often a warp comes to each line, at least once per block of code there; `never`: the lines with code that no
     warp comes to. `read` and `written`: bytes of the arguments that are touched at all, each counted once; `sectors_read` and
-    `sectors_written`: their 32-byte sectors, what DRAM must move at least.
+    `sectors_written`: their 32-byte sectors, what DRAM must move at least. `sampled`: how many blocks stand for all; 0 where all
+    were run. `error`: the standard error of what a sample tells, as a share, by how much its blocks differ.
     """
 
     instance: Instance
@@ -109,6 +109,17 @@ class Launch:
     written: int
     sectors_read: int
     sectors_written: int
+    sampled: int = 0
+    error: float = 0.0
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether all blocks were run, or those that were do about what the others do.
+
+        Not where blocks update what others do, too, and some code is none of theirs: the last of all to come may do more.
+        """
+        talk = any((c.space, c.how) == ("global", "update") for c in self.counts)
+        return not self.sampled or (self.error <= TRUSTED and not (talk and self.never))
 
     def of(self, space: str) -> list[Counts]:
         """The lines that go to "global" or "shared" memory, those that ask most first."""
@@ -121,6 +132,8 @@ class Launch:
 
     def __str__(self) -> str:
         head = f"{self.instance.expression}: {self.read:,} bytes read, {self.written:,} written"
+        if self.sampled:
+            head += f" (by {self.sampled:,} blocks for all, ± {self.error:.1%})"
         return "\n".join([head, *(f"  {c}" for space in _MEMORY for c in self.of(space))])
 
 
@@ -128,10 +141,11 @@ class Launch:
 class Counted:
     """What has been launched, in order, or is only listed.
 
-    `most`: blocks of a launch that are run; 0: all. `only`: where given, no other instantiation is run.
+    `samples`: of large grids some blocks are run, and of launches that are alike the first. `only`: where given, no other
+    instantiation is run.
     """
 
-    most: int = 0
+    samples: bool = False
     only: Instance | None = None
     is_list: bool = False
     launches: list[Launch] = dataclasses.field(default_factory=list)
@@ -141,7 +155,7 @@ class Counted:
     @property
     def is_rough(self) -> bool:
         """Whether results are not those of the kernels."""
-        return self.is_list or self.most > 0 or self.only is not None
+        return self.is_list or self.samples or self.only is not None
 
     def leaves_out(self, instance: Instance, key: Any) -> bool:
         """Whether a launch need not be run, being like one that was, or listed, or not asked for."""
@@ -149,7 +163,7 @@ class Counted:
             self.listed.append(instance)
         elif self.only not in (None, instance):
             return True
-        elif self.most and key in self.known:
+        elif self.samples and key in self.known:
             self.launches.append(self.known[key])
         else:
             return False
@@ -190,15 +204,16 @@ def counting(only: Instance | None = None) -> Iterator[list[Launch]]:
 def sampling() -> Iterator[list[Launch]]:
     """Count, but run no more than counting needs: for what takes long, and whose results nobody wants.
 
-    Of launches that are alike in kernel, grid and arguments (but for what these hold) the first is run; of a grid, SAMPLE
-    blocks that are spread evenly, whose counts are multiplied. What nothing has written is zeros.
+    Of launches that are alike in kernel, grid and arguments (but for what these hold) the first is run; of a large grid, blocks
+    that are spread evenly (sample.py), whose counts are multiplied: more and more, and at last all, until `Launch.is_trusted`.
+    What no block of a sample does is not known of, as where one in the midst of many does all. What nothing has written is zeros.
 
     Yields
     ------
     list of Launch
         One for each launch, in order: the same one for those that are alike.
     """
-    with _into(Counted(most=SAMPLE)) as counted:
+    with _into(Counted(samples=True)) as counted:
         yield counted.launches
 
 
@@ -272,20 +287,20 @@ def begin(code: Library, sizes: Sequence[int]) -> None:
     code.handle.emulator_count((ctypes.c_uint64 * len(sizes))(*sizes), len(sizes))
 
 
-def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, most: int = 0) -> Launch:
-    """What was counted, of `most` blocks and to be multiplied where there are more."""
-    share = min(1.0, most / math.prod(grid)) if most else 1.0
-    first, totals = ctypes.POINTER(_Site)(), _Totals()
+def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, sample: Sample | None = None) -> Launch:
+    """What was counted, of all blocks or of a sample."""
+    first, totals, costs = ctypes.POINTER(_Site)(), _Totals(), ctypes.POINTER(ctypes.c_double)()
     count = code.handle.emulator_counted
     count.restype = ctypes.c_size_t
-    sites = first[: count(ctypes.byref(first), ctypes.byref(totals), ctypes.c_double(share))]
-    for site in sites:
-        for name in _SUMMED:
-            setattr(site, name, round(getattr(site, name) / share))
+    sites = first[: count(ctypes.byref(first), ctypes.byref(totals), ctypes.byref(costs))]
     counts, trips = _by_line(code, sites)
     sums = {field[0]: getattr(totals, field[0]) for field in _Totals._fields_}
     never = code_of(code.path)[1] - trips.keys()
-    return Launch(instance, tuple(grid), tuple(block), shared, counts, trips, never, **sums)
+    launch = Launch(instance, tuple(grid), tuple(block), shared, counts, trips, never, **sums)
+    if sample is None:
+        return launch
+    number = len(sample.blocks)
+    return dataclasses.replace(launch, sampled=number, error=sample.error(costs[:number]))
 
 
 def _by_line(code: Library, sites: Sequence[Any]) -> tuple[tuple[Counts, ...], dict[Place, int]]:

@@ -3,12 +3,14 @@
 A line of the source may have many copies in the machine code, as loops are unrolled. So each basic block is taken for itself:
 
     1. where the compiler put a slow path that it hopes never to take (a call of what no source has, as of a division's; threads
-       that diverge at a shuffle), and where there is code of lines that no warp came to (but for a few instructions that were
-       moved elsewhere), and what only these lead to: never, where there is a way around it
+       that diverge at a shuffle; sines of large angles), and where there is code of lines that no warp came to (but for a few
+       instructions that were moved elsewhere), and what only these lead to: never, where there is a way around it
     2. where it has loads or stores: their requests, which the counters know, over the copies of those instructions
-    3. the head of a loop: as often as what is in the loop; of one without loads and stores that all threads do, its arithmetic,
-       as warps come to its lines; or as they come to all its lines
-    4. else: as often as warps come to its lines, but no more often than control comes from elsewhere
+    3. the head of a loop: as often as what each turn asks for, or else what any does; of one without loads and stores that all
+       threads do, its arithmetic, that of integers where there is no other, as warps come to its lines; or as they come to all
+       its lines
+    4. where control passes nothing but a block ahead that has loads or stores: as that
+    5. else: as often as warps come to its lines, but no more often than control comes from elsewhere
 
 Copies: accesses of the width that was asked for; of those that are inlined by several calls each call's share, by its lines; of
 those of an unrolled loop as many turns of the largest as go into what is asked for each time, and the rest of the smaller.
@@ -23,83 +25,41 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from ..toolchain.machine_code import Instruction
 from ..toolchain.sources import Place
-from .control_flow import Blocks, Flow, callers_first, calls, closure, leaves, reached
+from .control_flow import Blocks, Flow, callers_first, calls
 from .counters import Launch
-from .requests import WORK, Part, asked_of, key_of, width_of, worked_of
+from .reachable import reachable
+from .requests import Part, accesses, asked_of, free_loops, key_of, width_of, worked_of
 
 __all__ = ["executions"]
-
-MOVED = 0.1  # of a block's instructions: so many belong elsewhere, as compilers move what can do no harm
 
 
 def executions(code: Sequence[Instruction], launch: Launch) -> dict[int, float]:
     """How many times warps run each basic block, by its number."""
     every = callers_first(code)
-    left = _left(every, launch)
+    left = reachable(every, launch)
     blocks = {number: block for number, block in every.items() if number in left}
     times: dict[int, float] = dict.fromkeys(every, 0.0)
     first = next(iter(every))
     begun = defaultdict(float, {first: float(math.prod(launch.grid) * -(-math.prod(launch.block) // 32))})
-    flows = {n: Flow.of(blocks, n) for n in blocks if n == first or any(calls(block) == n for block in blocks.values())}
+    called = {calls(block) for block in blocks.values()}
+    begins = [
+        n
+        for n, previous in zip(blocks, [[], *blocks.values()])
+        if not previous or previous[0].function != blocks[n][0].function
+    ]
+    flows = {n: Flow.of(blocks, n) for n in begins if n == first or n in called}
     around = {n: flow.around(n) for flow in flows.values() for n in flow.order}
     asked = asked_of(blocks, launch, around)
-    free = _free(blocks, flows)
+    free = free_loops(blocks, flows)
     worked = worked_of(blocks, launch, around, free)
     for number, flow in flows.items():
         _Function(blocks, launch, asked, worked, free, flow, times).run(begun[number])
         for n in flow.order:
             begun[calls(blocks[n])] += times[n]
     return times
-
-
-def _left(blocks: Blocks, launch: Launch) -> set[int]:
-    """All but slow paths, blocks of which more than MOVED is code of lines that no warp came to, and what only these lead to.
-
-    A way must be left to the end, and to all that was asked for, of each kind as well as of each line.
-    """
-    shares = {n: sum(i.place in launch.never for i in block) / len(block) for n, block in blocks.items()}
-    shares |= {n: 1 + shares[n] for n, block in blocks.items() if _is_slow(blocks, block)}  # these first
-    asked: set[Any] = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
-    asked |= {(None, kind) for _, kind in asked}
-    asking = {
-        n: {k for i in block for k in (key_of(i), (None, key_of(i)[1])) if k in asked} for n, block in blocks.items()
-    }
-    left = reached(blocks)
-    wanted = set().union(*(asking[n] for n in left))
-    never: set[int] = set()
-    most = {n: 0.5 if any(place for place, _ in asking[n]) else MOVED for n in left}
-    for number in sorted((n for n in left if shares[n] > most[n]), key=lambda n: -shares[n]):
-        still = reached(blocks, never | {number})
-        if still and wanted == set().union(*(asking[n] for n in still)):
-            never.add(number)
-            left = still
-    return left
-
-
-def _is_slow(blocks: Blocks, block: Sequence[Instruction]) -> bool:
-    """Whether the compiler hopes not to come here: a call of what no source has, threads that diverged before a shuffle."""
-    is_call = block[-1].opcode.startswith("CALL")
-    is_own = calls(block) in blocks and not blocks[calls(block)][0].is_internal
-    return (is_call and not is_own) or any("COLLECTIVE" in i.opcode for i in block)
-
-
-def _free(blocks: Blocks, flows: dict[int, Flow]) -> set[int]:
-    """The heads of loops in which, and in what they call, nothing is loaded or stored by all threads."""
-    asking: set[int] = set()  # first blocks of functions, of those that are called first
-    free: set[int] = set()
-    for first, flow in reversed(flows.items()):
-        own = {n for n in flow.order if _accesses(blocks[n]) or calls(blocks[n]) in asking}
-        asking |= {first} if own else set()
-        free |= {head for head, body in flow.loops.items() if not own & body}
-    return free
-
-
-def _accesses(block: Sequence[Instruction]) -> int:
-    return sum(key_of(i)[1] is not None and not i.is_conditional for i in block)
 
 
 class _Function:
@@ -149,17 +109,24 @@ class _Function:
     def _turns(self, head: int) -> float:
         """Of a loop: as its loads and stores are asked for, or else as warps come to its lines."""
         level = [n for n in self.flow.order if self.around[n][:1] == [head]]
-        found = [max(them) if n == head else _middle(them) for n in level if (them := self._asked_by_all(n))]
-        found += [some for n in level if (some := self._asked_by_some(n)) is not None]
+        by_block = {n: max(them) if n == head else _middle(them) for n in level if (them := self._asked_by_all(n))}
+        sure = [times for n, times in by_block.items() if times >= self.come and self.flow.passes(n, head)]
+        some = [each for n in level if (each := self._asked_by_some(n)) is not None]
+        found = sure or [*by_block.values(), *some]  # not all that other blocks ask for is known to be theirs
         lines = [t for n in level for t in self._lines(n) if t >= self.come]
         worked = self._turns_of_work(level) if head in self.free else None
         if worked is not None:
-            found.append(min([worked, *lines]))
+            found.append(worked if self._is_plain(level) else min([worked, *lines]))
         turns = max(found) if found else min(lines, default=self.come)
-        silent = [self._is_silent(n) for n in self.flow.loops[head] if _accesses(self.blocks[n])]
+        silent = [self._is_silent(n) for n in self.flow.loops[head] if accesses(self.blocks[n])]
         turns = 0.0 if silent and all(silent) else turns
         self.entries[head] = min(self.come, turns)
         return turns
+
+    def _is_plain(self, numbers: list[int]) -> bool:
+        """Whether each instruction of arithmetic of these lines is there once, so that no turns were unrolled."""
+        lines = {(i.lines[0], n) for n in numbers for i in self.blocks[n] if i.lines}
+        return all(len(part.copies) == 1 for line in lines for part in self.worked.get(line, ()))
 
     def _turns_of_work(self, numbers: list[int]) -> float | None:
         """How often the middle one of the instructions of arithmetic runs, of lines that loops without accesses have.
@@ -168,12 +135,13 @@ class _Function:
         """
         found: list[tuple[float, float]] = []
         for number in numbers:
-            own = Counter(i.lines[0] for i in self.blocks[number] if i.lines and i.kind in WORK)
-            for place, many in own.items():
+            for place in {i.lines[0] for i in self.blocks[number] if i.lines}:
                 votes: Counter[tuple[float, float]] = Counter()
+                many = 0
                 for part in self.worked.get((place, number), ()):
-                    size = sum(copy.part for copy in part.copies if copy.block == number)
-                    votes[size, self._share(part, number)] += 1
+                    own = [copy.part for copy in part.copies if copy.block == number]
+                    votes[sum(own), self._share(part, number)] += 1
+                    many += len(own)
                 if votes:
                     _, times = max(votes, key=lambda vote: (votes[vote], vote[0]))
                     found += [(float(self.trips[place]), times)] * many
@@ -183,19 +151,31 @@ class _Function:
     def _once(self, number: int) -> float:
         found = self._asked_by_all(number)
         before = self.flow.dominator.get(number)
-        passed = self._leave(before, number) if before is not None and self._is_passed(number, before) else None
+        passed = self._leave(before, number) if before is not None and self.flow.passes(number, before) else None
         if found:  # where these do not agree, what control brings may tell
             return passed if passed is not None and min(found) <= passed <= max(found) else _middle(found)
         if passed is not None:
             return passed
         if self._is_silent(number):
             return 0.0
+        ahead = self._ahead(number)
+        if ahead is not None:
+            return min(self.come, ahead)
         some = self._asked_by_some(number)
         if some is not None:
             return min(self.come, some)
         worked = self._turns_of_work([number])
         lines = [worked] if worked is not None else self._lines(number)
         return min(self.come, _middle(lines)) if lines else self.come
+
+    def _ahead(self, number: int) -> float | None:
+        """What is asked for where all that comes here comes to, too, and nothing else."""
+        for n in self.flow.order[self.flow.order.index(number) + 1 :]:
+            if self.around[n] == self.around[number] and self.flow.dominates(number, n) and self.flow.passes(n, number):
+                found = self._asked_by_all(n)
+                if found:
+                    return _middle(found)
+        return None
 
     def _lines(self, number: int) -> list[float]:
         return [float(self.trips[i.lines[0]]) for i in self.blocks[number] if i.lines and i.lines[0] in self.trips]
@@ -208,7 +188,7 @@ class _Function:
 
     def _is_silent(self, number: int) -> bool:
         counted = sum(not i.is_conditional for i, _ in self.asking[number])
-        return 2 * counted < _accesses(self.blocks[number])
+        return 2 * counted < accesses(self.blocks[number])
 
     def _asked_by_some(self, number: int) -> float | None:
         """By loads and stores that some threads do: the most of them."""
@@ -225,7 +205,7 @@ class _Function:
         sizes: dict[int, float] = defaultdict(float)
         for copy in part.copies:
             sizes[region[copy.block]] += copy.part
-        before = functools.reduce(self._common_dominator, sizes)
+        before = functools.reduce(self.flow.common_dominator, sizes)
         times = self.come if before == self.now else self.times[before]
         loops = {region[n] for n in numbers if region[n] in self.around[n] and region[n] not in common}
         if len(sizes) == 1 or not times:
@@ -239,28 +219,20 @@ class _Function:
 
     def _bare(self, loops: set[int], requests: float) -> set[int]:
         """Loops that lack the inner loop of another, whose line warps come to as often: versions for when it has no turns."""
-        inner: dict[int, set[Place]] = {}
+        inner: set[Place] = set()
         for head in loops:
-            within = {n for n in self.flow.loops[head] if self.around[n][0] != head and self.around[n][0] in self.free}
-            inner[head] = {place for n in within for place in self._places(n) if self.trips[place] >= requests}
-        every = set().union(*inner.values())
-        return (
-            {
-                head
-                for head in loops
-                if not inner[head] and every.isdisjoint(p for n in self.flow.loops[head] for p in self._places(n))
-            }
-            if every
-            else set()
-        )
+            within = (n for n in self.flow.loops[head] if self.around[n][0] != head)
+            inner |= {place for n in within for place in self._places(n) if self.trips.get(place, 0) >= requests}
+        return {
+            head
+            for head in loops
+            if inner and inner.isdisjoint(p for n in self.flow.loops[head] for p in self._places(n))
+        }
 
     def _places(self, number: int) -> set[Place]:
-        return {i.lines[0] for i in self.blocks[number] if i.lines and (i.lines[0], number) in self.worked}
-
-    def _common_dominator(self, one: int, other: int) -> int:
-        while not self.flow.dominates(one, other):
-            one = self.flow.dominator[one]
-        return one
+        """Of what a turn needs anew: accesses, and in loops without these arithmetic."""
+        accesses = {i.place for i in self.blocks[number] if key_of(i)[1] is not None}
+        return accesses | {i.lines[0] for i in self.blocks[number] if i.lines and (i.lines[0], number) in self.worked}
 
     def _turns_of(self, left: float, sizes: dict[int, float], loops: set[int], before: int) -> dict[int, float]:
         """How often each loop and each block besides run, of `left` requests that are made after block `before`.
@@ -268,7 +240,7 @@ class _Function:
         What is on every way runs once; then as many turns of the largest loop as may be, and so on; the rest is other blocks'.
         """
         even = left / sum(sizes.values())
-        turns = {n: min(1.0, left / sizes[n]) if self._is_passed(n, before) else 0.0 for n in sizes}
+        turns = {n: min(1.0, left / sizes[n]) if self.flow.passes(n, before) else 0.0 for n in sizes}
         left -= sum(turns[n] * sizes[n] for n in sizes)
         for size in sorted({sizes[n] for n in loops}, reverse=True):
             alike = [n for n in loops if sizes[n] == size]
@@ -284,14 +256,6 @@ class _Function:
             least = min(loops, key=lambda n: (sizes[n], n))
             turns[least] += max(0.0, left / sizes[least])
         return turns if left > -1e-6 and (loops or left < 1e-6) else dict.fromkeys(sizes, even)
-
-    def _is_passed(self, number: int, before: int) -> bool:
-        """Whether control from block `before` to the end, of the innermost loop that both are in, passes another."""
-        ends = {n for n in self.flow.order if leaves(self.blocks[n][-1])}
-        common = next((h for h in self.around[before] if h in self.around[number]), None)
-        ends |= self.flow.before[common] & self.flow.loops[common] if common is not None else set()
-        around = {n: ways - {number} for n, ways in self.flow.before.items()}
-        return before == number or before not in closure(ends - {number}, around)
 
 
 def _middle(values: list[float]) -> float:

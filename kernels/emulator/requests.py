@@ -4,7 +4,8 @@ A line may have many copies in the machine code, not all of which are its own:
 
     - Code for what is left over has narrower accesses: a line's copies are as wide as what was asked for, or what it was merged or
       split into.
-    - The compiler gives some accesses the line of another: what a line asked for that has none is the nearest line's.
+    - The compiler gives some accesses the line of another: what a line asked for that has none is the nearest line's, before all of
+      those that asked for nothing themselves.
     - Of copies in loops that several calls inline, each call has its share, by its own lines.
 
 Arithmetic is asked for, too: once whenever a warp comes to its line. How many instructions one turn of a loop takes tells what
@@ -15,15 +16,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from ..toolchain.machine_code import Instruction
 from ..toolchain.sources import Place
-from .control_flow import Blocks
+from .control_flow import Blocks, Flow, calls, reached
 from .counters import Counts, Launch
 
-__all__ = ["WORK", "Copy", "Part", "asked_of", "key_of", "width_of", "worked_of"]
+__all__ = ["WORK", "Copy", "Part", "accesses", "asked_of", "free_loops", "key_of", "width_of", "worked_of"]
 
 _ASKED = {  # which counters a machine instruction is counted by
     "LDG": ("global", "read"), "LDGSTS": ("global", "read"), "STG": ("global", "write"),
@@ -61,6 +62,12 @@ def asked_of(blocks: Blocks, launch: Launch, around: dict[int, list[int]]) -> li
             for each in (kind, _STORED) if instruction.opcode.startswith("LDGSTS") else (kind,):
                 copies[place, each, width_of(instruction)].append((number, instruction))
     counted = {((c.file, c.line), (c.space, c.how)) for c in launch.counts}
+    sure = {n for n, block in blocks.items() if any(key_of(i) in counted and not i.is_conditional for i in block)}
+    needed = {  # for what another line asked for: warps come there, and their own line did not
+        key: key[:2] not in counted
+        and all(not i.is_conditional and (n in sure or not reached(blocks, {n})) for n, i in them)
+        for key, them in copies.items()
+    }
     lines = {
         i.place
         for block in blocks.values()
@@ -78,7 +85,13 @@ def asked_of(blocks: Blocks, launch: Launch, around: dict[int, list[int]]) -> li
         near = [key for key in copies if key[1:] == (kind, wide) or (key[1] == kind and place not in lines)]
         if not fit and near:
             far = {
-                key: (key[2] != wide, key[:2] not in counted, key[0][0] != c.file, abs(key[0][1] - c.line))
+                key: (
+                    key[2] != wide,
+                    not needed[key],
+                    key[:2] not in counted,
+                    key[0][0] != c.file,
+                    abs(key[0][1] - c.line),
+                )
                 for key in near
             }
             fit = [min(near, key=lambda key: (far[key], key))]
@@ -101,9 +114,11 @@ def worked_of(
     """
     copies: dict[Place, dict[str, list[Copy]]] = defaultdict(lambda: defaultdict(list))
     in_loops: dict[int, Counter[tuple[Place, str]]] = defaultdict(Counter)
+    busy = {around[n][0] for n, block in blocks.items() if around[n] and any(i.kind in WORK for i in block)}
     for n, block in blocks.items():
+        is_bare = around[n] and around[n][0] in free and around[n][0] not in busy
         for i in block:
-            if i.kind in WORK and i.lines and i.lines[0] in launch.trips:
+            if (i.kind in WORK or (is_bare and i.kind == "integer")) and i.lines and i.lines[0] in launch.trips:
                 copies[i.lines[0]][i.opcode].append(Copy(n, i, 1.0))
                 if around[n] and around[n][0] in free:
                     in_loops[around[n][0]][i.lines[0], i.opcode] += 1
@@ -152,3 +167,18 @@ def width_of(instruction: Instruction) -> int:
     if name not in ("LDG", "LDGSTS", "STG", "LDS", "STS"):
         return 0
     return next((int(part.strip("US")) // 8 for part in rest if part in _WIDTHS), 4)
+
+
+def free_loops(blocks: Blocks, flows: dict[int, Flow]) -> set[int]:
+    """The heads of loops in which, and in what they call, nothing is loaded or stored by all threads."""
+    asking: set[int] = set()  # first blocks of functions, of those that are called first
+    free: set[int] = set()
+    for first, flow in reversed(flows.items()):
+        own = {n for n in flow.order if accesses(blocks[n]) or calls(blocks[n]) in asking}
+        asking |= {first} if own else set()
+        free |= {head for head, body in flow.loops.items() if not own & body}
+    return free
+
+
+def accesses(block: Sequence[Instruction]) -> int:
+    return sum(key_of(i)[1] is not None and not i.is_conditional for i in block)

@@ -70,7 +70,8 @@ struct Launch {
     int32_t buffer_count, order;  // 0 forward, 1 reverse, 2 random
     uint64_t seed;
     int32_t workers;
-    uint64_t most;  // blocks that are run, evenly spread over the grid; 0: all
+    const uint64_t *chosen, *weights;  // the blocks that are run, in this order, and for how many each is counted; null: all
+    uint64_t chosen_count;
 };
 
 struct Entry {
@@ -672,7 +673,10 @@ void prepare(Worker* w) {
 void run_blocks(Worker* w, const std::vector<uint64_t>& blocks, std::atomic<size_t>& next) {
     worker = w;
     prepare(w);
-    for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) run_block(w, blocks[i]);
+    for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) {
+        count_begin(w->launch->weights ? w->launch->weights[i] : 1);
+        run_block(w, blocks[i]);
+    }
     worker = nullptr;
     w->events.reset();
     w->threads.swap(w->memory->threads);
@@ -850,14 +854,7 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
         uint64_t s = launch->seed * 0x9e3779b97f4a7c15u + 1;
         for (uint64_t i = count; i > 1; --i) std::swap(blocks[i - 1], blocks[next_random(s) % i]);
     }
-    if (launch->most && launch->most < count) {  // one of each of as many ranges, not always the same of it: grids have rows
-        uint64_t s = count;
-        for (uint64_t i = 0; i < launch->most; ++i) {
-            const uint64_t from = i * count / launch->most, to = (i + 1) * count / launch->most;
-            blocks[i] = blocks[from + next_random(s) % (to - from)];
-        }
-        blocks.resize(launch->most);
-    }
+    if (launch->chosen) blocks.assign(launch->chosen, launch->chosen + launch->chosen_count);
     std::vector<std::unique_ptr<Shadow>> own;
     std::vector<Shadow*> shadows;
     for (int i = 0; i < launch->buffer_count; ++i) {

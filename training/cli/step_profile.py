@@ -26,6 +26,7 @@ from ...backend.device.devices import canonical
 from ...kernels.emulator import counters
 from ...kernels.emulator.cublas_numpy import Product, products
 from ...kernels.emulator.roofline import LIMITS, prepare, roofline
+from ...kernels.emulator.sample import TRUSTED
 from ...kernels.toolchain.machine_code import Machine, tool
 from ...kernels.toolchain.settings import multiprocessors
 from ...layers import functional as F
@@ -176,5 +177,8 @@ def run(given: dict[str, Any], machine: Machine) -> int:
     print(
         f"\nThe sum over all launches, each at the limit that it meets first and {LEAST * 1e6:.0f} µs at least; products at"
     )
-    print(f"{PART:.0%} of the peak; what the array library does by itself is left out. No machine has confirmed it.")
+    print(
+        f"{PART:.0%} of the peak; what the array library does by itself is left out. Of large grids so many blocks are run"
+    )
+    print(f"that what all cost is known to {TRUSTED:.0%} (standard error), or all. No machine has confirmed it.")
     return 0

@@ -43,6 +43,24 @@ def test_loops():
     assert [flow.around(n) for n in range(5)] == [[], [1], [2, 1], [1], []]
 
 
+def test_what_every_way_passes():
+    flow = flow_of(DIAMOND)
+    assert [flow.passes(n, 0) for n in range(4)] == [True, False, False, True]
+    assert flow.common_dominator(1, 2) == 0
+    nested = flow_of(NESTED)  # each turn of the outer loop passes the inner one
+    assert nested.passes(2, 1)
+    assert nested.passes(4, 0)
+    assert nested.common_dominator(3, 2) == 2
+
+
+def test_a_call_within_a_function_is_a_jump():
+    """A loop that is left by a call of the end, which has no other way to be reached."""
+    code = program(("MOV", None, False, ""), ("CALL", 3, True, ""), ("BRA", 1, False, ""), ("EXIT", None, False, ""))
+    blocks = callers_first(code)
+    assert Flow.of(blocks, 0).loops == {1: {1, 2}}
+    assert reached(blocks) == {0, 1, 2, 3}
+
+
 class TestReached:
     def test_a_way_around(self):
         blocks = callers_first(DIAMOND)

@@ -8,6 +8,7 @@ import pytest
 import weft
 from weft.kernels import emulator
 from weft.kernels.emulator import counters
+from weft.kernels.emulator.sample import SAMPLE
 from weft.kernels.toolchain import launch
 
 pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
@@ -194,14 +195,16 @@ class TestRough:
     """Counting without running everything."""
 
     def test_a_sample_of_the_blocks(self):
-        """Of 1,000 blocks 64 run, in all parts of the grid: they stand for all, and no array has more than there is."""
+        """Of 1,000 blocks 64 run, in all parts of the grid, and both ends: for all, and no array has more than there is."""
         n = 256_000
         x, y = np.ones(n, np.float32), zeros(n)
         with counters.sampling() as launches:
             KERNELS["copy"](1000, 256, x, y)
         exact = counted(KERNELS["copy"], 1000, 256, x, zeros(n))
         ran = np.flatnonzero(y.reshape(1000, 256).all(axis=1))
-        assert len(ran) == counters.SAMPLE == y.sum() / 256
+        assert len(ran) == SAMPLE + 2 == y.sum() / 256
+        assert (ran[0], ran[-1]) == (0, 999)
+        ran = ran[1:-1]
         assert np.bincount(ran * 8 // 1000, minlength=8).tolist() == [8] * 8
         assert len(set(ran % 8)) == 8  # no pattern of the grid's rows
         assert (launches[0].counts, launches[0].trips) == (exact.counts, exact.trips)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from weft.kernels.emulator import counters
+from weft.kernels.emulator.control_flow import callers_first
 from weft.kernels.emulator.executions import executions
+from weft.kernels.emulator.requests import asked_of
 from weft.kernels.emulator.roofline import LIMITS, machine_code_of, roofline
 from weft.kernels.toolchain import launch
 from weft.kernels.toolchain.machine_code import MACHINES, Instruction
@@ -94,6 +96,26 @@ class TestRoofline:
             copy.instances[()], (1, 1, 1), (32, 1, 1), 0, tuple(counts), {}, frozenset(), 0, 0, 0, 0
         )
         assert executions(code, launch) == {0: 1, 1: 10, 2: 1}
+
+    @pytest.mark.parametrize("conditional", [False, True])
+    def test_loads_with_a_line_that_asked_for_none(self, conditional):
+        """Line 2 has no load of its own: those of line 3, in which nobody loads, are its, unless nobody needs to do them."""
+        code = [
+            Instruction("LDG.E", (("a.cu", 1),), 0),
+            Instruction("LDG.E", (("a.cu", 3),), 0, None, conditional),
+            Instruction("EXIT", (), 0),
+        ]
+        counts = [
+            counters.Counts("a.cu", line, "global", "read", 4, n, 32 * n, 128 * n) for line, n in ((1, 10), (2, 50))
+        ]
+        launch = counters.Launch(
+            copy.instances[()], (1, 1, 1), (320, 1, 1), 0, tuple(counts), {}, frozenset(), 0, 0, 0, 0
+        )
+        blocks = callers_first(code)
+        parts = asked_of(blocks, launch, {0: []})
+        assert {part.requests: {c.instruction.place[1] for c in part.copies} for part in parts} == (
+            {60.0: {1}} if conditional else {10.0: {1}, 50.0: {3}}
+        )
 
     @pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHINES))
     def test_every_machine(self, machine):

@@ -1,0 +1,156 @@
+"""What some blocks tell of all, against sums by hand of grids whose blocks differ."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import weft
+from weft.kernels.emulator import counters
+from weft.kernels.emulator.sample import SAMPLE, TRUSTED, Sample, samples
+from weft.kernels.toolchain import launch
+
+GRIDS = Path(__file__).parents[1] / "grids.cu"
+NAMES = ("one_does_all", "causal", "causal_by_remainder", "last_adds_up", "in_order")
+KERNELS = {name: launch.Kernel(GRIDS, name) for name in NAMES}
+
+
+def unravelled(number, grid):
+    """Where a block lies: x counts fastest."""
+    return tuple(int(i) for i in np.unravel_index(number, tuple(reversed(grid))))[::-1]
+
+
+class TestSample:
+    @pytest.mark.parametrize(
+        "grid", [(67, 1, 1), (1000, 1, 1), (3, 3, 9), (8, 12, 4), (128, 16, 1), (2, 2, 5000), (1, 1, 70)]
+    )
+    @pytest.mark.parametrize("cells", [SAMPLE, 4 * SAMPLE])
+    def test_all_blocks_are_stood_for(self, grid, cells):
+        count = math.prod(grid)
+        if cells + 2 >= count:
+            assert cells not in [len(each.blocks) for each in samples(grid)]
+            return
+        found = Sample.of(grid, cells)
+        assert len(set(found.blocks)) == len(found.blocks) in (cells, cells + 1, cells + 2)
+        assert sum(found.weights) == count
+        assert (found.blocks[0], found.weights[0], found.blocks[-1], found.weights[-1]) == (0, 1, count - 1, 1)
+        assert max(found.weights) <= 2 * count / cells
+        assert all(0 <= block < count for block in found.blocks)
+
+    def test_short_axes_are_covered_whole(self):
+        """Of 2 × 2 × 5000 blocks 16 cells lie at each (x, y)."""
+        found = Sample.of((2, 2, 5000), SAMPLE)
+        assert Counter(unravelled(n, (2, 2, 5000))[:2] for n in found.blocks[1:-1]) == {
+            (x, y): 16 for x in (0, 1) for y in (0, 1)
+        }
+
+    @pytest.mark.parametrize("axis", range(3))
+    def test_what_grows_along_an_axis(self, axis):
+        grid = (32, 48, 16)
+        found = Sample.of(grid, SAMPLE)
+        costs = [unravelled(n, grid)[axis] + 1 for n in found.blocks]
+        exact = (grid[axis] + 1) / 2 * math.prod(grid)
+        assert sum(w * c for w, c in zip(found.weights, costs)) == pytest.approx(exact, rel=0.05)
+
+    def test_no_error_where_all_cost_the_same(self):
+        found = Sample.of((7, 30, 5), SAMPLE)
+        assert found.error([3.0] * len(found.blocks)) == 0
+        assert found.error([0.0] * len(found.blocks)) == 0
+
+    def test_error_by_hand(self):
+        """Three blocks for ten each, that cost 1, 3 and 5, and ends of 2 and 4: steps of 2, whose squares halved are 2."""
+        found = Sample((0, 5, 15, 25, 31), (1, 10, 10, 10, 1))
+        assert found.error([2, 1, 3, 5, 4]) == pytest.approx(math.sqrt(3 * 10 * 9 * 2) / (2 + 90 + 4))
+
+    def test_the_error_is_the_one_that_is_made(self):
+        """Costs that chance decides, of 500 grids."""
+        grid = (64, 32, 1)
+        found = Sample.of(grid, SAMPLE)
+        made, told = [], []
+        for seed in range(500):
+            costs = np.random.default_rng(seed).exponential(size=math.prod(grid))
+            seen = costs[list(found.blocks)]
+            made.append((seen @ found.weights / costs.sum() - 1) ** 2)
+            told.append(found.error(seen.tolist()))
+        assert np.mean(told) == pytest.approx(np.sqrt(np.mean(made)), rel=0.1)
+
+    def test_samples_grow(self):
+        """And see all that was seen before."""
+        few, more, most = samples((2000, 1, 1))
+        assert (len(few.blocks), len(more.blocks)) == (66, 258)
+        assert 1024 < len(most.blocks) < 1100
+        assert set(few.blocks) < set(more.blocks) < set(most.blocks)
+        assert {sum(each.weights) for each in (few, more, most)} == {2000}
+        assert list(samples((66, 1, 1))) == []
+
+
+def sampled(name, grid, *args):
+    with counters.sampling() as launches:
+        KERNELS[name](grid, 32, *args)
+    return launches[0]
+
+
+def asked(found, how="read"):
+    """Requests of global memory."""
+    return sum(c.requests for c in found.counts if (c.space, c.how) == ("global", how))
+
+
+@pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
+class TestLaunches:
+    @pytest.mark.parametrize("which", [0, 999])
+    def test_the_first_or_the_last_block_does_all(self, which):
+        """5,000 turns of one block, one of each of 999 others."""
+        n = 5000
+        found = sampled(
+            "one_does_all", 1000, np.ones(32 * n, np.float32), np.zeros(32000, np.float32), np.int32(which), np.int32(n)
+        )
+        assert (asked(found), asked(found, "write"), found.sampled) == (n + 999, 1000, SAMPLE + 2)
+        assert (found.read, found.written) == (32 * 4 * n, 128_000)
+        assert found.error < 0.01
+
+    def test_one_that_was_seen_in_the_midst(self):
+        """It is no cell's whole, so all blocks are run."""
+        seen = Sample.of((1000, 1, 1), SAMPLE).blocks[30]
+        n = 5000
+        found = sampled(
+            "one_does_all", 1000, np.ones(32 * n, np.float32), np.zeros(32000, np.float32), np.int32(seen), np.int32(n)
+        )
+        assert (asked(found), found.sampled) == (n + 999, 0)
+
+    def test_a_triangle(self):
+        """16 · 17 / 2 turns of each of 128 rows."""
+        found = sampled("causal", (16, 128), np.ones(512, np.float32), np.zeros(16 * 128 * 32, np.float32))
+        assert asked(found) == pytest.approx(136 * 128, rel=0.03)
+        assert asked(found, "write") == 2048
+        assert found.sampled == SAMPLE + 2
+        assert found.error <= TRUSTED
+
+    def test_a_line(self):
+        """1 + 2 + … + 1000."""
+        found = sampled("causal", 1000, np.ones(32000, np.float32), np.zeros(32000, np.float32))
+        assert asked(found) == pytest.approx(500_500, rel=0.01)
+        assert found.sampled == SAMPLE + 2
+
+    def test_a_triangle_that_the_grid_hides(self):
+        """The first sample is too small to tell; a larger one does."""
+        args = np.ones(512, np.float32), np.zeros(2048 * 32, np.float32), np.int32(16)
+        found = sampled("causal_by_remainder", 2048, *args)
+        assert found.sampled == 4 * SAMPLE + 2
+        assert found.error <= TRUSTED
+        assert asked(found) == pytest.approx(136 * 128, rel=2 * TRUSTED)
+        assert f"(by 258 blocks for all, ± {found.error:.1%})" in str(found)
+
+    def test_the_last_to_come(self):
+        """Only where all blocks come does one find itself the last: 200 · 32 updates by 32 lanes, beside two of each block."""
+        zeros = [np.zeros(n, dtype) for n, dtype in ((6400, np.float32), (1, np.int32), (32, np.float32))]
+        found = sampled("last_adds_up", 200, np.ones(6400, np.float32), *zeros)
+        assert (asked(found, "update"), found.sampled) == (200 + 2 * 200, 0)
+        assert zeros[2].sum() == 6400
+
+    def test_blocks_that_wait_for_each_other(self):
+        y = np.zeros(3200, np.float32)
+        found = sampled("in_order", 100, np.ones(3200, np.float32), y, np.zeros(1, np.int32))
+        assert (asked(found, "write"), found.sampled) == (100, 0)
+        assert y.all()
