@@ -109,6 +109,8 @@ _LINES = re.compile(r'\s*//## File "([^"]*)", line (\d+)')
 _LABEL = re.compile(r"\s*(\.L_\w+|\$\S+):")
 _CODE = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+\{?\s*(@!?U?P[T\d]+\s+)?([A-Z][\w.]*)(.*)")
 _JUMP = re.compile(r"(!?U?P\d\b)?.*`\((\.L_\w+|\$[^)]+)\)")
+_NAMED = re.compile(r"`\((\.L_\w+)\)")
+_TABLE = re.compile(r"\bBRX\b")
 _ENDS = re.compile(r"BRA|BRX|EXIT|RET|CALL|BREAK|JMP")
 
 
@@ -123,24 +125,26 @@ def disassemble(program: Program) -> dict[str, list[Instruction]]:
         raise ToolkitError(
             f"`nvdisasm` cannot read {program.path.name} ({done.stderr.strip()}): pip install --upgrade nvidia-cuda-nvdisasm"
         )
-    by_symbol = _parse(done.stdout.splitlines())
+    by_symbol = _parse(done.stdout)
     return {expression: by_symbol[symbol] for expression, symbol in program.names.items()}
 
 
-def _parse(text: Iterable[str]) -> dict[str, list[Instruction]]:
+def _parse(text: str) -> dict[str, list[Instruction]]:
+    named = set(_NAMED.findall(text))
+    has_tables = _TABLE.search(text) is not None  # of labels, which no instruction names
     found: dict[str, list[Instruction]] = {}
     blocks: dict[str, int] = {}  # by label
     targets: dict[tuple[str, int], str] = {}  # the label that an instruction jumps to
     chain: list[Place] = []
     symbol, block, is_told, function = "", 0, True, ""  # is_told: the next line comment starts a new chain
-    for line in text:
+    for line in text.splitlines():
         if section := _SECTION.match(line):
             symbol, chain, block, is_told, function = section[1], [], 0, True, ""
         elif place := _LINES.match(line):
             chain = [*([] if is_told else chain), (Path(place[1]).name, int(place[2]))]
             is_told = False
         elif label := _LABEL.match(line):
-            block += 1
+            block += has_tables or label[1] in named or label[1].startswith("$")  # each reload of a spill has a label, too
             blocks[label[1]] = block
             if label[1].startswith("$"):
                 function = label[1]

@@ -62,6 +62,11 @@ class TestDisassemble:
         assert sum(found[SOURCE.name, line] for line in lines) > 0.8 * sum(found.values())
         assert not machine_code.local_traffic(code["scale"])
 
+    def test_a_label_that_nothing_jumps_to_begins_no_block(self, compiled):
+        code = compiled[1]["spills"]
+        spills = sum(machine_code.local_traffic(code).values())
+        assert len(list(machine_code.by_block(code))) < 8 < 30 < spills  # the disassembler gives each of these a label
+
     def test_blocks_end_at_branches(self, compiled):
         for code in compiled[1].values():
             blocks = list(machine_code.by_block(code))
