@@ -223,8 +223,8 @@ class Machine:
 
     Of the whole: `bandwidth` of DRAM in bytes per second, `multiprocessors`, `clock` in Hz. Of a multiprocessor, per cycle:
     four warp instructions, operations in half precision by `mma.sync` (`tensor`), by `wgmma` (`warpgroup`) and by whatever is
-    fastest there, which libraries use (`peak`), 128 bytes of shared memory, `l2` bytes from the L2 cache. `shared`: bytes of
-    shared memory; `shared_block`: most of a block.
+    fastest there, which libraries use (`peak`), operations in float32 (`single`: two to a lane), 128 bytes of shared memory, `l2`
+    bytes from the L2 cache. `shared`: bytes of shared memory; `shared_block`: most of a block.
     """
 
     name: str
@@ -237,6 +237,7 @@ class Machine:
     peak: int
     shared: int
     shared_block: int
+    single: int = 256
     l2: int = 64
     registers: int = 65536
     threads: int = 2048
@@ -246,7 +247,7 @@ class Machine:
 MACHINES = {
     machine.name: machine
     for machine in (
-        Machine("A100", "sm_80", 108, 1.41e9, 2.039e12, 2048, 0, 2048, 164 << 10, 163 << 10),
+        Machine("A100", "sm_80", 108, 1.41e9, 2.039e12, 2048, 0, 2048, 164 << 10, 163 << 10, single=128),
         Machine("H100", "sm_90a", 132, 1.83e9, 3.35e12, 2560, 4096, 4096, 228 << 10, 227 << 10),
         Machine("H200", "sm_90a", 132, 1.83e9, 4.8e12, 2560, 4096, 4096, 228 << 10, 227 << 10),
         Machine("B200", "sm_100", 148, 1.85e9, 8.0e12, 2560, 0, 8192, 228 << 10, 227 << 10),

@@ -150,7 +150,7 @@ def _silence() -> Any:
 
 
 def _seconds(product: Product, machine: Machine) -> Iterator[float]:
-    peak = 256 if product.itemsize == 4 else machine.peak  # operations per cycle; 256: FMA on 128 lanes
+    peak = machine.single if product.itemsize == 4 else machine.peak  # operations per cycle
     yield product.operations / (PART * peak * machine.multiprocessors * machine.clock)
     yield product.bytes / machine.bandwidth
 
