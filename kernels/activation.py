@@ -70,7 +70,7 @@ def _backward(g: Any, saved: Any, function: str, bias: Any, grad_x: Any, summed:
     blocks = BLOCKS * settings.multiprocessors
     each = math.ceil(g.size / max(1, blocks * THREADS * vector_width(g.dtype)))
     grid, sizes = _geometry(g, width, max(BATCH, math.ceil(each / BATCH) * BATCH), vector)
-    partial = empty((grid[0], width), np.dtype(np.float32), like=g)
+    partial = empty((grid[0], width), np.float32, like=g)
     kernel(grid, THREADS, g, saved, bias, grad_x, partial, *sizes)
     column_totals[grad_bias.dtype](
         math.ceil(width / 32), THREADS, partial, grad_bias, np.int32(grid[0]), np.int32(width)

@@ -1,7 +1,7 @@
-"""Launchers of batch and group normalisation of x (N, C, …), none of whose axes is empty.
+"""Launchers of `batch_normalization.cu` and `batch_normalization_backward.cu`: batch and group normalisation.
 
-Batch norm also takes channel-last memory, in which the channels of a pixel are neighbours, and returns the like.
-What belongs to channels (weight, bias, statistics of a batch) is of x's dtype, or float32.
+x is (N, C, …), and none of its axes is empty. Batch norm also takes channel-last memory, in which the channels of a pixel are
+neighbours, and returns the like. What belongs to channels (weight, bias, statistics of a batch) is of x's dtype, or float32.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ BLOCKS = 16  # enough to keep a multiprocessor busy: beyond that, threads share 
 SHARE = 1 << 13  # values that one block sums, or more
 ALIGN = 8  # columns are as many as 16 bytes of the narrowest type hold, or a multiple of that: products want it
 
-IM2COL = Kernel("convolution.cu", "im2col", FLOATS)
-COL2IM = Kernel("convolution.cu", "col2im", FLOATS)
-CHANNEL_SUMS = Kernel("convolution.cu", "channel_sums", FLOATS, (False, True))
-SUM_PARTIALS = Kernel("convolution.cu", "sum_partials", FLOATS)
+_im2col = Kernel("convolution.cu", "im2col", FLOATS)
+_col2im = Kernel("convolution.cu", "col2im", FLOATS)
+_channel_sums = Kernel("convolution.cu", "channel_sums", FLOATS, (False, True))
+_sum_partials = Kernel("convolution.cu", "sum_partials", FLOATS)
 
 Pair = tuple[int, int]
 
@@ -44,7 +44,7 @@ def im2col(image: Any, where: Any, start: int, stop: int, columns: Any = None) -
     if columns is None:
         columns = empty((channels * math.prod(where.kernel), pitch_of(stop - start)), image.dtype, like=image)
     pitch = columns.shape[1]
-    IM2COL[image.dtype](
+    _im2col[image.dtype](
         _grid(math.ceil(pitch / (THREADS * EACH)), channels),
         THREADS,
         image[start // area :],
@@ -67,7 +67,7 @@ def col2im(columns: Any, where: Any, image: Any, start: int, stop: int, first: i
     """
     area, channels, bias = math.prod(where.image), image.shape[1], contiguous(bias)
     n = start // area
-    COL2IM[image.dtype](
+    _col2im[image.dtype](
         _grid(math.ceil((stop - start) / THREADS), math.ceil(channels / EACH)),
         THREADS,
         columns,
@@ -118,7 +118,7 @@ def sum_channels(g: Any) -> Any:
     n = vector_width(g.dtype)
     wide = pixels % n == 0 and on_16_bytes(g)
     pieces = pixels // n if wide else pixels
-    CHANNEL_SUMS[g.dtype, wide](
+    _channel_sums[g.dtype, wide](
         (channels, parts),
         THREADS,
         g,
@@ -129,7 +129,7 @@ def sum_channels(g: Any) -> Any:
         np.int32(images),
         reciprocal(pieces),
     )
-    SUM_PARTIALS[g.dtype](math.ceil(channels / THREADS), THREADS, partial, sums, np.int32(channels), np.int32(parts))
+    _sum_partials[g.dtype](math.ceil(channels / THREADS), THREADS, partial, sums, np.int32(channels), np.int32(parts))
     return sums
 
 

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy: losses and the gradient of the logits from one launch."""
+"""Launchers of `cross_entropy.cu`: softmax cross-entropy, losses and the gradient of the logits from one launch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ cross_entropy_few = _kernel("cross_entropy_few", FLOATS, (False, True))
 sum_of_weights = _kernel("sum_of_weights")
 sum_of_values = _kernel("sum_of_values", FLOATS)
 
-FLOAT32 = np.dtype(np.float32)
+FLOAT32 = FLOATS[0]
 BLOCK = 256  # threads of a block, where a row has none of its own
 TINY = 128  # bytes of a row: up to here one thread does it all
 WARP, SMALL = 4096, 32768  # bytes of a row up to which one warp, and 256 threads, are enough for it

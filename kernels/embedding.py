@@ -60,7 +60,7 @@ def _in_order(g: Any, indices: Any, grad_weight: Any, numbers: tuple) -> None:
     narrow = indices.astype(np.int32) if len(grad_weight) < 1 << 31 else indices
     order = xp.argsort(narrow, kind="stable").astype(np.int64, copy=False)
     chunks, n = math.ceil(count / CHUNK), access_width(width, g, grad_weight)
-    heads, tails = (empty((chunks, width), np.dtype(np.float32), like=g) for _ in range(2))
+    heads, tails = (empty((chunks, width), np.float32, like=g) for _ in range(2))
     columns = math.ceil(width / (32 * n))
     embedding_chunks[g.dtype, n](
         (math.ceil(chunks / WARPS), columns), THREADS, g, indices, order, grad_weight, heads, tails, *numbers
@@ -70,7 +70,7 @@ def _in_order(g: Any, indices: Any, grad_weight: Any, numbers: tuple) -> None:
 
 def _as_they_come(g: Any, indices: Any, grad_weight: Any, numbers: tuple) -> None:
     is_half = g.dtype != np.float32
-    sums = empty(grad_weight.shape, np.dtype(np.float32), like=g) if is_half else grad_weight
+    sums = empty(grad_weight.shape, np.float32, like=g) if is_half else grad_weight
     sums.fill(0)
     embedding_scatter[g.dtype](math.ceil(indices.size / WARPS), THREADS, g, indices, sums, *numbers)
     if is_half:

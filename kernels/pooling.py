@@ -39,12 +39,12 @@ PIXELS = 8192  # that a block writes, or a few more
 BLOCKS = 16  # enough to keep a multiprocessor busy: beyond that, threads share index arithmetic instead
 TAPS = (np.dtype(np.uint8), np.dtype(np.int32))  # which tap of its window a maximum was
 
-MAX_POOL = Kernel("pooling.cu", "max_pool", FLOATS, TAPS)
-MAX_POOL_GRADIENT = Kernel("pooling.cu", "max_pool_gradient", FLOATS, TAPS)
-WINDOW_MEAN = Kernel("pooling.cu", "window_mean", FLOATS)
-WINDOW_MEAN_GRADIENT = Kernel("pooling.cu", "window_mean_gradient", FLOATS)
-GLOBAL_OF_FEW = Kernel("pooling.cu", "global_avg_pool_of_few", FLOATS)
-GLOBAL_GRADIENT = Kernel("pooling.cu", "global_avg_pool_gradient", FLOATS)
+_max_pool = Kernel("pooling.cu", "max_pool", FLOATS, TAPS)
+_max_pool_gradient = Kernel("pooling.cu", "max_pool_gradient", FLOATS, TAPS)
+_window_mean = Kernel("pooling.cu", "window_mean", FLOATS)
+_window_mean_gradient = Kernel("pooling.cu", "window_mean_gradient", FLOATS)
+_global_avg_pool_of_few = Kernel("pooling.cu", "global_avg_pool_of_few", FLOATS)
+_global_avg_pool_gradient = Kernel("pooling.cu", "global_avg_pool_gradient", FLOATS)
 
 Pair = tuple[int, int]
 
@@ -68,7 +68,7 @@ def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) ->
             any_size.max_pool(x, y, taps, down, across)
             return y, taps, None
     planes = math.prod(shape[:2])
-    MAX_POOL[x.dtype, taps_dtype](
+    _max_pool[x.dtype, taps_dtype](
         _grid(math.prod(shape[2:]), planes), THREADS, x, y, taps, indices, np.int32(planes), *_geometry(down, across)
     )
     return y, taps, indices
@@ -85,7 +85,7 @@ def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
         if any_size.fits_backward(grad_x, down, across):
             any_size.max_pool_gradient(g, taps, grad_x, down, across)
             return grad_x
-    MAX_POOL_GRADIENT[g.dtype, taps.dtype](
+    _max_pool_gradient[g.dtype, taps.dtype](
         _grid(down.size * across.size, planes),
         THREADS,
         g,
@@ -163,7 +163,7 @@ def _means(x: Any, y: Any, down: Any, across: Any, padded: bool = True, divisor:
     for images, means in _pieces(x, y):
         is_alone = is_long and means.size < BUSY * settings.multiprocessors  # else there are windows enough
         lanes = THREADS if is_alone else 32
-        WINDOW_MEAN[x.dtype](
+        _window_mean[x.dtype](
             math.ceil(means.size * lanes / THREADS),
             THREADS,
             images,
@@ -182,7 +182,7 @@ def _means_gradient(g: Any, grad_x: Any, down: Any, across: Any, padded: bool = 
         return
     geometry = pooling_means.geometry_backward(down, across, padded, divisor)
     for grads, images in _pieces(g, grad_x):
-        WINDOW_MEAN_GRADIENT[g.dtype](
+        _window_mean_gradient[g.dtype](
             math.ceil(images.size / THREADS),
             THREADS,
             grads,
@@ -209,7 +209,7 @@ def _global(x: Any, y: Any, planes: int, area: int) -> None:
     lanes = min(32, 1 << max(0, (area // 16).bit_length() - 1))  # of which each has 16 pixels or more
     together = THREADS // lanes
     sizes = np.int64(planes), np.int32(area), np.int32(lanes.bit_length() - 1), np.float32(1 / area)
-    GLOBAL_OF_FEW[x.dtype](
+    _global_avg_pool_of_few[x.dtype](
         math.ceil(planes / together), THREADS, x, y, *sizes, shared=-(-together * area * x.itemsize // 16) * 16
     )
 
@@ -218,7 +218,7 @@ def _global_gradient(g: Any, grad_x: Any, planes: int, area: int) -> None:
     together = _planes_together(area)
     sizes = np.int64(planes), np.int32(area), np.int32(together), np.float32(1 / area), reciprocal(area)
     shared = (together + 16 // g.itemsize) * g.itemsize
-    GLOBAL_GRADIENT[g.dtype](math.ceil(planes / together), THREADS, g, grad_x, *sizes, shared=shared)
+    _global_avg_pool_gradient[g.dtype](math.ceil(planes / together), THREADS, g, grad_x, *sizes, shared=shared)
 
 
 def _planes_together(area: int) -> int:

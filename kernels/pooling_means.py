@@ -1,4 +1,4 @@
-"""Launchers of `pooling_means.cu`: means of windows, as `pooling.py` uses them for all but long windows."""
+"""Launchers of `pooling_means.cu` and `pooling_means_backward.cu`: means of windows, as `pooling.py` uses them for short ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIDEST = 1 << 27  # rows, of which EACH are reached with offsets of 32 bits
 TURNS = 16  # blocks that are so many do more, one piece after the other
 
 _forward = Kernel("pooling_means.cu", "window_means", FLOATS, (1, V), (False, True))
-_backward = Kernel("pooling_means.cu", "window_means_gradient", FLOATS, (1, V), (False, True))
+_backward = Kernel("pooling_means_backward.cu", "window_means_gradient", FLOATS, (1, V), (False, True))
 
 
 class Forward(NamedTuple):

@@ -39,8 +39,6 @@ _original_candidate = Kernel("recurrent.cu", "gru_original_candidate", FLOATS, o
 _original_candidate_backward = Kernel("recurrent.cu", "gru_original_candidate_backward", FLOATS, options=_OPTIONS)
 _original_gates_backward = Kernel("recurrent.cu", "gru_original_gates_backward", FLOATS, options=_OPTIONS)
 
-FLOAT32 = np.dtype(np.float32)
-
 
 def _grid(units: Any) -> int:
     return math.ceil(units.size / THREADS)

@@ -31,13 +31,13 @@ def norm(arrays: Sequence[Any], p: float = 2.0) -> Any:
     The order of summation is fixed by the sizes alone.
     """
     blocks = [math.ceil(x.size / BLOCK) for x in arrays]
-    partial = empty((sum(blocks),), np.dtype(np.float32), like=arrays[0])
+    partial = empty((sum(blocks),), np.float32, like=arrays[0])
     done = 0
     for x, n in zip(arrays, blocks):
         x = contiguous(x)
         _power_sum[x.dtype, _SUMS.get(p, "Power")](n, THREADS, x, np.int64(x.size), np.float32(p), partial[done:])
         done += n
-    result = empty((), np.dtype(np.float32), like=arrays[0])
+    result = empty((), np.float32, like=arrays[0])
     _finish_norm(1, THREADS, partial, np.int64(done), np.float32(p), result)
     return result
 

@@ -144,7 +144,9 @@ def _parse(text: str) -> dict[str, list[Instruction]]:
             chain = [*([] if is_told else chain), (Path(place[1]).name, int(place[2]))]
             is_told = False
         elif label := _LABEL.match(line):
-            block += has_tables or label[1] in named or label[1].startswith("$")  # each reload of a spill has a label, too
+            block += (
+                has_tables or label[1] in named or label[1].startswith("$")
+            )  # each reload of a spill has a label, too
             blocks[label[1]] = block
             if label[1].startswith("$"):
                 function = label[1]

@@ -7,7 +7,7 @@ import pytest
 
 import weft
 from weft.backend.device import devices
-from weft.bench import command, results
+from weft.bench import command, perform, results
 
 TINY = ["--tiny", "--no-torch"]
 
@@ -173,7 +173,7 @@ def test_a_process_that_ends_is_followed_by_another(monkeypatch, tmp_path, capfd
         results.put(found, entry("dropout"))
         return 0, None
 
-    monkeypatch.setattr(command, "_run", measure)
+    monkeypatch.setattr(perform, "_run", measure)
     argv = ["--device", "emulator", "--kernels", "--save", str(tmp_path / "r.json")]
     out, _ = run(capfd, *argv, status=1)
     assert [e["name"] for e in tasks[1]["known"]] == ["gelu-forward", "gelu-backward"]
@@ -186,7 +186,7 @@ def test_a_process_that_ends_is_followed_by_another(monkeypatch, tmp_path, capfd
 
 
 def test_a_process_that_cannot_begin(monkeypatch, capfd):
-    monkeypatch.setattr(command, "_run", lambda *_: (1, None))
+    monkeypatch.setattr(perform, "_run", lambda *_: (1, None))
     assert "the process that measures on cpu ended with exit status 1" in fails(
         capfd, "--device", "cpu", "mlp-training"
     )

@@ -15,6 +15,7 @@ from weft.kernels.toolchain.sources import FOLDER
 
 pytestmark = pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
 
+MEANS = "pooling_means.cu", "pooling_means_backward.cu"
 ROWS, COLUMNS = 64, 512
 SIZE = ROWS * COLUMNS
 dtypes = pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16)], ids=str)
@@ -97,7 +98,8 @@ def test_pooling(dtype):
 
 @dtypes
 def test_means(dtype):
-    assert "Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane;" in header("pooling_means.cu")
+    for source in MEANS:
+        assert "Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane;" in header(source)
 
     class Axis:
         size, output, kernel, stride, before, dilation = 64, 16, 4, 4, 0, 1
@@ -156,12 +158,9 @@ def test_instructions():
 
 def test_instructions_of_means():
     found = json.loads(RECORD.read_text(encoding="utf-8"))
-    most = claim(
-        "pooling_means.cu",
-        r"at most (\d+) instructions a pixel forward and (\d+) backward .* side by side, (\d+) and (\d+) for",
-    )
+    most = [claim(source, r"at most (\d+) instructions a pixel .* side by side, (\d+) for") for source in MEANS]
     cases = (("avg_pool2d_4", 1 + 1 / 16, "false"), ("avg_pool1d", 1.5, "true"))
-    for (case, share, flat), limits in zip(cases, (most[:2], most[2:])):
+    for (case, share, flat), limits in zip(cases, zip(*most)):
         for dtype, size in (("float", 4), ("__nv_bfloat16", 2)):
             for kernel, limit in zip(("window_means", "window_means_gradient"), limits):
                 assert found[f"{case}: {kernel}<{dtype}, 4, {flat}>"]["instructions"] * share * size <= limit

@@ -173,10 +173,14 @@ class TestReference:
         rows = families.predictions()
         assert "" not in rows, "a kernel of bench/results/kernels.json is defined in no source"
         assert set(rows) <= set(families.families())
-        text = families.page("normalization", rows["normalization"], True)
-        assert "``layer_norm: " in text
-        assert "rstd (ĝ − mean(ĝ) − x̂ mean(ĝ x̂))" in text
-        assert "literalinclude:: ../../../kernels/normalization.cu" in text
+        for stem, formula in (
+            ("normalization", "rstd = 1/√(var + eps)"),
+            ("normalization_backward", "rstd (ĝ − mean(ĝ) − x̂ mean(ĝ x̂))"),
+        ):
+            text = families.page(stem, rows[stem], True)
+            assert "``layer_norm: " in text
+            assert formula in text
+            assert f"literalinclude:: ../../../kernels/{stem}.cu" in text
 
 
 class TestNotebooks:

@@ -256,8 +256,8 @@ def test_workspace_does_not_grow_with_the_batch(batch, monkeypatch):
     room = 1 << 14
     monkeypatch.setattr(device, "WORKSPACE", room)
     monkeypatch.setattr(device, "empty", empty)
-    monkeypatch.setattr(kernels, "IM2COL", _Nothing())
-    monkeypatch.setattr(kernels, "COL2IM", _Nothing())
+    monkeypatch.setattr(kernels, "_im2col", _Nothing())
+    monkeypatch.setattr(kernels, "_col2im", _Nothing())
     x, weight, g = (np.zeros(s, np.float32) for s in ((batch, 2, 6, 6), (3, 2, 3, 3), (batch, 3, 6, 6)))
     where = Case(2, 3, (6, 6), (3, 3), padding=((1, 1), (1, 1))).where
     for product, results in (

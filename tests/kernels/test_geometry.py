@@ -42,7 +42,8 @@ SOURCES = {  # by namespace
     "pooling": "pooling.cu", "pooling_side_by_side": "pooling_2x2.cu",
     "pooling_3x3": "pooling_3x3.cu", "pooling_same": "pooling_same.cu", "pooling_small": "pooling_small.cu",
     "pooling_maxima": "pooling_maxima.cu", "pooling_maxima_backward": "pooling_maxima_backward.cu",
-    "pooling_means": "pooling_means.cu", "pooling_running": "pooling_running.cu",
+    "pooling_means": "pooling_means.cu", "pooling_means_backward": "pooling_means_backward.cu",
+    "pooling_running": "pooling_running.cu",
     "random_numbers": "random.cu", "recurrent": "recurrent.cu",
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
@@ -62,6 +63,7 @@ HEADERS = (
     "pooling_running.cuh",
     "normalization.cuh",
     "batch_normalization.cuh",
+    "pooling_means.cuh",
 )  # with those they include
 
 BOTH = {
@@ -81,8 +83,8 @@ BOTH = {
     "BLOCK": columns.BLOCK,
     "pooling_maxima::THREADS": pooling_maxima.THREADS, "PITCH": pooling_maxima.PITCH,
     "pooling_maxima_backward::THREADS": pooling_maxima.THREADS, "pooling_maxima_backward::LINE": pooling_maxima.LINE,
-    "pooling_means::THREADS": pooling_means.THREADS, "pooling_means::LINES": pooling_means.LINES,
-    "pooling_means::EACH": pooling_means.EACH,
+    "pooling_means::THREADS": pooling_means.THREADS, "pooling_means_backward::THREADS": pooling_means.THREADS,
+    "LINES": pooling_means.LINES, "EACH": pooling_means.EACH,
     "pooling_running::THREADS": pooling_running.THREADS, "V": pooling_running.V, "TURN": pooling_running.TURN,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,
@@ -94,8 +96,8 @@ BOTH = {
 }  # fmt: skip
 
 for _, v, flat in pooling_means._forward.instances:
-    BOTH[f"pooling_means::ACCESSES<{v}, {cpp(flat)}> * {v}"] = pooling_means._wide(v, flat)
-    BOTH[f"pooling_means::COLUMNS<{cpp(flat)}>"] = pooling_means._columns(flat)
+    BOTH[f"ACCESSES<{v}, {cpp(flat)}> * {v}"] = pooling_means._wide(v, flat)
+    BOTH[f"pooling_means_backward::COLUMNS<{cpp(flat)}>"] = pooling_means._columns(flat)
 for dtype, _ in random._draw.instances:
     BOTH[f"random_numbers::PER_BLOCK<{cpp(dtype)}>"] = random.per_block(dtype)
 for draw, batch in random.BATCH.items():
