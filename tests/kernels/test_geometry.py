@@ -21,6 +21,7 @@ from weft.kernels import (
     pooling_2x2,
     pooling_maxima,
     pooling_means,
+    pooling_narrow,
     pooling_running,
     random,
     recurrent,
@@ -41,6 +42,7 @@ SOURCES = {  # by namespace
     "pooling_3x3": "pooling_3x3.cu", "pooling_same": "pooling_same.cu", "pooling_small": "pooling_small.cu",
     "pooling_maxima": "pooling_maxima.cu", "pooling_maxima_backward": "pooling_maxima_backward.cu",
     "pooling_means": "pooling_means.cu", "pooling_running": "pooling_running.cu",
+    "pooling_narrow_backward": "pooling_narrow_backward.cu",
     "random_numbers": "random.cu", "recurrent": "recurrent.cu",
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
@@ -57,6 +59,7 @@ HEADERS = (
     "pooling_places.cuh",
     "pooling_tiles.cuh",
     "pooling_running.cuh",
+    "pooling_sums.cuh",
 )  # with those they include
 
 BOTH = {
@@ -75,9 +78,10 @@ BOTH = {
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "BLOCK": columns.BLOCK,
     "pooling_maxima::THREADS": pooling_maxima.THREADS, "PITCH": pooling_maxima.PITCH,
-    "pooling_maxima_backward::THREADS": pooling_maxima.THREADS, "pooling_maxima_backward::LINE": pooling_maxima.LINE,
+    "SUMMING": pooling_maxima.THREADS, "pooling_maxima_backward::LINE": pooling_maxima.LINE,
     "pooling_means::THREADS": pooling_means.THREADS, "pooling_means::LINES": pooling_means.LINES,
     "pooling_means::EACH": pooling_means.EACH,
+    "pooling_narrow_backward::LINE": pooling_narrow.LINE, "pooling_narrow_backward::PAD": pooling_narrow.PAD,
     "pooling_running::THREADS": pooling_running.THREADS, "V": pooling_running.V, "TURN": pooling_running.TURN,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,
