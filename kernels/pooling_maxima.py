@@ -1,4 +1,4 @@
-"""Launchers of `pooling_maxima.cu` and `pooling_maxima_backward.cu`: maxima of windows 1 apart, as `pooling.py` uses them."""
+"""Launchers of `pooling_maxima.cu`, its gradient and that of narrow windows: windows 1 apart, as `pooling.py` uses them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import pooling_narrow
 from .toolchain.launch import FLOATS, Kernel, on_16_bytes
 from .windows import reciprocal
 
@@ -65,6 +66,9 @@ def max_pool(x: Any, y: Any, taps: Any, down: Any, across: Any) -> None:
 
 def max_pool_gradient(g: Any, taps: Any, grad_x: Any, down: Any, across: Any) -> None:
     """Gradient of `max_pool`, whose taps these are."""
+    if pooling_narrow.fits(g.dtype, across) and on_16_bytes(g, taps, grad_x):
+        _narrow_gradient(g, taps, grad_x, down, across)
+        return
     is_even = across.size % 2 == across.output % 2 == 0 and on_16_bytes(g, taps, grad_x)
     vector = 2 if is_even else 1
     rows, columns, tiles_h, tiles_w, span = _backward_tile(down, across, vector)
@@ -83,6 +87,27 @@ def max_pool_gradient(g: Any, taps: Any, grad_x: Any, down: Any, across: Any) ->
         *map(reciprocal, (tiles_h, tiles_w)),
         *map(_short_reciprocal, (windows // vector, rows, columns // vector)),
         shared=_bytes((rows + 2 * slack) * LINE, g),
+    )
+
+
+def _narrow_gradient(g: Any, taps: Any, grad_x: Any, down: Any, across: Any) -> None:
+    rows, columns, tiles_h, tiles_w, _ = _backward_tile(down, across, pooling_narrow.V)
+    span, quads = pooling_narrow.span(columns, tiles_w), columns // pooling_narrow.V
+    windows = min(across.output, (columns + across.kernel + 1) // 2 * 2)
+    slack = down.kernel - 1 if tiles_h > 1 else 0
+    tiles = math.prod(g.shape[:2]) * tiles_h * tiles_w
+    together = min(WORDS // span, tiles)
+    sizes = rows, columns, span, tiles_h, tiles_w, down.size, across.size, down.output, across.output
+    pooling_narrow.gradient[g.dtype, across.kernel](
+        math.ceil(tiles / together),
+        THREADS,
+        g,
+        taps,
+        grad_x,
+        *map(np.int32, (tiles, together, *sizes, down.kernel, down.before, windows, slack)),
+        *map(reciprocal, (tiles_h, tiles_w)),
+        *map(_short_reciprocal, (windows // 2, together * quads, quads)),
+        shared=4 * pooling_narrow.LINE * (rows + 2 * slack),
     )
 
 

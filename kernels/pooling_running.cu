@@ -1,5 +1,6 @@
 // Maxima of K × K windows, 1 apart, of which each pixel is the middle of one in its row: the case of `pooling_maxima.cu` that pyramids of
-// pooling have (5 × 5 above all), without shared memory. Their gradients: `pooling_maxima_backward.cu`.
+// pooling have (5 × 5 above all), without shared memory. Their gradients: `pooling_narrow_backward.cu`,
+// `pooling_maxima_backward.cu`.
 //
 //     y[h, w] = max x[h + i − top, w + j − ⌊K/2⌋], i, j < K, and which it was, t = K i + j (the first, or the last NaN)
 //
@@ -16,8 +17,8 @@
 // `useful` strips each, from lane `beside` on. Rows of windows are counted from `start`, whole turns before the first.
 //
 // Cost: bytes, 2·sizeof(T) + 1 a pixel. By 5 × 5 windows 30 instructions a pixel in half precision, 46 in float, where strips have 16
-// rows of windows, and a sixth less where they have 64: 4 to make a key, 5 for its maxima, 2 to share them, 7 to tell value and place and to
-// write them, 4 for the rest; of K − 1 rows more than a strip has windows, all but the 7. 6.45 a byte are hidden, 32 and 58.
+// rows of windows, and a sixth less where they have 64: 4 to make a key, 5 for its maxima, 2 to share them, 7 to tell value and place and
+// to write them, 4 for the rest; of K − 1 rows more than a strip has windows, all but the 7. 6.45 a byte are hidden, 32 and 58.
 #include "pooling_running.cuh"
 
 constexpr int THREADS = 64;

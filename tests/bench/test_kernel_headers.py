@@ -113,7 +113,9 @@ def test_means(dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("source", ["pooling_maxima.cu", "pooling_maxima_backward.cu", "pooling_running.cu"])
+@pytest.mark.parametrize(
+    "source", ["pooling_maxima.cu", "pooling_maxima_backward.cu", "pooling_narrow_backward.cu", "pooling_running.cu"]
+)
 def test_maxima(source, dtype):
     times, more = claim(source, r"Cost: bytes, (\d)·sizeof\(T\) \+ (\d) a pixel")
 
@@ -121,12 +123,12 @@ def test_maxima(source, dtype):
         size, output, kernel, stride, before, dilation = 64, 64, 5, 1, 2, 1
 
     class Longer(Axis):
-        kernel, before = 7, 3
+        kernel, before = 9, 4
 
     x = np.ones((1, SIZE // 64**2, 64, 64), dtype)
     y, taps, _ = pooling.max_pool(x, Axis, Axis)
     runs = {
-        "pooling_maxima.cu": lambda: pooling.max_pool(x, Longer, Axis),
+        "pooling_maxima.cu": lambda: pooling.max_pool(x, Axis, Longer),
         "pooling_running.cu": lambda: pooling.max_pool(x, Axis, Axis),
     }
     found = per_element(runs.get(source, lambda: pooling.max_pool_gradient(y, taps, Axis, Axis)))
@@ -148,12 +150,14 @@ def test_instructions():
         assert recorded(f"{name}<__nv_bfloat16, 8>", size) <= most
         assert recorded(f"{name}<float, 4>", size + 2.5) <= most
     (most_backward,) = claim("pooling_maxima_backward.cu", r"and (\d+) instructions")
+    (most_narrow,) = claim("pooling_narrow_backward.cu", r"by 5 columns (\d+) instructions")
+    assert recorded("max_pool2d_5: narrow_maxima_gradient<__nv_bfloat16, 5>", 5) <= most_narrow
     most = claim("pooling_maxima.cu", r"(\d+) instructions a pixel in float, (\d+) in half")
     most_running = claim("pooling_running.cu", r"windows (\d+) instructions a pixel in half precision, (\d+) in float")
     for (dtype, size), at_most, running in zip((("float", 9), ("__nv_bfloat16", 5)), most, most_running[::-1]):
         assert recorded(f"max_pool2d_7_by_5: window_maxima<{dtype}, 2>", size) <= at_most
         assert recorded(f"max_pool2d_5: running_maxima<{dtype}, 5>", size) <= running
-        assert recorded(f"max_pool2d_5: window_maxima_gradient<{dtype}, 2>", size) <= most_backward
+        assert recorded(f"max_pool2d_7_by_9: window_maxima_gradient<{dtype}, 2>", size) <= most_backward
 
 
 def test_instructions_of_means():

@@ -21,6 +21,7 @@ from weft.kernels import (
     pooling_2x2,
     pooling_maxima,
     pooling_means,
+    pooling_narrow,
     pooling_running,
     random,
     recurrent,
@@ -44,6 +45,7 @@ SOURCES = {  # by namespace
     "pooling_maxima": "pooling_maxima.cu", "pooling_maxima_backward": "pooling_maxima_backward.cu",
     "pooling_means": "pooling_means.cu", "pooling_means_backward": "pooling_means_backward.cu",
     "pooling_running": "pooling_running.cu",
+    "pooling_narrow_backward": "pooling_narrow_backward.cu",
     "random_numbers": "random.cu", "recurrent": "recurrent.cu",
     "reductions": "reductions.cu", "attention_step": "attention_step.cu", "indices": "indices.cu",
     "rotary_embedding": "rotary.cu", "swiglu_unit": "swiglu.cu",
@@ -64,6 +66,7 @@ HEADERS = (
     "normalization.cuh",
     "batch_normalization.cuh",
     "pooling_means.cuh",
+    "pooling_sums.cuh",
 )  # with those they include
 
 BOTH = {
@@ -82,9 +85,10 @@ BOTH = {
     "pooling_side_by_side::THREADS": pooling_2x2.THREADS, "pooling::THREADS": pooling.THREADS, "pooling::PLANES": pooling.PLANES,
     "BLOCK": columns.BLOCK,
     "pooling_maxima::THREADS": pooling_maxima.THREADS, "PITCH": pooling_maxima.PITCH,
-    "pooling_maxima_backward::THREADS": pooling_maxima.THREADS, "pooling_maxima_backward::LINE": pooling_maxima.LINE,
+    "SUMMING": pooling_maxima.THREADS, "pooling_maxima_backward::LINE": pooling_maxima.LINE,
     "pooling_means::THREADS": pooling_means.THREADS, "pooling_means_backward::THREADS": pooling_means.THREADS,
     "LINES": pooling_means.LINES, "EACH": pooling_means.EACH,
+    "pooling_narrow_backward::LINE": pooling_narrow.LINE, "pooling_narrow_backward::PAD": pooling_narrow.PAD,
     "pooling_running::THREADS": pooling_running.THREADS, "V": pooling_running.V, "TURN": pooling_running.TURN,
     "random_numbers::THREADS": random.THREADS,
     "recurrent::THREADS": recurrent.THREADS,

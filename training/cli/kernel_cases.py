@@ -198,6 +198,7 @@ CASES: dict[str, Make] = {
     "max_pool2d_5": _through(lambda x: F.max_pool2d(x, 5, 1, 2), (4, 8, 32, 32)),
     "max_pool2d_7": _through(lambda x: F.max_pool2d(x, 7, 1, 3), (4, 8, 32, 32)),
     "max_pool2d_7_by_5": _through(lambda x: F.max_pool2d(x, (7, 5), 1, (3, 2)), (4, 8, 32, 32)),
+    "max_pool2d_7_by_9": _through(lambda x: F.max_pool2d(x, (7, 9), 1, (3, 4)), (4, 8, 32, 32)),
     "max_pool2d_7_2": _through(lambda x: F.max_pool2d(x, 7, 2, 3), (4, 8, 32, 32)),
     "max_pool2d_13": _through(lambda x: F.max_pool2d(x, 13, 1, 6), (4, 14, 20, 20)),
     "rand": lambda dtype: lambda: rand(1 << 15, device="emulator", dtype=dtype),

@@ -122,7 +122,7 @@ def _(dtype: Any, vector: int) -> None:
     _max_pool(dtype, 32 + vector, 5, 1, 2)  # no multiple of 4
 
 
-@of("running_maxima")
+@of("running_maxima", "narrow_maxima_gradient")
 def _(dtype: Any, kernel: int) -> None:
     _max_pool(dtype, 32, kernel, 1, kernel // 2)
 
