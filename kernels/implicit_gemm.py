@@ -63,7 +63,20 @@ def suits(x: Any, weight: Any, where: Any) -> bool:
     pixels, positions = (len(x) * math.prod(size) for size in (where.image, where.output))
     counted = max(pixels, positions) <= LIMIT and max(pixels * channels, positions * features) <= OFFSETS
     sums = weight.shape[0] * channels * math.prod(where.kernel)
-    return x.dtype in HALVES and where.groups == 1 and counted and 0 < sums <= WORKSPACE // 4 and pixels > 0
+    is_half = x.dtype in HALVES and where.groups == 1
+    return (
+        is_half
+        and counted
+        and 0 < sums <= WORKSPACE // 4
+        and pixels > 0
+        and _most_blocks(channels, len(x), where) < 1 << 31
+    )
+
+
+def _most_blocks(channels: int, batch: int, where: Any) -> int:
+    """Of the adjoint, which has each phase computed by blocks of its own: strides beyond the image have many that are empty."""
+    of_phase = math.ceil(batch * math.prod(_plane(where)) / SMALL_TILE[1])
+    return math.prod(where.stride) * of_phase * math.ceil(channels / SMALL_TILE[0])
 
 
 def correlate(image: Any, weight: Any, bias: Any, where: Any) -> Any:

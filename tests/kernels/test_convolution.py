@@ -116,6 +116,18 @@ def test_windows_far_beyond_the_image(stride):
         close(ours, expected, 4)
 
 
+@pytest.mark.parametrize("stride", [2**16, 2**29])
+@halves
+def test_windows_far_beyond_the_image_in_half_precision(dtype, stride):
+    """No grid has a block for each of so many phases."""
+    case = Case(8, 8, (6, 5), (2, 3), (stride, stride), ((1, 1), (1, 1)))
+    low, exact = zip(*(rounded(a, dtype) for a in case.arrays()))
+    y, vjp = primitives.conv.generic(np, *low[:3], **case.static)
+    plain = (y, *vjp(low[3], [True] * 3, [None] * 3))
+    for ours, theirs, expected in zip(run(primitives.conv, low, case.static), plain, reference(*exact, case.where)):
+        no_worse(ours, theirs, expected)
+
+
 @pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "columns"])
 @pytest.mark.parametrize("case", CASES[:6], ids=names[:6])
 @halves
