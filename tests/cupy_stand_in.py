@@ -392,16 +392,23 @@ def _function(real_function: Any, function: Callable, name: str) -> Callable:
     return on_device
 
 
-def _module(name: str, of: Any, host_module: Any, own: dict[str, Any]) -> types.ModuleType:
-    """All of NumPy that CuPy's module of this name has, and what is our own."""
-    module = types.ModuleType(name)
+@functools.cache
+def _public(of: Any, host_module: Any) -> dict[str, Any]:
+    """All of NumPy's module that CuPy's has, by name. To look up the signatures takes longer than most tests."""
+    found = {}
     for key in dir(of):
         value, function = getattr(of, key), getattr(host_module, key, None)
         if key.startswith("_") or isinstance(value, types.ModuleType) or function is None:
             continue
         is_plain = isinstance(value, type) or not callable(value)
-        setattr(module, key, value if is_plain else _function(value, function, key))
-    vars(module).update(own)
+        found[key] = value if is_plain else _function(value, function, key)
+    return found
+
+
+def _module(name: str, of: Any, host_module: Any, own: dict[str, Any]) -> types.ModuleType:
+    """All of NumPy that CuPy's module of this name has, and what is our own."""
+    module = types.ModuleType(name)
+    vars(module).update(_public(of, host_module), **own)
     return module
 
 
@@ -431,7 +438,7 @@ def installed() -> Iterator[Any]:
     """Put the stand-in in the place of CuPy, and whatever was imported of CuPy and on top of it out of the way."""
 
     def ours() -> list[str]:
-        return [n for n in sys.modules if n.split(".")[0] == "cupy" or n.startswith("array_api_compat.cupy")]
+        return [n for n in sys.modules if n == "cupy" or n.startswith(("cupy.", "array_api_compat.cupy"))]
 
     compiler._nvrtc(), compiler._headers()  # they are found by means of what is about to be hidden; or ToolkitError
     before = {name: sys.modules.pop(name) for name in ours()}

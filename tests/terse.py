@@ -42,9 +42,23 @@ def pytest_collection() -> Iterator[Any]:
     try:
         return (yield)
     finally:
-        gc.collect()
-        gc.freeze()
+        settle()
         gc.enable()
+
+
+def settle() -> None:
+    """What is no garbage by now stays, and is not looked at again: the modules and caches that tests leave behind."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
+    """After the last test of each file. Many tests of captured steps and of benchmarks collect all garbage there is."""
+    outcome = yield
+    if nextitem is not None and nextitem.path != item.path:
+        settle()
+    return outcome
 
 
 def pytest_configure(config: pytest.Config) -> None:

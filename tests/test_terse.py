@@ -1,6 +1,7 @@
 """What a worker tells of a test, and what the garbage collector no longer looks at."""
 
 import gc
+import weakref
 
 import pytest
 import terse
@@ -57,3 +58,29 @@ def test_each_part_that_fails_is_told(monkeypatch):
 def test_collected_tests_are_no_garbage():
     assert gc.isenabled()
     assert gc.get_freeze_count() > 10_000
+
+
+def test_what_a_file_leaves_is_no_garbage():
+    """Nor is it looked at any more; what is garbage goes."""
+
+    class Kept: ...
+
+    class Item:
+        path = "test_a.py"
+
+    class Next:
+        path = "test_b.py"
+
+    kept, garbage = Kept(), Kept()
+    garbage.itself = garbage
+    gone = weakref.ref(garbage)
+    del garbage
+    looked_at = lambda: any(each is kept for each in gc.get_objects())
+    for following, is_last in ((Item, False), (None, False), (Next, True)):
+        hook = terse.pytest_runtest_protocol(Item, following)
+        next(hook)
+        with pytest.raises(StopIteration) as ended:
+            hook.send("outcome")
+        assert ended.value.value == "outcome"
+        assert looked_at() != is_last
+        assert gone() is None or not is_last

@@ -35,8 +35,8 @@ struct EmulatedMap {
 void ask(Worker* w, Event& e, int lane, const void* from, uint64_t to, Where here) {
     Thread* t = w->current;
     w->counted_as = t->id / 32 * 32 + lane % 32;
-    if (from) access(w, t, from, 16, READ, here);
-    access(w, t, reinterpret_cast<const void*>(to), 16, WRITE, here);
+    if (from) access<READ>(w, t, from, 16, here);
+    access<WRITE>(w, t, reinterpret_cast<const void*>(to), 16, here);
     w->counted_as = ITSELF;
     w->pending[(to - reinterpret_cast<uint64_t>(w->shared)) / 16] = static_cast<uint16_t>(t->id + 1);
     e.copies.push_back({reinterpret_cast<char*>(to), static_cast<const char*>(from)});

@@ -27,6 +27,9 @@ HERE = Path(__file__).parent
 _KERNEL = ("-O1", "-g1", "-gdwarf-4", "-fsanitize=thread", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-w")
 _CALLS = ("-fno-builtin-memcpy", "-fno-builtin-memmove", "-fno-builtin-memset")  # else GCC moves a few bytes unseen
 _GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", *_CALLS)
+# Where variables are is not asked, and takes GCC a third of its time. It changes no instruction, but which lines are said to have
+# some, and libraries that count tell of the lines that nobody comes to.
+_GCC_UNCOUNTED = ("-fno-var-tracking",)
 _CLANG = ("-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-read-before-write")
 _RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
 _COUNTERS = ("-c", "-DEMULATOR_COUNTERS")  # to the runtime
@@ -138,10 +141,12 @@ def compiled(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, c
         f"char emulator_signatures[{len(expressions)}][256];\n}}\n"
         f"__attribute__((constructor)) static void emulator_describe_all() {{\n{describe}}}\n"
     )
-    flags = (*_COMMON, *_KERNEL, *(_CLANG if "clang" in version else _GCC))
-    runtime = [_part("runtime.cpp", "-c")]
+    is_clang = "clang" in version
+    flags = (*_COMMON, *_KERNEL, *(_CLANG if is_clang else _GCC))
     if counting:
         runtime, flags = [_part("runtime.cpp", *_COUNTERS), _part("counters.cpp", *_COUNTERS)], (*flags, _BLOCKS)
+    else:
+        runtime, flags = [_part("runtime.cpp", "-c")], (*flags, *(() if is_clang else _GCC_UNCOUNTED))
     parts = [(HERE / f).read_text(encoding="utf-8") for f in ("device.h", "runtime.h", "ptx.h")]
     name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, [o.name for o in runtime], version)}.so"
     with _alone(name):

@@ -58,7 +58,7 @@ bool settle(Worker* w, Event& e) {
         const size_t low = c.to - w->shared;
         w->pending[low / 16] = 0;
         for (size_t k = low / 2; k < low / 2 + 8; ++k)
-            w->shadow->writes[k].store(cell(w->serial, ONE, KNOWN - 1 - e.number, w->clock), std::memory_order_relaxed);
+            w->shadow->of[k].write.store(cell(w->serial, ONE, KNOWN - 1 - e.number, w->clock), std::memory_order_relaxed);
     }
     ++w->clock;
     e.told.resize(KNOWN);
@@ -133,7 +133,7 @@ bool in_vain(Worker* w, bool moved, uint64_t& rounds) {
 
 Event& mbarrier_of(Worker* w, const void* at, const char* file, int line) {
     w->counted_as = NOBODYS;
-    access(w, w->current, at, 8, UPDATE, {nullptr, file, line});
+    access<UPDATE>(w, w->current, at, 8, {nullptr, file, line});
     w->counted_as = ITSELF;
     if (w->events)
         for (const auto& e : w->events->mbarriers)
@@ -147,7 +147,7 @@ Event& mbarrier_of(Worker* w, const void* at, const char* file, int line) {
 void emulator_mbarrier_init(void* barrier, int count, const char* file, int line) {
     Worker* w = worker;
     begin_events(w);
-    access(w, w->current, barrier, 8, WRITE, {nullptr, file, line});
+    access<WRITE>(w, w->current, barrier, 8, {nullptr, file, line});
     memset(barrier, 0, 8);
     auto& all = w->events->mbarriers;
     if (all.size() == 32) emulator_misuse("mbarrier", "the emulator knows 32 of a block", file, line);

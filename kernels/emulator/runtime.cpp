@@ -99,21 +99,24 @@ void* reserve(size_t bytes) {  // zeros, which take memory when they are touched
     return p;
 }
 
+struct Last {  // accesses of one element
+    Cell write, read, update;
+};
+
 struct Shadow {
-    Cell *writes = nullptr, *reads = nullptr, *updates = nullptr;
-    size_t bytes = 0;
-    explicit Shadow(size_t cells) : bytes(std::max<size_t>(1, cells) * 3 * sizeof(Cell)) {
-        writes = static_cast<Cell*>(bytes <= SMALL ? std::calloc(bytes, 1) : reserve(bytes));
-        if (!writes) std::abort();
-        reads = writes + std::max<size_t>(1, cells);
-        updates = reads + std::max<size_t>(1, cells);
+    Last* of = nullptr;
+    int shift;  // an element has two to this power bytes
+    size_t bytes;
+    Shadow(size_t memory, size_t element) : shift(__builtin_ctzll(element)), bytes(((memory >> shift) + 1) * sizeof(Last)) {
+        of = static_cast<Last*>(bytes <= SMALL ? std::calloc(bytes, 1) : reserve(bytes));
+        if (!of) std::abort();
     }
     Shadow(const Shadow&) = delete;
     ~Shadow() {
         if (bytes <= SMALL)
-            std::free(writes);
+            std::free(of);
         else
-            munmap(writes, bytes);
+            munmap(of, bytes);
     }
 };
 
@@ -163,7 +166,7 @@ struct Memory {
     char* stacks = static_cast<char*>(reserve(STACK * (1024 + BELOW))) + STACK * BELOW;
     char* shared = static_cast<char*>(reserve(SHARED));
     uint16_t* pending = static_cast<uint16_t*>(reserve(SHARED / 8 + 16));  // thread + 1 for each 16 bytes that a copy is under way to
-    Shadow shadow{SHARED / 2};
+    Shadow shadow{SHARED, 2};
     Cell* readers = nullptr;  // 32 warps, the last reads of each
     uint64_t serial = 0;  // of the blocks that have run here
     std::vector<Thread> threads;
@@ -408,17 +411,26 @@ void meets(Worker* w, Fault* f, const Thread& other) {
 }
 
 // --- memory accesses -------------------------------------------------------------------------------------------------
-// Whether an access that left `c` is ordered before one by `t` now, in the block `here`.
-bool ordered(const Worker* w, const Thread* t, uint64_t c, uint64_t here) {
-    if (block_of(c) != here || who_of(c) == MANY) return false;
-    if (who_of(c) == ONE && thread_of(c) == static_cast<uint64_t>(t->id)) return true;
-    if (clock_of(c) < w->barrier) return true;
-    if (!t->seen.empty() && who_of(c) != BLOCK) {
+// Whether an access of the same block since its last barrier, of one thread or several of a warp, is ordered before one by `t` now.
+__attribute__((noinline)) bool is_heard_of(const Worker* w, const Thread* t, uint64_t c) {
+    if (!t->seen.empty()) {
         const size_t from = thread_of(c) / 32 * 32;  // of several in a warp all must have been seen
         const auto is_seen = [&](uint64_t seen) { return clock_of(c) < seen; };
         if (who_of(c) == ONE ? is_seen(t->seen[thread_of(c)]) : std::all_of(&t->seen[from], &t->seen[from] + 32, is_seen)) return true;
     }
-    return who_of(c) != BLOCK && thread_of(c) / 32 == static_cast<uint64_t>(t->id) / 32 && clock_of(c) < w->warps[t->id / 32].synced;
+    return thread_of(c) / 32 == static_cast<uint64_t>(t->id) / 32 && clock_of(c) < w->warps[t->id / 32].synced;
+}
+
+// Whether an access that left `c` is not ordered before one by `t` now. `here` numbers the block; in shared memory, other numbers
+// were left behind: as good as empty.
+template <bool SHARED_MEMORY> inline bool conflicts(const Worker* w, const Thread* t, uint64_t c, uint64_t here) {
+    if (!c) return false;
+    if (block_of(c) != here) return !SHARED_MEMORY;
+    if (who_of(c) == MANY) return true;
+    if (clock_of(c) < w->barrier) return false;
+    if (who_of(c) == BLOCK) return true;
+    if (who_of(c) == ONE && thread_of(c) == static_cast<uint64_t>(t->id)) return false;
+    return !is_heard_of(w, t, c);
 }
 
 [[noreturn]] void race(Worker* w, const Thread* t, uint64_t c, bool other_wrote, uint64_t p, size_t bytes, bool write, Where at) {
@@ -434,34 +446,36 @@ bool ordered(const Worker* w, const Thread* t, uint64_t c, uint64_t here) {
 
 enum Access { READ, WRITE, UPDATE };  // an update is atomic: in no conflict with others
 
-// Element k of a shadow. `here` numbers the block; in shared memory, other numbers were left behind: as good as empty.
-void check_cell(Worker* w, const Thread* t, Shadow& s, size_t k, uint64_t here, bool shared, uint64_t p, size_t bytes, Access how, Where at) {
-    const uint64_t last_write = s.writes[k].load(std::memory_order_relaxed), last_read = s.reads[k].load(std::memory_order_relaxed),
-                   last_update = s.updates[k].load(std::memory_order_relaxed);
-    const auto conflicts = [&](uint64_t c) { return c && !(shared && block_of(c) != here) && !ordered(w, t, c, here); };
+// Element k of a shadow.
+template <Access HOW, bool SHARED_MEMORY>
+inline void check_element(Worker* w, const Thread* t, Shadow& s, size_t k, uint64_t here, uint64_t p, size_t bytes, const Where& at) {
+    Last& last = s.of[k];
+    const uint64_t last_write = last.write.load(std::memory_order_relaxed), last_read = last.read.load(std::memory_order_relaxed),
+                   last_update = last.update.load(std::memory_order_relaxed);
+    const auto is_conflict = [&](uint64_t c) { return conflicts<SHARED_MEMORY>(w, t, c, here); };
     const auto id = static_cast<uint64_t>(t->id);
-    if (conflicts(last_write)) race(w, t, last_write, true, p, bytes, how != READ, at);
-    if (how != UPDATE && conflicts(last_update)) race(w, t, last_update, true, p, bytes, how != READ, at);
-    if (how != READ && conflicts(last_read)) race(w, t, last_read, false, p, bytes, true, at);
-    if (shared && w->readers) {
+    if (is_conflict(last_write)) race(w, t, last_write, true, p, bytes, HOW != READ, at);
+    if (HOW != UPDATE && is_conflict(last_update)) race(w, t, last_update, true, p, bytes, HOW != READ, at);
+    if (HOW != READ && is_conflict(last_read)) race(w, t, last_read, false, p, bytes, true, at);
+    if (SHARED_MEMORY && w->readers) {
         const auto last_read_of = [&](uint64_t warp) -> Cell& { return w->readers[warp * (SHARED / 2) + k]; };
-        if (how == READ) {
-            const uint64_t who = conflicts(last_read_of(id / 32)) ? WARP : ONE;
+        if (HOW == READ) {
+            const uint64_t who = is_conflict(last_read_of(id / 32)) ? WARP : ONE;
             return last_read_of(id / 32).store(cell(here, who, id, w->clock), std::memory_order_relaxed);
         }
         for (int warp = 0; warp < (w->count + 31) / 32; ++warp)
-            if (const uint64_t c = last_read_of(warp); conflicts(c)) race(w, t, c, false, p, bytes, true, at);
+            if (const uint64_t c = last_read_of(warp); is_conflict(c)) race(w, t, c, false, p, bytes, true, at);
     }
-    if (how == WRITE) return s.writes[k].store(cell(here, ONE, id, w->clock), std::memory_order_relaxed);
-    const uint64_t last = how == READ ? last_read : last_update;
+    if (HOW == WRITE) return last.write.store(cell(here, ONE, id, w->clock), std::memory_order_relaxed);
+    const uint64_t before = HOW == READ ? last_read : last_update;
     uint64_t who = ONE;
-    if (conflicts(last)) {  // several threads since the last barrier
-        if (block_of(last) != here || who_of(last) == MANY)
+    if (is_conflict(before)) {  // several threads since the last barrier
+        if (block_of(before) != here || who_of(before) == MANY)
             who = MANY;
         else
-            who = who_of(last) == BLOCK || thread_of(last) / 32 != id / 32 ? BLOCK : WARP;
+            who = who_of(before) == BLOCK || thread_of(before) / 32 != id / 32 ? BLOCK : WARP;
     }
-    (how == READ ? s.reads : s.updates)[k].store(cell(here, who, id, w->clock), std::memory_order_relaxed);
+    (HOW == READ ? last.read : last.update).store(cell(here, who, id, w->clock), std::memory_order_relaxed);
 }
 
 template <typename Word> bool contains(const char* p, size_t bytes, Word value) {
@@ -482,36 +496,37 @@ void count(const Worker* w, const Thread* t, uint64_t p, size_t bytes, Access ho
     if (w->counted_as != NOBODYS) count_access(w->counted_as == ITSELF ? t->id : w->counted_as, p, bytes, how, buffer, offset, aligned, at);
 }
 
-void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at, bool aligned) {
-    const bool write = how != READ;
+template <Access HOW> void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, const Where& at, bool aligned) {
     const size_t low = p - reinterpret_cast<uint64_t>(w->shared), high = low + bytes;
     const Array* in = nullptr;
     for (const Array& a : w->arrays)
-        if (low >= a.low && high <= a.high) in = &a;
-    if (!in) fault(w, write ? WRITE_OUTSIDE : READ_OUTSIDE, t, p, bytes, write, at);
+        if (low >= a.low && high <= a.high) {
+            in = &a;
+            break;
+        }
+    if (!in) fault(w, HOW != READ ? WRITE_OUTSIDE : READ_OUTSIDE, t, p, bytes, HOW != READ, at);
     for (size_t i = low / 16; i <= (high - 1) / 16; ++i)
         if (w->pending[i]) {
             if (Fault* f = first_fault(w, UNFINISHED_COPY, t, at)) {
-                describe(w, f, p, bytes, write);
+                describe(w, f, p, bytes, HOW != READ);
                 f->has_other = 1;
                 copy3(f->other_block, w->block);
                 copy3(f->other_thread, w->threads[w->pending[i] - 1].index);
             }
             abandon(w);
         }
-    if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
-    count(w, t, p, bytes, how, -1, low, aligned, at);
+    if (HOW != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
+    count(w, t, p, bytes, HOW, -1, low, aligned, at);
     if (bytes == 1) return;  // two threads may own neighbouring bytes; cells are of two
-    for (size_t i = low / 2; i <= (high - 1) / 2; ++i)
-        check_cell(w, t, *w->shadow, i, w->serial, true, p, bytes, how, at);
+    for (size_t i = low / 2; i <= (high - 1) / 2; ++i) check_element<HOW, true>(w, t, *w->shadow, i, w->serial, p, bytes, at);
 }
 
 int buffer_of(Worker* w, uint64_t p, size_t bytes) {
     const Launch* l = w->launch;
-    for (int k = 0; k < l->buffer_count; ++k) {
-        const int i = (w->last_buffer + k) % l->buffer_count;
-        if (p >= l->buffers[i].low && p + bytes <= l->buffers[i].high) return w->last_buffer = i;
-    }
+    const auto is_in = [&](int i) { return p >= l->buffers[i].low && p + bytes <= l->buffers[i].high; };
+    if (l->buffer_count && is_in(w->last_buffer)) return w->last_buffer;
+    for (int i = 0; i < l->buffer_count; ++i)
+        if (is_in(i)) return w->last_buffer = i;
     return -1;
 }
 
@@ -521,8 +536,8 @@ extern "C" char _end[] __attribute__((weak, visibility("hidden")));
 
 bool in_library(uint64_t p) { return p >= reinterpret_cast<uint64_t>(__ehdr_start) && p < reinterpret_cast<uint64_t>(_end); }
 
-void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at, bool aligned) {
-    const bool write = how != READ;
+template <Access HOW> void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, const Where& at, bool aligned) {
+    constexpr bool write = HOW != READ;
     const int i = buffer_of(w, p, bytes);
     if (i < 0) {
         if (!write && in_library(p)) return;  // a constant table
@@ -530,27 +545,30 @@ void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access 
     }
     const Buffer& b = w->launch->buffers[i];
     if (write && !b.writable) fault(w, WRITE_CONST, t, p, bytes, write, at);
-    if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
-    count(w, t, p, bytes, how, i, p - b.low, aligned, at);
+    if (HOW != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
+    count(w, t, p, bytes, HOW, i, p - b.low, aligned, at);
     if (!b.writable) return;
-    for (size_t k = (p - b.low) / b.element; k <= (p + bytes - 1 - b.low) / b.element; ++k)
-        check_cell(w, t, *(*w->shadows)[i], k, w->block_id, false, p, bytes, how, at);
+    Shadow& s = *(*w->shadows)[i];
+    for (size_t k = (p - b.low) >> s.shift; k <= (p + bytes - 1 - b.low) >> s.shift; ++k)
+        check_element<HOW, false>(w, t, s, k, w->block_id, p, bytes, at);
 }
 
 // `aligned`: in one instruction, to an address that its size must divide.
-void access(Worker* w, const Thread* t, const void* address, size_t bytes, Access how, Where at, bool aligned = true) {
+template <Access HOW>
+inline void access(Worker* w, const Thread* t, const void* address, size_t bytes, const Where& at, bool aligned = true) {
     const auto p = reinterpret_cast<uint64_t>(address);
-    if (aligned && p % bytes) fault(w, MISALIGNED, t, p, bytes, how != READ, at);
+    if (aligned && p % bytes) fault(w, MISALIGNED, t, p, bytes, HOW != READ, at);
     if (p - reinterpret_cast<uint64_t>(w->shared) < SHARED)
-        access_shared(w, t, p, bytes, how, at, aligned);
+        access_shared<HOW>(w, t, p, bytes, at, aligned);
     else
-        access_global(w, t, p, bytes, how, at, aligned);
+        access_global<HOW>(w, t, p, bytes, at, aligned);
 }
 
-void access(const void* p, size_t bytes, Access how, const void* pc, bool aligned) {
+// What the instrumentation sees. Inlined where `bytes` is a constant.
+template <Access HOW> inline __attribute__((always_inline)) void access(const void* p, size_t bytes, const void* pc, bool aligned) {
     Worker* w = worker;
     if (!w || w->quiet || reinterpret_cast<uint64_t>(p) - reinterpret_cast<uint64_t>(w->stacks) < STACK * w->count) return;
-    if (bytes) access(w, w->current, p, bytes, how, {pc, nullptr, 0}, aligned);
+    if (bytes) access<HOW>(w, w->current, p, bytes, {pc, nullptr, 0}, aligned);
 }
 
 }  // namespace
@@ -775,7 +793,7 @@ void emulator_warp(void* operand, emulator_compute compute, const char* file, in
 
 void emulator_atomic(void* p, void* was, const void* argument, size_t bytes, emulator_update update, const char* file, int line) {
     Worker* w = worker;
-    access(w, w->current, p, bytes, UPDATE, {nullptr, file, line});
+    access<UPDATE>(w, w->current, p, bytes, {nullptr, file, line});
     static std::atomic_flag lock = ATOMIC_FLAG_INIT;
     while (lock.test_and_set(std::memory_order_acquire)) {
     }
@@ -792,7 +810,7 @@ void emulator_reads(const void* p, size_t bytes, int lane, const char* file, int
     Worker* w = worker;
     const Thread* t = lane < 0 ? w->current : &w->threads[w->current->id / 32 * 32 + lane];
     w->counted_as = counted ? ITSELF : NOBODYS;
-    access(w, t, p, bytes, READ, {nullptr, file, line});
+    access<READ>(w, t, p, bytes, {nullptr, file, line});
     w->counted_as = ITSELF;
 }
 
@@ -818,8 +836,8 @@ void emulator_copy_async(void* shared, const void* global, bool valid, const cha
     const Where at{nullptr, file, line};
     const auto to = reinterpret_cast<uint64_t>(shared);
     if (to - reinterpret_cast<uint64_t>(w->shared) >= SHARED) emulator_misuse("cp.async", "the destination must be shared memory", file, line);
-    if (valid) access(w, t, global, 16, READ, at);
-    access(w, t, shared, 16, WRITE, at);
+    if (valid) access<READ>(w, t, global, 16, at);
+    access<WRITE>(w, t, shared, 16, at);
     w->pending[(to - reinterpret_cast<uint64_t>(w->shared)) / 16] = static_cast<uint16_t>(t->id + 1);
     t->copies.push_back({shared, global, valid, t->groups});
 }
@@ -840,7 +858,7 @@ void emulator_copy_wait(int groups) {
         else
             memset(c.to, 0, 16);
         w->pending[(static_cast<char*>(c.to) - w->shared) / 16] = 0;
-        access(w, t, c.to, 16, WRITE, {});
+        access<WRITE>(w, t, c.to, 16, {});
     }
     t->copies.resize(kept);
 }
@@ -859,7 +877,7 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
     std::vector<Shadow*> shadows;
     for (int i = 0; i < launch->buffer_count; ++i) {
         const Buffer& b = launch->buffers[i];
-        own.push_back(b.writable ? std::make_unique<Shadow>((b.high - b.low) / b.element + 1) : nullptr);
+        own.push_back(b.writable ? std::make_unique<Shadow>(b.high - b.low, b.element) : nullptr);
         shadows.push_back(own.back().get());
     }
     std::atomic<int> stop{0};
@@ -885,7 +903,7 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
 // --- what the instrumentation calls ----------------------------------------------------------------------------------
 extern "C" {
 #define HOOK(name, bytes, how, aligned) \
-    void name(void* p) { access(p, bytes, how, __builtin_return_address(0), aligned); }
+    void name(void* p) { access<how>(p, bytes, __builtin_return_address(0), aligned); }
 #define HOOKS(n)                                     \
     HOOK(__tsan_read##n, n, READ, true)              \
     HOOK(__tsan_write##n, n, WRITE, true)            \
@@ -899,8 +917,8 @@ HOOKS(4)
 HOOKS(8)
 HOOKS(16)
 // Structures that are aligned to less than their size: the compiler moves them in parts.
-void __tsan_read_range(void* p, unsigned long n) { access(p, n, READ, __builtin_return_address(0), false); }
-void __tsan_write_range(void* p, unsigned long n) { access(p, n, WRITE, __builtin_return_address(0), false); }
+void __tsan_read_range(void* p, unsigned long n) { access<READ>(p, n, __builtin_return_address(0), false); }
+void __tsan_write_range(void* p, unsigned long n) { access<WRITE>(p, n, __builtin_return_address(0), false); }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {
     Worker* w = worker;
@@ -919,13 +937,13 @@ void __tsan_vptr_update(void**, void*) {}
 // Copies and fills: to clang from 16 on they are hooks, before that, and to GCC, calls of the functions (renamed: build.py).
 #define COPY(name, function)                                        \
     void* name(void* to, const void* from, unsigned long n) {       \
-        access(from, n, READ, __builtin_return_address(0), false);  \
-        access(to, n, WRITE, __builtin_return_address(0), false);   \
+        access<READ>(from, n, __builtin_return_address(0), false);  \
+        access<WRITE>(to, n, __builtin_return_address(0), false);   \
         return function(to, from, n);                               \
     }
 #define FILL(name)                                                  \
     void* name(void* to, int value, unsigned long n) {              \
-        access(to, n, WRITE, __builtin_return_address(0), false);   \
+        access<WRITE>(to, n, __builtin_return_address(0), false);   \
         return memset(to, value, n);                                \
     }
 COPY(__tsan_memcpy, memcpy)

@@ -1,5 +1,6 @@
 """How often machine code runs, against loops and calls that are worked out by hand, on every architecture."""
 
+import functools
 import math
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,8 @@ from weft.kernels.emulator.executions import executions
 from weft.kernels.emulator.requests import key_of, width_of
 from weft.kernels.emulator.roofline import machine_code_of
 from weft.kernels.toolchain import launch
-from weft.kernels.toolchain.machine_code import by_block
+from weft.kernels.toolchain.compiler import build
+from weft.kernels.toolchain.machine_code import by_block, disassemble
 from weft.training.cli import instance_cases
 
 pytestmark = pytest.mark.usefixtures("disassembler")
@@ -23,6 +25,10 @@ LOOPS = {
     for name in ("by_four", "nested", "early_continue", "grid_stride", "two_loops", "predicated_store")
 }
 sums = launch.Kernel(HERE / "called.cu", "sums")
+TURNS = {
+    name: launch.Kernel(HERE / "turns.cu", name)
+    for name in ("by_data", "within", "local_only", "calling", "product", "alternate")
+}
 ARCHITECTURES = pytest.mark.parametrize("arch", ["sm_80", "sm_90a", "sm_100"])
 WARPS = 3 * 8  # three blocks of 256 threads
 
@@ -31,11 +37,18 @@ def numbers(n):
     return np.ones(n, np.float32)
 
 
+@functools.cache
+def machine_code(source, arch):
+    """Of the kernels of a source, by name. None is a template: each program of it has all of them, and is read once."""
+    names = [kernel.name for kernel in (*LOOPS.values(), sums, *TURNS.values()) if kernel.source == source]
+    return disassemble(build(source, names, arch=arch))
+
+
 def run(kernel, arch, *args):
     """The blocks of the machine code, and how often each runs where three blocks of threads are launched."""
     with counters.counting() as launches:
         kernel(3, 256, *args)
-    code, _ = machine_code_of(kernel.instances[()], arch)
+    code = machine_code(kernel.source, arch)[kernel.name]
     return list(by_block(code)), executions(code, launches[0])
 
 
@@ -101,18 +114,12 @@ def test_a_function_that_is_called_at_two_places(arch):
     assert times[kernel[-1][0].block] == WARPS
 
 
-TURNS = {
-    name: launch.Kernel(HERE / "turns.cu", name)
-    for name in ("by_data", "within", "local_only", "calling", "product", "alternate")
-}
-
-
 def turned(name, arch, grid, block, *args):
     """The blocks of the machine code of one of these, how often each runs, and instructions in all."""
     kernel = TURNS[name]
     with counters.counting() as launches:
         kernel[()](grid, block, *args)
-    code, _ = machine_code_of(kernel[()], arch)
+    code = machine_code(kernel.source, arch)[name]
     times = executions(code, launches[0])
     return list(by_block(code)), times, sum(times[i.block] for i in code)
 
