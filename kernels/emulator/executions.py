@@ -116,15 +116,21 @@ class _Function:
         lines = [t for n in level for t in self._lines(n) if t >= self.come]
         worked = self._turns_of_work(level) if head in self.free else None
         if worked is not None:
-            found.append(worked if self._is_plain(level) else min([worked, *lines]))
+            found.append(worked if self._is_plain(head) else min([worked, *lines]))
         turns = max(found) if found else min(lines, default=self.come)
         silent = [self._is_silent(n) for n in self.flow.loops[head] if accesses(self.blocks[n])]
         turns = 0.0 if silent and all(silent) else turns
         self.entries[head] = min(self.come, turns)
         return turns
 
-    def _is_plain(self, numbers: list[int]) -> bool:
-        """Whether each instruction of arithmetic of these lines is there once, so that no turns were unrolled."""
+    def _is_plain(self, head: int) -> bool:
+        """Whether each instruction of arithmetic of a loop's lines is there once, so that no turns were unrolled.
+
+        And nothing that is another loop's: none is within it, and nothing is loaded or stored.
+        """
+        numbers = self.flow.loops[head]
+        if any(self.around[n][0] != head or any(key_of(i)[1] is not None for i in self.blocks[n]) for n in numbers):
+            return False
         lines = {(i.lines[0], n) for n in numbers for i in self.blocks[n] if i.lines}
         return all(len(part.copies) == 1 for line in lines for part in self.worked.get(line, ()))
 

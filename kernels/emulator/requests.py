@@ -114,7 +114,9 @@ def worked_of(
     """
     copies: dict[Place, dict[str, list[Copy]]] = defaultdict(lambda: defaultdict(list))
     in_loops: dict[int, Counter[tuple[Place, str]]] = defaultdict(Counter)
-    busy = {around[n][0] for n, block in blocks.items() if around[n] and any(i.kind in WORK for i in block)}
+    busy = {head for n in blocks for head in around[n][1:]}  # with loops within, whose lines may be moved out of them
+    for n, block in blocks.items():
+        busy |= {h for h in around[n] if any(i.kind in WORK or key_of(i)[1] is not None for i in block)}
     for n, block in blocks.items():
         is_bare = around[n] and around[n][0] in free and around[n][0] not in busy
         for i in block:
