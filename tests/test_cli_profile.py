@@ -116,6 +116,14 @@ class TestProfile:
         # 32,768 numbers, eight of a thread at a time, each with Philox's ten rounds of 20 instructions and more
         assert 8 * 200 * 32768 / 8 / 32 / 8 < row["instructions"] < 8 * 500 * 32768 / 8 / 32 / 8
 
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_without_standard_output(self, small, options, capsys, monkeypatch, tmp_path):
+        """As everywhere, the command says that it is closed (test_cli_runs.py); what is to be saved is."""
+        pytest.importorskip("matplotlib")
+        monkeypatch.setattr(sys, "stdout", None)
+        assert main(["info", "--kernels", "--profile", "swiglu", "--save", str(tmp_path), *options]) == 0
+        assert len(json.loads((tmp_path / "profile.json").read_text())["predicted"]) == 2
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
