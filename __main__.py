@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _run(argv)
     _open_standard_streams()
+    _take_any_text()
     arguments = sys.argv[1:]
     try:
         status = _run(arguments)
@@ -118,6 +121,16 @@ def _open_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _take_any_text() -> None:
+    """What an encoding lacks (µ, or a line of a table, in ASCII) is shown as "?": else nothing at all would be."""
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper):
+        return
+    is_narrow = codecs.lookup(out.encoding).name != "utf-8"
+    if out.errors == "strict" or (out.errors == "surrogateescape" and is_narrow):
+        out.reconfigure(errors="replace")
 
 
 def _is_written() -> bool:

@@ -16,16 +16,16 @@
 # Environment: PYTHON (python3), PACKED (the folder that was packed), ARCH (sm_90a, to be packed for), WEFT_MNIST (a folder of
 # MNIST's idx files, to be trained on), WEFT_SECONDS (470, for all), DEVICE (cuda; "emulator" rehearses without a GPU).
 set -u
-usage() { sed -n '2,/^set/{/^#/p;}' "$0"; exit 2; }
+usage() { sed -n '2,/^set/{/^#/p;}' "$0"; exit "$1"; }
 mode=run
 case ${1:-} in --pack) mode=pack; shift ;; --dry-run) mode=dry; shift ;; esac
-case ${1:--} in -*) usage ;; esac
-mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
+case ${1:--} in -h | --help) usage 0 ;; -*) usage 2 ;; esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=$(type -P "${PYTHON:-python3}") || { printf 'PYTHON must be an interpreter, got %s\n' "${PYTHON:-python3}" >&2; exit 2; }
 python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python") # what follows runs in other folders
 
 if [ "$mode" = pack ]; then # weft must be importable
+    mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
     nvrtc=$(mktemp -d)
     trap 'rm -rf "$nvrtc"' EXIT
     "$python" -m pip install --quiet --no-deps --target "$nvrtc" "nvidia-cuda-nvrtc==13.0.88" || exit 1
@@ -43,6 +43,7 @@ if [ -n "$packed" ] && [ "$mode" = run ] && ! [ -d "$packed/cubins" -a -s "$pack
     printf '%s must hold cubins and cover.json, but does not: bench/gpu.sh --pack %s\n' "PACKED=$packed" "$packed" >&2
     exit 2
 fi
+mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
 total=${WEFT_SECONDS:-470}
 device=${DEVICE:-cuda}
 on_gpu=gpu # the tests' mark; a rehearsal runs the same ones in the emulator

@@ -72,7 +72,7 @@ def _run(task: Task, cores: list[int], results: dict, path: Path | None) -> tupl
 
 def _take(message: dict[str, Any], task: Task, results: dict) -> None:
     """Put what a process tells into the results, and show it."""
-    is_terminal = sys.stdout.isatty()
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
     if is_terminal:
         print("\r\x1b[K", end="")
     if "begin" in message:

@@ -436,6 +436,8 @@ class AvgPool2d(_AvgPool):
 class AvgPool3d(_AvgPool):
     """The mean of each window of x (N, C, D, H, W) or (C, D, H, W), as `torch.nn.AvgPool3d`; see `AvgPool2d`.
 
+    Unlike there, x is at least as large as a window along each axis, whatever the padding.
+
     Parameters
     ----------
     kernel_size : int or tuple of int

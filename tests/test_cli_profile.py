@@ -1,10 +1,16 @@
 """`weft info --kernels --profile`, as a user runs it."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from weft.__main__ import main
+from weft.kernels.toolchain.machine_code import MACHINES
 from weft.training.cli import instance_cases, kernel_profile
 
 pytestmark = pytest.mark.usefixtures("disassembler")
@@ -66,6 +72,17 @@ class TestProfile:
         saved = json.loads((tmp_path / "profile.json").read_text())["predicted"]
         assert [row["kernel"] for row in saved] == ["swiglu<float, false>", "swiglu<float, true>"]
 
+    def test_what_nobody_reads_is_saved(self, small, capsys, monkeypatch, tmp_path):
+        def fail(*args):
+            raise BrokenPipeError(32, "Broken pipe")
+
+        pytest.importorskip("matplotlib")
+        monkeypatch.setattr(kernel_profile.Table, "add", fail)
+        monkeypatch.setattr(kernel_profile.Table, "end", fail)
+        with pytest.raises(BrokenPipeError):
+            kernel_profile.run("swiglu", MACHINES["H200"], as_json=False, folder=str(tmp_path))
+        assert len(json.loads((tmp_path / "profile.json").read_text())["predicted"]) == 2
+
     def test_instantiations_that_no_case_launches(self, small, capsys, monkeypatch):
         """Are there by themselves, whatever precedes them in a step."""
         all_of = EVERY()
@@ -99,6 +116,14 @@ class TestProfile:
         # 32,768 numbers, eight of a thread at a time, each with Philox's ten rounds of 20 instructions and more
         assert 8 * 200 * 32768 / 8 / 32 / 8 < row["instructions"] < 8 * 500 * 32768 / 8 / 32 / 8
 
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_without_standard_output(self, small, options, capsys, monkeypatch, tmp_path):
+        """As everywhere, the command says that it is closed (test_cli_runs.py); what is to be saved is."""
+        pytest.importorskip("matplotlib")
+        monkeypatch.setattr(sys, "stdout", None)
+        assert main(["info", "--kernels", "--profile", "swiglu", "--save", str(tmp_path), *options]) == 0
+        assert len(json.loads((tmp_path / "profile.json").read_text())["predicted"]) == 2
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -120,3 +145,89 @@ class TestProfile:
             status = ended.code
         assert status == 2
         assert message in capsys.readouterr().err
+
+
+ENDLESS = """
+import sys, threading
+sys.argv = ["weft", "info", "--kernels", "--profile", *sys.argv[1:]]
+from weft.__main__ import main
+from weft.training.cli import instance_cases, kernel_profile
+swiglu, rows = kernel_profile.CASES["swiglu"], kernel_profile._rows
+kernel_profile.CASES.clear()
+kernel_profile.CASES.update({"swiglu": swiglu, "endless": swiglu})
+kernel_profile.DTYPES = kernel_profile.DTYPES[:1]
+instance_cases.instances = dict
+def known(name, machine):
+    if name == "endless":
+        print("endless", file=sys.stderr, flush=True)
+        threading.Event().wait()
+    return rows(name, machine)
+kernel_profile._rows = known
+sys.exit(main())
+"""  # the command, of whose two cases the second one says that it has begun, and does not end
+
+
+@contextlib.contextmanager
+def endless(*options, **streams):
+    with subprocess.Popen([sys.executable, "-c", ENDLESS, *map(str, options)], text=True, **streams) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class TestSignals:
+    """The process itself: what ends a command that has nothing to save must let this one save."""
+
+    @pytest.mark.parametrize(
+        ("number", "by"), [(signal.SIGINT, ""), (signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP")]
+    )
+    def test_leaves_what_is_known(self, tmp_path, number, by):
+        pytest.importorskip("matplotlib")
+        with endless("--save", tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stderr.readline() == "endless\n"
+            process.send_signal(number)
+            out, err = process.communicate()
+        assert process.returncode == 128 + number
+        assert out.splitlines()[1] == "swiglu, float32"
+        assert "Predicted for H200 and not measured" in out
+        assert err.splitlines()[-1] == f"weft info: interrupted{by}"
+        saved = json.loads((tmp_path / "profile.json").read_text())["predicted"]
+        assert [row["kernel"] for row in saved] == ["swiglu<float, false>", "swiglu<float, true>"]
+        assert (tmp_path / "profile.png").exists()
+
+    def test_json(self):
+        with endless("--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            process.stderr.readline()
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate()
+        assert process.returncode == 128 + signal.SIGTERM
+        assert [row["kernel"] for row in json.loads(out)["predicted"]] == [
+            "swiglu<float, false>",
+            "swiglu<float, true>",
+        ]
+
+    @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+    def test_on_a_terminal(self):
+        """Each case above the bar, as soon as it is known; a file gets what is printed, and nothing of the bar."""
+        pytest.importorskip("rich")
+        for is_file in (False, True):
+            terminal, end = os.openpty()
+            with endless(stdout=subprocess.PIPE if is_file else end, stderr=end) as process:
+                os.close(end)
+                seen = b""
+                while b"endless" not in seen:
+                    seen += os.read(terminal, 4096)
+                assert (b"swiglu<float, true>" in seen) is not is_file
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(OSError):  # Linux's end of a terminal
+                    while more := os.read(terminal, 4096):
+                        seen += more
+                out = process.stdout.read() if is_file else seen.decode()
+            os.close(terminal)
+            assert process.returncode == 130
+            assert "profiling" in seen.decode()
+            assert "Predicted for H200 and not measured" in out
+            assert out.count("swiglu<float, true>") == 1
+            assert "weft info: interrupted" in seen.decode()
+            assert is_file is ("\x1b" not in out)

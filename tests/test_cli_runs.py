@@ -238,7 +238,21 @@ class TestLostOutput:
         assert main([*OPTIONS, "--out", "whole"]) == 0
         assert weights("r/model.safetensors") == weights("whole/model.safetensors")
 
-    @pytest.mark.parametrize("options", ["--version", "info --model mlp", "--help"])
+    @pytest.mark.parametrize("options", ["info --model mlp", "train --list"])
+    def test_in_an_encoding_that_lacks_characters(self, options):
+        """All that it has, whoever says that it is ASCII."""
+        command = [sys.executable, "-m", "weft", *options.split()]
+        ascii_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        outputs = []
+        for choice in ({"PYTHONIOENCODING": "utf-8"}, {"PYTHONIOENCODING": "ascii"}, ascii_locale):
+            done = subprocess.run(command, capture_output=True, env=os.environ | choice, check=False)
+            assert (done.returncode, done.stderr) == (0, b"")
+            outputs.append(done.stdout)
+        readable, *others = outputs
+        assert others == [readable.decode().encode("ascii", "replace")] * 2
+        assert readable not in others
+
+    @pytest.mark.parametrize("options", ["--version", "info --model mlp", "--help", "bench --list"])
     def test_a_command_that_only_prints_fails_without_standard_output(self, options):
         command = f"{shlex.quote(sys.executable)} -m weft {options} >&-"
         done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 from .._signals import ENDING
 
@@ -48,6 +50,7 @@ class PutOff:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._raises = False
 
     def begin(self) -> None:
         """Note signals from here on."""
@@ -67,6 +70,29 @@ class PutOff:
             if not _at_work:
                 for number, handler in _previous.items():
                     signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def raised(self) -> Iterator[None]:
+        """Within the block a signal, also one that was noted before, is raised at once: for what can be broken off.
+
+        Yields
+        ------
+        None
+
+        Raises
+        ------
+        KeyboardInterrupt
+            For SIGINT.
+        Terminated
+            For SIGTERM or SIGHUP, whatever their handlers are.
+        """
+        try:
+            self._raises = True
+            if self.number is not None:
+                _raise(self.number)
+            yield
+        finally:
+            self._raises = False
 
     def deliver(self) -> None:
         """Do what the signal would have done, if there was one; raises what its handler raises.
@@ -92,10 +118,16 @@ def _note(number: int, frame: Any) -> None:
         _deliver(number)
     for signals in _at_work:
         signals.number = signals.number or number
+    if any(signals._raises for signals in _at_work):
+        _raise(number)
 
 
 def _deliver(number: int) -> None:
     handler = _previous[number]
     if not callable(handler):
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+        _raise(number)
     handler(number, None)
+
+
+def _raise(number: int) -> NoReturn:
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)

@@ -153,11 +153,11 @@ def prepare(instances: Iterable[Instance], arch: str) -> Generator[Instance, Non
         machine_code_of(instance, arch)
         return instance
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # compilers are processes, NVRTC lets go of the interpreter
-        try:
-            yield from pool.map(one, dict.fromkeys(instances))
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(os.cpu_count())  # compilers are processes, NVRTC lets go of the interpreter
+    try:
+        yield from pool.map(one, dict.fromkeys(instances))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted does not wait for what is being compiled
 
 
 @functools.cache

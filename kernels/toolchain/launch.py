@@ -191,7 +191,8 @@ class Instance:
         Raises
         ------
         TypeError
-            For any other argument; in the emulator, also for one that is not of the type which the kernel declares.
+            For any other argument, and where none is an array, which tells the device; in the emulator, also for one that
+            is not of the type which the kernel declares.
         ValueError
             In the emulator, for what is beyond CUDA's limits, or a read-only array that is written to.
         KernelFault
@@ -213,6 +214,13 @@ class Instance:
                     f"argument {i} of `{self.expression}` must be a NumPy scalar, got {a!r}; wrap it in its type"
                 )
         array = next((a for a in args if isinstance(a, np.ndarray)), None)
+        if array is None:
+            array = next((getattr(a, "array", a) for a in args if not isinstance(a, _NO_ARRAYS)), None)  # a TensorMap's
+        if array is None:
+            raise TypeError(
+                f"`{self.expression}` must be given an array, which tells where it runs (NumPy's in the emulator, CuPy's on the "
+                f"GPU), got {args}; add one, which the kernel need not read"
+            )
         return engine_of(array).prepare(self, grid, block, args, shared)
 
     def __repr__(self) -> str:
@@ -220,6 +228,7 @@ class Instance:
 
 
 _NUMBERS = (int, float)
+_NO_ARRAYS = (np.generic, type(None))
 
 
 def _triple(n: Any) -> tuple[int, int, int]:

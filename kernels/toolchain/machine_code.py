@@ -99,7 +99,8 @@ def tool() -> str:
         found = find_nvidia_binary_utility("nvdisasm") or shutil.which("nvdisasm")
     if found is None:
         raise ToolkitError(
-            "reading machine code needs `nvdisasm`, which was not found: pip install nvidia-cuda-nvdisasm"
+            "reading machine code needs `nvdisasm`, which was not found: "
+            'pip install "weft[profile]", or nvidia-cuda-nvdisasm'
         )
     return found
 

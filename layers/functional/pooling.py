@@ -538,7 +538,7 @@ def avg_pool3d(
     Parameters
     ----------
     input : Tensor
-        x, (N, C, D, H, W) or (C, D, H, W).
+        x, (N, C, D, H, W) or (C, D, H, W); at least as large as a window along each axis, whatever the padding.
     kernel_size : int or tuple of int
         Elements in a window, along all axes or each; so below.
     stride : int or tuple of int, optional
@@ -659,7 +659,7 @@ def lp_pool3d(
     Parameters
     ----------
     input : Tensor
-        x, (N, C, D, H, W) or (C, D, H, W).
+        x, (N, C, D, H, W) or (C, D, H, W); at least as large as a window along each axis.
     norm_type : float
         p, not 0; infinity gives the largest |x|, and −infinity the smallest.
     kernel_size : int or tuple of int
@@ -854,6 +854,9 @@ def _avg_pool(
     divisor_override: int | None,
 ) -> Tensor:
     kernels, strides, paddings, _ = _windows(n, input, kernel_size, stride, padding, 1, ceil_mode)
+    if n == 3 and any(size < k for size, k in zip(input.shape[-n:], kernels)):  # as PyTorch, and in 3-D alone
+        got = f"got shape {tuple(input.shape)}; `pad` adds to it before"
+        raise ValueError(f"`input` must be at least as large as the window, {kernels}, without its padding, {got}")
     if divisor_override is not None:
         check_divisor(divisor_override)
     y = primitives.avg_pool(

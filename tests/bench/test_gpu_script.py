@@ -174,7 +174,7 @@ def test_what_was_packed_must_be_there(tmp_path, missing):
     done = run(tmp_path / "out", PACKED=str(packed), PYTHON="/bin/false")
     assert done.returncode == 2
     assert str(packed) in done.stderr
-    assert not (tmp_path / "out" / "summary.txt").exists()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("args", [(), ("--pak", "folder"), ("--pack",), ("--pack", "--dry-run")])
@@ -184,6 +184,13 @@ def test_usage(args, tmp_path):
     assert done.returncode == 2
     assert "bench/gpu.sh OUT [WHEELS]" in done.stdout
     assert all(line.startswith("#") for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("args", [("--help",), ("-h",), ("--pack", "--help")])
+def test_help(args):
+    done = run(*args)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "bench/gpu.sh OUT [WHEELS]" in done.stdout
 
 
 def test_an_interpreter_from_here(stand_in, tmp_path):
@@ -199,3 +206,4 @@ def test_an_interpreter_from_here(stand_in, tmp_path):
     none = run(tmp_path / "out", PYTHON="./nothing")
     assert none.returncode == 2
     assert none.stderr == "PYTHON must be an interpreter, got ./nothing\n"
+    assert not (tmp_path / "out").exists()

@@ -102,6 +102,19 @@ def test_commands_take_these_options(path):
         assert options <= known_options(command, task), line
 
 
+def test_what_a_profile_takes():
+    """More than "weft[cuda]": the disassembler."""
+    paragraphs = (ROOT / "README.md").read_text().split("\n\n")
+    (about,) = (text for text in paragraphs if "`weft info --kernels --profile" in text)
+    assert 'pip install "weft[profile]"' in about
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", DOCS / "start.md"], ids=name)
+def test_a_clone_stays_what_is_run(path):
+    """Where extras are explained: an installation without `-e` would replace that of `make train`."""
+    assert 'pip install -e ".[cuda]"' in path.read_text()
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=name)
 def test_links_lead_to_files(path):
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)

@@ -24,9 +24,9 @@ from ...kernels.toolchain.spills import spills
 from ...layers import summary
 from ...layers.models import LANGUAGE_MODELS, MODELS
 from ..recipe import architecture
-from ..reporting import make_bar
 from ..saved_model import build_model
 from .parser import Parser, UsageError, number, report
+from .progress import Progress
 
 __all__ = ["main"]
 
@@ -200,14 +200,9 @@ def _step(given: dict[str, Any]) -> int:
 
 
 def _with_progress_bar(programs: Iterable[tuple[str, str, compiler.Program]], total: int) -> Iterator[Any]:
-    bar = make_bar(sys.stderr) if sys.stderr.isatty() else None
-    if bar is None:
-        yield from programs
-        return
-    with bar:
-        task = bar.add_task("compiling", total=total, text="")
+    with Progress("compiling", total) as progress:
         for source, arch, program in programs:
-            bar.update(task, advance=1, text=f"{source} {arch}")
+            progress.advance(f"{source} {arch}")
             yield source, arch, program
 
 

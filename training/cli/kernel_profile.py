@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from ...kernels.toolchain.machine_code import Machine, tool
 from ...kernels.toolchain.settings import multiprocessors
 from ..atomic import write_atomically
 from ..plots import _figure, _write
-from ..reporting import make_bar
+from ..signals import PutOff
 from . import instance_cases
 from .kernel_cases import CASES
 from .parser import UsageError
+from .progress import Progress
 
 __all__ = ["CASES", "chosen", "listed", "measure", "measured", "run", "save", "to_json"]
 
@@ -75,7 +76,7 @@ def measure(names: Sequence[str], machine: Machine) -> list[dict[str, Any]]:
     return [row for rows in measured(names, machine) for row in rows]
 
 
-def measured(names: Sequence[str], machine: Machine) -> Iterator[list[dict[str, Any]]]:
+def measured(names: Sequence[str], machine: Machine) -> Generator[list[dict[str, Any]], None, None]:
     """The same, each case's rows as soon as they are known, while those behind it are compiled."""
     tool()
     canonical("emulator")
@@ -124,32 +125,31 @@ class Table:
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """Print these rows, the first below the names of the columns."""
+        lines = []
         if not self.shown:
             columns = "".join(f"{name:>8}" for name in LIMITS)
-            print(f"{'':{self.width + 2}}{columns}    regs  warps  spills  predicted")
+            lines.append(f"{'':{self.width + 2}}{columns}    regs  warps  spills  predicted")
         for row in rows:
             heading = f"{row['case']}, {row['dtype']}" if row["dtype"] else "single instantiations"
             if heading != self.shown:
-                print(heading)
+                lines.append(heading)
             self.shown = heading
             found: Roofline = row["roofline"]
             shares = "".join(f"{found.seconds[name] / found.time:8.0%}" for name in LIMITS)
             taken = f"{found.registers:8}{found.occupancy:7.0%}{found.spills:8}{found.time * 1e6:8.3g} µs"
-            print(f"  {found.kernel:<{self.width}}{shares}{taken}")
-            for cost in found.lines[:HOTTEST]:
-                print(f"      {cost}")
-        sys.stdout.flush()
+            lines.append(f"  {found.kernel:<{self.width}}{shares}{taken}")
+            lines += [f"      {cost}" for cost in found.lines[:HOTTEST]]
+        if lines:
+            print("\n".join(lines), flush=True)
 
     def end(self) -> None:
         """Print what the columns are."""
-        print(f"\nPredicted for {self.machine.name} and not measured: each limit's share of the greatest of them.")
         print(
-            "DRAM: bytes of the arguments over the bandwidth; L2: all sectors asked for; issue: instructions; tensor, shared:"
+            f"\nPredicted for {self.machine.name} and not measured: each limit's share of the greatest of them.\n"
+            "DRAM: bytes of the arguments over the bandwidth; L2: all sectors asked for; issue: instructions; tensor, shared:\n"
+            "cycles of tensor cores and of shared memory; warps: how many of those that there is room for run at a time.",
+            flush=True,
         )
-        print(
-            "cycles of tensor cores and of shared memory; warps: how many of those that there is room for run at a time."
-        )
-        sys.stdout.flush()
 
 
 def to_json(rows: Sequence[dict[str, Any]]) -> str:
@@ -206,25 +206,37 @@ def run(name: str, machine: Machine, *, as_json: bool, folder: str | None) -> in
     """Profile, print and save; returns the exit status. An interrupt leaves what is known: printed, and saved."""
     names, rows = chosen(name), []
     width = max(len(instance.expression) for name in names for instance in listed(name))
-    bar = make_bar(sys.stderr) if sys.stderr.isatty() else None
     table = None if as_json else Table(width, machine)
+    signals = PutOff()
+    signals.begin()
     try:
-        with bar or contextlib.nullcontext():
-            task = bar and bar.add_task("profiling", total=len(names), text="")
-            for found in measured(names, machine):
+        with Progress("profiling", len(names)) as progress, contextlib.closing(measured(names, machine)) as cases:
+            while True:
+                with signals.raised():  # else they are put off: what is known is printed and saved as a whole
+                    found = next(cases, None)
+                if found is None:
+                    break
                 rows += found
-                if bar:
-                    bar.update(task, advance=1)
-                elif table:
-                    table.add(found)
+                if table:
+                    with progress.aside():
+                        table.add(found)
+                progress.advance()
     finally:
-        if bar and table:
-            table.add(rows)
-        if table and rows:
+        try:
+            if rows:
+                _finish(rows, table, folder, machine)
+        finally:
+            signals.end()
+    return 0
+
+
+def _finish(rows: Sequence[dict[str, Any]], table: Table | None, folder: str | None, machine: Machine) -> None:
+    try:
+        if table:
             table.end()
-        if folder is not None and rows:
+        else:
+            print(to_json(rows), flush=True)
+    finally:  # also where nobody reads it
+        if folder is not None:
             for path in save(rows, Path(folder), machine):
                 print(path, file=sys.stderr)
-    if as_json:
-        print(to_json(rows))
-    return 0

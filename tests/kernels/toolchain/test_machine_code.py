@@ -79,7 +79,7 @@ class TestWithoutTheTool:
     def test_says_what_to_install(self, monkeypatch):
         monkeypatch.setattr("cuda.pathfinder.find_nvidia_binary_utility", lambda name: None)
         monkeypatch.setattr("shutil.which", lambda name: None)
-        with pytest.raises(compiler.ToolkitError, match="pip install nvidia-cuda-nvdisasm"):
+        with pytest.raises(compiler.ToolkitError, match=r'pip install "weft\[profile\]", or nvidia-cuda-nvdisasm'):
             machine_code.tool()
 
     def test_what_it_cannot_read(self, tmp_path):

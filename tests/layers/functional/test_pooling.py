@@ -226,6 +226,28 @@ class TestWindowsLargerThanTheInput:
             found += 1
         assert found > refused > 0
 
+    @pytest.mark.parametrize("axes", [1, 2, 3])
+    def test_inputs_smaller_than_the_window(self, axes):
+        """Padding makes up for it, and so does a window that may stick out; but not for means of volumes, as in PyTorch."""
+        x = weft.ones((1, 1, *[4] * (axes - 1), 3))
+        max_pool, avg_pool, lp_pool = (getattr(F, f"{kind}_pool{axes}d") for kind in ("max", "avg", "lp"))
+        shape = (1, 1, *[1] * axes)
+        assert max_pool(x, 4, padding=1).shape == max_pool(x, 4, ceil_mode=True).shape == shape
+        for pool in (
+            lambda: avg_pool(x, 4, padding=1),
+            lambda: avg_pool(x, 4, ceil_mode=True),
+            lambda: lp_pool(x, 2, 4, ceil_mode=True),
+        ):
+            if axes < 3:
+                assert pool().shape == shape
+                continue
+            with pytest.raises(
+                ValueError,
+                match=r"as large as the window, \(4, 4, 4\), without its padding, got shape \(1, 1, 4, 4, 3\)",
+            ):
+                pool()
+        assert avg_pool(F.pad(x, (0, 1)), 4, padding=1).shape == shape
+
     def test_two_axes(self):
         x = weft.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
         assert F.max_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[4.0]]]]
