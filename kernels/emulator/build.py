@@ -29,7 +29,6 @@ _CALLS = ("-fno-builtin-memcpy", "-fno-builtin-memmove", "-fno-builtin-memset") 
 _GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", *_CALLS)
 _CLANG = ("-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-read-before-write")
 _RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
-_COUNTERS = ("-c", "-DEMULATOR_COUNTERS")  # to the runtime
 _BLOCKS = "-fsanitize-coverage=trace-pc"  # to kernels: calls where basic blocks begin, too
 _COMMON = ("-std=c++17", "-fPIC")
 
@@ -139,9 +138,9 @@ def compiled(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, c
         f"__attribute__((constructor)) static void emulator_describe_all() {{\n{describe}}}\n"
     )
     flags = (*_COMMON, *_KERNEL, *(_CLANG if "clang" in version else _GCC))
-    runtime = [_part("runtime.cpp", "-c")]
     if counting:
-        runtime, flags = [_part("runtime.cpp", *_COUNTERS), _part("counters.cpp", *_COUNTERS)], (*flags, _BLOCKS)
+        flags = (*flags, _BLOCKS)
+    runtime = [_part(part, "-c") for part in ("runtime.cpp", "counters.cpp")]
     parts = [(HERE / f).read_text(encoding="utf-8") for f in ("device.h", "runtime.h", "ptx.h")]
     name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, [o.name for o in runtime], version)}.so"
     with _alone(name):
