@@ -15,7 +15,7 @@ from ...layers import GRU, LSTM, RNN, Parameter
 from ...layers import functional as F
 from ...optimizers import Adam, clip_grad_norm_
 
-__all__ = ["CASES"]
+__all__ = ["CASES", "SMALLER"]
 
 Make = Callable[[Any], Callable[[], Any]]  # for a dtype, prepares and returns what is profiled
 
@@ -205,4 +205,12 @@ CASES: dict[str, Make] = {
     "rnn": _recurrent(RNN, 2, 64, 128),
     "rotary": _through(F.rotary_embedding, (4, 64, 128), (64, 64), (64, 64)),
     "swiglu": _through(F.swiglu, (32, 1024), (32, 1024)),
+}
+
+# Those that take the emulator seconds, with so many positions that they launch the same and take a quarter of it.
+SMALLER: dict[str, Make] = {
+    "attention": _through(F.scaled_dot_product_attention, *[(1, 2, 128, 64)] * 3),
+    "attention_128": _through(F.scaled_dot_product_attention, *[(1, 1, 256, 128)] * 3),
+    "attention_128_causal": _through(_causal, *[(1, 1, 256, 128)] * 3),
+    "attention_in_any_order": _in_any_order(_through(F.scaled_dot_product_attention, *[(1, 2, 128, 64)] * 3)),
 }

@@ -25,10 +25,10 @@ from ..atomic import write_atomically
 from ..plots import _figure, _write
 from ..reporting import make_bar
 from . import instance_cases
-from .kernel_cases import CASES
+from .kernel_cases import CASES, SMALLER
 from .parser import UsageError
 
-__all__ = ["CASES", "chosen", "listed", "measure", "measured", "run", "save", "to_json"]
+__all__ = ["CASES", "asked", "chosen", "listed", "measure", "measured", "run", "save", "to_json"]
 
 DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
 HOTTEST = 3  # lines that are shown of each kernel
@@ -100,6 +100,23 @@ def _rows(name: str, machine: Machine) -> list[dict[str, Any]]:
             for launch in reversed(different.values())
         ]
     return rows
+
+
+def asked(name: str) -> list[counters.Launch]:
+    """What all launches of a case ask of memory, in each dtype; how often code runs is not counted, nor machine code read.
+
+    So nothing is compiled that is not for running them; and those that are SMALLER are taken, where there are. Raises
+    DeviceError without the emulator's C++ compiler.
+    """
+    canonical("emulator")
+    case, found = SMALLER.get(name, CASES[name]), []
+    for dtype in DTYPES:
+        manual_seed(0)
+        run = case(dtype)
+        with multiprocessors(FEW), counters.counting(code=False) as launches:
+            run()
+        found += launches
+    return found
 
 
 def _launches(name: str, dtype: Any) -> list[counters.Launch]:
