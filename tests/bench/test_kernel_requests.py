@@ -51,7 +51,7 @@ def test_every_kernel_is_recorded():
     assert {name.split(":")[0] for name in RECORD} == set(CASES), AGAIN
 
 
-def test_smaller_cases_launch_the_same():
+def test_cases_of_requests_launch_the_same():
     """What is counted here is of those kernels that are predicted."""
     assert set(RECORD) == set(json.loads(kernels.RECORD.read_text(encoding="utf-8"))), AGAIN
 

@@ -25,7 +25,7 @@ from ..atomic import write_atomically
 from ..plots import _figure, _write
 from ..reporting import make_bar
 from . import instance_cases
-from .kernel_cases import CASES, SMALLER
+from .kernel_cases import CASES, REQUESTS
 from .parser import UsageError
 
 __all__ = ["CASES", "asked", "chosen", "listed", "measure", "measured", "run", "save", "to_json"]
@@ -105,11 +105,11 @@ def _rows(name: str, machine: Machine) -> list[dict[str, Any]]:
 def asked(name: str) -> list[counters.Launch]:
     """What all launches of a case ask of memory, in each dtype; how often code runs is not counted, nor machine code read.
 
-    So nothing is compiled that is not for running them; and those that are SMALLER are taken, where there are. Raises
+    So nothing is compiled that is not for running them; and where REQUESTS has the case, it is taken from there. Raises
     DeviceError without the emulator's C++ compiler.
     """
     canonical("emulator")
-    case, found = SMALLER.get(name, CASES[name]), []
+    case, found = REQUESTS.get(name, CASES[name]), []
     for dtype in DTYPES:
         manual_seed(0)
         run = case(dtype)
