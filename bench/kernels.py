@@ -1,7 +1,8 @@
 """`python -m weft.bench.kernels [CASE …]`: what each kernel is predicted to take on an H200; the record is a test's limit.
 
 It writes `results/kernels.json`, and `results/kernels.md`, a table of it beside `results/kernels_before.json`: the same cases
-before the kernels were changed. All of it comes from the emulator and the machine code. Nothing is measured.
+before the kernels were changed. All of it comes from the emulator and the machine code. Nothing is measured. Last it writes
+`results/kernel_requests.json`, counts alone, by which a test guards every kernel in seconds (kernel_requests.py).
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import argparse
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..backend.device.options import did_you_mean
 from ..kernels.emulator.roofline import Roofline
 from ..kernels.toolchain.machine_code import MACHINES
 from ..training.cli.kernel_profile import CASES, measure
-from . import kernel_exceptions
+from . import kernel_exceptions, kernel_requests
 
 __all__ = ["EXCESS", "RECORD", "limits", "main", "record", "table"]
 
@@ -135,11 +137,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"unknown case {unknown[0]!r}; choose from {', '.join(CASES)}{did_you_mean(unknown[0], CASES)}")
     before, found = (json.loads(path.read_text(encoding="utf-8")) for path in (BEFORE, RECORD))
     names = names or tuple(CASES)
-    found = {name: entry for name, entry in found.items() if name.partition(":")[0] not in names} | record(names)
-    order = {case: i for i, case in enumerate(CASES)}
-    found = {name: found[name] for name in sorted(found, key=lambda name: order[name.partition(":")[0]])}
+    found = _renewed(found, record(names), names)
     RECORD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     TABLE.write_text(table(before, found), encoding="utf-8")
+    asked = _renewed(kernel_requests.read(), kernel_requests.record(names), names)
+    kernel_requests.RECORD.write_text(kernel_requests.text(asked), encoding="utf-8")
+
+
+def _renewed(former: dict[str, Any], new: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Both, in the order of the cases; of these cases, what is new alone."""
+    found = {name: entry for name, entry in former.items() if name.partition(":")[0] not in names} | new
+    order = {case: i for i, case in enumerate(CASES)}
+    return {name: found[name] for name in sorted(found, key=lambda name: order[name.partition(":")[0]])}
 
 
 if __name__ == "__main__":

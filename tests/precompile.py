@@ -45,8 +45,8 @@ class Job(NamedTuple):
 def wanted(ids: Iterable[str]) -> list[Job]:
     """The jobs for the tests of these names, longest first.
 
-    A test file wants the sources that its name is a part of, the training tests all of them, and the tests of the compiler
-    those that their parameters say.
+    A test file wants the sources that its name is a part of, the training tests all of them, and the tests of the compiler,
+    or of what cases of kernels ask of memory, those that their parameters say.
     """
     families, jobs = compiler.families(), set()
     for file in {name.partition("::")[0] for name in ids}:
@@ -56,6 +56,10 @@ def wanted(ids: Iterable[str]) -> list[Job]:
     for name in ids:
         if found := re.search(r"::test_compiles_without_spills\[(\w+\.cu)-(\w+)\]", name):
             jobs.add(Job(*found.groups()))
+        if found := re.search(r"bench/test_kernel_requests\.py::\w+\[(\w+)\]", name):
+            from weft.training.cli.kernel_profile import listed
+
+            jobs |= {Job(instance.source, "emulator") for instance in listed(found[1])}
     return sorted(jobs, key=lambda job: (-job.work, job))
 
 

@@ -21,6 +21,7 @@ COMPILES = "tests/kernels/toolchain/test_compiler.py::TestEveryKernel::test_comp
             {Job(f"attention{part}.cu", "emulator") for part in ("", "_backward", "_step")},
         ),
         ([COMPILES.format("pooling.cu", "sm_80")], {Job("pooling.cu", "sm_80")}),
+        (["tests/bench/test_kernel_requests.py::test_no_more_than_recorded[dropout]"], {Job("dropout.cu", "emulator")}),
         (["tests/test_emulator_training.py::test_layer[Linear]"], {Job(s, "emulator") for s in compiler.families()}),
     ],
 )

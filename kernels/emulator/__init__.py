@@ -96,7 +96,7 @@ def schedule(order: str, seed: int = 0) -> Iterator[None]:
 class _Launch(ctypes.Structure):  # runtime.cpp has it, too
     _fields_ = [("grid", ctypes.c_uint32 * 3), ("block", ctypes.c_uint32 * 3), ("shared_bytes", ctypes.c_uint64),
                 ("args", ctypes.c_void_p), ("buffers", ctypes.c_void_p), ("buffer_count", ctypes.c_int32),
-                ("order", ctypes.c_int32), ("seed", ctypes.c_uint64), ("workers", ctypes.c_int32),
+                ("order", ctypes.c_int32), ("seed", ctypes.c_uint64), ("workers", ctypes.c_int32), ("counted", ctypes.c_int32),
                 ("chosen", ctypes.c_void_p), ("weights", ctypes.c_void_p), ("chosen_count", ctypes.c_uint64)]  # fmt: skip
 
 
@@ -116,9 +116,9 @@ def _launch(instance: Instance, grid: Sequence[int], block: Sequence[int], args:
     if counted is not None and counted.leaves_out(instance, key):
         return
     code = (
-        library(instance.source, expressions(instance.source))
-        if counted is None
-        else counters.counted_library(instance)
+        counters.counted_library(instance)
+        if counters.counts_code(counted)
+        else library(instance.source, expressions(instance.source))
     )
     signature = code.signatures[instance.expression]
     if len(args) != len(signature):
@@ -177,6 +177,7 @@ def _run(
         _ORDERS.index(_order.name),
         _order.seed,
         1 if math.prod(grid) == 1 or is_counted else _workers(),
+        is_counted,
     )
     if sample is not None:
         number = len(sample.blocks)

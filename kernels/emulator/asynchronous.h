@@ -20,7 +20,7 @@ void run_products(void* const* lanes) {
             operands[i] = first[i].products[done].operand;
         }
         p.compute(operands);
-        count_tensor(first->id, p.operations, {nullptr, p.file, p.line});
+        if (w->counted) count_tensor(first->id, p.operations, {nullptr, p.file, p.line});
     }
     for (int i = 0; i < 32; ++i) first[i].products.erase(first[i].products.begin(), first[i].products.begin() + done);
 }

@@ -32,7 +32,6 @@ _GCC = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns", *_CALLS)
 _GCC_UNCOUNTED = ("-fno-var-tracking",)
 _CLANG = ("-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-read-before-write")
 _RUNTIME = ("-O2", "-fno-exceptions", "-fno-rtti")
-_COUNTERS = ("-c", "-DEMULATOR_COUNTERS")  # to the runtime
 _BLOCKS = "-fsanitize-coverage=trace-pc"  # to kernels: calls where basic blocks begin, too
 _COMMON = ("-std=c++17", "-fPIC")
 
@@ -144,9 +143,10 @@ def compiled(source: str, expressions: tuple[str, ...], folder: Path = FOLDER, c
     is_clang = "clang" in version
     flags = (*_COMMON, *_KERNEL, *(_CLANG if is_clang else _GCC))
     if counting:
-        runtime, flags = [_part("runtime.cpp", *_COUNTERS), _part("counters.cpp", *_COUNTERS)], (*flags, _BLOCKS)
-    else:
-        runtime, flags = [_part("runtime.cpp", "-c")], (*flags, *(() if is_clang else _GCC_UNCOUNTED))
+        flags = (*flags, _BLOCKS)
+    elif not is_clang:
+        flags = (*flags, *_GCC_UNCOUNTED)
+    runtime = [_part(part, "-c") for part in ("runtime.cpp", "counters.cpp")]
     parts = [(HERE / f).read_text(encoding="utf-8") for f in ("device.h", "runtime.h", "ptx.h")]
     name = f"{Path(source).stem}-emulator-{cache.key(text, parts, flags, [o.name for o in runtime], version)}.so"
     with _alone(name):

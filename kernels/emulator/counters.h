@@ -1,4 +1,4 @@
-// What a profiler asks of the emulator, in libraries that are built with EMULATOR_COUNTERS; in all others, nothing.
+// What a profiler asks of the emulator, of launches that are counted; of all others, nothing.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,7 +9,6 @@ struct Where {  // in the code: a return address, or what the caller says of its
     int line;
 };
 
-#ifdef EMULATOR_COUNTERS
 void count_begin(uint64_t weight);  // a block, which stands for so many
 // One access of a thread. `how`: 0 read, 1 write, 2 update; `buffer`: of the launch, -1 for shared memory. `offset`: in that
 // buffer, or in the block's shared memory. `aligned`: in one instruction.
@@ -18,10 +17,3 @@ void count_vector(int thread, uint64_t address, std::size_t bytes);  // what fol
 void count_block(int thread, const void* pc);                       // a thread comes to a basic block
 void count_sync(int first, int last);                               // threads first … last - 1 have all come here
 void count_tensor(int thread, int operations, Where at);            // a warp's part of a product of its warpgroup
-#else
-inline void count_begin(uint64_t) {}
-inline void count_access(int, uint64_t, std::size_t, int, int, uint64_t, bool, Where) {}
-inline void count_vector(int, uint64_t, std::size_t) {}
-inline void count_sync(int, int) {}
-inline void count_tensor(int, int, Where) {}
-#endif

@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ class Counted:
     """What has been launched, in order, or is only listed.
 
     `samples`: of large grids some blocks are run, and of launches that are alike the first. `only`: where given, no other
-    instantiation is run.
+    instantiation is run. `code`: whether trips are counted, which takes a library of its own.
     """
 
     samples: bool = False
+    code: bool = True
     only: Instance | None = None
     is_list: bool = False
     launches: list[Launch] = dataclasses.field(default_factory=list)
@@ -94,20 +95,22 @@ _counting = _Counting()
 
 
 @contextlib.contextmanager
-def counting(only: Instance | None = None) -> Iterator[list[Launch]]:
+def counting(only: Instance | None = None, code: bool = True) -> Iterator[list[Launch]]:
     """Count what this thread launches in the emulator within the block.
 
     Parameters
     ----------
     only
         Where given, no other instantiation is run, and what nothing has written is zeros.
+    code
+        False: `trips` and `never` are empty, and the libraries that run when nothing is counted do this, too: none is compiled.
 
     Yields
     ------
     list of Launch
         One for each launch that is done, in order.
     """
-    with _into(Counted(only=only)) as counted:
+    with _into(Counted(only=only, code=code)) as counted:
         yield counted.launches
 
 
@@ -153,6 +156,11 @@ def _into(counted: Counted) -> Iterator[Counted]:
 def current() -> Counted | None:
     """Where counters go; None where nothing is counted."""
     return _counting.counted
+
+
+def counts_code(counted: Counted | None) -> bool:
+    """Whether a launch needs the library that counts trips, too."""
+    return counted is not None and counted.code
 
 
 def key_of(instance: Instance, grid: Any, block: Any, args: Sequence[Any], shared: int) -> Any:
@@ -204,9 +212,10 @@ def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, s
     count = code.handle.emulator_counted
     count.restype = ctypes.c_size_t
     sites = first[: count(ctypes.byref(first), ctypes.byref(totals), ctypes.byref(costs))]
-    counts, trips = _by_line(code, sites)
+    starts, there = code_of(code.path) if counts_code(current()) else (frozenset(), frozenset())
+    counts, trips = _by_line(code, sites, starts)
     sums = {field[0]: getattr(totals, field[0]) for field in _Totals._fields_}
-    never = code_of(code.path)[1] - trips.keys()
+    never = there - trips.keys()
     launch = Launch(instance, tuple(grid), tuple(block), shared, counts, trips, never, **sums)
     if sample is None:
         return launch
@@ -214,12 +223,10 @@ def end(code: Library, instance: Instance, grid: Any, block: Any, shared: int, s
     return dataclasses.replace(launch, sampled=number, error=sample.error(costs[:number]))
 
 
-def _by_line(code: Library, sites: Sequence[Any]) -> tuple[tuple[Counts, ...], dict[Place, int]]:
+def _by_line(code: Library, sites: Sequence[Any], begins: Iterable[int]) -> tuple[tuple[Counts, ...], dict[Place, int]]:
     blocks = sorted((site.pc, site.requests) for site in sites if _SPACES[site.space] == "code")
     starts = [start for start, _ in blocks]
-    others = sorted(
-        {*starts, *code_of(code.path)[0], 1 << 62}
-    )  # those that nobody came to end the one before them, too
+    others = sorted({*starts, *begins, 1 << 62})  # those that nobody came to end the one before them, too
     nexts = [others[bisect.bisect_right(others, start)] - _CALL for start in starts]
     ends = [min(start + _LONGEST, max(start + 1, following)) for start, following in zip(starts, nexts)]
     within = [at for low, high in zip(starts, ends) for at in range(low, high, _STEP)]

@@ -69,7 +69,7 @@ struct Launch {
     Buffer* buffers;
     int32_t buffer_count, order;  // 0 forward, 1 reverse, 2 random
     uint64_t seed;
-    int32_t workers;
+    int32_t workers, counted;  // counted: counters.cpp hears of it
     const uint64_t *chosen, *weights;  // the blocks that are run, in this order, and for how many each is counted; null: all
     uint64_t chosen_count;
 };
@@ -233,6 +233,7 @@ struct Worker {
     bool failed = false;
     bool beside = false;             // other workers run blocks, too
     const Thread* paused = nullptr;  // the last that waits for another block
+    bool counted = false;
     int counted_as = ITSELF;  // whose the access at hand is to the counters
     bool quiet = false;  // the instrumented code at work is not the kernel's own
     const Thread* first = nullptr;  // to wait at the barrier
@@ -493,7 +494,7 @@ bool poisoned(const char* p, size_t bytes, size_t element) {
 }
 
 void count(const Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, int buffer, uint64_t offset, bool aligned, Where at) {
-    if (w->counted_as != NOBODYS) count_access(w->counted_as == ITSELF ? t->id : w->counted_as, p, bytes, how, buffer, offset, aligned, at);
+    if (w->counted && w->counted_as != NOBODYS) count_access(w->counted_as == ITSELF ? t->id : w->counted_as, p, bytes, how, buffer, offset, aligned, at);
 }
 
 template <Access HOW> void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, const Where& at, bool aligned) {
@@ -584,7 +585,7 @@ void release(Worker* w) {
     w->verdict = w->votes;
     w->votes = w->waiting = 0;
     w->barrier = ++w->clock;
-    count_sync(0, w->count);
+    if (w->counted) count_sync(0, w->count);
     for (Thread& t : w->threads) t.state = READY;
 }
 
@@ -661,7 +662,7 @@ void run_block(Worker* w, uint64_t id) {
         if (!any) return divergent(w);
         if (in_vain(w, moved, rounds)) return;
     }
-    count_sync(0, w->count);
+    if (w->counted) count_sync(0, w->count);
 }
 
 void prepare(Worker* w) {
@@ -692,7 +693,7 @@ void run_blocks(Worker* w, const std::vector<uint64_t>& blocks, std::atomic<size
     worker = w;
     prepare(w);
     for (size_t i; (i = next.fetch_add(1)) < blocks.size() && !w->stop->load();) {
-        count_begin(w->launch->weights ? w->launch->weights[i] : 1);
+        if (w->counted) count_begin(w->launch->weights ? w->launch->weights[i] : 1);
         run_block(w, blocks[i]);
     }
     worker = nullptr;
@@ -787,7 +788,7 @@ void emulator_warp(void* operand, emulator_compute compute, const char* file, in
         for (int i = first_lane; i < first_lane + 32; ++i) hear(all, w->threads[i].seen);
         for (int i = first_lane; i < first_lane + 32; ++i) hear(w->threads[i].seen, all);
     }
-    count_sync(first_lane, first_lane + 32);
+    if (w->counted) count_sync(first_lane, first_lane + 32);
     for (int i = first_lane; i < first_lane + 32; ++i) w->threads[i].state = READY;
 }
 
@@ -818,7 +819,7 @@ void emulator_aligned(const void* p, size_t bytes, const char* file, int line) {
     Worker* w = worker;
     const auto at = reinterpret_cast<uint64_t>(p);
     if (at % bytes) fault(w, MISALIGNED, w->current, at, bytes, false, {nullptr, file, line});
-    count_vector(w->current->id, at, bytes);
+    if (w->counted) count_vector(w->current->id, at, bytes);
 }
 
 void emulator_misuse(const char* what, const char* why, const char* file, int line) {
@@ -885,6 +886,7 @@ extern "C" int emulator_run(Entry* entry, Launch* launch, Fault* record) {
     const auto work = [&] {
         Worker w;
         w.launch = launch;
+        w.counted = launch->counted;
         w.entry = entry;
         w.shadows = &shadows;
         w.stop = &stop;
@@ -927,12 +929,10 @@ void __tsan_func_entry(void*) {
     abandon(w);
 }
 void __tsan_func_exit() {}
-#ifdef EMULATOR_COUNTERS
 void __sanitizer_cov_trace_pc() {
     const Worker* w = worker;
-    if (w && !w->quiet) count_block(w->current->id, __builtin_return_address(0));
+    if (w && w->counted && !w->quiet) count_block(w->current->id, __builtin_return_address(0));
 }
-#endif
 void __tsan_vptr_update(void**, void*) {}
 // Copies and fills: to clang from 16 on they are hooks, before that, and to GCC, calls of the functions (renamed: build.py).
 #define COPY(name, function)                                        \

@@ -25,11 +25,11 @@ from ..atomic import write_atomically
 from ..plots import _figure, _write
 from ..signals import PutOff
 from . import instance_cases
-from .kernel_cases import CASES
+from .kernel_cases import CASES, REQUESTS
 from .parser import UsageError
 from .progress import Progress
 
-__all__ = ["CASES", "chosen", "listed", "measure", "measured", "run", "save", "to_json"]
+__all__ = ["CASES", "asked", "chosen", "listed", "measure", "measured", "run", "save", "to_json"]
 
 DTYPES = (np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
 HOTTEST = 3  # lines that are shown of each kernel
@@ -101,6 +101,23 @@ def _rows(name: str, machine: Machine) -> list[dict[str, Any]]:
             for launch in reversed(different.values())
         ]
     return rows
+
+
+def asked(name: str) -> list[counters.Launch]:
+    """What all launches of a case ask of memory, in each dtype; how often code runs is not counted, nor machine code read.
+
+    So nothing is compiled that is not for running them; and where REQUESTS has the case, it is taken from there. Raises
+    DeviceError without the emulator's C++ compiler.
+    """
+    canonical("emulator")
+    case, found = REQUESTS.get(name, CASES[name]), []
+    for dtype in DTYPES:
+        manual_seed(0)
+        run = case(dtype)
+        with multiprocessors(FEW), counters.counting(code=False) as launches:
+            run()
+        found += launches
+    return found
 
 
 def _launches(name: str, dtype: Any) -> list[counters.Launch]:

@@ -176,6 +176,19 @@ class TestCounting:
         KERNELS["copy"](1, 256, x, y)
         assert launches == []
 
+    def test_without_code(self, monkeypatch):
+        """The library that every launch runs counts the same of memory, and nothing is compiled beside it."""
+        x, y = np.arange(64 * 64, dtype=np.float32).reshape(64, 64), zeros(64, 64)
+        whole = counted(transpose[32], (2, 2), (32, 8), x, y, np.int32(64))
+        monkeypatch.setattr(counters, "compile_counted", None)
+        with counters.counting(code=False) as launches:
+            transpose[32]((2, 2), (32, 8), x, y, np.int32(64))
+        assert (y == x.T).all()
+        (found,) = launches
+        assert found.counts == whole.counts
+        assert (found.read, found.sectors_written) == (whole.read, whole.sectors_written)
+        assert (found.trips, found.never) == ({}, frozenset())
+
     @pytest.mark.parametrize("order", ["reverse", "random"])
     def test_schedules_count_alike(self, order):
         x, y = np.arange(64 * 64, dtype=np.float32).reshape(64, 64), zeros(64, 64)
