@@ -108,7 +108,6 @@ EXCEPTIONS = (
     Reason("issue", WORK, "planes of 49 numbers, which begin anywhere: each moves by itself, 15 to 22 instructions a number", (
         "*: global_avg_pool_gradient<__nv_bfloat16>",
     )),
-    Reason("issue", WORK, "each of nine pixels is compared, and a NaN wins", ("*: max_pool_same<__nv_bfloat16, 8>",)),
     Reason("issue", WORK, "nine windows' taps are compared, each for its sum: 18 instructions of a pixel's 33", (
         "*: max_pool_same_gradient<*",
     )),

@@ -41,9 +41,9 @@ FORMER = (
         for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
     }
     | {
-        f"max_pool_same{way}<{dtype}, {vector}>": f"max_pool{way}<{dtype}, unsigned char>"
-        for way in ("", "_gradient")
+        f"{now}>": f"max_pool{way}<{dtype}, unsigned char>"
         for dtype, vector in (("float", 4), ("__nv_bfloat16", 8))
+        for way, now in (("", f"running_maxima<{dtype}, 3"), ("_gradient", f"max_pool_same_gradient<{dtype}, {vector}"))
     }
     | {
         f"avg_pool_same<{dtype}, {vector}, {adjoint}, true>": f"avg_pool{way}<{dtype}>"

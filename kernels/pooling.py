@@ -28,7 +28,8 @@ __all__ = [
     "max_pool_gradient",
 ]
 
-SPECIAL = pooling_2x2, pooling_3x3, pooling_same  # kernels for the windows that most networks have
+SPECIAL = pooling_2x2, pooling_3x3  # kernels for the windows that most networks have
+SPECIAL_BACKWARD = *SPECIAL, pooling_same
 ANY_SIZE = pooling_running, pooling_maxima, pooling_small  # and for more of them, the first that fits
 THREADS = 256
 PLANES = 4  # that a thread works on together
@@ -77,7 +78,7 @@ def max_pool(x: Any, down: Any, across: Any, *, return_indices: bool = False) ->
 def max_pool_gradient(g: Any, taps: Any, down: Any, across: Any) -> Any:
     """Gradient (N, C, H, W) of `max_pool` from contiguous g and taps (N, C, Ho, Wo)."""
     grad_x, planes = _image(g, down, across)
-    for special in SPECIAL if on_16_bytes(g, taps) else ():
+    for special in SPECIAL_BACKWARD if on_16_bytes(g, taps) else ():
         if vector := special.width_of_access(grad_x, down, across):
             special.max_pool_gradient(g, taps, grad_x, vector)
             return grad_x

@@ -1,13 +1,13 @@
-// Maxima of K × K windows, 1 apart, of which each pixel is the middle of one in its row: the case of `pooling_maxima.cu` that pyramids of
-// pooling have (5 × 5 above all), without shared memory. Their gradients: `pooling_narrow_backward.cu`,
-// `pooling_maxima_backward.cu`.
+// Maxima of K × K windows, 1 apart, of which each pixel is the middle of one in its row: the case of `pooling_maxima.cu` that
+// Inceptions (3 × 3) and pyramids of pooling (5 × 5 above all) have, without shared memory. Their gradients: `pooling_same.cu`,
+// `pooling_narrow_backward.cu`, `pooling_maxima_backward.cu`.
 //
 //     y[h, w] = max x[h + i − top, w + j − ⌊K/2⌋], i, j < K, and which it was, t = K i + j (the first, or the last NaN)
 //
 // A thread has four pixels across, in one access, and goes down a strip of rows. Of each row it makes the maxima of the four windows: of
 // its pixels' beginnings and ends the maxima go to the threads on either side, by shuffles. Then, down the column, maxima of ever
 // longer windows: those of n rows and, d ≤ n rows later, those of n rows again make those of n + d. The last rows of each length
-// are in registers, K − 1 in all. A window costs three comparisons down (K = 5) to five (13), and 9/4 along (5) to 17/4.
+// are in registers, K − 1 in all. A window costs two comparisons down (K = 3) to five (13), and as many along or fewer.
 //
 // A warp's lanes have strips side by side: as many whole rows of them as fit, or, where that leaves lanes without work, what it
 // takes on either side is read once more by lanes that have no windows of their own.

@@ -6,10 +6,10 @@ constexpr int V = 4;  // pixels across
 
 // How many rows apart the maxima are that step s joins, and how many steps there are: 1 + Σ apart = K. TURN rows later, everything
 // is in the same registers again.
-__host__ __device__ constexpr int steps(int kernel) { return kernel == 5 ? 3 : kernel == 13 ? 5 : 4; }
+__host__ __device__ constexpr int steps(int kernel) { return kernel == 3 ? 2 : kernel == 5 ? 3 : kernel == 13 ? 5 : 4; }
 __host__ __device__ constexpr int apart(int kernel, int step) {
     constexpr int of_5[] = {1, 2, 1}, of_7[] = {1, 2, 1, 2}, of_9[] = {1, 2, 4, 1}, of_13[] = {1, 2, 4, 4, 1};
-    return kernel == 5 ? of_5[step] : kernel == 7 ? of_7[step] : kernel == 9 ? of_9[step] : of_13[step];
+    return kernel <= 5 ? of_5[kernel == 3 ? 2 * step : step] : kernel == 7 ? of_7[step] : kernel == 9 ? of_9[step] : of_13[step];
 }
 constexpr int TURN = 4;  // rows that are read together
 __host__ __device__ constexpr int joined(int kernel) {

@@ -14,7 +14,7 @@ from .windows import reciprocal
 __all__ = ["fits", "fits_backward", "max_pool"]
 
 THREADS = 64
-SIDES = 5, 7, 9, 13  # of windows
+SIDES = 3, 5, 7, 9, 13  # of windows
 V = 4  # neighbouring pixels of a thread
 TURN = 4  # rows that it reads together
 BUSY = 512  # threads that keep a multiprocessor busy

@@ -1,10 +1,10 @@
 // Pooling by 3 × 3 windows, 1 apart, behind one row and column of padding: the case of `pooling.cu` that Inceptions have,
 // whose outputs are as large as their images.
 //
-//     max_pool_same   y[h, w] = max x[h + i − 1, w + j − 1], i, j < 3, and which it was, t = 3 i + j (the first, or the last NaN)
-//     avg_pool_same   y[h, w] = Σ x[h + i − 1, w + j − 1] / count(h, w), and its adjoint Σ g[h + i − 1, w + j − 1] / count there
+//     max_pool_same_gradient  grad_x[y, x] = Σ g[y − i + 1, x − j + 1] where that window's tap is t = 3 i + j, i, j < 3
+//     avg_pool_same           y[h, w] = Σ x[h + i − 1, w + j − 1] / count(h, w), and its adjoint Σ g[h + i − 1, w + j − 1] / count there
 //
-// Maxima and their bits are those of `pooling.cu`; sums are in the order of a window's pixels, and of a pixel's windows. A thread
+// Sums are in the order of a window's pixels, and of a pixel's windows, as in `pooling.cu`. Maxima: `pooling_running.cu`. A thread
 // has V pixels across, in one access (`strip.cuh`), and of each row needs one pixel more on either side, which are the
 // neighbouring threads' and come by shuffles. It goes down ROWS rows, and keeps the last two for the next window.
 //
@@ -35,53 +35,7 @@ __device__ __forceinline__ void read_row(float (&v)[V + 2], const T* from, bool 
     widen<V>(v, from, mine, is_there, outside);
 }
 
-// --- maxima ------------------------------------------------------------------------------------------------------------
-// Of one row of pixels the greatest of each window's three, and which of them it is.
-template <int V, typename T>
-__device__ __forceinline__ void across(Best (&best)[V], const T* plane, int h, int height, int width, const Strip<V>& mine) {
-    float v[V + 2];
-    read_row<V>(v, plane + static_cast<long long>(h) * width, h >= 0 && h < height, mine, -INFINITY);
-#pragma unroll
-    for (int k = 0; k < V; ++k) {
-        best[k] = {v[k], 0};
-        best[k].take(v[k + 1], 1, k == 0 && mine.chunk == 0);
-        best[k].take(v[k + 2], 2);
-    }
-}
-
-template <typename T, int V>
-__global__ void __launch_bounds__(THREADS, 3)
-max_pool_same(const T* __restrict__ x, T* __restrict__ y, unsigned char* __restrict__ taps, int items, int height, int width,
-              int groups, unsigned long long by_chunks, unsigned long long by_groups) {
-    const Strip<V> mine(items, width, groups, by_chunks, by_groups);
-    const long long at = mine.plane * height * width + mine.chunk * V;
-    x += at;
-    Best above[V], middle[V], below[V];
-    across<V>(above, x, mine.first - 1, height, width, mine);
-    across<V>(middle, x, mine.first, height, width, mine);
-#pragma unroll
-    for (int r = 0; r < ROWS; ++r) {
-        const int h = mine.first + r;
-        across<V>(below, x, h + 1, height, width, mine);
-        Vec<T, V> greatest;
-        Vec<unsigned char, V> which;
-#pragma unroll
-        for (int k = 0; k < V; ++k) {
-            Best best = above[k];
-            best.take(middle[k].value, 3 + middle[k].tap, h == 0);
-            best.take(h + 1 < height ? below[k].value : -INFINITY, 6 + below[k].tap);
-            greatest.at[k] = from_float<T>(best.value);
-            which.at[k] = static_cast<unsigned char>(best.tap);
-            above[k] = middle[k];
-            middle[k] = below[k];
-        }
-        if (mine.there && h < height) {
-            store(y + at + static_cast<long long>(h) * width, greatest);
-            store(taps + at + static_cast<long long>(h) * width, which);
-        }
-    }
-}
-
+// --- the gradient of maxima --------------------------------------------------------------------------------------------
 // One row of windows: those of the thread and one on either side, whose tap is NOBODY where it is not there.
 template <int V> struct Row {
     float g[V + 2];

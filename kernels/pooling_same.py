@@ -1,4 +1,4 @@
-"""Launchers of `pooling_same.cu`: pooling by 3 × 3 windows, 1 apart and padded by 1, as `pooling.py` uses it where it fits."""
+"""Launchers of `pooling_same.cu`, as `pooling.py` uses it where it fits: 3 × 3 windows, 1 apart and padded by 1."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 from . import strip
 from .toolchain.launch import FLOATS, Kernel
 
-__all__ = ["avg_pool", "avg_pool_gradient", "max_pool", "max_pool_gradient", "width_of_access"]
+__all__ = ["avg_pool", "avg_pool_gradient", "max_pool_gradient", "width_of_access"]
 
-_maxima = Kernel("pooling_same.cu", "max_pool_same", FLOATS, (4, 8), only=strip.exists)
 _maxima_gradient = Kernel("pooling_same.cu", "max_pool_same_gradient", FLOATS, (4, 8), only=strip.exists)
 _means = Kernel("pooling_same.cu", "avg_pool_same", FLOATS, (4, 8), (False, True), (False, True), only=strip.exists)
 
@@ -25,13 +24,8 @@ def width_of_access(image: Any, down: Any, across: Any) -> int:
     return strip.width_of_access(image)
 
 
-def max_pool(x: Any, y: Any, taps: Any, vector: int) -> None:
-    """Maxima y of contiguous x, and which of its window's nine each was."""
-    strip.launch(_maxima[x.dtype, vector], x, x.shape[2], vector, x, y, taps)
-
-
 def max_pool_gradient(g: Any, taps: Any, grad_x: Any, vector: int) -> None:
-    """Gradient of `max_pool`."""
+    """Gradient of maxima: of g, with which of its window's nine each maximum was."""
     strip.launch(_maxima_gradient[g.dtype, vector], g, g.shape[2], vector, g, taps, grad_x)
 
 

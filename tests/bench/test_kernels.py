@@ -121,6 +121,8 @@ AS_FAST_AS_A_COPY = [
         "max_pool2d_3: max_pool_3x3_gradient", "avg_pool2d: avg_pool_2x2", "avg_pool2d: avg_pool_2x2_gradient")),
     "max_pool2d_7_by_5: window_maxima<float, 2>",
     *(f"max_pool2d_{k}: running_maxima<{dtype}, {k}>" for k in (5, 7) for dtype in ("float", "__nv_bfloat16")),
+    *(f"max_pool2d_3_1: running_maxima<{dtype}, 3>" for dtype in ("float", "__nv_bfloat16")),
+    *(f"max_pool2d_3_1: max_pool_same_gradient<{dtype}>" for dtype in ("float, 4", "__nv_bfloat16, 8")),
     *(f"max_pool2d_{k}: window_maxima_gradient<float, 2>" for k in (5, 7, 13)),
     *(case.format(dtype) for dtype in ("float", "__nv_bfloat16") for case in (
         "gelu: activation_forward<{}, GeluTanh>", "gelu: activation_backward<{}, GeluTanh>",

@@ -29,6 +29,12 @@ class Case(NamedTuple):
 # Rows of one access, of several to a warp with lanes to spare or none, and longer than a warp's; planes of one row, of fewer than a
 # window's, no whole turns, one strip and several; padding of none, half a window's and all but one row; a window's more or fewer
 CASES = [
+    Case((2, 5, 16, 16), 3),
+    Case((1, 1, 43, 4), 3),
+    Case((1, 1, 12, 300), 3),
+    Case((1, 3, 2, 20), 3),
+    Case((1, 2, 13, 36), 3, 0, 11),
+    Case((1, 2, 11, 12), 3, 2, 13),
     Case((2, 5, 16, 16), 5),
     Case((2, 3, 20, 20), 5),
     Case((1, 1, 43, 4), 5),

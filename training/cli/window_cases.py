@@ -174,7 +174,7 @@ def _(dtype: Any) -> None:
     pooling.adaptive_avg_pool_gradient(numbers(dtype, 1, 2, 1, 4096), (1, 7))
 
 
-@of("max_pool_same", "max_pool_same_gradient")
+@of("max_pool_same_gradient")
 def _(dtype: Any, vector: int) -> None:
     _max_pool(dtype, 32 + vector % 8, 3, 1, 1)  # 36 is no multiple of 8
 
