@@ -479,8 +479,9 @@ bool poisoned(const char* p, size_t bytes, size_t element) {
     return element == 2 && contains<uint16_t>(p, bytes, POISON);
 }
 
-void count(const Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, int buffer, uint64_t offset, bool aligned, Where at) {
-    if (w->counted && w->counted_as != NOBODYS) count_access(w->counted_as == ITSELF ? t->id : w->counted_as, p, bytes, how, buffer, offset, aligned, at);
+// Apart, as launches that are not counted should not pay for it.
+__attribute__((noinline, cold)) void count(const Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, int buffer, uint64_t offset, bool aligned, Where at) {
+    if (w->counted_as != NOBODYS) count_access(w->counted_as == ITSELF ? t->id : w->counted_as, p, bytes, how, buffer, offset, aligned, at);
 }
 
 void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, Where at, bool aligned) {
@@ -501,7 +502,7 @@ void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access 
             abandon(w);
         }
     if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
-    count(w, t, p, bytes, how, -1, low, aligned, at);
+    if (w->counted) count(w, t, p, bytes, how, -1, low, aligned, at);
     if (bytes == 1) return;  // two threads may own neighbouring bytes; cells are of two
     for (size_t i = low / 2; i <= (high - 1) / 2; ++i)
         check_cell(w, t, *w->shadow, i, w->serial, true, p, bytes, how, at);
@@ -532,7 +533,7 @@ void access_global(Worker* w, const Thread* t, uint64_t p, size_t bytes, Access 
     const Buffer& b = w->launch->buffers[i];
     if (write && !b.writable) fault(w, WRITE_CONST, t, p, bytes, write, at);
     if (how != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
-    count(w, t, p, bytes, how, i, p - b.low, aligned, at);
+    if (w->counted) count(w, t, p, bytes, how, i, p - b.low, aligned, at);
     if (!b.writable) return;
     for (size_t k = (p - b.low) / b.element; k <= (p + bytes - 1 - b.low) / b.element; ++k)
         check_cell(w, t, *(*w->shadows)[i], k, w->block_id, false, p, bytes, how, at);
