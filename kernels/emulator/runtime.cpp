@@ -493,8 +493,9 @@ bool poisoned(const char* p, size_t bytes, size_t element) {
     return element == 2 && contains<uint16_t>(p, bytes, POISON);
 }
 
-void count(const Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, int buffer, uint64_t offset, bool aligned, Where at) {
-    if (w->counted && w->counted_as != NOBODYS) count_access(w->counted_as == ITSELF ? t->id : w->counted_as, p, bytes, how, buffer, offset, aligned, at);
+// Apart, as launches that are not counted should not pay for it.
+__attribute__((noinline, cold)) void count(const Worker* w, const Thread* t, uint64_t p, size_t bytes, Access how, int buffer, uint64_t offset, bool aligned, Where at) {
+    if (w->counted_as != NOBODYS) count_access(w->counted_as == ITSELF ? t->id : w->counted_as, p, bytes, how, buffer, offset, aligned, at);
 }
 
 template <Access HOW> void access_shared(Worker* w, const Thread* t, uint64_t p, size_t bytes, const Where& at, bool aligned) {
@@ -517,7 +518,7 @@ template <Access HOW> void access_shared(Worker* w, const Thread* t, uint64_t p,
             abandon(w);
         }
     if (HOW != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, in->element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
-    count(w, t, p, bytes, HOW, -1, low, aligned, at);
+    if (w->counted) count(w, t, p, bytes, HOW, -1, low, aligned, at);
     if (bytes == 1) return;  // two threads may own neighbouring bytes; cells are of two
     for (size_t i = low / 2; i <= (high - 1) / 2; ++i) check_element<HOW, true>(w, t, *w->shadow, i, w->serial, p, bytes, at);
 }
@@ -547,7 +548,7 @@ template <Access HOW> void access_global(Worker* w, const Thread* t, uint64_t p,
     const Buffer& b = w->launch->buffers[i];
     if (write && !b.writable) fault(w, WRITE_CONST, t, p, bytes, write, at);
     if (HOW != WRITE && poisoned(reinterpret_cast<const char*>(p), bytes, b.element)) fault(w, UNINITIALISED, t, p, bytes, false, at);
-    count(w, t, p, bytes, HOW, i, p - b.low, aligned, at);
+    if (w->counted) count(w, t, p, bytes, HOW, i, p - b.low, aligned, at);
     if (!b.writable) return;
     Shadow& s = *(*w->shadows)[i];
     for (size_t k = (p - b.low) >> s.shift; k <= (p + bytes - 1 - b.low) >> s.shift; ++k)
