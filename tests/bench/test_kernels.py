@@ -20,7 +20,7 @@ RECORD = json.loads(kernels.RECORD.read_text(encoding="utf-8"))
 BEFORE = json.loads(kernels.BEFORE.read_text(encoding="utf-8"))
 COUNTED, MACHINE_CODE = (Path(__file__).parents[1] / "kernels" / f"{name}.cu" for name in ("counted", "machine_code"))
 ROOM = 1.15  # compilers of other versions need some instructions more
-QUICK = (  # the others have kernels that take long to compile
+QUICK = (  # the others have kernels that take long to compile; what all ask of memory, test_kernel_requests.py guards
     "adam", "avg_pool2d", "dropout", "embedding", "gelu", "layer_norm", "linear", "max_pool2d", "max_pool2d_3", "rand", "rotary",
 )  # fmt: skip
 
