@@ -12,7 +12,7 @@ from weft.kernels.emulator.cublas_numpy import Product, products
 from weft.kernels.emulator.roofline import roofline
 from weft.kernels.toolchain.machine_code import MACHINES
 from weft.kernels.toolchain.settings import multiprocessors, settings
-from weft.training.cli import step_profile
+from weft.training.cli import progress, step_profile
 
 H200 = MACHINES["H200"]
 
@@ -130,6 +130,8 @@ def test_a_model(capsys):
         (["--model", "mlp", "--machine", "H100"], "--machine with --step"),
         (["--model", "mlp", "--json"], "--json with --step"),
         (["--model", "gpt2"], "--model gpt2 goes with --step"),
+        (["--model", "lstm", "--step", "--heads", "4"], "--heads is for --model gpt2 and llama, got lstm"),
+        (["--model", "gru", "--step", "--heads", "4"], "--heads is for --model gpt2 and llama, got gru"),
         (["--model", "lstm", "--step", "--input-shape", "4", "4"], "--input-shape of lstm is one number"),
         (
             ["--model", "mlp", "--step", "--width", "8"],
@@ -154,3 +156,25 @@ def test_sizes_that_a_language_model_does_not_take(capsys):
 def test_a_shape_that_the_model_does_not_take(capsys):
     assert main(["info", "--model", "resnet18", "--step", "--input-shape", "3"]) == 2
     assert "--input-shape 3: `input_shape` must be (C, H, W)" in capsys.readouterr().err
+
+
+def test_a_sample_that_is_too_long(capsys):
+    assert main(["info", "--model", "gpt2", "--step", "--input-shape", "10000000"]) == 2
+    assert "--input-shape of gpt2 must be at most 65536 tokens with --step, got 10000000" in capsys.readouterr().err
+
+
+def test_says_what_it_is_doing(launched, monkeypatch, capsys):
+    """A minute or two of it: in a bar, and each precision's prediction when it is known."""
+    told = []
+
+    class Progress(progress.Progress):
+        def advance(self, text="", *, steps=1):
+            told.append((text, capsys.readouterr().out))
+
+    monkeypatch.setattr(step_profile, "Progress", Progress)
+    assert main(["info", "--model", "mlp", "--step"]) == 0
+    doing = ["listing the kernels", "compiling 0 kernels", "running a step of 4 samples", "running a step of 8 samples"]
+    assert [text for text, _ in told] == [f"{dtype}: {each}" for dtype in step_profile.DTYPES for each in doing]
+    assert len(doing) == step_profile.STAGES
+    assert [out.startswith("mlp, 64 samples, float32 on H200") for _, out in told] == [False] * 4 + [True] + [False] * 3
+    assert capsys.readouterr().out.startswith("mlp, 64 samples, bfloat16 on H200")

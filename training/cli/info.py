@@ -25,6 +25,7 @@ from ...layers import summary
 from ...layers.models import LANGUAGE_MODELS, MODELS
 from ..recipe import architecture
 from ..saved_model import build_model
+from ..text import OWN
 from .parser import Parser, UsageError, number, report
 from .progress import Progress
 
@@ -117,6 +118,9 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"--layers, --width and --heads go with --step and a language model: {', '.join(LANGUAGE_MODELS)}")
     if given.get("model") in LANGUAGE_MODELS and "step" not in given:
         parser.error(f"--model {given['model']} goes with --step")
+    if "heads" in given and "heads" not in OWN[given["model"]]:
+        those = " and ".join(model for model, own in OWN.items() if "heads" in own)
+        parser.error(f"--heads is for --model {those}, got {given['model']}")
     if given.get("model") in LANGUAGE_MODELS and len(given.get("input_shape", [1])) > 1:
         parser.error(f"--input-shape of {given['model']} is one number, how many tokens")
     if "profile" in given and ("kernels" not in given or "arch" in given):

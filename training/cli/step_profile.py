@@ -36,6 +36,7 @@ from ..recipe import architecture
 from ..saved_model import build_model
 from ..text import DEFAULTS, TextRecipe
 from .parser import UsageError
+from .progress import Progress
 
 __all__ = ["SIZES", "Part", "predict", "run"]
 
@@ -44,6 +45,8 @@ TOKENS = 256  # unless one sample has more: each has a logit for every class
 PART = 0.75  # of the peak that products of matrices reach
 LEAST = 2e-6  # seconds of anything in a CUDA graph: assumed
 DTYPES = ("float32", "bfloat16")
+STAGES = 4
+MOST = 65536  # tokens of a sample: 1,024 take minutes already, and each sees all before it
 SIZES = ("layers", "width", "heads")  # of language models, where they are to be other than `weft train` makes them
 
 
@@ -64,20 +67,29 @@ def predict(
     machine: Machine,
     dtype: str,
     sizes: dict[str, int] | None = None,
+    tell: Callable[[str], None] = lambda doing: None,
 ) -> list[Part]:
     """The parts of a training step of a model of the zoo, the longest first; `sizes`: those of SIZES that a language model has.
+
+    `tell` is called with what is being done, STAGES times.
 
     Raises DeviceError without the emulator's C++ compiler, ToolkitError without NVRTC or the disassembler.
     """
     tool()
     canonical("emulator")
     few = max(1, min(FEW, TOKENS // input_shape[0])) if name in LANGUAGE_MODELS else FEW
+    tell("listing the kernels")
     step = _step(name, input_shape, classes, dtype, sizes or {})
     with counters.listing() as instances, products(computed=False), _silence():
         step(few)  # what is made once, in the first step alone
+    tell(f"compiling {len(set(instances))} kernels")
     for _ in prepare(instances, machine.arch):
         pass
-    less, more = (_launched(step, n, machine) for n in (few, 2 * few))
+    runs = []
+    for samples in (few, 2 * few):
+        tell(f"running a step of {samples} sample{'s' * (samples > 1)}")
+        runs.append(_launched(step, samples, machine))
+    less, more = runs
     if [name for name, _ in less] != [name for name, _ in more]:  # other kernels for other sizes
         less = [(name, [0.0] * len(of)) for name, of in more]
         first = 0
@@ -161,19 +173,21 @@ def run(given: dict[str, Any], machine: Machine) -> int:
     is_text = name in LANGUAGE_MODELS
     shape = given.get("input_shape", [64] if is_text else [1, 28, 28])
     classes = given.get("classes", 65 if is_text else 10)
+    if is_text and shape[0] > MOST:
+        raise UsageError(f"--input-shape of {name} must be at most {MOST} tokens with --step, got {shape[0]}")
     sizes = {size: given[size] for size in SIZES if size in given}
-    found = {dtype: predict(name, shape, classes, batch, machine, dtype, sizes) for dtype in DTYPES}
+    found = {}
+    with Progress("predicting", STAGES * len(DTYPES)) as progress:
+        for dtype in DTYPES:
+            tell = lambda doing, dtype=dtype: progress.advance(f"{dtype}: {doing}")
+            found[dtype] = parts = predict(name, shape, classes, batch, machine, dtype, sizes, tell)
+            if "json" not in given:
+                with progress.aside():
+                    _show(f"{name}, {batch} samples, {dtype} on {machine.name}", parts)
     if "json" in given:
         of = {dtype: [dataclasses.asdict(part) for part in parts] for dtype, parts in found.items()}
         print(json.dumps({"predicted": of, "machine": machine.name, "model": name, "batch": batch}, indent=1))
         return 0
-    for dtype, parts in found.items():
-        total = sum(part.seconds for part in parts)
-        print(
-            f"{name}, {batch} samples, {dtype} on {machine.name}: {1 / total:,.0f} steps a second PREDICTED, not measured"
-        )
-        for part in parts[:8]:
-            print(f"  {part.seconds / total:5.0%}  {part.seconds * 1e6:8.1f} µs  {part.count:>4} × {part.name}")
     print(
         f"\nThe sum over all launches, each at the limit that it meets first and {LEAST * 1e6:.0f} µs at least; products at"
     )
@@ -182,3 +196,10 @@ def run(given: dict[str, Any], machine: Machine) -> int:
     )
     print(f"that what all cost is known to {TRUSTED:.0%} (standard error), or all. No machine has confirmed it.")
     return 0
+
+
+def _show(what: str, parts: Sequence[Part]) -> None:
+    total = sum(part.seconds for part in parts)
+    lines = [f"{what}: {1 / total:,.0f} steps a second PREDICTED, not measured"]
+    lines += [f"  {p.seconds / total:5.0%}  {p.seconds * 1e6:8.1f} µs  {p.count:>4} × {p.name}" for p in parts[:8]]
+    print("\n".join(lines), flush=True)
