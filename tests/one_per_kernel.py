@@ -27,7 +27,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     if config.option.write_cover:  # tests import these by name, later
-        kernel_harness.close = kernel_harness.no_worse = lambda *arrays, **options: None
+        for compare in ("close", "no_worse", "same_numbers"):
+            setattr(kernel_harness, compare, lambda *arrays, **options: None)
 
 
 @pytest.fixture(autouse=True)
