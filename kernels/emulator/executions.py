@@ -6,14 +6,17 @@ A line of the source may have many copies in the machine code, as loops are unro
        that diverge at a shuffle; sines of large angles), and where there is code of lines that no warp came to (but for a few
        instructions that were moved elsewhere), and what only these lead to: never, where there is a way around it
     2. where it has loads or stores: their requests, which the counters know, over the copies of those instructions
-    3. the head of a loop: as often as what each turn asks for, or else what any does; of one without loads and stores that all
-       threads do, its arithmetic, that of integers where there is no other, as warps come to its lines; or as they come to all
-       its lines
-    4. where control passes nothing but a block ahead that has loads or stores: as that
+    3. the head of a loop: as often as what each turn asks for; where that is divided with loops within it, as warps come to the
+       line that decides whether there is another turn, if it is no other loop's, too; or else what any block asks for; of one
+       without loads and stores that all threads do, its arithmetic, that of integers where there is no other, as warps come to
+       its lines; or as they come to all its lines
+    4. where control passes nothing but a block ahead that has loads or stores: as that; where all ways lead to copies that have
+       nothing to do, and where there are fewer turns than the smallest of the copies behind makes: never
     5. else: as often as warps come to its lines, but no more often than control comes from elsewhere
 
 Copies: accesses of the width that was asked for; of those that are inlined by several calls each call's share, by its lines; of
-those of an unrolled loop as many turns of the largest as go into what is asked for each time, and the rest of the smaller.
+those of an unrolled loop by the way through all of them that makes as many turns of the largest as go into what is asked for
+each time, and the rest with the smaller (ways.py).
 What enters a loop leaves it; what branches meets again at last; a function begins as often as it is called.
 
 These are estimates: exact for straight code, and for loops whose turns are the same for all warps.
@@ -25,6 +28,7 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 
 from ..toolchain.machine_code import Instruction
 from ..toolchain.sources import Place
@@ -32,6 +36,7 @@ from .control_flow import Blocks, Flow, callers_first, calls
 from .counters import Launch
 from .reachable import reachable
 from .requests import Part, accesses, asked_of, free_loops, key_of, width_of, worked_of
+from .ways import Node, way
 
 __all__ = ["executions"]
 
@@ -79,6 +84,7 @@ class _Function:
         self.worked, self.free = worked, free
         self.around = {n: flow.around(n) for n in flow.order}
         self.entries: dict[int, float] = {}  # of loops, by their heads
+        self.ways: dict[tuple[float, ...], dict[int, float] | None] = {}
         self.asking: dict[int, list[tuple[Instruction, Part]]] = defaultdict(list)
         for part in asked:
             for copy in part.copies:
@@ -110,8 +116,17 @@ class _Function:
         """Of a loop: as its loads and stores are asked for, or else as warps come to its lines."""
         level = [n for n in self.flow.order if self.around[n][:1] == [head]]
         by_block = {n: max(them) if n == head else _middle(them) for n in level if (them := self._asked_by_all(n))}
-        sure = [times for n, times in by_block.items() if times >= self.come and self.flow.passes(n, head)]
+        latch = self._latch(head)
+        sure = [
+            times
+            for n, times in by_block.items()
+            if times >= self.come
+            and self.flow.passes(n, head)
+            and (latch is None or n == head or not self._is_split(n, head))
+        ]
         some = [each for n in level if (each := self._asked_by_some(n)) is not None]
+        if latch is not None and not sure and any(self._is_split(n, head) for n in level):
+            sure = [latch]
         found = sure or [*by_block.values(), *some]  # not all that other blocks ask for is known to be theirs
         lines = [t for n in level for t in self._lines(n) if t >= self.come]
         worked = self._turns_of_work(level) if head in self.free else None
@@ -122,6 +137,26 @@ class _Function:
         turns = 0.0 if silent and all(silent) else turns
         self.entries[head] = min(self.come, turns)
         return turns
+
+    def _is_split(self, number: int, head: int) -> bool:
+        """Whether other blocks of a loop have copies, too, of what a block asks for: how often each does is not known yet."""
+        within = self.flow.loops[head] - {number}
+        return any(copy.block in within for _, part in self.asking[number] for copy in part.copies)
+
+    def _latch(self, head: int) -> float | None:
+        """How often warps come to the line that decides whether there is another turn, where that is no other loop's line, too."""
+        own = self._deciding(head)
+        if len(own) != 1 or any(own & self._deciding(other) for other in self.flow.loops if other != head):
+            return None
+        turns = float(self.trips.get(next(iter(own)), 0))
+        return turns if turns >= self.come else None
+
+    def _deciding(self, head: int) -> set[Place]:
+        return {
+            self.blocks[n][-1].lines[0]
+            for n in self.flow.before[head] & self.flow.loops[head]
+            if self.blocks[n][-1].lines
+        }
 
     def _is_plain(self, head: int) -> bool:
         """Whether each instruction of arithmetic of a loop's lines is there once, so that no turns were unrolled.
@@ -162,7 +197,7 @@ class _Function:
             return passed if passed is not None and min(found) <= passed <= max(found) else _middle(found)
         if passed is not None:
             return passed
-        if self._is_silent(number):
+        if self._is_silent(number) or self._leads_nowhere(number) or self._is_jumped_over(number):
             return 0.0
         ahead = self._ahead(number)
         if ahead is not None:
@@ -183,6 +218,43 @@ class _Function:
                     return _middle(found)
         return None
 
+    def _leads_nowhere(self, number: int) -> bool:
+        """Whether all that comes here comes to loads or stores, or to a loop of them, that nobody does."""
+        for n in self.flow.order[self.flow.order.index(number) + 1 :]:
+            around = self.around[n][1:] if n in self.flow.loops else self.around[n]
+            if around == self.around[number] and self.flow.passes(n, number):
+                within = self.flow.loops.get(n, {n})
+                found = [times for m in within for times in self._asked_by_all(m)]
+                if found and max(found) < 1e-6:
+                    return True
+        return False
+
+    def _is_jumped_over(self, number: int) -> bool:
+        """Whether it belongs to an unrolled loop of too few turns: only what is left by the smallest copies behind it is done.
+
+        That is other blocks', which all together make fewer turns than such a copy.
+        """
+        loops = self.around[number]
+        scope = self.flow.loops[loops[0]] if loops else set(self.flow.order)
+        behind = {n for n in scope if self.flow.dominates(number, n)}
+        parts = {id(part): part for n in behind for i, part in self.asking[n] if not i.is_conditional}
+        for part in parts.values():
+            sizes: dict[int, float] = defaultdict(float)
+            for copy in part.copies:
+                sizes[copy.block] += copy.part
+            rest = sizes.keys() - behind
+            is_left = all(self.around.get(n) == loops for n in rest)
+            if (
+                len(sizes) > len(rest) > 0
+                and is_left
+                and sum(sizes[n] for n in rest) < min(sizes[n] for n in sizes if n in behind)
+            ):
+                lines = {i.lines[0] for n in sizes for i in self.blocks[n] if i.lines}
+                own = {i.lines[0] for i in self.blocks[number] if i.lines}
+                if own <= lines and all(self._share(part, n) < 1e-6 for n in sizes if n in behind):
+                    return True
+        return False
+
     def _lines(self, number: int) -> list[float]:
         return [float(self.trips[i.lines[0]]) for i in self.blocks[number] if i.lines and i.lines[0] in self.trips]
 
@@ -190,7 +262,17 @@ class _Function:
         """By each kind and width of loads and stores that all threads do; none, where the counters have not seen most of them."""
         if self._is_silent(number):
             return []
-        return _evened([(i, self._share(part, number)) for i, part in self.asking[number] if not i.is_conditional])
+        asking = [(i, part) for i, part in self.asking[number] if not i.is_conditional]
+        return _evened([(i, self._share(part, number)) for i, part in asking if not self._is_partial(part, asking)])
+
+    def _is_partial(self, part: Part, asking: list[tuple[Instruction, Part]]) -> bool:
+        """Whether some copies of a part were given another line: a second one, asked for as often, has them in other loops, too."""
+        own = {copy.block for copy in part.copies}
+        for _, other in asking:
+            every = {copy.block for copy in other.copies}
+            if other.requests == part.requests and own < every and all(self.around.get(n) for n in every):
+                return True
+        return False
 
     def _is_silent(self, number: int) -> bool:
         counted = sum(not i.is_conditional for i, _ in self.asking[number])
@@ -211,17 +293,57 @@ class _Function:
         sizes: dict[int, float] = defaultdict(float)
         for copy in part.copies:
             sizes[region[copy.block]] += copy.part
+        loops = {region[n] for n in numbers if region[n] in self.around[n] and region[n] not in common}
+        if len(sizes) == 1:
+            return part.requests / whole
         before = functools.reduce(self.flow.common_dominator, sizes)
         times = self.come if before == self.now else self.times[before]
-        loops = {region[n] for n in numbers if region[n] in self.around[n] and region[n] not in common}
-        if len(sizes) == 1 or not times:
+        if not times:
             return part.requests / whole
         if region[number] in (bare := self._bare(loops, part.requests)):
             return 0.0
         sizes, loops = {n: size for n, size in sizes.items() if n not in bare}, loops - bare
         if len(sizes) == 1:
             return part.requests / sum(sizes.values())
-        return self._turns_of(part.requests / times, sizes, loops, before)[region[number]] * times
+        turns = self._way(part, common[:1], before, part.requests / times, bare) if loops else None
+        if turns is None:
+            turns = self._turns_of(part.requests / times, sizes, loops, before)
+        return turns[region[number]] * times
+
+    def _way(
+        self, part: Part, common: list[int], before: int, requests: float, bare: set[int]
+    ) -> dict[int, float] | None:
+        """How often the loops and blocks in loop `common` run that have copies, of so many requests after block `before`."""
+        key = id(part), *common, before, requests
+        if key not in self.ways:
+            outer = next(iter(common), None)
+            scope = self.flow.loops[outer] if outer is not None else set(self.flow.order)
+            region = {}
+            for n in self.flow.order:
+                if n in scope:
+                    loops = self.around[n][: self.around[n].index(outer)] if outer is not None else self.around[n]
+                    region[n] = loops[-1] if loops else n
+            nodes = {n: self._node(part, n, region, outer) for n in dict.fromkeys(region.values()) if n not in bare}
+            self.ways[key] = way(nodes, region[before], requests)
+        return self.ways[key]
+
+    def _node(self, part: Part, number: int, region: dict[int, int], outer: int | None) -> Node:
+        within = {n for n, head in region.items() if head == number}
+        is_loop = number in self.flow.loops and number != outer
+        size, optional = Fraction(0), []
+        for copy in part.copies:
+            if copy.block in within:
+                each = Fraction(copy.part).limit_denominator(64)
+                if copy.instruction.is_conditional and key_of(copy.instruction)[1] is not None and not is_loop:
+                    optional.append(each)
+                else:
+                    size += each
+        ways = [
+            region[n] for w in within for n in self.flow.before[w] if n in region and n not in within and w != outer
+        ]
+        after = {n for n in self.flow.order if within & self.flow.before[n]}
+        is_end = bool(within & self.flow.ends) or any(n not in region or n == outer for n in after)
+        return Node(sorted(set(ways)), size, optional, is_loop and size > 0, is_end)
 
     def _bare(self, loops: set[int], requests: float) -> set[int]:
         """Loops that lack the inner loop of another, whose line warps come to as often: versions for when it has no turns."""

@@ -178,3 +178,24 @@ __global__ void ragged(const int* length, const float* x, float* y, int rows) {
         for (int k = lane; k < n; k += 32) y[r * 1024 + k] = x[r * 1024 + k] * scale;
     }
 }
+
+// Two loops, of which compilers unroll the inner one, by 16, 8, 4 and 1.
+__global__ void sums_of_rows(const float* x, float* y, int n, int m) {
+    const int i = threadIdx.x + blockDim.x * blockIdx.x;
+    float s = 0;
+    for (int a = 0; a < n; ++a)
+        for (int b = 0; b < m; ++b)
+            s += x[(a * m + b) * 256 + i];
+    y[i] = s;
+}
+
+// y = xᵀ by tiles of 32 × 32, for blocks of 32 × 8 threads; n is a multiple of 32.
+__global__ void tiled(const float* x, float* y, int n) {
+    __shared__ float tile[32][33];
+    const int row = blockIdx.y * 32, column = blockIdx.x * 32;
+    for (int r = threadIdx.y; r < 32; r += 8)
+        tile[r][threadIdx.x] = x[(row + r) * n + column + threadIdx.x];
+    __syncthreads();
+    for (int r = threadIdx.y; r < 32; r += 8)
+        y[(column + r) * n + row + threadIdx.x] = tile[threadIdx.x][r];
+}

@@ -209,6 +209,20 @@ def test_every_kernel_is_begun_once_by_each_warp(name):
     assert executions(code, each)[code[0].block] == warps
 
 
+def test_a_loop_of_taps():
+    """64 blocks of eight warps, each with one channel: three rows, each with a turn for two taps and one tap that is left."""
+    instance = instance_cases.instances()["im2col<float>"]
+    with counters.counting(only=instance) as launches:
+        instance_cases.launch(instance)
+    code, _ = machine_code_of(instance, "sm_90a")
+    times = executions(code, launches[0])
+    stores = Counter()
+    for i in code:
+        stores[i.block] += i.opcode.startswith("STG")
+    assert sorted((many, times[n]) for n, many in stores.items() if many and times[n]) == [(4, 3 * 512), (8, 3 * 512)]
+    assert sum(times[i.block] for i in code) == (181 + 3 * 228) * 512
+
+
 QUICK = (
     "draw<__half, Normal>",
     "draw<long long, Integers>",
