@@ -6,7 +6,8 @@ A line may have many copies in the machine code, not all of which are its own:
       split into.
     - The compiler gives some accesses the line of another: what a line asked for that has none is the nearest line's, before all of
       those that asked for nothing themselves.
-    - Of copies in loops that several calls inline, each call has its share, by its own lines.
+    - Of copies in loops that several calls inline, each call has its share, by its own lines; where these do not tell, and one
+      loop may do what another leaves, they are taken for that.
 
 Arithmetic is asked for, too: once whenever a warp comes to its line. How many instructions one turn of a loop takes tells what
 the smallest of a line's blocks has, as the greatest common divisor of all.
@@ -14,6 +15,7 @@ the smallest of a line's blocks has, as the greatest common divisor of all.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
@@ -150,13 +152,22 @@ def _by_calls(part: Part, launch: Launch, around: dict[int, list[int]]) -> list[
         same = [group for group in groups if marks & group[0]]
         groups = [group for group in groups if not marks & group[0]]
         groups.append((marks.union(*(m for m, _ in same)), [*(c for _, them in same for c in them), copy]))
-    chains = [next(iter({c.instruction.lines for c in them})) for _, them in groups]
+    chains = [min(c.instruction.lines for c in them) for _, them in groups]
     shares: list[float] = [sum(copy.part for copy in them) for _, them in groups]
     if len(groups) > 1 and all(around[copy.block] for copy in part.copies):
         depth = next((d for d in range(max(map(len, chains))) if len({chain[d : d + 1] for chain in chains}) > 1), 0)
         trips = [float(launch.trips.get(chain[depth], 0)) if len(chain) > depth else 0.0 for chain in chains]
+        if not all(trips) and _is_rest(groups, around):
+            return [part]
         shares = trips if all(trips) else shares
     return [Part(part.requests * share / sum(shares), them) for share, (_, them) in zip(shares, groups)]
+
+
+def _is_rest(groups: Sequence[tuple[Any, list[Copy]]], around: dict[int, list[int]]) -> bool:
+    """Whether these are loops next to each other, of which each makes a whole number of the turns of a smaller one."""
+    sizes = sorted(sum(copy.part for copy in them) for _, them in groups)
+    outer = {tuple(around[copy.block][1:]) for _, them in groups for copy in them}
+    return len(outer) == 1 and all(more > less and more % less == 0 for less, more in itertools.pairwise(sizes))
 
 
 def key_of(instruction: Instruction) -> tuple[Any, Any]:

@@ -209,6 +209,41 @@ def test_every_kernel_is_begun_once_by_each_warp(name):
     assert executions(code, each)[code[0].block] == warps
 
 
+REST = (
+    "add_partials<float>",
+    "few_pixels_last<__half>",
+    "narrow_maxima_gradient<__nv_bfloat16, 5>",
+    "window_maxima_gradient<__nv_bfloat16, 1>",
+)
+TOO_MANY = {  # what is wrong and not mended yet, rounded up as found: how many times what was counted
+    "attention_forward": 1.15, "cross_entropy_rows": 1.15, "max_pool": 2.4, "max_pool_gradient": 2.7, "max_pool_same": 1.4,
+    "norm_backward": 1.3, "normalise_backward": 1.55, "rotary": 1.15, "window_maxima": 1.1, "window_means": 1.2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in SOON + REST else [pytest.mark.slow])
+        for name in sorted(instance_cases.instances())
+    ],
+)
+def test_no_more_is_loaded_and_stored_than_was_counted(name):
+    """By the instructions of all copies of each line together, but for those that are predicated."""
+    instance = instance_cases.instances()[name]
+    with np.errstate(all="ignore"), counters.counting(only=instance) as launches:
+        instance_cases.launch(instance)
+    code, _ = machine_code_of(instance, "sm_90a")
+    times, done, asked = executions(code, launches[0]), Counter(), Counter()
+    for i in code:
+        done[key_of(i)[1]] += 0 if i.is_conditional else times[i.block] * width_of(i)
+    for c in launches[0].counts:
+        asked[c.space, c.how] += c.requests * c.requested / c.threads
+    most = TOO_MANY.get(name.partition("<")[0], 1.05)
+    for kind, count in asked.items():
+        assert done[kind] <= most * count, kind
+
+
 def test_a_loop_of_taps():
     """64 blocks of eight warps, each with one channel: three rows, each with a turn for two taps and one tap that is left."""
     instance = instance_cases.instances()["im2col<float>"]
