@@ -15,7 +15,7 @@
 // all planes at a time, and `tile` windows of a row, the last of `tiles` maybe fewer. Dynamic shared memory: `group` rows of `chunks`
 // times what a thread has.
 //
-// Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane; at most 11 instructions a pixel for windows of 4 × 4 side by side, 23 for those of a
+// Cost: bytes, sizeof(T)·(H W + Ho Wo) a plane; at most 12 instructions a pixel for windows of 4 × 4 side by side, 23 for those of a
 // sequence of 5, 2 apart.
 #include "pooling_means.cuh"
 

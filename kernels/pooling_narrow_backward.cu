@@ -12,8 +12,8 @@
 // 2³¹, `together` of them to a block of 256 threads, each of `rows` × `columns` pixels (a multiple of 4) and `span` words of a row,
 // 4 before the first pixel's and 4 behind the last, which may be the next one's, with room for `slack` rows of neighbours on either side.
 //
-// Cost: bytes, 2·sizeof(T) + 1 a pixel, and by 5 columns 43 instructions: 17 for a column's sums and 16 for a row's, whose adding is
-// 5, some for rows left over, which few sizes have. 32 are hidden; shared memory takes 1.07 times as long as the bytes.
+// Cost: bytes, 2·sizeof(T) + 1 a pixel, and by 5 columns 39 instructions: 17 for a column's sums and 16 for a row's, whose adding is
+// 5, of each. 32 are hidden; shared memory takes 1.07 times as long as the bytes.
 #include "pooling_sums.cuh"
 
 constexpr int LINE = 292;  // words between the rows of a block's tiles: rows begin in other banks, as far as 16 bytes can
