@@ -19,8 +19,9 @@ those of an unrolled loop by the way through all of them that makes as many turn
 each time, and the rest with the smaller (shares.py, ways.py).
 What enters a loop leaves it; what branches meets again at last; a function begins as often as it is called.
 
-These are estimates: exact for straight code, and for most loops whose turns are the same for all warps. Where the compiler gives the
-head of an outer loop to a line of an inner one, it counts for each turn of that (`im2col<float>` on sm_100: 2.5 times its stores).
+These are estimates: exact for straight code, and for most loops whose turns are the same for all warps. Where the compiler gives
+the head of an outer loop to a line of an inner one, it counts for each turn of that (of
+`im2col<float>` on sm_100: 2.5 times its stores).
 """
 
 from __future__ import annotations
