@@ -63,15 +63,7 @@ narrow_maxima_gradient(const T* __restrict__ g, const unsigned char* __restrict_
     const int size = (rows + 2 * slack) * LINE, first = blockIdx.x * together, here = min(together, tiles - first);
     float* const sums = reinterpret_cast<float*>(memory);
     const Parts<T> parts(sums, sums + size);
-#pragma unroll 4
-    for (int at = threadIdx.x * 4; at < size; at += SUMMING * 4) store(sums + at, Vec<float, 4>{});
-#pragma unroll 1
-    for (int t = threadIdx.x; t < here; t += SUMMING) {
-        const int line = quotient(first + t, by_across), plane = quotient(line, by_down);
-        const int row = (line - plane * down) * rows, column = (first + t - line * across) * columns;
-        places[t] = {plane, row, column, max(row + top - kernel_h + 1, 0), max(column - left, 0) / V * V};
-    }
-    __syncthreads();
+    find_regions<V>(places, first, here, sums, size, rows, columns, down, across, kernel_h, K, top, left, by_down, by_across);
     sum_columns<LINE, T, V>(
         g, taps, memory, parts, places, here, rows, columns, output_h, output_w, top, left, windows, -K, 65536 / K + 1, by_windows,
         [&](int tile, const Region& mine, int w) {

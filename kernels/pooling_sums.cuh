@@ -14,6 +14,22 @@ struct Region {
     int plane, row, column, h, w;
 };
 
+// A block's regions, those of tiles `first` and on, and no sums yet. Windows are read V at a time, so that they begin at a multiple.
+template <int V>
+__device__ __forceinline__ void find_regions(Region* places, int first, int here, float* sums, int size, int rows, int columns, int down,
+                                             int across, int kernel_h, int kernel_w, int top, int left, unsigned long long by_down,
+                                             unsigned long long by_across) {
+#pragma unroll 4
+    for (int at = threadIdx.x * 4; at < size; at += SUMMING * 4) store(sums + at, Vec<float, 4>{});
+#pragma unroll 1
+    for (int t = threadIdx.x; t < here; t += SUMMING) {
+        const int line = quotient(first + t, by_across), plane = quotient(line, by_down);
+        const int row = (line - plane * down) * rows, column = (first + t - line * across) * columns;
+        places[t] = {plane, row, column, max(row + top - kernel_h + 1, 0), max(column + left - kernel_w + 1, 0) / V * V};
+    }
+    __syncthreads();
+}
+
 // Of `a` the bits that the mask has not, of `b` those that it has: one instruction, of which the compiler makes two.
 __device__ __forceinline__ unsigned merge(unsigned a, unsigned b, unsigned mask) {
 #ifndef WEFT_EMULATOR
