@@ -85,7 +85,10 @@ stopped() { # exit status: by hand. The step ends, too: a second start, which as
 trap 'stopped 130' INT
 trap 'stopped 143' TERM HUP
 limited() { # seconds, command …: in the background, where an interrupt would be ignored but for `env`
-    env --default-signal=INT bash -c 'echo $$ >"$0" && exec timeout "$@"' "$temporary/running" -s INT -k $GRACE "$@" 2>&1
+    local status=0
+    env --default-signal=INT bash -c 'echo $$ >"$0" && exec timeout "$@"' "$temporary/running" -s INT -k $GRACE "$@" 2>&1 || status=$?
+    kill -KILL -- "-$(cat "$temporary/running")" 2>/dev/null # what the command began and left would keep the log's pipe open
+    return $status
 }
 left() { echo $((total - GRACE - SECONDS)); }
 
