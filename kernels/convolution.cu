@@ -7,18 +7,19 @@
 // pixels, so that a batch goes through in pieces and the columns of all of it never exist. With KH = KW = S = 1, P = 0
 // they are the transposition (N, C, pixels) ↔ (C, positions), and col2im is what adds a bias to a product.
 //
-// Layout: images (N, C, H, W) with columns (C·KH·KW, pitch). T is float, half or bfloat16; col2im adds in float, in the order
-// of the windows, each pixel by one thread: no atomics, always the same bits.
+// Layout: images (N, C, H, W) with columns (C·KH·KW, pitch). T is float, half or bfloat16. What col2im adds is float, whatever
+// the image: products leave their sums in it, so that half precision is rounded once. It adds in the order of the windows, each
+// pixel by one thread: no atomics, always the same bits.
 //
 // Geometry: a thread of im2col has 4 positions, THREADS apart (so that a warp's are neighbours), of every channel that
 // blockIdx.y comes to, one of col2im a pixel of 4 channels at a time (4 loads under way); index arithmetic is shared by the channels.
 // Counters of positions, pixels and taps within one piece fit 31 bits (the launcher sees to it); offsets have 64.
 //
 // Cost: im2col writes KH·KW·C values per position and reads each pixel from memory once (the other KH·KW − 1 times from
-// cache); col2im reads and writes the same. A 3 × 3 kernel, 64 channels, 256 images of 56 × 56 in bfloat16: 925 MB of
-// columns and 103 MB of image, 0.24 ms at 4.3 TB/s either way. The product that uses the columns reads them once more
-// (0.22 ms) for its 2·64·576·802816 = 59 GFLOP (0.075 ms at 790 TFLOP/s): such a convolution is bound by its columns;
-// `implicit_gemm.cu` has none.
+// cache); col2im reads and writes the same, of columns in float. A 3 × 3 kernel, 64 channels, 256 images of 56 × 56 in
+// bfloat16: 925 MB of columns and 103 MB of image, 0.24 ms at 4.3 TB/s; back, of 1850 MB of columns, 0.45 ms. The product
+// that uses the columns reads them once more (0.22 ms) for its 2·64·576·802816 = 59 GFLOP (0.075 ms at 790 TFLOP/s): such a
+// convolution is bound by its columns; `implicit_gemm.cu` has none.
 #include "windows.cuh"
 
 constexpr int THREADS = 256;
@@ -71,7 +72,7 @@ im2col(const T* __restrict__ image, T* __restrict__ columns, int channels, int h
 // read one pixel, neighbours are apart_h, apart_w windows and skip_h, skip_w taps apart (see windows.cuh).
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 4)
-col2im(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict__ image, int channels, int height, int width,
+col2im(const float* __restrict__ columns, const T* __restrict__ bias, T* __restrict__ image, int channels, int height, int width,
        int output_h, int output_w, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left,
        int dilation_h, int dilation_w, int apart_h, int apart_w, int skip_h, int skip_w, unsigned long long by_area,
        unsigned long long by_width, unsigned long long by_stride_h, unsigned long long by_stride_w, int first, int start,
@@ -97,12 +98,12 @@ col2im(const T* __restrict__ columns, const T* __restrict__ bias, T* __restrict_
             from[e] = is_there ? e * plane : 0;
             sum[e] = bias && is_there ? to_float(bias[c + e]) : 0.0f;
         }
-        const T* row = columns + c * plane;
+        const float* row = columns + c * plane;
         for (int a = 0; a <= room_h; a += apart_h, row += next_row) {
-            const T* entry = row;
+            const float* entry = row;
             for (int b = 0; b <= room_w; b += apart_w, entry += next_column) {
 #pragma unroll
-                for (int e = 0; e < EACH; ++e) sum[e] += to_float(entry[from[e]]);
+                for (int e = 0; e < EACH; ++e) sum[e] += entry[from[e]];
             }
         }
 #pragma unroll

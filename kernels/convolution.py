@@ -63,8 +63,10 @@ def im2col(image: Any, where: Any, start: int, stop: int, columns: Any = None) -
 def col2im(columns: Any, where: Any, image: Any, start: int, stop: int, first: int, bias: Any = None) -> None:
     """Write pixels [start, stop), of N·H·W, of every channel of image (N, C, H, W): bias (C) plus all that read them.
 
-    Column 0 of columns (C·KH·KW, pitch) is that of position `first`; those in `positions_of(where, start, stop)` are there.
+    Column 0 of columns (C·KH·KW, pitch), which are float32, is that of position `first`; those in `positions_of(where, start,
+    stop)` are there.
     """
+    assert columns.dtype == np.float32
     area, channels, bias = math.prod(where.image), image.shape[1], contiguous(bias)
     n = start // area
     _col2im[image.dtype](

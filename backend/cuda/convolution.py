@@ -4,7 +4,8 @@
 everything else, and products of images as they lie; columns exist in memory for a piece of the batch at a time, and what they cost
 is reading and writing them. Its pieces are ranges of output positions (for the gradient of the image, of pixels) counted through
 the whole batch, so that products are as large as the workspace allows, whatever the sizes of batch and images, and their rows
-begin at multiples of 16 bytes. Sums over pieces are taken in order, in float32.
+begin at multiples of 16 bytes. Sums over pieces are taken in order, in float32. What products leave in memory for others to add to
+is float32 too, so that half precision is rounded once, at the end.
 
 Both are for images. Sequences are images of height 1 (`Sequences`), and volumes batches of images (`Volumes`).
 """
@@ -31,6 +32,7 @@ IMPLICIT = True  # False: everything goes through columns in memory, to measure 
 WORKSPACE = 128 << 20  # bytes of columns and their products that exist at a time
 LIMIT = 1 << 30  # pixels of a plane, or of a piece: the kernels count them in 32 bits
 FARTHEST = LIMIT // 2  # that windows may be apart: kernels add it to such a count
+SUMS = np.dtype(np.float32)  # of products that more is added to
 
 Pair = tuple[int, int]
 
@@ -159,8 +161,9 @@ class Device:
         y = empty((n, o, *where.output), x.dtype, like=x)
         if _is_product(where, x):
             return _multiply(weight.reshape(o, c), x, bias, y)
-        pieces = list(_ranges(n * math.prod(where.output), _positions(c, o, x.dtype, where)))
-        space, taps = Workspace(x, c, o, where, pieces), _rows(weight, where)
+        kinds = _heights(c, o, where), (x.dtype, SUMS)
+        pieces = list(_ranges(n * math.prod(where.output), _positions(*kinds)))
+        space, taps = Workspace(x, *kinds, pieces), _rows(weight, where)
         for start, stop in pieces:
             columns, values = space.piece(stop - start)
             kernels.im2col(x, where, start, stop, columns)
@@ -174,9 +177,10 @@ class Device:
         image = empty((n, c, *where.image), g.dtype, like=g)
         if _is_product(where, g):
             return _multiply(weight.reshape(o, c).T, g, bias, image)
-        pieces = list(_pixel_ranges(where, n, _positions(c, o, g.dtype, where)))
+        kinds = _heights(c, o, where), (SUMS, g.dtype)
+        pieces = list(_pixel_ranges(where, n, _positions(*kinds)))
         sources = [kernels.positions_of(where, *piece) for piece in pieces]
-        space, taps = Workspace(g, c, o, where, sources), _rows(weight, where).swapaxes(-1, -2)
+        space, taps = Workspace(g, *kinds, sources), _rows(weight, where).swapaxes(-1, -2)
         for (start, stop), (first, last) in zip(pieces, sources):
             columns, values = space.piece(last - first)
             kernels.im2col(g, _plain(where), first, last, values)
@@ -191,11 +195,12 @@ class Device:
         grad = empty(shape, x.dtype, like=x) if into is None or not into.flags.c_contiguous else into
         if IMPLICIT and _is_product(where, x) and implicit_gemm.suits(x, grad, where) and on_16_bytes(x, g):
             return implicit_gemm.pointwise_weight_gradient(x, g, grad)
-        pieces = list(_ranges(n * math.prod(where.output), _positions(c, o, x.dtype, where)))
-        total = grad if len(pieces) < 2 else empty(shape, np.float32, like=x) if x.dtype.itemsize == 2 else grad
+        kinds = _heights(c, o, where), (x.dtype, x.dtype)
+        pieces = list(_ranges(n * math.prod(where.output), _positions(*kinds)))
+        total = grad if len(pieces) < 2 or x.dtype == SUMS else empty(shape, SUMS, like=x)
         if not pieces:
             grad[...] = 0
-        space = Workspace(x, c, o, where, pieces)
+        space = Workspace(x, *kinds, pieces)
         for i, (start, stop) in enumerate(pieces):
             columns, values = space.piece(stop - start)
             kernels.im2col(x, where, start, stop, columns)
@@ -227,16 +232,22 @@ class Volumes:
 
     @staticmethod
     def input_gradient(g: Any, weight: Any, bias: Any, where: Geometry) -> Any:
-        images, taps, plane = _as_images(g), _by_image(weight), where.along(slice(1, None))
-        maps = _maps(plane, images, taps, taps.shape[1])
-        read = maps.input_gradient(maps.arrange(images), taps, None, plane)
-        groups, channels, (kernel, output) = where.groups, weight.shape[1], (where.kernel[0], where.output[0])
-        read = read.reshape(len(g), output, groups, kernel, channels, *where.image[1:])
-        x = library_of(g).zeros((len(g), groups, channels, *where.image), dtype=g.dtype)
-        for tap, here, there in _depths(where):
-            x[:, :, :, there] += contiguous(read[:, here, :, tap].swapaxes(1, 2).swapaxes(2, 3))
-        x = x.reshape(len(g), groups * channels, *where.image)
-        return x if bias is None else x + bias[:, None, None, None]
+        """Each image of x from the images of g that read it, as channels of one, so that their sum is rounded once."""
+        n, groups, plane, c = len(g), where.groups, where.along(slice(1, None)), weight.shape[1]
+        x = library_of(g).zeros((n, where.image[0], groups * c, *where.image[1:]), dtype=g.dtype)
+        if bias is not None:
+            x[...] = bias[:, None, None]
+        by_group = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])  # (G, O/G, C/G, KD, KH, KW)
+        for first in range(min(where.stride[0], where.image[0])):  # images so far apart are read with the same taps
+            taps, images = _readers(g, where, first)
+            if images is None:
+                continue
+            kernel = contiguous(by_group[:, :, :, taps].transpose(0, 3, 1, 2, 4, 5))
+            kernel = kernel.reshape(images.shape[1], c, *plane.kernel)
+            maps, written = _maps(plane, images, kernel, c), x[:, first :: where.stride[0]]
+            found = maps.input_gradient(maps.arrange(images), kernel, bias, plane)
+            written[...] = found.reshape(written.shape)
+        return contiguous(x.swapaxes(1, 2))
 
     @staticmethod
     def weight_gradient(x: Any, g: Any, where: Geometry, into: Any) -> Any:
@@ -277,6 +288,24 @@ def _read(x: Any, where: Geometry) -> Any:
     return images.reshape(n * where.output[0], where.kernel[0] * c, *x.shape[3:])
 
 
+def _readers(g: Any, where: Geometry, first: int) -> tuple[slice, Any]:
+    """The taps that read images first, first + stride, … of x (N, C, D, H, W), and what of g (N, O, Do, Ho, Wo) each of these
+    is read for: images with a channel for every tap and channel of g, by group; None where nothing reads them."""
+    (n, o), groups, stride = g.shape[:2], where.groups, where.stride[0]
+    readers = [each for each in _depths(where) if each[2].start % stride == first]
+    if not readers:
+        return slice(0), None
+    count, of_output = len(range(first, where.image[0], stride)), g.reshape(n, groups, o // groups, *g.shape[2:])
+    shape = n, count, groups, len(readers), o // groups, *g.shape[3:]
+    images = library_of(g).zeros(shape, dtype=g.dtype)
+    for i, (_, here, there) in enumerate(readers):
+        at = there.start // stride
+        images[:, at : at + here.stop - here.start, :, i] = of_output[:, :, :, here].transpose(0, 3, 1, 2, 4, 5)
+    taps = [tap for tap, _, _ in readers]
+    step = taps[1] - taps[0] if len(taps) > 1 else 1
+    return slice(taps[0], taps[-1] + 1, step), images.reshape(n * count, len(readers) * o, *g.shape[3:])
+
+
 def _as_images(g: Any) -> Any:
     """(N, O, Do, Ho, Wo) → (N·Do, O, Ho, Wo)"""
     return contiguous(g.swapaxes(1, 2)).reshape(len(g) * g.shape[2], g.shape[1], *g.shape[3:])
@@ -291,19 +320,24 @@ def _by_image(weight: Any) -> Any:
 class Workspace:
     """Memory for the columns of a piece, (C·KH·KW, pitch), and for what they are multiplied to or from, (O, pitch)."""
 
-    def __init__(self, like: Any, channels: int, features: int, where: Geometry, ranges: list):
-        self.rows = channels * math.prod(where.kernel), features
+    def __init__(self, like: Any, heights: Pair, dtypes: tuple[np.dtype, np.dtype], ranges: list):
+        self.heights = heights
         longest = kernels.pitch_of(max((stop - start for start, stop in ranges), default=0))
-        self.memory = [empty(rows * longest, like.dtype, like=like) for rows in self.rows]
+        self.memory = [empty(rows * longest, dtype, like=like) for rows, dtype in zip(heights, dtypes)]
 
     def piece(self, positions: int) -> Any:
         pitch = kernels.pitch_of(positions)
-        return (memory[: rows * pitch].reshape(rows, pitch) for rows, memory in zip(self.rows, self.memory))
+        return (memory[: rows * pitch].reshape(rows, pitch) for rows, memory in zip(self.heights, self.memory))
 
 
-def _positions(channels: int, features: int, dtype: np.dtype, where: Geometry) -> int:
+def _heights(channels: int, features: int, where: Geometry) -> Pair:
+    """Values for each position: of the columns, and of what they are multiplied to or from."""
+    return channels * math.prod(where.kernel), features
+
+
+def _positions(heights: Pair, dtypes: tuple[np.dtype, np.dtype]) -> int:
     """How many positions the workspace has room for."""
-    each = (channels * math.prod(where.kernel) + features) * dtype.itemsize
+    each = sum(rows * dtype.itemsize for rows, dtype in zip(heights, dtypes))
     return max(WORKSPACE // each // kernels.ALIGN, 1) * kernels.ALIGN
 
 

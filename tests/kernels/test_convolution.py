@@ -68,7 +68,7 @@ def test_im2col(case, dtype):
 @dtypes
 def test_col2im(case, dtype):
     rng, where = np.random.default_rng(1), case.where
-    low, exact = rounded(rng.standard_normal((case.batch, case.channels, *case.kernel, *where.output)), dtype)
+    low, exact = rounded(rng.standard_normal((case.batch, case.channels, *case.kernel, *where.output)), np.float32)
     bias, exact_bias = rounded(rng.standard_normal(case.channels), dtype)
     flat, expected = by_position(low), image_of(exact, where) + exact_bias[:, None, None]
     whole, *parts = ranges(case.batch * np.prod(case.image))
@@ -78,7 +78,7 @@ def test_col2im(case, dtype):
         def fold(image=image, pieces=pieces):
             for start, stop in pieces:
                 first, last = kernels.positions_of(where, start, stop)
-                columns = np.full((len(flat), last - first + 3), np.nan, dtype)  # what lies beyond is not read
+                columns = np.full((len(flat), last - first + 3), np.nan, np.float32)  # what lies beyond is not read
                 columns[:, : last - first] = flat[:, first:last]
                 kernels.col2im(columns, where, image, start, stop, first, bias)
             return image.copy()
@@ -170,6 +170,34 @@ def test_conv_transpose2d_in_half_precision(dtype):
     expected = (y, *vjp(exact[3], [True] * 3, [None] * 3))
     for ours, theirs, best in zip(run(primitives.conv_transpose, low, static), plain, expected):
         no_worse(ours, theirs, best)
+
+
+@pytest.mark.parametrize("primitive", [primitives.conv, primitives.conv_transpose], ids=["conv", "conv_transpose"])
+@pytest.mark.parametrize(
+    ("image", "kernel", "static"),
+    [
+        ((9, 8), (3, 3), {"groups": 2}),
+        ((9, 8), (3, 2), {"groups": 8, "stride": (2, 1), "padding": (1, 0)}),
+        ((9, 8), (1, 1), {"groups": 2}),
+        ((33,), (5,), {"groups": 4, "dilation": 2}),
+        ((5, 4, 6), (3, 3, 3), {}),
+        ((7, 4, 5), (3, 2, 3), {"stride": (2, 1, 2), "padding": (2, 1, 0), "groups": 2}),
+        ((8, 3, 5), (4, 1, 2), {"stride": (3, 1, 1), "dilation": (2, 1, 1), "padding": (3, 0, 0)}),
+        ((9, 3, 3), (3, 1, 1), {"stride": (4, 1, 1), "dilation": (2, 1, 1)}),  # images that nothing reads
+    ],
+    ids=["groups", "depthwise", "pointwise", "line", "volume", "strided", "dilated", "sparse"],
+)
+@halves
+def test_half_precision_is_rounded_once(primitive, image, kernel, static, dtype):
+    """From sums in float32: nearly all values are those that are nearest to the exact ones."""
+    rng, groups = np.random.default_rng(0), static.get("groups", 1)
+    weight = (8, 8 // groups, *kernel)
+    low, exact = zip(*(rounded(rng.standard_normal(s), dtype) for s in ((2, 8, *image), weight, (8,))))
+    y, vjp = primitive.generic(np, *exact, **static)
+    g, exact_g = rounded(rng.standard_normal(y.shape), dtype)
+    expected = (y, *vjp(exact_g, [True] * 3, [None] * 3))
+    for ours, best in zip(run(primitive, (*low, g), static), expected):
+        assert np.mean(ours.astype(float) != best.astype(dtype).astype(float)) < 0.02
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 5, 5), (2, 0, 5, 5)])

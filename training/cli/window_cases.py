@@ -28,7 +28,7 @@ def _(dtype: Any) -> None:
 
 @of("col2im")
 def _(dtype: Any) -> None:
-    columns = numbers(dtype, 144, convolution.pitch_of(4096))
+    columns = numbers(FLOAT32, 144, convolution.pitch_of(4096))
     convolution.col2im(columns, _where(32, 3), np.empty((4, 16, 32, 32), dtype), 0, 4096, 0)
 
 
