@@ -9,8 +9,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import _signals
-
 __all__ = ["main"]
 
 COMMANDS = ("new", "data", "train", "generate", "translate", "forecast", "export", "bench", "info")
@@ -95,8 +93,6 @@ def _run(argv: Sequence[str]) -> int:
         from .training.cli.info import main as run
     elif command == "bench":
         from .bench.command import main as run
-
-        _signals.give_back()  # it has results to show
     else:
         from .training.cli.parser import complain, did_you_mean
 

@@ -51,12 +51,5 @@ def take() -> None:
             signal.signal(number, end)
 
 
-def give_back() -> None:
-    """Let signals mean what they mean in Python."""
-    for number in ENDING:
-        if signal.getsignal(number) is end:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-
 if is_command():
     take()

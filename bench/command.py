@@ -10,16 +10,20 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import _signals
 from ..backend.device import devices
 from ..backend.device.options import did_you_mean
 from ..data.writing import make_folder, reason
 from ..training.atomic import write_atomically
 from ..training.cli.folder import path_of
 from ..training.cli.parser import Parser, UsageError, number, report
+from ..training.signals import PutOff
 from . import results as document
 from .perform import perform
 from .worker import Task, benches
@@ -38,7 +42,9 @@ Measure weft on this machine, beside PyTorch where that is installed.
 
 All that this machine can do, unless parts, a device or names are given. What is computed is checked before it is timed
 (against float64; the operations are checked by the tests instead). On a CPU each library runs in a process of its own; they
-take turns, and a turn ends when the threads of the one that had it are asleep."""
+take turns, and a turn ends when the threads of the one that had it are asleep.
+
+Ctrl-C, SIGTERM and SIGHUP print and save what there is, and say how to go on (exit status 130, 143, 129)."""
 EXAMPLES = """\
 examples:
   weft bench                                  everything (a few minutes)
@@ -87,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _list(options)
     if hasattr(options, "resume") and not hasattr(options, "save"):
         parser.error("--resume needs --save PATH")
-    return report("weft bench", lambda: _bench(options))
+    words = sys.argv[1:] if argv is None else list(argv)
+    return report("weft bench", lambda: _bench(options, words))
 
 
 def _names(kind: str, parts: Sequence[str]) -> list[tuple[str, str]]:
@@ -153,7 +160,7 @@ def _tasks(options: argparse.Namespace, cores: list[int]) -> list[Task]:
     return tasks
 
 
-def _bench(options: argparse.Namespace) -> int:
+def _bench(options: argparse.Namespace, words: Sequence[str]) -> int:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     tasks = _tasks(options, cores)
     path = _path(options.save) if hasattr(options, "save") else None
@@ -162,15 +169,29 @@ def _bench(options: argparse.Namespace) -> int:
     has_more = path is not None and hasattr(options, "resume") and path.is_file()
     results = document.load(path) if path and has_more else document.new()
     end = time.monotonic() + options.total
+    signals = PutOff()
+    signals.begin()
     try:
-        for task in tasks:
-            perform(task, cores[-task.threads :], results, path, end)
+        _signals.explain = lambda: _how_to_go_on(path, words)
+        with signals.raised():  # else they are put off: what there is is printed and saved as a whole
+            for task in tasks:
+                perform(task, cores[-task.threads :], results, path, end)
     finally:
-        if results["benches"]:
-            print(f"\n{document.text(results)}".rstrip())
-        if path is not None and results["benches"]:
-            _publish(results, path)
+        try:
+            if results["benches"]:
+                print(f"\n{document.text(results)}".rstrip(), flush=True)
+            if path is not None and results["benches"]:
+                _publish(results, path)
+        finally:
+            signals.end()
     return int(any(entry["status"] in ("failed", "wrong") for entry in results["benches"]))
+
+
+def _how_to_go_on(path: Path | None, words: Sequence[str]) -> str:
+    """What is said when a signal ends it."""
+    if path is None:
+        return "nothing is kept without --save PATH, by which --resume goes on"
+    return "go on with: " + shlex.join(["weft", "bench", *["--resume"][: "--resume" not in words], *words])
 
 
 def _path(save: str) -> Path:

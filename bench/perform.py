@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from .._signals import ENDING
 from ..backend.device import devices
 from ..training.cli.parser import UsageError
+from ..training.signals import Terminated
 from . import results as document
 from .worker import LOST, Task
 
@@ -30,6 +33,8 @@ def perform(task: Task, cores: list[int], results: dict, path: Path | None, end:
         status, begun = _run(task, cores, results, path)
         if status == 0:
             return
+        if -status in ENDING:  # all processes of the command are told to end, and the signal comes to that one first
+            raise KeyboardInterrupt if -status == signal.SIGINT else Terminated(-status)
         if begun is not None:
             how = "its device was lost" if status == LOST else f"exit status {status}"
             document.put(results, begun | {"problem": f"the process ended in it ({how})"})
@@ -44,7 +49,12 @@ def _run(task: Task, cores: list[int], results: dict, path: Path | None) -> tupl
     is_cpu = devices.kind(task.device) == "cpu"
     limits = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "WEFT_NUM_THREADS")
     environment = {**os.environ, **(dict.fromkeys(limits, str(task.threads)) if is_cpu else {})}
-    pin = (lambda: os.sched_setaffinity(0, cores)) if is_cpu and hasattr(os, "sched_setaffinity") else None
+
+    def start() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's comes to all; who asked for the process ends it
+        if is_cpu and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, cores)
+
     command = [sys.executable, "-m", f"{__package__}.worker"]
     begun = None
     with subprocess.Popen(
@@ -54,19 +64,23 @@ def _run(task: Task, cores: list[int], results: dict, path: Path | None) -> tupl
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        preexec_fn=pin,
+        preexec_fn=start if os.name == "posix" else None,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin:
-            json.dump(vars(task), process.stdin)
-        for line in process.stdout:
-            message = json.loads(line)
-            begun = message.get("begin", None if "entry" in message else begun)
-            _take(message, task, results)
-            if path is not None and "entry" in message:
-                document.save(results, path)
-        status = process.wait()
+        try:
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                json.dump(vars(task), process.stdin)
+            for line in process.stdout:
+                message = json.loads(line)
+                begun = message.get("begin", None if "entry" in message else begun)
+                _take(message, task, results)
+                if path is not None and "entry" in message:
+                    document.save(results, path)
+            status = process.wait()
+        except BaseException:  # an interrupt
+            process.kill()
+            raise
     return status, begun
 
 

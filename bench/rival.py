@@ -52,7 +52,7 @@ class Server:
 
 
 def main(threads: int) -> int:
-    """Answer until standard input ends; returns the exit status."""
+    """Answer until standard input ends, or nobody listens; returns the exit status."""
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is for people
     import torch
@@ -63,7 +63,10 @@ def main(threads: int) -> int:
         message = json.loads(line)
         answer = server.answer(message)
         settle()
-        print(json.dumps(answer | {"id": message["id"]}), file=lines, flush=True)
+        try:
+            print(json.dumps(answer | {"id": message["id"]}), file=lines, flush=True)
+        except BrokenPipeError:
+            os._exit(0)  # else `lines` is flushed once more
     return 0
 
 

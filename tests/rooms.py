@@ -84,7 +84,8 @@ ROOMS = {
         "_signals kernels/emulator backend/device backend/tape layers optimizers training",
         "one model in many processes, on MPI and NCCL", "group.py"),
     "bench": Room(
-        "kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes backend/cuda"
+        "_signals kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes"
+        " backend/cuda"
         " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli distributed weft",
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
     "compat": Room(
@@ -99,7 +100,7 @@ ROOMS = {
         "models to ONNX graphs, and graphs to modules", "load.py"),
     "compat/onnx/operators": Room(
         "backend/nn layers/functional weft", "ONNX's operators as functions of tensors", "elementwise.py"),
-    "__main__": Room("_signals training/cli bench weft", "the command `weft`", "__main__.py"),
+    "__main__": Room("training/cli bench weft", "the command `weft`", "__main__.py"),
 }
 # fmt: on
 

@@ -1,7 +1,11 @@
 """`weft bench` measures in processes of its own, prints and saves; whatever cannot be done is one line."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -190,3 +194,95 @@ def test_a_process_that_cannot_begin(monkeypatch, capfd):
     assert "the process that measures on cpu ended with exit status 1" in fails(
         capfd, "--device", "cpu", "mlp-training"
     )
+
+
+# --- signals ------------------------------------------------------------------------------------------------------------
+COMMAND = """
+import sys
+sys.argv = ["weft", "bench", *sys.argv[1:]]
+sys.orig_argv = sys.argv
+from weft.__main__ import main
+sys.exit(main())
+"""  # the command
+STAND_IN = """
+import json, os, sys, time
+with open(os.environ["PIDS"], "a") as file:
+    print(os.getpid(), file=file)
+known = [entry["name"] for entry in json.load(sys.stdin)["known"]]
+entry = {"part": "models", "device": "cpu", "threads": 1, "about": "ABOUT", "runs": {}, "passes": 1, "status": "ok"}
+def send(**message):
+    print(json.dumps(message), flush=True)
+send(machine={"device": "a device"}, kind="cpu", versions={"python": "3"})
+if "first" not in known:
+    send(entry=entry | {"name": "first", "about": "what came first", "status": "wrong"}, new=["weft"])
+    send(begin=entry | {"name": "second"})
+    time.sleep(600)
+send(entry=entry | {"name": "second", "about": "what came then"}, new=["weft"])
+"""  # measures the first of two benches at once, and takes ten minutes for the second
+
+
+class TestSignals:
+    """The process itself, with a stand-in for the one that measures."""
+
+    @pytest.fixture
+    def start(self, tmp_path):
+        folder = tmp_path / "stand-in"
+        folder.mkdir()
+        (folder / "worker.py").write_text(STAND_IN)
+        python = folder / "python"  # which is asked for `-m weft.bench.worker`
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder / "worker.py"}"\n')
+        python.chmod(0o755)
+        code = COMMAND.replace(
+            "from weft.__main__", f"import weft\nsys.executable = {str(python)!r}\nfrom weft.__main__"
+        )
+        pids = tmp_path / "pids"
+        options = {"env": {**os.environ, "PIDS": str(pids)}, "text": True, "start_new_session": True}
+
+        def run(*argv):
+            command = [sys.executable, "-c", code, "--models", "--device", "cpu", "--threads", "1", *map(str, argv)]
+            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+        run.worker = lambda: int(pids.read_text().split()[-1])
+        return run
+
+    @pytest.mark.skipif(os.name != "posix", reason="stand-ins are scripts, and signals go to groups of processes")
+    @pytest.mark.parametrize(
+        ("number", "everyone"),
+        [
+            pytest.param(number, everyone, marks=[] if number == "SIGTERM" and not everyone else [pytest.mark.slow])
+            for number in ("SIGINT", "SIGTERM", "SIGHUP")
+            for everyone in (False, True)  # all processes of the group, as a terminal does
+        ],
+    )
+    def test_prints_and_saves_what_there_is(self, start, tmp_path, number, everyone):
+        path, by = tmp_path / "r.json", "" if number == "SIGINT" else f" by {number}"
+        with start("--save", path) as process:
+            while "what came first" not in process.stdout.readline():
+                pass
+            while not path.exists():
+                time.sleep(0.01)
+            (os.killpg if everyone else os.kill)(process.pid, getattr(signal, number))
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 128 + getattr(signal, number), err
+        assert "WRONG: first\nsaved " in out
+        how = f"go on with: weft bench --resume --models --device cpu --threads 1 --save {path}"
+        assert err == f"weft bench: interrupted{by}; {how}\n"
+        assert [e["name"] for e in results.load(path)["benches"]] == ["first"]
+        assert "what came first" in path.with_suffix(".md").read_text()
+        with pytest.raises(ProcessLookupError):
+            os.kill(start.worker(), 0)
+        with start("--save", path, "--resume") as process:
+            process.communicate(timeout=60)
+        assert [e["name"] for e in results.load(path)["benches"]] == ["first", "second"]
+
+    @pytest.mark.skipif(os.name != "posix", reason="stand-ins are scripts")
+    def test_without_save(self, start):
+        with start() as process:
+            while "what came first" not in process.stdout.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert out.endswith("\nWRONG: first\n")
+        told = "nothing is kept without --save PATH, by which --resume goes on"
+        assert err == f"weft bench: interrupted; {told}\n"
