@@ -23,8 +23,17 @@ case ${1:--} in -h | --help) usage 0 ;; -*) usage 2 ;; esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=$(type -P "${PYTHON:-python3}") || { printf 'PYTHON must be an interpreter, got %s\n' "${PYTHON:-python3}" >&2; exit 2; }
 python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python") # what follows runs in other folders
+must_be_python() {
+    local version found
+    version=$(timeout 20 "$python" -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null </dev/null)
+    [[ $version =~ ^([0-9]+)\ ([0-9]+)$ ]] && [ $((BASH_REMATCH[1] * 1000 + BASH_REMATCH[2])) -ge 3011 ] && return
+    [[ $version =~ ^[0-9]+\ [0-9]+$ ]] && found="Python ${version/ /.}" || found="none"
+    printf 'PYTHON must be Python 3.11 or newer, got %s, which is %s\n' "$python" "$found" >&2
+    exit 2
+}
 
 if [ "$mode" = pack ]; then # weft must be importable
+    must_be_python
     mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
     nvrtc=$(mktemp -d)
     trap 'rm -rf "$nvrtc"' EXIT
@@ -43,23 +52,30 @@ if [ -n "$packed" ] && [ "$mode" = run ] && ! [ -d "$packed/cubins" -a -s "$pack
     printf '%s must hold cubins and cover.json, but does not: bench/gpu.sh --pack %s\n' "PACKED=$packed" "$packed" >&2
     exit 2
 fi
-mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
+must_be_python
+if [ "$mode" = dry ]; then # which leaves everything as it is
+    out=$(realpath -m "$1")
+    temporary=$(mktemp -du)
+else
+    mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
+fi
 total=${WEFT_SECONDS:-470}
 device=${DEVICE:-cuda}
 on_gpu=gpu # the tests' mark; a rehearsal runs the same ones in the emulator
 [ "$device" != emulator ] || on_gpu=
-temporary=$(mktemp -d)
-trap 'rm -rf "$temporary"' EXIT
 summary=$out/summary.txt
-touch "$summary"
-if [ "$mode" = run ] && [ -s "$summary" ]; then
-    printf '===== goes on; so far:\n'
-    cat "$summary"
+if [ "$mode" = run ]; then
+    temporary=$(mktemp -d)
+    trap 'rm -rf "$temporary"' EXIT
+    touch "$summary"
+    if [ -s "$summary" ]; then
+        printf '===== goes on; so far:\n'
+        cat "$summary"
+    fi
+    # The root of the repository is the package. A copy, so that byte code is kept and the checkout stays as it is.
+    mkdir -p "$temporary/path/weft" "$temporary/site" "$temporary/cache"
+    tar -C "$root" --exclude=./.git --exclude=./.venv --exclude=./runs -cf - . | tar -C "$temporary/path/weft" -xf -
 fi
-
-# The root of the repository is the package. A copy, so that byte code is kept and the checkout stays as it is.
-mkdir -p "$temporary/path/weft" "$temporary/site" "$temporary/cache"
-[ "$mode" = dry ] || tar -C "$root" --exclude=./.git --exclude=./.venv --exclude=./runs -cf - . | tar -C "$temporary/path/weft" -xf -
 export PYTHONPATH=$temporary/path:$temporary/site:$temporary/path/weft/tests${PYTHONPATH:+:$PYTHONPATH}
 export PYTHONUNBUFFERED=1 PYTHONIOENCODING=utf-8
 export WEFT_CACHE_DIR=${WEFT_CACHE_DIR:-$temporary/cache}
@@ -142,7 +158,7 @@ tests() { # name, limit in seconds, options …
         -c "$temporary/path/weft/pyproject.toml" -p no:cacheprovider "$@"
 }
 
-cd "$temporary" || exit 2 # not where `import data` would find a folder of ours
+[ "$mode" = dry ] || cd "$temporary" || exit 2 # not where `import data` would find a folder of ours
 export OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2
 workers=$(timeout 20 "$python" -c 'import xdist' 2>/dev/null && echo '-n 6')
 [ "$mode" = dry ] || timeout 20 nvidia-smi >>"$out/info.txt" 2>&1

@@ -36,6 +36,38 @@ def test_dry_run(tmp_path):
     assert f"--read-cover {tmp_path}/cover.json -m gpu" in done.stdout
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["no folder", "a folder"])
+def test_a_dry_run_leaves_everything_as_it_is(tmp_path, there):
+    out, temporary = tmp_path / "out", tmp_path / "tmp"
+    temporary.mkdir()
+    if there:
+        out.mkdir()
+    done = run("--dry-run", out, TMPDIR=str(temporary), DEVICE="emulator")
+    assert not done.returncode, done.stderr
+    assert f"--save {out}/gpu.json" in done.stdout
+    assert sorted(tmp_path.rglob("*")) == sorted([temporary, out][: 1 + there])
+
+
+OLD = """#!/bin/sh
+echo 3 10
+"""  # Python 3.10, as it answers
+
+
+@pytest.mark.parametrize("mode", [(), ("--pack",), ("--dry-run",)], ids=["run", "pack", "dry run"])
+@pytest.mark.parametrize("python", ["/bin/true", "/bin/false", "/bin/echo", "old"])
+def test_an_interpreter_that_is_none(tmp_path, python, mode):
+    """It would measure nothing, and say that all went well."""
+    found = "none"
+    if python == "old":
+        python, found = tmp_path / "old", "Python 3.10"
+        python.write_text(OLD)
+        python.chmod(0o755)
+    done = run(*mode, tmp_path / "out", PYTHON=str(python), DEVICE="emulator")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"PYTHON must be Python 3.11 or newer, got {python}, which is {found}\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_cubins_they_are_compiled(tmp_path):
     """But not in a rehearsal, whose emulator takes none."""
     assert "weft.bench.precompile" not in run("--dry-run", tmp_path, DEVICE="emulator").stdout
@@ -45,6 +77,7 @@ def test_without_cubins_they_are_compiled(tmp_path):
 
 STAND_IN = """#!/bin/bash
 # Takes Python's place: says what it was asked for, and can fail or take long.
+case "$*" in *version_info*) echo 3 11; exit ;; esac
 echo "$*" >> "$ASKED"
 echo "first line of $*"
 case "$*" in
