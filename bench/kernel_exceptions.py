@@ -95,6 +95,9 @@ EXCEPTIONS = (
         "*: few_channels_last<*",
     )),
     Reason("sectors", HIDDEN, "indices are read in the order in which they sort, not in memory's", ("*: embedding_chunks<*",)),
+    Reason("sectors", WORK, "of each chunk's 32 positions one is looked at; parts of a sum of 8 columns are read by fours", (
+        "*: embedding_join<*",
+    )),
     Reason("sectors", WORK, "a second stage, which reads by channel what blocks have left by slice: few bytes", (
         "*: channel_statistics<*", "*: gradient_means<*",
     )),

@@ -63,6 +63,17 @@ template <int N> __device__ __forceinline__ void write_partial(float* to, const 
     }
 }
 
+// and from there, added
+template <int N> __device__ __forceinline__ void add_partial(float (&sum)[N], const float* from) {
+    constexpr int W = N < 4 ? N : 4;
+#pragma unroll
+    for (int j = 0; j < N; j += W) {
+        const Vec<float, W> v = load<W>(from + j);
+#pragma unroll
+        for (int k = 0; k < W; ++k) sum[j + k] += v.at[k];
+    }
+}
+
 // heads, tails (chunks, width): what is written of them is what embedding_join reads.
 template <typename T, int N>
 __global__ void __launch_bounds__(THREADS)
@@ -129,10 +140,7 @@ __global__ void __launch_bounds__(THREADS)
         const long long position = (start + LANE) * CHUNK;
         const int n = __popc(__ballot_sync(FULL, position < count && indices[order[position]] == index));
 #pragma unroll 4
-        for (int i = 0; inside && i < n; ++i) {
-#pragma unroll
-            for (int j = 0; j < N; ++j) sum[j] += heads[(start + i) * width + column + j];
-        }
+        for (int i = 0; inside && i < n; ++i) add_partial<N>(sum, heads + (start + i) * width + column);
         if (n < 32) break;
     }
     __shared__ float sums[WARPS][32 * N];
@@ -141,10 +149,11 @@ __global__ void __launch_bounds__(THREADS)
     __syncthreads();
     if (warp != 0 || !inside) return;
 #pragma unroll
-    for (int j = 0; j < N; ++j) {
-        sum[j] = tails[chunk * width + column + j];
+    for (int j = 0; j < N; ++j) sum[j] = 0;
+    add_partial<N>(sum, tails + chunk * width + column);
+#pragma unroll
+    for (int j = 0; j < N; ++j)
         for (int w = 0; w < WARPS; ++w) sum[j] += sums[w][j * 32 + LANE];
-    }
     write_sum<T, N>(grad_weight + index * width + column, sum);
 }
 

@@ -34,3 +34,17 @@ def test_all_are_chosen():
     alone = [name for name in names if name not in kernel_profile.CASES]
     assert len(set(names)) == len(names)
     assert not set(alone) & {i.expression for name in kernel_profile.CASES for i in kernel_profile.listed(name)}
+
+
+def test_there_is_something_to_join():
+    """A block of `embedding_join` that finds no index that goes on in the next chunk writes nothing."""
+    canonical("emulator")
+    launches = kernel_profile.asked("embedding")
+    every = [i for i in instance_cases.instances().values() if i.kernel.name == "embedding_join"]
+    for instance in every:
+        with multiprocessors(kernel_profile.FEW), counters.counting(code=False) as launched:
+            instance_cases.launch(instance)
+        launches += launched
+    joins = [launch for launch in launches if launch.instance.kernel.name == "embedding_join"]
+    assert len(joins) == 2 + len(every)
+    assert all(launch.written for launch in joins)
