@@ -14,6 +14,7 @@ from typing import Any
 
 from ... import optimizers
 from ...backend.array import creation
+from ...backend.tape.sharing import is_alias, move, root_of
 from ...backend.tape.tensor import Tensor, wrap
 from ...optimizers.arena import MASTER
 from ...optimizers.options import check_params
@@ -72,6 +73,10 @@ def _loading(ours: Callable) -> Callable:
         )
         own = {i: {n: v for n, v in e.items() if n not in names} for i, e in state_dict["state"].items()}
         is_ours = {i: {n: v for n, v in e.items() if n in names} for i, e in state_dict["state"].items()}
+        for known in _handed(self).values():
+            for held, _, vector in known.values():
+                if vector is not None:  # what takes the vector over is not what is held
+                    move(held, held.data.copy())
         ours(self, {**state_dict, "state": is_ours})
         for name in ("_live", "_handed"):
             vars(self).pop(name, None)
@@ -164,8 +169,26 @@ def _show(self: Base) -> None:
                     _show_counts(clock, entry, known)
                     if any(name not in known or known[name][2] is not arena.state[name] for name in arena.state):
                         for name, view in arena.read(i, slots, copy=False)[1].items():
-                            entry[name] = wrap(view, arena.device)
+                            there, fresh = entry.get(name), wrap(view, arena.device)
+                            is_ours = name in known and there is known[name][0]
+                            entry[name] = _moved(there, fresh) if is_ours or _is_free(self, there) else fresh
                             known[name] = entry[name], view, arena.state[name]
+
+
+def _is_free(self: Base, there: Any) -> bool:
+    """Whether what a program has put into an entry is nothing but that: it may become a view of a vector."""
+    if not isinstance(there, Tensor) or there.requires_grad or root_of(there) is not there or is_alias(there):
+        return False
+    shown = (known[0] for entry in _handed(self).values() for known in entry.values())
+    return not any(there is x for x in (*shown, *(p.grad for p in _parameters(self))))
+
+
+def _moved(there: Tensor, fresh: Tensor) -> Tensor:
+    """The Tensor that is in an entry, so that whoever holds it sees it change, in a vector's memory; or what fits there."""
+    if (there.shape, there.dtype, there.device) != (fresh.shape, fresh.dtype, fresh.device):
+        return fresh
+    move(there, fresh.data)
+    return there
 
 
 def _show_counts(clock: dict, entry: dict, known: dict) -> None:
