@@ -8,6 +8,7 @@ from typing import Any
 from ... import layers
 from ...backend.modes import derivatives, transforms
 from ...backend.tape.tensor import Tensor, wrap
+from .complexes import turned
 from .insides import TREES
 
 __all__ = ["CHECKPOINT", "FUNC", "FUNCTIONAL", "backward_of"]
@@ -31,7 +32,7 @@ def _hessian(func: Any, inputs: Any, create_graph: bool = False, **_options: Any
 
 def _vjp_of(func: Any, inputs: Any, v: Any = None, **_options: Any) -> Any:
     value, pull = derivatives.vjp(func, *(inputs if isinstance(inputs, tuple) else (inputs,)))
-    found = pull(value.new_ones(*value.shape) if v is None else v)
+    found = _turning(pull)(value.new_ones(*value.shape) if v is None else v)
     return value, found if isinstance(inputs, tuple) else found[0]
 
 
@@ -136,7 +137,13 @@ def _jacrev(func: Any, argnums: Any = 0, *, has_aux: bool = False, **_options: A
 
 def _vjp(func: Any, *primals: Any, has_aux: bool = False) -> Any:
     found = _with_aux(lambda f: functools.partial(derivatives.vjp, f))(func, has_aux)(*primals)
-    return (*found[0], found[1]) if has_aux else found
+    (value, pull), *aux = found if has_aux else (found,)
+    return value, _turning(pull), *aux
+
+
+def _turning(pull: Any) -> Any:
+    """A pullback that takes and gives gradients as PyTorch has them."""
+    return lambda v: tuple(map(turned, pull(turned(v))))
 
 
 FUNC: dict[str, Any] = {

@@ -10,7 +10,23 @@ from ...backend.tape.autograd import primitive
 from ...backend.tape.tensor import Tensor
 from .strided import laid_out, unwritable
 
-__all__ = ["complex_of", "view_as_complex", "view_as_real"]
+__all__ = ["complex_of", "turned", "view_as_complex", "view_as_real"]
+
+
+def turned(g: Any) -> Any:
+    """What PyTorch calls the gradient with respect to complex numbers, ∂L/∂a + i ∂L/∂b, from the tape's, or the tape's from it.
+
+    Parameters
+    ----------
+    g : Tensor or object
+        A gradient; all but complex Tensors stay what they are.
+
+    Returns
+    -------
+    Tensor or object
+        The conjugate.
+    """
+    return g.conj() if isinstance(g, Tensor) and g.dtype.kind == "c" else g
 
 
 @primitive

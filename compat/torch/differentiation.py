@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ...backend.modes.twice import gradients, keep_operations
+from ...backend.tape import hooks
 from ...backend.tape.autograd import enable_grad, no_grad
+from ...backend.tape.handle import RemovableHandle
 from ...backend.tape.tensor import Tensor
+from ...layers import hooks as module_hooks
+from .complexes import turned
 from .own_operations import Function
 
-__all__ = ["Function", "backward", "enable_grad", "grad", "keep_operations", "no_grad"]
+__all__ = ["Function", "attach_gradients", "backward", "enable_grad", "grad", "keep_operations", "no_grad"]
 
 
 def grad(
@@ -79,7 +83,8 @@ def grad(
             f"`inputs` must have been used for the outputs, got {missing} that were not; set allow_unused=True"
         )
     return tuple(
-        found[id(x)][1] if id(x) in found else x.new_zeros(*x.shape) if materialize_grads else None for x in wanted
+        turned(found[id(x)][1]) if id(x) in found else x.new_zeros(*x.shape) if materialize_grads else None
+        for x in wanted
     )
 
 
@@ -91,7 +96,7 @@ def _seed(output: Tensor, seed: Any) -> Tensor:
         return output.new_ones(*output.shape)  # not 0 · output + 1, which is NaN for inf
     if seed.shape != output.shape:
         raise RuntimeError(f"`grad_outputs` must have the output's shape {output.shape}, got {seed.shape}")
-    return seed if seed.dtype == output.dtype else seed.to(output.dtype)
+    return turned(seed if seed.dtype == output.dtype else seed.to(output.dtype))
 
 
 _plain_backward = Tensor.backward
@@ -116,7 +121,7 @@ def backward(
         Whose `grad` alone is added to.
     """
     if not create_graph and inputs is None:
-        _plain_backward(self, gradient, retain_graph=bool(retain_graph))
+        _plain_backward(self, turned(gradient), retain_graph=bool(retain_graph))
         return
     if not self.requires_grad:
         raise RuntimeError("`backward` needs a tensor computed from one that requires grad")
@@ -124,4 +129,31 @@ def backward(
     keep = bool(create_graph if retain_graph is None else retain_graph)
     seeds = [_seed(self, gradient)]
     for leaf, g in gradients((self,), leaves, seeds, retain_graph=keep, create_graph=create_graph).values():
-        leaf._grad = g if leaf._grad is None else leaf._grad + g
+        leaf._grad = turned(g) if leaf._grad is None else leaf._grad + turned(g)
+
+
+# --- hooks, which are called with gradients as PyTorch has them ---------------------------------------------------------
+def attach_gradients() -> None:
+    """Give Tensors and modules PyTorch's `backward` and hooks, for the rest of the process."""
+    Tensor.backward = backward  # type: ignore[method-assign, assignment]
+    Tensor.register_hook = _register_hook  # type: ignore[method-assign, assignment]
+    hooks._Retain.__call__ = _keep  # type: ignore[method-assign]
+    module_hooks.gate = _gate  # type: ignore[assignment]
+
+
+_plain_keep, _plain_gate = hooks._Retain.__call__, module_hooks.gate
+
+
+def _register_hook(self: Tensor, hook: Any) -> RemovableHandle:
+    """Call a function with this tensor's gradient, whose place what it returns takes, unless None."""
+    if self.dtype.kind != "c" or not callable(hook):
+        return hooks.register_hook(self, hook)
+    return hooks.register_hook(self, lambda g: turned(hook(turned(g))))
+
+
+def _keep(self: Any, g: Tensor) -> None:
+    _plain_keep(self, turned(g))
+
+
+def _gate(name: str, tensors: Any, call: Any) -> Any:
+    return _plain_gate(name, tensors, lambda grads: [turned(g) for g in call([turned(g) for g in grads])])

@@ -56,6 +56,11 @@ class _At:
     @data.setter
     def data(self, value: Tensor) -> None:
         x = self.tensor
+        if x.requires_grad and value.dtype.kind == "c":
+            raise TypeError(
+                f"`data` of a tensor that requires grad must be real floating-point numbers, got {value.dtype}; keep their real "
+                "and their imaginary part"
+            )
         x.data, x.device = value.data, value.device  # an optimizer's arena takes it back at the next step
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 from ...backend.array import elementwise, indexing, manipulation, methods
 from ...backend.tape.tensor import Parameter, Tensor, wrap
 from . import algebra, arithmetic, calling, drawing, memory, scattering, shaping, signals, sparse, special
-from .differentiation import backward
+from .differentiation import attach_gradients
 from .eigen import refusing
 from .printing import shown
 from .promotion import ALONG, BINARY, OPERATORS, check_fits, named_axis, narrowing, promoting
@@ -222,7 +222,7 @@ def attach() -> None:
     Parameter.__deepcopy__ = _copied  # type: ignore[method-assign, assignment]
     Tensor.__format__ = _format  # type: ignore[method-assign]
     Tensor.__repr__ = Parameter.__repr__ = shown  # type: ignore[method-assign]
-    Tensor.backward = backward  # type: ignore[method-assign, assignment]
+    attach_gradients()
 
 
 def is_tensor(x: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...backend.tape.autograd import Output, _record, is_grad_enabled, no_grad
 from ...backend.tape.tensor import Tensor, wrap
+from .complexes import turned
 
 __all__ = ["Function"]
 
@@ -105,10 +106,10 @@ class Function:
         names = cls.__name__, len(args)
 
         def pullback(g: Any, need: Any, into: Any) -> list:
-            given = [x if x is None else wrap(x, first.device) for x in (g if several else (g,))]
             with no_grad():
+                given = [x if x is None else turned(wrap(x, first.device)) for x in (g if several else (g,))]
                 grads = _of_backward(cls.backward(ctx, *_among(outputs, given)), *names)  # type: ignore[attr-defined]
-            return [x.data if n and x is not None else None for x, n in zip(grads, need)]
+            return [turned(x).data if n and x is not None else None for x, n in zip(grads, need)]
 
         raw = tuple(f.data for f in tensors) if several else first.data
         results = _record(cls.__name__, raw, pullback, parents, first.device, first._depth)
@@ -163,7 +164,7 @@ def _recorded(cls: Any, ctx: Any, found: tuple, names: tuple, g: Any, node: Any)
     ctx.saved_tensors = tuple(map(linked, before))
     given = [g.get(i, f.new_zeros(*f.shape)) for i, f in enumerate(tensors)] if isinstance(g, dict) else [g]
     try:
-        return _of_backward(cls.backward(ctx, *_among(found, given)), *names)
+        return tuple(map(turned, _of_backward(cls.backward(ctx, *_among(found, map(turned, given))), *names)))
     finally:
         ctx.saved_tensors = before
 

@@ -94,10 +94,91 @@ PROGRAM = """
 
     def complex_parameters():
         z = torch.zeros(2, dtype=torch.complex64)
+        p = nn.Parameter(torch.zeros(2))
+        def assign():
+            p.data = z
+        assert refused(TypeError, "keep their real and their imaginary part", assign) and p.dtype == torch.float32
         return refused(TypeError, "keep its real and its imaginary part", lambda: nn.Parameter(z))
 
+    V = torch.tensor([1 + 2j, 3 - 1j])
+    G = torch.tensor([1 + 1j, 2 - 1j])
+    GRADIENT = [-6 - 8j, 16 + 12j]  # with respect to z, of this
+
+    def loss(z):
+        return (z * z * V).real.sum()
+
+    def numbers():
+        a, b = (torch.tensor(x, requires_grad=True) for x in ([1.0, 3.0], [2.0, -1.0]))
+        return a, b, torch.complex(a, b)
+
+    def complex_results():
+        a, b, z = numbers()
+        seen = []
+        z.retain_grad()
+        z.register_hook(lambda g: seen.append(g.tolist()))
+        loss(z).backward()
+        assert z.grad.tolist() == GRADIENT and seen == [GRADIENT]
+        assert a.grad.tolist() == [-6, 16] and b.grad.tolist() == [-8, 12]
+        a, b, z = numbers()
+        assert [g.tolist() for g in torch.autograd.grad(loss(z), [z, a, b])] == [GRADIENT, [-6, 16], [-8, 12]]
+        a, b, z = numbers()
+        z.register_hook(lambda g: g * 1j)
+        loss(z).backward()
+        return a.grad.tolist() == [8, -12] and b.grad.tolist() == [-6, 16]
+
+    def gradients_of_complex_results():
+        found = []
+        a, b, z = numbers()
+        (z * z).backward(G)
+        found.append((a.grad, b.grad))
+        a, b, z = numbers()
+        found.append(torch.autograd.grad(z * z, [a, b], G))
+        a, b, z = numbers()
+        (z * z).backward(G, inputs=[a, b])
+        found.append((a.grad, b.grad))
+        a, b, z = numbers()
+        torch.autograd.backward([z * z], [G])
+        found.append((a.grad, b.grad))
+        assert all(x.tolist() == [6, 14] and y.tolist() == [-2, -2] for x, y in found)
+        f, x = lambda x: torch.complex(x, 2 * x) ** 2, torch.tensor([1.0, 2.0])
+        return torch.func.vjp(f, x)[1](G)[0].tolist() == torch.autograd.functional.vjp(f, x, G)[1].tolist() == [2, -40]
+
+    def complex_operations_of_ones_own():
+        class Square(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, z):
+                ctx.save_for_backward(z)
+                return z * z
+
+            @staticmethod
+            def backward(ctx, g):
+                (z,) = ctx.saved_tensors
+                return g * (2 * z).conj()
+
+        for square in (Square.apply, lambda z: z * z):
+            a, b, z = numbers()
+            (square(z) * V).real.sum().backward()
+            assert a.grad.tolist() == [-6, 16] and b.grad.tolist() == [-8, 12]
+            a, b, z = numbers()
+            (g,) = torch.autograd.grad((square(z) * V).real.sum(), z, create_graph=True)
+            (g.abs() ** 2).sum().backward()
+            assert g.tolist() == GRADIENT and near(a.grad, [40, 240]) and near(b.grad, [80, -80])
+        return True
+
+    def modules_of_complex_numbers():
+        class Square(nn.Module):
+            def forward(self, z):
+                return z * z
+
+        square, seen = Square(), []
+        square.register_full_backward_hook(lambda m, inputs, outputs: seen.append((inputs[0].tolist(), outputs[0].tolist())))
+        a, b, z = numbers()
+        (square(z) * V).real.sum().backward()
+        return seen == [(GRADIENT, [1 - 2j, 3 + 1j])] and a.grad.tolist() == [-6, 16]
+
     cases = (eigenvalues, eigenvectors, phases_of_eigenvectors, eigenvalues_twice, mantissas, neighbours, values_that_occur,
-             division_by_zero, polygamma, second_derivatives, complex_parameters)
+             division_by_zero, polygamma, second_derivatives, complex_parameters, complex_results, gradients_of_complex_results,
+             complex_operations_of_ones_own, modules_of_complex_numbers)
     for case in cases:
         assert case(), case.__name__
     print("as PyTorch")
