@@ -40,7 +40,16 @@ __all__ = [
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
-    tensor.data[...] = asarray(values, dtype=dtypes.of(tensor.data), device=tensor.device).data
+    return _write(tensor, asarray(values, dtype=dtypes.of(tensor.data), device=tensor.device).data)
+
+
+def _write(tensor: Tensor, values: Any) -> Tensor:
+    flags = getattr(tensor.data, "flags", None)
+    if not getattr(flags, "writeable", True):
+        raise RuntimeError(
+            f"`tensor` of shape {tensor.shape} is read-only (it was broadcast, or belongs to somebody who forbids it); use .clone()"
+        )
+    tensor.data[...] = values
     changed(tensor.data)
     return tensor
 
@@ -78,9 +87,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
         raise TypeError(f"`tensor` must be a Tensor, got {type(tensor).__name__}")
     if not isinstance(val, complex | float | int):
         number("val", val, infinite=True)
-    tensor.data[...] = val
-    changed(tensor.data)
-    return tensor
+    return _write(tensor, val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:

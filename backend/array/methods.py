@@ -75,6 +75,7 @@ def _inplace(f: Callable, name: str) -> Callable:
         if other is NotImplemented:
             return other
         rebinds = _rebinds(self, other)
+        _check_apart(self, rebinds)
         return written(self, f(_apart(self) if rebinds == THROUGH else self, other), rebinds)
 
     operator.__name__ = name
@@ -104,6 +105,7 @@ def in_place(f: Callable, name: str) -> Callable:
         given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
         recorded = (a for a in given if a.requires_grad or a._depth > self._depth)
         rebinds = _rebinds(self, next(recorded, None))
+        _check_apart(self, rebinds)
         return written(self, f(_apart(self) if rebinds == THROUGH else self, *args, **kwargs), rebinds)
 
     write.__name__ = write.__qualname__ = name
@@ -117,6 +119,28 @@ def _unary(f: Callable, name: str) -> Callable:
 
     operator.__name__ = name
     return operator
+
+
+def _check_apart(x: Tensor, rebinds: int) -> None:
+    """RuntimeError where elements lie in one place, and are to be changed, each by what it was: one of these changes would stay."""
+    if not rebinds and _overlaps(x.data):
+        raise RuntimeError(
+            f"elements of this view of shape {x.shape} overlap in memory, and cannot be changed in place, each by what it was; "
+            "use .clone()"
+        )
+
+
+def _overlaps(raw: Any) -> bool:
+    """Whether two elements of an array lie in one place, as in windows that do."""
+    if getattr(raw, "flags", None) is None or raw.flags.c_contiguous or raw.size < 2:
+        return False
+    room = raw.itemsize
+    for step, n in sorted((abs(step), n) for step, n in zip(raw.strides, raw.shape) if n > 1):
+        if step < room:  # they may, and are looked for one by one
+            places = sum(np.ix_(*(np.arange(n) * step for n, step in zip(raw.shape, raw.strides))), np.int64(0))
+            return len(np.unique(places)) < raw.size
+        room = step * (n - 1) + room
+    return False
 
 
 REBINDS, THROUGH = 1, 2

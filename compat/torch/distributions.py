@@ -1,5 +1,8 @@
 """`torch.distributions`: what policies and variational models draw from."""
 
+from typing import Any
+
+from .absent import absent
 from .distributions_base import Distribution
 from .distributions_composed import Independent, TransformedDistribution
 from .distributions_counts import Geometric, Poisson
@@ -50,3 +53,9 @@ __all__ = [
     "kl_divergence",
     "register_kl",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(absent(f"torch.distributions.{name}", name, __all__))

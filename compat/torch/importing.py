@@ -25,6 +25,7 @@ from ...backend.modes.twice import keep_operations
 from ...backend.tape.tensor import Tensor
 from ...layers import Module
 from . import dtypes, functions, namespace, submodules, vision
+from .absent import absent
 from .choosing import attach_choosing
 from .insides import attach_insides, buffers_of
 from .memory import sharing
@@ -171,6 +172,18 @@ class _Matmul(ModuleType):
         gemm.set_float32_matmul_precision("high" if value else "highest")
 
 
+def _absent_module(name: str, table: dict) -> str:
+    """What is said of a module that is none, or of a name that a module does not have."""
+    package, _, last = name.rpartition(".")
+    if (parent := sys.modules.get(package)) is not None and "." in package:
+        try:
+            getattr(parent, last)
+        except AttributeError as error:
+            return str(error)
+    near = difflib.get_close_matches(name.partition(".")[2], table, 3) or [n for n in table if n and "." not in n]
+    return f"`{name}` is not in weft.compat.torch; there is {', '.join(near)}"
+
+
 class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds torch and torchvision, and compiles the modules of programs."""
 
@@ -179,10 +192,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if package in PACKAGES:
             table = submodules.SUBMODULES if package == "torch" else vision.SUBMODULES
             if rest and rest not in table:
-                near = difflib.get_close_matches(rest, table, 3) or [n for n in table if n and "." not in n]
-                raise ModuleNotFoundError(
-                    f"`{name}` is not in weft.compat.torch; there is {', '.join(near)}", name=name
-                )
+                # not named `name`: that of `from torch.nn import NAME` would be dropped, and nothing said of what there is
+                raise ModuleNotFoundError(_absent_module(name, table), name=rest)
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         origin = spec.origin if spec is not None else None
@@ -209,12 +220,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         def missing(name: str) -> Any:
             if source is not None and not name.startswith("__") and hasattr(source, name):
                 return getattr(source, name)
-            there = sorted({*table, *(getattr(source, "__all__", None) or ())} - {"__from__"})
-            near = difflib.get_close_matches(name, there, 3)
-            raise AttributeError(
-                f"`{module.__name__}.{name}` is not in weft.compat.torch; "
-                + (f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(there)[:500]}")
-            )
+            there = {*table, *(getattr(source, "__all__", None) or ())} - {"__from__"}
+            raise AttributeError(absent(f"{module.__name__}.{name}", name, there))
 
         module.__dict__["__getattr__"] = missing
         if source is not None:

@@ -252,6 +252,19 @@ def test_what_samples_draw_is_the_programs(tmp_path):
         ("import torch\ntorch.nn.NoSuch", "`torch.nn.NoSuch` is not in weft.compat.torch; there is "),
         ("import torch.nosuch", "`torch.nosuch` is not in weft.compat.torch; there is "),
         (
+            "from torch.distributions import VonMises",
+            "`torch.distributions.VonMises` is not in weft.compat.torch; there is ",
+        ),
+        (
+            "from torch.distributions import VonMises",
+            ", StudentT, TanhTransform, Transform, TransformedDistribution, Uniform, W",
+        ),
+        ("from torch.optim import Addam", "`torch.optim.Addam` is not in weft.compat.torch; did you mean Adam"),
+        (
+            "from torch.distributions.von_mises import VonMises",
+            "`torch.distributions.von_mises` is not in weft.compat.torch; there is ",
+        ),
+        (
             "from torchvision import datasets\ndatasets.MNIST('nowhere', download=True)",
             "`root` must hold the files of MNIST",
         ),
