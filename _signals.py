@@ -7,10 +7,11 @@ keeps its handlers.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 __all__: list[str] = []
 
@@ -48,6 +49,19 @@ def take() -> None:
     """Let signals end the process; but not those that are ignored, as SIGHUP is under `nohup`."""
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+@contextlib.contextmanager
+def given_back() -> Iterator[None]:
+    """Within the block signals mean what they mean in Python: for what has something to finish first."""
+    taken = [number for number in ENDING if signal.getsignal(number) is end]
+    try:
+        for number in taken:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        yield
+    finally:
+        for number in taken:
             signal.signal(number, end)
 
 

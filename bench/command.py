@@ -169,21 +169,18 @@ def _bench(options: argparse.Namespace, words: Sequence[str]) -> int:
     has_more = path is not None and hasattr(options, "resume") and path.is_file()
     results = document.load(path) if path and has_more else document.new()
     end = time.monotonic() + options.total
-    signals = PutOff()
-    signals.begin()
-    try:
-        _signals.explain = lambda: _how_to_go_on(path, words)
-        with signals.raised():  # else they are put off: what there is is printed and saved as a whole
-            for task in tasks:
-                perform(task, cores[-task.threads :], results, path, end)
-    finally:
+    with _signals.given_back():  # a second interrupt, as `timeout` sends it, must not end the process on the spot
+        signals = PutOff()
+        signals.begin()
         try:
-            if results["benches"]:
-                print(f"\n{document.text(results)}".rstrip(), flush=True)
-            if path is not None and results["benches"]:
-                _publish(results, path)
-        finally:
-            signals.end()
+            _signals.explain = lambda: _how_to_go_on(path, words)
+            for task in tasks:
+                perform(task, cores[-task.threads :], results, path, end, signals)
+        finally:  # they are put off: what is known is printed and saved as a whole
+            try:
+                _finish(results, path)
+            finally:
+                signals.end()
     return int(any(entry["status"] in ("failed", "wrong") for entry in results["benches"]))
 
 
@@ -192,6 +189,13 @@ def _how_to_go_on(path: Path | None, words: Sequence[str]) -> str:
     if path is None:
         return "nothing is kept without --save PATH, by which --resume goes on"
     return "go on with: " + shlex.join(["weft", "bench", *["--resume"][: "--resume" not in words], *words])
+
+
+def _finish(results: dict, path: Path | None) -> None:
+    if results["benches"]:
+        print(f"\n{document.text(results)}".rstrip(), flush=True)
+        if path is not None:
+            _publish(results, path)
 
 
 def _path(save: str) -> Path:

@@ -15,22 +15,22 @@ from typing import Any
 from .._signals import ENDING
 from ..backend.device import devices
 from ..training.cli.parser import UsageError
-from ..training.signals import Terminated
+from ..training.signals import PutOff, Terminated
 from . import results as document
 from .worker import LOST, Task
 
 __all__ = ["perform"]
 
 
-def perform(task: Task, cores: list[int], results: dict, path: Path | None, end: float) -> None:
-    """A process for the task; another one for the rest, where it is taken down by what it measures."""
+def perform(task: Task, cores: list[int], results: dict, path: Path | None, end: float, signals: PutOff) -> None:
+    """A process for the task; another one for the rest, where it is taken down by what it measures. `signals` have begun."""
     kind = devices.kind(task.device)
     while True:
         task.known = [
             e for e in results["benches"] if e["device"] == kind and e.get("threads", task.threads) == task.threads
         ]
         task.total = end - time.monotonic()
-        status, begun = _run(task, cores, results, path)
+        status, begun = _run(task, cores, results, path, signals)
         if status == 0:
             return
         if -status in ENDING:  # all processes of the command are told to end, and the signal comes to that one first
@@ -44,14 +44,14 @@ def perform(task: Task, cores: list[int], results: dict, path: Path | None, end:
         print("going on in a new process", flush=True)
 
 
-def _run(task: Task, cores: list[int], results: dict, path: Path | None) -> tuple[int, dict | None]:
+def _run(task: Task, cores: list[int], results: dict, path: Path | None, signals: PutOff) -> tuple[int, dict | None]:
     """(exit status, the entry that had been begun and not ended) of a process that performs the task."""
     is_cpu = devices.kind(task.device) == "cpu"
     limits = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "WEFT_NUM_THREADS")
     environment = {**os.environ, **(dict.fromkeys(limits, str(task.threads)) if is_cpu else {})}
 
-    def start() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's comes to all; who asked for the process ends it
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; here it is decided what it means
         if is_cpu and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cores)
 
@@ -64,22 +64,27 @@ def _run(task: Task, cores: list[int], results: dict, path: Path | None) -> tupl
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        preexec_fn=start if os.name == "posix" else None,
+        preexec_fn=prepare if os.name == "posix" else None,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             with contextlib.suppress(BrokenPipeError), process.stdin:
                 json.dump(vars(task), process.stdin)
-            for line in process.stdout:
+            while True:
+                with signals.raised():  # while it waits; in a callback, as when a process forks, what is raised is lost
+                    line = process.stdout.readline()
+                if not line:
+                    break
                 message = json.loads(line)
                 begun = message.get("begin", None if "entry" in message else begun)
                 _take(message, task, results)
                 if path is not None and "entry" in message:
                     document.save(results, path)
-            status = process.wait()
-        except BaseException:  # an interrupt
-            process.kill()
+            with signals.raised():
+                status = process.wait()
+        except BaseException:
+            process.kill()  # it would go on measuring for nobody
             raise
     return status, begun
 

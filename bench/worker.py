@@ -234,7 +234,10 @@ def machine_for(task: Task) -> Machine:
 
 def main() -> int:
     """Perform the task on standard input; returns the exit status."""
-    task = Task(**json.load(sys.stdin))
+    told = sys.stdin.read()
+    if not told:  # whoever began it has gone
+        return 130
+    task = Task(**json.loads(told))
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is for people
 

@@ -1,6 +1,7 @@
 """Shared by all tests: the harness is importable as `harness`, and every test starts from the same seed, device and dtype."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -40,6 +41,20 @@ def _same_start(request):
     assert weft.is_grad_enabled()
     assert weft.get_default_device() == "cpu"
     assert weft.get_default_dtype() == weft.float32
+
+
+@pytest.fixture
+def heard():
+    """Signals are not ignored, as `nohup` and a shell's `&` leave them to the tests, and these to the processes they start."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    ignored = [
+        n for n in (getattr(signal, name, None) for name in names) if n and signal.getsignal(n) is signal.SIG_IGN
+    ]
+    for number in ignored:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture

@@ -85,8 +85,8 @@ ROOMS = {
         "one model in many processes, on MPI and NCCL", "group.py"),
     "bench": Room(
         "_signals kernels kernels/toolchain kernels/emulator backend/device backend/tape backend/array backend/nn backend/modes"
-        " backend/cuda"
-        " layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli distributed weft",
+        " backend/cuda layers layers/functional optimizers optimizers/schedulers data data/augment training training/cli"
+        " distributed weft",
         "what `weft bench` measures, beside PyTorch; results that README's tables are made from", "command.py"),
     "compat": Room(
         "backend/device backend/tape data training", "PyTorch's checkpoints, read and written without pickle", "checkpoint.py"),

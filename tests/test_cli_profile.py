@@ -9,11 +9,12 @@ import sys
 
 import pytest
 
+from weft import _signals
 from weft.__main__ import main
 from weft.kernels.toolchain.machine_code import MACHINES
 from weft.training.cli import instance_cases, kernel_profile
 
-pytestmark = pytest.mark.usefixtures("disassembler")
+pytestmark = pytest.mark.usefixtures("disassembler", "heard")
 EVERY = instance_cases.instances
 
 
@@ -71,6 +72,31 @@ class TestProfile:
         assert "Predicted for H200 and not measured" in capsys.readouterr().out
         saved = json.loads((tmp_path / "profile.json").read_text())["predicted"]
         assert [row["kernel"] for row in saved] == ["swiglu<float, false>", "swiglu<float, true>"]
+
+    def test_an_interrupt_that_comes_twice(self, small, capsys, monkeypatch):
+        """As `timeout -s INT` sends it, to the command and to all: it does not end the command on the spot."""
+        monkeypatch.setattr(
+            kernel_profile, "CASES", dict.fromkeys(("swiglu", "interrupted"), kernel_profile.CASES["swiglu"])
+        )
+        monkeypatch.setattr(_signals, "end", lambda *_: pytest.fail("it would have ended"))
+        rows = kernel_profile._rows
+
+        def one(name, machine):
+            if name == "interrupted":
+                try:
+                    signal.raise_signal(signal.SIGINT)
+                finally:
+                    signal.raise_signal(signal.SIGINT)
+            return rows(name, machine)
+
+        monkeypatch.setattr(kernel_profile, "_rows", one)
+        before = signal.signal(signal.SIGINT, _signals.end)
+        try:
+            assert main(["info", "--kernels", "--profile", "--json"]) == 130
+            assert signal.getsignal(signal.SIGINT) is _signals.end
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert len(json.loads(capsys.readouterr().out)["predicted"]) == 2
 
     def test_what_nobody_reads_is_saved(self, small, capsys, monkeypatch, tmp_path):
         def fail(*args):
@@ -150,6 +176,7 @@ class TestProfile:
 ENDLESS = """
 import sys, threading
 sys.argv = ["weft", "info", "--kernels", "--profile", *sys.argv[1:]]
+from weft import _signals
 from weft.__main__ import main
 from weft.training.cli import instance_cases, kernel_profile
 swiglu, rows = kernel_profile.CASES["swiglu"], kernel_profile._rows

@@ -11,6 +11,8 @@ import pytest
 
 from weft import _signals
 
+pytestmark = pytest.mark.usefixtures("heard")
+
 
 @pytest.mark.parametrize(
     ("argv", "orig_argv", "expected"),
@@ -50,6 +52,11 @@ def test_taken():
         _signals.take()
         assert [signal.getsignal(n) is _signals.end for n in (signal.SIGINT, signal.SIGTERM)] == [True, True]
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # nohup
+        with _signals.given_back():
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert [signal.getsignal(n) is _signals.end for n in (signal.SIGINT, signal.SIGTERM)] == [True, True]
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, ignored)
         for number, handler in before.items():

@@ -1,7 +1,10 @@
 """`weft bench` measures in processes of its own, prints and saves; whatever cannot be done is one line."""
 
+import contextlib
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,9 +14,11 @@ import pytest
 
 import weft
 from weft.backend.device import devices
-from weft.bench import command, perform, results
+from weft.bench import command, perform, results, worker
 
-TINY = ["--tiny", "--no-torch"]
+pytestmark = pytest.mark.usefixtures("heard")
+PATIENT = ["--limit", "600"]  # for each bench, of which some compile first, on a crowded machine
+TINY = ["--tiny", "--no-torch", *PATIENT]
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def test_saves_what_it_prints(tmp_path, capfd):
 
 def test_a_folder_and_resume(tmp_path, capfd):
     pytest.importorskip("matplotlib")
-    argv = ["--operations", "--threads", "1", "--seconds", "0.01", "--no-torch", "--save", str(tmp_path)]
+    argv = ["--operations", "--threads", "1", "--seconds", "0.01", "--no-torch", *PATIENT, "--save", str(tmp_path)]
     run(capfd, "mlp-tiny", *argv)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "bench.md"]  # no ratios to draw
     first = results.load(tmp_path / "bench.json")["benches"]
@@ -65,7 +70,7 @@ def test_a_folder_and_resume(tmp_path, capfd):
 @pytest.mark.skipif("emulator" not in weft.devices(), reason="the emulator needs a C++ compiler")
 def test_the_gpu_is_rehearsed(tmp_path, capfd):
     pytest.importorskip("matplotlib")
-    argv = ["mlp-training", "gelu", "--device", "emulator", "--no-torch", "--save", str(tmp_path / "r.json")]
+    argv = ["mlp-training", "gelu", "--device", "emulator", "--no-torch", *PATIENT, "--save", str(tmp_path / "r.json")]
     out, _ = run(capfd, *argv)
     document = results.load(tmp_path / "r.json")
     assert document["machines"] == {"emulator": {"device": "emulator"}}
@@ -168,7 +173,7 @@ def entry(name, status="ok"):
 def test_a_process_that_ends_is_followed_by_another(monkeypatch, tmp_path, capfd):
     tasks = []
 
-    def measure(task, cores, found, path):
+    def measure(task, cores, found, path, signals):
         tasks.append(json.loads(json.dumps(vars(task))))
         found["machines"]["emulator"] = {"device": "emulator"}
         if len(tasks) == 1:
@@ -286,3 +291,86 @@ class TestSignals:
         assert out.endswith("\nWRONG: first\n")
         told = "nothing is kept without --save PATH, by which --resume goes on"
         assert err == f"weft bench: interrupted; {told}\n"
+
+
+ELSEWHERE = """
+import sys
+from weft.bench import perform
+perform.__package__ = sys.argv.pop(1)
+sys.argv = ["weft", "bench", "mlp", "--device", "cpu", "--threads", "1", *sys.argv[1:]]
+from weft import _signals
+from weft.__main__ import main
+_signals.take()
+sys.exit(main())
+"""  # the command, with the worker of another package
+WORKER = """
+import json, sys, time
+task = json.load(sys.stdin)
+print(json.dumps({"kind": "cpu", "machine": {"device": "one"}, "versions": {}}), flush=True)
+print(json.dumps({"entry": ENTRY, "new": ["weft"]}), flush=True)
+print("measuring", file=sys.stderr, flush=True)
+time.sleep(60)
+print("left behind", file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def measuring(tmp_path):
+    """Starts a command whose worker has measured one bench, and is at the next; its output holds open whatever is left."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "worker.py").write_text(
+        WORKER.replace("ENTRY", repr(entry("mlp-training") | {"device": "cpu", "threads": 1}))
+    )
+
+    @contextlib.contextmanager
+    def start(*options):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        command = [sys.executable, "-c", ELSEWHERE, "other", *map(str, options)]
+        with subprocess.Popen(command, env=environment, **pipes) as process:
+            try:
+                assert process.stderr.readline() == "measuring\n"
+                while "mlp-training" not in process.stdout.readline():
+                    pass
+                yield process
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    return start
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize(
+    ("to", "number", "by"),
+    [("killpg", "SIGINT", ""), ("kill", "SIGTERM", " by SIGTERM"), ("killpg", "SIGHUP", " by SIGHUP")],
+)
+def test_a_signal_leaves_what_is_known(measuring, tmp_path, number, by, to):
+    """Printed and saved; and the process that measures, which a terminal tells too, ends without a word."""
+    number = getattr(signal, number)
+    with measuring("--save", tmp_path / "r.json") as process:
+        getattr(os, to)(process.pid, number)
+        out, err = process.communicate()
+    how = f"weft bench --resume mlp --device cpu --threads 1 --save {shlex.quote(str(tmp_path / 'r.json'))}"
+    assert (process.returncode, err) == (128 + number, f"weft bench: interrupted{by}; go on with: {how}\n")
+    assert f"saved {tmp_path / 'r.json'}" in out
+    assert [e["name"] for e in results.load(tmp_path / "r.json")["benches"]] == ["mlp-training"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_an_interrupt_while_options_are_read(tmp_path):
+    """It was a traceback."""
+    code = (
+        "import signal, sys\nfrom weft import _signals\nfrom weft.__main__ import main\nfrom weft.bench import command\n"
+        "parser = command._parser\n"
+        "command._parser = lambda: signal.raise_signal(signal.SIGINT) or parser()\n"
+        "sys.argv = ['weft', 'bench', '--list']\n_signals.take()\nsys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "weft bench: interrupted\n")
+
+
+def test_a_worker_that_nobody_tells_anything(monkeypatch):
+    """The command has ended before it could."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert worker.main() == 130

@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ... import manual_seed
+from ... import _signals, manual_seed
 from ...backend.device.devices import canonical
 from ...backend.device.options import did_you_mean
 from ...kernels.emulator import counters
@@ -219,6 +219,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, machine: Machine) -> None:
         _write(figure, path)
 
 
+@_signals.given_back()  # a second interrupt, as `timeout` sends it, must not end the process on the spot
 def run(name: str, machine: Machine, *, as_json: bool, folder: str | None) -> int:
     """Profile, print and save; returns the exit status. An interrupt leaves what is known: printed, and saved."""
     names, rows = chosen(name), []
