@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent / "distributed"
-LIMIT = 120
+LIMIT = 300  # seconds: it ends what hangs, and is no measure of what a crowded machine may take
 
 
 def launcher():
@@ -38,6 +38,17 @@ def start(n, script, *arguments, limit=LIMIT, **environment):
         check=False,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment},
     )
+
+
+def is_running(pid):
+    """Whether there is such a process, and not only what is left of one until its parent asks for it."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return not Path("/proc/self").exists()
 
 
 def ended_well(run):

@@ -323,7 +323,7 @@ class TestTrain:
 
 
 class TestResume:
-    def test_stopped_by_ctrl_c(self, small):
+    def test_stopped_by_ctrl_c(self, small, heard):
         """In a process of its own, as a user would; the bits are those of the run that was not stopped.
 
         It says what it has saved after each update. Nobody reads that, and the pipe holds a page: so it waits there.

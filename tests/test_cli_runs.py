@@ -36,7 +36,7 @@ OPTIONS = [
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_with_data(tmp_path, monkeypatch):
+def _in_a_folder_with_data(tmp_path, monkeypatch, heard):
     monkeypatch.chdir(tmp_path)
     for name in ("plot_history", "plot_confusion"):
         monkeypatch.setattr(f"weft.training.cli.train.{name}", lambda *_, **__: None)

@@ -127,7 +127,7 @@ def test_is_timed_beside_what_ships(monkeypatch):
     monkeypatch.setattr(Emulator, "runs_wgmma", True)
     for bench in gpu_layers.BENCHES:
         if bench.name.startswith("attention"):
-            entry = measure(bench, Emulator(), tiny=True, seconds=0.0, most=1)
+            entry = measure(bench, Emulator(), tiny=True, seconds=0.0, most=1, limit=600.0)
             assert entry["status"] == "ok", entry
             assert {"weft", "alternative, wgmma"} <= entry["runs"].keys()
 

@@ -5,13 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "gpu.sh"
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+pytestmark = [pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash"), pytest.mark.usefixtures("heard")]
 
 
 def run(*args, **environment):
@@ -83,7 +82,7 @@ echo "first line of $*"
 case "$*" in
     *"$FAILS"*) exit 3 ;;
     *"$HANGS"*) exec sleep 60 ;; # in bash's place, which loses an interrupt that comes while it begins a command
-    *"$LEAVES"*) (trap "" INT; sleep 60) & ;;
+    *"$LEAVES"*) (trap "" INT; sleep 60; echo "waited for" >> "$ASKED") & ;;
     *"-m pytest"*) echo "===== 2 passed, 1 skipped in 67.22s (0:01:07) =====" ;;
 esac
 """
@@ -134,11 +133,11 @@ def test_what_tests_say_is_in_the_summary(stand_in):
 
 
 def test_what_hangs_is_stopped(stand_in, tmp_path):
-    """By `timeout`, here after 3 s instead of 60; what it had said is there, and the next step begins."""
+    """By `timeout`, here after 5 s instead of 60; what it had said is there, and the next step begins."""
     sooner = tmp_path / "bin" / "timeout"
     sooner.parent.mkdir()
     sooner.write_text(
-        '#!/bin/bash\n[ "$1" = -s ] && exec /usr/bin/timeout -s INT -k 1 3 "${@:6}"\nexec /usr/bin/timeout "$@"\n'
+        '#!/bin/bash\n[ "$1" = -s ] && exec /usr/bin/timeout -s INT -k 30 5 "${@:6}"\nexec /usr/bin/timeout "$@"\n'
     )
     sooner.chmod(0o755)
     _, lines, asked = stand_in(hangs="first_minutes", PATH=f"{sooner.parent}:/usr/bin:/bin")
@@ -149,10 +148,9 @@ def test_what_hangs_is_stopped(stand_in, tmp_path):
 
 def test_what_a_step_leaves_behind_ends_with_it(stand_in):
     """A process that runs on, as a worker of tests may, would keep the log's pipe open, and the script waiting for its end."""
-    began = time.monotonic()
-    _, lines, _ = stand_in(leaves="first_minutes")
+    _, lines, asked = stand_in(leaves="first_minutes")
     assert dict(lines)["first-minutes"].startswith("ok, ")
-    assert time.monotonic() - began < 50
+    assert "waited for" not in asked
 
 
 def test_no_time_left(stand_in):
@@ -199,7 +197,7 @@ def test_stopped_by_hand(stand_in, tmp_path, how, waits):
         while "first line" not in (log.read_text() if log.exists() else ""):
             pass
         script.send_signal(how)
-        script.communicate(timeout=30)
+        script.communicate(timeout=120)
     assert script.returncode == 128 + how
     lines = (stand_in.out / "summary.txt").read_text().splitlines()
     assert lines[1:] == ["first-minutes                stopped by hand"]

@@ -94,7 +94,7 @@ def test_a_rival_that_fails(monkeypatch):
     machine = Machine("cpu", np)
     machine.rival = InThisProcess()  # whose layers are None
     bench = next(b for b in benches("cpu") if b.name == "mlp-training")
-    entry = measure(bench, machine, tiny=True, seconds=0.0, most=1)
+    entry = measure(bench, machine, tiny=True, seconds=0.0, most=1, limit=600.0)
     assert entry["status"] == "ok"
     assert "Error" in entry["runs"]["torch"]["problem"]
     assert entry["runs"]["weft"]["seconds"] > 0

@@ -37,7 +37,7 @@ def test_works_ahead_so_far_and_no_further(depth):
 
     results = prefetch(work, range(100), depth)
     assert next(results) == 0
-    assert reached.wait(10)  # item 0 is out, so items 1 … depth are prepared with nobody asking
+    assert reached.wait(120)  # item 0 is out, so items 1 … depth are prepared with nobody asking
     results.close()
     assert max(asked) == depth
 

@@ -239,7 +239,7 @@ def test_all_ends_with_the_process(tmp_path, end, status, options):
     """Workers hold its output open: `run` waits for the last of them. Threads cannot be joined when it is over."""
     (tmp_path / "alone.py").write_text(ALONE)
     command = [sys.executable, "-W", "error", "alone.py", end, options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (status, "[0, 1]\n", "")
 
 

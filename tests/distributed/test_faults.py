@@ -1,20 +1,10 @@
 """A process that dies, hangs or raises ends all others, within a limit of time, with one line that names it."""
 
-import os
 import re
 import time
 
 import pytest
-from mpi_launch import start
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
+from mpi_launch import is_running, start
 
 slow = pytest.mark.slow
 
@@ -37,13 +27,18 @@ slow = pytest.mark.slow
     ],
 )
 def test_all_end(how, who, what):
-    run = start(3, "faulty.py", how, who, 3, limit=60)
+    is_noticed_by_time = how in (
+        "hang",
+        "stop",
+        "leave",
+    )  # else nobody may be taken for one that hangs, on a crowded machine
+    run = start(3, "faulty.py", how, who, 5 if is_noticed_by_time else 120)
     assert run.returncode != 0
     lines = [line for line in run.stderr.splitlines() if line.startswith("weft: ")]
     assert len(lines) == 1, run.stderr
     assert re.fullmatch(rf"weft: process {who} of 3 \(\S+, \d+\) {what}; all processes end", lines[0])
     pids = [int(found) for found in re.findall(r"pid\s+(\d+)", run.stdout)]
     assert len(pids) == 3, run.stdout
-    deadline = time.monotonic() + 30
-    while any(is_alive(pid) for pid in pids):
+    deadline = time.monotonic() + 120
+    while any(is_running(pid) for pid in pids):
         assert time.monotonic() < deadline, "a process is left behind"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mpi_launch import command
+from mpi_launch import command, is_running
 
 from weft.training import load_checkpoint
 
@@ -20,7 +20,7 @@ WEFT = ("-m", "weft", "train")
 OPTIONS = ("--model", "mlp", "--schedule", "cosine", "--epochs", "4")
 
 
-def weft(n, *options, limit=120):
+def weft(n, *options, limit=300):
     start = command(n, *WEFT, *options) if n > 1 else [sys.executable, *WEFT, *map(str, options)]
     return subprocess.run(
         start,
@@ -110,7 +110,7 @@ def ranks_of(pid):
     return found
 
 
-def until(condition, limit=60):
+def until(condition, limit=300):
     deadline = time.monotonic() + limit
     while not (found := condition()):
         assert time.monotonic() < deadline, "it takes too long"
@@ -127,8 +127,8 @@ def kill_one(folder, n, who, wait, *options):
         found = ranks_of(run.pid)
         if who in found:
             os.kill(found[who], signal.SIGKILL)
-        out, _ = run.communicate(timeout=60)
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in found.values()), 30)
+        out, _ = run.communicate(timeout=300)
+        until(lambda: not any(map(is_running, found.values())))
         return out, who in found
     finally:
         if run.poll() is None:
@@ -162,6 +162,6 @@ def test_signal_saves_once(tmp_path):
     until(lambda: (tmp_path / "run" / "last.safetensors").exists())
     for pid in ranks_of(run.pid).values():
         os.kill(pid, signal.SIGTERM)
-    out, _ = run.communicate(timeout=60)
+    out, _ = run.communicate(timeout=300)
     assert len(re.findall("go on with: weft train --resume", out)) == 1, out
     load_checkpoint(tmp_path / "run" / "last.safetensors")

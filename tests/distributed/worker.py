@@ -14,7 +14,7 @@ from weft.backend.device import ranks
 
 
 def main(names):
-    weft.distributed.init(timeout=60)
+    weft.distributed.init(timeout=240)
     names = names or [name for name in vars(checks) if name.startswith("check_")]
     run(names)
     weft.distributed.buckets.WORTH_SHARING = 1  # the same with gradients in memory that all see

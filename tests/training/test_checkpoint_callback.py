@@ -12,6 +12,8 @@ from weft import optimizers as optim
 from weft.data import ArrayDataset, DataLoader
 from weft.training import Callback, Checkpoint, CSVLogger, Trainer, WriteError, load_checkpoint
 
+pytestmark = pytest.mark.usefixtures("heard")
+
 
 def loader():
     rng = np.random.default_rng(0)

@@ -136,7 +136,10 @@ def check(data, epochs, kills):
     return outcomes
 
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and at the size of a pipe")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and at the size of a pipe"),
+    pytest.mark.usefixtures("heard"),
+]
 
 
 def test_eight_signals(data):

@@ -8,7 +8,7 @@ from weft.training.signals import PutOff, Terminated
 
 
 @pytest.fixture
-def signals():
+def signals(heard):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signals = PutOff()
     signals.begin()

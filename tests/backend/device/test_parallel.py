@@ -54,7 +54,7 @@ class TestParallelFor:
 
     def test_runs_at_once_and_in_the_calling_thread_too(self, threads):
         threads(3)
-        meeting, names = threading.Barrier(3, timeout=10), []
+        meeting, names = threading.Barrier(3, timeout=120), []
 
         def fn(start, stop):
             meeting.wait()  # nobody passes until all three have come
@@ -117,7 +117,7 @@ class TestParallelFor:
         seen = []
         parallel_for(lambda start, stop: seen.append(blas_threads()), 2)
         assert seen == [[1] * len(blas_threads())] * 2
-        assert set(blas_threads()) <= {2}
+        assert set(blas_threads()) <= {min(2, parallel._available_cores())}
 
     def test_sees_the_context_of_the_caller(self, threads):
         threads(2)

@@ -941,13 +941,13 @@ class TestRandomNumbersOfTheHost:
         ends, turns = threading.Event(), [threading.Event(), threading.Event()]
 
         def work():
-            while turns[0].wait(10) and not ends.is_set():
+            while turns[0].wait(120) and not ends.is_set():
                 np.random.rand()  # noqa: NPY002
                 turns[0].clear(), turns[1].set()
 
         def meanwhile():
             turns[1].clear(), turns[0].set()
-            assert turns[1].wait(10)
+            assert turns[1].wait(120)
 
         def step(x):
             meanwhile()

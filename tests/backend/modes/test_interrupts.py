@@ -14,6 +14,7 @@ from weft.backend.modes.host import CONVERTING, EMPTY, FILLING
 from weft.backend.modes.interrupts import held_back
 from weft.optimizers.arena import Arena
 
+pytestmark = pytest.mark.usefixtures("heard")
 MADE = {name: getattr(np, name) for name in (*CONVERTING, *FILLING, *EMPTY)}
 
 
@@ -107,7 +108,7 @@ class TestThreads:
         def slow(x):
             if len(found) == 2:  # while it is recorded
                 inside.set()
-                assert ended.wait(60)
+                assert ended.wait(120)
             return x * 2
 
         def steps():
@@ -117,7 +118,7 @@ class TestThreads:
 
         thread = threading.Thread(target=steps)
         thread.start()
-        assert inside.wait(60)
+        assert inside.wait(120)
         other = weft.capture(lambda x: x + 1, strict=True)
         assert [other(weft.full(1, float(i))).item() for i in range(6)] == [1, 2, 3, 4, 5, 6]
         assert not other._steps  # as usual

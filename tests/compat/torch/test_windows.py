@@ -35,5 +35,5 @@ def test_windows_and_counts(tmp_path):
     script = tmp_path / "program.py"
     script.write_text(textwrap.dedent(PROGRAM))
     command = [sys.executable, "-m", "weft.compat.torch", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.stdout == "done\n", done.stderr

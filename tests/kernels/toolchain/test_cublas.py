@@ -112,7 +112,7 @@ def test_threads_that_need_a_place_at_once(fake, library):
         def get(self, key):
             found = super().get(key)
             if not library.lock._is_owned():
-                looked.wait(10)
+                looked.wait(120)
             return found
 
     library.places = Places()
