@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -531,9 +530,7 @@ class TestAccuracy:
 
     def test_default(self, capsys):
         pytest.importorskip("sklearn")
-        started = time.perf_counter()
         assert self.accuracy(capsys) >= 98
-        assert time.perf_counter() - started < 60
 
     @pytest.mark.parametrize(
         ("data", "model", "least"), [("mnist", "mlp", 98), ("mnist", "cnn", 99), ("fashion-mnist", "cnn", 91)]
